@@ -1,0 +1,173 @@
+"""Every Redis key of a cell, by name; the Lua prelude builds the same names.
+
+`prefix` is `{<cell>}:` in every function: one hash tag holds a cell together.
+Keys without a TTL say who removes them; all others name theirs.
+"""
+
+def due(prefix: str) -> str:
+    """Sorted set; member event id or `s:<schedule id>`; score: ms when it is wanted."""
+    return f"{prefix}due"
+
+
+def leased(prefix: str) -> str:
+    """Sorted set; member event id; score: ms when whoever has it in hand loses it."""
+    return f"{prefix}leased"
+
+
+def parked(prefix: str) -> str:
+    """Sorted set; member schedule id; score: ms when it was paused."""
+    return f"{prefix}parked"
+
+
+def stuck(prefix: str) -> str:
+    """Sorted set; member as in `due`; score: ms when a script could not read it.
+
+    An operator removes members after mending or deleting the record.
+    """
+    return f"{prefix}stuck"
+
+
+def why(prefix: str) -> str:
+    """Hash; field: member of `stuck`, value: the error's text; goes with the member."""
+    return f"{prefix}why"
+
+
+def solo(prefix: str) -> str:
+    """Set; ids of events that travel alone; a settle, reap or cancel removes them."""
+    return f"{prefix}solo"
+
+
+def event(prefix: str, event_id: str) -> str:
+    """Hash, the small record of an event; `forget` removes it.
+
+    `f` format, `o` owner, `x` nonce of its creation, `c` created ms, `at` ms when it
+    is wanted, `w` first wanted ms (once a retry moved `at`), `dl` deadline of an
+    attempt in ms, `b` body revision (after an edit), `u` updated ms, `n` attempts
+    begun, `fl` attempts failed, `in` interruptions in a row, `tok`/`ptok` token of
+    the live/lost begin, `un` ms that renewals never pass, `st` final state, `fin`
+    finished ms, `y` reason of a dead letter, `s`/`rv` schedule and its revision.
+    """
+    return f"{prefix}e:{event_id}"
+
+
+def body(prefix: str, event_id: str, revision: str = "") -> str:
+    """String, what is to be sent (`codec`); 600 s until its event exists, then with it."""
+    return f"{prefix}b:{event_id}{'.' + revision if revision else ''}"
+
+
+def template(prefix: str, schedule_id: str, revision: str) -> str:
+    """String, what a schedule's occurrences send; a chore removes superseded ones."""
+    return f"{prefix}t:{schedule_id}:{revision}"
+
+
+def superseded(prefix: str) -> str:
+    """Sorted set; member `<schedule id>:<revision>`; score: ms when it was replaced."""
+    return f"{prefix}superseded"
+
+
+def log(prefix: str, event_id: str) -> str:
+    """Hash; field: attempt number, value: `<kind> <ended ms> <next ms> <JSON>`.
+
+    Kind `a` settled, `i` interrupted, `l` settled too late. `forget` removes it.
+    """
+    return f"{prefix}log:{event_id}"
+
+
+def schedule(prefix: str, schedule_id: str) -> str:
+    """Hash, the record of a schedule; its deletion removes it.
+
+    `f` format, `o` owner, `x` nonce of its creation, `c`/`u` created/updated ms, `rv`
+    revision, `st` active, paused or ended, `ex` expression, `tz` zone, `dl` deadline
+    of an attempt in ms, `times` next fire times (ms, comma-separated), `k` how many
+    are wanted, `last` newest fire time used or dropped, `missed` how many were
+    dropped, `pl` ms when planning was last asked for, `dry` ms since it has none.
+    """
+    return f"{prefix}s:{schedule_id}"
+
+
+def occurrences(prefix: str, schedule_id: str) -> str:
+    """Sorted set; member occurrence id; score: its fire time in ms; `forget` empties it."""
+    return f"{prefix}occ:{schedule_id}"
+
+
+def by_time(prefix: str, owner: str, state: str) -> str:
+    """Sorted set; member event id; score: first wanted ms; `forget` empties it.
+
+    State `active` holds what is unfinished, the others what ended that way.
+    """
+    return f"{prefix}ix:{owner}:{state}"
+
+
+def finished(prefix: str, owner: str, state: str) -> str:
+    """Sorted set; member event or occurrence id; score: finished ms; as `by_time`."""
+    return f"{prefix}fin:{owner}:{state}"
+
+
+def schedules(prefix: str, owner: str) -> str:
+    """Sorted set; member schedule id; score: created ms; its deletion removes it."""
+    return f"{prefix}ix:{owner}:schedules"
+
+
+def owners(prefix: str) -> str:
+    """Set; every `<tenant>:<dialect>` that ever owned anything; permanent."""
+    return f"{prefix}owners"
+
+
+def sequence(prefix: str) -> str:
+    """String, the last id number handed out (in blocks); permanent."""
+    return f"{prefix}seq"
+
+
+def beat(prefix: str) -> str:
+    """String, ms of the last claim; permanent."""
+    return f"{prefix}beat"
+
+
+def quiet(prefix: str) -> str:
+    """String, ms until which no begun lease may end; permanent."""
+    return f"{prefix}quiet"
+
+
+def next_time(prefix: str) -> str:
+    """String, ms at which the tickers will look again; permanent."""
+    return f"{prefix}next"
+
+
+def full(prefix: str) -> str:
+    """String, present while intake is refused; TTL 5 s, renewed by the ticker."""
+    return f"{prefix}full"
+
+
+def epoch(prefix: str) -> str:
+    """String, made when the store is first used; permanent."""
+    return f"{prefix}epoch"
+
+
+def accepted(prefix: str) -> str:
+    """String, the epoch that an operator accepted after a loss of data; permanent."""
+    return f"{prefix}accepted"
+
+
+def alive(prefix: str, role: str) -> str:
+    """String, ms of the last sign of life of any process of a role; TTL 5 s."""
+    return f"{prefix}alive:{role}"
+
+
+def wake(prefix: str) -> str:
+    """Channel that tickers listen on: something is due before they look again."""
+    return f"{prefix}wake"
+
+
+def tenant(prefix: str, tenant_id: str) -> str:
+    """Hash, a tenant with its encrypted keys; permanent."""
+    return f"{prefix}tn:{tenant_id}"
+
+
+def token(prefix: str, digest: str) -> str:
+    """String, SHA-256 of a token → tenant id; permanent."""
+    return f"{prefix}tok:{digest}"
+
+
+def tenants(prefix: str) -> str:
+    """Set; every tenant's id; permanent."""
+    return f"{prefix}tenants"

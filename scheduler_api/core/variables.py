@@ -1,0 +1,139 @@
+"""How one environment variable is declared, read and shown."""
+
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+Network = IPv4Network | IPv6Network
+Parse = Callable[[str], Any]
+Mask = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable, as the README's table shows it."""
+
+    name: str
+    default: str
+    doc: str
+    field: str
+    parse: Parse
+    mask: Mask | None
+    required: bool
+
+    def show(self, value: Any) -> str:
+        """Spell `value` for a log: never what is secret."""
+        return self.mask(value) if self.mask else write(value)
+
+
+def declared(settings: type) -> tuple[Variable, ...]:
+    """List the variables of a dataclass in their order."""
+    return tuple(
+        Variable(
+            name=f.metadata["name"],
+            default="" if f.default is MISSING else write(f.default),
+            doc=f.metadata["doc"],
+            field=f.name,
+            parse=f.metadata["parse"],
+            mask=f.metadata["mask"],
+            required=f.default is MISSING,
+        )
+        for f in fields(settings)
+    )
+
+
+def variable(
+    name: str,
+    parse: Parse,
+    *,
+    doc: str,
+    default: Any = MISSING,
+    mask: Mask | None = None,
+) -> Any:
+    """Declare a dataclass field that the environment fills.
+
+    Args:
+        parse: raises ValueError with what is expected, as the end of a sentence.
+    """
+    metadata = {"name": name, "parse": parse, "doc": doc, "mask": mask}
+    return field(default=default, metadata=metadata)
+
+
+def read_whole(low: int, high: int) -> Parse:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def read_yes_or_no(text: str) -> bool:
+    words = {"true": True, "false": False}
+    if text.lower() not in words:
+        raise ValueError("true or false")
+    return words[text.lower()]
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(
+            ip_network(part.strip()) for part in text.split(",") if part.strip()
+        )
+    except ValueError as err:
+        raise ValueError(
+            f"networks such as 10.0.0.0/8,fd00::/8, separated by commas ({err})"
+        ) from err
+
+
+def read_cell(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", text):
+        raise ValueError("1 to 32 letters, digits, '-' or '_'")
+    return text
+
+
+def read_host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]+", text):
+        raise ValueError("an address or host name to listen on")
+    return text
+
+
+def read_redis_url(text: str) -> str:
+    expected = "redis://[:password@]host[:port][/db], rediss://… or unix://…"
+    try:
+        url = urlsplit(text)
+        named = bool(
+            url.path if url.scheme == "unix" else url.hostname and url.port != 0
+        )
+    except ValueError as err:
+        raise ValueError(expected) from err
+    if url.scheme not in ("redis", "rediss", "unix") or not named:
+        raise ValueError(expected)
+    return text
+
+
+def read_secret_key(text: str) -> str:
+    if len(text) < 16:
+        raise ValueError(
+            "at least 16 random characters, as `openssl rand -hex 32` gives"
+        )
+    return text
+
+
+def write(value: Any) -> str:
+    """Spell `value` as the environment would."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def mask_all(_text: str) -> str:
+    return "***"
+
+
+def mask_password(url: str) -> str:
+    masked = re.sub(r"(?<=://).*@", "***@", url)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", masked)

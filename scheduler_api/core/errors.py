@@ -1,0 +1,29 @@
+"""What can go wrong in the engine, one class per thing a caller can do about it."""
+
+
+class SchedulerError(Exception):
+    """Root of the errors that the engine raises on purpose."""
+
+
+class StoreFull(SchedulerError):
+    """The store is close to its memory limit: new events are refused, try again later."""
+
+
+class NotFound(SchedulerError):
+    """No such thing for this owner."""
+
+
+class TimePassed(SchedulerError):
+    """The wanted time is not in the future."""
+
+
+class NotPending(SchedulerError):
+    """The event was begun, or is finished: it cannot be changed any more."""
+
+
+class Conflict(SchedulerError):
+    """Others kept changing the same record: try again."""
+
+
+class UnreadableRecord(SchedulerError):
+    """What the store holds is not what this version writes."""

@@ -1,0 +1,57 @@
+"""Internal ids: base 36 of numbers that each process takes in blocks."""
+
+import secrets
+import threading
+from typing import cast
+
+import redis
+
+from scheduler_api.core import keys
+
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+BLOCK = 100
+
+
+def to_id(number: int) -> str:
+    """The id of a number: base 36, lower case."""
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = DIGITS[rest] + digits
+    return digits or "0"
+
+
+def to_number(event_id: str) -> int:
+    """The number of an id.
+
+    Raises: ValueError.
+    """
+    return int(event_id, 36)
+
+
+def nonce() -> str:
+    """Names one creation or change, so that a repeated script recognises its own."""
+    return secrets.token_urlsafe(6)
+
+
+class Ids:
+    """Hands out ids, one round trip per block; safe to share between threads."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._key = keys.sequence(prefix)
+        self._lock = threading.Lock()
+        self._next = 0
+        self._end = 0
+
+    def take(self) -> str:
+        """An id that no other process takes, unless the store lost its latest writes.
+
+        Raises: redis.RedisError.
+        """
+        with self._lock:
+            if self._next >= self._end:
+                self._end = cast(int, self._client.incrby(self._key, BLOCK)) + 1
+                self._next = self._end - BLOCK
+            number, self._next = self._next, self._next + 1
+        return to_id(number)

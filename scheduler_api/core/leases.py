@@ -1,0 +1,153 @@
+"""What a worker does with events in hand: begin, renew, release, settle."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import cast
+
+import redis.asyncio
+
+from scheduler_api.core import codec, scripts
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.ids import nonce
+from scheduler_api.core.model import Begun, Owner
+
+INLINE_BYTES = 8192
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, as the settle script knows it."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """One attempt's end: valid only with the token of its begin; `line` is its log."""
+
+    event_id: str
+    token: str
+    attempt: int
+    outcome: Outcome
+    line: bytes
+    delay_ms: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What settling answered: settled, again, late or gone; `next_ms` of a retry."""
+
+    event_id: str
+    code: str
+    next_ms: int
+
+
+class WorkerStore:
+    """The store as one worker process sees it; every call is one script, and may repeat."""
+
+    def __init__(
+        self, client: redis.asyncio.Redis, prefix: str, *, lease_ms: int
+    ) -> None:
+        self.client = client
+        self.prefix = prefix
+        self.lease_ms = lease_ms
+        self._name = nonce()
+        self._counter = itertools.count(1)
+
+    async def _run(self, name: str, *args: scripts.Arg) -> object:
+        return await scripts.run_async(
+            self.client, name, "", *args, prefix=self.prefix
+        )
+
+    async def begin(self, ids: Sequence[str]) -> tuple[list[Begun], dict[str, str]]:
+        """Takes events for the length of a lease, right before they are sent.
+
+        Answers those taken, and for each other id why it fell out. Content that is too
+        long for a script's answer is left to `fetch`. Redis: begin.lua, atomic per id.
+
+        Raises: redis.RedisError.
+        """
+        token = f"{self._name}:{next(self._counter)}"
+        replies = cast(
+            list[list[bytes]],
+            await self._run("begin", token, self.lease_ms, INLINE_BYTES, *ids),
+        )
+        begun, fallen = [], {}
+        for reply in replies:
+            if reply[1] == b"begun":
+                begun.append(read_begun(token, reply))
+            else:
+                fallen[reply[0].decode()] = reply[1].decode()
+        return begun, fallen
+
+    async def fetch(self, begun: Begun) -> Begun:
+        """The same event with its content, from a read of its own.
+
+        Raises: UnreadableRecord, redis.RedisError.
+        """
+        stored = await self.client.get(begun.content_key)
+        if stored is None:
+            raise UnreadableRecord(f"{begun.content_key} is missing")
+        return replace(begun, content=codec.decode_content(stored))
+
+    async def renew(self, held: Sequence[Begun]) -> set[str]:
+        """Prolongs leases; answers the ids that are lost. Redis: renew.lua.
+
+        Raises: redis.RedisError.
+        """
+        pairs = [word for begun in held for word in (begun.id, begun.token)]
+        lost = cast(list[bytes], await self._run("renew", self.lease_ms, *pairs))
+        return {event_id.decode() for event_id in lost}
+
+    async def release(self, ids: Sequence[str]) -> int:
+        """Gives offered events back that were not begun. Redis: release.lua.
+
+        Raises: redis.RedisError.
+        """
+        return cast(int, await self._run("release", *ids))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """Writes down how attempts ended, many in one call. Redis: settle.lua.
+
+        Raises: redis.RedisError.
+        """
+        words: list[scripts.Arg] = []
+        for s in settlements:
+            words += [s.event_id, s.token, s.attempt, s.outcome.value, s.delay_ms]
+            words += [s.reason, s.line]
+        replies = cast(list[list[bytes]], await self._run("settle", *words))
+        return [
+            Settled(event_id.decode(), code.decode(), int(next_ms))
+            for event_id, code, next_ms in replies
+        ]
+
+
+def read_begun(token: str, reply: list[bytes]) -> Begun:
+    """An event from an answer of begin.lua; content that is no content is left out.
+
+    Raises: nothing: what cannot be read is found when it is fetched.
+    """
+    event_id, _, attempt, failures, interruptions, wanted = reply[:6]
+    created, deadline, owner, key, stored, schedule = reply[6:]
+    try:
+        content = codec.decode_content(stored) if stored else None
+    except UnreadableRecord:
+        content = None
+    return Begun(
+        id=event_id.decode(),
+        token=token,
+        attempt=int(attempt),
+        failures=int(failures),
+        interruptions=int(interruptions),
+        wanted_ms=int(wanted),
+        created_ms=int(created),
+        deadline_ms=int(deadline),
+        owner=Owner.parse(owner.decode()),
+        content_key=key.decode(),
+        content=content,
+        schedule=schedule.decode() or None,
+    )

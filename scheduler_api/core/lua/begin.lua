@@ -1,0 +1,51 @@
+-- A worker's own taking of events, right before it sends them; decides everything, so that
+-- stale, doubled or late envelopes do no harm. Atomic: one event, one live token.
+-- KEYS[1] prefix
+-- ARGV: now, token, lease ms, most bytes of content to answer, ids…
+-- Returns per id {id, code, attempt, failures, interruptions, wanted ms, created ms,
+--   deadline ms, owner, content key, content or '' (then GET it), schedule}; code begun, or
+--   why it falls out: gone (stands elsewhere), taken, missing, ended, early, stuck.
+-- May run twice: the same token again is answered as the first time.
+local token, lease_ms, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local SLACK_MS = 10000
+
+local function content_key(id, event)
+  if event.s then return template_key(event.s, event.rv) end
+  return body_key(id, event.b)
+end
+
+local function answer(id, event, attempt)
+  local key, content = content_key(id, event), ''
+  if redis.call('STRLEN', key) <= most then content = redis.call('GET', key) or '' end
+  return {id, 'begun', attempt, tonumber(event.fl or 0), tonumber(event['in'] or 0),
+    event.w or event.at, event.c, event.dl, event.o, key, content, event.s or ''}
+end
+
+local function begin(id)
+  if not redis.call('ZSCORE', LEASED, id) then return {id, 'gone'} end
+  local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
+    'st', 's', 'rv')
+  if event.tok == token then return answer(id, event, tonumber(event.n)) end
+  if event.tok then return {id, 'taken'} end
+  if not event.o then lift(id) return {id, 'missing'} end
+  if event.st then lift(id) return {id, 'ended'} end
+  local at, attempt = tonumber(event.at), tonumber(event.n or 0) + 1
+  if at > now then put_due(id, at) return {id, 'early'} end
+  local reply = answer(id, event, attempt)
+  redis.call('HSET', event_key(id), 'tok', token, 'n', attempt, 'u', now,
+    'un', now + event.dl + SLACK_MS)
+  redis.call('ZADD', LEASED, now + lease_ms, id)
+  return reply
+end
+
+local answers = {}
+for i = 5, #ARGV do
+  local ok, reply = pcall(begin, ARGV[i])
+  if not ok then
+    set_aside(ARGV[i], type(reply) == 'table' and reply.err or reply)
+    reply = {ARGV[i], 'stuck'}
+  end
+  answers[#answers + 1] = reply
+end
+wake_if_overdue()
+return answers

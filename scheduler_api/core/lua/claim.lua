@@ -1,0 +1,89 @@
+-- Offers what is due: `due` → `leased`, so that RQ may carry it; ends leases that are over;
+-- makes the occurrences of schedules. Atomic, so that claims exclude each other.
+-- KEYS[1] prefix
+-- ARGV: now, room in ids, offer lease ms, lease ms, grace of a missed fire time ms
+-- Returns {ids, ids that travel alone, schedules short of fire times, µs until the next look
+--   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch}
+-- A repeat (answer lost) leaves the first batch to its offer lease.
+local room, offer_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local grace_ms = tonumber(ARGV[5])
+local REAPED, RECENT_MS, SHARE = 200, 2000, 0.8
+local plain, alone, short, interrupted, aside = {}, {}, {}, {}, {}
+
+-- While the store or all tickers were away nobody could renew, so for one lease nothing
+-- begun may end; after a step back of the clock no lease may lie further off than one lease.
+local function quiet_until()
+  local beat = tonumber(redis.call('GET', P .. 'beat') or now)
+  redis.call('SET', P .. 'beat', now)
+  if now - beat <= lease_ms / 2 and now >= beat then
+    return tonumber(redis.call('GET', P .. 'quiet') or 0)
+  end
+  local far = redis.call('ZRANGEBYSCORE', LEASED, '(' .. (now + lease_ms), '+inf')
+  for _, id in ipairs(far) do redis.call('ZADD', LEASED, now + lease_ms, id) end
+  redis.call('SET', P .. 'quiet', now + lease_ms)
+  return now + lease_ms
+end
+
+local quiet = quiet_until()
+
+--# include reap
+--# include fire
+
+local function each(members, handle)
+  for _, member in ipairs(members) do
+    local ok, problem = pcall(handle, member)
+    if not ok then
+      set_aside(member, type(problem) == 'table' and problem.err or problem)
+      aside[#aside + 1] = member
+    end
+  end
+end
+
+-- The oldest first, but a fifth of the room for what came due just now, so that behind a
+-- backlog a new event does not wait for all of it.
+local function pick()
+  local head = math.max(1, math.floor(room * SHARE))
+  local members = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, head)
+  if #members < head or room <= head then return members end
+  local seen = {}
+  for _, member in ipairs(members) do seen[member] = true end
+  local recent = redis.call('ZRANGEBYSCORE', DUE, now - RECENT_MS, now, 'LIMIT', 0, room)
+  for _, member in ipairs(recent) do
+    if #members >= room then break end
+    if not seen[member] then members[#members + 1] = member end
+  end
+  return members
+end
+
+local function take(member)
+  if string.sub(member, 1, 2) == 's:' then return fire(string.sub(member, 3)) end
+  plain[#plain + 1] = member
+end
+
+local function part_solo()
+  if #plain == 0 or redis.call('EXISTS', SOLO) == 0 then return end
+  local together = {}
+  for i, marked in ipairs(redis.call('SMISMEMBER', SOLO, unpack(plain))) do
+    local list = marked == 1 and alone or together
+    list[#list + 1] = plain[i]
+  end
+  plain = together
+end
+
+local function micros_to_next()
+  local soonest
+  for _, set in ipairs({DUE, LEASED}) do
+    local head = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+    if head[2] then soonest = math.min(soonest or math.huge, tonumber(head[2])) end
+  end
+  if not soonest then redis.call('DEL', NEXT) return -1 end
+  redis.call('SET', NEXT, string.format('%.0f', math.max(soonest, now)))
+  return math.max(0, (soonest - now) * 1000 - micros)
+end
+
+each(redis.call('ZRANGEBYSCORE', LEASED, '-inf', now, 'LIMIT', 0, REAPED), reap)
+if room > 0 then each(pick(), take) end
+offer(plain, offer_ms)
+part_solo()
+return {plain, alone, short, micros_to_next(), interrupted, aside,
+  redis.call('GET', P .. 'epoch') or ''}

@@ -1,0 +1,65 @@
+-- Part of claim: a due schedule makes its occurrence from its stored fire times and moves on,
+-- so that a chain cannot break; when the list runs low, planning is asked for (`short`).
+-- Expects offer_ms, grace_ms; fills plain (ids to offer) and short (schedule ids).
+local PLAN_AGAIN_MS = 5000
+
+local function ask_for_times(sid, key, record)
+  if now - tonumber(record.pl or 0) < PLAN_AGAIN_MS then return end
+  redis.call('HSET', key, 'pl', now)
+  short[#short + 1] = sid
+end
+
+local function listed(record)
+  local times = {}
+  for at in string.gmatch(record.times or '', '%d+') do times[#times + 1] = tonumber(at) end
+  return times
+end
+
+local function make_occurrence(sid, record, at)
+  local id = sid .. '.' .. string.format('%.0f', math.floor(at / 1000))
+  if redis.call('EXISTS', event_key(id)) == 0 then
+    redis.call('HSET', event_key(id), 'f', 1, 'o', record.o, 'c', now, 'at', at,
+      'dl', record.dl, 's', sid, 'rv', record.rv)
+    redis.call('ZADD', occurrences_key(sid), at, id)
+    redis.call('ZADD', LEASED, now + offer_ms, id)
+    plain[#plain + 1] = id
+  end
+end
+
+-- Fire times older than the grace are missed: all but the newest past one are dropped, and
+-- that one too while the list does not show that it is the newest (planning will tell).
+local function drop_missed(times)
+  local dropped = 0
+  while times[1] and times[1] < now - grace_ms and times[2] and times[2] <= now do
+    table.remove(times, 1)
+    dropped = dropped + 1
+  end
+  local unknown = times[1] and times[1] < now - grace_ms and not times[2]
+  return dropped, unknown
+end
+
+local function join(times)
+  local words = {}
+  for i, at in ipairs(times) do words[i] = string.format('%.0f', at) end
+  return table.concat(words, ',')
+end
+
+local function fire(sid)
+  local key, member = schedule_key(sid), 's:' .. sid
+  local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl', 'last')
+  if not record.o or record.st ~= 'active' then return redis.call('ZREM', DUE, member) end
+  local times = listed(record)
+  local dropped, unknown = drop_missed(times)
+  if dropped > 0 then redis.call('HINCRBY', key, 'missed', dropped) end
+  local fired = times[1] and times[1] <= now and not unknown and table.remove(times, 1)
+  if fired then
+    make_occurrence(sid, record, fired)
+    redis.call('HSET', key, 'times', join(times), 'last', fired)
+  elseif dropped > 0 then
+    redis.call('HSET', key, 'times', join(times))
+  end
+  local dry = unknown or not times[1]
+  if dry then redis.call('HSETNX', key, 'dry', now) end
+  if dry or #times * 2 < tonumber(record.k) then ask_for_times(sid, key, record) end
+  redis.call('ZADD', DUE, dry and now + PLAN_AGAIN_MS or times[1], member)
+end

@@ -1,0 +1,33 @@
+-- Tops up the fire times of a schedule. Atomic with the check that its rule is still the one
+-- they were computed from.
+-- KEYS[1] prefix
+-- ARGV: now, id, revision, how many missed fire times were passed over, the newest of them
+--   (ms, 0 if none), fire times (ms) …
+-- Returns done, stale (edited or deleted meanwhile, or all used up), or ended (no times given:
+--   the rule yields no more).
+-- A repeat writes the same list again, less what was used meanwhile.
+local sid, revision, missed, newest_missed = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local key, member = schedule_key(sid), 's:' .. sid
+
+local record = read(key, 'rv', 'st', 'last')
+if record.rv ~= revision or record.st ~= 'active' then return 'stale' end
+if not ARGV[6] then
+  redis.call('HSET', key, 'st', 'ended', 'u', now, 'times', '')
+  redis.call('ZREM', DUE, member)
+  return 'ended'
+end
+local last, words = tonumber(record.last), {}
+if newest_missed > last then
+  redis.call('HINCRBY', key, 'missed', missed)
+  redis.call('HSET', key, 'last', newest_missed)
+  last = newest_missed
+end
+for i = 6, #ARGV do
+  if tonumber(ARGV[i]) > last then words[#words + 1] = ARGV[i] end
+end
+redis.call('HDEL', key, 'pl')
+if not words[1] then return 'stale' end
+redis.call('HDEL', key, 'dry')
+redis.call('HSET', key, 'times', table.concat(words, ','))
+put_due(member, tonumber(words[1]))
+return 'done'

@@ -1,0 +1,110 @@
+-- Put before every script at load: names, clock, and the moves that keep the invariant.
+-- KEYS[1] = prefix; ARGV[1] = now in ms, or '' for the server's clock (only tests give it).
+--
+-- Everything that still has to happen stands in exactly one of `due`, `leased` or a line
+-- (`parked` for paused schedules, `stuck` for what could not be read). A script that fails
+-- keeps its effects, so every move writes the new place before it leaves the old one, and
+-- callers handle each member under pcall.
+local P = KEYS[1]
+-- A full store refuses a script whose first write could grow it; this one cannot.
+redis.call('DEL', P .. 'never')
+
+local DUE, LEASED, PARKED, STUCK = P .. 'due', P .. 'leased', P .. 'parked', P .. 'stuck'
+local WHY, SOLO, NEXT = P .. 'why', P .. 'solo', P .. 'next'
+
+local clock = redis.call('TIME')
+local micros = tonumber(clock[2])
+local now = tonumber(clock[1]) * 1000 + math.floor(micros / 1000)
+micros = micros % 1000
+if ARGV[1] ~= '' then now, micros = tonumber(ARGV[1]), 0 end
+
+local function event_key(id) return P .. 'e:' .. id end
+local function log_key(id) return P .. 'log:' .. id end
+local function schedule_key(sid) return P .. 's:' .. sid end
+local function template_key(sid, rev) return P .. 't:' .. sid .. ':' .. rev end
+local function occurrences_key(sid) return P .. 'occ:' .. sid end
+local function by_time_key(owner, state) return P .. 'ix:' .. owner .. ':' .. state end
+local function finished_key(owner, state) return P .. 'fin:' .. owner .. ':' .. state end
+local function body_key(id, rev)
+  if rev and rev ~= '' then return P .. 'b:' .. id .. '.' .. rev end
+  return P .. 'b:' .. id
+end
+
+-- HMGET as a table by field; absent fields are nil.
+local function read(key, ...)
+  local values, record = redis.call('HMGET', key, ...), {}
+  for i, field in ipairs({...}) do
+    if values[i] then record[field] = values[i] end
+  end
+  return record
+end
+
+-- Tickers sleep until `next`; whatever is wanted earlier wakes them.
+local function wake_for(at)
+  local planned = redis.call('GET', NEXT)
+  if not planned or at < tonumber(planned) then
+    redis.call('SET', NEXT, string.format('%.0f', at))
+    redis.call('PUBLISH', P .. 'wake', '')
+  end
+end
+
+-- Room in RQ or in a window came free: tickers look again if anything waits for it.
+local function wake_if_overdue()
+  local head = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  if head[2] and tonumber(head[2]) <= now then redis.call('PUBLISH', P .. 'wake', '') end
+end
+
+local function put_due(member, at)
+  redis.call('ZADD', DUE, at, member)
+  redis.call('ZREM', LEASED, member)
+  wake_for(at)
+end
+
+-- Takes an event out of wherever it stands; its new place, if any, is put afterwards
+-- by the same script, or was written before.
+local function lift(id)
+  redis.call('ZREM', DUE, id)
+  redis.call('ZREM', LEASED, id)
+  redis.call('SREM', SOLO, id)
+  if redis.call('ZREM', STUCK, id) == 1 then redis.call('HDEL', WHY, id) end
+end
+
+-- What a script could not read leaves the road, with the reason, so that the rest goes on.
+local function set_aside(member, problem)
+  redis.call('ZADD', STUCK, now, member)
+  redis.call('HSET', WHY, member, tostring(problem))
+  redis.call('ZREM', DUE, member)
+  redis.call('ZREM', LEASED, member)
+end
+
+-- Hands events to RQ: from `due` to `leased` for the offer lease, in one move for all.
+local function offer(ids, lease_ms)
+  if #ids == 0 then return end
+  local scored = {}
+  for _, id in ipairs(ids) do
+    scored[#scored + 1] = now + lease_ms
+    scored[#scored + 1] = id
+  end
+  redis.call('ZADD', LEASED, unpack(scored))
+  redis.call('ZREM', DUE, unpack(ids))
+end
+
+-- Ends an event: `state` is delivered, dead or cancelled. `event` holds o, and at, w, s if any.
+local function finish(id, event, state, reason)
+  local key = event_key(id)
+  redis.call('HSET', key, 'st', state, 'fin', now, 'u', now)
+  if reason then redis.call('HSET', key, 'y', reason) end
+  redis.call('HDEL', key, 'tok', 'ptok', 'un', 'in')
+  redis.call('ZADD', finished_key(event.o, state), now, id)
+  if not event.s then
+    redis.call('ZADD', by_time_key(event.o, state), event.w or event.at, id)
+    redis.call('ZREM', by_time_key(event.o, 'active'), id)
+  end
+  lift(id)
+end
+
+-- One line of an attempt's log; `next_at` 0 when none follows.
+local function log_attempt(id, number, kind, next_at, line)
+  redis.call('HSET', log_key(id), number,
+    string.format('%s %.0f %.0f %s', kind, now, next_at, line))
+end

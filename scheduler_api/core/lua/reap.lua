@@ -1,0 +1,28 @@
+-- Part of claim: ends leases that are over. An offered event goes back to `due` at its old
+-- score; a begun one was interrupted: its token stays valid for a late settle only.
+-- Expects quiet (ms); fills interrupted (ids).
+local POISON, ALONE = 5, 2
+
+local function interrupt(id, event)
+  local count = tonumber(event['in'] or 0) + 1
+  local began = tonumber(event.un) - tonumber(event.dl) - 10000
+  local line = '{"started_ms":' .. string.format('%.0f', began) .. '}'
+  interrupted[#interrupted + 1] = id
+  if count >= POISON then
+    log_attempt(id, event.n, 'i', 0, line)
+    return finish(id, event, 'dead', 'poison')
+  end
+  log_attempt(id, event.n, 'i', now, line)
+  redis.call('HSET', event_key(id), 'ptok', event.tok, 'in', count, 'u', now)
+  redis.call('HDEL', event_key(id), 'tok', 'un')
+  if count >= ALONE then redis.call('SADD', SOLO, id) end
+  put_due(id, tonumber(event.at))
+end
+
+local function reap(id)
+  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'n', 'in', 'un', 'dl')
+  if not event.o or event.st then return lift(id) end
+  if not event.tok then return put_due(id, tonumber(event.at)) end
+  if quiet > now then return redis.call('ZADD', LEASED, quiet, id) end
+  interrupt(id, event)
+end

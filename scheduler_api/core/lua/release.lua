@@ -1,0 +1,21 @@
+-- Gives back offered events that were not begun: `leased` → `due` at their own time.
+-- KEYS[1] prefix
+-- ARGV: now, ids…
+-- Returns how many were given back. A repeat finds nothing left to do.
+local given = 0
+
+local function release(id)
+  if not redis.call('ZSCORE', LEASED, id) then return end
+  local event = read(event_key(id), 'o', 'at', 'tok', 'st')
+  if event.tok then return end
+  if not event.o or event.st then return lift(id) end
+  put_due(id, tonumber(event.at))
+  given = given + 1
+end
+
+for i = 2, #ARGV do
+  local ok, problem = pcall(release, ARGV[i])
+  if not ok then set_aside(ARGV[i], type(problem) == 'table' and problem.err or problem) end
+end
+wake_if_overdue()
+return given

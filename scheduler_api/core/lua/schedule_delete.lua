@@ -1,0 +1,15 @@
+-- Removes a schedule; an occurrence that was already made goes out as it was.
+-- KEYS[1] prefix
+-- ARGV: now, id, owner
+-- Returns 1 if it was there, 0 if not. A repeat finds nothing left to do.
+local sid, owner = ARGV[2], ARGV[3]
+local record = read(schedule_key(sid), 'o', 'rv')
+if record.o ~= owner then return 0 end
+redis.call('ZADD', P .. 'superseded', now, sid .. ':' .. record.rv)
+redis.call('ZREM', by_time_key(owner, 'schedules'), sid)
+redis.call('ZREM', DUE, 's:' .. sid)
+redis.call('ZREM', PARKED, sid)
+redis.call('ZREM', STUCK, 's:' .. sid)
+redis.call('HDEL', WHY, 's:' .. sid)
+redis.call('DEL', schedule_key(sid))
+return 1

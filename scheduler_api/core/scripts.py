@@ -1,0 +1,72 @@
+"""The Lua scripts of the store: loaded from files, run by their SHA-1."""
+
+import hashlib
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+import redis.asyncio
+from redis.exceptions import NoScriptError
+
+Arg = str | bytes | int
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script's source, prelude included, and the name that the store knows it by."""
+
+    source: str
+    sha1: str
+
+
+@cache
+def load(name: str) -> Script:
+    """The script of that file name, with the prelude and its parts put in."""
+    folder = files(__package__).joinpath("lua")
+    text = folder.joinpath("prelude.lua").read_text() + folder.joinpath(
+        f"{name}.lua"
+    ).read_text()
+    lines = []
+    for line in text.splitlines():
+        part = line.removeprefix("--# include ")
+        lines.append(
+            folder.joinpath(f"{part}.lua").read_text() if part != line else line
+        )
+    source = "\n".join(lines) + "\n"
+    return Script(source, hashlib.sha1(source.encode()).hexdigest())
+
+
+def run(client: redis.Redis, name: str, *args: Arg, prefix: str) -> Any:
+    """Runs a script in one round trip (two more where the store does not know it yet).
+
+    Raises: redis.RedisError.
+    """
+    script = load(name)
+    try:
+        return client.evalsha(script.sha1, 1, prefix, *cast(tuple[str, ...], args))
+    except NoScriptError:
+        client.script_load(script.source)
+        return client.evalsha(script.sha1, 1, prefix, *cast(tuple[str, ...], args))
+
+
+async def run_async(
+    client: redis.asyncio.Redis, name: str, *args: Arg, prefix: str
+) -> Any:
+    """As `run`, for the asynchronous client.
+
+    Raises: redis.RedisError.
+    """
+    script = load(name)
+    words = cast(tuple[str, ...], args)
+    try:
+        return await cast(
+            Awaitable[Any], client.evalsha(script.sha1, 1, prefix, *words)
+        )
+    except NoScriptError:
+        await cast(Awaitable[Any], client.script_load(script.source))
+        return await cast(
+            Awaitable[Any], client.evalsha(script.sha1, 1, prefix, *words)
+        )

@@ -1,0 +1,31 @@
+"""Times: integer epoch milliseconds inside, ISO 8601 at the HTTP border."""
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_iso(ms: int) -> str:
+    """`YYYY-MM-DDTHH:MM:SS.mmmZ`, as JavaScript's `Date.toISOString` writes it."""
+    moment = EPOCH + timedelta(milliseconds=ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+def from_iso(text: str) -> int:
+    """The instant of an ISO 8601 text; without a zone it is UTC; µs round up.
+
+    Rounding up keeps an event from being due before the time that was asked for.
+
+    Raises: ValueError for anything else.
+    """
+    if "T" not in text and " " not in text and len(text) != len("2026-01-31"):
+        raise ValueError(f"not an ISO 8601 timestamp: {text!r}")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        since = moment - EPOCH
+    except OverflowError as err:
+        raise ValueError(f"out of range: {text!r}") from err
+    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return -(-micros // 1000)

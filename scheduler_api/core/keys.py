@@ -159,15 +159,24 @@ def wake(prefix: str) -> str:
 
 
 def tenant(prefix: str, tenant_id: str) -> str:
-    """Hash, a tenant with its encrypted keys; permanent."""
+    """Hash, a tenant; permanent.
+
+    `f` format, `name`, `c` created ms; encrypted (`sealing`): `jiter` signing secret,
+    `qstash_current` and `qstash_next` signing keys.
+    """
     return f"{prefix}tn:{tenant_id}"
 
 
 def token(prefix: str, digest: str) -> str:
-    """String, SHA-256 of a token → tenant id; permanent."""
+    """Hash, named by the SHA-256 of a token; `f` format, `tn` tenant id; permanent."""
     return f"{prefix}tok:{digest}"
 
 
 def tenants(prefix: str) -> str:
-    """Set; every tenant's id; permanent."""
+    """Sorted set; member tenant id; score: its number; permanent."""
     return f"{prefix}tenants"
+
+
+def tenant_sequence(prefix: str) -> str:
+    """String, the last tenant number handed out; permanent."""
+    return f"{prefix}tnseq"

@@ -1,0 +1,29 @@
+"""How gunicorn runs the web process; `gunicorn -c python:scheduler_api.gunicorn_conf`.
+
+gunicorn takes every name below that is a setting of its own. A wrong environment ends
+it with the message of `SettingsError`.
+"""
+
+import os
+from scheduler_api.core.config import from_env
+
+_settings = from_env(os.environ)
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+
+bind = f"{_host}:{_settings.port}"
+workers = _settings.web_workers
+worker_class = "gevent"
+proc_name = "scheduler_api web"
+preload_app = False
+
+# Destinations stand in the path and forwarded headers are many. The line has gunicorn's
+# own ceiling: the next step, 0, lets anybody fill the memory with one line.
+limit_request_line = 8190
+limit_request_field_size = 16_384
+limit_request_fields = 500
+
+graceful_timeout = 10
+timeout = 60
+keepalive = 5
+accesslog = None
+loglevel = "warning"

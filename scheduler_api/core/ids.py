@@ -1,11 +1,8 @@
 """Internal ids: base 36 of numbers that each process takes in blocks."""
 
+import redis
 import secrets
 import threading
-from typing import cast
-
-import redis
-
 from scheduler_api.core import keys
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -51,7 +48,7 @@ class Ids:
         """
         with self._lock:
             if self._next >= self._end:
-                self._end = cast(int, self._client.incrby(self._key, BLOCK)) + 1
+                self._end = self._client.incrby(self._key, BLOCK) + 1
                 self._next = self._end - BLOCK
             number, self._next = self._next, self._next + 1
         return to_id(number)

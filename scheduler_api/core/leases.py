@@ -1,17 +1,15 @@
 """What a worker does with events in hand: begin, renew, release, settle."""
 
 import itertools
+import redis.asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import cast
-
-import redis.asyncio
-
 from scheduler_api.core import codec, scripts
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Begun, Owner
+from typing import cast
 
 INLINE_BYTES = 8192
 
@@ -47,7 +45,7 @@ class Settled:
 
 
 class WorkerStore:
-    """The store as one worker process sees it; every call is one script, and may repeat."""
+    """The store as one worker sees it; every call is one script, and may repeat."""
 
     def __init__(
         self, client: redis.asyncio.Redis, prefix: str, *, lease_ms: int
@@ -59,9 +57,7 @@ class WorkerStore:
         self._counter = itertools.count(1)
 
     async def _run(self, name: str, *args: scripts.Arg) -> object:
-        return await scripts.run_async(
-            self.client, name, "", *args, prefix=self.prefix
-        )
+        return await scripts.run_async(self.client, name, "", *args, prefix=self.prefix)
 
     async def begin(self, ids: Sequence[str]) -> tuple[list[Begun], dict[str, str]]:
         """Takes events for the length of a lease, right before they are sent.
@@ -89,7 +85,7 @@ class WorkerStore:
 
         Raises: UnreadableRecord, redis.RedisError.
         """
-        stored = await self.client.get(begun.content_key)
+        stored = cast(bytes | None, await self.client.get(begun.content_key))
         if stored is None:
             raise UnreadableRecord(f"{begun.content_key} is missing")
         return replace(begun, content=codec.decode_content(stored))

@@ -1,15 +1,13 @@
 """The Lua scripts of the store: loaded from files, run by their SHA-1."""
 
 import hashlib
-from collections.abc import Awaitable
+import redis
+import redis.asyncio
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
-
-import redis
-import redis.asyncio
 from redis.exceptions import NoScriptError
+from typing import Any, cast
 
 Arg = str | bytes | int
 
@@ -26,9 +24,10 @@ class Script:
 def load(name: str) -> Script:
     """The script of that file name, with the prelude and its parts put in."""
     folder = files(__package__).joinpath("lua")
-    text = folder.joinpath("prelude.lua").read_text() + folder.joinpath(
-        f"{name}.lua"
-    ).read_text()
+    text = (
+        folder.joinpath("prelude.lua").read_text()
+        + folder.joinpath(f"{name}.lua").read_text()
+    )
     lines = []
     for line in text.splitlines():
         part = line.removeprefix("--# include ")
@@ -62,11 +61,7 @@ async def run_async(
     script = load(name)
     words = cast(tuple[str, ...], args)
     try:
-        return await cast(
-            Awaitable[Any], client.evalsha(script.sha1, 1, prefix, *words)
-        )
+        return await client.evalsha(script.sha1, 1, prefix, *words)
     except NoScriptError:
-        await cast(Awaitable[Any], client.script_load(script.source))
-        return await cast(
-            Awaitable[Any], client.evalsha(script.sha1, 1, prefix, *words)
-        )
+        await client.script_load(script.source)
+        return await client.evalsha(script.sha1, 1, prefix, *words)

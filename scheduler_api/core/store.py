@@ -1,11 +1,8 @@
-"""All writes of web, ticker and chores, and reads by id; each write is one Lua script."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+"""All writes of web, ticker and chores, and reads by id; a write is one Lua script."""
 
 import redis
-
+from collections.abc import Sequence
+from dataclasses import dataclass
 from scheduler_api.core import codec, keys, scripts
 from scheduler_api.core.errors import (
     Conflict,
@@ -18,6 +15,7 @@ from scheduler_api.core.errors import (
 )
 from scheduler_api.core.ids import Ids, nonce
 from scheduler_api.core.model import Content, Event, Owner, State
+from typing import cast
 
 INLINE_BYTES = 4096
 WRITTEN_BEFOREHAND_S = 600
@@ -32,11 +30,12 @@ REFUSALS: dict[str, type[SchedulerError]] = {
 
 
 @dataclass(frozen=True)
-class Leases:
+class Terms:
     """Lengths that claims work with, all in ms."""
 
     offer_ms: int
     lease_ms: int
+    quiet_ms: int
     missed_grace_ms: int
 
 
@@ -74,7 +73,7 @@ class Store:
         """
         if self.clock_ms is not None:
             return self.clock_ms
-        seconds, micros = cast(tuple[int, int], self.client.time())
+        seconds, micros = self.client.time()
         return seconds * 1000 + micros // 1000
 
     def run(self, name: str, *args: scripts.Arg) -> object:
@@ -211,7 +210,7 @@ class Store:
             return keys.template(self.prefix, schedule, revision)
         return keys.body(self.prefix, event_id, record.get(b"b", b"").decode())
 
-    def claim(self, *, room: int, leases: Leases) -> Claim:
+    def claim(self, *, room: int, terms: Terms) -> Claim:
         """Offers up to `room` due events and ends leases that are over.
 
         Redis: claim.lua, atomic; a repeat costs the first batch one offer lease.
@@ -222,7 +221,8 @@ class Store:
             list[list[bytes]],
             self.run(
                 "claim",
-                *(room, leases.offer_ms, leases.lease_ms, leases.missed_grace_ms),
+                *(room, terms.offer_ms, terms.lease_ms),
+                *(terms.quiet_ms, terms.missed_grace_ms),
             ),
         )
         ids, solo, short, next_us, interrupted, aside, epoch = reply

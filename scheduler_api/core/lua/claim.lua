@@ -1,16 +1,17 @@
 -- Offers what is due: `due` → `leased`, so that RQ may carry it; ends leases that are over;
 -- makes the occurrences of schedules. Atomic, so that claims exclude each other.
 -- KEYS[1] prefix
--- ARGV: now, room in ids, offer lease ms, lease ms, grace of a missed fire time ms
+-- ARGV: now, room in ids, offer lease ms, lease ms, quiet time ms, grace of a missed fire
+--   time ms
 -- Returns {ids, ids that travel alone, schedules short of fire times, µs until the next look
 --   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch}
 -- A repeat (answer lost) leaves the first batch to its offer lease.
 local room, offer_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local grace_ms = tonumber(ARGV[5])
+local quiet_ms, grace_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local REAPED, RECENT_MS, SHARE = 200, 2000, 0.8
 local plain, alone, short, interrupted, aside = {}, {}, {}, {}, {}
 
--- While the store or all tickers were away nobody could renew, so for one lease nothing
+-- While the store or all tickers were away nobody could renew, so for a quiet time nothing
 -- begun may end; after a step back of the clock no lease may lie further off than one lease.
 local function quiet_until()
   local beat = tonumber(redis.call('GET', P .. 'beat') or now)
@@ -20,8 +21,8 @@ local function quiet_until()
   end
   local far = redis.call('ZRANGEBYSCORE', LEASED, '(' .. (now + lease_ms), '+inf')
   for _, id in ipairs(far) do redis.call('ZADD', LEASED, now + lease_ms, id) end
-  redis.call('SET', P .. 'quiet', now + lease_ms)
-  return now + lease_ms
+  redis.call('SET', P .. 'quiet', now + quiet_ms)
+  return now + quiet_ms
 end
 
 local quiet = quiet_until()

@@ -1,0 +1,185 @@
+"""The ticker: offers what is due to RQ, on a local timer; any number may run."""
+
+import logging
+import os
+import redis
+import signal
+import sys
+import threading
+import time
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from scheduler_api.core import keys, logs
+from scheduler_api.core.config import Settings, SettingsError, from_env
+from scheduler_api.core.dispatch import Carrier
+from scheduler_api.core.ids import nonce
+from scheduler_api.core.store import Claim, Store, Terms
+from types import FrameType
+from typing import cast
+
+log = logging.getLogger("scheduler.ticker")
+
+MAX_DEPTH = 2
+LONGEST_WAIT_S = 1.0
+AGAIN_AFTER_ERROR_S = 1.0
+ALIVE_TTL_S = 5
+FULL_TTL_S = 5
+EVICTING = "maxmemory_policy"
+
+
+class EvictingStore(Exception):
+    """The store may throw keys away: set its maxmemory-policy to noeviction."""
+
+
+class Ticker:
+    """One ticker process: claims, hands over, sleeps until the next is due."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self.client = client
+        self.prefix = settings.prefix
+        self.store = Store(client, settings.prefix)
+        self.carrier = Carrier(client)
+        self.envelope_size = settings.envelope_size
+        self.high_water_percent = settings.store_high_water_percent
+        self.terms = Terms(
+            offer_ms=settings.offer_lease_ms,
+            lease_ms=settings.lease_ms,
+            quiet_ms=settings.quiet_ms,
+            missed_grace_ms=settings.missed_grace_ms,
+        )
+        self.wake = threading.Event()
+        self.stopping = threading.Event()
+        self.epoch = ""
+        self._checked_at = 0.0
+
+    def tick(self) -> float:
+        """Claims once and hands over; answers how many seconds may be slept.
+
+        Raises: redis.RedisError, EvictingStore.
+        """
+        if time.monotonic() - self._checked_at >= LONGEST_WAIT_S:
+            self._check_store()
+        if not self._epoch_holds():
+            return LONGEST_WAIT_S
+        room = self.envelope_size if self.carrier.depth() < MAX_DEPTH else 0
+        claim = self.store.claim(room=room, terms=self.terms)
+        self.carrier.carry(claim)
+        self._report(claim)
+        if room == 0 or claim.next_us is None:
+            return LONGEST_WAIT_S
+        return min(claim.next_us / 1_000_000, LONGEST_WAIT_S)
+
+    def _check_store(self) -> None:
+        """Once a second: sign of life, high-water mark, epoch."""
+        self._checked_at = time.monotonic()
+        pipe = self.client.pipeline(transaction=False)
+        pipe.set(keys.alive(self.prefix, "ticker"), self.store.now_ms(), ex=ALIVE_TTL_S)
+        pipe.info("memory")
+        pipe.get(keys.epoch(self.prefix))
+        pipe.get(keys.accepted(self.prefix))
+        _, memory, epoch, accepted = pipe.execute()
+        if memory.get("maxmemory") and memory.get(EVICTING) != "noeviction":
+            raise EvictingStore(EvictingStore.__doc__)
+        limit = memory.get("maxmemory") or 0
+        if limit and memory["used_memory"] * 100 >= limit * self.high_water_percent:
+            self.client.set(keys.full(self.prefix), 1, ex=FULL_TTL_S)
+        self._seen = (epoch or b"").decode(), (accepted or b"").decode()
+
+    def _epoch_holds(self) -> bool:
+        """Whether this is still the store that was first met, or one accepted since."""
+        epoch, accepted = self._seen
+        if not self.epoch:
+            self.client.set(keys.epoch(self.prefix), nonce(), nx=True)
+            stored = cast(bytes, self.client.get(keys.epoch(self.prefix)))
+            self.epoch = stored.decode()
+            return True
+        if epoch == self.epoch:
+            return True
+        if epoch and epoch == accepted:
+            log.warning(logs.line("store.accepted", epoch=epoch))
+            self.epoch = epoch
+            return True
+        log.critical(
+            logs.line("store.lost", expected=self.epoch, found=epoch or "nothing")
+            + " run `python -m scheduler_api accept-store` to go on with this store"
+        )
+        return False
+
+    def _report(self, claim: Claim) -> None:
+        for event_id in claim.interrupted:
+            log.warning(logs.line("attempt.interrupted", event=event_id))
+        for member in claim.set_aside:
+            log.error(logs.line("record.set_aside", member=member))
+
+    def run(self) -> None:
+        """Ticks until told to stop; goes on after any fault, a second later."""
+        while not self.stopping.is_set():
+            self.wake.clear()
+            try:
+                wait_s = self.tick()
+            except EvictingStore as err:
+                log.critical(logs.line("store.evicts", problem=err))
+                wait_s = AGAIN_AFTER_ERROR_S
+            except redis.RedisError as err:
+                log.error(logs.line("store.unreachable", problem=err))
+                wait_s = AGAIN_AFTER_ERROR_S
+            except Exception:
+                log.exception(logs.line("tick.failed"))
+                wait_s = AGAIN_AFTER_ERROR_S
+            self.wake.wait(wait_s)
+
+    def stop(self) -> None:
+        """Lets `run` end after the tick under way."""
+        self.stopping.set()
+        self.wake.set()
+
+
+def listen(ticker: Ticker, client: redis.Redis) -> None:
+    """Wakes the ticker on every message, and after every reconnect."""
+    while not ticker.stopping.is_set():
+        try:
+            with client.pubsub(  # type: ignore[no-untyped-call]
+                ignore_subscribe_messages=True
+            ) as channel:
+                channel.subscribe(keys.wake(ticker.prefix))
+                ticker.wake.set()
+                while not ticker.stopping.is_set():
+                    if channel.get_message(timeout=LONGEST_WAIT_S):
+                        ticker.wake.set()
+        except redis.RedisError:
+            ticker.stopping.wait(AGAIN_AFTER_ERROR_S)
+
+
+def connect(settings: Settings, *, timeout_s: float) -> redis.Redis:
+    """A client that gives up at once: the ticker's own loop is the retry."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+def main() -> None:
+    """Runs a ticker, as the environment says, until SIGTERM or SIGINT."""
+    logs.set_up()
+    try:
+        settings = from_env(os.environ)
+    except SettingsError as err:
+        sys.exit(str(err))
+    log.info(logs.line("ticker.started") + " " + settings.log_line())
+    ticker = Ticker(connect(settings, timeout_s=5), settings)
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        ticker.stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    listener = connect(settings, timeout_s=5)
+    threading.Thread(target=listen, args=(ticker, listener), daemon=True).start()
+    ticker.run()
+
+
+if __name__ == "__main__":
+    main()

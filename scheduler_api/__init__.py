@@ -1,0 +1,1 @@
+"""A scheduler for webhooks: HTTP in, events stored, webhooks out on time."""

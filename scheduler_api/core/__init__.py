@@ -1,0 +1,1 @@
+"""The engine: no web framework and no HTTP client in here."""

@@ -1,0 +1,1 @@
+"""The processes that carry events out: ticker, deliveries, chores."""

@@ -1,0 +1,295 @@
+"""The guarded way to a receiver: every socket a delivery opens is vetted here.
+
+aiohttp asks a resolver for names only and connects to literal addresses at once, so
+the guard stands in two places: names are vetted when they are resolved, all answers
+together, and every socket is vetted again before it connects. What is connected to is
+the vetted address itself; Host and TLS name stay those of the URL.
+"""
+
+import asyncio
+import select
+import socket
+import ssl
+from aiohttp import ClientRequest, ClientTimeout, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import AddrInfoType, Connection
+from aiohttp.tracing import Trace
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from functools import partial
+from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core.errors import SchedulerError
+from time import perf_counter
+from typing import cast
+
+# Interim responses (1xx) and headers together. Above all sane servers, and above what
+# may arrive of a body before the sender has seen the end of the head.
+HEAD_MAX_BYTES = 512 * 1024
+# Tried one after the other, each a quarter of a second after the one before.
+ADDRESSES_MAX = 8
+# Names that do not answer hold a thread for as long as the system's resolver waits,
+# so they get threads of their own, enough that a few dead names do not block the rest.
+RESOLVER_THREADS = 128
+
+Lookup = Callable[[str], Sequence[str]]
+
+
+class Blocked(SchedulerError):
+    """The address policy refuses this destination; the text is for operators only."""
+
+
+class LeaseLost(SchedulerError):
+    """The event is no longer this worker's: nothing was sent."""
+
+
+class ConnectionGone(Exception):
+    """The receiver closed a connection that had carried the request."""
+
+
+class HeadTooLarge(Exception):
+    """The receiver sent more than any response head needs."""
+
+
+class Attempt:
+    """What one attempt leaves behind on its way through the connection."""
+
+    __slots__ = (
+        "connected_s",
+        "dispatched",
+        "first_byte_s",
+        "head_bytes",
+        "head_open",
+        "headers",
+        "may_write",
+        "path",
+        "refusal",
+        "started_s",
+        "wire",
+    )
+
+    def __init__(self, may_write: Callable[[], bool]) -> None:
+        self.may_write = may_write
+        self.headers: list[tuple[str, str]] = []
+        self.path = ""
+        self.started_s = perf_counter()
+        self.connected_s = 0.0
+        self.first_byte_s = 0.0
+        self.head_open = True
+        self.head_bytes = 0
+        self.dispatched = False
+        self.refusal: str | None = None
+        self.wire: Wire | None = None
+
+    def since_start_ms(self, mark_s: float) -> int | None:
+        """Return the milliseconds to a mark, None where it was not reached."""
+        return int((mark_s - self.started_s) * 1000) if mark_s else None
+
+
+# aiohttp hands nothing of ours down to the connector. Tasks it starts on the way
+# (racing addresses) inherit the context, and so find the same attempt.
+current: ContextVar[Attempt] = ContextVar("attempt")
+
+
+class Wire(ResponseHandler):
+    """One connection: notes its first byte, and cuts off a head that never ends."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, open_wires: set["Wire"]
+    ) -> None:
+        super().__init__(loop=loop)
+        self.attempt: Attempt | None = None
+        self._open_wires = open_wires
+        self._stream: asyncio.Transport | None = None
+        self._poll: select.poll | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # Kept apart because aiohttp forgets its transport when it closes it, and a
+        # closed transport with unsent bytes lives until the receiver has read them.
+        self._stream = self.transport
+        self._open_wires.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._open_wires.discard(self)
+        self._stream = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        attempt = self.attempt
+        if attempt is not None and attempt.head_open:
+            if not attempt.first_byte_s:
+                attempt.first_byte_s = perf_counter()
+            if attempt.head_bytes > HEAD_MAX_BYTES:
+                self.set_exception(HeadTooLarge())
+                self.drop()
+                return
+            attempt.head_bytes += len(data)
+        super().data_received(data)
+
+    def drop(self) -> None:
+        """Close at once, whatever is still unsent or unread."""
+        if self._stream is not None:
+            self._stream.abort()
+
+    def is_stale(self) -> bool:
+        """Tell whether an idle connection has been closed or written to meanwhile.
+
+        The event loop may not have looked at the socket yet, so the kernel is asked.
+        """
+        if self.should_close or self._stream is None:
+            return True
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._stream.get_extra_info("socket"), select.POLLIN)
+        return bool(self._poll.poll(0))
+
+
+class Resolver(AbstractResolver):
+    """Looks a name up in threads, and answers only if every address may be used."""
+
+    def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
+        self._policy = policy
+        self._lookup = lookup
+        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, "resolver")
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+    ) -> list[ResolveResult]:
+        """Return the vetted addresses of `host`.
+
+        Raises:
+            Blocked: one of its addresses is shut; using the others would let the
+                owner of a name probe which of ours are open.
+            OSError: the name has no address.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            addresses = await loop.run_in_executor(self._threads, self._lookup, host)
+        except UnicodeError as err:
+            raise OSError(None, f"{host} cannot be looked up") from err
+        if not addresses:
+            raise OSError(None, f"{host} has no address")
+        for address in addresses:
+            # Without the port: this answer is shared by all requests to the host.
+            reason = self._policy.refusal(address, 0)
+            if reason is not None:
+                raise Blocked(f"{host} is {address}: {reason}")
+        return [_answer(host, it, port) for it in addresses[:ADDRESSES_MAX]]
+
+    async def close(self) -> None:
+        """Let go of the threads; one that waits for a name server ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Connector(TCPConnector):
+    """Connects to vetted addresses, and asks once more before a request is written."""
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        *,
+        resolver: Resolver,
+        tls: ssl.SSLContext,
+        limit: int,
+        limit_per_host: int,
+        keepalive_s: float,
+    ) -> None:
+        super().__init__(
+            resolver=resolver,
+            ssl=tls,
+            limit=limit,
+            limit_per_host=limit_per_host,
+            keepalive_timeout=keepalive_s,
+            socket_factory=self._open_socket,
+        )
+        self._policy = policy
+        self._wires: set[Wire] = set()
+        self._wires_max = 2 * limit
+        # The one private name of aiohttp that is used; `connect` notices if it goes.
+        self._factory = cast(
+            "partial[ResponseHandler]",
+            partial(Wire, self._loop, open_wires=self._wires),
+        )
+
+    async def connect(
+        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
+    ) -> Connection:
+        """Return a connection that the request may be written to now.
+
+        Raises:
+            LeaseLost: the event has been taken away while connecting.
+            ConnectionGone: aiohttp wants to send the request a second time, which
+                only the retry policy decides.
+        """
+        attempt = current.get()
+        if attempt.dispatched:
+            raise ConnectionGone
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            wire = connection.protocol
+            assert isinstance(wire, Wire)
+            if wire.attempt is None or not wire.is_stale():
+                break
+            connection.close()
+        wire.attempt = attempt
+        attempt.refusal = None
+        attempt.connected_s = perf_counter()
+        if not attempt.may_write():
+            connection.release()
+            raise LeaseLost
+        attempt.wire = wire
+        attempt.dispatched = True
+        if self._is_for_one_use(req, attempt):
+            wire.force_close()
+        return connection
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Drop every connection: a receiver that does not read must not hold us."""
+        for wire in tuple(self._wires):
+            wire.drop()
+        await super().close(abort_ssl=abort_ssl)
+
+    def _is_for_one_use(self, req: ClientRequest, attempt: Attempt) -> bool:
+        if len(self._wires) > self._wires_max:
+            return True
+        # The next request to this port may be for a path that is shut.
+        return self._policy.is_open_path(req.port or 0, attempt.path)
+
+    def _open_socket(self, info: AddrInfoType) -> socket.socket:
+        """Open a socket to a vetted address; this sees literal addresses as well."""
+        family, kind, protocol, _, peer = info
+        attempt = current.get()
+        address, port = str(peer[0]), int(peer[1])
+        reason = self._policy.refusal(address, port, path=attempt.path)
+        if reason is not None:
+            # An OSError is what the race of addresses knows how to handle.
+            attempt.refusal = f"{address} port {port}: {reason}"
+            raise PermissionError(attempt.refusal)
+        return socket.socket(family, kind, protocol)
+
+
+def look_up(host: str) -> Sequence[str]:
+    """Ask the system's resolver for all addresses of `host`, its order kept.
+
+    Raises:
+        OSError: there is no such name.
+        UnicodeError: the name cannot be written in a query.
+    """
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(peer[0]) for *_, peer in found))
+
+
+def _answer(host: str, address: str, port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=host,
+        host=address,
+        port=port,
+        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+        proto=socket.IPPROTO_TCP,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )

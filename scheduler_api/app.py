@@ -1,0 +1,126 @@
+"""The web process: one Flask application over all dialects."""
+
+import logging
+import os
+import redis
+from flask import Flask, Response, request
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from scheduler_api import readiness, services
+from scheduler_api.auth import Unauthorized
+from scheduler_api.core import config, logs
+from scheduler_api.core.config import Settings
+from scheduler_api.core.errors import StoreFull
+from scheduler_api.dialects.jiter import inbound as jiter
+from types import ModuleType
+from werkzeug.exceptions import HTTPException
+
+# Path prefix → inbound half; each has `blueprint`, `error` and `fault`.
+DIALECTS: dict[str, ModuleType] = {"/api": jiter}
+ELSEWHERE = jiter
+
+# In JSON one byte of a body may take six (`\u001f`); the rest is for other fields.
+JSON_OVERHEAD = 6
+OTHER_FIELDS_BYTES = 65_536
+
+RETRY_AFTER_S = 1
+STORE_AWAY = "The store is not available, please try again"
+STORE_FULL = "The store is full, please try again later"
+UNAUTHORIZED = "Please provide a valid API key"
+# Answers by which a store says that it cannot serve now.
+TROUBLE = ("LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application; without settings it is a process of its own.
+
+    Raises: SettingsError.
+    """
+    if settings is None:
+        settings = config.from_env(os.environ)
+        logs.set_up()
+        log.info(logs.line("web.started", settings=settings.log_line()))
+    built = services.build(settings)
+    app = Flask(__name__)
+    app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = (
+        settings.body_limit_bytes * JSON_OVERHEAD + OTHER_FIELDS_BYTES
+    )
+    for dialect in DIALECTS.values():
+        app.register_blueprint(dialect.blueprint(built))
+    _add_health(app, built)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Unauthorized, _unauthorized)
+    app.register_error_handler(StoreFull, _store_full)
+    app.register_error_handler(redis.ConnectionError, _store_away)
+    app.register_error_handler(redis.TimeoutError, _store_away)
+    app.register_error_handler(ResponseError, _store_error)
+    app.register_error_handler(Exception, _fault)
+    return app
+
+
+def _add_health(app: Flask, built: services.Services) -> None:
+    cell = readiness.Readiness(built.store.client, built.settings.prefix)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> tuple[dict[str, object], int]:
+        missing = cell.missing()
+        if missing:
+            return {"status": "unavailable", "missing": missing}, 503
+        return {"status": "ok"}, 200
+
+
+def _dialect() -> ModuleType:
+    """The dialect whose shape errors on this path have."""
+    for prefix, dialect in DIALECTS.items():
+        if request.path == prefix or request.path.startswith(f"{prefix}/"):
+            return dialect
+    return ELSEWHERE
+
+
+def _error(status: int, message: str) -> Response:
+    answer: Response = _dialect().error(status, message)
+    if status == 503:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+def _http_error(err: HTTPException) -> Response:
+    answer = _error(err.code or 500, err.name)
+    for name, value in err.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            answer.headers[name] = value
+    return answer
+
+
+def _unauthorized(_err: Unauthorized) -> Response:
+    return _error(401, UNAUTHORIZED)
+
+
+def _store_full(_err: StoreFull) -> Response:
+    return _error(503, STORE_FULL)
+
+
+def _store_away(err: redis.RedisError) -> Response:
+    log.warning(logs.line("store.away", endpoint=request.endpoint, error=err))
+    return _error(503, STORE_AWAY)
+
+
+def _store_error(err: ResponseError) -> Response:
+    if isinstance(err, (OutOfMemoryError, ReadOnlyError)):
+        return _store_away(err)
+    if str(err).startswith(TROUBLE):
+        return _store_away(err)
+    return _fault(err)
+
+
+def _fault(err: Exception) -> Response:
+    """A fault of ours: told with the endpoint's message, logged with its ids."""
+    ids = request.view_args or {}
+    log.error(logs.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
+    return _error(500, _dialect().fault(request.endpoint))

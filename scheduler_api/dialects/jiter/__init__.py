@@ -1,0 +1,1 @@
+"""The Jiter dialect: `/api/events` and `/api/cronjobs`."""

@@ -1,0 +1,84 @@
+"""What a Jiter destination receives, and when it is tried again. Pure.
+
+The receiver's middleware signs what `JSON.stringify` makes of the parsed body, so the
+body must be a fixed point of parsing and stringifying: compact, raw UTF-8, JavaScript's
+own escapes.
+"""
+
+import json
+import orjson
+import re
+from scheduler_api.core import retry
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Begun
+from scheduler_api.core.outgoing import Outgoing, Reply
+from scheduler_api.core.signing import hmac_sha256_base64
+from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.core.timing import to_iso
+
+RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
+CONTENT_TYPE = ("Content-Type", "application/json")
+TIMESTAMP = "X-Jiter-Request-Timestamp"
+SIGNATURE = "X-Jiter-Signature"
+LEGACY_SIGNATURE = "Jiter-Signature"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+is_success = retry.is_success
+
+
+def render(
+    begun: Begun, *, signing: SigningKeys, now_ms: int, legacy_signature: bool
+) -> Outgoing:
+    """The POST of this attempt, signed for now.
+
+    Raises: UnreadableRecord, if its content was not fetched.
+    """
+    if begun.content is None:
+        raise UnreadableRecord(f"{begun.content_key} was not fetched")
+    payload = begun.content.body
+    body = body_bytes(payload, scheduled_ms=begun.wanted_ms)
+    stamp = str(now_ms)
+    signed = {
+        TIMESTAMP: stamp,
+        SIGNATURE: hmac_sha256_base64(signing.jiter, stamp.encode() + b":" + body),
+    }
+    if legacy_signature:
+        signed[LEGACY_SIGNATURE] = hmac_sha256_base64(signing.jiter, payload)
+    return Outgoing(
+        method="POST",
+        url=begun.content.url,
+        headers=(CONTENT_TYPE, *signed.items()),
+        body=body,
+        timeout_ms=begun.deadline_ms,
+        signed=signed,
+    )
+
+
+def next_delay_ms(failures: int, reply: Reply) -> int | None:
+    """The wait after a failed attempt: 3, 5 and 10 s, then None."""
+    return retry.next_delay_ms(failures, reply, delays_ms=RETRY_DELAYS_MS)
+
+
+def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:
+    """`{"payload":…,"scheduledTime":…}` as `JSON.stringify` would write it.
+
+    Args:
+        payload: UTF-8, lone surrogates encoded like any other character.
+    """
+    return b'{"payload":%b,"scheduledTime":"%b"}' % (
+        stringify(payload.decode("utf-8", "surrogatepass")),
+        to_iso(scheduled_ms).encode(),
+    )
+
+
+def stringify(text: str) -> bytes:
+    """A JSON string, byte for byte as `JSON.stringify` writes it.
+
+    orjson writes the same but refuses lone surrogates, which JavaScript escapes.
+    """
+    try:
+        return orjson.dumps(text)
+    except orjson.JSONEncodeError:
+        raw = json.dumps(text, ensure_ascii=False)
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", raw).encode()

@@ -1,0 +1,84 @@
+"""Reading what a client sent, and the errors that answer it."""
+
+import json
+from flask import Request, Response
+from marshmallow import Schema, ValidationError
+from scheduler_api.core.errors import SchedulerError
+from scheduler_api.dialects.jiter import answers
+from scheduler_api.dialects.jiter.schemas import first_fault
+from typing import Any
+
+BAD_BODY = "Invalid request body"
+TOO_LARGE = "The request body is too large"
+
+
+class Refused(SchedulerError):
+    """The request is answered with this status and message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Unacceptable(Refused):
+    """A field of the body is wrong."""
+
+    def __init__(self, field: str, message: str, data: dict[str, Any]) -> None:
+        super().__init__(400, message)
+        self.field = field
+        self.valid = data
+
+
+def error(status: int, message: str) -> Response:
+    """An error as this dialect shows it."""
+    return answers.respond({"message": message}, status)
+
+
+def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object in the body, whatever its content type says.
+
+    Raises: Refused; RequestEntityTooLarge.
+    """
+    raw = request.get_data(cache=False)
+    try:
+        # No number means anything in this dialect, so none is worth converting: the
+        # digits of a huge one would only cost time.
+        body = json.loads(
+            raw.decode(), parse_int=_number, parse_float=_number, parse_constant=_refuse
+        )
+    except (ValueError, RecursionError) as err:
+        raise Refused(400, BAD_BODY) from err
+    if not isinstance(body, dict):
+        raise Refused(400, BAD_BODY)
+    return body
+
+
+def load(schema: Schema, body: dict[str, Any]) -> dict[str, Any]:
+    """The body's fields.
+
+    Raises: Unacceptable, for the first that is wrong.
+    """
+    try:
+        return dict(schema.load(body))
+    except ValidationError as err:
+        field, message = first_fault(schema, err)
+        valid = err.valid_data if isinstance(err.valid_data, dict) else {}
+        raise Unacceptable(field, message, valid) from err
+
+
+def check_size(payload: bytes, limit_bytes: int) -> None:
+    """Holds the limit that all dialects share.
+
+    Raises: Refused.
+    """
+    if len(payload) > limit_bytes:
+        raise Refused(413, TOO_LARGE)
+
+
+def _number(_digits: str) -> int:
+    return 0
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,140 @@
+"""What Jiter clients may say: bodies and queries, and the message for each fault."""
+
+import re
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+from scheduler_api.core import destinations, timing
+from typing import Any
+
+BAD_TIME = "Please enter a valid time"
+PAST_TIME = "Please make sure your scheduled time is in the future."
+BAD_PAYLOAD = "'payload' must be a string"
+BAD_DESTINATION = "Please enter a valid destination"
+BAD_EVENT_STATUS = "'status' can only be set to 'Cancelled'"
+
+# The last instant that has a four-digit year.
+LATEST_MS = 253_402_300_799_999
+_ID = re.compile(r"[1-9][0-9]{0,17}")
+
+
+class _Exact(fields.Field[Any]):
+    """A field with one message for whatever is wrong with it."""
+
+    message = ""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            error_messages={
+                "required": self.message,
+                "null": self.message,
+                "invalid": self.message,
+            },
+            **kwargs,
+        )
+
+
+class Time(_Exact):
+    """An ISO 8601 text, loaded as epoch ms."""
+
+    message = BAD_TIME
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        try:
+            return read_time(value)
+        except ValueError as err:
+            raise self.make_error("invalid") from err
+
+
+class Payload(_Exact):
+    """Any text at all, loaded as the bytes that are stored."""
+
+    message = BAD_PAYLOAD
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bytes:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        payload = value.encode("utf-8", "surrogatepass")
+        limit = getattr(self.root, "payload_limit_bytes", 0)
+        if limit and len(payload) > limit:
+            raise ValidationError(f"'payload' cannot exceed {limit} bytes")
+        return payload
+
+
+class Destination(_Exact):
+    """An absolute http(s) URL, loaded as given."""
+
+    message = BAD_DESTINATION
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        try:
+            return destinations.parse(value).url
+        except destinations.BadDestination as err:
+            raise self.make_error("invalid") from err
+
+
+class EventStatus(_Exact):
+    """The one status that a client may set."""
+
+    message = BAD_EVENT_STATUS
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if value != "Cancelled":
+            raise self.make_error("invalid")
+        return str(value)
+
+
+class Body(Schema):
+    """A JSON object; its fields are checked in their order, unknown ones ignored."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    def __init__(self, *, payload_limit_bytes: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.payload_limit_bytes = payload_limit_bytes
+
+
+class NewEvent(Body):
+    """The body that creates an event."""
+
+    scheduled_ms = Time(data_key="scheduledTime", required=True)
+    payload = Payload(required=True)
+    destination = Destination(required=True)
+
+
+class EventEdit(Body):
+    """The body that edits an event; every field may be left out."""
+
+    status = EventStatus()
+    scheduled_ms = Time(data_key="scheduledTime")
+    payload = Payload()
+    destination = Destination()
+
+
+def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
+    """Name and message of the first wrong field, in the schema's order."""
+    messages = err.messages_dict
+    for name, field in schema.fields.items():
+        faults = messages.get(field.data_key or name)
+        if faults:
+            return name, str(faults[0])
+    raise err
+
+
+def read_time(value: object) -> int:
+    """The epoch ms of an ISO 8601 text.
+
+    Raises: ValueError, also for what no four-digit year can show.
+    """
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    moment_ms = timing.from_iso(value)
+    if not 0 <= moment_ms <= LATEST_MS:
+        raise ValueError("out of range")
+    return moment_ms
+
+
+def read_id(text: str) -> int | None:
+    """The number that an id spells, None if no id is spelt like this."""
+    return int(text) if _ID.fullmatch(text) else None

@@ -1,0 +1,43 @@
+"""The outbound halves of the dialects, by name; workers need nothing else of them."""
+
+from scheduler_api.core.model import Begun
+from scheduler_api.core.outgoing import Outgoing, Reply
+from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.dialects.jiter import outbound as jiter
+from typing import Protocol
+
+
+class Outbound(Protocol):
+    """What a dialect decides about an attempt; pure, so it may run anywhere."""
+
+    def render(
+        self, begun: Begun, *, signing: SigningKeys, now_ms: int, legacy_signature: bool
+    ) -> Outgoing:
+        """The request of this attempt, signed for now.
+
+        Raises: UnreadableRecord, if its content was not fetched.
+        """
+        ...
+
+    def is_success(self, reply: Reply) -> bool:
+        """Whether the event counts as delivered."""
+        ...
+
+    def next_delay_ms(self, failures: int, reply: Reply) -> int | None:
+        """The wait after a failed attempt, None to give up.
+
+        Args:
+            failures: failed attempts before this one.
+        """
+        ...
+
+
+DIALECTS: dict[str, Outbound] = {"jiter": jiter}
+
+
+def of(dialect: str) -> Outbound:
+    """The outbound half of a dialect.
+
+    Raises: KeyError, for a name that no folder has.
+    """
+    return DIALECTS[dialect]

@@ -1,0 +1,60 @@
+"""What the web process works with, handed to each dialect's inbound half."""
+
+import redis
+from dataclasses import dataclass
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+from scheduler_api.auth import Auth
+from scheduler_api.core.config import Settings
+from scheduler_api.core.queries import Queries
+from scheduler_api.core.store import Store
+from scheduler_api.core.tenants import Tenants
+
+CONNECTIONS = 128
+SOCKET_TIMEOUT_S = 2.0
+# 0.05, 0.1, 0.2 and 0.4 s: a restart of the store goes unnoticed, an outage is
+# answered within a second.
+RETRIES = 4
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 0.4
+
+
+@dataclass(frozen=True)
+class Services:
+    """One per process."""
+
+    settings: Settings
+    store: Store
+    queries: Queries
+    auth: Auth
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that fails fast: a store that is away is told to the caller."""
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=SOCKET_TIMEOUT_S,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=SOCKET_TIMEOUT_S,
+        # A time-out has cost its two seconds: only a lost connection is tried again.
+        retry=Retry(
+            ExponentialBackoff(cap=LONGEST_RETRY_S, base=FIRST_RETRY_S / 2),
+            retries=RETRIES,
+            supported_errors=(redis.ConnectionError,),
+        ),
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def build(settings: Settings) -> Services:
+    """Everything for one process; connects on first use."""
+    client = connect(settings.redis_url)
+    tenants = Tenants(client, settings.prefix, secret_key=settings.secret_key)
+    store = Store(client, settings.prefix)
+    return Services(
+        settings=settings,
+        store=store,
+        queries=Queries(store),
+        auth=Auth(tenants),
+    )

@@ -244,7 +244,11 @@ class Connector(TCPConnector):
             raise LeaseLost
         attempt.wire = wire
         attempt.dispatched = True
-        if self._is_for_one_use(req, attempt):
+        if len(self._wires) > self._wires_max or self._policy.is_open_path(
+            req.port or 0, attempt.path
+        ):
+            # Too many idle ones; or the next request to this port may be for a path
+            # that is shut, and must ask for a connection of its own.
             wire.force_close()
         return connection
 
@@ -253,12 +257,6 @@ class Connector(TCPConnector):
         for wire in tuple(self._wires):
             wire.drop()
         await super().close(abort_ssl=abort_ssl)
-
-    def _is_for_one_use(self, req: ClientRequest, attempt: Attempt) -> bool:
-        if len(self._wires) > self._wires_max:
-            return True
-        # The next request to this port may be for a path that is shut.
-        return self._policy.is_open_path(req.port or 0, attempt.path)
 
     def _open_socket(self, info: AddrInfoType) -> socket.socket:
         """Open a socket to a vetted address; this sees literal addresses as well."""

@@ -9,7 +9,6 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
-    StreamReader,
 )
 from aiohttp.http_exceptions import HttpProcessingError
 from collections.abc import Callable, Iterable
@@ -267,25 +266,25 @@ class Sender:
         answer.headers = _storable(response.raw_headers)
         if response.status == 101:
             raise HttpProcessingError(message="nobody asked for another protocol")
-        await self._read_body(response.content, answer)
-        # Still held: the answer came before the request was written to its end.
-        answer.complete = response.connection is None
-
-    async def _read_body(self, content: StreamReader, answer: _Answer) -> None:
-        cap_bytes = self._body_cap_bytes
-        while chunk := await content.readany():
+        while chunk := await response.content.readany():
             answer.body += chunk
-            if len(answer.body) > cap_bytes:
-                answer.body = answer.body[:cap_bytes]
+            if len(answer.body) > self._body_cap_bytes:
+                answer.body = answer.body[: self._body_cap_bytes]
                 answer.truncated = True
                 return
+        # Still held: the answer came before the request was written to its end.
+        answer.complete = response.connection is None
 
     def _headers(self, request: Request) -> list[tuple[str, str]]:
         headers, names = [], set()
         for name, value in request.headers:
-            check_outbound(name, value)
-            names.add(_unreserved(name))
-            headers.append((name, value if value.isascii() else _as_read(value)))
+            names.add(_checked(name))
+            # Two looks at the string instead of a search, for all but a few values.
+            if not (value.isascii() and value.isprintable()):
+                check_outbound(name, value)
+                headers.append((name, _as_read(value)))
+            else:
+                headers.append((name, value))
         headers += [header for name, header in self._defaults if name not in names]
         return headers
 
@@ -297,7 +296,8 @@ def _target(url: str) -> URL:
 
 
 @lru_cache(maxsize=1024)
-def _unreserved(name: str) -> str:
+def _checked(name: str) -> str:
+    check_outbound(name, "")
     if is_reserved(name):
         raise BadHeader(f"header {name} is written by the sender alone")
     return name.lower()
@@ -315,10 +315,11 @@ def _as_read(value: str) -> str:
         return value
 
 
-def _storable(
-    headers: Iterable[tuple[bytes, bytes]],
-) -> tuple[tuple[str, str], ...]:
-    return tuple((_text(name), _text(value)) for name, value in headers)
+def _storable(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple([(name.decode(), value.decode()) for name, value in raw])
+    except UnicodeDecodeError:
+        return tuple([(_text(name), _text(value)) for name, value in raw])
 
 
 def _text(raw: bytes) -> str:

@@ -51,6 +51,7 @@ class Ticker:
         self.stopping = threading.Event()
         self.epoch = ""
         self._checked_at = 0.0
+        self._seen = "", ""
 
     def tick(self) -> float:
         """Claims once and hands over; answers how many seconds may be slept.
@@ -65,7 +66,8 @@ class Ticker:
         claim = self.store.claim(room=room, terms=self.terms)
         self.carrier.carry(claim)
         self._report(claim)
-        if room == 0 or claim.next_us is None:
+        if claim.next_us is None or (room == 0 and claim.next_us == 0):
+            # What is overdue waits for room in RQ: the next begin wakes us.
             return LONGEST_WAIT_S
         return min(claim.next_us / 1_000_000, LONGEST_WAIT_S)
 
@@ -92,6 +94,7 @@ class Ticker:
             self.client.set(keys.epoch(self.prefix), nonce(), nx=True)
             stored = cast(bytes, self.client.get(keys.epoch(self.prefix)))
             self.epoch = stored.decode()
+            self._seen = self.epoch, accepted
             return True
         if epoch == self.epoch:
             return True

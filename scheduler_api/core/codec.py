@@ -3,12 +3,10 @@
 Format 1. A body is stored byte for byte; only the head is JSON.
 """
 
-from typing import Any
-
 import orjson
-
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, AttemptKind, Content
+from typing import Any
 
 FORMAT = 1
 

@@ -36,14 +36,14 @@ class Carrier:
 
         Raises: redis.RedisError.
         """
-        envelopes: list[tuple[list[str], list[str]]]
-        envelopes = [([event_id], []) for event_id in claim.solo_ids]
+        envelopes: list[tuple[list[str], list[str], bool]]
+        envelopes = [([event_id], [], True) for event_id in claim.solo_ids]
         if claim.ids or claim.schedule_ids:
-            envelopes.insert(0, (claim.ids, claim.schedule_ids))
-        for ids, schedule_ids in envelopes:
+            envelopes.insert(0, (claim.ids, claim.schedule_ids, False))
+        for ids, schedule_ids, alone in envelopes:
             self._queue.enqueue_call(
                 FUNCTION,
-                args=(ids, schedule_ids),
+                args=(ids, schedule_ids, alone),
                 timeout=NO_TIMEOUT,
                 result_ttl=0,
                 failure_ttl=FAILURE_TTL_S,

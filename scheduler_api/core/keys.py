@@ -4,6 +4,7 @@
 Keys without a TTL say who removes them; all others name theirs.
 """
 
+
 def due(prefix: str) -> str:
     """Sorted set; member event id or `s:<schedule id>`; score: ms when it is wanted."""
     return f"{prefix}due"

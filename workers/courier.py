@@ -1,0 +1,151 @@
+"""One attempt: content, signature, request, and what its result means."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from redis.exceptions import RedisError
+from scheduler_api.core import codec, logs
+from scheduler_api.core.errors import SchedulerError, UnreadableRecord
+from scheduler_api.core.leases import Outcome, Settlement, WorkerStore
+from scheduler_api.core.model import Begun
+from scheduler_api.core.tenants import SigningKeys, Tenants
+from scheduler_api.dialects import outbound
+from workers.failures import Failure
+from workers.sender import Request, Result, Sender
+
+log = logging.getLogger("scheduler.worker")
+
+KEYS_KEPT_S = 5.0
+AGAIN_AFTER_ERROR_S = 1.0
+
+
+class Courier:
+    """Sends begun events; never raises for what a receiver or a record does."""
+
+    def __init__(
+        self,
+        store: WorkerStore,
+        sender: Sender,
+        tenants: Tenants,
+        *,
+        response_log_bytes: int,
+        legacy_signature: bool,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._tenants = tenants
+        self._response_log_bytes = response_log_bytes
+        self._legacy_signature = legacy_signature
+        self._keys: dict[str, tuple[float, SigningKeys]] = {}
+
+    async def deliver(
+        self, begun: Begun, *, may_write: Callable[[], bool]
+    ) -> Settlement | None:
+        """Makes one attempt; None when it was dropped because the lease was lost."""
+        started_ms = time.time_ns() // 1_000_000
+        try:
+            begun = await self._with_content(begun)
+            keys = await self._signing_keys(begun.owner.tenant)
+            dialect = outbound.of(begun.owner.dialect)
+            outgoing = dialect.render(
+                begun,
+                signing=keys,
+                now_ms=started_ms,
+                legacy_signature=self._legacy_signature,
+            )
+            result = await self._sender.send(
+                Request(
+                    method=outgoing.method,
+                    url=outgoing.url,
+                    headers=outgoing.headers,
+                    body=outgoing.body,
+                    timeout_ms=outgoing.timeout_ms,
+                ),
+                may_write=may_write,
+            )
+        except Exception as err:
+            return self._undeliverable(begun, started_ms, err)
+        if result.error is Failure.LEASE_LOST:
+            log.warning(logs.line("attempt.dropped", event=begun.id, n=begun.attempt))
+            return None
+        outcome, delay_ms, reason = _decide(dialect, begun, result)
+        return Settlement(
+            event_id=begun.id,
+            token=begun.token,
+            attempt=begun.attempt,
+            outcome=outcome,
+            line=self._line(result, outgoing.signed),
+            delay_ms=delay_ms,
+            reason=reason,
+        )
+
+    async def _with_content(self, begun: Begun) -> Begun:
+        while begun.content is None:
+            try:
+                begun = await self._store.fetch(begun)
+            except RedisError:
+                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+        return begun
+
+    async def _signing_keys(self, tenant: str) -> SigningKeys:
+        kept = self._keys.get(tenant)
+        if kept is not None and time.monotonic() < kept[0]:
+            return kept[1]
+        while True:
+            try:
+                signing = await asyncio.to_thread(self._tenants.signing, tenant)
+            except RedisError:
+                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+                continue
+            self._keys[tenant] = (time.monotonic() + KEYS_KEPT_S, signing)
+            return signing
+
+    def _line(self, result: Result, signed: dict[str, str]) -> bytes:
+        shown = result.body[: self._response_log_bytes]
+        return codec.encode_attempt(
+            {
+                "started_ms": result.started_ms,
+                "status": result.status,
+                "error": result.error,
+                "connect_ms": result.connect_ms,
+                "first_byte_ms": result.first_byte_ms,
+                "total_ms": result.total_ms,
+                "response": shown.decode("utf-8", "replace"),
+                "signed": signed,
+            }
+        )
+
+    def _undeliverable(
+        self, begun: Begun, started_ms: int, problem: Exception
+    ) -> Settlement:
+        """What cannot be sent is a dead letter: trying again changes nothing."""
+        expected = isinstance(problem, SchedulerError)
+        unreadable = isinstance(problem, UnreadableRecord)
+        log.error(
+            logs.line("event.undeliverable", event=begun.id, problem=problem),
+            exc_info=None if expected else problem,
+        )
+        return Settlement(
+            event_id=begun.id,
+            token=begun.token,
+            attempt=begun.attempt,
+            outcome=Outcome.DEAD,
+            line=codec.encode_attempt(
+                {"started_ms": started_ms, "error": "undeliverable"}
+            ),
+            reason="unreadable" if unreadable else "undeliverable",
+        )
+
+
+def _decide(
+    dialect: outbound.Outbound, begun: Begun, result: Result
+) -> tuple[Outcome, int, str]:
+    if dialect.is_success(result):
+        return Outcome.DELIVERED, 0, ""
+    if result.error is Failure.BLOCKED:
+        return Outcome.DEAD, 0, Failure.BLOCKED.value
+    delay_ms = dialect.next_delay_ms(begun.failures, result)
+    if delay_ms is None:
+        return Outcome.DEAD, 0, "exhausted"
+    return Outcome.RETRY, delay_ms, ""

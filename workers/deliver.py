@@ -1,0 +1,41 @@
+"""The job that RQ carries: one envelope. A stock worker runs it as it stands."""
+
+import asyncio
+import logging
+from redis.exceptions import RedisError
+from scheduler_api.core import logs
+from scheduler_api.core.config import Settings
+from scheduler_api.core.schedules import Schedules
+from scheduler_api.core.store import Store
+from workers.planner import top_up
+from workers.runtime import connect, open_window, read_settings
+
+log = logging.getLogger("scheduler.worker")
+
+
+def deliver(ids: list[str], schedule_ids: list[str], alone: bool) -> None:
+    """Delivers the events of an envelope and plans its schedules, then returns.
+
+    A fault of the store is not RQ's to handle: what was offered comes back by itself.
+
+    Raises: SettingsError.
+    """
+    settings = read_settings()
+    if schedule_ids:
+        store = Store(connect(settings), settings.prefix)
+        top_up(
+            Schedules(store, grace_ms=settings.missed_grace_ms),
+            schedule_ids,
+        )
+    if ids:
+        asyncio.run(_deliver_all(ids, settings, alone=alone))
+
+
+async def _deliver_all(ids: list[str], settings: Settings, *, alone: bool) -> None:
+    async with open_window(settings) as window:
+        try:
+            await window.accept(ids, alone=alone)
+        except RedisError as err:
+            log.error(logs.line("envelope.lost", events=len(ids), problem=err))
+        while window.in_flight:
+            await window.drain(settings.lease_ms / 1000)

@@ -1,0 +1,209 @@
+"""The RQ worker that keeps many deliveries in flight: stock hooks, one event loop."""
+
+import asyncio
+import logging
+import threading
+import time
+import uvloop
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue, worker_registration
+from rq.exceptions import DeserializationError
+from rq.job import Job
+from rq.worker import SimpleWorker, WorkerStatus
+from scheduler_api.core import keys, logs
+from scheduler_api.core.schedules import Schedules
+from scheduler_api.core.store import Store
+from typing import Any, TypeVar
+from workers.planner import top_up
+from workers.runtime import connect, open_window, read_settings
+from workers.window import Window
+
+log = logging.getLogger("scheduler.worker")
+
+WORKER_TTL_S = 30
+AGAIN_AFTER_ERROR_S = 1.0
+SIGN_OF_LIFE_S = 1.0
+ALIVE_TTL_S = 5
+ROOM_WAIT_S = 0.5
+
+T = TypeVar("T")
+
+
+class Engine:
+    """An event loop in a thread of its own, with the window on it."""
+
+    def __init__(self) -> None:
+        self.settings = read_settings()
+        self.client = connect(self.settings)
+        store = Store(self.client, self.settings.prefix)
+        self._schedules = Schedules(store, grace_ms=self.settings.missed_grace_ms)
+        self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
+        self._loop = uvloop.new_event_loop()
+        self._open = AsyncExitStack()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self.window: Window = self.run(
+            self._open.enter_async_context(open_window(self.settings))
+        )
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine on the loop and waits for it."""
+        return self._submit(work).result()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def plan(self, schedule_ids: list[str]) -> None:
+        """Tops up schedules beside the deliveries."""
+        if schedule_ids:
+            self._planner.submit(top_up, self._schedules, schedule_ids)
+
+    def show_life(self) -> None:
+        """Says that a worker lives, for `/readyz`.
+
+        Raises: RedisError.
+        """
+        key = keys.alive(self.settings.prefix, "worker")
+        self.client.set(key, int(time.time() * 1000), ex=ALIVE_TTL_S)
+
+    def close(self) -> None:
+        """Waits for what is in hand as long as the grace allows, then lets go."""
+        left = self.run(self.window.drain(self.settings.drain_grace_s))
+        if left:
+            log.warning(logs.line("worker.left_to_leases", events=left))
+        self._planner.shutdown(cancel_futures=True)
+        self.run(self._open.aclose())
+
+
+class DeliveryWorker(SimpleWorker):
+    """Runs `deliver` jobs by putting their events into the window.
+
+    A job is done when its events are begun or given back, so that the next is taken
+    while the window has room. The store may go away at any time: it waits for it.
+    """
+
+    max_connection_wait_time = AGAIN_AFTER_ERROR_S
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["worker_ttl"] = WORKER_TTL_S
+        super().__init__(*args, **kwargs)
+        self.connection.set_retry(Retry(NoBackoff(), 0))
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The event loop and its window; made when the work begins."""
+        if self._engine is None:
+            self._engine = Engine()
+        return self._engine
+
+    def bootstrap(self, *args: Any, **kwargs: Any) -> None:
+        """Opens the window before the first job is taken."""
+        logs.set_up()
+        log.info(logs.line("worker.started") + " " + self.engine.settings.log_line())
+        super().bootstrap(*args, **kwargs)
+        self.log.setLevel(logging.WARNING)
+        threading.Thread(target=self._show_life, daemon=True).start()
+
+    def _show_life(self) -> None:
+        shown = ""
+        while True:
+            try:
+                self.engine.show_life()
+                if shown != (shown := self._visible_state()):
+                    self.connection.hset(self.key, "state", shown)
+            except RedisError as err:
+                log.warning(logs.line("store.unreachable", problem=err))
+            time.sleep(SIGN_OF_LIFE_S)
+
+    def _visible_state(self) -> str:
+        """Busy while deliveries are in flight, whatever the job loop does."""
+        busy = self._engine is not None and self._engine.window.in_flight > 0
+        return WorkerStatus.BUSY.value if busy else WorkerStatus(self._state).value
+
+    def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:
+        """Records RQ's own state, and shows the visible one."""
+        self._state = state
+        connection = self.connection if pipeline is None else pipeline
+        connection.hset(self.key, "state", self._visible_state())
+
+    def heartbeat(
+        self, timeout: int | None = None, pipeline: "Pipeline | None" = None
+    ) -> None:
+        """As RQ's; registers anew where the record expired while the store was away."""
+        if pipeline is not None:
+            super().heartbeat(timeout, pipeline)
+            return
+        known = self._patiently(lambda: self.connection.exists(self.key))
+        self._patiently(lambda: super(DeliveryWorker, self).heartbeat(timeout))
+        if known == 0:
+            self._patiently(self._register_again)
+
+    def _register_again(self) -> None:
+        with self.connection.pipeline() as pipe:
+            pipe.hset(self.key, mapping=self.serialize())
+            worker_registration.register(self, pipe)
+            pipe.execute()
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """As RQ's, once the store answers."""
+        self._patiently(lambda: super(DeliveryWorker, self).check_for_suspension(burst))
+
+    def run_maintenance_tasks(self) -> None:
+        """As RQ's, once the store answers."""
+        self._patiently(super().run_maintenance_tasks)
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """The next job, once the window has room for one and the store answers."""
+        take = super().dequeue_job_and_maintain_ttl
+        while not self._stop_requested:
+            if self.engine.run(self.engine.window.has_room(ROOM_WAIT_S)):
+                return self._patiently(lambda: take(timeout, max_idle_time))
+        return None
+
+    def _patiently(self, work: Callable[[], T]) -> T | None:
+        """Does store work of the job loop, again each second while the store is away.
+
+        None if the worker was told to stop meanwhile.
+        """
+        while not self._stop_requested:
+            try:
+                return work()
+            except RedisError as err:
+                log.warning(logs.line("store.unreachable", problem=err))
+                time.sleep(AGAIN_AFTER_ERROR_S)
+        return None
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Puts an envelope's events into the window; of RQ's bookkeeping only clearing.
+
+        An envelope that cannot be read, or meets an outage, costs its events one offer
+        lease.
+        """
+        self._state = WorkerStatus.BUSY
+        try:
+            ids, schedule_ids, alone = job.args
+            self.engine.plan(schedule_ids)
+            self.engine.run(self.engine.window.accept(ids, alone=alone))
+        except (RedisError, DeserializationError, ValueError) as err:
+            log.error(logs.line("envelope.lost", job=job.id, problem=err))
+        self._patiently(lambda: self._clear(job, queue))
+
+    def _clear(self, job: Job, queue: Queue) -> None:
+        with self.connection.pipeline(transaction=False) as pipe:
+            pipe.lrem(queue.intermediate_queue_key, 1, job.id)
+            pipe.delete(job.key)
+            pipe.execute()
+
+    def teardown(self) -> None:
+        """Drains the window before the worker says good-bye."""
+        if self._engine is not None:
+            self._engine.close()
+        super().teardown()  # type: ignore[no-untyped-call]

@@ -1,0 +1,90 @@
+"""What a worker is made of, put together from its settings."""
+
+import os
+import redis
+import redis.asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from scheduler_api.core.config import Settings, from_env
+from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core.leases import WorkerStore
+from scheduler_api.core.tenants import Tenants
+from workers.courier import Courier
+from workers.interfaces import own_addresses
+from workers.sender import Sender
+from workers.window import Window
+
+TIMEOUT_S = 5
+SENDER_ROOM = 2
+
+
+def read_settings() -> Settings:
+    """This process's settings, from its environment.
+
+    Raises: SettingsError.
+    """
+    return from_env(os.environ)
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client for what a worker does besides deliveries; one silent repeat."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def address_policy(settings: Settings) -> AddressPolicy:
+    """Which addresses deliveries may reach: never the store's port, never our own."""
+    ports = {settings.port}
+    if settings.store_address is not None:
+        ports.add(settings.store_address[1])
+    return AddressPolicy(
+        allow=settings.allow_networks,
+        own_addresses=own_addresses(),
+        closed_ports=frozenset((None, port) for port in ports),
+    )
+
+
+@asynccontextmanager
+async def open_window(settings: Settings) -> AsyncIterator[Window]:
+    """A window with connections of its own; at the end it leaves what is in hand."""
+    client = redis.asyncio.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=AsyncRetry(NoBackoff(), 1),
+    )
+    store = WorkerStore(client, settings.prefix, lease_ms=settings.lease_ms)
+    tenants = Tenants(
+        connect(settings), settings.prefix, secret_key=settings.secret_key
+    )
+    sender = Sender(
+        address_policy(settings),
+        limit=settings.window * SENDER_ROOM,
+        body_cap_bytes=settings.response_log_bytes,
+    )
+    async with sender:
+        courier = Courier(
+            store,
+            sender,
+            tenants,
+            response_log_bytes=settings.response_log_bytes,
+            legacy_signature=settings.jiter_legacy_signature,
+        )
+        window = Window(
+            store,
+            courier,
+            capacity=settings.window,
+            renew_interval_ms=settings.renew_interval_ms,
+        )
+        try:
+            yield window
+        finally:
+            await window.close()
+            await client.aclose()

@@ -1,0 +1,91 @@
+"""Writes outcomes down, many at once, and keeps them while the store is away."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from redis.exceptions import RedisError
+from scheduler_api.core import logs
+from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
+
+log = logging.getLogger("scheduler.worker")
+
+MOST_AT_ONCE = 100
+AGAIN_AFTER_ERROR_S = 1.0
+REPEATED_S = 5.0
+
+
+class Settler:
+    """A queue of outcomes with one writer.
+
+    After any reconnect it repeats the last five seconds: a store that failed over may
+    have lost its latest writes, and a settle that was kept ignores its repeat.
+    """
+
+    def __init__(
+        self, store: WorkerStore, on_settled: Callable[[str, str], None]
+    ) -> None:
+        self._store = store
+        self._on_settled = on_settled
+        self._waiting: list[Settlement] = []
+        self._recent: deque[tuple[float, Settlement]] = deque()
+        self._added = asyncio.Event()
+
+    def add(self, settlement: Settlement) -> None:
+        """Takes an outcome; it is kept until the store has it."""
+        self._waiting.append(settlement)
+        self._added.set()
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        while True:
+            await self._added.wait()
+            batch = self._waiting[:MOST_AT_ONCE]
+            await self._write(batch)
+            del self._waiting[: len(batch)]
+            if not self._waiting:
+                self._added.clear()
+
+    async def _write(self, batch: list[Settlement]) -> None:
+        answers = await self._until_answered(batch)
+        now_s = time.monotonic()
+        while self._recent and self._recent[0][0] < now_s - REPEATED_S:
+            self._recent.popleft()
+        for settlement, answer in zip(batch, answers, strict=True):
+            self._recent.append((now_s, settlement))
+            self._on_settled(settlement.event_id, settlement.token)
+            _report(settlement, answer)
+
+    async def _until_answered(self, batch: list[Settlement]) -> list[Settled]:
+        failed = False
+        while True:
+            try:
+                if failed and self._recent:
+                    await self._store.settle([each for _, each in self._recent])
+                return await self._store.settle(batch)
+            except RedisError as err:
+                failed = True
+                log.warning(
+                    logs.line("settle.failed", waiting=len(self._waiting), problem=err)
+                )
+                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+
+
+def _report(settlement: Settlement, answer: Settled) -> None:
+    dead = settlement.outcome is Outcome.DEAD
+    level = logging.WARNING if dead else logging.DEBUG
+    if answer.code != "settled":
+        level = logging.INFO
+    log.log(
+        level,
+        logs.line(
+            "event.dead" if dead else "event.settled",
+            event=answer.event_id,
+            attempt=settlement.attempt,
+            outcome=settlement.outcome,
+            answer=answer.code,
+            reason=settlement.reason or None,
+            next_ms=answer.next_ms or None,
+        ),
+    )

@@ -1,0 +1,172 @@
+"""The window: the events that one worker has in hand, from begin to settle."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from redis.exceptions import RedisError
+from scheduler_api.core import logs
+from scheduler_api.core.leases import WorkerStore
+from scheduler_api.core.model import Begun
+from workers.courier import Courier
+from workers.settler import Settler
+
+log = logging.getLogger("scheduler.worker")
+
+GIVE_BACK_AFTER_S = 0.25
+SMALLEST_BATCH = 20
+ALONE_FROM = 2
+AGAIN_AFTER_ERROR_S = 1.0
+# It runs on while the machine sleeps, so a worker that wakes up knows how late it is.
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_s() -> float:
+    """Seconds on a clock that neither steps nor stops."""
+    return time.clock_gettime(CLOCK)
+
+
+@dataclass
+class Held:
+    """An event in hand, and the moment (boot clock) until which it surely is ours."""
+
+    begun: Begun
+    until_s: float
+
+    def may_write(self) -> bool:
+        """Whether a request may still be written: afterwards another may send it."""
+        return boot_s() < self.until_s
+
+
+class Window:
+    """Takes envelopes, begins what fits, keeps leases, hands outcomes to the settler.
+
+    Lives on one event loop; no method may be called from another thread.
+    """
+
+    def __init__(
+        self,
+        store: WorkerStore,
+        courier: Courier,
+        *,
+        capacity: int,
+        renew_interval_ms: int,
+    ) -> None:
+        self._store = store
+        self._courier = courier
+        self._capacity = capacity
+        self._renew_interval_s = renew_interval_ms / 1000
+        self._lease_s = store.lease_ms / 1000
+        self._held: dict[str, Held] = {}
+        self._freed = asyncio.Event()
+        self._settler = Settler(store, self._let_go)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._keepers = [
+            asyncio.create_task(self._settler.run()),
+            asyncio.create_task(self._keep_leases()),
+        ]
+
+    @property
+    def in_flight(self) -> int:
+        """Events in hand: being sent, or not yet settled."""
+        return len(self._held)
+
+    async def has_room(self, timeout_s: float) -> bool:
+        """Whether an event may be begun, now or within that time."""
+        if self._room <= 0:
+            await self._wait_for_room(timeout_s)
+        return self._room > 0
+
+    @property
+    def _room(self) -> int:
+        return self._capacity - len(self._held)
+
+    async def accept(self, ids: Sequence[str], *, alone: bool) -> None:
+        """Begins the events of an envelope as room allows; returns when none is left.
+
+        What finds no room for 250 ms is given back, so that another worker may take it.
+        An event that travels alone also waits until no other such event is in hand.
+
+        Raises: RedisError; what was not begun comes back when its offer is over.
+        """
+        waiting = deque(ids)
+        give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
+        while waiting:
+            fits = 0 if alone and self._one_is_alone() else self._room
+            late = time.monotonic() >= give_back_at
+            if fits and (late or fits >= min(len(waiting), SMALLEST_BATCH)):
+                batch = [waiting.popleft() for _ in range(min(fits, len(waiting)))]
+                await self._begin(batch)
+                give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
+            elif late:
+                await self._store.release(list(waiting))
+                return
+            else:
+                await self._wait_for_room(give_back_at - time.monotonic())
+
+    def _one_is_alone(self) -> bool:
+        return any(h.begun.interruptions >= ALONE_FROM for h in self._held.values())
+
+    async def _wait_for_room(self, timeout_s: float) -> None:
+        self._freed.clear()
+        try:
+            await asyncio.wait_for(self._freed.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    async def _begin(self, ids: Sequence[str]) -> None:
+        until_s = boot_s() + self._lease_s
+        begun, fallen = await self._store.begin(ids)
+        for event_id, reason in fallen.items():
+            log.debug(logs.line("event.not_begun", event=event_id, reason=reason))
+        for event in begun:
+            self._held[event.id] = held = Held(event, until_s)
+            task = asyncio.create_task(self._deliver(held))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, held: Held) -> None:
+        settlement = await self._courier.deliver(held.begun, may_write=held.may_write)
+        if settlement is None:
+            self._let_go(held.begun.id, held.begun.token)
+        else:
+            self._settler.add(settlement)
+
+    def _let_go(self, event_id: str, token: str) -> None:
+        held = self._held.get(event_id)
+        if held is not None and held.begun.token == token:
+            del self._held[event_id]
+            self._freed.set()
+
+    async def _keep_leases(self) -> None:
+        pause_s = self._renew_interval_s
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s = self._renew_interval_s
+            held = list(self._held.values())
+            if not held:
+                continue
+            until_s = boot_s() + self._lease_s
+            try:
+                lost = await self._store.renew([h.begun for h in held])
+            except RedisError as err:
+                log.warning(logs.line("renewal.failed", problem=err))
+                pause_s = min(pause_s, AGAIN_AFTER_ERROR_S)
+                continue
+            for each in held:
+                each.until_s = 0.0 if each.begun.id in lost else until_s
+
+    async def drain(self, grace_s: float) -> int:
+        """Waits for what is in hand; answers how many are left after the grace."""
+        end = time.monotonic() + grace_s
+        while self._held and (left_s := end - time.monotonic()) > 0:
+            await self._wait_for_room(left_s)
+        return len(self._held)
+
+    async def close(self) -> None:
+        """Ends what runs in the background; what is in hand is left to its leases."""
+        for task in (*self._keepers, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._keepers, *self._tasks, return_exceptions=True)

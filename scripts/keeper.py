@@ -73,6 +73,11 @@ class Watchdog:
         self._start()
         threading.Thread(target=self._keep, daemon=True).start()
 
+    @property
+    def pid(self) -> int:
+        """The watching process."""
+        return self._process.pid
+
     def guard(self, pid: int) -> None:
         """Have this process ended with us."""
         with self._lock:
@@ -109,7 +114,9 @@ class Watchdog:
             self._tell(f"+{pid}")
 
     def _tell(self, line: str) -> None:
-        with suppress(BrokenPipeError):
+        # A watchdog that was killed is told by its successor's start; one that was
+        # closed guards nothing more.
+        with suppress(BrokenPipeError, ValueError):
             print(line, file=self._pipe)
 
 

@@ -19,7 +19,7 @@ def kill_trees(roots: set[int]) -> None:
     Each is stopped before its children are looked for, so none can make another.
     """
     known: set[int] = set()
-    while found := (roots | _descendants(roots)) - known:
+    while found := (roots | descendants(roots)) - known:
         for pid in found:
             _send(pid, signal.SIGSTOP)
         known |= found
@@ -27,7 +27,8 @@ def kill_trees(roots: set[int]) -> None:
         _send(pid, signal.SIGKILL)
 
 
-def _descendants(roots: set[int]) -> set[int]:
+def descendants(roots: set[int]) -> set[int]:
+    """The processes that these started, and so on down."""
     parents = _parents()
     found: set[int] = set()
     while (

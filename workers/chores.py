@@ -1,0 +1,102 @@
+"""Chores: what RQ runs on the `housekeeping` queue, by name and without arguments."""
+
+import logging
+import redis
+import time
+from collections.abc import Iterator
+from scheduler_api.core import fsck, keys, logs
+from scheduler_api.core.config import Settings
+from scheduler_api.core.model import FINAL_STATES, State
+from scheduler_api.core.store import Store
+from typing import cast
+from workers.runtime import connect, read_settings
+
+log = logging.getLogger("scheduler.chores")
+
+QUEUE = "housekeeping"
+DAY_MS = 86_400_000
+AT_ONCE = 500
+
+
+def retention() -> int:
+    """Forgets what finished longer ago than it is kept; answers how many events.
+
+    Raises: SettingsError, redis.RedisError; the next run goes on where this one ended.
+    """
+    settings = read_settings()
+    store = Store(connect(settings), settings.prefix)
+    now_ms, forgotten = store.now_ms(), 0
+    owners = cast(set[bytes], store.client.smembers(keys.owners(store.prefix)))
+    for owner in sorted(owners):
+        for state in FINAL_STATES:
+            before_ms = now_ms - _kept_ms(settings, state)
+            index = keys.finished(store.prefix, owner.decode(), state)
+            for ids in _older(store.client, index, before_ms):
+                forgotten += store.forget(ids, before_ms=before_ms)
+    templates = _forget_templates(store, now_ms - _longest_ms(settings))
+    _done(store, "retention", forgotten=forgotten, templates=templates)
+    return forgotten
+
+
+def _kept_ms(settings: Settings, state: State) -> int:
+    dead = state is State.DEAD
+    days = settings.dead_retention_days if dead else settings.retention_days
+    return days * DAY_MS
+
+
+def _longest_ms(settings: Settings) -> int:
+    """How long an occurrence may need its template, with a day to be made and sent."""
+    return max(settings.dead_retention_days, settings.retention_days) * DAY_MS + DAY_MS
+
+
+def _older(client: redis.Redis, index: str, before_ms: int) -> Iterator[list[str]]:
+    """The ids of an index up to a score, in batches; each batch is expected to go."""
+    last: list[bytes] = []
+    while True:
+        found = cast(
+            list[bytes],
+            client.zrangebyscore(index, "-inf", f"({before_ms}", start=0, num=AT_ONCE),
+        )
+        if not found or found == last:
+            return
+        last = found
+        yield [event_id.decode() for event_id in found]
+
+
+def _forget_templates(store: Store, before_ms: int) -> int:
+    index, forgotten = keys.superseded(store.prefix), 0
+    for members in _older(store.client, index, before_ms):
+        pipe = store.client.pipeline(transaction=False)
+        for member in members:
+            schedule_id, _, revision = member.partition(":")
+            pipe.delete(keys.template(store.prefix, schedule_id, revision))
+        pipe.zrem(index, *members)
+        pipe.execute()
+        forgotten += len(members)
+    return forgotten
+
+
+def check() -> int:
+    """Proves that records and sets agree; answers how many faults it logged.
+
+    Raises: SettingsError, redis.RedisError.
+    """
+    settings = read_settings()
+    store = Store(connect(settings), settings.prefix)
+    faults = fsck.check(store.client, store.prefix)
+    for fault in faults:
+        log.error(
+            logs.line(
+                "store.fault",
+                where=fault.where,
+                member=fault.member,
+                problem=fault.problem,
+            )
+        )
+    _done(store, "check", faults=len(faults))
+    return len(faults)
+
+
+def _done(store: Store, name: str, **counts: int) -> None:
+    store.client.set(keys.chore(store.prefix, name), int(time.time() * 1000))
+    logging.getLogger("rq.worker").info(logs.line(f"chore.{name}", **counts))

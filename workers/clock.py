@@ -1,0 +1,121 @@
+"""The clock: runs rq-scheduler, which puts the chores on their queue by cron."""
+
+import logging
+import redis
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq_scheduler import Scheduler
+from scheduler_api.core import keys, logs
+from scheduler_api.core.config import SettingsError
+from types import FrameType
+from typing import Any
+from workers import chores
+from workers.runtime import connect, read_settings
+
+log = logging.getLogger("scheduler.clock")
+
+CHORES: dict[Callable[[], int], str] = {
+    chores.retention: "*/10 * * * *",
+    chores.check: "7 * * * *",
+}
+INTERVAL_S = 1
+REGISTER_AGAIN_S = 600
+OVERDUE_MS = 3 * 3_600_000
+CHORE_TIMEOUT_S = 3_600
+NEVER_EXPIRES = -1
+
+
+class JsonJob(Job):
+    """A job that is JSON without being told so, which rq-scheduler cannot do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["serializer"] = kwargs.get("serializer") or JSONSerializer
+        super().__init__(*args, **kwargs)
+
+
+class Clock:
+    """One clock process; several may run, a lock lets one at a time enqueue."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._scheduler = Scheduler(
+            chores.QUEUE, connection=client, interval=INTERVAL_S, job_class=JsonJob
+        )
+        self._registered_at: float | None = None
+        self.stopping = threading.Event()
+
+    def tick(self) -> None:
+        """Enqueues what is due; registers all chores anew every ten minutes.
+
+        Raises: redis.RedisError.
+        """
+        if (
+            self._registered_at is None
+            or time.monotonic() - self._registered_at >= REGISTER_AGAIN_S
+        ):
+            self._register()
+        self._scheduler.heartbeat()
+        if self._scheduler.acquire_lock():
+            try:
+                self._scheduler.enqueue_jobs()
+            finally:
+                self._scheduler.remove_lock()
+
+    def _register(self) -> None:
+        """Puts every chore under its fixed id: rq-scheduler can lose one in a crash."""
+        for function, cron in CHORES.items():
+            self._scheduler.cron(
+                cron,
+                func=f"{function.__module__}.{function.__name__}",
+                id=f"chore-{function.__name__}",
+                timeout=CHORE_TIMEOUT_S,
+                result_ttl=NEVER_EXPIRES,
+                description=f"chore {function.__name__}",
+            )
+            self._warn_if_overdue(function.__name__)
+        self._registered_at = time.monotonic()
+
+    def _warn_if_overdue(self, name: str) -> None:
+        last = self._client.get(keys.chore(self._prefix, name))
+        if last is None:
+            return
+        age_ms = int(time.time() * 1000) - int(last)
+        if age_ms > OVERDUE_MS:
+            log.error(logs.line("chore.overdue", chore=name, age_ms=age_ms))
+
+    def run(self) -> None:
+        """Ticks every second until stopped; waits for a store that is away."""
+        while not self.stopping.is_set():
+            try:
+                self.tick()
+            except redis.RedisError as err:
+                log.warning(logs.line("store.unreachable", problem=err))
+            self.stopping.wait(INTERVAL_S)
+
+
+def main() -> None:
+    """Runs a clock, as the environment says, until SIGTERM or SIGINT."""
+    logs.set_up()
+    try:
+        settings = read_settings()
+    except SettingsError as err:
+        sys.exit(str(err))
+    clock = Clock(connect(settings), settings.prefix)
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        clock.stopping.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    log.info(logs.line("clock.started", chores=len(CHORES)))
+    clock.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from scheduler_api.core import codec, keys
-from scheduler_api.core.cron import Cron, Grammar, parse, upcoming
+from scheduler_api.core.cron import Cron, CronError, Grammar, parse, upcoming
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
@@ -154,6 +154,9 @@ class Schedules:
     def _put(self, schedule: Schedule, cron: Cron) -> str:
         revision = nonce()
         times = plan_ahead(cron, after_ms=self._store.now_ms())
+        if not times:
+            # What every clock change of its zone skips is only found by asking.
+            raise CronError("it never fires", None)
         inline = self._store.write_beforehand(
             keys.template(self._store.prefix, schedule.id, revision),
             codec.encode_content(schedule.content),

@@ -3,7 +3,7 @@
 import logging
 import os
 import redis
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from scheduler_api import readiness, services
 from scheduler_api.auth import Unauthorized
@@ -11,12 +11,29 @@ from scheduler_api.core import config, logs
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import StoreFull
 from scheduler_api.dialects.jiter import inbound as jiter
-from types import ModuleType
+from typing import Protocol
 from werkzeug.exceptions import HTTPException
 
-# Path prefix → inbound half; each has `blueprint`, `error` and `fault`.
-DIALECTS: dict[str, ModuleType] = {"/api": jiter}
-ELSEWHERE = jiter
+
+class Inbound(Protocol):
+    """The inbound half of a dialect."""
+
+    def blueprint(self, services: services.Services) -> Blueprint:
+        """Its routes."""
+        ...
+
+    def error(self, status: int, message: str) -> Response:
+        """An error in its shape."""
+        ...
+
+    def fault(self, endpoint: str | None) -> str:
+        """Its message for a fault of ours in an endpoint."""
+        ...
+
+
+# By the prefix of their paths, errors on unknown paths included.
+DIALECTS: dict[str, Inbound] = {"/api": jiter}
+ELSEWHERE: Inbound = jiter
 
 # In JSON one byte of a body may take six (`\u001f`); the rest is for other fields.
 JSON_OVERHEAD = 6
@@ -29,7 +46,7 @@ UNAUTHORIZED = "Please provide a valid API key"
 # Answers by which a store says that it cannot serve now.
 TROUBLE = ("LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("scheduler.web")
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -75,7 +92,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
         return {"status": "ok"}, 200
 
 
-def _dialect() -> ModuleType:
+def _dialect() -> Inbound:
     """The dialect whose shape errors on this path have."""
     for prefix, dialect in DIALECTS.items():
         if request.path == prefix or request.path.startswith(f"{prefix}/"):
@@ -84,7 +101,7 @@ def _dialect() -> ModuleType:
 
 
 def _error(status: int, message: str) -> Response:
-    answer: Response = _dialect().error(status, message)
+    answer = _dialect().error(status, message)
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer

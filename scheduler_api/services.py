@@ -7,6 +7,8 @@ from redis.retry import Retry
 from scheduler_api.auth import Auth
 from scheduler_api.core.config import Settings
 from scheduler_api.core.queries import Queries
+from scheduler_api.core.quotas import Quotas
+from scheduler_api.core.schedules import Schedules
 from scheduler_api.core.store import Store
 from scheduler_api.core.tenants import Tenants
 
@@ -25,7 +27,9 @@ class Services:
 
     settings: Settings
     store: Store
+    schedules: Schedules
     queries: Queries
+    quotas: Quotas
     auth: Auth
 
 
@@ -55,6 +59,8 @@ def build(settings: Settings) -> Services:
     return Services(
         settings=settings,
         store=store,
+        schedules=Schedules(store, grace_ms=settings.missed_grace_ms),
         queries=Queries(store),
+        quotas=Quotas(store),
         auth=Auth(tenants),
     )

@@ -1,81 +1,147 @@
-"""How events look to Jiter clients."""
+"""How events and cron jobs look to Jiter clients."""
 
 import json
+from collections.abc import Iterable, Iterator
 from flask import Response
 from scheduler_api.core.ids import to_number
-from scheduler_api.core.model import Attempt, AttemptKind, Event, State
+from scheduler_api.core.model import (
+    Attempt,
+    AttemptKind,
+    Content,
+    Event,
+    Schedule,
+    ScheduleState,
+)
+from scheduler_api.core.queries import Past
+from scheduler_api.core.selection import Phase, phase_of
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.jiter.outbound import CONTENT_TYPE, TIMESTAMP, body_bytes
 from typing import Any
 
+Shown = dict[str, Any]
+
 INTERRUPTED = "the attempt was interrupted; the request may have arrived"
+JSON = "application/json"
+PENDING, QUEUED = "Pending", "Queued"
+ACTIVE, DISABLED = "Active", "Disabled"
 
-PENDING = "Pending"
-QUEUED = "Queued"
-SENT = "Sent"
-CANCELLED = "Cancelled"
-FAILED_TO_SEND = "Failed To Send"
-FAILED_TO_QUEUE = "Failed To Queue"
-
-_FINAL = {
-    State.DELIVERED: SENT,
-    State.DEAD: FAILED_TO_SEND,
-    State.CANCELLED: CANCELLED,
+STATUSES = {
+    Phase.WAITING: PENDING,
+    Phase.CANCELLED: "Cancelled",
+    Phase.UNDER_WAY: QUEUED,
+    Phase.DELIVERED: "Sent",
+    Phase.DEAD: "Failed To Send",
+    Phase.STUCK: "Failed To Queue",
 }
 
 
 def respond(body: object, status: int = 200) -> Response:
-    """A JSON response; lone surrogates are escaped, as JSON has no other way."""
-    text = json.dumps(body, separators=(",", ":"))
-    return Response(text, status=status, mimetype="application/json")
+    """A JSON response."""
+    return Response(_dump(body), status=status, mimetype=JSON)
 
 
-def status_of(event: Event) -> str:
-    """The Jiter status of an event."""
-    if event.stuck_ms is not None:
-        return FAILED_TO_QUEUE
-    if event.state is State.ACTIVE:
-        return QUEUED if event.attempts else PENDING
-    return _FINAL[event.state]
+def respond_array(items: Iterable[Shown], *, of: Shown | None = None) -> Response:
+    """A JSON array, or an object with a last field `history`, written as it is read.
+
+    However long it is, only a batch of it is in memory. The first item is read before
+    this returns, so that a store that is away still has a status of its own.
+    """
+    head, tail = ("[", "]") if of is None else (_dump(of)[:-1] + ',"history":[', "]}")
+    reading = iter(items)
+    first = next(reading, None)
+
+    def parts() -> Iterator[str]:
+        yield head if first is None else head + _dump(first)
+        for item in reading:
+            yield "," + _dump(item)
+        yield tail
+
+    return Response(parts(), mimetype=JSON)
 
 
-def event(event: Event) -> dict[str, Any]:
+def _dump(body: object) -> str:
+    """Compact JSON in ASCII: lone surrogates have no other way."""
+    return json.dumps(body, separators=(",", ":"))
+
+
+def event(of: Event) -> Shown:
     """An event without its history."""
-    status = status_of(event)
+    phase = phase_of(of)
     shown = {
-        "id": str(to_number(event.id)),
-        "org": event.owner.tenant,
-        "payload": event.content.body.decode("utf-8", "surrogatepass"),
-        "destination": event.content.url,
-        "scheduledTime": to_iso(event.wanted_ms),
-        "status": status,
-        "createdAt": to_iso(event.created_ms),
-        "updatedAt": to_iso(max(event.updated_ms, event.stuck_ms or 0)),
+        "id": _id(of.id),
+        "org": of.owner.tenant,
+        **_content(of.content),
+        "scheduledTime": to_iso(of.wanted_ms),
+        "status": STATUSES[phase],
+        "createdAt": to_iso(of.created_ms),
+        "updatedAt": to_iso(max(of.updated_ms, of.stuck_ms or 0)),
     }
-    if status == SENT and event.finished_ms is not None:
-        shown["sentAt"] = to_iso(event.finished_ms)
-    failed_ms = event.stuck_ms if status == FAILED_TO_QUEUE else event.finished_ms
-    if status in (FAILED_TO_SEND, FAILED_TO_QUEUE) and failed_ms is not None:
+    if phase is Phase.DELIVERED and of.finished_ms is not None:
+        shown["sentAt"] = to_iso(of.finished_ms)
+    failed_ms = of.finished_ms if phase is Phase.DEAD else of.stuck_ms
+    if failed_ms is not None:
         shown["failedAt"] = to_iso(failed_ms)
     return shown
 
 
-def event_with_history(of: Event, attempts: list[Attempt]) -> dict[str, Any]:
+def event_with_history(of: Event, attempts: list[Attempt]) -> Shown:
     """An event with one record per attempt."""
     shown = event(of)
-    payload, scheduled_ms = of.content.body, of.wanted_ms
+    body = body_bytes(of.content.body, scheduled_ms=of.wanted_ms)
     shown["history"] = [
         {
             "id": f"{shown['id']}{attempt.number:03d}",
             "event": shown["id"],
-            **_record(attempt, body_bytes(payload, scheduled_ms=scheduled_ms)),
+            **_record(attempt, body),
         }
         for attempt in attempts
     ]
     return shown
 
 
-def _record(attempt: Attempt, body: bytes) -> dict[str, Any]:
+def cron_job(of: Schedule, *, next_ms: int | None, busy: bool) -> Shown:
+    """A cron job without its history."""
+    paused = of.state is ScheduleState.PAUSED
+    shown = {
+        "id": _id(of.id),
+        "org": of.owner.tenant,
+        **_content(of.content),
+        "expression": of.expression,
+        "status": DISABLED if paused else ACTIVE,
+        "nextExecutionStatus": QUEUED if busy else PENDING,
+        "createdAt": to_iso(of.created_ms),
+        "updatedAt": to_iso(of.updated_ms),
+    }
+    if next_ms is not None:
+        shown["nextExecutionDate"] = to_iso(next_ms)
+    return shown
+
+
+def past(of: Past, *, cron_id: str) -> Shown:
+    """One attempt of a cron job, as its history shows it."""
+    attempt, tick_ms = of.attempt, of.occurrence_ms
+    body = None
+    if of.content is not None:
+        body = body_bytes(of.content.body, scheduled_ms=tick_ms)
+    return {
+        "id": f"{_id(cron_id)}{tick_ms // 1000}{attempt.number:03d}",
+        "cron": _id(cron_id),
+        **_record(attempt, body),
+    }
+
+
+def _id(internal: str) -> str:
+    return str(to_number(internal))
+
+
+def _content(of: Content) -> Shown:
+    return {
+        "payload": of.body.decode("utf-8", "surrogatepass"),
+        "destination": of.url,
+    }
+
+
+def _record(attempt: Attempt, body: bytes | None) -> Shown:
     """What all history records have in common; `status` only if there was an answer."""
     answered = {} if attempt.status is None else {"status": str(attempt.status)}
     return answered | {
@@ -87,16 +153,18 @@ def _record(attempt: Attempt, body: bytes) -> dict[str, Any]:
 
 
 def _response_text(attempt: Attempt) -> str:
-    if attempt.response or attempt.error is None:
-        interrupted = attempt.kind is AttemptKind.INTERRUPTED
-        return INTERRUPTED if interrupted else attempt.response
-    return attempt.error
+    if attempt.response:
+        return attempt.response
+    if attempt.kind is AttemptKind.INTERRUPTED:
+        return INTERRUPTED
+    return attempt.error or ""
 
 
-def _request_text(attempt: Attempt, body: bytes) -> str:
-    headers: dict[str, str | int] = dict(sorted((attempt.signed or {}).items()))
+def _request_text(attempt: Attempt, body: bytes | None) -> str:
+    """The headers that were signed, and the very bytes that were sent."""
+    headers: Shown = dict(sorted((attempt.signed or {}).items()))
     if TIMESTAMP in headers:
         headers[TIMESTAMP] = int(headers[TIMESTAMP])
     headers |= dict([CONTENT_TYPE])
-    head = json.dumps({"headers": headers}, separators=(",", ":"))
-    return f'{head[:-1]},"body":{body.decode()}}}'
+    head = _dump({"headers": headers})
+    return head if body is None else f'{head[:-1]},"body":{body.decode()}}}'

@@ -2,11 +2,15 @@
 
 import logging
 from flask import Response, request
+from itertools import islice
 from scheduler_api.core import logs
-from scheduler_api.core.errors import NotFound, TimePassed
+from scheduler_api.core.errors import Conflict, NotFound, NotPending, TimePassed
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Content, Event, Owner
+from scheduler_api.core.quotas import OverQuota, same_month
+from scheduler_api.core.selection import Phase, phase_of
 from scheduler_api.dialects.jiter import answers
+from scheduler_api.dialects.jiter.filters import DAY_MS, read_selection
 from scheduler_api.dialects.jiter.reading import (
     Refused,
     Unacceptable,
@@ -14,12 +18,22 @@ from scheduler_api.dialects.jiter.reading import (
     load,
     read_object,
 )
-from scheduler_api.dialects.jiter.schemas import PAST_TIME, NewEvent, read_id
+from scheduler_api.dialects.jiter.schemas import (
+    LATEST_MS,
+    PAST_TIME,
+    Body,
+    EventEdit,
+    NewEvent,
+    read_id,
+)
 from scheduler_api.services import Services
+from typing import Any
 
 NOT_FOUND = "Unable to find event"
+NOT_PENDING = "Only events that are pending can be edited"
+TRIES = 5
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("scheduler.web")
 
 
 class Events:
@@ -29,19 +43,17 @@ class Events:
         self._settings = services.settings
         self._store = services.store
         self._queries = services.queries
+        self._quotas = services.quotas
+        self._month_limit = services.settings.jiter_events_per_month
         limit = services.settings.jiter_payload_limit_bytes
         self._new = NewEvent(payload_limit_bytes=limit)
+        self._edit = EventEdit(payload_limit_bytes=limit)
 
     def create(self, owner: Owner) -> Response:
         """Accepts an event; when it answers, the event is stored."""
-        body = read_object(request)
-        try:
-            fields = load(self._new, body)
-        except Unacceptable as fault:
-            self._prefer_past_time(fault)
-            raise
+        fields = self._load(self._new, read_object(request))
         content = Content(fields["destination"], fields["payload"])
-        check_size(content.body, self._settings.body_limit_bytes)
+        self._take_month(owner, fields["scheduled_ms"])
         try:
             event = self._store.create(
                 owner,
@@ -50,6 +62,7 @@ class Events:
                 deadline_ms=self._settings.jiter_timeout_ms,
             )
         except TimePassed as err:
+            self._give_month(owner, fields["scheduled_ms"])
             raise Refused(400, PAST_TIME) from err
         log.info(
             logs.line(
@@ -59,10 +72,76 @@ class Events:
         return answers.respond(answers.event(event))
 
     def get(self, owner: Owner, event_id: str) -> Response:
-        """One event with its history."""
+        """One event with its history, unless it ended before the search window."""
         event = self._find(owner, event_id)
+        if event.finished_ms is not None:
+            now_ms = self._store.now_ms()
+            earliest_ms = now_ms - self._settings.jiter_search_window_days * DAY_MS
+            if max(event.finished_ms, event.wanted_ms) < earliest_ms:
+                raise Refused(404, NOT_FOUND)
         attempts = self._queries.attempts(event.id)
         return answers.respond(answers.event_with_history(event, attempts))
+
+    def select(self, owner: Owner) -> Response:
+        """The first events that the query selects, by scheduled time."""
+        now_ms = self._store.now_ms()
+        selection = read_selection(
+            request.args,
+            now_ms=now_ms,
+            window_days=self._settings.jiter_search_window_days,
+        )
+        events = self._queries.events(owner, selection, now_ms=now_ms)
+        most = self._settings.jiter_list_limit
+        return answers.respond_array(map(answers.event, islice(events, most)))
+
+    def edit(self, owner: Owner, event_id: str) -> Response:
+        """Edits or cancels an event that was never begun; all or nothing."""
+        body = read_object(request)
+        for _ in range(TRIES):
+            event = self._find(owner, event_id)
+            if phase_of(event) is not Phase.WAITING:
+                raise Refused(400, NOT_PENDING)
+            fields = self._load(self._edit, body)
+            try:
+                self._change(event, fields)
+            except Conflict:
+                continue
+            return answers.respond(answers.event(self._find(owner, event_id)))
+        raise Conflict
+
+    def _change(self, event: Event, fields: dict[str, Any]) -> None:
+        """Raises: Conflict, Refused, redis.RedisError."""
+        if not fields:
+            return
+        content = Content(
+            fields.get("destination", event.content.url),
+            fields.get("payload", event.content.body),
+        )
+        at_ms: int | None = fields.get("scheduled_ms")
+        becomes_ms = event.wanted_ms if at_ms is None else at_ms
+        moves = not same_month(becomes_ms, event.wanted_ms)
+        if moves:
+            self._take_month(event.owner, becomes_ms)
+        try:
+            self._store.change(
+                event,
+                content=None if content == event.content else content,
+                at_ms=at_ms,
+                cancel="status" in fields,
+            )
+        except (Conflict, NotFound, NotPending, TimePassed) as err:
+            if moves:
+                self._give_month(event.owner, becomes_ms)
+            raise _refusal(err) from err
+        if moves:
+            self._give_month(event.owner, event.wanted_ms)
+        log.info(
+            logs.line(
+                "event.cancelled" if "status" in fields else "event.edited",
+                event=event.id,
+                owner=event.owner,
+            )
+        )
 
     def _find(self, owner: Owner, event_id: str) -> Event:
         number = read_id(event_id)
@@ -73,8 +152,42 @@ class Events:
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
 
-    def _prefer_past_time(self, fault: Unacceptable) -> None:
-        """A time that has passed is told before what is wrong with later fields."""
-        at_ms = fault.valid.get("scheduled_ms")
-        if at_ms is not None and at_ms <= self._store.now_ms():
-            raise Refused(400, PAST_TIME) from fault
+    def _load(self, schema: Body, body: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a body; a past time is told before faults of later fields.
+
+        The store's clock decides, so the script looks again; here it is asked only
+        when the answer is a fault anyway.
+
+        Raises: Refused, redis.RedisError.
+        """
+        try:
+            fields = load(schema, body)
+        except Unacceptable as fault:
+            at_ms = fault.valid.get("scheduled_ms", LATEST_MS)
+            later = fault.field in ("payload", "destination")
+            if later and at_ms <= self._store.now_ms():
+                raise Refused(400, PAST_TIME) from fault
+            raise
+        check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
+        return fields
+
+    def _take_month(self, owner: Owner, at_ms: int) -> None:
+        try:
+            self._quotas.take_month(owner, at_ms, limit=self._month_limit)
+        except OverQuota as err:
+            message = f"You cannot schedule more than {self._month_limit} events"
+            raise Refused(400, f"{message} per month") from err
+
+    def _give_month(self, owner: Owner, at_ms: int) -> None:
+        self._quotas.give_month(owner, at_ms, limit=self._month_limit)
+
+
+def _refusal(err: Exception) -> Exception:
+    """What a client is told; a conflict is tried again before."""
+    if isinstance(err, NotFound):
+        return Refused(404, NOT_FOUND)
+    if isinstance(err, NotPending):
+        return Refused(400, NOT_PENDING)
+    if isinstance(err, TimePassed):
+        return Refused(400, PAST_TIME)
+    return err

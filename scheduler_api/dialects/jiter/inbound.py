@@ -4,40 +4,65 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from functools import partial
 from scheduler_api.core.model import Owner
+from scheduler_api.core.quotas import OverQuota
+from scheduler_api.dialects.jiter.cronjobs import CronJobs
 from scheduler_api.dialects.jiter.events import Events
 from scheduler_api.dialects.jiter.reading import Refused, error
 from scheduler_api.services import Services
 
 __all__ = ["blueprint", "error", "fault"]
 
+View = Callable[..., Response]
+
 DIALECT = "jiter"
 KEY_HEADER = "x-api-key"
-INTERNAL_ERROR = "Internal server error"
+RATE_EXCEEDED = "Too many requests, please try again in a minute"
+BLOCKED_S = 60
+# The docs write both.
+CRON_JOBS = ("/cronjobs", "/cronJobs")
 
 # What a client reads when an endpoint fails through a fault of ours.
 FAULTS = {
     "create_event": "Unable to create the event",
     "get_event": "An error ocurred finding the event",
+    "edit_event": "Unable to update the event",
+    "list_events": "Unable to get events",
+    "create_cron_job": "Unable to create the cron job",
+    "get_cron_job": "An error ocurred finding the cron job",
+    "edit_cron_job": "Unable to edit the cron job",
+    "delete_cron_job": "Unable to delete the cron job",
+    "list_cron_jobs": "Unable to retrieve cron jobs",
 }
+INTERNAL_ERROR = "Internal server error"
 
 
 def blueprint(services: Services) -> Blueprint:
     """All routes; both spellings of each path, with and without a slash at its end."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/api")
-    events = Events(services)
-    table = (
-        ("POST", ("/events",), "create_event", events.create),
-        ("GET", ("/events/<event_id>",), "get_event", events.get),
-    )
-    for method, paths, name, view in table:
-        for path in paths:
-            routes.add_url_rule(
-                path,
-                endpoint=name,
-                view_func=partial(_with_owner, services, view),
-                methods=[method],
-                strict_slashes=False,
-            )
+    events, jobs = Events(services), CronJobs(services)
+    table: list[tuple[str, str, str, View]] = [
+        ("POST", "/events", "create_event", events.create),
+        ("GET", "/events", "list_events", events.select),
+        ("GET", "/events/<event_id>", "get_event", events.get),
+        ("PUT", "/events/<event_id>", "edit_event", events.edit),
+    ]
+    for path in CRON_JOBS:
+        table += [
+            ("POST", path, "create_cron_job", jobs.create),
+            ("GET", path, "list_cron_jobs", jobs.all),
+            ("GET", f"{path}/<cron_id>", "get_cron_job", jobs.get),
+            ("PUT", f"{path}/<cron_id>", "edit_cron_job", jobs.edit),
+            ("DELETE", f"{path}/<cron_id>", "delete_cron_job", jobs.delete),
+        ]
+    views = {name: partial(_with_owner, services, view) for *_, name, view in table}
+    for method, path, name, _ in table:
+        routes.add_url_rule(
+            path,
+            endpoint=name,
+            view_func=views[name],
+            methods=[method],
+            strict_slashes=False,
+        )
     routes.register_error_handler(Refused, _refusal)
     return routes
 
@@ -48,11 +73,18 @@ def fault(endpoint: str | None) -> str:
     return FAULTS.get(name, INTERNAL_ERROR)
 
 
-def _with_owner(
-    services: Services, view: Callable[..., Response], **in_path: str
-) -> Response:
+def _with_owner(services: Services, view: View, **in_path: str) -> Response:
     tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
-    return view(Owner(tenant.id, DIALECT), **in_path)
+    owner = Owner(tenant.id, DIALECT)
+    try:
+        services.quotas.count_request(
+            owner, limit=services.settings.jiter_requests_per_minute
+        )
+    except OverQuota:
+        answer = error(429, RATE_EXCEEDED)
+        answer.headers["Retry-After"] = str(BLOCKED_S)
+        return answer
+    return view(owner, **in_path)
 
 
 def _refusal(refused: Refused) -> Response:

@@ -7,6 +7,7 @@ from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.jiter import answers
 from scheduler_api.dialects.jiter.schemas import first_fault
 from typing import Any
+from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "Invalid request body"
 TOO_LARGE = "The request body is too large"
@@ -38,9 +39,12 @@ def error(status: int, message: str) -> Response:
 def read_object(request: Request) -> dict[str, Any]:
     """The JSON object in the body, whatever its content type says.
 
-    Raises: Refused; RequestEntityTooLarge.
+    Raises: Refused.
     """
-    raw = request.get_data(cache=False)
+    try:
+        raw = request.get_data(cache=False)
+    except RequestEntityTooLarge as err:
+        raise Refused(413, TOO_LARGE) from err
     try:
         # No number means anything in this dialect, so none is worth converting: the
         # digits of a huge one would only cost time.

@@ -2,14 +2,16 @@
 
 import re
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
-from scheduler_api.core import destinations, timing
+from scheduler_api.core import cron, destinations, timing
 from typing import Any
 
 BAD_TIME = "Please enter a valid time"
 PAST_TIME = "Please make sure your scheduled time is in the future."
 BAD_PAYLOAD = "'payload' must be a string"
 BAD_DESTINATION = "Please enter a valid destination"
+BAD_EXPRESSION = "Please enter a valid cron expression"
 BAD_EVENT_STATUS = "'status' can only be set to 'Cancelled'"
+BAD_CRON_STATUS = "'status' must be one of 'Active' or 'Disabled'"
 
 # The last instant that has a four-digit year.
 LATEST_MS = 253_402_300_799_999
@@ -73,15 +75,44 @@ class Destination(_Exact):
             raise self.make_error("invalid") from err
 
 
-class EventStatus(_Exact):
-    """The one status that a client may set."""
+class Expression(_Exact):
+    """A cron expression in this dialect's grammar, loaded as given."""
 
-    message = BAD_EVENT_STATUS
+    message = BAD_EXPRESSION
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        if value != "Cancelled":
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        try:
+            cron.parse(value, grammar=cron.JITER)
+        except cron.CronError as err:
+            raise self.make_error("invalid") from err
+        return value
+
+
+class _Word(_Exact):
+    """One of a few words, loaded as given."""
+
+    words: tuple[str, ...] = ()
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if value not in self.words:
             raise self.make_error("invalid")
         return str(value)
+
+
+class EventStatus(_Word):
+    """The one status that a client may give an event."""
+
+    message = BAD_EVENT_STATUS
+    words = ("Cancelled",)
+
+
+class CronStatus(_Word):
+    """Whether a cron job fires."""
+
+    message = BAD_CRON_STATUS
+    words = ("Active", "Disabled")
 
 
 class Body(Schema):
@@ -108,6 +139,23 @@ class EventEdit(Body):
 
     status = EventStatus()
     scheduled_ms = Time(data_key="scheduledTime")
+    payload = Payload()
+    destination = Destination()
+
+
+class NewCronJob(Body):
+    """The body that creates a cron job."""
+
+    expression = Expression(required=True)
+    payload = Payload(required=True)
+    destination = Destination(required=True)
+
+
+class CronJobEdit(Body):
+    """The body that edits a cron job; every field may be left out."""
+
+    status = CronStatus()
+    expression = Expression()
     payload = Payload()
     destination = Destination()
 

@@ -1,0 +1,81 @@
+"""Which events people ask for, and how far an event is in their eyes. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from scheduler_api.core.model import Event, State
+
+
+class Phase(StrEnum):
+    """How far an event is, as people see it."""
+
+    WAITING = "waiting"
+    UNDER_WAY = "under way"
+    STUCK = "stuck"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+FINAL_PHASES = {
+    State.DELIVERED: Phase.DELIVERED,
+    State.DEAD: Phase.DEAD,
+    State.CANCELLED: Phase.CANCELLED,
+}
+
+
+def phase_of(event: Event) -> Phase:
+    """The phase of an event; once it was begun it stays under way."""
+    if event.stuck_ms is not None:
+        return Phase.STUCK
+    if event.state is State.ACTIVE:
+        return Phase.UNDER_WAY if event.attempts else Phase.WAITING
+    return FINAL_PHASES[event.state]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time in epoch ms, both ends included; None is open."""
+
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+    def holds(self, at_ms: float) -> bool:
+        """Whether an instant lies in it."""
+        after = self.start_ms is None or at_ms >= self.start_ms
+        return after and (self.end_ms is None or at_ms <= self.end_ms)
+
+    def until(self, end_ms: int | None) -> "Span":
+        """The part of it up to an instant."""
+        ends = [end for end in (self.end_ms, end_ms) if end is not None]
+        return Span(self.start_ms, min(ends, default=None))
+
+    @property
+    def bounds(self) -> tuple[str | int, str | int]:
+        """Both ends as Redis takes them."""
+        start = "-inf" if self.start_ms is None else self.start_ms
+        return start, "+inf" if self.end_ms is None else self.end_ms
+
+
+ALWAYS = Span()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events are wanted: all conditions hold.
+
+    `ended` holds a span for the end of an event (of a stuck one: since when it is) by
+    its phase; a phase without one has no such condition.
+    """
+
+    phases: frozenset[Phase] = frozenset(Phase)
+    wanted: Span = ALWAYS
+    ended: Mapping[Phase, Span] = field(default_factory=dict)
+
+    def takes(self, event: Event) -> bool:
+        """Whether an event is wanted."""
+        phase = phase_of(event)
+        if phase not in self.phases or not self.wanted.holds(event.wanted_ms):
+            return False
+        end_ms = event.stuck_ms if phase is Phase.STUCK else event.finished_ms
+        return end_ms is None or self.ended.get(phase, ALWAYS).holds(end_ms)

@@ -1,0 +1,153 @@
+"""The endpoints of `/api/cronjobs`: a cron job is a schedule."""
+
+import logging
+from flask import Response, request
+from functools import partial
+from scheduler_api.core import logs
+from scheduler_api.core.cron import JITER
+from scheduler_api.core.errors import Conflict, NotFound
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.dialects.jiter import answers
+from scheduler_api.dialects.jiter.reading import Refused, check_size, load, read_object
+from scheduler_api.dialects.jiter.schemas import (
+    Body,
+    CronJobEdit,
+    NewCronJob,
+    read_id,
+)
+from scheduler_api.services import Services
+from typing import Any
+
+NOT_FOUND = "Unable to find cron job"
+TIME_ZONE = "UTC"
+TRIES = 5
+STATES = {
+    answers.ACTIVE: ScheduleState.ACTIVE,
+    answers.DISABLED: ScheduleState.PAUSED,
+}
+
+log = logging.getLogger("scheduler.web")
+
+
+class CronJobs:
+    """Views; each is called with the owner that the request's key stands for."""
+
+    def __init__(self, services: Services) -> None:
+        self._settings = services.settings
+        self._store = services.store
+        self._queries = services.queries
+        self._schedules = services.schedules
+        limit = services.settings.jiter_payload_limit_bytes
+        self._new = NewCronJob(payload_limit_bytes=limit)
+        self._edit = CronJobEdit(payload_limit_bytes=limit)
+
+    def create(self, owner: Owner) -> Response:
+        """Accepts a cron job; it is active, and fires first after now."""
+        fields = self._load(self._new, read_object(request))
+        most = self._settings.jiter_cron_jobs
+        if most and self._schedules.count(owner) >= most:
+            raise Refused(400, f"You cannot have more than {most} cron jobs")
+        schedule = self._schedules.create(
+            owner,
+            Content(fields["destination"], fields["payload"]),
+            expression=fields["expression"],
+            tz=TIME_ZONE,
+            grammar=JITER,
+            deadline_ms=self._settings.jiter_timeout_ms,
+        )
+        _log("schedule.accepted", schedule)
+        return answers.respond(self._show([schedule])[0] | {"history": []})
+
+    def get(self, owner: Owner, cron_id: str) -> Response:
+        """One cron job with the history of its newest executions."""
+        schedule = self._find(owner, cron_id)
+        past = self._queries.history(schedule.id, most=self._settings.jiter_list_limit)
+        return answers.respond_array(
+            map(partial(answers.past, cron_id=schedule.id), past),
+            of=self._show([schedule])[0],
+        )
+
+    def all(self, owner: Owner) -> Response:
+        """All cron jobs, oldest first, disabled ones too."""
+        return answers.respond(self._show(self._schedules.all_of(owner)))
+
+    def edit(self, owner: Owner, cron_id: str) -> Response:
+        """Edits a cron job; what it has begun goes on as it was."""
+        body = read_object(request)
+        for _ in range(TRIES):
+            schedule = self._find(owner, cron_id)
+            fields = self._load(self._edit, body)
+            try:
+                edited = self._change(schedule, fields)
+            except Conflict:
+                continue
+            except NotFound as err:
+                raise Refused(404, NOT_FOUND) from err
+            return answers.respond(self._show([edited])[0] | {"history": []})
+        raise Conflict
+
+    def delete(self, owner: Owner, cron_id: str) -> Response:
+        """Removes a cron job, and answers what it was."""
+        schedule = self._find(owner, cron_id)
+        shown = self._show([schedule])[0]
+        try:
+            self._schedules.delete(schedule)
+        except NotFound as err:
+            raise Refused(404, NOT_FOUND) from err
+        _log("schedule.deleted", schedule)
+        return answers.respond(shown)
+
+    def _change(self, schedule: Schedule, fields: dict[str, Any]) -> Schedule:
+        """Raises: Conflict, NotFound, redis.RedisError."""
+        if not fields:
+            return schedule
+        edited = self._schedules.edit(
+            schedule,
+            grammar=JITER,
+            content=Content(
+                fields.get("destination", schedule.content.url),
+                fields.get("payload", schedule.content.body),
+            ),
+            expression=fields.get("expression"),
+            state=STATES.get(fields.get("status", "")),
+        )
+        _log("schedule.edited", edited)
+        return edited
+
+    def _find(self, owner: Owner, cron_id: str) -> Schedule:
+        number = read_id(cron_id)
+        if number is None:
+            raise Refused(404, NOT_FOUND)
+        try:
+            return self._schedules.get(owner, to_id(number))
+        except NotFound as err:
+            raise Refused(404, NOT_FOUND) from err
+
+    def _load(self, schema: Body, body: dict[str, Any]) -> dict[str, Any]:
+        fields = load(schema, body)
+        check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
+        return fields
+
+    def _show(self, schedules: list[Schedule]) -> list[answers.Shown]:
+        busy = self._queries.busy([schedule.id for schedule in schedules])
+        return [
+            answers.cron_job(
+                schedule,
+                next_ms=self._schedules.next_ms(schedule),
+                busy=schedule.id in busy,
+            )
+            for schedule in schedules
+        ]
+
+
+def _log(name: str, schedule: Schedule) -> None:
+    log.info(
+        logs.line(
+            name,
+            schedule=schedule.id,
+            owner=schedule.owner,
+            expression=schedule.expression,
+            state=schedule.state,
+        )
+    )

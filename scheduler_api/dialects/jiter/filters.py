@@ -1,0 +1,87 @@
+"""The query of Jiter's list of events."""
+
+from collections.abc import Mapping
+from scheduler_api.core import timing
+from scheduler_api.core.selection import Phase, Selection, Span
+from scheduler_api.dialects.jiter.answers import STATUSES
+from scheduler_api.dialects.jiter.reading import Refused
+
+SLACK_MS = 60_000
+DAY_MS = 86_400_000
+NOT_GIVEN = ("", "undefined")
+FAILED = (Phase.DEAD, Phase.STUCK)
+
+_PHASES = {status: phase for phase, status in STATUSES.items()}
+
+
+def read_selection(
+    query: Mapping[str, str], *, now_ms: int, window_days: int
+) -> Selection:
+    """Which events a query asks for.
+
+    What ended before the window is never shown, and may not be asked for.
+
+    Raises: Refused.
+    """
+    earliest_ms = now_ms - window_days * DAY_MS
+    sent, failed = (
+        _ended_span(query, name, earliest_ms=earliest_ms)
+        for name in ("sentAt", "failedAt")
+    )
+    phases = _phases(_given(query, "status"))
+    if sent is not None:
+        phases &= {Phase.DELIVERED}
+    if failed is not None:
+        phases &= set(FAILED)
+    recent = Span(start_ms=earliest_ms)
+    return Selection(
+        phases=phases,
+        wanted=_span(query, "scheduled"),
+        ended={
+            Phase.DELIVERED: sent or recent,
+            **dict.fromkeys(FAILED, failed or recent),
+        },
+    )
+
+
+def _phases(words: str | None) -> frozenset[Phase]:
+    if words is None:
+        return frozenset(Phase)
+    try:
+        return frozenset(_PHASES[word.strip()] for word in words.split(","))
+    except KeyError as err:
+        known = ", ".join(f"'{status}'" for status in _PHASES)
+        raise Refused(400, f"'status' must be one of {known}") from err
+
+
+def _ended_span(
+    query: Mapping[str, str], name: str, *, earliest_ms: int
+) -> Span | None:
+    span = _span(query, name)
+    if span == Span():
+        return None
+    if span.start_ms is None:
+        return Span(earliest_ms, span.end_ms)
+    if span.start_ms < earliest_ms - SLACK_MS:
+        raise Refused(400, f"{name}StartDate is outside of the searchable range")
+    return span
+
+
+def _span(query: Mapping[str, str], name: str) -> Span:
+    return Span(_moment(query, f"{name}StartDate"), _moment(query, f"{name}EndDate"))
+
+
+def _moment(query: Mapping[str, str], name: str) -> int | None:
+    text = _given(query, name)
+    if text is None:
+        return None
+    try:
+        return timing.from_iso(text)
+    except ValueError as err:
+        raise Refused(400, f"'{name}' must be a valid ISO timestamp") from err
+
+
+def _given(query: Mapping[str, str], name: str) -> str | None:
+    """A value; clients send nothing, or the word itself, for what is undefined."""
+    text = query.get(name, "").strip()
+    return None if text in NOT_GIVEN else text

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from scheduler_api.core.config import Settings, SettingsError, from_env
+from scheduler_api.core.epoch import accept
 from scheduler_api.core.tenants import Tenants
 from scheduler_api.credentials import addresses, client_environment, env_lines
 
@@ -60,6 +61,14 @@ def list_tenants(settings: Settings) -> None:
         created = datetime.fromtimestamp(account.created_at_ms / 1000, UTC)
         table.add_row(account.id, account.name, created.isoformat(timespec="seconds"))
     Console().print(table)
+
+
+@main.command("accept-store")
+@click.pass_obj
+def accept_store(settings: Settings) -> None:
+    """Go on with the store as it is, after it came back empty or as another one."""
+    epoch = accept(Redis.from_url(settings.redis_url), settings.prefix)
+    click.echo(f"accepted store {epoch}; tickers go on within a second")
 
 
 def _tenants(settings: Settings) -> Tenants:

@@ -12,10 +12,9 @@ from redis.retry import Retry
 from scheduler_api.core import keys, logs
 from scheduler_api.core.config import Settings, SettingsError, from_env
 from scheduler_api.core.dispatch import Carrier
-from scheduler_api.core.ids import nonce
+from scheduler_api.core.epoch import Epoch, establish
 from scheduler_api.core.store import Claim, Store, Terms
 from types import FrameType
-from typing import cast
 
 log = logging.getLogger("scheduler.ticker")
 
@@ -49,9 +48,9 @@ class Ticker:
         )
         self.wake = threading.Event()
         self.stopping = threading.Event()
-        self.epoch = ""
+        self._epoch = Epoch()
         self._checked_at = 0.0
-        self._seen = "", ""
+        self._is_ours = False
 
     def tick(self) -> float:
         """Claims once and hands over; answers how many seconds may be slept.
@@ -60,7 +59,7 @@ class Ticker:
         """
         if time.monotonic() - self._checked_at >= LONGEST_WAIT_S:
             self._check_store()
-        if not self._epoch_holds():
+        if not self._is_ours:
             return LONGEST_WAIT_S
         room = self.envelope_size if self.carrier.depth() < MAX_DEPTH else 0
         claim = self.store.claim(room=room, terms=self.terms)
@@ -85,25 +84,15 @@ class Ticker:
         limit = memory.get("maxmemory") or 0
         if limit and memory["used_memory"] * 100 >= limit * self.high_water_percent:
             self.client.set(keys.full(self.prefix), 1, ex=FULL_TTL_S)
-        self._seen = (epoch or b"").decode(), (accepted or b"").decode()
+        self._is_ours = self._store_holds(epoch, accepted)
 
-    def _epoch_holds(self) -> bool:
-        """Whether this is still the store that was first met, or one accepted since."""
-        epoch, accepted = self._seen
-        if not self.epoch:
-            self.client.set(keys.epoch(self.prefix), nonce(), nx=True)
-            stored = cast(bytes, self.client.get(keys.epoch(self.prefix)))
-            self.epoch = stored.decode()
-            self._seen = self.epoch, accepted
-            return True
-        if epoch == self.epoch:
-            return True
-        if epoch and epoch == accepted:
-            log.warning(logs.line("store.accepted", epoch=epoch))
-            self.epoch = epoch
+    def _store_holds(self, epoch: bytes | None, accepted: bytes | None) -> bool:
+        if not self._epoch.known:
+            epoch = establish(self.client, self.prefix)
+        if self._epoch.holds(epoch, accepted):
             return True
         log.critical(
-            logs.line("store.lost", expected=self.epoch, found=epoch or "nothing")
+            logs.line("store.lost", known=self._epoch.known, found=epoch)
             + " run `python -m scheduler_api accept-store` to go on with this store"
         )
         return False

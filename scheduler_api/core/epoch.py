@@ -1,7 +1,7 @@
 """Whether the store is still the one that was first met.
 
-A store that comes back empty, or as another one, must not pass for the old one in silence:
-what was accepted is gone. Its epoch is made when it is first used.
+A store that comes back empty, or as another one, must not pass for the old one in
+silence: what was accepted is gone. Its epoch is made when it is first used.
 """
 
 import redis
@@ -17,7 +17,7 @@ class Epoch:
         self._known = ""
 
     def holds(self, found: bytes | None, accepted: bytes | None) -> bool:
-        """Whether that is the store first met, or one that an operator accepted since."""
+        """Whether that is the store first met, or one accepted since."""
         epoch = (found or b"").decode()
         if not self._known or (epoch and found == accepted):
             self._known = epoch

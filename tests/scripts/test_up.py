@@ -6,7 +6,9 @@ import json
 import os
 import pytest
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -134,17 +136,16 @@ def refusal(data: Path, port: int, **environ: str) -> str:
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A running system that tests may look at and hurt, but not stop."""
-    system = start(tmp_path_factory.mktemp("up") / "data", spare_port())
+    system = start(tmp_path_factory.mktemp("up") / "Ada's data", spare_port())
     yield system
     system.process.terminate()
     system.process.wait(timeout=90)
 
 
 def spare_port() -> int:
-    with http.server.HTTPServer(
-        ("127.0.0.1", 0), http.server.BaseHTTPRequestHandler
-    ) as s:
-        return s.server_port
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_clients_find_all_they_need_in_one_private_file(system: System):
@@ -160,7 +161,7 @@ def test_clients_find_all_they_need_in_one_private_file(system: System):
 
 
 def test_a_shell_can_source_the_credentials(system: System):
-    script = f"set -a; . '{system.data}/credentials.env'; env"
+    script = f"set -a; . {shlex.quote(str(system.data))}/credentials.env; env"
     result = subprocess.run(
         ["sh", "-c", script], env={}, capture_output=True, text=True, check=True
     )
@@ -210,6 +211,9 @@ def test_the_printed_curl_line_delivers_a_first_event(
             self.send_response(200)
             self.end_headers()
 
+        def log_message(self, *_: object) -> None:
+            pass
+
     [line] = [line for line in system.output.splitlines() if line.startswith("curl ")]
     with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
         threading.Thread(target=receiver.serve_forever, daemon=True).start()
@@ -222,12 +226,15 @@ def test_the_printed_curl_line_delivers_a_first_event(
         assert json.loads(answer.stdout)["payload"] == "hello"
         wait_until(lambda: bodies, within_s=15)
         receiver.shutdown()
-    assert bodies == [b"hello"]
+    assert [json.loads(body)["payload"] for body in bodies] == ["hello"]
 
 
 def test_a_taken_port_is_one_line(system: System, tmp_path: Path):
-    assert refusal(tmp_path / "data", system.port) == (
-        f"scripts/up: port {system.port} of 127.0.0.1 is taken; --port chooses another\n"
+    text = refusal(tmp_path / "data", system.port)
+
+    assert text == (
+        f"scripts/up: port {system.port} of 127.0.0.1 is taken;"
+        " --port chooses another\n"
     )
 
 
@@ -262,7 +269,7 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path):
 def test_a_killed_process_returns(
     role: str, system: System, wait_until: Callable[..., None]
 ):
-    time.sleep(0) if system.is_ready() else wait_until(system.is_ready, within_s=30)
+    wait_until(system.is_ready, within_s=30)
     before = system.pids_of(role)
     said = system.output.count("ended (signal 9), again")
 
@@ -276,7 +283,7 @@ def test_a_killed_process_returns(
 def test_a_second_start_finds_everything(
     tmp_path: Path, wait_until: Callable[..., None]
 ):
-    data = tmp_path / "my data"
+    data = tmp_path / "my data, Ada's"
     first = start(data, spare_port(), "--workers", "2")
     workers = first.pids_of("worker")
     event = {
@@ -294,9 +301,8 @@ def test_a_second_start_finds_everything(
 
     assert len(workers) == 2
     assert status == 200
-    assert (
-        second.request("GET", f"/api/events/{created['id']}")[1]["payload"] == "later"
-    )
+    found = second.request("GET", f"/api/events/{created['id']}")[1]
+    assert found["payload"] == "later"
     kept = {name for name in NAMES if "URL" not in name and name != "SCHEDULER_API"}
     for name in kept:
         assert second.credentials[name] == first.credentials[name]
@@ -316,7 +322,17 @@ def stop_by_ctrl_c(system: System) -> None:
     assert system.process.wait(timeout=90) == 0
     assert system.survivors() == []
     assert "did not end in time" not in system.output
-    assert ", again " not in system.output
+    assert ", again " not in system.output, system.output
+
+
+def test_a_signal_to_the_whole_group_stops_everything_too(tmp_path: Path):
+    system = start(tmp_path / "data", spare_port())
+
+    os.killpg(system.process.pid, signal.SIGTERM)
+
+    assert system.process.wait(timeout=90) == 0
+    assert system.survivors() == []
+    assert "worker-1 ended" not in system.output
 
 
 def forget_the_tenant(data: Path) -> None:

@@ -266,12 +266,13 @@ class Sender:
         answer.headers = _storable(response.raw_headers)
         if response.status == 101:
             raise HttpProcessingError(message="nobody asked for another protocol")
+        answer.truncated = True
         while chunk := await response.content.readany():
             answer.body += chunk
             if len(answer.body) > self._body_cap_bytes:
                 answer.body = answer.body[: self._body_cap_bytes]
-                answer.truncated = True
                 return
+        answer.truncated = False
         # Still held: the answer came before the request was written to its end.
         answer.complete = response.connection is None
 

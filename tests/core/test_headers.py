@@ -1,0 +1,101 @@
+"""Holds S-16 and S-17: what a publisher may put into a request's head."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler_api.core.headers import BadHeader, check_outbound, is_reserved
+
+SENDABLE = {*range(0x20, 0x7F), *range(0x80, 0x100), 0x09}
+TOKEN = frozenset(
+    "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+
+def refuses(name: str, value: str) -> bool:
+    try:
+        check_outbound(name, value)
+    except BadHeader:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("code", [*range(0x180), 0x4E2D, 0xD83D, 0xFEFF, 0x1F600])
+def test_s16_each_character_of_a_value_is_sendable_or_refused(code: int) -> None:
+    value = f"a{chr(code)}b"
+
+    assert refuses("X-Name", value) == (code not in SENDABLE)
+
+
+@pytest.mark.parametrize("code", [*range(0x180), 0x212A, 0x4E2D])
+def test_s16_each_character_of_a_name_is_a_token_character_or_refused(
+    code: int,
+) -> None:
+    name = f"X{chr(code)}y"
+
+    assert refuses(name, "v") == (chr(code) not in TOKEN)
+
+
+@pytest.mark.parametrize("name", ["", " ", "X-Name ", " X-Name", "X-Name:", "X\n"])
+def test_s16_a_name_that_is_no_token_is_refused(name: str) -> None:
+    assert refuses(name, "v")
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t", "a b", "é", "Ã©", "a\x85b"])
+def test_s16_what_can_be_sent_is_accepted(value: str) -> None:
+    assert not refuses("X-Name", value)
+
+
+@given(st.text(), st.text())
+def test_s16_property_what_is_accepted_stays_one_line_of_one_header(
+    name: str, value: str
+) -> None:
+    if refuses(name, value):
+        return
+
+    line = f"{name}: {value}".encode("latin-1")
+    assert not set(line) & {0x00, 0x0A, 0x0D, 0x7F}
+    assert line.decode("latin-1").partition(": ")[::2] == (name, value)
+    assert line.splitlines() == [line]
+
+
+def test_s16_the_message_names_the_header_and_the_character() -> None:
+    with pytest.raises(BadHeader, match=r"X-Name .*'\\r'"):
+        check_outbound("X-Name", "a\r\nX-Injected: 1")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Connection",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Expect",
+        "Proxy-Authorization",
+        "Proxy-Connection",
+        "PROXY-ANYTHING",
+        "hOsT",
+    ],
+)
+def test_s17_headers_of_our_connection_are_reserved(name: str) -> None:
+    assert is_reserved(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["Content-Type", "Authorization", "X-Host", "Hostage", "Proxy", "Cookie"]
+)
+def test_s17_headers_of_the_event_are_not(name: str) -> None:
+    assert not is_reserved(name)
+
+
+def test_s17_a_dialect_reserves_its_own_by_prefix() -> None:
+    own = ("upstash-", "webhook-id")
+
+    assert is_reserved("Upstash-Signature", own)
+    assert is_reserved("WEBHOOK-ID", own)
+    assert not is_reserved("Upstash", own)
+    assert not is_reserved("Upstash-Signature")

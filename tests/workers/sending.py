@@ -1,0 +1,56 @@
+"""A sender for tests, and short ways to send."""
+
+import ssl
+import uvloop
+from collections.abc import Coroutine
+from functools import cache
+from scheduler_api.core.destinations import AddressPolicy, parse_networks
+from tests.workers.hostile import Behaviour, receiving
+from typing import Any
+from workers.connector import Lookup, look_up
+from workers.sender import Request, Result, Sender, tls_context
+
+LOCAL = AddressPolicy(allow=parse_networks("127.0.0.0/8"))
+DEADLINE_MS = 300
+GRACE_MS = 250
+CLOCK_MS = 5  # the event loop's clock stands still while callbacks run
+LONG_MS = 5_000
+CAP_BYTES = 100_000
+HEADERS = (("X-B", "1"), ("x-a", "2"), ("X-b", "3"))
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    uvloop.run(main)
+
+
+def post(url: str, *, body: bytes = b"body", timeout_ms: int = LONG_MS) -> Request:
+    return Request("POST", url, HEADERS, body, timeout_ms)
+
+
+@cache
+def system_tls() -> ssl.SSLContext:
+    """Read the system's authorities once, not for each test."""
+    return tls_context()
+
+
+def new_sender(
+    *,
+    policy: AddressPolicy = LOCAL,
+    limit: int = 50,
+    tls: ssl.SSLContext | None = None,
+    lookup: Lookup = look_up,
+) -> Sender:
+    return Sender(
+        policy,
+        limit=limit,
+        body_cap_bytes=CAP_BYTES,
+        tls=tls or system_tls(),
+        lookup=lookup,
+    )
+
+
+async def send_to(
+    behave: Behaviour, *, body: bytes = b"body", timeout_ms: int = LONG_MS
+) -> Result:
+    async with receiving(behave) as receiver, new_sender() as sender:
+        return await sender.send(post(receiver.url(), body=body, timeout_ms=timeout_ms))

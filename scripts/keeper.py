@@ -174,14 +174,9 @@ class Keeper:
     def _keep(self) -> None:
         self._turn_deaf()
         restarts = 0
-        while process := self._spawn():
+        while not self._stopping.is_set():
             started_s = time.monotonic()
-            reader = threading.Thread(target=self._copy, args=(process,), daemon=True)
-            reader.start()
-            code = process.wait()
-            # Its last words come first, unless a child of its own still holds the pipe.
-            reader.join(timeout=0.2)
-            self._watchdog.release(process.pid)
+            cause = self._live()
             if self._stopping.is_set():
                 return
             self.deaths += 1
@@ -190,8 +185,24 @@ class Keeper:
             pause = pause_s(restarts)
             restarts += 1
             when = f"in {pause} s" if pause else "at once"
-            self._output.say(f"{self.role.name} ended ({_cause(code)}), again {when}")
+            self._output.say(f"{self.role.name} ended ({cause}), again {when}")
             self._stopping.wait(pause)
+
+    def _live(self) -> str:
+        """Run the process to its end, and tell what that was."""
+        try:
+            process = self._spawn()
+        except OSError as err:
+            return str(err)
+        if process is None:
+            return "not started"
+        reader = threading.Thread(target=self._copy, args=(process,), daemon=True)
+        reader.start()
+        code = process.wait()
+        self._watchdog.release(process.pid)
+        # Its last words come first, unless a child of its own still holds the pipe.
+        reader.join(timeout=0.2)
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def _turn_deaf(self) -> None:
         """Block signals in this thread, for its children inherit the mask.
@@ -220,7 +231,3 @@ class Keeper:
         assert process.stdout
         for line in process.stdout:
             self._output.pass_on(self.role.name, line.rstrip(b"\n"))
-
-
-def _cause(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

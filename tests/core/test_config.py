@@ -155,6 +155,5 @@ def test_every_setting_has_one_variable_with_a_default_that_it_accepts():
             assert getattr(from_env(NEEDED), v.field) == v.parse(v.default)
 
 
-@pytest.mark.skipif(not README.exists(), reason="the README is not written yet")
 def test_the_readme_has_the_table():
     assert environment_table() in README.read_text()

@@ -74,6 +74,17 @@ def test_a_process_that_ends_is_started_again_at_once_and_then_after_a_pause(
     assert notes.lines.count("[role] hello") == 3
 
 
+def test_a_program_that_is_missing_is_tried_again(
+    notes: Notes, watchdog: Watchdog, wait_until: Callable[..., None]
+):
+    keeper = kept_words("/no/such/program", notes=notes, watchdog=watchdog)
+
+    wait_until(lambda: keeper.deaths == 1)
+    stop(keeper)
+
+    assert "No such file" in notes.lines[0]
+
+
 def test_a_stopped_process_does_not_come_back(
     notes: Notes, watchdog: Watchdog, wait_until: Callable[..., None]
 ):

@@ -7,6 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
+from scheduler_api.core import fsck
 from scheduler_api.core.config import Settings, SettingsError, from_env
 from scheduler_api.core.epoch import accept
 from scheduler_api.core.tenants import Tenants
@@ -30,6 +31,16 @@ class Group(click.Group):
 def main(ctx: click.Context) -> None:
     """Operate a cell; reads the same environment as the processes."""
     ctx.obj = from_env(os.environ)
+
+
+@main.command("fsck")
+@click.pass_obj
+def check_store(settings: Settings) -> None:
+    """Prove that records and sets agree; print every fault, and exit 1 if any."""
+    faults = fsck.check(Redis.from_url(settings.redis_url), settings.prefix)
+    for fault in faults:
+        click.echo(str(fault))
+    raise SystemExit(1 if faults else 0)
 
 
 @main.group()

@@ -45,19 +45,31 @@ class Settled:
 
 
 class WorkerStore:
-    """The store as one worker sees it; every call is one script, and may repeat."""
+    """The store as one worker sees it; every call is one script, and may repeat.
+
+    `clock_ms` is for tests only: everybody else goes by the server's clock.
+    """
 
     def __init__(
-        self, client: redis.asyncio.Redis, prefix: str, *, lease_ms: int
+        self,
+        client: redis.asyncio.Redis,
+        prefix: str,
+        *,
+        lease_ms: int,
+        clock_ms: int | None = None,
     ) -> None:
         self.client = client
         self.prefix = prefix
         self.lease_ms = lease_ms
+        self.clock_ms = clock_ms
         self._name = nonce()
         self._counter = itertools.count(1)
 
     async def _run(self, name: str, *args: scripts.Arg) -> object:
-        return await scripts.run_async(self.client, name, "", *args, prefix=self.prefix)
+        clock = "" if self.clock_ms is None else str(self.clock_ms)
+        return await scripts.run_async(
+            self.client, name, clock, *args, prefix=self.prefix
+        )
 
     async def begin(self, ids: Sequence[str]) -> tuple[list[Begun], dict[str, str]]:
         """Takes events for the length of a lease, right before they are sent.

@@ -42,7 +42,7 @@ local answers = {}
 for i = 5, #ARGV do
   local ok, reply = pcall(begin, ARGV[i])
   if not ok then
-    set_aside(ARGV[i], type(reply) == 'table' and reply.err or reply)
+    set_aside(ARGV[i], reply)
     reply = {ARGV[i], 'stuck'}
   end
   answers[#answers + 1] = reply

@@ -34,7 +34,7 @@ local function each(members, handle)
   for _, member in ipairs(members) do
     local ok, problem = pcall(handle, member)
     if not ok then
-      set_aside(member, type(problem) == 'table' and problem.err or problem)
+      set_aside(member, problem)
       aside[#aside + 1] = member
     end
   end

@@ -69,10 +69,15 @@ local function lift(id)
   if redis.call('ZREM', STUCK, id) == 1 then redis.call('HDEL', WHY, id) end
 end
 
+-- What pcall caught, as text: servers raise tables, Lua itself strings.
+local function text(problem)
+  return tostring(type(problem) == 'table' and problem.err or problem)
+end
+
 -- What a script could not read leaves the road, with the reason, so that the rest goes on.
 local function set_aside(member, problem)
   redis.call('ZADD', STUCK, now, member)
-  redis.call('HSET', WHY, member, tostring(problem))
+  redis.call('HSET', WHY, member, text(problem))
   redis.call('ZREM', DUE, member)
   redis.call('ZREM', LEASED, member)
 end

@@ -15,7 +15,7 @@ end
 
 for i = 2, #ARGV do
   local ok, problem = pcall(release, ARGV[i])
-  if not ok then set_aside(ARGV[i], type(problem) == 'table' and problem.err or problem) end
+  if not ok then set_aside(ARGV[i], problem) end
 end
 wake_if_overdue()
 return given

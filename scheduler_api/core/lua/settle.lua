@@ -43,7 +43,7 @@ local answers = {}
 for i = 2, #ARGV, WIDTH do
   local ok, reply = pcall(settle, unpack(ARGV, i, i + WIDTH - 1))
   if not ok then
-    set_aside(ARGV[i], type(reply) == 'table' and reply.err or reply)
+    set_aside(ARGV[i], reply)
     reply = {ARGV[i], 'stuck', 0}
   end
   answers[#answers + 1] = reply

@@ -1,0 +1,278 @@
+"""Proves the invariant: compares records and sets both ways, on a store at work.
+
+Whatever belongs together is read in one atomic step, with every place that it may stand
+in, so nothing that moves meanwhile looks like a fault.
+"""
+
+import redis
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from scheduler_api.core import codec, keys, scripts
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.invariant import Problem, judge_event, judge_schedule
+from typing import Any, cast
+
+MOST = 1_000
+SCANNED_AT_ONCE = 500
+READ_AT_ONCE = 50
+NEVER_EXPIRES = -1
+# Keys and families of keys that stay until somebody removes them (`keys` says who); any
+# other must expire by itself.
+PERMANENT = frozenset(
+    (
+        *("seq", "beat", "quiet", "next", "epoch", "accepted"),
+        *("owners", "superseded", "tenants", "tnseq"),
+    )
+)
+PERMANENT_FAMILIES = frozenset(("tn", "tok", "chore"))
+PLACES = frozenset(("due", "leased", "stuck", "parked", "why", "solo"))
+Names = Sequence[str]
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that records and sets do not agree on.
+
+    `where` names a key without the cell's prefix, `member` one of its members, if any.
+    """
+
+    where: str
+    member: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.member}".rstrip() + f": {self.problem}"
+
+
+def check(client: redis.Redis, prefix: str) -> list[Fault]:
+    """The first thousand faults of a cell; none in a sound one, however busy it is.
+
+    Redis: SCAN in chunks; inspect.lua or MULTI for each batch.
+
+    Raises: redis.RedisError.
+    """
+    return list(islice(_Walk(client, prefix).faults(), MOST))
+
+
+class _Walk:
+    """One walk over all keys of a cell."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._families: dict[str, Callable[[Names], Iterator[Fault]]] = {
+            "e": self._events,
+            "s": self._schedules,
+            "b": self._bodies,
+            "t": self._templates,
+            "log": self._logs,
+            "ix": self._indexes,
+            "fin": self._indexes,
+            "occ": self._indexes,
+        }
+
+    def faults(self) -> Iterator[Fault]:
+        """What the walk meets; a key twice in one walk may be told twice."""
+        pattern, cursor = f"{self._prefix}*", 0
+        while True:
+            cursor, found = cast(
+                tuple[int, list[bytes]],
+                self._client.scan(cursor, match=pattern, count=SCANNED_AT_ONCE),
+            )
+            yield from self._keys([_text(key)[len(self._prefix) :] for key in found])
+            if not cursor:
+                return
+
+    def _keys(self, names: Names) -> Iterator[Fault]:
+        groups = defaultdict[Callable[[Names], Iterator[Fault]], list[str]](list)
+        for name in names:
+            family, separator, _ = name.partition(":")
+            if name in PLACES:
+                groups[self._places].append(name)
+            elif separator and family in self._families:
+                groups[self._families[family]].append(name)
+            elif name not in PERMANENT and family not in PERMANENT_FAMILIES:
+                groups[self._others].append(name)
+        for look, group in groups.items():
+            for batch in _batches(group):
+                yield from look(batch)
+
+    def _others(self, names: Names) -> Iterator[Fault]:
+        left = self._ask(*(("PTTL", self._prefix + name) for name in names))
+        for name, ms in zip(names, left, strict=True):
+            if ms == NEVER_EXPIRES:
+                yield Fault(name, "", "is unknown and never expires")
+
+    def _events(self, names: Names) -> Iterator[Fault]:
+        return self._records([name.removeprefix("e:") for name in names])
+
+    def _schedules(self, names: Names) -> Iterator[Fault]:
+        return self._records(names)
+
+    def _records(self, members: Names) -> Iterator[Fault]:
+        """Judges events and schedules, named as in `due`, by all that is stored."""
+        views = scripts.run(self._client, "inspect", "", *members, prefix=self._prefix)
+        for member, (fields, found) in zip(members, views, strict=True):
+            places = {name.decode(): float(score) for name, score in _pairs(found)}
+            where = member if member.startswith("s:") else f"e:{member}"
+            if fields == []:
+                for place in places:
+                    yield Fault(place, member, "has no record")
+                continue
+            for problem in _judge(member, fields, places):
+                yield Fault(where, "", problem)
+
+    def _places(self, names: Names) -> Iterator[Fault]:
+        for name in names:
+            kind = "s:" if name == "parked" else ""
+            for found in self._members(name):
+                members = [kind + member for member in found]
+                known = self._ask(*(("EXISTS", self._record(m)) for m in members))
+                there = zip(members, known, strict=True)
+                yield from self._records([m for m, exists in there if not exists])
+
+    def _record(self, member: str) -> str:
+        if member.startswith("s:"):
+            return keys.schedule(self._prefix, member.removeprefix("s:"))
+        return keys.event(self._prefix, member)
+
+    def _members(self, name: str) -> Iterator[list[str]]:
+        """The members of a sorted set; of a set; the fields of a hash."""
+        key, client = self._prefix + name, self._client
+        found: Iterator[bytes]
+        if name == "solo":
+            found = client.sscan_iter(key, count=SCANNED_AT_ONCE)
+        elif name == "why":
+            found = (
+                field for field, _ in client.hscan_iter(key, count=SCANNED_AT_ONCE)
+            )
+        else:
+            found = (each for each, _ in client.zscan_iter(key, count=SCANNED_AT_ONCE))
+        while batch := list(islice(found, READ_AT_ONCE)):
+            yield [_text(member) for member in batch]
+
+    def _indexes(self, names: Names) -> Iterator[Fault]:
+        for name in names:
+            for members in self._members(name):
+                yield from self._indexed(name, members)
+
+    def _indexed(self, name: str, members: Names) -> Iterator[Fault]:
+        """What an index names must be there, and belong into it."""
+        of_schedules = name.startswith("ix:") and name.endswith(":schedules")
+        commands: list[Command] = []
+        for member in members:
+            record = f"s:{member}" if of_schedules else member
+            commands.append(("ZSCORE", self._prefix + name, member))
+            commands.append(("HMGET", self._record(record), "o", "s", "st"))
+        replies = self._ask(*commands)
+        for member, score, found in zip(
+            members, replies[::2], replies[1::2], strict=True
+        ):
+            if score is None or isinstance(found, redis.ResponseError):
+                continue
+            owner, schedule, state = (_text(v) if v is not None else "" for v in found)
+            belongs = {
+                f"ix:{owner}:{state or 'active'}" if not schedule else "",
+                f"ix:{owner}:schedules" if of_schedules else "",
+                f"fin:{owner}:{state}" if state else "",
+                f"occ:{schedule}" if schedule else "",
+            }
+            if not owner:
+                yield Fault(name, member, "has no record")
+            elif name not in belongs:
+                yield Fault(name, member, "does not belong here")
+
+    def _bodies(self, names: Names) -> Iterator[Fault]:
+        """A body belongs to the event that names it, or expires."""
+        commands: list[Command] = []
+        for name in names:
+            commands.append(("PTTL", self._prefix + name))
+            for event_id in _owners_of_body(name):
+                record = keys.event(self._prefix, event_id)
+                commands.append(("HMGET", record, "o", "b"))
+        replies = self._ask(*commands)
+        for name, left, *found in zip(names, *_threes(replies), strict=True):
+            named = {
+                keys.body(self._prefix, event_id, _text(record[1] or b""))
+                for event_id, record in zip(_owners_of_body(name), found, strict=True)
+                if isinstance(record, list) and record[0] is not None
+            }
+            if left == NEVER_EXPIRES and self._prefix + name not in named:
+                yield Fault(name, "", "belongs to no event and never expires")
+
+    def _templates(self, names: Names) -> Iterator[Fault]:
+        """A template is a schedule's present one, or superseded, or expires."""
+        commands: list[Command] = []
+        for name in names:
+            schedule_id, _, revision = name.removeprefix("t:").partition(":")
+            member = f"{schedule_id}:{revision}"
+            commands.append(("PTTL", self._prefix + name))
+            commands.append(("HGET", keys.schedule(self._prefix, schedule_id), "rv"))
+            commands.append(("ZSCORE", keys.superseded(self._prefix), member))
+        replies = self._ask(*commands)
+        for name, left, present, superseded in zip(
+            names, *_threes(replies), strict=True
+        ):
+            kept = present == name.rpartition(":")[2].encode() or superseded is not None
+            if left == NEVER_EXPIRES and not kept:
+                yield Fault(name, "", "belongs to no schedule and never expires")
+
+    def _logs(self, names: Names) -> Iterator[Fault]:
+        """A log belongs to an event, and every line of it is an attempt."""
+        for name in names:
+            event_id = name.removeprefix("log:")
+            exists, lines = self._ask(
+                ("EXISTS", keys.event(self._prefix, event_id)),
+                ("HGETALL", self._prefix + name),
+            )
+            if lines and not exists:
+                yield Fault(name, "", "belongs to no event")
+            for number, line in lines.items():
+                try:
+                    codec.decode_attempt(event_id, number, line)
+                except UnreadableRecord as err:
+                    yield Fault(name, _text(number), f"is no attempt: {err}")
+
+    def _ask(self, *commands: Command) -> list[Any]:
+        """Answers of one MULTI; an error is an answer."""
+        with self._client.pipeline(transaction=True) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipe.execute(raise_on_error=False)
+
+
+def _judge(member: str, fields: Any, places: dict[str, float]) -> Iterator[Problem]:
+    record = {}
+    if isinstance(fields, list):
+        record = {_text(name): _text(value) for name, value in _pairs(fields)}
+    elif "stuck" not in places:
+        yield f"cannot be read: {_text(fields)}"
+        return
+    judge = judge_schedule if member.startswith("s:") else judge_event
+    yield from judge(record, places)
+
+
+def _owners_of_body(name: str) -> tuple[str, str]:
+    """The events that a body may belong to: its name may end in a revision, or not."""
+    rest = name.removeprefix("b:")
+    return rest, rest.rpartition(".")[0]
+
+
+def _batches(names: Names) -> Iterator[Names]:
+    for at in range(0, len(names), READ_AT_ONCE):
+        yield names[at : at + READ_AT_ONCE]
+
+
+def _threes(flat: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    return flat[::3], flat[1::3], flat[2::3]
+
+
+def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="backslashreplace")

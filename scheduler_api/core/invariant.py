@@ -1,0 +1,148 @@
+"""What may stand in a record, and where its subject stands then: pure judgement."""
+
+from collections.abc import Iterator, Mapping
+from scheduler_api.core.model import FINAL_STATES, ScheduleState, State
+
+Problem = str
+Record = Mapping[str, str]
+Places = Mapping[str, float]
+
+FORMAT = "1"
+GOOD = -1
+ALONE_FROM = 2
+EVENT_NUMBERS = ("at", "c", "dl")
+MAYBE_NUMBERS = ("n", "fl", "in", "w", "un", "u", "fin")
+SCHEDULE_NUMBERS = ("c", "u", "dl", "k", "last")
+OF_A_BEGIN = ("tok", "ptok", "un", "in")
+STATES = (State.ACTIVE, *FINAL_STATES)
+
+
+def judge_event(record: Record, places: Places) -> Iterator[Problem]:
+    """What is wrong with an event, by its record and all places that it stands in."""
+    aside = "stuck" in places
+    yield from _where(places, wanted=0 if "st" in record else 1)
+    if aside:
+        # What no script could read is not read here either.
+        return
+    unreadable = list(_unreadable(record, EVENT_NUMBERS, MAYBE_NUMBERS))
+    if unreadable:
+        yield from unreadable
+        return
+    state = record.get("st", State.ACTIVE.value)
+    if state not in STATES or record.get("st") == State.ACTIVE:
+        yield f"has the state {state!r}"
+        return
+    yield from _content(places, needed="s" not in record or "st" not in record)
+    yield from _indexed(record, places, state)
+    if "st" in record:
+        yield from _ended(record, places)
+    else:
+        yield from _under_way(record, places)
+
+
+def _where(places: Places, *, wanted: int) -> Iterator[Problem]:
+    stands = [place for place in ("due", "leased", "stuck") if place in places]
+    if len(stands) != wanted:
+        yield "stands " + (" and ".join(f"in {place}" for place in stands) or "nowhere")
+    if ("why" in places) != ("stuck" in places):
+        yield "stands in one of stuck and why"
+    if "parked" in places:
+        yield "stands in parked"
+
+
+def _unreadable(
+    record: Record, numbers: tuple[str, ...], maybe: tuple[str, ...] = ()
+) -> Iterator[Problem]:
+    if record.get("f") != FORMAT:
+        yield f"has the format {record.get('f')!r}"
+    if "o" not in record:
+        yield "has no owner"
+    for name in (*numbers, *maybe):
+        if name not in record and name in maybe:
+            continue
+        if not record.get(name, "").removeprefix("-").isdecimal():
+            yield f"{name} is no number: {record.get(name)!r}"
+
+
+def _content(places: Places, *, needed: bool) -> Iterator[Problem]:
+    if "owners" not in places:
+        yield "belongs to an owner that owners does not name"
+    if "content" not in places:
+        if needed:
+            yield "what it sends is missing"
+    elif places["content"] != GOOD:
+        yield "what it sends expires"
+
+
+def _indexed(record: Record, places: Places, state: str) -> Iterator[Problem]:
+    """In the index of its state and in no other; an occurrence in its schedule's."""
+    wanted_ms = int(record.get("w", record["at"]))
+    indexes: dict[str, int] = {}
+    if "st" in record:
+        indexes[f"fin:{state}"] = int(record.get("fin", 0))
+    indexes["occ" if "s" in record else state] = wanted_ms
+    for name in ("occ", *STATES, *(f"fin:{each}" for each in STATES)):
+        if indexes.get(name) != places.get(name):
+            stands = f"{places[name]:.0f}" if name in places else "absent"
+            yield f"is {stands} in {name}, not {indexes.get(name, 'absent')}"
+
+
+def _ended(record: Record, places: Places) -> Iterator[Problem]:
+    if "solo" in places:
+        yield "has ended and stands in solo"
+    for name in OF_A_BEGIN:
+        if name in record:
+            yield f"has ended and bears {name}"
+    if "fin" not in record:
+        yield "has ended without a time"
+
+
+def _under_way(record: Record, places: Places) -> Iterator[Problem]:
+    if "due" in places and places["due"] != int(record["at"]):
+        yield f"is due at {places['due']:.0f}, its record says {record['at']}"
+    if "due" in places and "tok" in record:
+        yield "is due, and in a worker's hand"
+    if ("tok" in record) != ("un" in record):
+        yield "bears one of tok and un"
+    if "tok" in record and int(record.get("n", 0)) < 1:
+        yield "was begun, but never counted"
+    if ("solo" in places) != (int(record.get("in", 0)) >= ALONE_FROM):
+        yield f"solo does not go with {record.get('in', 0)} interruptions"
+    for name in ("fin", "y"):
+        if name in record:
+            yield f"has not ended and bears {name}"
+
+
+def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:
+    """What is wrong with a schedule, by its record and all places that it stands in."""
+    if "stuck" in places:
+        yield from _where(places, wanted=1)
+        return
+    unreadable = list(_unreadable(record, SCHEDULE_NUMBERS))
+    if unreadable:
+        yield from unreadable
+        return
+    yield from _stands(record.get("st", ""), places)
+    yield from _content(places, needed=True)
+    if places.get("schedules") != int(record["c"]):
+        yield f"is {places.get('schedules', 'absent')} in schedules"
+    times = record.get("times", "")
+    listed = [int(at) for at in times.split(",") if at.isdecimal()]
+    if ",".join(map(str, listed)) != times or listed != sorted(set(listed)):
+        yield f"has unreadable times: {times[:80]!r}"
+    elif listed and "dry" not in record and places.get("due", listed[0]) != listed[0]:
+        yield f"is due at {places['due']:.0f}, its next time is {listed[0]}"
+
+
+def _stands(state: str, places: Places) -> Iterator[Problem]:
+    wanted = {
+        ScheduleState.ACTIVE.value: ["due"],
+        ScheduleState.PAUSED.value: ["parked"],
+        ScheduleState.ENDED.value: [],
+    }
+    stands = [place for place in ("due", "leased", "parked", "why") if place in places]
+    if state not in wanted:
+        yield f"has the state {state!r}"
+    elif stands != wanted[state]:
+        where = " and ".join(f"in {place}" for place in stands) or "nowhere"
+        yield f"is {state} and stands {where}"

@@ -1,0 +1,59 @@
+-- Tells a record and every place that it stands in, for `fsck`. Atomic, so that nothing is
+-- seen between two places; writes nothing.
+-- KEYS[1] prefix
+-- ARGV: now, then members as in `due`: event ids, and schedules as `s:<id>`
+-- Returns per member {fields and values, or the error's text; places and scores}: places are
+--   due, leased, stuck, parked, why, solo, occ, active, delivered, dead, cancelled (by wanted
+--   time), fin:<state>, schedules, owners, and `content`: -1 for good, else ms that it has left
+local STATES = {'active', 'delivered', 'dead', 'cancelled'}
+
+local function note(places, name, value)
+  if not value or value == 0 then return end
+  places[#places + 1] = name
+  places[#places + 1] = value
+end
+
+local function note_content(places, key)
+  local left = redis.call('PTTL', key)
+  if left ~= -2 then note(places, 'content', left) end
+end
+
+local function note_event(id, event, places)
+  note(places, 'solo', redis.call('SISMEMBER', SOLO, id))
+  if not event.o then return end
+  for _, state in ipairs(STATES) do
+    note(places, state, redis.call('ZSCORE', by_time_key(event.o, state), id))
+    note(places, 'fin:' .. state, redis.call('ZSCORE', finished_key(event.o, state), id))
+  end
+  if event.s then
+    note(places, 'occ', redis.call('ZSCORE', occurrences_key(event.s), id))
+    note_content(places, template_key(event.s, event.rv or ''))
+  else
+    note_content(places, body_key(id, event.b))
+  end
+end
+
+local function note_schedule(sid, record, places)
+  note(places, 'parked', redis.call('ZSCORE', PARKED, sid))
+  if not record.o then return end
+  note(places, 'schedules', redis.call('ZSCORE', by_time_key(record.o, 'schedules'), sid))
+  note_content(places, template_key(sid, record.rv or ''))
+end
+
+local function inspect(member)
+  local sid, places = string.match(member, '^s:(.*)$'), {}
+  local key = sid and schedule_key(sid) or event_key(member)
+  for name, set in pairs({due = DUE, leased = LEASED, stuck = STUCK}) do
+    note(places, name, redis.call('ZSCORE', set, member))
+  end
+  note(places, 'why', redis.call('HEXISTS', WHY, member))
+  local readable, fields = pcall(redis.call, 'HGETALL', key)
+  local record = readable and read(key, 'o', 's', 'rv', 'b') or {}
+  if record.o then note(places, 'owners', redis.call('SISMEMBER', P .. 'owners', record.o)) end
+  if sid then note_schedule(sid, record, places) else note_event(member, record, places) end
+  return {readable and fields or text(fields), places}
+end
+
+local views = {}
+for i = 2, #ARGV do views[#views + 1] = inspect(ARGV[i]) end
+return views

@@ -1,0 +1,41 @@
+"""The engine on either store, under a clock of the test's own."""
+
+import asyncio
+import fakeredis
+import pytest
+import redis
+import redis.asyncio
+from collections.abc import Callable, Iterator
+from scheduler_api.core.leases import WorkerStore
+from scheduler_api.core.store import Store
+from tests.core.engine import Engine
+
+Connect = Callable[[], redis.asyncio.Redis]
+
+
+@pytest.fixture
+def connect(store_client: redis.Redis, request: pytest.FixtureRequest) -> Connect:
+    """Opens asynchronous connections to the server of `store_client`."""
+    if isinstance(store_client, fakeredis.FakeRedis):
+        server = store_client.connection_pool.connection_kwargs["server"]
+        return lambda: fakeredis.FakeAsyncRedis(server=server)
+    url = request.getfixturevalue("valkey")
+    return lambda: redis.asyncio.Redis.from_url(url)
+
+
+@pytest.fixture
+def engine(store_client: redis.Redis, connect: Connect) -> Iterator[Engine]:
+    with asyncio.Runner() as runner:
+        engine = Engine(store_client, connect, runner)
+        yield engine
+        engine.close()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    return engine.store
+
+
+@pytest.fixture
+def worker_store(engine: Engine) -> WorkerStore:
+    return engine.worker.store

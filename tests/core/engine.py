@@ -1,0 +1,251 @@
+"""A whole engine under one clock that only the test moves: no test sleeps."""
+
+import asyncio
+import redis
+import redis.asyncio
+from collections.abc import Callable, Iterable, Sequence
+from scheduler_api.core import codec, keys
+from scheduler_api.core.cron import FULL
+from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.model import Begun, Content, Event, Owner, Schedule
+from scheduler_api.core.schedules import Schedules
+from scheduler_api.core.store import Claim, Store, Terms
+from typing import Any, cast
+
+PREFIX = "{s1}:"
+OWNER = Owner("1", "jiter")
+CONTENT = Content("https://receiver.example/hook", b'{"n": 1}')
+START_MS = 1_900_000_000_000
+OFFER_MS = 3_000
+LEASE_MS = 15_000
+QUIET_MS = 15_000
+GRACE_MS = 60_000
+DEADLINE_MS = 10_000
+SLACK_MS = 10_000
+TERMS = Terms(
+    offer_ms=OFFER_MS,
+    lease_ms=LEASE_MS,
+    quiet_ms=QUIET_MS,
+    missed_grace_ms=GRACE_MS,
+)
+
+
+class Hand:
+    """One worker: its store, called as if it were not asynchronous."""
+
+    def __init__(self, store: WorkerStore, runner: asyncio.Runner) -> None:
+        self.store = store
+        self._runner = runner
+
+    def begin(self, *ids: str) -> list[Begun]:
+        return self.begin_or_not(*ids)[0]
+
+    def begin_or_not(self, *ids: str) -> tuple[list[Begun], dict[str, str]]:
+        return self._runner.run(self.store.begin(ids))
+
+    def fetch(self, begun: Begun) -> Begun:
+        return self._runner.run(self.store.fetch(begun))
+
+    def renew(self, *held: Begun) -> set[str]:
+        return self._runner.run(self.store.renew(held))
+
+    def release(self, *ids: str) -> int:
+        return self._runner.run(self.store.release(ids))
+
+    def settle(self, *settlements: Settlement) -> list[Settled]:
+        return self._runner.run(self.store.settle(settlements))
+
+    def run(self, name: str, *args: str | bytes | int) -> Any:
+        return self._runner.run(self.store._run(name, *args))
+
+
+class Engine:
+    """Everything that may be done to one cell."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        connect: Callable[[], redis.asyncio.Redis],
+        runner: asyncio.Runner,
+    ) -> None:
+        self.client = client
+        self.store = Store(client, PREFIX, clock_ms=START_MS)
+        self.schedules = Schedules(self.store, grace_ms=GRACE_MS)
+        self._connect = connect
+        self._runner = runner
+        self._hands: list[Hand] = []
+        self.worker = self.new_worker()
+
+    def new_worker(self) -> Hand:
+        store = WorkerStore(
+            self._connect(), PREFIX, lease_ms=LEASE_MS, clock_ms=self.now_ms
+        )
+        self._hands.append(Hand(store, self._runner))
+        return self._hands[-1]
+
+    def close(self) -> None:
+        for hand in self._hands:
+            self._runner.run(hand.store.client.aclose())
+
+    @property
+    def now_ms(self) -> int:
+        assert self.store.clock_ms is not None
+        return self.store.clock_ms
+
+    @now_ms.setter
+    def now_ms(self, now_ms: int) -> None:
+        self.store.clock_ms = now_ms
+        for hand in self._hands:
+            hand.store.clock_ms = now_ms
+
+    def run(self, name: str, *args: str | bytes | int) -> Any:
+        return self.store.run(name, *args)
+
+    def create(
+        self,
+        in_ms: int = 1_000,
+        *,
+        content: Content = CONTENT,
+        owner: Owner = OWNER,
+        deadline_ms: int = DEADLINE_MS,
+    ) -> Event:
+        at_ms = self.now_ms + in_ms
+        return self.store.create(owner, content, at_ms=at_ms, deadline_ms=deadline_ms)
+
+    def claim(self, room: int = 100) -> Claim:
+        return self.store.claim(room=room, terms=TERMS)
+
+    def tick(self, ms: int, *, step_ms: int = 1_000) -> list[Claim]:
+        """Lets time pass under a running ticker: no step looks like an outage."""
+        claims = []
+        while ms > 0:
+            self.now_ms += min(step_ms, ms)
+            ms -= step_ms
+            claims.append(self.claim(room=0))
+        return claims
+
+    def offered(self, in_ms: int = 1_000, **how: Any) -> Event:
+        """An event that a claim has just offered."""
+        event = self.create(in_ms, **how)
+        self.now_ms += in_ms
+        assert event.id in all_ids(self.claim())
+        return event
+
+    def begun(self, in_ms: int = 1_000, **how: Any) -> Begun:
+        """An event that the worker has just begun."""
+        [begun] = self.worker.begin(self.offered(in_ms, **how).id)
+        return begun
+
+    def interrupted(self, times: int = 1) -> Begun:
+        """An event that was begun and lost so often in a row, now back in `due`."""
+        begun = self.begun()
+        for n in range(times):
+            if n:
+                assert begun.id in all_ids(self.claim())
+                [begun] = self.worker.begin(begun.id)
+            self.tick(LEASE_MS - 1)
+            self.now_ms += 1
+            assert begun.id in self.claim(room=0).interrupted
+        return begun
+
+    def schedule(
+        self, expression: str = "* * * * *", *, content: Content = CONTENT
+    ) -> Schedule:
+        return self.schedules.create(
+            OWNER,
+            content,
+            expression=expression,
+            tz="UTC",
+            grammar=FULL,
+            deadline_ms=DEADLINE_MS,
+        )
+
+    def get(self, event_id: str) -> Event:
+        return self.store.get(OWNER, event_id)
+
+    def record(self, event_id: str) -> dict[str, str]:
+        return self._hash(keys.event(PREFIX, event_id))
+
+    def schedule_record(self, schedule_id: str) -> dict[str, str]:
+        return self._hash(keys.schedule(PREFIX, schedule_id))
+
+    def log(self, event_id: str) -> dict[str, str]:
+        return self._hash(keys.log(PREFIX, event_id))
+
+    def why(self) -> dict[str, str]:
+        return self._hash(keys.why(PREFIX))
+
+    def _hash(self, key: str) -> dict[str, str]:
+        stored = cast(dict[bytes, bytes], self.client.hgetall(key))
+        return {name.decode(): value.decode() for name, value in stored.items()}
+
+    def due(self) -> dict[str, int]:
+        return self.scores(keys.due(PREFIX))
+
+    def leased(self) -> dict[str, int]:
+        return self.scores(keys.leased(PREFIX))
+
+    def parked(self) -> dict[str, int]:
+        return self.scores(keys.parked(PREFIX))
+
+    def stuck(self) -> dict[str, int]:
+        return self.scores(keys.stuck(PREFIX))
+
+    def solo(self) -> set[str]:
+        members = cast(set[bytes], self.client.smembers(keys.solo(PREFIX)))
+        return {member.decode() for member in members}
+
+    def scores(self, key: str) -> dict[str, int]:
+        members = cast(
+            list[tuple[bytes, float]], self.client.zrange(key, 0, -1, withscores=True)
+        )
+        return {member.decode(): int(score) for member, score in members}
+
+    def everything(self) -> dict[str, Any]:
+        """All that the store holds, for comparing before and after."""
+        kept: dict[str, Any] = {}
+        for key in self.client.scan_iter(count=1_000):
+            kind = cast(bytes, self.client.type(key))
+            kept[key.decode()] = READERS[kind](self.client, key)
+        return kept
+
+
+READERS: dict[bytes, Callable[[redis.Redis, bytes], Any]] = {
+    b"string": lambda client, key: client.get(key),
+    b"hash": lambda client, key: client.hgetall(key),
+    b"set": lambda client, key: client.smembers(key),
+    b"list": lambda client, key: client.lrange(key, 0, -1),
+    b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+}
+
+
+def all_ids(claim: Claim) -> list[str]:
+    return claim.ids + claim.solo_ids
+
+
+def ids(events: Iterable[Event | Begun]) -> list[str]:
+    return [event.id for event in events]
+
+
+def settlement(
+    begun: Begun,
+    outcome: Outcome = Outcome.DELIVERED,
+    *,
+    delay_ms: int = 0,
+    reason: str = "",
+    status: int = 200,
+) -> Settlement:
+    line = codec.encode_attempt({"started_ms": START_MS, "status": status})
+    return Settlement(
+        event_id=begun.id,
+        token=begun.token,
+        attempt=begun.attempt,
+        outcome=outcome,
+        line=line,
+        delay_ms=delay_ms,
+        reason=reason,
+    )
+
+
+def codes(answers: Sequence[Settled]) -> list[str]:
+    return [answer.code for answer in answers]

@@ -43,10 +43,11 @@ def event(prefix: str, event_id: str) -> str:
 
     `f` format, `o` owner, `x` nonce of its creation, `c` created ms, `at` ms when it
     is wanted, `w` first wanted ms (once a retry moved `at`), `dl` deadline of an
-    attempt in ms, `b` body revision (after an edit), `u` updated ms, `n` attempts
-    begun, `fl` attempts failed, `in` interruptions in a row, `tok`/`ptok` token of
-    the live/lost begin, `un` ms that renewals never pass, `st` final state, `fin`
-    finished ms, `y` reason of a dead letter, `s`/`rv` schedule and its revision.
+    attempt in ms, `b` body revision (if large or edited), `ch` name of its last edit,
+    `u` updated ms, `n` attempts begun, `fl` attempts failed, `in` interruptions in a
+    row, `tok`/`ptok` token of the live/lost begin, `un` ms that renewals never pass,
+    `st` final state, `fin` finished ms, `y` reason of a dead letter, `s`/`rv` schedule
+    and its revision.
     """
     return f"{prefix}e:{event_id}"
 
@@ -77,11 +78,11 @@ def log(prefix: str, event_id: str) -> str:
 def schedule(prefix: str, schedule_id: str) -> str:
     """Hash, the record of a schedule; its deletion removes it.
 
-    `f` format, `o` owner, `x` nonce of its creation, `c`/`u` created/updated ms, `rv`
-    revision, `st` active, paused or ended, `ex` expression, `tz` zone, `dl` deadline
-    of an attempt in ms, `times` next fire times (ms, comma-separated), `k` how many
-    are wanted, `last` newest fire time used or dropped, `missed` how many were
-    dropped, `pl` ms when planning was last asked for, `dry` ms since it has none.
+    `f` format, `o` owner, `c`/`u` created/updated ms, `rv` revision, `st` active,
+    paused or ended, `ex` expression, `tz` zone, `dl` deadline of an attempt in ms,
+    `times` next fire times (ms, comma-separated), `k` how many are wanted, `last`
+    newest fire time used or dropped, `missed` how many were dropped, `pl` ms when
+    planning was last asked for, `dry` ms since it has none.
     """
     return f"{prefix}s:{schedule_id}"
 

@@ -87,14 +87,14 @@ class Store:
     def write_beforehand(self, key: str, stored: bytes) -> bytes:
         """Content as the scripts take it: inline while small, else written under `key`.
 
-        What is written beforehand expires unless a script keeps it, and never
-        overwrites: an id in use keeps its own.
+        What is written beforehand expires unless a script keeps it; `key` must bear a
+        nonce, so that nobody else's content can ever stand there.
 
         Raises: redis.RedisError.
         """
         if len(stored) <= INLINE_BYTES:
             return stored
-        self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S, nx=True)
+        self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
         return b""
 
     def create(
@@ -109,7 +109,8 @@ class Store:
         stored, mark = codec.encode_content(content), nonce()
         while True:
             event_id = self.ids.take()
-            inline = self.write_beforehand(keys.body(self.prefix, event_id), stored)
+            key = keys.body(self.prefix, event_id, mark)
+            inline = self.write_beforehand(key, stored)
             reply = cast(
                 list[list[bytes]],
                 self.run(
@@ -206,7 +207,7 @@ class Store:
 
     def _content_key(self, event_id: str, record: dict[bytes, bytes]) -> str:
         if b"s" in record:
-            schedule, revision = record[b"s"].decode(), record[b"rv"].decode()
+            schedule, revision = record[b"s"].decode(), record.get(b"rv", b"").decode()
             return keys.template(self.prefix, schedule, revision)
         return keys.body(self.prefix, event_id, record.get(b"b", b"").decode())
 

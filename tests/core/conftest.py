@@ -29,6 +29,7 @@ def engine(store_client: redis.Redis, connect: Connect) -> Iterator[Engine]:
         engine = Engine(store_client, connect, runner)
         yield engine
         engine.close()
+        assert not engine.stays_sound or engine.faults() == []
 
 
 @pytest.fixture

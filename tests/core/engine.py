@@ -4,7 +4,7 @@ import asyncio
 import redis
 import redis.asyncio
 from collections.abc import Callable, Iterable, Sequence
-from scheduler_api.core import codec, keys
+from scheduler_api.core import codec, fsck, keys
 from scheduler_api.core.cron import FULL
 from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
 from scheduler_api.core.model import Begun, Content, Event, Owner, Schedule
@@ -69,6 +69,8 @@ class Engine:
         runner: asyncio.Runner,
     ) -> None:
         self.client = client
+        # Checked after every test, unless the test itself breaks what is stored.
+        self.stays_sound = True
         self.store = Store(client, PREFIX, clock_ms=START_MS)
         self.schedules = Schedules(self.store, grace_ms=GRACE_MS)
         self._connect = connect
@@ -100,6 +102,9 @@ class Engine:
 
     def run(self, name: str, *args: str | bytes | int) -> Any:
         return self.store.run(name, *args)
+
+    def faults(self) -> list[str]:
+        return [str(fault) for fault in fsck.check(self.client, PREFIX)]
 
     def create(
         self,
@@ -179,6 +184,11 @@ class Engine:
         stored = cast(dict[bytes, bytes], self.client.hgetall(key))
         return {name.decode(): value.decode() for name, value in stored.items()}
 
+    def places(self, event_id: str) -> list[str]:
+        """The sets that an event or `s:<schedule id>` stands in."""
+        sets = {"due": self.due(), "leased": self.leased(), "stuck": self.stuck()}
+        return [name for name, members in sets.items() if event_id in members]
+
     def due(self) -> dict[str, int]:
         return self.scores(keys.due(PREFIX))
 
@@ -200,6 +210,22 @@ class Engine:
             list[tuple[bytes, float]], self.client.zrange(key, 0, -1, withscores=True)
         )
         return {member.decode(): int(score) for member, score in members}
+
+    def listen(self) -> redis.client.PubSub:
+        """A listener to wake-ups, for `woken`."""
+        listener = self.client.pubsub(ignore_subscribe_messages=True)
+        listener.subscribe(keys.wake(PREFIX))
+        return listener
+
+    def woken(self, listener: redis.client.PubSub) -> int:
+        """How many wake-ups came since then."""
+        self.client.publish(keys.wake(PREFIX), "last")
+        count = 0
+        while True:
+            message = listener.get_message(timeout=1)
+            if message and message["data"] == b"last":
+                return count
+            count += message is not None
 
     def everything(self) -> dict[str, Any]:
         """All that the store holds, for comparing before and after."""

@@ -2,7 +2,7 @@
 -- KEYS[1] prefix
 -- ARGV: now; then 8 per event: id, nonce, owner, 'at' or 'in', ms (absolute or from now),
 --   '1' if it must lie in the future, deadline of an attempt in ms,
---   what to send ('' if it was written beforehand, to expire unless kept here)
+--   what to send ('' if it was written beforehand under the nonce, to expire unless kept here)
 -- Returns per event {code, wanted ms, created ms}; code ok, taken (the id belongs to another
 --   nonce), past, full, nobody (what to send has expired).
 -- May run twice: an id that bears the same nonce is answered as the first time.
@@ -19,7 +19,9 @@ local function accept(id, nonce, owner, kind, ms, future, deadline, content)
   if future == '1' and at <= now then return {'past', at, now} end
   if content ~= '' then
     redis.call('SET', body_key(id), content)
-  elseif redis.call('PERSIST', body_key(id)) == 0 then
+  elseif redis.call('PERSIST', body_key(id, nonce)) == 1 then
+    redis.call('HSET', key, 'b', nonce)
+  else
     return {'nobody', at, now}
   end
   redis.call('HSET', key, 'f', 1, 'o', owner, 'x', nonce, 'c', now, 'at', at, 'dl', deadline)

@@ -24,9 +24,10 @@ from scheduler_api.core.errors import SchedulerError
 from time import perf_counter
 from typing import cast
 
-# Interim responses (1xx) and headers together. Above all sane servers, and above what
-# may arrive of a body before the sender has seen the end of the head.
-HEAD_MAX_BYTES = 512 * 1024
+# For interim responses (1xx) and headers together. Above what sane servers send, and
+# above what may arrive of a body (aiohttp stops at twice 64 KiB) before the sender has
+# seen the end of the head.
+HEAD_MAX_BYTES = 256 * 1024
 # Tried one after the other, each a quarter of a second after the one before.
 ADDRESSES_MAX = 8
 # Names that do not answer hold a thread for as long as the system's resolver waits,
@@ -59,11 +60,12 @@ class Attempt:
         "connected_s",
         "dispatched",
         "first_byte_s",
-        "head_bytes",
         "head_open",
         "headers",
         "may_write",
         "path",
+        "read_bytes",
+        "read_max_bytes",
         "refusal",
         "started_s",
         "wire",
@@ -77,7 +79,8 @@ class Attempt:
         self.connected_s = 0.0
         self.first_byte_s = 0.0
         self.head_open = True
-        self.head_bytes = 0
+        self.read_bytes = 0
+        self.read_max_bytes = HEAD_MAX_BYTES
         self.dispatched = False
         self.refusal: str | None = None
         self.wire: Wire | None = None
@@ -93,7 +96,7 @@ current: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class Wire(ResponseHandler):
-    """One connection: notes its first byte, and cuts off a head that never ends."""
+    """One connection: notes the first byte, and cuts off what never comes to an end."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, open_wires: set["Wire"]
@@ -118,14 +121,14 @@ class Wire(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         attempt = self.attempt
-        if attempt is not None and attempt.head_open:
+        if attempt is not None:
             if not attempt.first_byte_s:
                 attempt.first_byte_s = perf_counter()
-            if attempt.head_bytes > HEAD_MAX_BYTES:
+            if attempt.read_bytes >= attempt.read_max_bytes:
                 self.set_exception(HeadTooLarge())
                 self.drop()
                 return
-            attempt.head_bytes += len(data)
+            attempt.read_bytes += len(data)
         super().data_received(data)
 
     def drop(self) -> None:
@@ -215,6 +218,11 @@ class Connector(TCPConnector):
             "partial[ResponseHandler]",
             partial(Wire, self._loop, open_wires=self._wires),
         )
+
+    @property
+    def open_connections(self) -> int:
+        """Return how many connections are open, idle ones included."""
+        return len(self._wires)
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout

@@ -6,6 +6,7 @@ import time
 from aiohttp import (
     ClientError,
     ClientRequest,
+    ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
@@ -22,6 +23,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Self
 from workers.connector import (
+    HEAD_MAX_BYTES,
     Attempt,
     Blocked,
     ConnectionGone,
@@ -37,6 +39,8 @@ from workers.failures import Failure, explain
 from yarl import URL
 
 RESPONSE_HEADERS_MAX = 100
+# Bytes read for each byte kept of a body. Chunks of a single byte take six.
+FRAMING_MAX = 16
 # aiohttp warns that larger bodies, written in one go, hold up the event loop.
 WHOLE_WRITE_MAX_BYTES = 2**20
 # A receiver that closes idle connections may do so while a request is on its way, and
@@ -170,6 +174,7 @@ class Sender:
         self._limit = limit
         self._limit_per_host = limit_per_host
         self._body_cap_bytes = body_cap_bytes
+        self._body_read_max_bytes = HEAD_MAX_BYTES + FRAMING_MAX * body_cap_bytes
         self._keepalive_s = keepalive_s
         self._tls = tls
         self._lookup = lookup
@@ -182,7 +187,7 @@ class Sender:
 
     async def __aenter__(self) -> Self:
         self._resolver = Resolver(self._policy, self._lookup)
-        connector = Connector(
+        self._connector = Connector(
             self._policy,
             resolver=self._resolver,
             tls=self._tls or tls_context(),
@@ -191,7 +196,7 @@ class Sender:
             keepalive_s=self._keepalive_s,
         )
         self._session = ClientSession(
-            connector=connector,
+            connector=self._connector,
             request_class=_OutgoingRequest,
             cookie_jar=DummyCookieJar(),
             # The deadline is one timer around everything, see `send`.
@@ -210,6 +215,11 @@ class Sender:
     ) -> None:
         await self._session.close()
         await self._resolver.close()
+
+    @property
+    def open_connections(self) -> int:
+        """Return how many connections are open, idle ones included."""
+        return self._connector.open_connections
 
     async def send(
         self, request: Request, *, may_write: Callable[[], bool] = always
@@ -262,6 +272,14 @@ class Sender:
             allow_redirects=False,
         )
         attempt.head_open = False
+        attempt.read_max_bytes += self._body_read_max_bytes
+        try:
+            await self._read(response, answer)
+        finally:
+            if not answer.complete:
+                response.close()
+
+    async def _read(self, response: ClientResponse, answer: _Answer) -> None:
         answer.status = response.status
         answer.headers = _storable(response.raw_headers)
         if response.status == 101:

@@ -162,12 +162,14 @@ def flooding(start: bytes, block: bytes) -> Behaviour:
     return behave
 
 
-def shouting(shout: bytes) -> Behaviour:
-    """Answer the first request, then say something nobody asked for."""
+def shouting(shout: bytes, *, at_once: bool) -> Behaviour:
+    """Answer the first request, then, or when told, say what nobody asked for."""
 
     async def behave(connection: Connection) -> None:
         await connection.read_request()
-        await connection.write(OK + shout)
+        await connection.write(OK + (shout if at_once else b""))
+        await connection.receiver.given_up.wait()
+        await connection.write(b"" if at_once else shout)
         await connection.hang()
 
     return behave
@@ -189,12 +191,14 @@ async def never_answer(connection: Connection) -> None:
 
 
 def not_reading(answer: bytes, counted: list[int]) -> Behaviour:
-    """Write `answer`, read nothing; count what comes once the other side has given up.
+    """Write `answer`, read a byte; count the rest once the other side has given up.
 
     The count ends with the connection, so it is there only if that was cut off.
     """
 
     async def behave(connection: Connection) -> None:
+        await connection.reader.readexactly(1)
+        connection.receiver.requests.append(b"")
         await connection.write(answer)
         await connection.receiver.given_up.wait()
         count = 0

@@ -1,5 +1,6 @@
 """A sender for tests, and short ways to send."""
 
+import asyncio
 import ssl
 import uvloop
 from collections.abc import Coroutine
@@ -20,7 +21,17 @@ HEADERS = (("X-B", "1"), ("x-a", "2"), ("X-b", "3"))
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(main)
+    """Run a test; what is left for the garbage collector to close fails it."""
+    complaints = list[dict[str, Any]]()
+
+    async def watched() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        await main
+
+    uvloop.run(watched())
+
+    assert complaints == []
 
 
 def post(url: str, *, body: bytes = b"body", timeout_ms: int = LONG_MS) -> Request:

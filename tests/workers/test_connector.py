@@ -364,16 +364,42 @@ def has_ended(receiver: Receiver, count: int) -> bool:
     return receiver.ended == count
 
 
-def test_what_a_receiver_says_unasked_is_no_answer_to_the_next_request() -> None:
+@pytest.mark.parametrize("at_once", [True, False], ids=["at-once", "later"])
+def test_what_a_receiver_says_unasked_is_no_answer_to_the_next_request(
+    at_once: bool,
+) -> None:
     async def main() -> None:
         poison = b"HTTP/1.1 299 Poison\r\nContent-Length: 0\r\n\r\n"
+        results = list[Result]()
         async with (
-            receiving(hostile.shouting(poison)) as receiver,
+            receiving(hostile.shouting(poison, at_once=at_once)) as receiver,
+            receiving(hostile.answering()) as other,
             new_sender() as sender,
         ):
-            results = [await sender.send(post(receiver.url())) for _ in range(5)]
+            for _ in range(3):
+                results.append(await sender.send(post(receiver.url())))
+                receiver.given_up.set()
+                # Round trips, so that the loop takes in what was said.
+                for _ in range(5):
+                    await sender.send(post(other.url()))
 
         assert {result.status for result in results} == {200}
+
+    run(main())
+
+
+def test_s11_an_address_that_was_passed_over_does_not_colour_what_comes_after() -> None:
+    async def main() -> None:
+        async with receiving(hostile.close_unanswered) as receiver:
+            shut = ip_address("127.0.0.9")
+            policy = AddressPolicy(
+                allow=LOCAL.allow, closed_ports=frozenset({(shut, receiver.port)})
+            )
+            answers = [str(shut), "127.0.0.1"]
+            async with new_looking_up(lambda _: answers, policy=policy) as sender:
+                result = await sender.send(post(receiver.url(host="two.example")))
+
+        assert (result.error, result.dispatched) == (Failure.CLOSED, True)
 
     run(main())
 

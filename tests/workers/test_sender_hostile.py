@@ -92,6 +92,44 @@ def test_s12_a_flood_of_interim_responses_is_cut_off_early(block: bytes) -> None
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("start", "block"),
+    [
+        (b"", b"\r\n" * 30_000),
+        (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 8000),
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 65536),
+        (b"HTTP/1.1 200 ", b"a" * 65536),
+        (hostile.CHUNKED + b"0\r\n", b"X-A: b\r\n" * 8000),
+        (hostile.CHUNKED + b"1;", b"a" * 65536),
+        (hostile.CHUNKED, b"0" * 65536),
+        (hostile.CHUNKED, (b"1;" + b"a" * 1000 + b"\r\na\r\n") * 60),
+    ],
+    ids=[
+        "blank-lines",
+        "headers",
+        "header",
+        "reason",
+        "trailers",
+        "chunk-extension",
+        "chunk-size",
+        "chunk-extensions",
+    ],
+)
+def test_s12_what_is_neither_head_nor_body_is_cut_off_early(
+    start: bytes, block: bytes
+) -> None:
+    async def main() -> None:
+        behave = hostile.flooding(start, block)
+        async with receiving(behave) as receiver, new_sender() as sender:
+            result = await sender.send(post(receiver.url()))
+            await until(lambda: receiver.open_connections == 0)
+
+        assert result.error in {Failure.HEADERS_TOO_LARGE, Failure.PROTOCOL}, result
+        assert result.total_ms < LONG_MS
+
+    run(main())
+
+
 def test_s12_a_stalled_tls_handshake_ends_at_the_deadline() -> None:
     async def main() -> None:
         async with (
@@ -176,6 +214,7 @@ def test_s12_a_receiver_that_does_not_read_cannot_hold_the_connection(
             result = await sender.send(
                 post(receiver.url(), body=bytes(size), timeout_ms=DEADLINE_MS)
             )
+            await until(lambda: sender.open_connections == 0)
             receiver.given_up.set()
             await until(lambda: bool(counted))
 
@@ -209,7 +248,7 @@ def test_closing_does_not_wait_for_receivers() -> None:
                 task = asyncio.create_task(
                     sender.send(post(receiver.url(), body=bytes(2**24)))
                 )
-                await until(lambda: receiver.connections == 1)
+                await until(lambda: len(receiver.requests) == 1)
             result = await task
 
         assert result.error is Failure.CLOSED

@@ -13,7 +13,10 @@ FORMAT = 1
 
 def encode_content(content: Content) -> bytes:
     """The stored form of what is to be sent."""
-    return orjson.dumps({"u": content.url}) + b"\n" + content.body
+    head: dict[str, Any] = {"u": content.url}
+    if content.options:
+        head["o"] = dict(content.options)
+    return orjson.dumps(head) + b"\n" + content.body
 
 
 def decode_content(stored: bytes) -> Content:
@@ -23,12 +26,13 @@ def decode_content(stored: bytes) -> Content:
     """
     head, separator, body = stored.partition(b"\n")
     try:
-        url = orjson.loads(head)["u"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as err:
+        fields = orjson.loads(head)
+        url, options = fields["u"], fields.get("o", {})
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as err:
         raise UnreadableRecord(f"content: {head[:80]!r}") from err
     if not separator or not isinstance(url, str):
         raise UnreadableRecord(f"content: {head[:80]!r}")
-    return Content(url, body)
+    return Content(url, body, options)
 
 
 def encode_attempt(fields: dict[str, Any]) -> bytes:

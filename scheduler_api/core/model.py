@@ -1,7 +1,9 @@
 """What the engine is about: events, their content, their attempts, schedules."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,14 @@ class Owner:
 
 @dataclass(frozen=True)
 class Content:
-    """What is to be sent where. Immutable once stored; an edit stores a new one."""
+    """What is to be sent where. Immutable once stored; an edit stores a new one.
+
+    `options` is the dialect's own: plain JSON that only its folder reads.
+    """
 
     url: str
     body: bytes
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class State(StrEnum):

@@ -9,7 +9,7 @@ from scheduler_api import readiness, services
 from scheduler_api.auth import Unauthorized
 from scheduler_api.core import config, logs
 from scheduler_api.core.config import Settings
-from scheduler_api.core.errors import StoreFull
+from scheduler_api.core.errors import Conflict, StoreFull
 from scheduler_api.dialects.jiter import inbound as jiter
 from typing import Protocol
 from werkzeug.exceptions import HTTPException
@@ -42,6 +42,7 @@ OTHER_FIELDS_BYTES = 65_536
 RETRY_AFTER_S = 1
 STORE_AWAY = "The store is not available, please try again"
 STORE_FULL = "The store is full, please try again later"
+BUSY = "Others keep changing the same record, please try again"
 UNAUTHORIZED = "Please provide a valid API key"
 # Answers by which a store says that it cannot serve now.
 TROUBLE = ("LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Unauthorized, _unauthorized)
     app.register_error_handler(StoreFull, _store_full)
+    app.register_error_handler(Conflict, _conflict)
     app.register_error_handler(redis.ConnectionError, _store_away)
     app.register_error_handler(redis.TimeoutError, _store_away)
     app.register_error_handler(ResponseError, _store_error)
@@ -121,6 +123,10 @@ def _unauthorized(_err: Unauthorized) -> Response:
 
 def _store_full(_err: StoreFull) -> Response:
     return _error(503, STORE_FULL)
+
+
+def _conflict(_err: Conflict) -> Response:
+    return _error(503, BUSY)
 
 
 def _store_away(err: redis.RedisError) -> Response:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from scheduler_api.core import codec, keys, logs
-from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Attempt, Content, Event, Owner, State
 from scheduler_api.core.selection import (
     ALWAYS,
@@ -21,6 +21,8 @@ from typing import NamedTuple, cast
 BATCH = 100
 # Members of an index read at once, growing while nothing among them is wanted.
 FIRST_PAGE, LARGEST_PAGE = 500, 16_000
+# In how many tries the two reads of an event may be parted by an edit.
+EDITED_MEANWHILE = 20
 # Executions of one schedule that may overlap: a retry may wait longer than its rhythm.
 OVERLAPPING = 5
 
@@ -72,16 +74,33 @@ class Queries:
                     shown.add(event.id)
                     yield event
 
+    def event(self, owner: Owner, event_id: str) -> Event:
+        """The event of that id, if it is this owner's.
+
+        An edit between the two reads takes away the content that the first one named,
+        so what seems unreadable is read again.
+
+        Raises: NotFound, UnreadableRecord, redis.RedisError.
+        """
+        for _ in range(EDITED_MEANWHILE):
+            try:
+                return self._store.get(owner, event_id)
+            except UnreadableRecord:
+                continue
+        return self._store.get(owner, event_id)
+
     def _read(self, event_ids: Sequence[str], owner: Owner) -> Iterator[Event]:
         """The readable ones: one bad record must not hide the others."""
         try:
             events = self._store.get_many(owner, event_ids)
-        except UnreadableRecord as err:
-            if len(event_ids) == 1:
-                log.warning(logs.line("record.unreadable", problem=err))
-                return
+        except UnreadableRecord:
             for event_id in event_ids:
-                yield from self._read([event_id], owner)
+                try:
+                    yield self.event(owner, event_id)
+                except NotFound:
+                    continue
+                except UnreadableRecord as err:
+                    log.warning(logs.line("record.unreadable", problem=err))
         else:
             yield from (event for event in events if event is not None)
 

@@ -31,7 +31,7 @@ from typing import Any
 
 NOT_FOUND = "Unable to find event"
 NOT_PENDING = "Only events that are pending can be edited"
-TRIES = 5
+TRIES = 10
 
 log = logging.getLogger("scheduler.web")
 
@@ -148,7 +148,7 @@ class Events:
         if number is None:
             raise Refused(404, NOT_FOUND)
         try:
-            return self._store.get(owner, to_id(number))
+            return self._queries.event(owner, to_id(number))
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
 

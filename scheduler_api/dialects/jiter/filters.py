@@ -1,10 +1,10 @@
 """The query of Jiter's list of events."""
 
 from collections.abc import Mapping
-from scheduler_api.core import timing
 from scheduler_api.core.selection import Phase, Selection, Span
 from scheduler_api.dialects.jiter.answers import STATUSES
 from scheduler_api.dialects.jiter.reading import Refused
+from scheduler_api.dialects.jiter.schemas import read_moment
 
 SLACK_MS = 60_000
 DAY_MS = 86_400_000
@@ -76,7 +76,7 @@ def _moment(query: Mapping[str, str], name: str) -> int | None:
     if text is None:
         return None
     try:
-        return timing.from_iso(text)
+        return read_moment(text)
     except ValueError as err:
         raise Refused(400, f"'{name}' must be a valid ISO timestamp") from err
 

@@ -41,9 +41,12 @@ class Time(_Exact):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         try:
-            return read_time(value)
+            moment_ms = read_moment(value)
         except ValueError as err:
             raise self.make_error("invalid") from err
+        if not 0 <= moment_ms <= LATEST_MS:
+            raise self.make_error("invalid")
+        return moment_ms
 
 
 class Payload(_Exact):
@@ -170,17 +173,14 @@ def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
     raise err
 
 
-def read_time(value: object) -> int:
+def read_moment(value: object) -> int:
     """The epoch ms of an ISO 8601 text.
 
-    Raises: ValueError, also for what no four-digit year can show.
+    Raises: ValueError.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.isprintable():
         raise ValueError("not a text")
-    moment_ms = timing.from_iso(value)
-    if not 0 <= moment_ms <= LATEST_MS:
-        raise ValueError("out of range")
-    return moment_ms
+    return timing.from_iso(value)
 
 
 def read_id(text: str) -> int | None:

@@ -1,0 +1,356 @@
+"""Cron jobs: every endpoint, and what clients see of their executions."""
+
+import json
+import pytest
+from collections.abc import Callable
+from scheduler_api.core import keys
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.timing import from_iso, to_iso
+from typing import Any
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+BAD_EXPRESSION = (400, {"message": "Please enter a valid cron expression"})
+NOT_FOUND = (404, {"message": "Unable to find cron job"})
+PATHS = ["/api/cronjobs", "/api/cronJobs", "/api/cronjobs/", "/api/cronJobs/"]
+
+
+def _get(api: Any, job: dict[str, Any]) -> dict[str, Any]:
+    status, shown = api.call("GET", f"/api/cronjobs/{job['id']}")
+    assert status == 200, shown
+    return dict(shown)
+
+
+def _put(api: Any, job: dict[str, Any], **body: Any) -> Any:
+    return api.call("PUT", f"/api/cronjobs/{job['id']}", body)
+
+
+def _tick(api: Any, job: dict[str, Any]) -> tuple[str, int]:
+    """Makes the next occurrence; answers its id and its time."""
+    tick_ms = from_iso(_get(api, job)["nextExecutionDate"])
+    api.hand.at(tick_ms).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    return f"{to_id(int(job['id']))}.{tick_ms // 1000}", tick_ms
+
+
+def test_created_cron_job_has_every_documented_field_and_no_other(api: Any) -> None:
+    body = api.cron_body(expression="* * * * *")
+    status, job = api.call("POST", "/api/cronjobs", body)
+
+    now_ms = api.store.now_ms()
+    assert status == 200
+    assert job == {
+        "id": "1",
+        "org": api.owner.tenant,
+        "payload": "tick",
+        "destination": "https://example.com/hook",
+        "expression": "* * * * *",
+        "status": "Active",
+        "nextExecutionStatus": "Pending",
+        "nextExecutionDate": job["nextExecutionDate"],
+        "createdAt": job["createdAt"],
+        "updatedAt": job["createdAt"],
+        "history": [],
+    }
+    next_ms = from_iso(job["nextExecutionDate"])
+    assert next_ms % MINUTE_MS == 0
+    assert 0 < next_ms - now_ms <= MINUTE_MS
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_both_spellings_serve_every_method(api: Any, path: str) -> None:
+    status, job = api.call("POST", path, api.cron_body())
+    one = f"{path.rstrip('/')}/{job['id']}"
+    slash = "/" if path.endswith("/") else ""
+
+    assert status == 200
+    assert api.call("GET", path)[0] == 200
+    assert api.call("GET", one + slash)[0] == 200
+    assert api.call("PUT", one + slash, {"payload": "x"})[0] == 200
+    assert api.call("DELETE", one + slash)[0] == 200
+    assert api.call("GET", one) == NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "*/5 * * * *",
+        "0 9-17 * * mon-FRI",
+        "1,2,3 0 1 JAN 7",
+        " 0  0\t1 1 * ",
+        "@hourly",
+        "@daily",
+        "@weekly",
+        "@monthly",
+        "@yearly",
+        "@annually",
+    ],
+)
+def test_expression_is_kept_as_given(api: Any, expression: str) -> None:
+    assert api.create_cron(expression=expression)["expression"] == expression
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        ...,
+        None,
+        5,
+        [],
+        "",
+        "x",
+        "* * * *",
+        "* * * * * *",
+        "60 * * * *",
+        "@reboot",
+        "@every 1m",
+        "0 0 30 2 *",
+        "TZ=Europe/Berlin 0 0 * * *",
+        "* * * * *\x00",
+        "\ud83d * * * *",
+        "9" * 100_000,
+        "2026-01-01T00:00:00Z",
+    ],
+)
+def test_bad_expression_is_refused(api: Any, expression: Any) -> None:
+    body = api.cron_body(expression=expression)
+
+    assert api.call("POST", "/api/cronjobs", body) == BAD_EXPRESSION
+    assert api.call("GET", "/api/cronjobs") == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"payload": ...}, "'payload' must be a string"),
+        ({"payload": 5}, "'payload' must be a string"),
+        ({"destination": ...}, "Please enter a valid destination"),
+        ({"destination": "x"}, "Please enter a valid destination"),
+    ],
+)
+def test_bad_fields_are_refused(api: Any, change: dict[str, Any], message: str) -> None:
+    answer = api.call("POST", "/api/cronjobs", api.cron_body(**change))
+
+    assert answer == (400, {"message": message})
+
+
+def test_list_shows_all_without_history_oldest_first(api: Any) -> None:
+    jobs = [api.create_cron(payload=str(n)) for n in range(12)]
+    _, disabled = _put(api, jobs[3], status="Disabled")
+    jobs[3] = disabled
+
+    status, listed = api.call("GET", "/api/cronjobs")
+
+    for job in jobs:
+        del job["history"]
+    assert (status, listed) == (200, jobs)
+
+
+def test_each_field_can_be_edited_alone(api: Any) -> None:
+    job = api.create_cron()
+    changes = [
+        {"payload": "other \ud83d"},
+        {"destination": "http://other.example/"},
+        {"status": "Disabled"},
+        {"status": "Active"},
+    ]
+
+    expected = job
+    for change in changes:
+        status, edited = _put(api, job, **change)
+        times = {n: edited[n] for n in ("updatedAt", "nextExecutionDate")}
+        expected = expected | change | times
+
+        assert (status, edited) == (200, expected)
+    assert _get(api, job) == expected
+
+
+def test_edited_expression_decides_the_next_date(api: Any) -> None:
+    job = api.create_cron()
+
+    status, edited = _put(api, job, expression="0 0 1 1 *")
+
+    assert status == 200
+    assert edited["nextExecutionDate"].endswith("-01-01T00:00:00.000Z")
+
+
+def test_empty_edit_changes_nothing(api: Any) -> None:
+    job = api.create_cron()
+
+    assert _put(api, job) == (200, job)
+
+
+@pytest.mark.parametrize("status", ["active", "Pending", "", None, 5, []])
+def test_status_is_active_or_disabled(api: Any, status: Any) -> None:
+    job = api.create_cron()
+
+    answer = _put(api, job, status=status, payload="x")
+
+    message = "'status' must be one of 'Active' or 'Disabled'"
+    assert answer == (400, {"message": message})
+    assert _get(api, job) == job
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"expression": "x"}, "Please enter a valid cron expression"),
+        ({"expression": None}, "Please enter a valid cron expression"),
+        ({"payload": 5}, "'payload' must be a string"),
+        ({"destination": "x"}, "Please enter a valid destination"),
+    ],
+)
+def test_refused_edit_changes_nothing(
+    api: Any, change: dict[str, Any], message: str
+) -> None:
+    job = api.create_cron()
+    valid = {"payload": "new", "expression": "@daily", "status": "Disabled"}
+
+    assert _put(api, job, **(valid | change)) == (400, {"message": message})
+    assert _get(api, job) == job
+
+
+def test_disabled_job_keeps_its_next_date_but_is_due_nowhere(api: Any) -> None:
+    job = api.create_cron()
+
+    _, disabled = _put(api, job, status="Disabled")
+
+    assert disabled["status"] == "Disabled"
+    assert disabled["nextExecutionStatus"] == "Pending"
+    assert from_iso(disabled["nextExecutionDate"]) > api.store.now_ms()
+    assert api.store.client.zcard(keys.due(api.store.prefix)) == 0
+
+
+@pytest.mark.parametrize("text", ["2", "0", "x", "01", "9" * 40, "%00", "-1"])
+def test_id_that_names_nothing_is_not_found(api: Any, text: str) -> None:
+    api.create_cron()
+
+    for method, body in (("GET", None), ("PUT", {"payload": "x"}), ("DELETE", None)):
+        assert api.call(method, f"/api/cronjobs/{text}", body) == NOT_FOUND
+
+
+def test_events_and_cron_jobs_do_not_answer_to_each_others_ids(api: Any) -> None:
+    event, job = api.create(), api.create_cron()
+
+    assert api.call("GET", f"/api/cronjobs/{event['id']}") == NOT_FOUND
+    assert api.call("GET", f"/api/events/{job['id']}")[0] == 404
+
+
+def test_deleted_job_is_gone_and_fires_no_more(api: Any) -> None:
+    job = api.create_cron()
+
+    status, shown = api.call("DELETE", f"/api/cronjobs/{job['id']}")
+
+    assert (status, shown["id"]) == (200, job["id"])
+    assert api.call("GET", "/api/cronjobs") == (200, [])
+    assert api.store.client.zcard(keys.due(api.store.prefix)) == 0
+    assert api.call("DELETE", f"/api/cronjobs/{job['id']}") == NOT_FOUND
+
+
+def test_execution_under_way_is_queued_until_it_ends(api: Any) -> None:
+    job, other = api.create_cron(), api.create_cron()
+    occurrence, tick_ms = _tick(api, job)
+    made = _get(api, job)["nextExecutionStatus"]
+    begun = api.hand.begin(occurrence, now_ms=tick_ms)
+    under_way = _get(api, job)["nextExecutionStatus"]
+    listed = [each["nextExecutionStatus"] for each in api.call("GET", PATHS[0])[1]]
+    api.hand.settle(occurrence, begun, "delivered", now_ms=tick_ms, status=200)
+
+    assert (made, under_way) == ("Pending", "Queued")
+    assert listed == ["Queued", "Pending"]
+    assert _get(api, job)["nextExecutionStatus"] == "Pending"
+    assert _get(api, other)["nextExecutionStatus"] == "Pending"
+
+
+def test_history_shows_the_attempts_of_all_executions_oldest_first(api: Any) -> None:
+    job = api.create_cron()
+    cron, (first, tick_ms) = job["id"], _tick(api, job)
+    api.hand.attempt(first, "retry", now_ms=tick_ms, status=500, response="no")
+    signed = {"X-Jiter-Request-Timestamp": "5", "X-Jiter-Signature": "abc="}
+    after_ms = tick_ms + 3_000
+    api.hand.attempt(first, "delivered", now_ms=after_ms, status=200, signed=signed)
+    second_ms = tick_ms + DAY_MS
+    api.hand.at(second_ms).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    second = f"{to_id(int(cron))}.{second_ms // 1000}"
+    api.hand.attempt(second, "dead", now_ms=second_ms, error="timeout")
+
+    history = _get(api, job)["history"]
+
+    assert [record.get("status") for record in history] == ["500", "200", None]
+    assert {record["cron"] for record in history} == {cron}
+    assert not any("event" in record for record in history)
+    ids = [int(record["id"]) for record in history]
+    assert ids == sorted(set(ids))
+    assert history[0]["responseData"] == "no"
+    assert history[1]["updatedAt"] == to_iso(after_ms)
+    request = json.loads(history[1]["requestData"])
+    assert request["headers"]["X-Jiter-Request-Timestamp"] == 5
+    assert request["body"] == {"payload": "tick", "scheduledTime": to_iso(tick_ms)}
+    assert _get(api, job)["status"] == "Active"
+
+
+def test_history_keeps_what_was_sent_before_an_edit(api: Any) -> None:
+    job = api.create_cron()
+    occurrence, tick_ms = _tick(api, job)
+    _put(api, job, payload="new")
+    api.hand.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+
+    record = _get(api, job)["history"][0]
+
+    assert json.loads(record["requestData"])["body"]["payload"] == "tick"
+
+
+def test_history_without_the_old_template_still_shows_its_attempts(api: Any) -> None:
+    job = api.create_cron()
+    occurrence, tick_ms = _tick(api, job)
+    api.hand.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+    _put(api, job, payload="new")
+    for key in api.store.client.zrange(keys.superseded(api.store.prefix), 0, -1):
+        schedule, _, revision = key.decode().partition(":")
+        api.store.client.delete(keys.template(api.store.prefix, schedule, revision))
+
+    (record,) = _get(api, job)["history"]
+
+    assert record["status"] == "200"
+    assert "body" not in json.loads(record["requestData"])
+
+
+def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
+    key = keys.schedules(api.store.prefix, str(api.owner))
+    api.store.client.set(key, "no index")
+
+    answer = api.call("GET", "/api/cronjobs")
+
+    assert answer == (500, {"message": "Unable to retrieve cron jobs"})
+
+
+def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
+    job = api.create_cron()
+    key = keys.schedule(api.store.prefix, to_id(int(job["id"])))
+    api.store.client.hset(key, "c", "never")
+
+    found = api.call("GET", f"/api/cronjobs/{job['id']}")
+    edited = _put(api, job, payload="x")
+
+    assert found == (500, {"message": "An error ocurred finding the cron job"})
+    assert edited == (500, {"message": "Unable to edit the cron job"})
+
+
+def test_store_that_refuses_an_id_is_a_fault_of_ours(api: Any) -> None:
+    api.store.client.set(keys.sequence(api.store.prefix), "no number")
+
+    answer = api.call("POST", "/api/cronjobs", api.cron_body())
+
+    assert answer == (500, {"message": "Unable to create the cron job"})
+
+
+def test_number_of_cron_jobs_is_limited_by_setting(
+    make_api: Callable[..., Any],
+) -> None:
+    api = make_api(jiter_cron_jobs=2)
+    first, _ = api.create_cron(), api.create_cron()
+
+    refused = api.call("POST", "/api/cronjobs", api.cron_body())
+    api.call("DELETE", f"/api/cronjobs/{first['id']}")
+
+    assert refused == (400, {"message": "You cannot have more than 2 cron jobs"})
+    assert api.call("POST", "/api/cronjobs", api.cron_body())[0] == 200

@@ -1,0 +1,205 @@
+"""Editing and cancelling events."""
+
+import pytest
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from scheduler_api.core import keys
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.timing import from_iso, to_iso
+from typing import Any
+
+MINUTE_MS = 60_000
+NOT_PENDING = (400, {"message": "Only events that are pending can be edited"})
+BAD_STATUS = (400, {"message": "'status' can only be set to 'Cancelled'"})
+PAST = (400, {"message": "Please make sure your scheduled time is in the future."})
+
+
+def _put(api: Any, event: str, **body: Any) -> Any:
+    return api.call("PUT", f"/api/events/{event}", body)
+
+
+def test_each_field_can_be_edited_alone(api: Any) -> None:
+    event = api.create()
+    later = to_iso(api.store.now_ms() + 5 * MINUTE_MS)
+    changes = [
+        {"payload": "other"},
+        {"destination": "http://other.example/x"},
+        {"scheduledTime": later},
+    ]
+
+    expected = event
+    for change in changes:
+        status, edited = _put(api, event["id"], **change)
+        expected = expected | change | {"updatedAt": edited["updatedAt"]}
+
+        assert (status, edited) == (200, expected)
+
+
+def test_edit_moves_updated_at_and_nothing_else_in_time(api: Any) -> None:
+    event = api.create()
+    time.sleep(0.002)
+
+    _, edited = _put(api, event["id"], payload="x")
+
+    assert from_iso(edited["updatedAt"]) > from_iso(event["updatedAt"])
+    assert edited["createdAt"] == event["createdAt"]
+
+
+def test_all_fields_may_come_together(api: Any) -> None:
+    event = api.create()
+
+    status, edited = _put(
+        api,
+        event["id"],
+        payload="new",
+        destination="http://new.example/",
+        status="Cancelled",
+    )
+
+    assert status == 200
+    assert edited["payload"] == "new"
+    assert edited["destination"] == "http://new.example/"
+    assert edited["status"] == "Cancelled"
+
+
+def test_edited_payload_is_what_will_be_sent(api: Any) -> None:
+    event = api.create()
+    _put(api, event["id"], payload="y" * 10_000)
+    _put(api, event["id"], payload="z")
+
+    at_ms = from_iso(event["scheduledTime"])
+    begun = api.hand.begin(to_id(1), now_ms=at_ms)
+
+    reply = api.hand.at(at_ms).run("begin", begun[0], 15_000, 8192, to_id(1))
+    assert reply[0][10].endswith(b"\nz")
+    assert len(api.store.client.keys(f"{api.store.prefix}b:*")) == 1
+
+
+def test_moved_event_is_due_at_its_new_time(api: Any) -> None:
+    event = api.create()
+    later_ms = api.store.now_ms() + 5 * MINUTE_MS
+
+    _put(api, event["id"], scheduledTime=to_iso(later_ms))
+
+    due = api.store.client.zrange(keys.due(api.store.prefix), 0, -1, withscores=True)
+    assert due == [(b"1", later_ms)]
+
+
+def test_empty_edit_changes_nothing(api: Any) -> None:
+    event = api.create()
+
+    assert _put(api, event["id"]) == (200, event)
+    assert _put(api, event["id"], unknown=1) == (200, event)
+
+
+@pytest.mark.parametrize(
+    "status", ["Pending", "cancelled", "Sent", "", None, 5, [], {}]
+)
+def test_only_cancelled_can_be_set(api: Any, status: Any) -> None:
+    event = api.create()
+
+    assert _put(api, event["id"], status=status, payload="x") == BAD_STATUS
+    assert api.call("GET", "/api/events")[1] == [event]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"payload": 5}, "'payload' must be a string"),
+        ({"payload": None}, "'payload' must be a string"),
+        ({"destination": "x"}, "Please enter a valid destination"),
+        ({"destination": None}, "Please enter a valid destination"),
+        ({"scheduledTime": "x"}, "Please enter a valid time"),
+        ({"scheduledTime": None}, "Please enter a valid time"),
+        ({"scheduledTime": "2001-01-01T00:00:00Z"}, PAST[1]["message"]),
+    ],
+)
+def test_refused_edit_changes_nothing(
+    api: Any, change: dict[str, Any], message: str
+) -> None:
+    event = api.create()
+    valid = {"payload": "new", "destination": "http://new.example/"}
+
+    answer = _put(api, event["id"], **(valid | {"status": "Cancelled"} | change))
+
+    assert answer == (400, {"message": message})
+    assert api.call("GET", "/api/events")[1] == [event]
+
+
+def test_body_that_is_no_object_is_refused(api: Any) -> None:
+    event = api.create()
+
+    answer = api.call("PUT", f"/api/events/{event['id']}", data=b"[]")
+
+    assert answer == (400, {"message": "Invalid request body"})
+
+
+def test_cancelled_event_stands_nowhere_any_more(api: Any) -> None:
+    event = api.create()
+
+    status, answer = _put(api, event["id"], status="Cancelled")
+
+    assert (status, answer["status"]) == (200, "Cancelled")
+    assert api.store.client.zcard(keys.due(api.store.prefix)) == 0
+
+
+def test_offered_event_can_still_be_cancelled(api: Any) -> None:
+    event, now_ms = api.past(ago_ms=1000), api.store.now_ms()
+    api.hand.at(now_ms).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+
+    status, answer = _put(api, event, status="Cancelled")
+
+    assert (status, answer["status"]) == (200, "Cancelled")
+    reply = api.hand.at(now_ms).run("begin", "t", 15_000, 8192, to_id(int(event)))
+    assert reply[0][1] == b"gone"
+
+
+@pytest.mark.parametrize("change", [{}, {"payload": "x"}, {"status": "Cancelled"}])
+def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> None:
+    begun, retried, sent, dead, stuck = (api.past(ago_ms=1000) for _ in range(5))
+    cancelled = api.create()["id"]
+    _put(api, cancelled, status="Cancelled")
+    api.attempt(retried, "retry", status=500)
+    api.attempt(sent, "delivered", status=200)
+    api.attempt(dead, "dead", status=500)
+    api.hand.begin(to_id(int(begun)), now_ms=api.store.now_ms())
+    api.store.client.zadd(keys.stuck(api.store.prefix), {to_id(int(stuck)): 5})
+
+    for event in (begun, retried, sent, dead, stuck, cancelled):
+        assert _put(api, event, **change) == NOT_PENDING
+
+
+def test_cancel_against_begin_has_exactly_one_winner_200_times(api: Any) -> None:
+    events = [api.past(ago_ms=1000) for _ in range(200)]
+    now_ms = api.store.now_ms()
+    store = api.hand.at(now_ms)
+    store.run("claim", 1000, 3_000, 15_000, 15_000, 60_000)
+    rng, wins = random.Random(5), {"cancel": 0, "begin": 0}
+
+    with ThreadPoolExecutor(1) as pool:
+        for event in events:
+            cancelling = pool.submit(_put, api, event, status="Cancelled")
+            time.sleep(rng.random() * 0.004)
+            reply = store.run("begin", f"t{event}", 15_000, 8192, to_id(int(event)))
+            code, answer = cancelling.result()
+            begun = reply[0][1] == b"begun"
+
+            assert (code == 200) is not begun, (code, answer, reply)
+            wins["begin" if begun else "cancel"] += 1
+
+    assert all(wins.values()), wins
+
+
+def test_parallel_edits_all_arrive_or_are_told_apart(api: Any) -> None:
+    event = api.create()
+
+    with ThreadPoolExecutor(4) as pool:
+        edits = [
+            pool.submit(_put, api, event["id"], payload=f"p{n}") for n in range(12)
+        ]
+        codes = {edit.result()[0] for edit in edits}
+
+    assert codes <= {200, 503}
+    assert 200 in codes
+    assert api.call("GET", "/api/events")[1][0]["payload"].startswith("p")

@@ -1,0 +1,167 @@
+"""Limits: each is a setting, and the hosted service's are off by default."""
+
+import json
+import pytest
+from collections.abc import Callable
+from scheduler_api.core.timing import to_iso
+from typing import Any
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+JULY = "2398-07-31T23:59:59.999Z"
+AUGUST = "2398-08-01T00:00:00.000Z"
+
+Make = Callable[..., Any]
+
+
+def test_payload_limit_counts_bytes_of_the_text_itself(make_api: Make) -> None:
+    api = make_api(jiter_payload_limit_bytes=1024)
+    refused = (400, {"message": "'payload' cannot exceed 1024 bytes"})
+
+    def post(payload: str) -> Any:
+        return api.call("POST", "/api/events", api.body(payload=payload))
+
+    assert post("é" * 512)[0] == post("\x01" * 1024)[0] == post('"' * 1024)[0] == 200
+    assert post("é" * 512 + "x") == post("\x01" * 1025) == refused
+
+
+def test_payload_limit_holds_for_edits_and_cron_jobs(make_api: Make) -> None:
+    api = make_api(jiter_payload_limit_bytes=5)
+    event, job = api.create(), api.create_cron()
+    refused = (400, {"message": "'payload' cannot exceed 5 bytes"})
+    long = {"payload": "123456"}
+
+    assert api.call("PUT", f"/api/events/{event['id']}", long) == refused
+    assert api.call("PUT", f"/api/cronjobs/{job['id']}", long) == refused
+    assert api.call("POST", "/api/cronjobs", api.cron_body(**long)) == refused
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "é", "😀"])
+def test_payload_of_exactly_the_body_limit_passes(
+    make_api: Make, character: str
+) -> None:
+    api = make_api(body_limit_bytes=100_000)
+    width = len(character.encode())
+
+    api.create(payload=character * (100_000 // width))
+    status, answer = api.call(
+        "POST", "/api/events", api.body(payload=character * (100_000 // width + 1))
+    )
+
+    assert (status, answer) == (413, {"message": "The request body is too large"})
+
+
+def test_body_limit_holds_for_every_body(make_api: Make) -> None:
+    api = make_api(body_limit_bytes=5)
+    event, job = api.create(), api.create_cron()
+    long = {"payload": "123456"}
+
+    assert api.call("PUT", f"/api/events/{event['id']}", long)[0] == 413
+    assert api.call("PUT", f"/api/cronjobs/{job['id']}", long)[0] == 413
+    assert api.call("POST", "/api/cronjobs", api.cron_body(**long))[0] == 413
+    assert api.call("GET", "/api/events") == (200, [event])
+
+
+def test_request_that_cannot_fit_is_refused_unread(make_api: Make) -> None:
+    api = make_api(body_limit_bytes=1000)
+
+    answer = api.call("POST", "/api/events", data=b"x" * 200_000)
+
+    assert answer == (413, {"message": "The request body is too large"})
+
+
+def test_requests_per_minute_are_not_limited_by_default(api: Any) -> None:
+    codes = {api.call("GET", "/api/events")[0] for _ in range(150)}
+
+    assert codes == {200}
+
+
+def test_requests_over_the_limit_are_told_when_to_come_again(make_api: Make) -> None:
+    api = make_api(jiter_requests_per_minute=2)
+
+    answers = [api.call("GET", "/api/events") for _ in range(7)]
+
+    refused = [answer for answer in answers if answer[0] == 429]
+    assert answers[:2] == [(200, []), (200, [])]
+    # A minute may end in between, once.
+    assert len(refused) >= 3
+    assert refused[-1][1] == {
+        "message": "Too many requests, please try again in a minute"
+    }
+    assert api.headers["Retry-After"] == "60"
+
+
+def test_requests_are_counted_per_tenant(make_api: Make) -> None:
+    one, other = (make_api(jiter_requests_per_minute=3) for _ in range(2))
+    while one.call("GET", "/api/events")[0] == 200:
+        pass
+
+    assert other.call("GET", "/api/events")[0] == 200
+    counts = one.store.client.keys("*req:*")
+    assert all(0 < one.store.client.ttl(key) <= 120 for key in counts)
+
+
+def test_events_per_month_are_counted_by_their_scheduled_time(make_api: Make) -> None:
+    api = make_api(jiter_events_per_month=2)
+
+    def post(at: str) -> Any:
+        return api.call("POST", "/api/events", api.body(scheduledTime=at))
+
+    message = "You cannot schedule more than 2 events per month"
+    assert [post(JULY)[0], post(JULY)[0]] == [200, 200]
+    assert post(JULY) == post(JULY) == (400, {"message": message})
+    assert [post(AUGUST)[0], post(AUGUST)[0], post(AUGUST)[0]] == [200, 200, 400]
+
+
+def test_refused_events_are_not_counted(make_api: Make) -> None:
+    api = make_api(jiter_events_per_month=1)
+    past = to_iso(api.store.now_ms() - 1)
+    soon = to_iso(api.store.now_ms() + MINUTE_MS)
+
+    for _ in range(3):
+        api.call("POST", "/api/events", api.body(scheduledTime=past))
+        api.call("POST", "/api/events", api.body(scheduledTime=soon, payload=5))
+
+    assert api.call("POST", "/api/events", api.body(scheduledTime=soon))[0] == 200
+
+
+def test_moved_event_counts_for_its_new_month(make_api: Make) -> None:
+    api = make_api(jiter_events_per_month=1)
+    moved, other = api.create(scheduledTime=JULY), api.create(scheduledTime=AUGUST)
+
+    def put(event: dict[str, Any], at: str) -> int:
+        body = {"scheduledTime": at}
+        return int(api.call("PUT", f"/api/events/{event['id']}", body)[0])
+
+    assert put(moved, AUGUST) == 400
+    assert put(moved, "2398-07-01T00:00:00Z") == 200
+    assert put(other, "2398-09-01T00:00:00Z") == 200
+    assert put(moved, AUGUST) == 200
+    assert api.create(scheduledTime=JULY)
+
+
+def test_month_counts_go_after_their_month(make_api: Make) -> None:
+    api = make_api(jiter_events_per_month=5)
+    at_ms = api.store.now_ms() + DAY_MS
+    api.create(scheduledTime=to_iso(at_ms))
+    api.create(scheduledTime=to_iso(at_ms - 1000))
+
+    (key,) = api.store.client.keys("*month:*")
+
+    left_ms = api.store.client.pttl(key)
+    assert 32 * DAY_MS < left_ms <= 33 * DAY_MS
+
+
+def test_unlimited_services_keep_no_counts(api: Any) -> None:
+    api.create()
+
+    assert not api.store.client.keys("*req:*") + api.store.client.keys("*month:*")
+
+
+def test_many_escapes_do_not_make_a_small_payload_too_large(make_api: Make) -> None:
+    api = make_api(body_limit_bytes=1000)
+    raw = json.dumps(api.body(payload="@")).replace("@", "\\u0061" * 1000)
+
+    status, event = api.call("POST", "/api/events", data=raw)
+
+    assert (status, event["payload"]) == (200, "a" * 1000)

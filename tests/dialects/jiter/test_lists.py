@@ -1,0 +1,302 @@
+"""The list of events: filters, order, window and cap."""
+
+import pytest
+import time
+from collections.abc import Callable
+from itertools import combinations
+from scheduler_api.core import keys
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.timing import from_iso, to_iso
+from typing import Any
+from urllib.parse import urlencode
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+STATUSES = [
+    "Pending",
+    "Cancelled",
+    "Queued",
+    "Sent",
+    "Failed To Send",
+    "Failed To Queue",
+]
+
+
+def _ids(api: Any, query: str = "", **filters: str) -> list[str]:
+    status, events = api.call("GET", f"/api/events?{query}{urlencode(filters)}")
+    assert status == 200, events
+    return [event["id"] for event in events]
+
+
+@pytest.fixture
+def one_of_each(api: Any) -> dict[str, str]:
+    """An event of each status, by status; oldest first."""
+    events = {status: api.past(ago_ms=5000 - n) for n, status in enumerate(STATUSES)}
+    api.call("PUT", f"/api/events/{events['Cancelled']}", {"status": "Cancelled"})
+    api.attempt(events["Queued"], "retry", status=500)
+    api.attempt(events["Sent"], "delivered", status=200)
+    api.attempt(events["Failed To Send"], "dead", status=500)
+    api.store.client.zadd(
+        keys.stuck(api.store.prefix),
+        {to_id(int(events["Failed To Queue"])): api.store.now_ms()},
+    )
+    return events
+
+
+def test_list_of_nothing_is_an_empty_array(api: Any) -> None:
+    assert api.call("GET", "/api/events") == (200, [])
+
+
+def test_list_shows_events_as_create_does_without_history(api: Any) -> None:
+    first, second = api.create(), api.create(payload="\ud83d\u2028é")
+
+    assert api.call("GET", "/api/events") == (200, [first, second])
+
+
+def test_list_without_filters_shows_every_status(
+    api: Any, one_of_each: dict[str, str]
+) -> None:
+    _, events = api.call("GET", "/api/events")
+
+    shown = {event["status"]: event["id"] for event in events}
+    assert shown == one_of_each
+    assert len(events) == len(STATUSES)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_status_selects_one(api: Any, one_of_each: dict[str, str], status: str) -> None:
+    assert _ids(api, status=status) == [one_of_each[status]]
+
+
+@pytest.mark.parametrize("pair", list(combinations(STATUSES, 2)))
+def test_statuses_are_joined_by_commas(
+    api: Any, one_of_each: dict[str, str], pair: tuple[str, str]
+) -> None:
+    wanted = sorted({one_of_each[status] for status in pair}, key=int)
+
+    assert _ids(api, status=",".join(pair)) == wanted
+
+
+def test_status_as_the_client_encodes_it(api: Any, one_of_each: dict[str, str]) -> None:
+    shown = _ids(api, "status=Pending%2CFailed+To+Send")
+
+    assert shown == [one_of_each["Pending"], one_of_each["Failed To Send"]]
+
+
+@pytest.mark.parametrize("status", ["pending", "Pending,Nope", "Sent,,Queued", "%00"])
+def test_unknown_status_is_refused(api: Any, status: str) -> None:
+    code, answer = api.call("GET", f"/api/events?status={status}")
+
+    assert code == 400
+    assert answer["message"].startswith("'status' must be one of 'Pending'")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=",
+        "status=undefined",
+        "scheduledStartDate=undefined&scheduledEndDate=undefined",
+        "sentAtStartDate=undefined&sentAtEndDate=",
+        "failedAtStartDate=&failedAtEndDate=undefined",
+        "unknown=1",
+    ],
+)
+def test_what_the_client_leaves_undefined_filters_nothing(
+    api: Any, one_of_each: dict[str, str], query: str
+) -> None:
+    assert _ids(api, query) == sorted(one_of_each.values(), key=int)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scheduledStartDate",
+        "scheduledEndDate",
+        "sentAtStartDate",
+        "sentAtEndDate",
+        "failedAtStartDate",
+        "failedAtEndDate",
+    ],
+)
+@pytest.mark.parametrize("text", ["x", "5", "2026-13-01T00:00:00Z", "null", "%00"])
+def test_bad_date_is_refused_by_name(api: Any, name: str, text: str) -> None:
+    answer = api.call("GET", f"/api/events?{name}={text}")
+
+    assert answer == (400, {"message": f"'{name}' must be a valid ISO timestamp"})
+
+
+def test_scheduled_bounds_are_inclusive(api: Any) -> None:
+    base_ms = api.store.now_ms() + MINUTE_MS
+    times = [to_iso(base_ms + n) for n in range(5)]
+    ids = [api.create(scheduledTime=time)["id"] for time in times]
+
+    assert _ids(api, scheduledStartDate=times[1]) == ids[1:]
+    assert _ids(api, scheduledEndDate=times[3]) == ids[:4]
+    bounds = {"scheduledStartDate": times[1], "scheduledEndDate": times[3]}
+    assert _ids(api, **bounds) == ids[1:4]
+    assert _ids(api, scheduledStartDate=times[3], scheduledEndDate=times[1]) == []
+
+
+def test_scheduled_bounds_filter_every_status(
+    api: Any, one_of_each: dict[str, str]
+) -> None:
+    _, events = api.call("GET", "/api/events")
+
+    for event in events:
+        at = event["scheduledTime"]
+        shown = _ids(api, scheduledStartDate=at, scheduledEndDate=at)
+        assert shown == [event["id"]]
+
+
+def test_past_scheduled_bound_just_filters(api: Any) -> None:
+    event = api.create()["id"]
+
+    assert _ids(api, scheduledStartDate="1950-01-01T00:00:00Z") == [event]
+    assert _ids(api, scheduledEndDate="1950-01-01T00:00:00Z") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"), [("sentAt", "delivered"), ("failedAt", "dead")]
+)
+def test_bounds_of_the_end_are_inclusive(api: Any, name: str, outcome: str) -> None:
+    ids = [api.past(ago_ms=DAY_MS) for _ in range(4)]
+    pending = api.past(ago_ms=DAY_MS)
+    now_ms = api.store.now_ms() - 1000
+    for n, event in enumerate(ids):
+        api.hand.attempt(to_id(int(event)), outcome, now_ms=now_ms + n, status=200)
+
+    times = [to_iso(now_ms + n) for n in range(4)]
+    assert _ids(api, **{f"{name}StartDate": times[1]}) == ids[1:]
+    assert _ids(api, **{f"{name}EndDate": times[2]}) == ids[:3]
+    bounds = {f"{name}StartDate": times[1], f"{name}EndDate": times[2]}
+    assert _ids(api, **bounds) == ids[1:3]
+    assert _ids(api) == [*ids, pending]
+
+
+def test_filters_of_both_ends_exclude_each_other(
+    api: Any, one_of_each: dict[str, str]
+) -> None:
+    recent = to_iso(api.store.now_ms() - MINUTE_MS)
+
+    assert _ids(api, sentAtStartDate=recent) == [one_of_each["Sent"]]
+    assert _ids(api, failedAtStartDate=recent) == [
+        one_of_each["Failed To Send"],
+        one_of_each["Failed To Queue"],
+    ]
+    assert _ids(api, sentAtStartDate=recent, failedAtStartDate=recent) == []
+    assert _ids(api, sentAtStartDate=recent, status="Pending") == []
+
+
+@pytest.mark.parametrize("name", ["sentAt", "failedAt"])
+def test_start_before_the_window_is_refused(api: Any, name: str) -> None:
+    old = to_iso(api.store.now_ms() - 7 * DAY_MS - 2 * MINUTE_MS)
+    slack = to_iso(api.store.now_ms() - 7 * DAY_MS - MINUTE_MS // 2)
+
+    answer = api.call("GET", f"/api/events?{name}StartDate={old}")
+
+    message = f"{name}StartDate is outside of the searchable range"
+    assert answer == (400, {"message": message})
+    assert _ids(api, **{f"{name}StartDate": slack}) == []
+
+
+def test_search_window_is_a_setting(make_api: Callable[..., Any]) -> None:
+    api = make_api(jiter_search_window_days=30)
+    event = api.past(ago_ms=20 * DAY_MS)
+    api.attempt(event, "delivered", ago_ms=20 * DAY_MS, status=200)
+
+    start = to_iso(api.store.now_ms() - 25 * DAY_MS)
+
+    assert _ids(api, sentAtStartDate=start) == _ids(api) == [event]
+
+
+def test_only_what_was_sent_or_failed_before_the_window_is_hidden(api: Any) -> None:
+    names = ("delivered", "dead", "retry", "waiting", "recent")
+    events = {name: api.past(ago_ms=30 * DAY_MS) for name in names}
+    for name in ("delivered", "dead", "retry"):
+        api.attempt(events[name], name, ago_ms=8 * DAY_MS, status=200)
+    api.attempt(events["recent"], "delivered", ago_ms=6 * DAY_MS, status=200)
+
+    shown = [events[name] for name in ("retry", "waiting", "recent")]
+    assert _ids(api) == shown
+    assert _ids(api, sentAtEndDate=to_iso(api.store.now_ms())) == [events["recent"]]
+
+
+def test_order_is_scheduled_time_then_number_of_the_id(api: Any) -> None:
+    at_ms = api.store.now_ms() + MINUTE_MS
+    same = [api.create(scheduledTime=to_iso(at_ms))["id"] for _ in range(40)]
+    late = api.create(scheduledTime=to_iso(at_ms + 1))["id"]
+    early = api.create(scheduledTime=to_iso(at_ms - 1))["id"]
+
+    assert _ids(api) == [early, *same, late]
+
+
+def test_cap_cuts_the_end(make_api: Callable[..., Any]) -> None:
+    api = make_api(jiter_list_limit=3)
+    ids = [api.create()["id"] for _ in range(5)]
+
+    assert _ids(api) == ids[:3]
+
+
+def test_moved_event_is_listed_at_its_new_time(api: Any) -> None:
+    first, second = api.create()["id"], api.create()["id"]
+
+    later = to_iso(api.store.now_ms() + 5 * MINUTE_MS)
+    api.call("PUT", f"/api/events/{first}", {"scheduledTime": later})
+
+    assert _ids(api) == [second, first]
+    assert _ids(api, scheduledStartDate=later) == [first]
+
+
+def test_occurrences_of_cron_jobs_are_not_in_the_list(api: Any) -> None:
+    job = api.create_cron()
+    tick_ms = from_iso(job["nextExecutionDate"])
+    occurrence = f"{to_id(int(job['id']))}.{tick_ms // 1000}"
+    api.hand.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+
+    assert _ids(api) == []
+    assert _ids(api, sentAtStartDate=to_iso(tick_ms - MINUTE_MS)) == []
+
+
+def test_one_unreadable_record_does_not_hide_the_others(api: Any) -> None:
+    ids = [api.create()["id"] for _ in range(3)]
+    key = keys.event(api.store.prefix, to_id(int(ids[1])))
+
+    api.store.client.hset(key, "c", "never")
+
+    assert _ids(api) == [ids[0], ids[2]]
+
+
+def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
+    key = keys.by_time(api.store.prefix, str(api.owner), "active")
+    api.store.client.set(key, "no index")
+
+    answer = api.call("GET", "/api/events")
+
+    assert answer == (500, {"message": "Unable to get events"})
+
+
+def test_full_list_beside_very_many_others_takes_well_under_a_second(api: Any) -> None:
+    client, prefix, owner = api.store.client, api.store.prefix, str(api.owner)
+    now_ms = api.store.now_ms()
+    pipe = client.pipeline(transaction=False)
+    for start in range(1_000, 101_000, 1_000):
+        wanted = {to_id(n): now_ms - n for n in range(start, start + 1_000)}
+        pipe.zadd(keys.by_time(prefix, owner, "delivered"), wanted)
+        pipe.zadd(keys.finished(prefix, owner, "delivered"), wanted)
+    pipe.execute()
+    at_ms = now_ms + MINUTE_MS
+    record = {"f": 1, "o": owner, "c": now_ms, "dl": 1, "at": at_ms}
+    for number in range(200_000, 201_500):
+        event_id = to_id(number)
+        pipe.hset(keys.event(prefix, event_id), mapping=record)
+        pipe.set(keys.body(prefix, event_id), b'{"u":"http://example.com"}\n{}')
+        pipe.zadd(keys.by_time(prefix, owner, "active"), {event_id: at_ms})
+    pipe.execute()
+
+    began_s = time.perf_counter()
+    ids = _ids(api, status="Pending")
+    took_s = time.perf_counter() - began_s
+
+    assert ids == [str(number) for number in range(200_000, 201_000)]
+    assert took_s < 1

@@ -1,0 +1,190 @@
+"""What a destination receives, and when it is tried again."""
+
+import base64
+import hashlib
+import hmac
+import json
+import pytest
+import re
+from dataclasses import dataclass, replace
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Begun, Content, Owner
+from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.dialects import outbound
+from scheduler_api.dialects.jiter.outbound import body_bytes, stringify
+
+SIGNING = SigningKeys(jiter="sécret", qstash_current="a", qstash_next="b")
+WANTED_MS = 1_700_000_000_123
+SCHEDULED = '"scheduledTime":"2023-11-14T22:13:20.123Z"}'
+BEGUN = Begun(
+    id="7",
+    token="t:1",
+    attempt=1,
+    failures=0,
+    interruptions=0,
+    wanted_ms=WANTED_MS,
+    created_ms=WANTED_MS - 1000,
+    deadline_ms=10_000,
+    owner=Owner("5", "jiter"),
+    content_key="b:7",
+    content=Content("https://example.com/a//b?c=%2F", "né\u2028".encode()),
+    schedule=None,
+)
+JITER = outbound.of("jiter")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How an attempt ended."""
+
+    status: int | None = 500
+    error: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    started_ms: int = WANTED_MS
+    total_ms: float = 0
+
+
+def _render(
+    begun: Begun = BEGUN, *, now_ms: int = 5, legacy: bool = True
+) -> outbound.Outgoing:
+    return JITER.render(begun, signing=SIGNING, now_ms=now_ms, legacy_signature=legacy)
+
+
+def _hmac(message: bytes) -> str:
+    digest = hmac.new("sécret".encode(), message, hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()
+
+
+def _as_javascript(text: str) -> bytes:
+    """`JSON.stringify`: what Python leaves raw and cannot encode is escaped."""
+    dumped = json.dumps(text, ensure_ascii=False)
+    return re.sub(
+        "[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", dumped
+    ).encode()
+
+
+def test_request_is_a_post_to_the_url_as_given() -> None:
+    outgoing = _render()
+
+    assert outgoing.method == "POST"
+    assert outgoing.url == "https://example.com/a//b?c=%2F"
+    assert outgoing.timeout_ms == 10_000
+
+
+def test_body_has_exactly_two_keys_in_their_order() -> None:
+    expected = '{"payload":"né\u2028",' + SCHEDULED
+
+    assert _render().body == expected.encode()
+
+
+def test_signature_is_over_timestamp_and_the_bytes_sent() -> None:
+    outgoing = _render(now_ms=1_700_000_000_999)
+
+    assert dict(outgoing.headers) == {
+        "Content-Type": "application/json",
+        "X-Jiter-Request-Timestamp": "1700000000999",
+        "X-Jiter-Signature": _hmac(b"1700000000999:" + outgoing.body),
+        "Jiter-Signature": _hmac("né\u2028".encode()),
+    }
+
+
+def test_every_attempt_is_signed_anew_over_the_same_body() -> None:
+    first, second = _render(now_ms=1), _render(replace(BEGUN, attempt=2), now_ms=2)
+
+    assert first.body == second.body
+    assert first.signed != second.signed
+
+
+def test_older_signature_can_be_switched_off() -> None:
+    outgoing = _render(legacy=False)
+
+    assert "Jiter-Signature" not in dict(outgoing.headers)
+    assert set(outgoing.signed) == {"X-Jiter-Request-Timestamp", "X-Jiter-Signature"}
+
+
+def test_what_the_log_keeps_is_what_was_sent() -> None:
+    outgoing = _render()
+
+    assert outgoing.signed.items() <= dict(outgoing.headers).items()
+
+
+def test_content_that_was_not_fetched_is_unreadable() -> None:
+    with pytest.raises(UnreadableRecord):
+        _render(replace(BEGUN, content=None))
+
+
+@pytest.mark.parametrize(
+    ("payload", "written"),
+    [
+        ("", '""'),
+        ("a / b <>&' \x7f", '"a / b <>&\' \x7f"'),
+        ("é 漢 😀 \u2028 \u2029 \ufeff", '"é 漢 😀 \u2028 \u2029 \ufeff"'),
+        ('" \\', '"\\" \\\\"'),
+        ("\b\t\n\f\r", '"\\b\\t\\n\\f\\r"'),
+        ("\x00\x01\x0b\x1f", '"\\u0000\\u0001\\u000b\\u001f"'),
+        ("\ud83d", '"\\ud83d"'),
+        ("a\udc00\ud800é", '"a\\udc00\\ud800é"'),
+        ('{"n": 1.0, "n":2}', '"{\\"n\\": 1.0, \\"n\\":2}"'),
+    ],
+)
+def test_body_is_what_json_stringify_writes(payload: str, written: str) -> None:
+    stored = payload.encode("utf-8", "surrogatepass")
+
+    body = body_bytes(stored, scheduled_ms=WANTED_MS)
+
+    assert body == ('{"payload":' + written + "," + SCHEDULED).encode()
+
+
+def test_every_character_of_the_first_plane_is_written_as_javascript_does() -> None:
+    for start in range(0, 0x10000, 0x100):
+        text = "".join(f"{chr(code)} " for code in range(start, start + 0x100))
+
+        assert stringify(text) == _as_javascript(text)
+
+
+@given(st.text(st.characters(exclude_categories=[]), max_size=40))
+def test_parsing_the_body_gives_the_payload_back(payload: str) -> None:
+    stored = payload.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+    body = body_bytes(stored.encode("utf-8", "surrogatepass"), scheduled_ms=WANTED_MS)
+
+    assert json.loads(body)["payload"] == stored
+    assert body.startswith(b'{"payload":' + _as_javascript(stored) + b",")
+
+
+def test_three_retries_after_3_5_and_10_seconds() -> None:
+    delays = [JITER.next_delay_ms(failures, Reply()) for failures in range(5)]
+
+    assert delays == [3_000, 5_000, 10_000, None, None]
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
+def test_any_status_from_200_to_299_is_success(status: int) -> None:
+    assert JITER.is_success(Reply(status=status))
+
+
+@pytest.mark.parametrize("status", [None, 100, 199, 300, 301, 307, 400, 404, 410, 500])
+def test_any_other_answer_is_a_failure_that_is_retried(status: int | None) -> None:
+    reply = Reply(status=status)
+
+    assert not JITER.is_success(reply)
+    assert JITER.next_delay_ms(0, reply) == 3_000
+
+
+def test_response_that_broke_off_is_no_success() -> None:
+    assert not JITER.is_success(Reply(status=200, error="timeout"))
+
+
+def test_retry_after_makes_it_later_and_never_earlier() -> None:
+    def delay_ms(value: str) -> int | None:
+        return JITER.next_delay_ms(1, Reply(429, headers=(("Retry-After", value),)))
+
+    assert delay_ms("60") == 60_000
+    assert delay_ms("1") == 5_000
+
+
+def test_unknown_dialect_has_no_outbound_half() -> None:
+    with pytest.raises(KeyError):
+        outbound.of("nobody")

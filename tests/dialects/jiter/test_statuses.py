@@ -1,0 +1,206 @@
+"""What clients see of an event on its way, and its history."""
+
+import base64
+import hashlib
+import hmac
+import json
+import pytest
+from scheduler_api.core import keys
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.timing import from_iso, to_iso
+from typing import Any
+
+DAY_MS = 86_400_000
+
+
+def _get(api: Any, event: str) -> dict[str, Any]:
+    status, shown = api.call("GET", f"/api/events/{event}")
+    assert status == 200, shown
+    return dict(shown)
+
+
+def test_event_waits_as_pending_even_when_it_is_overdue(api: Any) -> None:
+    event = api.past(ago_ms=DAY_MS)
+
+    assert api.status(event) == "Pending"
+
+
+def test_offered_event_is_still_pending(api: Any) -> None:
+    event = api.past(ago_ms=1000)
+    now_ms = api.store.now_ms()
+
+    api.hand.at(now_ms).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+
+    assert api.status(event) == "Pending"
+
+
+def test_begun_event_is_queued(api: Any) -> None:
+    event = api.past(ago_ms=1000)
+
+    api.hand.begin(to_id(int(event)), now_ms=api.store.now_ms())
+
+    assert api.status(event) == "Queued"
+
+
+def test_event_between_attempts_is_queued(api: Any) -> None:
+    event = api.past(ago_ms=1000)
+
+    api.attempt(event, "retry", status=500)
+
+    shown = _get(api, event)
+    assert shown["status"] == "Queued"
+    assert "sentAt" not in shown and "failedAt" not in shown
+
+
+def test_delivered_event_is_sent_and_says_when(api: Any) -> None:
+    event = api.past(ago_ms=1000)
+
+    api.attempt(event, "delivered", status=200)
+
+    shown = _get(api, event)
+    assert shown["status"] == "Sent"
+    assert shown["updatedAt"] == shown["sentAt"] == shown["history"][0]["updatedAt"]
+    assert "failedAt" not in shown
+
+
+def test_dead_event_has_failed_to_send_and_says_when(api: Any) -> None:
+    event = api.past(ago_ms=1000)
+
+    api.attempt(event, "dead", status=500)
+
+    shown = _get(api, event)
+    assert shown["status"] == "Failed To Send"
+    assert shown["updatedAt"] == shown["failedAt"]
+    assert "sentAt" not in shown
+
+
+def test_stuck_event_has_failed_to_queue_and_says_when(api: Any) -> None:
+    event, since_ms = api.past(ago_ms=1000), api.store.now_ms()
+    api.store.client.zadd(keys.stuck(api.store.prefix), {to_id(int(event)): since_ms})
+
+    shown = _get(api, event)
+
+    assert shown["status"] == "Failed To Queue"
+    assert shown["failedAt"] == shown["updatedAt"] == to_iso(since_ms)
+
+
+def test_retry_keeps_the_scheduled_time(api: Any) -> None:
+    event = api.past(ago_ms=5000)
+    before = _get(api, event)["scheduledTime"]
+
+    api.attempt(event, "retry", status=500)
+
+    assert _get(api, event)["scheduledTime"] == before
+
+
+def test_history_has_one_record_per_attempt_oldest_first(api: Any) -> None:
+    event = api.past(ago_ms=60_000)
+    api.attempt(event, "retry", ago_ms=50_000, status=500, response="no")
+    api.attempt(event, "retry", ago_ms=40_000, error="timeout")
+    api.attempt(event, "delivered", ago_ms=30_000, status=204)
+
+    history = _get(api, event)["history"]
+
+    assert [record["id"] for record in history] == ["1001", "1002", "1003"]
+    assert {record["event"] for record in history} == {event}
+    assert [record.get("status") for record in history] == ["500", None, "204"]
+    assert [record["responseData"] for record in history] == ["no", "timeout", ""]
+    ended_ms = [from_iso(record["updatedAt"]) for record in history]
+    began_ms = [from_iso(record["createdAt"]) for record in history]
+    assert ended_ms == sorted(ended_ms)
+    assert began_ms == [at_ms - 10 for at_ms in ended_ms]
+
+
+def test_history_shows_the_very_request_that_was_sent(api: Any) -> None:
+    event = api.past(ago_ms=1000, payload='é "\u2028"')
+    signed = {
+        "X-Jiter-Request-Timestamp": "1700000000000",
+        "X-Jiter-Signature": "abc=",
+        "Jiter-Signature": "def=",
+    }
+    api.attempt(event, "delivered", status=200, signed=signed)
+
+    shown = _get(api, event)
+
+    text = shown["history"][0]["requestData"]
+    assert json.loads(text) == {
+        "headers": {
+            "Jiter-Signature": "def=",
+            "X-Jiter-Signature": "abc=",
+            "X-Jiter-Request-Timestamp": 1_700_000_000_000,
+            "Content-Type": "application/json",
+        },
+        "body": {
+            "payload": 'é "\u2028"',
+            "scheduledTime": shown["scheduledTime"],
+        },
+    }
+    assert '"body":{"payload":"é \\"\u2028\\"","scheduledTime":' in text
+
+
+def test_signature_in_the_history_fits_the_body_in_the_history(api: Any) -> None:
+    event = api.past(ago_ms=1000, payload="naïve")
+    body = _get(api, event)
+    raw = json.dumps(
+        {"payload": "naïve", "scheduledTime": body["scheduledTime"]},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    digest = hmac.digest(b"secret", f"5:{raw}".encode(), hashlib.sha256)
+    signature = base64.b64encode(digest).decode()
+    signed = {"X-Jiter-Request-Timestamp": "5", "X-Jiter-Signature": signature}
+    api.attempt(event, "delivered", status=200, signed=signed)
+
+    text = _get(api, event)["history"][0]["requestData"]
+
+    assert text.endswith(f'"body":{raw}}}')
+    assert signature in text
+
+
+def test_interrupted_attempt_is_in_the_history(api: Any) -> None:
+    event, now_ms = api.past(ago_ms=100_000), api.store.now_ms()
+    for at_ms in (now_ms - 90_000, now_ms - 89_000):
+        api.hand.at(at_ms).run("claim", 0, 3_000, 15_000, 15_000, 60_000)
+    api.hand.begin(to_id(int(event)), now_ms=now_ms - 60_000)
+    for ago_ms in range(59_000, 0, -5_000):
+        api.hand.at(now_ms - ago_ms).run("claim", 0, 3_000, 15_000, 15_000, 60_000)
+
+    shown = _get(api, event)
+
+    assert shown["status"] == "Queued"
+    (record,) = shown["history"]
+    assert "status" not in record
+    assert "interrupted" in record["responseData"]
+    assert json.loads(record["requestData"])["body"]["payload"] == "hello"
+
+
+@pytest.mark.parametrize("outcome", ["delivered", "dead"])
+def test_event_that_ended_before_the_window_is_not_found(
+    api: Any, outcome: str
+) -> None:
+    old, new = (api.past(ago_ms=9 * DAY_MS) for _ in range(2))
+
+    api.attempt(old, outcome, ago_ms=7 * DAY_MS + 1000, status=200)
+    api.attempt(new, outcome, ago_ms=7 * DAY_MS - 60_000, status=200)
+
+    assert api.call("GET", f"/api/events/{old}")[0] == 404
+    assert api.call("GET", f"/api/events/{new}")[0] == 200
+
+
+def test_event_that_is_late_or_retried_for_days_is_found(api: Any) -> None:
+    waiting, retried = (api.past(ago_ms=30 * DAY_MS) for _ in range(2))
+
+    api.attempt(retried, "retry", ago_ms=20 * DAY_MS, status=500)
+
+    assert api.status(waiting) == "Pending"
+    assert api.status(retried) == "Queued"
+
+
+def test_cancelled_event_is_found_while_its_time_is_ahead_or_it_is_recent(
+    api: Any,
+) -> None:
+    event = api.create()
+
+    api.call("PUT", f"/api/events/{event['id']}", {"status": "Cancelled"})
+
+    assert api.status(event["id"]) == "Cancelled"

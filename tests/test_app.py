@@ -1,0 +1,256 @@
+"""The application as a whole: errors, health, and a store that is away."""
+
+import logging
+import pytest
+import redis
+import time
+from flask import Flask
+from scheduler_api.app import create_app
+from scheduler_api.core import config, keys
+from scheduler_api.core.config import Settings
+from scheduler_api.core.tenants import Tenants
+from typing import Any
+
+SECRET_KEY = "0123456789abcdef"
+PREFIX = "{s1}:"
+
+
+def _app(url: str, **changes: Any) -> Flask:
+    return create_app(Settings(redis_url=url, secret_key=SECRET_KEY, **changes))
+
+
+@pytest.fixture
+def client(valkey: str) -> redis.Redis:
+    client = redis.Redis.from_url(valkey)
+    client.flushall()
+    return client
+
+
+@pytest.fixture
+def app(valkey: str, client: redis.Redis) -> Flask:
+    return _app(valkey)
+
+
+@pytest.fixture
+def token(client: redis.Redis) -> str:
+    return Tenants(client, PREFIX, secret_key=SECRET_KEY).create("one").token
+
+
+@pytest.fixture
+def dead_app(free_port: int) -> Flask:
+    return _app(f"redis://127.0.0.1:{free_port}/0")
+
+
+def _be_alive(client: redis.Redis, *roles: str) -> None:
+    for role in roles:
+        client.set(keys.alive(PREFIX, role), "1")
+
+
+def test_settings_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, valkey: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey)
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("SCHED_BODY_LIMIT_BYTES", "1000")
+    monkeypatch.setattr(logging.root, "handlers", [])
+
+    app = create_app()
+
+    assert app.config["MAX_CONTENT_LENGTH"] == 6000 + 65_536
+
+
+def test_wrong_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+
+    with pytest.raises(config.SettingsError, match="REDIS_URL"):
+        create_app()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
+        ("GET", "/api", 404),
+        ("GET", "/api/", 404),
+        ("GET", "/api/nothing", 404),
+        ("GET", "/api//events", 404),
+        ("GET", "/api/events/1/2", 404),
+        ("GET", "/api/Events", 404),
+        ("DELETE", "/api/events", 405),
+        ("DELETE", "/api/events/1", 405),
+        ("PATCH", "/api/cronjobs/1", 405),
+        ("POST", "/healthz", 405),
+    ],
+)
+def test_errors_are_json_with_a_message(
+    app: Flask, method: str, path: str, status: int
+) -> None:
+    answer = app.test_client().open(path, method=method)
+
+    assert answer.status_code == status
+    assert answer.mimetype == "application/json"
+    body = answer.get_json()
+    assert list(body) == ["message"] and body["message"]
+    assert ("Allow" in answer.headers) is (status == 405)
+
+
+def test_health_needs_no_store_and_no_key(dead_app: Flask) -> None:
+    answer = dead_app.test_client().get("/healthz")
+
+    assert answer.status_code == 200
+
+
+def test_cell_with_store_ticker_and_worker_is_ready(
+    app: Flask, client: redis.Redis
+) -> None:
+    _be_alive(client, "ticker", "worker")
+
+    answer = app.test_client().get("/readyz")
+
+    assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("missing", [["ticker"], ["worker"], ["ticker", "worker"]])
+def test_cell_without_a_role_names_it(
+    app: Flask, client: redis.Redis, missing: list[str]
+) -> None:
+    _be_alive(client, *({"ticker", "worker"} - set(missing)))
+
+    answer = app.test_client().get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.get_json()["missing"] == missing
+
+
+def test_cell_without_a_store_says_so(dead_app: Flask) -> None:
+    answer = dead_app.test_client().get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.get_json()["missing"] == ["the store does not answer"]
+
+
+@pytest.mark.parametrize("after", [None, "other"])
+def test_store_that_came_back_different_is_not_ready(
+    app: Flask, client: redis.Redis, after: str | None
+) -> None:
+    _be_alive(client, "ticker", "worker")
+    client.set(keys.epoch(PREFIX), "first")
+    ready = app.test_client().get("/readyz").status_code
+    client.flushall()
+    _be_alive(client, "ticker", "worker")
+    if after:
+        client.set(keys.epoch(PREFIX), after)
+
+    answer = app.test_client().get("/readyz")
+
+    assert (ready, answer.status_code) == (200, 503)
+    assert "came back different" in answer.get_json()["missing"][0]
+
+
+def test_store_whose_loss_was_accepted_is_ready_again(
+    app: Flask, client: redis.Redis
+) -> None:
+    _be_alive(client, "ticker", "worker")
+    client.set(keys.epoch(PREFIX), "first")
+    app.test_client().get("/readyz")
+    client.set(keys.epoch(PREFIX), "second")
+    refused = app.test_client().get("/readyz").status_code
+    client.set(keys.accepted(PREFIX), "second")
+
+    accepted = app.test_client().get("/readyz").status_code
+
+    assert (refused, accepted) == (503, 200)
+
+
+def test_epoch_that_is_made_later_is_the_first(app: Flask, client: redis.Redis) -> None:
+    _be_alive(client, "ticker", "worker")
+    before = app.test_client().get("/readyz").status_code
+    client.set(keys.epoch(PREFIX), "first")
+
+    assert before == app.test_client().get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/api/events"), ("GET", "/api/events"), ("GET", "/api/cronjobs/1")],
+)
+def test_store_that_is_away_is_told_within_a_second_or_so(
+    dead_app: Flask, method: str, path: str
+) -> None:
+    began_s = time.monotonic()
+    answer = dead_app.test_client().open(
+        path, method=method, headers={"x-api-key": "any"}
+    )
+
+    assert time.monotonic() - began_s < 3
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert list(answer.get_json()) == ["message"]
+
+
+def test_store_that_goes_away_is_told_and_comes_back_by_itself(
+    app: Flask, client: redis.Redis, token: str
+) -> None:
+    http, headers = app.test_client(), {"x-api-key": token}
+    before = http.get("/api/events", headers=headers).status_code
+    client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    after = http.get("/api/events", headers=headers).status_code
+
+    assert (before, after) == (200, 200)
+
+
+@pytest.mark.parametrize("problem", ["LOADING", "READONLY", "MISCONF", "MASTERDOWN"])
+def test_store_that_cannot_serve_now_is_told_as_unavailable(
+    app: Flask, problem: str
+) -> None:
+    @app.get("/trouble")
+    def trouble() -> str:
+        raise redis.ResponseError(f"{problem} and the rest of it")
+
+    answer = app.test_client().get("/trouble")
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_fault_of_ours_is_json_and_logged_with_its_ids(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.get("/broken/<event_id>")
+    def broken(event_id: str) -> str:
+        raise ZeroDivisionError(event_id)
+
+    answer = app.test_client().get("/broken/77")
+
+    assert answer.status_code == 500
+    assert answer.get_json() == {"message": "Internal server error"}
+    assert "event_id=77" in caplog.text
+
+
+def test_accepted_event_is_one_line_in_the_log_without_its_payload(
+    app: Flask, token: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    body = {
+        "payload": "canary-1",
+        "destination": "http://example.com/canary-2",
+        "scheduledTime": "2399-01-01T00:00:00Z",
+    }
+
+    app.test_client().post("/api/events", json=body, headers={"x-api-key": token})
+
+    (line,) = [r.getMessage() for r in caplog.records if "accepted" in r.getMessage()]
+    assert line == "event.accepted event=1 owner=1:jiter wanted_ms=13537929600000"
+    assert "canary" not in caplog.text and token not in caplog.text
+
+
+def test_both_spellings_of_slashes_are_kept_apart(app: Flask, token: str) -> None:
+    def code(path: str) -> int:
+        headers = {"x-api-key": token}
+        return app.test_client().get(path, headers=headers).status_code
+
+    assert code("/api/events") == code("/api/events/") == 200
+    assert code("//api/events") == code("/api/events//") == 404

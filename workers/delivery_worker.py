@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import threading
 import time
 import uvloop
@@ -19,6 +20,7 @@ from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import keys, logs
 from scheduler_api.core.schedules import Schedules
 from scheduler_api.core.store import Store
+from types import FrameType
 from typing import Any, TypeVar
 from workers.planner import top_up
 from workers.runtime import connect, open_window, read_settings
@@ -209,6 +211,14 @@ class DeliveryWorker(SimpleWorker):
             pipe.lrem(queue.intermediate_queue_key, 1, job.id)
             pipe.delete(job.key)
             pipe.execute()
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        """A second SIGTERM changes nothing, the drain is bounded; a second Ctrl-C ends.
+
+        A signal to the whole process group, passed on by a supervisor, comes twice.
+        """
+        if signum == signal.SIGINT:
+            super().request_force_stop(signum, frame)
 
     def teardown(self) -> None:
         """Drains the window before the worker says good-bye."""

@@ -6,7 +6,7 @@ class SchedulerError(Exception):
 
 
 class StoreFull(SchedulerError):
-    """The store is close to its memory limit: new events are refused, try again later."""
+    """The store is nearly full: new events are refused, try again later."""
 
 
 class NotFound(SchedulerError):

@@ -53,7 +53,7 @@ def event(prefix: str, event_id: str) -> str:
 
 
 def body(prefix: str, event_id: str, revision: str = "") -> str:
-    """String, what is to be sent (`codec`); 600 s until its event exists, then with it."""
+    """String, what is to be sent (`codec`); TTL 600 s until its event exists."""
     return f"{prefix}b:{event_id}{'.' + revision if revision else ''}"
 
 
@@ -88,7 +88,7 @@ def schedule(prefix: str, schedule_id: str) -> str:
 
 
 def occurrences(prefix: str, schedule_id: str) -> str:
-    """Sorted set; member occurrence id; score: its fire time in ms; `forget` empties it."""
+    """Sorted set; member occurrence id; score: its fire time in ms; as `by_time`."""
     return f"{prefix}occ:{schedule_id}"
 
 

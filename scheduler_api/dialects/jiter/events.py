@@ -6,7 +6,7 @@ from itertools import islice
 from scheduler_api.core import logs
 from scheduler_api.core.errors import Conflict, NotFound, NotPending, TimePassed
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.model import Content, Event, Owner
+from scheduler_api.core.model import Attempt, Content, Event, Owner
 from scheduler_api.core.quotas import OverQuota, same_month
 from scheduler_api.core.selection import Phase, phase_of
 from scheduler_api.dialects.jiter import answers
@@ -73,13 +73,12 @@ class Events:
 
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event with its history, unless it ended before the search window."""
-        event = self._find(owner, event_id)
+        event, attempts = self._whole(owner, event_id)
         if event.finished_ms is not None:
             now_ms = self._store.now_ms()
             earliest_ms = now_ms - self._settings.jiter_search_window_days * DAY_MS
             if max(event.finished_ms, event.wanted_ms) < earliest_ms:
                 raise Refused(404, NOT_FOUND)
-        attempts = self._queries.attempts(event.id)
         return answers.respond(answers.event_with_history(event, attempts))
 
     def select(self, owner: Owner) -> Response:
@@ -142,6 +141,22 @@ class Events:
                 owner=event.owner,
             )
         )
+
+    def _whole(self, owner: Owner, event_id: str) -> tuple[Event, list[Attempt]]:
+        """An event and its attempts as they stood at one moment.
+
+        Else one that is settled between the two reads would be shown as pending, beside
+        the attempt that delivered it.
+        """
+        event = self._find(owner, event_id)
+        for _ in range(TRIES):
+            attempts = self._queries.attempts(event.id)
+            if not attempts or event.finished_ms is not None:
+                break
+            before, event = event, self._find(owner, event_id)
+            if event == before:
+                break
+        return event, attempts
 
     def _find(self, owner: Owner, event_id: str) -> Event:
         number = read_id(event_id)

@@ -8,25 +8,11 @@
 -- A repeat (answer lost) leaves the first batch to its offer lease.
 local room, offer_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet_ms, grace_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
-local REAPED, RECENT_MS, SHARE = 200, 2000, 0.8
+local REAPED = 200
 local plain, alone, short, interrupted, aside = {}, {}, {}, {}, {}
 
--- While the store or all tickers were away nobody could renew, so for a quiet time nothing
--- begun may end; after a step back of the clock no lease may lie further off than one lease.
-local function quiet_until()
-  local beat = tonumber(redis.call('GET', P .. 'beat') or now)
-  redis.call('SET', P .. 'beat', now)
-  if now - beat <= lease_ms / 2 and now >= beat then
-    return tonumber(redis.call('GET', P .. 'quiet') or 0)
-  end
-  local far = redis.call('ZRANGEBYSCORE', LEASED, '(' .. (now + lease_ms), '+inf')
-  for _, id in ipairs(far) do redis.call('ZADD', LEASED, now + lease_ms, id) end
-  redis.call('SET', P .. 'quiet', now + quiet_ms)
-  return now + quiet_ms
-end
-
-local quiet = quiet_until()
-
+--# include quiet
+--# include pick
 --# include reap
 --# include fire
 
@@ -38,22 +24,6 @@ local function each(members, handle)
       aside[#aside + 1] = member
     end
   end
-end
-
--- The oldest first, but a fifth of the room for what came due just now, so that behind a
--- backlog a new event does not wait for all of it.
-local function pick()
-  local head = math.max(1, math.floor(room * SHARE))
-  local members = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, head)
-  if #members < head or room <= head then return members end
-  local seen = {}
-  for _, member in ipairs(members) do seen[member] = true end
-  local recent = redis.call('ZRANGEBYSCORE', DUE, now - RECENT_MS, now, 'LIMIT', 0, room)
-  for _, member in ipairs(recent) do
-    if #members >= room then break end
-    if not seen[member] then members[#members + 1] = member end
-  end
-  return members
 end
 
 local function take(member)
@@ -71,11 +41,13 @@ local function part_solo()
   plain = together
 end
 
+-- While anything is leased the next look is near: a pause of half a lease counts as an outage.
 local function micros_to_next()
   local soonest
   for _, set in ipairs({DUE, LEASED}) do
     local head = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
     if head[2] then soonest = math.min(soonest or math.huge, tonumber(head[2])) end
+    if head[2] and set == LEASED then soonest = math.min(soonest, now + lease_ms / 4) end
   end
   if not soonest then redis.call('DEL', NEXT) return -1 end
   redis.call('SET', NEXT, string.format('%.0f', math.max(soonest, now)))

@@ -1,6 +1,7 @@
 """The endpoints of `/api/cronjobs`: a cron job is a schedule."""
 
 import logging
+from dataclasses import replace
 from flask import Response, request
 from functools import partial
 from scheduler_api.core import logs
@@ -105,9 +106,10 @@ class CronJobs:
         edited = self._schedules.edit(
             schedule,
             grammar=JITER,
-            content=Content(
-                fields.get("destination", schedule.content.url),
-                fields.get("payload", schedule.content.body),
+            content=replace(
+                schedule.content,
+                url=fields.get("destination", schedule.content.url),
+                body=fields.get("payload", schedule.content.body),
             ),
             expression=fields.get("expression"),
             state=STATES.get(fields.get("status", "")),

@@ -1,6 +1,7 @@
 """The endpoints of `/api/events`."""
 
 import logging
+from dataclasses import replace
 from flask import Response, request
 from itertools import islice
 from scheduler_api.core import logs
@@ -112,9 +113,10 @@ class Events:
         """Raises: Conflict, Refused, redis.RedisError."""
         if not fields:
             return
-        content = Content(
-            fields.get("destination", event.content.url),
-            fields.get("payload", event.content.body),
+        content = replace(
+            event.content,
+            url=fields.get("destination", event.content.url),
+            body=fields.get("payload", event.content.body),
         )
         at_ms: int | None = fields.get("scheduled_ms")
         becomes_ms = event.wanted_ms if at_ms is None else at_ms

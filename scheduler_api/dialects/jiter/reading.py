@@ -45,6 +45,10 @@ def read_object(request: Request) -> dict[str, Any]:
         raw = request.get_data(cache=False)
     except RequestEntityTooLarge as err:
         raise Refused(413, TOO_LARGE) from err
+    most = request.max_content_length
+    if most is not None and len(raw) >= most:
+        # A body without a length is cut off there in silence.
+        raise Refused(413, TOO_LARGE)
     try:
         # No number means anything in this dialect, so none is worth converting: the
         # digits of a huge one would only cost time.

@@ -1,5 +1,6 @@
 """Limits: each is a setting, and the hosted service's are off by default."""
 
+import io
 import json
 import pytest
 from collections.abc import Callable
@@ -68,6 +69,21 @@ def test_request_that_cannot_fit_is_refused_unread(make_api: Make) -> None:
     answer = api.call("POST", "/api/events", data=b"x" * 200_000)
 
     assert answer == (413, {"message": "The request body is too large"})
+
+
+def test_request_of_unknown_length_is_read_up_to_the_limit(make_api: Make) -> None:
+    api = make_api(body_limit_bytes=1000)
+    small, large = (json.dumps(api.body(payload="x" * n)) for n in (9, 200_000))
+
+    def post(raw: str) -> Any:
+        environ = {"wsgi.input_terminated": True}
+        stream = io.BytesIO(raw.encode())
+        return api.call(
+            "POST", "/api/events", input_stream=stream, environ_base=environ
+        )
+
+    assert post(small)[0] == 200
+    assert post(large) == (413, {"message": "The request body is too large"})
 
 
 def test_requests_per_minute_are_not_limited_by_default(api: Any) -> None:

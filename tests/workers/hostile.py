@@ -23,6 +23,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
 DRIP_S = 0.02
+# Until both kernels' buffers are full and the sender cannot write any more; nothing
+# tells when that is.
+STUCK_S = 0.1
 BLOCK = bytes(65536)
 
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
@@ -198,6 +201,7 @@ def not_reading(answer: bytes, counted: list[int]) -> Behaviour:
 
     async def behave(connection: Connection) -> None:
         await connection.reader.readexactly(1)
+        await asyncio.sleep(STUCK_S)
         connection.receiver.requests.append(b"")
         await connection.write(answer)
         await connection.receiver.given_up.wait()

@@ -1,6 +1,7 @@
 """A sender for tests, and short ways to send."""
 
 import asyncio
+import gc
 import ssl
 import uvloop
 from collections.abc import Coroutine
@@ -28,8 +29,13 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: complaints.append(context))
         await main
+        gc.collect()
 
-    uvloop.run(watched())
+    gc.freeze()  # what was there before need not be looked through
+    try:
+        uvloop.run(watched())
+    finally:
+        gc.unfreeze()
 
     assert complaints == []
 

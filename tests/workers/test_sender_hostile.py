@@ -246,7 +246,7 @@ def test_closing_does_not_wait_for_receivers() -> None:
         async with receiving(hostile.not_reading(b"", [])) as receiver:
             async with new_sender() as sender:
                 task = asyncio.create_task(
-                    sender.send(post(receiver.url(), body=bytes(2**24)))
+                    sender.send(post(receiver.url(), body=bytes(2**25)))
                 )
                 await until(lambda: len(receiver.requests) == 1)
             result = await task

@@ -23,6 +23,7 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "begun": NotPending,
     "ended": NotPending,
+    "made": NotPending,
     "past": TimePassed,
     "changed": Conflict,
     "full": StoreFull,

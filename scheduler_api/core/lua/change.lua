@@ -4,7 +4,8 @@
 -- ARGV: now, id, owner, the last change it was read with ('' if none), name of this change,
 --   '1' if what to send changes, that content ('' if written beforehand under this change's
 --   name, to expire unless kept here), new wanted ms or '', '1' to cancel
--- Returns ok, missing, begun, ended, past, changed (by somebody else: read again), nobody.
+-- Returns ok, missing, begun, ended, past, changed (by somebody else: read again), nobody,
+--   made (by its schedule, which says what and when: it can only be cancelled).
 -- May run twice: an event that bears this change's name is answered ok.
 local id, owner, was, change = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local replaces, content = ARGV[6] == '1', ARGV[7]
@@ -26,6 +27,7 @@ local event = read(key, 'o', 'at', 'w', 'b', 'ch', 'n', 's', 'st')
 if event.o ~= owner then return 'missing' end
 if event.ch == change then return 'ok' end
 if event.st then return 'ended' end
+if event.s and (replaces or at) then return 'made' end
 if event.n or redis.call('ZSCORE', STUCK, id) then return 'begun' end
 if (event.ch or '') ~= was then return 'changed' end
 if at and at <= now then return 'past' end

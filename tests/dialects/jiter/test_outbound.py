@@ -6,6 +6,8 @@ import hmac
 import json
 import pytest
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,3 +190,17 @@ def test_retry_after_makes_it_later_and_never_earlier() -> None:
 def test_unknown_dialect_has_no_outbound_half() -> None:
     with pytest.raises(KeyError):
         outbound.of("nobody")
+
+
+def test_outbound_halves_need_no_web_framework() -> None:
+    """A worker that imported one would pay for it at every start."""
+    code = (
+        "import sys, scheduler_api.dialects.outbound as _;"
+        "print({'flask', 'marshmallow', 'werkzeug'} & set(sys.modules))"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert answer.stdout == "set()\n"

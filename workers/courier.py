@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from redis.exceptions import RedisError
 from scheduler_api.core import codec, logs
+from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import SchedulerError, UnreadableRecord
 from scheduler_api.core.leases import Outcome, Settlement, WorkerStore
 from scheduler_api.core.model import Begun
@@ -29,14 +30,12 @@ class Courier:
         sender: Sender,
         tenants: Tenants,
         *,
-        response_log_bytes: int,
-        legacy_signature: bool,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._sender = sender
         self._tenants = tenants
-        self._response_log_bytes = response_log_bytes
-        self._legacy_signature = legacy_signature
+        self._settings = settings
         self._keys: dict[str, tuple[float, SigningKeys]] = {}
 
     async def deliver(
@@ -52,7 +51,7 @@ class Courier:
                 begun,
                 signing=keys,
                 now_ms=started_ms,
-                legacy_signature=self._legacy_signature,
+                settings=self._settings,
             )
             result = await self._sender.send(
                 Request(
@@ -102,7 +101,7 @@ class Courier:
             return signing
 
     def _line(self, result: Result, signed: dict[str, str]) -> bytes:
-        shown = result.body[: self._response_log_bytes]
+        shown = result.body[: self._settings.response_log_bytes]
         return codec.encode_attempt(
             {
                 "started_ms": result.started_ms,
@@ -145,7 +144,7 @@ def _decide(
         return Outcome.DELIVERED, 0, ""
     if result.error is Failure.BLOCKED:
         return Outcome.DEAD, 0, Failure.BLOCKED.value
-    delay_ms = dialect.next_delay_ms(begun.failures, result)
+    delay_ms = dialect.next_delay_ms(begun, result)
     if delay_ms is None:
         return Outcome.DEAD, 0, "exhausted"
     return Outcome.RETRY, delay_ms, ""

@@ -70,13 +70,7 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
         body_cap_bytes=settings.response_log_bytes,
     )
     async with sender:
-        courier = Courier(
-            store,
-            sender,
-            tenants,
-            response_log_bytes=settings.response_log_bytes,
-            legacy_signature=settings.jiter_legacy_signature,
-        )
+        courier = Courier(store, sender, tenants, settings=settings)
         window = Window(
             store,
             courier,

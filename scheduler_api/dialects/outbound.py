@@ -1,5 +1,6 @@
 """The outbound halves of the dialects, by name; workers need nothing else of them."""
 
+from scheduler_api.core.config import Settings
 from scheduler_api.core.model import Begun
 from scheduler_api.core.outgoing import Outgoing, Reply
 from scheduler_api.core.tenants import SigningKeys
@@ -11,7 +12,7 @@ class Outbound(Protocol):
     """What a dialect decides about an attempt; pure, so it may run anywhere."""
 
     def render(
-        self, begun: Begun, *, signing: SigningKeys, now_ms: int, legacy_signature: bool
+        self, begun: Begun, *, signing: SigningKeys, now_ms: int, settings: Settings
     ) -> Outgoing:
         """The request of this attempt, signed for now.
 
@@ -23,11 +24,10 @@ class Outbound(Protocol):
         """Whether the event counts as delivered."""
         ...
 
-    def next_delay_ms(self, failures: int, reply: Reply) -> int | None:
-        """The wait after a failed attempt, None to give up.
+    def next_delay_ms(self, begun: Begun, reply: Reply) -> int | None:
+        """The wait after this attempt has failed, None to give up.
 
-        Args:
-            failures: failed attempts before this one.
+        Raises: UnreadableRecord, if its content was not fetched.
         """
         ...
 

@@ -9,6 +9,7 @@ import json
 import orjson
 import re
 from scheduler_api.core import retry
+from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun
 from scheduler_api.core.outgoing import Outgoing, Reply
@@ -28,7 +29,7 @@ is_success = retry.is_success
 
 
 def render(
-    begun: Begun, *, signing: SigningKeys, now_ms: int, legacy_signature: bool
+    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: Settings
 ) -> Outgoing:
     """The POST of this attempt, signed for now.
 
@@ -43,7 +44,7 @@ def render(
         TIMESTAMP: stamp,
         SIGNATURE: hmac_sha256_base64(signing.jiter, stamp.encode() + b":" + body),
     }
-    if legacy_signature:
+    if settings.jiter_legacy_signature:
         signed[LEGACY_SIGNATURE] = hmac_sha256_base64(signing.jiter, payload)
     return Outgoing(
         method="POST",
@@ -55,9 +56,9 @@ def render(
     )
 
 
-def next_delay_ms(failures: int, reply: Reply) -> int | None:
+def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     """The wait after a failed attempt: 3, 5 and 10 s, then None."""
-    return retry.next_delay_ms(failures, reply, delays_ms=RETRY_DELAYS_MS)
+    return retry.next_delay_ms(begun.failures, reply, delays_ms=RETRY_DELAYS_MS)
 
 
 def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
+from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Content, Owner
 from scheduler_api.core.tenants import SigningKeys
@@ -35,6 +36,7 @@ BEGUN = Begun(
     schedule=None,
 )
 JITER = outbound.of("jiter")
+SETTINGS = Settings(redis_url="redis://localhost", secret_key="k" * 32)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ class Reply:
 def _render(
     begun: Begun = BEGUN, *, now_ms: int = 5, legacy: bool = True
 ) -> outbound.Outgoing:
-    return JITER.render(begun, signing=SIGNING, now_ms=now_ms, legacy_signature=legacy)
+    settings = replace(SETTINGS, jiter_legacy_signature=legacy)
+    return JITER.render(begun, signing=SIGNING, now_ms=now_ms, settings=settings)
+
+
+def _delay_ms(failures: int, reply: Reply) -> int | None:
+    return JITER.next_delay_ms(replace(BEGUN, failures=failures), reply)
 
 
 def _hmac(message: bytes) -> str:
@@ -157,7 +164,7 @@ def test_parsing_the_body_gives_the_payload_back(payload: str) -> None:
 
 
 def test_three_retries_after_3_5_and_10_seconds() -> None:
-    delays = [JITER.next_delay_ms(failures, Reply()) for failures in range(5)]
+    delays = [_delay_ms(failures, Reply()) for failures in range(5)]
 
     assert delays == [3_000, 5_000, 10_000, None, None]
 
@@ -172,7 +179,7 @@ def test_any_other_answer_is_a_failure_that_is_retried(status: int | None) -> No
     reply = Reply(status=status)
 
     assert not JITER.is_success(reply)
-    assert JITER.next_delay_ms(0, reply) == 3_000
+    assert _delay_ms(0, reply) == 3_000
 
 
 def test_response_that_broke_off_is_no_success() -> None:
@@ -181,7 +188,7 @@ def test_response_that_broke_off_is_no_success() -> None:
 
 def test_retry_after_makes_it_later_and_never_earlier() -> None:
     def delay_ms(value: str) -> int | None:
-        return JITER.next_delay_ms(1, Reply(429, headers=(("Retry-After", value),)))
+        return _delay_ms(1, Reply(429, headers=(("Retry-After", value),)))
 
     assert delay_ms("60") == 60_000
     assert delay_ms("1") == 5_000

@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import LineTooLong
 from enum import StrEnum
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader
-from workers.connector import (
+from workers.wire import (
     Attempt,
     Blocked,
     ConnectionGone,

@@ -22,20 +22,17 @@ from scheduler_api.core.headers import BadHeader, check_outbound, is_reserved
 from time import perf_counter
 from types import TracebackType
 from typing import Self
-from workers.connector import (
+from workers.connector import Connector, Lookup, Resolver, look_up
+from workers.failures import Failure, explain
+from workers.wire import (
     HEAD_MAX_BYTES,
     Attempt,
     Blocked,
     ConnectionGone,
-    Connector,
     HeadTooLarge,
     LeaseLost,
-    Lookup,
-    Resolver,
     current,
-    look_up,
 )
-from workers.failures import Failure, explain
 from yarl import URL
 
 RESPONSE_HEADERS_MAX = 100

@@ -166,12 +166,11 @@ class _Walk:
         for member in members:
             record = f"s:{member}" if of_schedules else member
             commands.append(("ZSCORE", self._prefix + name, member))
+            commands.append(("ZSCORE", keys.stuck(self._prefix), record))
             commands.append(("HMGET", self._record(record), "o", "s", "st"))
         replies = self._ask(*commands)
-        for member, score, found in zip(
-            members, replies[::2], replies[1::2], strict=True
-        ):
-            if score is None or isinstance(found, redis.ResponseError):
+        for member, score, aside, found in zip(members, *_threes(replies), strict=True):
+            if score is None or aside is not None or not isinstance(found, list):
                 continue
             owner, schedule, state = (_text(v) if v is not None else "" for v in found)
             belongs = {
@@ -192,16 +191,25 @@ class _Walk:
             commands.append(("PTTL", self._prefix + name))
             for event_id in _owners_of_body(name):
                 record = keys.event(self._prefix, event_id)
-                commands.append(("HMGET", record, "o", "b"))
+                commands.append(("HMGET", record, "f", "o", "b"))
         replies = self._ask(*commands)
         for name, left, *found in zip(names, *_threes(replies), strict=True):
-            named = {
-                keys.body(self._prefix, event_id, _text(record[1] or b""))
+            kept = any(
+                self._keeps(event_id, record, body=name)
                 for event_id, record in zip(_owners_of_body(name), found, strict=True)
-                if isinstance(record, list) and record[0] is not None
-            }
-            if left == NEVER_EXPIRES and self._prefix + name not in named:
+            )
+            if left == NEVER_EXPIRES and not kept:
                 yield Fault(name, "", "belongs to no event and never expires")
+
+    def _keeps(self, event_id: str, record: Any, *, body: str) -> bool:
+        """Whether an event sends that body, or cannot be read and so may send it."""
+        if not isinstance(record, list):
+            return True
+        form, owner, revision = record
+        if owner is None:
+            return form is not None
+        named = keys.body(self._prefix, event_id, _text(revision or b""))
+        return named == self._prefix + body
 
     def _templates(self, names: Names) -> Iterator[Fault]:
         """A template is a schedule's present one, or superseded, or expires."""
@@ -210,13 +218,16 @@ class _Walk:
             schedule_id, _, revision = name.removeprefix("t:").partition(":")
             member = f"{schedule_id}:{revision}"
             commands.append(("PTTL", self._prefix + name))
-            commands.append(("HGET", keys.schedule(self._prefix, schedule_id), "rv"))
+            record = keys.schedule(self._prefix, schedule_id)
+            commands.append(("HMGET", record, "f", "rv"))
             commands.append(("ZSCORE", keys.superseded(self._prefix), member))
         replies = self._ask(*commands)
-        for name, left, present, superseded in zip(
-            names, *_threes(replies), strict=True
-        ):
-            kept = present == name.rpartition(":")[2].encode() or superseded is not None
+        for name, left, found, superseded in zip(names, *_threes(replies), strict=True):
+            revision = name.rpartition(":")[2].encode()
+            # One that cannot be read may send it.
+            form, present = found if isinstance(found, list) else (b"?", None)
+            unreadable = form is not None and present is None
+            kept = unreadable or present == revision or superseded is not None
             if left == NEVER_EXPIRES and not kept:
                 yield Fault(name, "", "belongs to no schedule and never expires")
 

@@ -17,23 +17,24 @@ end
 local function answer(id, event, attempt)
   local key, content = content_key(id, event), ''
   if redis.call('STRLEN', key) <= most then content = redis.call('GET', key) or '' end
-  return {id, 'begun', attempt, tonumber(event.fl or 0), tonumber(event['in'] or 0),
-    event.w or event.at, event.c, event.dl, event.o, key, content, event.s or ''}
+  return {id, 'begun', attempt, whole(event, 'fl', 0), whole(event, 'in', 0),
+    first_wanted(event), whole(event, 'c'), whole(event, 'dl'), event.o, key, content,
+    event.s or ''}
 end
 
 local function begin(id)
   if not redis.call('ZSCORE', LEASED, id) then return {id, 'gone'} end
   local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
     'st', 's', 'rv')
-  if event.tok == token then return answer(id, event, tonumber(event.n)) end
+  if event.tok == token then return answer(id, event, whole(event, 'n')) end
   if event.tok then return {id, 'taken'} end
-  if not event.o then lift(id) return {id, 'missing'} end
+  if not known(event_key(id), event) then lift(id) return {id, 'missing'} end
   if event.st then lift(id) return {id, 'ended'} end
-  local at, attempt = tonumber(event.at), tonumber(event.n or 0) + 1
+  local at, attempt = whole(event, 'at'), whole(event, 'n', 0) + 1
   if at > now then put_due(id, at) return {id, 'early'} end
   local reply = answer(id, event, attempt)
   redis.call('HSET', event_key(id), 'tok', token, 'n', attempt, 'u', now,
-    'un', now + event.dl + SLACK_MS)
+    'un', now + whole(event, 'dl') + SLACK_MS)
   redis.call('ZADD', LEASED, now + lease_ms, id)
   return reply
 end

@@ -3,15 +3,16 @@
 -- Expects offer_ms, grace_ms; fills plain (ids to offer) and short (schedule ids).
 local PLAN_AGAIN_MS = 5000
 
-local function ask_for_times(sid, key, record)
-  if now - tonumber(record.pl or 0) < PLAN_AGAIN_MS then return end
+local function ask_for_times(sid, key, asked)
+  if asked <= now and now - asked < PLAN_AGAIN_MS then return end
   redis.call('HSET', key, 'pl', now)
   short[#short + 1] = sid
 end
 
-local function listed(record)
+local function listed(text)
   local times = {}
-  for at in string.gmatch(record.times or '', '%d+') do times[#times + 1] = tonumber(at) end
+  if string.find(text, '[^%d,]') then error('times cannot be read: ' .. text, 0) end
+  for at in string.gmatch(text, '%d+') do times[#times + 1] = tonumber(at) end
   return times
 end
 
@@ -29,13 +30,13 @@ end
 -- Fire times older than the grace are missed: all but the newest past one are dropped, and
 -- that one too while the list does not show that it is the newest (planning will tell).
 local function drop_missed(times)
-  local dropped = 0
+  local dropped, newest = 0, nil
   while times[1] and times[1] < now - grace_ms and times[2] and times[2] <= now do
-    table.remove(times, 1)
+    newest = table.remove(times, 1)
     dropped = dropped + 1
   end
   local unknown = times[1] and times[1] < now - grace_ms and not times[2]
-  return dropped, unknown
+  return dropped, newest, unknown
 end
 
 local function join(times)
@@ -46,20 +47,23 @@ end
 
 local function fire(sid)
   local key, member = schedule_key(sid), 's:' .. sid
-  local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl', 'last')
-  if not record.o or record.st ~= 'active' then return redis.call('ZREM', DUE, member) end
-  local times = listed(record)
-  local dropped, unknown = drop_missed(times)
-  if dropped > 0 then redis.call('HINCRBY', key, 'missed', dropped) end
-  local fired = times[1] and times[1] <= now and not unknown and table.remove(times, 1)
-  if fired then
-    make_occurrence(sid, record, fired)
-    redis.call('HSET', key, 'times', join(times), 'last', fired)
-  elseif dropped > 0 then
-    redis.call('HSET', key, 'times', join(times))
+  local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl')
+  if not known(key, record) or record.st == 'paused' or record.st == 'ended' then
+    return redis.call('ZREM', DUE, member)
   end
+  if record.st ~= 'active' then error('st is no state', 0) end
+  if not record.rv then error('rv is missing', 0) end
+  local times, wanted, asked = listed(record.times), whole(record, 'k'), whole(record, 'pl', 0)
+  record.dl = whole(record, 'dl')
+  local dropped, last, unknown = drop_missed(times)
+  if dropped > 0 then redis.call('HINCRBY', key, 'missed', dropped) end
+  if times[1] and times[1] <= now and not unknown then
+    last = table.remove(times, 1)
+    make_occurrence(sid, record, last)
+  end
+  if last then redis.call('HSET', key, 'times', join(times), 'last', last) end
   local dry = unknown or not times[1]
   if dry then redis.call('HSETNX', key, 'dry', now) end
-  if dry or #times * 2 < tonumber(record.k) then ask_for_times(sid, key, record) end
+  if dry or #times * 2 < wanted then ask_for_times(sid, key, asked) end
   redis.call('ZADD', DUE, dry and now + PLAN_AGAIN_MS or times[1], member)
 end

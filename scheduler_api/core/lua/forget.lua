@@ -6,7 +6,7 @@ local before, removed = tonumber(ARGV[2]), 0
 
 local function forget(id)
   local event = read(event_key(id), 'o', 's', 'b', 'st', 'fin')
-  if not event.st or tonumber(event.fin) >= before then return end
+  if not event.st or whole(event, 'fin') >= before then return end
   redis.call('ZREM', finished_key(event.o, event.st), id)
   redis.call('ZREM', by_time_key(event.o, event.st), id)
   if event.s then
@@ -14,6 +14,7 @@ local function forget(id)
   else
     redis.call('DEL', body_key(id, event.b))
   end
+  lift(id)
   redis.call('DEL', event_key(id), log_key(id))
   removed = removed + 1
 end

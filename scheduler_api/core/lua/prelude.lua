@@ -39,6 +39,23 @@ local function read(key, ...)
   return record
 end
 
+-- A number of a record; what is none ends the handling of its member (`set_aside`).
+local function whole(record, field, default)
+  local value = record[field] or default
+  if not value then error(field .. ' is missing', 0) end
+  if not string.find(value, '^%-?%d+$') then error(field .. ' is no number: ' .. value, 0) end
+  return tonumber(value)
+end
+
+local function first_wanted(event) return whole(event, event.w and 'w' or 'at') end
+
+-- Whether there is a record at all: one without an owner is there, but cannot be read.
+local function known(key, record)
+  if record.o then return true end
+  if redis.call('EXISTS', key) == 1 then error('o is missing', 0) end
+  return false
+end
+
 -- Tickers sleep until `next`; whatever is wanted earlier wakes them.
 local function wake_for(at)
   local planned = redis.call('GET', NEXT)
@@ -96,13 +113,13 @@ end
 
 -- Ends an event: `state` is delivered, dead or cancelled. `event` holds o, and at, w, s if any.
 local function finish(id, event, state, reason)
-  local key = event_key(id)
+  local key, wanted = event_key(id), first_wanted(event)
   redis.call('HSET', key, 'st', state, 'fin', now, 'u', now)
   if reason then redis.call('HSET', key, 'y', reason) end
   redis.call('HDEL', key, 'tok', 'ptok', 'un', 'in')
   redis.call('ZADD', finished_key(event.o, state), now, id)
   if not event.s then
-    redis.call('ZADD', by_time_key(event.o, state), event.w or event.at, id)
+    redis.call('ZADD', by_time_key(event.o, state), wanted, id)
     redis.call('ZREM', by_time_key(event.o, 'active'), id)
   end
   lift(id)

@@ -4,25 +4,25 @@
 local POISON, ALONE = 5, 2
 
 local function interrupt(id, event)
-  local count = tonumber(event['in'] or 0) + 1
-  local began = tonumber(event.un) - tonumber(event.dl) - 10000
+  local count, at, number = whole(event, 'in', 0) + 1, whole(event, 'at'), whole(event, 'n')
+  local began = whole(event, 'un') - whole(event, 'dl') - 10000
   local line = '{"started_ms":' .. string.format('%.0f', began) .. '}'
   interrupted[#interrupted + 1] = id
   if count >= POISON then
-    log_attempt(id, event.n, 'i', 0, line)
+    log_attempt(id, number, 'i', 0, line)
     return finish(id, event, 'dead', 'poison')
   end
-  log_attempt(id, event.n, 'i', now, line)
+  log_attempt(id, number, 'i', now, line)
   redis.call('HSET', event_key(id), 'ptok', event.tok, 'in', count, 'u', now)
   redis.call('HDEL', event_key(id), 'tok', 'un')
   if count >= ALONE then redis.call('SADD', SOLO, id) end
-  put_due(id, tonumber(event.at))
+  put_due(id, at)
 end
 
 local function reap(id)
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'n', 'in', 'un', 'dl')
-  if not event.o or event.st then return lift(id) end
-  if not event.tok then return put_due(id, tonumber(event.at)) end
+  if not known(event_key(id), event) or event.st then return lift(id) end
+  if not event.tok then return put_due(id, whole(event, 'at')) end
   if quiet > now then return redis.call('ZADD', LEASED, quiet, id) end
   interrupt(id, event)
 end

@@ -8,8 +8,8 @@ local function release(id)
   if not redis.call('ZSCORE', LEASED, id) then return end
   local event = read(event_key(id), 'o', 'at', 'tok', 'st')
   if event.tok then return end
-  if not event.o or event.st then return lift(id) end
-  put_due(id, tonumber(event.at))
+  if not known(event_key(id), event) or event.st then return lift(id) end
+  put_due(id, whole(event, 'at'))
   given = given + 1
 end
 

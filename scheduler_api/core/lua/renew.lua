@@ -7,8 +7,10 @@ local lease_ms, lost = tonumber(ARGV[2]), {}
 
 local function renew(id, token)
   local event = read(event_key(id), 'tok', 'un')
-  if event.tok ~= token or now >= tonumber(event.un) then return false end
-  redis.call('ZADD', LEASED, 'XX', math.min(now + lease_ms, tonumber(event.un)), id)
+  if event.tok ~= token then return false end
+  local latest = whole(event, 'un')
+  if now >= latest then return false end
+  redis.call('ZADD', LEASED, 'XX', math.min(now + lease_ms, latest), id)
   return true
 end
 

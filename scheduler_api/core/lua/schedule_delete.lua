@@ -5,7 +5,7 @@
 local sid, owner = ARGV[2], ARGV[3]
 local record = read(schedule_key(sid), 'o', 'rv')
 if record.o ~= owner then return 0 end
-redis.call('ZADD', P .. 'superseded', now, sid .. ':' .. record.rv)
+redis.call('ZADD', P .. 'superseded', now, sid .. ':' .. (record.rv or ''))
 redis.call('ZREM', by_time_key(owner, 'schedules'), sid)
 redis.call('ZREM', DUE, 's:' .. sid)
 redis.call('ZREM', PARKED, sid)

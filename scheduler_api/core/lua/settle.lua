@@ -16,17 +16,17 @@ local function too_late(id, number, line)
 end
 
 local function try_again(id, event, at)
-  local key = event_key(id)
-  redis.call('HSET', key, 'w', event.w or event.at, 'at', at, 'u', now)
+  local key, wanted = event_key(id), first_wanted(event)
+  redis.call('HSET', key, 'w', wanted, 'at', at, 'u', now)
   redis.call('HINCRBY', key, 'fl', 1)
   redis.call('HDEL', key, 'tok', 'ptok', 'un', 'in')
-  redis.call('SREM', SOLO, id)
+  lift(id)
   put_due(id, at)
 end
 
 local function settle(id, token, number, outcome, delay, reason, line)
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok')
-  if not event.o then return {id, 'gone', 0} end
+  if not known(event_key(id), event) then return {id, 'gone', 0} end
   local holds = event.tok == token or (event.ptok == token and not event.tok)
   if event.st or not holds then return too_late(id, number, line) end
   local at = outcome == 'retry' and now + tonumber(delay) or 0

@@ -308,6 +308,15 @@ describe("events", CONCURRENTLY, () => {
       }
     });
 
+    it("the key's header may be written in any case", async () => {
+      const { id } = await pending();
+      const headers = { "X-API-KEY": process.env.JITER_API_KEY };
+
+      const shown = await request("GET", `/events/${id}`, { headers, key: null });
+
+      assert.equal(shown.data.id, id);
+    });
+
     it("a GET may name a content type, a path may end with a slash", async () => {
       const { id } = await pending();
       const headers = { "Content-Type": "application/json" };

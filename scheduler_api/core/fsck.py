@@ -223,11 +223,11 @@ class _Walk:
             commands.append(("ZSCORE", keys.superseded(self._prefix), member))
         replies = self._ask(*commands)
         for name, left, found, superseded in zip(names, *_threes(replies), strict=True):
-            revision = name.rpartition(":")[2].encode()
+            named = name.rpartition(":")[2].encode()
             # One that cannot be read may send it.
             form, present = found if isinstance(found, list) else (b"?", None)
             unreadable = form is not None and present is None
-            kept = unreadable or present == revision or superseded is not None
+            kept = unreadable or present == named or superseded is not None
             if left == NEVER_EXPIRES and not kept:
                 yield Fault(name, "", "belongs to no schedule and never expires")
 

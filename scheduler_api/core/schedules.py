@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from scheduler_api.core import codec, keys
-from scheduler_api.core.cron import Cron, CronError, Grammar, parse, upcoming
+from scheduler_api.core.cron import Cron, CronError, Every, Grammar, parse, upcoming
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
@@ -31,10 +31,15 @@ class Plan:
     newest_missed_ms: int = 0
 
 
-def plan_ahead(cron: Cron, *, after_ms: int) -> list[int]:
-    """The next fire times: those of ten minutes, at least 5, at most 600."""
+def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> list[int]:
+    """The next fire times: those of ten minutes, at least 5, at most 600.
+
+    Args:
+        last_ms: the last fire time, which a distance is counted from; else `after_ms`.
+    """
     times: list[int] = []
-    for at_ms in islice(upcoming(cron, after_ms=after_ms), MOST):
+    since_ms = after_ms if last_ms is None else last_ms
+    for at_ms in islice(_fire_times(cron, last_ms=since_ms, after_ms=after_ms), MOST):
         if len(times) >= FEWEST and at_ms > after_ms + COVERED_MS:
             break
         times.append(at_ms)
@@ -45,14 +50,25 @@ def newest_past(cron: Cron, *, last_ms: int, now_ms: int) -> int | None:
     """The newest fire time in (last, now], found without walking all of a long gap."""
     for back_ms in (*LOOK_BACK_MS, now_ms - last_ms):
         after_ms = max(last_ms, now_ms - back_ms)
-        newest = deque(_until(cron, after_ms=after_ms, now_ms=now_ms), maxlen=1)
+        past = _until(cron, last_ms=last_ms, after_ms=after_ms, now_ms=now_ms)
+        newest = deque(past, maxlen=1)
         if newest:
             return newest[0]
     return None
 
 
-def _until(cron: Cron, *, after_ms: int, now_ms: int) -> Iterator[int]:
-    return takewhile(lambda at: at <= now_ms, upcoming(cron, after_ms=after_ms))
+def _until(cron: Cron, *, last_ms: int, after_ms: int, now_ms: int) -> Iterator[int]:
+    times = _fire_times(cron, last_ms=last_ms, after_ms=after_ms)
+    return takewhile(lambda at: at <= now_ms, times)
+
+
+def _fire_times(cron: Cron, *, last_ms: int, after_ms: int) -> Iterator[int]:
+    """The fire times after an instant; a distance keeps the rhythm of its last one."""
+    if isinstance(cron.rule, Every):
+        step_ms = cron.rule.seconds * 1000
+        start_ms = -(-last_ms // 1000) * 1000
+        after_ms = start_ms + max(0, after_ms - start_ms) // step_ms * step_ms
+    return upcoming(cron, after_ms=after_ms)
 
 
 def plan(cron: Cron, *, last_ms: int, now_ms: int, grace_ms: int) -> Plan:
@@ -61,13 +77,13 @@ def plan(cron: Cron, *, last_ms: int, now_ms: int, grace_ms: int) -> Plan:
     Of the fire times older than the grace only the newest is kept, and only if nothing
     younger is past; the claim decides what of that is sent.
     """
-    ahead = plan_ahead(cron, after_ms=now_ms)
+    ahead = plan_ahead(cron, after_ms=now_ms, last_ms=last_ms)
     if last_ms >= now_ms:
         return Plan(ahead)
     young_ms = max(last_ms, now_ms - grace_ms - 1)
-    past = list(_until(cron, after_ms=young_ms, now_ms=now_ms))
-    older = islice(_until(cron, after_ms=last_ms, now_ms=young_ms), MOST_COUNTED)
-    missed = sum(1 for _ in older)
+    past = list(_until(cron, last_ms=last_ms, after_ms=young_ms, now_ms=now_ms))
+    older = _until(cron, last_ms=last_ms, after_ms=last_ms, now_ms=young_ms)
+    missed = sum(1 for _ in islice(older, MOST_COUNTED))
     if not missed:
         return Plan(past + ahead)
     newest = cast(int, newest_past(cron, last_ms=last_ms, now_ms=young_ms))
@@ -237,7 +253,8 @@ class Schedules:
             if at_ms > now_ms:
                 return at_ms
         cron = parse(schedule.expression, tz=schedule.tz)
-        return next(upcoming(cron, after_ms=now_ms), None)
+        times = _fire_times(cron, last_ms=schedule.last_ms, after_ms=now_ms)
+        return next(times, None)
 
     def top_up(self, schedule_id: str) -> str:
         """Plans the next fire times of a schedule that runs short of them.

@@ -1,9 +1,10 @@
 """Sends one HTTP request to a receiver that may be slow, broken or hostile."""
 
-import asyncio
 import ssl
 import time
 from aiohttp import (
+    BytesIOPayload,
+    BytesPayload,
     ClientError,
     ClientRequest,
     ClientResponse,
@@ -23,6 +24,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Self
 from workers.connector import Connector, Lookup, Resolver, look_up
+from workers.deadline import Deadline
 from workers.failures import Failure, explain
 from workers.wire import (
     HEAD_MAX_BYTES,
@@ -232,7 +234,7 @@ class Sender:
         error, detail = None, ""
         current.set(attempt)
         try:
-            async with asyncio.timeout(request.timeout_ms / 1000):
+            with Deadline(request.timeout_ms / 1000):
                 await self._exchange(request, attempt, answer)
         except _EXPECTED as err:
             error, detail = explain(err, attempt)
@@ -261,11 +263,10 @@ class Sender:
         url = _target(request.url)
         attempt.headers = self._headers(request)
         attempt.path = url.raw_path
-        body = request.body
         response = await self._session.request(
             request.method,
             url,
-            data=BytesIO(body) if len(body) > WHOLE_WRITE_MAX_BYTES else body or None,
+            data=_payload(request.body),
             allow_redirects=False,
         )
         attempt.head_open = False
@@ -303,6 +304,12 @@ class Sender:
                 headers.append((name, value))
         headers += [header for name, header in self._defaults if name not in names]
         return headers
+
+
+def _payload(body: bytes) -> BytesPayload | BytesIOPayload | None:
+    if len(body) > WHOLE_WRITE_MAX_BYTES:
+        return BytesIOPayload(BytesIO(body))
+    return BytesPayload(body) if body else None
 
 
 @lru_cache(maxsize=1024)

@@ -96,9 +96,13 @@ class _Walk:
                 groups[self._families[family]].append(name)
             elif name not in PERMANENT and family not in PERMANENT_FAMILIES:
                 groups[self._others].append(name)
+        one_by_one = (self._places, self._indexes, self._logs)
         for look, group in groups.items():
-            for batch in _batches(group):
-                yield from look(batch)
+            for batch in _batches(group, 1 if look in one_by_one else READ_AT_ONCE):
+                try:
+                    yield from look(batch)
+                except redis.ResponseError as err:
+                    yield Fault(batch[0], "", f"cannot be looked at: {err}")
 
     def _others(self, names: Names) -> Iterator[Fault]:
         left = self._ask(*(("PTTL", self._prefix + name) for name in names))
@@ -239,6 +243,8 @@ class _Walk:
                 ("EXISTS", keys.event(self._prefix, event_id)),
                 ("HGETALL", self._prefix + name),
             )
+            if isinstance(lines, redis.ResponseError):
+                raise lines
             if lines and not exists:
                 yield Fault(name, "", "belongs to no event")
             for number, line in lines.items():
@@ -272,9 +278,9 @@ def _owners_of_body(name: str) -> tuple[str, str]:
     return rest, rest.rpartition(".")[0]
 
 
-def _batches(names: Names) -> Iterator[Names]:
-    for at in range(0, len(names), READ_AT_ONCE):
-        yield names[at : at + READ_AT_ONCE]
+def _batches(names: Names, size: int) -> Iterator[Names]:
+    for at in range(0, len(names), size):
+        yield names[at : at + size]
 
 
 def _threes(flat: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:

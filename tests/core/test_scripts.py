@@ -1,0 +1,220 @@
+"""Scripts: their form, how they are loaded, and how many round trips they cost."""
+
+import asyncio
+import pytest
+import redis
+import redis.asyncio
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from itertools import pairwise
+from scheduler_api.core import scripts
+from scheduler_api.core.leases import WorkerStore
+from scheduler_api.core.store import Store
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    LEASE_MS,
+    OWNER,
+    PREFIX,
+    TERMS,
+    settlement,
+)
+from typing import Any
+
+FOLDER = files("scheduler_api.core").joinpath("lua")
+FILES = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]
+PARTS = {"prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua"}
+SCRIPTS = [file for file in FILES if file.name not in PARTS]
+LINES, PRELUDE_LINES = 70, 250
+COLUMNS = 100
+
+
+def header(file: Traversable) -> str:
+    lines = []
+    for line in file.read_text().splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_script_fits_on_a_page(file: Traversable):
+    lines = file.read_text().splitlines()
+
+    most = PRELUDE_LINES if file.name == "prelude.lua" else LINES
+    assert len(lines) <= most
+    assert max(map(len, lines)) <= COLUMNS
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_a_script_says_what_it_takes_answers_and_why_it_is_one(file: Traversable):
+    text = header(file)
+
+    assert "-- KEYS[1] prefix" in text
+    assert "-- ARGV: now" in text
+    assert "-- Returns " in text
+    assert "tomic" in text or "repeat" in text or "twice" in text
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_a_script_names_its_arguments_first(file: Traversable):
+    code = file.read_text().removeprefix(header(file)).strip().splitlines()
+    uses = [n for n, line in enumerate(code) if "ARGV[" in line]
+
+    loops = [n for n in uses if "for i = " in code[n] or "i + " in code[n]]
+    first = [n for n in uses if n not in loops and code[n].startswith("local ")]
+    assert not first or max(first) <= 6
+
+
+@pytest.mark.parametrize("file", PARTS - {"prelude.lua"})
+def test_a_part_says_what_it_belongs_to_and_expects(file: str):
+    text = header(FOLDER.joinpath(file))
+
+    assert text.startswith("-- Part of ")
+    assert "Expects " in text
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_script_uses_nothing_that_some_server_lacks(file: Traversable):
+    text = file.read_text()
+
+    for missing in ("cmsgpack", "struct.", "bit.", "sha1hex", "#!lua", "setresp"):
+        assert missing not in text
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_a_script_is_named_by_the_hash_of_its_whole_source(
+    store_client: redis.Redis, file: Traversable
+):
+    script = scripts.load(file.name.removesuffix(".lua"))
+
+    known_as = store_client.script_load(script.source)
+
+    assert known_as == script.sha1
+    assert "--# include" not in script.source
+    assert script.source.startswith("-- Put before every script")
+
+
+def test_a_store_that_forgot_its_scripts_is_taught_again(store_client: redis.Redis):
+    store = Store(store_client, PREFIX)
+    store.claim(room=0, terms=TERMS)
+    store_client.script_flush()
+
+    assert store.claim(room=0, terms=TERMS).ids == []
+
+
+def test_a_store_that_forgot_its_scripts_is_taught_by_workers_too(
+    worker_store: WorkerStore, store_client: redis.Redis
+):
+    store_client.script_flush()
+
+    async def begin() -> Any:
+        return await WorkerStore(worker_store.client, PREFIX, lease_ms=1).begin(["7"])
+
+    with asyncio.Runner() as runner:
+        begun = runner.run(begin())
+        runner.run(worker_store.client.aclose())
+
+    assert begun == ([], {"7": "gone"})
+
+
+class Trips:
+    """Counts what goes out to the server in one write."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Counting(redis.Connection):
+    """A connection whose owner counts its round trips."""
+
+    def __init__(self, trips: Trips, **options: Any) -> None:
+        self.trips = trips
+        super().__init__(**options)
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        self.trips.count += 1
+        super().send_packed_command(command, check_health)
+
+
+class AsyncCounting(redis.asyncio.Connection):
+    """The same for the asynchronous client."""
+
+    def __init__(self, trips: Trips, **options: Any) -> None:
+        self.trips = trips
+        super().__init__(**options)
+
+    async def send_packed_command(
+        self, command: Any, check_health: bool = True
+    ) -> None:
+        self.trips.count += 1
+        await super().send_packed_command(command, check_health)
+
+
+def test_each_step_of_an_event_costs_one_round_trip(valkey: str):
+    asyncio.run(one_round_trip_each(valkey))
+
+
+async def one_round_trip_each(url: str) -> None:
+    trips = Trips()
+    pool = redis.ConnectionPool.from_url(url, connection_class=Counting, trips=trips)
+    async_pool = redis.asyncio.ConnectionPool.from_url(
+        url, connection_class=AsyncCounting, trips=trips
+    )
+    client, async_client = (
+        redis.Redis.from_pool(pool),
+        redis.asyncio.Redis.from_pool(async_pool),
+    )
+    client.flushall()
+    store = Store(client, PREFIX, clock_ms=1_000)
+    worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
+
+    def create() -> None:
+        store.create(OWNER, CONTENT, at_ms=2_000, deadline_ms=DEADLINE_MS)
+
+    create()
+    store.claim(room=0, terms=TERMS)
+    await worker.begin([])
+    await worker.settle([])
+    await worker.renew([])
+    await worker.release([])
+    spent = []
+
+    for _ in range(50):
+        create()
+    spent.append(trips.count)
+    store.clock_ms = 2_000
+    ids = store.claim(room=100, terms=TERMS).ids
+    spent.append(trips.count)
+    begun, _ = await worker.begin(ids[1:])
+    spent.append(trips.count)
+    await worker.renew(begun)
+    spent.append(trips.count)
+    await worker.settle([settlement(each) for each in begun])
+    spent.append(trips.count)
+    await worker.release(ids[:1])
+    spent.append(trips.count)
+
+    await async_client.aclose()
+    client.close()
+    steps = [after - before for before, after in pairwise(spent)]
+    assert len(begun) == 50
+    assert steps == [1] * 5
+
+
+def test_ids_are_taken_in_blocks_so_a_creation_costs_one_round_trip(valkey: str):
+    trips = Trips()
+    pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
+    with redis.Redis.from_pool(pool) as client:
+        client.flushall()
+        store = Store(client, PREFIX, clock_ms=1_000)
+        store.create(OWNER, CONTENT, at_ms=2_000, deadline_ms=DEADLINE_MS)
+        before = trips.count
+
+        for _ in range(99):
+            store.create(OWNER, CONTENT, at_ms=2_000, deadline_ms=DEADLINE_MS)
+
+        assert trips.count - before == 99
+        store.create(OWNER, CONTENT, at_ms=2_000, deadline_ms=DEADLINE_MS)
+        assert trips.count - before == 101

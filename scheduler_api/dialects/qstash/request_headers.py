@@ -1,0 +1,255 @@
+"""From a publisher's headers and query parameters to the message that they describe.
+
+A name counts in any case. An empty value is none; a header goes before a parameter.
+Unknown names that begin with `Upstash-` are ignored, telemetry is among them.
+
+Source: https://upstash.com/docs/qstash/api/publish
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from scheduler_api.dialects.qstash import forwarding, grammars
+from scheduler_api.dialects.qstash.grammars import BadValue
+from scheduler_api.dialects.qstash.message import (
+    Callback,
+    Headers,
+    Message,
+    canonical,
+)
+from typing import Any
+
+Pairs = Iterable[tuple[str, str]]
+Reader = Callable[[str, str], Any]
+Table = dict[str, tuple[str, Reader]]
+
+PREFIX = "upstash-"
+CALLBACK = "upstash-callback"
+FAILURE_CALLBACK = "upstash-failure-callback"
+FORWARD = "forward-"
+CONTENT_TYPE = "content-type"
+
+_BLANKS = " \t"
+
+# Name of the header behind its prefix: attribute, and reader of the value.
+_SENDING: Table = {
+    "delay": ("delay_ms", grammars.read_duration_ms),
+    "method": ("method", grammars.read_method),
+    "retries": ("retries", grammars.read_retries),
+    "retry-delay": ("retry_delay", grammars.read_retry_delay),
+    "timeout": ("timeout_ms", grammars.read_timeout_ms),
+}
+_OF_BOTH: Table = {
+    **_SENDING,
+    "content-based-deduplication": ("content_based", grammars.read_truth),
+    "deduplication-id": ("deduplication_id", grammars.read_text),
+    "label": ("labels", grammars.read_labels),
+    "redact-fields": ("redaction", grammars.read_redaction),
+}
+_OF_MESSAGES: Table = {
+    **_OF_BOTH,
+    "not-before": ("not_before_ms", grammars.read_unix_ms),
+}
+_OF_SCHEDULES: Table = {
+    **_OF_BOTH,
+    "queue-name": ("queue", grammars.read_name),
+    "schedule-id": ("schedule_id", grammars.read_name),
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest values that are taken."""
+
+    delay_ms: int = 365 * 86_400_000
+    timeout_ms: int = 2 * 3_600_000
+    retries: int = 1_000
+
+
+NOTHING_GIVEN = Message()
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a publisher wrote: settings by name, and headers to forward by prefix.
+
+    Their values stand beside the names as the publisher wrote them.
+    """
+
+    settings: dict[str, tuple[str, str]] = field(default_factory=dict)
+    forwarded: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """The value of a setting, '' if there is none."""
+        return self.settings.get(name, ("", ""))[1]
+
+
+def from_headers(
+    pairs: Pairs,
+    *,
+    query: Pairs = (),
+    base: Message = NOTHING_GIVEN,
+    queue: str | None = None,
+    caller_ip: str | None = None,
+    schedule: bool = False,
+    limits: Limits = LIMITS,
+) -> Message:
+    """The message that a request, or an item of a batch, describes.
+
+    Args:
+        query: decoded parameters; only those that begin with `upstash-` are read.
+        base: what holds where nothing is given, such as a url group's defaults or a
+            message that is sent again.
+        queue: the name in the path or in the item.
+        schedule: whether a schedule is created; else its own headers are ignored.
+
+    Raises: BadValue.
+    """
+    listed = list(pairs)
+    given = _given(listed, query)
+    fields = _read(given, PREFIX, _OF_SCHEDULES if schedule else _OF_MESSAGES)
+    if queue is not None:
+        fields["queue"] = grammars.read_name(queue, "queueName")
+    if caller_ip:
+        fields["caller_ip"] = caller_ip
+    if schedule:
+        fields |= _cron(given)
+    if given.text(CONTENT_TYPE):
+        named = given.settings[CONTENT_TYPE]
+        fields["content_type"] = forwarding.checked(*named, shown=named[0])[1]
+    forwarded = _forwarded(given, PREFIX)
+    if grammars.read_truth(given.text("upstash-header-forward")):
+        forwarded = forwarding.merged(forwarding.passed_on(listed), forwarded)
+    fields |= _flow_control(given) | _headers(base.headers, forwarded)
+    message = replace(
+        base,
+        **fields,
+        callback=_callback(given, CALLBACK, base.callback),
+        failure_callback=_callback(given, FAILURE_CALLBACK, base.failure_callback),
+    )
+    _hold(limits, message)
+    return message
+
+
+def _given(headers: Pairs, query: Pairs) -> _Given:
+    parameters = _sorted(pair for pair in query if pair[0].lower().startswith(PREFIX))
+    given = _sorted(headers)
+    return _Given(
+        parameters.settings | given.settings,
+        {
+            prefix: parameters.forwarded.get(prefix, [])
+            + given.forwarded.get(prefix, [])
+            for prefix in parameters.forwarded | given.forwarded
+        },
+    )
+
+
+def _sorted(pairs: Pairs) -> _Given:
+    given = _Given()
+    for name, text in pairs:
+        lowered, value = name.lower(), text.strip(_BLANKS)
+        prefix = _forwarding_prefix(lowered)
+        if prefix is not None:
+            given.forwarded.setdefault(prefix, []).append((name, value))
+        elif value and lowered.startswith((PREFIX, CONTENT_TYPE)):
+            if given.text(lowered) not in ("", value):
+                raise BadValue(canonical(name), "is given twice, with different values")
+            given.settings[lowered] = (name, value)
+    return given
+
+
+def _forwarding_prefix(lowered: str) -> str | None:
+    """What stands before a header's name if it is one to forward.
+
+    A callback forwards whatever is no setting of its own: Python's SDK puts nothing
+    but the callback's prefix before a header.
+    """
+    if lowered.startswith(PREFIX + FORWARD):
+        return PREFIX
+    for prefix in (f"{CALLBACK}-", f"{FAILURE_CALLBACK}-"):
+        if lowered.startswith(prefix) and lowered.removeprefix(prefix) not in _SENDING:
+            return prefix
+    return None
+
+
+def _read(given: _Given, prefix: str, table: Table) -> dict[str, Any]:
+    fields = {}
+    for suffix, (attribute, read) in table.items():
+        if prefix + suffix in given.settings:
+            name, value = given.settings[prefix + suffix]
+            fields[attribute] = read(value, canonical(name))
+    return fields
+
+
+def _cron(given: _Given) -> dict[str, Any]:
+    text = given.text("upstash-cron")
+    if not text:
+        raise BadValue("Upstash-Cron", "is missing")
+    cron = grammars.read_cron(text, "Upstash-Cron")
+    return {"cron": cron.expression, "tz": cron.tz}
+
+
+def _flow_control(given: _Given) -> dict[str, Any]:
+    key_name, value_name = "Upstash-Flow-Control-Key", "Upstash-Flow-Control-Value"
+    key, value = given.text(key_name.lower()), given.text(value_name.lower())
+    if not key and not value:
+        return {}
+    if not key:
+        raise BadValue(key_name, f"is missing beside {value_name}")
+    key = grammars.read_text(key, key_name)
+    return {"flow_control": grammars.read_flow_control(key, value, name=value_name)}
+
+
+def _callback(given: _Given, name: str, base: Callback | None) -> Callback | None:
+    shown, text = canonical(name), given.text(name)
+    if text:
+        url = grammars.read_url(grammars.read_text(text, shown), shown)
+        base = Callback(url) if base is None else replace(base, url=url)
+    if base is None:
+        return None
+    prefix = f"{name}-"
+    fields = _read(given, prefix, _SENDING)
+    fields |= _headers(base.headers, _forwarded(given, prefix))
+    return replace(base, **fields)
+
+
+def _forwarded(given: _Given, prefix: str) -> Headers:
+    """The headers to forward under a prefix, except those that nobody may set."""
+    found = []
+    for shown, value in given.forwarded.get(prefix, ()):
+        name = shown[len(prefix) :]
+        if name.lower().startswith(FORWARD):
+            name = name[len(FORWARD) :]
+        if not forwarding.is_ours(name):
+            found.append(forwarding.checked(name, value, shown=shown))
+    return tuple(found)
+
+
+def _headers(base: Headers, forwarded: Headers) -> dict[str, Any]:
+    """The attributes that forwarded headers make: a content type is one of its own."""
+    content_type = forwarding.CONTENT_TYPE
+    rest = tuple(pair for pair in forwarded if pair[0] != content_type)
+    fields: dict[str, Any] = {"headers": forwarding.merged(base, rest)}
+    if len(rest) < len(forwarded):
+        fields["content_type"] = dict(forwarded)[content_type]
+    return fields
+
+
+def _hold(limits: Limits, message: Message) -> None:
+    for prefix, sent in (
+        ("Upstash", message),
+        ("Upstash-Callback", message.callback),
+        ("Upstash-Failure-Callback", message.failure_callback),
+    ):
+        if sent is None:
+            continue
+        if sent.delay_ms > limits.delay_ms:
+            raise _too_long(f"{prefix}-Delay", limits.delay_ms)
+        if (sent.timeout_ms or 0) > limits.timeout_ms:
+            raise _too_long(f"{prefix}-Timeout", limits.timeout_ms)
+        if (sent.retries or 0) > limits.retries:
+            raise BadValue(f"{prefix}-Retries", f"should be at most {limits.retries}")
+
+
+def _too_long(name: str, limit_ms: int) -> BadValue:
+    return BadValue(name, f"should be at most {limit_ms // 1000}s")

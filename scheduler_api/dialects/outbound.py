@@ -5,6 +5,7 @@ from scheduler_api.core.model import Begun
 from scheduler_api.core.outgoing import Outgoing, Reply
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects.jiter import outbound as jiter
+from scheduler_api.dialects.qstash import outbound as qstash
 from typing import Protocol
 
 
@@ -32,7 +33,7 @@ class Outbound(Protocol):
         ...
 
 
-DIALECTS: dict[str, Outbound] = {"jiter": jiter}
+DIALECTS: dict[str, Outbound] = {"jiter": jiter, "qstash": qstash}
 
 
 def of(dialect: str) -> Outbound:

@@ -1,0 +1,121 @@
+"""Callbacks: messages of their own that tell how an attempt ended. Pure.
+
+One for every attempt, and one for the failure of the whole message. Neither has a
+callback itself, so no chain of them can begin.
+
+Source: https://upstash.com/docs/qstash/features/callbacks
+"""
+
+import base64
+import orjson
+from collections.abc import Iterable
+from scheduler_api.core.model import Begun, Content
+from scheduler_api.core.outgoing import Reply
+from scheduler_api.dialects.qstash.message import (
+    Callback,
+    Message,
+    canonical,
+    from_options,
+    message_id,
+    to_options,
+)
+from scheduler_api.dialects.qstash.outbound import fetched, schedule_id
+from typing import Protocol
+
+RESPONSE_MAX_BYTES = 1_048_576
+CONTENT_TYPE = "application/json"
+
+
+class Answer(Reply, Protocol):
+    """What came of an attempt, the response's body included."""
+
+    @property
+    def body(self) -> bytes: ...
+
+
+def callback_content(
+    begun: Begun, answer: Answer, *, redaction_key: bytes
+) -> Content | None:
+    """What tells of this attempt, None if nobody is to be told.
+
+    Raises: UnreadableRecord.
+    """
+    message = from_options(fetched(begun).options)
+    if message.callback is None:
+        return None
+    body = _body(begun, message, answer, redaction_key)
+    return _content(message, message.callback, body)
+
+
+def failure_callback_content(
+    begun: Begun, answer: Answer, *, dlq_id: str, redaction_key: bytes
+) -> Content | None:
+    """What tells that the message has failed with this attempt, None as above.
+
+    Args:
+        dlq_id: of its dead letter.
+
+    Raises: UnreadableRecord.
+    """
+    message = from_options(fetched(begun).options)
+    if message.failure_callback is None:
+        return None
+    body = _body(begun, message, answer, redaction_key) | {"dlqId": dlq_id}
+    return _content(message, message.failure_callback, body)
+
+
+def _content(message: Message, callback: Callback, body: dict[str, object]) -> Content:
+    """The callback as content, redacted like the message whose parts it holds."""
+    retries = message.retries if callback.retries is None else callback.retries
+    options = to_options(
+        Message(
+            method=callback.method,
+            headers=callback.headers,
+            content_type=callback.content_type or CONTENT_TYPE,
+            retries=retries,
+            retry_delay=callback.retry_delay or message.retry_delay,
+            timeout_ms=callback.timeout_ms,
+            delay_ms=callback.delay_ms,
+            redaction=message.redaction,
+        )
+    )
+    return Content(callback.url, orjson.dumps(body), options)
+
+
+def _body(
+    begun: Begun, message: Message, answer: Answer, redaction_key: bytes
+) -> dict[str, object]:
+    source = fetched(begun)
+    hidden = message.redaction
+    body = {
+        "status": answer.status or 0,
+        "header": _header_map(answer.headers),
+        "body": _base64(answer.body[:RESPONSE_MAX_BYTES]),
+        "retried": begun.failures,
+        "maxRetries": message.retries,
+        "sourceMessageId": message_id(begun.id),
+        "url": source.url,
+        "method": message.method,
+        "sourceHeader": _header_map(
+            hidden.shown_headers(message.sent_headers, key=redaction_key)
+        ),
+        "sourceBody": _base64(hidden.shown_body(source.body, key=redaction_key)),
+        "notBefore": begun.wanted_ms,
+        "createdAt": begun.created_ms,
+        "callerIP": message.caller_ip,
+        "topicName": message.topic,
+        "endpointName": message.endpoint,
+        "scheduleId": schedule_id(begun, message),
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        found.setdefault(canonical(name), []).append(value)
+    return found
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

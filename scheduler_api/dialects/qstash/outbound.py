@@ -1,0 +1,108 @@
+"""What a QStash destination receives, and when it is tried again. Pure.
+
+Source: https://upstash.com/docs/qstash/howto/receiving
+"""
+
+from scheduler_api.core import retry
+from scheduler_api.core.config import Settings
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Begun, Content
+from scheduler_api.core.outgoing import Outgoing, Reply
+from scheduler_api.core.signing import qstash_jwt
+from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.dialects.qstash import waits
+from scheduler_api.dialects.qstash.message import Message, from_options, message_id
+
+USER_AGENT = ("User-Agent", "Upstash-QStash")
+NON_RETRYABLE_STATUS = 489
+NON_RETRYABLE_HEADER = "upstash-nonretryable-error"
+
+is_success = retry.is_success
+
+
+def render(
+    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: Settings
+) -> Outgoing:
+    """The request of this attempt, signed for now.
+
+    `Upstash-Retried` counts retries, so an attempt that was interrupted and is made
+    again carries the same number.
+
+    Raises: UnreadableRecord.
+    """
+    content = fetched(begun)
+    message = from_options(content.options)
+    signature = qstash_jwt(
+        signing.qstash_current,
+        content.body,
+        url=content.url,
+        jti=f"jwt_{begun.id}_{begun.attempt}_{now_ms}",
+        now_ms=now_ms,
+    )
+    return Outgoing(
+        method=message.method,
+        url=content.url,
+        headers=(
+            *message.sent_headers,
+            USER_AGENT,
+            ("Upstash-Message-Id", message_id(begun.id)),
+            ("Upstash-Retried", str(begun.failures)),
+            ("Upstash-Signature", signature),
+            *_origin(begun, message),
+        ),
+        body=content.body,
+        timeout_ms=begun.deadline_ms,
+        signed={},
+    )
+
+
+def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
+    """The wait after this attempt has failed, None to give up.
+
+    What the receiver asks for goes before the publisher's expression, and that before
+    the default.
+
+    Raises: UnreadableRecord.
+    """
+    message = from_options(fetched(begun).options)
+    over = begun.failures >= message.retries
+    if over or reply.error in retry.HOPELESS or _is_non_retryable(reply):
+        return None
+    ended_ms = reply.started_ms + int(reply.total_ms)
+    asked_ms = waits.asked_ms(reply.headers, now_ms=ended_ms)
+    if asked_ms is not None:
+        return asked_ms
+    return waits.planned_ms(begun.failures, message.retry_delay)
+
+
+def fetched(begun: Begun) -> Content:
+    """The event's content.
+
+    Raises: UnreadableRecord, if it was not fetched.
+    """
+    if begun.content is None:
+        raise UnreadableRecord(f"{begun.content_key} was not fetched")
+    return begun.content
+
+
+def schedule_id(begun: Begun, message: Message) -> str | None:
+    """The id by which clients know the event's schedule, if it has one."""
+    if message.schedule_id is not None or begun.schedule is None:
+        return message.schedule_id
+    return f"scd_{begun.schedule}"
+
+
+def _origin(begun: Begun, message: Message) -> list[tuple[str, str]]:
+    origin = (
+        ("Upstash-Topic-Name", message.topic),
+        ("Upstash-Schedule-Id", schedule_id(begun, message)),
+        ("Upstash-Caller-Ip", message.caller_ip),
+    )
+    return [(name, value) for name, value in origin if value is not None]
+
+
+def _is_non_retryable(reply: Reply) -> bool:
+    return reply.status == NON_RETRYABLE_STATUS and any(
+        name.lower() == NON_RETRYABLE_HEADER and value.strip().lower() == "true"
+        for name, value in reply.headers
+    )

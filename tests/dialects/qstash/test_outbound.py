@@ -1,0 +1,236 @@
+"""What a QStash destination receives, and when it is tried again."""
+
+import jwt
+import pytest
+import time
+from dataclasses import replace
+from qstash import Receiver
+from qstash.errors import SignatureError
+from scheduler_api.core.config import Settings
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Begun, Content
+from scheduler_api.core.outgoing import Outgoing
+from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.dialects import outbound
+from scheduler_api.dialects.qstash.message import Message
+from tests.dialects.qstash.attempts import BEGUN, BODY, NOW_MS, URL, Reply, begun_of
+
+CURRENT, NEXT, LATER = (f"sig_{letter * 28}" for letter in "abc")
+SIGNING = SigningKeys(jiter="j", qstash_current=CURRENT, qstash_next=NEXT)
+SETTINGS = Settings(redis_url="redis://localhost", secret_key="k" * 32)
+QSTASH = outbound.of("qstash")
+
+
+def render(begun: Begun = BEGUN, *, now_ms: int = NOW_MS) -> Outgoing:
+    return QSTASH.render(begun, signing=SIGNING, now_ms=now_ms, settings=SETTINGS)
+
+
+def sent(outgoing: Outgoing) -> dict[str, str]:
+    assert len(dict(outgoing.headers)) == len(outgoing.headers)
+    return dict(outgoing.headers)
+
+
+def delay_ms(
+    reply: Reply, message: Message | None = None, *, failures: int = 0
+) -> int | None:
+    return QSTASH.next_delay_ms(
+        begun_of(message or Message(), failures=failures), reply
+    )
+
+
+def test_request_is_the_publishers_byte_for_byte() -> None:
+    outgoing = render(begun_of(Message(method="PATCH", content_type="text/plain")))
+
+    assert (outgoing.method, outgoing.url, outgoing.body) == ("PATCH", URL, BODY)
+    assert outgoing.headers[0] == ("Content-Type", "text/plain")
+    assert outgoing.timeout_ms == BEGUN.deadline_ms
+
+
+def test_plain_message_has_four_headers_of_ours() -> None:
+    headers = sent(render())
+
+    assert headers.pop("Upstash-Signature").count(".") == 2
+    assert headers == {
+        "User-Agent": "Upstash-QStash",
+        "Upstash-Message-Id": "msg_7k",
+        "Upstash-Retried": "0",
+    }
+
+
+def test_origin_of_a_message_is_told() -> None:
+    message = Message(
+        topic="t", endpoint="e", caller_ip="192.0.2.1", schedule_id="mine"
+    )
+
+    headers = sent(render(begun_of(message)))
+
+    assert headers["Upstash-Topic-Name"] == "t"
+    assert headers["Upstash-Schedule-Id"] == "mine"
+    assert headers["Upstash-Caller-Ip"] == "192.0.2.1"
+
+
+def test_schedule_without_a_name_is_told_by_its_id() -> None:
+    headers = sent(render(replace(BEGUN, schedule="9z")))
+
+    assert headers["Upstash-Schedule-Id"] == "scd_9z"
+
+
+def test_forwarded_headers_go_along_in_their_order() -> None:
+    forwarded = (("X-B", "1"), ("X-A", "2"), ("X-B", "3"))
+
+    assert render(begun_of(Message(headers=forwarded))).headers[:3] == forwarded
+
+
+def test_message_id_stays_and_retried_counts_failures() -> None:
+    first, second = render(), render(replace(BEGUN, attempt=3, failures=1))
+
+    assert sent(first)["Upstash-Message-Id"] == sent(second)["Upstash-Message-Id"]
+    assert sent(second)["Upstash-Retried"] == "1"
+
+
+def test_content_that_was_not_fetched_is_unreadable() -> None:
+    with pytest.raises(UnreadableRecord):
+        render(replace(BEGUN, content=None))
+
+
+def test_options_that_nobody_wrote_are_unreadable() -> None:
+    with pytest.raises(UnreadableRecord):
+        render(replace(BEGUN, content=Content(URL, BODY, {"what": 1})))
+
+
+def test_s19_every_attempt_is_signed_anew_with_the_current_key() -> None:
+    attempts = [
+        render(),
+        render(now_ms=NOW_MS + 1),
+        render(replace(BEGUN, attempt=2)),
+        render(replace(BEGUN, id="7l")),
+    ]
+
+    signatures = [sent(outgoing)["Upstash-Signature"] for outgoing in attempts]
+    read = [
+        jwt.decode(s, CURRENT, ["HS256"], options={"verify_exp": False})
+        for s in signatures
+    ]
+    assert len({claims["jti"] for claims in read}) == len(attempts)
+    assert {claims["sub"] for claims in read} == {URL}
+
+
+@pytest.mark.parametrize("body", ["", '{"n": 1.0}\n', "é漢😀\u2028"])
+@pytest.mark.parametrize("keys", [(CURRENT, NEXT), (LATER, CURRENT)])
+def test_s19_official_receiver_accepts_it(body: str, keys: tuple[str, str]) -> None:
+    """Also one that still checks with the pair before the last rotation."""
+    begun = begun_of(Message(), body=body.encode())
+    signature = sent(render(begun, now_ms=time.time_ns() // 1_000_000))[
+        "Upstash-Signature"
+    ]
+
+    Receiver(*keys).verify(signature=signature, body=body, url=URL)
+
+
+@pytest.mark.parametrize(
+    ("keys", "body", "url", "age_ms"),
+    [
+        ((NEXT, LATER), "body", URL, 0),
+        ((CURRENT, NEXT), "bodY", URL, 0),
+        ((CURRENT, NEXT), "body", URL + "x", 0),
+        ((CURRENT, NEXT), "body", URL, 301_000),
+    ],
+)
+def test_s19_official_receiver_refuses_what_is_not_ours_or_old(
+    keys: tuple[str, str], body: str, url: str, age_ms: int
+) -> None:
+    now_ms = time.time_ns() // 1_000_000 - age_ms
+    outgoing = render(begun_of(Message(), body=b"body"), now_ms=now_ms)
+
+    with pytest.raises(SignatureError):
+        Receiver(*keys).verify(
+            signature=sent(outgoing)["Upstash-Signature"], body=body, url=url
+        )
+
+
+def test_official_receiver_may_have_a_clock_that_is_behind() -> None:
+    now_ms = time.time_ns() // 1_000_000 + 4_000
+    signature = sent(render(now_ms=now_ms))["Upstash-Signature"]
+
+    Receiver(CURRENT, NEXT).verify(signature=signature, body=BODY.decode(), url=URL)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply(200), True),
+        (Reply(299), True),
+        (Reply(199), False),
+        (Reply(302), False),
+        (Reply(489), False),
+        (Reply(None, "timeout"), False),
+        (Reply(200, "timeout"), False),
+    ],
+)
+def test_success_is_a_complete_response_from_200_to_299(
+    reply: Reply, expected: bool
+) -> None:
+    assert QSTASH.is_success(reply) is expected
+
+
+def test_three_retries_with_the_default_waits() -> None:
+    delays = [delay_ms(Reply(), failures=n) for n in range(5)]
+
+    assert delays == [12_182, 148_413, 1_808_042, None, None]
+
+
+@pytest.mark.parametrize("reply", [Reply(301), Reply(404), Reply(None, "dns")])
+def test_any_failure_is_tried_again(reply: Reply) -> None:
+    assert delay_ms(reply) == 12_182
+
+
+def test_number_of_retries_is_the_publishers() -> None:
+    assert delay_ms(Reply(), Message(retries=0)) is None
+    assert delay_ms(Reply(), Message(retries=9), failures=8) is not None
+    assert delay_ms(Reply(), Message(retries=9), failures=9) is None
+
+
+@pytest.mark.parametrize("error", ["blocked", "bad-url", "bad-header"])
+def test_s11_what_no_later_attempt_can_change_is_given_up(error: str) -> None:
+    assert delay_ms(Reply(None, error)) is None
+
+
+def test_expression_counts_from_no_retries() -> None:
+    message = Message(retry_delay="1000*(1+retried)")
+
+    delays = [delay_ms(Reply(), message, failures=n) for n in range(4)]
+
+    assert delays == [1_000, 2_000, 3_000, None]
+
+
+def test_receiver_goes_before_the_expression() -> None:
+    message = Message(retry_delay="1000")
+    reply = Reply(headers=(("Retry-After", "0"),))
+
+    assert delay_ms(reply, message) == 0
+
+
+def test_date_of_a_receiver_counts_from_the_end_of_the_attempt() -> None:
+    reply = Reply(headers=(("Retry-After", "Tue, 14 Nov 2023 22:13:50 GMT"),))
+
+    assert delay_ms(reply) == 30_000
+
+
+def test_receiver_cannot_ask_for_more_than_the_retries() -> None:
+    reply = Reply(headers=(("Retry-After", "0"),))
+
+    assert delay_ms(reply, failures=3) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "gives_up"),
+    [
+        (Reply(489, headers=(("Upstash-NonRetryable-Error", "true"),)), True),
+        (Reply(489, headers=(("upstash-nonretryable-error", "True"),)), True),
+        (Reply(489, headers=(("Upstash-NonRetryable-Error", "false"),)), False),
+        (Reply(489), False),
+        (Reply(500, headers=(("Upstash-NonRetryable-Error", "true"),)), False),
+    ],
+)
+def test_receiver_may_end_it_with_status_489(reply: Reply, gives_up: bool) -> None:
+    assert (delay_ms(reply) is None) is gives_up

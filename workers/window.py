@@ -87,14 +87,17 @@ class Window:
         """Begins the events of an envelope as room allows; returns when none is left.
 
         What finds no room for 250 ms is given back, so that another worker may take it.
-        An event that travels alone also waits until no other such event is in hand.
+        One that travels alone is given back while another such event is in hand.
 
         Raises: RedisError; what was not begun comes back when its offer is over.
         """
+        if alone and self._one_is_alone():
+            await self._store.release(ids)
+            return
         waiting = deque(ids)
         give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
         while waiting:
-            fits = 0 if alone and self._one_is_alone() else self._room
+            fits = self._room
             late = time.monotonic() >= give_back_at
             if fits and (late or fits >= min(len(waiting), SMALLEST_BATCH)):
                 batch = [waiting.popleft() for _ in range(min(fits, len(waiting)))]

@@ -3,7 +3,7 @@
 -- KEYS[1] prefix
 -- ARGV: now, room in ids, offer lease ms, lease ms, quiet time ms, grace of a missed fire
 --   time ms
--- Returns {ids, ids that travel alone, schedules short of fire times, µs until the next look
+-- Returns {ids, an id that travels alone, schedules short of fire times, µs until the next look
 --   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch}
 -- A repeat (answer lost) leaves the first batch to its offer lease.
 local room, offer_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -31,14 +31,17 @@ local function take(member)
   plain[#plain + 1] = member
 end
 
+-- One that travels alone goes at each look.
 local function part_solo()
   if #plain == 0 or redis.call('EXISTS', SOLO) == 0 then return end
-  local together = {}
+  local together, later = {}, {}
   for i, marked in ipairs(redis.call('SMISMEMBER', SOLO, unpack(plain))) do
-    local list = marked == 1 and alone or together
+    local list = marked == 0 and together or #alone == 0 and alone or later
     list[#list + 1] = plain[i]
   end
   plain = together
+  offer(alone, offer_ms)
+  hold_back(later)
 end
 
 -- While anything is leased the next look is near: a pause of half a lease counts as an outage.
@@ -56,7 +59,7 @@ end
 
 each(redis.call('ZRANGEBYSCORE', LEASED, '-inf', now, 'LIMIT', 0, REAPED), reap)
 if room > 0 then each(pick(), take) end
-offer(plain, offer_ms)
 part_solo()
+offer(plain, offer_ms)
 return {plain, alone, short, micros_to_next(), interrupted, aside,
   redis.call('GET', P .. 'epoch') or ''}

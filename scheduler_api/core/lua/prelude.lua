@@ -111,6 +111,10 @@ local function offer(ids, lease_ms)
   redis.call('ZREM', DUE, unpack(ids))
 end
 
+-- Offered to nobody for a moment: of what travels alone only one goes at a time, and many of
+-- them shall hold up neither what else is due nor RQ.
+local function hold_back(ids) offer(ids, 200) end
+
 -- Ends an event: `state` is delivered, dead or cancelled. `event` holds o, and at, w, s if any.
 local function finish(id, event, state, reason)
   local key, wanted = event_key(id), first_wanted(event)

@@ -1,4 +1,5 @@
--- Gives back offered events that were not begun: `leased` → `due` at their own time.
+-- Gives back offered events that were not begun: `leased` → `due` at their own time; one that
+-- travels alone is held back for a moment, or it would go round and round.
 -- KEYS[1] prefix
 -- ARGV: now, ids…
 -- Returns how many were given back. A repeat finds nothing left to do.
@@ -9,7 +10,11 @@ local function release(id)
   local event = read(event_key(id), 'o', 'at', 'tok', 'st')
   if event.tok then return end
   if not known(event_key(id), event) or event.st then return lift(id) end
-  put_due(id, whole(event, 'at'))
+  if redis.call('SISMEMBER', SOLO, id) == 1 then
+    hold_back({id})
+  else
+    put_due(id, whole(event, 'at'))
+  end
   given = given + 1
 end
 

@@ -1,0 +1,14 @@
+"""Systems to hurt, each with a store of its own."""
+
+import pytest
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tests.system.harness import Cell
+
+
+@pytest.fixture
+def new_cell(tmp_path: Path) -> Iterator[Callable[..., Cell]]:
+    """A function that makes a system with the settings it is given."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(Cell(tmp_path, **settings))

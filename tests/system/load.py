@@ -1,0 +1,58 @@
+"""Clients that create events through the web process, at a steady rate."""
+
+import http.client
+import threading
+from dataclasses import dataclass, field
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.timing import from_iso
+from tests.system.harness import Accepted, Answer, Cell
+from typing import Self
+
+
+@dataclass
+class Load:
+    """A context: inside, one request after the other; afterwards, how they went."""
+
+    cell: Cell
+    per_s: int
+    in_ms: int
+    query: str = ""
+    accepted: list[Accepted] = field(default_factory=list)
+    retry_after: list[str | None] = field(default_factory=list)
+    unanswered: int = 0
+    unexpected: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stopping.wait(1 / self.per_s):
+            number += 1
+            self._post(f"posted-{number}")
+
+    def _post(self, label: str) -> None:
+        try:
+            answer = self.cell.post(label, in_ms=self.in_ms, query=self.query)
+        except (OSError, http.client.HTTPException):
+            self.unanswered += 1
+            return
+        if answer.status == 200:
+            self.accepted.append(taken_on(answer, label))
+        elif answer.status == 503:
+            self.retry_after.append(answer.retry_after)
+        else:
+            self.unexpected.append(f"{answer.status} {answer.body}")
+
+
+def taken_on(answer: Answer, label: str) -> Accepted:
+    """The event that an answer of the web process stands for."""
+    at_ms = from_iso(str(answer.body["scheduledTime"]))
+    return Accepted(to_id(int(str(answer.body["id"]))), label, at_ms)

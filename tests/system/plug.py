@@ -1,0 +1,63 @@
+"""A receiver that nobody can connect to until it is opened."""
+
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+FILLERS = 4
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+
+class Plug:
+    """A listening socket whose queue is full; once open, it counts the requests."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen(0)
+        self._fillers = [socket.socket() for _ in range(FILLERS)]
+
+    def __enter__(self) -> Self:
+        for filler in self._fillers:
+            filler.setblocking(False)
+            with suppress(BlockingIOError):
+                filler.connect(self._socket.getsockname())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for each in (*self._fillers, self._socket):
+            each.close()
+
+    @property
+    def url(self) -> str:
+        """Its address as a destination."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+
+    def open(self) -> None:
+        """Let everybody in who has knocked, and who will."""
+        for filler in self._fillers:
+            filler.close()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                threading.Thread(
+                    target=self._answer, args=(connection,), daemon=True
+                ).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while data := connection.recv(65_536):
+                if data.startswith(b"POST "):
+                    self.requests += 1
+                    connection.sendall(ANSWER)

@@ -1,0 +1,111 @@
+"""A fast receiver of webhooks, run as a process of its own; tells what arrived, when.
+
+    python -m tests.system.receiver
+
+Its first line of output is its port. Then comes one line per request, printed before it
+is answered: `<arrived, wall clock ns> <scheduled time> <payload>`.
+
+The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
+`&first=2` that is done to the first two of a payload, the rest is answered at once.
+"""
+
+import asyncio
+import orjson
+import sys
+import time
+import uvloop
+from collections import Counter
+from functools import lru_cache
+from typing import NamedTuple, cast
+from urllib.parse import parse_qs, urlsplit
+
+
+class Behaviour(NamedTuple):
+    """What a URL asks for; `first` 0: always."""
+
+    delay_s: float
+    answer: bytes | None
+    first: int
+
+
+@lru_cache
+def behaviour(target: bytes) -> Behaviour:
+    """How to answer a request for that path and query."""
+    asked = parse_qs(urlsplit(target.decode()).query)
+    answer = _answer(int(asked.get("status", ["200"])[0]))
+    delay_s = int(asked.get("delay_ms", ["0"])[0]) / 1000
+    first = int(asked.get("first", ["0"])[0])
+    return Behaviour(delay_s, None if "hang" in asked else answer, first)
+
+
+def _answer(status: int) -> bytes:
+    return b"HTTP/1.1 %d -\r\ncontent-length: 2\r\n\r\nok" % status
+
+
+AT_ONCE = Behaviour(0, _answer(200), 0)
+
+
+class Connection(asyncio.Protocol):
+    """One connection; requests come one after the other."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+        self._received = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, rest = self._received.partition(b"\r\n\r\n")
+        length = _length(head)
+        if not found or len(rest) < length:
+            return
+        arrived_ns = time.time_ns()
+        body = orjson.loads(rest[:length])
+        print(arrived_ns, body["scheduledTime"], body["payload"], flush=True)
+        self._received = rest[length:]
+        asked = behaviour(head.split(b" ", 2)[1])
+        if asked.first:
+            self._counts[body["payload"]] += 1
+            if self._counts[body["payload"]] > asked.first:
+                asked = AT_ONCE
+        self._answer(asked)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+
+    def _answer(self, asked: Behaviour) -> None:
+        if asked.answer is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(asked.delay_s, self._write, asked.answer)
+
+    def _write(self, answer: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(answer)
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            return int(value)
+    return 0
+
+
+async def _serve() -> None:
+    loop = asyncio.get_running_loop()
+    counts = Counter[str]()
+    server = await loop.create_server(
+        lambda: Connection(counts), "127.0.0.1", 0, backlog=4096
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        uvloop.run(_serve())
+    except KeyboardInterrupt:
+        sys.exit()

@@ -1,0 +1,28 @@
+"""Deliveries of a system that nobody hurts."""
+
+import pytest
+from collections.abc import Callable
+from tests.system import scenarios
+from tests.system.harness import Cell
+
+pytestmark = pytest.mark.slow
+
+
+def test_events_at_random_times_arrive_once_and_never_early(
+    new_cell: Callable[..., Cell],
+):
+    report = scenarios.on_time(new_cell(), events=2_000, over_s=10)
+
+    print(report)
+    assert report.problems == []
+    assert report.tally.duplicates == 0
+
+
+def test_r24_a_backlog_drains_oldest_first_in_flat_memory(
+    new_cell: Callable[..., Cell],
+):
+    report = scenarios.backlog(new_cell(), events=20_000)
+
+    print(report)
+    assert report.problems == []
+    assert report.tally.duplicates == 0

@@ -1,0 +1,19 @@
+"""A store that goes away under load, and comes back with its data."""
+
+import pytest
+from collections.abc import Callable
+from tests.system import scenarios
+from tests.system.harness import SHORT_LEASES, Cell
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+def test_r06_a_store_away_for_longer_than_a_lease_costs_time_only(
+    kill: bool, new_cell: Callable[..., Cell]
+):
+    report = scenarios.outage(new_cell(**SHORT_LEASES), away_s=4, kill=kill)
+
+    print(report)
+    assert report.problems == []
+    assert report.tally.duplicates == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import redis
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue, worker_registration
-from rq.exceptions import DeserializationError
+from rq.exceptions import DeserializationError, NoSuchJobError, StopRequested
 from rq.job import Job
 from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import keys, logs
@@ -84,6 +85,24 @@ class Engine:
         self.run(self._open.aclose())
 
 
+class EnvelopeJob(Job):
+    """A job that is passed over when it cannot be read: it must not end its worker."""
+
+    def refresh(self) -> None:
+        """Reads the job.
+
+        Raises: NoSuchJobError, on which RQ goes on with the next; StopRequested, from
+            a signal meanwhile; redis.ConnectionError, redis.TimeoutError.
+        """
+        try:
+            super().refresh()  # type: ignore[no-untyped-call]
+        except (StopRequested, redis.ConnectionError, redis.TimeoutError):
+            raise
+        except Exception as err:
+            log.error(logs.line("job.unreadable", job=self.id, problem=err))
+            raise NoSuchJobError from err
+
+
 class DeliveryWorker(SimpleWorker):
     """Runs `deliver` jobs by putting their events into the window.
 
@@ -95,6 +114,7 @@ class DeliveryWorker(SimpleWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["worker_ttl"] = WORKER_TTL_S
+        kwargs["job_class"] = EnvelopeJob
         super().__init__(*args, **kwargs)
         self.connection.set_retry(Retry(NoBackoff(), 0))
         self._engine: Engine | None = None
@@ -202,7 +222,7 @@ class DeliveryWorker(SimpleWorker):
             ids, schedule_ids, alone = job.args
             self.engine.plan(schedule_ids)
             self.engine.run(self.engine.window.accept(ids, alone=alone))
-        except (RedisError, DeserializationError, ValueError) as err:
+        except (RedisError, DeserializationError, TypeError, ValueError) as err:
             log.error(logs.line("envelope.lost", job=job.id, problem=err))
         self._patiently(lambda: self._clear(job, queue))
 

@@ -3,6 +3,7 @@
 import redis
 from collections.abc import Sequence
 from dataclasses import dataclass
+from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import codec, keys, scripts
 from scheduler_api.core.errors import (
     Conflict,
@@ -107,25 +108,11 @@ class Store:
 
         Raises: TimePassed, StoreFull, redis.RedisError.
         """
-        stored, mark = codec.encode_content(content), nonce()
-        while True:
-            event_id = self.ids.take()
-            key = keys.body(self.prefix, event_id, mark)
-            inline = self.write_beforehand(key, stored)
-            reply = cast(
-                list[list[bytes]],
-                self.run(
-                    "create",
-                    *(event_id, mark, str(owner), "at", at_ms, "1"),
-                    *(deadline_ms, inline),
-                ),
-            )
-            code = reply[0][0].decode()
-            if code == "ok":
-                wanted_ms, created_ms = int(reply[0][1]), int(reply[0][2])
-                break
-            if code in REFUSALS:
-                raise REFUSALS[code]
+        stored, terms = codec.encode_content(content), ("at", at_ms, "1", deadline_ms)
+        try:
+            event_id, wanted_ms, created_ms = self._accept(owner, stored, terms)
+        except OutOfMemoryError as err:
+            raise StoreFull from err
         return Event(
             id=event_id,
             owner=owner,
@@ -140,6 +127,27 @@ class Store:
             reason=None,
             change="",
         )
+
+    def _accept(
+        self, owner: Owner, stored: bytes, terms: tuple[scripts.Arg, ...]
+    ) -> tuple[str, int, int]:
+        """Goes from number to number until one is free; id, wanted and created ms."""
+        mark = nonce()
+        while True:
+            event_id = self.ids.take()
+            key = keys.body(self.prefix, event_id, mark)
+            inline = self.write_beforehand(key, stored)
+            reply = cast(
+                list[list[bytes]],
+                self.run("create", event_id, mark, str(owner), *terms, inline),
+            )
+            code = reply[0][0].decode()
+            if code == "ok":
+                return event_id, int(reply[0][1]), int(reply[0][2])
+            if not inline:
+                self.client.delete(key)
+            if code in REFUSALS:
+                raise REFUSALS[code]
 
     def change(
         self,

@@ -57,16 +57,6 @@ def test_a_script_says_what_it_takes_answers_and_why_it_is_one(file: Traversable
     assert "tomic" in text or "repeat" in text or "twice" in text
 
 
-@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
-def test_a_script_names_its_arguments_first(file: Traversable):
-    code = file.read_text().removeprefix(header(file)).strip().splitlines()
-    uses = [n for n, line in enumerate(code) if "ARGV[" in line]
-
-    loops = [n for n in uses if "for i = " in code[n] or "i + " in code[n]]
-    first = [n for n in uses if n not in loops and code[n].startswith("local ")]
-    assert not first or max(first) <= 6
-
-
 @pytest.mark.parametrize("file", PARTS - {"prelude.lua"})
 def test_a_part_says_what_it_belongs_to_and_expects(file: str):
     text = header(FOLDER.joinpath(file))

@@ -180,13 +180,15 @@ def test_e21_large_content_is_kept_once_its_event_is_accepted(engine: Engine):
     assert [engine.client.ttl(key) for key in bodies] == [-1]
 
 
-def test_e21_large_content_of_a_refused_event_expires(engine: Engine):
-    with pytest.raises(TimePassed):
-        engine.create(0, content=LARGE)
+@pytest.mark.parametrize("why", ["past", "full"])
+def test_e17_large_content_of_a_refused_event_takes_no_room(engine: Engine, why: str):
+    if why == "full":
+        engine.client.set(keys.full(PREFIX), 1, ex=5)
 
-    bodies = [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")]
-    assert len(bodies) == 1
-    assert 0 < engine.client.ttl(bodies[0]) <= 600
+    with pytest.raises((TimePassed, StoreFull)):
+        engine.create(0 if why == "past" else 1_000, content=LARGE)
+
+    assert [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")] == []
 
 
 def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):

@@ -8,6 +8,7 @@ Source: https://upstash.com/docs/qstash/api/publish
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from scheduler_api.dialects.qstash import forwarding, grammars
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import (
@@ -27,6 +28,7 @@ CALLBACK = "upstash-callback"
 FAILURE_CALLBACK = "upstash-failure-callback"
 FORWARD = "forward-"
 CONTENT_TYPE = "content-type"
+READ = (PREFIX, CONTENT_TYPE)
 
 _BLANKS = " \t"
 
@@ -134,6 +136,8 @@ def from_headers(
 def _given(headers: Pairs, query: Pairs) -> _Given:
     parameters = _sorted(pair for pair in query if pair[0].lower().startswith(PREFIX))
     given = _sorted(headers)
+    if not parameters.settings and not parameters.forwarded:
+        return given
     return _Given(
         parameters.settings | given.settings,
         {
@@ -147,17 +151,21 @@ def _given(headers: Pairs, query: Pairs) -> _Given:
 def _sorted(pairs: Pairs) -> _Given:
     given = _Given()
     for name, text in pairs:
-        lowered, value = name.lower(), text.strip(_BLANKS)
+        lowered = name.lower()
+        if not lowered.startswith(READ):
+            continue
+        value = text.strip(_BLANKS)
         prefix = _forwarding_prefix(lowered)
         if prefix is not None:
             given.forwarded.setdefault(prefix, []).append((name, value))
-        elif value and lowered.startswith((PREFIX, CONTENT_TYPE)):
+        elif value:
             if given.text(lowered) not in ("", value):
                 raise BadValue(canonical(name), "is given twice, with different values")
             given.settings[lowered] = (name, value)
     return given
 
 
+@lru_cache(maxsize=1024)
 def _forwarding_prefix(lowered: str) -> str | None:
     """What stands before a header's name if it is one to forward.
 

@@ -26,7 +26,7 @@ PERMANENT = frozenset(
         *("owners", "superseded", "tenants", "tnseq"),
     )
 )
-PERMANENT_FAMILIES = frozenset(("tn", "tok", "chore"))
+PERMANENT_FAMILIES = frozenset(("tn", "tok", "chore", "journal", "names"))
 PLACES = frozenset(("due", "leased", "stuck", "parked", "why", "solo"))
 Names = Sequence[str]
 Command = tuple[str, ...]
@@ -178,7 +178,7 @@ class _Walk:
                 continue
             owner, schedule, state = (_text(v) if v is not None else "" for v in found)
             belongs = {
-                f"ix:{owner}:{state or 'active'}" if not schedule else "",
+                f"ix:{owner}:{state or 'active'}" if not (schedule and state) else "",
                 f"ix:{owner}:schedules" if of_schedules else "",
                 f"fin:{owner}:{state}" if state else "",
                 f"occ:{schedule}" if schedule else "",

@@ -80,7 +80,10 @@ def _indexed(record: Record, places: Places, state: str) -> Iterator[Problem]:
     indexes: dict[str, int] = {}
     if "st" in record:
         indexes[f"fin:{state}"] = int(record.get("fin", 0))
-    indexes["occ" if "s" in record else state] = wanted_ms
+    if "s" in record:
+        indexes["occ"] = wanted_ms
+    if "s" not in record or "st" not in record:
+        indexes[state] = wanted_ms
     for name in ("occ", *STATES, *(f"fin:{each}" for each in STATES)):
         if indexes.get(name) != places.get(name):
             stands = f"{places[name]:.0f}" if name in places else "absent"

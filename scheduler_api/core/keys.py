@@ -47,7 +47,8 @@ def event(prefix: str, event_id: str) -> str:
     `u` updated ms, `n` attempts begun, `fl` attempts failed, `in` interruptions in a
     row, `tok`/`ptok` token of the live/lost begin, `un` ms that renewals never pass,
     `st` final state, `fin` finished ms, `y` reason of a dead letter, `s`/`rv` schedule
-    and its revision.
+    and its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of
+    it.
     """
     return f"{prefix}e:{event_id}"
 
@@ -82,7 +83,10 @@ def schedule(prefix: str, schedule_id: str) -> str:
     paused or ended, `ex` expression, `tz` zone, `dl` deadline of an attempt in ms,
     `times` next fire times (ms, comma-separated), `k` how many are wanted, `last`
     newest fire time used or dropped, `missed` how many were dropped, `pl` ms when
-    planning was last asked for, `dry` ms since it has none.
+    planning was last asked for, `dry` ms since it has none, `lf` newest fire time used,
+    `nm` name for its owner, `dy` ms that an occurrence waits after its fire time, `mp`
+    what happens to missed fire times (latest if absent), `mb` its bound, `j` as of an
+    event.
     """
     return f"{prefix}s:{schedule_id}"
 
@@ -108,6 +112,25 @@ def finished(prefix: str, owner: str, state: str) -> str:
 def schedules(prefix: str, owner: str) -> str:
     """Sorted set; member schedule id; score: created ms; its deletion removes it."""
     return f"{prefix}ix:{owner}:schedules"
+
+
+def names(prefix: str, owner: str) -> str:
+    """Hash; field: a schedule's name for its owner, value: its id; goes with it."""
+    return f"{prefix}names:{owner}"
+
+
+def journal(prefix: str, owner: str) -> str:
+    """Stream, what happened to events: `e` id, `k` kind, `n` attempt.
+
+    Kinds: created, begun, failed, retry, asked (to stop), and the final states. A
+    chore cuts off what is older than the retention.
+    """
+    return f"{prefix}journal:{owner}"
+
+
+def mark(prefix: str, owner: str, digest: str) -> str:
+    """String, id of the event that holds a deduplication mark; TTL its window."""
+    return f"{prefix}dd:{owner}:{digest}"
 
 
 def owners(prefix: str) -> str:

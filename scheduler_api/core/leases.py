@@ -5,13 +5,14 @@ import redis.asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from scheduler_api.core import codec, scripts
+from scheduler_api.core import codec, keys, scripts
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
-from scheduler_api.core.model import Begun, Owner
+from scheduler_api.core.model import Begun, FollowUp, Owner
 from typing import cast
 
 INLINE_BYTES = 8192
+WRITTEN_BEFOREHAND_S = 600
 
 
 class Outcome(StrEnum):
@@ -33,6 +34,7 @@ class Settlement:
     line: bytes
     delay_ms: int = 0
     reason: str = ""
+    follow_ups: tuple[FollowUp, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,15 @@ class WorkerStore:
         """
         return cast(int, await self._run("release", *ids))
 
+    async def _write_beforehand(self, child: FollowUp, name: str) -> bytes:
+        """Content inline while small, else written to expire unless it is kept."""
+        stored = codec.encode_content(child.content)
+        if len(stored) <= INLINE_BYTES:
+            return stored
+        key = keys.body(self.prefix, child.id, name)
+        await self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
+        return b""
+
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         """Writes down how attempts ended, many in one call. Redis: settle.lua.
 
@@ -126,7 +137,10 @@ class WorkerStore:
         words: list[scripts.Arg] = []
         for s in settlements:
             words += [s.event_id, s.token, s.attempt, s.outcome.value, s.delay_ms]
-            words += [s.reason, s.line]
+            words += [s.reason, s.line, len(s.follow_ups)]
+            for child in s.follow_ups:
+                words += [child.id, name := nonce(), child.delay_ms, child.deadline_ms]
+                words.append(await self._write_beforehand(child, name))
         replies = cast(list[list[bytes]], await self._run("settle", *words))
         return [
             Settled(event_id.decode(), code.decode(), int(next_ms))

@@ -35,6 +35,53 @@ class Content:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """An event about to be stored: wanted at a time, or a while from now.
+
+    `mark` is what a repeat within `mark_ms` is recognised by; `journal` says whether
+    its owner's journal tells of it.
+    """
+
+    content: Content
+    deadline_ms: int
+    at_ms: int | None = None
+    delay_ms: int = 0
+    must_be_future: bool = False
+    journal: bool = False
+    mark: str = ""
+    mark_ms: int = 0
+
+
+class Verdict(StrEnum):
+    """What became of a draft; `double` names the event that holds its mark."""
+
+    OK = "ok"
+    PAST = "past"
+    FULL = "full"
+    DOUBLE = "double"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The answer to a draft; times only if it was stored."""
+
+    verdict: Verdict
+    id: str
+    wanted_ms: int
+    created_ms: int
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """An event that the end of an attempt brings about; its id derives from it."""
+
+    id: str
+    content: Content
+    deadline_ms: int
+    delay_ms: int = 0
+
+
 class State(StrEnum):
     """How far an event is; the last three are final."""
 
@@ -69,6 +116,7 @@ class Event:
     reason: str | None
     change: str
     stuck_ms: int | None = None
+    schedule: str | None = None
 
 
 class AttemptKind(StrEnum):
@@ -106,6 +154,24 @@ class ScheduleState(StrEnum):
     ENDED = "ended"
 
 
+class MissedRuns(StrEnum):
+    """What happens to fire times that nobody claimed within their grace."""
+
+    LATEST = "latest"
+    SKIP = "skip"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """What a schedule does beside firing; `most_missed` bounds `all`."""
+
+    delay_ms: int = 0
+    missed_runs: MissedRuns = MissedRuns.LATEST
+    most_missed: int = 0
+    journal: bool = False
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A rule that yields events, as it stands in the store."""
@@ -123,6 +189,9 @@ class Schedule:
     last_ms: int
     times_ms: tuple[int, ...]
     missed: int
+    name: str = ""
+    fired_ms: int | None = None
+    options: ScheduleOptions = ScheduleOptions()
 
 
 @dataclass(frozen=True)

@@ -1,96 +1,29 @@
-"""Schedules: their rules, and the planning of their fire times.
+"""Schedules: created, replaced, read, and topped up with fire times.
 
-The claim script makes occurrences from stored fire times; here they are computed: when
-a rule is given or changed, and whenever the list runs low.
+The claim script makes occurrences from stored fire times; they are planned when a rule
+is given or changed, and whenever the list runs low.
 """
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from dataclasses import replace
 from scheduler_api.core import codec, keys
-from scheduler_api.core.cron import Cron, CronError, Every, Grammar, parse, upcoming
+from scheduler_api.core.cron import Cron, CronError, Grammar, parse
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.ids import nonce
-from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.core.model import (
+    Content,
+    MissedRuns,
+    Owner,
+    Schedule,
+    ScheduleOptions,
+    ScheduleState,
+)
+from scheduler_api.core.planning import PLAIN, fire_times, plan, plan_ahead
 from scheduler_api.core.store import Store
 from typing import cast
 
 COVERED_MS = 600_000
 FEWEST, MOST = 5, 600
 MOST_COUNTED = 10_000
-LOOK_BACK_MS = tuple(s * 1000 for s in (60, 3_600, 86_400, 32 * 86_400, 366 * 86_400))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Fire times to store, and the missed ones that they pass over."""
-
-    times_ms: list[int]
-    missed: int = 0
-    newest_missed_ms: int = 0
-
-
-def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> list[int]:
-    """The next fire times: those of ten minutes, at least 5, at most 600.
-
-    Args:
-        last_ms: the last fire time, which a distance is counted from; else `after_ms`.
-    """
-    times: list[int] = []
-    since_ms = after_ms if last_ms is None else last_ms
-    for at_ms in islice(_fire_times(cron, last_ms=since_ms, after_ms=after_ms), MOST):
-        if len(times) >= FEWEST and at_ms > after_ms + COVERED_MS:
-            break
-        times.append(at_ms)
-    return times
-
-
-def newest_past(cron: Cron, *, last_ms: int, now_ms: int) -> int | None:
-    """The newest fire time in (last, now], found without walking all of a long gap."""
-    for back_ms in (*LOOK_BACK_MS, now_ms - last_ms):
-        after_ms = max(last_ms, now_ms - back_ms)
-        past = _until(cron, last_ms=last_ms, after_ms=after_ms, now_ms=now_ms)
-        newest = deque(past, maxlen=1)
-        if newest:
-            return newest[0]
-    return None
-
-
-def _until(cron: Cron, *, last_ms: int, after_ms: int, now_ms: int) -> Iterator[int]:
-    times = _fire_times(cron, last_ms=last_ms, after_ms=after_ms)
-    return takewhile(lambda at: at <= now_ms, times)
-
-
-def _fire_times(cron: Cron, *, last_ms: int, after_ms: int) -> Iterator[int]:
-    """The fire times after an instant; a distance keeps the rhythm of its last one."""
-    if isinstance(cron.rule, Every):
-        step_ms = cron.rule.seconds * 1000
-        start_ms = -(-last_ms // 1000) * 1000
-        after_ms = start_ms + max(0, after_ms - start_ms) // step_ms * step_ms
-    return upcoming(cron, after_ms=after_ms)
-
-
-def plan(cron: Cron, *, last_ms: int, now_ms: int, grace_ms: int) -> Plan:
-    """What a schedule that ran dry has ahead of it, and what it has missed.
-
-    Of the fire times older than the grace only the newest is kept, and only if nothing
-    younger is past; the claim decides what of that is sent.
-    """
-    ahead = plan_ahead(cron, after_ms=now_ms, last_ms=last_ms)
-    if last_ms >= now_ms:
-        return Plan(ahead)
-    young_ms = max(last_ms, now_ms - grace_ms - 1)
-    past = list(_until(cron, last_ms=last_ms, after_ms=young_ms, now_ms=now_ms))
-    older = _until(cron, last_ms=last_ms, after_ms=last_ms, now_ms=young_ms)
-    missed = sum(1 for _ in islice(older, MOST_COUNTED))
-    if not missed:
-        return Plan(past + ahead)
-    newest = cast(int, newest_past(cron, last_ms=last_ms, now_ms=young_ms))
-    if past:
-        return Plan(past + ahead, missed, newest)
-    before = newest_past(cron, last_ms=last_ms, now_ms=newest - 1)
-    return Plan([newest, *ahead], missed - 1, before or 0)
 
 
 class Schedules:
@@ -109,12 +42,14 @@ class Schedules:
         tz: str,
         grammar: Grammar,
         deadline_ms: int,
+        name: str = "",
+        options: ScheduleOptions = PLAIN,
     ) -> Schedule:
         """Stores an active schedule; its first fire time lies after now.
 
         Redis: schedule_put.lua, atomic; repeated in silence, it is one schedule.
 
-        Raises: CronError, redis.RedisError.
+        Raises: CronError, Conflict (the owner has one of that name), redis.RedisError.
         """
         cron = parse(expression, tz=tz, grammar=grammar)
         while True:
@@ -132,9 +67,14 @@ class Schedules:
                 last_ms=0,
                 times_ms=(),
                 missed=0,
+                name=name,
+                options=options,
             )
-            if self._put(schedule, cron) == "ok":
+            code = self._put(schedule, cron)
+            if code == "ok":
                 return self.get(owner, schedule.id)
+            if code == "named":
+                raise Conflict
 
     def edit(
         self,
@@ -143,12 +83,17 @@ class Schedules:
         grammar: Grammar,
         content: Content | None = None,
         expression: str | None = None,
+        tz: str | None = None,
         state: ScheduleState | None = None,
+        deadline_ms: int | None = None,
+        options: ScheduleOptions | None = None,
     ) -> Schedule:
-        """Replaces the rule of a schedule as it was read; fire times start from now.
+        """Replaces the rule of a schedule as it was read.
 
         Once this returns, no occurrence is made from the old rule; one already made
-        goes out as it was. Redis: schedule_put.lua, atomic.
+        goes out as it was. Fire times start from now, unless neither the rule nor the
+        state changes: then one that is due this moment is not lost. Redis:
+        schedule_put.lua, atomic.
 
         Raises: CronError, NotFound, Conflict (it was changed since it was read),
             redis.RedisError.
@@ -157,22 +102,34 @@ class Schedules:
             schedule,
             content=content or schedule.content,
             expression=expression or schedule.expression,
+            tz=tz or schedule.tz,
             state=state or schedule.state,
+            deadline_ms=deadline_ms or schedule.deadline_ms,
+            options=options or schedule.options,
+        )
+        same_times = (changed.expression, changed.tz, changed.state) == (
+            schedule.expression,
+            schedule.tz,
+            schedule.state,
         )
         cron = parse(changed.expression, tz=changed.tz, grammar=grammar)
-        code = self._put(changed, cron)
+        code = self._put(changed, cron, goes_on=same_times)
         if code == "missing":
             raise NotFound
         if code != "ok":
             raise Conflict
         return self.get(schedule.owner, schedule.id)
 
-    def _put(self, schedule: Schedule, cron: Cron) -> str:
-        revision = nonce()
-        times = plan_ahead(cron, after_ms=self._store.now_ms())
+    def _put(self, schedule: Schedule, cron: Cron, *, goes_on: bool = False) -> str:
+        revision, now_ms = nonce(), self._store.now_ms()
+        since_ms = schedule.last_ms if goes_on else now_ms
+        times = plan_ahead(cron, after_ms=now_ms, last_ms=since_ms)
         if not times:
             # What every clock change of its zone skips is only found by asking.
             raise CronError("it never fires", None)
+        wanted = len(times)
+        if goes_on:
+            times = [at for at in schedule.times_ms if at <= now_ms] + times
         inline = self._store.write_beforehand(
             keys.template(self._store.prefix, schedule.id, revision),
             codec.encode_content(schedule.content),
@@ -182,12 +139,23 @@ class Schedules:
             self._store.run(
                 "schedule_put",
                 *(schedule.id, str(schedule.owner), schedule.revision, revision),
-                *(schedule.state.value, schedule.expression, schedule.tz),
-                *(schedule.deadline_ms, len(times)),
-                *(",".join(map(str, times)), inline),
+                *(schedule.name, schedule.state.value),
+                *(schedule.last_ms if goes_on else "", ",".join(map(str, times))),
+                *(inline, *_fields(schedule, wanted)),
             ),
         )
         return reply[0].decode()
+
+    def id_of(self, owner: Owner, name: str) -> str:
+        """The id of the schedule that bears a name.
+
+        Raises: NotFound, redis.RedisError.
+        """
+        key = keys.names(self._store.prefix, str(owner))
+        found = cast(bytes | None, self._store.client.hget(key, name))
+        if found is None:
+            raise NotFound
+        return found.decode()
 
     def get(self, owner: Owner, schedule_id: str) -> Schedule:
         """The schedule of that id, if it is this owner's.
@@ -253,7 +221,7 @@ class Schedules:
             if at_ms > now_ms:
                 return at_ms
         cron = parse(schedule.expression, tz=schedule.tz)
-        times = _fire_times(cron, last_ms=schedule.last_ms, after_ms=now_ms)
+        times = fire_times(cron, last_ms=schedule.last_ms, after_ms=now_ms)
         return next(times, None)
 
     def top_up(self, schedule_id: str) -> str:
@@ -273,6 +241,7 @@ class Schedules:
             last_ms=schedule.last_ms,
             now_ms=self._store.now_ms(),
             grace_ms=self._grace_ms,
+            options=schedule.options,
         )
         reply = self._store.run(
             "plan",
@@ -280,6 +249,20 @@ class Schedules:
             *ahead.times_ms,
         )
         return cast(bytes, reply).decode()
+
+
+def _fields(schedule: Schedule, wanted: int) -> list[str | int]:
+    """Fields and values of the record that say what the schedule does."""
+    fields: list[str | int] = ["ex", schedule.expression, "tz", schedule.tz]
+    fields += ["dl", schedule.deadline_ms, "k", wanted]
+    options = schedule.options
+    if options.delay_ms:
+        fields += ["dy", options.delay_ms]
+    if options.missed_runs is not MissedRuns.LATEST:
+        fields += ["mp", options.missed_runs.value, "mb", options.most_missed]
+    if options.journal:
+        fields += ["j", "1"]
+    return fields
 
 
 def read_schedule(
@@ -305,6 +288,14 @@ def read_schedule(
             last_ms=int(record[b"last"]),
             times_ms=tuple(int(at) for at in times),
             missed=int(record.get(b"missed", 0)),
+            name=record.get(b"nm", b"").decode(),
+            fired_ms=int(record[b"lf"]) if b"lf" in record else None,
+            options=ScheduleOptions(
+                delay_ms=int(record.get(b"dy", 0)),
+                missed_runs=MissedRuns(record.get(b"mp", b"latest").decode()),
+                most_missed=int(record.get(b"mb", 0)),
+                journal=b"j" in record,
+            ),
         )
     except (KeyError, ValueError) as err:
         raise UnreadableRecord(f"schedule {schedule_id}") from err

@@ -3,6 +3,7 @@
 import redis
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import codec, keys, scripts
 from scheduler_api.core.errors import (
@@ -15,11 +16,24 @@ from scheduler_api.core.errors import (
     UnreadableRecord,
 )
 from scheduler_api.core.ids import Ids, nonce
-from scheduler_api.core.model import Content, Event, Owner, State
+from scheduler_api.core.model import (
+    Accepted,
+    Content,
+    Draft,
+    Event,
+    Owner,
+    State,
+    Verdict,
+)
 from typing import cast
 
 INLINE_BYTES = 4096
 WRITTEN_BEFOREHAND_S = 600
+AT_ONCE = 200
+# Another number was already in use, or the content expired on the way: begin anew.
+AGAIN = frozenset(("taken", "nobody"))
+Answer = tuple[bytes, int, int, bytes]
+FULL: Answer = (b"full", 0, 0, b"")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "begun": NotPending,
@@ -29,6 +43,16 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "changed": Conflict,
     "full": StoreFull,
 }
+
+
+class Cancelled(StrEnum):
+    """What a cancellation found; `asked`: this attempt is its last."""
+
+    DONE = "cancelled"
+    ASKED = "asked"
+    AGAIN = "again"
+    ENDED = "ended"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -108,46 +132,90 @@ class Store:
 
         Raises: TimePassed, StoreFull, redis.RedisError.
         """
-        stored, terms = codec.encode_content(content), ("at", at_ms, "1", deadline_ms)
-        try:
-            event_id, wanted_ms, created_ms = self._accept(owner, stored, terms)
-        except OutOfMemoryError as err:
-            raise StoreFull from err
+        draft = Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True)
+        accepted = self.create_many(owner, [draft])[0]
+        if accepted.verdict is not Verdict.OK:
+            raise REFUSALS[accepted.verdict]
         return Event(
-            id=event_id,
+            id=accepted.id,
             owner=owner,
             content=content,
             state=State.ACTIVE,
-            wanted_ms=wanted_ms,
-            next_ms=wanted_ms,
-            created_ms=created_ms,
-            updated_ms=created_ms,
+            wanted_ms=accepted.wanted_ms,
+            next_ms=accepted.wanted_ms,
+            created_ms=accepted.created_ms,
+            updated_ms=accepted.created_ms,
             attempts=0,
             finished_ms=None,
             reason=None,
             change="",
         )
 
-    def _accept(
-        self, owner: Owner, stored: bytes, terms: tuple[scripts.Arg, ...]
-    ) -> tuple[str, int, int]:
-        """Goes from number to number until one is free; id, wanted and created ms."""
-        mark = nonce()
-        while True:
-            event_id = self.ids.take()
-            key = keys.body(self.prefix, event_id, mark)
-            inline = self.write_beforehand(key, stored)
-            reply = cast(
-                list[list[bytes]],
-                self.run("create", event_id, mark, str(owner), *terms, inline),
-            )
-            code = reply[0][0].decode()
-            if code == "ok":
-                return event_id, int(reply[0][1]), int(reply[0][2])
-            if not inline:
-                self.client.delete(key)
-            if code in REFUSALS:
-                raise REFUSALS[code]
+    def create_many(self, owner: Owner, drafts: Sequence[Draft]) -> list[Accepted]:
+        """Stores events, a few hundred per round trip; each answer is its own.
+
+        Redis: create.lua, atomic per call; a draft is one event, however often the
+        client repeats a call in silence.
+
+        Raises: redis.RedisError; what was answered before is stored.
+        """
+        answers: dict[int, Accepted] = {}
+        waiting = list(range(len(drafts)))
+        while waiting:
+            batch, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            try:
+                replies = self._create([drafts[i] for i in batch], owner)
+            except OutOfMemoryError:
+                replies = [FULL] * len(batch)
+            for i, (code, wanted, created, event_id) in zip(
+                batch, replies, strict=True
+            ):
+                if code.decode() in AGAIN:
+                    waiting.append(i)
+                    continue
+                answers[i] = Accepted(
+                    Verdict(code.decode()),
+                    event_id.decode(),
+                    wanted_ms=int(wanted),
+                    created_ms=int(created),
+                )
+        return [answers[i] for i in range(len(drafts))]
+
+    def _create(self, drafts: Sequence[Draft], owner: Owner) -> list[Answer]:
+        words: list[scripts.Arg] = []
+        written: list[str] = []
+        with self.client.pipeline(transaction=False) as pipe:
+            for draft in drafts:
+                event_id, mark = self.ids.take(), nonce()
+                stored, key = codec.encode_content(draft.content), ""
+                if len(stored) > INLINE_BYTES:
+                    key = keys.body(self.prefix, event_id, mark)
+                    pipe.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
+                    stored = b""
+                written.append(key)
+                words += [event_id, mark, str(owner), *_wanted(draft)]
+                words += [draft.deadline_ms, stored]
+                words += ["1" if draft.journal else "", draft.mark, draft.mark_ms]
+            pipe.execute()
+            replies = cast(list[Answer], self.run("create", *words))
+            # What a refused one had written would stand until it expires.
+            for key, reply in zip(written, replies, strict=True):
+                if key and reply[0] != b"ok":
+                    pipe.delete(key)
+            pipe.execute()
+        return replies
+
+    def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
+        """Cancels events wherever they stand; one being sent is asked to stop.
+
+        Redis: cancel.lua, atomic per event.
+
+        Raises: redis.RedisError.
+        """
+        if not event_ids:
+            return []
+        replies = cast(list[bytes], self.run("cancel", str(owner), *event_ids))
+        return [Cancelled(reply.decode()) for reply in replies]
 
     def change(
         self,
@@ -257,6 +325,13 @@ class Store:
         return cast(int, self.run("forget", before_ms, *event_ids))
 
 
+def _wanted(draft: Draft) -> tuple[str, int, str]:
+    future = "1" if draft.must_be_future else ""
+    if draft.at_ms is None:
+        return "in", draft.delay_ms, future
+    return "at", draft.at_ms, future
+
+
 def read_event(
     event_id: str,
     record: dict[bytes, bytes],
@@ -283,6 +358,7 @@ def read_event(
             reason=record[b"y"].decode() if b"y" in record else None,
             change=record.get(b"ch", b"").decode(),
             stuck_ms=None if stuck_score is None else int(stuck_score),
+            schedule=record[b"s"].decode() if b"s" in record else None,
         )
     except (KeyError, ValueError) as err:
         raise UnreadableRecord(f"event {event_id}") from err

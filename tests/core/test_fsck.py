@@ -202,8 +202,10 @@ BREAKS: dict[str, tuple[Break, str]] = {
     ),
     "active, finished": (stand("ix:1:jiter:active", "dead"), "in active, not absent"),
     "active, occurrence": (
-        stand("ix:1:jiter:active", "occurrence"),
-        "in active, not absent",
+        lambda client, named: client.zrem(
+            "{s1}:ix:1:jiter:active", named["occurrence"]
+        ),
+        "is absent in active, not",
     ),
     "active without record": (
         lambda client, _: client.zadd("{s1}:ix:1:jiter:active", {"nobody": 1}),

@@ -32,11 +32,14 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "by_time_key('1:jiter', 'dead')": lambda p: keys.by_time(p, "1:jiter", "dead"),
     "by_time_key('1:jiter', 'schedules')": lambda p: keys.schedules(p, "1:jiter"),
     "finished_key('1:jiter', 'dead')": lambda p: keys.finished(p, "1:jiter", "dead"),
+    "names_key('1:jiter')": lambda prefix: keys.names(prefix, "1:jiter"),
+    "journal_key('1:jiter')": lambda prefix: keys.journal(prefix, "1:jiter"),
+    "mark_key('1:jiter', 'd')": lambda prefix: keys.mark(prefix, "1:jiter", "d"),
     "body_key('7')": lambda prefix: keys.body(prefix, "7"),
     "body_key('7', '')": lambda prefix: keys.body(prefix, "7", ""),
     "body_key('7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
 }
-EXPIRING = {"full", "alive"}
+EXPIRING = {"full", "alive", "mark"}
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core").joinpath("lua")
 LUA = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]
@@ -87,7 +90,9 @@ def test_every_name_begins_with_the_cell_and_belongs_to_one_function(name: str):
 def test_every_docstring_begins_with_the_type(name: str):
     text = functions()[name].__doc__ or ""
 
-    assert text.startswith(("String, ", "Hash", "Set;", "Sorted set;", "Channel "))
+    assert text.startswith(
+        ("String, ", "Stream, ", "Hash", "Set;", "Sorted set;", "Channel ")
+    )
 
 
 @pytest.mark.parametrize("name", functions())

@@ -42,7 +42,7 @@ class Cell:
         (reply,) = store.run("begin", f"t{at_ms}", 15_000, 100, event_id)  # type: ignore[misc]
         assert reply[1] == b"begun", reply
         text = orjson.dumps({"started_ms": at_ms} | line)
-        words = (event_id, f"t{at_ms}", int(reply[2]), outcome, 5_000, "", text)
+        words = (event_id, f"t{at_ms}", int(reply[2]), outcome, 5_000, "", text, 0)
         (reply,) = store.run("settle", *words)  # type: ignore[misc]
         assert reply[1] == b"settled", reply
 
@@ -225,8 +225,8 @@ def test_history_of_a_schedule_is_that_of_its_newest_occurrences(cell: Cell) -> 
     times = ",".join(str(1_000 * n) for n in range(1, 7))
     cell.at(1).run(
         "schedule_put",
-        *(sid, str(OWNER), "", "r1", "active", "* * * * *", "UTC", 10, 1, times),
-        content,
+        *(sid, str(OWNER), "", "r1", "", "active", "", times, content),
+        *("ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
     )
     for n in range(1, 6):
         cell.at(1_000 * n).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
@@ -246,8 +246,8 @@ def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
     sid = to_id(99)
     cell.at(1).run(
         "schedule_put",
-        *(sid, str(OWNER), "", "r1", "active", "* * * * *", "UTC", 10, 1, "1000,2000"),
-        b'{"u":"http://a"}\n1',
+        *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000"),
+        *(b'{"u":"http://a"}\n1', "ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
     )
     cell.at(1_000).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
     made = cell.queries.busy([sid, "none"])

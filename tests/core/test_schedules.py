@@ -8,15 +8,15 @@ from scheduler_api.core.cron import EVENTS_V1, FULL, Cron, CronError, parse, upc
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
-from scheduler_api.core.schedules import (
+from scheduler_api.core.planning import (
     COVERED_MS,
     FEWEST,
     MOST,
-    Schedules,
     newest_past,
     plan,
     plan_ahead,
 )
+from scheduler_api.core.schedules import Schedules
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -93,7 +93,7 @@ def test_what_fires_now_is_not_ahead():
 def test_the_newest_past_time_is_found_in_any_gap(gap_ms: int, rule: str):
     cron, last_ms = parse(rule), START_MS - gap_ms
 
-    newest = newest_past(cron, last_ms=last_ms, now_ms=START_MS)
+    newest = next(iter(newest_past(cron, last_ms=last_ms, now_ms=START_MS)), None)
 
     if gap_ms <= 100 * DAY_MS:
         past = times_of(cron, after_ms=last_ms, until_ms=START_MS)
@@ -106,8 +106,8 @@ def test_the_newest_past_time_is_found_in_any_gap(gap_ms: int, rule: str):
 def test_the_newest_past_time_may_be_now_but_not_the_last_one():
     minute_ms = plan_ahead(MINUTELY, after_ms=START_MS)[0]
 
-    assert newest_past(MINUTELY, last_ms=START_MS, now_ms=minute_ms) == minute_ms
-    assert newest_past(MINUTELY, last_ms=minute_ms, now_ms=minute_ms) is None
+    assert newest_past(MINUTELY, last_ms=START_MS, now_ms=minute_ms) == [minute_ms]
+    assert newest_past(MINUTELY, last_ms=minute_ms, now_ms=minute_ms) == []
 
 
 def test_without_a_gap_a_plan_is_what_lies_ahead():
@@ -287,8 +287,9 @@ def test_a_broken_schedule_is_unreadable(engine: Engine):
 
 def put_words(schedule: Schedule, revision: str, *, was: str, content: str = "{}\n"):
     return (
-        *(schedule.id, str(OWNER), was, revision, "active", "@hourly", "UTC"),
-        *(DEADLINE_MS, 1, START_MS + HOUR_MS, content),
+        *(schedule.id, str(OWNER), was, revision, "", "active", ""),
+        *(START_MS + HOUR_MS, content, "ex", "@hourly", "tz", "UTC"),
+        *("dl", DEADLINE_MS, "k", 1),
     )
 
 
@@ -302,7 +303,7 @@ def test_e5_a_creation_that_runs_twice_is_one_schedule(engine: Engine):
 
     second = engine.run("schedule_put", *words)
 
-    assert [code for code, _ in (first, second)] == [b"ok", b"ok"]
+    assert [code for code, *_ in (first, second)] == [b"ok", b"ok"]
     assert int(first[1]) == int(second[1]) == START_MS
     assert engine.everything() == stored
 
@@ -322,7 +323,7 @@ def test_e4_an_id_in_use_is_taken(engine: Engine):
 
     answer = engine.run("schedule_put", *put_words(made, "r1", was=""))
 
-    assert answer == [b"taken", 0]
+    assert answer == [b"taken", 0, made.id.encode()]
     assert engine.schedules.get(OWNER, made.id) == made
 
 
@@ -333,7 +334,7 @@ def test_a_template_that_expired_makes_no_schedule(engine: Engine):
         "schedule_put", *put_words(made, "r1", was=made.revision, content="")
     )
 
-    assert answer == [b"nobody", 0]
+    assert answer == [b"nobody", 0, made.id.encode()]
     assert engine.schedules.get(OWNER, made.id) == made
 
 

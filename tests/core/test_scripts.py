@@ -23,7 +23,10 @@ from typing import Any
 
 FOLDER = files("scheduler_api.core").joinpath("lua")
 FILES = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]
-PARTS = {"prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua"}
+PARTS = {
+    *("prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua"),
+    *("new.lua", "times.lua"),
+}
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250
 COLUMNS = 100

@@ -28,7 +28,7 @@ PERMANENT = {f"{PREFIX}{name}" for name in ("seq", "owners", "beat", "next", "qu
 
 def item(event_id: str, nonce: str = "x1", *, kind: str = "at", ms: int = START_MS + 1):
     stored = codec.encode_content(CONTENT)
-    return (event_id, nonce, str(OWNER), kind, ms, "1", DEADLINE_MS, stored)
+    return (event_id, nonce, str(OWNER), kind, ms, "1", DEADLINE_MS, stored, "", "", 0)
 
 
 def test_an_accepted_event_reads_back_as_it_was_given(engine: Engine):
@@ -76,7 +76,7 @@ def test_e10_the_store_s_clock_judges_the_future(store_client: redis.Redis):
 def test_e10_a_delay_counts_from_the_store_s_clock(engine: Engine):
     answers = engine.run("create", *item("7", kind="in", ms=10_000))
 
-    assert answers == [[b"ok", START_MS + 10_000, START_MS]]
+    assert answers == [[b"ok", START_MS + 10_000, START_MS, b"7"]]
     assert engine.due() == {"7": START_MS + 10_000}
 
 
@@ -86,7 +86,7 @@ def test_a_past_time_is_taken_where_the_future_is_not_asked_for(engine: Engine):
 
     answers = engine.run("create", *words)
 
-    assert answers == [[b"ok", START_MS - 1_000, START_MS]]
+    assert answers == [[b"ok", START_MS - 1_000, START_MS, b"7"]]
     assert engine.claim().ids == ["7"]
 
 
@@ -131,7 +131,7 @@ def test_e4_an_id_that_bears_another_nonce_is_taken(engine: Engine):
 
     answers = engine.run("create", *item("7", "x2"))
 
-    assert answers == [[b"taken", 0, 0]]
+    assert answers == [[b"taken", 0, 0, b"7"]]
     assert engine.everything() == stored
 
 
@@ -192,11 +192,12 @@ def test_e17_large_content_of_a_refused_event_takes_no_room(engine: Engine, why:
 
 
 def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):
-    words = [*item("7")[:-1], ""]
+    words = list(item("7"))
+    words[7] = ""
 
     answers = engine.run("create", *words)
 
-    assert answers == [[b"nobody", START_MS + 1, START_MS]]
+    assert answers == [[b"nobody", START_MS + 1, START_MS, b"7"]]
     assert engine.everything() == {}
 
 

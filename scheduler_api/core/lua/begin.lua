@@ -25,7 +25,7 @@ end
 local function begin(id)
   if not redis.call('ZSCORE', LEASED, id) then return {id, 'gone'} end
   local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
-    'st', 's', 'rv')
+    'st', 's', 'rv', 'j')
   if event.tok == token then return answer(id, event, whole(event, 'n')) end
   if event.tok then return {id, 'taken'} end
   if not known(event_key(id), event) then lift(id) return {id, 'missing'} end
@@ -36,6 +36,7 @@ local function begin(id)
   redis.call('HSET', event_key(id), 'tok', token, 'n', attempt, 'u', now,
     'un', now + whole(event, 'dl') + SLACK_MS)
   redis.call('ZADD', LEASED, now + lease_ms, id)
+  tell(event, id, 'begun', attempt)
   return reply
 end
 

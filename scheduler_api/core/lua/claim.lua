@@ -14,6 +14,7 @@ local plain, alone, short, interrupted, aside = {}, {}, {}, {}, {}
 --# include quiet
 --# include pick
 --# include reap
+--# include times
 --# include fire
 
 local function each(members, handle)

@@ -9,45 +9,26 @@ local function ask_for_times(sid, key, asked)
   short[#short + 1] = sid
 end
 
-local function listed(text)
-  local times = {}
-  if string.find(text, '[^%d,]') then error('times cannot be read: ' .. text, 0) end
-  for at in string.gmatch(text, '%d+') do times[#times + 1] = tonumber(at) end
-  return times
-end
-
-local function make_occurrence(sid, record, at)
-  local id = sid .. '.' .. string.format('%.0f', math.floor(at / 1000))
-  if redis.call('EXISTS', event_key(id)) == 0 then
-    redis.call('HSET', event_key(id), 'f', 1, 'o', record.o, 'c', now, 'at', at,
-      'dl', record.dl, 's', sid, 'rv', record.rv)
-    redis.call('ZADD', occurrences_key(sid), at, id)
-    redis.call('ZADD', LEASED, now + offer_ms, id)
-    plain[#plain + 1] = id
-  end
-end
-
--- Fire times older than the grace are missed: all but the newest past one are dropped, and
--- that one too while the list does not show that it is the newest (planning will tell).
-local function drop_missed(times)
-  local dropped, newest = 0, nil
-  while times[1] and times[1] < now - grace_ms and times[2] and times[2] <= now do
-    newest = table.remove(times, 1)
-    dropped = dropped + 1
-  end
-  local unknown = times[1] and times[1] < now - grace_ms and not times[2]
-  return dropped, newest, unknown
-end
-
-local function join(times)
-  local words = {}
-  for i, at in ipairs(times) do words[i] = string.format('%.0f', at) end
-  return table.concat(words, ',')
+local function make_occurrence(sid, record, nominal)
+  local id = sid .. '.' .. string.format('%.0f', math.floor(nominal / 1000))
+  if redis.call('EXISTS', event_key(id)) == 1 then return end
+  local delay = whole(record, 'dy', 0)
+  local at = nominal + delay
+  redis.call('HSET', event_key(id), 'f', 1, 'o', record.o, 'c', now, 'at', at,
+    'dl', record.dl, 's', sid, 'rv', record.rv)
+  if record.j then redis.call('HSET', event_key(id), 'j', record.j) end
+  redis.call('ZADD', occurrences_key(sid), at, id)
+  redis.call('ZADD', by_time_key(record.o, 'active'), at, id)
+  tell(record, id, 'created')
+  if delay > 0 then return put_due(id, at) end
+  redis.call('ZADD', LEASED, now + offer_ms, id)
+  plain[#plain + 1] = id
 end
 
 local function fire(sid)
   local key, member = schedule_key(sid), 's:' .. sid
-  local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl')
+  local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl', 'dy',
+    'mp', 'mb', 'j')
   if not known(key, record) or record.st == 'paused' or record.st == 'ended' then
     return redis.call('ZREM', DUE, member)
   end
@@ -55,11 +36,12 @@ local function fire(sid)
   if not record.rv then error('rv is missing', 0) end
   local times, wanted, asked = listed(record.times), whole(record, 'k'), whole(record, 'pl', 0)
   record.dl = whole(record, 'dl')
-  local dropped, last, unknown = drop_missed(times)
+  local dropped, last, unknown = drop_missed(times, record.mp or 'latest', whole(record, 'mb', 0))
   if dropped > 0 then redis.call('HINCRBY', key, 'missed', dropped) end
   if times[1] and times[1] <= now and not unknown then
     last = table.remove(times, 1)
     make_occurrence(sid, record, last)
+    redis.call('HSET', key, 'lf', last)
   end
   if last then redis.call('HSET', key, 'times', join(times), 'last', last) end
   local dry = unknown or not times[1]

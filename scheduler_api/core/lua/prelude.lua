@@ -25,6 +25,9 @@ local function template_key(sid, rev) return P .. 't:' .. sid .. ':' .. rev end
 local function occurrences_key(sid) return P .. 'occ:' .. sid end
 local function by_time_key(owner, state) return P .. 'ix:' .. owner .. ':' .. state end
 local function finished_key(owner, state) return P .. 'fin:' .. owner .. ':' .. state end
+local function names_key(owner) return P .. 'names:' .. owner end
+local function journal_key(owner) return P .. 'journal:' .. owner end
+local function mark_key(owner, mark) return P .. 'dd:' .. owner .. ':' .. mark end
 local function body_key(id, rev)
   if rev and rev ~= '' then return P .. 'b:' .. id .. '.' .. rev end
   return P .. 'b:' .. id
@@ -115,17 +118,23 @@ end
 -- them shall hold up neither what else is due nor RQ.
 local function hold_back(ids) offer(ids, 200) end
 
--- Ends an event: `state` is delivered, dead or cancelled. `event` holds o, and at, w, s if any.
+-- One line in the owner's journal, for events that want it: what happened, at which attempt.
+local function tell(event, id, kind, number)
+  if not event.j then return end
+  redis.call('XADD', journal_key(event.o), '*', 'e', id, 'k', kind, 'n', number or 0)
+end
+
+-- Ends an event: `state` is delivered, dead or cancelled. `event` holds o,
+-- and at, w, s, j, n if any.
 local function finish(id, event, state, reason)
   local key, wanted = event_key(id), first_wanted(event)
   redis.call('HSET', key, 'st', state, 'fin', now, 'u', now)
   if reason then redis.call('HSET', key, 'y', reason) end
   redis.call('HDEL', key, 'tok', 'ptok', 'un', 'in')
   redis.call('ZADD', finished_key(event.o, state), now, id)
-  if not event.s then
-    redis.call('ZADD', by_time_key(event.o, state), wanted, id)
-    redis.call('ZREM', by_time_key(event.o, 'active'), id)
-  end
+  redis.call('ZREM', by_time_key(event.o, 'active'), id)
+  if not event.s then redis.call('ZADD', by_time_key(event.o, state), wanted, id) end
+  tell(event, id, state, event.n)
   lift(id)
 end
 

@@ -8,8 +8,10 @@ local function interrupt(id, event)
   local began = whole(event, 'un') - whole(event, 'dl') - 10000
   local line = '{"started_ms":' .. string.format('%.0f', began) .. '}'
   interrupted[#interrupted + 1] = id
-  if count >= POISON then
+  tell(event, id, 'failed', number)
+  if count >= POISON or event.cr then
     log_attempt(id, number, 'i', 0, line)
+    if event.cr then return finish(id, event, 'cancelled') end
     return finish(id, event, 'dead', 'poison')
   end
   log_attempt(id, number, 'i', now, line)
@@ -20,7 +22,8 @@ local function interrupt(id, event)
 end
 
 local function reap(id)
-  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'n', 'in', 'un', 'dl')
+  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'n', 'in', 'un', 'dl',
+    'j', 'cr')
   if not known(event_key(id), event) or event.st then return lift(id) end
   if not event.tok then return put_due(id, whole(event, 'at')) end
   if quiet > now then return redis.call('ZADD', LEASED, quiet, id) end

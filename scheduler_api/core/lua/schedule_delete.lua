@@ -3,7 +3,7 @@
 -- ARGV: now, id, owner
 -- Returns 1 if it was there, 0 if not. A repeat finds nothing left to do.
 local sid, owner = ARGV[2], ARGV[3]
-local record = read(schedule_key(sid), 'o', 'rv')
+local record = read(schedule_key(sid), 'o', 'rv', 'nm')
 if record.o ~= owner then return 0 end
 redis.call('ZADD', P .. 'superseded', now, sid .. ':' .. (record.rv or ''))
 redis.call('ZREM', by_time_key(owner, 'schedules'), sid)
@@ -11,5 +11,6 @@ redis.call('ZREM', DUE, 's:' .. sid)
 redis.call('ZREM', PARKED, sid)
 redis.call('ZREM', STUCK, 's:' .. sid)
 redis.call('HDEL', WHY, 's:' .. sid)
+if record.nm then redis.call('HDEL', names_key(owner), record.nm) end
 redis.call('DEL', schedule_key(sid))
 return 1

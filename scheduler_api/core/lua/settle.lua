@@ -1,11 +1,15 @@
 -- Writes down how attempts ended; valid with the token of the last begin, or with the token
 -- that an interruption took away while nobody began anew. Atomic: log, state and place agree.
 -- KEYS[1] prefix
--- ARGV: now; then 7 per attempt: id, token, attempt number, outcome (delivered, retry, dead),
---   delay ms of the retry, reason of a dead letter or '', log line (JSON)
+-- ARGV: now; then 8 per attempt: id, token, attempt number, outcome (delivered, retry, dead),
+--   delay ms of the retry, reason of a dead letter or '', log line (JSON), number of events that
+--   follow from it (callbacks), and 5 for each of those: id, nonce, delay ms, deadline of an
+--   attempt in ms, what to send ('' if it was written beforehand under the nonce)
 -- Returns per attempt {id, code, next ms}: settled, again (this very settle was done before),
 --   late (another took over: only logged), gone (no record).
-local WIDTH = 7
+local WIDTH, CHILD_WIDTH = 8, 5
+
+--# include new
 
 -- A late outcome may replace the line of its interruption, never a settled one.
 local function too_late(id, number, line)
@@ -22,30 +26,43 @@ local function try_again(id, event, at)
   redis.call('HDEL', key, 'tok', 'ptok', 'un', 'in')
   lift(id)
   put_due(id, at)
+  tell(event, id, 'retry', event.n)
 end
 
-local function settle(id, token, number, outcome, delay, reason, line)
-  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok')
+local function settle(children, id, token, number, outcome, delay, reason, line)
+  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok', 'j', 'cr')
   if not known(event_key(id), event) then return {id, 'gone', 0} end
   local holds = event.tok == token or (event.ptok == token and not event.tok)
   if event.st or not holds then return too_late(id, number, line) end
+  if event.cr and outcome ~= 'delivered' then outcome, children = 'cancelled', {} end
   local at = outcome == 'retry' and now + tonumber(delay) or 0
   log_attempt(id, number, 'a', at, line)
-  if outcome == 'retry' then
-    try_again(id, event, at)
-  else
-    finish(id, event, outcome, reason ~= '' and reason or nil)
-  end
+  if outcome ~= 'delivered' then tell(event, id, 'failed', number) end
+  for _, child in ipairs(children) do follow(event, unpack(child)) end
+  event.n = number
+  if outcome == 'retry' then try_again(id, event, at)
+  else finish(id, event, outcome, reason ~= '' and reason or nil) end
   return {id, 'settled', at}
 end
 
-local answers = {}
-for i = 2, #ARGV, WIDTH do
-  local ok, reply = pcall(settle, unpack(ARGV, i, i + WIDTH - 1))
+-- The events that follow from the attempt at `i`, and where the next one stands.
+local function take_children(i)
+  local children, after = {}, i + WIDTH
+  for _ = 1, tonumber(ARGV[after - 1]) do
+    children[#children + 1] = {unpack(ARGV, after, after + CHILD_WIDTH - 1)}
+    after = after + CHILD_WIDTH
+  end
+  return children, after
+end
+
+local answers, i = {}, 2
+while i <= #ARGV do
+  local children, after = take_children(i)
+  local ok, reply = pcall(settle, children, unpack(ARGV, i, i + WIDTH - 2))
   if not ok then
     set_aside(ARGV[i], reply)
     reply = {ARGV[i], 'stuck', 0}
   end
-  answers[#answers + 1] = reply
+  answers[#answers + 1], i = reply, after
 end
 return answers

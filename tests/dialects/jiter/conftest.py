@@ -51,7 +51,7 @@ class Hand:
         token, number = begun
         line = orjson.dumps({"started_ms": now_ms - 10, "total_ms": 10} | log)
         reply: Any = self.at(now_ms).run(
-            "settle", event_id, token, number, outcome, 3_000, "", line
+            "settle", event_id, token, number, outcome, 3_000, "", line, 0
         )
         assert reply[0][1] == b"settled", reply
 

@@ -1,0 +1,100 @@
+"""Which fire times of a rule are stored, and which were missed. Pure."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from scheduler_api.core.cron import Cron, Every, upcoming
+from scheduler_api.core.model import MissedRuns, ScheduleOptions
+
+PLAIN = ScheduleOptions()
+COVERED_MS = 600_000
+FEWEST, MOST = 5, 600
+MOST_COUNTED = 10_000
+LOOK_BACK_MS = tuple(s * 1000 for s in (60, 3_600, 86_400, 32 * 86_400, 366 * 86_400))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Fire times to store, and the missed ones that they pass over."""
+
+    times_ms: list[int]
+    missed: int = 0
+    newest_missed_ms: int = 0
+
+
+def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> list[int]:
+    """The next fire times: those of ten minutes, at least 5, at most 600.
+
+    Args:
+        last_ms: the last fire time, which a distance is counted from; else `after_ms`.
+    """
+    times: list[int] = []
+    since_ms = after_ms if last_ms is None else last_ms
+    for at_ms in islice(fire_times(cron, last_ms=since_ms, after_ms=after_ms), MOST):
+        if len(times) >= FEWEST and at_ms > after_ms + COVERED_MS:
+            break
+        times.append(at_ms)
+    return times
+
+
+def newest_past(cron: Cron, *, last_ms: int, now_ms: int, most: int = 1) -> list[int]:
+    """The newest fire times in (last, now], found without walking all of a long gap."""
+    newest: deque[int] = deque(maxlen=most)
+    for back_ms in (*LOOK_BACK_MS, now_ms - last_ms):
+        after_ms = max(last_ms, now_ms - back_ms)
+        newest.clear()
+        newest.extend(_until(cron, last_ms=last_ms, after_ms=after_ms, now_ms=now_ms))
+        if len(newest) == most or after_ms == last_ms:
+            break
+    return list(newest)
+
+
+def _until(cron: Cron, *, last_ms: int, after_ms: int, now_ms: int) -> Iterator[int]:
+    times = fire_times(cron, last_ms=last_ms, after_ms=after_ms)
+    return takewhile(lambda at: at <= now_ms, times)
+
+
+def fire_times(cron: Cron, *, last_ms: int, after_ms: int) -> Iterator[int]:
+    """The fire times after an instant; a distance keeps the rhythm of its last one."""
+    if isinstance(cron.rule, Every):
+        step_ms = cron.rule.seconds * 1000
+        start_ms = -(-last_ms // 1000) * 1000
+        after_ms = start_ms + max(0, after_ms - start_ms) // step_ms * step_ms
+    return upcoming(cron, after_ms=after_ms)
+
+
+def plan(
+    cron: Cron,
+    *,
+    last_ms: int,
+    now_ms: int,
+    grace_ms: int,
+    options: ScheduleOptions = PLAIN,
+) -> Plan:
+    """What a schedule that ran dry has ahead of it, and what it has missed.
+
+    Of the fire times older than the grace as many of the newest are kept as its policy
+    may still want; the claim decides what of that is sent.
+    """
+    ahead = plan_ahead(cron, after_ms=now_ms, last_ms=last_ms)
+    if last_ms >= now_ms:
+        return Plan(ahead)
+    young_ms = max(last_ms, now_ms - grace_ms - 1)
+    past = list(_until(cron, last_ms=last_ms, after_ms=young_ms, now_ms=now_ms))
+    older = _until(cron, last_ms=last_ms, after_ms=last_ms, now_ms=young_ms)
+    missed = sum(1 for _ in islice(older, MOST_COUNTED))
+    if not missed:
+        return Plan(past + ahead)
+    most = _wanted_of_missed(options, past)
+    kept = newest_past(cron, last_ms=last_ms, now_ms=young_ms, most=most)
+    before_ms = kept[0] - 1 if kept else young_ms
+    dropped = newest_past(cron, last_ms=last_ms, now_ms=before_ms)
+    newest_dropped = dropped[0] if dropped else 0
+    return Plan(kept + past + ahead, max(0, missed - len(kept)), newest_dropped)
+
+
+def _wanted_of_missed(options: ScheduleOptions, past: list[int]) -> int:
+    if options.missed_runs is MissedRuns.ALL:
+        return options.most_missed
+    return 1 if options.missed_runs is MissedRuns.LATEST and not past else 0

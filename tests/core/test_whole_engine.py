@@ -1,0 +1,431 @@
+"""Everything that may happen to a cell, in any order, against a model of it.
+
+After every step records and sets agree, and the store says what the model says. Nothing
+begins early, no event is in two hands, and in the end everything accepted has ended.
+"""
+
+import asyncio
+import fakeredis
+import pytest
+import redis
+import redis.asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from scheduler_api.core.cron import FULL
+from scheduler_api.core.errors import NotPending
+from scheduler_api.core.leases import Outcome
+from scheduler_api.core.model import Begun, Content, Schedule, ScheduleState, State
+from scheduler_api.core.store import Claim
+from tests.core.engine import (
+    CONTENT,
+    LEASE_MS,
+    OWNER,
+    Engine,
+    all_ids,
+    settlement,
+)
+
+HOUR_MS = 3_600_000
+TICK_MS = 5_000
+POISON, ALONE_FROM = 5, 2
+LARGE = Content("https://receiver.example/", b"x" * 10_000)
+OTHER = Content("https://other.example/", b"other")
+CONTENTS = st.sampled_from([CONTENT, OTHER, LARGE])
+DELAYS_MS = st.sampled_from([1, 999, 5_000, 30_000, HOUR_MS])
+RULES = st.sampled_from(["*/5 * * * * *", "* * * * *", "@every 20s"])
+Connections = tuple[redis.Redis, Callable[[], redis.asyncio.Redis]]
+
+
+@dataclass
+class Expected:
+    """What the model knows of an event."""
+
+    content: Content
+    at_ms: int
+    wanted_ms: int
+    begun: int = 0
+    failures: int = 0
+    interruptions: int = 0
+    live: Begun | None = None
+    lost: Begun | None = None
+    held_at_ms: int = 0
+    until_ms: int = 0
+    settled: set[int] = field(default_factory=set)
+    state: State = State.ACTIVE
+    finished_ms: int = 0
+
+    def end(self, state: State, now_ms: int) -> None:
+        self.state, self.finished_ms, self.live, self.lost = state, now_ms, None, None
+
+    def takes(self, begun: Begun) -> bool:
+        """Whether a settle of that begin counts."""
+        if self.state is not State.ACTIVE:
+            return False
+        return self.live == begun or (self.live is None and self.lost == begun)
+
+
+class Cell(RuleBasedStateMachine):
+    """One cell with two workers; RQ is a list of envelopes."""
+
+    def __init__(self, connect: Callable[[], Connections]) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        client, connect_async = connect()
+        self.engine = Engine(client, connect_async, self.runner)
+        self.workers = [self.engine.worker, self.engine.new_worker()]
+        self.events: dict[str, Expected] = {}
+        self.rules: dict[str, Schedule] = {}
+        self.latest_ms: dict[str, int] = {}
+        self.envelopes: list[list[str]] = []
+        self.hands: list[Begun] = []
+        self.asked: list[str] = []
+        # What a watch would show that nobody sets: it goes on when the clock steps.
+        self.passed_ms = 0
+
+    @property
+    def now_ms(self) -> int:
+        return self.engine.now_ms
+
+    @initialize()
+    def a_ticker_starts(self) -> None:
+        self.learn(self.engine.claim())
+
+    @rule(in_ms=DELAYS_MS, content=CONTENTS)
+    def create(self, in_ms: int, content: Content) -> None:
+        event = self.engine.create(in_ms, content=content)
+        at_ms = self.now_ms + in_ms
+        self.events[event.id] = Expected(content, at_ms=at_ms, wanted_ms=at_ms)
+
+    def changeable(self) -> list[str]:
+        return [event_id for event_id in self.events if "." not in event_id]
+
+    @precondition(changeable)
+    @rule(
+        data=st.data(),
+        in_ms=st.none() | DELAYS_MS,
+        content=st.none() | CONTENTS,
+        cancel=st.booleans(),
+    )
+    def change(
+        self,
+        data: st.DataObject,
+        in_ms: int | None,
+        content: Content | None,
+        cancel: bool,
+    ) -> None:
+        event_id = data.draw(st.sampled_from(self.changeable()))
+        expected = self.events[event_id]
+        event = self.engine.get(event_id)
+        at_ms = None if in_ms is None else self.now_ms + in_ms
+        change = {"content": content, "at_ms": at_ms, "cancel": cancel}
+        if expected.begun or expected.state is not State.ACTIVE:
+            with pytest.raises(NotPending):
+                self.engine.store.change(event, **change)
+            return
+        self.engine.store.change(event, **change)
+        if content is not None:
+            expected.content = content
+        if at_ms is not None:
+            expected.at_ms = expected.wanted_ms = at_ms
+        if cancel:
+            expected.end(State.CANCELLED, self.now_ms)
+
+    @rule(room=st.sampled_from([1, 3, 100]))
+    def claim(self, room: int) -> None:
+        claim = self.engine.claim(room)
+        self.learn(claim)
+        assert len(all_ids(claim)) <= room
+        if all_ids(claim):
+            self.envelopes.append(all_ids(claim))
+
+    def learn(self, claim: Claim) -> None:
+        """Checks what a claim tells against the model, and takes it over."""
+        assert claim.set_aside == []
+        for event_id in claim.interrupted:
+            expected = self.events[event_id]
+            assert expected.live is not None
+            over = self.passed_ms - expected.held_at_ms >= LEASE_MS
+            assert over or self.now_ms >= expected.until_ms
+            expected.lost, expected.live = expected.live, None
+            expected.interruptions += 1
+            if expected.interruptions == POISON:
+                expected.end(State.DEAD, self.now_ms)
+        for event_id in all_ids(claim):
+            if event_id not in self.events:
+                self.learn_occurrence(event_id)
+            expected = self.events[event_id]
+            assert expected.at_ms <= self.now_ms
+            assert expected.state is State.ACTIVE
+            assert expected.live is None
+            alone = expected.interruptions >= ALONE_FROM
+            assert (event_id in claim.solo_ids) == alone
+        self.asked += claim.schedule_ids
+
+    def learn_occurrence(self, event_id: str) -> None:
+        schedule_id, _, nominal_s = event_id.partition(".")
+        schedule, at_ms = self.rules[schedule_id], int(nominal_s) * 1_000
+        assert schedule.state is ScheduleState.ACTIVE
+        assert at_ms > self.latest_ms[schedule_id]
+        self.latest_ms[schedule_id] = at_ms
+        self.events[event_id] = Expected(schedule.content, at_ms=at_ms, wanted_ms=at_ms)
+
+    @precondition(lambda self: self.envelopes)
+    @rule(data=st.data())
+    def lose_envelope(self, data: st.DataObject) -> None:
+        self.draw_envelope(data)
+
+    @precondition(lambda self: self.envelopes)
+    @rule(data=st.data())
+    def double_envelope(self, data: st.DataObject) -> None:
+        envelope = self.draw_envelope(data)
+        self.envelopes += [envelope, envelope]
+
+    @precondition(lambda self: self.envelopes)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        self.workers[0].release(*self.draw_envelope(data))
+
+    @precondition(lambda self: self.envelopes)
+    @rule(data=st.data(), which=st.integers(0, 1))
+    def begin(self, data: st.DataObject, which: int) -> None:
+        self.carry_out(self.draw_envelope(data), which)
+
+    def draw_envelope(self, data: st.DataObject) -> list[str]:
+        at = data.draw(st.integers(0, len(self.envelopes) - 1))
+        return self.envelopes.pop(at)
+
+    def carry_out(self, envelope: list[str], which: int = 0) -> list[Begun]:
+        worker = self.workers[which]
+        begun, fallen = worker.begin_or_not(*envelope)
+        assert {each.id for each in begun} | fallen.keys() == set(envelope)
+        assert set(fallen.values()) <= {"gone", "taken", "early"}
+        for each in begun:
+            expected = self.events[each.id]
+            content = each.content or worker.fetch(each).content
+            assert expected.live is None
+            assert expected.at_ms <= self.now_ms
+            assert expected.state is State.ACTIVE
+            assert (content, each.wanted_ms) == (expected.content, expected.wanted_ms)
+            assert each.attempt == expected.begun + 1
+            assert each.failures == expected.failures
+            assert each.interruptions == expected.interruptions
+            expected.begun, expected.live = each.attempt, each
+            expected.held_at_ms = self.passed_ms
+            expected.until_ms = self.now_ms + each.deadline_ms + 10_000
+        self.hands += begun
+        return begun
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), outcome=st.sampled_from(Outcome), delay_ms=DELAYS_MS)
+    def settle(self, data: st.DataObject, outcome: Outcome, delay_ms: int) -> None:
+        begun = data.draw(st.sampled_from(self.hands))
+        self.write_down(begun, outcome, delay_ms)
+
+    def write_down(
+        self, begun: Begun, outcome: Outcome = Outcome.DELIVERED, delay_ms: int = 0
+    ) -> None:
+        expected = self.events.get(begun.id)
+        code = "gone"
+        if expected is not None:
+            code = "again" if begun.attempt in expected.settled else "late"
+            code = "settled" if expected.takes(begun) else code
+
+        mine = settlement(begun, outcome, delay_ms=delay_ms)
+        [answer] = self.workers[0].settle(mine)
+
+        assert answer.code == code
+        if expected is None or code != "settled":
+            return
+        expected.settled.add(begun.attempt)
+        expected.live = expected.lost = None
+        expected.interruptions = 0
+        if outcome is Outcome.RETRY:
+            expected.failures += 1
+            expected.at_ms = self.now_ms + delay_ms
+        else:
+            expected.end(State(outcome.value), self.now_ms)
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        begun = data.draw(st.sampled_from(self.hands))
+        expected = self.events.get(begun.id)
+        held = expected is not None and expected.live == begun
+        kept = held and expected is not None and self.now_ms < expected.until_ms
+
+        lost = self.workers[0].renew(begun)
+
+        assert lost == (set() if kept else {begun.id})
+        if kept and expected is not None:
+            expected.held_at_ms = self.passed_ms
+
+    @precondition(lambda self: self.hands)
+    @rule()
+    def a_worker_dies(self) -> None:
+        """Nobody settles or renews what it held; its leases end."""
+        self.hands.clear()
+
+    @rule(ms=st.sampled_from([1, 1_000, 4_999, 15_000, 40_000]))
+    def time_passes(self, ms: int) -> None:
+        while ms > 0:
+            self.pass_by(min(ms, TICK_MS))
+            ms -= TICK_MS
+            self.learn(self.engine.claim(room=0))
+
+    @rule(ms=st.sampled_from([8_000, 60_000, HOUR_MS]))
+    def all_tickers_are_away(self, ms: int) -> None:
+        self.pass_by(ms)
+
+    def pass_by(self, ms: int) -> None:
+        self.engine.now_ms += ms
+        self.passed_ms += ms
+
+    @rule(hours=st.sampled_from([-1, 1]))
+    def the_clock_steps(self, hours: int) -> None:
+        self.engine.now_ms += hours * HOUR_MS
+
+    @precondition(lambda self: len(self.rules) < 2)
+    @rule(expression=RULES, content=CONTENTS)
+    def create_schedule(self, expression: str, content: Content) -> None:
+        schedule = self.engine.schedule(expression, content=content)
+        self.follow(schedule)
+
+    @precondition(lambda self: self.rules)
+    @rule(
+        data=st.data(),
+        expression=st.none() | RULES,
+        content=st.none() | CONTENTS,
+        state=st.sampled_from([ScheduleState.ACTIVE, ScheduleState.PAUSED]),
+    )
+    def edit_schedule(
+        self,
+        data: st.DataObject,
+        expression: str | None,
+        content: Content | None,
+        state: ScheduleState,
+    ) -> None:
+        schedule = self.draw_schedule(data)
+        schedule = self.engine.schedules.edit(
+            schedule, grammar=FULL, expression=expression, content=content, state=state
+        )
+        self.follow(schedule)
+
+    def follow(self, schedule: Schedule) -> None:
+        """Fire times rise from the last change of the rule on."""
+        self.rules[schedule.id] = schedule
+        self.latest_ms[schedule.id] = self.now_ms
+
+    @precondition(lambda self: self.rules)
+    @rule(data=st.data())
+    def delete_schedule(self, data: st.DataObject) -> None:
+        schedule = self.draw_schedule(data)
+        self.engine.schedules.delete(schedule)
+        del self.rules[schedule.id]
+
+    def draw_schedule(self, data: st.DataObject) -> Schedule:
+        return self.rules[data.draw(st.sampled_from(sorted(self.rules)))]
+
+    @precondition(lambda self: self.asked)
+    @rule()
+    def plan(self) -> None:
+        while self.asked:
+            schedule_id = self.asked.pop()
+            schedule = self.rules.get(schedule_id)
+            active = schedule and schedule.state is ScheduleState.ACTIVE
+            answer = self.engine.schedules.top_up(schedule_id)
+            assert answer in (("done", "stale") if active else ("stale",))
+
+    @rule(age_ms=st.sampled_from([0, 60_000]))
+    def forget(self, age_ms: int) -> None:
+        before_ms = self.now_ms - age_ms
+        gone = [
+            event_id
+            for event_id, expected in self.events.items()
+            if expected.state is not State.ACTIVE and expected.finished_ms < before_ms
+        ]
+        forgotten = self.engine.store.forget([*self.events], before_ms=before_ms)
+        assert forgotten == len(gone)
+        for event_id in gone:
+            del self.events[event_id]
+
+    @invariant()
+    def records_and_sets_agree(self) -> None:
+        assert self.engine.faults() == []
+
+    @invariant()
+    def the_store_says_what_the_model_says(self) -> None:
+        found = self.engine.store.get_many(OWNER, [*self.events])
+        for event, expected in zip(found, self.events.values(), strict=True):
+            assert event is not None
+            assert (event.state, event.attempts) == (expected.state, expected.begun)
+            assert event.wanted_ms == expected.wanted_ms
+            assert event.next_ms == expected.at_ms
+            assert event.content == expected.content
+
+    def teardown(self) -> None:
+        try:
+            self.bring_to_an_end()
+        finally:
+            self.engine.close()
+            self.runner.close()
+
+    def bring_to_an_end(self) -> None:
+        """With everybody at work again, everything accepted ends."""
+        for schedule in self.rules.values():
+            self.engine.schedules.delete(schedule)
+        while active := [e for e in self.events.values() if e.state is State.ACTIVE]:
+            assert self.passed_ms < 10**9
+            waiting = [e.at_ms for e in active if e.live is None]
+            if len(waiting) == len(active) and min(waiting) > self.now_ms:
+                self.pass_by(min(waiting) - self.now_ms)
+            self.pass_by(TICK_MS)
+            claim = self.engine.claim()
+            self.learn(claim)
+            for begun in self.carry_out(all_ids(claim)):
+                self.write_down(begun)
+        assert self.engine.due() == self.engine.leased() == self.engine.stuck() == {}
+        assert self.engine.faults() == []
+
+
+def on_fakeredis() -> Connections:
+    server = fakeredis.FakeServer()
+    return fakeredis.FakeRedis(server=server), lambda: fakeredis.FakeAsyncRedis(
+        server=server
+    )
+
+
+def run(connect: Callable[[], Connections], *, examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        lambda: Cell(connect),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_any_order_of_steps_keeps_the_invariant_on_fakeredis():
+    run(on_fakeredis, examples=15, steps=40)
+
+
+def test_any_order_of_steps_keeps_the_invariant_on_a_real_server(valkey: str):
+    client = redis.Redis.from_url(valkey)
+
+    def connect() -> Connections:
+        client.flushall()
+        return client, lambda: redis.asyncio.Redis.from_url(valkey)
+
+    run(connect, examples=40, steps=40)
+    client.close()

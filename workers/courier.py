@@ -60,23 +60,38 @@ class Courier:
                     headers=outgoing.headers,
                     body=outgoing.body,
                     timeout_ms=outgoing.timeout_ms,
+                    body_cap_bytes=dialect.response_cap_bytes(
+                        begun, settings=self._settings
+                    ),
                 ),
                 may_write=may_write,
             )
+            return self._settlement(begun, result, outgoing.signed)
         except Exception as err:
             return self._undeliverable(begun, started_ms, err)
+
+    def _settlement(
+        self, begun: Begun, result: Result, signed: dict[str, str]
+    ) -> Settlement | None:
         if result.error is Failure.LEASE_LOST:
             log.warning(logs.line("attempt.dropped", event=begun.id, n=begun.attempt))
             return None
+        dialect = outbound.of(begun.owner.dialect)
         outcome, delay_ms, reason = _decide(dialect, begun, result)
         return Settlement(
             event_id=begun.id,
             token=begun.token,
             attempt=begun.attempt,
             outcome=outcome,
-            line=self._line(result, outgoing.signed),
+            line=self._line(result, signed),
             delay_ms=delay_ms,
             reason=reason,
+            follow_ups=dialect.follow_ups(
+                begun,
+                result,
+                dead=outcome is Outcome.DEAD,
+                settings=self._settings,
+            ),
         )
 
     async def _with_content(self, begun: Begun) -> Begun:

@@ -1,52 +1,78 @@
-"""The addresses of this machine's own interfaces, gathered once at a worker's start."""
+"""Which addresses are this machine's own."""
 
-import fcntl
+import ctypes
 import socket
-import struct
+import sys
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 
 Address = IPv4Address | IPv6Address
 
-SIOCGIFADDR = 0x8915
-IF_INET6 = Path("/proc/net/if_inet6")
+# BSD (macOS) puts a length byte before a one-byte family; Linux has two bytes.
+_HAS_LENGTH_BYTE = sys.platform == "darwin"
+_IPV4_OFFSET, _IPV4_SIZE = 4, 4
+_IPV6_OFFSET, _IPV6_SIZE = 8, 16
+
+
+class _Interface(ctypes.Structure):
+    """The head of C's `struct ifaddrs`, the same on Linux and macOS."""
+
+
+_Interface._fields_ = [
+    ("next", ctypes.POINTER(_Interface)),
+    ("name", ctypes.c_char_p),
+    ("flags", ctypes.c_uint),
+    ("address", ctypes.c_void_p),
+]
 
 
 def own_addresses() -> frozenset[Address]:
-    """Every address found: on Linux each interface's first IPv4 and all its IPv6.
+    """Return every IPv4 and IPv6 address of this machine's interfaces, as they are now.
 
-    Elsewhere those that this machine's name stands for.
+    Covers all interfaces and their further addresses on Linux (glibc and musl) and
+    macOS. Where C's `getifaddrs` is missing or fails, it is what the host name stands
+    for. Not covered: a public address that a router in front translates to us, and
+    addresses that are added later.
     """
-    found = set(_by_name())
-    if IF_INET6.parent.exists():
-        found.update(_ipv4_of_interfaces())
-        found.update(_ipv6_of_interfaces())
-    return frozenset(found)
-
-
-def _by_name() -> list[Address]:
     try:
-        answers = socket.getaddrinfo(socket.gethostname(), None)
+        return frozenset(_interface_addresses())
+    except (AttributeError, OSError):
+        return frozenset(_host_name_addresses())
+
+
+def _interface_addresses() -> Iterator[Address]:
+    c = ctypes.CDLL(None, use_errno=True)
+    first = ctypes.POINTER(_Interface)()
+    if c.getifaddrs(ctypes.byref(first)) != 0:
+        raise OSError(ctypes.get_errno(), "getifaddrs")
+    try:
+        entry = first
+        while entry:
+            address = _read_address(entry.contents.address)
+            if address is not None:
+                yield address
+            entry = entry.contents.next
+    finally:
+        c.freeifaddrs(first)
+
+
+def _read_address(pointer: int | None) -> Address | None:
+    """Read a `struct sockaddr`; None for an interface without an IP address."""
+    if not pointer:
+        return None
+    start = ctypes.string_at(pointer, 2)
+    family = start[1] if _HAS_LENGTH_BYTE else int.from_bytes(start, sys.byteorder)
+    if family == socket.AF_INET:
+        return IPv4Address(ctypes.string_at(pointer + _IPV4_OFFSET, _IPV4_SIZE))
+    if family == socket.AF_INET6:
+        return IPv6Address(ctypes.string_at(pointer + _IPV6_OFFSET, _IPV6_SIZE))
+    return None
+
+
+def _host_name_addresses() -> Iterator[Address]:
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None)
     except OSError:
-        return []
-    return [ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
-
-
-def _ipv4_of_interfaces() -> list[Address]:
-    found: list[Address] = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            request = struct.pack("256s", name.encode()[:15])
-            try:
-                answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
-            except OSError:
-                continue
-            found.append(IPv4Address(answer[20:24]))
-    return found
-
-
-def _ipv6_of_interfaces() -> list[Address]:
-    if not IF_INET6.exists():
-        return []
-    lines = IF_INET6.read_text().splitlines()
-    return [IPv6Address(bytes.fromhex(line.split()[0])) for line in lines]
+        return
+    for *_, peer in found:
+        yield ip_address(str(peer[0]).partition("%")[0])

@@ -3,13 +3,15 @@
 import os
 import redis
 import redis.asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scheduler_api.core.config import Settings, from_env
-from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core.destinations import Address, AddressPolicy
 from scheduler_api.core.leases import WorkerStore
 from scheduler_api.core.tenants import Tenants
 from workers.courier import Courier
@@ -41,14 +43,25 @@ def connect(settings: Settings) -> redis.Redis:
 
 def address_policy(settings: Settings) -> AddressPolicy:
     """Which addresses deliveries may reach: never the store's port, never our own."""
-    ports = {settings.port}
+    closed: set[tuple[Address | None, int]] = {(None, settings.port)}
     if settings.store_address is not None:
-        ports.add(settings.store_address[1])
+        host, port = settings.store_address
+        closed.add((None, port))
+        closed.update((ip_address(address), port) for address in _addresses_of(host))
     return AddressPolicy(
         allow=settings.allow_networks,
         own_addresses=own_addresses(),
-        closed_ports=frozenset((None, port) for port in ports),
+        closed_ports=frozenset(closed),
     )
+
+
+def _addresses_of(host: str) -> set[str]:
+    """The store may stand inside an allowed network, on another machine."""
+    try:
+        answers = socket.getaddrinfo(host, None)
+    except OSError:
+        return set()
+    return {str(answer[4][0]).partition("%")[0] for answer in answers}
 
 
 @asynccontextmanager

@@ -75,6 +75,7 @@ class Request:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     timeout_ms: int  # for the whole attempt, from the name lookup to the last byte
+    body_cap_bytes: int | None = None  # of the response; None: the sender's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ class Sender:
     Args:
         limit: requests in flight; more wait, and their deadlines run meanwhile.
         limit_per_host: the same per host and port, 0 for none.
-        body_cap_bytes: kept of a response body; the rest is never read.
+        body_cap_bytes: kept of a response body, unless the request says otherwise; the
+            rest is never read.
         keepalive_s: how long an idle connection is kept for the same origin.
         user_agent: sent where the request names none.
         tls: another context than `tls_context()`.
@@ -173,7 +175,6 @@ class Sender:
         self._limit = limit
         self._limit_per_host = limit_per_host
         self._body_cap_bytes = body_cap_bytes
-        self._body_read_max_bytes = HEAD_MAX_BYTES + FRAMING_MAX * body_cap_bytes
         self._keepalive_s = keepalive_s
         self._tls = tls
         self._lookup = lookup
@@ -270,14 +271,17 @@ class Sender:
             allow_redirects=False,
         )
         attempt.head_open = False
-        attempt.read_max_bytes += self._body_read_max_bytes
+        cap_bytes = request.body_cap_bytes or self._body_cap_bytes
+        attempt.read_max_bytes += HEAD_MAX_BYTES + FRAMING_MAX * cap_bytes
         try:
-            await self._read(response, answer)
+            await self._read(response, answer, cap_bytes)
         finally:
             if not answer.complete:
                 response.close()
 
-    async def _read(self, response: ClientResponse, answer: _Answer) -> None:
+    async def _read(
+        self, response: ClientResponse, answer: _Answer, cap_bytes: int
+    ) -> None:
         answer.status = response.status
         answer.headers = _storable(response.raw_headers)
         if response.status == 101:
@@ -285,8 +289,8 @@ class Sender:
         answer.truncated = True
         while chunk := await response.content.readany():
             answer.body += chunk
-            if len(answer.body) > self._body_cap_bytes:
-                answer.body = answer.body[: self._body_cap_bytes]
+            if len(answer.body) > cap_bytes:
+                answer.body = answer.body[:cap_bytes]
                 return
         answer.truncated = False
         # Still held: the answer came before the request was written to its end.

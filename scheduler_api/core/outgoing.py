@@ -40,3 +40,10 @@ class Reply(Protocol):
 
     @property
     def total_ms(self) -> float: ...
+
+
+class Answer(Reply, Protocol):
+    """A reply with what was read of the response's body."""
+
+    @property
+    def body(self) -> bytes: ...

@@ -1,8 +1,8 @@
 """The outbound halves of the dialects, by name; workers need nothing else of them."""
 
 from scheduler_api.core.config import Settings
-from scheduler_api.core.model import Begun
-from scheduler_api.core.outgoing import Outgoing, Reply
+from scheduler_api.core.model import Begun, FollowUp
+from scheduler_api.core.outgoing import Answer, Outgoing, Reply
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects.jiter import outbound as jiter
 from scheduler_api.dialects.qstash import outbound as qstash
@@ -27,6 +27,25 @@ class Outbound(Protocol):
 
     def next_delay_ms(self, begun: Begun, reply: Reply) -> int | None:
         """The wait after this attempt has failed, None to give up.
+
+        Raises: UnreadableRecord, if its content was not fetched.
+        """
+        ...
+
+    def response_cap_bytes(self, begun: Begun, *, settings: Settings) -> int:
+        """How many bytes of the response are read.
+
+        Raises: UnreadableRecord, if its content was not fetched.
+        """
+        ...
+
+    def follow_ups(
+        self, begun: Begun, answer: Answer, *, dead: bool, settings: Settings
+    ) -> tuple[FollowUp, ...]:
+        """The events that the end of this attempt brings about.
+
+        Args:
+            dead: whether the event gives up with it.
 
         Raises: UnreadableRecord, if its content was not fetched.
         """

@@ -11,8 +11,8 @@ import re
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Begun
-from scheduler_api.core.outgoing import Outgoing, Reply
+from scheduler_api.core.model import Begun, FollowUp
+from scheduler_api.core.outgoing import Answer, Outgoing, Reply
 from scheduler_api.core.signing import hmac_sha256_base64
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.core.timing import to_iso
@@ -59,6 +59,18 @@ def render(
 def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     """The wait after a failed attempt: 3, 5 and 10 s, then None."""
     return retry.next_delay_ms(begun.failures, reply, delays_ms=RETRY_DELAYS_MS)
+
+
+def response_cap_bytes(_begun: Begun, *, settings: Settings) -> int:
+    """As much of the response as the log keeps."""
+    return settings.response_log_bytes
+
+
+def follow_ups(
+    _begun: Begun, _answer: Answer, *, dead: bool, settings: Settings
+) -> tuple[FollowUp, ...]:
+    """None: nobody is told how an attempt ended."""
+    return ()
 
 
 def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:

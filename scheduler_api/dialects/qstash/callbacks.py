@@ -9,28 +9,56 @@ Source: https://upstash.com/docs/qstash/features/callbacks
 import base64
 import orjson
 from collections.abc import Iterable
-from scheduler_api.core.model import Begun, Content
-from scheduler_api.core.outgoing import Reply
+from scheduler_api.core.model import Begun, Content, FollowUp
+from scheduler_api.core.outgoing import Answer
 from scheduler_api.dialects.qstash.message import (
     Callback,
     Message,
     canonical,
+    fetched,
     from_options,
     message_id,
+    schedule_id,
     to_options,
 )
-from scheduler_api.dialects.qstash.outbound import fetched, schedule_id
-from typing import Protocol
 
 RESPONSE_MAX_BYTES = 1_048_576
 CONTENT_TYPE = "application/json"
 
 
-class Answer(Reply, Protocol):
-    """What came of an attempt, the response's body included."""
+def follow_ups(
+    begun: Begun, answer: Answer, *, dead: bool, redaction_key: bytes
+) -> tuple[FollowUp, ...]:
+    """The events that tell of this attempt; with the last one, of the failure too.
 
-    @property
-    def body(self) -> bytes: ...
+    Raises: UnreadableRecord.
+    """
+    told = callback_content(begun, answer, redaction_key=redaction_key)
+    failed = None
+    if dead:
+        failed = failure_callback_content(
+            begun, answer, dlq_id=dlq_id(begun), redaction_key=redaction_key
+        )
+    made = ((f"{begun.id}.c{begun.attempt}", told), (f"{begun.id}.f", failed))
+    return tuple(
+        _follow_up(event_id, content, begun) for event_id, content in made if content
+    )
+
+
+def dlq_id(begun: Begun) -> str:
+    """The id of the dead letter that an event leaves."""
+    return f"{begun.wanted_ms}-{begun.id}"
+
+
+def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
+    """A callback may take as long as its message, unless it says otherwise."""
+    message = from_options(content.options)
+    return FollowUp(
+        event_id,
+        content,
+        deadline_ms=message.timeout_ms or begun.deadline_ms,
+        delay_ms=message.delay_ms,
+    )
 
 
 def callback_content(

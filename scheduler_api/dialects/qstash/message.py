@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Begun, Content
 from scheduler_api.dialects.qstash.redaction import NOTHING_HIDDEN, Redaction
 from typing import Any
 
@@ -91,6 +92,23 @@ class Message:
 def message_id(event_id: str) -> str:
     """The id by which clients and receivers know an event."""
     return f"msg_{event_id}"
+
+
+def fetched(begun: Begun) -> Content:
+    """The event's content.
+
+    Raises: UnreadableRecord, if it was not fetched.
+    """
+    if begun.content is None:
+        raise UnreadableRecord(f"{begun.content_key} was not fetched")
+    return begun.content
+
+
+def schedule_id(begun: Begun, message: Message) -> str | None:
+    """The id by which clients know the event's schedule, if it has one."""
+    if message.schedule_id is not None or begun.schedule is None:
+        return message.schedule_id
+    return f"scd_{begun.schedule}"
 
 
 @lru_cache(maxsize=1024)

@@ -5,13 +5,19 @@ Source: https://upstash.com/docs/qstash/howto/receiving
 
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
-from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Begun, Content
-from scheduler_api.core.outgoing import Outgoing, Reply
+from scheduler_api.core.model import Begun, FollowUp
+from scheduler_api.core.outgoing import Answer, Outgoing, Reply
 from scheduler_api.core.signing import qstash_jwt
 from scheduler_api.core.tenants import SigningKeys
-from scheduler_api.dialects.qstash import waits
-from scheduler_api.dialects.qstash.message import Message, from_options, message_id
+from scheduler_api.dialects.qstash import callbacks, waits
+from scheduler_api.dialects.qstash.message import (
+    Message,
+    fetched,
+    from_options,
+    message_id,
+    schedule_id,
+)
+from scheduler_api.dialects.qstash.redaction import key_of
 
 USER_AGENT = ("User-Agent", "Upstash-QStash")
 NON_RETRYABLE_STATUS = 489
@@ -75,21 +81,26 @@ def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     return waits.planned_ms(begun.failures, message.retry_delay)
 
 
-def fetched(begun: Begun) -> Content:
-    """The event's content.
+def response_cap_bytes(begun: Begun, *, settings: Settings) -> int:
+    """How much of the response is read: a callback tells more than the log keeps.
 
-    Raises: UnreadableRecord, if it was not fetched.
+    Raises: UnreadableRecord.
     """
-    if begun.content is None:
-        raise UnreadableRecord(f"{begun.content_key} was not fetched")
-    return begun.content
+    message = from_options(fetched(begun).options)
+    told = message.callback is not None or message.failure_callback is not None
+    most = callbacks.RESPONSE_MAX_BYTES if told else 0
+    return max(most, settings.response_log_bytes)
 
 
-def schedule_id(begun: Begun, message: Message) -> str | None:
-    """The id by which clients know the event's schedule, if it has one."""
-    if message.schedule_id is not None or begun.schedule is None:
-        return message.schedule_id
-    return f"scd_{begun.schedule}"
+def follow_ups(
+    begun: Begun, answer: Answer, *, dead: bool, settings: Settings
+) -> tuple[FollowUp, ...]:
+    """The callbacks that tell of this attempt, and of the message's failure.
+
+    Raises: UnreadableRecord.
+    """
+    key = key_of(begun.owner.tenant, secret_key=settings.secret_key)
+    return callbacks.follow_ups(begun, answer, dead=dead, redaction_key=key)
 
 
 def _origin(begun: Begun, message: Message) -> list[tuple[str, str]]:

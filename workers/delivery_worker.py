@@ -4,6 +4,7 @@ import asyncio
 import logging
 import redis
 import signal
+import sys
 import threading
 import time
 import uvloop
@@ -19,8 +20,11 @@ from rq.exceptions import DeserializationError, NoSuchJobError, StopRequested
 from rq.job import Job
 from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import keys, logs
+from scheduler_api.core.config import SettingsError
 from scheduler_api.core.schedules import Schedules
+from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.store import Store
+from scheduler_api.core.tenants import Tenants
 from types import FrameType
 from typing import Any, TypeVar
 from workers.planner import top_up
@@ -46,6 +50,9 @@ class Engine:
     def __init__(self) -> None:
         self.settings = read_settings()
         self.client = connect(self.settings)
+        Tenants(
+            self.client, self.settings.prefix, secret_key=self.settings.secret_key
+        ).check_key()
         store = Store(self.client, self.settings.prefix)
         self._schedules = Schedules(store, grace_ms=self.settings.missed_grace_ms)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
@@ -125,7 +132,10 @@ class DeliveryWorker(SimpleWorker):
     def engine(self) -> Engine:
         """The event loop and its window; made when the work begins."""
         if self._engine is None:
-            self._engine = Engine()
+            try:
+                self._engine = Engine()
+            except (SettingsError, WrongSecretKey) as err:
+                sys.exit(str(err) or err.__doc__)
         return self._engine
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:

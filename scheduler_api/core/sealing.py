@@ -13,7 +13,7 @@ NONCE_BYTES = 12
 
 
 class WrongSecretKey(SchedulerError):
-    """The store's secrets were written under another SECRET_KEY."""
+    """SECRET_KEY: the store's secrets were written under another one."""
 
 
 class Seal:

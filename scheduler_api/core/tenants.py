@@ -110,6 +110,15 @@ class Tenants:
             raise NotFound(f"tenant {tenant_id}")
         return SigningKeys(**opened)
 
+    def check_key(self) -> None:
+        """Hold that this process's SECRET_KEY opens what the store keeps.
+
+        Raises:
+            WrongSecretKey: found before anything is signed or refused with it.
+        """
+        for tenant_id in self.all_ids()[-1:]:
+            self.signing(tenant_id)
+
     def all_ids(self) -> list[str]:
         """Every tenant's id, oldest first."""
         members = self._client.zrange(keys.tenants(self._prefix), 0, -1)

@@ -137,3 +137,13 @@ def test_finding_a_tenant_costs_one_round_trip(valkey: str):
 
         after = client.info("stats")["total_commands_processed"]
     assert after - before == 2
+
+
+def test_another_secret_key_is_told_before_anything_is_signed(
+    store_client: redis.Redis,
+) -> None:
+    Tenants(store_client, "{s1}:", secret_key="a" * 32).create("Ada")
+
+    Tenants(store_client, "{s1}:", secret_key="a" * 32).check_key()
+    with pytest.raises(WrongSecretKey):
+        Tenants(store_client, "{s1}:", secret_key="b" * 32).check_key()

@@ -15,7 +15,7 @@ def cell(new_cell: Callable[..., Cell]) -> Cell:
 
 
 def test_r01_r03_kills_of_worker_and_ticker_lose_nothing(cell: Cell):
-    report = scenarios.kills(cell, events=600, over_s=8, workers=3, tickers=3)
+    report = scenarios.kills(cell, events=400, over_s=5, workers=3, tickers=3)
 
     print(report)
     assert report.problems == []
@@ -76,7 +76,7 @@ def test_r19_a_worker_told_to_end_finishes_what_it_can(new_cell: Callable[..., C
 
 
 def test_a_schedule_of_every_second_misses_none_over_kills(cell: Cell):
-    report = scenarios.per_second(cell, seconds=15)
+    report = scenarios.per_second(cell, seconds=12)
 
     print(report)
     assert report.problems == []

@@ -9,11 +9,13 @@ from scheduler_api.core.config import Settings
 from scheduler_api.core.model import FINAL_STATES, State
 from scheduler_api.core.store import Store
 from typing import cast
+from workers import digest
 from workers.runtime import connect, read_settings
 
 log = logging.getLogger("scheduler.chores")
 
 QUEUE = "housekeeping"
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 AT_ONCE = 500
 
@@ -33,6 +35,7 @@ def retention() -> int:
             index = keys.finished(store.prefix, owner.decode(), state)
             for ids in _older(store.client, index, before_ms):
                 forgotten += store.forget(ids, before_ms=before_ms)
+        _cut_journal(store, owner.decode(), now_ms - settings.retention_days * DAY_MS)
     templates = _forget_templates(store, now_ms - _longest_ms(settings))
     _done(store, "retention", forgotten=forgotten, templates=templates)
     return forgotten
@@ -61,6 +64,11 @@ def _older(client: redis.Redis, index: str, before_ms: int) -> Iterator[list[str
             return
         last = found
         yield [event_id.decode() for event_id in found]
+
+
+def _cut_journal(store: Store, owner: str, before_ms: int) -> None:
+    key = keys.journal(store.prefix, owner)
+    store.client.xtrim(key, minid=f"{before_ms}-0", approximate=True)
 
 
 def _forget_templates(store: Store, before_ms: int) -> int:
@@ -95,6 +103,34 @@ def check() -> int:
         )
     _done(store, "check", faults=len(faults))
     return len(faults)
+
+
+def failures() -> int:
+    """Tells of the last hour's dead letters, by tenant and destination.
+
+    Each in a log line, all in one digest to a URL if one is set. Answers how many
+    events they were.
+
+    Raises: SettingsError, redis.RedisError.
+    """
+    settings = read_settings()
+    store = Store(connect(settings), settings.prefix)
+    found = digest.collect(store, since_ms=store.now_ms() - HOUR_MS)
+    for each in found:
+        log.warning(
+            logs.line(
+                "tenant.failures",
+                tenant=each.tenant,
+                dialect=each.dialect,
+                destination=each.destination,
+                failed=each.failed,
+            )
+        )
+    if found and settings.failure_digest_url:
+        digest.post(found, settings)
+    count = sum(each.failed for each in found)
+    _done(store, "failures", failed=count)
+    return count
 
 
 def _done(store: Store, name: str, **counts: int) -> None:

@@ -22,6 +22,7 @@ log = logging.getLogger("scheduler.clock")
 CHORES: dict[Callable[[], int], str] = {
     chores.retention: "*/10 * * * *",
     chores.check: "7 * * * *",
+    chores.failures: "0 * * * *",
 }
 INTERVAL_S = 1
 REGISTER_AGAIN_S = 600

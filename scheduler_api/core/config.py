@@ -12,6 +12,7 @@ from scheduler_api.core.variables import (
     mask_password,
     read_cell,
     read_host,
+    read_http_url,
     read_networks,
     read_redis_url,
     read_secret_key,
@@ -116,6 +117,12 @@ class Settings:
         read_whole(1, 3_650),
         default=30,
         doc="days that dead letters are kept",
+    )
+    failure_digest_url: str = variable(
+        "SCHED_FAILURE_DIGEST_URL",
+        read_http_url,
+        default="",
+        doc="where the hourly digest of dead letters is posted, besides the log",
     )
     store_high_water_percent: int = variable(
         "SCHED_STORE_HIGH_WATER_PERCENT",

@@ -115,6 +115,14 @@ def read_redis_url(text: str) -> str:
     return text
 
 
+def read_http_url(text: str) -> str:
+    """Read an http or https URL with a host."""
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("an http or https URL")
+    return text
+
+
 def read_secret_key(text: str) -> str:
     if len(text) < 16:
         raise ValueError(

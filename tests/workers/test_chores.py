@@ -1,0 +1,116 @@
+"""Chores: each run for real, in this process, on a real store."""
+
+import os
+import pytest
+import redis
+from scheduler_api.core import fsck, keys
+from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.store import Store, Terms
+from workers import chores
+
+PREFIX = "{s1}:"
+OWNER = Owner("1", "jiter")
+DAY_MS = 86_400_000
+TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+URL = "https://receiver.example/hook"
+
+
+@pytest.fixture
+def client(valkey: str, monkeypatch: pytest.MonkeyPatch):
+    for name in [n for n in os.environ if n.startswith("SCHED_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("REDIS_URL", valkey)
+    monkeypatch.setenv("SECRET_KEY", "a" * 32)
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        yield client
+
+
+def end(client: redis.Redis, outcome: str, *, days_ago: float) -> str:
+    """An event that ended that long ago, by the clock of a test."""
+    now_ms = Store(client, PREFIX).now_ms() - int(days_ago * DAY_MS)
+    store = Store(client, PREFIX, clock_ms=now_ms)
+    draft = Draft(Content(URL, b"x"), 1_000, at_ms=now_ms, journal=True)
+    event_id = store.create_many(OWNER, [draft])[0].id
+    store.claim(room=10, terms=TERMS)
+    store.run("begin", "t:1", 15_000, 100, event_id)
+    line = b'{"started_ms":1}'
+    store.run("settle", event_id, "t:1", 1, outcome, 0, "", line, 0)
+    return event_id
+
+
+def test_retention_forgets_what_is_older_than_it_is_kept(client: redis.Redis):
+    old = end(client, "delivered", days_ago=8)
+    young = end(client, "delivered", days_ago=6)
+
+    assert chores.retention() == 1
+    assert not client.exists(keys.event(PREFIX, old), keys.body(PREFIX, old))
+    assert client.exists(keys.event(PREFIX, young)) == 1
+    assert fsck.check(client, PREFIX) == []
+
+
+def test_retention_keeps_dead_letters_longer(client: redis.Redis):
+    dead = end(client, "dead", days_ago=8)
+    end(client, "dead", days_ago=31)
+
+    assert chores.retention() == 1
+    assert client.exists(keys.event(PREFIX, dead)) == 1
+
+
+def test_retention_forgets_more_than_it_reads_at_once(client: redis.Redis):
+    now_ms = Store(client, PREFIX).now_ms()
+    past = Store(client, PREFIX, clock_ms=now_ms - 8 * DAY_MS)
+    draft = Draft(Content(URL, b"x"), 1_000)
+    made = past.create_many(OWNER, [draft] * (chores.AT_ONCE + 1))
+    past.cancel(OWNER, [accepted.id for accepted in made])
+
+    assert chores.retention() == chores.AT_ONCE + 1
+    assert client.zcard(keys.finished(PREFIX, str(OWNER), "cancelled")) == 0
+
+
+def test_retention_removes_templates_that_nothing_can_need_any_more(
+    client: redis.Redis,
+):
+    now_ms = Store(client, PREFIX).now_ms()
+    client.set(keys.template(PREFIX, "7", "old"), "x")
+    client.set(keys.template(PREFIX, "7", "new"), "x")
+    client.zadd(
+        keys.superseded(PREFIX),
+        {"7:old": now_ms - 32 * DAY_MS, "7:new": now_ms - 30 * DAY_MS},
+    )
+
+    chores.retention()
+
+    assert client.exists(keys.template(PREFIX, "7", "old")) == 0
+    assert client.exists(keys.template(PREFIX, "7", "new")) == 1
+    assert client.zrange(keys.superseded(PREFIX), 0, -1) == [b"7:new"]
+
+
+def test_check_counts_what_does_not_agree(client: redis.Redis):
+    assert chores.check() == 0
+
+    client.zadd(keys.due(PREFIX), {"nobody": 1})
+
+    assert chores.check() == 1
+
+
+def test_failures_are_counted_by_destination(
+    client: redis.Redis, caplog: pytest.LogCaptureFixture
+):
+    end(client, "dead", days_ago=0)
+    end(client, "dead", days_ago=0)
+    end(client, "dead", days_ago=0.5)
+    end(client, "delivered", days_ago=0)
+
+    assert chores.failures() == 2
+    assert (
+        "tenant.failures tenant=1 dialect=jiter"
+        " destination=https://receiver.example:443 failed=2"
+    ) in caplog.text
+
+
+def test_a_chore_says_when_it_ran(client: redis.Redis):
+    chores.check()
+
+    last_ms = int(client.get(keys.chore(PREFIX, "check")))
+    assert abs(last_ms - Store(client, PREFIX).now_ms()) < 60_000

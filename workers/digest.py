@@ -1,0 +1,89 @@
+"""The digest of failures: which destinations gave up how many events."""
+
+import asyncio
+import logging
+import orjson
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from scheduler_api.core import keys, logs
+from scheduler_api.core.config import Settings
+from scheduler_api.core.destinations import BadDestination, parse
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Owner, State
+from scheduler_api.core.store import Store
+from typing import cast
+from workers.runtime import address_policy
+from workers.sender import Request, Result, Sender
+
+log = logging.getLogger("scheduler.chores")
+
+READ_AT_ONCE = 100
+TIMEOUT_MS = 10_000
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many events one destination has failed; `destination` is its origin."""
+
+    tenant: str
+    dialect: str
+    destination: str
+    failed: int
+
+
+def collect(store: Store, *, since_ms: int) -> list[Failures]:
+    """The dead letters since then, counted by owner and destination.
+
+    Raises: redis.RedisError.
+    """
+    counts: Counter[tuple[Owner, str]] = Counter()
+    for member in cast(set[bytes], store.client.smembers(keys.owners(store.prefix))):
+        owner = Owner.parse(member.decode())
+        index = keys.finished(store.prefix, str(owner), State.DEAD)
+        ids = cast(list[bytes], store.client.zrangebyscore(index, since_ms, "+inf"))
+        for at in range(0, len(ids), READ_AT_ONCE):
+            batch = [event_id.decode() for event_id in ids[at : at + READ_AT_ONCE]]
+            counts.update((owner, origin) for origin in _origins(store, owner, batch))
+    return [
+        Failures(owner.tenant, owner.dialect, origin, failed)
+        for (owner, origin), failed in sorted(
+            counts.items(), key=lambda item: (str(item[0][0]), item[0][1])
+        )
+    ]
+
+
+def _origins(store: Store, owner: Owner, event_ids: Sequence[str]) -> list[str]:
+    found = []
+    for event_id in event_ids:
+        try:
+            event = store.get_many(owner, [event_id])[0]
+            if event is not None:
+                found.append(parse(event.content.url).origin)
+        except (UnreadableRecord, BadDestination):
+            found.append(UNREADABLE)
+    return found
+
+
+def post(found: Sequence[Failures], settings: Settings) -> None:
+    """Posts the digest as JSON, once, through the same guard as every delivery."""
+    body = orjson.dumps({"failures": [asdict(each) for each in found]})
+    request = Request(
+        method="POST",
+        url=settings.failure_digest_url,
+        headers=(("Content-Type", "application/json"),),
+        body=body,
+        timeout_ms=TIMEOUT_MS,
+    )
+    result = asyncio.run(_send(request, settings))
+    if result.error is not None or result.status is None or result.status >= 300:
+        log.error(
+            logs.line("digest.not_sent", status=result.status, error=result.error)
+        )
+
+
+async def _send(request: Request, settings: Settings) -> Result:
+    policy = address_policy(settings)
+    async with Sender(policy, limit=1, body_cap_bytes=1_024) as sender:
+        return await sender.send(request)

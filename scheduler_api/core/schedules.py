@@ -4,6 +4,7 @@ The claim script makes occurrences from stored fire times; they are planned when
 is given or changed, and whenever the list runs low.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from scheduler_api.core import codec, keys
 from scheduler_api.core.cron import Cron, CronError, Grammar, parse
@@ -16,6 +17,7 @@ from scheduler_api.core.model import (
     Schedule,
     ScheduleOptions,
     ScheduleState,
+    State,
 )
 from scheduler_api.core.planning import PLAIN, fire_times, plan, plan_ahead
 from scheduler_api.core.store import Store
@@ -24,6 +26,8 @@ from typing import cast
 COVERED_MS = 600_000
 FEWEST, MOST = 5, 600
 MOST_COUNTED = 10_000
+# Schedules read at once: few enough that what they send fits in memory.
+BATCH = 100
 
 
 class Schedules:
@@ -172,9 +176,17 @@ class Schedules:
 
         Raises: UnreadableRecord, redis.RedisError.
         """
+        return [schedule for batch in self.batches_of(owner) for schedule in batch]
+
+    def batches_of(self, owner: Owner) -> Iterator[list[Schedule]]:
+        """All schedules of an owner, oldest first, read as they are asked for.
+
+        Raises: UnreadableRecord, redis.RedisError.
+        """
         key = keys.schedules(self._store.prefix, str(owner))
         ids = cast(list[bytes], self._store.client.zrange(key, 0, -1))
-        return self._read([schedule_id.decode() for schedule_id in ids])
+        for at in range(0, len(ids), BATCH):
+            yield self._read([member.decode() for member in ids[at : at + BATCH]])
 
     def count(self, owner: Owner) -> int:
         """How many schedules an owner has.
@@ -211,12 +223,33 @@ class Schedules:
         if not self._store.run("schedule_delete", schedule.id, str(schedule.owner)):
             raise NotFound
 
-    def next_ms(self, schedule: Schedule) -> int | None:
+    def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:
+        """How far the newest occurrences are, by their ids; forgotten ones are absent.
+
+        Redis: one round trip.
+
+        Raises: UnreadableRecord, redis.RedisError.
+        """
+        ids = [newest for each in schedules if (newest := newest_occurrence(each))]
+        pipe = self._store.client.pipeline(transaction=False)
+        for event_id in ids:
+            pipe.hmget(keys.event(self._store.prefix, event_id), ["o", "st"])
+        states = {}
+        for event_id, (owner, state) in zip(ids, pipe.execute(), strict=True):
+            if owner is not None:
+                states[event_id] = _state(event_id, state)
+        return states
+
+    def next_ms(self, schedule: Schedule, *, now_ms: int | None = None) -> int | None:
         """When it fires next, or would if it were not paused; None if never again.
+
+        Args:
+            now_ms: the store's time, for callers that have asked for it.
 
         Raises: redis.RedisError.
         """
-        now_ms = self._store.now_ms()
+        if now_ms is None:
+            now_ms = self._store.now_ms()
         for at_ms in schedule.times_ms:
             if at_ms > now_ms:
                 return at_ms
@@ -263,6 +296,20 @@ def _fields(schedule: Schedule, wanted: int) -> list[str | int]:
     if options.journal:
         fields += ["j", "1"]
     return fields
+
+
+def newest_occurrence(schedule: Schedule) -> str | None:
+    """The id of the event that its newest fire time made, None before the first."""
+    if schedule.fired_ms is None:
+        return None
+    return f"{schedule.id}.{schedule.fired_ms // 1000}"
+
+
+def _state(event_id: str, stored: bytes | None) -> State:
+    try:
+        return State.ACTIVE if stored is None else State(stored.decode())
+    except ValueError as err:
+        raise UnreadableRecord(f"event {event_id}") from err
 
 
 def read_schedule(

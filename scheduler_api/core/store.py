@@ -208,13 +208,13 @@ class Store:
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
         """Cancels events wherever they stand; one being sent is asked to stop.
 
-        Redis: cancel.lua, atomic per event.
+        Redis: cancel.lua, atomic per event; repeated in silence, it answers alike.
 
         Raises: redis.RedisError.
         """
         if not event_ids:
             return []
-        replies = cast(list[bytes], self.run("cancel", str(owner), *event_ids))
+        replies = cast(list[bytes], self.run("cancel", str(owner), nonce(), *event_ids))
         return [Cancelled(reply.decode()) for reply in replies]
 
     def change(

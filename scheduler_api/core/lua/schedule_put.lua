@@ -2,7 +2,7 @@
 -- Atomic: an occurrence made after the answer follows the new rule.
 -- KEYS[1] prefix
 -- ARGV: now, id, owner, revision it was read with ('' to create), new revision, its name for
---   its owner or '', state (active or paused), newest fire time that counts as used in ms
+--   its owner or '', state (active, paused or ended), newest fire time that counts as used in ms
 --   ('' for now), fire times (ms, comma-separated), content of the template ('' if written
 --   beforehand, to expire unless kept here), then fields and values of the record
 -- Returns {code, created ms, id}: ok, missing, changed (read again), taken (id in use), named
@@ -40,7 +40,7 @@ if state == 'active' then
   put_due(member, tonumber(string.match(times, '%d+') or now))
   redis.call('ZREM', PARKED, sid)
 else
-  redis.call('ZADD', PARKED, now, sid)
+  if state == 'paused' then redis.call('ZADD', PARKED, now, sid) end
   redis.call('ZREM', DUE, member)
 end
 redis.call('ZREM', STUCK, member)

@@ -1,4 +1,4 @@
-"""What schedules may do beside firing: bear names, wait, and make up for missed runs."""
+"""What schedules may do beside firing: bear names, wait, make up for missed runs."""
 
 import pytest
 from scheduler_api.core import keys

@@ -11,6 +11,7 @@ from scheduler_api.core import config, logs
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import Conflict, StoreFull
 from scheduler_api.dialects.jiter import inbound as jiter
+from scheduler_api.dialects.qstash import inbound as qstash
 from typing import Protocol
 from werkzeug.exceptions import HTTPException
 
@@ -32,7 +33,7 @@ class Inbound(Protocol):
 
 
 # By the prefix of their paths, errors on unknown paths included.
-DIALECTS: dict[str, Inbound] = {"/api": jiter}
+DIALECTS: dict[str, Inbound] = {"/api": jiter, "/v2": qstash}
 ELSEWHERE: Inbound = jiter
 
 # In JSON one byte of a body may take six (`\u001f`); the rest is for other fields.

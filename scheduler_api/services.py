@@ -6,6 +6,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from scheduler_api.auth import Auth
 from scheduler_api.core.config import Settings
+from scheduler_api.core.journal import Journal
 from scheduler_api.core.queries import Queries
 from scheduler_api.core.quotas import Quotas
 from scheduler_api.core.schedules import Schedules
@@ -29,7 +30,9 @@ class Services:
     store: Store
     schedules: Schedules
     queries: Queries
+    journal: Journal
     quotas: Quotas
+    tenants: Tenants
     auth: Auth
 
 
@@ -61,6 +64,8 @@ def build(settings: Settings) -> Services:
         store=store,
         schedules=Schedules(store, grace_ms=settings.missed_grace_ms),
         queries=Queries(store),
+        journal=Journal(store),
         quotas=Quotas(store),
+        tenants=tenants,
         auth=Auth(tenants),
     )

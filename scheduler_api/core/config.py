@@ -208,6 +208,49 @@ class Settings:
         default=True,
         doc="Jiter: send the older signature header as well",
     )
+    qstash_timeout_ms: int = variable(
+        "SCHED_QSTASH_TIMEOUT_MS",
+        read_whole(100, 7 * _DAY_MS),
+        default=900_000,
+        doc="QStash: deadline of one attempt where the message names none",
+    )
+    qstash_timeout_limit_ms: int = variable(
+        "SCHED_QSTASH_TIMEOUT_LIMIT_MS",
+        read_whole(100, 7 * _DAY_MS),
+        default=7_200_000,
+        doc="QStash: longest deadline that a message may name",
+    )
+    qstash_delay_limit_days: int = variable(
+        "SCHED_QSTASH_DELAY_LIMIT_DAYS",
+        read_whole(1, 36_500),
+        default=365,
+        doc="QStash: longest delay of a message",
+    )
+    qstash_retries_limit: int = variable(
+        "SCHED_QSTASH_RETRIES_LIMIT",
+        read_whole(0, 100_000),
+        default=1_000,
+        doc="QStash: most retries of a message",
+    )
+    qstash_deduplication_ms: int = variable(
+        "SCHED_QSTASH_DEDUPLICATION_MS",
+        read_whole(1, 90 * _DAY_MS),
+        default=600_000,
+        doc="QStash: milliseconds in which a message is recognised as published before",
+    )
+    qstash_batch_limit_bytes: int = variable(
+        "SCHED_QSTASH_BATCH_LIMIT_BYTES",
+        read_whole(1, 1_024 * _MIB),
+        default=64 * _MIB,
+        doc="QStash: largest request of a batch",
+    )
+    qstash_rotation_grace_ms: int = variable(
+        "SCHED_QSTASH_ROTATION_GRACE_MS",
+        read_whole(0, 90 * _DAY_MS),
+        default=_DAY_MS,
+        doc="QStash: milliseconds that a pair of signing keys goes on working once it"
+        " was replaced",
+    )
 
     def __post_init__(self) -> None:
         """Hold what must hold between two values.

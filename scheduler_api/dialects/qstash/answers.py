@@ -1,0 +1,186 @@
+"""How messages and their logs look to QStash clients; absent fields are left out.
+
+Source: https://upstash.com/docs/qstash/api
+"""
+
+import base64
+import orjson
+from collections.abc import Iterable
+from flask import Response
+from scheduler_api.core.model import Attempt, Event
+from scheduler_api.dialects.qstash.message import (
+    Callback,
+    Headers,
+    Message,
+    canonical,
+    message_id,
+)
+from typing import Any
+
+Shown = dict[str, Any]
+
+JSON = "application/json"
+
+
+def respond(body: object, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(orjson.dumps(body), status=status, mimetype=JSON)
+
+
+def published(event_id: str, *, url: str, deduplicated: bool) -> Shown:
+    """What a publisher is told about a message."""
+    shown: Shown = {"messageId": message_id(event_id), "url": url}
+    return shown | {"deduplicated": True} if deduplicated else shown
+
+
+def message(of: Event, said: Message, *, key: bytes) -> Shown:
+    """A message.
+
+    Args:
+        key: of the marks that stand for what is hidden.
+    """
+    body = said.redaction.shown_body(of.content.body, key=key)
+    return given(
+        {
+            "messageId": message_id(of.id),
+            "url": of.content.url,
+            **sending(said),
+            "header": header_map(
+                said.redaction.shown_headers(said.sent_headers, key=key)
+            ),
+            **body_fields(body),
+            "maxRetries": said.retries,
+            "retryDelayExpression": said.retry_delay,
+            "notBefore": of.wanted_ms,
+            "createdAt": of.created_ms,
+            **origin(of, said),
+            **callbacks(said, key=key),
+        }
+    )
+
+
+def log_entry(
+    of: Event,
+    said: Message,
+    attempt: Attempt | None,
+    *,
+    time_ms: int,
+    state: str,
+    key: bytes,
+    body_max_bytes: int,
+) -> Shown:
+    """What happened to a message at one moment; some names are not a message's."""
+    body = said.redaction.shown_body(of.content.body, key=key)
+    told = callbacks(said, key=key)
+    return given(
+        {
+            "time": time_ms,
+            "messageId": message_id(of.id),
+            "state": state,
+            "url": of.content.url,
+            **sending(said),
+            "header": header_map(
+                said.redaction.shown_headers(said.sent_headers, key=key)
+            ),
+            "body": _base64(body) if len(body) <= body_max_bytes else None,
+            "timeout": said.timeout_ms,
+            "maxRetries": said.retries,
+            "retryDelayExpr": said.retry_delay,
+            "retryDelayExpression": said.retry_delay,
+            **origin(of, said),
+            "callback": told.get("callback"),
+            "failureCallback": told.get("failureCallback"),
+            "callbackHeaders": told.get("callbackHeader"),
+            "failureCallbackHeaders": told.get("failureCallbackHeader"),
+            **({} if attempt is None else _outcome(attempt)),
+        }
+    )
+
+
+def sending(said: Message) -> Shown:
+    """How a message or the messages of a schedule are sent and told apart."""
+    flow = said.flow_control
+    return {
+        "method": said.method,
+        "queueName": said.queue,
+        "topicName": said.topic,
+        "endpointName": said.endpoint,
+        "callerIP": said.caller_ip,
+        "label": said.labels[0] if said.labels else None,
+        "labels": list(said.labels) or None,
+        "flowControlKey": flow and flow.key,
+        "parallelism": flow and flow.parallelism,
+        "rate": flow and flow.rate,
+        "period": flow and flow.period_s,
+    }
+
+
+def origin(of: Event, said: Message) -> Shown:
+    """The schedule that a message was made by."""
+    return {"scheduleId": schedule_id(of, said)}
+
+
+def schedule_id(of: Event, said: Message) -> str | None:
+    """The id by which clients know the event's schedule, if it has one."""
+    if said.schedule_id is not None or of.schedule is None:
+        return said.schedule_id
+    return f"scd_{of.schedule}"
+
+
+def callbacks(said: Message, *, key: bytes) -> Shown:
+    """Both callbacks; what a message hides of its headers it hides of theirs."""
+    shown: Shown = {}
+    for name, callback in (
+        ("callback", said.callback),
+        ("failureCallback", said.failure_callback),
+    ):
+        if callback is None:
+            continue
+        shown[name] = callback.url
+        headers = said.redaction.shown_headers(_sent(callback), key=key)
+        if headers:
+            shown[f"{name}Header"] = header_map(headers)
+    return shown
+
+
+def header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Headers by name, each with all its values."""
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        found.setdefault(canonical(name), []).append(value)
+    return found
+
+
+def body_fields(body: bytes) -> Shown:
+    """A body: text if it is some, else in base64; nothing if it is empty."""
+    if not body:
+        return {}
+    try:
+        return {"body": body.decode()}
+    except UnicodeDecodeError:
+        return {"bodyBase64": _base64(body)}
+
+
+def given(fields: Shown) -> Shown:
+    """The fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _sent(callback: Callback) -> Headers:
+    if callback.content_type is None:
+        return callback.headers
+    return (("Content-Type", callback.content_type), *callback.headers)
+
+
+def _outcome(attempt: Attempt) -> Shown:
+    response = attempt.response.encode("utf-8", "surrogatepass")
+    return {
+        "error": attempt.error,
+        "nextDeliveryTime": attempt.next_ms,
+        "responseStatus": attempt.status,
+        "responseBody": _base64(response) if response else None,
+    }
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

@@ -1,0 +1,256 @@
+"""What clients may ask for by query or body: filters and pages. Pure.
+
+Values of one filter are alternatives, filters hold together. A name that is unknown is
+refused before anything is looked at: who misspells a filter does not mean everything.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from scheduler_api.core import destinations
+from scheduler_api.core.journal import Cursor, Stretch
+from scheduler_api.core.model import Event
+from scheduler_api.core.selection import ALWAYS, Span
+from scheduler_api.dialects.qstash.answers import schedule_id
+from scheduler_api.dialects.qstash.grammars import LATEST_S, BadValue
+from scheduler_api.dialects.qstash.message import Message
+from scheduler_api.dialects.qstash.targets import TOKEN
+from urllib.parse import urlsplit
+
+Parameters = dict[str, list[str]]
+
+CONDITIONS = (
+    *("url", "host", "path", "topicName", "queueName", "scheduleId"),
+    *("callerIp", "label", "flowControlKey"),
+)
+OTHER_NAMES = {"callerIP": "callerIp"}
+DATES = ("fromDate", "toDate")
+# These may have commas in their values.
+NEVER_SPLIT = ("url", "path", "flowControlKey")
+
+# Kinds of a journal's lines as clients know them.
+STATES = {
+    "created": "CREATED",
+    "begun": "ACTIVE",
+    "failed": "ERROR",
+    "retry": "RETRY",
+    "asked": "CANCEL_REQUESTED",
+    "delivered": "DELIVERED",
+    "dead": "FAILED",
+    "cancelled": "CANCELED",
+}
+IN_PROGRESS = ("begun", "failed", "retry")
+LOGS_MOST = 1_000
+LOGS_AT_ONCE = 100
+
+_KINDS = {state: (kind,) for kind, state in STATES.items()} | {
+    "CANCELLED": ("cancelled",),
+    "IN_PROGRESS": IN_PROGRESS,
+}
+_ORDERS = {"earliestFirst": False, "latestFirst": True}
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a message has to be like; `ids` are those of messages, None is any."""
+
+    ids: tuple[str, ...] | None = None
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def hold(self, event: Event, said: Message) -> bool:
+        """Whether an event is meant, its id aside."""
+        return all(
+            not wanted.isdisjoint(_values(name, event, said))
+            for name, wanted in self.values.items()
+        )
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """Which messages are to be cancelled."""
+
+    conditions: Conditions
+    created: Span
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing narrows it down."""
+        return self == Cancellation(Conditions(), ALWAYS)
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """Which lines of the journal are wanted, and how many of them."""
+
+    conditions: Conditions
+    kinds: frozenset[str]
+    stretch: Stretch
+    count: int
+
+
+def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
+    """The parameters of a query by name, without the token."""
+    found: Parameters = {}
+    for name, value in pairs:
+        if name != TOKEN:
+            parts = [value] if name in NEVER_SPLIT else value.split(",")
+            found.setdefault(OTHER_NAMES.get(name, name), []).extend(parts)
+    return found
+
+
+def read_fields(body: object) -> Parameters:
+    """The parameters in the JSON of a body; None is none.
+
+    Raises: BadValue.
+    """
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise BadValue("body", "should be an object")
+    found: Parameters = {}
+    for name, value in body.items():
+        if value is None:
+            continue
+        values = value if isinstance(value, list) else [value]
+        if not all(type(each) in (str, int) for each in values):
+            raise BadValue(name[:40], "should be a text or a list of texts")
+        found.setdefault(OTHER_NAMES.get(name, name), []).extend(map(str, values))
+    return found
+
+
+def read_cancellation(parameters: Parameters) -> Cancellation:
+    """Which messages a bulk call means; `count` is known, and says nothing.
+
+    Raises: BadValue.
+    """
+    _check_names(parameters, ("messageIds", *CONDITIONS, *DATES, "count"))
+    start_ms, end_ms = _dates(parameters)
+    if "count" in parameters:
+        _whole(parameters, "count")
+    return Cancellation(_conditions(parameters), Span(start_ms, end_ms))
+
+
+def read_log_query(parameters: Parameters) -> LogQuery:
+    """Which entries of the log are meant.
+
+    Raises: BadValue.
+    """
+    pages = ("count", "cursor", "order", "state")
+    _check_names(parameters, ("messageId", "messageIds", *CONDITIONS, *DATES, *pages))
+    start_ms, end_ms = _dates(parameters)
+    order = _one(parameters, "order", "latestFirst")
+    if order not in _ORDERS:
+        raise BadValue("order", f"should be one of {', '.join(_ORDERS)}")
+    count = _whole(parameters, "count", LOGS_AT_ONCE)
+    if not 1 <= count <= LOGS_MOST:
+        raise BadValue("count", f"should be a number from 1 to {LOGS_MOST}")
+    return LogQuery(
+        _conditions(parameters),
+        _kinds(parameters),
+        Stretch(start_ms, end_ms, _ORDERS[order], _cursor(parameters)),
+        count,
+    )
+
+
+def write_cursor(cursor: Cursor) -> str:
+    """A cursor as clients send it back."""
+    return "{}-{}".format(*cursor)
+
+
+def _check_names(parameters: Parameters, known: Collection[str]) -> None:
+    for name in parameters:
+        if name not in known:
+            listed = ", ".join(known)
+            raise BadValue(name[:40], f"is no known parameter: use {listed}")
+
+
+def _conditions(parameters: Parameters) -> Conditions:
+    """Whoever gives ids means them, whatever else holds of the messages."""
+    listed = [
+        value.strip()
+        for name in ("messageIds", "messageId")
+        for value in parameters.get(name, ())
+    ]
+    if "messageIds" in parameters or "messageId" in parameters:
+        return Conditions(ids=tuple(dict.fromkeys(filter(None, listed))))
+    return Conditions(
+        values={
+            name: frozenset(parameters[name])
+            for name in CONDITIONS
+            if name in parameters
+        }
+    )
+
+
+def _values(name: str, event: Event, said: Message) -> Collection[str]:
+    url = event.content.url
+    if name in ("host", "path"):
+        return _hosts(url) if name == "host" else (_path(url),)
+    if name == "label":
+        return said.labels
+    flow = said.flow_control
+    value = {
+        "url": url,
+        "topicName": said.topic,
+        "queueName": said.queue,
+        "scheduleId": schedule_id(event, said),
+        "callerIp": said.caller_ip,
+        "flowControlKey": None if flow is None else flow.key,
+    }[name]
+    return () if value is None else (value,)
+
+
+def _hosts(url: str) -> Collection[str]:
+    place = destinations.parse(url)
+    return place.host, place.origin.partition("//")[2]
+
+
+def _path(url: str) -> str:
+    return urlsplit(destinations.parse(url).wire).path or "/"
+
+
+def _kinds(parameters: Parameters) -> frozenset[str]:
+    if "state" not in parameters:
+        return frozenset(STATES)
+    kinds: set[str] = set()
+    for state in parameters["state"]:
+        if state.strip().upper() not in _KINDS:
+            raise BadValue("state", f"should be one of {', '.join(_KINDS)}")
+        kinds.update(_KINDS[state.strip().upper()])
+    return frozenset(kinds)
+
+
+def _dates(parameters: Parameters) -> tuple[int | None, int | None]:
+    start_ms, end_ms = (
+        _whole(parameters, name) if name in parameters else None for name in DATES
+    )
+    for name, at_ms in zip(DATES, (start_ms, end_ms), strict=True):
+        if at_ms is not None and at_ms > LATEST_S * 1000:
+            raise BadValue(name, "should be a unix time in milliseconds")
+    return start_ms, end_ms
+
+
+def _cursor(parameters: Parameters) -> Cursor | None:
+    text = _one(parameters, "cursor", "")
+    if not text:
+        return None
+    found = _CURSOR.fullmatch(text)
+    if found is None:
+        raise BadValue("cursor", "should be one that an answer had")
+    return int(found[1]), int(found[2])
+
+
+def _whole(parameters: Parameters, name: str, default: int = 0) -> int:
+    text = _one(parameters, name, str(default))
+    if not _WHOLE.fullmatch(text):
+        raise BadValue(name, f"should be a whole number, not {text[:40]!r}")
+    return int(text)
+
+
+def _one(parameters: Parameters, name: str, default: str) -> str:
+    values = parameters.get(name, [default])
+    if len(values) != 1:
+        raise BadValue(name, "should be given once")
+    return values[0].strip()

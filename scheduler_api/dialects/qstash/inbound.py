@@ -1,0 +1,100 @@
+"""The routes of the QStash dialect, and how its errors look."""
+
+from collections.abc import Callable
+from flask import Blueprint, Response, request
+from flask.blueprints import BlueprintSetupState
+from functools import partial
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.model import Owner
+from scheduler_api.dialects.qstash.grammars import BadValue
+from scheduler_api.dialects.qstash.logs import Logs
+from scheduler_api.dialects.qstash.messages import Messages
+from scheduler_api.dialects.qstash.publishing import Publishing
+from scheduler_api.dialects.qstash.reading import Refused, error
+from scheduler_api.dialects.qstash.targets import TOKEN
+from scheduler_api.services import Services
+from werkzeug.routing import BaseConverter
+
+__all__ = ["blueprint", "error", "fault"]
+
+View = Callable[..., Response]
+Route = tuple[str, str, str, View]
+
+DIALECT = "qstash"
+BEARER = "bearer "
+INTERNAL_ERROR = "internal server error"
+NOT_FOUND = "not found"
+
+
+class Rest(BaseConverter):
+    """Whatever stands at the end of a path, slashes and line breaks included."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
+def blueprint(services: Services) -> Blueprint:
+    """All routes; collections with and without a slash at their end."""
+    routes = Blueprint(DIALECT, __name__, url_prefix="/v2")
+    routes.record(_add_converter)
+    publishing, messages = Publishing(services), Messages(services)
+    journal = Logs(services)
+    table: list[Route] = [
+        ("POST", "/publish/<rest:destination>", "publish", publishing.publish),
+        (
+            "POST",
+            "/enqueue/<queue>/<rest:destination>",
+            "enqueue",
+            publishing.enqueue,
+        ),
+        ("POST", "/batch", "batch", publishing.batch),
+        ("GET", "/messages/<message_id>", "get_message", messages.get),
+        ("DELETE", "/messages/<message_id>", "cancel_message", messages.cancel),
+        ("GET", "/logs", "list_logs", journal.select),
+        ("GET", "/events", "list_events", journal.select),
+    ]
+    for method, path, name, view in table:
+        routes.add_url_rule(
+            path,
+            endpoint=name,
+            view_func=partial(_with_owner, services, view),
+            methods=[method],
+            strict_slashes=False,
+        )
+    routes.register_error_handler(Refused, _refusal)
+    routes.register_error_handler(BadValue, _bad_value)
+    routes.register_error_handler(NotFound, _not_found)
+    return routes
+
+
+def fault(_endpoint: str | None) -> str:
+    """The message for a fault of ours."""
+    return INTERNAL_ERROR
+
+
+def _add_converter(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["rest"] = Rest
+
+
+def _with_owner(services: Services, view: View, **in_path: str) -> Response:
+    tenant = services.auth.tenant(_token())
+    return view(Owner(tenant.id, DIALECT), **in_path)
+
+
+def _token() -> str | None:
+    said = request.headers.get("Authorization", "")
+    if said[: len(BEARER)].lower() == BEARER:
+        return said[len(BEARER) :].strip()
+    return request.args.get(TOKEN)
+
+
+def _refusal(refused: Refused) -> Response:
+    return error(refused.status, refused.message)
+
+
+def _bad_value(err: BadValue) -> Response:
+    return error(400, str(err))
+
+
+def _not_found(err: NotFound) -> Response:
+    return error(404, str(err) or NOT_FOUND)

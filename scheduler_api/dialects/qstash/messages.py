@@ -1,0 +1,63 @@
+"""The endpoints of messages that were accepted: read one, cancel one or many."""
+
+import logging
+import re
+from flask import Response
+from scheduler_api.core import logs
+from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.model import Event, Owner, State
+from scheduler_api.core.store import Cancelled
+from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.qstash.message import Message, from_options
+from scheduler_api.dialects.qstash.redaction import key_of
+from scheduler_api.services import Services
+
+_ID = re.compile(r"msg_([0-9a-z]{1,16}(?:\.[0-9a-z]{1,16}){0,4})")
+
+log = logging.getLogger("scheduler.web")
+
+
+def event_id(message_id: str) -> str | None:
+    """The id of the event that clients know by this one, None if it is no id."""
+    found = _ID.fullmatch(message_id)
+    return None if found is None else found[1]
+
+
+class Messages:
+    """Views; each is called with the owner that the request's token stands for."""
+
+    def __init__(self, services: Services) -> None:
+        self._store = services.store
+        self._queries = services.queries
+        self._secret_key = services.settings.secret_key
+
+    def get(self, owner: Owner, message_id: str) -> Response:
+        """One message, also for as long as it is kept after its end."""
+        event, said = self._find(owner, message_id)
+        if event.state is State.CANCELLED:
+            raise _unknown(message_id)
+        key = key_of(owner.tenant, secret_key=self._secret_key)
+        return answers.respond(answers.message(event, said, key=key))
+
+    def cancel(self, owner: Owner, message_id: str) -> Response:
+        """Cancels a message; an attempt in flight may still deliver it."""
+        known = event_id(message_id)
+        found = [] if known is None else self._store.cancel(owner, [known])
+        if not found or found[0] in (Cancelled.ENDED, Cancelled.MISSING):
+            raise _unknown(message_id)
+        log.info(logs.line("event.cancelled", event=known, owner=owner))
+        return answers.respond({"cancelled": 1})
+
+    def _find(self, owner: Owner, message_id: str) -> tuple[Event, Message]:
+        known = event_id(message_id)
+        if known is None:
+            raise _unknown(message_id)
+        try:
+            event = self._queries.event(owner, known)
+            return event, from_options(event.content.options)
+        except (NotFound, UnreadableRecord) as err:
+            raise _unknown(message_id) from err
+
+
+def _unknown(message_id: str) -> NotFound:
+    return NotFound(f"message {message_id[:80]} not found")

@@ -1,0 +1,253 @@
+"""The endpoints that accept messages: publish, enqueue and batch."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from flask import Response, request
+from scheduler_api.core import logs
+from scheduler_api.core.config import Settings
+from scheduler_api.core.errors import NotFound, StoreFull
+from scheduler_api.core.model import Accepted, Content, Draft, Owner, Verdict
+from scheduler_api.core.store import AT_ONCE
+from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.qstash.answers import Shown
+from scheduler_api.dialects.qstash.grammars import BadValue
+from scheduler_api.dialects.qstash.message import Message, content_hash, to_options
+from scheduler_api.dialects.qstash.reading import (
+    Refused,
+    read_body,
+    read_json,
+    too_large,
+)
+from scheduler_api.dialects.qstash.request_headers import Limits, from_headers
+from scheduler_api.dialects.qstash.targets import (
+    check_callbacks,
+    read_destination,
+    read_target,
+)
+from scheduler_api.services import Services
+from typing import Any
+
+DAY_MS = 86_400_000
+FULL = "the store is full, please try again later"
+ITEM_FIELDS = frozenset(("destination", "headers", "body", "queue"))
+
+log = logging.getLogger("scheduler.web")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for every message of a process."""
+
+    limits: Limits
+    timeout_ms: int
+    deduplication_ms: int
+    body_limit_bytes: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Terms":
+        """The terms that the settings name."""
+        return cls(
+            limits=Limits(
+                delay_ms=settings.qstash_delay_limit_days * DAY_MS,
+                timeout_ms=settings.qstash_timeout_limit_ms,
+                retries=settings.qstash_retries_limit,
+            ),
+            timeout_ms=settings.qstash_timeout_ms,
+            deduplication_ms=settings.qstash_deduplication_ms,
+            body_limit_bytes=settings.body_limit_bytes,
+        )
+
+
+def draft(
+    said: Message,
+    options: Mapping[str, Any],
+    terms: Terms,
+    *,
+    url: str,
+    body: bytes,
+    now_ms: int,
+) -> Draft:
+    """A message as an event to store.
+
+    Args:
+        now_ms: only tells whether a time has passed, which then means at once.
+
+    Raises: BadValue.
+    """
+    at_ms = said.not_before_ms
+    if at_ms is not None and at_ms - now_ms > terms.limits.delay_ms:
+        limit = f"should be at most {terms.limits.delay_ms // 1000}s from now"
+        raise BadValue("Upstash-Not-Before", limit)
+    past = at_ms is not None and at_ms <= now_ms
+    return Draft(
+        Content(url, body, options),
+        said.timeout_ms or terms.timeout_ms,
+        at_ms=None if past else at_ms,
+        delay_ms=said.delay_ms if at_ms is None else 0,
+        journal=True,
+        mark=mark(said, url=url, body=body),
+        mark_ms=terms.deduplication_ms,
+    )
+
+
+def mark(said: Message, *, url: str, body: bytes) -> str:
+    """What a message is recognised by if it is published again, '' if it may be."""
+    if said.deduplication_id is not None:
+        named = said.deduplication_id.encode()
+        return "i" + hashlib.sha256(named).hexdigest()
+    if said.content_based:
+        return "c" + content_hash(said, url=url, body=body)
+    return ""
+
+
+class Publishing:
+    """Views; each is called with the owner that the request's token stands for."""
+
+    def __init__(
+        self, services: Services, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = services.store
+        self._terms = Terms.of(services.settings)
+        self._allow = services.settings.allow_networks
+        self._batch_limit_bytes = services.settings.qstash_batch_limit_bytes
+        self._clock = clock
+
+    def publish(self, owner: Owner, destination: str) -> Response:
+        """Accepts a message; when it answers, the message is stored."""
+        return self._accept(owner, "/v2/publish/")
+
+    def enqueue(self, owner: Owner, queue: str, destination: str) -> Response:
+        """Accepts a message for a queue."""
+        return self._accept(owner, f"/v2/enqueue/{queue}/", queue=queue)
+
+    def _accept(
+        self, owner: Owner, route: str, *, queue: str | None = None
+    ) -> Response:
+        target = read_target(request.environ, route=route)
+        url = read_destination(target.destination, self._allow)
+        said = from_headers(
+            request.headers,
+            query=target.configuration,
+            queue=queue,
+            caller_ip=request.remote_addr,
+            limits=self._terms.limits,
+        )
+        check_callbacks(said, allow=self._allow)
+        body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
+        wanted = draft(
+            said,
+            to_options(said),
+            self._terms,
+            url=url,
+            body=body,
+            now_ms=self._now_ms(),
+        )
+        accepted = self._store.create_many(owner, [wanted])[0]
+        if accepted.verdict is Verdict.FULL:
+            raise StoreFull
+        double = accepted.verdict is Verdict.DOUBLE
+        log.info(
+            logs.line(
+                "event.deduplicated" if double else "event.accepted",
+                event=accepted.id,
+                owner=owner,
+                wanted_ms=None if double else accepted.wanted_ms,
+            )
+        )
+        shown = answers.published(accepted.id, url=url, deduplicated=double)
+        return answers.respond(shown, 202 if double else 201)
+
+    def batch(self, owner: Owner) -> Response:
+        """Accepts many messages; what is wrong with one is told in its place."""
+        items = read_json(request, limit_bytes=self._batch_limit_bytes)
+        if not isinstance(items, list):
+            raise Refused(400, "body should be a list of messages")
+        reader = _Items(self._terms, self._allow, caller_ip=request.remote_addr)
+        shown: list[Shown] = []
+        stored = 0
+        for at in range(0, len(items), AT_ONCE):
+            read = [
+                reader.read(item, now_ms=self._now_ms())
+                for item in items[at : at + AT_ONCE]
+            ]
+            drafts = [item for item in read if isinstance(item, Draft)]
+            accepted = self._store.create_many(owner, drafts)
+            stored += sum(each.verdict is Verdict.OK for each in accepted)
+            shown += _told(read, iter(accepted))
+        log.info(
+            logs.line("batch.accepted", owner=owner, items=len(items), events=stored)
+        )
+        return answers.respond(shown, 200)
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+
+class _Items:
+    """Reads the items of one batch; most of them have the same headers."""
+
+    def __init__(
+        self, terms: Terms, allow: tuple[Any, ...], *, caller_ip: str | None
+    ) -> None:
+        self._terms = terms
+        self._allow = allow
+        self._caller_ip = caller_ip
+        self._known: dict[Any, tuple[Message, dict[str, Any]]] = {}
+
+    def read(self, item: object, *, now_ms: int) -> Draft | str:
+        """The event that an item describes, or what is wrong with it."""
+        try:
+            if not isinstance(item, dict):
+                raise BadValue("item", "should be an object")
+            return self._draft(item, now_ms)
+        except (BadValue, NotFound) as err:
+            return str(err)
+
+    def _draft(self, item: dict[str, Any], now_ms: int) -> Draft:
+        named = _text(item, "destination")
+        if named is None:
+            raise BadValue("destination", "is missing")
+        url = read_destination(named, self._allow)
+        said, options = self._said(item)
+        body = (_text(item, "body") or "").encode()
+        if len(body) > self._terms.body_limit_bytes:
+            raise BadValue("body", too_large(self._terms.body_limit_bytes)[5:])
+        return draft(said, options, self._terms, url=url, body=body, now_ms=now_ms)
+
+    def _said(self, item: dict[str, Any]) -> tuple[Message, dict[str, Any]]:
+        headers, queue = item.get("headers") or {}, _text(item, "queue")
+        if not isinstance(headers, dict):
+            raise BadValue("headers", "should be an object")
+        pairs = tuple(headers.items())
+        if not all(isinstance(value, str) for _, value in pairs):
+            raise BadValue("headers", "should have texts as values")
+        if (pairs, queue) not in self._known:
+            said = from_headers(
+                pairs, queue=queue, caller_ip=self._caller_ip, limits=self._terms.limits
+            )
+            check_callbacks(said, allow=self._allow)
+            self._known[pairs, queue] = (said, to_options(said))
+        return self._known[pairs, queue]
+
+
+def _text(item: dict[str, Any], name: str) -> str | None:
+    value = item.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadValue(name, "should be a text")
+    return value
+
+
+def _told(read: list[Draft | str], accepted: Iterator[Accepted]) -> Iterator[Shown]:
+    for item in read:
+        if isinstance(item, str):
+            yield {"messageId": "", "error": item}
+            continue
+        answer = next(accepted)
+        if answer.verdict is Verdict.FULL:
+            yield {"messageId": "", "error": FULL}
+            continue
+        double = answer.verdict is Verdict.DOUBLE
+        yield answers.published(answer.id, url=item.content.url, deduplicated=double)

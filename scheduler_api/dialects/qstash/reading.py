@@ -1,0 +1,57 @@
+"""Reading what a client sent, and the errors that answer it."""
+
+import orjson
+from flask import Request, Response
+from scheduler_api.core.errors import SchedulerError
+from scheduler_api.dialects.qstash import answers
+from werkzeug.exceptions import RequestEntityTooLarge
+
+
+class Refused(SchedulerError):
+    """The request is answered with this status and message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def error(status: int, message: str) -> Response:
+    """An error as this dialect shows it."""
+    return answers.respond({"error": message}, status)
+
+
+def read_body(request: Request, *, limit_bytes: int) -> bytes:
+    """The body as it came.
+
+    Raises: Refused.
+    """
+    # One more than is taken: a body without a length is cut off there in silence.
+    request.max_content_length = limit_bytes + 1
+    try:
+        raw = request.get_data(cache=False)
+    except RequestEntityTooLarge as err:
+        raise Refused(413, too_large(limit_bytes)) from err
+    if len(raw) > limit_bytes:
+        raise Refused(413, too_large(limit_bytes))
+    return raw
+
+
+def too_large(limit_bytes: int) -> str:
+    """What is said about a body beyond a limit."""
+    return f"body should have at most {limit_bytes} bytes"
+
+
+def read_json(request: Request, *, limit_bytes: int) -> object:
+    """The JSON in the body, whatever its content type says; None for an empty body.
+
+    Raises: Refused.
+    """
+    raw = read_body(request, limit_bytes=limit_bytes)
+    if not raw:
+        return None
+    try:
+        body: object = orjson.loads(raw)
+    except orjson.JSONDecodeError as err:
+        raise Refused(400, f"body is no JSON: {err}") from err
+    return body

@@ -1,0 +1,141 @@
+"""Where a message is to go, read from the raw target of a request.
+
+A destination stands in the path as it is, so only the raw target has its doubled
+slashes and escapes. Its query is the request's, without what is meant for this API.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from scheduler_api.core import destinations
+from scheduler_api.core.destinations import AddressPolicy, Network
+from scheduler_api.core.errors import NotFound
+from scheduler_api.dialects.qstash.grammars import (
+    NAME_MAX_LENGTH,
+    BadValue,
+    read_name,
+    read_url,
+)
+from scheduler_api.dialects.qstash.message import Message
+from scheduler_api.dialects.qstash.request_headers import PREFIX
+from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+TOKEN = "qstash_token"
+DESTINATION = "invalid destination url"
+NOT_SUPPORTED = "this server has no api of its own to publish to"
+SHUT = "which deliveries may reach only if SCHED_ALLOW_NETWORKS names its network"
+
+_ESCAPED_SCHEMES = ("http%3a", "https%3a")
+_LOCALHOST = "localhost"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A raw target in its parts: `configuration` is decoded, `rest` and `query` not.
+
+    `rest` is what stands behind the route, `query` what is left for the destination,
+    None if there is none.
+    """
+
+    rest: str
+    query: str | None
+    configuration: tuple[tuple[str, str], ...]
+
+    @property
+    def destination(self) -> str:
+        """What the publisher named, a URL or a url group."""
+        named = self.rest
+        if named[:8].lower().startswith(_ESCAPED_SCHEMES):
+            named = unquote(named)
+        if self.query is None:
+            return named
+        return f"{named}{'&' if '?' in named else '?'}{self.query}"
+
+
+def read_target(environ: Mapping[str, Any], *, route: str) -> Target:
+    """The target of a request, in its parts.
+
+    Args:
+        route: what stands before the destination, such as `/v2/publish/`.
+
+    Raises: NotFound, if the route is spelled with escapes.
+    """
+    raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
+    if not raw.isascii():
+        # A server reads bytes as latin-1; what is no UTF-8 stays as it is.
+        octets = raw.encode("latin-1", "ignore")
+        raw = octets.decode("utf-8", "replace")
+    path, question, query = raw.partition("#")[0].partition("?")
+    _, found, rest = path.partition(route)
+    if not found or not rest:
+        raise NotFound
+    if not question:
+        return Target(rest, None, ())
+    return _with_query(rest, query)
+
+
+def _with_query(rest: str, query: str) -> Target:
+    kept, configuration = [], []
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        lowered = unquote_plus(name).lower()
+        if lowered.startswith(PREFIX):
+            configuration.append((lowered, unquote_plus(value)))
+        elif lowered != TOKEN:
+            kept.append(part)
+    return Target(rest, "&".join(kept) if kept else None, tuple(configuration))
+
+
+@lru_cache(maxsize=1024)
+def read_destination(named: str, allow: tuple[Network, ...]) -> str:
+    """The URL that a publisher named, where deliveries could go by what it says.
+
+    Raises: BadValue, NotFound (it is the name of a url group).
+    """
+    if "/" not in named and ":" not in named and len(named) <= NAME_MAX_LENGTH:
+        name = read_name(named, "destination")
+        raise NotFound(
+            f"url group {name} not found; a url begins with http:// or https://"
+        )
+    if named.startswith("api/"):
+        raise BadValue(
+            "destination", f"{named[:40]!r} is not supported: {NOT_SUPPORTED}"
+        )
+    url = read_url(named, DESTINATION)
+    check_address(url, DESTINATION, allow=allow)
+    # What cannot stand in a request line is written as it will be sent.
+    return url if url.isascii() else destinations.parse(url).wire
+
+
+def check_callbacks(message: Message, *, allow: tuple[Network, ...]) -> None:
+    """Holds the addresses of a message's callbacks to those of destinations.
+
+    Raises: BadValue.
+    """
+    for name, callback in (
+        ("Upstash-Callback", message.callback),
+        ("Upstash-Failure-Callback", message.failure_callback),
+    ):
+        if callback is not None:
+            check_address(callback.url, name, allow=allow)
+
+
+def check_address(url: str, name: str, *, allow: tuple[Network, ...]) -> None:
+    """Refuses a URL whose address stands in it and is shut.
+
+    Which address a name stands for is known only when it is connected to.
+
+    Raises: BadValue.
+    """
+    host = destinations.parse(url).host
+    local = host == _LOCALHOST or host.endswith(f".{_LOCALHOST}")
+    try:
+        address = ip_address("127.0.0.1" if local else host)
+    except ValueError:
+        return
+    if AddressPolicy(allow=allow).refusal(str(address), 0) is None:
+        return
+    kind = "a loopback address" if address.is_loopback else "an address that is shut"
+    raise BadValue(f"{name}:", f"endpoint resolves to {kind}: {address}, {SHUT}")

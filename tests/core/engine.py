@@ -141,6 +141,13 @@ class Engine:
         [begun] = self.worker.begin(self.offered(in_ms, **how).id)
         return begun
 
+    def worker_begins(self, event_id: str) -> Begun:
+        """An event that is due, offered and begun."""
+        self.now_ms = max(self.now_ms, self.due()[event_id])
+        assert event_id in all_ids(self.claim())
+        [begun] = self.worker.begin(event_id)
+        return begun
+
     def interrupted(self, times: int = 1) -> Begun:
         """An event that was begun and lost so often in a row, now back in `due`."""
         begun = self.begun()
@@ -242,6 +249,7 @@ READERS: dict[bytes, Callable[[redis.Redis, bytes], Any]] = {
     b"set": lambda client, key: client.smembers(key),
     b"list": lambda client, key: client.lrange(key, 0, -1),
     b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+    b"stream": lambda client, key: client.xrange(key),
 }
 
 

@@ -1,18 +1,18 @@
-"""What schedules may do beside firing: bear names, wait, make up for missed runs."""
+"""What schedules do beside firing: names, delays, missed runs, journals."""
 
 import pytest
 from scheduler_api.core import keys
-from scheduler_api.core.cron import FULL
+from scheduler_api.core.cron import FULL, parse, upcoming
 from scheduler_api.core.errors import Conflict, NotFound
-from scheduler_api.core.leases import Outcome
 from scheduler_api.core.model import (
+    Content,
     MissedRuns,
     Owner,
     Schedule,
     ScheduleOptions,
     ScheduleState,
-    State,
 )
+from scheduler_api.core.planning import plan
 from scheduler_api.core.schedules import newest_occurrence
 from tests.core.engine import (
     CONTENT,
@@ -25,17 +25,22 @@ from tests.core.engine import (
     settlement,
 )
 
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
-OTHER = Owner("2", "qstash")
+SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
+OTHER = Content("https://other.example/", b"changed")
+SKIP = ScheduleOptions(missed_runs=MissedRuns.SKIP)
+
+
+def all_missed(most: int) -> ScheduleOptions:
+    return ScheduleOptions(missed_runs=MissedRuns.ALL, most_missed=most)
 
 
 def create(
     engine: Engine,
+    expression: str = "* * * * *",
     *,
     name: str = "",
     owner: Owner = OWNER,
-    expression: str = "* * * * *",
-    **options,
+    options: ScheduleOptions = ScheduleOptions(),  # noqa: B008
 ) -> Schedule:
     return engine.schedules.create(
         owner,
@@ -45,191 +50,237 @@ def create(
         grammar=FULL,
         deadline_ms=DEADLINE_MS,
         name=name,
-        options=ScheduleOptions(**options),
+        options=options,
     )
 
 
-def run_all(engine: Engine, schedule: Schedule) -> list[int]:
-    """Claims, and plans when asked to, until nothing is due; the runs that it made."""
-    made: list[int] = []
-    for _ in range(2_000):
+def work_for(engine: Engine, seconds: int) -> list[int]:
+    """Everybody works for so long; answers the fire times made, oldest first, in ms."""
+    fired = []
+    for _ in range(seconds):
         claim = engine.claim()
+        fired += [int(each.partition(".")[2]) * 1_000 for each in claim.ids]
         for schedule_id in claim.schedule_ids:
             engine.schedules.top_up(schedule_id)
-        made += [int(each.partition(".")[2]) * 1000 for each in claim.ids]
-        for event_id in claim.ids:
-            [begun] = engine.worker.begin(event_id)
-            engine.worker.settle(settlement(begun))
-        due_ms = engine.due().get(f"s:{schedule.id}", engine.now_ms + 1)
-        if due_ms > engine.now_ms:
-            return made
-    raise AssertionError("it never ends")
+        engine.worker.settle(*map(settlement, engine.worker.begin(*claim.ids)))
+        engine.now_ms += SECOND_MS
+    return fired
 
 
-def missed(engine: Engine, schedule: Schedule) -> int:
-    return engine.schedules.get(OWNER, schedule.id).missed
+def times_between(expression: str, after_ms: int, until_ms: int) -> list[int]:
+    found = []
+    for at_ms in upcoming(parse(expression), after_ms=after_ms):
+        if at_ms > until_ms:
+            break
+        found.append(at_ms)
+    return found
 
 
-def test_a_name_leads_to_its_schedule(engine: Engine):
-    schedule = create(engine, name="daily")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ScheduleOptions(),
+        SKIP,
+        all_missed(7),
+        ScheduleOptions(delay_ms=5_000, journal=True),
+    ],
+)
+def test_options_read_back_and_can_be_replaced(
+    engine: Engine, options: ScheduleOptions
+):
+    made = create(engine, options=options)
 
-    assert engine.schedules.id_of(OWNER, "daily") == schedule.id
-    assert engine.schedules.get(OWNER, schedule.id).name == "daily"
+    edited = engine.schedules.edit(made, grammar=FULL, options=SKIP)
+
+    assert made.options == options
+    assert edited.options == SKIP
+    assert engine.schedules.get(OWNER, made.id) == edited
+
+
+def test_a_name_finds_its_schedule(engine: Engine):
+    made = create(engine, name="nightly")
+
+    assert made.name == "nightly"
+    assert engine.schedules.id_of(OWNER, "nightly") == made.id
     with pytest.raises(NotFound):
-        engine.schedules.id_of(OTHER, "daily")
+        engine.schedules.id_of(OWNER, "daily")
+    with pytest.raises(NotFound):
+        engine.schedules.id_of(Owner("2", "jiter"), "nightly")
 
 
-def test_a_name_is_given_once_for_each_owner(engine: Engine):
-    schedule = create(engine, name="daily")
-    theirs = create(engine, name="daily", owner=OTHER)
+def test_a_name_names_one_schedule_of_its_owner(engine: Engine):
+    made = create(engine, name="nightly")
 
     with pytest.raises(Conflict):
-        create(engine, name="daily")
-    assert engine.schedules.all_of(OWNER) == [schedule]
-    assert engine.schedules.all_of(OTHER) == [theirs]
+        create(engine, "@daily", name="nightly")
+    other = create(engine, name="nightly", owner=Owner("2", "jiter"))
+
+    assert engine.schedules.all_of(OWNER) == [made]
+    assert other.name == "nightly"
 
 
-def test_an_edit_keeps_the_name_and_the_time_of_creation(engine: Engine):
-    schedule = create(engine, name="daily")
+def test_a_name_stays_through_edits_and_goes_with_the_schedule(engine: Engine):
+    made = create(engine, name="nightly")
+    edited = engine.schedules.edit(made, grammar=FULL, content=OTHER)
+    found = engine.schedules.id_of(OWNER, "nightly")
+
+    engine.schedules.delete(edited)
+
+    assert (edited.name, found) == ("nightly", made.id)
+    assert engine.client.hgetall(keys.names(PREFIX, str(OWNER))) == {}
+    assert create(engine, name="nightly").id != made.id
+
+
+def test_a_delayed_occurrence_waits_after_its_fire_time(engine: Engine):
+    schedule = create(engine, options=ScheduleOptions(delay_ms=5_000))
+    engine.now_ms = schedule.times_ms[0]
+    at_fire_time = engine.claim()
+    event_id = f"{schedule.id}.{schedule.times_ms[0] // 1_000}"
+    waits = engine.due()[event_id]
+    engine.now_ms += 4_999
+    early = engine.claim()
     engine.now_ms += 1
 
-    edited = engine.schedules.edit(schedule, grammar=FULL, expression="@hourly")
-
-    assert (edited.name, edited.created_ms) == ("daily", START_MS)
-    assert engine.schedules.id_of(OWNER, "daily") == schedule.id
-
-
-def test_a_deleted_schedule_leaves_its_name(engine: Engine):
-    engine.schedules.delete(create(engine, name="daily"))
-
-    again = create(engine, name="daily")
-
-    assert engine.schedules.id_of(OWNER, "daily") == again.id
+    assert at_fire_time.ids == early.ids == []
+    assert waits == schedule.times_ms[0] + 5_000
+    assert engine.claim().ids == [event_id]
+    assert engine.get(event_id).wanted_ms == waits
 
 
-def test_an_edit_replaces_all_options(engine: Engine):
-    given = ScheduleOptions(1_000, MissedRuns.ALL, 7, journal=True)
-    schedule = create(engine, **vars(given))
-
-    edited = engine.schedules.edit(schedule, grammar=FULL, options=ScheduleOptions())
-
-    assert schedule.options == given
-    assert edited.options == ScheduleOptions()
-
-
-def test_a_run_waits_after_its_fire_time(engine: Engine):
-    schedule = create(engine, delay_ms=90_000)
-    engine.now_ms = schedule.times_ms[0]
-
-    assert engine.claim().ids == []
-    [event_id] = [member for member in engine.due() if not member.startswith("s:")]
-    assert event_id == f"{schedule.id}.{schedule.times_ms[0] // 1000}"
-    assert engine.due()[event_id] == schedule.times_ms[0] + 90_000
-    assert engine.schedules.get(OWNER, schedule.id).fired_ms == schedule.times_ms[0]
-
-
-def test_the_newest_run_is_named_and_its_state_told(engine: Engine):
+def test_a_schedule_tells_its_newest_occurrence(engine: Engine):
     schedule = create(engine)
-    before = newest_occurrence(schedule)
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
+
     fired = engine.schedules.get(OWNER, schedule.id)
-    waiting = engine.schedules.newest_states([fired])
-    [begun] = engine.worker.begin(event_id)
-    engine.worker.settle(settlement(begun, Outcome.DEAD, reason="gave up"))
 
-    assert (before, newest_occurrence(fired)) == (None, event_id)
-    assert waiting == {event_id: State.ACTIVE}
-    assert engine.schedules.newest_states([fired]) == {event_id: State.DEAD}
+    assert newest_occurrence(schedule) is None
+    assert fired.fired_ms == schedule.times_ms[0]
+    assert newest_occurrence(fired) == event_id
 
 
-def test_the_state_of_a_forgotten_run_is_not_told(engine: Engine):
-    schedule = create(engine)
+def test_the_journal_tells_of_occurrences(engine: Engine):
+    schedule = create(engine, options=ScheduleOptions(journal=True))
     engine.now_ms = schedule.times_ms[0]
-    [event_id] = engine.claim().ids
-    [begun] = engine.worker.begin(event_id)
+    [begun] = engine.worker.begin(*engine.claim().ids)
     engine.worker.settle(settlement(begun))
-    engine.store.forget([event_id], before_ms=engine.now_ms + 1)
-    fired = engine.schedules.get(OWNER, schedule.id)
 
-    assert engine.schedules.newest_states([schedule, fired]) == {}
-
-
-def test_many_schedules_are_listed_oldest_first(engine: Engine):
-    made = [create(engine, name=f"n{n}", expression="@daily") for n in range(205)]
-
-    batches = list(engine.schedules.batches_of(OWNER))
-
-    assert [len(batch) for batch in batches] == [100, 100, 5]
-    assert {schedule.id for batch in batches for schedule in batch} == {
-        schedule.id for schedule in made
-    }
+    entries = engine.client.xrange(keys.journal(PREFIX, str(OWNER)))
+    told = [(entry[b"e"].decode(), entry[b"k"]) for _, entry in entries]
+    assert told == [(begun.id, kind) for kind in (b"created", b"begun", b"delivered")]
 
 
-@pytest.mark.parametrize("gap_ms", [5 * MINUTE_MS, 45 * MINUTE_MS, DAY_MS])
-def test_latest_makes_up_for_one_run_and_counts_the_others(engine: Engine, gap_ms: int):
-    schedule = create(engine, expression="*/5 * * * *")
-    engine.now_ms = schedule.times_ms[0] + gap_ms + GRACE_MS + 1
-    newest_ms = schedule.times_ms[0] + gap_ms
-
-    assert run_all(engine, schedule) == [newest_ms]
-    assert missed(engine, schedule) == gap_ms // (5 * MINUTE_MS)
+GAPS_MS = [3 * MINUTE_MS, 9 * MINUTE_MS, HOUR_MS + 30_000, DAY_MS]
 
 
-@pytest.mark.parametrize("gap_ms", [0, 5 * MINUTE_MS, 45 * MINUTE_MS, DAY_MS])
-def test_skip_makes_up_for_none_and_counts_them(engine: Engine, gap_ms: int):
-    schedule = create(engine, expression="*/5 * * * *", missed_runs=MissedRuns.SKIP)
-    engine.now_ms = schedule.times_ms[0] + gap_ms + GRACE_MS + 1
+@pytest.mark.parametrize("gap_ms", GAPS_MS)
+@pytest.mark.parametrize("rule", ["* * * * *", "*/5 * * * *"])
+def test_skipped_runs_are_only_counted(engine: Engine, gap_ms: int, rule: str):
+    schedule = create(engine, rule, options=SKIP)
+    engine.now_ms += gap_ms
+    back_ms = engine.now_ms
 
-    assert run_all(engine, schedule) == []
-    assert missed(engine, schedule) == gap_ms // (5 * MINUTE_MS) + 1
+    fired = work_for(engine, 30)
+
+    every = times_between(rule, START_MS, engine.now_ms - SECOND_MS)
+    assert fired == [at for at in every if at >= back_ms - GRACE_MS]
+    missed = engine.schedules.get(OWNER, schedule.id).missed
+    assert missed == len(every) - len(fired)
 
 
-@pytest.mark.parametrize("gap_ms", [0, 5 * MINUTE_MS, 45 * MINUTE_MS, DAY_MS])
-@pytest.mark.parametrize("most", [1, 3, 100, 1_000])
-def test_all_makes_up_for_as_many_as_its_bound(engine: Engine, gap_ms: int, most: int):
-    schedule = create(
-        engine,
-        expression="*/5 * * * *",
-        missed_runs=MissedRuns.ALL,
-        most_missed=most,
+@pytest.mark.parametrize("most", [0, 1, 3, 40])
+@pytest.mark.parametrize("gap_ms", GAPS_MS)
+def test_of_all_missed_runs_as_many_as_bounded_are_made_up_for(
+    engine: Engine, gap_ms: int, most: int
+):
+    schedule = create(engine, "*/5 * * * *", options=all_missed(most))
+    engine.now_ms += gap_ms
+    back_ms = engine.now_ms
+
+    fired = work_for(engine, most + 20)
+
+    every = times_between("*/5 * * * *", START_MS, engine.now_ms - SECOND_MS)
+    old = [at for at in every if at < back_ms - GRACE_MS]
+    wanted = old[max(0, len(old) - most) :] + every[len(old) :]
+    assert fired == wanted
+    missed = engine.schedules.get(OWNER, schedule.id).missed
+    assert missed == len(every) - len(fired)
+
+
+@pytest.mark.parametrize("most", [0, 1, 5, 1_000])
+def test_a_plan_keeps_what_its_policy_may_want(most: int):
+    cron, now_ms = parse("@hourly"), START_MS + DAY_MS
+    past = times_between("@hourly", START_MS, now_ms)
+
+    planned = plan(
+        cron,
+        last_ms=START_MS,
+        now_ms=now_ms,
+        grace_ms=GRACE_MS,
+        options=all_missed(most),
     )
-    first_ms = schedule.times_ms[0]
-    engine.now_ms = first_ms + gap_ms + GRACE_MS + 1
-    every = list(range(first_ms, first_ms + gap_ms + 1, 5 * MINUTE_MS))
 
-    assert run_all(engine, schedule) == every[-most:]
-    assert missed(engine, schedule) == max(0, len(every) - most)
-
-
-def test_skip_still_runs_what_is_late_within_the_grace(engine: Engine):
-    schedule = create(engine, expression="*/5 * * * *", missed_runs=MissedRuns.SKIP)
-    engine.now_ms = schedule.times_ms[0] + GRACE_MS
-
-    assert run_all(engine, schedule) == [schedule.times_ms[0]]
-    assert missed(engine, schedule) == 0
+    kept = past[max(0, len(past) - most) :]
+    assert planned.times_ms[: len(kept)] == kept
+    assert planned.times_ms[len(kept)] > now_ms
+    assert planned.missed == len(past) - len(kept)
 
 
-@pytest.mark.parametrize("policy", MissedRuns)
-def test_a_pause_is_no_outage_under_any_policy(engine: Engine, policy: MissedRuns):
-    schedule = create(engine, missed_runs=policy, most_missed=100)
+def test_an_edit_of_the_content_loses_no_fire_time(engine: Engine):
+    schedule = create(engine)
+    engine.now_ms = schedule.times_ms[1]
+
+    edited = engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
+    made = [each for _ in range(3) for each in engine.claim().ids]
+
+    assert edited.times_ms[:3] == schedule.times_ms[:3]
+    assert [engine.get(each).wanted_ms for each in made] == [*schedule.times_ms[:2]]
+    assert [engine.get(each).content for each in made] == [OTHER, OTHER]
+
+
+def test_an_edit_of_the_content_makes_no_occurrence_twice(engine: Engine):
+    schedule = create(engine)
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+    # It was read before the claim, and says that its first time is still to come.
+    engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
+
+    again = engine.claim()
+
+    assert again.ids == []
+    assert engine.get(event_id).content == CONTENT
+
+
+def test_a_distance_keeps_its_rhythm_through_an_edit_of_the_content(engine: Engine):
+    schedule = create(engine, "@every 90s")
+    engine.now_ms = schedule.times_ms[0] + 10_000
+    engine.claim()
+    read = engine.schedules.get(OWNER, schedule.id)
+
+    edited = engine.schedules.edit(read, grammar=FULL, content=OTHER)
+
+    assert edited.times_ms[:4] == schedule.times_ms[1:5]
+
+
+def test_an_edit_of_an_ended_schedule_leaves_it_ended(engine: Engine):
+    schedule = create(engine)
+    engine.run("plan", schedule.id, schedule.revision, 0, 0)
+    ended = engine.schedules.get(OWNER, schedule.id)
+
+    edited = engine.schedules.edit(ended, grammar=FULL, content=OTHER)
+
+    assert edited.state is ScheduleState.ENDED
+    assert engine.due() == engine.parked() == {}
+
+
+def test_a_paused_schedule_stays_parked_through_an_edit(engine: Engine):
+    schedule = create(engine)
     paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
     engine.now_ms += HOUR_MS
+
+    edited = engine.schedules.edit(paused, grammar=FULL, content=OTHER)
+    resumed = engine.schedules.edit(edited, grammar=FULL, state=ScheduleState.ACTIVE)
+
+    assert edited.state is ScheduleState.PAUSED
+    assert min(resumed.times_ms) > engine.now_ms
     assert engine.claim().ids == []
-
-    resumed = engine.schedules.edit(paused, grammar=FULL, state=ScheduleState.ACTIVE)
-
-    assert run_all(engine, resumed) == []
-    assert engine.due() == {f"s:{schedule.id}": resumed.times_ms[0]}
-    assert resumed.times_ms[0] > engine.now_ms
-    assert (resumed.missed, resumed.options) == (0, schedule.options)
-
-
-def test_a_journal_tells_of_runs(engine: Engine):
-    schedule = create(engine, journal=True)
-    engine.now_ms = schedule.times_ms[0]
-
-    run_all(engine, schedule)
-
-    lines = engine.client.xrange(keys.journal(PREFIX, str(OWNER)))
-    assert [fields[b"k"] for _, fields in lines] == [b"created", b"begun", b"delivered"]

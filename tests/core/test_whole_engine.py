@@ -10,7 +10,7 @@ import pytest
 import redis
 import redis.asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,10 +24,20 @@ from hypothesis.stateful import (
 from scheduler_api.core.cron import FULL
 from scheduler_api.core.errors import NotPending
 from scheduler_api.core.leases import Outcome
-from scheduler_api.core.model import Begun, Content, Schedule, ScheduleState, State
-from scheduler_api.core.store import Claim
+from scheduler_api.core.model import (
+    Begun,
+    Content,
+    Draft,
+    FollowUp,
+    Schedule,
+    ScheduleState,
+    State,
+    Verdict,
+)
+from scheduler_api.core.store import Cancelled, Claim
 from tests.core.engine import (
     CONTENT,
+    DEADLINE_MS,
     LEASE_MS,
     OWNER,
     Engine,
@@ -36,6 +46,7 @@ from tests.core.engine import (
 )
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 TICK_MS = 5_000
 POISON, ALONE_FROM = 5, 2
 LARGE = Content("https://receiver.example/", b"x" * 10_000)
@@ -60,6 +71,7 @@ class Expected:
     lost: Begun | None = None
     held_at_ms: int = 0
     until_ms: int = 0
+    asked: bool = False
     settled: set[int] = field(default_factory=set)
     state: State = State.ACTIVE
     finished_ms: int = 0
@@ -89,6 +101,7 @@ class Cell(RuleBasedStateMachine):
         self.envelopes: list[list[str]] = []
         self.hands: list[Begun] = []
         self.asked: list[str] = []
+        self.marks: dict[str, str] = {}
         # What a watch would show that nobody sets: it goes on when the clock steps.
         self.passed_ms = 0
 
@@ -100,11 +113,30 @@ class Cell(RuleBasedStateMachine):
     def a_ticker_starts(self) -> None:
         self.learn(self.engine.claim())
 
-    @rule(in_ms=DELAYS_MS, content=CONTENTS)
-    def create(self, in_ms: int, content: Content) -> None:
-        event = self.engine.create(in_ms, content=content)
-        at_ms = self.now_ms + in_ms
-        self.events[event.id] = Expected(content, at_ms=at_ms, wanted_ms=at_ms)
+    @rule(
+        delays_ms=st.lists(DELAYS_MS, min_size=1, max_size=3),
+        content=CONTENTS,
+        mark=st.sampled_from(["", "", "a", "b"]),
+    )
+    def create(self, delays_ms: list[int], content: Content, mark: str) -> None:
+        drafts = [
+            Draft(content, DEADLINE_MS, delay_ms=delay_ms, mark=mark, mark_ms=DAY_MS)
+            for delay_ms in delays_ms
+        ]
+        answers = self.engine.store.create_many(OWNER, drafts)
+        for delay_ms, answer in zip(delays_ms, answers, strict=True):
+            if mark in self.marks:
+                assert answer.verdict is Verdict.DOUBLE
+                assert answer.id == self.marks[mark]
+                continue
+            assert answer.verdict is Verdict.OK
+            self.expect(answer.id, content, self.now_ms + delay_ms)
+            if mark:
+                self.marks[mark] = answer.id
+
+    def expect(self, event_id: str, content: Content, at_ms: int) -> None:
+        assert event_id not in self.events
+        self.events[event_id] = Expected(content, at_ms=at_ms, wanted_ms=at_ms)
 
     def changeable(self) -> list[str]:
         return [event_id for event_id in self.events if "." not in event_id]
@@ -140,6 +172,23 @@ class Cell(RuleBasedStateMachine):
         if cancel:
             expected.end(State.CANCELLED, self.now_ms)
 
+    @precondition(lambda self: self.events)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        event_id = data.draw(st.sampled_from([*self.events]))
+        expected = self.events[event_id]
+        [answer] = self.engine.store.cancel(OWNER, [event_id])
+        if expected.state is not State.ACTIVE:
+            assert answer is Cancelled.ENDED
+        elif expected.asked:
+            assert answer is Cancelled.AGAIN
+        elif expected.live is not None:
+            assert answer is Cancelled.ASKED
+            expected.asked = True
+        else:
+            assert answer is Cancelled.DONE
+            expected.end(State.CANCELLED, self.now_ms)
+
     @rule(room=st.sampled_from([1, 3, 100]))
     def claim(self, room: int) -> None:
         claim = self.engine.claim(room)
@@ -158,7 +207,9 @@ class Cell(RuleBasedStateMachine):
             assert over or self.now_ms >= expected.until_ms
             expected.lost, expected.live = expected.live, None
             expected.interruptions += 1
-            if expected.interruptions == POISON:
+            if expected.asked:
+                expected.end(State.CANCELLED, self.now_ms)
+            elif expected.interruptions == POISON:
                 expected.end(State.DEAD, self.now_ms)
         for event_id in all_ids(claim):
             if event_id not in self.events:
@@ -169,6 +220,7 @@ class Cell(RuleBasedStateMachine):
             assert expected.live is None
             alone = expected.interruptions >= ALONE_FROM
             assert (event_id in claim.solo_ids) == alone
+        assert len(claim.solo_ids) <= 1
         self.asked += claim.schedule_ids
 
     def learn_occurrence(self, event_id: str) -> None:
@@ -177,7 +229,7 @@ class Cell(RuleBasedStateMachine):
         assert schedule.state is ScheduleState.ACTIVE
         assert at_ms > self.latest_ms[schedule_id]
         self.latest_ms[schedule_id] = at_ms
-        self.events[event_id] = Expected(schedule.content, at_ms=at_ms, wanted_ms=at_ms)
+        self.expect(event_id, schedule.content, at_ms)
 
     @precondition(lambda self: self.envelopes)
     @rule(data=st.data())
@@ -226,13 +278,28 @@ class Cell(RuleBasedStateMachine):
         return begun
 
     @precondition(lambda self: self.hands)
-    @rule(data=st.data(), outcome=st.sampled_from(Outcome), delay_ms=DELAYS_MS)
-    def settle(self, data: st.DataObject, outcome: Outcome, delay_ms: int) -> None:
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from(Outcome),
+        delay_ms=DELAYS_MS,
+        told=st.none() | CONTENTS,
+    )
+    def settle(
+        self,
+        data: st.DataObject,
+        outcome: Outcome,
+        delay_ms: int,
+        told: Content | None,
+    ) -> None:
         begun = data.draw(st.sampled_from(self.hands))
-        self.write_down(begun, outcome, delay_ms)
+        self.write_down(begun, outcome, delay_ms, told)
 
     def write_down(
-        self, begun: Begun, outcome: Outcome = Outcome.DELIVERED, delay_ms: int = 0
+        self,
+        begun: Begun,
+        outcome: Outcome = Outcome.DELIVERED,
+        delay_ms: int = 0,
+        told: Content | None = None,
     ) -> None:
         expected = self.events.get(begun.id)
         code = "gone"
@@ -241,6 +308,10 @@ class Cell(RuleBasedStateMachine):
             code = "settled" if expected.takes(begun) else code
 
         mine = settlement(begun, outcome, delay_ms=delay_ms)
+        child_id = f"{begun.id}-{begun.attempt}"
+        if told is not None:
+            child = FollowUp(child_id, told, DEADLINE_MS, delay_ms)
+            mine = replace(mine, follow_ups=(child,))
         [answer] = self.workers[0].settle(mine)
 
         assert answer.code == code
@@ -249,6 +320,11 @@ class Cell(RuleBasedStateMachine):
         expected.settled.add(begun.attempt)
         expected.live = expected.lost = None
         expected.interruptions = 0
+        if expected.asked and outcome is not Outcome.DELIVERED:
+            expected.end(State.CANCELLED, self.now_ms)
+            return
+        if told is not None:
+            self.expect(child_id, told, self.now_ms + delay_ms)
         if outcome is Outcome.RETRY:
             expected.failures += 1
             expected.at_ms = self.now_ms + delay_ms
@@ -314,14 +390,20 @@ class Cell(RuleBasedStateMachine):
         content: Content | None,
         state: ScheduleState,
     ) -> None:
-        schedule = self.draw_schedule(data)
-        schedule = self.engine.schedules.edit(
-            schedule, grammar=FULL, expression=expression, content=content, state=state
+        was = self.draw_schedule(data)
+        edited = self.engine.schedules.edit(
+            self.engine.schedules.get(OWNER, was.id),
+            grammar=FULL,
+            expression=expression,
+            content=content,
+            state=state,
         )
-        self.follow(schedule)
+        self.rules[was.id] = edited
+        if (edited.expression, edited.state) != (was.expression, was.state):
+            self.follow(edited)
 
     def follow(self, schedule: Schedule) -> None:
-        """Fire times rise from the last change of the rule on."""
+        """Fire times rise from the last change of the rule or the state on."""
         self.rules[schedule.id] = schedule
         self.latest_ms[schedule.id] = self.now_ms
 

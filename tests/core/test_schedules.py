@@ -7,7 +7,7 @@ from scheduler_api.core import keys
 from scheduler_api.core.cron import EVENTS_V1, FULL, Cron, CronError, parse, upcoming
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.leases import Outcome
-from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState, State
 from scheduler_api.core.planning import (
     COVERED_MS,
     FEWEST,
@@ -262,6 +262,18 @@ def test_schedules_are_listed_oldest_first_and_counted(engine: Engine):
     assert engine.schedules.all_of(Owner("2", "jiter")) == []
 
 
+def test_many_schedules_are_read_in_batches(engine: Engine):
+    made = [engine.schedule("@daily") for _ in range(205)]
+
+    batches = list(engine.schedules.batches_of(OWNER))
+
+    assert [len(batch) for batch in batches] == [100, 100, 5]
+    read = [schedule for batch in batches for schedule in batch]
+    assert sorted(read, key=lambda each: each.id) == sorted(
+        made, key=lambda each: each.id
+    )
+
+
 def test_others_see_no_schedule(engine: Engine):
     schedule = engine.schedule()
 
@@ -362,6 +374,35 @@ def test_an_occurrence_is_offered_by_the_claim_that_makes_it(engine: Engine):
     assert engine.due() == {f"s:{schedule.id}": schedule.times_ms[1]}
     assert (event.wanted_ms, event.owner) == (schedule.times_ms[0], OWNER)
     assert event.content == schedule.content
+
+
+def test_the_state_of_a_newest_occurrence_is_told(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+    fired = engine.schedules.get(OWNER, schedule.id)
+    never = engine.schedules.newest_states([schedule])
+    waiting = engine.schedules.newest_states([fired, schedule])
+    [begun] = engine.worker.begin(event_id)
+    engine.worker.settle(settlement(begun, Outcome.DEAD, reason="gave up"))
+    ended = engine.schedules.newest_states([fired])
+    engine.store.forget([event_id], before_ms=engine.now_ms + 1)
+
+    assert never == {}
+    assert waiting == {event_id: State.ACTIVE}
+    assert ended == {event_id: State.DEAD}
+    assert engine.schedules.newest_states([fired]) == {}
+
+
+def test_a_newest_occurrence_that_cannot_be_read_is_told_as_such(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+    engine.stays_sound = False
+    engine.client.hset(keys.event(PREFIX, event_id), "st", "odd")
+
+    with pytest.raises(UnreadableRecord):
+        engine.schedules.newest_states([engine.schedules.get(OWNER, schedule.id)])
 
 
 def test_a_begun_occurrence_names_its_schedule_and_template(engine: Engine):

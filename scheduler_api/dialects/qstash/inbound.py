@@ -7,10 +7,12 @@ from functools import partial
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.qstash.grammars import BadValue
+from scheduler_api.dialects.qstash.keys import Keys
 from scheduler_api.dialects.qstash.logs import Logs
 from scheduler_api.dialects.qstash.messages import Messages
 from scheduler_api.dialects.qstash.publishing import Publishing
 from scheduler_api.dialects.qstash.reading import Refused, error
+from scheduler_api.dialects.qstash.schedules import Scheduling
 from scheduler_api.dialects.qstash.targets import TOKEN
 from scheduler_api.services import Services
 from werkzeug.routing import BaseConverter
@@ -31,6 +33,8 @@ class Rest(BaseConverter):
 
     regex = r"[\s\S]+"
     part_isolating = False
+    # Every rule with more to say goes first.
+    weight = 200
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -38,7 +42,7 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint(DIALECT, __name__, url_prefix="/v2")
     routes.record(_add_converter)
     publishing, messages = Publishing(services), Messages(services)
-    journal = Logs(services)
+    journal, keys = Logs(services), Keys(services)
     table: list[Route] = [
         ("POST", "/publish/<rest:destination>", "publish", publishing.publish),
         (
@@ -50,8 +54,12 @@ def blueprint(services: Services) -> Blueprint:
         ("POST", "/batch", "batch", publishing.batch),
         ("GET", "/messages/<message_id>", "get_message", messages.get),
         ("DELETE", "/messages/<message_id>", "cancel_message", messages.cancel),
+        ("DELETE", "/messages", "cancel_messages", messages.cancel_many),
         ("GET", "/logs", "list_logs", journal.select),
         ("GET", "/events", "list_events", journal.select),
+        ("GET", "/keys", "get_keys", keys.get),
+        ("POST", "/keys/rotate", "rotate_keys", keys.rotate),
+        *_of_schedules(Scheduling(services)),
     ]
     for method, path, name, view in table:
         routes.add_url_rule(
@@ -65,6 +73,24 @@ def blueprint(services: Services) -> Blueprint:
     routes.register_error_handler(BadValue, _bad_value)
     routes.register_error_handler(NotFound, _not_found)
     return routes
+
+
+def _of_schedules(schedules: Scheduling) -> list[Route]:
+    one = "/schedules/<schedule_id>"
+    table: list[Route] = [
+        ("POST", "/schedules/<rest:destination>", "schedule", schedules.create),
+        ("GET", "/schedules", "list_schedules", schedules.all),
+        ("GET", one, "get_schedule", schedules.get),
+        ("DELETE", one, "delete_schedule", schedules.delete),
+    ]
+    # The SDKs send one of these, the docs tell the other.
+    for method in ("PATCH", "POST"):
+        by = method.lower()
+        table += [
+            (method, f"{one}/pause", f"{by}_pause_schedule", schedules.pause),
+            (method, f"{one}/resume", f"{by}_resume_schedule", schedules.resume),
+        ]
+    return table
 
 
 def fault(_endpoint: str | None) -> str:

@@ -1,0 +1,82 @@
+"""How schedules look to QStash clients.
+
+Source: https://upstash.com/docs/qstash/api-reference/schedules/get-a-schedule
+"""
+
+from collections.abc import Mapping
+from scheduler_api.core.model import MissedRuns, Schedule, ScheduleState, State
+from scheduler_api.core.schedules import newest_occurrence
+from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.qstash.answers import Shown
+from scheduler_api.dialects.qstash.message import from_options, message_id
+
+ID_PREFIX = "scd_"
+STATES = {
+    State.ACTIVE: "IN_PROGRESS",
+    State.DELIVERED: "SUCCESS",
+    State.DEAD: "FAIL",
+    State.CANCELLED: "FAIL",
+}
+
+
+def public_id(of: Schedule) -> str:
+    """The id by which clients know a schedule: its name, if its owner gave it one."""
+    return of.name or f"{ID_PREFIX}{of.id}"
+
+
+def schedule(
+    of: Schedule, *, next_ms: int | None, states: Mapping[str, State], key: bytes
+) -> Shown:
+    """A schedule.
+
+    Args:
+        states: how far occurrences are, by their ids.
+        key: of the marks that stand for what is hidden.
+
+    Raises: UnreadableRecord.
+    """
+    said = from_options(of.content.options)
+    body = said.redaction.shown_body(of.content.body, key=key)
+    headers = said.redaction.shown_headers(said.sent_headers, key=key)
+    return answers.given(
+        {
+            "scheduleId": public_id(of),
+            "destination": of.content.url,
+            "cron": of.expression,
+            "createdAt": of.created_ms,
+            "isPaused": of.state is ScheduleState.PAUSED,
+            **answers.sending(said),
+            # Another spelling that clients look for.
+            "callerIp": said.caller_ip,
+            "header": answers.header_map(headers) or None,
+            **answers.body_fields(body),
+            "delay": _seconds(said.delay_ms) or None,
+            "timeout": said.timeout_ms and _seconds(said.timeout_ms),
+            "retries": said.retries,
+            "retryDelayExpression": said.retry_delay,
+            **answers.callbacks(said, key=key),
+            **_runs(of, next_ms, states),
+        }
+    )
+
+
+def _seconds(duration_ms: int) -> int:
+    """Whole seconds, where a part of one counts as one."""
+    return -(-duration_ms // 1000)
+
+
+def _runs(of: Schedule, next_ms: int | None, states: Mapping[str, State]) -> Shown:
+    """Its last run and its next, and what becomes of those that are missed."""
+    newest = newest_occurrence(of)
+    last_states = None
+    if newest is not None and newest in states:
+        last_states = {message_id(newest): STATES[states[newest]]}
+    policy = of.options.missed_runs
+    return {
+        "nextScheduleTime": next_ms,
+        "lastScheduleTime": of.fired_ms,
+        "lastScheduleStates": last_states,
+        "missedRuns": policy.value,
+        "mostMissed": of.options.most_missed if policy is MissedRuns.ALL else None,
+        "skippedRuns": of.missed,
+    }

@@ -1,0 +1,304 @@
+"""The endpoints of `/v2/schedules`: messages that are published again and again.
+
+A schedule is known by the name that its owner gave it, else by an id that was made.
+
+Source: https://upstash.com/docs/qstash/features/schedules
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from flask import Response, request
+from scheduler_api.core import logs
+from scheduler_api.core.cron import QSTASH, CronError
+from scheduler_api.core.errors import Conflict, NotFound
+from scheduler_api.core.model import (
+    Content,
+    MissedRuns,
+    Owner,
+    Schedule,
+    ScheduleOptions,
+    ScheduleState,
+)
+from scheduler_api.dialects.qstash import answers, redaction, schedule_answers
+from scheduler_api.dialects.qstash.answers import Shown
+from scheduler_api.dialects.qstash.grammars import NAME_MAX_LENGTH, BadValue
+from scheduler_api.dialects.qstash.message import Message, to_options
+from scheduler_api.dialects.qstash.publishing import Terms
+from scheduler_api.dialects.qstash.reading import read_body
+from scheduler_api.dialects.qstash.request_headers import from_headers
+from scheduler_api.dialects.qstash.schedule_answers import ID_PREFIX, public_id
+from scheduler_api.dialects.qstash.targets import (
+    check_callbacks,
+    read_destination,
+    read_target,
+)
+from scheduler_api.services import Services
+
+MISSED_RUNS = "Scheduler-Missed-Runs"
+MOST_MISSED = "Scheduler-Most-Missed"
+MOST_MISSED_DEFAULT, MOST_MISSED_LIMIT = 100, 1_000
+OURS = "scheduler-"
+ROUTE = "/v2/schedules/"
+# How often an upsert meets others that change the same schedule before it gives up.
+TRIES = 5
+
+_MADE_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
+
+log = logging.getLogger("scheduler.web")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a schedule is to be, all of it; without a name it gets an id."""
+
+    name: str | None
+    expression: str
+    tz: str
+    content: Content
+    deadline_ms: int
+    options: ScheduleOptions
+
+
+class Scheduling:
+    """Views; each is called with the owner that the request's token stands for."""
+
+    def __init__(self, services: Services) -> None:
+        self._settings = services.settings
+        self._store = services.store
+        self._schedules = services.schedules
+        self._terms = Terms.of(services.settings)
+
+    def create(self, owner: Owner, destination: str) -> Response:
+        """Stores a schedule, or replaces all of the one that bears its name."""
+        wanted = self._wanted()
+        try:
+            if wanted.name is None:
+                schedule = self._create_nameless(owner, wanted)
+            else:
+                schedule = self._upsert(owner, wanted, wanted.name)
+        except CronError as err:
+            raise BadValue("Upstash-Cron", f"cannot be planned: {err}") from err
+        _log("schedule.accepted", schedule)
+        return answers.respond({"scheduleId": public_id(schedule)})
+
+    def get(self, owner: Owner, schedule_id: str) -> Response:
+        """One schedule."""
+        return answers.respond(self._show(owner, [self._find(owner, schedule_id)])[0])
+
+    def all(self, owner: Owner) -> Response:
+        """All schedules, oldest first."""
+        batches = self._schedules.batches_of(owner)
+        shown = [each for batch in batches for each in self._show(owner, batch)]
+        return answers.respond(shown)
+
+    def delete(self, owner: Owner, schedule_id: str) -> Response:
+        """Removes a schedule; a message that it has made goes out all the same."""
+        schedule = self._find(owner, schedule_id)
+        try:
+            self._schedules.delete(schedule)
+        except NotFound as err:
+            raise _unknown(schedule_id) from err
+        _log("schedule.deleted", schedule)
+        return _done()
+
+    def pause(self, owner: Owner, schedule_id: str) -> Response:
+        """Stops a schedule; what would have been due meanwhile is never made up for."""
+        return self._turn(owner, schedule_id, ScheduleState.PAUSED)
+
+    def resume(self, owner: Owner, schedule_id: str) -> Response:
+        """Lets a schedule go on with the first fire time after now."""
+        return self._turn(owner, schedule_id, ScheduleState.ACTIVE)
+
+    def _turn(self, owner: Owner, schedule_id: str, state: ScheduleState) -> Response:
+        for _ in range(TRIES):
+            schedule = self._find(owner, schedule_id)
+            if schedule.state in (state, ScheduleState.ENDED):
+                return _done()
+            try:
+                edited = self._schedules.edit(schedule, grammar=QSTASH, state=state)
+            except Conflict:
+                continue
+            except NotFound as err:
+                raise _unknown(schedule_id) from err
+            _log("schedule.edited", edited)
+            return _done()
+        raise Conflict
+
+    def _create(self, owner: Owner, wanted: Wanted, name: str = "") -> Schedule:
+        """Raises: Conflict (the name is taken), redis.RedisError."""
+        return self._schedules.create(
+            owner,
+            wanted.content,
+            expression=wanted.expression,
+            tz=wanted.tz,
+            grammar=QSTASH,
+            deadline_ms=wanted.deadline_ms,
+            name=name,
+            options=wanted.options,
+        )
+
+    def _create_nameless(self, owner: Owner, wanted: Wanted) -> Schedule:
+        """A schedule whose id is not some other's name, say one moved here with it.
+
+        Raises: redis.RedisError.
+        """
+        while True:
+            schedule = self._create(owner, wanted)
+            try:
+                self._schedules.id_of(owner, public_id(schedule))
+            except NotFound:
+                return schedule
+            self._schedules.delete(schedule)
+
+    def _upsert(self, owner: Owner, wanted: Wanted, name: str) -> Schedule:
+        """Raises: Conflict, redis.RedisError."""
+        for _ in range(TRIES):
+            try:
+                return self._replace(self._find(owner, name), wanted)
+            except Conflict:
+                continue
+            except NotFound:
+                pass
+            try:
+                return self._create(owner, wanted, name)
+            except Conflict:
+                continue
+        raise Conflict
+
+    def _replace(self, schedule: Schedule, wanted: Wanted) -> Schedule:
+        """Replaces everything but when it was created, and whether it is paused.
+
+        Raises: Conflict, NotFound, redis.RedisError.
+        """
+        paused = schedule.state is ScheduleState.PAUSED
+        return self._schedules.edit(
+            schedule,
+            grammar=QSTASH,
+            content=wanted.content,
+            expression=wanted.expression,
+            tz=wanted.tz,
+            state=ScheduleState.PAUSED if paused else ScheduleState.ACTIVE,
+            deadline_ms=wanted.deadline_ms,
+            options=wanted.options,
+        )
+
+    def _find(self, owner: Owner, schedule_id: str) -> Schedule:
+        """Raises: NotFound, UnreadableRecord, redis.RedisError."""
+        try:
+            return self._schedules.get(owner, self._internal_id(owner, schedule_id))
+        except NotFound as err:
+            raise _unknown(schedule_id) from err
+
+    def _internal_id(self, owner: Owner, schedule_id: str) -> str:
+        """Raises: NotFound, redis.RedisError."""
+        try:
+            return self._schedules.id_of(owner, schedule_id)
+        except NotFound:
+            made = _MADE_ID.fullmatch(schedule_id)
+            if made is None:
+                raise
+        # One with a name is not known by the id that it would have had without.
+        if self._schedules.get(owner, made[1]).name:
+            raise NotFound
+        return made[1]
+
+    def _show(self, owner: Owner, batch: list[Schedule]) -> list[Shown]:
+        now_ms = self._store.now_ms()
+        states = self._schedules.newest_states(batch)
+        key = redaction.key_of(owner.tenant, secret_key=self._settings.secret_key)
+        return [
+            schedule_answers.schedule(
+                each,
+                next_ms=self._schedules.next_ms(each, now_ms=now_ms),
+                states=states,
+                key=key,
+            )
+            for each in batch
+        ]
+
+    def _wanted(self) -> Wanted:
+        """What the request describes.
+
+        Raises: BadValue, NotFound, Refused.
+        """
+        allow = self._settings.allow_networks
+        target = read_target(request.environ, route=ROUTE)
+        url = read_destination(target.destination, allow)
+        said = from_headers(
+            [pair for pair in request.headers if not pair[0].lower().startswith(OURS)],
+            query=target.configuration,
+            caller_ip=request.remote_addr,
+            schedule=True,
+            limits=self._terms.limits,
+        )
+        check_callbacks(said, allow=allow)
+        options = _options(said, request.headers)
+        body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
+        return Wanted(
+            name=said.schedule_id,
+            expression=said.cron or "",
+            tz=said.tz or "",
+            content=Content(url, body, to_options(_repeated(said))),
+            deadline_ms=said.timeout_ms or self._terms.timeout_ms,
+            options=options,
+        )
+
+
+def _repeated(said: Message) -> Message:
+    """What every run says: the rule is the schedule's, deduplication its creation's."""
+    return replace(said, cron=None, tz=None, deduplication_id=None, content_based=False)
+
+
+def _options(said: Message, headers: Mapping[str, str]) -> ScheduleOptions:
+    """Raises: BadValue."""
+    policy = _policy(headers.get(MISSED_RUNS, "").strip().lower())
+    most = headers.get(MOST_MISSED, "").strip()
+    if most and policy is not MissedRuns.ALL:
+        raise BadValue(MOST_MISSED, f"goes with {MISSED_RUNS}: {MissedRuns.ALL}")
+    return ScheduleOptions(
+        delay_ms=said.delay_ms,
+        missed_runs=policy,
+        most_missed=_bound(most) if policy is MissedRuns.ALL else 0,
+        journal=True,
+    )
+
+
+def _policy(word: str) -> MissedRuns:
+    try:
+        return MissedRuns(word or MissedRuns.LATEST)
+    except ValueError as err:
+        wanted = f"should be one of {', '.join(MissedRuns)}"
+        raise BadValue(MISSED_RUNS, f"{wanted}, not {word[:40]!r}") from err
+
+
+def _bound(text: str) -> int:
+    if not text:
+        return MOST_MISSED_DEFAULT
+    bound = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+    if not 1 <= bound <= MOST_MISSED_LIMIT:
+        wanted = f"should be a whole number from 1 to {MOST_MISSED_LIMIT}"
+        raise BadValue(MOST_MISSED, f"{wanted}, not {text[:40]!r}")
+    return bound
+
+
+def _done() -> Response:
+    """What is answered where clients read no body."""
+    return Response(status=200, mimetype=answers.JSON)
+
+
+def _unknown(schedule_id: str) -> NotFound:
+    return NotFound(f"schedule {schedule_id[:NAME_MAX_LENGTH]} not found")
+
+
+def _log(name: str, schedule: Schedule) -> None:
+    log.info(
+        logs.line(
+            name,
+            schedule=schedule.id,
+            owner=schedule.owner,
+            expression=schedule.expression,
+            state=schedule.state,
+        )
+    )

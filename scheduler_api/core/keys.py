@@ -191,8 +191,9 @@ def wake(prefix: str) -> str:
 def tenant(prefix: str, tenant_id: str) -> str:
     """Hash, a tenant; permanent.
 
-    `f` format, `name`, `c` created ms; encrypted (`sealing`): `jiter` signing secret,
-    `qstash_current` and `qstash_next` signing keys.
+    `f` format, `name`, `c` created ms, `qr` ms of the last rotation; encrypted
+    (`sealing`): `jiter` signing secret, `qstash_current` and `qstash_next` signing
+    keys.
     """
     return f"{prefix}tn:{tenant_id}"
 

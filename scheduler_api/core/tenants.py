@@ -3,8 +3,9 @@
 import hashlib
 import secrets
 import string
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from redis import Redis
+from redis.exceptions import WatchError
 from scheduler_api.core import keys
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.sealing import Seal
@@ -42,6 +43,20 @@ class NewTenant:
 
 
 @dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation made of the QStash keys.
+
+    `whole` says whether `qstash_current` is another one than before. A pair that was
+    handed out before `breaks_before_ms` no longer verifies; None: all do.
+    """
+
+    signing: SigningKeys
+    whole: bool
+    at_ms: int
+    breaks_before_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A tenant as an operator sees it."""
 
@@ -66,11 +81,10 @@ class Tenants:
         """
         tenant_id = str(self._client.incr(keys.tenant_sequence(self._prefix)))
         new = NewTenant(tenant_id, _new_token(), _new_signing_keys())
-        second, microsecond = self._client.time()
         record: Record = {
             "f": FORMAT,
             "name": name,
-            "c": str(second * 1000 + microsecond // 1000),
+            "c": str(self._now_ms()),
             **self._sealed(tenant_id, new.signing),
         }
         with self._client.pipeline(transaction=True) as pipe:
@@ -118,6 +132,59 @@ class Tenants:
         """
         for tenant_id in self.all_ids()[-1:]:
             self.signing(tenant_id)
+
+    def rotate_qstash(
+        self, tenant_id: str, *, grace_ms: int, force: bool = False
+    ) -> Rotation:
+        """Replace the QStash keys so that no pair in use stops working.
+
+        Deliveries are signed with `qstash_current`. A rotation makes it what was
+        `qstash_next`, so whoever has the old pair can verify, and the new pair too.
+        Within `grace_ms` after a rotation another one replaces `qstash_next` only:
+        a pair works for at least so long after it was replaced.
+
+        Redis: WATCH and one MULTI; a repeat is a rotation within the grace.
+
+        Args:
+            force: rotate both even so; pairs from before the last rotation break.
+
+        Raises:
+            NotFound: there is no such tenant.
+            WrongSecretKey: the keys were stored under another SECRET_KEY.
+        """
+        key = keys.tenant(self._prefix, tenant_id)
+        with self._client.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(key)  # type: ignore[no-untyped-call]
+                    rotation = self._next_rotation(
+                        tenant_id, pipe.hget(key, "qr"), grace_ms=grace_ms, force=force
+                    )
+                    record = self._sealed(tenant_id, rotation.signing)
+                    record["qr"] = str(rotation.at_ms)
+                    pipe.multi()
+                    pipe.hset(key, mapping=record)
+                    pipe.execute()
+                    return rotation
+                except WatchError:
+                    continue
+
+    def _next_rotation(
+        self, tenant_id: str, last: bytes | str | None, *, grace_ms: int, force: bool
+    ) -> Rotation:
+        now_ms, old = self._now_ms(), self.signing(tenant_id)
+        last_ms = None if last is None else int(last)
+        whole = force or last_ms is None or now_ms - last_ms >= grace_ms
+        new = replace(
+            old,
+            qstash_current=old.qstash_next if whole else old.qstash_current,
+            qstash_next=_new_qstash_key(),
+        )
+        return Rotation(new, whole, now_ms, last_ms if whole else None)
+
+    def _now_ms(self) -> int:
+        second, microsecond = self._client.time()
+        return int(second * 1000 + microsecond // 1000)
 
     def all_ids(self) -> list[str]:
         """Every tenant's id, oldest first."""

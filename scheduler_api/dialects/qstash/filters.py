@@ -154,6 +154,18 @@ def read_log_query(parameters: Parameters) -> LogQuery:
     )
 
 
+def read_flag(parameters: Parameters, name: str) -> bool:
+    """The only parameter of a call, `true` or `false`; false if it is not given.
+
+    Raises: BadValue.
+    """
+    _check_names(parameters, (name,))
+    text = _one(parameters, name, "false").lower()
+    if text not in ("true", "false"):
+        raise BadValue(name, f"should be true or false, not {text[:40]!r}")
+    return text == "true"
+
+
 def write_cursor(cursor: Cursor) -> str:
     """A cursor as clients send it back."""
     return "{}-{}".format(*cursor)

@@ -2,13 +2,23 @@
 
 import logging
 import re
-from flask import Response
+from collections.abc import Iterator
+from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Event, Owner, State
 from scheduler_api.core.store import Cancelled
+from scheduler_api.core.unfinished import AT_ONCE, unfinished
 from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.qstash.filters import (
+    Cancellation,
+    read_cancellation,
+    read_fields,
+    read_query,
+)
+from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import Message, from_options
+from scheduler_api.dialects.qstash.reading import read_json
 from scheduler_api.dialects.qstash.redaction import key_of
 from scheduler_api.services import Services
 
@@ -29,6 +39,8 @@ class Messages:
     def __init__(self, services: Services) -> None:
         self._store = services.store
         self._queries = services.queries
+        self._journal = services.journal
+        self._body_limit_bytes = services.settings.body_limit_bytes
         self._secret_key = services.settings.secret_key
 
     def get(self, owner: Owner, message_id: str) -> Response:
@@ -47,6 +59,50 @@ class Messages:
             raise _unknown(message_id)
         log.info(logs.line("event.cancelled", event=known, owner=owner))
         return answers.respond({"cancelled": 1})
+
+    def cancel_many(self, owner: Owner) -> Response:
+        """Cancels all messages that are meant; unknown ones are passed over."""
+        parameters = read_query(request.args.items(multi=True))
+        body = read_json(request, limit_bytes=self._body_limit_bytes)
+        for name, values in read_fields(body).items():
+            parameters.setdefault(name, []).extend(values)
+        meant = read_cancellation(parameters)
+        if request.path.endswith("/") and meant.everything:
+            # Where a client forgets the id of a message, it does not mean them all.
+            raise BadValue("messageIds", "is missing, or a filter")
+        done = 0
+        for ids in self._meant(owner, meant):
+            found = self._store.cancel(owner, ids)
+            done += sum(each in (Cancelled.DONE, Cancelled.ASKED) for each in found)
+        log.info(logs.line("events.cancelled", owner=owner, events=done))
+        return answers.respond({"cancelled": done})
+
+    def _meant(self, owner: Owner, meant: Cancellation) -> Iterator[list[str]]:
+        named = meant.conditions.ids
+        if named is not None:
+            known = [known for known in map(event_id, named) if known is not None]
+            for at in range(0, len(known), AT_ONCE):
+                yield known[at : at + AT_ONCE]
+            return
+        for ids in unfinished(self._store, owner):
+            if meant.everything:
+                yield ids
+                continue
+            yield [
+                event.id
+                for event in self._journal.events(owner, ids)
+                if self._is_meant(event, meant)
+            ]
+
+    def _is_meant(self, event: Event, meant: Cancellation) -> bool:
+        if not meant.created.holds(event.created_ms):
+            return False
+        try:
+            said = from_options(event.content.options)
+        except UnreadableRecord as err:
+            log.warning(logs.line("record.unreadable", problem=err))
+            return False
+        return meant.conditions.hold(event, said)
 
     def _find(self, owner: Owner, message_id: str) -> tuple[Event, Message]:
         known = event_id(message_id)

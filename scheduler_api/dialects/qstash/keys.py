@@ -1,0 +1,49 @@
+"""The endpoints of the keys that deliveries are signed with."""
+
+import logging
+from flask import Response, request
+from scheduler_api.core import logs
+from scheduler_api.core.model import Owner
+from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.core.timing import to_iso
+from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.qstash.answers import Shown
+from scheduler_api.dialects.qstash.filters import read_flag, read_query
+from scheduler_api.services import Services
+
+log = logging.getLogger("scheduler.web")
+
+
+class Keys:
+    """Views; each is called with the owner that the request's token stands for."""
+
+    def __init__(self, services: Services) -> None:
+        self._tenants = services.tenants
+        self._grace_ms = services.settings.qstash_rotation_grace_ms
+
+    def get(self, owner: Owner) -> Response:
+        """The pair that receivers are to check signatures with."""
+        return answers.respond(_pair(self._tenants.signing(owner.tenant)))
+
+    def rotate(self, owner: Owner) -> Response:
+        """Replaces the pair; tells which key is another one, and what no longer works.
+
+        Source: https://upstash.com/docs/qstash/howto/roll-signing-keys
+        """
+        force = read_flag(read_query(request.args.items(multi=True)), "force")
+        rotation = self._tenants.rotate_qstash(
+            owner.tenant, grace_ms=self._grace_ms, force=force
+        )
+        log.info(logs.line("keys.rotated", owner=owner, whole=rotation.whole))
+        shown = _pair(rotation.signing) | {
+            "rotated": "both" if rotation.whole else "next",
+            "graceEndsAt": rotation.at_ms + self._grace_ms,
+        }
+        if rotation.breaks_before_ms is not None:
+            since = to_iso(rotation.breaks_before_ms)
+            shown["breaks"] = f"pairs handed out before {since}"
+        return answers.respond(shown)
+
+
+def _pair(signing: SigningKeys) -> Shown:
+    return {"current": signing.qstash_current, "next": signing.qstash_next}

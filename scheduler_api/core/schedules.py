@@ -6,8 +6,9 @@ is given or changed, and whenever the list runs low.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from scheduler_api.core import codec, keys
-from scheduler_api.core.cron import Cron, CronError, Grammar, parse
+from scheduler_api.core.cron import Cron, CronError, Every, Grammar, parse
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import (
@@ -254,8 +255,8 @@ class Schedules:
             if at_ms > now_ms:
                 return at_ms
         cron = parse(schedule.expression, tz=schedule.tz)
-        times = fire_times(cron, last_ms=schedule.last_ms, after_ms=now_ms)
-        return next(times, None)
+        since_ms = schedule.last_ms if isinstance(cron.rule, Every) else 0
+        return _first_after(cron, since_ms, now_ms)
 
     def top_up(self, schedule_id: str) -> str:
         """Plans the next fire times of a schedule that runs short of them.
@@ -296,6 +297,12 @@ def _fields(schedule: Schedule, wanted: int) -> list[str | int]:
     if options.journal:
         fields += ["j", "1"]
     return fields
+
+
+@lru_cache(maxsize=1024)
+def _first_after(cron: Cron, since_ms: int, now_ms: int) -> int | None:
+    """The next fire time; in a list of many schedules, many have the same rule."""
+    return next(fire_times(cron, last_ms=since_ms, after_ms=now_ms), None)
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:

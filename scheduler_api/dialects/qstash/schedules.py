@@ -85,12 +85,14 @@ class Scheduling:
 
     def get(self, owner: Owner, schedule_id: str) -> Response:
         """One schedule."""
-        return answers.respond(self._show(owner, [self._find(owner, schedule_id)])[0])
+        found = self._find(owner, schedule_id)
+        return answers.respond(self._show([found], now_ms=self._store.now_ms())[0])
 
     def all(self, owner: Owner) -> Response:
         """All schedules, oldest first."""
-        batches = self._schedules.batches_of(owner)
-        shown = [each for batch in batches for each in self._show(owner, batch)]
+        now_ms, shown = self._store.now_ms(), list[Shown]()
+        for batch in self._schedules.batches_of(owner):
+            shown += self._show(batch, now_ms=now_ms)
         return answers.respond(shown)
 
     def delete(self, owner: Owner, schedule_id: str) -> Response:
@@ -204,16 +206,15 @@ class Scheduling:
             raise NotFound
         return made[1]
 
-    def _show(self, owner: Owner, batch: list[Schedule]) -> list[Shown]:
-        now_ms = self._store.now_ms()
+    def _show(self, batch: list[Schedule], *, now_ms: int) -> list[Shown]:
         states = self._schedules.newest_states(batch)
-        key = redaction.key_of(owner.tenant, secret_key=self._settings.secret_key)
+        secret_key = self._settings.secret_key
         return [
             schedule_answers.schedule(
                 each,
                 next_ms=self._schedules.next_ms(each, now_ms=now_ms),
                 states=states,
-                key=key,
+                key=redaction.key_of(each.owner.tenant, secret_key=secret_key),
             )
             for each in batch
         ]

@@ -25,9 +25,12 @@ SCENARIOS: dict[str, Callable[[Cell, Sizes], Report]] = {
         tickers=n["kills"],
     ),
     "interruption": lambda cell, n: scenarios.interruption(cell, events=100),
-    "outage": lambda cell, n: scenarios.outage(cell, away_s=n["away_s"]),
+    "outage": lambda cell, n: scenarios.outage(cell, away_s=n["away_s"], how="stopped"),
     "outage-killed": lambda cell, n: scenarios.outage(
-        cell, away_s=n["away_s"], kill=True
+        cell, away_s=n["away_s"], how="killed"
+    ),
+    "outage-frozen": lambda cell, n: scenarios.outage(
+        cell, away_s=n["away_s"], how="frozen"
     ),
     "web-kills": lambda cell, n: scenarios.web_kills(cell, kills=n["kills"]),
     "drain": lambda cell, n: scenarios.drain(cell, events=500, outlasting=10),

@@ -76,8 +76,11 @@ def interruption(cell: Cell, *, events: int) -> Report:
     return report
 
 
-def outage(cell: Cell, *, away_s: float, kill: bool = False) -> Report:
-    """The store ends under load and returns with its data; nobody else is touched."""
+def outage(cell: Cell, *, away_s: float, how: str) -> Report:
+    """The store goes away under load and returns with its data; that is all.
+
+    It is `stopped`, `killed`, or `frozen`: connections stay, answers do not come.
+    """
     roles = ("web", "ticker", "worker", "clock")
     cell.start(*roles)
     pids = {role: cell[role].pid for role in roles}
@@ -88,7 +91,7 @@ def outage(cell: Cell, *, away_s: float, kill: bool = False) -> Report:
     under_way = [
         cell.create(
             f"under-way-{number}",
-            at_ms=due[0].at_ms,
+            at_ms=min(event.at_ms for event in due),
             query=f"delay_ms={int(away_s * 1000) + 1500 * (number - 3)}",
             deadline_ms=int(away_s * 1000) + 30_000,
         )
@@ -97,11 +100,16 @@ def outage(cell: Cell, *, away_s: float, kill: bool = False) -> Report:
     with Load(cell, per_s=20, in_ms=3_000, query=SLOW) as load:
         wait_until(lambda: load.accepted)
         wait_until(lambda: all(cell.receiver.count(e.label) for e in under_way))
-        cell.store.kill() if kill else cell.store.terminate()
+        leave, return_ = {
+            "stopped": (cell.store.terminate, cell.start_store),
+            "killed": (cell.store.kill, cell.start_store),
+            "frozen": (cell.store.freeze, cell.store.thaw),
+        }[how]
+        leave()
         stopped_s = time.monotonic()
         unready_s = wait_until(lambda: not cell.is_ready())
         wait_until(lambda: time.monotonic() > stopped_s + away_s, within_s=away_s + 5)
-        cell.start_store()
+        return_()
         returned_s, arrived = time.monotonic(), len(cell.receiver.arrivals)
         delivering_s = wait_until(lambda: len(cell.receiver.arrivals) > arrived)
         wait_until(cell.is_ready)

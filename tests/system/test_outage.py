@@ -8,11 +8,11 @@ from tests.system.harness import SHORT_LEASES, Cell
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+@pytest.mark.parametrize("how", ["stopped", "killed", "frozen"])
 def test_r06_a_store_away_for_longer_than_a_lease_costs_time_only(
-    kill: bool, new_cell: Callable[..., Cell]
+    how: str, new_cell: Callable[..., Cell]
 ):
-    report = scenarios.outage(new_cell(**SHORT_LEASES), away_s=4, kill=kill)
+    report = scenarios.outage(new_cell(**SHORT_LEASES), away_s=4, how=how)
 
     print(report)
     assert report.problems == []

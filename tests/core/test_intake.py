@@ -12,10 +12,9 @@ from scheduler_api.core.model import (
     Draft,
     FollowUp,
     Owner,
-    State,
     Verdict,
 )
-from scheduler_api.core.store import AT_ONCE, Store
+from scheduler_api.core.store import Store
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -87,17 +86,6 @@ def test_no_drafts_are_no_events(engine: Engine):
     assert engine.everything() == {}
 
 
-def test_more_than_one_call_takes_come_back_in_order(engine: Engine):
-    drafts = [draft(delay_ms=n + 1) for n in range(2 * AT_ONCE + 50)]
-
-    accepted = create(engine, *drafts)
-
-    assert [each.wanted_ms - START_MS for each in accepted] == [
-        each.delay_ms for each in drafts
-    ]
-    assert len(engine.due()) == len(drafts)
-
-
 def test_e4_numbers_in_use_are_passed_over(engine: Engine):
     first = create(engine, *[draft(delay_ms=1)] * 150)
     engine.client.delete(keys.sequence(PREFIX))
@@ -118,52 +106,6 @@ def test_e17_a_full_store_refuses_each_draft(engine: Engine):
 
     assert [each.verdict for each in accepted] == [Verdict.FULL] * 2
     assert engine.due() == {}
-
-
-def test_a_mark_that_is_held_names_its_event(engine: Engine):
-    [first] = create(engine, draft(delay_ms=5, mark="a", mark_ms=MINUTE_MS))
-
-    [second] = create(engine, draft(LARGE, mark="a", mark_ms=MINUTE_MS))
-
-    assert (second.verdict, second.id) == (Verdict.DOUBLE, first.id)
-    assert engine.due().keys() == {first.id}
-    assert engine.get(first.id).content == CONTENT
-
-
-def test_of_one_call_only_the_first_takes_the_mark(engine: Engine):
-    first, second = create(engine, *[draft(mark="a", mark_ms=MINUTE_MS)] * 2)
-
-    assert (first.verdict, second.verdict) == (Verdict.OK, Verdict.DOUBLE)
-    assert second.id == first.id
-
-
-def test_a_mark_holds_its_window_and_no_longer(engine: Engine):
-    create(engine, draft(mark="a", mark_ms=MINUTE_MS))
-
-    [key] = marks(engine)
-
-    assert MINUTE_MS - 10_000 < engine.client.pttl(key) <= MINUTE_MS
-    engine.client.delete(key)
-    [again] = create(engine, draft(mark="a", mark_ms=MINUTE_MS))
-    assert again.verdict is Verdict.OK
-
-
-@pytest.mark.parametrize("other", [Owner("2", "jiter"), Owner("1", "qstash")])
-def test_others_marks_are_theirs(engine: Engine, other: Owner):
-    create(engine, draft(mark="a", mark_ms=MINUTE_MS))
-
-    [accepted] = create(engine, draft(mark="a", mark_ms=MINUTE_MS), owner=other)
-
-    assert accepted.verdict is Verdict.OK
-
-
-def test_a_refused_event_takes_no_mark(engine: Engine):
-    [refused] = create(
-        engine, draft(at_ms=1, must_be_future=True, mark="a", mark_ms=MINUTE_MS)
-    )
-
-    assert refused.verdict is Verdict.PAST
-    assert marks(engine) == []
 
 
 def test_a_mark_outlives_its_event(engine: Engine):
@@ -266,34 +208,9 @@ def test_e5_what_runs_twice_is_told_once(engine: Engine, what: str):
     assert journal(engine) == told
 
 
-def test_events_that_want_no_journal_are_not_told_of(engine: Engine):
-    begun = engine.begun()
-    engine.worker.settle(settlement(begun))
-
-    assert journal(engine) == []
-
-
 def follow(begun: Begun, number: int = 1, **how) -> FollowUp:
     content = how.pop("content", TOLD)
     return FollowUp(f"{begun.id}.c{number}", content, DEADLINE_MS, **how)
-
-
-@pytest.mark.parametrize("outcome", list(Outcome))
-@pytest.mark.parametrize("content", [TOLD, LARGE])
-def test_an_attempt_s_end_brings_about_what_follows(
-    engine: Engine, outcome: Outcome, content: Content
-):
-    begun = engine.begun()
-    child = follow(begun, content=content, delay_ms=1_000)
-
-    engine.worker.settle(
-        replace(settlement(begun, outcome, delay_ms=MINUTE_MS), follow_ups=(child,))
-    )
-
-    made = engine.get(child.id)
-    assert (made.content, made.owner, made.state) == (content, OWNER, State.ACTIVE)
-    assert made.wanted_ms == engine.now_ms + 1_000
-    assert engine.due()[child.id] == made.wanted_ms
 
 
 def test_several_follow_from_one_attempt_among_others(engine: Engine):
@@ -323,26 +240,6 @@ def test_e5_what_follows_is_made_once_however_often_it_is_settled(engine: Engine
 
     assert codes(answers) == ["again"]
     assert engine.everything() == stored
-
-
-def test_nothing_follows_from_a_settle_that_came_too_late(engine: Engine):
-    lost = engine.interrupted()
-    engine.claim()
-    engine.worker.begin(lost.id)
-
-    engine.worker.settle(replace(settlement(lost), follow_ups=(follow(lost),)))
-
-    assert engine.due() == {}
-
-
-def test_what_follows_of_a_journalled_event_is_told_of_too(engine: Engine):
-    [accepted] = create(engine, draft(journal=True))
-    engine.claim()
-    [begun] = engine.worker.begin(accepted.id)
-
-    engine.worker.settle(replace(settlement(begun), follow_ups=(follow(begun),)))
-
-    assert (follow(begun).id, "created", 0) in journal(engine)
 
 
 def test_what_follows_can_be_delivered_and_forgotten(engine: Engine):

@@ -20,6 +20,7 @@ from typing import Any
 Shown = dict[str, Any]
 
 JSON = "application/json"
+DELIVERED = "DELIVERED"
 
 
 def respond(body: object, status: int = 200) -> Response:
@@ -92,7 +93,7 @@ def log_entry(
             "failureCallback": told.get("failureCallback"),
             "callbackHeaders": told.get("callbackHeader"),
             "failureCallbackHeaders": told.get("failureCallbackHeader"),
-            **({} if attempt is None else _outcome(attempt)),
+            **({} if attempt is None else _outcome(attempt, state)),
         }
     )
 
@@ -172,10 +173,12 @@ def _sent(callback: Callback) -> Headers:
     return (("Content-Type", callback.content_type), *callback.headers)
 
 
-def _outcome(attempt: Attempt) -> Shown:
+def _outcome(attempt: Attempt, state: str) -> Shown:
     response = attempt.response.encode("utf-8", "surrogatepass")
+    refused = state != DELIVERED and attempt.status is not None
+    answered = f"the destination answered {attempt.status}" if refused else None
     return {
-        "error": attempt.error,
+        "error": attempt.error or answered,
         "nextDeliveryTime": attempt.next_ms,
         "responseStatus": attempt.status,
         "responseBody": _base64(response) if response else None,

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.config import Settings
@@ -17,19 +17,23 @@ from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import Message, content_hash, to_options
 from scheduler_api.dialects.qstash.reading import (
     Refused,
+    header_pairs,
     read_body,
     read_json,
     too_large,
 )
 from scheduler_api.dialects.qstash.request_headers import Limits, from_headers
 from scheduler_api.dialects.qstash.targets import (
+    Target,
     check_callbacks,
     read_destination,
     read_target,
 )
 from scheduler_api.services import Services
 from typing import Any
+from urllib.parse import unquote
 
+PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 DAY_MS = 86_400_000
 FULL = "the store is full, please try again later"
 ITEM_FIELDS = frozenset(("destination", "headers", "body", "queue"))
@@ -117,19 +121,20 @@ class Publishing:
 
     def publish(self, owner: Owner, destination: str) -> Response:
         """Accepts a message; when it answers, the message is stored."""
-        return self._accept(owner, "/v2/publish/")
+        return self._accept(owner, read_target(request.environ, route=PUBLISH))
 
     def enqueue(self, owner: Owner, queue: str, destination: str) -> Response:
         """Accepts a message for a queue."""
-        return self._accept(owner, f"/v2/enqueue/{queue}/", queue=queue)
+        target = read_target(request.environ, route=ENQUEUE)
+        queue, _, rest = target.rest.partition("/")
+        return self._accept(owner, replace(target, rest=rest), queue=unquote(queue))
 
     def _accept(
-        self, owner: Owner, route: str, *, queue: str | None = None
+        self, owner: Owner, target: Target, *, queue: str | None = None
     ) -> Response:
-        target = read_target(request.environ, route=route)
         url = read_destination(target.destination, self._allow)
         said = from_headers(
-            request.headers,
+            header_pairs(request),
             query=target.configuration,
             queue=queue,
             caller_ip=request.remote_addr,

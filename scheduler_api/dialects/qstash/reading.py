@@ -6,6 +6,8 @@ from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash import answers
 from werkzeug.exceptions import RequestEntityTooLarge
 
+HEADER = "HTTP_"
+
 
 class Refused(SchedulerError):
     """The request is answered with this status and message."""
@@ -19,6 +21,20 @@ class Refused(SchedulerError):
 def error(status: int, message: str) -> Response:
     """An error as this dialect shows it."""
     return answers.respond({"error": message}, status)
+
+
+def header_pairs(request: Request) -> list[tuple[str, str]]:
+    """The headers of a request, read from the server's own names for them.
+
+    Names come in upper case; what reads them here takes any.
+    """
+    pairs = [
+        (name[len(HEADER) :].replace("_", "-"), value)
+        for name, value in request.environ.items()
+        if name.startswith(HEADER)
+    ]
+    content_type = request.environ.get("CONTENT_TYPE")
+    return [*pairs, ("Content-Type", content_type)] if content_type else pairs
 
 
 def read_body(request: Request, *, limit_bytes: int) -> bytes:

@@ -1,0 +1,134 @@
+"""Batches: each item is answered in its place."""
+
+import pytest
+from collections.abc import Callable
+from scheduler_api.core import keys
+from typing import Any
+
+Make = Callable[..., Any]
+HOOK = "https://example.com/hook"
+LATER = {"Upstash-Delay": "1h"}
+
+
+def batch(api: Any, *items: Any) -> Any:
+    status, answer = api.call("POST", "/v2/batch", json=list(items))
+    assert status == 200, answer
+    assert len(answer) == len(items)
+    return answer
+
+
+def test_items_are_answered_in_order(api: Any) -> None:
+    one, two = batch(
+        api,
+        {"destination": HOOK, "headers": LATER, "body": "grüße", "queue": None},
+        {"destination": f"{HOOK}?upstash-x=1", "queue": "line"},
+    )
+
+    first, second = api.message(one["messageId"]), api.message(two["messageId"])
+    assert one == {"messageId": first["messageId"], "url": HOOK}
+    assert first["body"] == "grüße"
+    assert first["notBefore"] == first["createdAt"] + 3_600_000
+    assert second["url"] == f"{HOOK}?upstash-x=1"
+    assert second["queueName"] == "line"
+    assert "body" not in second
+
+
+def test_headers_are_each_items_own(api: Any) -> None:
+    headers = {"upstash-forward-a": "1", "content-type": "text/plain"}
+    answers = batch(
+        api,
+        {"destination": HOOK, "headers": headers},
+        {"destination": HOOK, "headers": headers | {"upstash-forward-a": "2"}},
+        {"destination": HOOK},
+        {"destination": HOOK, "headers": None, "body": None},
+    )
+
+    shown = [api.message(answer["messageId"])["header"] for answer in answers]
+    assert shown == [
+        {"Content-Type": ["text/plain"], "A": ["1"]},
+        {"Content-Type": ["text/plain"], "A": ["2"]},
+        {},
+        {},
+    ]
+
+
+def test_more_items_than_one_round_trip_takes(api: Any) -> None:
+    items = [{"destination": f"{HOOK}/{i}", "headers": LATER} for i in range(1_001)]
+    answers = batch(api, *items)
+
+    assert [answer["url"] for answer in answers] == [i["destination"] for i in items]
+    assert len({answer["messageId"] for answer in answers}) == 1_001
+
+
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        ({}, "destination is missing"),
+        ({"destination": 1}, "destination should be a text"),
+        ({"destination": "group"}, "url group group not found"),
+        ({"destination": "ftp://h"}, "invalid destination url: endpoint has invalid"),
+        ({"destination": HOOK, "body": {"a": 1}}, "body should be a text"),
+        ({"destination": HOOK, "body": "x" * 1001}, "body should have at most 1000"),
+        ({"destination": HOOK, "queue": "a b"}, "queueName should be"),
+        ({"destination": HOOK, "headers": []}, None),
+        ({"destination": HOOK, "headers": ["a"]}, "headers should be an object"),
+        ({"destination": HOOK, "headers": {"a": 1}}, "headers should have texts"),
+        ({"destination": HOOK, "headers": {"upstash-delay": "x"}}, "Upstash-Delay"),
+        ({"destination": HOOK, "headers": {"upstash-forward-a": "日"}}, "Upstash-For"),
+        ({"destination": HOOK, "headers": {"upstash-forward-a": "\r\nb"}}, "Upstash"),
+        ({"destination": HOOK, "headers": {"upstash-forward-a": "c\r\nb"}}, "Upstash"),
+        ({"destination": HOOK, "headers": {"upstash-callback": "x"}}, "Upstash-Call"),
+        ("text", "item should be an object"),
+        (None, "item should be an object"),
+    ],
+)
+def test_bad_item_is_an_error_in_its_place(
+    make_api: Make, item: Any, error: str | None
+) -> None:
+    api = make_api(body_limit_bytes=1000)
+    good = {"destination": HOOK, "headers": LATER}
+    before, answer, after = batch(api, good, item, good)
+
+    assert before["messageId"] and after["messageId"]
+    if error is None:
+        assert answer["messageId"]
+        return
+    assert answer["messageId"] == ""
+    assert answer["error"].startswith(error)
+    assert len(api.logs()["logs"]) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'"x"', b"[", b"\xff", b"null", b"1"])
+def test_what_is_no_list_is_refused(api: Any, body: bytes) -> None:
+    status, answer = api.call("POST", "/v2/batch", data=body)
+
+    assert (status, list(answer)) == (400, ["error"])
+
+
+def test_empty_batch_is_answered_with_nothing(api: Any) -> None:
+    assert batch(api) == []
+
+
+def test_duplicates_within_a_batch_are_one_message(api: Any) -> None:
+    item = {"destination": HOOK, "headers": {"upstash-deduplication-id": "d"}}
+    one, two = batch(api, item, item)
+
+    assert "deduplicated" not in one
+    assert two == one | {"deduplicated": True}
+
+
+def test_batch_may_be_larger_than_a_body(make_api: Make) -> None:
+    api = make_api(body_limit_bytes=1000, qstash_batch_limit_bytes=200_000)
+    item = {"destination": HOOK, "headers": LATER, "body": "x" * 1000}
+
+    assert all(answer["messageId"] for answer in batch(api, *[item] * 150))
+    status, answer = api.call("POST", "/v2/batch", json=[item] * 250)
+    assert (status, answer) == (413, {"error": "body should have at most 200000 bytes"})
+
+
+def test_full_store_is_told_in_every_place(api: Any) -> None:
+    api.store.client.set(keys.full(api.store.prefix), "1")
+    answers = batch(api, {"destination": HOOK}, {"destination": "x"})
+
+    assert [answer["messageId"] for answer in answers] == ["", ""]
+    assert answers[0]["error"] == "the store is full, please try again later"

@@ -1,0 +1,141 @@
+"""Destinations as they stand in the raw target of a request."""
+
+import pytest
+from ipaddress import ip_network
+from scheduler_api.core.errors import NotFound
+from scheduler_api.dialects.qstash.grammars import BadValue
+from scheduler_api.dialects.qstash.message import Callback, Message
+from scheduler_api.dialects.qstash.targets import (
+    check_callbacks,
+    read_destination,
+    read_target,
+)
+
+ROUTE = "/v2/publish/"
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+
+
+@pytest.mark.parametrize(
+    ("behind", "destination"),
+    [
+        ("http://h:1/p?x=1&y=2", "http://h:1/p?x=1&y=2"),
+        ("http://h/a%2Fb", "http://h/a%2Fb"),
+        ("http://h/a//b/", "http://h/a//b/"),
+        ("http://h/%C3%BC%20b", "http://h/%C3%BC%20b"),
+        ("http://h/?u=http://z/?q=1", "http://h/?u=http://z/?q=1"),
+        ("http://h/x#frag", "http://h/x"),
+        ("https://h", "https://h"),
+        ("http%3A%2F%2Fh%2Fx", "http://h/x"),
+        ("HTTPS%3a%2F%2Fh%2Fa%2520b", "HTTPS://h/a%20b"),
+        ("http%3A%2F%2Fh%2Fx%3Fa%3D1?b=2", "http://h/x?a=1&b=2"),
+        ("http://h/v2/publish/http://z", "http://h/v2/publish/http://z"),
+        ("http://h/?a=1&a=2&&b=%26+", "http://h/?a=1&a=2&&b=%26+"),
+        ("http://h/?", "http://h/?"),
+        ("http://h?x", "http://h?x"),
+        ("name", "name"),
+    ],
+)
+@pytest.mark.parametrize("server", ["RAW_URI", "REQUEST_URI"])
+@pytest.mark.parametrize("before", ["", "/prefix", "http://api.example.com:8080"])
+def test_destination_is_taken_as_it_came(
+    server: str, before: str, behind: str, destination: str
+) -> None:
+    environ = {server: f"{before}{ROUTE}{behind}"}
+
+    assert read_target(environ, route=ROUTE).destination == destination
+
+
+def test_what_is_meant_for_this_api_does_not_go_on() -> None:
+    query = (
+        "a=1&qstash_token=secret&Upstash-Delay=10s&b&upstash-label=x+y%2Cz"
+        "&qst%61sh_token=secret&%75pstash-retries=3&QSTASH_TOKEN=secret&=&c=%2f"
+    )
+    target = read_target({"RAW_URI": f"{ROUTE}http://h/?{query}"}, route=ROUTE)
+
+    assert target.destination == "http://h/?a=1&b&=&c=%2f"
+    assert target.configuration == (
+        ("upstash-delay", "10s"),
+        ("upstash-label", "x y,z"),
+        ("upstash-retries", "3"),
+    )
+
+
+def test_nothing_is_left_of_a_query_that_was_all_ours() -> None:
+    environ = {"RAW_URI": f"{ROUTE}http://h/x?qstash_token=secret"}
+
+    assert read_target(environ, route=ROUTE).destination == "http://h/x"
+
+
+@pytest.mark.parametrize("raw", ["/v2/publish/", "/v2/pub%6Cish/http://h", "/v2", ""])
+def test_route_that_is_not_there_is_not_found(raw: str) -> None:
+    with pytest.raises(NotFound):
+        read_target({"RAW_URI": raw}, route=ROUTE)
+
+
+def test_raw_utf8_is_sent_as_escapes() -> None:
+    raw = f"{ROUTE}http://h/ü?ß".encode().decode("latin-1")
+    destination = read_target({"RAW_URI": raw}, route=ROUTE).destination
+
+    assert read_destination(destination, ()) == "http://h/%C3%BC?%C3%9F"
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("ftp://h", "endpoint has invalid scheme, add http:// or https://"),
+        ("h.com/x", "endpoint has invalid scheme, add http:// or https://"),
+        ("/http://h", "endpoint has invalid scheme, add http:// or https://"),
+        ("http://", "URL names no host"),
+        ("http:/h", "endpoint has invalid scheme, add http:// or https://"),
+        ("http://u:p@h/", "URL has a user or password before the host"),
+        ("http://[::1]/", "endpoint resolves to a loopback address: ::1"),
+        ("http://127.1.2.3:1/", "endpoint resolves to a loopback address: 127.1.2.3"),
+        ("http://localhost", "endpoint resolves to a loopback address: 127.0.0.1"),
+        ("http://a.LocalHost./", "endpoint resolves to a loopback address: 127.0.0.1"),
+        ("http://10.0.0.1/", "endpoint resolves to an address that is shut: 10.0.0.1"),
+        ("http://169.254.169.254/", "endpoint resolves to an address that is shut"),
+        ("http://h/" + "a" * 9000, "URL is longer than 8192 characters"),
+    ],
+)
+def test_bad_destinations_are_refused(named: str, message: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        read_destination(named, ())
+
+    assert str(caught.value).startswith(f"invalid destination url: {message}")
+
+
+@pytest.mark.parametrize("named", ["a b", "ü", "a" * 300, ""])
+def test_what_is_neither_url_nor_name_is_refused(named: str) -> None:
+    with pytest.raises(BadValue):
+        read_destination(named, ())
+
+
+@pytest.mark.parametrize("named", ["group", "h.com", "a_b-C.1"])
+def test_url_groups_are_not_found(named: str) -> None:
+    with pytest.raises(NotFound, match=f"url group {named} not found"):
+        read_destination(named, ())
+
+
+@pytest.mark.parametrize("named", ["api/llm", "api/email", "api/llm/v1"])
+def test_apis_of_the_hosted_service_are_refused_by_name(named: str) -> None:
+    with pytest.raises(BadValue, match=f"destination '{named}' is not supported"):
+        read_destination(named, ())
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://localhost:1/x"])
+def test_loopback_is_a_destination_where_it_is_allowed(url: str) -> None:
+    assert read_destination(url, LOOPBACK) == url
+
+
+@pytest.mark.parametrize("name", ["callback", "failure_callback"])
+def test_callbacks_are_held_to_the_same(name: str) -> None:
+    shut = Callback("http://127.0.0.1/")
+    message = Message(
+        callback=shut if name == "callback" else None,
+        failure_callback=shut if name != "callback" else None,
+    )
+    shown = "Upstash-Callback" if name == "callback" else "Upstash-Failure-Callback"
+
+    with pytest.raises(BadValue, match=f"{shown}: endpoint resolves to a loopback"):
+        check_callbacks(message, allow=())
+    check_callbacks(message, allow=LOOPBACK)

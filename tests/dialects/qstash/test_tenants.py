@@ -1,0 +1,142 @@
+"""Tokens, what one tenant can know of another, and what stays hidden."""
+
+import pytest
+from collections.abc import Callable
+from typing import Any
+
+Make = Callable[..., Any]
+HOOK = "https://example.com/hook"
+UNAUTHORIZED = (401, {"error": "Please provide a valid API key"})
+CANARY = "canary-5f2c"
+
+
+def routes(api: Any) -> list[tuple[str, str]]:
+    """Every method and path of the dialect, with something for each variable."""
+    parts = {
+        "<rest:destination>": HOOK,
+        "<rest:target>": HOOK,
+        "<queue>": "line",
+    }
+    found = []
+    for rule in api.app.url_map.iter_rules():
+        if not rule.rule.startswith("/v2"):
+            continue
+        path = rule.rule
+        for variable, value in parts.items():
+            path = path.replace(variable, value)
+        for name in rule.arguments:
+            path = path.replace(f"<{name}>", "msg_1").replace(f"<rest:{name}>", HOOK)
+        found += [(method, path) for method in rule.methods - {"HEAD", "OPTIONS"}]
+    return found
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer x"},
+        {"Authorization": "Bearer \xff" + "x" * 10_000},
+        {"Authorization": "Basic eDp5"},
+        {"x-api-key": "x"},
+    ],
+)
+def test_no_route_answers_without_a_token(api: Any, said: dict[str, str]) -> None:
+    known = routes(api)
+    assert len(known) >= 10
+
+    for method, path in known:
+        with api.app.test_client() as client:
+            answer = client.open(path, method=method, headers=said)
+        assert (answer.status_code, answer.get_json()) == UNAUTHORIZED, path
+
+
+def test_token_of_another_header_is_none(api: Any) -> None:
+    with api.app.test_client() as client:
+        answer = client.get("/v2/keys", headers={"x-api-key": api.token})
+
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER"])
+def test_word_before_the_token_is_in_any_case(api: Any, word: str) -> None:
+    headers = {"Authorization": f"{word}  {api.token} "}
+
+    assert api.call("GET", "/v2/keys", headers=headers)[0] == 200
+
+
+def test_foreign_messages_are_not_found_and_nothing_happens_to_them(
+    make_api: Make,
+) -> None:
+    mine, other = make_api(), make_api()
+    name = mine.publish(delay="1h")["messageId"]
+    before = mine.message(name)
+
+    for method in ("GET", "DELETE"):
+        foreign = other.call(method, f"/v2/messages/{name}")
+        assert foreign == (404, {"error": f"message {name} not found"})
+    assert mine.message(name) == before
+
+
+def test_events_of_another_dialect_are_not_found(api: Any) -> None:
+    body = {
+        "payload": "x",
+        "destination": HOOK,
+        "scheduledTime": "2100-01-01T00:00:00Z",
+    }
+    with api.app.test_client() as client:
+        event = client.post("/api/events", json=body, headers={"x-api-key": api.token})
+    name = f"msg_{event.get_json()['id']}"
+
+    assert api.call("GET", f"/v2/messages/{name}")[0] == 404
+    assert api.call("DELETE", f"/v2/messages/{name}")[0] == 404
+    assert api.call("DELETE", "/v2/messages") == (200, {"cancelled": 0})
+
+
+@pytest.mark.parametrize("fields", ["body,header", "body, headers", "body,header[A]"])
+def test_hidden_values_are_in_no_answer(api: Any, fields: str) -> None:
+    name = api.publish(
+        data=CANARY.encode(),
+        forward_a=CANARY,
+        callback="https://example.com/cb",
+        callback_forward_a=CANARY,
+        redact_fields=fields,
+    )["messageId"]
+    api.attempt(name, "dead", status=500)
+    answers = [api.message(name), api.logs(), api.logs(f"?messageId={name}")]
+
+    # In base64 a piece of it, wherever it begins.
+    for trace in (CANARY, "Y2FuYXJ5", "NhbmFye", "jYW5hcn"):
+        assert trace not in repr(answers)
+    assert answers[0]["body"].startswith("REDACTED:")
+    assert answers[0]["header"]["A"][0].startswith("REDACTED:")
+    event = api.store.get(api.owner, name.removeprefix("msg_"))
+    assert event.content.body == CANARY.encode()
+
+
+def test_equal_values_have_marks_of_their_own_for_each_tenant(make_api: Make) -> None:
+    marks = set()
+    for api in (make_api(), make_api()):
+        name = api.publish(redact_fields="body")["messageId"]
+        marks.add(api.message(name)["body"])
+
+    assert len(marks) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2", 404),
+        ("GET", "/v2/nothing", 404),
+        ("GET", "/v2/batch", 405),
+        ("PUT", "/v2/messages/msg_1", 405),
+        ("POST", "/v2//publish/http://h", 404),
+    ],
+)
+def test_unknown_routes_are_told_in_the_dialects_shape(
+    api: Any, method: str, path: str, status: int
+) -> None:
+    answer = api.call(method, path)
+
+    assert answer[0] == status
+    assert list(answer[1]) == ["error"]

@@ -168,12 +168,12 @@ class Queries:
         """An index in its order; those of one instant by the number of their ids."""
         tied: list[Entry] = []
         for page in self._pages(by_time, wanted):
-            kept = page
+            kept = [pair for pair in page if _is_event(pair[0])]
             if finished:
-                ends = self._scores(finished, [member for member, _ in page])
+                ends = self._scores(finished, [member for member, _ in kept])
                 kept = [
                     pair
-                    for pair, end in zip(page, ends, strict=True)
+                    for pair, end in zip(kept, ends, strict=True)
                     if end is not None and ended.holds(end)
                 ]
             for member, score in kept:

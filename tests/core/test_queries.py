@@ -256,3 +256,17 @@ def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
     cell.end(f"{sid}.1", "delivered", at_ms=7_000)
 
     assert (made, begun, cell.queries.busy([sid])) == (set(), {sid}, set())
+
+
+def test_occurrence_under_way_is_no_event_of_the_list(cell: Cell) -> None:
+    sid = to_id(99)
+    cell.at(1).run(
+        "schedule_put",
+        *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000"),
+        *(b'{"u":"http://a"}\n1', "ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
+    )
+    cell.at(1_000).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    cell.end(f"{sid}.1", "retry", at_ms=1_000)
+
+    assert cell.ids() == []
+    assert cell.ids(Phase.UNDER_WAY) == []

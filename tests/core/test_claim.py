@@ -149,7 +149,7 @@ def test_the_oldest_are_offered_first(engine: Engine):
 
 
 def test_e19_a_fifth_of_the_room_is_for_what_came_due_just_now(engine: Engine):
-    backlog = create_many(engine, 500, first_ms=START_MS - 10_000)
+    backlog = create_many(engine, 120, first_ms=START_MS - 10_000)
     fresh = create_many(engine, 50, first_ms=START_MS - 100)
 
     claim = engine.claim(100)
@@ -166,7 +166,7 @@ def test_e19_what_is_both_oldest_and_fresh_is_offered_once(engine: Engine):
 
 
 def test_e19_what_came_due_just_over_two_seconds_ago_is_not_fresh(engine: Engine):
-    backlog = create_many(engine, 500, first_ms=START_MS - 10_000)
+    backlog = create_many(engine, 120, first_ms=START_MS - 10_000)
     [stale] = create_many(engine, 1, first_ms=START_MS - 2_001)
     [fresh] = create_many(engine, 1, first_ms=START_MS - 2_000)
 

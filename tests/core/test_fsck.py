@@ -393,6 +393,7 @@ BREAKS: dict[str, tuple[Break, str]] = {
 }
 
 
+@pytest.mark.parametrize("store_client", ["fakeredis"], indirect=True)
 @pytest.mark.parametrize("how", BREAKS)
 def test_a_broken_invariant_is_told(
     broken: tuple[redis.Redis, dict[str, str]], how: str

@@ -499,7 +499,7 @@ def run(connect: Callable[[], Connections], *, examples: int, steps: int) -> Non
 
 
 def test_any_order_of_steps_keeps_the_invariant_on_fakeredis():
-    run(on_fakeredis, examples=15, steps=40)
+    run(on_fakeredis, examples=10, steps=40)
 
 
 def test_any_order_of_steps_keeps_the_invariant_on_a_real_server(valkey: str):
@@ -509,5 +509,5 @@ def test_any_order_of_steps_keeps_the_invariant_on_a_real_server(valkey: str):
         client.flushall()
         return client, lambda: redis.asyncio.Redis.from_url(valkey)
 
-    run(connect, examples=40, steps=40)
+    run(connect, examples=30, steps=40)
     client.close()

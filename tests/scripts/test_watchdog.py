@@ -11,13 +11,15 @@ from watchdog import descendants, kill_trees
 
 WATCHDOG = Path(__file__).parents[2] / "scripts" / "watchdog.py"
 # A shell with a child in a process group of its own, as RQ's work horses are.
-FAMILY = "set -m; sleep 300 & echo started; wait"
+# It reads, since `wait` also returns when the child is only stopped.
+FAMILY = "set -m; sleep 300 & echo started; read"
 
 
 @pytest.fixture
 def family() -> subprocess.Popen[str]:
     process = subprocess.Popen(
         ["bash", "-c", FAMILY],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -2,12 +2,15 @@
 
 import pytest
 import redis
+from concurrent.futures import ThreadPoolExecutor
+from scheduler_api.core import keys
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.sealing import WrongSecretKey
-from scheduler_api.core.tenants import Account, Tenant, Tenants
+from scheduler_api.core.tenants import Account, SigningKeys, Tenant, Tenants
 
 PREFIX = "{s1}:"
 SECRET_KEY = "a secret key of the tests"
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
 @pytest.fixture
@@ -55,8 +58,8 @@ def test_two_tenants_share_no_secret(tenants: Tenants):
 
     secrets = [one.token, two.token]
     for new in (one, two):
-        keys = new.signing
-        secrets += [keys.jiter, keys.qstash_current, keys.qstash_next]
+        signing = new.signing
+        secrets += [signing.jiter, signing.qstash_current, signing.qstash_next]
     assert len(set(secrets)) == len(secrets)
 
 
@@ -147,3 +150,95 @@ def test_another_secret_key_is_told_before_anything_is_signed(
     Tenants(store_client, "{s1}:", secret_key="a" * 32).check_key()
     with pytest.raises(WrongSecretKey):
         Tenants(store_client, "{s1}:", secret_key="b" * 32).check_key()
+
+
+def age(client: redis.Redis, tenant_id: str, by_ms: int) -> None:
+    """Makes the last rotation lie further back."""
+    client.hincrby(keys.tenant(PREFIX, tenant_id), "qr", -by_ms)
+
+
+def pair(signing: SigningKeys) -> tuple[str, str]:
+    return signing.qstash_current, signing.qstash_next
+
+
+def verify(handed_out: tuple[str, str], signing: SigningKeys) -> bool:
+    """Whether a receiver with that pair accepts what is signed now."""
+    return signing.qstash_current in handed_out
+
+
+def test_first_rotation_signs_with_what_both_pairs_share(tenants: Tenants):
+    new = tenants.create("first")
+    rotation = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
+
+    assert rotation.signing == tenants.signing(new.id)
+    assert rotation.signing.jiter == new.signing.jiter
+    assert rotation.signing.qstash_current == new.signing.qstash_next
+    assert rotation.signing.qstash_next not in pair(new.signing)
+    assert (rotation.whole, rotation.breaks_before_ms) == (True, None)
+
+
+@pytest.mark.parametrize("hours", [0, 1, 5, 13, 23])
+def test_every_pair_verifies_for_a_day_after_it_was_replaced(
+    tenants: Tenants, store_client: redis.Redis, hours: int
+):
+    new = tenants.create("first")
+    handed_out = [pair(new.signing)]
+    for _ in range(4):
+        signing = tenants.rotate_qstash(new.id, grace_ms=DAY_MS).signing
+        handed_out.append(pair(signing))
+        assert all(verify(each, signing) for each in handed_out)
+        age(store_client, new.id, hours * HOUR_MS)
+
+    assert len(set(handed_out)) == 5
+
+
+def test_rotations_a_day_apart_replace_both(
+    tenants: Tenants, store_client: redis.Redis
+):
+    new = tenants.create("first")
+    first = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
+    age(store_client, new.id, DAY_MS)
+    second = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
+
+    assert second.whole
+    assert second.signing.qstash_current == first.signing.qstash_next
+    assert not verify(pair(new.signing), second.signing)
+    assert second.breaks_before_ms == first.at_ms - DAY_MS
+
+
+def test_forced_rotation_tells_which_pairs_break(tenants: Tenants):
+    new = tenants.create("first")
+    first = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
+    second = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
+    forced = tenants.rotate_qstash(new.id, grace_ms=DAY_MS, force=True)
+
+    assert (first.whole, second.whole, forced.whole) == (True, False, True)
+    assert forced.breaks_before_ms == second.at_ms
+    kept = [new.signing, first.signing, second.signing]
+    found = [verify(pair(signing), forced.signing) for signing in kept]
+    assert found == [False, False, True]
+
+
+def test_rotations_at_once_hand_out_only_pairs_that_verify(valkey: str):
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        tenants = Tenants(client, PREFIX, secret_key=SECRET_KEY)
+        new = tenants.create("first")
+
+        def rotate(_: int) -> SigningKeys:
+            return tenants.rotate_qstash(new.id, grace_ms=DAY_MS).signing
+
+        with ThreadPoolExecutor(8) as pool:
+            handed_out = list(pool.map(rotate, range(24)))
+        last = tenants.signing(new.id)
+
+    assert len({signing.qstash_next for signing in handed_out}) == 24
+    assert all(verify(pair(signing), last) for signing in [new.signing, *handed_out])
+
+
+def test_unknown_tenant_has_nothing_to_rotate(
+    tenants: Tenants, store_client: redis.Redis
+):
+    with pytest.raises(NotFound):
+        tenants.rotate_qstash("7", grace_ms=DAY_MS)
+    assert not store_client.exists(keys.tenant(PREFIX, "7"))

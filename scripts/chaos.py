@@ -10,40 +10,66 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tests.system import scenarios
-from tests.system.harness import Cell
+from tests.system import absences, deaths, loads
+from tests.system.cell import Cell
 from tests.system.report import Report
+from tests.system.supervised import Supervised
 
 Sizes = dict[str, int]
-SCENARIOS: dict[str, Callable[[Cell, Sizes], Report]] = {
-    "on-time": lambda cell, n: scenarios.on_time(cell, events=n["events"], over_s=10),
-    "kills": lambda cell, n: scenarios.kills(
-        cell,
-        events=n["events"] * 5 // 2,
-        over_s=n["kills"] * 2,
-        workers=n["kills"],
-        tickers=n["kills"],
+Scenario = Callable[[Path, Sizes], Report]
+
+
+def in_cell(scenario: Callable[[Cell, Sizes], Report]) -> Scenario:
+    """A scenario that hurts separate processes."""
+
+    def run(folder: Path, sizes: Sizes) -> Report:
+        with Cell(folder) as cell:
+            return scenario(cell, sizes)
+
+    return run
+
+
+def supervised(folder: Path, sizes: Sizes) -> Report:
+    """A scenario that hurts what `scripts/up` keeps."""
+    with Supervised(folder) as system:
+        return deaths.supervised(system, kills=sizes["kills"])
+
+
+def outage(how: str) -> Scenario:
+    """A store that goes away in that way."""
+    return in_cell(lambda cell, n: absences.outage(cell, away_s=n["away_s"], how=how))
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "on-time": in_cell(
+        lambda cell, n: loads.on_time(cell, events=n["events"], over_s=10)
     ),
-    "interruption": lambda cell, n: scenarios.interruption(cell, events=100),
-    "outage": lambda cell, n: scenarios.outage(cell, away_s=n["away_s"], how="stopped"),
-    "outage-killed": lambda cell, n: scenarios.outage(
-        cell, away_s=n["away_s"], how="killed"
+    "kills": in_cell(
+        lambda cell, n: deaths.kills(
+            cell,
+            events=n["events"] * 5 // 2,
+            over_s=n["kills"] * 2,
+            workers=n["kills"],
+            tickers=n["kills"],
+        )
     ),
-    "outage-frozen": lambda cell, n: scenarios.outage(
-        cell, away_s=n["away_s"], how="frozen"
+    "interruption": in_cell(lambda cell, n: deaths.interruption(cell, events=100)),
+    "supervised": supervised,
+    "outage": outage("stopped"),
+    "outage-killed": outage("killed"),
+    "outage-frozen": outage("frozen"),
+    "web-kills": in_cell(lambda cell, n: deaths.web_kills(cell, kills=n["kills"])),
+    "drain": in_cell(lambda cell, n: deaths.drain(cell, events=500, outlasting=10)),
+    "frozen-ticker": in_cell(
+        lambda cell, n: absences.frozen_ticker(cell, per_s=100, frozen_s=n["frozen_s"])
     ),
-    "web-kills": lambda cell, n: scenarios.web_kills(cell, kills=n["kills"]),
-    "drain": lambda cell, n: scenarios.drain(cell, events=500, outlasting=10),
-    "frozen-ticker": lambda cell, n: scenarios.frozen_ticker(
-        cell, per_s=100, frozen_s=n["frozen_s"]
+    "frozen-worker": in_cell(lambda cell, n: absences.frozen_worker(cell)),
+    "poison": in_cell(lambda cell, n: deaths.poison(cell, neighbours=100)),
+    "travelling-alone": in_cell(
+        lambda cell, n: deaths.travelling_alone(cell, suspects=100, others=1_000)
     ),
-    "frozen-worker": lambda cell, n: scenarios.frozen_worker(cell),
-    "poison": lambda cell, n: scenarios.poison(cell, neighbours=100),
-    "travelling-alone": lambda cell, n: scenarios.travelling_alone(
-        cell, suspects=100, others=1_000
-    ),
-    "per-second": lambda cell, n: scenarios.per_second(cell, seconds=n["seconds"]),
-    "backlog": lambda cell, n: scenarios.backlog(cell, events=n["backlog"]),
+    "per-second": in_cell(lambda cell, n: loads.per_second(cell, seconds=n["seconds"])),
+    "backlog": in_cell(lambda cell, n: loads.backlog(cell, events=n["backlog"])),
 }
 
 
@@ -66,8 +92,7 @@ def main(names: tuple[str, ...], keep: Path | None, **sizes: int) -> None:
             folder = Path(scratch) if keep is None else keep / name
             folder.mkdir(parents=True, exist_ok=True)
             started_s = time.monotonic()
-            with Cell(folder) as cell:
-                report = SCENARIOS[name](cell, sizes)
+            report = SCENARIOS[name](folder, sizes)
         click.echo(f"{name}: {report} ({time.monotonic() - started_s:.0f} s)")
         sound = sound and not report.problems
     sys.exit(0 if sound else 1)

@@ -4,7 +4,7 @@ import pytest
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from tests.system.harness import Cell
+from tests.system.cell import Cell
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 import pytest
 from collections.abc import Callable
-from tests.system import scenarios
-from tests.system.harness import SHORT_LEASES, Cell
+from pathlib import Path
+from tests.system import absences, deaths, loads
+from tests.system.cell import SHORT_LEASES, Cell
+from tests.system.supervised import Supervised
 
 pytestmark = pytest.mark.slow
 
@@ -15,21 +17,21 @@ def cell(new_cell: Callable[..., Cell]) -> Cell:
 
 
 def test_r01_r03_kills_of_worker_and_ticker_lose_nothing(cell: Cell):
-    report = scenarios.kills(cell, events=400, over_s=5, workers=3, tickers=3)
+    report = deaths.kills(cell, events=400, over_s=5, workers=3, tickers=3)
 
     print(report)
     assert report.problems == []
 
 
 def test_r01_what_was_in_flight_is_sent_again_within_lease_plus_5_s(cell: Cell):
-    report = scenarios.interruption(cell, events=50)
+    report = deaths.interruption(cell, events=50)
 
     print(report)
     assert report.problems == []
 
 
 def test_r04_a_frozen_ticker_that_goes_on_fires_nothing_twice(cell: Cell):
-    report = scenarios.frozen_ticker(cell, per_s=100, frozen_s=5)
+    report = absences.frozen_ticker(cell, per_s=100, frozen_s=5)
 
     print(report)
     assert report.problems == []
@@ -37,7 +39,7 @@ def test_r04_a_frozen_ticker_that_goes_on_fires_nothing_twice(cell: Cell):
 
 
 def test_r05_what_the_api_accepted_outlives_its_process(cell: Cell):
-    report = scenarios.web_kills(cell, kills=3)
+    report = deaths.web_kills(cell, kills=3)
 
     print(report)
     assert report.problems == []
@@ -45,7 +47,7 @@ def test_r05_what_the_api_accepted_outlives_its_process(cell: Cell):
 
 
 def test_r12_a_frozen_worker_never_writes_what_it_had_not_written(cell: Cell):
-    report = scenarios.frozen_worker(cell)
+    report = absences.frozen_worker(cell)
 
     print(report)
     assert report.problems == []
@@ -53,14 +55,14 @@ def test_r12_a_frozen_worker_never_writes_what_it_had_not_written(cell: Cell):
 
 
 def test_r13_what_kills_its_process_dies_alone(cell: Cell):
-    report = scenarios.poison(cell, neighbours=50)
+    report = deaths.poison(cell, neighbours=50)
 
     print(report)
     assert report.problems == []
 
 
 def test_r13_what_travels_alone_holds_up_nobody(cell: Cell):
-    report = scenarios.travelling_alone(cell, suspects=100, others=300)
+    report = deaths.travelling_alone(cell, suspects=100, others=300)
 
     print(report)
     assert report.problems == []
@@ -69,14 +71,22 @@ def test_r13_what_travels_alone_holds_up_nobody(cell: Cell):
 def test_r19_a_worker_told_to_end_finishes_what_it_can(new_cell: Callable[..., Cell]):
     cell = new_cell(**SHORT_LEASES, SCHED_DRAIN_GRACE_S="3")
 
-    report = scenarios.drain(cell, events=200, outlasting=5)
+    report = deaths.drain(cell, events=200, outlasting=5)
 
     print(report)
     assert report.problems == []
 
 
 def test_a_schedule_of_every_second_misses_none_over_kills(cell: Cell):
-    report = scenarios.per_second(cell, seconds=12)
+    report = loads.per_second(cell, seconds=12)
+
+    print(report)
+    assert report.problems == []
+
+
+def test_whatever_dies_the_one_command_goes_on(tmp_path: Path):
+    with Supervised(tmp_path, **SHORT_LEASES) as system:
+        report = deaths.supervised(system, kills=7)
 
     print(report)
     assert report.problems == []

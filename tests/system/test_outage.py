@@ -2,8 +2,8 @@
 
 import pytest
 from collections.abc import Callable
-from tests.system import scenarios
-from tests.system.harness import SHORT_LEASES, Cell
+from tests.system import absences
+from tests.system.cell import SHORT_LEASES, Cell
 
 pytestmark = pytest.mark.slow
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_r06_a_store_away_for_longer_than_a_lease_costs_time_only(
     how: str, new_cell: Callable[..., Cell]
 ):
-    report = scenarios.outage(new_cell(**SHORT_LEASES), away_s=4, how=how)
+    report = absences.outage(new_cell(**SHORT_LEASES), away_s=4, how=how)
 
     print(report)
     assert report.problems == []

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Callable
 from rq.job import Job
 from scheduler_api.core.dispatch import QUEUE
-from tests.system.harness import SHORT_LEASES, Cell, wait_until
+from tests.system.cell import SHORT_LEASES, Cell
+from tests.system.processes import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,224 @@
+"""Scenarios: processes die under load, or are told to end."""
+
+import os
+import time
+from contextlib import suppress
+from scheduler_api.core.model import AttemptKind, State
+from signal import SIGKILL
+from tests.system.cell import Cell
+from tests.system.load import Load
+from tests.system.processes import wait_until
+from tests.system.report import Report
+from tests.system.supervised import Supervised
+
+SLOW = "delay_ms=200"
+REDELIVERY_SLACK_S = 5
+POISON_AFTER = 5
+LEAD_MS = 500
+KEPT = (
+    "valkey-server",
+    "gunicorn",
+    "workers.ticker",
+    "workers.DeliveryWorker",
+    "workers.clock",
+    "housekeeping",
+    "watchdog.py",
+)
+
+
+def kills(
+    cell: Cell, *, events: int, over_s: float, workers: int, tickers: int
+) -> Report:
+    """Worker and ticker are killed again and again, and started again at once."""
+    cell.start("ticker", "worker")
+    accepted = cell.create_many(events, over_s=over_s, query=SLOW)
+    # Some fail at first: retries are under way as well when somebody dies.
+    accepted += [
+        cell.create(
+            f"retried-{number}",
+            at_ms=event.at_ms,
+            query="status=500&first=1",
+            sends=2,
+        )
+        for number, event in enumerate(accepted[:: events // 20])
+    ]
+    deaths = ["worker"] * workers + ["ticker"] * tickers
+    cell.random.shuffle(deaths)
+    for number, name in enumerate(deaths, start=1):
+        arrivals = events * number // (len(deaths) + 1)
+        wait_until(lambda n=arrivals: len(cell.receiver.arrivals) >= n, within_s=120)
+        if name == "worker":
+            cell.kill_worker()
+        else:
+            cell[name].kill()
+        cell[name].start()
+    cell.wait_drained(within_s=600)
+    return Report(cell.tally(accepted))
+
+
+def interruption(cell: Cell, *, events: int) -> Report:
+    """A worker is killed while it sends; another one sends it all again, in time."""
+    cell.start("ticker", "worker", "worker-2")
+    cell["worker-2"].freeze()
+    accepted = cell.create_many(events, over_s=0, query="delay_ms=1000")
+    wait_until(lambda: len(cell.receiver.arrivals) >= events)
+    in_hand = cell.kill_worker()
+    killed_ms = time.time() * 1000
+    cell["worker-2"].thaw()
+    cell.wait_drained()
+    times_ms = cell.receiver.times_ms()
+    again_s = max((times_ms[e.label][-1] - killed_ms) / 1000 for e in accepted)
+    attempts = [cell.attempts(event) for event in accepted]
+    report = Report(cell.tally(accepted), {"sent again within": f"{again_s:.1f} s"})
+    report.expect(len(in_hand) == events, "all were in flight at the kill")
+    report.expect(
+        again_s <= cell.settings.lease_ms / 1000 + REDELIVERY_SLACK_S,
+        "what was in flight is sent again within lease + 5 s",
+    )
+    report.expect(
+        all(
+            [each.kind for each in one]
+            == [AttemptKind.INTERRUPTED, AttemptKind.SETTLED]
+            for one in attempts
+        ),
+        "each shows one interrupted attempt, then one that was settled",
+    )
+    return report
+
+
+def web_kills(cell: Cell, *, kills: int) -> Report:
+    """What answers HTTP dies after what it may just have accepted."""
+    cell.start("web", "ticker", "worker")
+    with Load(cell, per_s=200, in_ms=3_000) as load:
+        for number in range(1, kills + 1):
+            wait_until(lambda n=number: len(load.accepted) >= 30 * n)
+            for pid in cell["web"].children():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, SIGKILL)
+            wait_until(cell.is_healthy)
+    cell.wait_drained()
+    figures = {"requests without an answer": load.unanswered}
+    report = Report(cell.tally(load.accepted), figures)
+    report.expect(not load.unexpected, f"nothing else is answered: {load.unexpected}")
+    return report
+
+
+def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
+    """A worker is told to end under load; what it cannot finish goes to another."""
+    grace_ms = cell.settings.drain_grace_s * 1000
+    cell.start("ticker", "worker")
+    waiting = cell.create_many(events, over_s=0, query="delay_ms=1000")
+    long = [
+        cell.create(
+            f"outlasting-{number}",
+            at_ms=waiting[0].at_ms - 300,
+            query=f"delay_ms={grace_ms + 2_000}",
+            deadline_ms=grace_ms + 30_000,
+        )
+        for number in range(outlasting)
+    ]
+    full = min(cell.settings.window, events + outlasting)
+    wait_until(lambda: len(cell.receiver.arrivals) >= full)
+    started_s = time.monotonic()
+    exit_code = cell["worker"].terminate(within_s=grace_ms / 1000 + 30)
+    took_s = time.monotonic() - started_s
+    left = cell.note_in_flight()
+    ended = cell.receiver.times_ms().keys() - {event.label for event in long}
+    settled = [e for e in waiting if cell.event(e).state is State.DELIVERED]
+    cell.start("worker-2")
+    cell.wait_drained(within_s=grace_ms / 1000 + 120)
+    again = [event for event in long if cell.receiver.count(event.label) == 2]
+    report = Report(
+        cell.tally([*waiting, *long]),
+        {"ended after": f"{took_s:.1f} s", "left to their leases": len(left)},
+    )
+    report.expect(exit_code == 0, f"the worker ends in peace, not with {exit_code}")
+    report.expect(took_s <= grace_ms / 1000 + 3, "it ends within its grace")
+    report.expect(
+        ended == {event.label for event in settled},
+        "what it had sent and could finish is settled",
+    )
+    report.expect(
+        left == {event.id for event in long} and len(again) == len(long),
+        "the rest, and only that, comes back by its lease",
+    )
+    return report
+
+
+def poison(cell: Cell, *, neighbours: int) -> Report:
+    """An event that kills its process, among others."""
+    cell.start("ticker", "worker")
+    accepted = cell.create_many(neighbours, over_s=0.2, query="delay_ms=300")
+    event = cell.create(
+        "poison", at_ms=accepted[0].at_ms, query="hang=1", deadline_ms=60_000
+    )
+    for number in range(1, POISON_AFTER + 1):
+        wait_until(lambda n=number: cell.receiver.count("poison") == n, within_s=60)
+        cell.kill_worker()
+        cell["worker"].start()
+    cell.wait_drained(within_s=120)
+    attempts = [cell.attempts(neighbour) for neighbour in accepted]
+    interrupted = [sum(a.kind is AttemptKind.INTERRUPTED for a in n) for n in attempts]
+    dead = cell.event(event)
+    figures = {"a neighbour was interrupted at most": f"{max(interrupted)} times"}
+    report = Report(cell.tally(accepted), figures)
+    report.expect(
+        (dead.state, dead.reason) == (State.DEAD, "poison"),
+        f"it ends as a dead letter, not {dead.state} {dead.reason}",
+    )
+    return report
+
+
+def travelling_alone(cell: Cell, *, suspects: int, others: int) -> Report:
+    """Many events have lost their worker twice; then comes ordinary traffic."""
+    cell.start("ticker", "worker")
+    suspected = [
+        cell.create(
+            f"suspect-{number}",
+            at_ms=cell.events.now_ms() + LEAD_MS,
+            query="delay_ms=1000&first=2",
+        )
+        for number in range(suspects)
+    ]
+    for times in (1, 2):
+        wait_until(lambda n=times: len(cell.receiver.arrivals) >= n * suspects)
+        cell.kill_worker()
+        cell.start("worker")
+    ordinary = cell.create_many(others, over_s=2)
+    cell.wait_drained(within_s=60 + suspects)
+    tally = cell.tally([*suspected, *ordinary])
+    times_ms = cell.receiver.times_ms()
+    passed = [
+        sum(
+            event.at_ms < at_ms < times_ms[event.label][0]
+            for suspect in suspected
+            for at_ms in times_ms[suspect.label]
+        )
+        for event in ordinary
+    ]
+    report = Report(tally, {"suspects sent before an ordinary one": max(passed)})
+    report.expect(max(passed) <= 10, "ordinary events need not wait for suspects")
+    return report
+
+
+def supervised(system: Supervised, *, kills: int) -> Report:
+    """Whatever `scripts/up` keeps is killed in turn; nobody else lends a hand."""
+    observer = system.observer
+    with Load(observer, per_s=50, in_ms=3_000, query=SLOW) as load:
+        for number in range(1, kills + 1):
+            wait_until(lambda n=number: len(load.accepted) >= 15 * n, within_s=60)
+            wait_until(observer.is_ready, within_s=60)
+            role = KEPT[number % len(KEPT)]
+            os.kill(
+                min(p for p, line in system.pids().items() if role in line), SIGKILL
+            )
+            if role == "workers.DeliveryWorker":
+                observer.note_in_flight()
+    observer.wait_drained(within_s=120)
+    return Report(
+        observer.tally(load.accepted),
+        {
+            "answers 503": len(load.retry_after),
+            "requests without an answer": load.unanswered,
+        },
+    )

@@ -1,0 +1,84 @@
+"""Scenarios: much to do, or often, or late."""
+
+import time
+from scheduler_api.core.cron import FULL
+from scheduler_api.core.model import Content
+from tests.system.cell import Cell
+from tests.system.processes import wait_until
+from tests.system.report import Report
+
+LEAD_MS = 500
+
+
+def on_time(cell: Cell, *, events: int, over_s: float) -> Report:
+    """Events at random times, nobody is hurt."""
+    cell.start("ticker", "worker")
+    accepted = cell.create_many(events, over_s=over_s)
+    cell.wait_drained(within_s=over_s + 60)
+    return Report(cell.tally(accepted))
+
+
+def per_second(cell: Cell, *, seconds: int) -> Report:
+    """A schedule of every second; ticker and worker are killed on the way."""
+    cell.start("ticker", "worker")
+    schedule = cell.schedules.create(
+        cell.owner,
+        Content(cell.receiver.url(), b"tick"),
+        expression="* * * * * *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=10_000,
+    )
+    for share, name in ((3, "ticker"), (2, "worker")):
+        wait_until(
+            lambda n=seconds // share: cell.receiver.count("tick") >= n,
+            within_s=seconds + 30,
+        )
+        cell.kill_worker() if name == "worker" else cell[name].kill()
+        cell[name].start()
+    wait_until(lambda: cell.receiver.count("tick") >= seconds, within_s=seconds + 60)
+    cell.schedules.delete(cell.schedules.get(cell.owner, schedule.id))
+    cell.wait_drained()
+    arrived = {a.scheduled_ms for a in cell.receiver.arrivals if a.label == "tick"}
+    return Report(
+        cell.tally_occurrences(range(min(arrived), max(arrived) + 1, 1000), "tick")
+    )
+
+
+def backlog(cell: Cell, *, events: int) -> Report:
+    """Much came due while there was no worker."""
+    cell.start("ticker")
+    accepted = [
+        cell.create(f"event-{number}", at_ms=time.time_ns() // 1_000_000 + LEAD_MS)
+        for number in range(events)
+    ]
+    # A fifth of each envelope is for what came due in the last two seconds.
+    wait_until(lambda: cell.events.now_ms() > accepted[-1].at_ms + 2_000)
+    cell.start("worker")
+    idle_mib = cell["worker"].memory_mib()
+    started_s = time.monotonic()
+    peak_mib = [idle_mib]
+
+    def is_drained() -> bool:
+        peak_mib.append(cell["worker"].memory_mib())
+        return cell.waiting() == 0
+
+    wait_until(is_drained, within_s=120 + events / 200)
+    took_s = time.monotonic() - started_s
+    tally = cell.tally(accepted)
+    by_time = sorted(accepted, key=lambda event: event.at_ms)
+    times_ms = cell.receiver.times_ms()
+    by_arrival = sorted(accepted, key=lambda event: times_ms[event.label][0])
+    rank = {event.label: number for number, event in enumerate(by_time)}
+    moved = max(n - rank[event.label] for n, event in enumerate(by_arrival))
+    report = Report(
+        tally,
+        {
+            "drained": f"{events / took_s:.0f}/s",
+            "worker's memory": f"{idle_mib:.0f} to {max(peak_mib):.0f} MiB",
+            "furthest out of turn": f"{moved} places",
+        },
+    )
+    report.expect(moved < events / 10, "the oldest go first")
+    report.expect(max(peak_mib) < idle_mib + 64, "the worker's memory stays flat")
+    return report

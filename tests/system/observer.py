@@ -1,0 +1,224 @@
+"""What can be asked of a running system and told to it, and the count at the end."""
+
+import http.client
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from scheduler_api.core import fsck, keys
+from scheduler_api.core.config import Settings
+from scheduler_api.core.model import Attempt, Content, Event, Owner, State
+from scheduler_api.core.queries import Queries
+from scheduler_api.core.schedules import Schedules
+from scheduler_api.core.store import Store
+from scheduler_api.core.timing import to_iso
+from tests.system.arrivals import Receiver
+from tests.system.processes import wait_until
+from tests.system.report import Tally
+from typing import cast
+
+DEADLINE_MS = 10_000
+AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An event that the system has taken on, and how often it is to be sent."""
+
+    id: str
+    label: str
+    at_ms: int
+    sends: int = 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the web process answered."""
+
+    status: int
+    retry_after: str | None
+    body: dict[str, object]
+
+
+class Observer:
+    """A system's doors: its store, its web process, and a receiver of its events.
+
+    `token` and `owner` are those of its tenant; whoever makes the tenant sets them.
+    """
+
+    token: str
+    owner: Owner
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.prefix = settings.prefix
+        self.client = Redis.from_url(
+            settings.redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=10
+        )
+        self.events = Store(self.client, self.prefix)
+        self.schedules = Schedules(self.events, grace_ms=settings.missed_grace_ms)
+        self.receiver = Receiver()
+        self.random = Random(1)
+        self._in_flight: set[tuple[str, str]] = set()
+
+    def close(self) -> None:
+        """Let go of store and receiver."""
+        self.receiver.clear_away()
+        self.client.close()
+
+    def create(
+        self, label: str, *, at_ms: int, query: str = "", url: str = "", **terms: int
+    ) -> Accepted:
+        """Store an event, as the web process would."""
+        event = self.events.create(
+            self.owner,
+            Content(url or self.receiver.url(query), label.encode()),
+            at_ms=at_ms,
+            deadline_ms=terms.get("deadline_ms", DEADLINE_MS),
+        )
+        return Accepted(event.id, label, at_ms, terms.get("sends", 1))
+
+    def create_many(
+        self, count: int, *, over_s: float, query: str = ""
+    ) -> list[Accepted]:
+        """Store events for random times of a span that begins when all are stored."""
+        from_ms = self.events.now_ms() + 1_000 + count
+        return [
+            self.create(
+                f"event-{number}",
+                at_ms=from_ms + self.random.randrange(int(over_s * 1000) + 1),
+                query=query,
+            )
+            for number in range(count)
+        ]
+
+    def post(self, label: str, *, in_ms: int, query: str = "") -> Answer:
+        """Create an event through the web process."""
+        at_ms = time.time_ns() // 1_000_000 + in_ms
+        fields = {
+            "payload": label,
+            "destination": self.receiver.url(query),
+            "scheduledTime": to_iso(at_ms),
+        }
+        return self.request("POST", "/api/events", fields)
+
+    def request(self, method: str, path: str, body: object = None) -> Answer:
+        """Ask the web process.
+
+        Raises: OSError, http.client.HTTPException.
+        """
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.settings.port, timeout=15
+        )
+        headers = {"content-type": "application/json", "x-api-key": self.token}
+        try:
+            connection.request(method, path, body and json.dumps(body), headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            return Answer(response.status, response.headers["retry-after"], answer)
+        finally:
+            connection.close()
+
+    def is_healthy(self) -> bool:
+        """Whether the web process lives."""
+        with suppress(OSError, http.client.HTTPException):
+            return self.request("GET", "/healthz").status == 200
+        return False
+
+    def is_ready(self) -> bool:
+        """What `/readyz` says; no when nobody answers."""
+        with suppress(OSError, http.client.HTTPException):
+            return self.request("GET", "/readyz").status == 200
+        return False
+
+    def event(self, accepted: Accepted) -> Event:
+        """An event as it stands."""
+        return self.events.get(self.owner, accepted.id)
+
+    def attempts(self, accepted: Accepted) -> list[Attempt]:
+        """An event's attempts, oldest first."""
+        return Queries(self.events).attempts(accepted.id)
+
+    def begun(self) -> set[tuple[str, str]]:
+        """Every event that a worker has in hand, with the token of its begin."""
+        leased = keys.leased(self.prefix)
+        ids = [m.decode() for m in cast(list[bytes], self.client.zrange(leased, 0, -1))]
+        pipe = self.client.pipeline(transaction=False)
+        for event_id in ids:
+            pipe.hget(keys.event(self.prefix, event_id), "tok")
+        pairs = zip(ids, pipe.execute(), strict=True)
+        return {(event_id, token.decode()) for event_id, token in pairs if token}
+
+    def note_in_flight(self) -> set[str]:
+        """Count what is begun by somebody who is no more: it may arrive twice."""
+        in_hand = self.begun() - self._in_flight
+        self._in_flight |= in_hand
+        return {event_id for event_id, _ in in_hand}
+
+    def waiting(self) -> int:
+        """How many events still have to happen."""
+        pipe = self.client.pipeline()
+        pipe.zcard(keys.due(self.prefix))
+        pipe.zcard(keys.leased(self.prefix))
+        return sum(pipe.execute())
+
+    def wait_drained(self, *, within_s: float = 60) -> float:
+        """Wait until nothing is left to do; answers how many seconds that took."""
+        return wait_until(lambda: self.waiting() == 0, within_s=within_s)
+
+    def tally(self, accepted: Sequence[Accepted]) -> Tally:
+        """Compare what was accepted with what arrived."""
+        self.receiver.catch_up()
+        times_ms = self.receiver.times_ms()
+        return self._compare(accepted, times_ms, self._undelivered(accepted))
+
+    def tally_occurrences(self, fire_times_ms: Sequence[int], label: str) -> Tally:
+        """Compare the fire times of a schedule with what arrived under one label."""
+        self.receiver.catch_up()
+        times_ms = defaultdict(list)
+        for arrival in list(self.receiver.arrivals):
+            if arrival.label == label:
+                times_ms[str(arrival.scheduled_ms)].append(arrival.at_ms)
+        wanted = [Accepted("", str(at_ms), at_ms) for at_ms in fire_times_ms]
+        return self._compare(wanted, times_ms, [])
+
+    def _compare(
+        self,
+        accepted: Sequence[Accepted],
+        times_ms: dict[str, list[float]],
+        undelivered: list[str],
+    ) -> Tally:
+        reached = [each for each in accepted if each.label in times_ms]
+        late_ms = sorted(times_ms[each.label][0] - each.at_ms for each in reached)
+        again = (len(times_ms[each.label]) - each.sends for each in reached)
+        return Tally(
+            accepted=len(accepted),
+            lost=[each.label for each in accepted if each.label not in times_ms],
+            duplicates=sum(count for count in again if count > 0),
+            in_flight=len(self._in_flight),
+            early=sum(1 for late in late_ms if late < 0),
+            late_ms=late_ms,
+            faults=undelivered + self._disagreements(),
+        )
+
+    def _undelivered(self, accepted: Sequence[Accepted]) -> list[str]:
+        """What arrived, perhaps, but was not written down as delivered."""
+        found = []
+        for start in range(0, len(accepted), AT_ONCE):
+            batch = accepted[start : start + AT_ONCE]
+            events = self.events.get_many(self.owner, [each.id for each in batch])
+            for each, event in zip(batch, events, strict=True):
+                state = event.state if event else "missing"
+                if state is not State.DELIVERED:
+                    found.append(f"{each.label} is {state}")
+        return found
+
+    def _disagreements(self) -> list[str]:
+        """Where records and sets of the store disagree."""
+        return [str(fault) for fault in fsck.check(self.client, self.prefix)]

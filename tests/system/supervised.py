@@ -1,0 +1,66 @@
+"""A system that `scripts/up` keeps running, whoever of it dies."""
+
+import os
+import sys
+from pathlib import Path
+from scheduler_api.core.config import from_env
+from scheduler_api.core.model import Owner
+from tests.system.observer import Observer
+from tests.system.processes import ROOT, Process, free_port, wait_until
+from types import TracebackType
+from typing import Self
+
+UP = ROOT / "scripts" / "up.py"
+GREETING = "Ctrl-C stops everything"
+
+
+class Supervised:
+    """A context: inside, the system runs; `observer` watches it."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self._data = folder / "data"
+        port = free_port()
+        self._environ = {"PATH": os.defpath, "PORT": str(port), **settings}
+        self._up = Process(
+            [sys.executable, str(UP), "--data", str(self._data), "--port", str(port)],
+            environ=self._environ,
+            log=folder / "up.log",
+        )
+
+    def __enter__(self) -> Self:
+        self._up.start()
+        wait_until(self._is_up, within_s=60)
+        lines = (self._data / "credentials.env").read_text().splitlines()
+        credentials = dict(line.split("=", 1) for line in lines)
+        key = (self._data / "secret.key").read_text().strip()
+        url = credentials["REDIS_URL"]
+        environ = self._environ | {"REDIS_URL": url, "SECRET_KEY": key}
+        self.observer = Observer(from_env(environ))
+        self.observer.token = credentials["JITER_API_KEY"]
+        self.observer.owner = Owner("1", "jiter")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.observer.close()
+        self._up.clear_away()
+
+    def _is_up(self) -> bool:
+        assert self._up.is_running(), self._up.printed
+        return GREETING in self._up.printed
+
+    def pids(self) -> dict[int, str]:
+        """All processes but the supervisor, with their command lines."""
+        found = {pid: _command_line(pid) for pid in self._up.children()}
+        return {pid: line for pid, line in found.items() if line}
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+    except OSError:
+        return ""

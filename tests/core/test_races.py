@@ -228,7 +228,7 @@ def test_fsck_is_silent_while_everything_moves(engine: Engine, valkey: str):
 
     def look() -> list[fsck.Fault]:
         faults = []
-        for _ in range(25):
+        for _ in range(15):
             faults += fsck.check(engine.client, PREFIX)
         done.set()
         return faults

@@ -188,8 +188,8 @@ def test_skipped_runs_are_only_counted(engine: Engine, gap_ms: int, rule: str):
     assert missed == len(every) - len(fired)
 
 
-@pytest.mark.parametrize("most", [0, 1, 3, 40])
-@pytest.mark.parametrize("gap_ms", GAPS_MS)
+@pytest.mark.parametrize("most", [0, 3, 40])
+@pytest.mark.parametrize("gap_ms", [HOUR_MS + 30_000, DAY_MS])
 def test_of_all_missed_runs_as_many_as_bounded_are_made_up_for(
     engine: Engine, gap_ms: int, most: int
 ):

@@ -1,31 +1,27 @@
 """The endpoints that accept messages: publish, enqueue and batch."""
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from flask import Response, request
 from scheduler_api.core import logs
-from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import NotFound, StoreFull
-from scheduler_api.core.model import Accepted, Content, Draft, Owner, Verdict
+from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store import AT_ONCE
 from scheduler_api.dialects.qstash import answers
 from scheduler_api.dialects.qstash.answers import Shown
+from scheduler_api.dialects.qstash.drafts import Drafts, Said, Terms
 from scheduler_api.dialects.qstash.grammars import BadValue
-from scheduler_api.dialects.qstash.message import Message, content_hash, to_options
 from scheduler_api.dialects.qstash.reading import (
     Refused,
-    header_pairs,
     read_body,
+    read_headers,
     read_json,
     too_large,
 )
-from scheduler_api.dialects.qstash.request_headers import Limits, from_headers
 from scheduler_api.dialects.qstash.targets import (
     Target,
-    check_callbacks,
     read_destination,
     read_target,
 )
@@ -34,77 +30,9 @@ from typing import Any
 from urllib.parse import unquote
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
-DAY_MS = 86_400_000
 FULL = "the store is full, please try again later"
-ITEM_FIELDS = frozenset(("destination", "headers", "body", "queue"))
 
 log = logging.getLogger("scheduler.web")
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What holds for every message of a process."""
-
-    limits: Limits
-    timeout_ms: int
-    deduplication_ms: int
-    body_limit_bytes: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Terms":
-        """The terms that the settings name."""
-        return cls(
-            limits=Limits(
-                delay_ms=settings.qstash_delay_limit_days * DAY_MS,
-                timeout_ms=settings.qstash_timeout_limit_ms,
-                retries=settings.qstash_retries_limit,
-            ),
-            timeout_ms=settings.qstash_timeout_ms,
-            deduplication_ms=settings.qstash_deduplication_ms,
-            body_limit_bytes=settings.body_limit_bytes,
-        )
-
-
-def draft(
-    said: Message,
-    options: Mapping[str, Any],
-    terms: Terms,
-    *,
-    url: str,
-    body: bytes,
-    now_ms: int,
-) -> Draft:
-    """A message as an event to store.
-
-    Args:
-        now_ms: only tells whether a time has passed, which then means at once.
-
-    Raises: BadValue.
-    """
-    at_ms = said.not_before_ms
-    if at_ms is not None and at_ms - now_ms > terms.limits.delay_ms:
-        limit = f"should be at most {terms.limits.delay_ms // 1000}s from now"
-        raise BadValue("Upstash-Not-Before", limit)
-    past = at_ms is not None and at_ms <= now_ms
-    return Draft(
-        Content(url, body, options),
-        said.timeout_ms or terms.timeout_ms,
-        at_ms=None if past else at_ms,
-        delay_ms=said.delay_ms if at_ms is None else 0,
-        journal=True,
-        mark=mark(said, url=url, body=body),
-        mark_ms=terms.deduplication_ms,
-    )
-
-
-def mark(said: Message, *, url: str, body: bytes) -> str:
-    """What a message is recognised by if it is published again, '' if it may be."""
-    if said.deduplication_id is not None:
-        named = said.deduplication_id.encode()
-        return "i" + hashlib.sha256(named).hexdigest()
-    if said.content_based:
-        return "c" + content_hash(said, url=url, body=body)
-    return ""
 
 
 class Publishing:
@@ -115,7 +43,7 @@ class Publishing:
     ) -> None:
         self._store = services.store
         self._terms = Terms.of(services.settings)
-        self._allow = services.settings.allow_networks
+        self._drafts = Drafts(self._terms)
         self._batch_limit_bytes = services.settings.qstash_batch_limit_bytes
         self._clock = clock
 
@@ -132,24 +60,15 @@ class Publishing:
     def _accept(
         self, owner: Owner, target: Target, *, queue: str | None = None
     ) -> Response:
-        url = read_destination(target.destination, self._allow)
-        said = from_headers(
-            header_pairs(request),
+        url = read_destination(target.destination, self._terms.allow)
+        said = self._drafts.read(
+            read_headers(request.environ, query=target.configuration),
             query=target.configuration,
             queue=queue,
             caller_ip=request.remote_addr,
-            limits=self._terms.limits,
         )
-        check_callbacks(said, allow=self._allow)
         body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
-        wanted = draft(
-            said,
-            to_options(said),
-            self._terms,
-            url=url,
-            body=body,
-            now_ms=self._now_ms(),
-        )
+        wanted = self._drafts.draft(said, url=url, body=body, now_ms=self._now_ms())
         accepted = self._store.create_many(owner, [wanted])[0]
         if accepted.verdict is Verdict.FULL:
             raise StoreFull
@@ -170,7 +89,7 @@ class Publishing:
         items = read_json(request, limit_bytes=self._batch_limit_bytes)
         if not isinstance(items, list):
             raise Refused(400, "body should be a list of messages")
-        reader = _Items(self._terms, self._allow, caller_ip=request.remote_addr)
+        reader = _Items(self._terms, self._drafts, caller_ip=request.remote_addr)
         shown: list[Shown] = []
         stored = 0
         for at in range(0, len(items), AT_ONCE):
@@ -192,15 +111,12 @@ class Publishing:
 
 
 class _Items:
-    """Reads the items of one batch; most of them have the same headers."""
+    """Reads the items of one batch."""
 
-    def __init__(
-        self, terms: Terms, allow: tuple[Any, ...], *, caller_ip: str | None
-    ) -> None:
+    def __init__(self, terms: Terms, drafts: Drafts, *, caller_ip: str | None) -> None:
         self._terms = terms
-        self._allow = allow
+        self._drafts = drafts
         self._caller_ip = caller_ip
-        self._known: dict[Any, tuple[Message, dict[str, Any]]] = {}
 
     def read(self, item: object, *, now_ms: int) -> Draft | str:
         """The event that an item describes, or what is wrong with it."""
@@ -215,27 +131,21 @@ class _Items:
         named = _text(item, "destination")
         if named is None:
             raise BadValue("destination", "is missing")
-        url = read_destination(named, self._allow)
-        said, options = self._said(item)
+        url = read_destination(named, self._terms.allow)
+        said = self._said(item)
         body = (_text(item, "body") or "").encode()
         if len(body) > self._terms.body_limit_bytes:
             raise BadValue("body", too_large(self._terms.body_limit_bytes)[5:])
-        return draft(said, options, self._terms, url=url, body=body, now_ms=now_ms)
+        return self._drafts.draft(said, url=url, body=body, now_ms=now_ms)
 
-    def _said(self, item: dict[str, Any]) -> tuple[Message, dict[str, Any]]:
+    def _said(self, item: dict[str, Any]) -> Said:
         headers, queue = item.get("headers") or {}, _text(item, "queue")
         if not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")
         pairs = tuple(headers.items())
         if not all(isinstance(value, str) for _, value in pairs):
             raise BadValue("headers", "should have texts as values")
-        if (pairs, queue) not in self._known:
-            said = from_headers(
-                pairs, queue=queue, caller_ip=self._caller_ip, limits=self._terms.limits
-            )
-            check_callbacks(said, allow=self._allow)
-            self._known[pairs, queue] = (said, to_options(said))
-        return self._known[pairs, queue]
+        return self._drafts.read(pairs, queue=queue, caller_ip=self._caller_ip)
 
 
 def _text(item: dict[str, Any], name: str) -> str | None:

@@ -1,12 +1,16 @@
 """Reading what a client sent, and the errors that answer it."""
 
 import orjson
+from collections.abc import Mapping
 from flask import Request, Response
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.qstash.message import Headers
+from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 
-HEADER = "HTTP_"
+HEADER, OURS = "HTTP_", "HTTP_UPSTASH_"
+FORWARD_ALL = "upstash-header-forward"
 
 
 class Refused(SchedulerError):
@@ -23,18 +27,23 @@ def error(status: int, message: str) -> Response:
     return answers.respond({"error": message}, status)
 
 
-def header_pairs(request: Request) -> list[tuple[str, str]]:
-    """The headers of a request, read from the server's own names for them.
+def read_headers(environ: Mapping[str, Any], *, query: Headers) -> Headers:
+    """The headers of a request that say something about its message.
 
-    Names come in upper case; what reads them here takes any.
+    They are read from the server's own names for them, which costs a tenth: names come
+    in upper case, as whoever reads them further takes any. The others count only for
+    those who forward them all.
     """
-    pairs = [
+    asked = HEADER + FORWARD_ALL.upper().replace("-", "_")
+    whole = asked in environ or any(name == FORWARD_ALL for name, _ in query)
+    prefix = HEADER if whole else OURS
+    pairs = tuple(
         (name[len(HEADER) :].replace("_", "-"), value)
-        for name, value in request.environ.items()
-        if name.startswith(HEADER)
-    ]
-    content_type = request.environ.get("CONTENT_TYPE")
-    return [*pairs, ("Content-Type", content_type)] if content_type else pairs
+        for name, value in environ.items()
+        if name.startswith(prefix)
+    )
+    content_type = environ.get("CONTENT_TYPE")
+    return (*pairs, ("Content-Type", content_type)) if content_type else pairs
 
 
 def read_body(request: Request, *, limit_bytes: int) -> bytes:

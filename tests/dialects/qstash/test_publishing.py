@@ -109,6 +109,26 @@ def test_credentials_for_this_api_are_not_kept(api: Any) -> None:
     assert "'X-Y', '1'" in stored
 
 
+def test_parameter_forwards_all_headers_as_well(api: Any) -> None:
+    path = f"/v2/publish/{HOOK}?Upstash-Header-Forward=true"
+    shown = api.message(post(api, path, X_Y="1")[1]["messageId"])
+
+    assert shown["header"]["X-Y"] == ["1"]
+    assert shown["url"] == HOOK
+
+
+def test_what_was_said_once_is_said_anew_by_each(make_api: Make) -> None:
+    mine, other = make_api(), make_api()
+    names = [
+        api.publish(label="a", redact_fields="body", forward_a=value)["messageId"]
+        for api, value in ((mine, "1"), (mine, "1"), (mine, "2"), (other, "1"))
+    ]
+
+    shown = [mine.message(name) for name in names[:3]] + [other.message(names[3])]
+    assert [each["header"]["A"] for each in shown] == [["1"], ["1"], ["2"], ["1"]]
+    assert [each["label"] for each in shown] == ["a"] * 4
+
+
 def test_query_token_stands_in_for_the_header_only(api: Any) -> None:
     path = f"/v2/keys?qstash_token={api.token}"
 

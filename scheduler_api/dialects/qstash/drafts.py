@@ -1,0 +1,130 @@
+"""From what a publisher said to an event that can be stored. Pure."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from scheduler_api.core.config import Settings
+from scheduler_api.core.destinations import Network
+from scheduler_api.core.model import Content, Draft
+from scheduler_api.dialects.qstash.grammars import BadValue
+from scheduler_api.dialects.qstash.message import (
+    Headers,
+    Message,
+    content_hash,
+    to_options,
+)
+from scheduler_api.dialects.qstash.request_headers import Limits, from_headers
+from scheduler_api.dialects.qstash.targets import check_callbacks
+from typing import Any
+
+DAY_MS = 86_400_000
+# A publisher says mostly the same about each of its messages: reading that again is
+# the dearest part of taking one, apart from storing it.
+REMEMBERED = 1_024
+REMEMBERED_MAX_LENGTH = 4_096
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for every message of a process."""
+
+    limits: Limits
+    timeout_ms: int
+    deduplication_ms: int
+    body_limit_bytes: int
+    allow: tuple[Network, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Terms":
+        """The terms that the settings name."""
+        return cls(
+            limits=Limits(
+                delay_ms=settings.qstash_delay_limit_days * DAY_MS,
+                timeout_ms=settings.qstash_timeout_limit_ms,
+                retries=settings.qstash_retries_limit,
+            ),
+            timeout_ms=settings.qstash_timeout_ms,
+            deduplication_ms=settings.qstash_deduplication_ms,
+            body_limit_bytes=settings.body_limit_bytes,
+            allow=settings.allow_networks,
+        )
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message, also as an event's options; both are shared, nobody changes them."""
+
+    message: Message
+    options: dict[str, Any]
+
+
+class Drafts:
+    """Reads headers and makes drafts under the terms of a process."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._remembered = lru_cache(REMEMBERED)(self._read)
+
+    def read(
+        self,
+        headers: Headers,
+        *,
+        query: Headers = (),
+        queue: str | None = None,
+        caller_ip: str | None = None,
+    ) -> Said:
+        """What headers and parameters say, as `from_headers` has it.
+
+        Raises: BadValue.
+        """
+        length = sum(len(name) + len(value) for name, value in (*headers, *query))
+        if length > REMEMBERED_MAX_LENGTH:
+            return self._read(headers, query, queue, caller_ip)
+        return self._remembered(headers, query, queue, caller_ip)
+
+    def _read(
+        self, headers: Headers, query: Headers, queue: str | None, caller_ip: str | None
+    ) -> Said:
+        message = from_headers(
+            headers,
+            query=query,
+            queue=queue,
+            caller_ip=caller_ip,
+            limits=self._terms.limits,
+        )
+        check_callbacks(message, allow=self._terms.allow)
+        return Said(message, to_options(message))
+
+    def draft(self, said: Said, *, url: str, body: bytes, now_ms: int) -> Draft:
+        """A message as an event to store.
+
+        Args:
+            now_ms: only tells whether a time has passed, which then means at once.
+
+        Raises: BadValue.
+        """
+        at_ms = said.message.not_before_ms
+        most_ms = self._terms.limits.delay_ms
+        if at_ms is not None and at_ms - now_ms > most_ms:
+            limit = f"should be at most {most_ms // 1000}s from now"
+            raise BadValue("Upstash-Not-Before", limit)
+        past = at_ms is not None and at_ms <= now_ms
+        return Draft(
+            Content(url, body, said.options),
+            said.message.timeout_ms or self._terms.timeout_ms,
+            at_ms=None if past else at_ms,
+            delay_ms=said.message.delay_ms if at_ms is None else 0,
+            journal=True,
+            mark=_mark(said.message, url=url, body=body),
+            mark_ms=self._terms.deduplication_ms,
+        )
+
+
+def _mark(message: Message, *, url: str, body: bytes) -> str:
+    """What a message is recognised by if it is published again, '' if it may be."""
+    if message.deduplication_id is not None:
+        named = message.deduplication_id.encode()
+        return "i" + hashlib.sha256(named).hexdigest()
+    if message.content_based:
+        return "c" + content_hash(message, url=url, body=body)
+    return ""

@@ -1,0 +1,771 @@
+"""The official QStash client for Python, unmodified, both kinds, against it all."""
+
+import asyncio
+import base64
+import json
+import pytest
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from qstash import AsyncQStash, QStash, Receiver
+from qstash.errors import QStashError, SignatureError
+from qstash.log import Log, LogState
+from qstash.message import Message
+from qstash.schedule import Schedule, ScheduleState
+from tests.clients.receivers import (
+    Answer,
+    Arrival,
+    Receivers,
+    Spot,
+    receiving,
+    wait_until,
+)
+from tests.clients.system import System
+from typing import Any
+from zoneinfo import ZoneInfo
+
+pytestmark = [pytest.mark.slow]
+
+# Nothing listens there.
+DEAD_END = "http://127.0.0.1:1/dead-end"
+# Every clock here is the same machine's; a server may round to milliseconds.
+ROUNDING_S = 0.002
+UNAVAILABLE = Answer(503, {"X-Why": "busy"}, b"not now")
+
+
+class Blocking:
+    """The asynchronous client, called as if it were the other one."""
+
+    def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner = inner
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> "Blocking":
+        return Blocking(getattr(self._inner, name), self._loop)
+
+    def __call__(self, **words: Any) -> Any:
+        call = self._inner(**words)
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result(60)
+
+
+class Publisher:
+    """A client of one tenant, and the receivers' view of its keys."""
+
+    def __init__(self, client: Any, environ: dict[str, str]) -> None:
+        self.message = client.message
+        self.schedule = client.schedule
+        self.log = client.log
+        self.signing_key = client.signing_key
+        self.environ = environ
+        # As a destination would have it in its environment, for ever.
+        self.receiver = Receiver(
+            current_signing_key=environ["QSTASH_CURRENT_SIGNING_KEY"],
+            next_signing_key=environ["QSTASH_NEXT_SIGNING_KEY"],
+        )
+
+    def verify(self, arrival: Arrival, url: str) -> None:
+        self.receiver.verify(
+            signature=arrival.signature, body=arrival.body.decode(), url=url
+        )
+
+    def logs(self, message_id: str, *, until: LogState) -> list[Log]:
+        """The entries of a message, oldest first, once there is one of that state."""
+
+        def listed() -> list[Log]:
+            newest_first = self.log.list(filter={"message_id": message_id}).logs
+            return list(reversed(newest_first))
+
+        wait_until(lambda: until in states(listed()))
+        return listed()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_proxy() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            patch.delenv(name, raising=False)
+            patch.delenv(name.upper(), raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="module", params=["sync", "async"])
+def qstash(
+    request: pytest.FixtureRequest,
+    system: System,
+    loop: asyncio.AbstractEventLoop,
+    no_proxy: None,
+) -> Publisher:
+    environ = system.new_tenant(f"qstash-{request.param}")
+    words = {"token": environ["QSTASH_TOKEN"], "base_url": environ["QSTASH_URL"]}
+    if request.param == "sync":
+        return Publisher(QStash(**words), environ)
+    return Publisher(Blocking(AsyncQStash(**words), loop), environ)
+
+
+@pytest.fixture(scope="module")
+def receivers() -> Iterator[Receivers]:
+    with receiving() as receivers:
+        yield receivers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def minutely(system: System, receivers: Receivers, no_proxy: None) -> tuple[str, Spot]:
+    """A schedule of the first tenant that others' tests give the time to run."""
+    environ, spot = system.credentials, receivers.spot()
+    client = QStash(environ["QSTASH_TOKEN"], base_url=environ["QSTASH_URL"])
+    schedule_id = client.schedule.create(
+        destination=spot.url, cron="* * * * *", schedule_id="minutely", body="tick"
+    )
+    return schedule_id, spot
+
+
+def states(entries: list[Log]) -> list[LogState]:
+    return [entry.state for entry in entries]
+
+
+def text_of(encoded: str) -> str:
+    return base64.b64decode(encoded).decode()
+
+
+def verifies(arrival: Arrival, url: str, current: str, next_key: str) -> bool:
+    receiver = Receiver(current, next_key)
+    try:
+        receiver.verify(
+            signature=arrival.signature, body=arrival.body.decode(), url=url
+        )
+    except SignatureError:
+        return False
+    return True
+
+
+def refused(status: int, *words: str) -> Any:
+    """Expects that a call is answered with a status and a text with these words."""
+    rest = ".*".join(words)
+    return pytest.raises(QStashError, match=f"(?s)status: {status}, .*{rest}")
+
+
+def test_json_is_delivered_as_it_was_published(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot = receivers.spot(under="//a%2Fb/?x=1&y=%2F&x=2")
+    body = {"text": "é😀", "n": 1.5}
+
+    answer = qstash.message.publish_json(
+        url=spot.url, body=body, headers={"X-Mine": "yes"}, label="one"
+    )
+    message = qstash.message.get(message_id=answer.message_id)
+
+    [arrival] = spot.wait_for()
+    assert (arrival.method, arrival.body) == ("POST", json.dumps(body).encode())
+    assert spot.url.endswith(arrival.target)
+    assert arrival.headers["content-type"] == "application/json"
+    assert arrival.headers["x-mine"] == "yes"
+    assert arrival.headers["user-agent"] == "Upstash-QStash"
+    assert arrival.headers["upstash-message-id"] == answer.message_id
+    assert arrival.headers["upstash-retried"] == "0"
+    assert "authorization" not in arrival.headers
+    qstash.verify(arrival, spot.url)
+    assert answer.deduplicated is False
+    assert message == Message(
+        message_id=answer.message_id,
+        url=spot.url,
+        url_group=None,
+        endpoint=None,
+        queue=None,
+        body=json.dumps(body),
+        body_base64=None,
+        method="POST",
+        headers={"Content-Type": ["application/json"], "X-Mine": ["yes"]},
+        callback_headers=None,
+        failure_callback_headers=None,
+        max_retries=3,
+        retry_delay_expression=None,
+        not_before=message.not_before,
+        created_at=message.created_at,
+        callback=None,
+        failure_callback=None,
+        schedule_id=None,
+        caller_ip="127.0.0.1",
+        flow_control=None,
+        label="one",
+    )
+    assert abs(message.created_at / 1000 - arrival.at_s) < 30
+
+
+def test_bytes_are_delivered_unchanged(qstash: Publisher, receivers: Receivers) -> None:
+    spot, body = receivers.spot(), bytes(range(256))
+
+    answer = qstash.message.publish(
+        url=spot.url, body=body, method="PUT", content_type="application/x-mine"
+    )
+
+    [arrival] = spot.wait_for()
+    assert (arrival.method, arrival.body) == ("PUT", body)
+    assert arrival.headers["content-type"] == "application/x-mine"
+    message = qstash.message.get(message_id=answer.message_id)
+    assert base64.b64decode(message.body_base64) == body
+    assert message.body is None
+
+
+def test_nothing_is_delivered_as_nothing(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot = receivers.spot()
+
+    qstash.message.publish(url=spot.url, method="GET")
+
+    [arrival] = spot.wait_for()
+    assert (arrival.method, arrival.body) == ("GET", b"")
+    qstash.verify(arrival, spot.url)
+
+
+def test_a_signature_holds_for_its_body_its_url_and_its_keys_only(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot = receivers.spot()
+    qstash.message.publish(url=spot.url, body="body")
+    [arrival] = spot.wait_for()
+    stranger = Receiver("sig_" + "0" * 28, "sig_" + "1" * 28)
+
+    for receiver, body, url in (
+        (qstash.receiver, "bodY", spot.url),
+        (qstash.receiver, "body", f"{spot.url}/"),
+        (stranger, "body", spot.url),
+    ):
+        with pytest.raises(SignatureError):
+            receiver.verify(signature=arrival.signature, body=body, url=url)
+    qstash.verify(arrival, spot.url)
+
+
+def test_a_message_waits_for_its_delay_or_its_time(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    delayed, timed, past = receivers.spot(), receivers.spot(), receivers.spot()
+    now_s = time.time()
+    at_s = int(now_s) + 2
+
+    qstash.message.publish(url=delayed.url, delay="1s")
+    first = qstash.message.publish(url=timed.url, not_before=at_s, delay="1h")
+    qstash.message.publish(url=past.url, not_before=at_s - 1_000)
+
+    assert past.wait_for()[0].at_s < at_s
+    assert delayed.wait_for()[0].at_s >= now_s + 1 - ROUNDING_S
+    assert timed.wait_for()[0].at_s >= at_s
+    message = qstash.message.get(message_id=first.message_id)
+    assert message.not_before == at_s * 1000
+
+
+def test_a_failed_attempt_is_repeated_after_what_the_expression_says(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot = receivers.spot(UNAVAILABLE, UNAVAILABLE, Answer())
+
+    answer = qstash.message.publish(
+        url=spot.url, body="x", retries=5, retry_delay="200 * (1 + retried)"
+    )
+
+    arrivals = spot.wait_for(3)
+    first, second, third = (arrival.at_s for arrival in arrivals)
+    assert second - first >= 0.2 - ROUNDING_S
+    assert third - second >= 0.4 - ROUNDING_S
+    assert [a.headers["upstash-retried"] for a in arrivals] == ["0", "1", "2"]
+    ids = {arrival.headers["upstash-message-id"] for arrival in arrivals}
+    assert ids == {answer.message_id}
+    for arrival in arrivals:
+        qstash.verify(arrival, spot.url)
+    entries = qstash.logs(answer.message_id, until=LogState.DELIVERED)
+    assert states(entries).count(LogState.ERROR) == 2
+    assert states(entries)[-1] is LogState.DELIVERED
+    assert {entry.retry_delay_expression for entry in entries} == {
+        "200 * (1 + retried)"
+    }
+    [failed, _] = [entry for entry in entries if entry.state is LogState.ERROR]
+    assert failed.response_status == 503
+    assert text_of(failed.response_body) == "not now"
+    assert failed.next_delivery_time is not None
+
+
+@pytest.mark.parametrize(
+    "header", ["Retry-After", "X-RateLimit-Reset", "X-RateLimit-Reset-Tokens"]
+)
+def test_a_receiver_says_when_to_come_back(
+    qstash: Publisher, receivers: Receivers, header: str
+) -> None:
+    spot = receivers.spot(Answer(429, {header: "1"}), Answer())
+
+    qstash.message.publish(url=spot.url, retry_delay="3600000")
+
+    first, second = spot.wait_for(2)
+    assert second.at_s - first.at_s >= 1 - ROUNDING_S
+
+
+def test_some_failures_are_final_and_told(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    final = Answer(489, {"Upstash-NonRetryable-Error": "true"}, b"never")
+    spot, told = receivers.spot(final), receivers.spot()
+
+    answer = qstash.message.publish(
+        url=spot.url,
+        body="x",
+        retry_delay="1",
+        failure_callback=told.url,
+        failure_callback_headers={"X-Told": "1"},
+    )
+
+    [callback] = told.wait_for()
+    assert len(spot.arrivals) == 1
+    qstash.verify(callback, told.url)
+    assert callback.headers["x-told"] == "1"
+    body = json.loads(callback.body)
+    assert (body["status"], text_of(body["body"])) == (489, "never")
+    assert body["sourceMessageId"] == answer.message_id
+    wanted_ms, _, event_id = body["dlqId"].partition("-")
+    assert (int(wanted_ms), f"msg_{event_id}") == (body["notBefore"], answer.message_id)
+    entries = qstash.logs(answer.message_id, until=LogState.FAILED)
+    assert states(entries) == [
+        LogState.CREATED,
+        LogState.ACTIVE,
+        LogState.ERROR,
+        LogState.FAILED,
+    ]
+
+
+def test_callbacks_tell_every_attempt_and_the_failure_once(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot, every, failed = (
+        receivers.spot(UNAVAILABLE),
+        receivers.spot(),
+        receivers.spot(),
+    )
+
+    answer = qstash.message.publish_json(
+        url=spot.url,
+        body={"a": "é"},
+        headers={"X-Mine": "yes"},
+        retries=1,
+        retry_delay="100",
+        callback=every.url,
+        callback_headers={"X-Told": "1", "Method": "PUT"},
+        failure_callback=failed.url,
+    )
+
+    tellings = every.wait_for(2)
+    [failure] = failed.wait_for()
+    bodies = sorted(
+        (json.loads(each.body) for each in tellings), key=lambda body: body["retried"]
+    )
+    for each in tellings:
+        assert (each.method, each.headers["x-told"]) == ("PUT", "1")
+        assert each.headers["content-type"] == "application/json"
+        assert each.headers["upstash-message-id"] != answer.message_id
+        qstash.verify(each, every.url)
+    qstash.verify(failure, failed.url)
+    assert [body["retried"] for body in bodies] == [0, 1]
+    for body in (*bodies, json.loads(failure.body)):
+        assert body["status"] == 503
+        assert body["header"]["X-Why"] == ["busy"]
+        assert text_of(body["body"]) == "not now"
+        assert body["maxRetries"] == 1
+        assert body["sourceMessageId"] == answer.message_id
+        assert (body["url"], body["method"]) == (spot.url, "POST")
+        assert body["sourceHeader"]["X-Mine"] == ["yes"]
+        assert text_of(body["sourceBody"]) == json.dumps({"a": "é"})
+        assert isinstance(body["createdAt"], int)
+    assert "dlqId" not in bodies[0]
+    assert json.loads(failure.body)["dlqId"]
+    assert len(spot.arrivals) == 2
+
+
+def test_a_successful_attempt_is_told_with_its_response(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    raw = bytes(range(256))
+    spot, told = receivers.spot(Answer(201, {"X-A": "b"}, raw)), receivers.spot()
+
+    qstash.message.publish(url=spot.url, callback=told.url, failure_callback=DEAD_END)
+
+    body = json.loads(told.wait_for()[0].body)
+    assert (body["status"], body["header"]["X-A"]) == (201, ["b"])
+    assert base64.b64decode(body["body"]) == raw
+
+
+def test_a_message_is_published_once_by_its_id_or_its_content(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    named, same = receivers.spot(), receivers.spot()
+
+    first = qstash.message.publish(url=named.url, body="1", deduplication_id="a b")
+    again = qstash.message.publish(url=named.url, body="2", deduplication_id="a b")
+    contents = [
+        qstash.message.publish(
+            url=same.url, body=body, content_based_deduplication=based
+        )
+        for body, based in (("x", True), ("x", True), ("y", True), ("x", False))
+    ]
+
+    assert (first.deduplicated, again.deduplicated) == (False, True)
+    assert again.message_id == first.message_id
+    assert [each.deduplicated for each in contents] == [False, True, False, False]
+    assert contents[1].message_id == contents[0].message_id
+    assert sorted(each.body for each in same.wait_for(3)) == [b"x", b"x", b"y"]
+    assert [each.body for each in named.wait_for()] == [b"1"]
+
+
+def test_a_batch_is_answered_in_order(qstash: Publisher, receivers: Receivers) -> None:
+    first, second, third = receivers.spot(), receivers.spot(), receivers.spot()
+
+    texts = qstash.message.batch(
+        messages=[
+            {"url": first.url, "body": "é", "method": "PATCH", "headers": {"X": "1"}},
+            {"url": "nowhere://", "body": "x"},
+            {"url": second.url, "deduplication_id": "in-a-batch"},
+            {"url": second.url, "deduplication_id": "in-a-batch"},
+        ]
+    )
+    [parsed] = qstash.message.batch_json(
+        messages=[{"url": third.url, "body": {"a": 1}, "delay": "1s"}]
+    )
+
+    [arrival] = first.wait_for()
+    assert (arrival.method, arrival.body) == ("PATCH", "é".encode())
+    assert arrival.headers["x"] == "1"
+    assert arrival.headers["upstash-message-id"] == texts[0].message_id
+    assert texts[1].message_id == ""
+    assert [each.deduplicated for each in texts] == [False, False, False, True]
+    assert texts[3].message_id == texts[2].message_id
+    [later] = third.wait_for()
+    assert json.loads(later.body) == {"a": 1}
+    assert later.headers["upstash-message-id"] == parsed.message_id
+    assert len(second.wait_for()) == 1
+
+
+def test_a_cancelled_message_never_arrives(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    gone, stays = receivers.spot(), receivers.spot()
+    answer = qstash.message.publish(url=gone.url, delay=1)
+    qstash.message.publish(url=stays.url, delay=2)
+
+    qstash.message.cancel(message_id=answer.message_id)
+
+    for call in (qstash.message.get, qstash.message.cancel):
+        with refused(404, "error"):
+            call(message_id=answer.message_id)
+    stays.wait_for()
+    assert gone.arrivals == []
+    entries = qstash.logs(answer.message_id, until=LogState.CANCELED)
+    assert LogState.ACTIVE not in states(entries)
+
+
+def test_many_messages_are_cancelled_by_their_ids(qstash: Publisher) -> None:
+    answers = qstash.message.batch(
+        messages=[{"url": DEAD_END, "delay": "1h"} for _ in range(5)]
+    )
+    ids = [answer.message_id for answer in answers]
+
+    assert qstash.message.cancel_many(message_ids=[]) == 0
+    assert qstash.message.cancel_many(message_ids=[*ids[:2], "msg_unknown"]) == 2
+    assert qstash.message.cancel_many(message_ids=ids[:3]) == 1
+    assert qstash.message.get(message_id=ids[3]).message_id == ids[3]
+
+
+def test_all_messages_are_cancelled(qstash: Publisher) -> None:
+    messages = [{"url": DEAD_END, "delay": "1h"} for _ in range(250)]
+    answers = qstash.message.batch(messages=messages)
+
+    assert qstash.message.cancel_all() >= 250
+
+    assert qstash.message.cancel_all() == 0
+    with refused(404, "error"):
+        qstash.message.get(message_id=answers[0].message_id)
+
+
+def test_a_schedule_lives_from_its_creation_to_its_deletion(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot = receivers.spot()
+    zone = ZoneInfo("Asia/Tokyo")
+    schedule_id = qstash.schedule.create_json(
+        destination=spot.url,
+        cron="CRON_TZ=Asia/Tokyo 30 9 * * *",
+        body={"a": 1},
+        method="PUT",
+        headers={"X-Mine": "yes"},
+        callback=DEAD_END,
+        callback_headers={"X-Told": "1"},
+        failure_callback=DEAD_END,
+        retries=7,
+        retry_delay="1000",
+        delay="90s",
+        timeout=30,
+        queue="slow",
+        flow_control={"key": "k", "parallelism": 2, "rate": 3, "period": "1m"},
+        label="nightly",
+    )
+    schedule = qstash.schedule.get(schedule_id=schedule_id)
+
+    now = datetime.now(zone)
+    at = now.replace(hour=9, minute=30, second=0, microsecond=0)
+    at += timedelta(days=at <= now)
+    assert schedule == Schedule(
+        schedule_id=schedule_id,
+        destination=spot.url,
+        cron="CRON_TZ=Asia/Tokyo 30 9 * * *",
+        created_at=schedule.created_at,
+        body='{"a": 1}',
+        body_base64=None,
+        method="PUT",
+        headers={"Content-Type": ["application/json"], "X-Mine": ["yes"]},
+        callback_headers={"X-Told": ["1"]},
+        failure_callback_headers=None,
+        retries=7,
+        retry_delay_expression="1000",
+        callback=DEAD_END,
+        failure_callback=DEAD_END,
+        queue="slow",
+        delay=90,
+        timeout=30,
+        caller_ip="127.0.0.1",
+        paused=False,
+        flow_control=schedule.flow_control,
+        last_schedule_time=None,
+        next_schedule_time=int(at.timestamp() * 1000),
+        last_schedule_states=None,
+        error=None,
+        label="nightly",
+    )
+    flow = schedule.flow_control
+    assert (flow.key, flow.parallelism, flow.rate, flow.period) == ("k", 2, 3, 60)
+
+    for _ in range(2):
+        qstash.schedule.pause(schedule_id=schedule_id)
+        assert qstash.schedule.get(schedule_id=schedule_id).paused is True
+    for _ in range(2):
+        qstash.schedule.resume(schedule_id=schedule_id)
+        assert qstash.schedule.get(schedule_id=schedule_id).paused is False
+
+    again = qstash.schedule.create(
+        destination=spot.url, cron="0 0 1 1 *", schedule_id=schedule_id
+    )
+    replaced = qstash.schedule.get(schedule_id=schedule_id)
+    assert (again, replaced.created_at) == (schedule_id, schedule.created_at)
+    assert (replaced.cron, replaced.retries) == ("0 0 1 1 *", 3)
+    assert (replaced.body, replaced.label, replaced.delay) == (None, None, None)
+    listed = qstash.schedule.list()
+    assert [each for each in listed if each.schedule_id == schedule_id] == [replaced]
+
+    qstash.schedule.delete(schedule_id=schedule_id)
+    with refused(404, schedule_id, "not found"):
+        qstash.schedule.get(schedule_id=schedule_id)
+    assert spot.arrivals == []
+
+
+def test_a_schedule_runs_until_it_is_paused(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot = receivers.spot(Answer(500), Answer())
+    schedule_id = qstash.schedule.create(
+        destination=spot.url,
+        cron="@every 1s",
+        schedule_id="often",
+        body="tick",
+        retries=0,
+        headers={"X-Mine": "yes"},
+    )
+
+    arrivals = spot.wait_for(3)
+    qstash.schedule.pause(schedule_id=schedule_id)
+    paused = qstash.schedule.get(schedule_id=schedule_id)
+
+    def last_states() -> dict[str, ScheduleState]:
+        shown = qstash.schedule.get(schedule_id=schedule_id)
+        return dict(shown.last_schedule_states)
+
+    wait_until(lambda: ScheduleState.IN_PROGRESS not in last_states().values())
+    count = len(spot.arrivals)
+    for arrival in arrivals:
+        assert (arrival.body, arrival.headers["x-mine"]) == (b"tick", "yes")
+        assert arrival.headers["upstash-schedule-id"] == schedule_id
+        qstash.verify(arrival, spot.url)
+    ids = [arrival.headers["upstash-message-id"] for arrival in spot.arrivals]
+    assert len(set(ids)) == len(ids)
+    assert last_states() == {ids[-1]: ScheduleState.SUCCESS}
+    assert paused.last_schedule_time <= time.time() * 1000
+    message = qstash.message.get(message_id=ids[0])
+    assert message.schedule_id == schedule_id
+    found = qstash.log.list(filter={"schedule_id": schedule_id}).logs
+    assert {entry.message_id for entry in found} == set(ids)
+
+    # Had it gone on, it would have been in front of this one.
+    later = receivers.spot()
+    qstash.message.publish(url=later.url, delay="2s")
+    later.wait_for()
+    assert len(spot.arrivals) == count
+    qstash.schedule.delete(schedule_id=schedule_id)
+
+
+def test_old_keys_still_verify_after_a_rotation(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    old = qstash.signing_key.get()
+    first = qstash.signing_key.rotate()
+    second = qstash.signing_key.rotate()
+    spot = receivers.spot()
+
+    def signed_anew() -> bool:
+        count = len(spot.arrivals)
+        qstash.message.publish(url=spot.url, body="x")
+        arrival = spot.wait_for(count + 1)[-1]
+        return verifies(arrival, spot.url, second.current, second.next)
+
+    assert first.current == old.next == second.current
+    assert len({old.current, old.next, first.next, second.next}) == 4
+    assert qstash.signing_key.get() == second
+    # A worker looks for new keys every few seconds.
+    wait_until(signed_anew)
+    for arrival in spot.arrivals:
+        assert verifies(arrival, spot.url, old.current, old.next)
+    assert verifies(spot.arrivals[-1], spot.url, first.current, first.next)
+
+
+def test_logs_are_read_page_by_page(qstash: Publisher, receivers: Receivers) -> None:
+    spot = receivers.spot()
+    answers = qstash.message.batch(
+        messages=[{"url": spot.url, "label": "paged", "retries": 0} for _ in range(4)]
+    )
+    ids = {answer.message_id for answer in answers}
+    for message_id in ids:
+        qstash.logs(message_id, until=LogState.DELIVERED)
+
+    pages, cursor = [], None
+    while True:
+        page = qstash.log.list(cursor=cursor, count=5, filter={"label": "paged"})
+        pages.append(page.logs)
+        cursor = page.cursor
+        if cursor is None:
+            break
+    delivered = qstash.log.list(
+        filter={"label": "paged", "state": LogState.DELIVERED}
+    ).logs
+    some = qstash.log.list(filter={"message_ids": sorted(ids)[:2]}).logs
+
+    assert [len(page) for page in pages] in ([5, 5, 2], [5, 5, 2, 0])
+    entries = [entry for page in pages for entry in page]
+    assert {entry.message_id for entry in entries} == ids
+    times = [entry.time for entry in entries]
+    assert times == sorted(times, reverse=True)
+    found = [(entry.message_id, entry.state) for entry in entries]
+    assert len(set(found)) == len(found) == 12
+    assert {entry.message_id for entry in delivered} == ids
+    assert {entry.message_id for entry in some} == set(sorted(ids)[:2])
+    assert qstash.log.list(filter={"label": "nobody"}).logs == []
+
+
+def test_what_is_redacted_is_delivered_and_never_shown(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot = receivers.spot()
+
+    answer = qstash.message.publish(
+        url=spot.url,
+        body="secret",
+        headers={"X-Key": "secret", "X-Open": "open"},
+        redact={"body": True, "header": ["X-Key"]},
+    )
+    message = qstash.message.get(message_id=answer.message_id)
+
+    [arrival] = spot.wait_for()
+    assert (arrival.body, arrival.headers["x-key"]) == (b"secret", "secret")
+    assert message.body.startswith("REDACTED:")
+    assert message.headers["X-Key"][0].startswith("REDACTED:")
+    assert message.headers["X-Open"] == ["open"]
+    for entry in qstash.logs(answer.message_id, until=LogState.DELIVERED):
+        assert "secret" not in text_of(entry.body_base64)
+        assert "secret" not in str(entry.headers)
+
+
+def test_what_is_wrong_is_named(qstash: Publisher) -> None:
+    publish, create = qstash.message.publish, qstash.schedule.create
+
+    with refused(400, "invalid destination url", "scheme"):
+        publish(url="ftp://example.com")
+    with refused(400, "Upstash-Delay"):
+        publish(url=DEAD_END, delay="soon")
+    with refused(400, "Upstash-Retry-Delay"):
+        publish(url=DEAD_END, retry_delay="__import__('os')")
+    with refused(400, "Upstash-Callback"):
+        publish(url=DEAD_END, callback="nowhere")
+    with refused(400, "Upstash-Cron"):
+        create(destination=DEAD_END, cron="* * * *")
+    with refused(400, "Upstash-Schedule-Id"):
+        create(destination=DEAD_END, cron="* * * * *", schedule_id="a b")
+    with refused(404, "group"):
+        publish(url_group="group")
+    with refused(404, "group"):
+        create(destination="group", cron="* * * * *")
+    for call in (qstash.message.get, qstash.message.cancel):
+        with refused(404, "error"):
+            call(message_id="msg_unknown")
+
+
+def test_nobody_is_served_with_a_wrong_token(system: System) -> None:
+    client = QStash("wrong", base_url=system.credentials["QSTASH_URL"])
+
+    for call in (client.schedule.list, client.signing_key.get, client.log.list):
+        with refused(401, "error"):
+            call()
+
+
+def test_another_tenant_sees_nothing(system: System, qstash: Publisher) -> None:
+    other = QStash(
+        system.credentials["QSTASH_TOKEN"], base_url=qstash.environ["QSTASH_URL"]
+    )
+    answer = qstash.message.publish(url=DEAD_END, delay="1h")
+    schedule_id = qstash.schedule.create(destination=DEAD_END, cron="0 0 1 1 *")
+
+    with refused(404, "error"):
+        other.message.get(answer.message_id)
+    with refused(404, "error"):
+        other.schedule.get(schedule_id)
+    assert other.message.cancel_many([answer.message_id]) == 0
+    assert other.log.list(filter={"message_id": answer.message_id}).logs == []
+    assert schedule_id not in [each.schedule_id for each in other.schedule.list()]
+
+
+def test_a_schedule_runs_at_the_full_minute(
+    system: System, minutely: tuple[str, Spot]
+) -> None:
+    schedule_id, spot = minutely
+    environ = system.credentials
+    client = QStash(environ["QSTASH_TOKEN"], base_url=environ["QSTASH_URL"])
+
+    arrival = spot.wait_for(within_s=70)[0]
+    schedule = client.schedule.get(schedule_id)
+    client.schedule.delete(schedule_id)
+
+    message_id = arrival.headers["upstash-message-id"]
+    nominal_ms = client.message.get(message_id).not_before
+    assert nominal_ms % 60_000 == 0
+    assert nominal_ms / 1000 <= arrival.at_s
+    assert (arrival.body, arrival.headers["upstash-schedule-id"]) == (
+        b"tick",
+        "minutely",
+    )
+    assert schedule.last_schedule_time % 60_000 == 0
+    assert schedule.next_schedule_time == schedule.last_schedule_time + 60_000
+    minutes = [each.at_s // 60 for each in spot.arrivals]
+    assert len(minutes) == len(set(minutes))

@@ -11,7 +11,7 @@ from scheduler_api.dialects.qstash.keys import Keys
 from scheduler_api.dialects.qstash.logs import Logs
 from scheduler_api.dialects.qstash.messages import Messages
 from scheduler_api.dialects.qstash.publishing import Publishing
-from scheduler_api.dialects.qstash.reading import Refused, error
+from scheduler_api.dialects.qstash.reading import Refused, error, read_parameters
 from scheduler_api.dialects.qstash.schedules import Scheduling
 from scheduler_api.dialects.qstash.targets import TOKEN
 from scheduler_api.services import Services
@@ -111,7 +111,7 @@ def _token() -> str | None:
     said = request.headers.get("Authorization", "")
     if said[: len(BEARER)].lower() == BEARER:
         return said[len(BEARER) :].strip()
-    return request.args.get(TOKEN)
+    return dict(read_parameters(request.environ)).get(TOKEN)
 
 
 def _refusal(refused: Refused) -> Response:

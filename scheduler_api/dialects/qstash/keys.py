@@ -9,6 +9,7 @@ from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.qstash import answers
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.filters import read_flag, read_query
+from scheduler_api.dialects.qstash.reading import read_parameters
 from scheduler_api.services import Services
 
 log = logging.getLogger("scheduler.web")
@@ -30,7 +31,7 @@ class Keys:
 
         Source: https://upstash.com/docs/qstash/howto/roll-signing-keys
         """
-        force = read_flag(read_query(request.args.items(multi=True)), "force")
+        force = read_flag(read_query(read_parameters(request.environ)), "force")
         rotation = self._tenants.rotate_qstash(
             owner.tenant, grace_ms=self._grace_ms, force=force
         )

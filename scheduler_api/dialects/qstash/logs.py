@@ -19,6 +19,7 @@ from scheduler_api.dialects.qstash.filters import (
 )
 from scheduler_api.dialects.qstash.message import from_options
 from scheduler_api.dialects.qstash.messages import event_id
+from scheduler_api.dialects.qstash.reading import read_parameters
 from scheduler_api.dialects.qstash.redaction import key_of
 from scheduler_api.services import Services
 
@@ -45,7 +46,7 @@ class Logs:
 
     def select(self, owner: Owner) -> Response:
         """A page of the log; both names of its list are in use."""
-        query = read_log_query(read_query(request.args.items(multi=True)))
+        query = read_log_query(read_query(read_parameters(request.environ)))
         ids = query.conditions.ids
         if ids is not None:
             query = self._narrowed(owner, query, ids)

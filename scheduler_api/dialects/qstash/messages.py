@@ -18,7 +18,7 @@ from scheduler_api.dialects.qstash.filters import (
 )
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import Message, from_options
-from scheduler_api.dialects.qstash.reading import read_json
+from scheduler_api.dialects.qstash.reading import read_json, read_parameters
 from scheduler_api.dialects.qstash.redaction import key_of
 from scheduler_api.services import Services
 
@@ -62,7 +62,7 @@ class Messages:
 
     def cancel_many(self, owner: Owner) -> Response:
         """Cancels all messages that are meant; unknown ones are passed over."""
-        parameters = read_query(request.args.items(multi=True))
+        parameters = read_query(read_parameters(request.environ))
         body = read_json(request, limit_bytes=self._body_limit_bytes)
         for name, values in read_fields(body).items():
             parameters.setdefault(name, []).extend(values)

@@ -124,6 +124,32 @@ def test_equal_values_have_marks_of_their_own_for_each_tenant(make_api: Make) ->
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v2/logs"),
+        ("GET", "/v2/keys"),
+        ("POST", "/v2/keys/rotate"),
+        ("DELETE", "/v2/messages"),
+        ("POST", f"/v2/publish/{HOOK}"),
+    ],
+)
+@pytest.mark.parametrize(
+    "query", ["\xff=1", "label=\xff", "%FF=%ff", "qstash_token=\xff"]
+)
+def test_bytes_in_a_query_that_are_no_text_are_no_fault(
+    api: Any, method: str, path: str, query: str
+) -> None:
+    environ = {"QUERY_STRING": query, "RAW_URI": f"{path}?{query}"}
+    for said in (f"Bearer {api.token}", ""):
+        headers = {"Authorization": said}
+        with api.app.test_client() as client:
+            answer = client.open(
+                path, method=method, headers=headers, environ_overrides=environ
+            )
+        assert answer.status_code in (200, 201, 400, 401), answer.data
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/v2", 404),

@@ -26,7 +26,7 @@ PERMANENT = frozenset(
         *("owners", "superseded", "tenants", "tnseq"),
     )
 )
-PERMANENT_FAMILIES = frozenset(("tn", "tok", "chore", "journal", "names"))
+PERMANENT_FAMILIES = frozenset(("tn", "tok", "chore", "journal"))
 PLACES = frozenset(("due", "leased", "stuck", "parked", "why", "solo"))
 Names = Sequence[str]
 Command = tuple[str, ...]
@@ -72,6 +72,7 @@ class _Walk:
             "ix": self._indexes,
             "fin": self._indexes,
             "occ": self._indexes,
+            "names": self._names,
         }
 
     def faults(self) -> Iterator[Fault]:
@@ -96,7 +97,7 @@ class _Walk:
                 groups[self._families[family]].append(name)
             elif name not in PERMANENT and family not in PERMANENT_FAMILIES:
                 groups[self._others].append(name)
-        one_by_one = (self._places, self._indexes, self._logs)
+        one_by_one = (self._places, self._indexes, self._logs, self._names)
         for look, group in groups.items():
             for batch in _batches(group, 1 if look in one_by_one else READ_AT_ONCE):
                 try:
@@ -187,6 +188,26 @@ class _Walk:
                 yield Fault(name, member, "has no record")
             elif name not in belongs:
                 yield Fault(name, member, "does not belong here")
+
+    def _names(self, names: Names) -> Iterator[Fault]:
+        """A name is borne by the schedule that it names."""
+        for name in names:
+            key, owner = self._prefix + name, name.removeprefix("names:").encode()
+            found = self._client.hscan_iter(key, count=SCANNED_AT_ONCE)
+            while batch := list(islice(found, READ_AT_ONCE)):
+                commands: list[Command] = []
+                for field, schedule_id in batch:
+                    record = keys.schedule(self._prefix, _text(schedule_id))
+                    commands.append(("HGET", key, _text(field)))
+                    commands.append(("HMGET", record, "o", "nm"))
+                replies = self._ask(*commands)
+                for (field, schedule_id), still, bearer in zip(
+                    batch, replies[::2], replies[1::2], strict=True
+                ):
+                    if still != schedule_id or not isinstance(bearer, list):
+                        continue
+                    if bearer != [owner, field]:
+                        yield Fault(name, _text(field), "names none that bears it")
 
     def _bodies(self, names: Names) -> Iterator[Fault]:
         """A body belongs to the event that names it, or expires."""

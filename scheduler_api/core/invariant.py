@@ -129,6 +129,8 @@ def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:
     yield from _content(places, needed=True)
     if places.get("schedules") != int(record["c"]):
         yield f"is {places.get('schedules', 'absent')} in schedules"
+    if ("nm" in record) != ("names" in places):
+        yield f"does not own its name {record.get('nm')!r}"
     times = record.get("times", "")
     listed = [int(at) for at in times.split(",") if at.isdecimal()]
     if ",".join(map(str, listed)) != times or listed != sorted(set(listed)):

@@ -161,7 +161,11 @@ class Engine:
         return begun
 
     def schedule(
-        self, expression: str = "* * * * *", *, content: Content = CONTENT
+        self,
+        expression: str = "* * * * *",
+        *,
+        content: Content = CONTENT,
+        name: str = "",
     ) -> Schedule:
         return self.schedules.create(
             OWNER,
@@ -170,6 +174,7 @@ class Engine:
             tz="UTC",
             grammar=FULL,
             deadline_ms=DEADLINE_MS,
+            name=name,
         )
 
     def get(self, event_id: str) -> Event:

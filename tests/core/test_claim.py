@@ -20,6 +20,7 @@ from tests.core.engine import (
 )
 
 HOUR_MS = 3_600_000
+HELD_BACK_MS = 200
 REAPED_AT_ONCE = 200
 
 
@@ -382,6 +383,25 @@ def test_e18_from_the_second_interruption_in_a_row_it_travels_alone(engine: Engi
 
     assert (claim.ids, claim.solo_ids) == ([other.id], [begun.id])
     assert engine.leased().keys() == {begun.id, other.id}
+
+
+def test_e18_of_those_that_travel_alone_one_goes_at_each_look(engine: Engine):
+    first, second = engine.create(1_000), engine.create(1_000)
+    engine.now_ms += 1_000
+    for _ in range(2):
+        engine.claim()
+        engine.worker.begin(first.id, second.id)
+        engine.tick(LEASE_MS)
+    other = engine.create(1)
+    engine.now_ms += 1
+
+    claims = [engine.claim(), engine.claim()]
+    engine.now_ms += HELD_BACK_MS
+    later = engine.claim()
+
+    assert [claim.solo_ids for claim in claims] == [[first.id], []]
+    assert claims[0].ids == [other.id]
+    assert later.solo_ids == [second.id]
 
 
 def test_e18_it_travels_alone_until_it_settles(engine: Engine):

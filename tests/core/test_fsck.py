@@ -38,6 +38,7 @@ def make(engine: Engine) -> dict[str, str]:
     engine.worker.settle(settlement(retried, Outcome.RETRY, delay_ms=3_600_000))
     named["retried"] = retried.id
     fires = engine.schedule("* * * * *")
+    named["named"] = engine.schedule("@daily", name="nightly").id
     paused = engine.schedule()
     engine.schedules.edit(paused, grammar=FULL, state=ScheduleState.PAUSED)
     ended = engine.schedule()
@@ -351,6 +352,18 @@ BREAKS: dict[str, tuple[Break, str]] = {
     "schedule listed elsewhere": (
         stand("ix:2:jiter:schedules", "fires"),
         "ix:2:jiter:schedules {fires}: does not belong here",
+    ),
+    "name of nobody": (
+        lambda client, _: client.hset("{s1}:names:1:jiter", "x", "nobody"),
+        "names:1:jiter x: names none that bears it",
+    ),
+    "name of another": (
+        lambda client, named: client.hset("{s1}:names:1:jiter", "x", named["fires"]),
+        "names:1:jiter x: names none that bears it",
+    ),
+    "name taken away": (
+        lambda client, _: client.delete("{s1}:names:1:jiter"),
+        "s:{named}: does not own its name 'nightly'",
     ),
     "listed without record": (
         lambda client, _: client.zadd("{s1}:ix:1:jiter:schedules", {"nobody": 1}),

@@ -4,7 +4,7 @@
 -- ARGV: now, then members as in `due`: event ids, and schedules as `s:<id>`
 -- Returns per member {fields and values, or the error's text; places and scores}: places are
 --   due, leased, stuck, parked, why, solo, occ, active, delivered, dead, cancelled (by wanted
---   time), fin:<state>, schedules, owners, and `content`: -1 for good, else ms that it has left
+--   time), fin:<state>, schedules, names, owners; content: -1 for good, else ms that it has left
 local STATES = {'active', 'delivered', 'dead', 'cancelled'}
 
 local function note(places, name, value)
@@ -38,6 +38,8 @@ local function note_schedule(sid, record, places)
   if not record.o then return end
   note(places, 'schedules', redis.call('ZSCORE', by_time_key(record.o, 'schedules'), sid))
   note_content(places, template_key(sid, record.rv or ''))
+  local named = record.nm and redis.call('HGET', names_key(record.o), record.nm) == sid
+  note(places, 'names', named and 1)
 end
 
 local function inspect(member)
@@ -48,7 +50,7 @@ local function inspect(member)
   end
   note(places, 'why', redis.call('HEXISTS', WHY, member))
   local readable, fields = pcall(redis.call, 'HGETALL', key)
-  local record = readable and read(key, 'o', 's', 'rv', 'b') or {}
+  local record = readable and read(key, 'o', 's', 'rv', 'b', 'nm') or {}
   if record.o then note(places, 'owners', redis.call('SISMEMBER', P .. 'owners', record.o)) end
   if sid then note_schedule(sid, record, places) else note_event(member, record, places) end
   return {readable and fields or text(fields), places}

@@ -166,3 +166,14 @@ def test_unknown_routes_are_told_in_the_dialects_shape(
 
     assert answer[0] == status
     assert list(answer[1]) == ["error"]
+
+
+@pytest.mark.parametrize("route", ["publish", "enqueue/line", "schedules"])
+def test_destinations_are_no_arguments_that_a_fault_would_log(
+    api: Any, route: str
+) -> None:
+    urls = api.app.url_map.bind("localhost")
+    endpoint, arguments = urls.match(f"/v2/{route}/https://h/{CANARY}", method="POST")
+
+    assert endpoint.startswith("qstash.")
+    assert CANARY not in repr(arguments)

@@ -108,6 +108,14 @@ class Process:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
+    def cpu_s(self) -> float:
+        """Processor time that it and the processes under it have used."""
+        ticks = 0
+        for pid in {self.pid, *self.children()}:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def clear_away(self) -> None:
         """End it with everything that it started, frozen or not."""
         if self._process is not None:

@@ -3,7 +3,8 @@
     python -m tests.system.receiver
 
 Its first line of output is its port. Then comes one line per request, printed before it
-is answered: `<arrived, wall clock ns> <scheduled time> <payload>`.
+is answered: `<arrived, wall clock ns> <scheduled time> <payload>`. What a QStash
+schedule sends is known by its message id and the fire time in it.
 
 The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
 `&first=2` that is done to the first two of a payload, the rest is answered at once.
@@ -11,13 +12,17 @@ The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
 
 import asyncio
 import orjson
+import re
 import sys
 import time
 import uvloop
 from collections import Counter
 from functools import lru_cache
+from scheduler_api.core.timing import to_iso
 from typing import NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
+
+OCCURRENCE = re.compile(rb"\r\nUpstash-Message-Id: (msg_[0-9a-z]+\.([0-9]+))\r\n")
 
 
 class Behaviour(NamedTuple):
@@ -59,17 +64,17 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, found, rest = self._received.partition(b"\r\n\r\n")
-        length = _length(head)
+        length = content_length(head)
         if not found or len(rest) < length:
             return
         arrived_ns = time.time_ns()
-        body = orjson.loads(rest[:length])
-        print(arrived_ns, body["scheduledTime"], body["payload"], flush=True)
+        scheduled, label = _known_as(head, rest[:length])
+        print(arrived_ns, scheduled, label, flush=True)
         self._received = rest[length:]
         asked = behaviour(head.split(b" ", 2)[1])
         if asked.first:
-            self._counts[body["payload"]] += 1
-            if self._counts[body["payload"]] > asked.first:
+            self._counts[label] += 1
+            if self._counts[label] > asked.first:
                 asked = AT_ONCE
         self._answer(asked)
 
@@ -86,7 +91,17 @@ class Connection(asyncio.Protocol):
             self._transport.write(answer)
 
 
-def _length(head: bytes) -> int:
+def _known_as(head: bytes, body: bytes) -> tuple[str, str]:
+    """The scheduled time of a request, and its label."""
+    occurrence = OCCURRENCE.search(head)
+    if occurrence is None:
+        fields = orjson.loads(body)
+        return fields["scheduledTime"], fields["payload"]
+    return to_iso(int(occurrence[2]) * 1000), occurrence[1].decode()
+
+
+def content_length(head: bytes) -> int:
+    """How long the body behind a head is."""
     for line in head.lower().split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name == b"content-length":

@@ -2,7 +2,6 @@
 
 import logging
 import redis
-import time
 from collections.abc import Iterator
 from scheduler_api.core import fsck, keys, logs
 from scheduler_api.core.config import Settings
@@ -37,7 +36,7 @@ def retention() -> int:
                 forgotten += store.forget(ids, before_ms=before_ms)
         _cut_journal(store, owner.decode(), now_ms - settings.retention_days * DAY_MS)
     templates = _forget_templates(store, now_ms - _longest_ms(settings))
-    _done(store, "retention", forgotten=forgotten, templates=templates)
+    _done(store, "retention", now_ms, forgotten=forgotten, templates=templates)
     return forgotten
 
 
@@ -101,12 +100,12 @@ def check() -> int:
                 problem=fault.problem,
             )
         )
-    _done(store, "check", faults=len(faults))
+    _done(store, "check", store.now_ms(), faults=len(faults))
     return len(faults)
 
 
 def failures() -> int:
-    """Tells of the last hour's dead letters, by tenant and destination.
+    """Tells of the dead letters since its last run, by tenant and destination.
 
     Each in a log line, all in one digest to a URL if one is set. Answers how many
     events they were.
@@ -115,7 +114,10 @@ def failures() -> int:
     """
     settings = read_settings()
     store = Store(connect(settings), settings.prefix)
-    found = digest.collect(store, since_ms=store.now_ms() - HOUR_MS)
+    now_ms = store.now_ms()
+    last = cast(bytes | None, store.client.get(keys.chore(store.prefix, "failures")))
+    since_ms = now_ms - HOUR_MS if last is None else int(last) + 1
+    found = digest.collect(store, since_ms=since_ms, until_ms=now_ms)
     for each in found:
         log.warning(
             logs.line(
@@ -129,10 +131,10 @@ def failures() -> int:
     if found and settings.failure_digest_url:
         digest.post(found, settings)
     count = sum(each.failed for each in found)
-    _done(store, "failures", failed=count)
+    _done(store, "failures", now_ms, failed=count)
     return count
 
 
-def _done(store: Store, name: str, **counts: int) -> None:
-    store.client.set(keys.chore(store.prefix, name), int(time.time() * 1000))
+def _done(store: Store, name: str, at_ms: int, **counts: int) -> None:
+    store.client.set(keys.chore(store.prefix, name), at_ms)
     logging.getLogger("rq.worker").info(logs.line(f"chore.{name}", **counts))

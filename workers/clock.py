@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -103,6 +104,8 @@ class Clock:
 def main() -> None:
     """Runs a clock, as the environment says, until SIGTERM or SIGINT."""
     logs.set_up()
+    # rq-scheduler asks its cron library in a way that this complains about, each time.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="rq_scheduler")
     try:
         settings = read_settings()
     except SettingsError as err:

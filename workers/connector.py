@@ -9,13 +9,14 @@ the vetted address itself; Host and TLS name stay those of the URL.
 import asyncio
 import socket
 import ssl
+import threading
 from aiohttp import ClientRequest, ClientTimeout, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.tracing import Trace
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from scheduler_api.core.destinations import AddressPolicy
 from time import perf_counter
@@ -37,7 +38,7 @@ class Resolver(AbstractResolver):
     def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
         self._policy = policy
         self._lookup = lookup
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, "resolver")
+        self._free = asyncio.Semaphore(RESOLVER_THREADS)
 
     async def resolve(
         self,
@@ -52,9 +53,8 @@ class Resolver(AbstractResolver):
                 owner of a name probe which of ours are open.
             OSError: the name has no address.
         """
-        loop = asyncio.get_running_loop()
         try:
-            addresses = await loop.run_in_executor(self._threads, self._lookup, host)
+            addresses = await self._look_up(host)
         except UnicodeError as err:
             raise OSError(None, f"{host} cannot be looked up") from err
         if not addresses:
@@ -66,9 +66,33 @@ class Resolver(AbstractResolver):
                 raise Blocked(f"{host} is {address}: {reason}")
         return [_answer(host, it, port) for it in addresses[:ADDRESSES_MAX]]
 
+    async def _look_up(self, host: str) -> Sequence[str]:
+        """In a daemon thread: a name server that is silent must not hold up an exit."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[Sequence[str]] = loop.create_future()
+        await self._free.acquire()
+
+        def tell(outcome: Callable[[], None]) -> None:
+            self._free.release()
+            if not found.done():
+                outcome()
+
+        def work() -> None:
+            try:
+                addresses = self._lookup(host)
+            except Exception as err:
+                outcome = partial(found.set_exception, err)
+            else:
+                outcome = partial(found.set_result, addresses)
+            # The loop may be gone by now, and with it whoever asked.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell, outcome)
+
+        threading.Thread(target=work, name="resolver", daemon=True).start()
+        return await found
+
     async def close(self) -> None:
-        """Let go of the threads; one that waits for a name server ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Nothing to do: a thread that waits for a name server ends by itself."""
 
 
 class Connector(TCPConnector):

@@ -21,6 +21,10 @@ KEYS_KEPT_S = 5.0
 AGAIN_AFTER_ERROR_S = 1.0
 
 
+class LeaseGone(Exception):
+    """The event is another's by now: nothing may be sent."""
+
+
 class Courier:
     """Sends begun events; never raises for what a receiver or a record does."""
 
@@ -44,7 +48,7 @@ class Courier:
         """Makes one attempt; None when it was dropped because the lease was lost."""
         started_ms = time.time_ns() // 1_000_000
         try:
-            begun = await self._with_content(begun)
+            begun = await self._with_content(begun, may_write)
             keys = await self._signing_keys(begun.owner.tenant)
             dialect = outbound.of(begun.owner.dialect)
             outgoing = dialect.render(
@@ -67,6 +71,9 @@ class Courier:
                 may_write=may_write,
             )
             return self._settlement(begun, result, outgoing.signed)
+        except LeaseGone:
+            _report_dropped(begun)
+            return None
         except Exception as err:
             return self._undeliverable(begun, started_ms, err)
 
@@ -74,8 +81,10 @@ class Courier:
         self, begun: Begun, result: Result, signed: dict[str, str]
     ) -> Settlement | None:
         if result.error is Failure.LEASE_LOST:
-            log.warning(logs.line("attempt.dropped", event=begun.id, n=begun.attempt))
+            _report_dropped(begun)
             return None
+        if result.error is Failure.BLOCKED:
+            _explain_blocked(begun, result)
         dialect = outbound.of(begun.owner.dialect)
         outcome, delay_ms, reason = _decide(dialect, begun, result)
         return Settlement(
@@ -94,8 +103,10 @@ class Courier:
             ),
         )
 
-    async def _with_content(self, begun: Begun) -> Begun:
+    async def _with_content(self, begun: Begun, may_write: Callable[[], bool]) -> Begun:
         while begun.content is None:
+            if not may_write():
+                raise LeaseGone
             try:
                 begun = await self._store.fetch(begun)
             except RedisError:
@@ -150,6 +161,23 @@ class Courier:
             ),
             reason="unreadable" if unreadable else "undeliverable",
         )
+
+
+def _report_dropped(begun: Begun) -> None:
+    log.warning(logs.line("attempt.dropped", event=begun.id, n=begun.attempt))
+
+
+def _explain_blocked(begun: Begun, result: Result) -> None:
+    """For operators only: what an address stands for is none of a tenant's business."""
+    log.warning(
+        logs.line(
+            "delivery.blocked",
+            event=begun.id,
+            tenant=begun.owner.tenant,
+            detail=result.detail,
+            hint="SCHED_ALLOW_NETWORKS lets private networks through",
+        )
+    )
 
 
 def _decide(

@@ -18,15 +18,19 @@ from redis.retry import Retry
 from rq import Queue, worker_registration
 from rq.exceptions import DeserializationError, NoSuchJobError, StopRequested
 from rq.job import Job
+from rq.utils import now as rq_now
 from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import keys, logs
 from scheduler_api.core.config import SettingsError
+from scheduler_api.core.epoch import take_database
+from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.schedules import Schedules
 from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.store import Store
 from scheduler_api.core.tenants import Tenants
 from types import FrameType
 from typing import Any, TypeVar
+from workers import vital
 from workers.planner import top_up
 from workers.runtime import connect, open_window, read_settings
 from workers.window import Window
@@ -39,7 +43,6 @@ SIGN_OF_LIFE_S = 1.0
 ALIVE_TTL_S = 5
 ROOM_WAIT_S = 0.5
 HEARTBEAT_S = 5.0
-SUSPENSION_S = 1.0
 
 T = TypeVar("T")
 
@@ -50,6 +53,7 @@ class Engine:
     def __init__(self) -> None:
         self.settings = read_settings()
         self.client = connect(self.settings)
+        take_database(self.client, self.settings.prefix)
         Tenants(
             self.client, self.settings.prefix, secret_key=self.settings.secret_key
         ).check_key()
@@ -73,7 +77,14 @@ class Engine:
     def plan(self, schedule_ids: list[str]) -> None:
         """Tops up schedules beside the deliveries."""
         if schedule_ids:
-            self._planner.submit(top_up, self._schedules, schedule_ids)
+            self._planner.submit(self._top_up, schedule_ids)
+
+    def _top_up(self, schedule_ids: list[str]) -> None:
+        try:
+            top_up(self._schedules, schedule_ids)
+        except Exception:
+            # The claim asks again in five seconds.
+            log.exception(logs.line("schedules.not_planned", count=len(schedule_ids)))
 
     def show_life(self) -> None:
         """Says that a worker lives, for `/readyz`.
@@ -126,7 +137,6 @@ class DeliveryWorker(SimpleWorker):
         self.connection.set_retry(Retry(NoBackoff(), 0))
         self._engine: Engine | None = None
         self._beaten_at = 0.0
-        self._looked_at = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -134,7 +144,7 @@ class DeliveryWorker(SimpleWorker):
         if self._engine is None:
             try:
                 self._engine = Engine()
-            except (SettingsError, WrongSecretKey) as err:
+            except (SettingsError, WrongSecretKey, ForeignDatabase) as err:
                 sys.exit(str(err) or err.__doc__)
         return self._engine
 
@@ -144,7 +154,7 @@ class DeliveryWorker(SimpleWorker):
         log.info(logs.line("worker.started") + " " + self.engine.settings.log_line())
         super().bootstrap(*args, **kwargs)
         self.log.setLevel(logging.WARNING)
-        threading.Thread(target=self._show_life, daemon=True).start()
+        vital.run_in_thread(self._show_life, name="sign of life")
 
     def _show_life(self) -> None:
         shown = ""
@@ -195,8 +205,14 @@ class DeliveryWorker(SimpleWorker):
         self._patiently(lambda: super(DeliveryWorker, self).check_for_suspension(burst))
 
     def run_maintenance_tasks(self) -> None:
-        """As RQ's, once the store answers."""
-        self._patiently(super().run_maintenance_tasks)
+        """As RQ's; whatever goes wrong in there is no reason to stop delivering."""
+        try:
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        except StopRequested:
+            raise
+        except Exception:
+            log.exception(logs.line("maintenance.failed"))
+            self.last_cleaned_at = rq_now()  # type: ignore[assignment]
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
@@ -218,7 +234,9 @@ class DeliveryWorker(SimpleWorker):
                 return work()
             except RedisError as err:
                 log.warning(logs.line("store.unreachable", problem=err))
-                time.sleep(AGAIN_AFTER_ERROR_S)
+            except UnicodeDecodeError as err:
+                log.error(logs.line("job.unreadable", problem=err))
+            time.sleep(AGAIN_AFTER_ERROR_S)
         return None
 
     def execute_job(self, job: Job, queue: Queue) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from scheduler_api.core import keys, logs
 from scheduler_api.core.config import Settings
 from scheduler_api.core.destinations import BadDestination, parse
-from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Owner, State
 from scheduler_api.core.store import Store
 from typing import cast
@@ -18,7 +18,6 @@ from workers.sender import Request, Result, Sender
 
 log = logging.getLogger("scheduler.chores")
 
-READ_AT_ONCE = 100
 TIMEOUT_MS = 10_000
 UNREADABLE = "unreadable"
 
@@ -33,8 +32,8 @@ class Failures:
     failed: int
 
 
-def collect(store: Store, *, since_ms: int) -> list[Failures]:
-    """The dead letters since then, counted by owner and destination.
+def collect(store: Store, *, since_ms: int, until_ms: int) -> list[Failures]:
+    """The dead letters of a stretch of time, counted by owner and destination.
 
     Raises: redis.RedisError.
     """
@@ -42,10 +41,8 @@ def collect(store: Store, *, since_ms: int) -> list[Failures]:
     for member in cast(set[bytes], store.client.smembers(keys.owners(store.prefix))):
         owner = Owner.parse(member.decode())
         index = keys.finished(store.prefix, str(owner), State.DEAD)
-        ids = cast(list[bytes], store.client.zrangebyscore(index, since_ms, "+inf"))
-        for at in range(0, len(ids), READ_AT_ONCE):
-            batch = [event_id.decode() for event_id in ids[at : at + READ_AT_ONCE]]
-            counts.update((owner, origin) for origin in _origins(store, owner, batch))
+        ids = cast(list[bytes], store.client.zrangebyscore(index, since_ms, until_ms))
+        counts.update((owner, _origin(store, owner, each.decode())) for each in ids)
     return [
         Failures(owner.tenant, owner.dialect, origin, failed)
         for (owner, origin), failed in sorted(
@@ -54,16 +51,11 @@ def collect(store: Store, *, since_ms: int) -> list[Failures]:
     ]
 
 
-def _origins(store: Store, owner: Owner, event_ids: Sequence[str]) -> list[str]:
-    found = []
-    for event_id in event_ids:
-        try:
-            event = store.get_many(owner, [event_id])[0]
-            if event is not None:
-                found.append(parse(event.content.url).origin)
-        except (UnreadableRecord, BadDestination):
-            found.append(UNREADABLE)
-    return found
+def _origin(store: Store, owner: Owner, event_id: str) -> str:
+    try:
+        return parse(store.get(owner, event_id).content.url).origin
+    except (UnreadableRecord, BadDestination, NotFound):
+        return UNREADABLE
 
 
 def post(found: Sequence[Failures], settings: Settings) -> None:

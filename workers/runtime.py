@@ -74,6 +74,7 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
         retry=AsyncRetry(NoBackoff(), 1),
     )
     store = WorkerStore(client, settings.prefix, lease_ms=settings.lease_ms)
+    client.connection_pool.connection_kwargs["redis_connect_func"] = store.on_connect
     tenants = Tenants(
         connect(settings), settings.prefix, secret_key=settings.secret_key
     )

@@ -14,6 +14,7 @@ log = logging.getLogger("scheduler.worker")
 MOST_AT_ONCE = 100
 AGAIN_AFTER_ERROR_S = 1.0
 REPEATED_S = 5.0
+MOST_REPEATED = 10_000
 
 
 class Settler:
@@ -29,7 +30,8 @@ class Settler:
         self._store = store
         self._on_settled = on_settled
         self._waiting: list[Settlement] = []
-        self._recent: deque[tuple[float, Settlement]] = deque()
+        self._recent: deque[tuple[float, Settlement]] = deque(maxlen=MOST_REPEATED)
+        self._connects_seen = 0
         self._added = asyncio.Event()
 
     def add(self, settlement: Settlement) -> None:
@@ -50,26 +52,37 @@ class Settler:
     async def _write(self, batch: list[Settlement]) -> None:
         answers = await self._until_answered(batch)
         now_s = time.monotonic()
-        while self._recent and self._recent[0][0] < now_s - REPEATED_S:
-            self._recent.popleft()
+        self._forget_before(now_s - REPEATED_S)
         for settlement, answer in zip(batch, answers, strict=True):
             self._recent.append((now_s, settlement))
             self._on_settled(settlement.event_id, settlement.token)
             _report(settlement, answer)
 
+    def _forget_before(self, earliest_s: float) -> None:
+        while self._recent and self._recent[0][0] < earliest_s:
+            self._recent.popleft()
+
     async def _until_answered(self, batch: list[Settlement]) -> list[Settled]:
-        failed = False
         while True:
             try:
-                if failed and self._recent:
-                    await self._store.settle([each for _, each in self._recent])
-                return await self._store.settle(batch)
+                answers = await self._store.settle(batch)
+                await self._repeat_recent()
+                return answers
             except RedisError as err:
-                failed = True
                 log.warning(
                     logs.line("settle.failed", waiting=len(self._waiting), problem=err)
                 )
                 await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+
+    async def _repeat_recent(self) -> None:
+        """After any new connection of this worker's: the store may be another."""
+        connects = self._store.connects
+        if connects == self._connects_seen:
+            return
+        recent = [each for _, each in self._recent]
+        for at in range(0, len(recent), MOST_AT_ONCE):
+            await self._store.settle(recent[at : at + MOST_AT_ONCE])
+        self._connects_seen = connects
 
 
 def _report(settlement: Settlement, answer: Settled) -> None:

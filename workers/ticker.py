@@ -7,14 +7,17 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scheduler_api.core import keys, logs
 from scheduler_api.core.config import Settings, SettingsError, from_env
 from scheduler_api.core.dispatch import Carrier
-from scheduler_api.core.epoch import Epoch, establish
+from scheduler_api.core.epoch import Epoch, establish, take_database
+from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.store import Claim, Store, Terms
 from types import FrameType
+from workers import vital
 
 log = logging.getLogger("scheduler.ticker")
 
@@ -88,6 +91,7 @@ class Ticker:
 
     def _store_holds(self, epoch: bytes | None, accepted: bytes | None) -> bool:
         if not self._epoch.known:
+            take_database(self.client, self.prefix)
             epoch = establish(self.client, self.prefix)
         if self._epoch.holds(epoch, accepted):
             return True
@@ -109,8 +113,8 @@ class Ticker:
             self.wake.clear()
             try:
                 wait_s = self.tick()
-            except EvictingStore as err:
-                log.critical(logs.line("store.evicts", problem=err))
+            except (EvictingStore, ForeignDatabase) as err:
+                log.critical(logs.line("store.unfit", problem=err))
                 wait_s = AGAIN_AFTER_ERROR_S
             except redis.RedisError as err:
                 log.error(logs.line("store.unreachable", problem=err))
@@ -169,7 +173,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     listener = connect(settings, timeout_s=5)
-    threading.Thread(target=listen, args=(ticker, listener), daemon=True).start()
+    vital.run_in_thread(partial(listen, ticker, listener), name="listener")
     ticker.run()
 
 

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from scheduler_api.core import logs
 from scheduler_api.core.leases import WorkerStore
 from scheduler_api.core.model import Begun
+from workers import vital
 from workers.courier import Courier
 from workers.settler import Settler
 
@@ -64,8 +65,8 @@ class Window:
         self._settler = Settler(store, self._let_go)
         self._tasks: set[asyncio.Task[None]] = set()
         self._keepers = [
-            asyncio.create_task(self._settler.run()),
-            asyncio.create_task(self._keep_leases()),
+            vital.watch(asyncio.create_task(self._settler.run(), name="settler")),
+            vital.watch(asyncio.create_task(self._keep_leases(), name="leases")),
         ]
 
     @property

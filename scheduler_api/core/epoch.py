@@ -6,6 +6,7 @@ silence: what was accepted is gone. Its epoch is made when it is first used.
 
 import redis
 from scheduler_api.core import keys
+from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.ids import nonce
 from typing import cast
 
@@ -46,3 +47,13 @@ def accept(client: redis.Redis, prefix: str) -> str:
     epoch = establish(client, prefix)
     client.set(keys.accepted(prefix), epoch)
     return epoch.decode()
+
+
+def take_database(client: redis.Redis, prefix: str) -> None:
+    """Makes this database the cell's own, if it is nobody's. Redis: SET NX, then GET.
+
+    Raises: ForeignDatabase, redis.RedisError.
+    """
+    client.set(keys.DATABASE_CELL, prefix, nx=True)
+    if cast(bytes, client.get(keys.DATABASE_CELL)) != prefix.encode():
+        raise ForeignDatabase(ForeignDatabase.__doc__)

@@ -25,5 +25,9 @@ class Conflict(SchedulerError):
     """Others kept changing the same record: try again."""
 
 
+class ForeignDatabase(SchedulerError):
+    """REDIS_URL: this database serves another cell; one cell has one of its own."""
+
+
 class UnreadableRecord(SchedulerError):
     """What the store holds is not what this version writes."""

@@ -4,6 +4,10 @@
 Keys without a TTL say who removes them; all others name theirs.
 """
 
+# String, the prefix of the one cell that this database serves; permanent. RQ's own keys
+# bear no cell, so two cells in one database would take each other's envelopes.
+DATABASE_CELL = "rq:cell"
+
 
 def due(prefix: str) -> str:
     """Sorted set; member event id or `s:<schedule id>`; score: ms when it is wanted."""

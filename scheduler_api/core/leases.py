@@ -66,6 +66,13 @@ class WorkerStore:
         self.clock_ms = clock_ms
         self._name = nonce()
         self._counter = itertools.count(1)
+        # Each may lead to another server than the one before, after a failover.
+        self.connects = 0
+
+    async def on_connect(self, connection: redis.asyncio.Connection) -> None:
+        """Greets the server as the client would, and counts."""
+        self.connects += 1
+        await connection.on_connect()
 
     async def _run(self, name: str, *args: scripts.Arg) -> object:
         clock = "" if self.clock_ms is None else str(self.clock_ms)

@@ -4,10 +4,11 @@ The claim script makes occurrences from stored fire times; they are planned when
 is given or changed, and whenever the list runs low.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from scheduler_api.core import codec, keys
+from functools import lru_cache, partial
+from scheduler_api.core import codec, keys, logs
 from scheduler_api.core.cron import Cron, CronError, Every, Grammar, parse
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.ids import nonce
@@ -24,9 +25,8 @@ from scheduler_api.core.planning import PLAIN, fire_times, plan, plan_ahead
 from scheduler_api.core.store import Store
 from typing import cast
 
-COVERED_MS = 600_000
-FEWEST, MOST = 5, 600
-MOST_COUNTED = 10_000
+log = logging.getLogger("scheduler.store")
+
 # Schedules read at once: few enough that what they send fits in memory.
 BATCH = 100
 
@@ -167,27 +167,35 @@ class Schedules:
 
         Raises: NotFound, UnreadableRecord, redis.RedisError.
         """
-        found = self._read([schedule_id])
-        if not found or found[0].owner != owner:
+        found = self._find(schedule_id)
+        if found is None or found.owner != owner:
             raise NotFound
-        return found[0]
+        return found
+
+    def _find(self, schedule_id: str) -> Schedule | None:
+        for read in self._read([schedule_id]):
+            return read()
+        return None
 
     def all_of(self, owner: Owner) -> list[Schedule]:
-        """All schedules of an owner, oldest first.
+        """All schedules of an owner, oldest first, but for unreadable ones.
 
-        Raises: UnreadableRecord, redis.RedisError.
+        Raises: redis.RedisError.
         """
         return [schedule for batch in self.batches_of(owner) for schedule in batch]
 
     def batches_of(self, owner: Owner) -> Iterator[list[Schedule]]:
         """All schedules of an owner, oldest first, read as they are asked for.
 
-        Raises: UnreadableRecord, redis.RedisError.
+        One bad record must not hide the others: it is left out, and logged.
+
+        Raises: redis.RedisError.
         """
         key = keys.schedules(self._store.prefix, str(owner))
         ids = cast(list[bytes], self._store.client.zrange(key, 0, -1))
         for at in range(0, len(ids), BATCH):
-            yield self._read([member.decode() for member in ids[at : at + BATCH]])
+            batch = self._read([member.decode() for member in ids[at : at + BATCH]])
+            yield [found for read in batch if (found := _if_readable(read)) is not None]
 
     def count(self, owner: Owner) -> int:
         """How many schedules an owner has.
@@ -197,7 +205,8 @@ class Schedules:
         key = keys.schedules(self._store.prefix, str(owner))
         return self._store.client.zcard(key)
 
-    def _read(self, schedule_ids: list[str]) -> list[Schedule]:
+    def _read(self, schedule_ids: list[str]) -> Iterator[Callable[[], Schedule]]:
+        """What reads each of those that are there; reading may find it unreadable."""
         prefix, pipe = self._store.prefix, self._store.client.pipeline(False)
         for schedule_id in schedule_ids:
             pipe.hgetall(keys.schedule(prefix, schedule_id))
@@ -209,10 +218,8 @@ class Schedules:
         for schedule_id, record in found:
             revision = record.get(b"rv", b"").decode()
             pipe.get(keys.template(prefix, schedule_id, revision))
-        return [
-            read_schedule(schedule_id, record, stored)
-            for (schedule_id, record), stored in zip(found, pipe.execute(), strict=True)
-        ]
+        for (schedule_id, record), stored in zip(found, pipe.execute(), strict=True):
+            yield partial(read_schedule, schedule_id, record, stored)
 
     def delete(self, schedule: Schedule) -> None:
         """Removes a schedule; an occurrence that was already made goes out as it was.
@@ -266,10 +273,9 @@ class Schedules:
 
         Raises: CronError, UnreadableRecord, redis.RedisError.
         """
-        found = self._read([schedule_id])
-        if not found or found[0].state is not ScheduleState.ACTIVE:
+        schedule = self._find(schedule_id)
+        if schedule is None or schedule.state is not ScheduleState.ACTIVE:
             return "stale"
-        schedule = found[0]
         ahead = plan(
             parse(schedule.expression, tz=schedule.tz),
             last_ms=schedule.last_ms,
@@ -283,6 +289,14 @@ class Schedules:
             *ahead.times_ms,
         )
         return cast(bytes, reply).decode()
+
+
+def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
+    try:
+        return read()
+    except UnreadableRecord as err:
+        log.warning(logs.line("record.unreadable", problem=err))
+        return None
 
 
 def _fields(schedule: Schedule, wanted: int) -> list[str | int]:

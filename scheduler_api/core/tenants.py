@@ -130,7 +130,8 @@ class Tenants:
         Raises:
             WrongSecretKey: found before anything is signed or refused with it.
         """
-        for tenant_id in self.all_ids()[-1:]:
+        ids = self.all_ids()
+        for tenant_id in {*ids[:1], *ids[-1:]}:
             self.signing(tenant_id)
 
     def rotate_qstash(

@@ -5,7 +5,13 @@ from dataclasses import replace
 from flask import Response, request
 from itertools import islice
 from scheduler_api.core import logs
-from scheduler_api.core.errors import Conflict, NotFound, NotPending, TimePassed
+from scheduler_api.core.errors import (
+    Conflict,
+    NotFound,
+    NotPending,
+    StoreFull,
+    TimePassed,
+)
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Attempt, Content, Event, Owner
 from scheduler_api.core.quotas import OverQuota, same_month
@@ -62,8 +68,10 @@ class Events:
                 at_ms=fields["scheduled_ms"],
                 deadline_ms=self._settings.jiter_timeout_ms,
             )
-        except TimePassed as err:
+        except (TimePassed, StoreFull) as err:
             self._give_month(owner, fields["scheduled_ms"])
+            if isinstance(err, StoreFull):
+                raise
             raise Refused(400, PAST_TIME) from err
         log.info(
             logs.line(

@@ -45,6 +45,9 @@ def read_object(request: Request) -> dict[str, Any]:
         raw = request.get_data(cache=False)
     except RequestEntityTooLarge as err:
         raise Refused(413, TOO_LARGE) from err
+    except OSError as err:
+        # The server's own word for chunks that are none.
+        raise Refused(400, BAD_BODY) from err
     most = request.max_content_length
     if most is not None and len(raw) >= most:
         # A body without a length is cut off there in silence.

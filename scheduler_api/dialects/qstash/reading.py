@@ -64,6 +64,9 @@ def read_body(request: Request, *, limit_bytes: int) -> bytes:
         raw = request.get_data(cache=False)
     except RequestEntityTooLarge as err:
         raise Refused(413, too_large(limit_bytes)) from err
+    except OSError as err:
+        # The server's own word for chunks that are none.
+        raise Refused(400, "the body is not a well-formed HTTP message") from err
     if len(raw) > limit_bytes:
         raise Refused(413, too_large(limit_bytes))
     return raw

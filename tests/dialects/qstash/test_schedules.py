@@ -3,12 +3,10 @@
 import base64
 import pytest
 import redis
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from scheduler_api.app import create_app
 from scheduler_api.core import keys
-from scheduler_api.core.config import Settings
 from scheduler_api.core.cron import parse, upcoming
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.model import (
@@ -20,7 +18,6 @@ from scheduler_api.core.model import (
 )
 from scheduler_api.core.schedules import Schedules
 from scheduler_api.core.store import Store, Terms
-from scheduler_api.core.tenants import Tenants
 from scheduler_api.dialects.qstash import redaction
 from scheduler_api.dialects.qstash.message import from_options
 from typing import Any
@@ -109,19 +106,14 @@ class Api:
 
 
 @pytest.fixture
-def make_api(valkey: str) -> Iterator[Callable[..., Api]]:
-    """Tenants of one application; a setting makes another application."""
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
+def make_api(make_api: Callable[..., Any]) -> Callable[..., Api]:
+    """Applications with settings of their own, each seen by a new tenant."""
 
-        def make(**changes: Any) -> Api:
-            settings = Settings(redis_url=valkey, secret_key=SECRET_KEY, **changes)
-            tenants = Tenants(client, settings.prefix, secret_key=SECRET_KEY)
-            tenant = tenants.create("test")
-            owner = Owner(tenant.id, "qstash")
-            return Api(create_app(settings), client, owner, tenant.token)
+    def make(**changes: Any) -> Api:
+        made = make_api(**changes)
+        return Api(made.app, made.store.client, made.owner, made.token)
 
-        yield make
+    return make
 
 
 @pytest.fixture

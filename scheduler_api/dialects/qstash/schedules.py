@@ -41,8 +41,9 @@ MOST_MISSED = "Scheduler-Most-Missed"
 MOST_MISSED_DEFAULT, MOST_MISSED_LIMIT = 100, 1_000
 OURS = "scheduler-"
 ROUTE = "/v2/schedules/"
-# How often an upsert meets others that change the same schedule before it gives up.
-TRIES = 5
+# How often a change may meet others to the same schedule: many copies of an app may
+# replace it at their start, and their clients do not try again.
+TRIES = 50
 
 _MADE_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
 

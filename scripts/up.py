@@ -149,6 +149,8 @@ class Up:
 
     def _stop(self) -> None:
         self._stopping.set()
+        grace_s = self._settings.drain_grace_s
+        self._output.say(f"stopping; deliveries in flight get {grace_s} s to end")
         # Whoever else was told to stop, by a signal to the whole group, stays away; but
         # the others still need the store.
         for keepers in self._started[1:]:
@@ -160,6 +162,7 @@ class Up:
             for keeper in keepers:
                 keeper.wait_stopped(self._hurry)
         self._watchdog.close()
+        self._output.say("stopped")
         self._output.close()
 
 

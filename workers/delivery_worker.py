@@ -94,6 +94,10 @@ class Engine:
         key = keys.alive(self.settings.prefix, "worker")
         self.client.set(key, int(time.time() * 1000), ex=ALIVE_TTL_S)
 
+    def shut(self) -> None:
+        """Has nothing more begun; safe in a signal handler."""
+        self._loop.call_soon_threadsafe(self.window.shut)
+
     def close(self) -> None:
         """Waits for what is in hand as long as the grace allows, then lets go."""
         left = self.run(self.window.drain(self.settings.drain_grace_s))
@@ -259,6 +263,12 @@ class DeliveryWorker(SimpleWorker):
             pipe.lrem(queue.intermediate_queue_key, 1, job.id)
             pipe.delete(job.key)
             pipe.execute()
+
+    def handle_warm_shutdown_request(self) -> None:
+        """Has what waits for room given back: the grace is for what was begun."""
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        if self._engine is not None:
+            self._engine.shut()
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """A second SIGTERM changes nothing, the drain is bounded; a second Ctrl-C ends.

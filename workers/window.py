@@ -18,6 +18,7 @@ log = logging.getLogger("scheduler.worker")
 
 GIVE_BACK_AFTER_S = 0.25
 SMALLEST_BATCH = 20
+SMALLEST_SHARE = 5
 ALONE_FROM = 2
 AGAIN_AFTER_ERROR_S = 1.0
 # It runs on while the machine sleeps, so a worker that wakes up knows how late it is.
@@ -58,10 +59,13 @@ class Window:
         self._store = store
         self._courier = courier
         self._capacity = capacity
+        # A begin is a round trip, but a small window must not wait to be empty.
+        self._smallest_batch = max(1, min(SMALLEST_BATCH, capacity // SMALLEST_SHARE))
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000
         self._held: dict[str, Held] = {}
         self._freed = asyncio.Event()
+        self._shut = False
         self._settler = Settler(store, self._let_go)
         self._tasks: set[asyncio.Task[None]] = set()
         self._keepers = [
@@ -87,28 +91,35 @@ class Window:
     async def accept(self, ids: Sequence[str], *, alone: bool) -> None:
         """Begins the events of an envelope as room allows; returns when none is left.
 
-        What finds no room for 250 ms is given back, so that another worker may take it.
-        One that travels alone is given back while another such event is in hand.
+        What finds no room for 250 ms is given back, so that another worker may take it,
+        and so is everything once the window is shut, or one that travels alone while
+        another such event is in hand.
 
         Raises: RedisError; what was not begun comes back when its offer is over.
         """
-        if alone and self._one_is_alone():
-            await self._store.release(ids)
-            return
         waiting = deque(ids)
         give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
-        while waiting:
+        while waiting and self._may_begin(alone=alone):
             fits = self._room
             late = time.monotonic() >= give_back_at
-            if fits and (late or fits >= min(len(waiting), SMALLEST_BATCH)):
+            if fits and (late or fits >= min(len(waiting), self._smallest_batch)):
                 batch = [waiting.popleft() for _ in range(min(fits, len(waiting)))]
                 await self._begin(batch)
                 give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
             elif late:
-                await self._store.release(list(waiting))
-                return
+                break
             else:
                 await self._wait_for_room(give_back_at - time.monotonic())
+        if waiting:
+            await self._store.release(list(waiting))
+
+    def shut(self) -> None:
+        """Has nothing more begun: what waits is given back."""
+        self._shut = True
+        self._freed.set()
+
+    def _may_begin(self, *, alone: bool) -> bool:
+        return not (self._shut or (alone and self._one_is_alone()))
 
     def _one_is_alone(self) -> bool:
         return any(h.begun.interruptions >= ALONE_FROM for h in self._held.values())

@@ -107,11 +107,19 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     """A worker is told to end under load; what it cannot finish goes to another."""
     grace_ms = cell.settings.drain_grace_s * 1000
     cell.start("ticker", "worker")
-    waiting = cell.create_many(events, over_s=0, query="delay_ms=1000")
+    at_ms = cell.events.now_ms() + 1_000 + events
+    waiting = [
+        cell.create(
+            f"event-{number}",
+            at_ms=at_ms,
+            query=f"delay_ms={cell.random.randrange(500, 2500)}",
+        )
+        for number in range(events)
+    ]
     long = [
         cell.create(
             f"outlasting-{number}",
-            at_ms=waiting[0].at_ms - 300,
+            at_ms=at_ms - 300,
             query=f"delay_ms={grace_ms + 2_000}",
             deadline_ms=grace_ms + 30_000,
         )
@@ -119,9 +127,11 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     ]
     full = min(cell.settings.window, events + outlasting)
     wait_until(lambda: len(cell.receiver.arrivals) >= full)
-    started_s = time.monotonic()
+    wait_until(lambda: len(cell.receiver.arrivals) >= full + 20)
+    started_s, sent = time.monotonic(), len(cell.receiver.arrivals)
     exit_code = cell["worker"].terminate(within_s=grace_ms / 1000 + 30)
     took_s = time.monotonic() - started_s
+    more = len(cell.receiver.arrivals) - sent
     left = cell.note_in_flight()
     ended = cell.receiver.times_ms().keys() - {event.label for event in long}
     settled = [e for e in waiting if cell.event(e).state is State.DELIVERED]
@@ -130,8 +140,13 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     again = [event for event in long if cell.receiver.count(event.label) == 2]
     report = Report(
         cell.tally([*waiting, *long]),
-        {"ended after": f"{took_s:.1f} s", "left to their leases": len(left)},
+        {
+            "ended after": f"{took_s:.1f} s",
+            "begun meanwhile": more,
+            "left to their leases": len(left),
+        },
     )
+    report.expect(more <= cell.settings.window / 2, "it begins nothing more")
     report.expect(exit_code == 0, f"the worker ends in peace, not with {exit_code}")
     report.expect(took_s <= grace_ms / 1000 + 3, "it ends within its grace")
     report.expect(

@@ -26,3 +26,11 @@ def test_r24_a_backlog_drains_oldest_first_in_flat_memory(
     print(report)
     assert report.problems == []
     assert report.tally.duplicates == 0
+
+
+def test_a_small_window_is_kept_full(new_cell: Callable[..., Cell]):
+    cell = new_cell(SCHED_WINDOW="2")
+    cell.start("ticker", "worker")
+    cell.create_many(100, over_s=0, query="delay_ms=5")
+
+    cell.wait_drained(within_s=10)

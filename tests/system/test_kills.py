@@ -71,7 +71,7 @@ def test_r13_what_travels_alone_holds_up_nobody(cell: Cell):
 def test_r19_a_worker_told_to_end_finishes_what_it_can(new_cell: Callable[..., Cell]):
     cell = new_cell(**SHORT_LEASES, SCHED_DRAIN_GRACE_S="3")
 
-    report = deaths.drain(cell, events=200, outlasting=5)
+    report = deaths.drain(cell, events=300, outlasting=5)
 
     print(report)
     assert report.problems == []

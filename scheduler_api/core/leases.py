@@ -5,6 +5,7 @@ import redis.asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import codec, keys, scripts
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
@@ -128,12 +129,18 @@ class WorkerStore:
         return cast(int, await self._run("release", *ids))
 
     async def _write_beforehand(self, child: FollowUp, name: str) -> bytes:
-        """Content inline while small, else written to expire unless it is kept."""
+        """Content inline while small, else written to expire unless it is kept.
+
+        A full store takes it from a script only.
+        """
         stored = codec.encode_content(child.content)
         if len(stored) <= INLINE_BYTES:
             return stored
         key = keys.body(self.prefix, child.id, name)
-        await self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
+        try:
+            await self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
+        except OutOfMemoryError:
+            return stored
         return b""
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:

@@ -228,7 +228,8 @@ class Schedules:
 
         Raises: NotFound, redis.RedisError.
         """
-        if not self._store.run("schedule_delete", schedule.id, str(schedule.owner)):
+        words = (schedule.id, str(schedule.owner), schedule.revision)
+        if not self._store.run("schedule_delete", *words):
             raise NotFound
 
     def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:

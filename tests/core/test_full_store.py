@@ -3,13 +3,15 @@
 import pytest
 import redis
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import keys
 from scheduler_api.core.errors import StoreFull
 from scheduler_api.core.leases import Outcome
-from scheduler_api.core.model import Content, State
+from scheduler_api.core.model import Content, FollowUp, State
 from scheduler_api.core.store import Store
 from tests.core.engine import (
+    DEADLINE_MS,
     LEASE_MS,
     OFFER_MS,
     OWNER,
@@ -17,6 +19,7 @@ from tests.core.engine import (
     TERMS,
     Engine,
     all_ids,
+    codes,
     ids,
     settlement,
 )
@@ -99,6 +102,19 @@ def test_e17_claim_begin_renew_and_settle_go_on(
     assert engine.get(delivered.id).state is State.DELIVERED
     assert engine.get(dead.id).state is State.DEAD
     assert engine.claim().ids == [retried.id]
+
+
+def test_e17_a_settle_goes_on_whatever_follows_from_it(
+    engine: Engine, fill: Callable[[], None]
+):
+    begun = engine.begun()
+    fill()
+    child = FollowUp(f"{begun.id}.c1", LARGE, DEADLINE_MS)
+
+    answers = engine.worker.settle(replace(settlement(begun), follow_ups=(child,)))
+
+    assert codes(answers) == ["settled"]
+    assert engine.get(child.id).content == LARGE
 
 
 def test_e17_leases_end_and_offers_come_back(engine: Engine, fill: Callable[[], None]):

@@ -836,15 +836,23 @@ def test_a_paused_schedule_can_be_deleted(engine: Engine):
     assert engine.parked() == {}
 
 
-def test_deleting_twice_finds_nothing_left(engine: Engine):
+def test_e5_a_deletion_that_runs_twice_is_answered_alike(engine: Engine):
     schedule = engine.schedule()
     engine.schedules.delete(schedule)
     stored = engine.everything()
 
-    with pytest.raises(NotFound):
-        engine.schedules.delete(schedule)
+    engine.schedules.delete(schedule)
 
     assert engine.everything() == stored
+
+
+def test_what_never_was_cannot_be_deleted(engine: Engine):
+    schedule = engine.schedule()
+
+    with pytest.raises(NotFound):
+        engine.schedules.delete(replace(schedule, id="nobody"))
+
+    assert engine.schedules.get(OWNER, schedule.id) == schedule
 
 
 def test_an_occurrence_made_before_the_deletion_goes_out(engine: Engine):

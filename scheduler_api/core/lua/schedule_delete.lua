@@ -1,9 +1,11 @@
 -- Removes a schedule; an occurrence that was already made goes out as it was.
 -- KEYS[1] prefix
--- ARGV: now, id, owner
--- Returns 1 if it was there, 0 if not. A repeat finds nothing left to do.
-local sid, owner = ARGV[2], ARGV[3]
+-- ARGV: now, id, owner, revision it was read with
+-- Returns 1 if it was there, 0 if not. A repeat finds nothing left to do and answers alike:
+--   that revision was superseded.
+local sid, owner, was = ARGV[2], ARGV[3], ARGV[4]
 local record = read(schedule_key(sid), 'o', 'rv', 'nm')
+if not record.o and redis.call('ZSCORE', P .. 'superseded', sid .. ':' .. was) then return 1 end
 if record.o ~= owner then return 0 end
 redis.call('ZADD', P .. 'superseded', now, sid .. ':' .. (record.rv or ''))
 redis.call('ZREM', by_time_key(owner, 'schedules'), sid)

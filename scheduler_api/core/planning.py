@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice, takewhile
 from scheduler_api.core.cron import Cron, Every, upcoming
 from scheduler_api.core.model import MissedRuns, ScheduleOptions
@@ -29,13 +30,30 @@ def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> list
     Args:
         last_ms: the last fire time, which a distance is counted from; else `after_ms`.
     """
-    times: list[int] = []
-    since_ms = after_ms if last_ms is None else last_ms
-    for at_ms in islice(fire_times(cron, last_ms=since_ms, after_ms=after_ms), MOST):
-        if len(times) >= FEWEST and at_ms > after_ms + COVERED_MS:
+    if isinstance(cron.rule, Every):
+        since_ms = after_ms if last_ms is None else last_ms
+        times = fire_times(cron, last_ms=since_ms, after_ms=after_ms)
+        return _to_store(times, after_ms=after_ms)
+    return list(_planned(cron, after_ms // 1000))
+
+
+@lru_cache(maxsize=1024)
+def _planned(cron: Cron, after_s: int) -> tuple[int, ...]:
+    """As `plan_ahead`; no rule tells apart the instants of a second.
+
+    Schedules of one rule run short of fire times together: that is worked out once.
+    """
+    after_ms = after_s * 1000
+    return tuple(_to_store(upcoming(cron, after_ms=after_ms), after_ms=after_ms))
+
+
+def _to_store(times_ms: Iterator[int], *, after_ms: int) -> list[int]:
+    stored: list[int] = []
+    for at_ms in islice(times_ms, MOST):
+        if len(stored) >= FEWEST and at_ms > after_ms + COVERED_MS:
             break
-        times.append(at_ms)
-    return times
+        stored.append(at_ms)
+    return stored
 
 
 def newest_past(cron: Cron, *, last_ms: int, now_ms: int, most: int = 1) -> list[int]:
@@ -78,7 +96,8 @@ def plan(
     may still want; the claim decides what of that is sent.
     """
     ahead = plan_ahead(cron, after_ms=now_ms, last_ms=last_ms)
-    if last_ms >= now_ms:
+    since = plan_ahead(cron, after_ms=last_ms, last_ms=last_ms)
+    if not since or since[0] > now_ms:
         return Plan(ahead)
     young_ms = max(last_ms, now_ms - grace_ms - 1)
     past = list(_until(cron, last_ms=last_ms, after_ms=young_ms, now_ms=now_ms))

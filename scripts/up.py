@@ -149,8 +149,10 @@ class Up:
 
     def _stop(self) -> None:
         self._stopping.set()
-        grace_s = self._settings.drain_grace_s
-        self._output.say(f"stopping; deliveries in flight get {grace_s} s to end")
+        at_work = len(self._started) > 1
+        if at_work:
+            grace_s = self._settings.drain_grace_s
+            self._output.say(f"stopping; deliveries in flight get {grace_s} s to end")
         # Whoever else was told to stop, by a signal to the whole group, stays away; but
         # the others still need the store.
         for keepers in self._started[1:]:
@@ -162,7 +164,8 @@ class Up:
             for keeper in keepers:
                 keeper.wait_stopped(self._hurry)
         self._watchdog.close()
-        self._output.say("stopped")
+        if at_work:
+            self._output.say("stopped")
         self._output.close()
 
 

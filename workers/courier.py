@@ -10,14 +10,13 @@ from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import SchedulerError, UnreadableRecord
 from scheduler_api.core.leases import Outcome, Settlement, WorkerStore
 from scheduler_api.core.model import Begun
-from scheduler_api.core.tenants import SigningKeys, Tenants
+from scheduler_api.core.tenants import KEYS_KEPT_S, SigningKeys, Tenants
 from scheduler_api.dialects import outbound
 from workers.failures import Failure
 from workers.sender import Request, Result, Sender
 
 log = logging.getLogger("scheduler.worker")
 
-KEYS_KEPT_S = 5.0
 AGAIN_AFTER_ERROR_S = 1.0
 
 

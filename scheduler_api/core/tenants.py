@@ -12,6 +12,9 @@ from scheduler_api.core.sealing import Seal
 from typing import cast
 
 FORMAT = "1"
+# How long a worker goes by the keys that it read; a rotation waits as long before it
+# answers, so that afterwards nothing is signed with a key that the new pair lacks.
+KEYS_KEPT_S = 1.0
 Value = bytes | bytearray | memoryview | str | int | float
 Record = dict[Value, Value]
 _LETTERS = string.ascii_letters + string.digits

@@ -33,8 +33,10 @@ from scheduler_api.dialects.jiter.schemas import (
     NewEvent,
     read_id,
 )
+from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 from typing import Any
+from werkzeug.datastructures import MultiDict
 
 NOT_FOUND = "Unable to find event"
 NOT_PENDING = "Only events that are pending can be edited"
@@ -94,7 +96,7 @@ class Events:
         """The first events that the query selects, by scheduled time."""
         now_ms = self._store.now_ms()
         selection = read_selection(
-            request.args,
+            MultiDict(read_parameters(request.environ)),
             now_ms=now_ms,
             window_days=self._settings.jiter_search_window_days,
         )

@@ -11,9 +11,10 @@ from scheduler_api.dialects.qstash.keys import Keys
 from scheduler_api.dialects.qstash.logs import Logs
 from scheduler_api.dialects.qstash.messages import Messages
 from scheduler_api.dialects.qstash.publishing import Publishing
-from scheduler_api.dialects.qstash.reading import Refused, error, read_parameters
+from scheduler_api.dialects.qstash.reading import Refused, error
 from scheduler_api.dialects.qstash.schedules import Scheduling
 from scheduler_api.dialects.qstash.targets import TOKEN
+from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 from werkzeug.routing import BaseConverter
 

@@ -1,15 +1,16 @@
 """The endpoints of the keys that deliveries are signed with."""
 
 import logging
+import time
 from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.model import Owner
-from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.core.tenants import KEYS_KEPT_S, SigningKeys
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.qstash import answers
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.filters import read_flag, read_query
-from scheduler_api.dialects.qstash.reading import read_parameters
+from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 
 log = logging.getLogger("scheduler.web")
@@ -36,6 +37,7 @@ class Keys:
             owner.tenant, grace_ms=self._grace_ms, force=force
         )
         log.info(logs.line("keys.rotated", owner=owner, whole=rotation.whole))
+        time.sleep(KEYS_KEPT_S)
         shown = _pair(rotation.signing) | {
             "rotated": "both" if rotation.whole else "next",
             "graceEndsAt": rotation.at_ms + self._grace_ms,

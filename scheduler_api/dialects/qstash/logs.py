@@ -19,8 +19,8 @@ from scheduler_api.dialects.qstash.filters import (
 )
 from scheduler_api.dialects.qstash.message import from_options
 from scheduler_api.dialects.qstash.messages import event_id
-from scheduler_api.dialects.qstash.reading import read_parameters
 from scheduler_api.dialects.qstash.redaction import key_of
+from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 
 # A page may be cut short, with a cursor, once so many lines were looked at, or so many

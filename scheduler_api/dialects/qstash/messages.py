@@ -18,8 +18,9 @@ from scheduler_api.dialects.qstash.filters import (
 )
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import Message, from_options
-from scheduler_api.dialects.qstash.reading import read_json, read_parameters
+from scheduler_api.dialects.qstash.reading import read_json
 from scheduler_api.dialects.qstash.redaction import key_of
+from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 
 _ID = re.compile(r"msg_([0-9a-z]{1,16}(?:\.[0-9a-z]{1,16}){0,4})")

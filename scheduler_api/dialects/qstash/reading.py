@@ -7,7 +7,6 @@ from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash import answers
 from scheduler_api.dialects.qstash.message import Headers
 from typing import Any
-from urllib.parse import parse_qsl
 from werkzeug.exceptions import RequestEntityTooLarge
 
 HEADER, OURS = "HTTP_", "HTTP_UPSTASH_"
@@ -45,12 +44,6 @@ def read_headers(environ: Mapping[str, Any], *, query: Headers) -> Headers:
     )
     content_type = environ.get("CONTENT_TYPE")
     return (*pairs, ("Content-Type", content_type)) if content_type else pairs
-
-
-def read_parameters(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The parameters of a query, decoded; bytes that are no UTF-8 are replaced."""
-    raw = str(environ.get("QUERY_STRING", "")).encode("latin-1", "replace")
-    return parse_qsl(raw.decode(errors="replace"), keep_blank_values=True)
 
 
 def read_body(request: Request, *, limit_bytes: int) -> bytes:

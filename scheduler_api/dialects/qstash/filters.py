@@ -49,7 +49,8 @@ _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
 }
 _ORDERS = {"earliestFirst": False, "latestFirst": True}
 _WHOLE = re.compile(r"[0-9]{1,18}")
-_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
+# No line of a journal stands at 0-0, and the store knows nothing before it.
+_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
 
 
 @dataclass(frozen=True)

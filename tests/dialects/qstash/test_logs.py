@@ -263,6 +263,7 @@ def test_large_bodies_are_left_out(api: Any) -> None:
         "state=DONE",
         "cursor=x",
         "cursor=1-1-1",
+        "cursor=0-0",
         "cursor=99999999999999999999-1",
         "fromDate=now",
         "toDate=99999999999999999",

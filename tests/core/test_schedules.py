@@ -85,6 +85,14 @@ def test_what_fires_now_is_not_ahead():
     assert plan_ahead(MINUTELY, after_ms=minute_ms - 1)[0] == minute_ms
 
 
+@pytest.mark.parametrize("rule", [MINUTELY, SECONDLY])
+def test_the_instants_of_a_second_have_the_same_times_ahead(rule: Cron):
+    expected = times_of(rule, after_ms=START_MS, until_ms=START_MS + COVERED_MS)
+
+    assert plan_ahead(rule, after_ms=START_MS + 1) == expected
+    assert plan_ahead(rule, after_ms=START_MS + 999) == expected
+
+
 @pytest.mark.parametrize(
     "gap_ms",
     [SECOND_MS, MINUTE_MS, HOUR_MS + 1, 3 * DAY_MS, 100 * DAY_MS, 5 * 365 * DAY_MS],

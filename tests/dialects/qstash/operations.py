@@ -1,0 +1,275 @@
+"""The description of QStash's operations as a schema that requests are made from."""
+
+import copy
+import json
+import re
+import schemathesis
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hypothesis import strategies as st
+from pathlib import Path
+from schemathesis import Case, GenerationMode
+from schemathesis.config import SchemathesisConfig
+from typing import Any
+
+Json = Any
+
+DESCRIPTION = Path(__file__).with_name("operations.json")
+# Where requests have these, tests put the ids of what there is.
+A_MESSAGE, A_SCHEDULE = "msg_placeholder", "scd_placeholder"
+HOOK = "https://example.com/hook"
+LATEST_S = 253_402_300_799
+# What needs no escape in a path.
+PLAIN = re.compile(r"[\w:/.@%+=&-]+", re.ASCII)
+
+TEXT: Json = {"type": "string"}
+WHOLE: Json = {"type": "integer"}
+TEXTS: Json = {"type": "array", "items": TEXT}
+MAP: Json = {"type": "object", "additionalProperties": TEXTS}
+ERROR: Json = {"$ref": "#/components/responses/Error"}
+DIGITS: Json = {"type": "string", "pattern": "^[0-9]{1,3}$"}
+# What may stand in a header.
+LATIN_1 = st.text(
+    st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"])
+)
+
+# Values that are taken, by the name of a header or parameter: requests of mere noise
+# are refused for the first of their headers.
+GOOD: dict[str, tuple[str, ...]] = {
+    "destination": (
+        HOOK,
+        "http://example.com/a//b/%2F",
+        "https://example.com:81?a=1&b",
+    ),
+    "queueName": ("orders", "a.b-c_d"),
+    "messageId": (A_MESSAGE, "msg_unknown"),
+    "scheduleId": (A_SCHEDULE, "scd_unknown"),
+    "cursor": ("1725323658779-0", "0-0", "999999999999999-1"),
+    "Content-Type": ("application/json", "text/plain; charset=utf-8"),
+    "Upstash-Timeout": ("5s", "1m30s", "7"),
+    "Upstash-Retry-Delay": ("1000", "1000 * (1 + retried)", "pow(2, retried)"),
+    "Upstash-Delay": ("50s", "1d10h30m", "0s"),
+    "Upstash-Label": ("first", "first, second"),
+    "Upstash-Flow-Control-Key": ("a/b c", "key"),
+    "Upstash-Flow-Control-Value": ("rate=3", "parallelism=2, rate=1, period=1m"),
+    "Upstash-Deduplication-Id": ("once", "twice"),
+    "Upstash-Callback": (HOOK, "https://example.com/%C3%BC?x=1"),
+    "Upstash-Callback-Method": ("GET", "PUT"),
+    "Upstash-Redact-Fields": ("body", "header[X-Test], headers"),
+    "Upstash-Cron": ("*/5 * * * *", "CRON_TZ=Europe/Berlin 0 8 * JAN,MAR SUN"),
+    "Upstash-Queue-Name": ("orders",),
+    "Upstash-Schedule-Id": ("nightly", "a.b-c_d"),
+    "url": (HOOK,),
+    "host": ("example.com",),
+    "path": ("/hook",),
+    "label": ("first", "first,third"),
+    "callerIp": ("127.0.0.1",),
+}
+ALIKE = {
+    "messageIds": "messageId",
+    "callerIP": "callerIp",
+    "flowControlKey": "Upstash-Flow-Control-Key",
+    **{
+        f"Upstash{kind}-{setting}": f"Upstash-{alike}"
+        for kind in ("-Callback", "-Failure-Callback")
+        for setting, alike in (
+            ("Timeout", "Timeout"),
+            ("Retries", "Retries"),
+            ("Retry-Delay", "Retry-Delay"),
+            ("Delay", "Delay"),
+        )
+    },
+    "Upstash-Failure-Callback": "Upstash-Callback",
+    "Upstash-Failure-Callback-Method": "Upstash-Callback-Method",
+}
+BOUNDS: dict[str, Json] = {
+    "Upstash-Retries": {"type": "integer", "minimum": 0, "maximum": 1_000},
+    "Upstash-Not-Before": {"type": "integer", "minimum": 0, "maximum": 2_000_000_000},
+    "fromDate": {"type": "integer", "minimum": 0, "maximum": LATEST_S * 1_000},
+    "toDate": {"type": "integer", "minimum": 0, "maximum": LATEST_S * 1_000},
+}
+
+
+def headers(*names: str, schema: Json = TEXT) -> Json:
+    """Parameters by name."""
+    return {name: {"name": name, "in": "header", "schema": schema} for name in names}
+
+
+def query(**schemas: Json) -> Json:
+    """Parameters by name."""
+    return {
+        name: {"name": name, "in": "query", "schema": schema}
+        for name, schema in schemas.items()
+    }
+
+
+def answer(schema: Json) -> Json:
+    """A response with a body."""
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def record(*required: str, **fields: Json) -> Json:
+    """An object."""
+    return {"type": "object", "required": list(required), "properties": fields}
+
+
+def listed(items: Json) -> Json:
+    """A list."""
+    return {"type": "array", "items": items}
+
+
+def either(*schemas: Json) -> Json:
+    """One of some."""
+    return {"anyOf": list(schemas)}
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Other values than the description's, below one place of it.
+
+    `value` is merged into what is there, object by object; None removes a field.
+    Parameters are an object by name here.
+    """
+
+    at: str
+    value: Json
+    reason: str
+
+
+def operations(more: Iterable[str]) -> list[tuple[str, str]]:
+    """Path and method of each operation, and of more, written in one."""
+    paths = json.loads(DESCRIPTION.read_text())["paths"]
+    described = [(path, method) for path, item in paths.items() for method in item]
+    return described + [(path, method) for path, method in map(str.split, more)]
+
+
+def load(
+    adaptations: Iterable[Adaptation],
+    *,
+    same: Mapping[str, str],
+    general: Iterable[str],
+) -> schemathesis.BaseSchema:
+    """The description, adapted, with the statuses that are general.
+
+    Args:
+        same: operations that it lacks, by path and method, each with one like it.
+    """
+    described = json.loads(DESCRIPTION.read_text())
+    for operation in _operations(described):
+        _name_parameters(operation, described["components"]["parameters"])
+    for adaptation in adaptations:
+        _merge(_place(described, adaptation.at.split()), adaptation.value)
+    for missing, like in same.items():
+        path, method = missing.split()
+        like_path, like_method = like.split()
+        operation = copy.deepcopy(described["paths"][like_path][like_method])
+        described["paths"].setdefault(path, {})[method] = operation
+    _close(described["components"]["schemas"])
+    for operation in _operations(described):
+        answers = operation["responses"]
+        _close(answers)
+        for status in general:
+            answers.setdefault(status, ERROR)
+    _add_inputs(described)
+    for operation in _operations(described):
+        operation["parameters"] = list(operation["parameters"].values())
+    _declare_formats()
+    config = SchemathesisConfig.from_dict(
+        {"generation": {"deterministic": True, "with-security-parameters": False}}
+    )
+    return schemathesis.openapi.from_dict(described, config=config)
+
+
+def cases(operation: schemathesis.APIOperation) -> st.SearchStrategy[Case]:
+    """Requests as described; where one may have more than a path, others as well."""
+    good = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+    if not (operation.query or operation.headers or operation.body):
+        return good
+    bad = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+    return st.one_of(good, good, bad)
+
+
+def bare(case: Case) -> str:
+    """The path with its destination as clients write it, not escaped."""
+    named = (case.path_parameters or {}).get("destination")
+    if isinstance(named, str) and PLAIN.fullmatch(named):
+        return case.path.replace("{destination}", named)
+    return case.path
+
+
+def _operations(described: Json) -> Iterator[Json]:
+    for item in described["paths"].values():
+        yield from item.values()
+
+
+def _name_parameters(operation: Json, shared: Mapping[str, Json]) -> None:
+    given = [
+        shared[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+        for each in operation.get("parameters", ())
+    ]
+    operation["parameters"] = {each["name"]: copy.deepcopy(each) for each in given}
+
+
+def _place(described: Json, at: list[str]) -> Json:
+    for name in at:
+        described = described.setdefault(name, {})
+    return described
+
+
+def _merge(into: Json, value: Json) -> None:
+    for name, each in value.items():
+        if each is None:
+            del into[name]
+            continue
+        there = into.get(name)
+        if isinstance(each, dict) and isinstance(there, dict) and "$ref" not in there:
+            _merge(there, each)
+        else:
+            into[name] = copy.deepcopy(each)
+
+
+def _close(schema: Json) -> None:
+    """Leaves no room for fields that are not described."""
+    if isinstance(schema, list):
+        for each in schema:
+            _close(each)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
+        for each in schema.values():
+            _close(each)
+
+
+def _add_inputs(described: Json) -> None:
+    for operation in _operations(described):
+        for parameter in operation["parameters"].values():
+            parameter["schema"] = _input(parameter["name"], parameter["schema"])
+    paths = described["paths"]
+    sent = paths["/v2/publish/{destination}"]["post"]["parameters"].values()
+    schemas = {each["name"]: each["schema"] for each in sent if each["in"] == "header"}
+    batch = paths["/v2/batch"]["post"]["requestBody"]["content"]["application/json"]
+    item = batch["schema"]["items"]["properties"]
+    item["destination"] = _input("destination", TEXT)
+    # A batch has its headers as texts.
+    item["headers"]["properties"] = {
+        name: DIGITS if schema["type"] == "integer" else schema
+        for name, schema in schemas.items()
+    }
+
+
+def _input(name: str, schema: Json) -> Json:
+    name = ALIKE.get(name, name)
+    if name in BOUNDS:
+        return BOUNDS[name]
+    if schema.get("type") == "array":
+        return schema | {"items": _input(name, schema["items"])}
+    return schema | {"format": name.lower()} if name in GOOD else schema
+
+
+def _declare_formats() -> None:
+    for name, good in GOOD.items():
+        schemathesis.openapi.format(name.lower(), _mostly(st.sampled_from(good)))
+
+
+def _mostly(good: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.integers(0, 19).flatmap(lambda draw: good if draw < 19 else LATIN_1)

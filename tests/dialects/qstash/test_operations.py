@@ -1,0 +1,399 @@
+"""Generated requests to every operation: no fault, no answer beyond what is described.
+
+`operations.json` holds what QStash publishes of its operations: parameters, bodies,
+statuses, fields. What is taken differently stands here, with the reason.
+
+Source: https://upstash.com/docs/qstash/api-reference
+"""
+
+import pytest
+import re
+import schemathesis
+from dataclasses import dataclass, field
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, Response
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.dialects.qstash.operations import (
+    A_MESSAGE,
+    A_SCHEDULE,
+    ERROR,
+    HOOK,
+    MAP,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    Adaptation,
+    answer,
+    bare,
+    cases,
+    either,
+    headers,
+    listed,
+    load,
+    operations,
+    query,
+    record,
+)
+from typing import Any
+
+EXAMPLES = 30
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+# Statuses that any operation may answer with, whether or not the description has them.
+GENERAL = {
+    "401": "the token is missing or unknown",
+    "404": "an id, a name or a route is unknown",
+    "405": "the path has no such method",
+    "413": "the body is beyond a limit that the installation sets",
+    "429": "the client asks more often than it may",
+}
+
+PUBLISH = "paths /v2/publish/{destination} post"
+ENQUEUE = "paths /v2/enqueue/{queueName}/{destination} post"
+BATCH = "paths /v2/batch post"
+SCHEDULE = "paths /v2/schedules/{destination} post"
+LOGS = "paths /v2/logs get"
+
+PUBLISHED = record(
+    "messageId", "url", messageId=TEXT, url=TEXT, deduplicated={"type": "boolean"}
+)
+REFUSED = record("messageId", "error", messageId={"const": ""}, error=TEXT)
+ACCEPTED = {
+    "200": None,
+    "201": answer(either(PUBLISHED, listed(PUBLISHED))),
+    "202": answer(either(PUBLISHED, listed(PUBLISHED))),
+}
+CALLBACK_HEADERS = {"callbackHeader": MAP, "failureCallbackHeader": MAP}
+FLOW_CONTROL = {
+    "flowControlKey": TEXT,
+    "parallelism": WHOLE,
+    "rate": WHOLE,
+    "period": WHOLE,
+}
+ANY_HEADERS = {
+    "Upstash-Forward-*": None,
+    "Upstash-Callback-Forward-*": None,
+    "Upstash-Failure-Callback-Forward-*": None,
+    "Upstash-Callback-*": None,
+    "Upstash-Failure-Callback-*": None,
+    **headers("Upstash-Forward-X-Test", "Upstash-Header-Forward"),
+    **headers(
+        *(
+            f"Upstash-{kind}-{name}"
+            for kind in ("Callback", "Failure-Callback")
+            for name in ("Forward-X-Test", "Method", "Timeout", "Retry-Delay", "Delay")
+        )
+    ),
+    **headers(
+        "Upstash-Callback-Retries", "Upstash-Failure-Callback-Retries", schema=WHOLE
+    ),
+}
+STATES = "CREATED ACTIVE RETRY ERROR DELIVERED FAILED CANCEL_REQUESTED".split()
+FLOW_CONTROL_HEADERS = headers("Upstash-Flow-Control-Key", "Upstash-Flow-Control-Value")
+
+ADAPTATIONS = (
+    Adaptation(
+        f"{PUBLISH} responses",
+        ACCEPTED,
+        "the service answers 201, and 202 to a duplicate; the SDKs take any 2xx. "
+        "They tell url groups by a bare array, and Python's reads messageId and url",
+    ),
+    Adaptation(f"{ENQUEUE} responses", ACCEPTED, "as for publish"),
+    Adaptation(
+        f"{BATCH} responses 200",
+        answer(listed(either(PUBLISHED, REFUSED, listed(PUBLISHED)))),
+        "the SDKs need the answers of a url group nested; an item that is refused is "
+        "told in its place, with the messageId that Python's SDK reads",
+    ),
+    Adaptation(
+        f"{BATCH} requestBody content application/json schema items properties",
+        {"body": {"type": ["string", "null"]}, "queue": {"type": ["string", "null"]}},
+        "Python's SDK sends null for what is not given",
+    ),
+    *(
+        Adaptation(
+            f"{operation} parameters", ANY_HEADERS, "the star stands for any name"
+        )
+        for operation in (PUBLISH, ENQUEUE, SCHEDULE)
+    ),
+    Adaptation(
+        f"{ENQUEUE} parameters",
+        headers("Upstash-Delay")
+        | headers("Upstash-Not-Before", schema=WHOLE)
+        | FLOW_CONTROL_HEADERS,
+        "node's SDK may send them",
+    ),
+    Adaptation(
+        f"{SCHEDULE} parameters",
+        headers("Upstash-Queue-Name", "Upstash-Deduplication-Id")
+        | headers("Upstash-Content-Based-Deduplication")
+        | FLOW_CONTROL_HEADERS,
+        "the SDKs send them",
+    ),
+    *(
+        Adaptation(
+            f"paths /v2/schedules/{{scheduleId}}/{turn} post responses",
+            {"400": ERROR},
+            "where no id can be, it is a destination that a schedule is created for",
+        )
+        for turn in ("pause", "resume")
+    ),
+    Adaptation(
+        "paths /v2/messages/{messageId} delete responses 200",
+        answer(record("cancelled", cancelled=WHOLE)),
+        "node's SDK parses JSON",
+    ),
+    Adaptation(
+        "paths /v2/messages delete requestBody content application/json",
+        {"schema": record(messageIds=TEXTS)},
+        "Python's SDK sends ids in a body, node's in the query",
+    ),
+    Adaptation(
+        "paths /v2/messages delete responses",
+        {"200": answer(record("cancelled", cancelled=WHOLE)), "400": ERROR},
+        "the SDKs read cancelled; a filter that is unknown does not mean everything",
+    ),
+    Adaptation(
+        f"{LOGS} parameters",
+        query(
+            **{"messageIds": TEXTS, "host": TEXTS, "path": TEXTS, "callerIp": TEXTS},
+            flowControlKey=TEXTS,
+            state={"enum": [*STATES, "IN_PROGRESS", "CANCELED", "CANCELLED"]},
+            order={"type": "string", "enum": ["earliestFirst", "latestFirst"]},
+            count={"type": "integer", "minimum": 1, "maximum": 1000},
+        ),
+        "the SDKs have these filters, larger pages, and spell CANCELED",
+    ),
+    Adaptation(
+        f"{LOGS} responses 200 content application/json schema",
+        {
+            "required": ["events", "logs"],
+            "properties": {"events": listed({"$ref": "#/components/schemas/LogEntry"})},
+        },
+        "the SDKs read events",
+    ),
+    Adaptation(
+        f"{LOGS} responses", {"400": ERROR}, "a filter may be one that cannot be read"
+    ),
+    Adaptation(
+        "components schemas LogEntry",
+        {
+            "required": ["time", "messageId", "state", "url"],
+            "properties": {
+                "state": {"enum": [*STATES, "CANCELED"]},
+                "retryDelayExpr": TEXT,
+                "callerIP": TEXT,
+                **FLOW_CONTROL,
+            },
+        },
+        "Python's SDK needs the four fields and knows no CANCELLED; the SDKs read more",
+    ),
+    Adaptation(
+        "components schemas Message",
+        {
+            "required": "messageId url method maxRetries notBefore createdAt".split(),
+            "properties": {"retryDelayExpression": TEXT, **CALLBACK_HEADERS},
+        },
+        "Python's SDK needs the six fields; the SDKs read the others",
+    ),
+    Adaptation(
+        "components schemas Schedule",
+        {
+            "required": [
+                *("scheduleId", "destination", "cron", "createdAt", "method"),
+                *("retries", "isPaused"),
+            ],
+            "properties": {
+                **{"bodyBase64": TEXT, "timeout": WHOLE, "queueName": TEXT},
+                **{"callerIP": TEXT, "error": TEXT, **CALLBACK_HEADERS},
+                "lastScheduleStates": {
+                    "additionalProperties": {"enum": ["IN_PROGRESS", "SUCCESS", "FAIL"]}
+                },
+            },
+        },
+        "Python's SDK needs retries and knows three states; the SDKs read the others",
+    ),
+    Adaptation(
+        "components schemas Schedule properties",
+        {"missedRuns": TEXT, "mostMissed": WHOLE, "skippedRuns": WHOLE},
+        "of our own: what becomes of runs that are missed",
+    ),
+    Adaptation(
+        "components schemas SigningKeys",
+        {"required": ["current", "next"]},
+        "Python's SDK needs both",
+    ),
+    Adaptation(
+        "paths /v2/keys/rotate post responses 200",
+        answer(
+            record(
+                *("current", "next", "rotated", "graceEndsAt"),
+                **{"current": TEXT, "next": TEXT, "breaks": TEXT},
+                rotated={"enum": ["both", "next"]},
+                graceEndsAt=WHOLE,
+            )
+        ),
+        "of our own: which keys a rotation replaces, and whom that breaks",
+    ),
+)
+# The same operations as the SDKs call them, where the description has others.
+SAME = {
+    "/v2/events get": "/v2/logs get",
+    "/v2/schedules/{scheduleId}/pause patch": "/v2/schedules/{scheduleId}/pause post",
+    "/v2/schedules/{scheduleId}/resume patch": "/v2/schedules/{scheduleId}/resume post",
+}
+NIGHTLY = {
+    "Upstash-Cron": "0 0 * * *",
+    "Upstash-Queue-Name": "orders",
+    "Upstash-Forward-X-Test": "é",
+    "Upstash-Callback": HOOK,
+    "Upstash-Callback-Forward-X-Test": "1",
+    **{"Upstash-Delay": "90s", "Upstash-Timeout": "7s", "Upstash-Label": "first"},
+    **{"Upstash-Flow-Control-Key": "k", "Upstash-Flow-Control-Value": "rate=1"},
+}
+LOOK_UP = {
+    "messageId": "/v2/messages/{messageId}",
+    "scheduleId": "/v2/schedules/{scheduleId}",
+}
+OPERATIONS = [(method, path) for path, method in operations(SAME)]
+SETTINGS = settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@dataclass
+class Subject:
+    """The application with something of each kind, held to the description."""
+
+    api: Any
+    description: schemathesis.BaseSchema
+    newest: dict[str, str] = field(default_factory=dict)
+
+    def publish(self) -> str:
+        made = self.api.publish(
+            **{"label": "first,second", "timeout": "7s", "retry_delay": "1000"},
+            **{"callback": HOOK, "callback_forward_x_test": "1"},
+            **{"failure_callback": HOOK, "failure_callback_forward_x_test": "1"},
+            **{"flow_control_key": "k", "flow_control_value": "rate=1"},
+            **{"redact_fields": "header[X-Secret]", "forward_x_secret": "1"},
+        )
+        self.newest[A_MESSAGE] = str(made["messageId"])
+        return self.newest[A_MESSAGE]
+
+    def schedule(self) -> str:
+        status, made = self.api.call(
+            "POST", f"/v2/schedules/{HOOK}", headers=NIGHTLY, data=b"\xff"
+        )
+        assert status == 200, made
+        self.newest[A_SCHEDULE] = str(made["scheduleId"])
+        return self.newest[A_SCHEDULE]
+
+    def check(self, case: Case) -> Response:
+        """Makes the request, and compares its answer with the description."""
+        return case.call_and_validate(
+            app=self.api.app,
+            headers={"Authorization": f"Bearer {self.api.token}"},
+            checks=[*CHECKS, empty_unless_described],
+        )
+
+    def get(self, path: str, **parts: Any) -> None:
+        self.check(self.description[path]["get"].Case(**parts))
+
+    def look_up(self, response: Response) -> None:
+        """Reads what a request has made."""
+        made = response.json() if response.content else None
+        for each in made if isinstance(made, list) else [made]:
+            for name, path in LOOK_UP.items():
+                if isinstance(each, dict) and each.get(name):
+                    self.get(path, path_parameters={name: each[name]})
+
+    def fill(self, case: Case) -> None:
+        """Puts ids of what there is where they are wanted."""
+        in_path = list((case.path_parameters or {}).values())
+        if A_MESSAGE in in_path:
+            self.publish()
+        if A_SCHEDULE in in_path:
+            self.schedule()
+        case.path_parameters = self._filled(case.path_parameters)
+        case.query = self._filled(case.query)
+        case.body = self._filled(case.body)
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self._filled(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._filled(each) for each in value]
+        return self.newest.get(value, value) if isinstance(value, str) else value
+
+
+@pytest.fixture(scope="module")
+def description() -> schemathesis.BaseSchema:
+    return load(ADAPTATIONS, same=SAME, general=GENERAL)
+
+
+@pytest.fixture
+def subject(api: Any, description: schemathesis.BaseSchema) -> Subject:
+    subject = Subject(api, description)
+    for outcome in ("retry", "dead", "delivered"):
+        api.attempt(subject.publish(), outcome, status=503, response="später")
+    api.call("DELETE", f"/v2/messages/{subject.publish()}")
+    subject.publish()
+    subject.schedule()
+    return subject
+
+
+def empty_unless_described(_: object, response: Response, case: Case) -> None:
+    """Holds that nothing is answered where no body is described."""
+    described = case.operation.responses.find_by_status_code(response.status_code)
+    if described is not None and "content" not in described.definition:
+        assert not response.content
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_answer_is_described(subject: Subject, method: str, path: str) -> None:
+    statuses = set()
+
+    @given(case=cases(subject.description[path][method]))
+    @SETTINGS
+    def answers_as_described(case: Case) -> None:
+        subject.fill(case)
+        case.path = bare(case)
+        # The second time it may be a duplicate, or gone.
+        for response in (subject.check(case), subject.check(case)):
+            subject.look_up(response)
+            statuses.add(response.status_code)
+
+    answers_as_described()
+    subject.get("/v2/logs", query={"count": 1000})
+
+    assert statuses & {200, 201, 202}, statuses
+
+
+def test_every_operation_needs_a_token(api: Any) -> None:
+    for method, path in OPERATIONS:
+        url = re.sub("{.*?}", "x", path)
+
+        status, told = api.call(method, url, headers={"Authorization": ""})
+
+        assert (status, list(told)) == (401, ["error"]), (method, path)
+
+
+def test_no_operation_is_a_put(api: Any) -> None:
+    for _, path in OPERATIONS:
+        status, told = api.call("PUT", re.sub("{.*?}", "x", path))
+
+        assert (status, list(told)) == (405, ["error"]), path

@@ -60,6 +60,7 @@ SCENARIOS: dict[str, Scenario] = {
     "outage-frozen": outage("frozen"),
     "web-kills": in_cell(lambda cell, n: deaths.web_kills(cell, kills=n["kills"])),
     "drain": in_cell(lambda cell, n: deaths.drain(cell, events=500, outlasting=10)),
+    "rolling": in_cell(lambda cell, n: deaths.rolling(cell)),
     "frozen-ticker": in_cell(
         lambda cell, n: absences.frozen_ticker(cell, per_s=100, frozen_s=n["frozen_s"])
     ),

@@ -160,6 +160,30 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     return report
 
 
+def rolling(cell: Cell) -> Report:
+    """Each process is replaced under load; the old one is told to end."""
+    cell.start("web", "ticker", "worker", "clock")
+    codes = {}
+    with Load(cell, per_s=50, in_ms=3_000, query=SLOW) as load:
+        for role in ("worker", "ticker", "clock", "web"):
+            taken = len(load.accepted)
+            wait_until(lambda n=taken: len(load.accepted) >= n + 20)
+            if role == "web":
+                # Its port is taken until it ends.
+                codes[role] = cell[role].terminate()
+                cell.start("web")
+            else:
+                cell.start(f"{role}-2")
+                codes[role] = cell[role].terminate()
+    cell.wait_drained()
+    figures = {"requests without an answer": load.unanswered}
+    report = Report(cell.tally(load.accepted), figures)
+    report.expect(not any(codes.values()), f"each ends in peace: {codes}")
+    report.expect(not load.unexpected, f"nothing else is answered: {load.unexpected}")
+    report.expect(not load.retry_after, "no request is turned away")
+    return report
+
+
 def poison(cell: Cell, *, neighbours: int) -> Report:
     """An event that kills its process, among others."""
     cell.start("ticker", "worker")

@@ -77,6 +77,14 @@ def test_r19_a_worker_told_to_end_finishes_what_it_can(new_cell: Callable[..., C
     assert report.problems == []
 
 
+def test_r19_replacing_each_process_under_load_shows_nowhere(cell: Cell):
+    report = deaths.rolling(cell)
+
+    print(report)
+    assert report.problems == []
+    assert report.tally.duplicates == 0
+
+
 def test_a_schedule_of_every_second_misses_none_over_kills(cell: Cell):
     report = loads.per_second(cell, seconds=12)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hypothesis import strategies as st
 from pathlib import Path
-from schemathesis import Case, GenerationMode
+from schemathesis import Case, GenerationMode, Response
 from schemathesis.config import SchemathesisConfig
 from typing import Any
 
@@ -195,6 +195,13 @@ def bare(case: Case) -> str:
     if isinstance(named, str) and PLAIN.fullmatch(named):
         return case.path.replace("{destination}", named)
     return case.path
+
+
+def empty_unless_described(_: object, response: Response, case: Case) -> None:
+    """Holds that nothing is answered where no body is described."""
+    described = case.operation.responses.find_by_status_code(response.status_code)
+    if described is not None and "content" not in described.definition:
+        assert not response.content
 
 
 def _operations(described: Json) -> Iterator[Json]:

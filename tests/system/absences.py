@@ -87,7 +87,7 @@ def _take_away(cell: Cell, *, away_s: float, how: str) -> tuple[float, float, fl
 def frozen_ticker(cell: Cell, *, per_s: int, frozen_s: float) -> Report:
     """Three tickers at once; one is frozen, and later goes on with what it held."""
     cell.start("ticker-1", "ticker-2", "ticker-3", "worker")
-    over_s = frozen_s + 4
+    over_s = frozen_s + 3
     accepted = cell.create_many(int(per_s * over_s), over_s=over_s)
     wait_until(lambda: len(cell.receiver.arrivals) >= per_s)
     cell["ticker-1"].freeze()

@@ -19,10 +19,10 @@ KEPT = (
     "valkey-server",
     "gunicorn",
     "workers.ticker",
-    "workers.DeliveryWorker",
     "workers.clock",
     "housekeeping",
     "watchdog.py",
+    "workers.DeliveryWorker",
 )
 
 
@@ -253,6 +253,7 @@ def supervised(system: Supervised, *, kills: int) -> Report:
             )
             if role == "workers.DeliveryWorker":
                 observer.note_in_flight()
+        wait_until(observer.is_ready, within_s=60)
     observer.wait_drained(within_s=120)
     return Report(
         observer.tally(load.accepted),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from redis import Redis
-from redis.backoff import NoBackoff
+from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from scheduler_api.core import fsck, keys
 from scheduler_api.core.config import Settings
@@ -59,7 +59,9 @@ class Observer:
         self.settings = settings
         self.prefix = settings.prefix
         self.client = Redis.from_url(
-            settings.redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=10
+            settings.redis_url,
+            retry=Retry(ConstantBackoff(0.05), 100),
+            socket_timeout=10,
         )
         self.events = Store(self.client, self.prefix)
         self.schedules = Schedules(self.events, grace_ms=settings.missed_grace_ms)

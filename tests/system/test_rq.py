@@ -61,7 +61,7 @@ def test_rq_info_lists_every_worker_busy_while_it_delivers(
     wait_until(lambda: states(cell) == dict.fromkeys(both, "idle"))
     cell["worker-2"].freeze()
 
-    cell.create_many(10, over_s=0, query="delay_ms=5000")
+    cell.create_many(10, over_s=0, query="delay_ms=3000")
 
     wait_until(lambda: states(cell)[cell["worker-1"].pid] == "busy")
     assert states(cell).keys() == both

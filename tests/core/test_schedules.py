@@ -494,6 +494,7 @@ def test_e8_a_planned_schedule_is_not_asked_for_again(engine: Engine):
 
     assert answer == "done"
     assert asked == []
+    assert "pl" not in engine.schedule_record(schedule.id)
 
 
 def test_e8_a_chain_without_planning_fires_again_once_it_is_planned(engine: Engine):
@@ -645,6 +646,16 @@ def test_e8_the_true_latest_is_not_guessed_from_a_list_that_ends(engine: Engine)
     assert engine.due() == {f"s:{schedule.id}": engine.now_ms + PLAN_AGAIN_MS}
 
 
+def test_beside_a_time_that_is_due_now_no_missed_one_runs(engine: Engine):
+    schedule = engine.schedule("*/5 * * * *")
+    engine.now_ms = schedule.times_ms[1]
+
+    fired = [each for _ in range(2) for each in engine.claim().ids]
+
+    assert nominal_s(fired) == [schedule.times_ms[1] // 1000]
+    assert engine.schedules.get(OWNER, schedule.id).missed == 1
+
+
 def test_a_plan_for_an_older_revision_is_stale(engine: Engine):
     old = engine.schedule()
     engine.schedules.edit(old, grammar=FULL, expression="@daily")
@@ -660,7 +671,7 @@ def test_e5_a_plan_that_runs_twice_is_one_plan(engine: Engine):
     schedule = engine.schedule("* * * * *")
     engine.now_ms += DAY_MS
     engine.claim()
-    words = ("plan", schedule.id, schedule.revision, 7, START_MS + MINUTE_MS)
+    words = ("plan", schedule.id, schedule.revision, 7, engine.now_ms - MINUTE_MS)
     times = [engine.now_ms + n * MINUTE_MS for n in range(1, 4)]
     engine.run(*words, *times)
     stored = engine.everything()

@@ -1,8 +1,10 @@
 """RQ's own tools and workers beside ours."""
 
+import os
 import pytest
 import re
 import redis
+import signal
 import subprocess
 from collections.abc import Callable
 from rq.job import Job
@@ -109,6 +111,24 @@ def test_a_stock_worker_delivers_without_ours(new_cell: Callable[..., Cell]):
     print(tally)
     assert tally.is_sound, tally
     assert tally.duplicates == 0
+
+
+def test_r01_a_killed_work_horse_loses_nothing(new_cell: Callable[..., Cell]):
+    cell = new_cell(**SHORT_LEASES)
+    cell.start("ticker", "stock")
+    accepted = cell.create_many(20, over_s=0, query="delay_ms=1000")
+    wait_until(lambda: len(cell.receiver.arrivals) == 20)
+
+    for horse in cell["stock"].children():
+        os.kill(horse, signal.SIGKILL)
+    cell.note_in_flight()
+
+    cell.wait_drained()
+    tally = cell.tally(accepted)
+    print(tally)
+    assert tally.is_sound, tally
+    assert tally.in_flight == 20
+    assert cell["stock"].is_running()
 
 
 def test_in_burst_mode_a_worker_delivers_what_waits_and_ends(

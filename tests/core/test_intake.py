@@ -242,6 +242,21 @@ def test_e5_what_follows_is_made_once_however_often_it_is_settled(engine: Engine
     assert engine.everything() == stored
 
 
+def test_what_follows_twice_under_one_id_is_made_once(engine: Engine):
+    begun = engine.begun()
+    child = follow(begun, delay_ms=MINUTE_MS)
+    mine = settlement(begun, Outcome.RETRY)
+    engine.worker.settle(replace(mine, follow_ups=(child,)))
+    engine.claim()
+    [begun] = engine.worker.begin(begun.id)
+
+    changed = replace(child, content=LARGE, delay_ms=1)
+    engine.worker.settle(replace(settlement(begun), follow_ups=(changed,)))
+
+    assert engine.get(child.id).content == TOLD
+    assert engine.due() == {child.id: engine.now_ms + MINUTE_MS}
+
+
 def test_what_follows_can_be_delivered_and_forgotten(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(

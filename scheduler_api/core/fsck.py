@@ -17,6 +17,8 @@ from typing import Any, cast
 MOST = 1_000
 SCANNED_AT_ONCE = 500
 READ_AT_ONCE = 50
+# A script of these takes a millisecond; everybody else waits for it.
+INSPECTED_AT_ONCE = 20
 NEVER_EXPIRES = -1
 # Keys and families of keys that stay until somebody removes them (`keys` says who); any
 # other must expire by itself.
@@ -119,6 +121,10 @@ class _Walk:
 
     def _records(self, members: Names) -> Iterator[Fault]:
         """Judges events and schedules, named as in `due`, by all that is stored."""
+        for batch in _batches(members, INSPECTED_AT_ONCE):
+            yield from self._inspected(batch)
+
+    def _inspected(self, members: Names) -> Iterator[Fault]:
         views = scripts.run(self._client, "inspect", "", *members, prefix=self._prefix)
         for member, (fields, found) in zip(members, views, strict=True):
             places = {name.decode(): float(score) for name, score in _pairs(found)}

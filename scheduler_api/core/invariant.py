@@ -75,19 +75,23 @@ def _content(places: Places, *, needed: bool) -> Iterator[Problem]:
 
 
 def _indexed(record: Record, places: Places, state: str) -> Iterator[Problem]:
-    """In the index of its state and in no other; an occurrence in its schedule's."""
+    """In the indexes of its state; an occurrence also in its schedule's.
+
+    What else an index names, `fsck` finds from there.
+    """
     wanted_ms = int(record.get("w", record["at"]))
     indexes: dict[str, int] = {}
     if "st" in record:
-        indexes[f"fin:{state}"] = int(record.get("fin", 0))
+        indexes["fin"] = int(record.get("fin", 0))
     if "s" in record:
         indexes["occ"] = wanted_ms
     if "s" not in record or "st" not in record:
-        indexes[state] = wanted_ms
-    for name in ("occ", *STATES, *(f"fin:{each}" for each in STATES)):
+        indexes["ix"] = wanted_ms
+    for name in ("occ", "ix", "fin"):
         if indexes.get(name) != places.get(name):
             stands = f"{places[name]:.0f}" if name in places else "absent"
-            yield f"is {stands} in {name}, not {indexes.get(name, 'absent')}"
+            where = name if name == "occ" else f"{name} {state}"
+            yield f"is {stands} in {where}, not {indexes.get(name, 'absent')}"
 
 
 def _ended(record: Record, places: Places) -> Iterator[Problem]:

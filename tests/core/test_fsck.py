@@ -192,39 +192,42 @@ BREAKS: dict[str, tuple[Break, str]] = {
         lambda client, named: client.srem(keys.solo(PREFIX), named["alone"]),
         "solo does not go with 2 interruptions",
     ),
-    "no active index": (leave("ix:1:jiter:active", "waits"), "absent in active"),
+    "no active index": (leave("ix:1:jiter:active", "waits"), "is absent in ix active"),
     "active index too early": (
         stand("ix:1:jiter:active", "waits", 5),
-        "is 5 in active",
+        "is 5 in ix active",
     ),
     "active index of another": (
         stand("ix:2:jiter:active", "waits"),
         "ix:2:jiter:active {waits}: does not belong here",
     ),
-    "active, finished": (stand("ix:1:jiter:active", "dead"), "in active, not absent"),
+    "active, finished": (
+        stand("ix:1:jiter:active", "dead"),
+        "ix:1:jiter:active {dead}: does not belong here",
+    ),
     "active, occurrence": (
         lambda client, named: client.zrem(
             "{s1}:ix:1:jiter:active", named["occurrence"]
         ),
-        "is absent in active, not",
+        "is absent in ix active, not",
     ),
     "active without record": (
         lambda client, _: client.zadd("{s1}:ix:1:jiter:active", {"nobody": 1}),
         "ix:1:jiter:active nobody: has no record",
     ),
-    "not found by end": (leave("fin:1:jiter:dead", "dead"), "absent in fin:dead"),
+    "not found by end": (leave("fin:1:jiter:dead", "dead"), "is absent in fin dead"),
     "found by wrong end": (
         stand("fin:1:jiter:delivered", "delivered", 5),
-        "is 5 in fin:delivered",
+        "is 5 in fin delivered",
     ),
     "found by an end before it": (
         stand("fin:1:jiter:dead", "waits"),
-        "in fin:dead, not absent",
+        "fin:1:jiter:dead {waits}: does not belong here",
     ),
-    "not found by time": (leave("ix:1:jiter:dead", "dead"), "absent in dead"),
+    "not found by time": (leave("ix:1:jiter:dead", "dead"), "is absent in ix dead"),
     "found as another end": (
         stand("ix:1:jiter:delivered", "dead"),
-        "in delivered, not absent",
+        "ix:1:jiter:delivered {dead}: does not belong here",
     ),
     "not an occurrence of its schedule": (
         lambda client, named: client.zrem(

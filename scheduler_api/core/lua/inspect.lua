@@ -3,9 +3,8 @@
 -- KEYS[1] prefix
 -- ARGV: now, then members as in `due`: event ids, and schedules as `s:<id>`
 -- Returns per member {fields and values, or the error's text; places and scores}: places are
---   due, leased, stuck, parked, why, solo, occ, active, delivered, dead, cancelled (by wanted
---   time), fin:<state>, schedules, names, owners; content: -1 for good, else ms that it has left
-local STATES = {'active', 'delivered', 'dead', 'cancelled'}
+--   due, leased, stuck, parked, why, solo, occ, ix and fin (of its own state), schedules, names,
+--   owners; content: -1 for good, else ms that it has left
 
 local function note(places, name, value)
   if not value or value == 0 then return end
@@ -21,9 +20,9 @@ end
 local function note_event(id, event, places)
   note(places, 'solo', redis.call('SISMEMBER', SOLO, id))
   if not event.o then return end
-  for _, state in ipairs(STATES) do
-    note(places, state, redis.call('ZSCORE', by_time_key(event.o, state), id))
-    note(places, 'fin:' .. state, redis.call('ZSCORE', finished_key(event.o, state), id))
+  note(places, 'ix', redis.call('ZSCORE', by_time_key(event.o, event.st or 'active'), id))
+  if event.st then
+    note(places, 'fin', redis.call('ZSCORE', finished_key(event.o, event.st), id))
   end
   if event.s then
     note(places, 'occ', redis.call('ZSCORE', occurrences_key(event.s), id))
@@ -50,7 +49,8 @@ local function inspect(member)
   end
   note(places, 'why', redis.call('HEXISTS', WHY, member))
   local readable, fields = pcall(redis.call, 'HGETALL', key)
-  local record = readable and read(key, 'o', 's', 'rv', 'b', 'nm') or {}
+  local record = {}
+  for i = 1, readable and #fields or 0, 2 do record[fields[i]] = fields[i + 1] end
   if record.o then note(places, 'owners', redis.call('SISMEMBER', P .. 'owners', record.o)) end
   if sid then note_schedule(sid, record, places) else note_event(member, record, places) end
   return {readable and fields or text(fields), places}

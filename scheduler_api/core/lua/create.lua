@@ -12,22 +12,28 @@ local WIDTH = 11
 
 --# include new
 
+local full, owners = redis.call('EXISTS', P .. 'full') == 1, {}
+
+-- An id that is in use: by this very creation, done before, or by another.
+local function known_as(id, nonce)
+  local event = read(event_key(id), 'x', 'at', 'w', 'c')
+  if event.x == nonce then return {'ok', event.w or event.at, event.c, id} end
+end
+
 local function accept(id, nonce, owner, kind, ms, future, deadline, content, journal, mark, hold)
-  local key = event_key(id)
-  local known_event = read(key, 'x', 'at', 'w', 'c')
-  if known_event.x == nonce then
-    return {'ok', known_event.w or known_event.at, known_event.c, id}
-  end
+  local taken = redis.call('EXISTS', event_key(id)) == 1
+  local before = taken and known_as(id, nonce)
+  if before then return before end
   local holder = mark ~= '' and redis.call('GET', mark_key(owner, mark))
   if holder then return {'double', 0, 0, holder} end
-  if known_event.x or redis.call('EXISTS', key) == 1 then return {'taken', 0, 0, id} end
-  if redis.call('EXISTS', P .. 'full') == 1 then return {'full', 0, 0, id} end
+  if taken then return {'taken', 0, 0, id} end
+  if full then return {'full', 0, 0, id} end
   local at = tonumber(ms)
   if kind == 'in' then at = now + at end
   if future == '1' and at <= now then return {'past', at, now, id} end
   local revision = keep_content(id, nonce, content)
   if not revision then return {'nobody', at, now, id} end
-  redis.call('SADD', P .. 'owners', owner)
+  owners[owner] = true
   put_new(id, owner, nonce, at, deadline, journal, revision)
   if mark ~= '' then redis.call('SET', mark_key(owner, mark), id, 'PX', hold) end
   return {'ok', at, now, id}
@@ -35,4 +41,6 @@ end
 
 local answers = {}
 for i = 2, #ARGV, WIDTH do answers[#answers + 1] = accept(unpack(ARGV, i, i + WIDTH - 1)) end
+for owner in pairs(owners) do redis.call('SADD', P .. 'owners', owner) end
+place_new()
 return answers

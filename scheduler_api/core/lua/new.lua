@@ -1,5 +1,6 @@
 -- Part of create and settle: the record, index and place of a new event.
--- Expects nothing; writes what its functions are called for.
+-- Expects nothing; what `put_new` was called for stands nowhere before `place_new`.
+local new_due, new_active = {}, {}
 
 -- Keeps what is to be sent: inline content, or what was written beforehand under a revision.
 -- Answers the body's revision, nil if what was written beforehand has expired.
@@ -12,14 +13,34 @@ local function keep_content(id, revision, content)
 end
 
 local function put_new(id, owner, nonce, at, deadline, journal, revision)
+  local optional = {}
+  if revision ~= '' then optional = {'b', revision} end
+  if journal ~= '' then
+    optional[#optional + 1] = 'j'
+    optional[#optional + 1] = journal
+  end
   redis.call('HSET', event_key(id), 'f', 1, 'o', owner, 'x', nonce, 'c', now, 'at', at,
-    'dl', deadline)
-  if revision ~= '' then redis.call('HSET', event_key(id), 'b', revision) end
-  if journal ~= '' then redis.call('HSET', event_key(id), 'j', journal) end
-  tell({o = owner, j = journal ~= '' and journal}, id, 'created')
-  redis.call('ZADD', by_time_key(owner, 'active'), at, id)
-  redis.call('ZADD', DUE, at, id)
-  wake_for(at)
+    'dl', deadline, unpack(optional))
+  if journal ~= '' then
+    redis.call('XADD', journal_key(owner), '*', 'e', id, 'k', 'created', 'n', 0)
+  end
+  local active = new_active[owner] or {}
+  new_active[owner] = active
+  active[#active + 1], active[#active + 2] = at, id
+  new_due[#new_due + 1], new_due[#new_due + 2] = at, id
+end
+
+-- One write for all: each command of a script costs the store as much again for its log.
+local function place_new()
+  if #new_due == 0 then return end
+  for owner, active in pairs(new_active) do
+    redis.call('ZADD', by_time_key(owner, 'active'), unpack(active))
+  end
+  redis.call('ZADD', DUE, unpack(new_due))
+  local first = math.huge
+  for i = 1, #new_due, 2 do first = math.min(first, new_due[i]) end
+  wake_for(first)
+  new_due, new_active = {}, {}
 end
 
 -- Callbacks get ids derived from their parent's, so making one twice is harmless.
@@ -28,4 +49,5 @@ local function follow(parent, id, nonce, delay, deadline, content)
   local at, revision = now + tonumber(delay), keep_content(id, nonce, content)
   if not revision then error('what ' .. id .. ' sends has expired', 0) end
   put_new(id, parent.o, nonce, at, deadline, parent.j or '', revision)
+  place_new()
 end

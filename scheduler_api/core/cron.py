@@ -3,18 +3,23 @@
 The meaning is Debian cron's. croniter is asked only for days, and only with plain
 lists of numbers: what these cannot say (`L`, `W`, `#`, one of two day fields) is asked
 of each of its days. The times of a day are counted out here, as croniter would take
-10 to 40 ms for 600 of them; and so are clock changes, which it gets wrong.
+10 to 40 ms for 600 of them; clock changes, which it gets wrong, are a matter of
+`clock_changes`.
 """
 
 import re
-from bisect import bisect_left
-from collections import deque
 from collections.abc import Iterator
 from croniter import croniter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from heapq import merge
+from heapq import heappop, heappush, merge
 from itertools import groupby, product
+from scheduler_api.core.clock_changes import (
+    LONGEST_SUMMER_TIME_S,
+    ClockChange,
+    readings,
+    run_instants,
+)
 from scheduler_api.core.cron_fields import CronError, Rule, read_rule
 from zoneinfo import ZoneInfo
 
@@ -41,8 +46,7 @@ _QUIET_YEARS = 50
 _LAST_YEAR = 9900
 _LAST_MS = int(datetime(_LAST_YEAR, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
-# Debian takes a longer jump for a clock set right, not for summer time.
-_LONGEST_SHIFT_S = 3 * 3600
+_NO_TIME = timedelta(0)
 
 _ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -101,6 +105,9 @@ EVENTS_V1 = Grammar(
 )
 
 
+DEFAULT_POLICY = ClockChange()
+
+
 @dataclass(frozen=True)
 class Every:
     """A fixed distance between fire times."""
@@ -115,15 +122,22 @@ class Cron:
     expression: str
     tz: str
     rule: Rule | Every
+    policy: ClockChange = DEFAULT_POLICY
 
 
 def parse(
-    expression: str, *, tz: str = "UTC", grammar: Grammar = FULL, seed: str = ""
+    expression: str,
+    *,
+    tz: str = "UTC",
+    grammar: Grammar = FULL,
+    seed: str = "",
+    policy: ClockChange = DEFAULT_POLICY,
 ) -> Cron:
     """Read an expression; a zone named in it goes before `tz`.
 
     Args:
         seed: what `H` chooses its values by, such as the id of the schedule.
+        policy: what times become that clock changes skip or double.
 
     Raises:
         CronError: it is no expression, the grammar does not take a part of it, the
@@ -144,7 +158,7 @@ def parse(
         rule = _alias(words, grammar)
     else:
         rule = _rule(words, grammar, end=len(expression), seed=seed)
-    return Cron(expression, tz, rule)
+    return Cron(expression, tz, rule, policy)
 
 
 def upcoming(cron: Cron, *, after_ms: int) -> Iterator[int]:
@@ -157,21 +171,31 @@ def upcoming(cron: Cron, *, after_ms: int) -> Iterator[int]:
     if isinstance(cron.rule, Every):
         yield from _distances(cron.rule, after_ms)
         return
-    if after_ms >= _LAST_MS:
-        return
-    zone = ZoneInfo(cron.tz)
     after_s = after_ms // 1000
-    now = datetime.fromtimestamp(after_s, zone)
-    # In the first pass of a repeated hour, its second pass is yet to come.
-    again = now.replace(fold=1)
-    start = now.replace(tzinfo=None) - timedelta(
-        seconds=int(again.timestamp()) - after_s
-    )
-    for fire_s in _instants(cron.rule, zone, start=start):
-        # Several local times may meet at the end of a gap: one instant, fired once.
-        if fire_s > after_s:
+    for fire_s, _ in walk(cron, after_ms=after_ms):
+        # Several local times may meet at one instant, which is fired once.
+        if fire_s is not None and fire_s > after_s:
             yield fire_s * 1000
             after_s = fire_s
+
+
+def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
+    """Yield the local times of a rule, each with the second it runs at, or with None.
+
+    The seconds rise, and may repeat. It begins early enough for all after an instant.
+    """
+    if isinstance(cron.rule, Every) or after_ms >= _LAST_MS:
+        return
+    after_s = after_ms // 1000
+    zone = ZoneInfo(cron.tz)
+    now = datetime.fromtimestamp(after_s, zone)
+    # In the first pass of a repeated hour, its second pass is yet to come.
+    again_s = int(now.replace(fold=1).timestamp()) - after_s
+    # Soon after a gap, its local times may have been put off until later.
+    before = datetime.fromtimestamp(after_s - LONGEST_SUMMER_TIME_S, zone)
+    put_off = (now.utcoffset() or _NO_TIME) - (before.utcoffset() or _NO_TIME)
+    start = now.replace(tzinfo=None) - timedelta(seconds=again_s)
+    yield from _runs(cron, cron.rule, start=start - max(put_off, _NO_TIME))
 
 
 def _check_text(expression: str) -> None:
@@ -286,51 +310,34 @@ def _local_times(rule: Rule, start: datetime) -> Iterator[datetime]:
                 yield from (local.replace(second=second) for second in seconds)
 
 
-def _instants(rule: Rule, zone: ZoneInfo, *, start: datetime) -> Iterator[int]:
-    """Yield the instants of a rule from a local time on in their order, in seconds."""
-    follows_clock = rule.follows_clock
+def _runs(
+    cron: Cron, rule: Rule, *, start: datetime
+) -> Iterator[tuple[int | None, datetime]]:
+    """Yield as `walk` does, from a local time on."""
+    zone, follows_clock = ZoneInfo(cron.tz), rule.follows_clock
     fired_year = start.year
-    second_passes: deque[int] = deque()
+    # Second passes, and times that were put off; the other times overtake them.
+    waiting: list[tuple[int, datetime]] = []
     for local in _local_times(rule, start):
         if local.year >= min(fired_year + _QUIET_YEARS, _LAST_YEAR):
             break
-        passes = _passes(local, zone, follows_clock=follows_clock)
-        if not passes:
+        first, second = readings(local, zone)
+        while waiting and waiting[0][0] < min(first, second):
+            yield heappop(waiting)
+        if first == second:
+            fired_year = local.year
+            yield first, local
             continue
-        fired_year = local.year
-        # First passes rise with local time, and so do second ones: a merge.
-        while second_passes and second_passes[0] < passes[0]:
-            yield second_passes.popleft()
-        yield passes[0]
-        second_passes.extend(passes[1:])
-    yield from second_passes
-
-
-def _passes(local: datetime, zone: ZoneInfo, *, follows_clock: bool) -> tuple[int, ...]:
-    """The instants (in seconds) at which a job wanted at a local time runs.
-
-    A local time comes once as a rule; twice where clocks go back (a fold), never where
-    they go forward (a gap).
-    """
-    first = int(local.replace(tzinfo=zone).timestamp())
-    other = int(local.replace(tzinfo=zone, fold=1).timestamp())
-    if first == other:
-        return (first,)
-    fixed = not follows_clock and abs(first - other) <= _LONGEST_SHIFT_S
-    if other > first:
-        return (first,) if fixed else (first, other)
-    return (_change_between(other, first, zone),) if fixed else ()
-
-
-def _change_between(before_s: int, after_s: int, zone: ZoneInfo) -> int:
-    """The second at which the clock changes, somewhere after `before_s`."""
-
-    def changed(instant_s: int) -> bool:
-        return datetime.fromtimestamp(instant_s, zone).utcoffset() != offset
-
-    offset = datetime.fromtimestamp(before_s, zone).utcoffset()
-    span = range(before_s, after_s + 1)
-    return span[bisect_left(span, True, key=changed)]
+        instants = run_instants(
+            local, zone, follows_clock=follows_clock, policy=cron.policy
+        )
+        if instants:
+            fired_year = local.year
+        else:
+            yield None, local
+        for at_s in instants:
+            heappush(waiting, (at_s, local))
+    yield from sorted(waiting)
 
 
 def _distances(every: Every, after_ms: int) -> Iterator[int]:

@@ -91,7 +91,11 @@ class Courier:
             token=begun.token,
             attempt=begun.attempt,
             outcome=outcome,
-            line=self._line(result, signed),
+            line=self._line(
+                result,
+                signed,
+                headers=dialect.kept_headers(result, settings=self._settings),
+            ),
             delay_ms=delay_ms,
             reason=reason,
             follow_ups=dialect.follow_ups(
@@ -125,7 +129,13 @@ class Courier:
             self._keys[tenant] = (time.monotonic() + KEYS_KEPT_S, signing)
             return signing
 
-    def _line(self, result: Result, signed: dict[str, str]) -> bytes:
+    def _line(
+        self,
+        result: Result,
+        signed: dict[str, str],
+        *,
+        headers: tuple[tuple[str, str], ...],
+    ) -> bytes:
         shown = result.body[: self._settings.response_log_bytes]
         return codec.encode_attempt(
             {
@@ -137,7 +147,8 @@ class Courier:
                 "total_ms": result.total_ms,
                 "response": shown.decode("utf-8", "replace"),
                 "signed": signed,
-            }
+            },
+            headers=headers,
         )
 
     def _undeliverable(

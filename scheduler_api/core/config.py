@@ -104,7 +104,8 @@ class Settings:
         "SCHED_RESPONSE_LOG_BYTES",
         read_whole(0, _MIB),
         default=4_096,
-        doc="bytes of each response that the attempt's log keeps",
+        doc="bytes of each response's body that the attempt's log keeps, and as many"
+        " of the headers of a failure (QStash)",
     )
     retention_days: int = variable(
         "SCHED_RETENTION_DAYS",

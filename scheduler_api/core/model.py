@@ -129,7 +129,10 @@ class AttemptKind(StrEnum):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One HTTP request for an event, as logged; times in epoch ms, durations in ms."""
+    """One HTTP request for an event, as logged; times in epoch ms, durations in ms.
+
+    `headers` are what its dialect keeps of the response's.
+    """
 
     event_id: str
     number: int
@@ -143,6 +146,7 @@ class Attempt:
     first_byte_ms: float | None = None
     total_ms: float | None = None
     response: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
     signed: dict[str, str] | None = None
 
 

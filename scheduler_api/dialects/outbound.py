@@ -8,6 +8,8 @@ from scheduler_api.dialects.jiter import outbound as jiter
 from scheduler_api.dialects.qstash import outbound as qstash
 from typing import Protocol
 
+Headers = tuple[tuple[str, str], ...]
+
 
 class Outbound(Protocol):
     """What a dialect decides about an attempt; pure, so it may run anywhere."""
@@ -37,6 +39,10 @@ class Outbound(Protocol):
 
         Raises: UnreadableRecord, if its content was not fetched.
         """
+        ...
+
+    def kept_headers(self, reply: Reply, *, settings: Settings) -> Headers:
+        """What the attempt's log keeps of the response's headers."""
         ...
 
     def follow_ups(

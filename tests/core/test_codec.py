@@ -82,6 +82,20 @@ def test_every_field_of_an_attempt_comes_back(fields: dict[str, object]):
     assert {name: getattr(attempt, name) for name in fields} == fields
 
 
+def test_headers_come_back_in_their_order_and_cost_nothing_where_there_are_none():
+    headers = (("B", "1"), ("a", ""), ("B", "\u00fc"))
+    line = codec.encode_attempt({"started_ms": 5}, headers=headers)
+
+    assert codec.decode_attempt("7", b"1", b"a 9 0 " + line).headers == headers
+    assert codec.encode_attempt({"started_ms": 5}, headers=()) == b'{"started_ms":5}'
+
+
+def test_what_a_later_version_logs_is_passed_over():
+    attempt = codec.decode_attempt("7", b"1", b'a 9 0 {"started_ms":5,"later":[1]}')
+
+    assert attempt == codec.decode_attempt("7", b"1", b'a 9 0 {"started_ms":5}')
+
+
 @pytest.mark.parametrize(
     ("number", "stored"),
     [
@@ -92,7 +106,8 @@ def test_every_field_of_an_attempt_comes_back(fields: dict[str, object]):
         (b"1", b"a 9 0 {}"),
         (b"1", b"a 9 0 []"),
         (b"1", b"a 9 0 x"),
-        (b"1", b'a 9 0 {"started_ms":5,"other":1}'),
+        (b"1", b'a 9 0 {"started_ms":5,"headers":["odd"]}'),
+        (b"1", b'a 9 0 {"started_ms":5,"headers":1}'),
         (b"1", b""),
     ],
 )

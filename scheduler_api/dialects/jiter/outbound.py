@@ -66,6 +66,11 @@ def response_cap_bytes(_begun: Begun, *, settings: Settings) -> int:
     return settings.response_log_bytes
 
 
+def kept_headers(_reply: Reply, *, settings: Settings) -> tuple[tuple[str, str], ...]:
+    """None: nobody is shown them."""
+    return ()
+
+
 def follow_ups(
     _begun: Begun, _answer: Answer, *, dead: bool, settings: Settings
 ) -> tuple[FollowUp, ...]:

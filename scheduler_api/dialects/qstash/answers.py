@@ -5,14 +5,13 @@ Source: https://upstash.com/docs/qstash/api
 
 import base64
 import orjson
-from collections.abc import Iterable
 from flask import Response
 from scheduler_api.core.model import Attempt, Event
 from scheduler_api.dialects.qstash.message import (
     Callback,
     Headers,
     Message,
-    canonical,
+    header_map,
     message_id,
 )
 from typing import Any
@@ -46,9 +45,7 @@ def message(of: Event, said: Message, *, key: bytes) -> Shown:
             "messageId": message_id(of.id),
             "url": of.content.url,
             **sending(said),
-            "header": header_map(
-                said.redaction.shown_headers(said.sent_headers, key=key)
-            ),
+            "header": shown_headers(said, said.sent_headers, key=key),
             **body_fields(body),
             "maxRetries": said.retries,
             "retryDelayExpression": said.retry_delay,
@@ -80,9 +77,7 @@ def log_entry(
             "state": state,
             "url": of.content.url,
             **sending(said),
-            "header": header_map(
-                said.redaction.shown_headers(said.sent_headers, key=key)
-            ),
+            "header": shown_headers(said, said.sent_headers, key=key),
             "body": _base64(body) if len(body) <= body_max_bytes else None,
             "timeout": said.timeout_ms,
             "maxRetries": said.retries,
@@ -93,7 +88,7 @@ def log_entry(
             "failureCallback": told.get("failureCallback"),
             "callbackHeaders": told.get("callbackHeader"),
             "failureCallbackHeaders": told.get("failureCallbackHeader"),
-            **({} if attempt is None else _outcome(attempt, state)),
+            **({} if attempt is None else _outcome(attempt, said, state, key=key)),
         }
     )
 
@@ -138,18 +133,15 @@ def callbacks(said: Message, *, key: bytes) -> Shown:
         if callback is None:
             continue
         shown[name] = callback.url
-        headers = said.redaction.shown_headers(_sent(callback), key=key)
-        if headers:
-            shown[f"{name}Header"] = header_map(headers)
-    return shown
+        shown[f"{name}Header"] = shown_headers(said, _sent(callback), key=key)
+    return given(shown)
 
 
-def header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Headers by name, each with all its values."""
-    found: dict[str, list[str]] = {}
-    for name, value in headers:
-        found.setdefault(canonical(name), []).append(value)
-    return found
+def shown_headers(
+    said: Message, headers: Headers, *, key: bytes
+) -> dict[str, list[str]] | None:
+    """Headers without what a message hides, None if there are none."""
+    return header_map(said.redaction.shown_headers(headers, key=key)) or None
 
 
 def body_fields(body: bytes) -> Shown:
@@ -173,8 +165,9 @@ def _sent(callback: Callback) -> Headers:
     return (("Content-Type", callback.content_type), *callback.headers)
 
 
-def _outcome(attempt: Attempt, state: str) -> Shown:
+def _outcome(attempt: Attempt, said: Message, state: str, *, key: bytes) -> Shown:
     response = attempt.response.encode("utf-8", "surrogatepass")
+    headers = shown_headers(said, attempt.headers, key=key)
     refused = state != DELIVERED and attempt.status is not None
     answered = f"the destination answered {attempt.status}" if refused else None
     return {
@@ -182,6 +175,9 @@ def _outcome(attempt: Attempt, state: str) -> Shown:
         "nextDeliveryTime": attempt.next_ms,
         "responseStatus": attempt.status,
         "responseBody": _base64(response) if response else None,
+        # The SDKs read the one, the docs tell the other.
+        "responseHeader": headers,
+        "responseHeaders": headers,
     }
 
 

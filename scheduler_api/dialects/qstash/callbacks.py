@@ -8,15 +8,14 @@ Source: https://upstash.com/docs/qstash/features/callbacks
 
 import base64
 import orjson
-from collections.abc import Iterable
 from scheduler_api.core.model import Begun, Content, FollowUp
 from scheduler_api.core.outgoing import Answer
 from scheduler_api.dialects.qstash.message import (
     Callback,
     Message,
-    canonical,
     fetched,
     from_options,
+    header_map,
     message_id,
     schedule_id,
     to_options,
@@ -117,14 +116,14 @@ def _body(
     hidden = message.redaction
     body = {
         "status": answer.status or 0,
-        "header": _header_map(answer.headers),
+        "header": header_map(answer.headers),
         "body": _base64(answer.body[:RESPONSE_MAX_BYTES]),
         "retried": begun.failures,
         "maxRetries": message.retries,
         "sourceMessageId": message_id(begun.id),
         "url": source.url,
         "method": message.method,
-        "sourceHeader": _header_map(
+        "sourceHeader": header_map(
             hidden.shown_headers(message.sent_headers, key=redaction_key)
         ),
         "sourceBody": _base64(hidden.shown_body(source.body, key=redaction_key)),
@@ -136,13 +135,6 @@ def _body(
         "scheduleId": schedule_id(begun, message),
     }
     return {name: value for name, value in body.items() if value is not None}
-
-
-def _header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, value in headers:
-        found.setdefault(canonical(name), []).append(value)
-    return found
 
 
 def _base64(raw: bytes) -> str:

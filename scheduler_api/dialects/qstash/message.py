@@ -1,7 +1,7 @@
 """What a publisher may say about a message, and how an event's options keep it."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from scheduler_api.core.errors import UnreadableRecord
@@ -115,6 +115,14 @@ def schedule_id(begun: Begun, message: Message) -> str | None:
 def canonical(name: str) -> str:
     """The one spelling of a header's name, `Test-Header`."""
     return "-".join(map(str.capitalize, name.split("-")))
+
+
+def header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Headers by name, each with all its values."""
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        found.setdefault(canonical(name), []).append(value)
+    return found
 
 
 def content_hash(message: Message, *, url: str, body: bytes) -> str:

@@ -11,6 +11,7 @@ from scheduler_api.core.signing import qstash_jwt
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects.qstash import callbacks, waits
 from scheduler_api.dialects.qstash.message import (
+    Headers,
     Message,
     fetched,
     from_options,
@@ -90,6 +91,23 @@ def response_cap_bytes(begun: Begun, *, settings: Settings) -> int:
     told = message.callback is not None or message.failure_callback is not None
     most = callbacks.RESPONSE_MAX_BYTES if told else 0
     return max(most, settings.response_log_bytes)
+
+
+def kept_headers(reply: Reply, *, settings: Settings) -> Headers:
+    """Those of a failure, as they are told of nothing else.
+
+    As many as fit into the bytes that the log keeps of a body; one that is too long
+    is left out whole.
+    """
+    if is_success(reply):
+        return ()
+    kept, left = [], settings.response_log_bytes
+    for name, value in reply.headers:
+        length = len(name.encode()) + len(value.encode())
+        if length <= left:
+            kept.append((name, value))
+            left -= length
+    return tuple(kept)
 
 
 def follow_ups(

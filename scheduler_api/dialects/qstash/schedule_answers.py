@@ -37,7 +37,6 @@ def schedule(
     """
     said = from_options(of.content.options)
     body = said.redaction.shown_body(of.content.body, key=key)
-    headers = said.redaction.shown_headers(said.sent_headers, key=key)
     return answers.given(
         {
             "scheduleId": public_id(of),
@@ -48,7 +47,7 @@ def schedule(
             **answers.sending(said),
             # Another spelling that clients look for.
             "callerIp": said.caller_ip,
-            "header": answers.header_map(headers) or None,
+            "header": answers.shown_headers(said, said.sent_headers, key=key),
             **answers.body_fields(body),
             "delay": _seconds(said.delay_ms) or None,
             "timeout": said.timeout_ms and _seconds(said.timeout_ms),

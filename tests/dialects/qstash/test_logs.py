@@ -87,6 +87,39 @@ def test_failed_attempt_is_told_with_its_answer(api: Any) -> None:
     assert error["error"] == "the destination answered 503"
 
 
+def test_headers_of_a_failure_are_told_under_both_names(api: Any) -> None:
+    name = api.publish()["messageId"]
+    headers = ["retry-after", "1", "x-a", "b", "X-A", "\u00fc"]
+    api.attempt(name, "retry", status=503, headers=headers)
+    created, active, *others = api.logs("?order=earliestFirst")["logs"]
+
+    assert not {"responseHeader", "responseHeaders"} & {*created, *active}
+    assert [entry["state"] for entry in others] == ["ERROR", "RETRY"]
+    for entry in others:
+        assert entry["responseHeaders"] == {
+            "Retry-After": ["1"],
+            "X-A": ["b", "\u00fc"],
+        }
+        assert entry["responseHeader"] == entry["responseHeaders"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "hidden"), [("header[x-secret]", 1), ("header", 2), ("body", 0)]
+)
+def test_what_a_message_hides_its_answers_do_not_tell(
+    api: Any, fields: str, hidden: int
+) -> None:
+    name = api.publish(redact_fields=fields)["messageId"]
+    headers = ["X-Secret", "canary", "X-Other", "canary"]
+    api.attempt(name, "dead", status=500, headers=headers)
+    told = api.logs()["logs"][0]["responseHeaders"]
+
+    assert [*told] == ["X-Secret", "X-Other"]
+    values = [value for [value] in told.values()]
+    assert sum(value.startswith("REDACTED:") for value in values) == hidden
+    assert values.count("canary") == 2 - hidden
+
+
 def test_attempt_without_an_answer_is_told_with_its_error(api: Any) -> None:
     name = api.publish()["messageId"]
     api.attempt(name, "dead", error="timeout")

@@ -19,7 +19,6 @@ def test_message_has_what_the_sdks_require(api: Any) -> None:
         "messageId": answer["messageId"],
         "url": HOOK,
         "method": "PUT",
-        "header": {},
         "body": "hello",
         "maxRetries": 0,
         "notBefore": shown["createdAt"],

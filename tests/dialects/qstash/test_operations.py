@@ -197,6 +197,7 @@ ADAPTATIONS = (
             "properties": {
                 "state": {"enum": [*STATES, "CANCELED"]},
                 "retryDelayExpr": TEXT,
+                "responseHeader": MAP,
                 "callerIP": TEXT,
                 **FLOW_CONTROL,
             },
@@ -356,7 +357,10 @@ def description() -> schemathesis.BaseSchema:
 def subject(api: Any, description: schemathesis.BaseSchema) -> Subject:
     subject = Subject(api, description)
     for outcome in ("retry", "dead", "delivered"):
-        api.attempt(subject.publish(), outcome, status=503, response="später")
+        api.attempt(
+            *(subject.publish(), outcome),
+            **{"status": 503, "response": "später", "headers": ["retry-after", "1"]},
+        )
     api.call("DELETE", f"/v2/messages/{subject.publish()}")
     subject.publish()
     subject.schedule()

@@ -57,6 +57,27 @@ def test_plain_message_has_four_headers_of_ours() -> None:
     }
 
 
+def kept(headers: tuple[tuple[str, str], ...], *, status: int = 500) -> object:
+    settings = replace(SETTINGS, response_log_bytes=20)
+    return QSTASH.kept_headers(Reply(status, headers=headers), settings=settings)
+
+
+def test_log_keeps_the_headers_of_a_failure_only() -> None:
+    headers = (("Retry-After", "5"),)
+
+    assert kept(headers) == kept(headers, status=302) == headers
+    assert kept(headers, status=204) == ()
+    assert outbound.of("jiter").kept_headers(Reply(), settings=SETTINGS) == ()
+
+
+def test_log_keeps_as_many_headers_as_there_is_room_for() -> None:
+    long, short = ("A", "x" * 20), ("B", "\u00fc" * 5)
+
+    assert kept((long, short, short)) == (short,)
+    assert kept((short, ("Bcd", "\u00fcxxxx"))) == (short, ("Bcd", "\u00fcxxxx"))
+    assert kept((("A", "x" * 19),)) == (("A", "x" * 19),)
+
+
 def test_origin_of_a_message_is_told() -> None:
     message = Message(
         topic="t", endpoint="e", caller_ip="192.0.2.1", schedule_id="mine"

@@ -20,6 +20,12 @@ RESERVED = frozenset(
 )
 RESERVED_PREFIXES = ("proxy-",)
 
+# What deliveries say about themselves, in every dialect.
+EVENT_ID = "Scheduler-Event-Id"
+ATTEMPT = "Scheduler-Attempt"
+POSSIBLE_DUPLICATE = "Scheduler-Possible-Duplicate"
+OURS = frozenset(name.lower() for name in (EVENT_ID, ATTEMPT, POSSIBLE_DUPLICATE))
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Everything outside printable latin-1, except the tab; 0x80-0x9f are controls too,
 # but also the middle of UTF-8 that a server has read as latin-1.
@@ -54,4 +60,6 @@ def is_reserved(name: str, prefixes: tuple[str, ...] = ()) -> bool:
         prefixes: in lower case, those of the headers that a dialect writes itself.
     """
     lowered = name.lower()
-    return lowered in RESERVED or lowered.startswith(RESERVED_PREFIXES + prefixes)
+    if lowered in RESERVED or lowered in OURS:
+        return True
+    return lowered.startswith(RESERVED_PREFIXES + prefixes)

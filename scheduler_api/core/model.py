@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from scheduler_api.core.headers import POSSIBLE_DUPLICATE
 from typing import Any
 
 
@@ -119,6 +120,9 @@ class Event:
     schedule: str | None = None
 
 
+INTERRUPTED = "the attempt was interrupted; the request may have arrived"
+
+
 class AttemptKind(StrEnum):
     """How an attempt ended: settled, interrupted, or too late (another took over)."""
 
@@ -148,6 +152,11 @@ class Attempt:
     response: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     signed: dict[str, str] | None = None
+
+    @property
+    def possible_duplicate(self) -> bool:
+        """Whether its request said that an earlier one may have arrived."""
+        return POSSIBLE_DUPLICATE in (self.signed or {})
 
 
 class ScheduleState(StrEnum):
@@ -218,3 +227,8 @@ class Begun:
     content_key: str
     content: Content | None
     schedule: str | None
+
+    @property
+    def possible_duplicate(self) -> bool:
+        """Whether an earlier attempt has no known end: its request may have arrived."""
+        return self.attempt - 1 > self.failures

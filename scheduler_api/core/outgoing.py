@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from scheduler_api.core.headers import ATTEMPT, EVENT_ID, POSSIBLE_DUPLICATE
+from scheduler_api.core.model import Begun
 from typing import Protocol
 
 
@@ -18,6 +20,23 @@ class Outgoing:
     body: bytes
     timeout_ms: int
     signed: dict[str, str]
+
+
+def identity(begun: Begun, *, event_id: str) -> tuple[tuple[str, str], ...]:
+    """The headers by which a receiver knows the event, and this attempt of it.
+
+    Args:
+        event_id: as clients of its dialect know it.
+    """
+    return (EVENT_ID, event_id), (ATTEMPT, str(begun.attempt))
+
+
+def warning(begun: Begun) -> dict[str, str]:
+    """The header that says that an earlier request may have arrived, if one may.
+
+    It belongs to `signed` as well, so that the log tells of it.
+    """
+    return {POSSIBLE_DUPLICATE: "true"} if begun.possible_duplicate else {}
 
 
 class Reply(Protocol):

@@ -214,6 +214,32 @@ def test_attempts_failures_and_interruptions_are_counted_apart(engine: Engine):
     assert (begun.attempt, begun.failures, begun.interruptions) == (3, 1, 1)
 
 
+def test_r12_once_an_attempt_was_lost_all_later_ones_may_be_duplicates(engine: Engine):
+    lost = engine.interrupted()
+    again = engine.worker_begins(lost.id)
+    engine.worker.settle(settlement(again, Outcome.RETRY, delay_ms=1_000, status=500))
+    engine.now_ms += 1_000
+    last = engine.worker_begins(lost.id)
+
+    assert [b.possible_duplicate for b in (lost, again, last)] == [False, True, True]
+
+
+def test_r12_attempts_whose_end_is_known_make_no_duplicate(engine: Engine):
+    first = engine.begun()
+    engine.worker.settle(settlement(first, Outcome.RETRY, status=500))
+    second = engine.worker_begins(first.id)
+
+    assert not second.possible_duplicate
+
+
+def test_r12_a_late_settle_of_a_lost_attempt_leaves_no_doubt(engine: Engine):
+    lost = engine.interrupted()
+    engine.worker.settle(settlement(lost, Outcome.RETRY, delay_ms=1_000, status=500))
+    engine.now_ms += 1_000
+
+    assert not engine.worker_begins(lost.id).possible_duplicate
+
+
 def test_a_retry_tells_when_the_event_was_first_wanted(engine: Engine):
     begun = engine.begun()
     wanted_ms = begun.wanted_ms

@@ -86,6 +86,14 @@ def test_s17_headers_of_our_connection_are_reserved(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["scheduler-event-id", "Scheduler-Attempt", "SCHEDULER-POSSIBLE-DUPLICATE"],
+)
+def test_s17_headers_by_which_a_delivery_is_known_are_reserved(name: str) -> None:
+    assert is_reserved(name)
+
+
+@pytest.mark.parametrize(
     "name", ["Content-Type", "Authorization", "X-Host", "Hostage", "Proxy", "Cookie"]
 )
 def test_s17_headers_of_the_event_are_not(name: str) -> None:

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable, Iterator
 from flask import Response
-from scheduler_api.core.ids import to_number
 from scheduler_api.core.model import (
+    INTERRUPTED,
     Attempt,
     AttemptKind,
     Content,
@@ -15,12 +15,16 @@ from scheduler_api.core.model import (
 from scheduler_api.core.queries import Past
 from scheduler_api.core.selection import Phase, phase_of
 from scheduler_api.core.timing import to_iso
-from scheduler_api.dialects.jiter.outbound import CONTENT_TYPE, TIMESTAMP, body_bytes
+from scheduler_api.dialects.jiter.outbound import (
+    CONTENT_TYPE,
+    TIMESTAMP,
+    body_bytes,
+    public_id,
+)
 from typing import Any
 
 Shown = dict[str, Any]
 
-INTERRUPTED = "the attempt was interrupted; the request may have arrived"
 JSON = "application/json"
 PENDING, QUEUED = "Pending", "Queued"
 ACTIVE, DISABLED = "Active", "Disabled"
@@ -68,7 +72,7 @@ def event(of: Event) -> Shown:
     """An event without its history."""
     phase = phase_of(of)
     shown = {
-        "id": _id(of.id),
+        "id": public_id(of.id),
         "org": of.owner.tenant,
         **_content(of.content),
         "scheduledTime": to_iso(of.wanted_ms),
@@ -103,7 +107,7 @@ def cron_job(of: Schedule, *, next_ms: int | None, busy: bool) -> Shown:
     """A cron job without its history."""
     paused = of.state is ScheduleState.PAUSED
     shown = {
-        "id": _id(of.id),
+        "id": public_id(of.id),
         "org": of.owner.tenant,
         **_content(of.content),
         "expression": of.expression,
@@ -124,14 +128,10 @@ def past(of: Past, *, cron_id: str) -> Shown:
     if of.content is not None:
         body = body_bytes(of.content.body, scheduled_ms=tick_ms)
     return {
-        "id": f"{_id(cron_id)}{tick_ms // 1000}{attempt.number:03d}",
-        "cron": _id(cron_id),
+        "id": f"{public_id(cron_id)}{tick_ms // 1000}{attempt.number:03d}",
+        "cron": public_id(cron_id),
         **_record(attempt, body),
     }
-
-
-def _id(internal: str) -> str:
-    return str(to_number(internal))
 
 
 def _content(of: Content) -> Shown:

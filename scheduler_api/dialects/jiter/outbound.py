@@ -11,8 +11,9 @@ import re
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.ids import to_number
 from scheduler_api.core.model import Begun, FollowUp
-from scheduler_api.core.outgoing import Answer, Outgoing, Reply
+from scheduler_api.core.outgoing import Answer, Outgoing, Reply, identity, warning
 from scheduler_api.core.signing import hmac_sha256_base64
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.core.timing import to_iso
@@ -46,10 +47,15 @@ def render(
     }
     if settings.jiter_legacy_signature:
         signed[LEGACY_SIGNATURE] = hmac_sha256_base64(signing.jiter, payload)
+    signed |= warning(begun)
     return Outgoing(
         method="POST",
         url=begun.content.url,
-        headers=(CONTENT_TYPE, *signed.items()),
+        headers=(
+            CONTENT_TYPE,
+            *signed.items(),
+            *identity(begun, event_id=public_id(begun.id)),
+        ),
         body=body,
         timeout_ms=begun.deadline_ms,
         signed=signed,
@@ -76,6 +82,12 @@ def follow_ups(
 ) -> tuple[FollowUp, ...]:
     """None: nobody is told how an attempt ended."""
     return ()
+
+
+def public_id(event_id: str) -> str:
+    """The id by which clients know an event, a cron job, or an execution of one."""
+    number, dot, second = event_id.partition(".")
+    return f"{to_number(number)}{dot}{second}"
 
 
 def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:

@@ -6,7 +6,7 @@ Source: https://upstash.com/docs/qstash/api
 import base64
 import orjson
 from flask import Response
-from scheduler_api.core.model import Attempt, Event
+from scheduler_api.core.model import INTERRUPTED, Attempt, AttemptKind, Event
 from scheduler_api.dialects.qstash.message import (
     Callback,
     Headers,
@@ -170,8 +170,10 @@ def _outcome(attempt: Attempt, said: Message, state: str, *, key: bytes) -> Show
     headers = shown_headers(said, attempt.headers, key=key)
     refused = state != DELIVERED and attempt.status is not None
     answered = f"the destination answered {attempt.status}" if refused else None
+    lost = INTERRUPTED if attempt.kind is AttemptKind.INTERRUPTED else None
     return {
-        "error": attempt.error or answered,
+        "error": attempt.error or answered or lost,
+        "possibleDuplicate": attempt.possible_duplicate or None,
         "nextDeliveryTime": attempt.next_ms,
         "responseStatus": attempt.status,
         "responseBody": _base64(response) if response else None,

@@ -6,7 +6,7 @@ Source: https://upstash.com/docs/qstash/howto/receiving
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
 from scheduler_api.core.model import Begun, FollowUp
-from scheduler_api.core.outgoing import Answer, Outgoing, Reply
+from scheduler_api.core.outgoing import Answer, Outgoing, Reply, warning
 from scheduler_api.core.signing import qstash_jwt
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects.qstash import callbacks, waits
@@ -56,10 +56,11 @@ def render(
             ("Upstash-Retried", str(begun.failures)),
             ("Upstash-Signature", signature),
             *_origin(begun, message),
+            *warning(begun).items(),
         ),
         body=content.body,
         timeout_ms=begun.deadline_ms,
-        signed={},
+        signed=warning(begun),
     )
 
 

@@ -96,6 +96,8 @@ def test_signature_is_over_timestamp_and_the_bytes_sent() -> None:
         "X-Jiter-Request-Timestamp": "1700000000999",
         "X-Jiter-Signature": _hmac(b"1700000000999:" + outgoing.body),
         "Jiter-Signature": _hmac("né\u2028".encode()),
+        "Scheduler-Event-Id": "7",
+        "Scheduler-Attempt": "1",
     }
 
 
@@ -111,6 +113,23 @@ def test_older_signature_can_be_switched_off() -> None:
 
     assert "Jiter-Signature" not in dict(outgoing.headers)
     assert set(outgoing.signed) == {"X-Jiter-Request-Timestamp", "X-Jiter-Signature"}
+
+
+def test_event_and_attempt_are_told_as_clients_know_them() -> None:
+    event = _render(replace(BEGUN, id="10", attempt=3, failures=2))
+    execution = _render(replace(BEGUN, id="z.1700000000", schedule="z"))
+
+    assert dict(event.headers)["Scheduler-Event-Id"] == "36"
+    assert dict(event.headers)["Scheduler-Attempt"] == "3"
+    assert dict(execution.headers)["Scheduler-Event-Id"] == "35.1700000000"
+
+
+def test_r12_attempt_after_a_lost_one_warns_and_the_log_keeps_the_warning() -> None:
+    lost, failed = replace(BEGUN, attempt=2), replace(BEGUN, attempt=2, failures=1)
+    name = "Scheduler-Possible-Duplicate"
+
+    assert dict(_render(lost).headers)[name] == _render(lost).signed[name] == "true"
+    assert name not in dict(_render(failed).headers)
 
 
 def test_what_the_log_keeps_is_what_was_sent() -> None:

@@ -70,6 +70,15 @@ class Api:
         assert reply[0][1] == b"begun", reply
         return token, int(reply[0][2])
 
+    def lose(self, message_id: str) -> None:
+        """Begins it, and lets its lease end: ticker and store are there all the time."""
+        self.begin(message_id)
+        begun_ms = self.store.now_ms()
+        for after_ms in range(5_000, 2 * TERMS.lease_ms, 5_000):
+            clock_ms = begun_ms + after_ms
+            later = Store(self.store.client, self.store.prefix, clock_ms=clock_ms)
+            later.claim(room=0, terms=TERMS)
+
     def settle(
         self, event_id: str, begun: tuple[str, int], outcome: str, **log: Any
     ) -> None:

@@ -129,6 +129,25 @@ def test_attempt_without_an_answer_is_told_with_its_error(api: Any) -> None:
         assert "responseStatus" not in entry
 
 
+def test_r12_attempt_after_a_lost_one_is_marked(api: Any) -> None:
+    first, second = (api.publish()["messageId"] for _ in range(2))
+    api.attempt(first, "delivered", status=200)
+    signed = {"Scheduler-Possible-Duplicate": "true"}
+    api.attempt(second, "delivered", status=200, signed=signed)
+
+    after_a_lost_one, plain = api.logs("?state=DELIVERED")["logs"]
+    assert after_a_lost_one["possibleDuplicate"] is True
+    assert "possibleDuplicate" not in plain
+
+
+def test_lost_attempt_may_have_arrived(api: Any) -> None:
+    name = api.publish()["messageId"]
+    api.lose(name)
+
+    [lost] = api.logs("?state=ERROR")["logs"]
+    assert "may have arrived" in lost["error"]
+
+
 def test_delivered_message_has_no_error(api: Any) -> None:
     api.attempt(api.publish()["messageId"], "delivered", status=200, response="ok")
 

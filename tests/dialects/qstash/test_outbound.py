@@ -109,6 +109,16 @@ def test_message_id_stays_and_retried_counts_failures() -> None:
     assert sent(second)["Upstash-Retried"] == "1"
 
 
+def test_r12_attempt_after_a_lost_one_warns_and_the_log_keeps_the_warning() -> None:
+    lost, failed = replace(BEGUN, attempt=2), replace(BEGUN, attempt=2, failures=1)
+    warning = {"Scheduler-Possible-Duplicate": "true"}
+
+    assert warning.items() <= sent(render(lost)).items()
+    assert render(lost).signed == warning
+    assert not warning.keys() & sent(render(failed)).keys()
+    assert render(failed).signed == {}
+
+
 def test_content_that_was_not_fetched_is_unreadable() -> None:
     with pytest.raises(UnreadableRecord):
         render(replace(BEGUN, content=None))

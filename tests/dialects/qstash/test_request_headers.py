@@ -170,7 +170,11 @@ def test_forwarded_content_type_is_the_one_delivered() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*OWN, "Host", "Content-Length", "TE", "Proxy-X", "Upstash-Telemetry-Sdk"]
+    "name",
+    [
+        *(*OWN, "Host", "Content-Length", "TE", "Proxy-X", "Upstash-Telemetry-Sdk"),
+        "Scheduler-Possible-Duplicate",
+    ],
 )
 @pytest.mark.parametrize(
     "prefix", ["Upstash-Forward-", "Upstash-Callback-Forward-", "Upstash-Callback-"]

@@ -71,7 +71,7 @@ class Api:
         return token, int(reply[0][2])
 
     def lose(self, message_id: str) -> None:
-        """Begins it, and lets its lease end: ticker and store are there all the time."""
+        """Begins it and lets its lease end, under a ticker that looks all the time."""
         self.begin(message_id)
         begun_ms = self.store.now_ms()
         for after_ms in range(5_000, 2 * TERMS.lease_ms, 5_000):

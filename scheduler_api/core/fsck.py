@@ -75,6 +75,7 @@ class _Walk:
             "fin": self._indexes,
             "occ": self._indexes,
             "names": self._names,
+            "tm": self._terms,
         }
 
     def faults(self) -> Iterator[Fault]:
@@ -99,7 +100,10 @@ class _Walk:
                 groups[self._families[family]].append(name)
             elif name not in PERMANENT and family not in PERMANENT_FAMILIES:
                 groups[self._others].append(name)
-        one_by_one = (self._places, self._indexes, self._logs, self._names)
+        one_by_one = (
+            *(self._places, self._indexes, self._logs),
+            *(self._names, self._terms),
+        )
         for look, group in groups.items():
             for batch in _batches(group, 1 if look in one_by_one else READ_AT_ONCE):
                 try:
@@ -214,6 +218,26 @@ class _Walk:
                         continue
                     if bearer != [owner, field]:
                         yield Fault(name, _text(field), "names none that bears it")
+
+    def _terms(self, names: Names) -> Iterator[Fault]:
+        """What a term names is found by it."""
+        for name in names:
+            owner, _, term = name.removeprefix("tm:").rpartition(":")
+            for members in self._members(name):
+                commands: list[Command] = []
+                for member in members:
+                    record = keys.schedule(self._prefix, member)
+                    commands.append(("ZSCORE", self._prefix + name, member))
+                    commands.append(("HMGET", record, "o", "ix"))
+                replies = self._ask(*commands)
+                for member, score, found in zip(
+                    members, replies[::2], replies[1::2], strict=True
+                ):
+                    if score is None or not isinstance(found, list):
+                        continue
+                    bearer, terms = (_text(v) if v is not None else "" for v in found)
+                    if bearer != owner or term not in terms.split():
+                        yield Fault(name, member, "is not found by this")
 
     def _bodies(self, names: Names) -> Iterator[Fault]:
         """A body belongs to the event that names it, or expires."""

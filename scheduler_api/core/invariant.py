@@ -135,6 +135,9 @@ def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:
         yield f"is {places.get('schedules', 'absent')} in schedules"
     if ("nm" in record) != ("names" in places):
         yield f"does not own its name {record.get('nm')!r}"
+    terms = len(record.get("ix", "").split())
+    if places.get("terms", 0) != terms:
+        yield f"stands in {places.get('terms', 0):.0f} of its {terms} terms"
     times = record.get("times", "")
     listed = [int(at) for at in times.split(",") if at.isdecimal()]
     if ",".join(map(str, listed)) != times or listed != sorted(set(listed)):

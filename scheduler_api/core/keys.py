@@ -90,7 +90,7 @@ def schedule(prefix: str, schedule_id: str) -> str:
     planning was last asked for, `dry` ms since it has none, `lf` newest fire time used,
     `nm` name for its owner, `dy` ms that an occurrence waits after its fire time, `mp`
     what happens to missed fire times (latest if absent), `mb` its bound, `j` as of an
-    event.
+    event, `ix` the terms it is found by, separated by blanks.
     """
     return f"{prefix}s:{schedule_id}"
 
@@ -116,6 +116,14 @@ def finished(prefix: str, owner: str, state: str) -> str:
 def schedules(prefix: str, owner: str) -> str:
     """Sorted set; member schedule id; score: created ms; its deletion removes it."""
     return f"{prefix}ix:{owner}:schedules"
+
+
+def term(prefix: str, owner: str, term: str) -> str:
+    """Sorted set; member schedule id; score: created ms; goes with an edit or deletion.
+
+    One for each term (`finding`) that any schedule of the owner is found by.
+    """
+    return f"{prefix}tm:{owner}:{term}"
 
 
 def names(prefix: str, owner: str) -> str:

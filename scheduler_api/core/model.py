@@ -187,7 +187,10 @@ class ScheduleOptions:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A rule that yields events, as it stands in the store."""
+    """A rule that yields events, as it stands in the store.
+
+    `terms` are what it is found by (`finding.term`).
+    """
 
     id: str
     owner: Owner
@@ -205,6 +208,7 @@ class Schedule:
     name: str = ""
     fired_ms: int | None = None
     options: ScheduleOptions = ScheduleOptions()
+    terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Schedules:
         deadline_ms: int,
         name: str = "",
         options: ScheduleOptions = PLAIN,
+        terms: Sequence[str] = (),
     ) -> Schedule:
         """Stores an active schedule; its first fire time lies after now.
 
@@ -74,6 +75,7 @@ class Schedules:
                 missed=0,
                 name=name,
                 options=options,
+                terms=tuple(terms),
             )
             code = self._put(schedule, cron)
             if code == "ok":
@@ -92,6 +94,7 @@ class Schedules:
         state: ScheduleState | None = None,
         deadline_ms: int | None = None,
         options: ScheduleOptions | None = None,
+        terms: Sequence[str] | None = None,
     ) -> Schedule:
         """Replaces the rule of a schedule as it was read.
 
@@ -111,6 +114,7 @@ class Schedules:
             state=state or schedule.state,
             deadline_ms=deadline_ms or schedule.deadline_ms,
             options=options or schedule.options,
+            terms=schedule.terms if terms is None else tuple(terms),
         )
         same_times = (changed.expression, changed.tz, changed.state) == (
             schedule.expression,
@@ -146,7 +150,7 @@ class Schedules:
                 *(schedule.id, str(schedule.owner), schedule.revision, revision),
                 *(schedule.name, schedule.state.value),
                 *(schedule.last_ms if goes_on else "", ",".join(map(str, times))),
-                *(inline, *_fields(schedule, wanted)),
+                *(inline, *_fields(schedule, wanted), *_found_by(schedule)),
             ),
         )
         return reply[0].decode()
@@ -314,6 +318,10 @@ def _fields(schedule: Schedule, wanted: int) -> list[str | int]:
     return fields
 
 
+def _found_by(schedule: Schedule) -> list[str]:
+    return ["ix", " ".join(schedule.terms)] if schedule.terms else []
+
+
 @lru_cache(maxsize=1024)
 def _first_after(cron: Cron, since_ms: int, now_ms: int) -> int | None:
     """The next fire time; in a list of many schedules, many have the same rule."""
@@ -365,6 +373,7 @@ def read_schedule(
                 most_missed=int(record.get(b"mb", 0)),
                 journal=b"j" in record,
             ),
+            terms=tuple(record.get(b"ix", b"").decode().split()),
         )
     except (KeyError, ValueError) as err:
         raise UnreadableRecord(f"schedule {schedule_id}") from err

@@ -32,6 +32,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "by_time_key('1:jiter', 'dead')": lambda p: keys.by_time(p, "1:jiter", "dead"),
     "by_time_key('1:jiter', 'schedules')": lambda p: keys.schedules(p, "1:jiter"),
     "finished_key('1:jiter', 'dead')": lambda p: keys.finished(p, "1:jiter", "dead"),
+    "term_key('1:jiter', 't')": lambda prefix: keys.term(prefix, "1:jiter", "t"),
     "names_key('1:jiter')": lambda prefix: keys.names(prefix, "1:jiter"),
     "journal_key('1:jiter')": lambda prefix: keys.journal(prefix, "1:jiter"),
     "mark_key('1:jiter', 'd')": lambda prefix: keys.mark(prefix, "1:jiter", "d"),

@@ -4,7 +4,7 @@
 -- ARGV: now, then members as in `due`: event ids, and schedules as `s:<id>`
 -- Returns per member {fields and values, or the error's text; places and scores}: places are
 --   due, leased, stuck, parked, why, solo, occ, ix and fin (of its own state), schedules, names,
---   owners; content: -1 for good, else ms that it has left
+--   owners; terms: in how many it stands; content: -1 for good, else ms that it has left
 
 local function note(places, name, value)
   if not value or value == 0 then return end
@@ -37,8 +37,13 @@ local function note_schedule(sid, record, places)
   if not record.o then return end
   note(places, 'schedules', redis.call('ZSCORE', by_time_key(record.o, 'schedules'), sid))
   note_content(places, template_key(sid, record.rv or ''))
-  local named = record.nm and redis.call('HGET', names_key(record.o), record.nm) == sid
-  note(places, 'names', named and 1)
+  local name = record.nm and redis.call('HGET', names_key(record.o), record.nm)
+  note(places, 'names', name == sid and 1)
+  local terms = 0
+  for term in string.gmatch(record.ix or '', '%S+') do
+    terms = terms + (redis.call('ZSCORE', term_key(record.o, term), sid) and 1 or 0)
+  end
+  note(places, 'terms', terms)
 end
 
 local function inspect(member)

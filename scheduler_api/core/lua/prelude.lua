@@ -25,6 +25,7 @@ local function template_key(sid, rev) return P .. 't:' .. sid .. ':' .. rev end
 local function occurrences_key(sid) return P .. 'occ:' .. sid end
 local function by_time_key(owner, state) return P .. 'ix:' .. owner .. ':' .. state end
 local function finished_key(owner, state) return P .. 'fin:' .. owner .. ':' .. state end
+local function term_key(owner, term) return P .. 'tm:' .. owner .. ':' .. term end
 local function names_key(owner) return P .. 'names:' .. owner end
 local function journal_key(owner) return P .. 'journal:' .. owner end
 local function mark_key(owner, mark) return P .. 'dd:' .. owner .. ':' .. mark end

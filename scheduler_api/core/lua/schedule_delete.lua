@@ -4,11 +4,15 @@
 -- Returns 1 if it was there, 0 if not. A repeat finds nothing left to do and answers alike:
 --   that revision was superseded.
 local sid, owner, was = ARGV[2], ARGV[3], ARGV[4]
-local record = read(schedule_key(sid), 'o', 'rv', 'nm')
+
+--# include terms
+
+local record = read(schedule_key(sid), 'o', 'rv', 'nm', 'ix')
 if not record.o and redis.call('ZSCORE', P .. 'superseded', sid .. ':' .. was) then return 1 end
 if record.o ~= owner then return 0 end
 redis.call('ZADD', P .. 'superseded', now, sid .. ':' .. (record.rv or ''))
 redis.call('ZREM', by_time_key(owner, 'schedules'), sid)
+leave_terms(sid, owner, record.ix or '', '')
 redis.call('ZREM', DUE, 's:' .. sid)
 redis.call('ZREM', PARKED, sid)
 redis.call('ZREM', STUCK, 's:' .. sid)

@@ -10,10 +10,14 @@
 -- May run twice: what already bears the new revision is answered ok.
 local sid, owner, was, becomes, name = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local state, last, times, content = ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
-local OPTIONAL = {'dry', 'pl', 'dy', 'mp', 'mb', 'j'}
+local OPTIONAL = {'dry', 'pl', 'dy', 'mp', 'mb', 'j', 'ix'}
 local key, member, names = schedule_key(sid), 's:' .. sid, names_key(owner)
+local said = {}
+for i = 11, #ARGV, 2 do said[ARGV[i]] = ARGV[i + 1] end
 
-local record = read(key, 'o', 'rv', 'c')
+--# include terms
+
+local record = read(key, 'o', 'rv', 'c', 'ix')
 if record.rv == becomes and record.o == owner then return {'ok', record.c, sid} end
 if was == '' and record.o then return {'taken', 0, sid} end
 if was ~= '' and record.o ~= owner then return {'missing', 0, sid} end
@@ -32,6 +36,8 @@ redis.call('HSET', key, 'f', 1, 'o', owner, 'c', created, 'u', now, 'rv', become
   'st', state, 'times', times, 'last', last or now, unpack(ARGV, 11))
 redis.call('SADD', P .. 'owners', owner)
 redis.call('ZADD', by_time_key(owner, 'schedules'), created, sid)
+put_terms(sid, owner, created, said.ix or '')
+leave_terms(sid, owner, record.ix or '', said.ix or '')
 if name ~= '' then
   redis.call('HSET', names, name, sid)
   redis.call('HSET', key, 'nm', name)

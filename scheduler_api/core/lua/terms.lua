@@ -1,5 +1,5 @@
 -- Part of schedule_put and schedule_delete: the terms that a schedule is found by, separated by
--- blanks. New ones are put before old ones are left.
+-- blanks. Expects nothing; new ones are put before old ones are left.
 
 local function put_terms(sid, owner, created, terms)
   for term in string.gmatch(terms, '%S+') do

@@ -245,6 +245,12 @@ class Settings:
         default=64 * _MIB,
         doc="QStash: largest request of a batch",
     )
+    qstash_batch_limit: int = variable(
+        "SCHED_QSTASH_BATCH_LIMIT",
+        read_whole(1, 1_000_000),
+        default=10_000,
+        doc="QStash: most messages in one batch",
+    )
     qstash_rotation_grace_ms: int = variable(
         "SCHED_QSTASH_ROTATION_GRACE_MS",
         read_whole(0, 90 * _DAY_MS),

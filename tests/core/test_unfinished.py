@@ -2,9 +2,17 @@
 
 import pytest
 import redis
+from scheduler_api.core import keys
 from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.selection import ALWAYS, Span
 from scheduler_api.core.store import Store
-from scheduler_api.core.unfinished import AT_ONCE, unfinished
+from scheduler_api.core.unfinished import (
+    AT_ONCE,
+    HEAD_BYTES,
+    created_within,
+    outlines,
+    unfinished,
+)
 
 OWNER = Owner("1", "qstash")
 
@@ -37,3 +45,35 @@ def test_everything_is_met_although_the_walker_ends_it(
 
     assert met == created
     assert [ids for ids in unfinished(store, OWNER) if ids] == []
+
+
+@pytest.mark.parametrize("head", [1, HEAD_BYTES, 3 * HEAD_BYTES])
+@pytest.mark.parametrize("body", [b"", b"a\nb", b"x" * 20_000])
+def test_outline_says_all_but_the_body(store: Store, head: int, body: bytes) -> None:
+    content = Content("https://h", body, {"o": "x" * head})
+    draft = Draft(content, 1_000, at_ms=10**15)
+    [created] = store.create_many(OWNER, [draft])
+
+    [found] = outlines(store, [created.id], ALWAYS)
+    assert (found.id, found.schedule) == (created.id, None)
+    assert found.content == Content("https://h", b"", {"o": "x" * head})
+
+
+def test_what_cannot_be_read_is_passed_over(store: Store) -> None:
+    good, bad = sorted(create(store, 2))
+    store.client.set(keys.body(store.prefix, bad), "x")
+
+    assert [found.id for found in outlines(store, [bad, good, "0"], ALWAYS)] == [good]
+
+
+def test_times_of_creation_are_inclusive(store: Store) -> None:
+    [event_id] = create(store, 1)
+    at_ms = store.get(OWNER, event_id).created_ms
+
+    for span, found in (
+        (Span(at_ms, at_ms), [event_id]),
+        (Span(at_ms + 1, None), []),
+        (Span(None, at_ms - 1), []),
+    ):
+        assert created_within(store, [event_id, "0"], span) == found
+        assert [each.id for each in outlines(store, [event_id], span)] == found

@@ -13,6 +13,7 @@ from scheduler_api.dialects.qstash.message import (
     Message,
     header_map,
     message_id,
+    schedule_id,
 )
 from typing import Any
 
@@ -113,14 +114,7 @@ def sending(said: Message) -> Shown:
 
 def origin(of: Event, said: Message) -> Shown:
     """The schedule that a message was made by."""
-    return {"scheduleId": schedule_id(of, said)}
-
-
-def schedule_id(of: Event, said: Message) -> str | None:
-    """The id by which clients know the event's schedule, if it has one."""
-    if said.schedule_id is not None or of.schedule is None:
-        return said.schedule_id
-    return f"scd_{of.schedule}"
+    return {"scheduleId": schedule_id(of.schedule, said)}
 
 
 def callbacks(said: Message, *, key: bytes) -> Shown:

@@ -132,7 +132,7 @@ def _body(
         "callerIP": message.caller_ip,
         "topicName": message.topic,
         "endpointName": message.endpoint,
-        "scheduleId": schedule_id(begun, message),
+        "scheduleId": schedule_id(begun.schedule, message),
     }
     return {name: value for name, value in body.items() if value is not None}
 

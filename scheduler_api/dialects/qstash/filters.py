@@ -11,9 +11,9 @@ from scheduler_api.core import destinations
 from scheduler_api.core.journal import Cursor, Stretch
 from scheduler_api.core.model import Event
 from scheduler_api.core.selection import ALWAYS, Span
-from scheduler_api.dialects.qstash.answers import schedule_id
+from scheduler_api.core.unfinished import Outline
 from scheduler_api.dialects.qstash.grammars import LATEST_S, BadValue
-from scheduler_api.dialects.qstash.message import Message
+from scheduler_api.dialects.qstash.message import Message, schedule_id
 from scheduler_api.dialects.qstash.targets import TOKEN
 from urllib.parse import urlsplit
 
@@ -60,7 +60,7 @@ class Conditions:
     ids: tuple[str, ...] | None = None
     values: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def hold(self, event: Event, said: Message) -> bool:
+    def hold(self, event: Event | Outline, said: Message) -> bool:
         """Whether an event is meant, its id aside."""
         return all(
             not wanted.isdisjoint(_values(name, event, said))
@@ -197,7 +197,7 @@ def _conditions(parameters: Parameters) -> Conditions:
     )
 
 
-def _values(name: str, event: Event, said: Message) -> Collection[str]:
+def _values(name: str, event: Event | Outline, said: Message) -> Collection[str]:
     url = event.content.url
     if name in ("host", "path"):
         return _hosts(url) if name == "host" else (_path(url),)
@@ -208,7 +208,7 @@ def _values(name: str, event: Event, said: Message) -> Collection[str]:
         "url": url,
         "topicName": said.topic,
         "queueName": said.queue,
-        "scheduleId": schedule_id(event, said),
+        "scheduleId": schedule_id(event.schedule, said),
         "callerIp": said.caller_ip,
         "flowControlKey": None if flow is None else flow.key,
     }[name]

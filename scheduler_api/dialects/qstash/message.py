@@ -104,11 +104,11 @@ def fetched(begun: Begun) -> Content:
     return begun.content
 
 
-def schedule_id(begun: Begun, message: Message) -> str | None:
-    """The id by which clients know the event's schedule, if it has one."""
-    if message.schedule_id is not None or begun.schedule is None:
+def schedule_id(schedule: str | None, message: Message) -> str | None:
+    """The id by which clients know an event's schedule, if it has one."""
+    if message.schedule_id is not None or schedule is None:
         return message.schedule_id
-    return f"scd_{begun.schedule}"
+    return f"scd_{schedule}"
 
 
 @lru_cache(maxsize=1024)

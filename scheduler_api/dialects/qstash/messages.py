@@ -8,10 +8,17 @@ from scheduler_api.core import logs
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Event, Owner, State
 from scheduler_api.core.store import Cancelled
-from scheduler_api.core.unfinished import AT_ONCE, unfinished
+from scheduler_api.core.unfinished import (
+    AT_ONCE,
+    Outline,
+    created_within,
+    outlines,
+    unfinished,
+)
 from scheduler_api.dialects.qstash import answers
 from scheduler_api.dialects.qstash.filters import (
     Cancellation,
+    Conditions,
     read_cancellation,
     read_fields,
     read_query,
@@ -40,7 +47,6 @@ class Messages:
     def __init__(self, services: Services) -> None:
         self._store = services.store
         self._queries = services.queries
-        self._journal = services.journal
         self._body_limit_bytes = services.settings.body_limit_bytes
         self._secret_key = services.settings.secret_key
 
@@ -89,21 +95,14 @@ class Messages:
             if meant.everything:
                 yield ids
                 continue
+            if not meant.conditions.values:
+                yield created_within(self._store, ids, meant.created)
+                continue
             yield [
                 event.id
-                for event in self._journal.events(owner, ids)
-                if self._is_meant(event, meant)
+                for event in outlines(self._store, ids, meant.created)
+                if _hold(meant.conditions, event)
             ]
-
-    def _is_meant(self, event: Event, meant: Cancellation) -> bool:
-        if not meant.created.holds(event.created_ms):
-            return False
-        try:
-            said = from_options(event.content.options)
-        except UnreadableRecord as err:
-            log.warning(logs.line("record.unreadable", problem=err))
-            return False
-        return meant.conditions.hold(event, said)
 
     def _find(self, owner: Owner, message_id: str) -> tuple[Event, Message]:
         known = event_id(message_id)
@@ -114,6 +113,14 @@ class Messages:
             return event, from_options(event.content.options)
         except (NotFound, UnreadableRecord) as err:
             raise _unknown(message_id) from err
+
+
+def _hold(conditions: Conditions, event: Outline) -> bool:
+    try:
+        return conditions.hold(event, from_options(event.content.options))
+    except UnreadableRecord as err:
+        log.warning(logs.line("record.unreadable", event=event.id, problem=err))
+        return False
 
 
 def _unknown(message_id: str) -> NotFound:

@@ -125,7 +125,7 @@ def follow_ups(
 def _origin(begun: Begun, message: Message) -> list[tuple[str, str]]:
     origin = (
         ("Upstash-Topic-Name", message.topic),
-        ("Upstash-Schedule-Id", schedule_id(begun, message)),
+        ("Upstash-Schedule-Id", schedule_id(begun.schedule, message)),
         ("Upstash-Caller-Ip", message.caller_ip),
     )
     return [(name, value) for name, value in origin if value is not None]

@@ -44,6 +44,7 @@ class Publishing:
         self._store = services.store
         self._terms = Terms.of(services.settings)
         self._drafts = Drafts(self._terms)
+        self._batch_limit = services.settings.qstash_batch_limit
         self._batch_limit_bytes = services.settings.qstash_batch_limit_bytes
         self._clock = clock
 
@@ -89,6 +90,9 @@ class Publishing:
         items = read_json(request, limit_bytes=self._batch_limit_bytes)
         if not isinstance(items, list):
             raise Refused(400, "body should be a list of messages")
+        if len(items) > self._batch_limit:
+            most = f"at most {self._batch_limit} messages, not {len(items)}"
+            raise Refused(413, f"body should have {most}: split the batch")
         reader = _Items(self._terms, self._drafts, caller_ip=request.remote_addr)
         shown: list[Shown] = []
         stored = 0

@@ -126,6 +126,17 @@ def test_batch_may_be_larger_than_a_body(make_api: Make) -> None:
     assert (status, answer) == (413, {"error": "body should have at most 200000 bytes"})
 
 
+def test_batch_of_too_many_messages_is_refused_whole(make_api: Make) -> None:
+    api = make_api(qstash_batch_limit=3)
+    item = {"destination": HOOK, "headers": LATER}
+
+    assert len(batch(api, *[item] * 3)) == 3
+    status, answer = api.call("POST", "/v2/batch", json=[item] * 4)
+    told = "body should have at most 3 messages, not 4: split the batch"
+    assert (status, answer) == (413, {"error": told})
+    assert len(api.logs()["logs"]) == 3
+
+
 def test_full_store_is_told_in_every_place(api: Any) -> None:
     api.store.client.set(keys.full(api.store.prefix), "1")
     answers = batch(api, {"destination": HOOK}, {"destination": "x"})

@@ -2,8 +2,10 @@
 
 import base64
 import pytest
+import redis
 from collections.abc import Callable
 from scheduler_api.core.model import Content, Draft
+from scheduler_api.core.store import Store
 from typing import Any
 
 Make = Callable[..., Any]
@@ -247,3 +249,45 @@ def test_only_ones_own_messages_are_cancelled(make_api: Make) -> None:
     for query in ("", f"?messageIds={name}", f"?url={HOOK}"):
         assert other.call("DELETE", f"/v2/messages{query}")[1] == {"cancelled": 0}
     assert mine.message(name)["body"] == "hello"
+
+
+def test_bulk_call_neither_reads_bodies_nor_keeps_the_store_to_itself(api: Any) -> None:
+    options = {"l": ["a"]}
+    drafts = [Draft(Content(HOOK, b"x" * 100_000, options), 1_000, delay_ms=10**7)]
+    api.store.create_many(api.owner, drafts * 101)
+    before = read_bytes_and_scripts(api)
+    answer = api.call("DELETE", "/v2/messages?label=a&host=example.com&fromDate=1")
+    after = read_bytes_and_scripts(api)
+
+    assert answer == (200, {"cancelled": 101})
+    assert after[0] - before[0] < 101 * 5_000
+    assert after[1] - before[1] >= 3
+
+
+def read_bytes_and_scripts(api: Any) -> tuple[int, int]:
+    """What the store has given out so far, and how many scripts it has run."""
+    told = api.store.client.info("all")
+    return told["total_net_output_bytes"], told["cmdstat_evalsha"]["calls"]
+
+
+def test_bulk_call_that_was_cut_off_goes_on_when_repeated(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [api.publish(label="a", delay="1h")["messageId"] for _ in range(120)]
+    kept = api.publish(label="b", delay="1h")["messageId"]
+    run, calls = Store.run, []
+
+    def away_at_the_second(store: Store, name: str, *args: Any) -> object:
+        calls.append(name)
+        if calls.count("cancel") == 2:
+            raise redis.ConnectionError("the store is away")
+        return run(store, name, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "run", away_at_the_second)
+        assert api.call("DELETE", "/v2/messages?label=a")[0] == 503
+    status, answer = api.call("DELETE", "/v2/messages?label=a")
+
+    assert (status, answer) == (200, {"cancelled": 70})
+    assert all(api.call("GET", f"/v2/messages/{name}")[0] == 404 for name in names)
+    assert api.message(kept)["label"] == "b"

@@ -11,6 +11,7 @@ def client_environment(tenant: NewTenant) -> dict[str, str]:
         "QSTASH_TOKEN": tenant.token,
         "QSTASH_CURRENT_SIGNING_KEY": tenant.signing.qstash_current,
         "QSTASH_NEXT_SIGNING_KEY": tenant.signing.qstash_next,
+        "SCHEDULER_API_SIGNING_SECRET": tenant.signing.events_v1,
         "SCHEDULER_API_TOKEN": tenant.token,
     }
 

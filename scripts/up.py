@@ -27,6 +27,7 @@ DEFAULTS = {
     "SCHED_ALLOW_NETWORKS": (
         "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
     ),
+    "SCHED_V1_REGISTER": "true",
 }
 READY_WITHIN_S = 30
 WELCOME = """\

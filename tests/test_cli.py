@@ -36,7 +36,7 @@ def test_its_clients_get_their_environment(environ: dict[str, str]):
     lines = dict(line.split("=", 1) for line in result.output.splitlines())
     assert lines["JITER_URL"] == "http://127.0.0.1:9000/api"
     assert lines["JITER_API_KEY"] == lines["QSTASH_TOKEN"]
-    assert len(lines) == 9
+    assert len(lines) == 10
 
 
 def test_the_list_shows_names_and_no_secret(environ: dict[str, str]):

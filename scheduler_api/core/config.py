@@ -258,6 +258,24 @@ class Settings:
         doc="QStash: milliseconds that a pair of signing keys goes on working once it"
         " was replaced",
     )
+    v1_register: bool = variable(
+        "SCHED_V1_REGISTER",
+        read_yes_or_no,
+        default=False,
+        doc="Scheduler v1: whether anybody may register an application",
+    )
+    v1_timeout_ms: int = variable(
+        "SCHED_V1_TIMEOUT_MS",
+        read_whole(100, 900_000),
+        default=10_000,
+        doc="Scheduler v1: deadline of one attempt",
+    )
+    v1_signature: bool = variable(
+        "SCHED_V1_SIGNATURE",
+        read_yes_or_no,
+        default=True,
+        doc="Scheduler v1: sign callbacks, as Standard Webhooks says",
+    )
 
     def __post_init__(self) -> None:
         """Hold what must hold between two values.

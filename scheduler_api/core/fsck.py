@@ -25,7 +25,7 @@ NEVER_EXPIRES = -1
 PERMANENT = frozenset(
     (
         *("seq", "beat", "quiet", "next", "epoch", "accepted"),
-        *("owners", "superseded", "tenants", "tnseq"),
+        *("owners", "superseded", "tenants", "tnseq", "applications"),
     )
 )
 PERMANENT_FAMILIES = frozenset(("tn", "tok", "chore", "journal"))

@@ -205,7 +205,7 @@ def tenant(prefix: str, tenant_id: str) -> str:
 
     `f` format, `name`, `c` created ms, `qr` ms of the last rotation; encrypted
     (`sealing`): `jiter` signing secret, `qstash_current` and `qstash_next` signing
-    keys.
+    keys, `events_v1` signing secret.
     """
     return f"{prefix}tn:{tenant_id}"
 
@@ -218,6 +218,11 @@ def token(prefix: str, digest: str) -> str:
 def tenants(prefix: str) -> str:
     """Sorted set; member tenant id; score: its number; permanent."""
     return f"{prefix}tenants"
+
+
+def applications(prefix: str) -> str:
+    """Hash; field: name of a registered application, value: tenant id; permanent."""
+    return f"{prefix}applications"
 
 
 def tenant_sequence(prefix: str) -> str:

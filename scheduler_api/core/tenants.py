@@ -1,14 +1,17 @@
 """Accounts: their tokens, kept as hashes, and their signing keys, kept encrypted."""
 
+import base64
 import hashlib
 import secrets
 import string
 from dataclasses import asdict, dataclass, field, fields, replace
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import WatchError
 from scheduler_api.core import keys
-from scheduler_api.core.errors import NotFound
+from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.sealing import Seal
+from scheduler_api.core.signing import WEBHOOK_SECRET
 from typing import cast
 
 FORMAT = "1"
@@ -34,6 +37,8 @@ class SigningKeys:
     jiter: str = field(repr=False)
     qstash_current: str = field(repr=False)
     qstash_next: str = field(repr=False)
+    # As Standard Webhooks spells it: `whsec_` and base64.
+    events_v1: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +87,52 @@ class Tenants:
         Redis: one MULTI; a repeat writes the same again, a crash before it wastes a
         number.
         """
+        new = self._new()
+        with self._client.pipeline(transaction=True) as pipe:
+            self._write(pipe, new, name)
+            pipe.execute()
+        return new
+
+    def register(self, application: str) -> NewTenant:
+        """As `create`, for an application whose name nobody has registered before.
+
+        Redis: WATCH and one MULTI, repeated while others register.
+
+        Raises:
+            Conflict: the name is taken.
+        """
+        names, new = keys.applications(self._prefix), self._new()
+        with self._client.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(names)  # type: ignore[no-untyped-call]
+                    if pipe.hexists(names, application):
+                        raise Conflict
+                    pipe.multi()
+                    pipe.hset(names, application, new.id)
+                    self._write(pipe, new, application)
+                    pipe.execute()
+                    return new
+                except WatchError:
+                    continue
+
+    def _new(self) -> NewTenant:
         tenant_id = str(self._client.incr(keys.tenant_sequence(self._prefix)))
-        new = NewTenant(tenant_id, _new_token(), _new_signing_keys())
+        return NewTenant(tenant_id, _new_token(), _new_signing_keys())
+
+    def _write(self, pipe: Pipeline, new: NewTenant, name: str) -> None:
         record: Record = {
             "f": FORMAT,
             "name": name,
             "c": str(self._now_ms()),
-            **self._sealed(tenant_id, new.signing),
+            **self._sealed(new.id, new.signing),
         }
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.hset(keys.tenant(self._prefix, tenant_id), mapping=record)
-            pipe.zadd(keys.tenants(self._prefix), {tenant_id: int(tenant_id)})
-            pipe.hset(
-                keys.token(self._prefix, _digest(new.token)),
-                mapping={"f": FORMAT, "tn": tenant_id},
-            )
-            pipe.execute()
-        return new
+        pipe.hset(keys.tenant(self._prefix, new.id), mapping=record)
+        pipe.zadd(keys.tenants(self._prefix), {new.id: int(new.id)})
+        pipe.hset(
+            keys.token(self._prefix, _digest(new.token)),
+            mapping={"f": FORMAT, "tn": new.id},
+        )
 
     def by_token(self, token: str) -> Tenant | None:
         """The tenant that `token` belongs to, if any; one round trip.
@@ -112,6 +146,8 @@ class Tenants:
     def signing(self, tenant_id: str) -> SigningKeys:
         """The keys that this tenant's deliveries are signed with.
 
+        A tenant from before there was one of them gets it now. Redis: one read.
+
         Raises:
             NotFound: there is no such tenant.
             WrongSecretKey: they were stored under another SECRET_KEY.
@@ -123,7 +159,14 @@ class Tenants:
             for name, text in zip(names, sealed, strict=True)
             if text is not None
         }
-        if len(opened) < len(names):
+        missing = set(names) - set(opened)
+        if missing == {"events_v1"}:
+            [name] = missing
+            late = self._closed(tenant_id, name, _new_webhook_secret())
+            # Whoever comes second goes by the first one's.
+            self._client.hsetnx(keys.tenant(self._prefix, tenant_id), name, late)
+            return self.signing(tenant_id)
+        if missing:
             raise NotFound(f"tenant {tenant_id}")
         return SigningKeys(**opened)
 
@@ -209,9 +252,12 @@ class Tenants:
 
     def _sealed(self, tenant_id: str, signing: SigningKeys) -> Record:
         return {
-            name: self._seal.close(text, _context(tenant_id, name))
+            name: self._closed(tenant_id, name, text)
             for name, text in asdict(signing).items()
         }
+
+    def _closed(self, tenant_id: str, name: str, text: str) -> str:
+        return self._seal.close(text, _context(tenant_id, name))
 
 
 def _context(tenant_id: str, name: str) -> str:
@@ -231,7 +277,12 @@ def _new_signing_keys() -> SigningKeys:
         jiter=secrets.token_urlsafe(32),
         qstash_current=_new_qstash_key(),
         qstash_next=_new_qstash_key(),
+        events_v1=_new_webhook_secret(),
     )
+
+
+def _new_webhook_secret() -> str:
+    return WEBHOOK_SECRET + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _new_qstash_key() -> str:

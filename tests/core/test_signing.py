@@ -5,9 +5,15 @@ import hashlib
 import json
 import jwt
 import pytest
+from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduler_api.core.signing import hmac_sha256_base64, qstash_jwt
+from scheduler_api.core.signing import (
+    hmac_sha256_base64,
+    qstash_jwt,
+    standard_webhook,
+)
+from standardwebhooks import Webhook
 
 NOW_MS = 1_700_000_000_999
 KEY = "sig_" + "k" * 28
@@ -97,3 +103,30 @@ def test_s19_property_pyjwt_reads_every_jwt(key: str, body: bytes) -> None:
 
     read = jwt.decode(signed, key, ["HS256"], options={"verify_exp": False})
     assert read == claims_of(signed)
+
+
+def test_s19_signature_is_that_of_the_standards_own_example() -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+    headers = standard_webhook(
+        secret,
+        b'{"test": 2432232314}',
+        message_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
+        now_ms=1_614_265_330_999,
+    )
+
+    assert headers == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+
+
+@pytest.mark.parametrize("body", [b"{}", '{"é":"😀"}'.encode()])
+def test_the_standards_own_library_takes_the_signature(body: bytes) -> None:
+    secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+
+    headers = standard_webhook(secret, body, message_id="7_1", now_ms=now_ms)
+
+    assert Webhook(secret).verify(body, headers) == json.loads(body)

@@ -1,10 +1,11 @@
 """Tenants: found by their token, their secrets unreadable in the store."""
 
+import base64
 import pytest
 import redis
 from concurrent.futures import ThreadPoolExecutor
-from scheduler_api.core import keys
-from scheduler_api.core.errors import NotFound
+from scheduler_api.core import fsck, keys
+from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.tenants import Account, SigningKeys, Tenant, Tenants
 
@@ -60,6 +61,7 @@ def test_two_tenants_share_no_secret(tenants: Tenants):
     for new in (one, two):
         signing = new.signing
         secrets += [signing.jiter, signing.qstash_current, signing.qstash_next]
+        secrets.append(signing.events_v1)
     assert len(set(secrets)) == len(secrets)
 
 
@@ -70,6 +72,53 @@ def test_qstash_keys_look_as_its_clients_expect(tenants: Tenants):
         assert key.startswith("sig_")
         assert key[4:].isalnum()
         assert len(key) == 32
+
+
+def test_the_v1_secret_is_spelt_as_standard_webhooks_spells_it(tenants: Tenants):
+    secret = tenants.create("first").signing.events_v1
+
+    assert secret.startswith("whsec_")
+    assert len(base64.b64decode(secret[6:], validate=True)) == 32
+
+
+def test_a_tenant_from_before_the_v1_secret_gets_one_that_stays(
+    tenants: Tenants, store_client: redis.Redis
+):
+    new = tenants.create("old")
+    store_client.hdel(keys.tenant(PREFIX, new.id), "events_v1")
+
+    first = tenants.signing(new.id)
+
+    assert first.events_v1.startswith("whsec_")
+    assert first.jiter == new.signing.jiter
+    assert tenants.signing(new.id) == first
+
+
+def test_an_application_is_registered_once(tenants: Tenants):
+    tenants.create("app")
+    first = tenants.register("app")
+
+    with pytest.raises(Conflict):
+        tenants.register("app")
+    assert tenants.by_token(first.token) == Tenant(first.id)
+    assert tenants.register("App").id != first.id
+    assert len(tenants.all_ids()) == 3
+
+
+def test_of_many_who_register_a_name_at_once_one_gets_it(
+    tenants: Tenants, store_client: redis.Redis
+):
+    def register(_: int) -> str:
+        try:
+            return tenants.register("app").id
+        except Conflict:
+            return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(register, range(16)))
+
+    assert tenants.all_ids() == [i for i in ids if i]
+    assert fsck.check(store_client, PREFIX) == []
 
 
 def test_tokens_are_long_and_plain_words(tenants: Tenants):
@@ -91,6 +140,7 @@ def test_the_store_holds_no_secret_in_plain_text(
         new.signing.jiter,
         new.signing.qstash_current,
         new.signing.qstash_next,
+        new.signing.events_v1,
     ):
         assert secret not in stored
         assert secret not in repr(new)

@@ -18,7 +18,9 @@ from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.jiter.outbound import body_bytes, stringify
 
-SIGNING = SigningKeys(jiter="sécret", qstash_current="a", qstash_next="b")
+SIGNING = SigningKeys(
+    jiter="sécret", qstash_current="a", qstash_next="b", events_v1="whsec_c2VjcmV0"
+)
 WANTED_MS = 1_700_000_000_123
 SCHEDULED = '"scheduledTime":"2023-11-14T22:13:20.123Z"}'
 BEGUN = Begun(

@@ -16,7 +16,9 @@ from scheduler_api.dialects.qstash.message import Message
 from tests.dialects.qstash.attempts import BEGUN, BODY, NOW_MS, URL, Reply, begun_of
 
 CURRENT, NEXT, LATER = (f"sig_{letter * 28}" for letter in "abc")
-SIGNING = SigningKeys(jiter="j", qstash_current=CURRENT, qstash_next=NEXT)
+SIGNING = SigningKeys(
+    jiter="j", qstash_current=CURRENT, qstash_next=NEXT, events_v1="whsec_c2VjcmV0"
+)
 SETTINGS = Settings(redis_url="redis://localhost", secret_key="k" * 32)
 QSTASH = outbound.of("qstash")
 

@@ -11,8 +11,9 @@ FORMAT = "1"
 GOOD = -1
 ALONE_FROM = 2
 EVENT_NUMBERS = ("at", "c", "dl")
-MAYBE_NUMBERS = ("n", "fl", "in", "w", "un", "u", "fin")
+MAYBE_NUMBERS = ("n", "fl", "in", "w", "un", "u", "fin", "end")
 SCHEDULE_NUMBERS = ("c", "u", "dl", "k", "last")
+MAYBE_SCHEDULE_NUMBERS = ("start", "end", "max", "left", "ps", "cd", "lf")
 OF_A_BEGIN = ("tok", "ptok", "un", "in")
 STATES = (State.ACTIVE, *FINAL_STATES)
 
@@ -125,11 +126,11 @@ def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:
     if "stuck" in places:
         yield from _where(places, wanted=1)
         return
-    unreadable = list(_unreadable(record, SCHEDULE_NUMBERS))
+    unreadable = list(_unreadable(record, SCHEDULE_NUMBERS, MAYBE_SCHEDULE_NUMBERS))
     if unreadable:
         yield from unreadable
         return
-    yield from _stands(record.get("st", ""), places)
+    yield from _stands(record, places)
     yield from _content(places, needed=True)
     if places.get("schedules") != int(record["c"]):
         yield f"is {places.get('schedules', 'absent')} in schedules"
@@ -142,14 +143,26 @@ def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:
     listed = [int(at) for at in times.split(",") if at.isdecimal()]
     if ",".join(map(str, listed)) != times or listed != sorted(set(listed)):
         yield f"has unreadable times: {times[:80]!r}"
-    elif listed and "dry" not in record and places.get("due", listed[0]) != listed[0]:
-        yield f"is due at {places['due']:.0f}, its next time is {listed[0]}"
+        return
+    wanted_ms = _look(record, listed)
+    if wanted_ms is not None and places.get("due", wanted_ms) != wanted_ms:
+        yield f"is due at {places['due']:.0f}, its next time is {wanted_ms}"
 
 
-def _stands(state: str, places: Places) -> Iterator[Problem]:
+def _look(record: Record, listed: list[int]) -> int | None:
+    """When a schedule must be looked at; None if that does not follow from it."""
+    if "dry" in record:
+        return None
+    looks = listed[:1] if record["st"] == ScheduleState.ACTIVE else []
+    looks += [int(record["end"]) + 1] if "end" in record else []
+    return min(looks, default=None)
+
+
+def _stands(record: Record, places: Places) -> Iterator[Problem]:
+    state = record.get("st", "")
     wanted = {
         ScheduleState.ACTIVE.value: ["due"],
-        ScheduleState.PAUSED.value: ["parked"],
+        ScheduleState.PAUSED.value: ["due" if "end" in record else "parked"],
         ScheduleState.ENDED.value: [],
     }
     stands = [place for place in ("due", "leased", "parked", "why") if place in places]

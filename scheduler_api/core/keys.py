@@ -20,7 +20,10 @@ def leased(prefix: str) -> str:
 
 
 def parked(prefix: str) -> str:
-    """Sorted set; member schedule id; score: ms when it was paused."""
+    """Sorted set; member schedule id; score: ms when it was paused.
+
+    One that has an end stands in `due` instead, so that it ends by itself.
+    """
     return f"{prefix}parked"
 
 
@@ -52,7 +55,7 @@ def event(prefix: str, event_id: str) -> str:
     row, `tok`/`ptok` token of the live/lost begin, `un` ms that renewals never pass,
     `st` final state, `fin` finished ms, `y` reason of a dead letter, `s`/`rv` schedule
     and its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of
-    it.
+    it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict.
     """
     return f"{prefix}e:{event_id}"
 
@@ -90,7 +93,10 @@ def schedule(prefix: str, schedule_id: str) -> str:
     planning was last asked for, `dry` ms since it has none, `lf` newest fire time used,
     `nm` name for its owner, `dy` ms that an occurrence waits after its fire time, `mp`
     what happens to missed fire times (latest if absent), `mb` its bound, `j` as of an
-    event, `ix` the terms it is found by, separated by blanks.
+    event, `ix` the terms it is found by, separated by blanks,
+    `start`/`end` ms before/after which nothing begins, `max` fire times that it
+    has in all, `left` those that it still has, `ps` ms of its last pause, `sr` 1 if it
+    is strict, then `cd` ms when an attempt was first begun.
     """
     return f"{prefix}s:{schedule_id}"
 

@@ -177,19 +177,31 @@ class MissedRuns(StrEnum):
 
 @dataclass(frozen=True)
 class ScheduleOptions:
-    """What a schedule does beside firing; `most_missed` bounds `all`."""
+    """What a schedule does beside firing; `most_missed` bounds `all`.
+
+    Nothing fires before `start_ms`, and no attempt begins after `end_ms`. `most_runs`
+    bounds how often it fires in all. A strict one takes back what it has made once it
+    is paused or deleted, tries again only before its next fire time, and not at all if
+    that is less than a minute away; any other leaves what it has made alone.
+    """
 
     delay_ms: int = 0
     missed_runs: MissedRuns = MissedRuns.LATEST
     most_missed: int = 0
     journal: bool = False
+    start_ms: int | None = None
+    end_ms: int | None = None
+    most_runs: int | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A rule that yields events, as it stands in the store.
 
-    `terms` are what it is found by (`finding.term`).
+    `fired_ms` is the newest fire time used, `called_ms` when an attempt was first begun
+    (told of strict ones only), `paused_ms` when it was last paused. `terms` are what it
+    is found by (`finding.term`).
     """
 
     id: str
@@ -209,6 +221,15 @@ class Schedule:
     fired_ms: int | None = None
     options: ScheduleOptions = ScheduleOptions()
     terms: tuple[str, ...] = ()
+    called_ms: int | None = None
+    paused_ms: int | None = None
+    runs_left: int | None = None
+
+    def over(self, now_ms: int) -> bool:
+        """Whether nothing more can come of it, also if no script has seen that yet."""
+        end_ms = self.options.end_ms
+        past = end_ms is not None and end_ms < now_ms
+        return past or self.state is ScheduleState.ENDED
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ MOST_COUNTED = 10_000
 LOOK_BACK_MS = tuple(s * 1000 for s in (60, 3_600, 86_400, 32 * 86_400, 366 * 86_400))
 
 
+def first_after_ms(options: ScheduleOptions, now_ms: int) -> int:
+    """The instant after which a schedule may fire: now, or just before its start."""
+    return now_ms if options.start_ms is None else max(now_ms, options.start_ms - 1)
+
+
 @dataclass(frozen=True)
 class Plan:
     """Fire times to store, and the missed ones that they pass over."""
@@ -95,7 +100,8 @@ def plan(
     Of the fire times older than the grace as many of the newest are kept as its policy
     may still want; the claim decides what of that is sent.
     """
-    ahead = plan_ahead(cron, after_ms=now_ms, last_ms=last_ms)
+    after_ms = first_after_ms(options, now_ms)
+    ahead = plan_ahead(cron, after_ms=after_ms, last_ms=last_ms)
     since = plan_ahead(cron, after_ms=last_ms, last_ms=last_ms)
     if not since or since[0] > now_ms:
         return Plan(ahead)

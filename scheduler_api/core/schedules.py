@@ -8,20 +8,31 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from scheduler_api.core import codec, keys, logs
-from scheduler_api.core.cron import Cron, CronError, Every, Grammar, parse
-from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
+from scheduler_api.core import codec, keys, logs, schedule_record
+from scheduler_api.core.cron import FULL, Cron, CronError, Every, Grammar, parse
+from scheduler_api.core.errors import (
+    Conflict,
+    NotFound,
+    SchedulerError,
+    TimePassed,
+    UnreadableRecord,
+)
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import (
     Content,
-    MissedRuns,
     Owner,
     Schedule,
     ScheduleOptions,
     ScheduleState,
     State,
 )
-from scheduler_api.core.planning import PLAIN, fire_times, plan, plan_ahead
+from scheduler_api.core.planning import (
+    PLAIN,
+    fire_times,
+    first_after_ms,
+    plan,
+    plan_ahead,
+)
 from scheduler_api.core.store import Store
 from typing import cast
 
@@ -29,6 +40,12 @@ log = logging.getLogger("scheduler.store")
 
 # Schedules read at once: few enough that what they send fits in memory.
 BATCH = 100
+# What a script refused, and what that means; anything else is tried again.
+REFUSALS: dict[str, type[SchedulerError]] = {
+    "missing": NotFound,
+    "named": Conflict,
+    "past": TimePassed,
+}
 
 
 class Schedules:
@@ -55,9 +72,9 @@ class Schedules:
 
         Redis: schedule_put.lua, atomic; repeated in silence, it is one schedule.
 
-        Raises: CronError, Conflict (the owner has one of that name), redis.RedisError.
+        Raises: CronError, Conflict (the owner has one of that name), TimePassed (it
+            would have ended by now), redis.RedisError.
         """
-        cron = parse(expression, tz=tz, grammar=grammar)
         while True:
             schedule = Schedule(
                 id=self._store.ids.take(),
@@ -77,11 +94,11 @@ class Schedules:
                 options=options,
                 terms=tuple(terms),
             )
-            code = self._put(schedule, cron)
+            code = self._put(schedule, self._parse(schedule, grammar))
             if code == "ok":
                 return self.get(owner, schedule.id)
-            if code == "named":
-                raise Conflict
+            if code in REFUSALS:
+                raise REFUSALS[code]
 
     def edit(
         self,
@@ -103,9 +120,15 @@ class Schedules:
         state changes: then one that is due this moment is not lost. Redis:
         schedule_put.lua, atomic.
 
+        One that is over goes on with a later end, unless it is given a state.
+
         Raises: CronError, NotFound, Conflict (it was changed since it was read),
-            redis.RedisError.
+            TimePassed (its new end is not in the future), redis.RedisError.
         """
+        now_ms = self._store.now_ms()
+        options, was = options or schedule.options, schedule.options
+        if state is None and schedule.over(now_ms) and options.end_ms != was.end_ms:
+            state = ScheduleState.ACTIVE
         changed = replace(
             schedule,
             content=content or schedule.content,
@@ -113,32 +136,23 @@ class Schedules:
             tz=tz or schedule.tz,
             state=state or schedule.state,
             deadline_ms=deadline_ms or schedule.deadline_ms,
-            options=options or schedule.options,
+            options=options,
             terms=schedule.terms if terms is None else tuple(terms),
         )
-        same_times = (changed.expression, changed.tz, changed.state) == (
-            schedule.expression,
-            schedule.tz,
-            schedule.state,
-        )
-        cron = parse(changed.expression, tz=changed.tz, grammar=grammar)
-        code = self._put(changed, cron, goes_on=same_times)
-        if code == "missing":
-            raise NotFound
+        goes_on = _times(changed) == _times(schedule) and not schedule.over(now_ms)
+        code = self._put(changed, self._parse(changed, grammar), goes_on=goes_on)
         if code != "ok":
-            raise Conflict
+            raise REFUSALS.get(code, Conflict)
         return self.get(schedule.owner, schedule.id)
 
     def _put(self, schedule: Schedule, cron: Cron, *, goes_on: bool = False) -> str:
         revision, now_ms = nonce(), self._store.now_ms()
-        since_ms = schedule.last_ms if goes_on else now_ms
-        times = plan_ahead(cron, after_ms=now_ms, last_ms=since_ms)
+        after_ms = first_after_ms(schedule.options, now_ms)
+        since_ms = schedule.last_ms if goes_on else after_ms
+        times = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
         if not times:
             # What every clock change of its zone skips is only found by asking.
             raise CronError("it never fires", None)
-        wanted = len(times)
-        if goes_on:
-            times = [at for at in schedule.times_ms if at <= now_ms] + times
         inline = self._store.write_beforehand(
             keys.template(self._store.prefix, schedule.id, revision),
             codec.encode_content(schedule.content),
@@ -149,11 +163,15 @@ class Schedules:
                 "schedule_put",
                 *(schedule.id, str(schedule.owner), schedule.revision, revision),
                 *(schedule.name, schedule.state.value),
-                *(schedule.last_ms if goes_on else "", ",".join(map(str, times))),
-                *(inline, *_fields(schedule, wanted), *_found_by(schedule)),
+                *(_last(since_ms, now_ms, goes_on=goes_on), ",".join(map(str, times))),
+                *(inline, *schedule_record.fields(schedule, wanted=len(times))),
             ),
         )
         return reply[0].decode()
+
+    def _parse(self, schedule: Schedule, grammar: Grammar = FULL) -> Cron:
+        """Raises: CronError."""
+        return parse(schedule.expression, tz=schedule.tz, grammar=grammar)
 
     def id_of(self, owner: Owner, name: str) -> str:
         """The id of the schedule that bears a name.
@@ -223,7 +241,7 @@ class Schedules:
             revision = record.get(b"rv", b"").decode()
             pipe.get(keys.template(prefix, schedule_id, revision))
         for (schedule_id, record), stored in zip(found, pipe.execute(), strict=True):
-            yield partial(read_schedule, schedule_id, record, stored)
+            yield partial(schedule_record.read, schedule_id, record, stored)
 
     def delete(self, schedule: Schedule) -> None:
         """Removes a schedule; an occurrence that was already made goes out as it was.
@@ -263,12 +281,16 @@ class Schedules:
         """
         if now_ms is None:
             now_ms = self._store.now_ms()
-        for at_ms in schedule.times_ms:
-            if at_ms > now_ms:
-                return at_ms
-        cron = parse(schedule.expression, tz=schedule.tz)
-        since_ms = schedule.last_ms if isinstance(cron.rule, Every) else 0
-        return _first_after(cron, since_ms, now_ms)
+        if schedule.over(now_ms):
+            return None
+        next_ms = next((at for at in schedule.times_ms if at > now_ms), None)
+        if next_ms is None:
+            cron = self._parse(schedule)
+            since_ms = schedule.last_ms if isinstance(cron.rule, Every) else 0
+            after_ms = first_after_ms(schedule.options, now_ms)
+            next_ms = _first_after(cron, since_ms, after_ms)
+        end_ms = schedule.options.end_ms
+        return None if next_ms is None or next_ms > (end_ms or next_ms) else next_ms
 
     def top_up(self, schedule_id: str) -> str:
         """Plans the next fire times of a schedule that runs short of them.
@@ -282,7 +304,7 @@ class Schedules:
         if schedule is None or schedule.state is not ScheduleState.ACTIVE:
             return "stale"
         ahead = plan(
-            parse(schedule.expression, tz=schedule.tz),
+            self._parse(schedule),
             last_ms=schedule.last_ms,
             now_ms=self._store.now_ms(),
             grace_ms=self._grace_ms,
@@ -304,28 +326,23 @@ def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
         return None
 
 
-def _fields(schedule: Schedule, wanted: int) -> list[str | int]:
-    """Fields and values of the record that say what the schedule does."""
-    fields: list[str | int] = ["ex", schedule.expression, "tz", schedule.tz]
-    fields += ["dl", schedule.deadline_ms, "k", wanted]
-    options = schedule.options
-    if options.delay_ms:
-        fields += ["dy", options.delay_ms]
-    if options.missed_runs is not MissedRuns.LATEST:
-        fields += ["mp", options.missed_runs.value, "mb", options.most_missed]
-    if options.journal:
-        fields += ["j", "1"]
-    return fields
-
-
-def _found_by(schedule: Schedule) -> list[str]:
-    return ["ix", " ".join(schedule.terms)] if schedule.terms else []
-
-
 @lru_cache(maxsize=1024)
 def _first_after(cron: Cron, since_ms: int, now_ms: int) -> int | None:
     """The next fire time; in a list of many schedules, many have the same rule."""
     return next(fire_times(cron, last_ms=since_ms, after_ms=now_ms), None)
+
+
+def _last(since_ms: int, now_ms: int, *, goes_on: bool) -> str:
+    """What counts as the last fire time, as schedule_put.lua is told."""
+    if goes_on:
+        return "on"
+    return str(since_ms) if since_ms > now_ms else ""
+
+
+def _times(schedule: Schedule) -> tuple[object, ...]:
+    """What its fire times follow from."""
+    options = schedule.options
+    return schedule.expression, schedule.tz, schedule.state, options.start_ms
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:
@@ -340,40 +357,3 @@ def _state(event_id: str, stored: bytes | None) -> State:
         return State.ACTIVE if stored is None else State(stored.decode())
     except ValueError as err:
         raise UnreadableRecord(f"event {event_id}") from err
-
-
-def read_schedule(
-    schedule_id: str, record: dict[bytes, bytes], stored: bytes | None
-) -> Schedule:
-    """A schedule from its record and its template.
-
-    Raises: UnreadableRecord.
-    """
-    try:
-        times = record[b"times"].split(b",") if record[b"times"] else []
-        return Schedule(
-            id=schedule_id,
-            owner=Owner.parse(record[b"o"].decode()),
-            content=codec.decode_content(stored or b""),
-            state=ScheduleState(record[b"st"].decode()),
-            expression=record[b"ex"].decode(),
-            tz=record[b"tz"].decode(),
-            revision=record[b"rv"].decode(),
-            deadline_ms=int(record[b"dl"]),
-            created_ms=int(record[b"c"]),
-            updated_ms=int(record[b"u"]),
-            last_ms=int(record[b"last"]),
-            times_ms=tuple(int(at) for at in times),
-            missed=int(record.get(b"missed", 0)),
-            name=record.get(b"nm", b"").decode(),
-            fired_ms=int(record[b"lf"]) if b"lf" in record else None,
-            options=ScheduleOptions(
-                delay_ms=int(record.get(b"dy", 0)),
-                missed_runs=MissedRuns(record.get(b"mp", b"latest").decode()),
-                most_missed=int(record.get(b"mb", 0)),
-                journal=b"j" in record,
-            ),
-            terms=tuple(record.get(b"ix", b"").decode().split()),
-        )
-    except (KeyError, ValueError) as err:
-        raise UnreadableRecord(f"schedule {schedule_id}") from err

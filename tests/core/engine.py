@@ -4,10 +4,18 @@ import asyncio
 import redis
 import redis.asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from scheduler_api.core import codec, fsck, keys
 from scheduler_api.core.cron import FULL
 from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
-from scheduler_api.core.model import Begun, Content, Event, Owner, Schedule
+from scheduler_api.core.model import (
+    Begun,
+    Content,
+    Event,
+    Owner,
+    Schedule,
+    ScheduleOptions,
+)
 from scheduler_api.core.schedules import Schedules
 from scheduler_api.core.store import Claim, Store, Terms
 from typing import Any, cast
@@ -15,6 +23,7 @@ from typing import Any, cast
 PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
 CONTENT = Content("https://receiver.example/hook", b'{"n": 1}')
+OTHER = Content("https://other.example/", b"other")
 START_MS = 1_900_000_000_000
 OFFER_MS = 3_000
 LEASE_MS = 15_000
@@ -166,15 +175,28 @@ class Engine:
         *,
         content: Content = CONTENT,
         name: str = "",
+        owner: Owner = OWNER,
+        **options: Any,
     ) -> Schedule:
         return self.schedules.create(
-            OWNER,
+            owner,
             content,
             expression=expression,
             tz="UTC",
             grammar=FULL,
             deadline_ms=DEADLINE_MS,
             name=name,
+            options=ScheduleOptions(**options),
+        )
+
+    def edited(self, schedule: Schedule, **changes: Any) -> Schedule:
+        """The schedule edited as it stands now; what is no field of it is an option."""
+        now = self.schedules.get(schedule.owner, schedule.id)
+        own = {"content", "expression", "tz", "state", "deadline_ms"}
+        fields = {name: value for name, value in changes.items() if name in own}
+        options = {name: value for name, value in changes.items() if name not in own}
+        return self.schedules.edit(
+            now, grammar=FULL, options=replace(now.options, **options), **fields
         )
 
     def get(self, event_id: str) -> Event:

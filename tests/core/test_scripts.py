@@ -25,7 +25,8 @@ FOLDER = files("scheduler_api.core").joinpath("lua")
 FILES = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]
 PARTS = {
     *("prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua"),
-    *("new.lua", "terms.lua", "times.lua"),
+    *("new.lua", "occurrence.lua", "stand.lua", "terms.lua", "times.lua"),
+    "withdraw.lua",
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250

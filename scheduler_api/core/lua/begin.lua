@@ -4,10 +4,13 @@
 -- ARGV: now, token, lease ms, most bytes of content to answer, ids…
 -- Returns per id {id, code, attempt, failures, interruptions, wanted ms, created ms,
 --   deadline ms, owner, content key, content or '' (then GET it), schedule}; code begun, or
---   why it falls out: gone (stands elsewhere), taken, missing, ended, early, stuck.
+--   why it falls out: gone (stands elsewhere), taken, missing, ended, early, withdrawn (it ends
+--   with a reason), stuck.
 -- May run twice: the same token again is answered as the first time.
 local token, lease_ms, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local SLACK_MS = 10000
+
+--# include withdraw
 
 local function content_key(id, event)
   if event.s then return template_key(event.s, event.rv) end
@@ -25,13 +28,19 @@ end
 local function begin(id)
   if not redis.call('ZSCORE', LEASED, id) then return {id, 'gone'} end
   local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
-    'st', 's', 'rv', 'j')
+    'st', 's', 'rv', 'j', 'end', 'sr')
   if event.tok == token then return answer(id, event, whole(event, 'n')) end
   if event.tok then return {id, 'taken'} end
   if not known(event_key(id), event) then lift(id) return {id, 'missing'} end
   if event.st then lift(id) return {id, 'ended'} end
   local at, attempt = whole(event, 'at'), whole(event, 'n', 0) + 1
   if at > now then put_due(id, at) return {id, 'early'} end
+  local reason, called = withdrawn(id, event, now, event.n)
+  if reason then
+    finish(id, event, ending(reason, event.n), reason)
+    return {id, 'withdrawn'}
+  end
+  if event.sr and not called then redis.call('HSET', schedule_key(event.s), 'cd', now) end
   local reply = answer(id, event, attempt)
   redis.call('HSET', event_key(id), 'tok', token, 'n', attempt, 'u', now,
     'un', now + whole(event, 'dl') + SLACK_MS)

@@ -15,6 +15,7 @@ local plain, alone, short, interrupted, aside = {}, {}, {}, {}, {}
 --# include pick
 --# include reap
 --# include times
+--# include occurrence
 --# include fire
 
 local function each(members, handle)

@@ -9,32 +9,27 @@ local function ask_for_times(sid, key, asked)
   short[#short + 1] = sid
 end
 
-local function make_occurrence(sid, record, nominal)
-  local id = sid .. '.' .. string.format('%.0f', math.floor(nominal / 1000))
-  if redis.call('EXISTS', event_key(id)) == 1 then return end
-  local delay = whole(record, 'dy', 0)
-  local at = nominal + delay
-  redis.call('HSET', event_key(id), 'f', 1, 'o', record.o, 'c', now, 'at', at,
-    'dl', record.dl, 's', sid, 'rv', record.rv)
-  if record.j then redis.call('HSET', event_key(id), 'j', record.j) end
-  redis.call('ZADD', occurrences_key(sid), at, id)
-  redis.call('ZADD', by_time_key(record.o, 'active'), at, id)
-  tell(record, id, 'created')
-  if delay > 0 then return put_due(id, at) end
-  redis.call('ZADD', LEASED, now + offer_ms, id)
-  plain[#plain + 1] = id
+-- A paused schedule with an end stands in `due` for nothing else but to end.
+local function rests(sid, record)
+  if record['end'] and whole(record, 'end') < now then return end_schedule(sid) end
+  if record['end'] then
+    return redis.call('ZADD', DUE, whole(record, 'end') + 1, 's:' .. sid)
+  end
+  redis.call('ZREM', DUE, 's:' .. sid)
 end
 
 local function fire(sid)
   local key, member = schedule_key(sid), 's:' .. sid
   local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl', 'dy',
-    'mp', 'mb', 'j')
-  if not known(key, record) or record.st == 'paused' or record.st == 'ended' then
+    'mp', 'mb', 'j', 'end', 'left', 'sr')
+  if not known(key, record) or record.st == 'ended' then
     return redis.call('ZREM', DUE, member)
   end
+  if record.st == 'paused' then return rests(sid, record) end
   if record.st ~= 'active' then error('st is no state', 0) end
   if not record.rv then error('rv is missing', 0) end
   local times, wanted, asked = listed(record.times), whole(record, 'k'), whole(record, 'pl', 0)
+  if record['end'] and whole(record, 'end') < now then return end_schedule(sid) end
   record.dl = whole(record, 'dl')
   local dropped, last, unknown = drop_missed(times, record.mp or 'latest', whole(record, 'mb', 0))
   if dropped > 0 then redis.call('HINCRBY', key, 'missed', dropped) end
@@ -44,8 +39,9 @@ local function fire(sid)
     redis.call('HSET', key, 'lf', last)
   end
   if last then redis.call('HSET', key, 'times', join(times), 'last', last) end
+  if record.left and whole(read(key, 'left'), 'left') < 1 then return end_schedule(sid) end
   local dry = unknown or not times[1]
   if dry then redis.call('HSETNX', key, 'dry', now) end
   if dry or #times * 2 < wanted then ask_for_times(sid, key, asked) end
-  redis.call('ZADD', DUE, dry and now + PLAN_AGAIN_MS or times[1], member)
+  redis.call('ZADD', DUE, first_look(record, dry and now + PLAN_AGAIN_MS or times[1]), member)
 end

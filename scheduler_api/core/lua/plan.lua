@@ -9,11 +9,10 @@
 local sid, revision, missed, newest_missed = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local key, member = schedule_key(sid), 's:' .. sid
 
-local record = read(key, 'rv', 'st', 'last')
+local record = read(key, 'rv', 'st', 'last', 'end')
 if record.rv ~= revision or record.st ~= 'active' then return 'stale' end
 if not ARGV[6] then
-  redis.call('HSET', key, 'st', 'ended', 'u', now, 'times', '')
-  redis.call('ZREM', DUE, member)
+  end_schedule(sid)
   return 'ended'
 end
 local last, words = tonumber(record.last), {}
@@ -29,5 +28,5 @@ redis.call('HDEL', key, 'pl')
 if not words[1] then return 'stale' end
 redis.call('HDEL', key, 'dry')
 redis.call('HSET', key, 'times', table.concat(words, ','))
-put_due(member, tonumber(words[1]))
+put_due(member, first_look(record, tonumber(words[1])))
 return 'done'

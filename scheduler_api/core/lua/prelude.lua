@@ -81,6 +81,19 @@ local function put_due(member, at)
   wake_for(at)
 end
 
+-- When a schedule is to be looked at that is wanted at `at`: not later than right after its end.
+local function first_look(record, at)
+  local ends = record['end'] and whole(record, 'end')
+  return ends and math.min(at, ends + 1) or at
+end
+
+-- Ends a schedule: it fires no more, unless an edit revives it.
+local function end_schedule(sid)
+  redis.call('HSET', schedule_key(sid), 'st', 'ended', 'u', now, 'times', '')
+  redis.call('HDEL', schedule_key(sid), 'dry', 'pl')
+  redis.call('ZREM', DUE, 's:' .. sid)
+end
+
 -- Takes an event out of wherever it stands; its new place, if any, is put afterwards
 -- by the same script, or was written before.
 local function lift(id)

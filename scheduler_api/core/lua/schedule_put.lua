@@ -3,27 +3,33 @@
 -- KEYS[1] prefix
 -- ARGV: now, id, owner, revision it was read with ('' to create), new revision, its name for
 --   its owner or '', state (active, paused or ended), newest fire time that counts as used in ms
---   ('' for now), fire times (ms, comma-separated), content of the template ('' if written
---   beforehand, to expire unless kept here), then fields and values of the record
+--   ('' for now; 'on' to go on: stored ones before the given ones stay), fire times (ms,
+--   comma-separated), content of the template ('' if written beforehand, to expire unless kept
+--   here), then fields and values of the record
 -- Returns {code, created ms, id}: ok, missing, changed (read again), taken (id in use), named
---   (by that name there is the answered one), nobody.
+--   (by that name there is the answered one), past (its end is), nobody.
 -- May run twice: what already bears the new revision is answered ok.
 local sid, owner, was, becomes, name = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local state, last, times, content = ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
-local OPTIONAL = {'dry', 'pl', 'dy', 'mp', 'mb', 'j', 'ix'}
+local state, last, times, content = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local OPTIONAL = {'dry', 'pl', 'dy', 'mp', 'mb', 'j', 'start', 'end', 'max', 'left', 'sr',
+  'ix'}
 local key, member, names = schedule_key(sid), 's:' .. sid, names_key(owner)
 local said = {}
 for i = 11, #ARGV, 2 do said[ARGV[i]] = ARGV[i + 1] end
+local ends, left = tonumber(said['end']), tonumber(said.max)
 
+--# include stand
 --# include terms
 
-local record = read(key, 'o', 'rv', 'c', 'ix')
+local record = read(key, 'o', 'rv', 'c', 'st', 'times', 'last', 'end', 'max', 'left', 'ps',
+  'ix')
 if record.rv == becomes and record.o == owner then return {'ok', record.c, sid} end
 if was == '' and record.o then return {'taken', 0, sid} end
 if was ~= '' and record.o ~= owner then return {'missing', 0, sid} end
 if was ~= '' and record.rv ~= was then return {'changed', 0, sid} end
 local holder = name ~= '' and redis.call('HGET', names, name)
 if holder and holder ~= sid then return {'named', 0, holder} end
+if ends and ends <= now and said['end'] ~= record['end'] then return {'past', 0, sid} end
 if content ~= '' then
   redis.call('SET', template_key(sid, becomes), content)
 elseif redis.call('PERSIST', template_key(sid, becomes)) == 0 then
@@ -31,9 +37,15 @@ elseif redis.call('PERSIST', template_key(sid, becomes)) == 0 then
 end
 if was ~= '' then redis.call('ZADD', P .. 'superseded', now, sid .. ':' .. was) end
 local created = record.c or string.format('%.0f', now)
+if left and record.max then left = left - (record.max - record.left) end
+if ends and ends < now or left and left < 1 then state = 'ended' end
+if last == 'on' then last, times = record.last, joined(record.times, times) end
+if state == 'ended' then times = '' end
 redis.call('HDEL', key, unpack(OPTIONAL))
 redis.call('HSET', key, 'f', 1, 'o', owner, 'c', created, 'u', now, 'rv', becomes,
-  'st', state, 'times', times, 'last', last or now, unpack(ARGV, 11))
+  'st', state, 'times', times, 'last', last ~= '' and last or now, unpack(ARGV, 11))
+if left then redis.call('HSET', key, 'left', left) end
+if state == 'paused' and record.st ~= state then redis.call('HSET', key, 'ps', now) end
 redis.call('SADD', P .. 'owners', owner)
 redis.call('ZADD', by_time_key(owner, 'schedules'), created, sid)
 put_terms(sid, owner, created, said.ix or '')
@@ -42,13 +54,7 @@ if name ~= '' then
   redis.call('HSET', names, name, sid)
   redis.call('HSET', key, 'nm', name)
 end
-if state == 'active' then
-  put_due(member, tonumber(string.match(times, '%d+') or now))
-  redis.call('ZREM', PARKED, sid)
-else
-  if state == 'paused' then redis.call('ZADD', PARKED, now, sid) end
-  redis.call('ZREM', DUE, member)
-end
+stand(sid, state, ends, tonumber(string.match(times, '%d+') or now))
 redis.call('ZREM', STUCK, member)
 redis.call('HDEL', WHY, member)
 return {'ok', created, sid}

@@ -5,11 +5,11 @@
 --   delay ms of the retry, reason of a dead letter or '', log line (JSON), number of events that
 --   follow from it (callbacks), and 5 for each of those: id, nonce, delay ms, deadline of an
 --   attempt in ms, what to send ('' if it was written beforehand under the nonce)
--- Returns per attempt {id, code, next ms}: settled, again (this very settle was done before),
---   late (another took over: only logged), gone (no record).
+-- Returns per attempt {id, code, next ms}: settled, again (a repeat), late (only logged), gone.
 local WIDTH, CHILD_WIDTH = 8, 5
 
 --# include new
+--# include withdraw
 
 -- A late outcome may replace the line of its interruption, never a settled one.
 local function too_late(id, number, line)
@@ -30,12 +30,14 @@ local function try_again(id, event, at)
 end
 
 local function settle(children, id, token, number, outcome, delay, reason, line)
-  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok', 'j', 'cr')
+  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok', 'j', 'cr', 'c',
+    'end', 'sr')
   if not known(event_key(id), event) then return {id, 'gone', 0} end
   local holds = event.tok == token or (event.ptok == token and not event.tok)
   if event.st or not holds then return too_late(id, number, line) end
   if event.cr and outcome ~= 'delivered' then outcome, children = 'cancelled', {} end
   local at = outcome == 'retry' and now + tonumber(delay) or 0
+  outcome, reason, at = bounded(id, event, outcome, reason, at)
   log_attempt(id, number, 'a', at, line)
   if outcome ~= 'delivered' then tell(event, id, 'failed', number) end
   for _, child in ipairs(children) do follow(event, unpack(child)) end

@@ -1,0 +1,37 @@
+-- Part of begin and settle: whether an occurrence may be tried at a time, as its end and, if it
+-- is strict, its schedule stand now. Expects nothing; defines withdrawn.
+local SHORTEST_MS = 60000
+
+-- Strict: what was made until a pause is taken back; a retry goes only before the next fire
+-- time, and not at all where that is less than a minute after its own.
+local function taken_back(id, event, at, again)
+  local schedule = read(schedule_key(event.s), 'o', 'ps', 'end', 'times', 'lf', 'cd')
+  if not schedule.o then return 'deleted' end
+  if schedule.ps and whole(event, 'c') <= whole(schedule, 'ps') then return 'paused' end
+  if schedule['end'] and at > whole(schedule, 'end') then return 'end' end
+  if not again then return nil, schedule.cd end
+  local nominal = tonumber(string.match(id, '%.(%d+)')) * 1000
+  if schedule.lf and whole(schedule, 'lf') > nominal then return 'next' end
+  local following = tonumber(string.match(schedule.times, '%d+'))
+  if following and (at >= following or following - nominal < SHORTEST_MS) then return 'next' end
+  return nil, schedule.cd
+end
+
+-- Why an attempt must not begin at `at`, nil if it may; `again` if there was one before.
+local function withdrawn(id, event, at, again)
+  if event['end'] and at > whole(event, 'end') then return 'end' end
+  if event.sr then return taken_back(id, event, at, again) end
+end
+
+-- Its last state: a dead letter if it was tried, unless a person has taken it back.
+local function ending(reason, tried)
+  local taken = reason == 'paused' or reason == 'deleted'
+  return (taken or not tried) and 'cancelled' or 'dead'
+end
+
+-- An outcome as it counts: a retry that may not begin any more is none.
+local function bounded(id, event, outcome, reason, at)
+  local why = outcome == 'retry' and withdrawn(id, event, at, true)
+  if why then return ending(why, true), why, 0 end
+  return outcome, reason, at
+end

@@ -3,6 +3,7 @@
 import logging
 import os
 import redis
+import sys
 from flask import Blueprint, Flask, Response, request
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from scheduler_api import readiness, services
@@ -10,10 +11,12 @@ from scheduler_api.auth import Unauthorized
 from scheduler_api.core import config, logs
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import Conflict, StoreFull
+from scheduler_api.core.sealing import WrongSecretKey
+from scheduler_api.core.tenants import Tenants
 from scheduler_api.dialects.jiter import inbound as jiter
 from scheduler_api.dialects.qstash import inbound as qstash
 from typing import Protocol
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 
 class Inbound(Protocol):
@@ -40,6 +43,9 @@ ELSEWHERE: Inbound = jiter
 JSON_OVERHEAD = 6
 OTHER_FIELDS_BYTES = 65_536
 
+# gunicorn gives up at this exit code, where it would start one worker after another.
+BOOT_FAILED = 3
+
 RETRY_AFTER_S = 1
 STORE_AWAY = "The store is not available, please try again"
 STORE_FULL = "The store is full, please try again later"
@@ -54,13 +60,17 @@ log = logging.getLogger("scheduler.web")
 def create_app(settings: Settings | None = None) -> Flask:
     """The application; without settings it is a process of its own.
 
-    Raises: SettingsError.
+    Raises: SettingsError; SystemExit, for such a process, if its SECRET_KEY is not that
+        of the store.
     """
+    alone = settings is None
     if settings is None:
         settings = config.from_env(os.environ)
         logs.set_up()
         log.info(logs.line("web.started", settings=settings.log_line()))
     built = services.build(settings)
+    if alone:
+        _check_key(built.tenants)
     app = Flask(__name__)
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = (
@@ -69,6 +79,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for dialect in DIALECTS.values():
         app.register_blueprint(dialect.blueprint(built))
     _add_health(app, built)
+    app.before_request(_refuse_leading_slashes)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Unauthorized, _unauthorized)
     app.register_error_handler(StoreFull, _store_full)
@@ -80,8 +91,30 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
+def _check_key(tenants: Tenants) -> None:
+    """Ends the process if the store answers and is another key's.
+
+    A store that is away is asked by `/readyz` later.
+    """
+    try:
+        tenants.check_key()
+    except WrongSecretKey:
+        log.critical(WrongSecretKey.__doc__)
+        sys.exit(BOOT_FAILED)
+    except redis.RedisError as err:
+        log.warning(logs.line("store.away", error=err))
+
+
+def _refuse_leading_slashes() -> None:
+    """A route has one spelling; the router would pass over slashes in front of it."""
+    if request.environ.get("PATH_INFO", "").startswith("//"):
+        raise NotFound
+
+
 def _add_health(app: Flask, built: services.Services) -> None:
-    cell = readiness.Readiness(built.store.client, built.settings.prefix)
+    cell = readiness.Readiness(
+        built.store.client, built.settings.prefix, tenants=built.tenants
+    )
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

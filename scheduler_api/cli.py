@@ -10,6 +10,7 @@ from rich.table import Table
 from scheduler_api.core import fsck
 from scheduler_api.core.config import Settings, SettingsError, from_env
 from scheduler_api.core.epoch import accept
+from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.tenants import Tenants
 from scheduler_api.credentials import addresses, client_environment, env_lines
 
@@ -22,6 +23,8 @@ class Group(click.Group):
             return super().invoke(ctx)
         except SettingsError as err:
             raise click.ClickException(str(err)) from err
+        except WrongSecretKey as err:
+            raise click.ClickException(str(err.__doc__)) from err
         except RedisError as err:
             raise click.ClickException(f"the store does not answer: {err}") from err
 
@@ -43,19 +46,27 @@ def check_store(settings: Settings) -> None:
     raise SystemExit(1 if faults else 0)
 
 
+def _checked_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
+    if not name.strip():
+        raise click.BadParameter("is empty: what do you call this tenant?")
+    return name.strip()
+
+
 @main.group()
 def tenant() -> None:
     """Accounts."""
 
 
 @tenant.command("create")
-@click.argument("name")
+@click.argument("name", callback=_checked_name)
 @click.option("--env", "as_env", is_flag=True, help="Print what its clients need.")
 @click.option("--url", help="Where clients reach the web process.")
 @click.pass_obj
 def create_tenant(settings: Settings, name: str, as_env: bool, url: str | None) -> None:
     """Make a tenant and print its token, which is shown only now."""
-    new = _tenants(settings).create(name)
+    tenants = _tenants(settings)
+    tenants.check_key()
+    new = tenants.create(name)
     if not as_env:
         click.echo(f"tenant {new.id}\ntoken {new.token}")
         return

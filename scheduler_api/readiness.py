@@ -2,7 +2,9 @@
 
 import redis
 from scheduler_api.core import keys
-from typing import cast
+from scheduler_api.core.epoch import Epoch
+from scheduler_api.core.sealing import WrongSecretKey
+from scheduler_api.core.tenants import Tenants
 
 ROLES = ("ticker", "worker")
 STORE_AWAY = "the store does not answer"
@@ -12,10 +14,12 @@ STORE_CHANGED = "the store came back different: accept its epoch, or restore its
 class Readiness:
     """Asks the store who is alive; remembers which store it first saw."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, *, tenants: Tenants) -> None:
         self._client = client
         self._prefix = prefix
-        self._epoch: bytes | None = None
+        self._tenants = tenants
+        self._key_fits = False
+        self._epoch = Epoch()
 
     def missing(self) -> list[str]:
         """What keeps the cell from working; empty when it is ready.
@@ -29,13 +33,18 @@ class Readiness:
             pipe.exists(keys.alive(self._prefix, role))
         try:
             epoch, accepted, *alive = pipe.execute()
+            faults = [] if self._epoch.holds(epoch, accepted) else [STORE_CHANGED]
+            faults += self._key_faults()
         except (redis.ConnectionError, redis.TimeoutError):
             return [STORE_AWAY]
-        absent = [role for role, there in zip(ROLES, alive, strict=True) if not there]
-        changed = self._changed(cast(bytes | None, epoch), cast(bytes | None, accepted))
-        return ([STORE_CHANGED] if changed else []) + absent
+        return faults + [r for r, there in zip(ROLES, alive, strict=True) if not there]
 
-    def _changed(self, epoch: bytes | None, accepted: bytes | None) -> bool:
-        if self._epoch is None or (epoch is not None and epoch == accepted):
-            self._epoch = epoch
-        return epoch != self._epoch
+    def _key_faults(self) -> list[str]:
+        """A store that was away at the start is asked now, until the key fits."""
+        try:
+            if not self._key_fits:
+                self._tenants.check_key()
+            self._key_fits = True
+        except WrongSecretKey:
+            return [str(WrongSecretKey.__doc__)]
+        return []

@@ -67,6 +67,55 @@ def test_wrong_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -
         create_app()
 
 
+@pytest.fixture
+def other_key(monkeypatch: pytest.MonkeyPatch, valkey: str) -> str:
+    monkeypatch.setenv("REDIS_URL", valkey)
+    monkeypatch.setenv("SECRET_KEY", "another secret key")
+    monkeypatch.setattr(logging.root, "handlers", [])
+    return valkey
+
+
+@pytest.mark.usefixtures("token")
+def test_process_with_another_key_than_the_stores_ends_and_says_why(
+    other_key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        create_app()
+
+    assert end.value.code == 3
+    told = [r.getMessage() for r in caplog.records if r.levelname == "CRITICAL"]
+    assert told == ["SECRET_KEY: the store's secrets were written under another one."]
+
+
+@pytest.mark.usefixtures("client")
+def test_process_starts_on_a_store_that_keeps_no_secrets_yet(other_key: str) -> None:
+    assert create_app().test_client().get("/healthz").status_code == 200
+
+
+@pytest.mark.usefixtures("other_key")
+def test_process_starts_while_the_store_is_away(
+    monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
+
+    assert create_app().test_client().get("/readyz").status_code == 503
+
+
+@pytest.mark.usefixtures("token")
+def test_key_is_asked_for_again_until_it_fits(valkey: str, client: redis.Redis) -> None:
+    _be_alive(client, "ticker", "worker")
+    http = create_app(
+        Settings(redis_url=valkey, secret_key="another secret key")
+    ).test_client()
+    refused = http.get("/readyz")
+    client.flushall()
+    _be_alive(client, "ticker", "worker")
+
+    assert refused.status_code == 503
+    assert refused.get_json()["missing"][0].startswith("SECRET_KEY: ")
+    assert http.get("/readyz").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -249,8 +298,12 @@ def test_accepted_event_is_one_line_in_the_log_without_its_payload(
 
 def test_both_spellings_of_slashes_are_kept_apart(app: Flask, token: str) -> None:
     def code(path: str) -> int:
-        headers = {"x-api-key": token}
-        return app.test_client().get(path, headers=headers).status_code
+        # The test client takes what begins with two slashes for a host.
+        raw, headers = {"PATH_INFO": path}, {"x-api-key": token}
+        http = app.test_client()
+        return http.get("/", environ_overrides=raw, headers=headers).status_code
 
     assert code("/api/events") == code("/api/events/") == 200
-    assert code("//api/events") == code("/api/events//") == 404
+    assert code("//api/events") == code("///api/events") == 404
+    assert code("/api//events") == code("/api/events//") == 404
+    assert code("//v2/logs") == code("//healthz") == 404

@@ -66,3 +66,27 @@ def test_a_store_that_is_away_is_one_line(environ: dict[str, str]):
     assert result.exit_code == 1
     assert result.output.startswith("Error: the store does not answer: ")
     assert len(result.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t"])
+def test_a_tenant_has_a_name(environ: dict[str, str], name: str):
+    result = run(environ, "tenant", "create", name)
+
+    assert result.exit_code == 2
+    assert "what do you call this tenant?" in result.output
+    with redis.Redis.from_url(environ["REDIS_URL"]) as client:
+        assert Tenants(client, "{s1}:", secret_key=SECRET_KEY).all_ids() == []
+
+
+def test_a_tenant_is_not_made_under_another_key_than_the_stores(
+    environ: dict[str, str],
+):
+    run(environ, "tenant", "create", "Ada")
+    result = run(
+        environ | {"SECRET_KEY": "another key of tests"}, "tenant", "create", "Bob"
+    )
+
+    assert result.exit_code == 1
+    told = "Error: SECRET_KEY: the store's secrets were written under another one.\n"
+    assert result.output == told
+    assert "Bob" not in run(environ, "tenant", "list").output

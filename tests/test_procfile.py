@@ -109,6 +109,18 @@ def test_three_variables_are_enough_to_be_ready(
     assert "Traceback" not in printed
 
 
+def test_a_path_with_two_slashes_in_front_is_another_path(
+    shells: dict[str, Path],
+    port: int,
+    tenant: NewTenant,
+    wait_until: Callable[..., None],
+):
+    wait_until(lambda: is_ready(port, tenant), within_s=60)
+
+    assert request(port, tenant, "GET", "/api/events")[0] == 200
+    assert request(port, tenant, "GET", "//api/events")[0] == 404
+
+
 def test_a_delivery_to_loopback_is_refused(
     shells: dict[str, Path],
     port: int,

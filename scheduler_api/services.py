@@ -6,6 +6,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from scheduler_api.auth import Auth
 from scheduler_api.core.config import Settings
+from scheduler_api.core.groups import Groups
 from scheduler_api.core.journal import Journal
 from scheduler_api.core.queries import Queries
 from scheduler_api.core.quotas import Quotas
@@ -29,6 +30,7 @@ class Services:
     settings: Settings
     store: Store
     schedules: Schedules
+    groups: Groups
     queries: Queries
     journal: Journal
     quotas: Quotas
@@ -63,6 +65,7 @@ def build(settings: Settings) -> Services:
         settings=settings,
         store=store,
         schedules=Schedules(store, grace_ms=settings.missed_grace_ms),
+        groups=Groups(store),
         queries=Queries(store),
         journal=Journal(store),
         quotas=Quotas(store),

@@ -4,20 +4,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from redis.exceptions import RedisError
 from scheduler_api.core import codec, logs
 from scheduler_api.core.config import Settings
-from scheduler_api.core.errors import SchedulerError, UnreadableRecord
+from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
 from scheduler_api.core.leases import Outcome, Settlement, WorkerStore
 from scheduler_api.core.model import Begun
 from scheduler_api.core.tenants import KEYS_KEPT_S, SigningKeys, Tenants
 from scheduler_api.dialects import outbound
 from workers.failures import Failure
+from workers.fan_out import FanOut
 from workers.sender import Request, Result, Sender
 
 log = logging.getLogger("scheduler.worker")
 
 AGAIN_AFTER_ERROR_S = 1.0
+# No further attempt would change these, and dead letters are named after them.
+FINAL = (Failure.BLOCKED, Failure.GROUP_MISSING)
 
 
 class LeaseGone(Exception):
@@ -32,12 +36,14 @@ class Courier:
         store: WorkerStore,
         sender: Sender,
         tenants: Tenants,
+        fan_outs: FanOut,
         *,
         settings: Settings,
     ) -> None:
         self._store = store
         self._sender = sender
         self._tenants = tenants
+        self._fan_outs = fan_outs
         self._settings = settings
         self._keys: dict[str, tuple[float, SigningKeys]] = {}
 
@@ -48,8 +54,11 @@ class Courier:
         started_ms = time.time_ns() // 1_000_000
         try:
             begun = await self._with_content(begun, may_write)
-            keys = await self._signing_keys(begun.owner.tenant)
             dialect = outbound.of(begun.owner.dialect)
+            group = dialect.group_of(begun)
+            if group:
+                return await self._fan_out(begun, group, started_ms, may_write)
+            keys = await self._signing_keys(begun.owner.tenant)
             outgoing = dialect.render(
                 begun,
                 signing=keys,
@@ -75,6 +84,32 @@ class Courier:
             return None
         except Exception as err:
             return self._undeliverable(begun, started_ms, err)
+
+    async def _fan_out(
+        self, begun: Begun, group: str, started_ms: int, may_write: Callable[[], bool]
+    ) -> Settlement | None:
+        """Has the endpoints of a group get the event, in place of a destination."""
+        expand = outbound.of(begun.owner.dialect).expand
+        make = partial(self._fan_outs.make, begun, group, expand=expand)
+        whole = False
+        while not whole:
+            if not may_write():
+                raise LeaseGone
+            try:
+                whole = await asyncio.to_thread(make)
+            except NotFound:
+                return self._settlement(begun, _no_group(group, started_ms), {})
+            except RedisError as err:
+                log.warning(logs.line("group.not_read", event=begun.id, problem=err))
+            if not whole:
+                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+        return Settlement(
+            event_id=begun.id,
+            token=begun.token,
+            attempt=begun.attempt,
+            outcome=Outcome.DELIVERED,
+            line=codec.encode_attempt({"started_ms": started_ms}),
+        )
 
     def _settlement(
         self, begun: Begun, result: Result, signed: dict[str, str]
@@ -173,6 +208,22 @@ class Courier:
         )
 
 
+def _no_group(group: str, started_ms: int) -> Result:
+    return Result(
+        status=None,
+        headers=(),
+        body=b"",
+        body_truncated=False,
+        error=Failure.GROUP_MISSING,
+        detail=f"group {group} not found",
+        started_ms=started_ms,
+        connect_ms=None,
+        first_byte_ms=None,
+        total_ms=0,
+        dispatched=False,
+    )
+
+
 def _report_dropped(begun: Begun) -> None:
     log.warning(logs.line("attempt.dropped", event=begun.id, n=begun.attempt))
 
@@ -195,8 +246,8 @@ def _decide(
 ) -> tuple[Outcome, int, str]:
     if dialect.is_success(result):
         return Outcome.DELIVERED, 0, ""
-    if result.error is Failure.BLOCKED:
-        return Outcome.DEAD, 0, Failure.BLOCKED.value
+    if result.error in FINAL:
+        return Outcome.DEAD, 0, result.error.value
     delay_ms = dialect.next_delay_ms(begun, result)
     if delay_ms is None:
         return Outcome.DEAD, 0, "exhausted"

@@ -35,6 +35,7 @@ class Failure(StrEnum):
     CLOSED = "connection-closed"
     CONNECT = "connect"
     DNS = "dns"
+    GROUP_MISSING = "group-missing"
     HEADERS_TOO_LARGE = "headers-too-large"
     LEASE_LOST = "lease-lost"
     PROTOCOL = "protocol"

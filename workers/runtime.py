@@ -13,8 +13,10 @@ from redis.retry import Retry
 from scheduler_api.core.config import Settings, from_env
 from scheduler_api.core.destinations import Address, AddressPolicy
 from scheduler_api.core.leases import WorkerStore
+from scheduler_api.core.store import Store
 from scheduler_api.core.tenants import Tenants
 from workers.courier import Courier
+from workers.fan_out import FanOut
 from workers.interfaces import own_addresses
 from workers.sender import Sender
 from workers.window import Window
@@ -75,16 +77,16 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
     )
     store = WorkerStore(client, settings.prefix, lease_ms=settings.lease_ms)
     client.connection_pool.connection_kwargs["redis_connect_func"] = store.on_connect
-    tenants = Tenants(
-        connect(settings), settings.prefix, secret_key=settings.secret_key
-    )
+    blocking = connect(settings)
+    tenants = Tenants(blocking, settings.prefix, secret_key=settings.secret_key)
+    fan_outs = FanOut(Store(blocking, settings.prefix))
     sender = Sender(
         address_policy(settings),
         limit=settings.window * SENDER_ROOM,
         body_cap_bytes=settings.response_log_bytes,
     )
     async with sender:
-        courier = Courier(store, sender, tenants, settings=settings)
+        courier = Courier(store, sender, tenants, fan_outs, settings=settings)
         window = Window(
             store,
             courier,

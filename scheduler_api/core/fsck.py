@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from scheduler_api.core import codec, keys, scripts
 from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.groups import read_group
 from scheduler_api.core.invariant import Problem, judge_event, judge_schedule
 from typing import Any, cast
 
@@ -76,6 +77,7 @@ class _Walk:
             "occ": self._indexes,
             "names": self._names,
             "tm": self._terms,
+            "groups": self._groups,
         }
 
     def faults(self) -> Iterator[Fault]:
@@ -102,7 +104,7 @@ class _Walk:
                 groups[self._others].append(name)
         one_by_one = (
             *(self._places, self._indexes, self._logs),
-            *(self._names, self._terms),
+            *(self._names, self._terms, self._groups),
         )
         for look, group in groups.items():
             for batch in _batches(group, 1 if look in one_by_one else READ_AT_ONCE):
@@ -238,6 +240,20 @@ class _Walk:
                     bearer, terms = (_text(v) if v is not None else "" for v in found)
                     if bearer != owner or term not in terms.split():
                         yield Fault(name, member, "is not found by this")
+
+    def _groups(self, names: Names) -> Iterator[Fault]:
+        """A group can be read, and belongs to an owner that `owners` names."""
+        for name in names:
+            [known] = self._ask(
+                ("SISMEMBER", keys.owners(self._prefix), name.removeprefix("groups:"))
+            )
+            if not known:
+                yield Fault(name, "", "belongs to an owner that owners does not name")
+            for field, record in self._client.hscan_iter(self._prefix + name):
+                try:
+                    read_group(_text(field), record)
+                except UnreadableRecord as err:
+                    yield Fault(name, _text(field), f"is no group: {err}")
 
     def _bodies(self, names: Names) -> Iterator[Fault]:
         """A body belongs to the event that names it, or expires."""

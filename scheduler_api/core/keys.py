@@ -137,6 +137,15 @@ def names(prefix: str, owner: str) -> str:
     return f"{prefix}names:{owner}"
 
 
+def groups(prefix: str, owner: str) -> str:
+    """Hash; field: a group's name, value: its record (JSON); goes with the group.
+
+    `f` format, `c`/`u` created/updated ms, `e` endpoints as URL and name, `d` what
+    publishing to it goes by where nothing else is said.
+    """
+    return f"{prefix}groups:{owner}"
+
+
 def journal(prefix: str, owner: str) -> str:
     """Stream, what happened to events: `e` id, `k` kind, `n` attempt.
 

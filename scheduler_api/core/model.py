@@ -41,7 +41,8 @@ class Draft:
     """An event about to be stored: wanted at a time, or a while from now.
 
     `mark` is what a repeat within `mark_ms` is recognised by; `journal` says whether
-    its owner's journal tells of it.
+    its owner's journal tells of it. An `id` is for what is made once and never again,
+    derived from what makes it; without one a new id is taken.
     """
 
     content: Content
@@ -52,10 +53,11 @@ class Draft:
     journal: bool = False
     mark: str = ""
     mark_ms: int = 0
+    id: str = ""
 
 
 class Verdict(StrEnum):
-    """What became of a draft; `double` names the event that holds its mark."""
+    """What became of a draft; `double` names the event that has its mark or its id."""
 
     OK = "ok"
     PAST = "past"

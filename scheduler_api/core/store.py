@@ -32,6 +32,8 @@ WRITTEN_BEFOREHAND_S = 600
 AT_ONCE = 200
 # Each takes some 50 us of the store, which does nothing else meanwhile.
 CANCELLED_AT_ONCE = 50
+# Of what is written beforehand, as much may wait in memory for its round trip.
+PIPELINED_BYTES = 8_388_608
 # Another number was already in use, or the content expired on the way: begin anew.
 AGAIN = frozenset(("taken", "nobody"))
 Answer = tuple[bytes, int, int, bytes]
@@ -153,8 +155,10 @@ class Store:
             change="",
         )
 
-    def create_many(self, owner: Owner, drafts: Sequence[Draft]) -> list[Accepted]:
-        """Stores events, a few hundred per round trip; each answer is its own.
+    def create_many(
+        self, owner: Owner, drafts: Sequence[Draft], *, at_once: int = AT_ONCE
+    ) -> list[Accepted]:
+        """Stores events, `at_once` per round trip; each answer is its own.
 
         Redis: create.lua, atomic per call; a draft is one event, however often the
         client repeats a call in silence.
@@ -164,7 +168,7 @@ class Store:
         answers: dict[int, Accepted] = {}
         waiting = list(range(len(drafts)))
         while waiting:
-            batch, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            batch, waiting = waiting[:at_once], waiting[at_once:]
             try:
                 replies = self._create([drafts[i] for i in batch], owner)
             except OutOfMemoryError:
@@ -172,11 +176,12 @@ class Store:
             for i, (code, wanted, created, event_id) in zip(
                 batch, replies, strict=True
             ):
-                if code.decode() in AGAIN:
+                made_before = code == b"taken" and drafts[i].id
+                if code.decode() in AGAIN and not made_before:
                     waiting.append(i)
                     continue
                 answers[i] = Accepted(
-                    Verdict(code.decode()),
+                    Verdict.DOUBLE if made_before else Verdict(code.decode()),
                     event_id.decode(),
                     wanted_ms=int(wanted),
                     created_ms=int(created),
@@ -186,14 +191,19 @@ class Store:
     def _create(self, drafts: Sequence[Draft], owner: Owner) -> list[Answer]:
         words: list[scripts.Arg] = []
         written: list[str] = []
+        size = 0
         with self.client.pipeline(transaction=False) as pipe:
             for draft in drafts:
-                event_id, mark = self.ids.take(), nonce()
+                event_id, mark = draft.id or self.ids.take(), nonce()
                 stored, key = codec.encode_content(draft.content), ""
                 if len(stored) > INLINE_BYTES:
                     key = keys.body(self.prefix, event_id, mark)
                     pipe.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
+                    size += len(stored)
                     stored = b""
+                if size > PIPELINED_BYTES:
+                    pipe.execute()
+                    size = 0
                 written.append(key)
                 words += [event_id, mark, str(owner), *_wanted(draft)]
                 words += [draft.deadline_ms, stored]

@@ -1,7 +1,8 @@
 """The outbound halves of the dialects, by name; workers need nothing else of them."""
 
 from scheduler_api.core.config import Settings
-from scheduler_api.core.model import Begun, FollowUp
+from scheduler_api.core.groups import Group
+from scheduler_api.core.model import Begun, Draft, FollowUp
 from scheduler_api.core.outgoing import Answer, Outgoing, Reply
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects.jiter import outbound as jiter
@@ -18,6 +19,20 @@ class Outbound(Protocol):
         self, begun: Begun, *, signing: SigningKeys, now_ms: int, settings: Settings
     ) -> Outgoing:
         """The request of this attempt, signed for now.
+
+        Raises: UnreadableRecord, if its content was not fetched.
+        """
+        ...
+
+    def group_of(self, begun: Begun) -> str:
+        """The name of the group that the event is for, '' if it goes to a URL itself.
+
+        Raises: UnreadableRecord, if its content was not fetched.
+        """
+        ...
+
+    def expand(self, begun: Begun, group: Group) -> list[Draft]:
+        """The events that stand for it at the endpoints of its group.
 
         Raises: UnreadableRecord, if its content was not fetched.
         """

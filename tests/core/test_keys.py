@@ -34,6 +34,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "finished_key('1:jiter', 'dead')": lambda p: keys.finished(p, "1:jiter", "dead"),
     "term_key('1:jiter', 't')": lambda prefix: keys.term(prefix, "1:jiter", "t"),
     "names_key('1:jiter')": lambda prefix: keys.names(prefix, "1:jiter"),
+    "groups_key('1:jiter')": lambda prefix: keys.groups(prefix, "1:jiter"),
     "journal_key('1:jiter')": lambda prefix: keys.journal(prefix, "1:jiter"),
     "mark_key('1:jiter', 'd')": lambda prefix: keys.mark(prefix, "1:jiter", "d"),
     "body_key('7')": lambda prefix: keys.body(prefix, "7"),

@@ -27,6 +27,7 @@ local function by_time_key(owner, state) return P .. 'ix:' .. owner .. ':' .. st
 local function finished_key(owner, state) return P .. 'fin:' .. owner .. ':' .. state end
 local function term_key(owner, term) return P .. 'tm:' .. owner .. ':' .. term end
 local function names_key(owner) return P .. 'names:' .. owner end
+local function groups_key(owner) return P .. 'groups:' .. owner end
 local function journal_key(owner) return P .. 'journal:' .. owner end
 local function mark_key(owner, mark) return P .. 'dd:' .. owner .. ':' .. mark end
 local function body_key(id, rev)

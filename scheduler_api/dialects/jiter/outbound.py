@@ -11,8 +11,9 @@ import re
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.groups import Group
 from scheduler_api.core.ids import to_number
-from scheduler_api.core.model import Begun, FollowUp
+from scheduler_api.core.model import Begun, Draft, FollowUp
 from scheduler_api.core.outgoing import Answer, Outgoing, Reply, identity, warning
 from scheduler_api.core.signing import hmac_sha256_base64
 from scheduler_api.core.tenants import SigningKeys
@@ -65,6 +66,16 @@ def render(
 def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     """The wait after a failed attempt: 3, 5 and 10 s, then None."""
     return retry.next_delay_ms(begun.failures, reply, delays_ms=RETRY_DELAYS_MS)
+
+
+def group_of(_begun: Begun) -> str:
+    """None: destinations are URLs."""
+    return ""
+
+
+def expand(_begun: Begun, _group: Group) -> list[Draft]:
+    """Nothing: no event is for a group."""
+    return []
 
 
 def response_cap_bytes(_begun: Begun, *, settings: Settings) -> int:

@@ -28,6 +28,11 @@ def respond(body: object, status: int = 200) -> Response:
     return Response(orjson.dumps(body), status=status, mimetype=JSON)
 
 
+def done() -> Response:
+    """What is answered where clients read no body."""
+    return Response(status=200, mimetype=JSON)
+
+
 def published(event_id: str, *, url: str, deduplicated: bool) -> Shown:
     """What a publisher is told about a message."""
     shown: Shown = {"messageId": message_id(event_id), "url": url}

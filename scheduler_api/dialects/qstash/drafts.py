@@ -1,19 +1,26 @@
 """From what a publisher said to an event that can be stored. Pure."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from scheduler_api.core.config import Settings
 from scheduler_api.core.destinations import Network
+from scheduler_api.core.groups import Group
 from scheduler_api.core.model import Content, Draft
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import (
     Headers,
     Message,
     content_hash,
+    to_endpoint,
     to_options,
 )
-from scheduler_api.dialects.qstash.request_headers import Limits, from_headers
+from scheduler_api.dialects.qstash.request_headers import (
+    NOTHING_GIVEN,
+    Limits,
+    from_headers,
+)
 from scheduler_api.dialects.qstash.targets import check_callbacks
 from typing import Any
 
@@ -72,28 +79,59 @@ class Drafts:
         query: Headers = (),
         queue: str | None = None,
         caller_ip: str | None = None,
+        base: Message = NOTHING_GIVEN,
     ) -> Said:
         """What headers and parameters say, as `from_headers` has it.
 
         Raises: BadValue.
         """
+        if base is not NOTHING_GIVEN:
+            return self._read(headers, query, queue, caller_ip, base)
         length = sum(len(name) + len(value) for name, value in (*headers, *query))
         if length > REMEMBERED_MAX_LENGTH:
             return self._read(headers, query, queue, caller_ip)
         return self._remembered(headers, query, queue, caller_ip)
 
     def _read(
-        self, headers: Headers, query: Headers, queue: str | None, caller_ip: str | None
+        self,
+        headers: Headers,
+        query: Headers,
+        queue: str | None,
+        caller_ip: str | None,
+        base: Message = NOTHING_GIVEN,
     ) -> Said:
         message = from_headers(
             headers,
             query=query,
+            base=base,
             queue=queue,
             caller_ip=caller_ip,
             limits=self._terms.limits,
         )
         check_callbacks(message, allow=self._terms.allow)
         return Said(message, to_options(message))
+
+    def defaults(self, group: Group) -> Message:
+        """What holds for messages to a url group where nothing else is said.
+
+        Raises: BadValue.
+        """
+        headers = default_headers(group.defaults)
+        return self.read(headers).message if headers else NOTHING_GIVEN
+
+    def for_group(
+        self, said: Said, group: Group, *, body: bytes, now_ms: int
+    ) -> list[Draft]:
+        """A message to a url group as events to store, one for each endpoint.
+
+        Raises: BadValue.
+        """
+        drafts = []
+        for endpoint in group.endpoints:
+            message = to_endpoint(said.message, group=group.name, endpoint=endpoint)
+            each = Said(message, to_options(message))
+            drafts.append(self.draft(each, url=endpoint.url, body=body, now_ms=now_ms))
+        return drafts
 
     def draft(self, said: Said, *, url: str, body: bytes, now_ms: int) -> Draft:
         """A message as an event to store.
@@ -123,8 +161,21 @@ class Drafts:
 def _mark(message: Message, *, url: str, body: bytes) -> str:
     """What a message is recognised by if it is published again, '' if it may be."""
     if message.deduplication_id is not None:
-        named = message.deduplication_id.encode()
-        return "i" + hashlib.sha256(named).hexdigest()
+        named = message.deduplication_id + _of_endpoint(message, url)
+        return "i" + hashlib.sha256(named.encode()).hexdigest()
     if message.content_based:
-        return "c" + content_hash(message, url=url, body=body)
+        # What goes to a group is no double of what goes to one of its endpoints.
+        of = _of_endpoint(message, url) or url
+        return "c" + content_hash(message, url=of, body=body)
     return ""
+
+
+def _of_endpoint(message: Message, url: str) -> str:
+    """Each endpoint of a group has a mark of its own; no id has a NUL in it."""
+    return "" if message.topic is None else f"\0{message.topic}\0{url}"
+
+
+def default_headers(defaults: Mapping[str, Any]) -> Headers:
+    """The headers that a group's defaults are."""
+    headers: dict[str, list[str]] = defaults.get("headers", {})
+    return tuple((name, value) for name in headers for value in headers[name])

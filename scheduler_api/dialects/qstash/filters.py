@@ -200,6 +200,8 @@ def _conditions(parameters: Parameters) -> Conditions:
 def _values(name: str, event: Event | Outline, said: Message) -> Collection[str]:
     url = event.content.url
     if name in ("host", "path"):
+        if url == said.topic:
+            return ()
         return _hosts(url) if name == "host" else (_path(url),)
     if name == "label":
         return said.labels

@@ -14,6 +14,7 @@ from scheduler_api.dialects.qstash.publishing import Publishing
 from scheduler_api.dialects.qstash.reading import Refused, error
 from scheduler_api.dialects.qstash.schedules import Scheduling
 from scheduler_api.dialects.qstash.targets import TOKEN
+from scheduler_api.dialects.qstash.topics import Topics
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 from werkzeug.routing import BaseConverter
@@ -70,6 +71,7 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/keys", "get_keys", keys.get),
         ("POST", "/keys/rotate", "rotate_keys", keys.rotate),
         *_of_schedules(Scheduling(services)),
+        *_of_topics(Topics(services)),
     ]
     for method, path, name, view in table:
         routes.add_url_rule(
@@ -101,6 +103,18 @@ def _of_schedules(schedules: Scheduling) -> list[Route]:
             (method, f"{one}/resume", f"{by}_resume_schedule", schedules.resume),
         ]
     return table
+
+
+def _of_topics(topics: Topics) -> list[Route]:
+    one = "/topics/<name>"
+    return [
+        ("GET", "/topics", "list_topics", topics.all),
+        ("GET", one, "get_topic", topics.get),
+        ("PATCH", one, "configure_topic", topics.configure),
+        ("DELETE", one, "delete_topic", topics.delete),
+        ("POST", f"{one}/endpoints", "add_endpoints", topics.add),
+        ("DELETE", f"{one}/endpoints", "remove_endpoints", topics.remove),
+    ]
 
 
 def fault(_endpoint: str | None) -> str:

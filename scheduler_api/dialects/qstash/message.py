@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.groups import Endpoint
 from scheduler_api.core.model import Begun, Content
 from scheduler_api.dialects.qstash.redaction import NOTHING_HIDDEN, Redaction
 from typing import Any
@@ -109,6 +110,11 @@ def schedule_id(schedule: str | None, message: Message) -> str | None:
     if message.schedule_id is not None or schedule is None:
         return message.schedule_id
     return f"scd_{schedule}"
+
+
+def to_endpoint(message: Message, *, group: str, endpoint: Endpoint) -> Message:
+    """The message that one to a url group is for one of its endpoints."""
+    return replace(message, topic=group, endpoint=endpoint.name or None)
 
 
 @lru_cache(maxsize=1024)

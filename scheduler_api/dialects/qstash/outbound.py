@@ -3,9 +3,11 @@
 Source: https://upstash.com/docs/qstash/howto/receiving
 """
 
+from dataclasses import replace
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
-from scheduler_api.core.model import Begun, FollowUp
+from scheduler_api.core.groups import Group
+from scheduler_api.core.model import Begun, Content, Draft, FollowUp
 from scheduler_api.core.outgoing import Answer, Outgoing, Reply, warning
 from scheduler_api.core.signing import qstash_jwt
 from scheduler_api.core.tenants import SigningKeys
@@ -17,6 +19,8 @@ from scheduler_api.dialects.qstash.message import (
     from_options,
     message_id,
     schedule_id,
+    to_endpoint,
+    to_options,
 )
 from scheduler_api.dialects.qstash.redaction import key_of
 
@@ -62,6 +66,38 @@ def render(
         timeout_ms=begun.deadline_ms,
         signed=warning(begun),
     )
+
+
+def group_of(begun: Begun) -> str:
+    """The url group's name that stands where a URL would, which has a colon in it.
+
+    Raises: UnreadableRecord.
+    """
+    url = fetched(begun).url
+    return "" if ":" in url else url
+
+
+def expand(begun: Begun, group: Group) -> list[Draft]:
+    """The message of a schedule's run, for each endpoint of its url group.
+
+    Raises: UnreadableRecord.
+    """
+    content = fetched(begun)
+    said = from_options(content.options)
+    said = replace(said, schedule_id=schedule_id(begun.schedule, said), delay_ms=0)
+    return [
+        Draft(
+            Content(
+                endpoint.url,
+                content.body,
+                to_options(to_endpoint(said, group=group.name, endpoint=endpoint)),
+            ),
+            begun.deadline_ms,
+            journal=True,
+            id=f"{begun.id}.{endpoint.key}",
+        )
+        for endpoint in group.endpoints
+    ]
 
 
 def next_delay_ms(begun: Begun, reply: Reply) -> int | None:

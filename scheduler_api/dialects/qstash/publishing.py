@@ -2,14 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.errors import NotFound, StoreFull
+from scheduler_api.core.groups import MOST_ENDPOINTS, Group
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store import AT_ONCE
 from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Said, Terms
 from scheduler_api.dialects.qstash.grammars import BadValue
@@ -20,17 +22,17 @@ from scheduler_api.dialects.qstash.reading import (
     read_json,
     too_large,
 )
-from scheduler_api.dialects.qstash.targets import (
-    Target,
-    read_destination,
-    read_target,
-)
+from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN
+from scheduler_api.dialects.qstash.targets import Target, read_target
 from scheduler_api.services import Services
 from typing import Any
 from urllib.parse import unquote
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
+
+# What an item of a batch comes to: a message, several, or what is wrong with it.
+Read = Draft | list[Draft] | str
 
 log = logging.getLogger("scheduler.web")
 
@@ -42,6 +44,7 @@ class Publishing:
         self, services: Services, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._store = services.store
+        self._groups = services.groups
         self._terms = Terms.of(services.settings)
         self._drafts = Drafts(self._terms)
         self._batch_limit = services.settings.qstash_batch_limit
@@ -61,29 +64,29 @@ class Publishing:
     def _accept(
         self, owner: Owner, target: Target, *, queue: str | None = None
     ) -> Response:
-        url = read_destination(target.destination, self._terms.allow)
+        """One message, or one for each endpoint of a group: all of them or none."""
+        to = self._addressing(owner).find(target.destination)
         said = self._drafts.read(
             read_headers(request.environ, query=target.configuration),
             query=target.configuration,
             queue=queue,
             caller_ip=request.remote_addr,
+            base=self._drafts.defaults(to) if isinstance(to, Group) else NOTHING_GIVEN,
         )
         body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
-        wanted = self._drafts.draft(said, url=url, body=body, now_ms=self._now_ms())
-        accepted = self._store.create_many(owner, [wanted])[0]
-        if accepted.verdict is Verdict.FULL:
+        now_ms = self._now_ms()
+        if isinstance(to, Group):
+            drafts = self._drafts.for_group(said, to, body=body, now_ms=now_ms)
+        else:
+            drafts = [self._drafts.draft(said, url=to, body=body, now_ms=now_ms)]
+        accepted = self._store.create_many(owner, drafts, at_once=MOST_ENDPOINTS)
+        if any(each.verdict is Verdict.FULL for each in accepted):
             raise StoreFull
-        double = accepted.verdict is Verdict.DOUBLE
-        log.info(
-            logs.line(
-                "event.deduplicated" if double else "event.accepted",
-                event=accepted.id,
-                owner=owner,
-                wanted_ms=None if double else accepted.wanted_ms,
-            )
-        )
-        shown = answers.published(accepted.id, url=url, deduplicated=double)
-        return answers.respond(shown, 202 if double else 201)
+        shown = list(map(_told, drafts, accepted))
+        _log(owner, accepted)
+        double = all(each.verdict is Verdict.DOUBLE for each in accepted)
+        answer: object = shown if isinstance(to, Group) else shown[0]
+        return answers.respond(answer, 202 if double else 201)
 
     def batch(self, owner: Owner) -> Response:
         """Accepts many messages; what is wrong with one is told in its place."""
@@ -93,63 +96,91 @@ class Publishing:
         if len(items) > self._batch_limit:
             most = f"at most {self._batch_limit} messages, not {len(items)}"
             raise Refused(413, f"body should have {most}: split the batch")
-        reader = _Items(self._terms, self._drafts, caller_ip=request.remote_addr)
-        shown: list[Shown] = []
+        reader = _Items(
+            self._terms,
+            self._drafts,
+            self._addressing(owner),
+            caller_ip=request.remote_addr,
+            most=self._batch_limit,
+        )
+        shown: list[Shown | list[Shown]] = []
         stored = 0
-        for at in range(0, len(items), AT_ONCE):
-            read = [
-                reader.read(item, now_ms=self._now_ms())
-                for item in items[at : at + AT_ONCE]
-            ]
-            drafts = [item for item in read if isinstance(item, Draft)]
-            accepted = self._store.create_many(owner, drafts)
+        for read in _parts(reader.read(item, now_ms=self._now_ms()) for item in items):
+            accepted = self._store.create_many(
+                owner, list(_drafts_of(read)), at_once=MOST_ENDPOINTS
+            )
             stored += sum(each.verdict is Verdict.OK for each in accepted)
-            shown += _told(read, iter(accepted))
+            shown += _told_of_items(read, iter(accepted))
         log.info(
             logs.line("batch.accepted", owner=owner, items=len(items), events=stored)
         )
         return answers.respond(shown, 200)
+
+    def _addressing(self, owner: Owner) -> Addressing:
+        return Addressing(self._groups, owner, allow=self._terms.allow)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
 
 class _Items:
-    """Reads the items of one batch."""
+    """Reads the items of one batch; `most` messages may be for url groups."""
 
-    def __init__(self, terms: Terms, drafts: Drafts, *, caller_ip: str | None) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        drafts: Drafts,
+        addressing: Addressing,
+        *,
+        caller_ip: str | None,
+        most: int,
+    ) -> None:
         self._terms = terms
         self._drafts = drafts
+        self._addressing = addressing
         self._caller_ip = caller_ip
+        self._most = self._room = most
 
-    def read(self, item: object, *, now_ms: int) -> Draft | str:
-        """The event that an item describes, or what is wrong with it."""
+    def read(self, item: object, *, now_ms: int) -> Read:
+        """What an item describes, or what is wrong with it."""
         try:
             if not isinstance(item, dict):
                 raise BadValue("item", "should be an object")
-            return self._draft(item, now_ms)
+            return self._read(item, now_ms)
         except (BadValue, NotFound) as err:
             return str(err)
 
-    def _draft(self, item: dict[str, Any], now_ms: int) -> Draft:
+    def _read(self, item: dict[str, Any], now_ms: int) -> Draft | list[Draft]:
         named = _text(item, "destination")
         if named is None:
             raise BadValue("destination", "is missing")
-        url = read_destination(named, self._terms.allow)
-        said = self._said(item)
+        to = self._addressing.find(named)
+        group = to if isinstance(to, Group) else None
+        said = self._said(item, group)
         body = (_text(item, "body") or "").encode()
         if len(body) > self._terms.body_limit_bytes:
             raise BadValue("body", too_large(self._terms.body_limit_bytes)[5:])
-        return self._drafts.draft(said, url=url, body=body, now_ms=now_ms)
+        if group is None:
+            return self._drafts.draft(said, url=str(to), body=body, now_ms=now_ms)
+        self._room -= len(group.endpoints)
+        if self._room < 0:
+            most = f"would have the batch make more than {self._most} messages"
+            raise BadValue("destination", f"{most} for url groups")
+        return self._drafts.for_group(said, group, body=body, now_ms=now_ms)
 
-    def _said(self, item: dict[str, Any]) -> Said:
+    def _said(self, item: dict[str, Any], group: Group | None) -> Said:
         headers, queue = item.get("headers") or {}, _text(item, "queue")
         if not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")
         pairs = tuple(headers.items())
         if not all(isinstance(value, str) for _, value in pairs):
             raise BadValue("headers", "should have texts as values")
-        return self._drafts.read(pairs, queue=queue, caller_ip=self._caller_ip)
+        return self._drafts.read(
+            pairs,
+            queue=queue,
+            caller_ip=self._caller_ip,
+            base=NOTHING_GIVEN if group is None else self._drafts.defaults(group),
+        )
 
 
 def _text(item: dict[str, Any], name: str) -> str | None:
@@ -159,14 +190,56 @@ def _text(item: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _told(read: list[Draft | str], accepted: Iterator[Accepted]) -> Iterator[Shown]:
+def _parts(items: Iterator[Read]) -> Iterator[list[Read]]:
+    """A few hundred messages at a time; those to one group are stored together."""
+    part: list[Read] = []
+    size = 0
+    for item in items:
+        weight = len(item) if isinstance(item, list) else 1
+        if part and size + weight > AT_ONCE:
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += weight
+    if part:
+        yield part
+
+
+def _drafts_of(read: Sequence[Read]) -> Iterator[Draft]:
+    for item in read:
+        if isinstance(item, Draft):
+            yield item
+        elif isinstance(item, list):
+            yield from item
+
+
+def _told_of_items(
+    read: Sequence[Read], accepted: Iterator[Accepted]
+) -> Iterator[Shown | list[Shown]]:
     for item in read:
         if isinstance(item, str):
             yield {"messageId": "", "error": item}
-            continue
-        answer = next(accepted)
-        if answer.verdict is Verdict.FULL:
-            yield {"messageId": "", "error": FULL}
-            continue
-        double = answer.verdict is Verdict.DOUBLE
-        yield answers.published(answer.id, url=item.content.url, deduplicated=double)
+        elif isinstance(item, list):
+            yield [_told(draft, next(accepted)) for draft in item]
+        else:
+            yield _told(item, next(accepted))
+
+
+def _told(draft: Draft, answer: Accepted) -> Shown:
+    if answer.verdict is Verdict.FULL:
+        return {"messageId": "", "error": FULL}
+    double = answer.verdict is Verdict.DOUBLE
+    return answers.published(answer.id, url=draft.content.url, deduplicated=double)
+
+
+def _log(owner: Owner, accepted: Sequence[Accepted]) -> None:
+    for each in accepted:
+        double = each.verdict is Verdict.DOUBLE
+        log.info(
+            logs.line(
+                "event.deduplicated" if double else "event.accepted",
+                event=each.id,
+                owner=owner,
+                wanted_ms=None if double else each.wanted_ms,
+            )
+        )

@@ -13,6 +13,7 @@ from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.cron import QSTASH, CronError
 from scheduler_api.core.errors import Conflict, NotFound
+from scheduler_api.core.groups import Group
 from scheduler_api.core.model import (
     Content,
     MissedRuns,
@@ -22,18 +23,15 @@ from scheduler_api.core.model import (
     ScheduleState,
 )
 from scheduler_api.dialects.qstash import answers, redaction, schedule_answers
+from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
+from scheduler_api.dialects.qstash.drafts import Drafts, Terms
 from scheduler_api.dialects.qstash.grammars import NAME_MAX_LENGTH, BadValue
 from scheduler_api.dialects.qstash.message import Message, to_options
-from scheduler_api.dialects.qstash.publishing import Terms
 from scheduler_api.dialects.qstash.reading import read_body
-from scheduler_api.dialects.qstash.request_headers import from_headers
+from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN, from_headers
 from scheduler_api.dialects.qstash.schedule_answers import ID_PREFIX, public_id
-from scheduler_api.dialects.qstash.targets import (
-    check_callbacks,
-    read_destination,
-    read_target,
-)
+from scheduler_api.dialects.qstash.targets import check_callbacks, read_target
 from scheduler_api.services import Services
 
 MISSED_RUNS = "Scheduler-Missed-Runs"
@@ -69,11 +67,13 @@ class Scheduling:
         self._settings = services.settings
         self._store = services.store
         self._schedules = services.schedules
+        self._groups = services.groups
         self._terms = Terms.of(services.settings)
+        self._drafts = Drafts(self._terms)
 
     def create(self, owner: Owner, destination: str) -> Response:
         """Stores a schedule, or replaces all of the one that bears its name."""
-        wanted = self._wanted()
+        wanted = self._wanted(owner)
         try:
             if wanted.name is None:
                 schedule = self._create_nameless(owner, wanted)
@@ -104,7 +104,7 @@ class Scheduling:
         except NotFound as err:
             raise _unknown(schedule_id) from err
         _log("schedule.deleted", schedule)
-        return _done()
+        return answers.done()
 
     def pause(self, owner: Owner, schedule_id: str) -> Response:
         """Stops a schedule; what would have been due meanwhile is never made up for."""
@@ -118,7 +118,7 @@ class Scheduling:
         for _ in range(TRIES):
             schedule = self._find(owner, schedule_id)
             if schedule.state in (state, ScheduleState.ENDED):
-                return _done()
+                return answers.done()
             try:
                 edited = self._schedules.edit(schedule, grammar=QSTASH, state=state)
             except Conflict:
@@ -126,7 +126,7 @@ class Scheduling:
             except NotFound as err:
                 raise _unknown(schedule_id) from err
             _log("schedule.edited", edited)
-            return _done()
+            return answers.done()
         raise Conflict
 
     def _create(self, owner: Owner, wanted: Wanted, name: str = "") -> Schedule:
@@ -220,40 +220,51 @@ class Scheduling:
             for each in batch
         ]
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self, owner: Owner) -> Wanted:
         """What the request describes.
 
-        Raises: BadValue, NotFound, Refused.
+        Raises: BadValue, NotFound, Refused, redis.RedisError.
         """
         allow = self._settings.allow_networks
         target = read_target(request.environ, route=ROUTE)
-        url = read_destination(target.destination, allow)
+        to = Addressing(self._groups, owner, allow=allow).find(target.destination)
+        group = to if isinstance(to, Group) else None
         said = from_headers(
             [pair for pair in request.headers if not pair[0].lower().startswith(OURS)],
             query=target.configuration,
+            base=NOTHING_GIVEN if group is None else self._drafts.defaults(group),
             caller_ip=request.remote_addr,
             schedule=True,
             limits=self._terms.limits,
         )
         check_callbacks(said, allow=allow)
-        options = _options(said, request.headers)
+        # What a run makes of a group is for its endpoints, and they have journals.
+        options = _options(said, request.headers, journal=group is None)
         body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
         return Wanted(
             name=said.schedule_id,
             expression=said.cron or "",
             tz=said.tz or "",
-            content=Content(url, body, to_options(_repeated(said))),
+            content=_content(said, to, body),
             deadline_ms=said.timeout_ms or self._terms.timeout_ms,
             options=options,
         )
 
 
-def _repeated(said: Message) -> Message:
-    """What every run says: the rule is the schedule's, deduplication its creation's."""
-    return replace(said, cron=None, tz=None, deduplication_id=None, content_based=False)
+def _content(said: Message, to: str | Group, body: bytes) -> Content:
+    """What every run says: the rule is the schedule's, deduplication its creation's.
+
+    That of a group goes to no URL, but by the name of the group to those who are in it.
+    """
+    said = replace(said, cron=None, tz=None, deduplication_id=None, content_based=False)
+    if isinstance(to, Group):
+        return Content(to.name, body, to_options(replace(said, topic=to.name)))
+    return Content(to, body, to_options(said))
 
 
-def _options(said: Message, headers: Mapping[str, str]) -> ScheduleOptions:
+def _options(
+    said: Message, headers: Mapping[str, str], *, journal: bool
+) -> ScheduleOptions:
     """Raises: BadValue."""
     policy = _policy(headers.get(MISSED_RUNS, "").strip().lower())
     most = headers.get(MOST_MISSED, "").strip()
@@ -263,7 +274,7 @@ def _options(said: Message, headers: Mapping[str, str]) -> ScheduleOptions:
         delay_ms=said.delay_ms,
         missed_runs=policy,
         most_missed=_bound(most) if policy is MissedRuns.ALL else 0,
-        journal=True,
+        journal=journal,
     )
 
 
@@ -283,11 +294,6 @@ def _bound(text: str) -> int:
         wanted = f"should be a whole number from 1 to {MOST_MISSED_LIMIT}"
         raise BadValue(MOST_MISSED, f"{wanted}, not {text[:40]!r}")
     return bound
-
-
-def _done() -> Response:
-    """What is answered where clients read no body."""
-    return Response(status=200, mimetype=answers.JSON)
 
 
 def _unknown(schedule_id: str) -> NotFound:

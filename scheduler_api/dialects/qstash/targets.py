@@ -88,17 +88,22 @@ def _with_query(rest: str, query: str) -> Target:
     return Target(rest, "&".join(kept) if kept else None, tuple(configuration))
 
 
+def read_group_name(named: str) -> str | None:
+    """The name of a url group that a publisher named, None if it is a URL.
+
+    Raises: BadValue.
+    """
+    if "/" in named or ":" in named or len(named) > NAME_MAX_LENGTH:
+        return None
+    return read_name(named, "destination")
+
+
 @lru_cache(maxsize=1024)
 def read_destination(named: str, allow: tuple[Network, ...]) -> str:
     """The URL that a publisher named, where deliveries could go by what it says.
 
-    Raises: BadValue, NotFound (it is the name of a url group).
+    Raises: BadValue.
     """
-    if "/" not in named and ":" not in named and len(named) <= NAME_MAX_LENGTH:
-        name = read_name(named, "destination")
-        raise NotFound(
-            f"url group {name} not found; a url begins with http:// or https://"
-        )
     if named.startswith("api/"):
         raise BadValue(
             "destination", f"{named[:40]!r} is not supported: {NOT_SUPPORTED}"

@@ -29,13 +29,13 @@ class Api:
     headers: dict[str, str] = field(default_factory=dict)
 
     def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Status and parsed body of a request."""
+        """Status and parsed body of a request; an empty one is None."""
         headers = {"Authorization": f"Bearer {self.token}"} | more.pop("headers", {})
         with self.app.test_client() as client:
             answer = client.open(path, method=method, headers=headers, **more)
             assert answer.mimetype == "application/json", answer.data
             self.headers = dict(answer.headers)
-            return answer.status_code, answer.get_json()
+            return answer.status_code, answer.get_json() if answer.data else None
 
     def publish(self, to: str = HOOK, data: bytes = b"hello", **headers: str) -> Any:
         """The answer to a message; `retry_delay` is `Upstash-Retry-Delay`."""

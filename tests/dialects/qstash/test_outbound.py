@@ -267,3 +267,10 @@ def test_receiver_cannot_ask_for_more_than_the_retries() -> None:
 )
 def test_receiver_may_end_it_with_status_489(reply: Reply, gives_up: bool) -> None:
     assert (delay_ms(reply) is None) is gives_up
+
+
+def test_only_a_message_without_a_url_is_for_a_group() -> None:
+    to_group = replace(BEGUN, content=Content("g", b"", {}))
+
+    assert QSTASH.group_of(to_group) == "g"
+    assert QSTASH.group_of(BEGUN) == outbound.of("jiter").group_of(to_group) == ""

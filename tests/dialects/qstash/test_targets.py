@@ -8,6 +8,7 @@ from scheduler_api.dialects.qstash.message import Callback, Message
 from scheduler_api.dialects.qstash.targets import (
     check_callbacks,
     read_destination,
+    read_group_name,
     read_target,
 )
 
@@ -104,16 +105,20 @@ def test_bad_destinations_are_refused(named: str, message: str) -> None:
     assert str(caught.value).startswith(f"invalid destination url: {message}")
 
 
-@pytest.mark.parametrize("named", ["a b", "ü", "a" * 300, ""])
+@pytest.mark.parametrize("named", ["a b", "ü", "", "group?a=b"])
 def test_what_is_neither_url_nor_name_is_refused(named: str) -> None:
-    with pytest.raises(BadValue):
-        read_destination(named, ())
+    with pytest.raises(BadValue, match=r"destination should be 1 to 256 letters"):
+        read_group_name(named)
 
 
-@pytest.mark.parametrize("named", ["group", "h.com", "a_b-C.1"])
-def test_url_groups_are_not_found(named: str) -> None:
-    with pytest.raises(NotFound, match=f"url group {named} not found"):
-        read_destination(named, ())
+@pytest.mark.parametrize("named", ["group", "h.com", "a_b-C.1", "a" * 256])
+def test_what_may_be_a_name_is_that_of_a_url_group(named: str) -> None:
+    assert read_group_name(named) == named
+
+
+@pytest.mark.parametrize("named", ["http://h.com", "h.com/", "h.com:80", "a" * 257])
+def test_what_can_be_no_name_is_no_url_group(named: str) -> None:
+    assert read_group_name(named) is None
 
 
 @pytest.mark.parametrize("named", ["api/llm", "api/email", "api/llm/v1"])

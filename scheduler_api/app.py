@@ -6,7 +6,7 @@ import redis
 import sys
 from flask import Blueprint, Flask, Response, request
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
-from scheduler_api import readiness, services
+from scheduler_api import preview, readiness, services
 from scheduler_api.auth import Unauthorized
 from scheduler_api.core import config, logs
 from scheduler_api.core.config import Settings
@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 
 class Inbound(Protocol):
-    """The inbound half of a dialect."""
+    """The inbound half of a dialect, or what else has routes and errors of its own."""
 
     def blueprint(self, services: services.Services) -> Blueprint:
         """Its routes."""
@@ -37,6 +37,7 @@ class Inbound(Protocol):
 
 # By the prefix of their paths, errors on unknown paths included.
 DIALECTS: dict[str, Inbound] = {"/api": jiter, "/v2": qstash}
+PARTS: dict[str, Inbound] = {**DIALECTS, "/cron": preview}
 ELSEWHERE: Inbound = jiter
 
 # In JSON one byte of a body may take six (`\u001f`); the rest is for other fields.
@@ -76,8 +77,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = (
         settings.body_limit_bytes * JSON_OVERHEAD + OTHER_FIELDS_BYTES
     )
-    for dialect in DIALECTS.values():
-        app.register_blueprint(dialect.blueprint(built))
+    for part in PARTS.values():
+        app.register_blueprint(part.blueprint(built))
     _add_health(app, built)
     app.before_request(_refuse_leading_slashes)
     app.register_error_handler(HTTPException, _http_error)
@@ -128,16 +129,16 @@ def _add_health(app: Flask, built: services.Services) -> None:
         return {"status": "ok"}, 200
 
 
-def _dialect() -> Inbound:
-    """The dialect whose shape errors on this path have."""
-    for prefix, dialect in DIALECTS.items():
+def _part() -> Inbound:
+    """The part whose shape errors on this path have."""
+    for prefix, part in PARTS.items():
         if request.path == prefix or request.path.startswith(f"{prefix}/"):
-            return dialect
+            return part
     return ELSEWHERE
 
 
 def _error(status: int, message: str) -> Response:
-    answer = _dialect().error(status, message)
+    answer = _part().error(status, message)
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
@@ -180,4 +181,4 @@ def _fault(err: Exception) -> Response:
     """A fault of ours: told with the endpoint's message, logged with its ids."""
     ids = request.view_args or {}
     log.error(logs.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
-    return _error(500, _dialect().fault(request.endpoint))
+    return _error(500, _part().fault(request.endpoint))

@@ -2,17 +2,25 @@
 
 import click
 import os
+import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from scheduler_api.core import fsck
+from scheduler_api.core.clock_changes import Fold, Gap
 from scheduler_api.core.config import Settings, SettingsError, from_env
+from scheduler_api.core.cron import CronError
 from scheduler_api.core.epoch import accept
+from scheduler_api.core.preview import MOST, USUAL, Run, Skipped, preview
 from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.tenants import Tenants
 from scheduler_api.credentials import addresses, client_environment, env_lines
+from scheduler_api.preview import GRAMMARS, Refused, read
+
+DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
 
 
 class Group(click.Group):
@@ -33,7 +41,8 @@ class Group(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Operate a cell; reads the same environment as the processes."""
-    ctx.obj = from_env(os.environ)
+    if ctx.invoked_subcommand != preview_cron.name:
+        ctx.obj = from_env(os.environ)
 
 
 @main.command("fsck")
@@ -91,6 +100,50 @@ def accept_store(settings: Settings) -> None:
     """Go on with the store as it is, after it came back empty or as another one."""
     epoch = accept(Redis.from_url(settings.redis_url), settings.prefix)
     click.echo(f"accepted store {epoch}; tickers go on within a second")
+
+
+@main.command("cron")
+@click.argument("expression")
+@click.option("--tz", help="Time zone; UTC if not given.")
+@click.option("--after", help="ISO 8601 time to begin after; now if not given.")
+@click.option("--count", help=f"How many runs, up to {MOST}; {USUAL} if not given.")
+@click.option("--dialect", help=f"Whose grammar: {', '.join(GRAMMARS)}; else all.")
+@click.option("--gap", help=f"What skipped times do: {', '.join(Gap)}.")
+@click.option("--fold", help=f"Which pass of doubled times: {', '.join(Fold)}.")
+def preview_cron(**given: str | None) -> None:
+    """Show when a cron expression would run; needs no store and no settings."""
+    try:
+        asked = read((name, text) for name, text in given.items() if text is not None)
+        now_ms = time.time_ns() // 1_000_000
+        after_ms = now_ms if asked.after_ms is None else asked.after_ms
+        found = preview(asked.rule, after_ms=after_ms, count=asked.count)
+    except (CronError, Refused) as err:
+        raise click.ClickException(_pointed(err, given["expression"] or "")) from err
+    Console().print(_runs_table(asked.rule.tz, found.runs))
+    if found.skipped:
+        Console().print(_skipped_table(found.skipped))
+
+
+def _pointed(err: CronError | Refused, expression: str) -> str:
+    """What is wrong, and under the expression a sign where."""
+    if err.position is None or not expression:
+        return str(err)
+    return f"{err}\n  {expression.expandtabs(1)}\n  {' ' * err.position}^"
+
+
+def _runs_table(tz: str, runs: Iterable[Run]) -> Table:
+    table = Table("UTC", tz, "clock change")
+    for run in runs:
+        at = datetime.fromtimestamp(run.at_ms // 1000, UTC)
+        table.add_row(f"{at:{DAY_AND_TIME}}", f"{run.local:{DAY_AND_TIME}}", run.note)
+    return table
+
+
+def _skipped_table(skipped: Iterable[Skipped]) -> Table:
+    table = Table("skipped", "why")
+    for each in skipped:
+        table.add_row(f"{each.local:{DAY_AND_TIME}}", each.why)
+    return table
 
 
 def _tenants(settings: Settings) -> Tenants:

@@ -47,7 +47,7 @@ def _be_alive(client: redis.Redis, *roles: str) -> None:
 
 
 def test_settings_come_from_the_environment(
-    monkeypatch: pytest.MonkeyPatch, valkey: str
+    monkeypatch: pytest.MonkeyPatch, valkey: str, client: redis.Redis
 ) -> None:
     monkeypatch.setenv("REDIS_URL", valkey)
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)

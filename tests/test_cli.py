@@ -1,12 +1,14 @@
 """The operator's command line, on a real store."""
 
 import pytest
+import re
 import redis
 from click.testing import CliRunner, Result
 from scheduler_api.cli import main
 from scheduler_api.core.tenants import Tenant, Tenants
 
 SECRET_KEY = "a secret key of the tests"
+NEW_YORK, SPRING = "America/New_York", "2025-03-09T00:00:00-05:00"
 
 
 @pytest.fixture
@@ -90,3 +92,46 @@ def test_a_tenant_is_not_made_under_another_key_than_the_stores(
     told = "Error: SECRET_KEY: the store's secrets were written under another one.\n"
     assert result.output == told
     assert "Bob" not in run(environ, "tenant", "list").output
+
+
+def test_a_preview_needs_no_environment():
+    result = run({}, "cron", "30 2 * * *", "--tz", NEW_YORK, "--after", SPRING)
+
+    assert result.exit_code == 0
+    assert len(re.findall("[0-9]{2}:30:00", result.output)) == 8
+    assert "2025-03-09 07:00:00" in result.output
+    assert "moved here from 02:30" in " ".join(result.output.split())
+
+
+def test_a_preview_shows_what_is_skipped():
+    words = ("--gap", "skip", "--count", "1", "--tz", NEW_YORK, "--after", SPRING)
+    result = run({}, "cron", "30 2 * * *", *words)
+
+    assert "2025-03-10 06:30:00" in result.output
+    assert "Sun 2025-03-09 02:30:00" in result.output
+
+
+def test_a_refused_expression_is_shown_with_a_sign_at_its_fault():
+    result = run({}, "cron", "0 61 * * *")
+
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "Error: '61' is out of range: the hour goes from 0 to 23",
+        "  0 61 * * *",
+        "    ^",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--count", "0"), "'count' takes a number from 1 to 100, not '0'"),
+        (("--tz", "Mars"), "unknown time zone 'Mars'"),
+        (("--dialect", "jiter"), "a field of seconds is not supported here"),
+    ],
+)
+def test_a_wrong_option_of_a_preview_is_told(words: tuple[str, ...], sentence: str):
+    result = run({}, "cron", "0 0 0 * * *", *words)
+
+    assert result.exit_code == 1
+    assert sentence in result.output

@@ -66,7 +66,7 @@ def readings(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
     They differ in a gap, where the first is the later: it goes by the clock before the
     change; and in a fold, where the first is the earlier.
     """
-    first = int(local.replace(tzinfo=zone).timestamp())
+    first = int(local.replace(tzinfo=zone, fold=0).timestamp())
     return first, int(local.replace(tzinfo=zone, fold=1).timestamp())
 
 

@@ -31,8 +31,10 @@ __all__ = [
     "Cron",
     "CronError",
     "Grammar",
+    "check_zone",
     "parse",
     "upcoming",
+    "walk",
 ]
 
 # Three fields with all their values written out fit twice over.
@@ -151,9 +153,9 @@ def parse(
         if not grammar.zone_prefix:
             raise CronError(f"'{prefix[0]}' is not supported here", at)
         tz = text[prefix.end() :]
-        _check_zone(tz, at + prefix.end())
+        check_zone(tz, at + prefix.end())
     else:
-        _check_zone(tz, None)
+        check_zone(tz, None)
     if words and words[0][0].startswith("@"):
         rule = _alias(words, grammar)
     else:
@@ -209,8 +211,11 @@ def _check_text(expression: str) -> None:
             raise CronError(f"{letter!r} has no place in a cron expression", at)
 
 
-def _check_zone(tz: str, position: int | None) -> None:
-    """Refuse what is no zone, is not one everywhere, or counts leap seconds."""
+def check_zone(tz: str, position: int | None = None) -> None:
+    """Refuse what is no zone, is not one everywhere, or counts leap seconds.
+
+    Raises: CronError, with the position given.
+    """
     try:
         if not tz.startswith(("localtime", "posix", "right/")):
             ZoneInfo(tz)

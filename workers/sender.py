@@ -19,7 +19,7 @@ from functools import lru_cache
 from io import BytesIO
 from multidict import CIMultiDict
 from scheduler_api.core.destinations import AddressPolicy, parse
-from scheduler_api.core.headers import BadHeader, check_outbound, is_reserved
+from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -325,7 +325,7 @@ def _target(url: str) -> URL:
 @lru_cache(maxsize=1024)
 def _checked(name: str) -> str:
     check_outbound(name, "")
-    if is_reserved(name):
+    if is_framing(name):
         raise BadHeader(f"header {name} is written by the sender alone")
     return name.lower()
 

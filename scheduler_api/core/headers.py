@@ -53,6 +53,12 @@ def check_outbound(name: str, value: str) -> None:
         )
 
 
+def is_framing(name: str) -> bool:
+    """Tell whether `name` describes our connection: only the sender writes it."""
+    lowered = name.lower()
+    return lowered in RESERVED or lowered.startswith(RESERVED_PREFIXES)
+
+
 def is_reserved(name: str, prefixes: tuple[str, ...] = ()) -> bool:
     """Tell whether a publisher must not set `name`.
 
@@ -60,6 +66,4 @@ def is_reserved(name: str, prefixes: tuple[str, ...] = ()) -> bool:
         prefixes: in lower case, those of the headers that a dialect writes itself.
     """
     lowered = name.lower()
-    if lowered in RESERVED or lowered in OURS:
-        return True
-    return lowered.startswith(RESERVED_PREFIXES + prefixes)
+    return is_framing(name) or lowered in OURS or lowered.startswith(prefixes)

@@ -55,7 +55,8 @@ def event(prefix: str, event_id: str) -> str:
     row, `tok`/`ptok` token of the live/lost begin, `un` ms that renewals never pass,
     `st` final state, `fin` finished ms, `y` reason of a dead letter, `s`/`rv` schedule
     and its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of
-    it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict.
+    it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `m`
+    name of the mark that goes with it.
     """
     return f"{prefix}e:{event_id}"
 
@@ -92,8 +93,8 @@ def schedule(prefix: str, schedule_id: str) -> str:
     newest fire time used or dropped, `missed` how many were dropped, `pl` ms when
     planning was last asked for, `dry` ms since it has none, `lf` newest fire time used,
     `nm` name for its owner, `dy` ms that an occurrence waits after its fire time, `mp`
-    what happens to missed fire times (latest if absent), `mb` its bound, `j` as of an
-    event, `ix` the terms it is found by, separated by blanks,
+    what happens to missed fire times (latest if absent), `mb` its bound, `j` and
+    `m` as of an event, `ix` the terms it is found by, separated by blanks,
     `start`/`end` ms before/after which nothing begins, `max` fire times that it
     has in all, `left` those that it still has, `ps` ms of its last pause, `sr` 1 if it
     is strict, then `cd` ms when an attempt was first begun.
@@ -156,7 +157,11 @@ def journal(prefix: str, owner: str) -> str:
 
 
 def mark(prefix: str, owner: str, digest: str) -> str:
-    """String, id of the event that holds a deduplication mark; TTL its window."""
+    """String, id of the event or schedule that holds a mark; TTL its window.
+
+    A mark that answers for a request holds `<id> <created ms> <digest of the request>`;
+    any other goes once its event is cancelled or dead, or its schedule deleted.
+    """
     return f"{prefix}dd:{owner}:{digest}"
 
 

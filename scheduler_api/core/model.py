@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from scheduler_api.core.headers import POSSIBLE_DUPLICATE
+from scheduler_api.core.marks import Held, Mark
 from typing import Any
 
 
@@ -40,8 +41,8 @@ class Content:
 class Draft:
     """An event about to be stored: wanted at a time, or a while from now.
 
-    `mark` is what a repeat within `mark_ms` is recognised by; `journal` says whether
-    its owner's journal tells of it. An `id` is for what is made once and never again,
+    `mark` is what a repeat is recognised by; `journal` says whether its owner's journal
+    tells of it. An `id` is for what is made once and never again,
     derived from what makes it; without one a new id is taken.
     """
 
@@ -51,8 +52,7 @@ class Draft:
     delay_ms: int = 0
     must_be_future: bool = False
     journal: bool = False
-    mark: str = ""
-    mark_ms: int = 0
+    mark: Mark | None = None
     id: str = ""
 
 
@@ -67,12 +67,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Accepted:
-    """The answer to a draft; times only if it was stored."""
+    """The answer to a draft; times only if it was stored, else what holds its mark."""
 
     verdict: Verdict
     id: str
     wanted_ms: int
     created_ms: int
+    held: Held | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from scheduler_api.core.errors import (
     UnreadableRecord,
 )
 from scheduler_api.core.ids import nonce
+from scheduler_api.core.marks import Held, Mark, Repeated, words_of
 from scheduler_api.core.model import (
     Content,
     Owner,
@@ -67,13 +68,14 @@ class Schedules:
         name: str = "",
         options: ScheduleOptions = PLAIN,
         terms: Sequence[str] = (),
+        mark: Mark | None = None,
     ) -> Schedule:
         """Stores an active schedule; its first fire time lies after now.
 
         Redis: schedule_put.lua, atomic; repeated in silence, it is one schedule.
 
         Raises: CronError, Conflict (the owner has one of that name), TimePassed (it
-            would have ended by now), redis.RedisError.
+            would have ended by now), Repeated, redis.RedisError.
         """
         while True:
             schedule = Schedule(
@@ -94,7 +96,7 @@ class Schedules:
                 options=options,
                 terms=tuple(terms),
             )
-            code = self._put(schedule, self._parse(schedule, grammar))
+            code = self._put(schedule, self._parse(schedule, grammar), mark=mark)
             if code == "ok":
                 return self.get(owner, schedule.id)
             if code in REFUSALS:
@@ -112,6 +114,7 @@ class Schedules:
         deadline_ms: int | None = None,
         options: ScheduleOptions | None = None,
         terms: Sequence[str] | None = None,
+        mark: Mark | None = None,
     ) -> Schedule:
         """Replaces the rule of a schedule as it was read.
 
@@ -123,7 +126,7 @@ class Schedules:
         One that is over goes on with a later end, unless it is given a state.
 
         Raises: CronError, NotFound, Conflict (it was changed since it was read),
-            TimePassed (its new end is not in the future), redis.RedisError.
+            TimePassed (its new end is not in the future), Repeated, redis.RedisError.
         """
         now_ms = self._store.now_ms()
         options, was = options or schedule.options, schedule.options
@@ -140,12 +143,20 @@ class Schedules:
             terms=schedule.terms if terms is None else tuple(terms),
         )
         goes_on = _times(changed) == _times(schedule) and not schedule.over(now_ms)
-        code = self._put(changed, self._parse(changed, grammar), goes_on=goes_on)
+        cron = self._parse(changed, grammar)
+        code = self._put(changed, cron, mark=mark, goes_on=goes_on)
         if code != "ok":
             raise REFUSALS.get(code, Conflict)
         return self.get(schedule.owner, schedule.id)
 
-    def _put(self, schedule: Schedule, cron: Cron, *, goes_on: bool = False) -> str:
+    def _put(
+        self,
+        schedule: Schedule,
+        cron: Cron,
+        *,
+        mark: Mark | None,
+        goes_on: bool = False,
+    ) -> str:
         revision, now_ms = nonce(), self._store.now_ms()
         after_ms = first_after_ms(schedule.options, now_ms)
         since_ms = schedule.last_ms if goes_on else after_ms
@@ -164,9 +175,12 @@ class Schedules:
                 *(schedule.id, str(schedule.owner), schedule.revision, revision),
                 *(schedule.name, schedule.state.value),
                 *(_last(since_ms, now_ms, goes_on=goes_on), ",".join(map(str, times))),
-                *(inline, *schedule_record.fields(schedule, wanted=len(times))),
+                *(inline, *words_of(mark)),
+                *schedule_record.fields(schedule, wanted=len(times)),
             ),
         )
+        if reply[0] == b"double":
+            raise Repeated(Held.parse(reply[2]))
         return reply[0].decode()
 
     def _parse(self, schedule: Schedule, grammar: Grammar = FULL) -> Cron:

@@ -16,6 +16,7 @@ from scheduler_api.core.errors import (
     UnreadableRecord,
 )
 from scheduler_api.core.ids import Ids, nonce
+from scheduler_api.core.marks import Held, Mark, Repeated, words_of
 from scheduler_api.core.model import (
     Accepted,
     Content,
@@ -37,6 +38,7 @@ PIPELINED_BYTES = 8_388_608
 # Another number was already in use, or the content expired on the way: begin anew.
 AGAIN = frozenset(("taken", "nobody"))
 Answer = tuple[bytes, int, int, bytes]
+DOUBLE = Verdict.DOUBLE.value.encode()
 FULL: Answer = (b"full", 0, 0, b"")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
@@ -128,16 +130,24 @@ class Store:
         return b""
 
     def create(
-        self, owner: Owner, content: Content, *, at_ms: int, deadline_ms: int
+        self,
+        owner: Owner,
+        content: Content,
+        *,
+        at_ms: int,
+        deadline_ms: int,
+        mark: Mark | None = None,
     ) -> Event:
         """Stores an event that must lie in the future; when it returns, it is stored.
 
         Redis: create.lua, atomic; repeated in silence by the client, it is one event.
 
-        Raises: TimePassed, StoreFull, redis.RedisError.
+        Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
         """
-        draft = Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True)
+        draft = Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True, mark=mark)
         accepted = self.create_many(owner, [draft])[0]
+        if accepted.held is not None:
+            raise Repeated(accepted.held)
         if accepted.verdict is not Verdict.OK:
             raise REFUSALS[accepted.verdict]
         return Event(
@@ -180,11 +190,13 @@ class Store:
                 if code.decode() in AGAIN and not made_before:
                     waiting.append(i)
                     continue
+                held = Held.parse(event_id) if code == DOUBLE else None
                 answers[i] = Accepted(
                     Verdict.DOUBLE if made_before else Verdict(code.decode()),
-                    event_id.decode(),
+                    held.id if held else event_id.decode(),
                     wanted_ms=int(wanted),
                     created_ms=int(created),
+                    held=held,
                 )
         return [answers[i] for i in range(len(drafts))]
 
@@ -207,7 +219,7 @@ class Store:
                 written.append(key)
                 words += [event_id, mark, str(owner), *_wanted(draft)]
                 words += [draft.deadline_ms, stored]
-                words += ["1" if draft.journal else "", draft.mark, draft.mark_ms]
+                words += ["1" if draft.journal else "", *words_of(draft.mark)]
             pipe.execute()
             replies = cast(list[Answer], self.run("create", *words))
             # What a refused one had written would stand until it expires.
@@ -216,6 +228,15 @@ class Store:
                     pipe.delete(key)
             pipe.execute()
         return replies
+
+    def holder(self, owner: Owner, mark: Mark) -> Held | None:
+        """What holds a mark. Redis: one read.
+
+        Raises: redis.RedisError.
+        """
+        key = keys.mark(self.prefix, str(owner), mark.name)
+        stored = cast(bytes | None, self.client.get(key))
+        return None if stored is None else Held.parse(stored)
 
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
         """Cancels events wherever they stand; one being sent is asked to stop.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from scheduler_api.core import keys
 from scheduler_api.core.leases import Outcome
+from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import (
     Begun,
     Content,
@@ -109,12 +110,12 @@ def test_e17_a_full_store_refuses_each_draft(engine: Engine):
 
 
 def test_a_mark_outlives_its_event(engine: Engine):
-    [first] = create(engine, draft(mark="a", mark_ms=MINUTE_MS))
+    [first] = create(engine, draft(mark=Mark("a", MINUTE_MS)))
     engine.claim()
     engine.worker.settle(settlement(engine.worker.begin(first.id)[0]))
     engine.store.forget([first.id], before_ms=engine.now_ms + 1)
 
-    [second] = create(engine, draft(mark="a", mark_ms=MINUTE_MS))
+    [second] = create(engine, draft(mark=Mark("a", MINUTE_MS)))
 
     assert (second.verdict, second.id) == (Verdict.DOUBLE, first.id)
 
@@ -131,9 +132,9 @@ def test_e5_a_creation_that_runs_twice_is_no_double_of_itself(engine: Engine):
 
 
 def test_large_content_of_a_double_takes_no_room(engine: Engine):
-    create(engine, draft(mark="a", mark_ms=MINUTE_MS))
+    create(engine, draft(mark=Mark("a", MINUTE_MS)))
 
-    create(engine, draft(LARGE, mark="a", mark_ms=MINUTE_MS))
+    create(engine, draft(LARGE, mark=Mark("a", MINUTE_MS)))
 
     bodies = [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")]
     assert len(bodies) == 1

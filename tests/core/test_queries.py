@@ -225,7 +225,7 @@ def test_history_of_a_schedule_is_that_of_its_newest_occurrences(cell: Cell) -> 
     times = ",".join(str(1_000 * n) for n in range(1, 7))
     cell.at(1).run(
         "schedule_put",
-        *(sid, str(OWNER), "", "r1", "", "active", "", times, content),
+        *(sid, str(OWNER), "", "r1", "", "active", "", times, content, "", ""),
         *("ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
     )
     for n in range(1, 6):
@@ -247,7 +247,19 @@ def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
     cell.at(1).run(
         "schedule_put",
         *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000"),
-        *(b'{"u":"http://a"}\n1', "ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
+        *(
+            b'{"u":"http://a"}\n1',
+            "",
+            "",
+            "ex",
+            "* * * * *",
+            "tz",
+            "UTC",
+            "dl",
+            10,
+            "k",
+            1,
+        ),
     )
     cell.at(1_000).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
     made = cell.queries.busy([sid, "none"])
@@ -263,7 +275,19 @@ def test_occurrence_under_way_is_no_event_of_the_list(cell: Cell) -> None:
     cell.at(1).run(
         "schedule_put",
         *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000"),
-        *(b'{"u":"http://a"}\n1', "ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
+        *(
+            b'{"u":"http://a"}\n1',
+            "",
+            "",
+            "ex",
+            "* * * * *",
+            "tz",
+            "UTC",
+            "dl",
+            10,
+            "k",
+            1,
+        ),
     )
     cell.at(1_000).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
     cell.end(f"{sid}.1", "retry", at_ms=1_000)

@@ -308,7 +308,7 @@ def test_a_broken_schedule_is_unreadable(engine: Engine):
 def put_words(schedule: Schedule, revision: str, *, was: str, content: str = "{}\n"):
     return (
         *(schedule.id, str(OWNER), was, revision, "", "active", ""),
-        *(START_MS + HOUR_MS, content, "ex", "@hourly", "tz", "UTC"),
+        *(START_MS + HOUR_MS, content, "", "", "ex", "@hourly", "tz", "UTC"),
         *("dl", DEADLINE_MS, "k", 1),
     )
 

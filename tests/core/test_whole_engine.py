@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from scheduler_api.core.cron import FULL
 from scheduler_api.core.errors import NotPending
 from scheduler_api.core.leases import Outcome
+from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import (
     Begun,
     Content,
@@ -56,6 +57,7 @@ OTHER = Content("https://other.example/", b"other")
 CONTENTS = st.sampled_from([CONTENT, OTHER, LARGE])
 DELAYS_MS = st.sampled_from([1, 1, 1, 999, 5_000, 30_000, HOUR_MS])
 RULES = st.sampled_from(["*/5 * * * * *", "* * * * *", "@every 20s"])
+WITHDRAWN = (State.DEAD, State.CANCELLED)
 Connections = tuple[redis.Redis, Callable[[], redis.asyncio.Redis]]
 
 
@@ -124,8 +126,10 @@ class Cell(RuleBasedStateMachine):
         mark=st.sampled_from(["", "", "a", "b"]),
     )
     def create(self, delays_ms: list[int], content: Content, mark: str) -> None:
+        marked = Mark(mark, DAY_MS) if mark else None
+        self.free_marks()
         drafts = [
-            Draft(content, DEADLINE_MS, delay_ms=delay_ms, mark=mark, mark_ms=DAY_MS)
+            Draft(content, DEADLINE_MS, delay_ms=delay_ms, mark=marked)
             for delay_ms in delays_ms
         ]
         answers = self.engine.store.create_many(OWNER, drafts)
@@ -138,6 +142,13 @@ class Cell(RuleBasedStateMachine):
             self.expect(answer.id, content, self.now_ms + delay_ms)
             if mark:
                 self.marks[mark] = answer.id
+
+    def free_marks(self) -> None:
+        """Marks go with what failed or was withdrawn."""
+        for mark, event_id in [*self.marks.items()]:
+            expected = self.events.get(event_id)
+            if expected and (expected.asked or expected.state in WITHDRAWN):
+                del self.marks[mark]
 
     def expect(self, event_id: str, content: Content, at_ms: int) -> None:
         assert event_id not in self.events
@@ -470,6 +481,7 @@ class Cell(RuleBasedStateMachine):
 
     @rule(age_ms=st.sampled_from([0, 60_000]))
     def forget(self, age_ms: int) -> None:
+        self.free_marks()
         before_ms = self.now_ms - age_ms
         gone = [
             event_id

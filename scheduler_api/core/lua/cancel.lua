@@ -16,6 +16,7 @@ local function cancel(id)
   tell(event, id, 'asked', event.n)
   if event.tok then
     redis.call('HSET', event_key(id), 'ch', name, 'cr', now, 'u', now)
+    release_mark(owner, id, event_key(id))
     return 'asked'
   end
   finish(id, event, 'cancelled')

@@ -3,14 +3,15 @@
 -- ARGV: now; then 11 per event: id, nonce, owner, 'at' or 'in', ms (absolute or from now),
 --   '1' if it must lie in the future, deadline of an attempt in ms,
 --   what to send ('' if it was written beforehand under the nonce, to expire unless kept here),
---   '1' if its owner's journal tells of it, deduplication mark or '', ms that the mark holds
+--   '1' if its owner's journal tells of it, mark and how long it holds (`mark`)
 -- Returns per event {code, wanted ms, created ms, id}; code ok, taken (the id belongs to
 --   another nonce), past, full, nobody (what to send has expired), double (the mark is held:
---   id is the event that holds it).
+--   id is what stands there).
 -- May run twice: an id that bears the same nonce is answered as the first time.
 local WIDTH = 11
 
 --# include new
+--# include mark
 
 local full, owners = redis.call('EXISTS', P .. 'full') == 1, {}
 
@@ -24,7 +25,7 @@ local function accept(id, nonce, owner, kind, ms, future, deadline, content, jou
   local taken = redis.call('EXISTS', event_key(id)) == 1
   local before = taken and known_as(id, nonce)
   if before then return before end
-  local holder = mark ~= '' and redis.call('GET', mark_key(owner, mark))
+  local holder = mark_holder(owner, mark)
   if holder then return {'double', 0, 0, holder} end
   if taken then return {'taken', 0, 0, id} end
   if full then return {'full', 0, 0, id} end
@@ -35,7 +36,7 @@ local function accept(id, nonce, owner, kind, ms, future, deadline, content, jou
   if not revision then return {'nobody', at, now, id} end
   owners[owner] = true
   put_new(id, owner, nonce, at, deadline, journal, revision)
-  if mark ~= '' then redis.call('SET', mark_key(owner, mark), id, 'PX', hold) end
+  put_mark(owner, mark, hold, id, event_key(id))
   return {'ok', at, now, id}
 end
 

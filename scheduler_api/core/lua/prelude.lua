@@ -139,6 +139,14 @@ local function tell(event, id, kind, number)
   redis.call('XADD', journal_key(event.o), '*', 'e', id, 'k', kind, 'n', number or 0)
 end
 
+-- What failed or was withdrawn may be said again: its mark goes with it.
+local function release_mark(owner, id, key)
+  local mark = redis.call('HGET', key, 'm')
+  if not mark then return end
+  local held = mark_key(owner, mark)
+  if redis.call('GET', held) == id then redis.call('DEL', held) end
+end
+
 -- Ends an event: `state` is delivered, dead or cancelled. `event` holds o,
 -- and at, w, s, j, n if any.
 local function finish(id, event, state, reason)
@@ -146,6 +154,7 @@ local function finish(id, event, state, reason)
   redis.call('HSET', key, 'st', state, 'fin', now, 'u', now)
   if reason then redis.call('HSET', key, 'y', reason) end
   redis.call('HDEL', key, 'tok', 'ptok', 'un', 'in')
+  if state ~= 'delivered' then release_mark(event.o, id, key) end
   redis.call('ZADD', finished_key(event.o, state), now, id)
   redis.call('ZREM', by_time_key(event.o, 'active'), id)
   if not event.s then redis.call('ZADD', by_time_key(event.o, state), wanted, id) end

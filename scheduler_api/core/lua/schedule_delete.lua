@@ -18,5 +18,6 @@ redis.call('ZREM', PARKED, sid)
 redis.call('ZREM', STUCK, 's:' .. sid)
 redis.call('HDEL', WHY, 's:' .. sid)
 if record.nm then redis.call('HDEL', names_key(owner), record.nm) end
+release_mark(owner, sid, schedule_key(sid))
 redis.call('DEL', schedule_key(sid))
 return 1

@@ -5,25 +5,30 @@
 --   its owner or '', state (active, paused or ended), newest fire time that counts as used in ms
 --   ('' for now; 'on' to go on: stored ones before the given ones stay), fire times (ms,
 --   comma-separated), content of the template ('' if written beforehand, to expire unless kept
---   here), then fields and values of the record
+--   here), mark and how long it holds (`mark`), then fields and values of the record
 -- Returns {code, created ms, id}: ok, missing, changed (read again), taken (id in use), named
---   (by that name there is the answered one), past (its end is), nobody.
+--   (by that name there is the answered one), past (its end is), nobody, double
+--   (id: what holds the mark).
 -- May run twice: what already bears the new revision is answered ok.
 local sid, owner, was, becomes, name = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local state, last, times, content = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local mark, hold = ARGV[11], ARGV[12]
 local OPTIONAL = {'dry', 'pl', 'dy', 'mp', 'mb', 'j', 'start', 'end', 'max', 'left', 'sr',
   'ix'}
 local key, member, names = schedule_key(sid), 's:' .. sid, names_key(owner)
 local said = {}
-for i = 11, #ARGV, 2 do said[ARGV[i]] = ARGV[i + 1] end
+for i = 13, #ARGV, 2 do said[ARGV[i]] = ARGV[i + 1] end
 local ends, left = tonumber(said['end']), tonumber(said.max)
 
 --# include stand
 --# include terms
+--# include mark
 
 local record = read(key, 'o', 'rv', 'c', 'st', 'times', 'last', 'end', 'max', 'left', 'ps',
   'ix')
 if record.rv == becomes and record.o == owner then return {'ok', record.c, sid} end
+local marked = mark_holder(owner, mark)
+if marked then return {'double', 0, marked} end
 if was == '' and record.o then return {'taken', 0, sid} end
 if was ~= '' and record.o ~= owner then return {'missing', 0, sid} end
 if was ~= '' and record.rv ~= was then return {'changed', 0, sid} end
@@ -43,7 +48,7 @@ if last == 'on' then last, times = record.last, joined(record.times, times) end
 if state == 'ended' then times = '' end
 redis.call('HDEL', key, unpack(OPTIONAL))
 redis.call('HSET', key, 'f', 1, 'o', owner, 'c', created, 'u', now, 'rv', becomes,
-  'st', state, 'times', times, 'last', last ~= '' and last or now, unpack(ARGV, 11))
+  'st', state, 'times', times, 'last', last ~= '' and last or now, unpack(ARGV, 13))
 if left then redis.call('HSET', key, 'left', left) end
 if state == 'paused' and record.st ~= state then redis.call('HSET', key, 'ps', now) end
 redis.call('SADD', P .. 'owners', owner)
@@ -57,4 +62,6 @@ end
 stand(sid, state, ends, tonumber(string.match(times, '%d+') or now))
 redis.call('ZREM', STUCK, member)
 redis.call('HDEL', WHY, member)
+if was ~= '' and mark ~= '' then release_mark(owner, sid, key) end
+put_mark(owner, mark, hold, sid, key)
 return {'ok', created, sid}

@@ -7,6 +7,7 @@ from functools import lru_cache
 from scheduler_api.core.config import Settings
 from scheduler_api.core.destinations import Network
 from scheduler_api.core.groups import Group
+from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import Content, Draft
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import (
@@ -147,15 +148,27 @@ class Drafts:
             limit = f"should be at most {most_ms // 1000}s from now"
             raise BadValue("Upstash-Not-Before", limit)
         past = at_ms is not None and at_ms <= now_ms
+        mark = _mark(said.message, url=url, body=body)
         return Draft(
             Content(url, body, said.options),
             said.message.timeout_ms or self._terms.timeout_ms,
             at_ms=None if past else at_ms,
             delay_ms=said.message.delay_ms if at_ms is None else 0,
             journal=True,
-            mark=_mark(said.message, url=url, body=body),
-            mark_ms=self._terms.deduplication_ms,
+            mark=Mark(mark, self._terms.deduplication_ms) if mark else None,
         )
+
+
+def schedule_mark(message: Message, *, url: str, body: bytes) -> str:
+    """As of a message, for the creation of a schedule: its rule is part of its content.
+
+    No message has the mark of a schedule.
+    """
+    mark = _mark(message, url=url, body=body)
+    if not mark or message.deduplication_id is not None:
+        return mark and f"s{mark}"
+    fields = (mark, message.cron or "", message.tz or "", message.schedule_id or "")
+    return "s" + hashlib.sha256("\0".join(fields).encode()).hexdigest()
 
 
 def _mark(message: Message, *, url: str, body: bytes) -> str:

@@ -14,6 +14,7 @@ from scheduler_api.core import logs
 from scheduler_api.core.cron import QSTASH, CronError
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.groups import Group
+from scheduler_api.core.marks import Mark, Repeated
 from scheduler_api.core.model import (
     Content,
     MissedRuns,
@@ -25,7 +26,7 @@ from scheduler_api.core.model import (
 from scheduler_api.dialects.qstash import answers, redaction, schedule_answers
 from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
-from scheduler_api.dialects.qstash.drafts import Drafts, Terms
+from scheduler_api.dialects.qstash.drafts import Drafts, Terms, schedule_mark
 from scheduler_api.dialects.qstash.grammars import NAME_MAX_LENGTH, BadValue
 from scheduler_api.dialects.qstash.message import Message, to_options
 from scheduler_api.dialects.qstash.reading import read_body
@@ -58,6 +59,7 @@ class Wanted:
     content: Content
     deadline_ms: int
     options: ScheduleOptions
+    mark: Mark | None
 
 
 class Scheduling:
@@ -72,17 +74,28 @@ class Scheduling:
         self._drafts = Drafts(self._terms)
 
     def create(self, owner: Owner, destination: str) -> Response:
-        """Stores a schedule, or replaces all of the one that bears its name."""
+        """Stores a schedule, or replaces all of the one that bears its name.
+
+        One that was created before, by what deduplication goes by, stays as it is.
+        """
         wanted = self._wanted(owner)
-        try:
-            if wanted.name is None:
-                schedule = self._create_nameless(owner, wanted)
-            else:
-                schedule = self._upsert(owner, wanted, wanted.name)
-        except CronError as err:
-            raise BadValue("Upstash-Cron", f"cannot be planned: {err}") from err
-        _log("schedule.accepted", schedule)
-        return answers.respond({"scheduleId": public_id(schedule)})
+        for _ in range(TRIES):
+            try:
+                schedule = self._store_wanted(owner, wanted)
+            except CronError as err:
+                raise BadValue("Upstash-Cron", f"cannot be planned: {err}") from err
+            except Repeated as err:
+                try:
+                    known = self._schedules.get(owner, err.held.id)
+                except NotFound:
+                    # Deleted this moment, and its mark with it.
+                    continue
+                _log("schedule.deduplicated", known)
+                shown = {"scheduleId": public_id(known), "deduplicated": True}
+                return answers.respond(shown)
+            _log("schedule.accepted", schedule)
+            return answers.respond({"scheduleId": public_id(schedule)})
+        raise Conflict
 
     def get(self, owner: Owner, schedule_id: str) -> Response:
         """One schedule."""
@@ -129,8 +142,14 @@ class Scheduling:
             return answers.done()
         raise Conflict
 
+    def _store_wanted(self, owner: Owner, wanted: Wanted) -> Schedule:
+        """Raises: Conflict, CronError, Repeated, redis.RedisError."""
+        if wanted.name is None:
+            return self._create_nameless(owner, wanted)
+        return self._upsert(owner, wanted, wanted.name)
+
     def _create(self, owner: Owner, wanted: Wanted, name: str = "") -> Schedule:
-        """Raises: Conflict (the name is taken), redis.RedisError."""
+        """Raises: Conflict (the name is taken), CronError, Repeated, RedisError."""
         return self._schedules.create(
             owner,
             wanted.content,
@@ -140,6 +159,7 @@ class Scheduling:
             deadline_ms=wanted.deadline_ms,
             name=name,
             options=wanted.options,
+            mark=wanted.mark,
         )
 
     def _create_nameless(self, owner: Owner, wanted: Wanted) -> Schedule:
@@ -185,6 +205,7 @@ class Scheduling:
             state=ScheduleState.PAUSED if paused else ScheduleState.ACTIVE,
             deadline_ms=wanted.deadline_ms,
             options=wanted.options,
+            mark=wanted.mark,
         )
 
     def _find(self, owner: Owner, schedule_id: str) -> Schedule:
@@ -241,13 +262,16 @@ class Scheduling:
         # What a run makes of a group is for its endpoints, and they have journals.
         options = _options(said, request.headers, journal=group is None)
         body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
+        content = _content(said, to, body)
+        mark = schedule_mark(said, url=content.url, body=body)
         return Wanted(
             name=said.schedule_id,
             expression=said.cron or "",
             tz=said.tz or "",
-            content=_content(said, to, body),
+            content=content,
             deadline_ms=said.timeout_ms or self._terms.timeout_ms,
             options=options,
+            mark=Mark(mark, self._terms.deduplication_ms) if mark else None,
         )
 
 

@@ -29,7 +29,7 @@ def test_message_goes_at_once_unless_it_says_otherwise() -> None:
 
     assert (plain.at_ms, plain.delay_ms, plain.deadline_ms) == (None, 0, 900_000)
     assert plain.journal
-    assert (plain.mark, plain.mark_ms) == ("", 600_000)
+    assert plain.mark is None
 
 
 def test_delay_counts_from_the_stores_clock() -> None:
@@ -65,7 +65,8 @@ def test_marks_are_of_ids_or_of_content() -> None:
     ]
 
     assert len(set(marks)) == len(marks)
-    assert all(mark.isascii() and mark.isalnum() for mark in marks)
+    assert all(mark.name.isascii() and mark.name.isalnum() for mark in marks)
+    assert {(mark.hold_ms, mark.digest) for mark in marks} == {(600_000, "")}
     again = draft(deduplication_id="a", content_based_deduplication="true", body=b"z")
     assert again.mark == marks[0]
 

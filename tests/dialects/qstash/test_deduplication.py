@@ -1,0 +1,116 @@
+"""Deduplication of schedules, and when something may be created once more."""
+
+import pytest
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+HOOK = "https://example.com/hook"
+CONTENT_BASED = {"content_based_deduplication": "true"}
+
+
+def schedule(api: Any, data: bytes = b"x", **said: str) -> Any:
+    """The answer to a schedule; `retry_delay` is `Upstash-Retry-Delay`."""
+    named = ({"cron": "0 0 1 1 *"} | said).items()
+    headers = {f"Upstash-{name.replace('_', '-')}": value for name, value in named}
+    path = f"/v2/schedules/{HOOK}"
+    status, answer = api.call("POST", path, data=data, headers=headers)
+    assert status == 200, answer
+    return answer
+
+
+def schedules(api: Any) -> Any:
+    return api.call("GET", "/v2/schedules")[1]
+
+
+def delete(api: Any, schedule_id: str) -> None:
+    with api.app.test_client() as client:
+        headers = {"Authorization": f"Bearer {api.token}"}
+        path = f"/v2/schedules/{schedule_id}"
+        assert client.delete(path, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("said", [{"deduplication_id": "d"}, CONTENT_BASED])
+def test_a_schedule_that_is_created_again_is_the_same(api: Any, said: Any) -> None:
+    first = schedule(api, **said)
+    again = schedule(api, **said, retries="1")
+
+    assert again == first | {"deduplicated": True}
+    [shown] = schedules(api)
+    assert (shown["scheduleId"], shown["retries"]) == (first["scheduleId"], 3)
+
+
+def test_a_named_schedule_is_answered_by_its_name_and_not_replaced(api: Any) -> None:
+    schedule(api, b"old", schedule_id="mine", deduplication_id="d")
+    again = schedule(api, b"new", schedule_id="mine", deduplication_id="d")
+    other = schedule(api, b"new", schedule_id="other", deduplication_id="d")
+
+    assert again == other == {"scheduleId": "mine", "deduplicated": True}
+    assert [shown["body"] for shown in schedules(api)] == ["old"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"cron": "0 0 2 1 *"},
+        {"cron": "CRON_TZ=Asia/Tokyo 0 0 1 1 *"},
+        {"schedule_id": "other"},
+        {"forward_a": "1"},
+        {"forward_content_type": "text/x"},
+    ],
+)
+def test_a_rule_is_content_of_a_schedule(api: Any, said: dict[str, str]) -> None:
+    schedule(api, **CONTENT_BASED)
+
+    assert "deduplicated" not in schedule(api, **CONTENT_BASED, **said)
+
+
+def test_a_message_is_no_duplicate_of_a_schedule(api: Any) -> None:
+    schedule(api, deduplication_id="d")
+
+    assert "deduplicated" not in api.publish(deduplication_id="d")
+    assert "deduplicated" in schedule(api, deduplication_id="d")
+
+
+@pytest.mark.parametrize("named", [{}, {"schedule_id": "mine"}])
+def test_a_deleted_schedule_may_be_created_again(
+    api: Any, named: dict[str, str]
+) -> None:
+    first = schedule(api, **named, deduplication_id="d")
+    delete(api, first["scheduleId"])
+
+    again = schedule(api, **named, deduplication_id="d")
+
+    assert "deduplicated" not in again
+    assert [shown["scheduleId"] for shown in schedules(api)] == [again["scheduleId"]]
+
+
+def test_many_creations_at_once_make_one_schedule(api: Any) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda _: schedule(api, deduplication_id="d"), range(20))
+        )
+
+    assert len({answer["scheduleId"] for answer in answers}) == 1
+    assert sum("deduplicated" not in answer for answer in answers) == 1
+    assert len(schedules(api)) == 1
+
+
+@pytest.mark.parametrize("how", ["cancelled", "cancelled in bulk", "dead"])
+def test_a_message_that_failed_or_was_cancelled_may_be_published_again(
+    api: Any, how: str
+) -> None:
+    name = api.publish(deduplication_id="d", **CONTENT_BASED)["messageId"]
+    if how == "dead":
+        api.attempt(name, "dead", status=500)
+    else:
+        path = f"/v2/messages{'' if 'bulk' in how else f'/{name}'}"
+        assert api.call("DELETE", path)[1] == {"cancelled": 1}
+
+    assert "deduplicated" not in api.publish(deduplication_id="d")
+
+
+def test_a_delivered_message_is_still_known(api: Any) -> None:
+    name = api.publish(deduplication_id="d")["messageId"]
+    api.attempt(name, "delivered", status=200)
+
+    assert api.publish(deduplication_id="d")["messageId"] == name

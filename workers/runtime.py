@@ -6,6 +6,7 @@ import redis.asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import ip_address
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
@@ -50,8 +51,8 @@ def address_policy(settings: Settings) -> AddressPolicy:
         host, port = settings.store_address
         closed.add((None, port))
         closed.update((ip_address(address), port) for address in _addresses_of(host))
-    return AddressPolicy(
-        allow=settings.allow_networks,
+    return replace(
+        AddressPolicy.of(settings),
         own_addresses=own_addresses(),
         closed_ports=frozenset(closed),
     )

@@ -14,6 +14,7 @@ from scheduler_api.core.variables import (
     read_host,
     read_http_url,
     read_networks,
+    read_ports,
     read_redis_url,
     read_secret_key,
     read_whole,
@@ -75,6 +76,18 @@ class Settings:
         read_networks,
         default=(),
         doc="private networks that deliveries may reach, separated by commas",
+    )
+    https_only: bool = variable(
+        "SCHED_HTTPS_ONLY",
+        read_yes_or_no,
+        default=False,
+        doc="deliver to `https` URLs only",
+    )
+    destination_ports: tuple[int, ...] = variable(
+        "SCHED_DESTINATION_PORTS",
+        read_ports,
+        default=(),
+        doc="the only ports that deliveries may reach, separated by commas; none: any",
     )
     window: int = variable(
         "SCHED_WINDOW",

@@ -14,14 +14,14 @@ from ipaddress import (
     IPv6Address,
     IPv6Network,
     ip_address,
-    ip_network,
 )
+from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.variables import Network
 from urllib.parse import quote, urlsplit
 from yarl import URL
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 Forms = tuple[Address, ...]
 
 URL_MAX_LENGTH = 8192
@@ -124,18 +124,11 @@ class Destination:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def parse(
-    url: str,
-    *,
-    max_length: int = URL_MAX_LENGTH,
-    https_only: bool = False,
-    ports: frozenset[int] = frozenset(),
-) -> Destination:
+def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
     """Read `url` with the parser that will connect, and only if a second one agrees.
 
     Args:
         max_length: in characters.
-        ports: the only ports that may be named; empty means any.
 
     Raises:
         BadDestination: it is no absolute http(s) URL, or two readings are possible.
@@ -156,38 +149,21 @@ def parse(
         shown = f"{shown}:{named_port}"
     wire = f"{scheme}://{shown}{quote(rest, safe=_ASCII)}"
     _check_agreement(wire, host=host, port=port)
-    if https_only and scheme != "https":
-        raise BadDestination("URL must use https")
-    if ports and port not in ports:
-        listed = ", ".join(map(str, sorted(ports)))
-        raise BadDestination(f"port {port} is not allowed: use one of {listed}")
     return Destination(
         url=url, scheme=scheme, host=host.rstrip("."), port=port, wire=wire
     )
 
 
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Read networks as an operator writes them: `10.0.0.0/8, fd00::/8`.
-
-    Raises:
-        ValueError: naming the first entry that is no network.
-    """
-    networks: list[Network] = []
-    for entry in filter(None, map(str.strip, text.split(","))):
-        try:
-            networks.append(ip_network(entry))
-        except ValueError as err:
-            raise ValueError(
-                f"{entry!r} is no network such as 10.0.0.0/8: {err}"
-            ) from err
-    return tuple(networks)
-
-
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Which addresses may be connected to; everything not public is shut by default."""
+    """Which addresses may be connected to; everything not public is shut by default.
+
+    `ports` are the only ones, none means any.
+    """
 
     allow: tuple[Network, ...] = ()
+    https_only: bool = False
+    ports: frozenset[int] = frozenset()
     # Addresses of this machine's own interfaces, its public ones too.
     own_addresses: frozenset[Address] = frozenset()
     # (address, port) that stay shut inside allowed networks, such as the store's and
@@ -195,6 +171,30 @@ class AddressPolicy:
     closed_ports: frozenset[tuple[Address | None, int]] = frozenset()
     # (port, path prefix) that is reachable although its port is closed.
     open_path: tuple[int, str] | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "AddressPolicy":
+        """What the settings say; they do not know this machine's own addresses."""
+        return cls(
+            allow=settings.allow_networks,
+            https_only=settings.https_only,
+            ports=frozenset(settings.destination_ports),
+        )
+
+    def read(self, url: str) -> Destination:
+        """A URL that deliveries may go to, by what it says itself.
+
+        Raises: BadDestination.
+        """
+        destination = parse(url)
+        if self.https_only and destination.scheme != "https":
+            raise BadDestination("URL must begin with https://")
+        if self.ports and destination.port not in self.ports:
+            listed = ", ".join(map(str, sorted(self.ports)))
+            raise BadDestination(
+                f"port {destination.port} is not allowed: use one of {listed}"
+            )
+        return destination
 
     def refusal(self, address: str, port: int, *, path: str = "") -> str | None:
         """Return why `address` may not be connected to, None if it may.
@@ -216,6 +216,8 @@ class AddressPolicy:
             return shut
         if self._is_closed(forms, port) and not self.is_open_path(port, path):
             return "closed-port"
+        if port and self.ports and port not in self.ports:
+            return "port not allowed"
         judged = forms[1] if given in NAT64 else given
         if _within(given, self.allow) or _within(judged, self.allow):
             return None

@@ -165,6 +165,16 @@ def mark(prefix: str, owner: str, digest: str) -> str:
     return f"{prefix}dd:{owner}:{digest}"
 
 
+def requests(prefix: str, owner: str, minute: int) -> str:
+    """String, requests of an owner in one minute of the epoch; TTL 120 s."""
+    return f"{prefix}req:{owner}:{minute}"
+
+
+def month(prefix: str, owner: str, month: str) -> str:
+    """String, events accepted for one month, `YYYY-MM`; TTL 32 days past its event."""
+    return f"{prefix}month:{owner}:{month}"
+
+
 def owners(prefix: str) -> str:
     """Set; every `<tenant>:<dialect>` that ever owned anything; permanent."""
     return f"{prefix}owners"

@@ -1,9 +1,10 @@
-"""Counts that limits are held against; each names its key, with TTL.
+"""Counts that limits are held against.
 
 A limit of 0 is none, and costs nothing.
 """
 
 from datetime import UTC, datetime
+from scheduler_api.core import keys
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store
@@ -17,16 +18,6 @@ KEPT_AFTER_MS = 32 * 86_400_000
 
 class OverQuota(SchedulerError):
     """The limit is reached."""
-
-
-def requests_key(prefix: str, owner: Owner, minute: int) -> str:
-    """String, requests of an owner in one minute of the epoch; TTL 120 s."""
-    return f"{prefix}req:{owner}:{minute}"
-
-
-def month_key(prefix: str, owner: Owner, month: str) -> str:
-    """String, events accepted for one month, `YYYY-MM`; TTL 32 days past its event."""
-    return f"{prefix}month:{owner}:{month}"
 
 
 class Quotas:
@@ -43,7 +34,7 @@ class Quotas:
         if not limit:
             return
         minute = self._store.now_ms() // MINUTE_MS
-        if self._add(requests_key(self._store.prefix, owner, minute)) > limit:
+        if self._add(keys.requests(self._store.prefix, str(owner), minute)) > limit:
             raise OverQuota
 
     def take_month(self, owner: Owner, at_ms: int, *, limit: int) -> None:
@@ -53,7 +44,7 @@ class Quotas:
         """
         if not limit:
             return
-        key = month_key(self._store.prefix, owner, _month(at_ms))
+        key = self._month_key(owner, at_ms)
         until_ms = at_ms + KEPT_AFTER_MS
         if self._add(key, until_ms=until_ms) > limit:
             self._store.client.decr(key)
@@ -65,7 +56,10 @@ class Quotas:
         Raises: redis.RedisError.
         """
         if limit:
-            self._store.client.decr(month_key(self._store.prefix, owner, _month(at_ms)))
+            self._store.client.decr(self._month_key(owner, at_ms))
+
+    def _month_key(self, owner: Owner, at_ms: int) -> str:
+        return keys.month(self._store.prefix, str(owner), _month(at_ms))
 
     def _add(self, key: str, *, until_ms: int | None = None) -> int:
         pipe = self._store.client.pipeline(transaction=True)

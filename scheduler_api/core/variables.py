@@ -89,6 +89,14 @@ def read_networks(text: str) -> tuple[Network, ...]:
         ) from err
 
 
+def read_ports(text: str) -> tuple[int, ...]:
+    port = read_whole(1, 65_535)
+    try:
+        return tuple(port(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as err:
+        raise ValueError("ports such as 443,8443, separated by commas") from err
+
+
 def read_cell(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", text):
         raise ValueError("1 to 32 letters, digits, '-' or '_'")

@@ -81,6 +81,8 @@ def test_an_empty_value_is_an_absent_one():
         ("SCHED_ALLOW_NETWORKS", "10.0.0.1/8", "host bits"),
         ("SCHED_ALLOW_NETWORKS", "10/8;127/8", "separated by commas"),
         ("SCHED_JITER_LEGACY_SIGNATURE", "maybe", "true or false"),
+        ("SCHED_DESTINATION_PORTS", "443;80", "separated by commas"),
+        ("SCHED_DESTINATION_PORTS", "0", "ports such as 443,8443"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: str, expected: str):
@@ -88,6 +90,13 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: str, expected: str):
 
     assert text.startswith(f"{name}: expected")
     assert expected in text
+
+
+def test_ports_are_read_as_operators_write_them():
+    settings = from_env(NEEDED | {"SCHED_DESTINATION_PORTS": " 443, 8443,"})
+
+    assert settings.destination_ports == (443, 8443)
+    assert "SCHED_DESTINATION_PORTS=443,8443" in settings.log_line()
 
 
 def test_a_wrong_secret_is_not_repeated():

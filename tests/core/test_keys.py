@@ -41,7 +41,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "body_key('7', '')": lambda prefix: keys.body(prefix, "7", ""),
     "body_key('7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
 }
-EXPIRING = {"full", "alive", "mark"}
+EXPIRING = {"full", "alive", "mark", "requests", "month"}
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core").joinpath("lua")
 LUA = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]

@@ -2,8 +2,9 @@
 
 import pytest
 import redis
+from scheduler_api.core import keys
 from scheduler_api.core.model import Owner
-from scheduler_api.core.quotas import OverQuota, Quotas, month_key, requests_key
+from scheduler_api.core.quotas import OverQuota, Quotas
 from scheduler_api.core.store import Store
 
 OWNER, OTHER = Owner("1", "jiter"), Owner("2", "jiter")
@@ -32,7 +33,7 @@ def test_requests_over_the_limit_of_their_minute_are_refused(
 def test_count_of_requests_expires(store_client: redis.Redis) -> None:
     _quotas(store_client).count_request(OWNER, limit=3)
 
-    assert 0 < store_client.ttl(requests_key(PREFIX, OWNER, 10)) <= 120
+    assert 0 < store_client.ttl(keys.requests(PREFIX, str(OWNER), 10)) <= 120
 
 
 def test_no_limit_costs_nothing(store_client: redis.Redis) -> None:
@@ -64,14 +65,14 @@ def test_months_and_owners_are_counted_apart(store_client: redis.Redis) -> None:
     quotas.take_month(OWNER, JULY_MS + 1, limit=1)
     quotas.take_month(OTHER, JULY_MS, limit=1)
 
-    assert store_client.get(month_key(PREFIX, OWNER, "2398-06")) == b"1"
-    assert store_client.get(month_key(PREFIX, OWNER, "2398-07")) == b"1"
+    assert store_client.get(keys.month(PREFIX, str(OWNER), "2398-06")) == b"1"
+    assert store_client.get(keys.month(PREFIX, str(OWNER), "2398-07")) == b"1"
 
 
 def test_count_lives_as_long_as_its_latest_event_asks(
     store_client: redis.Redis,
 ) -> None:
-    quotas, key = _quotas(store_client), month_key(PREFIX, OWNER, "2398-06")
+    quotas, key = _quotas(store_client), keys.month(PREFIX, str(OWNER), "2398-06")
 
     quotas.take_month(OWNER, JULY_MS, limit=5)
     longest = store_client.pexpiretime(key)

@@ -6,13 +6,14 @@ import ssl
 import uvloop
 from collections.abc import Coroutine
 from functools import cache
-from scheduler_api.core.destinations import AddressPolicy, parse_networks
+from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core.variables import read_networks
 from tests.workers.hostile import Behaviour, receiving
 from typing import Any
 from workers.connector import Lookup, look_up
 from workers.sender import Request, Result, Sender, tls_context
 
-LOCAL = AddressPolicy(allow=parse_networks("127.0.0.0/8"))
+LOCAL = AddressPolicy(allow=read_networks("127.0.0.0/8"))
 DEADLINE_MS = 300
 GRACE_MS = 250
 CLOCK_MS = 5  # the event loop's clock stands still while callbacks run

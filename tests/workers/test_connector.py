@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
-from scheduler_api.core.destinations import AddressPolicy, parse_networks
+from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core.variables import read_networks
 from tests.workers import hostile
 from tests.workers.hostile import Receiver, receiving, until
 from tests.workers.sending import LOCAL, LONG_MS, new_sender, post, run
@@ -19,7 +20,7 @@ from workers.sender import PUBLIC_BLOCKED, Request, Result, Sender
 DEFAULT = AddressPolicy()
 # Stands for the public internet; 127.0.0.1 stands for the machine's own loopback.
 OUTSIDE, INSIDE = "127.0.0.2", "127.0.0.1"
-ONLY_OUTSIDE = AddressPolicy(allow=parse_networks(f"{OUTSIDE}/32"))
+ONLY_OUTSIDE = AddressPolicy(allow=read_networks(f"{OUTSIDE}/32"))
 
 
 def new_looking_up(lookup: Lookup, *, policy: AddressPolicy = ONLY_OUTSIDE) -> Sender:
@@ -79,7 +80,7 @@ def test_s01_closed_ports_stay_closed_in_allowed_networks(host: str) -> None:
     async def main() -> None:
         async with receiving(hostile.answering()) as receiver:
             policy = AddressPolicy(
-                allow=parse_networks("127.0.0.0/8, ::1/128"),
+                allow=read_networks("127.0.0.0/8, ::1/128"),
                 closed_ports=frozenset({(None, receiver.port)}),
             )
             async with new_looking_up(lookup, policy=policy) as sender:

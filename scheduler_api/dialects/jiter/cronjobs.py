@@ -6,6 +6,7 @@ from flask import Response, request
 from functools import partial
 from scheduler_api.core import logs
 from scheduler_api.core.cron import JITER
+from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
@@ -40,8 +41,9 @@ class CronJobs:
         self._queries = services.queries
         self._schedules = services.schedules
         limit = services.settings.jiter_payload_limit_bytes
-        self._new = NewCronJob(payload_limit_bytes=limit)
-        self._edit = CronJobEdit(payload_limit_bytes=limit)
+        allow = AddressPolicy.of(services.settings)
+        self._new = NewCronJob(payload_limit_bytes=limit, allow=allow)
+        self._edit = CronJobEdit(payload_limit_bytes=limit, allow=allow)
 
     def create(self, owner: Owner) -> Response:
         """Accepts a cron job; it is active, and fires first after now."""

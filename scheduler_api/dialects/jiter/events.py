@@ -5,6 +5,7 @@ from dataclasses import replace
 from flask import Response, request
 from itertools import islice
 from scheduler_api.core import logs
+from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
@@ -55,8 +56,9 @@ class Events:
         self._quotas = services.quotas
         self._month_limit = services.settings.jiter_events_per_month
         limit = services.settings.jiter_payload_limit_bytes
-        self._new = NewEvent(payload_limit_bytes=limit)
-        self._edit = EventEdit(payload_limit_bytes=limit)
+        allow = AddressPolicy.of(services.settings)
+        self._new = NewEvent(payload_limit_bytes=limit, allow=allow)
+        self._edit = EventEdit(payload_limit_bytes=limit, allow=allow)
 
     def create(self, owner: Owner) -> Response:
         """Accepts an event; when it answers, the event is stored."""

@@ -2,7 +2,8 @@
 
 import re
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
-from scheduler_api.core import cron, destinations, timing
+from scheduler_api.core import cron, timing
+from scheduler_api.core.destinations import AddressPolicy, BadDestination
 from typing import Any
 
 BAD_TIME = "Please enter a valid time"
@@ -15,6 +16,7 @@ BAD_CRON_STATUS = "'status' must be one of 'Active' or 'Disabled'"
 
 # The last instant that has a four-digit year.
 LATEST_MS = 253_402_300_799_999
+ANYWHERE = AddressPolicy()
 _ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -73,8 +75,9 @@ class Destination(_Exact):
         if not isinstance(value, str):
             raise self.make_error("invalid")
         try:
-            return destinations.parse(value).url
-        except destinations.BadDestination as err:
+            allow: AddressPolicy = getattr(self.root, "allow", ANYWHERE)
+            return allow.read(value).url
+        except BadDestination as err:
             raise self.make_error("invalid") from err
 
 
@@ -124,9 +127,16 @@ class Body(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    def __init__(self, *, payload_limit_bytes: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        payload_limit_bytes: int = 0,
+        allow: AddressPolicy = ANYWHERE,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.payload_limit_bytes = payload_limit_bytes
+        self.allow = allow
 
 
 class NewEvent(Body):

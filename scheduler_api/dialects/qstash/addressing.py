@@ -1,6 +1,6 @@
 """What a publisher names as a destination: a URL, or a url group of its tenant's."""
 
-from scheduler_api.core.destinations import Network
+from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.groups import Group, Groups
 from scheduler_api.core.model import Owner
@@ -10,9 +10,7 @@ from scheduler_api.dialects.qstash.targets import read_destination, read_group_n
 class Addressing:
     """Looks destinations up for one request, and every group only once."""
 
-    def __init__(
-        self, groups: Groups, owner: Owner, *, allow: tuple[Network, ...]
-    ) -> None:
+    def __init__(self, groups: Groups, owner: Owner, *, allow: AddressPolicy) -> None:
         self._groups = groups
         self._owner = owner
         self._allow = allow

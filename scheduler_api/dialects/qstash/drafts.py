@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from scheduler_api.core.config import Settings
-from scheduler_api.core.destinations import Network
+from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.groups import Group
 from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import Content, Draft
@@ -40,7 +40,7 @@ class Terms:
     timeout_ms: int
     deduplication_ms: int
     body_limit_bytes: int
-    allow: tuple[Network, ...]
+    allow: AddressPolicy
 
     @classmethod
     def of(cls, settings: Settings) -> "Terms":
@@ -54,7 +54,7 @@ class Terms:
             timeout_ms=settings.qstash_timeout_ms,
             deduplication_ms=settings.qstash_deduplication_ms,
             body_limit_bytes=settings.body_limit_bytes,
-            allow=settings.allow_networks,
+            allow=AddressPolicy.of(settings),
         )
 
 

@@ -246,7 +246,7 @@ class Scheduling:
 
         Raises: BadValue, NotFound, Refused, redis.RedisError.
         """
-        allow = self._settings.allow_networks
+        allow = self._terms.allow
         target = read_target(request.environ, route=ROUTE)
         to = Addressing(self._groups, owner, allow=allow).find(target.destination)
         group = to if isinstance(to, Group) else None

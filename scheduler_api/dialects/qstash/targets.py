@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from scheduler_api.core import destinations
-from scheduler_api.core.destinations import AddressPolicy, Network
+from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import NotFound
 from scheduler_api.dialects.qstash.grammars import (
     NAME_MAX_LENGTH,
@@ -99,7 +99,7 @@ def read_group_name(named: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def read_destination(named: str, allow: tuple[Network, ...]) -> str:
+def read_destination(named: str, allow: AddressPolicy) -> str:
     """The URL that a publisher named, where deliveries could go by what it says.
 
     Raises: BadValue.
@@ -114,7 +114,7 @@ def read_destination(named: str, allow: tuple[Network, ...]) -> str:
     return url if url.isascii() else destinations.parse(url).wire
 
 
-def check_callbacks(message: Message, *, allow: tuple[Network, ...]) -> None:
+def check_callbacks(message: Message, *, allow: AddressPolicy) -> None:
     """Holds the addresses of a message's callbacks to those of destinations.
 
     Raises: BadValue.
@@ -127,20 +127,23 @@ def check_callbacks(message: Message, *, allow: tuple[Network, ...]) -> None:
             check_address(callback.url, name, allow=allow)
 
 
-def check_address(url: str, name: str, *, allow: tuple[Network, ...]) -> None:
-    """Refuses a URL whose address stands in it and is shut.
+def check_address(url: str, name: str, *, allow: AddressPolicy) -> None:
+    """Refuses a URL that says itself that deliveries may not go to it.
 
     Which address a name stands for is known only when it is connected to.
 
     Raises: BadValue.
     """
-    host = destinations.parse(url).host
+    try:
+        host = allow.read(url).host
+    except destinations.BadDestination as err:
+        raise BadValue(f"{name}:", str(err)) from err
     local = host == _LOCALHOST or host.endswith(f".{_LOCALHOST}")
     try:
         address = ip_address("127.0.0.1" if local else host)
     except ValueError:
         return
-    if AddressPolicy(allow=allow).refusal(str(address), 0) is None:
+    if allow.refusal(str(address), 0) is None:
         return
     kind = "a loopback address" if address.is_loopback else "an address that is shut"
     raise BadValue(f"{name}:", f"endpoint resolves to {kind}: {address}, {SHUT}")

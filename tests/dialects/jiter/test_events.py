@@ -346,3 +346,19 @@ def test_accepting_an_event_costs_one_round_trip(api: Any, store_url: str) -> No
     # `api.body` itself asks the store for the time.
     assert calls("evalsha") == 10
     assert calls("hget") == calls("incrby") == 0
+
+
+@pytest.mark.parametrize(
+    "narrowed", [{"https_only": True}, {"destination_ports": (443,)}]
+)
+def test_s07_installation_may_narrow_schemes_and_ports(
+    make_api: Callable[..., Any], narrowed: dict[str, Any]
+) -> None:
+    api = make_api(**narrowed)
+    for destination, status in (("http://h/", 400), ("https://h/", 200)):
+        event, job = (
+            body(destination=destination) for body in (api.body, api.cron_body)
+        )
+
+        assert api.call("POST", "/api/events", event)[0] == status
+        assert api.call("POST", "/api/cronjobs", job)[0] == status

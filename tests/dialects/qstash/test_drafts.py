@@ -1,6 +1,7 @@
 """Drafts: what a publisher said, as events that can be stored."""
 
 import pytest
+from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.dialects.qstash.drafts import REMEMBERED_MAX_LENGTH, Drafts, Terms
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import from_options
@@ -14,7 +15,7 @@ TERMS = Terms(
     timeout_ms=900_000,
     deduplication_ms=600_000,
     body_limit_bytes=1_000,
-    allow=(),
+    allow=AddressPolicy(),
 )
 
 

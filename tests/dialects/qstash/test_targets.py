@@ -2,6 +2,7 @@
 
 import pytest
 from ipaddress import ip_network
+from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import NotFound
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.message import Callback, Message
@@ -13,7 +14,8 @@ from scheduler_api.dialects.qstash.targets import (
 )
 
 ROUTE = "/v2/publish/"
-LOOPBACK = (ip_network("127.0.0.0/8"),)
+OUTSIDE = AddressPolicy()
+LOOPBACK = AddressPolicy(allow=(ip_network("127.0.0.0/8"),))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_raw_utf8_is_sent_as_escapes() -> None:
     raw = f"{ROUTE}http://h/ü?ß".encode().decode("latin-1")
     destination = read_target({"RAW_URI": raw}, route=ROUTE).destination
 
-    assert read_destination(destination, ()) == "http://h/%C3%BC?%C3%9F"
+    assert read_destination(destination, OUTSIDE) == "http://h/%C3%BC?%C3%9F"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_raw_utf8_is_sent_as_escapes() -> None:
 )
 def test_bad_destinations_are_refused(named: str, message: str) -> None:
     with pytest.raises(BadValue) as caught:
-        read_destination(named, ())
+        read_destination(named, OUTSIDE)
 
     assert str(caught.value).startswith(f"invalid destination url: {message}")
 
@@ -124,12 +126,34 @@ def test_what_can_be_no_name_is_no_url_group(named: str) -> None:
 @pytest.mark.parametrize("named", ["api/llm", "api/email", "api/llm/v1"])
 def test_apis_of_the_hosted_service_are_refused_by_name(named: str) -> None:
     with pytest.raises(BadValue, match=f"destination '{named}' is not supported"):
-        read_destination(named, ())
+        read_destination(named, OUTSIDE)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://localhost:1/x"])
 def test_loopback_is_a_destination_where_it_is_allowed(url: str) -> None:
     assert read_destination(url, LOOPBACK) == url
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (AddressPolicy(https_only=True), "URL must begin with https://"),
+        (
+            AddressPolicy(ports=frozenset({443})),
+            "port 80 is not allowed: use one of 443",
+        ),
+    ],
+)
+def test_s07_s09_installation_may_narrow_schemes_and_ports(
+    policy: AddressPolicy, message: str
+) -> None:
+    told = Message(callback=Callback("http://h/"))
+
+    with pytest.raises(BadValue, match=f"^invalid destination url: {message}"):
+        read_destination("http://h/", policy)
+    with pytest.raises(BadValue, match=f"^Upstash-Callback: {message}"):
+        check_callbacks(told, allow=policy)
+    assert read_destination("https://h/", policy) == "https://h/"
 
 
 @pytest.mark.parametrize("name", ["callback", "failure_callback"])
@@ -142,5 +166,5 @@ def test_callbacks_are_held_to_the_same(name: str) -> None:
     shown = "Upstash-Callback" if name == "callback" else "Upstash-Failure-Callback"
 
     with pytest.raises(BadValue, match=f"{shown}: endpoint resolves to a loopback"):
-        check_callbacks(message, allow=())
+        check_callbacks(message, allow=OUTSIDE)
     check_callbacks(message, allow=LOOPBACK)

@@ -13,6 +13,7 @@ from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import Conflict, StoreFull
 from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.tenants import Tenants
+from scheduler_api.dialects.events_v1 import inbound as events_v1
 from scheduler_api.dialects.jiter import inbound as jiter
 from scheduler_api.dialects.qstash import inbound as qstash
 from typing import Protocol
@@ -36,7 +37,7 @@ class Inbound(Protocol):
 
 
 # By the prefix of their paths, errors on unknown paths included.
-DIALECTS: dict[str, Inbound] = {"/api": jiter, "/v2": qstash}
+DIALECTS: dict[str, Inbound] = {"/api": jiter, "/v1": events_v1, "/v2": qstash}
 PARTS: dict[str, Inbound] = {**DIALECTS, "/cron": preview}
 ELSEWHERE: Inbound = jiter
 

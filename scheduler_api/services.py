@@ -6,6 +6,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from scheduler_api.auth import Auth
 from scheduler_api.core.config import Settings
+from scheduler_api.core.finding import Finder
 from scheduler_api.core.groups import Groups
 from scheduler_api.core.journal import Journal
 from scheduler_api.core.queries import Queries
@@ -30,6 +31,7 @@ class Services:
     settings: Settings
     store: Store
     schedules: Schedules
+    finder: Finder
     groups: Groups
     queries: Queries
     journal: Journal
@@ -65,6 +67,7 @@ def build(settings: Settings) -> Services:
         settings=settings,
         store=store,
         schedules=Schedules(store, grace_ms=settings.missed_grace_ms),
+        finder=Finder(store),
         groups=Groups(store),
         queries=Queries(store),
         journal=Journal(store),

@@ -233,6 +233,18 @@ class Schedules:
             batch = self._read([member.decode() for member in ids[at : at + BATCH]])
             yield [found for read in batch if (found := _if_readable(read)) is not None]
 
+    def get_many(self, owner: Owner, schedule_ids: Sequence[str]) -> list[Schedule]:
+        """Those of the schedules that are there, this owner's, and readable.
+
+        Raises: redis.RedisError.
+        """
+        return [
+            found
+            for at in range(0, len(schedule_ids), BATCH)
+            for read in self._read(list(schedule_ids[at : at + BATCH]))
+            if (found := _if_readable(read)) is not None and found.owner == owner
+        ]
+
     def count(self, owner: Owner) -> int:
         """How many schedules an owner has.
 

@@ -5,6 +5,7 @@ from scheduler_api.core.groups import Group
 from scheduler_api.core.model import Begun, Draft, FollowUp
 from scheduler_api.core.outgoing import Answer, Outgoing, Reply
 from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.dialects.events_v1 import outbound as events_v1
 from scheduler_api.dialects.jiter import outbound as jiter
 from scheduler_api.dialects.qstash import outbound as qstash
 from typing import Protocol
@@ -73,7 +74,11 @@ class Outbound(Protocol):
         ...
 
 
-DIALECTS: dict[str, Outbound] = {"jiter": jiter, "qstash": qstash}
+DIALECTS: dict[str, Outbound] = {
+    "events_v1": events_v1,
+    "jiter": jiter,
+    "qstash": qstash,
+}
 
 
 def of(dialect: str) -> Outbound:

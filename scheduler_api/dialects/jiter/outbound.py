@@ -11,13 +11,13 @@ import re
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.groups import Group
 from scheduler_api.core.ids import to_number
-from scheduler_api.core.model import Begun, Draft, FollowUp
-from scheduler_api.core.outgoing import Answer, Outgoing, Reply, identity, warning
+from scheduler_api.core.model import Begun
+from scheduler_api.core.outgoing import Outgoing, Reply, identity, warning
 from scheduler_api.core.signing import hmac_sha256_base64
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.core.timing import to_iso
+from scheduler_api.dialects import plain
 
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
 CONTENT_TYPE = ("Content-Type", "application/json")
@@ -28,6 +28,9 @@ LEGACY_SIGNATURE = "Jiter-Signature"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 is_success = retry.is_success
+group_of, expand = plain.group_of, plain.expand
+response_cap_bytes, kept_headers = plain.response_cap_bytes, plain.kept_headers
+follow_ups = plain.follow_ups
 
 
 def render(
@@ -66,33 +69,6 @@ def render(
 def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     """The wait after a failed attempt: 3, 5 and 10 s, then None."""
     return retry.next_delay_ms(begun.failures, reply, delays_ms=RETRY_DELAYS_MS)
-
-
-def group_of(_begun: Begun) -> str:
-    """None: destinations are URLs."""
-    return ""
-
-
-def expand(_begun: Begun, _group: Group) -> list[Draft]:
-    """Nothing: no event is for a group."""
-    return []
-
-
-def response_cap_bytes(_begun: Begun, *, settings: Settings) -> int:
-    """As much of the response as the log keeps."""
-    return settings.response_log_bytes
-
-
-def kept_headers(_reply: Reply, *, settings: Settings) -> tuple[tuple[str, str], ...]:
-    """None: nobody is shown them."""
-    return ()
-
-
-def follow_ups(
-    _begun: Begun, _answer: Answer, *, dead: bool, settings: Settings
-) -> tuple[FollowUp, ...]:
-    """None: nobody is told how an attempt ended."""
-    return ()
 
 
 def public_id(event_id: str) -> str:

@@ -1,0 +1,1 @@
+"""The Scheduler v1 dialect: `/v1/events`."""

@@ -1,0 +1,85 @@
+"""How events look to clients of Scheduler v1."""
+
+import json
+import re
+from collections.abc import Sequence
+from flask import Response
+from scheduler_api.core.model import Content, Schedule, ScheduleState
+from scheduler_api.core.timing import to_iso
+from scheduler_api.dialects.events_v1.outbound import public_id
+from typing import Any
+
+Shown = dict[str, Any]
+
+JSON = "application/json"
+INACTIVE, ACTIVE = "INACTIVE", "ACTIVE"
+PAUSED, FINISHED = "PAUSED", "FINISHED"
+# What a content's options say: who owns the event, its tags, that it has no context.
+OWNER, TAGS, BARE = "e", "t", "b"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def respond(body: object, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(dump(body), status=status, mimetype=JSON)
+
+
+def respond_data(data: object, status: int = 200) -> Response:
+    """A success."""
+    return respond({"data": data}, status)
+
+
+def respond_list(items: Sequence[Shown], *, total: int) -> Response:
+    """A part of a list, and how long all of it is."""
+    return respond({"data": items, "meta": {"total": total}})
+
+
+def dump(value: object) -> bytes:
+    """Compact JSON in UTF-8; lone surrogates have no other way than escapes."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
+
+
+def content(
+    url: str, *, event_owner: str, context: Any, tags: Sequence[str]
+) -> Content:
+    """What the callbacks of an event send, and what else is told of it."""
+    options: Shown = {OWNER: event_owner}
+    if tags:
+        options[TAGS] = list(tags)
+    if context is None:
+        options[BARE] = True
+    return Content(url, dump({} if context is None else context), options)
+
+
+def context_of(of: Content) -> Any:
+    """The context that an event was given, None if none."""
+    return None if BARE in of.options else json.loads(of.body)
+
+
+def status(of: Schedule, *, now_ms: int) -> str:
+    """How far an event is."""
+    if of.over(now_ms):
+        return FINISHED
+    if of.state is ScheduleState.PAUSED:
+        return PAUSED
+    return INACTIVE if of.called_ms is None else ACTIVE
+
+
+def event(of: Schedule, *, now_ms: int, next_ms: int | None) -> Shown:
+    """An event; `nextRun` is null while none is to come."""
+    shown = status(of, now_ms=now_ms)
+    runs = next_ms is not None and shown in (INACTIVE, ACTIVE)
+    return {
+        "eventId": public_id(of.id),
+        "status": shown,
+        "createdDate": to_iso(of.created_ms),
+        "eventOwner": of.content.options[OWNER],
+        "endDate": to_iso(of.options.end_ms or 0),
+        "interval": of.expression,
+        "callbackUrl": of.content.url,
+        "context": context_of(of.content),
+        "tags": of.content.options.get(TAGS, []),
+        "nextRun": to_iso(next_ms or 0) if runs else None,
+    }

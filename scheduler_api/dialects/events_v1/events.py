@@ -1,0 +1,241 @@
+"""The endpoints of `/v1/events`: an event is a schedule."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from flask import Response, request
+from scheduler_api.core import logs
+from scheduler_api.core.cron import EVENTS_V1
+from scheduler_api.core.errors import Conflict, NotFound, TimePassed
+from scheduler_api.core.finding import Doubt
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.model import Owner, Schedule, ScheduleOptions, ScheduleState
+from scheduler_api.dialects.events_v1 import answers
+from scheduler_api.dialects.events_v1.context import LOOKED_AT, Condition, fulfils
+from scheduler_api.dialects.events_v1.filters import read_listing, terms_of
+from scheduler_api.dialects.events_v1.outbound import UUID_MARKS
+from scheduler_api.dialects.events_v1.reading import (
+    PAST,
+    TOO_LARGE,
+    Refused,
+    invalid,
+    load,
+    read_object,
+)
+from scheduler_api.dialects.events_v1.schemas import EventEdit, NewEvent
+from scheduler_api.parameters import read_parameters
+from scheduler_api.services import Services
+from typing import Any
+from uuid import UUID
+
+NOT_FOUND = "Event not found"
+TIME_ZONE = "UTC"
+TRIES = 10
+LARGEST = (1 << 62) - 1
+
+Change = Callable[[Schedule], Schedule]
+
+log = logging.getLogger("scheduler.web")
+
+
+class Events:
+    """Views; each is called with the owner that the request's key stands for."""
+
+    def __init__(self, services: Services) -> None:
+        self._settings = services.settings
+        self._store = services.store
+        self._schedules = services.schedules
+        self._finder = services.finder
+
+    def create(self, owner: Owner) -> Response:
+        """Accepts an event; it fires first after now."""
+        body = read_object(request)
+        fields = load(NewEvent(), body, now_ms=self._store.now_ms())
+        context, tags = fields.get("context"), fields.get("tags", [])
+        content = answers.content(
+            fields["callback_url"],
+            event_owner=fields["event_owner"],
+            context=context,
+            tags=tags,
+        )
+        self._check_size(content.body)
+        try:
+            schedule = self._schedules.create(
+                owner,
+                content,
+                expression=fields["interval"],
+                tz=TIME_ZONE,
+                grammar=EVENTS_V1,
+                deadline_ms=self._settings.v1_timeout_ms,
+                options=ScheduleOptions(end_ms=fields["end_ms"], strict=True),
+                terms=terms_of(fields["event_owner"], tags=tags, context=context),
+            )
+        except TimePassed as err:
+            raise invalid(PAST) from err
+        _log("schedule.accepted", schedule)
+        return answers.respond_data(self._show([schedule])[0], 201)
+
+    def select(self, owner: Owner) -> Response:
+        """A part of the events that the query selects, oldest first."""
+        listing = read_listing(read_parameters(request.environ))
+
+        def look(schedule_ids: Sequence[str]) -> set[str]:
+            return {
+                schedule.id
+                for schedule in self._schedules.get_many(owner, schedule_ids)
+                if _fulfils(schedule, listing.conditions)
+            }
+
+        found = self._finder.find(
+            owner,
+            listing.groups,
+            offset=listing.offset,
+            limit=listing.limit,
+            doubt=Doubt(LOOKED_AT, look) if listing.conditions else None,
+        )
+        schedules = self._schedules.get_many(owner, found.ids)
+        return answers.respond_list(self._show(schedules), total=found.total)
+
+    def get(self, owner: Owner, event_id: str) -> Response:
+        """One event."""
+        return self._answer(self._find(owner, event_id))
+
+    def edit(self, owner: Owner, event_id: str) -> Response:
+        """Changes an event; what it names is replaced as a whole, from now on."""
+        body = read_object(request)
+
+        def change(schedule: Schedule) -> Schedule:
+            fields = load(EventEdit(), body, now_ms=self._store.now_ms())
+            return self._edited(schedule, fields) if fields else schedule
+
+        return self._answer(self._change(owner, event_id, change))
+
+    def _edited(self, schedule: Schedule, fields: dict[str, Any]) -> Schedule:
+        was = schedule.content
+        event_owner = was.options[answers.OWNER]
+        tags = fields.get("tags", was.options.get(answers.TAGS, []))
+        context = answers.context_of(was)
+        context = fields.get("context", context)
+        content = answers.content(
+            fields.get("callback_url", was.url),
+            event_owner=event_owner,
+            context=context,
+            tags=tags,
+        )
+        self._check_size(content.body)
+        end_ms = fields.get("end_ms", schedule.options.end_ms)
+        return self._schedules.edit(
+            schedule,
+            grammar=EVENTS_V1,
+            content=content,
+            expression=fields.get("interval"),
+            options=replace(schedule.options, end_ms=end_ms),
+            terms=terms_of(event_owner, tags=tags, context=context),
+        )
+
+    def delete(self, owner: Owner, event_id: str) -> Response:
+        """Removes an event, and answers what it was."""
+        schedule = self._find(owner, event_id)
+        shown = self._show([schedule])[0]
+        try:
+            self._schedules.delete(schedule)
+        except NotFound as err:
+            raise Refused(404, NOT_FOUND) from err
+        _log("schedule.deleted", schedule)
+        return answers.respond_data(shown)
+
+    def pause(self, owner: Owner, event_id: str) -> Response:
+        """Makes no further callback until resumed."""
+        return self._into(owner, event_id, ScheduleState.PAUSED)
+
+    def resume(self, owner: Owner, event_id: str) -> Response:
+        """Goes on with the next fire time after now."""
+        return self._into(owner, event_id, ScheduleState.ACTIVE)
+
+    def _into(self, owner: Owner, event_id: str, state: ScheduleState) -> Response:
+        def change(schedule: Schedule) -> Schedule:
+            if schedule.over(self._store.now_ms()):
+                raise invalid("a finished event cannot be paused or resumed")
+            if schedule.state is state:
+                return schedule
+            return self._schedules.edit(schedule, grammar=EVENTS_V1, state=state)
+
+        return self._answer(self._change(owner, event_id, change))
+
+    def _change(self, owner: Owner, event_id: str, change: Change) -> Schedule:
+        """Changes an event as it is read, again while others change it.
+
+        Raises: Refused, Conflict, redis.RedisError.
+        """
+        for _ in range(TRIES):
+            schedule = self._find(owner, event_id)
+            try:
+                changed = change(schedule)
+            except Conflict:
+                continue
+            except NotFound as err:
+                raise Refused(404, NOT_FOUND) from err
+            except TimePassed as err:
+                raise invalid(PAST) from err
+            if changed is not schedule:
+                _log("schedule.edited", changed)
+            return changed
+        raise Conflict
+
+    def _find(self, owner: Owner, event_id: str) -> Schedule:
+        try:
+            return self._schedules.get(owner, _internal(event_id))
+        except NotFound as err:
+            raise Refused(404, NOT_FOUND) from err
+
+    def _answer(self, schedule: Schedule) -> Response:
+        return answers.respond_data(self._show([schedule])[0])
+
+    def _show(self, schedules: Sequence[Schedule]) -> list[answers.Shown]:
+        now_ms = self._store.now_ms()
+        return [
+            answers.event(
+                schedule,
+                now_ms=now_ms,
+                next_ms=self._schedules.next_ms(schedule, now_ms=now_ms),
+            )
+            for schedule in schedules
+        ]
+
+    def _check_size(self, body: bytes) -> None:
+        """Holds the limit that all dialects share.
+
+        Raises: Refused.
+        """
+        if len(body) > self._settings.body_limit_bytes:
+            raise Refused(413, TOO_LARGE)
+
+
+def _internal(event_id: str) -> str:
+    """The id of the schedule that a UUID stands for.
+
+    Raises: NotFound.
+    """
+    try:
+        number = UUID(event_id).int
+    except ValueError as err:
+        raise NotFound from err
+    if number & ~LARGEST != UUID_MARKS or str(UUID(int=number)) != event_id.lower():
+        raise NotFound
+    return to_id(number & LARGEST)
+
+
+def _fulfils(schedule: Schedule, conditions: Sequence[Condition]) -> bool:
+    return fulfils(answers.context_of(schedule.content), conditions)
+
+
+def _log(name: str, schedule: Schedule) -> None:
+    log.info(
+        logs.line(
+            name,
+            schedule=schedule.id,
+            owner=schedule.owner,
+            expression=schedule.expression,
+            state=schedule.state,
+        )
+    )

@@ -1,0 +1,149 @@
+"""What a list of events is asked for: its filters, and which part of it."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from scheduler_api.core.finding import term
+from scheduler_api.dialects.events_v1.context import (
+    LOOKED_AT,
+    Condition,
+    Kind,
+    comparable,
+    read_number,
+    terms,
+)
+from scheduler_api.dialects.events_v1.parameters import read_query
+from scheduler_api.dialects.events_v1.reading import Refused, invalid
+from typing import Any
+
+LIMIT, MOST = 100, 1_000
+LARGEST_OFFSET = 10**12
+KINDS: Mapping[object, Kind] = {kind.value: kind for kind in Kind}
+# In brackets every value is a text.
+BOOLEANS: Mapping[object, bool] = {
+    **{None: False, "": False, "false": False, "true": True},
+    **{False: False, True: True},
+}
+
+_WHOLE = re.compile(r"[0-9]{1,12}")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A part of the events that have a term of each group and fulfil all conditions.
+
+    Contexts with too many leaves are found by every group of a condition.
+    """
+
+    limit: int
+    offset: int
+    groups: tuple[tuple[str, ...], ...]
+    conditions: tuple[Condition, ...]
+
+
+def terms_of(event_owner: str, *, tags: Iterable[str], context: Any) -> list[str]:
+    """What an event is found by."""
+    found = [_owner_term(event_owner), *map(_tag_term, tags), *terms(context)]
+    return list(dict.fromkeys(found))
+
+
+def read_listing(pairs: list[tuple[str, str]]) -> Listing:
+    """The list that a query asks for.
+
+    Raises: Refused, naming every fault.
+    """
+    parts, faults = read_part(pairs)
+    try:
+        query = read_query(pairs)
+    except Refused as err:
+        raise invalid(*faults, *err.message) from err
+    owners = _texts(query, "eventOwner", faults)
+    tags = _texts(query, "tags", faults)
+    conditions = tuple(_conditions(query.get("context"), faults))
+    if faults:
+        raise invalid(*faults)
+    groups = [
+        tuple(map(_owner_term, owners)),
+        tuple(map(_tag_term, tags)),
+        *((condition.term, LOOKED_AT) for condition in conditions),
+    ]
+    return Listing(**parts, groups=tuple(filter(None, groups)), conditions=conditions)
+
+
+def read_part(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, int], list[str]]:
+    """`limit` and `offset`, and what is wrong with them."""
+    given, faults = dict(pairs), []
+    parts = {"limit": LIMIT, "offset": 0}
+    for name, most in (("limit", MOST), ("offset", LARGEST_OFFSET)):
+        text = given.get(name, "")
+        if not text:
+            continue
+        if not _WHOLE.fullmatch(text):
+            faults.append(f"{name} must be a natural number")
+        elif int(text) > most:
+            faults.append(f"{name} must not be greater than {most}")
+        else:
+            parts[name] = int(text)
+    return parts, faults
+
+
+def _owner_term(event_owner: str) -> str:
+    return term("owner", event_owner.lower())
+
+
+def _tag_term(tag: str) -> str:
+    return term("tag", tag)
+
+
+def _texts(query: Mapping[str, Any], name: str, faults: list[str]) -> list[str]:
+    """A list of texts; one text is a list of it, nothing is no filter."""
+    given = query.get(name)
+    values = given if isinstance(given, list) else [given]
+    values = [value for value in values if value not in (None, "", {}, [])]
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) < len(values):
+        faults.append(f"each value in query.{name} must be a string")
+    return texts
+
+
+def _conditions(given: Any, faults: list[str]) -> Iterator[Condition]:
+    if given in (None, "", {}, []):
+        return
+    for index, each in enumerate(given if isinstance(given, list) else [given]):
+        where = f"query.context.{index}"
+        if not isinstance(each, dict):
+            faults.append(f"{where} must be an object")
+            continue
+        found = list(_faults_of(each))
+        faults += [f"{where}.{fault}" for fault in found]
+        if not found:
+            kind = KINDS[each["type"]]
+            value = _value(kind, each["value"])
+            path, in_array = tuple(each["path"]), BOOLEANS[each.get("isArray")]
+            yield Condition(path, kind, value or "", in_array)
+
+
+def _faults_of(given: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a filter on the context."""
+    path, value, kind = (given.get(name) for name in ("path", "value", "type"))
+    if not isinstance(path, list) or not path:
+        yield "path must be a list of at least one key"
+    elif not all(isinstance(key, str) for key in path):
+        yield "path must be a list of strings"
+    known = isinstance(kind, str) and kind in KINDS
+    if not known:
+        yield f"type must be one of the following values: {', '.join(Kind)}"
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        yield "value must be a string or a number"
+    elif known and _value(KINDS[kind], value) is None:
+        yield "value must be a number"
+    is_array = given.get("isArray")
+    if not isinstance(is_array, (str, bool, type(None))) or is_array not in BOOLEANS:
+        yield "isArray must be a boolean value"
+
+
+def _value(kind: Kind, given: str | float) -> str | None:
+    """What is compared, None for what is no number."""
+    if kind is Kind.NUMBER:
+        return read_number(given) if isinstance(given, str) else comparable(given)[1]
+    return given if isinstance(given, str) else f"{given}"

@@ -1,0 +1,68 @@
+"""The routes of the Scheduler v1 dialect, and how its errors look."""
+
+from collections.abc import Callable
+from flask import Blueprint, Response, request
+from functools import partial
+from scheduler_api.core.model import Owner
+from scheduler_api.dialects.events_v1.applications import Applications
+from scheduler_api.dialects.events_v1.events import Events
+from scheduler_api.dialects.events_v1.reading import Refused, error
+from scheduler_api.services import Services
+
+__all__ = ["blueprint", "error", "fault"]
+
+View = Callable[..., Response]
+
+DIALECT = "events_v1"
+KEY_HEADER = "x-api-key"
+INTERNAL_ERROR = "Internal server error"
+# The docs write both.
+ONE_EVENT = ("/event/<event_id>", "/events/<event_id>")
+
+
+def blueprint(services: Services) -> Blueprint:
+    """All routes; both spellings of each, with and without a slash at its end."""
+    routes = Blueprint(DIALECT, __name__, url_prefix="/v1")
+    events, applications = Events(services), Applications(services)
+    table: list[tuple[str, str, str, View]] = [
+        ("POST", "/events", "create_event", events.create),
+        ("GET", "/events", "list_events", events.select),
+        ("GET", "/keys", "show_keys", applications.keys),
+    ]
+    for path in ONE_EVENT:
+        table += [
+            ("GET", path, "get_event", events.get),
+            ("PATCH", path, "edit_event", events.edit),
+            ("DELETE", path, "delete_event", events.delete),
+            ("POST", f"{path}/pause", "pause_event", events.pause),
+            ("POST", f"{path}/resume", "resume_event", events.resume),
+        ]
+    views: dict[str, View] = {
+        name: partial(_with_owner, services, view) for *_, name, view in table
+    }
+    table.append(("POST", "/register", "register", applications.register))
+    views["register"] = applications.register
+    for method, path, name, _ in table:
+        routes.add_url_rule(
+            path,
+            endpoint=name,
+            view_func=views[name],
+            methods=[method],
+            strict_slashes=False,
+        )
+    routes.register_error_handler(Refused, _refusal)
+    return routes
+
+
+def fault(_endpoint: str | None) -> str:
+    """The message for a fault of ours in an endpoint."""
+    return INTERNAL_ERROR
+
+
+def _with_owner(services: Services, view: View, **in_path: str) -> Response:
+    tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
+    return view(Owner(tenant.id, DIALECT), **in_path)
+
+
+def _refusal(refused: Refused) -> Response:
+    return error(refused.status, refused.message)

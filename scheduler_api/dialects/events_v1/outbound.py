@@ -1,0 +1,63 @@
+"""What a callback of Scheduler v1 is, and when it is tried again. Pure."""
+
+from scheduler_api.core import retry
+from scheduler_api.core.config import Settings
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.ids import to_number
+from scheduler_api.core.model import Begun
+from scheduler_api.core.outgoing import Outgoing, Reply, identity, warning
+from scheduler_api.core.signing import standard_webhook
+from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.dialects import plain
+from uuid import UUID
+
+# A strict schedule has no retry that would come after its next fire time.
+RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
+CONTENT_TYPE = ("Content-Type", "application/json")
+# Version 4 and the RFC's variant: what reads UUIDs takes every number for one.
+UUID_MARKS = 0x4000_8000_0000_0000_0000
+
+is_success = retry.is_success
+group_of, expand = plain.group_of, plain.expand
+response_cap_bytes, kept_headers = plain.response_cap_bytes, plain.kept_headers
+follow_ups = plain.follow_ups
+
+
+def render(
+    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: Settings
+) -> Outgoing:
+    """The POST of this attempt: the context itself, signed for now.
+
+    Raises: UnreadableRecord, if its content was not fetched.
+    """
+    if begun.content is None:
+        raise UnreadableRecord(f"{begun.content_key} was not fetched")
+    body, run_id = begun.content.body, public_id(begun.id)
+    signed = warning(begun)
+    if settings.v1_signature:
+        signed |= standard_webhook(
+            signing.events_v1, body, message_id=run_id, now_ms=now_ms
+        )
+    return Outgoing(
+        method="POST",
+        url=begun.content.url,
+        headers=(CONTENT_TYPE, *signed.items(), *identity(begun, event_id=run_id)),
+        body=body,
+        timeout_ms=begun.deadline_ms,
+        signed=signed,
+    )
+
+
+def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
+    """The wait after a failed attempt: 3, 5 and 10 s, then None."""
+    return retry.next_delay_ms(begun.failures, reply, delays_ms=RETRY_DELAYS_MS)
+
+
+def public_id(internal: str) -> str:
+    """The UUID of a schedule; that of a fire time goes on with `_` and its second.
+
+    No dot is in it: what is signed is put together with dots.
+    """
+    number, dot, rest = internal.partition(".")
+    spelt = str(UUID(int=UUID_MARKS | to_number(number)))
+    return f"{spelt}_{rest.replace('.', '_')}" if dot else spelt

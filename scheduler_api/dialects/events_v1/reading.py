@@ -1,0 +1,111 @@
+"""Reading what a client sent, and the errors that answer it."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from flask import Request, Response
+from http import HTTPStatus
+from marshmallow import Schema, ValidationError
+from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.timing import to_iso
+from scheduler_api.dialects.events_v1 import answers
+from scheduler_api.dialects.events_v1.schemas import faults
+from typing import Any
+from werkzeug.exceptions import RequestEntityTooLarge
+
+BAD_BODY = "the request body must be a JSON object"
+TOO_LARGE = "The request body is too large"
+PAST = "endDate must be in the future"
+
+
+class Refused(SchedulerError):
+    """The request is answered with this status, and one message or a list of them."""
+
+    def __init__(self, status: int, message: str | Sequence[str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def error(status: int, message: str | Sequence[str]) -> Response:
+    """An error as this dialect shows it."""
+    shown = message if isinstance(message, str) else list(message)
+    return answers.respond(
+        {
+            "statusCode": status,
+            "message": shown,
+            "error": HTTPStatus(status).phrase,
+            "timestamp": to_iso(time.time_ns() // 1_000_000),
+        },
+        status,
+    )
+
+
+def invalid(*messages: str) -> Refused:
+    """What is wrong with what a client sent, all of it."""
+    return Refused(400, messages)
+
+
+def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object in the body, whatever its content type says.
+
+    Raises: Refused.
+    """
+    try:
+        raw = request.get_data(cache=False)
+    except RequestEntityTooLarge as err:
+        raise Refused(413, TOO_LARGE) from err
+    except OSError as err:
+        # The server's own word for chunks that are none.
+        raise invalid(BAD_BODY) from err
+    most = request.max_content_length
+    if most is not None and len(raw) >= most:
+        # A body without a length is cut off there in silence.
+        raise Refused(413, TOO_LARGE)
+    body = read_json(raw.decode("utf-8", "replace"))
+    if not isinstance(body, dict):
+        raise invalid(BAD_BODY)
+    return body
+
+
+def read_json(text: str) -> Any:
+    """What a JSON text says, None if it is none.
+
+    A number that no double holds would be another one to the receiver.
+    """
+    try:
+        return json.loads(text, parse_float=_finite, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def load(schema: Schema, body: dict[str, Any], *, now_ms: int = 0) -> dict[str, Any]:
+    """The body's fields.
+
+    Args:
+        now_ms: an end must lie after it.
+
+    Raises: Refused, naming every fault.
+    """
+    try:
+        fields, found = dict(schema.load(body)), {}
+    except ValidationError as err:
+        valid: Any = err.valid_data
+        fields, found = dict(valid), err.messages_dict
+    if fields.get("end_ms", now_ms + 1) <= now_ms:
+        found["endDate"] = [PAST]
+    if found:
+        raise invalid(*faults(schema, found))
+    return fields
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is no double")
+    return number
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,194 @@
+"""What clients of Scheduler v1 may say, and the messages for all that is wrong."""
+
+from collections.abc import Iterator, Mapping
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from scheduler_api.core import cron, destinations, timing
+from typing import Any
+
+MOST_TAGS = 50
+LONGEST_TAG = 256
+LONGEST_EMAIL = 254
+LONGEST_NAME = 200
+# The last instant that has a four-digit year.
+LATEST_MS = 253_402_300_799_999
+
+_email = validate.Email()
+
+
+class _Stated(fields.Field[Any]):
+    """A field whose faults are told in class-validator's words.
+
+    `says` is the fault of what is no such value at all; where it is empty or missing,
+    that is told first.
+    """
+
+    says = ""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._empty = ["{} should not be empty", self.says]
+        messages: Any = {"required": self._empty, "null": self._empty}
+        super().__init__(error_messages=messages, **kwargs)
+
+    def refuse(self, *messages: str) -> ValidationError:
+        """The error that tells these faults."""
+        return ValidationError(list(messages or (self.says,)))
+
+    def text(self, value: object) -> str:
+        """A text that is not empty.
+
+        Raises: ValidationError.
+        """
+        if value == "":
+            raise self.refuse(*self._empty)
+        if not isinstance(value, str):
+            raise self.refuse()
+        return value
+
+
+class EventOwner(_Stated):
+    """An e-mail address, loaded as given."""
+
+    says = "{} must be an email"
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        text = self.text(value)
+        try:
+            _email(text)
+        except ValidationError as err:
+            raise self.refuse() from err
+        if len(text) > LONGEST_EMAIL or not text.isprintable():
+            raise self.refuse()
+        return text
+
+
+class EndDate(_Stated):
+    """An ISO 8601 text, loaded as epoch ms."""
+
+    says = "{} must be a valid ISO 8601 date string"
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        text = self.text(value)
+        try:
+            moment_ms = timing.from_iso(text) if text.isprintable() else -1
+        except ValueError as err:
+            raise self.refuse() from err
+        if not 0 <= moment_ms <= LATEST_MS:
+            raise self.refuse()
+        return moment_ms
+
+
+class Interval(_Stated):
+    """A cron expression in this dialect's grammar, loaded as given."""
+
+    says = "{} must be a string"
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        text = self.text(value)
+        try:
+            cron.parse(text, grammar=cron.EVENTS_V1)
+        except cron.CronError as err:
+            raise self.refuse("{} must be a valid cron expression") from err
+        return text
+
+
+class CallbackUrl(_Stated):
+    """An absolute http(s) URL, loaded as given."""
+
+    says = "{} must be a URL address"
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        try:
+            return destinations.parse(self.text(value)).url
+        except destinations.BadDestination as err:
+            raise self.refuse() from err
+
+
+class Context(fields.Field[Any]):
+    """Any JSON object, loaded as given; null is none."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValidationError(["{} must be an object"])
+        return value
+
+
+class Tags(fields.Field[Any]):
+    """A list of texts, loaded as given; null is an empty one."""
+
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().deserialize([] if value is None else value, *args, **kwargs)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+        if not isinstance(value, list):
+            raise ValidationError(["{} must be an array"])
+        found = list(self._faults(value))
+        if found:
+            raise ValidationError(found)
+        return value
+
+    def _faults(self, tags: list[Any]) -> Iterator[str]:
+        if len(tags) > MOST_TAGS:
+            yield f"{{}} must contain no more than {MOST_TAGS} elements"
+        if not all(isinstance(tag, str) for tag in tags):
+            yield "each value in {} must be a string"
+        elif any(len(tag) > LONGEST_TAG for tag in tags):
+            yield (
+                "each value in {} must be shorter than or equal to"
+                f" {LONGEST_TAG} characters"
+            )
+
+
+class AppName(_Stated):
+    """The name of an application, loaded as given."""
+
+    says = "{} must be a string"
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        text = self.text(value)
+        if not text.isprintable():
+            raise self.refuse("{} must contain only printable characters")
+        if len(text) > LONGEST_NAME:
+            raise self.refuse(
+                f"{{}} must be shorter than or equal to {LONGEST_NAME} characters"
+            )
+        return text
+
+
+class Body(Schema):
+    """A JSON object; unknown fields are ignored."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class NewEvent(Body):
+    """The body that creates an event."""
+
+    event_owner = EventOwner(data_key="eventOwner", required=True)
+    end_ms = EndDate(data_key="endDate", required=True)
+    interval = Interval(required=True)
+    callback_url = CallbackUrl(data_key="callbackUrl", required=True)
+    context = Context(allow_none=True)
+    tags = Tags()
+
+
+class EventEdit(Body):
+    """The body that changes an event; every field may be left out."""
+
+    end_ms = EndDate(data_key="endDate")
+    interval = Interval()
+    callback_url = CallbackUrl(data_key="callbackUrl")
+    context = Context(allow_none=True)
+    tags = Tags()
+
+
+class NewApplication(Body):
+    """The body that registers an application."""
+
+    app_name = AppName(data_key="appName", required=True)
+
+
+def faults(schema: Schema, found: Mapping[str, Any]) -> list[str]:
+    """All messages, in the schema's order, each with the name of its field."""
+    names = [field.data_key or name for name, field in schema.fields.items()]
+    return [text.format(name) for name in names for text in found.get(name, [])]

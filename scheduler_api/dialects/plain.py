@@ -1,0 +1,33 @@
+"""What outbound halves answer alike that know neither groups nor callbacks. Pure."""
+
+from scheduler_api.core.config import Settings
+from scheduler_api.core.groups import Group
+from scheduler_api.core.model import Begun, Draft, FollowUp
+from scheduler_api.core.outgoing import Answer, Reply
+
+
+def group_of(_begun: Begun) -> str:
+    """None: destinations are URLs."""
+    return ""
+
+
+def expand(_begun: Begun, _group: Group) -> list[Draft]:
+    """Nothing: no event is for a group."""
+    return []
+
+
+def response_cap_bytes(_begun: Begun, *, settings: Settings) -> int:
+    """As much of the response as the log keeps."""
+    return settings.response_log_bytes
+
+
+def kept_headers(_reply: Reply, *, settings: Settings) -> tuple[tuple[str, str], ...]:
+    """None: nobody is shown them."""
+    return ()
+
+
+def follow_ups(
+    _begun: Begun, _answer: Answer, *, dead: bool, settings: Settings
+) -> tuple[FollowUp, ...]:
+    """None: nobody is told how an attempt ended."""
+    return ()

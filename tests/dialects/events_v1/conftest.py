@@ -1,0 +1,131 @@
+"""A web application on a real store, and callbacks by hand under a clock of its own."""
+
+import orjson
+import pytest
+import redis
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from scheduler_api.app import create_app
+from scheduler_api.core import fsck
+from scheduler_api.core.config import Settings
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.model import Owner
+from scheduler_api.core.store import Store, Terms
+from scheduler_api.core.tenants import NewTenant, Tenants
+from scheduler_api.core.timing import to_iso
+from typing import Any
+from uuid import UUID
+
+SECRET_KEY = "0123456789abcdef"
+TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class Api:
+    """One tenant's view of the application."""
+
+    app: Any
+    store: Store
+    tenant: NewTenant
+    begins: int = 0
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.tenant.id, "events_v1")
+
+    def call(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """Status and parsed body of a request."""
+        if body is not None:
+            more["json"] = body
+        headers = {"X-API-Key": self.tenant.token} | more.pop("headers", {})
+        with self.app.test_client() as client:
+            answer = client.open(path, method=method, headers=headers, **more)
+            assert answer.mimetype == "application/json", answer.data
+            return answer.status_code, answer.get_json()
+
+    def good(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """What a success bears in `data`."""
+        status, answer = self.call(method, path, body, **more)
+        assert status == (201 if (method, path) == ("POST", "/v1/events") else 200)
+        return answer["data"]
+
+    def refused(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """Status and message of a fault in its four keys."""
+        status, answer = self.call(method, path, body, **more)
+        assert set(answer) == {"statusCode", "message", "error", "timestamp"}
+        assert answer["statusCode"] == status
+        return status, answer["message"]
+
+    def body(self, **changes: Any) -> dict[str, Any]:
+        """What creates an event for every new year."""
+        body = {
+            "eventOwner": "user@example.com",
+            "endDate": self.in_ms(HOUR_MS),
+            "interval": "0 0 1 1 *",
+            "callbackUrl": "https://example.com/hook",
+            "context": {"user": 12345},
+            "tags": ["prod"],
+        }
+        return {name: v for name, v in (body | changes).items() if v is not ...}
+
+    def create(self, **changes: Any) -> dict[str, Any]:
+        return dict(self.good("POST", "/v1/events", self.body(**changes)))
+
+    def get(self, event_id: str) -> dict[str, Any]:
+        return dict(self.good("GET", f"/v1/events/{event_id}"))
+
+    def in_ms(self, ms: int) -> str:
+        """An instant of the store's clock."""
+        return to_iso(self.store.now_ms() + ms)
+
+    def listed(self, **query: Any) -> tuple[list[str], int]:
+        """The ids of a list, and its total."""
+        status, answer = self.call("GET", "/v1/events", query_string=query)
+        assert status == 200, answer
+        return [e["eventId"] for e in answer["data"]], answer["meta"]["total"]
+
+    def at(self, now_ms: int) -> Store:
+        return Store(self.store.client, self.store.prefix, clock_ms=now_ms)
+
+    def fire(self, event_id: str, *, now_ms: int, outcome: str = "delivered") -> bool:
+        """Claims at a time, and makes one attempt of whatever that gave of an event."""
+        claim = self.at(now_ms).claim(room=100, terms=TERMS)
+        internal = to_id(UUID(event_id).int & (1 << 62) - 1)
+        made = [each for each in claim.ids if each.startswith(f"{internal}.")]
+        for each in made:
+            self.begins += 1
+            token = f"hand:{self.begins}"
+            reply: Any = self.at(now_ms).run("begin", token, 15_000, 8192, each)
+            if reply[0][1] != b"begun":
+                return False
+            line = orjson.dumps({"started_ms": now_ms, "total_ms": 1, "status": 200})
+            self.at(now_ms + 1).run(
+                "settle", each, token, int(reply[0][2]), outcome, 3_000, "", line, 0
+            )
+        return bool(made)
+
+
+@pytest.fixture
+def make_api(valkey: str) -> Iterator[Callable[..., Api]]:
+    """Applications with settings of their own, each seen by a new tenant."""
+    client = redis.Redis.from_url(valkey)
+    client.flushall()
+
+    def make(**changes: Any) -> Api:
+        settings = Settings(redis_url=valkey, secret_key=SECRET_KEY, **changes)
+        tenants = Tenants(client, settings.prefix, secret_key=SECRET_KEY)
+        return Api(
+            app=create_app(settings),
+            store=Store(client, settings.prefix),
+            tenant=tenants.create("test"),
+        )
+
+    yield make
+    assert [str(fault) for fault in fsck.check(client, "{s1}:")] == []
+    client.close()
+
+
+@pytest.fixture
+def api(make_api: Callable[..., Api]) -> Api:
+    return make_api()

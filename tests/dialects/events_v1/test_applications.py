@@ -1,0 +1,63 @@
+"""Registering an application, where that is open."""
+
+import pytest
+from tests.dialects.events_v1.conftest import Api
+
+EMPTY, STRING = "appName should not be empty", "appName must be a string"
+
+
+@pytest.fixture
+def open_api(make_api) -> Api:
+    return make_api(v1_register=True)
+
+
+def register(api: Api, name: object) -> dict[str, str]:
+    headers = {"X-API-Key": ""}
+    status, answer = api.call(
+        "POST", "/v1/register", {"appName": name}, headers=headers
+    )
+    assert status == 201, answer
+    return dict(answer["data"])
+
+
+def test_an_application_gets_a_key_of_its_own(open_api: Api):
+    made = register(open_api, "my app")
+
+    headers = {"X-API-Key": made["apiKey"]}
+    assert set(made) == {"appName", "apiKey", "signingSecret"}
+    assert made["appName"] == "my app"
+    assert open_api.call("GET", "/v1/events", headers=headers)[0] == 200
+    assert open_api.good("GET", "/v1/keys", headers=headers) == {
+        "signingSecret": made["signingSecret"]
+    }
+
+
+def test_a_name_is_taken_once_and_its_key_is_never_told_again(open_api: Api):
+    register(open_api, "my app")
+
+    refused = open_api.refused("POST", "/v1/register", {"appName": "my app"})
+
+    assert refused == (400, ["appName already exists"])
+
+
+@pytest.mark.parametrize(
+    ("body", "messages"),
+    [
+        *(({"appName": v}, [EMPTY, STRING]) for v in (None, "")),
+        ({}, [EMPTY, STRING]),
+        ({"appName": 1}, [STRING]),
+        ({"appName": "a\nb"}, ["appName must contain only printable characters"]),
+        (
+            {"appName": "a" * 201},
+            ["appName must be shorter than or equal to 200 characters"],
+        ),
+    ],
+)
+def test_a_wrong_name_is_told(open_api: Api, body: object, messages: list[str]):
+    assert open_api.refused("POST", "/v1/register", body) == (400, messages)
+
+
+def test_registration_is_closed_unless_it_is_opened(api: Api):
+    status, message = api.refused("POST", "/v1/register", {"appName": "x"})
+
+    assert (status, message) == (403, "Applications are registered by an operator here")

@@ -1,0 +1,120 @@
+"""What is refused, with every fault at once, and nothing stored."""
+
+import pytest
+from tests.dialects.events_v1.conftest import Api
+from typing import Any
+
+EMPTY, EMAIL = "eventOwner should not be empty", "eventOwner must be an email"
+DATE = "endDate must be a valid ISO 8601 date string"
+PAST = "endDate must be in the future"
+CRON = "interval must be a valid cron expression"
+URL = "callbackUrl must be a URL address"
+
+CREATES: list[tuple[str, Any, list[str]]] = [
+    *(("eventOwner", value, [EMPTY, EMAIL]) for value in (..., None, "")),
+    *(("eventOwner", value, [EMAIL]) for value in (1, [], "user", "a@b", "a b@c.de")),
+    ("eventOwner", "a" * 250 + "@example.com", [EMAIL]),
+    *(("endDate", value, ["endDate should not be empty", DATE]) for value in (..., "")),
+    *(("endDate", value, [DATE]) for value in (1, "soon", "2999", "20000-01-01")),
+    *(
+        ("endDate", value, [PAST])
+        for value in ("2023-09-02T05:11:59.708Z", "2001-01-01")
+    ),
+    (
+        "interval",
+        ...,
+        ["interval should not be empty", "interval must be a string"],
+    ),
+    ("interval", 5, ["interval must be a string"]),
+    *(
+        ("interval", value, [CRON])
+        for value in (
+            *("* * * *", "* * * * * * *", "60 * * * * *", "0 0 24 * * *", "hello"),
+            *("5-1 * * * *", "*/0 * * * *", "0 0 30 2 *", "H * * * *", "@every 1h"),
+            *("@reboot", "0 0 0 1W * *", "-1 * * * *", "TZ=UTC * * * * *", " "),
+        )
+    ),
+    ("callbackUrl", ..., ["callbackUrl should not be empty", URL]),
+    *(
+        ("callbackUrl", value, [URL])
+        for value in (1, "nowhere", "ftp://example.com/", "http://", "http://a b/")
+    ),
+    *(
+        ("context", value, ["context must be an object"])
+        for value in ([], "x", 1, True)
+    ),
+    *(("tags", value, ["tags must be an array"]) for value in ("prod", {}, 1)),
+    ("tags", ["a", 1], ["each value in tags must be a string"]),
+    (
+        "tags",
+        ["a" * 257],
+        ["each value in tags must be shorter than or equal to 256 characters"],
+    ),
+    ("tags", ["a"] * 51, ["tags must contain no more than 50 elements"]),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "messages"), CREATES)
+def test_a_wrong_field_is_told(api: Api, name: str, value: Any, messages: list[str]):
+    refused = api.refused("POST", "/v1/events", api.body(**{name: value}))
+
+    assert refused == (400, messages)
+    assert api.listed() == ([], 0)
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_fields(api: Api):
+    status, messages = api.refused("POST", "/v1/events", {"tags": 1, "context": []})
+
+    assert status == 400
+    assert messages == [
+        *(EMPTY, EMAIL),
+        *("endDate should not be empty", DATE),
+        *("interval should not be empty", "interval must be a string"),
+        *("callbackUrl should not be empty", URL),
+        *("context must be an object", "tags must be an array"),
+    ]
+
+
+def test_an_end_in_the_past_is_told_beside_the_other_faults(api: Api):
+    body = api.body(endDate="2001-01-01", callbackUrl="x")
+
+    assert api.refused("POST", "/v1/events", body) == (400, [PAST, URL])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "messages"),
+    [case for case in CREATES if case[0] != "eventOwner" and case[1] is not ...],
+)
+def test_one_wrong_field_refuses_a_whole_patch(
+    api: Api, name: str, value: Any, messages: list[str]
+):
+    event = api.create()
+    change = {"tags": ["new"], "interval": "@daily"} | {name: value}
+
+    refused = api.refused("PATCH", f"/v1/events/{event['eventId']}", change)
+
+    assert refused == (400, messages)
+    assert api.get(event["eventId"]) == event
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"a":', b"1", b"[" * 100_000, b"\xff"])
+def test_a_body_that_is_no_object_is_refused(api: Api, raw: bytes):
+    event = api.create()
+    for method, path in [
+        ("POST", "/v1/events"),
+        ("PATCH", f"/v1/events/{event['eventId']}"),
+    ]:
+        refused = api.refused(method, path, data=raw)
+        assert refused == (400, ["the request body must be a JSON object"])
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [
+        *("* * * 1 * *", "* 5 * * *", "*/2 * * * * *", "0 0 0 1 * MON", "0 0 * * 7"),
+        *("0 0 0 L * *", "0 0 * * 1#2", "0 0 * * 5L", "@hourly", "@weekends"),
+        *("1/15 * * * *", "  0   0 ? * mon  ", "*/100 * * * *", "1,2,2 * * * *"),
+    ],
+)
+def test_an_interval_is_kept_as_it_was_given(api: Api, interval: str):
+    assert api.create(interval=interval)["interval"] == interval

@@ -1,0 +1,295 @@
+"""Lists of events: the three spellings of a query, what filters mean, and parts."""
+
+import json
+import pytest
+from itertools import product
+from scheduler_api.dialects.events_v1.context import Kind, fulfils, terms
+from scheduler_api.dialects.events_v1.filters import read_listing
+from tests.dialects.events_v1.conftest import Api
+from typing import Any
+from urllib.parse import parse_qsl
+
+# What versions of axios make of the documented example.
+JSON_TEXT = (
+    "query=%7B%22eventOwner%22:[%22user%40example.com%22],%22tags%22:[%22prod%22],"
+    "%22context%22:[%7B%22path%22:[%22user%22],%22value%22:%2212345%22,"
+    "%22type%22:%22Number%22,%22isArray%22:false%7D]%7D&limit=10&offset=0"
+)
+BARE = (
+    "query[eventOwner][0]=user%40example.com&query[tags][0]=prod"
+    "&query[context][0][path][0]=user&query[context][0][value]=12345"
+    "&query[context][0][type]=Number&query[context][0][isArray]=false"
+    "&limit=10&offset=0"
+)
+SPELLINGS = [JSON_TEXT, BARE, BARE.replace("[", "%5B").replace("]", "%5D")]
+
+
+def condition(
+    *path: str, value: object, kind: str = "String", is_array: object = False
+) -> dict[str, Any]:
+    return {"path": list(path), "value": value, "type": kind, "isArray": is_array}
+
+
+def select(api: Api, **query: Any) -> list[str]:
+    return api.listed(query=json.dumps(query))[0]
+
+
+@pytest.fixture
+def three(api: Api) -> list[str]:
+    made = [
+        api.create(),
+        api.create(eventOwner="User@Example.com", tags=["test", "prod"]),
+        api.create(
+            eventOwner="other@example.com", tags=["test"], context={"user": "x"}
+        ),
+    ]
+    return [event["eventId"] for event in made]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_documented_example_is_read_in_each_spelling(
+    api: Api, three: list[str], spelling: str
+):
+    status, answer = api.call("GET", f"/v1/events?{spelling}")
+
+    assert status == 200
+    assert [event["eventId"] for event in answer["data"]] == three[:2]
+    assert answer["meta"] == {"total": 2}
+
+
+def test_every_spelling_is_the_same_question():
+    first, *others = [read_listing(parse_qsl(spelling)) for spelling in SPELLINGS]
+
+    assert others == [first, first]
+    assert (first.limit, first.offset) == (10, 0)
+    assert [c.path for c in first.conditions] == [("user",)]
+
+
+@pytest.mark.parametrize(
+    ("query", "tags"),
+    [
+        ("query[tags][]=a&query[tags][]=b", ["a", "b"]),
+        ("query[tags]=a&query[tags]=b", ["a", "b"]),
+        ("query[tags]=a", ["a"]),
+        ("query[tags][10]=b&query[tags][9]=a", ["a", "b"]),
+        ("query[tags][999999]=a", ["a"]),
+        ("query[tags][0]=a+b&query[tags][1]=c%2Bd,e", ["a b", "c+d,e"]),
+        ("query[tags][0]=x[0]", ["x[0]"]),
+        ("query={%22tags%22:[%22a+b%22,%22c%2Bd,e%22]}", ["a b", "c+d,e"]),
+        ("query={%22tags%22:%22a%22}", ["a"]),
+        ("query[tags]=&query[eventOwner]=", []),
+        ("query={%22tags%22:[],%22context%22:{},%22eventOwner%22:null}", []),
+        ("query=", []),
+        ("query={}", []),
+        ("query[__proto__][x]=1&query[other]=2&query=", []),
+        ("", []),
+    ],
+)
+def test_tags_are_read_however_they_are_spelt(query: str, tags: list[str]):
+    listing = read_listing(parse_qsl(query, keep_blank_values=True))
+    plain = read_listing([("query", json.dumps({"tags": tags}))])
+
+    assert listing.groups == plain.groups
+    assert bool(listing.groups) == bool(tags)
+
+
+def test_a_list_of_conditions_without_indices_is_one_condition():
+    names = {"[path][]": "a", "[value]": "1", "[type]": "Number"}
+    query = "&".join(f"query[context][]{name}={v}" for name, v in names.items())
+    bare = query.replace("[]", "")
+
+    for spelling in (query, bare + "&query[context][path][]=b"):
+        [found] = read_listing(parse_qsl(spelling)).conditions
+        assert (found.kind, found.value) == (Kind.NUMBER, "1.0")
+
+
+def test_owners_and_tags_are_any_of_and_all_filters_must_hold(
+    api: Api, three: list[str]
+):
+    assert select(api, eventOwner=["user@example.com"]) == three[:2]
+    assert select(api, eventOwner=["x@y.zz", "other@example.com"]) == three[2:]
+    assert select(api, tags=["test"]) == three[1:]
+    assert select(api, tags=["test", "prod"]) == three
+    assert select(api, tags=["Prod"]) == []
+    assert select(api, tags=["test"], eventOwner=["USER@example.com"]) == [three[1]]
+    number = condition("user", value="12345", kind="Number")
+    assert select(api, tags=["test"], context=[number]) == [three[1]]
+    assert select(api, context=[number, condition("user", value="x")]) == []
+
+
+CONTEXT = {
+    "n": 12345,
+    "s": "12345",
+    "t": True,
+    "z": None,
+    "a.b": {"c": "deep"},
+    "list": [1, "two", {"three": 3.0}, [4]],
+    "": "empty",
+    "big": 2**53,
+    "zero": -0.0,
+}
+HOLDS = [
+    condition("n", value="12345", kind="Number"),
+    condition("n", value=12345, kind="Number"),
+    condition("n", value=" 12345.0 ", kind="Number"),
+    condition("n", value="1.2345e4", kind="Number"),
+    condition("s", value="12345"),
+    condition("s", value=12345),
+    condition("a.b", "c", value="deep"),
+    condition("list", value="1", kind="Number", is_array=True),
+    condition("list", value="two", is_array="true"),
+    condition("list", "1", value="two"),
+    condition("list", "2", "three", value="3", kind="Number"),
+    condition("list", "3", value="4", kind="Number", is_array=True),
+    condition("", value="empty"),
+    condition("big", value=str(2**53 + 1), kind="Number"),
+    condition("zero", value="0", kind="Number"),
+]
+FAILS = [
+    condition("n", value="12345"),
+    condition("s", value="12345", kind="Number"),
+    condition("t", value="1", kind="Number"),
+    condition("t", value="true"),
+    condition("z", value="null"),
+    condition("a", "b", "c", value="deep"),
+    condition("a.b", value="deep"),
+    condition("missing", value="x"),
+    condition("n", "0", value="1", kind="Number"),
+    condition("list", value="1", kind="Number"),
+    condition("list", value="1", is_array=True),
+    condition("list", "01", value="two"),
+    condition("list", "9", value="two"),
+    condition("list", value="3", kind="Number", is_array=True),
+    condition("n", value="12345", kind="Number", is_array=True),
+    condition("list", "1", value="two", is_array=True),
+]
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["few leaves", "many leaves"])
+def test_a_condition_on_the_context(api: Api, many: bool):
+    more = {f"other{n}": n for n in range(40)} if many else {}
+    made = api.create(context=CONTEXT | more)["eventId"]
+    api.create(context={"n": 1} | more)
+
+    for each in HOLDS:
+        assert select(api, context=[each]) == [made], each
+    for each in FAILS:
+        assert select(api, context=[each]) == [], each
+    assert select(api, tags=["prod"], context=HOLDS) == [made]
+
+
+def test_terms_and_conditions_agree():
+    """A context of few leaves is found by exactly the conditions that it fulfils."""
+    values = [1, 1.5, "1", "x", True, None, [1, "x"], {"a": 1}, {"0": "x"}, []]
+    contexts = [{"a": one, "b": two} for one, two in product(values, values)]
+    asked = [
+        read_listing([("query", json.dumps({"context": [each]}))]).conditions[0]
+        for each in (
+            condition(*path, value=value, kind=kind, is_array=is_array)
+            for path in (["a"], ["b"], ["a", "a"], ["a", "0"], ["b", "1"])
+            for value, kind in [("1", "Number"), ("1", "String"), ("x", "String")]
+            for is_array in (False, True)
+        )
+    ]
+
+    for context in contexts:
+        found = set(terms(context))
+        for each in asked:
+            assert (each.term in found) == fulfils(context, [each]), (context, each)
+
+
+BAD_CONTEXT = [
+    ({"value": "x", "type": "String"}, "path must be a list of at least one key"),
+    (condition(value="x"), "path must be a list of at least one key"),
+    ({"path": [1], "value": "x", "type": "String"}, "path must be a list of strings"),
+    ({"path": ["a"], "type": "String"}, "value must be a string or a number"),
+    (condition("a", value=True), "value must be a string or a number"),
+    (condition("a", value="x", kind="Number"), "value must be a number"),
+    (condition("a", value="1e999", kind="Number"), "value must be a number"),
+    (
+        condition("a", value="x", kind="Date"),
+        "type must be one of the following values: Number, String",
+    ),
+    (condition("a", value="x", is_array="yes"), "isArray must be a boolean value"),
+    (condition("a", value="x", is_array=1), "isArray must be a boolean value"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), BAD_CONTEXT)
+def test_a_wrong_condition_is_told(api: Api, given: object, message: str):
+    query = {"query": json.dumps({"context": [given]})}
+
+    refused = api.refused("GET", "/v1/events", query_string=query)
+
+    assert refused == (400, [f"query.context.0.{message}"])
+
+
+MANY = "&".join(f"query[tags][{n}]=x" for n in range(201))
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("query={", "query must be a JSON object"),
+        ("query=[]", "query must be a JSON object"),
+        ("query=1", "query must be a JSON object"),
+        ("query[0]=x", "query must be a JSON object"),
+        ("query={}&query={}", "query must be given once"),
+        (
+            "query={}&query[tags]=x",
+            "query must be either JSON or bracketed parameters, not both",
+        ),
+        ("query[a][b][c][d][e][f]=x", "query must be no more than 5 levels deep"),
+        (MANY, "there must be no more than 200 parameters"),
+        ("query={%22tags%22:[1]}", "each value in query.tags must be a string"),
+        ("query[tags][x]=1", "each value in query.tags must be a string"),
+        ("query[context]=x", "query.context.0 must be an object"),
+        ("limit=-1", "limit must be a natural number"),
+        ("limit=1.5", "limit must be a natural number"),
+        ("limit=all", "limit must be a natural number"),
+        ("limit=1001", "limit must not be greater than 1000"),
+        ("offset=-1", "offset must be a natural number"),
+    ],
+)
+def test_a_wrong_query_is_told(api: Api, query: str, message: str):
+    assert api.refused("GET", f"/v1/events?{query}") == (400, [message])
+
+
+def test_all_faults_of_a_query_are_told_at_once(api: Api):
+    status, messages = api.refused("GET", "/v1/events?limit=x&offset=y&query=z")
+
+    assert status == 400
+    assert messages == [
+        "limit must be a natural number",
+        "offset must be a natural number",
+        "query must be a JSON object",
+    ]
+
+
+def test_parts_of_a_list_make_up_the_whole(api: Api):
+    made = [api.create(tags=[f"t{n % 2}"])["eventId"] for n in range(7)]
+
+    parts = [api.listed(limit=3, offset=offset) for offset in (0, 3, 6, 9)]
+
+    assert [total for _, total in parts] == [7] * 4
+    assert [each for ids, _ in parts for each in ids] == made
+    assert api.listed(limit=0) == ([], 7)
+    assert api.listed(limit="", offset="") == (made, 7)
+    odd = api.listed(limit=2, offset=1, query='{"tags":["t1"]}')
+    assert odd == (made[3::2], 3)
+
+
+def test_an_edited_event_is_found_by_what_it_is_now(api: Api):
+    made = api.create(tags=["old"], context={"user": 1})
+    path = f"/v1/events/{made['eventId']}"
+
+    api.good("PATCH", path, {"tags": ["new"]})
+
+    assert select(api, tags=["old"]) == []
+    assert select(api, tags=["new"]) == [made["eventId"]]
+    number = condition("user", value="1", kind="Number")
+    assert select(api, context=[number]) == [made["eventId"]]
+    api.good("PATCH", path, {"context": None})
+    assert select(api, context=[number]) == []
+    api.good("DELETE", path)
+    assert select(api, tags=["new"]) == []

@@ -1,102 +1,70 @@
 """The guarded way to a receiver: every socket a delivery opens is vetted here.
 
-aiohttp asks a resolver for names only and connects to literal addresses at once, so
-the guard stands in two places: names are vetted when they are resolved, all answers
-together, and every socket is vetted again before it connects. What is connected to is
-the vetted address itself; Host and TLS name stay those of the URL.
+Names are vetted when they are resolved, all answers together, and every socket is
+vetted again before it connects. What is connected to is the vetted address itself;
+Host and TLS name stay those of the URL.
 """
 
 import asyncio
 import socket
 import ssl
-import threading
-from aiohttp import ClientRequest, ClientTimeout, TCPConnector
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import AddrInfoType, Connection
-from aiohttp.tracing import Trace
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
-from scheduler_api.core.destinations import AddressPolicy
+from aiohappyeyeballs import AddrInfoType, start_connection
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from scheduler_api.core.destinations import AddressPolicy, parse
 from time import perf_counter
-from typing import cast
-from workers.wire import Blocked, ConnectionGone, LeaseLost, Wire, current
+from workers.resolver import Resolver
+from workers.wire import Attempt, LeaseLost, Wire
 
-# Tried one after the other, each a quarter of a second after the one before.
-ADDRESSES_MAX = 8
-# Names that do not answer hold a thread for as long as the system's resolver waits,
-# so they get threads of their own, enough that a few dead names do not block the rest.
-RESOLVER_THREADS = 128
-
-Lookup = Callable[[str], Sequence[str]]
+# From the first socket to the end of the TLS handshake.
+CONNECT_TIMEOUT_S = 30.0
+# How long one address may be silent before the next is tried beside it.
+NEXT_ADDRESS_S = 0.25
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Resolver(AbstractResolver):
-    """Looks a name up in threads, and answers only if every address may be used."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes, as it is written on the wire."""
 
-    def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
-        self._policy = policy
-        self._lookup = lookup
-        self._free = asyncio.Semaphore(RESOLVER_THREADS)
+    scheme: str
+    host: str
+    port: int
+    host_header: str
+    path: str  # with the query
 
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,
-    ) -> list[ResolveResult]:
-        """Return the vetted addresses of `host`.
+    @property
+    def path_alone(self) -> str:
+        """Return the path without the query."""
+        return self.path.partition("?")[0]
 
-        Raises:
-            Blocked: one of its addresses is shut; using the others would let the
-                owner of a name probe which of ours are open.
-            OSError: the name has no address.
-        """
-        try:
-            addresses = await self._look_up(host)
-        except UnicodeError as err:
-            raise OSError(None, f"{host} cannot be looked up") from err
-        if not addresses:
-            raise OSError(None, f"{host} has no address")
-        for address in addresses:
-            # Without the port: this answer is shared by all requests to the host.
-            reason = self._policy.refusal(address, 0)
-            if reason is not None:
-                raise Blocked(f"{host} is {address}: {reason}")
-        return [_answer(host, it, port) for it in addresses[:ADDRESSES_MAX]]
-
-    async def _look_up(self, host: str) -> Sequence[str]:
-        """In a daemon thread: a name server that is silent must not hold up an exit."""
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[Sequence[str]] = loop.create_future()
-        await self._free.acquire()
-
-        def tell(outcome: Callable[[], None]) -> None:
-            self._free.release()
-            if not found.done():
-                outcome()
-
-        def work() -> None:
-            try:
-                addresses = self._lookup(host)
-            except Exception as err:
-                outcome = partial(found.set_exception, err)
-            else:
-                outcome = partial(found.set_result, addresses)
-            # The loop may be gone by now, and with it whoever asked.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(tell, outcome)
-
-        threading.Thread(target=work, name="resolver", daemon=True).start()
-        return await found
-
-    async def close(self) -> None:
-        """Nothing to do: a thread that waits for a name server ends by itself."""
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Requests to the same one may share connections."""
+        return self.scheme, self.host, self.port
 
 
-class Connector(TCPConnector):
-    """Connects to vetted addresses, and asks once more before a request is written."""
+@lru_cache(maxsize=1024)
+def read_target(url: str) -> Target:
+    """Read `url` as it goes over the wire: escapes, `//` and dots are kept.
+
+    Raises: BadDestination.
+    """
+    read = parse(url)
+    host = f"[{read.host}]" if ":" in read.host else read.host
+    if read.port != _DEFAULT_PORTS[read.scheme]:
+        host = f"{host}:{read.port}"
+    _, _, behind = read.wire.partition("://")
+    at = min((at for mark in "/?" if (at := behind.find(mark)) >= 0), default=None)
+    path = "" if at is None else behind[at:]
+    if not path.startswith("/"):
+        path = f"/{path}"
+    return Target(read.scheme, read.host, read.port, host, path)
+
+
+class Connector:
+    """Connects to vetted addresses, and keeps idle connections for the same origin."""
 
     def __init__(
         self,
@@ -105,103 +73,139 @@ class Connector(TCPConnector):
         resolver: Resolver,
         tls: ssl.SSLContext,
         limit: int,
-        limit_per_host: int,
         keepalive_s: float,
     ) -> None:
-        super().__init__(
-            resolver=resolver,
-            ssl=tls,
-            limit=limit,
-            limit_per_host=limit_per_host,
-            keepalive_timeout=keepalive_s,
-            socket_factory=self._open_socket,
-        )
         self._policy = policy
-        self._wires: set[Wire] = set()
+        self._resolver = resolver
+        self._tls = tls
+        self._keepalive_s = keepalive_s
+        self._free = asyncio.Semaphore(limit)
         self._wires_max = 2 * limit
-        # The one private name of aiohttp that is used; `connect` notices if it goes.
-        self._factory = cast(
-            "partial[ResponseHandler]",
-            partial(Wire, self._loop, open_wires=self._wires),
-        )
+        self._wires: set[Wire] = set()
+        self._idle: defaultdict[tuple[str, str, int], list[Wire]] = defaultdict(list)
+        self._sweep: asyncio.TimerHandle | None = None
 
     @property
     def open_connections(self) -> int:
         """Return how many connections are open, idle ones included."""
         return len(self._wires)
 
-    async def connect(
-        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
-    ) -> Connection:
+    async def connect(self, target: Target, attempt: Attempt) -> Wire:
         """Return a connection that the request may be written to now.
 
+        It must be given back by `release`.
+
         Raises:
+            Blocked, NoAddress, OSError, ssl.SSLError, TimeoutError: there is none.
             LeaseLost: the event has been taken away while connecting.
-            ConnectionGone: aiohttp wants to send the request a second time, which
-                only the retry policy decides.
         """
-        attempt = current.get()
-        if attempt.dispatched:
-            raise ConnectionGone
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            wire = connection.protocol
-            assert isinstance(wire, Wire)
-            if wire.attempt is None or not wire.is_stale():
-                break
-            connection.close()
-        wire.attempt = attempt
+        await self._free.acquire()
+        try:
+            wire = self._take_idle(target) or await self._open(target, attempt)
+        except BaseException:
+            self._free.release()
+            raise
         attempt.refusal = None
         attempt.connected_s = perf_counter()
         if not attempt.may_write():
-            connection.release()
+            self.release(wire, target)
             raise LeaseLost
-        attempt.wire = wire
         attempt.dispatched = True
+        return wire
+
+    def release(self, wire: Wire, target: Target) -> None:
+        """Takes a connection back, for the next request to the same origin."""
+        self._free.release()
+        if not wire.let_go():
+            return
         if len(self._wires) > self._wires_max or self._policy.is_open_path(
-            req.port or 0, attempt.path
+            target.port, target.path_alone
         ):
             # Too many idle ones; or the next request to this port may be for a path
             # that is shut, and must ask for a connection of its own.
-            wire.force_close()
-        return connection
+            wire.drop()
+            return
+        wire.idle_since_s = perf_counter()
+        self._idle[target.origin].append(wire)
+        if self._sweep is None:
+            self._sweep_later()
 
-    async def close(self, *, abort_ssl: bool = False) -> None:
+    async def close(self) -> None:
         """Drop every connection: a receiver that does not read must not hold us."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         for wire in tuple(self._wires):
             wire.drop()
-        await super().close(abort_ssl=abort_ssl)
+        # The loop tells each of them that it is over, in its next rounds.
+        while self._wires:
+            await asyncio.sleep(0)
 
-    def _open_socket(self, info: AddrInfoType) -> socket.socket:
-        """Open a socket to a vetted address; this sees literal addresses as well."""
-        family, kind, protocol, _, peer = info
-        attempt = current.get()
-        address, port = str(peer[0]), int(peer[1])
-        reason = self._policy.refusal(address, port, path=attempt.path)
-        if reason is not None:
-            # An OSError is what the race of addresses knows how to handle.
-            attempt.refusal = f"{address} port {port}: {reason}"
-            raise PermissionError(attempt.refusal)
-        return socket.socket(family, kind, protocol)
+    def _take_idle(self, target: Target) -> Wire | None:
+        idle = self._idle.get(target.origin)
+        oldest_s = perf_counter() - self._keepalive_s
+        while idle:
+            wire = idle.pop()
+            if wire.idle_since_s >= oldest_s and not wire.is_stale():
+                return wire
+            wire.drop()
+        return None
+
+    def _sweep_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweep = loop.call_later(self._keepalive_s, self._sweep_idle)
+
+    def _sweep_idle(self) -> None:
+        """Closes what has been idle for too long."""
+        self._sweep = None
+        oldest_s = perf_counter() - self._keepalive_s
+        for origin, idle in list(self._idle.items()):
+            kept = [wire for wire in idle if wire.idle_since_s > oldest_s]
+            for wire in idle[: len(idle) - len(kept)]:
+                wire.drop()
+            if kept:
+                self._idle[origin] = kept
+            else:
+                del self._idle[origin]
+        if self._idle:
+            self._sweep_later()
+
+    async def _open(self, target: Target, attempt: Attempt) -> Wire:
+        addresses = await self._resolver.addresses(target.host)
+        loop = asyncio.get_running_loop()
+
+        def open_socket(info: AddrInfoType) -> socket.socket:
+            """Open a socket to a vetted address; this sees literal ones as well."""
+            address, port = str(info[4][0]), int(info[4][1])
+            reason = self._policy.refusal(address, port, path=target.path_alone)
+            if reason is not None:
+                # An OSError is what the race of addresses knows how to handle.
+                attempt.refusal = f"{address} port {port}: {reason}"
+                raise PermissionError(attempt.refusal)
+            return socket.socket(*info[:3])
+
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            connected = await start_connection(
+                [_info(address, target.port) for address in addresses],
+                happy_eyeballs_delay=NEXT_ADDRESS_S,
+                interleave=1,
+                socket_factory=open_socket,
+            )
+            secure = target.scheme == "https"
+            _, wire = await loop.create_connection(
+                lambda: Wire(self._wires.discard),
+                sock=connected,
+                ssl=self._tls if secure else None,
+                server_hostname=target.host if secure else None,
+            )
+        # Not earlier: where connecting was cancelled, no loss is ever told.
+        if wire.is_open:
+            self._wires.add(wire)
+        return wire
 
 
-def look_up(host: str) -> Sequence[str]:
-    """Ask the system's resolver for all addresses of `host`, its order kept.
-
-    Raises:
-        OSError: there is no such name.
-        UnicodeError: the name cannot be written in a query.
-    """
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(peer[0]) for *_, peer in found))
-
-
-def _answer(host: str, address: str, port: int) -> ResolveResult:
-    return ResolveResult(
-        hostname=host,
-        host=address,
-        port=port,
-        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-        proto=socket.IPPROTO_TCP,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )
+def _info(address: str, port: int) -> AddrInfoType:
+    if ":" in address:
+        peer: tuple[str, int] | tuple[str, int, int, int] = (address, port, 0, 0)
+        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", peer
+    peer = (address, port)
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", peer

@@ -2,68 +2,42 @@
 
 import ssl
 import time
-from aiohttp import (
-    BytesIOPayload,
-    BytesPayload,
-    ClientError,
-    ClientRequest,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-)
-from aiohttp.http_exceptions import HttpProcessingError
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
-from multidict import CIMultiDict
-from scheduler_api.core.destinations import AddressPolicy, parse
+from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
 from types import TracebackType
 from typing import Self
-from workers.connector import Connector, Lookup, Resolver, look_up
+from workers.connector import Connector, Target, read_target
 from workers.deadline import Deadline
 from workers.failures import Failure, explain
-from workers.wire import (
-    HEAD_MAX_BYTES,
-    Attempt,
-    Blocked,
-    ConnectionGone,
-    HeadTooLarge,
-    LeaseLost,
-    current,
-)
-from yarl import URL
+from workers.resolver import Lookup, NoAddress, Resolver, look_up
+from workers.wire import Attempt, BrokenOff, ConnectionGone, HeadTooLarge, NotHttp
 
-RESPONSE_HEADERS_MAX = 100
-# Bytes read for each byte kept of a body. Chunks of a single byte take six.
-FRAMING_MAX = 16
-# aiohttp warns that larger bodies, written in one go, hold up the event loop.
-WHOLE_WRITE_MAX_BYTES = 2**20
 # A receiver that closes idle connections may do so while a request is on its way, and
 # then nobody knows whether the request was read. Node, Apache and uvicorn close after
 # 5 s, so ours are closed before. What still hits a closing connection is reported as
 # `connection-closed` and left to the retry policy: a POST must not be repeated in
-# silence, and aiohttp's own repetition of PUT and the like is refused as well.
+# silence.
 KEEPALIVE_S = 4.0
-CONNECT_TIMEOUT_S = 30.0
 PUBLIC_BLOCKED = "the destination is not allowed"
 
 # RuntimeError: uvloop raises it where the operating system's error is meant.
 _EXPECTED = (
-    Blocked,
-    ClientError,
+    BrokenOff,
     ConnectionGone,
     HeadTooLarge,
-    HttpProcessingError,
-    LeaseLost,
+    NoAddress,
+    NotHttp,
     OSError,
     RuntimeError,
+    SchedulerError,
     ValueError,
 )
-_NO_CONTENT_TYPE = CIMultiDict({"Content-Type": None})
+_BODYLESS = frozenset(("GET", "HEAD"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +78,6 @@ class Result:
         return PUBLIC_BLOCKED if self.error is Failure.BLOCKED else self.detail
 
 
-class _Answer:
-    """The response as far as it was read."""
-
-    __slots__ = ("body", "complete", "headers", "status", "truncated")
-
-    def __init__(self) -> None:
-        self.status: int | None = None
-        self.headers: tuple[tuple[str, str], ...] = ()
-        self.body = b""
-        self.truncated = False
-        self.complete = False
-
-
-class _OutgoingRequest(ClientRequest):
-    """Writes the attempt's own headers, where aiohttp would merge and add some."""
-
-    def update_headers(self, headers: object) -> None:
-        host = self.url.host_port_subcomponent or ""
-        self.headers = CIMultiDict([("Host", host), *current.get().headers])
-
-    def update_auto_headers(self, skip_auto_headers: object) -> None:
-        self._skip_auto_headers = _NO_CONTENT_TYPE
-
-
 def always() -> bool:
     """Let every request be written."""
     return True
@@ -150,7 +100,6 @@ class Sender:
 
     Args:
         limit: requests in flight; more wait, and their deadlines run meanwhile.
-        limit_per_host: the same per host and port, 0 for none.
         body_cap_bytes: kept of a response body, unless the request says otherwise; the
             rest is never read.
         keepalive_s: how long an idle connection is kept for the same origin.
@@ -165,7 +114,6 @@ class Sender:
         *,
         limit: int,
         body_cap_bytes: int,
-        limit_per_host: int = 0,
         keepalive_s: float = KEEPALIVE_S,
         user_agent: str = "scheduler-api",
         tls: ssl.SSLContext | None = None,
@@ -173,37 +121,24 @@ class Sender:
     ) -> None:
         self._policy = policy
         self._limit = limit
-        self._limit_per_host = limit_per_host
         self._body_cap_bytes = body_cap_bytes
         self._keepalive_s = keepalive_s
         self._tls = tls
         self._lookup = lookup
         self._defaults = (
-            ("accept", ("Accept", "*/*")),
+            ("accept", "Accept: */*"),
             # A compressed response could be a bomb, and nobody needs it small.
-            ("accept-encoding", ("Accept-Encoding", "identity")),
-            ("user-agent", ("User-Agent", user_agent)),
+            ("accept-encoding", "Accept-Encoding: identity"),
+            ("user-agent", f"User-Agent: {user_agent}"),
         )
 
     async def __aenter__(self) -> Self:
-        self._resolver = Resolver(self._policy, self._lookup)
         self._connector = Connector(
             self._policy,
-            resolver=self._resolver,
+            resolver=Resolver(self._policy, self._lookup),
             tls=self._tls or tls_context(),
             limit=self._limit,
-            limit_per_host=self._limit_per_host,
             keepalive_s=self._keepalive_s,
-        )
-        self._session = ClientSession(
-            connector=self._connector,
-            request_class=_OutgoingRequest,
-            cookie_jar=DummyCookieJar(),
-            # The deadline is one timer around everything, see `send`.
-            timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-            trust_env=False,
-            auto_decompress=False,
-            max_headers=RESPONSE_HEADERS_MAX,
         )
         return self
 
@@ -213,8 +148,7 @@ class Sender:
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._session.close()
-        await self._resolver.close()
+        await self._connector.close()
 
     @property
     def open_connections(self) -> int:
@@ -231,24 +165,19 @@ class Sender:
                 written; False ends the attempt with nothing sent.
         """
         started_ms = int(time.time() * 1000)
-        attempt, answer = Attempt(may_write), _Answer()
+        cap_bytes = request.body_cap_bytes or self._body_cap_bytes
+        attempt = Attempt(may_write, cap_bytes)
         error, detail = None, ""
-        current.set(attempt)
         try:
             with Deadline(request.timeout_ms / 1000):
-                await self._exchange(request, attempt, answer)
+                await self._exchange(request, attempt)
         except _EXPECTED as err:
             error, detail = explain(err, attempt)
-        finally:
-            # Also when cancelled: aiohttp's own closing would wait, unseen, until the
-            # receiver has read what is still to be written.
-            if not answer.complete and attempt.wire is not None:
-                attempt.wire.drop()
         return Result(
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body,
-            body_truncated=answer.truncated,
+            status=attempt.status,
+            headers=_storable(attempt.headers) if attempt.has_head else (),
+            body=attempt.body,
+            body_truncated=attempt.has_head and not attempt.complete,
             error=error,
             detail=detail,
             started_ms=started_ms,
@@ -258,68 +187,34 @@ class Sender:
             dispatched=attempt.dispatched,
         )
 
-    async def _exchange(
-        self, request: Request, attempt: Attempt, answer: _Answer
-    ) -> None:
-        url = _target(request.url)
-        attempt.headers = self._headers(request)
-        attempt.path = url.raw_path
-        response = await self._session.request(
-            request.method,
-            url,
-            data=_payload(request.body),
-            allow_redirects=False,
-        )
-        attempt.head_open = False
-        cap_bytes = request.body_cap_bytes or self._body_cap_bytes
-        attempt.read_max_bytes += HEAD_MAX_BYTES + FRAMING_MAX * cap_bytes
+    async def _exchange(self, request: Request, attempt: Attempt) -> None:
+        target = read_target(request.url)
+        head = self._head(request, target)
+        wire = await self._connector.connect(target, attempt)
         try:
-            await self._read(response, answer, cap_bytes)
+            await wire.exchange(attempt, head, request.body)
         finally:
-            if not answer.complete:
-                response.close()
+            self._connector.release(wire, target)
 
-    async def _read(
-        self, response: ClientResponse, answer: _Answer, cap_bytes: int
-    ) -> None:
-        answer.status = response.status
-        answer.headers = _storable(response.raw_headers)
-        if response.status == 101:
-            raise HttpProcessingError(message="nobody asked for another protocol")
-        answer.truncated = True
-        while chunk := await response.content.readany():
-            answer.body += chunk
-            if len(answer.body) > cap_bytes:
-                answer.body = answer.body[:cap_bytes]
-                return
-        answer.truncated = False
-        # Still held: the answer came before the request was written to its end.
-        answer.complete = response.connection is None
-
-    def _headers(self, request: Request) -> list[tuple[str, str]]:
-        headers, names = [], set()
+    def _head(self, request: Request, target: Target) -> bytes:
+        """The request up to its body; UTF-8, as servers read it."""
+        names = set()
+        lines = [
+            f"{request.method} {target.path} HTTP/1.1\r\nHost: {target.host_header}"
+        ]
         for name, value in request.headers:
             names.add(_checked(name))
             # Two looks at the string instead of a search, for all but a few values.
             if not (value.isascii() and value.isprintable()):
                 check_outbound(name, value)
-                headers.append((name, _as_read(value)))
+                lines.append(f"{name}: {_as_read(value)}")
             else:
-                headers.append((name, value))
-        headers += [header for name, header in self._defaults if name not in names]
-        return headers
-
-
-def _payload(body: bytes) -> BytesPayload | BytesIOPayload | None:
-    if len(body) > WHOLE_WRITE_MAX_BYTES:
-        return BytesIOPayload(BytesIO(body))
-    return BytesPayload(body) if body else None
-
-
-@lru_cache(maxsize=1024)
-def _target(url: str) -> URL:
-    """Return `url` as it goes over the wire: escapes, `//` and dots are kept."""
-    return URL(parse(url).wire, encoded=True)
+                lines.append(f"{name}: {value}")
+        lines += [line for name, line in self._defaults if name not in names]
+        if request.body or request.method not in _BODYLESS:
+            lines.append(f"Content-Length: {len(request.body)}")
+        lines.append("\r\n")
+        return "\r\n".join(lines).encode()
 
 
 @lru_cache(maxsize=1024)
@@ -333,8 +228,8 @@ def _checked(name: str) -> str:
 def _as_read(value: str) -> str:
     """Return what comes out as the bytes that a latin-1 reading server was given.
 
-    aiohttp writes UTF-8. A client's UTF-8 that was read as latin-1 would be encoded
-    twice; true latin-1, which cannot be told from it otherwise, becomes UTF-8.
+    Heads are written as UTF-8. A client's UTF-8 that was read as latin-1 would be
+    encoded twice; true latin-1, which cannot be told from it otherwise, becomes UTF-8.
     """
     try:
         return value.encode("latin-1").decode("utf-8")

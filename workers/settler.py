@@ -90,6 +90,8 @@ def _report(settlement: Settlement, answer: Settled) -> None:
     level = logging.WARNING if dead else logging.DEBUG
     if answer.code != "settled":
         level = logging.INFO
+    if not log.isEnabledFor(level):
+        return
     log.log(
         level,
         logs.line(

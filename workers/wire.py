@@ -1,17 +1,25 @@
-"""One attempt on its connection: what it may do there, and what it leaves behind."""
+"""One connection to a receiver: a request goes out, a bounded response comes in.
+
+What a receiver writes is read by llhttp (`httptools`), the parser of Node; how much of
+it is read and kept is decided here.
+"""
 
 import asyncio
 import select
-from aiohttp.client_proto import ResponseHandler
 from collections.abc import Callable
-from contextvars import ContextVar
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from scheduler_api.core.errors import SchedulerError
 from time import perf_counter
+from typing import cast
 
-# For interim responses (1xx) and headers together. Above what sane servers send, and
-# above what may arrive of a body (aiohttp stops at twice 64 KiB) before the sender has
-# seen the end of the head.
+RESPONSE_HEADERS_MAX = 100
+HEADER_MAX_BYTES = 8190
+# For interim responses (1xx) and headers together; above what sane servers send.
 HEAD_MAX_BYTES = 256 * 1024
+# Bytes read for each byte kept of a body. Chunks of a single byte take six.
+FRAMING_MAX = 16
+# Written in one go; of a longer body a piece at a time, as the receiver reads it.
+PIECE_BYTES = 256 * 1024
 
 
 class Blocked(SchedulerError):
@@ -30,97 +38,275 @@ class HeadTooLarge(Exception):
     """The receiver sent more than any response head needs."""
 
 
+class NotHttp(Exception):
+    """What the receiver sent cannot be read as a response."""
+
+
+class BrokenOff(Exception):
+    """The connection ended before the response's body did."""
+
+
 class Attempt:
-    """What one attempt leaves behind on its way through the connection."""
+    """One attempt on its way: what it may do, and what it has come to."""
 
     __slots__ = (
+        "body",
+        "body_cap_bytes",
+        "complete",
         "connected_s",
         "dispatched",
         "first_byte_s",
-        "head_open",
+        "has_head",
         "headers",
         "may_write",
-        "path",
         "read_bytes",
-        "read_max_bytes",
         "refusal",
         "started_s",
-        "wire",
+        "status",
+        "truncated",
     )
 
-    def __init__(self, may_write: Callable[[], bool]) -> None:
+    def __init__(self, may_write: Callable[[], bool], body_cap_bytes: int) -> None:
         self.may_write = may_write
-        self.headers: list[tuple[str, str]] = []
-        self.path = ""
+        self.body_cap_bytes = body_cap_bytes
         self.started_s = perf_counter()
         self.connected_s = 0.0
         self.first_byte_s = 0.0
-        self.head_open = True
         self.read_bytes = 0
-        self.read_max_bytes = HEAD_MAX_BYTES
         self.dispatched = False
         self.refusal: str | None = None
-        self.wire: Wire | None = None
+        self.status: int | None = None
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.has_head = False
+        self.truncated = False
+        self.complete = False
+
+    @property
+    def read_max_bytes(self) -> int:
+        """How many bytes of the response are read at most."""
+        if not self.has_head:
+            return HEAD_MAX_BYTES
+        return HEAD_MAX_BYTES + FRAMING_MAX * self.body_cap_bytes
 
     def since_start_ms(self, mark_s: float) -> int | None:
         """Return the milliseconds to a mark, None where it was not reached."""
         return int((mark_s - self.started_s) * 1000) if mark_s else None
 
 
-# aiohttp hands nothing of ours down to the connector. Tasks it starts on the way
-# (racing addresses) inherit the context, and so find the same attempt.
-current: ContextVar[Attempt] = ContextVar("attempt")
+class Wire(asyncio.Protocol):
+    """A connection to one origin; carries one attempt at a time.
 
+    The methods named `on_…` are called by the parser.
+    """
 
-class Wire(ResponseHandler):
-    """One connection: notes the first byte, and cuts off what never comes to an end."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, open_wires: set["Wire"]
-    ) -> None:
-        super().__init__(loop=loop)
-        self.attempt: Attempt | None = None
-        self._open_wires = open_wires
-        self._stream: asyncio.Transport | None = None
+    def __init__(self, on_lost: Callable[["Wire"], None]) -> None:
+        self.idle_since_s = 0.0
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._parser = HttpResponseParser(self)
+        # As lenient as browsers are; a response can harm nobody but its own receiver.
+        self._parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
+        self._attempt: Attempt | None = None
+        self._bodyless = False
+        self._done: asyncio.Future[None] | None = None
+        self._resumed: asyncio.Future[None] | None = None
+        self._sent = True
+        self._reusable = True
         self._poll: select.poll | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        # Kept apart because aiohttp forgets its transport when it closes it, and a
-        # closed transport with unsent bytes lives until the receiver has read them.
-        self._stream = self.transport
-        self._open_wires.add(self)
+    @property
+    def is_open(self) -> bool:
+        """Return whether it is connected."""
+        return self._transport is not None
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._open_wires.discard(self)
-        self._stream = None
-        super().connection_lost(exc)
+    async def exchange(self, attempt: Attempt, head: bytes, body: bytes) -> None:
+        """Sends a request, and reads its response into `attempt`.
 
-    def data_received(self, data: bytes) -> None:
-        attempt = self.attempt
-        if attempt is not None:
-            if not attempt.first_byte_s:
-                attempt.first_byte_s = perf_counter()
-            if attempt.read_bytes >= attempt.read_max_bytes:
-                self.set_exception(HeadTooLarge())
-                self.drop()
+        Returns when the response is complete or its body is longer than wanted.
+
+        Raises:
+            ConnectionGone, BrokenOff: the connection ended too early.
+            HeadTooLarge, NotHttp: what came is no response.
+        """
+        transport = self._transport
+        if transport is None:
+            raise ConnectionGone
+        self._attempt = attempt
+        self._bodyless = head.startswith(b"HEAD ")
+        self._done = done = asyncio.get_running_loop().create_future()
+        if len(body) <= PIECE_BYTES:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            await self._write_pieces(transport, body, done)
+        await done
+
+    async def _write_pieces(
+        self, transport: asyncio.Transport, body: bytes, done: "asyncio.Future[None]"
+    ) -> None:
+        """Writes until the end, or until the response is there already."""
+        self._sent = False
+        pieces = memoryview(body)
+        for at in range(0, len(body), PIECE_BYTES):
+            transport.write(pieces[at : at + PIECE_BYTES])
+            if self._resumed is not None:
+                await asyncio.wait(
+                    (self._resumed, done), return_when=asyncio.FIRST_COMPLETED
+                )
+            if done.done():
                 return
-            attempt.read_bytes += len(data)
-        super().data_received(data)
+        self._sent = True
+
+    def let_go(self) -> bool:
+        """Ends the attempt's use of it; answers whether the connection is reusable."""
+        attempt, self._attempt, done = self._attempt, None, self._done
+        self._done = None
+        if done is not None:
+            done.cancel()
+        if attempt is not None and not attempt.complete:
+            self._reusable = False
+        if self._reusable and self._sent:
+            return True
+        self.drop()
+        return False
 
     def drop(self) -> None:
         """Close at once, whatever is still unsent or unread."""
-        if self._stream is not None:
-            self._stream.abort()
+        self._reusable = False
+        if self._transport is not None:
+            self._transport.abort()
 
     def is_stale(self) -> bool:
         """Tell whether an idle connection has been closed or written to meanwhile.
 
         The event loop may not have looked at the socket yet, so the kernel is asked.
         """
-        if self.should_close or self._stream is None:
+        if self._transport is None or not self._reusable:
             return True
         if self._poll is None:
             self._poll = select.poll()
-            self._poll.register(self._stream.get_extra_info("socket"), select.POLLIN)
+            self._poll.register(self._transport.get_extra_info("socket"), select.POLLIN)
         return bool(self._poll.poll(0))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._on_lost(self)
+        self._transport = None
+        self._reusable = False
+        attempt = self._attempt
+        if attempt is None:
+            return
+        if not attempt.has_head:
+            self._end(ConnectionGone())
+        elif exc is None and _ends_with_connection(attempt.headers):
+            self._complete(attempt)
+        else:
+            self._end(BrokenOff())
+
+    def pause_writing(self) -> None:
+        self._resumed = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and not resumed.done():
+            resumed.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        attempt = self._attempt
+        if attempt is None or self._done is None:
+            # Nobody asked; the next request must not take it for its answer.
+            self.drop()
+            return
+        if not attempt.first_byte_s:
+            attempt.first_byte_s = perf_counter()
+        if attempt.read_bytes >= attempt.read_max_bytes:
+            self._end(HeadTooLarge())
+            return
+        attempt.read_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._reusable = False
+            self._end(NotHttp())
+
+    def on_message_begin(self) -> None:
+        if self._attempt is None or self._attempt.complete:
+            self._reusable = False
+
+    def on_status(self, reason: bytes) -> None:
+        if len(reason) > HEADER_MAX_BYTES:
+            self._end(HeadTooLarge())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        attempt = self._attempt
+        if attempt is None or attempt.has_head:
+            return
+        attempt.headers.append((name, value))
+        too_long = len(name) > HEADER_MAX_BYTES or len(value) > HEADER_MAX_BYTES
+        if too_long or len(attempt.headers) > RESPONSE_HEADERS_MAX:
+            self._end(HeadTooLarge())
+
+    def on_headers_complete(self) -> None:
+        attempt, done = self._attempt, self._done
+        if attempt is None or attempt.has_head or done is None or done.done():
+            return
+        status = self._parser.get_status_code()
+        if status == 101:
+            # Nobody asked for another protocol.
+            self._end(NotHttp())
+        elif status < 200:
+            attempt.headers.clear()
+        else:
+            attempt.status, attempt.has_head = status, True
+            if self._bodyless:
+                self._reusable = False
+                self._complete(attempt)
+
+    def on_body(self, piece: bytes) -> None:
+        attempt = self._attempt
+        if attempt is None or attempt.complete or attempt.truncated:
+            return
+        attempt.body += piece
+        if len(attempt.body) > attempt.body_cap_bytes:
+            attempt.body = attempt.body[: attempt.body_cap_bytes]
+            attempt.truncated = True
+            self._end()
+
+    def on_message_complete(self) -> None:
+        attempt = self._attempt
+        if attempt is None or not attempt.has_head or attempt.truncated:
+            return
+        if not self._parser.should_keep_alive():
+            self._reusable = False
+        self._complete(attempt)
+
+    def _complete(self, attempt: Attempt) -> None:
+        attempt.complete = True
+        self._end()
+
+    def _end(self, error: Exception | None = None) -> None:
+        done = self._done
+        if done is None or done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            self._reusable = False
+            done.set_exception(error)
+
+
+def _ends_with_connection(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether nothing but the connection's end tells where the body ends."""
+    framing = [
+        value.lower()
+        for name, value in headers
+        if name.lower() in (b"content-length", b"transfer-encoding")
+    ]
+    return not framing or not (
+        framing[-1].endswith(b"chunked") or framing[-1].isdigit()
+    )

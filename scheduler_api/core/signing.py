@@ -16,7 +16,7 @@ _JWT_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"
 
 def hmac_sha256_base64(secret: str, message: bytes) -> str:
     """HMAC-SHA256 under the UTF-8 bytes of a secret, in base64 with padding."""
-    digest = hmac.digest(secret.encode(), message, hashlib.sha256)
+    digest = hmac.digest(secret.encode(), message, "sha256")
     return base64.b64encode(digest).decode()
 
 
@@ -33,7 +33,7 @@ def standard_webhook(
     key = base64.b64decode(secret.removeprefix(WEBHOOK_SECRET))
     stamp = str(now_ms // 1000)
     signed = b"%b.%b.%b" % (message_id.encode(), stamp.encode(), body)
-    digest = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    digest = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
     return {
         "webhook-id": message_id,
         "webhook-timestamp": stamp,
@@ -65,6 +65,6 @@ def qstash_jwt(key: str, body: bytes, *, url: str, jti: str, now_ms: int) -> str
         }
     )
     signed = _JWT_HEADER + b"." + base64.urlsafe_b64encode(claims).rstrip(b"=")
-    signature = hmac.digest(key.encode(), signed, hashlib.sha256)
+    signature = hmac.digest(key.encode(), signed, "sha256")
     token = signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")
     return token.decode()

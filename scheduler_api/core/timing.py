@@ -8,7 +8,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def to_iso(ms: int) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ`, as JavaScript's `Date.toISOString` writes it."""
     moment = EPOCH + timedelta(milliseconds=ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def from_iso(text: str) -> int:

@@ -96,10 +96,12 @@ async def receiving(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         receiver.connections += 1
         receiver.most_at_once = max(receiver.most_at_once, receiver.open_connections)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await behave(Connection(reader, writer, receiver))
-        receiver.ended += 1
-        writer.transport.abort()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await behave(Connection(reader, writer, receiver))
+        finally:
+            receiver.ended += 1
+            writer.transport.abort()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(serve(reader, writer))
@@ -115,6 +117,8 @@ async def receiving(
         for task in tuple(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # What was aborted is closed in the loop's next round.
+        await asyncio.sleep(0)
 
 
 def answering(response: bytes = OK) -> Behaviour:

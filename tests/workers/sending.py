@@ -10,8 +10,8 @@ from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.variables import read_networks
 from tests.workers.hostile import Behaviour, receiving
 from typing import Any
-from workers.connector import Lookup, look_up
-from workers.sender import Request, Result, Sender, tls_context
+from workers.resolver import Lookup, look_up
+from workers.sender import KEEPALIVE_S, Request, Result, Sender, tls_context
 
 LOCAL = AddressPolicy(allow=read_networks("127.0.0.0/8"))
 DEADLINE_MS = 300
@@ -57,6 +57,7 @@ def new_sender(
     limit: int = 50,
     tls: ssl.SSLContext | None = None,
     lookup: Lookup = look_up,
+    keepalive_s: float = KEEPALIVE_S,
 ) -> Sender:
     return Sender(
         policy,
@@ -64,6 +65,7 @@ def new_sender(
         body_cap_bytes=CAP_BYTES,
         tls=tls or system_tls(),
         lookup=lookup,
+        keepalive_s=keepalive_s,
     )
 
 

@@ -13,8 +13,8 @@ from scheduler_api.core.variables import read_networks
 from tests.workers import hostile
 from tests.workers.hostile import Receiver, receiving, until
 from tests.workers.sending import LOCAL, LONG_MS, new_sender, post, run
-from workers.connector import Lookup
 from workers.failures import Failure
+from workers.resolver import Lookup
 from workers.sender import PUBLIC_BLOCKED, Request, Result, Sender
 
 DEFAULT = AddressPolicy()
@@ -341,6 +341,20 @@ def test_s04_a_request_is_never_repeated_in_silence(method: str) -> None:
 
         assert first.status == 200
         assert (second.error, second.dispatched) == (Failure.CLOSED, True)
+
+    run(main())
+
+
+def test_an_idle_connection_is_closed_after_a_while() -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.answering()) as receiver,
+            new_sender(keepalive_s=0.05) as sender,
+        ):
+            await sender.send(post(receiver.url()))
+            await until(lambda: receiver.open_connections == 0)
+
+            assert sender.open_connections == 0
 
     run(main())
 

@@ -50,6 +50,16 @@ def test_a_response_is_handed_back_whole() -> None:
     run(main())
 
 
+def test_lines_may_end_without_a_carriage_return() -> None:
+    async def main() -> None:
+        answer = b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"
+        result = await send_to(hostile.answering(answer))
+
+        assert (result.status, result.body, result.error) == (200, b"ok", None)
+
+    run(main())
+
+
 def test_times_are_since_the_start_and_in_order() -> None:
     async def main() -> None:
         result = await send_to(hostile.answering())

@@ -6,6 +6,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from scheduler_api.auth import Auth
 from scheduler_api.core.config import Settings
+from scheduler_api.core.dead_letters import DeadLetters
 from scheduler_api.core.finding import Finder
 from scheduler_api.core.groups import Groups
 from scheduler_api.core.journal import Journal
@@ -33,6 +34,7 @@ class Services:
     schedules: Schedules
     finder: Finder
     groups: Groups
+    dead_letters: DeadLetters
     queries: Queries
     journal: Journal
     quotas: Quotas
@@ -69,6 +71,7 @@ def build(settings: Settings) -> Services:
         schedules=Schedules(store, grace_ms=settings.missed_grace_ms),
         finder=Finder(store),
         groups=Groups(store),
+        dead_letters=DeadLetters(store),
         queries=Queries(store),
         journal=Journal(store),
         quotas=Quotas(store),

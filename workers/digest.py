@@ -40,9 +40,12 @@ def collect(store: Store, *, since_ms: int, until_ms: int) -> list[Failures]:
     counts: Counter[tuple[Owner, str]] = Counter()
     for member in cast(set[bytes], store.client.smembers(keys.owners(store.prefix))):
         owner = Owner.parse(member.decode())
-        index = keys.finished(store.prefix, str(owner), State.DEAD)
-        ids = cast(list[bytes], store.client.zrangebyscore(index, since_ms, until_ms))
-        counts.update((owner, _origin(store, owner, each.decode())) for each in ids)
+        for state in (State.DEAD, State.CLEARED):
+            index = keys.finished(store.prefix, str(owner), state)
+            ids = cast(
+                list[bytes], store.client.zrangebyscore(index, since_ms, until_ms)
+            )
+            counts.update((owner, _origin(store, owner, each.decode())) for each in ids)
     return [
         Failures(owner.tenant, owner.dialect, origin, failed)
         for (owner, origin), failed in sorted(

@@ -110,7 +110,8 @@ def occurrences(prefix: str, schedule_id: str) -> str:
 def by_time(prefix: str, owner: str, state: str) -> str:
     """Sorted set; member event id; score: first wanted ms; `forget` empties it.
 
-    State `active` holds what is unfinished, the others what ended that way.
+    State `active` holds what is unfinished, the others what ended that way; `clear`
+    and `replay` move from `dead` to `cleared`.
     """
     return f"{prefix}ix:{owner}:{state}"
 

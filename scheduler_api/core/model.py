@@ -57,12 +57,16 @@ class Draft:
 
 
 class Verdict(StrEnum):
-    """What became of a draft; `double` names the event that has its mark or its id."""
+    """What became of a draft; `double` names the event that has its mark or its id.
+
+    `gone`: there is no such dead letter as it was to replace.
+    """
 
     OK = "ok"
     PAST = "past"
     FULL = "full"
     DOUBLE = "double"
+    GONE = "gone"
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,19 @@ class FollowUp:
 
 
 class State(StrEnum):
-    """How far an event is; the last three are final."""
+    """How far an event is; all but the first are final.
+
+    `cleared` was dead, until somebody removed the dead letter or sent it anew.
+    """
 
     ACTIVE = "active"
     DELIVERED = "delivered"
     DEAD = "dead"
     CANCELLED = "cancelled"
+    CLEARED = "cleared"
 
 
-FINAL_STATES = (State.DELIVERED, State.DEAD, State.CANCELLED)
+FINAL_STATES = (State.DELIVERED, State.DEAD, State.CANCELLED, State.CLEARED)
 
 
 @dataclass(frozen=True)

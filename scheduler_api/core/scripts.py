@@ -3,6 +3,7 @@
 import hashlib
 import redis
 import redis.asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -23,19 +24,18 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """The script of that file name, with the prelude and its parts put in."""
-    folder = files(__package__).joinpath("lua")
-    text = (
-        folder.joinpath("prelude.lua").read_text()
-        + folder.joinpath(f"{name}.lua").read_text()
-    )
-    lines = []
-    for line in text.splitlines():
-        part = line.removeprefix("--# include ")
-        lines.append(
-            folder.joinpath(f"{part}.lua").read_text() if part != line else line
-        )
-    source = "\n".join(lines) + "\n"
+    source = "\n".join([*_lines("prelude"), *_lines(name)]) + "\n"
     return Script(source, hashlib.sha1(source.encode()).hexdigest())
+
+
+def _lines(name: str) -> Iterator[str]:
+    file = files(__package__).joinpath("lua", f"{name}.lua")
+    for line in file.read_text().splitlines():
+        part = line.removeprefix("--# include ")
+        if part == line:
+            yield line
+        else:
+            yield from _lines(part)
 
 
 def run(client: redis.Redis, name: str, *args: Arg, prefix: str) -> Any:

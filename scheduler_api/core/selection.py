@@ -21,6 +21,7 @@ FINAL_PHASES = {
     State.DELIVERED: Phase.DELIVERED,
     State.DEAD: Phase.DEAD,
     State.CANCELLED: Phase.CANCELLED,
+    State.CLEARED: Phase.DEAD,
 }
 
 

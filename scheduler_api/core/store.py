@@ -4,6 +4,7 @@ import redis
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import codec, keys, scripts
 from scheduler_api.core.errors import (
@@ -166,12 +167,18 @@ class Store:
         )
 
     def create_many(
-        self, owner: Owner, drafts: Sequence[Draft], *, at_once: int = AT_ONCE
+        self,
+        owner: Owner,
+        drafts: Sequence[Draft],
+        *,
+        at_once: int = AT_ONCE,
+        replaces: Sequence[str] = (),
     ) -> list[Accepted]:
         """Stores events, `at_once` per round trip; each answer is its own.
 
-        Redis: create.lua, atomic per call; a draft is one event, however often the
-        client repeats a call in silence.
+        Each may be to take the place of a dead letter, if that is still there. Redis:
+        create.lua, atomic per call, or replay.lua, atomic per dead letter; a draft is
+        one event, however often the client repeats a call in silence.
 
         Raises: redis.RedisError; what was answered before is stored.
         """
@@ -180,7 +187,8 @@ class Store:
         while waiting:
             batch, waiting = waiting[:at_once], waiting[at_once:]
             try:
-                replies = self._create([drafts[i] for i in batch], owner)
+                dead = [replaces[i] for i in batch] if replaces else []
+                replies = self._create([drafts[i] for i in batch], owner, dead)
             except OutOfMemoryError:
                 replies = [FULL] * len(batch)
             for i, (code, wanted, created, event_id) in zip(
@@ -200,12 +208,15 @@ class Store:
                 )
         return [answers[i] for i in range(len(drafts))]
 
-    def _create(self, drafts: Sequence[Draft], owner: Owner) -> list[Answer]:
+    def _create(
+        self, drafts: Sequence[Draft], owner: Owner, replaces: Sequence[str]
+    ) -> list[Answer]:
+        script = "replay" if replaces else "create"
         words: list[scripts.Arg] = []
         written: list[str] = []
         size = 0
         with self.client.pipeline(transaction=False) as pipe:
-            for draft in drafts:
+            for draft, dead in zip_longest(drafts, replaces):
                 event_id, mark = draft.id or self.ids.take(), nonce()
                 stored, key = codec.encode_content(draft.content), ""
                 if len(stored) > INLINE_BYTES:
@@ -217,11 +228,12 @@ class Store:
                     pipe.execute()
                     size = 0
                 written.append(key)
+                words += [dead] if replaces else []
                 words += [event_id, mark, str(owner), *_wanted(draft)]
                 words += [draft.deadline_ms, stored]
                 words += ["1" if draft.journal else "", *words_of(draft.mark)]
             pipe.execute()
-            replies = cast(list[Answer], self.run("create", *words))
+            replies = cast(list[Answer], self.run(script, *words))
             # What a refused one had written would stand until it expires.
             for key, reply in zip(written, replies, strict=True):
                 if key and reply[0] != b"ok":

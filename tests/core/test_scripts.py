@@ -26,7 +26,7 @@ FILES = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]
 PARTS = {
     *("prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua"),
     *("new.lua", "occurrence.lua", "stand.lua", "terms.lua", "times.lua"),
-    *("mark.lua", "withdraw.lua"),
+    *("mark.lua", "withdraw.lua", "accept.lua", "cleared.lua"),
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250

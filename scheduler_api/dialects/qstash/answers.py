@@ -7,6 +7,7 @@ import base64
 import orjson
 from flask import Response
 from scheduler_api.core.model import INTERRUPTED, Attempt, AttemptKind, Event
+from scheduler_api.dialects.qstash.ids import dlq_id
 from scheduler_api.dialects.qstash.message import (
     Callback,
     Headers,
@@ -59,6 +60,25 @@ def message(of: Event, said: Message, *, key: bytes) -> Shown:
             "createdAt": of.created_ms,
             **origin(of, said),
             **callbacks(said, key=key),
+        }
+    )
+
+
+def dead_letter(
+    of: Event, said: Message, attempt: Attempt | None, *, key: bytes
+) -> Shown:
+    """A message that gave up, with the last answer; its status is 0 without any."""
+    response = "" if attempt is None else attempt.response
+    told = body_fields(response.encode("utf-8", "surrogatepass"))
+    headers = () if attempt is None else attempt.headers
+    return given(
+        {
+            **message(of, said, key=key),
+            "dlqId": dlq_id(of.wanted_ms, of.id),
+            "responseStatus": (attempt and attempt.status) or 0,
+            "responseHeader": shown_headers(said, headers, key=key),
+            "responseBody": told.get("body"),
+            "responseBodyBase64": told.get("bodyBase64"),
         }
     )
 

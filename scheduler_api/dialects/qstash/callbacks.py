@@ -10,6 +10,7 @@ import base64
 import orjson
 from scheduler_api.core.model import Begun, Content, FollowUp
 from scheduler_api.core.outgoing import Answer
+from scheduler_api.dialects.qstash.ids import dlq_id
 from scheduler_api.dialects.qstash.message import (
     Callback,
     Message,
@@ -35,18 +36,14 @@ def follow_ups(
     told = callback_content(begun, answer, redaction_key=redaction_key)
     failed = None
     if dead:
+        letter = dlq_id(begun.wanted_ms, begun.id)
         failed = failure_callback_content(
-            begun, answer, dlq_id=dlq_id(begun), redaction_key=redaction_key
+            begun, answer, dlq_id=letter, redaction_key=redaction_key
         )
     made = ((f"{begun.id}.c{begun.attempt}", told), (f"{begun.id}.f", failed))
     return tuple(
         _follow_up(event_id, content, begun) for event_id, content in made if content
     )
-
-
-def dlq_id(begun: Begun) -> str:
-    """The id of the dead letter that an event leaves."""
-    return f"{begun.wanted_ms}-{begun.id}"
 
 
 def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:

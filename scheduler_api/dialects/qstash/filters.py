@@ -8,11 +8,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from scheduler_api.core import destinations
+from scheduler_api.core.dead_letters import Place
 from scheduler_api.core.journal import Cursor, Stretch
 from scheduler_api.core.model import Event
 from scheduler_api.core.selection import ALWAYS, Span
 from scheduler_api.core.unfinished import Outline
 from scheduler_api.dialects.qstash.grammars import LATEST_S, BadValue
+from scheduler_api.dialects.qstash.ids import EVENT_ID
 from scheduler_api.dialects.qstash.message import Message, schedule_id
 from scheduler_api.dialects.qstash.targets import TOKEN
 from urllib.parse import urlsplit
@@ -40,8 +42,11 @@ STATES = {
     "cancelled": "CANCELED",
 }
 IN_PROGRESS = ("begun", "failed", "retry")
+# What dead letters can be asked for by, besides what is their own.
+OF_LETTERS = tuple(name for name in CONDITIONS if name not in ("host", "path"))
+LETTERS_MOST = 100
 LOGS_MOST = 1_000
-LOGS_AT_ONCE = 100
+AT_ONCE = 100
 
 _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
     "CANCELLED": ("cancelled",),
@@ -49,6 +54,7 @@ _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
 }
 _ORDERS = {"earliestFirst": False, "latestFirst": True}
 _WHOLE = re.compile(r"[0-9]{1,18}")
+_PLACE = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
 # No line of a journal stands at 0-0, and the store knows nothing before it.
 _CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
 
@@ -89,6 +95,28 @@ class LogQuery:
     kinds: frozenset[str]
     stretch: Stretch
     count: int
+
+
+@dataclass(frozen=True)
+class LetterQuery:
+    """Which dead letters are wanted, and how many of them.
+
+    `ids` are their own, None is any; `statuses` those of the last answer.
+    """
+
+    ids: tuple[str, ...] | None
+    conditions: Conditions
+    statuses: frozenset[int] | None
+    span: Span
+    newest_first: bool
+    after: Place | None
+    count: int
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing narrows it down but how many are taken at a time."""
+        nothing = self.ids is self.statuses is self.after is None
+        return nothing and (self.conditions, self.span) == (Conditions(), ALWAYS)
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
@@ -141,17 +169,39 @@ def read_log_query(parameters: Parameters) -> LogQuery:
     pages = ("count", "cursor", "order", "state")
     _check_names(parameters, ("messageId", "messageIds", *CONDITIONS, *DATES, *pages))
     start_ms, end_ms = _dates(parameters)
-    order = _one(parameters, "order", "latestFirst")
-    if order not in _ORDERS:
-        raise BadValue("order", f"should be one of {', '.join(_ORDERS)}")
-    count = _whole(parameters, "count", LOGS_AT_ONCE)
-    if not 1 <= count <= LOGS_MOST:
-        raise BadValue("count", f"should be a number from 1 to {LOGS_MOST}")
+    newest_first = _newest_first(parameters, "latestFirst")
     return LogQuery(
         _conditions(parameters),
         _kinds(parameters),
-        Stretch(start_ms, end_ms, _ORDERS[order], _cursor(parameters)),
-        count,
+        Stretch(start_ms, end_ms, newest_first, _cursor(parameters)),
+        _count(parameters, most=LOGS_MOST),
+    )
+
+
+def read_letter_query(parameters: Parameters) -> LetterQuery:
+    """Which dead letters are meant; who gives ids of them means those.
+
+    Raises: BadValue.
+    """
+    names = ("dlqIds", "messageId", *OF_LETTERS, "responseStatus", *DATES)
+    _check_names(parameters, (*names, "count", "cursor", "order"))
+    start_ms, end_ms = _dates(parameters)
+    ids = None
+    if "dlqIds" in parameters:
+        named = (value.strip() for value in parameters["dlqIds"])
+        ids = tuple(dict.fromkeys(filter(None, named)))
+    statuses = parameters.get("responseStatus")
+    for status in statuses or ():
+        if not _WHOLE.fullmatch(status):
+            raise BadValue("responseStatus", "should be a status such as 503")
+    return LetterQuery(
+        ids,
+        _conditions(parameters),
+        None if statuses is None else frozenset(map(int, statuses)),
+        Span(start_ms, end_ms),
+        _newest_first(parameters, "earliestFirst"),
+        _place(parameters),
+        _count(parameters, most=LETTERS_MOST),
     )
 
 
@@ -167,7 +217,7 @@ def read_flag(parameters: Parameters, name: str) -> bool:
     return text == "true"
 
 
-def write_cursor(cursor: Cursor) -> str:
+def write_cursor(cursor: Cursor | Place) -> str:
     """A cursor as clients send it back."""
     return "{}-{}".format(*cursor)
 
@@ -247,14 +297,36 @@ def _dates(parameters: Parameters) -> tuple[int | None, int | None]:
     return start_ms, end_ms
 
 
+def _newest_first(parameters: Parameters, default: str) -> bool:
+    order = _one(parameters, "order", default)
+    if order not in _ORDERS:
+        raise BadValue("order", f"should be one of {', '.join(_ORDERS)}")
+    return _ORDERS[order]
+
+
+def _count(parameters: Parameters, *, most: int) -> int:
+    count = _whole(parameters, "count", AT_ONCE)
+    if not 1 <= count <= most:
+        raise BadValue("count", f"should be a number from 1 to {most}")
+    return count
+
+
 def _cursor(parameters: Parameters) -> Cursor | None:
+    found = _sought(_CURSOR, parameters)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def _place(parameters: Parameters) -> Place | None:
+    found = _sought(_PLACE, parameters)
+    return None if found is None else Place(int(found[1]), found[2])
+
+
+def _sought(form: re.Pattern[str], parameters: Parameters) -> re.Match[str] | None:
     text = _one(parameters, "cursor", "")
-    if not text:
-        return None
-    found = _CURSOR.fullmatch(text)
-    if found is None:
+    found = form.fullmatch(text)
+    if text and found is None:
         raise BadValue("cursor", "should be one that an answer had")
-    return int(found[1]), int(found[2])
+    return found
 
 
 def _whole(parameters: Parameters, name: str, default: int = 0) -> int:

@@ -6,6 +6,7 @@ from flask.blueprints import BlueprintSetupState
 from functools import partial
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
+from scheduler_api.dialects.qstash.dlq import DeadLetterQueue
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.keys import Keys
 from scheduler_api.dialects.qstash.logs import Logs
@@ -72,6 +73,7 @@ def blueprint(services: Services) -> Blueprint:
         ("POST", "/keys/rotate", "rotate_keys", keys.rotate),
         *_of_schedules(Scheduling(services)),
         *_of_topics(Topics(services)),
+        *_of_dlq(DeadLetterQueue(services)),
     ]
     for method, path, name, view in table:
         routes.add_url_rule(
@@ -114,6 +116,18 @@ def _of_topics(topics: Topics) -> list[Route]:
         ("DELETE", one, "delete_topic", topics.delete),
         ("POST", f"{one}/endpoints", "add_endpoints", topics.add),
         ("DELETE", f"{one}/endpoints", "remove_endpoints", topics.remove),
+    ]
+
+
+def _of_dlq(dlq: DeadLetterQueue) -> list[Route]:
+    one = "/dlq/<letter_id>"
+    return [
+        ("GET", "/dlq", "list_dlq", dlq.all),
+        ("DELETE", "/dlq", "delete_dlq", dlq.delete_many),
+        ("GET", one, "get_letter", dlq.get),
+        ("DELETE", one, "delete_letter", dlq.delete),
+        ("POST", "/dlq/retry", "retry_dlq", dlq.retry_many),
+        ("POST", "/dlq/retry/<letter_id>", "retry_letter", dlq.retry),
     ]
 
 

@@ -17,8 +17,8 @@ from scheduler_api.dialects.qstash.filters import (
     read_query,
     write_cursor,
 )
+from scheduler_api.dialects.qstash.ids import event_id
 from scheduler_api.dialects.qstash.message import from_options
-from scheduler_api.dialects.qstash.messages import event_id
 from scheduler_api.dialects.qstash.redaction import key_of
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services

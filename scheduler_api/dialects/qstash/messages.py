@@ -1,7 +1,6 @@
 """The endpoints of messages that were accepted: read one, cancel one or many."""
 
 import logging
-import re
 from collections.abc import Iterator
 from flask import Response, request
 from scheduler_api.core import logs
@@ -24,21 +23,14 @@ from scheduler_api.dialects.qstash.filters import (
     read_query,
 )
 from scheduler_api.dialects.qstash.grammars import BadValue
+from scheduler_api.dialects.qstash.ids import event_id
 from scheduler_api.dialects.qstash.message import Message, from_options
 from scheduler_api.dialects.qstash.reading import read_json
 from scheduler_api.dialects.qstash.redaction import key_of
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 
-_ID = re.compile(r"msg_([0-9a-z]{1,16}(?:\.[0-9a-z]{1,16}){0,4})")
-
 log = logging.getLogger("scheduler.web")
-
-
-def event_id(message_id: str) -> str | None:
-    """The id of the event that clients know by this one, None if it is no id."""
-    found = _ID.fullmatch(message_id)
-    return None if found is None else found[1]
 
 
 class Messages:

@@ -16,6 +16,7 @@ STATES = {
     State.DELIVERED: "SUCCESS",
     State.DEAD: "FAIL",
     State.CANCELLED: "FAIL",
+    State.CLEARED: "FAIL",
 }
 
 

@@ -2,6 +2,8 @@
 
 from scheduler_api.core.tenants import NewTenant
 
+V1_SECRET = "SCHEDULER_API_SIGNING_SECRET"
+
 
 def client_environment(tenant: NewTenant) -> dict[str, str]:
     """The names that carry secrets; `addresses` has the others."""
@@ -11,7 +13,7 @@ def client_environment(tenant: NewTenant) -> dict[str, str]:
         "QSTASH_TOKEN": tenant.token,
         "QSTASH_CURRENT_SIGNING_KEY": tenant.signing.qstash_current,
         "QSTASH_NEXT_SIGNING_KEY": tenant.signing.qstash_next,
-        "SCHEDULER_API_SIGNING_SECRET": tenant.signing.events_v1,
+        V1_SECRET: tenant.signing.events_v1,
         "SCHEDULER_API_TOKEN": tenant.token,
     }
 

@@ -13,7 +13,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.tenants import Tenants
-from scheduler_api.credentials import addresses, client_environment, env_lines
+from scheduler_api.credentials import (
+    V1_SECRET,
+    addresses,
+    client_environment,
+    env_lines,
+)
 
 # Below the ports that systems hand out to outgoing connections: while the store is
 # away, nobody gets its port by chance.
@@ -31,6 +36,7 @@ appendonly yes
 appendfsync everysec
 save ""
 maxmemory-policy noeviction
+hash-max-listpack-value 256
 """
 
 
@@ -98,13 +104,14 @@ class DataFolder:
         if self.credentials.exists():
             lines = self.credentials.read_text().splitlines()
             kept = dict(line.split("=", 1) for line in lines if "=" in line)
-            self._check(kept, tenants)
+            # One from before there was a v1 secret lacks it.
+            kept = self._checked(kept, tenants) | kept
         else:
             kept = client_environment(tenants.create("first"))
         text = env_lines(kept | addresses(base_url) | {"REDIS_URL": store})
         _write_private(self.credentials, text)
 
-    def _check(self, kept: dict[str, str], tenants: Tenants) -> None:
+    def _checked(self, kept: dict[str, str], tenants: Tenants) -> dict[str, str]:
         tenant = tenants.by_token(kept.get("JITER_API_KEY", ""))
         if tenant is None:
             raise Refusal(
@@ -112,11 +119,12 @@ class DataFolder:
                 " move that file away to get new ones"
             )
         try:
-            tenants.signing(tenant.id)
+            signing = tenants.signing(tenant.id)
         except WrongSecretKey as err:
             raise Refusal(
                 f"{self.path / 'secret.key'} is not this store's key"
             ) from err
+        return {V1_SECRET: signing.events_v1}
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

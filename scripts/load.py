@@ -1,4 +1,4 @@
-"""Measures a whole system on this machine: many schedules, and the rate of publishing.
+"""Measures a whole system on this machine: schedules, publishing, and finding events.
 
 Run by `scripts/load`, by hand. All share the machine's cores: clients, receiver, store
 and whatever else runs there. So ratios mean more than rates.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat, takewhile
 from load_client import Round, post, send
+from load_events import measure
 from pathlib import Path
 from socket import create_connection
 from statistics import median
@@ -143,6 +144,15 @@ def tell_minute(cell: Cell, fire_s: int, *, spent: dict[str, float]) -> str:
     p50_s, p99_s = (late_s[int(len(late_s) * share)] for share in (0.5, 0.99))
     late = f"late p50 {p50_s:.2f} p99 {p99_s:.2f} max {late_s[-1]:.2f} s"
     return f"{at}: {len(late_s)} delivered, {late}; cpu seconds: {told(spent)}"
+
+
+@main.command()
+@click.option("--count", default=100_000, show_default=True, help="Of v1 events.")
+def events(count: int) -> None:
+    """Finding v1 events, their memory, and claims beside many entries in `due`."""
+    with new_cell() as cell:
+        measure(cell, count=count)
+    click.echo(busy())
 
 
 @dataclass(frozen=True)

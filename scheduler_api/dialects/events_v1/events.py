@@ -50,7 +50,7 @@ class Events:
     def create(self, owner: Owner) -> Response:
         """Accepts an event; it fires first after now."""
         body = read_object(request)
-        fields = load(NewEvent(), body, now_ms=self._store.now_ms())
+        fields = load(NewEvent(), body, clock_ms=self._store.now_ms)
         context, tags = fields.get("context"), fields.get("tags", [])
         content = answers.content(
             fields["callback_url"],
@@ -73,7 +73,8 @@ class Events:
         except TimePassed as err:
             raise invalid(PAST) from err
         _log("schedule.accepted", schedule)
-        return answers.respond_data(self._show([schedule])[0], 201)
+        [shown] = self._show([schedule], now_ms=schedule.created_ms)
+        return answers.respond_data(shown, 201)
 
     def select(self, owner: Owner) -> Response:
         """A part of the events that the query selects, oldest first."""
@@ -105,7 +106,7 @@ class Events:
         body = read_object(request)
 
         def change(schedule: Schedule) -> Schedule:
-            fields = load(EventEdit(), body, now_ms=self._store.now_ms())
+            fields = load(EventEdit(), body, clock_ms=self._store.now_ms)
             return self._edited(schedule, fields) if fields else schedule
 
         return self._answer(self._change(owner, event_id, change))
@@ -191,8 +192,10 @@ class Events:
     def _answer(self, schedule: Schedule) -> Response:
         return answers.respond_data(self._show([schedule])[0])
 
-    def _show(self, schedules: Sequence[Schedule]) -> list[answers.Shown]:
-        now_ms = self._store.now_ms()
+    def _show(
+        self, schedules: Sequence[Schedule], *, now_ms: int | None = None
+    ) -> list[answers.Shown]:
+        now_ms = self._store.now_ms() if now_ms is None else now_ms
         return [
             answers.event(
                 schedule,

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from flask import Request, Response
 from http import HTTPStatus
 from marshmallow import Schema, ValidationError
@@ -80,24 +80,28 @@ def read_json(text: str) -> Any:
         return None
 
 
-def load(schema: Schema, body: dict[str, Any], *, now_ms: int = 0) -> dict[str, Any]:
+def load(
+    schema: Schema,
+    body: dict[str, Any],
+    *,
+    clock_ms: Callable[[], int] = lambda: 0,
+) -> dict[str, Any]:
     """The body's fields.
 
     Args:
-        now_ms: an end must lie after it.
+        clock_ms: asked only where something is wrong, so that an end in the past is
+            told as well; whatever else is good, the store refuses it.
 
     Raises: Refused, naming every fault.
     """
     try:
-        fields, found = dict(schema.load(body)), {}
+        return dict(schema.load(body))
     except ValidationError as err:
         valid: Any = err.valid_data
-        fields, found = dict(valid), err.messages_dict
-    if fields.get("end_ms", now_ms + 1) <= now_ms:
-        found["endDate"] = [PAST]
-    if found:
-        raise invalid(*faults(schema, found))
-    return fields
+        found = err.messages_dict
+        if "end_ms" in valid and valid["end_ms"] <= clock_ms():
+            found["endDate"] = [PAST]
+        raise invalid(*faults(schema, found)) from err
 
 
 def _finite(digits: str) -> float:

@@ -1,0 +1,159 @@
+"""Many events of Scheduler v1: how fast they are found, how large they are, and what
+claims cost beside them.
+"""
+
+import click
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from load_client import post, send
+from scheduler_api.core import keys
+from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.store import Terms
+from statistics import median
+from tests.system.cell import Cell
+from typing import Any, cast
+from urllib.parse import quote
+
+CONNECTIONS = 32
+ASKED = 30
+OWNERS, TAGS, COUNTRIES = 1_000, 10, 5
+CLAIMS, CLAIMED = 100, 100
+AT_ONCE = 10_000
+FAR_MS = 10**13
+TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A list that is asked for, by its name for people."""
+
+    name: str
+    query: dict[str, Any]
+    offset: int = 0
+
+    @property
+    def path(self) -> str:
+        query = quote(json.dumps(self.query))
+        return f"/v1/events?query={query}&limit=100&offset={self.offset}"
+
+
+def measure(cell: Cell, *, count: int) -> None:
+    """Creates events, and tells all that is to be known of them."""
+    cell.owner = Owner(cell.owner.tenant, "events_v1")
+    before = _used(cell)
+    _create(cell, count)
+    click.echo(f"{(_used(cell) - before) / count:.0f} bytes of memory for each event")
+    for question in _questions(count):
+        click.echo(_ask(cell, question))
+    for size in (1_000, 100_000, 1_000_000):
+        click.echo(_claims(cell, size))
+
+
+def _create(cell: Cell, count: int) -> None:
+    headers = {"X-API-Key": cell.token, "Content-Type": "application/json"}
+    requests = (
+        post("/v1/events", json.dumps(body).encode(), headers)
+        for body in _bodies(cell.receiver.url(), count)
+    )
+    made = send(requests, port=cell.settings.port, connections=CONNECTIONS)
+    assert all(answer.status == 201 for answer in made.answers), made.answers[0]
+    rate = count / made.took_s
+    click.echo(f"{count} events created over HTTP, {rate:.0f} a second")
+
+
+def _bodies(url: str, count: int) -> Iterator[dict[str, Any]]:
+    for n in range(count):
+        yield {
+            "eventOwner": f"owner{n % OWNERS}@example.com",
+            "endDate": "2999-09-02T05:11:59.708Z",
+            "interval": "0 0 1 1 *",
+            "callbackUrl": url,
+            "context": {"user": n, "country": f"c{n % COUNTRIES}"},
+            "tags": ["prod", f"tag{n % TAGS}"],
+        }
+
+
+def _questions(count: int) -> list[Question]:
+    user = {"path": ["user"], "value": f"{count // 2}", "type": "Number"}
+    country = {"path": ["country"], "value": "c1", "type": "String"}
+    tags, owner = ["tag1", "tag2"], ["owner1@example.com"]
+    return [
+        Question("no filter", {}),
+        Question("no filter, in the middle", {}, count // 2),
+        Question("owner (0.1 %)", {"eventOwner": owner}),
+        Question("tag (10 %)", {"tags": tags[:1]}),
+        Question("tag (all)", {"tags": ["prod"]}),
+        Question("two tags (20 %)", {"tags": tags}),
+        Question("context number (one)", {"context": [user]}),
+        Question("context text (20 %)", {"context": [country]}),
+        Question("tag and context text", {"tags": tags[:1], "context": [country]}),
+        Question(
+            "tag (all) and context text", {"tags": ["prod"], "context": [country]}
+        ),
+        Question(
+            "owner, tag and context",
+            {
+                "eventOwner": owner,
+                "tags": tags,
+                "context": [country],
+            },
+        ),
+        Question("two tags, in the middle", {"tags": tags}, count // 10),
+    ]
+
+
+def _ask(cell: Cell, question: Question) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", cell.settings.port)
+    took_ms, total = [], 0
+    for _ in range(ASKED):
+        started_s = time.perf_counter()
+        connection.request("GET", question.path, headers={"X-API-Key": cell.token})
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        took_ms.append((time.perf_counter() - started_s) * 1000)
+        assert answer.status == 200, body
+        total = body["meta"]["total"]
+    connection.close()
+    times = f"median {median(took_ms):.1f}, longest {max(took_ms):.1f} ms"
+    return f"{question.name}: {total} found, {times}"
+
+
+def _claims(cell: Cell, size: int) -> str:
+    """Claims of what is due, with so many more in `due`; told by the store's clock."""
+    _fill(cell, size)
+    drafts = [
+        Draft(Content(cell.receiver.url(), b"x"), deadline_ms=10_000)
+        for _ in range(CLAIMED)
+    ]
+    spent_us = 0
+    for _ in range(CLAIMS):
+        accepted = cell.events.create_many(cell.owner, drafts)
+        started_us = _script_us(cell)
+        claimed = cell.events.claim(room=2 * CLAIMED, terms=TERMS)
+        spent_us += _script_us(cell) - started_us
+        assert len(claimed.ids) == CLAIMED, claimed
+        cell.events.cancel(cell.owner, [each.id for each in accepted])
+    each_us = spent_us / CLAIMS
+    return f"{size} in due: a claim of {CLAIMED} events takes {each_us:.0f} µs"
+
+
+def _fill(cell: Cell, size: int) -> None:
+    """Members far ahead, that no claim looks at."""
+    due = keys.due(cell.prefix)
+    there = cell.client.zcard(due)
+    for start in range(there, size, AT_ONCE):
+        members = range(start, min(start + AT_ONCE, size))
+        cell.client.zadd(due, {f"far{n}": FAR_MS + n for n in members})
+
+
+def _used(cell: Cell) -> int:
+    return int(cast(dict[str, Any], cell.client.info("memory"))["used_memory"])
+
+
+def _script_us(cell: Cell) -> int:
+    """Time that the store has spent on scripts."""
+    stats = cast(dict[str, Any], cell.client.info("commandstats"))
+    return int(stats["cmdstat_evalsha"]["usec"])

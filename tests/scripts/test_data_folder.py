@@ -1,0 +1,28 @@
+"""What `scripts/up` keeps beside its store."""
+
+import fakeredis
+from data_folder import DataFolder
+from pathlib import Path
+from scheduler_api.core.tenants import Tenants
+
+NAME = "SCHEDULER_API_SIGNING_SECRET"
+
+
+def read(folder: DataFolder) -> dict[str, str]:
+    lines = folder.credentials.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_credentials_stay_and_lack_nothing_that_came_later(tmp_path: Path):
+    folder = DataFolder(tmp_path)
+    tenants = Tenants(fakeredis.FakeRedis(), "{s1}:", secret_key="0123456789abcdef")
+    folder.keep_credentials(tenants, base_url="http://a", store="redis://b")
+    first = read(folder)
+    folder.credentials.write_text(
+        "".join(f"{name}={v}\n" for name, v in first.items() if name != NAME)
+    )
+
+    folder.keep_credentials(tenants, base_url="http://a", store="redis://b")
+
+    assert read(folder) == first
+    assert first[NAME].startswith("whsec_")

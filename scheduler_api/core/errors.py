@@ -21,6 +21,10 @@ class NotPending(SchedulerError):
     """The event was begun, or is finished: it cannot be changed any more."""
 
 
+class NotFinished(SchedulerError):
+    """The event is still to be sent, or to be tried again."""
+
+
 class Conflict(SchedulerError):
     """Others kept changing the same record: try again."""
 

@@ -130,6 +130,32 @@ class Event:
     stuck_ms: int | None = None
     schedule: str | None = None
 
+    @classmethod
+    def new(
+        cls,
+        event_id: str,
+        owner: Owner,
+        content: Content,
+        *,
+        wanted_ms: int,
+        created_ms: int,
+    ) -> "Event":
+        """An event as it stands once it is stored."""
+        return cls(
+            id=event_id,
+            owner=owner,
+            content=content,
+            state=State.ACTIVE,
+            wanted_ms=wanted_ms,
+            next_ms=wanted_ms,
+            created_ms=created_ms,
+            updated_ms=created_ms,
+            attempts=0,
+            finished_ms=None,
+            reason=None,
+            change="",
+        )
+
 
 INTERRUPTED = "the attempt was interrupted; the request may have arrived"
 
@@ -235,6 +261,41 @@ class Schedule:
     called_ms: int | None = None
     paused_ms: int | None = None
     runs_left: int | None = None
+
+    @classmethod
+    def new(
+        cls,
+        schedule_id: str,
+        owner: Owner,
+        content: Content,
+        *,
+        expression: str,
+        tz: str,
+        deadline_ms: int,
+        created_ms: int = 0,
+        name: str = "",
+        options: ScheduleOptions = ScheduleOptions(),
+        terms: tuple[str, ...] = (),
+    ) -> "Schedule":
+        """An active one without fire times, as it is before or once it is stored."""
+        return cls(
+            id=schedule_id,
+            owner=owner,
+            content=content,
+            state=ScheduleState.ACTIVE,
+            expression=expression,
+            tz=tz,
+            revision="",
+            deadline_ms=deadline_ms,
+            created_ms=created_ms,
+            updated_ms=created_ms,
+            last_ms=created_ms,
+            times_ms=(),
+            missed=0,
+            name=name,
+            options=options,
+            terms=terms,
+        )
 
     def over(self, now_ms: int) -> bool:
         """Whether nothing more can come of it, also if no script has seen that yet."""

@@ -78,20 +78,13 @@ class Schedules:
             would have ended by now), Repeated, redis.RedisError.
         """
         while True:
-            schedule = Schedule(
-                id=self._store.ids.take(),
-                owner=owner,
-                content=content,
-                state=ScheduleState.ACTIVE,
+            schedule = Schedule.new(
+                self._store.ids.take(),
+                owner,
+                content,
                 expression=expression,
                 tz=tz,
-                revision="",
                 deadline_ms=deadline_ms,
-                created_ms=0,
-                updated_ms=0,
-                last_ms=0,
-                times_ms=(),
-                missed=0,
                 name=name,
                 options=options,
                 terms=tuple(terms),

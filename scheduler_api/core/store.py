@@ -39,7 +39,6 @@ PIPELINED_BYTES = 8_388_608
 # Another number was already in use, or the content expired on the way: begin anew.
 AGAIN = frozenset(("taken", "nobody"))
 Answer = tuple[bytes, int, int, bytes]
-DOUBLE = Verdict.DOUBLE.value.encode()
 FULL: Answer = (b"full", 0, 0, b"")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
@@ -146,24 +145,24 @@ class Store:
         Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
         """
         draft = Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True, mark=mark)
+        return self.accept(owner, draft)
+
+    def accept(self, owner: Owner, draft: Draft) -> Event:
+        """As `create`, for any draft.
+
+        Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
+        """
         accepted = self.create_many(owner, [draft])[0]
         if accepted.held is not None:
             raise Repeated(accepted.held)
         if accepted.verdict is not Verdict.OK:
             raise REFUSALS[accepted.verdict]
-        return Event(
-            id=accepted.id,
-            owner=owner,
-            content=content,
-            state=State.ACTIVE,
+        return Event.new(
+            accepted.id,
+            owner,
+            draft.content,
             wanted_ms=accepted.wanted_ms,
-            next_ms=accepted.wanted_ms,
             created_ms=accepted.created_ms,
-            updated_ms=accepted.created_ms,
-            attempts=0,
-            finished_ms=None,
-            reason=None,
-            change="",
         )
 
     def create_many(
@@ -198,7 +197,7 @@ class Store:
                 if code.decode() in AGAIN and not made_before:
                     waiting.append(i)
                     continue
-                held = Held.parse(event_id) if code == DOUBLE else None
+                held = Held.parse(event_id) if code == b"double" else None
                 answers[i] = Accepted(
                     Verdict.DOUBLE if made_before else Verdict(code.decode()),
                     held.id if held else event_id.decode(),

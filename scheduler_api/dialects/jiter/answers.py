@@ -26,6 +26,7 @@ from typing import Any
 Shown = dict[str, Any]
 
 JSON = "application/json"
+ORIGIN = "ro"
 PENDING, QUEUED = "Pending", "Queued"
 ACTIVE, DISABLED = "Active", "Disabled"
 
@@ -82,10 +83,17 @@ def event(of: Event) -> Shown:
     }
     if phase is Phase.DELIVERED and of.finished_ms is not None:
         shown["sentAt"] = to_iso(of.finished_ms)
+    if ORIGIN in of.content.options:
+        shown["replayOf"] = public_id(of.content.options[ORIGIN])
     failed_ms = of.finished_ms if phase is Phase.DEAD else of.stuck_ms
     if failed_ms is not None:
         shown["failedAt"] = to_iso(failed_ms)
     return shown
+
+
+def replay_of(origin: Event) -> Shown:
+    """The options of an event that sends again what another has sent."""
+    return {ORIGIN: origin.id}
 
 
 def event_with_history(of: Event, attempts: list[Attempt]) -> Shown:

@@ -9,15 +9,24 @@ from scheduler_api.core.cron import JITER
 from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import to_id
+from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
 from scheduler_api.dialects.jiter import answers
-from scheduler_api.dialects.jiter.reading import Refused, check_size, load, read_object
+from scheduler_api.dialects.jiter.reading import (
+    Refused,
+    check_size,
+    load,
+    parse_object,
+    read_body,
+    read_object,
+)
 from scheduler_api.dialects.jiter.schemas import (
     Body,
     CronJobEdit,
     NewCronJob,
     read_id,
 )
+from scheduler_api.idempotency import once, read_mark
 from scheduler_api.services import Services
 from typing import Any
 
@@ -47,7 +56,19 @@ class CronJobs:
 
     def create(self, owner: Owner) -> Response:
         """Accepts a cron job; it is active, and fires first after now."""
-        fields = self._load(self._new, read_object(request))
+        body = read_body(request)
+        mark = read_mark(request, body)
+        fields = self._load(self._new, parse_object(body))
+        return once(
+            *(self._store, owner, mark),
+            make=partial(self._accept, owner, fields, mark),
+            again=partial(self._as_at_first, owner, fields),
+        )
+
+    def _accept(
+        self, owner: Owner, fields: dict[str, Any], mark: Mark | None
+    ) -> Response:
+        """Raises: Refused, Repeated, redis.RedisError."""
         most = self._settings.jiter_cron_jobs
         if most and self._schedules.count(owner) >= most:
             raise Refused(400, f"You cannot have more than {most} cron jobs")
@@ -58,9 +79,29 @@ class CronJobs:
             tz=TIME_ZONE,
             grammar=JITER,
             deadline_ms=self._settings.jiter_timeout_ms,
+            mark=mark,
         )
         _log("schedule.accepted", schedule)
-        return answers.respond(self._show([schedule])[0] | {"history": []})
+        return self._answer_new(schedule)
+
+    def _as_at_first(
+        self, owner: Owner, fields: dict[str, Any], held: Held
+    ) -> Response:
+        """The answer that was given when this was stored."""
+        schedule = Schedule.new(
+            *(held.id, owner, Content(fields["destination"], fields["payload"])),
+            expression=fields["expression"],
+            tz=TIME_ZONE,
+            deadline_ms=self._settings.jiter_timeout_ms,
+            created_ms=held.created_ms,
+        )
+        return self._answer_new(schedule)
+
+    def _answer_new(self, schedule: Schedule) -> Response:
+        """A cron job as it stood when it was created."""
+        next_ms = self._schedules.next_ms(schedule, now_ms=schedule.created_ms)
+        shown = answers.cron_job(schedule, next_ms=next_ms, busy=False)
+        return answers.respond(shown | {"history": []})
 
     def get(self, owner: Owner, cron_id: str) -> Response:
         """One cron job with the history of its newest executions."""

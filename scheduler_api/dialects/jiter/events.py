@@ -1,21 +1,26 @@
 """The endpoints of `/api/events`."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from flask import Response, request
+from functools import partial
 from itertools import islice
 from scheduler_api.core import logs
 from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import (
     Conflict,
+    NotFinished,
     NotFound,
     NotPending,
     StoreFull,
     TimePassed,
 )
 from scheduler_api.core.ids import to_id
+from scheduler_api.core.marks import Held, Repeated
 from scheduler_api.core.model import Attempt, Content, Event, Owner
 from scheduler_api.core.quotas import OverQuota, same_month
+from scheduler_api.core.replays import replay
 from scheduler_api.core.selection import Phase, phase_of
 from scheduler_api.dialects.jiter import answers
 from scheduler_api.dialects.jiter.filters import DAY_MS, read_selection
@@ -24,6 +29,8 @@ from scheduler_api.dialects.jiter.reading import (
     Unacceptable,
     check_size,
     load,
+    parse_object,
+    read_body,
     read_object,
 )
 from scheduler_api.dialects.jiter.schemas import (
@@ -34,12 +41,14 @@ from scheduler_api.dialects.jiter.schemas import (
     NewEvent,
     read_id,
 )
+from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 from typing import Any
 from werkzeug.datastructures import MultiDict
 
 NOT_FOUND = "Unable to find event"
+NOT_FINISHED = "Only events that are finished can be replayed"
 NOT_PENDING = "Only events that are pending can be edited"
 TRIES = 10
 
@@ -62,21 +71,51 @@ class Events:
 
     def create(self, owner: Owner) -> Response:
         """Accepts an event; when it answers, the event is stored."""
-        fields = self._load(self._new, read_object(request))
+        body = read_body(request)
+        mark = read_mark(request, body)
+        fields = self._load(self._new, parse_object(body))
         content = Content(fields["destination"], fields["payload"])
-        self._take_month(owner, fields["scheduled_ms"])
+        at_ms: int = fields["scheduled_ms"]
+        make = partial(
+            self._store.create,
+            *(owner, content),
+            at_ms=at_ms,
+            deadline_ms=self._settings.jiter_timeout_ms,
+            mark=mark,
+        )
+        return once(
+            *(self._store, owner, mark),
+            make=partial(self._accept, owner, at_ms, make),
+            again=partial(_as_at_first, owner, content, at_ms),
+        )
+
+    def replay(self, owner: Owner, event_id: str) -> Response:
+        """Sends what a finished event sent again, at once, as an event of its own."""
+        mark = read_mark(request, read_body(request))
+        origin = self._find(owner, event_id)
+        options = answers.replay_of(origin)
+        make = partial(
+            replay,
+            *(self._store, origin),
+            options=options,
+            deadline_ms=self._settings.jiter_timeout_ms,
+            mark=mark,
+        )
+        content = replace(origin.content, options=options)
+        return once(
+            *(self._store, owner, mark),
+            make=lambda: self._accept(owner, self._store.now_ms(), make),
+            again=partial(_as_at_first, owner, content, None),
+        )
+
+    def _accept(self, owner: Owner, at_ms: int, make: Callable[[], Event]) -> Response:
+        """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
+        self._take_month(owner, at_ms)
         try:
-            event = self._store.create(
-                owner,
-                content,
-                at_ms=fields["scheduled_ms"],
-                deadline_ms=self._settings.jiter_timeout_ms,
-            )
-        except (TimePassed, StoreFull) as err:
-            self._give_month(owner, fields["scheduled_ms"])
-            if isinstance(err, StoreFull):
-                raise
-            raise Refused(400, PAST_TIME) from err
+            event = make()
+        except (TimePassed, NotFinished, StoreFull, Repeated) as err:
+            self._give_month(owner, at_ms)
+            raise _refusal(err) from err
         log.info(
             logs.line(
                 "event.accepted", event=event.id, owner=owner, wanted_ms=event.wanted_ms
@@ -211,12 +250,25 @@ class Events:
         self._quotas.give_month(owner, at_ms, limit=self._month_limit)
 
 
+def _as_at_first(
+    owner: Owner, content: Content, at_ms: int | None, held: Held
+) -> Response:
+    """The answer that was given when this was stored; without a time it is at once."""
+    wanted_ms = held.created_ms if at_ms is None else at_ms
+    event = Event.new(
+        *(held.id, owner, content), wanted_ms=wanted_ms, created_ms=held.created_ms
+    )
+    return answers.respond(answers.event(event))
+
+
 def _refusal(err: Exception) -> Exception:
     """What a client is told; a conflict is tried again before."""
     if isinstance(err, NotFound):
         return Refused(404, NOT_FOUND)
     if isinstance(err, NotPending):
         return Refused(400, NOT_PENDING)
+    if isinstance(err, NotFinished):
+        return Refused(400, NOT_FINISHED)
     if isinstance(err, TimePassed):
         return Refused(400, PAST_TIME)
     return err

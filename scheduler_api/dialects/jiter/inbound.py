@@ -8,6 +8,7 @@ from scheduler_api.core.quotas import OverQuota
 from scheduler_api.dialects.jiter.cronjobs import CronJobs
 from scheduler_api.dialects.jiter.events import Events
 from scheduler_api.dialects.jiter.reading import Refused, error
+from scheduler_api.idempotency import KeyRefused
 from scheduler_api.services import Services
 
 __all__ = ["blueprint", "error", "fault"]
@@ -26,6 +27,7 @@ FAULTS = {
     "create_event": "Unable to create the event",
     "get_event": "An error ocurred finding the event",
     "edit_event": "Unable to update the event",
+    "replay_event": "Unable to replay the event",
     "list_events": "Unable to get events",
     "create_cron_job": "Unable to create the cron job",
     "get_cron_job": "An error ocurred finding the cron job",
@@ -45,6 +47,7 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/events", "list_events", events.select),
         ("GET", "/events/<event_id>", "get_event", events.get),
         ("PUT", "/events/<event_id>", "edit_event", events.edit),
+        ("POST", "/events/<event_id>/replay", "replay_event", events.replay),
     ]
     for path in CRON_JOBS:
         table += [
@@ -64,6 +67,7 @@ def blueprint(services: Services) -> Blueprint:
             strict_slashes=False,
         )
     routes.register_error_handler(Refused, _refusal)
+    routes.register_error_handler(KeyRefused, _refusal)
     return routes
 
 
@@ -87,5 +91,5 @@ def _with_owner(services: Services, view: View, **in_path: str) -> Response:
     return view(owner, **in_path)
 
 
-def _refusal(refused: Refused) -> Response:
+def _refusal(refused: Refused | KeyRefused) -> Response:
     return error(refused.status, refused.message)

@@ -13,6 +13,7 @@ ROUTES = [
     ("GET", "/api/events"),
     ("GET", "/api/events/1"),
     ("PUT", "/api/events/1"),
+    ("POST", "/api/events/1/replay"),
     ("POST", "/api/cronjobs"),
     ("GET", "/api/cronJobs"),
     ("GET", "/api/cronjobs/1"),

@@ -1,0 +1,31 @@
+"""Replays: what a finished event sent is sent again, as an event of its own."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from scheduler_api.core.errors import NotFinished
+from scheduler_api.core.marks import Mark
+from scheduler_api.core.model import Draft, Event
+from scheduler_api.core.selection import Phase, phase_of
+from scheduler_api.core.store import Store
+from typing import Any
+
+
+def replay(
+    store: Store,
+    event: Event,
+    *,
+    options: Mapping[str, Any],
+    deadline_ms: int,
+    mark: Mark | None = None,
+) -> Event:
+    """Stores an event that sends the same to the same at once; answers the new one.
+
+    Args:
+        options: those of the new event, in which its dialect names the origin.
+
+    Raises: NotFinished, StoreFull, Repeated, redis.RedisError.
+    """
+    if phase_of(event) in (Phase.WAITING, Phase.UNDER_WAY):
+        raise NotFinished
+    content = replace(event.content, options=options)
+    return store.accept(event.owner, Draft(content, deadline_ms, mark=mark))

@@ -29,6 +29,14 @@ class Conflict(SchedulerError):
     """Others kept changing the same record: try again."""
 
 
+class Over(SchedulerError):
+    """The schedule has ended: only an edit revives it."""
+
+
+class Overlaps(SchedulerError):
+    """An occurrence of this schedule has not ended, and none may overlap."""
+
+
 class ForeignDatabase(SchedulerError):
     """REDIS_URL: this database serves another cell; one cell has one of its own."""
 

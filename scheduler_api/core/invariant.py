@@ -1,6 +1,7 @@
 """What may stand in a record, and where its subject stands then: pure judgement."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from scheduler_api.core.model import FINAL_STATES, ScheduleState, State
 
 Problem = str
@@ -13,7 +14,7 @@ ALONE_FROM = 2
 EVENT_NUMBERS = ("at", "c", "dl")
 MAYBE_NUMBERS = ("n", "fl", "in", "w", "un", "u", "fin", "end")
 SCHEDULE_NUMBERS = ("c", "u", "dl", "k", "last")
-MAYBE_SCHEDULE_NUMBERS = ("start", "end", "max", "left", "ps", "cd", "lf")
+MAYBE_SCHEDULE_NUMBERS = ("start", "end", "max", "left", "ps", "cd", "lf", "jt")
 OF_A_BEGIN = ("tok", "ptok", "un", "in")
 STATES = (State.ACTIVE, *FINAL_STATES)
 
@@ -140,13 +141,33 @@ def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:
     if places.get("terms", 0) != terms:
         yield f"stands in {places.get('terms', 0):.0f} of its {terms} terms"
     times = record.get("times", "")
-    listed = [int(at) for at in times.split(",") if at.isdecimal()]
-    if ",".join(map(str, listed)) != times or listed != sorted(set(listed)):
+    listed = _listed(times)
+    if listed is None:
         yield f"has unreadable times: {times[:80]!r}"
         return
-    wanted_ms = _look(record, listed)
+    wanted_ms = _look(record, [at_ms for at_ms, _ in listed])
     if wanted_ms is not None and places.get("due", wanted_ms) != wanted_ms:
         yield f"is due at {places['due']:.0f}, its next time is {wanted_ms}"
+
+
+def _listed(times: str) -> list[tuple[int, int]] | None:
+    """When each is wanted, and its fire time; None if they are not all before the next.
+
+    What is wanted late is still wanted before the next fire time.
+    """
+    if not times:
+        return []
+    words = [word.partition(":") for word in times.split(",")]
+    try:
+        listed = [(int(at), int(nominal or at)) for at, _, nominal in words]
+    except ValueError:
+        return None
+    flat = [ms for at_ms, nominal_ms in listed for ms in (nominal_ms, at_ms)]
+    rising = all(
+        first <= second and (n % 2 == 0 or first < second)
+        for n, (first, second) in enumerate(pairwise(flat))
+    )
+    return listed if rising else None
 
 
 def _look(record: Record, listed: list[int]) -> int | None:

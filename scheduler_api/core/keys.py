@@ -55,8 +55,9 @@ def event(prefix: str, event_id: str) -> str:
     row, `tok`/`ptok` token of the live/lost begin, `un` ms that renewals never pass,
     `st` final state, `fin` finished ms, `y` reason of a dead letter, `s`/`rv` schedule
     and its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of
-    it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `m`
-    name of the mark that goes with it.
+    it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `af`
+    the occurrence that it waits for, `nx` the one that waits for it, `m` name of the
+    mark that goes with it.
     """
     return f"{prefix}e:{event_id}"
 
@@ -89,15 +90,17 @@ def schedule(prefix: str, schedule_id: str) -> str:
 
     `f` format, `o` owner, `c`/`u` created/updated ms, `rv` revision, `st` active,
     paused or ended, `ex` expression, `tz` zone, `dl` deadline of an attempt in ms,
-    `times` next fire times (ms, comma-separated), `k` how many are wanted, `last`
-    newest fire time used or dropped, `missed` how many were dropped, `pl` ms when
-    planning was last asked for, `dry` ms since it has none, `lf` newest fire time used,
-    `nm` name for its owner, `dy` ms that an occurrence waits after its fire time, `mp`
-    what happens to missed fire times (latest if absent), `mb` its bound, `j` and
-    `m` as of an event, `ix` the terms it is found by, separated by blanks,
-    `start`/`end` ms before/after which nothing begins, `max` fire times that it
-    has in all, `left` those that it still has, `ps` ms of its last pause, `sr` 1 if it
-    is strict, then `cd` ms when an attempt was first begun.
+    `times` next fire times (comma-separated; `<ms when wanted>:<ms>` where jitter makes
+    them differ), `k` how many are wanted, `last` newest fire time used or dropped,
+    `missed` how many were dropped, `pl` ms when planning was last asked for, `dry` ms
+    since it has none, `lf` newest fire time used, `nm` name for its owner, `dy` ms that
+    an occurrence waits after its fire time, `mp` what happens to missed fire times
+    (latest if absent), `mb` its bound, `j` and `m` as of an event, `ix` the terms it is
+    found by, separated by blanks, `start`/`end` ms before/after which nothing begins,
+    `max` fire times that it has in all, `left` those that it still has, `ps` ms of its
+    last pause, `sr` 1 if it is strict, then `cd` ms when an attempt was first begun,
+    `jt` most jitter in ms, `gap`/`fold` policies of clock changes, `ov` that of
+    occurrences that would overlap, then `open` the newest of them.
     """
     return f"{prefix}s:{schedule_id}"
 
@@ -105,6 +108,14 @@ def schedule(prefix: str, schedule_id: str) -> str:
 def occurrences(prefix: str, schedule_id: str) -> str:
     """Sorted set; member occurrence id; score: its fire time in ms; as `by_time`."""
     return f"{prefix}occ:{schedule_id}"
+
+
+def skipped(prefix: str, schedule_id: str) -> str:
+    """Sorted set; member `<fire time>:<reason>`; score: that fire time in ms.
+
+    The newest 1,000; TTL 30 days after the last. Reasons: missed, overlap, end, paused.
+    """
+    return f"{prefix}skipped:{schedule_id}"
 
 
 def by_time(prefix: str, owner: str, state: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from scheduler_api.core.clock_changes import ClockChange
 from scheduler_api.core.headers import POSSIBLE_DUPLICATE
 from scheduler_api.core.marks import Held, Mark
 from typing import Any
@@ -212,12 +213,25 @@ class MissedRuns(StrEnum):
     ALL = "all"
 
 
+class Overlap(StrEnum):
+    """What a fire time does while the newest occurrence has not ended.
+
+    It runs beside it, is skipped, or waits for it.
+    """
+
+    RUN = "run"
+    SKIP = "skip"
+    QUEUE = "queue"
+
+
 @dataclass(frozen=True)
 class ScheduleOptions:
     """What a schedule does beside firing; `most_missed` bounds `all`.
 
     Nothing fires before `start_ms`, and no attempt begins after `end_ms`. `most_runs`
-    bounds how often it fires in all. A strict one takes back what it has made once it
+    bounds how often it fires in all. Each occurrence is late by its own part of
+    `jitter_ms`, always the same one, and never by so much as to reach the next fire
+    time. A strict one takes back what it has made once it
     is paused or deleted, tries again only before its next fire time, and not at all if
     that is less than a minute away; any other leaves what it has made alone.
     """
@@ -229,6 +243,9 @@ class ScheduleOptions:
     start_ms: int | None = None
     end_ms: int | None = None
     most_runs: int | None = None
+    jitter_ms: int = 0
+    overlap: Overlap = Overlap.RUN
+    clock: ClockChange = field(default_factory=ClockChange)
     strict: bool = False
 
 

@@ -1,5 +1,6 @@
 """Which fire times of a rule are stored, and which were missed. Pure."""
 
+import hashlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ PLAIN = ScheduleOptions()
 COVERED_MS = 600_000
 FEWEST, MOST = 5, 600
 MOST_COUNTED = 10_000
+# How many of the missed are told one by one.
+MOST_TOLD = 100
 LOOK_BACK_MS = tuple(s * 1000 for s in (60, 3_600, 86_400, 32 * 86_400, 366 * 86_400))
 
 
@@ -21,15 +24,30 @@ def first_after_ms(options: ScheduleOptions, now_ms: int) -> int:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """Fire times to store, and the one that follows the last of them, if any."""
+
+    times_ms: tuple[int, ...]
+    following_ms: int | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Fire times to store, and the missed ones that they pass over."""
+    """Fire times to store, and the missed ones that they pass over.
 
-    times_ms: list[int]
+    `dropped_ms` are the newest of the missed.
+    """
+
+    ahead: Ahead
     missed: int = 0
-    newest_missed_ms: int = 0
+    dropped_ms: tuple[int, ...] = ()
+
+    @property
+    def times_ms(self) -> list[int]:
+        return list(self.ahead.times_ms)
 
 
-def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> list[int]:
+def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahead:
     """The next fire times: those of ten minutes, at least 5, at most 600.
 
     Args:
@@ -39,26 +57,54 @@ def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> list
         since_ms = after_ms if last_ms is None else last_ms
         times = fire_times(cron, last_ms=since_ms, after_ms=after_ms)
         return _to_store(times, after_ms=after_ms)
-    return list(_planned(cron, after_ms // 1000))
+    return _planned(cron, after_ms // 1000)
 
 
 @lru_cache(maxsize=1024)
-def _planned(cron: Cron, after_s: int) -> tuple[int, ...]:
+def _planned(cron: Cron, after_s: int) -> Ahead:
     """As `plan_ahead`; no rule tells apart the instants of a second.
 
     Schedules of one rule run short of fire times together: that is worked out once.
     """
     after_ms = after_s * 1000
-    return tuple(_to_store(upcoming(cron, after_ms=after_ms), after_ms=after_ms))
+    return _to_store(upcoming(cron, after_ms=after_ms), after_ms=after_ms)
 
 
-def _to_store(times_ms: Iterator[int], *, after_ms: int) -> list[int]:
+def _to_store(times_ms: Iterator[int], *, after_ms: int) -> Ahead:
     stored: list[int] = []
-    for at_ms in islice(times_ms, MOST):
-        if len(stored) >= FEWEST and at_ms > after_ms + COVERED_MS:
-            break
+    for at_ms in islice(times_ms, MOST + 1):
+        enough = len(stored) >= FEWEST and at_ms > after_ms + COVERED_MS
+        if enough or len(stored) == MOST:
+            return Ahead(tuple(stored), at_ms)
         stored.append(at_ms)
-    return stored
+    return Ahead(tuple(stored))
+
+
+def spread(ahead: Ahead, options: ScheduleOptions, *, seed: str) -> list[str]:
+    """Fire times as the scripts store them, each with the jitter that `seed` gives it.
+
+    With jitter `<when wanted>:<fire time>`, in ms.
+    """
+    if not options.jitter_ms:
+        return [str(at_ms) for at_ms in ahead.times_ms]
+    following = (*ahead.times_ms[1:], ahead.following_ms)
+    return [
+        f"{at_ms + _jitter_ms(at_ms, next_ms, options, seed)}:{at_ms}"
+        for at_ms, next_ms in zip(ahead.times_ms, following, strict=True)
+    ]
+
+
+def _jitter_ms(
+    at_ms: int, next_ms: int | None, options: ScheduleOptions, seed: str
+) -> int:
+    """Less than the distance to the next fire time, and not past the end."""
+    most_ms = options.jitter_ms
+    if next_ms is not None:
+        most_ms = min(most_ms, next_ms - at_ms - 1)
+    if options.end_ms is not None and options.end_ms >= at_ms:
+        most_ms = min(most_ms, options.end_ms - at_ms)
+    digest = hashlib.sha256(f"{seed}:{at_ms}".encode()).digest()
+    return int.from_bytes(digest[:8]) % (most_ms + 1)
 
 
 def newest_past(cron: Cron, *, last_ms: int, now_ms: int, most: int = 1) -> list[int]:
@@ -102,7 +148,7 @@ def plan(
     """
     after_ms = first_after_ms(options, now_ms)
     ahead = plan_ahead(cron, after_ms=after_ms, last_ms=last_ms)
-    since = plan_ahead(cron, after_ms=last_ms, last_ms=last_ms)
+    since = plan_ahead(cron, after_ms=last_ms, last_ms=last_ms).times_ms
     if not since or since[0] > now_ms:
         return Plan(ahead)
     young_ms = max(last_ms, now_ms - grace_ms - 1)
@@ -110,16 +156,22 @@ def plan(
     older = _until(cron, last_ms=last_ms, after_ms=last_ms, now_ms=young_ms)
     missed = sum(1 for _ in islice(older, MOST_COUNTED))
     if not missed:
-        return Plan(past + ahead)
+        return Plan(_before(ahead, past))
     most = _wanted_of_missed(options, past)
     kept = newest_past(cron, last_ms=last_ms, now_ms=young_ms, most=most)
     before_ms = kept[0] - 1 if kept else young_ms
-    dropped = newest_past(cron, last_ms=last_ms, now_ms=before_ms)
-    newest_dropped = dropped[0] if dropped else 0
-    return Plan(kept + past + ahead, max(0, missed - len(kept)), newest_dropped)
+    dropped = newest_past(cron, last_ms=last_ms, now_ms=before_ms, most=MOST_TOLD)
+    missed = max(0, missed - len(kept))
+    return Plan(_before(ahead, kept + past), missed, tuple(dropped))
+
+
+def _before(ahead: Ahead, past: list[int]) -> Ahead:
+    return Ahead((*past, *ahead.times_ms), ahead.following_ms)
 
 
 def _wanted_of_missed(options: ScheduleOptions, past: list[int]) -> int:
+    # With jitter the newest may be wanted so late that it is young yet.
+    least = 1 if options.jitter_ms else 0
     if options.missed_runs is MissedRuns.ALL:
-        return options.most_missed
-    return 1 if options.missed_runs is MissedRuns.LATEST and not past else 0
+        return max(options.most_missed, least)
+    return 1 if options.missed_runs is MissedRuns.LATEST and not past else least

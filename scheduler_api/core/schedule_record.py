@@ -1,9 +1,11 @@
 """The record of a schedule: its fields (`keys.schedule` lists them). Pure."""
 
 from scheduler_api.core import codec
+from scheduler_api.core.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import (
     MissedRuns,
+    Overlap,
     Owner,
     Schedule,
     ScheduleOptions,
@@ -34,6 +36,12 @@ def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
         said += ["end", options.end_ms]
     if options.most_runs is not None:
         said += ["max", options.most_runs]
+    if options.jitter_ms:
+        said += ["jt", options.jitter_ms]
+    if options.overlap is not Overlap.RUN:
+        said += ["ov", options.overlap.value]
+    if options.clock != ClockChange():
+        said += ["gap", options.clock.gap.value, "fold", options.clock.fold.value]
     if options.strict:
         said += ["sr", "1"]
     if schedule.terms:
@@ -60,7 +68,7 @@ def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
             created_ms=int(record[b"c"]),
             updated_ms=int(record[b"u"]),
             last_ms=int(record[b"last"]),
-            times_ms=tuple(int(at) for at in times),
+            times_ms=tuple(int(time.partition(b":")[0]) for time in times),
             missed=int(record.get(b"missed", 0)),
             name=record.get(b"nm", b"").decode(),
             fired_ms=_maybe(record, b"lf"),
@@ -83,6 +91,12 @@ def _options(record: Record) -> ScheduleOptions:
         start_ms=_maybe(record, b"start"),
         end_ms=_maybe(record, b"end"),
         most_runs=_maybe(record, b"max"),
+        jitter_ms=int(record.get(b"jt", 0)),
+        overlap=Overlap(record.get(b"ov", b"run").decode()),
+        clock=ClockChange(
+            gap=Gap(record.get(b"gap", b"after").decode()),
+            fold=Fold(record.get(b"fold", b"first").decode()),
+        ),
         strict=b"sr" in record,
     )
 

@@ -7,13 +7,16 @@ is given or changed, and whenever the list runs low.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
-from scheduler_api.core import codec, keys, logs, schedule_record
-from scheduler_api.core.cron import FULL, Cron, CronError, Every, Grammar, parse
+from functools import partial
+from scheduler_api.core import codec, keys, logs, rules, schedule_record
+from scheduler_api.core.cron import CronError, Grammar
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
+    Over,
+    Overlaps,
     SchedulerError,
+    StoreFull,
     TimePassed,
     UnreadableRecord,
 )
@@ -27,13 +30,7 @@ from scheduler_api.core.model import (
     ScheduleState,
     State,
 )
-from scheduler_api.core.planning import (
-    PLAIN,
-    fire_times,
-    first_after_ms,
-    plan,
-    plan_ahead,
-)
+from scheduler_api.core.planning import PLAIN, first_after_ms, plan, plan_ahead, spread
 from scheduler_api.core.store import Store
 from typing import cast
 
@@ -46,7 +43,11 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "named": Conflict,
     "past": TimePassed,
+    "ended": Over,
+    "overlaps": Overlaps,
+    "full": StoreFull,
 }
+PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
 
 
 class Schedules:
@@ -89,7 +90,7 @@ class Schedules:
                 options=options,
                 terms=tuple(terms),
             )
-            code = self._put(schedule, self._parse(schedule, grammar), mark=mark)
+            code = self._put(schedule, grammar, mark=mark)
             if code == "ok":
                 return self.get(owner, schedule.id)
             if code in REFUSALS:
@@ -135,9 +136,15 @@ class Schedules:
             options=options,
             terms=schedule.terms if terms is None else tuple(terms),
         )
-        goes_on = _times(changed) == _times(schedule) and not schedule.over(now_ms)
-        cron = self._parse(changed, grammar)
-        code = self._put(changed, cron, mark=mark, goes_on=goes_on)
+        goes_on = rules.of(changed) == rules.of(schedule) and not schedule.over(now_ms)
+        resumed = (schedule.state, changed.state) == PAUSED_TO_ACTIVE
+        code = self._put(
+            changed,
+            grammar,
+            mark=mark,
+            goes_on=goes_on,
+            skipped=rules.skipped_by_pause(schedule, now_ms) if resumed else [],
+        )
         if code != "ok":
             raise REFUSALS.get(code, Conflict)
         return self.get(schedule.owner, schedule.id)
@@ -145,40 +152,55 @@ class Schedules:
     def _put(
         self,
         schedule: Schedule,
-        cron: Cron,
+        grammar: Grammar,
         *,
         mark: Mark | None,
         goes_on: bool = False,
+        skipped: Sequence[int] = (),
     ) -> str:
+        cron = rules.cron_of(schedule, grammar)
         revision, now_ms = nonce(), self._store.now_ms()
         after_ms = first_after_ms(schedule.options, now_ms)
         since_ms = schedule.last_ms if goes_on else after_ms
-        times = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
-        if not times:
+        ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
+        if not ahead.times_ms:
             # What every clock change of its zone skips is only found by asking.
             raise CronError("it never fires", None)
         inline = self._store.write_beforehand(
             keys.template(self._store.prefix, schedule.id, revision),
             codec.encode_content(schedule.content),
         )
+        times = spread(ahead, schedule.options, seed=schedule.id)
+        fields = schedule_record.fields(schedule, wanted=len(times))
         reply = cast(
             list[bytes],
             self._store.run(
                 "schedule_put",
                 *(schedule.id, str(schedule.owner), schedule.revision, revision),
                 *(schedule.name, schedule.state.value),
-                *(_last(since_ms, now_ms, goes_on=goes_on), ",".join(map(str, times))),
-                *(inline, *words_of(mark)),
-                *schedule_record.fields(schedule, wanted=len(times)),
+                *(rules.last(since_ms, now_ms, goes_on=goes_on), ",".join(times)),
+                *(rules.listed(skipped), inline, *words_of(mark), *fields),
             ),
         )
         if reply[0] == b"double":
             raise Repeated(Held.parse(reply[2]))
         return reply[0].decode()
 
-    def _parse(self, schedule: Schedule, grammar: Grammar = FULL) -> Cron:
-        """Raises: CronError."""
-        return parse(schedule.expression, tz=schedule.tz, grammar=grammar)
+    def run(self, schedule: Schedule) -> str:
+        """Makes an occurrence for now, whatever its rule says; answers its id.
+
+        It counts for no number of runs and moves no fire time on; one that is paused
+        runs as well. Redis: run.lua, atomic.
+
+        Raises: NotFound, Over, Overlaps, StoreFull, redis.RedisError.
+        """
+        now_s = self._store.now_ms() // 1000
+        event_id = f"{schedule.id}.{now_s}r{self._store.ids.take()}"
+        reply = self._store.run("run", schedule.id, str(schedule.owner), event_id)
+        code = cast(bytes, reply).decode()
+        if code != "ok":
+            raise REFUSALS[code]
+        return event_id
 
     def id_of(self, owner: Owner, name: str) -> str:
         """The id of the schedule that bears a name.
@@ -300,16 +322,7 @@ class Schedules:
         """
         if now_ms is None:
             now_ms = self._store.now_ms()
-        if schedule.over(now_ms):
-            return None
-        next_ms = next((at for at in schedule.times_ms if at > now_ms), None)
-        if next_ms is None:
-            cron = self._parse(schedule)
-            since_ms = schedule.last_ms if isinstance(cron.rule, Every) else 0
-            after_ms = first_after_ms(schedule.options, now_ms)
-            next_ms = _first_after(cron, since_ms, after_ms)
-        end_ms = schedule.options.end_ms
-        return None if next_ms is None or next_ms > (end_ms or next_ms) else next_ms
+        return rules.next_ms(schedule, now_ms)
 
     def top_up(self, schedule_id: str) -> str:
         """Plans the next fire times of a schedule that runs short of them.
@@ -322,8 +335,8 @@ class Schedules:
         schedule = self._find(schedule_id)
         if schedule is None or schedule.state is not ScheduleState.ACTIVE:
             return "stale"
-        ahead = plan(
-            self._parse(schedule),
+        planned = plan(
+            rules.cron_of(schedule),
             last_ms=schedule.last_ms,
             now_ms=self._store.now_ms(),
             grace_ms=self._grace_ms,
@@ -331,8 +344,9 @@ class Schedules:
         )
         reply = self._store.run(
             "plan",
-            *(schedule_id, schedule.revision, ahead.missed, ahead.newest_missed_ms),
-            *ahead.times_ms,
+            *(schedule_id, schedule.revision, planned.missed),
+            rules.listed(planned.dropped_ms),
+            *spread(planned.ahead, schedule.options, seed=schedule_id),
         )
         return cast(bytes, reply).decode()
 
@@ -343,25 +357,6 @@ def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
     except UnreadableRecord as err:
         log.warning(logs.line("record.unreadable", problem=err))
         return None
-
-
-@lru_cache(maxsize=1024)
-def _first_after(cron: Cron, since_ms: int, now_ms: int) -> int | None:
-    """The next fire time; in a list of many schedules, many have the same rule."""
-    return next(fire_times(cron, last_ms=since_ms, after_ms=now_ms), None)
-
-
-def _last(since_ms: int, now_ms: int, *, goes_on: bool) -> str:
-    """What counts as the last fire time, as schedule_put.lua is told."""
-    if goes_on:
-        return "on"
-    return str(since_ms) if since_ms > now_ms else ""
-
-
-def _times(schedule: Schedule) -> tuple[object, ...]:
-    """What its fire times follow from."""
-    options = schedule.options
-    return schedule.expression, schedule.tz, schedule.state, options.start_ms
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:

@@ -94,7 +94,7 @@ def test_a_put_that_is_repeated_leaves_the_same_terms(engine: Engine):
     engine.run(
         "schedule_put",
         *(schedule.id, str(OWNER), "", schedule.revision, "", "active"),
-        *("", "1", "content", "ix", BLUE),
+        *("", "1", "", "content", "", "", "ix", BLUE),
     )
 
     assert engine.everything() == before

@@ -33,6 +33,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "by_time_key('1:jiter', 'schedules')": lambda p: keys.schedules(p, "1:jiter"),
     "finished_key('1:jiter', 'dead')": lambda p: keys.finished(p, "1:jiter", "dead"),
     "term_key('1:jiter', 't')": lambda prefix: keys.term(prefix, "1:jiter", "t"),
+    "skipped_key('7')": lambda prefix: keys.skipped(prefix, "7"),
     "names_key('1:jiter')": lambda prefix: keys.names(prefix, "1:jiter"),
     "groups_key('1:jiter')": lambda prefix: keys.groups(prefix, "1:jiter"),
     "journal_key('1:jiter')": lambda prefix: keys.journal(prefix, "1:jiter"),
@@ -41,7 +42,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "body_key('7', '')": lambda prefix: keys.body(prefix, "7", ""),
     "body_key('7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
 }
-EXPIRING = {"full", "alive", "mark", "requests", "month"}
+EXPIRING = {"full", "alive", "mark", "requests", "month", "skipped"}
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core").joinpath("lua")
 LUA = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]

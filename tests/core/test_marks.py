@@ -189,7 +189,7 @@ def test_a_schedule_s_mark_that_answers_for_a_request_outlives_it(engine: Engine
 
 
 def test_e5_a_marked_schedule_that_is_put_twice_is_no_double_of_itself(engine: Engine):
-    rule = ("", "active", "", str(engine.now_ms + 1), "{}\n", "m", f"{WINDOW_MS}")
+    rule = ("", "active", "", str(engine.now_ms + 1), "", "{}\n", "m", f"{WINDOW_MS}")
     fields = ("ex", "* * * * *", "tz", "UTC", "dl", DEADLINE_MS, "k", 1)
     words = ("7", str(OWNER), "", "r1", *rule, *fields)
     first = engine.run("schedule_put", *words)

@@ -225,7 +225,7 @@ def test_history_of_a_schedule_is_that_of_its_newest_occurrences(cell: Cell) -> 
     times = ",".join(str(1_000 * n) for n in range(1, 7))
     cell.at(1).run(
         "schedule_put",
-        *(sid, str(OWNER), "", "r1", "", "active", "", times, content, "", ""),
+        *(sid, str(OWNER), "", "r1", "", "active", "", times, "", content, "", ""),
         *("ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
     )
     for n in range(1, 6):
@@ -246,7 +246,7 @@ def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
     sid = to_id(99)
     cell.at(1).run(
         "schedule_put",
-        *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000"),
+        *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000", ""),
         *(
             b'{"u":"http://a"}\n1',
             "",
@@ -274,7 +274,7 @@ def test_occurrence_under_way_is_no_event_of_the_list(cell: Cell) -> None:
     sid = to_id(99)
     cell.at(1).run(
         "schedule_put",
-        *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000"),
+        *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000", ""),
         *(
             b'{"u":"http://a"}\n1',
             "",

@@ -3,7 +3,7 @@
 import pytest
 from dataclasses import replace
 from itertools import islice
-from scheduler_api.core import keys
+from scheduler_api.core import keys, planning
 from scheduler_api.core.cron import EVENTS_V1, FULL, Cron, CronError, parse, upcoming
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.leases import Outcome
@@ -14,7 +14,6 @@ from scheduler_api.core.planning import (
     MOST,
     newest_past,
     plan,
-    plan_ahead,
 )
 from scheduler_api.core.schedules import Schedules
 from tests.core.engine import (
@@ -45,6 +44,10 @@ def times_of(cron: Cron, *, after_ms: int, until_ms: int) -> list[int]:
             return found
         found.append(at_ms)
     return found
+
+
+def plan_ahead(cron: Cron, *, after_ms: int) -> list[int]:
+    return list(planning.plan_ahead(cron, after_ms=after_ms).times_ms)
 
 
 def plan_at(cron: Cron, *, last_ms: int, now_ms: int):
@@ -122,7 +125,7 @@ def test_without_a_gap_a_plan_is_what_lies_ahead():
     planned = plan_at(MINUTELY, last_ms=START_MS, now_ms=START_MS)
 
     assert planned.times_ms == plan_ahead(MINUTELY, after_ms=START_MS)
-    assert (planned.missed, planned.newest_missed_ms) == (0, 0)
+    assert (planned.missed, planned.dropped_ms) == (0, ())
 
 
 def test_within_the_grace_every_past_time_is_kept():
@@ -154,7 +157,7 @@ def test_after_a_gap_only_the_newest_missed_time_is_kept():
     past = times_of(HOURLY, after_ms=START_MS, until_ms=now_ms)
     assert planned.times_ms == [past[-1], *plan_ahead(HOURLY, after_ms=now_ms)]
     assert planned.missed == len(past) - 1
-    assert planned.newest_missed_ms == past[-2]
+    assert list(planned.dropped_ms) == past[:-1]
 
 
 def test_beside_younger_ones_no_missed_time_is_kept():
@@ -166,7 +169,7 @@ def test_beside_younger_ones_no_missed_time_is_kept():
     young = [at for at in past if at >= now_ms - GRACE_MS]
     assert planned.times_ms[: len(young)] == young
     assert planned.missed == len(past) - len(young)
-    assert planned.newest_missed_ms == max(set(past) - set(young))
+    assert set(planned.dropped_ms) == set(past) - set(young)
 
 
 def test_a_gap_of_a_decade_is_planned_over_quickly():
@@ -207,7 +210,7 @@ def test_a_distance_counts_what_it_missed():
     assert planned.times_ms[0] == START_MS + 5 * HOUR_MS
     assert planned.missed == 4
     assert late.times_ms[:2] == [START_MS + 5 * HOUR_MS, START_MS + 6 * HOUR_MS]
-    assert (late.missed, late.newest_missed_ms) == (4, START_MS + 4 * HOUR_MS)
+    assert (late.missed, late.dropped_ms[-1]) == (4, START_MS + 4 * HOUR_MS)
 
 
 def test_a_new_schedule_reads_back_as_it_was_given(engine: Engine):
@@ -308,7 +311,7 @@ def test_a_broken_schedule_is_unreadable(engine: Engine):
 def put_words(schedule: Schedule, revision: str, *, was: str, content: str = "{}\n"):
     return (
         *(schedule.id, str(OWNER), was, revision, "", "active", ""),
-        *(START_MS + HOUR_MS, content, "", "", "ex", "@hourly", "tz", "UTC"),
+        *(START_MS + HOUR_MS, "", content, "", "", "ex", "@hourly", "tz", "UTC"),
         *("dl", DEADLINE_MS, "k", 1),
     )
 

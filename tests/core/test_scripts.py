@@ -24,9 +24,10 @@ from typing import Any
 FOLDER = files("scheduler_api.core").joinpath("lua")
 FILES = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]
 PARTS = {
-    *("prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua"),
+    *("prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua", "rest.lua"),
     *("new.lua", "occurrence.lua", "stand.lua", "terms.lua", "times.lua"),
     *("mark.lua", "withdraw.lua", "accept.lua", "cleared.lua"),
+    *("missed.lua", "skipped.lua"),
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250

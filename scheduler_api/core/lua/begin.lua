@@ -5,7 +5,7 @@
 -- Returns per id {id, code, attempt, failures, interruptions, wanted ms, created ms,
 --   deadline ms, owner, content key, content or '' (then GET it), schedule}; code begun, or
 --   why it falls out: gone (stands elsewhere), taken, missing, ended, early, withdrawn (it ends
---   with a reason), stuck.
+--   with a reason), waits (for the occurrence before it), stuck.
 -- May run twice: the same token again is answered as the first time.
 local token, lease_ms, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local SLACK_MS = 10000
@@ -28,7 +28,7 @@ end
 local function begin(id)
   if not redis.call('ZSCORE', LEASED, id) then return {id, 'gone'} end
   local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
-    'st', 's', 'rv', 'j', 'end', 'sr')
+    'st', 's', 'rv', 'j', 'end', 'sr', 'af', 'nx')
   if event.tok == token then return answer(id, event, whole(event, 'n')) end
   if event.tok then return {id, 'taken'} end
   if not known(event_key(id), event) then lift(id) return {id, 'missing'} end
@@ -36,6 +36,7 @@ local function begin(id)
   local at, attempt = whole(event, 'at'), whole(event, 'n', 0) + 1
   if at > now then put_due(id, at) return {id, 'early'} end
   local reason, called = withdrawn(id, event, now, event.n)
+  if not reason and waits(id, event) then return {id, 'waits'} end
   if reason then
     finish(id, event, ending(reason, event.n), reason)
     return {id, 'withdrawn'}

@@ -23,7 +23,7 @@ local function replace_content(old)
   return true
 end
 
-local event = read(key, 'o', 'at', 'w', 'b', 'ch', 'n', 's', 'st')
+local event = read(key, 'o', 'at', 'w', 'b', 'ch', 'n', 's', 'st', 'nx')
 if event.o ~= owner then return 'missing' end
 if event.ch == change then return 'ok' end
 if event.st then return 'ended' end

@@ -15,7 +15,10 @@ local plain, alone, short, interrupted, aside = {}, {}, {}, {}, {}
 --# include pick
 --# include reap
 --# include times
+--# include missed
+--# include skipped
 --# include occurrence
+--# include rest
 --# include fire
 
 local function each(members, handle)

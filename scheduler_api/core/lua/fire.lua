@@ -9,39 +9,43 @@ local function ask_for_times(sid, key, asked)
   short[#short + 1] = sid
 end
 
--- A paused schedule with an end stands in `due` for nothing else but to end.
-local function rests(sid, record)
-  if record['end'] and whole(record, 'end') < now then return end_schedule(sid) end
-  if record['end'] then
-    return redis.call('ZADD', DUE, whole(record, 'end') + 1, 's:' .. sid)
-  end
-  redis.call('ZREM', DUE, 's:' .. sid)
+-- The occurrence of a fire time that is wanted now; what waits longer waits in `due`.
+local function occur(sid, record, at, nominal)
+  local id = string.format('%s.%.0f', sid, math.floor(nominal / 1000))
+  at = at + whole(record, 'dy', 0)
+  if not make_occurrence(sid, record, id, at, now) then return end
+  if record.left then redis.call('HINCRBY', schedule_key(sid), 'left', -1) end
+  if record.ov then redis.call('HSET', schedule_key(sid), 'open', id) end
+  redis.call('HSET', schedule_key(sid), 'lf', nominal)
+  if at > now then return put_due(id, at) end
+  redis.call('ZADD', LEASED, now + offer_ms, id)
+  plain[#plain + 1] = id
 end
 
 local function fire(sid)
-  local key, member = schedule_key(sid), 's:' .. sid
-  local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl', 'dy',
-    'mp', 'mb', 'j', 'end', 'left', 'sr')
-  if not known(key, record) or record.st == 'ended' then
-    return redis.call('ZREM', DUE, member)
-  end
-  if record.st == 'paused' then return rests(sid, record) end
+  local key = schedule_key(sid)
+  local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl', 'dy', 'mp', 'mb', 'j',
+    'end', 'left', 'sr', 'ov', 'open')
+  if rests(sid, key, record) then return end
   if record.st ~= 'active' then error('st is no state', 0) end
   if not record.rv then error('rv is missing', 0) end
-  local times, wanted, asked = listed(record.times), whole(record, 'k'), whole(record, 'pl', 0)
-  if record['end'] and whole(record, 'end') < now then return end_schedule(sid) end
+  local wanted, asked = whole(record, 'k'), whole(record, 'pl', 0)
   record.dl = whole(record, 'dl')
-  local dropped, last, unknown = drop_missed(times, record.mp or 'latest', whole(record, 'mb', 0))
-  if dropped > 0 then redis.call('HINCRBY', key, 'missed', dropped) end
-  if times[1] and times[1] <= now and not unknown then
-    last = table.remove(times, 1)
-    make_occurrence(sid, record, last)
-    redis.call('HSET', key, 'lf', last)
+  local times, missed, unknown = drop_missed(readable(record.times), record.mp or 'latest',
+    whole(record, 'mb', 0))
+  if missed[1] then redis.call('HINCRBY', key, 'missed', #missed) end
+  note_skipped(sid, 'missed', missed)
+  local last, at, nominal, rest = missed[#missed], first_time(times)
+  if at and at <= now and not unknown then
+    if record.ov == 'skip' and overlaps(record) then note_skipped(sid, 'overlap', {nominal})
+    else occur(sid, record, at, nominal) end
+    times, last = rest, nominal
+    at = first_time(times)
   end
-  if last then redis.call('HSET', key, 'times', join(times), 'last', last) end
+  if last then redis.call('HSET', key, 'times', times, 'last', last) end
   if record.left and whole(read(key, 'left'), 'left') < 1 then return end_schedule(sid) end
-  local dry = unknown or not times[1]
+  local dry = unknown or not at
   if dry then redis.call('HSETNX', key, 'dry', now) end
-  if dry or #times * 2 < wanted then ask_for_times(sid, key, asked) end
-  redis.call('ZADD', DUE, first_look(record, dry and now + PLAN_AGAIN_MS or times[1]), member)
+  if dry or count(times) * 2 < wanted then ask_for_times(sid, key, asked) end
+  redis.call('ZADD', DUE, first_look(record, dry and now + PLAN_AGAIN_MS or at), 's:' .. sid)
 end

@@ -26,6 +26,7 @@ local function occurrences_key(sid) return P .. 'occ:' .. sid end
 local function by_time_key(owner, state) return P .. 'ix:' .. owner .. ':' .. state end
 local function finished_key(owner, state) return P .. 'fin:' .. owner .. ':' .. state end
 local function term_key(owner, term) return P .. 'tm:' .. owner .. ':' .. term end
+local function skipped_key(sid) return P .. 'skipped:' .. sid end
 local function names_key(owner) return P .. 'names:' .. owner end
 local function groups_key(owner) return P .. 'groups:' .. owner end
 local function journal_key(owner) return P .. 'journal:' .. owner end
@@ -147,8 +148,16 @@ local function release_mark(owner, id, key)
   if redis.call('GET', held) == id then redis.call('DEL', held) end
 end
 
+-- Whoever waited for an event that has ended, in a schedule that lets none overlap, goes on.
+local function let_go(id)
+  local event = read(event_key(id), 'o', 'st', 'n', 'w')
+  if not event.o or event.st or event.n or not event.w then return end
+  redis.call('HSET', event_key(id), 'at', now)
+  put_due(id, now)
+end
+
 -- Ends an event: `state` is delivered, dead or cancelled. `event` holds o,
--- and at, w, s, j, n if any.
+-- and at, w, s, j, n, nx if any.
 local function finish(id, event, state, reason)
   local key, wanted = event_key(id), first_wanted(event)
   redis.call('HSET', key, 'st', state, 'fin', now, 'u', now)
@@ -160,6 +169,7 @@ local function finish(id, event, state, reason)
   if not event.s then redis.call('ZADD', by_time_key(event.o, state), wanted, id) end
   tell(event, id, state, event.n)
   lift(id)
+  if event.nx then let_go(event.nx) end
 end
 
 -- One line of an attempt's log; `next_at` 0 when none follows.

@@ -23,7 +23,7 @@ end
 
 local function reap(id)
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'n', 'in', 'un', 'dl',
-    'j', 'cr')
+    'j', 'cr', 'nx')
   if not known(event_key(id), event) or event.st then return lift(id) end
   if not event.tok then return put_due(id, whole(event, 'at')) end
   if quiet > now then return redis.call('ZADD', LEASED, quiet, id) end

@@ -19,5 +19,5 @@ redis.call('ZREM', STUCK, 's:' .. sid)
 redis.call('HDEL', WHY, 's:' .. sid)
 if record.nm then redis.call('HDEL', names_key(owner), record.nm) end
 release_mark(owner, sid, schedule_key(sid))
-redis.call('DEL', schedule_key(sid))
+redis.call('DEL', schedule_key(sid), skipped_key(sid))
 return 1

@@ -3,23 +3,25 @@
 -- KEYS[1] prefix
 -- ARGV: now, id, owner, revision it was read with ('' to create), new revision, its name for
 --   its owner or '', state (active, paused or ended), newest fire time that counts as used in ms
---   ('' for now; 'on' to go on: stored ones before the given ones stay), fire times (ms,
---   comma-separated), content of the template ('' if written beforehand, to expire unless kept
---   here), mark and how long it holds (`mark`), then fields and values of the record
+--   ('' for now; 'on' to go on: stored ones before the given ones stay), fire times (see times),
+--   those that a pause has skipped (ms, comma-separated), content of the template ('' if written
+--   beforehand, to expire unless kept here), mark and how long it holds (`mark`), then fields and
+--   values of the record
 -- Returns {code, created ms, id}: ok, missing, changed (read again), taken (id in use), named
---   (by that name there is the answered one), past (its end is), nobody, double
---   (id: what holds the mark).
+--   (by that name there is the answered one), past (its end is), nobody, double (id: of what).
 -- May run twice: what already bears the new revision is answered ok.
 local sid, owner, was, becomes, name = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local state, last, times, content = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local mark, hold = ARGV[11], ARGV[12]
-local OPTIONAL = {'dry', 'pl', 'dy', 'mp', 'mb', 'j', 'start', 'end', 'max', 'left', 'sr',
-  'ix'}
+local state, last, times, skipped, content = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local mark, hold = ARGV[12], ARGV[13]
+local OPTIONAL = {'dry', 'pl', 'dy', 'mp', 'mb', 'j', 'start', 'end', 'max', 'left', 'jt', 'ov',
+  'gap', 'fold', 'sr', 'ix'}
 local key, member, names = schedule_key(sid), 's:' .. sid, names_key(owner)
 local said = {}
-for i = 13, #ARGV, 2 do said[ARGV[i]] = ARGV[i + 1] end
+for i = 14, #ARGV, 2 do said[ARGV[i]] = ARGV[i + 1] end
 local ends, left = tonumber(said['end']), tonumber(said.max)
 
+--# include times
+--# include skipped
 --# include stand
 --# include terms
 --# include mark
@@ -48,7 +50,8 @@ if last == 'on' then last, times = record.last, joined(record.times, times) end
 if state == 'ended' then times = '' end
 redis.call('HDEL', key, unpack(OPTIONAL))
 redis.call('HSET', key, 'f', 1, 'o', owner, 'c', created, 'u', now, 'rv', becomes,
-  'st', state, 'times', times, 'last', last ~= '' and last or now, unpack(ARGV, 13))
+  'st', state, 'times', times, 'last', last ~= '' and last or now, unpack(ARGV, 14))
+note_skipped(sid, 'paused', numbers(skipped))
 if left then redis.call('HSET', key, 'left', left) end
 if state == 'paused' and record.st ~= state then redis.call('HSET', key, 'ps', now) end
 redis.call('SADD', P .. 'owners', owner)

@@ -31,7 +31,7 @@ end
 
 local function settle(children, id, token, number, outcome, delay, reason, line)
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok', 'j', 'cr', 'c',
-    'end', 'sr')
+    'end', 'sr', 'nx')
   if not known(event_key(id), event) then return {id, 'gone', 0} end
   local holds = event.tok == token or (event.ptok == token and not event.tok)
   if event.st or not holds then return too_late(id, number, line) end

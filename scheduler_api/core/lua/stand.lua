@@ -1,15 +1,4 @@
--- Part of schedule_put: which fire times a schedule has, and where it stands.
--- Expects nothing; defines joined, stand.
-
--- Its stored fire times before the given ones, then those.
-local function joined(stored, times)
-  local kept, first = {}, tonumber(string.match(times, '%d+'))
-  for at in string.gmatch(stored, '%d+') do
-    if tonumber(at) < first then kept[#kept + 1] = at end
-  end
-  kept[#kept + 1] = times
-  return table.concat(kept, ',')
-end
+-- Part of schedule_put: where a schedule stands. Expects nothing.
 
 -- A paused one with an end stands in `due` as well, so that it ends by itself.
 local function stand(sid, state, ends, first)

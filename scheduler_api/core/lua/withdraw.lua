@@ -1,6 +1,6 @@
--- Part of begin and settle: whether an occurrence may be tried at a time, as its end and, if it
--- is strict, its schedule stand now. Expects nothing; defines withdrawn.
-local SHORTEST_MS = 60000
+-- Part of begin and settle: whether an occurrence may be tried at a time, as its end, the one
+-- before it and, if it is strict, its schedule stand now. Expects nothing.
+local SHORTEST_MS, LOOK_AGAIN_MS = 60000, 10000
 
 -- Strict: what was made until a pause is taken back; a retry goes only before the next fire
 -- time, and not at all where that is less than a minute after its own.
@@ -10,10 +10,13 @@ local function taken_back(id, event, at, again)
   if schedule.ps and whole(event, 'c') <= whole(schedule, 'ps') then return 'paused' end
   if schedule['end'] and at > whole(schedule, 'end') then return 'end' end
   if not again then return nil, schedule.cd end
-  local nominal = tonumber(string.match(id, '%.(%d+)')) * 1000
-  if schedule.lf and whole(schedule, 'lf') > nominal then return 'next' end
   local following = tonumber(string.match(schedule.times, '%d+'))
-  if following and (at >= following or following - nominal < SHORTEST_MS) then return 'next' end
+  if following and at >= following then return 'next' end
+  local fired = string.match(id, '%.(%d+)$')
+  if not fired then return nil, schedule.cd end
+  local nominal = tonumber(fired) * 1000
+  if schedule.lf and whole(schedule, 'lf') > nominal then return 'next' end
+  if following and following - nominal < SHORTEST_MS then return 'next' end
   return nil, schedule.cd
 end
 
@@ -34,4 +37,15 @@ local function bounded(id, event, outcome, reason, at)
   local why = outcome == 'retry' and withdrawn(id, event, at, true)
   if why then return ending(why, true), why, 0 end
   return outcome, reason, at
+end
+
+-- Where none may overlap, one that is due looks again every ten seconds while the one before has
+-- not ended; whatever ends that sends for it at once.
+local function waits(id, event)
+  if not event.af then return false end
+  local before = read(event_key(event.af), 'o', 'st')
+  if not before.o or before.st then return false end
+  redis.call('HSET', event_key(id), 'w', first_wanted(event), 'at', now + LOOK_AGAIN_MS)
+  put_due(id, now + LOOK_AGAIN_MS)
+  return true
 end

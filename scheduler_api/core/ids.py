@@ -1,4 +1,4 @@
-"""Internal ids: base 36 of numbers that each process takes in blocks."""
+"""Internal ids: base 36 of numbers, taken one by one, or in blocks by each process."""
 
 import redis
 import secrets
@@ -32,7 +32,7 @@ def nonce() -> str:
 
 
 class Ids:
-    """Hands out ids, one round trip per block; safe to share between threads."""
+    """Hands out ids; safe to share between threads."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -41,8 +41,17 @@ class Ids:
         self._next = 0
         self._end = 0
 
+    def next(self) -> str:
+        """An id after all that were given out so far; one round trip.
+
+        Raises: redis.RedisError.
+        """
+        return to_id(self._client.incr(self._key))
+
     def take(self) -> str:
         """An id that no other process takes, unless the store lost its latest writes.
+
+        Those of one process ascend, those of several do not.
 
         Raises: redis.RedisError.
         """

@@ -193,8 +193,13 @@ def owners(prefix: str) -> str:
 
 
 def sequence(prefix: str) -> str:
-    """String, the last id number handed out (in blocks); permanent."""
+    """String, the last id number handed out (some in blocks); permanent."""
     return f"{prefix}seq"
+
+
+def given(prefix: str, nonce: str) -> str:
+    """String, id that a creation was given, for its repetition in silence; TTL 60 s."""
+    return f"{prefix}given:{nonce}"
 
 
 def beat(prefix: str) -> str:

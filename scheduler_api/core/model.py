@@ -44,7 +44,8 @@ class Draft:
 
     `mark` is what a repeat is recognised by; `journal` says whether its owner's journal
     tells of it. An `id` is for what is made once and never again,
-    derived from what makes it; without one a new id is taken.
+    derived from what makes it; without one a new id is taken, which is higher than all
+    given out so far if it is to be `ascending`.
     """
 
     content: Content
@@ -55,6 +56,7 @@ class Draft:
     journal: bool = False
     mark: Mark | None = None
     id: str = ""
+    ascending: bool = False
 
 
 class Verdict(StrEnum):

@@ -80,7 +80,7 @@ class Schedules:
         """
         while True:
             schedule = Schedule.new(
-                self._store.ids.take(),
+                self._store.ids.next(),
                 owner,
                 content,
                 expression=expression,

@@ -2,7 +2,7 @@
 
 import redis
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import zip_longest
 from redis.exceptions import OutOfMemoryError
@@ -140,7 +140,8 @@ class Store:
     ) -> Event:
         """Stores an event that must lie in the future; when it returns, it is stored.
 
-        Redis: create.lua, atomic; repeated in silence by the client, it is one event.
+        Its id is higher than those of all events stored before. Redis: create.lua,
+        atomic; repeated in silence by the client, it is one event.
 
         Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
         """
@@ -152,7 +153,7 @@ class Store:
 
         Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
         """
-        accepted = self.create_many(owner, [draft])[0]
+        accepted = self.create_many(owner, [replace(draft, ascending=True)])[0]
         if accepted.held is not None:
             raise Repeated(accepted.held)
         if accepted.verdict is not Verdict.OK:
@@ -216,8 +217,8 @@ class Store:
         size = 0
         with self.client.pipeline(transaction=False) as pipe:
             for draft, dead in zip_longest(drafts, replaces):
-                event_id, mark = draft.id or self.ids.take(), nonce()
-                stored, key = codec.encode_content(draft.content), ""
+                stored, key, mark = codec.encode_content(draft.content), "", nonce()
+                event_id = self._id_of(draft, large=len(stored) > INLINE_BYTES)
                 if len(stored) > INLINE_BYTES:
                     key = keys.body(self.prefix, event_id, mark)
                     pipe.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
@@ -239,6 +240,12 @@ class Store:
                     pipe.delete(key)
             pipe.execute()
         return replies
+
+    def _id_of(self, draft: Draft, *, large: bool) -> str:
+        """Its id, or '' for the script to give it one; large content is named by it."""
+        if draft.id or not draft.ascending:
+            return draft.id or self.ids.take()
+        return self.ids.next() if large else ""
 
     def holder(self, owner: Owner, mark: Mark) -> Held | None:
         """What holds a mark. Redis: one read.

@@ -43,6 +43,16 @@ def test_two_processes_share_no_id(store_client: redis.Redis):
     assert len(set(taken)) == len(taken)
 
 
+def test_next_id_is_above_all_that_are_given_out(store_client: redis.Redis):
+    one, two = Ids(store_client, PREFIX), Ids(store_client, PREFIX)
+    one.take()
+
+    given = [to_number(ids.next()) for _ in range(40) for ids in (one, two)]
+    assert given == sorted(set(given))
+    assert given[0] > BLOCK
+    assert to_number(two.take()) > given[-1]
+
+
 def test_threads_of_one_process_share_no_id(store_client: redis.Redis):
     ids = Ids(store_client, PREFIX)
 

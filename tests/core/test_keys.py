@@ -38,11 +38,13 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "groups_key('1:jiter')": lambda prefix: keys.groups(prefix, "1:jiter"),
     "journal_key('1:jiter')": lambda prefix: keys.journal(prefix, "1:jiter"),
     "mark_key('1:jiter', 'd')": lambda prefix: keys.mark(prefix, "1:jiter", "d"),
+    "P .. 'seq'": keys.sequence,
+    "given_key('n')": lambda prefix: keys.given(prefix, "n"),
     "body_key('7')": lambda prefix: keys.body(prefix, "7"),
     "body_key('7', '')": lambda prefix: keys.body(prefix, "7", ""),
     "body_key('7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
 }
-EXPIRING = {"full", "alive", "mark", "requests", "month", "skipped"}
+EXPIRING = {"full", "alive", "mark", "requests", "month", "skipped", "given"}
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core").joinpath("lua")
 LUA = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]

@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from itertools import pairwise
 from scheduler_api.core import scripts
 from scheduler_api.core.leases import WorkerStore
+from scheduler_api.core.model import Draft
 from scheduler_api.core.store import Store
 from tests.core.engine import (
     CONTENT,
@@ -25,7 +26,7 @@ FOLDER = files("scheduler_api.core").joinpath("lua")
 FILES = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]
 PARTS = {
     *("prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua", "rest.lua"),
-    *("new.lua", "occurrence.lua", "stand.lua", "terms.lua", "times.lua"),
+    *("new.lua", "number.lua", "occurrence.lua", "stand.lua", "terms.lua", "times.lua"),
     *("mark.lua", "withdraw.lua", "accept.lua", "cleared.lua"),
     *("missed.lua", "skipped.lua"),
 }
@@ -198,18 +199,27 @@ async def one_round_trip_each(url: str) -> None:
     assert steps == [1] * 5
 
 
-def test_ids_are_taken_in_blocks_so_a_creation_costs_one_round_trip(valkey: str):
+@pytest.mark.parametrize("ascending", [False, True])
+def test_ids_do_not_cost_a_creation_its_one_round_trip(valkey: str, ascending: bool):
     trips = Trips()
     pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
     with redis.Redis.from_pool(pool) as client:
         client.flushall()
         store = Store(client, PREFIX, clock_ms=1_000)
-        store.create(OWNER, CONTENT, at_ms=2_000, deadline_ms=DEADLINE_MS)
+        drafts = [Draft(CONTENT, DEADLINE_MS, at_ms=2_000, ascending=ascending)]
+        store.create_many(OWNER, drafts)
         before = trips.count
 
         for _ in range(99):
-            store.create(OWNER, CONTENT, at_ms=2_000, deadline_ms=DEADLINE_MS)
+            store.create_many(OWNER, drafts)
 
         assert trips.count - before == 99
-        store.create(OWNER, CONTENT, at_ms=2_000, deadline_ms=DEADLINE_MS)
-        assert trips.count - before == 101
+        store.create_many(OWNER, drafts)
+        assert trips.count - before == (100 if ascending else 101)
+
+
+def test_intake_is_refused_by_a_store_that_is_full_and_nothing_else_is():
+    loaded = {file.name: scripts.load(file.name[:-4]).source for file in SCRIPTS}
+    opened = {name for name, text in loaded.items() if "'DEL', P .. 'never'" in text}
+
+    assert loaded.keys() - opened == {"create.lua"}

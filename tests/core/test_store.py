@@ -9,8 +9,9 @@ from scheduler_api.core.errors import (
     TimePassed,
     UnreadableRecord,
 )
+from scheduler_api.core.ids import to_id, to_number
 from scheduler_api.core.leases import Outcome
-from scheduler_api.core.model import Content, Owner, State
+from scheduler_api.core.model import Content, Draft, Owner, State
 from scheduler_api.core.store import INLINE_BYTES, Store
 from tests.core.engine import (
     CONTENT,
@@ -58,8 +59,7 @@ def test_what_does_not_lie_in_the_future_is_refused(engine: Engine, ago_ms: int)
     with pytest.raises(TimePassed):
         engine.create(-ago_ms)
 
-    assert engine.due() == {}
-    assert engine.everything().keys() == {f"{PREFIX}seq"}
+    assert engine.everything() == {}
 
 
 def test_e10_the_store_s_clock_judges_the_future(store_client: redis.Redis):
@@ -101,6 +101,49 @@ def test_e5_a_creation_that_runs_twice_is_one_event(engine: Engine):
         [int(n) for n in ms] for _, *ms in first
     ]
     assert engine.everything() == stored
+
+
+def test_e5_a_creation_that_is_given_its_id_runs_twice_and_is_one_event(engine: Engine):
+    first = engine.run("create", *item(""), *item("", "x2"))
+    stored = engine.everything()
+    engine.now_ms += 500
+
+    second = engine.run("create", *item(""), *item("", "x2"))
+
+    assert [answer[3] for answer in first] == [answer[3] for answer in second]
+    assert len({answer[3] for answer in first}) == 2
+    assert engine.everything() == stored
+
+
+def test_an_id_in_use_is_given_to_nobody_else(engine: Engine):
+    engine.run("create", *item("1"), *item("2", "x2"))
+
+    [[code, *_, given]] = engine.run("create", *item("", "x3"))
+
+    assert (code, given) == (b"ok", b"3")
+
+
+@pytest.mark.parametrize("number", [9, 10, 35, 36, 1_295, 46_656, 2**52])
+def test_ids_are_spelt_alike_by_scripts(engine: Engine, number: int):
+    engine.client.set(keys.sequence(PREFIX), number - 1)
+
+    [[*_, given]] = engine.run("create", *item(""))
+
+    assert given.decode() == to_id(number)
+
+
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+def test_ids_of_single_events_ascend_over_processes(
+    store_client: redis.Redis, content: Content
+):
+    web = [Store(store_client, PREFIX, clock_ms=START_MS) for _ in range(3)]
+    later = {"at_ms": START_MS + 1, "deadline_ms": DEADLINE_MS}
+    made = []
+    for turn in range(9):
+        web[turn % 2].create_many(OWNER, [Draft(CONTENT, DEADLINE_MS)])
+        made.append(web[turn % 3].create(OWNER, content, **later).id)
+
+    assert made == sorted(set(made), key=to_number)
 
 
 def test_e5_a_creation_repeated_after_the_delivery_changes_nothing(engine: Engine):
@@ -314,13 +357,14 @@ def test_forgetting_leaves_no_trace(engine: Engine, outcome: Outcome):
 
 def test_a_cancelled_edited_event_is_forgotten_whole(engine: Engine):
     event = engine.create()
+    [given] = engine.client.keys(keys.given(PREFIX, "*"))
     engine.store.change(event, content=LARGE)
     engine.store.change(engine.get(event.id), cancel=True)
 
     forgotten = engine.store.forget([event.id], before_ms=engine.now_ms + 1)
 
     assert forgotten == 1
-    assert engine.everything().keys() <= PERMANENT
+    assert engine.everything().keys() <= PERMANENT | {given.decode()}
 
 
 def test_forgetting_twice_finds_nothing_left(engine: Engine):

@@ -4,6 +4,7 @@ local WIDTH = 11
 
 --# include new
 --# include mark
+--# include number
 
 local full, owners = redis.call('EXISTS', P .. 'full') == 1, {}
 
@@ -14,6 +15,7 @@ local function known_as(id, nonce)
 end
 
 local function accept(id, nonce, owner, kind, ms, future, deadline, content, journal, mark, hold)
+  if id == '' then id = redis.call('GET', given_key(nonce)) or '' end
   local taken = redis.call('EXISTS', event_key(id)) == 1
   local before = taken and known_as(id, nonce)
   if before then return before end
@@ -24,6 +26,7 @@ local function accept(id, nonce, owner, kind, ms, future, deadline, content, jou
   local at = tonumber(ms)
   if kind == 'in' then at = now + at end
   if future == '1' and at <= now then return {'past', at, now, id} end
+  if id == '' then id = next_id(nonce) end
   local revision = keep_content(id, nonce, content)
   if not revision then return {'nobody', at, now, id} end
   owners[owner] = true

@@ -31,6 +31,7 @@ local function names_key(owner) return P .. 'names:' .. owner end
 local function groups_key(owner) return P .. 'groups:' .. owner end
 local function journal_key(owner) return P .. 'journal:' .. owner end
 local function mark_key(owner, mark) return P .. 'dd:' .. owner .. ':' .. mark end
+local function given_key(nonce) return P .. 'given:' .. nonce end
 local function body_key(id, rev)
   if rev and rev ~= '' then return P .. 'b:' .. id .. '.' .. rev end
   return P .. 'b:' .. id

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import redis
 import signal
 import sys
 import threading
@@ -16,7 +15,7 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue, worker_registration
-from rq.exceptions import DeserializationError, NoSuchJobError, StopRequested
+from rq.exceptions import DeserializationError, StopRequested
 from rq.job import Job
 from rq.utils import now as rq_now
 from rq.worker import SimpleWorker, WorkerStatus
@@ -31,6 +30,7 @@ from scheduler_api.core.tenants import Tenants
 from types import FrameType
 from typing import Any, TypeVar
 from workers import vital
+from workers.envelopes import EnvelopeJob, EnvelopeQueue
 from workers.planner import top_up
 from workers.runtime import connect, open_window, read_settings
 from workers.window import Window
@@ -43,6 +43,7 @@ SIGN_OF_LIFE_S = 1.0
 ALIVE_TTL_S = 5
 ROOM_WAIT_S = 0.5
 HEARTBEAT_S = 5.0
+SUSPENSION_S = 1.0
 
 T = TypeVar("T")
 
@@ -107,24 +108,6 @@ class Engine:
         self.run(self._open.aclose())
 
 
-class EnvelopeJob(Job):
-    """A job that is passed over when it cannot be read: it must not end its worker."""
-
-    def refresh(self) -> None:
-        """Reads the job.
-
-        Raises: NoSuchJobError, on which RQ goes on with the next; StopRequested, from
-            a signal meanwhile; redis.ConnectionError, redis.TimeoutError.
-        """
-        try:
-            super().refresh()  # type: ignore[no-untyped-call]
-        except (StopRequested, redis.ConnectionError, redis.TimeoutError):
-            raise
-        except Exception as err:
-            log.error(logs.line("job.unreadable", job=self.id, problem=err))
-            raise NoSuchJobError from err
-
-
 class DeliveryWorker(SimpleWorker):
     """Runs `deliver` jobs by putting their events into the window.
 
@@ -138,9 +121,13 @@ class DeliveryWorker(SimpleWorker):
         kwargs["worker_ttl"] = WORKER_TTL_S
         kwargs["job_class"] = EnvelopeJob
         super().__init__(*args, **kwargs)
+        # RQ's command line has made its queues already; ours only takes from them.
+        self.queue_class = EnvelopeQueue
         self.connection.set_retry(Retry(NoBackoff(), 0))
         self._engine: Engine | None = None
         self._beaten_at = 0.0
+        self._unsuspended_at = 0.0
+        self._title = ""
 
     @property
     def engine(self) -> Engine:
@@ -205,8 +192,17 @@ class DeliveryWorker(SimpleWorker):
             pipe.execute()
 
     def check_for_suspension(self, burst: bool) -> None:
-        """As RQ's, once the store answers."""
+        """As RQ's, once the store answers; once a second instead of per envelope."""
+        if time.monotonic() - self._unsuspended_at < SUSPENSION_S:
+            return
         self._patiently(lambda: super(DeliveryWorker, self).check_for_suspension(burst))
+        self._unsuspended_at = time.monotonic()
+
+    def procline(self, message: str) -> None:
+        """Names the process, once for each message."""
+        if message != self._title:
+            super().procline(message)  # type: ignore[no-untyped-call]
+            self._title = message
 
     def run_maintenance_tasks(self) -> None:
         """As RQ's; whatever goes wrong in there is no reason to stop delivering."""

@@ -1,6 +1,6 @@
 """What the engine is about: events, their content, their attempts, schedules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from scheduler_api.core.clock_changes import ClockChange
@@ -294,7 +294,7 @@ class Schedule:
         created_ms: int = 0,
         name: str = "",
         options: ScheduleOptions = ScheduleOptions(),
-        terms: tuple[str, ...] = (),
+        terms: Sequence[str] = (),
     ) -> "Schedule":
         """An active one without fire times, as it is before or once it is stored."""
         return cls(
@@ -313,7 +313,7 @@ class Schedule:
             missed=0,
             name=name,
             options=options,
-            terms=terms,
+            terms=tuple(terms),
         )
 
     def over(self, now_ms: int) -> bool:

@@ -88,7 +88,7 @@ class Schedules:
                 deadline_ms=deadline_ms,
                 name=name,
                 options=options,
-                terms=tuple(terms),
+                terms=terms,
             )
             code = self._put(schedule, grammar, mark=mark)
             if code == "ok":

@@ -4,11 +4,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from flask import Response, request
+from functools import partial
 from scheduler_api.core import logs
 from scheduler_api.core.cron import EVENTS_V1
 from scheduler_api.core.errors import Conflict, NotFound, TimePassed
 from scheduler_api.core.finding import Doubt
 from scheduler_api.core.ids import to_id
+from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import Owner, Schedule, ScheduleOptions, ScheduleState
 from scheduler_api.dialects.events_v1 import answers
 from scheduler_api.dialects.events_v1.context import LOOKED_AT, Condition, fulfils
@@ -20,9 +22,12 @@ from scheduler_api.dialects.events_v1.reading import (
     Refused,
     invalid,
     load,
+    parse_object,
+    read_body,
     read_object,
 )
 from scheduler_api.dialects.events_v1.schemas import EventEdit, NewEvent
+from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 from typing import Any
@@ -49,30 +54,60 @@ class Events:
 
     def create(self, owner: Owner) -> Response:
         """Accepts an event; it fires first after now."""
-        body = read_object(request)
+        body = read_body(request)
+        mark = read_mark(request, body)
+        rule = self._rule(parse_object(body))
+        return once(
+            *(self._store, owner, mark),
+            make=partial(self._accept, owner, rule, mark),
+            again=partial(self._as_at_first, owner, rule),
+        )
+
+    def _rule(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What a schedule is made of.
+
+        Raises: Refused.
+        """
         fields = load(NewEvent(), body, clock_ms=self._store.now_ms)
+        event_owner = fields["event_owner"]
         context, tags = fields.get("context"), fields.get("tags", [])
         content = answers.content(
             fields["callback_url"],
-            event_owner=fields["event_owner"],
+            event_owner=event_owner,
             context=context,
             tags=tags,
         )
         self._check_size(content.body)
+        return {
+            "content": content,
+            "expression": fields["interval"],
+            "tz": TIME_ZONE,
+            "deadline_ms": self._settings.v1_timeout_ms,
+            "options": ScheduleOptions(end_ms=fields["end_ms"], strict=True),
+            "terms": terms_of(event_owner, tags=tags, context=context),
+        }
+
+    def _accept(
+        self, owner: Owner, rule: dict[str, Any], mark: Mark | None
+    ) -> Response:
+        """Raises: Refused, Repeated, redis.RedisError."""
         try:
             schedule = self._schedules.create(
-                owner,
-                content,
-                expression=fields["interval"],
-                tz=TIME_ZONE,
-                grammar=EVENTS_V1,
-                deadline_ms=self._settings.v1_timeout_ms,
-                options=ScheduleOptions(end_ms=fields["end_ms"], strict=True),
-                terms=terms_of(fields["event_owner"], tags=tags, context=context),
+                owner, grammar=EVENTS_V1, mark=mark, **rule
             )
         except TimePassed as err:
             raise invalid(PAST) from err
         _log("schedule.accepted", schedule)
+        return self._answer_new(schedule)
+
+    def _as_at_first(self, owner: Owner, rule: dict[str, Any], held: Held) -> Response:
+        """The answer that was given when this was stored."""
+        created_ms = held.created_ms
+        new = Schedule.new(held.id, owner, created_ms=created_ms, **rule)
+        return self._answer_new(new)
+
+    def _answer_new(self, schedule: Schedule) -> Response:
+        """An event as it stood when it was created."""
         [shown] = self._show([schedule], now_ms=schedule.created_ms)
         return answers.respond_data(shown, 201)
 

@@ -7,6 +7,7 @@ from scheduler_api.core.model import Owner
 from scheduler_api.dialects.events_v1.applications import Applications
 from scheduler_api.dialects.events_v1.events import Events
 from scheduler_api.dialects.events_v1.reading import Refused, error
+from scheduler_api.idempotency import KeyRefused
 from scheduler_api.services import Services
 
 __all__ = ["blueprint", "error", "fault"]
@@ -51,6 +52,7 @@ def blueprint(services: Services) -> Blueprint:
             strict_slashes=False,
         )
     routes.register_error_handler(Refused, _refusal)
+    routes.register_error_handler(KeyRefused, _key_refusal)
     return routes
 
 
@@ -66,3 +68,9 @@ def _with_owner(services: Services, view: View, **in_path: str) -> Response:
 
 def _refusal(refused: Refused) -> Response:
     return error(refused.status, refused.message)
+
+
+def _key_refusal(refused: KeyRefused) -> Response:
+    """What is wrong with a request is told in a list."""
+    bad = refused.status == 400
+    return error(refused.status, [refused.message] if bad else refused.message)

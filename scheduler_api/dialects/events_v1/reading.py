@@ -52,6 +52,14 @@ def read_object(request: Request) -> dict[str, Any]:
 
     Raises: Refused.
     """
+    return parse_object(read_body(request))
+
+
+def read_body(request: Request) -> bytes:
+    """The body as it came.
+
+    Raises: Refused.
+    """
     try:
         raw = request.get_data(cache=False)
     except RequestEntityTooLarge as err:
@@ -63,6 +71,14 @@ def read_object(request: Request) -> dict[str, Any]:
     if most is not None and len(raw) >= most:
         # A body without a length is cut off there in silence.
         raise Refused(413, TOO_LARGE)
+    return raw
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Raises: Refused.
+    """
     body = read_json(raw.decode("utf-8", "replace"))
     if not isinstance(body, dict):
         raise invalid(BAD_BODY)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from scheduler_api.core.destinations import AddressPolicy, parse
 from time import perf_counter
 from workers.resolver import Resolver
-from workers.wire import Attempt, LeaseLost, Wire
+from workers.wire import Attempt, Blocked, LeaseLost, Wire
 
 # From the first socket to the end of the TLS handshake.
 CONNECT_TIMEOUT_S = 30.0
@@ -33,11 +33,6 @@ class Target:
     port: int
     host_header: str
     path: str  # with the query
-
-    @property
-    def path_alone(self) -> str:
-        """Return the path without the query."""
-        return self.path.partition("?")[0]
 
     @property
     def origin(self) -> tuple[str, str, int]:
@@ -118,11 +113,7 @@ class Connector:
         self._free.release()
         if not wire.let_go():
             return
-        if len(self._wires) > self._wires_max or self._policy.is_open_path(
-            target.port, target.path_alone
-        ):
-            # Too many idle ones; or the next request to this port may be for a path
-            # that is shut, and must ask for a connection of its own.
+        if len(self._wires) > self._wires_max:
             wire.drop()
             return
         wire.idle_since_s = perf_counter()
@@ -170,13 +161,15 @@ class Connector:
             self._sweep_later()
 
     async def _open(self, target: Target, attempt: Attempt) -> Wire:
+        if self._policy.https_only and target.scheme != "https":
+            raise Blocked(f"{target.host} is not asked for by https")
         addresses = await self._resolver.addresses(target.host)
         loop = asyncio.get_running_loop()
 
         def open_socket(info: AddrInfoType) -> socket.socket:
             """Open a socket to a vetted address; this sees literal ones as well."""
             address, port = str(info[4][0]), int(info[4][1])
-            reason = self._policy.refusal(address, port, path=target.path_alone)
+            reason = self._policy.refusal(address, port)
             if reason is not None:
                 # An OSError is what the race of addresses knows how to handle.
                 attempt.refusal = f"{address} port {port}: {reason}"

@@ -236,7 +236,7 @@ def _explain_blocked(begun: Begun, result: Result) -> None:
             event=begun.id,
             tenant=begun.owner.tenant,
             detail=result.detail,
-            hint="SCHED_ALLOW_NETWORKS lets private networks through",
+            hint="see SCHED_ALLOW_NETWORKS, SCHED_DESTINATION_PORTS, SCHED_HTTPS_ONLY",
         )
     )
 

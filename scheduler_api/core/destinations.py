@@ -100,7 +100,6 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_PLAIN_PATH = re.compile(r"[A-Za-z0-9_/-]*")
 
 
 class BadDestination(SchedulerError, ValueError):
@@ -169,8 +168,6 @@ class AddressPolicy:
     # (address, port) that stay shut inside allowed networks, such as the store's and
     # our own API's; None stands for every address that ends at this machine.
     closed_ports: frozenset[tuple[Address | None, int]] = frozenset()
-    # (port, path prefix) that is reachable although its port is closed.
-    open_path: tuple[int, str] | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "AddressPolicy":
@@ -196,7 +193,7 @@ class AddressPolicy:
             )
         return destination
 
-    def refusal(self, address: str, port: int, *, path: str = "") -> str | None:
+    def refusal(self, address: str, port: int) -> str | None:
         """Return why `address` may not be connected to, None if it may.
 
         The text is short and stable. It is for the operator's log: a tenant must
@@ -204,7 +201,6 @@ class AddressPolicy:
 
         Args:
             port: 0 asks about the address alone.
-            path: of the request; only `open_path` looks at it.
         """
         try:
             given = ip_address(address)
@@ -214,7 +210,7 @@ class AddressPolicy:
         shut = _always_shut(forms)
         if shut is not None:
             return shut
-        if self._is_closed(forms, port) and not self.is_open_path(port, path):
+        if self._is_closed(forms, port):
             return "closed-port"
         if port and self.ports and port not in self.ports:
             return "port not allowed"
@@ -223,16 +219,6 @@ class AddressPolicy:
             return None
         own = any(form in self.own_addresses for form in forms)
         return "own-address" if own else _block_of(judged)
-
-    def is_open_path(self, port: int, path: str) -> bool:
-        """Tell whether `path` is the one that a closed `port` leaves reachable.
-
-        Only plain characters count, so that no dot segment or escape leads out again.
-        """
-        if self.open_path is None or port != self.open_path[0]:
-            return False
-        prefix = self.open_path[1]
-        return path.startswith(prefix) and _PLAIN_PATH.fullmatch(path) is not None
 
     def _is_closed(self, forms: Forms, port: int) -> bool:
         if any((form, port) in self.closed_ports for form in forms):

@@ -249,35 +249,6 @@ def test_s01_a_closed_port_of_another_machine_is_shut_there_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "is_open"),
-    [
-        ("/receiver/", True),
-        ("/receiver/ok", True),
-        ("/receiver/a-b_c/d", True),
-        ("/receiver", False),
-        ("/v1/events", False),
-        ("/receiver/../v1/events", False),
-        ("/receiver/%2e%2e/v1/events", False),
-        ("/receiver/.", False),
-        ("/receiver/a;b", False),
-        ("", False),
-    ],
-)
-def test_s01_the_open_path_is_the_one_hole_in_a_closed_port(
-    path: str, is_open: bool
-) -> None:
-    policy = AddressPolicy(
-        allow=read_networks("127.0.0.0/8"),
-        closed_ports=frozenset({(None, 8080), (None, 6379)}),
-        open_path=(8080, "/receiver/"),
-    )
-
-    assert (policy.refusal("127.0.0.1", 8080, path=path) is None) == is_open
-    assert policy.refusal("127.0.0.1", 6379, path=path) == "closed-port"
-    assert policy.refusal("10.0.0.1", 8080, path=path) is not None
-
-
-@pytest.mark.parametrize(
     "text",
     ["", "localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "fe80::1%0"],
 )

@@ -1,4 +1,4 @@
-"""Holds S-01, S-03 to S-05, S-11, S-15: where connections lead, and whose they are."""
+"""S-01, S-03 to S-05, S-07, S-11, S-15: where connections lead, whose they are."""
 
 import asyncio
 import pytest
@@ -13,6 +13,7 @@ from scheduler_api.core.variables import read_networks
 from tests.workers import hostile
 from tests.workers.hostile import Receiver, receiving, until
 from tests.workers.sending import LOCAL, LONG_MS, new_sender, post, run
+from typing import Any
 from workers.failures import Failure
 from workers.resolver import Lookup
 from workers.sender import PUBLIC_BLOCKED, Request, Result, Sender
@@ -93,22 +94,18 @@ def test_s01_closed_ports_stay_closed_in_allowed_networks(host: str) -> None:
     run(main())
 
 
-def test_s01_the_open_path_lends_its_connection_to_no_other_path() -> None:
+@pytest.mark.parametrize("narrowed", [{"https_only": True}, {"ports": frozenset([1])}])
+def test_s07_what_operators_narrow_holds_for_what_was_stored_before(
+    narrowed: dict[str, Any],
+) -> None:
     async def main() -> None:
         async with receiving(hostile.answering()) as receiver:
-            policy = AddressPolicy(
-                allow=LOCAL.allow,
-                closed_ports=frozenset({(None, receiver.port)}),
-                open_path=(receiver.port, "/receiver/"),
-            )
+            policy = AddressPolicy(allow=LOCAL.allow, **narrowed)
             async with new_sender(policy=policy) as sender:
-                opened = await sender.send(post(receiver.url("/receiver/ok?x=../")))
-                shut = await sender.send(post(receiver.url("/v1/events")))
-                dots = await sender.send(post(receiver.url("/receiver/../v1/events")))
-            assert len(receiver.requests) == 1
+                result = await sender.send(post(receiver.url()))
+            assert receiver.connections == 0
 
-        assert opened.status == 200
-        assert shut.error is dots.error is Failure.BLOCKED
+        assert (result.error, result.dispatched) == (Failure.BLOCKED, False)
 
     run(main())
 

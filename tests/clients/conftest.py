@@ -1,12 +1,17 @@
 """One running system for the tests of all official clients, and node to run theirs."""
 
+import asyncio
 import os
 import pytest
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from qstash import AsyncQStash, QStash
+from tests.clients.publisher import Blocking, Publisher
+from tests.clients.receivers import Receivers, receiving
 from tests.clients.system import System, plain_environ, running
 
 JS = Path(__file__).parents[1] / "js"
@@ -61,3 +66,43 @@ def run_js_tests(node: str) -> Callable[[str, dict[str, str]], None]:
         assert result.returncode == 0, "some of node's tests failed, see its output"
 
     return run
+
+
+@pytest.fixture(scope="module")
+def no_proxy() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            patch.delenv(name, raising=False)
+            patch.delenv(name.upper(), raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="module", params=["sync", "async"])
+def qstash(
+    request: pytest.FixtureRequest,
+    system: System,
+    loop: asyncio.AbstractEventLoop,
+    no_proxy: None,
+) -> Publisher:
+    environ = system.new_tenant(f"qstash-{request.param}")
+    words = {"token": environ["QSTASH_TOKEN"], "base_url": environ["QSTASH_URL"]}
+    if request.param == "sync":
+        return Publisher(QStash(**words), environ)
+    return Publisher(Blocking(AsyncQStash(**words), loop), environ)
+
+
+@pytest.fixture(scope="module")
+def receivers() -> Iterator[Receivers]:
+    with receiving() as receivers:
+        yield receivers

@@ -1,24 +1,21 @@
 """The official QStash client for Python, unmodified, both kinds, against it all."""
 
-import asyncio
 import base64
 import json
 import pytest
-import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from qstash import AsyncQStash, QStash, Receiver
+from qstash import QStash, Receiver
 from qstash.errors import QStashError, SignatureError
-from qstash.log import Log, LogState
+from qstash.log import LogState
 from qstash.message import Message
 from qstash.schedule import Schedule, ScheduleState
+from tests.clients.publisher import Publisher, states
 from tests.clients.receivers import (
     Answer,
     Arrival,
     Receivers,
     Spot,
-    receiving,
     wait_until,
 )
 from tests.clients.system import System
@@ -34,92 +31,6 @@ ROUNDING_S = 0.002
 UNAVAILABLE = Answer(503, {"X-Why": "busy"}, b"not now")
 
 
-class Blocking:
-    """The asynchronous client, called as if it were the other one."""
-
-    def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._inner = inner
-        self._loop = loop
-
-    def __getattr__(self, name: str) -> "Blocking":
-        return Blocking(getattr(self._inner, name), self._loop)
-
-    def __call__(self, **words: Any) -> Any:
-        call = self._inner(**words)
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result(60)
-
-
-class Publisher:
-    """A client of one tenant, and the receivers' view of its keys."""
-
-    def __init__(self, client: Any, environ: dict[str, str]) -> None:
-        self.message = client.message
-        self.schedule = client.schedule
-        self.log = client.log
-        self.signing_key = client.signing_key
-        self.environ = environ
-        # As a destination would have it in its environment, for ever.
-        self.receiver = Receiver(
-            current_signing_key=environ["QSTASH_CURRENT_SIGNING_KEY"],
-            next_signing_key=environ["QSTASH_NEXT_SIGNING_KEY"],
-        )
-
-    def verify(self, arrival: Arrival, url: str) -> None:
-        self.receiver.verify(
-            signature=arrival.signature, body=arrival.body.decode(), url=url
-        )
-
-    def logs(self, message_id: str, *, until: LogState) -> list[Log]:
-        """The entries of a message, oldest first, once there is one of that state."""
-
-        def listed() -> list[Log]:
-            newest_first = self.log.list(filter={"message_id": message_id}).logs
-            return list(reversed(newest_first))
-
-        wait_until(lambda: until in states(listed()))
-        return listed()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_proxy() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("http_proxy", "https_proxy", "all_proxy"):
-            patch.delenv(name, raising=False)
-            patch.delenv(name.upper(), raising=False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-@pytest.fixture(scope="module", params=["sync", "async"])
-def qstash(
-    request: pytest.FixtureRequest,
-    system: System,
-    loop: asyncio.AbstractEventLoop,
-    no_proxy: None,
-) -> Publisher:
-    environ = system.new_tenant(f"qstash-{request.param}")
-    words = {"token": environ["QSTASH_TOKEN"], "base_url": environ["QSTASH_URL"]}
-    if request.param == "sync":
-        return Publisher(QStash(**words), environ)
-    return Publisher(Blocking(AsyncQStash(**words), loop), environ)
-
-
-@pytest.fixture(scope="module")
-def receivers() -> Iterator[Receivers]:
-    with receiving() as receivers:
-        yield receivers
-
-
 @pytest.fixture(scope="module", autouse=True)
 def minutely(system: System, receivers: Receivers, no_proxy: None) -> tuple[str, Spot]:
     """A schedule of the first tenant that others' tests give the time to run."""
@@ -129,10 +40,6 @@ def minutely(system: System, receivers: Receivers, no_proxy: None) -> tuple[str,
         destination=spot.url, cron="* * * * *", schedule_id="minutely", body="tick"
     )
     return schedule_id, spot
-
-
-def states(entries: list[Log]) -> list[LogState]:
-    return [entry.state for entry in entries]
 
 
 def text_of(encoded: str) -> str:

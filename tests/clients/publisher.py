@@ -1,0 +1,59 @@
+"""The official QStash client for Python, both kinds, called alike."""
+
+import asyncio
+from qstash import Receiver
+from qstash.log import Log, LogState
+from tests.clients.receivers import Arrival, wait_until
+from typing import Any
+
+
+class Blocking:
+    """The asynchronous client, called as if it were the other one."""
+
+    def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner = inner
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> "Blocking":
+        return Blocking(getattr(self._inner, name), self._loop)
+
+    def __call__(self, **words: Any) -> Any:
+        call = self._inner(**words)
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result(60)
+
+
+class Publisher:
+    """A client of one tenant, and the receivers' view of its keys."""
+
+    def __init__(self, client: Any, environ: dict[str, str]) -> None:
+        self.message = client.message
+        self.schedule = client.schedule
+        self.log = client.log
+        self.signing_key = client.signing_key
+        self.url_group = client.url_group
+        self.dlq = client.dlq
+        self.environ = environ
+        # As a destination would have it in its environment, for ever.
+        self.receiver = Receiver(
+            current_signing_key=environ["QSTASH_CURRENT_SIGNING_KEY"],
+            next_signing_key=environ["QSTASH_NEXT_SIGNING_KEY"],
+        )
+
+    def verify(self, arrival: Arrival, url: str) -> None:
+        self.receiver.verify(
+            signature=arrival.signature, body=arrival.body.decode(), url=url
+        )
+
+    def logs(self, message_id: str, *, until: LogState) -> list[Log]:
+        """The entries of a message, oldest first, once there is one of that state."""
+
+        def listed() -> list[Log]:
+            newest_first = self.log.list(filter={"message_id": message_id}).logs
+            return list(reversed(newest_first))
+
+        wait_until(lambda: until in states(listed()))
+        return listed()
+
+
+def states(entries: list[Log]) -> list[LogState]:
+    return [entry.state for entry in entries]

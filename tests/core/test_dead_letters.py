@@ -104,12 +104,14 @@ def test_new_event_takes_the_place_of_a_letter(engine: Engine):
     assert letters(engine).replay(OWNER, [(event.id, LARGE)]) == [None]
 
 
-def test_replay_repeated_in_silence_is_one_event(engine: Engine):
+@pytest.mark.parametrize("ascending", [False, True])
+def test_replay_repeated_in_silence_is_one_event(engine: Engine, ascending: bool):
     event = dead(engine)
-    [accepted] = repeating(engine).replay(OWNER, [(event.id, LARGE)])
+    draft = Draft(CONTENT, DEADLINE_MS, delay_ms=7, ascending=ascending)
+    [accepted] = repeating(engine).replay(OWNER, [(event.id, draft)])
 
     assert accepted is not None and accepted.verdict is Verdict.OK
-    assert engine.get(accepted.id).content == LARGE.content
+    assert engine.get(accepted.id).content == CONTENT
     assert listed(engine) == []
     assert [*engine.due()] == [accepted.id]
 

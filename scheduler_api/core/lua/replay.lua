@@ -10,7 +10,10 @@
 
 local function replay(dead, id, nonce, owner, ...)
   local event = dead_letter(dead, owner)
-  if not event then return known_as(id, nonce) or {'gone', 0, 0, id} end
+  if not event then
+    if id == '' then id = redis.call('GET', given_key(nonce)) or '' end
+    return known_as(id, nonce) or {'gone', 0, 0, id}
+  end
   local answer = accept(id, nonce, owner, ...)
   if answer[1] == 'ok' then
     place_accepted()

@@ -57,7 +57,7 @@ def event(prefix: str, event_id: str) -> str:
     and its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of
     it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `af`
     the occurrence that it waits for, `nx` the one that waits for it, `m` name of the
-    mark that goes with it.
+    mark that goes with it, `ro` the occurrence that it sends again.
     """
     return f"{prefix}e:{event_id}"
 

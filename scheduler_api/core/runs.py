@@ -15,7 +15,8 @@ PAUSED = "paused"
 class Run:
     """One fire time: it made an event, or was skipped for a reason.
 
-    `by_hand` is no fire time of the rule: somebody asked for it. A reason is told of
+    `by_hand` is no fire time of the rule: somebody asked for it, maybe for what
+    another event has sent (`again`). A reason is told of
     what was skipped, and of what ended without being delivered.
     """
 
@@ -25,6 +26,7 @@ class Run:
     attempts: int = 0
     reason: str = ""
     by_hand: bool = False
+    again: str | None = None
 
 
 def newest(store: Store, schedule: Schedule, *, most: int) -> list[Run]:
@@ -60,8 +62,8 @@ def _fired(store: Store, made: list[tuple[bytes, float]]) -> Iterator[Run]:
     pipe = store.client.pipeline(transaction=False)
     for event_id, _ in made:
         record = keys.event(store.prefix, event_id.decode())
-        pipe.hmget(record, ["o", "st", "n", "y"])
-    for (event_id, wanted_ms), (owner, state, attempts, reason) in zip(
+        pipe.hmget(record, ["o", "st", "n", "y", "ro"])
+    for (event_id, wanted_ms), (owner, state, attempts, reason, origin) in zip(
         made, pipe.execute(), strict=True
     ):
         if owner is None:
@@ -75,6 +77,7 @@ def _fired(store: Store, made: list[tuple[bytes, float]]) -> Iterator[Run]:
                 attempts=int(attempts or 0),
                 reason=(reason or b"").decode(),
                 by_hand=not fired_s.isdecimal(),
+                again=None if origin is None else origin.decode(),
             )
         except ValueError as err:
             raise UnreadableRecord(f"event {event_id.decode()}") from err

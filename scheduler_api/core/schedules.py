@@ -12,6 +12,7 @@ from scheduler_api.core import codec, keys, logs, rules, schedule_record
 from scheduler_api.core.cron import CronError, Grammar
 from scheduler_api.core.errors import (
     Conflict,
+    NotFinished,
     NotFound,
     Over,
     Overlaps,
@@ -46,6 +47,7 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "ended": Over,
     "overlaps": Overlaps,
     "full": StoreFull,
+    "unfinished": NotFinished,
 }
 PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
 
@@ -186,17 +188,22 @@ class Schedules:
             raise Repeated(Held.parse(reply[2]))
         return reply[0].decode()
 
-    def run(self, schedule: Schedule) -> str:
+    def run(self, schedule: Schedule, *, again: str = "") -> str:
         """Makes an occurrence for now, whatever its rule says; answers its id.
 
         It counts for no number of runs and moves no fire time on; one that is paused
         runs as well. Redis: run.lua, atomic.
 
-        Raises: NotFound, Over, Overlaps, StoreFull, redis.RedisError.
+        Args:
+            again: the id of a finished occurrence, to send what that sent.
+
+        Raises: NotFound, NotFinished, Over, Overlaps, StoreFull, redis.RedisError.
         """
         now_s = self._store.now_ms() // 1000
         event_id = f"{schedule.id}.{now_s}r{self._store.ids.take()}"
-        reply = self._store.run("run", schedule.id, str(schedule.owner), event_id)
+        reply = self._store.run(
+            "run", schedule.id, str(schedule.owner), event_id, again
+        )
         code = cast(bytes, reply).decode()
         if code != "ok":
             raise REFUSALS[code]

@@ -3,8 +3,8 @@
     python -m tests.system.receiver
 
 Its first line of output is its port. Then comes one line per request, printed before it
-is answered: `<arrived, wall clock ns> <scheduled time> <payload>`. What a QStash
-schedule sends is known by its message id and the fire time in it.
+is answered: `<arrived, wall clock ns> <scheduled time> <payload>`. What a schedule of
+QStash or Scheduler v1 sends is known by its id and the fire time in it.
 
 The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
 `&first=2` that is done to the first two of a payload, the rest is answered at once.
@@ -22,7 +22,9 @@ from scheduler_api.core.timing import to_iso
 from typing import NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
 
-OCCURRENCE = re.compile(rb"\r\nUpstash-Message-Id: (msg_[0-9a-z]+\.([0-9]+))\r\n")
+OCCURRENCE = re.compile(
+    rb"\r\n(?:Upstash-Message|Scheduler-Event)-Id: ([0-9a-z_-]+[._]([0-9]+))\r\n"
+)
 
 
 class Behaviour(NamedTuple):

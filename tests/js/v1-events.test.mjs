@@ -1,0 +1,185 @@
+// What events are told to be, how they are found, and every way to be refused.
+
+import { Application, CONCURRENTLY, DEAD_END, VERSIONS, inMs } from "./v1.mjs";
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+const EMAIL = "eventOwner must be an email";
+const DATE = "endDate must be a valid ISO 8601 date string";
+const CRON = "interval must be a valid cron expression";
+const URL_ADDRESS = "callbackUrl must be a URL address";
+
+function nextMonth() {
+  const now = new Date();
+  return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1)).toISOString();
+}
+
+async function listed(app, query, more) {
+  const { data } = await app.call("get", "/events", undefined, { query, ...more });
+  return [data.data.map(({ eventId }) => eventId), data.meta.total];
+}
+
+for (const axios of VERSIONS) {
+  describe(`axios ${axios.VERSION}`, CONCURRENTLY, () => {
+    it("the documented example is accepted, and shown as it was sent", async () => {
+      const app = await new Application(axios).register();
+      const body = { ...app.example(), endDate: "2999-09-02T05:11:59.708Z" };
+
+      const answer = await app.call("post", "/events", body);
+
+      const { eventId, status, createdDate, nextRun, ...shown } = answer.data.data;
+      assert.equal(answer.status, 201);
+      assert.deepEqual(shown, body);
+      assert.equal(status, "INACTIVE");
+      assert.ok(Date.parse(createdDate) <= Date.now() + 1_000);
+      if (new Date().getUTCDate() > 1) assert.equal(nextRun, nextMonth());
+      assert.deepEqual(await app.get(eventId), answer.data.data);
+      assert.deepEqual(
+        await app.good("get", `/events/${eventId}`),
+        answer.data.data,
+      );
+    });
+
+    it("every filter finds what it should, in parts", async () => {
+      const app = await new Application(axios).register();
+      const made = [];
+      for (const words of [
+        {},
+        { tags: ["prod", "a+b c,d[0]"], context: { user: "12345", list: [7, "x"] } },
+        { eventOwner: "o+1@example.com", tags: [], context: { "a.b": { c: 1.5 } } },
+        { eventOwner: "o+1@example.com" },
+      ])
+        made.push((await app.create(words)).eventId);
+      const [one, two, three, four] = made;
+      const condition = (path, value, type, isArray) => ({ path, value, type, isArray });
+      const documented = {
+        eventOwner: ["user@example.com"],
+        tags: ["prod"],
+        context: [condition(["user"], "12345", "Number", false)],
+      };
+
+      for (const [query, expected] of [
+        [undefined, made],
+        [{}, made],
+        [documented, [one]],
+        [{ eventOwner: ["user@example.com"] }, [one, two]],
+        [{ eventOwner: ["o+1@example.com", "nobody@example.com"] }, [three, four]],
+        [{ eventOwner: [], tags: [], context: [] }, made],
+        [{ eventOwner: undefined, tags: ["a+b c,d[0]"] }, [two]],
+        [{ tags: ["a+b c,d[0]", "prod"] }, [one, two, four]],
+        [{ tags: ["none"] }, []],
+        [{ context: [condition(["user"], "12345", "String")] }, [two]],
+        [{ context: [condition(["user"], 12345, "Number")] }, [one, four]],
+        [{ context: [condition(["list"], "7", "Number", true)] }, [two]],
+        [{ context: [condition(["list"], "7", "Number", false)] }, []],
+        [{ context: [condition(["list", "1"], "x", "String")] }, [two]],
+        [{ context: [condition(["a.b", "c"], "1.5", "Number")] }, [three]],
+        [{ context: [condition(["a", "b", "c"], "1.5", "Number")] }, []],
+      ])
+        assert.deepEqual(
+          await listed(app, query),
+          [expected, expected.length],
+          JSON.stringify(query),
+        );
+
+      const tags = { tags: ["prod"] };
+      assert.deepEqual(await listed(app, tags, { limit: 2 }), [[one, two], 3]);
+      assert.deepEqual(await listed(app, tags, { limit: 2, offset: 2 }), [[four], 3]);
+      assert.deepEqual(await listed(app, {}, { limit: 10, offset: 4 }), [[], 4]);
+    });
+
+    it("every fault is told, all at once", async () => {
+      const app = await new Application(axios).register();
+      const { eventId } = await app.create();
+      const empty = (name) => `${name} should not be empty`;
+
+      await app.refused(
+        400,
+        [
+          empty("eventOwner"),
+          EMAIL,
+          empty("endDate"),
+          DATE,
+          empty("interval"),
+          "interval must be a string",
+          empty("callbackUrl"),
+          URL_ADDRESS,
+        ],
+        ...["post", "/events", {}],
+      );
+      for (const [fault, ...messages] of [
+        [{ eventOwner: "user" }, EMAIL],
+        [{ endDate: "soon" }, DATE],
+        [{ endDate: "2023-09-02T05:11:59.708Z" }, "endDate must be in the future"],
+        [{ interval: 5 }, "interval must be a string"],
+        [{ interval: "* * * *" }, CRON],
+        [{ interval: "61 * * * * *" }, CRON],
+        [{ callbackUrl: "nowhere" }, URL_ADDRESS],
+        [{ context: [] }, "context must be an object"],
+        [{ tags: "prod" }, "tags must be an array"],
+        [{ tags: [1] }, "each value in tags must be a string"],
+        [{ endDate: 1, tags: {} }, DATE, "tags must be an array"],
+      ]) {
+        const body = { ...app.example(), ...fault };
+        await app.refused(400, messages, "post", "/events", body);
+        if (!fault.eventOwner)
+          await app.refused(400, messages, "patch", `/event/${eventId}`, fault);
+      }
+      for (const [params, ...messages] of [
+        [{ limit: -1, offset: "x" }, "limit", "offset"],
+        [{ limit: 1.5 }, "limit"],
+      ])
+        await app.refused(
+          400,
+          messages.map((name) => `${name} must be a natural number`),
+          ...["get", "/events", undefined, params],
+        );
+      const query = { context: [{ path: ["a"], value: "x", type: "Number" }] };
+      await app.refused(
+        400,
+        ["query.context.0.value must be a number"],
+        ...["get", "/events", undefined, { query }],
+      );
+      const { data } = await app.call("get", "/events");
+      assert.equal(data.meta.total, 1);
+    });
+
+    it("nobody is answered without a key, and no event has another's id", async () => {
+      const [app, foreign] = [
+        await new Application(axios).register(),
+        await new Application(axios).register(),
+      ];
+      const { eventId } = await app.create({ callbackUrl: DEAD_END });
+
+      const unauthorized = "Please provide a valid API key";
+      const stranger = new Application(axios);
+      await stranger.refused(401, unauthorized, "get", "/events");
+      for (const path of [`/event/${eventId}`, "/event/x"])
+        await foreign.refused(404, "Event not found", "get", path);
+      await foreign.refused(404, "Event not found", "post", `/event/${eventId}/pause`);
+      await app.refused(
+        400,
+        ["appName already exists"],
+        ...["post", "/register", { appName: app.name }],
+      );
+      await app.refused(
+        400,
+        ["appName should not be empty", "appName must be a string"],
+        ...["post", "/register", {}],
+      );
+    });
+
+    it("an event that has ended cannot be paused", async () => {
+      const app = await new Application(axios).register();
+      const { eventId } = await app.create({ endDate: inMs(1_000) });
+      while ((await app.get(eventId)).status !== "FINISHED");
+
+      for (const word of ["pause", "resume"])
+        await app.refused(
+          400,
+          ["a finished event cannot be paused or resumed"],
+          ...["post", `/event/${eventId}/${word}`],
+        );
+    });
+  });
+}

@@ -1,0 +1,65 @@
+"""Many schedules of every second, for half a minute of real time."""
+
+import pytest
+from collections.abc import Callable
+from dataclasses import replace
+from scheduler_api.core import keys
+from scheduler_api.core.ids import to_id
+from scheduler_api.core.timing import to_iso
+from tests.system.cell import Cell
+from tests.system.observer import Accepted
+from tests.system.processes import wait_until
+from uuid import UUID
+
+pytestmark = pytest.mark.slow
+
+SCHEDULES, SECONDS = 200, 30
+SECOND_MS, HOUR_MS = 1_000, 3_600_000
+
+
+def create(cell: Cell) -> str:
+    """Make an event of every second; answers its id as receivers see it."""
+    body = {
+        "eventOwner": "user@example.com",
+        "endDate": to_iso(cell.events.now_ms() + HOUR_MS),
+        "interval": "* * * * * *",
+        "callbackUrl": cell.receiver.url(),
+    }
+    answer = cell.request("POST", "/v1/events", body)
+    assert answer.status == 201, answer
+    event = answer.body["data"]
+    assert isinstance(event, dict)
+    return str(event["eventId"])
+
+
+def callback(event_id: str, second: int) -> Accepted:
+    """What an event is to make of a second."""
+    internal = to_id(UUID(event_id).int & (1 << 62) - 1)
+    return Accepted(f"{internal}.{second}", f"{event_id}_{second}", second * SECOND_MS)
+
+
+def test_r14_each_second_of_two_hundred_schedules_is_called_once_and_never_early(
+    new_cell: Callable[..., Cell],
+):
+    cell = new_cell()
+    cell.owner = replace(cell.owner, dialect="events_v1")
+    cell.start("web", "ticker", "worker")
+    event_ids = [create(cell) for _ in range(SCHEDULES)]
+    first = cell.events.now_ms() // SECOND_MS + 1
+    seconds = range(first, first + SECONDS)
+    wanted = [callback(event_id, s) for event_id in event_ids for s in seconds]
+    missing = {each.label for each in wanted}
+
+    def all_arrived() -> bool:
+        newest = cell.receiver.arrivals[-10 * SCHEDULES :]
+        missing.difference_update(arrival.label for arrival in newest)
+        return not missing
+
+    wait_until(all_arrived, within_s=SECONDS + 60)
+    cell["ticker"].terminate()
+    wait_until(lambda: cell.client.zcard(keys.leased(cell.prefix)) == 0)
+
+    tally = cell.tally(wanted)
+    print(tally)
+    assert tally.is_sound
+    assert tally.duplicates == 0

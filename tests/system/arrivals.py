@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from scheduler_api.core.timing import from_iso, to_iso
 from tests.system.processes import ROOT, wait_until
@@ -13,11 +13,12 @@ from tests.system.processes import ROOT, wait_until
 
 @dataclass(frozen=True)
 class Arrival:
-    """A request that reached the receiver."""
+    """A request that reached the receiver; `warned`: it may be a duplicate."""
 
     at_ms: float
     scheduled_ms: int
     label: str
+    warned: bool
 
 
 class Receiver:
@@ -40,8 +41,10 @@ class Receiver:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            at_ns, scheduled, label = line.split()
-            self.arrivals.append(Arrival(int(at_ns) / 1e6, from_iso(scheduled), label))
+            at_ns, scheduled, label, warned = line.split()
+            self.arrivals.append(
+                Arrival(int(at_ns) / 1e6, from_iso(scheduled), label, bool(int(warned)))
+            )
 
     def url(self, query: str = "") -> str:
         """A destination; the query says how it answers."""
@@ -68,6 +71,10 @@ class Receiver:
     def count(self, label: str) -> int:
         """How often a label arrived."""
         return sum(1 for arrival in list(self.arrivals) if arrival.label == label)
+
+    def unwarned(self) -> Counter[str]:
+        """How often each label arrived without a warning of a duplicate."""
+        return Counter(each.label for each in list(self.arrivals) if not each.warned)
 
     def clear_away(self) -> None:
         """End the process."""

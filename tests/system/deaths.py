@@ -53,7 +53,13 @@ def kills(
             cell[name].kill()
         cell[name].start()
     cell.wait_drained(within_s=600)
-    return Report(cell.tally(accepted))
+    report = Report(cell.tally(accepted))
+    unwarned = cell.receiver.unwarned()
+    report.expect(
+        all(unwarned[event.label] <= event.sends for event in accepted),
+        "whatever is sent once more than it should be warns of it",
+    )
+    return report
 
 
 def interruption(cell: Cell, *, events: int) -> Report:

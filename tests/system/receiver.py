@@ -3,7 +3,8 @@
     python -m tests.system.receiver
 
 Its first line of output is its port. Then comes one line per request, printed before it
-is answered: `<arrived, wall clock ns> <scheduled time> <payload>`. What a schedule of
+is answered: `<arrived, wall clock ns> <scheduled time> <payload> <warned>`, the last
+being 1 if it says that an earlier one may have arrived, else 0. What a schedule of
 QStash or Scheduler v1 sends is known by its id and the fire time in it.
 
 The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
@@ -25,6 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 OCCURRENCE = re.compile(
     rb"\r\n(?:Upstash-Message|Scheduler-Event)-Id: ([0-9a-z_-]+[._]([0-9]+))\r\n"
 )
+WARNING = b"\r\nScheduler-Possible-Duplicate: true\r\n"
 
 
 class Behaviour(NamedTuple):
@@ -71,7 +73,7 @@ class Connection(asyncio.Protocol):
             return
         arrived_ns = time.time_ns()
         scheduled, label = _known_as(head, rest[:length])
-        print(arrived_ns, scheduled, label, flush=True)
+        print(arrived_ns, scheduled, label, int(WARNING in head + b"\r\n"), flush=True)
         self._received = rest[length:]
         asked = behaviour(head.split(b" ", 2)[1])
         if asked.first:

@@ -8,6 +8,7 @@ from scheduler_api.auth import Auth
 from scheduler_api.core.config import Settings
 from scheduler_api.core.dead_letters import DeadLetters
 from scheduler_api.core.finding import Finder
+from scheduler_api.core.gates import GateKeeper
 from scheduler_api.core.groups import Groups
 from scheduler_api.core.journal import Journal
 from scheduler_api.core.queries import Queries
@@ -37,6 +38,7 @@ class Services:
     dead_letters: DeadLetters
     queries: Queries
     journal: Journal
+    gates: GateKeeper
     quotas: Quotas
     tenants: Tenants
     auth: Auth
@@ -74,6 +76,7 @@ def build(settings: Settings) -> Services:
         dead_letters=DeadLetters(store),
         queries=Queries(store),
         journal=Journal(store),
+        gates=GateKeeper(store),
         quotas=Quotas(store),
         tenants=tenants,
         auth=Auth(tenants),

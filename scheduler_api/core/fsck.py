@@ -26,10 +26,12 @@ NEVER_EXPIRES = -1
 PERMANENT = frozenset(
     (
         *("seq", "beat", "quiet", "next", "epoch", "accepted"),
-        *("owners", "superseded", "tenants", "tnseq", "applications"),
+        *("lines", "owners", "superseded", "tenants", "tnseq", "applications"),
     )
 )
-PERMANENT_FAMILIES = frozenset(("tn", "tok", "chore", "journal"))
+PERMANENT_FAMILIES = frozenset(
+    ("tn", "tok", "chore", "journal", "q", "g", "gl", "queues", "flows")
+)
 PLACES = frozenset(("due", "leased", "stuck", "parked", "why", "solo"))
 Names = Sequence[str]
 Command = tuple[str, ...]
@@ -72,6 +74,10 @@ class _Walk:
             "b": self._bodies,
             "t": self._templates,
             "log": self._logs,
+            "ql": self._at_gates,
+            "gw": self._at_gates,
+            "gh": self._at_gates,
+            "gp": self._at_gates,
             "ix": self._indexes,
             "fin": self._indexes,
             "occ": self._indexes,
@@ -104,7 +110,7 @@ class _Walk:
                 groups[self._others].append(name)
         one_by_one = (
             *(self._places, self._indexes, self._logs),
-            *(self._names, self._terms, self._groups),
+            *(self._names, self._terms, self._groups, self._at_gates),
         )
         for look, group in groups.items():
             for batch in _batches(group, 1 if look in one_by_one else READ_AT_ONCE):
@@ -134,7 +140,7 @@ class _Walk:
         views = scripts.run(self._client, "inspect", "", *members, prefix=self._prefix)
         for member, (fields, found) in zip(members, views, strict=True):
             places = {name.decode(): float(score) for name, score in _pairs(found)}
-            where = member if member.startswith("s:") else f"e:{member}"
+            where = member if member.startswith("s:") else f"e:{member.lstrip('~')}"
             if fields == []:
                 for place in places:
                     yield Fault(place, member, "has no record")
@@ -146,12 +152,55 @@ class _Walk:
         for name in names:
             kind = "s:" if name == "parked" else ""
             for found in self._members(name):
-                members = [kind + member for member in found]
+                members = [kind + m for m in found if not m.startswith("g:")]
+                yield from self._looked_at([m for m in found if m.startswith("g:")])
                 known = self._ask(*(("EXISTS", self._record(m)) for m in members))
                 there = zip(members, known, strict=True)
                 yield from self._records([m for m, exists in there if not exists])
 
+    def _looked_at(self, members: Names) -> Iterator[Fault]:
+        """A gate that stands in `due` is one of `lines`."""
+        commands: list[Command] = []
+        for member in members:
+            gate = member.removeprefix("g:")
+            commands.append(("ZSCORE", keys.due(self._prefix), member))
+            commands.append(("SISMEMBER", keys.lines(self._prefix), gate))
+        replies = self._ask(*commands)
+        for member, due, listed in zip(
+            members, replies[::2], replies[1::2], strict=True
+        ):
+            if due is not None and not listed:
+                yield Fault("due", member, "is not among lines")
+
+    def _at_gates(self, names: Names) -> Iterator[Fault]:
+        """Whoever stands at a gate is an event under way that names it."""
+        for name in names:
+            family, _, gate = name.partition(":")
+            for members in self._members(name):
+                commands: list[Command] = []
+                for member in members:
+                    within = "ZSCORE" if family in ("ql", "gw") else "SISMEMBER"
+                    commands.append((within, self._prefix + name, member))
+                    commands.append(("ZSCORE", keys.stuck(self._prefix), member))
+                    record = keys.event(self._prefix, member)
+                    commands.append(("HMGET", record, "o", "st", "g", "l"))
+                replies = self._ask(*commands)
+                for member, there, aside, found in zip(
+                    members, *_threes(replies), strict=True
+                ):
+                    if (not there and there != 0.0) or aside is not None:
+                        continue
+                    if not isinstance(found, list):
+                        continue
+                    owner, state, gates, line = (_text(v or b"") for v in found)
+                    named = f"q:{gate}" if family == "ql" else gate
+                    if not owner or state or named not in gates.split():
+                        yield Fault(name, member, "has no business here")
+                    elif family == "gw" and line != gate:
+                        yield Fault(name, member, f"waits at {line or 'no gate'}")
+
     def _record(self, member: str) -> str:
+        member = member.removeprefix("~")
         if member.startswith("s:"):
             return keys.schedule(self._prefix, member.removeprefix("s:"))
         return keys.event(self._prefix, member)
@@ -160,7 +209,7 @@ class _Walk:
         """The members of a sorted set; of a set; the fields of a hash."""
         key, client = self._prefix + name, self._client
         found: Iterator[bytes]
-        if name == "solo":
+        if name == "solo" or name.startswith(("gh:", "gp:")):
             found = client.sscan_iter(key, count=SCANNED_AT_ONCE)
         elif name == "why":
             found = (

@@ -11,6 +11,7 @@ Places = Mapping[str, float]
 FORMAT = "1"
 GOOD = -1
 ALONE_FROM = 2
+RESERVES_FROM = 8
 EVENT_NUMBERS = ("at", "c", "dl")
 MAYBE_NUMBERS = ("n", "fl", "in", "w", "un", "u", "fin", "end")
 SCHEDULE_NUMBERS = ("c", "u", "dl", "k", "last")
@@ -21,6 +22,8 @@ STATES = (State.ACTIVE, *FINAL_STATES)
 
 def judge_event(record: Record, places: Places) -> Iterator[Problem]:
     """What is wrong with an event, by its record and all places that it stands in."""
+    if "misspelt" in places:
+        yield "stands in due or leased as what it is not"
     aside = "stuck" in places
     yield from _where(places, wanted=0 if "st" in record else 1)
     if aside:
@@ -40,10 +43,11 @@ def judge_event(record: Record, places: Places) -> Iterator[Problem]:
         yield from _ended(record, places)
     else:
         yield from _under_way(record, places)
+        yield from _at_gates(record, places)
 
 
 def _where(places: Places, *, wanted: int) -> Iterator[Problem]:
-    stands = [place for place in ("due", "leased", "stuck") if place in places]
+    stands = [place for place in ("due", "leased", "stuck", "line") if place in places]
     if len(stands) != wanted:
         yield "stands " + (" and ".join(f"in {place}" for place in stands) or "nowhere")
     if ("why" in places) != ("stuck" in places):
@@ -102,6 +106,9 @@ def _ended(record: Record, places: Places) -> Iterator[Problem]:
     for name in OF_A_BEGIN:
         if name in record:
             yield f"has ended and bears {name}"
+    for name in ("turns", "slots"):
+        if name in places:
+            yield f"has ended and has {name}"
     if "fin" not in record:
         yield "has ended without a time"
 
@@ -120,6 +127,23 @@ def _under_way(record: Record, places: Places) -> Iterator[Problem]:
     for name in ("fin", "y"):
         if name in record:
             yield f"has not ended and bears {name}"
+
+
+def _at_gates(record: Record, places: Places) -> Iterator[Problem]:
+    """Its line is its place; whoever is being sent has its turn and all its slots."""
+    gates = record.get("g", "").split()
+    queues = sum(gate.startswith("q:") for gate in gates)
+    slots = places.get("slots", 0)
+    if ("l" in record) != ("line" in places):
+        yield f"names the line {record.get('l')!r}, and does not stand there"
+    if "line" in places and "looked" not in places:
+        yield "waits at a gate that nobody looks at"
+    if "line" in places and slots and int(record.get("ps", 0)) < RESERVES_FROM:
+        yield "holds slots while it waits"
+    if "tok" in record and slots != len(gates) - queues:
+        yield f"is being sent with {slots:.0f} of its slots"
+    if places.get("turns", 0) != queues:
+        yield "does not stand in the order of its queue"
 
 
 def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:

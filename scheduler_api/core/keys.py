@@ -10,12 +10,15 @@ DATABASE_CELL = "rq:cell"
 
 
 def due(prefix: str) -> str:
-    """Sorted set; member event id or `s:<schedule id>`; score: ms when it is wanted."""
+    """Sorted set; member event id, `s:<schedule id>`; score: ms when it is wanted.
+
+    The id of an event with gates follows a `~`; `g:<gate>` is wanted for its next look.
+    """
     return f"{prefix}due"
 
 
 def leased(prefix: str) -> str:
-    """Sorted set; member event id; score: ms when whoever has it in hand loses it."""
+    """Sorted set; member event as in `due`; score: ms when its holder loses it."""
     return f"{prefix}leased"
 
 
@@ -57,7 +60,10 @@ def event(prefix: str, event_id: str) -> str:
     and its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of
     it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `af`
     the occurrence that it waits for, `nx` the one that waits for it, `m` name of the
-    mark that goes with it, `ro` the occurrence that it sends again.
+    mark that goes with it, `ro` the occurrence that it sends again, `d` destination
+    as a gate, `g` names of its gates in the order of their checks, `l` the one that it waits at (its line is its
+    place), `ps` how often it was passed over, `qx` 1 for a callback, which does not
+    wait for its turn.
     """
     return f"{prefix}e:{event_id}"
 
@@ -100,7 +106,8 @@ def schedule(prefix: str, schedule_id: str) -> str:
     `max` fire times that it has in all, `left` those that it still has, `ps` ms of its
     last pause, `sr` 1 if it is strict, then `cd` ms when an attempt was first begun,
     `jt` most jitter in ms, `gap`/`fold` policies of clock changes, `ov` that of
-    occurrences that would overlap, then `open` the newest of them.
+    occurrences that would overlap, then `open` the newest of them, `d` as of
+    an event, `g` its occurrences' gates, each with the limits that it brings.
     """
     return f"{prefix}s:{schedule_id}"
 
@@ -185,6 +192,71 @@ def requests(prefix: str, owner: str, minute: int) -> str:
 def month(prefix: str, owner: str, month: str) -> str:
     """String, events accepted for one month, `YYYY-MM`; TTL 32 days past its event."""
     return f"{prefix}month:{owner}:{month}"
+
+
+def queue(prefix: str, gate: str) -> str:
+    """Hash, a queue, by the name of its gate `q:<owner>:<name>`; deletion removes it.
+
+    `p` parallelism, `pz` paused ms, `c`/`u` created/updated ms, `seq` last acceptance
+    number, `lk` rank at which looks go on, `dp` number up to which events are dropped.
+    """
+    return f"{prefix}q:{gate.removeprefix('q:')}"
+
+
+def order(prefix: str, gate: str) -> str:
+    """Sorted set; member unfinished event id of a queue; score: acceptance number.
+
+    Whatever ends an event removes it; a callback has the number of its parent.
+    """
+    return f"{prefix}ql:{gate.removeprefix('q:')}"
+
+
+def gate(prefix: str, gate: str) -> str:
+    """Hash, any other gate; TTL two weeks after its last event, unless kept by hand.
+
+    `p` parallelism, `r` rate per `t` ms, `pp`/`pr` 1 while pinned by hand, `pz` paused
+    ms, `sh` ms until which it is shut, `res` id of the event that reserves it, `c`
+    created ms.
+    """
+    return f"{prefix}g:{gate}"
+
+
+def holders(prefix: str, gate: str) -> str:
+    """Set; ids of events that hold a slot; settle, reap or lift removes them."""
+    return f"{prefix}gh:{gate}"
+
+
+def waiters(prefix: str, gate: str) -> str:
+    """Sorted set; member waiting event id; score: first wanted ms; grants empty it."""
+    return f"{prefix}gw:{gate}"
+
+
+def begins(prefix: str, gate: str) -> str:
+    """List; ms of the last begins, as many as the rate; TTL its period and a second."""
+    return f"{prefix}gl:{gate}"
+
+
+def pending(prefix: str, gate: str) -> str:
+    """Set; ids of holders that have not begun; as `holders`."""
+    return f"{prefix}gp:{gate}"
+
+
+def lines(prefix: str) -> str:
+    """Set; gates that stand in `due`; permanent."""
+    return f"{prefix}lines"
+
+
+def queues(prefix: str, owner: str) -> str:
+    """Sorted set; member queue's name; score: created ms; its deletion removes it."""
+    return f"{prefix}queues:{owner}"
+
+
+def flows(prefix: str, owner: str) -> str:
+    """Sorted set; member flow-control key; score: ms of its last change of limits.
+
+    Listing removes what was forgotten.
+    """
+    return f"{prefix}flows:{owner}"
 
 
 def owners(prefix: str) -> str:

@@ -39,6 +39,27 @@ class Content:
 
 
 @dataclass(frozen=True)
+class FlowLimits:
+    """A flow-control key, and the limits that an event brings to it; None is none."""
+
+    key: str
+    parallelism: int | None = None
+    rate: int | None = None
+    period_ms: int = 1_000
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What an event waits at before each attempt: its queue, its flow-control key."""
+
+    queue: str = ""
+    flow: FlowLimits | None = None
+
+
+NO_GATES = Gates()
+
+
+@dataclass(frozen=True)
 class Draft:
     """An event about to be stored: wanted at a time, or a while from now.
 
@@ -57,6 +78,7 @@ class Draft:
     mark: Mark | None = None
     id: str = ""
     ascending: bool = False
+    gates: Gates = NO_GATES
 
 
 class Verdict(StrEnum):
@@ -235,7 +257,8 @@ class ScheduleOptions:
     `jitter_ms`, always the same one, and never by so much as to reach the next fire
     time. A strict one takes back what it has made once it
     is paused or deleted, tries again only before its next fire time, and not at all if
-    that is less than a minute away; any other leaves what it has made alone.
+    that is less than a minute away; any other leaves what it has made alone. `gates`
+    are those of its events.
     """
 
     delay_ms: int = 0
@@ -249,6 +272,7 @@ class ScheduleOptions:
     overlap: Overlap = Overlap.RUN
     clock: ClockChange = field(default_factory=ClockChange)
     strict: bool = False
+    gates: Gates = NO_GATES
 
 
 @dataclass(frozen=True)

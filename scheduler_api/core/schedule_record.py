@@ -1,9 +1,10 @@
 """The record of a schedule: its fields (`keys.schedule` lists them). Pure."""
 
-from scheduler_api.core import codec
+from scheduler_api.core import codec, gate_words
 from scheduler_api.core.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import (
+    NO_GATES,
     MissedRuns,
     Overlap,
     Owner,
@@ -44,6 +45,8 @@ def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
         said += ["gap", options.clock.gap.value, "fold", options.clock.fold.value]
     if options.strict:
         said += ["sr", "1"]
+    if options.gates != NO_GATES:
+        said += ["g", gate_words.words(schedule.owner, options.gates)]
     if schedule.terms:
         said += ["ix", " ".join(schedule.terms)]
     return said
@@ -98,6 +101,7 @@ def _options(record: Record) -> ScheduleOptions:
             fold=Fold(record.get(b"fold", b"first").decode()),
         ),
         strict=b"sr" in record,
+        gates=gate_words.read(record.get(b"g", b"").decode()),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import zip_longest
 from redis.exceptions import OutOfMemoryError
-from scheduler_api.core import codec, keys, scripts
+from scheduler_api.core import codec, gate_words, keys, scripts
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
@@ -232,6 +232,7 @@ class Store:
                 words += [event_id, mark, str(owner), *_wanted(draft)]
                 words += [draft.deadline_ms, stored]
                 words += ["1" if draft.journal else "", *words_of(draft.mark)]
+                words += ["", gate_words.words(owner, draft.gates)]
             pipe.execute()
             replies = cast(list[Answer], self.run(script, *words))
             # What a refused one had written would stand until it expires.

@@ -6,6 +6,7 @@ import pytest
 import redis
 import redis.asyncio
 from collections.abc import Callable, Iterator
+from scheduler_api.core.gates import GateKeeper
 from scheduler_api.core.leases import WorkerStore
 from scheduler_api.core.store import Store
 from tests.core.engine import Engine
@@ -40,3 +41,8 @@ def store(engine: Engine) -> Store:
 @pytest.fixture
 def worker_store(engine: Engine) -> WorkerStore:
     return engine.worker.store
+
+
+@pytest.fixture
+def gates(engine: Engine) -> GateKeeper:
+    return GateKeeper(engine.store)

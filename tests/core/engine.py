@@ -12,6 +12,7 @@ from scheduler_api.core.model import (
     Begun,
     Content,
     Event,
+    FollowUp,
     Owner,
     Schedule,
     ScheduleOptions,
@@ -295,6 +296,7 @@ def settlement(
     delay_ms: int = 0,
     reason: str = "",
     status: int = 200,
+    follow_ups: tuple[FollowUp, ...] = (),
 ) -> Settlement:
     line = codec.encode_attempt({"started_ms": START_MS, "status": status})
     return Settlement(
@@ -305,6 +307,7 @@ def settlement(
         line=line,
         delay_ms=delay_ms,
         reason=reason,
+        follow_ups=follow_ups,
     )
 
 

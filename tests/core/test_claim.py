@@ -30,10 +30,10 @@ def create_many(engine: Engine, count: int, *, first_ms: int, step_ms: int = 1):
     for n in range(count):
         at_ms = first_ms + n * step_ms
         words += [f"m{first_ms - START_MS}x{n}", "x", str(OWNER), "at", at_ms, "", 1000]
-        words += ["{}\n", "", "", 0]
-    for at in range(0, len(words), 4_400):
-        engine.run("create", *words[at : at + 4_400])
-    return words[::11]
+        words += ["{}\n", "", "", 0, "", ""]
+    for at in range(0, len(words), 5_200):
+        engine.run("create", *words[at : at + 5_200])
+    return words[::13]
 
 
 def test_an_empty_store_offers_nothing_and_plans_no_look(engine: Engine):

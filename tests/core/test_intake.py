@@ -122,10 +122,10 @@ def test_a_mark_outlives_its_event(engine: Engine):
 
 def test_e5_a_creation_that_runs_twice_is_no_double_of_itself(engine: Engine):
     words = ("7", "x1", str(OWNER), "in", 5, "", DEADLINE_MS, "{}\n")
-    first = engine.run("create", *words, "1", "a", MINUTE_MS)
+    first = engine.run("create", *words, "1", "a", MINUTE_MS, "", "")
     stored = engine.everything()
 
-    second = engine.run("create", *words, "1", "a", MINUTE_MS)
+    second = engine.run("create", *words, "1", "a", MINUTE_MS, "", "")
 
     assert [first[0][0], second[0][0]] == [b"ok", b"ok"]
     assert engine.everything() == stored

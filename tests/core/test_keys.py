@@ -17,6 +17,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "WHY": keys.why,
     "SOLO": keys.solo,
     "NEXT": keys.next_time,
+    "LINES": keys.lines,
     "P .. 'beat'": keys.beat,
     "P .. 'quiet'": keys.quiet,
     "P .. 'epoch'": keys.epoch,
@@ -40,6 +41,15 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "mark_key('1:jiter', 'd')": lambda prefix: keys.mark(prefix, "1:jiter", "d"),
     "P .. 'seq'": keys.sequence,
     "given_key('n')": lambda prefix: keys.given(prefix, "n"),
+    "gate_key('q:1:qstash:n')": lambda p: keys.queue(p, "q:1:qstash:n"),
+    "order_key('q:1:qstash:n')": lambda p: keys.order(p, "q:1:qstash:n"),
+    "gate_key('f:1:qstash:k')": lambda p: keys.gate(p, "f:1:qstash:k"),
+    "waiters_key('f:1:qstash:k')": lambda p: keys.waiters(p, "f:1:qstash:k"),
+    "holders_key('f:1:qstash:k')": lambda p: keys.holders(p, "f:1:qstash:k"),
+    "begins_key('f:1:qstash:k')": lambda p: keys.begins(p, "f:1:qstash:k"),
+    "pending_key('f:1:qstash:k')": lambda p: keys.pending(p, "f:1:qstash:k"),
+    "queues_key('1:qstash')": lambda prefix: keys.queues(prefix, "1:qstash"),
+    "flows_key('1:qstash')": lambda prefix: keys.flows(prefix, "1:qstash"),
     "body_key('7')": lambda prefix: keys.body(prefix, "7"),
     "body_key('7', '')": lambda prefix: keys.body(prefix, "7", ""),
     "body_key('7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
@@ -96,7 +106,7 @@ def test_every_docstring_begins_with_the_type(name: str):
     text = functions()[name].__doc__ or ""
 
     assert text.startswith(
-        ("String, ", "Stream, ", "Hash", "Set;", "Sorted set;", "Channel ")
+        ("String, ", "Stream, ", "Hash", "Set;", "List;", "Sorted set;", "Channel ")
     )
 
 

@@ -74,9 +74,9 @@ class Crowd:
         words: list[str | int | bytes] = []
         for event_id in (*self.good, *self.bad):
             words += [event_id, "x", str(OWNER), "at", START_MS + 1, "", 10_000]
-            words += [codec.encode_content(CONTENT), "", "", 0]
-        for at in range(0, len(words), 4_400):
-            engine.run("create", *words[at : at + 4_400])
+            words += [codec.encode_content(CONTENT), "", "", 0, "", ""]
+        for at in range(0, len(words), 5_200):
+            engine.run("create", *words[at : at + 5_200])
         engine.now_ms += 1
 
     def offer(self) -> list[str]:

@@ -29,6 +29,9 @@ PARTS = {
     *("new.lua", "number.lua", "occurrence.lua", "stand.lua", "terms.lua", "times.lua"),
     *("mark.lua", "withdraw.lua", "accept.lua", "cleared.lua"),
     *("missed.lua", "skipped.lua"),
+    *("gates.lua", "admit.lua", "grant.lua", "let_in.lua"),
+    *("bind.lua", "charge.lua", "drop.lua", "gated.lua", "look.lua"),
+    *("inspect_event.lua", "solo.lua", "again.lua"),
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250

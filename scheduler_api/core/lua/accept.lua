@@ -1,6 +1,6 @@
 -- Part of create and replay: takes one new event, with the words that create documents.
 -- Expects nothing; what `accept` was called for stands nowhere before `place_accepted`.
-local WIDTH = 11
+local WIDTH = 13
 
 --# include new
 --# include mark
@@ -14,7 +14,8 @@ local function known_as(id, nonce)
   if event.x == nonce then return {'ok', event.w or event.at, event.c, id} end
 end
 
-local function accept(id, nonce, owner, kind, ms, future, deadline, content, journal, mark, hold)
+local function accept(id, nonce, owner, kind, ms, future, deadline, content, journal, mark, hold,
+    destination, gates)
   if id == '' then id = redis.call('GET', given_key(nonce)) or '' end
   local taken = redis.call('EXISTS', event_key(id)) == 1
   local before = taken and known_as(id, nonce)
@@ -30,7 +31,9 @@ local function accept(id, nonce, owner, kind, ms, future, deadline, content, jou
   local revision = keep_content(id, nonce, content)
   if not revision then return {'nobody', at, now, id} end
   owners[owner] = true
-  put_new(id, owner, nonce, at, deadline, journal, revision)
+  local more = {d = destination}
+  if gates ~= '' then more.g = bind(id, owner, gates, at) end
+  put_new(id, owner, nonce, at, deadline, journal, revision, more)
   put_mark(owner, mark, hold, id, event_key(id))
   return {'ok', at, now, id}
 end

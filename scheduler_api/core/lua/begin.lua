@@ -5,7 +5,7 @@
 -- Returns per id {id, code, attempt, failures, interruptions, wanted ms, created ms,
 --   deadline ms, owner, content key, content or '' (then GET it), schedule}; code begun, or
 --   why it falls out: gone (stands elsewhere), taken, missing, ended, early, withdrawn (it ends
---   with a reason), waits (for the occurrence before it), stuck.
+--   with a reason), waits (for the occurrence before it), held (it waits at a gate), stuck.
 -- May run twice: the same token again is answered as the first time.
 local token, lease_ms, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local SLACK_MS = 10000
@@ -25,27 +25,33 @@ local function answer(id, event, attempt)
     event.s or ''}
 end
 
+--# include charge
+
 local function begin(id)
-  if not redis.call('ZSCORE', LEASED, id) then return {id, 'gone'} end
   local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
-    'st', 's', 'rv', 'j', 'end', 'sr', 'af', 'nx')
+    'st', 's', 'rv', 'j', 'end', 'sr', 'af', 'nx',
+    'g', 'l', 'ps', 'qx')
+  local member = member_of(id, event)
+  if not redis.call('ZSCORE', LEASED, member) then return {id, 'gone'} end
   if event.tok == token then return answer(id, event, whole(event, 'n')) end
   if event.tok then return {id, 'taken'} end
-  if not known(event_key(id), event) then lift(id) return {id, 'missing'} end
-  if event.st then lift(id) return {id, 'ended'} end
+  if not known(event_key(id), event) then lift(id, event) return {id, 'missing'} end
+  if event.st then lift(id, event) return {id, 'ended'} end
   local at, attempt = whole(event, 'at'), whole(event, 'n', 0) + 1
-  if at > now then put_due(id, at) return {id, 'early'} end
+  if at > now then put_due(member, at) free(id, event) return {id, 'early'} end
   local reason, called = withdrawn(id, event, now, event.n)
   if not reason and waits(id, event) then return {id, 'waits'} end
   if reason then
     finish(id, event, ending(reason, event.n), reason)
     return {id, 'withdrawn'}
   end
+  if event.g and not admit(id, event) then return {id, 'held'} end
   if event.sr and not called then redis.call('HSET', schedule_key(event.s), 'cd', now) end
   local reply = answer(id, event, attempt)
   redis.call('HSET', event_key(id), 'tok', token, 'n', attempt, 'u', now,
     'un', now + whole(event, 'dl') + SLACK_MS)
-  redis.call('ZADD', LEASED, now + lease_ms, id)
+  redis.call('ZADD', LEASED, now + lease_ms, member)
+  if event.g then charge(id, event) end
   tell(event, id, 'begun', attempt)
   return reply
 end
@@ -59,5 +65,6 @@ for i = 5, #ARGV do
   end
   answers[#answers + 1] = reply
 end
+grant_freed()
 wake_if_overdue()
 return answers

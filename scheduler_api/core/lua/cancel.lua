@@ -8,7 +8,7 @@ local owner, name, answers = ARGV[2], ARGV[3], {}
 
 local function cancel(id)
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'j', 'st', 'tok', 'cr', 'n',
-    'ch', 'nx')
+    'ch', 'nx', 'g', 'l', 'ps')
   if event.o ~= owner then return 'missing' end
   if event.ch == name then return event.cr and 'asked' or 'cancelled' end
   if event.st then return 'ended' end

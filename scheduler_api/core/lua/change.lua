@@ -23,7 +23,8 @@ local function replace_content(old)
   return true
 end
 
-local event = read(key, 'o', 'at', 'w', 'b', 'ch', 'n', 's', 'st', 'nx')
+local event = read(key, 'o', 'at', 'w', 'b', 'ch', 'n', 's', 'st', 'nx', 'g', 'l',
+  'ps')
 if event.o ~= owner then return 'missing' end
 if event.ch == change then return 'ok' end
 if event.st then return 'ended' end
@@ -41,6 +42,9 @@ end
 if cancel then
   finish(id, event, 'cancelled')
 elseif at then
-  put_due(id, at)
+  put_due(member_of(id, event), at)
+  leave_line(id, event)
+  free(id, event)
+  grant_freed()
 end
 return 'ok'

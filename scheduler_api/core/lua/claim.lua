@@ -20,6 +20,10 @@ local plain, alone, short, interrupted, aside = {}, {}, {}, {}, {}
 --# include occurrence
 --# include rest
 --# include fire
+--# include drop
+--# include look
+--# include gated
+--# include solo
 
 local function each(members, handle)
   for _, member in ipairs(members) do
@@ -32,21 +36,11 @@ local function each(members, handle)
 end
 
 local function take(member)
-  if string.sub(member, 1, 2) == 's:' then return fire(string.sub(member, 3)) end
+  local kind = string.sub(member, 1, 2)
+  if kind == 's:' then return fire(string.sub(member, 3)) end
+  if kind == 'g:' then return look(string.sub(member, 3)) end
+  if string.sub(kind, 1, 1) == '~' then return take_gated(string.sub(member, 2)) end
   plain[#plain + 1] = member
-end
-
--- One that travels alone goes at each look.
-local function part_solo()
-  if #plain == 0 or redis.call('EXISTS', SOLO) == 0 then return end
-  local together, later = {}, {}
-  for i, marked in ipairs(redis.call('SMISMEMBER', SOLO, unpack(plain))) do
-    local list = marked == 0 and together or #alone == 0 and alone or later
-    list[#list + 1] = plain[i]
-  end
-  plain = together
-  offer(alone, offer_ms)
-  hold_back(later)
 end
 
 -- While anything is leased the next look is near: a pause of half a lease counts as an outage.
@@ -64,7 +58,8 @@ end
 
 each(redis.call('ZRANGEBYSCORE', LEASED, '-inf', now, 'LIMIT', 0, REAPED), reap)
 if room > 0 then each(pick(), take) end
+grant_freed()
 part_solo()
-offer(plain, offer_ms)
+offer(members(plain), offer_ms)
 return {plain, alone, short, micros_to_next(), interrupted, aside,
   redis.call('GET', P .. 'epoch') or ''}

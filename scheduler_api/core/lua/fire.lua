@@ -17,7 +17,7 @@ local function occur(sid, record, at, nominal)
   if record.left then redis.call('HINCRBY', schedule_key(sid), 'left', -1) end
   if record.ov then redis.call('HSET', schedule_key(sid), 'open', id) end
   redis.call('HSET', schedule_key(sid), 'lf', nominal)
-  if at > now then return put_due(id, at) end
+  if record.g or at > now then return put_due(member_of(id, record), at) end
   redis.call('ZADD', LEASED, now + offer_ms, id)
   plain[#plain + 1] = id
 end
@@ -25,7 +25,7 @@ end
 local function fire(sid)
   local key = schedule_key(sid)
   local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl', 'dy', 'mp', 'mb', 'j',
-    'end', 'left', 'sr', 'ov', 'open')
+    'end', 'left', 'sr', 'ov', 'open', 'g', 'd')
   if rests(sid, key, record) then return end
   if record.st ~= 'active' then error('st is no state', 0) end
   if not record.rv then error('rv is missing', 0) end

@@ -14,7 +14,7 @@ local function forget(id)
   else
     redis.call('DEL', body_key(id, event.b))
   end
-  lift(id)
+  lift(id, event)
   redis.call('DEL', event_key(id), log_key(id))
   removed = removed + 1
 end

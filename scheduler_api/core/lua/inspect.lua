@@ -4,7 +4,8 @@
 -- ARGV: now, then members as in `due`: event ids, and schedules as `s:<id>`
 -- Returns per member {fields and values, or the error's text; places and scores}: places are
 --   due, leased, stuck, parked, why, solo, occ, ix and fin (of its own state), schedules, names,
---   owners; terms: in how many it stands; content: -1 for good, else ms that it has left
+--   owners; terms: in how many it stands; content: -1 for good, else ms that it has left;
+--   line, looked (the gate whose line it is), misspelt; turns, slots: of how many gates
 
 local function note(places, name, value)
   if not value or value == 0 then return end
@@ -17,20 +18,7 @@ local function note_content(places, key)
   if left ~= -2 then note(places, 'content', left) end
 end
 
-local function note_event(id, event, places)
-  note(places, 'solo', redis.call('SISMEMBER', SOLO, id))
-  if not event.o then return end
-  note(places, 'ix', redis.call('ZSCORE', by_time_key(event.o, event.st or 'active'), id))
-  if event.st then
-    note(places, 'fin', redis.call('ZSCORE', finished_key(event.o, event.st), id))
-  end
-  if event.s then
-    note(places, 'occ', redis.call('ZSCORE', occurrences_key(event.s), id))
-    note_content(places, template_key(event.s, event.rv or ''))
-  else
-    note_content(places, body_key(id, event.b))
-  end
-end
+--# include inspect_event
 
 local function note_schedule(sid, record, places)
   note(places, 'parked', redis.call('ZSCORE', PARKED, sid))
@@ -47,17 +35,18 @@ local function note_schedule(sid, record, places)
 end
 
 local function inspect(member)
-  local sid, places = string.match(member, '^s:(.*)$'), {}
-  local key = sid and schedule_key(sid) or event_key(member)
-  for name, set in pairs({due = DUE, leased = LEASED, stuck = STUCK}) do
+  local sid, places, record = string.match(member, '^s:(.*)$'), {}, {}
+  local id = string.gsub(member, '^~', '')
+  local readable, fields = pcall(redis.call, 'HGETALL', sid and schedule_key(sid) or event_key(id))
+  for i = 1, readable and #fields or 0, 2 do record[fields[i]] = fields[i + 1] end
+  if not sid and next(record) then member = member_of(id, record) end
+  for name, set in pairs({due = DUE, leased = LEASED}) do
     note(places, name, redis.call('ZSCORE', set, member))
   end
-  note(places, 'why', redis.call('HEXISTS', WHY, member))
-  local readable, fields = pcall(redis.call, 'HGETALL', key)
-  local record = {}
-  for i = 1, readable and #fields or 0, 2 do record[fields[i]] = fields[i + 1] end
+  note(places, 'stuck', redis.call('ZSCORE', STUCK, id))
+  note(places, 'why', redis.call('HEXISTS', WHY, id))
   if record.o then note(places, 'owners', redis.call('SISMEMBER', P .. 'owners', record.o)) end
-  if sid then note_schedule(sid, record, places) else note_event(member, record, places) end
+  if sid then note_schedule(sid, record, places) else note_event(id, record, places) end
   return {readable and fields or text(fields), places}
 end
 

@@ -2,6 +2,8 @@
 -- Expects nothing; what `put_new` was called for stands nowhere before `place_new`.
 local new_due, new_active = {}, {}
 
+--# include bind
+
 -- Keeps what is to be sent: inline content, or what was written beforehand under a revision.
 -- Answers the body's revision, nil if what was written beforehand has expired.
 local function keep_content(id, revision, content)
@@ -12,13 +14,13 @@ local function keep_content(id, revision, content)
   if redis.call('PERSIST', body_key(id, revision)) == 1 then return revision end
 end
 
-local function put_new(id, owner, nonce, at, deadline, journal, revision)
-  local optional = {}
-  if revision ~= '' then optional = {'b', revision} end
-  if journal ~= '' then
-    optional[#optional + 1] = 'j'
-    optional[#optional + 1] = journal
+-- `more` holds the fields that not every event has.
+local function put_new(id, owner, nonce, at, deadline, journal, revision, more)
+  local optional, member = {}, id
+  for field, value in pairs({b = revision, j = journal, g = more.g, qx = more.qx, d = more.d}) do
+    if value ~= '' then optional[#optional + 1], optional[#optional + 2] = field, value end
   end
+  if more.g then member = member_of(id, more) end
   redis.call('HSET', event_key(id), 'f', 1, 'o', owner, 'x', nonce, 'c', now, 'at', at,
     'dl', deadline, unpack(optional))
   if journal ~= '' then
@@ -27,7 +29,7 @@ local function put_new(id, owner, nonce, at, deadline, journal, revision)
   local active = new_active[owner] or {}
   new_active[owner] = active
   active[#active + 1], active[#active + 2] = at, id
-  new_due[#new_due + 1], new_due[#new_due + 2] = at, id
+  new_due[#new_due + 1], new_due[#new_due + 2] = at, member
 end
 
 -- One write for all: each command of a script costs the store as much again for its log.
@@ -43,11 +45,18 @@ local function place_new()
   new_due, new_active = {}, {}
 end
 
--- Callbacks get ids derived from their parent's, so making one twice is harmless.
-local function follow(parent, id, nonce, delay, deadline, content)
+-- Callbacks get ids derived from their parent's, so making one twice is harmless. In a queue
+-- they stand where their parent does.
+local function follow(parent_id, parent, id, nonce, delay, deadline, content)
   if redis.call('EXISTS', event_key(id)) == 1 then return end
   local at, revision = now + tonumber(delay), keep_content(id, nonce, content)
   if not revision then error('what ' .. id .. ' sends has expired', 0) end
-  put_new(id, parent.o, nonce, at, deadline, parent.j or '', revision)
+  local queue, more = string.match(parent.g or '', 'q:%S+'), {}
+  local number = queue and redis.call('ZSCORE', order_key(queue), parent_id)
+  if number then
+    redis.call('ZADD', order_key(queue), number, id)
+    more = {g = queue, qx = 1}
+  end
+  put_new(id, parent.o, nonce, at, deadline, parent.j or '', revision, more)
   place_new()
 end

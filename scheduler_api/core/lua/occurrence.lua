@@ -1,6 +1,8 @@
 -- Part of claim and run: the event that a fire time of a schedule makes, or a person.
 -- Expects nothing; defines overlaps, make_occurrence.
-local COPIED = {'j', 'end', 'sr'}
+local COPIED = {'j', 'end', 'sr', 'd'}
+
+--# include bind
 
 -- Whether the newest occurrence has not ended; nothing counts, so nothing can be miscounted.
 local function overlaps(record)
@@ -26,6 +28,8 @@ local function make_occurrence(sid, record, id, at, made)
     words[#words + 1] = record.open
     redis.call('HSET', event_key(record.open), 'nx', id)
   end
+  local gates = record.g and bind(id, record.o, record.g, at)
+  if gates then words[#words + 1], words[#words + 2] = 'g', gates end
   redis.call('HSET', event_key(id), unpack(words))
   redis.call('ZADD', occurrences_key(sid), at, id)
   redis.call('ZADD', by_time_key(record.o, 'active'), at, id)

@@ -10,7 +10,7 @@ local P = KEYS[1]
 redis.call('DEL', P .. 'never')
 
 local DUE, LEASED, PARKED, STUCK = P .. 'due', P .. 'leased', P .. 'parked', P .. 'stuck'
-local WHY, SOLO, NEXT = P .. 'why', P .. 'solo', P .. 'next'
+local WHY, SOLO, NEXT, LINES = P .. 'why', P .. 'solo', P .. 'next', P .. 'lines'
 
 local clock = redis.call('TIME')
 local micros = tonumber(clock[2])
@@ -30,6 +30,15 @@ local function skipped_key(sid) return P .. 'skipped:' .. sid end
 local function names_key(owner) return P .. 'names:' .. owner end
 local function groups_key(owner) return P .. 'groups:' .. owner end
 local function journal_key(owner) return P .. 'journal:' .. owner end
+local function is_queue(gate) return string.sub(gate, 1, 2) == 'q:' end
+local function gate_key(gate) return P .. (is_queue(gate) and '' or 'g:') .. gate end
+local function order_key(gate) return P .. 'ql:' .. string.sub(gate, 3) end
+local function waiters_key(gate) return P .. 'gw:' .. gate end
+local function holders_key(gate) return P .. 'gh:' .. gate end
+local function begins_key(gate) return P .. 'gl:' .. gate end
+local function pending_key(gate) return P .. 'gp:' .. gate end
+local function queues_key(owner) return P .. 'queues:' .. owner end
+local function flows_key(owner) return P .. 'flows:' .. owner end
 local function mark_key(owner, mark) return P .. 'dd:' .. owner .. ':' .. mark end
 local function given_key(nonce) return P .. 'given:' .. nonce end
 local function body_key(id, rev)
@@ -97,15 +106,6 @@ local function end_schedule(sid)
   redis.call('ZREM', DUE, 's:' .. sid)
 end
 
--- Takes an event out of wherever it stands; its new place, if any, is put afterwards
--- by the same script, or was written before.
-local function lift(id)
-  redis.call('ZREM', DUE, id)
-  redis.call('ZREM', LEASED, id)
-  redis.call('SREM', SOLO, id)
-  if redis.call('ZREM', STUCK, id) == 1 then redis.call('HDEL', WHY, id) end
-end
-
 -- What pcall caught, as text: servers raise tables, Lua itself strings.
 local function text(problem)
   return tostring(type(problem) == 'table' and problem.err or problem)
@@ -113,27 +113,49 @@ end
 
 -- What a script could not read leaves the road, with the reason, so that the rest goes on.
 local function set_aside(member, problem)
-  redis.call('ZADD', STUCK, now, member)
-  redis.call('HSET', WHY, member, text(problem))
+  local id = string.gsub(member, '^~', '')
+  redis.call('ZADD', STUCK, now, id)
+  redis.call('HSET', WHY, id, text(problem))
+  redis.call('ZREM', DUE, id, '~' .. id)
+  redis.call('ZREM', LEASED, id, '~' .. id)
+end
+
+-- As what an event with gates stands in `due` and `leased`: only the records of these are read
+-- by a claim.
+local function member_of(id, event) return event.g and '~' .. id or id end
+
+--# include gates
+--# include admit
+--# include grant
+
+-- Takes an event out of wherever it stands; its new place, if any, was written before, or is
+-- put afterwards by the same script, which then calls grant_freed.
+local function lift(id, event)
+  local member = member_of(id, event)
   redis.call('ZREM', DUE, member)
   redis.call('ZREM', LEASED, member)
+  redis.call('SREM', SOLO, id)
+  if redis.call('ZREM', STUCK, id) == 1 then redis.call('HDEL', WHY, id) end
+  if not event.g then return end
+  leave_line(id, event)
+  free(id, event)
 end
 
 -- Hands events to RQ: from `due` to `leased` for the offer lease, in one move for all.
-local function offer(ids, lease_ms)
-  if #ids == 0 then return end
+local function offer(members, lease_ms)
+  if #members == 0 then return end
   local scored = {}
-  for _, id in ipairs(ids) do
+  for _, member in ipairs(members) do
     scored[#scored + 1] = now + lease_ms
-    scored[#scored + 1] = id
+    scored[#scored + 1] = member
   end
   redis.call('ZADD', LEASED, unpack(scored))
-  redis.call('ZREM', DUE, unpack(ids))
+  redis.call('ZREM', DUE, unpack(members))
 end
 
 -- Offered to nobody for a moment: of what travels alone only one goes at a time, and many of
 -- them shall hold up neither what else is due nor RQ.
-local function hold_back(ids) offer(ids, 200) end
+local function hold_back(members) offer(members, 200) end
 
 -- One line in the owner's journal, for events that want it: what happened, at which attempt.
 local function tell(event, id, kind, number)
@@ -149,16 +171,27 @@ local function release_mark(owner, id, key)
   if redis.call('GET', held) == id then redis.call('DEL', held) end
 end
 
+-- Leaves the queues for good, and lets those in that waited for what it held.
+local function leave(id, event)
+  for _, gate in ipairs(gates_of(event)) do
+    local ok, left = pcall(redis.call, 'ZREM', is_queue(gate) and order_key(gate) or 'never', id)
+    if ok and left == 1 then freed[#freed + 1] = gate end
+  end
+  grant_freed()
+end
+
 -- Whoever waited for an event that has ended, in a schedule that lets none overlap, goes on.
 local function let_go(id)
-  local event = read(event_key(id), 'o', 'st', 'n', 'w')
-  if not event.o or event.st or event.n or not event.w then return end
+  local event = read(event_key(id), 'o', 'st', 'n', 'w', 'g', 'l')
+  if not event.o or event.st or event.n or not event.w or event.l then
+    return
+  end
   redis.call('HSET', event_key(id), 'at', now)
-  put_due(id, now)
+  put_due(member_of(id, event), now)
 end
 
 -- Ends an event: `state` is delivered, dead or cancelled. `event` holds o,
--- and at, w, s, j, n, nx if any.
+-- and at, w, s, j, n, nx, g, l, ps if any.
 local function finish(id, event, state, reason)
   local key, wanted = event_key(id), first_wanted(event)
   redis.call('HSET', key, 'st', state, 'fin', now, 'u', now)
@@ -169,7 +202,8 @@ local function finish(id, event, state, reason)
   redis.call('ZREM', by_time_key(event.o, 'active'), id)
   if not event.s then redis.call('ZADD', by_time_key(event.o, state), wanted, id) end
   tell(event, id, state, event.n)
-  lift(id)
+  lift(id, event)
+  if event.g then leave(id, event) end
   if event.nx then let_go(event.nx) end
 end
 

@@ -1,5 +1,6 @@
 -- Part of claim: ends leases that are over. An offered event goes back to `due` at its old
--- score; a begun one was interrupted: its token stays valid for a late settle only.
+-- score, with the slots that it holds; a begun one was interrupted: its token stays valid for a
+-- late settle only.
 -- Expects quiet (ms); fills interrupted (ids).
 local POISON, ALONE = 5, 2
 
@@ -18,14 +19,20 @@ local function interrupt(id, event)
   redis.call('HSET', event_key(id), 'ptok', event.tok, 'in', count, 'u', now)
   redis.call('HDEL', event_key(id), 'tok', 'un')
   if count >= ALONE then redis.call('SADD', SOLO, id) end
-  put_due(id, at)
+  put_due(member_of(id, event), at)
+  free(id, event)
+  grant_freed()
 end
 
-local function reap(id)
+local function reap(member)
+  local id = string.gsub(member, '^~', '')
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'n', 'in', 'un', 'dl',
-    'j', 'cr', 'nx')
-  if not known(event_key(id), event) or event.st then return lift(id) end
-  if not event.tok then return put_due(id, whole(event, 'at')) end
-  if quiet > now then return redis.call('ZADD', LEASED, quiet, id) end
+    'j', 'cr', 'nx', 'g', 'l', 'ps')
+  if not known(event_key(id), event) or event.st then
+    redis.call('ZREM', LEASED, member)
+    return lift(id, event)
+  end
+  if not event.tok then return put_due(member, whole(event, 'at')) end
+  if quiet > now then return redis.call('ZADD', LEASED, quiet, member) end
   interrupt(id, event)
 end

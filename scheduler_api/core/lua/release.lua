@@ -1,19 +1,20 @@
--- Gives back offered events that were not begun: `leased` → `due` at their own time; one that
--- travels alone is held back for a moment, or it would go round and round.
+-- Gives back offered events that were not begun: `leased` → `due` at their own time, where they
+-- keep their slots; one that travels alone is held back for a moment, or it would go round and
+-- round.
 -- KEYS[1] prefix
 -- ARGV: now, ids…
 -- Returns how many were given back. A repeat finds nothing left to do.
 local given = 0
 
 local function release(id)
-  if not redis.call('ZSCORE', LEASED, id) then return end
-  local event = read(event_key(id), 'o', 'at', 'tok', 'st')
-  if event.tok then return end
-  if not known(event_key(id), event) or event.st then return lift(id) end
+  local event = read(event_key(id), 'o', 'at', 'tok', 'st', 'g')
+  local member = member_of(id, event)
+  if event.tok or not redis.call('ZSCORE', LEASED, member) then return end
+  if not known(event_key(id), event) or event.st then return lift(id, event) end
   if redis.call('SISMEMBER', SOLO, id) == 1 then
-    hold_back({id})
+    hold_back({member})
   else
-    put_due(id, whole(event, 'at'))
+    put_due(member, whole(event, 'at'))
   end
   given = given + 1
 end

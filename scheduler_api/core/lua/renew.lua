@@ -6,11 +6,12 @@
 local lease_ms, lost = tonumber(ARGV[2]), {}
 
 local function renew(id, token)
-  local event = read(event_key(id), 'tok', 'un')
+  local event = read(event_key(id), 'tok', 'un', 'g')
   if event.tok ~= token then return false end
   local latest = whole(event, 'un')
   if now >= latest then return false end
-  redis.call('ZADD', LEASED, 'XX', math.min(now + lease_ms, latest), id)
+  redis.call('ZADD', LEASED, 'XX', math.min(now + lease_ms, latest),
+    member_of(id, event))
   return true
 end
 

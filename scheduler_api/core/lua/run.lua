@@ -22,7 +22,8 @@ local function revision_again(present)
   return before.rv
 end
 
-local record = read(schedule_key(sid), 'o', 'rv', 'st', 'dl', 'j', 'end', 'sr', 'ov', 'open', 'ps')
+local record = read(schedule_key(sid), 'o', 'rv', 'st', 'dl', 'j', 'end', 'sr', 'ov', 'open', 'ps',
+  'g', 'd')
 if record.o ~= owner then return 'missing' end
 if redis.call('EXISTS', event_key(id)) == 1 then return 'ok' end
 if record.st == 'ended' or record['end'] and whole(record, 'end') < now then return 'ended' end
@@ -37,6 +38,6 @@ end
 local made = math.max(now, whole(record, 'ps', 0) + 1)
 make_occurrence(sid, record, id, now, made)
 if origin ~= '' then redis.call('HSET', event_key(id), 'ro', origin) end
-put_due(id, now)
+put_due(member_of(id, record), now)
 if record.ov then redis.call('HSET', schedule_key(sid), 'open', id) end
 return 'ok'

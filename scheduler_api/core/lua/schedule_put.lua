@@ -14,7 +14,7 @@ local sid, owner, was, becomes, name = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[
 local state, last, times, skipped, content = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local mark, hold = ARGV[12], ARGV[13]
 local OPTIONAL = {'dry', 'pl', 'dy', 'mp', 'mb', 'j', 'start', 'end', 'max', 'left', 'jt', 'ov',
-  'gap', 'fold', 'sr', 'ix'}
+  'gap', 'fold', 'sr', 'ix', 'g', 'd'}
 local key, member, names = schedule_key(sid), 's:' .. sid, names_key(owner)
 local said = {}
 for i = 14, #ARGV, 2 do said[ARGV[i]] = ARGV[i + 1] end

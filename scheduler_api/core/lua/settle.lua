@@ -10,6 +10,7 @@ local WIDTH, CHILD_WIDTH = 8, 5
 
 --# include new
 --# include withdraw
+--# include again
 
 -- A late outcome may replace the line of its interruption, never a settled one.
 local function too_late(id, number, line)
@@ -19,19 +20,9 @@ local function too_late(id, number, line)
   return {id, 'late', 0}
 end
 
-local function try_again(id, event, at)
-  local key, wanted = event_key(id), first_wanted(event)
-  redis.call('HSET', key, 'w', wanted, 'at', at, 'u', now)
-  redis.call('HINCRBY', key, 'fl', 1)
-  redis.call('HDEL', key, 'tok', 'ptok', 'un', 'in')
-  lift(id)
-  put_due(id, at)
-  tell(event, id, 'retry', event.n)
-end
-
 local function settle(children, id, token, number, outcome, delay, reason, line)
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok', 'j', 'cr', 'c',
-    'end', 'sr', 'nx')
+    'end', 'sr', 'nx', 'g', 'l', 'ps')
   if not known(event_key(id), event) then return {id, 'gone', 0} end
   local holds = event.tok == token or (event.ptok == token and not event.tok)
   if event.st or not holds then return too_late(id, number, line) end
@@ -40,7 +31,7 @@ local function settle(children, id, token, number, outcome, delay, reason, line)
   outcome, reason, at = bounded(id, event, outcome, reason, at)
   log_attempt(id, number, 'a', at, line)
   if outcome ~= 'delivered' then tell(event, id, 'failed', number) end
-  for _, child in ipairs(children) do follow(event, unpack(child)) end
+  for _, child in ipairs(children) do follow(id, event, unpack(child)) end
   event.n = number
   if outcome == 'retry' then try_again(id, event, at)
   else finish(id, event, outcome, reason ~= '' and reason or nil) end

@@ -46,6 +46,7 @@ local function waits(id, event)
   local before = read(event_key(event.af), 'o', 'st')
   if not before.o or before.st then return false end
   redis.call('HSET', event_key(id), 'w', first_wanted(event), 'at', now + LOOK_AGAIN_MS)
-  put_due(id, now + LOOK_AGAIN_MS)
+  put_due(member_of(id, event), now + LOOK_AGAIN_MS)
+  free(id, event)
   return true
 end

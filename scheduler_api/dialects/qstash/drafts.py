@@ -15,6 +15,7 @@ from scheduler_api.dialects.qstash.message import (
     Message,
     content_hash,
     to_endpoint,
+    to_gates,
     to_options,
 )
 from scheduler_api.dialects.qstash.request_headers import (
@@ -156,6 +157,7 @@ class Drafts:
             delay_ms=said.message.delay_ms if at_ms is None else 0,
             journal=True,
             mark=Mark(mark, self._terms.deduplication_ms) if mark else None,
+            gates=to_gates(said.message),
         )
 
 

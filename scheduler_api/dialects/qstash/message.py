@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.groups import Endpoint
-from scheduler_api.core.model import Begun, Content
+from scheduler_api.core.model import Begun, Content, FlowLimits, Gates
 from scheduler_api.dialects.qstash.redaction import NOTHING_HIDDEN, Redaction
 from typing import Any
 
@@ -88,6 +88,20 @@ class Message:
         if self.not_before_ms is not None:
             return max(self.not_before_ms, now_ms)
         return now_ms + self.delay_ms
+
+
+def to_gates(message: Message) -> Gates:
+    """What the message waits at: its queue, its flow-control key with limits."""
+    limits = message.flow_control
+    if limits is None:
+        return Gates(queue=message.queue or "")
+    flow = FlowLimits(
+        limits.key,
+        parallelism=limits.parallelism,
+        rate=limits.rate,
+        period_ms=limits.period_s * 1000,
+    )
+    return Gates(queue=message.queue or "", flow=flow)
 
 
 def message_id(event_id: str) -> str:

@@ -20,6 +20,7 @@ from scheduler_api.dialects.qstash.message import (
     message_id,
     schedule_id,
     to_endpoint,
+    to_gates,
     to_options,
 )
 from scheduler_api.dialects.qstash.redaction import key_of
@@ -95,6 +96,7 @@ def expand(begun: Begun, group: Group) -> list[Draft]:
             begun.deadline_ms,
             journal=True,
             id=f"{begun.id}.{endpoint.key}",
+            gates=to_gates(said),
         )
         for endpoint in group.endpoints
     ]

@@ -16,6 +16,7 @@ from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.groups import Group
 from scheduler_api.core.marks import Mark, Repeated
 from scheduler_api.core.model import (
+    NO_GATES,
     Content,
     MissedRuns,
     Owner,
@@ -28,7 +29,7 @@ from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Terms, schedule_mark
 from scheduler_api.dialects.qstash.grammars import NAME_MAX_LENGTH, BadValue
-from scheduler_api.dialects.qstash.message import Message, to_options
+from scheduler_api.dialects.qstash.message import Message, to_gates, to_options
 from scheduler_api.dialects.qstash.reading import read_body
 from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN, from_headers
 from scheduler_api.dialects.qstash.schedule_answers import ID_PREFIX, public_id
@@ -259,8 +260,7 @@ class Scheduling:
             limits=self._terms.limits,
         )
         check_callbacks(said, allow=allow)
-        # What a run makes of a group is for its endpoints, and they have journals.
-        options = _options(said, request.headers, journal=group is None)
+        options = _options(said, request.headers, to_group=group is not None)
         body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
         content = _content(said, to, body)
         mark = schedule_mark(said, url=content.url, body=body)
@@ -287,9 +287,12 @@ def _content(said: Message, to: str | Group, body: bytes) -> Content:
 
 
 def _options(
-    said: Message, headers: Mapping[str, str], *, journal: bool
+    said: Message, headers: Mapping[str, str], *, to_group: bool
 ) -> ScheduleOptions:
-    """Raises: BadValue."""
+    """What a run makes of a group is for its endpoints: they have journals and gates.
+
+    Raises: BadValue.
+    """
     policy = _policy(headers.get(MISSED_RUNS, "").strip().lower())
     most = headers.get(MOST_MISSED, "").strip()
     if most and policy is not MissedRuns.ALL:
@@ -298,7 +301,8 @@ def _options(
         delay_ms=said.delay_ms,
         missed_runs=policy,
         most_missed=_bound(most) if policy is MissedRuns.ALL else 0,
-        journal=journal,
+        journal=not to_group,
+        gates=NO_GATES if to_group else to_gates(said),
     )
 
 

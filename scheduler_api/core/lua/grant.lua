@@ -1,0 +1,57 @@
+-- Part of the prelude: lets an event through all of its gates or has it wait at the first that
+-- does not open; and what happens when slots come free. Expects gates, admit.
+--
+-- All slots are taken together, and nothing is held in front of a closed gate. One that was
+-- passed over eight times reserves: it keeps the slots of lower gates while it waits for a
+-- higher one, one such event per gate, so two saturated gates starve nobody and none deadlock.
+local PASSES, GRANTS, budget = 8, 16, 200
+local ADMITTED = {'o', 'at', 'w', 'st', 'g', 'l', 'ps', 'qx'}
+
+-- Where the gate itself stands: in `due` while anybody waits, unless a person paused it.
+place_gate = function(gate)
+  local state, queue = gate_state(gate), is_queue(gate)
+  local waiting = state.dp or queue and redis.call('ZCARD', order_key(gate)) > state.p
+    or not queue and redis.call('EXISTS', waiters_key(gate)) == 1
+  if state.pz or not waiting then return look_no_more(gate) end
+  if state.closed then return look_at(gate, state.sh or now + LOOK_MS) end
+  look_at(gate, queue and now + LOOK_MS or opening(gate, state))
+end
+
+local function reserve(id, event, missing, first)
+  local passes = redis.call('HINCRBY', event_key(id), 'ps', 1)
+  for i = 1, passes >= PASSES and first - 1 or 0 do
+    local gate, state = unpack(missing[i])
+    if not state.res then
+      redis.call('HSET', gate_key(gate), 'res', id)
+      hold(id, gate, state)
+    end
+  end
+end
+
+-- Whether an event may go, holding its slots; if not it stands in a line.
+local function admit(id, event)
+  local wanted, missing, first = first_wanted(event), {}, nil
+  for _, gate in ipairs(gates_of(event)) do
+    local queue, state = is_queue(gate), gate_state(gate)
+    if queue and not queue_lets(id, event, gate, state) or not queue and state.closed then
+      wait_at(id, event, gate)
+      free(id, event)
+      return false
+    end
+    if not queue and redis.call('SISMEMBER', holders_key(gate), id) == 0 then
+      missing[#missing + 1] = {gate, state}
+      local shut = first or older_waits(gate, id, wanted) or opening(gate, state) > now
+      if shut and not first then first = #missing end
+    end
+  end
+  if first then
+    reserve(id, event, missing, first)
+    wait_at(id, event, missing[first][1])
+    return false
+  end
+  for _, each in ipairs(missing) do hold(id, unpack(each)) end
+  unreserve(id, event)
+  return true
+end
+
+--# include let_in

@@ -6,13 +6,14 @@ import redis
 import sys
 from flask import Blueprint, Flask, Response, request
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
-from scheduler_api import preview, readiness, services
+from scheduler_api import openapi, preview, readiness, services
 from scheduler_api.auth import Unauthorized
 from scheduler_api.core import config, logs
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import Conflict, StoreFull
 from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.tenants import Tenants
+from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.events_v1 import inbound as events_v1
 from scheduler_api.dialects.jiter import inbound as jiter
 from scheduler_api.dialects.qstash import inbound as qstash
@@ -21,7 +22,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 
 class Inbound(Protocol):
-    """The inbound half of a dialect, or what else has routes and errors of its own."""
+    """What has routes, and errors in a shape of its own."""
 
     def blueprint(self, services: services.Services) -> Blueprint:
         """Its routes."""
@@ -36,8 +37,14 @@ class Inbound(Protocol):
         ...
 
 
+class Dialect(Inbound, Protocol):
+    """The inbound half of a dialect."""
+
+    DOCUMENT: Document
+
+
 # By the prefix of their paths, errors on unknown paths included.
-DIALECTS: dict[str, Inbound] = {"/api": jiter, "/v1": events_v1, "/v2": qstash}
+DIALECTS: dict[str, Dialect] = {"/api": jiter, "/v1": events_v1, "/v2": qstash}
 PARTS: dict[str, Inbound] = {**DIALECTS, "/cron": preview}
 ELSEWHERE: Inbound = jiter
 
@@ -80,6 +87,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     for part in PARTS.values():
         app.register_blueprint(part.blueprint(built))
+    documents = [dialect.DOCUMENT for dialect in DIALECTS.values()]
+    app.register_blueprint(openapi.blueprint(documents))
     _add_health(app, built)
     app.before_request(_refuse_leading_slashes)
     app.register_error_handler(HTTPException, _http_error)

@@ -5,6 +5,7 @@ from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.errors import Conflict
 from scheduler_api.core.model import Owner
+from scheduler_api.dialects.documentation import documented
 from scheduler_api.dialects.events_v1 import answers
 from scheduler_api.dialects.events_v1.reading import (
     Refused,
@@ -13,6 +14,7 @@ from scheduler_api.dialects.events_v1.reading import (
     read_object,
 )
 from scheduler_api.dialects.events_v1.schemas import NewApplication
+from scheduler_api.dialects.events_v1.shown import OneApplication, OneSecret
 from scheduler_api.services import Services
 
 CLOSED = "Applications are registered by an operator here"
@@ -28,6 +30,13 @@ class Applications:
         self._open = services.settings.v1_register
         self._tenants = services.tenants
 
+    @documented(
+        body=NewApplication,
+        answer=OneApplication,
+        statuses=(201,),
+        errors=(400, 403, 413),
+        needs_token=False,
+    )
     def register(self) -> Response:
         """Makes a tenant; its key and its secret are told now."""
         if not self._open:
@@ -47,6 +56,7 @@ class Applications:
             201,
         )
 
+    @documented(answer=OneSecret)
     def keys(self, owner: Owner) -> Response:
         """What the receivers of this application check signatures with."""
         signing = self._tenants.signing(owner.tenant)

@@ -12,6 +12,7 @@ from scheduler_api.core.finding import Doubt
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import Owner, Schedule, ScheduleOptions, ScheduleState
+from scheduler_api.dialects.documentation import IdempotencyKey, documented
 from scheduler_api.dialects.events_v1 import answers
 from scheduler_api.dialects.events_v1.context import LOOKED_AT, Condition, fulfils
 from scheduler_api.dialects.events_v1.filters import read_listing, terms_of
@@ -27,6 +28,7 @@ from scheduler_api.dialects.events_v1.reading import (
     read_object,
 )
 from scheduler_api.dialects.events_v1.schemas import EventEdit, NewEvent
+from scheduler_api.dialects.events_v1.shown import EventList, EventQuery, OneEvent
 from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
@@ -52,6 +54,13 @@ class Events:
         self._schedules = services.schedules
         self._finder = services.finder
 
+    @documented(
+        body=NewEvent,
+        headers=IdempotencyKey,
+        answer=OneEvent,
+        statuses=(201,),
+        errors=(400, 413, 422),
+    )
     def create(self, owner: Owner) -> Response:
         """Accepts an event; it fires first after now."""
         body = read_body(request)
@@ -111,6 +120,7 @@ class Events:
         [shown] = self._show([schedule], now_ms=schedule.created_ms)
         return answers.respond_data(shown, 201)
 
+    @documented(query=EventQuery, answer=EventList, errors=(400,))
     def select(self, owner: Owner) -> Response:
         """A part of the events that the query selects, oldest first."""
         listing = read_listing(read_parameters(request.environ))
@@ -132,10 +142,12 @@ class Events:
         schedules = self._schedules.get_many(owner, found.ids)
         return answers.respond_list(self._show(schedules), total=found.total)
 
+    @documented(answer=OneEvent, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event."""
         return self._answer(self._find(owner, event_id))
 
+    @documented(body=EventEdit, answer=OneEvent, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Changes an event; what it names is replaced as a whole, from now on."""
         body = read_object(request)
@@ -169,6 +181,7 @@ class Events:
             terms=terms_of(event_owner, tags=tags, context=context),
         )
 
+    @documented(answer=OneEvent, errors=(404,))
     def delete(self, owner: Owner, event_id: str) -> Response:
         """Removes an event, and answers what it was."""
         schedule = self._find(owner, event_id)
@@ -180,10 +193,12 @@ class Events:
         _log("schedule.deleted", schedule)
         return answers.respond_data(shown)
 
+    @documented(answer=OneEvent, errors=(400, 404))
     def pause(self, owner: Owner, event_id: str) -> Response:
         """Makes no further callback until resumed."""
         return self._into(owner, event_id, ScheduleState.PAUSED)
 
+    @documented(answer=OneEvent, errors=(400, 404))
     def resume(self, owner: Owner, event_id: str) -> Response:
         """Goes on with the next fire time after now."""
         return self._into(owner, event_id, ScheduleState.ACTIVE)

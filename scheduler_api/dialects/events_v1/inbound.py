@@ -4,18 +4,28 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from functools import partial
 from scheduler_api.core.model import Owner
+from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.events_v1.applications import Applications
 from scheduler_api.dialects.events_v1.events import Events
 from scheduler_api.dialects.events_v1.reading import Refused, error
+from scheduler_api.dialects.events_v1.shown import Error
 from scheduler_api.idempotency import KeyRefused
 from scheduler_api.services import Services
 
-__all__ = ["blueprint", "error", "fault"]
+__all__ = ["DOCUMENT", "blueprint", "error", "fault"]
 
 View = Callable[..., Response]
 
 DIALECT = "events_v1"
 KEY_HEADER = "x-api-key"
+DOCUMENT = Document(
+    name="v1",
+    blueprint=DIALECT,
+    title="Scheduler v1",
+    version="1",
+    security={"key": {"type": "apiKey", "in": "header", "name": KEY_HEADER}},
+    error=Error,
+)
 INTERNAL_ERROR = "Internal server error"
 # The docs write both.
 ONE_EVENT = ("/event/<event_id>", "/events/<event_id>")

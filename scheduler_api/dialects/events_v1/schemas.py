@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from scheduler_api.core import cron, destinations, timing
-from typing import Any
+from typing import Any, ClassVar
 
 MOST_TAGS = 50
 LONGEST_TAG = 256
@@ -15,7 +15,16 @@ LATEST_MS = 253_402_300_799_999
 _email = validate.Email()
 
 
-class _Stated(fields.Field[Any]):
+class _Shaped(fields.Field[Any]):
+    """A field that documents show in this shape."""
+
+    shape: ClassVar[Mapping[str, Any]] = {"type": "string"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata=dict(self.shape), **kwargs)
+
+
+class _Stated(_Shaped):
     """A field whose faults are told in class-validator's words.
 
     `says` is the fault of what is no such value at all; where it is empty or missing,
@@ -49,6 +58,7 @@ class EventOwner(_Stated):
     """An e-mail address, loaded as given."""
 
     says = "{} must be an email"
+    shape: ClassVar = {"type": "string", "format": "email", "maxLength": LONGEST_EMAIL}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         text = self.text(value)
@@ -65,6 +75,7 @@ class EndDate(_Stated):
     """An ISO 8601 text, loaded as epoch ms."""
 
     says = "{} must be a valid ISO 8601 date string"
+    shape: ClassVar = {"type": "string", "format": "date-time"}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         text = self.text(value)
@@ -95,6 +106,7 @@ class CallbackUrl(_Stated):
     """An absolute http(s) URL, loaded as given."""
 
     says = "{} must be a URL address"
+    shape: ClassVar = {"type": "string", "format": "uri"}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         try:
@@ -103,8 +115,10 @@ class CallbackUrl(_Stated):
             raise self.refuse() from err
 
 
-class Context(fields.Field[Any]):
+class Context(_Shaped):
     """Any JSON object, loaded as given; null is none."""
+
+    shape: ClassVar = {"type": "object"}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         if not isinstance(value, dict):
@@ -112,8 +126,14 @@ class Context(fields.Field[Any]):
         return value
 
 
-class Tags(fields.Field[Any]):
+class Tags(_Shaped):
     """A list of texts, loaded as given; null is an empty one."""
+
+    shape: ClassVar = {
+        "type": "array",
+        "items": {"type": "string", "maxLength": LONGEST_TAG},
+        "maxItems": MOST_TAGS,
+    }
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         return super().deserialize([] if value is None else value, *args, **kwargs)
@@ -142,6 +162,7 @@ class AppName(_Stated):
     """The name of an application, loaded as given."""
 
     says = "{} must be a string"
+    shape: ClassVar = {"type": "string", "maxLength": LONGEST_NAME}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         text = self.text(value)

@@ -11,6 +11,7 @@ from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.dialects.documentation import IdempotencyKey, documented, listed
 from scheduler_api.dialects.jiter import answers
 from scheduler_api.dialects.jiter.reading import (
     Refused,
@@ -26,6 +27,7 @@ from scheduler_api.dialects.jiter.schemas import (
     NewCronJob,
     read_id,
 )
+from scheduler_api.dialects.jiter.shown import CronJob, CronJobWithHistory
 from scheduler_api.idempotency import once, read_mark
 from scheduler_api.services import Services
 from typing import Any
@@ -54,6 +56,12 @@ class CronJobs:
         self._new = NewCronJob(payload_limit_bytes=limit, allow=allow)
         self._edit = CronJobEdit(payload_limit_bytes=limit, allow=allow)
 
+    @documented(
+        body=NewCronJob,
+        headers=IdempotencyKey,
+        answer=CronJobWithHistory,
+        errors=(400, 413, 422),
+    )
     def create(self, owner: Owner) -> Response:
         """Accepts a cron job; it is active, and fires first after now."""
         body = read_body(request)
@@ -103,6 +111,7 @@ class CronJobs:
         shown = answers.cron_job(schedule, next_ms=next_ms, busy=False)
         return answers.respond(shown | {"history": []})
 
+    @documented(answer=CronJobWithHistory, errors=(404,))
     def get(self, owner: Owner, cron_id: str) -> Response:
         """One cron job with the history of its newest executions."""
         schedule = self._find(owner, cron_id)
@@ -112,10 +121,12 @@ class CronJobs:
             of=self._show([schedule])[0],
         )
 
+    @documented(answer=listed(CronJob))
     def all(self, owner: Owner) -> Response:
         """All cron jobs, oldest first, disabled ones too."""
         return answers.respond(self._show(self._schedules.all_of(owner)))
 
+    @documented(body=CronJobEdit, answer=CronJobWithHistory, errors=(400, 404, 413))
     def edit(self, owner: Owner, cron_id: str) -> Response:
         """Edits a cron job; what it has begun goes on as it was."""
         body = read_object(request)
@@ -131,6 +142,7 @@ class CronJobs:
             return answers.respond(self._show([edited])[0] | {"history": []})
         raise Conflict
 
+    @documented(answer=CronJob, errors=(404,))
     def delete(self, owner: Owner, cron_id: str) -> Response:
         """Removes a cron job, and answers what it was."""
         schedule = self._find(owner, cron_id)

@@ -22,7 +22,8 @@ from scheduler_api.core.model import Attempt, Content, Event, Owner
 from scheduler_api.core.quotas import OverQuota, same_month
 from scheduler_api.core.replays import replay
 from scheduler_api.core.selection import Phase, phase_of
-from scheduler_api.dialects.jiter import answers
+from scheduler_api.dialects.documentation import IdempotencyKey, documented, listed
+from scheduler_api.dialects.jiter import answers, shown
 from scheduler_api.dialects.jiter.filters import DAY_MS, read_selection
 from scheduler_api.dialects.jiter.reading import (
     Refused,
@@ -69,6 +70,12 @@ class Events:
         self._new = NewEvent(payload_limit_bytes=limit, allow=allow)
         self._edit = EventEdit(payload_limit_bytes=limit, allow=allow)
 
+    @documented(
+        body=NewEvent,
+        headers=IdempotencyKey,
+        answer=shown.Event,
+        errors=(400, 413, 422),
+    )
     def create(self, owner: Owner) -> Response:
         """Accepts an event; when it answers, the event is stored."""
         body = read_body(request)
@@ -89,6 +96,7 @@ class Events:
             again=partial(_as_at_first, owner, content, at_ms),
         )
 
+    @documented(headers=IdempotencyKey, answer=shown.Event, errors=(400, 404, 413, 422))
     def replay(self, owner: Owner, event_id: str) -> Response:
         """Sends what a finished event sent again, at once, as an event of its own."""
         mark = read_mark(request, read_body(request))
@@ -123,6 +131,7 @@ class Events:
         )
         return answers.respond(answers.event(event))
 
+    @documented(answer=shown.EventWithHistory, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event with its history, unless it ended before the search window."""
         event, attempts = self._whole(owner, event_id)
@@ -133,6 +142,11 @@ class Events:
                 raise Refused(404, NOT_FOUND)
         return answers.respond(answers.event_with_history(event, attempts))
 
+    @documented(
+        query=shown.EventQuery,
+        answer=listed(shown.Event),
+        errors=(400,),
+    )
     def select(self, owner: Owner) -> Response:
         """The first events that the query selects, by scheduled time."""
         now_ms = self._store.now_ms()
@@ -145,6 +159,7 @@ class Events:
         most = self._settings.jiter_list_limit
         return answers.respond_array(map(answers.event, islice(events, most)))
 
+    @documented(body=EventEdit, answer=shown.Event, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Edits or cancels an event that was never begun; all or nothing."""
         body = read_object(request)

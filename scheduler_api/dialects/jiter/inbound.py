@@ -5,18 +5,29 @@ from flask import Blueprint, Response, request
 from functools import partial
 from scheduler_api.core.model import Owner
 from scheduler_api.core.quotas import OverQuota
+from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.jiter.cronjobs import CronJobs
 from scheduler_api.dialects.jiter.events import Events
 from scheduler_api.dialects.jiter.reading import Refused, error
+from scheduler_api.dialects.jiter.shown import Error
 from scheduler_api.idempotency import KeyRefused
 from scheduler_api.services import Services
 
-__all__ = ["blueprint", "error", "fault"]
+__all__ = ["DOCUMENT", "blueprint", "error", "fault"]
 
 View = Callable[..., Response]
 
 DIALECT = "jiter"
 KEY_HEADER = "x-api-key"
+DOCUMENT = Document(
+    name="jiter",
+    blueprint=DIALECT,
+    title="Jiter",
+    version="1",
+    security={"key": {"type": "apiKey", "in": "header", "name": KEY_HEADER}},
+    error=Error,
+    errors=(401, 429, 500, 503),
+)
 RATE_EXCEEDED = "Too many requests, please try again in a minute"
 BLOCKED_S = 60
 # The docs write both.

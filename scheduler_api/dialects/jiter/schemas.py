@@ -1,10 +1,11 @@
 """What Jiter clients may say: bodies and queries, and the message for each fault."""
 
 import re
+from collections.abc import Mapping
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from scheduler_api.core import cron, timing
 from scheduler_api.core.destinations import AddressPolicy, BadDestination
-from typing import Any
+from typing import Any, ClassVar
 
 BAD_TIME = "Please enter a valid time"
 PAST_TIME = "Please make sure your scheduled time is in the future."
@@ -24,9 +25,12 @@ class _Exact(fields.Field[Any]):
     """A field with one message for whatever is wrong with it."""
 
     message = ""
+    # How documents show it.
+    shape: ClassVar[Mapping[str, Any]] = {"type": "string"}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
+            metadata=dict(self.shape),
             error_messages={
                 "required": self.message,
                 "null": self.message,
@@ -40,6 +44,7 @@ class Time(_Exact):
     """An ISO 8601 text, loaded as epoch ms."""
 
     message = BAD_TIME
+    shape: ClassVar = {"type": "string", "format": "date-time"}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         try:
@@ -70,6 +75,7 @@ class Destination(_Exact):
     """An absolute http(s) URL, loaded as given."""
 
     message = BAD_DESTINATION
+    shape: ClassVar = {"type": "string", "format": "uri"}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
@@ -112,6 +118,7 @@ class EventStatus(_Word):
 
     message = BAD_EVENT_STATUS
     words = ("Cancelled",)
+    shape: ClassVar = {"type": "string", "enum": words}
 
 
 class CronStatus(_Word):
@@ -119,6 +126,7 @@ class CronStatus(_Word):
 
     message = BAD_CRON_STATUS
     words = ("Active", "Disabled")
+    shape: ClassVar = {"type": "string", "enum": words}
 
 
 class Body(Schema):

@@ -20,7 +20,8 @@ from scheduler_api.core.model import (
     State,
     Verdict,
 )
-from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.documentation import documented
+from scheduler_api.dialects.qstash import answers, shown
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Terms
 from scheduler_api.dialects.qstash.filters import (
@@ -41,6 +42,7 @@ from scheduler_api.dialects.qstash.message import (
 from scheduler_api.dialects.qstash.reading import read_headers, read_json
 from scheduler_api.dialects.qstash.redaction import key_of
 from scheduler_api.dialects.qstash.request_headers import PREFIX
+from scheduler_api.dialects.qstash.shown_headers import message_headers
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 
@@ -80,6 +82,7 @@ class DeadLetterQueue:
         self._secret_key = services.settings.secret_key
         self._clock = clock
 
+    @documented(query=shown.LetterQuery, answer=shown.LetterPage, errors=(400,))
     def all(self, owner: Owner) -> Response:
         """A page of dead letters."""
         query = read_letter_query(read_query(read_parameters(request.environ)))
@@ -91,17 +94,20 @@ class DeadLetterQueue:
             shown += [_shown(letter, key=key) for letter in letters]
         return _page_answer({"messages": shown}, cursor)
 
+    @documented(answer=shown.DeadLetter, errors=(404,))
     def get(self, owner: Owner, letter_id: str) -> Response:
         """One dead letter."""
         key = key_of(owner.tenant, secret_key=self._secret_key)
         return answers.respond(_shown(self._find(owner, letter_id), key=key))
 
+    @documented(errors=(404,))
     def delete(self, owner: Owner, letter_id: str) -> Response:
         """Removes a dead letter; the message is known as long as those that ended."""
         if not self._clear(owner, [self._find(owner, letter_id)]):
             raise _unknown(letter_id)
         return answers.done()
 
+    @documented(query=shown.LetterQuery, answer=shown.Deleted, errors=(400, 413))
     def delete_many(self, owner: Owner) -> Response:
         """Removes the dead letters that are meant; unknown ones are passed over."""
         done, cursor = 0, None
@@ -110,6 +116,12 @@ class DeadLetterQueue:
             done += self._clear(owner, letters)
         return _page_answer({"deleted": done}, cursor)
 
+    @documented(
+        headers=message_headers(),
+        answer=shown.Published,
+        statuses=(201, 202),
+        errors=(400, 404),
+    )
     def retry(self, owner: Owner, letter_id: str) -> Response:
         """Sends a dead letter anew, as a message of its own that takes its place."""
         letter = self._find(owner, letter_id)
@@ -119,6 +131,13 @@ class DeadLetterQueue:
         double = accepted.verdict is Verdict.DOUBLE
         return answers.respond(_told(letter, accepted), 202 if double else 201)
 
+    @documented(
+        query=shown.LetterQuery,
+        headers=message_headers(),
+        answer=shown.Replayed,
+        statuses=(201,),
+        errors=(400, 413),
+    )
     def retry_many(self, owner: Owner) -> Response:
         """Sends the dead letters that are meant anew; unknown ones are passed over."""
         told: list[Shown] = []

@@ -44,6 +44,14 @@ STATES = {
 IN_PROGRESS = ("begun", "failed", "retry")
 # What dead letters can be asked for by, besides what is their own.
 OF_LETTERS = tuple(name for name in CONDITIONS if name not in ("host", "path"))
+PAGE = ("count", "cursor", "order")
+# The parameters that each call knows.
+KNOWN_OF_CANCELLATION = ("messageIds", *CONDITIONS, *DATES, "count")
+KNOWN_OF_LOGS = ("messageId", "messageIds", *CONDITIONS, *DATES, *PAGE, "state")
+KNOWN_OF_LETTERS = (
+    *("dlqIds", "messageId", *OF_LETTERS, "responseStatus"),
+    *(*DATES, *PAGE),
+)
 LETTERS_MOST = 100
 LOGS_MOST = 1_000
 AT_ONCE = 100
@@ -154,7 +162,7 @@ def read_cancellation(parameters: Parameters) -> Cancellation:
 
     Raises: BadValue.
     """
-    _check_names(parameters, ("messageIds", *CONDITIONS, *DATES, "count"))
+    _check_names(parameters, KNOWN_OF_CANCELLATION)
     start_ms, end_ms = _dates(parameters)
     if "count" in parameters:
         _whole(parameters, "count")
@@ -166,8 +174,7 @@ def read_log_query(parameters: Parameters) -> LogQuery:
 
     Raises: BadValue.
     """
-    pages = ("count", "cursor", "order", "state")
-    _check_names(parameters, ("messageId", "messageIds", *CONDITIONS, *DATES, *pages))
+    _check_names(parameters, KNOWN_OF_LOGS)
     start_ms, end_ms = _dates(parameters)
     newest_first = _newest_first(parameters, "latestFirst")
     return LogQuery(
@@ -183,8 +190,7 @@ def read_letter_query(parameters: Parameters) -> LetterQuery:
 
     Raises: BadValue.
     """
-    names = ("dlqIds", "messageId", *OF_LETTERS, "responseStatus", *DATES)
-    _check_names(parameters, (*names, "count", "cursor", "order"))
+    _check_names(parameters, KNOWN_OF_LETTERS)
     start_ms, end_ms = _dates(parameters)
     ids = None
     if "dlqIds" in parameters:

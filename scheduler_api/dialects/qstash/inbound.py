@@ -6,6 +6,7 @@ from flask.blueprints import BlueprintSetupState
 from functools import partial
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
+from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.qstash.dlq import DeadLetterQueue
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.keys import Keys
@@ -14,18 +15,33 @@ from scheduler_api.dialects.qstash.messages import Messages
 from scheduler_api.dialects.qstash.publishing import Publishing
 from scheduler_api.dialects.qstash.reading import Refused, error
 from scheduler_api.dialects.qstash.schedules import Scheduling
+from scheduler_api.dialects.qstash.shown import Error
 from scheduler_api.dialects.qstash.targets import TOKEN
 from scheduler_api.dialects.qstash.topics import Topics
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 from werkzeug.routing import BaseConverter
 
-__all__ = ["blueprint", "error", "fault"]
+__all__ = ["DOCUMENT", "blueprint", "error", "fault"]
 
 View = Callable[..., Response]
 Route = tuple[str, str, str, View]
 
 DIALECT = "qstash"
+DOCUMENT = Document(
+    name="qstash",
+    blueprint=DIALECT,
+    title="QStash",
+    version="2",
+    security={
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "token": {"type": "apiKey", "in": "query", "name": TOKEN},
+    },
+    error=Error,
+    in_path={
+        "destination": "A URL as it is, not encoded, or the name of a url group",
+    },
+)
 BEARER = "bearer "
 INTERNAL_ERROR = "internal server error"
 NOT_FOUND = "not found"

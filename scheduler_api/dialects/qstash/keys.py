@@ -7,7 +7,8 @@ from scheduler_api.core import logs
 from scheduler_api.core.model import Owner
 from scheduler_api.core.tenants import KEYS_KEPT_S, SigningKeys
 from scheduler_api.core.timing import to_iso
-from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.documentation import documented
+from scheduler_api.dialects.qstash import answers, shown
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.filters import read_flag, read_query
 from scheduler_api.parameters import read_parameters
@@ -23,10 +24,12 @@ class Keys:
         self._tenants = services.tenants
         self._grace_ms = services.settings.qstash_rotation_grace_ms
 
+    @documented(answer=shown.KeyPair)
     def get(self, owner: Owner) -> Response:
         """The pair that receivers are to check signatures with."""
         return answers.respond(_pair(self._tenants.signing(owner.tenant)))
 
+    @documented(query=shown.Rotation, answer=shown.Rotated, errors=(400,))
     def rotate(self, owner: Owner) -> Response:
         """Replaces the pair; tells which key is another one, and what no longer works.
 

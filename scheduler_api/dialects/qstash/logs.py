@@ -8,7 +8,8 @@ from scheduler_api.core import logs
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.journal import Cursor, Line
 from scheduler_api.core.model import Owner
-from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.documentation import documented
+from scheduler_api.dialects.qstash import answers, shown
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.filters import (
     STATES,
@@ -44,6 +45,7 @@ class Logs:
         self._journal = services.journal
         self._secret_key = services.settings.secret_key
 
+    @documented(query=shown.LogQuery, answer=shown.LogPage, errors=(400,))
     def select(self, owner: Owner) -> Response:
         """A page of the log; both names of its list are in use."""
         query = read_log_query(read_query(read_parameters(request.environ)))

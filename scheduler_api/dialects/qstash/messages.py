@@ -14,6 +14,7 @@ from scheduler_api.core.unfinished import (
     outlines,
     unfinished,
 )
+from scheduler_api.dialects.documentation import documented
 from scheduler_api.dialects.qstash import answers
 from scheduler_api.dialects.qstash.filters import (
     Cancellation,
@@ -27,6 +28,11 @@ from scheduler_api.dialects.qstash.ids import event_id
 from scheduler_api.dialects.qstash.message import Message, from_options
 from scheduler_api.dialects.qstash.reading import read_json
 from scheduler_api.dialects.qstash.redaction import key_of
+from scheduler_api.dialects.qstash.shown import (
+    CancelledMessages,
+    CancelQuery,
+    ShownMessage,
+)
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 
@@ -42,6 +48,7 @@ class Messages:
         self._body_limit_bytes = services.settings.body_limit_bytes
         self._secret_key = services.settings.secret_key
 
+    @documented(answer=ShownMessage, errors=(404,))
     def get(self, owner: Owner, message_id: str) -> Response:
         """One message, also for as long as it is kept after its end."""
         event, said = self._find(owner, message_id)
@@ -50,6 +57,7 @@ class Messages:
         key = key_of(owner.tenant, secret_key=self._secret_key)
         return answers.respond(answers.message(event, said, key=key))
 
+    @documented(answer=CancelledMessages, errors=(404,))
     def cancel(self, owner: Owner, message_id: str) -> Response:
         """Cancels a message; an attempt in flight may still deliver it."""
         known = event_id(message_id)
@@ -59,6 +67,7 @@ class Messages:
         log.info(logs.line("event.cancelled", event=known, owner=owner))
         return answers.respond({"cancelled": 1})
 
+    @documented(query=CancelQuery, answer=CancelledMessages, errors=(400, 413))
     def cancel_many(self, owner: Owner) -> Response:
         """Cancels all messages that are meant; unknown ones are passed over."""
         parameters = read_query(read_parameters(request.environ))

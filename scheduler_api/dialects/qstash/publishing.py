@@ -10,7 +10,8 @@ from scheduler_api.core.errors import NotFound, StoreFull
 from scheduler_api.core.groups import MOST_ENDPOINTS, Group
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store import AT_ONCE
-from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.documentation import documented, listed
+from scheduler_api.dialects.qstash import answers, shown
 from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Said, Terms
@@ -23,6 +24,7 @@ from scheduler_api.dialects.qstash.reading import (
     too_large,
 )
 from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN
+from scheduler_api.dialects.qstash.shown_headers import message_headers
 from scheduler_api.dialects.qstash.targets import Target, read_target
 from scheduler_api.services import Services
 from typing import Any
@@ -30,6 +32,25 @@ from urllib.parse import unquote
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
+
+PUBLISHING = documented(
+    body={},
+    content_type="*/*",
+    headers=message_headers(),
+    answer={"oneOf": [shown.Published, listed(shown.Published)]},
+    statuses=(201, 202),
+    errors=(400, 404, 413),
+)
+BATCH = listed(shown.BatchItem)
+BATCH_ANSWER = listed(
+    {
+        "oneOf": [
+            shown.Published,
+            shown.NotPublished,
+            listed(shown.Published),
+        ]
+    }
+)
 
 # What an item of a batch comes to: a message, several, or what is wrong with it.
 Read = Draft | list[Draft] | str
@@ -51,10 +72,12 @@ class Publishing:
         self._batch_limit_bytes = services.settings.qstash_batch_limit_bytes
         self._clock = clock
 
+    @PUBLISHING
     def publish(self, owner: Owner, destination: str) -> Response:
         """Accepts a message; when it answers, the message is stored."""
         return self._accept(owner, read_target(request.environ, route=PUBLISH))
 
+    @PUBLISHING
     def enqueue(self, owner: Owner, queue: str, destination: str) -> Response:
         """Accepts a message for a queue."""
         target = read_target(request.environ, route=ENQUEUE)
@@ -88,6 +111,7 @@ class Publishing:
         answer: object = shown if isinstance(to, Group) else shown[0]
         return answers.respond(answer, 202 if double else 201)
 
+    @documented(body=BATCH, answer=BATCH_ANSWER, errors=(400, 413))
     def batch(self, owner: Owner) -> Response:
         """Accepts many messages; what is wrong with one is told in its place."""
         items = read_json(request, limit_bytes=self._batch_limit_bytes)

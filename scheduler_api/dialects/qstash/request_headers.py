@@ -33,7 +33,7 @@ READ = (PREFIX, CONTENT_TYPE)
 _BLANKS = " \t"
 
 # Name of the header behind its prefix: attribute, and reader of the value.
-_SENDING: Table = {
+OF_CALLBACKS: Table = {
     "delay": ("delay_ms", grammars.read_duration_ms),
     "method": ("method", grammars.read_method),
     "retries": ("retries", grammars.read_retries),
@@ -41,17 +41,17 @@ _SENDING: Table = {
     "timeout": ("timeout_ms", grammars.read_timeout_ms),
 }
 _OF_BOTH: Table = {
-    **_SENDING,
+    **OF_CALLBACKS,
     "content-based-deduplication": ("content_based", grammars.read_truth),
     "deduplication-id": ("deduplication_id", grammars.read_text),
     "label": ("labels", grammars.read_labels),
     "redact-fields": ("redaction", grammars.read_redaction),
 }
-_OF_MESSAGES: Table = {
+OF_MESSAGES: Table = {
     **_OF_BOTH,
     "not-before": ("not_before_ms", grammars.read_unix_ms),
 }
-_OF_SCHEDULES: Table = {
+OF_SCHEDULES: Table = {
     **_OF_BOTH,
     "queue-name": ("queue", grammars.read_name),
     "schedule-id": ("schedule_id", grammars.read_name),
@@ -109,7 +109,7 @@ def from_headers(
     """
     listed = list(pairs)
     given = _given(listed, query)
-    fields = _read(given, PREFIX, _OF_SCHEDULES if schedule else _OF_MESSAGES)
+    fields = _read(given, PREFIX, OF_SCHEDULES if schedule else OF_MESSAGES)
     if queue is not None:
         fields["queue"] = grammars.read_name(queue, "queueName")
     if caller_ip:
@@ -175,7 +175,10 @@ def _forwarding_prefix(lowered: str) -> str | None:
     if lowered.startswith(PREFIX + FORWARD):
         return PREFIX
     for prefix in (f"{CALLBACK}-", f"{FAILURE_CALLBACK}-"):
-        if lowered.startswith(prefix) and lowered.removeprefix(prefix) not in _SENDING:
+        if (
+            lowered.startswith(prefix)
+            and lowered.removeprefix(prefix) not in OF_CALLBACKS
+        ):
             return prefix
     return None
 
@@ -216,7 +219,7 @@ def _callback(given: _Given, name: str, base: Callback | None) -> Callback | Non
     if base is None:
         return None
     prefix = f"{name}-"
-    fields = _read(given, prefix, _SENDING)
+    fields = _read(given, prefix, OF_CALLBACKS)
     fields |= _headers(base.headers, _forwarded(given, prefix))
     return replace(base, **fields)
 

@@ -24,7 +24,8 @@ from scheduler_api.core.model import (
     ScheduleOptions,
     ScheduleState,
 )
-from scheduler_api.dialects.qstash import answers, redaction, schedule_answers
+from scheduler_api.dialects.documentation import documented, listed
+from scheduler_api.dialects.qstash import answers, redaction, schedule_answers, shown
 from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Terms, schedule_mark
@@ -33,12 +34,17 @@ from scheduler_api.dialects.qstash.message import Message, to_gates, to_options
 from scheduler_api.dialects.qstash.reading import read_body
 from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN, from_headers
 from scheduler_api.dialects.qstash.schedule_answers import ID_PREFIX, public_id
+from scheduler_api.dialects.qstash.shown_headers import schedule_headers
 from scheduler_api.dialects.qstash.targets import check_callbacks, read_target
 from scheduler_api.services import Services
 
 MISSED_RUNS = "Scheduler-Missed-Runs"
 MOST_MISSED = "Scheduler-Most-Missed"
 MOST_MISSED_DEFAULT, MOST_MISSED_LIMIT = 100, 1_000
+OWN_HEADERS = {
+    MISSED_RUNS: f"What becomes of missed runs: {', '.join(MissedRuns)}",
+    MOST_MISSED: f"How many missed runs go out with {MissedRuns.ALL}",
+}
 OURS = "scheduler-"
 ROUTE = "/v2/schedules/"
 # How often a change may meet others to the same schedule: many copies of an app may
@@ -74,6 +80,13 @@ class Scheduling:
         self._terms = Terms.of(services.settings)
         self._drafts = Drafts(self._terms)
 
+    @documented(
+        body={},
+        content_type="*/*",
+        headers=schedule_headers(OWN_HEADERS),
+        answer=shown.ScheduleId,
+        errors=(400, 404, 413),
+    )
     def create(self, owner: Owner, destination: str) -> Response:
         """Stores a schedule, or replaces all of the one that bears its name.
 
@@ -98,11 +111,13 @@ class Scheduling:
             return answers.respond({"scheduleId": public_id(schedule)})
         raise Conflict
 
+    @documented(answer=shown.ShownSchedule, errors=(404,))
     def get(self, owner: Owner, schedule_id: str) -> Response:
         """One schedule."""
         found = self._find(owner, schedule_id)
         return answers.respond(self._show([found], now_ms=self._store.now_ms())[0])
 
+    @documented(answer=listed(shown.ShownSchedule))
     def all(self, owner: Owner) -> Response:
         """All schedules, oldest first."""
         now_ms, shown = self._store.now_ms(), list[Shown]()
@@ -110,6 +125,7 @@ class Scheduling:
             shown += self._show(batch, now_ms=now_ms)
         return answers.respond(shown)
 
+    @documented(errors=(404,))
     def delete(self, owner: Owner, schedule_id: str) -> Response:
         """Removes a schedule; a message that it has made goes out all the same."""
         schedule = self._find(owner, schedule_id)
@@ -120,10 +136,12 @@ class Scheduling:
         _log("schedule.deleted", schedule)
         return answers.done()
 
+    @documented(errors=(404,))
     def pause(self, owner: Owner, schedule_id: str) -> Response:
         """Stops a schedule; what would have been due meanwhile is never made up for."""
         return self._turn(owner, schedule_id, ScheduleState.PAUSED)
 
+    @documented(errors=(404,))
     def resume(self, owner: Owner, schedule_id: str) -> Response:
         """Lets a schedule go on with the first fire time after now."""
         return self._turn(owner, schedule_id, ScheduleState.ACTIVE)

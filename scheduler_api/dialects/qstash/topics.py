@@ -16,7 +16,8 @@ from scheduler_api.core.groups import (
     TooManyEndpoints,
 )
 from scheduler_api.core.model import Owner
-from scheduler_api.dialects.qstash import answers
+from scheduler_api.dialects.documentation import documented, listed
+from scheduler_api.dialects.qstash import answers, shown
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Terms, default_headers
 from scheduler_api.dialects.qstash.grammars import (
@@ -45,6 +46,7 @@ class Topics:
         self._terms = Terms.of(services.settings)
         self._drafts = Drafts(self._terms)
 
+    @documented(body=shown.NewEndpoints, errors=(400, 413))
     def add(self, owner: Owner, name: str) -> Response:
         """Puts endpoints into a group, which is made if it is missing."""
         name = read_name(name, NAME)
@@ -59,6 +61,7 @@ class Topics:
         _log("group.changed", owner, name)
         return answers.done()
 
+    @documented(body=shown.NamedEndpoints, errors=(400, 404, 413))
     def remove(self, owner: Owner, name: str) -> Response:
         """Takes endpoints out of a group; with the last one it is gone."""
         named: dict[str, list[str]] = {"url": [], "name": []}
@@ -75,6 +78,7 @@ class Topics:
         _log("group.changed", owner, name)
         return answers.done()
 
+    @documented(answer=shown.UrlGroup, errors=(404,))
     def get(self, owner: Owner, name: str) -> Response:
         """One group."""
         try:
@@ -82,16 +86,19 @@ class Topics:
         except NotFound as err:
             raise _unknown(name) from err
 
+    @documented(answer=listed(shown.UrlGroup))
     def all(self, owner: Owner) -> Response:
         """All groups, oldest first."""
         return answers.respond([_shown(each) for each in self._groups.all_of(owner)])
 
+    @documented()
     def delete(self, owner: Owner, name: str) -> Response:
         """Removes a group, if it is there; what was published to it goes out."""
         self._groups.delete(owner, name)
         _log("group.deleted", owner, name)
         return answers.done()
 
+    @documented(body=shown.Defaults, errors=(400, 404, 413))
     def configure(self, owner: Owner, name: str) -> Response:
         """Replaces the headers that hold where a publisher to the group gives none."""
         headers = self._headers()

@@ -13,6 +13,7 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store, Terms
 from scheduler_api.core.tenants import NewTenant, Tenants
 from scheduler_api.core.timing import to_iso
+from tests import documents
 from typing import Any
 from uuid import UUID
 
@@ -42,7 +43,9 @@ class Api:
         with self.app.test_client() as client:
             answer = client.open(path, method=method, headers=headers, **more)
             assert answer.mimetype == "application/json", answer.data
-            return answer.status_code, answer.get_json()
+            body = answer.get_json()
+            documents.check(self.app, method, path, answer.status_code, body)
+            return answer.status_code, body
 
     def good(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """What a success bears in `data`."""

@@ -12,6 +12,7 @@ from scheduler_api.core.model import Content, Owner
 from scheduler_api.core.store import Store, Terms
 from scheduler_api.core.tenants import Tenants
 from scheduler_api.core.timing import to_iso
+from tests import documents
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -80,7 +81,9 @@ class Api:
             answer = client.open(path, method=method, headers=headers, **more)
             assert answer.mimetype == "application/json", answer.data
             self.headers = dict(answer.headers)
-            return answer.status_code, answer.get_json()
+            body = answer.get_json()
+            documents.check(self.app, method, path, answer.status_code, body)
+            return answer.status_code, body
 
     def body(self, **changes: Any) -> dict[str, Any]:
         """What creates an event in a minute."""

@@ -10,6 +10,7 @@ from scheduler_api.core.config import Settings
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store, Terms
 from scheduler_api.core.tenants import Tenants
+from tests import documents
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -35,7 +36,9 @@ class Api:
             answer = client.open(path, method=method, headers=headers, **more)
             assert answer.mimetype == "application/json", answer.data
             self.headers = dict(answer.headers)
-            return answer.status_code, answer.get_json() if answer.data else None
+            body = answer.get_json() if answer.data else None
+            documents.check(self.app, method, path, answer.status_code, body)
+            return answer.status_code, body
 
     def publish(self, to: str = HOOK, data: bytes = b"hello", **headers: str) -> Any:
         """The answer to a message; `retry_delay` is `Upstash-Retry-Delay`."""

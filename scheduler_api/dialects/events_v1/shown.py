@@ -1,0 +1,93 @@
+"""What clients of Scheduler v1 are shown and may ask for, as its document has it."""
+
+from marshmallow import Schema, fields
+from marshmallow.validate import OneOf, Range
+from scheduler_api.dialects.events_v1.answers import ACTIVE, FINISHED, INACTIVE, PAUSED
+from scheduler_api.dialects.events_v1.filters import LIMIT, MOST
+
+_MESSAGES = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+
+
+class Error(Schema):
+    """What is wrong: all faults of a body or a query, else one message."""
+
+    statusCode = fields.Integer(required=True)
+    message = fields.Raw(required=True, metadata={"anyOf": _MESSAGES})
+    error = fields.String(required=True)
+    timestamp = fields.DateTime(required=True)
+
+
+class ShownEvent(Schema):
+    """An event."""
+
+    eventId = fields.UUID(required=True)
+    status = fields.String(
+        required=True, validate=OneOf([INACTIVE, ACTIVE, PAUSED, FINISHED])
+    )
+    createdDate = fields.DateTime(required=True)
+    eventOwner = fields.Email(required=True)
+    endDate = fields.DateTime(required=True)
+    interval = fields.String(required=True)
+    callbackUrl = fields.String(required=True)
+    context = fields.Dict(required=True, allow_none=True)
+    tags = fields.List(fields.String(), required=True)
+    nextRun = fields.DateTime(required=True, allow_none=True)
+
+
+class OneEvent(Schema):
+    """An event, as all that succeeds is shown."""
+
+    data = fields.Nested(ShownEvent, required=True)
+
+
+class Meta(Schema):
+    """How long a whole list is."""
+
+    total = fields.Integer(required=True)
+
+
+class EventList(Schema):
+    """A part of a list of events."""
+
+    data = fields.List(fields.Nested(ShownEvent), required=True)
+    meta = fields.Nested(Meta, required=True)
+
+
+class EventQuery(Schema):
+    """Which events are wanted, and which part of them."""
+
+    limit = fields.Integer(
+        validate=Range(0, MOST), metadata={"description": f"{LIMIT} if not given"}
+    )
+    offset = fields.Integer(validate=Range(min=0))
+    query = fields.String(
+        metadata={
+            "description": "JSON with eventOwner, tags and context, or the same in"
+            " brackets: query[tags][0]=prod"
+        }
+    )
+
+
+class Secret(Schema):
+    """What receivers check signatures with."""
+
+    signingSecret = fields.String(required=True)
+
+
+class OneSecret(Schema):
+    """A secret, as all that succeeds is shown."""
+
+    data = fields.Nested(Secret, required=True)
+
+
+class Application(Secret):
+    """An application that was registered; its key is told only now."""
+
+    appName = fields.String(required=True)
+    apiKey = fields.String(required=True)
+
+
+class OneApplication(Schema):
+    """An application, as all that succeeds is shown."""
+
+    data = fields.Nested(Application, required=True)

@@ -1,0 +1,268 @@
+"""What QStash clients are shown and may ask for, as its document has it."""
+
+from collections.abc import Iterable
+from marshmallow import Schema, fields
+from marshmallow.validate import OneOf, Range
+from scheduler_api.dialects.qstash import filters, schedule_answers
+
+_MAP = {"keys": fields.String(), "values": fields.List(fields.String())}
+
+
+class Error(Schema):
+    """What is wrong, in words."""
+
+    error = fields.String(required=True)
+
+
+class Published(Schema):
+    """What a publisher is told about a message."""
+
+    messageId = fields.String(required=True)
+    url = fields.String(required=True)
+    deduplicated = fields.Boolean()
+
+
+class NotPublished(Schema):
+    """What a publisher is told about an item of a batch that is refused."""
+
+    messageId = fields.String(required=True, validate=OneOf([""]))
+    error = fields.String(required=True)
+
+
+class BatchItem(Schema):
+    """A message in a batch."""
+
+    destination = fields.String(required=True)
+    queue = fields.String(allow_none=True)
+    headers = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
+    body = fields.String(allow_none=True)
+
+
+class Sending(Schema):
+    """How a message is sent, and told apart."""
+
+    method = fields.String(required=True)
+    queueName = fields.String()
+    topicName = fields.String()
+    endpointName = fields.String()
+    callerIP = fields.String()
+    label = fields.String()
+    labels = fields.List(fields.String())
+    flowControlKey = fields.String()
+    parallelism = fields.Integer()
+    rate = fields.Integer()
+    period = fields.Integer(metadata={"description": "Seconds"})
+    retryDelayExpression = fields.String()
+    header = fields.Dict(**_MAP)
+    body = fields.String()
+    callback = fields.String()
+    failureCallback = fields.String()
+
+
+class WithBody(Sending):
+    """What is sent, and to whom its outcome is told."""
+
+    bodyBase64 = fields.String()
+    callbackHeader = fields.Dict(**_MAP)
+    failureCallbackHeader = fields.Dict(**_MAP)
+
+
+class ShownMessage(WithBody):
+    """A message."""
+
+    messageId = fields.String(required=True)
+    url = fields.String(required=True)
+    maxRetries = fields.Integer(required=True)
+    notBefore = fields.Integer(
+        required=True, metadata={"description": "Unix time, milliseconds"}
+    )
+    createdAt = fields.Integer(required=True)
+    scheduleId = fields.String()
+
+
+class CancelledMessages(Schema):
+    """How many messages were cancelled."""
+
+    cancelled = fields.Integer(required=True)
+
+
+class LogEntry(Sending):
+    """What happened to a message at one moment; bodies are in base64."""
+
+    time = fields.Integer(required=True)
+    messageId = fields.String(required=True)
+    state = fields.String(required=True, validate=OneOf([*filters.STATES.values()]))
+    url = fields.String(required=True)
+    timeout = fields.Integer()
+    maxRetries = fields.Integer()
+    retryDelayExpr = fields.String()
+    scheduleId = fields.String()
+    callbackHeaders = fields.Dict(**_MAP)
+    failureCallbackHeaders = fields.Dict(**_MAP)
+    error = fields.String()
+    possibleDuplicate = fields.Boolean()
+    nextDeliveryTime = fields.Integer()
+    responseStatus = fields.Integer()
+    responseHeader = fields.Dict(**_MAP)
+    responseHeaders = fields.Dict(**_MAP)
+    responseBody = fields.String()
+
+
+class Page(Schema):
+    """A part of a list."""
+
+    cursor = fields.String(metadata={"description": "Where the next page begins"})
+
+
+class LogPage(Page):
+    """A page of the log, under both names that clients look for."""
+
+    logs = fields.List(fields.Nested(LogEntry), required=True)
+    events = fields.List(fields.Nested(LogEntry), required=True)
+
+
+class DeadLetter(ShownMessage):
+    """A message that gave up, with the last answer."""
+
+    dlqId = fields.String(required=True)
+    responseStatus = fields.Integer(
+        required=True, metadata={"description": "0 if none came"}
+    )
+    responseHeader = fields.Dict(**_MAP)
+    responseBody = fields.String()
+    responseBodyBase64 = fields.String()
+
+
+class LetterPage(Page):
+    """A page of dead letters."""
+
+    messages = fields.List(fields.Nested(DeadLetter), required=True)
+
+
+class Deleted(Page):
+    """How many dead letters were removed."""
+
+    deleted = fields.Integer(required=True)
+
+
+class Replayed(Page):
+    """What takes the place of dead letters."""
+
+    responses = fields.List(fields.Nested(Published), required=True)
+
+
+class KeyPair(Schema):
+    """What receivers check signatures with."""
+
+    current = fields.String(required=True)
+    next = fields.String(required=True)
+
+
+class Rotated(KeyPair):
+    """A pair after its rotation."""
+
+    rotated = fields.String(required=True, validate=OneOf(["next", "both"]))
+    graceEndsAt = fields.Integer(required=True)
+    breaks = fields.String()
+
+
+class Rotation(Schema):
+    """How keys are rotated."""
+
+    force = fields.Boolean(
+        metadata={"description": "Also replace the key that receivers still need"}
+    )
+
+
+class ScheduleId(Schema):
+    """The id of a schedule."""
+
+    scheduleId = fields.String(required=True)
+    deduplicated = fields.Boolean()
+
+
+class ShownSchedule(WithBody):
+    """A schedule."""
+
+    scheduleId = fields.String(required=True)
+    destination = fields.String(required=True)
+    cron = fields.String(required=True)
+    createdAt = fields.Integer(required=True)
+    isPaused = fields.Boolean(required=True)
+    callerIp = fields.String()
+    delay = fields.Integer(metadata={"description": "Seconds"})
+    timeout = fields.Integer(metadata={"description": "Seconds"})
+    retries = fields.Integer(required=True)
+    nextScheduleTime = fields.Integer()
+    lastScheduleTime = fields.Integer()
+    lastScheduleStates = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(
+            validate=OneOf(sorted({*schedule_answers.STATES.values()}))
+        ),
+    )
+    missedRuns = fields.String(required=True)
+    mostMissed = fields.Integer()
+    skippedRuns = fields.Integer(required=True)
+
+
+class Endpoint(Schema):
+    """A URL in a url group."""
+
+    url = fields.String(required=True)
+    name = fields.String()
+
+
+class NewEndpoints(Schema):
+    """Endpoints that are put into a url group."""
+
+    endpoints = fields.List(fields.Nested(Endpoint), required=True)
+
+
+class NamedEndpoint(Schema):
+    """An endpoint by its URL or by its name."""
+
+    url = fields.String()
+    name = fields.String()
+
+
+class NamedEndpoints(Schema):
+    """Endpoints that are taken out of a url group."""
+
+    endpoints = fields.List(fields.Nested(NamedEndpoint), required=True)
+
+
+class Defaults(Schema):
+    """Headers that hold where a publisher to a url group gives none."""
+
+    headers = fields.Dict(keys=fields.String(), required=True)
+
+
+class UrlGroup(Schema):
+    """A url group."""
+
+    name = fields.String(required=True)
+    createdAt = fields.Integer(required=True)
+    updatedAt = fields.Integer(required=True)
+    endpoints = fields.List(fields.Nested(Endpoint), required=True)
+    headers = fields.Dict(**_MAP)
+
+
+def parameters(name: str, names: Iterable[str]) -> type[Schema]:
+    """A query of filters and pages, of which all but few are texts."""
+    kinds = {
+        "count": fields.Integer(validate=Range(min=1)),
+        "fromDate": fields.Integer(metadata={"description": "Unix time, milliseconds"}),
+        "toDate": fields.Integer(metadata={"description": "Unix time, milliseconds"}),
+        "order": fields.String(validate=OneOf(["earliestFirst", "latestFirst"])),
+    }
+    text = {"description": "One or more, separated by commas"}
+    return Schema.from_dict(
+        {each: kinds.get(each, fields.String(metadata=text)) for each in names},
+        name=name,
+    )
+
+
+LogQuery = parameters("LogQuery", filters.KNOWN_OF_LOGS)
+CancelQuery = parameters("CancelQuery", filters.KNOWN_OF_CANCELLATION)
+LetterQuery = parameters("LetterQuery", filters.KNOWN_OF_LETTERS)

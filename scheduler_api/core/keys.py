@@ -61,9 +61,9 @@ def event(prefix: str, event_id: str) -> str:
     it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `af`
     the occurrence that it waits for, `nx` the one that waits for it, `m` name of the
     mark that goes with it, `ro` the occurrence that it sends again, `d` destination
-    as a gate, `g` names of its gates in the order of their checks, `l` the one that it waits at (its line is its
-    place), `ps` how often it was passed over, `qx` 1 for a callback, which does not
-    wait for its turn.
+    as a gate, `g` names of its gates in the order of their checks, `l` the one that it
+    waits at (its line is its place), `ps` how often it was passed over, `qx` 1 for a
+    callback, which does not wait for its turn.
     """
     return f"{prefix}e:{event_id}"
 

@@ -188,7 +188,9 @@ class Schedules:
             raise Repeated(Held.parse(reply[2]))
         return reply[0].decode()
 
-    def run(self, schedule: Schedule, *, again: str = "") -> str:
+    def run(
+        self, schedule: Schedule, *, again: str = "", mark: Mark | None = None
+    ) -> str:
         """Makes an occurrence for now, whatever its rule says; answers its id.
 
         It counts for no number of runs and moves no fire time on; one that is paused
@@ -197,14 +199,18 @@ class Schedules:
         Args:
             again: the id of a finished occurrence, to send what that sent.
 
-        Raises: NotFound, NotFinished, Over, Overlaps, StoreFull, redis.RedisError.
+        Raises: NotFound, NotFinished, Over, Overlaps, StoreFull, Repeated,
+            redis.RedisError.
         """
         now_s = self._store.now_ms() // 1000
         event_id = f"{schedule.id}.{now_s}r{self._store.ids.take()}"
         reply = self._store.run(
-            "run", schedule.id, str(schedule.owner), event_id, again
+            "run",
+            *(schedule.id, str(schedule.owner), event_id, again, *words_of(mark)),
         )
-        code = cast(bytes, reply).decode()
+        code, _, held = cast(bytes, reply).decode().partition(":")
+        if code == "double":
+            raise Repeated(Held.parse(held.encode()))
         if code != "ok":
             raise REFUSALS[code]
         return event_id

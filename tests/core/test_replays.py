@@ -4,6 +4,7 @@ import pytest
 from scheduler_api.core import keys, runs
 from scheduler_api.core.errors import NotFinished, NotFound, StoreFull
 from scheduler_api.core.leases import Outcome
+from scheduler_api.core.marks import Held, Mark, Repeated
 from scheduler_api.core.model import Content, Schedule
 from scheduler_api.core.replays import replay
 from tests.core.engine import (
@@ -136,10 +137,30 @@ def test_what_an_occurrence_sent_may_be_gone(engine: Engine):
         engine.schedules.run(edited, again=first)
 
 
+def test_what_is_sent_again_under_a_mark_is_sent_once(engine: Engine):
+    schedule, mark = engine.schedule(), Mark("m", 60_000, "d")
+    first = fired(engine, schedule, Outcome.DELIVERED)
+    again = engine.schedules.run(schedule, again=first, mark=mark)
+
+    with pytest.raises(Repeated) as refused:
+        engine.schedules.run(schedule, again=first, mark=mark)
+
+    assert refused.value.held == Held(again, engine.now_ms, "d")
+    assert engine.claim().ids == [again]
+
+
 def test_e5_an_occurrence_that_is_sent_again_twice_in_silence_is_one(engine: Engine):
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.DELIVERED)
-    words = ("run", schedule.id, str(OWNER), f"{schedule.id}.7r1", first)
+    words = (
+        "run",
+        schedule.id,
+        str(OWNER),
+        f"{schedule.id}.7r1",
+        first,
+        "m",
+        "60000 d",
+    )
     engine.run(*words)
     stored = engine.everything()
 

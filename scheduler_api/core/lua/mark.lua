@@ -1,4 +1,4 @@
--- Part of create and schedule_put: what a repeated request is recognised by.
+-- Part of create, run and schedule_put: what a repeated request is recognised by.
 -- Expects nothing; a mark is '' if there is none, `hold` the ms that it holds and, behind a
 -- blank, the digest of the request, if the mark is to outlive what it names.
 

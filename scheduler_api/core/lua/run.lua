@@ -2,13 +2,15 @@
 -- once it is there. Its fire times do not move on, and it counts for no number of runs.
 -- KEYS[1] prefix
 -- ARGV: now, id, owner, id of the occurrence, id of the one whose content it sends again
---   ('' for what the schedule sends now)
+--   ('' for what the schedule sends now), mark and how long it holds (`mark`)
 -- Returns ok, missing, ended, full, overlaps (the one before has not ended), or unfinished (the
---   one that is to be sent again).
+--   one that is to be sent again); `double:` and what holds the mark.
 -- May run twice: an occurrence that is there already is answered ok.
 local sid, owner, id, origin = ARGV[2], ARGV[3], ARGV[4], ARGV[5] or ''
+local mark, hold = ARGV[6] or '', ARGV[7]
 
 --# include occurrence
+--# include mark
 
 -- The revision of what it sends again, or why it cannot; kept for as long as this one is.
 local function revision_again(present)
@@ -26,6 +28,8 @@ local record = read(schedule_key(sid), 'o', 'rv', 'st', 'dl', 'j', 'end', 'sr', 
   'g', 'd')
 if record.o ~= owner then return 'missing' end
 if redis.call('EXISTS', event_key(id)) == 1 then return 'ok' end
+local marked = mark_holder(owner, mark)
+if marked then return 'double:' .. marked end
 if record.st == 'ended' or record['end'] and whole(record, 'end') < now then return 'ended' end
 if record.ov == 'skip' and overlaps(record) then return 'overlaps' end
 if redis.call('EXISTS', P .. 'full') == 1 then return 'full' end
@@ -39,5 +43,6 @@ local made = math.max(now, whole(record, 'ps', 0) + 1)
 make_occurrence(sid, record, id, now, made)
 if origin ~= '' then redis.call('HSET', event_key(id), 'ro', origin) end
 put_due(member_of(id, record), now)
+put_mark(owner, mark, hold, id, event_key(id))
 if record.ov then redis.call('HSET', schedule_key(sid), 'open', id) end
 return 'ok'

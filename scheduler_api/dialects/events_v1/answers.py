@@ -4,9 +4,16 @@ import json
 import re
 from collections.abc import Sequence
 from flask import Response
-from scheduler_api.core.model import Content, Schedule, ScheduleState
+from scheduler_api.core import model
+from scheduler_api.core.model import (
+    Attempt,
+    AttemptKind,
+    Content,
+    Schedule,
+    ScheduleState,
+)
 from scheduler_api.core.timing import to_iso
-from scheduler_api.dialects.events_v1.outbound import public_id
+from scheduler_api.dialects.events_v1.ids import public_id
 from typing import Any
 
 Shown = dict[str, Any]
@@ -14,6 +21,7 @@ Shown = dict[str, Any]
 JSON = "application/json"
 INACTIVE, ACTIVE = "INACTIVE", "ACTIVE"
 PAUSED, FINISHED = "PAUSED", "FINISHED"
+DELIVERED, FAILED, INTERRUPTED = "DELIVERED", "FAILED", "INTERRUPTED"
 # What a content's options say: who owns the event, its tags, that it has no context.
 OWNER, TAGS, BARE = "e", "t", "b"
 
@@ -82,4 +90,27 @@ def event(of: Schedule, *, now_ms: int, next_ms: int | None) -> Shown:
         "context": context_of(of.content),
         "tags": of.content.options.get(TAGS, []),
         "nextRun": to_iso(next_ms or 0) if runs else None,
+    }
+
+
+def attempt(of: Attempt) -> Shown:
+    """One request of a callback; `attemptId` tells it from all others of its event."""
+    schedule, _, fired = of.event_id.partition(".")
+    lost = of.kind is AttemptKind.INTERRUPTED
+    error = model.INTERRUPTED if lost else of.error
+    answered = not lost and error is None and of.status is not None
+    good = answered and 200 <= (of.status or 0) < 300
+    return {
+        "attemptId": f"{fired}-{of.number}",
+        "eventId": public_id(schedule),
+        "fireDate": to_iso(int(fired.partition("r")[0]) * 1000),
+        "number": of.number,
+        "status": DELIVERED if good else INTERRUPTED if lost else FAILED,
+        "startedDate": to_iso(of.started_ms),
+        "endedDate": to_iso(of.ended_ms),
+        "nextDate": None if of.next_ms is None else to_iso(of.next_ms),
+        "responseStatus": of.status,
+        "responseBody": of.response,
+        "error": error,
+        "possibleDuplicate": of.possible_duplicate,
     }

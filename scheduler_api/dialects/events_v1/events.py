@@ -9,15 +9,15 @@ from scheduler_api.core import logs
 from scheduler_api.core.cron import EVENTS_V1
 from scheduler_api.core.errors import Conflict, NotFound, TimePassed
 from scheduler_api.core.finding import Doubt
-from scheduler_api.core.ids import to_id
 from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import Owner, Schedule, ScheduleOptions, ScheduleState
 from scheduler_api.dialects.documentation import IdempotencyKey, documented
 from scheduler_api.dialects.events_v1 import answers
 from scheduler_api.dialects.events_v1.context import LOOKED_AT, Condition, fulfils
 from scheduler_api.dialects.events_v1.filters import read_listing, terms_of
-from scheduler_api.dialects.events_v1.outbound import UUID_MARKS
+from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.reading import (
+    NOT_FOUND,
     PAST,
     TOO_LARGE,
     Refused,
@@ -33,12 +33,9 @@ from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 from typing import Any
-from uuid import UUID
 
-NOT_FOUND = "Event not found"
 TIME_ZONE = "UTC"
 TRIES = 10
-LARGEST = (1 << 62) - 1
 
 Change = Callable[[Schedule], Schedule]
 
@@ -135,8 +132,8 @@ class Events:
         found = self._finder.find(
             owner,
             listing.groups,
-            offset=listing.offset,
-            limit=listing.limit,
+            offset=listing.part.offset,
+            limit=listing.part.limit,
             doubt=Doubt(LOOKED_AT, look) if listing.conditions else None,
         )
         schedules = self._schedules.get_many(owner, found.ids)
@@ -235,7 +232,7 @@ class Events:
 
     def _find(self, owner: Owner, event_id: str) -> Schedule:
         try:
-            return self._schedules.get(owner, _internal(event_id))
+            return self._schedules.get(owner, internal_id(event_id))
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
 
@@ -262,20 +259,6 @@ class Events:
         """
         if len(body) > self._settings.body_limit_bytes:
             raise Refused(413, TOO_LARGE)
-
-
-def _internal(event_id: str) -> str:
-    """The id of the schedule that a UUID stands for.
-
-    Raises: NotFound.
-    """
-    try:
-        number = UUID(event_id).int
-    except ValueError as err:
-        raise NotFound from err
-    if number & ~LARGEST != UUID_MARKS or str(UUID(int=number)) != event_id.lower():
-        raise NotFound
-    return to_id(number & LARGEST)
 
 
 def _fulfils(schedule: Schedule, conditions: Sequence[Condition]) -> bool:

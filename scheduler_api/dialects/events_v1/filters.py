@@ -29,14 +29,29 @@ _WHOLE = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which part of a list is asked for."""
+
+    limit: int = LIMIT
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Failures:
+    """A part of what failed; the terms of the owners that are meant, if not all."""
+
+    part: Part
+    owners: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Listing:
     """A part of the events that have a term of each group and fulfil all conditions.
 
     Contexts with too many leaves are found by every group of a condition.
     """
 
-    limit: int
-    offset: int
+    part: Part
     groups: tuple[tuple[str, ...], ...]
     conditions: tuple[Condition, ...]
 
@@ -52,7 +67,7 @@ def read_listing(pairs: list[tuple[str, str]]) -> Listing:
 
     Raises: Refused, naming every fault.
     """
-    parts, faults = read_part(pairs)
+    part, faults = _part(pairs)
     try:
         query = read_query(pairs)
     except Refused as err:
@@ -67,13 +82,32 @@ def read_listing(pairs: list[tuple[str, str]]) -> Listing:
         tuple(map(_tag_term, tags)),
         *((condition.term, LOOKED_AT) for condition in conditions),
     ]
-    return Listing(**parts, groups=tuple(filter(None, groups)), conditions=conditions)
+    return Listing(part, tuple(filter(None, groups)), conditions)
 
 
-def read_part(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, int], list[str]]:
-    """`limit` and `offset`, and what is wrong with them."""
-    given, faults = dict(pairs), []
-    parts = {"limit": LIMIT, "offset": 0}
+def read_part(pairs: list[tuple[str, str]]) -> Part:
+    """The part that `limit` and `offset` ask for.
+
+    Raises: Refused, naming every fault.
+    """
+    part, faults = _part(pairs)
+    if faults:
+        raise invalid(*faults)
+    return part
+
+
+def read_failures(pairs: list[tuple[str, str]]) -> Failures:
+    """Which failures are asked for; `eventOwner` may be repeated.
+
+    Raises: Refused, naming every fault.
+    """
+    owners = [value for name, value in pairs if name == "eventOwner" and value]
+    return Failures(read_part(pairs), tuple(map(_owner_term, owners)))
+
+
+def _part(pairs: Iterable[tuple[str, str]]) -> tuple[Part, list[str]]:
+    """A part, and what is wrong with it."""
+    given, faults, parts = dict(pairs), [], {}
     for name, most in (("limit", MOST), ("offset", LARGEST_OFFSET)):
         text = given.get(name, "")
         if not text:
@@ -84,7 +118,7 @@ def read_part(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, int], list[st
             faults.append(f"{name} must not be greater than {most}")
         else:
             parts[name] = int(text)
-    return parts, faults
+    return Part(**parts), faults
 
 
 def _owner_term(event_owner: str) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.events_v1.applications import Applications
+from scheduler_api.dialects.events_v1.attempts import Attempts
 from scheduler_api.dialects.events_v1.events import Events
 from scheduler_api.dialects.events_v1.reading import Refused, error
 from scheduler_api.dialects.events_v1.shown import Error
@@ -35,9 +36,11 @@ def blueprint(services: Services) -> Blueprint:
     """All routes; both spellings of each, with and without a slash at its end."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/v1")
     events, applications = Events(services), Applications(services)
+    attempts = Attempts(services)
     table: list[tuple[str, str, str, View]] = [
         ("POST", "/events", "create_event", events.create),
         ("GET", "/events", "list_events", events.select),
+        ("GET", "/failures", "list_failures", attempts.failures),
         ("GET", "/keys", "show_keys", applications.keys),
     ]
     for path in ONE_EVENT:
@@ -47,6 +50,7 @@ def blueprint(services: Services) -> Blueprint:
             ("DELETE", path, "delete_event", events.delete),
             ("POST", f"{path}/pause", "pause_event", events.pause),
             ("POST", f"{path}/resume", "resume_event", events.resume),
+            ("GET", f"{path}/attempts", "list_attempts", attempts.of_event),
         ]
     views: dict[str, View] = {
         name: partial(_with_owner, services, view) for *_, name, view in table

@@ -3,19 +3,16 @@
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.ids import to_number
 from scheduler_api.core.model import Begun
 from scheduler_api.core.outgoing import Outgoing, Reply, identity, warning
 from scheduler_api.core.signing import standard_webhook
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects import plain
-from uuid import UUID
+from scheduler_api.dialects.events_v1.ids import public_id
 
 # A strict schedule has no retry that would come after its next fire time.
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
 CONTENT_TYPE = ("Content-Type", "application/json")
-# Version 4 and the RFC's variant: what reads UUIDs takes every number for one.
-UUID_MARKS = 0x4000_8000_0000_0000_0000
 
 is_success = retry.is_success
 group_of, expand = plain.group_of, plain.expand
@@ -51,13 +48,3 @@ def render(
 def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     """The wait after a failed attempt: 3, 5 and 10 s, then None."""
     return retry.next_delay_ms(begun.failures, reply, delays_ms=RETRY_DELAYS_MS)
-
-
-def public_id(internal: str) -> str:
-    """The UUID of a schedule; that of a fire time goes on with `_` and its second.
-
-    No dot is in it: what is signed is put together with dots.
-    """
-    number, dot, rest = internal.partition(".")
-    spelt = str(UUID(int=UUID_MARKS | to_number(number)))
-    return f"{spelt}_{rest.replace('.', '_')}" if dot else spelt

@@ -15,6 +15,7 @@ from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "the request body must be a JSON object"
+NOT_FOUND = "Event not found"
 TOO_LARGE = "The request body is too large"
 PAST = "endDate must be in the future"
 

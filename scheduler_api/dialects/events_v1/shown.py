@@ -2,7 +2,15 @@
 
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
-from scheduler_api.dialects.events_v1.answers import ACTIVE, FINISHED, INACTIVE, PAUSED
+from scheduler_api.dialects.events_v1.answers import (
+    ACTIVE,
+    DELIVERED,
+    FAILED,
+    FINISHED,
+    INACTIVE,
+    INTERRUPTED,
+    PAUSED,
+)
 from scheduler_api.dialects.events_v1.filters import LIMIT, MOST
 
 _MESSAGES = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
@@ -53,19 +61,55 @@ class EventList(Schema):
     meta = fields.Nested(Meta, required=True)
 
 
-class EventQuery(Schema):
-    """Which events are wanted, and which part of them."""
+class Part(Schema):
+    """Which part of a list is wanted."""
 
     limit = fields.Integer(
         validate=Range(0, MOST), metadata={"description": f"{LIMIT} if not given"}
     )
     offset = fields.Integer(validate=Range(min=0))
+
+
+class EventQuery(Part):
+    """Which events are wanted, and which part of them."""
+
     query = fields.String(
         metadata={
             "description": "JSON with eventOwner, tags and context, or the same in"
             " brackets: query[tags][0]=prod"
         }
     )
+
+
+class FailureQuery(Part):
+    """Of which owners' events failures are wanted, and which part of them."""
+
+    eventOwner = fields.List(fields.Email())
+
+
+class ShownAttempt(Schema):
+    """One request of a callback."""
+
+    attemptId = fields.String(required=True)
+    eventId = fields.UUID(required=True)
+    fireDate = fields.DateTime(required=True)
+    number = fields.Integer(required=True)
+    status = fields.String(
+        required=True, validate=OneOf([DELIVERED, FAILED, INTERRUPTED])
+    )
+    startedDate = fields.DateTime(required=True)
+    endedDate = fields.DateTime(required=True)
+    nextDate = fields.DateTime(required=True, allow_none=True)
+    responseStatus = fields.Integer(required=True, allow_none=True)
+    responseBody = fields.String(required=True)
+    error = fields.String(required=True, allow_none=True)
+    possibleDuplicate = fields.Boolean(required=True)
+
+
+class AttemptList(Schema):
+    """A part of a list of attempts."""
+
+    data = fields.List(fields.Nested(ShownAttempt), required=True)
 
 
 class Secret(Schema):

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from scheduler_api.app import create_app
 from scheduler_api.core import fsck
 from scheduler_api.core.config import Settings
-from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store, Terms
 from scheduler_api.core.tenants import NewTenant, Tenants
 from scheduler_api.core.timing import to_iso
+from scheduler_api.dialects.events_v1.ids import internal_id
 from tests import documents
 from typing import Any
-from uuid import UUID
 
 SECRET_KEY = "0123456789abcdef"
 TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
@@ -30,6 +29,7 @@ class Api:
     store: Store
     tenant: NewTenant
     begins: int = 0
+    terms: Terms = TERMS
 
     @property
     def owner(self) -> Owner:
@@ -91,21 +91,25 @@ class Api:
     def at(self, now_ms: int) -> Store:
         return Store(self.store.client, self.store.prefix, clock_ms=now_ms)
 
-    def fire(self, event_id: str, *, now_ms: int, outcome: str = "delivered") -> bool:
+    def fire(
+        self, event_id: str, *, now_ms: int, outcome: str = "delivered", **log: Any
+    ) -> bool:
         """Claims at a time, and makes one attempt of whatever that gave of an event."""
         claim = self.at(now_ms).claim(room=100, terms=TERMS)
-        internal = to_id(UUID(event_id).int & (1 << 62) - 1)
-        made = [each for each in claim.ids if each.startswith(f"{internal}.")]
+        made = [e for e in claim.ids if e.partition(".")[0] == internal_id(event_id)]
         for each in made:
             self.begins += 1
             token = f"hand:{self.begins}"
             reply: Any = self.at(now_ms).run("begin", token, 15_000, 8192, each)
             if reply[0][1] != b"begun":
                 return False
-            line = orjson.dumps({"started_ms": now_ms, "total_ms": 1, "status": 200})
-            self.at(now_ms + 1).run(
-                "settle", each, token, int(reply[0][2]), outcome, 3_000, "", line, 0
+            number, reason = int(reply[0][2]), "exhausted" * (outcome == "dead")
+            status = 200 if outcome == "delivered" else 500
+            line = orjson.dumps(
+                {"started_ms": now_ms, "total_ms": 1, "status": status} | log
             )
+            words = (each, token, number, outcome, 3_000, reason, line, 0)
+            self.at(now_ms + 1).run("settle", *words)
         return bool(made)
 
 

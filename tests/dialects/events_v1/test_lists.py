@@ -61,7 +61,7 @@ def test_every_spelling_is_the_same_question():
     first, *others = [read_listing(parse_qsl(spelling)) for spelling in SPELLINGS]
 
     assert others == [first, first]
-    assert (first.limit, first.offset) == (10, 0)
+    assert (first.part.limit, first.part.offset) == (10, 0)
     assert [c.path for c in first.conditions] == [("user",)]
 
 

@@ -1,0 +1,97 @@
+"""Attempts of an event, and what failed of an owner's events."""
+
+from scheduler_api.core.timing import from_iso, to_iso
+from tests.dialects.events_v1.conftest import Api
+from typing import Any
+
+MINUTE_MS = 60_000
+
+
+def minutely(api: Api, **changes: Any) -> tuple[str, int]:
+    """An event of every minute, and its first fire time."""
+    event = api.create(interval="* * * * *", **changes)
+    return event["eventId"], from_iso(event["nextRun"])
+
+
+def failures(api: Api, **query: Any) -> list[str]:
+    shown = api.good("GET", "/v1/failures", query_string=query)
+    return [each["eventId"] for each in shown]
+
+
+def test_attempts_are_told_newest_first(api: Api):
+    event_id, at_ms = minutely(api)
+    api.fire(event_id, now_ms=at_ms, outcome="retry", response="no", error=None)
+    api.fire(event_id, now_ms=at_ms + 3_001)
+    api.fire(event_id, now_ms=at_ms + MINUTE_MS, outcome="dead", error="timeout")
+
+    shown = api.good("GET", f"/v1/event/{event_id}/attempts")
+
+    assert [each["attemptId"] for each in shown] == [
+        f"{at_ms // 1000 + 60}-1",
+        f"{at_ms // 1000}-2",
+        f"{at_ms // 1000}-1",
+    ]
+    assert [each["status"] for each in shown] == ["FAILED", "DELIVERED", "FAILED"]
+    assert shown[2] == {
+        "attemptId": f"{at_ms // 1000}-1",
+        "eventId": event_id,
+        "fireDate": to_iso(at_ms),
+        "number": 1,
+        "status": "FAILED",
+        "startedDate": to_iso(at_ms),
+        "endedDate": to_iso(at_ms + 1),
+        "nextDate": to_iso(at_ms + 3_001),
+        "responseStatus": 500,
+        "responseBody": "no",
+        "error": None,
+        "possibleDuplicate": False,
+    }
+    assert shown[0]["error"] == "timeout"
+    path = f"/v1/events/{event_id}/attempts"
+    assert api.good("GET", path, query_string={"limit": 1, "offset": 1}) == shown[1:2]
+    refused = api.refused("GET", path, query_string={"limit": "x"})
+    assert refused == (400, ["limit must be a natural number"])
+
+
+def test_an_interrupted_attempt_is_told(api: Api):
+    event_id, at_ms = minutely(api)
+    [made] = api.at(at_ms).claim(room=10, terms=api.terms).ids
+    api.at(at_ms).run("begin", "lost:1", 15_000, 8192, made)
+    for later_ms in range(at_ms, at_ms + 16_000, 1_000):
+        api.at(later_ms).claim(room=0, terms=api.terms)
+
+    [shown] = api.good("GET", f"/v1/events/{event_id}/attempts")
+
+    assert (shown["status"], shown["responseStatus"]) == ("INTERRUPTED", None)
+    assert "interrupted" in shown["error"]
+
+
+def test_failures_are_found_by_the_owner_of_the_event(api: Api):
+    one, two, three = (
+        api.create(interval=f"{minute} * * * *", eventOwner=f"{name}@example.com")
+        for minute, name in [(10, "user"), (20, "two"), (30, "three")]
+    )
+    fire_ms = {e["eventId"]: from_iso(e["nextRun"]) for e in (one, two, three)}
+    one, two, three = (e["eventId"] for e in (one, two, three))
+    for event_id in sorted(fire_ms, key=lambda each: fire_ms[each]):
+        outcome = "delivered" if event_id == two else "dead"
+        api.fire(event_id, now_ms=fire_ms[event_id], outcome=outcome)
+    last, first = (three, one) if fire_ms[three] > fire_ms[one] else (one, three)
+
+    assert failures(api) == [last, first]
+    assert failures(api, limit=1, offset=1) == [first]
+    assert failures(api, eventOwner="Three@example.com") == [three]
+    assert failures(api, eventOwner="two@example.com") == []
+    both = {"eventOwner": ["two@example.com", "user@example.com"]}
+    assert failures(api, **both) == [one]
+
+
+def test_another_application_sees_no_attempt(make_api):
+    mine, foreign = make_api(), make_api()
+    event_id, at_ms = minutely(mine)
+    mine.fire(event_id, now_ms=at_ms, outcome="dead")
+
+    refused = foreign.refused("GET", f"/v1/events/{event_id}/attempts")
+    assert refused == (404, "Event not found")
+    assert failures(foreign) == []
+    assert failures(mine) == [event_id]

@@ -1,0 +1,119 @@
+"""What a callback is, and when it is tried again."""
+
+import base64
+import json
+import pytest
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from scheduler_api.core.config import Settings
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Begun, Owner
+from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.dialects.events_v1 import answers, outbound
+from standardwebhooks import Webhook
+
+SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
+SIGNING = SigningKeys(jiter="j", qstash_current="c", qstash_next="n", events_v1=SECRET)
+SETTINGS = Settings(redis_url="redis://store/0", secret_key="0123456789abcdef")
+NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
+CONTEXT = {"é": "\u2028😀", "n": [1e-7, 12345678901234567890], "a.b": {"c": None}}
+EVENT_ID = "00000000-0000-4000-8000-000000000007"
+
+
+def begun(context: object = CONTEXT, **changes: object) -> Begun:
+    content = answers.content(
+        "https://example.com/hook?x=%2F",
+        event_owner="user@example.com",
+        context=context,
+        tags=["prod"],
+    )
+    plain = Begun(
+        id="7.1700000000",
+        token="w:1",
+        attempt=1,
+        failures=0,
+        interruptions=0,
+        wanted_ms=1_700_000_000_000,
+        created_ms=1_700_000_000_000,
+        deadline_ms=10_000,
+        owner=Owner("1", "events_v1"),
+        content_key="t:7:r",
+        content=content,
+        schedule="7",
+    )
+    return replace(plain, **changes)
+
+
+def render(of: Begun, settings: Settings = SETTINGS):
+    return outbound.render(of, signing=SIGNING, now_ms=NOW_MS, settings=settings)
+
+
+@dataclass
+class Reply:
+    status: int | None = 500
+    headers: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+    started_ms: int = NOW_MS
+    total_ms: float = 10
+
+
+def test_the_body_is_the_context_itself():
+    sent = render(begun())
+
+    assert (sent.method, sent.url) == ("POST", "https://example.com/hook?x=%2F")
+    assert json.loads(sent.body) == CONTEXT
+    assert "\u2028😀".encode() in sent.body
+    assert dict(sent.headers)["Content-Type"] == "application/json"
+    assert sent.timeout_ms == 10_000
+
+
+def test_without_a_context_the_body_is_an_empty_object():
+    assert render(begun(None)).body == b"{}"
+    assert answers.context_of(begun(None).content) is None
+
+
+def test_a_lone_surrogate_is_sent_as_an_escape():
+    assert render(begun({"x": "\ud83d"})).body == b'{"x":"\\ud83d"}'
+
+
+def test_s19_the_signature_covers_id_time_and_body():
+    sent = render(begun())
+
+    headers = dict(sent.headers)
+    assert Webhook(SECRET).verify(sent.body, headers) == CONTEXT
+    assert headers["webhook-id"] == f"{EVENT_ID}_1700000000"
+    assert "." not in headers["webhook-id"]
+    assert headers["Scheduler-Event-Id"] == headers["webhook-id"]
+    again = dict(render(begun(attempt=2, failures=1)).headers)
+    assert again["webhook-id"] == headers["webhook-id"]
+    assert again["Scheduler-Attempt"] == "2"
+
+
+def test_signatures_can_be_switched_off():
+    sent = render(begun(), replace(SETTINGS, v1_signature=False))
+
+    assert not [name for name, _ in sent.headers if name.startswith("webhook-")]
+
+
+def test_an_attempt_after_a_lost_one_says_so():
+    sent = render(begun(attempt=2))
+
+    assert dict(sent.headers)["Scheduler-Possible-Duplicate"] == "true"
+    assert sent.signed["Scheduler-Possible-Duplicate"] == "true"
+
+
+def test_a_failure_is_tried_again_after_3_5_and_10_seconds():
+    waits = [outbound.next_delay_ms(begun(failures=n), Reply()) for n in range(4)]
+
+    assert waits == [3_000, 5_000, 10_000, None]
+
+
+def test_r18_a_receiver_may_ask_for_more_time():
+    reply = Reply(status=503, headers=(("Retry-After", "7"),))
+
+    assert outbound.next_delay_ms(begun(), reply) == 7_000
+
+
+def test_content_that_was_not_fetched_cannot_be_sent():
+    with pytest.raises(UnreadableRecord):
+        render(begun(content=None))

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from watchdog import kill_trees
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_PAUSE_S = 30
 STEADY_S = 2
+OURS = "up"
 
 
 def pause_s(restarts: int) -> int:
@@ -29,21 +31,46 @@ class Output:
     When nobody reads, what does not fit into the queue is dropped.
     """
 
+    _aside: IO[bytes] | None = None
+
     def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._turning = threading.Lock()
         self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=10_000)
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
     def say(self, text: str) -> None:
         """Print a line of our own."""
-        self.pass_on("up", text.encode())
+        self.pass_on(OURS, text.encode())
 
     def pass_on(self, role: str, line: bytes) -> None:
         """Print what a process of that role wrote."""
-        try:
-            self._lines.put_nowait(b"[%s] %s\n" % (role.encode(), line))
-        except queue.Full:
+        text = b"[%s] %s\n" % (role.encode(), line)
+        with self._turning:
+            if self._aside is None or role == OURS:
+                self._print(text)
+            else:
+                self._held.append(text)
+                self._aside.write(text)
+
+    def put_aside(self, file: Path) -> None:
+        """Write what processes say into a new file instead, until `turn_back`."""
+        with self._turning:
+            self._aside = file.open("wb", buffering=0)
+
+    def turn_back(self, *, show: bool) -> None:
+        """Print again what processes say; `show`: and what they said meanwhile."""
+        if self._aside is None:
             return
+        with self._turning:
+            held, self._held, self._aside = self._held, [], None
+            for text in held if show else ():
+                self._print(text)
+
+    def _print(self, text: bytes) -> None:
+        with suppress(queue.Full):
+            self._lines.put_nowait(text)
 
     def close(self) -> None:
         """Print what is left, unless nobody takes it within a second."""
@@ -121,9 +148,10 @@ class Watchdog:
 
 @dataclass(frozen=True)
 class Role:
-    """A process to keep, and how long it may take to end."""
+    """A process to keep, what it is for, and how long it may take to end."""
 
     name: str
+    does: str
     command: tuple[str, ...]
     environ: Mapping[str, str]
     stop_within_s: float
@@ -180,6 +208,7 @@ class Keeper:
             if self._stopping.is_set():
                 return
             self.deaths += 1
+            self._output.turn_back(show=True)
             if time.monotonic() - started_s >= STEADY_S:
                 restarts = 0
             pause = pause_s(restarts)

@@ -16,6 +16,7 @@ def store(folder: DataFolder, *, environ: Environ) -> Role:
     """The store; all others need it to their end."""
     return Role(
         "store",
+        "keeps everything",
         (str(get_binary_path()), str(folder.store_conf)),
         environ,
         stop_within_s=30,
@@ -31,17 +32,42 @@ def stages(settings: Settings, *, workers: int, environ: Environ) -> list[list[R
     web = (str(BIN / "gunicorn"), "-c", "python:scheduler_api.gunicorn_conf")
     return [
         [
-            Role("chores", (*rq_worker, "housekeeping"), environ, stop_within_s=10),
-            Role("clock", _module("workers.clock"), environ, stop_within_s=5),
+            Role(
+                "chores",
+                "forgets what is old, checks the store",
+                (*rq_worker, "housekeeping"),
+                environ,
+                stop_within_s=10,
+            ),
+            Role(
+                "clock",
+                "tells the chores when to run",
+                _module("workers.clock"),
+                environ,
+                stop_within_s=5,
+            ),
         ],
         [
-            Role(f"worker-{number}", deliver, environ, stop_within_s=drain_s)
+            Role(
+                f"worker-{number}",
+                "delivers",
+                deliver,
+                environ,
+                stop_within_s=drain_s,
+            )
             for number in range(1, workers + 1)
         ],
         [
-            Role("ticker", _module("workers.ticker"), environ, stop_within_s=5),
+            Role(
+                "ticker",
+                "hands what is due to the workers",
+                _module("workers.ticker"),
+                environ,
+                stop_within_s=5,
+            ),
             Role(
                 "web",
+                "answers HTTP",
                 (*web, "scheduler_api.app:create_app()"),
                 environ,
                 stop_within_s=15,

@@ -30,8 +30,11 @@ DEFAULTS = {
     "SCHED_V1_REGISTER": "true",
 }
 READY_WITHIN_S = 30
+SETTLED_AFTER_S = 1
 WELCOME = """\
-listening on {base_url}, data in {folder}
+listening on {base_url}
+credentials for its clients in {credentials}
+all data in {folder}; start.log there tells how the processes started
 deliveries may reach {networks}
   (for development; the Procfile's processes let none of these through by default)
 a first event, due in five seconds, for a receiver of yours on port 9000:
@@ -76,13 +79,14 @@ class Up:
         Raises:
             Refusal: what lies in the data folder cannot be started.
         """
+        self._output.put_aside(self._folder.path / "start.log")
         try:
             self._start_store()
             if not self._stopping.is_set():
                 for stage in stages(
                     self._settings, workers=self._workers, environ=self._environ
                 ):
-                    self._start(stage)
+                    self._tell(self._start(stage))
             self._greet()
             self._stopping.wait()
         finally:
@@ -109,6 +113,7 @@ class Up:
                 base_url=self._base_url,
                 store=self._settings.redis_url,
             )
+            self._tell([keeper])
         elif not self._stopping.is_set():
             raise Refusal(f"the store did not start; see {self._folder.path}/store.log")
 
@@ -121,11 +126,17 @@ class Up:
             keeper.start()
         return keepers
 
+    def _tell(self, keepers: list[Keeper]) -> None:
+        for keeper in keepers:
+            self._output.say(f"started {keeper.role.name}: {keeper.role.does}")
+
     def _greet(self) -> None:
         deadline_s = time.monotonic() + READY_WITHIN_S
-        while not self._is_ready() and time.monotonic() < deadline_s:
+        while not (ready := self._is_ready()) and time.monotonic() < deadline_s:
             if self._stopping.wait(0.1):
                 return
+        if not ready:
+            self._output.turn_back(show=True)
         curl = CURL.format(
             base_url=self._base_url,
             credentials=shlex.quote(str(self._folder.credentials)),
@@ -134,11 +145,15 @@ class Up:
         networks = ", ".join(map(str, self._settings.allow_networks))
         welcome = WELCOME.format(
             base_url=self._base_url,
+            credentials=self._folder.credentials,
             folder=self._folder.path,
             networks=networks or "public addresses only",
             curl=curl,
         )
         self._output.say(welcome)
+        # The last web process may still be about to say that it started.
+        self._stopping.wait(SETTLED_AFTER_S)
+        self._output.turn_back(show=False)
 
     def _is_ready(self) -> bool:
         host, port = self._base_url.removeprefix("http://").rsplit(":", 1)

@@ -43,7 +43,7 @@ def kept(command: str, *, notes: Notes, watchdog: Watchdog, **limits: float) -> 
 def kept_words(
     *words: str, notes: Notes, watchdog: Watchdog, **limits: float
 ) -> Keeper:
-    role = Role("role", words, os.environ, **{"stop_within_s": 5, **limits})
+    role = Role("role", "does", words, os.environ, **{"stop_within_s": 5, **limits})
     keeper = Keeper(role, output=notes, watchdog=watchdog)
     keeper.start()
     return keeper
@@ -121,6 +121,44 @@ def test_ctrl_c_does_not_reach_a_kept_process(
     wait_until(lambda: keeper.deaths)
     stop(keeper)
     assert "[up] role ended (exit code 0), again at once" in notes.lines
+
+
+def test_what_is_put_aside_is_printed_once_a_process_has_ended(
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    watchdog: Watchdog,
+    wait_until: Callable[..., None],
+):
+    output, file = Output(), tmp_path / "start.log"
+    output.put_aside(file)
+    output.say("starting")
+    output.pass_on("other", b"noise")
+    role = Role("role", "does", ("sh", "-c", "echo trouble; exit 3"), os.environ, 5)
+    keeper = Keeper(role, output=output, watchdog=watchdog)
+    keeper.start()
+    wait_until(lambda: keeper.deaths)
+    output.pass_on("other", b"more")
+    stop(keeper)
+    output.close()
+
+    aside = b"[other] noise\n[role] trouble\n"
+    printed = capfdbinary.readouterr().out
+    assert file.read_bytes() == aside
+    assert printed.startswith(b"[up] starting\n" + aside + b"[up] role ended")
+    assert b"[other] more\n" in printed
+
+
+def test_what_is_put_aside_stays_aside_if_all_went_well(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+):
+    output = Output()
+    output.put_aside(tmp_path / "start.log")
+    output.pass_on("role", b"noise")
+    output.turn_back(show=False)
+    output.pass_on("role", b"more")
+    output.close()
+
+    assert capfdbinary.readouterr().out == b"[role] more\n"
 
 
 def test_nobody_waits_for_a_reader_that_does_not_read():

@@ -194,6 +194,21 @@ def test_no_secret_shows_in_a_command_line_or_in_the_output(system: System):
         assert not any(secret in text for secret in secrets)
 
 
+def test_the_first_screen_is_for_people_and_the_rest_is_kept(system: System):
+    screen, _, _ = system.output.partition("\nCtrl-C stops everything")
+    lines = screen.splitlines()
+    started = [line.split()[2] for line in lines if line.startswith("[up] started ")]
+
+    roles = ["store", "chores", "clock", "worker-1", "ticker", "web"]
+    assert started == [f"{role}:" for role in roles]
+    assert len(lines) < 20
+    assert f"[up] listening on http://127.0.0.1:{system.port}" in lines
+    assert f"credentials for its clients in {system.data}/credentials.env" in lines
+    kept = (system.data / "start.log").read_text()
+    for said in ("web.started", "ticker.started", "*** Listening on deliveries"):
+        assert said in kept and said not in screen
+
+
 def test_it_says_what_deliveries_may_reach(system: System):
     assert (
         "deliveries may reach 127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12,"

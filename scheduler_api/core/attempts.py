@@ -1,7 +1,7 @@
 """The attempts of schedules, newest first: reads for people."""
 
 import logging
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import islice
 from scheduler_api.core import codec, keys, logs
 from scheduler_api.core.errors import UnreadableRecord
@@ -45,6 +45,33 @@ def of_finished(
     key = keys.finished(store.prefix, str(owner), state)
     found = islice(_members(_newest(store, key)), FARTHEST)
     return _logged(store, (each for each in found if _belongs(each, of)))
+
+
+def exists(store: Store, event_id: str, number: int) -> bool:
+    """Whether the log of an event tells of an attempt.
+
+    Raises: redis.RedisError.
+    """
+    return store.client.hexists(keys.log(store.prefix, event_id), str(number))
+
+
+def origins(store: Store, event_ids: Iterable[str]) -> dict[str, str]:
+    """The occurrences that others of these send again, by the ids of the latter.
+
+    Raises: redis.RedisError.
+    """
+    # What a fire time has made sends nothing again.
+    ids = [each for each in event_ids if not each.rpartition(".")[2].isdecimal()]
+    if not ids:
+        return {}
+    pipe = store.client.pipeline(transaction=False)
+    for event_id in ids:
+        pipe.hget(keys.event(store.prefix, event_id), "ro")
+    return {
+        event_id: origin.decode()
+        for event_id, origin in zip(ids, pipe.execute(), strict=True)
+        if origin is not None
+    }
 
 
 def _belongs(event_id: str, schedules: Container[str] | None) -> bool:

@@ -93,8 +93,23 @@ def event(of: Schedule, *, now_ms: int, next_ms: int | None) -> Shown:
     }
 
 
-def attempt(of: Attempt) -> Shown:
-    """One request of a callback; `attemptId` tells it from all others of its event."""
+def replay(run_id: str, *, of: str) -> Shown:
+    """A callback that sends again what another has sent."""
+    schedule, _, fired = run_id.partition(".")
+    return {
+        "callbackId": public_id(run_id),
+        "eventId": public_id(schedule),
+        "fireDate": _fire_date(fired),
+        "replayOf": public_id(of),
+    }
+
+
+def attempt(of: Attempt, *, origin: str | None) -> Shown:
+    """One request of a callback; `attemptId` tells it from all others of its event.
+
+    Args:
+        origin: the callback that it sends again, if any.
+    """
     schedule, _, fired = of.event_id.partition(".")
     lost = of.kind is AttemptKind.INTERRUPTED
     error = model.INTERRUPTED if lost else of.error
@@ -102,8 +117,9 @@ def attempt(of: Attempt) -> Shown:
     good = answered and 200 <= (of.status or 0) < 300
     return {
         "attemptId": f"{fired}-{of.number}",
+        "callbackId": public_id(of.event_id),
         "eventId": public_id(schedule),
-        "fireDate": to_iso(int(fired.partition("r")[0]) * 1000),
+        "fireDate": _fire_date(fired),
         "number": of.number,
         "status": DELIVERED if good else INTERRUPTED if lost else FAILED,
         "startedDate": to_iso(of.started_ms),
@@ -113,4 +129,9 @@ def attempt(of: Attempt) -> Shown:
         "responseBody": of.response,
         "error": error,
         "possibleDuplicate": of.possible_duplicate,
+        "replayOf": None if origin is None else public_id(origin),
     }
+
+
+def _fire_date(fired: str) -> str:
+    return to_iso(int(fired.partition("r")[0]) * 1000)

@@ -1,21 +1,38 @@
 """What became of callbacks: the attempts of an event, and all that failed."""
 
+import logging
+import re
 from collections.abc import Iterator
 from flask import Response, request
 from itertools import islice
-from scheduler_api.core import attempts
-from scheduler_api.core.errors import NotFound
-from scheduler_api.core.model import Attempt, Owner, State
-from scheduler_api.dialects.documentation import documented
+from scheduler_api.core import attempts, logs
+from scheduler_api.core.errors import NotFinished, NotFound, Over, Overlaps
+from scheduler_api.core.marks import Mark
+from scheduler_api.core.model import Attempt, Owner, Schedule, State
+from scheduler_api.dialects.documentation import IdempotencyKey, documented
 from scheduler_api.dialects.events_v1 import answers, shown
 from scheduler_api.dialects.events_v1.filters import Part, read_failures, read_part
 from scheduler_api.dialects.events_v1.ids import internal_id
-from scheduler_api.dialects.events_v1.reading import NOT_FOUND, Refused
+from scheduler_api.dialects.events_v1.reading import (
+    NOT_FOUND,
+    Refused,
+    invalid,
+    read_body,
+)
+from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 
 # More events of the owners that are asked for are not looked at.
 MOST_EVENTS = 100_000
+NO_ATTEMPT = "Attempt not found"
+UNFINISHED = "a callback can be replayed once it is finished"
+OVER = "a finished event cannot be replayed"
+OVERLAPS = "the callback before this one is not finished"
+
+_ATTEMPT = re.compile(r"([0-9]{1,16}(?:r[0-9a-z]{1,16})?)-([1-9][0-9]{0,8})")
+
+log = logging.getLogger("scheduler.web")
 
 
 class Attempts:
@@ -30,11 +47,8 @@ class Attempts:
     def of_event(self, owner: Owner, event_id: str) -> Response:
         """The attempts of one event, newest fire time first."""
         part = read_part(read_parameters(request.environ))
-        try:
-            schedule = self._schedules.get(owner, internal_id(event_id))
-        except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
-        return _answer(attempts.of_schedule(self._store, schedule.id), part)
+        schedule = self._find(owner, event_id)
+        return self._answer(attempts.of_schedule(self._store, schedule.id), part)
 
     @documented(query=shown.FailureQuery, answer=shown.AttemptList, errors=(400,))
     def failures(self, owner: Owner) -> Response:
@@ -47,9 +61,62 @@ class Attempts:
             )
             events = frozenset(found.ids)
         dead = attempts.of_finished(self._store, owner, State.DEAD, of=events)
-        return _answer(dead, asked.part)
+        return self._answer(dead, asked.part)
 
+    @documented(
+        headers=IdempotencyKey,
+        answer=shown.OneReplay,
+        statuses=(201,),
+        errors=(400, 404, 409, 413, 422),
+    )
+    def replay(self, owner: Owner, event_id: str, attempt_id: str) -> Response:
+        """Sends what the callback of an attempt sent again, at once, as it was."""
+        mark = read_mark(request, read_body(request))
+        schedule = self._find(owner, event_id)
+        named = _ATTEMPT.fullmatch(attempt_id)
+        origin = f"{schedule.id}.{named[1]}" if named else ""
+        if not named or not attempts.exists(self._store, origin, int(named[2])):
+            raise Refused(404, NO_ATTEMPT)
 
-def _answer(found: Iterator[Attempt], part: Part) -> Response:
-    newest = islice(found, part.offset, part.offset + part.limit)
-    return answers.respond_data([answers.attempt(each) for each in newest])
+        def answer(run_id: str) -> Response:
+            return answers.respond_data(answers.replay(run_id, of=origin), 201)
+
+        return once(
+            *(self._store, owner, mark),
+            make=lambda: answer(self._send_again(schedule, origin, mark)),
+            again=lambda held: answer(held.id),
+        )
+
+    def _send_again(self, schedule: Schedule, origin: str, mark: Mark | None) -> str:
+        """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
+        try:
+            run_id = self._schedules.run(schedule, again=origin, mark=mark)
+        except NotFound as err:
+            raise Refused(404, NO_ATTEMPT) from err
+        except NotFinished as err:
+            raise invalid(UNFINISHED) from err
+        except Over as err:
+            raise invalid(OVER) from err
+        except Overlaps as err:
+            raise Refused(409, OVERLAPS) from err
+        log.info(
+            logs.line("event.replayed", event=run_id, of=origin, owner=schedule.owner)
+        )
+        return run_id
+
+    def _find(self, owner: Owner, event_id: str) -> Schedule:
+        try:
+            return self._schedules.get(owner, internal_id(event_id))
+        except NotFound as err:
+            raise Refused(404, NOT_FOUND) from err
+
+    def _answer(self, found: Iterator[Attempt], part: Part) -> Response:
+        newest = list(islice(found, part.offset, part.offset + part.limit))
+        ids = dict.fromkeys(each.event_id for each in newest)
+        origins = attempts.origins(self._store, ids)
+        return answers.respond_data(
+            [
+                answers.attempt(each, origin=origins.get(each.event_id))
+                for each in newest
+            ]
+        )

@@ -51,6 +51,10 @@ def blueprint(services: Services) -> Blueprint:
             ("POST", f"{path}/pause", "pause_event", events.pause),
             ("POST", f"{path}/resume", "resume_event", events.resume),
             ("GET", f"{path}/attempts", "list_attempts", attempts.of_event),
+            (
+                *("POST", f"{path}/attempts/<attempt_id>/replay"),
+                *("replay_attempt", attempts.replay),
+            ),
         ]
     views: dict[str, View] = {
         name: partial(_with_owner, services, view) for *_, name, view in table

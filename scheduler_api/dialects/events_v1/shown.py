@@ -87,10 +87,26 @@ class FailureQuery(Part):
     eventOwner = fields.List(fields.Email())
 
 
+class Replay(Schema):
+    """A callback that sends again what another has sent."""
+
+    callbackId = fields.String(required=True)
+    eventId = fields.UUID(required=True)
+    fireDate = fields.DateTime(required=True)
+    replayOf = fields.String(required=True)
+
+
+class OneReplay(Schema):
+    """A replay, as all that succeeds is shown."""
+
+    data = fields.Nested(Replay, required=True)
+
+
 class ShownAttempt(Schema):
     """One request of a callback."""
 
     attemptId = fields.String(required=True)
+    callbackId = fields.String(required=True)
     eventId = fields.UUID(required=True)
     fireDate = fields.DateTime(required=True)
     number = fields.Integer(required=True)
@@ -104,6 +120,7 @@ class ShownAttempt(Schema):
     responseBody = fields.String(required=True)
     error = fields.String(required=True, allow_none=True)
     possibleDuplicate = fields.Boolean(required=True)
+    replayOf = fields.String(required=True, allow_none=True)
 
 
 class AttemptList(Schema):

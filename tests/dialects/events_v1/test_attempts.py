@@ -34,6 +34,7 @@ def test_attempts_are_told_newest_first(api: Api):
     assert [each["status"] for each in shown] == ["FAILED", "DELIVERED", "FAILED"]
     assert shown[2] == {
         "attemptId": f"{at_ms // 1000}-1",
+        "callbackId": f"{event_id}_{at_ms // 1000}",
         "eventId": event_id,
         "fireDate": to_iso(at_ms),
         "number": 1,
@@ -45,6 +46,7 @@ def test_attempts_are_told_newest_first(api: Api):
         "responseBody": "no",
         "error": None,
         "possibleDuplicate": False,
+        "replayOf": None,
     }
     assert shown[0]["error"] == "timeout"
     path = f"/v1/events/{event_id}/attempts"

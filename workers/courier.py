@@ -133,6 +133,7 @@ class Courier:
             ),
             delay_ms=delay_ms,
             reason=reason,
+            contact=dialect.contact(begun),
             follow_ups=dialect.follow_ups(
                 begun,
                 result,

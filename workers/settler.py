@@ -86,7 +86,9 @@ class Settler:
 
 
 def _report(settlement: Settlement, answer: Settled) -> None:
-    dead = settlement.outcome is Outcome.DEAD
+    # A retry that the store did not plan would have come too late.
+    unplanned = settlement.outcome is Outcome.RETRY and not answer.next_ms
+    dead = settlement.outcome is Outcome.DEAD or unplanned
     level = logging.WARNING if dead else logging.DEBUG
     if answer.code != "settled":
         level = logging.INFO
@@ -101,6 +103,7 @@ def _report(settlement: Settlement, answer: Settled) -> None:
             outcome=settlement.outcome,
             answer=answer.code,
             reason=settlement.reason or None,
+            contact=(settlement.contact or None) if dead else None,
             next_ms=answer.next_ms or None,
         ),
     )

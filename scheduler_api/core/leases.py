@@ -26,7 +26,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Settlement:
-    """One attempt's end: valid only with the token of its begin; `line` is its log."""
+    """One attempt's end: valid only with the token of its begin; `line` is its log.
+
+    `contact` is whom a log line names if the event is given up.
+    """
 
     event_id: str
     token: str
@@ -36,6 +39,7 @@ class Settlement:
     delay_ms: int = 0
     reason: str = ""
     follow_ups: tuple[FollowUp, ...] = ()
+    contact: str = ""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,13 @@ class Outbound(Protocol):
         """What the attempt's log keeps of the response's headers."""
         ...
 
+    def contact(self, begun: Begun) -> str:
+        """Whom a log line names when the event is given up, '' if nobody.
+
+        Raises: UnreadableRecord, if its content was not fetched.
+        """
+        ...
+
     def follow_ups(
         self, begun: Begun, answer: Answer, *, dead: bool, settings: Settings
     ) -> tuple[FollowUp, ...]:

@@ -26,6 +26,11 @@ def kept_headers(_reply: Reply, *, settings: Settings) -> tuple[tuple[str, str],
     return ()
 
 
+def contact(_begun: Begun) -> str:
+    """Nobody."""
+    return ""
+
+
 def follow_ups(
     _begun: Begun, _answer: Answer, *, dead: bool, settings: Settings
 ) -> tuple[FollowUp, ...]:

@@ -1,12 +1,13 @@
 """The settler: outcomes survive a store that is away, or lost its latest writes."""
 
 import asyncio
+import logging
 import pytest
 import redis
 import redis.asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from scheduler_api.core.leases import Outcome, Settlement, WorkerStore
+from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
 from scheduler_api.core.model import Content, Draft, Owner, State
 from scheduler_api.core.store import Store, Terms
 from workers import settler
@@ -125,3 +126,26 @@ def test_outcomes_are_kept_while_the_store_refuses_them(
             await until_delivered(store, settlement.event_id)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answer", "told"),
+    [
+        (Outcome.DEAD, Settled("7", "settled", 0), True),
+        (Outcome.RETRY, Settled("7", "settled", 0), True),
+        (Outcome.RETRY, Settled("7", "settled", 1_900_000_000_000), False),
+        (Outcome.DELIVERED, Settled("7", "settled", 0), False),
+    ],
+)
+def test_who_is_to_be_told_of_a_failure_is_logged_once_it_is_final(
+    caplog: pytest.LogCaptureFixture, outcome: Outcome, answer: Settled, told: bool
+):
+    caplog.set_level(logging.DEBUG)
+
+    settler._report(
+        Settlement("7", "w:1", 1, outcome, b"{}", contact="user@example.com"), answer
+    )
+
+    [line] = caplog.messages
+    assert line.startswith("event.dead" if told else "event.settled")
+    assert ("user@example.com" in line) == told

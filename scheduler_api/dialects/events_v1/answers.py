@@ -14,6 +14,7 @@ from scheduler_api.core.model import (
 )
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.events_v1.ids import public_id
+from scheduler_api.dialects.events_v1.outbound import OWNER
 from typing import Any
 
 Shown = dict[str, Any]
@@ -22,8 +23,8 @@ JSON = "application/json"
 INACTIVE, ACTIVE = "INACTIVE", "ACTIVE"
 PAUSED, FINISHED = "PAUSED", "FINISHED"
 DELIVERED, FAILED, INTERRUPTED = "DELIVERED", "FAILED", "INTERRUPTED"
-# What a content's options say: who owns the event, its tags, that it has no context.
-OWNER, TAGS, BARE = "e", "t", "b"
+# What a content's options say beside its owner: its tags, that it has no context.
+TAGS, BARE = "t", "b"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

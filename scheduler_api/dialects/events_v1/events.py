@@ -16,6 +16,7 @@ from scheduler_api.dialects.events_v1 import answers
 from scheduler_api.dialects.events_v1.context import LOOKED_AT, Condition, fulfils
 from scheduler_api.dialects.events_v1.filters import read_listing, terms_of
 from scheduler_api.dialects.events_v1.ids import internal_id
+from scheduler_api.dialects.events_v1.outbound import OWNER
 from scheduler_api.dialects.events_v1.reading import (
     NOT_FOUND,
     PAST,
@@ -157,7 +158,7 @@ class Events:
 
     def _edited(self, schedule: Schedule, fields: dict[str, Any]) -> Schedule:
         was = schedule.content
-        event_owner = was.options[answers.OWNER]
+        event_owner = was.options[OWNER]
         tags = fields.get("tags", was.options.get(answers.TAGS, []))
         context = answers.context_of(was)
         context = fields.get("context", context)

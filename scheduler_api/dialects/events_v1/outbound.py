@@ -12,6 +12,8 @@ from scheduler_api.dialects.events_v1.ids import public_id
 
 # A strict schedule has no retry that would come after its next fire time.
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
+# What the options of a content call the owner of the event.
+OWNER = "e"
 CONTENT_TYPE = ("Content-Type", "application/json")
 
 is_success = retry.is_success
@@ -43,6 +45,16 @@ def render(
         timeout_ms=begun.deadline_ms,
         signed=signed,
     )
+
+
+def contact(begun: Begun) -> str:
+    """The owner of the event.
+
+    Raises: UnreadableRecord, if its content was not fetched.
+    """
+    if begun.content is None:
+        raise UnreadableRecord(f"{begun.content_key} was not fetched")
+    return str(begun.content.options[OWNER])
 
 
 def next_delay_ms(begun: Begun, reply: Reply) -> int | None:

@@ -30,7 +30,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 is_success = retry.is_success
 group_of, expand = plain.group_of, plain.expand
 response_cap_bytes, kept_headers = plain.response_cap_bytes, plain.kept_headers
-follow_ups = plain.follow_ups
+contact, follow_ups = plain.contact, plain.follow_ups
 
 
 def render(

@@ -11,6 +11,7 @@ from scheduler_api.core.model import Begun, Content, Draft, FollowUp
 from scheduler_api.core.outgoing import Answer, Outgoing, Reply, warning
 from scheduler_api.core.signing import qstash_jwt
 from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.dialects import plain
 from scheduler_api.dialects.qstash import callbacks, waits
 from scheduler_api.dialects.qstash.message import (
     Headers,
@@ -30,6 +31,7 @@ NON_RETRYABLE_STATUS = 489
 NON_RETRYABLE_HEADER = "upstash-nonretryable-error"
 
 is_success = retry.is_success
+contact = plain.contact
 
 
 def render(

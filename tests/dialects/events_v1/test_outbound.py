@@ -117,3 +117,7 @@ def test_r18_a_receiver_may_ask_for_more_time():
 def test_content_that_was_not_fetched_cannot_be_sent():
     with pytest.raises(UnreadableRecord):
         render(begun(content=None))
+
+
+def test_a_log_line_about_a_failure_names_the_owner_of_the_event():
+    assert outbound.contact(begun()) == "user@example.com"

@@ -85,11 +85,13 @@ def test_an_end_that_is_not_in_the_future_is_refused(engine: Engine, by_ms: int)
     stored = engine.everything()
 
     with pytest.raises(TimePassed):
-        engine.schedule(end_ms=START_MS - by_ms)
-    with pytest.raises(TimePassed):
         engine.edited(schedule, end_ms=START_MS - by_ms)
+    unchanged = engine.everything() == stored
+    with pytest.raises(TimePassed):
+        engine.schedule(end_ms=START_MS - by_ms)
 
-    assert engine.everything() == stored
+    assert unchanged
+    assert engine.schedules.all_of(schedule.owner) == [schedule]
 
 
 @pytest.mark.parametrize("rule", ["* * * * *", "@daily", "*/7 * * * * *"])

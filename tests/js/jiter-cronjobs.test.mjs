@@ -31,6 +31,7 @@ const KEYS = [
   "id",
   "nextExecutionDate",
   "nextExecutionStatus",
+  "options",
   "org",
   "payload",
   "status",
@@ -164,6 +165,13 @@ describe("cron jobs", CONCURRENTLY, () => {
       status: "Active",
       nextExecutionStatus: "Pending",
       nextExecutionDate: NEW_YEAR,
+      options: {
+        timeZone: "UTC",
+        gap: "after",
+        fold: "first",
+        missedRuns: "latest",
+        overlap: "run",
+      },
       history: [],
     });
     assert.deepEqual(keysOf(job), [...KEYS, "history"].sort());

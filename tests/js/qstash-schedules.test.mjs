@@ -145,7 +145,11 @@ describe("schedules", CONCURRENTLY, () => {
       callerIP: "127.0.0.1",
       callerIp: "127.0.0.1",
       nextScheduleTime: newYear(9),
+      timeZone: "Asia/Tokyo",
+      gap: "after",
+      fold: "first",
       missedRuns: "latest",
+      overlap: "run",
       skippedRuns: 0,
     });
   });

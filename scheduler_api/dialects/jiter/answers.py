@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from flask import Response
+from scheduler_api import schedule_options, schedule_runs
 from scheduler_api.core.model import (
     INTERRUPTED,
     Attempt,
@@ -13,6 +14,7 @@ from scheduler_api.core.model import (
     ScheduleState,
 )
 from scheduler_api.core.queries import Past
+from scheduler_api.core.runs import Run
 from scheduler_api.core.selection import Phase, phase_of
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.jiter.outbound import (
@@ -123,6 +125,7 @@ def cron_job(of: Schedule, *, next_ms: int | None, busy: bool) -> Shown:
         "nextExecutionStatus": QUEUED if busy else PENDING,
         "createdAt": to_iso(of.created_ms),
         "updatedAt": to_iso(of.updated_ms),
+        "options": schedule_options.shown(of),
     }
     if next_ms is not None:
         shown["nextExecutionDate"] = to_iso(next_ms)
@@ -140,6 +143,11 @@ def past(of: Past, *, cron_id: str) -> Shown:
         "cron": public_id(cron_id),
         **_record(attempt, body),
     }
+
+
+def run(of: Run) -> Shown:
+    """One fire time; what it made is named as its deliveries name it."""
+    return schedule_runs.shown(of, execution=public_id(of.event_id or "0"))
 
 
 def _content(of: Content) -> Shown:

@@ -4,10 +4,11 @@ import logging
 from dataclasses import replace
 from flask import Response, request
 from functools import partial
-from scheduler_api.core import logs
+from scheduler_api import schedule_options, schedule_runs
+from scheduler_api.core import logs, runs
 from scheduler_api.core.cron import JITER
 from scheduler_api.core.destinations import AddressPolicy
-from scheduler_api.core.errors import Conflict, NotFound
+from scheduler_api.core.errors import Conflict, NotFound, Over, Overlaps, TimePassed
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
@@ -27,13 +28,19 @@ from scheduler_api.dialects.jiter.schemas import (
     NewCronJob,
     read_id,
 )
-from scheduler_api.dialects.jiter.shown import CronJob, CronJobWithHistory
+from scheduler_api.dialects.jiter.shown import CronJob, CronJobWithHistory, Runs
+from scheduler_api.dialects.schedule_shapes import RunsQuery
 from scheduler_api.idempotency import once, read_mark
+from scheduler_api.parameters import read_parameters
+from scheduler_api.schedule_options import BadOption, Chosen
+from scheduler_api.schedule_runs import BadCount
 from scheduler_api.services import Services
 from typing import Any
 
 NOT_FOUND = "Unable to find cron job"
-TIME_ZONE = "UTC"
+PAST_END = "'options.endDate' should be in the future"
+OVER = "The cron job has ended"
+OVERLAPS = "The execution before this one has not ended"
 TRIES = 5
 STATES = {
     answers.ACTIVE: ScheduleState.ACTIVE,
@@ -80,15 +87,20 @@ class CronJobs:
         most = self._settings.jiter_cron_jobs
         if most and self._schedules.count(owner) >= most:
             raise Refused(400, f"You cannot have more than {most} cron jobs")
-        schedule = self._schedules.create(
-            owner,
-            Content(fields["destination"], fields["payload"]),
-            expression=fields["expression"],
-            tz=TIME_ZONE,
-            grammar=JITER,
-            deadline_ms=self._settings.jiter_timeout_ms,
-            mark=mark,
-        )
+        chosen = _chosen(fields, Chosen())
+        try:
+            schedule = self._schedules.create(
+                owner,
+                Content(fields["destination"], fields["payload"]),
+                expression=fields["expression"],
+                tz=chosen.tz,
+                grammar=JITER,
+                deadline_ms=self._settings.jiter_timeout_ms,
+                options=chosen.options,
+                mark=mark,
+            )
+        except TimePassed as err:
+            raise Refused(400, PAST_END) from err
         _log("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
@@ -96,10 +108,12 @@ class CronJobs:
         self, owner: Owner, fields: dict[str, Any], held: Held
     ) -> Response:
         """The answer that was given when this was stored."""
+        chosen = _chosen(fields, Chosen())
         schedule = Schedule.new(
             *(held.id, owner, Content(fields["destination"], fields["payload"])),
             expression=fields["expression"],
-            tz=TIME_ZONE,
+            tz=chosen.tz,
+            options=chosen.options,
             deadline_ms=self._settings.jiter_timeout_ms,
             created_ms=held.created_ms,
         )
@@ -139,6 +153,8 @@ class CronJobs:
                 continue
             except NotFound as err:
                 raise Refused(404, NOT_FOUND) from err
+            except TimePassed as err:
+                raise Refused(400, PAST_END) from err
             return answers.respond(self._show([edited])[0] | {"history": []})
         raise Conflict
 
@@ -154,13 +170,42 @@ class CronJobs:
         _log("schedule.deleted", schedule)
         return answers.respond(shown)
 
+    @documented(answer=CronJob, errors=(404, 409))
+    def run(self, owner: Owner, cron_id: str) -> Response:
+        """Sends what a cron job sends once more, now; its next execution stays."""
+        schedule = self._find(owner, cron_id)
+        try:
+            self._schedules.run(schedule)
+        except NotFound as err:
+            raise Refused(404, NOT_FOUND) from err
+        except Over as err:
+            raise Refused(409, OVER) from err
+        except Overlaps as err:
+            raise Refused(409, OVERLAPS) from err
+        _log("schedule.run", schedule)
+        return answers.respond(self._show([schedule])[0])
+
+    @documented(query=RunsQuery, answer=Runs, errors=(400, 404))
+    def runs(self, owner: Owner, cron_id: str) -> Response:
+        """What happened at each of the newest fire times, newest first."""
+        try:
+            most = schedule_runs.read_count(dict(read_parameters(request.environ)))
+        except BadCount as err:
+            raise Refused(400, str(err)) from err
+        schedule = self._find(owner, cron_id)
+        found = runs.newest(self._store, schedule, most=most)
+        return answers.respond({"runs": [answers.run(each) for each in found]})
+
     def _change(self, schedule: Schedule, fields: dict[str, Any]) -> Schedule:
-        """Raises: Conflict, NotFound, redis.RedisError."""
+        """Raises: Conflict, NotFound, Refused, TimePassed, redis.RedisError."""
         if not fields:
             return schedule
+        chosen = _chosen(fields, Chosen.of(schedule))
         edited = self._schedules.edit(
             schedule,
             grammar=JITER,
+            tz=chosen.tz,
+            options=chosen.options,
             content=replace(
                 schedule.content,
                 url=fields.get("destination", schedule.content.url),
@@ -196,6 +241,14 @@ class CronJobs:
             )
             for schedule in schedules
         ]
+
+
+def _chosen(fields: dict[str, Any], was: Chosen) -> Chosen:
+    """Raises: Refused."""
+    try:
+        return schedule_options.choose(fields.get("options", {}), was)
+    except BadOption as err:
+        raise Refused(400, f"'options.{err.name[:40]}' {err.problem}") from err
 
 
 def _log(name: str, schedule: Schedule) -> None:

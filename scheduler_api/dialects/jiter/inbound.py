@@ -45,6 +45,8 @@ FAULTS = {
     "edit_cron_job": "Unable to edit the cron job",
     "delete_cron_job": "Unable to delete the cron job",
     "list_cron_jobs": "Unable to retrieve cron jobs",
+    "run_cron_job": "Unable to run the cron job",
+    "list_runs": "Unable to retrieve the runs of the cron job",
 }
 INTERNAL_ERROR = "Internal server error"
 
@@ -67,6 +69,8 @@ def blueprint(services: Services) -> Blueprint:
             ("GET", f"{path}/<cron_id>", "get_cron_job", jobs.get),
             ("PUT", f"{path}/<cron_id>", "edit_cron_job", jobs.edit),
             ("DELETE", f"{path}/<cron_id>", "delete_cron_job", jobs.delete),
+            ("POST", f"{path}/<cron_id>/run", "run_cron_job", jobs.run),
+            ("GET", f"{path}/<cron_id>/runs", "list_runs", jobs.runs),
         ]
     views = {name: partial(_with_owner, services, view) for *_, name, view in table}
     for method, path, name, _ in table:

@@ -10,6 +10,7 @@ from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "Invalid request body"
+WHOLE_DIGITS = 15
 TOO_LARGE = "The request body is too large"
 
 
@@ -69,10 +70,13 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     Raises: Refused.
     """
     try:
-        # No number means anything in this dialect, so none is worth converting: the
-        # digits of a huge one would only cost time.
+        # Only small whole numbers mean anything in this dialect, so no other is worth
+        # converting: the digits of a huge one would only cost time.
         body = json.loads(
-            raw.decode(), parse_int=_number, parse_float=_number, parse_constant=_refuse
+            raw.decode(),
+            parse_int=_whole,
+            parse_float=_no_whole,
+            parse_constant=_refuse,
         )
     except (ValueError, RecursionError) as err:
         raise Refused(400, BAD_BODY) from err
@@ -103,8 +107,12 @@ def check_size(payload: bytes, limit_bytes: int) -> None:
         raise Refused(413, TOO_LARGE)
 
 
-def _number(_digits: str) -> int:
-    return 0
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) <= WHOLE_DIGITS else _no_whole(digits)
+
+
+def _no_whole(_digits: str) -> float:
+    return 0.5
 
 
 def _refuse(name: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from scheduler_api.core import cron, timing
 from scheduler_api.core.destinations import AddressPolicy, BadDestination
+from scheduler_api.schedule_options import MEANINGS
 from typing import Any, ClassVar
 
 BAD_TIME = "Please enter a valid time"
@@ -12,6 +13,7 @@ PAST_TIME = "Please make sure your scheduled time is in the future."
 BAD_PAYLOAD = "'payload' must be a string"
 BAD_DESTINATION = "Please enter a valid destination"
 BAD_EXPRESSION = "Please enter a valid cron expression"
+BAD_OPTIONS = "'options' must be an object"
 BAD_EVENT_STATUS = "'status' can only be set to 'Cancelled'"
 BAD_CRON_STATUS = "'status' must be one of 'Active' or 'Disabled'"
 
@@ -102,6 +104,23 @@ class Expression(_Exact):
         return value
 
 
+class Options(_Exact):
+    """What a schedule does beside firing, by the names that all dialects share."""
+
+    message = BAD_OPTIONS
+    shape: ClassVar = {
+        "type": "object",
+        "properties": {
+            name: {"description": about} for name, about in MEANINGS.items()
+        },
+    }
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        return value
+
+
 class _Word(_Exact):
     """One of a few words, loaded as given."""
 
@@ -170,6 +189,7 @@ class NewCronJob(Body):
     expression = Expression(required=True)
     payload = Payload(required=True)
     destination = Destination(required=True)
+    options = Options()
 
 
 class CronJobEdit(Body):
@@ -179,6 +199,7 @@ class CronJobEdit(Body):
     expression = Expression()
     payload = Payload()
     destination = Destination()
+    options = Options()
 
 
 def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from scheduler_api.dialects.jiter.answers import (
     QUEUED,
     STATUSES,
 )
+from scheduler_api.dialects.schedule_shapes import Options, ShownRun
 
 
 class Error(Schema):
@@ -77,6 +78,19 @@ class CronJob(Schema):
     nextExecutionDate = fields.DateTime()
     createdAt = fields.DateTime(required=True)
     updatedAt = fields.DateTime(required=True)
+    options = fields.Nested(Options, required=True)
+
+
+class CronRun(ShownRun):
+    """What happened at one fire time of a cron job."""
+
+    execution = fields.String(metadata={"description": "The id its deliveries bear"})
+
+
+class Runs(Schema):
+    """What happened at the newest fire times, newest first."""
+
+    runs = fields.List(fields.Nested(CronRun), required=True)
 
 
 class CronJobWithHistory(CronJob):

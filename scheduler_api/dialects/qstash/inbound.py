@@ -112,6 +112,8 @@ def _of_schedules(schedules: Scheduling) -> list[Route]:
         ("GET", "/schedules", "list_schedules", schedules.all),
         ("GET", one, "get_schedule", schedules.get),
         ("DELETE", one, "delete_schedule", schedules.delete),
+        ("POST", f"{one}/run", "run_schedule", schedules.run),
+        ("GET", f"{one}/runs", "list_runs", schedules.runs),
     ]
     # The SDKs send one of these, the docs tell the other.
     for method in ("PATCH", "POST"):

@@ -4,7 +4,8 @@ Source: https://upstash.com/docs/qstash/api-reference/schedules/get-a-schedule
 """
 
 from collections.abc import Mapping
-from scheduler_api.core.model import MissedRuns, Schedule, ScheduleState, State
+from scheduler_api import schedule_options
+from scheduler_api.core.model import Schedule, ScheduleState, State
 from scheduler_api.core.schedules import newest_occurrence
 from scheduler_api.dialects.qstash import answers
 from scheduler_api.dialects.qstash.answers import Shown
@@ -66,17 +67,15 @@ def _seconds(duration_ms: int) -> int:
 
 
 def _runs(of: Schedule, next_ms: int | None, states: Mapping[str, State]) -> Shown:
-    """Its last run and its next, and what becomes of those that are missed."""
+    """Its last run and its next, and what it does beside firing."""
     newest = newest_occurrence(of)
     last_states = None
     if newest is not None and newest in states:
         last_states = {message_id(newest): STATES[states[newest]]}
-    policy = of.options.missed_runs
     return {
         "nextScheduleTime": next_ms,
         "lastScheduleTime": of.fired_ms,
         "lastScheduleStates": last_states,
-        "missedRuns": policy.value,
-        "mostMissed": of.options.most_missed if policy is MissedRuns.ALL else None,
         "skippedRuns": of.missed,
+        **schedule_options.shown(of),
     }

@@ -7,18 +7,24 @@ Source: https://upstash.com/docs/qstash/features/schedules
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from flask import Response, request
-from scheduler_api.core import logs
+from scheduler_api import schedule_options, schedule_runs
+from scheduler_api.core import logs, runs
 from scheduler_api.core.cron import QSTASH, CronError
-from scheduler_api.core.errors import Conflict, NotFound
+from scheduler_api.core.errors import (
+    Conflict,
+    NotFound,
+    Over,
+    Overlaps,
+    TimePassed,
+)
 from scheduler_api.core.groups import Group
 from scheduler_api.core.marks import Mark, Repeated
 from scheduler_api.core.model import (
     NO_GATES,
     Content,
-    MissedRuns,
     Owner,
     Schedule,
     ScheduleOptions,
@@ -30,22 +36,32 @@ from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Terms, schedule_mark
 from scheduler_api.dialects.qstash.grammars import NAME_MAX_LENGTH, BadValue
-from scheduler_api.dialects.qstash.message import Message, to_gates, to_options
-from scheduler_api.dialects.qstash.reading import read_body
+from scheduler_api.dialects.qstash.message import (
+    Message,
+    message_id,
+    to_gates,
+    to_options,
+)
+from scheduler_api.dialects.qstash.reading import Refused, read_body
 from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN, from_headers
 from scheduler_api.dialects.qstash.schedule_answers import ID_PREFIX, public_id
 from scheduler_api.dialects.qstash.shown_headers import schedule_headers
 from scheduler_api.dialects.qstash.targets import check_callbacks, read_target
+from scheduler_api.dialects.schedule_shapes import RunsQuery
+from scheduler_api.parameters import read_parameters
+from scheduler_api.schedule_options import BadOption, Chosen
+from scheduler_api.schedule_runs import BadCount
 from scheduler_api.services import Services
 
-MISSED_RUNS = "Scheduler-Missed-Runs"
-MOST_MISSED = "Scheduler-Most-Missed"
-MOST_MISSED_DEFAULT, MOST_MISSED_LIMIT = 100, 1_000
 OWN_HEADERS = {
-    MISSED_RUNS: f"What becomes of missed runs: {', '.join(MissedRuns)}",
-    MOST_MISSED: f"How many missed runs go out with {MissedRuns.ALL}",
+    schedule_options.header(name): about
+    for name, about in schedule_options.MEANINGS.items()
 }
-OURS = "scheduler-"
+OURS = schedule_options.HEADERS.lower()
+END_HEADER = schedule_options.header("endDate")
+ZONE_HEADER = schedule_options.header("timeZone")
+OVER = "the schedule has ended"
+OVERLAPS = "the run before this one has not ended"
 ROUTE = "/v2/schedules/"
 # How often a change may meet others to the same schedule: many copies of an app may
 # replace it at their start, and their clients do not try again.
@@ -98,6 +114,8 @@ class Scheduling:
                 schedule = self._store_wanted(owner, wanted)
             except CronError as err:
                 raise BadValue("Upstash-Cron", f"cannot be planned: {err}") from err
+            except TimePassed as err:
+                raise BadValue(END_HEADER, "should be in the future") from err
             except Repeated as err:
                 try:
                     known = self._schedules.get(owner, err.held.id)
@@ -145,6 +163,38 @@ class Scheduling:
     def resume(self, owner: Owner, schedule_id: str) -> Response:
         """Lets a schedule go on with the first fire time after now."""
         return self._turn(owner, schedule_id, ScheduleState.ACTIVE)
+
+    @documented(answer=shown.RunByHand, errors=(404, 409))
+    def run(self, owner: Owner, schedule_id: str) -> Response:
+        """Publishes what a schedule sends once more, now; its fire times stay."""
+        schedule = self._find(owner, schedule_id)
+        try:
+            event_id = self._schedules.run(schedule)
+        except NotFound as err:
+            raise _unknown(schedule_id) from err
+        except Over as err:
+            raise Refused(409, OVER) from err
+        except Overlaps as err:
+            raise Refused(409, OVERLAPS) from err
+        _log("schedule.run", schedule)
+        return answers.respond(
+            {"scheduleId": public_id(schedule), "messageId": message_id(event_id)}
+        )
+
+    @documented(query=RunsQuery, answer=shown.Runs, errors=(400, 404))
+    def runs(self, owner: Owner, schedule_id: str) -> Response:
+        """What happened at each of the newest fire times, newest first."""
+        try:
+            most = schedule_runs.read_count(dict(read_parameters(request.environ)))
+        except BadCount as err:
+            raise Refused(400, str(err)) from err
+        schedule = self._find(owner, schedule_id)
+        found = runs.newest(self._store, schedule, most=most)
+        told = [
+            schedule_runs.shown(each, messageId=message_id(each.event_id or ""))
+            for each in found
+        ]
+        return answers.respond({"runs": told})
 
     def _turn(self, owner: Owner, schedule_id: str, state: ScheduleState) -> Response:
         for _ in range(TRIES):
@@ -278,17 +328,17 @@ class Scheduling:
             limits=self._terms.limits,
         )
         check_callbacks(said, allow=allow)
-        options = _options(said, request.headers, to_group=group is not None)
+        chosen = _chosen(said, request.headers, to_group=group is not None)
         body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
         content = _content(said, to, body)
         mark = schedule_mark(said, url=content.url, body=body)
         return Wanted(
             name=said.schedule_id,
             expression=said.cron or "",
-            tz=said.tz or "",
+            tz=chosen.tz,
             content=content,
             deadline_ms=said.timeout_ms or self._terms.timeout_ms,
-            options=options,
+            options=chosen.options,
             mark=Mark(mark, self._terms.deduplication_ms) if mark else None,
         )
 
@@ -304,42 +354,31 @@ def _content(said: Message, to: str | Group, body: bytes) -> Content:
     return Content(to, body, to_options(said))
 
 
-def _options(
-    said: Message, headers: Mapping[str, str], *, to_group: bool
-) -> ScheduleOptions:
+def _chosen(
+    said: Message, headers: Iterable[tuple[str, str]], *, to_group: bool
+) -> Chosen:
     """What a run makes of a group is for its endpoints: they have journals and gates.
 
     Raises: BadValue.
     """
-    policy = _policy(headers.get(MISSED_RUNS, "").strip().lower())
-    most = headers.get(MOST_MISSED, "").strip()
-    if most and policy is not MissedRuns.ALL:
-        raise BadValue(MOST_MISSED, f"goes with {MISSED_RUNS}: {MissedRuns.ALL}")
-    return ScheduleOptions(
+    zone = said.tz or schedule_options.TIME_ZONE
+    own = ScheduleOptions(
         delay_ms=said.delay_ms,
-        missed_runs=policy,
-        most_missed=_bound(most) if policy is MissedRuns.ALL else 0,
         journal=not to_group,
         gates=NO_GATES if to_group else to_gates(said),
     )
-
-
-def _policy(word: str) -> MissedRuns:
     try:
-        return MissedRuns(word or MissedRuns.LATEST)
-    except ValueError as err:
-        wanted = f"should be one of {', '.join(MissedRuns)}"
-        raise BadValue(MISSED_RUNS, f"{wanted}, not {word[:40]!r}") from err
-
-
-def _bound(text: str) -> int:
-    if not text:
-        return MOST_MISSED_DEFAULT
-    bound = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
-    if not 1 <= bound <= MOST_MISSED_LIMIT:
-        wanted = f"should be a whole number from 1 to {MOST_MISSED_LIMIT}"
-        raise BadValue(MOST_MISSED, f"{wanted}, not {text[:40]!r}")
-    return bound
+        asked = schedule_options.from_headers(headers)
+        chosen = schedule_options.choose(asked, Chosen(zone, own))
+    except BadOption as err:
+        name = err.name
+        known = name in schedule_options.NAMES
+        raise BadValue(
+            schedule_options.header(name) if known else name, err.problem
+        ) from err
+    if zone not in (schedule_options.TIME_ZONE, chosen.tz):
+        raise BadValue(ZONE_HEADER, f"is {zone} in Upstash-Cron")
+    return chosen
 
 
 def _unknown(schedule_id: str) -> NotFound:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
 from scheduler_api.dialects.qstash import filters, schedule_answers
+from scheduler_api.dialects.schedule_shapes import Options, ShownRun
 
 _MAP = {"keys": fields.String(), "values": fields.List(fields.String())}
 
@@ -181,7 +182,7 @@ class ScheduleId(Schema):
     deduplicated = fields.Boolean()
 
 
-class ShownSchedule(WithBody):
+class ShownSchedule(WithBody, Options):
     """A schedule."""
 
     scheduleId = fields.String(required=True)
@@ -201,9 +202,26 @@ class ShownSchedule(WithBody):
             validate=OneOf(sorted({*schedule_answers.STATES.values()}))
         ),
     )
-    missedRuns = fields.String(required=True)
-    mostMissed = fields.Integer()
     skippedRuns = fields.Integer(required=True)
+
+
+class RunByHand(Schema):
+    """A schedule, and the message that it has just published."""
+
+    scheduleId = fields.String(required=True)
+    messageId = fields.String(required=True)
+
+
+class ScheduleRun(ShownRun):
+    """What happened at one fire time of a schedule."""
+
+    messageId = fields.String()
+
+
+class Runs(Schema):
+    """What happened at the newest fire times, newest first."""
+
+    runs = fields.List(fields.Nested(ScheduleRun), required=True)
 
 
 class Endpoint(Schema):

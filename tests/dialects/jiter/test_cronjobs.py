@@ -49,6 +49,13 @@ def test_created_cron_job_has_every_documented_field_and_no_other(api: Any) -> N
         "nextExecutionDate": job["nextExecutionDate"],
         "createdAt": job["createdAt"],
         "updatedAt": job["createdAt"],
+        "options": {
+            "timeZone": "UTC",
+            "gap": "after",
+            "fold": "first",
+            "missedRuns": "latest",
+            "overlap": "run",
+        },
         "history": [],
     }
     next_ms = from_iso(job["nextExecutionDate"])
@@ -354,3 +361,81 @@ def test_number_of_cron_jobs_is_limited_by_setting(
 
     assert refused == (400, {"message": "You cannot have more than 2 cron jobs"})
     assert api.call("POST", "/api/cronjobs", api.cron_body())[0] == 200
+
+
+OPTIONS = {
+    "timeZone": "Europe/Berlin",
+    "gap": "skip",
+    "fold": "both",
+    "missedRuns": "all",
+    "mostMissed": 7,
+    "startDate": "2031-01-01T00:00:00.000Z",
+    "endDate": "2032-01-01T00:00:00.000Z",
+    "maxRuns": 12,
+    "jitter": "90s",
+    "overlap": "skip",
+}
+
+
+def test_every_option_is_shown_by_its_name_and_may_be_said_again(api: Any) -> None:
+    body = api.cron_body(options=OPTIONS)
+    _, made = api.call("POST", "/api/cronjobs", body)
+    path = f"/api/cronjobs/{made['id']}"
+
+    _, same = api.call("PUT", path, {"options": made["options"]})
+    _, less = api.call("PUT", path, {"options": {"jitter": None, "maxRuns": 3}})
+    _, other = api.call("PUT", path, {"payload": "other"})
+
+    assert made["options"] == same["options"] == OPTIONS
+    expected = OPTIONS | {"maxRuns": 3}
+    del expected["jitter"]
+    assert less["options"] == other["options"] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ([], "'options' must be an object"),
+        (None, "'options' must be an object"),
+        ({"maxRuns": 0}, "'options.maxRuns' should be a whole number"),
+        ({"maxRuns": 1.0}, "'options.maxRuns' should be a whole number"),
+        ({"maxRuns": 10**30}, "'options.maxRuns' should be a whole number"),
+        ({"jitter": 10**30}, "'options.jitter' should be a duration"),
+        ({"maxRun": 1}, "'options.maxRun' is unknown"),
+        ({"endDate": "2020-01-01T00:00Z"}, "'options.endDate' should be in the"),
+    ],
+)
+def test_a_bad_option_is_named_and_nothing_is_stored(
+    api: Any, options: Any, problem: str
+) -> None:
+    kept = api.create_cron()
+
+    answers = [
+        api.call("POST", "/api/cronjobs", api.cron_body(options=options)),
+        api.call("PUT", f"/api/cronjobs/{kept['id']}", {"options": options}),
+    ]
+
+    for status, answer in answers:
+        assert status == 400
+        assert answer["message"].startswith(problem)
+    [left] = api.call("GET", "/api/cronjobs")[1]
+    assert left["options"] == kept["options"]
+
+
+def test_a_cron_job_is_run_by_hand_and_tells_of_each_run(api: Any) -> None:
+    body = api.cron_body(expression="0 0 1 1 *", options={"overlap": "skip"})
+    _, job = api.call("POST", "/api/cronjobs", body)
+    path = f"/api/cronjobs/{job['id']}"
+
+    status, shown = api.call("POST", f"{path}/run")
+    again = api.call("POST", f"{path}/run")
+    _, told = api.call("GET", f"{path}/runs")
+
+    assert (status, shown["nextExecutionDate"]) == (200, job["nextExecutionDate"])
+    assert again == (409, {"message": "The execution before this one has not ended"})
+    [run] = told["runs"]
+    assert (run["outcome"], run["state"]) == ("run by hand", "waiting")
+    assert run["execution"].startswith(f"{job['id']}.")
+    assert api.call("GET", f"{path}/runs?count=0")[0] == 400
+    assert api.call("POST", "/api/cronjobs/999/run")[0] == 404
+    assert api.call("GET", "/api/cronjobs/999/runs")[0] == 404

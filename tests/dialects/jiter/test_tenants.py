@@ -19,6 +19,10 @@ ROUTES = [
     ("GET", "/api/cronjobs/1"),
     ("PUT", "/api/cronjobs/1"),
     ("DELETE", "/api/cronJobs/1"),
+    ("POST", "/api/cronjobs/1/run"),
+    ("POST", "/api/cronJobs/1/run"),
+    ("GET", "/api/cronjobs/1/runs"),
+    ("GET", "/api/cronJobs/1/runs"),
 ]
 
 

@@ -233,8 +233,12 @@ ADAPTATIONS = (
     ),
     Adaptation(
         "components schemas Schedule properties",
-        {"missedRuns": TEXT, "mostMissed": WHOLE, "skippedRuns": WHOLE},
-        "of our own: what becomes of runs that are missed",
+        {
+            **{"missedRuns": TEXT, "mostMissed": WHOLE, "skippedRuns": WHOLE},
+            **{"timeZone": TEXT, "gap": TEXT, "fold": TEXT, "overlap": TEXT},
+            **{"startDate": TEXT, "endDate": TEXT, "maxRuns": WHOLE, "jitter": TEXT},
+        },
+        "of our own: what a schedule does beside firing",
     ),
     Adaptation(
         "components schemas SigningKeys",

@@ -18,8 +18,10 @@ from scheduler_api.core.model import (
 )
 from scheduler_api.core.schedules import Schedules
 from scheduler_api.core.store import Store, Terms
+from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.qstash import redaction
 from scheduler_api.dialects.qstash.message import from_options
+from scheduler_api.schedule_options import header
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -39,6 +41,10 @@ REQUIRED = {
     "nextScheduleTime",
     "missedRuns",
     "skippedRuns",
+    "timeZone",
+    "gap",
+    "fold",
+    "overlap",
 }
 
 
@@ -174,7 +180,11 @@ def test_a_schedule_shows_everything_that_was_said_about_it(api: Api) -> None:
         "callerIp": "127.0.0.1",
         "label": "one",
         "labels": ["one", "two"],
+        "timeZone": "Europe/Berlin",
+        "gap": "after",
+        "fold": "first",
         "missedRuns": "latest",
+        "overlap": "run",
         "skippedRuns": 0,
     }
     assert api.all() == [api.get(schedule_id)]
@@ -402,10 +412,83 @@ def test_what_is_not_there_is_not_found(api: Api, schedule_id: str) -> None:
         ("DELETE", ""),
         ("PATCH", "/pause"),
         ("POST", "/resume"),
+        ("POST", "/run"),
+        ("GET", "/runs"),
     ):
         status, answer = api.call(method, f"/v2/schedules/{schedule_id}{path}")
         assert status == 404
         assert list(answer) == ["error"]
+
+
+OPTIONS = {
+    "timeZone": "Europe/Berlin",
+    "gap": "skip",
+    "fold": "both",
+    "missedRuns": "all",
+    "mostMissed": 7,
+    "startDate": "2031-01-01T00:00:00.000Z",
+    "endDate": "2032-01-01T00:00:00.000Z",
+    "maxRuns": 12,
+    "jitter": "90s",
+    "overlap": "skip",
+}
+
+
+def test_every_option_is_shown_by_its_name_and_may_be_said_again(api: Api) -> None:
+    headers = {header(name): str(value) for name, value in OPTIONS.items()}
+
+    schedule_id = api.create(Upstash_Schedule_Id="mine", **headers)
+
+    shown = api.get(schedule_id)
+    assert {name: shown[name] for name in OPTIONS} == OPTIONS
+    stored = api.stored(schedule_id)
+    assert stored.tz == "Europe/Berlin"
+    assert stored.options.most_runs == 12
+    api.create(Upstash_Schedule_Id="mine")
+    assert OPTIONS.keys() & api.get(schedule_id).keys() == {
+        *("timeZone", "gap", "fold", "missedRuns", "overlap")
+    }
+
+
+def test_what_a_proxy_passes_on_of_a_delivery_is_no_option(api: Api) -> None:
+    api.create(Scheduler_Event_Id="msg_1", Scheduler_Attempt="2")
+
+
+def test_a_schedule_is_run_by_hand_and_tells_of_each_run(api: Api) -> None:
+    schedule_id = api.create(Scheduler_Overlap="skip")
+    path = f"/v2/schedules/{schedule_id}"
+    event_id, tick_ms = api.run(schedule_id, Outcome.DELIVERED)
+
+    status, run = api.call("POST", f"{path}/run")
+    again, refused = api.call("POST", f"{path}/run")
+    told = api.call("GET", f"{path}/runs")
+    newest = api.call("GET", f"{path}/runs?count=1")
+
+    assert (status, run["scheduleId"]) == (200, schedule_id)
+    assert (again, list(refused)) == (409, ["error"])
+    assert told[0] == 200
+    fired, by_hand = told[1]["runs"]
+    assert fired == {
+        "at": to_iso(tick_ms),
+        "outcome": "fired",
+        "messageId": f"msg_{event_id}",
+        "state": "delivered",
+        "attempts": 1,
+    }
+    assert by_hand["messageId"] == run["messageId"]
+    assert (by_hand["outcome"], by_hand["state"]) == ("run by hand", "waiting")
+    assert newest[1]["runs"] == [fired]
+    assert api.get(schedule_id)["lastScheduleTime"] == tick_ms
+
+
+@pytest.mark.parametrize("count", ["0", "1001", "-1", "x", "", "99999"])
+def test_a_number_of_runs_that_is_none_is_refused(api: Api, count: str) -> None:
+    path = f"/v2/schedules/{api.create()}/runs?count={count}"
+
+    status, answer = api.call("GET", path)
+
+    assert status == 400
+    assert answer["error"].startswith("count ")
 
 
 def test_another_tenant_sees_and_changes_nothing(
@@ -416,7 +499,10 @@ def test_another_tenant_sees_and_changes_nothing(
     other = make_api()
 
     for schedule_id in (made, named):
-        for method, path in (("GET", ""), ("DELETE", ""), ("PATCH", "/pause")):
+        for method, path in (
+            *(("GET", ""), ("DELETE", ""), ("PATCH", "/pause")),
+            *(("POST", "/run"), ("GET", "/runs")),
+        ):
             status, _ = other.call(method, f"/v2/schedules/{schedule_id}{path}")
             assert status == 404
         other.create(body=b"b", Upstash_Schedule_Id=schedule_id)
@@ -452,6 +538,17 @@ def test_another_tenant_sees_and_changes_nothing(
             {"Scheduler_Missed_Runs": "all", "Scheduler_Most_Missed": "1001"},
             "Scheduler-Most-Missed",
         ),
+        ({"Scheduler_Time_Zone": "Mars/Base"}, "Scheduler-Time-Zone"),
+        (
+            {
+                "Upstash_Cron": "CRON_TZ=Asia/Tokyo 0 0 * * *",
+                "Scheduler_Time_Zone": "Europe/Berlin",
+            },
+            "Scheduler-Time-Zone",
+        ),
+        ({"Scheduler_End_Date": "2020-01-01T00:00:00Z"}, "Scheduler-End-Date"),
+        ({"Scheduler_Overlap": "never"}, "Scheduler-Overlap"),
+        ({"Scheduler_Max_Run": "3"}, "Scheduler-Max-Run is unknown"),
     ],
 )
 def test_a_bad_header_is_named_and_nothing_is_stored(

@@ -132,14 +132,13 @@ def test_as_many_go_as_the_parallelism_says(engine: Engine, gates: GateKeeper):
 
 
 def test_e2_a_raised_parallelism_lets_go_at_once(engine: Engine, gates: GateKeeper):
-    accepted = enqueue(engine, 300)
-    engine.client.delete(keys.solo(PREFIX))
+    accepted = enqueue(engine, 120)
     offered = offer(engine)
-    gates.put_queue(OWNER, "orders", parallelism=250, paused=False)
+    gates.put_queue(OWNER, "orders", parallelism=110, paused=False)
     engine.now_ms += 1
 
     assert offered == accepted[:1]
-    assert sorted(offered + offer(engine)) == sorted(accepted[:250])
+    assert sorted(offered + offer(engine)) == sorted(accepted[:110])
 
 
 def test_a_lowered_parallelism_lets_nobody_go_meanwhile(
@@ -210,10 +209,10 @@ def test_enqueuing_does_not_reset_a_queue(engine: Engine, gates: GateKeeper):
 
 
 def test_a_deleted_queue_drops_what_it_holds(engine: Engine, gates: GateKeeper):
-    accepted = enqueue(engine, 700)
+    accepted = enqueue(engine, 520)
     [begun] = begin(engine)
 
-    assert gates.delete_queue(OWNER, "orders") == 699
+    assert gates.delete_queue(OWNER, "orders") == 519
     with pytest.raises(NotFound):
         gates.queue(OWNER, "orders")
     assert gates.queues(OWNER) == []

@@ -16,6 +16,7 @@ local function free(id, event)
     if not is_queue(gate) then pcall(free_slot, id, gate, event.ps) end
   end
   if event.ps then redis.call('HDEL', event_key(id), 'ps') end
+  event.ps = nil
 end
 
 local function leave_line(id, event)
@@ -57,14 +58,4 @@ end
 local function hold(id, gate, state)
   redis.call('SADD', holders_key(gate), id)
   if state.r then redis.call('SADD', pending_key(gate), id) end
-end
-
-local function unreserve(id, event)
-  if not event.ps then return end
-  for _, gate in ipairs(gates_of(event)) do
-    if redis.call('HGET', gate_key(gate), 'res') == id then
-      redis.call('HDEL', gate_key(gate), 'res')
-    end
-  end
-  redis.call('HDEL', event_key(id), 'ps')
 end

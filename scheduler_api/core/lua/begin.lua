@@ -29,8 +29,7 @@ end
 
 local function begin(id)
   local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
-    'st', 's', 'rv', 'j', 'end', 'sr', 'af', 'nx',
-    'g', 'l', 'ps', 'qx')
+    'st', 's', 'rv', 'j', 'end', 'sr', 'af', 'nx', 'g', 'l', 'ps', 'qx')
   local member = member_of(id, event)
   if not redis.call('ZSCORE', LEASED, member) then return {id, 'gone'} end
   if event.tok == token then return answer(id, event, whole(event, 'n')) end
@@ -66,5 +65,6 @@ for i = 5, #ARGV do
   answers[#answers + 1] = reply
 end
 grant_freed()
+look_at_rates()
 wake_if_overdue()
 return answers

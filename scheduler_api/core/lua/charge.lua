@@ -1,4 +1,7 @@
--- Part of begin: a begin counts for a period in each rate. Expects gates.
+-- Part of begin: a begin counts for a period in each rate, and tells when the next may go.
+-- Expects gates, place_gate; defines charge, look_at_rates.
+
+local rates = {}
 
 local function charge(id, event)
   for _, gate in ipairs(gates_of(event)) do
@@ -9,7 +12,12 @@ local function charge(id, event)
       redis.call('LTRIM', key, -state.r, -1)
       redis.call('PEXPIRE', key, state.t + JITTER_MS + 1000)
       redis.call('SREM', pending_key(gate), id)
+      rates[gate] = true
     end
     if not is_queue(gate) then keep_gate(gate) end
   end
+end
+
+local function look_at_rates()
+  for gate in pairs(rates) do pcall(place_gate, gate) end
 end

@@ -28,6 +28,16 @@ local function reserve(id, event, missing, first)
   end
 end
 
+local function unreserve(id, event)
+  if not event.ps then return end
+  for _, gate in ipairs(gates_of(event)) do
+    if redis.call('HGET', gate_key(gate), 'res') == id then
+      redis.call('HDEL', gate_key(gate), 'res')
+    end
+  end
+  redis.call('HDEL', event_key(id), 'ps')
+end
+
 -- Whether an event may go, holding its slots; if not it stands in a line.
 local function admit(id, event)
   local wanted, missing, first = first_wanted(event), {}, nil

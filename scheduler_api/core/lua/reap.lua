@@ -21,13 +21,15 @@ local function interrupt(id, event)
   if count >= ALONE then redis.call('SADD', SOLO, id) end
   put_due(member_of(id, event), at)
   free(id, event)
+  -- It keeps its turn: what it has just freed is its own, if it may begin again so soon.
+  if event.g then admit(id, event) end
   grant_freed()
 end
 
 local function reap(member)
   local id = string.gsub(member, '^~', '')
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'n', 'in', 'un', 'dl',
-    'j', 'cr', 'nx', 'g', 'l', 'ps')
+    'j', 'cr', 'nx', 'g', 'l', 'ps', 'qx')
   if not known(event_key(id), event) or event.st then
     redis.call('ZREM', LEASED, member)
     return lift(id, event)

@@ -79,7 +79,7 @@ def test_shows_what_is_skipped_and_why(ask: Asking) -> None:
     assert body["skipped"] == [
         {
             "local": "2025-03-09T02:30:00",
-            "why": "clocks go forward from 02:00 to 03:00: there is no such time",
+            "why": "clock change: clocks go forward from 02:00 to 03:00",
         }
     ]
 

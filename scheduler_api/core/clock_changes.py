@@ -18,6 +18,7 @@ every rule follows the clock. Where several local times meet, they run once. A d
 """
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -25,6 +26,10 @@ from zoneinfo import ZoneInfo
 
 # Debian takes a longer jump for a clock set right, not for summer time.
 LONGEST_SUMMER_TIME_S = 3 * 3600
+DAY_S = 86_400
+
+# Why a local time that is skipped did not run.
+CLOCK_CHANGE = "clock change"
 
 
 class Gap(StrEnum):
@@ -91,6 +96,14 @@ def jump_at(local: datetime, zone: ZoneInfo) -> Jump | None:
     """The change that skips or doubles a local time, None if it comes once."""
     first, second = sorted(readings(local, zone))
     return None if first == second else _jump_between(first, second, zone)
+
+
+def gaps(zone: ZoneInfo, *, after_s: int, until_s: int) -> Iterator[Jump]:
+    """Yield the changes by which clocks go forward, in (after, until]."""
+    for first_s in range(after_s, until_s, DAY_S):
+        last_s = min(first_s + DAY_S, until_s)
+        if _offset(last_s, zone) > _offset(first_s, zone):
+            yield _jump_between(first_s, last_s, zone)
 
 
 def _jump_between(first_s: int, last_s: int, zone: ZoneInfo) -> Jump:

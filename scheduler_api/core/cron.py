@@ -17,6 +17,7 @@ from itertools import groupby, product
 from scheduler_api.core.clock_changes import (
     LONGEST_SUMMER_TIME_S,
     ClockChange,
+    Jump,
     readings,
     run_instants,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Grammar",
     "check_zone",
     "parse",
+    "skips",
     "upcoming",
     "walk",
 ]
@@ -198,6 +200,20 @@ def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
     put_off = (now.utcoffset() or _NO_TIME) - (before.utcoffset() or _NO_TIME)
     start = now.replace(tzinfo=None) - timedelta(seconds=again_s)
     yield from _runs(cron, cron.rule, start=start - max(put_off, _NO_TIME))
+
+
+def skips(cron: Cron, gap: Jump) -> bool:
+    """Whether a rule names local times in a gap that are never run."""
+    if isinstance(cron.rule, Every):
+        return False
+    times = _local_times(cron.rule, gap.before)
+    local = next((each for each in times if each >= gap.before), gap.after)
+    return local < gap.after and not run_instants(
+        local,
+        ZoneInfo(cron.tz),
+        follows_clock=cron.rule.follows_clock,
+        policy=cron.policy,
+    )
 
 
 def _check_text(expression: str) -> None:

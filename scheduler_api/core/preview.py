@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from scheduler_api.core.clock_changes import Jump, jump_at
+from scheduler_api.core.clock_changes import CLOCK_CHANGE, Jump, jump_at
 from scheduler_api.core.cron import Cron, CronError, Every, upcoming, walk
 from zoneinfo import ZoneInfo
 
@@ -72,7 +72,7 @@ def preview(cron: Cron, *, after_ms: int, count: int) -> Preview:
     return Preview(
         tuple(_run(at_s, wanted, zone) for at_s, wanted in met.items()),
         tuple(
-            Skipped(local, f"{_words(jump)}: there is no such time")
+            Skipped(local, f"{CLOCK_CHANGE}: {_words(jump)}")
             for jump, local in skipped
             if jump.at_s <= last_s
         ),

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from scheduler_api.core.cron import FULL, Cron, Every, Grammar, parse
+from scheduler_api.core.clock_changes import gaps
+from scheduler_api.core.cron import FULL, Cron, Every, Grammar, parse, skips
 from scheduler_api.core.model import Schedule, ScheduleState
 from scheduler_api.core.planning import (
     MOST_TOLD,
@@ -10,6 +11,10 @@ from scheduler_api.core.planning import (
     first_after_ms,
     newest_past,
 )
+from zoneinfo import ZoneInfo
+
+# How long skipped fire times are told.
+TOLD_MS = 30 * 86_400_000
 
 
 def of(schedule: Schedule) -> tuple[object, ...]:
@@ -64,6 +69,18 @@ def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:
     until_ms = now_ms if end_ms is None else min(now_ms, end_ms)
     cron = cron_of(schedule)
     return newest_past(cron, last_ms=schedule.last_ms, now_ms=until_ms, most=MOST_TOLD)
+
+
+def skipped_by_clock(schedule: Schedule, now_ms: int) -> list[int]:
+    """When clock changes skipped local times that it names, since its last edit."""
+    options = schedule.options
+    since_ms = max(schedule.updated_ms, options.start_ms or 0, now_ms - TOLD_MS)
+    end_ms = now_ms if options.end_ms is None else min(now_ms, options.end_ms)
+    if schedule.state is ScheduleState.PAUSED or end_ms <= since_ms:
+        return []
+    cron = cron_of(schedule)
+    found = gaps(ZoneInfo(cron.tz), after_s=since_ms // 1000, until_s=end_ms // 1000)
+    return [gap.at_s * 1000 for gap in found if skips(cron, gap)]
 
 
 def last(since_ms: int, now_ms: int, *, goes_on: bool) -> str:

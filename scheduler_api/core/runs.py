@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from scheduler_api.core import keys, rules
+from scheduler_api.core.clock_changes import CLOCK_CHANGE
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Schedule, State
 from scheduler_api.core.store import Store
@@ -33,6 +34,7 @@ def newest(store: Store, schedule: Schedule, *, most: int) -> list[Run]:
     """The newest fire times that have passed, newest first.
 
     Skipped ones are told for 30 days, the newest thousand; events while they are kept.
+    What a clock change skips is told once, at its instant.
     Redis: three reads, not atomic.
 
     Raises: UnreadableRecord, redis.RedisError.
@@ -47,13 +49,14 @@ def newest(store: Store, schedule: Schedule, *, most: int) -> list[Run]:
         )
         pipe.zrange(skipped_key, 0, most - 1, desc=True)
         made, skipped = pipe.execute()
+    now_ms = store.now_ms()
+    paused = rules.skipped_by_pause(schedule, now_ms)
+    clock = rules.skipped_by_clock(schedule, now_ms)
     found = [
         *_fired(store, cast(list[tuple[bytes, float]], made)),
         *map(_skipped, skipped),
-        *(
-            Run(at_ms, reason=PAUSED)
-            for at_ms in rules.skipped_by_pause(schedule, store.now_ms())
-        ),
+        *(Run(at_ms, reason=PAUSED) for at_ms in paused),
+        *(Run(at_ms, reason=CLOCK_CHANGE) for at_ms in clock),
     ]
     return sorted(found, key=lambda run: run.at_ms, reverse=True)[:most]
 

@@ -1,7 +1,7 @@
 """Jitter, overlap, runs by hand, and what is told of each fire time."""
 
 import pytest
-from scheduler_api.core import keys, runs
+from scheduler_api.core import keys, rules, runs
 from scheduler_api.core.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.cron import FULL, parse, upcoming
 from scheduler_api.core.errors import NotFound, Over, Overlaps, StoreFull
@@ -17,6 +17,7 @@ from scheduler_api.core.model import (
     State,
 )
 from scheduler_api.core.planning import FEWEST, MOST, plan_ahead, spread
+from scheduler_api.core.preview import preview
 from scheduler_api.core.runs import Run
 from tests.core.engine import (
     LEASE_MS,
@@ -446,3 +447,61 @@ def test_what_was_skipped_goes_with_its_schedule(engine: Engine):
     engine.schedules.delete(schedule)
 
     assert not engine.client.exists(keys.skipped(PREFIX, schedule.id))
+
+
+# Berlin skips 02:00 to 03:00 two weeks after the clock of these tests starts.
+BERLIN, SPRING_MS = "CRON_TZ=Europe/Berlin", 1_901_149_200_000
+
+
+@pytest.mark.parametrize(
+    ("rule", "gap", "skipped"),
+    [
+        ("30 2 * * *", Gap.SKIP, True),
+        ("30 2 * * *", Gap.AFTER, False),
+        ("30 2 * * *", Gap.SHIFT, False),
+        ("*/15 2 * * *", Gap.AFTER, True),
+        ("30 2 1 * *", Gap.SKIP, False),
+        ("30 3 * * *", Gap.SKIP, False),
+        ("@every 1h", Gap.SKIP, False),
+    ],
+)
+def test_what_a_clock_change_skips_is_told_as_its_preview_foretold(
+    engine: Engine, rule: str, gap: Gap, skipped: bool
+):
+    schedule = engine.schedule(f"{BERLIN} {rule}", clock=ClockChange(gap=gap))
+    cron = rules.cron_of(schedule)
+    foretold = preview(cron, after_ms=START_MS, count=100).skipped
+    before = reasons(engine, schedule)
+
+    engine.now_ms = SPRING_MS + DAY_MS
+
+    assert before == []
+    assert reasons(engine, schedule) == [(SPRING_MS, "clock change")] * skipped
+    assert all(each.why.startswith("clock change: ") for each in foretold)
+    assert any(each.local.month == 3 for each in foretold) is skipped
+
+
+def test_what_a_clock_change_skips_is_not_told_of_a_rule_that_was_not_in_force(
+    engine: Engine,
+):
+    clock = ClockChange(gap=Gap.SKIP)
+    paused = engine.schedule(f"{BERLIN} 30 2 * * *", clock=clock)
+    ended, edited = (
+        engine.schedule(f"{BERLIN} 30 2 * * *", clock=clock, end_ms=end_ms)
+        for end_ms in (SPRING_MS - 1, None)
+    )
+    paused = engine.edited(paused, state=PAUSED)
+    engine.now_ms = SPRING_MS + DAY_MS
+    edited = engine.edited(edited, expression=f"{BERLIN} 45 2 * * *")
+
+    for schedule in (paused, ended, edited):
+        assert "clock change" not in dict(reasons(engine, schedule)).values()
+
+
+def test_what_a_clock_change_skips_is_forgotten_like_the_rest(engine: Engine):
+    clock = ClockChange(gap=Gap.SKIP)
+    schedule = engine.schedule(f"{BERLIN} 30 2 * * *", clock=clock)
+
+    engine.now_ms = SPRING_MS + 30 * DAY_MS + 1_000
+
+    assert reasons(engine, schedule) == []

@@ -28,7 +28,7 @@ CONDITIONS = (
 OTHER_NAMES = {"callerIP": "callerIp"}
 DATES = ("fromDate", "toDate")
 # These may have commas in their values.
-NEVER_SPLIT = ("url", "path", "flowControlKey")
+NEVER_SPLIT = ("url", "path", "flowControlKey", "search")
 
 # Kinds of a journal's lines as clients know them.
 STATES = {
@@ -162,7 +162,7 @@ def read_cancellation(parameters: Parameters) -> Cancellation:
 
     Raises: BadValue.
     """
-    _check_names(parameters, KNOWN_OF_CANCELLATION)
+    check_names(parameters, KNOWN_OF_CANCELLATION)
     start_ms, end_ms = _dates(parameters)
     if "count" in parameters:
         _whole(parameters, "count")
@@ -174,7 +174,7 @@ def read_log_query(parameters: Parameters) -> LogQuery:
 
     Raises: BadValue.
     """
-    _check_names(parameters, KNOWN_OF_LOGS)
+    check_names(parameters, KNOWN_OF_LOGS)
     start_ms, end_ms = _dates(parameters)
     newest_first = _newest_first(parameters, "latestFirst")
     return LogQuery(
@@ -190,7 +190,7 @@ def read_letter_query(parameters: Parameters) -> LetterQuery:
 
     Raises: BadValue.
     """
-    _check_names(parameters, KNOWN_OF_LETTERS)
+    check_names(parameters, KNOWN_OF_LETTERS)
     start_ms, end_ms = _dates(parameters)
     ids = None
     if "dlqIds" in parameters:
@@ -211,16 +211,45 @@ def read_letter_query(parameters: Parameters) -> LetterQuery:
     )
 
 
-def read_flag(parameters: Parameters, name: str) -> bool:
-    """The only parameter of a call, `true` or `false`; false if it is not given.
+def read_flags(parameters: Parameters, names: Collection[str]) -> dict[str, bool]:
+    """All parameters of a call, `true` or `false`; false where they are not given.
 
     Raises: BadValue.
     """
-    _check_names(parameters, (name,))
-    text = _one(parameters, name, "false").lower()
-    if text not in ("true", "false"):
-        raise BadValue(name, f"should be true or false, not {text[:40]!r}")
-    return text == "true"
+    check_names(parameters, names)
+    texts = {name: _one(parameters, name, "false").lower() for name in names}
+    for name, text in texts.items():
+        if text not in ("true", "false"):
+            raise BadValue(name, f"should be true or false, not {text[:40]!r}")
+    return {name: text == "true" for name, text in texts.items()}
+
+
+def read_limits(
+    parameters: Parameters, most: Mapping[str, int]
+) -> dict[str, int | None]:
+    """All parameters of a call, numbers from 1 on; None where they are not given.
+
+    Args:
+        most: the largest of each.
+
+    Raises: BadValue.
+    """
+    check_names(parameters, most)
+    limits: dict[str, int | None] = dict.fromkeys(most)
+    for name in parameters:
+        limits[name] = _whole(parameters, name)
+        if not 1 <= (limits[name] or 0) <= most[name]:
+            raise BadValue(name, f"should be a whole number from 1 to {most[name]}")
+    return limits
+
+
+def read_search(parameters: Parameters) -> str:
+    """The only parameter of a call: what is looked for, '' for anything.
+
+    Raises: BadValue.
+    """
+    check_names(parameters, ("search",))
+    return _one(parameters, "search", "")
 
 
 def write_cursor(cursor: Cursor | Place) -> str:
@@ -228,10 +257,14 @@ def write_cursor(cursor: Cursor | Place) -> str:
     return "{}-{}".format(*cursor)
 
 
-def _check_names(parameters: Parameters, known: Collection[str]) -> None:
+def check_names(parameters: Parameters, known: Collection[str]) -> None:
+    """Refuses parameters that a call does not know.
+
+    Raises: BadValue.
+    """
     for name in parameters:
         if name not in known:
-            listed = ", ".join(known)
+            listed = ", ".join(known) or "none"
             raise BadValue(name[:40], f"is no known parameter: use {listed}")
 
 

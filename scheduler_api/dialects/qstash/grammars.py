@@ -145,6 +145,14 @@ def read_text(value: str, name: str) -> str:
     """
     with suppress(UnicodeError):
         value = value.encode("latin-1").decode()
+    return check_text(value, name)
+
+
+def check_text(value: str, name: str) -> str:
+    """Free text, as it was read.
+
+    Raises: BadValue.
+    """
     if len(value) > TEXT_MAX_LENGTH:
         raise BadValue(name, f"should have at most {TEXT_MAX_LENGTH} characters")
     if _CONTROL.search(value):

@@ -8,11 +8,13 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.qstash.dlq import DeadLetterQueue
+from scheduler_api.dialects.qstash.flow_control import FlowControlKeys
 from scheduler_api.dialects.qstash.grammars import BadValue
 from scheduler_api.dialects.qstash.keys import Keys
 from scheduler_api.dialects.qstash.logs import Logs
 from scheduler_api.dialects.qstash.messages import Messages
 from scheduler_api.dialects.qstash.publishing import Publishing
+from scheduler_api.dialects.qstash.queues import Queues
 from scheduler_api.dialects.qstash.reading import Refused, error
 from scheduler_api.dialects.qstash.schedules import Scheduling
 from scheduler_api.dialects.qstash.shown import Error
@@ -40,6 +42,7 @@ DOCUMENT = Document(
     error=Error,
     in_path={
         "destination": "A URL as it is, not encoded, or the name of a url group",
+        "key": "A flow-control key, encoded or as it is",
     },
 )
 BEARER = "bearer "
@@ -63,6 +66,13 @@ class Rest(BaseConverter):
 
     # Every rule with more to say goes first.
     weight = 200
+
+
+class Key(Rest):
+    """A flow-control key before the end of a path, or nothing."""
+
+    regex = r"[\s\S]*"
+    part_isolating = False
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -90,6 +100,8 @@ def blueprint(services: Services) -> Blueprint:
         *_of_schedules(Scheduling(services)),
         *_of_topics(Topics(services)),
         *_of_dlq(DeadLetterQueue(services)),
+        *_of_queues(Queues(services)),
+        *_of_flow_control(FlowControlKeys(services)),
     ]
     for method, path, name, view in table:
         routes.add_url_rule(
@@ -149,13 +161,40 @@ def _of_dlq(dlq: DeadLetterQueue) -> list[Route]:
     ]
 
 
+def _of_queues(queues: Queues) -> list[Route]:
+    one = "/queues/<name>"
+    return [
+        ("POST", "/queues", "put_queue", queues.put),
+        ("GET", "/queues", "list_queues", queues.all),
+        ("GET", one, "get_queue", queues.get),
+        ("DELETE", one, "delete_queue", queues.delete),
+        ("POST", f"{one}/pause", "pause_queue", queues.pause),
+        ("POST", f"{one}/resume", "resume_queue", queues.resume),
+    ]
+
+
+def _of_flow_control(keys: FlowControlKeys) -> list[Route]:
+    # Without a key one is missing, but the route is the same.
+    one = "/flowControl/<key:key>"
+    return [
+        ("GET", "/flowControl", "list_flows", keys.all),
+        ("GET", "/flowControl/<rest:key>", "get_flow", keys.get),
+        ("GET", "/globalParallelism", "parallelism", keys.parallelism),
+        ("POST", f"{one}/pause", "pause_flow", keys.pause),
+        ("POST", f"{one}/resume", "resume_flow", keys.resume),
+        ("POST", f"{one}/pin", "pin_flow", keys.pin),
+        ("POST", f"{one}/unpin", "unpin_flow", keys.unpin),
+        ("POST", f"{one}/resetRate", "reset_flow", keys.reset_rate),
+    ]
+
+
 def fault(_endpoint: str | None) -> str:
     """The message for a fault of ours."""
     return INTERNAL_ERROR
 
 
 def _add_converter(state: BlueprintSetupState) -> None:
-    state.app.url_map.converters["rest"] = Rest
+    state.app.url_map.converters |= {"rest": Rest, "key": Key}
 
 
 def _with_owner(services: Services, view: View, **in_path: str) -> Response:

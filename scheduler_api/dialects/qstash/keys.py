@@ -10,7 +10,7 @@ from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.documentation import documented
 from scheduler_api.dialects.qstash import answers, shown
 from scheduler_api.dialects.qstash.answers import Shown
-from scheduler_api.dialects.qstash.filters import read_flag, read_query
+from scheduler_api.dialects.qstash.filters import read_flags, read_query
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 
@@ -35,7 +35,9 @@ class Keys:
 
         Source: https://upstash.com/docs/qstash/howto/roll-signing-keys
         """
-        force = read_flag(read_query(read_parameters(request.environ)), "force")
+        force = read_flags(read_query(read_parameters(request.environ)), ["force"])[
+            "force"
+        ]
         rotation = self._tenants.rotate_qstash(
             owner.tenant, grace_ms=self._grace_ms, force=force
         )

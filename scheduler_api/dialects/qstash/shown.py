@@ -266,6 +266,75 @@ class UrlGroup(Schema):
     headers = fields.Dict(**_MAP)
 
 
+class NewQueue(Schema):
+    """A queue as it shall be."""
+
+    queueName = fields.String(required=True)
+    parallelism = fields.Integer(validate=Range(min=1), allow_none=True)
+    paused = fields.Boolean(allow_none=True)
+
+
+class ShownQueue(Schema):
+    """A queue."""
+
+    name = fields.String(required=True)
+    createdAt = fields.Integer(required=True)
+    updatedAt = fields.Integer(required=True)
+    parallelism = fields.Integer(required=True)
+    paused = fields.Boolean(required=True)
+    lag = fields.Integer(
+        required=True, metadata={"description": "Messages that are not finished"}
+    )
+
+
+class FlowControl(Schema):
+    """A flow-control key; a limit that is not set is 0."""
+
+    flowControlKey = fields.String(required=True)
+    waitListSize = fields.Integer(required=True)
+    parallelismMax = fields.Integer(required=True)
+    parallelismCount = fields.Integer(required=True)
+    rateMax = fields.Integer(required=True)
+    rateCount = fields.Integer(required=True)
+    ratePeriod = fields.Integer(required=True, metadata={"description": "Seconds"})
+    ratePeriodStart = fields.Integer(
+        required=True, metadata={"description": "Unix time, seconds"}
+    )
+    isPaused = fields.Boolean(required=True)
+    isPinnedParallelism = fields.Boolean(required=True)
+    isPinnedRate = fields.Boolean(required=True)
+
+
+class Parallelism(Schema):
+    """How many messages are under way, and how many may be; 0 is no limit."""
+
+    parallelismMax = fields.Integer(required=True)
+    parallelismCount = fields.Integer(required=True)
+
+
+class Search(Schema):
+    """Which keys are listed."""
+
+    search = fields.String(metadata={"description": "A part of the key"})
+
+
+class Pin(Schema):
+    """Limits that no message changes."""
+
+    parallelism = fields.Integer(validate=Range(min=1))
+    rate = fields.Integer(validate=Range(min=1))
+    period = fields.Integer(
+        validate=Range(min=1), metadata={"description": "Seconds, 1 if not given"}
+    )
+
+
+class Unpin(Schema):
+    """Limits that messages may change again."""
+
+    parallelism = fields.Boolean()
+    rate = fields.Boolean()
+
+
 def parameters(name: str, names: Iterable[str]) -> type[Schema]:
     """A query of filters and pages, of which all but few are texts."""
     kinds = {

@@ -16,7 +16,7 @@ Json = Any
 
 DESCRIPTION = Path(__file__).with_name("operations.json")
 # Where requests have these, tests put the ids of what there is.
-A_MESSAGE, A_SCHEDULE = "msg_placeholder", "scd_placeholder"
+A_MESSAGE, A_SCHEDULE, A_LETTER = "msg_placeholder", "scd_placeholder", "1-placeholder"
 HOOK = "https://example.com/hook"
 LATEST_S = 253_402_300_799
 # What needs no escape in a path.
@@ -40,10 +40,13 @@ GOOD: dict[str, tuple[str, ...]] = {
         HOOK,
         "http://example.com/a//b/%2F",
         "https://example.com:81?a=1&b",
+        "hooks",
     ),
     "queueName": ("orders", "a.b-c_d"),
     "messageId": (A_MESSAGE, "msg_unknown"),
     "scheduleId": (A_SCHEDULE, "scd_unknown"),
+    "dlqId": (A_LETTER, "1-unknown"),
+    "urlGroupName": ("hooks", "a.b-c_d"),
     "cursor": ("1725323658779-0", "0-0", "999999999999999-1"),
     "Content-Type": ("application/json", "text/plain; charset=utf-8"),
     "Upstash-Timeout": ("5s", "1m30s", "7"),
@@ -67,6 +70,8 @@ GOOD: dict[str, tuple[str, ...]] = {
 }
 ALIKE = {
     "messageIds": "messageId",
+    "dlqIds": "dlqId",
+    "topicName": "urlGroupName",
     "callerIP": "callerIp",
     "flowControlKey": "Upstash-Flow-Control-Key",
     **{
@@ -106,6 +111,11 @@ def query(**schemas: Json) -> Json:
 def answer(schema: Json) -> Json:
     """A response with a body."""
     return {"content": {"application/json": {"schema": schema}}}
+
+
+def spelt(name: str) -> Json:
+    """A text that is mostly good where the name is that of a header or parameter."""
+    return TEXT | {"format": name.lower()}
 
 
 def record(*required: str, **fields: Json) -> Json:

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from tests.dialects.qstash.operations import (
+    A_LETTER,
     A_MESSAGE,
     A_SCHEDULE,
     ERROR,
@@ -39,10 +40,11 @@ from tests.dialects.qstash.operations import (
     operations,
     query,
     record,
+    spelt,
 )
 from typing import Any
 
-EXAMPLES = 30
+EXAMPLES = 20
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -65,6 +67,8 @@ ENQUEUE = "paths /v2/enqueue/{queueName}/{destination} post"
 BATCH = "paths /v2/batch post"
 SCHEDULE = "paths /v2/schedules/{destination} post"
 LOGS = "paths /v2/logs get"
+QUEUES = "paths /v2/queues"
+TOPICS = "paths /v2/topics/{urlGroupName}/endpoints"
 
 PUBLISHED = record(
     "messageId", "url", messageId=TEXT, url=TEXT, deduplicated={"type": "boolean"}
@@ -241,6 +245,125 @@ ADAPTATIONS = (
         "of our own: what a schedule does beside firing",
     ),
     Adaptation(
+        f"{QUEUES} post requestBody content application/json schema properties",
+        {
+            "queueName": spelt("queueName"),
+            "parallelism": {"maximum": 1_000},
+            "paused": {"type": ["boolean", "null"]},
+        },
+        "the SDKs send paused",
+    ),
+    *(
+        Adaptation(f"{at} responses", {"400": ERROR}, reason)
+        for at, reason in (
+            ("paths /v2/queues/{queueName} delete", "a name may be none of a queue"),
+            (f"{TOPICS} post", "a body may have no endpoints that can be read"),
+            (f"{TOPICS} delete", "as for adding them"),
+            ("paths /v2/dlq get", "a filter may be one that cannot be read"),
+            ("paths /v2/dlq delete", "a filter that is unknown does not mean all"),
+            ("paths /v2/dlq/retry post", "as for deleting, or a header is no good"),
+            ("paths /v2/dlq/retry/{dlqId} post", "a header may be no good"),
+            ("paths /v2/flowControl get", "a parameter may be unknown"),
+        )
+    ),
+    Adaptation(
+        f"{TOPICS} post requestBody content application/json schema properties",
+        {"endpoints": {"items": {"properties": {"url": spelt("destination")}}}},
+        "requests of mere noise are refused",
+    ),
+    Adaptation(
+        f"{TOPICS} delete requestBody content application/json schema properties",
+        {"endpoints": {"items": record(url=spelt("destination"), name=TEXT)}},
+        "requests of mere noise are refused",
+    ),
+    Adaptation(
+        "components schemas URLGroup",
+        {
+            "required": ["name", "createdAt", "updatedAt", "endpoints"],
+            "properties": {"headers": MAP},
+        },
+        "the SDKs need the four; of our own: what `PATCH` has set",
+    ),
+    Adaptation(
+        "components schemas Queue",
+        {
+            "required": [
+                *("name", "createdAt", "updatedAt", "parallelism", "paused", "lag")
+            ]
+        },
+        "Python's SDK needs them all",
+    ),
+    Adaptation(
+        "components schemas FlowControlKey",
+        {"required": ["flowControlKey"]},
+        "Python's SDK needs it",
+    ),
+    Adaptation(
+        "components schemas DLQMessage",
+        {
+            "required": [
+                *("messageId", "url", "method", "maxRetries", "notBefore", "createdAt"),
+                *("dlqId", "responseStatus"),
+            ],
+            "properties": {
+                **{"dlqId": TEXT, "retryDelayExpression": TEXT},
+                **CALLBACK_HEADERS,
+            },
+        },
+        "the SDKs need dlqId, Python's also the others; both read the headers",
+    ),
+    *(
+        Adaptation(
+            f"paths {path} parameters",
+            query(
+                **{"dlqIds": TEXTS, "flowControlKey": TEXTS, "cursor": TEXT},
+                order={"type": "string", "enum": ["earliestFirst", "latestFirst"]},
+                count={"type": "integer", "minimum": 1, "maximum": 100},
+            ),
+            "the SDKs have these for each of the three",
+        )
+        for path in ("/v2/dlq get", "/v2/dlq delete", "/v2/dlq/retry post")
+    ),
+    Adaptation(
+        "paths /v2/dlq delete requestBody content application/json",
+        {"schema": record(dlqIds=TEXTS)},
+        "Python's SDK sends ids in a body, node's in the query",
+    ),
+    *(
+        Adaptation(
+            f"paths {path} post parameters",
+            headers("Upstash-Retries", schema=WHOLE)
+            | headers("Upstash-Delay", "Upstash-Forward-X-Test", "Upstash-Label"),
+            "a retry takes what a publisher may say",
+        )
+        for path in ("/v2/dlq/retry", "/v2/dlq/retry/{dlqId}")
+    ),
+    Adaptation(
+        "paths /v2/dlq/retry post responses 201",
+        answer(record("responses", responses=listed(PUBLISHED), cursor=TEXT)),
+        "node's SDK needs the list; each answer is that of publishing",
+    ),
+    Adaptation(
+        "paths /v2/dlq/retry/{dlqId} post responses",
+        {"201": answer(PUBLISHED), "202": answer(PUBLISHED)},
+        "as for publishing",
+    ),
+    Adaptation(
+        "paths /v2/flowControl/{flowControlKey}/pin post parameters",
+        query(
+            **{
+                name: {"type": "integer", "minimum": 0, "maximum": 100}
+                for name in ("parallelism", "rate", "period")
+            }
+        ),
+        "requests of mere noise are refused",
+    ),
+    Adaptation(
+        "paths /v2/flowControl get parameters",
+        query(search=TEXT),
+        "the service has had it",
+    ),
+    Adaptation(
         "components schemas SigningKeys",
         {"required": ["current", "next"]},
         "Python's SDK needs both",
@@ -300,7 +423,7 @@ class Subject:
             **{"label": "first,second", "timeout": "7s", "retry_delay": "1000"},
             **{"callback": HOOK, "callback_forward_x_test": "1"},
             **{"failure_callback": HOOK, "failure_callback_forward_x_test": "1"},
-            **{"flow_control_key": "k", "flow_control_value": "rate=1"},
+            **{"flow_control_key": "key", "flow_control_value": "rate=1000"},
             **{"redact_fields": "header[X-Secret]", "forward_x_secret": "1"},
         )
         self.newest[A_MESSAGE] = str(made["messageId"])
@@ -313,6 +436,17 @@ class Subject:
         assert status == 200, made
         self.newest[A_SCHEDULE] = str(made["scheduleId"])
         return self.newest[A_SCHEDULE]
+
+    def letter(self) -> str:
+        self.api.attempt(self.publish(), "dead", status=503, response="x")
+        _, page = self.api.call("GET", "/v2/dlq?order=latestFirst&count=1")
+        self.newest[A_LETTER] = str(page["messages"][0]["dlqId"])
+        return self.newest[A_LETTER]
+
+    def group(self) -> None:
+        endpoints = [{"url": HOOK, "name": "first"}, {"url": f"{HOOK}/2"}]
+        path = "/v2/topics/hooks/endpoints"
+        assert self.api.call("POST", path, json={"endpoints": endpoints})[0] == 200
 
     def check(self, case: Case) -> Response:
         """Makes the request, and compares its answer with the description."""
@@ -340,6 +474,10 @@ class Subject:
             self.publish()
         if A_SCHEDULE in in_path:
             self.schedule()
+        if A_LETTER in (*in_path, *(case.query or {}).values()):
+            self.letter()
+        if {"hooks", "destination"} & {*in_path, *(case.path_parameters or {})}:
+            self.group()
         case.path_parameters = self._filled(case.path_parameters)
         case.query = self._filled(case.query)
         case.body = self._filled(case.body)
@@ -368,6 +506,9 @@ def subject(api: Any, description: schemathesis.BaseSchema) -> Subject:
     api.call("DELETE", f"/v2/messages/{subject.publish()}")
     subject.publish()
     subject.schedule()
+    subject.letter()
+    subject.group()
+    api.call("POST", f"/v2/enqueue/orders/{HOOK}")
     return subject
 
 

@@ -27,7 +27,9 @@ for (const axios of VERSIONS) {
 
       const answer = await app.call("post", "/events", body);
 
-      const { eventId, status, createdDate, nextRun, ...shown } = answer.data.data;
+      const { eventId, status, createdDate, nextRun, options, ...shown } =
+        answer.data.data;
+      assert.equal(options.timeZone, "UTC");
       assert.equal(answer.status, 201);
       assert.deepEqual(shown, body);
       assert.equal(status, "INACTIVE");

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from flask import Response
+from scheduler_api import schedule_options, schedule_runs
 from scheduler_api.core import model
 from scheduler_api.core.model import (
     Attempt,
@@ -12,6 +13,7 @@ from scheduler_api.core.model import (
     Schedule,
     ScheduleState,
 )
+from scheduler_api.core.runs import Run
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.events_v1.ids import public_id
 from scheduler_api.dialects.events_v1.outbound import OWNER
@@ -25,6 +27,8 @@ PAUSED, FINISHED = "PAUSED", "FINISHED"
 DELIVERED, FAILED, INTERRUPTED = "DELIVERED", "FAILED", "INTERRUPTED"
 # What a content's options say beside its owner: its tags, that it has no context.
 TAGS, BARE = "t", "b"
+# An option that is a field of its own here.
+END = "endDate"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -91,18 +95,35 @@ def event(of: Schedule, *, now_ms: int, next_ms: int | None) -> Shown:
         "context": context_of(of.content),
         "tags": of.content.options.get(TAGS, []),
         "nextRun": to_iso(next_ms or 0) if runs else None,
+        "options": _options(of),
     }
 
 
-def replay(run_id: str, *, of: str) -> Shown:
-    """A callback that sends again what another has sent."""
+def _options(of: Schedule) -> Shown:
+    """What else the event does; its end stands beside them."""
+    options = schedule_options.shown(of)
+    options.pop(END, None)
+    return options
+
+
+def callback(run_id: str) -> Shown:
+    """A callback that somebody has asked for."""
     schedule, _, fired = run_id.partition(".")
     return {
         "callbackId": public_id(run_id),
         "eventId": public_id(schedule),
         "fireDate": _fire_date(fired),
-        "replayOf": public_id(of),
     }
+
+
+def replay(run_id: str, *, of: str) -> Shown:
+    """A callback that sends again what another has sent."""
+    return callback(run_id) | {"replayOf": public_id(of)}
+
+
+def run(of: Run) -> Shown:
+    """One fire time; what it made is named as the callback names itself."""
+    return schedule_runs.shown(of, callbackId=public_id(of.event_id or "0"))
 
 
 def attempt(of: Attempt, *, origin: str | None) -> Shown:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from flask import Response, request
 from functools import partial
 from scheduler_api.core import logs
@@ -23,7 +22,7 @@ from scheduler_api.dialects.events_v1.reading import (
     TOO_LARGE,
     Refused,
     invalid,
-    load,
+    load_event,
     parse_object,
     read_body,
     read_object,
@@ -32,11 +31,13 @@ from scheduler_api.dialects.events_v1.schemas import EventEdit, NewEvent
 from scheduler_api.dialects.events_v1.shown import EventList, EventQuery, OneEvent
 from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
+from scheduler_api.schedule_options import Chosen
 from scheduler_api.services import Services
 from typing import Any
 
-TIME_ZONE = "UTC"
 TRIES = 10
+# What the options of a new event say before it says anything.
+NEW = Chosen(options=ScheduleOptions(strict=True))
 
 Change = Callable[[Schedule], Schedule]
 
@@ -75,7 +76,9 @@ class Events:
 
         Raises: Refused.
         """
-        fields = load(NewEvent(), body, clock_ms=self._store.now_ms)
+        fields, chosen = load_event(
+            NewEvent(), body, was=NEW, clock_ms=self._store.now_ms
+        )
         event_owner = fields["event_owner"]
         context, tags = fields.get("context"), fields.get("tags", [])
         content = answers.content(
@@ -88,9 +91,9 @@ class Events:
         return {
             "content": content,
             "expression": fields["interval"],
-            "tz": TIME_ZONE,
+            "tz": chosen.tz,
             "deadline_ms": self._settings.v1_timeout_ms,
-            "options": ScheduleOptions(end_ms=fields["end_ms"], strict=True),
+            "options": chosen.options,
             "terms": terms_of(event_owner, tags=tags, context=context),
         }
 
@@ -151,12 +154,18 @@ class Events:
         body = read_object(request)
 
         def change(schedule: Schedule) -> Schedule:
-            fields = load(EventEdit(), body, clock_ms=self._store.now_ms)
-            return self._edited(schedule, fields) if fields else schedule
+            fields, chosen = load_event(
+                *(EventEdit(), body),
+                was=Chosen.of(schedule),
+                clock_ms=self._store.now_ms,
+            )
+            return self._edited(schedule, fields, chosen) if fields else schedule
 
         return self._answer(self._change(owner, event_id, change))
 
-    def _edited(self, schedule: Schedule, fields: dict[str, Any]) -> Schedule:
+    def _edited(
+        self, schedule: Schedule, fields: dict[str, Any], chosen: Chosen
+    ) -> Schedule:
         was = schedule.content
         event_owner = was.options[OWNER]
         tags = fields.get("tags", was.options.get(answers.TAGS, []))
@@ -169,13 +178,13 @@ class Events:
             tags=tags,
         )
         self._check_size(content.body)
-        end_ms = fields.get("end_ms", schedule.options.end_ms)
         return self._schedules.edit(
             schedule,
             grammar=EVENTS_V1,
             content=content,
             expression=fields.get("interval"),
-            options=replace(schedule.options, end_ms=end_ms),
+            tz=chosen.tz,
+            options=chosen.options,
             terms=terms_of(event_owner, tags=tags, context=context),
         )
 

@@ -9,6 +9,7 @@ from scheduler_api.dialects.events_v1.applications import Applications
 from scheduler_api.dialects.events_v1.attempts import Attempts
 from scheduler_api.dialects.events_v1.events import Events
 from scheduler_api.dialects.events_v1.reading import Refused, error
+from scheduler_api.dialects.events_v1.runs import Runs
 from scheduler_api.dialects.events_v1.shown import Error
 from scheduler_api.idempotency import KeyRefused
 from scheduler_api.services import Services
@@ -36,7 +37,7 @@ def blueprint(services: Services) -> Blueprint:
     """All routes; both spellings of each, with and without a slash at its end."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/v1")
     events, applications = Events(services), Applications(services)
-    attempts = Attempts(services)
+    attempts, runs = Attempts(services), Runs(services)
     table: list[tuple[str, str, str, View]] = [
         ("POST", "/events", "create_event", events.create),
         ("GET", "/events", "list_events", events.select),
@@ -50,6 +51,8 @@ def blueprint(services: Services) -> Blueprint:
             ("DELETE", path, "delete_event", events.delete),
             ("POST", f"{path}/pause", "pause_event", events.pause),
             ("POST", f"{path}/resume", "resume_event", events.resume),
+            ("POST", f"{path}/run", "run_event", runs.run),
+            ("GET", f"{path}/runs", "list_runs", runs.newest),
             ("GET", f"{path}/attempts", "list_attempts", attempts.of_event),
             (
                 *("POST", f"{path}/attempts/<attempt_id>/replay"),

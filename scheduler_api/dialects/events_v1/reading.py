@@ -4,19 +4,23 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from flask import Request, Response
 from http import HTTPStatus
 from marshmallow import Schema, ValidationError
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.events_v1 import answers
-from scheduler_api.dialects.events_v1.schemas import faults
+from scheduler_api.dialects.events_v1.schemas import Faults, faults, told
+from scheduler_api.schedule_options import BadOption, Chosen, choose
 from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "the request body must be a JSON object"
 NOT_FOUND = "Event not found"
 TOO_LARGE = "The request body is too large"
+# Of an option's name, which anybody may have made up.
+LONGEST_NAME = 40
 PAST = "endDate must be in the future"
 
 
@@ -97,28 +101,54 @@ def read_json(text: str) -> Any:
         return None
 
 
-def load(
+def load(schema: Schema, body: dict[str, Any]) -> dict[str, Any]:
+    """The body's fields.
+
+    Raises: Refused, naming every fault.
+    """
+    fields, found = _loaded(schema, body)
+    if found:
+        raise invalid(*faults(schema, found))
+    return fields
+
+
+def load_event(
     schema: Schema,
     body: dict[str, Any],
     *,
-    clock_ms: Callable[[], int] = lambda: 0,
-) -> dict[str, Any]:
-    """The body's fields.
+    was: Chosen,
+    clock_ms: Callable[[], int],
+) -> tuple[dict[str, Any], Chosen]:
+    """The fields of an event's body, and all that its options say then.
 
     Args:
+        was: what its options said before.
         clock_ms: asked only where something is wrong, so that an end in the past is
             told as well; whatever else is good, the store refuses it.
 
     Raises: Refused, naming every fault.
     """
+    fields, found = _loaded(schema, body)
+    end_ms = fields.get("end_ms", was.options.end_ms)
+    chosen = replace(was, options=replace(was.options, end_ms=end_ms))
     try:
-        return dict(schema.load(body))
+        chosen = choose(fields.get("options", {}), chosen)
+    except BadOption as err:
+        found["options"] = [f"options.{err.name[:LONGEST_NAME]} {err.problem}"]
+    if found and "end_ms" in fields and fields["end_ms"] <= clock_ms():
+        found["endDate"] = [PAST]
+    if found:
+        raise invalid(*faults(schema, found))
+    return fields, chosen
+
+
+def _loaded(schema: Schema, body: dict[str, Any]) -> tuple[dict[str, Any], Faults]:
+    """The fields that are good, and what is wrong with the others, by their names."""
+    try:
+        return dict(schema.load(body)), {}
     except ValidationError as err:
         valid: Any = err.valid_data
-        found = err.messages_dict
-        if "end_ms" in valid and valid["end_ms"] <= clock_ms():
-            found["endDate"] = [PAST]
-        raise invalid(*faults(schema, found)) from err
+        return dict(valid), told(schema, err)
 
 
 def _finite(digits: str) -> float:

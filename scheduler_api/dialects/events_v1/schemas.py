@@ -1,8 +1,9 @@
 """What clients of Scheduler v1 may say, and the messages for all that is wrong."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from scheduler_api.core import cron, destinations, timing
+from scheduler_api.schedule_options import MEANINGS
 from typing import Any, ClassVar
 
 MOST_TAGS = 50
@@ -11,6 +12,8 @@ LONGEST_EMAIL = 254
 LONGEST_NAME = 200
 # The last instant that has a four-digit year.
 LATEST_MS = 253_402_300_799_999
+
+Faults = dict[str, list[str]]
 
 _email = validate.Email()
 
@@ -158,6 +161,26 @@ class Tags(_Shaped):
             )
 
 
+class Options(_Shaped):
+    """What an event does beside firing, by the names that all dialects share."""
+
+    shape: ClassVar = {
+        "type": "object",
+        "properties": {
+            name: {"description": about}
+            for name, about in MEANINGS.items()
+            if name != "endDate"
+        },
+    }
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError(["{} must be an object"])
+        if "endDate" in value:
+            raise ValidationError(["{}.endDate is unknown: it stands beside options"])
+        return value
+
+
 class AppName(_Stated):
     """The name of an application, loaded as given."""
 
@@ -191,6 +214,7 @@ class NewEvent(Body):
     callback_url = CallbackUrl(data_key="callbackUrl", required=True)
     context = Context(allow_none=True)
     tags = Tags()
+    options = Options()
 
 
 class EventEdit(Body):
@@ -201,6 +225,7 @@ class EventEdit(Body):
     callback_url = CallbackUrl(data_key="callbackUrl")
     context = Context(allow_none=True)
     tags = Tags()
+    options = Options()
 
 
 class NewApplication(Body):
@@ -209,7 +234,20 @@ class NewApplication(Body):
     app_name = AppName(data_key="appName", required=True)
 
 
-def faults(schema: Schema, found: Mapping[str, Any]) -> list[str]:
-    """All messages, in the schema's order, each with the name of its field."""
-    names = [field.data_key or name for name, field in schema.fields.items()]
-    return [text.format(name) for name in names for text in found.get(name, [])]
+def told(schema: Schema, err: ValidationError) -> Faults:
+    """What is wrong with each field, by its name."""
+    found = err.messages_dict
+    return {
+        name: [str(text).format(name) for text in found[name]]
+        for name in _names(schema)
+        if name in found
+    }
+
+
+def faults(schema: Schema, found: Mapping[str, Sequence[str]]) -> list[str]:
+    """All messages, in the schema's order."""
+    return [text for name in _names(schema) for text in found.get(name, ())]
+
+
+def _names(schema: Schema) -> list[str]:
+    return [field.data_key or name for name, field in schema.fields.items()]

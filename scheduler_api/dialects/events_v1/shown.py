@@ -12,6 +12,7 @@ from scheduler_api.dialects.events_v1.answers import (
     PAUSED,
 )
 from scheduler_api.dialects.events_v1.filters import LIMIT, MOST
+from scheduler_api.dialects.schedule_shapes import Options, ShownRun
 
 _MESSAGES = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 
@@ -23,6 +24,13 @@ class Error(Schema):
     message = fields.Raw(required=True, metadata={"anyOf": _MESSAGES})
     error = fields.String(required=True)
     timestamp = fields.DateTime(required=True)
+
+
+class EventOptions(Options):
+    """What an event does beside firing until its end."""
+
+    class Meta:
+        exclude = ("endDate",)
 
 
 class ShownEvent(Schema):
@@ -40,6 +48,7 @@ class ShownEvent(Schema):
     context = fields.Dict(required=True, allow_none=True)
     tags = fields.List(fields.String(), required=True)
     nextRun = fields.DateTime(required=True, allow_none=True)
+    options = fields.Nested(EventOptions, required=True)
 
 
 class OneEvent(Schema):
@@ -87,12 +96,35 @@ class FailureQuery(Part):
     eventOwner = fields.List(fields.Email())
 
 
-class Replay(Schema):
-    """A callback that sends again what another has sent."""
+class Callback(Schema):
+    """A callback that somebody has asked for."""
 
     callbackId = fields.String(required=True)
     eventId = fields.UUID(required=True)
     fireDate = fields.DateTime(required=True)
+
+
+class OneCallback(Schema):
+    """A callback, as all that succeeds is shown."""
+
+    data = fields.Nested(Callback, required=True)
+
+
+class EventRun(ShownRun):
+    """What happened at one fire time of an event."""
+
+    callbackId = fields.String(metadata={"description": "The id that it bears"})
+
+
+class RunList(Schema):
+    """What happened at the newest fire times, newest first."""
+
+    data = fields.List(fields.Nested(EventRun), required=True)
+
+
+class Replay(Callback):
+    """A callback that sends again what another has sent."""
+
     replayOf = fields.String(required=True)
 
 

@@ -20,6 +20,7 @@ KEYS = {
     "context",
     "tags",
     "nextRun",
+    "options",
 }
 
 

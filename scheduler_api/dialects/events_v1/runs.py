@@ -1,0 +1,85 @@
+"""What happened at each fire time of an event, and one more, by hand."""
+
+import logging
+from flask import Response, request
+from scheduler_api import schedule_runs
+from scheduler_api.core import logs, runs
+from scheduler_api.core.errors import NotFound, Over, Overlaps
+from scheduler_api.core.marks import Mark
+from scheduler_api.core.model import Owner, Schedule
+from scheduler_api.dialects.documentation import IdempotencyKey, documented
+from scheduler_api.dialects.events_v1 import answers, shown
+from scheduler_api.dialects.events_v1.ids import internal_id
+from scheduler_api.dialects.events_v1.reading import (
+    NOT_FOUND,
+    Refused,
+    invalid,
+    read_body,
+)
+from scheduler_api.dialects.schedule_shapes import RunsQuery
+from scheduler_api.idempotency import once, read_mark
+from scheduler_api.parameters import read_parameters
+from scheduler_api.schedule_runs import BadCount
+from scheduler_api.services import Services
+
+OVER = "a finished event cannot be run"
+OVERLAPS = "the callback before this one is not finished"
+
+log = logging.getLogger("scheduler.web")
+
+
+class Runs:
+    """Views; each is called with the owner that the request's key stands for."""
+
+    def __init__(self, services: Services) -> None:
+        self._store = services.store
+        self._schedules = services.schedules
+
+    @documented(query=RunsQuery, answer=shown.RunList, errors=(400, 404))
+    def newest(self, owner: Owner, event_id: str) -> Response:
+        """What happened at each of the newest fire times, newest first."""
+        try:
+            most = schedule_runs.read_count(dict(read_parameters(request.environ)))
+        except BadCount as err:
+            raise invalid(str(err)) from err
+        found = runs.newest(self._store, self._find(owner, event_id), most=most)
+        return answers.respond_data([answers.run(each) for each in found])
+
+    @documented(
+        headers=IdempotencyKey,
+        answer=shown.OneCallback,
+        statuses=(201,),
+        errors=(400, 404, 409, 413, 422),
+    )
+    def run(self, owner: Owner, event_id: str) -> Response:
+        """Makes a callback now; the next fire time stays as it is."""
+        mark = read_mark(request, read_body(request))
+        schedule = self._find(owner, event_id)
+
+        def answer(run_id: str) -> Response:
+            return answers.respond_data(answers.callback(run_id), 201)
+
+        return once(
+            *(self._store, owner, mark),
+            make=lambda: answer(self._run(schedule, mark)),
+            again=lambda held: answer(held.id),
+        )
+
+    def _run(self, schedule: Schedule, mark: Mark | None) -> str:
+        """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
+        try:
+            run_id = self._schedules.run(schedule, mark=mark)
+        except NotFound as err:
+            raise Refused(404, NOT_FOUND) from err
+        except Over as err:
+            raise invalid(OVER) from err
+        except Overlaps as err:
+            raise Refused(409, OVERLAPS) from err
+        log.info(logs.line("schedule.run", event=run_id, owner=schedule.owner))
+        return run_id
+
+    def _find(self, owner: Owner, event_id: str) -> Schedule:
+        try:
+            return self._schedules.get(owner, internal_id(event_id))
+        except NotFound as err:
+            raise Refused(404, NOT_FOUND) from err

@@ -79,7 +79,11 @@ def template(prefix: str, schedule_id: str, revision: str) -> str:
 
 
 def superseded(prefix: str) -> str:
-    """Sorted set; member `<schedule id>:<revision>`; score: ms when it was replaced."""
+    """Sorted set; member `<schedule id>:<revision>`; score: ms.
+
+    When it was replaced, or last sent again. A chore removes what no occurrence sends
+    any more.
+    """
     return f"{prefix}superseded"
 
 

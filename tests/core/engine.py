@@ -248,8 +248,11 @@ class Engine:
 
     def listen(self) -> redis.client.PubSub:
         """A listener to wake-ups, for `woken`."""
-        listener = self.client.pubsub(ignore_subscribe_messages=True)
+        listener = self.client.pubsub()
         listener.subscribe(keys.wake(PREFIX))
+        # Until this is answered, what another connection publishes may be missed.
+        while listener.get_message(timeout=1) is None:
+            pass
         return listener
 
     def woken(self, listener: redis.client.PubSub) -> int:

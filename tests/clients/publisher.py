@@ -17,8 +17,8 @@ class Blocking:
     def __getattr__(self, name: str) -> "Blocking":
         return Blocking(getattr(self._inner, name), self._loop)
 
-    def __call__(self, **words: Any) -> Any:
-        call = self._inner(**words)
+    def __call__(self, *args: Any, **words: Any) -> Any:
+        call = self._inner(*args, **words)
         return asyncio.run_coroutine_threadsafe(call, self._loop).result(60)
 
 
@@ -32,6 +32,8 @@ class Publisher:
         self.signing_key = client.signing_key
         self.url_group = client.url_group
         self.dlq = client.dlq
+        self.queue = client.queue
+        self.flow_control = client.flow_control
         self.environ = environ
         # As a destination would have it in its environment, for ever.
         self.receiver = Receiver(

@@ -13,11 +13,12 @@ WITHIN_S = 20.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What a destination answers."""
+    """What a destination answers, and after how long."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def receiving() -> Iterator[Receivers]:
                 body=self.rfile.read(size),
             )
             answer = receivers.take(arrival)
+            time.sleep(answer.after_s)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

@@ -1,0 +1,195 @@
+"""Queues and flow control with the official client for Python, both kinds."""
+
+import pytest
+from itertools import pairwise
+from qstash import QStash
+from qstash.errors import QStashError
+from qstash.log import LogState
+from qstash.message import FlowControl
+from tests.clients.publisher import Publisher
+from tests.clients.receivers import Answer, Arrival, Receivers, wait_until
+from tests.clients.system import System
+from uuid import uuid4
+
+pytestmark = [pytest.mark.slow]
+
+BUSY = Answer(503)
+SLOW = Answer(after_s=0.1)
+# Clocks of two processes, and the way between them.
+ROUNDING_S = 0.03
+
+
+def new_name() -> str:
+    return f"n-{uuid4().hex}"
+
+
+def bodies(arrivals: list[Arrival]) -> list[str]:
+    return [arrival.body.decode() for arrival in arrivals]
+
+
+def waits(arrivals: list[Arrival]) -> list[float]:
+    return [after.at_s - before.at_s for before, after in pairwise(arrivals)]
+
+
+def test_a_queue_lives_from_its_creation_to_its_deletion(qstash: Publisher) -> None:
+    queues, name = qstash.queue, new_name()
+    queues.upsert(queue=name, parallelism=3, paused=True)
+    queue = queues.get(queue=name)
+
+    assert (queue.name, queue.parallelism, queue.paused, queue.lag) == (
+        name,
+        3,
+        True,
+        0,
+    )
+    assert queue.updated_at >= queue.created_at > 1_700_000_000_000
+    assert queue in queues.list()
+    queues.upsert(queue=name)
+    queue = queues.get(queue=name)
+    assert (queue.parallelism, queue.paused) == (1, False)
+    queues.delete(queue=name)
+    queues.delete(queue=name)
+    with pytest.raises(QStashError, match=r"(?s)status: 404, .*"):
+        queues.get(queue=name)
+
+
+def test_a_queue_keeps_its_order_one_at_a_time_over_retries(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot, name = receivers.spot(SLOW, BUSY, SLOW), new_name()
+    for n in range(4):
+        qstash.message.enqueue(queue=name, url=spot.url, body=f"{n}", retry_delay="100")
+
+    arrivals = spot.wait_for(5)
+    assert bodies(arrivals) == ["0", "1", "1", "2", "3"]
+    assert min(waits(arrivals)) >= 0.1 - ROUNDING_S
+    wait_until(lambda: qstash.queue.get(queue=name).lag == 0)
+
+
+def test_a_paused_queue_goes_on_with_its_oldest(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot, name = receivers.spot(), new_name()
+    qstash.queue.upsert(queue=name, parallelism=2)
+    qstash.queue.pause(queue=name)
+    answers = [
+        qstash.message.enqueue_json(queue=name, url=spot.url, body=n) for n in range(3)
+    ]
+    queue = qstash.queue.get(queue=name)
+    message = qstash.message.get(message_id=answers[0].message_id)
+    assert (queue.paused, queue.lag, message.queue) == (True, 3, name)
+    assert spot.arrivals == []
+
+    qstash.queue.resume(queue=name)
+    assert bodies(spot.wait_for(3))[0] == "0"
+    qstash.logs(answers[2].message_id, until=LogState.DELIVERED)
+    found = qstash.log.list(filter={"queue": name}).logs
+    assert {entry.message_id for entry in found} == {
+        each.message_id for each in answers
+    }
+
+
+def test_a_deleted_queue_cancels_what_waits_in_it(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot, name = receivers.spot(), new_name()
+    qstash.queue.upsert(queue=name, paused=True)
+    answer = qstash.message.enqueue(queue=name, url=spot.url, body="x")
+    qstash.queue.delete(queue=name)
+
+    qstash.logs(answer.message_id, until=LogState.CANCELED)
+    again = qstash.message.enqueue(queue=name, url=spot.url, body="y")
+    qstash.logs(again.message_id, until=LogState.DELIVERED)
+    assert bodies(spot.arrivals) == ["y"]
+
+
+def test_a_schedule_enqueues_its_runs(qstash: Publisher, receivers: Receivers) -> None:
+    spot, name = receivers.spot(), new_name()
+    schedule_id = qstash.schedule.create(
+        destination=spot.url, cron="@every 1s", queue=name, body="tick"
+    )
+
+    spot.wait_for()
+    qstash.schedule.delete(schedule_id=schedule_id)
+    message_id = spot.arrivals[0].headers["upstash-message-id"]
+    assert qstash.message.get(message_id=message_id).queue == name
+
+
+def test_a_key_lets_so_many_run_at_once(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot, key = receivers.spot(SLOW), f"a/b c {new_name()}"
+    for n in range(4):
+        qstash.message.publish(
+            url=spot.url, body=f"{n}", flow_control=FlowControl(key=key, parallelism=1)
+        )
+    flow = qstash.flow_control.get(key)
+
+    assert (flow.key, flow.parallelism_max, flow.rate_max) == (key, 1, 0)
+    arrivals = spot.wait_for(4)
+    assert min(waits(arrivals)) >= 0.1 - ROUNDING_S
+    wait_until(lambda: qstash.flow_control.get(key).parallelism_count == 0)
+
+
+def test_a_key_lets_so_many_begin_in_a_period(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot, key = receivers.spot(), new_name()
+    limits = FlowControl(key=key, rate=2, period="1s")
+    messages = [{"url": spot.url, "flow_control": limits} for _ in range(5)]
+    qstash.message.batch(messages=messages)
+
+    spot.wait_for(5)
+    entries = qstash.log.list(filter={"url": spot.url, "state": LogState.ACTIVE}).logs
+    times = sorted(entry.time for entry in entries)
+    assert len(times) == 5
+    for first, third in zip(times, times[2:], strict=False):
+        assert third - first >= 1_000
+
+
+def test_a_key_is_paused_pinned_and_reset(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    spot, key, flows = receivers.spot(), new_name(), qstash.flow_control
+    limits = FlowControl(key=key, rate=1, period="1d", parallelism=9)
+    flows.pause(key)
+    for n in range(3):
+        qstash.message.publish(url=spot.url, body=f"{n}", flow_control=limits)
+    wait_until(lambda: flows.get(key).wait_list_size == 3)
+    assert (flows.get(key).is_paused, spot.arrivals) == (True, [])
+
+    flows.resume(key)
+    spot.wait_for(1)
+    wait_until(lambda: flows.get(key).rate_count == 1)
+    flow = flows.get(key)
+    assert (flow.is_paused, flow.wait_list_size, flow.rate_period) == (False, 2, 86_400)
+    flows.reset_rate(key)
+    spot.wait_for(2)
+    flows.pin(key, {"rate": 50, "period": 60, "parallelism": 5})
+    spot.wait_for(3)
+    flow = flows.get(key)
+    assert (flow.rate_max, flow.rate_period, flow.parallelism_max) == (50, 60, 5)
+    assert (flow.is_pinned_rate, flow.is_pinned_parallelism) == (True, True)
+    flows.unpin(key, {"rate": True, "parallelism": False})
+    flow = flows.get(key)
+    assert (flow.is_pinned_rate, flow.is_pinned_parallelism) == (False, True)
+    assert flows.get_global_parallelism().parallelism_max == 0
+
+
+def test_another_tenant_has_queues_and_keys_of_its_own(
+    system: System, qstash: Publisher
+) -> None:
+    name = new_name()
+    qstash.queue.upsert(queue=name, parallelism=7)
+    qstash.flow_control.pin(name, {"parallelism": 7})
+    other = QStash(
+        system.credentials["QSTASH_TOKEN"], base_url=qstash.environ["QSTASH_URL"]
+    )
+
+    for call in (other.queue.get, other.queue.pause, other.flow_control.get):
+        with pytest.raises(QStashError, match=r"(?s)status: 404, .*"):
+            call(name)
+    other.queue.delete(name)
+    other.flow_control.pause(name)
+    assert qstash.queue.get(queue=name).parallelism == 7
+    assert not qstash.flow_control.get(name).is_paused

@@ -24,6 +24,8 @@ limit_request_fields = 500
 
 graceful_timeout = 10
 timeout = 60
-keepalive = 5
+# Node, httpx and others keep an idle connection for 5 s: were it closed here as early,
+# they would now and then send into one that is just being closed.
+keepalive = 7
 accesslog = None
 loglevel = "warning"

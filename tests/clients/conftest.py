@@ -5,16 +5,17 @@ import os
 import pytest
 import shutil
 import socket
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from qstash import AsyncQStash, QStash
+from tests.clients.node import Run
 from tests.clients.publisher import Blocking, Publisher
-from tests.clients.receivers import Receivers, receiving
-from tests.clients.system import System, plain_environ, running
+from tests.clients.receivers import Receivers, Spot, receiving
+from tests.clients.system import System, running
 
-JS = Path(__file__).parents[1] / "js"
+HERE = Path(__file__).parent
+WAITING = {"jiter_run", "minutely"}
 
 
 @pytest.fixture(scope="session")
@@ -37,38 +38,49 @@ def node() -> str:
     return found or pytest.skip("needs node")
 
 
-@pytest.fixture
-def run_js_tests(node: str) -> Callable[[str, dict[str, str]], None]:
-    """A function that runs files of tests/js, at the same time, with node's own runner.
-
-    Its first argument is a pattern of their names. What the runner tells is printed, so
-    that pytest shows it when one of their tests fails.
-    """
-
-    def run(pattern: str, environ: dict[str, str]) -> None:
-        files = sorted(file.name for file in JS.glob(pattern))
-        assert files, f"no file is called {pattern}"
-        result = subprocess.run(
-            [
-                *(node, "--test", "--test-reporter=spec"),
-                *(f"--test-concurrency={len(files)}", *files),
-            ],
-            cwd=JS,
-            env=plain_environ() | environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
-        print(result.stdout)
-        assert result.returncode == 0, "some of node's tests failed, see its output"
-
-    return run
+@pytest.fixture(scope="session")
+def jiter_run(system: System, node: str) -> Iterator[Run]:
+    """The tests of Jiter's client, of which one waits for a full minute."""
+    foreign = {"JITER_FOREIGN_API_KEY": system.new_tenant("foreign")["JITER_API_KEY"]}
+    run = Run(node, "jiter*.test.mjs", system.credentials | foreign)
+    yield run
+    run.end()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def minutely(system: System, receivers: Receivers, no_proxy: None) -> tuple[str, Spot]:
+    """A schedule of the first tenant, which runs at every full minute."""
+    environ, spot = system.credentials, receivers.spot()
+    client = QStash(environ["QSTASH_TOKEN"], base_url=environ["QSTASH_URL"])
+    schedule_id = client.schedule.create(
+        destination=spot.url, cron="* * * * *", schedule_id="minutely", body="tick"
+    )
+    return schedule_id, spot
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for a full minute comes last, so that the others give it the time."""
+    waiting = [item for item in items if _waits(item)]
+    if waiting:
+        ours = [item for item in items if item.path.parent == HERE and not _waits(item)]
+        first = min(items.index(item) for item in ours + waiting)
+        others = [item for item in items if item not in ours + waiting]
+        items[:] = others[:first] + ours + waiting + others[first:]
+
+
+def _waits(item: pytest.Item) -> bool:
+    return not WAITING.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begun_early(request: pytest.FixtureRequest) -> None:
+    """Begins what waits for a full minute before everything else."""
+    wanted = {name for item in request.session.items for name in item.fixturenames}
+    for name in sorted(WAITING & wanted):
+        request.getfixturevalue(name)
+
+
+@pytest.fixture(scope="session")
 def no_proxy() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("http_proxy", "https_proxy", "all_proxy"):
@@ -102,7 +114,7 @@ def qstash(
     return Publisher(Blocking(AsyncQStash(**words), loop), environ)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def receivers() -> Iterator[Receivers]:
     with receiving() as receivers:
         yield receivers

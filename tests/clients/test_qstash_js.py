@@ -1,16 +1,14 @@
 """The official QStash client for node, unmodified, against the whole system."""
 
 import pytest
-from collections.abc import Callable
+from tests.clients.node import Run
 from tests.clients.system import System
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
 
-def test_everything_the_official_client_does_works(
-    system: System, run_js_tests: Callable[[str, dict[str, str]], None]
-) -> None:
+def test_everything_the_official_client_does_works(system: System, node: str) -> None:
     environ = system.new_tenant("qstash-js")
     token = system.new_tenant("qstash-other")["QSTASH_TOKEN"]
 
-    run_js_tests("qstash*.test.mjs", environ | {"QSTASH_OTHER_TOKEN": token})
+    Run(node, "qstash*.test.mjs", environ | {"QSTASH_OTHER_TOKEN": token}).succeeds()

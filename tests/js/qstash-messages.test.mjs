@@ -48,7 +48,7 @@ describe("messages", CONCURRENTLY, () => {
   it("a message waits for its delay or its time", async () => {
     const [delayed, timed, past] = [spot(), spot(), spot()];
     const start = Date.now();
-    const notBefore = Math.floor(start / 1000) + 2;
+    const notBefore = Math.floor(start / 1000) + 5;
 
     await client.publish({ url: delayed.url, delay: 1 });
     const { messageId } = await client.publish({

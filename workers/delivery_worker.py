@@ -59,6 +59,7 @@ class Engine:
             self.client, self.settings.prefix, secret_key=self.settings.secret_key
         ).check_key()
         store = Store(self.client, self.settings.prefix)
+        self._accepting: Future[None] | None = None
         self._schedules = Schedules(store, grace_ms=self.settings.missed_grace_ms)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
         self._loop = uvloop.new_event_loop()
@@ -87,6 +88,24 @@ class Engine:
             # The claim asks again in five seconds.
             log.exception(logs.line("schedules.not_planned", count=len(schedule_ids)))
 
+    def accept(self, ids: list[str], *, alone: bool) -> None:
+        """Has an envelope's events begun; returns as soon as those before it are.
+
+        While they are begun, the next envelope is fetched.
+        """
+        self.wait_accepted()
+        self._accepting = self._submit(self.window.accept(ids, alone=alone))
+
+    def wait_accepted(self) -> None:
+        """Waits until the last envelope's events are begun or given back."""
+        accepting, self._accepting = self._accepting, None
+        if accepting is None:
+            return
+        try:
+            accepting.result()
+        except RedisError as err:
+            log.error(logs.line("envelope.lost", problem=err))
+
     def show_life(self) -> None:
         """Says that a worker lives, for `/readyz`.
 
@@ -101,6 +120,7 @@ class Engine:
 
     def close(self) -> None:
         """Waits for what is in hand as long as the grace allows, then lets go."""
+        self.wait_accepted()
         left = self.run(self.window.drain(self.settings.drain_grace_s))
         if left:
             log.warning(logs.line("worker.left_to_leases", events=left))
@@ -117,12 +137,11 @@ class DeliveryWorker(SimpleWorker):
 
     max_connection_wait_time = AGAIN_AFTER_ERROR_S
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, queues: list[Queue], *args: Any, **kwargs: Any) -> None:
         kwargs["worker_ttl"] = WORKER_TTL_S
         kwargs["job_class"] = EnvelopeJob
-        super().__init__(*args, **kwargs)
-        # RQ's command line has made its queues already; ours only takes from them.
-        self.queue_class = EnvelopeQueue
+        kwargs["queue_class"] = EnvelopeQueue
+        super().__init__([EnvelopeQueue.like(q) for q in queues], *args, **kwargs)
         self.connection.set_retry(Retry(NoBackoff(), 0))
         self._engine: Engine | None = None
         self._beaten_at = 0.0
@@ -220,7 +239,8 @@ class DeliveryWorker(SimpleWorker):
         """The next job, once the window has room for one and the store answers."""
         take = super().dequeue_job_and_maintain_ttl
         while not self._stop_requested:
-            if self.engine.run(self.engine.window.has_room(ROOM_WAIT_S)):
+            window = self.engine.window
+            if window.room > 0 or self.engine.run(window.has_room(ROOM_WAIT_S)):
                 return self._patiently(lambda: take(timeout, max_idle_time))
         return None
 
@@ -249,16 +269,18 @@ class DeliveryWorker(SimpleWorker):
         try:
             ids, schedule_ids, alone = job.args
             self.engine.plan(schedule_ids)
-            self.engine.run(self.engine.window.accept(ids, alone=alone))
-        except (RedisError, DeserializationError, TypeError, ValueError) as err:
+            self.engine.accept(ids, alone=alone)
+        except (DeserializationError, TypeError, ValueError) as err:
             log.error(logs.line("envelope.lost", job=job.id, problem=err))
-        self._patiently(lambda: self._clear(job, queue))
+        if isinstance(queue, EnvelopeQueue):
+            queue.settle(job)
 
-    def _clear(self, job: Job, queue: Queue) -> None:
-        with self.connection.pipeline(transaction=False) as pipe:
-            pipe.lrem(queue.intermediate_queue_key, 1, job.id)
-            pipe.delete(job.key)
-            pipe.execute()
+    def _clear(self, queue: EnvelopeQueue) -> None:
+        """What cannot be cleared now is cleared by RQ's own maintenance."""
+        try:
+            queue.clear()
+        except RedisError as err:
+            log.warning(logs.line("store.unreachable", problem=err))
 
     def handle_warm_shutdown_request(self) -> None:
         """Has what waits for room given back: the grace is for what was begun."""
@@ -278,4 +300,7 @@ class DeliveryWorker(SimpleWorker):
         """Drains the window before the worker says good-bye."""
         if self._engine is not None:
             self._engine.close()
+        for queue in self.queues:
+            if isinstance(queue, EnvelopeQueue):
+                self._clear(queue)
         super().teardown()  # type: ignore[no-untyped-call]

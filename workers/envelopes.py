@@ -4,6 +4,7 @@ import logging
 import redis
 import zlib
 from collections.abc import Iterable
+from redis.client import Pipeline
 from rq import Queue
 from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
 from rq.job import Job
@@ -43,7 +44,54 @@ class EnvelopeJob(Job):
 
 
 class EnvelopeQueue(Queue):
-    """A queue that is not built anew for each job that is taken from it."""
+    """A queue that clears what was taken from it with the command that takes more."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._done: list[Job] = []
+
+    @classmethod
+    def like(cls, queue: Queue) -> "EnvelopeQueue":
+        """Another view of a queue."""
+        return cls(queue.name, connection=queue.connection, serializer=queue.serializer)
+
+    def settle(self, job: Job) -> None:
+        """Notes that a job is done; it is cleared when the next is taken."""
+        self._done.append(job)
+
+    def clear(self) -> None:
+        """Clears what is done.
+
+        Raises: redis.RedisError.
+        """
+        with self._clearing() as pipe:
+            pipe.execute()
+        self._done.clear()
+
+    def _clearing(self) -> Pipeline:
+        pipe = self.connection.pipeline(transaction=False)
+        for job in self._done:
+            pipe.lrem(self.intermediate_queue_key, 1, job.id)
+            pipe.delete(job.key)
+        return pipe
+
+    def take(self, timeout_s: int, job_class: type[Job]) -> Job | None:
+        """The next job within that time; None if it is gone meanwhile.
+
+        Raises: DequeueTimeout, redis.RedisError, UnicodeDecodeError.
+        """
+        with self._clearing() as pipe:
+            pipe.blmove(self.key, self.intermediate_queue_key, timeout_s)
+            job_id = cast(bytes | None, pipe.execute()[-1])
+        self._done.clear()
+        if job_id is None:
+            raise DequeueTimeout(timeout_s, self.key)
+        try:
+            return job_class.fetch(
+                job_id.decode(), connection=self.connection, serializer=self.serializer
+            )
+        except NoSuchJobError:
+            return None
 
     @classmethod
     def dequeue_any(  # type: ignore[override]
@@ -54,29 +102,19 @@ class EnvelopeQueue(Queue):
         job_class: type[Job] | None = None,
         **others: Any,
     ) -> tuple[Job, Queue] | None:
-        """The next job, as RQ has it; on its own for one queue and a worker that waits.
+        """The next job, as RQ has it; by `take` for one queue and a worker that waits.
 
         Raises: DequeueTimeout, redis.RedisError, UnicodeDecodeError.
         """
         first, *more = queues
-        if more or timeout is None or job_class is None:
+        if more or timeout is None or not isinstance(first, cls):
             return super().dequeue_any(
                 [first, *more], timeout, connection, job_class=job_class, **others
             )
         while True:
-            job_id = cast(
-                bytes | None,
-                connection.blmove(first.key, first.intermediate_queue_key, timeout),
-            )
-            if job_id is None:
-                raise DequeueTimeout(timeout, first.key)
-            try:
-                job = job_class.fetch(
-                    job_id.decode(), connection=connection, serializer=first.serializer
-                )
-            except NoSuchJobError:
-                continue
-            return job, first
+            job = first.take(timeout, job_class or Job)
+            if job is not None:
+                return job, first
 
 
 def _inflated(data: bytes) -> bytes:

@@ -64,6 +64,7 @@ class Window:
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000
         self._held: dict[str, Held] = {}
+        self._coming = 0
         self._freed = asyncio.Event()
         self._shut = False
         self._settler = Settler(store, self._let_go)
@@ -78,11 +79,16 @@ class Window:
         """Events in hand: being sent, or not yet settled."""
         return len(self._held)
 
+    @property
+    def room(self) -> int:
+        """How many more events than those on their way fit; any thread may ask."""
+        return self._room - self._coming
+
     async def has_room(self, timeout_s: float) -> bool:
         """Whether an event may be begun, now or within that time."""
-        if self._room <= 0:
+        if self.room <= 0:
             await self._wait_for_room(timeout_s)
-        return self._room > 0
+        return self.room > 0
 
     @property
     def _room(self) -> int:
@@ -97,7 +103,14 @@ class Window:
 
         Raises: RedisError; what was not begun comes back when its offer is over.
         """
-        waiting = deque(ids)
+        self._coming += len(ids)
+        try:
+            await self._accept(deque(ids), alone=alone)
+        finally:
+            self._coming -= len(ids)
+            self._freed.set()
+
+    async def _accept(self, waiting: deque[str], *, alone: bool) -> None:
         give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
         while waiting and self._may_begin(alone=alone):
             fits = self._room

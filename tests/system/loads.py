@@ -4,6 +4,7 @@ import time
 from scheduler_api.core.cron import FULL
 from scheduler_api.core.model import Content
 from tests.system.cell import Cell
+from tests.system.observer import Accepted
 from tests.system.processes import wait_until
 from tests.system.report import Report
 
@@ -29,20 +30,21 @@ def per_second(cell: Cell, *, seconds: int) -> Report:
         grammar=FULL,
         deadline_ms=10_000,
     )
+    arrivals = cell.receiver.arrivals
     for share, name in ((3, "ticker"), (2, "worker")):
-        wait_until(
-            lambda n=seconds // share: cell.receiver.count("tick") >= n,
-            within_s=seconds + 30,
-        )
+        wait_until(lambda n=seconds // share: len(arrivals) >= n, within_s=seconds + 30)
         cell.kill_worker() if name == "worker" else cell[name].kill()
         cell[name].start()
-    wait_until(lambda: cell.receiver.count("tick") >= seconds, within_s=seconds + 60)
+    wait_until(lambda: len(arrivals) >= seconds, within_s=seconds + 60)
     cell.schedules.delete(cell.schedules.get(cell.owner, schedule.id))
     cell.wait_drained()
-    arrived = {a.scheduled_ms for a in cell.receiver.arrivals if a.label == "tick"}
-    return Report(
-        cell.tally_occurrences(range(min(arrived), max(arrived) + 1, 1000), "tick")
-    )
+    labels = [arrival.label.rpartition(".") for arrival in list(arrivals)]
+    fired_s = [int(at_s) for *_, at_s in labels]
+    wanted = [
+        Accepted(f"{schedule.id}.{at_s}", f"{labels[0][0]}.{at_s}", at_s * 1000)
+        for at_s in range(min(fired_s), max(fired_s) + 1)
+    ]
+    return Report(cell.tally(wanted))
 
 
 def backlog(cell: Cell, *, events: int) -> Report:

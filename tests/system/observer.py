@@ -3,7 +3,6 @@
 import http.client
 import json
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -179,16 +178,6 @@ class Observer:
         self.receiver.catch_up()
         times_ms = self.receiver.times_ms()
         return self._compare(accepted, times_ms, self._undelivered(accepted))
-
-    def tally_occurrences(self, fire_times_ms: Sequence[int], label: str) -> Tally:
-        """Compare the fire times of a schedule with what arrived under one label."""
-        self.receiver.catch_up()
-        times_ms = defaultdict(list)
-        for arrival in list(self.receiver.arrivals):
-            if arrival.label == label:
-                times_ms[str(arrival.scheduled_ms)].append(arrival.at_ms)
-        wanted = [Accepted("", str(at_ms), at_ms) for at_ms in fire_times_ms]
-        return self._compare(wanted, times_ms, [])
 
     def _compare(
         self,

@@ -123,7 +123,10 @@ def replay(run_id: str, *, of: str) -> Shown:
 
 def run(of: Run) -> Shown:
     """One fire time; what it made is named as the callback names itself."""
-    return schedule_runs.shown(of, callbackId=public_id(of.event_id or "0"))
+    named = {"callbackId": public_id(of.event_id or "0")}
+    if of.again is not None:
+        named["replayOf"] = public_id(of.again)
+    return schedule_runs.shown(of, **named)
 
 
 def attempt(of: Attempt, *, origin: str | None) -> Shown:

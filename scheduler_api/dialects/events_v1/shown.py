@@ -114,6 +114,7 @@ class EventRun(ShownRun):
     """What happened at one fire time of an event."""
 
     callbackId = fields.String(metadata={"description": "The id that it bears"})
+    replayOf = fields.String(metadata={"description": "The one that it sends again"})
 
 
 class RunList(Schema):

@@ -61,6 +61,9 @@ def test_the_attempts_of_a_replay_name_their_origin_and_may_be_replayed(api: Api
     [again] = told.keys() - {origin}
     assert (told[again]["replayOf"], told[origin]["replayOf"]) == (origin, None)
     assert told[again]["status"] == "DELIVERED"
+    runs = api.good("GET", f"/v1/events/{event_id}/runs")
+    named = {run["callbackId"]: run.get("replayOf") for run in runs}
+    assert named == {again: origin, origin: None}
     second = replay(api, event_id, told[again]["attemptId"])
     assert second["replayOf"] == again
 

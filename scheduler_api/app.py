@@ -16,6 +16,7 @@ from scheduler_api.core.tenants import Tenants
 from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.events_v1 import inbound as events_v1
 from scheduler_api.dialects.jiter import inbound as jiter
+from scheduler_api.dialects.qstash import differences
 from scheduler_api.dialects.qstash import inbound as qstash
 from typing import Protocol
 from werkzeug.exceptions import HTTPException, NotFound
@@ -155,6 +156,9 @@ def _error(status: int, message: str) -> Response:
 
 
 def _http_error(err: HTTPException) -> Response:
+    absent = differences.told(request.path) if err.code == 404 else None
+    if absent is not None:
+        return qstash.error(404, absent)
     answer = _error(err.code or 500, err.name)
     for name, value in err.get_headers():
         if name.lower() not in ("content-type", "content-length"):

@@ -159,11 +159,12 @@ def test_e23_an_old_settle_repeated_changes_nothing(engine: Engine, then: str):
 
 def test_e23_a_settle_that_the_store_lost_takes_effect_when_repeated(engine: Engine):
     begun = engine.begun()
-    before = {key: engine.client.dump(key) for key in engine.everything()}
+    client = engine.client
+    before = {key: (client.pttl(key), client.dump(key)) for key in engine.everything()}
     engine.worker.settle(settlement(begun))
-    engine.client.flushall()
-    for key, stored in before.items():
-        engine.client.restore(key, 0, stored)
+    client.flushall()
+    for key, (left_ms, stored) in before.items():
+        client.restore(key, max(left_ms, 0), stored)
 
     answers = engine.worker.settle(settlement(begun))
 

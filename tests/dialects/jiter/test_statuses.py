@@ -174,6 +174,16 @@ def test_interrupted_attempt_is_in_the_history(api: Any) -> None:
     assert json.loads(record["requestData"])["body"]["payload"] == "hello"
 
 
+def test_r12_warning_of_a_duplicate_is_in_the_history(api: Any) -> None:
+    event = api.past(ago_ms=1000)
+    signed = {"Scheduler-Possible-Duplicate": "true", "X-Jiter-Signature": "abc="}
+    api.attempt(event, "delivered", status=200, signed=signed)
+
+    sent = json.loads(_get(api, event)["history"][0]["requestData"])
+
+    assert sent["headers"]["Scheduler-Possible-Duplicate"] == "true"
+
+
 @pytest.mark.parametrize("outcome", ["delivered", "dead"])
 def test_event_that_ended_before_the_window_is_not_found(
     api: Any, outcome: str

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from scheduler_api.core import codec, keys, scripts
+from scheduler_api.core import codec, fsck_terms, keys, scripts
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.groups import read_group
 from scheduler_api.core.invariant import Problem, judge_event, judge_schedule
@@ -110,7 +110,7 @@ class _Walk:
                 groups[self._others].append(name)
         one_by_one = (
             *(self._places, self._indexes, self._logs),
-            *(self._names, self._terms, self._groups, self._at_gates),
+            *(self._names, self._groups, self._at_gates),
         )
         for look, group in groups.items():
             for batch in _batches(group, 1 if look in one_by_one else READ_AT_ONCE):
@@ -271,24 +271,10 @@ class _Walk:
                         yield Fault(name, _text(field), "names none that bears it")
 
     def _terms(self, names: Names) -> Iterator[Fault]:
-        """What a term names is found by it."""
-        for name in names:
-            owner, _, term = name.removeprefix("tm:").rpartition(":")
-            for members in self._members(name):
-                commands: list[Command] = []
-                for member in members:
-                    record = keys.schedule(self._prefix, member)
-                    commands.append(("ZSCORE", self._prefix + name, member))
-                    commands.append(("HMGET", record, "o", "ix"))
-                replies = self._ask(*commands)
-                for member, score, found in zip(
-                    members, replies[::2], replies[1::2], strict=True
-                ):
-                    if score is None or not isinstance(found, list):
-                        continue
-                    bearer, terms = (_text(v) if v is not None else "" for v in found)
-                    if bearer != owner or term not in terms.split():
-                        yield Fault(name, member, "is not found by this")
+        found = fsck_terms.problems(
+            self._ask, self._members, prefix=self._prefix, names=names
+        )
+        return (Fault(*problem) for problem in found)
 
     def _groups(self, names: Names) -> Iterator[Fault]:
         """A group can be read, and belongs to an owner that `owners` names."""

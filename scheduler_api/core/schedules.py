@@ -257,21 +257,19 @@ class Schedules:
         """
         key = keys.schedules(self._store.prefix, str(owner))
         ids = cast(list[bytes], self._store.client.zrange(key, 0, -1))
-        for at in range(0, len(ids), BATCH):
-            batch = self._read([member.decode() for member in ids[at : at + BATCH]])
-            yield [found for read in batch if (found := _if_readable(read)) is not None]
+        return self.batches(owner, [member.decode() for member in ids])
 
-    def get_many(self, owner: Owner, schedule_ids: Sequence[str]) -> list[Schedule]:
-        """Those of the schedules that are there, this owner's, and readable.
+    def batches(
+        self, owner: Owner, schedule_ids: Sequence[str]
+    ) -> Iterator[list[Schedule]]:
+        """Those of the schedules that are there and this owner's; as `batches_of`.
 
         Raises: redis.RedisError.
         """
-        return [
-            found
-            for at in range(0, len(schedule_ids), BATCH)
-            for read in self._read(list(schedule_ids[at : at + BATCH]))
-            if (found := _if_readable(read)) is not None and found.owner == owner
-        ]
+        for at in range(0, len(schedule_ids), BATCH):
+            reads = self._read(list(schedule_ids[at : at + BATCH]))
+            found = (_if_readable(read) for read in reads)
+            yield [each for each in found if each is not None and each.owner == owner]
 
     def count(self, owner: Owner) -> int:
         """How many schedules an owner has.

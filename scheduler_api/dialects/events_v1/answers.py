@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from flask import Response
 from scheduler_api import schedule_options, schedule_runs
 from scheduler_api.core import model
@@ -43,9 +43,22 @@ def respond_data(data: object, status: int = 200) -> Response:
     return respond({"data": data}, status)
 
 
-def respond_list(items: Sequence[Shown], *, total: int) -> Response:
-    """A part of a list, and how long all of it is."""
-    return respond({"data": items, "meta": {"total": total}})
+def respond_list(batches: Iterable[Sequence[Shown]], *, total: int) -> Response:
+    """A part of a list, written as it is read, and how long all of it is.
+
+    However large its items are, only a batch of them is in memory. The first is read
+    before this returns, so that a store that is away still has a status of its own.
+    """
+    reading = iter(batches)
+    first = next(reading, ())
+
+    def parts() -> Iterator[bytes]:
+        yield b'{"data":[' + b",".join(map(dump, first))
+        for batch in reading:
+            yield b"".join(b"," + dump(item) for item in batch)
+        yield b'],"meta":{"total":%d}}' % total
+
+    return Response(parts(), mimetype=JSON)
 
 
 def dump(value: object) -> bytes:

@@ -129,7 +129,8 @@ class Events:
         def look(schedule_ids: Sequence[str]) -> set[str]:
             return {
                 schedule.id
-                for schedule in self._schedules.get_many(owner, schedule_ids)
+                for batch in self._schedules.batches(owner, schedule_ids)
+                for schedule in batch
                 if _fulfils(schedule, listing.conditions)
             }
 
@@ -140,8 +141,8 @@ class Events:
             limit=listing.part.limit,
             doubt=Doubt(LOOKED_AT, look) if listing.conditions else None,
         )
-        schedules = self._schedules.get_many(owner, found.ids)
-        return answers.respond_list(self._show(schedules), total=found.total)
+        batches = self._schedules.batches(owner, found.ids)
+        return answers.respond_list(map(self._show, batches), total=found.total)
 
     @documented(answer=OneEvent, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:

@@ -18,6 +18,9 @@ from typing import Any
 
 LIMIT, MOST = 100, 1_000
 LARGEST_OFFSET = 10**12
+# Values of one filter.
+MOST_VALUES = 100
+TOO_MANY = f"must contain no more than {MOST_VALUES} elements"
 KINDS: Mapping[object, Kind] = {kind.value: kind for kind in Kind}
 # In brackets every value is a text.
 BOOLEANS: Mapping[object, bool] = {
@@ -134,6 +137,9 @@ def _texts(query: Mapping[str, Any], name: str, faults: list[str]) -> list[str]:
     given = query.get(name)
     values = given if isinstance(given, list) else [given]
     values = [value for value in values if value not in (None, "", {}, [])]
+    if len(values) > MOST_VALUES:
+        faults.append(f"query.{name} {TOO_MANY}")
+        return []
     texts = [value for value in values if isinstance(value, str)]
     if len(texts) < len(values):
         faults.append(f"each value in query.{name} must be a string")
@@ -143,7 +149,11 @@ def _texts(query: Mapping[str, Any], name: str, faults: list[str]) -> list[str]:
 def _conditions(given: Any, faults: list[str]) -> Iterator[Condition]:
     if given in (None, "", {}, []):
         return
-    for index, each in enumerate(given if isinstance(given, list) else [given]):
+    conditions = given if isinstance(given, list) else [given]
+    if len(conditions) > MOST_VALUES:
+        faults.append(f"query.context {TOO_MANY}")
+        return
+    for index, each in enumerate(conditions):
         where = f"query.context.{index}"
         if not isinstance(each, dict):
             faults.append(f"{where} must be an object")

@@ -293,3 +293,19 @@ def test_an_edited_event_is_found_by_what_it_is_now(api: Api):
     assert select(api, context=[number]) == []
     api.good("DELETE", path)
     assert select(api, tags=["new"]) == []
+
+
+def test_a_filter_has_a_bounded_number_of_values(api: Api):
+    for name, value in [("tags", "x"), ("eventOwner", "a@b.cc"), ("context", {})]:
+        query = {"query": json.dumps({name: [value] * 101})}
+        message = f"query.{name} must contain no more than 100 elements"
+
+        refused = api.refused("GET", "/v1/events", query_string=query)
+
+        assert refused == (400, [message])
+
+
+def test_a_list_of_more_than_a_batch_is_whole(api: Api):
+    made = [api.create()["eventId"] for _ in range(101)]
+
+    assert api.listed(limit=1000) == (made, 101)

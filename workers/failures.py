@@ -4,6 +4,7 @@ import os
 import ssl
 from enum import StrEnum
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.groups import GROUP_MISSING
 from scheduler_api.core.headers import BadHeader
 from workers.resolver import NoAddress
 from workers.wire import (
@@ -26,7 +27,7 @@ class Failure(StrEnum):
     CLOSED = "connection-closed"
     CONNECT = "connect"
     DNS = "dns"
-    GROUP_MISSING = "group-missing"
+    GROUP_MISSING = GROUP_MISSING
     HEADERS_TOO_LARGE = "headers-too-large"
     LEASE_LOST = "lease-lost"
     PROTOCOL = "protocol"

@@ -17,6 +17,8 @@ from scheduler_api.core.store import Store
 from typing import Any, cast
 
 FORMAT = 1
+# What a dead letter is for whose group is not there.
+GROUP_MISSING = "group-missing"
 # What is published to a group is stored by one script: all of it or nothing.
 MOST_ENDPOINTS = 500
 # How often a change may meet others to the same group.

@@ -14,8 +14,8 @@ from scheduler_api.core.errors import (
     SchedulerError,
     StoreFull,
     TimePassed,
-    UnreadableRecord,
 )
+from scheduler_api.core.event_record import read_event
 from scheduler_api.core.ids import Ids, nonce
 from scheduler_api.core.marks import Held, Mark, Repeated, words_of
 from scheduler_api.core.model import (
@@ -24,7 +24,6 @@ from scheduler_api.core.model import (
     Draft,
     Event,
     Owner,
-    State,
     Verdict,
 )
 from typing import cast
@@ -386,35 +385,3 @@ def _wanted(draft: Draft) -> tuple[str, int, str]:
     if draft.at_ms is None:
         return "in", draft.delay_ms, future
     return "at", draft.at_ms, future
-
-
-def read_event(
-    event_id: str,
-    record: dict[bytes, bytes],
-    stored: bytes | None,
-    stuck_score: float | None,
-) -> Event:
-    """An event from its record and its content.
-
-    Raises: UnreadableRecord.
-    """
-    try:
-        at_ms = int(record[b"at"])
-        return Event(
-            id=event_id,
-            owner=Owner.parse(record[b"o"].decode()),
-            content=codec.decode_content(stored or b""),
-            state=State(record.get(b"st", b"active").decode()),
-            wanted_ms=int(record.get(b"w", at_ms)),
-            next_ms=at_ms,
-            created_ms=int(record[b"c"]),
-            updated_ms=int(record.get(b"u", record[b"c"])),
-            attempts=int(record.get(b"n", 0)),
-            finished_ms=int(record[b"fin"]) if b"fin" in record else None,
-            reason=record[b"y"].decode() if b"y" in record else None,
-            change=record.get(b"ch", b"").decode(),
-            stuck_ms=None if stuck_score is None else int(stuck_score),
-            schedule=record[b"s"].decode() if b"s" in record else None,
-        )
-    except (KeyError, ValueError) as err:
-        raise UnreadableRecord(f"event {event_id}") from err

@@ -27,12 +27,18 @@ def public_id(of: Schedule) -> str:
 
 
 def schedule(
-    of: Schedule, *, next_ms: int | None, states: Mapping[str, State], key: bytes
+    of: Schedule,
+    *,
+    next_ms: int | None,
+    states: Mapping[str, State],
+    error: str | None,
+    key: bytes,
 ) -> Shown:
     """A schedule.
 
     Args:
         states: how far occurrences are, by their ids.
+        error: what kept its last run from being sent at all.
         key: of the marks that stand for what is hidden.
 
     Raises: UnreadableRecord.
@@ -57,6 +63,7 @@ def schedule(
             "retryDelayExpression": said.retry_delay,
             **answers.callbacks(said, key=key),
             **_runs(of, next_ms, states),
+            "error": error,
         }
     )
 

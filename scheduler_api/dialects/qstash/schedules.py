@@ -8,7 +8,7 @@ Source: https://upstash.com/docs/qstash/features/schedules
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from flask import Response, request
 from scheduler_api import schedule_options, schedule_runs
 from scheduler_api.core import logs, runs
@@ -36,11 +36,11 @@ from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Terms, schedule_mark
 from scheduler_api.dialects.qstash.grammars import NAME_MAX_LENGTH, BadValue
+from scheduler_api.dialects.qstash.group_runs import content_of, error_of
 from scheduler_api.dialects.qstash.message import (
     Message,
     message_id,
     to_gates,
-    to_options,
 )
 from scheduler_api.dialects.qstash.reading import Refused, read_body
 from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN, from_headers
@@ -93,6 +93,7 @@ class Scheduling:
         self._store = services.store
         self._schedules = services.schedules
         self._groups = services.groups
+        self._queries = services.queries
         self._terms = Terms.of(services.settings)
         self._drafts = Drafts(self._terms)
 
@@ -305,6 +306,7 @@ class Scheduling:
                 each,
                 next_ms=self._schedules.next_ms(each, now_ms=now_ms),
                 states=states,
+                error=error_of(each, states=states, queries=self._queries),
                 key=redaction.key_of(each.owner.tenant, secret_key=secret_key),
             )
             for each in batch
@@ -330,7 +332,7 @@ class Scheduling:
         check_callbacks(said, allow=allow)
         chosen = _chosen(said, request.headers, to_group=group is not None)
         body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
-        content = _content(said, to, body)
+        content = content_of(said, to, body)
         mark = schedule_mark(said, url=content.url, body=body)
         return Wanted(
             name=said.schedule_id,
@@ -341,17 +343,6 @@ class Scheduling:
             options=chosen.options,
             mark=Mark(mark, self._terms.deduplication_ms) if mark else None,
         )
-
-
-def _content(said: Message, to: str | Group, body: bytes) -> Content:
-    """What every run says: the rule is the schedule's, deduplication its creation's.
-
-    That of a group goes to no URL, but by the name of the group to those who are in it.
-    """
-    said = replace(said, cron=None, tz=None, deduplication_id=None, content_based=False)
-    if isinstance(to, Group):
-        return Content(to.name, body, to_options(replace(said, topic=to.name)))
-    return Content(to, body, to_options(said))
 
 
 def _chosen(

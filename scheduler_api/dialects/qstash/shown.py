@@ -202,6 +202,7 @@ class ShownSchedule(WithBody, Options):
             validate=OneOf(sorted({*schedule_answers.STATES.values()}))
         ),
     )
+    error = fields.String(metadata={"description": "Of the last run"})
     skippedRuns = fields.Integer(required=True)
 
 

@@ -3,12 +3,11 @@
 import pytest
 import time
 from collections.abc import Callable
-from scheduler_api.core.store import Terms
+from tests.dialects.qstash.conftest import TERMS
 from typing import Any
 from urllib.parse import quote
 
 Make = Callable[..., Any]
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 ODD = "a/b c?ü%2F,/pin"
 
 

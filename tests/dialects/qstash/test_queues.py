@@ -2,11 +2,10 @@
 
 import pytest
 from collections.abc import Callable
-from scheduler_api.core.store import Terms
+from tests.dialects.qstash.conftest import TERMS
 from typing import Any
 
 Make = Callable[..., Any]
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 HOOK = "https://example.com/hook"
 
 

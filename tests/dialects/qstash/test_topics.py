@@ -4,6 +4,8 @@ import pytest
 from collections.abc import Callable
 from scheduler_api.core import keys
 from scheduler_api.core.groups import MOST_ENDPOINTS
+from scheduler_api.core.store import Store
+from tests.dialects.qstash.conftest import TERMS
 from typing import Any
 
 Make = Callable[..., Any]
@@ -250,3 +252,38 @@ def test_tenants_know_nothing_of_each_others_groups(group: Any, make_api: Make) 
     assert other.call("DELETE", "/v2/topics/g")[0] == 200
     assert add(other, [{"url": B}]) == (200, None)
     assert get(group)[1]["endpoints"] == ENDPOINTS
+
+
+def run_without_group(api: Any) -> None:
+    """The next run of a schedule, as a worker settles it that finds no group."""
+    index = keys.schedules(api.store.prefix, str(api.owner))
+    [internal_id] = api.store.client.zrange(index, 0, -1)
+    record = keys.schedule(api.store.prefix, internal_id.decode())
+    first = api.store.client.hget(record, "times").split(b",")[0]
+    later = Store(api.store.client, api.store.prefix, clock_ms=int(first))
+    [event_id] = later.claim(room=10, terms=TERMS).ids
+    later.run("begin", "token", 15_000, 8_192, event_id)
+    outcome = ("dead", 0, "group-missing", b'{"started_ms":1}', 0)
+    later.run("settle", event_id, "token", 1, *outcome)
+
+
+def test_schedule_tells_that_its_group_was_gone(group: Any) -> None:
+    headers = {"Upstash-Cron": "* * * * *", "Upstash-Schedule-Id": "nightly"}
+    path = "/v2/schedules/g"
+    assert group.call("POST", path, headers=headers)[0] == 200
+    _, before = group.call("GET", "/v2/schedules/nightly")
+    run_without_group(group)
+
+    _, schedule = group.call("GET", "/v2/schedules/nightly")
+    assert (before["destination"], "error" in before) == ("g", False)
+    assert schedule["error"] == "url group g not found"
+    assert [*schedule["lastScheduleStates"].values()] == ["FAIL"]
+    [letter] = group.call("GET", "/v2/dlq?topicName=g")[1]["messages"]
+    assert (letter["url"], letter["scheduleId"]) == ("g", "nightly")
+
+
+def test_schedule_needs_its_group_to_be_there(group: Any) -> None:
+    headers = {"Upstash-Cron": "* * * * *"}
+    status, told = group.call("POST", "/v2/schedules/none", headers=headers)
+
+    assert (status, told["error"][:24]) == (404, "url group none not found")

@@ -76,10 +76,13 @@ def readings(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
 
 
 def run_instants(
-    local: datetime, zone: ZoneInfo, *, follows_clock: bool, policy: ClockChange
+    first: int, second: int, zone: ZoneInfo, *, follows_clock: bool, policy: ClockChange
 ) -> tuple[int, ...]:
-    """The instants, in seconds, at which a local time runs; () if it is skipped."""
-    first, second = readings(local, zone)
+    """The instants, in seconds, at which a local time runs; () if it is skipped.
+
+    Args:
+        first: with `second` its readings.
+    """
     if first == second:
         return (first,)
     if follows_clock or abs(first - second) > LONGEST_SUMMER_TIME_S:

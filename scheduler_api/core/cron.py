@@ -206,14 +206,14 @@ def skips(cron: Cron, gap: Jump) -> bool:
     """Whether a rule names local times in a gap that are never run."""
     if isinstance(cron.rule, Every):
         return False
-    times = _local_times(cron.rule, gap.before)
-    local = next((each for each in times if each >= gap.before), gap.after)
-    return local < gap.after and not run_instants(
-        local,
-        ZoneInfo(cron.tz),
-        follows_clock=cron.rule.follows_clock,
-        policy=cron.policy,
-    )
+    zone, rule = ZoneInfo(cron.tz), cron.rule
+    follows_clock, policy = rule.follows_clock, cron.policy
+    for local, first, second in _local_times(rule, zone, start=gap.before):
+        if local >= gap.before:
+            return local < gap.after and not run_instants(
+                first, second, zone, follows_clock=follows_clock, policy=policy
+            )
+    return False
 
 
 def _check_text(expression: str) -> None:
@@ -319,16 +319,40 @@ def _listed(numbers: frozenset[int]) -> str:
     return ",".join(map(str, sorted(numbers)))
 
 
-def _local_times(rule: Rule, start: datetime) -> Iterator[datetime]:
-    """Yield the rule's local times from the minute of `start` on, as if all existed."""
+def _minutes(rule: Rule, start: datetime) -> Iterator[datetime]:
+    """Yield the rule's local minutes from that of `start` on, as if all existed."""
     first_minute = start.replace(second=0)
-    seconds = sorted(rule.second.values)
     minutes = tuple(product(sorted(rule.hour.values), sorted(rule.minute.values)))
     for midnight in _days(rule, start):
         for hour, minute in minutes:
             local = midnight.replace(hour=hour, minute=minute)
             if local >= first_minute:
-                yield from (local.replace(second=second) for second in seconds)
+                yield local
+
+
+def _local_times(
+    rule: Rule, zone: ZoneInfo, *, start: datetime
+) -> Iterator[tuple[datetime, int, int]]:
+    """Yield the rule's local times from the minute of `start` on, with their readings.
+
+    In a minute of one piece, the seconds need no look of their own.
+    """
+    low, *between = sorted(rule.second.values)
+    for minute in _minutes(rule, start):
+        local = minute.replace(second=low)
+        first, second = readings(local, zone)
+        yield local, first, second
+        if not between:
+            continue
+        late = between[-1] - low
+        end = readings(minute.replace(second=between[-1]), zone)
+        whole = end == (first + late, second + late)
+        for number in between:
+            local, late = minute.replace(second=number), number - low
+            if whole:
+                yield local, first + late, second + late
+            else:
+                yield local, *readings(local, zone)
 
 
 def _runs(
@@ -339,10 +363,9 @@ def _runs(
     fired_year = start.year
     # Second passes, and times that were put off; the other times overtake them.
     waiting: list[tuple[int, datetime]] = []
-    for local in _local_times(rule, start):
+    for local, first, second in _local_times(rule, zone, start=start):
         if local.year >= min(fired_year + _QUIET_YEARS, _LAST_YEAR):
             break
-        first, second = readings(local, zone)
         while waiting and waiting[0][0] < min(first, second):
             yield heappop(waiting)
         if first == second:
@@ -350,7 +373,7 @@ def _runs(
             yield first, local
             continue
         instants = run_instants(
-            local, zone, follows_clock=follows_clock, policy=cron.policy
+            first, second, zone, follows_clock=follows_clock, policy=cron.policy
         )
         if instants:
             fired_year = local.year

@@ -305,6 +305,34 @@ def test_wildcard_fires_at_every_minute_at_which_the_clock_matches(
     assert got == wanted
 
 
+@pytest.mark.parametrize(
+    ("tz", "change"),
+    # Monrovia went forward by 44 minutes and 30 seconds, Amsterdam by 28 seconds.
+    [
+        (NEW_YORK, "2025-03-09T07:00Z"),
+        (NEW_YORK, "2025-11-02T06:00Z"),
+        ("Africa/Monrovia", "1972-01-07T00:44:30Z"),
+        ("Europe/Amsterdam", "1937-06-30T22:40:28Z"),
+    ],
+)
+@pytest.mark.parametrize("seconds", ["*", "*/7", "*/45"])
+def test_wildcard_fires_at_every_second_at_which_the_clock_matches(
+    tz: str, change: str, seconds: str
+) -> None:
+    start_s = ms(change) // 1000 - 4_000
+    zone, step = ZoneInfo(tz), int(seconds.partition("/")[2] or 1)
+    wanted = [
+        second
+        for second in range(start_s + 1, start_s + 12_000)
+        if datetime.fromtimestamp(second, zone).second % step == 0
+    ]
+
+    cron = parse(f"{seconds} * * * * *", tz=tz)
+    got = islice(upcoming(cron, after_ms=start_s * 1000), len(wanted))
+
+    assert [at // 1000 for at in got] == wanted
+
+
 @given(st.text(alphabet="0123456789*/,-LW#?H@JANmon =\t", max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_parsed_or_refused(text: str) -> None:

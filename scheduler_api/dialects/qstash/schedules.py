@@ -52,6 +52,7 @@ from scheduler_api.parameters import read_parameters
 from scheduler_api.schedule_options import BadOption, Chosen
 from scheduler_api.schedule_runs import BadCount
 from scheduler_api.services import Services
+from urllib.parse import unquote
 
 OWN_HEADERS = {
     schedule_options.header(name): about
@@ -63,6 +64,7 @@ ZONE_HEADER = schedule_options.header("timeZone")
 OVER = "the schedule has ended"
 OVERLAPS = "the run before this one has not ended"
 ROUTE = "/v2/schedules/"
+TURNS = ("/pause", "/resume")
 # How often a change may meet others to the same schedule: many copies of an app may
 # replace it at their start, and their clients do not try again.
 TRIES = 50
@@ -319,6 +321,9 @@ class Scheduling:
         """
         allow = self._terms.allow
         target = read_target(request.environ, route=ROUTE)
+        if target.rest.endswith(TURNS) and ":" not in unquote(target.rest):
+            # No URL, and no id either: one has no slash in it.
+            raise NotFound(f"schedule {target.rest[:80]} not found")
         to = Addressing(self._groups, owner, allow=allow).find(target.destination)
         group = to if isinstance(to, Group) else None
         said = from_headers(

@@ -6,6 +6,7 @@ statuses, fields. What is taken differently stands here, with the reason.
 Source: https://upstash.com/docs/qstash/api-reference
 """
 
+import json
 import pytest
 import re
 import schemathesis
@@ -22,6 +23,7 @@ from tests.dialects.qstash.operations import (
     A_LETTER,
     A_MESSAGE,
     A_SCHEDULE,
+    DESCRIPTION,
     ERROR,
     HOOK,
     MAP,
@@ -110,20 +112,8 @@ STATES = (
 )
 FLOW_CONTROL_HEADERS = headers("Upstash-Flow-Control-Key", "Upstash-Flow-Control-Value")
 
-ADAPTATIONS = (
-    Adaptation(
-        f"{PUBLISH} responses",
-        ACCEPTED,
-        "the service answers 201, and 202 to a duplicate; the SDKs take any 2xx. "
-        "They tell url groups by a bare array, and Python's reads messageId and url",
-    ),
-    Adaptation(f"{ENQUEUE} responses", ACCEPTED, "as for publish"),
-    Adaptation(
-        f"{BATCH} responses 200",
-        answer(listed(either(PUBLISHED, REFUSED, listed(PUBLISHED)))),
-        "the SDKs need the answers of a url group nested; an item that is refused is "
-        "told in its place, with the messageId that Python's SDK reads",
-    ),
+# What clients send that the description lacks. It allows no answer.
+REQUESTS = (
     Adaptation(
         f"{BATCH} requestBody content application/json schema items properties",
         {"body": {"type": ["string", "null"]}, "queue": {"type": ["string", "null"]}},
@@ -149,28 +139,10 @@ ADAPTATIONS = (
         | FLOW_CONTROL_HEADERS,
         "the SDKs send them",
     ),
-    *(
-        Adaptation(
-            f"paths /v2/schedules/{{scheduleId}}/{turn} post responses",
-            {"400": ERROR},
-            "where no id can be, it is a destination that a schedule is created for",
-        )
-        for turn in ("pause", "resume")
-    ),
-    Adaptation(
-        "paths /v2/messages/{messageId} delete responses 200",
-        answer(record("cancelled", cancelled=WHOLE)),
-        "node's SDK parses JSON",
-    ),
     Adaptation(
         "paths /v2/messages delete requestBody content application/json",
         {"schema": record(messageIds=TEXTS)},
         "Python's SDK sends ids in a body, node's in the query",
-    ),
-    Adaptation(
-        "paths /v2/messages delete responses",
-        {"200": answer(record("cancelled", cancelled=WHOLE)), "400": ERROR},
-        "the SDKs read cancelled; a filter that is unknown does not mean everything",
     ),
     Adaptation(
         f"{LOGS} parameters",
@@ -184,67 +156,6 @@ ADAPTATIONS = (
         "the SDKs have these filters, larger pages, and spell CANCELED",
     ),
     Adaptation(
-        f"{LOGS} responses 200 content application/json schema",
-        {
-            "required": ["events", "logs"],
-            "properties": {"events": listed({"$ref": "#/components/schemas/LogEntry"})},
-        },
-        "the SDKs read events",
-    ),
-    Adaptation(
-        f"{LOGS} responses", {"400": ERROR}, "a filter may be one that cannot be read"
-    ),
-    Adaptation(
-        "components schemas LogEntry",
-        {
-            "required": ["time", "messageId", "state", "url"],
-            "properties": {
-                "state": {"enum": [*STATES, "CANCELED"]},
-                "retryDelayExpr": TEXT,
-                "responseHeader": MAP,
-                "callerIP": TEXT,
-                **FLOW_CONTROL,
-            },
-        },
-        "Python's SDK needs the four fields and knows no CANCELLED; the SDKs read more",
-    ),
-    Adaptation(
-        "components schemas Message",
-        {
-            "required": [
-                *("messageId", "url", "method", "maxRetries", "notBefore", "createdAt")
-            ],
-            "properties": {"retryDelayExpression": TEXT, **CALLBACK_HEADERS},
-        },
-        "Python's SDK needs the six fields; the SDKs read the others",
-    ),
-    Adaptation(
-        "components schemas Schedule",
-        {
-            "required": [
-                *("scheduleId", "destination", "cron", "createdAt", "method"),
-                *("retries", "isPaused"),
-            ],
-            "properties": {
-                **{"bodyBase64": TEXT, "timeout": WHOLE, "queueName": TEXT},
-                **{"callerIP": TEXT, "error": TEXT, **CALLBACK_HEADERS},
-                "lastScheduleStates": {
-                    "additionalProperties": {"enum": ["IN_PROGRESS", "SUCCESS", "FAIL"]}
-                },
-            },
-        },
-        "Python's SDK needs retries and knows three states; the SDKs read the others",
-    ),
-    Adaptation(
-        "components schemas Schedule properties",
-        {
-            **{"missedRuns": TEXT, "mostMissed": WHOLE, "skippedRuns": WHOLE},
-            **{"timeZone": TEXT, "gap": TEXT, "fold": TEXT, "overlap": TEXT},
-            **{"startDate": TEXT, "endDate": TEXT, "maxRuns": WHOLE, "jitter": TEXT},
-        },
-        "of our own: what a schedule does beside firing",
-    ),
-    Adaptation(
         f"{QUEUES} post requestBody content application/json schema properties",
         {
             "queueName": spelt("queueName"),
@@ -252,19 +163,6 @@ ADAPTATIONS = (
             "paused": {"type": ["boolean", "null"]},
         },
         "the SDKs send paused",
-    ),
-    *(
-        Adaptation(f"{at} responses", {"400": ERROR}, reason)
-        for at, reason in (
-            ("paths /v2/queues/{queueName} delete", "a name may be none of a queue"),
-            (f"{TOPICS} post", "a body may have no endpoints that can be read"),
-            (f"{TOPICS} delete", "as for adding them"),
-            ("paths /v2/dlq get", "a filter may be one that cannot be read"),
-            ("paths /v2/dlq delete", "a filter that is unknown does not mean all"),
-            ("paths /v2/dlq/retry post", "as for deleting, or a header is no good"),
-            ("paths /v2/dlq/retry/{dlqId} post", "a header may be no good"),
-            ("paths /v2/flowControl get", "a parameter may be unknown"),
-        )
     ),
     Adaptation(
         f"{TOPICS} post requestBody content application/json schema properties",
@@ -275,42 +173,6 @@ ADAPTATIONS = (
         f"{TOPICS} delete requestBody content application/json schema properties",
         {"endpoints": {"items": record(url=spelt("destination"), name=TEXT)}},
         "requests of mere noise are refused",
-    ),
-    Adaptation(
-        "components schemas URLGroup",
-        {
-            "required": ["name", "createdAt", "updatedAt", "endpoints"],
-            "properties": {"headers": MAP},
-        },
-        "the SDKs need the four; of our own: what `PATCH` has set",
-    ),
-    Adaptation(
-        "components schemas Queue",
-        {
-            "required": [
-                *("name", "createdAt", "updatedAt", "parallelism", "paused", "lag")
-            ]
-        },
-        "Python's SDK needs them all",
-    ),
-    Adaptation(
-        "components schemas FlowControlKey",
-        {"required": ["flowControlKey"]},
-        "Python's SDK needs it",
-    ),
-    Adaptation(
-        "components schemas DLQMessage",
-        {
-            "required": [
-                *("messageId", "url", "method", "maxRetries", "notBefore", "createdAt"),
-                *("dlqId", "responseStatus"),
-            ],
-            "properties": {
-                **{"dlqId": TEXT, "retryDelayExpression": TEXT},
-                **CALLBACK_HEADERS,
-            },
-        },
-        "the SDKs need dlqId, Python's also the others; both read the headers",
     ),
     *(
         Adaptation(
@@ -339,16 +201,6 @@ ADAPTATIONS = (
         for path in ("/v2/dlq/retry", "/v2/dlq/retry/{dlqId}")
     ),
     Adaptation(
-        "paths /v2/dlq/retry post responses 201",
-        answer(record("responses", responses=listed(PUBLISHED), cursor=TEXT)),
-        "node's SDK needs the list; each answer is that of publishing",
-    ),
-    Adaptation(
-        "paths /v2/dlq/retry/{dlqId} post responses",
-        {"201": answer(PUBLISHED), "202": answer(PUBLISHED)},
-        "as for publishing",
-    ),
-    Adaptation(
         "paths /v2/flowControl/{flowControlKey}/pin post parameters",
         query(
             **{
@@ -363,22 +215,145 @@ ADAPTATIONS = (
         query(search=TEXT),
         "the service has had it",
     ),
+)
+# Fields without which an SDK breaks: fewer answers pass.
+MESSAGE = ("messageId", "url", "method", "maxRetries", "notBefore", "createdAt")
+NEEDED = {
+    "Message": MESSAGE,
+    "DLQMessage": (*MESSAGE, "dlqId", "responseStatus"),
+    "LogEntry": ("time", "messageId", "state", "url"),
+    "Schedule": (
+        *("scheduleId", "destination", "cron", "createdAt", "method"),
+        *("retries", "isPaused"),
+    ),
+    "Queue": ("name", "createdAt", "updatedAt", "parallelism", "paused", "lag"),
+    "URLGroup": ("name", "createdAt", "updatedAt", "endpoints"),
+    "FlowControlKey": ("flowControlKey",),
+    "SigningKeys": ("current", "next"),
+}
+# Where the SDKs and the description disagree, the SDKs are right.
+ANSWERS = (
     Adaptation(
-        "components schemas SigningKeys",
-        {"required": ["current", "next"]},
-        "Python's SDK needs both",
+        f"{PUBLISH} responses",
+        ACCEPTED,
+        "the service answers 201, and 202 to a duplicate; the SDKs take any 2xx. "
+        "They tell url groups by a bare array, and Python's reads messageId and url",
+    ),
+    Adaptation(f"{ENQUEUE} responses", ACCEPTED, "as for publish"),
+    Adaptation(
+        f"{BATCH} responses 200",
+        answer(listed(either(PUBLISHED, REFUSED, listed(PUBLISHED)))),
+        "the SDKs need the answers of a url group nested; an item that is refused is "
+        "told in its place, with the messageId that Python's SDK reads",
     ),
     Adaptation(
-        "paths /v2/keys/rotate post responses 200",
-        answer(
-            record(
-                *("current", "next", "rotated", "graceEndsAt"),
-                **{"current": TEXT, "next": TEXT, "breaks": TEXT},
-                rotated={"enum": ["both", "next"]},
-                graceEndsAt=WHOLE,
-            )
-        ),
-        "of our own: which keys a rotation replaces, and whom that breaks",
+        "paths /v2/messages/{messageId} delete responses 200",
+        answer(record("cancelled", cancelled=WHOLE)),
+        "node's SDK parses JSON",
+    ),
+    Adaptation(
+        "paths /v2/messages delete responses 200",
+        answer(record("cancelled", cancelled=WHOLE)),
+        "the SDKs read cancelled",
+    ),
+    Adaptation(
+        f"{LOGS} responses 200 content application/json schema",
+        {
+            "required": ["events", "logs"],
+            "properties": {"events": listed({"$ref": "#/components/schemas/LogEntry"})},
+        },
+        "the SDKs read events",
+    ),
+    Adaptation(
+        "components schemas LogEntry properties",
+        {
+            "state": {"enum": [*STATES, "CANCELED"]},
+            "retryDelayExpr": TEXT,
+            "responseHeader": MAP,
+            "callerIP": TEXT,
+            **FLOW_CONTROL,
+        },
+        "Python's SDK knows no CANCELLED; the SDKs read the others",
+    ),
+    *(
+        Adaptation(
+            f"components schemas {kind} properties",
+            {"retryDelayExpression": TEXT, **CALLBACK_HEADERS},
+            "the SDKs read them",
+        )
+        for kind in ("Message", "DLQMessage")
+    ),
+    Adaptation(
+        "components schemas DLQMessage properties",
+        {"dlqId": TEXT},
+        "the SDKs need it",
+    ),
+    Adaptation(
+        "components schemas Schedule properties",
+        {
+            **{"bodyBase64": TEXT, "timeout": WHOLE, "queueName": TEXT},
+            **{"callerIP": TEXT, "error": TEXT, **CALLBACK_HEADERS},
+            "lastScheduleStates": {
+                "additionalProperties": {"enum": ["IN_PROGRESS", "SUCCESS", "FAIL"]}
+            },
+        },
+        "Python's SDK knows three states; the SDKs read the others",
+    ),
+    Adaptation(
+        "paths /v2/dlq/retry post responses 201",
+        answer(record("responses", responses=listed(PUBLISHED), cursor=TEXT)),
+        "node's SDK needs the list; each answer is that of publishing",
+    ),
+    Adaptation(
+        "paths /v2/dlq/retry/{dlqId} post responses",
+        {"201": answer(PUBLISHED), "202": answer(PUBLISHED)},
+        "as for publishing",
+    ),
+)
+# Operations that the description gives no 400, and what in them cannot be carried out:
+# to pass over it would do more than was meant, or something else.
+UNREADABLE = {
+    "/v2/messages delete": "a filter that is unknown does not mean everything",
+    "/v2/logs get": "a filter may be one that cannot be read",
+    "/v2/queues/{queueName} delete": "a name may be none of a queue",
+    "/v2/topics/{urlGroupName}/endpoints post": "a body may name no endpoint",
+    "/v2/topics/{urlGroupName}/endpoints delete": "as for adding them",
+    "/v2/dlq get": "as for logs",
+    "/v2/dlq delete": "as for messages",
+    "/v2/dlq/retry post": "as for messages, or a header is no good",
+    "/v2/dlq/retry/{dlqId} post": "a header may be no good",
+    "/v2/flowControl get": "as for logs",
+}
+# Fields beside those that the description has: it leaves its records open, and clients
+# pass over what they do not know.
+OWN = {
+    "Schedule": {
+        **{"missedRuns": TEXT, "mostMissed": WHOLE, "skippedRuns": WHOLE},
+        **{"timeZone": TEXT, "gap": TEXT, "fold": TEXT, "overlap": TEXT},
+        **{"startDate": TEXT, "endDate": TEXT, "maxRuns": WHOLE, "jitter": TEXT},
+    },
+    "URLGroup": {"headers": MAP},
+    "SigningKeys": {
+        **{"breaks": TEXT, "graceEndsAt": WHOLE},
+        "rotated": {"enum": ["both", "next"]},
+    },
+}
+ADAPTATIONS = (
+    *REQUESTS,
+    *ANSWERS,
+    *(
+        Adaptation(
+            f"components schemas {kind}", {"required": [*fields]}, "an SDK needs them"
+        )
+        for kind, fields in NEEDED.items()
+    ),
+    *(
+        Adaptation(f"paths {operation} responses", {"400": ERROR}, reason)
+        for operation, reason in UNREADABLE.items()
+    ),
+    *(
+        Adaptation(f"components schemas {kind} properties", fields, "of our own")
+        for kind, fields in OWN.items()
     ),
 )
 # The same operations as the SDKs call them, where the description has others.
@@ -510,6 +485,33 @@ def subject(api: Any, description: schemathesis.BaseSchema) -> Subject:
     subject.group()
     api.call("POST", f"/v2/enqueue/orders/{HOOK}")
     return subject
+
+
+def test_what_clients_send_allows_no_answer() -> None:
+    for request in REQUESTS:
+        _, _, of = request.at.partition("/v2/")
+        assert "parameters" in of or "requestBody" in of
+
+
+def test_what_is_our_own_is_beside_what_is_described() -> None:
+    described = json.loads(DESCRIPTION.read_text())
+    for kind, fields in OWN.items():
+        record = described["components"]["schemas"][kind]
+        assert record["properties"].keys().isdisjoint(fields)
+        assert record.get("additionalProperties", True)
+
+
+def test_every_status_beyond_the_described_is_one_of_few() -> None:
+    described = json.loads(DESCRIPTION.read_text())["paths"]
+    for answer_of in ANSWERS:
+        place, _, status = answer_of.at.partition(" responses")
+        if place.startswith("paths "):
+            _, path, method = place.split()
+            given = {status.split()[0]} if status else answer_of.value.keys()
+            assert given <= described[path][method]["responses"].keys() | {"201", "202"}
+    for operation in UNREADABLE:
+        path, method = operation.split()
+        assert "400" not in described[path][method]["responses"]
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

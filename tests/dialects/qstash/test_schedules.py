@@ -704,3 +704,16 @@ def test_without_a_token_nobody_is_served(api: Api) -> None:
 
     assert api.try_create()[0] == 401
     assert api.call("GET", "/v2/schedules")[0] == 401
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize("turn", ["pause", "resume"])
+@pytest.mark.parametrize("what", ["unknown", "a%2Fb", "a/b", "%20", "\u00fc"])
+def test_what_is_no_schedule_is_neither_paused_nor_created(
+    api: Any, method: str, turn: str, what: str
+) -> None:
+    path = f"/v2/schedules/{what}/{turn}"
+    headers = {"Upstash-Cron": "* * * * *"}
+
+    assert api.call(method, path, headers=headers)[0] in {404, 405}
+    assert api.call("GET", "/v2/schedules") == (200, [])

@@ -3,7 +3,7 @@
 import pytest
 from collections.abc import Callable
 from pathlib import Path
-from tests.system import absences, deaths, loads
+from tests.system import absences, deaths, fan_outs, loads
 from tests.system.cell import SHORT_LEASES, Cell
 from tests.system.supervised import Supervised
 
@@ -83,6 +83,10 @@ def test_r19_replacing_each_process_under_load_shows_nowhere(cell: Cell):
     print(report)
     assert report.problems == []
     assert report.tally.duplicates == 0
+
+
+def test_r23_each_endpoint_of_a_group_gets_each_run_once(cell: Cell):
+    assert fan_outs.kills(cell, runs=15, endpoints=100, deaths=3) == []
 
 
 def test_a_schedule_of_every_second_misses_none_over_kills(cell: Cell):

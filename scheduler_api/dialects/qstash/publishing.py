@@ -103,11 +103,12 @@ class Publishing:
         else:
             drafts = [self._drafts.draft(said, url=to, body=body, now_ms=now_ms)]
         accepted = self._store.create_many(owner, drafts, at_once=MOST_ENDPOINTS)
-        if any(each.verdict is Verdict.FULL for each in accepted):
+        verdicts = {each.verdict for each in accepted}
+        if Verdict.FULL in verdicts:
             raise StoreFull
         shown = list(map(_told, drafts, accepted))
         _log(owner, accepted)
-        double = all(each.verdict is Verdict.DOUBLE for each in accepted)
+        double = verdicts == {Verdict.DOUBLE}
         answer: object = shown if isinstance(to, Group) else shown[0]
         return answers.respond(answer, 202 if double else 201)
 

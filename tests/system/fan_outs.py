@@ -1,0 +1,49 @@
+"""Scenario: workers die while they make and send the events of a group."""
+
+import json
+from scheduler_api.core import fsck, keys
+from scheduler_api.core.groups import Endpoint, Groups
+from scheduler_api.core.model import Content, Draft, Owner, State
+from scheduler_api.core.timing import to_iso
+from scheduler_api.dialects.qstash.message import Message, to_options
+from tests.system.cell import Cell
+from tests.system.observer import DEADLINE_MS
+from tests.system.processes import wait_until
+
+
+def kills(cell: Cell, *, runs: int, endpoints: int, deaths: int) -> list[str]:
+    """What did not hold: each endpoint gets each run, and twice only with a warning."""
+    owner = Owner(cell.owner.tenant, "qstash")
+    urls = [cell.receiver.url(f"endpoint={n}&delay_ms=20") for n in range(endpoints)]
+    Groups(cell.events).add(owner, "g", [Endpoint(url) for url in urls])
+    options = to_options(Message(topic="g"))
+    labels = [f"run-{n}" for n in range(runs)]
+    drafts = [
+        Draft(Content("g", _body(label), options), DEADLINE_MS, delay_ms=100 * n)
+        for n, label in enumerate(labels)
+    ]
+    cell.start("ticker", "worker")
+    made = cell.events.create_many(owner, drafts)
+    for number in range(1, deaths + 1):
+        arrivals = runs * endpoints * number // (deaths + 1)
+        wait_until(lambda n=arrivals: len(cell.receiver.arrivals) >= n, within_s=60)
+        cell.kill_worker()
+        cell["worker"].start()
+    cell.wait_drained(within_s=120)
+    cell.receiver.catch_up()
+    # What a dead worker had in hand is sent again with a warning, arrived or not.
+    unwarned, times = cell.receiver.unwarned(), cell.receiver.times_ms()
+    problems = [
+        f"{label} arrived {len(times[label])} times, {unwarned[label]} unwarned"
+        for label in labels
+        if not unwarned[label] <= endpoints <= len(times[label])
+    ]
+    delivered = keys.finished(cell.prefix, str(owner), State.DELIVERED)
+    wanted = runs * endpoints + len(made)
+    if (count := cell.client.zcard(delivered)) != wanted:
+        problems.append(f"{count} events were delivered, not {wanted}")
+    return problems + [str(each) for each in fsck.check(cell.client, cell.prefix)]
+
+
+def _body(label: str) -> bytes:
+    return json.dumps({"payload": label, "scheduledTime": to_iso(0)}).encode()

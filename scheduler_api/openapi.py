@@ -119,7 +119,7 @@ def _operation(rule: Rule, view: Callable[..., Any], document: Document) -> Show
     }
     if route.body is not None:
         content = {route.content_type: {"schema": _copied(route.body)}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": route.needs_body, "content": content}
     if not route.needs_token:
         operation["security"] = []
     return operation

@@ -46,6 +46,7 @@ class Route:
     answer: Shape | None = None
     statuses: tuple[int, ...] = (200,)
     body: Shape | None = None
+    needs_body: bool = True
     content_type: str = JSON
     query: type[Schema] | None = None
     headers: type[Schema] | None = None

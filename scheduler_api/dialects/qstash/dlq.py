@@ -107,7 +107,13 @@ class DeadLetterQueue:
             raise _unknown(letter_id)
         return answers.done()
 
-    @documented(query=shown.LetterQuery, answer=shown.Deleted, errors=(400, 413))
+    @documented(
+        query=shown.LetterQuery,
+        body=shown.LetterBody,
+        needs_body=False,
+        answer=shown.Deleted,
+        errors=(400, 413),
+    )
     def delete_many(self, owner: Owner) -> Response:
         """Removes the dead letters that are meant; unknown ones are passed over."""
         done, cursor = 0, None
@@ -133,6 +139,8 @@ class DeadLetterQueue:
 
     @documented(
         query=shown.LetterQuery,
+        body=shown.LetterBody,
+        needs_body=False,
         headers=message_headers(),
         answer=shown.Replayed,
         statuses=(201,),

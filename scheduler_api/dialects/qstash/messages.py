@@ -29,6 +29,7 @@ from scheduler_api.dialects.qstash.message import Message, from_options
 from scheduler_api.dialects.qstash.reading import read_json
 from scheduler_api.dialects.qstash.redaction import key_of
 from scheduler_api.dialects.qstash.shown import (
+    CancelBody,
     CancelledMessages,
     CancelQuery,
     ShownMessage,
@@ -67,7 +68,13 @@ class Messages:
         log.info(logs.line("event.cancelled", event=known, owner=owner))
         return answers.respond({"cancelled": 1})
 
-    @documented(query=CancelQuery, answer=CancelledMessages, errors=(400, 413))
+    @documented(
+        query=CancelQuery,
+        body=CancelBody,
+        needs_body=False,
+        answer=CancelledMessages,
+        errors=(400, 413),
+    )
     def cancel_many(self, owner: Owner) -> Response:
         """Cancels all messages that are meant; unknown ones are passed over."""
         parameters = read_query(read_parameters(request.environ))

@@ -5,6 +5,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
 from scheduler_api.dialects.qstash import filters, schedule_answers
 from scheduler_api.dialects.schedule_shapes import Options, ShownRun
+from typing import Any
 
 _MAP = {"keys": fields.String(), "values": fields.List(fields.String())}
 
@@ -336,21 +337,29 @@ class Unpin(Schema):
     rate = fields.Boolean()
 
 
-def parameters(name: str, names: Iterable[str]) -> type[Schema]:
-    """A query of filters and pages, of which all but few are texts."""
+def parameters(
+    name: str, names: Iterable[str], *, in_body: bool = False
+) -> type[Schema]:
+    """Filters and pages, of which all but few are texts; a body may list them."""
+    texts: fields.Field[Any] = fields.String(
+        metadata={"description": "One or more, separated by commas"}
+    )
+    if in_body:
+        text = {"type": ["string", "integer"]}
+        several = {"type": "array", "items": text}
+        texts = fields.Raw(metadata={"anyOf": [text, several]})
+    moment = fields.Integer(metadata={"description": "Unix time, milliseconds"})
     kinds = {
         "count": fields.Integer(validate=Range(min=1)),
-        "fromDate": fields.Integer(metadata={"description": "Unix time, milliseconds"}),
-        "toDate": fields.Integer(metadata={"description": "Unix time, milliseconds"}),
+        "fromDate": moment,
+        "toDate": moment,
         "order": fields.String(validate=OneOf(["earliestFirst", "latestFirst"])),
     }
-    text = {"description": "One or more, separated by commas"}
-    return Schema.from_dict(
-        {each: kinds.get(each, fields.String(metadata=text)) for each in names},
-        name=name,
-    )
+    return Schema.from_dict({each: kinds.get(each, texts) for each in names}, name=name)
 
 
 LogQuery = parameters("LogQuery", filters.KNOWN_OF_LOGS)
 CancelQuery = parameters("CancelQuery", filters.KNOWN_OF_CANCELLATION)
+CancelBody = parameters("CancelBody", filters.KNOWN_OF_CANCELLATION, in_body=True)
 LetterQuery = parameters("LetterQuery", filters.KNOWN_OF_LETTERS)
+LetterBody = parameters("LetterBody", filters.KNOWN_OF_LETTERS, in_body=True)

@@ -1,0 +1,68 @@
+"""Requests made from the documents of Jiter and Scheduler v1 are answered as they say.
+
+QStash has tests of its own of this kind, made from its publisher's description.
+"""
+
+import pytest
+import redis
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from scheduler_api.app import create_app
+from scheduler_api.core.config import Settings
+from scheduler_api.core.tenants import Tenants
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from typing import Any
+
+SECRET_KEY = "0123456789abcdef"
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+SETTINGS = settings(
+    max_examples=8,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def app(valkey: str) -> Any:
+    return create_app(
+        Settings(redis_url=valkey, secret_key=SECRET_KEY, v1_register=True)
+    )
+
+
+@pytest.fixture
+def token(valkey: str) -> str:
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        return Tenants(client, "{s1}:", secret_key=SECRET_KEY).create("one").token
+
+
+@pytest.mark.parametrize("name", ["jiter", "v1"])
+def test_every_answer_is_as_documented(app: Any, token: str, name: str) -> None:
+    document = app.test_client().get(f"/openapi/{name}.json").get_json()
+    config = SchemathesisConfig.from_dict({"generation": {"deterministic": True}})
+    schema = schemathesis.openapi.from_dict(document, config=config)
+
+    for found in schema.get_all_operations():
+
+        @given(case=found.ok().as_strategy())
+        @SETTINGS
+        def answers_as_documented(case: Case) -> None:
+            headers = {"X-API-Key": token}
+            case.call_and_validate(app=app, headers=headers, checks=CHECKS)
+
+        answers_as_documented()

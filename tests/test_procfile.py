@@ -96,6 +96,17 @@ def is_ready(port: int, tenant: NewTenant) -> bool:
         return False
 
 
+@pytest.fixture
+def ready_port(
+    shells: dict[str, Path],
+    port: int,
+    tenant: NewTenant,
+    wait_until: Callable[..., None],
+) -> int:
+    wait_until(lambda: is_ready(port, tenant), within_s=60)
+    return port
+
+
 def test_three_variables_are_enough_to_be_ready(
     shells: dict[str, Path],
     port: int,
@@ -119,6 +130,31 @@ def test_a_path_with_two_slashes_in_front_is_another_path(
 
     assert request(port, tenant, "GET", "/api/events")[0] == 200
     assert request(port, tenant, "GET", "//api/events")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        ("POST /v2/publish/https://example.com/", "Content-Length: 9\r\n\r\nhalf"),
+        (
+            "POST /v2/publish/https://example.com/",
+            "Transfer-Encoding: chunked\r\n\r\nz",
+        ),
+        ("DELETE /v2/messages", "Content-Length: 40\r\n\r\n"),
+        ("POST /api/events", "Transfer-Encoding: chunked\r\n\r\nz\r\n"),
+        ("POST /v1/events", "Content-Length: 40\r\n\r\n{}"),
+    ],
+)
+def test_a_request_that_is_cut_off_or_malformed_is_refused(
+    start: str, rest: str, ready_port: int, tenant: NewTenant
+):
+    with socket.create_connection(("127.0.0.1", ready_port), timeout=10) as client:
+        token = f"Authorization: Bearer {tenant.token}\r\nX-Api-Key: {tenant.token}"
+        client.sendall(f"{start} HTTP/1.1\r\nHost: h\r\n{token}\r\n{rest}".encode())
+        client.shutdown(socket.SHUT_WR)
+        answer = client.recv(100)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_delivery_to_loopback_is_refused(

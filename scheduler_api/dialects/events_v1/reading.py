@@ -8,6 +8,7 @@ from dataclasses import replace
 from flask import Request, Response
 from http import HTTPStatus
 from marshmallow import Schema, ValidationError
+from scheduler_api.bodies import BadBody, read_whole
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.events_v1 import answers
@@ -66,11 +67,10 @@ def read_body(request: Request) -> bytes:
     Raises: Refused.
     """
     try:
-        raw = request.get_data(cache=False)
+        raw = read_whole(request)
     except RequestEntityTooLarge as err:
         raise Refused(413, TOO_LARGE) from err
-    except OSError as err:
-        # The server's own word for chunks that are none.
+    except BadBody as err:
         raise invalid(BAD_BODY) from err
     most = request.max_content_length
     if most is not None and len(raw) >= most:

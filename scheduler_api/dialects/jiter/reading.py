@@ -3,6 +3,7 @@
 import json
 from flask import Request, Response
 from marshmallow import Schema, ValidationError
+from scheduler_api.bodies import BadBody, read_whole
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.jiter import answers
 from scheduler_api.dialects.jiter.schemas import first_fault
@@ -51,11 +52,10 @@ def read_body(request: Request) -> bytes:
     Raises: Refused.
     """
     try:
-        raw = request.get_data(cache=False)
+        raw = read_whole(request)
     except RequestEntityTooLarge as err:
         raise Refused(413, TOO_LARGE) from err
-    except OSError as err:
-        # The server's own word for chunks that are none.
+    except BadBody as err:
         raise Refused(400, BAD_BODY) from err
     most = request.max_content_length
     if most is not None and len(raw) >= most:

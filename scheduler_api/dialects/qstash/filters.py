@@ -138,7 +138,9 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
 
 
 def read_fields(body: object) -> Parameters:
-    """The parameters in the JSON of a body; None is none.
+    """The parameters in the JSON of a body; no body has none.
+
+    A list of ids that is null is a mistake of whoever made it, and not everything.
 
     Raises: BadValue.
     """
@@ -148,8 +150,6 @@ def read_fields(body: object) -> Parameters:
         raise BadValue("body", "should be an object")
     found: Parameters = {}
     for name, value in body.items():
-        if value is None:
-            continue
         values = value if isinstance(value, list) else [value]
         if not all(type(each) in (str, int) for each in values):
             raise BadValue(name[:40], "should be a text or a list of texts")

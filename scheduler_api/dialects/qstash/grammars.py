@@ -6,7 +6,6 @@ begins the error, which is all that users of the SDKs get to see.
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from math import ceil
 from scheduler_api.core import cron, destinations, retry_expression
@@ -127,24 +126,35 @@ def read_truth(value: str, _name: str = "") -> bool:
 def read_url(value: str, name: str) -> str:
     """An absolute http(s) URL, as given.
 
+    One that cannot stand in a request line, or has a fragment, is written as it will be
+    sent: a signature names what its receiver sees.
+
     Raises: BadValue.
     """
     if not _SCHEME.match(value):
         fault = "endpoint has invalid scheme, add http:// or https://"
         raise BadValue(f"{name}:", fault)
     try:
-        return destinations.parse(value).url
+        wire = destinations.parse(value).wire
     except destinations.BadDestination as err:
         raise BadValue(f"{name}:", str(err)) from err
+    return value if value.isascii() and "#" not in value else wire
+
+
+def read_utf8(value: str) -> str:
+    """UTF-8 that the server has read as latin-1, put right."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def read_text(value: str, name: str) -> str:
-    """Free text; UTF-8 that the server has read as latin-1 is put right.
+    """Free text, as `read_utf8` has it.
 
     Raises: BadValue.
     """
-    with suppress(UnicodeError):
-        value = value.encode("latin-1").decode()
+    value = read_utf8(value)
     return check_text(value, name)
 
 

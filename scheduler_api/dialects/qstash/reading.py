@@ -3,6 +3,7 @@
 import orjson
 from collections.abc import Mapping
 from flask import Request, Response
+from scheduler_api.bodies import BadBody, read_whole
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash import answers
 from scheduler_api.dialects.qstash.message import Headers
@@ -54,11 +55,10 @@ def read_body(request: Request, *, limit_bytes: int) -> bytes:
     # One more than is taken: a body without a length is cut off there in silence.
     request.max_content_length = limit_bytes + 1
     try:
-        raw = request.get_data(cache=False)
+        raw = read_whole(request)
     except RequestEntityTooLarge as err:
         raise Refused(413, too_large(limit_bytes)) from err
-    except OSError as err:
-        # The server's own word for chunks that are none.
+    except BadBody as err:
         raise Refused(400, "the body is not a well-formed HTTP message") from err
     if len(raw) > limit_bytes:
         raise Refused(413, too_large(limit_bytes))

@@ -214,14 +214,14 @@ def _flow_control(given: _Given) -> dict[str, Any]:
 def _callback(given: _Given, name: str, base: Callback | None) -> Callback | None:
     shown, text = canonical(name), given.text(name)
     if text:
-        url = grammars.read_url(grammars.read_text(text, shown), shown)
+        url = grammars.read_url(grammars.read_utf8(text), shown)
         base = Callback(url) if base is None else replace(base, url=url)
+    prefix = f"{name}-"
+    # A fault is told, also where there is nobody to call back.
+    fields, forwarded = _read(given, prefix, OF_CALLBACKS), _forwarded(given, prefix)
     if base is None:
         return None
-    prefix = f"{name}-"
-    fields = _read(given, prefix, OF_CALLBACKS)
-    fields |= _headers(base.headers, _forwarded(given, prefix))
-    return replace(base, **fields)
+    return replace(base, **fields, **_headers(base.headers, forwarded))
 
 
 def _forwarded(given: _Given, prefix: str) -> Headers:

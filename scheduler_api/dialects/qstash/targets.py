@@ -110,8 +110,7 @@ def read_destination(named: str, allow: AddressPolicy) -> str:
         )
     url = read_url(named, DESTINATION)
     check_address(url, DESTINATION, allow=allow)
-    # What cannot stand in a request line is written as it will be sent.
-    return url if url.isascii() else destinations.parse(url).wire
+    return url
 
 
 def check_callbacks(message: Message, *, allow: AddressPolicy) -> None:

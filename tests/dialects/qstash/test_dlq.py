@@ -250,6 +250,7 @@ def test_no_ids_mean_nothing(api: Any) -> None:
     assert api.call("DELETE", "/v2/dlq", json={"dlqIds": []}) == (200, {"deleted": 0})
     assert api.call("DELETE", "/v2/dlq?dlqIds=") == (200, {"deleted": 0})
     assert api.call("POST", "/v2/dlq/retry?dlqIds=") == (201, {"responses": []})
+    assert api.call("DELETE", "/v2/dlq", json={"dlqIds": None})[0] == 400
     assert len(letter_ids(api)) == 1
 
 

@@ -4,6 +4,7 @@ import base64
 import pytest
 import redis
 from collections.abc import Callable
+from io import BytesIO
 from scheduler_api.core.model import Content, Draft
 from scheduler_api.core.store import Store
 from typing import Any
@@ -149,6 +150,16 @@ def test_empty_list_is_nothing(api: Any, more: dict[str, Any]) -> None:
     assert api.call("DELETE", "/v2/messages", **more) == (200, {"cancelled": 0})
 
 
+@pytest.mark.parametrize("name", ["messageIds", "label"])
+def test_null_in_a_body_does_not_mean_everything(api: Any, name: str) -> None:
+    kept = api.publish(delay="1h")["messageId"]
+
+    status, answer = api.call("DELETE", "/v2/messages", json={name: None})
+    fault = {"error": f"{name} should be a text or a list of texts"}
+    assert (status, answer) == (400, fault)
+    assert api.message(kept)["messageId"] == kept
+
+
 def test_ids_come_by_query_or_body(api: Any) -> None:
     names = [api.publish(delay="1h")["messageId"] for _ in range(6)]
     one, two, three, four, five, _ = names
@@ -291,3 +302,18 @@ def test_bulk_call_that_was_cut_off_goes_on_when_repeated(
     assert (status, answer) == (200, {"cancelled": 70})
     assert all(api.call("GET", f"/v2/messages/{name}")[0] == 404 for name in names)
     assert api.message(kept)["label"] == "b"
+
+
+def test_bulk_call_that_is_cut_off_cancels_nothing(api: Any) -> None:
+    message_id = api.publish(delay="1h")["messageId"]
+    ids = b'{"messageIds": ["msg_'
+
+    for arrived in (b"", ids):
+        status, answer = api.call(
+            "DELETE",
+            "/v2/messages",
+            input_stream=BytesIO(arrived),
+            environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": "40"},
+        )
+        assert (status, list(answer)) == (400, ["error"])
+    assert api.message(message_id)["messageId"] == message_id

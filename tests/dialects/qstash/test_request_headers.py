@@ -364,10 +364,30 @@ def test_settings_of_a_callback_without_a_url_make_no_callback() -> None:
     assert read(headers) == Message()
 
 
-def test_callback_url_may_hold_what_is_not_ascii() -> None:
-    as_read = "http://h/ü".encode().decode("latin-1")
+@pytest.mark.parametrize("name", ["Callback", "Failure-Callback"])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("Retries", "-1"), ("Delay", "x"), ("Method", "FOO"), ("Forward-X", "a\n")],
+)
+def test_fault_of_a_callback_is_told_without_a_url(
+    name: str, setting: str, value: str
+) -> None:
+    with pytest.raises(BadValue, match=f"^Upstash-{name}-{setting} "):
+        read({f"Upstash-{name}-{setting}": value})
 
-    assert read({"Upstash-Callback": as_read}).callback == Callback("http://h/ü")
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("http://h/ü", "http://h/%C3%BC"),
+        ("http://h/x#part", "http://h/x"),
+        (f"http://h/?signature={'x' * 4_000}", f"http://h/?signature={'x' * 4_000}"),
+    ],
+)
+def test_callback_url_is_read_as_destinations_are(url: str, sent: str) -> None:
+    as_read = url.encode().decode("latin-1")
+
+    assert read({"Upstash-Callback": as_read}).callback == Callback(sent)
 
 
 def test_schedule_has_a_cron_line_and_a_zone() -> None:

@@ -82,6 +82,10 @@ def test_raw_utf8_is_sent_as_escapes() -> None:
     assert read_destination(destination, OUTSIDE) == "http://h/%C3%BC?%C3%9F"
 
 
+def test_fragment_is_no_part_of_what_is_signed() -> None:
+    assert read_destination("http://h/x?a=1#part", OUTSIDE) == "http://h/x?a=1"
+
+
 @pytest.mark.parametrize(
     ("named", "message"),
     [

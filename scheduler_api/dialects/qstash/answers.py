@@ -104,7 +104,7 @@ def log_entry(
             "url": of.content.url,
             **sending(said),
             "header": shown_headers(said, said.sent_headers, key=key),
-            "body": _base64(body) if len(body) <= body_max_bytes else None,
+            "body": _base64(body) if 0 < len(body) <= body_max_bytes else None,
             "timeout": said.timeout_ms,
             "maxRetries": said.retries,
             "retryDelayExpr": said.retry_delay,

@@ -293,12 +293,15 @@ def test_page_may_be_cut_short_but_never_loses_its_place(
     assert pages == 3
 
 
-def test_large_bodies_are_left_out(api: Any) -> None:
+def test_large_bodies_are_left_out_and_empty_ones(api: Any) -> None:
+    api.publish(data=b"")
+    assert "body" not in api.logs()["logs"][0]
+
     api.publish(data=b"x" * 16_384)
     api.publish(data=b"x" * 16_385)
-    newest, oldest = api.logs()["logs"]
+    newest, older, _ = api.logs()["logs"]
 
-    assert "body" in oldest
+    assert "body" in older
     assert "body" not in newest
 
 

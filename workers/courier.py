@@ -39,12 +39,14 @@ class Courier:
         fan_outs: FanOut,
         *,
         settings: Settings,
+        on_result: Callable[[Begun, Result], None] = lambda _begun, _result: None,
     ) -> None:
         self._store = store
         self._sender = sender
         self._tenants = tenants
         self._fan_outs = fan_outs
         self._settings = settings
+        self._on_result = on_result
         self._keys: dict[str, tuple[float, SigningKeys]] = {}
 
     async def deliver(
@@ -117,6 +119,7 @@ class Courier:
         if result.error is Failure.LEASE_LOST:
             _report_dropped(begun)
             return None
+        self._on_result(begun, result)
         if result.error is Failure.BLOCKED:
             _explain_blocked(begun, result)
         dialect = outbound.of(begun.owner.dialect)

@@ -1,5 +1,6 @@
 """What a worker is made of, put together from its settings."""
 
+import asyncio
 import os
 import redis
 import redis.asyncio
@@ -16,6 +17,8 @@ from scheduler_api.core.destinations import Address, AddressPolicy
 from scheduler_api.core.leases import WorkerStore
 from scheduler_api.core.store import Store
 from scheduler_api.core.tenants import Tenants
+from workers import vital
+from workers.breakers import Breakers
 from workers.courier import Courier
 from workers.fan_out import FanOut
 from workers.interfaces import own_addresses
@@ -80,22 +83,33 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
     client.connection_pool.connection_kwargs["redis_connect_func"] = store.on_connect
     blocking = connect(settings)
     tenants = Tenants(blocking, settings.prefix, secret_key=settings.secret_key)
-    fan_outs = FanOut(Store(blocking, settings.prefix))
+    fan_outs = FanOut(Store(blocking, settings.prefix, caps=settings.caps))
     sender = Sender(
         address_policy(settings),
         limit=settings.window * SENDER_ROOM,
         body_cap_bytes=settings.response_log_bytes,
     )
+    breakers = Breakers(store, settings.breaker_terms)
     async with sender:
-        courier = Courier(store, sender, tenants, fan_outs, settings=settings)
+        courier = Courier(
+            store,
+            sender,
+            tenants,
+            fan_outs,
+            settings=settings,
+            on_result=breakers.note,
+        )
         window = Window(
             store,
             courier,
             capacity=settings.window,
             renew_interval_ms=settings.renew_interval_ms,
+            share_percent=settings.destination_share_percent,
         )
+        reports = vital.watch(asyncio.create_task(breakers.run(), name="reports"))
         try:
             yield window
         finally:
             await window.close()
+            reports.cancel()
             await client.aclose()

@@ -13,6 +13,7 @@ from scheduler_api.core.model import Begun
 from workers import vital
 from workers.courier import Courier
 from workers.settler import Settler
+from workers.shares import Shares
 
 log = logging.getLogger("scheduler.worker")
 
@@ -55,6 +56,7 @@ class Window:
         *,
         capacity: int,
         renew_interval_ms: int,
+        share_percent: int = 100,
     ) -> None:
         self._store = store
         self._courier = courier
@@ -64,6 +66,7 @@ class Window:
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000
         self._held: dict[str, Held] = {}
+        self._shares = Shares(capacity, percent=share_percent)
         self._coming = 0
         self._freed = asyncio.Event()
         self._shut = False
@@ -92,7 +95,8 @@ class Window:
 
     @property
     def _room(self) -> int:
-        return self._capacity - len(self._held)
+        room = self._capacity - len(self._held)
+        return room if room > 0 else room + self._shares.extra
 
     async def accept(self, ids: Sequence[str], *, alone: bool) -> None:
         """Begins the events of an envelope as room allows; returns when none is left.
@@ -146,11 +150,13 @@ class Window:
 
     async def _begin(self, ids: Sequence[str]) -> None:
         until_s = boot_s() + self._lease_s
-        begun, fallen = await self._store.begin(ids)
+        terms = self._shares.terms(full=len(self._held) >= self._capacity)
+        begun, fallen = await self._store.begin(ids, shares=terms)
         for event_id, reason in fallen.items():
             log.debug(logs.line("event.not_begun", event=event_id, reason=reason))
         for event in begun:
             self._held[event.id] = held = Held(event, until_s)
+            self._shares.take(event.destination)
             task = asyncio.create_task(self._deliver(held))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -166,6 +172,7 @@ class Window:
         held = self._held.get(event_id)
         if held is not None and held.begun.token == token:
             del self._held[event_id]
+            self._shares.give(held.begun.destination)
             self._freed.set()
 
     async def _keep_leases(self) -> None:

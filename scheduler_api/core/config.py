@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.gate_settings import GateSettings
 from scheduler_api.core.variables import (
     Network,
     Variable,
@@ -35,7 +36,7 @@ class SettingsError(SchedulerError):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Settings:
+class Settings(GateSettings):
     """What one process was told; read once, at its start."""
 
     redis_url: str = variable(

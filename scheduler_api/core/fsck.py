@@ -26,7 +26,7 @@ NEVER_EXPIRES = -1
 PERMANENT = frozenset(
     (
         *("seq", "beat", "quiet", "next", "epoch", "accepted"),
-        *("lines", "owners", "superseded", "tenants", "tnseq", "applications"),
+        *("lines", "shut", "owners", "superseded", "tenants", "tnseq", "applications"),
     )
 )
 PERMANENT_FAMILIES = frozenset(

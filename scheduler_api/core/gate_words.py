@@ -3,10 +3,18 @@
 A gate's name is its kind, its owner and what its owner calls it, percent-encoded.
 """
 
+import hashlib
+import re
+from functools import lru_cache
+from scheduler_api.core.destinations import BadDestination, parse
+from scheduler_api.core.limits import NO_CAPS, Caps
 from scheduler_api.core.model import FlowLimits, Gates, Owner
 from urllib.parse import quote, unquote
 
-QUEUE, FLOW = "q", "f"
+QUEUE, FLOW, DESTINATION, TENANT, EVERYTHING = "q", "f", "d", "t", "a"
+DIGEST_LENGTH = 12
+
+_PLACE = re.compile(r"[A-Za-z]+://[^/?#]+")
 
 
 def queue_gate(owner: Owner, name: str) -> str:
@@ -19,6 +27,16 @@ def flow_gate(owner: Owner, key: str) -> str:
     return f"{FLOW}:{owner}:{encoded(key)}"
 
 
+def destination_gate(tenant: str, digest: str) -> str:
+    """The gate of a tenant's destination: no tenant shuts one for another."""
+    return f"{DESTINATION}:{tenant}:{digest}"
+
+
+def tenant_gate(tenant: str) -> str:
+    """The gate of all that a tenant sends."""
+    return f"{TENANT}:{tenant}"
+
+
 def encoded(name: str) -> str:
     """A name as it stands in a gate's: no blank, comma or line break in it."""
     return quote(name, safe="")
@@ -29,18 +47,44 @@ def decoded(name: bytes) -> str:
     return unquote(name.decode())
 
 
-def words(owner: Owner, gates: Gates) -> str:
-    """The gates of an event in the order of their checks, with the limits it brings."""
+def destination(url: str) -> str:
+    """What scheme, host and port of a URL are known by, '' if it is none."""
+    place = _PLACE.match(url)
+    return "" if place is None else _digest(place[0])
+
+
+@lru_cache(maxsize=4096)
+def _digest(place: str) -> str:
+    try:
+        origin = parse(place).origin
+    except BadDestination:
+        return ""
+    return hashlib.sha1(origin.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def words(owner: Owner, gates: Gates, *, digest: str = "", caps: Caps = NO_CAPS) -> str:
+    """The gates of an event in the order of their checks, with the limits it brings.
+
+    Args:
+        digest: of its destination.
+    """
     found = []
     if gates.queue:
         found.append(f"{queue_gate(owner, gates.queue)},,,")
     if gates.flow is not None:
         found.append(_limited(flow_gate(owner, gates.flow.key), gates.flow))
+    if caps.destination and digest:
+        gate = destination_gate(owner.tenant, digest)
+        found.append(f"{gate},{caps.destination},,")
+    if caps.tenant:
+        found.append(f"{tenant_gate(owner.tenant)},{caps.tenant},,")
+    if caps.everything:
+        found.append(f"{EVERYTHING}:,{caps.everything},,")
     return " ".join(found)
 
 
 def read(text: str) -> Gates:
-    """What `words` wrote.
+    """Queue and flow-control key of what `words` wrote.
 
     Raises: ValueError.
     """

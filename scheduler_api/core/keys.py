@@ -219,8 +219,9 @@ def gate(prefix: str, gate: str) -> str:
     """Hash, any other gate; TTL two weeks after its last event, unless kept by hand.
 
     `p` parallelism, `r` rate per `t` ms, `pp`/`pr` 1 while pinned by hand, `pz` paused
-    ms, `sh` ms until which it is shut, `res` id of the event that reserves it, `c`
-    created ms.
+    ms, `res` id of the event that reserves it, `c` created ms. Of a destination:
+    `br` 1 while its breaker is open, `sh` ms of the next probe, `bk` probes failed,
+    `rp` ms when a ramp began, `rr` its rate per second then.
     """
     return f"{prefix}g:{gate}"
 
@@ -243,6 +244,19 @@ def begins(prefix: str, gate: str) -> str:
 def pending(prefix: str, gate: str) -> str:
     """Set; ids of holders that have not begun; as `holders`."""
     return f"{prefix}gp:{gate}"
+
+
+def shut(prefix: str) -> str:
+    """Hash; field: gate of a destination that holds events back, value: ms since when.
+
+    Looks at the gate remove it; absent while there is none.
+    """
+    return f"{prefix}shut"
+
+
+def health(prefix: str, gate: str) -> str:
+    """Hash; `a<n>`/`f<n>`: attempts/failures in part n of time; TTL the window."""
+    return f"{prefix}gf:{gate}"
 
 
 def lines(prefix: str) -> str:

@@ -2,13 +2,14 @@
 
 import itertools
 import redis.asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from redis.exceptions import OutOfMemoryError
-from scheduler_api.core import codec, keys, scripts
+from scheduler_api.core import codec, gate_words, keys, scripts
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
+from scheduler_api.core.limits import BreakerTerms
 from scheduler_api.core.model import Begun, FollowUp, Owner
 from typing import cast
 
@@ -85,18 +86,24 @@ class WorkerStore:
             self.client, name, clock, *args, prefix=self.prefix
         )
 
-    async def begin(self, ids: Sequence[str]) -> tuple[list[Begun], dict[str, str]]:
+    async def begin(
+        self, ids: Sequence[str], *, shares: str = ""
+    ) -> tuple[list[Begun], dict[str, str]]:
         """Takes events for the length of a lease, right before they are sent.
 
         Answers those taken, and for each other id why it fell out. Content that is too
         long for a script's answer is left to `fetch`. Redis: begin.lua, atomic per id.
 
+        Args:
+            shares: most of one destination in hand, and counts, as the script has it.
+
         Raises: redis.RedisError.
         """
         token = f"{self._name}:{next(self._counter)}"
+        most = f"{INLINE_BYTES} {shares}".rstrip()
         replies = cast(
             list[list[bytes]],
-            await self._run("begin", token, self.lease_ms, INLINE_BYTES, *ids),
+            await self._run("begin", token, self.lease_ms, most, *ids),
         )
         begun, fallen = [], {}
         for reply in replies:
@@ -124,6 +131,28 @@ class WorkerStore:
         pairs = [word for begun in held for word in (begun.id, begun.token)]
         lost = cast(list[bytes], await self._run("renew", self.lease_ms, *pairs))
         return {event_id.decode() for event_id in lost}
+
+    async def report(
+        self, counts: Mapping[str, tuple[int, int]], *, terms: BreakerTerms
+    ) -> dict[str, str]:
+        """Tells attempts and failures by destination; answers whose breaker changed.
+
+        Redis: report.lua, atomic per destination; repeated in silence, it counts twice.
+
+        Raises: redis.RedisError.
+        """
+        words = [word for gate, count in counts.items() for word in (gate, *count)]
+        replies = cast(
+            list[bytes],
+            await self._run(
+                "report",
+                *(terms.attempts, terms.percent, terms.window_ms),
+                *(terms.hold_ms, terms.longest_hold_ms, terms.ramp_per_s),
+                *words,
+            ),
+        )
+        changed = zip(counts, replies, strict=True)
+        return {gate: reply.decode() for gate, reply in changed if reply}
 
     async def release(self, ids: Sequence[str]) -> int:
         """Gives offered events back that were not begun. Redis: release.lua.
@@ -159,6 +188,7 @@ class WorkerStore:
             for child in s.follow_ups:
                 words += [child.id, name := nonce(), child.delay_ms, child.deadline_ms]
                 words.append(await self._write_beforehand(child, name))
+                words.append(gate_words.destination(child.content.url))
         replies = cast(list[list[bytes]], await self._run("settle", *words))
         return [
             Settled(event_id.decode(), code.decode(), int(next_ms))
@@ -172,7 +202,8 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
     Raises: nothing: what cannot be read is found when it is fetched.
     """
     event_id, _, attempt, failures, interruptions, wanted = reply[:6]
-    created, deadline, owner, key, stored, schedule = reply[6:]
+    created, deadline, owner, key, stored, schedule = reply[6:12]
+    destination, watched = reply[12:]
     try:
         content = codec.decode_content(stored) if stored else None
     except UnreadableRecord:
@@ -190,4 +221,6 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
         content_key=key.decode(),
         content=content,
         schedule=schedule.decode() or None,
+        destination=destination.decode(),
+        watched=watched == b"1",
     )

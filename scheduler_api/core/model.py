@@ -352,7 +352,8 @@ class Begun:
     """An event in a worker's hand: what `begin` answered.
 
     `failures` counts failed attempts, `interruptions` those lost in a row; `content`
-    is None while it must still be fetched under `content_key`.
+    is None while it must still be fetched under `content_key`. `destination` is the
+    gate of where it goes, `watched` while that held events back.
     """
 
     id: str
@@ -367,6 +368,8 @@ class Begun:
     content_key: str
     content: Content | None
     schedule: str | None
+    destination: str = ""
+    watched: bool = False
 
     @property
     def possible_duplicate(self) -> bool:

@@ -4,7 +4,6 @@ from scheduler_api.core import codec, gate_words
 from scheduler_api.core.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import (
-    NO_GATES,
     MissedRuns,
     Overlap,
     Owner,
@@ -45,11 +44,15 @@ def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
         said += ["gap", options.clock.gap.value, "fold", options.clock.fold.value]
     if options.strict:
         said += ["sr", "1"]
-    if options.gates != NO_GATES:
-        said += ["g", gate_words.words(schedule.owner, options.gates)]
     if schedule.terms:
         said += ["ix", " ".join(schedule.terms)]
     return said
+
+
+def gate_fields(destination: str, gates: str) -> list[str]:
+    """Where its occurrences go, and through which gates, as scripts take them."""
+    said = ["d", destination] if destination else []
+    return [*said, "g", gates] if gates else said
 
 
 def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:

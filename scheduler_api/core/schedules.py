@@ -173,7 +173,11 @@ class Schedules:
             codec.encode_content(schedule.content),
         )
         times = spread(ahead, schedule.options, seed=schedule.id)
+        destination, gates = self._store.gate_words(
+            schedule.owner, schedule.content.url, schedule.options.gates
+        )
         fields = schedule_record.fields(schedule, wanted=len(times))
+        fields += schedule_record.gate_fields(destination, gates)
         reply = cast(
             list[bytes],
             self._store.run(

@@ -17,12 +17,15 @@ from scheduler_api.core.errors import (
 )
 from scheduler_api.core.event_record import read_event
 from scheduler_api.core.ids import Ids, nonce
+from scheduler_api.core.limits import NO_CAPS, Caps
 from scheduler_api.core.marks import Held, Mark, Repeated, words_of
 from scheduler_api.core.model import (
+    NO_GATES,
     Accepted,
     Content,
     Draft,
     Event,
+    Gates,
     Owner,
     Verdict,
 )
@@ -90,12 +93,24 @@ class Store:
     """
 
     def __init__(
-        self, client: redis.Redis, prefix: str, *, clock_ms: int | None = None
+        self,
+        client: redis.Redis,
+        prefix: str,
+        *,
+        caps: Caps = NO_CAPS,
+        clock_ms: int | None = None,
     ) -> None:
         self.client = client
         self.prefix = prefix
+        self.caps = caps
         self.clock_ms = clock_ms
         self.ids = Ids(client, prefix)
+
+    def gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
+        """An event's destination, and all gates that it goes through, for a script."""
+        digest = gate_words.destination(url)
+        words = gate_words.words(owner, gates, digest=digest, caps=self.caps)
+        return digest, words
 
     def now_ms(self) -> int:
         """The store's time.
@@ -231,7 +246,7 @@ class Store:
                 words += [event_id, mark, str(owner), *_wanted(draft)]
                 words += [draft.deadline_ms, stored]
                 words += ["1" if draft.journal else "", *words_of(draft.mark)]
-                words += ["", gate_words.words(owner, draft.gates)]
+                words += self.gate_words(owner, draft.content.url, draft.gates)
             pipe.execute()
             replies = cast(list[Answer], self.run(script, *words))
             # What a refused one had written would stand until it expires.
@@ -296,6 +311,7 @@ class Store:
             *(event.id, str(event.owner), event.change, name),
             *("1" if content is not None else "", inline),
             *("" if at_ms is None else at_ms, "1" if cancel else ""),
+            *(self.gate_words(event.owner, content.url, NO_GATES) if content else ()),
         )
         code = cast(bytes, reply).decode()
         if code != "ok":

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from scheduler_api.core import codec, fsck, keys
 from scheduler_api.core.cron import FULL
-from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.leases import (
+    Outcome,
+    Settled,
+    Settlement,
+    WorkerStore,
+)
+from scheduler_api.core.limits import BreakerTerms
 from scheduler_api.core.model import (
     Begun,
     Content,
@@ -32,6 +38,14 @@ QUIET_MS = 15_000
 GRACE_MS = 60_000
 DEADLINE_MS = 10_000
 SLACK_MS = 10_000
+BREAKER = BreakerTerms(
+    attempts=20,
+    percent=90,
+    window_ms=60_000,
+    hold_ms=5_000,
+    longest_hold_ms=20_000,
+    ramp_per_s=16,
+)
 TERMS = Terms(
     offer_ms=OFFER_MS,
     lease_ms=LEASE_MS,
@@ -50,8 +64,15 @@ class Hand:
     def begin(self, *ids: str) -> list[Begun]:
         return self.begin_or_not(*ids)[0]
 
-    def begin_or_not(self, *ids: str) -> tuple[list[Begun], dict[str, str]]:
-        return self._runner.run(self.store.begin(ids))
+    def begin_or_not(
+        self, *ids: str, shares: str = ""
+    ) -> tuple[list[Begun], dict[str, str]]:
+        return self._runner.run(self.store.begin(ids, shares=shares))
+
+    def report(self, gate: str, attempts: int, failures: int) -> str:
+        counts = {gate: (attempts, failures)}
+        told = self._runner.run(self.store.report(counts, terms=BREAKER))
+        return told.get(gate, "")
 
     def fetch(self, begun: Begun) -> Begun:
         return self._runner.run(self.store.fetch(begun))

@@ -18,6 +18,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "SOLO": keys.solo,
     "NEXT": keys.next_time,
     "LINES": keys.lines,
+    "SHUT": keys.shut,
     "P .. 'beat'": keys.beat,
     "P .. 'quiet'": keys.quiet,
     "P .. 'epoch'": keys.epoch,
@@ -48,13 +49,14 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "holders_key('f:1:qstash:k')": lambda p: keys.holders(p, "f:1:qstash:k"),
     "begins_key('f:1:qstash:k')": lambda p: keys.begins(p, "f:1:qstash:k"),
     "pending_key('f:1:qstash:k')": lambda p: keys.pending(p, "f:1:qstash:k"),
+    "health_key('d:1:7')": lambda p: keys.health(p, "d:1:7"),
     "queues_key('1:qstash')": lambda prefix: keys.queues(prefix, "1:qstash"),
     "flows_key('1:qstash')": lambda prefix: keys.flows(prefix, "1:qstash"),
     "body_key('7')": lambda prefix: keys.body(prefix, "7"),
     "body_key('7', '')": lambda prefix: keys.body(prefix, "7", ""),
     "body_key('7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
 }
-EXPIRING = {"full", "alive", "mark", "requests", "month", "skipped", "given"}
+EXPIRING = {"full", "alive", "mark", "requests", "month", "skipped", "given", "health"}
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core").joinpath("lua")
 LUA = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]

@@ -31,7 +31,8 @@ PARTS = {
     *("missed.lua", "skipped.lua"),
     *("gates.lua", "admit.lua", "grant.lua", "let_in.lua"),
     *("bind.lua", "charge.lua", "drop.lua", "gated.lua", "look.lua"),
-    *("inspect_event.lua", "solo.lua", "again.lua"),
+    *("inspect_event.lua", "solo.lua", "again.lua", "follow.lua"),
+    *("share.lua", "answer.lua", "tidy.lua", "detour.lua"),
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250

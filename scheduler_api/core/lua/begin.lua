@@ -1,35 +1,32 @@
 -- A worker's own taking of events, right before it sends them; decides everything, so that
 -- stale, doubled or late envelopes do no harm. Atomic: one event, one live token.
 -- KEYS[1] prefix
--- ARGV: now, token, lease ms, most bytes of content to answer, ids…
--- Returns per id {id, code, attempt, failures, interruptions, wanted ms, created ms,
---   deadline ms, owner, content key, content or '' (then GET it), schedule}; code begun, or
---   why it falls out: gone (stands elsewhere), taken, missing, ended, early, withdrawn (it ends
---   with a reason), waits (for the occurrence before it), held (it waits at a gate), stuck.
+-- ARGV: now, token, lease ms, most bytes of content to answer (behind it, separated by blanks, most
+--   of one destination in hand while others are wanted, and `<gate>=<in hand>` of each), ids…
+-- Returns per id {id, code, attempt, failures, interruptions, wanted ms, created ms, deadline ms,
+--   owner, content key, content or '' (then GET it), schedule, gate of its destination, '1' if that
+--   is watched}; code begun, or why it falls out: gone (stands elsewhere), taken, missing, ended,
+--   early, withdrawn (it ends with a reason), waits (for the occurrence before it), held (it waits
+--   at a gate), stuck.
 -- May run twice: the same token again is answered as the first time.
-local token, lease_ms, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local token, lease_ms = ARGV[2], tonumber(ARGV[3])
+local most = tonumber(string.match(ARGV[4], '^%d+'))
 local SLACK_MS = 10000
 
 --# include withdraw
+--# include share
 
-local function content_key(id, event)
-  if event.s then return template_key(event.s, event.rv) end
-  return body_key(id, event.b)
-end
-
-local function answer(id, event, attempt)
-  local key, content = content_key(id, event), ''
-  if redis.call('STRLEN', key) <= most then content = redis.call('GET', key) or '' end
-  return {id, 'begun', attempt, whole(event, 'fl', 0), whole(event, 'in', 0),
-    first_wanted(event), whole(event, 'c'), whole(event, 'dl'), event.o, key, content,
-    event.s or ''}
-end
-
+--# include answer
 --# include charge
 
-local function begin(id)
+local function meet(id)
   local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
-    'st', 's', 'rv', 'j', 'end', 'sr', 'af', 'nx', 'g', 'l', 'ps', 'qx')
+    'st', 's', 'rv', 'j', 'end', 'sr', 'af', 'nx', 'g', 'l', 'ps', 'qx', 'd')
+  note_destination(destination_of(event), 0)
+  return event
+end
+
+local function begin(id, event)
   local member = member_of(id, event)
   if not redis.call('ZSCORE', LEASED, member) then return {id, 'gone'} end
   if event.tok == token then return answer(id, event, whole(event, 'n')) end
@@ -44,27 +41,30 @@ local function begin(id)
     finish(id, event, ending(reason, event.n), reason)
     return {id, 'withdrawn'}
   end
-  if event.g and not admit(id, event) then return {id, 'held'} end
+  local gate = destination_of(event)
+  if not let_pass(id, event, gate, is_watched(gate)) then return {id, 'held'} end
   if event.sr and not called then redis.call('HSET', schedule_key(event.s), 'cd', now) end
   local reply = answer(id, event, attempt)
   redis.call('HSET', event_key(id), 'tok', token, 'n', attempt, 'u', now,
     'un', now + whole(event, 'dl') + SLACK_MS)
-  redis.call('ZADD', LEASED, now + lease_ms, member)
+  redis.call('ZADD', LEASED, now + lease_ms, member_of(id, event))
   if event.g then charge(id, event) end
+  count_begun(gate)
   tell(event, id, 'begun', attempt)
   return reply
 end
 
-local answers = {}
+local answers, met = {}, {}
+for i = 5, #ARGV do met[i] = {pcall(meet, ARGV[i])} end
 for i = 5, #ARGV do
-  local ok, reply = pcall(begin, ARGV[i])
+  local ok, reply = unpack(met[i])
+  if ok then ok, reply = pcall(begin, ARGV[i], reply) end
   if not ok then
     set_aside(ARGV[i], reply)
     reply = {ARGV[i], 'stuck'}
   end
   answers[#answers + 1] = reply
 end
-grant_freed()
 look_at_rates()
 wake_if_overdue()
 return answers

@@ -3,14 +3,18 @@
 -- KEYS[1] prefix
 -- ARGV: now, id, owner, the last change it was read with ('' if none), name of this change,
 --   '1' if what to send changes, that content ('' if written beforehand under this change's
---   name, to expire unless kept here), new wanted ms or '', '1' to cancel
+--   name, to expire unless kept here), new wanted ms or '', '1' to cancel; if what to send
+--   changes, its destination and its gates (`bind`)
 -- Returns ok, missing, begun, ended, past, changed (by somebody else: read again), nobody,
 --   made (by its schedule, which says what and when: it can only be cancelled).
 -- May run twice: an event that bears this change's name is answered ok.
 local id, owner, was, change = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local replaces, content = ARGV[6] == '1', ARGV[7]
 local at, cancel = tonumber(ARGV[8]), ARGV[9] == '1'
+local destination, gates = ARGV[10], ARGV[11]
 local key = event_key(id)
+
+--# include bind
 
 local function replace_content(old)
   if content ~= '' then
@@ -20,7 +24,16 @@ local function replace_content(old)
   end
   redis.call('HSET', key, 'b', change)
   redis.call('DEL', body_key(id, old))
+  redis.call('HSET', key, 'd', destination)
   return true
+end
+
+-- Where it is sent may change its gates.
+local function regate(event)
+  lift(id, event)
+  event.g = gates ~= '' and bind(id, owner, gates, whole(event, 'at')) or nil
+  if event.g then redis.call('HSET', key, 'g', event.g) else redis.call('HDEL', key, 'g') end
+  put_due(member_of(id, event), whole(event, 'at'))
 end
 
 local event = read(key, 'o', 'at', 'w', 'b', 'ch', 'n', 's', 'st', 'nx', 'g', 'l',
@@ -41,10 +54,12 @@ if at then
 end
 if cancel then
   finish(id, event, 'cancelled')
+elseif replaces and (event.g or gates ~= '') then
+  regate(event)
 elseif at then
   put_due(member_of(id, event), at)
   leave_line(id, event)
   free(id, event)
-  grant_freed()
 end
+grant_freed()
 return 'ok'

@@ -19,5 +19,6 @@ local function charge(id, event)
 end
 
 local function look_at_rates()
+  grant_freed()
   for gate in pairs(rates) do pcall(place_gate, gate) end
 end

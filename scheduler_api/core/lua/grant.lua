@@ -12,9 +12,9 @@ place_gate = function(gate)
   local state, queue = gate_state(gate), is_queue(gate)
   local waiting = state.dp or queue and redis.call('ZCARD', order_key(gate)) > state.p
     or not queue and redis.call('EXISTS', waiters_key(gate)) == 1
-  if state.pz or not waiting then return look_no_more(gate) end
+  if state.pz or not (waiting or state.br or state.rp) then return look_no_more(gate) end
   if state.closed then return look_at(gate, state.sh or now + LOOK_MS) end
-  look_at(gate, queue and now + LOOK_MS or opening(gate, state))
+  look_at(gate, (queue or not waiting) and now + LOOK_MS or opening(gate, state))
 end
 
 local function reserve(id, event, missing, first)

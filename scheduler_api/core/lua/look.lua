@@ -3,6 +3,8 @@
 -- Expects grant, is_gone, drop; defines look.
 local AUDITED = 64
 
+--# include tidy
+
 -- A slot belongs to what is on its way, or reserves while it waits; any other is a ghost's.
 local function holds(id, gate)
   local event = read(event_key(id), 'o', 'st', 'g', 'l')
@@ -62,4 +64,6 @@ local function look(gate)
   audit(gate)
   keep_gate(gate)
   grant(gate)
+  if string.sub(gate, 1, 2) == 'd:' then tidy(gate) end
+  place_gate(gate)
 end

@@ -44,19 +44,3 @@ local function place_new()
   wake_for(first)
   new_due, new_active = {}, {}
 end
-
--- Callbacks get ids derived from their parent's, so making one twice is harmless. In a queue
--- they stand where their parent does.
-local function follow(parent_id, parent, id, nonce, delay, deadline, content)
-  if redis.call('EXISTS', event_key(id)) == 1 then return end
-  local at, revision = now + tonumber(delay), keep_content(id, nonce, content)
-  if not revision then error('what ' .. id .. ' sends has expired', 0) end
-  local queue, more = string.match(parent.g or '', 'q:%S+'), {}
-  local number = queue and redis.call('ZSCORE', order_key(queue), parent_id)
-  if number then
-    redis.call('ZADD', order_key(queue), number, id)
-    more = {g = queue, qx = 1}
-  end
-  put_new(id, parent.o, nonce, at, deadline, parent.j or '', revision, more)
-  place_new()
-end

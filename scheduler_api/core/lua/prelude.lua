@@ -11,6 +11,7 @@ redis.call('DEL', P .. 'never')
 
 local DUE, LEASED, PARKED, STUCK = P .. 'due', P .. 'leased', P .. 'parked', P .. 'stuck'
 local WHY, SOLO, NEXT, LINES = P .. 'why', P .. 'solo', P .. 'next', P .. 'lines'
+local SHUT = P .. 'shut'
 
 local clock = redis.call('TIME')
 local micros = tonumber(clock[2])
@@ -31,11 +32,15 @@ local function names_key(owner) return P .. 'names:' .. owner end
 local function groups_key(owner) return P .. 'groups:' .. owner end
 local function journal_key(owner) return P .. 'journal:' .. owner end
 local function is_queue(gate) return string.sub(gate, 1, 2) == 'q:' end
+local function destination_gate(owner, digest)
+  return 'd:' .. string.match(owner, '^[^:]*') .. ':' .. digest
+end
 local function gate_key(gate) return P .. (is_queue(gate) and '' or 'g:') .. gate end
 local function order_key(gate) return P .. 'ql:' .. string.sub(gate, 3) end
 local function waiters_key(gate) return P .. 'gw:' .. gate end
 local function holders_key(gate) return P .. 'gh:' .. gate end
 local function begins_key(gate) return P .. 'gl:' .. gate end
+local function health_key(gate) return P .. 'gf:' .. gate end
 local function pending_key(gate) return P .. 'gp:' .. gate end
 local function queues_key(owner) return P .. 'queues:' .. owner end
 local function flows_key(owner) return P .. 'flows:' .. owner end

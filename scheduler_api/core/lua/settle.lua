@@ -3,12 +3,13 @@
 -- KEYS[1] prefix
 -- ARGV: now; then 8 per attempt: id, token, attempt number, outcome (delivered, retry, dead),
 --   delay ms of the retry, reason of a dead letter or '', log line (JSON), number of events that
---   follow from it (callbacks), and 5 for each of those: id, nonce, delay ms, deadline of an
---   attempt in ms, what to send ('' if it was written beforehand under the nonce)
+--   follow from it (callbacks), and 6 for each of those: id, nonce, delay ms, deadline of an
+--   attempt in ms, what to send ('' if it was written beforehand under the nonce), destination
 -- Returns per attempt {id, code, next ms}: settled, again (a repeat), late (only logged), gone.
-local WIDTH, CHILD_WIDTH = 8, 5
+local WIDTH, CHILD_WIDTH = 8, 6
 
 --# include new
+--# include follow
 --# include withdraw
 --# include again
 

@@ -1,0 +1,27 @@
+"""What operators allow at once, and when a destination counts as broken."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How many deliveries may run at once; 0 is no limit."""
+
+    destination: int = 0
+    tenant: int = 0
+    everything: int = 0
+
+
+NO_CAPS = Caps()
+
+
+@dataclass(frozen=True)
+class BreakerTerms:
+    """When a destination's breaker opens (attempts 0: never), and how it closes."""
+
+    attempts: int
+    percent: int
+    window_ms: int
+    hold_ms: int
+    longest_hold_ms: int
+    ramp_per_s: int

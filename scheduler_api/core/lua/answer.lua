@@ -1,0 +1,15 @@
+-- Part of begin: what a worker is told of an event that it has begun. Expects most, share;
+-- defines answer.
+
+local function content_key(id, event)
+  if event.s then return template_key(event.s, event.rv) end
+  return body_key(id, event.b)
+end
+
+local function answer(id, event, attempt)
+  local key, content = content_key(id, event), ''
+  if redis.call('STRLEN', key) <= most then content = redis.call('GET', key) or '' end
+  return {id, 'begun', attempt, whole(event, 'fl', 0), whole(event, 'in', 0),
+    first_wanted(event), whole(event, 'c'), whole(event, 'dl'), event.o, key, content,
+    event.s or '', destination_of(event) or '', is_watched(destination_of(event)) and '1' or ''}
+end

@@ -1,0 +1,59 @@
+"""What each destination has of one worker's window."""
+
+import time
+from collections import Counter
+
+# One that was wanted so lately counts as waiting for its share.
+WANTED_S = 10.0
+STUCK_AFTER_S = 0.25
+
+
+class Shares:
+    """Counts by destination: one may have the whole window while no other is wanted.
+
+    Once others are, it has its share at most; while it has more than that, and nothing
+    comes free, there is extra room for the others.
+    """
+
+    def __init__(self, capacity: int, *, percent: int) -> None:
+        self._share = 0 if percent >= 100 else max(1, capacity * percent // 100)
+        self._held = Counter[str]()
+        self._wanted_at: dict[str, float] = {}
+        self._freed_at = time.monotonic()
+
+    def take(self, destination: str) -> None:
+        """Counts an event in hand."""
+        self._held[destination] += 1
+        self._wanted_at[destination] = time.monotonic()
+
+    def give(self, destination: str) -> None:
+        """Counts an event that is in hand no more."""
+        self._freed_at = time.monotonic()
+        self._held[destination] -= 1
+        if self._held[destination] <= 0:
+            del self._held[destination]
+
+    @property
+    def extra(self) -> int:
+        """Room beyond a full window, for others than the one that fills it."""
+        if not self._share or time.monotonic() - self._freed_at < STUCK_AFTER_S:
+            return 0
+        largest = max((n for d, n in self._held.items() if d), default=0)
+        return max(0, largest - self._share)
+
+    def terms(self, *, full: bool) -> str:
+        """What a begin must know, as the script takes it; '' if there are no shares.
+
+        Args:
+            full: whether only extra room is left.
+        """
+        if not self._share:
+            return ""
+        now_s = time.monotonic()
+        self._wanted_at = {
+            destination: at_s
+            for destination, at_s in self._wanted_at.items()
+            if destination in self._held or now_s - at_s < WANTED_S
+        }
+        counts = [f"{d}={self._held[d]}" for d in self._wanted_at if d]
+        return " ".join([f"{self._share}{'!' if full else ''}", *counts])

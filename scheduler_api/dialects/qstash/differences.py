@@ -27,7 +27,8 @@ OPERATIONS = {
     " deduplication, `Scheduler-Missed-Runs`, and `@every 10s` for a cron line;"
     " never 412",
     "GET /v2/schedules": "",
-    "GET /v2/schedules/{scheduleId}": "",
+    "GET /v2/schedules/{scheduleId}": "of a url group, `lastScheduleStates` names the"
+    " run that made its messages",
     "DELETE /v2/schedules/{scheduleId}": "404 for an unknown one",
     "POST /v2/schedules/{scheduleId}/pause": "also `PATCH`, as the SDKs send it",
     "POST /v2/schedules/{scheduleId}/resume": "also `PATCH`, as the SDKs send it",

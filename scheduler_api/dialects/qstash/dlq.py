@@ -12,6 +12,7 @@ from scheduler_api.core import logs
 from scheduler_api.core.dead_letters import Place
 from scheduler_api.core.errors import NotFound, StoreFull, UnreadableRecord
 from scheduler_api.core.model import (
+    NO_GATES,
     Accepted,
     Attempt,
     Draft,
@@ -228,12 +229,17 @@ class DeadLetterQueue:
             content_based=False,
             schedule_id=schedule_id(letter.event.schedule, letter.said),
         )
-        return self._drafts.draft(
+        content = letter.event.content
+        draft = self._drafts.draft(
             self._drafts.read(headers, query=query, base=base),
-            url=letter.event.content.url,
-            body=letter.event.content.body,
+            url=content.url,
+            body=content.body,
             now_ms=int(self._clock() * 1000),
         )
+        if content.url == letter.said.topic:
+            # The run of a schedule for a url group: its endpoints' messages have these.
+            return replace(draft, gates=NO_GATES, journal=False)
+        return draft
 
     def _pages(self, owner: Owner, query: LetterQuery) -> Iterator[Page]:
         """One page, or all that is named, some at a time; at least one."""

@@ -282,6 +282,26 @@ def test_schedule_tells_that_its_group_was_gone(group: Any) -> None:
     assert (letter["url"], letter["scheduleId"]) == ("g", "nightly")
 
 
+def test_run_for_a_group_is_sent_anew_as_one(group: Any) -> None:
+    headers = {
+        "Upstash-Cron": "* * * * *",
+        "Upstash-Queue-Name": "line",
+        "Upstash-Flow-Control-Key": "k",
+        "Upstash-Flow-Control-Value": "rate=1",
+    }
+    group.call("POST", "/v2/schedules/g", headers=headers)
+    run_without_group(group)
+    [letter] = group.call("GET", "/v2/dlq")[1]["messages"]
+    status, told = group.call("POST", f"/v2/dlq/retry/{letter['dlqId']}")
+
+    assert (status, told["url"]) == (201, "g")
+    message = group.message(told["messageId"])
+    assert (message["queueName"], message["topicName"]) == ("line", "g")
+    assert group.call("GET", "/v2/queues")[1] == []
+    assert group.call("GET", "/v2/flowControl")[1] == []
+    assert group.logs()["logs"] == []
+
+
 def test_schedule_needs_its_group_to_be_there(group: Any) -> None:
     headers = {"Upstash-Cron": "* * * * *"}
     status, told = group.call("POST", "/v2/schedules/none", headers=headers)

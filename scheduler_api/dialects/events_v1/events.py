@@ -52,6 +52,7 @@ class Events:
         self._store = services.store
         self._schedules = services.schedules
         self._finder = services.finder
+        self._new, self._edit = NewEvent(), EventEdit()
 
     @documented(
         body=NewEvent,
@@ -77,7 +78,7 @@ class Events:
         Raises: Refused.
         """
         fields, chosen = load_event(
-            NewEvent(), body, was=NEW, clock_ms=self._store.now_ms
+            self._new, body, was=NEW, clock_ms=self._store.now_ms
         )
         event_owner = fields["event_owner"]
         context, tags = fields.get("context"), fields.get("tags", [])
@@ -156,7 +157,7 @@ class Events:
 
         def change(schedule: Schedule) -> Schedule:
             fields, chosen = load_event(
-                *(EventEdit(), body),
+                *(self._edit, body),
                 was=Chosen.of(schedule),
                 clock_ms=self._store.now_ms,
             )

@@ -133,10 +133,15 @@ def test_a_new_interval_is_in_force_at_once(api: Api):
 
 
 def test_no_event_has_another_id(api: Api):
-    for event_id in ("x", "1", "7" * 40, str(UUID(int=7)), "00000000000040008000" * 2):
+    mine = api.create()["eventId"]
+    number = UUID(mine).int & (1 << 62) - 1
+    others = [str(UUID(int=number)), f"{{{mine}}}", mine.replace("-", ""), f"{mine}0"]
+
+    for event_id in ("x", "1", str(number), "7" * 40, *others):
         for method, more in [("GET", ""), ("DELETE", ""), ("POST", "/pause")]:
             path = f"/v1/events/{event_id}{more}"
             assert api.refused(method, path) == (404, "Event not found"), event_id
+    assert api.get(mine.upper())["eventId"] == mine
 
 
 def test_a_patch_or_delete_without_an_id_is_refused(api: Api):
@@ -215,10 +220,11 @@ def test_a_callback_that_fails_has_been_called_all_the_same(api: Api):
 def test_what_was_only_offered_has_not_been_called(api: Api):
     event = api.create(interval="* * * * * *")
     path, at_ms = f"/v1/events/{event['eventId']}", next_fire_ms(event)
+    assert api.at(at_ms).claim(room=10, terms=TERMS).ids
 
+    assert status(api, event["eventId"]) == "INACTIVE"
     api.good("POST", f"{path}/pause")
-    assert not api.fire(event["eventId"], now_ms=at_ms)
-
+    assert not api.fire(event["eventId"], now_ms=at_ms + 1)
     assert api.good("POST", f"{path}/resume")["status"] == "INACTIVE"
 
 

@@ -198,6 +198,14 @@ def test_terms_and_conditions_agree():
             assert (each.term in found) == fulfils(context, [each]), (context, each)
 
 
+def test_a_context_has_a_bounded_number_of_terms():
+    few, many = ({f"key{n}": n for n in range(count)} for count in (32, 33))
+
+    assert len(terms(few)) == 32
+    assert len(terms(many)) == 1
+    assert len(terms({"list": [[[1] * 50_000] * 3]})) <= 32
+
+
 BAD_CONTEXT = [
     ({"value": "x", "type": "String"}, "path must be a list of at least one key"),
     (condition(value="x"), "path must be a list of at least one key"),

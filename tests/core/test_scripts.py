@@ -67,7 +67,7 @@ def test_a_script_says_what_it_takes_answers_and_why_it_is_one(file: Traversable
     assert "tomic" in text or "repeat" in text or "twice" in text
 
 
-@pytest.mark.parametrize("file", PARTS - {"prelude.lua"})
+@pytest.mark.parametrize("file", sorted(PARTS - {"prelude.lua"}))
 def test_a_part_says_what_it_belongs_to_and_expects(file: str):
     text = header(FOLDER.joinpath(file))
 

@@ -9,6 +9,7 @@ import fakeredis
 import pytest
 import redis
 import redis.asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hypothesis import HealthCheck, Phase, settings
@@ -21,8 +22,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from scheduler_api.core import rules
 from scheduler_api.core.cron import FULL
-from scheduler_api.core.errors import NotPending
+from scheduler_api.core.errors import NotPending, Over, Overlaps
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import (
@@ -30,6 +32,7 @@ from scheduler_api.core.model import (
     Content,
     Draft,
     FollowUp,
+    Overlap,
     Schedule,
     ScheduleState,
     State,
@@ -43,9 +46,11 @@ from tests.core.engine import (
     OWNER,
     QUIET_MS,
     Engine,
+    Hand,
     all_ids,
     settlement,
 )
+from typing import Any
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -57,6 +62,18 @@ OTHER = Content("https://other.example/", b"other")
 CONTENTS = st.sampled_from([CONTENT, OTHER, LARGE])
 DELAYS_MS = st.sampled_from([1, 1, 1, 999, 5_000, 30_000, HOUR_MS])
 RULES = st.sampled_from(["*/5 * * * * *", "* * * * *", "@every 20s"])
+NEVER_MS = 1 << 60
+LOOK_AGAIN_MS, SHORTEST_MS = 10_000, 60_000
+TAKEN_BACK = ("paused", "deleted")
+ENDS_IN_MS = st.sampled_from([None, None, 7_000, 90_000, HOUR_MS])
+OPTIONS = st.fixed_dictionaries(
+    {
+        "most_runs": st.sampled_from([None, None, 3]),
+        "jitter_ms": st.sampled_from([0, 0, 4_000]),
+        "overlap": st.sampled_from(Overlap),
+        "strict": st.booleans(),
+    }
+)
 WITHDRAWN = (State.DEAD, State.CANCELLED)
 Connections = tuple[redis.Redis, Callable[[], redis.asyncio.Redis]]
 
@@ -79,9 +96,13 @@ class Expected:
     settled: set[int] = field(default_factory=set)
     state: State = State.ACTIVE
     finished_ms: int = 0
-
-    def end(self, state: State, now_ms: int) -> None:
-        self.state, self.finished_ms, self.live, self.lost = state, now_ms, None, None
+    schedule: str = ""
+    made_ms: int = 0
+    end_ms: int = NEVER_MS
+    strict: bool = False
+    before: str = ""
+    after: str = ""
+    held: bool = False
 
     def takes(self, begun: Begun) -> bool:
         """Whether a settle of that begin counts."""
@@ -102,6 +123,9 @@ class Cell(RuleBasedStateMachine):
         self.events: dict[str, Expected] = {}
         self.rules: dict[str, Schedule] = {}
         self.latest_ms: dict[str, int] = {}
+        self.paused_ms: dict[str, int] = {}
+        self.runs: Counter[str] = Counter()
+        self.newest: dict[str, str] = {}
         self.envelopes: list[list[str]] = []
         self.hands: list[Begun] = []
         self.asked: list[str] = []
@@ -150,6 +174,15 @@ class Cell(RuleBasedStateMachine):
             if expected and (expected.asked or expected.state in WITHDRAWN):
                 del self.marks[mark]
 
+    def end(self, event_id: str, state: State) -> None:
+        """Ends an event; who waits for it goes on."""
+        expected = self.events[event_id]
+        expected.state, expected.finished_ms = state, self.now_ms
+        expected.live = expected.lost = None
+        follower = self.events.get(expected.after)
+        if follower and follower.held and self.under_way(expected.after):
+            follower.at_ms = self.now_ms if not follower.begun else follower.at_ms
+
     def expect(self, event_id: str, content: Content, at_ms: int) -> None:
         assert event_id not in self.events
         self.events[event_id] = Expected(content, at_ms=at_ms, wanted_ms=at_ms)
@@ -186,7 +219,7 @@ class Cell(RuleBasedStateMachine):
         if at_ms is not None:
             expected.at_ms = expected.wanted_ms = at_ms
         if cancel:
-            expected.end(State.CANCELLED, self.now_ms)
+            self.end(event_id, State.CANCELLED)
 
     @precondition(lambda self: self.events)
     @rule(data=st.data())
@@ -203,7 +236,7 @@ class Cell(RuleBasedStateMachine):
             expected.asked = True
         else:
             assert answer is Cancelled.DONE
-            expected.end(State.CANCELLED, self.now_ms)
+            self.end(event_id, State.CANCELLED)
 
     @rule(room=st.sampled_from([1, 3, 100]))
     def claim(self, room: int) -> None:
@@ -232,9 +265,9 @@ class Cell(RuleBasedStateMachine):
             expected.lost, expected.live = expected.live, None
             expected.interruptions += 1
             if expected.asked:
-                expected.end(State.CANCELLED, self.now_ms)
+                self.end(event_id, State.CANCELLED)
             elif expected.interruptions == POISON:
-                expected.end(State.DEAD, self.now_ms)
+                self.end(event_id, State.DEAD)
         for event_id in all_ids(claim):
             if event_id not in self.events:
                 self.learn_occurrence(event_id)
@@ -249,11 +282,63 @@ class Cell(RuleBasedStateMachine):
 
     def learn_occurrence(self, event_id: str) -> None:
         schedule_id, _, nominal_s = event_id.partition(".")
-        schedule, at_ms = self.rules[schedule_id], int(nominal_s) * 1_000
+        schedule, nominal_ms = self.rules[schedule_id], int(nominal_s) * 1_000
+        at_ms, options = self.engine.get(event_id).wanted_ms, schedule.options
         assert schedule.state is ScheduleState.ACTIVE
-        assert at_ms > self.latest_ms[schedule_id]
-        self.latest_ms[schedule_id] = at_ms
+        assert nominal_ms > self.latest_ms[schedule_id]
+        assert 0 <= at_ms - nominal_ms <= options.jitter_ms
+        assert self.now_ms <= (options.end_ms or NEVER_MS)
+        if options.overlap is Overlap.SKIP:
+            assert not self.under_way(self.newest.get(schedule_id, ""))
+        self.latest_ms[schedule_id] = nominal_ms
+        self.runs[schedule_id] += 1
+        assert self.runs[schedule_id] <= (options.most_runs or NEVER_MS)
+        self.expect_occurrence(event_id, schedule, at_ms, made_ms=self.now_ms)
+
+    def expect_occurrence(
+        self, event_id: str, schedule: Schedule, at_ms: int, *, made_ms: int
+    ) -> None:
         self.expect(event_id, schedule.content, at_ms)
+        expected, options = self.events[event_id], schedule.options
+        expected.schedule, expected.strict = schedule.id, options.strict
+        expected.made_ms, expected.end_ms = made_ms, options.end_ms or NEVER_MS
+        before = self.newest.get(schedule.id, "")
+        if options.overlap is not Overlap.RUN:
+            if self.under_way(before):
+                expected.before, self.events[before].after = before, event_id
+            self.newest[schedule.id] = event_id
+
+    def under_way(self, event_id: str) -> bool:
+        found = self.events.get(event_id)
+        return found is not None and found.state is State.ACTIVE
+
+    def withdrawn(self, event_id: str, at_ms: int, *, again: bool) -> str:
+        """Why no attempt may begin at that time; '' if it may."""
+        expected = self.events[event_id]
+        schedule = self.rules.get(expected.schedule)
+        if at_ms > expected.end_ms:
+            return "end"
+        if not expected.strict:
+            return ""
+        if schedule is None:
+            return "deleted"
+        if expected.made_ms <= self.paused_ms.get(schedule.id, 0):
+            return "paused"
+        now = self.engine.schedules.get(OWNER, schedule.id)
+        if at_ms > (now.options.end_ms or NEVER_MS):
+            return "end"
+        return self.next_is_near(event_id, at_ms, now) if again else ""
+
+    def next_is_near(self, event_id: str, at_ms: int, schedule: Schedule) -> str:
+        next_ms = schedule.times_ms[0] if schedule.times_ms else NEVER_MS
+        if at_ms >= next_ms:
+            return "next"
+        nominal_s = event_id.partition(".")[2]
+        if not nominal_s.isdecimal():
+            return ""
+        nominal_ms = int(nominal_s) * 1_000
+        passed = (schedule.fired_ms or 0) > nominal_ms
+        return "next" if passed or next_ms - nominal_ms < SHORTEST_MS else ""
 
     @precondition(lambda self: self.envelopes)
     @rule(data=st.data())
@@ -284,22 +369,48 @@ class Cell(RuleBasedStateMachine):
         worker = self.workers[which]
         begun, fallen = worker.begin_or_not(*envelope)
         assert {each.id for each in begun} | fallen.keys() == set(envelope)
-        assert set(fallen.values()) <= {"gone", "taken", "early"}
-        for each in begun:
-            expected = self.events[each.id]
-            content = each.content or worker.fetch(each).content
-            assert expected.live is None
-            assert expected.at_ms <= self.now_ms
-            assert expected.state is State.ACTIVE
-            assert (content, each.wanted_ms) == (expected.content, expected.wanted_ms)
-            assert each.attempt == expected.begun + 1
-            assert each.failures == expected.failures
-            assert each.interruptions == expected.interruptions
-            expected.begun, expected.live = each.attempt, each
-            expected.held_at_ms = self.passed_ms
-            expected.until_ms = self.now_ms + each.deadline_ms + 10_000
+        assert set(fallen.values()) <= {"gone", "taken", "early", "withdrawn", "waits"}
+        taken = {each.id: each for each in begun}
+        for event_id in envelope:
+            if event_id in taken:
+                self.learn_begun(taken[event_id], worker)
+            elif fallen[event_id] in ("withdrawn", "waits"):
+                self.learn_fallen(event_id, fallen[event_id])
         self.hands += begun
         return begun
+
+    def learn_begun(self, begun: Begun, worker: Hand) -> None:
+        expected = self.events[begun.id]
+        content = begun.content or worker.fetch(begun).content
+        assert expected.live is None
+        assert expected.at_ms <= self.now_ms
+        assert expected.state is State.ACTIVE
+        assert not self.withdrawn(begun.id, self.now_ms, again=expected.begun > 0)
+        assert not self.under_way(expected.before)
+        assert (content, begun.wanted_ms) == (expected.content, expected.wanted_ms)
+        assert begun.attempt == expected.begun + 1
+        assert begun.failures == expected.failures
+        assert begun.interruptions == expected.interruptions
+        expected.begun, expected.live = begun.attempt, begun
+        expected.held_at_ms = self.passed_ms
+        expected.until_ms = self.now_ms + begun.deadline_ms + 10_000
+
+    def learn_fallen(self, event_id: str, code: str) -> None:
+        expected = self.events[event_id]
+        why = self.withdrawn(event_id, self.now_ms, again=expected.begun > 0)
+        assert expected.state is State.ACTIVE
+        assert expected.live is None
+        assert bool(why) == (code == "withdrawn")
+        if why:
+            self.end_withdrawn(event_id, why)
+        else:
+            assert self.under_way(expected.before)
+            expected.held, expected.at_ms = True, self.now_ms + LOOK_AGAIN_MS
+
+    def end_withdrawn(self, event_id: str, why: str) -> None:
+        tried = self.events[event_id].begun and why not in TAKEN_BACK
+        self.end(event_id, State.DEAD if tried else State.CANCELLED)
+        assert self.engine.get(event_id).reason == why
 
     @rule(again=st.booleans())
     def offer_and_begin(self, again: bool) -> None:
@@ -371,15 +482,17 @@ class Cell(RuleBasedStateMachine):
         expected.live = expected.lost = None
         expected.interruptions = 0
         if expected.asked and outcome is not Outcome.DELIVERED:
-            expected.end(State.CANCELLED, self.now_ms)
+            self.end(begun.id, State.CANCELLED)
             return
         if told is not None:
             self.expect(child_id, told, self.now_ms + delay_ms)
-        if outcome is Outcome.RETRY:
+        if outcome is not Outcome.RETRY:
+            self.end(begun.id, State(outcome.value))
+        elif why := self.withdrawn(begun.id, self.now_ms + delay_ms, again=True):
+            self.end_withdrawn(begun.id, why)
+        else:
             expected.failures += 1
             expected.at_ms = self.now_ms + delay_ms
-        else:
-            expected.end(State(outcome.value), self.now_ms)
 
     @precondition(lambda self: self.hands)
     @rule(data=st.data())
@@ -423,47 +536,82 @@ class Cell(RuleBasedStateMachine):
         self.engine.now_ms += hours * HOUR_MS
 
     @precondition(lambda self: len(self.rules) < 2)
-    @rule(expression=RULES, content=CONTENTS)
-    def create_schedule(self, expression: str, content: Content) -> None:
-        schedule = self.engine.schedule(expression, content=content)
-        self.follow(schedule)
+    @rule(expression=RULES, content=CONTENTS, ends_in_ms=ENDS_IN_MS, options=OPTIONS)
+    def create_schedule(
+        self,
+        expression: str,
+        content: Content,
+        ends_in_ms: int | None,
+        options: dict[str, Any],
+    ) -> None:
+        end_ms = None if ends_in_ms is None else self.now_ms + ends_in_ms
+        schedule = self.engine.schedule(
+            expression, content=content, end_ms=end_ms, **options
+        )
+        self.rules[schedule.id] = schedule
+        self.latest_ms[schedule.id] = self.now_ms
 
     @precondition(lambda self: self.rules)
     @rule(
         data=st.data(),
         expression=st.none() | RULES,
         content=st.none() | CONTENTS,
-        state=st.sampled_from([ScheduleState.ACTIVE, ScheduleState.PAUSED]),
+        state=st.sampled_from([None, ScheduleState.ACTIVE, ScheduleState.PAUSED]),
+        ends_in_ms=ENDS_IN_MS,
     )
     def edit_schedule(
         self,
         data: st.DataObject,
         expression: str | None,
         content: Content | None,
-        state: ScheduleState,
+        state: ScheduleState | None,
+        ends_in_ms: int | None,
     ) -> None:
-        was = self.draw_schedule(data)
+        schedule_id = self.draw_schedule(data).id
+        was = self.engine.schedules.get(OWNER, schedule_id)
+        options = was.options
+        if ends_in_ms is not None:
+            options = replace(options, end_ms=self.now_ms + ends_in_ms)
         edited = self.engine.schedules.edit(
-            self.engine.schedules.get(OWNER, was.id),
+            was,
             grammar=FULL,
             expression=expression,
             content=content,
             state=state,
+            options=options,
         )
-        self.rules[was.id] = edited
-        if (edited.expression, edited.state) != (was.expression, was.state):
-            self.follow(edited)
+        self.rules[schedule_id] = edited
+        assert state is None or edited.state in (state, ScheduleState.ENDED)
+        paused = edited.state is ScheduleState.PAUSED
+        if paused and was.state is not ScheduleState.PAUSED:
+            self.paused_ms[schedule_id] = self.now_ms
+        # Fire times rise from the last change of what they follow from.
+        if rules.of(edited) != rules.of(was) or was.over(self.now_ms):
+            self.latest_ms[schedule_id] = self.now_ms
 
-    def follow(self, schedule: Schedule) -> None:
-        """Fire times rise from the last change of the rule or the state on."""
-        self.rules[schedule.id] = schedule
-        self.latest_ms[schedule.id] = self.now_ms
+    @precondition(lambda self: self.rules)
+    @rule(data=st.data())
+    def run_by_hand(self, data: st.DataObject) -> None:
+        schedule = self.draw_schedule(data)
+        skips = schedule.options.overlap is Overlap.SKIP
+        newest = self.newest.get(schedule.id, "")
+        now = self.engine.schedules.get(OWNER, schedule.id)
+        if now.over(self.now_ms):
+            with pytest.raises(Over):
+                self.engine.schedules.run(schedule)
+        elif skips and self.under_way(newest):
+            with pytest.raises(Overlaps):
+                self.engine.schedules.run(schedule)
+        else:
+            event_id = self.engine.schedules.run(schedule)
+            made_ms = max(self.now_ms, self.paused_ms.get(schedule.id, 0) + 1)
+            self.expect_occurrence(event_id, schedule, self.now_ms, made_ms=made_ms)
 
     @precondition(lambda self: self.rules)
     @rule(data=st.data())
     def delete_schedule(self, data: st.DataObject) -> None:
         schedule = self.draw_schedule(data)
-        self.engine.schedules.delete(schedule)
+        self.engine.schedules.delete(self.engine.schedules.get(OWNER, schedule.id))
         del self.rules[schedule.id]
 
     def draw_schedule(self, data: st.DataObject) -> Schedule:
@@ -474,8 +622,10 @@ class Cell(RuleBasedStateMachine):
     def plan(self) -> None:
         while self.asked:
             schedule_id = self.asked.pop()
-            schedule = self.rules.get(schedule_id)
-            active = schedule and schedule.state is ScheduleState.ACTIVE
+            active = schedule_id in self.rules and (
+                self.engine.schedules.get(OWNER, schedule_id).state
+                is ScheduleState.ACTIVE
+            )
             answer = self.engine.schedules.top_up(schedule_id)
             assert answer in (("done", "stale") if active else ("stale",))
 
@@ -516,8 +666,8 @@ class Cell(RuleBasedStateMachine):
 
     def bring_to_an_end(self) -> None:
         """With everybody at work again, everything accepted ends."""
-        for schedule in self.rules.values():
-            self.engine.schedules.delete(schedule)
+        while self.rules:
+            self.engine.schedules.delete(self.rules.popitem()[1])
         for _ in range(MOST_ROUNDS):
             active = [e for e in self.events.values() if e.state is State.ACTIVE]
             if not active:

@@ -255,4 +255,7 @@ def _decide(
     delay_ms = dialect.next_delay_ms(begun, result)
     if delay_ms is None:
         return Outcome.DEAD, 0, "exhausted"
+    if begun.left_ms is not None and result.total_ms + delay_ms > begun.left_ms:
+        # The store would not take the retry: then it gives up, and tells whom it may.
+        return Outcome.DEAD, 0, "end"
     return Outcome.RETRY, delay_ms, ""

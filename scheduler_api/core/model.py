@@ -353,7 +353,8 @@ class Begun:
 
     `failures` counts failed attempts, `interruptions` those lost in a row; `content`
     is None while it must still be fetched under `content_key`. `destination` is the
-    gate of where it goes, `watched` while that held events back.
+    gate of where it goes, `watched` while that held events back; after `left_ms` from
+    then on no attempt may begin.
     """
 
     id: str
@@ -370,6 +371,7 @@ class Begun:
     schedule: str | None
     destination: str = ""
     watched: bool = False
+    left_ms: int | None = None
 
     @property
     def possible_duplicate(self) -> bool:

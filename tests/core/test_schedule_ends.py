@@ -221,6 +221,18 @@ def test_no_retry_is_planned_past_the_end(engine: Engine, strict: bool):
     assert engine.worker.settle(within)[0].code == "again"
 
 
+def test_a_worker_is_told_how_long_is_left_until_the_end(engine: Engine):
+    schedule = engine.schedule("@hourly")
+    engine.schedule("@hourly")
+    engine.edited(schedule, end_ms=schedule.times_ms[0] + 7 * SECOND_MS)
+    engine.now_ms = schedule.times_ms[0] + 3 * SECOND_MS
+
+    begun = engine.worker.begin(*engine.claim().ids)
+
+    left = {each.schedule == schedule.id: each.left_ms for each in begun}
+    assert left == {True: 4 * SECOND_MS, False: None}
+
+
 def test_a_retry_within_the_end_is_planned_but_not_begun_after_it(engine: Engine):
     schedule = engine.schedule("@hourly")
     engine.edited(schedule, end_ms=schedule.times_ms[0] + 5 * SECOND_MS)

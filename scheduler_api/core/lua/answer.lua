@@ -9,7 +9,9 @@ end
 local function answer(id, event, attempt)
   local key, content = content_key(id, event), ''
   if redis.call('STRLEN', key) <= most then content = redis.call('GET', key) or '' end
+  local left = event['end'] and whole(event, 'end') - now or ''
   return {id, 'begun', attempt, whole(event, 'fl', 0), whole(event, 'in', 0),
     first_wanted(event), whole(event, 'c'), whole(event, 'dl'), event.o, key, content,
-    event.s or '', destination_of(event) or '', is_watched(destination_of(event)) and '1' or ''}
+    event.s or '', destination_of(event) or '', is_watched(destination_of(event)) and '1' or '',
+    left}
 end

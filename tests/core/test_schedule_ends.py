@@ -298,6 +298,20 @@ def test_an_edit_of_a_claimed_schedule_repeats_no_fire_time(engine: Engine):
     assert edited.runs_left == 7
 
 
+def test_e22_an_edit_repeats_no_fire_time_after_a_step_back_of_the_clock(
+    engine: Engine,
+):
+    schedule = engine.schedule("*/10 * * * * *")
+    work_until(engine, schedule.times_ms[3])
+    engine.now_ms -= HOUR_MS
+
+    edited = engine.edited(schedule, content=OTHER)
+
+    assert edited.times_ms[0] == schedule.times_ms[4]
+    assert edited.times_ms == tuple(sorted(set(edited.times_ms)))
+    assert engine.claim().ids == []
+
+
 TAKEN_BACK = {
     "paused": lambda engine, schedule: engine.edited(schedule, state=PAUSED),
     "deleted": lambda engine, schedule: engine.schedules.delete(schedule),

@@ -6,8 +6,8 @@
 -- Returns per id {id, code, attempt, failures, interruptions, wanted ms, created ms, deadline ms,
 --   owner, content key, content or '' (then GET it), schedule, gate of its destination, '1' if that
 --   is watched, ms until its end or ''}; code begun, or why it falls out: gone (stands elsewhere),
---   taken, missing, ended, early, withdrawn (it ends with a reason), waits (for the occurrence before
---   it), held (it waits at a gate), stuck.
+--   taken, missing, ended, early, withdrawn (it ends with a reason), waits (for the occurrence
+--   before it), held (it waits at a gate), stuck.
 -- May run twice: the same token again is answered as the first time.
 local token, lease_ms = ARGV[2], tonumber(ARGV[3])
 local most = tonumber(string.match(ARGV[4], '^%d+'))

@@ -16,13 +16,14 @@ local function count(times)
   return times == '' and 0 or select(2, string.gsub(times, ',', '')) + 1
 end
 
--- Those for fire times before the first of `later`, then `later`.
-local function joined(earlier, later)
-  local kept, _, until_ms = {}, first_time(later)
-  for word in string.gmatch(earlier, '[^,]+') do
+-- The stored ones, and of `later` what comes after them and after the last one used: fire times
+-- rise, also when the clock was set back.
+local function joined(stored, later, last)
+  local kept = stored ~= '' and {stored} or {}
+  local newest = tonumber(string.match(stored, '(%d+)$') or last)
+  for word in string.gmatch(later, '[^,]+') do
     local _, nominal = first_time(word)
-    if nominal < until_ms then kept[#kept + 1] = word end
+    if nominal > newest then kept[#kept + 1] = word end
   end
-  kept[#kept + 1] = later
   return table.concat(kept, ',')
 end

@@ -2,9 +2,17 @@
 
 import pytest
 from scheduler_api.core.cron import FULL
+from scheduler_api.core.gates import GateKeeper
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.marks import Held, Mark, Repeated
-from scheduler_api.core.model import Draft, Owner, Schedule, ScheduleState, Verdict
+from scheduler_api.core.model import (
+    Draft,
+    Gates,
+    Owner,
+    Schedule,
+    ScheduleState,
+    Verdict,
+)
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -76,6 +84,20 @@ def test_a_mark_goes_with_what_failed_or_was_withdrawn(engine: Engine, how: str)
 
     assert second.verdict is Verdict.OK
     assert accept(engine, "m")[0].id == second.id
+
+
+def test_a_deleted_queue_takes_its_marks_along(engine: Engine, gates: GateKeeper):
+    in_queue = [
+        Draft(CONTENT, DEADLINE_MS, mark=marked(name), gates=Gates(queue="orders"))
+        for name in ("sent", "waiting")
+    ]
+    engine.store.create_many(OWNER, in_queue)
+    [_sent] = engine.worker.begin(*engine.claim().ids)
+    gates.delete_queue(OWNER, "orders")
+
+    again = accept(engine, "sent", "waiting")
+
+    assert [each.verdict for each in again] == [Verdict.OK, Verdict.OK]
 
 
 def test_a_mark_that_another_has_taken_over_stays(engine: Engine):

@@ -12,7 +12,10 @@ local function drop_one(id, gate)
   end
   if not event.cr then tell(event, id, 'asked', event.n) end
   if event.tok then
-    if not event.cr then redis.call('HSET', event_key(id), 'cr', now, 'u', now) end
+    if not event.cr then
+      redis.call('HSET', event_key(id), 'cr', now, 'u', now)
+      release_mark(event.o, id, event_key(id))
+    end
     return true
   end
   finish(id, event, 'cancelled')

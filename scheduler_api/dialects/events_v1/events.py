@@ -6,6 +6,7 @@ from flask import Response, request
 from functools import partial
 from scheduler_api.core import logs
 from scheduler_api.core.cron import EVENTS_V1
+from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, NotFound, TimePassed
 from scheduler_api.core.finding import Doubt
 from scheduler_api.core.marks import Held, Mark
@@ -52,7 +53,8 @@ class Events:
         self._store = services.store
         self._schedules = services.schedules
         self._finder = services.finder
-        self._new, self._edit = NewEvent(), EventEdit()
+        allow = AddressPolicy.of(services.settings)
+        self._new, self._edit = NewEvent(allow=allow), EventEdit(allow=allow)
 
     @documented(
         body=NewEvent,

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
-from scheduler_api.core import cron, destinations, timing
+from scheduler_api.core import cron, timing
+from scheduler_api.core.destinations import AddressPolicy, BadDestination
 from scheduler_api.schedule_options import MEANINGS
 from typing import Any, ClassVar
 
 MOST_TAGS = 50
 LONGEST_TAG = 256
 LONGEST_EMAIL = 254
+ANYWHERE = AddressPolicy()
 LONGEST_NAME = 200
 # The last instant that has a four-digit year.
 LATEST_MS = 253_402_300_799_999
@@ -113,8 +115,9 @@ class CallbackUrl(_Stated):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         try:
-            return destinations.parse(self.text(value)).url
-        except destinations.BadDestination as err:
+            allow: AddressPolicy = getattr(self.root, "allow", ANYWHERE)
+            return allow.read(self.text(value)).url
+        except BadDestination as err:
             raise self.refuse() from err
 
 
@@ -203,6 +206,10 @@ class Body(Schema):
 
     class Meta:
         unknown = EXCLUDE
+
+    def __init__(self, *, allow: AddressPolicy = ANYWHERE, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.allow = allow
 
 
 class NewEvent(Body):

@@ -1,6 +1,7 @@
 """What is refused, with every fault at once, and nothing stored."""
 
 import pytest
+from collections.abc import Callable
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
 
@@ -118,3 +119,17 @@ def test_a_body_that_is_no_object_is_refused(api: Api, raw: bytes):
 )
 def test_an_interval_is_kept_as_it_was_given(api: Api, interval: str):
     assert api.create(interval=interval)["interval"] == interval
+
+
+@pytest.mark.parametrize(
+    "narrowed", [{"https_only": True}, {"destination_ports": (443,)}]
+)
+def test_s07_installation_may_narrow_schemes_and_ports(
+    make_api: Callable[..., Any], narrowed: dict[str, Any]
+) -> None:
+    api = make_api(**narrowed)
+    shut, event = {"callbackUrl": "http://h/"}, api.create()
+    told = (400, ["callbackUrl must be a URL address"])
+
+    assert api.refused("POST", "/v1/events", api.body(**shut)) == told
+    assert api.refused("PATCH", f"/v1/events/{event['eventId']}", shut) == told

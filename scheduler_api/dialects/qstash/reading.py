@@ -3,6 +3,7 @@
 import orjson
 from collections.abc import Mapping
 from flask import Request, Response
+from scheduler_api import schedule_options
 from scheduler_api.bodies import BadBody, read_whole
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash import answers
@@ -12,6 +13,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 HEADER, OURS = "HTTP_", "HTTP_UPSTASH_"
 FORWARD_ALL = "upstash-header-forward"
+FORWARDED = "upstash-forward-"
+OPTIONS = frozenset(
+    FORWARDED + schedule_options.header(name).lower() for name in schedule_options.NAMES
+)
 
 
 class Refused(SchedulerError):
@@ -45,6 +50,17 @@ def read_headers(environ: Mapping[str, Any], *, query: Headers) -> Headers:
     )
     content_type = environ.get("CONTENT_TYPE")
     return (*pairs, ("Content-Type", content_type)) if content_type else pairs
+
+
+def read_schedule_headers(request: Request) -> Headers:
+    """The headers of a request, where options of ours bear the names that we gave them.
+
+    Both SDKs write their own prefix before every header that they do not know.
+    """
+    return tuple(
+        (name[len(FORWARDED) :] if name.lower() in OPTIONS else name, value)
+        for name, value in request.headers
+    )
 
 
 def read_body(request: Request, *, limit_bytes: int) -> bytes:

@@ -42,7 +42,11 @@ from scheduler_api.dialects.qstash.message import (
     message_id,
     to_gates,
 )
-from scheduler_api.dialects.qstash.reading import Refused, read_body
+from scheduler_api.dialects.qstash.reading import (
+    Refused,
+    read_body,
+    read_schedule_headers,
+)
 from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN, from_headers
 from scheduler_api.dialects.qstash.schedule_answers import ID_PREFIX, public_id
 from scheduler_api.dialects.qstash.shown_headers import schedule_headers
@@ -326,8 +330,9 @@ class Scheduling:
             raise NotFound(f"schedule {target.rest[:80]} not found")
         to = Addressing(self._groups, owner, allow=allow).find(target.destination)
         group = to if isinstance(to, Group) else None
+        headers = read_schedule_headers(request)
         said = from_headers(
-            [pair for pair in request.headers if not pair[0].lower().startswith(OURS)],
+            [pair for pair in headers if not pair[0].lower().startswith(OURS)],
             query=target.configuration,
             base=NOTHING_GIVEN if group is None else self._drafts.defaults(group),
             caller_ip=request.remote_addr,
@@ -335,7 +340,7 @@ class Scheduling:
             limits=self._terms.limits,
         )
         check_callbacks(said, allow=allow)
-        chosen = _chosen(said, request.headers, to_group=group is not None)
+        chosen = _chosen(said, headers, to_group=group is not None)
         body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
         content = content_of(said, to, body)
         mark = schedule_mark(said, url=content.url, body=body)

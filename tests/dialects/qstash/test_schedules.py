@@ -561,6 +561,19 @@ def test_a_bad_header_is_named_and_nothing_is_stored(
     assert api.all() == []
 
 
+def test_options_of_ours_count_behind_the_prefix_of_the_sdks(api: Api) -> None:
+    name = api.create(
+        Upstash_Forward_Scheduler_Missed_Runs="skip",
+        Upstash_Forward_Scheduler_Job="nightly",
+    )
+    status, answer = api.try_create(Upstash_Forward_Scheduler_Missed_Runs="some")
+
+    shown = api.get(name)
+    assert shown["missedRuns"] == "skip"
+    assert shown["header"] == {"Scheduler-Job": ["nightly"]}
+    assert (status, answer["error"][:21]) == (400, "Scheduler-Missed-Runs")
+
+
 @pytest.mark.parametrize(
     ("url", "status"),
     [

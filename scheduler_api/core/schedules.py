@@ -21,7 +21,7 @@ from scheduler_api.core.errors import (
     TimePassed,
     UnreadableRecord,
 )
-from scheduler_api.core.ids import nonce
+from scheduler_api.core.ids import by_hand_id, nonce
 from scheduler_api.core.marks import Held, Mark, Repeated, words_of
 from scheduler_api.core.model import (
     Content,
@@ -206,8 +206,7 @@ class Schedules:
         Raises: NotFound, NotFinished, Over, Overlaps, StoreFull, Repeated,
             redis.RedisError.
         """
-        now_s = self._store.now_ms() // 1000
-        event_id = f"{schedule.id}.{now_s}r{self._store.ids.take()}"
+        event_id = by_hand_id(schedule.id, self._store.now_ms())
         reply = self._store.run(
             "run",
             *(schedule.id, str(schedule.owner), event_id, again, *words_of(mark)),

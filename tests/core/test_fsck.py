@@ -41,6 +41,9 @@ def make(engine: Engine) -> dict[str, str]:
     named["named"] = engine.schedule("@daily", name="nightly").id
     paused = engine.schedule()
     engine.schedules.edit(paused, grammar=FULL, state=ScheduleState.PAUSED)
+    ends = engine.schedule("@hourly", end_ms=START_MS * 2, jitter_ms=60_000)
+    engine.edited(ends, state=ScheduleState.PAUSED)
+    engine.schedule("@hourly", end_ms=START_MS * 2, jitter_ms=60_000)
     ended = engine.schedule()
     engine.run("plan", ended.id, ended.revision, 0, 0)
     edited_schedule = engine.schedule()
@@ -350,6 +353,20 @@ BREAKS: dict[str, tuple[Break, str]] = {
     "schedule's state": (rule_field("fires", st="x"), "has the state 'x'"),
     "schedule's times": (rule_field("fires", times="soon"), "has unreadable times"),
     "schedule's times fall": (rule_field("fires", times="9,8"), "has unreadable times"),
+    "jitter beyond the next": (
+        rule_field("fires", times="9:5,8:7"),
+        "has unreadable times",
+    ),
+    "end before the next time": (
+        rule_field("fires", end="7"),
+        "its next time is 8",
+    ),
+    "paused with an end, parked": (
+        rule_field("paused", end=f"{START_MS}"),
+        "is paused and stands in parked",
+    ),
+    "schedule's end": (rule_field("fires", end="x"), "end is no number"),
+    "event's end": (field("waits", end="x"), "end is no number"),
     "schedule's number": (rule_field("fires", k="x"), "k is no number"),
     "schedule not listed": (leave("ix:1:jiter:schedules", "fires"), "in schedules"),
     "schedule listed elsewhere": (

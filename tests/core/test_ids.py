@@ -5,7 +5,14 @@ import redis
 from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduler_api.core.ids import BLOCK, Ids, nonce, to_id, to_number
+from scheduler_api.core.ids import (
+    BLOCK,
+    Ids,
+    by_hand_id,
+    nonce,
+    to_id,
+    to_number,
+)
 from tests.core.engine import PREFIX
 
 
@@ -68,3 +75,14 @@ def test_nonces_differ_and_fit_into_a_key():
 
     assert len(made) == 1_000
     assert all(not set(text) & set(".: ,{}") for text in made)
+
+
+def test_an_id_of_a_run_by_hand_is_short_and_of_its_own():
+    ids = {by_hand_id("7", 1_900_000_000_999) for _ in range(200)}
+
+    assert len(ids) > 190
+    for each in ids:
+        schedule_id, _, rest = each.partition(".")
+        assert (schedule_id, rest[:11]) == ("7", "1900000000r")
+        assert len(rest) <= 16
+        assert not rest.isdecimal()

@@ -56,6 +56,22 @@ describe("callbacks", CONCURRENTLY, () => {
       await clock.next(2);
       assert.ok(first.arrivals.every(({ ms }) => ms < pausedMs + GRACE_MS));
 
+      const { callbackId } = await app.good("post", `/event/${eventId}/run`);
+      await first.next(1);
+      const { headers } = first.arrivals.at(-1);
+      assert.equal(headers["webhook-id"], callbackId);
+      const [byHand, fired] = await until(async () => {
+        const runs = await app.good("get", `/event/${eventId}/runs`);
+        const told = ({ callbackId: id, state }) =>
+          id === callbackId && state === "delivered";
+        const index = runs.findIndex(told);
+        return index >= 0 && [runs[index], runs.at(-1)];
+      });
+      assert.equal(byHand.outcome, "run by hand");
+      assert.deepEqual([fired.outcome, fired.attempts], ["fired", 1]);
+      const attempts = await app.good("get", `/event/${eventId}/attempts`);
+      assert.ok(attempts.every(({ responseBody }) => responseBody === "ok"));
+
       const resumed = await app.good("post", `/events/${eventId}/resume`);
       assert.equal(resumed.status, "ACTIVE");
       await first.next(1);

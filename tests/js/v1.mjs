@@ -114,7 +114,7 @@ const server = createServer(async (req, res) => {
   for await (const part of req) parts.push(part);
   const raw = Buffer.concat(parts).toString();
   const { headers, method } = req;
-  const fireMs = Number(headers["scheduler-event-id"].split("_")[1]) * 1_000;
+  const fireMs = parseInt(headers["scheduler-event-id"].split("_")[1]) * 1_000;
   spots.get(req.url).push({ ms, fireMs, method, headers, raw });
   res.end("ok");
 }).listen(0, "127.0.0.1");

@@ -97,3 +97,27 @@ def test_another_application_sees_no_attempt(make_api):
     assert refused == (404, "Event not found")
     assert failures(foreign) == []
     assert failures(mine) == [event_id]
+
+
+def test_where_the_next_second_is_the_retry_a_failure_is_final(api: Api):
+    event = api.create(interval="* * * * * *")
+    event_id, at_ms = event["eventId"], from_iso(event["nextRun"])
+
+    api.fire(event_id, now_ms=at_ms, outcome="retry")
+
+    [shown] = api.good("GET", f"/v1/events/{event_id}/attempts")
+    assert (shown["status"], shown["nextDate"]) == ("FAILED", None)
+    assert failures(api) == [event_id]
+
+
+def test_a_retry_that_would_come_after_the_end_is_not_made(api: Api):
+    event = api.create(interval="* * * * *")
+    event_id, at_ms = event["eventId"], from_iso(event["nextRun"])
+    path = f"/v1/events/{event_id}"
+    api.good("PATCH", path, {"endDate": to_iso(at_ms + 2_000)})
+
+    api.fire(event_id, now_ms=at_ms, outcome="retry")
+
+    [shown] = api.good("GET", f"{path}/attempts")
+    assert shown["nextDate"] is None
+    assert not api.fire(event_id, now_ms=at_ms + 3_001)

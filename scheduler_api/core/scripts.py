@@ -29,20 +29,23 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """The script of that file name, with the prelude and its parts put in."""
-    source = "\n".join([*_lines("prelude"), *_lines(name)]) + "\n"
+    done: set[str] = set()
+    source = "\n".join([*_lines("prelude", done), *_lines(name, done)]) + "\n"
     if REFUSED in source:
         source = source.replace(LET_THROUGH, "")
     return Script(source, hashlib.sha1(source.encode()).hexdigest())
 
 
-def _lines(name: str) -> Iterator[str]:
+def _lines(name: str, done: set[str]) -> Iterator[str]:
+    """The lines of a file, with those of each part where it is first included."""
     file = files(__package__).joinpath("lua", f"{name}.lua")
     for line in file.read_text().splitlines():
         part = line.removeprefix("--# include ")
         if part == line:
             yield line
-        else:
-            yield from _lines(part)
+        elif part not in done:
+            done.add(part)
+            yield from _lines(part, done)
 
 
 def run(client: redis.Redis, name: str, *args: Arg, prefix: str) -> Any:

@@ -1,4 +1,4 @@
--- Part of the prelude: the slots of an event, and its place in a line. Expects gates,
+-- Part of lift: the slots of an event, and its place in a line. Expects gates,
 -- first_wanted; fills freed (gates that lost a holder).
 local freed, place_gate = {}, nil
 

@@ -12,6 +12,5 @@ local function answer(id, event, attempt)
   local left = event['end'] and whole(event, 'end') - now or ''
   return {id, 'begun', attempt, whole(event, 'fl', 0), whole(event, 'in', 0),
     first_wanted(event), whole(event, 'c'), whole(event, 'dl'), event.o, key, content,
-    event.s or '', destination_of(event) or '', is_watched(destination_of(event)) and '1' or '',
-    left}
+    event.s or '', event.to or '', is_watched(event.to) and '1' or '', left}
 end

@@ -9,6 +9,8 @@
 --   taken, missing, ended, early, withdrawn (it ends with a reason), waits (for the occurrence
 --   before it), held (it waits at a gate), stuck.
 -- May run twice: the same token again is answered as the first time.
+
+--# include lift
 local token, lease_ms = ARGV[2], tonumber(ARGV[3])
 local most = tonumber(string.match(ARGV[4], '^%d+'))
 local SLACK_MS = 10000
@@ -18,13 +20,6 @@ local SLACK_MS = 10000
 
 --# include answer
 --# include charge
-
-local function meet(id)
-  local event = read(event_key(id), 'o', 'at', 'w', 'c', 'dl', 'b', 'n', 'fl', 'in', 'tok',
-    'st', 's', 'rv', 'j', 'end', 'sr', 'af', 'nx', 'g', 'l', 'ps', 'qx', 'd')
-  note_destination(destination_of(event), 0)
-  return event
-end
 
 local function begin(id, event)
   local member = member_of(id, event)
@@ -41,7 +36,7 @@ local function begin(id, event)
     finish(id, event, ending(reason, event.n), reason)
     return {id, 'withdrawn'}
   end
-  local gate = destination_of(event)
+  local gate = event.to
   if not let_pass(id, event, gate, is_watched(gate)) then return {id, 'held'} end
   if event.sr and not called then redis.call('HSET', schedule_key(event.s), 'cd', now) end
   local reply = answer(id, event, attempt)

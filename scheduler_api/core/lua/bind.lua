@@ -1,6 +1,8 @@
 -- Part of create, settle and claim: a new event enters its queue, and brings limits to its gates.
 -- Expects gates.
 
+--# include gates
+
 -- What the gate is called by its owner, if it bears a name of theirs.
 local function name_of(gate, owner)
   local prefix = string.sub(gate, 1, 2) .. owner .. ':'

@@ -4,6 +4,8 @@
 -- ARGV: now, owner, name of this cancellation, ids…
 -- Returns per id: cancelled, asked, again (asked before), ended, missing.
 -- May run twice: an event that bears this name is answered as the first time.
+
+--# include lift
 local owner, name, answers = ARGV[2], ARGV[3], {}
 
 local function cancel(id)

@@ -8,6 +8,8 @@
 -- Returns ok, missing, begun, ended, past, changed (by somebody else: read again), nobody,
 --   made (by its schedule, which says what and when: it can only be cancelled).
 -- May run twice: an event that bears this change's name is answered ok.
+
+--# include lift
 local id, owner, was, change = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local replaces, content = ARGV[6] == '1', ARGV[7]
 local at, cancel = tonumber(ARGV[8]), ARGV[9] == '1'

@@ -6,6 +6,8 @@
 -- Returns {ids, an id that travels alone, schedules short of fire times, µs until the next look
 --   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch}
 -- A repeat (answer lost) leaves the first batch to its offer lease.
+
+--# include lift
 local room, offer_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet_ms, grace_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local REAPED = 200

@@ -1,5 +1,7 @@
 -- Part of queue_delete and claim: cancels what stood in a queue when it was deleted, some at a
 -- time; whatever is being sent is asked to stop. Expects gates, finish.
+
+--# include lift
 local AT_ONCE = 100
 
 -- Whether an event still stands in the queue afterwards.

@@ -2,6 +2,8 @@
 -- KEYS[1] prefix
 -- ARGV: now, ms before which they must have finished, ids…
 -- Returns how many were removed. A repeat finds nothing left to do.
+
+--# include lift
 local before, removed = tonumber(ARGV[2]), 0
 
 local function forget(id)

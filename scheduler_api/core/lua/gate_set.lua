@@ -4,6 +4,8 @@
 --   fields and values ('' to drop one): p, r, t, pp, pr as in the record; pz '1' to pause;
 --   reset '1' to forget what has begun in this period
 -- Returns 1, or 0 if there is none. Atomic with the look at who may go; a repeat changes nothing.
+
+--# include lift
 local gate, owner, name = ARGV[2], ARGV[3], ARGV[4]
 local key, queue = gate_key(gate), is_queue(gate)
 

@@ -1,4 +1,4 @@
--- Part of the prelude: what a gate is, how it stands, and when it next lets somebody through.
+-- Part of lift and bind: what a gate is, how it stands, and when it next lets somebody through.
 -- Expects names, now, read, whole, wake_for.
 --
 -- A gate is named by its kind and owner: q: a queue, f: a flow-control key, d: a destination,

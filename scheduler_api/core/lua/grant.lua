@@ -1,4 +1,4 @@
--- Part of the prelude: lets an event through all of its gates or has it wait at the first that
+-- Part of lift: lets an event through all of its gates or has it wait at the first that
 -- does not open; and what happens when slots come free. Expects gates, admit.
 --
 -- All slots are taken together, and nothing is held in front of a closed gate. One that was

@@ -1,6 +1,8 @@
 -- Part of inspect: the places of an event, its line and slots among them.
 -- Expects note, note_content; defines note_event.
 
+--# include gates
+
 local function note_gates(id, event, places)
   local turns, slots = 0, 0
   for _, gate in ipairs(gates_of(event)) do

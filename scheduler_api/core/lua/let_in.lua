@@ -1,4 +1,4 @@
--- Part of the prelude: the next of a line goes when slots come free. Expects grant, put_due,
+-- Part of lift: the next of a line goes when slots come free. Expects grant, put_due,
 -- set_aside; defines grant, grant_freed.
 
 -- Whether somebody was there who waited for this gate, and could be read.

@@ -4,6 +4,8 @@
 -- KEYS[1] prefix
 -- ARGV: now, ids…
 -- Returns how many were given back. A repeat finds nothing left to do.
+
+--# include lift
 local given = 0
 
 local function release(id)

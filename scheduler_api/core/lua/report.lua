@@ -6,6 +6,8 @@
 --   failures
 -- Returns per destination what became of its breaker: opened, shut (a probe failed), closed, or ''.
 -- Atomic for each. A repeat counts twice.
+
+--# include lift
 local least, percent, window_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local hold_ms, most_ms, ramp = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local PARTS, DAYS_MS = 6, 14 * DAY_MS

@@ -6,6 +6,8 @@
 --   follow from it (callbacks), and 6 for each of those: id, nonce, delay ms, deadline of an
 --   attempt in ms, what to send ('' if it was written beforehand under the nonce), destination
 -- Returns per attempt {id, code, next ms}: settled, again (a repeat), late (only logged), gone.
+
+--# include lift
 local WIDTH, CHILD_WIDTH = 8, 6
 
 --# include new

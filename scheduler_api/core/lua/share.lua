@@ -1,6 +1,6 @@
 -- Part of begin: what one destination may have of a worker while others want it too, and what
 -- waits before a destination that is shut. Expects admit; defines note_destination,
--- destination_of, let_pass, count_begun.
+-- let_pass, count_begun, is_watched, meet.
 local most_of_one, full = string.match(ARGV[4], '^%d+ (%d+)(!?)')
 most_of_one = tonumber(most_of_one or 0)
 local shut, in_hand, destinations = redis.call('EXISTS', SHUT) == 1, {}, 0
@@ -14,8 +14,13 @@ for gate, count in string.gmatch(ARGV[4], '(%S+)=(%d+)') do
   note_destination(gate, tonumber(count))
 end
 
+local prefixes = {}
+
 local function destination_of(event)
-  if event.o and event.d and event.d ~= '' then return destination_gate(event.o, event.d) end
+  if not event.o or (event.d or '') == '' then return nil end
+  local prefix = prefixes[event.o] or destination_gate(event.o, '')
+  prefixes[event.o] = prefix
+  return prefix .. event.d
 end
 
 local function is_watched(gate)
@@ -44,4 +49,14 @@ end
 
 local function count_begun(gate)
   if gate then in_hand[gate] = in_hand[gate] + 1 end
+end
+
+-- All of an event's record, for begin: less work than to look for most of its fields one by one.
+-- Who else is wanted is known before any begins.
+local function meet(id)
+  local fields, event = redis.call('HGETALL', event_key(id)), {}
+  for i = 1, #fields, 2 do event[fields[i]] = fields[i + 1] end
+  event.to = destination_of(event)
+  note_destination(event.to, 0)
+  return event
 end

@@ -13,7 +13,7 @@ OPERATIONS = {
     "POST /v2/batch": "answers of a url group are nested; what is wrong with an item is"
     " told in its place; 413 beyond the limits (settings)",
     "GET /v2/messages/{messageId}": "known until the retention ends; a cancelled one is"
-    " 404 at once",
+    " 404, at the latest when its last attempt has failed",
     "DELETE /v2/messages/{messageId}": '`{"cancelled": 1}`; 404 once it has ended',
     "DELETE /v2/messages": "ids also in a JSON body; all matches in one call, whatever"
     " `count` says; no ids cancel nothing; an unknown parameter is a 400",

@@ -377,7 +377,7 @@ def _chosen(
         raise BadValue(
             schedule_options.header(name) if known else name, err.problem
         ) from err
-    if zone not in (schedule_options.TIME_ZONE, chosen.tz):
+    if zone != chosen.tz and "TZ=" in (said.cron or ""):
         raise BadValue(ZONE_HEADER, f"is {zone} in Upstash-Cron")
     return chosen
 

@@ -546,6 +546,13 @@ def test_another_tenant_sees_and_changes_nothing(
             },
             "Scheduler-Time-Zone",
         ),
+        (
+            {
+                "Upstash_Cron": "CRON_TZ=UTC 0 0 * * *",
+                "Scheduler_Time_Zone": "Asia/Tokyo",
+            },
+            "Scheduler-Time-Zone",
+        ),
         ({"Scheduler_End_Date": "2020-01-01T00:00:00Z"}, "Scheduler-End-Date"),
         ({"Scheduler_Overlap": "never"}, "Scheduler-Overlap"),
         ({"Scheduler_Max_Run": "3"}, "Scheduler-Max-Run is unknown"),

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from scheduler_api.core import keys
 from scheduler_api.core.errors import NotFound, UnreadableRecord
-from scheduler_api.core.gate_words import decoded, encoded, flow_gate, queue_gate
+from scheduler_api.core.gate_words import (
+    decoded,
+    encoded,
+    flow_gate,
+    queue_gate,
+    tenant_gate,
+)
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store
 from typing import cast
@@ -207,6 +213,16 @@ class GateKeeper:
         if gone := [name for name in names if name.decode() not in known]:
             self._store.client.zrem(index, *gone)
         return found
+
+    def running(self, tenant: str) -> int:
+        """How many deliveries of a tenant run at once, where these have a limit.
+
+        Redis: one read.
+
+        Raises: redis.RedisError.
+        """
+        key = keys.holders(self._prefix, tenant_gate(tenant))
+        return self._store.client.scard(key)
 
     def _flows(self, owner: Owner, names: Sequence[str]) -> list[Flow]:
         now_ms = self._store.now_ms()

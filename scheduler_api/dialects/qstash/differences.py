@@ -53,8 +53,8 @@ OPERATIONS = {
     "POST /v2/flowControl/{flowControlKey}/pin": "",
     "POST /v2/flowControl/{flowControlKey}/unpin": "",
     "POST /v2/flowControl/{flowControlKey}/resetRate": "",
-    "GET /v2/globalParallelism": "counts what runs under flow-control keys; the limit"
-    " is 0, since there is none",
+    "GET /v2/globalParallelism": "the limit is `SCHED_TENANT_PARALLELISM`; while that"
+    " is 0, what runs under flow-control keys is counted",
     "GET /v2/keys": "",
     "POST /v2/keys/rotate": "within 24 h (setting) only `next` is replaced, so that no"
     " receiver breaks; `?force=true` replaces both",

@@ -51,6 +51,7 @@ class FlowControlKeys:
 
     def __init__(self, services: Services) -> None:
         self._gates = services.gates
+        self._most = services.settings.caps.tenant
 
     @documented(query=shown.Search, answer=listed(shown.FlowControl), errors=(400,))
     def all(self, owner: Owner) -> Response:
@@ -70,9 +71,16 @@ class FlowControlKeys:
 
     @documented(answer=shown.Parallelism)
     def parallelism(self, owner: Owner) -> Response:
-        """How many messages are under way through any key; there is no limit to it."""
-        running = sum(flow.running for flow in self._gates.flows(owner))
-        return answers.respond({"parallelismMax": 0, "parallelismCount": running})
+        """How many deliveries of the tenant may run at once (0: any number), and do.
+
+        Without a limit, those under way through any key are counted.
+        """
+        if self._most:
+            running = self._gates.running(owner.tenant)
+        else:
+            running = sum(flow.running for flow in self._gates.flows(owner))
+        shown = {"parallelismMax": self._most, "parallelismCount": running}
+        return answers.respond(shown)
 
     @documented(errors=(400,))
     def pause(self, owner: Owner, key: str) -> Response:

@@ -76,6 +76,16 @@ def test_counts_are_those_of_messages_running_and_waiting(api: Any) -> None:
     assert everywhere == (200, {"parallelismMax": 0, "parallelismCount": 2})
 
 
+def test_limit_of_a_tenant_is_told_with_what_runs_under_it(make_api: Make) -> None:
+    api = make_api(tenant_parallelism=2)
+    for _ in range(3):
+        api.publish()
+
+    assert len(offered(api)) == 2
+    everywhere = api.call("GET", "/v2/globalParallelism")
+    assert everywhere == (200, {"parallelismMax": 2, "parallelismCount": 2})
+
+
 def test_latest_message_sets_the_limits_unless_they_are_pinned(api: Any) -> None:
     publish(api, "parallelism=2, rate=10, period=5")
     publish(api, "parallelism=3")

@@ -1,15 +1,21 @@
 """Dead letters: events that gave up, until somebody sends them anew or removes them."""
 
+import logging
 from collections.abc import Iterator, Sequence
-from scheduler_api.core import keys
+from scheduler_api.core import keys, logs
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Accepted, Draft, Owner, State, Verdict
 from scheduler_api.core.selection import Span
 from scheduler_api.core.store import Store
 from typing import NamedTuple, cast
 
+# Nothing has come of these.
+NONE = (Verdict.GONE, Verdict.FAULT)
 # Read at once: few enough that what they hold fits in memory.
 AT_ONCE = 100
+
+
+log = logging.getLogger("scheduler.store")
 
 
 class Place(NamedTuple):
@@ -92,7 +98,11 @@ class DeadLetters:
             [draft for _, draft in letters],
             replaces=[event_id for event_id, _ in letters],
         )
-        return [None if each.verdict is Verdict.GONE else each for each in accepted]
+        for (event_id, _), each in zip(letters, accepted, strict=True):
+            if each.verdict is Verdict.FAULT:
+                line = logs.line("letter.unreadable", event=event_id, problem=each.id)
+                log.error(line)
+        return [None if each.verdict in NONE else each for each in accepted]
 
 
 def _is_behind(place: Place, after: Place | None, newest_first: bool) -> bool:

@@ -84,7 +84,8 @@ class Draft:
 class Verdict(StrEnum):
     """What became of a draft; `double` names the event that has its mark or its id.
 
-    `gone`: there is no such dead letter as it was to replace.
+    `gone`: there is no such dead letter as it was to replace; `fault`: that could not
+    be read, and the id tells why.
     """
 
     OK = "ok"
@@ -92,6 +93,7 @@ class Verdict(StrEnum):
     FULL = "full"
     DOUBLE = "double"
     GONE = "gone"
+    FAULT = "fault"
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ CANCELLED_AT_ONCE = 50
 PIPELINED_BYTES = 8_388_608
 # Another number was already in use, or the content expired on the way: begin anew.
 AGAIN = frozenset(("taken", "nobody"))
+# After a fault it may be kept or not; else it expires.
+KEPT = (b"ok", b"fault")
 Answer = tuple[bytes, int, int, bytes]
 FULL: Answer = (b"full", 0, 0, b"")
 REFUSALS: dict[str, type[SchedulerError]] = {
@@ -251,7 +253,7 @@ class Store:
             replies = cast(list[Answer], self.run(script, *words))
             # What a refused one had written would stand until it expires.
             for key, reply in zip(written, replies, strict=True):
-                if key and reply[0] != b"ok":
+                if key and reply[0] not in KEPT:
                     pipe.delete(key)
             pipe.execute()
         return replies

@@ -134,7 +134,9 @@ def test_many_letters_of_one_replay_are_each_their_own(engine: Engine):
     assert listed(engine) == []
 
 
-def test_bad_record_hides_no_other(engine: Engine, store_client: redis.Redis):
+def test_bad_record_hides_no_other_and_is_logged(
+    engine: Engine, store_client: redis.Redis, caplog: pytest.LogCaptureFixture
+):
     bad, good = dead(engine), dead(engine)
     left = [*engine.due()]
     engine.stays_sound = False
@@ -144,4 +146,6 @@ def test_bad_record_hides_no_other(engine: Engine, store_client: redis.Redis):
     assert letters(engine).clear(OWNER, [bad.id]) == [False]
     none, accepted = letters(engine).replay(OWNER, drafts)
     assert none is None and accepted is not None
+    assert f"letter.unreadable event={bad.id}" in caplog.text
+    assert "fin is no number: x" in caplog.text
     assert [*engine.due()] == [*left, accepted.id]

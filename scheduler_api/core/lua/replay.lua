@@ -2,7 +2,8 @@
 -- neither loses nor doubles one.
 -- KEYS[1] prefix
 -- ARGV: now; then per dead letter its event's id and what create takes for the new event
--- Returns per dead letter what create does; code gone: it is no dead letter of the owner's.
+-- Returns per dead letter what create does; code gone: it is no dead letter of the owner's;
+--   fault: it could not be read, with the error's text for an id.
 -- May run twice: a new id that bears the same nonce is answered as the first time.
 
 --# include accept
@@ -25,6 +26,6 @@ end
 local answers = {}
 for i = 2, #ARGV, WIDTH + 1 do
   local ok, answer = pcall(replay, unpack(ARGV, i, i + WIDTH))
-  answers[#answers + 1] = ok and answer or {'gone', 0, 0, ARGV[i + 1]}
+  answers[#answers + 1] = ok and answer or {'fault', 0, 0, text(answer)}
 end
 return answers

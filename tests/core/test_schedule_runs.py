@@ -33,6 +33,8 @@ from tests.core.engine import (
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 LOOK_AGAIN_MS = 10_000
+FIRING_COMMANDS = 24
+NOT_COUNTED = ("cmdstat_info", "cmdstat_evalsha")
 ACTIVE, PAUSED = ScheduleState.ACTIVE, ScheduleState.PAUSED
 
 
@@ -505,3 +507,21 @@ def test_what_a_clock_change_skips_is_forgotten_like_the_rest(engine: Engine):
     engine.now_ms = SPRING_MS + 30 * DAY_MS + 1_000
 
     assert reasons(engine, schedule) == []
+
+
+@pytest.mark.parametrize("store_client", ["valkey"], indirect=True)
+def test_a_fire_time_without_options_costs_as_many_commands_as_ever(engine: Engine):
+    schedule = engine.schedule()
+    engine.claim()
+    engine.now_ms = schedule.times_ms[0]
+    before = _commands(engine)
+
+    engine.claim()
+
+    assert _commands(engine) - before <= FIRING_COMMANDS
+
+
+def _commands(engine: Engine) -> int:
+    """How many commands the server has carried out, those of scripts included."""
+    counted = engine.client.info("commandstats").items()
+    return sum(count["calls"] for name, count in counted if name not in NOT_COUNTED)

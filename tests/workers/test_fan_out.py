@@ -11,7 +11,14 @@ from scheduler_api.core.cron import QSTASH
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.groups import Endpoint, Groups
 from scheduler_api.core.leases import Outcome, Settlement, read_begun
-from scheduler_api.core.model import Begun, Content, Event, Owner, ScheduleOptions
+from scheduler_api.core.model import (
+    Begun,
+    Content,
+    Event,
+    Owner,
+    ScheduleOptions,
+    State,
+)
 from scheduler_api.core.schedules import Schedules
 from scheduler_api.core.store import Store, Terms
 from scheduler_api.dialects import outbound
@@ -29,6 +36,7 @@ OWNER = Owner("1", "qstash")
 PREFIX = "{s1}:"
 START_MS = 1_900_000_000_000
 MINUTE_MS = 60_000
+END_MS = START_MS + 2 * MINUTE_MS
 TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 MESSAGE = Message(topic="g", retries=1, callback=Callback("https://told.example/"))
 EXPAND = outbound.of("qstash").expand
@@ -73,7 +81,7 @@ def run(store_client: redis.Redis) -> Iterator[Run]:
         tz="UTC",
         grammar=QSTASH,
         deadline_ms=1_000,
-        options=ScheduleOptions(),
+        options=ScheduleOptions(end_ms=END_MS),
     )
     store.clock_ms = schedule.times_ms[0]
     [event_id] = store.claim(room=10, terms=TERMS).ids
@@ -98,6 +106,19 @@ def test_every_endpoint_gets_the_run_as_a_message_of_its_own(run: Run):
             b"x" * 5_000,
             run.store.clock_ms,
         )
+
+
+def test_what_a_run_makes_ends_when_that_does(run: Run):
+    run.deliver()
+    event_ids = [event.id for event in run.made().values()]
+    run.store.claim(room=200, terms=TERMS)
+    run.store.clock_ms = END_MS + 1
+
+    replies = cast(Any, run.store.run("begin", "late", 15_000, 8_192, *event_ids))
+
+    assert {reply[1] for reply in replies} == {b"withdrawn"}
+    ended = run.store.get(OWNER, event_ids[0])
+    assert (ended.state, ended.reason) == (State.CANCELLED, "end")
 
 
 def test_crash_half_way_neither_loses_nor_repeats_one(run: Run):

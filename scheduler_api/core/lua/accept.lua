@@ -14,6 +14,12 @@ local function known_as(id, nonce)
   if event.x == nonce then return {'ok', event.w or event.at, event.c, id} end
 end
 
+-- What the run of a schedule makes, `<schedule>.<second>.<endpoint>`, ends when that does.
+local function end_of_maker(id)
+  local run = string.match(id, '^(.+%..+)%.[^.]+$')
+  return run and redis.call('HGET', event_key(run), 'end') or nil
+end
+
 local function accept(id, nonce, owner, kind, ms, future, deadline, content, journal, mark, hold,
     destination, gates)
   if id == '' then id = redis.call('GET', given_key(nonce)) or '' end
@@ -31,7 +37,7 @@ local function accept(id, nonce, owner, kind, ms, future, deadline, content, jou
   local revision = keep_content(id, nonce, content)
   if not revision then return {'nobody', at, now, id} end
   owners[owner] = true
-  local more = {d = destination}
+  local more = {d = destination, ['end'] = end_of_maker(id)}
   if gates ~= '' then more.g = bind(id, owner, gates, at) end
   put_new(id, owner, nonce, at, deadline, journal, revision, more)
   put_mark(owner, mark, hold, id, event_key(id))

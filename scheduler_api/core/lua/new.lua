@@ -17,7 +17,8 @@ end
 -- `more` holds the fields that not every event has.
 local function put_new(id, owner, nonce, at, deadline, journal, revision, more)
   local optional, member = {}, id
-  for field, value in pairs({b = revision, j = journal, g = more.g, qx = more.qx, d = more.d}) do
+  for field, value in pairs({b = revision, j = journal, g = more.g, qx = more.qx, d = more.d,
+    ['end'] = more['end']}) do
     if value ~= '' then optional[#optional + 1], optional[#optional + 2] = field, value end
   end
   if more.g then member = member_of(id, more) end

@@ -242,7 +242,8 @@ class MissedRuns(StrEnum):
 class Overlap(StrEnum):
     """What a fire time does while the newest occurrence has not ended.
 
-    It runs beside it, is skipped, or waits for it.
+    It runs beside it, is skipped, or waits for it. What goes to a URL group has ended
+    once its endpoints have events of their own.
     """
 
     RUN = "run"

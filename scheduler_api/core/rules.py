@@ -21,9 +21,7 @@ def of(schedule: Schedule) -> tuple[object, ...]:
     """All that its fire times follow from: while it is the same they go on."""
     options = schedule.options
     rule = schedule.expression, schedule.tz, schedule.state, options.clock
-    # The end cuts jitter short.
-    ends_ms = options.end_ms if options.jitter_ms else None
-    return *rule, options.start_ms, options.jitter_ms, ends_ms
+    return *rule, options.start_ms, options.jitter_ms
 
 
 def cron_of(schedule: Schedule, grammar: Grammar = FULL) -> Cron:

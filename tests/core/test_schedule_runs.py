@@ -150,6 +150,21 @@ def test_an_edit_keeps_what_jitter_has_put_off(engine: Engine):
     assert edited.times_ms[:5] == schedule.times_ms[:5]
 
 
+def test_another_end_keeps_what_jitter_has_put_off(engine: Engine):
+    schedule = engine.schedule("@hourly", jitter_ms=HOUR_MS)
+    nominal_ms = schedule.times_ms[0] - schedule.times_ms[0] % HOUR_MS
+    engine.now_ms = schedule.times_ms[0] - 1
+
+    edited = engine.edited(schedule, end_ms=engine.now_ms + DAY_MS)
+    cut = engine.edited(schedule, end_ms=engine.now_ms + 1)
+    engine.edited(schedule, end_ms=engine.now_ms + 1)
+    engine.now_ms += 2
+    engine.claim()
+
+    assert edited.times_ms[:5] == cut.times_ms[:5] == schedule.times_ms[:5]
+    assert reasons(engine, schedule) == [(nominal_ms, "end")]
+
+
 def test_options_of_the_rule_read_back_and_count(engine: Engine):
     clock = ClockChange(gap=Gap.SKIP, fold=Fold.BOTH)
     schedule = engine.schedules.create(
@@ -192,6 +207,19 @@ def test_while_one_has_not_ended_the_next_is_skipped(engine: Engine):
     assert engine.claim().ids == [f"{schedule.id}.{fourth // 1_000}"]
     assert reasons(engine, schedule) == [(second, "overlap"), (third, "overlap")]
     assert engine.schedules.get(OWNER, schedule.id).missed == 0
+
+
+def test_an_edit_that_forbids_overlaps_knows_the_newest_occurrence(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    begun = first_begun(engine, schedule)
+    engine.edited(schedule, overlap=Overlap.SKIP)
+    engine.now_ms = schedule.times_ms[1]
+    skipped = engine.claim().ids
+    engine.worker.settle(settlement(begun))
+    engine.now_ms = schedule.times_ms[2]
+
+    assert skipped == []
+    assert len(engine.claim().ids) == 1
 
 
 def test_what_is_forgotten_holds_nothing_up(engine: Engine):

@@ -4,8 +4,8 @@
 local function over(sid, record)
   local left = {}
   for word in string.gmatch(record.times, '[^,]+') do
-    local at, nominal = first_time(word)
-    if at <= now and nominal <= whole(record, 'end') then left[#left + 1] = nominal end
+    local _, nominal = first_time(word)
+    if nominal <= whole(record, 'end') then left[#left + 1] = nominal end
   end
   note_skipped(sid, 'end', left)
   end_schedule(sid)

@@ -27,7 +27,7 @@ local ends, left = tonumber(said['end']), tonumber(said.max)
 --# include mark
 
 local record = read(key, 'o', 'rv', 'c', 'st', 'times', 'last', 'end', 'max', 'left', 'ps',
-  'ix')
+  'ix', 'ov', 'lf')
 if record.rv == becomes and record.o == owner then return {'ok', record.c, sid} end
 local marked = mark_holder(owner, mark)
 if marked then return {'double', 0, marked} end
@@ -52,8 +52,7 @@ redis.call('HDEL', key, unpack(OPTIONAL))
 redis.call('HSET', key, 'f', 1, 'o', owner, 'c', created, 'u', now, 'rv', becomes,
   'st', state, 'times', times, 'last', last ~= '' and last or now, unpack(ARGV, 14))
 note_skipped(sid, 'paused', numbers(skipped))
-if left then redis.call('HSET', key, 'left', left) end
-if state == 'paused' and record.st ~= state then redis.call('HSET', key, 'ps', now) end
+note_change(sid, record, said, state, left)
 redis.call('SADD', P .. 'owners', owner)
 redis.call('ZADD', by_time_key(owner, 'schedules'), created, sid)
 put_terms(sid, owner, created, said.ix or '')

@@ -1,4 +1,5 @@
--- Part of schedule_put: where a schedule stands. Expects nothing.
+-- Part of schedule_put: what is known of a schedule from a change on, and where it stands.
+-- Expects nothing.
 
 -- A paused one with an end stands in `due` as well, so that it ends by itself.
 local function stand(sid, state, ends, first)
@@ -12,4 +13,15 @@ local function stand(sid, state, ends, first)
   if state == 'paused' then redis.call('ZADD', PARKED, now, sid)
   else redis.call('ZREM', PARKED, sid) end
   redis.call('ZREM', DUE, 's:' .. sid)
+end
+
+-- The fire times left to it, when it was paused, and which occurrence the next may overlap.
+local function note_change(sid, record, said, state, left)
+  local key = schedule_key(sid)
+  if left then redis.call('HSET', key, 'left', left) end
+  if state == 'paused' and record.st ~= state then redis.call('HSET', key, 'ps', now) end
+  if said.ov and not record.ov and record.lf then
+    local newest = string.format('%s.%.0f', sid, math.floor(record.lf / 1000))
+    redis.call('HSET', key, 'open', newest)
+  end
 end

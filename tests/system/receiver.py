@@ -4,8 +4,8 @@
 
 Its first line of output is its port. Then comes one line per request, printed before it
 is answered: `<arrived, wall clock ns> <scheduled time> <payload> <warned>`, the last
-being 1 if it says that an earlier one may have arrived, else 0. What a schedule of
-QStash or Scheduler v1 sends is known by its id and the fire time in it.
+being 1 if it says that an earlier one may have arrived, else 0. What a schedule
+sends is known by its id and the fire time in it.
 
 The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
 `&first=2` that is done to the first two of a payload, the rest is answered at once.

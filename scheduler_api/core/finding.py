@@ -18,12 +18,13 @@ from typing import Any, cast
 
 # 72 bits: that two terms of one owner meet is not to be expected.
 DIGEST_BYTES = 9
-# Members of a set read at once, and asked for in the other sets.
-PAGE = 2_000
+# Members of a set read at once, and asked for in the other sets; growing, as a first
+# page of matches is mostly near.
+FIRST_PAGE, LARGEST_PAGE = 250, 8_000
 # Up to so many matches the store tells all of them in one answer.
 FEW = 2_000
 # Up to so many intersections are counted rather than walked.
-MOST_COUNTS = 16
+MOST_COUNTS = 64
 
 Sets = Sequence[str]
 Entry = tuple[float, bytes]
@@ -138,7 +139,7 @@ class Finder:
         walked, *others = wanted
         entries = heapq.merge(*(self._entries(name) for name in walked))
         members = (member for member, _ in groupby(member for _, member in entries))
-        while page := list(islice(members, PAGE)):
+        for page in _pages(members):
             kept = set(page)
             for group in others:
                 if kept:
@@ -148,7 +149,7 @@ class Finder:
     def _looked_at(
         self, members: Iterator[bytes], unsure: str, doubt: Doubt
     ) -> Iterator[bytes]:
-        while page := list(islice(members, PAGE)):
+        for page in _pages(members):
             [doubtful] = self._named([unsure], page)
             good = doubt.look([m.decode() for m in page if m in doubtful])
             for member in page:
@@ -156,10 +157,10 @@ class Finder:
                     yield member
 
     def _entries(self, name: str) -> Iterator[Entry]:
-        start = 0
-        while page := self._slice(name, start, start + PAGE):
+        start, size = 0, FIRST_PAGE
+        while page := self._slice(name, start, start + size):
             yield from page
-            start += PAGE
+            start, size = start + size, min(2 * size, LARGEST_PAGE)
 
     def _slice(self, name: str, start: int, end: int) -> list[Entry]:
         found: Any = self._client.zrange(name, start, end - 1, withscores=True)
@@ -188,6 +189,13 @@ class Finder:
 def _taken(group: Sets) -> Iterator[tuple[str, ...]]:
     """Every way to take one or more of a group."""
     return chain(*(combinations(group, n) for n in range(1, len(group) + 1)))
+
+
+def _pages(members: Iterator[bytes]) -> Iterator[list[bytes]]:
+    size = FIRST_PAGE
+    while page := list(islice(members, size)):
+        yield page
+        size = min(2 * size, LARGEST_PAGE)
 
 
 def _ids(members: Iterable[bytes]) -> list[str]:

@@ -165,11 +165,12 @@ def test_every_way_to_find_answers_alike(
 
 @pytest.mark.parametrize("page", [1, 2])
 def test_a_walk_over_pages_tells_each_once(engine: Engine, monkeypatch, page: int):
-    monkeypatch.setattr(finding, "PAGE", page)
+    monkeypatch.setattr(finding, "FIRST_PAGE", page)
+    monkeypatch.setattr(finding, "LARGEST_PAGE", 2)
     both = [create(engine, RED, BLUE, ROUND).id for _ in range(3)]
     one = create(engine, BLUE, ROUND).id
 
-    many = [term("colour", str(n)) for n in range(5)]
+    many = [term("colour", str(n)) for n in range(7)]
     create(engine, *many)
 
     assert find(engine, [RED, BLUE, *many], [ROUND]) == ([*both, one], 4)

@@ -1,7 +1,7 @@
 """An event for a group: instead of sending it, one is made for each endpoint."""
 
 from collections.abc import Callable, Sequence
-from scheduler_api.core.groups import MOST_ENDPOINTS, Group, Groups
+from scheduler_api.core.groups import Group, Groups
 from scheduler_api.core.model import Begun, Draft, Verdict
 from scheduler_api.core.store import Store
 
@@ -22,11 +22,11 @@ class FanOut:
     def make(self, begun: Begun, name: str, *, expand: Expand) -> bool:
         """Makes what is missing; answers whether the store had room for all of it.
 
-        Redis: create.lua, once for a whole group.
+        Redis: create.lua, a few hundred at a time.
 
         Raises: NotFound (there is no such group), UnreadableRecord, redis.RedisError.
         """
         group = self._groups.get(begun.owner, name)
         drafts = expand(begun, group)
-        accepted = self._store.create_many(begun.owner, drafts, at_once=MOST_ENDPOINTS)
+        accepted = self._store.create_many(begun.owner, drafts)
         return not any(each.verdict is Verdict.FULL for each in accepted)

@@ -284,3 +284,13 @@ def test_what_follows_of_large_content_expires_if_the_settle_came_too_late(
 
     [body] = store_client.scan_iter(match=f"{PREFIX}b:{child.id}*")
     assert 0 < store_client.ttl(body) <= 600
+
+
+def test_what_is_large_is_written_in_parts(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("scheduler_api.core.store.PIPELINED_BYTES", 60_000)
+    contents = [replace(LARGE, body=bytes([n]) * 50_000) for n in range(5)]
+
+    accepted = create(engine, *map(draft, contents))
+    assert [engine.get(each.id).content for each in accepted] == contents

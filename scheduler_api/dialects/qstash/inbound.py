@@ -4,6 +4,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from flask.blueprints import BlueprintSetupState
 from functools import partial
+from scheduler_api.auth import Unauthorized
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.documentation import Document
@@ -48,6 +49,7 @@ DOCUMENT = Document(
 BEARER = "bearer "
 INTERNAL_ERROR = "internal server error"
 NOT_FOUND = "not found"
+UNAUTHORIZED = "Authorization should be Bearer and a token of this server"
 
 
 class Rest(BaseConverter):
@@ -114,6 +116,7 @@ def blueprint(services: Services) -> Blueprint:
     routes.register_error_handler(Refused, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
     routes.register_error_handler(NotFound, _not_found)
+    routes.register_error_handler(Unauthorized, _unauthorized)
     return routes
 
 
@@ -215,6 +218,10 @@ def _refusal(refused: Refused) -> Response:
 
 def _bad_value(err: BadValue) -> Response:
     return error(400, str(err))
+
+
+def _unauthorized(_err: Unauthorized) -> Response:
+    return error(401, UNAUTHORIZED)
 
 
 def _not_found(err: NotFound) -> Response:

@@ -6,7 +6,10 @@ from typing import Any
 
 Make = Callable[..., Any]
 HOOK = "https://example.com/hook"
-UNAUTHORIZED = (401, {"error": "Please provide a valid API key"})
+UNAUTHORIZED = (
+    401,
+    {"error": "Authorization should be Bearer and a token of this server"},
+)
 CANARY = "canary-5f2c"
 
 

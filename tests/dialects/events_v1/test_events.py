@@ -2,6 +2,7 @@
 
 import json
 import pytest
+from concurrent.futures import ThreadPoolExecutor
 from scheduler_api.core.timing import from_iso, to_iso
 from tests.dialects.events_v1.conftest import HOUR_MS, TERMS, Api
 from typing import Any
@@ -285,3 +286,33 @@ def test_a_body_that_is_too_large_is_refused(make_api):
     refused = api.refused("POST", "/v1/events", api.body(context={"x": "y" * 100}))
 
     assert refused == (413, "The request body is too large")
+
+
+def test_a_paused_event_stays_paused_through_changes(api: Api):
+    event = api.create(interval="* * * * * *")
+    path, at_ms = f"/v1/events/{event['eventId']}", next_fire_ms(event)
+    api.good("POST", f"{path}/pause")
+
+    changes = {"interval": "*/2 * * * * *", "endDate": api.in_ms(2 * HOUR_MS)}
+    changed = api.good("PATCH", path, changes | {"context": {"x": 1}})
+
+    assert (changed["status"], changed["nextRun"]) == ("PAUSED", None)
+    assert not api.fire(event["eventId"], now_ms=at_ms + 5 * SECOND_MS)
+
+
+def test_two_changes_at_once_are_both_in_force(api: Api):
+    event = api.create()
+    path = f"/v1/events/{event['eventId']}"
+    changes = [
+        {"tags": ["new"]},
+        {"context": {"n": 1}},
+        {"callbackUrl": "https://example.com/other"},
+        {"interval": "0 0 1 7 *"},
+    ]
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda change: api.good("PATCH", path, change), changes))
+
+    shown = api.get(event["eventId"])
+    for change in changes:
+        assert shown | change == shown

@@ -64,9 +64,12 @@ class Output:
         if self._aside is None:
             return
         with self._turning:
-            held, self._held, self._aside = self._held, [], None
+            aside, self._aside = self._aside, None
+            held, self._held = self._held, []
             for text in held if show else ():
                 self._print(text)
+        if aside is not None:
+            aside.close()
 
     def _print(self, text: bytes) -> None:
         with suppress(queue.Full):

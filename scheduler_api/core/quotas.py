@@ -56,14 +56,15 @@ class Quotas:
         Raises: redis.RedisError.
         """
         if limit:
-            self._store.client.decr(self._month_key(owner, at_ms))
+            key, until_ms = self._month_key(owner, at_ms), at_ms + KEPT_AFTER_MS
+            self._add(key, by=-1, until_ms=until_ms)
 
     def _month_key(self, owner: Owner, at_ms: int) -> str:
         return keys.month(self._store.prefix, str(owner), _month(at_ms))
 
-    def _add(self, key: str, *, until_ms: int | None = None) -> int:
+    def _add(self, key: str, *, by: int = 1, until_ms: int | None = None) -> int:
         pipe = self._store.client.pipeline(transaction=True)
-        pipe.incr(key)
+        pipe.incrby(key, by)
         if until_ms is None:
             pipe.expire(key, TWO_MINUTES_S)
         else:

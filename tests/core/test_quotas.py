@@ -79,3 +79,12 @@ def test_count_lives_as_long_as_its_latest_event_asks(
     quotas.take_month(OWNER, JULY_MS - 86_400_000, limit=5)
 
     assert store_client.pexpiretime(key) == longest == JULY_MS + 32 * 86_400_000
+
+
+def test_event_of_before_the_limit_leaves_no_count_for_ever(
+    store_client: redis.Redis,
+) -> None:
+    _quotas(store_client).give_month(OWNER, JULY_MS, limit=5)
+
+    key = keys.month(PREFIX, str(OWNER), "2398-06")
+    assert store_client.pexpiretime(key) == JULY_MS + 32 * 86_400_000

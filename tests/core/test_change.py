@@ -24,7 +24,18 @@ LARGE = Content("https://other.example/", b"y" * 50_000)
 
 def words(event: Event, name: str, *, content: bytes = b"", at_ms="", cancel=""):
     was, replaces = event.change, "1" if content else ""
-    return event.id, str(event.owner), was, name, replaces, content, at_ms, cancel
+    return (
+        event.id,
+        str(event.owner),
+        was,
+        name,
+        replaces,
+        content,
+        at_ms,
+        cancel,
+        "",
+        "",
+    )
 
 
 def test_a_new_time_moves_the_event(engine: Engine):

@@ -139,7 +139,7 @@ def test_e15_an_offer_that_nobody_begins_comes_back_with_its_turn(engine: Engine
 
     assert engine.due() == {event.id: event.wanted_ms}
     assert engine.leased() == {}
-    assert engine.record(event.id).keys() == {"f", "o", "x", "c", "at", "dl"}
+    assert engine.record(event.id).keys() == {"f", "o", "x", "c", "at", "dl", "d"}
 
 
 def test_the_oldest_are_offered_first(engine: Engine):

@@ -11,6 +11,7 @@ import redis
 import redis.asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -24,14 +25,18 @@ from hypothesis.stateful import (
 )
 from scheduler_api.core import rules
 from scheduler_api.core.cron import FULL
-from scheduler_api.core.errors import NotPending, Over, Overlaps
+from scheduler_api.core.errors import NotFound, NotPending, Over, Overlaps
+from scheduler_api.core.gates import GateKeeper
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import (
+    NO_GATES,
     Begun,
     Content,
     Draft,
+    FlowLimits,
     FollowUp,
+    Gates,
     Overlap,
     Schedule,
     ScheduleState,
@@ -59,6 +64,14 @@ POISON, ALONE_FROM = 5, 2
 MOST_ROUNDS = 200
 LARGE = Content("https://receiver.example/", b"x" * 10_000)
 OTHER = Content("https://other.example/", b"other")
+QUEUE, KEY, RATE_KEY = "queue", "key", "rate"
+TWO_AT_ONCE = FlowLimits(KEY, parallelism=2)
+GATES = st.sampled_from(
+    [
+        *(NO_GATES, NO_GATES, Gates(QUEUE), Gates(flow=TWO_AT_ONCE)),
+        *(Gates(QUEUE, TWO_AT_ONCE), Gates(flow=FlowLimits(RATE_KEY, rate=2))),
+    ]
+)
 CONTENTS = st.sampled_from([CONTENT, OTHER, LARGE])
 DELAYS_MS = st.sampled_from([1, 1, 1, 999, 5_000, 30_000, HOUR_MS])
 RULES = st.sampled_from(["*/5 * * * * *", "* * * * *", "@every 20s"])
@@ -94,6 +107,8 @@ class Expected:
     until_ms: int = 0
     asked: bool = False
     settled: set[int] = field(default_factory=set)
+    gates: Gates = NO_GATES
+    child: bool = False
     state: State = State.ACTIVE
     finished_ms: int = 0
     schedule: str = ""
@@ -130,6 +145,9 @@ class Cell(RuleBasedStateMachine):
         self.hands: list[Begun] = []
         self.asked: list[str] = []
         self.marks: dict[str, str] = {}
+        self.gates = GateKeeper(self.engine.store)
+        # A queue in the order of acceptance; callbacks stand behind their parents.
+        self.turns: list[str] = []
         self.beat_ms = self.quiet_ms = 0
         # What a watch would show that nobody sets: it goes on when the clock steps.
         self.passed_ms = 0
@@ -148,12 +166,19 @@ class Cell(RuleBasedStateMachine):
         delays_ms=st.lists(DELAYS_MS, min_size=1, max_size=3),
         content=CONTENTS,
         mark=st.sampled_from(["", "", "a", "b"]),
+        gates=GATES,
     )
-    def create(self, delays_ms: list[int], content: Content, mark: str) -> None:
+    def create(
+        self,
+        delays_ms: list[int],
+        content: Content,
+        mark: str,
+        gates: Gates = NO_GATES,
+    ) -> None:
         marked = Mark(mark, DAY_MS) if mark else None
         self.free_marks()
         drafts = [
-            Draft(content, DEADLINE_MS, delay_ms=delay_ms, mark=marked)
+            Draft(content, DEADLINE_MS, delay_ms=delay_ms, mark=marked, gates=gates)
             for delay_ms in delays_ms
         ]
         answers = self.engine.store.create_many(OWNER, drafts)
@@ -164,8 +189,48 @@ class Cell(RuleBasedStateMachine):
                 continue
             assert answer.verdict is Verdict.OK
             self.expect(answer.id, content, self.now_ms + delay_ms)
+            self.events[answer.id].gates = gates
+            if gates.queue:
+                self.turns.append(answer.id)
             if mark:
                 self.marks[mark] = answer.id
+
+    @rule(paused=st.booleans(), queue=st.booleans())
+    def turn(self, paused: bool, queue: bool) -> None:
+        if not queue:
+            self.gates.turn_flow(OWNER, KEY, paused=paused)
+        elif self.turns:
+            with suppress(NotFound):
+                self.gates.turn_queue(OWNER, QUEUE, paused=paused)
+
+    @precondition(lambda self: self.turns)
+    @rule(really=st.sampled_from([False, False, True]))
+    def delete_queue(self, really: bool) -> None:
+        if not really:
+            return
+        self.gates.delete_queue(OWNER, QUEUE)
+        for event_id in self.turns:
+            expected = self.events.get(event_id)
+            if expected is None or expected.state is not State.ACTIVE:
+                continue
+            if expected.live is not None:
+                expected.asked = True
+            else:
+                self.end(event_id, State.CANCELLED)
+
+    def check_turn(self, event_id: str) -> None:
+        """Whoever was accepted before has ended, and so have its callbacks."""
+        expected = self.events[event_id]
+        if event_id not in self.turns or expected.child:
+            return
+        for earlier in self.turns[: self.turns.index(event_id)]:
+            known = self.events.get(earlier)
+            assert known is None or known.state is not State.ACTIVE
+
+    def check_limits(self) -> None:
+        """Never more are in hand than the key allows."""
+        limited = (e for e in self.events.values() if e.gates.flow == TWO_AT_ONCE)
+        assert sum(each.live is not None for each in limited) <= 2
 
     def free_marks(self) -> None:
         """Marks go with what failed or was withdrawn."""
@@ -369,7 +434,14 @@ class Cell(RuleBasedStateMachine):
         worker = self.workers[which]
         begun, fallen = worker.begin_or_not(*envelope)
         assert {each.id for each in begun} | fallen.keys() == set(envelope)
-        assert set(fallen.values()) <= {"gone", "taken", "early", "withdrawn", "waits"}
+        assert set(fallen.values()) <= {
+            "held",
+            "gone",
+            "taken",
+            "early",
+            "withdrawn",
+            "waits",
+        }
         taken = {each.id: each for each in begun}
         for event_id in envelope:
             if event_id in taken:
@@ -392,6 +464,8 @@ class Cell(RuleBasedStateMachine):
         assert begun.failures == expected.failures
         assert begun.interruptions == expected.interruptions
         expected.begun, expected.live = begun.attempt, begun
+        self.check_turn(begun.id)
+        self.check_limits()
         expected.held_at_ms = self.passed_ms
         expected.until_ms = self.now_ms + begun.deadline_ms + 10_000
 
@@ -486,6 +560,9 @@ class Cell(RuleBasedStateMachine):
             return
         if told is not None:
             self.expect(child_id, told, self.now_ms + delay_ms)
+            if begun.id in self.turns:
+                self.turns.insert(self.turns.index(begun.id) + 1, child_id)
+                self.events[child_id].child = True
         if outcome is not Outcome.RETRY:
             self.end(begun.id, State(outcome.value))
         elif why := self.withdrawn(begun.id, self.now_ms + delay_ms, again=True):
@@ -668,17 +745,26 @@ class Cell(RuleBasedStateMachine):
         """With everybody at work again, everything accepted ends."""
         while self.rules:
             self.engine.schedules.delete(self.rules.popitem()[1])
+        self.turn(paused=False, queue=True)
+        self.turn(paused=False, queue=False)
+        idle = 0
         for _ in range(MOST_ROUNDS):
             active = [e for e in self.events.values() if e.state is State.ACTIVE]
             if not active:
                 break
-            waiting = [e.at_ms for e in active if e.live is None]
-            if len(waiting) == len(active) and min(waiting) > self.now_ms:
-                self.pass_by(min(waiting) - self.now_ms)
+            later = [e.at_ms for e in active if e.at_ms > self.now_ms]
+            # What is not for later may wait, in a queue, for what is.
+            if idle > 4 and later:
+                self.pass_by(min(later) - self.now_ms)
             self.pass_by(TICK_MS)
-            for begun in self.carry_out(self.look(room=100)):
-                self.write_down(begun)
+            begun = self.carry_out(self.look(room=100))
+            idle = 0 if begun else idle + 1
+            for each in begun:
+                self.write_down(each)
         assert not active
+        # Gates stand in `due` until a look finds nobody there.
+        self.pass_by(TICK_MS)
+        self.look(room=100)
         assert self.engine.due() == self.engine.leased() == self.engine.stuck() == {}
         assert self.engine.faults() == []
 

@@ -19,7 +19,7 @@ local function gates_after(parent_id, parent, id, destination)
       words[#words + 1] = gate
     end
   end
-  return words[1] and table.concat(words, ' '), number and 1
+  return words[1] and table.concat(words, ' '), number and 1 or nil
 end
 
 -- Callbacks get ids derived from their parent's, so making one twice is harmless.

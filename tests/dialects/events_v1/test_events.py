@@ -233,7 +233,7 @@ def test_what_was_only_offered_has_not_been_called(api: Api):
 def test_an_event_is_finished_by_itself_once_its_end_has_passed(
     api: Api, paused: bool, wait_until
 ):
-    event = api.create(endDate=api.in_ms(300))
+    event = api.create(endDate=api.in_ms(1_000))
     path = f"/v1/events/{event['eventId']}"
     if paused:
         api.good("POST", f"{path}/pause")
@@ -248,7 +248,7 @@ def test_an_event_is_finished_by_itself_once_its_end_has_passed(
 
 
 def test_a_finished_event_goes_on_with_a_later_end(api: Api, wait_until):
-    event = api.create(endDate=api.in_ms(200), interval="* * * * * *")
+    event = api.create(endDate=api.in_ms(1_000), interval="* * * * * *")
     path = f"/v1/events/{event['eventId']}"
     wait_until(lambda: status(api, event["eventId"]) == "FINISHED")
     api.at(api.store.now_ms()).claim(room=10, terms=TERMS)

@@ -44,7 +44,7 @@ def test_a_run_under_a_key_is_made_once(api: Api):
 
 
 def test_a_finished_event_is_not_run(api: Api, wait_until):
-    event = api.create(endDate=api.in_ms(100))
+    event = api.create(endDate=api.in_ms(1_000))
     path = f"/v1/events/{event['eventId']}"
     wait_until(lambda: api.good("GET", path)["status"] == "FINISHED")
 

@@ -17,6 +17,7 @@ local destination, gates = ARGV[10], ARGV[11]
 local key = event_key(id)
 
 --# include bind
+--# include regate
 
 local function replace_content(old)
   if content ~= '' then
@@ -28,19 +29,6 @@ local function replace_content(old)
   redis.call('DEL', body_key(id, old))
   redis.call('HSET', key, 'd', destination)
   return true
-end
-
--- Where it is sent may change its gates, but for its queue and its key.
-local function regate(event)
-  lift(id, event)
-  local kept = {}
-  for _, gate in ipairs(gates_of(event)) do
-    if string.find(gate, '^[qf]:') then kept[#kept + 1] = gate end
-  end
-  if gates ~= '' then kept[#kept + 1] = bind(id, owner, gates, whole(event, 'at')) end
-  event.g = kept[1] and table.concat(kept, ' ')
-  if event.g then redis.call('HSET', key, 'g', event.g) else redis.call('HDEL', key, 'g') end
-  put_due(member_of(id, event), whole(event, 'at'))
 end
 
 local event = read(key, 'o', 'at', 'w', 'b', 'ch', 'n', 's', 'st', 'nx', 'g', 'l',

@@ -15,7 +15,7 @@ RESERVES_FROM = 8
 EVENT_NUMBERS = ("at", "c", "dl")
 MAYBE_NUMBERS = ("n", "fl", "in", "w", "un", "u", "fin", "end")
 SCHEDULE_NUMBERS = ("c", "u", "dl", "k", "last")
-MAYBE_SCHEDULE_NUMBERS = ("start", "end", "max", "left", "ps", "cd", "lf", "jt")
+MAYBE_SCHEDULE_NUMBERS = ("start", "end", "max", "left", "pn", "cd", "lf", "jt")
 OF_A_BEGIN = ("tok", "ptok", "un", "in")
 STATES = (State.ACTIVE, *FINAL_STATES)
 

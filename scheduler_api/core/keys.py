@@ -51,19 +51,19 @@ def solo(prefix: str) -> str:
 def event(prefix: str, event_id: str) -> str:
     """Hash, the small record of an event; `forget` removes it.
 
-    `f` format, `o` owner, `x` nonce of its creation, `c` created ms, `at` ms when it
-    is wanted, `w` first wanted ms (once a retry moved `at`), `dl` deadline of an
-    attempt in ms, `b` body revision (if large or edited), `ch` name of its last edit,
-    `u` updated ms, `n` attempts begun, `fl` attempts failed, `in` interruptions in a
-    row, `tok`/`ptok` token of the live/lost begin, `un` ms that renewals never pass,
-    `st` final state, `fin` finished ms, `y` reason of a dead letter, `s`/`rv` schedule
-    and its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of
-    it, `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `af`
-    the occurrence that it waits for, `nx` the one that waits for it, `m` name of the
-    mark that goes with it, `ro` the occurrence that it sends again, `d` destination
-    as a gate, `g` names of its gates in the order of their checks, `l` the one that it
-    waits at (its line is its place), `ps` how often it was passed over, `qx` 1 for a
-    callback, which does not wait for its turn.
+    `f` format, `o` owner, `x` nonce of its creation, `c` created ms, `at` ms when it is
+    wanted, `w` first wanted ms (once a retry moved `at`), `dl` deadline of an attempt
+    in ms, `b` body revision (if large or edited), `ch` name of its last edit, `u`
+    updated ms, `n` attempts begun, `fl` attempts failed, `in` interruptions in a row,
+    `tok`/`ptok` token of the live/lost begin, `un` ms that renewals never pass, `st`
+    final state, `fin` finished ms, `y` reason of a dead letter, `s`/`rv` schedule and
+    its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of it,
+    `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `pn` how
+    often that had been paused, `af` the occurrence that it waits for, `nx` the one that
+    waits for it, `m` name of the mark that goes with it, `ro` the occurrence that it
+    sends again, `d` destination as a gate, `g` names of its gates in the order of their
+    checks, `l` the one that it waits at (its line is its place), `ps` how often it was
+    passed over, `qx` 1 for a callback, which does not wait for its turn.
     """
     return f"{prefix}e:{event_id}"
 
@@ -107,11 +107,11 @@ def schedule(prefix: str, schedule_id: str) -> str:
     an occurrence waits after its fire time, `mp` what happens to missed fire times
     (latest if absent), `mb` its bound, `j` and `m` as of an event, `ix` the terms it is
     found by, separated by blanks, `start`/`end` ms before/after which nothing begins,
-    `max` fire times that it has in all, `left` those that it still has, `ps` ms of its
-    last pause, `sr` 1 if it is strict, then `cd` ms when an attempt was first begun,
+    `max` fire times that it has in all, `left` those that it still has, `pn` how often
+    it was paused, `sr` 1 if it is strict, then `cd` ms when an attempt was first begun,
     `jt` most jitter in ms, `gap`/`fold` policies of clock changes, `ov` that of
-    occurrences that would overlap, then `open` the newest of them, `d` as of
-    an event, `g` its occurrences' gates, each with the limits that it brings.
+    occurrences that would overlap, then `open` the newest of them, `d` as of an event,
+    `g` its occurrences' gates, each with the limits that it brings.
     """
     return f"{prefix}s:{schedule_id}"
 

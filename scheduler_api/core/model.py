@@ -283,7 +283,7 @@ class Schedule:
     """A rule that yields events, as it stands in the store.
 
     `fired_ms` is the newest fire time used, `called_ms` when an attempt was first begun
-    (told of strict ones only), `paused_ms` when it was last paused. `terms` are what it
+    (told of strict ones only), `pauses` how often it was paused. `terms` are what it
     is found by (`finding.term`).
     """
 
@@ -305,7 +305,7 @@ class Schedule:
     options: ScheduleOptions = ScheduleOptions()
     terms: tuple[str, ...] = ()
     called_ms: int | None = None
-    paused_ms: int | None = None
+    pauses: int = 0
     runs_left: int | None = None
 
     @classmethod

@@ -81,7 +81,7 @@ def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
             options=_options(record),
             terms=tuple(record.get(b"ix", b"").decode().split()),
             called_ms=_maybe(record, b"cd"),
-            paused_ms=_maybe(record, b"ps"),
+            pauses=int(record.get(b"pn", 0)),
             runs_left=_maybe(record, b"left"),
         )
     except (KeyError, ValueError) as err:

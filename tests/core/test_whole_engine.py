@@ -112,7 +112,7 @@ class Expected:
     state: State = State.ACTIVE
     finished_ms: int = 0
     schedule: str = ""
-    made_ms: int = 0
+    pauses: int = 0
     end_ms: int = NEVER_MS
     strict: bool = False
     before: str = ""
@@ -138,7 +138,7 @@ class Cell(RuleBasedStateMachine):
         self.events: dict[str, Expected] = {}
         self.rules: dict[str, Schedule] = {}
         self.latest_ms: dict[str, int] = {}
-        self.paused_ms: dict[str, int] = {}
+        self.pauses: Counter[str] = Counter()
         self.runs: Counter[str] = Counter()
         self.newest: dict[str, str] = {}
         self.envelopes: list[list[str]] = []
@@ -358,15 +358,14 @@ class Cell(RuleBasedStateMachine):
         self.latest_ms[schedule_id] = nominal_ms
         self.runs[schedule_id] += 1
         assert self.runs[schedule_id] <= (options.most_runs or NEVER_MS)
-        self.expect_occurrence(event_id, schedule, at_ms, made_ms=self.now_ms)
+        self.expect_occurrence(event_id, schedule, at_ms)
 
-    def expect_occurrence(
-        self, event_id: str, schedule: Schedule, at_ms: int, *, made_ms: int
-    ) -> None:
+    def expect_occurrence(self, event_id: str, schedule: Schedule, at_ms: int) -> None:
         self.expect(event_id, schedule.content, at_ms)
         expected, options = self.events[event_id], schedule.options
         expected.schedule, expected.strict = schedule.id, options.strict
-        expected.made_ms, expected.end_ms = made_ms, options.end_ms or NEVER_MS
+        expected.pauses = self.pauses[schedule.id]
+        expected.end_ms = options.end_ms or NEVER_MS
         before = self.newest.get(schedule.id, "")
         if options.overlap is not Overlap.RUN:
             if self.under_way(before):
@@ -387,7 +386,7 @@ class Cell(RuleBasedStateMachine):
             return ""
         if schedule is None:
             return "deleted"
-        if expected.made_ms <= self.paused_ms.get(schedule.id, 0):
+        if expected.pauses != self.pauses[schedule.id]:
             return "paused"
         now = self.engine.schedules.get(OWNER, schedule.id)
         if at_ms > (now.options.end_ms or NEVER_MS):
@@ -661,7 +660,7 @@ class Cell(RuleBasedStateMachine):
         assert state is None or edited.state in (state, ScheduleState.ENDED)
         paused = edited.state is ScheduleState.PAUSED
         if paused and was.state is not ScheduleState.PAUSED:
-            self.paused_ms[schedule_id] = self.now_ms
+            self.pauses[schedule_id] += 1
         # Fire times rise from the last change of what they follow from.
         if rules.of(edited) != rules.of(was) or was.over(self.now_ms):
             self.latest_ms[schedule_id] = self.now_ms
@@ -681,8 +680,7 @@ class Cell(RuleBasedStateMachine):
                 self.engine.schedules.run(schedule)
         else:
             event_id = self.engine.schedules.run(schedule)
-            made_ms = max(self.now_ms, self.paused_ms.get(schedule.id, 0) + 1)
-            self.expect_occurrence(event_id, schedule, self.now_ms, made_ms=made_ms)
+            self.expect_occurrence(event_id, schedule, self.now_ms)
 
     @precondition(lambda self: self.rules)
     @rule(data=st.data())

@@ -13,7 +13,7 @@ end
 local function occur(sid, record, at, nominal)
   local id = string.format('%s.%.0f', sid, math.floor(nominal / 1000))
   at = at + whole(record, 'dy', 0)
-  if not make_occurrence(sid, record, id, at, now) then return end
+  if not make_occurrence(sid, record, id, at) then return end
   if record.left then redis.call('HINCRBY', schedule_key(sid), 'left', -1) end
   if record.ov then redis.call('HSET', schedule_key(sid), 'open', id) end
   redis.call('HSET', schedule_key(sid), 'lf', nominal)
@@ -25,7 +25,7 @@ end
 local function fire(sid)
   local key = schedule_key(sid)
   local record = read(key, 'o', 'rv', 'st', 'dl', 'times', 'k', 'pl', 'dy', 'mp', 'mb', 'j',
-    'end', 'left', 'sr', 'ov', 'open', 'g', 'd')
+    'end', 'left', 'sr', 'pn', 'ov', 'open', 'g', 'd')
   if rests(sid, key, record) then return end
   if record.st ~= 'active' then error('st is no state', 0) end
   if not record.rv then error('rv is missing', 0) end

@@ -1,6 +1,6 @@
 -- Part of claim and run: the event that a fire time of a schedule makes, or a person.
 -- Expects nothing; defines overlaps, make_occurrence.
-local COPIED = {'j', 'end', 'sr', 'd'}
+local COPIED = {'j', 'end', 'sr', 'pn', 'd'}
 
 --# include bind
 
@@ -13,9 +13,9 @@ end
 
 -- Writes it down without a place; false if it is there already. In a schedule that lets none
 -- overlap it is the newest from now on, and waits for the one before, which knows it.
-local function make_occurrence(sid, record, id, at, made)
+local function make_occurrence(sid, record, id, at)
   if redis.call('EXISTS', event_key(id)) == 1 then return false end
-  local words = {'f', 1, 'o', record.o, 'c', made, 'at', at, 'dl', record.dl, 's', sid,
+  local words = {'f', 1, 'o', record.o, 'c', now, 'at', at, 'dl', record.dl, 's', sid,
     'rv', record.rv}
   for _, field in ipairs(COPIED) do
     if record[field] then

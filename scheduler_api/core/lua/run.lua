@@ -24,7 +24,7 @@ local function revision_again(present)
   return before.rv
 end
 
-local record = read(schedule_key(sid), 'o', 'rv', 'st', 'dl', 'j', 'end', 'sr', 'ov', 'open', 'ps',
+local record = read(schedule_key(sid), 'o', 'rv', 'st', 'dl', 'j', 'end', 'sr', 'ov', 'open', 'pn',
   'g', 'd')
 if record.o ~= owner then return 'missing' end
 if redis.call('EXISTS', event_key(id)) == 1 then return 'ok' end
@@ -38,9 +38,7 @@ if origin ~= '' then
   if problem then return problem end
   record.rv = revision
 end
--- A pause takes back what was made until then.
-local made = math.max(now, whole(record, 'ps', 0) + 1)
-make_occurrence(sid, record, id, now, made)
+make_occurrence(sid, record, id, now)
 if origin ~= '' then redis.call('HSET', event_key(id), 'ro', origin) end
 put_due(member_of(id, record), now)
 put_mark(owner, mark, hold, id, event_key(id))

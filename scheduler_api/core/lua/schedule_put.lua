@@ -26,7 +26,7 @@ local ends, left = tonumber(said['end']), tonumber(said.max)
 --# include terms
 --# include mark
 
-local record = read(key, 'o', 'rv', 'c', 'st', 'times', 'last', 'end', 'max', 'left', 'ps',
+local record = read(key, 'o', 'rv', 'c', 'st', 'times', 'last', 'end', 'max', 'left',
   'ix', 'ov', 'lf')
 if record.rv == becomes and record.o == owner then return {'ok', record.c, sid} end
 local marked = mark_holder(owner, mark)

@@ -24,8 +24,8 @@ local function too_late(id, number, line)
 end
 
 local function settle(children, id, token, number, outcome, delay, reason, line)
-  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok', 'j', 'cr', 'c',
-    'end', 'sr', 'nx', 'g', 'l', 'ps')
+  local event = read(event_key(id), 'o', 'at', 'w', 's', 'st', 'tok', 'ptok', 'j', 'cr', 'end',
+    'sr', 'pn', 'nx', 'g', 'l', 'ps')
   if not known(event_key(id), event) then return {id, 'gone', 0} end
   local holds = event.tok == token or (event.ptok == token and not event.tok)
   if event.st or not holds then return too_late(id, number, line) end

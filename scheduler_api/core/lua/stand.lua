@@ -15,11 +15,11 @@ local function stand(sid, state, ends, first)
   redis.call('ZREM', DUE, 's:' .. sid)
 end
 
--- The fire times left to it, when it was paused, and which occurrence the next may overlap.
+-- The fire times left to it, how often it was paused, and which occurrence the next may overlap.
 local function note_change(sid, record, said, state, left)
   local key = schedule_key(sid)
   if left then redis.call('HSET', key, 'left', left) end
-  if state == 'paused' and record.st ~= state then redis.call('HSET', key, 'ps', now) end
+  if state == 'paused' and record.st ~= state then redis.call('HINCRBY', key, 'pn', 1) end
   if said.ov and not record.ov and record.lf then
     local newest = string.format('%s.%.0f', sid, math.floor(record.lf / 1000))
     redis.call('HSET', key, 'open', newest)

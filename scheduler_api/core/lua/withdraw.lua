@@ -2,12 +2,12 @@
 -- before it and, if it is strict, its schedule stand now. Expects nothing.
 local SHORTEST_MS, LOOK_AGAIN_MS = 60000, 10000
 
--- Strict: what was made until a pause is taken back; a retry goes only before the next fire
+-- Strict: what was made before a pause is taken back; a retry goes only before the next fire
 -- time, and not at all where that is less than a minute after its own.
 local function taken_back(id, event, at, again)
-  local schedule = read(schedule_key(event.s), 'o', 'ps', 'end', 'times', 'lf', 'cd')
+  local schedule = read(schedule_key(event.s), 'o', 'pn', 'end', 'times', 'lf', 'cd')
   if not schedule.o then return 'deleted' end
-  if schedule.ps and whole(event, 'c') <= whole(schedule, 'ps') then return 'paused' end
+  if (schedule.pn or '0') ~= (event.pn or '0') then return 'paused' end
   if schedule['end'] and at > whole(schedule, 'end') then return 'end' end
   if not again then return nil, schedule.cd end
   local following = tonumber(string.match(schedule.times, '%d+'))

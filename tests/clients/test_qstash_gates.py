@@ -81,7 +81,8 @@ def test_a_paused_queue_goes_on_with_its_oldest(
     assert spot.arrivals == []
 
     qstash.queue.resume(queue=name)
-    assert bodies(spot.wait_for(3))[0] == "0"
+    # The two oldest start together, and either may arrive first.
+    assert "0" in bodies(spot.wait_for(3))[:2]
     qstash.logs(answers[2].message_id, until=LogState.DELIVERED)
     found = qstash.log.list(filter={"queue": name}).logs
     assert {entry.message_id for entry in found} == {

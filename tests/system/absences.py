@@ -22,7 +22,7 @@ def outage(cell: Cell, *, away_s: float, how: str) -> Report:
     cell.start(*ROLES)
     pids = {role: cell[role].pid for role in ROLES}
     wait_until(cell.is_ready)
-    span_s = away_s + 6
+    span_s = away_s + 4
     due = cell.create_many(int(50 * span_s), over_s=span_s, query=SLOW)
     under_way = _outlasting(cell, at_ms=min(e.at_ms for e in due), away_s=away_s)
     with Load(cell, per_s=20, in_ms=3_000, query=SLOW) as load:

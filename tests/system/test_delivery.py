@@ -21,7 +21,7 @@ def test_events_at_random_times_arrive_once_and_never_early(
 def test_r24_a_backlog_drains_oldest_first_in_flat_memory(
     new_cell: Callable[..., Cell],
 ):
-    report = loads.backlog(new_cell(), events=6_000)
+    report = loads.backlog(new_cell(), events=4_000)
 
     print(report)
     assert report.problems == []

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_r06_a_store_away_for_longer_than_a_lease_costs_time_only(
     how: str, new_cell: Callable[..., Cell]
 ):
-    report = absences.outage(new_cell(**SHORT_LEASES), away_s=4, how=how)
+    report = absences.outage(new_cell(**SHORT_LEASES), away_s=3, how=how)
 
     print(report)
     assert report.problems == []

@@ -100,20 +100,9 @@ def test_a_stock_worker_delivers_beside_ours(new_cell: Callable[..., Cell]):
     assert "Job OK" in cell["stock"].printed
 
 
-def test_a_stock_worker_delivers_without_ours(new_cell: Callable[..., Cell]):
-    cell = new_cell()
-    cell.start("ticker", "stock")
-    accepted = cell.create_many(300, over_s=2, query="delay_ms=100")
-
-    cell.wait_drained()
-
-    tally = cell.tally(accepted)
-    print(tally)
-    assert tally.is_sound, tally
-    assert tally.duplicates == 0
-
-
-def test_r01_a_killed_work_horse_loses_nothing(new_cell: Callable[..., Cell]):
+def test_r01_a_stock_worker_alone_loses_nothing_when_its_work_horse_is_killed(
+    new_cell: Callable[..., Cell],
+):
     cell = new_cell(**SHORT_LEASES)
     cell.start("ticker", "stock")
     accepted = cell.create_many(20, over_s=0, query="delay_ms=1000")

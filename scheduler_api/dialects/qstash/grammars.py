@@ -29,6 +29,8 @@ _DURATION = re.compile(rf"(?:{_NUMBER}[smhd]){{1,16}}")
 _SECONDS = re.compile(_NUMBER)
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Clients resolve them in a path: nothing of that name could be read or deleted.
+_STEPS = (".", "..")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _REDACTED_HEADER = re.compile(r"headers?\[\s*([^\[\],\s]+)\s*\]", re.IGNORECASE)
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
@@ -181,6 +183,8 @@ def read_name(value: str, name: str) -> str:
             f"should be 1 to {NAME_MAX_LENGTH} letters, digits, '_', '.' or '-', "
             f"not {value[:40]!r}",
         )
+    if value in _STEPS:
+        raise BadValue(name, f"should not be {value!r}, which is a step in a path")
     return value
 
 

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.errors import NotFound, StoreFull
@@ -25,10 +24,14 @@ from scheduler_api.dialects.qstash.reading import (
 )
 from scheduler_api.dialects.qstash.request_headers import NOTHING_GIVEN
 from scheduler_api.dialects.qstash.shown_headers import message_headers
-from scheduler_api.dialects.qstash.targets import Target, read_target
+from scheduler_api.dialects.qstash.targets import (
+    Target,
+    read_named,
+    read_queued,
+    read_target,
+)
 from scheduler_api.services import Services
 from typing import Any
-from urllib.parse import unquote
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
@@ -80,9 +83,8 @@ class Publishing:
     @PUBLISHING
     def enqueue(self, owner: Owner, queue: str, destination: str) -> Response:
         """Accepts a message for a queue."""
-        target = read_target(request.environ, route=ENQUEUE)
-        queue, _, rest = target.rest.partition("/")
-        return self._accept(owner, replace(target, rest=rest), queue=unquote(queue))
+        queue, target = read_queued(request.environ, route=ENQUEUE)
+        return self._accept(owner, target, queue=queue)
 
     def _accept(
         self, owner: Owner, target: Target, *, queue: str | None = None
@@ -179,9 +181,10 @@ class _Items:
         named = _text(item, "destination")
         if named is None:
             raise BadValue("destination", "is missing")
-        to = self._addressing.find(named)
+        target = read_named(named)
+        to = self._addressing.find(target.destination)
         group = to if isinstance(to, Group) else None
-        said = self._said(item, group)
+        said = self._said(item, target, group)
         body = (_text(item, "body") or "").encode()
         if len(body) > self._terms.body_limit_bytes:
             raise BadValue("body", too_large(self._terms.body_limit_bytes)[5:])
@@ -193,7 +196,7 @@ class _Items:
             raise BadValue("destination", f"{most} for url groups")
         return self._drafts.for_group(said, group, body=body, now_ms=now_ms)
 
-    def _said(self, item: dict[str, Any], group: Group | None) -> Said:
+    def _said(self, item: dict[str, Any], target: Target, group: Group | None) -> Said:
         headers, queue = item.get("headers") or {}, _text(item, "queue")
         if not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")
@@ -202,6 +205,7 @@ class _Items:
             raise BadValue("headers", "should have texts as values")
         return self._drafts.read(
             pairs,
+            query=target.configuration,
             queue=queue,
             caller_ip=self._caller_ip,
             base=NOTHING_GIVEN if group is None else self._drafts.defaults(group),

@@ -1,4 +1,4 @@
-"""Where a message is to go, read from the raw target of a request.
+"""Where a message is to go, read from the raw target of a request, or as it is named.
 
 A destination stands in the path as it is, so only the raw target has its doubled
 slashes and escapes. Its query is the request's, without what is meant for this API.
@@ -33,9 +33,9 @@ _LOCALHOST = "localhost"
 
 @dataclass(frozen=True)
 class Target:
-    """A raw target in its parts: `configuration` is decoded, `rest` and `query` not.
+    """What a publisher named, in its parts; `configuration` is decoded.
 
-    `rest` is what stands behind the route, `query` what is left for the destination,
+    `rest` stands before the query, `query` is what is left of it for the destination,
     None if there is none.
     """
 
@@ -45,23 +45,32 @@ class Target:
 
     @property
     def destination(self) -> str:
-        """What the publisher named, a URL or a url group."""
-        named = self.rest
-        if named[:8].lower().startswith(_ESCAPED_SCHEMES):
-            named = unquote(named)
-        if self.query is None:
-            return named
-        return f"{named}{'&' if '?' in named else '?'}{self.query}"
+        """A URL or a url group."""
+        return self.rest if self.query is None else f"{self.rest}?{self.query}"
 
 
 def read_target(environ: Mapping[str, Any], *, route: str) -> Target:
-    """The target of a request, in its parts.
+    """What the target of a request names behind its route.
 
     Args:
         route: what stands before the destination, such as `/v2/publish/`.
 
     Raises: NotFound, if the route is spelled with escapes.
     """
+    return read_named(_behind(environ, route))
+
+
+def read_queued(environ: Mapping[str, Any], *, route: str) -> tuple[str, Target]:
+    """As `read_target`, and the queue that stands before the destination.
+
+    Raises: NotFound, if the route is spelled with escapes.
+    """
+    queue, _, named = _behind(environ, route).partition("/")
+    return unquote(queue), read_named(named)
+
+
+def _behind(environ: Mapping[str, Any], route: str) -> str:
+    """What stands behind the route in the raw target."""
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if not raw.isascii():
         # A server reads bytes as latin-1; what is no UTF-8 stays as it is.
@@ -71,9 +80,18 @@ def read_target(environ: Mapping[str, Any], *, route: str) -> Target:
     _, found, rest = path.partition(route)
     if not found or not rest:
         raise NotFound
-    if not question:
-        return Target(rest, None, ())
-    return _with_query(rest, query)
+    return rest + question + query
+
+
+def read_named(named: str) -> Target:
+    """What a publisher named; one that was escaped as a whole is decoded once."""
+    rest, question, query = named.partition("#")[0].partition("?")
+    if rest[:8].lower().startswith(_ESCAPED_SCHEMES):
+        rest, within, own = unquote(rest).partition("#")[0].partition("?")
+        if within:
+            query = f"{own}&{query}" if question else own
+            question = within
+    return _with_query(rest, query) if question else Target(rest, None, ())
 
 
 def _with_query(rest: str, query: str) -> Target:
@@ -93,9 +111,13 @@ def read_group_name(named: str) -> str | None:
 
     Raises: BadValue.
     """
-    if "/" in named or ":" in named or len(named) > NAME_MAX_LENGTH:
+    name, question, _ = named.partition("?")
+    if "/" in name or ":" in name or len(name) > NAME_MAX_LENGTH:
         return None
-    return read_name(named, "destination")
+    if question:
+        wanted = "should have no query if it is a url group"
+        raise BadValue("destination", f"{wanted}, not {named[:40]!r}")
+    return read_name(name, "destination")
 
 
 @lru_cache(maxsize=1024)

@@ -21,14 +21,14 @@ def test_items_are_answered_in_order(api: Any) -> None:
     one, two = batch(
         api,
         {"destination": HOOK, "headers": LATER, "body": "grüße", "queue": None},
-        {"destination": f"{HOOK}?upstash-x=1", "queue": "line"},
+        {"destination": f"{HOOK}?x=1", "queue": "line"},
     )
 
     first, second = api.message(one["messageId"]), api.message(two["messageId"])
     assert one == {"messageId": first["messageId"], "url": HOOK}
     assert first["body"] == "grüße"
     assert first["notBefore"] == first["createdAt"] + 3_600_000
-    assert second["url"] == f"{HOOK}?upstash-x=1"
+    assert second["url"] == f"{HOOK}?x=1"
     assert second["queueName"] == "line"
     assert "body" not in second
 
@@ -50,6 +50,22 @@ def test_headers_are_each_items_own(api: Any) -> None:
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        f"{HOOK}?a=1&qstash_token=secret&Upstash-Retries=7&b",
+        "https%3A%2F%2Fexample.com%2Fhook%3Fa=1&qstash_token=secret&b?upstash-retries=7",
+    ],
+)
+def test_destination_means_what_it_means_in_a_path(api: Any, named: str) -> None:
+    (answer,) = batch(api, {"destination": named, "headers": LATER})
+    in_path = api.publish(named, Delay="1h")
+
+    messages = [api.message(each["messageId"]) for each in (answer, in_path)]
+    assert [each["url"] for each in messages] == [f"{HOOK}?a=1&b"] * 2
+    assert [each["maxRetries"] for each in messages] == [7, 7]
 
 
 def test_more_items_than_one_round_trip_takes(api: Any) -> None:

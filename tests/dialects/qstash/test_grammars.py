@@ -176,7 +176,9 @@ def test_names_are_letters_digits_and_three_signs(name: str) -> None:
     assert grammars.read_name(name, NAME) == name
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a/b", "é", "a" * 257, "a\n", "a%20"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a b", "a/b", "é", "a" * 257, "a\n", "a%20"]
+)
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(BadValue, match=NAME):
         grammars.read_name(name, NAME)

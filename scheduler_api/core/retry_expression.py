@@ -14,6 +14,8 @@ from scheduler_api.core.errors import SchedulerError
 # Every step of an evaluation takes at least one character, so this bounds them too.
 MAX_LENGTH = 500
 MAX_DEPTH = 32
+# In search of a value; enough for a short expression and a thousand retries.
+STEPS_MOST = 10_000
 LONGEST_MS = 86_400_000
 
 _RETRIED = "retried"
@@ -115,6 +117,16 @@ class Expression:
                     return None
                 stack.append(value)
         return round(max(0.0, min(stack[0], float(LONGEST_MS))))
+
+    def may_have_value(self, *, retries: int) -> bool:
+        """Whether it may have a value for some count of retries, from 0 to this one.
+
+        True also where so many steps do not suffice to find none.
+        """
+        counts = retries + 1 if _RETRIED in self.steps else 1
+        looked_at = min(counts, max(1, STEPS_MOST // len(self.steps)))
+        found = any(self.delay_ms(retried) is not None for retried in range(looked_at))
+        return found or looked_at < counts
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from scheduler_api.core.retry_expression import (
     LONGEST_MS,
     MAX_DEPTH,
     MAX_LENGTH,
+    STEPS_MOST,
     ExpressionError,
     parse,
 )
@@ -242,3 +243,11 @@ def test_property_value_is_the_one_that_python_computes(
 
     if math.isfinite(value):
         assert delay_ms == round(max(0, min(value, LONGEST_MS)))
+
+
+def test_search_for_a_value_is_bounded() -> None:
+    expression = parse("sqrt(0 - 1 - retried)")
+    looked_at = STEPS_MOST // len(expression.steps)
+
+    assert not expression.may_have_value(retries=looked_at - 1)
+    assert expression.may_have_value(retries=10**18)

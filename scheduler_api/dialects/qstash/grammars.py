@@ -107,6 +107,18 @@ def read_retry_delay(value: str, name: str) -> str:
         raise BadValue(name, f"should be an expression: {err} {where}") from err
 
 
+def hold_retry_delay(value: str, name: str, *, retries: int) -> None:
+    """Holds an expression to having a value before at least one retry.
+
+    One that has none before the first alone is taken, whatever the retries are.
+
+    Raises: BadValue.
+    """
+    expression = retry_expression.parse(value)
+    if not expression.may_have_value(retries=max(retries, 1)):
+        raise BadValue(name, "should have a value before some retry, and has none")
+
+
 def read_method(value: str, name: str) -> str:
     """A method, in upper case.
 

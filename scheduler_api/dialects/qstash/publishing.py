@@ -1,6 +1,7 @@
 """The endpoints that accept messages: publish, enqueue and batch."""
 
 import logging
+import redis
 import time
 from collections.abc import Callable, Iterator, Sequence
 from flask import Response, request
@@ -35,6 +36,8 @@ from typing import Any
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
+AWAY = "the store went away before this was stored, please try again"
+UNKNOWN = "the store went away meanwhile: whether this was stored is unknown"
 
 PUBLISHING = documented(
     body={},
@@ -130,18 +133,43 @@ class Publishing:
             caller_ip=request.remote_addr,
             most=self._batch_limit,
         )
+        return answers.respond(self._take(owner, items, reader), 200)
+
+    def _take(
+        self, owner: Owner, items: list[Any], reader: "_Items"
+    ) -> list[Shown | list[Shown]]:
+        """Stores what the items describe; the answer to each, in their order.
+
+        If the store goes away, what was stored before is still told.
+
+        Raises: redis.RedisError, if nothing was stored.
+        """
         shown: list[Shown | list[Shown]] = []
+        begun: list[Read] = []
         stored = 0
-        for read in _parts(reader.read(item, now_ms=self._now_ms()) for item in items):
-            accepted = self._store.create_many(
-                owner, list(_drafts_of(read)), at_once=MOST_ENDPOINTS
+        try:
+            for part in _parts(
+                reader.read(item, now_ms=self._now_ms()) for item in items
+            ):
+                begun = part
+                accepted = self._store.create_many(
+                    owner, list(_drafts_of(part)), at_once=MOST_ENDPOINTS
+                )
+                stored += sum(each.verdict is Verdict.OK for each in accepted)
+                shown += _told_of_items(part, iter(accepted))
+                begun = []
+        except redis.RedisError as err:
+            if not stored:
+                raise
+            log.error(
+                logs.line("batch.cut", owner=owner, told=len(shown)), exc_info=err
             )
-            stored += sum(each.verdict is Verdict.OK for each in accepted)
-            shown += _told_of_items(read, iter(accepted))
+            shown += [_failed(e if isinstance(e, str) else UNKNOWN) for e in begun]
+            shown += [_failed(AWAY)] * (len(items) - len(shown))
         log.info(
             logs.line("batch.accepted", owner=owner, items=len(items), events=stored)
         )
-        return answers.respond(shown, 200)
+        return shown
 
     def _addressing(self, owner: Owner) -> Addressing:
         return Addressing(self._groups, owner, allow=self._terms.allow)
@@ -247,7 +275,7 @@ def _told_of_items(
 ) -> Iterator[Shown | list[Shown]]:
     for item in read:
         if isinstance(item, str):
-            yield {"messageId": "", "error": item}
+            yield _failed(item)
         elif isinstance(item, list):
             yield [_told(draft, next(accepted)) for draft in item]
         else:
@@ -256,9 +284,13 @@ def _told_of_items(
 
 def _told(draft: Draft, answer: Accepted) -> Shown:
     if answer.verdict is Verdict.FULL:
-        return {"messageId": "", "error": FULL}
+        return _failed(FULL)
     double = answer.verdict is Verdict.DOUBLE
     return answers.published(answer.id, url=draft.content.url, deduplicated=double)
+
+
+def _failed(error: str) -> Shown:
+    return {"messageId": "", "error": error}
 
 
 def _log(owner: Owner, accepted: Sequence[Accepted]) -> None:

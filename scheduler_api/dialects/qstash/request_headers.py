@@ -130,6 +130,7 @@ def from_headers(
         failure_callback=_callback(given, FAILURE_CALLBACK, base.failure_callback),
     )
     _hold(limits, message)
+    _hold_retry_delays(given, message)
     return message
 
 
@@ -260,6 +261,20 @@ def _hold(limits: Limits, message: Message) -> None:
             raise _too_long(f"{prefix}-Timeout", limits.timeout_ms)
         if (sent.retries or 0) > limits.retries:
             raise BadValue(f"{prefix}-Retries", f"should be at most {limits.retries}")
+
+
+def _hold_retry_delays(given: _Given, message: Message) -> None:
+    """Refuses one that has no value before any retry: nobody can have meant that."""
+    for prefix, sent in (
+        (PREFIX, message),
+        (f"{CALLBACK}-", message.callback),
+        (f"{FAILURE_CALLBACK}-", message.failure_callback),
+    ):
+        name = f"{prefix}retry-delay"
+        if sent is None or not given.text(name):
+            continue
+        retries = message.retries if sent.retries is None else sent.retries
+        grammars.hold_retry_delay(given.text(name), canonical(name), retries=retries)
 
 
 def _too_long(name: str, limit_ms: int) -> BadValue:

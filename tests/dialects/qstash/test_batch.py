@@ -1,8 +1,15 @@
 """Batches: each item is answered in its place."""
 
 import pytest
+import redis
 from collections.abc import Callable
+from dataclasses import replace
+from scheduler_api import services
 from scheduler_api.core import keys
+from scheduler_api.core.config import Settings
+from scheduler_api.core.store import AT_ONCE, Store
+from scheduler_api.dialects.qstash.publishing import AWAY, UNKNOWN, Publishing
+from tests.dialects.qstash.conftest import SECRET_KEY
 from typing import Any
 
 Make = Callable[..., Any]
@@ -159,3 +166,55 @@ def test_full_store_is_told_in_every_place(api: Any) -> None:
 
     assert [answer["messageId"] for answer in answers] == ["", ""]
     assert answers[0]["error"] == "the store is full, please try again later"
+
+
+class LeavingStore(Store):
+    """Goes away when events are stored for the n-th time."""
+
+    stays = 0
+
+    def create_many(self, *args: Any, **more: Any) -> Any:
+        if not self.stays:
+            raise redis.ConnectionError("gone")
+        self.stays -= 1
+        return super().create_many(*args, **more)
+
+
+@pytest.fixture
+def leaving(api: Any, store_url: str) -> Callable[..., Any]:
+    """The answer to a batch whose store goes away after some parts of it."""
+    settings = Settings(redis_url=store_url, secret_key=SECRET_KEY)
+    store = LeavingStore(api.store.client, api.store.prefix)
+    publishing = Publishing(replace(services.build(settings), store=store))
+
+    def batch(items: list[Any], *, after: int) -> Any:
+        store.stays = after
+        with api.app.test_request_context("/v2/batch", method="POST", json=items):
+            return publishing.batch(api.owner).get_json()
+
+    return batch
+
+
+def test_store_that_leaves_midway_is_told_in_the_places_of_the_rest(
+    api: Any, leaving: Callable[..., Any]
+) -> None:
+    items: list[Any] = [{"destination": HOOK, "headers": LATER}] * (2 * AT_ONCE + 2)
+    items[AT_ONCE + 1] = "bad"
+    answers = leaving(items, after=1)
+
+    assert len(answers) == len(items)
+    assert all(answer["messageId"] for answer in answers[:AT_ONCE])
+    assert api.message(answers[AT_ONCE - 1]["messageId"])["url"] == HOOK
+    assert all(answer["messageId"] == "" for answer in answers[AT_ONCE:])
+    errors = [answer["error"] for answer in answers[AT_ONCE:]]
+    assert errors[:2] == [UNKNOWN, "item should be an object"]
+    assert errors[2:] == [UNKNOWN] * (AT_ONCE - 2) + [AWAY] * 2
+
+
+def test_batch_of_which_nothing_was_stored_is_refused_whole(
+    leaving: Callable[..., Any],
+) -> None:
+    with pytest.raises(redis.ConnectionError):
+        leaving([{"destination": HOOK}], after=0)
+    with pytest.raises(redis.ConnectionError):
+        leaving(["bad"] * AT_ONCE + [{"destination": HOOK}], after=1)

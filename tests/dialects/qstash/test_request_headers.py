@@ -520,3 +520,39 @@ def test_s16_s17_property_whatever_is_kept_can_be_sent_and_is_not_ours(
         check_outbound(name, value)
         assert not is_reserved(name)
         assert name.lower() not in OWN | {"authorization", "cookie"}
+
+
+@pytest.mark.parametrize("prefix", ["", "Callback-", "Failure-Callback-"])
+@pytest.mark.parametrize("text", ["1/0", "sqrt(-1)", "sqrt(-1 - retried)", "0/(2/0)"])
+def test_delay_without_any_value_is_refused(prefix: str, text: str) -> None:
+    callbacks = {"Upstash-Callback": BACK, "Upstash-Failure-Callback": BACK}
+    name = f"Upstash-{prefix}Retry-Delay"
+
+    assert refusal(callbacks | {name: text, "Upstash-Retries": "1000"}).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "retries"),
+    [("1/retried", "0"), ("1/retried", "3"), ("sqrt(retried - 900)", "1000")],
+)
+def test_delay_with_a_value_before_some_retry_is_taken(text: str, retries: str) -> None:
+    headers = {"Upstash-Retry-Delay": text, "Upstash-Retries": retries}
+
+    assert read(headers).retry_delay == text
+
+
+def test_delay_is_held_to_the_retries_of_what_is_sent() -> None:
+    headers = {
+        "Upstash-Callback": BACK,
+        "Upstash-Callback-Retries": "3",
+        "Upstash-Callback-Retry-Delay": "sqrt(retried - 5)",
+        "Upstash-Retries": "9",
+    }
+
+    assert refusal(headers).name == "Upstash-Callback-Retry-Delay"
+    del headers["Upstash-Callback-Retries"]
+    assert read(headers).callback is not None
+
+
+def test_message_that_is_sent_again_keeps_a_delay_without_value() -> None:
+    assert read(base=Message(retry_delay="1/0")).retry_delay == "1/0"

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tests.system import absences, deaths, loads
+from tests.system import absences, deaths, gated, loads
 from tests.system.cell import Cell
 from tests.system.report import Report
 from tests.system.supervised import Supervised
@@ -70,6 +70,20 @@ SCENARIOS: dict[str, Scenario] = {
         lambda cell, n: deaths.travelling_alone(cell, suspects=100, others=1_000)
     ),
     "per-second": in_cell(lambda cell, n: loads.per_second(cell, seconds=n["seconds"])),
+    "queue": in_cell(
+        lambda cell, n: gated.ordered(cell, events=500, kills=n["kills"], every_s=3)
+    ),
+    "flow-control": in_cell(
+        lambda cell, n: gated.limited(cell, events=n["events"], rate=50, parallelism=5)
+    ),
+    "hanging": in_cell(
+        lambda cell, n: gated.hanging(cell, events=n["events"], over_s=10)
+    ),
+    "ill": in_cell(
+        lambda cell, n: gated.outage(
+            cell, events=n["events"] * 5 // 2, away_s=n["frozen_s"]
+        )
+    ),
     "backlog": in_cell(lambda cell, n: loads.backlog(cell, events=n["backlog"])),
 }
 

@@ -149,7 +149,8 @@ class Observer:
     def begun(self) -> set[tuple[str, str]]:
         """Every event that a worker has in hand, with the token of its begin."""
         leased = keys.leased(self.prefix)
-        ids = [m.decode() for m in cast(list[bytes], self.client.zrange(leased, 0, -1))]
+        members = cast(list[bytes], self.client.zrange(leased, 0, -1))
+        ids = [member.decode().removeprefix("~") for member in members]
         pipe = self.client.pipeline(transaction=False)
         for event_id in ids:
             pipe.hget(keys.event(self.prefix, event_id), "tok")

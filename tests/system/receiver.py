@@ -8,7 +8,8 @@ being 1 if it says that an earlier one may have arrived, else 0. What a schedule
 sends is known by its id and the fire time in it.
 
 The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
-`&first=2` that is done to the first two of a payload, the rest is answered at once.
+`&first=2` that is done to the first two of a payload, with `&until_ms=` until that
+time; the rest is answered at once.
 """
 
 import asyncio
@@ -30,11 +31,12 @@ WARNING = b"\r\nScheduler-Possible-Duplicate: true\r\n"
 
 
 class Behaviour(NamedTuple):
-    """What a URL asks for; `first` 0: always."""
+    """What a URL asks for; `first` 0: always; until `until_s`, 0: for ever."""
 
     delay_s: float
     answer: bytes | None
     first: int
+    until_s: float = 0
 
 
 @lru_cache
@@ -44,7 +46,8 @@ def behaviour(target: bytes) -> Behaviour:
     answer = _answer(int(asked.get("status", ["200"])[0]))
     delay_s = int(asked.get("delay_ms", ["0"])[0]) / 1000
     first = int(asked.get("first", ["0"])[0])
-    return Behaviour(delay_s, None if "hang" in asked else answer, first)
+    until_s = int(asked.get("until_ms", ["0"])[0]) / 1000
+    return Behaviour(delay_s, None if "hang" in asked else answer, first, until_s)
 
 
 def _answer(status: int) -> bytes:
@@ -76,6 +79,8 @@ class Connection(asyncio.Protocol):
         print(arrived_ns, scheduled, label, int(WARNING in head + b"\r\n"), flush=True)
         self._received = rest[length:]
         asked = behaviour(head.split(b" ", 2)[1])
+        if asked.until_s and time.time() >= asked.until_s:
+            asked = AT_ONCE
         if asked.first:
             self._counts[label] += 1
             if self._counts[label] > asked.first:

@@ -1,0 +1,40 @@
+"""Queues, limits and ill destinations, with real processes."""
+
+import pytest
+from collections.abc import Callable
+from tests.system import gated
+from tests.system.cell import SHORT_LEASES, Cell
+
+pytestmark = pytest.mark.slow
+
+NewCell = Callable[..., Cell]
+
+
+def test_a_queue_keeps_its_order_over_kills(new_cell: NewCell):
+    report = gated.ordered(new_cell(**SHORT_LEASES), events=80, kills=2, every_s=1)
+
+    print(report)
+    assert report.problems == []
+
+
+def test_rate_and_parallelism_hold_over_three_workers(new_cell: NewCell):
+    report = gated.limited(new_cell(), events=150, rate=50, parallelism=5)
+
+    print(report)
+    assert report.problems == []
+
+
+def test_a_hanging_destination_does_not_hold_up_another(new_cell: NewCell):
+    report = gated.hanging(new_cell(SCHED_BREAKER_ATTEMPTS="0"), events=300, over_s=3)
+
+    print(report)
+    assert report.problems == []
+
+
+def test_an_ill_destination_is_left_in_peace_and_then_caught_up(new_cell: NewCell):
+    cell = new_cell(SCHED_BREAKER_HOLD_MS="500", SCHED_BREAKER_LONGEST_HOLD_MS="1000")
+
+    report = gated.outage(cell, events=200, away_s=4)
+
+    print(report)
+    assert report.problems == []

@@ -4,6 +4,7 @@ import pytest
 from collections.abc import Sequence
 from scheduler_api.core import keys
 from scheduler_api.core.gate_words import destination, destination_gate
+from scheduler_api.core.held_destinations import held_destinations
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.limits import Caps
 from scheduler_api.core.model import NO_GATES, Content, Draft, FlowLimits, Gates, Owner
@@ -275,3 +276,13 @@ def test_an_idle_breaker_is_forgotten(engine: Engine):
 
     assert shut(engine) == {}
     assert engine.due() == {}
+
+
+def test_what_waits_before_a_destination_is_told(engine: Engine):
+    engine.worker.report(ILL_GATE, 20, 20)
+    send(engine, [ILL] * 3)
+    begin(engine)
+
+    [held] = held_destinations(engine.store)
+    assert (held.tenant, held.url, held.waiting) == (OWNER.tenant, ILL, 3)
+    assert held.probe_ms == engine.now_ms + HOLD_MS

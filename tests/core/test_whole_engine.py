@@ -156,10 +156,11 @@ class Cell(RuleBasedStateMachine):
     def now_ms(self) -> int:
         return self.engine.now_ms
 
-    @initialize(content=CONTENTS)
-    def a_ticker_starts(self, content: Content) -> None:
+    @initialize(content=CONTENTS, options=OPTIONS)
+    def a_ticker_starts(self, content: Content, options: dict[str, Any]) -> None:
         self.look(room=100)
         self.create([1, 1, 1], content, "")
+        self.create_schedule("* * * * *", content, None, options)
         self.time_passes(1_000)
 
     @rule(
@@ -643,19 +644,16 @@ class Cell(RuleBasedStateMachine):
         state: ScheduleState | None,
         ends_in_ms: int | None,
     ) -> None:
-        schedule_id = self.draw_schedule(data).id
-        was = self.engine.schedules.get(OWNER, schedule_id)
+        was = self.engine.schedules.get(OWNER, self.draw_schedule(data).id)
         options = was.options
         if ends_in_ms is not None:
             options = replace(options, end_ms=self.now_ms + ends_in_ms)
-        edited = self.engine.schedules.edit(
-            was,
-            grammar=FULL,
-            expression=expression,
-            content=content,
-            state=state,
-            options=options,
-        )
+        changes = {"expression": expression, "content": content, "options": options}
+        self.edit(was, state, **changes)
+
+    def edit(self, was: Schedule, state: ScheduleState | None, **changes: Any) -> None:
+        schedule_id = was.id
+        edited = self.engine.schedules.edit(was, grammar=FULL, state=state, **changes)
         self.rules[schedule_id] = edited
         assert state is None or edited.state in (state, ScheduleState.ENDED)
         paused = edited.state is ScheduleState.PAUSED
@@ -664,6 +662,28 @@ class Cell(RuleBasedStateMachine):
         # Fire times rise from the last change of what they follow from.
         if rules.of(edited) != rules.of(was) or was.over(self.now_ms):
             self.latest_ms[schedule_id] = self.now_ms
+
+    @precondition(lambda self: self.rules)
+    @rule(
+        data=st.data(),
+        then=st.sampled_from(["begins", "begins", "is paused", "is deleted"]),
+        ends=st.booleans(),
+    )
+    def it_fires(self, data: st.DataObject, then: str, ends: bool) -> None:
+        """The usual way of a schedule, and of whoever comes between offer and begin."""
+        schedule_id = self.draw_schedule(data).id
+        wanted_ms = self.engine.due().get(f"s:{schedule_id}", self.now_ms)
+        self.pass_by(min(max(0, wanted_ms - self.now_ms), HOUR_MS))
+        envelope = self.look(room=100)
+        now = self.engine.schedules.get(OWNER, schedule_id)
+        if then == "is paused":
+            self.edit(now, ScheduleState.PAUSED)
+        elif then == "is deleted":
+            self.engine.schedules.delete(now)
+            del self.rules[schedule_id]
+        begun = self.carry_out(envelope)
+        for each in begun if ends else []:
+            self.write_down(each)
 
     @precondition(lambda self: self.rules)
     @rule(data=st.data())

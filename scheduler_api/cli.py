@@ -14,8 +14,10 @@ from scheduler_api.core.clock_changes import Fold, Gap
 from scheduler_api.core.config import Settings, SettingsError, from_env
 from scheduler_api.core.cron import CronError
 from scheduler_api.core.epoch import accept
+from scheduler_api.core.held_destinations import held_destinations
 from scheduler_api.core.preview import MOST, USUAL, Run, Skipped, preview
 from scheduler_api.core.sealing import WrongSecretKey
+from scheduler_api.core.store import Store
 from scheduler_api.core.tenants import Tenants
 from scheduler_api.credentials import addresses, client_environment, env_lines
 from scheduler_api.preview import GRAMMARS, Refused, read
@@ -100,6 +102,22 @@ def accept_store(settings: Settings) -> None:
     """Go on with the store as it is, after it came back empty or as another one."""
     epoch = accept(Redis.from_url(settings.redis_url), settings.prefix)
     click.echo(f"accepted store {epoch}; tickers go on within a second")
+
+
+@main.command("held")
+@click.pass_obj
+def list_held(settings: Settings) -> None:
+    """List destinations that are broken, or wanted beyond their share."""
+    table = Table("tenant", "first that waits", "waiting", "running", "next probe")
+    store = Store(Redis.from_url(settings.redis_url), settings.prefix)
+    for held in held_destinations(store):
+        probe = "-"
+        if held.probe_ms is not None:
+            probe = datetime.fromtimestamp(held.probe_ms / 1000, UTC).isoformat()
+        table.add_row(
+            held.tenant, held.url or "-", str(held.waiting), str(held.running), probe
+        )
+    Console().print(table)
 
 
 @main.command("cron")

@@ -135,3 +135,15 @@ def test_a_wrong_option_of_a_preview_is_told(words: tuple[str, ...], sentence: s
 
     assert result.exit_code == 1
     assert sentence in result.output
+
+
+def test_destinations_that_hold_events_back_are_listed(environ: dict[str, str]):
+    with redis.Redis.from_url(environ["REDIS_URL"]) as client:
+        client.hset("{s1}:shut", "d:7:abc", 1)
+        client.hset("{s1}:g:d:7:abc", "sh", 1_900_000_000_000)
+
+    result = run(environ, "held")
+
+    assert result.exit_code == 0
+    assert "7" in result.output
+    assert "2030-03-17" in result.output

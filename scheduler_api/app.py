@@ -8,6 +8,7 @@ from flask import Blueprint, Flask, Response, request
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from scheduler_api import openapi, preview, readiness, services
 from scheduler_api.auth import Unauthorized
+from scheduler_api.client_address import ClientAddresses
 from scheduler_api.core import config, logs
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import Conflict, StoreFull
@@ -83,6 +84,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         _check_key(built.tenants)
     app = Flask(__name__)
     app.url_map.merge_slashes = False
+    if settings.trusted_proxies:
+        proxies = settings.trusted_proxies
+        app.wsgi_app = ClientAddresses(  # type: ignore[method-assign]
+            app.wsgi_app, trusted=proxies
+        )
     app.config["MAX_CONTENT_LENGTH"] = (
         settings.body_limit_bytes * JSON_OVERHEAD + OTHER_FIELDS_BYTES
     )

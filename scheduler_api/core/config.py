@@ -66,6 +66,12 @@ class Settings(GateSettings):
         default=2,
         doc="processes that answer HTTP",
     )
+    trusted_proxies: tuple[Network, ...] = variable(
+        "SCHED_TRUSTED_PROXIES",
+        read_networks,
+        default=(),
+        doc="networks of reverse proxies whose `X-Forwarded-For` names the caller",
+    )
     cell: str = variable(
         "SCHED_CELL",
         read_cell,

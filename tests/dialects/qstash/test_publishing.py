@@ -5,6 +5,7 @@ import pytest
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from scheduler_api.core import keys
 from typing import Any
 
@@ -290,3 +291,17 @@ def test_full_store_is_told(api: Any) -> None:
     status, answer = post(api)
     assert (status, list(answer)) == (503, ["error"])
     assert api.headers["Retry-After"]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "caller"), [((), "127.0.0.1"), (("127.0.0.0/8",), "192.0.2.7")]
+)
+def test_caller_behind_a_trusted_proxy_is_known(
+    make_api: Make, trusted: tuple[str, ...], caller: str
+) -> None:
+    api = make_api(trusted_proxies=tuple(map(ip_network, trusted)))
+    passed_on = {"X-Forwarded-For": "198.51.100.9, 192.0.2.7"}
+    headers = passed_on | {"Upstash-Delay": "1h"}
+    _, answer = api.call("POST", f"/v2/publish/{HOOK}", headers=headers)
+
+    assert api.message(answer["messageId"])["callerIP"] == caller

@@ -279,7 +279,9 @@ def _conditions(parameters: Parameters) -> Conditions:
         return Conditions(ids=tuple(dict.fromkeys(filter(None, listed))))
     return Conditions(
         values={
-            name: frozenset(parameters[name])
+            name: frozenset(
+                map(str.lower, parameters[name]) if name == "host" else parameters[name]
+            )
             for name in CONDITIONS
             if name in parameters
         }

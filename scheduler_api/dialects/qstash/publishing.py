@@ -225,10 +225,12 @@ class _Items:
         return self._drafts.for_group(said, group, body=body, now_ms=now_ms)
 
     def _said(self, item: dict[str, Any], target: Target, group: Group | None) -> Said:
-        headers, queue = item.get("headers") or {}, _text(item, "queue")
-        if not isinstance(headers, dict):
+        headers, queue = item.get("headers"), _text(item, "queue")
+        if headers is not None and not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")
-        pairs = tuple(headers.items())
+        pairs = tuple((headers or {}).items())
+        if not all(name.strip() for name, _ in pairs):
+            raise BadValue("headers", "should have names")
         if not all(isinstance(value, str) for _, value in pairs):
             raise BadValue("headers", "should have texts as values")
         return self._drafts.read(

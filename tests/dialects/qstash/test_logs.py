@@ -194,6 +194,7 @@ def test_both_spellings_of_cancelled_are_taken(api: Any, spelling: str) -> None:
     [
         ("url", f"{HOOK}?a=1%2C2", HOOK),
         ("host", "example.com", "example.org"),
+        ("host", "EXAMPLE.com", "com"),
         ("path", "/hook", "/"),
         ("queueName", "line", "lines"),
         ("callerIp", "127.0.0.1", "::1"),

@@ -16,6 +16,7 @@ from scheduler_api.core.planning import (
     plan,
 )
 from scheduler_api.core.schedules import Schedules
+from scheduler_api.core.store import Store
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -56,6 +57,34 @@ def plan_at(cron: Cron, *, last_ms: int, now_ms: int):
 
 def nominal_s(event_ids: list[str]) -> list[int]:
     return [int(event_id.partition(".")[2]) for event_id in event_ids]
+
+
+class Slow(Store):
+    """A store that is asked for the time long before a script runs."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() - 2 * SECOND_MS
+
+
+def test_a_fire_time_that_passed_while_it_was_planned_is_none(engine: Engine):
+    slow = Slow(engine.store.client, PREFIX, clock_ms=engine.now_ms)
+    schedules = Schedules(slow, grace_ms=GRACE_MS)
+
+    made = schedules.create(
+        OWNER,
+        CONTENT,
+        expression="* * * * * *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=DEADLINE_MS,
+    )
+
+    assert (
+        made.times_ms[0]
+        == times_of(
+            SECONDLY, after_ms=engine.now_ms, until_ms=engine.now_ms + SECOND_MS
+        )[0]
+    )
 
 
 def test_ten_minutes_are_planned_ahead():

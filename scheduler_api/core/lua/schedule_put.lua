@@ -46,7 +46,9 @@ if was ~= '' then redis.call('ZADD', P .. 'superseded', now, sid .. ':' .. was) 
 local created = record.c or string.format('%.0f', now)
 if left and record.max then left = left - (record.max - record.left) end
 if ends and ends < now or left and left < 1 then state = 'ended' end
-if last == 'on' then last, times = record.last, joined(record.times, times, record.last) end
+if last == 'on' then last, times = record.last, joined(record.times, times, record.last)
+-- What has passed since these were planned lies before the schedule.
+elseif last == '' then times = joined('', times, now) end
 if state == 'ended' then times = '' end
 redis.call('HDEL', key, unpack(OPTIONAL))
 redis.call('HSET', key, 'f', 1, 'o', owner, 'c', created, 'u', now, 'rv', becomes,

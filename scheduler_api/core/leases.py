@@ -2,7 +2,7 @@
 
 import itertools
 import redis.asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from redis.exceptions import OutOfMemoryError
@@ -11,10 +11,12 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.limits import BreakerTerms
 from scheduler_api.core.model import Begun, FollowUp, Owner
-from typing import cast
+from typing import TypeVar, cast
 
 INLINE_BYTES = 8192
 WRITTEN_BEFOREHAND_S = 600
+
+T = TypeVar("T")
 
 
 class Outcome(StrEnum):
@@ -82,8 +84,8 @@ class WorkerStore:
 
     async def _run(self, name: str, *args: scripts.Arg) -> object:
         clock = "" if self.clock_ms is None else str(self.clock_ms)
-        return await scripts.run_async(
-            self.client, name, clock, *args, prefix=self.prefix
+        return await _ask(
+            scripts.run_async(self.client, name, clock, *args, prefix=self.prefix)
         )
 
     async def begin(
@@ -118,7 +120,7 @@ class WorkerStore:
 
         Raises: UnreadableRecord, redis.RedisError.
         """
-        stored = cast(bytes | None, await self.client.get(begun.content_key))
+        stored = cast(bytes | None, await _ask(self.client.get(begun.content_key)))
         if stored is None:
             raise UnreadableRecord(f"{begun.content_key} is missing")
         return replace(begun, content=codec.decode_content(stored))
@@ -171,7 +173,7 @@ class WorkerStore:
             return stored
         key = keys.body(self.prefix, child.id, name)
         try:
-            await self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
+            await _ask(self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S))
         except OutOfMemoryError:
             return stored
         return b""
@@ -194,6 +196,19 @@ class WorkerStore:
             Settled(event_id.decode(), code.decode(), int(next_ms))
             for event_id, code, next_ms in replies
         ]
+
+
+async def _ask(work: Awaitable[T]) -> T:
+    """What the store answers; a connection that was closed is a lost one.
+
+    uvloop raises RuntimeError for writing to it, and the client hands that on.
+
+    Raises: redis.RedisError.
+    """
+    try:
+        return await work
+    except RuntimeError as err:
+        raise redis.ConnectionError(str(err)) from err
 
 
 def read_begun(token: str, reply: list[bytes]) -> Begun:

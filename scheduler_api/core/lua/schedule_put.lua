@@ -3,7 +3,7 @@
 -- KEYS[1] prefix
 -- ARGV: now, id, owner, revision it was read with ('' to create), new revision, its name for
 --   its owner or '', state (active, paused or ended), newest fire time that counts as used in ms
---   ('' for now; 'on' to go on: the stored ones stay), fire times (see times),
+--   ('' for now: none given that has passed; 'on': the stored ones stay), fire times (see times),
 --   those that a pause has skipped (ms, comma-separated), content of the template ('' if written
 --   beforehand, to expire unless kept here), mark and how long it holds (`mark`), then fields and
 --   values of the record
@@ -47,7 +47,6 @@ local created = record.c or string.format('%.0f', now)
 if left and record.max then left = left - (record.max - record.left) end
 if ends and ends < now or left and left < 1 then state = 'ended' end
 if last == 'on' then last, times = record.last, joined(record.times, times, record.last)
--- What has passed since these were planned lies before the schedule.
 elseif last == '' then times = joined('', times, now) end
 if state == 'ended' then times = '' end
 redis.call('HDEL', key, unpack(OPTIONAL))

@@ -56,8 +56,9 @@ describe("callbacks", CONCURRENTLY, () => {
       await clock.next(2);
       assert.ok(first.arrivals.every(({ ms }) => ms < pausedMs + GRACE_MS));
 
+      const called = first.next(1);
       const { callbackId } = await app.good("post", `/event/${eventId}/run`);
-      await first.next(1);
+      await called;
       const { headers } = first.arrivals.at(-1);
       assert.equal(headers["webhook-id"], callbackId);
       const [byHand, fired] = await until(async () => {

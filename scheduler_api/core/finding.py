@@ -23,6 +23,9 @@ DIGEST_BYTES = 9
 FIRST_PAGE, LARGEST_PAGE = 250, 8_000
 # Up to so many matches the store tells all of them in one answer.
 FEW = 2_000
+# So many members the store puts together at once, some ten milliseconds of its time,
+# where a page lies too deep to walk there.
+MOST_TOGETHER = 40_000
 # Up to so many intersections are counted rather than walked.
 MOST_COUNTS = 64
 
@@ -108,9 +111,14 @@ class Finder:
         if alone and len(wanted) == 1:
             part = self._slice(wanted[0][0], offset, end)
             return Found(_ids([member for _, member in part]), total)
-        if alone and total <= FEW:
+        read = sum(sizes[name] for name in wanted[0])
+        deep = end > FEW and read <= MOST_TOGETHER
+        if alone and (total <= FEW or deep):
             common = self._client.zinter([g[0] for g in wanted], aggregate="MIN")
             return Found(_ids(cast(list[bytes], common)[offset:end]), total)
+        if deep and len(wanted) == 1:
+            members = self._client.zunion(wanted[0], aggregate="MIN")
+            return Found(_ids(cast(list[bytes], members)[offset:end]), total)
         return Found(_ids(islice(self._matching(wanted), offset, end)), total)
 
     def _total(self, wanted: list[Sets], sizes: dict[str, int]) -> int | None:

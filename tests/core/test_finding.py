@@ -140,10 +140,10 @@ OWNED = st.tuples(st.sets(st.sampled_from(SHAPES)), st.sets(st.sampled_from(COLO
     shapes=st.lists(st.sampled_from(SHAPES), max_size=4),
     colours=st.lists(st.sampled_from(COLOURS), max_size=4),
     part=st.tuples(st.integers(0, 5), st.integers(0, 5)),
-    few=st.sampled_from([0, 2_000]),
+    bounds=st.sampled_from([(0, 0), (0, 40_000), (2_000, 40_000)]),
 )
 def test_every_way_to_find_answers_alike(
-    engine: Engine, *, owned, shapes, colours, part: tuple[int, int], few: int
+    engine: Engine, *, owned, shapes, colours, part: tuple[int, int], bounds
 ):
     offset, limit = part
     engine.client.flushall()
@@ -154,11 +154,12 @@ def test_every_way_to_find_answers_alike(
         for schedule_id, s, c in made
         if (not shapes or s & set(shapes)) and (not colours or c & set(colours))
     ]
-    finding.FEW, kept = few, finding.FEW
+    kept = finding.FEW, finding.MOST_TOGETHER
+    finding.FEW, finding.MOST_TOGETHER = bounds
     try:
         found = find(engine, *groups, offset=offset, limit=limit)
     finally:
-        finding.FEW = kept
+        finding.FEW, finding.MOST_TOGETHER = kept
 
     assert found == (expected[offset : offset + limit], len(expected))
 

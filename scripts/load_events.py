@@ -44,9 +44,11 @@ class Question:
 def measure(cell: Cell, *, count: int) -> None:
     """Creates events, and tells all that is to be known of them."""
     cell.owner = Owner(cell.owner.tenant, "events_v1")
-    before = _used(cell)
+    before = used_bytes(cell)
     _create(cell, count)
-    click.echo(f"{(_used(cell) - before) / count:.0f} bytes of memory for each event")
+    click.echo(
+        f"{(used_bytes(cell) - before) / count:.0f} bytes of memory for each event"
+    )
     for question in _questions(count):
         click.echo(_ask(cell, question))
     for size in (1_000, 100_000, 1_000_000):
@@ -126,22 +128,43 @@ def _ask(cell: Cell, question: Question) -> str:
 
 
 def _claims(cell: Cell, size: int) -> str:
-    """Claims of what is due, with so many more in `due`; told by the store's clock."""
     _fill(cell, size)
-    drafts = [
-        Draft(Content(cell.receiver.url(), b"x"), deadline_ms=10_000)
-        for _ in range(CLAIMED)
-    ]
+    each_us = claim_us(cell, CLAIMS)
+    return f"{size} in due: a claim of {CLAIMED} events takes {each_us:.0f} µs"
+
+
+def claim_us(cell: Cell, claims: int) -> float:
+    """A claim of a hundred due events beside what is in `due`, by the store's clock.
+
+    No ticker may run; what is claimed is cancelled.
+    """
+    drafts = _hundred(cell)
     spent_us = 0
-    for _ in range(CLAIMS):
+    for _ in range(claims):
         accepted = cell.events.create_many(cell.owner, drafts)
         started_us = _script_us(cell)
         claimed = cell.events.claim(room=2 * CLAIMED, terms=TERMS)
         spent_us += _script_us(cell) - started_us
         assert len(claimed.ids) == CLAIMED, claimed
         cell.events.cancel(cell.owner, [each.id for each in accepted])
-    each_us = spent_us / CLAIMS
-    return f"{size} in due: a claim of {CLAIMED} events takes {each_us:.0f} µs"
+    return spent_us / claims
+
+
+def create_us(cell: Cell, rounds: int) -> float:
+    """Storing an event for later, by the store's clock; each is cancelled again."""
+    drafts = _hundred(cell, delay_ms=86_400_000)
+    spent_us = 0
+    for _ in range(rounds):
+        started_us = _script_us(cell)
+        accepted = cell.events.create_many(cell.owner, drafts)
+        spent_us += _script_us(cell) - started_us
+        cell.events.cancel(cell.owner, [each.id for each in accepted])
+    return spent_us / rounds / len(drafts)
+
+
+def _hundred(cell: Cell, delay_ms: int = 0) -> list[Draft]:
+    content = Content(cell.receiver.url(), b"x")
+    return [Draft(content, deadline_ms=10_000, delay_ms=delay_ms)] * CLAIMED
 
 
 def _fill(cell: Cell, size: int) -> None:
@@ -153,7 +176,8 @@ def _fill(cell: Cell, size: int) -> None:
         cell.client.zadd(due, {f"far{n}": FAR_MS + n for n in members})
 
 
-def _used(cell: Cell) -> int:
+def used_bytes(cell: Cell) -> int:
+    """Memory that the store has taken for data and itself."""
     return int(cast(dict[str, Any], cell.client.info("memory"))["used_memory"])
 
 

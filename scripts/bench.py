@@ -1,0 +1,216 @@
+"""Measures the product's own workloads, next to a bare client and an empty view.
+
+Run by `scripts/bench`, by hand. Everything shares the machine's cores, so ratios mean
+more than rates; contenders take turns, and figures are medians of rounds.
+"""
+
+import click
+import json
+import shlex
+import sys
+import tempfile
+from bench_figures import Row, System, made_by, table, to_json
+from bench_growth import measure_growth, update_page
+from bench_pending import idle, memory_of_messages, million
+from bench_picture import draw, signature
+from bench_sends import Place, burst, paced
+from bench_sink import Sink, nginx_version
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from load import CONNECTIONS, JSON, WARM_UP_S, Kind, Rate, ask, empty_view
+from pathlib import Path
+from rich.console import Console
+from scheduler_api.core.timing import to_iso
+from tests.system.cell import Cell
+from typing import Any, cast
+
+RATES = (200, 1_000)
+TOMORROW_MS = 86_400_000
+COLUMNS = 100
+GROWTH = (1_000, 10_000, 100_000, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of each workload."""
+
+    rounds: int
+    burst: int
+    paced_s: float
+    create_s: float
+    pending: int
+    idle_s: float
+
+
+FULL = Sizes(5, burst=10_000, paced_s=20, create_s=4, pending=1_000_000, idle_s=60)
+QUICK = Sizes(1, burst=2_000, paced_s=5, create_s=1, pending=20_000, idle_s=5)
+
+Results = tuple[list[Row], list[System]]
+File = click.Path(path_type=Path, dir_okay=False)
+
+
+@contextmanager
+def new_cell() -> Iterator[Cell]:
+    """A system of its own, nothing of it started but the store."""
+    scratch = tempfile.TemporaryDirectory(prefix="bench-")
+    with scratch as folder, Cell(Path(folder)) as cell:
+        yield cell
+
+
+@contextmanager
+def new_place() -> Iterator[Place]:
+    """A system that delivers to a sink."""
+    scratch = tempfile.TemporaryDirectory(prefix="bench-")
+    with scratch as folder, new_cell() as cell, Sink(Path(folder)) as sink:
+        yield Place(cell, sink)
+
+
+def sends(sizes: Sizes) -> Results:
+    """Burst and paced."""
+    with new_place() as place:
+        place.start()
+        rows, systems = burst(place, events=sizes.burst, rounds=sizes.rounds)
+        for per_s in RATES:
+            more_rows, more_systems = paced(
+                place, per_s=per_s, seconds=sizes.paced_s, rounds=sizes.rounds
+            )
+            rows += more_rows
+            systems += more_systems
+    return rows, systems
+
+
+def creating(sizes: Sizes) -> list[Row]:
+    """Events created one by one over HTTP, in turn with a view that does nothing."""
+    with new_cell() as cell:
+        cell.start("web")
+        kinds = {"events": events(cell), "empty view": empty_view(cell)}
+        for kind in kinds.values():
+            kind.measure(cell.store, seconds=WARM_UP_S)
+        rates: dict[str, list[Rate]] = {name: [] for name in kinds}
+        for number in range(sizes.rounds):
+            for name, kind in kinds.items():
+                rates[name].append(kind.measure(cell.store, seconds=sizes.create_s))
+            told = "; ".join(
+                f"{name} {r[-1].per_s:,.0f}/s" for name, r in rates.items()
+            )
+            click.echo(
+                f"create, round {number + 1} of {sizes.rounds}: {told}", err=True
+            )
+    ours, beside = rates["events"], rates["empty view"]
+    return [
+        Row.of_rounds(
+            "create, /api/events",
+            figure,
+            [getattr(rate, name) for rate in ours],
+            beside=[getattr(rate, name) for rate in beside],
+            of="empty view",
+        )
+        for name, figure in (("per_s", "per s"), ("cpu_us", "cpu µs of each"))
+    ]
+
+
+def events(cell: Cell) -> Kind:
+    """One event for tomorrow, so that nothing is delivered meanwhile."""
+    body = {
+        "destination": "https://customer.example.com/hooks/orders",
+        "payload": "x" * 100,
+        "scheduledTime": to_iso(cell.events.now_ms() + TOMORROW_MS),
+    }
+    headers = JSON | {"x-api-key": cell.token}
+    request = ask(cell, "/api/events", json.dumps(body).encode(), headers=headers)
+    return Kind(cell["web"], cell.settings.port, request, CONNECTIONS, 200)
+
+
+def pending(sizes: Sizes) -> list[Row]:
+    """Memory, million, idle."""
+    with new_cell() as cell:
+        messages = memory_of_messages(cell, count=sizes.pending)
+    with new_cell() as cell:
+        rows = million(cell, count=sizes.pending, rounds=sizes.rounds)
+        rows.append(idle(cell, count=sizes.pending, seconds=sizes.idle_s))
+    return [messages, *rows]
+
+
+def versions() -> dict[str, str]:
+    """Of the store and the sink."""
+    sink = nginx_version()
+    with new_cell() as cell:
+        server = cast(dict[str, Any], cell.client.info("server"))
+    return {"Valkey": str(server["valkey_version"]), "nginx": sink}
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+@click.option("--quick", is_flag=True, help="Small sizes, one round: two minutes.")
+@click.option("--rounds", type=click.IntRange(1), help="Default: 5, or 1 if quick.")
+@click.option("--pending", type=click.IntRange(2_000), help="Events pending.")
+@click.option("--json", "to", type=File, default=Path("bench.json"), show_default=True)
+@click.option("--peers", type=File, help="Figures of other systems, for the picture.")
+def main(
+    context: click.Context,
+    quick: bool,
+    to: Path,
+    peers: Path | None,
+    **given: int | None,
+) -> None:
+    """Measure all workloads: a table, a JSON file, and a picture (.svg) beside it."""
+    if context.invoked_subcommand:
+        return
+    chosen = {name: value for name, value in given.items() if value is not None}
+    sizes = replace(QUICK if quick else FULL, **chosen)
+    made = made_by(_command(), versions())
+    rows, systems = sends(sizes)
+    rows += creating(sizes) + pending(sizes)
+    Console(width=COLUMNS).print(table(rows))
+    _write(to, to_json(made, rows, systems))
+    _draw(to, peers)
+
+
+@main.command()
+@click.argument("figures", type=File)
+@click.option("--peers", type=File, help="Figures of other systems beside ours.")
+def picture(figures: Path, peers: Path | None) -> None:
+    """Draw a JSON file's figures anew, as an .svg beside it."""
+    _draw(figures, peers)
+
+
+@main.command()
+@click.option("--most", default=GROWTH[-1], show_default=True, help="Pending events.")
+@click.option("--json", "to", type=File, default=Path("growth.json"), show_default=True)
+@click.option("--page", type=File, help="A page whose table is to be these figures.")
+def growth(most: int, to: Path, page: Path | None) -> None:
+    """The same figures beside 1k, 10k, 100k and 1M pending events."""
+    made = made_by(_command(), versions())
+    with new_place() as place:
+        counts = [count for count in GROWTH if count <= most]
+        figures = {"made_by": made, "rows": measure_growth(place, counts)}
+    _write(to, figures)
+    if page is not None:
+        update_page(page, figures)
+
+
+def _command() -> str:
+    return shlex.join(["scripts/bench", *sys.argv[1:]])
+
+
+def _write(to: Path, figures: dict[str, Any]) -> None:
+    to.write_text(json.dumps(figures, indent=1) + "\n")
+    click.echo(f"written to {to}", err=True)
+
+
+def _draw(figures: Path, peers: Path | None) -> None:
+    to = figures.with_suffix(".svg")
+    sources = [json.loads(path.read_text()) for path in (figures, peers) if path]
+    to.write_text(from_json(sources))
+    click.echo(f"drawn in {to}", err=True)
+
+
+def from_json(sources: list[dict[str, Any]]) -> str:
+    """The picture of what was written, ours first, then peers."""
+    systems = [System(**system) for each in sources for system in each["systems"]]
+    return draw(systems, [signature(each["made_by"]) for each in sources])
+
+
+if __name__ == "__main__":
+    main()

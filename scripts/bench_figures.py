@@ -1,0 +1,124 @@
+"""Figures of a bench: rows of a table, systems of a picture, and their origin."""
+
+import os
+import platform
+import time
+from bench_arrivals import Went
+from collections.abc import Sequence
+from configparser import ConfigParser
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from rich.table import Table
+from statistics import median
+from tests.system.processes import ROOT
+from typing import Any
+
+NAME = "Scheduler API"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure: its median over rounds, next to that of something simpler."""
+
+    workload: str
+    figure: str
+    ours: float
+    rounds: list[float]
+    beside: float | None = None
+    beside_rounds: list[float] = field(default_factory=list)
+    of: str = ""
+    ratio: float | None = None
+
+    @classmethod
+    def of_rounds(
+        cls,
+        workload: str,
+        figure: str,
+        ours: Sequence[float],
+        *,
+        beside: Sequence[float] = (),
+        of: str = "",
+    ) -> "Row":
+        """A row; the ratio is the median of the rounds' own, which ran in turn."""
+        row = cls(workload, figure, median(ours), list(ours))
+        if not beside:
+            return row
+        pairs = zip(ours, beside, strict=True)
+        ratios = [mine / other for mine, other in pairs if other]
+        ratio = median(ratios) if ratios else None
+        return replace(
+            row, beside=median(beside), beside_rounds=list(beside), of=of, ratio=ratio
+        )
+
+
+@dataclass(frozen=True)
+class System:
+    """What a picture shows of one system; the files of other systems have the same."""
+
+    name: str
+    version: str
+    drain_per_s: float | None = None
+    paced_per_s: int | None = None
+    late_ms_below: dict[str, int] = field(default_factory=dict)
+    of: int = 0
+
+    @classmethod
+    def paced(cls, name: str, version: str, *, per_s: int, went: Went) -> "System":
+        """A system by its lateness."""
+        late = went.below_ms()
+        return cls(
+            name, version, paced_per_s=per_s, late_ms_below=late, of=went.delivered
+        )
+
+
+def our_version() -> str:
+    """As setup.cfg has it."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return setup["metadata"]["version"]
+
+
+def made_by(command: str, versions: dict[str, str]) -> dict[str, Any]:
+    """Where figures come from: command, time, cores, how busy they are, versions."""
+    return {
+        "command": command,
+        "at": time.strftime("%Y-%m-%d", time.gmtime()),
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
+        "versions": {
+            NAME: our_version(),
+            "Python": platform.python_version(),
+            "aiohttp": version("aiohttp"),
+            **versions,
+        },
+    }
+
+
+def to_json(
+    made: dict[str, Any], rows: Sequence[Row], systems: Sequence[System]
+) -> dict[str, Any]:
+    """All of a bench."""
+    return {
+        "made_by": made,
+        "rows": [asdict(row) for row in rows],
+        "systems": [asdict(system) for system in systems],
+    }
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The rows as people read them."""
+    drawn = Table("workload", "figure")
+    for column in ("ours", "beside", "ratio"):
+        drawn.add_column(column, justify="right")
+    for row in rows:
+        beside = "" if row.beside is None else f"{shown(row.beside)} ({row.of})"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        drawn.add_row(row.workload, row.figure, shown(row.ours), beside, ratio)
+    return drawn
+
+
+def shown(figure: float) -> str:
+    """A figure with as many digits as mean something."""
+    if abs(figure) >= 100 or figure == int(figure):
+        return f"{figure:,.0f}"
+    return f"{figure:.1f}" if abs(figure) >= 10 else f"{figure:.2f}"

@@ -1,0 +1,105 @@
+"""What many pending events cost: memory, claims beside them, and idling."""
+
+import time
+from bench_figures import Row
+from click import echo
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from load_events import claim_us, used_bytes
+from scheduler_api.core.model import Content, Draft
+from scheduler_api.dialects.qstash.message import Message, to_options
+from tests.system.cell import Cell
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+BODY = b"x" * 100
+DEADLINE_MS = 10_000
+AT_ONCE = 10_000
+FEW = 1_000
+CLAIMS = 100
+# Starting has its cost, which is over by then.
+CALM_S = 3.0
+IDLING = ("ticker", "worker-1")
+# As the dialect stores a plain `publish` of JSON.
+SAID = Message(content_type="application/json", caller_ip="127.0.0.1")
+
+
+def jiter(number: int, at_ms: int) -> Draft:
+    """A pending event as Jiter's dialect stores it."""
+    return Draft(Content(_url(number), BODY), DEADLINE_MS, at_ms=at_ms, ascending=True)
+
+
+def qstash(number: int, at_ms: int) -> Draft:
+    """A pending message as QStash's dialect stores it."""
+    content = Content(_url(number), BODY, to_options(SAID))
+    return Draft(content, DEADLINE_MS, at_ms=at_ms, journal=True)
+
+
+DIALECTS: dict[str, Callable[[int, int], Draft]] = {"jiter": jiter, "qstash": qstash}
+
+
+def _url(number: int) -> str:
+    return f"https://customer.example.com/hooks/orders?n={number:08}"
+
+
+def fill(cell: Cell, count: int, *, dialect: str = "jiter", there: int = 0) -> float:
+    """Store events for tomorrow until there are so many; bytes that each one took."""
+    owner = replace(cell.owner, dialect=dialect)
+    tomorrow_ms, before = cell.events.now_ms() + DAY_MS, used_bytes(cell)
+    started_s = time.monotonic()
+    for stop, numbers in _batches(there, count):
+        drafts = [
+            DIALECTS[dialect](n, tomorrow_ms + n * HOUR_MS // count) for n in numbers
+        ]
+        cell.events.create_many(owner, drafts)
+        if stop % (10 * AT_ONCE) == 0:
+            took_s = time.monotonic() - started_s
+            echo(f"{dialect}: {stop:,} of {count:,} stored, {took_s:.0f} s", err=True)
+    return (used_bytes(cell) - before) / (count - there)
+
+
+def _batches(start: int, stop: int) -> Iterator[tuple[int, range]]:
+    for first in range(start, stop, AT_ONCE):
+        last = min(first + AT_ONCE, stop)
+        yield last, range(first, last)
+
+
+def memory_of_messages(cell: Cell, *, count: int) -> Row:
+    """Memory of the store for each pending message of QStash."""
+    each = fill(cell, count, dialect="qstash")
+    return Row(f"memory, {count:,} pending, QStash", "bytes each", each, [each])
+
+
+def million(cell: Cell, *, count: int, rounds: int) -> list[Row]:
+    """Memory of each pending event of Jiter, and claims beside few and many of them."""
+    fill(cell, FEW)
+    few_us = [claim_us(cell, CLAIMS) for _ in range(rounds)]
+    each = fill(cell, count, there=FEW)
+    many_us = [claim_us(cell, CLAIMS) for _ in range(rounds)]
+    memory = Row(f"memory, {count:,} pending, Jiter", "bytes each", each, [each])
+    claim = Row.of_rounds(
+        f"claim of 100 beside {count:,}",
+        "store µs",
+        many_us,
+        beside=few_us,
+        of=f"beside {FEW:,}",
+    )
+    return [memory, claim]
+
+
+def idle(cell: Cell, *, count: int, seconds: float) -> Row:
+    """Processor time of ticker and worker while there is nothing to do."""
+    cell.start(*IDLING)
+    time.sleep(CALM_S)
+    before_s, started_s = _cpu_s(cell), time.monotonic()
+    echo(f"idle for {seconds:.0f} s", err=True)
+    time.sleep(seconds)
+    spent_s = _cpu_s(cell) - before_s
+    percent = 100 * spent_s / (time.monotonic() - started_s)
+    for name in IDLING:
+        cell[name].terminate()
+    return Row(f"idle, {count:,} pending", "% of a core", percent, [percent])
+
+
+def _cpu_s(cell: Cell) -> float:
+    return sum(cell[name].cpu_s() for name in IDLING)

@@ -1,0 +1,155 @@
+"""A picture of a bench: how late deliveries were, and how fast a burst drained."""
+
+import math
+from bench_arrivals import BOUNDS_MS
+from bench_figures import System
+from collections.abc import Sequence
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+WIDTH, PLOT = 860, 220
+LEFT, TOP, GAP = 52, 56, 90
+LINES_WIDTH, BARS_WIDTH = 380, 260
+LINE = 18
+# The same system's heavier load is dashed.
+HEAVY_PER_S = 1_000
+# Readable on white and on black; the first is ours.
+COLOURS = ("#2f81f7", "#8b949e", "#d29922", "#db61a2", "#3fb950", "#a371f7", "#f0883e")
+STYLE = """\
+text { font: 12px system-ui, sans-serif; fill: #1f2328; }
+.title { font-size: 14px; font-weight: 600; }
+.small { font-size: 11px; }
+.grid { stroke: #8b949e; stroke-opacity: .3; }
+.curve { fill: none; stroke-width: 2; }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3; } }"""
+
+
+class Picture:
+    """Elements of an SVG, put down one after the other."""
+
+    def __init__(self) -> None:
+        self._elements: list[str] = []
+
+    def text(
+        self, x: float, y: float, text: str, *, kind: str = "", anchor: str = "start"
+    ) -> None:
+        """A line of text; `y` is its base line."""
+        self._elements.append(
+            f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">'
+            f"{escape(text)}</text>"
+        )
+
+    def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        """A line of the grid."""
+        self._elements.append(
+            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+            ' class="grid"/>'
+        )
+
+    def box(
+        self, x: float, y: float, width: float, height: float, *, fill: str
+    ) -> None:
+        """A filled rectangle."""
+        self._elements.append(
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+            f' fill="{fill}"/>'
+        )
+
+    def curve(
+        self, points: Sequence[tuple[float, float]], *, stroke: str, dashed: bool
+    ) -> None:
+        """Straight lines from point to point."""
+        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        dashes = ' stroke-dasharray="5 3"' if dashed else ""
+        self._elements.append(
+            f'<polyline points="{joined}" class="curve" stroke="{stroke}"{dashes}/>'
+        )
+
+    def svg(self, *, height: float, title: str) -> str:
+        """All of it as a document."""
+        head = (
+            '<svg xmlns="http://www.w3.org/2000/svg"'
+            f' viewBox="0 0 {WIDTH} {height:.0f}"'
+            f' role="img" aria-label={quoteattr(title)}>'
+        )
+        style = f"<style>{STYLE}</style>"
+        return "\n".join([head, style, *self._elements, "</svg>\n"])
+
+
+def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
+    """An SVG of systems, ours first; under it, where the figures come from."""
+    picture = Picture()
+    late = [each for each in systems if each.of]
+    drained = [each for each in systems if each.drain_per_s]
+    names = list(dict.fromkeys(each.name for each in systems))
+    colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
+    left = _lateness(picture, late, colours)
+    right = _drain(picture, drained, colours)
+    y = max(left, right) + LINE
+    for line in made_by:
+        picture.text(LEFT, y, line, kind="small")
+        y += LINE
+    return picture.svg(height=y, title="Lateness of deliveries, and drain of a burst")
+
+
+def _lateness(
+    picture: Picture, systems: Sequence[System], colours: dict[str, str]
+) -> float:
+    """Shares of deliveries by their lateness; answers where the legend ends."""
+    picture.text(LEFT, TOP - 28, "Share delivered within … of its time", kind="title")
+    for percent in range(0, 101, 25):
+        y = TOP + PLOT * (1 - percent / 100)
+        picture.line(LEFT, y, LEFT + LINES_WIDTH, y)
+        picture.text(LEFT - 8, y + 4, f"{percent} %", kind="small", anchor="end")
+    for bound in (1, 10, 100, 1_000, 10_000):
+        shown = f"{bound} ms" if bound < 1_000 else f"{bound // 1_000} s"
+        picture.line(_x(bound), TOP, _x(bound), TOP + PLOT)
+        picture.text(_x(bound), TOP + PLOT + 16, shown, kind="small", anchor="middle")
+    y = TOP + PLOT + 40.0
+    for system in systems:
+        below = sorted((int(ms), n) for ms, n in system.late_ms_below.items())
+        points = [(_x(ms), TOP + PLOT * (1 - n / system.of)) for ms, n in below]
+        colour, dashed = colours[system.name], (system.paced_per_s or 0) >= HEAVY_PER_S
+        picture.curve(points, stroke=colour, dashed=dashed)
+        picture.curve([(LEFT, y - 4), (LEFT + 24, y - 4)], stroke=colour, dashed=dashed)
+        load = f", {system.paced_per_s:,}/s" if system.paced_per_s else ""
+        picture.text(LEFT + 32, y, f"{_named(system)}{load}", kind="small")
+        y += LINE
+    return y
+
+
+def _x(ms: float) -> float:
+    """Where a lateness stands, on a logarithmic axis."""
+    share = math.log10(ms / BOUNDS_MS[0]) / math.log10(BOUNDS_MS[-1] / BOUNDS_MS[0])
+    return LEFT + LINES_WIDTH * share
+
+
+def _drain(
+    picture: Picture, systems: Sequence[System], colours: dict[str, str]
+) -> float:
+    """A bar for each system; answers where the last one ends."""
+    left = LEFT + LINES_WIDTH + GAP
+    picture.text(left, TOP - 28, "Burst: delivered per second", kind="title")
+    most = max((each.drain_per_s or 0 for each in systems), default=1)
+    y = float(TOP)
+    for system in systems:
+        rate = system.drain_per_s or 0
+        picture.text(left, y + 4, _named(system), kind="small")
+        width = BARS_WIDTH * rate / most
+        picture.box(left, y + 10, width, 14, fill=colours[system.name])
+        picture.text(left + width + 6, y + 21, f"{rate:,.0f}", kind="small")
+        y += 42
+    return y
+
+
+def _named(system: System) -> str:
+    return f"{system.name} {system.version}".strip()
+
+
+def signature(made_by: dict[str, Any]) -> str:
+    """Where figures come from, in one line."""
+    versions = ", ".join(f"{name} {v}" for name, v in made_by["versions"].items())
+    return (
+        f"{made_by['command']}, {made_by['at']}, {made_by['cores']} cores,"
+        f" load average {made_by['load_average']} before it: {versions}"
+    )

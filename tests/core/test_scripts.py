@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from itertools import pairwise
 from scheduler_api.core import scripts
 from scheduler_api.core.leases import WorkerStore
-from scheduler_api.core.model import Draft
+from scheduler_api.core.model import Draft, FlowLimits, Gates
 from scheduler_api.core.store import Store
 from tests.core.engine import (
     CONTENT,
@@ -20,6 +20,7 @@ from tests.core.engine import (
     TERMS,
     settlement,
 )
+from tests.core.trips import AsyncCounting, Counting, Trips
 from typing import Any
 
 FOLDER = files("scheduler_api.core").joinpath("lua")
@@ -120,44 +121,18 @@ def test_a_store_that_forgot_its_scripts_is_taught_by_workers_too(
     assert begun == ([], {"7": "gone"})
 
 
-class Trips:
-    """Counts what goes out to the server in one write."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-class Counting(redis.Connection):
-    """A connection whose owner counts its round trips."""
-
-    def __init__(self, trips: Trips, **options: Any) -> None:
-        self.trips = trips
-        super().__init__(**options)
-
-    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        self.trips.count += 1
-        super().send_packed_command(command, check_health)
+GATES = {
+    "ungated": Gates(),
+    "gated": Gates(flow=FlowLimits("customer", parallelism=100, rate=100)),
+}
 
 
-class AsyncCounting(redis.asyncio.Connection):
-    """The same for the asynchronous client."""
-
-    def __init__(self, trips: Trips, **options: Any) -> None:
-        self.trips = trips
-        super().__init__(**options)
-
-    async def send_packed_command(
-        self, command: Any, check_health: bool = True
-    ) -> None:
-        self.trips.count += 1
-        await super().send_packed_command(command, check_health)
+@pytest.mark.parametrize("gates", GATES.values(), ids=GATES)
+def test_each_step_of_an_event_costs_one_round_trip(valkey: str, gates: Gates):
+    asyncio.run(one_round_trip_each(valkey, gates))
 
 
-def test_each_step_of_an_event_costs_one_round_trip(valkey: str):
-    asyncio.run(one_round_trip_each(valkey))
-
-
-async def one_round_trip_each(url: str) -> None:
+async def one_round_trip_each(url: str, gates: Gates) -> None:
     trips = Trips()
     pool = redis.ConnectionPool.from_url(url, connection_class=Counting, trips=trips)
     async_pool = redis.asyncio.ConnectionPool.from_url(
@@ -171,8 +146,10 @@ async def one_round_trip_each(url: str) -> None:
     store = Store(client, PREFIX, clock_ms=1_000)
     worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
 
+    draft = Draft(CONTENT, DEADLINE_MS, at_ms=2_000, ascending=True, gates=gates)
+
     def create() -> None:
-        store.create(OWNER, CONTENT, at_ms=2_000, deadline_ms=DEADLINE_MS)
+        store.create_many(OWNER, [draft])
 
     create()
     store.claim(room=0, terms=TERMS)

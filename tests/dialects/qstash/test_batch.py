@@ -216,3 +216,23 @@ def test_batch_of_which_nothing_was_stored_is_refused_whole(
         leaving([{"destination": HOOK}], after=0)
     with pytest.raises(redis.ConnectionError):
         leaving(["bad"] * AT_ONCE + [{"destination": HOOK}], after=1)
+
+
+def test_a_batch_costs_one_round_trip_and_so_does_a_message(
+    api: Any, store_url: str
+) -> None:
+    item = {"destination": HOOK, "headers": LATER}
+    api.publish(Delay="1h")
+    client = redis.Redis.from_url(store_url)
+
+    def calls() -> tuple[int, int]:
+        stats: Any = client.info("commandstats")
+        scripts, reads = (stats.get(f"cmdstat_{name}") for name in ("evalsha", "hget"))
+        return scripts["calls"], reads["calls"] if reads else 0
+
+    before = calls()
+
+    batch(api, *[item] * 100)
+    api.publish(Delay="1h")
+
+    assert calls() == (before[0] + 2, before[1])

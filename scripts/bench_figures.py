@@ -57,6 +57,7 @@ class System:
 
     name: str
     version: str
+    workers: int = 1
     drain_per_s: float | None = None
     paced_per_s: int | None = None
     late_ms_below: dict[str, int] = field(default_factory=dict)

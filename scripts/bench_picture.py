@@ -4,6 +4,7 @@ import math
 from bench_arrivals import BOUNDS_MS
 from bench_figures import System
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -11,6 +12,7 @@ WIDTH, PLOT = 860, 220
 LEFT, TOP, GAP = 52, 56, 90
 LINES_WIDTH, BARS_WIDTH = 380, 260
 LINE = 18
+CHARACTERS = 120
 # The same system's heavier load is dashed.
 HEAVY_PER_S = 1_000
 # Readable on white and on black; the first is ours.
@@ -86,7 +88,7 @@ def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
     left = _lateness(picture, late, colours)
     right = _drain(picture, drained, colours)
     y = max(left, right) + LINE
-    for line in made_by:
+    for line in (part for each in made_by for part in wrap(each, CHARACTERS)):
         picture.text(LEFT, y, line, kind="small")
         y += LINE
     return picture.svg(height=y, title="Lateness of deliveries, and drain of a burst")
@@ -143,7 +145,8 @@ def _drain(
 
 
 def _named(system: System) -> str:
-    return f"{system.name} {system.version}".strip()
+    workers = f", {system.workers} workers" if system.workers > 1 else ""
+    return f"{system.name} {system.version}{workers}"
 
 
 def signature(made_by: dict[str, Any]) -> str:

@@ -128,12 +128,11 @@ def burst(place: Place, *, events: int, rounds: int) -> tuple[list[Row], list[Sy
     for when, mib in (("start", start_mib), ("end", end_mib)):
         rows.append(Row("burst", f"MiB of a worker, {when}", mib, [mib]))
     ours, bare = our_version(), f"aiohttp {version('aiohttp')}"
-    shown = (
-        (NAME, ours, "1 worker"),
-        (f"{NAME}, 2 workers", ours, "2 workers"),
-        (BARE_NAME, bare, BARE_NAME),
-    )
-    systems = [System(*who, median(rates[contender])) for *who, contender in shown]
+    systems = [
+        System(NAME, ours, drain_per_s=median(rates["1 worker"])),
+        System(NAME, ours, workers=2, drain_per_s=median(rates["2 workers"])),
+        System(BARE_NAME, bare, drain_per_s=median(rates[BARE_NAME])),
+    ]
     return rows, systems
 
 

@@ -1,0 +1,150 @@
+"""What a bench makes of a sink's log, and what it draws and tabulates."""
+
+import bench_growth
+import json
+import pytest
+from bench import from_json
+from bench_arrivals import Went, read
+from bench_figures import Row, System, made_by, shown, table, to_json
+from bench_picture import draw
+from pathlib import Path
+from rich.console import Console
+from typing import Any
+from xml.etree import ElementTree
+
+DOCS = Path(__file__).parents[2] / "docs"
+SVG = "{http://www.w3.org/2000/svg}"
+LOG = """\
+1700000000.100 1700000000100 run2.0
+1700000000.103 1700000000100 run2.1
+1700000000.150 1700000000100 run1.7
+1700000000.199 1700000000200 run2.2
+1700000000.300 1700000000100 run2.1
+1700000000.350 1700000000100 run2.3
+1700000000.999 17000"""
+
+
+def went() -> Went:
+    return Went.of(read(LOG, run="run2"), expected=5)
+
+
+def test_a_log_tells_what_was_lost_early_or_twice_in_one_run():
+    run = went()
+
+    assert (run.delivered, run.lost, run.early, run.duplicates) == (4, 1, 1, 1)
+    assert run.faults() == "1 lost, 1 early, 1 twice"
+
+
+def test_lateness_is_that_of_first_arrivals():
+    assert went().late_ms == [-1, 0, 3, 250]
+    assert [went().late_at(share) for share in (0, 0.5, 0.99, 1)] == [-1, 3, 250, 250]
+
+
+def test_lateness_below_bounds_counts_what_is_less_late():
+    below = went().below_ms()
+
+    assert [below[bound] for bound in ("1", "2", "5", "200", "500")] == [2, 2, 3, 3, 4]
+
+
+def test_a_run_drains_from_its_first_due_time_to_its_last_first_arrival():
+    assert went().drain_per_s == 4 / 0.25
+
+
+def test_a_run_of_which_nothing_came_has_lost_all():
+    run = Went.of(read(LOG, run="run3"), expected=5)
+
+    assert (run.delivered, run.lost) == (0, 5)
+
+
+def test_ratios_are_those_of_rounds_and_zeros_beside_make_none():
+    row = Row.of_rounds("burst", "per s", [1, 8, 3], beside=[2, 4, 4], of="bare")
+    beside_nothing = Row.of_rounds("paced", "ms", [1, 2], beside=[0, 0], of="bare")
+
+    assert (row.ours, row.beside, row.ratio) == (3, 4, 0.75)
+    assert beside_nothing.ratio is None
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [(12345.6, "12,346"), (12.34, "12.3"), (0.456, "0.46"), (0.0, "0"), (3.0, "3")],
+)
+def test_figures_are_shown_with_the_digits_that_mean_something(
+    figure: float, text: str
+):
+    assert shown(figure) == text
+
+
+def test_what_is_written_is_drawn_again_and_tabulated():
+    made = made_by("scripts/bench", {"nginx": "1.22"})
+    rows = [Row.of_rounds("burst", "per s", [3.0], beside=[4.0], of="bare client")]
+    systems = [System("Ours", "1", drain_per_s=9_876.0, workers=2)]
+
+    written = json.loads(json.dumps(to_json(made, rows, systems)))
+    picture = texts(from_json([written]))
+    with (console := Console(width=100)).capture() as printed:
+        console.print(table(rows))
+
+    assert {"Ours 1, 2 workers", "9,876"} <= picture
+    assert any(text.startswith("scripts/bench,") for text in picture)
+    assert "0.75" in printed.get()
+
+
+def texts(svg: str) -> set[str]:
+    """All that a picture says, if it is well-formed."""
+    return {element.text or "" for element in ElementTree.fromstring(svg).iter()}
+
+
+def test_other_systems_are_drawn_in_colours_of_their_own():
+    ours = System.paced("Ours", "1", per_s=200, went=went())
+    heavy = System.paced("Ours", "1", per_s=1_000, went=went())
+    other = System.paced("<Other> & co", "2", per_s=200, went=went())
+
+    root = ElementTree.fromstring(draw([ours, heavy, other], ["made & drawn"]))
+
+    # Each system has a curve, and a piece of it in the legend.
+    curves = [line.attrib for line in root.iter(f"{SVG}polyline")]
+    assert len(curves) == 6
+    assert curves[0]["stroke"] == curves[2]["stroke"] != curves[4]["stroke"]
+    assert "stroke-dasharray" in curves[2] and "stroke-dasharray" not in curves[0]
+    assert "<Other> & co 2, 200/s" in texts(draw([other], []))
+
+
+def load(name: str) -> Any:
+    return json.loads((DOCS / name).read_text())
+
+
+def test_the_picture_is_drawn_from_the_figures_beside_it():
+    svg = (DOCS / "bench.svg").read_text()
+    sources = [load("bench.json"), *map(load, named("peers.json"))]
+
+    assert svg == from_json(sources)
+
+
+def named(name: str) -> list[str]:
+    """A document that need not be there."""
+    return [name] if (DOCS / name).exists() else []
+
+
+def test_the_example_of_other_systems_can_be_drawn():
+    assert "Example queue 1.0" in texts(from_json([load("peers.example.json")]))
+
+
+def test_the_page_of_growth_shows_the_figures_beside_it():
+    assert (
+        bench_growth.markdown(load("growth.json")) in (DOCS / "growth.md").read_text()
+    )
+
+
+def test_a_new_table_takes_the_place_of_the_old_one(tmp_path: Path):
+    page = tmp_path / "page.md"
+    page.write_text((DOCS / "growth.md").read_text())
+    figures = load("growth.json")
+    figures["rows"] = figures["rows"][:1]
+
+    bench_growth.update_page(page, figures)
+    once = page.read_text()
+    bench_growth.update_page(page, figures)
+
+    assert page.read_text() == once
+    assert bench_growth.markdown(figures) in once
+    assert once.endswith((DOCS / "growth.md").read_text()[-200:])

@@ -12,7 +12,7 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
-from scheduler_api.core.destinations import AddressPolicy, parse
+from scheduler_api.core.destinations import DEFAULT_PORTS, AddressPolicy, parse
 from time import perf_counter
 from workers.resolver import Resolver
 from workers.wire import Attempt, Blocked, LeaseLost, Wire
@@ -21,7 +21,6 @@ from workers.wire import Attempt, Blocked, LeaseLost, Wire
 CONNECT_TIMEOUT_S = 30.0
 # How long one address may be silent before the next is tried beside it.
 NEXT_ADDRESS_S = 0.25
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def read_target(url: str) -> Target:
     """
     read = parse(url)
     host = f"[{read.host}]" if ":" in read.host else read.host
-    if read.port != _DEFAULT_PORTS[read.scheme]:
+    if read.port != DEFAULT_PORTS[read.scheme]:
         host = f"{host}:{read.port}"
     _, _, behind = read.wire.partition("://")
     at = min((at for mark in "/?" if (at := behind.find(mark)) >= 0), default=None)

@@ -99,7 +99,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # Control characters and the space; `\s` would let through what is not white space.
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class BadDestination(SchedulerError, ValueError):
@@ -142,7 +142,7 @@ def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
         )
     scheme, authority, rest = _split(url)
     host, named_port = _read_authority(authority)
-    port = named_port or _DEFAULT_PORTS[scheme]
+    port = named_port or DEFAULT_PORTS[scheme]
     shown = f"[{host}]" if ":" in host else host
     if named_port is not None:
         shown = f"{shown}:{named_port}"

@@ -1,12 +1,11 @@
 """Who made a request, where reverse proxies stand before this process."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from scheduler_api.core.variables import Network
-from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Address = IPv4Address | IPv6Address
 
 # Some proxies add the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
@@ -16,17 +15,19 @@ _HOP = re.compile(r"\[(.+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 class ClientAddresses:
     """Puts a client's address in place of the trusted proxy that passed it on."""
 
-    def __init__(self, app: Application, *, trusted: Sequence[Network]) -> None:
+    def __init__(self, app: WSGIApplication, *, trusted: Sequence[Network]) -> None:
         self._app = app
         self._trusted = trusted
 
-    def __call__(self, environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         environ["REMOTE_ADDR"] = client_address(
             environ.get("REMOTE_ADDR", ""),
             environ.get("HTTP_X_FORWARDED_FOR", ""),
             trusted=self._trusted,
         )
-        return self._app(environ, respond)
+        return self._app(environ, start_response)
 
 
 def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[Network]) -> str:

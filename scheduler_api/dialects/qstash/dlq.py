@@ -132,9 +132,10 @@ class DeadLetterQueue:
     def retry(self, owner: Owner, letter_id: str) -> Response:
         """Sends a dead letter anew, as a message of its own that takes its place."""
         letter = self._find(owner, letter_id)
-        [(_, accepted)] = self._replay(owner, [letter]) or [(letter, None)]
-        if accepted is None:
+        replayed = self._replay(owner, [letter])
+        if not replayed:
             raise _unknown(letter_id)
+        [(_, accepted)] = replayed
         double = accepted.verdict is Verdict.DOUBLE
         return answers.respond(_told(letter, accepted), 202 if double else 201)
 

@@ -123,8 +123,10 @@ class LetterQuery:
     @property
     def everything(self) -> bool:
         """Whether nothing narrows it down but how many are taken at a time."""
-        nothing = self.ids is self.statuses is self.after is None
-        return nothing and (self.conditions, self.span) == (Conditions(), ALWAYS)
+        narrowed = any(
+            each is not None for each in (self.ids, self.statuses, self.after)
+        )
+        return not narrowed and (self.conditions, self.span) == (Conditions(), ALWAYS)
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
@@ -133,7 +135,7 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
     for name, value in pairs:
         if name != TOKEN:
             parts = [value] if name in NEVER_SPLIT else value.split(",")
-            found.setdefault(OTHER_NAMES.get(name, name), []).extend(parts)
+            found.setdefault(_known(name), []).extend(parts)
     return found
 
 
@@ -153,7 +155,7 @@ def read_fields(body: object) -> Parameters:
         values = value if isinstance(value, list) else [value]
         if not all(type(each) in (str, int) for each in values):
             raise BadValue(name[:40], "should be a text or a list of texts")
-        found.setdefault(OTHER_NAMES.get(name, name), []).extend(map(str, values))
+        found.setdefault(_known(name), []).extend(map(str, values))
     return found
 
 
@@ -266,6 +268,11 @@ def check_names(parameters: Parameters, known: Collection[str]) -> None:
         if name not in known:
             listed = ", ".join(known) or "none"
             raise BadValue(name[:40], f"is no known parameter: use {listed}")
+
+
+def _known(name: str) -> str:
+    """A parameter's name, of the several that clients give it."""
+    return OTHER_NAMES.get(name, name)
 
 
 def _conditions(parameters: Parameters) -> Conditions:

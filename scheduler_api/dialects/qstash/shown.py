@@ -7,7 +7,10 @@ from scheduler_api.dialects.qstash import filters, schedule_answers
 from scheduler_api.dialects.schedule_shapes import Options, ShownRun
 from typing import Any
 
-_MAP = {"keys": fields.String(), "values": fields.List(fields.String())}
+
+def _lists() -> fields.Dict:
+    """Lists of texts by name, as headers are shown."""
+    return fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
 class Error(Schema):
@@ -55,7 +58,7 @@ class Sending(Schema):
     rate = fields.Integer()
     period = fields.Integer(metadata={"description": "Seconds"})
     retryDelayExpression = fields.String()
-    header = fields.Dict(**_MAP)
+    header = _lists()
     body = fields.String()
     callback = fields.String()
     failureCallback = fields.String()
@@ -65,8 +68,8 @@ class WithBody(Sending):
     """What is sent, and to whom its outcome is told."""
 
     bodyBase64 = fields.String()
-    callbackHeader = fields.Dict(**_MAP)
-    failureCallbackHeader = fields.Dict(**_MAP)
+    callbackHeader = _lists()
+    failureCallbackHeader = _lists()
 
 
 class ShownMessage(WithBody):
@@ -99,14 +102,14 @@ class LogEntry(Sending):
     maxRetries = fields.Integer()
     retryDelayExpr = fields.String()
     scheduleId = fields.String()
-    callbackHeaders = fields.Dict(**_MAP)
-    failureCallbackHeaders = fields.Dict(**_MAP)
+    callbackHeaders = _lists()
+    failureCallbackHeaders = _lists()
     error = fields.String()
     possibleDuplicate = fields.Boolean()
     nextDeliveryTime = fields.Integer()
     responseStatus = fields.Integer()
-    responseHeader = fields.Dict(**_MAP)
-    responseHeaders = fields.Dict(**_MAP)
+    responseHeader = _lists()
+    responseHeaders = _lists()
     responseBody = fields.String()
 
 
@@ -130,7 +133,7 @@ class DeadLetter(ShownMessage):
     responseStatus = fields.Integer(
         required=True, metadata={"description": "0 if none came"}
     )
-    responseHeader = fields.Dict(**_MAP)
+    responseHeader = _lists()
     responseBody = fields.String()
     responseBodyBase64 = fields.String()
 
@@ -265,7 +268,7 @@ class UrlGroup(Schema):
     createdAt = fields.Integer(required=True)
     updatedAt = fields.Integer(required=True)
     endpoints = fields.List(fields.Nested(Endpoint), required=True)
-    headers = fields.Dict(**_MAP)
+    headers = _lists()
 
 
 class NewQueue(Schema):
@@ -349,7 +352,7 @@ def parameters(
         several = {"type": "array", "items": text}
         texts = fields.Raw(metadata={"anyOf": [text, several]})
     moment = fields.Integer(metadata={"description": "Unix time, milliseconds"})
-    kinds = {
+    kinds: dict[str, fields.Field[Any]] = {
         "count": fields.Integer(validate=Range(min=1)),
         "fromDate": moment,
         "toDate": moment,

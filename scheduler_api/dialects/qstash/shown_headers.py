@@ -12,6 +12,7 @@ from scheduler_api.dialects.qstash.request_headers import (
     OF_MESSAGES,
     OF_SCHEDULES,
 )
+from typing import Any
 
 CRON = "Upstash-Cron"
 WORDS = {
@@ -48,7 +49,7 @@ def message_headers() -> type[Schema]:
 def schedule_headers(own: Mapping[str, str]) -> type[Schema]:
     """Those of a schedule, with words for those that are this service's own."""
     words = {CRON: "When it runs: five cron fields, an alias, or @every"}
-    words |= _settings(OF_SCHEDULES) | OTHERS | own
+    words |= {**_settings(OF_SCHEDULES), **OTHERS, **own}
     return _schema("ScheduleHeaders", words, required=(CRON,))
 
 
@@ -65,7 +66,7 @@ def _settings(table: Mapping[str, object]) -> dict[str, str]:
 def _schema(
     name: str, words: Mapping[str, str], *, required: Collection[str] = ()
 ) -> type[Schema]:
-    shown = {
+    shown: dict[str, fields.Field[Any]] = {
         header: fields.String(
             required=header in required, metadata={"description": about}
         )

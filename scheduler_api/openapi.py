@@ -94,7 +94,7 @@ def write(app: Flask, document: Document) -> Shown:
 
 def views(
     app: Flask, document: Document
-) -> Iterator[tuple[Rule, str, Callable[..., Any]]]:
+) -> Iterator[tuple[Rule, str, Callable[..., object]]]:
     """Each route of a dialect by method, with its view."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith(f"{document.blueprint}."):
@@ -107,7 +107,7 @@ def path_of(rule: Rule) -> str:
     return _IN_PATH.sub(r"{\1}", rule.rule)
 
 
-def _operation(rule: Rule, view: Callable[..., Any], document: Document) -> Shown:
+def _operation(rule: Rule, view: Callable[..., object], document: Document) -> Shown:
     route: Route | None = getattr(view, ATTRIBUTE, None)
     if route is None:
         raise Undocumented(f"{rule.endpoint}: {rule.rule} is not @documented")
@@ -156,12 +156,12 @@ def _content(shape: Shape) -> Shown:
     return {"content": {JSON: {"schema": _copied(shape)}}}
 
 
-def _copied(shape: Shape) -> Any:
+def _copied(shape: Shape) -> object:
     """A shape that may be written to: schemas in it are replaced by references."""
     return copy.deepcopy(shape) if isinstance(shape, Mapping) else shape
 
 
-def _view(function: Callable[..., Any]) -> Callable[..., Any]:
+def _view(function: Callable[..., object]) -> Callable[..., object]:
     """The view in what a dialect has wrapped around it."""
     while isinstance(function, partial):
         inner = [each for each in function.args if callable(each)]

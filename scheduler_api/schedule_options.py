@@ -78,7 +78,7 @@ def from_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return said
 
 
-def choose(said: Mapping[str, Any], was: Chosen) -> Chosen:
+def choose(said: Mapping[str, object], was: Chosen) -> Chosen:
     """What is chosen once this is said; what is not named stays, null is the default.
 
     Raises: BadOption.
@@ -101,10 +101,10 @@ def choose(said: Mapping[str, Any], was: Chosen) -> Chosen:
     return replace(chosen, options=options)
 
 
-def shown(of: Schedule) -> dict[str, Any]:
+def shown(of: Schedule) -> dict[str, object]:
     """The options of a schedule by their names; what has no default is there if set."""
     options = of.options
-    told: dict[str, Any] = {
+    told: dict[str, object] = {
         "timeZone": of.tz,
         "gap": options.clock.gap.value,
         "fold": options.clock.fold.value,

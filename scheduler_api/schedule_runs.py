@@ -6,7 +6,6 @@ from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import FINAL_STATES, State
 from scheduler_api.core.runs import Run
 from scheduler_api.core.timing import to_iso
-from typing import Any
 
 COUNT = "count"
 USUAL, MOST = 20, 1_000
@@ -33,13 +32,13 @@ def read_count(parameters: Mapping[str, str]) -> int:
     raise BadCount(f"{COUNT} should be a whole number from 1 to {MOST}")
 
 
-def shown(of: Run, **named: str) -> dict[str, Any]:
+def shown(of: Run, **named: str) -> dict[str, object]:
     """One fire time.
 
     Args:
         named: what the dialect calls the id of the event that it made, and that id.
     """
-    told: dict[str, Any] = {"at": to_iso(of.at_ms)}
+    told: dict[str, object] = {"at": to_iso(of.at_ms)}
     if of.event_id is None:
         return told | {"outcome": SKIPPED, "reason": of.reason}
     told |= {"outcome": BY_HAND if of.by_hand else FIRED} | named

@@ -31,8 +31,8 @@ IdempotencyKey = Schema.from_dict(
 )
 
 # A schema, or JSON Schema in which schemas may stand: `{"type": "array", "items": …}`.
-Shape = type[Schema] | Mapping[str, Any]
-View = TypeVar("View", bound=Callable[..., Any])
+Shape = type[Schema] | Mapping[str, object]
+View = TypeVar("View", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)

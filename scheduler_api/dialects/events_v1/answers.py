@@ -17,9 +17,8 @@ from scheduler_api.core.runs import Run
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.events_v1.ids import public_id
 from scheduler_api.dialects.events_v1.outbound import OWNER
-from typing import Any
 
-Shown = dict[str, Any]
+Shown = dict[str, object]
 
 JSON = "application/json"
 INACTIVE, ACTIVE = "INACTIVE", "ACTIVE"
@@ -68,7 +67,7 @@ def dump(value: object) -> bytes:
 
 
 def content(
-    url: str, *, event_owner: str, context: Any, tags: Sequence[str]
+    url: str, *, event_owner: str, context: object, tags: Sequence[str]
 ) -> Content:
     """What the callbacks of an event send, and what else is told of it."""
     options: Shown = {OWNER: event_owner}
@@ -79,7 +78,7 @@ def content(
     return Content(url, dump({} if context is None else context), options)
 
 
-def context_of(of: Content) -> Any:
+def context_of(of: Content) -> object:
     """The context that an event was given, None if none."""
     return None if BARE in of.options else json.loads(of.body)
 

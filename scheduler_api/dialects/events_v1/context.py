@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from scheduler_api.core.finding import term
-from typing import Any
 
 # Of a context with more leaves none are terms: it is looked at.
 MOST_LEAVES = 32
@@ -105,10 +104,10 @@ def _holds(context: object, condition: Condition) -> bool:
 
 def _fulfilled(context: object) -> Iterator[Condition]:
     """Every condition that holds, those near the top first."""
-    waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), context)])
+    waiting: deque[tuple[tuple[str, ...], object]] = deque([((), context)])
     while waiting:
         path, found = waiting.popleft()
-        children: list[tuple[str, Any]] = []
+        children: list[tuple[str, object]] = []
         if isinstance(found, dict):
             children = list(found.items())
         elif isinstance(found, list):

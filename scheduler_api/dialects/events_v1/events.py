@@ -74,7 +74,7 @@ class Events:
             again=partial(self._as_at_first, owner, rule),
         )
 
-    def _rule(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _rule(self, body: dict[str, object]) -> dict[str, object]:
         """What a schedule is made of.
 
         Raises: Refused.

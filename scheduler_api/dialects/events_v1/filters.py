@@ -14,7 +14,6 @@ from scheduler_api.dialects.events_v1.context import (
 )
 from scheduler_api.dialects.events_v1.parameters import read_query
 from scheduler_api.dialects.events_v1.reading import Refused, invalid
-from typing import Any
 
 LIMIT, MOST = 100, 1_000
 LARGEST_OFFSET = 10**12
@@ -59,7 +58,7 @@ class Listing:
     conditions: tuple[Condition, ...]
 
 
-def terms_of(event_owner: str, *, tags: Iterable[str], context: Any) -> list[str]:
+def terms_of(event_owner: str, *, tags: Iterable[str], context: object) -> list[str]:
     """What an event is found by."""
     found = [_owner_term(event_owner), *map(_tag_term, tags), *terms(context)]
     return list(dict.fromkeys(found))
@@ -132,7 +131,7 @@ def _tag_term(tag: str) -> str:
     return term("tag", tag)
 
 
-def _texts(query: Mapping[str, Any], name: str, faults: list[str]) -> list[str]:
+def _texts(query: Mapping[str, object], name: str, faults: list[str]) -> list[str]:
     """A list of texts; one text is a list of it, nothing is no filter."""
     given = query.get(name)
     values = given if isinstance(given, list) else [given]
@@ -146,7 +145,7 @@ def _texts(query: Mapping[str, Any], name: str, faults: list[str]) -> list[str]:
     return texts
 
 
-def _conditions(given: Any, faults: list[str]) -> Iterator[Condition]:
+def _conditions(given: object, faults: list[str]) -> Iterator[Condition]:
     if given in (None, "", {}, []):
         return
     conditions = given if isinstance(given, list) else [given]
@@ -167,7 +166,7 @@ def _conditions(given: Any, faults: list[str]) -> Iterator[Condition]:
             yield Condition(path, kind, value or "", in_array)
 
 
-def _faults_of(given: Mapping[str, Any]) -> Iterator[str]:
+def _faults_of(given: Mapping[str, object]) -> Iterator[str]:
     """What is wrong with a filter on the context."""
     path, value, kind = (given.get(name) for name in ("path", "value", "type"))
     if not isinstance(path, list) or not path:

@@ -7,7 +7,6 @@ percent-encoded; other clients leave the indices out, or repeat a name.
 import re
 from collections.abc import Iterable, Sequence
 from scheduler_api.dialects.events_v1.reading import invalid, read_json
-from typing import Any
 
 MOST_PAIRS = 200
 DEEPEST = 5
@@ -20,7 +19,7 @@ LAST = 10**9
 Entry = tuple[list[str], str]
 
 
-def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
     """What `query` says, whichever way it is spelt; lists are lists in both.
 
     Raises: Refused.
@@ -46,7 +45,7 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return said
 
 
-def _gathered(entries: Sequence[Entry]) -> Any:
+def _gathered(entries: Sequence[Entry]) -> object:
     """What stands at and below one name; whose names are all indices, is a list.
 
     Lists are sorted by index, never allocated by it; what has none comes last.

@@ -53,7 +53,7 @@ def invalid(*messages: str) -> Refused:
     return Refused(400, messages)
 
 
-def read_object(request: Request) -> dict[str, Any]:
+def read_object(request: Request) -> dict[str, object]:
     """The JSON object in the body, whatever its content type says.
 
     Raises: Refused.
@@ -79,7 +79,7 @@ def read_body(request: Request) -> bytes:
     return raw
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes) -> dict[str, object]:
     """The JSON object that a body is.
 
     Raises: Refused.
@@ -90,7 +90,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def read_json(text: str) -> Any:
+def read_json(text: str) -> object:
     """What a JSON text says, None if it is none.
 
     A number that no double holds would be another one to the receiver.
@@ -101,7 +101,7 @@ def read_json(text: str) -> Any:
         return None
 
 
-def load(schema: Schema, body: dict[str, Any]) -> dict[str, Any]:
+def load(schema: Schema, body: dict[str, object]) -> dict[str, Any]:
     """The body's fields.
 
     Raises: Refused, naming every fault.
@@ -142,7 +142,7 @@ def load_event(
     return fields, chosen
 
 
-def _loaded(schema: Schema, body: dict[str, Any]) -> tuple[dict[str, Any], Faults]:
+def _loaded(schema: Schema, body: dict[str, object]) -> tuple[dict[str, Any], Faults]:
     """The fields that are good, and what is wrong with the others, by their names."""
     try:
         return dict(schema.load(body)), {}

@@ -20,10 +20,10 @@ Faults = dict[str, list[str]]
 _email = validate.Email()
 
 
-class _Shaped(fields.Field[Any]):
+class _Shaped(fields.Field[object]):
     """A field that documents show in this shape."""
 
-    shape: ClassVar[Mapping[str, Any]] = {"type": "string"}
+    shape: ClassVar[Mapping[str, object]] = {"type": "string"}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata=dict(self.shape), **kwargs)
@@ -65,7 +65,7 @@ class EventOwner(_Stated):
     says = "{} must be an email"
     shape: ClassVar = {"type": "string", "format": "email", "maxLength": LONGEST_EMAIL}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str:
         text = self.text(value)
         try:
             _email(text)
@@ -82,7 +82,7 @@ class EndDate(_Stated):
     says = "{} must be a valid ISO 8601 date string"
     shape: ClassVar = {"type": "string", "format": "date-time"}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+    def _deserialize(self, value: object, *_: object, **__: object) -> int:
         text = self.text(value)
         try:
             moment_ms = timing.from_iso(text) if text.isprintable() else -1
@@ -98,7 +98,7 @@ class Interval(_Stated):
 
     says = "{} must be a string"
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str:
         text = self.text(value)
         try:
             cron.parse(text, grammar=cron.EVENTS_V1)
@@ -113,7 +113,7 @@ class CallbackUrl(_Stated):
     says = "{} must be a URL address"
     shape: ClassVar = {"type": "string", "format": "uri"}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str:
         try:
             allow: AddressPolicy = getattr(self.root, "allow", ANYWHERE)
             return allow.read(self.text(value)).url
@@ -126,7 +126,7 @@ class Context(_Shaped):
 
     shape: ClassVar = {"type": "object"}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+    def _deserialize(self, value: object, *_: object, **__: object) -> object:
         if not isinstance(value, dict):
             raise ValidationError(["{} must be an object"])
         return value
@@ -141,10 +141,17 @@ class Tags(_Shaped):
         "maxItems": MOST_TAGS,
     }
 
-    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().deserialize([] if value is None else value, *args, **kwargs)
+    def deserialize(
+        self,
+        value: object,
+        attr: str | None = None,
+        data: Mapping[str, object] | None = None,
+        **kwargs: object,
+    ) -> object:
+        given = [] if value is None else value
+        return super().deserialize(given, attr, data, **kwargs)
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+    def _deserialize(self, value: object, *_: object, **__: object) -> list[str]:
         if not isinstance(value, list):
             raise ValidationError(["{} must be an array"])
         found = list(self._faults(value))
@@ -152,12 +159,13 @@ class Tags(_Shaped):
             raise ValidationError(found)
         return value
 
-    def _faults(self, tags: list[Any]) -> Iterator[str]:
+    def _faults(self, tags: list[object]) -> Iterator[str]:
         if len(tags) > MOST_TAGS:
             yield f"{{}} must contain no more than {MOST_TAGS} elements"
-        if not all(isinstance(tag, str) for tag in tags):
+        texts = [tag for tag in tags if isinstance(tag, str)]
+        if len(texts) < len(tags):
             yield "each value in {} must be a string"
-        elif any(len(tag) > LONGEST_TAG for tag in tags):
+        elif any(len(tag) > LONGEST_TAG for tag in texts):
             yield (
                 "each value in {} must be shorter than or equal to"
                 f" {LONGEST_TAG} characters"
@@ -176,7 +184,9 @@ class Options(_Shaped):
         },
     }
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+    def _deserialize(
+        self, value: object, *_: object, **__: object
+    ) -> dict[str, object]:
         if not isinstance(value, dict):
             raise ValidationError(["{} must be an object"])
         if "endDate" in value:
@@ -190,7 +200,7 @@ class AppName(_Stated):
     says = "{} must be a string"
     shape: ClassVar = {"type": "string", "maxLength": LONGEST_NAME}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str:
         text = self.text(value)
         if not text.isprintable():
             raise self.refuse("{} must contain only printable characters")

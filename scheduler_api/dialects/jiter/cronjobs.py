@@ -226,7 +226,7 @@ class CronJobs:
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
 
-    def _load(self, schema: Body, body: dict[str, Any]) -> dict[str, Any]:
+    def _load(self, schema: Body, body: dict[str, object]) -> dict[str, Any]:
         fields = load(schema, body)
         check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
         return fields

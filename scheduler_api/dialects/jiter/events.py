@@ -235,7 +235,7 @@ class Events:
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
 
-    def _load(self, schema: Body, body: dict[str, Any]) -> dict[str, Any]:
+    def _load(self, schema: Body, body: dict[str, object]) -> dict[str, Any]:
         """The fields of a body; a past time is told before faults of later fields.
 
         The store's clock decides, so the script looks again; here it is asked only

@@ -38,7 +38,7 @@ def error(status: int, message: str) -> Response:
     return answers.respond({"message": message}, status)
 
 
-def read_object(request: Request) -> dict[str, Any]:
+def read_object(request: Request) -> dict[str, object]:
     """The JSON object in the body, whatever its content type says.
 
     Raises: Refused.
@@ -64,7 +64,7 @@ def read_body(request: Request) -> bytes:
     return raw
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes) -> dict[str, object]:
     """The JSON object that a body is.
 
     Raises: Refused.
@@ -85,7 +85,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def load(schema: Schema, body: dict[str, Any]) -> dict[str, Any]:
+def load(schema: Schema, body: dict[str, object]) -> dict[str, Any]:
     """The body's fields.
 
     Raises: Unacceptable, for the first that is wrong.

@@ -23,12 +23,12 @@ ANYWHERE = AddressPolicy()
 _ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
-class _Exact(fields.Field[Any]):
+class _Exact(fields.Field[object]):
     """A field with one message for whatever is wrong with it."""
 
     message = ""
     # How documents show it.
-    shape: ClassVar[Mapping[str, Any]] = {"type": "string"}
+    shape: ClassVar[Mapping[str, object]] = {"type": "string"}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -48,7 +48,7 @@ class Time(_Exact):
     message = BAD_TIME
     shape: ClassVar = {"type": "string", "format": "date-time"}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+    def _deserialize(self, value: object, *_: object, **__: object) -> int:
         try:
             moment_ms = read_moment(value)
         except ValueError as err:
@@ -63,7 +63,7 @@ class Payload(_Exact):
 
     message = BAD_PAYLOAD
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bytes:
+    def _deserialize(self, value: object, *_: object, **__: object) -> bytes:
         if not isinstance(value, str):
             raise self.make_error("invalid")
         payload = value.encode("utf-8", "surrogatepass")
@@ -79,7 +79,7 @@ class Destination(_Exact):
     message = BAD_DESTINATION
     shape: ClassVar = {"type": "string", "format": "uri"}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str:
         if not isinstance(value, str):
             raise self.make_error("invalid")
         try:
@@ -94,7 +94,7 @@ class Expression(_Exact):
 
     message = BAD_EXPRESSION
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str:
         if not isinstance(value, str):
             raise self.make_error("invalid")
         try:
@@ -115,7 +115,9 @@ class Options(_Exact):
         },
     }
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+    def _deserialize(
+        self, value: object, *_: object, **__: object
+    ) -> dict[str, object]:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
         return value
@@ -126,7 +128,7 @@ class _Word(_Exact):
 
     words: tuple[str, ...] = ()
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str:
         if value not in self.words:
             raise self.make_error("invalid")
         return str(value)

@@ -16,9 +16,8 @@ from scheduler_api.dialects.qstash.message import (
     message_id,
     schedule_id,
 )
-from typing import Any
 
-Shown = dict[str, Any]
+Shown = dict[str, object]
 
 JSON = "application/json"
 DELIVERED = "DELIVERED"

@@ -64,7 +64,7 @@ class Said:
     """A message, also as an event's options; both are shared, nobody changes them."""
 
     message: Message
-    options: dict[str, Any]
+    options: dict[str, object]
 
 
 class Drafts:

@@ -159,12 +159,12 @@ def content_hash(message: Message, *, url: str, body: bytes) -> str:
     return digest.hexdigest()
 
 
-def to_options(message: Message) -> dict[str, Any]:
+def to_options(message: Message) -> dict[str, object]:
     """A message as an event's options: defaults are left out."""
     return _written(message, _MESSAGE)
 
 
-def from_options(options: Mapping[str, Any]) -> Message:
+def from_options(options: Mapping[str, object]) -> Message:
     """What `to_options` wrote.
 
     Raises: UnreadableRecord.
@@ -180,8 +180,8 @@ class _Field:
     """How one attribute is stored: its default, and both directions."""
 
     name: str
-    default: Any = None
-    write: Callable[[Any], Any] = lambda value: value
+    default: object = None
+    write: Callable[[Any], object] = lambda value: value
     read: Callable[[Any], Any] = lambda value: value
 
 
@@ -193,12 +193,12 @@ def _pairs(flat: list[str]) -> Headers:
     return tuple(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _written(thing: object, fields: dict[str, _Field]) -> dict[str, Any]:
+def _written(thing: object, fields: dict[str, _Field]) -> dict[str, object]:
     values = ((key, f, getattr(thing, f.name)) for key, f in fields.items())
     return {key: f.write(value) for key, f, value in values if value != f.default}
 
 
-def _read(stored: Mapping[str, Any], fields: dict[str, _Field]) -> dict[str, Any]:
+def _read(stored: Mapping[str, object], fields: dict[str, _Field]) -> dict[str, Any]:
     return {fields[key].name: fields[key].read(value) for key, value in stored.items()}
 
 
@@ -226,7 +226,7 @@ _FLOW_CONTROL = {
 
 
 def _nested(
-    name: str, kind: type, fields: dict[str, _Field], *, default: Any = None
+    name: str, kind: type, fields: dict[str, _Field], *, default: object = None
 ) -> _Field:
     return _Field(
         name,

@@ -32,7 +32,6 @@ from scheduler_api.dialects.qstash.targets import (
     read_target,
 )
 from scheduler_api.services import Services
-from typing import Any
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
@@ -136,7 +135,7 @@ class Publishing:
         return answers.respond(self._take(owner, items, reader), 200)
 
     def _take(
-        self, owner: Owner, items: list[Any], reader: "_Items"
+        self, owner: Owner, items: list[object], reader: "_Items"
     ) -> list[Shown | list[Shown]]:
         """Stores what the items describe; the answer to each, in their order.
 
@@ -205,7 +204,7 @@ class _Items:
         except (BadValue, NotFound) as err:
             return str(err)
 
-    def _read(self, item: dict[str, Any], now_ms: int) -> Draft | list[Draft]:
+    def _read(self, item: dict[str, object], now_ms: int) -> Draft | list[Draft]:
         named = _text(item, "destination")
         if named is None:
             raise BadValue("destination", "is missing")
@@ -224,7 +223,9 @@ class _Items:
             raise BadValue("destination", f"{most} for url groups")
         return self._drafts.for_group(said, group, body=body, now_ms=now_ms)
 
-    def _said(self, item: dict[str, Any], target: Target, group: Group | None) -> Said:
+    def _said(
+        self, item: dict[str, object], target: Target, group: Group | None
+    ) -> Said:
         headers, queue = item.get("headers"), _text(item, "queue")
         if headers is not None and not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")
@@ -242,7 +243,7 @@ class _Items:
         )
 
 
-def _text(item: dict[str, Any], name: str) -> str | None:
+def _text(item: dict[str, object], name: str) -> str | None:
     value = item.get(name)
     if value is not None and not isinstance(value, str):
         raise BadValue(name, "should be a text")

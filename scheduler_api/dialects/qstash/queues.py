@@ -15,7 +15,6 @@ from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.grammars import LARGEST_LIMIT, BadValue, read_name
 from scheduler_api.dialects.qstash.reading import Refused, read_json
 from scheduler_api.services import Services
-from typing import Any
 
 NAME = "queueName"
 
@@ -89,7 +88,7 @@ class Queues:
         return answers.done()
 
 
-def _parallelism(body: dict[str, Any]) -> int:
+def _parallelism(body: dict[str, object]) -> int:
     given = body.get("parallelism")
     if given is None:
         return 1
@@ -99,7 +98,7 @@ def _parallelism(body: dict[str, Any]) -> int:
     return given
 
 
-def _paused(body: dict[str, Any]) -> bool:
+def _paused(body: dict[str, object]) -> bool:
     given = body.get("paused")
     if given is not None and not isinstance(given, bool):
         raise BadValue("paused", "should be true or false")

@@ -20,7 +20,7 @@ from scheduler_api.dialects.qstash.message import (
 from typing import Any
 
 Pairs = Iterable[tuple[str, str]]
-Reader = Callable[[str, str], Any]
+Reader = Callable[[str, str], object]
 Table = dict[str, tuple[str, Reader]]
 
 PREFIX = "upstash-"
@@ -241,7 +241,7 @@ def _headers(base: Headers, forwarded: Headers) -> dict[str, Any]:
     """The attributes that forwarded headers make: a content type is one of its own."""
     content_type = forwarding.CONTENT_TYPE
     rest = tuple(pair for pair in forwarded if pair[0] != content_type)
-    fields: dict[str, Any] = {"headers": forwarding.merged(base, rest)}
+    fields: dict[str, object] = {"headers": forwarding.merged(base, rest)}
     if len(rest) < len(forwarded):
         fields["content_type"] = dict(forwarded)[content_type]
     return fields

@@ -19,7 +19,6 @@ from scheduler_api.dialects.qstash.grammars import (
 )
 from scheduler_api.dialects.qstash.message import Message
 from scheduler_api.dialects.qstash.request_headers import PREFIX
-from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 TOKEN = "qstash_token"
@@ -49,7 +48,7 @@ class Target:
         return self.rest if self.query is None else f"{self.rest}?{self.query}"
 
 
-def read_target(environ: Mapping[str, Any], *, route: str) -> Target:
+def read_target(environ: Mapping[str, object], *, route: str) -> Target:
     """What the target of a request names behind its route.
 
     Args:
@@ -60,7 +59,7 @@ def read_target(environ: Mapping[str, Any], *, route: str) -> Target:
     return read_named(_behind(environ, route))
 
 
-def read_queued(environ: Mapping[str, Any], *, route: str) -> tuple[str, Target]:
+def read_queued(environ: Mapping[str, object], *, route: str) -> tuple[str, Target]:
     """As `read_target`, and the queue that stands before the destination.
 
     Raises: NotFound, if the route is spelled with escapes.
@@ -69,7 +68,7 @@ def read_queued(environ: Mapping[str, Any], *, route: str) -> tuple[str, Target]
     return unquote(queue), read_named(named)
 
 
-def _behind(environ: Mapping[str, Any], route: str) -> str:
+def _behind(environ: Mapping[str, object], route: str) -> str:
     """What stands behind the route in the raw target."""
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if not raw.isascii():

@@ -31,7 +31,6 @@ from scheduler_api.dialects.qstash.reading import Refused, read_json
 from scheduler_api.dialects.qstash.request_headers import READ
 from scheduler_api.dialects.qstash.targets import read_destination
 from scheduler_api.services import Services
-from typing import Any
 
 NAME = "url group"
 
@@ -125,19 +124,19 @@ class Topics:
         self._drafts.read(default_headers({"headers": headers}))
         return headers
 
-    def _items(self) -> Iterator[dict[str, Any]]:
+    def _items(self) -> Iterator[dict[str, object]]:
         items = self._body().get("endpoints")
         if not isinstance(items, list) or not all(isinstance(x, dict) for x in items):
             raise BadValue("endpoints", "should be a list of objects")
         yield from items
 
-    def _body(self) -> dict[str, Any]:
+    def _body(self) -> dict[str, object]:
         body = read_json(request, limit_bytes=self._terms.body_limit_bytes)
         if not isinstance(body, dict):
             raise Refused(400, "body should be an object")
         return body
 
-    def _endpoint(self, item: dict[str, Any]) -> Endpoint:
+    def _endpoint(self, item: dict[str, object]) -> Endpoint:
         url, name = _text(item, "url"), _text(item, "name")
         if not url:
             raise BadValue("endpoints", "should each have a url")
@@ -157,7 +156,7 @@ class Topics:
             return url
 
 
-def _text(item: dict[str, Any], name: str) -> str:
+def _text(item: dict[str, object], name: str) -> str:
     value = item.get(name)
     if value is not None and not isinstance(value, str):
         raise BadValue(f"endpoints: {name}", "should be a text")

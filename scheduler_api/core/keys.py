@@ -202,7 +202,8 @@ def queue(prefix: str, gate: str) -> str:
     """Hash, a queue, by the name of its gate `q:<owner>:<name>`; deletion removes it.
 
     `p` parallelism, `pz` paused ms, `c`/`u` created/updated ms, `seq` last acceptance
-    number, `lk` rank at which looks go on, `dp` number up to which events are dropped.
+    number, `lk` number from which looks go on, `dp` number up to which events are
+    dropped.
     """
     return f"{prefix}q:{gate.removeprefix('q:')}"
 

@@ -141,6 +141,32 @@ def test_e2_a_raised_parallelism_lets_go_at_once(engine: Engine, gates: GateKeep
     assert sorted(offered + offer(engine)) == sorted(accepted[:110])
 
 
+def test_a_wide_queue_lets_all_go_though_some_end_before_all_were_looked_at(
+    engine: Engine, gates: GateKeeper
+):
+    gates.put_queue(OWNER, "orders", parallelism=1_000, paused=True)
+    accepted = enqueue(engine, 220)
+    offer(engine)
+    engine.now_ms += 1
+    gates.turn_queue(OWNER, "orders", paused=False)
+    [first, *_] = begun = engine.worker.begin(*engine.claim(room=10).ids)
+    finish(engine, *begun)
+
+    assert first.id == accepted[0]
+    assert sorted(ids(begun) + offer(engine)) == sorted(accepted)
+
+
+def test_a_queue_goes_on_though_too_many_do_at_once(engine: Engine):
+    queues = [Gates(queue=f"q{n}") for n in range(210)]
+    for queue in queues:
+        create(engine, 2, queue)
+    begun = begin(engine)
+    finish(engine, *begun)
+
+    assert len(begun) == len(queues)
+    assert len(offer(engine)) == len(queues)
+
+
 def test_a_lowered_parallelism_lets_nobody_go_meanwhile(
     engine: Engine, gates: GateKeeper
 ):

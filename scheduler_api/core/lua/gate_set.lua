@@ -26,7 +26,8 @@ for i = 6, #ARGV, 2 do change(ARGV[i], ARGV[i + 1]) end
 state = read(key, 'pp', 'pr', 'pz')
 if queue then
   redis.call('HSETNX', key, 'p', 1)
-  redis.call('HSET', key, 'u', now, 'lk', 0)
+  redis.call('HSET', key, 'u', now)
+  redis.call('HDEL', key, 'lk')
 elseif state.pp or state.pr or state.pz then
   redis.call('PERSIST', key)
 elseif redis.call('PTTL', key) < 0 then

@@ -19,11 +19,11 @@ end
 -- rate that doubles every two seconds.
 local function gate_state(gate)
   local state = read(gate_key(gate), 'p', 'r', 't', 'pz', 'sh', 'res', 'br', 'rp', 'rr',
-    'dp')
-  for _, field in ipairs({'p', 'r', 't', 'sh', 'rp', 'rr'}) do
+    'dp', 'lk')
+  for _, field in ipairs({'p', 'r', 't', 'sh', 'rp', 'rr', 'lk'}) do
     state[field] = state[field] and whole(state, field)
   end
-  if is_queue(gate) then state.p = state.p or 1 end
+  if is_queue(gate) then state.p, state.lk = state.p or 1, state.lk or 0 end
   if state.br then state.p = 1 end
   if state.rp then
     local doubled = math.min(30, math.max(0, math.floor((now - state.rp) / RAMP_DOUBLES_MS)))

@@ -1,5 +1,4 @@
--- Part of lift: the next of a line goes when slots come free. Expects grant, put_due,
--- set_aside; defines grant, grant_freed.
+-- Part of lift: the next of a line goes when slots come free. Expects admit; defines grant, grant_freed.
 
 -- Whether somebody was there who waited for this gate, and could be read.
 local function let_in(id, gate)
@@ -12,8 +11,17 @@ local function let_in(id, gate)
   return true
 end
 
+-- No more this time: looks at the gate go on at once, at a queue from this one on.
+local function go_on(id, gate)
+  look_at(gate, now)
+  if not is_queue(gate) then return end
+  local number = tonumber(redis.call('ZSCORE', order_key(gate), id) or 1)
+  local from = gate_state(gate).lk
+  if from == 0 or number < from then redis.call('HSET', gate_key(gate), 'lk', number) end
+end
+
 local function try(id, gate)
-  if budget <= 0 then look_at(gate, now) return nil end
+  if budget <= 0 then return go_on(id, gate) end
   budget = budget - 1
   local ok, answer = pcall(let_in, id, gate)
   if not ok then set_aside(id, answer) end
@@ -22,17 +30,16 @@ end
 
 -- Whoever has ended, or cannot be read, holds up nobody.
 local function is_gone(id)
-  if redis.call('ZSCORE', STUCK, id) then return true end
   local event = read(event_key(id), 'o', 'st')
-  return not event.o or event.st
+  return not event.o or event.st or redis.call('ZSCORE', STUCK, id)
 end
 
 -- One left a queue: now one more may go, the one that came to stand at rank p - 1.
 local function grant_turn(gate)
   local state = gate_state(gate)
-  for _ = 1, state.closed and 0 or GRANTS do
+  while not state.closed do
     local id = redis.call('ZRANGE', order_key(gate), state.p - 1, state.p - 1)[1]
-    if not id or try(id, gate) ~= false or not is_gone(id) then break end
+    if not id or try(id, gate) ~= false or not is_gone(id) then return end
     redis.call('ZREM', order_key(gate), id)
   end
 end

@@ -34,25 +34,23 @@ local function audit(gate)
   end
 end
 
--- The first p of a queue, some at a time: after its parallelism rose or a pause ended, many of
--- them may wait.
+-- The first p of a queue, from where the last look left off: after its parallelism rose or a
+-- pause ended, many of them may wait. One more than there is budget for tells where to go on.
 local function look_through(gate)
-  local state = gate_state(gate)
-  local from = whole(read(gate_key(gate), 'lk'), 'lk', 0)
-  local most = math.min(state.p - from, budget)
-  local ids = most > 0 and redis.call('ZRANGE', order_key(gate), from, from + most - 1) or {}
+  local state, line = gate_state(gate), order_key(gate)
+  redis.call('HDEL', gate_key(gate), 'lk')
+  local first = redis.call('ZCOUNT', line, '-inf', '(' .. state.lk)
+  local last = math.min(state.p, first + budget + 1) - 1
+  local ids = not state.closed and first <= last and redis.call('ZRANGE', line, first, last) or {}
   for _, id in ipairs(ids) do
-    if try(id, gate) == false and is_gone(id) then
-      redis.call('ZREM', order_key(gate), id)
+    local found = try(id, gate)
+    if found == nil then break end
+    if not found and is_gone(id) then
+      redis.call('ZREM', line, id)
       grant_turn(gate)
     end
   end
-  local more = #ids > 0 and #ids == most and from + most < state.p
-  if redis.call('EXISTS', gate_key(gate)) == 1 then
-    redis.call('HSET', gate_key(gate), 'lk', more and from + most or 0)
-  end
   place_gate(gate)
-  if more then look_at(gate, now) end
 end
 
 local function look(gate)

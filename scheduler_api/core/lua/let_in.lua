@@ -1,4 +1,4 @@
--- Part of lift: the next of a line goes when slots come free. Expects admit; defines grant, grant_freed.
+-- Part of lift: who is next goes when slots come free. Expects admit; defines grant, grant_freed.
 
 -- Whether somebody was there who waited for this gate, and could be read.
 local function let_in(id, gate)

@@ -8,6 +8,7 @@ because only then is it known which address a name stands for.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -25,6 +26,8 @@ Address = IPv4Address | IPv6Address
 Forms = tuple[Address, ...]
 
 URL_MAX_LENGTH = 8192
+# Most events go where others went: their URLs are read once.
+REMEMBERED = 512
 
 # An own table, because `ipaddress.is_global` answers differently on each patch
 # release of Python and calls multicast, NAT64 and site-local addresses global.
@@ -123,6 +126,7 @@ class Destination:
         return f"{self.scheme}://{host}:{self.port}"
 
 
+@lru_cache(maxsize=REMEMBERED)
 def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
     """Read `url` with the parser that will connect, and only if a second one agrees.
 

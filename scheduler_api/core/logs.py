@@ -1,14 +1,35 @@
 """One line per unit of work: `name key=value …`, on standard error."""
 
 import logging
+import re
 import sys
+import time
+from functools import lru_cache
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+_TO_QUOTE = re.compile(r'[ "=\n\r]')
+
+
+class Formatter(logging.Formatter):
+    """Writes the time as the standard one does, but the seconds only once."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return f"{_written(int(record.created))},{int(record.msecs):03d}"
+
+
+@lru_cache(maxsize=2)
+def _written(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
 
 
 def set_up(level: int = logging.INFO) -> None:
     """Sends this process's log lines to standard error."""
-    logging.basicConfig(level=level, format=FORMAT, stream=sys.stderr)
+    # No line tells what these would find out for each of them, dearly.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter(FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def line(name: str, **fields: object) -> str:
@@ -18,7 +39,7 @@ def line(name: str, **fields: object) -> str:
         if value is None:
             continue
         text = str(value)
-        if not text or any(c in text for c in ' "=\n\r'):
+        if not text or _TO_QUOTE.search(text):
             text = (
                 '"' + text.replace('"', "'").replace("\n", " ").replace("\r", "") + '"'
             )

@@ -1,10 +1,12 @@
 """Times: integer epoch milliseconds inside, ISO 8601 at the HTTP border."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=64)
 def to_iso(ms: int) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ`, as JavaScript's `Date.toISOString` writes it."""
     moment = EPOCH + timedelta(milliseconds=ms)

@@ -28,6 +28,8 @@ from typing import Any
 Shown = dict[str, Any]
 
 JSON = "application/json"
+# Compact, and in ASCII: lone surrogates have no other way.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 ORIGIN = "ro"
 PENDING, QUEUED = "Pending", "Queued"
 ACTIVE, DISABLED = "Active", "Disabled"
@@ -67,8 +69,7 @@ def respond_array(items: Iterable[Shown], *, of: Shown | None = None) -> Respons
 
 
 def _dump(body: object) -> str:
-    """Compact JSON in ASCII: lone surrogates have no other way."""
-    return json.dumps(body, separators=(",", ":"))
+    return _ENCODER.encode(body)
 
 
 def event(of: Event) -> Shown:

@@ -1,12 +1,13 @@
 """Reading what a client sent, and the errors that answer it."""
 
 import json
+from contextlib import suppress
 from flask import Request, Response
-from marshmallow import Schema, ValidationError
+from marshmallow import ValidationError
 from scheduler_api.bodies import BadBody, read_whole
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.jiter import answers
-from scheduler_api.dialects.jiter.schemas import first_fault
+from scheduler_api.dialects.jiter.schemas import Body, first_fault
 from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -70,14 +71,7 @@ def parse_object(raw: bytes) -> dict[str, object]:
     Raises: Refused.
     """
     try:
-        # Only small whole numbers mean anything in this dialect, so no other is worth
-        # converting: the digits of a huge one would only cost time.
-        body = json.loads(
-            raw.decode(),
-            parse_int=_whole,
-            parse_float=_no_whole,
-            parse_constant=_refuse,
-        )
+        body = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError) as err:
         raise Refused(400, BAD_BODY) from err
     if not isinstance(body, dict):
@@ -85,11 +79,13 @@ def parse_object(raw: bytes) -> dict[str, object]:
     return body
 
 
-def load(schema: Schema, body: dict[str, object]) -> dict[str, Any]:
+def load(schema: Body, body: dict[str, object]) -> dict[str, Any]:
     """The body's fields.
 
     Raises: Unacceptable, for the first that is wrong.
     """
+    with suppress(ValidationError):
+        return schema.read(body)
     try:
         return dict(schema.load(body))
     except ValidationError as err:
@@ -117,3 +113,10 @@ def _no_whole(_digits: str) -> float:
 
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+# Only small whole numbers mean anything in this dialect, so no other is worth
+# converting: the digits of a huge one would only cost time.
+_DECODER = json.JSONDecoder(
+    parse_int=_whole, parse_float=_no_whole, parse_constant=_refuse
+)

@@ -1,6 +1,5 @@
 """The routes of the Scheduler v1 dialect, and how its errors look."""
 
-from collections.abc import Callable
 from flask import Blueprint, Response, request
 from functools import partial
 from scheduler_api.core.model import Owner
@@ -11,12 +10,11 @@ from scheduler_api.dialects.events_v1.events import Events
 from scheduler_api.dialects.events_v1.reading import Refused, error
 from scheduler_api.dialects.events_v1.runs import Runs
 from scheduler_api.dialects.events_v1.shown import Error
+from scheduler_api.dialects.routes import Route, View, add_routes
 from scheduler_api.idempotency import KeyRefused
 from scheduler_api.services import Services
 
 __all__ = ["DOCUMENT", "blueprint", "error", "fault"]
-
-View = Callable[..., Response]
 
 DIALECT = "events_v1"
 KEY_HEADER = "x-api-key"
@@ -38,7 +36,7 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint(DIALECT, __name__, url_prefix="/v1")
     events, applications = Events(services), Applications(services)
     attempts, runs = Attempts(services), Runs(services)
-    table: list[tuple[str, str, str, View]] = [
+    table: list[Route] = [
         ("POST", "/events", "create_event", events.create),
         ("GET", "/events", "list_events", events.select),
         ("GET", "/failures", "list_failures", attempts.failures),
@@ -59,19 +57,9 @@ def blueprint(services: Services) -> Blueprint:
                 *("replay_attempt", attempts.replay),
             ),
         ]
-    views: dict[str, View] = {
-        name: partial(_with_owner, services, view) for *_, name, view in table
-    }
-    table.append(("POST", "/register", "register", applications.register))
-    views["register"] = applications.register
-    for method, path, name, _ in table:
-        routes.add_url_rule(
-            path,
-            endpoint=name,
-            view_func=views[name],
-            methods=[method],
-            strict_slashes=False,
-        )
+    add_routes(routes, table, through=partial(_with_owner, services))
+    register: Route = ("POST", "/register", "register", applications.register)
+    add_routes(routes, [register], through=_without_owner)
     routes.register_error_handler(Refused, _refusal)
     routes.register_error_handler(KeyRefused, _key_refusal)
     return routes
@@ -85,6 +73,10 @@ def fault(_endpoint: str | None) -> str:
 def _with_owner(services: Services, view: View, **in_path: str) -> Response:
     tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
     return view(Owner(tenant.id, DIALECT), **in_path)
+
+
+def _without_owner(view: View) -> Response:
+    return view()
 
 
 def _refusal(refused: Refused) -> Response:

@@ -1,6 +1,5 @@
 """The routes of the Jiter dialect, and how its errors look."""
 
-from collections.abc import Callable
 from flask import Blueprint, Response, request
 from functools import partial
 from scheduler_api.core.model import Owner
@@ -10,12 +9,11 @@ from scheduler_api.dialects.jiter.cronjobs import CronJobs
 from scheduler_api.dialects.jiter.events import Events
 from scheduler_api.dialects.jiter.reading import Refused, error
 from scheduler_api.dialects.jiter.shown import Error
+from scheduler_api.dialects.routes import Route, View, add_routes
 from scheduler_api.idempotency import KeyRefused
 from scheduler_api.services import Services
 
 __all__ = ["DOCUMENT", "blueprint", "error", "fault"]
-
-View = Callable[..., Response]
 
 DIALECT = "jiter"
 KEY_HEADER = "x-api-key"
@@ -55,7 +53,7 @@ def blueprint(services: Services) -> Blueprint:
     """All routes; both spellings of each path, with and without a slash at its end."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/api")
     events, jobs = Events(services), CronJobs(services)
-    table: list[tuple[str, str, str, View]] = [
+    table: list[Route] = [
         ("POST", "/events", "create_event", events.create),
         ("GET", "/events", "list_events", events.select),
         ("GET", "/events/<event_id>", "get_event", events.get),
@@ -72,15 +70,7 @@ def blueprint(services: Services) -> Blueprint:
             ("POST", f"{path}/<cron_id>/run", "run_cron_job", jobs.run),
             ("GET", f"{path}/<cron_id>/runs", "list_runs", jobs.runs),
         ]
-    views = {name: partial(_with_owner, services, view) for *_, name, view in table}
-    for method, path, name, _ in table:
-        routes.add_url_rule(
-            path,
-            endpoint=name,
-            view_func=views[name],
-            methods=[method],
-            strict_slashes=False,
-        )
+    add_routes(routes, table, through=partial(_with_owner, services))
     routes.register_error_handler(Refused, _refusal)
     routes.register_error_handler(KeyRefused, _refusal)
     return routes

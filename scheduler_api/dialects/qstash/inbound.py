@@ -1,6 +1,5 @@
 """The routes of the QStash dialect, and how its errors look."""
 
-from collections.abc import Callable
 from flask import Blueprint, Response, request
 from flask.blueprints import BlueprintSetupState
 from functools import partial
@@ -21,14 +20,12 @@ from scheduler_api.dialects.qstash.schedules import Scheduling
 from scheduler_api.dialects.qstash.shown import Error
 from scheduler_api.dialects.qstash.targets import TOKEN
 from scheduler_api.dialects.qstash.topics import Topics
+from scheduler_api.dialects.routes import Route, View, add_routes
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
 from werkzeug.routing import BaseConverter
 
 __all__ = ["DOCUMENT", "blueprint", "error", "fault"]
-
-View = Callable[..., Response]
-Route = tuple[str, str, str, View]
 
 DIALECT = "qstash"
 DOCUMENT = Document(
@@ -105,14 +102,7 @@ def blueprint(services: Services) -> Blueprint:
         *_of_queues(Queues(services)),
         *_of_flow_control(FlowControlKeys(services)),
     ]
-    for method, path, name, view in table:
-        routes.add_url_rule(
-            path,
-            endpoint=name,
-            view_func=partial(_with_owner, services, view),
-            methods=[method],
-            strict_slashes=False,
-        )
+    add_routes(routes, table, through=partial(_with_owner, services))
     routes.register_error_handler(Refused, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
     routes.register_error_handler(NotFound, _not_found)

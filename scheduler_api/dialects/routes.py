@@ -1,0 +1,28 @@
+"""How a dialect's table of routes becomes the rules of its blueprint."""
+
+from collections.abc import Callable, Iterable
+from flask import Blueprint, Response
+from functools import partial
+
+View = Callable[..., Response]
+# Method, path, endpoint and view. One endpoint may have several paths.
+Route = tuple[str, str, str, View]
+
+
+def add_routes(
+    to: Blueprint, table: Iterable[Route], *, through: Callable[..., Response]
+) -> None:
+    """Adds all routes, each with and without a slash at its end.
+
+    Args:
+        through: what is called with a view, and the names in the path, in its stead.
+    """
+    views: dict[str, View] = {}
+    for method, path, endpoint, view in table:
+        to.add_url_rule(
+            path,
+            endpoint=endpoint,
+            view_func=views.setdefault(endpoint, partial(through, view)),
+            methods=[method],
+            strict_slashes=False,
+        )

@@ -13,12 +13,7 @@ from scheduler_api.dialects.documentation import IdempotencyKey, documented
 from scheduler_api.dialects.events_v1 import answers, shown
 from scheduler_api.dialects.events_v1.filters import Part, read_failures, read_part
 from scheduler_api.dialects.events_v1.ids import internal_id
-from scheduler_api.dialects.events_v1.reading import (
-    NOT_FOUND,
-    Refused,
-    invalid,
-    read_body,
-)
+from scheduler_api.dialects.events_v1.reading import Refused, invalid, read_body
 from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
@@ -105,10 +100,7 @@ class Attempts:
         return run_id
 
     def _find(self, owner: Owner, event_id: str) -> Schedule:
-        try:
-            return self._schedules.get(owner, internal_id(event_id))
-        except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
+        return self._schedules.get(owner, internal_id(event_id))
 
     def _answer(self, found: Iterator[Attempt], part: Part) -> Response:
         newest = list(islice(found, part.offset, part.offset + part.limit))

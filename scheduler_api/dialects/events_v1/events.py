@@ -7,7 +7,7 @@ from functools import partial
 from scheduler_api.core import logs
 from scheduler_api.core.cron import EVENTS_V1
 from scheduler_api.core.destinations import AddressPolicy
-from scheduler_api.core.errors import Conflict, NotFound, TimePassed
+from scheduler_api.core.errors import Conflict, TimePassed
 from scheduler_api.core.finding import Doubt
 from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import Owner, Schedule, ScheduleOptions, ScheduleState
@@ -18,7 +18,6 @@ from scheduler_api.dialects.events_v1.filters import read_listing, terms_of
 from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.outbound import OWNER
 from scheduler_api.dialects.events_v1.reading import (
-    NOT_FOUND,
     PAST,
     TOO_LARGE,
     Refused,
@@ -197,10 +196,7 @@ class Events:
         """Removes an event, and answers what it was."""
         schedule = self._find(owner, event_id)
         shown = self._show([schedule])[0]
-        try:
-            self._schedules.delete(schedule)
-        except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
+        self._schedules.delete(schedule)
         _log("schedule.deleted", schedule)
         return answers.respond_data(shown)
 
@@ -227,7 +223,7 @@ class Events:
     def _change(self, owner: Owner, event_id: str, change: Change) -> Schedule:
         """Changes an event as it is read, again while others change it.
 
-        Raises: Refused, Conflict, redis.RedisError.
+        Raises: Refused, Conflict, NotFound, redis.RedisError.
         """
         for _ in range(TRIES):
             schedule = self._find(owner, event_id)
@@ -235,8 +231,6 @@ class Events:
                 changed = change(schedule)
             except Conflict:
                 continue
-            except NotFound as err:
-                raise Refused(404, NOT_FOUND) from err
             except TimePassed as err:
                 raise invalid(PAST) from err
             if changed is not schedule:
@@ -245,10 +239,7 @@ class Events:
         raise Conflict
 
     def _find(self, owner: Owner, event_id: str) -> Schedule:
-        try:
-            return self._schedules.get(owner, internal_id(event_id))
-        except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
+        return self._schedules.get(owner, internal_id(event_id))
 
     def _answer(self, schedule: Schedule) -> Response:
         return answers.respond_data(self._show([schedule])[0])

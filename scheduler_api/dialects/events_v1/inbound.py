@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response, request
 from functools import partial
+from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.events_v1.applications import Applications
@@ -27,6 +28,7 @@ DOCUMENT = Document(
     error=Error,
 )
 INTERNAL_ERROR = "Internal server error"
+NOT_FOUND = "Event not found"
 # The docs write both.
 ONE_EVENT = ("/event/<event_id>", "/events/<event_id>")
 
@@ -62,6 +64,7 @@ def blueprint(services: Services) -> Blueprint:
     add_routes(routes, [register], through=_without_owner)
     routes.register_error_handler(Refused, _refusal)
     routes.register_error_handler(KeyRefused, _key_refusal)
+    routes.register_error_handler(NotFound, _not_found)
     return routes
 
 
@@ -87,3 +90,7 @@ def _key_refusal(refused: KeyRefused) -> Response:
     """What is wrong with a request is told in a list."""
     bad = refused.status == 400
     return error(refused.status, [refused.message] if bad else refused.message)
+
+
+def _not_found(_err: NotFound) -> Response:
+    return error(404, NOT_FOUND)

@@ -18,7 +18,6 @@ from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "the request body must be a JSON object"
-NOT_FOUND = "Event not found"
 TOO_LARGE = "The request body is too large"
 # Of an option's name, which anybody may have made up.
 LONGEST_NAME = 40

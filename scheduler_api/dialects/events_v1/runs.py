@@ -4,18 +4,13 @@ import logging
 from flask import Response, request
 from scheduler_api import schedule_runs
 from scheduler_api.core import logs, runs
-from scheduler_api.core.errors import NotFound, Over, Overlaps
+from scheduler_api.core.errors import Over, Overlaps
 from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import Owner, Schedule
 from scheduler_api.dialects.documentation import IdempotencyKey, documented
 from scheduler_api.dialects.events_v1 import answers, shown
 from scheduler_api.dialects.events_v1.ids import internal_id
-from scheduler_api.dialects.events_v1.reading import (
-    NOT_FOUND,
-    Refused,
-    invalid,
-    read_body,
-)
+from scheduler_api.dialects.events_v1.reading import Refused, invalid, read_body
 from scheduler_api.dialects.schedule_shapes import RunsQuery
 from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
@@ -66,11 +61,9 @@ class Runs:
         )
 
     def _run(self, schedule: Schedule, mark: Mark | None) -> str:
-        """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
+        """Raises: NotFound, Refused, StoreFull, Repeated, redis.RedisError."""
         try:
             run_id = self._schedules.run(schedule, mark=mark)
-        except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
         except Over as err:
             raise invalid(OVER) from err
         except Overlaps as err:
@@ -79,7 +72,4 @@ class Runs:
         return run_id
 
     def _find(self, owner: Owner, event_id: str) -> Schedule:
-        try:
-            return self._schedules.get(owner, internal_id(event_id))
-        except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
+        return self._schedules.get(owner, internal_id(event_id))

@@ -30,13 +30,9 @@ class Target:
     scheme: str
     host: str
     port: int
+    origin: str  # requests to the same one may share connections
     host_header: str
     path: str  # with the query
-
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        """Requests to the same one may share connections."""
-        return self.scheme, self.host, self.port
 
 
 @lru_cache(maxsize=1024)
@@ -54,7 +50,11 @@ def read_target(url: str) -> Target:
     path = "" if at is None else behind[at:]
     if not path.startswith("/"):
         path = f"/{path}"
-    return Target(read.scheme, read.host, read.port, host, path)
+    return Target(
+        *(read.scheme, read.host, read.port, read.origin),
+        host_header=host,
+        path=path,
+    )
 
 
 class Connector:
@@ -76,7 +76,7 @@ class Connector:
         self._free = asyncio.Semaphore(limit)
         self._wires_max = 2 * limit
         self._wires: set[Wire] = set()
-        self._idle: defaultdict[tuple[str, str, int], list[Wire]] = defaultdict(list)
+        self._idle: defaultdict[str, list[Wire]] = defaultdict(list)
         self._sweep: asyncio.TimerHandle | None = None
 
     @property

@@ -89,6 +89,8 @@ class DeadLetters:
     ) -> list[Accepted | None]:
         """Puts a new event in the place of each dead letter; None where there was none.
 
+        A replay by which a letter ceases to be one, so that none is sent anew twice.
+
         Redis: replay.lua, atomic for each; a crash neither loses nor doubles one.
 
         Raises: redis.RedisError; what was answered before is stored.

@@ -6,6 +6,7 @@ from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 from io import BytesIO
 from scheduler_api.bodies import BadBody, read_whole
 from typing import Any
+from werkzeug.exceptions import RequestEntityTooLarge
 
 
 class Broken:
@@ -41,3 +42,18 @@ def test_body_that_ends_before_its_length_is_none(raw: bytes) -> None:
 def test_chunks_that_are_none_are_no_body(problem: Exception) -> None:
     with pytest.raises(BadBody):
         read_whole(_request(Broken(problem), HTTP_TRANSFER_ENCODING="chunked"))
+
+
+@pytest.mark.parametrize("size", [9, 10, 11])
+def test_body_of_as_many_bytes_as_are_looked_at_is_too_large(size: int) -> None:
+    for framing in (
+        {"CONTENT_LENGTH": str(size)},
+        {"HTTP_TRANSFER_ENCODING": "chunked"},
+    ):
+        request = _request(BytesIO(b"x" * size), **framing)
+        request.max_content_length = 10
+        if size < 10:
+            assert read_whole(request) == b"x" * size
+        else:
+            with pytest.raises(RequestEntityTooLarge):
+                read_whole(request)

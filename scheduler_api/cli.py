@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from scheduler_api.core import fsck
 from scheduler_api.core.clock_changes import Fold, Gap
 from scheduler_api.core.config import Settings, SettingsError, from_env
 from scheduler_api.core.cron import CronError
+from scheduler_api.core.destinations import BadDestination, Destination, parse
 from scheduler_api.core.epoch import accept
-from scheduler_api.core.held_destinations import held_destinations
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.gates import GateKeeper
+from scheduler_api.core.held_destinations import HeldDestination, held_destinations
 from scheduler_api.core.preview import MOST, USUAL, Run, Skipped, preview
 from scheduler_api.core.sealing import WrongSecretKey
 from scheduler_api.core.store import Store
@@ -57,6 +60,19 @@ def check_store(settings: Settings) -> None:
     raise SystemExit(1 if faults else 0)
 
 
+def _known_tenant(ctx: click.Context, _param: click.Parameter, tenant_id: str) -> str:
+    if tenant_id not in _tenants(ctx.obj).all_ids():
+        raise click.BadParameter(f"there is no tenant {tenant_id}: see `tenant list`")
+    return tenant_id
+
+
+def _read_url(_ctx: click.Context, _param: click.Parameter, url: str) -> Destination:
+    try:
+        return parse(url)
+    except BadDestination as err:
+        raise click.BadParameter(str(err)) from err
+
+
 def _checked_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
     if not name.strip():
         raise click.BadParameter("is empty: what do you call this tenant?")
@@ -91,8 +107,7 @@ def list_tenants(settings: Settings) -> None:
     """List all tenants, oldest first."""
     table = Table("tenant", "name", "created")
     for account in _tenants(settings).accounts():
-        created = datetime.fromtimestamp(account.created_at_ms / 1000, UTC)
-        table.add_row(account.id, account.name, created.isoformat(timespec="seconds"))
+        table.add_row(account.id, account.name, _seconds(account.created_at_ms))
     Console().print(table)
 
 
@@ -107,17 +122,56 @@ def accept_store(settings: Settings) -> None:
 @main.command("held")
 @click.pass_obj
 def list_held(settings: Settings) -> None:
-    """List destinations that are broken, or wanted beyond their share."""
-    table = Table("tenant", "first that waits", "waiting", "running", "next probe")
-    store = Store(Redis.from_url(settings.redis_url), settings.prefix)
-    for held in held_destinations(store):
-        probe = "-"
-        if held.probe_ms is not None:
-            probe = datetime.fromtimestamp(held.probe_ms / 1000, UTC).isoformat()
+    """List destinations that are paused, broken, or wanted beyond their share."""
+    place = Column("destination", overflow="fold")
+    table = Table("tenant", place, "state", "waiting", "running")
+    for held in held_destinations(_store(settings)):
         table.add_row(
-            held.tenant, held.url or "-", str(held.waiting), str(held.running), probe
+            *(held.tenant, held.origin or "-", _told(held)),
+            *(str(held.waiting), str(held.running)),
         )
     Console().print(table)
+
+
+def _told(held: HeldDestination) -> str:
+    """The state of a destination, and since or until when."""
+    words: list[str] = []
+    if held.paused_ms is not None:
+        words.append(f"paused since {_seconds(held.paused_ms)}")
+    if held.probe_ms is not None:
+        words.append(f"broken, next probe {_seconds(held.probe_ms)}")
+    return "; ".join(words) or "going on"
+
+
+@main.group()
+def destination() -> None:
+    """Pause what a tenant sends to one scheme, host and port."""
+
+
+@destination.command("pause")
+@click.argument("tenant_id", metavar="TENANT", callback=_known_tenant)
+@click.argument("place", metavar="URL", callback=_read_url)
+@click.pass_obj
+def pause_destination(settings: Settings, tenant_id: str, place: Destination) -> None:
+    """Hold back all that goes there from now on; `held` counts it."""
+    gates = GateKeeper(_store(settings))
+    gates.turn_destination(tenant_id, place, paused=True)
+    click.echo(f"{place.origin} of tenant {tenant_id} is paused")
+
+
+@destination.command("resume")
+@click.argument("tenant_id", metavar="TENANT", callback=_known_tenant)
+@click.argument("place", metavar="URL", callback=_read_url)
+@click.pass_obj
+def resume_destination(settings: Settings, tenant_id: str, place: Destination) -> None:
+    """Let it go on with what has waited longest."""
+    try:
+        GateKeeper(_store(settings)).turn_destination(tenant_id, place, paused=False)
+    except NotFound as err:
+        raise click.ClickException(
+            f"{place.origin} of tenant {tenant_id} is not paused: see `held`"
+        ) from err
+    click.echo(f"{place.origin} of tenant {tenant_id} goes on")
 
 
 @main.command("cron")
@@ -162,6 +216,14 @@ def _skipped_table(skipped: Iterable[Skipped]) -> Table:
     for each in skipped:
         table.add_row(f"{each.local:{DAY_AND_TIME}}", each.why)
     return table
+
+
+def _seconds(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _store(settings: Settings) -> Store:
+    return Store(Redis.from_url(settings.redis_url), settings.prefix)
 
 
 def _tenants(settings: Settings) -> Tenants:

@@ -8,6 +8,7 @@ from scheduler_api.cli import main
 from scheduler_api.core.tenants import Tenant, Tenants
 
 SECRET_KEY = "a secret key of the tests"
+WIDE = {"COLUMNS": "200"}
 NEW_YORK, SPRING = "America/New_York", "2025-03-09T00:00:00-05:00"
 
 
@@ -142,8 +143,43 @@ def test_destinations_that_hold_events_back_are_listed(environ: dict[str, str]):
         client.hset("{s1}:shut", "d:7:abc", 1)
         client.hset("{s1}:g:d:7:abc", "sh", 1_900_000_000_000)
 
-    result = run(environ, "held")
+    result = run(environ | WIDE, "held")
 
     assert result.exit_code == 0
     assert "7" in result.output
-    assert "2030-03-17" in result.output
+    assert "broken, next probe 2030-03-17" in result.output
+
+
+def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):
+    run(environ, "tenant", "create", "Ada")
+    url = "https://Shop.example/orders?key=secret"
+
+    paused = run(environ, "destination", "pause", "1", url)
+    listed = run(environ | WIDE, "held")
+    resumed = run(environ, "destination", "resume", "1", url)
+
+    assert paused.output == "https://shop.example:443 of tenant 1 is paused\n"
+    assert "https://shop.example:443" in listed.output
+    assert "paused since" in listed.output
+    assert "secret" not in listed.output
+    assert resumed.output == "https://shop.example:443 of tenant 1 goes on\n"
+    assert "shop.example" not in run(environ | WIDE, "held").output
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("pause", "9", "https://a.example/"), 2, "there is no tenant 9"),
+        (("pause", "1", "a.example"), 2, "URL must start with http:// or https://"),
+        (("resume", "1", "https://a.example/"), 1, "443 of tenant 1 is not paused"),
+    ],
+)
+def test_a_destination_that_cannot_be_turned_is_told(
+    environ: dict[str, str], words: tuple[str, ...], code: int, told: str
+):
+    run(environ, "tenant", "create", "Ada")
+
+    result = run(environ, "destination", *words)
+
+    assert result.exit_code == code
+    assert told in " ".join(result.output.split())

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from scheduler_api.core import codec, fsck_terms, keys, scripts
+from scheduler_api.core import codec, fsck_gates, fsck_terms, keys, scripts
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.groups import read_group
 from scheduler_api.core.invariant import Problem, judge_event, judge_schedule
@@ -26,11 +26,11 @@ NEVER_EXPIRES = -1
 PERMANENT = frozenset(
     (
         *("seq", "beat", "quiet", "next", "epoch", "accepted"),
-        *("lines", "shut", "owners", "superseded", "tenants", "tnseq", "applications"),
+        *("lines", "owners", "superseded", "tenants", "tnseq", "applications"),
     )
 )
 PERMANENT_FAMILIES = frozenset(
-    ("tn", "tok", "chore", "journal", "q", "g", "gl", "queues", "flows")
+    ("tn", "tok", "chore", "journal", "q", "gl", "queues", "flows")
 )
 PLACES = frozenset(("due", "leased", "stuck", "parked", "why", "solo"))
 Names = Sequence[str]
@@ -78,6 +78,8 @@ class _Walk:
             "gw": self._at_gates,
             "gh": self._at_gates,
             "gp": self._at_gates,
+            "g": self._gates,
+            "shut": self._shut,
             "ix": self._indexes,
             "fin": self._indexes,
             "occ": self._indexes,
@@ -104,7 +106,7 @@ class _Walk:
             family, separator, _ = name.partition(":")
             if name in PLACES:
                 groups[self._places].append(name)
-            elif separator and family in self._families:
+            elif family in self._families and (separator or name == "shut"):
                 groups[self._families[family]].append(name)
             elif name not in PERMANENT and family not in PERMANENT_FAMILIES:
                 groups[self._others].append(name)
@@ -153,51 +155,32 @@ class _Walk:
             kind = "s:" if name == "parked" else ""
             for found in self._members(name):
                 members = [kind + m for m in found if not m.startswith("g:")]
-                yield from self._looked_at([m for m in found if m.startswith("g:")])
+                looked_at = [m for m in found if m.startswith("g:")]
+                for problem in fsck_gates.looked_at(
+                    self._ask, prefix=self._prefix, members=looked_at
+                ):
+                    yield Fault(*problem)
                 known = self._ask(*(("EXISTS", self._record(m)) for m in members))
                 there = zip(members, known, strict=True)
                 yield from self._records([m for m, exists in there if not exists])
 
-    def _looked_at(self, members: Names) -> Iterator[Fault]:
-        """A gate that stands in `due` is one of `lines`."""
-        commands: list[Command] = []
-        for member in members:
-            gate = member.removeprefix("g:")
-            commands.append(("ZSCORE", keys.due(self._prefix), member))
-            commands.append(("SISMEMBER", keys.lines(self._prefix), gate))
-        replies = self._ask(*commands)
-        for member, due, listed in zip(
-            members, replies[::2], replies[1::2], strict=True
-        ):
-            if due is not None and not listed:
-                yield Fault("due", member, "is not among lines")
+    def _gates(self, names: Names) -> Iterator[Fault]:
+        found = fsck_gates.problems(self._ask, prefix=self._prefix, names=names)
+        return (Fault(*problem) for problem in found)
 
     def _at_gates(self, names: Names) -> Iterator[Fault]:
-        """Whoever stands at a gate is an event under way that names it."""
         for name in names:
-            family, _, gate = name.partition(":")
             for members in self._members(name):
-                commands: list[Command] = []
-                for member in members:
-                    within = "ZSCORE" if family in ("ql", "gw") else "SISMEMBER"
-                    commands.append((within, self._prefix + name, member))
-                    commands.append(("ZSCORE", keys.stuck(self._prefix), member))
-                    record = keys.event(self._prefix, member)
-                    commands.append(("HMGET", record, "o", "st", "g", "l"))
-                replies = self._ask(*commands)
-                for member, there, aside, found in zip(
-                    members, *_threes(replies), strict=True
-                ):
-                    if (not there and there != 0.0) or aside is not None:
-                        continue
-                    if not isinstance(found, list):
-                        continue
-                    owner, state, gates, line = (_text(v or b"") for v in found)
-                    named = f"q:{gate}" if family == "ql" else gate
-                    if not owner or state or named not in gates.split():
-                        yield Fault(name, member, "has no business here")
-                    elif family == "gw" and line != gate:
-                        yield Fault(name, member, f"waits at {line or 'no gate'}")
+                found = fsck_gates.at_gate(
+                    self._ask, prefix=self._prefix, name=name, members=members
+                )
+                yield from (Fault(*problem) for problem in found)
+
+    def _shut(self, names: Names) -> Iterator[Fault]:
+        for name in names:
+            for gates in self._members(name):
+                found = fsck_gates.shut(self._ask, prefix=self._prefix, gates=gates)
+                yield from (Fault(*problem) for problem in found)
 
     def _record(self, member: str) -> str:
         member = member.removeprefix("~")
@@ -211,7 +194,7 @@ class _Walk:
         found: Iterator[bytes]
         if name == "solo" or name.startswith(("gh:", "gp:")):
             found = client.sscan_iter(key, count=SCANNED_AT_ONCE)
-        elif name == "why":
+        elif name in ("why", "shut"):
             found = (
                 field for field, _ in client.hscan_iter(key, count=SCANNED_AT_ONCE)
             )

@@ -1,11 +1,12 @@
-"""Gates by hand: queues and flow-control keys, their limits, pauses and counts.
+"""Gates by hand: queues, flow-control keys, destinations; limits, pauses and counts.
 
 What holds an event back, and when it goes, is decided by the scripts alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from scheduler_api.core import keys
+from scheduler_api.core import gate_words, keys
+from scheduler_api.core.destinations import Destination
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.gate_words import (
     decoded,
@@ -190,6 +191,22 @@ class GateKeeper:
         """
         self._set_flow(owner, key, {"reset": "1"})
 
+    def turn_destination(
+        self, tenant: str, destination: Destination, *, paused: bool
+    ) -> None:
+        """Pauses what a tenant sends to a destination, or lets the oldest go on.
+
+        What is being sent runs on; what is offered or falls due waits, and is counted
+        by `held_destinations`. Redis: gate_set.lua, atomic.
+
+        Raises: NotFound (nothing is held back there), redis.RedisError.
+        """
+        digest = gate_words.destination(destination.origin)
+        gate = gate_words.destination_gate(tenant, digest)
+        fields: Fields = {"pz": "1", "og": destination.origin} if paused else {"pz": ""}
+        if not self._set(gate, fields, make=paused):
+            raise NotFound
+
     def flow(self, owner: Owner, key: str) -> Flow:
         """One flow-control key. Redis: two round trips, not atomic.
 
@@ -244,13 +261,21 @@ class GateKeeper:
     def _set_queue(
         self, owner: Owner, name: str, fields: Fields, *, make: bool = False
     ) -> bool:
-        return self._set(queue_gate(owner, name), owner, name, fields, make=make)
+        gate = queue_gate(owner, name)
+        return self._set(gate, fields, make=make, owner=owner, name=name)
 
     def _set_flow(self, owner: Owner, key: str, fields: Fields) -> bool:
-        return self._set(flow_gate(owner, key), owner, key, fields, make=True)
+        gate = flow_gate(owner, key)
+        return self._set(gate, fields, make=True, owner=owner, name=key)
 
     def _set(
-        self, gate: str, owner: Owner, name: str, fields: Fields, *, make: bool
+        self,
+        gate: str,
+        fields: Fields,
+        *,
+        make: bool,
+        owner: Owner | str = "",
+        name: str = "",
     ) -> bool:
         pairs = [word for pair in fields.items() for word in pair]
         made = "1" if make else ""

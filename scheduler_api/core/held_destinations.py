@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from scheduler_api.core import keys
+from scheduler_api.core.destinations import BadDestination, parse
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store
@@ -10,16 +11,17 @@ from typing import cast
 
 @dataclass(frozen=True)
 class HeldDestination:
-    """A destination of a tenant's that is broken, or wanted beyond its share.
+    """A destination of a tenant's that is paused, broken, or wanted beyond its share.
 
-    `url` is where the first who waits goes, None if nobody waits just now; `probe_ms`
-    when an open breaker lets the next attempt through.
+    `origin` is None if nobody waits there whose URL would tell it; `paused_ms` when it
+    was paused by hand; `probe_ms` when an open breaker lets the next attempt through.
     """
 
     tenant: str
-    url: str | None
+    origin: str | None
     waiting: int
     running: int
+    paused_ms: int | None
     probe_ms: int | None
 
 
@@ -37,23 +39,26 @@ def _look_at(store: Store, gate: str) -> HeldDestination:
     pipe.zrange(keys.waiters(store.prefix, gate), 0, 0)
     pipe.zcard(keys.waiters(store.prefix, gate))
     pipe.scard(keys.holders(store.prefix, gate))
-    pipe.hget(keys.gate(store.prefix, gate), "sh")
-    first, waiting, running, probe = pipe.execute()
+    pipe.hmget(keys.gate(store.prefix, gate), "og", "pz", "sh")
+    first, waiting, running, (origin, paused, probe) = pipe.execute()
+    known = origin.decode() if origin else None
     return HeldDestination(
         tenant=gate.split(":")[1],
-        url=_url_of(store, first[0].decode()) if first else None,
+        origin=known or (_origin_of(store, first[0].decode()) if first else None),
         waiting=waiting,
         running=running,
+        paused_ms=int(paused) if paused and paused.isdigit() else None,
         probe_ms=int(probe) if probe and probe.isdigit() else None,
     )
 
 
-def _url_of(store: Store, event_id: str) -> str | None:
+def _origin_of(store: Store, event_id: str) -> str | None:
     key = keys.event(store.prefix, event_id)
     owner = cast(bytes | None, store.client.hget(key, "o"))
     if owner is None:
         return None
     try:
-        return store.get(Owner.parse(owner.decode()), event_id).content.url
-    except (NotFound, UnreadableRecord):
+        url = store.get(Owner.parse(owner.decode()), event_id).content.url
+        return parse(url).origin
+    except (BadDestination, NotFound, UnreadableRecord):
         return None

@@ -222,7 +222,8 @@ def gate(prefix: str, gate: str) -> str:
     `p` parallelism, `r` rate per `t` ms, `pp`/`pr` 1 while pinned by hand, `pz` paused
     ms, `res` id of the event that reserves it, `c` created ms. Of a destination:
     `br` 1 while its breaker is open, `sh` ms of the next probe, `bk` probes failed,
-    `rp` ms when a ramp began, `rr` its rate per second then.
+    `rp` ms when a ramp began, `rr` its rate per second then, `og` its origin, from a
+    pause by hand until nobody waits any more.
     """
     return f"{prefix}g:{gate}"
 
@@ -250,7 +251,7 @@ def pending(prefix: str, gate: str) -> str:
 def shut(prefix: str) -> str:
     """Hash; field: gate of a destination that holds events back, value: ms since when.
 
-    Looks at the gate remove it; absent while there is none.
+    Looks at the gate remove it, unless it is paused; absent while there is none.
     """
     return f"{prefix}shut"
 

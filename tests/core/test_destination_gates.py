@@ -19,6 +19,7 @@ from tests.core.engine import (
 from tests.core.gated import LOOK_MS, begin, finish, offer
 
 ILL, WELL = "https://ill.example/a", "https://well.example:8443/b"
+ILL_ORIGIN = "https://ill.example:443"
 ILL_GATE = destination_gate(OWNER.tenant, destination(ILL))
 HOLD_MS = 5_000
 
@@ -284,5 +285,5 @@ def test_what_waits_before_a_destination_is_told(engine: Engine):
     begin(engine)
 
     [held] = held_destinations(engine.store)
-    assert (held.tenant, held.url, held.waiting) == (OWNER.tenant, ILL, 3)
+    assert (held.tenant, held.origin, held.waiting) == (OWNER.tenant, ILL_ORIGIN, 3)
     assert held.probe_ms == engine.now_ms + HOLD_MS

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 from scheduler_api.core import rules
 from scheduler_api.core.cron import FULL
+from scheduler_api.core.destinations import parse
 from scheduler_api.core.errors import NotFound, NotPending, Over, Overlaps
 from scheduler_api.core.gates import GateKeeper
 from scheduler_api.core.leases import Outcome
@@ -73,6 +74,7 @@ GATES = st.sampled_from(
     ]
 )
 CONTENTS = st.sampled_from([CONTENT, OTHER, LARGE])
+PLACE = parse(OTHER.url)
 DELAYS_MS = st.sampled_from([1, 1, 1, 999, 5_000, 30_000, HOUR_MS])
 RULES = st.sampled_from(["*/5 * * * * *", "* * * * *", "@every 20s"])
 NEVER_MS = 1 << 60
@@ -146,6 +148,8 @@ class Cell(RuleBasedStateMachine):
         self.asked: list[str] = []
         self.marks: dict[str, str] = {}
         self.gates = GateKeeper(self.engine.store)
+        # Whether all that goes to PLACE is.
+        self.paused = False
         # A queue in the order of acceptance; callbacks stand behind their parents.
         self.turns: list[str] = []
         self.beat_ms = self.quiet_ms = 0
@@ -196,9 +200,13 @@ class Cell(RuleBasedStateMachine):
             if mark:
                 self.marks[mark] = answer.id
 
-    @rule(paused=st.booleans(), queue=st.booleans())
-    def turn(self, paused: bool, queue: bool) -> None:
-        if not queue:
+    @rule(paused=st.booleans(), what=st.sampled_from(["queue", "key", "destination"]))
+    def turn(self, paused: bool, what: str) -> None:
+        if what == "destination":
+            with suppress(NotFound):
+                self.gates.turn_destination(OWNER.tenant, PLACE, paused=paused)
+            self.paused = paused
+        elif what == "key":
             self.gates.turn_flow(OWNER, KEY, paused=paused)
         elif self.turns:
             with suppress(NotFound):
@@ -455,6 +463,7 @@ class Cell(RuleBasedStateMachine):
         expected = self.events[begun.id]
         content = begun.content or worker.fetch(begun).content
         assert expected.live is None
+        assert not (self.paused and parse(expected.content.url).origin == PLACE.origin)
         assert expected.at_ms <= self.now_ms
         assert expected.state is State.ACTIVE
         assert not self.withdrawn(begun.id, self.now_ms, again=expected.begun > 0)
@@ -499,6 +508,8 @@ class Cell(RuleBasedStateMachine):
     def the_clock_steps_before_begin(self, data: st.DataObject, hours: int) -> None:
         self.the_clock_steps(hours)
         self.carry_out(self.draw_envelope(data))
+        # Tickers look several times in a lease: no step goes unnoticed for long.
+        self.look(room=0)
 
     @precondition(lambda self: self.hands)
     @rule(what=st.sampled_from(["ends", "ends in quiet", "is renewed"]))
@@ -763,8 +774,8 @@ class Cell(RuleBasedStateMachine):
         """With everybody at work again, everything accepted ends."""
         while self.rules:
             self.engine.schedules.delete(self.rules.popitem()[1])
-        self.turn(paused=False, queue=True)
-        self.turn(paused=False, queue=False)
+        for what in ("queue", "key", "destination"):
+            self.turn(paused=False, what=what)
         idle = 0
         for _ in range(MOST_ROUNDS):
             active = [e for e in self.events.values() if e.state is State.ACTIVE]

@@ -4,7 +4,10 @@ import json
 import time
 from bisect import bisect_left
 from itertools import pairwise
-from scheduler_api.core import keys
+from scheduler_api.core import fsck, keys
+from scheduler_api.core.destinations import parse
+from scheduler_api.core.gates import GateKeeper
+from scheduler_api.core.held_destinations import held_destinations
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
 from scheduler_api.core.timing import to_iso
 from tests.system.arrivals import Receiver
@@ -73,6 +76,40 @@ def ordered(cell: Cell, *, events: int, kills: int, every_s: float) -> Report:
     )
     report.expect(first_ms == sorted(first_ms), "the order of acceptance is kept")
     report.expect(overlaps == 0, f"never two at once, but {overlaps} times")
+    return report
+
+
+def paused(cell: Cell, *, events: int) -> Report:
+    """A destination is paused with some in flight, and resumed once all others wait."""
+    cell.start("ticker", "worker")
+    gates, tenant = GateKeeper(cell.events), cell.owner.tenant
+    place, other = parse(cell.receiver.url("")), Receiver()
+    at_ms = cell.events.now_ms()
+    running = [
+        cell.create(f"run-{n}", at_ms=at_ms + 200, query="delay_ms=500")
+        for n in range(5)
+    ]
+    wait_until(lambda: len(cell.receiver.times_ms()) == len(running), within_s=20)
+    gates.turn_destination(tenant, place, paused=True)
+    at_ms = cell.events.now_ms()
+    waiting = [cell.create(f"wait-{n}", at_ms=at_ms + 200 + n) for n in range(events)]
+    cell.create("free", at_ms=at_ms + 200, url=other.url(""))
+
+    def waits() -> int:
+        return sum(each.waiting for each in held_destinations(cell.events))
+
+    wait_until(lambda: waits() == events, within_s=20)
+    wait_until(other.times_ms, within_s=20)
+    other.clear_away()
+    arrived = set(cell.receiver.times_ms())
+    faults = fsck.check(cell.client, cell.prefix)
+    gates.turn_destination(tenant, place, paused=False)
+    cell.wait_drained(within_s=30)
+    report = Report(cell.tally([*running, *waiting]), {"waited": events})
+    report.expect(arrived == {each.label for each in running}, "what waits is not sent")
+    report.expect(faults == [], f"records and sets agree, but {faults}")
+    gone = not held_destinations(cell.events)
+    report.expect(gone, "a destination that nobody waits for is told no more")
     return report
 
 

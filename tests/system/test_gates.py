@@ -17,6 +17,13 @@ def test_a_queue_keeps_its_order_over_kills(new_cell: NewCell):
     assert report.problems == []
 
 
+def test_a_paused_destination_holds_what_is_due_until_it_is_resumed(new_cell: NewCell):
+    report = gated.paused(new_cell(), events=60)
+
+    print(report)
+    assert report.problems == []
+
+
 def test_rate_and_parallelism_hold_over_three_workers(new_cell: NewCell):
     report = gated.limited(new_cell(), events=150, rate=50, parallelism=5)
 

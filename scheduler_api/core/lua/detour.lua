@@ -21,15 +21,15 @@ local function go_through(id, event, gate)
 end
 
 -- More than its share of this worker: its line forms, and empties at a rate that begins anew
--- whenever somebody is turned away who was let through.
+-- whenever somebody is turned away who was let through; that of a paused one just grows.
 local function turn_away(id, event, gate)
   if redis.call('SISMEMBER', holders_key(gate), id) == 1 then
     redis.call('RPUSH', begins_key(gate), string.format('%.0f', now))
     redis.call('PEXPIRE', begins_key(gate), 2000)
   end
-  redis.call('HSETNX', gate_key(gate), 'c', now)
-  redis.call('HSET', gate_key(gate), 'rp', now, 'rr', RAMP_PER_S)
-  redis.call('HSET', SHUT, gate, now)
+  if redis.call('HEXISTS', gate_key(gate), 'pz') == 0 then
+    shut_gate(gate, now, 'rp', now, 'rr', RAMP_PER_S)
+  end
   wait_at(id, event, gate)
   free(id, event)
 end

@@ -1,13 +1,14 @@
 -- Changes a gate by hand: limits, pins, a pause; what it holds back goes at once if it may.
 -- KEYS[1] prefix
 -- ARGV: now, gate, owner, its name for its owner or '', '1' to make it if there is none, then
---   fields and values ('' to drop one): p, r, t, pp, pr as in the record; pz '1' to pause;
+--   fields and values ('' to drop one): p, r, t, pp, pr, og as in the record; pz '1' to pause;
 --   reset '1' to forget what has begun in this period
 -- Returns 1, or 0 if there is none. Atomic with the look at who may go; a repeat changes nothing.
 
 --# include lift
 local gate, owner, name = ARGV[2], ARGV[3], ARGV[4]
 local key, queue = gate_key(gate), is_queue(gate)
+local of_destination = string.sub(gate, 1, 2) == 'd:'
 
 --# include drop
 --# include look
@@ -15,7 +16,9 @@ local key, queue = gate_key(gate), is_queue(gate)
 local function change(field, value)
   if field == 'reset' then redis.call('DEL', begins_key(gate))
   elseif value == '' then redis.call('HDEL', key, field)
-  elseif field == 'pz' then redis.call('HSETNX', key, 'pz', now)
+  elseif field == 'pz' then
+    if of_destination then redis.call('HSETNX', SHUT, gate, now) end
+    redis.call('HSETNX', key, 'pz', now)
   else redis.call('HSET', key, field, value) end
 end
 
@@ -37,5 +40,10 @@ if name ~= '' then
   redis.call('ZADD', queue and queues_key(owner) or flows_key(owner), 'NX', now, name)
 end
 if queue then look_through(gate) else grant(gate) end
+-- Where nobody waits any more there is nothing left to tell of it.
+if of_destination then
+  tidy(gate)
+  place_gate(gate)
+end
 grant_freed()
 return 1

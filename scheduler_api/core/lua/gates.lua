@@ -19,7 +19,7 @@ end
 -- rate that doubles every two seconds.
 local function gate_state(gate)
   local state = read(gate_key(gate), 'p', 'r', 't', 'pz', 'sh', 'res', 'br', 'rp', 'rr',
-    'dp', 'lk')
+    'dp', 'og', 'lk')
   for _, field in ipairs({'p', 'r', 't', 'sh', 'rp', 'rr', 'lk'}) do
     state[field] = state[field] and whole(state, field)
   end

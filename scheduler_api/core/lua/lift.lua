@@ -5,6 +5,17 @@
 --# include admit
 --# include grant
 
+-- From now on begins look at the gate of a destination. It is forgotten two weeks after its last
+-- event, unless a person paused it.
+local function shut_gate(gate, at, ...)
+  local key = gate_key(gate)
+  redis.call('HSET', SHUT, gate, at)
+  redis.call('HSETNX', key, 'c', now)
+  redis.call('HSET', key, ...)
+  if redis.call('PTTL', key) >= 0 or redis.call('HEXISTS', key, 'pz') == 1 then return end
+  redis.call('PEXPIRE', key, 14 * DAY_MS)
+end
+
 -- Takes an event out of wherever it stands; its new place, if any, was written before, or is
 -- put afterwards by the same script, which then calls grant_freed.
 local function lift(id, event)

@@ -10,7 +10,7 @@
 --# include lift
 local least, percent, window_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local hold_ms, most_ms, ramp = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local PARTS, DAYS_MS = 6, 14 * DAY_MS
+local PARTS = 6
 
 -- Attempts and failures of a window, counted in six parts of it.
 local function counted(gate, attempts, failures)
@@ -29,12 +29,8 @@ local function counted(gate, attempts, failures)
 end
 
 local function shut_for(gate, ms, tries)
-  local key = gate_key(gate)
-  redis.call('HSETNX', key, 'c', now)
-  redis.call('HSET', key, 'br', 1, 'bk', tries, 'sh', now + ms)
-  redis.call('HDEL', key, 'rp', 'rr')
-  if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, DAYS_MS) end
-  redis.call('HSET', SHUT, gate, now + ms)
+  shut_gate(gate, now + ms, 'br', 1, 'bk', tries, 'sh', now + ms)
+  redis.call('HDEL', gate_key(gate), 'rp', 'rr')
   redis.call('DEL', health_key(gate))
   place_gate(gate)
 end

@@ -6,6 +6,6 @@ local function tidy(gate)
   local state = gate_state(gate)
   if state.pz or redis.call('EXISTS', waiters_key(gate)) == 1 then return end
   if state.br and now - (state.sh or 0) < IDLE_MS then return end
-  redis.call('HDEL', gate_key(gate), 'br', 'bk', 'sh', 'rp', 'rr')
+  redis.call('HDEL', gate_key(gate), 'br', 'bk', 'sh', 'rp', 'rr', 'og')
   redis.call('HDEL', SHUT, gate)
 end

@@ -21,7 +21,6 @@ from workers import vital
 
 log = logging.getLogger("scheduler.ticker")
 
-MAX_DEPTH = 2
 LONGEST_WAIT_S = 1.0
 AGAIN_AFTER_ERROR_S = 1.0
 ALIVE_TTL_S = 5
@@ -56,7 +55,7 @@ class Ticker:
         self._is_ours = False
 
     def tick(self) -> float:
-        """Claims once and hands over; answers how many seconds may be slept.
+        """Claims once, which hands over; answers how many seconds may be slept.
 
         Raises: redis.RedisError, EvictingStore.
         """
@@ -64,11 +63,11 @@ class Ticker:
             self._check_store()
         if not self._is_ours:
             return LONGEST_WAIT_S
-        room = self.envelope_size if self.carrier.depth() < MAX_DEPTH else 0
-        claim = self.store.claim(room=room, terms=self.terms)
-        self.carrier.carry(claim)
+        claim = self.store.claim(
+            room=self.envelope_size, terms=self.terms, carrier=self.carrier.words()
+        )
         self._report(claim)
-        if claim.next_us is None or (room == 0 and claim.next_us == 0):
+        if claim.next_us is None or (claim.is_full and claim.next_us == 0):
             # What is overdue waits for room in RQ: the next begin wakes us.
             return LONGEST_WAIT_S
         return min(claim.next_us / 1_000_000, LONGEST_WAIT_S)

@@ -2,56 +2,53 @@
 
 import redis
 from rq import Queue
-from rq.queue import EnqueueData
+from rq.job import Job
 from rq.serializers import JSONSerializer
-from scheduler_api.core.store import Claim
+from rq.utils import now, utcformat
+from scheduler_api.core.ids import nonce
+from scheduler_api.core.scripts import Arg
 
 QUEUE = "deliveries"
 FUNCTION = "workers.deliver.deliver"
 NO_TIMEOUT = -1
 FAILURE_TTL_S = 600
+MOST_WAITING = 2
+ARGUMENTS = "arguments"
+# Of these the script writes its own, or RQ does later.
+NOT_IN_COMMON = ("data", "description", "created_at", "enqueued_at")
 
 
 class Carrier:
-    """The RQ queue that workers take envelopes from.
+    """What a claim must know to leave envelopes in the RQ queue that workers take from.
 
-    Deadlines are the engine's own, so a job has no time-out; jobs carry ids only.
+    Deadlines are the engine's own, so a job has no time-out; jobs carry ids only. RQ
+    itself says how a job is stored: all but its arguments is copied from one of its
+    making.
     """
 
     def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-        self._queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
+        queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
+        job = queue.create_job(
+            FUNCTION,
+            args=(ARGUMENTS,),
+            timeout=NO_TIMEOUT,
+            result_ttl=0,
+            failure_ttl=FAILURE_TTL_S,
+        )
+        job.origin = queue.name
+        head, _, tail = job.data.decode().partition(f'"{ARGUMENTS}"')
+        self._terms: tuple[Arg, ...] = (
+            *(queue.key, queue.redis_queues_keys, Job.key_for("")),
+            *(MOST_WAITING, nonce(), head, tail),
+        )
+        self._fields = [
+            text
+            for name, value in job.to_dict().items()
+            if name not in NOT_IN_COMMON and value != ""
+            for text in (name, value)
+        ]
 
-    def depth(self) -> int:
-        """How many envelopes wait. One LLEN: never RQ's counters.
-
-        Raises: redis.RedisError.
-        """
-        return int(self._client.llen(self._queue.key))
-
-    def carry(self, claim: Claim) -> int:
-        """Hands a claim to the workers; answers how many envelopes that made.
-
-        An event that travels alone gets an envelope of its own. What is lost on the way
-        comes back when its offer lease is over.
-
-        Raises: redis.RedisError.
-        """
-        envelopes: list[tuple[list[str], list[str], bool]]
-        envelopes = [([event_id], [], True) for event_id in claim.solo_ids]
-        if claim.ids or claim.schedule_ids:
-            envelopes.insert(0, (claim.ids, claim.schedule_ids, False))
-        if envelopes:
-            self._queue.enqueue_many([_job(*envelope) for envelope in envelopes])
-        return len(envelopes)
-
-
-def _job(ids: list[str], schedule_ids: list[str], alone: bool) -> EnqueueData:
-    return Queue.prepare_data(
-        FUNCTION,
-        args=(ids, schedule_ids, alone),
-        timeout=NO_TIMEOUT,
-        result_ttl=0,
-        failure_ttl=FAILURE_TTL_S,
-        description=f"{len(ids)} events, {len(schedule_ids)} schedules",
-    )
+    def words(self) -> tuple[Arg, ...]:
+        """The last arguments of a claim, as the script has them."""
+        at = utcformat(now())
+        return *self._terms, "created_at", at, "enqueued_at", at, *self._fields

@@ -77,7 +77,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Claim:
-    """What one claim offers; `next_us` is None when nothing stands anywhere."""
+    """What one claim offers; `next_us` is None when nothing stands anywhere.
+
+    `is_full` says that RQ had no room, so that nothing was offered.
+    """
 
     ids: list[str]
     solo_ids: list[str]
@@ -86,6 +89,7 @@ class Claim:
     interrupted: list[str]
     set_aside: list[str]
     epoch: str
+    is_full: bool = False
 
 
 class Store:
@@ -361,8 +365,12 @@ class Store:
             return keys.template(self.prefix, schedule, revision)
         return keys.body(self.prefix, event_id, record.get(b"b", b"").decode())
 
-    def claim(self, *, room: int, terms: Terms) -> Claim:
+    def claim(
+        self, *, room: int, terms: Terms, carrier: Sequence[scripts.Arg] = ()
+    ) -> Claim:
         """Offers up to `room` due events and ends leases that are over.
+
+        A carrier's words have the script leave them in RQ as well.
 
         Redis: claim.lua, atomic; a repeat costs the first batch one offer lease.
 
@@ -373,10 +381,10 @@ class Store:
             self.run(
                 "claim",
                 *(room, terms.offer_ms, terms.lease_ms),
-                *(terms.quiet_ms, terms.missed_grace_ms),
+                *(terms.quiet_ms, terms.missed_grace_ms, *carrier),
             ),
         )
-        ids, solo, short, next_us, interrupted, aside, epoch = reply
+        ids, solo, short, next_us, interrupted, aside, epoch, full = reply
         micros = int(cast(int, next_us))
         return Claim(
             ids=[i.decode() for i in ids],
@@ -386,6 +394,7 @@ class Store:
             interrupted=[i.decode() for i in interrupted],
             set_aside=[i.decode() for i in aside],
             epoch=cast(bytes, epoch).decode(),
+            is_full=cast(int, full) == 1,
         )
 
     def forget(self, event_ids: Sequence[str], *, before_ms: int) -> int:

@@ -29,7 +29,7 @@ PARTS = {
     *("prelude.lua", "fire.lua", "pick.lua", "quiet.lua", "reap.lua", "rest.lua"),
     *("new.lua", "number.lua", "occurrence.lua", "stand.lua", "terms.lua", "times.lua"),
     *("mark.lua", "withdraw.lua", "accept.lua", "cleared.lua"),
-    *("missed.lua", "skipped.lua"),
+    *("missed.lua", "skipped.lua", "carry.lua"),
     *("gates.lua", "admit.lua", "grant.lua", "let_in.lua"),
     *("bind.lua", "charge.lua", "drop.lua", "gated.lua", "look.lua"),
     *("inspect_event.lua", "solo.lua", "again.lua", "follow.lua"),

@@ -3,6 +3,10 @@
 import pytest
 import redis
 from collections.abc import Iterator
+from rq import Queue
+from rq.job import JobStatus
+from rq.serializers import JSONSerializer
+from scheduler_api.core import keys
 from scheduler_api.core.config import Settings
 from scheduler_api.core.model import Content, Draft, Owner
 from tests.core.trips import Counting, Trips
@@ -10,8 +14,6 @@ from workers.ticker import Ticker
 
 OWNER = Owner("acme", "jiter")
 DRAFT = Draft(Content("http://127.0.0.1:9/", b"{}"), deadline_ms=10_000)
-# The depth of RQ's queue, and the claim.
-LOOKING = 2
 
 
 @pytest.fixture
@@ -35,15 +37,15 @@ def ticker(valkey: str, trips: Trips) -> Iterator[Ticker]:
         yield ticker
 
 
-def test_a_tick_with_nothing_due_costs_two_round_trips(ticker: Ticker, trips: Trips):
+def test_a_tick_with_nothing_due_costs_one_round_trip(ticker: Ticker, trips: Trips):
     before = trips.count
 
     ticker.tick()
 
-    assert trips.count - before == LOOKING
+    assert trips.count - before == 1
 
 
-def test_offering_an_event_costs_as_many_round_trips_as_a_hundred(
+def test_offering_one_event_or_a_hundred_costs_one_round_trip(
     ticker: Ticker, trips: Trips
 ):
     spent = []
@@ -54,4 +56,39 @@ def test_offering_an_event_costs_as_many_round_trips_as_a_hundred(
         ticker.tick()
         spent.append(trips.count - before)
 
-    assert spent == [LOOKING + 1] * 2
+    assert spent == [1, 1]
+
+
+def test_an_envelope_is_a_job_as_rq_reads_it(ticker: Ticker):
+    client = ticker.client
+    client.delete("rq:queue:deliveries")
+    accepted = ticker.store.create_many(OWNER, [DRAFT])
+
+    ticker.tick()
+
+    queue = Queue("deliveries", connection=client, serializer=JSONSerializer)
+    assert queue in Queue.all(connection=client, serializer=JSONSerializer)
+    job = queue.jobs[-1]
+    assert job.func_name == "workers.deliver.deliver"
+    assert job.args == [[accepted[0].id], [], False]
+    assert job.kwargs == {}
+    assert (job.origin, job.get_status()) == ("deliveries", JobStatus.QUEUED)
+    assert (job.timeout, job.result_ttl, job.failure_ttl) == (-1, 0, 600)
+    assert job.description == "1 events, 0 schedules"
+    assert job.created_at is not None
+    assert job.enqueued_at == job.created_at
+
+
+def test_what_is_due_waits_while_two_envelopes_do(ticker: Ticker):
+    client = ticker.client
+    client.delete("rq:queue:deliveries")
+
+    waits_s = []
+    for _ in range(3):
+        ticker.store.create_many(OWNER, [DRAFT])
+        waits_s.append(ticker.tick())
+
+    assert client.llen("rq:queue:deliveries") == 2
+    assert client.zcard(keys.due(ticker.prefix)) == 1
+    # Overdue, and nothing to be done about it: a worker's begin wakes the ticker.
+    assert waits_s[-1] == 1.0

@@ -1,13 +1,14 @@
--- Offers what is due: `due` → `leased`, so that RQ may carry it; ends leases that are over;
--- makes the occurrences of schedules. Atomic, so that claims exclude each other.
+-- Offers what is due: `due` → `leased`, and has RQ carry it; ends leases that are over; makes the
+-- occurrences of schedules. Atomic, so that claims exclude each other.
 -- KEYS[1] prefix
 -- ARGV: now, room in ids, offer lease ms, lease ms, quiet time ms, grace of a missed fire
---   time ms
+--   time ms; what the part `carry` has of RQ, or nothing
 -- Returns {ids, an id that travels alone, schedules short of fire times, µs until the next look
---   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch}
+--   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch, 1 if RQ had no room}
 -- A repeat (answer lost) leaves the first batch to its offer lease.
 
 --# include lift
+--# include carry
 local room, offer_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet_ms, grace_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local REAPED = 200
@@ -59,9 +60,11 @@ local function micros_to_next()
 end
 
 each(redis.call('ZRANGEBYSCORE', LEASED, '-inf', now, 'LIMIT', 0, REAPED), reap)
-if room > 0 then each(pick(), take) end
+if room > 0 and not is_full then each(pick(), take) end
 grant_freed()
 part_solo()
 offer(members(plain), offer_ms)
+carry(plain, short, false)
+for _, id in ipairs(alone) do carry({id}, {}, true) end
 return {plain, alone, short, micros_to_next(), interrupted, aside,
-  redis.call('GET', P .. 'epoch') or ''}
+  redis.call('GET', P .. 'epoch') or '', is_full and 1 or 0}

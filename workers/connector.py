@@ -10,9 +10,7 @@ import socket
 import ssl
 from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
-from dataclasses import dataclass
-from functools import lru_cache
-from scheduler_api.core.destinations import DEFAULT_PORTS, AddressPolicy, parse
+from scheduler_api.core.destinations import AddressPolicy, Origin
 from time import perf_counter
 from workers.resolver import Resolver
 from workers.wire import Attempt, Blocked, LeaseLost, Wire
@@ -21,40 +19,6 @@ from workers.wire import Attempt, Blocked, LeaseLost, Wire
 CONNECT_TIMEOUT_S = 30.0
 # How long one address may be silent before the next is tried beside it.
 NEXT_ADDRESS_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request goes, as it is written on the wire."""
-
-    scheme: str
-    host: str
-    port: int
-    origin: str  # requests to the same one may share connections
-    host_header: str
-    path: str  # with the query
-
-
-@lru_cache(maxsize=1024)
-def read_target(url: str) -> Target:
-    """Read `url` as it goes over the wire: escapes, `//` and dots are kept.
-
-    Raises: BadDestination.
-    """
-    read = parse(url)
-    host = f"[{read.host}]" if ":" in read.host else read.host
-    if read.port != DEFAULT_PORTS[read.scheme]:
-        host = f"{host}:{read.port}"
-    _, _, behind = read.wire.partition("://")
-    at = min((at for mark in "/?" if (at := behind.find(mark)) >= 0), default=None)
-    path = "" if at is None else behind[at:]
-    if not path.startswith("/"):
-        path = f"/{path}"
-    return Target(
-        *(read.scheme, read.host, read.port, read.origin),
-        host_header=host,
-        path=path,
-    )
 
 
 class Connector:
@@ -76,7 +40,7 @@ class Connector:
         self._free = asyncio.Semaphore(limit)
         self._wires_max = 2 * limit
         self._wires: set[Wire] = set()
-        self._idle: defaultdict[str, list[Wire]] = defaultdict(list)
+        self._idle: defaultdict[Origin, list[Wire]] = defaultdict(list)
         self._sweep: asyncio.TimerHandle | None = None
 
     @property
@@ -84,7 +48,7 @@ class Connector:
         """Return how many connections are open, idle ones included."""
         return len(self._wires)
 
-    async def connect(self, target: Target, attempt: Attempt) -> Wire:
+    async def connect(self, origin: Origin, attempt: Attempt) -> Wire:
         """Return a connection that the request may be written to now.
 
         It must be given back by `release`.
@@ -95,19 +59,19 @@ class Connector:
         """
         await self._free.acquire()
         try:
-            wire = self._take_idle(target) or await self._open(target, attempt)
+            wire = self._take_idle(origin) or await self._open(origin, attempt)
         except BaseException:
             self._free.release()
             raise
         attempt.refusal = None
         attempt.connected_s = perf_counter()
         if not attempt.may_write():
-            self.release(wire, target)
+            self.release(wire, origin)
             raise LeaseLost
         attempt.dispatched = True
         return wire
 
-    def release(self, wire: Wire, target: Target) -> None:
+    def release(self, wire: Wire, origin: Origin) -> None:
         """Takes a connection back, for the next request to the same origin."""
         self._free.release()
         if not wire.let_go():
@@ -116,7 +80,7 @@ class Connector:
             wire.drop()
             return
         wire.idle_since_s = perf_counter()
-        self._idle[target.origin].append(wire)
+        self._idle[origin].append(wire)
         if self._sweep is None:
             self._sweep_later()
 
@@ -130,8 +94,8 @@ class Connector:
         while self._wires:
             await asyncio.sleep(0)
 
-    def _take_idle(self, target: Target) -> Wire | None:
-        idle = self._idle.get(target.origin)
+    def _take_idle(self, origin: Origin) -> Wire | None:
+        idle = self._idle.get(origin)
         oldest_s = perf_counter() - self._keepalive_s
         while idle:
             wire = idle.pop()
@@ -159,10 +123,10 @@ class Connector:
         if self._idle:
             self._sweep_later()
 
-    async def _open(self, target: Target, attempt: Attempt) -> Wire:
-        if self._policy.https_only and target.scheme != "https":
-            raise Blocked(f"{target.host} is not asked for by https")
-        addresses = await self._resolver.addresses(target.host)
+    async def _open(self, origin: Origin, attempt: Attempt) -> Wire:
+        if self._policy.https_only and origin.scheme != "https":
+            raise Blocked(f"{origin.host} is not asked for by https")
+        addresses = await self._resolver.addresses(origin.host)
         loop = asyncio.get_running_loop()
 
         def open_socket(info: AddrInfoType) -> socket.socket:
@@ -177,17 +141,17 @@ class Connector:
 
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             connected = await start_connection(
-                [_info(address, target.port) for address in addresses],
+                [_info(address, origin.port) for address in addresses],
                 happy_eyeballs_delay=NEXT_ADDRESS_S,
                 interleave=1,
                 socket_factory=open_socket,
             )
-            secure = target.scheme == "https"
+            secure = origin.scheme == "https"
             _, wire = await loop.create_connection(
                 lambda: Wire(self._wires.discard),
                 sock=connected,
                 ssl=self._tls if secure else None,
-                server_hostname=target.host if secure else None,
+                server_hostname=origin.host if secure else None,
             )
         # Not earlier: where connecting was cancelled, no loss is ever told.
         if wire.is_open:

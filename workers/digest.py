@@ -56,7 +56,7 @@ def collect(store: Store, *, since_ms: int, until_ms: int) -> list[Failures]:
 
 def _origin(store: Store, owner: Owner, event_id: str) -> str:
     try:
-        return parse(store.get(owner, event_id).content.url).origin
+        return str(parse(store.get(owner, event_id).content.url).origin)
     except (UnreadableRecord, BadDestination, NotFound):
         return UNREADABLE
 

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core.destinations import AddressPolicy, Destination, parse
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
 from types import TracebackType
 from typing import Self
-from workers.connector import Connector, Target, read_target
+from workers.connector import Connector
 from workers.deadline import Deadline
 from workers.failures import Failure, explain
 from workers.resolver import Lookup, NoAddress, Resolver, look_up
@@ -188,28 +188,26 @@ class Sender:
         )
 
     async def _exchange(self, request: Request, attempt: Attempt) -> None:
-        target = read_target(request.url)
-        head = self._head(request, target)
-        wire = await self._connector.connect(target, attempt)
+        destination = parse(request.url)
+        head = self._head(request, destination)
+        origin = destination.origin
+        wire = await self._connector.connect(origin, attempt)
         try:
             await wire.exchange(attempt, head, request.body)
         finally:
-            self._connector.release(wire, target)
+            self._connector.release(wire, origin)
 
-    def _head(self, request: Request, target: Target) -> bytes:
+    def _head(self, request: Request, destination: Destination) -> bytes:
         """The request up to its body; UTF-8, as servers read it."""
-        names = set()
-        lines = [
-            f"{request.method} {target.path} HTTP/1.1\r\nHost: {target.host_header}"
-        ]
-        for name, value in request.headers:
-            names.add(_checked(name))
-            # Two looks at the string instead of a search, for all but a few values.
-            if not (value.isascii() and value.isprintable()):
-                check_outbound(name, value)
-                lines.append(f"{name}: {_as_read(value)}")
-            else:
-                lines.append(f"{name}: {value}")
+        names = _checked(tuple([name for name, _ in request.headers]))
+        host = destination.origin.host_header
+        lines = [f"{request.method} {destination.target} HTTP/1.1\r\nHost: {host}"]
+        values = "".join([value for _, value in request.headers])
+        # Two looks at all of them instead of a search in each, for all but a few.
+        if values.isascii() and values.isprintable():
+            lines += [f"{name}: {value}" for name, value in request.headers]
+        else:
+            lines += [_written(name, value) for name, value in request.headers]
         lines += [line for name, line in self._defaults if name not in names]
         if request.body or request.method not in _BODYLESS:
             lines.append(f"Content-Length: {len(request.body)}")
@@ -218,11 +216,21 @@ class Sender:
 
 
 @lru_cache(maxsize=1024)
-def _checked(name: str) -> str:
-    check_outbound(name, "")
-    if is_framing(name):
-        raise BadHeader(f"header {name} is written by the sender alone")
-    return name.lower()
+def _checked(names: tuple[str, ...]) -> frozenset[str]:
+    """The names in lower case; most requests have the same ones.
+
+    Raises: BadHeader.
+    """
+    for name in names:
+        check_outbound(name, "")
+        if is_framing(name):
+            raise BadHeader(f"header {name} is written by the sender alone")
+    return frozenset(name.lower() for name in names)
+
+
+def _written(name: str, value: str) -> str:
+    check_outbound(name, value)
+    return f"{name}: {_as_read(value)}"
 
 
 def _as_read(value: str) -> str:

@@ -109,21 +109,53 @@ class BadDestination(SchedulerError, ValueError):
     """The URL cannot be a destination; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port: what connections, breakers and pauses go by."""
+
+    scheme: str
+    host: str  # lower case, IDNA, no brackets, no trailing dot
+    port: int
+    authority: str  # as it is connected to, the port only where the URL names one
+    host_header: str  # the port only where it is not the scheme's own
+
+    def __str__(self) -> str:
+        """`scheme://host:port`, the port always written."""
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """A URL in the one reading that every part of the system shares."""
 
     url: str  # exactly as given
-    scheme: str
-    host: str  # lower case, IDNA, no brackets, no trailing dot
-    port: int
-    wire: str  # what is connected to: ASCII, path and query byte for byte, no fragment
+    origin: Origin
+    rest: str  # behind the authority: ASCII, path and query byte for byte, no fragment
 
     @property
-    def origin(self) -> str:
-        """Return `scheme://host:port`, the port always written."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        return self.origin.scheme
+
+    @property
+    def host(self) -> str:
+        """In lower case, IDNA, without brackets or a trailing dot."""
+        return self.origin.host
+
+    @property
+    def port(self) -> int:
+        """The scheme's own where the URL names none."""
+        return self.origin.port
+
+    @property
+    def wire(self) -> str:
+        """What is connected to."""
+        return f"{self.scheme}://{self.origin.authority}{self.rest}"
+
+    @property
+    def target(self) -> str:
+        """Path and query, as a request's first line has them."""
+        return self.rest if self.rest.startswith("/") else f"/{self.rest}"
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -145,16 +177,9 @@ def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
             "URL has a space or a control character: percent-encode it"
         )
     scheme, authority, rest = _split(url)
-    host, named_port = _read_authority(authority)
-    port = named_port or DEFAULT_PORTS[scheme]
-    shown = f"[{host}]" if ":" in host else host
-    if named_port is not None:
-        shown = f"{shown}:{named_port}"
-    wire = f"{scheme}://{shown}{quote(rest, safe=_ASCII)}"
-    _check_agreement(wire, host=host, port=port)
-    return Destination(
-        url=url, scheme=scheme, host=host.rstrip("."), port=port, wire=wire
-    )
+    if not rest.isascii():
+        rest = quote(rest, safe=_ASCII)
+    return Destination(url, _read_origin(scheme, authority), rest)
 
 
 @dataclass(frozen=True)
@@ -249,6 +274,28 @@ def _split(url: str) -> tuple[str, str, str]:
             "URL has a percent escape or a zone in its host: write the plain name"
         )
     return scheme.lower(), authority, rest.partition("#")[0]
+
+
+@lru_cache(maxsize=4096)
+def _read_origin(scheme: str, authority: str) -> Origin:
+    """Read what many URLs have in common; what follows it is no part of either reading.
+
+    Raises: BadDestination, as often as it is asked.
+    """
+    host, named_port = _read_authority(authority)
+    port = named_port or DEFAULT_PORTS[scheme]
+    shown = _bracketed(host)
+    written = shown if named_port is None else f"{shown}:{named_port}"
+    _check_agreement(f"{scheme}://{written}/", host=host, port=port)
+    host = host.rstrip(".")
+    header = _bracketed(host)
+    if port != DEFAULT_PORTS[scheme]:
+        header = f"{header}:{port}"
+    return Origin(scheme, host, port, written, header)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _read_authority(authority: str) -> tuple[str, int | None]:

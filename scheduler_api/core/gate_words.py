@@ -56,7 +56,7 @@ def destination(url: str) -> str:
 @lru_cache(maxsize=4096)
 def _digest(place: str) -> str:
     try:
-        origin = parse(place).origin
+        origin = str(parse(place).origin)
     except BadDestination:
         return ""
     return hashlib.sha1(origin.encode()).hexdigest()[:DIGEST_LENGTH]

@@ -408,7 +408,8 @@ def test_s06_a_readable_url_has_one_reading(
     destination = parse(given_url)
 
     assert destination.url == given_url
-    assert destination.origin == origin
+    assert str(destination.origin) == origin
+    assert destination.target == target
     connects, second = URL(destination.wire, encoded=True), urlsplit(destination.wire)
     assert connects.raw_path_qs == target
     assert connects.raw_host == second.hostname

@@ -317,7 +317,7 @@ def _values(name: str, event: Event | Outline, said: Message) -> Collection[str]
 
 def _hosts(url: str) -> Collection[str]:
     place = destinations.parse(url)
-    return place.host, place.origin.partition("//")[2]
+    return place.host, str(place.origin).partition("//")[2]
 
 
 def _path(url: str) -> str:

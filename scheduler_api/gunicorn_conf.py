@@ -5,6 +5,7 @@ it with the message of `SettingsError`.
 """
 
 import os
+from scheduler_api.core import garbage
 from scheduler_api.core.config import from_env
 
 _settings = from_env(os.environ)
@@ -29,3 +30,8 @@ timeout = 60
 keepalive = 7
 accesslog = None
 loglevel = "warning"
+
+
+def post_worker_init(_worker: object) -> None:
+    """The application is loaded."""
+    garbage.look_rarely()

@@ -55,7 +55,8 @@ class Courier:
         """Makes one attempt; None when it was dropped because the lease was lost."""
         started_ms = time.time_ns() // 1_000_000
         try:
-            begun = await self._with_content(begun, may_write)
+            if begun.content is None:
+                begun = await self._with_content(begun, may_write)
             dialect = outbound.of(begun.owner.dialect)
             group = dialect.group_of(begun)
             if group:

@@ -19,7 +19,7 @@ from rq.exceptions import DeserializationError, StopRequested
 from rq.job import Job
 from rq.utils import now as rq_now
 from rq.worker import SimpleWorker, WorkerStatus
-from scheduler_api.core import keys, logs
+from scheduler_api.core import garbage, keys, logs
 from scheduler_api.core.config import SettingsError
 from scheduler_api.core.epoch import take_database
 from scheduler_api.core.errors import ForeignDatabase
@@ -163,6 +163,7 @@ class DeliveryWorker(SimpleWorker):
         logs.set_up()
         log.info(logs.line("worker.started") + " " + self.engine.settings.log_line())
         super().bootstrap(*args, **kwargs)
+        garbage.look_rarely()
         self.log.setLevel(logging.WARNING)
         vital.run_in_thread(self._show_life, name="sign of life")
 

@@ -10,7 +10,7 @@ import time
 from functools import partial
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from scheduler_api.core import keys, logs
+from scheduler_api.core import garbage, keys, logs
 from scheduler_api.core.config import Settings, SettingsError, from_env
 from scheduler_api.core.dispatch import Carrier
 from scheduler_api.core.epoch import Epoch, establish, take_database
@@ -173,6 +173,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, on_signal)
     listener = connect(settings, timeout_s=5)
     vital.run_in_thread(partial(listen, ticker, listener), name="listener")
+    garbage.look_rarely()
     ticker.run()
 
 

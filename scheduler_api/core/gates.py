@@ -201,9 +201,9 @@ class GateKeeper:
 
         Raises: NotFound (nothing is held back there), redis.RedisError.
         """
-        digest = gate_words.destination(destination.origin)
-        gate = gate_words.destination_gate(tenant, digest)
-        fields: Fields = {"pz": "1", "og": destination.origin} if paused else {"pz": ""}
+        origin = str(destination.origin)
+        gate = gate_words.destination_gate(tenant, gate_words.destination(origin))
+        fields: Fields = {"pz": "1", "og": origin} if paused else {"pz": ""}
         if not self._set(gate, fields, make=paused):
             raise NotFound
 

@@ -59,6 +59,6 @@ def _origin_of(store: Store, event_id: str) -> str | None:
         return None
     try:
         url = store.get(Owner.parse(owner.decode()), event_id).content.url
-        return parse(url).origin
+        return str(parse(url).origin)
     except (BadDestination, NotFound, UnreadableRecord):
         return None

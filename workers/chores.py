@@ -5,7 +5,8 @@ import redis
 from collections.abc import Iterator
 from scheduler_api.core import fsck, keys, logs
 from scheduler_api.core.config import Settings
-from scheduler_api.core.model import FINAL_STATES, State
+from scheduler_api.core.gates import GateKeeper
+from scheduler_api.core.model import FINAL_STATES, Owner, State
 from scheduler_api.core.store import Store
 from typing import cast
 from workers import digest
@@ -26,6 +27,7 @@ def retention() -> int:
     """
     settings = read_settings()
     store = Store(connect(settings), settings.prefix)
+    gates = GateKeeper(store)
     now_ms, forgotten = store.now_ms(), 0
     owners = cast(set[bytes], store.client.smembers(keys.owners(store.prefix)))
     for owner in sorted(owners):
@@ -35,6 +37,7 @@ def retention() -> int:
             for ids in _older(store.client, index, before_ms):
                 forgotten += store.forget(ids, before_ms=before_ms)
         _cut_journal(store, owner.decode(), now_ms - settings.retention_days * DAY_MS)
+        gates.forget_flows(Owner.parse(owner.decode()))
     templates = _forget_templates(store, now_ms - _longest_ms(settings))
     _done(store, "retention", now_ms, forgotten=forgotten, templates=templates)
     return forgotten

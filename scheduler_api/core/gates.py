@@ -19,7 +19,9 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store
 from typing import cast
 
-DROPPED_AT_ONCE = 500
+DROPPED_AT_ONCE = FORGOTTEN_AT_ONCE = 500
+# A key and its limits outlast its events by this, as the scripts have it.
+KEPT_MS = 14 * 86_400_000
 # A sliding log holds a begin for a period and this, so that jitter on the way to the
 # receiver does not show.
 JITTER_MS = 20
@@ -219,7 +221,7 @@ class GateKeeper:
     def flows(self, owner: Owner) -> list[Flow]:
         """The flow-control keys of an owner that are not forgotten.
 
-        Redis: three round trips, not atomic; those forgotten leave the index.
+        Redis: three round trips, not atomic; some of those forgotten leave the index.
 
         Raises: UnreadableRecord, redis.RedisError.
         """
@@ -228,8 +230,29 @@ class GateKeeper:
         found = self._flows(owner, [decoded(name) for name in names])
         known = {encoded(each.key) for each in found}
         if gone := [name for name in names if name.decode() not in known]:
-            self._store.client.zrem(index, *gone)
+            self._store.run("flows_forget", str(owner), *gone[:FORGOTTEN_AT_ONCE])
         return found
+
+    def forget_flows(self, owner: Owner) -> int:
+        """Takes all keys out of the index that are forgotten; answers how many.
+
+        Redis: two round trips for each 500 that have had their limits for long.
+
+        Raises: redis.RedisError.
+        """
+        index, kept, gone = keys.flows(self._prefix, str(owner)), 0, 0
+        before_ms = self._store.now_ms() - KEPT_MS
+        while True:
+            names = cast(
+                list[bytes],
+                self._store.client.zrangebyscore(
+                    index, "-inf", before_ms, start=kept, num=FORGOTTEN_AT_ONCE
+                ),
+            )
+            if not names:
+                return gone
+            taken = cast(int, self._store.run("flows_forget", str(owner), *names))
+            kept, gone = kept + len(names) - taken, gone + taken
 
     def running(self, tenant: str) -> int:
         """How many deliveries of a tenant run at once, where these have a limit.

@@ -274,7 +274,7 @@ def queues(prefix: str, owner: str) -> str:
 def flows(prefix: str, owner: str) -> str:
     """Sorted set; member flow-control key; score: ms of its last change of limits.
 
-    Listing removes what was forgotten.
+    Listing removes what was forgotten, and so does a chore.
     """
     return f"{prefix}flows:{owner}"
 

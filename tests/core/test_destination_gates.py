@@ -116,6 +116,7 @@ def test_with_others_a_destination_has_its_share_of_a_worker(engine: Engine):
     assert list(fallen.values()) == ["held"] * 4
     assert len(engine.scores(keys.waiters(PREFIX, ILL_GATE))) == 4
     assert shut(engine).keys() == {ILL_GATE}
+    assert engine.client.pttl(keys.gate(PREFIX, ILL_GATE)) > 0
 
 
 def test_what_was_turned_away_goes_as_soon_as_there_is_room(engine: Engine):
@@ -131,6 +132,7 @@ def test_what_was_turned_away_goes_as_soon_as_there_is_room(engine: Engine):
     assert sorted(ids(begun) + ids(rest)) == sorted(accepted)
     assert shut(engine) == {}
     assert engine.due() == {}
+    assert not engine.client.exists(keys.gate(PREFIX, ILL_GATE))
 
 
 def test_turning_away_is_bounded_by_a_rate(engine: Engine):

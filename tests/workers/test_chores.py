@@ -4,7 +4,8 @@ import os
 import pytest
 import redis
 from scheduler_api.core import fsck, keys
-from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.gate_words import flow_gate
+from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
 from scheduler_api.core.store import Store, Terms
 from workers import chores
 
@@ -66,6 +67,20 @@ def test_retention_forgets_more_than_it_reads_at_once(client: redis.Redis):
 
     assert chores.retention() == chores.AT_ONCE + 1
     assert client.zcard(keys.finished(PREFIX, str(OWNER), "cancelled")) == 0
+
+
+def test_retention_removes_flow_control_keys_that_are_forgotten(client: redis.Redis):
+    now_ms = Store(client, PREFIX).now_ms() - 15 * DAY_MS
+    store = Store(client, PREFIX, clock_ms=now_ms)
+    for key in ("used", "forgotten"):
+        gates = Gates(flow=FlowLimits(key, rate=1))
+        store.create_many(OWNER, [Draft(Content(URL, b"x"), 1_000, gates=gates)])
+    client.delete(keys.gate(PREFIX, flow_gate(OWNER, "forgotten")))
+
+    chores.retention()
+
+    index = keys.flows(PREFIX, str(OWNER))
+    assert client.zrange(index, 0, -1) == [b"used"]
 
 
 def test_retention_removes_templates_that_nothing_can_need_any_more(

@@ -19,7 +19,9 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store
 from typing import cast
 
-DROPPED_AT_ONCE = FORGOTTEN_AT_ONCE = 500
+# Few enough that one script holds up nobody else for long.
+DROPPED_AT_ONCE = 100
+FORGOTTEN_AT_ONCE = 500
 # A key and its limits outlast its events by this, as the scripts have it.
 KEPT_MS = 14 * 86_400_000
 # A sliding log holds a begin for a period and this, so that jitter on the way to the
@@ -94,7 +96,7 @@ class GateKeeper:
         """Deletes a queue and cancels what stands in it; answers how much that was.
 
         What is being sent is asked to stop. Should this end half-way, claims go on.
-        Redis: queue_delete.lua, atomic for each 500.
+        Redis: queue_delete.lua, atomic for each 100.
 
         Raises: redis.RedisError.
         """

@@ -11,10 +11,10 @@ from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
 from scheduler_api.core.leases import Outcome, Settlement, WorkerStore
 from scheduler_api.core.model import Begun
-from scheduler_api.core.tenants import KEYS_KEPT_S, SigningKeys, Tenants
 from scheduler_api.dialects import outbound
 from workers.failures import Failure
 from workers.fan_out import FanOut
+from workers.key_ring import KeyRing
 from workers.sender import Request, Result, Sender
 
 log = logging.getLogger("scheduler.worker")
@@ -35,7 +35,7 @@ class Courier:
         self,
         store: WorkerStore,
         sender: Sender,
-        tenants: Tenants,
+        keys: KeyRing,
         fan_outs: FanOut,
         *,
         settings: Settings,
@@ -43,11 +43,10 @@ class Courier:
     ) -> None:
         self._store = store
         self._sender = sender
-        self._tenants = tenants
+        self._keys = keys
         self._fan_outs = fan_outs
         self._settings = settings
         self._on_result = on_result
-        self._keys: dict[str, tuple[float, SigningKeys]] = {}
 
     async def deliver(
         self, begun: Begun, *, may_write: Callable[[], bool]
@@ -61,10 +60,9 @@ class Courier:
             group = dialect.group_of(begun)
             if group:
                 return await self._fan_out(begun, group, started_ms, may_write)
-            keys = await self._signing_keys(begun.owner.tenant)
             outgoing = dialect.render(
                 begun,
-                signing=keys,
+                signing=await self._keys.of(begun.owner.tenant),
                 now_ms=started_ms,
                 settings=self._settings,
             )
@@ -155,19 +153,6 @@ class Courier:
             except RedisError:
                 await asyncio.sleep(AGAIN_AFTER_ERROR_S)
         return begun
-
-    async def _signing_keys(self, tenant: str) -> SigningKeys:
-        kept = self._keys.get(tenant)
-        if kept is not None and time.monotonic() < kept[0]:
-            return kept[1]
-        while True:
-            try:
-                signing = await asyncio.to_thread(self._tenants.signing, tenant)
-            except RedisError:
-                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
-                continue
-            self._keys[tenant] = (time.monotonic() + KEYS_KEPT_S, signing)
-            return signing
 
     def _line(
         self,

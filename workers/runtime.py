@@ -22,6 +22,7 @@ from workers.breakers import Breakers
 from workers.courier import Courier
 from workers.fan_out import FanOut
 from workers.interfaces import own_addresses
+from workers.key_ring import KeyRing
 from workers.sender import Sender
 from workers.window import Window
 
@@ -82,7 +83,7 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
     store = WorkerStore(client, settings.prefix, lease_ms=settings.lease_ms)
     client.connection_pool.connection_kwargs["redis_connect_func"] = store.on_connect
     blocking = connect(settings)
-    tenants = Tenants(blocking, settings.prefix, secret_key=settings.secret_key)
+    ring = KeyRing(Tenants(blocking, settings.prefix, secret_key=settings.secret_key))
     fan_outs = FanOut(Store(blocking, settings.prefix, caps=settings.caps))
     sender = Sender(
         address_policy(settings),
@@ -94,7 +95,7 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
         courier = Courier(
             store,
             sender,
-            tenants,
+            ring,
             fan_outs,
             settings=settings,
             on_result=breakers.note,
@@ -106,10 +107,14 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
             renew_interval_ms=settings.renew_interval_ms,
             share_percent=settings.destination_share_percent,
         )
-        reports = vital.watch(asyncio.create_task(breakers.run(), name="reports"))
+        beside = [
+            vital.watch(asyncio.create_task(breakers.run(), name="reports")),
+            vital.watch(asyncio.create_task(ring.run(), name="key ring")),
+        ]
         try:
             yield window
         finally:
             await window.close()
-            reports.cancel()
+            for task in beside:
+                task.cancel()
             await client.aclose()

@@ -26,7 +26,8 @@ NEVER_EXPIRES = -1
 PERMANENT = frozenset(
     (
         *("seq", "beat", "quiet", "next", "epoch", "accepted"),
-        *("lines", "owners", "superseded", "tenants", "tnseq", "applications"),
+        *("lines", "owners", "superseded"),
+        *("tenants", "tnseq", "rotated", "applications"),
     )
 )
 PERMANENT_FAMILIES = frozenset(

@@ -359,6 +359,11 @@ def tenants(prefix: str) -> str:
     return f"{prefix}tenants"
 
 
+def rotated(prefix: str) -> str:
+    """String, a nonce of the last rotation of any tenant's signing keys; permanent."""
+    return f"{prefix}rotated"
+
+
 def applications(prefix: str) -> str:
     """Hash; field: name of a registered application, value: tenant id; permanent."""
     return f"{prefix}applications"

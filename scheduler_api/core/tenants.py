@@ -10,13 +10,15 @@ from redis.client import Pipeline
 from redis.exceptions import WatchError
 from scheduler_api.core import keys
 from scheduler_api.core.errors import Conflict, NotFound
+from scheduler_api.core.ids import nonce
 from scheduler_api.core.sealing import Seal
 from scheduler_api.core.signing import WEBHOOK_SECRET
 from typing import cast
 
 FORMAT = "1"
-# How long a worker goes by the keys that it read; a rotation waits as long before it
-# answers, so that afterwards nothing is signed with a key that the new pair lacks.
+# How long a worker goes by its keys after it asked whether any were rotated. A rotation
+# waits as long before it answers, so that afterwards nothing is signed with a key that
+# the new pair lacks.
 KEYS_KEPT_S = 1.0
 Value = bytes | bytearray | memoryview | str | int | float
 Record = dict[Value, Value]
@@ -170,6 +172,10 @@ class Tenants:
             raise NotFound(f"tenant {tenant_id}")
         return SigningKeys(**opened)
 
+    def rotated(self) -> bytes | None:
+        """What names the last rotation of any tenant's keys. Redis: one read."""
+        return cast(bytes | None, self._client.get(keys.rotated(self._prefix)))
+
     def check_key(self) -> None:
         """Hold that this process's SECRET_KEY opens what the store keeps.
 
@@ -211,6 +217,7 @@ class Tenants:
                     record["qr"] = str(rotation.at_ms)
                     pipe.multi()
                     pipe.hset(key, mapping=record)
+                    pipe.set(keys.rotated(self._prefix), nonce())
                     pipe.execute()
                     return rotation
                 except WatchError:

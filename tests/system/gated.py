@@ -44,7 +44,7 @@ def accept(
         for label, query in zip(labels, queries, strict=True)
     ]
     cell.owner = Owner(cell.owner.tenant, "qstash")
-    answers = cell.events.create_many(cell.owner, drafts)
+    answers = cell.events.create_many(cell.owner, drafts, at_once=100)
     return [
         Accepted(answer.id, label, answer.wanted_ms)
         for answer, label in zip(answers, labels, strict=True)

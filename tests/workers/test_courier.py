@@ -39,10 +39,10 @@ class Sender:
         )
 
 
-class Tenants:
+class Keys:
     """Everybody has the same keys."""
 
-    def signing(self, _: str) -> SigningKeys:
+    async def of(self, _: str) -> SigningKeys:
         return SigningKeys("j" * 32, "c" * 32, "n" * 32, "whsec_" + "a" * 32)
 
 
@@ -65,7 +65,7 @@ def settle(left_ms: int | None) -> Settlement:
     settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
     nobody = cast(Any, None)
     courier = Courier(
-        nobody, cast(Any, Sender()), cast(Any, Tenants()), nobody, settings=settings
+        nobody, cast(Any, Sender()), cast(Any, Keys()), nobody, settings=settings
     )
     settled = asyncio.run(courier.deliver(begun, may_write=lambda: True))
     assert settled is not None

@@ -17,6 +17,13 @@ class GateSettings:
         default=0,
         doc="deliveries of one tenant to one destination at once; 0: no limit",
     )
+    host_parallelism: int = variable(
+        "SCHED_HOST_PARALLELISM",
+        read_whole(0, 1_000_000),
+        default=0,
+        doc="deliveries of all tenants to one host at once, whatever its port; 0: no"
+        " limit",
+    )
     tenant_parallelism: int = variable(
         "SCHED_TENANT_PARALLELISM",
         read_whole(0, 1_000_000),
@@ -81,6 +88,7 @@ class GateSettings:
         """How many may run at once."""
         return Caps(
             destination=self.destination_parallelism,
+            host=self.host_parallelism,
             tenant=self.tenant_parallelism,
             everything=self.global_parallelism,
         )

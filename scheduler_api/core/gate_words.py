@@ -11,7 +11,8 @@ from scheduler_api.core.limits import NO_CAPS, Caps
 from scheduler_api.core.model import FlowLimits, Gates, Owner
 from urllib.parse import quote, unquote
 
-QUEUE, FLOW, DESTINATION, TENANT, EVERYTHING = "q", "f", "d", "t", "a"
+QUEUE, FLOW, DESTINATION, HOST = "q", "f", "d", "h"
+TENANT, EVERYTHING = "t", "a"
 DIGEST_LENGTH = 12
 
 _PLACE = re.compile(r"[A-Za-z]+://[^/?#]+")
@@ -50,32 +51,40 @@ def decoded(name: bytes) -> str:
 def destination(url: str) -> str:
     """What scheme, host and port of a URL are known by, '' if it is none."""
     place = _PLACE.match(url)
-    return "" if place is None else _digest(place[0])
+    return "" if place is None else _digests(place[0])[0]
+
+
+def host(url: str) -> str:
+    """What the host of a URL is known by, whoever sends there; '' if it is none."""
+    place = _PLACE.match(url)
+    return "" if place is None else _digests(place[0])[1]
 
 
 @lru_cache(maxsize=4096)
-def _digest(place: str) -> str:
+def _digests(place: str) -> tuple[str, str]:
     try:
-        origin = str(parse(place).origin)
+        origin = parse(place).origin
     except BadDestination:
-        return ""
-    return hashlib.sha1(origin.encode()).hexdigest()[:DIGEST_LENGTH]
+        return "", ""
+    return _digest(str(origin)), _digest(origin.host)
 
 
-def words(owner: Owner, gates: Gates, *, digest: str = "", caps: Caps = NO_CAPS) -> str:
-    """The gates of an event in the order of their checks, with the limits it brings.
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
-    Args:
-        digest: of its destination.
-    """
+
+def words(owner: Owner, gates: Gates, *, url: str = "", caps: Caps = NO_CAPS) -> str:
+    """The gates of an event in the order of their checks, with the limits it brings."""
     found = []
     if gates.queue:
         found.append(f"{queue_gate(owner, gates.queue)},,,")
     if gates.flow is not None:
         found.append(_limited(flow_gate(owner, gates.flow.key), gates.flow))
-    if caps.destination and digest:
+    if caps.destination and (digest := destination(url)):
         gate = destination_gate(owner.tenant, digest)
         found.append(f"{gate},{caps.destination},,")
+    if caps.host and (digest := host(url)):
+        found.append(f"{HOST}:{digest},{caps.host},,")
     if caps.tenant:
         found.append(f"{tenant_gate(owner.tenant)},{caps.tenant},,")
     if caps.everything:

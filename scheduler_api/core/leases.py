@@ -190,7 +190,8 @@ class WorkerStore:
             for child in s.follow_ups:
                 words += [child.id, name := nonce(), child.delay_ms, child.deadline_ms]
                 words.append(await self._write_beforehand(child, name))
-                words.append(gate_words.destination(child.content.url))
+                url = child.content.url
+                words += [gate_words.destination(url), gate_words.host(url)]
         replies = cast(list[list[bytes]], await self._run("settle", *words))
         return [
             Settled(event_id.decode(), code.decode(), int(next_ms))

@@ -8,6 +8,7 @@ class Caps:
     """How many deliveries may run at once; 0 is no limit."""
 
     destination: int = 0
+    host: int = 0
     tenant: int = 0
     everything: int = 0
 

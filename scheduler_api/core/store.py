@@ -114,9 +114,8 @@ class Store:
 
     def gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
         """An event's destination, and all gates that it goes through, for a script."""
-        digest = gate_words.destination(url)
-        words = gate_words.words(owner, gates, digest=digest, caps=self.caps)
-        return digest, words
+        words = gate_words.words(owner, gates, url=url, caps=self.caps)
+        return gate_words.destination(url), words
 
     def now_ms(self) -> int:
         """The store's time.

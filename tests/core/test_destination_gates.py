@@ -7,7 +7,15 @@ from scheduler_api.core.gate_words import destination, destination_gate
 from scheduler_api.core.held_destinations import held_destinations
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.limits import Caps
-from scheduler_api.core.model import NO_GATES, Content, Draft, FlowLimits, Gates, Owner
+from scheduler_api.core.model import (
+    NO_GATES,
+    Content,
+    Draft,
+    FlowLimits,
+    FollowUp,
+    Gates,
+    Owner,
+)
 from tests.core.engine import (
     DEADLINE_MS,
     LEASE_MS,
@@ -52,6 +60,42 @@ def test_a_cap_holds_for_each_destination_of_each_tenant(engine: Engine):
     others = send(engine, [ILL], owner=Owner("2", "jiter"))
 
     assert sorted(offer(engine)) == sorted([*accepted[:2], accepted[3], *others])
+
+
+def test_a_cap_holds_for_each_host_over_all_tenants(engine: Engine):
+    engine.store.caps = Caps(host=2)
+    other_port = ILL.replace(".example", ".example:8443")
+    first = send(engine, [ILL, WELL])
+    others = send(engine, [other_port, ILL], owner=Owner("2", "jiter"))
+    begun = begin(engine)
+    finish(engine, *begun)
+
+    assert sorted(ids(begun)) == sorted([*first, others[0]])
+    assert ids(begin(engine)) == others[1:]
+
+
+def test_a_callback_counts_for_the_host_that_it_goes_to(engine: Engine):
+    engine.store.caps = Caps(host=1)
+    [parent_id] = send(engine, [ILL])
+    [running_id] = send(engine, [WELL])
+    parent, running = sorted(begin(engine), key=lambda each: each.id != parent_id)
+    child = FollowUp(f"{parent_id}.c1", Content(WELL, b""), DEADLINE_MS)
+    finish(engine, parent, follow_ups=(child,))
+    meanwhile = begin(engine)
+    finish(engine, running)
+
+    assert (running.id, meanwhile) == (running_id, [])
+    assert ids(begin(engine)) == [child.id]
+
+
+def test_an_edit_to_another_host_leaves_the_slots_of_the_first(engine: Engine):
+    engine.store.caps = Caps(host=1)
+    [edited_id] = send(engine, [ILL])
+    offer(engine)
+    engine.store.change(engine.get(edited_id), content=Content(WELL, b""))
+    [second_id] = send(engine, [ILL])
+
+    assert sorted(ids(begin(engine))) == sorted([edited_id, second_id])
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 -- Part of lift and bind: what a gate is, how it stands, and when it next lets somebody through.
 -- Expects names, now, read, whole, wake_for.
 --
--- A gate is named by its kind and owner: q: a queue, f: a flow-control key, d: a destination,
--- t: a tenant, a: everything. An event names its gates (`g`), in the order of their checks. A
--- queue has no slots: its line holds all of its unfinished events in the order of acceptance,
--- and the first p may go. Any other has holders (event ids), a line of waiters by the time they
--- were first wanted, and for a rate the begins of a period and who was let through but not begun.
+-- A gate is named by its kind and owner: q: a queue, f: a flow-control key, d: a destination, h: a
+-- host, t: a tenant, a: everything. An event names its gates (`g`), in the order of their checks. A
+-- queue has no slots: its line holds all of its unfinished events in the order of acceptance, and
+-- the first p may go. Any other has holders (event ids), a line of waiters by the time they were
+-- first wanted, and for a rate the begins of a period and who was let through but not begun.
 local LOOK_MS, JITTER_MS = 5000, 20
 local RAMP_DOUBLES_MS, RAMP_MOST, DAY_MS = 2000, 1000, 86400000
 

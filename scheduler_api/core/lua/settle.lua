@@ -3,12 +3,13 @@
 -- KEYS[1] prefix
 -- ARGV: now; then 8 per attempt: id, token, attempt number, outcome (delivered, retry, dead),
 --   delay ms of the retry, reason of a dead letter or '', log line (JSON), number of events that
---   follow from it (callbacks), and 6 for each of those: id, nonce, delay ms, deadline of an
---   attempt in ms, what to send ('' if it was written beforehand under the nonce), destination
+--   follow from it (callbacks), and 7 for each of those: id, nonce, delay ms, deadline of an
+--   attempt in ms, what to send ('' if it was written beforehand under the nonce), destination,
+--   its host
 -- Returns per attempt {id, code, next ms}: settled, again (a repeat), late (only logged), gone.
 
 --# include lift
-local WIDTH, CHILD_WIDTH = 8, 6
+local WIDTH, CHILD_WIDTH = 8, 7
 
 --# include new
 --# include follow

@@ -5,19 +5,16 @@ import pytest
 import redis
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from scheduler_api.app import create_app
 from scheduler_api.core import fsck
-from scheduler_api.core.config import Settings
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store, Terms
-from scheduler_api.core.tenants import NewTenant, Tenants
+from scheduler_api.core.tenants import NewTenant
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.events_v1.ids import internal_id
 from tests import documents
+from tests.dialects.by_hand import TERMS, Web
 from typing import Any
 
-SECRET_KEY = "0123456789abcdef"
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 HOUR_MS = 3_600_000
 
 
@@ -114,23 +111,18 @@ class Api:
 
 
 @pytest.fixture
-def make_api(valkey: str) -> Iterator[Callable[..., Api]]:
+def make_api(
+    make_web: Callable[..., Web], store_url: str
+) -> Iterator[Callable[..., Api]]:
     """Applications with settings of their own, each seen by a new tenant."""
-    client = redis.Redis.from_url(valkey)
-    client.flushall()
 
     def make(**changes: Any) -> Api:
-        settings = Settings(redis_url=valkey, secret_key=SECRET_KEY, **changes)
-        tenants = Tenants(client, settings.prefix, secret_key=SECRET_KEY)
-        return Api(
-            app=create_app(settings),
-            store=Store(client, settings.prefix),
-            tenant=tenants.create("test"),
-        )
+        web = make_web(**changes)
+        return Api(app=web.app, store=web.store, tenant=web.tenant)
 
     yield make
-    assert [str(fault) for fault in fsck.check(client, "{s1}:")] == []
-    client.close()
+    with redis.Redis.from_url(store_url) as client:
+        assert [str(fault) for fault in fsck.check(client, "{s1}:")] == []
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import json
 import pytest
 from concurrent.futures import ThreadPoolExecutor
 from scheduler_api.core.timing import from_iso, to_iso
-from tests.dialects.events_v1.conftest import HOUR_MS, TERMS, Api
+from tests.dialects.by_hand import TERMS
+from tests.dialects.events_v1.conftest import HOUR_MS, Api
 from typing import Any
 from uuid import UUID
 

@@ -1,64 +1,17 @@
 """A web application on a real store, and a worker by hand under a clock of its own."""
 
-import orjson
 import pytest
-import redis
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from scheduler_api.app import create_app
-from scheduler_api.core.config import Settings
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Content, Owner
-from scheduler_api.core.store import Store, Terms
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.store import Store
 from scheduler_api.core.timing import to_iso
 from tests import documents
+from tests.dialects.by_hand import Hand, Web
 from typing import Any
 
-SECRET_KEY = "0123456789abcdef"
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 MINUTE_MS = 60_000
-
-
-class Hand:
-    """Does what ticker and worker do, at the time it is told."""
-
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._client = client
-        self._prefix = prefix
-        self._begins = 0
-
-    def at(self, now_ms: int) -> Store:
-        return Store(self._client, self._prefix, clock_ms=now_ms)
-
-    def begin(self, event_id: str, *, now_ms: int) -> tuple[str, int]:
-        """Offers what is due and begins one; answers its token and attempt number."""
-        self.at(now_ms).claim(room=1000, terms=TERMS)
-        self._begins += 1
-        token = f"hand:{self._begins}"
-        reply: Any = self.at(now_ms).run("begin", token, 15_000, 8192, event_id)
-        assert reply[0][1] == b"begun", reply
-        return token, int(reply[0][2])
-
-    def settle(
-        self,
-        event_id: str,
-        begun: tuple[str, int],
-        outcome: str,
-        *,
-        now_ms: int,
-        **log: Any,
-    ) -> None:
-        token, number = begun
-        line = orjson.dumps({"started_ms": now_ms - 10, "total_ms": 10} | log)
-        reply: Any = self.at(now_ms).run(
-            "settle", event_id, token, number, outcome, 3_000, "", line, 0
-        )
-        assert reply[0][1] == b"settled", reply
-
-    def attempt(self, event_id: str, outcome: str, *, now_ms: int, **log: Any) -> None:
-        begun = self.begin(event_id, now_ms=now_ms)
-        self.settle(event_id, begun, outcome, now_ms=now_ms, **log)
 
 
 @dataclass
@@ -133,27 +86,17 @@ class Api:
 
 
 @pytest.fixture
-def store_url(valkey: str) -> Iterator[str]:
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
-    yield valkey
-
-
-@pytest.fixture
-def make_api(store_url: str) -> Callable[..., Api]:
+def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
     """Applications with settings of their own, each seen by a new tenant."""
 
     def make(**changes: Any) -> Api:
-        settings = Settings(redis_url=store_url, secret_key=SECRET_KEY, **changes)
-        client = redis.Redis.from_url(store_url)
-        tenants = Tenants(client, settings.prefix, secret_key=SECRET_KEY)
-        tenant = tenants.create("test")
+        web = make_web(**changes)
         return Api(
-            app=create_app(settings),
-            store=Store(client, settings.prefix),
-            hand=Hand(client, settings.prefix),
-            owner=Owner(tenant.id, "jiter"),
-            token=tenant.token,
+            app=web.app,
+            store=web.store,
+            hand=Hand(web.store.client, web.store.prefix),
+            owner=web.owner("jiter"),
+            token=web.tenant.token,
         )
 
     return make

@@ -9,9 +9,8 @@ from scheduler_api.core.model import Attempt
 from scheduler_api.core.queries import Queries
 from scheduler_api.core.store import Store
 from scheduler_api.dialects.jiter.events import Events
+from tests.dialects.by_hand import SECRET_KEY
 from typing import Any
-
-SECRET_KEY = "0123456789abcdef"
 
 
 class Meanwhile(Queries):

@@ -1,20 +1,15 @@
 """A web application on a real store, and a worker by hand under a clock of its own."""
 
-import orjson
 import pytest
-import redis
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from scheduler_api.app import create_app
-from scheduler_api.core.config import Settings
 from scheduler_api.core.model import Owner
-from scheduler_api.core.store import Store, Terms
+from scheduler_api.core.store import Store
 from scheduler_api.core.tenants import Tenants
 from tests import documents
+from tests.dialects.by_hand import TERMS, Hand, Web
 from typing import Any
 
-SECRET_KEY = "0123456789abcdef"
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 HOOK = "https://example.com/hook"
 
 
@@ -25,6 +20,7 @@ class Api:
     app: Any
     store: Store
     tenants: Tenants
+    hand: Hand
     owner: Owner
     token: str
     headers: dict[str, str] = field(default_factory=dict)
@@ -67,11 +63,7 @@ class Api:
     def begin(self, message_id: str) -> tuple[str, int]:
         """Offers what is due and begins one; answers its token and attempt number."""
         event_id = message_id.removeprefix("msg_")
-        token = f"hand:{message_id}:{self.store.now_ms()}"
-        self.store.claim(room=10_000, terms=TERMS)
-        reply: Any = self.store.run("begin", token, 15_000, 8192, event_id)
-        assert reply[0][1] == b"begun", reply
-        return token, int(reply[0][2])
+        return self.hand.begin(event_id, now_ms=self.store.now_ms())
 
     def lose(self, message_id: str) -> None:
         """Begins it and lets its lease end, under a ticker that looks all the time."""
@@ -79,18 +71,12 @@ class Api:
         begun_ms = self.store.now_ms()
         for after_ms in range(5_000, 2 * TERMS.lease_ms, 5_000):
             clock_ms = begun_ms + after_ms
-            later = Store(self.store.client, self.store.prefix, clock_ms=clock_ms)
-            later.claim(room=0, terms=TERMS)
+            self.hand.at(clock_ms).claim(room=0, terms=TERMS)
 
     def settle(
         self, event_id: str, begun: tuple[str, int], outcome: str, **log: Any
     ) -> None:
-        started_ms = self.store.now_ms() - 10
-        line = orjson.dumps({"started_ms": started_ms, "total_ms": 10} | log)
-        reply: Any = self.store.run(
-            *("settle", event_id, *begun, outcome, 3_000, "", line, 0)
-        )
-        assert reply[0][1] == b"settled", reply
+        self.hand.settle(event_id, begun, outcome, now_ms=self.store.now_ms(), **log)
 
 
 def upstash(headers: dict[str, str]) -> dict[str, str]:
@@ -99,27 +85,18 @@ def upstash(headers: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def store_url(valkey: str) -> Iterator[str]:
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
-    yield valkey
-
-
-@pytest.fixture
-def make_api(store_url: str) -> Callable[..., Api]:
+def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
     """Applications with settings of their own, each seen by a new tenant."""
 
     def make(**changes: Any) -> Api:
-        settings = Settings(redis_url=store_url, secret_key=SECRET_KEY, **changes)
-        client = redis.Redis.from_url(store_url)
-        tenants = Tenants(client, settings.prefix, secret_key=SECRET_KEY)
-        tenant = tenants.create("test")
+        web = make_web(**changes)
         return Api(
-            app=create_app(settings),
-            store=Store(client, settings.prefix),
-            tenants=tenants,
-            owner=Owner(tenant.id, "qstash"),
-            token=tenant.token,
+            app=web.app,
+            store=web.store,
+            tenants=web.tenants,
+            hand=Hand(web.store.client, web.store.prefix),
+            owner=web.owner("qstash"),
+            token=web.tenant.token,
         )
 
     return make

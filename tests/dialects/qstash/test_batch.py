@@ -9,7 +9,7 @@ from scheduler_api.core import keys
 from scheduler_api.core.config import Settings
 from scheduler_api.core.store import AT_ONCE, Store
 from scheduler_api.dialects.qstash.publishing import AWAY, UNKNOWN, Publishing
-from tests.dialects.qstash.conftest import SECRET_KEY
+from tests.dialects.by_hand import SECRET_KEY
 from typing import Any
 
 Make = Callable[..., Any]

@@ -3,7 +3,7 @@
 import pytest
 import time
 from collections.abc import Callable
-from tests.dialects.qstash.conftest import TERMS
+from tests.dialects.by_hand import TERMS
 from typing import Any
 from urllib.parse import quote
 

@@ -2,7 +2,7 @@
 
 import pytest
 from collections.abc import Callable
-from tests.dialects.qstash.conftest import TERMS
+from tests.dialects.by_hand import TERMS
 from typing import Any
 
 Make = Callable[..., Any]

@@ -17,17 +17,16 @@ from scheduler_api.core.model import (
     ScheduleState,
 )
 from scheduler_api.core.schedules import Schedules
-from scheduler_api.core.store import Store, Terms
+from scheduler_api.core.store import Store
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.qstash import redaction
 from scheduler_api.dialects.qstash.message import from_options
 from scheduler_api.schedule_options import header
+from tests.dialects.by_hand import SECRET_KEY, TERMS
 from typing import Any
 
-SECRET_KEY = "0123456789abcdef"
 URL = "https://example.com/hook"
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 REQUIRED = {
     "scheduleId",
     "destination",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from scheduler_api.core import keys
 from scheduler_api.core.groups import MOST_ENDPOINTS
 from scheduler_api.core.store import Store
-from tests.dialects.qstash.conftest import TERMS
+from tests.dialects.by_hand import TERMS
 from typing import Any
 
 Make = Callable[..., Any]

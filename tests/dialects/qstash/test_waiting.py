@@ -3,7 +3,8 @@
 import pytest
 from scheduler_api.core.gates import GateKeeper
 from scheduler_api.core.store import Store
-from tests.dialects.qstash.conftest import HOOK, TERMS, Api
+from tests.dialects.by_hand import TERMS
+from tests.dialects.qstash.conftest import HOOK, Api
 
 
 def enqueue(api: Api, body: str) -> str:

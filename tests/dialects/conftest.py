@@ -1,0 +1,33 @@
+"""Web applications on a real store, for the fixtures of each dialect."""
+
+import pytest
+import redis
+from collections.abc import Callable, Iterator
+from scheduler_api.app import create_app
+from scheduler_api.core.config import Settings
+from scheduler_api.core.store import Store
+from scheduler_api.core.tenants import Tenants
+from tests.dialects.by_hand import SECRET_KEY, Web
+from typing import Any
+
+
+@pytest.fixture
+def store_url(valkey: str) -> Iterator[str]:
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+    yield valkey
+
+
+@pytest.fixture
+def make_web(store_url: str) -> Callable[..., Web]:
+    """Applications with settings of their own, each with a new tenant."""
+
+    def make(**changes: Any) -> Web:
+        settings = Settings(redis_url=store_url, secret_key=SECRET_KEY, **changes)
+        client = redis.Redis.from_url(store_url)
+        tenants = Tenants(client, settings.prefix, secret_key=SECRET_KEY)
+        tenant = tenants.create("test")
+        app = create_app(settings)
+        return Web(app, Store(client, settings.prefix), tenants, tenant)
+
+    return make

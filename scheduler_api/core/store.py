@@ -4,8 +4,6 @@ import redis
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import zip_longest
-from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import codec, gate_words, keys, scripts
 from scheduler_api.core.errors import (
     Conflict,
@@ -17,8 +15,14 @@ from scheduler_api.core.errors import (
 )
 from scheduler_api.core.event_record import read_event
 from scheduler_api.core.ids import Ids, nonce
+from scheduler_api.core.intake import (
+    AT_ONCE,
+    INLINE_BYTES,
+    WRITTEN_BEFOREHAND_S,
+    Intake,
+)
 from scheduler_api.core.limits import NO_CAPS, Caps
-from scheduler_api.core.marks import Held, Mark, Repeated, words_of
+from scheduler_api.core.marks import Held, Mark, Repeated
 from scheduler_api.core.model import (
     NO_GATES,
     Accepted,
@@ -31,19 +35,8 @@ from scheduler_api.core.model import (
 )
 from typing import cast
 
-INLINE_BYTES = 4096
-WRITTEN_BEFOREHAND_S = 600
-AT_ONCE = 200
 # Each takes some 50 us of the store, which does nothing else meanwhile.
 CANCELLED_AT_ONCE = 50
-# Of what is written beforehand, as much may wait in memory for its round trip.
-PIPELINED_BYTES = 8_388_608
-# Another number was already in use, or the content expired on the way: begin anew.
-AGAIN = frozenset(("taken", "nobody"))
-# After a fault it may be kept or not; else it expires.
-KEPT = (b"ok", b"fault")
-Answer = tuple[bytes, int, int, bytes]
-FULL: Answer = (b"full", 0, 0, b"")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "begun": NotPending,
@@ -111,6 +104,7 @@ class Store:
         self.caps = caps
         self.clock_ms = clock_ms
         self.ids = Ids(client, prefix)
+        self._intake = Intake(self)
 
     def gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
         """An event's destination, and all gates that it goes through, for a script."""
@@ -201,71 +195,9 @@ class Store:
 
         Raises: redis.RedisError; what was answered before is stored.
         """
-        answers: dict[int, Accepted] = {}
-        waiting = list(range(len(drafts)))
-        while waiting:
-            batch, waiting = waiting[:at_once], waiting[at_once:]
-            try:
-                dead = [replaces[i] for i in batch] if replaces else []
-                replies = self._create([drafts[i] for i in batch], owner, dead)
-            except OutOfMemoryError:
-                replies = [FULL] * len(batch)
-            for i, (code, wanted, created, event_id) in zip(
-                batch, replies, strict=True
-            ):
-                made_before = code == b"taken" and drafts[i].id
-                if code.decode() in AGAIN and not made_before:
-                    waiting.append(i)
-                    continue
-                held = Held.parse(event_id) if code == b"double" else None
-                answers[i] = Accepted(
-                    Verdict.DOUBLE if made_before else Verdict(code.decode()),
-                    held.id if held else event_id.decode(),
-                    wanted_ms=int(wanted),
-                    created_ms=int(created),
-                    held=held,
-                )
-        return [answers[i] for i in range(len(drafts))]
-
-    def _create(
-        self, drafts: Sequence[Draft], owner: Owner, replaces: Sequence[str]
-    ) -> list[Answer]:
-        script = "replay" if replaces else "create"
-        words: list[scripts.Arg] = []
-        written: list[str] = []
-        size = 0
-        with self.client.pipeline(transaction=False) as pipe:
-            for draft, dead in zip_longest(drafts, replaces):
-                stored, key, mark = codec.encode_content(draft.content), "", nonce()
-                event_id = self._id_of(draft, large=len(stored) > INLINE_BYTES)
-                if len(stored) > INLINE_BYTES:
-                    key = keys.body(self.prefix, event_id, mark)
-                    pipe.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
-                    size += len(stored)
-                    stored = b""
-                if size > PIPELINED_BYTES:
-                    pipe.execute()
-                    size = 0
-                written.append(key)
-                words += [dead] if replaces else []
-                words += [event_id, mark, str(owner), *_wanted(draft)]
-                words += [draft.deadline_ms, stored]
-                words += ["1" if draft.journal else "", *words_of(draft.mark)]
-                words += self.gate_words(owner, draft.content.url, draft.gates)
-            pipe.execute()
-            replies = cast(list[Answer], self.run(script, *words))
-            # What a refused one had written would stand until it expires.
-            for key, reply in zip(written, replies, strict=True):
-                if key and reply[0] not in KEPT:
-                    pipe.delete(key)
-            pipe.execute()
-        return replies
-
-    def _id_of(self, draft: Draft, *, large: bool) -> str:
-        """Its id, or '' for the script to give it one; large content is named by it."""
-        if draft.id or not draft.ascending:
-            return draft.id or self.ids.take()
-        return self.ids.next() if large else ""
+        return self._intake.create_many(
+            owner, drafts, at_once=at_once, replaces=replaces
+        )
 
     def holder(self, owner: Owner, mark: Mark) -> Held | None:
         """What holds a mark. Redis: one read.
@@ -404,10 +336,3 @@ class Store:
         Raises: redis.RedisError.
         """
         return cast(int, self.run("forget", before_ms, *event_ids))
-
-
-def _wanted(draft: Draft) -> tuple[str, int, str]:
-    future = "1" if draft.must_be_future else ""
-    if draft.at_ms is None:
-        return "in", draft.delay_ms, future
-    return "at", draft.at_ms, future

@@ -10,9 +10,10 @@ from scheduler_api.core.errors import (
     UnreadableRecord,
 )
 from scheduler_api.core.ids import to_id, to_number
+from scheduler_api.core.intake import INLINE_BYTES
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.model import Content, Draft, Owner, State
-from scheduler_api.core.store import INLINE_BYTES, Store
+from scheduler_api.core.store import Store
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,

@@ -8,8 +8,8 @@ from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.errors import NotFound, StoreFull
 from scheduler_api.core.groups import MOST_ENDPOINTS, Group
+from scheduler_api.core.intake import AT_ONCE
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
-from scheduler_api.core.store import AT_ONCE
 from scheduler_api.dialects.documentation import documented, listed
 from scheduler_api.dialects.qstash import answers, shown
 from scheduler_api.dialects.qstash.addressing import Addressing

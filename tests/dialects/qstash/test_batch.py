@@ -7,7 +7,8 @@ from dataclasses import replace
 from scheduler_api import services
 from scheduler_api.core import keys
 from scheduler_api.core.config import Settings
-from scheduler_api.core.store import AT_ONCE, Store
+from scheduler_api.core.intake import AT_ONCE
+from scheduler_api.core.store import Store
 from scheduler_api.dialects.qstash.publishing import AWAY, UNKNOWN, Publishing
 from tests.dialects.by_hand import SECRET_KEY
 from typing import Any

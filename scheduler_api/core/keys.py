@@ -294,6 +294,14 @@ def given(prefix: str, nonce: str) -> str:
     return f"{prefix}given:{nonce}"
 
 
+def told(prefix: str, worker: str) -> str:
+    """String, a worker's last report: its number, a blank, answers each with a comma.
+
+    For its repetition in silence; TTL 60 s.
+    """
+    return f"{prefix}told:{worker}"
+
+
 def beat(prefix: str) -> str:
     """String, ms of the last claim; permanent."""
     return f"{prefix}beat"

@@ -101,7 +101,7 @@ class WorkerStore:
 
         Raises: redis.RedisError.
         """
-        token = f"{self._name}:{next(self._counter)}"
+        token = self._token()
         most = f"{INLINE_BYTES} {shares}".rstrip()
         replies = cast(
             list[list[bytes]],
@@ -114,6 +114,9 @@ class WorkerStore:
             else:
                 fallen[reply[0].decode()] = reply[1].decode()
         return begun, fallen
+
+    def _token(self) -> str:
+        return f"{self._name}:{next(self._counter)}"
 
     async def fetch(self, begun: Begun) -> Begun:
         """The same event with its content, from a read of its own.
@@ -139,7 +142,7 @@ class WorkerStore:
     ) -> dict[str, str]:
         """Tells attempts and failures by destination; answers whose breaker changed.
 
-        Redis: report.lua, atomic per destination; repeated in silence, it counts twice.
+        Redis: report.lua, atomic per destination; repeated in silence, it counts once.
 
         Raises: redis.RedisError.
         """
@@ -148,6 +151,7 @@ class WorkerStore:
             list[bytes],
             await self._run(
                 "report",
+                self._token(),
                 *(terms.attempts, terms.percent, terms.window_ms),
                 *(terms.hold_ms, terms.longest_hold_ms, terms.ramp_per_s),
                 *words,

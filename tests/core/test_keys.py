@@ -42,6 +42,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "mark_key('1:jiter', 'd')": lambda prefix: keys.mark(prefix, "1:jiter", "d"),
     "P .. 'seq'": keys.sequence,
     "given_key('n')": lambda prefix: keys.given(prefix, "n"),
+    "told_key('w')": lambda prefix: keys.told(prefix, "w"),
     "gate_key('q:1:qstash:n')": lambda p: keys.queue(p, "q:1:qstash:n"),
     "order_key('q:1:qstash:n')": lambda p: keys.order(p, "q:1:qstash:n"),
     "gate_key('f:1:qstash:k')": lambda p: keys.gate(p, "f:1:qstash:k"),
@@ -56,7 +57,10 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "body_key('7', '')": lambda prefix: keys.body(prefix, "7", ""),
     "body_key('7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
 }
-EXPIRING = {"full", "alive", "mark", "requests", "month", "skipped", "given", "health"}
+EXPIRING = {
+    *("full", "alive", "mark", "requests", "month", "skipped", "given", "told"),
+    "health",
+}
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core").joinpath("lua")
 LUA = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]

@@ -15,10 +15,12 @@ from redis.retry import Retry
 from scheduler_api.core import fsck, keys
 from scheduler_api.core.cron import FULL
 from scheduler_api.core.errors import NotFound, NotPending
+from scheduler_api.core.gate_words import destination_gate
 from scheduler_api.core.leases import Outcome, WorkerStore
 from scheduler_api.core.model import Content, State
 from scheduler_api.core.store import Store
 from tests.core.engine import (
+    BREAKER,
     CONTENT,
     DEADLINE_MS,
     LEASE_MS,
@@ -302,6 +304,31 @@ def test_e5_a_claim_repeated_in_silence_costs_one_offer_lease(
 
     assert claim.ids == []
     assert through.claim(room=10, terms=TERMS).ids == [event.id]
+
+
+def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
+    engine: Engine, proxy: SwallowingProxy
+):
+    ill, iller = (destination_gate(OWNER.tenant, name) for name in ("ill", "iller"))
+
+    async def work() -> list[dict[str, str]]:
+        client = redis.asyncio.Redis(
+            port=proxy.port, retry=AsyncRetry(NoBackoff(), TRIES)
+        )
+        store = WorkerStore(client, PREFIX, lease_ms=LEASE_MS, clock_ms=engine.now_ms)
+        await store.report({}, terms=BREAKER)
+        answers = []
+        for failures in (BREAKER.attempts // 2, BREAKER.attempts // 2 - 1, 1):
+            proxy.swallow()
+            counts = {ill: (failures, failures), iller: (BREAKER.attempts,) * 2}
+            answers.append(await store.report(counts, terms=BREAKER))
+        await client.aclose()
+        return answers
+
+    answers = asyncio.run(work())
+
+    assert proxy.swallowed == 3
+    assert answers == [{iller: "opened"}, {}, {ill: "opened"}]
 
 
 def test_e5_begin_and_settle_repeated_in_silence_count_once(

@@ -33,7 +33,7 @@ PARTS = {
     *("gates.lua", "admit.lua", "grant.lua", "let_in.lua"),
     *("bind.lua", "charge.lua", "drop.lua", "gated.lua", "look.lua"),
     *("inspect_event.lua", "solo.lua", "again.lua", "follow.lua"),
-    *("share.lua", "answer.lua", "tidy.lua", "detour.lua"),
+    *("health.lua", "share.lua", "answer.lua", "tidy.lua", "detour.lua"),
     *("lift.lua", "regate.lua"),
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]

@@ -46,6 +46,7 @@ local function queues_key(owner) return P .. 'queues:' .. owner end
 local function flows_key(owner) return P .. 'flows:' .. owner end
 local function mark_key(owner, mark) return P .. 'dd:' .. owner .. ':' .. mark end
 local function given_key(nonce) return P .. 'given:' .. nonce end
+local function told_key(worker) return P .. 'told:' .. worker end
 local function body_key(id, rev)
   if rev and rev ~= '' then return P .. 'b:' .. id .. '.' .. rev end
   return P .. 'b:' .. id

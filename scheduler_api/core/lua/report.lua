@@ -1,32 +1,19 @@
 -- Tells how attempts at destinations went; opens and closes their breakers.
 -- KEYS[1] prefix
--- ARGV: now, least attempts in a window that open one, percent of them that must have failed,
---   window ms, ms that it stays open before the first probe, most ms (each failed probe doubles
---   them), attempts per second that a ramp begins with; then 3 per destination: gate, attempts,
---   failures
+-- ARGV: now, token `<worker>:<number>`, least attempts in a window that open one, percent of them
+--   that must have failed, window ms, ms that it stays open before the first probe, most ms (each
+--   failed probe doubles them), attempts per second that a ramp begins with; then 3 per
+--   destination: gate, attempts, failures
 -- Returns per destination what became of its breaker: opened, shut (a probe failed), closed, or ''.
--- Atomic for each. A repeat counts twice.
+-- Atomic for each. May run twice: the same token again is answered as the first time.
 
 --# include lift
-local least, percent, window_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local hold_ms, most_ms, ramp = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local PARTS = 6
+local least, percent, window_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local hold_ms, most_ms, ramp = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local worker, number = string.match(ARGV[2], '^(.*):(.*)$')
+local TOLD_MS = 60000
 
--- Attempts and failures of a window, counted in six parts of it.
-local function counted(gate, attempts, failures)
-  local key, size = health_key(gate), math.ceil(window_ms / PARTS)
-  local part, sums = math.floor(now / size), {a = 0, f = 0}
-  redis.call('HINCRBY', key, 'a' .. part, attempts)
-  redis.call('HINCRBY', key, 'f' .. part, failures)
-  redis.call('PEXPIRE', key, window_ms + size)
-  local fields = redis.call('HGETALL', key)
-  for i = 1, #fields, 2 do
-    local kind, at = string.match(fields[i], '^([af])(%d+)$')
-    if tonumber(at) <= part - PARTS or tonumber(at) > part then redis.call('HDEL', key, fields[i])
-    else sums[kind] = sums[kind] + tonumber(fields[i + 1]) end
-  end
-  return sums.a, sums.f
-end
+--# include health
 
 local function shut_for(gate, ms, tries)
   shut_gate(gate, now + ms, 'br', 1, 'bk', tries, 'sh', now + ms)
@@ -57,9 +44,24 @@ local function report(gate, attempts, failures)
   return 'opened'
 end
 
-local answers = {}
-for i = 8, #ARGV, 3 do
+-- What this token was answered before, if it was.
+local function told()
+  local answered = redis.call('GET', told_key(worker)) or ''
+  local last, kept = string.match(answered, '^(%d+) (.*)$')
+  if last ~= number then return nil end
+  local answers = {}
+  for answer in string.gmatch(kept, '(%a*),') do answers[#answers + 1] = answer end
+  return answers
+end
+
+local answers = told()
+if answers then return answers end
+answers = {}
+local kept = number .. ' '
+for i = 9, #ARGV, 3 do
   local ok, answer = pcall(report, ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
   answers[#answers + 1] = ok and answer or ''
+  kept = kept .. answers[#answers] .. ','
 end
+redis.call('SET', told_key(worker), kept, 'PX', TOLD_MS)
 return answers

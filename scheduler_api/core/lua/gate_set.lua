@@ -40,10 +40,5 @@ if name ~= '' then
   redis.call('ZADD', queue and queues_key(owner) or flows_key(owner), 'NX', now, name)
 end
 if queue then look_through(gate) else grant(gate) end
--- Where nobody waits any more there is nothing left to tell of it.
-if of_destination then
-  tidy(gate)
-  place_gate(gate)
-end
 grant_freed()
 return 1

@@ -13,7 +13,7 @@ _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 
 bind = f"{_host}:{_settings.port}"
 workers = _settings.web_workers
-worker_class = "gevent"
+worker_class = "scheduler_api.web_worker.WebWorker"
 proc_name = "scheduler_api web"
 preload_app = False
 

@@ -132,6 +132,15 @@ def test_a_path_with_two_slashes_in_front_is_another_path(
     assert request(port, tenant, "GET", "//api/events")[0] == 404
 
 
+def test_an_answer_without_a_body_is_sent_as_well(ready_port: int):
+    connection = http.client.HTTPConnection("127.0.0.1", ready_port, timeout=10)
+
+    for _ in range(2):
+        connection.request("HEAD", "/healthz")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
+
+
 @pytest.mark.parametrize(
     ("start", "rest"),
     [

@@ -170,12 +170,23 @@ class CronJobs:
         _log("schedule.deleted", schedule)
         return answers.respond(shown)
 
-    @documented(answer=CronJob, errors=(404, 409))
+    @documented(
+        headers=IdempotencyKey, answer=CronJob, errors=(400, 404, 409, 413, 422)
+    )
     def run(self, owner: Owner, cron_id: str) -> Response:
         """Sends what a cron job sends once more, now; its next execution stays."""
+        mark = read_mark(request, read_body(request))
         schedule = self._find(owner, cron_id)
+        return once(
+            *(self._store, owner, mark),
+            make=partial(self._run, schedule, mark),
+            again=lambda _: answers.respond(self._show([schedule])[0]),
+        )
+
+    def _run(self, schedule: Schedule, mark: Mark | None) -> Response:
+        """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
         try:
-            self._schedules.run(schedule)
+            self._schedules.run(schedule, mark=mark)
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
         except Over as err:

@@ -84,6 +84,23 @@ def test_another_request_under_the_same_key_is_refused(api: Any, what: str) -> N
     assert len(stored(api, what)) == 1
 
 
+def test_a_run_by_hand_is_made_once_and_answered_again(api: Any) -> None:
+    body = api.cron_body(expression="0 0 1 1 *", options={"overlap": "skip"})
+    jobs = [api.call("POST", "/api/cronjobs", body)[1] for _ in range(2)]
+    paths = [f"/api/cronjobs/{job['id']}/run" for job in jobs]
+
+    first, again = (api.call("POST", paths[0], headers=KEYED) for _ in range(2))
+    replayed = api.headers[idempotency.REPLAYED]
+    reused = api.call("POST", paths[1], headers=KEYED)
+    too_long = api.call("POST", paths[1], headers={"Idempotency-Key": "k" * 256})
+    told = [api.call("GET", f"{path}s")[1]["runs"] for path in paths]
+
+    assert (first[0], again, replayed) == (200, first, "true")
+    assert reused == (422, {"message": "Idempotency-Key was used for another request"})
+    assert too_long[0] == 400
+    assert [len(runs) for runs in told] == [1, 0]
+
+
 def test_another_endpoint_is_another_request(api: Any) -> None:
     body = api.body() | api.cron_body()
 

@@ -1,7 +1,7 @@
 """What of QStash's description is served as described, otherwise, or not at all.
 
-The README has `operations_table()`; tests compare both with the description and with
-the routes.
+`docs/qstash.md` has `operations_table()`; tests compare both with the description and
+with the routes.
 """
 
 # Every operation of the description; a text says what differs from it.

@@ -5,7 +5,7 @@ import logging
 import pytest
 import redis
 import redis.asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
 from scheduler_api.core.model import Content, Draft, Owner, State
@@ -18,12 +18,23 @@ OWNER = Owner("1", "jiter")
 TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 
 
+class Watched(WorkerStore):
+    """Notes how many outcomes each call bears."""
+
+    calls: list[int]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        self.calls.append(len(settlements))
+        return await super().settle(settlements)
+
+
 @asynccontextmanager
-async def working(url: str) -> AsyncIterator[tuple[Store, WorkerStore, Settler]]:
+async def working(url: str) -> AsyncIterator[tuple[Store, Watched, Settler]]:
     """A store with a worker's settler at work on it."""
     client, own = redis.Redis.from_url(url), redis.asyncio.Redis.from_url(url)
     client.flushall()
-    worker_store = WorkerStore(own, PREFIX, lease_ms=15_000)
+    worker_store = Watched(own, PREFIX, lease_ms=15_000)
+    worker_store.calls = []
     own.connection_pool.connection_kwargs["redis_connect_func"] = (
         worker_store.on_connect
     )
@@ -106,6 +117,8 @@ def test_more_than_fits_into_one_call_is_settled_in_several(valkey: str):
                 at_work.add(settlement)
 
             await until_delivered(store, *(s.event_id for s in settlements))
+            most = settler.MOST_AT_ONCE
+            assert worker_store.calls == [most, most, 1]
 
     asyncio.run(run())
 
@@ -120,7 +133,9 @@ def test_outcomes_are_kept_while_the_store_refuses_them(
             [settlement] = await begin(store, worker_store, 1)
             store.client.acl_setuser("default", enabled=True, categories=["-scripting"])
             at_work.add(settlement)
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(10):
+                while len(worker_store.calls) < 2:
+                    await asyncio.sleep(0.01)
             store.client.acl_setuser("default", enabled=True, categories=["+@all"])
 
             await until_delivered(store, settlement.event_id)

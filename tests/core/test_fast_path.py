@@ -29,16 +29,16 @@ CLAIM = {
 }
 BEGIN = {
     **{"time": 1, "del": 1, "exists": 1, "zrange": 1, "hgetall": 50, "zscore": 50},
-    **{"strlen": 50, "get": 50, "hset": 50, "zadd": 50},
+    **{"getrange": 50, "hset": 50, "zadd": 50},
 }
 RENEW = {"time": 1, "del": 1, "hmget": 50, "zadd": 50}
 DELIVERED = {
-    **{"time": 1, "del": 1, "hmget": 50, "hset": 100, "hdel": 50, "srem": 50},
-    **{"zadd": 100, "zrem": 200},
+    **{"time": 1, "del": 1, "exists": 1, "hmget": 50, "hset": 100, "hdel": 50},
+    **{"zadd": 100, "zrem": 100},
 }
 RETRY = {
     **{"time": 1, "del": 1, "hmget": 50, "hset": 100, "hincrby": 50, "hdel": 50},
-    **{"srem": 50, "zadd": 50, "zrem": 200, "get": 50, "set": 1, "publish": 1},
+    **{"exists": 1, "zadd": 50, "zrem": 100, "get": 50, "set": 1, "publish": 1},
 }
 
 

@@ -7,8 +7,9 @@ local function content_key(id, event)
 end
 
 local function answer(id, event, attempt)
-  local key, content = content_key(id, event), ''
-  if redis.call('STRLEN', key) <= most then content = redis.call('GET', key) or '' end
+  local key = content_key(id, event)
+  local content = redis.call('GETRANGE', key, 0, most)
+  if #content > most then content = '' end
   local left = event['end'] and whole(event, 'end') - now or ''
   return {id, 'begun', attempt, whole(event, 'fl', 0), whole(event, 'in', 0),
     first_wanted(event), whole(event, 'c'), whole(event, 'dl'), event.o, key, content,

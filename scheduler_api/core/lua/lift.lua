@@ -20,10 +20,9 @@ end
 -- put afterwards by the same script, which then calls grant_freed.
 local function lift(id, event)
   local member = member_of(id, event)
-  redis.call('ZREM', DUE, member)
-  redis.call('ZREM', LEASED, member)
-  redis.call('SREM', SOLO, id)
-  if redis.call('ZREM', STUCK, id) == 1 then redis.call('HDEL', WHY, id) end
+  if redis.call('ZREM', LEASED, member) == 0 and redis.call('ZREM', DUE, member) == 0
+    and redis.call('ZREM', STUCK, id) == 1 then redis.call('HDEL', WHY, id) end
+  if any_alone() then redis.call('SREM', SOLO, id) end
   if not event.g then return end
   leave_line(id, event)
   free(id, event)
@@ -52,8 +51,8 @@ end
 -- and at, w, s, j, n, nx, g, l, ps if any.
 local function finish(id, event, state, reason)
   local key, wanted = event_key(id), first_wanted(event)
-  redis.call('HSET', key, 'st', state, 'fin', now, 'u', now)
-  if reason then redis.call('HSET', key, 'y', reason) end
+  redis.call('HSET', key, 'st', state, 'fin', now, 'u', now,
+    unpack(reason and {'y', reason} or {}))
   redis.call('HDEL', key, 'tok', 'ptok', 'un', 'in')
   if state ~= 'delivered' then release_mark(event.o, id, key) end
   redis.call('ZADD', finished_key(event.o, state), now, id)

@@ -54,9 +54,9 @@ end
 
 -- HMGET as a table by field; absent fields are nil.
 local function read(key, ...)
-  local values, record = redis.call('HMGET', key, ...), {}
-  for i, field in ipairs({...}) do
-    if values[i] then record[field] = values[i] end
+  local fields, values, record = {...}, redis.call('HMGET', key, ...), {}
+  for i = 1, #fields do
+    if values[i] then record[fields[i]] = values[i] end
   end
   return record
 end
@@ -140,6 +140,14 @@ local function offer(members, lease_ms)
   end
   redis.call('ZADD', LEASED, unpack(scored))
   redis.call('ZREM', DUE, unpack(members))
+end
+
+local alone_exist
+
+-- Whether anything travels alone: nearly never, so it is asked once for a call.
+local function any_alone()
+  if alone_exist == nil then alone_exist = redis.call('EXISTS', SOLO) == 1 end
+  return alone_exist
 end
 
 -- Offered to nobody for a moment: of what travels alone only one goes at a time, and many of

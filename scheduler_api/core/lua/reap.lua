@@ -18,7 +18,10 @@ local function interrupt(id, event)
   log_attempt(id, number, 'i', now, line)
   redis.call('HSET', event_key(id), 'ptok', event.tok, 'in', count, 'u', now)
   redis.call('HDEL', event_key(id), 'tok', 'un')
-  if count >= ALONE then redis.call('SADD', SOLO, id) end
+  if count >= ALONE then
+    redis.call('SADD', SOLO, id)
+    alone_exist = true
+  end
   put_due(member_of(id, event), at)
   free(id, event)
   -- It keeps its turn: what it has just freed is its own, if it may begin again so soon.

@@ -2,7 +2,7 @@
 
 -- One that travels alone goes at each look.
 local function part_solo()
-  if #plain == 0 or redis.call('EXISTS', SOLO) == 0 then return end
+  if #plain == 0 or not any_alone() then return end
   local together, later = {}, {}
   for i, marked in ipairs(redis.call('SMISMEMBER', SOLO, unpack(plain))) do
     local list = marked == 0 and together or #alone == 0 and alone or later

@@ -265,6 +265,23 @@ def test_one_probe_goes_at_a_time_and_each_that_fails_doubles_the_wait(engine: E
     assert len(waiting) == 4
 
 
+def test_e3_what_waits_for_a_probe_holds_no_slot_of_its_key(engine: Engine):
+    limited = Gates(flow=FlowLimits("key", parallelism=1))
+    send(engine, [ILL])
+    [probe] = offer(engine)
+    engine.now_ms += 1
+    [held] = send(engine, [ILL], gates=limited)
+    offered = offer(engine)
+    engine.worker.report(ILL_GATE, 20, 20)
+    engine.now_ms += HOLD_MS
+    engine.worker.begin(probe)
+    _, fallen = engine.worker.begin_or_not(*offered)
+    [other] = send(engine, [WELL], gates=limited)
+
+    assert fallen == {held: "held"}
+    assert offer(engine) == [other]
+
+
 def test_e2_a_probe_that_dies_is_followed_by_another(engine: Engine):
     engine.worker.report(ILL_GATE, 20, 20)
     send(engine, [ILL] * 2)

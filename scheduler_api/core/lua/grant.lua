@@ -1,10 +1,7 @@
 -- Part of lift: lets an event through all of its gates or has it wait at the first that
 -- does not open; and what happens when slots come free. Expects gates, admit.
---
--- All slots are taken together, and nothing is held in front of a closed gate. One that was
--- passed over eight times reserves: it keeps the slots of lower gates while it waits for a
--- higher one, one such event per gate, so two saturated gates starve nobody and none deadlock.
-local PASSES, GRANTS, budget = 8, 16, 200
+-- All slots are taken together, and nothing is held in front of a closed gate.
+local GRANTS, budget = 16, 200
 local ADMITTED = {'o', 'at', 'w', 'st', 'g', 'l', 'ps', 'qx'}
 
 -- Where the gate itself stands: in `due` while a look is awaited, unless a person paused it.
@@ -20,30 +17,11 @@ place_gate = function(gate)
   look_at(gate, waiting and opening(gate, state) or now + LOOK_MS)
 end
 
-local function reserve(id, event, missing, first)
-  local passes = redis.call('HINCRBY', event_key(id), 'ps', 1)
-  for i = 1, passes >= PASSES and first - 1 or 0 do
-    local gate, state = unpack(missing[i])
-    if not state.res then
-      redis.call('HSET', gate_key(gate), 'res', id)
-      hold(id, gate, state)
-    end
-  end
-end
-
-local function unreserve(id, event)
-  if not event.ps then return end
-  for _, gate in ipairs(gates_of(event)) do
-    if redis.call('HGET', gate_key(gate), 'res') == id then
-      redis.call('HDEL', gate_key(gate), 'res')
-    end
-  end
-  redis.call('HDEL', event_key(id), 'ps')
-end
+--# include reserve
 
 -- Whether an event may go, holding its slots; if not it stands in a line.
 local function admit(id, event)
-  local wanted, missing, first = first_wanted(event), {}, nil
+  local wanted, held, missing, first = first_wanted(event), {}, {}, nil
   for _, gate in ipairs(gates_of(event)) do
     local queue, state = is_queue(gate), gate_state(gate)
     if queue and not queue_lets(id, event, gate, state) or not queue and state.closed then
@@ -51,13 +29,16 @@ local function admit(id, event)
       free(id, event)
       return false
     end
-    if not queue and redis.call('SISMEMBER', holders_key(gate), id) == 0 then
+    if not queue and redis.call('SISMEMBER', holders_key(gate), id) == 1 then
+      held[#held + 1] = {gate, state}
+    elseif not queue then
       missing[#missing + 1] = {gate, state}
       local shut = first or older_waits(gate, id, wanted) or opening(gate, state) > now
       if shut and not first then first = #missing end
     end
   end
   if first then
+    give_back(id, held)
     reserve(id, event, missing, first)
     wait_at(id, event, missing[first][1])
     return false

@@ -2,17 +2,8 @@
 
 import pytest
 from scheduler_api.core.cron import Cron, parse, upcoming
-from scheduler_api.core.planning import (
-    COVERED_MS,
-    FEWEST,
-    MOST,
-    newest_past,
-    plan,
-)
-from tests.core.engine import (
-    GRACE_MS,
-    START_MS,
-)
+from scheduler_api.core.planning import COVERED_MS, FEWEST, MOST, newest_past, plan
+from tests.core.engine import GRACE_MS, START_MS
 from tests.core.fire_times import plan_ahead, times_of
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000

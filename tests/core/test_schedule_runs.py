@@ -1,168 +1,28 @@
-"""Jitter, overlap, runs by hand, and what is told of each fire time."""
+"""Runs by hand, and what is told of each fire time."""
 
 import pytest
-from scheduler_api.core import keys, rules, runs
+from scheduler_api.core import keys, rules
 from scheduler_api.core.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.cron import FULL, parse, upcoming
 from scheduler_api.core.errors import NotFound, Over, Overlaps, StoreFull
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.model import (
-    Begun,
     MissedRuns,
     Overlap,
     Owner,
-    Schedule,
     ScheduleOptions,
     ScheduleState,
     State,
 )
-from scheduler_api.core.planning import FEWEST, MOST, plan_ahead, spread
 from scheduler_api.core.preview import preview
 from scheduler_api.core.runs import Run
-from tests.core.engine import (
-    LEASE_MS,
-    OTHER,
-    OWNER,
-    PREFIX,
-    START_MS,
-    Engine,
-    all_ids,
-    ids,
-    settlement,
-)
+from tests.core.engine import OTHER, OWNER, PREFIX, START_MS, Engine, ids, settlement
+from tests.core.told_runs import first_begun, reasons, told
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
-LOOK_AGAIN_MS = 10_000
 FIRING_COMMANDS = 24
 NOT_COUNTED = ("cmdstat_info", "cmdstat_evalsha")
 ACTIVE, PAUSED = ScheduleState.ACTIVE, ScheduleState.PAUSED
-
-
-def told(engine: Engine, schedule: Schedule, most: int = 100) -> list[Run]:
-    return runs.newest(engine.store, schedule, most=most)
-
-
-def reasons(engine: Engine, schedule: Schedule) -> list[tuple[int, str]]:
-    """Fire times that were skipped and why, oldest first."""
-    found = reversed(told(engine, schedule))
-    return [(run.at_ms, run.reason) for run in found if run.event_id is None]
-
-
-def first_begun(engine: Engine, schedule: Schedule) -> Begun:
-    engine.now_ms = schedule.times_ms[0]
-    [begun] = engine.worker.begin(*engine.claim().ids)
-    return begun
-
-
-def work_until(engine: Engine, until_ms: int) -> list[tuple[str, int]]:
-    """Everybody works whenever anything is due: what was begun, and when."""
-    begun = []
-    while engine.now_ms < until_ms:
-        next_ms = min(engine.due().values(), default=until_ms)
-        engine.now_ms = min(max(engine.now_ms + 1, next_ms), until_ms)
-        claim = engine.claim()
-        for schedule_id in claim.schedule_ids:
-            engine.schedules.top_up(schedule_id)
-        for each in engine.worker.begin(*claim.ids):
-            begun.append((each.id, engine.now_ms))
-            engine.worker.settle(settlement(each))
-    return begun
-
-
-@pytest.mark.parametrize("rule", ["* * * * *", "* * * * * *", "@daily", "@every 90s"])
-@pytest.mark.parametrize("jitter_ms", [1, 30_000, DAY_MS])
-def test_jitter_is_the_same_each_time_and_never_reaches_the_next_fire_time(
-    rule: str, jitter_ms: int
-):
-    options = ScheduleOptions(jitter_ms=jitter_ms)
-    ahead = plan_ahead(parse(rule), after_ms=START_MS)
-
-    words = spread(ahead, options, seed="7")
-
-    late = [[int(ms) for ms in word.split(":")] for word in words]
-    following = [*ahead.times_ms[1:], ahead.following_ms]
-    assert [nominal for _, nominal in late] == [*ahead.times_ms]
-    for (at_ms, nominal_ms), next_ms in zip(late, following, strict=True):
-        assert nominal_ms <= at_ms <= nominal_ms + jitter_ms
-        assert at_ms < next_ms
-    assert words == spread(ahead, options, seed="7")
-    assert words != spread(ahead, options, seed="8") or jitter_ms == 1
-
-
-def test_the_fire_time_after_the_stored_ones_is_known():
-    cases = [("* * * * * *", MOST), ("* * * * *", 10), ("@daily", FEWEST)]
-    for rule, count in cases:
-        ahead = plan_ahead(parse(rule), after_ms=START_MS)
-        expected = upcoming(parse(rule), after_ms=START_MS)
-
-        assert len(ahead.times_ms) == count
-        assert [*ahead.times_ms] == [next(expected) for _ in range(count)]
-        assert ahead.following_ms == next(expected)
-
-
-def test_jitter_is_not_past_the_end():
-    ahead = plan_ahead(parse("@daily"), after_ms=START_MS)
-    end_ms = ahead.times_ms[0] + 5
-    options = ScheduleOptions(jitter_ms=HOUR_MS, end_ms=end_ms)
-
-    firsts = {spread(ahead, options, seed=str(n))[0] for n in range(50)}
-
-    assert {int(word.partition(":")[0]) - ahead.times_ms[0] for word in firsts} <= {
-        *range(6)
-    }
-
-
-def test_a_schedule_with_jitter_fires_once_for_each_fire_time(engine: Engine):
-    schedule = engine.schedule("* * * * *", jitter_ms=50_000)
-
-    begun = work_until(engine, START_MS + 30 * MINUTE_MS)
-
-    nominal = [int(event_id.partition(".")[2]) * 1_000 for event_id, _ in begun]
-    expected = upcoming(parse("* * * * *"), after_ms=START_MS)
-    assert nominal == [next(expected) for _ in nominal]
-    assert len(nominal) >= 29
-    late = [at - fired for (_, at), fired in zip(begun, nominal, strict=True)]
-    assert all(0 <= each < 50_000 for each in late)
-    assert len(set(late)) > 20
-    assert engine.schedules.get(OWNER, schedule.id).missed == 0
-
-
-def test_what_jitter_has_put_off_is_not_missed_when_it_is_planned(engine: Engine):
-    skip = MissedRuns.SKIP
-    schedule = engine.schedule("@hourly", jitter_ms=HOUR_MS, missed_runs=skip)
-    nominal_ms = schedule.times_ms[0] - schedule.times_ms[0] % HOUR_MS
-    assert schedule.times_ms[0] > nominal_ms + 2 * MINUTE_MS
-    engine.now_ms = nominal_ms + 2 * MINUTE_MS
-
-    engine.schedules.top_up(schedule.id)
-
-    planned = engine.schedules.get(OWNER, schedule.id)
-    assert planned.times_ms[0] == schedule.times_ms[0]
-    assert planned.missed == 0
-
-
-def test_an_edit_keeps_what_jitter_has_put_off(engine: Engine):
-    schedule = engine.schedule("@hourly", jitter_ms=HOUR_MS)
-    engine.now_ms = schedule.times_ms[0] - 1
-
-    edited = engine.edited(schedule, content=OTHER)
-
-    assert edited.times_ms[:5] == schedule.times_ms[:5]
-
-
-def test_another_end_keeps_what_jitter_has_put_off(engine: Engine):
-    schedule = engine.schedule("@hourly", jitter_ms=HOUR_MS)
-    nominal_ms = schedule.times_ms[0] - schedule.times_ms[0] % HOUR_MS
-    engine.now_ms = schedule.times_ms[0] - 1
-
-    edited = engine.edited(schedule, end_ms=engine.now_ms + DAY_MS)
-    cut = engine.edited(schedule, end_ms=engine.now_ms + 1)
-    engine.edited(schedule, end_ms=engine.now_ms + 1)
-    engine.now_ms += 2
-    engine.claim()
-
-    assert edited.times_ms[:5] == cut.times_ms[:5] == schedule.times_ms[:5]
-    assert reasons(engine, schedule) == [(nominal_ms, "end")]
 
 
 def test_options_of_the_rule_read_back_and_count(engine: Engine):
@@ -189,136 +49,6 @@ def test_options_of_the_rule_read_back_and_count(engine: Engine):
 def _before_gap() -> int:
     """The midnight before the spring change of 2031 in Berlin (30 March)."""
     return 1_932_591_600_000
-
-
-def test_while_one_has_not_ended_the_next_is_skipped(engine: Engine):
-    schedule = engine.schedule("* * * * *", overlap=Overlap.SKIP)
-    begun = first_begun(engine, schedule)
-    _, second, third, fourth = schedule.times_ms[:4]
-    engine.now_ms = second
-    none = engine.claim().ids
-    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=HOUR_MS))
-    engine.now_ms = third
-    still_none = engine.claim().ids
-    engine.store.cancel(OWNER, [begun.id])
-    engine.now_ms = fourth
-
-    assert none == still_none == []
-    assert engine.claim().ids == [f"{schedule.id}.{fourth // 1_000}"]
-    assert reasons(engine, schedule) == [(second, "overlap"), (third, "overlap")]
-    assert engine.schedules.get(OWNER, schedule.id).missed == 0
-
-
-def test_an_edit_that_forbids_overlaps_knows_the_newest_occurrence(engine: Engine):
-    schedule = engine.schedule("* * * * *")
-    begun = first_begun(engine, schedule)
-    engine.edited(schedule, overlap=Overlap.SKIP)
-    engine.now_ms = schedule.times_ms[1]
-    skipped = engine.claim().ids
-    engine.worker.settle(settlement(begun))
-    engine.now_ms = schedule.times_ms[2]
-
-    assert skipped == []
-    assert len(engine.claim().ids) == 1
-
-
-def test_what_is_forgotten_holds_nothing_up(engine: Engine):
-    schedule = engine.schedule("* * * * *", overlap=Overlap.SKIP)
-    begun = first_begun(engine, schedule)
-    engine.worker.settle(settlement(begun))
-    engine.store.forget([begun.id], before_ms=engine.now_ms + 1)
-    engine.now_ms = schedule.times_ms[1]
-
-    assert len(engine.claim().ids) == 1
-
-
-ENDS = {
-    "delivered": lambda engine, begun: engine.worker.settle(settlement(begun)),
-    "dead": lambda engine, begun: engine.worker.settle(settlement(begun, Outcome.DEAD)),
-    "cancelled": lambda engine, begun: (
-        engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=DAY_MS)),
-        engine.store.cancel(OWNER, [begun.id]),
-    ),
-}
-
-
-@pytest.mark.parametrize("how", ENDS)
-def test_a_queued_occurrence_goes_as_soon_as_the_one_before_has_ended(
-    engine: Engine, how: str
-):
-    schedule = engine.schedule("* * * * *", overlap=Overlap.QUEUE)
-    begun = first_begun(engine, schedule)
-    engine.now_ms = schedule.times_ms[1]
-    [second] = engine.claim().ids
-    none, fallen = engine.worker.begin_or_not(second)
-    listener = engine.listen()
-    engine.now_ms += 1
-
-    ENDS[how](engine, begun)
-
-    assert (none, fallen) == ([], {second: "waits"})
-    assert engine.woken(listener) >= 1
-    assert engine.due()[second] == engine.now_ms
-    assert engine.claim().ids == [second]
-    assert ids(engine.worker.begin(second)) == [second]
-    assert engine.get(second).wanted_ms == schedule.times_ms[1]
-
-
-def test_queued_occurrences_go_one_after_another_in_their_order(engine: Engine):
-    schedule = engine.schedule("* * * * *", overlap=Overlap.QUEUE)
-    hanging = first_begun(engine, schedule)
-    for at_ms in schedule.times_ms[1:5]:
-        engine.now_ms = at_ms
-        assert engine.worker.begin(*all_ids(engine.claim())) == []
-    engine.edited(schedule, state=PAUSED)
-    engine.worker.settle(settlement(hanging))
-
-    order = []
-    for _ in range(5):
-        begun = engine.worker.begin(*all_ids(engine.claim()))
-        order.append([int(each.id.partition(".")[2]) * 1_000 for each in begun])
-        engine.worker.settle(*map(settlement, begun))
-
-    assert order == [*([at] for at in schedule.times_ms[1:5]), []]
-
-
-def test_a_queued_occurrence_that_nobody_sends_for_looks_again(engine: Engine):
-    schedule = engine.schedule("* * * * *", overlap=Overlap.QUEUE)
-    begun = first_begun(engine, schedule)
-    engine.now_ms = schedule.times_ms[1]
-    [second] = engine.claim().ids
-    engine.worker.begin(second)
-    engine.client.hdel(keys.event(PREFIX, begun.id), "nx")
-    engine.worker.settle(settlement(begun))
-    engine.now_ms += LOOK_AGAIN_MS
-
-    assert ids(engine.worker.begin(*engine.claim().ids)) == [second]
-
-
-def test_an_interrupted_occurrence_holds_the_queue_up(engine: Engine):
-    schedule = engine.schedule("*/10 * * * * *", overlap=Overlap.QUEUE)
-    lost = first_begun(engine, schedule)
-    engine.tick(LEASE_MS)
-
-    begun = engine.worker.begin(*all_ids(engine.claim()))
-
-    assert ids(begun) == [lost.id]
-
-
-def test_a_delayed_occurrence_is_not_sent_for_before_its_time(engine: Engine):
-    options = {"overlap": Overlap.QUEUE, "delay_ms": 30_000}
-    schedule = engine.schedule("* * * * *", **options)
-    engine.now_ms = schedule.times_ms[0]
-    engine.claim()
-    engine.now_ms += 30_000
-    [begun] = engine.worker.begin(*engine.claim().ids)
-    engine.now_ms = schedule.times_ms[1]
-    engine.claim()
-    second = f"{schedule.id}.{schedule.times_ms[1] // 1_000}"
-
-    engine.worker.settle(settlement(begun))
-
-    assert engine.due()[second] == schedule.times_ms[1] + 30_000
 
 
 def test_a_run_by_hand_is_wanted_now_and_moves_nothing_on(engine: Engine):

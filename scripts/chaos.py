@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tests.system import absences, deaths, gated, loads
+from tests.system import absences, deaths, gated, ill, loads
 from tests.system.cell import Cell
 from tests.system.report import Report
 from tests.system.supervised import Supervised
@@ -19,11 +19,11 @@ Sizes = dict[str, int]
 Scenario = Callable[[Path, Sizes], Report]
 
 
-def in_cell(scenario: Callable[[Cell, Sizes], Report]) -> Scenario:
-    """A scenario that hurts separate processes."""
+def in_cell(scenario: Callable[[Cell, Sizes], Report], **settings: str) -> Scenario:
+    """A scenario that hurts separate processes, which have these settings."""
 
     def run(folder: Path, sizes: Sizes) -> Report:
-        with Cell(folder) as cell:
+        with Cell(folder, **settings) as cell:
             return scenario(cell, sizes)
 
     return run
@@ -70,17 +70,21 @@ SCENARIOS: dict[str, Scenario] = {
         lambda cell, n: deaths.travelling_alone(cell, suspects=100, others=1_000)
     ),
     "per-second": in_cell(lambda cell, n: loads.per_second(cell, seconds=n["seconds"])),
-    "queue": in_cell(
-        lambda cell, n: gated.ordered(cell, events=500, kills=n["kills"], every_s=3)
-    ),
+    "queue": in_cell(lambda cell, n: gated.ordered(cell, events=500, every_s=3)),
     "flow-control": in_cell(
-        lambda cell, n: gated.limited(cell, events=n["events"], rate=50, parallelism=5)
+        lambda cell, n: gated.limited(
+            cell, events=n["events"], rate=50, parallelism=5, timed=True
+        )
+    ),
+    "starvation": in_cell(
+        lambda cell, n: gated.starved(cell, few=20, others=n["events"]),
+        SCHED_DESTINATION_PARALLELISM="5",
     ),
     "hanging": in_cell(
-        lambda cell, n: gated.hanging(cell, events=n["events"], over_s=10)
+        lambda cell, n: ill.hanging(cell, events=n["events"], over_s=10, rounds=3)
     ),
     "ill": in_cell(
-        lambda cell, n: gated.outage(
+        lambda cell, n: ill.outage(
             cell, events=n["events"] * 5 // 2, away_s=n["frozen_s"]
         )
     ),

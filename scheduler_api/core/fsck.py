@@ -79,6 +79,7 @@ class _Walk:
             "gw": self._at_gates,
             "gh": self._at_gates,
             "gp": self._at_gates,
+            "gr": self._at_gates,
             "g": self._gates,
             "shut": self._shut,
             "ix": self._indexes,

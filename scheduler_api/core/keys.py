@@ -220,10 +220,9 @@ def gate(prefix: str, gate: str) -> str:
     """Hash, any other gate; TTL two weeks after its last event, unless kept by hand.
 
     `p` parallelism, `r` rate per `t` ms, `pp`/`pr` 1 while pinned by hand, `pz` paused
-    ms, `res` id of the event that reserves it, `c` created ms. Of a destination:
-    `br` 1 while its breaker is open, `sh` ms of the next probe, `bk` probes failed,
-    `rp` ms when a ramp began, `rr` its rate per second then, `og` its origin, from a
-    pause by hand until nobody waits any more.
+    ms, `c` created ms. Of a destination: `br` 1 while its breaker is open, `sh` ms of
+    the next probe, `bk` probes failed, `rp` ms when a ramp began, `rr` its rate per
+    second then, `og` its origin, from a pause by hand until nobody waits any more.
     """
     return f"{prefix}g:{gate}"
 
@@ -246,6 +245,11 @@ def begins(prefix: str, gate: str) -> str:
 def pending(prefix: str, gate: str) -> str:
     """Set; ids of holders that have not begun; as `holders`."""
     return f"{prefix}gp:{gate}"
+
+
+def reserved(prefix: str, gate: str) -> str:
+    """Set; ids of holders that wait at a later gate; as `holders`."""
+    return f"{prefix}gr:{gate}"
 
 
 def shut(prefix: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 from collections.abc import Sequence
 from scheduler_api.core import keys
-from scheduler_api.core.gate_words import destination, destination_gate
+from scheduler_api.core.gate_words import destination, destination_gate, flow_gate
 from scheduler_api.core.held_destinations import held_destinations
 from scheduler_api.core.leases import Outcome
 from scheduler_api.core.limits import Caps
@@ -15,6 +15,7 @@ from scheduler_api.core.model import (
     FollowUp,
     Gates,
     Owner,
+    State,
 )
 from tests.core.engine import (
     DEADLINE_MS,
@@ -29,6 +30,7 @@ from tests.core.gated import LOOK_MS, begin, finish, offer
 ILL, WELL = "https://ill.example/a", "https://well.example:8443/b"
 ILL_ORIGIN = "https://ill.example:443"
 ILL_GATE = destination_gate(OWNER.tenant, destination(ILL))
+KEY_GATE = flow_gate(OWNER, "key")
 HOLD_MS = 5_000
 
 
@@ -115,10 +117,13 @@ def test_a_cap_holds_for_a_tenant_and_for_all(engine: Engine, caps: Caps, begun:
     assert len(second) == 6 - begun
 
 
-def test_e3_what_needs_two_saturated_gates_is_not_starved(engine: Engine):
-    engine.store.caps = Caps(destination=2)
-    limited = Gates(flow=FlowLimits("key", parallelism=2))
-    both = send(engine, [ILL] * 4, gates=limited)
+@pytest.mark.parametrize(("most", "few"), [(2, 4), (5, 20)])
+def test_e3_what_needs_two_saturated_gates_is_not_starved(
+    engine: Engine, most: int, few: int
+):
+    engine.store.caps = Caps(destination=most)
+    limited = Gates(flow=FlowLimits("key", parallelism=most))
+    both = send(engine, [ILL] * few, gates=limited)
     engine.now_ms -= 1_000
     # Older ones saturate both gates; of each kind more come all the time.
     send(engine, [WELL.replace("8443", f"84{n}") for n in range(10, 22)], gates=limited)
@@ -141,6 +146,35 @@ def test_e3_what_needs_two_saturated_gates_is_not_starved(engine: Engine):
             break
         finish(engine, running.pop(0))
     assert engine.scores(keys.waiters(PREFIX, ILL_GATE)) == {}
+
+
+def test_half_of_a_key_goes_on_while_others_reserve_and_wait(engine: Engine):
+    engine.store.caps = Caps(destination=1)
+    limited = Gates(flow=FlowLimits("key", parallelism=5))
+    wells = [WELL.replace("8443", str(port)) for port in range(8_400, 8_500)]
+    both, reserved = send(engine, [ILL] * 6, gates=limited), 0
+    engine.now_ms += 1
+    send(engine, wells, gates=limited)
+    send(engine, [ILL] * 20)
+    running = begin(engine)
+    while reserved < 2 and running:
+        finish(engine, running.pop(0))
+        running += begin(engine)
+        reserved = engine.client.scard(keys.reserved(PREFIX, KEY_GATE))
+    went_on = 0
+    for _ in range(20):
+        going = [each for each in running if each.destination != ILL_GATE]
+        went_on += len(going)
+        finish(engine, *going)
+        running = [each for each in running if each not in going] + begin(engine)
+        reserved = max(reserved, engine.client.scard(keys.reserved(PREFIX, KEY_GATE)))
+
+    assert (reserved, went_on >= 20) == (2, True)
+    while running:
+        finish(engine, *running)
+        running = begin(engine)
+    assert {engine.get(each).state for each in both} == {State.DELIVERED}
+    assert not engine.client.exists(keys.reserved(PREFIX, KEY_GATE))
 
 
 def test_alone_a_destination_may_have_a_whole_worker(engine: Engine):

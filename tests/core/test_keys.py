@@ -50,6 +50,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "holders_key('f:1:qstash:k')": lambda p: keys.holders(p, "f:1:qstash:k"),
     "begins_key('f:1:qstash:k')": lambda p: keys.begins(p, "f:1:qstash:k"),
     "pending_key('f:1:qstash:k')": lambda p: keys.pending(p, "f:1:qstash:k"),
+    "reserved_key('f:1:qstash:k')": lambda p: keys.reserved(p, "f:1:qstash:k"),
     "health_key('d:1:7')": lambda p: keys.health(p, "d:1:7"),
     "queues_key('1:qstash')": lambda prefix: keys.queues(prefix, "1:qstash"),
     "flows_key('1:qstash')": lambda prefix: keys.flows(prefix, "1:qstash"),

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import accumulate
 from scheduler_api.core.timing import from_iso, to_iso
 from tests.system.processes import ROOT, wait_until
 
@@ -26,6 +27,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
+        self._ended_ms: dict[int, float] = {}
         self._marks = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.system.receiver"],
@@ -41,9 +43,14 @@ class Receiver:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            at_ns, scheduled, label, warned = line.split()
+            at_ns, *said = line.split()
+            at_ms = int(at_ns) / 1e6
+            if len(said) == 1:
+                self._ended_ms[int(said[0])] = at_ms
+                continue
+            scheduled, label, warned = said
             self.arrivals.append(
-                Arrival(int(at_ns) / 1e6, from_iso(scheduled), label, bool(int(warned)))
+                Arrival(at_ms, from_iso(scheduled), label, bool(int(warned)))
             )
 
     def url(self, query: str = "") -> str:
@@ -71,6 +78,17 @@ class Receiver:
     def count(self, label: str) -> int:
         """How often a label arrived."""
         return sum(1 for arrival in list(self.arrivals) if arrival.label == label)
+
+    def most_at_once(self) -> int:
+        """The most requests that it had in hand at any moment, of those kept waiting.
+
+        One whose sender was killed counts until it would have been answered.
+        """
+        arrivals, steps = list(self.arrivals), []
+        for number, ended_ms in list(self._ended_ms.items()):
+            steps += [(arrivals[number].at_ms, 1), (ended_ms, -1)]
+        # Of the same moment, an end comes first.
+        return max(accumulate(step for _, step in sorted(steps)), default=0)
 
     def unwarned(self) -> Counter[str]:
         """How often each label arrived without a warning of a duplicate."""

@@ -62,7 +62,7 @@ class Observer:
             retry=Retry(ConstantBackoff(0.05), 100),
             socket_timeout=10,
         )
-        self.events = Store(self.client, self.prefix)
+        self.events = Store(self.client, self.prefix, caps=settings.caps)
         self.schedules = Schedules(self.events, grace_ms=settings.missed_grace_ms)
         self.receiver = Receiver()
         self.random = Random(1)

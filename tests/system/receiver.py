@@ -5,7 +5,9 @@
 Its first line of output is its port. Then comes one line per request, printed before it
 is answered: `<arrived, wall clock ns> <scheduled time> <payload> <warned>`, the last
 being 1 if it says that an earlier one may have arrived, else 0. What a schedule
-sends is known by its id and the fire time in it.
+sends is known by its id and the fire time in it. One that is kept waiting has another
+line when that is over, whether its sender still lives or not: `<ended, wall clock ns>
+<how many arrived before it>`.
 
 The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
 `&first=2` that is done to the first two of a payload, with `&until_ms=` until that
@@ -13,12 +15,14 @@ time; the rest is answered at once.
 """
 
 import asyncio
+import itertools
 import orjson
 import re
 import sys
 import time
 import uvloop
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from scheduler_api.core.timing import to_iso
 from typing import NamedTuple, cast
@@ -60,8 +64,9 @@ AT_ONCE = Behaviour(0, _answer(200), 0)
 class Connection(asyncio.Protocol):
     """One connection; requests come one after the other."""
 
-    def __init__(self, counts: Counter[str]) -> None:
+    def __init__(self, counts: Counter[str], numbers: Iterator[int]) -> None:
         self._counts = counts
+        self._numbers = numbers
         self._received = b""
         self._transport: asyncio.Transport | None = None
 
@@ -77,6 +82,7 @@ class Connection(asyncio.Protocol):
         arrived_ns = time.time_ns()
         scheduled, label = _known_as(head, rest[:length])
         print(arrived_ns, scheduled, label, int(WARNING in head + b"\r\n"), flush=True)
+        number = next(self._numbers)
         self._received = rest[length:]
         asked = behaviour(head.split(b" ", 2)[1])
         if asked.until_s and time.time() >= asked.until_s:
@@ -85,15 +91,22 @@ class Connection(asyncio.Protocol):
             self._counts[label] += 1
             if self._counts[label] > asked.first:
                 asked = AT_ONCE
-        self._answer(asked)
+        self._answer(asked, number)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
 
-    def _answer(self, asked: Behaviour) -> None:
-        if asked.answer is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(asked.delay_s, self._write, asked.answer)
+    def _answer(self, asked: Behaviour, number: int) -> None:
+        if asked.answer is None:
+            return
+        if not asked.delay_s:
+            return self._write(asked.answer)
+        loop = asyncio.get_running_loop()
+        loop.call_later(asked.delay_s, self._end, asked.answer, number)
+
+    def _end(self, answer: bytes, number: int) -> None:
+        print(time.time_ns(), number, flush=True)
+        self._write(answer)
 
     def _write(self, answer: bytes) -> None:
         if self._transport is not None:
@@ -120,9 +133,9 @@ def content_length(head: bytes) -> int:
 
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
-    counts = Counter[str]()
+    counts, numbers = Counter[str](), itertools.count()
     server = await loop.create_server(
-        lambda: Connection(counts), "127.0.0.1", 0, backlog=4096
+        lambda: Connection(counts, numbers), "127.0.0.1", 0, backlog=4096
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

@@ -2,7 +2,7 @@
 
 import pytest
 from collections.abc import Callable
-from tests.system import gated
+from tests.system import gated, ill
 from tests.system.cell import SHORT_LEASES, Cell
 
 pytestmark = pytest.mark.slow
@@ -11,7 +11,7 @@ NewCell = Callable[..., Cell]
 
 
 def test_a_queue_keeps_its_order_over_kills(new_cell: NewCell):
-    report = gated.ordered(new_cell(**SHORT_LEASES), events=80, kills=2, every_s=1)
+    report = gated.ordered(new_cell(**SHORT_LEASES), events=80, every_s=1)
 
     print(report)
     assert report.problems == []
@@ -31,8 +31,19 @@ def test_rate_and_parallelism_hold_over_three_workers(new_cell: NewCell):
     assert report.problems == []
 
 
+def test_two_full_limits_starve_nobody_who_needs_both(new_cell: NewCell):
+    cell = new_cell(SCHED_DESTINATION_PARALLELISM="5")
+
+    report = gated.starved(cell, few=20, others=500)
+
+    print(report)
+    assert report.problems == []
+
+
 def test_a_hanging_destination_does_not_hold_up_another(new_cell: NewCell):
-    report = gated.hanging(new_cell(SCHED_BREAKER_ATTEMPTS="0"), events=300, over_s=3)
+    cell = new_cell(SCHED_BREAKER_ATTEMPTS="0")
+
+    report = ill.hanging(cell, events=300, over_s=3, slack_ms=100)
 
     print(report)
     assert report.problems == []
@@ -41,7 +52,7 @@ def test_a_hanging_destination_does_not_hold_up_another(new_cell: NewCell):
 def test_an_ill_destination_is_left_in_peace_and_then_caught_up(new_cell: NewCell):
     cell = new_cell(SCHED_BREAKER_HOLD_MS="500", SCHED_BREAKER_LONGEST_HOLD_MS="1000")
 
-    report = gated.outage(cell, events=200, away_s=4)
+    report = ill.outage(cell, events=200, away_s=4)
 
     print(report)
     assert report.problems == []

@@ -5,9 +5,7 @@ local freed, place_gate = {}, nil
 local function free_slot(id, gate, reserves)
   if redis.call('SREM', holders_key(gate), id) == 1 then freed[#freed + 1] = gate end
   redis.call('SREM', pending_key(gate), id)
-  if reserves and redis.call('HGET', gate_key(gate), 'res') == id then
-    redis.call('HDEL', gate_key(gate), 'res')
-  end
+  if reserves then redis.call('SREM', reserved_key(gate), id) end
 end
 
 -- Gives back slots and reservations. A gate that cannot be read must not keep the event.

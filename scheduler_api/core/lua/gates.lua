@@ -18,7 +18,7 @@ end
 -- Limits as they hold now. While a breaker is half open one probe goes at a time; a ramp is a
 -- rate that doubles every two seconds.
 local function gate_state(gate)
-  local state = read(gate_key(gate), 'p', 'r', 't', 'pz', 'sh', 'res', 'br', 'rp', 'rr',
+  local state = read(gate_key(gate), 'p', 'r', 't', 'pz', 'sh', 'br', 'rp', 'rr',
     'dp', 'og', 'lk')
   for _, field in ipairs({'p', 'r', 't', 'sh', 'rp', 'rr', 'lk'}) do
     state[field] = state[field] and whole(state, field)

@@ -30,7 +30,7 @@ local function admit(id, event)
       return false
     end
     if not queue and redis.call('SISMEMBER', holders_key(gate), id) == 1 then
-      held[#held + 1] = {gate, state}
+      held[#held + 1] = gate
     elseif not queue then
       missing[#missing + 1] = {gate, state}
       local shut = first or older_waits(gate, id, wanted) or opening(gate, state) > now

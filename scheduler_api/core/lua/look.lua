@@ -9,7 +9,7 @@ local AUDITED = 64
 local function holds(id, gate)
   local event = read(event_key(id), 'o', 'st', 'g', 'l')
   if not event.o or event.st or redis.call('ZSCORE', STUCK, id) then return false end
-  if event.l then return redis.call('HGET', gate_key(gate), 'res') == id end
+  if event.l then return redis.call('SISMEMBER', reserved_key(gate), id) == 1 end
   if redis.call('ZSCORE', LEASED, member_of(id, event)) then return true end
   local at = redis.call('ZSCORE', DUE, member_of(id, event))
   return at and tonumber(at) <= now
@@ -23,14 +23,10 @@ local function audit(gate)
       redis.call('SREM', pending_key(gate), id)
     end
   end
-  for _, id in ipairs(redis.call('SRANDMEMBER', pending_key(gate), AUDITED)) do
-    if redis.call('SISMEMBER', holders_key(gate), id) == 0 then
-      redis.call('SREM', pending_key(gate), id)
+  for _, key in ipairs({pending_key(gate), reserved_key(gate)}) do
+    for _, id in ipairs(redis.call('SRANDMEMBER', key, AUDITED)) do
+      if redis.call('SISMEMBER', holders_key(gate), id) == 0 then redis.call('SREM', key, id) end
     end
-  end
-  local reserving = redis.call('HGET', gate_key(gate), 'res')
-  if reserving and redis.call('SISMEMBER', holders_key(gate), reserving) == 0 then
-    redis.call('HDEL', gate_key(gate), 'res')
   end
 end
 

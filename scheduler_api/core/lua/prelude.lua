@@ -39,6 +39,7 @@ local function gate_key(gate) return P .. (is_queue(gate) and '' or 'g:') .. gat
 local function order_key(gate) return P .. 'ql:' .. string.sub(gate, 3) end
 local function waiters_key(gate) return P .. 'gw:' .. gate end
 local function holders_key(gate) return P .. 'gh:' .. gate end
+local function reserved_key(gate) return P .. 'gr:' .. gate end
 local function begins_key(gate) return P .. 'gl:' .. gate end
 local function health_key(gate) return P .. 'gf:' .. gate end
 local function pending_key(gate) return P .. 'gp:' .. gate end

@@ -36,6 +36,14 @@ class Cell:
         early.ids = self.store.ids
         return early.create(owner, CONTENT, at_ms=wanted_ms, deadline_ms=10).id
 
+    def schedule(self, sid: str, *, times: str) -> None:
+        content = b'{"u":"http://a"}\n1'
+        self.at(1).run(
+            "schedule_put",
+            *(sid, str(OWNER), "", "r1", "", "active", "", times, "", content, "", ""),
+            *("ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
+        )
+
     def end(self, event_id: str, outcome: str, *, at_ms: int, **line: Any) -> None:
         store = self.at(at_ms)
         store.run("claim", 10_000, 3_000, 15_000, 15_000, 60_000)
@@ -221,13 +229,8 @@ def test_attempts_come_oldest_first(cell: Cell) -> None:
 
 
 def test_history_of_a_schedule_is_that_of_its_newest_occurrences(cell: Cell) -> None:
-    sid, content = to_id(99), b'{"u":"http://a"}\n1'
-    times = ",".join(str(1_000 * n) for n in range(1, 7))
-    cell.at(1).run(
-        "schedule_put",
-        *(sid, str(OWNER), "", "r1", "", "active", "", times, "", content, "", ""),
-        *("ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
-    )
+    sid = to_id(99)
+    cell.schedule(sid, times=",".join(str(1_000 * n) for n in range(1, 7)))
     for n in range(1, 6):
         cell.at(1_000 * n).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
         cell.end(f"{sid}.{n}", "delivered", at_ms=1_000 * n, status=200 + n)
@@ -244,23 +247,7 @@ def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
     cell: Cell,
 ) -> None:
     sid = to_id(99)
-    cell.at(1).run(
-        "schedule_put",
-        *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000", ""),
-        *(
-            b'{"u":"http://a"}\n1',
-            "",
-            "",
-            "ex",
-            "* * * * *",
-            "tz",
-            "UTC",
-            "dl",
-            10,
-            "k",
-            1,
-        ),
-    )
+    cell.schedule(sid, times="1000,2000")
     cell.at(1_000).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
     made = cell.queries.busy([sid, "none"])
     cell.end(f"{sid}.1", "retry", at_ms=1_000)
@@ -272,23 +259,7 @@ def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
 
 def test_occurrence_under_way_is_no_event_of_the_list(cell: Cell) -> None:
     sid = to_id(99)
-    cell.at(1).run(
-        "schedule_put",
-        *(sid, str(OWNER), "", "r1", "", "active", "", "1000,2000", ""),
-        *(
-            b'{"u":"http://a"}\n1',
-            "",
-            "",
-            "ex",
-            "* * * * *",
-            "tz",
-            "UTC",
-            "dl",
-            10,
-            "k",
-            1,
-        ),
-    )
+    cell.schedule(sid, times="1000,2000")
     cell.at(1_000).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
     cell.end(f"{sid}.1", "retry", at_ms=1_000)
 

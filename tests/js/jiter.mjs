@@ -8,7 +8,9 @@ import assert from "node:assert/strict";
 import { randomInt, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { after } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
+import { environment, until } from "./every.mjs";
+
+export { until };
 
 export const Jiter = jiterPackage.default;
 export const { EventStatus } = jiterPackage;
@@ -37,12 +39,6 @@ export const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 export const DEAD_END = "http://127.0.0.1:1/dead-end";
 
 Jiter.init({ apiKey, signingSecret, baseUrl: baseURL });
-
-function environment(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: start these tests with pytest`);
-  return value;
-}
 
 /** An answer that is no success; axios would show whole sockets. */
 export class Refusal extends Error {
@@ -90,18 +86,6 @@ export async function refused(call, status, message) {
   );
   if (!refusal.status) throw refusal;
   assert.deepEqual([refusal.status, refusal.body], [status, { message }]);
-}
-
-/** Waits until an attempt finds something, and returns it. */
-export async function until(attempt, { withinMs = 20_000 } = {}) {
-  const deadline = performance.now() + withinMs;
-  for (;;) {
-    const found = await attempt();
-    if (found) return found;
-    if (performance.now() > deadline)
-      assert.fail(`not within ${withinMs} ms: ${attempt}`);
-    await pause(50);
-  }
 }
 
 /** Waits until an event is neither pending nor queued; with its history. */

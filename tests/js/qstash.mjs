@@ -7,7 +7,9 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { after } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
+import { environment, until } from "./every.mjs";
+
+export { until };
 
 const baseUrl = environment("QSTASH_URL");
 const token = environment("QSTASH_TOKEN");
@@ -29,12 +31,6 @@ export const DEAD_END = "http://127.0.0.1:1/dead-end";
 // A server may round to milliseconds, and so do the clocks here.
 export const ROUNDING_MS = 2;
 
-function environment(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: start these tests with pytest`);
-  return value;
-}
-
 /** A request that the client has no method for. */
 export async function request(method, path, { headers, body } = {}) {
   const answer = await fetch(baseUrl + path, {
@@ -55,18 +51,6 @@ export async function refused(call, status, words) {
   assert.equal(refusal.status, status, refusal);
   const { error } = JSON.parse(refusal.message);
   assert.match(error, words);
-}
-
-/** Waits until an attempt finds something, and returns it. */
-export async function until(attempt, { withinMs = 20_000 } = {}) {
-  const deadline = performance.now() + withinMs;
-  for (;;) {
-    const found = await attempt();
-    if (found) return found;
-    if (performance.now() > deadline)
-      assert.fail(`not within ${withinMs} ms: ${attempt}`);
-    await pause(50);
-  }
 }
 
 /** The entries of a message, oldest first, once there is one of that state. */

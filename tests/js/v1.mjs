@@ -9,7 +9,9 @@ import { createHmac, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { after } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
+import { environment, until } from "./every.mjs";
+
+export { until };
 
 export const VERSIONS = [axios027, axios16, axiosNewest];
 export const CONCURRENTLY = { concurrency: 10 };
@@ -17,9 +19,7 @@ export const DAY_MS = 86_400_000;
 // Nothing listens there.
 export const DEAD_END = "http://127.0.0.1:1/dead-end";
 
-const address = process.env.SCHEDULER_API;
-if (!address)
-  throw new Error("SCHEDULER_API is not set: start these tests with pytest");
+const address = environment("SCHEDULER_API");
 
 /** An application of its own, spoken to with one version of axios. */
 export class Application {
@@ -93,18 +93,6 @@ export class Application {
 
 export function inMs(ms) {
   return new Date(Date.now() + ms).toISOString();
-}
-
-/** Waits until an attempt finds something, and returns it. */
-export async function until(attempt, { withinMs = 20_000 } = {}) {
-  const deadline = performance.now() + withinMs;
-  for (;;) {
-    const found = await attempt();
-    if (found) return found;
-    if (performance.now() > deadline)
-      assert.fail(`not within ${withinMs} ms: ${attempt}`);
-    await pause(25);
-  }
 }
 
 const spots = new Map();

@@ -3,13 +3,11 @@
 import asyncio
 import os
 import redis
-import redis.asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scheduler_api.core.config import Settings, from_env
@@ -23,6 +21,7 @@ from workers.courier import Courier
 from workers.fan_out import FanOut
 from workers.interfaces import own_addresses
 from workers.key_ring import KeyRing
+from workers.link import Link
 from workers.sender import Sender
 from workers.window import Window
 
@@ -74,14 +73,8 @@ def _addresses_of(host: str) -> set[str]:
 @asynccontextmanager
 async def open_window(settings: Settings) -> AsyncIterator[Window]:
     """A window with connections of its own; at the end it leaves what is in hand."""
-    client = redis.asyncio.Redis.from_url(
-        settings.redis_url,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=AsyncRetry(NoBackoff(), 1),
-    )
-    store = WorkerStore(client, settings.prefix, lease_ms=settings.lease_ms)
-    client.connection_pool.connection_kwargs["redis_connect_func"] = store.on_connect
+    link = Link(settings.redis_url, timeout_s=TIMEOUT_S)
+    store = WorkerStore(link, settings.prefix, lease_ms=settings.lease_ms)
     blocking = connect(settings)
     ring = KeyRing(Tenants(blocking, settings.prefix, secret_key=settings.secret_key))
     fan_outs = FanOut(Store(blocking, settings.prefix, caps=settings.caps))
@@ -117,4 +110,4 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
             await window.close()
             for task in beside:
                 task.cancel()
-            await client.aclose()
+            link.close()

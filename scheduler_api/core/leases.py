@@ -1,8 +1,7 @@
 """What a worker does with events in hand: begin, renew, release, settle."""
 
 import itertools
-import redis.asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from redis.exceptions import OutOfMemoryError
@@ -11,12 +10,21 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.limits import BreakerTerms
 from scheduler_api.core.model import Begun, FollowUp, Owner
-from typing import TypeVar, cast
+from typing import Protocol, cast
 
 INLINE_BYTES = 8192
 WRITTEN_BEFOREHAND_S = 600
 
-T = TypeVar("T")
+
+class Client(scripts.AsyncClient, Protocol):
+    """What it takes to ask the store."""
+
+    # Each may lead to another server than the one before, after a failover.
+    connects: int
+
+    async def get(self, key: str) -> object: ...
+
+    async def set(self, key: str, value: bytes, *, ex: int) -> object: ...
 
 
 class Outcome(StrEnum):
@@ -62,7 +70,7 @@ class WorkerStore:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        client: Client,
         prefix: str,
         *,
         lease_ms: int,
@@ -74,18 +82,16 @@ class WorkerStore:
         self.clock_ms = clock_ms
         self._name = nonce()
         self._counter = itertools.count(1)
-        # Each may lead to another server than the one before, after a failover.
-        self.connects = 0
 
-    async def on_connect(self, connection: redis.asyncio.Connection) -> None:
-        """Greets the server as the client would, and counts."""
-        self.connects += 1
-        await connection.on_connect()
+    @property
+    def connects(self) -> int:
+        """How often the client has connected."""
+        return self.client.connects
 
     async def _run(self, name: str, *args: scripts.Arg) -> object:
         clock = "" if self.clock_ms is None else str(self.clock_ms)
-        return await _ask(
-            scripts.run_async(self.client, name, clock, *args, prefix=self.prefix)
+        return await scripts.run_async(
+            self.client, name, clock, *args, prefix=self.prefix
         )
 
     async def begin(
@@ -123,7 +129,7 @@ class WorkerStore:
 
         Raises: UnreadableRecord, redis.RedisError.
         """
-        stored = cast(bytes | None, await _ask(self.client.get(begun.content_key)))
+        stored = cast(bytes | None, await self.client.get(begun.content_key))
         if stored is None:
             raise UnreadableRecord(f"{begun.content_key} is missing")
         return replace(begun, content=codec.decode_content(stored))
@@ -177,7 +183,7 @@ class WorkerStore:
             return stored
         key = keys.body(self.prefix, child.id, name)
         try:
-            await _ask(self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S))
+            await self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
         except OutOfMemoryError:
             return stored
         return b""
@@ -201,19 +207,6 @@ class WorkerStore:
             Settled(event_id.decode(), code.decode(), int(next_ms))
             for event_id, code, next_ms in replies
         ]
-
-
-async def _ask(work: Awaitable[T]) -> T:
-    """What the store answers; a connection that was closed is a lost one.
-
-    uvloop raises RuntimeError for writing to it, and the client hands that on.
-
-    Raises: redis.RedisError.
-    """
-    try:
-        return await work
-    except RuntimeError as err:
-        raise redis.ConnectionError(str(err)) from err
 
 
 def read_begun(token: str, reply: list[bytes]) -> Begun:

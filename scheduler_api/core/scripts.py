@@ -2,13 +2,12 @@
 
 import hashlib
 import redis
-import redis.asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from redis.exceptions import NoScriptError
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 # A store that is full refuses a script with this line: it loses the prelude's first
 # write, which lets all others through.
@@ -16,6 +15,14 @@ REFUSED = "--# refused when full\n"
 LET_THROUGH = "redis.call('DEL', P .. 'never')\n"
 
 Arg = str | bytes | int
+
+
+class AsyncClient(Protocol):
+    """What it takes to run scripts."""
+
+    async def evalsha(self, sha1: str, numkeys: int, /, *words: Arg) -> object: ...
+
+    async def script_load(self, source: str, /) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -61,17 +68,14 @@ def run(client: redis.Redis, name: str, *args: Arg, prefix: str) -> Any:
         return client.evalsha(script.sha1, 1, prefix, *cast(tuple[str, ...], args))
 
 
-async def run_async(
-    client: redis.asyncio.Redis, name: str, *args: Arg, prefix: str
-) -> Any:
-    """As `run`, for the asynchronous client.
+async def run_async(client: AsyncClient, name: str, *args: Arg, prefix: str) -> object:
+    """As `run`, for an asynchronous client.
 
     Raises: redis.RedisError.
     """
     script = load(name)
-    words = cast(tuple[str, ...], args)
     try:
-        return await client.evalsha(script.sha1, 1, prefix, *words)
+        return await client.evalsha(script.sha1, 1, prefix, *args)
     except NoScriptError:
         await client.script_load(script.source)
-        return await client.evalsha(script.sha1, 1, prefix, *words)
+        return await client.evalsha(script.sha1, 1, prefix, *args)

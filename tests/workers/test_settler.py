@@ -4,13 +4,13 @@ import asyncio
 import logging
 import pytest
 import redis
-import redis.asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
 from scheduler_api.core.model import Content, Draft, Owner, State
 from scheduler_api.core.store import Store, Terms
 from workers import settler
+from workers.link import Link
 from workers.settler import Settler
 
 PREFIX = "{s1}:"
@@ -31,13 +31,10 @@ class Watched(WorkerStore):
 @asynccontextmanager
 async def working(url: str) -> AsyncIterator[tuple[Store, Watched, Settler]]:
     """A store with a worker's settler at work on it."""
-    client, own = redis.Redis.from_url(url), redis.asyncio.Redis.from_url(url)
+    client, link = redis.Redis.from_url(url), Link(url, timeout_s=5)
     client.flushall()
-    worker_store = Watched(own, PREFIX, lease_ms=15_000)
+    worker_store = Watched(link, PREFIX, lease_ms=15_000)
     worker_store.calls = []
-    own.connection_pool.connection_kwargs["redis_connect_func"] = (
-        worker_store.on_connect
-    )
     let_go: set[str] = set()
     at_work = Settler(worker_store, lambda event_id, _: let_go.add(event_id))
     task = asyncio.create_task(at_work.run())
@@ -45,7 +42,7 @@ async def working(url: str) -> AsyncIterator[tuple[Store, Watched, Settler]]:
         yield Store(client, PREFIX), worker_store, at_work
     finally:
         task.cancel()
-        await own.aclose()
+        link.close()
         client.close()
 
 

@@ -29,6 +29,10 @@ class Conflict(SchedulerError):
     """Others kept changing the same record: try again."""
 
 
+class NoRoom(SchedulerError):
+    """The owner has as many of that kind as one may have."""
+
+
 class Over(SchedulerError):
     """The schedule has ended: only an edit revives it."""
 

@@ -1,7 +1,7 @@
-"""What the environment may say about gates: caps, shares, breakers."""
+"""What the environment may say about gates and groups: caps, room, breakers."""
 
 from dataclasses import dataclass
-from scheduler_api.core.limits import BreakerTerms, Caps
+from scheduler_api.core.limits import BreakerTerms, Caps, Room
 from scheduler_api.core.variables import read_whole, variable
 
 _DAY_MS = 86_400_000
@@ -35,6 +35,25 @@ class GateSettings:
         read_whole(0, 1_000_000),
         default=0,
         doc="deliveries of all tenants at once; 0: no limit",
+    )
+    qstash_queues: int = variable(
+        "SCHED_QSTASH_QUEUES",
+        read_whole(0, 10**9),
+        default=10_000,
+        doc="QStash: queues of one tenant; 0: no limit",
+    )
+    qstash_flow_control_keys: int = variable(
+        "SCHED_QSTASH_FLOW_CONTROL_KEYS",
+        read_whole(0, 10**9),
+        default=100_000,
+        doc="QStash: flow-control keys of one tenant that are in use, pinned or paused;"
+        " 0: no limit",
+    )
+    qstash_url_groups: int = variable(
+        "SCHED_QSTASH_URL_GROUPS",
+        read_whole(0, 10**9),
+        default=10_000,
+        doc="QStash: url groups of one tenant; 0: no limit",
     )
     destination_share_percent: int = variable(
         "SCHED_DESTINATION_SHARE_PERCENT",
@@ -91,6 +110,15 @@ class GateSettings:
             host=self.host_parallelism,
             tenant=self.tenant_parallelism,
             everything=self.global_parallelism,
+        )
+
+    @property
+    def room(self) -> Room:
+        """How many of each kind one owner may have."""
+        return Room(
+            queues=self.qstash_queues,
+            flows=self.qstash_flow_control_keys,
+            groups=self.qstash_url_groups,
         )
 
     @property

@@ -7,7 +7,7 @@ import hashlib
 import re
 from functools import lru_cache
 from scheduler_api.core.destinations import BadDestination, parse
-from scheduler_api.core.limits import NO_CAPS, Caps
+from scheduler_api.core.limits import ANY_NUMBER, NO_CAPS, Caps, Room
 from scheduler_api.core.model import FlowLimits, Gates, Owner
 from urllib.parse import quote, unquote
 
@@ -73,13 +73,25 @@ def _digest(text: str) -> str:
     return hashlib.sha1(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-def words(owner: Owner, gates: Gates, *, url: str = "", caps: Caps = NO_CAPS) -> str:
-    """The gates of an event in the order of their checks, with the limits it brings."""
+def words(
+    owner: Owner,
+    gates: Gates,
+    *,
+    url: str = "",
+    caps: Caps = NO_CAPS,
+    room: Room = ANY_NUMBER,
+) -> str:
+    """The gates of an event in the order of their checks, with the limits it brings.
+
+    Behind those of a gate of the owner's: how many of its kind there may be, if that
+    is bounded.
+    """
     found = []
     if gates.queue:
-        found.append(f"{queue_gate(owner, gates.queue)},,,")
+        found.append(f"{queue_gate(owner, gates.queue)},,,{_most(room.queues)}")
     if gates.flow is not None:
-        found.append(_limited(flow_gate(owner, gates.flow.key), gates.flow))
+        limited = _limited(flow_gate(owner, gates.flow.key), gates.flow)
+        found.append(f"{limited}{_most(room.flows)}")
     if caps.destination and (digest := destination(url)):
         gate = destination_gate(owner.tenant, digest)
         found.append(f"{gate},{caps.destination},,")
@@ -104,11 +116,15 @@ def read(text: str) -> Gates:
         if kind == QUEUE:
             queue = unquote(name)
         elif kind == FLOW:
-            parallelism, rate, period_ms = (int(limit or 0) for limit in limits)
+            parallelism, rate, period_ms = (int(limit or 0) for limit in limits[:3])
             flow = FlowLimits(
                 unquote(name), parallelism or None, rate or None, period_ms
             )
     return Gates(queue, flow)
+
+
+def _most(count: int) -> str:
+    return f",{count}" if count else ""
 
 
 def _limited(gate: str, limits: FlowLimits) -> str:

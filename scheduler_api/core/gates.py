@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from scheduler_api.core import gate_words, keys
 from scheduler_api.core.destinations import Destination
-from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.errors import NoRoom, NotFound, UnreadableRecord
 from scheduler_api.core.gate_words import (
     decoded,
     encoded,
@@ -27,6 +27,8 @@ KEPT_MS = 14 * 86_400_000
 # A sliding log holds a begin for a period and this, so that jitter on the way to the
 # receiver does not show.
 JITTER_MS = 20
+# What gate_set.lua answers, besides 0: there is no such gate.
+DONE, NO_ROOM = 1, 2
 Fields = dict[str, str | int]
 
 
@@ -77,7 +79,7 @@ class GateKeeper:
 
         Redis: gate_set.lua, atomic.
 
-        Raises: redis.RedisError.
+        Raises: NoRoom, redis.RedisError.
         """
         pause: Fields = {"p": parallelism, "pz": "1" if paused else ""}
         self._set_queue(owner, name, pause, make=True)
@@ -144,7 +146,7 @@ class GateKeeper:
 
         Redis: gate_set.lua, atomic.
 
-        Raises: redis.RedisError.
+        Raises: NoRoom, redis.RedisError.
         """
         self._set_flow(owner, key, {"pz": "1" if paused else ""})
 
@@ -161,7 +163,7 @@ class GateKeeper:
 
         Redis: gate_set.lua, atomic.
 
-        Raises: redis.RedisError.
+        Raises: NoRoom, redis.RedisError.
         """
         fields: Fields = {}
         if parallelism is not None:
@@ -177,7 +179,7 @@ class GateKeeper:
 
         Redis: gate_set.lua, atomic.
 
-        Raises: redis.RedisError.
+        Raises: NoRoom, redis.RedisError.
         """
         fields: Fields = {}
         if parallelism:
@@ -191,7 +193,7 @@ class GateKeeper:
 
         Redis: gate_set.lua, atomic.
 
-        Raises: redis.RedisError.
+        Raises: NoRoom, redis.RedisError.
         """
         self._set_flow(owner, key, {"reset": "1"})
 
@@ -208,7 +210,7 @@ class GateKeeper:
         origin = str(destination.origin)
         gate = gate_words.destination_gate(tenant, gate_words.destination(origin))
         fields: Fields = {"pz": "1", "og": origin} if paused else {"pz": ""}
-        if not self._set(gate, fields, make=paused):
+        if not self._set(gate, fields, most=0 if paused else None):
             raise NotFound
 
     def flow(self, owner: Owner, key: str) -> Flow:
@@ -286,26 +288,29 @@ class GateKeeper:
     def _set_queue(
         self, owner: Owner, name: str, fields: Fields, *, make: bool = False
     ) -> bool:
-        gate = queue_gate(owner, name)
-        return self._set(gate, fields, make=make, owner=owner, name=name)
+        gate, most = queue_gate(owner, name), self._store.room.queues if make else None
+        return self._set(gate, fields, most=most, owner=owner, name=name)
 
     def _set_flow(self, owner: Owner, key: str, fields: Fields) -> bool:
-        gate = flow_gate(owner, key)
-        return self._set(gate, fields, make=True, owner=owner, name=key)
+        gate, most = flow_gate(owner, key), self._store.room.flows
+        return self._set(gate, fields, most=most, owner=owner, name=key)
 
     def _set(
         self,
         gate: str,
         fields: Fields,
         *,
-        make: bool,
+        most: int | None,
         owner: Owner | str = "",
         name: str = "",
     ) -> bool:
         pairs = [word for pair in fields.items() for word in pair]
-        made = "1" if make else ""
+        made = "" if most is None else most
         words = (gate, str(owner), encoded(name), made, *pairs)
-        return bool(self._store.run("gate_set", *words))
+        code = cast(int, self._store.run("gate_set", *words))
+        if code == NO_ROOM:
+            raise NoRoom(gate)
+        return code == DONE
 
 
 def _queue(name: str, record: dict[bytes, bytes], lag: int) -> Queue:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from scheduler_api.core import keys
 from scheduler_api.core.errors import (
     Conflict,
+    NoRoom,
     NotFound,
     SchedulerError,
     UnreadableRecord,
@@ -21,6 +22,9 @@ FORMAT = 1
 GROUP_MISSING = "group-missing"
 # What is published to a group is stored by one script: all of it or nothing.
 MOST_ENDPOINTS = 500
+DONE, NO_ROOM = 1, 2
+# What `NoRoom` names.
+GROUP = "group"
 # How often a change may meet others to the same group.
 TRIES = 50
 KEY_BITS = 60
@@ -93,7 +97,7 @@ class Groups:
         One whose URL is there already gets the name that is given now. Redis:
         group_put.lua, atomic.
 
-        Raises: TooManyEndpoints, Conflict, UnreadableRecord, redis.RedisError.
+        Raises: TooManyEndpoints, NoRoom, Conflict, UnreadableRecord, redis.RedisError.
         """
         now_ms = self._store.now_ms()
 
@@ -164,7 +168,11 @@ class Groups:
             was = self._record(owner, name)
             becomes = edit(read_group(name, was) if was else None)
             record = b"" if becomes is None else _written(becomes)
-            if self._store.run("group_put", str(owner), name, was, record):
+            most = self._store.room.groups
+            code = self._store.run("group_put", str(owner), name, was, record, most)
+            if code == NO_ROOM:
+                raise NoRoom(GROUP)
+            if code == DONE:
                 return
         raise Conflict
 

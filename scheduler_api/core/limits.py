@@ -1,4 +1,4 @@
-"""What operators allow at once, and when a destination counts as broken."""
+"""What operators allow, and when a destination counts as broken."""
 
 from dataclasses import dataclass
 
@@ -14,6 +14,18 @@ class Caps:
 
 
 NO_CAPS = Caps()
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many things of a name one owner may have; 0 is no limit."""
+
+    queues: int = 0
+    flows: int = 0
+    groups: int = 0
+
+
+ANY_NUMBER = Room()
 
 
 @dataclass(frozen=True)

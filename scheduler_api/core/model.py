@@ -85,7 +85,8 @@ class Verdict(StrEnum):
     """What became of a draft; `double` names the event that has its mark or its id.
 
     `gone`: there is no such dead letter as it was to replace; `fault`: that could not
-    be read, and the id tells why.
+    be read, and the id tells why; `no_room`: its owner has too many of the gate's kind
+    that the id names.
     """
 
     OK = "ok"
@@ -94,6 +95,7 @@ class Verdict(StrEnum):
     DOUBLE = "double"
     GONE = "gone"
     FAULT = "fault"
+    NO_ROOM = "no_room"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from scheduler_api.core.intake import (
     WRITTEN_BEFOREHAND_S,
     Intake,
 )
-from scheduler_api.core.limits import NO_CAPS, Caps
+from scheduler_api.core.limits import ANY_NUMBER, NO_CAPS, Caps, Room
 from scheduler_api.core.marks import Held, Mark, Repeated
 from scheduler_api.core.model import (
     NO_GATES,
@@ -97,18 +97,20 @@ class Store:
         prefix: str,
         *,
         caps: Caps = NO_CAPS,
+        room: Room = ANY_NUMBER,
         clock_ms: int | None = None,
     ) -> None:
         self.client = client
         self.prefix = prefix
         self.caps = caps
+        self.room = room
         self.clock_ms = clock_ms
         self.ids = Ids(client, prefix)
         self._intake = Intake(self)
 
     def gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
         """An event's destination, and all gates that it goes through, for a script."""
-        words = gate_words.words(owner, gates, url=url, caps=self.caps)
+        words = gate_words.words(owner, gates, url=url, caps=self.caps, room=self.room)
         return gate_words.destination(url), words
 
     def now_ms(self) -> int:

@@ -34,7 +34,7 @@ PARTS = {
     *("bind.lua", "charge.lua", "drop.lua", "gated.lua", "look.lua"),
     *("inspect_event.lua", "solo.lua", "again.lua", "follow.lua"),
     *("health.lua", "share.lua", "answer.lua", "tidy.lua", "detour.lua"),
-    *("lift.lua", "regate.lua", "reserve.lua"),
+    *("lift.lua", "regate.lua", "reserve.lua", "room.lua"),
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250

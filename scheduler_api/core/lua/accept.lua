@@ -5,6 +5,7 @@ local WIDTH = 13
 --# include new
 --# include mark
 --# include number
+--# include room
 
 local full, owners = redis.call('EXISTS', P .. 'full') == 1, {}
 
@@ -33,6 +34,8 @@ local function accept(id, nonce, owner, kind, ms, future, deadline, content, jou
   local at = tonumber(ms)
   if kind == 'in' then at = now + at end
   if future == '1' and at <= now then return {'past', at, now, id} end
+  local gate = without_room(owner, gates)
+  if gate then return {'no_room', at, now, gate} end
   if id == '' then id = next_id(nonce) end
   local revision = keep_content(id, nonce, content)
   if not revision then return {'nobody', at, now, id} end

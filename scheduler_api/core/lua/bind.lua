@@ -56,11 +56,11 @@ local function bring_limits(owner, gate, p, r, t, at)
 end
 
 -- Gates come as words in the order of their checks, each with the limits that it brings:
--- `<gate>,p,r,t`. Answers their names.
+-- `<gate>,p,r,t`, and maybe how many of its kind there may be (`room`). Answers their names.
 local function bind(id, owner, words, at)
   local names = {}
   for word in string.gmatch(words, '%S+') do
-    local gate, p, r, t = string.match(word, '^([^,]+),(%d*),(%d*),(%d*)$')
+    local gate, p, r, t = string.match(word, '^([^,]+),(%d*),(%d*),(%d*),?%d*$')
     if is_queue(gate) then enter_queue(id, owner, gate, p)
     else bring_limits(owner, gate, p, r, t, at) end
     names[#names + 1] = gate

@@ -7,8 +7,8 @@
 --   '1' if its owner's journal tells of it, mark and how long it holds (`mark`),
 --   its destination as a gate, the gates that it goes through (`bind`)
 -- Returns per event {code, wanted ms, created ms, id}; code ok, taken (the id belongs to
---   another nonce), past, full, nobody (what to send has expired), double (the mark is held:
---   id is what stands there).
+--   another nonce), past, full, no_room (for the gate that id names), nobody (what to send has
+--   expired), double (the mark is held: id is what stands there).
 -- May run twice: an id that bears the same nonce is answered as the first time, and a nonce
 -- that was given an id is given it again.
 --# refused when full

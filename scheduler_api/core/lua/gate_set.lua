@@ -1,9 +1,11 @@
 -- Changes a gate by hand: limits, pins, a pause; what it holds back goes at once if it may.
 -- KEYS[1] prefix
--- ARGV: now, gate, owner, its name for its owner or '', '1' to make it if there is none, then
---   fields and values ('' to drop one): p, r, t, pp, pr, og as in the record; pz '1' to pause;
---   reset '1' to forget what has begun in this period
--- Returns 1, or 0 if there is none. Atomic with the look at who may go; a repeat changes nothing.
+-- ARGV: now, gate, owner, its name for its owner or '', how many of its kind there may be (0: any
+--   number) to make it if there is none, '' not to make it, then fields and values ('' to drop
+--   one): p, r, t, pp, pr, og as in the record; pz '1' to pause; reset '1' to forget what has
+--   begun in this period
+-- Returns 1, 0 if there is none, or 2 if there is no room for it. Atomic with the look at who may
+-- go; a repeat changes nothing.
 
 --# include lift
 local gate, owner, name = ARGV[2], ARGV[3], ARGV[4]
@@ -12,6 +14,7 @@ local of_destination = string.sub(gate, 1, 2) == 'd:'
 
 --# include drop
 --# include look
+--# include room
 
 local function change(field, value)
   if field == 'reset' then redis.call('DEL', begins_key(gate))
@@ -23,7 +26,8 @@ local function change(field, value)
 end
 
 local state = read(key, 'c')
-if not state.c and ARGV[5] ~= '1' then return 0 end
+if not state.c and ARGV[5] == '' then return 0 end
+if not state.c and not has_room(owner, gate, tonumber(ARGV[5])) then return 2 end
 if not state.c then redis.call('HSET', key, 'c', now) end
 for i = 6, #ARGV, 2 do change(ARGV[i], ARGV[i + 1]) end
 state = read(key, 'pp', 'pr', 'pz')

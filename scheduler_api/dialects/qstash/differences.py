@@ -17,7 +17,7 @@ OPERATIONS = {
     "DELETE /v2/messages/{messageId}": '`{"cancelled": 1}`; 404 once it has ended',
     "DELETE /v2/messages": "ids also in a JSON body; all matches in one call, whatever"
     " `count` says; no ids cancel nothing; an unknown parameter is a 400",
-    "POST /v2/queues": "takes `paused` as well; never 412",
+    "POST /v2/queues": "takes `paused` as well",
     "GET /v2/queues": "",
     "GET /v2/queues/{queueName}": "",
     "DELETE /v2/queues/{queueName}": "what waits in it is cancelled, and logged so",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from flask import Response, request
 from scheduler_api.core import logs
 from scheduler_api.core.dead_letters import Place
-from scheduler_api.core.errors import NotFound, StoreFull, UnreadableRecord
+from scheduler_api.core.errors import NoRoom, NotFound, StoreFull, UnreadableRecord
 from scheduler_api.core.model import (
     NO_GATES,
     Accepted,
@@ -127,7 +127,7 @@ class DeadLetterQueue:
         headers=message_headers(),
         answer=shown.Published,
         statuses=(201, 202),
-        errors=(400, 404),
+        errors=(400, 404, 412),
     )
     def retry(self, owner: Owner, letter_id: str) -> Response:
         """Sends a dead letter anew, as a message of its own that takes its place."""
@@ -146,7 +146,7 @@ class DeadLetterQueue:
         headers=message_headers(),
         answer=shown.Replayed,
         statuses=(201,),
-        errors=(400, 413),
+        errors=(400, 412, 413),
     )
     def retry_many(self, owner: Owner) -> Response:
         """Sends the dead letters that are meant anew; unknown ones are passed over."""
@@ -189,7 +189,7 @@ class DeadLetterQueue:
     ) -> list[tuple[Letter, Accepted]]:
         """What took the place of those that were still there.
 
-        Raises: BadValue, StoreFull, redis.RedisError.
+        Raises: BadValue, NoRoom, StoreFull, redis.RedisError.
         """
         query = tuple(read_parameters(request.environ))
         said = [
@@ -202,8 +202,11 @@ class DeadLetterQueue:
             for letter in letters
         ]
         found = self._letters.replay(owner, drafts)
-        if any(each is not None and each.verdict is Verdict.FULL for each in found):
-            raise StoreFull
+        for each in found:
+            if each is not None and each.verdict is Verdict.FULL:
+                raise StoreFull
+            if each is not None and each.verdict is Verdict.NO_ROOM:
+                raise NoRoom(each.id)
         pairs = zip(letters, found, strict=True)
         replayed = [(letter, each) for letter, each in pairs if each is not None]
         for letter, accepted in replayed:

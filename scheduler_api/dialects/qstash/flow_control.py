@@ -82,28 +82,28 @@ class FlowControlKeys:
         shown = {"parallelismMax": self._most, "parallelismCount": running}
         return answers.respond(shown)
 
-    @documented(errors=(400,))
+    @documented(errors=(400, 412))
     def pause(self, owner: Owner, key: str) -> Response:
         """Lets no message of a key go; what has begun goes on."""
         key, _ = _read(known=())
         self._gates.turn_flow(owner, key, paused=True)
         return _done("flow.paused", owner, key)
 
-    @documented(errors=(400,))
+    @documented(errors=(400, 412))
     def resume(self, owner: Owner, key: str) -> Response:
         """Lets the messages of a key go on."""
         key, _ = _read(known=())
         self._gates.turn_flow(owner, key, paused=False)
         return _done("flow.resumed", owner, key)
 
-    @documented(errors=(400,))
+    @documented(errors=(400, 412))
     def reset_rate(self, owner: Owner, key: str) -> Response:
         """Forgets what has begun in the period of a key, which begins anew."""
         key, _ = _read(known=())
         self._gates.reset_rate(owner, key)
         return _done("flow.reset", owner, key)
 
-    @documented(query=shown.Pin, errors=(400,))
+    @documented(query=shown.Pin, errors=(400, 412))
     def pin(self, owner: Owner, key: str) -> Response:
         """Sets limits of a key that no message changes."""
         key, given = _read(known=LIMITS)
@@ -122,7 +122,7 @@ class FlowControlKeys:
         )
         return _done("flow.pinned", owner, key)
 
-    @documented(query=shown.Unpin, errors=(400,))
+    @documented(query=shown.Unpin, errors=(400, 412))
     def unpin(self, owner: Owner, key: str) -> Response:
         """Lets the next message set limits again; until then the pinned ones stay."""
         key, given = _read(known=PINNED)

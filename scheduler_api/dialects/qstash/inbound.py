@@ -4,9 +4,11 @@ from flask import Blueprint, Response, request
 from flask.blueprints import BlueprintSetupState
 from functools import partial
 from scheduler_api.auth import Unauthorized
-from scheduler_api.core.errors import NotFound
+from scheduler_api.core.errors import NoRoom, NotFound
+from scheduler_api.core.limits import Room
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.documentation import Document
+from scheduler_api.dialects.qstash import quotas
 from scheduler_api.dialects.qstash.dlq import DeadLetterQueue
 from scheduler_api.dialects.qstash.flow_control import FlowControlKeys
 from scheduler_api.dialects.qstash.grammars import BadValue
@@ -105,6 +107,7 @@ def blueprint(services: Services) -> Blueprint:
     add_routes(routes, table, through=partial(_with_owner, services))
     routes.register_error_handler(Refused, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
+    routes.register_error_handler(NoRoom, partial(_no_room, services.store.room))
     routes.register_error_handler(NotFound, _not_found)
     routes.register_error_handler(Unauthorized, _unauthorized)
     return routes
@@ -208,6 +211,10 @@ def _refusal(refused: Refused) -> Response:
 
 def _bad_value(err: BadValue) -> Response:
     return error(400, str(err))
+
+
+def _no_room(room: Room, err: NoRoom) -> Response:
+    return error(quotas.STATUS, quotas.sentence(str(err), room))
 
 
 def _unauthorized(_err: Unauthorized) -> Response:

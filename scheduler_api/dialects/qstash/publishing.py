@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from flask import Response, request
 from scheduler_api.core import logs
-from scheduler_api.core.errors import NotFound, StoreFull
+from scheduler_api.core.errors import NoRoom, NotFound, StoreFull
 from scheduler_api.core.groups import MOST_ENDPOINTS, Group
 from scheduler_api.core.intake import AT_ONCE
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.dialects.documentation import documented, listed
-from scheduler_api.dialects.qstash import answers, shown
+from scheduler_api.dialects.qstash import answers, quotas, shown
 from scheduler_api.dialects.qstash.addressing import Addressing
 from scheduler_api.dialects.qstash.answers import Shown
 from scheduler_api.dialects.qstash.drafts import Drafts, Said, Terms
@@ -44,7 +44,7 @@ PUBLISHING = documented(
     headers=message_headers(),
     answer={"oneOf": [shown.Published, listed(shown.Published)]},
     statuses=(201, 202),
-    errors=(400, 404, 413),
+    errors=(400, 404, 412, 413),
 )
 BATCH = listed(shown.BatchItem)
 BATCH_ANSWER = listed(
@@ -110,7 +110,10 @@ class Publishing:
         verdicts = {each.verdict for each in accepted}
         if Verdict.FULL in verdicts:
             raise StoreFull
-        shown = list(map(_told, drafts, accepted))
+        for each in accepted:
+            if each.verdict is Verdict.NO_ROOM:
+                raise NoRoom(each.id)
+        shown = list(map(self._told, drafts, accepted))
         _log(owner, accepted)
         double = verdicts == {Verdict.DOUBLE}
         answer: object = shown if isinstance(to, Group) else shown[0]
@@ -155,7 +158,7 @@ class Publishing:
                     owner, list(_drafts_of(part)), at_once=MOST_ENDPOINTS
                 )
                 stored += sum(each.verdict is Verdict.OK for each in accepted)
-                shown += _told_of_items(part, iter(accepted))
+                shown += self._told_of_items(part, iter(accepted))
                 begun = []
         except redis.RedisError as err:
             if not stored:
@@ -169,6 +172,25 @@ class Publishing:
             logs.line("batch.accepted", owner=owner, items=len(items), events=stored)
         )
         return shown
+
+    def _told_of_items(
+        self, read: Sequence[Read], accepted: Iterator[Accepted]
+    ) -> Iterator[Shown | list[Shown]]:
+        for item in read:
+            if isinstance(item, str):
+                yield _failed(item)
+            elif isinstance(item, list):
+                yield [self._told(draft, next(accepted)) for draft in item]
+            else:
+                yield self._told(item, next(accepted))
+
+    def _told(self, draft: Draft, answer: Accepted) -> Shown:
+        if answer.verdict is Verdict.FULL:
+            return _failed(FULL)
+        if answer.verdict is Verdict.NO_ROOM:
+            return _failed(quotas.sentence(answer.id, self._store.room))
+        double = answer.verdict is Verdict.DOUBLE
+        return answers.published(answer.id, url=draft.content.url, deduplicated=double)
 
     def _addressing(self, owner: Owner) -> Addressing:
         return Addressing(self._groups, owner, allow=self._terms.allow)
@@ -271,25 +293,6 @@ def _drafts_of(read: Sequence[Read]) -> Iterator[Draft]:
             yield item
         elif isinstance(item, list):
             yield from item
-
-
-def _told_of_items(
-    read: Sequence[Read], accepted: Iterator[Accepted]
-) -> Iterator[Shown | list[Shown]]:
-    for item in read:
-        if isinstance(item, str):
-            yield _failed(item)
-        elif isinstance(item, list):
-            yield [_told(draft, next(accepted)) for draft in item]
-        else:
-            yield _told(item, next(accepted))
-
-
-def _told(draft: Draft, answer: Accepted) -> Shown:
-    if answer.verdict is Verdict.FULL:
-        return _failed(FULL)
-    double = answer.verdict is Verdict.DOUBLE
-    return answers.published(answer.id, url=draft.content.url, deduplicated=double)
 
 
 def _failed(error: str) -> Shown:

@@ -28,7 +28,7 @@ class Queues:
         self._gates = services.gates
         self._body_limit_bytes = services.settings.body_limit_bytes
 
-    @documented(body=shown.NewQueue, errors=(400, 413))
+    @documented(body=shown.NewQueue, errors=(400, 412, 413))
     def put(self, owner: Owner) -> Response:
         """Makes a queue, or changes one; it goes on unless it is said to be paused."""
         body = read_json(request, limit_bytes=self._body_limit_bytes)

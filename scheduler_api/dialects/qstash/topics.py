@@ -45,7 +45,7 @@ class Topics:
         self._terms = Terms.of(services.settings)
         self._drafts = Drafts(self._terms)
 
-    @documented(body=shown.NewEndpoints, errors=(400, 413))
+    @documented(body=shown.NewEndpoints, errors=(400, 412, 413))
     def add(self, owner: Owner, name: str) -> Response:
         """Puts endpoints into a group, which is made if it is missing."""
         name = read_name(name, NAME)

@@ -45,7 +45,7 @@ class Breakers:
         self._urgent = asyncio.Event()
 
     def note(self, begun: Begun, result: Result) -> None:
-        """Counts an attempt; that of a probe is told at once."""
+        """Counts an attempt; a probe, and what may open a breaker, is told at once."""
         if not (self._terms.attempts and begun.destination):
             return
         count = self._counts.setdefault(begun.destination, Count())
@@ -53,10 +53,16 @@ class Breakers:
         count.failures += is_trouble(result)
         if begun.watched:
             self._told.add(begun.destination)
+        if begun.watched or self._may_open(count):
             self._urgent.set()
 
+    def _may_open(self, count: Count) -> bool:
+        """Whether this worker has seen enough by itself: then no second is waited."""
+        enough = count.failures >= self._terms.attempts
+        return enough and count.failures * 100 >= count.attempts * self._terms.percent
+
     async def run(self) -> None:
-        """Tells once a second, until cancelled."""
+        """Tells once a second, or sooner, until cancelled."""
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)

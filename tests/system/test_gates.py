@@ -50,7 +50,11 @@ def test_a_hanging_destination_does_not_hold_up_another(new_cell: NewCell):
 
 
 def test_an_ill_destination_is_left_in_peace_and_then_caught_up(new_cell: NewCell):
-    cell = new_cell(SCHED_BREAKER_HOLD_MS="500", SCHED_BREAKER_LONGEST_HOLD_MS="1000")
+    cell = new_cell(
+        SCHED_BREAKER_HOLD_MS="500",
+        SCHED_BREAKER_LONGEST_HOLD_MS="1000",
+        SCHED_WINDOW="20",
+    )
 
     report = ill.outage(cell, events=200, away_s=4)
 

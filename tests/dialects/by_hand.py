@@ -26,17 +26,20 @@ class Web:
 
 
 class Hand:
-    """Offers, begins and settles."""
+    """Offers, begins and settles; at the store's own time where none is told.
+
+    The journal goes by that: what is told of it agrees with what is told of attempts.
+    """
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
         self._begins = 0
 
-    def at(self, now_ms: int) -> Store:
+    def at(self, now_ms: int | None) -> Store:
         return Store(self._client, self._prefix, clock_ms=now_ms)
 
-    def begin(self, event_id: str, *, now_ms: int) -> tuple[str, int]:
+    def begin(self, event_id: str, *, now_ms: int | None = None) -> tuple[str, int]:
         """Offers what is due and begins one; answers its token and attempt number."""
         self.at(now_ms).claim(room=10_000, terms=TERMS)
         self._begins += 1
@@ -51,11 +54,12 @@ class Hand:
         begun: tuple[str, int],
         outcome: str,
         *,
-        now_ms: int,
+        now_ms: int | None = None,
         **log: Any,
     ) -> None:
-        line = orjson.dumps({"started_ms": now_ms - 10, "total_ms": 10} | log)
-        reply: Any = self.at(now_ms).run(
+        store = self.at(now_ms)
+        line = orjson.dumps({"started_ms": store.now_ms() - 10, "total_ms": 10} | log)
+        reply: Any = store.run(
             *("settle", event_id, *begun, outcome, 3_000, "", line, 0)
         )
         assert reply[0][1] == b"settled", reply

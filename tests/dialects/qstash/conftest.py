@@ -63,7 +63,7 @@ class Api:
     def begin(self, message_id: str) -> tuple[str, int]:
         """Offers what is due and begins one; answers its token and attempt number."""
         event_id = message_id.removeprefix("msg_")
-        return self.hand.begin(event_id, now_ms=self.store.now_ms())
+        return self.hand.begin(event_id)
 
     def lose(self, message_id: str) -> None:
         """Begins it and lets its lease end, under a ticker that looks all the time."""
@@ -76,7 +76,7 @@ class Api:
     def settle(
         self, event_id: str, begun: tuple[str, int], outcome: str, **log: Any
     ) -> None:
-        self.hand.settle(event_id, begun, outcome, now_ms=self.store.now_ms(), **log)
+        self.hand.settle(event_id, begun, outcome, **log)
 
 
 def upstash(headers: dict[str, str]) -> dict[str, str]:

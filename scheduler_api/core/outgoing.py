@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.headers import ATTEMPT, EVENT_ID, POSSIBLE_DUPLICATE
-from scheduler_api.core.model import Begun
+from scheduler_api.core.model import Begun, Content
 from typing import Protocol
 
 
@@ -20,6 +21,16 @@ class Outgoing:
     body: bytes
     timeout_ms: int
     signed: dict[str, str]
+
+
+def fetched(begun: Begun) -> Content:
+    """The event's content.
+
+    Raises: UnreadableRecord, if it was not fetched.
+    """
+    if begun.content is None:
+        raise UnreadableRecord(f"{begun.content_key} was not fetched")
+    return begun.content
 
 
 def identity(begun: Begun, *, event_id: str) -> tuple[tuple[str, str], ...]:

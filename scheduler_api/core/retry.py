@@ -1,9 +1,8 @@
 """When to try again: arithmetic over what a receiver answered; no clock, no store."""
 
 import re
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from scheduler_api.core.outgoing import Reply
+from scheduler_api.core.timing import from_http_date
 
 LONGEST_WAIT_MS = 86_400_000
 # What no later attempt can change: the address or the URL itself is refused.
@@ -46,16 +45,10 @@ def retry_after_ms(value: str, *, now_ms: int) -> int:
     text = value.strip()
     if _SECONDS.fullmatch(text):
         return min(int(text) * 1000, LONGEST_WAIT_MS)
-    if len(text) > _DATE_LENGTH:
+    moment_ms = from_http_date(text) if len(text) <= _DATE_LENGTH else None
+    if moment_ms is None:
         return 0
-    try:
-        moment = parsedate_to_datetime(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        wait_ms = int(moment.timestamp() * 1000) - now_ms
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return 0
-    return max(0, min(wait_ms, LONGEST_WAIT_MS))
+    return max(0, min(moment_ms - now_ms, LONGEST_WAIT_MS))
 
 
 def _header(reply: Reply, name: str) -> str:

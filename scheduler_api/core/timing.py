@@ -1,6 +1,7 @@
 """Times: integer epoch milliseconds inside, ISO 8601 at the HTTP border."""
 
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,3 +32,14 @@ def from_iso(text: str) -> int:
         raise ValueError(f"out of range: {text!r}") from err
     micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     return -(-micros // 1000)
+
+
+def from_http_date(text: str) -> int | None:
+    """The instant of a date as HTTP headers have it, None for what is no such."""
+    try:
+        moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

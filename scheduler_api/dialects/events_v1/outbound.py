@@ -2,9 +2,8 @@
 
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
-from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun
-from scheduler_api.core.outgoing import Outgoing, Reply, identity, warning
+from scheduler_api.core.outgoing import Outgoing, Reply, fetched, identity, warning
 from scheduler_api.core.signing import standard_webhook
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects import plain
@@ -29,9 +28,8 @@ def render(
 
     Raises: UnreadableRecord, if its content was not fetched.
     """
-    if begun.content is None:
-        raise UnreadableRecord(f"{begun.content_key} was not fetched")
-    body, run_id = begun.content.body, public_id(begun.id)
+    content = fetched(begun)
+    body, run_id = content.body, public_id(begun.id)
     signed = warning(begun)
     if settings.v1_signature:
         signed |= standard_webhook(
@@ -39,7 +37,7 @@ def render(
         )
     return Outgoing(
         method="POST",
-        url=begun.content.url,
+        url=content.url,
         headers=(CONTENT_TYPE, *signed.items(), *identity(begun, event_id=run_id)),
         body=body,
         timeout_ms=begun.deadline_ms,
@@ -52,9 +50,7 @@ def contact(begun: Begun) -> str:
 
     Raises: UnreadableRecord, if its content was not fetched.
     """
-    if begun.content is None:
-        raise UnreadableRecord(f"{begun.content_key} was not fetched")
-    return str(begun.content.options[OWNER])
+    return str(fetched(begun).options[OWNER])
 
 
 def next_delay_ms(begun: Begun, reply: Reply) -> int | None:

@@ -10,10 +10,9 @@ import orjson
 import re
 from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
-from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import to_number
 from scheduler_api.core.model import Begun
-from scheduler_api.core.outgoing import Outgoing, Reply, identity, warning
+from scheduler_api.core.outgoing import Outgoing, Reply, fetched, identity, warning
 from scheduler_api.core.signing import hmac_sha256_base64
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.core.timing import to_iso
@@ -40,9 +39,8 @@ def render(
 
     Raises: UnreadableRecord, if its content was not fetched.
     """
-    if begun.content is None:
-        raise UnreadableRecord(f"{begun.content_key} was not fetched")
-    payload = begun.content.body
+    content = fetched(begun)
+    payload = content.body
     body = body_bytes(payload, scheduled_ms=begun.wanted_ms)
     stamp = str(now_ms)
     signed = {
@@ -54,7 +52,7 @@ def render(
     signed |= warning(begun)
     return Outgoing(
         method="POST",
-        url=begun.content.url,
+        url=content.url,
         headers=(
             CONTENT_TYPE,
             *signed.items(),

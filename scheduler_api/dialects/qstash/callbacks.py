@@ -9,12 +9,11 @@ Source: https://upstash.com/docs/qstash/features/callbacks
 import base64
 import orjson
 from scheduler_api.core.model import Begun, Content, FollowUp
-from scheduler_api.core.outgoing import Answer
+from scheduler_api.core.outgoing import Answer, fetched
 from scheduler_api.dialects.qstash.ids import dlq_id
 from scheduler_api.dialects.qstash.message import (
     Callback,
     Message,
-    fetched,
     from_options,
     header_map,
     message_id,

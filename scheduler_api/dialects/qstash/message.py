@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.groups import Endpoint
-from scheduler_api.core.model import Begun, Content, FlowLimits, Gates
+from scheduler_api.core.model import FlowLimits, Gates
 from scheduler_api.dialects.qstash.redaction import NOTHING_HIDDEN, Redaction
 from typing import Any
 
@@ -107,16 +107,6 @@ def to_gates(message: Message) -> Gates:
 def message_id(event_id: str) -> str:
     """The id by which clients and receivers know an event."""
     return f"msg_{event_id}"
-
-
-def fetched(begun: Begun) -> Content:
-    """The event's content.
-
-    Raises: UnreadableRecord, if it was not fetched.
-    """
-    if begun.content is None:
-        raise UnreadableRecord(f"{begun.content_key} was not fetched")
-    return begun.content
 
 
 def schedule_id(schedule: str | None, message: Message) -> str | None:

@@ -8,7 +8,7 @@ from scheduler_api.core import retry
 from scheduler_api.core.config import Settings
 from scheduler_api.core.groups import Group
 from scheduler_api.core.model import Begun, Content, Draft, FollowUp
-from scheduler_api.core.outgoing import Answer, Outgoing, Reply, warning
+from scheduler_api.core.outgoing import Answer, Outgoing, Reply, fetched, warning
 from scheduler_api.core.signing import qstash_jwt
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects import plain
@@ -16,7 +16,6 @@ from scheduler_api.dialects.qstash import callbacks, waits
 from scheduler_api.dialects.qstash.message import (
     Headers,
     Message,
-    fetched,
     from_options,
     message_id,
     schedule_id,

@@ -7,11 +7,10 @@ import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from fractions import Fraction
 from scheduler_api.core.retry import LONGEST_WAIT_MS
 from scheduler_api.core.retry_expression import ExpressionError, parse
+from scheduler_api.core.timing import from_http_date
 
 # The first of them that says anything decides.
 ASKING = (
@@ -62,7 +61,7 @@ def read_wait_ms(value: str, *, now_ms: int) -> int | None:
         parts = _PART.findall(text)
         wait_ms = math.ceil(sum(Fraction(n) * _UNITS_MS[unit] for n, unit in parts))
     else:
-        moment_ms = _date_ms(text)
+        moment_ms = from_http_date(text)
         if moment_ms is None:
             return None
         wait_ms = max(0, moment_ms - now_ms)
@@ -89,13 +88,3 @@ def default_ms(retried: int) -> int:
     """`min(86400, e^(2.5 * n))` seconds before the n-th retry."""
     exponent = min(2.5 * (retried + 1), math.log(LONGEST_WAIT_MS / 1000))
     return round(math.exp(exponent) * 1000)
-
-
-def _date_ms(text: str) -> int | None:
-    try:
-        moment = parsedate_to_datetime(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None

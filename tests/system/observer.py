@@ -89,7 +89,7 @@ class Observer:
         self, count: int, *, over_s: float, query: str = ""
     ) -> list[Accepted]:
         """Store events for random times of a span that begins when all are stored."""
-        from_ms = self.events.now_ms() + 1_000 + count
+        from_ms = self.events.now_ms() + 1_000 + 3 * count
         return [
             self.create(
                 f"event-{number}",

@@ -15,6 +15,7 @@ from bench_pending import idle, memory_of_messages, million
 from bench_picture import draw, signature
 from bench_sends import Place, burst, paced
 from bench_sink import Sink, nginx_version
+from bench_soak import soak
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -188,6 +189,15 @@ def growth(most: int, to: Path, page: Path | None) -> None:
     _write(to, figures)
     if page is not None:
         update_page(page, figures)
+
+
+@main.command("soak")
+@click.option("--minutes", default=10, show_default=True, type=click.IntRange(1))
+def soaking(minutes: int) -> None:
+    """Memory of a worker that is never idle, minute by minute."""
+    with new_place() as place:
+        place.start()
+        soak(place, minutes=minutes)
 
 
 def _command() -> str:

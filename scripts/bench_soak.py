@@ -1,0 +1,57 @@
+"""A worker under full load for long: its memory, minute by minute."""
+
+import time
+from bench_sends import WORKERS, Place
+from click import echo
+from collections import deque
+from scheduler_api.core import keys
+from scheduler_api.core.model import Content, Draft
+from statistics import median
+
+BODY = b'{"user":12345,"payload":"hello"}'
+DEADLINE_MS = 10_000
+# So many are always overdue, and looked after so often.
+BACKLOG, LOOK_EVERY_S = 5_000, 0.5
+# Of batches whose events are surely delivered, the records go: the store stays small.
+KEPT_BATCHES = 4
+MINUTE_S = 60
+
+
+def soak(place: Place, *, minutes: int) -> list[float]:
+    """Each minute's median of resident memory, in MiB, of a worker never idle.
+
+    Prints a line a minute, with what was delivered in it.
+    """
+    worker, run = place.cell[WORKERS[0]], place.sink.new_run()
+    batches: deque[list[str]] = deque()
+    medians: list[float] = []
+    delivered = place.sink.arrived()
+    for minute in range(minutes):
+        end_s, samples = time.monotonic() + MINUTE_S, list[float]()
+        while time.monotonic() < end_s:
+            _top_up(place, run, batches)
+            samples.append(worker.memory_mib())
+            time.sleep(LOOK_EVERY_S)
+        medians.append(median(samples))
+        before, delivered = delivered, place.sink.arrived()
+        echo(
+            f"minute {minute + 1}: {medians[-1]:.1f} MiB, at most {max(samples):.1f}; "
+            f"{(delivered - before) / MINUTE_S:,.0f} delivered per s"
+        )
+    return medians
+
+
+def _top_up(place: Place, run: str, batches: deque[list[str]]) -> None:
+    cell = place.cell
+    overdue = cell.client.zcard(keys.due(cell.prefix))
+    if int(str(overdue)) >= BACKLOG:
+        return
+    now_ms = cell.events.now_ms()
+    drafts = [
+        Draft(Content(place.sink.url(run, n, due_ms=now_ms), BODY), DEADLINE_MS)
+        for n in range(BACKLOG)
+    ]
+    accepted = cell.events.create_many(cell.owner, drafts)
+    batches.append([each.id for each in accepted])
+    if len(batches) > KEPT_BATCHES:
+        cell.events.forget(batches.popleft(), before_ms=now_ms)

@@ -1,0 +1,120 @@
+"""What each part of the code may import, and that it does not import more."""
+
+import ast
+import pytest
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+WEB = ("flask", "werkzeug", "marshmallow", "gunicorn")
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for folder in ("scheduler_api", "workers")
+    for path in (ROOT / folder).rglob("*.py")
+}
+CORE, DIALECT = "scheduler_api.core", "scheduler_api.dialects"
+REGISTRY = f"{DIALECT}.outbound"
+DIALECTS = {
+    path.parent.name
+    for path in (ROOT / "scheduler_api" / "dialects").glob("*/__init__.py")
+}
+
+
+@cache
+def imported(module: str) -> frozenset[str]:
+    """The modules that a module names in its imports."""
+    return frozenset(_names(ast.parse(MODULES[module].read_text())))
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, "imports are absolute"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+
+
+def reached(module: str) -> set[str]:
+    """All that is imported when a module is."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for name in imported(waiting.pop()) - seen:
+            seen.add(name)
+            if name in MODULES:
+                waiting.append(name)
+    return seen
+
+
+def under(*folders: str) -> list[str]:
+    return sorted(name for name in MODULES if within(name, *folders))
+
+
+def within(name: str, *folders: str) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in folders)
+
+
+def crossings(modules: list[str], *beyond: str) -> list[tuple[str, str]]:
+    """Imports of these modules that lead beyond a border."""
+    return [
+        (module, name)
+        for module in modules
+        for name in sorted(imported(module))
+        if within(name, *beyond)
+    ]
+
+
+def test_the_engine_knows_nothing_of_the_rest() -> None:
+    rest = [
+        name for name in MODULES if not within(name, CORE, "scheduler_api.__init__")
+    ]
+
+    assert crossings(under(CORE), *rest, *WEB, "aiohttp", "requests") == []
+
+
+@pytest.mark.parametrize("own", sorted(DIALECTS))
+def test_a_dialect_knows_no_other(own: str) -> None:
+    others = [f"{DIALECT}.{each}" for each in DIALECTS - {own}]
+
+    assert crossings(under(f"{DIALECT}.{own}"), *others) == []
+
+
+def test_what_dialects_share_knows_none_of_them() -> None:
+    folders = [f"{DIALECT}.{each}" for each in DIALECTS]
+    shared = set(under(DIALECT)) - {*under(*folders), REGISTRY}
+
+    assert crossings(sorted(shared), *folders) == []
+
+
+def test_the_web_process_knows_no_worker() -> None:
+    assert crossings(under("scheduler_api"), "workers") == []
+
+
+def test_workers_know_dialects_by_their_registry_only() -> None:
+    known = crossings(under("workers"), DIALECT)
+
+    assert {name for _, name in known} == {REGISTRY}
+
+
+def test_workers_start_nothing_of_the_web() -> None:
+    started = set().union(*map(reached, under("workers")))
+
+    assert [name for name in sorted(started) if within(name, *WEB)] == []
+
+
+def test_schemas_stay_with_the_dialects() -> None:
+    outside = set(MODULES) - {*under(DIALECT), "scheduler_api.openapi"}
+
+    assert crossings(sorted(outside), "marshmallow") == []
+
+
+def test_a_package_says_what_it_is_and_holds_nothing() -> None:
+    packages = [name for name in MODULES if name.endswith("__init__")]
+    bodies = {name: ast.parse(MODULES[name].read_text()).body for name in packages}
+
+    assert all(ast.get_docstring(ast.Module(body, [])) for body in bodies.values())
+    assert [name for name in bodies if len(bodies[name]) > 1] == ["workers.__init__"]

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tests.system import absences, deaths, gated, ill, loads
 from tests.system.cell import Cell
@@ -16,17 +17,37 @@ from tests.system.report import Report
 from tests.system.supervised import Supervised
 
 Sizes = dict[str, int]
-Scenario = Callable[[Path, Sizes], Report]
 
 
-def in_cell(scenario: Callable[[Cell, Sizes], Report], **settings: str) -> Scenario:
-    """A scenario that hurts separate processes, which have these settings."""
+@dataclass(frozen=True)
+class Scenario:
+    """What hurts a system in a folder, at these sizes; and what that is, in a line."""
+
+    tells: str
+    run: Callable[[Path, Sizes], Report]
+
+
+def in_cell(
+    scenario: Callable[..., Report],
+    sized: Callable[[Sizes], dict[str, object]] = lambda _: {},
+    **settings: str,
+) -> Scenario:
+    """A scenario that hurts separate processes, which have these settings.
+
+    Args:
+        sized: what it is told besides, by the sizes that were asked for.
+    """
 
     def run(folder: Path, sizes: Sizes) -> Report:
         with Cell(folder, **settings) as cell:
-            return scenario(cell, sizes)
+            return scenario(cell, **sized(sizes))
 
-    return run
+    return Scenario(first_line(scenario), run)
+
+
+def first_line(scenario: Callable[..., Report]) -> str:
+    """What a scenario says of itself."""
+    return (scenario.__doc__ or "").partition("\n")[0]
 
 
 def supervised(folder: Path, sizes: Sizes) -> Report:
@@ -37,62 +58,62 @@ def supervised(folder: Path, sizes: Sizes) -> Report:
 
 def outage(how: str) -> Scenario:
     """A store that goes away in that way."""
-    return in_cell(lambda cell, n: absences.outage(cell, away_s=n["away_s"], how=how))
+    return in_cell(absences.outage, lambda n: {"away_s": n["away_s"], "how": how})
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "on-time": in_cell(
-        lambda cell, n: loads.on_time(cell, events=n["events"], over_s=10)
-    ),
+    "on-time": in_cell(loads.on_time, lambda n: {"events": n["events"], "over_s": 10}),
     "kills": in_cell(
-        lambda cell, n: deaths.kills(
-            cell,
-            events=n["events"] * 5 // 2,
-            over_s=n["kills"] * 2,
-            workers=n["kills"],
-            tickers=n["kills"],
-        )
+        deaths.kills,
+        lambda n: {
+            "events": n["events"] * 5 // 2,
+            "over_s": n["kills"] * 2,
+            "workers": n["kills"],
+            "tickers": n["kills"],
+        },
     ),
-    "interruption": in_cell(lambda cell, n: deaths.interruption(cell, events=100)),
-    "supervised": supervised,
+    "interruption": in_cell(deaths.interruption, lambda _: {"events": 100}),
+    "supervised": Scenario(first_line(deaths.supervised), supervised),
     "outage": outage("stopped"),
     "outage-killed": outage("killed"),
     "outage-frozen": outage("frozen"),
-    "web-kills": in_cell(lambda cell, n: deaths.web_kills(cell, kills=n["kills"])),
-    "drain": in_cell(lambda cell, n: deaths.drain(cell, events=500, outlasting=10)),
-    "rolling": in_cell(lambda cell, n: deaths.rolling(cell)),
+    "web-kills": in_cell(deaths.web_kills, lambda n: {"kills": n["kills"]}),
+    "drain": in_cell(deaths.drain, lambda _: {"events": 500, "outlasting": 10}),
+    "rolling": in_cell(deaths.rolling),
     "frozen-ticker": in_cell(
-        lambda cell, n: absences.frozen_ticker(cell, per_s=100, frozen_s=n["frozen_s"])
+        absences.frozen_ticker, lambda n: {"per_s": 100, "frozen_s": n["frozen_s"]}
     ),
-    "frozen-worker": in_cell(lambda cell, n: absences.frozen_worker(cell)),
-    "poison": in_cell(lambda cell, n: deaths.poison(cell, neighbours=100)),
+    "frozen-worker": in_cell(absences.frozen_worker),
+    "poison": in_cell(deaths.poison, lambda _: {"neighbours": 100}),
     "travelling-alone": in_cell(
-        lambda cell, n: deaths.travelling_alone(cell, suspects=100, others=1_000)
+        deaths.travelling_alone, lambda _: {"suspects": 100, "others": 1_000}
     ),
-    "per-second": in_cell(lambda cell, n: loads.per_second(cell, seconds=n["seconds"])),
-    "queue": in_cell(lambda cell, n: gated.ordered(cell, events=500, every_s=3)),
+    "per-second": in_cell(loads.per_second, lambda n: {"seconds": n["seconds"]}),
+    "queue": in_cell(gated.ordered, lambda _: {"events": 500, "every_s": 3}),
     "flow-control": in_cell(
-        lambda cell, n: gated.limited(
-            cell, events=n["events"], rate=50, parallelism=5, timed=True
-        )
+        gated.limited,
+        lambda n: {"events": n["events"], "rate": 50, "parallelism": 5, "timed": True},
     ),
     "starvation": in_cell(
-        lambda cell, n: gated.starved(cell, few=20, others=n["events"]),
+        gated.starved,
+        lambda n: {"few": 20, "others": n["events"]},
         SCHED_DESTINATION_PARALLELISM="5",
     ),
     "hanging": in_cell(
-        lambda cell, n: ill.hanging(cell, events=n["events"], over_s=10, rounds=3)
+        ill.hanging, lambda n: {"events": n["events"], "over_s": 10, "rounds": 3}
     ),
     "ill": in_cell(
-        lambda cell, n: ill.outage(
-            cell, events=n["events"] * 5 // 2, away_s=n["frozen_s"]
-        )
+        ill.outage,
+        lambda n: {"events": n["events"] * 5 // 2, "away_s": n["frozen_s"]},
     ),
-    "backlog": in_cell(lambda cell, n: loads.backlog(cell, events=n["backlog"])),
+    "backlog": in_cell(loads.backlog, lambda n: {"events": n["backlog"]}),
 }
 
 
-@click.command()
+@click.command(
+    epilog="\b\n"
+    + "\n".join(f"{name:16} {each.tells}" for name, each in SCENARIOS.items())
+)
 @click.argument("names", nargs=-1, type=click.Choice(list(SCENARIOS)), metavar="NAME…")
 @click.option("--events", default=2_000, show_default=True, help="Of a load.")
 @click.option("--kills", default=20, show_default=True, help="Of each kind of process.")
@@ -112,7 +133,7 @@ def main(names: tuple[str, ...], keep: Path | None, **sizes: int) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             started_s = time.monotonic()
             try:
-                report = SCENARIOS[name](folder, sizes)
+                report = SCENARIOS[name].run(folder, sizes)
             except AssertionError as err:
                 click.echo(f"{name}: given up: {err}")
                 sound = False

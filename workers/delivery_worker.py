@@ -44,6 +44,7 @@ ALIVE_TTL_S = 5
 ROOM_WAIT_S = 0.5
 HEARTBEAT_S = 5.0
 SUSPENSION_S = 1.0
+TENANTS_AHEAD = 100
 
 T = TypeVar("T")
 
@@ -66,7 +67,9 @@ class Engine:
         self._open = AsyncExitStack()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self.window: Window = self.run(
-            self._open.enter_async_context(open_window(self.settings))
+            self._open.enter_async_context(
+                open_window(self.settings, tenants_ahead=TENANTS_AHEAD)
+            )
         )
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

@@ -1,4 +1,4 @@
-"""The signing keys of tenants, at hand: only a tenant's first delivery reads them.
+"""The signing keys of tenants, at hand: at most a tenant's first delivery reads them.
 
 Whatever happens between begin and send makes a rate uneven at the receiver.
 """
@@ -8,8 +8,10 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from redis.exceptions import RedisError
 from scheduler_api.core import logs
+from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.tenants import KEYS_KEPT_S, SigningKeys, Tenants
 
 log = logging.getLogger("scheduler.worker")
@@ -33,6 +35,15 @@ class KeyRing:
         self._kept: dict[str, SigningKeys] = {}
         self._sound_until_s = -math.inf
         self._asking: dict[str | None, asyncio.Task[None]] = {}
+
+    async def look_ahead(self, most: int) -> None:
+        """Reads the keys of the newest tenants, for their first deliveries here."""
+        with suppress(RedisError):
+            await self._share(None)
+            tenants = await asyncio.to_thread(self._tenants.all_ids)
+            for tenant in tenants[-most:]:
+                with suppress(SchedulerError):
+                    await self._share(tenant)
 
     async def run(self) -> None:
         """Asks twice as often as keys may be kept, until cancelled."""

@@ -71,8 +71,14 @@ def _addresses_of(host: str) -> set[str]:
 
 
 @asynccontextmanager
-async def open_window(settings: Settings) -> AsyncIterator[Window]:
-    """A window with connections of its own; at the end it leaves what is in hand."""
+async def open_window(
+    settings: Settings, *, tenants_ahead: int = 0
+) -> AsyncIterator[Window]:
+    """A window with connections of its own; at the end it leaves what is in hand.
+
+    Args:
+        tenants_ahead: how many tenants' keys are read at once, by a worker that lasts.
+    """
     link = Link(settings.redis_url, timeout_s=TIMEOUT_S)
     store = WorkerStore(link, settings.prefix, lease_ms=settings.lease_ms)
     blocking = connect(settings)
@@ -105,6 +111,8 @@ async def open_window(settings: Settings) -> AsyncIterator[Window]:
             vital.watch(asyncio.create_task(ring.run(), name="key ring")),
         ]
         try:
+            if tenants_ahead:
+                await ring.look_ahead(tenants_ahead)
             yield window
         finally:
             await window.close()

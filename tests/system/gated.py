@@ -6,6 +6,7 @@ from scheduler_api.core.destinations import parse
 from scheduler_api.core.gates import GateKeeper
 from scheduler_api.core.held_destinations import held_destinations
 from scheduler_api.core.model import FlowLimits, Gates
+from statistics import median
 from tests.system.arrivals import Receiver
 from tests.system.cell import Cell
 from tests.system.messages import accept, begun, most_in_a_second
@@ -105,13 +106,19 @@ def limited(
     cell.wait_drained(within_s=120)
     took_s = time.monotonic() - started_s
     tally = cell.tally(accepted)
-    at_once = cell.receiver.most_at_once()
-    began = most_in_a_second([at_ms for at_ms, _ in begun(cell)])
-    arrived = most_in_a_second(sorted(a.at_ms for a in cell.receiver.arrivals[:events]))
+    at_once, began_ms = cell.receiver.most_at_once(), begun(cell)
+    began = most_in_a_second([at_ms for at_ms, _ in began_ms])
+    times_ms = {label: at[0] for label, at in cell.receiver.times_ms().items()}
+    arrived = most_in_a_second(sorted(times_ms[label] for label in labels))
+    label_of = {each.id: each.label for each in accepted}
+    on_its_way_ms = [times_ms[label_of[id_]] - at_ms for at_ms, id_ in began_ms]
     figures = {
         "most at once": at_once,
         "begun in a second": began,
         "arrived in a second": arrived,
+        "from begin to arrival": f"{median(on_its_way_ms):.1f} ms"
+        f" (first {rate} up to {max(on_its_way_ms[:rate]):.1f},"
+        f" others up to {max(on_its_way_ms[rate:]):.1f})",
         "drained in": f"{took_s:.1f} s",
     }
     report = Report(tally, figures)

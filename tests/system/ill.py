@@ -109,9 +109,8 @@ def outage(cell: Cell, *, events: int, away_s: float) -> Report:
         "out of turn by": f"{turns_ms:.0f} ms",
     }
     report = Report(cell.tally(accepted), figures)
-    # What is in hand when the first failures are told, as much again until all is told,
-    # and probes.
-    most = 2 * cell.settings.window + away_s
+    # What is in hand when enough have failed, what is begun until that is told, probes.
+    most = 3 * cell.settings.window + away_s
     report.expect(len(during) <= most, "an ill destination is left in peace")
     report.expect({a.label for a in well} == {*labels}, "all arrive in the end")
     return report

@@ -79,6 +79,22 @@ def test_keys_that_nobody_rotated_are_not_read_again(tenants: Counted):
     assert tenants.asked == {one.id: 1, two.id: 1, "rotated": 3}
 
 
+def test_the_newest_tenants_are_read_ahead(tenants: Counted, store_client: redis.Redis):
+    old, broken, new = (tenants.create(name) for name in ("old", "broken", "new"))
+    store_client.hdel(f"{{s1}}:tn:{broken.id}", "jiter")
+    ring = KeyRing(tenants, clock_s=Clock())
+
+    async def ask() -> None:
+        await ring.look_ahead(2)
+        assert tenants.asked == {broken.id: 1, new.id: 1, "rotated": 1}
+        assert await ring.of(new.id) == new.signing
+        assert await ring.of(old.id) == old.signing
+
+    asyncio.run(ask())
+
+    assert tenants.asked == {broken.id: 1, new.id: 1, old.id: 1, "rotated": 1}
+
+
 def test_while_it_runs_no_delivery_waits(tenants: Counted):
     tenant = tenants.create("one")
     clock = Clock()

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from scheduler_api.core.dialect_settings import DialectSettings
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.gate_settings import GateSettings
 from scheduler_api.core.variables import (
+    DAY_MS,
+    MIB,
     Network,
     Variable,
     declared,
@@ -27,8 +30,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PREFIX = "SCHED_"
-_DAY_MS = 86_400_000
-_MIB = 1_048_576
 
 
 class SettingsError(SchedulerError):
@@ -36,7 +37,7 @@ class SettingsError(SchedulerError):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Settings(GateSettings):
+class Settings(GateSettings, DialectSettings):
     """What one process was told; read once, at its start."""
 
     redis_url: str = variable(
@@ -116,13 +117,13 @@ class Settings(GateSettings):
     )
     body_limit_bytes: int = variable(
         "SCHED_BODY_LIMIT_BYTES",
-        read_whole(1, 64 * _MIB),
-        default=_MIB,
+        read_whole(1, 64 * MIB),
+        default=MIB,
         doc="largest body of one event",
     )
     response_log_bytes: int = variable(
         "SCHED_RESPONSE_LOG_BYTES",
-        read_whole(0, _MIB),
+        read_whole(0, MIB),
         default=4_096,
         doc="bytes of each response's body that the attempt's log keeps, and as many"
         " of the headers of a failure (QStash)",
@@ -177,124 +178,9 @@ class Settings(GateSettings):
     )
     missed_grace_ms: int = variable(
         "SCHED_MISSED_GRACE_MS",
-        read_whole(0, _DAY_MS),
+        read_whole(0, DAY_MS),
         default=60_000,
         doc="milliseconds that a fire time may wait before it counts as missed",
-    )
-    jiter_timeout_ms: int = variable(
-        "SCHED_JITER_TIMEOUT_MS",
-        read_whole(100, 900_000),
-        default=10_000,
-        doc="Jiter: deadline of one attempt",
-    )
-    jiter_payload_limit_bytes: int = variable(
-        "SCHED_JITER_PAYLOAD_LIMIT_BYTES",
-        read_whole(0, 64 * _MIB),
-        default=0,
-        doc="Jiter: largest payload; 0: only the body limit holds",
-    )
-    jiter_requests_per_minute: int = variable(
-        "SCHED_JITER_REQUESTS_PER_MINUTE",
-        read_whole(0, 10_000_000),
-        default=0,
-        doc="Jiter: requests of one tenant; 0: no limit",
-    )
-    jiter_events_per_month: int = variable(
-        "SCHED_JITER_EVENTS_PER_MONTH",
-        read_whole(0, 10**12),
-        default=0,
-        doc="Jiter: events of one tenant, by month of fire time; 0: no limit",
-    )
-    jiter_cron_jobs: int = variable(
-        "SCHED_JITER_CRON_JOBS",
-        read_whole(0, 10**9),
-        default=0,
-        doc="Jiter: cron jobs of one tenant; 0: no limit",
-    )
-    jiter_list_limit: int = variable(
-        "SCHED_JITER_LIST_LIMIT",
-        read_whole(1, 10_000),
-        default=1_000,
-        doc="Jiter: events in one list",
-    )
-    jiter_search_window_days: int = variable(
-        "SCHED_JITER_SEARCH_WINDOW_DAYS",
-        read_whole(1, 3_650),
-        default=7,
-        doc="Jiter: days that one search may span",
-    )
-    jiter_legacy_signature: bool = variable(
-        "SCHED_JITER_LEGACY_SIGNATURE",
-        read_yes_or_no,
-        default=True,
-        doc="Jiter: send the older signature header as well",
-    )
-    qstash_timeout_ms: int = variable(
-        "SCHED_QSTASH_TIMEOUT_MS",
-        read_whole(100, 7 * _DAY_MS),
-        default=900_000,
-        doc="QStash: deadline of one attempt where the message names none",
-    )
-    qstash_timeout_limit_ms: int = variable(
-        "SCHED_QSTASH_TIMEOUT_LIMIT_MS",
-        read_whole(100, 7 * _DAY_MS),
-        default=7_200_000,
-        doc="QStash: longest deadline that a message may name",
-    )
-    qstash_delay_limit_days: int = variable(
-        "SCHED_QSTASH_DELAY_LIMIT_DAYS",
-        read_whole(1, 36_500),
-        default=365,
-        doc="QStash: longest delay of a message",
-    )
-    qstash_retries_limit: int = variable(
-        "SCHED_QSTASH_RETRIES_LIMIT",
-        read_whole(0, 100_000),
-        default=1_000,
-        doc="QStash: most retries of a message",
-    )
-    qstash_deduplication_ms: int = variable(
-        "SCHED_QSTASH_DEDUPLICATION_MS",
-        read_whole(1, 90 * _DAY_MS),
-        default=600_000,
-        doc="QStash: milliseconds in which a message is recognised as published before",
-    )
-    qstash_batch_limit_bytes: int = variable(
-        "SCHED_QSTASH_BATCH_LIMIT_BYTES",
-        read_whole(1, 1_024 * _MIB),
-        default=64 * _MIB,
-        doc="QStash: largest request of a batch",
-    )
-    qstash_batch_limit: int = variable(
-        "SCHED_QSTASH_BATCH_LIMIT",
-        read_whole(1, 1_000_000),
-        default=10_000,
-        doc="QStash: most messages in one batch",
-    )
-    qstash_rotation_grace_ms: int = variable(
-        "SCHED_QSTASH_ROTATION_GRACE_MS",
-        read_whole(0, 90 * _DAY_MS),
-        default=_DAY_MS,
-        doc="QStash: milliseconds that a pair of signing keys goes on working once it"
-        " was replaced",
-    )
-    v1_register: bool = variable(
-        "SCHED_V1_REGISTER",
-        read_yes_or_no,
-        default=False,
-        doc="Scheduler v1: whether anybody may register an application",
-    )
-    v1_timeout_ms: int = variable(
-        "SCHED_V1_TIMEOUT_MS",
-        read_whole(100, 900_000),
-        default=10_000,
-        doc="Scheduler v1: deadline of one attempt",
-    )
-    v1_signature: bool = variable(
-        "SCHED_V1_SIGNATURE",
-        read_yes_or_no,
-        default=True,
-        doc="Scheduler v1: sign callbacks, as Standard Webhooks says",
     )
 
     def __post_init__(self) -> None:

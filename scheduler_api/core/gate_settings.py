@@ -1,10 +1,8 @@
-"""What the environment may say about gates and groups: caps, room, breakers."""
+"""What the environment may say about gates: caps, shares, breakers."""
 
 from dataclasses import dataclass
-from scheduler_api.core.limits import BreakerTerms, Caps, Room
-from scheduler_api.core.variables import read_whole, variable
-
-_DAY_MS = 86_400_000
+from scheduler_api.core.limits import BreakerTerms, Caps
+from scheduler_api.core.variables import DAY_MS, read_whole, variable
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -36,25 +34,6 @@ class GateSettings:
         default=0,
         doc="deliveries of all tenants at once; 0: no limit",
     )
-    qstash_queues: int = variable(
-        "SCHED_QSTASH_QUEUES",
-        read_whole(0, 10**9),
-        default=10_000,
-        doc="QStash: queues of one tenant; 0: no limit",
-    )
-    qstash_flow_control_keys: int = variable(
-        "SCHED_QSTASH_FLOW_CONTROL_KEYS",
-        read_whole(0, 10**9),
-        default=100_000,
-        doc="QStash: flow-control keys of one tenant that are in use, pinned or paused;"
-        " 0: no limit",
-    )
-    qstash_url_groups: int = variable(
-        "SCHED_QSTASH_URL_GROUPS",
-        read_whole(0, 10**9),
-        default=10_000,
-        doc="QStash: url groups of one tenant; 0: no limit",
-    )
     destination_share_percent: int = variable(
         "SCHED_DESTINATION_SHARE_PERCENT",
         read_whole(1, 100),
@@ -77,20 +56,20 @@ class GateSettings:
     )
     breaker_window_ms: int = variable(
         "SCHED_BREAKER_WINDOW_MS",
-        read_whole(1_000, _DAY_MS),
+        read_whole(1_000, DAY_MS),
         default=60_000,
         doc="milliseconds of attempts that a breaker looks back on",
     )
     breaker_hold_ms: int = variable(
         "SCHED_BREAKER_HOLD_MS",
-        read_whole(100, _DAY_MS),
+        read_whole(100, DAY_MS),
         default=5_000,
         doc="milliseconds until an open breaker lets one attempt through; each that"
         " fails doubles them",
     )
     breaker_longest_hold_ms: int = variable(
         "SCHED_BREAKER_LONGEST_HOLD_MS",
-        read_whole(100, _DAY_MS),
+        read_whole(100, DAY_MS),
         default=60_000,
         doc="milliseconds that they are at most",
     )
@@ -110,15 +89,6 @@ class GateSettings:
             host=self.host_parallelism,
             tenant=self.tenant_parallelism,
             everything=self.global_parallelism,
-        )
-
-    @property
-    def room(self) -> Room:
-        """How many of each kind one owner may have."""
-        return Room(
-            queues=self.qstash_queues,
-            flows=self.qstash_flow_control_keys,
-            groups=self.qstash_url_groups,
         )
 
     @property

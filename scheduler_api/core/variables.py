@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
+from inspect import get_annotations
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ from urllib.parse import urlsplit
 Network = IPv4Network | IPv6Network
 Parse = Callable[[str], Any]
 Mask = Callable[[str], str]
+
+DAY_MS = 86_400_000
+MIB = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Variable:
 
 
 def declared(settings: type) -> tuple[Variable, ...]:
-    """List the variables of a dataclass in their order."""
+    """List the variables of a dataclass: its own in their order, then its bases'."""
+    own = [name for each in settings.__mro__ for name in get_annotations(each)]
     return tuple(
         Variable(
             name=f.metadata["name"],
@@ -41,7 +46,7 @@ def declared(settings: type) -> tuple[Variable, ...]:
             mask=f.metadata["mask"],
             required=f.default is MISSING,
         )
-        for f in fields(settings)
+        for f in sorted(fields(settings), key=lambda f: own.index(f.name))
     )
 
 

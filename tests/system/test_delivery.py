@@ -28,7 +28,9 @@ def test_r24_a_backlog_drains_oldest_first_in_flat_memory(
     assert report.tally.duplicates == 0
 
 
-def test_a_small_window_waits_for_no_batch_that_never_fits(new_cell: Callable[..., Cell]):
+def test_a_small_window_waits_for_no_batch_that_never_fits(
+    new_cell: Callable[..., Cell],
+):
     cell = new_cell(SCHED_WINDOW="2")
     cell.start("ticker", "worker")
     cell.create_many(100, over_s=0, query="delay_ms=5")

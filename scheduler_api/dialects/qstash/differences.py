@@ -1,6 +1,6 @@
 """What of QStash's description is served as described, otherwise, or not at all.
 
-`docs/qstash.md` has `operations_table()`; tests compare both with the description and
+The README has `operations_table()`; tests compare both with the description and
 with the routes.
 """
 

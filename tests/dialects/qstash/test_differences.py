@@ -1,4 +1,4 @@
-"""A page of the docs tells of every operation of QStash what comes of it here."""
+"""The README tells of every operation of QStash what comes of it here."""
 
 import pytest
 import re
@@ -11,7 +11,7 @@ from scheduler_api.dialects.qstash.differences import (
 from tests.dialects.qstash.operations import operations
 from typing import Any
 
-PAGE = Path(__file__).parents[3] / "docs" / "qstash.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 def test_every_operation_of_the_description_is_told_in_its_order() -> None:
@@ -30,8 +30,8 @@ def test_every_operation_that_is_told_has_a_route(api: Any) -> None:
     assert {re.sub("{.*?}", "{}", each) for each in OPERATIONS} <= routed
 
 
-def test_the_page_has_the_table() -> None:
-    assert operations_table() in PAGE.read_text()
+def test_the_readme_has_the_table() -> None:
+    assert operations_table() in README.read_text()
 
 
 @pytest.mark.parametrize("path", ABSENT)

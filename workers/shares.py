@@ -2,41 +2,56 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 
 # One that was wanted so lately counts as waiting for its share.
 WANTED_S = 10.0
 STUCK_AFTER_S = 0.25
+# How long nobody looks for others after there were none.
+REST_S = 0.1
 
 
 class Shares:
     """Counts by destination: one may have the whole window while no other is wanted.
 
     Once others are, it has its share at most; while it has more than that, and nothing
-    comes free, there is extra room for the others.
+    comes free, there is extra room for the others, some of the time: to see whether
+    anybody else is wanted costs an envelope.
     """
 
-    def __init__(self, capacity: int, *, percent: int) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        percent: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._share = 0 if percent >= 100 else max(1, capacity * percent // 100)
         self._held = Counter[str]()
         self._wanted_at: dict[str, float] = {}
-        self._freed_at = time.monotonic()
+        self._clock = clock
+        self._opens_at = clock() + STUCK_AFTER_S
 
     def take(self, destination: str) -> None:
         """Counts an event in hand."""
         self._held[destination] += 1
-        self._wanted_at[destination] = time.monotonic()
+        self._wanted_at[destination] = self._clock()
 
     def give(self, destination: str) -> None:
         """Counts an event that is in hand no more."""
-        self._freed_at = time.monotonic()
+        self._opens_at = self._clock() + STUCK_AFTER_S
         self._held[destination] -= 1
         if self._held[destination] <= 0:
             del self._held[destination]
 
+    def find_nobody(self) -> None:
+        """Nobody else was there who could have had the extra room."""
+        self._opens_at = self._clock() + REST_S
+
     @property
     def extra(self) -> int:
         """Room beyond a full window, for others than the one that fills it."""
-        if not self._share or time.monotonic() - self._freed_at < STUCK_AFTER_S:
+        if not self._share or self._clock() < self._opens_at:
             return 0
         largest = max((n for d, n in self._held.items() if d), default=0)
         return max(0, largest - self._share)
@@ -49,7 +64,7 @@ class Shares:
         """
         if not self._share:
             return ""
-        now_s = time.monotonic()
+        now_s = self._clock()
         self._wanted_at = {
             destination: at_s
             for destination, at_s in self._wanted_at.items()

@@ -116,17 +116,22 @@ class Window:
 
     async def _accept(self, waiting: deque[str], *, alone: bool) -> None:
         give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
+        begun, was_full = 0, False
         while waiting and self._may_begin(alone=alone):
             fits = self._room
             late = time.monotonic() >= give_back_at
             if fits and (late or fits >= min(len(waiting), self._smallest_batch)):
                 batch = [waiting.popleft() for _ in range(min(fits, len(waiting)))]
-                await self._begin(batch)
+                full = len(self._held) >= self._capacity
+                begun += await self._begin(batch, full=full)
+                was_full = was_full or full
                 give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
             elif late:
                 break
             else:
                 await self._wait_for_room(give_back_at - time.monotonic())
+        if was_full and not begun:
+            self._shares.find_nobody()
         if waiting:
             await self._store.release(list(waiting))
 
@@ -148,9 +153,9 @@ class Window:
         except TimeoutError:
             return
 
-    async def _begin(self, ids: Sequence[str]) -> None:
+    async def _begin(self, ids: Sequence[str], *, full: bool) -> int:
         until_s = boot_s() + self._lease_s
-        terms = self._shares.terms(full=len(self._held) >= self._capacity)
+        terms = self._shares.terms(full=full)
         begun, fallen = await self._store.begin(ids, shares=terms)
         for event_id, reason in fallen.items():
             log.debug(logs.line("event.not_begun", event=event_id, reason=reason))
@@ -160,6 +165,7 @@ class Window:
             task = asyncio.create_task(self._deliver(held))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        return len(begun)
 
     async def _deliver(self, held: Held) -> None:
         settlement = await self._courier.deliver(held.begun, may_write=held.may_write)

@@ -194,7 +194,7 @@ class _Walk:
         """The members of a sorted set; of a set; the fields of a hash."""
         key, client = self._prefix + name, self._client
         found: Iterator[bytes]
-        if name == "solo" or name.startswith(("gh:", "gp:")):
+        if name == "solo" or name.startswith(("gh:", "gp:", "gr:")):
             found = client.sscan_iter(key, count=SCANNED_AT_ONCE)
         elif name in ("why", "shut"):
             found = (

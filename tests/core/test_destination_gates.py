@@ -130,8 +130,11 @@ def test_e3_what_needs_two_saturated_gates_is_not_starved(
     send(engine, [ILL] * 12)
     engine.now_ms += 2_000
     later, begun, running = set[str](), [], begin(engine)
+    reserved = False
     while not set(both) <= set(begun):
         assert len(begun) < 500
+        if not reserved and any(engine.client.scan_iter(match=f"{PREFIX}gr:*")):
+            reserved = engine.faults() == []
         finish(engine, running.pop(0))
         later |= {*send(engine, [WELL], gates=limited), *send(engine, [ILL])}
         running += begin(engine)
@@ -140,6 +143,7 @@ def test_e3_what_needs_two_saturated_gates_is_not_starved(
 
     before = begun[: max(map(begun.index, both))]
     assert len(later & set(before)) < 100
+    assert reserved
     for _ in range(500):
         running += begin(engine)
         if not running:

@@ -9,6 +9,7 @@ from scheduler_api.core.leases import Outcome
 from scheduler_api.core.limits import Caps
 from scheduler_api.core.model import (
     NO_GATES,
+    Begun,
     Content,
     Draft,
     FlowLimits,
@@ -152,33 +153,54 @@ def test_e3_what_needs_two_saturated_gates_is_not_starved(
     assert engine.scores(keys.waiters(PREFIX, ILL_GATE)) == {}
 
 
-def test_half_of_a_key_goes_on_while_others_reserve_and_wait(engine: Engine):
+def reserving(engine: Engine) -> int:
+    return engine.client.scard(keys.reserved(PREFIX, KEY_GATE))
+
+
+def with_reservations(engine: Engine) -> tuple[list[str], list[Begun]]:
+    """Those that reserve slots of a key with five; and what is being sent."""
     engine.store.caps = Caps(destination=1)
     limited = Gates(flow=FlowLimits("key", parallelism=5))
     wells = [WELL.replace("8443", str(port)) for port in range(8_400, 8_500)]
-    both, reserved = send(engine, [ILL] * 6, gates=limited), 0
+    both = send(engine, [ILL] * 6, gates=limited)
     engine.now_ms += 1
     send(engine, wells, gates=limited)
     send(engine, [ILL] * 20)
     running = begin(engine)
-    while reserved < 2 and running:
+    while reserving(engine) < 2 and running:
         finish(engine, running.pop(0))
         running += begin(engine)
-        reserved = engine.client.scard(keys.reserved(PREFIX, KEY_GATE))
-    went_on = 0
+    return both, running
+
+
+def test_half_of_a_key_goes_on_while_others_reserve_and_wait(engine: Engine):
+    both, running = with_reservations(engine)
+    went_on, reserved = 0, reserving(engine)
     for _ in range(20):
         going = [each for each in running if each.destination != ILL_GATE]
         went_on += len(going)
         finish(engine, *going)
         running = [each for each in running if each not in going] + begin(engine)
-        reserved = max(reserved, engine.client.scard(keys.reserved(PREFIX, KEY_GATE)))
+        reserved = max(reserved, reserving(engine))
 
-    assert (reserved, went_on >= 20) == (2, True)
+    assert (reserved, went_on >= 20, engine.faults()) == (2, True, [])
     while running:
         finish(engine, *running)
         running = begin(engine)
     assert {engine.get(each).state for each in both} == {State.DELIVERED}
     assert not engine.client.exists(keys.reserved(PREFIX, KEY_GATE))
+
+
+def test_nothing_is_reserved_in_front_of_a_breaker(engine: Engine):
+    _, running = with_reservations(engine)
+    engine.worker.report(ILL_GATE, 20, 20)
+    engine.now_ms += HOLD_MS
+    engine.worker.report(ILL_GATE, 1, 1)
+    finish(engine, *running)
+    engine.now_ms += LOOK_MS
+    finish(engine, *begin(engine))
+
+    assert (reserving(engine), len(begin(engine))) == (0, 5)
 
 
 def test_alone_a_destination_may_have_a_whole_worker(engine: Engine):

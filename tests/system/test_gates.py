@@ -34,7 +34,7 @@ def test_rate_and_parallelism_hold_over_three_workers(new_cell: NewCell):
 def test_two_full_limits_starve_nobody_who_needs_both(new_cell: NewCell):
     cell = new_cell(SCHED_DESTINATION_PARALLELISM="5")
 
-    report = gated.starved(cell, few=20, others=500)
+    report = gated.starved(cell, few=20, others=300)
 
     print(report)
     assert report.problems == []

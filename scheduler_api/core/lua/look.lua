@@ -5,11 +5,15 @@ local AUDITED = 64
 
 --# include tidy
 
--- A slot belongs to what is on its way, or reserves while it waits; any other is a ghost's.
+-- A slot belongs to what is on its way, or reserves while it waits for a gate that is not closed;
+-- any other is a ghost's.
 local function holds(id, gate)
   local event = read(event_key(id), 'o', 'st', 'g', 'l')
   if not event.o or event.st or redis.call('ZSCORE', STUCK, id) then return false end
-  if event.l then return redis.call('SISMEMBER', reserved_key(gate), id) == 1 end
+  if event.l then
+    local reserves = redis.call('SISMEMBER', reserved_key(gate), id) == 1
+    return reserves and not gate_state(event.l).closed
+  end
   if redis.call('ZSCORE', LEASED, member_of(id, event)) then return true end
   local at = redis.call('ZSCORE', DUE, member_of(id, event))
   return at and tonumber(at) <= now

@@ -8,7 +8,7 @@ from collections.abc import Callable
 WANTED_S = 10.0
 STUCK_AFTER_S = 0.25
 # How long nobody looks for others after there were none.
-REST_S = 0.1
+REST_S = 0.05
 
 
 class Shares:

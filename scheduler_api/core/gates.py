@@ -97,7 +97,8 @@ class GateKeeper:
     def delete_queue(self, owner: Owner, name: str) -> int:
         """Deletes a queue and cancels what stands in it; answers how much that was.
 
-        What is being sent is asked to stop. Should this end half-way, claims go on.
+        What is being sent is asked to stop; callbacks of what was sent go out. Should
+        this end half-way, claims go on.
         Redis: queue_delete.lua, atomic for each 100.
 
         Raises: redis.RedisError.

@@ -249,6 +249,24 @@ def test_a_deleted_queue_drops_what_it_holds(engine: Engine, gates: GateKeeper):
     assert gates.delete_queue(OWNER, "orders") == 0
 
 
+def test_a_deleted_queue_leaves_callbacks_of_what_was_sent(
+    engine: Engine, gates: GateKeeper
+):
+    first, second = enqueue(engine, 2)
+    [begun] = begin(engine)
+    child = FollowUp(f"{first}.c1", CONTENT, DEADLINE_MS, delay_ms=1_000)
+    finish(engine, begun, follow_ups=(child,))
+    dropped = gates.delete_queue(OWNER, "orders")
+    [anew] = enqueue(engine, 1)
+    engine.now_ms += 1_000
+    [told] = begin(engine)
+    finish(engine, told)
+
+    assert (dropped, told.id) == (1, child.id)
+    assert engine.get(second).state is State.CANCELLED
+    assert offer(engine) == [anew]
+
+
 def test_a_deletion_that_stopped_half_way_is_gone_on_with(
     engine: Engine, gates: GateKeeper
 ):

@@ -222,6 +222,8 @@ class Cell(RuleBasedStateMachine):
             expected = self.events.get(event_id)
             if expected is None or expected.state is not State.ACTIVE:
                 continue
+            if expected.child:
+                continue
             if expected.live is not None:
                 expected.asked = True
             else:

@@ -4,14 +4,16 @@
 --# include lift
 local AT_ONCE = 100
 
--- Whether an event still stands in the queue afterwards.
+-- Whether an event still stands in the queue afterwards. A callback does: it tells of what was
+-- sent before.
 local function drop_one(id, gate)
   local event = read(event_key(id), 'o', 'at', 'w', 's', 'j', 'st', 'tok', 'cr', 'n',
-    'g', 'l', 'ps', 'nx')
+    'g', 'l', 'ps', 'nx', 'qx')
   if not event.o or event.st then
     redis.call('ZREM', order_key(gate), id)
     return false
   end
+  if event.qx then return true end
   if not event.cr then tell(event, id, 'asked', event.n) end
   if event.tok then
     if not event.cr then

@@ -10,7 +10,13 @@ from scheduler_api.core.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, TimePassed
 from scheduler_api.core.finding import Doubt
 from scheduler_api.core.marks import Held, Mark
-from scheduler_api.core.model import Owner, Schedule, ScheduleOptions, ScheduleState
+from scheduler_api.core.model import (
+    Content,
+    Owner,
+    Schedule,
+    ScheduleOptions,
+    ScheduleState,
+)
 from scheduler_api.dialects.documentation import IdempotencyKey, documented
 from scheduler_api.dialects.events_v1 import answers
 from scheduler_api.dialects.events_v1.context import LOOKED_AT, Condition, fulfils
@@ -27,13 +33,13 @@ from scheduler_api.dialects.events_v1.reading import (
     read_body,
     read_object,
 )
-from scheduler_api.dialects.events_v1.schemas import EventEdit, NewEvent
+from scheduler_api.dialects.events_v1.schemas import EventEdit, Fields, NewEvent
 from scheduler_api.dialects.events_v1.shown import EventList, EventQuery, OneEvent
 from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
 from scheduler_api.schedule_options import Chosen
 from scheduler_api.services import Services
-from typing import Any
+from typing import TypedDict
 
 TRIES = 10
 # What the options of a new event say before it says anything.
@@ -42,6 +48,17 @@ NEW = Chosen(options=ScheduleOptions(strict=True))
 Change = Callable[[Schedule], Schedule]
 
 log = logging.getLogger("scheduler.web")
+
+
+class Rule(TypedDict):
+    """What a schedule is made of."""
+
+    content: Content
+    expression: str
+    tz: str
+    deadline_ms: int
+    options: ScheduleOptions
+    terms: list[str]
 
 
 class Events:
@@ -73,7 +90,7 @@ class Events:
             again=partial(self._as_at_first, owner, rule),
         )
 
-    def _rule(self, body: dict[str, object]) -> dict[str, object]:
+    def _rule(self, body: dict[str, object]) -> Rule:
         """What a schedule is made of.
 
         Raises: Refused.
@@ -99,9 +116,7 @@ class Events:
             "terms": terms_of(event_owner, tags=tags, context=context),
         }
 
-    def _accept(
-        self, owner: Owner, rule: dict[str, Any], mark: Mark | None
-    ) -> Response:
+    def _accept(self, owner: Owner, rule: Rule, mark: Mark | None) -> Response:
         """Raises: Refused, Repeated, redis.RedisError."""
         try:
             schedule = self._schedules.create(
@@ -112,7 +127,7 @@ class Events:
         _log("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
-    def _as_at_first(self, owner: Owner, rule: dict[str, Any], held: Held) -> Response:
+    def _as_at_first(self, owner: Owner, rule: Rule, held: Held) -> Response:
         """The answer that was given when this was stored."""
         created_ms = held.created_ms
         new = Schedule.new(held.id, owner, created_ms=created_ms, **rule)
@@ -166,9 +181,7 @@ class Events:
 
         return self._answer(self._change(owner, event_id, change))
 
-    def _edited(
-        self, schedule: Schedule, fields: dict[str, Any], chosen: Chosen
-    ) -> Schedule:
+    def _edited(self, schedule: Schedule, fields: Fields, chosen: Chosen) -> Schedule:
         was = schedule.content
         event_owner = was.options[OWNER]
         tags = fields.get("tags", was.options.get(answers.TAGS, []))

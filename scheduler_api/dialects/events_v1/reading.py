@@ -12,9 +12,9 @@ from scheduler_api.bodies import BadBody, read_whole
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.timing import to_iso
 from scheduler_api.dialects.events_v1 import answers
-from scheduler_api.dialects.events_v1.schemas import Faults, faults, told
+from scheduler_api.dialects.events_v1.schemas import Faults, Fields, faults, told
 from scheduler_api.schedule_options import BadOption, Chosen, choose
-from typing import Any
+from typing import cast
 from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "the request body must be a JSON object"
@@ -95,7 +95,7 @@ def read_json(text: str) -> object:
         return None
 
 
-def load(schema: Schema, body: dict[str, object]) -> dict[str, Any]:
+def load(schema: Schema, body: dict[str, object]) -> Fields:
     """The body's fields.
 
     Raises: Refused, naming every fault.
@@ -108,11 +108,11 @@ def load(schema: Schema, body: dict[str, object]) -> dict[str, Any]:
 
 def load_event(
     schema: Schema,
-    body: dict[str, Any],
+    body: dict[str, object],
     *,
     was: Chosen,
     clock_ms: Callable[[], int],
-) -> tuple[dict[str, Any], Chosen]:
+) -> tuple[Fields, Chosen]:
     """The fields of an event's body, and all that its options say then.
 
     Args:
@@ -136,13 +136,12 @@ def load_event(
     return fields, chosen
 
 
-def _loaded(schema: Schema, body: dict[str, object]) -> tuple[dict[str, Any], Faults]:
+def _loaded(schema: Schema, body: dict[str, object]) -> tuple[Fields, Faults]:
     """The fields that are good, and what is wrong with the others, by their names."""
     try:
-        return dict(schema.load(body)), {}
+        return cast(Fields, schema.load(body)), {}
     except ValidationError as err:
-        valid: Any = err.valid_data
-        return dict(valid), told(schema, err)
+        return cast(Fields, err.valid_data), told(schema, err)
 
 
 def _finite(digits: str) -> float:

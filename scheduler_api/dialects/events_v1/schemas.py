@@ -5,7 +5,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from scheduler_api.core import cron, timing
 from scheduler_api.core.destinations import AddressPolicy, BadDestination
 from scheduler_api.schedule_options import MEANINGS
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 MOST_TAGS = 50
 LONGEST_TAG = 256
@@ -209,6 +209,19 @@ class AppName(_Stated):
                 f"{{}} must be shorter than or equal to {LONGEST_NAME} characters"
             )
         return text
+
+
+class Fields(TypedDict, total=False):
+    """What a body says, as it is loaded: what its schema requires is there."""
+
+    event_owner: str
+    end_ms: int
+    interval: str
+    callback_url: str
+    context: dict[str, object] | None
+    tags: list[str]
+    options: dict[str, object]
+    app_name: str
 
 
 class Body(Schema):

@@ -25,6 +25,7 @@ from scheduler_api.dialects.jiter.reading import (
 from scheduler_api.dialects.jiter.schemas import (
     Body,
     CronJobEdit,
+    Fields,
     NewCronJob,
     read_id,
 )
@@ -35,7 +36,6 @@ from scheduler_api.parameters import read_parameters
 from scheduler_api.schedule_options import BadOption, Chosen
 from scheduler_api.schedule_runs import BadCount
 from scheduler_api.services import Services
-from typing import Any
 
 NOT_FOUND = "Unable to find cron job"
 PAST_END = "'options.endDate' should be in the future"
@@ -80,9 +80,7 @@ class CronJobs:
             again=partial(self._as_at_first, owner, fields),
         )
 
-    def _accept(
-        self, owner: Owner, fields: dict[str, Any], mark: Mark | None
-    ) -> Response:
+    def _accept(self, owner: Owner, fields: Fields, mark: Mark | None) -> Response:
         """Raises: Refused, Repeated, redis.RedisError."""
         most = self._settings.jiter_cron_jobs
         if most and self._schedules.count(owner) >= most:
@@ -104,9 +102,7 @@ class CronJobs:
         _log("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
-    def _as_at_first(
-        self, owner: Owner, fields: dict[str, Any], held: Held
-    ) -> Response:
+    def _as_at_first(self, owner: Owner, fields: Fields, held: Held) -> Response:
         """The answer that was given when this was stored."""
         chosen = _chosen(fields, Chosen())
         schedule = Schedule.new(
@@ -207,7 +203,7 @@ class CronJobs:
         found = runs.newest(self._store, schedule, most=most)
         return answers.respond({"runs": [answers.run(each) for each in found]})
 
-    def _change(self, schedule: Schedule, fields: dict[str, Any]) -> Schedule:
+    def _change(self, schedule: Schedule, fields: Fields) -> Schedule:
         """Raises: Conflict, NotFound, Refused, TimePassed, redis.RedisError."""
         if not fields:
             return schedule
@@ -237,7 +233,7 @@ class CronJobs:
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
 
-    def _load(self, schema: Body, body: dict[str, object]) -> dict[str, Any]:
+    def _load(self, schema: Body, body: dict[str, object]) -> Fields:
         fields = load(schema, body)
         check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
         return fields
@@ -254,7 +250,7 @@ class CronJobs:
         ]
 
 
-def _chosen(fields: dict[str, Any], was: Chosen) -> Chosen:
+def _chosen(fields: Fields, was: Chosen) -> Chosen:
     """Raises: Refused."""
     try:
         return schedule_options.choose(fields.get("options", {}), was)

@@ -39,13 +39,13 @@ from scheduler_api.dialects.jiter.schemas import (
     PAST_TIME,
     Body,
     EventEdit,
+    Fields,
     NewEvent,
     read_id,
 )
 from scheduler_api.idempotency import once, read_mark
 from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
-from typing import Any
 from werkzeug.datastructures import MultiDict
 
 NOT_FOUND = "Unable to find event"
@@ -175,7 +175,7 @@ class Events:
             return answers.respond(answers.event(self._find(owner, event_id)))
         raise Conflict
 
-    def _change(self, event: Event, fields: dict[str, Any]) -> None:
+    def _change(self, event: Event, fields: Fields) -> None:
         """Raises: Conflict, Refused, redis.RedisError."""
         if not fields:
             return
@@ -235,7 +235,7 @@ class Events:
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
 
-    def _load(self, schema: Body, body: dict[str, object]) -> dict[str, Any]:
+    def _load(self, schema: Body, body: dict[str, object]) -> Fields:
         """The fields of a body; a past time is told before faults of later fields.
 
         The store's clock decides, so the script looks again; here it is asked only

@@ -7,8 +7,8 @@ from marshmallow import ValidationError
 from scheduler_api.bodies import BadBody, read_whole
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.jiter import answers
-from scheduler_api.dialects.jiter.schemas import Body, first_fault
-from typing import Any
+from scheduler_api.dialects.jiter.schemas import Body, Fields, first_fault
+from typing import cast
 from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "Invalid request body"
@@ -28,7 +28,7 @@ class Refused(SchedulerError):
 class Unacceptable(Refused):
     """A field of the body is wrong."""
 
-    def __init__(self, field: str, message: str, data: dict[str, Any]) -> None:
+    def __init__(self, field: str, message: str, data: Fields) -> None:
         super().__init__(400, message)
         self.field = field
         self.valid = data
@@ -74,7 +74,7 @@ def parse_object(raw: bytes) -> dict[str, object]:
     return body
 
 
-def load(schema: Body, body: dict[str, object]) -> dict[str, Any]:
+def load(schema: Body, body: dict[str, object]) -> Fields:
     """The body's fields.
 
     Raises: Unacceptable, for the first that is wrong.
@@ -82,10 +82,10 @@ def load(schema: Body, body: dict[str, object]) -> dict[str, Any]:
     with suppress(ValidationError):
         return schema.read(body)
     try:
-        return dict(schema.load(body))
+        return cast(Fields, schema.load(body))
     except ValidationError as err:
         field, message = first_fault(schema, err)
-        valid = err.valid_data if isinstance(err.valid_data, dict) else {}
+        valid = cast(Fields, err.valid_data if isinstance(err.valid_data, dict) else {})
         raise Unacceptable(field, message, valid) from err
 
 

@@ -6,7 +6,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from scheduler_api.core import cron, timing
 from scheduler_api.core.destinations import AddressPolicy, BadDestination
 from scheduler_api.schedule_options import MEANINGS
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, cast
 
 BAD_TIME = "Please enter a valid time"
 PAST_TIME = "Please make sure your scheduled time is in the future."
@@ -150,6 +150,17 @@ class CronStatus(_Word):
     shape: ClassVar = {"type": "string", "enum": words}
 
 
+class Fields(TypedDict, total=False):
+    """What a body says, as it is loaded: what its schema requires is there."""
+
+    destination: str
+    payload: bytes
+    scheduled_ms: int
+    expression: str
+    status: str
+    options: dict[str, object]
+
+
 class Body(Schema):
     """A JSON object; its fields are checked in their order, unknown ones ignored."""
 
@@ -167,7 +178,7 @@ class Body(Schema):
         self.payload_limit_bytes = payload_limit_bytes
         self.allow = allow
 
-    def read(self, body: dict[str, object]) -> dict[str, Any]:
+    def read(self, body: dict[str, object]) -> Fields:
         """As `load`, at half its cost where nothing is wrong.
 
         Raises: ValidationError, for the first field that is.
@@ -176,7 +187,8 @@ class Body(Schema):
             name: field.deserialize(body.get(field.data_key or name, missing))
             for name, field in self.load_fields.items()
         }
-        return {name: value for name, value in read.items() if value is not missing}
+        said = {name: value for name, value in read.items() if value is not missing}
+        return cast(Fields, said)
 
 
 class NewEvent(Body):

@@ -15,6 +15,7 @@ from scheduler_api.core.gate_words import (
     queue_gate,
     tenant_gate,
 )
+from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import Store
 from typing import cast
@@ -104,10 +105,9 @@ class GateKeeper:
         Raises: redis.RedisError.
         """
         gate, dropped, more = queue_gate(owner, name), 0, 1
+        words = (gate, str(owner), encoded(name), DROPPED_AT_ONCE, nonce())
         while more:
-            reply = self._store.run(
-                "queue_delete", gate, str(owner), encoded(name), DROPPED_AT_ONCE
-            )
+            reply = self._store.run("queue_delete", *words)
             _, done, more = cast(tuple[int, int, int], reply)
             dropped += done
         return dropped

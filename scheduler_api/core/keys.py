@@ -294,7 +294,10 @@ def sequence(prefix: str) -> str:
 
 
 def given(prefix: str, nonce: str) -> str:
-    """String, id that a creation was given, for its repetition in silence; TTL 60 s."""
+    """String, id that a creation was given, for its repetition in silence; TTL 60 s.
+
+    Of the deletion of a queue it is the queue's gate.
+    """
     return f"{prefix}given:{nonce}"
 
 

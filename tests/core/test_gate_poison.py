@@ -103,7 +103,7 @@ def test_e5_beginning_twice_under_one_token_is_charged_once(
 
 def test_e5_deleting_a_queue_twice_deletes_it_once(engine: Engine):
     create(engine, 3, QUEUE)
-    words = (QUEUE_GATE, str(OWNER), "orders", 500)
+    words = (QUEUE_GATE, str(OWNER), "orders", 500, "once")
     engine.run("queue_delete", *words)
     stored = engine.everything()
     engine.run("queue_delete", *words)

@@ -272,7 +272,7 @@ def test_a_deletion_that_stopped_half_way_is_gone_on_with(
 ):
     accepted = enqueue(engine, 150)
     gate = queue_gate(OWNER, "orders")
-    engine.run("queue_delete", gate, str(OWNER), "orders", 1)
+    engine.run("queue_delete", gate, str(OWNER), "orders", 1, "once")
     [later] = enqueue(engine, 1)
     for _ in range(4):
         engine.now_ms += LOOK_MS
@@ -281,6 +281,20 @@ def test_a_deletion_that_stopped_half_way_is_gone_on_with(
     states = {event.state for event in engine.store.get_many(OWNER, accepted)}
     assert states == {State.CANCELLED}
     assert offered == [later]
+
+
+def test_e5_a_repeated_deletion_spares_what_came_after_the_first(
+    engine: Engine, gates: GateKeeper
+):
+    enqueue(engine, 3)
+    words = (queue_gate(OWNER, "orders"), str(OWNER), "orders", 100, "once")
+    engine.run("queue_delete", *words)
+    [later] = enqueue(engine, 1)
+    engine.run("queue_delete", *words)
+
+    assert offer(engine) == [later]
+    assert gates.queue(OWNER, "orders").lag == 1
+    assert gates.delete_queue(OWNER, "orders") == 1
 
 
 def test_queues_of_two_owners_never_meet(engine: Engine, gates: GateKeeper):

@@ -24,7 +24,7 @@ from pathlib import Path
 from rich.console import Console
 from scheduler_api.core.timing import to_iso
 from tests.system.cell import Cell
-from typing import Any, cast
+from typing import Any
 
 RATES = (200, 1_000)
 TOMORROW_MS = 86_400_000
@@ -137,7 +137,7 @@ def versions() -> dict[str, str]:
     """Of the store and the sink."""
     sink = nginx_version()
     with new_cell() as cell:
-        server = cast(dict[str, Any], cell.client.info("server"))
+        server = cell.client.info("server")
     return {"Valkey": str(server["valkey_version"]), "nginx": sink}
 
 
@@ -150,6 +150,7 @@ def versions() -> dict[str, str]:
 @click.option("--peers", type=File, help="Figures of other systems, for the picture.")
 def main(
     context: click.Context,
+    /,
     quick: bool,
     to: Path,
     peers: Path | None,

@@ -15,7 +15,7 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import Terms
 from statistics import median
 from tests.system.cell import Cell
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 CONNECTIONS = 32
@@ -178,10 +178,10 @@ def _fill(cell: Cell, size: int) -> None:
 
 def used_bytes(cell: Cell) -> int:
     """Memory that the store has taken for data and itself."""
-    return int(cast(dict[str, Any], cell.client.info("memory"))["used_memory"])
+    return int(cell.client.info("memory")["used_memory"])
 
 
 def _script_us(cell: Cell) -> int:
     """Time that the store has spent on scripts."""
-    stats = cast(dict[str, Any], cell.client.info("commandstats"))
+    stats = cell.client.info("commandstats")
     return int(stats["cmdstat_evalsha"]["usec"])

@@ -160,7 +160,13 @@ class Store:
 
         Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
         """
-        draft = Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True, mark=mark)
+        draft = Draft(
+            *(content, deadline_ms),
+            at_ms=at_ms,
+            must_be_future=True,
+            mark=mark,
+            ascending=True,
+        )
         return self.accept(owner, draft)
 
     def accept(self, owner: Owner, draft: Draft) -> Event:
@@ -168,7 +174,9 @@ class Store:
 
         Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
         """
-        accepted = self.create_many(owner, [replace(draft, ascending=True)])[0]
+        if not draft.ascending:
+            draft = replace(draft, ascending=True)
+        accepted = self.create_many(owner, [draft])[0]
         if accepted.held is not None:
             raise Repeated(accepted.held)
         if accepted.verdict is not Verdict.OK:

@@ -2,9 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+# More than a call takes of a store that is near; one that is far is not waited for.
+PATIENCE_S = 0.002
+# Keys that share a turn wait for one another; their number must not cost memory.
+TURNS = 64
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
@@ -35,10 +41,10 @@ class _Asked(Generic[Item, Answer]):
 class Gathering(Generic[Key, Item, Answer]):
     """Answers callers that are ready at the same moment by one call for all of them.
 
-    The first lets every other that could run go on, then calls for those who have come
-    so far; it waits for nothing else. So under load, where many are ready at once, the
-    calls get fewer, and one alone is as fast as ever. Safe to share between greenlets
-    and between threads (which seldom meet).
+    The first lets every other that could run go on, and the last call of its key end
+    unless that takes long; then it calls for those who have come so far. So under load,
+    where many are ready at once, the calls get fewer, and one alone is as fast as ever.
+    Safe to share between greenlets and between threads (which seldom meet).
     """
 
     def __init__(
@@ -46,13 +52,16 @@ class Gathering(Generic[Key, Item, Answer]):
         call: Callable[[Key, list[Item]], list[Answer]],
         *,
         most: int,
+        patience_s: float = PATIENCE_S,
         let_others_run: Callable[[], None] = _let_others_run,
     ) -> None:
         """`call` answers up to `most` items of one key, in their order."""
         self._call = call
         self._most = most
         self._let_others_run = let_others_run
+        self._patience_s = patience_s
         self._lock = threading.Lock()
+        self._turns = tuple(threading.Lock() for _ in range(TURNS))
         self._open: dict[Key, list[_Asked[Item, Answer]]] = {}
 
     def ask(self, key: Key, item: Item) -> Answer:
@@ -78,8 +87,9 @@ class Gathering(Generic[Key, Item, Answer]):
         """Gives each of a party its answer or the error, whatever happens."""
         try:
             self._let_others_run()
-            self._close(key, party)
-            answers = self._call(key, [asked.item for asked in party])
+            with self._turn(key):
+                self._close(key, party)
+                answers = self._call(key, [asked.item for asked in party])
             for asked, answer in zip(party, answers, strict=True):
                 asked.answers.append(answer)
         except BaseException as err:
@@ -88,6 +98,17 @@ class Gathering(Generic[Key, Item, Answer]):
                 asked.error = err
         for asked in party:
             asked.told.release()
+
+    @contextmanager
+    def _turn(self, key: Key) -> Iterator[None]:
+        """Begins once the last call of a key has ended, or patience has."""
+        turn = self._turns[hash(key) % TURNS]
+        taken = turn.acquire(timeout=self._patience_s)
+        try:
+            yield
+        finally:
+            if taken:
+                turn.release()
 
     def _close(self, key: Key, party: list[_Asked[Item, Answer]]) -> None:
         with self._lock:

@@ -71,17 +71,40 @@ print(sorted(calls))
     ]
 
 
-def test_nobody_waits_for_a_call_that_is_under_way() -> None:
+def test_while_a_call_is_under_way_the_next_one_gathers() -> None:
     script = """
-ask = Gathering(call, most=9).ask
-def later(item):
-    while not calls:
-        gevent.sleep(0)
-    return ask("a", item)
-print(all_at_once(lambda item: ask("a", item) if item < 3 else later(item), [1], [3]))
-print(calls)
+from gevent.event import Event
+under_way, end = Event(), Event()
+def slow(key, items):
+    under_way.set()
+    end.wait(20)
+    return call(key, items)
+ask = Gathering(slow, most=9, patience_s=20).ask
+first = gevent.spawn(ask, "a", 1)
+under_way.wait(20)
+second, _ = gevent.spawn(ask, "a", 2), gevent.sleep(0.01)
+third, _ = gevent.spawn(ask, "a", 3), gevent.sleep(0.01)
+end.set()
+print([each.get(timeout=20) for each in (first, second, third)], calls)
 """
-    assert printed(script).splitlines() == ["[-1, -3]", "[('a', [1]), ('a', [3])]"]
+    assert printed(script) == "[-1, -2, -3] [('a', [1]), ('a', [2, 3])]\n"
+
+
+def test_a_call_that_takes_long_holds_nobody_up() -> None:
+    script = """
+from gevent.event import Event
+under_way, other = Event(), Event()
+def first_hangs(key, items):
+    under_way.set()
+    (other.wait if items == [1] else other.set)()
+    return call(key, items)
+ask = Gathering(first_hangs, most=9).ask
+first = gevent.spawn(ask, "a", 1)
+under_way.wait(20)
+second = gevent.spawn(ask, "a", 2)
+print([each.get(timeout=20) for each in (second, first)], calls)
+"""
+    assert printed(script) == "[-2, -1] [('a', [2]), ('a', [1])]\n"
 
 
 def test_an_error_is_told_to_all_whom_the_call_was_for_and_ends_with_it() -> None:

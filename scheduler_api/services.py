@@ -66,7 +66,13 @@ def build(settings: Settings) -> Services:
     """Everything for one process; connects on first use."""
     client = connect(settings.redis_url)
     tenants = Tenants(client, settings.prefix, secret_key=settings.secret_key)
-    store = Store(client, settings.prefix, caps=settings.caps, room=settings.room)
+    store = Store(
+        client,
+        settings.prefix,
+        caps=settings.caps,
+        room=settings.room,
+        gathers=True,
+    )
     return Services(
         settings=settings,
         store=store,

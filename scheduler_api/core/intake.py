@@ -41,10 +41,11 @@ class Scripted(Protocol):
 
 
 class Intake:
-    """Stores new events; one alone goes with others of its owner and moment."""
+    """Stores new events; one alone may go with others of its owner and moment."""
 
-    def __init__(self, store: Scripted) -> None:
+    def __init__(self, store: Scripted, *, gathers: bool) -> None:
         self._store = store
+        self._gathers = gathers
         self._alone = Gathering(self._create_all, most=AT_ONCE)
 
     def create_many(
@@ -57,7 +58,7 @@ class Intake:
     ) -> list[Accepted]:
         """As `Store.create_many`."""
         small = len(drafts) == 1 and len(drafts[0].content.body) <= INLINE_BYTES
-        if small and not replaces:
+        if self._gathers and small and not replaces:
             return [self._alone.ask(owner, drafts[0])]
         return self._create_all(owner, drafts, at_once=at_once, replaces=replaces)
 

@@ -88,7 +88,8 @@ class Claim:
 class Store:
     """The store of one cell, for one process.
 
-    `clock_ms` is for tests only: everybody else goes by the server's clock.
+    `clock_ms` is for tests only: everybody else goes by the server's clock. One that
+    `gathers` serves many greenlets: what they create at once is stored at once.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Store:
         caps: Caps = NO_CAPS,
         room: Room = ANY_NUMBER,
         clock_ms: int | None = None,
+        gathers: bool = False,
     ) -> None:
         self.client = client
         self.prefix = prefix
@@ -106,7 +108,7 @@ class Store:
         self.room = room
         self.clock_ms = clock_ms
         self.ids = Ids(client, prefix)
-        self._intake = Intake(self)
+        self._intake = Intake(self, gathers=gathers)
 
     def gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
         """An event's destination, and all gates that it goes through, for a script."""
@@ -199,7 +201,8 @@ class Store:
     ) -> list[Accepted]:
         """Stores events, `at_once` per round trip; each answer is its own.
 
-        Each may be to take the place of a dead letter, if that is still there. Redis:
+        One alone may share its round trip with others of its owner (`gathering`). Each
+        may be to take the place of a dead letter, if that is still there. Redis:
         create.lua, atomic per call, or replay.lua, atomic per dead letter; a draft is
         one event, however often the client repeats a call in silence.
 

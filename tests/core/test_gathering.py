@@ -43,7 +43,7 @@ trips, one = Trips(), Owner("1", "jiter")
 pool = redis.ConnectionPool.from_url(
     sys.argv[1], connection_class=Counting, trips=trips
 )
-store = Store(redis.Redis.from_pool(pool), "{gathered}:")
+store = Store(redis.Redis.from_pool(pool), "{gathered}:", gathers=True)
 
 def create(number):
     content = Content(f"https://receiver.example/{number}", b"x")

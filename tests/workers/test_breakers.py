@@ -4,7 +4,8 @@ import asyncio
 import pytest
 from collections.abc import Mapping
 from scheduler_api.core.limits import BreakerTerms
-from scheduler_api.core.model import Begun, Owner
+from scheduler_api.core.model import Begun
+from tests import attempts
 from typing import Any, cast
 from workers import breakers
 from workers.breakers import Breakers
@@ -35,22 +36,7 @@ class Store:
 
 
 def begun(*, watched: bool = False) -> Begun:
-    return Begun(
-        id="7",
-        token="t",
-        attempt=1,
-        failures=0,
-        interruptions=0,
-        wanted_ms=0,
-        created_ms=0,
-        deadline_ms=1_000,
-        owner=Owner("1", "jiter"),
-        content_key="k",
-        content=None,
-        schedule=None,
-        destination=ILL,
-        watched=watched,
-    )
+    return attempts.begun("jiter", destination=ILL, watched=watched)
 
 
 def answered(status: int) -> Result:

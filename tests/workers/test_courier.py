@@ -4,9 +4,10 @@ import asyncio
 import pytest
 from scheduler_api.core.config import Settings
 from scheduler_api.core.leases import Outcome, Settlement
-from scheduler_api.core.model import Begun, Content, Owner
+from scheduler_api.core.model import Content
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects.qstash.message import Callback, Message, to_options
+from tests import attempts
 from typing import Any, cast
 from workers.courier import Courier
 from workers.sender import Result
@@ -47,21 +48,8 @@ class Keys:
 
 
 def settle(left_ms: int | None) -> Settlement:
-    begun = Begun(
-        id="7.1900000000",
-        token="t",
-        attempt=1,
-        failures=0,
-        interruptions=0,
-        wanted_ms=1_900_000_000_000,
-        created_ms=1_900_000_000_000,
-        deadline_ms=1_000,
-        owner=Owner("1", "qstash"),
-        content_key="k",
-        content=Content("https://receiver.example/", b"", to_options(MESSAGE)),
-        schedule="7",
-        left_ms=left_ms,
-    )
+    content = Content("https://receiver.example/", b"", to_options(MESSAGE))
+    begun = attempts.begun("qstash", content, schedule="7", left_ms=left_ms)
     settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
     nobody = cast(Any, None)
     courier = Courier(

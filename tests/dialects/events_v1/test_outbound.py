@@ -7,10 +7,11 @@ import time
 from dataclasses import dataclass, replace
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Begun, Owner
+from scheduler_api.core.model import Begun
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects.events_v1 import answers, outbound
 from standardwebhooks import Webhook
+from tests import attempts
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 SIGNING = SigningKeys(jiter="j", qstash_current="c", qstash_next="n", events_v1=SECRET)
@@ -27,21 +28,8 @@ def begun(context: object = CONTEXT, **changes: object) -> Begun:
         context=context,
         tags=["prod"],
     )
-    plain = Begun(
-        id="7.1700000000",
-        token="w:1",
-        attempt=1,
-        failures=0,
-        interruptions=0,
-        wanted_ms=1_700_000_000_000,
-        created_ms=1_700_000_000_000,
-        deadline_ms=10_000,
-        owner=Owner("1", "events_v1"),
-        content_key="t:7:r",
-        content=content,
-        schedule="7",
-    )
-    return replace(plain, **changes)
+    plain = attempts.begun("events_v1", content, id="7.1700000000", schedule="7")
+    return replace(plain, content_key="t:7:r", **changes)
 
 
 def render(of: Begun, settings: Settings = SETTINGS):

@@ -13,30 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Begun, Content, Owner
+from scheduler_api.core.model import Begun, Content
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.jiter.outbound import body_bytes, stringify
+from tests import attempts
 
 SIGNING = SigningKeys(
     jiter="sécret", qstash_current="a", qstash_next="b", events_v1="whsec_c2VjcmV0"
 )
 WANTED_MS = 1_700_000_000_123
 SCHEDULED = '"scheduledTime":"2023-11-14T22:13:20.123Z"}'
-BEGUN = Begun(
-    id="7",
-    token="t:1",
-    attempt=1,
-    failures=0,
-    interruptions=0,
-    wanted_ms=WANTED_MS,
-    created_ms=WANTED_MS - 1000,
-    deadline_ms=10_000,
-    owner=Owner("5", "jiter"),
-    content_key="b:7",
-    content=Content("https://example.com/a//b?c=%2F", "né\u2028".encode()),
-    schedule=None,
-)
+CONTENT = Content("https://example.com/a//b?c=%2F", "né\u2028".encode())
+BEGUN = attempts.begun("jiter", CONTENT, wanted_ms=WANTED_MS)
 JITER = outbound.of("jiter")
 SETTINGS = Settings(redis_url="redis://localhost", secret_key="k" * 32)
 

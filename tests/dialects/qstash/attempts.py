@@ -1,26 +1,13 @@
 """One attempt of a message, for tests to vary."""
 
 from dataclasses import dataclass, replace
-from scheduler_api.core.model import Begun, Content, Owner
+from scheduler_api.core.model import Begun, Content
 from scheduler_api.dialects.qstash.message import Message, to_options
+from tests.attempts import NOW_MS, begun
 
-NOW_MS = 1_700_000_000_000
 URL = "https://example.com/a//b?c=%2F&d=1"
 BODY = b'{"n": 1.0}\n'
-BEGUN = Begun(
-    id="7k",
-    token="t:1",
-    attempt=1,
-    failures=0,
-    interruptions=0,
-    wanted_ms=NOW_MS,
-    created_ms=NOW_MS - 1000,
-    deadline_ms=10_000,
-    owner=Owner("5", "qstash"),
-    content_key="b:7k",
-    content=Content(URL, BODY),
-    schedule=None,
-)
+BEGUN = begun("qstash", Content(URL, BODY), id="7k")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from scheduler_api.dialects.qstash.callbacks import (
 )
 from scheduler_api.dialects.qstash.message import Callback, Message, from_options
 from scheduler_api.dialects.qstash.redaction import Redaction, mark
-from tests.dialects.qstash.attempts import BEGUN, BODY, NOW_MS, URL, Reply, begun_of
+from tests.attempts import NOW_MS
+from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
 from typing import Any
 
 BACK = Callback("https://example.com/back")

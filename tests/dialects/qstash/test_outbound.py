@@ -13,7 +13,8 @@ from scheduler_api.core.outgoing import Outgoing
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.qstash.message import Message
-from tests.dialects.qstash.attempts import BEGUN, BODY, NOW_MS, URL, Reply, begun_of
+from tests.attempts import NOW_MS
+from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
 
 CURRENT, NEXT, LATER = (f"sig_{letter * 28}" for letter in "abc")
 SIGNING = SigningKeys(

@@ -219,6 +219,7 @@ def order(prefix: str, gate: str) -> str:
 def gate(prefix: str, gate: str) -> str:
     """Hash, any other gate; TTL two weeks after its last event, unless kept by hand.
 
+    A flow-control key that is kept no longer has a TTL of 400 days.
     `p` parallelism, `r` rate per `t` ms, `pp`/`pr` 1 while pinned by hand, `pz` paused
     ms, `c` created ms. Of a destination: `br` 1 while its breaker is open, `sh` ms of
     the next probe, `bk` probes failed, `rp` ms when a ramp began, `rr` its rate per

@@ -229,6 +229,22 @@ def test_an_idle_key_is_forgotten_unless_somebody_wants_it(
     assert engine.scores(keys.flows(PREFIX, str(OWNER))) == {}
 
 
+@pytest.mark.parametrize("kept", ["paused", "pinned"])
+def test_limits_that_were_kept_by_hand_hold_for_events_of_next_year(
+    engine: Engine, gates: GateKeeper, kept: str
+):
+    year_ms = 365 * 86_400_000
+    create(engine, 1, limited(2), delay_ms=year_ms)
+    if kept == "paused":
+        gates.turn_flow(OWNER, KEY, paused=True)
+        gates.turn_flow(OWNER, KEY, paused=False)
+    else:
+        gates.pin_flow(OWNER, KEY, parallelism=1)
+        gates.unpin_flow(OWNER, KEY, parallelism=True, rate=False)
+
+    assert engine.client.pttl(keys.gate(PREFIX, GATE)) > year_ms
+
+
 def test_e2_a_ghost_in_a_full_gate_is_healed(engine: Engine):
     engine.stays_sound = False
     [waiting] = create(engine, 1, limited(1))

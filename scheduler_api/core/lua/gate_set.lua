@@ -11,6 +11,8 @@
 local gate, owner, name = ARGV[2], ARGV[3], ARGV[4]
 local key, queue = gate_key(gate), is_queue(gate)
 local of_destination = string.sub(gate, 1, 2) == 'd:'
+-- While a key is kept by hand nobody notes until when events want its limits, which may be a year.
+local LONGEST_DAYS = 400
 
 --# include drop
 --# include look
@@ -38,7 +40,7 @@ if queue then
 elseif state.pp or state.pr or state.pz then
   redis.call('PERSIST', key)
 elseif redis.call('PTTL', key) < 0 then
-  redis.call('PEXPIRE', key, 14 * DAY_MS)
+  redis.call('PEXPIRE', key, (of_destination and 14 or LONGEST_DAYS) * DAY_MS)
 end
 if name ~= '' then
   redis.call('ZADD', queue and queues_key(owner) or flows_key(owner), 'NX', now, name)

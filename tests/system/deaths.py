@@ -113,7 +113,7 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     """A worker is told to end under load; what it cannot finish goes to another."""
     grace_ms = cell.settings.drain_grace_s * 1000
     cell.start("ticker", "worker")
-    at_ms = cell.events.now_ms() + 1_000 + events
+    at_ms = cell.soon_ms(events)
     waiting = [
         cell.create(
             f"event-{number}",

@@ -52,7 +52,7 @@ def spread(
     What hangs is cancelled afterwards.
     """
     well, ill = [], []
-    from_ms = cell.events.now_ms() + 2_000 + 2 * count
+    from_ms = cell.soon_ms(count)
     for number in range(count):
         at_ms = from_ms + cell.random.randrange(int(over_s * 1000) + 1)
         if other is not None:

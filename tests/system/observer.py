@@ -85,11 +85,15 @@ class Observer:
         )
         return Accepted(event.id, label, at_ms, terms.get("sends", 1))
 
+    def soon_ms(self, events: int) -> int:
+        """A time by which so many are stored one by one, on a slow machine too."""
+        return self.events.now_ms() + 1_000 + 5 * events
+
     def create_many(
         self, count: int, *, over_s: float, query: str = ""
     ) -> list[Accepted]:
         """Store events for random times of a span that begins when all are stored."""
-        from_ms = self.events.now_ms() + 1_000 + 3 * count
+        from_ms = self.soon_ms(count)
         return [
             self.create(
                 f"event-{number}",

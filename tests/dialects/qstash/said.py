@@ -1,0 +1,20 @@
+"""What headers say of a message, and why they say nothing."""
+
+import pytest
+from scheduler_api.dialects.qstash.grammars import BadValue
+from scheduler_api.dialects.qstash.message import Message
+from scheduler_api.dialects.qstash.request_headers import from_headers
+from typing import Any
+
+BACK = "https://example.com/back"
+
+
+def read(headers: dict[str, str] | None = None, **rest: Any) -> Message:
+    return from_headers((headers or {}).items(), **rest)
+
+
+def refusal(headers: dict[str, str], **rest: Any) -> BadValue:
+    with pytest.raises(BadValue) as fault:
+        read(headers, **rest)
+    assert str(fault.value).startswith(fault.value.name)
+    return fault.value

@@ -23,6 +23,7 @@ from typing import cast
 # Few enough that one script holds up nobody else for long.
 DROPPED_AT_ONCE = 100
 FORGOTTEN_AT_ONCE = 500
+COUNTED_AT_ONCE = 1_000
 # A key and its limits outlast its events by this, as the scripts have it.
 KEPT_MS = 14 * 86_400_000
 # A sliding log holds a begin for a period and this, so that jitter on the way to the
@@ -268,6 +269,24 @@ class GateKeeper:
         """
         key = keys.holders(self._prefix, tenant_gate(tenant))
         return self._store.client.scard(key)
+
+    def running_by_key(self, owner: Owner) -> int:
+        """How many deliveries run at once through any flow-control key of an owner.
+
+        Redis: one read, and one for each thousand keys.
+
+        Raises: redis.RedisError.
+        """
+        index = keys.flows(self._prefix, str(owner))
+        names = cast(list[bytes], self._store.client.zrange(index, 0, -1))
+        running = 0
+        for at in range(0, len(names), COUNTED_AT_ONCE):
+            pipe = self._store.client.pipeline(transaction=False)
+            for name in names[at : at + COUNTED_AT_ONCE]:
+                gate = flow_gate(owner, decoded(name))
+                pipe.scard(keys.holders(self._prefix, gate))
+            running += sum(pipe.execute())
+        return running
 
     def _flows(self, owner: Owner, names: Sequence[str]) -> list[Flow]:
         now_ms = self._store.now_ms()

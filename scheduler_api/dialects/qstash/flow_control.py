@@ -78,7 +78,7 @@ class FlowControlKeys:
         if self._most:
             running = self._gates.running(owner.tenant)
         else:
-            running = sum(flow.running for flow in self._gates.flows(owner))
+            running = self._gates.running_by_key(owner)
         shown = {"parallelismMax": self._most, "parallelismCount": running}
         return answers.respond(shown)
 

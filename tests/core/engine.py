@@ -31,6 +31,8 @@ PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
 CONTENT = Content("https://receiver.example/hook", b'{"n": 1}')
 OTHER = Content("https://other.example/", b"other")
+# What travels alone is offered to nobody for so long.
+HELD_BACK_MS = 200
 START_MS = 1_900_000_000_000
 OFFER_MS = 3_000
 LEASE_MS = 15_000
@@ -189,6 +191,9 @@ class Engine:
             self.tick(LEASE_MS - 1)
             self.now_ms += 1
             assert begun.id in self.claim(room=0).interrupted
+            if begun.id in self.leased():
+                self.now_ms += HELD_BACK_MS
+                self.claim(room=0)
         return begun
 
     def schedule(

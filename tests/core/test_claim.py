@@ -7,6 +7,7 @@ from scheduler_api.core.model import State
 from scheduler_api.core.store import Terms
 from tests.core.engine import (
     DEADLINE_MS,
+    HELD_BACK_MS,
     LEASE_MS,
     OFFER_MS,
     OWNER,
@@ -20,7 +21,6 @@ from tests.core.engine import (
 )
 
 HOUR_MS = 3_600_000
-HELD_BACK_MS = 200
 REAPED_AT_ONCE = 200
 
 
@@ -385,6 +385,22 @@ def test_e18_from_the_second_interruption_in_a_row_it_travels_alone(engine: Engi
     assert engine.leased().keys() == {begun.id, other.id}
 
 
+def test_e18_what_is_interrupted_again_goes_out_of_step_with_its_lease(engine: Engine):
+    begun = engine.interrupted(1)
+    engine.claim()
+    engine.worker.begin(begun.id)
+    engine.tick(LEASE_MS - 1)
+    engine.now_ms += 1
+    claims = [engine.claim()]
+    engine.now_ms += HELD_BACK_MS - 1
+    claims.append(engine.claim())
+    engine.now_ms += 1
+    claims.append(engine.claim())
+
+    assert claims[0].interrupted == [begun.id]
+    assert [claim.solo_ids for claim in claims] == [[], [], [begun.id]]
+
+
 def test_e18_of_those_that_travel_alone_one_goes_at_each_look(engine: Engine):
     first, second = engine.create(1_000), engine.create(1_000)
     engine.now_ms += 1_000
@@ -393,7 +409,7 @@ def test_e18_of_those_that_travel_alone_one_goes_at_each_look(engine: Engine):
         engine.worker.begin(first.id, second.id)
         engine.tick(LEASE_MS)
     other = engine.create(1)
-    engine.now_ms += 1
+    engine.now_ms += HELD_BACK_MS
 
     claims = [engine.claim(), engine.claim()]
     engine.now_ms += HELD_BACK_MS
@@ -435,6 +451,7 @@ def test_e18_a_settle_in_between_starts_the_count_anew(engine: Engine):
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=0))
 
     for _ in range(4):
+        engine.now_ms += HELD_BACK_MS
         engine.claim()
         [begun] = engine.worker.begin(begun.id)
         engine.tick(LEASE_MS)

@@ -16,6 +16,7 @@ from scheduler_api.core.model import (
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
+    HELD_BACK_MS,
     LEASE_MS,
     OWNER,
     PREFIX,
@@ -73,6 +74,7 @@ def test_a_mark_goes_with_what_failed_or_was_withdrawn(engine: Engine, how: str)
         for _ in range(5):
             engine.worker_begins(first.id)
             engine.tick(LEASE_MS)
+            engine.tick(HELD_BACK_MS)
     else:
         begun = engine.worker_begins(first.id)
         if how == "asked":

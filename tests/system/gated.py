@@ -39,9 +39,9 @@ def ordered(cell: Cell, *, events: int, every_s: float) -> Report:
 
 def kill_in_turn(cell: Cell, *, every_s: float) -> int:
     """Kills one worker after the other until nothing is left to do; tells how often."""
-    kills, at_s = 0, time.monotonic()
+    kills, from_s = 0, time.monotonic()
     while kills * every_s < LONGEST_S:
-        at_s += every_s
+        at_s = from_s + (kills + 1) * every_s
         wait_until(
             lambda until_s=at_s: time.monotonic() > until_s or cell.waiting() == 0,
             within_s=LONGEST_S,

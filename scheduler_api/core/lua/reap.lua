@@ -25,7 +25,9 @@ local function interrupt(id, event)
   put_due(member_of(id, event), at)
   free(id, event)
   -- It keeps its turn: what it has just freed is its own, if it may begin again so soon.
-  if event.g then admit(id, event) end
+  local goes = not event.g or admit(id, event)
+  -- Deaths in a rhythm that leases share would meet it each time: it goes out of step.
+  if goes and count >= ALONE then hold_back({member_of(id, event)}) end
   grant_freed()
 end
 

@@ -130,8 +130,7 @@ class Scheduling:
                     # Deleted this moment, and its mark with it.
                     continue
                 _log("schedule.deduplicated", known)
-                shown = {"scheduleId": public_id(known), "deduplicated": True}
-                return answers.respond(shown)
+                return answers.respond({"scheduleId": public_id(known)})
             _log("schedule.accepted", schedule)
             return answers.respond({"scheduleId": public_id(schedule)})
         raise Conflict

@@ -183,7 +183,6 @@ class ScheduleId(Schema):
     """The id of a schedule."""
 
     scheduleId = fields.String(required=True)
-    deduplicated = fields.Boolean()
 
 
 class ShownSchedule(WithBody, Options):

@@ -11,7 +11,8 @@ from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
 
 log = logging.getLogger("scheduler.worker")
 
-MOST_AT_ONCE = 100
+# As few as a begin has at most: the window says why.
+MOST_AT_ONCE = 25
 AGAIN_AFTER_ERROR_S = 1.0
 REPEATED_S = 5.0
 MOST_REPEATED = 10_000

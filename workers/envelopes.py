@@ -9,6 +9,7 @@ from rq import Queue
 from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
 from rq.job import Job
 from scheduler_api.core import logs
+from scheduler_api.core.dispatch import only_event
 from typing import Any, cast
 
 log = logging.getLogger("scheduler.worker")
@@ -86,9 +87,17 @@ class EnvelopeQueue(Queue):
         self._done.clear()
         if job_id is None:
             raise DequeueTimeout(timeout_s, self.key)
+        return self._read(job_id.decode(), job_class)
+
+    def _read(self, job_id: str, job_class: type[Job]) -> Job | None:
+        event_id = only_event(job_id)
+        if event_id is not None:
+            job = job_class(job_id, self.connection, self.serializer)
+            job.args = ([event_id], [], False)
+            return job
         try:
             return job_class.fetch(
-                job_id.decode(), connection=self.connection, serializer=self.serializer
+                job_id, connection=self.connection, serializer=self.serializer
             )
         except NoSuchJobError:
             return None

@@ -14,6 +14,7 @@ NO_TIMEOUT = -1
 FAILURE_TTL_S = 600
 MOST_WAITING = 2
 ARGUMENTS = "arguments"
+ONLY = "-only-"
 # Of these the script writes its own, or RQ does later.
 NOT_IN_COMMON = ("data", "description", "created_at", "enqueued_at")
 
@@ -52,3 +53,9 @@ class Carrier:
         """The last arguments of a claim, as the script has them."""
         at = utcformat(now())
         return *self._terms, "created_at", at, "enqueued_at", at, *self._fields
+
+
+def only_event(job_id: str) -> str | None:
+    """The one event of an envelope whose name tells it; None: the job must be read."""
+    _, told, event_id = job_id.rpartition(ONLY)
+    return event_id if told else None

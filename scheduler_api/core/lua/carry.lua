@@ -12,15 +12,18 @@ local is_full = LIST ~= nil and redis.call('LLEN', LIST) >= tonumber(MOST_WAITIN
 
 local function array(ids) return #ids == 0 and '[]' or cjson.encode(ids) end
 
--- Unlike any other job of any ticker, even where the answer to this call is lost.
-local function next_job_id()
+-- Unlike any other job of any ticker, even where the answer to this call is lost. At low rates an
+-- envelope holds one event: its worker need not read the job to know it.
+local function next_job_id(ids, schedule_ids, is_alone)
   carried = carried + 1
-  return string.format('%s-%.0f-%d', JOB, now * 1000 + micros, carried)
+  local job = string.format('%s-%.0f-%d', JOB, now * 1000 + micros, carried)
+  local one = #ids == 1 and #schedule_ids == 0 and not is_alone and string.match(ids[1], '^%w+$')
+  return one and job .. '-only-' .. one or job
 end
 
 local function carry(ids, schedule_ids, is_alone)
   if not LIST or #ids + #schedule_ids == 0 then return end
-  local job = next_job_id()
+  local job = next_job_id(ids, schedule_ids, is_alone)
   redis.call('HSET', JOBS .. job, 'data',
     HEAD .. array(ids) .. ',' .. array(schedule_ids) .. ',' .. tostring(is_alone) .. TAIL,
     'description', #ids .. ' events, ' .. #schedule_ids .. ' schedules', unpack(ARGV, 14))

@@ -22,6 +22,9 @@ from workers import vital
 log = logging.getLogger("scheduler.ticker")
 
 LONGEST_WAIT_S = 1.0
+# What waking up and asking take. Whoever comes too soon is told so by the store, whose
+# clock alone decides, and asks again.
+HEAD_START_S = 0.0005
 AGAIN_AFTER_ERROR_S = 1.0
 ALIVE_TTL_S = 5
 FULL_TTL_S = 5
@@ -70,7 +73,7 @@ class Ticker:
         if claim.next_us is None or (claim.is_full and claim.next_us == 0):
             # What is overdue waits for room in RQ: the next begin wakes us.
             return LONGEST_WAIT_S
-        return min(claim.next_us / 1_000_000, LONGEST_WAIT_S)
+        return min(max(0.0, claim.next_us / 1_000_000 - HEAD_START_S), LONGEST_WAIT_S)
 
     def _check_store(self) -> None:
         """Once a second: sign of life, high-water mark, epoch."""

@@ -115,18 +115,9 @@ def load(name: str) -> Any:
 
 def test_the_picture_is_drawn_from_the_figures_beside_it():
     svg = (DOCS / "bench.svg").read_text()
-    sources = [load("bench.json"), *map(load, named("peers.json"))]
+    sources = [load("bench.json"), load("peers.json")]
 
     assert svg == from_json(sources)
-
-
-def named(name: str) -> list[str]:
-    """A document that need not be there."""
-    return [name] if (DOCS / name).exists() else []
-
-
-def test_the_example_of_other_systems_can_be_drawn():
-    assert "Example queue 1.0" in texts(from_json([load("peers.example.json")]))
 
 
 def test_the_page_of_growth_shows_the_figures_beside_it():

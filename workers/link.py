@@ -87,7 +87,12 @@ class Link:
         try:
             async with asyncio.timeout(self._timeout_s):
                 line = await self._reach()
-                await self._greet(line)
+                try:
+                    await self._greet(line)
+                except BaseException:
+                    # Nobody would close it: each question after it opens another.
+                    line.end(redis.ConnectionError("not let in"))
+                    raise
         except TimeoutError as err:
             raise redis.TimeoutError("timed out connecting to the store") from err
         except OSError as err:

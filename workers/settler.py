@@ -11,7 +11,9 @@ from scheduler_api.core.leases import Outcome, Settled, Settlement, WorkerStore
 
 log = logging.getLogger("scheduler.worker")
 
-# As few as a begin has at most: the window says why.
+# What is begun or settled in one call. A full window goes in parts, so that beginning,
+# sending and settling overlap: as one they would take turns, store and worker each idle
+# half of the time.
 MOST_AT_ONCE = 25
 AGAIN_AFTER_ERROR_S = 1.0
 REPEATED_S = 5.0

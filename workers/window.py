@@ -12,16 +12,13 @@ from scheduler_api.core.leases import WorkerStore
 from scheduler_api.core.model import Begun
 from workers import vital
 from workers.courier import Courier
-from workers.settler import Settler
+from workers.settler import MOST_AT_ONCE, Settler
 from workers.shares import Shares
 
 log = logging.getLogger("scheduler.worker")
 
 GIVE_BACK_AFTER_S = 0.25
 SMALLEST_BATCH = 20
-# A full window goes in parts, so that beginning, sending and settling overlap: as one
-# they would take turns, store and worker each idle half of the time.
-LARGEST_BATCH = 25
 SMALLEST_SHARE = 5
 ALONE_FROM = 2
 AGAIN_AFTER_ERROR_S = 1.0
@@ -124,7 +121,7 @@ class Window:
             fits = self._room
             late = time.monotonic() >= give_back_at
             if fits and (late or fits >= min(len(waiting), self._smallest_batch)):
-                most = min(fits, len(waiting), LARGEST_BATCH)
+                most = min(fits, len(waiting), MOST_AT_ONCE)
                 batch = [waiting.popleft() for _ in range(most)]
                 full = len(self._held) >= self._capacity
                 begun += await self._begin(batch, full=full)

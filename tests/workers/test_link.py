@@ -177,8 +177,12 @@ def test_the_url_names_database_user_and_password(valkey: str, client: redis.Red
         await link.set("a", b"1", ex=60)
 
     async def fail(link: Link) -> None:
+        before = len(client.client_list())
         with pytest.raises(AuthenticationError):
             await link.get("a")
+        async with asyncio.timeout(TIMEOUT_S):
+            while len(client.client_list()) > before:
+                await asyncio.sleep(0.01)
 
     try:
         run(f"redis://ann:s3cr%3At@{place}/3", write)

@@ -26,8 +26,6 @@ Address = IPv4Address | IPv6Address
 Forms = tuple[Address, ...]
 
 URL_MAX_LENGTH = 8192
-# Most events go where others went: their URLs are read once.
-REMEMBERED = 512
 
 # An own table, because `ipaddress.is_global` answers differently on each patch
 # release of Python and calls multicast, NAT64 and site-local addresses global.
@@ -158,7 +156,6 @@ class Destination:
         return self.rest if self.rest.startswith("/") else f"/{self.rest}"
 
 
-@lru_cache(maxsize=REMEMBERED)
 def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
     """Read `url` with the parser that will connect, and only if a second one agrees.
 

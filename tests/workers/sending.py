@@ -74,3 +74,20 @@ async def send_to(
 ) -> Result:
     async with receiving(behave) as receiver, new_sender() as sender:
         return await sender.send(post(receiver.url(), body=body, timeout_ms=timeout_ms))
+
+
+def answered(status: int, *, total_ms: int = 3) -> Result:
+    """What a receiver has answered, in full and without a body."""
+    return Result(
+        status=status,
+        headers=(),
+        body=b"",
+        body_truncated=False,
+        error=None,
+        detail="",
+        started_ms=0,
+        connect_ms=1,
+        first_byte_ms=2,
+        total_ms=total_ms,
+        dispatched=True,
+    )

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from scheduler_api.core.limits import BreakerTerms
 from scheduler_api.core.model import Begun
 from tests import attempts
+from tests.workers.sending import answered
 from typing import Any, cast
 from workers import breakers
 from workers.breakers import Breakers
-from workers.sender import Result
 
 TERMS = BreakerTerms(
     attempts=20,
@@ -37,22 +37,6 @@ class Store:
 
 def begun(*, watched: bool = False) -> Begun:
     return attempts.begun("jiter", destination=ILL, watched=watched)
-
-
-def answered(status: int) -> Result:
-    return Result(
-        status=status,
-        headers=(),
-        body=b"",
-        body_truncated=False,
-        error=None,
-        detail="",
-        started_ms=0,
-        connect_ms=1,
-        first_byte_ms=2,
-        total_ms=3,
-        dispatched=True,
-    )
 
 
 def told_at_once(

@@ -8,6 +8,7 @@ from scheduler_api.core.model import Content
 from scheduler_api.core.tenants import SigningKeys
 from scheduler_api.dialects.qstash.message import Callback, Message, to_options
 from tests import attempts
+from tests.workers.sending import answered
 from typing import Any, cast
 from workers.courier import Courier
 from workers.sender import Result
@@ -25,19 +26,7 @@ class Sender:
     """Everybody answers 500."""
 
     async def send(self, *_: Any, **__: Any) -> Result:
-        return Result(
-            status=500,
-            headers=(),
-            body=b"",
-            body_truncated=False,
-            error=None,
-            detail="",
-            started_ms=0,
-            connect_ms=1,
-            first_byte_ms=2,
-            total_ms=TOOK_MS,
-            dispatched=True,
-        )
+        return answered(500, total_ms=TOOK_MS)
 
 
 class Keys:

@@ -8,19 +8,20 @@ import threading
 import time
 import uvloop
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue, worker_registration
-from rq.exceptions import DeserializationError, StopRequested
-from rq.job import Job
+from rq.exceptions import StopRequested
 from rq.utils import now as rq_now
 from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import garbage, keys, logs
 from scheduler_api.core.config import SettingsError
+from scheduler_api.core.dispatch import QUEUE
 from scheduler_api.core.epoch import take_database
 from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.schedules import Schedules
@@ -30,9 +31,10 @@ from scheduler_api.core.tenants import Tenants
 from types import FrameType
 from typing import Any, TypeVar
 from workers import vital
-from workers.envelopes import EnvelopeJob, EnvelopeQueue
+from workers.envelopes import Taker
+from workers.link import Link
 from workers.planner import top_up
-from workers.runtime import connect, open_window, read_settings
+from workers.runtime import TIMEOUT_S, connect, open_window, read_settings
 from workers.window import Window
 
 log = logging.getLogger("scheduler.worker")
@@ -41,7 +43,7 @@ WORKER_TTL_S = 30
 AGAIN_AFTER_ERROR_S = 1.0
 SIGN_OF_LIFE_S = 1.0
 ALIVE_TTL_S = 5
-ROOM_WAIT_S = 0.05
+SLICE_S = 1.0
 HEARTBEAT_S = 5.0
 SUSPENSION_S = 1.0
 TENANTS_AHEAD = 100
@@ -52,7 +54,7 @@ T = TypeVar("T")
 class Engine:
     """An event loop in a thread of its own, with the window on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: Queue) -> None:
         self.settings = read_settings()
         self.client = connect(self.settings)
         take_database(self.client, self.settings.prefix)
@@ -60,29 +62,30 @@ class Engine:
             self.client, self.settings.prefix, secret_key=self.settings.secret_key
         ).check_key()
         store = Store(self.client, self.settings.prefix)
-        self._accepting: Future[None] | None = None
         self._schedules = Schedules(store, grace_ms=self.settings.missed_grace_ms)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
         self._loop = uvloop.new_event_loop()
         self._open = AsyncExitStack()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self.window: Window = self.run(
+        self._window: Window = self._run(
             self._open.enter_async_context(
                 open_window(self.settings, tenants_ahead=TENANTS_AHEAD)
             )
         )
+        self._link = Link(self.settings.redis_url, timeout_s=TIMEOUT_S)
+        self._open.callback(self._link.close)
+        self._taker = Taker(self._link, queue, self._window, self._plan)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine on the loop and waits for it."""
-        return self._submit(work).result()
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+    @property
+    def in_flight(self) -> int:
+        """Events in hand."""
+        return self._window.in_flight
 
-    def plan(self, schedule_ids: list[str]) -> None:
-        """Tops up schedules beside the deliveries."""
-        if schedule_ids:
-            self._planner.submit(self._top_up, schedule_ids)
+    def _plan(self, schedule_ids: list[str]) -> None:
+        self._planner.submit(self._top_up, schedule_ids)
 
     def _top_up(self, schedule_ids: list[str]) -> None:
         try:
@@ -91,23 +94,12 @@ class Engine:
             # The claim asks again in five seconds.
             log.exception(logs.line("schedules.not_planned", count=len(schedule_ids)))
 
-    def accept(self, ids: list[str], *, alone: bool) -> None:
-        """Has an envelope's events begun; returns as soon as those before it are.
+    def take(self, *, for_s: float, most: int | None) -> int:
+        """Takes envelopes for so long, on the loop; answers how many (`Taker.take`).
 
-        While they are begun, the next envelope is fetched.
+        Raises: redis.RedisError.
         """
-        self.wait_accepted()
-        self._accepting = self._submit(self.window.accept(ids, alone=alone))
-
-    def wait_accepted(self) -> None:
-        """Waits until the last envelope's events are begun or given back."""
-        accepting, self._accepting = self._accepting, None
-        if accepting is None:
-            return
-        try:
-            accepting.result()
-        except RedisError as err:
-            log.error(logs.line("envelope.lost", problem=err))
+        return self._run(self._taker.take(for_s=for_s, most=most))
 
     def show_life(self) -> None:
         """Says that a worker lives, for `/readyz`.
@@ -119,34 +111,37 @@ class Engine:
 
     def shut(self) -> None:
         """Has nothing more begun; safe in a signal handler."""
-        self._loop.call_soon_threadsafe(self.window.shut)
+        self._loop.call_soon_threadsafe(self._window.shut)
 
     def close(self) -> None:
         """Waits for what is in hand as long as the grace allows, then lets go."""
-        self.wait_accepted()
-        left = self.run(self.window.drain(self.settings.drain_grace_s))
+        self._run(self._taker.finish())
+        left = self._run(self._window.drain(self.settings.drain_grace_s))
         if left:
             log.warning(logs.line("worker.left_to_leases", events=left))
         self._planner.shutdown(cancel_futures=True)
-        self.run(self._open.aclose())
+        self._run(self._open.aclose())
 
 
 class DeliveryWorker(SimpleWorker):
-    """Runs `deliver` jobs by putting their events into the window.
+    """Takes envelopes and delivers their events, on an event loop of its own.
 
-    A job is done when its events are begun or given back, so that the next is taken
-    while the window has room. The store may go away at any time: it waits for it.
+    RQ's loop keeps what is RQ's: registration, sign of life, suspension, maintenance,
+    signals. No job comes through it: what an envelope costs a thread beside the
+    deliveries, at a thousand a second, is a third of all. The store may go away at any
+    time: the worker waits for it.
     """
 
     max_connection_wait_time = AGAIN_AFTER_ERROR_S
 
     def __init__(self, queues: list[Queue], *args: Any, **kwargs: Any) -> None:
         kwargs["worker_ttl"] = WORKER_TTL_S
-        kwargs["job_class"] = EnvelopeJob
-        kwargs["queue_class"] = EnvelopeQueue
-        super().__init__([EnvelopeQueue.like(q) for q in queues], *args, **kwargs)
+        super().__init__(queues, *args, **kwargs)
+        if self.queue_names() != [QUEUE]:
+            sys.exit(f"{type(self).__name__} takes from the queue {QUEUE} alone")
         self.connection.set_retry(Retry(NoBackoff(), 0))
         self._engine: Engine | None = None
+        self._jobs_left: int | None = None
         self._beaten_at = 0.0
         self._unsuspended_at = 0.0
         self._title = ""
@@ -156,7 +151,7 @@ class DeliveryWorker(SimpleWorker):
         """The event loop and its window; made when the work begins."""
         if self._engine is None:
             try:
-                self._engine = Engine()
+                self._engine = Engine(self.queues[0])
             except (SettingsError, WrongSecretKey, ForeignDatabase) as err:
                 sys.exit(str(err) or err.__doc__)
         return self._engine
@@ -183,7 +178,7 @@ class DeliveryWorker(SimpleWorker):
 
     def _visible_state(self) -> str:
         """Busy while deliveries are in flight, whatever the job loop does."""
-        busy = self._engine is not None and self._engine.window.in_flight > 0
+        busy = self._engine is not None and self._engine.in_flight > 0
         return WorkerStatus.BUSY.value if busy else WorkerStatus(self._state).value
 
     def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:
@@ -237,16 +232,41 @@ class DeliveryWorker(SimpleWorker):
             log.exception(logs.line("maintenance.failed"))
             self.last_cleaned_at = rq_now()  # type: ignore[assignment]
 
+    def work(self, *args: Any, max_jobs: int | None = None, **kwargs: Any) -> bool:
+        """As RQ's; `max_jobs` counts envelopes."""
+        self._jobs_left = max_jobs
+        return super().work(*args, **kwargs)
+
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
-    ) -> tuple[Job, Queue] | None:
-        """The next job, once the window has room for one and the store answers."""
-        take = super().dequeue_job_and_maintain_ttl
-        while not self._stop_requested:
-            window = self.engine.window
-            if window.room > 0 or self.engine.run(window.has_room(ROOM_WAIT_S)):
-                return self._patiently(lambda: take(timeout, max_idle_time))
-        return None
+    ) -> None:
+        """Takes envelopes until the worker is to end; RQ's loop gets none of them.
+
+        Raises: StopRequested.
+        """
+        is_burst, taken_at = timeout is None, time.monotonic()
+        self._state = WorkerStatus.IDLE
+        self.procline(f"Listening on {QUEUE}")
+        while not self._stop_requested and self._jobs_left != 0:
+            self.heartbeat()
+            if self.should_run_maintenance_tasks:
+                self.run_maintenance_tasks()
+            self.check_for_suspension(is_burst)
+            taken = self._patiently(partial(self._take, 0 if is_burst else SLICE_S))
+            if taken:
+                taken_at = time.monotonic()
+            elif is_burst or self._idle_for(taken_at, max_idle_time):
+                return
+
+    def _take(self, for_s: float) -> int:
+        taken = self.engine.take(for_s=for_s, most=self._jobs_left)
+        if self._jobs_left is not None:
+            self._jobs_left -= taken
+        return taken
+
+    @staticmethod
+    def _idle_for(taken_at: float, max_idle_time: int | None) -> bool:
+        return max_idle_time is not None and time.monotonic() - taken_at > max_idle_time
 
     def _patiently(self, work: Callable[[], T]) -> T | None:
         """Does store work of the job loop, again each second while the store is away.
@@ -258,33 +278,8 @@ class DeliveryWorker(SimpleWorker):
                 return work()
             except RedisError as err:
                 log.warning(logs.line("store.unreachable", problem=err))
-            except UnicodeDecodeError as err:
-                log.error(logs.line("job.unreadable", problem=err))
             time.sleep(AGAIN_AFTER_ERROR_S)
         return None
-
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        """Puts an envelope's events into the window; of RQ's bookkeeping only clearing.
-
-        An envelope that cannot be read, or meets an outage, costs its events one offer
-        lease.
-        """
-        self._state = WorkerStatus.BUSY
-        try:
-            ids, schedule_ids, alone = job.args
-            self.engine.plan(schedule_ids)
-            self.engine.accept(ids, alone=alone)
-        except (DeserializationError, TypeError, ValueError) as err:
-            log.error(logs.line("envelope.lost", job=job.id, problem=err))
-        if isinstance(queue, EnvelopeQueue):
-            queue.settle(job)
-
-    def _clear(self, queue: EnvelopeQueue) -> None:
-        """What cannot be cleared now is cleared by RQ's own maintenance."""
-        try:
-            queue.clear()
-        except RedisError as err:
-            log.warning(logs.line("store.unreachable", problem=err))
 
     def handle_warm_shutdown_request(self) -> None:
         """Has what waits for room given back: the grace is for what was begun."""
@@ -304,7 +299,4 @@ class DeliveryWorker(SimpleWorker):
         """Drains the window before the worker says good-bye."""
         if self._engine is not None:
             self._engine.close()
-        for queue in self.queues:
-            if isinstance(queue, EnvelopeQueue):
-                self._clear(queue)
         super().teardown()  # type: ignore[no-untyped-call]

@@ -1,134 +1,121 @@
-"""How envelopes leave RQ: a queue and a job class that read no more than is needed."""
+"""How envelopes come from RQ into the window: taken on its event loop."""
 
+import asyncio
 import logging
 import redis
-import zlib
-from collections.abc import Iterable
-from redis.client import Pipeline
+import time
+from collections.abc import Callable
+from redis.exceptions import RedisError
 from rq import Queue
-from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
 from rq.job import Job
 from scheduler_api.core import logs
-from scheduler_api.core.dispatch import only_event
-from typing import Any, cast
+from scheduler_api.core.dispatch import Envelope, read, told_by
+from typing import cast
+from workers.link import Link
+from workers.window import Window
 
 log = logging.getLogger("scheduler.worker")
 
+LONGEST_WAIT_S = 1
+# Room may come with time alone, without anything that tells of it.
+ROOM_WAIT_S = 0.05
 
-class EnvelopeJob(Job):
-    """A job of which only the call is read: the rest is RQ's bookkeeping.
 
-    One that cannot be read is passed over: it must not end its worker.
+class Taker:
+    """Takes envelopes from an RQ queue while the window has room for more.
+
+    The next is taken while the events of the one before are begun. What is taken is
+    cleared from RQ at once: leases bring back what is lost from here on. What cannot be
+    read stays in RQ's intermediate queue, where its maintenance finds it. Lives on the
+    window's event loop.
+
+    Args:
+        link: waits in the store, so nobody else may use it.
+        plan: tops up schedules; must not block.
     """
 
-    def refresh(self) -> None:
-        """Reads the job.
+    def __init__(
+        self,
+        link: Link,
+        queue: Queue,
+        window: Window,
+        plan: Callable[[list[str]], None],
+    ) -> None:
+        self._link = link
+        self._from = queue.key
+        self._to = queue.intermediate_queue_key
+        self._window = window
+        self._plan = plan
+        self._busy = asyncio.Lock()
+        self._accepting: asyncio.Task[None] | None = None
 
-        Raises: NoSuchJobError, on which RQ goes on with the next; StopRequested, from
-            a signal meanwhile; redis.ConnectionError, redis.TimeoutError.
-        """
-        try:
-            stored = cast(bytes | None, self.connection.hget(self.key, "data"))
-            if stored is None:
-                raise NoSuchJobError(self.key)
-            self.data = _inflated(stored)
-        except (
-            NoSuchJobError,
-            StopRequested,
-            redis.ConnectionError,
-            redis.TimeoutError,
-        ):
-            raise
-        except Exception as err:
-            log.error(logs.line("job.unreadable", job=self.id, problem=err))
-            raise NoSuchJobError from err
+    async def take(self, *, for_s: float, most: int | None) -> int:
+        """Takes for so long, or until the window is shut; answers how many.
 
-
-class EnvelopeQueue(Queue):
-    """A queue that clears what was taken from it with the command that takes more."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._done: list[Job] = []
-
-    @classmethod
-    def like(cls, queue: Queue) -> "EnvelopeQueue":
-        """Another view of a queue."""
-        return cls(queue.name, connection=queue.connection, serializer=queue.serializer)
-
-    def settle(self, job: Job) -> None:
-        """Notes that a job is done; it is cleared when the next is taken."""
-        self._done.append(job)
-
-    def clear(self) -> None:
-        """Clears what is done.
+        Args:
+            for_s: 0 takes what is there and does not wait for more.
+            most: as many at most.
 
         Raises: redis.RedisError.
         """
-        with self._clearing() as pipe:
-            pipe.execute()
-        self._done.clear()
+        async with self._busy:
+            end, taken = time.monotonic() + for_s, 0
+            while not self._window.is_shut and taken != most:
+                if for_s and time.monotonic() >= end:
+                    break
+                if not await self._window.has_room(ROOM_WAIT_S):
+                    continue
+                job_id = await self._next(wait=for_s > 0)
+                if job_id is not None:
+                    taken += 1
+                    await self._open(job_id)
+                elif not for_s:
+                    break
+            return taken
 
-    def _clearing(self) -> Pipeline:
-        pipe = self.connection.pipeline(transaction=False)
-        for job in self._done:
-            pipe.lrem(self.intermediate_queue_key, 1, job.id)
-            pipe.delete(job.key)
-        return pipe
+    async def _next(self, *, wait: bool) -> bytes | None:
+        """From head to tail, as RQ's own workers take."""
+        command, *last = ("BLMOVE", LONGEST_WAIT_S) if wait else ("LMOVE",)
+        job_id = await self._link.ask(
+            command, self._from, self._to, "LEFT", "RIGHT", *last
+        )
+        return cast(bytes | None, job_id)
 
-    def take(self, timeout_s: int, job_class: type[Job]) -> Job | None:
-        """The next job within that time; None if it is gone meanwhile.
-
-        Raises: DequeueTimeout, redis.RedisError, UnicodeDecodeError.
-        """
-        with self._clearing() as pipe:
-            pipe.blmove(self.key, self.intermediate_queue_key, timeout_s)
-            job_id = cast(bytes | None, pipe.execute()[-1])
-        self._done.clear()
-        if job_id is None:
-            raise DequeueTimeout(timeout_s, self.key)
-        return self._read(job_id.decode(), job_class)
-
-    def _read(self, job_id: str, job_class: type[Job]) -> Job | None:
-        event_id = only_event(job_id)
-        if event_id is not None:
-            job = job_class(job_id, self.connection, self.serializer)
-            job.args = ([event_id], [], False)
-            return job
+    async def _open(self, job_id: bytes) -> None:
         try:
-            return job_class.fetch(
-                job_id, connection=self.connection, serializer=self.serializer
-            )
-        except NoSuchJobError:
-            return None
+            name = job_id.decode()
+            envelope = told_by(name) or await self._read(name)
+        except (ValueError, redis.ResponseError) as err:
+            log.error(logs.line("envelope.unreadable", job=job_id, problem=err))
+            return
+        self._link.tell("LREM", self._to, 1, job_id)
+        self._link.tell("DEL", Job.key_for(name))
+        if envelope.schedule_ids:
+            self._plan(envelope.schedule_ids)
+        await self.accepted()
+        self._accepting = asyncio.create_task(self._accept(envelope))
 
-    @classmethod
-    def dequeue_any(  # type: ignore[override]
-        cls,
-        queues: Iterable[Queue],
-        timeout: int | None,
-        connection: redis.Redis,
-        job_class: type[Job] | None = None,
-        **others: Any,
-    ) -> tuple[Job, Queue] | None:
-        """The next job, as RQ has it; by `take` for one queue and a worker that waits.
+    async def _read(self, name: str) -> Envelope:
+        data = await self._link.ask("HGET", Job.key_for(name), "data")
+        if data is None:
+            raise ValueError("there is no such job")
+        return read(cast(bytes, data))
 
-        Raises: DequeueTimeout, redis.RedisError, UnicodeDecodeError.
+    async def _accept(self, envelope: Envelope) -> None:
+        try:
+            await self._window.accept(envelope.ids, alone=envelope.alone)
+        except RedisError as err:
+            log.error(logs.line("envelope.lost", problem=err))
+
+    async def accepted(self) -> None:
+        """Waits until what was taken last is begun or given back."""
+        if self._accepting is not None:
+            await self._accepting
+
+    async def finish(self) -> None:
+        """Waits until nothing is taken any more, and what was is begun or given back.
+
+        Shut the window before, unless `take` has returned.
         """
-        first, *more = queues
-        if more or timeout is None or not isinstance(first, cls):
-            return super().dequeue_any(
-                [first, *more], timeout, connection, job_class=job_class, **others
-            )
-        while True:
-            job = first.take(timeout, job_class or Job)
-            if job is not None:
-                return job, first
-
-
-def _inflated(data: bytes) -> bytes:
-    """RQ compresses what it stores; it takes uncompressed data too."""
-    try:
-        return zlib.decompress(data)
-    except zlib.error:
-        return data
+        async with self._busy:
+            await self.accepted()

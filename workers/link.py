@@ -37,44 +37,53 @@ class Link:
         self._line: _Line | None = None
         self._connecting = asyncio.Lock()
 
+    async def ask(self, *words: Arg) -> object:
+        """Runs a command.
+
+        Raises: redis.RedisError.
+        """
+        try:
+            return await (await self._open()).ask(words)
+        except (redis.ConnectionError, redis.TimeoutError):
+            return await (await self._open()).ask(words)
+
     async def evalsha(self, sha1: str, numkeys: int, *words: Arg) -> object:
         """Runs a script that the store knows.
 
         Raises: redis.exceptions.NoScriptError, redis.RedisError.
         """
-        return await self._ask("EVALSHA", sha1, numkeys, *words)
+        return await self.ask("EVALSHA", sha1, numkeys, *words)
 
     async def script_load(self, source: str) -> object:
         """Makes a script known.
 
         Raises: redis.RedisError.
         """
-        return await self._ask("SCRIPT", "LOAD", source)
+        return await self.ask("SCRIPT", "LOAD", source)
 
     async def get(self, key: str) -> object:
         """The value of a string, None if there is none.
 
         Raises: redis.RedisError.
         """
-        return await self._ask("GET", key)
+        return await self.ask("GET", key)
 
     async def set(self, key: str, value: bytes, *, ex: int) -> object:
         """Writes a string for so many seconds.
 
         Raises: redis.RedisError.
         """
-        return await self._ask("SET", key, value, "EX", ex)
+        return await self.ask("SET", key, value, "EX", ex)
+
+    def tell(self, *words: Arg) -> None:
+        """Runs a command whose answer nobody needs; perhaps not, in an outage."""
+        if self._line is not None:
+            self._line.ask(words).add_done_callback(_forget)
 
     def close(self) -> None:
         """Closes the connection; who still waits gets an error."""
         if self._line is not None:
             self._line.end(redis.ConnectionError("closed"))
-
-    async def _ask(self, *words: Arg) -> object:
-        try:
-            return await (await self._open()).ask(words)
-        except (redis.ConnectionError, redis.TimeoutError):
-            return await (await self._open()).ask(words)
 
     async def _open(self) -> "_Line":
         async with self._connecting:
@@ -121,6 +130,12 @@ class Link:
             await line.ask(("AUTH", *([user] if user else []), password))
         if self._place.get("db"):
             await line.ask(("SELECT", self._place["db"]))
+
+
+def _forget(answer: "asyncio.Future[object]") -> None:
+    """Looks at the answer, so that no fault in it is reported as overlooked."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 class _Line(asyncio.Protocol):

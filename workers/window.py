@@ -83,15 +83,15 @@ class Window:
         return len(self._held)
 
     @property
-    def room(self) -> int:
-        """How many more events than those on their way fit; any thread may ask."""
-        return self._room - self._coming
+    def is_shut(self) -> bool:
+        """Whether nothing more is begun."""
+        return self._shut
 
     async def has_room(self, timeout_s: float) -> bool:
-        """Whether an event may be begun, now or within that time."""
-        if self.room <= 0:
+        """Whether more than what is coming may be begun, now or within that time."""
+        if self._room <= self._coming:
             await self._wait_for_room(timeout_s)
-        return self.room > 0
+        return self._room > self._coming
 
     @property
     def _room(self) -> int:

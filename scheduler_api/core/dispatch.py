@@ -1,6 +1,10 @@
 """Envelopes: how claimed ids travel through RQ."""
 
+import json
 import redis
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -14,7 +18,8 @@ NO_TIMEOUT = -1
 FAILURE_TTL_S = 600
 MOST_WAITING = 2
 ARGUMENTS = "arguments"
-ONLY = "-only-"
+WITH = "-with-"
+BETWEEN = "_"
 # Of these the script writes its own, or RQ does later.
 NOT_IN_COMMON = ("data", "description", "created_at", "enqueued_at")
 
@@ -55,7 +60,32 @@ class Carrier:
         return *self._terms, "created_at", at, "enqueued_at", at, *self._fields
 
 
-def only_event(job_id: str) -> str | None:
-    """The one event of an envelope whose name tells it; None: the job must be read."""
-    _, told, event_id = job_id.rpartition(ONLY)
-    return event_id if told else None
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What one RQ job carries; `alone`: to no other event that interrupted workers."""
+
+    ids: list[str]
+    schedule_ids: list[str]
+    alone: bool
+
+
+def told_by(job_id: str) -> Envelope | None:
+    """The envelope whose job's name tells all of it; None: the job must be read."""
+    _, told, ids = job_id.rpartition(WITH)
+    return Envelope(ids.split(BETWEEN), [], False) if told else None
+
+
+def read(data: bytes) -> Envelope:
+    """The envelope in the data of a job.
+
+    Raises: ValueError, if it is none.
+    """
+    # RQ compresses what it stores, and takes uncompressed data too.
+    with suppress(zlib.error):
+        data = zlib.decompress(data)
+    match json.loads(data):
+        case [str(name), None, [[*ids], [*schedule_ids], bool(alone)], {}] if (
+            name == FUNCTION and all(isinstance(i, str) for i in ids + schedule_ids)
+        ):
+            return Envelope(ids, schedule_ids, alone)
+    raise ValueError("no envelope")

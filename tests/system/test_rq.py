@@ -137,6 +137,42 @@ def test_in_burst_mode_a_worker_delivers_what_waits_and_ends(
     assert cell.waiting() == 0
 
 
+def test_a_worker_ends_after_as_many_jobs_as_it_was_told(
+    new_cell: Callable[..., Cell],
+):
+    cell = new_cell(SCHED_OFFER_LEASE_MS="60000", SCHED_ENVELOPE_SIZE="10")
+    cell.start("ticker")
+    cell.create_many(20, over_s=0)
+    wait_until(lambda: cell.client.llen(KEY) == 2)
+
+    cell.start("of one job")
+    exit_code = cell["of one job"].wait()
+
+    assert exit_code == 0
+    assert len(cell.receiver.arrivals) == 10
+
+
+def test_a_worker_ends_that_was_idle_for_as_long_as_it_was_told(
+    new_cell: Callable[..., Cell],
+):
+    cell = new_cell()
+
+    cell.start("idle no longer")
+
+    assert cell["idle no longer"].wait() == 0
+
+
+def test_a_worker_of_two_queues_says_that_it_takes_from_one(
+    new_cell: Callable[..., Cell],
+):
+    cell = new_cell()
+
+    cell.start("of two queues")
+
+    assert cell["of two queues"].wait() == 1
+    assert "takes from the queue deliveries alone" in cell["of two queues"].printed
+
+
 def test_r13_jobs_that_cannot_be_read_cost_nothing_but_themselves(
     new_cell: Callable[..., Cell],
 ):

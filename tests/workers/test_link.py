@@ -57,6 +57,18 @@ def test_what_is_set_is_read_and_expires(valkey: str, client: redis.Redis):
     assert 0 < client.ttl("a") <= 60
 
 
+def test_what_is_only_told_is_done_in_its_turn(valkey: str, client: redis.Redis):
+    async def work(link: Link) -> None:
+        link.tell("SET", "lost", "x")
+        assert await link.get("a") is None
+        link.tell("SET", "a", "1")
+        link.tell("NO", "SUCH", "COMMAND")
+        assert await link.get("a") == b"1"
+
+    run(valkey, work)
+    assert not client.exists("lost")
+
+
 def test_errors_are_those_of_the_ordinary_client(valkey: str, client: redis.Redis):
     async def work(link: Link) -> None:
         with pytest.raises(NoScriptError):

@@ -10,7 +10,6 @@ from scheduler_api.core import keys
 from scheduler_api.core.config import Settings
 from scheduler_api.core.model import Content, Draft, Owner
 from tests.core.trips import Counting, Trips
-from workers.envelopes import EnvelopeJob, EnvelopeQueue
 from workers.ticker import Ticker
 
 OWNER = Owner("acme", "jiter")
@@ -93,24 +92,3 @@ def test_what_is_due_waits_while_two_envelopes_do(ticker: Ticker):
     assert client.zcard(keys.due(ticker.prefix)) == 1
     # Overdue, and nothing to be done about it: a worker's begin wakes the ticker.
     assert waits_s[-1] == 1.0
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_worker_takes_from_an_envelope_what_any_rq_worker_would(
-    ticker: Ticker, count: int
-):
-    client = ticker.client
-    client.delete("rq:queue:deliveries")
-    accepted = ticker.store.create_many(OWNER, [DRAFT] * count)
-    ticker.tick()
-    [stock] = Queue("deliveries", connection=client, serializer=JSONSerializer).jobs
-
-    queue = EnvelopeQueue("deliveries", connection=client, serializer=JSONSerializer)
-    taken = queue.take(1, EnvelopeJob)
-
-    assert taken is not None
-    assert taken.id == stock.id
-    assert list(taken.args) == stock.args == [[a.id for a in accepted], [], False]
-    queue.settle(taken)
-    queue.clear()
-    assert not client.exists(stock.key, queue.key, queue.intermediate_queue_key)

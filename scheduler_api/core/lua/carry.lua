@@ -5,6 +5,7 @@
 --   common: id, call up to its arguments, call behind them, pairs of field and value.
 -- Expects nothing; defines is_full, carry.
 local LIST, LISTS, JOBS, MOST_WAITING, JOB, HEAD, TAIL = unpack(ARGV, 7, 13)
+local TELLING = 10
 local carried = 0
 
 -- RQ is kept shallow: a backlog stands in `due`, where it can be cancelled.
@@ -12,13 +13,14 @@ local is_full = LIST ~= nil and redis.call('LLEN', LIST) >= tonumber(MOST_WAITIN
 
 local function array(ids) return #ids == 0 and '[]' or cjson.encode(ids) end
 
--- Unlike any other job of any ticker, even where the answer to this call is lost. At low rates an
--- envelope holds one event: its worker need not read the job to know it.
+-- Unlike any other job of any ticker, even where the answer to this call is lost. Of a small
+-- envelope the name tells all: its worker need not read the job.
 local function next_job_id(ids, schedule_ids, is_alone)
   carried = carried + 1
   local job = string.format('%s-%.0f-%d', JOB, now * 1000 + micros, carried)
-  local one = #ids == 1 and #schedule_ids == 0 and not is_alone and string.match(ids[1], '^%w+$')
-  return one and job .. '-only-' .. one or job
+  if #ids > TELLING or #schedule_ids > 0 or is_alone then return job end
+  local told = table.concat(ids, '_')
+  return string.match(told, '^[%w_]+$') and job .. '-with-' .. told or job
 end
 
 local function carry(ids, schedule_ids, is_alone)

@@ -2,11 +2,10 @@
 
 import hashlib
 import redis
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from redis.exceptions import NoScriptError
+from scheduler_api.core.script_source import assemble
 from typing import Any, Protocol, cast
 
 # A store that is full refuses a script with this line: it loses the prelude's first
@@ -36,23 +35,10 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """The script of that file name, with the prelude and its parts put in."""
-    done: set[str] = set()
-    source = "\n".join([*_lines("prelude", done), *_lines(name, done)]) + "\n"
+    source = assemble(name)
     if REFUSED in source:
         source = source.replace(LET_THROUGH, "")
     return Script(source, hashlib.sha1(source.encode()).hexdigest())
-
-
-def _lines(name: str, done: set[str]) -> Iterator[str]:
-    """The lines of a file, with those of each part where it is first included."""
-    file = files(__package__).joinpath("lua", f"{name}.lua")
-    for line in file.read_text().splitlines():
-        part = line.removeprefix("--# include ")
-        if part == line:
-            yield line
-        elif part not in done:
-            done.add(part)
-            yield from _lines(part, done)
 
 
 def run(client: redis.Redis, name: str, *args: Arg, prefix: str) -> Any:

@@ -1,12 +1,17 @@
 """What an event without gates costs the store: these commands, and no more."""
 
 import asyncio
+import hashlib
 import pytest
+import re
 import redis
 import redis.asyncio
 from collections.abc import Iterator
+from scheduler_api.core import scripts
+from scheduler_api.core.dispatch import Carrier
 from scheduler_api.core.leases import Outcome, WorkerStore
 from scheduler_api.core.model import Draft
+from scheduler_api.core.scripts import Script
 from scheduler_api.core.store import Store
 from tests.core.engine import (
     CONTENT,
@@ -70,6 +75,35 @@ def client(valkey: str) -> Iterator[redis.Redis]:
 
 def test_an_event_without_gates_costs_these_commands(client: redis.Redis, valkey: str):
     asyncio.run(one_way(client, valkey))
+
+
+def test_an_event_without_gates_needs_nothing_that_is_made_when_called(
+    client: redis.Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
+):
+    known = scripts.load
+
+    def load(name: str) -> Script:
+        makers = r"(local function make_\w+\(\)\n)"
+        source, spoilt = re.subn(makers, r"\1error('made')\n", known(name).source)
+        assert spoilt or name not in ("create", "claim", "begin", "settle")
+        return Script(source, hashlib.sha1(source.encode()).hexdigest())
+
+    monkeypatch.setattr(scripts, "load", load)
+    asyncio.run(there_and_back(client, valkey))
+
+
+async def there_and_back(client: redis.Redis, url: str) -> None:
+    async_client = redis.asyncio.Redis.from_url(url)
+    store = Store(client, PREFIX, clock_ms=1_000)
+    worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
+    store.create_many(OWNER, [Draft(CONTENT, DEADLINE_MS, at_ms=2_000)] * 3)
+    store.clock_ms = 2_000
+    claim = store.claim(room=100, terms=TERMS, carrier=Carrier(client).words())
+    begun, fallen = await worker.begin(claim.ids, shares="50 d:1:other=3")
+    settled = await worker.settle([settlement(each) for each in begun])
+    assert [each.code for each in settled] == ["settled"] * 3
+    assert not claim.set_aside and not fallen
+    await async_client.aclose()
 
 
 async def one_way(client: redis.Redis, url: str) -> None:

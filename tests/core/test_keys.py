@@ -5,7 +5,7 @@ import pytest
 import redis
 from collections.abc import Callable
 from importlib.resources import files
-from scheduler_api.core import fsck, keys, scripts
+from scheduler_api.core import fsck, keys
 from tests.core.engine import PREFIX
 
 # How the prelude and the parts spell what `keys` names.
@@ -82,7 +82,7 @@ def name_of(function: Callable[..., str]) -> str:
 
 @pytest.mark.parametrize("spelt", IN_LUA)
 def test_scripts_build_the_same_name(store_client: redis.Redis, spelt: str):
-    source = scripts.load("forget").source.partition("-- Removes finished")[0]
+    source = FOLDER.joinpath("prelude.lua").read_text()
 
     built = store_client.eval(f"{source} return {spelt}", 1, PREFIX, "")
 

@@ -1,6 +1,8 @@
 -- Part of lift: the slots of an event, and its place in a line. Expects gates,
 -- first_wanted; fills freed (gates that lost a holder).
-local freed, place_gate = {}, nil
+
+--# include place
+local freed = {}
 
 local function free_slot(id, gate, reserves)
   if redis.call('SREM', holders_key(gate), id) == 1 then freed[#freed + 1] = gate end

@@ -9,5 +9,5 @@ local function try_again(id, event, at)
   lift(id, event)
   put_due(member_of(id, event), at)
   tell(event, id, 'retry', event.n)
-  grant_freed()
+  if event.g then grant_freed() end
 end

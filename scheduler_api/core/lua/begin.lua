@@ -10,16 +10,19 @@
 --   before it), held (it waits at a gate), stuck.
 -- May run twice: the same token again is answered as the first time.
 
---# include lift
 local token, lease_ms = ARGV[2], tonumber(ARGV[3])
 local most = tonumber(string.match(ARGV[4], '^%d+'))
 local SLACK_MS = 10000
 
+--# seldom others
+--# include lift
 --# include withdraw
---# include share
-
---# include answer
+--# include detour
 --# include charge
+--# end
+
+--# include share
+--# include answer
 
 local function begin(id, event)
   local member = member_of(id, event)
@@ -30,8 +33,9 @@ local function begin(id, event)
   if event.st then lift(id, event) return {id, 'ended'} end
   local at, attempt = whole(event, 'at'), whole(event, 'n', 0) + 1
   if at > now then put_due(member, at) free(id, event) return {id, 'early'} end
-  local reason, called = withdrawn(id, event, now, event.n)
-  if not reason and waits(id, event) then return {id, 'waits'} end
+  local reason, called
+  if event['end'] or event.sr then reason, called = withdrawn(id, event, now, event.n) end
+  if not reason and event.af and waits(id, event) then return {id, 'waits'} end
   if reason then
     finish(id, event, ending(reason, event.n), reason)
     return {id, 'withdrawn'}
@@ -60,6 +64,6 @@ for i = 5, #ARGV do
   end
   answers[#answers + 1] = reply
 end
-look_at_rates()
+if others_open then look_at_rates() end
 wake_if_overdue()
 return answers

@@ -7,26 +7,26 @@
 --   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch, 1 if RQ had no room}
 -- A repeat (answer lost) leaves the first batch to its offer lease.
 
---# include lift
---# include carry
 local room, offer_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local quiet_ms, grace_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local REAPED = 200
-local plain, alone, short, interrupted, aside = {}, {}, {}, {}, {}
+local plain, alone, short, interrupted, aside, gated = {}, {}, {}, {}, {}, {}
 
+--# include carry
 --# include quiet
 --# include pick
+--# include solo
+
+--# seldom others
+--# include lift
 --# include reap
---# include times
---# include missed
---# include skipped
---# include occurrence
---# include rest
---# include fire
---# include drop
 --# include look
 --# include gated
---# include solo
+--# end
+
+--# seldom schedules
+--# include fire
+--# end
 
 local function each(members, handle)
   for _, member in ipairs(members) do
@@ -61,7 +61,7 @@ end
 
 each(redis.call('ZRANGEBYSCORE', LEASED, '-inf', now, 'LIMIT', 0, REAPED), reap)
 if room > 0 and not is_full then each(pick(), take) end
-grant_freed()
+if others_open then grant_freed() end
 part_solo()
 offer(members(plain), offer_ms)
 carry(plain, short, false)

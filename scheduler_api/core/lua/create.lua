@@ -12,6 +12,10 @@
 -- May run twice: an id that bears the same nonce is answered as the first time, and a nonce
 -- that was given an id is given it again.
 --# refused when full
+--# seldom gates
+--# include bind
+--# end
+
 --# include accept
 
 local answers = {}

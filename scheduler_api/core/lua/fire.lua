@@ -1,6 +1,12 @@
 -- Part of claim: a due schedule makes its occurrence from its stored fire times and moves on,
 -- so that a chain cannot break; when the list runs low, planning is asked for (`short`).
 -- Expects offer_ms, grace_ms; fills plain (ids to offer) and short (schedule ids).
+
+--# include times
+--# include missed
+--# include skipped
+--# include occurrence
+--# include rest
 local PLAN_AGAIN_MS = 5000
 
 local function ask_for_times(sid, key, asked)

@@ -14,7 +14,6 @@ local of_destination = string.sub(gate, 1, 2) == 'd:'
 -- While a key is kept by hand nobody notes until when events want its limits, which may be a year.
 local LONGEST_DAYS = 400
 
---# include drop
 --# include look
 --# include room
 

@@ -4,19 +4,6 @@
 local GRANTS, budget = 16, 200
 local ADMITTED = {'o', 'at', 'w', 'st', 'g', 'l', 'ps', 'qx'}
 
--- Where the gate itself stands: in `due` while a look is awaited, unless a person paused it.
-place_gate = function(gate)
-  local state, queue = gate_state(gate), is_queue(gate)
-  local waiting = state.dp
-    or queue and (state.lk > 0 or redis.call('ZCARD', order_key(gate)) > state.p)
-    or not queue and redis.call('EXISTS', waiters_key(gate)) == 1
-  local awaited = waiting or state.br or state.rp or state.og
-  if state.pz or not awaited then return look_no_more(gate) end
-  if state.closed then return look_at(gate, state.sh or now + LOOK_MS) end
-  if queue then return look_at(gate, state.lk > 0 and now or now + LOOK_MS) end
-  look_at(gate, waiting and opening(gate, state) or now + LOOK_MS)
-end
-
 --# include reserve
 
 -- Whether an event may go, holding its slots; if not it stands in a line.

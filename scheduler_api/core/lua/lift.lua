@@ -1,20 +1,7 @@
 -- Part of every script that takes events out of where they stand: lift, and finish for good.
 -- Expects nothing.
 
---# include gates
---# include admit
---# include grant
-
--- From now on begins look at the gate of a destination. It is forgotten two weeks after its last
--- event, unless a person paused it.
-local function shut_gate(gate, at, ...)
-  local key = gate_key(gate)
-  redis.call('HSET', SHUT, gate, at)
-  redis.call('HSETNX', key, 'c', now)
-  redis.call('HSET', key, ...)
-  if redis.call('PTTL', key) >= 0 or redis.call('HEXISTS', key, 'pz') == 1 then return end
-  redis.call('PEXPIRE', key, 14 * DAY_MS)
-end
+--# include standing
 
 -- Takes an event out of wherever it stands; its new place, if any, was written before, or is
 -- put afterwards by the same script, which then calls grant_freed.
@@ -26,25 +13,6 @@ local function lift(id, event)
   if not event.g then return end
   leave_line(id, event)
   free(id, event)
-end
-
--- Leaves the queues for good, and lets those in that waited for what it held.
-local function leave(id, event)
-  for _, gate in ipairs(gates_of(event)) do
-    local ok, left = pcall(redis.call, 'ZREM', is_queue(gate) and order_key(gate) or 'never', id)
-    if ok and left == 1 then freed[#freed + 1] = gate end
-  end
-  grant_freed()
-end
-
--- Whoever waited for an event that has ended, in a schedule that lets none overlap, goes on.
-local function let_go(id)
-  local event = read(event_key(id), 'o', 'st', 'n', 'w', 'g', 'l')
-  if not event.o or event.st or event.n or not event.w or event.l then
-    return
-  end
-  redis.call('HSET', event_key(id), 'at', now)
-  put_due(member_of(id, event), now)
 end
 
 -- Ends an event: `state` is delivered, dead or cancelled. `event` holds o,

@@ -1,8 +1,9 @@
 -- Part of claim and gate_set: a gate that somebody waits at is looked at when it may open, else
 -- every five seconds: holders that are none are removed, and whoever fits goes.
--- Expects grant, is_gone, drop; defines look.
+-- Expects grant, is_gone; defines look.
 local AUDITED = 64
 
+--# include drop
 --# include tidy
 
 -- A slot belongs to what is on its way, or reserves while it waits for a gate that is not closed;

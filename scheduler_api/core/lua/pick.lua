@@ -1,4 +1,5 @@
--- Part of claim: which of the due members are offered. Expects room; defines pick.
+-- Part of claim: which of the due members are offered. Expects room, gated; defines pick,
+-- members.
 local RECENT_MS, SHARE = 2000, 0.8
 
 -- The oldest first, but a fifth of the room for what came due just now, so that behind a
@@ -15,4 +16,12 @@ local function pick()
     if not seen[member] then members[#members + 1] = member end
   end
   return members
+end
+
+-- Ids as what they stand in `due`.
+local function members(ids)
+  if not next(gated) then return ids end
+  local named = {}
+  for i, id in ipairs(ids) do named[i] = gated[id] and '~' .. id or id end
+  return named
 end

@@ -8,12 +8,16 @@
 --   its host
 -- Returns per attempt {id, code, next ms}: settled, again (a repeat), late (only logged), gone.
 
---# include lift
 local WIDTH, CHILD_WIDTH = 8, 7
 
+--# seldom others
+--# include standing
 --# include new
 --# include follow
 --# include withdraw
+--# end
+
+--# include lift
 --# include again
 
 -- A late outcome may replace the line of its interruption, never a settled one.
@@ -32,7 +36,7 @@ local function settle(children, id, token, number, outcome, delay, reason, line)
   if event.st or not holds then return too_late(id, number, line) end
   if event.cr and outcome ~= 'delivered' then outcome, children = 'cancelled', {} end
   local at = outcome == 'retry' and now + tonumber(delay) or 0
-  outcome, reason, at = bounded(id, event, outcome, reason, at)
+  if outcome == 'retry' then outcome, reason, at = bounded(id, event, reason, at) end
   log_attempt(id, number, 'a', at, line)
   if outcome ~= 'delivered' then tell(event, id, 'failed', number) end
   for _, child in ipairs(children) do follow(id, event, unpack(child)) end

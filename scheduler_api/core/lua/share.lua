@@ -1,5 +1,5 @@
 -- Part of begin: what one destination may have of a worker while others want it too, and what
--- waits before a destination that is shut. Expects admit; defines note_destination,
+-- waits before a destination that is shut. Expects admit, detour; defines note_destination,
 -- let_pass, count_begun, is_watched, meet.
 local most_of_one, full = string.match(ARGV[4], '^%d+ (%d+)(!?)')
 most_of_one = tonumber(most_of_one or 0)
@@ -26,8 +26,6 @@ end
 local function is_watched(gate)
   return gate and shut and redis.call('HEXISTS', SHUT, gate) == 1
 end
-
---# include detour
 
 local function let_pass(id, event, gate, watched)
   local over = gate and most_of_one > 0 and in_hand[gate] >= most_of_one

@@ -32,17 +32,16 @@ local function ending(reason, tried)
   return (taken or not tried) and 'cancelled' or 'dead'
 end
 
--- An outcome as it counts: a retry that may not begin any more is none.
-local function bounded(id, event, outcome, reason, at)
-  local why = outcome == 'retry' and withdrawn(id, event, at, true)
+-- What becomes of a retry: one that may not begin any more is none.
+local function bounded(id, event, reason, at)
+  local why = withdrawn(id, event, at, true)
   if why then return ending(why, true), why, 0 end
-  return outcome, reason, at
+  return 'retry', reason, at
 end
 
 -- Where none may overlap, one that is due looks again every ten seconds while the one before has
 -- not ended; whatever ends that sends for it at once.
 local function waits(id, event)
-  if not event.af then return false end
   local before = read(event_key(event.af), 'o', 'st')
   if not before.o or before.st then return false end
   redis.call('HSET', event_key(id), 'w', first_wanted(event), 'at', now + LOOK_AGAIN_MS)

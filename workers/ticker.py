@@ -7,8 +7,8 @@ import signal
 import sys
 import threading
 import time
-from functools import partial
 from redis.backoff import NoBackoff
+from redis.client import PubSub
 from redis.retry import Retry
 from scheduler_api.core import garbage, keys, logs
 from scheduler_api.core.config import Settings, SettingsError, from_env
@@ -17,7 +17,6 @@ from scheduler_api.core.epoch import Epoch, establish, take_database
 from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.store import Claim, Store, Terms
 from types import FrameType
-from workers import vital
 
 log = logging.getLogger("scheduler.ticker")
 
@@ -51,7 +50,6 @@ class Ticker:
             quiet_ms=settings.quiet_ms,
             missed_grace_ms=settings.missed_grace_ms,
         )
-        self.wake = threading.Event()
         self.stopping = threading.Event()
         self._epoch = Epoch()
         self._checked_at = 0.0
@@ -70,8 +68,7 @@ class Ticker:
             room=self.envelope_size, terms=self.terms, carrier=self.carrier.words()
         )
         self._report(claim)
-        if claim.next_us is None or (claim.is_full and claim.next_us == 0):
-            # What is overdue waits for room in RQ: the next begin wakes us.
+        if claim.next_us is None or claim.is_stalled:
             return LONGEST_WAIT_S
         return min(max(0.0, claim.next_us / 1_000_000 - HEAD_START_S), LONGEST_WAIT_S)
 
@@ -112,40 +109,40 @@ class Ticker:
     def run(self) -> None:
         """Ticks until told to stop; goes on after any fault, a second later."""
         while not self.stopping.is_set():
-            self.wake.clear()
             try:
-                wait_s = self.tick()
+                self._tick_and_listen()
             except (EvictingStore, ForeignDatabase) as err:
                 log.critical(logs.line("store.unfit", problem=err))
-                wait_s = AGAIN_AFTER_ERROR_S
             except redis.RedisError as err:
                 log.error(logs.line("store.unreachable", problem=err))
-                wait_s = AGAIN_AFTER_ERROR_S
             except Exception:
                 log.exception(logs.line("tick.failed"))
-                wait_s = AGAIN_AFTER_ERROR_S
-            self.wake.wait(wait_s)
+            self.stopping.wait(AGAIN_AFTER_ERROR_S)
+
+    def _tick_and_listen(self) -> None:
+        """Whoever listens first and ticks then overlooks nothing."""
+        with self.client.pubsub(  # type: ignore[no-untyped-call]
+            ignore_subscribe_messages=True
+        ) as channel:
+            channel.subscribe(keys.wake(self.prefix))
+            while not self.stopping.is_set():
+                _sleep(self.tick(), channel)
 
     def stop(self) -> None:
-        """Lets `run` end after the tick under way."""
+        """Lets `run` end after the tick under way, or the sleep."""
         self.stopping.set()
-        self.wake.set()
 
 
-def listen(ticker: Ticker, client: redis.Redis) -> None:
-    """Wakes the ticker on every message, and after every reconnect."""
-    while not ticker.stopping.is_set():
-        try:
-            with client.pubsub(  # type: ignore[no-untyped-call]
-                ignore_subscribe_messages=True
-            ) as channel:
-                channel.subscribe(keys.wake(ticker.prefix))
-                ticker.wake.set()
-                while not ticker.stopping.is_set():
-                    if channel.get_message(timeout=LONGEST_WAIT_S):
-                        ticker.wake.set()
-        except redis.RedisError:
-            ticker.stopping.wait(AGAIN_AFTER_ERROR_S)
+def _sleep(wait_s: float, channel: PubSub) -> None:
+    """Until then, or until somebody calls; what else called is answered as well."""
+    end = time.monotonic() + wait_s
+    # A socket can be waited for in whole milliseconds only.
+    while left_ms := max(0, int((end - time.monotonic()) * 1000)):
+        if channel.get_message(timeout=left_ms / 1000):
+            while channel.get_message(timeout=0):
+                pass
+            return
+    time.sleep(max(0.0, end - time.monotonic()))
 
 
 def connect(settings: Settings, *, timeout_s: float) -> redis.Redis:
@@ -174,8 +171,6 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    listener = connect(settings, timeout_s=5)
-    vital.run_in_thread(partial(listen, ticker, listener), name="listener")
     garbage.look_rarely()
     ticker.run()
 

@@ -25,7 +25,7 @@ NEVER_EXPIRES = -1
 # other must expire by itself.
 PERMANENT = frozenset(
     (
-        *("seq", "beat", "quiet", "next", "epoch", "accepted"),
+        *("seq", "beat", "quiet", "stalled", "next", "epoch", "accepted"),
         *("lines", "owners", "superseded"),
         *("tenants", "tnseq", "rotated", "applications"),
     )

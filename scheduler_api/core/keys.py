@@ -315,6 +315,14 @@ def beat(prefix: str) -> str:
     return f"{prefix}beat"
 
 
+def stalled(prefix: str) -> str:
+    """String, RQ's list that a claim waits for, behind how many jobs it may hold.
+
+    Permanent; a begin that finds room removes it.
+    """
+    return f"{prefix}stalled"
+
+
 def quiet(prefix: str) -> str:
     """String, ms until which no begun lease may end; permanent."""
     return f"{prefix}quiet"

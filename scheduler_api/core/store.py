@@ -72,7 +72,7 @@ class Terms:
 class Claim:
     """What one claim offers; `next_us` is None when nothing stands anywhere.
 
-    `is_full` says that RQ had no room, so that nothing was offered.
+    `is_stalled`: what is overdue waits for room in RQ; a begin that finds some calls.
     """
 
     ids: list[str]
@@ -82,7 +82,7 @@ class Claim:
     interrupted: list[str]
     set_aside: list[str]
     epoch: str
-    is_full: bool = False
+    is_stalled: bool = False
 
 
 class Store:
@@ -328,7 +328,7 @@ class Store:
                 *(terms.quiet_ms, terms.missed_grace_ms, *carrier),
             ),
         )
-        ids, solo, short, next_us, interrupted, aside, epoch, full = reply
+        ids, solo, short, next_us, interrupted, aside, epoch, stalled = reply
         micros = int(cast(int, next_us))
         return Claim(
             ids=[i.decode() for i in ids],
@@ -338,7 +338,7 @@ class Store:
             interrupted=[i.decode() for i in interrupted],
             set_aside=[i.decode() for i in aside],
             epoch=cast(bytes, epoch).decode(),
-            is_full=cast(int, full) == 1,
+            is_stalled=cast(int, stalled) == 1,
         )
 
     def forget(self, event_ids: Sequence[str], *, before_ms: int) -> int:

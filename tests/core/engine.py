@@ -24,6 +24,7 @@ from scheduler_api.core.model import (
     ScheduleOptions,
 )
 from scheduler_api.core.schedules import Schedules
+from scheduler_api.core.scripts import Arg
 from scheduler_api.core.store import Claim, Store, Terms
 from typing import Any, cast
 
@@ -150,8 +151,8 @@ class Engine:
         at_ms = self.now_ms + in_ms
         return self.store.create(owner, content, at_ms=at_ms, deadline_ms=deadline_ms)
 
-    def claim(self, room: int = 100) -> Claim:
-        return self.store.claim(room=room, terms=TERMS)
+    def claim(self, room: int = 100, *, carrier: tuple[Arg, ...] = ()) -> Claim:
+        return self.store.claim(room=room, terms=TERMS, carrier=carrier)
 
     def tick(self, ms: int, *, step_ms: int = 1_000) -> list[Claim]:
         """Lets time pass under a running ticker: no step looks like an outage."""

@@ -2,6 +2,7 @@
 
 import pytest
 from scheduler_api.core import keys
+from scheduler_api.core.dispatch import Carrier
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.leases import INLINE_BYTES, Outcome
 from scheduler_api.core.model import Content
@@ -292,15 +293,25 @@ def test_content_that_is_no_content_does_not_hold_up_its_neighbours(engine: Engi
     assert begun[bad.id].content is None
 
 
-def test_e16_begin_wakes_the_tickers_when_something_is_overdue(engine: Engine):
-    first, _second = engine.create(1_000), engine.create(1_000)
+@pytest.mark.parametrize("taken", [0, 1])
+def test_e16_begin_wakes_a_ticker_that_waits_for_room_once_there_is_some(
+    engine: Engine, taken: int
+):
+    carrier = Carrier(engine.client).words()
+    first, *_ = [engine.create(1_000) for _ in range(4)]
     engine.now_ms += 1_000
-    engine.claim(room=1)
+    stalled = [engine.claim(room=1, carrier=carrier).is_stalled for _ in range(2)]
     listener = engine.listen()
 
+    for _ in range(taken):
+        engine.client.lpop("rq:queue:deliveries")
+    engine.worker.begin(first.id)
+    woken = engine.woken(listener)
     engine.worker.begin(first.id)
 
-    assert engine.woken(listener) == 1
+    assert stalled == [False, True]
+    assert woken == taken
+    assert engine.woken(listener) == 0
 
 
 def test_e16_begin_wakes_nobody_for_what_is_still_to_come(engine: Engine):

@@ -33,7 +33,7 @@ CLAIM = {
     **{"zrangebyscore": 2, "zadd": 1, "zrem": 1},
 }
 BEGIN = {
-    **{"time": 1, "del": 1, "exists": 1, "zrange": 1, "hgetall": 50, "zscore": 50},
+    **{"time": 1, "del": 1, "exists": 1, "get": 1, "hgetall": 50, "zscore": 50},
     **{"getrange": 50, "hset": 50, "zadd": 50},
 }
 RENEW = {"time": 1, "del": 1, "hmget": 50, "zadd": 50}

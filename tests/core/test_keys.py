@@ -19,6 +19,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "NEXT": keys.next_time,
     "LINES": keys.lines,
     "SHUT": keys.shut,
+    "STALLED": keys.stalled,
     "P .. 'beat'": keys.beat,
     "P .. 'quiet'": keys.quiet,
     "P .. 'epoch'": keys.epoch,

@@ -35,7 +35,7 @@ PARTS = {
     *("inspect_event.lua", "solo.lua", "again.lua", "follow.lua"),
     *("health.lua", "share.lua", "answer.lua", "tidy.lua", "detour.lua"),
     *("lift.lua", "regate.lua", "reserve.lua", "room.lua"),
-    *("standing.lua", "place.lua"),
+    *("standing.lua", "place.lua", "called.lua"),
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250

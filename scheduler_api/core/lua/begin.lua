@@ -23,6 +23,7 @@ local SLACK_MS = 10000
 
 --# include share
 --# include answer
+--# include called
 
 local function begin(id, event)
   local member = member_of(id, event)
@@ -65,5 +66,5 @@ for i = 5, #ARGV do
   answers[#answers + 1] = reply
 end
 if others_open then look_at_rates() end
-wake_if_overdue()
+wake_stalled()
 return answers

@@ -3,13 +3,22 @@
 -- Behind the claim's own arguments, unless it only offers: the list of RQ's queue, the set of its
 --   queues, the prefix of its jobs' keys, the most jobs that may wait, and what they have in
 --   common: id, call up to its arguments, call behind them, pairs of field and value.
--- Expects nothing; defines is_full, carry.
+-- Expects nothing; defines has_room, carry, stall.
 local LIST, LISTS, JOBS, MOST_WAITING, JOB, HEAD, TAIL = unpack(ARGV, 7, 13)
 local TELLING = 10
 local carried = 0
 
 -- RQ is kept shallow: a backlog stands in `due`, where it can be cancelled.
-local is_full = LIST ~= nil and redis.call('LLEN', LIST) >= tonumber(MOST_WAITING)
+local function has_room()
+  return not LIST or redis.call('LLEN', LIST) < tonumber(MOST_WAITING)
+end
+
+-- Whether what is overdue waits for room in RQ: then whoever begins looks for some (`called`).
+local function stall(next_look)
+  if next_look ~= 0 or has_room() then return false end
+  redis.call('SET', STALLED, MOST_WAITING .. ' ' .. LIST)
+  return true
+end
 
 local function array(ids) return #ids == 0 and '[]' or cjson.encode(ids) end
 

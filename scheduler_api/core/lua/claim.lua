@@ -4,7 +4,7 @@
 -- ARGV: now, room in ids, offer lease ms, lease ms, quiet time ms, grace of a missed fire
 --   time ms; what the part `carry` has of RQ, or nothing
 -- Returns {ids, an id that travels alone, schedules short of fire times, µs until the next look
---   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch, 1 if RQ had no room}
+--   (-1: nothing stands anywhere), ids interrupted, members set aside, epoch, 1 if it waits for RQ}
 -- A repeat (answer lost) leaves the first batch to its offer lease.
 
 local room, offer_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -23,7 +23,6 @@ local plain, alone, short, interrupted, aside, gated = {}, {}, {}, {}, {}, {}
 --# include look
 --# include gated
 --# end
-
 --# seldom schedules
 --# include fire
 --# end
@@ -60,11 +59,12 @@ local function micros_to_next()
 end
 
 each(redis.call('ZRANGEBYSCORE', LEASED, '-inf', now, 'LIMIT', 0, REAPED), reap)
-if room > 0 and not is_full then each(pick(), take) end
+if room > 0 and has_room() then each(pick(), take) end
 if others_open then grant_freed() end
 part_solo()
 offer(members(plain), offer_ms)
 carry(plain, short, false)
 for _, id in ipairs(alone) do carry({id}, {}, true) end
-return {plain, alone, short, micros_to_next(), interrupted, aside,
-  redis.call('GET', P .. 'epoch') or '', is_full and 1 or 0}
+local next_look = micros_to_next()
+return {plain, alone, short, next_look, interrupted, aside,
+  redis.call('GET', P .. 'epoch') or '', stall(next_look) and 1 or 0}

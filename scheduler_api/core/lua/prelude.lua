@@ -11,7 +11,7 @@ redis.call('DEL', P .. 'never')
 
 local DUE, LEASED, PARKED, STUCK = P .. 'due', P .. 'leased', P .. 'parked', P .. 'stuck'
 local WHY, SOLO, NEXT, LINES = P .. 'why', P .. 'solo', P .. 'next', P .. 'lines'
-local SHUT = P .. 'shut'
+local SHUT, STALLED = P .. 'shut', P .. 'stalled'
 
 local clock = redis.call('TIME')
 local micros = tonumber(clock[2])
@@ -86,12 +86,6 @@ local function wake_for(at)
     redis.call('SET', NEXT, string.format('%.0f', at))
     redis.call('PUBLISH', P .. 'wake', '')
   end
-end
-
--- Room in RQ or in a window came free: tickers look again if anything waits for it.
-local function wake_if_overdue()
-  local head = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
-  if head[2] and tonumber(head[2]) <= now then redis.call('PUBLISH', P .. 'wake', '') end
 end
 
 local function put_due(member, at)

@@ -21,6 +21,12 @@ local function release(id)
   given = given + 1
 end
 
+-- Another window may have room: tickers look again.
+local function wake_if_overdue()
+  local head = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  if head[2] and tonumber(head[2]) <= now then redis.call('PUBLISH', P .. 'wake', '') end
+end
+
 for i = 2, #ARGV do
   local ok, problem = pcall(release, ARGV[i])
   if not ok then set_aside(ARGV[i], problem) end

@@ -9,7 +9,7 @@ import time
 import uvloop
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
@@ -94,12 +94,17 @@ class Engine:
             # The claim asks again in five seconds.
             log.exception(logs.line("schedules.not_planned", count=len(schedule_ids)))
 
-    def take(self, *, for_s: float, most: int | None) -> int:
-        """Takes envelopes for so long, on the loop; answers how many (`Taker.take`).
+    @property
+    def taken(self) -> int:
+        """Envelopes taken so far."""
+        return self._taker.taken
+
+    def take(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
+        """Takes envelopes for so long, on the loop (`Taker.take`).
 
         Raises: redis.RedisError.
         """
-        return self._run(self._taker.take(for_s=for_s, most=most))
+        return self._run(self._taker.take(for_s=for_s, is_burst=is_burst, most=most))
 
     def show_life(self) -> None:
         """Says that a worker lives, for `/readyz`.
@@ -115,12 +120,18 @@ class Engine:
 
     def close(self) -> None:
         """Waits for what is in hand as long as the grace allows, then lets go."""
-        self._run(self._taker.finish())
-        left = self._run(self._window.drain(self.settings.drain_grace_s))
+        left = self._run(self._drain(self.settings.drain_grace_s))
         if left:
             log.warning(logs.line("worker.left_to_leases", events=left))
         self._planner.shutdown(cancel_futures=True)
         self._run(self._open.aclose())
+
+    async def _drain(self, grace_s: float) -> int:
+        end = time.monotonic() + grace_s
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._taker.finish()
+        return await self._window.drain(end - time.monotonic())
 
 
 class DeliveryWorker(SimpleWorker):
@@ -132,8 +143,6 @@ class DeliveryWorker(SimpleWorker):
     time: the worker waits for it.
     """
 
-    max_connection_wait_time = AGAIN_AFTER_ERROR_S
-
     def __init__(self, queues: list[Queue], *args: Any, **kwargs: Any) -> None:
         kwargs["worker_ttl"] = WORKER_TTL_S
         super().__init__(queues, *args, **kwargs)
@@ -141,10 +150,9 @@ class DeliveryWorker(SimpleWorker):
             sys.exit(f"{type(self).__name__} takes from the queue {QUEUE} alone")
         self.connection.set_retry(Retry(NoBackoff(), 0))
         self._engine: Engine | None = None
-        self._jobs_left: int | None = None
+        self._most: int | None = None
         self._beaten_at = 0.0
         self._unsuspended_at = 0.0
-        self._title = ""
 
     @property
     def engine(self) -> Engine:
@@ -177,7 +185,7 @@ class DeliveryWorker(SimpleWorker):
             time.sleep(SIGN_OF_LIFE_S)
 
     def _visible_state(self) -> str:
-        """Busy while deliveries are in flight, whatever the job loop does."""
+        """Busy while deliveries are in flight, as nothing else tells RQ."""
         busy = self._engine is not None and self._engine.in_flight > 0
         return WorkerStatus.BUSY.value if busy else WorkerStatus(self._state).value
 
@@ -188,7 +196,7 @@ class DeliveryWorker(SimpleWorker):
     def heartbeat(
         self, timeout: int | None = None, pipeline: "Pipeline | None" = None
     ) -> None:
-        """As RQ's, but every few seconds instead of several times per envelope.
+        """As RQ's, but every few seconds at most.
 
         Registers anew where the record expired while the store was away.
         """
@@ -210,17 +218,11 @@ class DeliveryWorker(SimpleWorker):
             pipe.execute()
 
     def check_for_suspension(self, burst: bool) -> None:
-        """As RQ's, once the store answers; once a second instead of per envelope."""
+        """As RQ's, once the store answers; once a second at most."""
         if time.monotonic() - self._unsuspended_at < SUSPENSION_S:
             return
         self._patiently(lambda: super(DeliveryWorker, self).check_for_suspension(burst))
         self._unsuspended_at = time.monotonic()
-
-    def procline(self, message: str) -> None:
-        """Names the process, once for each message."""
-        if message != self._title:
-            super().procline(message)  # type: ignore[no-untyped-call]
-            self._title = message
 
     def run_maintenance_tasks(self) -> None:
         """As RQ's; whatever goes wrong in there is no reason to stop delivering."""
@@ -233,9 +235,10 @@ class DeliveryWorker(SimpleWorker):
             self.last_cleaned_at = rq_now()  # type: ignore[assignment]
 
     def work(self, *args: Any, max_jobs: int | None = None, **kwargs: Any) -> bool:
-        """As RQ's; `max_jobs` counts envelopes."""
-        self._jobs_left = max_jobs
-        return super().work(*args, **kwargs)
+        """As RQ's; a job is an envelope."""
+        self._most = max_jobs
+        super().work(*args, **kwargs)
+        return self.engine.taken > 0
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
@@ -244,32 +247,25 @@ class DeliveryWorker(SimpleWorker):
 
         Raises: StopRequested.
         """
-        is_burst, taken_at = timeout is None, time.monotonic()
+        is_burst, idle_s = timeout is None, 0.0
         self._state = WorkerStatus.IDLE
-        self.procline(f"Listening on {QUEUE}")
-        while not self._stop_requested and self._jobs_left != 0:
+        self.procline(f"Listening on {QUEUE}")  # type: ignore[no-untyped-call]
+        while not self._stop_requested and self.engine.taken != self._most:
             self.heartbeat()
             if self.should_run_maintenance_tasks:
                 self.run_maintenance_tasks()
             self.check_for_suspension(is_burst)
-            taken = self._patiently(partial(self._take, 0 if is_burst else SLICE_S))
-            if taken:
-                taken_at = time.monotonic()
-            elif is_burst or self._idle_for(taken_at, max_idle_time):
+            before = self.engine.taken
+            take = partial(self.engine.take, for_s=SLICE_S, most=self._most)
+            may_be_more = self._patiently(partial(take, is_burst=is_burst))
+            is_busy = self.engine.taken > before or self.engine.in_flight > 0
+            idle_s = 0.0 if is_busy else idle_s + SLICE_S
+            idle_too_long = max_idle_time is not None and idle_s >= max_idle_time
+            if idle_too_long or not may_be_more:
                 return
 
-    def _take(self, for_s: float) -> int:
-        taken = self.engine.take(for_s=for_s, most=self._jobs_left)
-        if self._jobs_left is not None:
-            self._jobs_left -= taken
-        return taken
-
-    @staticmethod
-    def _idle_for(taken_at: float, max_idle_time: int | None) -> bool:
-        return max_idle_time is not None and time.monotonic() - taken_at > max_idle_time
-
     def _patiently(self, work: Callable[[], T]) -> T | None:
-        """Does store work of the job loop, again each second while the store is away.
+        """Does work with the store, again each second while the store is away.
 
         None if the worker was told to stop meanwhile.
         """
@@ -284,6 +280,8 @@ class DeliveryWorker(SimpleWorker):
     def handle_warm_shutdown_request(self) -> None:
         """Has what waits for room given back: the grace is for what was begun."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        # The exception that RQ raises next may be caught by whatever it interrupts.
+        self._stop_requested = True
         if self._engine is not None:
             self._engine.shut()
 

@@ -46,32 +46,35 @@ class Taker:
         self._to = queue.intermediate_queue_key
         self._window = window
         self._plan = plan
+        self.taken = 0
         self._busy = asyncio.Lock()
         self._accepting: asyncio.Task[None] | None = None
 
-    async def take(self, *, for_s: float, most: int | None) -> int:
-        """Takes for so long, or until the window is shut; answers how many.
+    async def take(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
+        """Takes for so long, or until the window is shut; whether there may be more.
 
         Args:
-            for_s: 0 takes what is there and does not wait for more.
-            most: as many at most.
+            is_burst: whether to end as soon as nothing is there.
+            most: until `taken` is so many.
 
         Raises: redis.RedisError.
         """
         async with self._busy:
-            end, taken = time.monotonic() + for_s, 0
-            while not self._window.is_shut and taken != most:
-                if for_s and time.monotonic() >= end:
-                    break
+            end = time.monotonic() + for_s
+            while (
+                time.monotonic() < end
+                and not self._window.is_shut
+                and self.taken != most
+            ):
                 if not await self._window.has_room(ROOM_WAIT_S):
                     continue
-                job_id = await self._next(wait=for_s > 0)
+                job_id = await self._next(wait=not is_burst)
                 if job_id is not None:
-                    taken += 1
+                    self.taken += 1
                     await self._open(job_id)
-                elif not for_s:
-                    break
-            return taken
+                elif is_burst:
+                    return False
+            return True
 
     async def _next(self, *, wait: bool) -> bytes | None:
         """From head to tail, as RQ's own workers take."""
@@ -85,15 +88,20 @@ class Taker:
         try:
             name = job_id.decode()
             envelope = told_by(name) or await self._read(name)
-        except (ValueError, redis.ResponseError) as err:
+        except (ValueError, RecursionError, redis.ResponseError) as err:
             log.error(logs.line("envelope.unreadable", job=job_id, problem=err))
+            if isinstance(err, UnicodeDecodeError):
+                # RQ itself fails over such a name, and over all beside it.
+                self._link.tell("LREM", self._to, 1, job_id)
             return
         self._link.tell("LREM", self._to, 1, job_id)
         self._link.tell("DEL", Job.key_for(name))
         if envelope.schedule_ids:
             self._plan(envelope.schedule_ids)
-        await self.accepted()
+        await self._accepted()
         self._accepting = asyncio.create_task(self._accept(envelope))
+        # From here on the window knows what is coming.
+        await asyncio.sleep(0)
 
     async def _read(self, name: str) -> Envelope:
         data = await self._link.ask("HGET", Job.key_for(name), "data")
@@ -102,12 +110,15 @@ class Taker:
         return read(cast(bytes, data))
 
     async def _accept(self, envelope: Envelope) -> None:
+        """One envelope's fault is no other's: what was offered comes back by itself."""
         try:
             await self._window.accept(envelope.ids, alone=envelope.alone)
         except RedisError as err:
             log.error(logs.line("envelope.lost", problem=err))
+        except Exception:
+            log.exception(logs.line("envelope.lost", events=len(envelope.ids)))
 
-    async def accepted(self) -> None:
+    async def _accepted(self) -> None:
         """Waits until what was taken last is begun or given back."""
         if self._accepting is not None:
             await self._accepting
@@ -118,4 +129,4 @@ class Taker:
         Shut the window before, unless `take` has returned.
         """
         async with self._busy:
-            await self.accepted()
+            await self._accepted()

@@ -20,6 +20,7 @@ from types import FrameType
 
 log = logging.getLogger("scheduler.ticker")
 
+TIMEOUT_S = 5
 LONGEST_WAIT_S = 1.0
 # What waking up and asking take. Whoever comes too soon is told so by the store, whose
 # clock alone decides, and asks again.
@@ -120,11 +121,11 @@ class Ticker:
             self.stopping.wait(AGAIN_AFTER_ERROR_S)
 
     def _tick_and_listen(self) -> None:
-        """Whoever listens first and ticks then overlooks nothing."""
-        with self.client.pubsub(  # type: ignore[no-untyped-call]
-            ignore_subscribe_messages=True
-        ) as channel:
+        """Listens first, then ticks, so that no call is overlooked."""
+        with self.client.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(keys.wake(self.prefix))
+            # Also a subscription that redis-py has renewed counts as a call.
+            channel.get_message(timeout=TIMEOUT_S)
             while not self.stopping.is_set():
                 _sleep(self.tick(), channel)
 
@@ -164,7 +165,7 @@ def main() -> None:
     except SettingsError as err:
         sys.exit(str(err))
     log.info(logs.line("ticker.started") + " " + settings.log_line())
-    ticker = Ticker(connect(settings, timeout_s=5), settings)
+    ticker = Ticker(connect(settings, timeout_s=TIMEOUT_S), settings)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         ticker.stop()

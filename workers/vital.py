@@ -1,7 +1,7 @@
 """Work that a process cannot live without: if it ends by a fault, so does the process.
 
-A worker that no longer settles, or a ticker that no longer hears, would look alive and
-do harm; whatever started it starts it again, and leases bring back what it had in hand.
+A worker that no longer settles would look alive and do harm; whatever started it starts
+it again, and leases bring back what it had in hand.
 """
 
 import asyncio

@@ -315,11 +315,14 @@ def test_e16_begin_wakes_a_ticker_that_waits_for_room_once_there_is_some(
 
 
 def test_e16_begin_wakes_nobody_for_what_is_still_to_come(engine: Engine):
-    first, _second = engine.create(1_000), engine.create(1_001)
+    carrier = Carrier(engine.client).words()
+    first, *_ = [engine.create(in_ms) for in_ms in (1_000, 1_000, 1_001)]
     engine.now_ms += 1_000
-    engine.claim()
+    stalled = [engine.claim(room=1, carrier=carrier).is_stalled for _ in range(2)]
     listener = engine.listen()
 
+    engine.client.lpop("rq:queue:deliveries")
     engine.worker.begin(first.id)
 
+    assert stalled == [False, False]
     assert engine.woken(listener) == 0

@@ -59,7 +59,7 @@ local function micros_to_next()
 end
 
 each(redis.call('ZRANGEBYSCORE', LEASED, '-inf', now, 'LIMIT', 0, REAPED), reap)
-if room > 0 and has_room() then each(pick(), take) end
+if room > 0 and rq_has_room() then each(pick(), take) end
 if others_open then grant_freed() end
 part_solo()
 offer(members(plain), offer_ms)

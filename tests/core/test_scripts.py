@@ -2,6 +2,7 @@
 
 import asyncio
 import pytest
+import re
 import redis
 import redis.asyncio
 from importlib.resources import files
@@ -40,6 +41,7 @@ PARTS = {
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
 LINES, PRELUDE_LINES = 70, 250
 COLUMNS = 100
+SPAN = re.MULTILINE | re.DOTALL
 
 
 def header(file: Traversable) -> str:
@@ -97,6 +99,31 @@ def test_a_script_is_named_by_the_hash_of_its_whole_source(
     assert known_as == script.sha1
     assert "--# include" not in script.source
     assert script.source.startswith("-- Put before every script")
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_a_script_has_no_function_that_nothing_names(file: Traversable):
+    code = code_of(file.name.removesuffix(".lua"))
+
+    for name in re.findall(r"local function (\w+)", code):
+        assert len(re.findall(rf"\b{name}\b", code)) > 1, name
+
+
+@pytest.mark.parametrize("name", ["begin", "claim", "create", "settle"])
+def test_a_variable_that_is_made_when_needed_is_named_nowhere_else(name: str):
+    code = code_of(name)
+    made = re.findall(r"^local function make_\w+\(\)\n.*?^return .*? end$", code, SPAN)
+
+    assert made
+    for each in made:
+        lists = re.findall(r"^local ([\w, ]+) =", each, re.MULTILINE)
+        for variable in re.findall(r"[a-z]\w*", " ".join(lists)):
+            outside = code.replace(each, "")
+            assert not re.search(rf"\b{variable}\b", outside), variable
+
+
+def code_of(name: str) -> str:
+    return re.sub(r" *--.*", "", scripts.load(name).source)
 
 
 def test_a_store_that_forgot_its_scripts_is_taught_again(store_client: redis.Redis):

@@ -45,7 +45,6 @@ SIGN_OF_LIFE_S = 1.0
 ALIVE_TTL_S = 5
 SLICE_S = 1.0
 HEARTBEAT_S = 5.0
-SUSPENSION_S = 1.0
 TENANTS_AHEAD = 100
 
 T = TypeVar("T")
@@ -152,7 +151,6 @@ class DeliveryWorker(SimpleWorker):
         self._engine: Engine | None = None
         self._most: int | None = None
         self._beaten_at = 0.0
-        self._unsuspended_at = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -218,11 +216,8 @@ class DeliveryWorker(SimpleWorker):
             pipe.execute()
 
     def check_for_suspension(self, burst: bool) -> None:
-        """As RQ's, once the store answers; once a second at most."""
-        if time.monotonic() - self._unsuspended_at < SUSPENSION_S:
-            return
+        """As RQ's, once the store answers."""
         self._patiently(lambda: super(DeliveryWorker, self).check_for_suspension(burst))
-        self._unsuspended_at = time.monotonic()
 
     def run_maintenance_tasks(self) -> None:
         """As RQ's; whatever goes wrong in there is no reason to stop delivering."""

@@ -146,12 +146,12 @@ def _sleep(wait_s: float, channel: PubSub) -> None:
     time.sleep(max(0.0, end - time.monotonic()))
 
 
-def connect(settings: Settings, *, timeout_s: float) -> redis.Redis:
+def connect(settings: Settings) -> redis.Redis:
     """A client that gives up at once: the ticker's own loop is the retry."""
     return redis.Redis.from_url(
         settings.redis_url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
@@ -165,7 +165,7 @@ def main() -> None:
     except SettingsError as err:
         sys.exit(str(err))
     log.info(logs.line("ticker.started") + " " + settings.log_line())
-    ticker = Ticker(connect(settings, timeout_s=TIMEOUT_S), settings)
+    ticker = Ticker(connect(settings), settings)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         ticker.stop()

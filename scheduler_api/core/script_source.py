@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from itertools import groupby
 
@@ -29,14 +29,20 @@ class _Piece:
     function: str = ""
     seldom: str = ""
 
+    @cached_property
+    def words(self) -> Counter[str]:
+        """How often each word stands in the code, comments left out."""
+        return Counter(_WORD.findall(_COMMENT.sub("", self.code)))
+
 
 def assemble(name: str) -> str:
     """The source of the script of that file name, what all scripts share put first."""
     included: set[str] = set()
     pieces = [*_read("prelude", included), *_read(name, included)]
-    while unused := _unused(pieces):
-        pieces = [piece for piece in pieces if piece.function not in unused]
     words, lines = _words(pieces), list[str]()
+    while unused := _unused(pieces, words):
+        words.subtract(_words([p for p in pieces if p.function in unused]))
+        pieces = [piece for piece in pieces if piece.function not in unused]
     for seldom, some in groupby(pieces, lambda piece: piece.seldom):
         if seldom:
             lines += _when_called(seldom, [*some], words)
@@ -78,19 +84,20 @@ def _lines(name: str) -> tuple[str, ...]:
 
 
 def _words(pieces: Iterable[_Piece]) -> Counter[str]:
-    """How often each word stands in the code."""
+    """How often each word stands in the code of all."""
     found = Counter[str]()
     for piece in pieces:
-        found.update(_WORD.findall(_COMMENT.sub("", piece.code)))
+        found.update(piece.words)
     return found
 
 
-def _unused(pieces: list[_Piece]) -> set[str]:
+def _unused(pieces: list[_Piece], words: Counter[str]) -> set[str]:
     """The functions that nothing names but they themselves."""
-    words, own = _words(pieces), Counter[str]()
+    own = Counter[str]()
     for piece in pieces:
-        own[piece.function] += _words([piece])[piece.function]
-    return {name for name, count in own.items() if name and words[name] == count}
+        if piece.function:
+            own[piece.function] += piece.words[piece.function]
+    return {name for name, count in own.items() if words[name] == count}
 
 
 def _when_called(seldom: str, pieces: list[_Piece], words: Counter[str]) -> list[str]:

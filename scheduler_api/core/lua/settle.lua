@@ -16,7 +16,6 @@ local WIDTH, CHILD_WIDTH = 8, 7
 --# include follow
 --# include withdraw
 --# end
-
 --# include lift
 --# include again
 
@@ -35,8 +34,10 @@ local function settle(children, id, token, number, outcome, delay, reason, line)
   local holds = event.tok == token or (event.ptok == token and not event.tok)
   if event.st or not holds then return too_late(id, number, line) end
   if event.cr and outcome ~= 'delivered' then outcome, children = 'cancelled', {} end
-  local at = outcome == 'retry' and now + tonumber(delay) or 0
-  if outcome == 'retry' then outcome, reason, at = bounded(id, event, reason, at) end
+  local at = 0
+  if outcome == 'retry' then
+    outcome, reason, at = bounded(id, event, reason, now + tonumber(delay))
+  end
   log_attempt(id, number, 'a', at, line)
   if outcome ~= 'delivered' then tell(event, id, 'failed', number) end
   for _, child in ipairs(children) do follow(id, event, unpack(child)) end

@@ -6,19 +6,21 @@ import redis
 import sys
 from flask import Blueprint, Flask, Response, request
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
-from scheduler_api import openapi, preview, readiness, services
+from scheduler_api import services
 from scheduler_api.auth import Unauthorized
-from scheduler_api.client_address import ClientAddresses
-from scheduler_api.core import config, logs
-from scheduler_api.core.config import Settings
+from scheduler_api.core import logfmt
 from scheduler_api.core.errors import Conflict, StoreFull
-from scheduler_api.core.sealing import WrongSecretKey
-from scheduler_api.core.tenants import Tenants
-from scheduler_api.dialects.documentation import Document
+from scheduler_api.core.settings import engine
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.dialects.events_v1 import inbound as events_v1
 from scheduler_api.dialects.jiter import inbound as jiter
-from scheduler_api.dialects.qstash import differences
 from scheduler_api.dialects.qstash import inbound as qstash
+from scheduler_api.dialects.qstash.rendering import compatibility
+from scheduler_api.web import cron_preview, openapi, readiness
+from scheduler_api.web.client_address import ClientAddresses
+from scheduler_api.web.documented import Document
 from typing import Protocol
 from werkzeug.exceptions import HTTPException, NotFound
 
@@ -47,7 +49,7 @@ class Dialect(Inbound, Protocol):
 
 # By the prefix of their paths, errors on unknown paths included.
 DIALECTS: dict[str, Dialect] = {"/api": jiter, "/v1": events_v1, "/v2": qstash}
-PARTS: dict[str, Inbound] = {**DIALECTS, "/cron": preview}
+PARTS: dict[str, Inbound] = {**DIALECTS, "/cron": cron_preview}
 ELSEWHERE: Inbound = jiter
 
 # In JSON one byte of a body may take six (`\u001f`); the rest is for other fields.
@@ -76,9 +78,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     alone = settings is None
     if settings is None:
-        settings = config.from_env(os.environ)
-        logs.set_up()
-        log.info(logs.line("web.started", settings=settings.log_line()))
+        settings = engine.from_env(os.environ)
+        logfmt.set_up()
+        log.info(logfmt.line("web.started", settings=settings.log_line()))
     built = services.build(settings)
     if alone:
         _check_key(built.tenants)
@@ -120,7 +122,7 @@ def _check_key(tenants: Tenants) -> None:
         log.critical(WrongSecretKey.__doc__)
         sys.exit(BOOT_FAILED)
     except redis.RedisError as err:
-        log.warning(logs.line("store.away", error=err))
+        log.warning(logfmt.line("store.away", error=err))
 
 
 def _refuse_leading_slashes() -> None:
@@ -162,7 +164,7 @@ def _error(status: int, message: str) -> Response:
 
 
 def _http_error(err: HTTPException) -> Response:
-    absent = differences.told(request.path) if err.code == 404 else None
+    absent = compatibility.told(request.path) if err.code == 404 else None
     if absent is not None:
         return qstash.error(404, absent)
     answer = _error(err.code or 500, err.name)
@@ -185,7 +187,7 @@ def _conflict(_err: Conflict) -> Response:
 
 
 def _store_away(err: redis.RedisError) -> Response:
-    log.warning(logs.line("store.away", endpoint=request.endpoint, error=err))
+    log.warning(logfmt.line("store.away", endpoint=request.endpoint, error=err))
     return _error(503, STORE_AWAY)
 
 
@@ -200,5 +202,5 @@ def _store_error(err: ResponseError) -> Response:
 def _fault(err: Exception) -> Response:
     """A fault of ours: told with the endpoint's message, logged with its ids."""
     ids = request.view_args or {}
-    log.error(logs.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
+    log.error(logfmt.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
     return _error(500, _part().fault(request.endpoint))

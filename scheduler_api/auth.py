@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from scheduler_api.core.errors import SchedulerError
-from scheduler_api.core.tenants import Tenant, Tenants
+from scheduler_api.core.tenants.accounts import Tenant, Tenants
 
 REMEMBERED_S = 5.0
 MOST_REMEMBERED = 10_000

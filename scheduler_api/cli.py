@@ -9,21 +9,24 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Column, Table
-from scheduler_api.core import fsck
-from scheduler_api.core.clock_changes import Fold, Gap
-from scheduler_api.core.config import Settings, SettingsError, from_env
-from scheduler_api.core.cron import CronError
-from scheduler_api.core.destinations import BadDestination, Destination, parse
-from scheduler_api.core.epoch import accept
+from scheduler_api.core.cron.clock_changes import Fold, Gap
+from scheduler_api.core.cron.expression import CronError
+from scheduler_api.core.cron.preview import MOST, USUAL, Run, Skipped, preview
+from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.gates import GateKeeper
-from scheduler_api.core.held_destinations import HeldDestination, held_destinations
-from scheduler_api.core.preview import MOST, USUAL, Run, Skipped, preview
-from scheduler_api.core.sealing import WrongSecretKey
-from scheduler_api.core.store import Store
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.held_destinations import (
+    HeldDestination,
+    held_destinations,
+)
+from scheduler_api.core.fsck import walk
+from scheduler_api.core.settings.engine import Settings, SettingsError, from_env
+from scheduler_api.core.store.epoch import accept
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import addresses, client_environment, env_lines
-from scheduler_api.preview import GRAMMARS, Refused, read
+from scheduler_api.web.cron_preview import GRAMMARS, Refused, read
 
 DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
 
@@ -54,7 +57,7 @@ def main(ctx: click.Context) -> None:
 @click.pass_obj
 def check_store(settings: Settings) -> None:
     """Prove that records and sets agree; print every fault, and exit 1 if any."""
-    faults = fsck.check(Redis.from_url(settings.redis_url), settings.prefix)
+    faults = walk.check(Redis.from_url(settings.redis_url), settings.prefix)
     for fault in faults:
         click.echo(str(fault))
     raise SystemExit(1 if faults else 0)

@@ -1,6 +1,6 @@
 """What a client of each dialect is told: names and values as the official SDKs ask."""
 
-from scheduler_api.core.tenants import NewTenant
+from scheduler_api.core.tenants.accounts import NewTenant
 
 V1_SECRET = "SCHEDULER_API_SIGNING_SECRET"
 

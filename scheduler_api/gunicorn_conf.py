@@ -5,15 +5,15 @@ it with the message of `SettingsError`.
 """
 
 import os
-from scheduler_api.core import garbage
-from scheduler_api.core.config import from_env
+from scheduler_api.core import gc_tuning
+from scheduler_api.core.settings.engine import from_env
 
 _settings = from_env(os.environ)
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 
 bind = f"{_host}:{_settings.port}"
 workers = _settings.web_workers
-worker_class = "scheduler_api.web_worker.WebWorker"
+worker_class = "scheduler_api.web.gunicorn_worker.WebWorker"
 proc_name = "scheduler_api web"
 preload_app = False
 
@@ -34,4 +34,4 @@ loglevel = "warning"
 
 def post_worker_init(_worker: object) -> None:
     """The application is loaded."""
-    garbage.look_rarely()
+    gc_tuning.look_rarely()

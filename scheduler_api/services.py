@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from scheduler_api.auth import Auth
-from scheduler_api.core.config import Settings
-from scheduler_api.core.dead_letters import DeadLetters
-from scheduler_api.core.finding import Finder
-from scheduler_api.core.gates import GateKeeper
-from scheduler_api.core.groups import Groups
-from scheduler_api.core.journal import Journal
-from scheduler_api.core.queries import Queries
-from scheduler_api.core.quotas import Quotas
-from scheduler_api.core.schedules import Schedules
-from scheduler_api.core.store import Store
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.queries.events import Queries
+from scheduler_api.core.queries.journal import Journal
+from scheduler_api.core.queries.schedule_search import Finder
+from scheduler_api.core.recovery.dead_letters import DeadLetters
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.quotas import Quotas
+from scheduler_api.core.tenants.url_groups import Groups
 
 CONNECTIONS = 128
 SOCKET_TIMEOUT_S = 2.0

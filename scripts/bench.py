@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from load import CONNECTIONS, JSON, WARM_UP_S, Kind, Rate, ask, empty_view
 from pathlib import Path
 from rich.console import Console
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.timestamps import to_iso
 from tests.system.cell import Cell
 from typing import Any
 

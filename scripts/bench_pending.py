@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from load_events import claim_us, used_bytes
 from scheduler_api.core.model import Content, Draft
-from scheduler_api.dialects.qstash.message import Message, to_options
+from scheduler_api.dialects.qstash.parsing.message import Message, to_options
 from tests.system.cell import Cell
 
 DAY_MS = 86_400_000

@@ -4,8 +4,8 @@ import time
 from bench_sends import WORKERS, Place
 from click import echo
 from collections import deque
-from scheduler_api.core import keys
 from scheduler_api.core.model import Content, Draft
+from scheduler_api.core.store import keys
 from statistics import median
 
 BODY = b'{"user":12345,"payload":"hello"}'

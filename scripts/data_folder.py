@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
-from scheduler_api.core.sealing import WrongSecretKey
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import (
     V1_SECRET,
     addresses,

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from load_client import post, send
-from scheduler_api.core import keys
 from scheduler_api.core.model import Content, Draft, Owner
-from scheduler_api.core.store import Terms
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Terms
 from statistics import median
 from tests.system.cell import Cell
 from typing import Any

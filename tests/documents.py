@@ -4,8 +4,8 @@ import copy
 import orjson
 from flask import Flask
 from jsonschema import Draft202012Validator
-from scheduler_api import openapi
 from scheduler_api.app import DIALECTS
+from scheduler_api.web import openapi
 from typing import Any
 from werkzeug.exceptions import HTTPException
 

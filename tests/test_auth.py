@@ -3,7 +3,7 @@
 import pytest
 import redis
 from scheduler_api.auth import Auth, Unauthorized
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.tenants.accounts import Tenants
 
 SECRET_KEY = "0123456789abcdef"
 

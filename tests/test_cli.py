@@ -5,7 +5,7 @@ import re
 import redis
 from click.testing import CliRunner, Result
 from scheduler_api.cli import main
-from scheduler_api.core.tenants import Tenant, Tenants
+from scheduler_api.core.tenants.accounts import Tenant, Tenants
 
 SECRET_KEY = "a secret key of the tests"
 WIDE = {"COLUMNS": "200"}

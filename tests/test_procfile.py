@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from scheduler_api.core.tenants import NewTenant, Tenants
+from scheduler_api.core.tenants.accounts import NewTenant, Tenants
 
 ROOT = Path(__file__).parents[1]
 SECRET_KEY = "0123456789abcdef0123456789abcdef"

@@ -3,14 +3,16 @@
 import logging
 import redis
 from collections.abc import Iterator
-from scheduler_api.core import fsck, keys, logs
-from scheduler_api.core.config import Settings
-from scheduler_api.core.gates import GateKeeper
+from scheduler_api.core import logfmt
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FINAL_STATES, Owner, State
-from scheduler_api.core.store import Store
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
 from typing import cast
-from workers import digest
-from workers.runtime import connect, read_settings
+from workers import failure_digest
+from workers.delivery.assembly import connect, read_settings
 
 log = logging.getLogger("scheduler.chores")
 
@@ -93,10 +95,10 @@ def check() -> int:
     """
     settings = read_settings()
     store = Store(connect(settings), settings.prefix)
-    faults = fsck.check(store.client, store.prefix)
+    faults = walk.check(store.client, store.prefix)
     for fault in faults:
         log.error(
-            logs.line(
+            logfmt.line(
                 "store.fault",
                 where=fault.where,
                 member=fault.member,
@@ -120,10 +122,10 @@ def failures() -> int:
     now_ms = store.now_ms()
     last = cast(bytes | None, store.client.get(keys.chore(store.prefix, "failures")))
     since_ms = now_ms - HOUR_MS if last is None else int(last) + 1
-    found = digest.collect(store, since_ms=since_ms, until_ms=now_ms)
+    found = failure_digest.collect(store, since_ms=since_ms, until_ms=now_ms)
     for each in found:
         log.warning(
-            logs.line(
+            logfmt.line(
                 "tenant.failures",
                 tenant=each.tenant,
                 dialect=each.dialect,
@@ -132,7 +134,7 @@ def failures() -> int:
             )
         )
     if found and settings.failure_digest_url:
-        digest.post(found, settings)
+        failure_digest.post(found, settings)
     count = sum(each.failed for each in found)
     _done(store, "failures", now_ms, failed=count)
     return count
@@ -140,4 +142,4 @@ def failures() -> int:
 
 def _done(store: Store, name: str, at_ms: int, **counts: int) -> None:
     store.client.set(keys.chore(store.prefix, name), at_ms)
-    logging.getLogger("rq.worker").info(logs.line(f"chore.{name}", **counts))
+    logging.getLogger("rq.worker").info(logfmt.line(f"chore.{name}", **counts))

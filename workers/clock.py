@@ -11,12 +11,13 @@ from collections.abc import Callable
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
-from scheduler_api.core import keys, logs
-from scheduler_api.core.config import SettingsError
+from scheduler_api.core import logfmt
+from scheduler_api.core.settings.engine import SettingsError
+from scheduler_api.core.store import keys
 from types import FrameType
 from typing import Any
 from workers import chores
-from workers.runtime import connect, read_settings
+from workers.delivery.assembly import connect, read_settings
 
 log = logging.getLogger("scheduler.clock")
 
@@ -89,7 +90,7 @@ class Clock:
             return
         age_ms = int(time.time() * 1000) - int(last)
         if age_ms > OVERDUE_MS:
-            log.error(logs.line("chore.overdue", chore=name, age_ms=age_ms))
+            log.error(logfmt.line("chore.overdue", chore=name, age_ms=age_ms))
 
     def run(self) -> None:
         """Ticks every second until stopped; waits for a store that is away."""
@@ -97,13 +98,13 @@ class Clock:
             try:
                 self.tick()
             except redis.RedisError as err:
-                log.warning(logs.line("store.unreachable", problem=err))
+                log.warning(logfmt.line("store.unreachable", problem=err))
             self.stopping.wait(INTERVAL_S)
 
 
 def main() -> None:
     """Runs a clock, as the environment says, until SIGTERM or SIGINT."""
-    logs.set_up()
+    logfmt.set_up()
     # rq-scheduler asks its cron library in a way that this complains about, each time.
     warnings.filterwarnings("ignore", category=FutureWarning, module="rq_scheduler")
     try:
@@ -117,7 +118,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    log.info(logs.line("clock.started", chores=len(CHORES)))
+    log.info(logfmt.line("clock.started", chores=len(CHORES)))
     clock.run()
 
 

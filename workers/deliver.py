@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from redis.exceptions import RedisError
-from scheduler_api.core import logs
-from scheduler_api.core.config import Settings
-from scheduler_api.core.schedules import Schedules
-from scheduler_api.core.store import Store
-from workers.planner import top_up
-from workers.runtime import connect, open_window, read_settings
+from scheduler_api.core import logfmt
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store.events import Store
+from workers.delivery.assembly import connect, open_window, read_settings
+from workers.delivery.planner import top_up
 
 log = logging.getLogger("scheduler.worker")
 
@@ -36,6 +36,6 @@ async def _deliver_all(ids: list[str], settings: Settings, *, alone: bool) -> No
         try:
             await window.accept(ids, alone=alone)
         except RedisError as err:
-            log.error(logs.line("envelope.lost", events=len(ids), problem=err))
+            log.error(logfmt.line("envelope.lost", events=len(ids), problem=err))
         while window.in_flight:
             await window.drain(settings.lease_ms / 1000)

@@ -19,23 +19,24 @@ from rq import Queue, worker_registration
 from rq.exceptions import StopRequested
 from rq.utils import now as rq_now
 from rq.worker import SimpleWorker, WorkerStatus
-from scheduler_api.core import garbage, keys, logs
-from scheduler_api.core.config import SettingsError
-from scheduler_api.core.dispatch import QUEUE
-from scheduler_api.core.epoch import take_database
+from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase
-from scheduler_api.core.schedules import Schedules
-from scheduler_api.core.sealing import WrongSecretKey
-from scheduler_api.core.store import Store
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.settings.engine import SettingsError
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.rq_envelopes import QUEUE
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.encryption import WrongSecretKey
 from types import FrameType
 from typing import Any, TypeVar
-from workers import vital
-from workers.envelopes import Taker
-from workers.link import Link
-from workers.planner import top_up
-from workers.runtime import TIMEOUT_S, connect, open_window, read_settings
-from workers.window import Window
+from workers import supervision
+from workers.delivery.assembly import TIMEOUT_S, connect, open_window, read_settings
+from workers.delivery.fetcher import Taker
+from workers.delivery.in_flight import Window
+from workers.delivery.planner import top_up
+from workers.redis_connection import Link
 
 log = logging.getLogger("scheduler.worker")
 
@@ -91,7 +92,7 @@ class Engine:
             top_up(self._schedules, schedule_ids)
         except Exception:
             # The claim asks again in five seconds.
-            log.exception(logs.line("schedules.not_planned", count=len(schedule_ids)))
+            log.exception(logfmt.line("schedules.not_planned", count=len(schedule_ids)))
 
     @property
     def taken(self) -> int:
@@ -121,7 +122,7 @@ class Engine:
         """Waits for what is in hand as long as the grace allows, then lets go."""
         left = self._run(self._drain(self.settings.drain_grace_s))
         if left:
-            log.warning(logs.line("worker.left_to_leases", events=left))
+            log.warning(logfmt.line("worker.left_to_leases", events=left))
         self._planner.shutdown(cancel_futures=True)
         self._run(self._open.aclose())
 
@@ -164,12 +165,12 @@ class DeliveryWorker(SimpleWorker):
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
         """Opens the window before the first job is taken."""
-        logs.set_up()
-        log.info(logs.line("worker.started") + " " + self.engine.settings.log_line())
+        logfmt.set_up()
+        log.info(logfmt.line("worker.started") + " " + self.engine.settings.log_line())
         super().bootstrap(*args, **kwargs)
-        garbage.look_rarely()
+        gc_tuning.look_rarely()
         self.log.setLevel(logging.WARNING)
-        vital.run_in_thread(self._show_life, name="sign of life")
+        supervision.run_in_thread(self._show_life, name="sign of life")
 
     def _show_life(self) -> None:
         shown = ""
@@ -179,7 +180,7 @@ class DeliveryWorker(SimpleWorker):
                 if shown != (shown := self._visible_state()):
                     self.connection.hset(self.key, "state", shown)
             except RedisError as err:
-                log.warning(logs.line("store.unreachable", problem=err))
+                log.warning(logfmt.line("store.unreachable", problem=err))
             time.sleep(SIGN_OF_LIFE_S)
 
     def _visible_state(self) -> str:
@@ -226,7 +227,7 @@ class DeliveryWorker(SimpleWorker):
         except StopRequested:
             raise
         except Exception:
-            log.exception(logs.line("maintenance.failed"))
+            log.exception(logfmt.line("maintenance.failed"))
             self.last_cleaned_at = rq_now()  # type: ignore[assignment]
 
     def work(self, *args: Any, max_jobs: int | None = None, **kwargs: Any) -> bool:
@@ -268,7 +269,7 @@ class DeliveryWorker(SimpleWorker):
             try:
                 return work()
             except RedisError as err:
-                log.warning(logs.line("store.unreachable", problem=err))
+                log.warning(logfmt.line("store.unreachable", problem=err))
             time.sleep(AGAIN_AFTER_ERROR_S)
         return None
 

@@ -10,12 +10,13 @@ import time
 from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.retry import Retry
-from scheduler_api.core import garbage, keys, logs
-from scheduler_api.core.config import Settings, SettingsError, from_env
-from scheduler_api.core.dispatch import Carrier
-from scheduler_api.core.epoch import Epoch, establish, take_database
+from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase
-from scheduler_api.core.store import Claim, Store, Terms
+from scheduler_api.core.settings.engine import Settings, SettingsError, from_env
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.epoch import Epoch, establish, take_database
+from scheduler_api.core.store.events import Claim, Store, Terms
+from scheduler_api.core.store.rq_envelopes import Carrier
 from types import FrameType
 
 log = logging.getLogger("scheduler.ticker")
@@ -96,16 +97,16 @@ class Ticker:
         if self._epoch.holds(epoch, accepted):
             return True
         log.critical(
-            logs.line("store.lost", known=self._epoch.known, found=epoch)
+            logfmt.line("store.lost", known=self._epoch.known, found=epoch)
             + " run `python -m scheduler_api accept-store` to go on with this store"
         )
         return False
 
     def _report(self, claim: Claim) -> None:
         for event_id in claim.interrupted:
-            log.warning(logs.line("attempt.interrupted", event=event_id))
+            log.warning(logfmt.line("attempt.interrupted", event=event_id))
         for member in claim.set_aside:
-            log.error(logs.line("record.set_aside", member=member))
+            log.error(logfmt.line("record.set_aside", member=member))
 
     def run(self) -> None:
         """Ticks until told to stop; goes on after any fault, a second later."""
@@ -113,11 +114,11 @@ class Ticker:
             try:
                 self._tick_and_listen()
             except (EvictingStore, ForeignDatabase) as err:
-                log.critical(logs.line("store.unfit", problem=err))
+                log.critical(logfmt.line("store.unfit", problem=err))
             except redis.RedisError as err:
-                log.error(logs.line("store.unreachable", problem=err))
+                log.error(logfmt.line("store.unreachable", problem=err))
             except Exception:
-                log.exception(logs.line("tick.failed"))
+                log.exception(logfmt.line("tick.failed"))
             self.stopping.wait(AGAIN_AFTER_ERROR_S)
 
     def _tick_and_listen(self) -> None:
@@ -159,12 +160,12 @@ def connect(settings: Settings) -> redis.Redis:
 
 def main() -> None:
     """Runs a ticker, as the environment says, until SIGTERM or SIGINT."""
-    logs.set_up()
+    logfmt.set_up()
     try:
         settings = from_env(os.environ)
     except SettingsError as err:
         sys.exit(str(err))
-    log.info(logs.line("ticker.started") + " " + settings.log_line())
+    log.info(logfmt.line("ticker.started") + " " + settings.log_line())
     ticker = Ticker(connect(settings), settings)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -172,7 +173,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    garbage.look_rarely()
+    gc_tuning.look_rarely()
     ticker.run()
 
 

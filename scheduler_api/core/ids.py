@@ -3,7 +3,7 @@
 import redis
 import secrets
 import threading
-from scheduler_api.core import keys
+from scheduler_api.core.store import keys
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 BLOCK = 100

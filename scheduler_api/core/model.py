@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from scheduler_api.core.clock_changes import ClockChange
+from scheduler_api.core.cron.clock_changes import ClockChange
+from scheduler_api.core.deduplication import Held, Mark
 from scheduler_api.core.headers import POSSIBLE_DUPLICATE
-from scheduler_api.core.marks import Held, Mark
 from typing import Any
 
 

@@ -1,10 +1,10 @@
 """The outbound halves of the dialects, by name; workers need nothing else of them."""
 
-from scheduler_api.core.config import Settings
-from scheduler_api.core.groups import Group
+from scheduler_api.core.delivery.request import Answer, Outgoing, Reply
 from scheduler_api.core.model import Begun, Draft, FollowUp
-from scheduler_api.core.outgoing import Answer, Outgoing, Reply
-from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import SigningKeys
+from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.events_v1 import outbound as events_v1
 from scheduler_api.dialects.jiter import outbound as jiter
 from scheduler_api.dialects.qstash import outbound as qstash

@@ -6,9 +6,9 @@ import pytest
 import redis
 import redis.asyncio
 from collections.abc import Callable, Iterator
-from scheduler_api.core.gates import GateKeeper
-from scheduler_api.core.leases import WorkerStore
-from scheduler_api.core.store import Store
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.leases import WorkerStore
 from tests.core.engine import Engine
 
 Connect = Callable[[], redis.asyncio.Redis]

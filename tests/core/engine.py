@@ -5,15 +5,8 @@ import redis
 import redis.asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from scheduler_api.core import codec, fsck, keys
-from scheduler_api.core.cron import FULL
-from scheduler_api.core.leases import (
-    Outcome,
-    Settled,
-    Settlement,
-    WorkerStore,
-)
-from scheduler_api.core.limits import BreakerTerms
+from scheduler_api.core.cron.expression import FULL
+from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import (
     Begun,
     Content,
@@ -23,9 +16,12 @@ from scheduler_api.core.model import (
     Schedule,
     ScheduleOptions,
 )
-from scheduler_api.core.schedules import Schedules
-from scheduler_api.core.scripts import Arg
-from scheduler_api.core.store import Claim, Store, Terms
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.settings.limits import BreakerTerms
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.events import Claim, Store, Terms
+from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.store.scripts import Arg
 from typing import Any, cast
 
 PREFIX = "{s1}:"
@@ -138,7 +134,7 @@ class Engine:
         return self.store.run(name, *args)
 
     def faults(self) -> list[str]:
-        return [str(fault) for fault in fsck.check(self.client, PREFIX)]
+        return [str(fault) for fault in walk.check(self.client, PREFIX)]
 
     def create(
         self,

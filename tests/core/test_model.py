@@ -1,8 +1,8 @@
 """The model: what is written as text reads back."""
 
 import pytest
-from scheduler_api.core.leases import Outcome
 from scheduler_api.core.model import FINAL_STATES, Owner, State
+from scheduler_api.core.store.leases import Outcome
 
 
 @pytest.mark.parametrize("owner", [Owner("1", "jiter"), Owner("17", "events_v1")])

@@ -1,14 +1,14 @@
 """What is told of the fire times of a schedule, as tests ask for it."""
 
-from scheduler_api.core import runs
 from scheduler_api.core.model import Begun, Schedule
-from scheduler_api.core.runs import Run
+from scheduler_api.core.schedules import run_history
+from scheduler_api.core.schedules.run_history import Run
 from tests.core.engine import Engine
 
 
 def told(engine: Engine, schedule: Schedule, most: int = 100) -> list[Run]:
     """The newest first."""
-    return runs.newest(engine.store, schedule, most=most)
+    return run_history.newest(engine.store, schedule, most=most)
 
 
 def reasons(engine: Engine, schedule: Schedule) -> list[tuple[int, str]]:

@@ -4,8 +4,8 @@ import orjson
 import redis
 from dataclasses import dataclass
 from scheduler_api.core.model import Owner
-from scheduler_api.core.store import Store, Terms
-from scheduler_api.core.tenants import NewTenant, Tenants
+from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.tenants.accounts import NewTenant, Tenants
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"

@@ -3,7 +3,7 @@
 import fakeredis
 from data_folder import DataFolder
 from pathlib import Path
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.tenants.accounts import Tenants
 
 NAME = "SCHEDULER_API_SIGNING_SECRET"
 

@@ -8,7 +8,7 @@ import threading
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import accumulate
-from scheduler_api.core.timing import from_iso, to_iso
+from scheduler_api.core.timestamps import from_iso, to_iso
 from tests.system.processes import ROOT, wait_until
 
 

@@ -4,9 +4,9 @@ import os
 import sys
 from data_folder import DataFolder, wait_for_store
 from pathlib import Path
-from scheduler_api.core.config import from_env
 from scheduler_api.core.model import Owner
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.settings.engine import from_env
+from scheduler_api.core.tenants.accounts import Tenants
 from tests.system.observer import Observer
 from tests.system.processes import ROOT, Process, free_port, wait_until
 from types import TracebackType

@@ -1,11 +1,12 @@
 """Scenario: workers die while they make and send the events of a group."""
 
 import json
-from scheduler_api.core import fsck, keys
-from scheduler_api.core.groups import Endpoint, Groups
+from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Content, Draft, Owner, State
-from scheduler_api.core.timing import to_iso
-from scheduler_api.dialects.qstash.message import Message, to_options
+from scheduler_api.core.store import keys
+from scheduler_api.core.tenants.url_groups import Endpoint, Groups
+from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects.qstash.parsing.message import Message, to_options
 from tests.system.cell import Cell
 from tests.system.observer import DEADLINE_MS
 from tests.system.processes import wait_until
@@ -42,7 +43,7 @@ def kills(cell: Cell, *, runs: int, endpoints: int, deaths: int) -> list[str]:
     wanted = runs * endpoints + len(made)
     if (count := cell.client.zcard(delivered)) != wanted:
         problems.append(f"{count} events were delivered, not {wanted}")
-    return problems + [str(each) for each in fsck.check(cell.client, cell.prefix)]
+    return problems + [str(each) for each in walk.check(cell.client, cell.prefix)]
 
 
 def _body(label: str) -> bytes:

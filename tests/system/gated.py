@@ -1,10 +1,10 @@
 """Scenarios: queues, limits, pauses, and two limits at once."""
 
 import time
-from scheduler_api.core import fsck
-from scheduler_api.core.destinations import parse
-from scheduler_api.core.gates import GateKeeper
-from scheduler_api.core.held_destinations import held_destinations
+from scheduler_api.core.delivery.destinations import parse
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.held_destinations import held_destinations
+from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FlowLimits, Gates
 from statistics import median
 from tests.system.arrivals import Receiver
@@ -78,7 +78,7 @@ def paused(cell: Cell, *, events: int) -> Report:
     wait_until(other.times_ms, within_s=20)
     other.clear_away()
     arrived = set(cell.receiver.times_ms())
-    faults = fsck.check(cell.client, cell.prefix)
+    faults = walk.check(cell.client, cell.prefix)
     gates.turn_destination(tenant, place, paused=False)
     cell.wait_drained(within_s=30)
     report = Report(cell.tally([*running, *waiting]), {"waited": events})

@@ -5,7 +5,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.timing import from_iso
+from scheduler_api.core.timestamps import from_iso
 from tests.system.observer import Accepted, Answer, Observer
 from typing import Self
 

@@ -1,7 +1,7 @@
 """Scenarios: much to do, or often, or late."""
 
 import time
-from scheduler_api.core.cron import FULL
+from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.model import Content
 from tests.system.cell import Cell
 from tests.system.observer import Accepted

@@ -4,9 +4,9 @@ import json
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
-from scheduler_api.core import keys
 from scheduler_api.core.model import Content, Draft, Gates, Owner
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.store import keys
+from scheduler_api.core.timestamps import to_iso
 from tests.system.cell import Cell
 from tests.system.observer import DEADLINE_MS, Accepted
 from typing import cast

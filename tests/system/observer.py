@@ -10,13 +10,14 @@ from random import Random
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
-from scheduler_api.core import fsck, keys
-from scheduler_api.core.config import Settings
+from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Attempt, Content, Event, Owner, State
-from scheduler_api.core.queries import Queries
-from scheduler_api.core.schedules import Schedules
-from scheduler_api.core.store import Store
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.queries.events import Queries
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.timestamps import to_iso
 from tests.system.arrivals import Receiver
 from tests.system.processes import wait_until
 from tests.system.report import Tally
@@ -217,4 +218,4 @@ class Observer:
 
     def _disagreements(self) -> list[str]:
         """Where records and sets of the store disagree."""
-        return [str(fault) for fault in fsck.check(self.client, self.prefix)]
+        return [str(fault) for fault in walk.check(self.client, self.prefix)]

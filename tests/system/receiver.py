@@ -24,7 +24,7 @@ import uvloop
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.timestamps import to_iso
 from typing import NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
 

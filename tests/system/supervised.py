@@ -3,8 +3,8 @@
 import os
 import sys
 from pathlib import Path
-from scheduler_api.core.config import from_env
 from scheduler_api.core.model import Owner
+from scheduler_api.core.settings.engine import from_env
 from tests.system.observer import Observer
 from tests.system.processes import ROOT, Process, free_port, wait_until
 from types import TracebackType

@@ -3,9 +3,9 @@
 import pytest
 from collections.abc import Callable
 from dataclasses import replace
-from scheduler_api.core import keys
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.store import keys
+from scheduler_api.core.timestamps import to_iso
 from tests.system.cell import Cell
 from tests.system.observer import Accepted
 from tests.system.processes import wait_until

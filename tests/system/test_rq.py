@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from rq.job import Job
-from scheduler_api.core.dispatch import QUEUE
+from scheduler_api.core.store.rq_envelopes import QUEUE
 from tests.system.cell import SHORT_LEASES, Cell
 from tests.system.processes import wait_until
 

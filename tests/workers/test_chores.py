@@ -3,10 +3,11 @@
 import os
 import pytest
 import redis
-from scheduler_api.core import fsck, keys
-from scheduler_api.core.gate_words import flow_gate
+from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
-from scheduler_api.core.store import Store, Terms
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.store.gate_names import flow_gate
 from workers import chores
 
 PREFIX = "{s1}:"
@@ -47,7 +48,7 @@ def test_retention_forgets_what_is_older_than_it_is_kept(client: redis.Redis):
     assert chores.retention() == 1
     assert not client.exists(keys.event(PREFIX, old), keys.body(PREFIX, old))
     assert client.exists(keys.event(PREFIX, young)) == 1
-    assert fsck.check(client, PREFIX) == []
+    assert walk.check(client, PREFIX) == []
 
 
 def test_retention_keeps_dead_letters_longer(client: redis.Redis):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from rq import Queue
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
-from scheduler_api.core import keys
-from scheduler_api.core.config import Settings
 from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store import keys
 from tests.core.trips import Counting, Trips
 from workers.ticker import Ticker
 

@@ -2,20 +2,15 @@
 
 import logging
 from flask import Response, request
-from scheduler_api.core import logs
+from scheduler_api.core import logfmt
 from scheduler_api.core.errors import Conflict
 from scheduler_api.core.model import Owner
-from scheduler_api.dialects.documentation import documented
-from scheduler_api.dialects.events_v1 import answers
-from scheduler_api.dialects.events_v1.reading import (
-    Refused,
-    invalid,
-    load,
-    read_object,
-)
-from scheduler_api.dialects.events_v1.schemas import NewApplication
-from scheduler_api.dialects.events_v1.shown import OneApplication, OneSecret
+from scheduler_api.dialects.events_v1 import rendering
+from scheduler_api.dialects.events_v1.parsing import Refused, invalid, load, read_object
+from scheduler_api.dialects.events_v1.request_schemas import NewApplication
+from scheduler_api.dialects.events_v1.response_schemas import OneApplication, OneSecret
 from scheduler_api.services import Services
+from scheduler_api.web.documented import documented
 
 CLOSED = "Applications are registered by an operator here"
 TAKEN = "appName already exists"
@@ -46,8 +41,8 @@ class Applications:
             new = self._tenants.register(name)
         except Conflict as err:
             raise invalid(TAKEN) from err
-        log.info(logs.line("tenant.registered", tenant=new.id, application=name))
-        return answers.respond_data(
+        log.info(logfmt.line("tenant.registered", tenant=new.id, application=name))
+        return rendering.respond_data(
             {
                 "appName": name,
                 "apiKey": new.token,
@@ -60,4 +55,4 @@ class Applications:
     def keys(self, owner: Owner) -> Response:
         """What the receivers of this application check signatures with."""
         signing = self._tenants.signing(owner.tenant)
-        return answers.respond_data({"signingSecret": signing.events_v1})
+        return rendering.respond_data({"signingSecret": signing.events_v1})

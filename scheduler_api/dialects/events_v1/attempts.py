@@ -5,18 +5,19 @@ import re
 from collections.abc import Iterator
 from flask import Response, request
 from itertools import islice
-from scheduler_api.core import attempts, logs
+from scheduler_api.core import logfmt
+from scheduler_api.core.deduplication import Mark
 from scheduler_api.core.errors import NotFinished, NotFound, Over, Overlaps
-from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import Attempt, Owner, Schedule, State
-from scheduler_api.dialects.documentation import IdempotencyKey, documented
-from scheduler_api.dialects.events_v1 import answers, shown
+from scheduler_api.core.queries import attempts
+from scheduler_api.dialects.events_v1 import rendering, response_schemas
 from scheduler_api.dialects.events_v1.filters import Part, read_failures, read_part
 from scheduler_api.dialects.events_v1.ids import internal_id
-from scheduler_api.dialects.events_v1.reading import Refused, invalid, read_body
-from scheduler_api.idempotency import once, read_mark
-from scheduler_api.parameters import read_parameters
+from scheduler_api.dialects.events_v1.parsing import Refused, invalid, read_body
 from scheduler_api.services import Services
+from scheduler_api.web.documented import IdempotencyKey, documented
+from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.query_string import read_parameters
 
 # More events of the owners that are asked for are not looked at.
 MOST_EVENTS = 100_000
@@ -38,14 +39,22 @@ class Attempts:
         self._schedules = services.schedules
         self._finder = services.finder
 
-    @documented(query=shown.Part, answer=shown.AttemptList, errors=(400, 404))
+    @documented(
+        query=response_schemas.Part,
+        answer=response_schemas.AttemptList,
+        errors=(400, 404),
+    )
     def of_event(self, owner: Owner, event_id: str) -> Response:
         """The attempts of one event, newest fire time first."""
         part = read_part(read_parameters(request.environ))
         schedule = self._find(owner, event_id)
         return self._answer(attempts.of_schedule(self._store, schedule.id), part)
 
-    @documented(query=shown.FailureQuery, answer=shown.AttemptList, errors=(400,))
+    @documented(
+        query=response_schemas.FailureQuery,
+        answer=response_schemas.AttemptList,
+        errors=(400,),
+    )
     def failures(self, owner: Owner) -> Response:
         """The attempts of callbacks that were given up, the last given up first."""
         asked = read_failures(read_parameters(request.environ))
@@ -60,7 +69,7 @@ class Attempts:
 
     @documented(
         headers=IdempotencyKey,
-        answer=shown.OneReplay,
+        answer=response_schemas.OneReplay,
         statuses=(201,),
         errors=(400, 404, 409, 413, 422),
     )
@@ -74,7 +83,7 @@ class Attempts:
             raise Refused(404, NO_ATTEMPT)
 
         def answer(run_id: str) -> Response:
-            return answers.respond_data(answers.replay(run_id, of=origin), 201)
+            return rendering.respond_data(rendering.replay(run_id, of=origin), 201)
 
         return once(
             *(self._store, owner, mark),
@@ -95,7 +104,7 @@ class Attempts:
         except Overlaps as err:
             raise Refused(409, OVERLAPS) from err
         log.info(
-            logs.line("event.replayed", event=run_id, of=origin, owner=schedule.owner)
+            logfmt.line("event.replayed", event=run_id, of=origin, owner=schedule.owner)
         )
         return run_id
 
@@ -106,9 +115,9 @@ class Attempts:
         newest = list(islice(found, part.offset, part.offset + part.limit))
         ids = dict.fromkeys(each.event_id for each in newest)
         origins = attempts.origins(self._store, ids)
-        return answers.respond_data(
+        return rendering.respond_data(
             [
-                answers.attempt(each, origin=origins.get(each.event_id))
+                rendering.attempt(each, origin=origins.get(each.event_id))
                 for each in newest
             ]
         )

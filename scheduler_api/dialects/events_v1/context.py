@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from scheduler_api.core.finding import term
+from scheduler_api.core.queries.schedule_search import term
 
 # Of a context with more leaves none are terms: it is looked at.
 MOST_LEAVES = 32

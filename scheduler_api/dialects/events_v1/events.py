@@ -4,12 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 from flask import Response, request
 from functools import partial
-from scheduler_api.core import logs
-from scheduler_api.core.cron import EVENTS_V1
-from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core import logfmt
+from scheduler_api.core.cron.expression import EVENTS_V1
+from scheduler_api.core.deduplication import Held, Mark
+from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, TimePassed
-from scheduler_api.core.finding import Doubt
-from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import (
     Content,
     Owner,
@@ -17,13 +16,13 @@ from scheduler_api.core.model import (
     ScheduleOptions,
     ScheduleState,
 )
-from scheduler_api.dialects.documentation import IdempotencyKey, documented
-from scheduler_api.dialects.events_v1 import answers
+from scheduler_api.core.queries.schedule_search import Doubt
+from scheduler_api.dialects.events_v1 import rendering
 from scheduler_api.dialects.events_v1.context import LOOKED_AT, Condition, fulfils
 from scheduler_api.dialects.events_v1.filters import read_listing, terms_of
 from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.outbound import OWNER
-from scheduler_api.dialects.events_v1.reading import (
+from scheduler_api.dialects.events_v1.parsing import (
     PAST,
     TOO_LARGE,
     Refused,
@@ -33,12 +32,17 @@ from scheduler_api.dialects.events_v1.reading import (
     read_body,
     read_object,
 )
-from scheduler_api.dialects.events_v1.schemas import EventEdit, Fields, NewEvent
-from scheduler_api.dialects.events_v1.shown import EventList, EventQuery, OneEvent
-from scheduler_api.idempotency import once, read_mark
-from scheduler_api.parameters import read_parameters
-from scheduler_api.schedule_options import Chosen
+from scheduler_api.dialects.events_v1.request_schemas import EventEdit, Fields, NewEvent
+from scheduler_api.dialects.events_v1.response_schemas import (
+    EventList,
+    EventQuery,
+    OneEvent,
+)
 from scheduler_api.services import Services
+from scheduler_api.web.documented import IdempotencyKey, documented
+from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.schedule_options import Chosen
 from typing import TypedDict
 
 TRIES = 10
@@ -100,7 +104,7 @@ class Events:
         )
         event_owner = fields["event_owner"]
         context, tags = fields.get("context"), fields.get("tags", [])
-        content = answers.content(
+        content = rendering.content(
             fields["callback_url"],
             event_owner=event_owner,
             context=context,
@@ -136,7 +140,7 @@ class Events:
     def _answer_new(self, schedule: Schedule) -> Response:
         """An event as it stood when it was created."""
         [shown] = self._show([schedule], now_ms=schedule.created_ms)
-        return answers.respond_data(shown, 201)
+        return rendering.respond_data(shown, 201)
 
     @documented(query=EventQuery, answer=EventList, errors=(400,))
     def select(self, owner: Owner) -> Response:
@@ -159,7 +163,7 @@ class Events:
             doubt=Doubt(LOOKED_AT, look) if listing.conditions else None,
         )
         batches = self._schedules.batches(owner, found.ids)
-        return answers.respond_list(map(self._show, batches), total=found.total)
+        return rendering.respond_list(map(self._show, batches), total=found.total)
 
     @documented(answer=OneEvent, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
@@ -184,10 +188,10 @@ class Events:
     def _edited(self, schedule: Schedule, fields: Fields, chosen: Chosen) -> Schedule:
         was = schedule.content
         event_owner = was.options[OWNER]
-        tags = fields.get("tags", was.options.get(answers.TAGS, []))
-        context = answers.context_of(was)
+        tags = fields.get("tags", was.options.get(rendering.TAGS, []))
+        context = rendering.context_of(was)
         context = fields.get("context", context)
-        content = answers.content(
+        content = rendering.content(
             fields.get("callback_url", was.url),
             event_owner=event_owner,
             context=context,
@@ -211,7 +215,7 @@ class Events:
         shown = self._show([schedule])[0]
         self._schedules.delete(schedule)
         _log("schedule.deleted", schedule)
-        return answers.respond_data(shown)
+        return rendering.respond_data(shown)
 
     @documented(answer=OneEvent, errors=(400, 404))
     def pause(self, owner: Owner, event_id: str) -> Response:
@@ -255,14 +259,14 @@ class Events:
         return self._schedules.get(owner, internal_id(event_id))
 
     def _answer(self, schedule: Schedule) -> Response:
-        return answers.respond_data(self._show([schedule])[0])
+        return rendering.respond_data(self._show([schedule])[0])
 
     def _show(
         self, schedules: Sequence[Schedule], *, now_ms: int | None = None
-    ) -> list[answers.Shown]:
+    ) -> list[rendering.Shown]:
         now_ms = self._store.now_ms() if now_ms is None else now_ms
         return [
-            answers.event(
+            rendering.event(
                 schedule,
                 now_ms=now_ms,
                 next_ms=self._schedules.next_ms(schedule, now_ms=now_ms),
@@ -280,12 +284,12 @@ class Events:
 
 
 def _fulfils(schedule: Schedule, conditions: Sequence[Condition]) -> bool:
-    return fulfils(answers.context_of(schedule.content), conditions)
+    return fulfils(rendering.context_of(schedule.content), conditions)
 
 
 def _log(name: str, schedule: Schedule) -> None:
     log.info(
-        logs.line(
+        logfmt.line(
             name,
             schedule=schedule.id,
             owner=schedule.owner,

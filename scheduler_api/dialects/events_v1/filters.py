@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from scheduler_api.core.finding import term
+from scheduler_api.core.queries.schedule_search import term
 from scheduler_api.dialects.events_v1.context import (
     LOOKED_AT,
     Condition,
@@ -12,8 +12,8 @@ from scheduler_api.dialects.events_v1.context import (
     read_number,
     terms,
 )
-from scheduler_api.dialects.events_v1.parameters import read_query
-from scheduler_api.dialects.events_v1.reading import Refused, invalid
+from scheduler_api.dialects.events_v1.parsing import Refused, invalid
+from scheduler_api.dialects.events_v1.query_string import read_query
 
 LIMIT, MOST = 100, 1_000
 LARGEST_OFFSET = 10**12

@@ -4,16 +4,16 @@ from flask import Blueprint, Response, request
 from functools import partial
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
-from scheduler_api.dialects.documentation import Document
 from scheduler_api.dialects.events_v1.applications import Applications
 from scheduler_api.dialects.events_v1.attempts import Attempts
 from scheduler_api.dialects.events_v1.events import Events
-from scheduler_api.dialects.events_v1.reading import Refused, error
+from scheduler_api.dialects.events_v1.parsing import Refused, error
+from scheduler_api.dialects.events_v1.response_schemas import Error
 from scheduler_api.dialects.events_v1.runs import Runs
-from scheduler_api.dialects.events_v1.shown import Error
-from scheduler_api.dialects.routes import Route, View, add_routes
-from scheduler_api.idempotency import KeyRefused
 from scheduler_api.services import Services
+from scheduler_api.web.documented import Document
+from scheduler_api.web.idempotency import KeyRefused
+from scheduler_api.web.routes import Route, View, add_routes
 
 __all__ = ["DOCUMENT", "blueprint", "error", "fault"]
 

@@ -1,12 +1,18 @@
 """What a callback of Scheduler v1 is, and when it is tried again. Pure."""
 
-from scheduler_api.core import retry
-from scheduler_api.core.config import Settings
+from scheduler_api.core.delivery import retry
+from scheduler_api.core.delivery.request import (
+    Outgoing,
+    Reply,
+    fetched,
+    identity,
+    warning,
+)
+from scheduler_api.core.delivery.signing import standard_webhook
 from scheduler_api.core.model import Begun
-from scheduler_api.core.outgoing import Outgoing, Reply, fetched, identity, warning
-from scheduler_api.core.signing import standard_webhook
-from scheduler_api.core.tenants import SigningKeys
-from scheduler_api.dialects import plain
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import SigningKeys
+from scheduler_api.dialects import outbound_defaults
 from scheduler_api.dialects.events_v1.ids import public_id
 
 # A strict schedule has no retry that would come after its next fire time.
@@ -16,9 +22,12 @@ OWNER = "e"
 CONTENT_TYPE = ("Content-Type", "application/json")
 
 is_success = retry.is_success
-group_of, expand = plain.group_of, plain.expand
-response_cap_bytes, kept_headers = plain.response_cap_bytes, plain.kept_headers
-follow_ups = plain.follow_ups
+group_of, expand = outbound_defaults.group_of, outbound_defaults.expand
+response_cap_bytes, kept_headers = (
+    outbound_defaults.response_cap_bytes,
+    outbound_defaults.kept_headers,
+)
+follow_ups = outbound_defaults.follow_ups
 
 
 def render(

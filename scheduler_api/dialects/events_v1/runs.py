@@ -2,20 +2,21 @@
 
 import logging
 from flask import Response, request
-from scheduler_api import schedule_runs
-from scheduler_api.core import logs, runs
+from scheduler_api.core import logfmt
+from scheduler_api.core.deduplication import Mark
 from scheduler_api.core.errors import Over, Overlaps
-from scheduler_api.core.marks import Mark
 from scheduler_api.core.model import Owner, Schedule
-from scheduler_api.dialects.documentation import IdempotencyKey, documented
-from scheduler_api.dialects.events_v1 import answers, shown
+from scheduler_api.core.schedules import run_history
+from scheduler_api.dialects.events_v1 import rendering, response_schemas
 from scheduler_api.dialects.events_v1.ids import internal_id
-from scheduler_api.dialects.events_v1.reading import Refused, invalid, read_body
-from scheduler_api.dialects.schedule_shapes import RunsQuery
-from scheduler_api.idempotency import once, read_mark
-from scheduler_api.parameters import read_parameters
-from scheduler_api.schedule_runs import BadCount
+from scheduler_api.dialects.events_v1.parsing import Refused, invalid, read_body
 from scheduler_api.services import Services
+from scheduler_api.web import schedule_runs
+from scheduler_api.web.documented import IdempotencyKey, documented
+from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.schedule_runs import BadCount
+from scheduler_api.web.schedule_schemas import RunsQuery
 
 OVER = "a finished event cannot be run"
 OVERLAPS = "the callback before this one is not finished"
@@ -30,19 +31,19 @@ class Runs:
         self._store = services.store
         self._schedules = services.schedules
 
-    @documented(query=RunsQuery, answer=shown.RunList, errors=(400, 404))
+    @documented(query=RunsQuery, answer=response_schemas.RunList, errors=(400, 404))
     def newest(self, owner: Owner, event_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
         try:
             most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         except BadCount as err:
             raise invalid(str(err)) from err
-        found = runs.newest(self._store, self._find(owner, event_id), most=most)
-        return answers.respond_data([answers.run(each) for each in found])
+        found = run_history.newest(self._store, self._find(owner, event_id), most=most)
+        return rendering.respond_data([rendering.run(each) for each in found])
 
     @documented(
         headers=IdempotencyKey,
-        answer=shown.OneCallback,
+        answer=response_schemas.OneCallback,
         statuses=(201,),
         errors=(400, 404, 409, 413, 422),
     )
@@ -52,7 +53,7 @@ class Runs:
         schedule = self._find(owner, event_id)
 
         def answer(run_id: str) -> Response:
-            return answers.respond_data(answers.callback(run_id), 201)
+            return rendering.respond_data(rendering.callback(run_id), 201)
 
         return once(
             *(self._store, owner, mark),
@@ -68,7 +69,7 @@ class Runs:
             raise invalid(OVER) from err
         except Overlaps as err:
             raise Refused(409, OVERLAPS) from err
-        log.info(logs.line("schedule.run", event=run_id, owner=schedule.owner))
+        log.info(logfmt.line("schedule.run", event=run_id, owner=schedule.owner))
         return run_id
 
     def _find(self, owner: Owner, event_id: str) -> Schedule:

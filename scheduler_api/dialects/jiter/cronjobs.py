@@ -4,17 +4,16 @@ import logging
 from dataclasses import replace
 from flask import Response, request
 from functools import partial
-from scheduler_api import schedule_options, schedule_runs
-from scheduler_api.core import logs, runs
-from scheduler_api.core.cron import JITER
-from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core import logfmt
+from scheduler_api.core.cron.expression import JITER
+from scheduler_api.core.deduplication import Held, Mark
+from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, NotFound, Over, Overlaps, TimePassed
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.marks import Held, Mark
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
-from scheduler_api.dialects.documentation import IdempotencyKey, documented, listed
-from scheduler_api.dialects.jiter import answers
-from scheduler_api.dialects.jiter.reading import (
+from scheduler_api.core.schedules import run_history
+from scheduler_api.dialects.jiter import rendering
+from scheduler_api.dialects.jiter.parsing import (
     Refused,
     check_size,
     load,
@@ -22,20 +21,26 @@ from scheduler_api.dialects.jiter.reading import (
     read_body,
     read_object,
 )
-from scheduler_api.dialects.jiter.schemas import (
+from scheduler_api.dialects.jiter.request_schemas import (
     Body,
     CronJobEdit,
     Fields,
     NewCronJob,
     read_id,
 )
-from scheduler_api.dialects.jiter.shown import CronJob, CronJobWithHistory, Runs
-from scheduler_api.dialects.schedule_shapes import RunsQuery
-from scheduler_api.idempotency import once, read_mark
-from scheduler_api.parameters import read_parameters
-from scheduler_api.schedule_options import BadOption, Chosen
-from scheduler_api.schedule_runs import BadCount
+from scheduler_api.dialects.jiter.response_schemas import (
+    CronJob,
+    CronJobWithHistory,
+    Runs,
+)
 from scheduler_api.services import Services
+from scheduler_api.web import schedule_options, schedule_runs
+from scheduler_api.web.documented import IdempotencyKey, documented, listed
+from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.schedule_options import BadOption, Chosen
+from scheduler_api.web.schedule_runs import BadCount
+from scheduler_api.web.schedule_schemas import RunsQuery
 
 NOT_FOUND = "Unable to find cron job"
 PAST_END = "'options.endDate' should be in the future"
@@ -43,8 +48,8 @@ OVER = "The cron job has ended"
 OVERLAPS = "The execution before this one has not ended"
 TRIES = 5
 STATES = {
-    answers.ACTIVE: ScheduleState.ACTIVE,
-    answers.DISABLED: ScheduleState.PAUSED,
+    rendering.ACTIVE: ScheduleState.ACTIVE,
+    rendering.DISABLED: ScheduleState.PAUSED,
 }
 
 log = logging.getLogger("scheduler.web")
@@ -118,23 +123,23 @@ class CronJobs:
     def _answer_new(self, schedule: Schedule) -> Response:
         """A cron job as it stood when it was created."""
         next_ms = self._schedules.next_ms(schedule, now_ms=schedule.created_ms)
-        shown = answers.cron_job(schedule, next_ms=next_ms, busy=False)
-        return answers.respond(shown | {"history": []})
+        shown = rendering.cron_job(schedule, next_ms=next_ms, busy=False)
+        return rendering.respond(shown | {"history": []})
 
     @documented(answer=CronJobWithHistory, errors=(404,))
     def get(self, owner: Owner, cron_id: str) -> Response:
         """One cron job with the history of its newest executions."""
         schedule = self._find(owner, cron_id)
         past = self._queries.history(schedule.id, most=self._settings.jiter_list_limit)
-        return answers.respond_array(
-            map(partial(answers.past, cron_id=schedule.id), past),
+        return rendering.respond_array(
+            map(partial(rendering.past, cron_id=schedule.id), past),
             of=self._show([schedule])[0],
         )
 
     @documented(answer=listed(CronJob))
     def all(self, owner: Owner) -> Response:
         """All cron jobs, oldest first, disabled ones too."""
-        return answers.respond(self._show(self._schedules.all_of(owner)))
+        return rendering.respond(self._show(self._schedules.all_of(owner)))
 
     @documented(body=CronJobEdit, answer=CronJobWithHistory, errors=(400, 404, 413))
     def edit(self, owner: Owner, cron_id: str) -> Response:
@@ -151,7 +156,7 @@ class CronJobs:
                 raise Refused(404, NOT_FOUND) from err
             except TimePassed as err:
                 raise Refused(400, PAST_END) from err
-            return answers.respond(self._show([edited])[0] | {"history": []})
+            return rendering.respond(self._show([edited])[0] | {"history": []})
         raise Conflict
 
     @documented(answer=CronJob, errors=(404,))
@@ -164,7 +169,7 @@ class CronJobs:
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
         _log("schedule.deleted", schedule)
-        return answers.respond(shown)
+        return rendering.respond(shown)
 
     @documented(
         headers=IdempotencyKey, answer=CronJob, errors=(400, 404, 409, 413, 422)
@@ -176,7 +181,7 @@ class CronJobs:
         return once(
             *(self._store, owner, mark),
             make=partial(self._run, schedule, mark),
-            again=lambda _: answers.respond(self._show([schedule])[0]),
+            again=lambda _: rendering.respond(self._show([schedule])[0]),
         )
 
     def _run(self, schedule: Schedule, mark: Mark | None) -> Response:
@@ -190,7 +195,7 @@ class CronJobs:
         except Overlaps as err:
             raise Refused(409, OVERLAPS) from err
         _log("schedule.run", schedule)
-        return answers.respond(self._show([schedule])[0])
+        return rendering.respond(self._show([schedule])[0])
 
     @documented(query=RunsQuery, answer=Runs, errors=(400, 404))
     def runs(self, owner: Owner, cron_id: str) -> Response:
@@ -200,8 +205,8 @@ class CronJobs:
         except BadCount as err:
             raise Refused(400, str(err)) from err
         schedule = self._find(owner, cron_id)
-        found = runs.newest(self._store, schedule, most=most)
-        return answers.respond({"runs": [answers.run(each) for each in found]})
+        found = run_history.newest(self._store, schedule, most=most)
+        return rendering.respond({"runs": [rendering.run(each) for each in found]})
 
     def _change(self, schedule: Schedule, fields: Fields) -> Schedule:
         """Raises: Conflict, NotFound, Refused, TimePassed, redis.RedisError."""
@@ -238,10 +243,10 @@ class CronJobs:
         check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
         return fields
 
-    def _show(self, schedules: list[Schedule]) -> list[answers.Shown]:
+    def _show(self, schedules: list[Schedule]) -> list[rendering.Shown]:
         busy = self._queries.busy([schedule.id for schedule in schedules])
         return [
-            answers.cron_job(
+            rendering.cron_job(
                 schedule,
                 next_ms=self._schedules.next_ms(schedule),
                 busy=schedule.id in busy,
@@ -260,7 +265,7 @@ def _chosen(fields: Fields, was: Chosen) -> Chosen:
 
 def _log(name: str, schedule: Schedule) -> None:
     log.info(
-        logs.line(
+        logfmt.line(
             name,
             schedule=schedule.id,
             owner=schedule.owner,

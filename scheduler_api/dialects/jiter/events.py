@@ -6,8 +6,9 @@ from dataclasses import replace
 from flask import Response, request
 from functools import partial
 from itertools import islice
-from scheduler_api.core import logs
-from scheduler_api.core.destinations import AddressPolicy
+from scheduler_api.core import logfmt
+from scheduler_api.core.deduplication import Held, Repeated
+from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import (
     Conflict,
     NotFinished,
@@ -17,15 +18,13 @@ from scheduler_api.core.errors import (
     TimePassed,
 )
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.marks import Held, Repeated
 from scheduler_api.core.model import Attempt, Content, Event, Owner
-from scheduler_api.core.quotas import OverQuota, same_month
-from scheduler_api.core.replays import replay
-from scheduler_api.core.selection import Phase, phase_of
-from scheduler_api.dialects.documentation import IdempotencyKey, documented, listed
-from scheduler_api.dialects.jiter import answers, shown
+from scheduler_api.core.queries.filters import Phase, phase_of
+from scheduler_api.core.recovery.replays import replay
+from scheduler_api.core.tenants.quotas import OverQuota, same_month
+from scheduler_api.dialects.jiter import rendering, response_schemas
 from scheduler_api.dialects.jiter.filters import DAY_MS, read_selection
-from scheduler_api.dialects.jiter.reading import (
+from scheduler_api.dialects.jiter.parsing import (
     Refused,
     Unacceptable,
     check_size,
@@ -34,7 +33,7 @@ from scheduler_api.dialects.jiter.reading import (
     read_body,
     read_object,
 )
-from scheduler_api.dialects.jiter.schemas import (
+from scheduler_api.dialects.jiter.request_schemas import (
     LATEST_MS,
     PAST_TIME,
     Body,
@@ -43,9 +42,10 @@ from scheduler_api.dialects.jiter.schemas import (
     NewEvent,
     read_id,
 )
-from scheduler_api.idempotency import once, read_mark
-from scheduler_api.parameters import read_parameters
 from scheduler_api.services import Services
+from scheduler_api.web.documented import IdempotencyKey, documented, listed
+from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.query_string import read_parameters
 from werkzeug.datastructures import MultiDict
 
 NOT_FOUND = "Unable to find event"
@@ -73,7 +73,7 @@ class Events:
     @documented(
         body=NewEvent,
         headers=IdempotencyKey,
-        answer=shown.Event,
+        answer=response_schemas.Event,
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -96,12 +96,16 @@ class Events:
             again=partial(_as_at_first, owner, content, at_ms),
         )
 
-    @documented(headers=IdempotencyKey, answer=shown.Event, errors=(400, 404, 413, 422))
+    @documented(
+        headers=IdempotencyKey,
+        answer=response_schemas.Event,
+        errors=(400, 404, 413, 422),
+    )
     def replay(self, owner: Owner, event_id: str) -> Response:
         """Sends what a finished event sent again, at once, as an event of its own."""
         mark = read_mark(request, read_body(request))
         origin = self._find(owner, event_id)
-        options = answers.replay_of(origin)
+        options = rendering.replay_of(origin)
         make = partial(
             replay,
             *(self._store, origin),
@@ -125,13 +129,13 @@ class Events:
             self._give_month(owner, at_ms)
             raise _refusal(err) from err
         log.info(
-            logs.line(
+            logfmt.line(
                 "event.accepted", event=event.id, owner=owner, wanted_ms=event.wanted_ms
             )
         )
-        return answers.respond(answers.event(event))
+        return rendering.respond(rendering.event(event))
 
-    @documented(answer=shown.EventWithHistory, errors=(404,))
+    @documented(answer=response_schemas.EventWithHistory, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event with its history, unless it ended before the search window."""
         event, attempts = self._whole(owner, event_id)
@@ -140,11 +144,11 @@ class Events:
             earliest_ms = now_ms - self._settings.jiter_search_window_days * DAY_MS
             if max(event.finished_ms, event.wanted_ms) < earliest_ms:
                 raise Refused(404, NOT_FOUND)
-        return answers.respond(answers.event_with_history(event, attempts))
+        return rendering.respond(rendering.event_with_history(event, attempts))
 
     @documented(
-        query=shown.EventQuery,
-        answer=listed(shown.Event),
+        query=response_schemas.EventQuery,
+        answer=listed(response_schemas.Event),
         errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
@@ -157,9 +161,9 @@ class Events:
         )
         events = self._queries.events(owner, selection, now_ms=now_ms)
         most = self._settings.jiter_list_limit
-        return answers.respond_array(map(answers.event, islice(events, most)))
+        return rendering.respond_array(map(rendering.event, islice(events, most)))
 
-    @documented(body=EventEdit, answer=shown.Event, errors=(400, 404, 413))
+    @documented(body=EventEdit, answer=response_schemas.Event, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Edits or cancels an event that was never begun; all or nothing."""
         body = read_object(request)
@@ -172,7 +176,7 @@ class Events:
                 self._change(event, fields)
             except Conflict:
                 continue
-            return answers.respond(answers.event(self._find(owner, event_id)))
+            return rendering.respond(rendering.event(self._find(owner, event_id)))
         raise Conflict
 
     def _change(self, event: Event, fields: Fields) -> None:
@@ -203,7 +207,7 @@ class Events:
         if moves:
             self._give_month(event.owner, event.wanted_ms)
         log.info(
-            logs.line(
+            logfmt.line(
                 "event.cancelled" if "status" in fields else "event.edited",
                 event=event.id,
                 owner=event.owner,
@@ -273,7 +277,7 @@ def _as_at_first(
     event = Event.new(
         *(held.id, owner, content), wanted_ms=wanted_ms, created_ms=held.created_ms
     )
-    return answers.respond(answers.event(event))
+    return rendering.respond(rendering.event(event))
 
 
 def _refusal(err: Exception) -> Exception:

@@ -1,10 +1,10 @@
 """The query of Jiter's list of events."""
 
 from collections.abc import Mapping
-from scheduler_api.core.selection import Phase, Selection, Span
-from scheduler_api.dialects.jiter.answers import STATUSES
-from scheduler_api.dialects.jiter.reading import Refused
-from scheduler_api.dialects.jiter.schemas import read_moment
+from scheduler_api.core.queries.filters import Phase, Selection, Span
+from scheduler_api.dialects.jiter.parsing import Refused
+from scheduler_api.dialects.jiter.rendering import STATUSES
+from scheduler_api.dialects.jiter.request_schemas import read_moment
 
 SLACK_MS = 60_000
 DAY_MS = 86_400_000

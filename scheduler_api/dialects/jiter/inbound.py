@@ -3,15 +3,15 @@
 from flask import Blueprint, Response, request
 from functools import partial
 from scheduler_api.core.model import Owner
-from scheduler_api.core.quotas import OverQuota
-from scheduler_api.dialects.documentation import Document
+from scheduler_api.core.tenants.quotas import OverQuota
 from scheduler_api.dialects.jiter.cronjobs import CronJobs
 from scheduler_api.dialects.jiter.events import Events
-from scheduler_api.dialects.jiter.reading import Refused, error
-from scheduler_api.dialects.jiter.shown import Error
-from scheduler_api.dialects.routes import Route, View, add_routes
-from scheduler_api.idempotency import KeyRefused
+from scheduler_api.dialects.jiter.parsing import Refused, error
+from scheduler_api.dialects.jiter.response_schemas import Error
 from scheduler_api.services import Services
+from scheduler_api.web.documented import Document
+from scheduler_api.web.idempotency import KeyRefused
+from scheduler_api.web.routes import Route, View, add_routes
 
 __all__ = ["DOCUMENT", "blueprint", "error", "fault"]
 

@@ -8,15 +8,21 @@ own escapes.
 import json
 import orjson
 import re
-from scheduler_api.core import retry
-from scheduler_api.core.config import Settings
+from scheduler_api.core.delivery import retry
+from scheduler_api.core.delivery.request import (
+    Outgoing,
+    Reply,
+    fetched,
+    identity,
+    warning,
+)
+from scheduler_api.core.delivery.signing import hmac_sha256_base64
 from scheduler_api.core.ids import to_number
 from scheduler_api.core.model import Begun
-from scheduler_api.core.outgoing import Outgoing, Reply, fetched, identity, warning
-from scheduler_api.core.signing import hmac_sha256_base64
-from scheduler_api.core.tenants import SigningKeys
-from scheduler_api.core.timing import to_iso
-from scheduler_api.dialects import plain
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import SigningKeys
+from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects import outbound_defaults
 
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
 CONTENT_TYPE = ("Content-Type", "application/json")
@@ -27,9 +33,12 @@ LEGACY_SIGNATURE = "Jiter-Signature"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 is_success = retry.is_success
-group_of, expand = plain.group_of, plain.expand
-response_cap_bytes, kept_headers = plain.response_cap_bytes, plain.kept_headers
-contact, follow_ups = plain.contact, plain.follow_ups
+group_of, expand = outbound_defaults.group_of, outbound_defaults.expand
+response_cap_bytes, kept_headers = (
+    outbound_defaults.response_cap_bytes,
+    outbound_defaults.kept_headers,
+)
+contact, follow_ups = outbound_defaults.contact, outbound_defaults.follow_ups
 
 
 def render(

@@ -8,10 +8,10 @@ Source: https://upstash.com/docs/qstash/features/callbacks
 
 import base64
 import orjson
+from scheduler_api.core.delivery.request import Answer, fetched
 from scheduler_api.core.model import Begun, Content, FollowUp
-from scheduler_api.core.outgoing import Answer, fetched
-from scheduler_api.dialects.qstash.ids import dlq_id
-from scheduler_api.dialects.qstash.message import (
+from scheduler_api.dialects.qstash.parsing.ids import dlq_id
+from scheduler_api.dialects.qstash.parsing.message import (
     Callback,
     Message,
     from_options,

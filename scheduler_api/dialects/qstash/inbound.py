@@ -5,26 +5,26 @@ from flask.blueprints import BlueprintSetupState
 from functools import partial
 from scheduler_api.auth import Unauthorized
 from scheduler_api.core.errors import NoRoom, NotFound
-from scheduler_api.core.limits import Room
 from scheduler_api.core.model import Owner
-from scheduler_api.dialects.documentation import Document
-from scheduler_api.dialects.qstash import quotas
-from scheduler_api.dialects.qstash.dlq import DeadLetterQueue
-from scheduler_api.dialects.qstash.flow_control import FlowControlKeys
-from scheduler_api.dialects.qstash.grammars import BadValue
-from scheduler_api.dialects.qstash.keys import Keys
-from scheduler_api.dialects.qstash.logs import Logs
-from scheduler_api.dialects.qstash.messages import Messages
-from scheduler_api.dialects.qstash.publishing import Publishing
-from scheduler_api.dialects.qstash.queues import Queues
-from scheduler_api.dialects.qstash.reading import Refused, error
-from scheduler_api.dialects.qstash.schedules import Scheduling
-from scheduler_api.dialects.qstash.shown import Error
-from scheduler_api.dialects.qstash.targets import TOKEN
-from scheduler_api.dialects.qstash.topics import Topics
-from scheduler_api.dialects.routes import Route, View, add_routes
-from scheduler_api.parameters import read_parameters
+from scheduler_api.core.settings.limits import Room
+from scheduler_api.dialects.qstash.endpoints.dlq import DeadLetterQueue
+from scheduler_api.dialects.qstash.endpoints.flow_control import FlowControlKeys
+from scheduler_api.dialects.qstash.endpoints.logs import Logs
+from scheduler_api.dialects.qstash.endpoints.messages import Messages
+from scheduler_api.dialects.qstash.endpoints.publish import Publishing
+from scheduler_api.dialects.qstash.endpoints.queues import Queues
+from scheduler_api.dialects.qstash.endpoints.schedules import Scheduling
+from scheduler_api.dialects.qstash.endpoints.signing_keys import Keys
+from scheduler_api.dialects.qstash.endpoints.url_groups import Topics
+from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.dialects.qstash.parsing.requests import Refused, error
+from scheduler_api.dialects.qstash.parsing.targets import TOKEN
+from scheduler_api.dialects.qstash.rendering import quota_errors
+from scheduler_api.dialects.qstash.rendering.response_schemas import Error
 from scheduler_api.services import Services
+from scheduler_api.web.documented import Document
+from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.routes import Route, View, add_routes
 from werkzeug.routing import BaseConverter
 
 __all__ = ["DOCUMENT", "blueprint", "error", "fault"]
@@ -214,7 +214,7 @@ def _bad_value(err: BadValue) -> Response:
 
 
 def _no_room(room: Room, err: NoRoom) -> Response:
-    return error(quotas.STATUS, quotas.sentence(str(err), room))
+    return error(quota_errors.STATUS, quota_errors.sentence(str(err), room))
 
 
 def _unauthorized(_err: Unauthorized) -> Response:

@@ -4,16 +4,22 @@ Source: https://upstash.com/docs/qstash/howto/receiving
 """
 
 from dataclasses import replace
-from scheduler_api.core import retry
-from scheduler_api.core.config import Settings
-from scheduler_api.core.groups import Group
+from scheduler_api.core.delivery import retry
+from scheduler_api.core.delivery.request import (
+    Answer,
+    Outgoing,
+    Reply,
+    fetched,
+    warning,
+)
+from scheduler_api.core.delivery.signing import qstash_jwt
 from scheduler_api.core.model import Begun, Content, Draft, FollowUp
-from scheduler_api.core.outgoing import Answer, Outgoing, Reply, fetched, warning
-from scheduler_api.core.signing import qstash_jwt
-from scheduler_api.core.tenants import SigningKeys
-from scheduler_api.dialects import plain
-from scheduler_api.dialects.qstash import callbacks, waits
-from scheduler_api.dialects.qstash.message import (
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import SigningKeys
+from scheduler_api.core.tenants.url_groups import Group
+from scheduler_api.dialects import outbound_defaults
+from scheduler_api.dialects.qstash import callbacks, retry_delay
+from scheduler_api.dialects.qstash.parsing.message import (
     Headers,
     Message,
     from_options,
@@ -23,14 +29,14 @@ from scheduler_api.dialects.qstash.message import (
     to_gates,
     to_options,
 )
-from scheduler_api.dialects.qstash.redaction import key_of
+from scheduler_api.dialects.qstash.parsing.redaction import key_of
 
 USER_AGENT = ("User-Agent", "Upstash-QStash")
 NON_RETRYABLE_STATUS = 489
 NON_RETRYABLE_HEADER = "upstash-nonretryable-error"
 
 is_success = retry.is_success
-contact = plain.contact
+contact = outbound_defaults.contact
 
 
 def render(
@@ -116,10 +122,10 @@ def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     if over or reply.error in retry.HOPELESS or _is_non_retryable(reply):
         return None
     ended_ms = reply.started_ms + int(reply.total_ms)
-    asked_ms = waits.asked_ms(reply.headers, now_ms=ended_ms)
+    asked_ms = retry_delay.asked_ms(reply.headers, now_ms=ended_ms)
     if asked_ms is not None:
         return asked_ms
-    return waits.planned_ms(begun.failures, message.retry_delay)
+    return retry_delay.planned_ms(begun.failures, message.retry_delay)
 
 
 def response_cap_bytes(begun: Begun, *, settings: Settings) -> int:

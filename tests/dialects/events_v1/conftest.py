@@ -5,11 +5,11 @@ import pytest
 import redis
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from scheduler_api.core import fsck
+from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Owner
-from scheduler_api.core.store import Store, Terms
-from scheduler_api.core.tenants import NewTenant
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.tenants.accounts import NewTenant
+from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1.ids import internal_id
 from tests import documents
 from tests.dialects.by_hand import TERMS, Web
@@ -122,7 +122,7 @@ def make_api(
 
     yield make
     with redis.Redis.from_url(store_url) as client:
-        assert [str(fault) for fault in fsck.check(client, "{s1}:")] == []
+        assert [str(fault) for fault in walk.check(client, "{s1}:")] == []
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Attempts of an event, and what failed of an owner's events."""
 
-from scheduler_api.core.timing import from_iso, to_iso
+from scheduler_api.core.timestamps import from_iso, to_iso
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
 

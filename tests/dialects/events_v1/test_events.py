@@ -3,7 +3,7 @@
 import json
 import pytest
 from concurrent.futures import ThreadPoolExecutor
-from scheduler_api.core.timing import from_iso, to_iso
+from scheduler_api.core.timestamps import from_iso, to_iso
 from tests.dialects.by_hand import TERMS
 from tests.dialects.events_v1.conftest import HOUR_MS, Api
 from typing import Any

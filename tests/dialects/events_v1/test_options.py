@@ -1,7 +1,7 @@
 """What an event does beside firing: said, told, changed, and refused."""
 
 import pytest
-from scheduler_api.core.timing import from_iso
+from scheduler_api.core.timestamps import from_iso
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
 

@@ -5,11 +5,11 @@ import json
 import pytest
 import time
 from dataclasses import dataclass, replace
-from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun
-from scheduler_api.core.tenants import SigningKeys
-from scheduler_api.dialects.events_v1 import answers, outbound
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import SigningKeys
+from scheduler_api.dialects.events_v1 import outbound, rendering
 from standardwebhooks import Webhook
 from tests import attempts
 
@@ -22,7 +22,7 @@ EVENT_ID = "00000000-0000-4000-8000-000000000007"
 
 
 def begun(context: object = CONTEXT, **changes: object) -> Begun:
-    content = answers.content(
+    content = rendering.content(
         "https://example.com/hook?x=%2F",
         event_owner="user@example.com",
         context=context,
@@ -59,7 +59,7 @@ def test_the_body_is_the_context_itself():
 
 def test_without_a_context_the_body_is_an_empty_object():
     assert render(begun(None)).body == b"{}"
-    assert answers.context_of(begun(None).content) is None
+    assert rendering.context_of(begun(None).content) is None
 
 
 def test_a_lone_surrogate_is_sent_as_an_escape():

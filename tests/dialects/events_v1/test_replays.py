@@ -1,8 +1,8 @@
 """Replays: what a callback sent is sent again, as it was."""
 
 import pytest
-from scheduler_api.core import keys
-from scheduler_api.core.timing import from_iso
+from scheduler_api.core.store import keys
+from scheduler_api.core.timestamps import from_iso
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
 

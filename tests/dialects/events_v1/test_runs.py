@@ -1,6 +1,6 @@
 """Runs by hand, and what happened at each fire time."""
 
-from scheduler_api.core.timing import from_iso, to_iso
+from scheduler_api.core.timestamps import from_iso, to_iso
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Content, Owner
-from scheduler_api.core.store import Store
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.timestamps import to_iso
 from tests import documents
 from tests.dialects.by_hand import Hand, Web
 from typing import Any

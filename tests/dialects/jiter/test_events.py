@@ -4,9 +4,9 @@ import json
 import pytest
 import redis
 from collections.abc import Callable
-from scheduler_api.core import keys
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.timing import from_iso, to_iso
+from scheduler_api.core.store import keys
+from scheduler_api.core.timestamps import from_iso, to_iso
 from typing import Any
 
 MINUTE_MS = 60_000

@@ -3,9 +3,9 @@
 import pytest
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from scheduler_api import idempotency
-from scheduler_api.core import keys
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.store import keys
+from scheduler_api.core.timestamps import to_iso
+from scheduler_api.web import idempotency
 from typing import Any
 
 KEYED = {"Idempotency-Key": "order-7"}

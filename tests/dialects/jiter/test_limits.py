@@ -4,7 +4,7 @@ import io
 import json
 import pytest
 from collections.abc import Callable
-from scheduler_api.core.timing import to_iso
+from scheduler_api.core.timestamps import to_iso
 from typing import Any
 
 MINUTE_MS = 60_000

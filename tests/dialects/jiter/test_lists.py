@@ -4,9 +4,9 @@ import pytest
 import time
 from collections.abc import Callable
 from itertools import combinations
-from scheduler_api.core import keys
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.timing import from_iso, to_iso
+from scheduler_api.core.store import keys
+from scheduler_api.core.timestamps import from_iso, to_iso
 from typing import Any
 from urllib.parse import urlencode
 

@@ -11,10 +11,10 @@ import sys
 from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduler_api.core.config import Settings
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Content
-from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.jiter.outbound import body_bytes, stringify
 from tests import attempts

@@ -2,8 +2,8 @@
 
 import pytest
 from collections.abc import Callable
-from scheduler_api.core import keys
 from scheduler_api.core.ids import to_id
+from scheduler_api.core.store import keys
 from typing import Any
 
 NOT_FINISHED = (400, {"message": "Only events that are finished can be replayed"})

@@ -5,9 +5,9 @@ import hashlib
 import hmac
 import json
 import pytest
-from scheduler_api.core import keys
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.timing import from_iso, to_iso
+from scheduler_api.core.store import keys
+from scheduler_api.core.timestamps import from_iso, to_iso
 from typing import Any
 
 DAY_MS = 86_400_000

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from scheduler_api.core.model import Begun, Content
-from scheduler_api.dialects.qstash.message import Message, to_options
+from scheduler_api.dialects.qstash.parsing.message import Message, to_options
 from tests.attempts import NOW_MS, begun
 
 URL = "https://example.com/a//b?c=%2F&d=1"

@@ -4,8 +4,8 @@ import pytest
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from scheduler_api.core.model import Owner
-from scheduler_api.core.store import Store
-from scheduler_api.core.tenants import Tenants
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.tenants.accounts import Tenants
 from tests import documents
 from tests.dialects.by_hand import TERMS, Hand, Web
 from typing import Any

@@ -1,9 +1,9 @@
 """What headers say of a message, and why they say nothing."""
 
 import pytest
-from scheduler_api.dialects.qstash.grammars import BadValue
-from scheduler_api.dialects.qstash.message import Message
-from scheduler_api.dialects.qstash.request_headers import from_headers
+from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.dialects.qstash.parsing.message import Message
+from scheduler_api.dialects.qstash.parsing.request_headers import from_headers
 from typing import Any
 
 BACK = "https://example.com/back"

@@ -10,8 +10,12 @@ from scheduler_api.dialects.qstash.callbacks import (
     callback_content,
     failure_callback_content,
 )
-from scheduler_api.dialects.qstash.message import Callback, Message, from_options
-from scheduler_api.dialects.qstash.redaction import Redaction, mark
+from scheduler_api.dialects.qstash.parsing.message import (
+    Callback,
+    Message,
+    from_options,
+)
+from scheduler_api.dialects.qstash.parsing.redaction import Redaction, mark
 from tests.attempts import NOW_MS
 from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
 from typing import Any

@@ -6,13 +6,13 @@ import time
 from dataclasses import replace
 from qstash import Receiver
 from qstash.errors import SignatureError
-from scheduler_api.core.config import Settings
+from scheduler_api.core.delivery.request import Outgoing
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Content
-from scheduler_api.core.outgoing import Outgoing
-from scheduler_api.core.tenants import SigningKeys
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.dialects import outbound
-from scheduler_api.dialects.qstash.message import Message
+from scheduler_api.dialects.qstash.parsing.message import Message
 from tests.attempts import NOW_MS
 from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
 

@@ -1,8 +1,8 @@
 """Queues and flow control, through the endpoints that accept messages."""
 
 import pytest
-from scheduler_api.core.gates import GateKeeper
-from scheduler_api.core.store import Store
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.store.events import Store
 from tests.dialects.by_hand import TERMS
 from tests.dialects.qstash.conftest import HOOK, Api
 

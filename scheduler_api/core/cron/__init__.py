@@ -1,0 +1,1 @@
+"""Cron expressions: parsed, turned into fire times, described and previewed."""

@@ -1,0 +1,1 @@
+"""What is sent, where, when again and with which signature. Pure."""

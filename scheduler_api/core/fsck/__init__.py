@@ -1,0 +1,1 @@
+"""Checks that the records and sets of a store agree."""

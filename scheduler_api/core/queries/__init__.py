@@ -1,0 +1,1 @@
+"""Reads for people: lists, filters, journals, logs of attempts."""

@@ -1,0 +1,114 @@
+"""Walks over what an owner has unfinished, while others and the walker finish it."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from scheduler_api.core import logfmt
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Content, Owner, State
+from scheduler_api.core.queries.filters import Span
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.events import Store
+from typing import cast
+
+AT_ONCE = 500
+# How much of each content is read at first: the head before the body is mostly shorter.
+HEAD_BYTES = 2048
+
+Record = dict[bytes, bytes]
+
+log = logging.getLogger("scheduler.web")
+
+
+@dataclass(frozen=True)
+class Outline:
+    """An unfinished event as far as it says what is sent where: without its body."""
+
+    id: str
+    schedule: str | None
+    content: Content
+
+
+def unfinished(store: Store, owner: Owner) -> Iterator[list[str]]:
+    """Ids of unfinished events, some hundred at a time, in no order.
+
+    Whatever is unfinished from the beginning to the end of the walk is met, maybe
+    twice. Redis: ZSCAN.
+
+    Raises: redis.RedisError.
+    """
+    key, cursor = keys.by_time(store.prefix, str(owner), State.ACTIVE), 0
+    while True:
+        cursor, found = cast(
+            tuple[int, list[tuple[bytes, float]]],
+            store.client.zscan(key, cursor, count=AT_ONCE),
+        )
+        ids = [member.decode() for member, _ in found]
+        for at in range(0, len(ids), AT_ONCE):
+            yield ids[at : at + AT_ONCE]
+        if not cursor:
+            return
+
+
+def created_within(store: Store, event_ids: list[str], span: Span) -> list[str]:
+    """Those of the events that were created then. Redis: one read for all.
+
+    Raises: redis.RedisError.
+    """
+    return [*_records(store, event_ids, span)]
+
+
+def outlines(store: Store, event_ids: list[str], span: Span) -> Iterator[Outline]:
+    """Those of the events that were created then and can be read.
+
+    Redis: two reads for all, and one for each whose head is long.
+
+    Raises: redis.RedisError.
+    """
+    records = _records(store, event_ids, span)
+    places = {
+        event_id: store.content_key(event_id, record)
+        for event_id, record in records.items()
+    }
+    heads = _heads(store, list(dict.fromkeys(places.values())))
+    for event_id, record in records.items():
+        try:
+            content = codec.decode_content(heads[places[event_id]])
+        except UnreadableRecord as err:
+            log.warning(logfmt.line("record.unreadable", event=event_id, problem=err))
+            continue
+        schedule = record[b"s"].decode() if b"s" in record else None
+        yield Outline(event_id, schedule, content)
+
+
+def _records(store: Store, event_ids: list[str], span: Span) -> dict[str, Record]:
+    fields = (b"c", b"b", b"s", b"rv")
+    pipe = store.client.pipeline(transaction=False)
+    for event_id in event_ids:
+        pipe.hmget(keys.event(store.prefix, event_id), *fields)
+    found: dict[str, Record] = {}
+    for event_id, values in zip(event_ids, pipe.execute(), strict=True):
+        pairs = zip(fields, values, strict=True)
+        record = {name: value for name, value in pairs if value is not None}
+        created = record.get(b"c", b"")
+        if created.isdigit() and span.holds(int(created)):
+            found[event_id] = record
+    return found
+
+
+def _heads(store: Store, places: Sequence[str]) -> dict[str, bytes]:
+    """The first line of each content; bodies may be large, so they stay where they are.
+
+    The few that are longer are read whole, but one by one.
+    """
+    pipe = store.client.pipeline(transaction=False)
+    for place in places:
+        pipe.getrange(place, 0, HEAD_BYTES - 1)
+    heads = {}
+    for place, start in zip(places, pipe.execute(), strict=True):
+        line, end, _ = cast(bytes, start).partition(b"\n")
+        if not end:
+            stored = cast(bytes | None, store.client.get(place)) or b""
+            line, end, _ = stored.partition(b"\n")
+        heads[place] = line + end
+    return heads

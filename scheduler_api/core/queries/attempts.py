@@ -1,0 +1,114 @@
+"""The attempts of schedules, newest first: reads for people."""
+
+import logging
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import islice
+from scheduler_api.core import logfmt
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Attempt, Owner, State
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.events import Store
+from typing import cast
+
+# Logs read at once, and members of a set.
+BATCH, PAGE = 100, 1_000
+# How far back those of one of many schedules are looked for.
+FARTHEST = 100_000
+
+Part = Callable[[int, int], list[bytes]]
+
+log = logging.getLogger("scheduler.web")
+
+
+def of_schedule(store: Store, schedule_id: str) -> Iterator[Attempt]:
+    """All that are kept of a schedule, by fire time, then by number.
+
+    Read in batches as they are asked for.
+
+    Raises: redis.RedisError.
+    """
+    key = keys.occurrences(store.prefix, schedule_id)
+    return _logged(store, _members(_newest(store, key)))
+
+
+def of_finished(
+    store: Store, owner: Owner, state: State, *, of: Container[str] | None = None
+) -> Iterator[Attempt]:
+    """Those of an owner's occurrences that ended in a state, the last ended first.
+
+    Read in batches as they are asked for.
+
+    Args:
+        of: the schedules that are meant; of any others are none told.
+
+    Raises: redis.RedisError.
+    """
+    key = keys.finished(store.prefix, str(owner), state)
+    found = islice(_members(_newest(store, key)), FARTHEST)
+    return _logged(store, (each for each in found if _belongs(each, of)))
+
+
+def exists(store: Store, event_id: str, number: int) -> bool:
+    """Whether the log of an event tells of an attempt.
+
+    Raises: redis.RedisError.
+    """
+    return store.client.hexists(keys.log(store.prefix, event_id), str(number))
+
+
+def origins(store: Store, event_ids: Iterable[str]) -> dict[str, str]:
+    """The occurrences that others of these send again, by the ids of the latter.
+
+    Raises: redis.RedisError.
+    """
+    # What a fire time has made sends nothing again.
+    ids = [each for each in event_ids if not each.rpartition(".")[2].isdecimal()]
+    if not ids:
+        return {}
+    pipe = store.client.pipeline(transaction=False)
+    for event_id in ids:
+        pipe.hget(keys.event(store.prefix, event_id), "ro")
+    return {
+        event_id: origin.decode()
+        for event_id, origin in zip(ids, pipe.execute(), strict=True)
+        if origin is not None
+    }
+
+
+def _belongs(event_id: str, schedules: Container[str] | None) -> bool:
+    schedule, dot, _ = event_id.partition(".")
+    return bool(dot) and (schedules is None or schedule in schedules)
+
+
+def _newest(store: Store, key: str) -> Part:
+    def part(start: int, end: int) -> list[bytes]:
+        return cast(list[bytes], store.client.zrange(key, start, end - 1, desc=True))
+
+    return part
+
+
+def _members(part: Part) -> Iterator[str]:
+    start = 0
+    while page := part(start, start + PAGE):
+        yield from (member.decode() for member in page)
+        start += PAGE
+
+
+def _logged(store: Store, event_ids: Iterator[str]) -> Iterator[Attempt]:
+    while batch := list(islice(event_ids, BATCH)):
+        pipe = store.client.pipeline(transaction=False)
+        for event_id in batch:
+            pipe.hgetall(keys.log(store.prefix, event_id))
+        for event_id, lines in zip(batch, pipe.execute(), strict=True):
+            yield from _decoded(event_id, lines)
+
+
+def _decoded(event_id: str, lines: dict[bytes, bytes]) -> Sequence[Attempt]:
+    """One bad line must not hide the others."""
+    found = []
+    for number in sorted(lines, key=lambda name: (len(name), name), reverse=True):
+        try:
+            found.append(codec.decode_attempt(event_id, number, lines[number]))
+        except UnreadableRecord as err:
+            log.warning(logfmt.line("record.unreadable", problem=err))
+    return found

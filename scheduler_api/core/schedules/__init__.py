@@ -1,0 +1,1 @@
+"""Rules that yield events: stored, planned ahead, run by hand, looked back on."""

@@ -1,0 +1,92 @@
+"""What happened at each fire time of a schedule: a read for people."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from scheduler_api.core.cron.clock_changes import CLOCK_CHANGE
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Schedule, State
+from scheduler_api.core.schedules import fire_times
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from typing import cast
+
+PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fire time: it made an event, or was skipped for a reason.
+
+    `by_hand` is no fire time of the rule: somebody asked for it, maybe for what
+    another event has sent (`again`). A reason is told of
+    what was skipped, and of what ended without being delivered.
+    """
+
+    at_ms: int
+    event_id: str | None = None
+    state: State | None = None
+    attempts: int = 0
+    reason: str = ""
+    by_hand: bool = False
+    again: str | None = None
+
+
+def newest(store: Store, schedule: Schedule, *, most: int) -> list[Run]:
+    """The newest fire times that have passed, newest first.
+
+    Skipped ones are told for 30 days, the newest thousand; events while they are kept.
+    What a clock change skips is told once, at its instant.
+    Redis: three reads, not atomic.
+
+    Raises: UnreadableRecord, redis.RedisError.
+    """
+    skipped_key = keys.skipped(store.prefix, schedule.id)
+    with store.client.pipeline(transaction=False) as pipe:
+        pipe.zrange(
+            keys.occurrences(store.prefix, schedule.id),
+            *(0, most - 1),
+            desc=True,
+            withscores=True,
+        )
+        pipe.zrange(skipped_key, 0, most - 1, desc=True)
+        made, skipped = pipe.execute()
+    now_ms = store.now_ms()
+    paused = fire_times.skipped_by_pause(schedule, now_ms)
+    clock = fire_times.skipped_by_clock(schedule, now_ms)
+    found = [
+        *_fired(store, cast(list[tuple[bytes, float]], made)),
+        *map(_skipped, skipped),
+        *(Run(at_ms, reason=PAUSED) for at_ms in paused),
+        *(Run(at_ms, reason=CLOCK_CHANGE) for at_ms in clock),
+    ]
+    return sorted(found, key=lambda run: run.at_ms, reverse=True)[:most]
+
+
+def _fired(store: Store, made: list[tuple[bytes, float]]) -> Iterator[Run]:
+    pipe = store.client.pipeline(transaction=False)
+    for event_id, _ in made:
+        record = keys.event(store.prefix, event_id.decode())
+        pipe.hmget(record, ["o", "st", "n", "y", "ro"])
+    for (event_id, wanted_ms), (owner, state, attempts, reason, origin) in zip(
+        made, pipe.execute(), strict=True
+    ):
+        if owner is None:
+            continue
+        fired_s = event_id.decode().partition(".")[2]
+        try:
+            yield Run(
+                at_ms=int(fired_s) * 1000 if fired_s.isdecimal() else int(wanted_ms),
+                event_id=event_id.decode(),
+                state=State((state or b"active").decode()),
+                attempts=int(attempts or 0),
+                reason=(reason or b"").decode(),
+                by_hand=not fired_s.isdecimal(),
+                again=None if origin is None else origin.decode(),
+            )
+        except ValueError as err:
+            raise UnreadableRecord(f"event {event_id.decode()}") from err
+
+
+def _skipped(member: bytes) -> Run:
+    at_ms, _, reason = member.decode().partition(":")
+    return Run(int(at_ms), reason=reason)

@@ -1,0 +1,398 @@
+"""Schedules: created, replaced, read, and topped up with fire times.
+
+The claim script makes occurrences from stored fire times; they are planned when a rule
+is given or changed, and whenever the list runs low.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from scheduler_api.core import logfmt
+from scheduler_api.core.cron.expression import CronError, Grammar
+from scheduler_api.core.deduplication import Held, Mark, Repeated, words_of
+from scheduler_api.core.errors import (
+    Conflict,
+    NotFinished,
+    NotFound,
+    Over,
+    Overlaps,
+    SchedulerError,
+    StoreFull,
+    TimePassed,
+    UnreadableRecord,
+)
+from scheduler_api.core.ids import by_hand_id, nonce
+from scheduler_api.core.model import (
+    Content,
+    Owner,
+    Schedule,
+    ScheduleOptions,
+    ScheduleState,
+    State,
+)
+from scheduler_api.core.schedules import fire_times
+from scheduler_api.core.schedules import record as schedule_record
+from scheduler_api.core.schedules.planning import (
+    PLAIN,
+    first_after_ms,
+    plan,
+    plan_ahead,
+    spread,
+)
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.events import Store
+from typing import cast
+
+log = logging.getLogger("scheduler.store")
+
+# Schedules read at once: few enough that what they send fits in memory.
+BATCH = 100
+# What a script refused, and what that means; anything else is tried again.
+REFUSALS: dict[str, type[SchedulerError]] = {
+    "missing": NotFound,
+    "named": Conflict,
+    "past": TimePassed,
+    "ended": Over,
+    "overlaps": Overlaps,
+    "full": StoreFull,
+    "unfinished": NotFinished,
+}
+PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
+
+
+class Schedules:
+    """The schedules of one cell."""
+
+    def __init__(self, store: Store, *, grace_ms: int) -> None:
+        self._store = store
+        self._grace_ms = grace_ms
+
+    def create(
+        self,
+        owner: Owner,
+        content: Content,
+        *,
+        expression: str,
+        tz: str,
+        grammar: Grammar,
+        deadline_ms: int,
+        name: str = "",
+        options: ScheduleOptions = PLAIN,
+        terms: Sequence[str] = (),
+        mark: Mark | None = None,
+    ) -> Schedule:
+        """Stores an active schedule; its first fire time lies after now.
+
+        Redis: schedule_put.lua, atomic; repeated in silence, it is one schedule.
+
+        Raises: CronError, Conflict (the owner has one of that name), TimePassed (it
+            would have ended by now), Repeated, redis.RedisError.
+        """
+        while True:
+            schedule = Schedule.new(
+                self._store.ids.next(),
+                owner,
+                content,
+                expression=expression,
+                tz=tz,
+                deadline_ms=deadline_ms,
+                name=name,
+                options=options,
+                terms=terms,
+            )
+            code = self._put(schedule, grammar, mark=mark)
+            if code == "ok":
+                return self.get(owner, schedule.id)
+            if code in REFUSALS:
+                raise REFUSALS[code]
+
+    def edit(
+        self,
+        schedule: Schedule,
+        *,
+        grammar: Grammar,
+        content: Content | None = None,
+        expression: str | None = None,
+        tz: str | None = None,
+        state: ScheduleState | None = None,
+        deadline_ms: int | None = None,
+        options: ScheduleOptions | None = None,
+        terms: Sequence[str] | None = None,
+        mark: Mark | None = None,
+    ) -> Schedule:
+        """Replaces the rule of a schedule as it was read.
+
+        Once this returns, no occurrence is made from the old rule; one already made
+        goes out as it was. Fire times start from now, unless neither the rule nor the
+        state changes: then one that is due this moment is not lost. Redis:
+        schedule_put.lua, atomic.
+
+        One that is over goes on with a later end, unless it is given a state.
+
+        Raises: CronError, NotFound, Conflict (it was changed since it was read),
+            TimePassed (its new end is not in the future), Repeated, redis.RedisError.
+        """
+        now_ms = self._store.now_ms()
+        options, was = options or schedule.options, schedule.options
+        if state is None and schedule.over(now_ms) and options.end_ms != was.end_ms:
+            state = ScheduleState.ACTIVE
+        changed = replace(
+            schedule,
+            content=content or schedule.content,
+            expression=expression or schedule.expression,
+            tz=tz or schedule.tz,
+            state=state or schedule.state,
+            deadline_ms=deadline_ms or schedule.deadline_ms,
+            options=options,
+            terms=schedule.terms if terms is None else tuple(terms),
+        )
+        goes_on = fire_times.of(changed) == fire_times.of(
+            schedule
+        ) and not schedule.over(now_ms)
+        resumed = (schedule.state, changed.state) == PAUSED_TO_ACTIVE
+        code = self._put(
+            changed,
+            grammar,
+            mark=mark,
+            goes_on=goes_on,
+            skipped=fire_times.skipped_by_pause(schedule, now_ms) if resumed else [],
+        )
+        if code != "ok":
+            raise REFUSALS.get(code, Conflict)
+        return self.get(schedule.owner, schedule.id)
+
+    def _put(
+        self,
+        schedule: Schedule,
+        grammar: Grammar,
+        *,
+        mark: Mark | None,
+        goes_on: bool = False,
+        skipped: Sequence[int] = (),
+    ) -> str:
+        cron = fire_times.cron_of(schedule, grammar)
+        revision, now_ms = nonce(), self._store.now_ms()
+        after_ms = first_after_ms(schedule.options, now_ms)
+        since_ms = schedule.last_ms if goes_on else after_ms
+        ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
+        if not ahead.times_ms:
+            # What every clock change of its zone skips is only found by asking.
+            raise CronError("it never fires", None)
+        inline = self._store.write_beforehand(
+            keys.template(self._store.prefix, schedule.id, revision),
+            codec.encode_content(schedule.content),
+        )
+        times = spread(ahead, schedule.options, seed=schedule.id)
+        destination, gates = self._store.gate_words(
+            schedule.owner, schedule.content.url, schedule.options.gates
+        )
+        fields = schedule_record.fields(schedule, wanted=len(times))
+        fields += schedule_record.gate_fields(destination, gates)
+        reply = cast(
+            list[bytes],
+            self._store.run(
+                "schedule_put",
+                *(schedule.id, str(schedule.owner), schedule.revision, revision),
+                *(schedule.name, schedule.state.value),
+                *(fire_times.last(since_ms, now_ms, goes_on=goes_on), ",".join(times)),
+                *(fire_times.listed(skipped), inline, *words_of(mark), *fields),
+            ),
+        )
+        if reply[0] == b"double":
+            raise Repeated(Held.parse(reply[2]))
+        return reply[0].decode()
+
+    def run(
+        self, schedule: Schedule, *, again: str = "", mark: Mark | None = None
+    ) -> str:
+        """Makes an occurrence for now, whatever its rule says; answers its id.
+
+        It counts for no number of runs and moves no fire time on; one that is paused
+        runs as well. Redis: run.lua, atomic.
+
+        Args:
+            again: the id of a finished occurrence, to send what that sent.
+
+        Raises: NotFound, NotFinished, Over, Overlaps, StoreFull, Repeated,
+            redis.RedisError.
+        """
+        event_id = by_hand_id(schedule.id, self._store.now_ms())
+        reply = self._store.run(
+            "run",
+            *(schedule.id, str(schedule.owner), event_id, again, *words_of(mark)),
+        )
+        code, _, held = cast(bytes, reply).decode().partition(":")
+        if code == "double":
+            raise Repeated(Held.parse(held.encode()))
+        if code != "ok":
+            raise REFUSALS[code]
+        return event_id
+
+    def id_of(self, owner: Owner, name: str) -> str:
+        """The id of the schedule that bears a name.
+
+        Raises: NotFound, redis.RedisError.
+        """
+        key = keys.names(self._store.prefix, str(owner))
+        found = cast(bytes | None, self._store.client.hget(key, name))
+        if found is None:
+            raise NotFound
+        return found.decode()
+
+    def get(self, owner: Owner, schedule_id: str) -> Schedule:
+        """The schedule of that id, if it is this owner's.
+
+        Raises: NotFound, UnreadableRecord, redis.RedisError.
+        """
+        found = self._find(schedule_id)
+        if found is None or found.owner != owner:
+            raise NotFound
+        return found
+
+    def _find(self, schedule_id: str) -> Schedule | None:
+        for read in self._read([schedule_id]):
+            return read()
+        return None
+
+    def all_of(self, owner: Owner) -> list[Schedule]:
+        """All schedules of an owner, oldest first, but for unreadable ones.
+
+        Raises: redis.RedisError.
+        """
+        return [schedule for batch in self.batches_of(owner) for schedule in batch]
+
+    def batches_of(self, owner: Owner) -> Iterator[list[Schedule]]:
+        """All schedules of an owner, oldest first, read as they are asked for.
+
+        One bad record must not hide the others: it is left out, and logged.
+
+        Raises: redis.RedisError.
+        """
+        key = keys.schedules(self._store.prefix, str(owner))
+        ids = cast(list[bytes], self._store.client.zrange(key, 0, -1))
+        return self.batches(owner, [member.decode() for member in ids])
+
+    def batches(
+        self, owner: Owner, schedule_ids: Sequence[str]
+    ) -> Iterator[list[Schedule]]:
+        """Those of the schedules that are there and this owner's; as `batches_of`.
+
+        Raises: redis.RedisError.
+        """
+        for at in range(0, len(schedule_ids), BATCH):
+            reads = self._read(list(schedule_ids[at : at + BATCH]))
+            found = (_if_readable(read) for read in reads)
+            yield [each for each in found if each is not None and each.owner == owner]
+
+    def count(self, owner: Owner) -> int:
+        """How many schedules an owner has.
+
+        Raises: redis.RedisError.
+        """
+        key = keys.schedules(self._store.prefix, str(owner))
+        return self._store.client.zcard(key)
+
+    def _read(self, schedule_ids: list[str]) -> Iterator[Callable[[], Schedule]]:
+        """What reads each of those that are there; reading may find it unreadable."""
+        prefix, pipe = self._store.prefix, self._store.client.pipeline(False)
+        for schedule_id in schedule_ids:
+            pipe.hgetall(keys.schedule(prefix, schedule_id))
+        found = [
+            (schedule_id, record)
+            for schedule_id, record in zip(schedule_ids, pipe.execute(), strict=True)
+            if record
+        ]
+        for schedule_id, record in found:
+            revision = record.get(b"rv", b"").decode()
+            pipe.get(keys.template(prefix, schedule_id, revision))
+        for (schedule_id, record), stored in zip(found, pipe.execute(), strict=True):
+            yield partial(schedule_record.read, schedule_id, record, stored)
+
+    def delete(self, schedule: Schedule) -> None:
+        """Removes a schedule; an occurrence that was already made goes out as it was.
+
+        Redis: schedule_delete.lua, atomic.
+
+        Raises: NotFound, redis.RedisError.
+        """
+        words = (schedule.id, str(schedule.owner), schedule.revision)
+        if not self._store.run("schedule_delete", *words):
+            raise NotFound
+
+    def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:
+        """How far the newest occurrences are, by their ids; forgotten ones are absent.
+
+        Redis: one round trip.
+
+        Raises: UnreadableRecord, redis.RedisError.
+        """
+        ids = [newest for each in schedules if (newest := newest_occurrence(each))]
+        pipe = self._store.client.pipeline(transaction=False)
+        for event_id in ids:
+            pipe.hmget(keys.event(self._store.prefix, event_id), ["o", "st"])
+        states = {}
+        for event_id, (owner, state) in zip(ids, pipe.execute(), strict=True):
+            if owner is not None:
+                states[event_id] = _state(event_id, state)
+        return states
+
+    def next_ms(self, schedule: Schedule, *, now_ms: int | None = None) -> int | None:
+        """When it fires next, or would if it were not paused; None if never again.
+
+        Args:
+            now_ms: the store's time, for callers that have asked for it.
+
+        Raises: redis.RedisError.
+        """
+        if now_ms is None:
+            now_ms = self._store.now_ms()
+        return fire_times.next_ms(schedule, now_ms)
+
+    def top_up(self, schedule_id: str) -> str:
+        """Plans the next fire times of a schedule that runs short of them.
+
+        Answers done, stale (edited, paused or deleted meanwhile) or ended. Redis:
+        plan.lua, atomic; the rule is compared by its revision.
+
+        Raises: CronError, UnreadableRecord, redis.RedisError.
+        """
+        schedule = self._find(schedule_id)
+        if schedule is None or schedule.state is not ScheduleState.ACTIVE:
+            return "stale"
+        planned = plan(
+            fire_times.cron_of(schedule),
+            last_ms=schedule.last_ms,
+            now_ms=self._store.now_ms(),
+            grace_ms=self._grace_ms,
+            options=schedule.options,
+        )
+        reply = self._store.run(
+            "plan",
+            *(schedule_id, schedule.revision, planned.missed),
+            fire_times.listed(planned.dropped_ms),
+            *spread(planned.ahead, schedule.options, seed=schedule_id),
+        )
+        return cast(bytes, reply).decode()
+
+
+def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
+    try:
+        return read()
+    except UnreadableRecord as err:
+        log.warning(logfmt.line("record.unreadable", problem=err))
+        return None
+
+
+def newest_occurrence(schedule: Schedule) -> str | None:
+    """The id of the event that its newest fire time made, None before the first."""
+    if schedule.fired_ms is None:
+        return None
+    return f"{schedule.id}.{schedule.fired_ms // 1000}"
+
+
+def _state(event_id: str, stored: bytes | None) -> State:
+    try:
+        return State.ACTIVE if stored is None else State(stored.decode())
+    except ValueError as err:
+        raise UnreadableRecord(f"event {event_id}") from err

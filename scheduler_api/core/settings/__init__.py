@@ -1,0 +1,1 @@
+"""What operators can set: variables, engine settings, limits."""

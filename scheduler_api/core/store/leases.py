@@ -1,0 +1,240 @@
+"""What a worker does with events in hand: begin, renew, release, settle."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from redis.exceptions import OutOfMemoryError
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.ids import nonce
+from scheduler_api.core.model import Begun, FollowUp, Owner
+from scheduler_api.core.settings.limits import BreakerTerms
+from scheduler_api.core.store import codec, gate_names, keys, scripts
+from typing import Protocol, cast
+
+INLINE_BYTES = 8192
+WRITTEN_BEFOREHAND_S = 600
+
+
+class Client(scripts.AsyncClient, Protocol):
+    """What it takes to ask the store."""
+
+    # Each may lead to another server than the one before, after a failover.
+    connects: int
+
+    async def get(self, key: str) -> object: ...
+
+    async def set(self, key: str, value: bytes, *, ex: int) -> object: ...
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, as the settle script knows it."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """One attempt's end: valid only with the token of its begin; `line` is its log.
+
+    `contact` is whom a log line names if the event is given up.
+    """
+
+    event_id: str
+    token: str
+    attempt: int
+    outcome: Outcome
+    line: bytes
+    delay_ms: int = 0
+    reason: str = ""
+    follow_ups: tuple[FollowUp, ...] = ()
+    contact: str = ""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What settling answered: settled, again, late or gone; `next_ms` of a retry."""
+
+    event_id: str
+    code: str
+    next_ms: int
+
+
+class WorkerStore:
+    """The store as one worker sees it; every call is one script, and may repeat.
+
+    `clock_ms` is for tests only: everybody else goes by the server's clock.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        prefix: str,
+        *,
+        lease_ms: int,
+        clock_ms: int | None = None,
+    ) -> None:
+        self.client = client
+        self.prefix = prefix
+        self.lease_ms = lease_ms
+        self.clock_ms = clock_ms
+        self._name = nonce()
+        self._counter = itertools.count(1)
+
+    @property
+    def connects(self) -> int:
+        """How often the client has connected."""
+        return self.client.connects
+
+    async def _run(self, name: str, *args: scripts.Arg) -> object:
+        clock = "" if self.clock_ms is None else str(self.clock_ms)
+        return await scripts.run_async(
+            self.client, name, clock, *args, prefix=self.prefix
+        )
+
+    async def begin(
+        self, ids: Sequence[str], *, shares: str = ""
+    ) -> tuple[list[Begun], dict[str, str]]:
+        """Takes events for the length of a lease, right before they are sent.
+
+        Answers those taken, and for each other id why it fell out. Content that is too
+        long for a script's answer is left to `fetch`. Redis: begin.lua, atomic per id.
+
+        Args:
+            shares: most of one destination in hand, and counts, as the script has it.
+
+        Raises: redis.RedisError.
+        """
+        token = self._token()
+        most = f"{INLINE_BYTES} {shares}".rstrip()
+        replies = cast(
+            list[list[bytes]],
+            await self._run("begin", token, self.lease_ms, most, *ids),
+        )
+        begun, fallen = [], {}
+        for reply in replies:
+            if reply[1] == b"begun":
+                begun.append(read_begun(token, reply))
+            else:
+                fallen[reply[0].decode()] = reply[1].decode()
+        return begun, fallen
+
+    def _token(self) -> str:
+        return f"{self._name}:{next(self._counter)}"
+
+    async def fetch(self, begun: Begun) -> Begun:
+        """The same event with its content, from a read of its own.
+
+        Raises: UnreadableRecord, redis.RedisError.
+        """
+        stored = cast(bytes | None, await self.client.get(begun.content_key))
+        if stored is None:
+            raise UnreadableRecord(f"{begun.content_key} is missing")
+        return replace(begun, content=codec.decode_content(stored))
+
+    async def renew(self, held: Sequence[Begun]) -> set[str]:
+        """Prolongs leases; answers the ids that are lost. Redis: renew.lua.
+
+        Raises: redis.RedisError.
+        """
+        pairs = [word for begun in held for word in (begun.id, begun.token)]
+        lost = cast(list[bytes], await self._run("renew", self.lease_ms, *pairs))
+        return {event_id.decode() for event_id in lost}
+
+    async def report(
+        self, counts: Mapping[str, tuple[int, int]], *, terms: BreakerTerms
+    ) -> dict[str, str]:
+        """Tells attempts and failures by destination; answers whose breaker changed.
+
+        Redis: report.lua, atomic per destination; repeated in silence, it counts once.
+
+        Raises: redis.RedisError.
+        """
+        words = [word for gate, count in counts.items() for word in (gate, *count)]
+        replies = cast(
+            list[bytes],
+            await self._run(
+                "report",
+                self._token(),
+                *(terms.attempts, terms.percent, terms.window_ms),
+                *(terms.hold_ms, terms.longest_hold_ms, terms.ramp_per_s),
+                *words,
+            ),
+        )
+        changed = zip(counts, replies, strict=True)
+        return {gate: reply.decode() for gate, reply in changed if reply}
+
+    async def release(self, ids: Sequence[str]) -> int:
+        """Gives offered events back that were not begun. Redis: release.lua.
+
+        Raises: redis.RedisError.
+        """
+        return cast(int, await self._run("release", *ids))
+
+    async def _write_beforehand(self, child: FollowUp, name: str) -> bytes:
+        """Content inline while small, else written to expire unless it is kept.
+
+        A full store takes it from a script only.
+        """
+        stored = codec.encode_content(child.content)
+        if len(stored) <= INLINE_BYTES:
+            return stored
+        key = keys.body(self.prefix, child.id, name)
+        try:
+            await self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
+        except OutOfMemoryError:
+            return stored
+        return b""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """Writes down how attempts ended, many in one call. Redis: settle.lua.
+
+        Raises: redis.RedisError.
+        """
+        words: list[scripts.Arg] = []
+        for s in settlements:
+            words += [s.event_id, s.token, s.attempt, s.outcome.value, s.delay_ms]
+            words += [s.reason, s.line, len(s.follow_ups)]
+            for child in s.follow_ups:
+                words += [child.id, name := nonce(), child.delay_ms, child.deadline_ms]
+                words.append(await self._write_beforehand(child, name))
+                url = child.content.url
+                words += [gate_names.destination(url), gate_names.host(url)]
+        replies = cast(list[list[bytes]], await self._run("settle", *words))
+        return [
+            Settled(event_id.decode(), code.decode(), int(next_ms))
+            for event_id, code, next_ms in replies
+        ]
+
+
+def read_begun(token: str, reply: list[bytes]) -> Begun:
+    """An event from an answer of begin.lua; content that is no content is left out.
+
+    Raises: nothing: what cannot be read is found when it is fetched.
+    """
+    event_id, _, attempt, failures, interruptions, wanted = reply[:6]
+    created, deadline, owner, key, stored, schedule = reply[6:12]
+    destination, watched, left = reply[12:]
+    try:
+        content = codec.decode_content(stored) if stored else None
+    except UnreadableRecord:
+        content = None
+    return Begun(
+        id=event_id.decode(),
+        token=token,
+        attempt=int(attempt),
+        failures=int(failures),
+        interruptions=int(interruptions),
+        wanted_ms=int(wanted),
+        created_ms=int(created),
+        deadline_ms=int(deadline),
+        owner=Owner.parse(owner.decode()),
+        content_key=key.decode(),
+        content=content,
+        schedule=schedule.decode() or None,
+        destination=destination.decode(),
+        watched=watched == b"1",
+        left_ms=None if left == b"" else int(left),
+    )

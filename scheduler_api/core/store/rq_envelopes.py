@@ -1,0 +1,91 @@
+"""Envelopes: how claimed ids travel through RQ."""
+
+import json
+import redis
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.utils import now, utcformat
+from scheduler_api.core.ids import nonce
+from scheduler_api.core.store.scripts import Arg
+
+QUEUE = "deliveries"
+FUNCTION = "workers.deliver.deliver"
+NO_TIMEOUT = -1
+FAILURE_TTL_S = 600
+MOST_WAITING = 2
+ARGUMENTS = "arguments"
+WITH = "-with-"
+BETWEEN = "_"
+# Of these the script writes its own, or RQ does later.
+NOT_IN_COMMON = ("data", "description", "created_at", "enqueued_at")
+
+
+class Carrier:
+    """What a claim must know to leave envelopes in the RQ queue that workers take from.
+
+    Deadlines are the engine's own, so a job has no time-out; jobs carry ids only. RQ
+    itself says how a job is stored: all but its arguments is copied from one of its
+    making.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
+        job = queue.create_job(
+            FUNCTION,
+            args=(ARGUMENTS,),
+            timeout=NO_TIMEOUT,
+            result_ttl=0,
+            failure_ttl=FAILURE_TTL_S,
+        )
+        job.origin = queue.name
+        head, _, tail = job.data.decode().partition(f'"{ARGUMENTS}"')
+        self._terms: tuple[Arg, ...] = (
+            *(queue.key, queue.redis_queues_keys, Job.key_for("")),
+            *(MOST_WAITING, nonce(), head, tail),
+        )
+        self._fields = [
+            text
+            for name, value in job.to_dict().items()
+            if name not in NOT_IN_COMMON and value != ""
+            for text in (name, value)
+        ]
+
+    def words(self) -> tuple[Arg, ...]:
+        """The last arguments of a claim, as the script has them."""
+        at = utcformat(now())
+        return *self._terms, "created_at", at, "enqueued_at", at, *self._fields
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What one RQ job carries; `alone`: to no other event that interrupted workers."""
+
+    ids: list[str]
+    schedule_ids: list[str]
+    alone: bool
+
+
+def told_by(job_id: str) -> Envelope | None:
+    """The envelope whose job's name tells all of it; None: the job must be read."""
+    _, told, ids = job_id.rpartition(WITH)
+    return Envelope(ids.split(BETWEEN), [], False) if told else None
+
+
+def read(data: bytes) -> Envelope:
+    """The envelope in the data of a job.
+
+    Raises: ValueError, if it is none.
+    """
+    # RQ compresses what it stores, and takes uncompressed data too.
+    with suppress(zlib.error):
+        data = zlib.decompress(data)
+    match json.loads(data):
+        case [str(name), None, [[*ids], [*schedule_ids], bool(alone)], {}] if (
+            name == FUNCTION and all(isinstance(i, str) for i in ids + schedule_ids)
+        ):
+            return Envelope(ids, schedule_ids, alone)
+    raise ValueError("no envelope")

@@ -1,0 +1,1 @@
+"""Accounts, their secrets, quotas and URL groups."""

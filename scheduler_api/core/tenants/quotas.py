@@ -1,0 +1,82 @@
+"""Counts that limits are held against.
+
+A limit of 0 is none, and costs nothing.
+"""
+
+from datetime import UTC, datetime
+from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.model import Owner
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from typing import cast
+
+MINUTE_MS = 60_000
+TWO_MINUTES_S = 120
+# Beyond its month a count is of no use; a month has 31 days at most.
+KEPT_AFTER_MS = 32 * 86_400_000
+
+
+class OverQuota(SchedulerError):
+    """The limit is reached."""
+
+
+class Quotas:
+    """The counts of one cell."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def count_request(self, owner: Owner, *, limit: int) -> None:
+        """Counts a request of this minute.
+
+        Raises: OverQuota, redis.RedisError.
+        """
+        if not limit:
+            return
+        minute = self._store.now_ms() // MINUTE_MS
+        if self._add(keys.requests(self._store.prefix, str(owner), minute)) > limit:
+            raise OverQuota
+
+    def take_month(self, owner: Owner, at_ms: int, *, limit: int) -> None:
+        """Counts an event for the month that it is wanted in.
+
+        Raises: OverQuota, redis.RedisError.
+        """
+        if not limit:
+            return
+        key = self._month_key(owner, at_ms)
+        until_ms = at_ms + KEPT_AFTER_MS
+        if self._add(key, until_ms=until_ms) > limit:
+            self._store.client.decr(key)
+            raise OverQuota
+
+    def give_month(self, owner: Owner, at_ms: int, *, limit: int) -> None:
+        """Takes one off again: the event was not accepted, or moved elsewhere.
+
+        Raises: redis.RedisError.
+        """
+        if limit:
+            key, until_ms = self._month_key(owner, at_ms), at_ms + KEPT_AFTER_MS
+            self._add(key, by=-1, until_ms=until_ms)
+
+    def _month_key(self, owner: Owner, at_ms: int) -> str:
+        return keys.month(self._store.prefix, str(owner), _month(at_ms))
+
+    def _add(self, key: str, *, by: int = 1, until_ms: int | None = None) -> int:
+        pipe = self._store.client.pipeline(transaction=True)
+        pipe.incrby(key, by)
+        if until_ms is None:
+            pipe.expire(key, TWO_MINUTES_S)
+        else:
+            pipe.pexpireat(key, until_ms, gt=True)
+            pipe.pexpireat(key, until_ms, nx=True)
+        return cast(int, pipe.execute()[0])
+
+
+def same_month(one_ms: int, other_ms: int) -> bool:
+    """Whether two instants lie in one month of UTC."""
+    return _month(one_ms) == _month(other_ms)
+
+
+def _month(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m")

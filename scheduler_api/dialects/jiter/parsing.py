@@ -1,0 +1,117 @@
+"""Reading what a client sent, and the errors that answer it."""
+
+import json
+from contextlib import suppress
+from flask import Request, Response
+from marshmallow import ValidationError
+from scheduler_api.core.errors import SchedulerError
+from scheduler_api.dialects.jiter import rendering
+from scheduler_api.dialects.jiter.request_schemas import Body, Fields, first_fault
+from scheduler_api.web.request_body import BadBody, read_whole
+from typing import cast
+from werkzeug.exceptions import RequestEntityTooLarge
+
+BAD_BODY = "Invalid request body"
+WHOLE_DIGITS = 15
+TOO_LARGE = "The request body is too large"
+
+
+class Refused(SchedulerError):
+    """The request is answered with this status and message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Unacceptable(Refused):
+    """A field of the body is wrong."""
+
+    def __init__(self, field: str, message: str, data: Fields) -> None:
+        super().__init__(400, message)
+        self.field = field
+        self.valid = data
+
+
+def error(status: int, message: str) -> Response:
+    """An error as this dialect shows it."""
+    return rendering.respond({"message": message}, status)
+
+
+def read_object(request: Request) -> dict[str, object]:
+    """The JSON object in the body, whatever its content type says.
+
+    Raises: Refused.
+    """
+    return parse_object(read_body(request))
+
+
+def read_body(request: Request) -> bytes:
+    """The body as it came.
+
+    Raises: Refused.
+    """
+    try:
+        return read_whole(request)
+    except RequestEntityTooLarge as err:
+        raise Refused(413, TOO_LARGE) from err
+    except BadBody as err:
+        raise Refused(400, BAD_BODY) from err
+
+
+def parse_object(raw: bytes) -> dict[str, object]:
+    """The JSON object that a body is.
+
+    Raises: Refused.
+    """
+    try:
+        body = _DECODER.decode(raw.decode())
+    except (ValueError, RecursionError) as err:
+        raise Refused(400, BAD_BODY) from err
+    if not isinstance(body, dict):
+        raise Refused(400, BAD_BODY)
+    return body
+
+
+def load(schema: Body, body: dict[str, object]) -> Fields:
+    """The body's fields.
+
+    Raises: Unacceptable, for the first that is wrong.
+    """
+    with suppress(ValidationError):
+        return schema.read(body)
+    try:
+        return cast(Fields, schema.load(body))
+    except ValidationError as err:
+        field, message = first_fault(schema, err)
+        valid = cast(Fields, err.valid_data if isinstance(err.valid_data, dict) else {})
+        raise Unacceptable(field, message, valid) from err
+
+
+def check_size(payload: bytes, limit_bytes: int) -> None:
+    """Holds the limit that all dialects share.
+
+    Raises: Refused.
+    """
+    if len(payload) > limit_bytes:
+        raise Refused(413, TOO_LARGE)
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) <= WHOLE_DIGITS else _no_whole(digits)
+
+
+def _no_whole(_digits: str) -> float:
+    return 0.5
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+# Only small whole numbers mean anything in this dialect, so no other is worth
+# converting: the digits of a huge one would only cost time.
+_DECODER = json.JSONDecoder(
+    parse_int=_whole, parse_float=_no_whole, parse_constant=_refuse
+)

@@ -1,0 +1,113 @@
+"""What Jiter clients are shown and may ask for, as its document has it."""
+
+from marshmallow import Schema, fields
+from marshmallow.validate import OneOf
+from scheduler_api.dialects.jiter.rendering import (
+    ACTIVE,
+    DISABLED,
+    PENDING,
+    QUEUED,
+    STATUSES,
+)
+from scheduler_api.web.schedule_schemas import Options, ShownRun
+
+
+class Error(Schema):
+    """What is wrong, in words."""
+
+    message = fields.String(required=True)
+
+
+class Record(Schema):
+    """One attempt."""
+
+    id = fields.String(required=True)
+    status = fields.String(metadata={"description": "HTTP status, if any came"})
+    responseData = fields.String(required=True)
+    requestData = fields.String(required=True)
+    createdAt = fields.DateTime(required=True)
+    updatedAt = fields.DateTime(required=True)
+
+
+class EventRecord(Record):
+    """One attempt of an event."""
+
+    event = fields.String(required=True)
+
+
+class CronRecord(Record):
+    """One attempt of an execution of a cron job."""
+
+    cron = fields.String(required=True)
+
+
+class Event(Schema):
+    """An event."""
+
+    id = fields.String(required=True)
+    org = fields.String(required=True)
+    payload = fields.String(required=True)
+    destination = fields.String(required=True)
+    scheduledTime = fields.DateTime(required=True)
+    status = fields.String(required=True, validate=OneOf([*STATUSES.values()]))
+    createdAt = fields.DateTime(required=True)
+    updatedAt = fields.DateTime(required=True)
+    sentAt = fields.DateTime()
+    failedAt = fields.DateTime()
+    replayOf = fields.String(metadata={"description": "The event it repeats"})
+
+
+class EventWithHistory(Event):
+    """An event with its attempts."""
+
+    history = fields.List(fields.Nested(EventRecord), required=True)
+
+
+class CronJob(Schema):
+    """A cron job."""
+
+    id = fields.String(required=True)
+    org = fields.String(required=True)
+    payload = fields.String(required=True)
+    destination = fields.String(required=True)
+    expression = fields.String(required=True)
+    status = fields.String(required=True, validate=OneOf([ACTIVE, DISABLED]))
+    nextExecutionStatus = fields.String(
+        required=True, validate=OneOf([PENDING, QUEUED])
+    )
+    nextExecutionDate = fields.DateTime()
+    createdAt = fields.DateTime(required=True)
+    updatedAt = fields.DateTime(required=True)
+    options = fields.Nested(Options, required=True)
+
+
+class CronRun(ShownRun):
+    """What happened at one fire time of a cron job."""
+
+    execution = fields.String(metadata={"description": "The id its deliveries bear"})
+
+
+class Runs(Schema):
+    """What happened at the newest fire times, newest first."""
+
+    runs = fields.List(fields.Nested(CronRun), required=True)
+
+
+class CronJobWithHistory(CronJob):
+    """A cron job with the attempts of its newest executions."""
+
+    history = fields.List(fields.Nested(CronRecord), required=True)
+
+
+class EventQuery(Schema):
+    """Which events are wanted; what is given must hold together."""
+
+    status = fields.String(
+        metadata={"description": f"One or more of {', '.join(STATUSES.values())}"}
+    )
+    scheduledStartDate = fields.DateTime()
+    scheduledEndDate = fields.DateTime()
+    sentAtStartDate = fields.DateTime()
+    sentAtEndDate = fields.DateTime()
+    failedAtStartDate = fields.DateTime()
+    failedAtEndDate = fields.DateTime()

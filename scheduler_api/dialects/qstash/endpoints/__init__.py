@@ -1,0 +1,1 @@
+"""The routes of the QStash dialect, one file per group of them."""

@@ -1,0 +1,408 @@
+"""The endpoints of `/v2/schedules`: messages that are published again and again.
+
+A schedule is known by the name that its owner gave it, else by an id that was made.
+
+Source: https://upstash.com/docs/qstash/features/schedules
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from flask import Response, request
+from scheduler_api.core import logfmt
+from scheduler_api.core.cron.expression import QSTASH, CronError
+from scheduler_api.core.deduplication import Mark, Repeated
+from scheduler_api.core.errors import (
+    Conflict,
+    NotFound,
+    Over,
+    Overlaps,
+    TimePassed,
+)
+from scheduler_api.core.model import (
+    NO_GATES,
+    Content,
+    Owner,
+    Schedule,
+    ScheduleOptions,
+    ScheduleState,
+)
+from scheduler_api.core.schedules import run_history
+from scheduler_api.core.tenants.url_groups import Group
+from scheduler_api.dialects.qstash.parsing import redaction
+from scheduler_api.dialects.qstash.parsing.addressing import Addressing
+from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Terms, schedule_mark
+from scheduler_api.dialects.qstash.parsing.header_values import (
+    NAME_MAX_LENGTH,
+    BadValue,
+)
+from scheduler_api.dialects.qstash.parsing.message import Message, message_id, to_gates
+from scheduler_api.dialects.qstash.parsing.request_headers import (
+    NOTHING_GIVEN,
+    from_headers,
+)
+from scheduler_api.dialects.qstash.parsing.requests import (
+    Refused,
+    read_body,
+    read_schedule_headers,
+)
+from scheduler_api.dialects.qstash.parsing.targets import check_callbacks, read_target
+from scheduler_api.dialects.qstash.rendering import (
+    response_schemas,
+    responses,
+    schedule_responses,
+)
+from scheduler_api.dialects.qstash.rendering.group_runs import content_of, error_of
+from scheduler_api.dialects.qstash.rendering.header_schemas import schedule_headers
+from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.schedule_responses import (
+    ID_PREFIX,
+    public_id,
+)
+from scheduler_api.services import Services
+from scheduler_api.web import schedule_options, schedule_runs
+from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.schedule_options import BadOption, Chosen
+from scheduler_api.web.schedule_runs import BadCount
+from scheduler_api.web.schedule_schemas import RunsQuery
+from urllib.parse import unquote
+
+OWN_HEADERS = {
+    schedule_options.header(name): about
+    for name, about in schedule_options.MEANINGS.items()
+}
+OURS = schedule_options.HEADERS.lower()
+END_HEADER = schedule_options.header("endDate")
+ZONE_HEADER = schedule_options.header("timeZone")
+OVER = "the schedule has ended"
+OVERLAPS = "the run before this one has not ended"
+ROUTE = "/v2/schedules/"
+TURNS = ("/pause", "/resume")
+# How often a change may meet others to the same schedule: many copies of an app may
+# replace it at their start, and their clients do not try again.
+TRIES = 50
+
+_MADE_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
+
+log = logging.getLogger("scheduler.web")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a schedule is to be, all of it; without a name it gets an id."""
+
+    name: str | None
+    expression: str
+    tz: str
+    content: Content
+    deadline_ms: int
+    options: ScheduleOptions
+    mark: Mark | None
+
+
+class Scheduling:
+    """Views; each is called with the owner that the request's token stands for."""
+
+    def __init__(self, services: Services) -> None:
+        self._settings = services.settings
+        self._store = services.store
+        self._schedules = services.schedules
+        self._groups = services.groups
+        self._queries = services.queries
+        self._terms = Terms.of(services.settings)
+        self._drafts = Drafts(self._terms)
+
+    @documented(
+        body={},
+        content_type="*/*",
+        headers=schedule_headers(OWN_HEADERS),
+        answer=response_schemas.ScheduleId,
+        errors=(400, 404, 413),
+    )
+    def create(self, owner: Owner, destination: str) -> Response:
+        """Stores a schedule, or replaces all of the one that bears its name.
+
+        One that was created before, by what deduplication goes by, stays as it is.
+        """
+        wanted = self._wanted(owner)
+        for _ in range(TRIES):
+            try:
+                schedule = self._store_wanted(owner, wanted)
+            except CronError as err:
+                raise BadValue("Upstash-Cron", f"cannot be planned: {err}") from err
+            except TimePassed as err:
+                raise BadValue(END_HEADER, "should be in the future") from err
+            except Repeated as err:
+                try:
+                    known = self._schedules.get(owner, err.held.id)
+                except NotFound:
+                    # Deleted this moment, and its mark with it.
+                    continue
+                _log("schedule.deduplicated", known)
+                return responses.respond({"scheduleId": public_id(known)})
+            _log("schedule.accepted", schedule)
+            return responses.respond({"scheduleId": public_id(schedule)})
+        raise Conflict
+
+    @documented(answer=response_schemas.ShownSchedule, errors=(404,))
+    def get(self, owner: Owner, schedule_id: str) -> Response:
+        """One schedule."""
+        found = self._find(owner, schedule_id)
+        return responses.respond(self._show([found], now_ms=self._store.now_ms())[0])
+
+    @documented(answer=listed(response_schemas.ShownSchedule))
+    def all(self, owner: Owner) -> Response:
+        """All schedules, oldest first."""
+        now_ms, shown = self._store.now_ms(), list[Shown]()
+        for batch in self._schedules.batches_of(owner):
+            shown += self._show(batch, now_ms=now_ms)
+        return responses.respond(shown)
+
+    @documented(errors=(404,))
+    def delete(self, owner: Owner, schedule_id: str) -> Response:
+        """Removes a schedule; a message that it has made goes out all the same."""
+        schedule = self._find(owner, schedule_id)
+        try:
+            self._schedules.delete(schedule)
+        except NotFound as err:
+            raise _unknown(schedule_id) from err
+        _log("schedule.deleted", schedule)
+        return responses.done()
+
+    @documented(errors=(404,))
+    def pause(self, owner: Owner, schedule_id: str) -> Response:
+        """Stops a schedule; what would have been due meanwhile is never made up for."""
+        return self._turn(owner, schedule_id, ScheduleState.PAUSED)
+
+    @documented(errors=(404,))
+    def resume(self, owner: Owner, schedule_id: str) -> Response:
+        """Lets a schedule go on with the first fire time after now."""
+        return self._turn(owner, schedule_id, ScheduleState.ACTIVE)
+
+    @documented(answer=response_schemas.RunByHand, errors=(404, 409))
+    def run(self, owner: Owner, schedule_id: str) -> Response:
+        """Publishes what a schedule sends once more, now; its fire times stay."""
+        schedule = self._find(owner, schedule_id)
+        try:
+            event_id = self._schedules.run(schedule)
+        except NotFound as err:
+            raise _unknown(schedule_id) from err
+        except Over as err:
+            raise Refused(409, OVER) from err
+        except Overlaps as err:
+            raise Refused(409, OVERLAPS) from err
+        _log("schedule.run", schedule)
+        return responses.respond(
+            {"scheduleId": public_id(schedule), "messageId": message_id(event_id)}
+        )
+
+    @documented(query=RunsQuery, answer=response_schemas.Runs, errors=(400, 404))
+    def runs(self, owner: Owner, schedule_id: str) -> Response:
+        """What happened at each of the newest fire times, newest first."""
+        try:
+            most = schedule_runs.read_count(dict(read_parameters(request.environ)))
+        except BadCount as err:
+            raise Refused(400, str(err)) from err
+        schedule = self._find(owner, schedule_id)
+        found = run_history.newest(self._store, schedule, most=most)
+        told = [
+            schedule_runs.shown(each, messageId=message_id(each.event_id or ""))
+            for each in found
+        ]
+        return responses.respond({"runs": told})
+
+    def _turn(self, owner: Owner, schedule_id: str, state: ScheduleState) -> Response:
+        for _ in range(TRIES):
+            schedule = self._find(owner, schedule_id)
+            if schedule.state in (state, ScheduleState.ENDED):
+                return responses.done()
+            try:
+                edited = self._schedules.edit(schedule, grammar=QSTASH, state=state)
+            except Conflict:
+                continue
+            except NotFound as err:
+                raise _unknown(schedule_id) from err
+            _log("schedule.edited", edited)
+            return responses.done()
+        raise Conflict
+
+    def _store_wanted(self, owner: Owner, wanted: Wanted) -> Schedule:
+        """Raises: Conflict, CronError, Repeated, redis.RedisError."""
+        if wanted.name is None:
+            return self._create_nameless(owner, wanted)
+        return self._upsert(owner, wanted, wanted.name)
+
+    def _create(self, owner: Owner, wanted: Wanted, name: str = "") -> Schedule:
+        """Raises: Conflict (the name is taken), CronError, Repeated, RedisError."""
+        return self._schedules.create(
+            owner,
+            wanted.content,
+            expression=wanted.expression,
+            tz=wanted.tz,
+            grammar=QSTASH,
+            deadline_ms=wanted.deadline_ms,
+            name=name,
+            options=wanted.options,
+            mark=wanted.mark,
+        )
+
+    def _create_nameless(self, owner: Owner, wanted: Wanted) -> Schedule:
+        """A schedule whose id is not some other's name, say one moved here with it.
+
+        Raises: redis.RedisError.
+        """
+        while True:
+            schedule = self._create(owner, wanted)
+            try:
+                self._schedules.id_of(owner, public_id(schedule))
+            except NotFound:
+                return schedule
+            self._schedules.delete(schedule)
+
+    def _upsert(self, owner: Owner, wanted: Wanted, name: str) -> Schedule:
+        """Raises: Conflict, redis.RedisError."""
+        for _ in range(TRIES):
+            try:
+                return self._replace(self._find(owner, name), wanted)
+            except Conflict:
+                continue
+            except NotFound:
+                pass
+            try:
+                return self._create(owner, wanted, name)
+            except Conflict:
+                continue
+        raise Conflict
+
+    def _replace(self, schedule: Schedule, wanted: Wanted) -> Schedule:
+        """Replaces everything but when it was created, and whether it is paused.
+
+        Raises: Conflict, NotFound, redis.RedisError.
+        """
+        paused = schedule.state is ScheduleState.PAUSED
+        return self._schedules.edit(
+            schedule,
+            grammar=QSTASH,
+            content=wanted.content,
+            expression=wanted.expression,
+            tz=wanted.tz,
+            state=ScheduleState.PAUSED if paused else ScheduleState.ACTIVE,
+            deadline_ms=wanted.deadline_ms,
+            options=wanted.options,
+            mark=wanted.mark,
+        )
+
+    def _find(self, owner: Owner, schedule_id: str) -> Schedule:
+        """Raises: NotFound, UnreadableRecord, redis.RedisError."""
+        try:
+            return self._schedules.get(owner, self._internal_id(owner, schedule_id))
+        except NotFound as err:
+            raise _unknown(schedule_id) from err
+
+    def _internal_id(self, owner: Owner, schedule_id: str) -> str:
+        """Raises: NotFound, redis.RedisError."""
+        try:
+            return self._schedules.id_of(owner, schedule_id)
+        except NotFound:
+            made = _MADE_ID.fullmatch(schedule_id)
+            if made is None:
+                raise
+        # One with a name is not known by the id that it would have had without.
+        if self._schedules.get(owner, made[1]).name:
+            raise NotFound
+        return made[1]
+
+    def _show(self, batch: list[Schedule], *, now_ms: int) -> list[Shown]:
+        states = self._schedules.newest_states(batch)
+        secret_key = self._settings.secret_key
+        return [
+            schedule_responses.schedule(
+                each,
+                next_ms=self._schedules.next_ms(each, now_ms=now_ms),
+                states=states,
+                error=error_of(each, states=states, queries=self._queries),
+                key=redaction.key_of(each.owner.tenant, secret_key=secret_key),
+            )
+            for each in batch
+        ]
+
+    def _wanted(self, owner: Owner) -> Wanted:
+        """What the request describes.
+
+        Raises: BadValue, NotFound, Refused, redis.RedisError.
+        """
+        allow = self._terms.allow
+        target = read_target(request.environ, route=ROUTE)
+        if target.rest.endswith(TURNS) and ":" not in unquote(target.rest):
+            # No URL, and no id either: one has no slash in it.
+            raise NotFound(f"schedule {target.rest[:80]} not found")
+        to = Addressing(self._groups, owner, allow=allow).find(target.destination)
+        group = to if isinstance(to, Group) else None
+        headers = read_schedule_headers(request)
+        said = from_headers(
+            [pair for pair in headers if not pair[0].lower().startswith(OURS)],
+            query=target.configuration,
+            base=NOTHING_GIVEN if group is None else self._drafts.defaults(group),
+            caller_ip=request.remote_addr,
+            schedule=True,
+            limits=self._terms.limits,
+        )
+        check_callbacks(said, allow=allow)
+        chosen = _chosen(said, headers, to_group=group is not None)
+        body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
+        content = content_of(said, to, body)
+        mark = schedule_mark(said, url=content.url, body=body)
+        return Wanted(
+            name=said.schedule_id,
+            expression=said.cron or "",
+            tz=chosen.tz,
+            content=content,
+            deadline_ms=said.timeout_ms or self._terms.timeout_ms,
+            options=chosen.options,
+            mark=Mark(mark, self._terms.deduplication_ms) if mark else None,
+        )
+
+
+def _chosen(
+    said: Message, headers: Iterable[tuple[str, str]], *, to_group: bool
+) -> Chosen:
+    """What a run makes of a group is for its endpoints: they have journals and gates.
+
+    Raises: BadValue.
+    """
+    zone = said.tz or schedule_options.TIME_ZONE
+    own = ScheduleOptions(
+        delay_ms=said.delay_ms,
+        journal=not to_group,
+        gates=NO_GATES if to_group else to_gates(said),
+    )
+    try:
+        asked = schedule_options.from_headers(headers)
+        chosen = schedule_options.choose(asked, Chosen(zone, own))
+    except BadOption as err:
+        name = err.name
+        known = name in schedule_options.NAMES
+        raise BadValue(
+            schedule_options.header(name) if known else name, err.problem
+        ) from err
+    if zone != chosen.tz and "TZ=" in (said.cron or ""):
+        raise BadValue(ZONE_HEADER, f"is {zone} in Upstash-Cron")
+    return chosen
+
+
+def _unknown(schedule_id: str) -> NotFound:
+    return NotFound(f"schedule {schedule_id[:NAME_MAX_LENGTH]} not found")
+
+
+def _log(name: str, schedule: Schedule) -> None:
+    log.info(
+        logfmt.line(
+            name,
+            schedule=schedule.id,
+            owner=schedule.owner,
+            expression=schedule.expression,
+            state=schedule.state,
+        )
+    )

@@ -1,0 +1,186 @@
+"""The endpoints of `/v2/topics`: url groups, to which one publishes as to a URL.
+
+Source: https://upstash.com/docs/qstash/features/url-groups
+"""
+
+import logging
+from collections.abc import Iterator
+from flask import Response, request
+from scheduler_api.core import logfmt
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.model import Owner
+from scheduler_api.core.tenants.url_groups import (
+    MOST_ENDPOINTS,
+    Endpoint,
+    Group,
+    Groups,
+    TooManyEndpoints,
+)
+from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Terms, default_headers
+from scheduler_api.dialects.qstash.parsing.header_values import (
+    NAME_MAX_LENGTH,
+    BadValue,
+    read_name,
+    read_text,
+)
+from scheduler_api.dialects.qstash.parsing.message import canonical
+from scheduler_api.dialects.qstash.parsing.request_headers import READ
+from scheduler_api.dialects.qstash.parsing.requests import Refused, read_json
+from scheduler_api.dialects.qstash.parsing.targets import read_destination
+from scheduler_api.dialects.qstash.rendering import response_schemas, responses
+from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.services import Services
+from scheduler_api.web.documented import documented, listed
+
+NAME = "url group"
+
+log = logging.getLogger("scheduler.web")
+
+
+class Topics:
+    """Views; each is called with the owner that the request's token stands for."""
+
+    def __init__(self, services: Services) -> None:
+        self._groups: Groups = services.groups
+        self._terms = Terms.of(services.settings)
+        self._drafts = Drafts(self._terms)
+
+    @documented(body=response_schemas.NewEndpoints, errors=(400, 412, 413))
+    def add(self, owner: Owner, name: str) -> Response:
+        """Puts endpoints into a group, which is made if it is missing."""
+        name = read_name(name, NAME)
+        endpoints = [self._endpoint(item) for item in self._items()]
+        if not endpoints:
+            raise BadValue("endpoints", "should have at least one")
+        try:
+            self._groups.add(owner, name, endpoints)
+        except TooManyEndpoints as err:
+            most = f"should be at most {MOST_ENDPOINTS} in one url group"
+            raise BadValue("endpoints", most) from err
+        _log("group.changed", owner, name)
+        return responses.done()
+
+    @documented(body=response_schemas.NamedEndpoints, errors=(400, 404, 413))
+    def remove(self, owner: Owner, name: str) -> Response:
+        """Takes endpoints out of a group; with the last one it is gone."""
+        named: dict[str, list[str]] = {"url": [], "name": []}
+        for item in self._items():
+            by = "url" if _text(item, "url") else "name"
+            text = _text(item, by)
+            if not text:
+                raise BadValue("endpoints", "should each have a url or a name")
+            named[by].append(self._stored(text) if by == "url" else text)
+        try:
+            self._groups.remove(owner, name, urls=named["url"], names=named["name"])
+        except NotFound as err:
+            raise _unknown(name) from err
+        _log("group.changed", owner, name)
+        return responses.done()
+
+    @documented(answer=response_schemas.UrlGroup, errors=(404,))
+    def get(self, owner: Owner, name: str) -> Response:
+        """One group."""
+        try:
+            return responses.respond(_shown(self._groups.get(owner, name)))
+        except NotFound as err:
+            raise _unknown(name) from err
+
+    @documented(answer=listed(response_schemas.UrlGroup))
+    def all(self, owner: Owner) -> Response:
+        """All groups, oldest first."""
+        return responses.respond([_shown(each) for each in self._groups.all_of(owner)])
+
+    @documented()
+    def delete(self, owner: Owner, name: str) -> Response:
+        """Removes a group, if it is there; what was published to it goes out."""
+        self._groups.delete(owner, name)
+        _log("group.deleted", owner, name)
+        return responses.done()
+
+    @documented(body=response_schemas.Defaults, errors=(400, 404, 413))
+    def configure(self, owner: Owner, name: str) -> Response:
+        """Replaces the headers that hold where a publisher to the group gives none."""
+        headers = self._headers()
+        try:
+            self._groups.set_defaults(owner, name, {"headers": headers})
+        except NotFound as err:
+            raise _unknown(name) from err
+        _log("group.changed", owner, name)
+        return responses.done()
+
+    def _headers(self) -> dict[str, list[str]]:
+        given = self._body().get("headers")
+        if not isinstance(given, dict):
+            raise BadValue("headers", "should be an object")
+        headers: dict[str, list[str]] = {}
+        for name, value in given.items():
+            values = value if isinstance(value, list) else [value]
+            if not all(isinstance(each, str) for each in values):
+                raise BadValue(canonical(name[:40]), "should be a text, or a list")
+            if not name.lower().startswith(READ):
+                wanted = "Content-Type, or begin with Upstash-"
+                raise BadValue(canonical(name[:40]), f"should be {wanted}")
+            headers.setdefault(canonical(name), []).extend(values)
+        self._drafts.read(default_headers({"headers": headers}))
+        return headers
+
+    def _items(self) -> Iterator[dict[str, object]]:
+        items = self._body().get("endpoints")
+        if not isinstance(items, list) or not all(isinstance(x, dict) for x in items):
+            raise BadValue("endpoints", "should be a list of objects")
+        yield from items
+
+    def _body(self) -> dict[str, object]:
+        body = read_json(request, limit_bytes=self._terms.body_limit_bytes)
+        if not isinstance(body, dict):
+            raise Refused(400, "body should be an object")
+        return body
+
+    def _endpoint(self, item: dict[str, object]) -> Endpoint:
+        url, name = _text(item, "url"), _text(item, "name")
+        if not url:
+            raise BadValue("endpoints", "should each have a url")
+        if len(name) > NAME_MAX_LENGTH:
+            most = f"should have at most {NAME_MAX_LENGTH} characters"
+            raise BadValue("endpoints: name", most)
+        return Endpoint(
+            read_destination(url, self._terms.allow),
+            read_text(name, "endpoints: name"),
+        )
+
+    def _stored(self, url: str) -> str:
+        """A URL as it stands in groups, where it could."""
+        try:
+            return read_destination(url, self._terms.allow)
+        except BadValue:
+            return url
+
+
+def _text(item: dict[str, object], name: str) -> str:
+    value = item.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadValue(f"endpoints: {name}", "should be a text")
+    return value or ""
+
+
+def _shown(group: Group) -> Shown:
+    return responses.given(
+        {
+            "name": group.name,
+            "createdAt": group.created_ms,
+            "updatedAt": group.updated_ms,
+            "endpoints": [
+                responses.given({"url": each.url, "name": each.name or None})
+                for each in group.endpoints
+            ],
+            "headers": group.defaults.get("headers") or None,
+        }
+    )
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"url group {name[:NAME_MAX_LENGTH]} not found")
+
+
+def _log(what: str, owner: Owner, name: str) -> None:
+    log.info(logfmt.line(what, owner=owner, group=name))

@@ -1,0 +1,1 @@
+"""What a client says: destinations, headers, bodies and filters."""

@@ -1,0 +1,1 @@
+"""What a client is told: messages, schedules, errors, the API description."""

@@ -1,0 +1,188 @@
+"""`GET /cron/preview`: when a cron expression would run, without making a schedule."""
+
+import orjson
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from flask import Blueprint, Response, request
+from scheduler_api.auth import Auth, Unauthorized
+from scheduler_api.core import timestamps
+from scheduler_api.core.cron import expression, preview
+from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
+from scheduler_api.core.cron.expression import Cron, CronError
+from scheduler_api.core.cron.preview import FIRST_YEAR, LAST_YEAR, MOST, USUAL
+from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.tenants.accounts import Tenant
+from scheduler_api.services import Services
+from scheduler_api.web.query_string import read_parameters
+
+# By the names that the dialects' documents have.
+GRAMMARS = {
+    "jiter": expression.JITER,
+    "qstash": expression.QSTASH,
+    "v1": expression.EVENTS_V1,
+}
+NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
+BEARER, KEY_HEADER = "bearer ", "X-API-Key"
+INTERNAL_ERROR = "Internal server error"
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+class Refused(SchedulerError):
+    """A parameter is wrong; `position` is where, in the expression."""
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A rule, and which of its runs are to be shown: from now on without an instant."""
+
+    rule: Cron
+    after_ms: int | None
+    count: int
+
+
+def blueprint(services: Services) -> Blueprint:
+    """The route; a token opens it whatever dialect its owner uses."""
+    routes = Blueprint("preview", __name__, url_prefix="/cron")
+
+    @routes.get("/preview")
+    def show() -> Response:
+        _tenant(services.auth)
+        asked = read(read_parameters(request.environ))
+        after_ms = asked.after_ms
+        if after_ms is None:
+            after_ms = services.store.now_ms()
+        return _respond(_answer(asked, after_ms))
+
+    routes.register_error_handler(Refused, _refusal)
+    return routes
+
+
+def error(status: int, message: str) -> Response:
+    """An error of this endpoint."""
+    return _respond({"error": message}, status)
+
+
+def fault(_endpoint: str | None) -> str:
+    """The message for a fault of ours."""
+    return INTERNAL_ERROR
+
+
+def read(pairs: Iterable[tuple[str, str]]) -> Asked:
+    """What the parameters of a query ask for.
+
+    Raises: Refused.
+    """
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in NAMES:
+            known = ", ".join(NAMES)
+            raise Refused(f"{name[:40]!r} is no parameter here: use {known}")
+        if name in given:
+            raise Refused(f"{name!r} is given twice")
+        given[name] = value
+    if "expression" not in given:
+        raise Refused("'expression' is missing: it takes five cron fields, or more")
+    return Asked(_rule(given), _after(given), _count(given))
+
+
+def read_instant(text: str) -> int:
+    """The epoch ms of an ISO 8601 text, within the years that previews take.
+
+    A blank before an offset was a plus until a query was decoded.
+
+    Raises: ValueError.
+    """
+    at_ms = timestamps.from_iso(text.replace(" ", "+") if "T" in text else text)
+    if not FIRST_YEAR <= int(timestamps.to_iso(at_ms)[:4]) <= LAST_YEAR:
+        raise ValueError(f"out of range: {text!r}")
+    return at_ms
+
+
+def _tenant(auth: Auth) -> Tenant:
+    """Raises: Unauthorized, redis.RedisError."""
+    bearer = request.headers.get("Authorization", "")
+    if bearer[: len(BEARER)].lower() == BEARER:
+        try:
+            return auth.tenant(bearer[len(BEARER) :].strip())
+        except Unauthorized:
+            pass
+    return auth.tenant(request.headers.get(KEY_HEADER))
+
+
+def _rule(given: Mapping[str, str]) -> Cron:
+    tz = given.get("tz", "UTC")
+    dialect = _word(given, "dialect", GRAMMARS)
+    gap, fold = _word(given, "gap", Gap), _word(given, "fold", Fold)
+    try:
+        expression.check_zone(tz)
+        return expression.parse(
+            given["expression"],
+            tz=tz,
+            grammar=GRAMMARS[dialect] if dialect else expression.FULL,
+            policy=ClockChange(Gap(gap or Gap.AFTER), Fold(fold or Fold.FIRST)),
+        )
+    except CronError as err:
+        raise Refused(str(err), err.position) from err
+
+
+def _after(given: Mapping[str, str]) -> int | None:
+    if "after" not in given:
+        return None
+    try:
+        return read_instant(given["after"])
+    except ValueError as err:
+        raise Refused(
+            f"'after' takes an ISO 8601 time of the years {FIRST_YEAR} to {LAST_YEAR},"
+            f" as in 2026-03-29T00:00:00Z, not {given['after'][:40]!r}"
+        ) from err
+
+
+def _count(given: Mapping[str, str]) -> int:
+    text = given.get("count", str(USUAL))
+    if _NUMBER.fullmatch(text) and 1 <= int(text) <= MOST:
+        return int(text)
+    raise Refused(f"'count' takes a number from 1 to {MOST}, not {text[:40]!r}")
+
+
+def _word(given: Mapping[str, str], name: str, known: Iterable[str]) -> str | None:
+    text = given.get(name)
+    if text is None or text in [*known]:
+        return text
+    listed = ", ".join(known)
+    raise Refused(f"{name!r} takes one of {listed}, not {text[:40]!r}")
+
+
+def _answer(asked: Asked, after_ms: int) -> dict[str, object]:
+    try:
+        found = preview.preview(asked.rule, after_ms=after_ms, count=asked.count)
+    except CronError as err:
+        raise Refused(str(err), err.position) from err
+    return {
+        "expression": asked.rule.expression,
+        "tz": asked.rule.tz,
+        "runs": [
+            {
+                "at": timestamps.to_iso(run.at_ms).replace(".000Z", "Z"),
+                "local": run.local.isoformat(),
+                **({"note": run.note} if run.note else {}),
+            }
+            for run in found.runs
+        ],
+        "skipped": [
+            {"local": each.local.isoformat(), "why": each.why} for each in found.skipped
+        ],
+    }
+
+
+def _refusal(refused: Refused) -> Response:
+    return _respond({"error": str(refused), "position": refused.position}, 400)
+
+
+def _respond(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status=status, mimetype="application/json")

@@ -1,0 +1,47 @@
+"""What documents say of schedules where all dialects say the same."""
+
+from marshmallow import Schema, fields
+from marshmallow.validate import OneOf, Range
+from scheduler_api.core.cron.clock_changes import Fold, Gap
+from scheduler_api.core.model import MissedRuns, Overlap
+from scheduler_api.web.schedule_options import MEANINGS
+from scheduler_api.web.schedule_runs import COUNT, MOST, OUTCOMES, STATES
+
+
+def _about(name: str) -> dict[str, str]:
+    return {"description": MEANINGS[name]}
+
+
+class Options(Schema):
+    """What a schedule does beside firing."""
+
+    timeZone = fields.String(metadata=_about("timeZone"))
+    gap = fields.String(validate=OneOf([*Gap]), metadata=_about("gap"))
+    fold = fields.String(validate=OneOf([*Fold]), metadata=_about("fold"))
+    missedRuns = fields.String(
+        validate=OneOf([*MissedRuns]), metadata=_about("missedRuns")
+    )
+    mostMissed = fields.Integer(metadata=_about("mostMissed"))
+    startDate = fields.DateTime(metadata=_about("startDate"))
+    endDate = fields.DateTime(metadata=_about("endDate"))
+    maxRuns = fields.Integer(metadata=_about("maxRuns"))
+    jitter = fields.String(metadata=_about("jitter"))
+    overlap = fields.String(validate=OneOf([*Overlap]), metadata=_about("overlap"))
+
+
+class RunsQuery(Schema):
+    """How many fire times are wanted."""
+
+    count = fields.Integer(
+        validate=Range(1, MOST), metadata={"description": f"{COUNT} of fire times"}
+    )
+
+
+class ShownRun(Schema):
+    """What happened at one fire time."""
+
+    at = fields.DateTime(required=True)
+    outcome = fields.String(required=True, validate=OneOf(OUTCOMES))
+    state = fields.String(validate=OneOf(STATES))
+    attempts = fields.Integer()
+    reason = fields.String(metadata={"description": "Why it did not run, or failed"})

@@ -1,0 +1,114 @@
+"""What the policies mean, case by case; whole years are walked beside this."""
+
+import pytest
+from datetime import UTC, datetime
+from itertools import islice
+from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
+from scheduler_api.core.cron.expression import parse, upcoming
+
+NEW_YORK = "America/New_York"
+SPRING, AUTUMN = "2025-03-09T00:00-05:00", "2025-11-02T00:00-04:00"
+POLICIES = [ClockChange(gap, fold) for gap in Gap for fold in Fold]
+
+
+def times(
+    expression: str,
+    policy: ClockChange,
+    *,
+    after: str,
+    count: int,
+    tz: str = NEW_YORK,
+) -> list[str]:
+    """Fire times as day of month and time of day, in UTC."""
+    cron = parse(expression, tz=tz, policy=policy)
+    after_ms = round(datetime.fromisoformat(after).timestamp() * 1000)
+    instants = islice(upcoming(cron, after_ms=after_ms), count)
+    return [f"{datetime.fromtimestamp(at / 1000, UTC):%d %H:%M}" for at in instants]
+
+
+@pytest.mark.parametrize(
+    ("gap", "expected"),
+    [
+        (Gap.AFTER, ["09 07:00", "10 06:15", "10 06:20"]),
+        (Gap.SKIP, ["10 06:15", "10 06:20", "11 06:15"]),
+        (Gap.SHIFT, ["09 07:15", "09 07:20", "10 06:15"]),
+    ],
+)
+def test_fixed_times_in_a_gap(gap: Gap, expected: list[str]) -> None:
+    policy = ClockChange(gap=gap)
+
+    assert times("15,20 2 * * *", policy, after=SPRING, count=3) == expected
+
+
+def test_times_that_are_put_off_keep_their_place_among_the_others() -> None:
+    policy = ClockChange(gap=Gap.SHIFT)
+
+    got = times("15,30 2,3,4 * * *", policy, after=SPRING, count=5)
+
+    # 02:15 and 03:15 meet, and so do 02:30 and 03:30.
+    assert got == ["09 07:15", "09 07:30", "09 08:15", "09 08:30", "10 06:15"]
+
+
+def test_start_after_a_gap_still_gets_what_was_put_off_in_it() -> None:
+    policy = ClockChange(gap=Gap.SHIFT)
+
+    got = times("15,30 2 * * *", policy, after="2025-03-09T07:20Z", count=2)
+
+    assert got == ["09 07:30", "10 06:15"]
+
+
+@pytest.mark.parametrize(
+    ("fold", "expected"),
+    [
+        (Fold.FIRST, ["02 05:00", "02 05:30", "03 06:00", "03 06:30"]),
+        (Fold.SECOND, ["02 06:00", "02 06:30", "03 06:00", "03 06:30"]),
+        (Fold.BOTH, ["02 05:00", "02 05:30", "02 06:00", "02 06:30"]),
+    ],
+)
+def test_fixed_times_in_a_fold(fold: Fold, expected: list[str]) -> None:
+    policy = ClockChange(fold=fold)
+
+    assert times("0,30 1 * * *", policy, after=AUTUMN, count=4) == expected
+
+
+def test_start_between_the_passes_gets_the_second_only() -> None:
+    policy = ClockChange(fold=Fold.BOTH)
+
+    got = times("30 1 * * *", policy, after="2025-11-02T05:30Z", count=2)
+
+    assert got == ["02 06:30", "03 06:30"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("expression", ["*/20 * * * *", "0 * * * *", "*/20 1,2 * * *"])
+def test_rules_that_follow_the_clock_know_no_policy(
+    expression: str, policy: ClockChange
+) -> None:
+    for after in (SPRING, AUTUMN):
+        got = times(expression, policy, after=after, count=30)
+        assert got == times(expression, ClockChange(), after=after, count=30)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_jump_of_more_than_three_hours_knows_no_policy(policy: ClockChange) -> None:
+    # Apia skipped 30 December 2011; Kwajalein had most of 30 September 1969 twice.
+    gap = times(
+        "0 12 * * *", policy, after="2011-12-30T00:00Z", count=2, tz="Pacific/Apia"
+    )
+    fold = times(
+        "0 6 * * *",
+        policy,
+        after="1969-09-29T18:00Z",
+        count=2,
+        tz="Pacific/Kwajalein",
+    )
+
+    assert gap == ["30 22:00", "31 22:00"]
+    assert fold == ["29 19:00", "30 18:00"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_distances_know_no_policy(policy: ClockChange) -> None:
+    got = times("@every 40m", policy, after="2025-03-09T06:00Z", count=3)
+
+    assert got == ["09 06:40", "09 07:20", "09 08:00"]

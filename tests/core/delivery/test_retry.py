@@ -1,0 +1,126 @@
+"""When a failed attempt is made again."""
+
+import pytest
+from dataclasses import dataclass
+from email.utils import formatdate
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler_api.core.delivery.retry import (
+    LONGEST_WAIT_MS,
+    is_success,
+    next_delay_ms,
+    retry_after_ms,
+)
+
+NOW_MS = 1_700_000_000_000
+DELAYS_MS = (10, 20)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How an attempt ended."""
+
+    status: int | None = 500
+    error: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    started_ms: int = NOW_MS - 500
+    total_ms: float = 500.0
+
+
+def _asking(value: str, status: int = 503) -> Reply:
+    return Reply(status, headers=(("date", "x"), ("RETRY-After", value)))
+
+
+def test_each_retry_has_its_own_delay_and_then_it_is_over() -> None:
+    delays = [next_delay_ms(n, Reply(), delays_ms=DELAYS_MS) for n in range(4)]
+
+    assert delays == [10, 20, None, None]
+
+
+@pytest.mark.parametrize("error", ["blocked", "bad-url", "bad-header"])
+def test_what_can_never_succeed_is_not_tried_again(error: str) -> None:
+    reply = Reply(status=None, error=error)
+
+    assert next_delay_ms(0, reply, delays_ms=DELAYS_MS) is None
+
+
+@pytest.mark.parametrize("error", ["timeout", "dns", "connect", "tls", "protocol"])
+def test_what_may_pass_is_tried_again(error: str) -> None:
+    reply = Reply(status=None, error=error)
+
+    assert next_delay_ms(0, reply, delays_ms=DELAYS_MS) == 10
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_in_seconds_is_followed(status: int) -> None:
+    assert next_delay_ms(0, _asking("7", status), delays_ms=DELAYS_MS) == 7_000
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 410, 500, 502, 504])
+def test_retry_after_beside_other_statuses_is_ignored(status: int) -> None:
+    assert next_delay_ms(0, _asking("7", status), delays_ms=DELAYS_MS) == 10
+
+
+def test_retry_after_gives_no_further_retry() -> None:
+    assert next_delay_ms(2, _asking("7"), delays_ms=DELAYS_MS) is None
+
+
+def test_retry_after_as_a_date_counts_from_the_end_of_the_attempt() -> None:
+    date = formatdate(NOW_MS / 1000 + 30, usegmt=True)
+
+    assert next_delay_ms(0, _asking(date), delays_ms=DELAYS_MS) == 30_000
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_ms"),
+    [
+        ("0", 0),
+        (" 5 ", 5_000),
+        ("86400", LONGEST_WAIT_MS),
+        ("86401", LONGEST_WAIT_MS),
+        ("999999999999999", LONGEST_WAIT_MS),
+        ("Wed, 01 Jan 2098 00:00:00 GMT", LONGEST_WAIT_MS),
+        ("Wed, 01 Jan 1998 00:00:00 GMT", 0),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30_000),
+        ("Tue, 14 Nov 2023 22:13:50", 30_000),
+        ("Tue, 14 Nov 2023 23:13:50 +0100", 30_000),
+    ],
+)
+def test_retry_after_is_read(value: str, wait_ms: int) -> None:
+    assert retry_after_ms(value, now_ms=NOW_MS) == wait_ms
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "-5", "1.5", "1e3", "soon", "5 s", "٣", "\x00"),
+        *("9" * 5000, "Wed, 99 Foo 2098 99:99:99 GMT", "Wed, " * 1000),
+        "Wed, 01 Jan 99999 00:00:00 GMT",
+        "Wed, 01 Jan 0001 00:00:00 +9999",
+    ],
+)
+def test_garbage_is_ignored(value: str) -> None:
+    assert retry_after_ms(value, now_ms=NOW_MS) == 0
+
+
+@given(st.text(max_size=80))
+def test_nothing_that_a_receiver_sends_is_an_error(value: str) -> None:
+    assert 0 <= retry_after_ms(value, now_ms=NOW_MS) <= LONGEST_WAIT_MS
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "expected"),
+    [
+        (200, None, True),
+        (299, None, True),
+        (199, None, False),
+        (300, None, False),
+        (None, None, False),
+        (None, "dns", False),
+        (200, "timeout", False),
+    ],
+)
+def test_success_is_a_complete_response_with_a_status_of_200_to_299(
+    status: int | None, error: str | None, expected: bool
+) -> None:
+    assert is_success(Reply(status, error)) is expected

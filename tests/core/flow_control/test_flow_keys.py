@@ -1,0 +1,271 @@
+"""Flow-control keys: a rate, a parallelism, or both; what is over the limit waits."""
+
+import pytest
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.model import FlowLimits, Gates, Owner
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.gate_names import flow_gate
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    LEASE_MS,
+    OFFER_MS,
+    OWNER,
+    PREFIX,
+    Engine,
+    ids,
+)
+from tests.core.gated import LOOK_MS, begin, create, finish, offer
+
+KEY = "a key, with a blank/slash"
+JITTER_MS = 20
+GATE = flow_gate(OWNER, KEY)
+
+
+def limited(
+    parallelism: int | None = None, rate: int | None = None, period_ms: int = 1_000
+) -> Gates:
+    return Gates(flow=FlowLimits(KEY, parallelism, rate, period_ms))
+
+
+def test_never_more_run_than_the_parallelism_allows(engine: Engine):
+    accepted, sent = create(engine, 7, limited(3)), []
+
+    while len(sent) < len(accepted):
+        begun = begin(engine)
+        assert len(begun) == min(3, len(accepted) - len(sent))
+        finish(engine, *begun)
+        sent += ids(begun)
+
+    assert sent == accepted
+
+
+def test_a_slot_that_comes_free_is_taken_at_once_by_the_oldest(engine: Engine):
+    accepted = create(engine, 5, limited(2))
+    first, _ = begin(engine)
+    finish(engine, first)
+
+    assert offer(engine) == [accepted[2]]
+
+
+@pytest.mark.parametrize("how", ["retry", "dead", "cancelled", "interrupted"])
+def test_e2_a_slot_comes_free_however_the_attempt_ends(engine: Engine, how: str):
+    accepted = create(engine, 2, limited(1))
+    [begun] = begin(engine)
+    if how == "retry":
+        finish(engine, begun, outcome=Outcome.RETRY, delay_ms=60_000)
+    elif how == "dead":
+        finish(engine, begun, outcome=Outcome.DEAD)
+    elif how == "cancelled":
+        engine.store.cancel(OWNER, [begun.id])
+        finish(engine, begun, outcome=Outcome.DEAD)
+    else:
+        engine.tick(LEASE_MS)
+        # The older one of both goes first again.
+        [again] = begin(engine)
+        finish(engine, again)
+
+    assert offer(engine) == [accepted[1]]
+
+
+def test_a_waiting_one_that_is_cancelled_leaves_the_line(
+    engine: Engine, gates: GateKeeper
+):
+    _, second = create(engine, 2, limited(1))
+    begin(engine)
+    engine.store.cancel(OWNER, [second])
+
+    assert gates.flow(OWNER, KEY).waiting == 0
+    assert engine.scores(keys.waiters(PREFIX, GATE)) == {}
+
+
+def test_no_window_of_a_period_sees_more_begins_than_the_rate(engine: Engine):
+    create(engine, 25, limited(rate=5, period_ms=1_000))
+    begun_ms: list[int] = []
+    for _ in range(90):
+        begun = begin(engine)
+        finish(engine, *begun)
+        begun_ms += [engine.now_ms] * len(begun)
+        engine.now_ms += 61
+
+    assert len(begun_ms) == 25
+    later = zip(begun_ms, begun_ms[5:], strict=False)
+    assert all(at + 1_000 < after for at, after in later)
+    assert begun_ms[-1] - begun_ms[0] < 4 * (1_000 + JITTER_MS + 61)
+
+
+def test_what_was_offered_and_not_begun_counts_for_the_rate(engine: Engine):
+    create(engine, 10, limited(rate=5))
+    offered = offer(engine)
+    engine.now_ms += 900
+    slow = engine.worker.begin(*offered)
+    engine.now_ms += 150
+
+    assert len(slow) == 5
+    assert offer(engine) == []
+    engine.now_ms += 1_000 + JITTER_MS
+    assert len(offer(engine)) == 5
+
+
+def test_the_ticker_looks_when_the_rate_lets_the_next_go(engine: Engine):
+    create(engine, 2, limited(rate=1, period_ms=60_000))
+    begin(engine)
+
+    assert engine.claim().next_us == LEASE_MS // 4 * 1_000
+    finish(engine, *engine.worker.begin())
+    engine.now_ms += 60_000 + JITTER_MS - 1
+    assert offer(engine) == []
+    engine.now_ms += 1
+    assert len(offer(engine)) == 1
+
+
+def test_an_offer_that_nobody_took_keeps_its_slot_and_no_more(engine: Engine):
+    first, _ = create(engine, 2, limited(1, rate=1))
+    offer(engine)
+    engine.now_ms += OFFER_MS
+
+    assert offer(engine) == [first]
+
+
+def test_rate_and_parallelism_hold_together(engine: Engine):
+    create(engine, 10, limited(2, rate=3))
+    first = begin(engine)
+    finish(engine, *first)
+    second = begin(engine)
+
+    assert len(first) == 2
+    assert len(second) == 1
+    engine.now_ms += 1_000 + JITTER_MS
+    assert len(offer(engine)) == 1
+
+
+def test_the_limits_of_the_latest_message_hold(engine: Engine, gates: GateKeeper):
+    create(engine, 3, limited(1))
+    before = offer(engine)
+    create(engine, 1, limited(3))
+    after = offer(engine)
+    create(engine, 1, limited(rate=7, period_ms=2_000))
+
+    assert (len(before), len(after)) == (1, 2)
+    found = gates.flow(OWNER, KEY)
+    assert (found.parallelism, found.rate, found.period_ms) == (0, 7, 2_000)
+
+
+def test_a_pin_holds_against_messages(engine: Engine, gates: GateKeeper):
+    gates.pin_flow(OWNER, KEY, parallelism=2)
+    create(engine, 5, limited(4, rate=9))
+    pinned = gates.flow(OWNER, KEY)
+    running = offer(engine)
+    gates.unpin_flow(OWNER, KEY, parallelism=True, rate=False)
+    unpinned = gates.flow(OWNER, KEY)
+    create(engine, 1, limited(4))
+
+    assert (pinned.parallelism, pinned.rate) == (2, 9)
+    assert (pinned.pinned_parallelism, pinned.pinned_rate) == (True, False)
+    assert (unpinned.parallelism, unpinned.pinned_parallelism) == (2, False)
+    assert len(running) == 2
+    assert gates.flow(OWNER, KEY).parallelism == 4
+
+
+def test_a_paused_key_holds_everything_until_it_goes_on(
+    engine: Engine, gates: GateKeeper
+):
+    accepted = create(engine, 1, limited(5))
+    offered = offer(engine)
+    gates.turn_flow(OWNER, KEY, paused=True)
+    accepted += create(engine, 2, limited(5))
+    begun, fallen = engine.worker.begin_or_not(*offered)
+    paused = offer(engine), gates.flow(OWNER, KEY)
+    gates.turn_flow(OWNER, KEY, paused=False)
+
+    assert (begun, fallen) == ([], {accepted[0]: "held"})
+    assert (paused[0], paused[1].waiting, paused[1].paused) == ([], 3, True)
+    assert paused[1].running == 0
+    assert offer(engine) == accepted
+
+
+def test_what_is_paused_stays_out_of_due(engine: Engine, gates: GateKeeper):
+    gates.turn_flow(OWNER, KEY, paused=True)
+    create(engine, 2, limited(5))
+    offer(engine)
+
+    assert engine.due() == {}
+    assert engine.claim().next_us is None
+
+
+def test_a_reset_lets_go_what_the_rate_held(engine: Engine, gates: GateKeeper):
+    create(engine, 4, limited(rate=2, period_ms=60_000))
+    begin(engine)
+    before = gates.flow(OWNER, KEY)
+    gates.reset_rate(OWNER, KEY)
+
+    assert (before.begun, before.waiting, before.since_ms) == (2, 2, engine.now_ms)
+    assert len(begin(engine)) == 2
+
+
+def test_counts_tell_what_waits_and_what_runs(engine: Engine, gates: GateKeeper):
+    create(engine, 5, limited(2, rate=10))
+    begin(engine)
+
+    found = gates.flow(OWNER, KEY)
+    assert (found.waiting, found.running, found.begun) == (3, 2, 2)
+    assert [each.key for each in gates.flows(OWNER)] == [KEY]
+    with pytest.raises(NotFound):
+        gates.flow(Owner("2", "qstash"), KEY)
+
+
+def test_an_idle_key_is_forgotten_unless_somebody_wants_it(
+    engine: Engine, gates: GateKeeper
+):
+    create(engine, 1, limited(2))
+    lives_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
+    gates.pin_flow(OWNER, KEY, parallelism=1)
+    pinned_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
+    engine.client.delete(keys.gate(PREFIX, GATE))
+
+    assert lives_ms > 13 * 86_400_000
+    assert pinned_ms == -1
+    assert gates.flows(OWNER) == []
+    assert engine.scores(keys.flows(PREFIX, str(OWNER))) == {}
+
+
+@pytest.mark.parametrize("kept", ["paused", "pinned"])
+def test_limits_that_were_kept_by_hand_hold_for_events_of_next_year(
+    engine: Engine, gates: GateKeeper, kept: str
+):
+    year_ms = 365 * 86_400_000
+    create(engine, 1, limited(2), delay_ms=year_ms)
+    if kept == "paused":
+        gates.turn_flow(OWNER, KEY, paused=True)
+        gates.turn_flow(OWNER, KEY, paused=False)
+    else:
+        gates.pin_flow(OWNER, KEY, parallelism=1)
+        gates.unpin_flow(OWNER, KEY, parallelism=True, rate=False)
+
+    assert engine.client.pttl(keys.gate(PREFIX, GATE)) > year_ms
+
+
+def test_e2_a_ghost_in_a_full_gate_is_healed(engine: Engine):
+    engine.stays_sound = False
+    [waiting] = create(engine, 1, limited(1))
+    engine.client.sadd(keys.holders(PREFIX, GATE), "ghost")
+    engine.client.sadd(keys.pending(PREFIX, GATE), "ghost")
+    held = offer(engine)
+    engine.now_ms += LOOK_MS
+
+    assert held == []
+    assert offer(engine) == [waiting]
+
+
+def test_e22_a_clock_that_steps_back_holds_up_nobody(engine: Engine):
+    create(engine, 4, limited(rate=2))
+    finish(engine, *begin(engine))
+    engine.now_ms -= 3_600_000
+    engine.claim()
+    engine.now_ms += 3_600_000
+    engine.claim()
+    engine.now_ms -= 3_600_000
+    engine.claim()
+    engine.now_ms += 3_600_001
+
+    assert len(offer(engine)) == 2

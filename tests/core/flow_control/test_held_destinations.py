@@ -1,0 +1,227 @@
+"""Destinations that a person pauses, per tenant: what goes there waits, and is told."""
+
+import pytest
+from collections.abc import Sequence
+from scheduler_api.core.delivery.destinations import parse
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.held_destinations import held_destinations
+from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.gate_names import destination, destination_gate
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
+from tests.core.gated import LOOK_MS, begin, finish, offer
+
+URL, ELSEWHERE = "https://shop.example/orders?key=1", "https://shop.example:8443/"
+PLACE = parse(URL)
+GATE = destination_gate(OWNER.tenant, destination(URL))
+DAY_MS = 86_400_000
+
+
+def send(engine: Engine, urls: Sequence[str], *, owner: Owner = OWNER) -> list[str]:
+    drafts = [Draft(Content(url, b""), DEADLINE_MS) for url in urls]
+    return [each.id for each in engine.store.create_many(owner, drafts)]
+
+
+def pause(gates: GateKeeper) -> None:
+    gates.turn_destination(OWNER.tenant, PLACE, paused=True)
+
+
+def resume(gates: GateKeeper) -> None:
+    gates.turn_destination(OWNER.tenant, PLACE, paused=False)
+
+
+def waiting(engine: Engine) -> set[str]:
+    return engine.scores(keys.waiters(PREFIX, GATE)).keys()
+
+
+def begun_later(engine: Engine) -> list[str]:
+    """Ids of what begins in the next minute, each ending at once."""
+    found: list[str] = []
+    for _ in range(12):
+        begun = begin(engine)
+        finish(engine, *begun)
+        found += ids(begun)
+        engine.now_ms += LOOK_MS
+    return found
+
+
+def test_what_goes_to_a_paused_destination_waits_and_all_else_goes(
+    engine: Engine, gates: GateKeeper
+):
+    pause(gates)
+    held = send(engine, [URL, "HTTPS://Shop.example:443/"])
+    others = send(engine, [ELSEWHERE]) + send(engine, [URL], owner=Owner("2", "jiter"))
+    engine.tick(DAY_MS, step_ms=6 * 3_600_000)
+
+    assert sorted(ids(begin(engine))) == sorted(others)
+    assert waiting(engine) == set(held)
+    assert engine.faults() == []
+
+
+def test_in_flight_runs_on_and_what_was_offered_waits_in_its_old_order(
+    engine: Engine, gates: GateKeeper
+):
+    [running] = send(engine, [URL])
+    [begun] = begin(engine)
+    accepted = []
+    for _ in range(3):
+        accepted += send(engine, [URL])
+        engine.now_ms += 10
+    offered = offer(engine)
+    pause(gates)
+    _, fallen = engine.worker.begin_or_not(*reversed(offered))
+    finish(engine, begun)
+    by_order = engine.scores(keys.waiters(PREFIX, GATE))
+
+    assert engine.get(running).state == "delivered"
+    assert fallen == dict.fromkeys(accepted, "held")
+    assert sorted(by_order, key=lambda each: by_order[each]) == accepted
+
+
+def test_a_resumed_destination_releases_all_the_oldest_first(
+    engine: Engine, gates: GateKeeper
+):
+    pause(gates)
+    accepted = []
+    for _ in range(50):
+        accepted += send(engine, [URL])
+        engine.now_ms += 1
+    begin(engine)
+    accepted += send(engine, [URL])
+    resume(gates)
+    begun: list[str] = []
+    while at_once := engine.worker.begin(*engine.claim().ids):
+        finish(engine, *at_once)
+        begun += ids(at_once)
+    begun_later(engine)
+
+    assert begun == accepted
+    assert held_destinations(engine.store) == []
+    assert engine.due() == {}
+    assert engine.client.exists(keys.shut(PREFIX)) == 0
+
+
+def test_a_retry_waits_with_its_number(engine: Engine, gates: GateKeeper):
+    [event_id] = send(engine, [URL])
+    [begun] = begin(engine)
+    pause(gates)
+    finish(engine, begun, outcome=Outcome.RETRY, delay_ms=1_000)
+    engine.now_ms += 1_000
+    assert begin(engine) == []
+    resume(gates)
+    [again] = begin(engine)
+
+    assert (again.id, again.attempt, again.failures) == (event_id, 2, 1)
+
+
+def test_a_paused_destination_is_told_with_its_origin_while_nobody_waits(
+    engine: Engine, gates: GateKeeper
+):
+    pause(gates)
+    [held] = held_destinations(engine.store)
+    send(engine, [URL] * 3)
+    begin(engine)
+    [filled] = held_destinations(engine.store)
+    engine.store.cancel(OWNER, list(waiting(engine))[:1])
+    [left] = held_destinations(engine.store)
+
+    assert (held.tenant, held.origin) == (OWNER.tenant, "https://shop.example:443")
+    assert (held.paused_ms, held.probe_ms) == (engine.now_ms, None)
+    assert [held.waiting, filled.waiting, left.waiting] == [0, 3, 2]
+
+
+def test_a_resumed_destination_that_nobody_waits_for_is_told_no_more(
+    engine: Engine, gates: GateKeeper
+):
+    pause(gates)
+    resume(gates)
+    [resumed] = held_destinations(engine.store)
+    engine.now_ms += LOOK_MS
+    engine.claim()
+
+    assert resumed.paused_ms is None
+    assert held_destinations(engine.store) == []
+    assert engine.due() == {}
+    assert engine.client.exists(keys.gate(PREFIX, GATE)) == 0
+
+
+def test_only_what_is_held_back_can_be_resumed(engine: Engine, gates: GateKeeper):
+    with pytest.raises(NotFound):
+        resume(gates)
+
+
+def test_a_pause_outlasts_a_breaker_that_opens_meanwhile(
+    engine: Engine, gates: GateKeeper
+):
+    pause(gates)
+    engine.worker.report(GATE, 20, 20)
+    accepted = send(engine, [URL] * 2)
+    nothing = begun_later(engine)
+    kept = engine.client.pttl(keys.gate(PREFIX, GATE))
+    resume(gates)
+    [probe] = begin(engine)
+    engine.worker.report(GATE, 1, 0)
+    finish(engine, probe)
+
+    assert (nothing, kept) == ([], -1)
+    assert [probe.id, *begun_later(engine)] == accepted
+
+
+def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
+    engine: Engine, gates: GateKeeper
+):
+    accepted = send(engine, [URL] * 40 + [ELSEWHERE])
+    offered = offer(engine)
+    pause(gates)
+    engine.worker.begin_or_not(*offered, shares=f"2 {GATE}=2 other=1")
+    resume(gates)
+
+    assert sorted(ids(begin(engine))) == sorted(accepted[:40])
+
+
+def test_the_gate_of_a_share_is_forgotten_in_the_end(engine: Engine):
+    send(engine, [URL] * 4 + [ELSEWHERE])
+    begun, _ = engine.worker.begin_or_not(*offer(engine), shares="2")
+    left_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
+    finish(engine, *begun)
+    begun_later(engine)
+
+    assert 0 < left_ms <= 14 * DAY_MS
+    assert engine.client.exists(keys.gate(PREFIX, GATE)) == 0
+
+
+def test_e5_pausing_and_resuming_twice_is_once(engine: Engine, gates: GateKeeper):
+    pause(gates)
+    once = engine.everything()
+    engine.now_ms += 10
+    pause(gates)
+    assert engine.everything() == once
+    send(engine, [URL])
+    begin(engine)
+    resume(gates)
+    once = engine.everything()
+    resume(gates)
+
+    assert engine.everything() == once
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("HDEL", keys.shut(PREFIX), GATE), "is paused and not among shut"),
+        (("HSET", keys.shut(PREFIX), "d:9:x", "1"), "d:9:x: is shut for no reason"),
+        (("HDEL", keys.gate(PREFIX, GATE), "pz"), "is shut and nobody looks at it"),
+    ],
+)
+def test_fsck_knows_pauses(
+    engine: Engine, gates: GateKeeper, command: tuple[str, ...], told: str
+):
+    engine.stays_sound = False
+    pause(gates)
+    assert engine.faults() == []
+    engine.client.execute_command(*command)
+
+    [fault] = engine.faults()
+    assert told in fault

@@ -1,0 +1,123 @@
+"""Gates that no script can read hold up nobody else; scripts that run twice."""
+
+import pytest
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.model import NO_GATES, FlowLimits, Gates, State
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.gate_names import flow_gate, queue_gate
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import OWNER, PREFIX, Engine, ids
+from tests.core.gated import LOOK_MS, begin, create, finish, offer
+
+FLOW = Gates(flow=FlowLimits("key", parallelism=2, rate=5))
+QUEUE = Gates(queue="orders")
+FLOW_GATE, QUEUE_GATE = flow_gate(OWNER, "key"), queue_gate(OWNER, "orders")
+
+
+@pytest.mark.parametrize("value", ["x", "", "1e3", "nan"])
+@pytest.mark.parametrize("field", ["p", "r", "t"])
+def test_e1_a_key_that_cannot_be_read_stands_in_nobody_elses_way(
+    engine: Engine, field: str, value: str
+):
+    engine.stays_sound = False
+    bad, good = create(engine, 3, FLOW), create(engine, 2, NO_GATES)
+    engine.client.hset(keys.gate(PREFIX, FLOW_GATE), field, value)
+
+    begun = begin(engine)
+    finish(engine, *begun)
+
+    assert sorted(ids(begun)) == sorted(good)
+    assert engine.stuck().keys() == set(bad)
+    assert all(field in why for why in engine.why().values())
+
+
+@pytest.mark.parametrize("name", [keys.holders, keys.waiters, keys.pending])
+def test_e1_sets_of_a_key_that_are_none_stand_in_nobody_elses_way(engine: Engine, name):
+    engine.stays_sound = False
+    create(engine, 3, FLOW)
+    good = create(engine, 2, NO_GATES)
+    engine.client.set(name(PREFIX, FLOW_GATE), "no set")
+
+    begun = begin(engine)
+    finish(engine, *begun)
+
+    assert set(good) <= set(ids(begun))
+
+
+def test_e1_an_event_that_cannot_be_read_holds_up_no_queue(engine: Engine):
+    engine.stays_sound = False
+    bad, good = create(engine, 2, QUEUE)
+    engine.client.hset(keys.event(PREFIX, bad), "at", "soon")
+    offer(engine)
+    engine.now_ms += LOOK_MS
+
+    assert offer(engine) == [good]
+    assert engine.stuck().keys() == {bad}
+
+
+def test_e1_a_waiting_event_that_cannot_be_read_holds_up_no_line(engine: Engine):
+    engine.stays_sound = False
+    first, _, bad, good = create(engine, 4, FLOW)
+    started = begin(engine)
+    engine.client.hset(keys.event(PREFIX, bad), "at", "soon")
+    finish(engine, *started)
+
+    assert first in ids(started)
+    assert offer(engine) == [good]
+    assert engine.stuck().keys() == {bad}
+
+
+def test_e1_an_attempt_ends_whatever_became_of_its_gate(engine: Engine):
+    engine.stays_sound = False
+    create(engine, 3, FLOW)
+    begun, *_ = begin(engine)
+    engine.client.delete(keys.gate(PREFIX, FLOW_GATE))
+    engine.client.set(keys.gate(PREFIX, FLOW_GATE), "no hash")
+
+    finish(engine, begun, outcome=Outcome.DELIVERED)
+
+    assert engine.get(begun.id).state is State.DELIVERED
+
+
+def test_e5_settling_twice_frees_and_grants_once(engine: Engine, gates: GateKeeper):
+    create(engine, 6, FLOW)
+    begun, *_ = begin(engine)
+    finish(engine, begun)
+    stored = engine.everything()
+    finish(engine, begun)
+
+    assert engine.everything() == stored
+    assert gates.flow(OWNER, "key").running == 2
+
+
+def test_e5_beginning_twice_under_one_token_is_charged_once(
+    engine: Engine, gates: GateKeeper
+):
+    create(engine, 1, FLOW)
+    words = ("token", 15_000, "8192", *offer(engine))
+    first = engine.run("begin", *words)
+
+    assert engine.run("begin", *words) == first
+    assert gates.flow(OWNER, "key").begun == 1
+
+
+def test_e5_deleting_a_queue_twice_deletes_it_once(engine: Engine):
+    create(engine, 3, QUEUE)
+    words = (QUEUE_GATE, str(OWNER), "orders", 500, "once")
+    engine.run("queue_delete", *words)
+    stored = engine.everything()
+    engine.run("queue_delete", *words)
+
+    assert engine.everything() == stored
+
+
+def test_e5_a_creation_that_runs_twice_takes_one_turn(
+    engine: Engine, gates: GateKeeper
+):
+    words = ["7", "x1", str(OWNER), "in", 5, "", 10_000, "{}\n", "", "", 0, ""]
+    engine.run("create", *words, f"{QUEUE_GATE},,,")
+    stored = engine.everything()
+    engine.run("create", *words, f"{QUEUE_GATE},,,")
+
+    assert engine.everything() == stored
+    assert gates.queue(OWNER, "orders").lag == 1

@@ -1,0 +1,352 @@
+"""Queues: one after the other in the order of acceptance, over retries and crashes."""
+
+import pytest
+from scheduler_api.core.cron.expression import FULL
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.model import (
+    Draft,
+    FollowUp,
+    Gates,
+    Owner,
+    ScheduleOptions,
+    State,
+)
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.gate_names import queue_gate
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    LEASE_MS,
+    OFFER_MS,
+    OWNER,
+    PREFIX,
+    Engine,
+    ids,
+)
+from tests.core.gated import LOOK_MS, begin, create, finish, offer
+
+ORDERS = Gates(queue="orders")
+
+
+def enqueue(engine: Engine, count: int, *, delay_ms: int = 0) -> list[str]:
+    return create(engine, count, ORDERS, delay_ms=delay_ms)
+
+
+def test_one_message_goes_at_a_time_in_the_order_of_acceptance(engine: Engine):
+    accepted, sent = enqueue(engine, 5), []
+
+    for _ in accepted:
+        [begun] = begin(engine)
+        assert begin(engine) == []
+        finish(engine, begun)
+        sent.append(begun.id)
+
+    assert sent == accepted
+    assert offer(engine) == []
+
+
+def test_a_retry_keeps_its_turn(engine: Engine):
+    first, second = enqueue(engine, 2)
+    [begun] = begin(engine)
+    finish(engine, begun, outcome=Outcome.RETRY, delay_ms=60_000)
+    engine.now_ms += 59_000
+    too_soon = offer(engine)
+    engine.now_ms += 1_000
+    [again] = begin(engine)
+    finish(engine, again, outcome=Outcome.DEAD)
+
+    assert too_soon == []
+    assert again.id == first
+    assert offer(engine) == [second]
+
+
+def test_an_interrupted_one_keeps_its_turn(engine: Engine):
+    first, second = enqueue(engine, 2)
+    begin(engine)
+    engine.tick(LEASE_MS)
+    [again] = begin(engine)
+    finish(engine, again)
+
+    assert (again.id, again.attempt) == (first, 2)
+    assert offer(engine) == [second]
+
+
+def test_an_offer_that_nobody_took_keeps_its_turn(engine: Engine):
+    first, _ = enqueue(engine, 2)
+    offer(engine)
+    engine.now_ms += OFFER_MS
+
+    assert offer(engine) == [first]
+
+
+def test_a_message_for_later_holds_up_those_behind_it(engine: Engine):
+    [later] = enqueue(engine, 1, delay_ms=1_000)
+    [now] = enqueue(engine, 1)
+    too_soon = offer(engine)
+    engine.now_ms += 1_000
+    [begun] = begin(engine)
+    finish(engine, begun)
+
+    assert too_soon == []
+    assert begun.id == later
+    assert offer(engine) == [now]
+
+
+def test_the_next_waits_for_callbacks_and_their_retries(engine: Engine):
+    first, second = enqueue(engine, 2)
+    [begun] = begin(engine)
+    child = FollowUp(f"{first}.c1", CONTENT, DEADLINE_MS)
+    finish(engine, begun, follow_ups=(child,))
+    [told] = begin(engine)
+    finish(engine, told, outcome=Outcome.RETRY, delay_ms=5_000)
+    waiting = offer(engine)
+    engine.now_ms += 5_000
+    [told] = begin(engine)
+    finish(engine, told)
+
+    assert waiting == []
+    assert told.id == child.id
+    assert offer(engine) == [second]
+
+
+def test_a_callback_goes_while_its_message_waits_for_a_retry(engine: Engine):
+    first, _ = enqueue(engine, 2)
+    [begun] = begin(engine)
+    child = FollowUp(f"{first}.c1", CONTENT, DEADLINE_MS)
+    outcome = {"outcome": Outcome.RETRY, "delay_ms": 60_000}
+    finish(engine, begun, **outcome, follow_ups=(child,))
+
+    assert offer(engine) == [child.id]
+
+
+def test_as_many_go_as_the_parallelism_says(engine: Engine, gates: GateKeeper):
+    gates.put_queue(OWNER, "orders", parallelism=3, paused=False)
+    accepted = enqueue(engine, 7)
+    started = begin(engine)
+    finish(engine, started[1])
+
+    assert ids(started) == accepted[:3]
+    assert offer(engine) == [accepted[3]]
+
+
+def test_e2_a_raised_parallelism_lets_go_at_once(engine: Engine, gates: GateKeeper):
+    accepted = enqueue(engine, 120)
+    offered = offer(engine)
+    gates.put_queue(OWNER, "orders", parallelism=110, paused=False)
+    engine.now_ms += 1
+
+    assert offered == accepted[:1]
+    assert sorted(offered + offer(engine)) == sorted(accepted[:110])
+
+
+def test_a_wide_queue_lets_all_go_though_some_end_before_all_were_looked_at(
+    engine: Engine, gates: GateKeeper
+):
+    gates.put_queue(OWNER, "orders", parallelism=1_000, paused=True)
+    accepted = enqueue(engine, 220)
+    offer(engine)
+    engine.now_ms += 1
+    gates.turn_queue(OWNER, "orders", paused=False)
+    [first, *_] = begun = engine.worker.begin(*engine.claim(room=10).ids)
+    finish(engine, *begun)
+
+    assert first.id == accepted[0]
+    assert sorted(ids(begun) + offer(engine)) == sorted(accepted)
+
+
+def test_a_queue_goes_on_though_too_many_do_at_once(engine: Engine):
+    queues = [Gates(queue=f"q{n}") for n in range(210)]
+    for queue in queues:
+        create(engine, 2, queue)
+    begun = begin(engine)
+    finish(engine, *begun)
+
+    assert len(begun) == len(queues)
+    assert len(offer(engine)) == len(queues)
+
+
+def test_a_lowered_parallelism_lets_nobody_go_meanwhile(
+    engine: Engine, gates: GateKeeper
+):
+    gates.put_queue(OWNER, "orders", parallelism=3, paused=False)
+    accepted = enqueue(engine, 5)
+    started = begin(engine)
+    gates.put_queue(OWNER, "orders", parallelism=1, paused=False)
+    for begun in started[:2]:
+        finish(engine, begun)
+    waiting = offer(engine)
+    finish(engine, started[2])
+
+    assert waiting == []
+    assert offer(engine) == [accepted[3]]
+
+
+def test_a_paused_queue_accepts_and_goes_on_with_the_oldest(
+    engine: Engine, gates: GateKeeper
+):
+    gates.put_queue(OWNER, "orders", parallelism=2, paused=True)
+    accepted = enqueue(engine, 3)
+    paused = offer(engine)
+    gates.turn_queue(OWNER, "orders", paused=False)
+
+    assert paused == []
+    assert offer(engine) == accepted[:2]
+
+
+def test_a_pause_counts_until_the_last_moment(engine: Engine, gates: GateKeeper):
+    [first] = enqueue(engine, 1)
+    offered = offer(engine)
+    gates.turn_queue(OWNER, "orders", paused=True)
+    begun, fallen = engine.worker.begin_or_not(*offered)
+    gates.turn_queue(OWNER, "orders", paused=False)
+
+    assert (begun, fallen) == ([], {first: "held"})
+    assert offer(engine) == [first]
+
+
+def test_a_cancelled_message_makes_room(engine: Engine):
+    first, second, third = enqueue(engine, 3)
+    offer(engine)
+    engine.store.cancel(OWNER, [second, first])
+
+    assert offer(engine) == [third]
+
+
+def test_lag_counts_whatever_has_not_ended(engine: Engine, gates: GateKeeper):
+    enqueue(engine, 3)
+    enqueue(engine, 1, delay_ms=60_000)
+    [begun] = begin(engine)
+    before = gates.queue(OWNER, "orders")
+    finish(engine, begun)
+
+    assert (before.parallelism, before.paused, before.lag) == (1, False, 4)
+    assert gates.queue(OWNER, "orders").lag == 3
+    assert [each.name for each in gates.queues(OWNER)] == ["orders"]
+
+
+def test_enqueuing_does_not_reset_a_queue(engine: Engine, gates: GateKeeper):
+    gates.put_queue(OWNER, "orders", parallelism=4, paused=True)
+    enqueue(engine, 1)
+
+    found = gates.queue(OWNER, "orders")
+    assert (found.parallelism, found.paused) == (4, True)
+
+
+def test_a_deleted_queue_drops_what_it_holds(engine: Engine, gates: GateKeeper):
+    accepted = enqueue(engine, 520)
+    [begun] = begin(engine)
+
+    assert gates.delete_queue(OWNER, "orders") == 519
+    with pytest.raises(NotFound):
+        gates.queue(OWNER, "orders")
+    assert gates.queues(OWNER) == []
+    states = {event.state for event in engine.store.get_many(OWNER, accepted[1:])}
+    assert states == {State.CANCELLED}
+    finish(engine, begun, outcome=Outcome.RETRY, delay_ms=1)
+    assert engine.get(begun.id).state is State.CANCELLED
+    assert gates.delete_queue(OWNER, "orders") == 0
+
+
+def test_a_deleted_queue_leaves_callbacks_of_what_was_sent(
+    engine: Engine, gates: GateKeeper
+):
+    first, second = enqueue(engine, 2)
+    [begun] = begin(engine)
+    child = FollowUp(f"{first}.c1", CONTENT, DEADLINE_MS, delay_ms=1_000)
+    finish(engine, begun, follow_ups=(child,))
+    dropped = gates.delete_queue(OWNER, "orders")
+    [anew] = enqueue(engine, 1)
+    engine.now_ms += 1_000
+    [told] = begin(engine)
+    finish(engine, told)
+
+    assert (dropped, told.id) == (1, child.id)
+    assert engine.get(second).state is State.CANCELLED
+    assert offer(engine) == [anew]
+
+
+def test_a_deletion_that_stopped_half_way_is_gone_on_with(
+    engine: Engine, gates: GateKeeper
+):
+    accepted = enqueue(engine, 150)
+    gate = queue_gate(OWNER, "orders")
+    engine.run("queue_delete", gate, str(OWNER), "orders", 1, "once")
+    [later] = enqueue(engine, 1)
+    for _ in range(4):
+        engine.now_ms += LOOK_MS
+        offered = offer(engine)
+
+    states = {event.state for event in engine.store.get_many(OWNER, accepted)}
+    assert states == {State.CANCELLED}
+    assert offered == [later]
+
+
+def test_e5_a_repeated_deletion_spares_what_came_after_the_first(
+    engine: Engine, gates: GateKeeper
+):
+    enqueue(engine, 3)
+    words = (queue_gate(OWNER, "orders"), str(OWNER), "orders", 100, "once")
+    engine.run("queue_delete", *words)
+    [later] = enqueue(engine, 1)
+    engine.run("queue_delete", *words)
+
+    assert offer(engine) == [later]
+    assert gates.queue(OWNER, "orders").lag == 1
+    assert gates.delete_queue(OWNER, "orders") == 1
+
+
+def test_queues_of_two_owners_never_meet(engine: Engine, gates: GateKeeper):
+    other = Owner("2", "qstash")
+    enqueue(engine, 1)
+    engine.store.create_many(other, [Draft(CONTENT, DEADLINE_MS, gates=ORDERS)])
+
+    assert len(offer(engine)) == 2
+    with pytest.raises(NotFound):
+        gates.turn_queue(Owner("3", "qstash"), "orders", paused=True)
+
+
+def test_occurrences_of_a_schedule_stand_in_its_queue(
+    engine: Engine, gates: GateKeeper
+):
+    options = ScheduleOptions(gates=ORDERS)
+    schedule = engine.schedules.create(
+        OWNER,
+        CONTENT,
+        expression="* * * * * *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=DEADLINE_MS,
+        options=options,
+    )
+    for _ in range(2):
+        engine.now_ms += 1_000
+        engine.claim()
+
+    assert len(engine.leased()) == 1
+    assert gates.queue(OWNER, "orders").lag == 2
+    assert offer(engine) == []
+    assert engine.schedules.get(OWNER, schedule.id).options == options
+
+
+def test_e5_changing_a_queue_twice_changes_it_once(engine: Engine, gates: GateKeeper):
+    enqueue(engine, 3)
+    offer(engine)
+    words = (queue_gate(OWNER, "orders"), str(OWNER), "orders", "1", "p", 2)
+    engine.run("gate_set", *words)
+    stored = engine.everything()
+    engine.run("gate_set", *words)
+
+    assert engine.everything() == stored
+
+
+def test_a_head_without_a_record_holds_up_nobody(engine: Engine):
+    first, second = enqueue(engine, 2)
+    offer(engine)
+    for name in (keys.event, keys.body):
+        engine.client.delete(name(PREFIX, first))
+    engine.client.zrem(keys.by_time(PREFIX, str(OWNER), "active"), first)
+    engine.now_ms += LOOK_MS
+
+    assert offer(engine) == [second]

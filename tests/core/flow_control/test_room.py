@@ -1,0 +1,113 @@
+"""How many queues, flow-control keys and groups an owner may have."""
+
+import pytest
+from scheduler_api.core.errors import NoRoom
+from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.model import (
+    Accepted,
+    Content,
+    Draft,
+    FlowLimits,
+    Gates,
+    Owner,
+    Verdict,
+)
+from scheduler_api.core.settings.limits import Room
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.gate_names import flow_gate, queue_gate
+from scheduler_api.core.tenants.url_groups import Endpoint, Groups
+from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, PREFIX, Engine
+
+ELSE = Owner("2", "jiter")
+KINDS = {
+    "queues": lambda name: Gates(queue=name),
+    "keys": lambda name: Gates(flow=FlowLimits(name, rate=1)),
+}
+
+
+@pytest.fixture(autouse=True)
+def two_of_each(engine: Engine) -> None:
+    engine.store.room = Room(queues=2, flows=2, groups=2)
+
+
+def send(engine: Engine, *gates: Gates, owner: Owner = OWNER) -> list[Accepted]:
+    drafts = [Draft(CONTENT, DEADLINE_MS, gates=each) for each in gates]
+    return engine.store.create_many(owner, drafts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_event_finds_no_room_for_one_more_and_nothing_is_stored(
+    engine: Engine, kind: str
+):
+    of = KINDS[kind]
+    made = send(engine, of("a"), of("b"), of("c"), of("a"))
+    before = engine.everything()
+    [refused] = send(engine, of("d"))
+
+    verdicts = [each.verdict for each in made]
+    assert verdicts == [Verdict.OK, Verdict.OK, Verdict.NO_ROOM, Verdict.OK]
+    gate = queue_gate if kind == "queues" else flow_gate
+    assert (refused.verdict, refused.id) == (Verdict.NO_ROOM, gate(OWNER, "d"))
+    assert engine.everything() == before
+    assert send(engine, of("d"), owner=ELSE)[0].verdict is Verdict.OK
+
+
+def test_a_large_event_that_is_refused_leaves_nothing(engine: Engine):
+    send(engine, Gates(queue="a"), Gates(queue="b"))
+    sequence = keys.sequence(PREFIX)
+    before = engine.everything()
+    content = Content(CONTENT.url, b"x" * 10_000)
+    large = Draft(content, DEADLINE_MS, gates=Gates(queue="c"))
+    [refused] = engine.store.create_many(OWNER, [large])
+    after = engine.everything()
+
+    assert refused.verdict is Verdict.NO_ROOM
+    assert after | {sequence: before[sequence]} == before
+
+
+def test_by_hand_there_is_no_room_for_one_more_either(
+    engine: Engine, gates: GateKeeper
+):
+    gates.put_queue(OWNER, "a", parallelism=1, paused=False)
+    gates.put_queue(OWNER, "b", parallelism=1, paused=False)
+    gates.turn_flow(OWNER, "a", paused=True)
+    gates.pin_flow(OWNER, "b", rate=1)
+    before = engine.everything()
+
+    with pytest.raises(NoRoom):
+        gates.put_queue(OWNER, "c", parallelism=1, paused=False)
+    with pytest.raises(NoRoom):
+        gates.turn_flow(OWNER, "c", paused=True)
+    assert engine.everything() == before
+    gates.put_queue(OWNER, "b", parallelism=2, paused=False)
+    gates.turn_flow(OWNER, "b", paused=True)
+    gates.delete_queue(OWNER, "a")
+    gates.put_queue(OWNER, "c", parallelism=1, paused=False)
+
+
+def test_what_a_schedule_makes_is_never_refused(engine: Engine):
+    send(engine, Gates(queue="a"), Gates(queue="b"))
+    schedule = engine.schedule("* * * * *", gates=Gates(queue="c"))
+    engine.now_ms = schedule.times_ms[0]
+    made = [each for each in engine.claim().ids if each.startswith(schedule.id)]
+    made += [each for each in engine.claim().ids if each.startswith(schedule.id)]
+
+    assert len(made) == 1
+    assert engine.schedules.get(OWNER, schedule.id).options.gates == Gates(queue="c")
+
+
+def test_a_group_is_one_of_so_many_and_repeats_of_a_change_are_answered_alike(
+    engine: Engine,
+):
+    groups, to = Groups(engine.store), [Endpoint("https://a.example/")]
+    groups.add(OWNER, "a", to)
+    groups.add(OWNER, "b", to)
+    record = engine.client.hget(keys.groups(PREFIX, str(OWNER)), "b")
+
+    with pytest.raises(NoRoom):
+        groups.add(OWNER, "c", to)
+    assert engine.run("group_put", str(OWNER), "b", "", record, 2) == 1
+    groups.add(OWNER, "b", [Endpoint("https://b.example/")])
+    groups.add(ELSE, "c", to)
+    groups.delete(OWNER, "a")
+    groups.add(OWNER, "c", to)

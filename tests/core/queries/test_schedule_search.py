@@ -1,0 +1,206 @@
+"""Terms that schedules are found by: kept with the schedule, and answered exactly."""
+
+import pytest
+from collections.abc import Sequence
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scheduler_api.core.cron.expression import FULL
+from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.core.queries import schedule_search
+from scheduler_api.core.queries.schedule_search import Doubt, Finder, term
+from scheduler_api.core.store import keys
+from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, PREFIX, Engine
+
+OTHER = Owner("2", "jiter")
+RED, BLUE, ROUND = term("colour", "red"), term("colour", "blue"), term("shape", "round")
+
+
+def create(engine: Engine, *terms: str, owner: Owner = OWNER) -> Schedule:
+    engine.now_ms += 1
+    return engine.schedules.create(
+        owner,
+        CONTENT,
+        expression="0 0 1 1 *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=DEADLINE_MS,
+        terms=terms,
+    )
+
+
+def find(
+    engine: Engine,
+    *groups: Sequence[str],
+    offset: int = 0,
+    limit: int = 100,
+    doubt: Doubt | None = None,
+) -> tuple[list[str], int]:
+    found = Finder(engine.store).find(
+        OWNER, groups, offset=offset, limit=limit, doubt=doubt
+    )
+    return found.ids, found.total
+
+
+def test_a_schedule_is_found_by_each_of_its_terms(engine: Engine):
+    ball = create(engine, RED, ROUND)
+    cube = create(engine, RED)
+
+    assert find(engine, [RED]) == ([ball.id, cube.id], 2)
+    assert find(engine, [ROUND]) == ([ball.id], 1)
+    assert find(engine, [BLUE]) == ([], 0)
+    assert engine.schedules.get(OWNER, ball.id).terms == (RED, ROUND)
+
+
+def test_without_terms_all_are_found_oldest_first(engine: Engine):
+    made = [create(engine).id for _ in range(3)]
+
+    assert find(engine) == (made, 3)
+    assert find(engine, offset=1, limit=1) == ([made[1]], 3)
+
+
+def test_of_a_group_one_term_is_enough_and_every_group_must_hold(engine: Engine):
+    ball, cube, ring = (create(engine, *t) for t in [(RED, ROUND), (RED,), (BLUE,)])
+
+    assert find(engine, [RED, BLUE]) == ([ball.id, cube.id, ring.id], 3)
+    assert find(engine, [RED, BLUE], [ROUND]) == ([ball.id], 1)
+    assert find(engine, [BLUE], [ROUND]) == ([], 0)
+
+
+def test_another_owner_finds_nothing_of_it(engine: Engine):
+    create(engine, RED, owner=OTHER)
+
+    assert find(engine, [RED]) == ([], 0)
+    assert find(engine) == ([], 0)
+
+
+def test_an_edit_replaces_the_terms_and_anything_else_keeps_them(engine: Engine):
+    schedule = create(engine, RED, ROUND)
+
+    edited = engine.schedules.edit(schedule, grammar=FULL, terms=[ROUND, BLUE])
+    paused = engine.schedules.edit(edited, grammar=FULL, state=ScheduleState.PAUSED)
+
+    assert paused.terms == (ROUND, BLUE)
+    assert find(engine, [RED])[1] == 0
+    assert find(engine, [BLUE], [ROUND]) == ([schedule.id], 1)
+    bare = engine.schedules.edit(paused, grammar=FULL, terms=[])
+    assert bare.terms == ()
+    assert "ix" not in engine.schedule_record(schedule.id)
+    assert engine.client.keys(keys.term(PREFIX, "*", "*")) == []
+
+
+def test_a_put_that_is_repeated_leaves_the_same_terms(engine: Engine):
+    schedule = create(engine, RED)
+    before = engine.everything()
+
+    engine.run(
+        "schedule_put",
+        *(schedule.id, str(OWNER), "", schedule.revision, "", "active"),
+        *("", "1", "", "content", "", "", "ix", BLUE),
+    )
+
+    assert engine.everything() == before
+
+
+def test_a_deletion_leaves_no_term(engine: Engine):
+    engine.schedules.delete(create(engine, RED, ROUND))
+
+    assert find(engine, [RED]) == ([], 0)
+    assert engine.client.keys(keys.term(PREFIX, "*", "*")) == []
+
+
+def test_what_is_in_doubt_is_looked_at_and_nothing_else(engine: Engine):
+    good, bad = create(engine, ROUND), create(engine, ROUND)
+    sure = create(engine, RED)
+    create(engine, BLUE)
+    asked: list[str] = []
+
+    def look(schedule_ids: Sequence[str]) -> set[str]:
+        asked.extend(schedule_ids)
+        return {good.id}
+
+    found = find(engine, [RED, ROUND], doubt=Doubt(ROUND, look))
+
+    assert found == ([good.id, sure.id], 2)
+    assert asked == [good.id, bad.id]
+    assert find(engine, [RED], doubt=Doubt(ROUND, look)) == ([sure.id], 1)
+    assert find(engine, [RED, BLUE], limit=0, doubt=Doubt(ROUND, look)) == ([], 2)
+
+
+SHAPES = [term("shape", str(n)) for n in range(4)]
+COLOURS = [term("colour", str(n)) for n in range(4)]
+OWNED = st.tuples(st.sets(st.sampled_from(SHAPES)), st.sets(st.sampled_from(COLOURS)))
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    owned=st.lists(OWNED, max_size=12),
+    shapes=st.lists(st.sampled_from(SHAPES), max_size=4),
+    colours=st.lists(st.sampled_from(COLOURS), max_size=4),
+    part=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    bounds=st.sampled_from([(0, 0), (0, 40_000), (2_000, 40_000)]),
+)
+def test_every_way_to_find_answers_alike(
+    engine: Engine, *, owned, shapes, colours, part: tuple[int, int], bounds
+):
+    offset, limit = part
+    engine.client.flushall()
+    made = [(create(engine, *s, *c).id, s, c) for s, c in owned]
+    groups = [group for group in (shapes, colours) if group]
+    expected = [
+        schedule_id
+        for schedule_id, s, c in made
+        if (not shapes or s & set(shapes)) and (not colours or c & set(colours))
+    ]
+    kept = schedule_search.FEW, schedule_search.MOST_TOGETHER
+    schedule_search.FEW, schedule_search.MOST_TOGETHER = bounds
+    try:
+        found = find(engine, *groups, offset=offset, limit=limit)
+    finally:
+        schedule_search.FEW, schedule_search.MOST_TOGETHER = kept
+
+    assert found == (expected[offset : offset + limit], len(expected))
+
+
+@pytest.mark.parametrize("page", [1, 2])
+def test_a_walk_over_pages_tells_each_once(engine: Engine, monkeypatch, page: int):
+    monkeypatch.setattr(schedule_search, "FIRST_PAGE", page)
+    monkeypatch.setattr(schedule_search, "LARGEST_PAGE", 2)
+    both = [create(engine, RED, BLUE, ROUND).id for _ in range(3)]
+    one = create(engine, BLUE, ROUND).id
+
+    many = [term("colour", str(n)) for n in range(7)]
+    create(engine, *many)
+
+    assert find(engine, [RED, BLUE, *many], [ROUND]) == ([*both, one], 4)
+
+
+def test_equal_words_in_another_order_are_another_term():
+    assert term("a", "b") != term("b", "a")
+    assert term("a", "b") != term("a b")
+    assert len(term("x" * 10_000)) == 12
+
+
+def test_terms_of_a_schedule_that_none_bears_are_a_fault(engine: Engine):
+    schedule = create(engine, RED)
+    engine.stays_sound = False
+    engine.client.zadd(keys.term(PREFIX, str(OWNER), BLUE), {schedule.id: 1})
+    engine.client.delete(keys.term(PREFIX, str(OWNER), RED))
+
+    assert sorted(engine.faults()) == [
+        f"s:{schedule.id}: stands in 0 of its 1 terms",
+        f"tm:{OWNER}:{BLUE} {schedule.id}: is not found by this",
+    ]
+
+
+def test_content_does_not_decide_what_a_schedule_is_found_by(engine: Engine):
+    schedule = create(engine, RED)
+
+    engine.schedules.edit(
+        schedule, grammar=FULL, content=Content("https://other.example/", b"x")
+    )
+
+    assert find(engine, [RED]) == ([schedule.id], 1)

@@ -1,0 +1,151 @@
+"""Dead letters: what removes them and what takes their place, also when said twice."""
+
+import pytest
+import redis
+from scheduler_api.core.model import Content, Draft, Event, Owner, State, Verdict
+from scheduler_api.core.queries.filters import ALWAYS
+from scheduler_api.core.recovery.dead_letters import DeadLetters, Place
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    OWNER,
+    PREFIX,
+    Engine,
+    settlement,
+)
+
+LARGE = Draft(Content(CONTENT.url, b"x" * 5_000), DEADLINE_MS, delay_ms=7)
+OTHERS = (Owner("2", OWNER.dialect), Owner(OWNER.tenant, "other"))
+
+
+def letters(engine: Engine) -> DeadLetters:
+    return DeadLetters(engine.store)
+
+
+def dead(engine: Engine) -> Event:
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun, Outcome.DEAD))
+    return engine.get(begun.id)
+
+
+def listed(engine: Engine) -> list[Place]:
+    chunks = letters(engine).chunks(OWNER, ALWAYS, after=None, newest_first=False)
+    return [place for chunk in chunks for place in chunk]
+
+
+class Repeating(Store):
+    """Runs every script again, as clients do whose first answer was lost."""
+
+    def run(self, name: str, *args: str | bytes | int) -> object:
+        super().run(name, *args)
+        return super().run(name, *args)
+
+
+def repeating(engine: Engine) -> DeadLetters:
+    return DeadLetters(Repeating(engine.client, PREFIX, clock_ms=engine.now_ms))
+
+
+def test_letter_stands_where_it_gave_up(engine: Engine):
+    event = dead(engine)
+
+    assert event.finished_ms is not None
+    assert listed(engine) == [Place(event.finished_ms, event.id)]
+
+
+def test_cleared_event_is_kept_and_no_letter(engine: Engine):
+    event = dead(engine)
+    answers = repeating(engine).clear(OWNER, [event.id])
+    after = engine.get(event.id)
+
+    assert (answers, listed(engine)) == ([True], [])
+    assert (after.state, after.content) == (State.CLEARED, event.content)
+    assert after.finished_ms == event.finished_ms
+    assert letters(engine).clear(OWNER, [event.id]) == [False]
+    before_ms = engine.now_ms + 1
+    assert engine.store.forget([event.id], before_ms=before_ms) == 1
+
+
+@pytest.mark.parametrize("stage", ["waits", "begun", "delivered", "cancelled", "none"])
+def test_what_did_not_give_up_is_no_letter(engine: Engine, stage: str):
+    event_id = "zz" if stage == "none" else engine.create().id
+    if stage in ("begun", "delivered"):
+        begun = engine.begun()
+        event_id = begun.id
+        if stage == "delivered":
+            engine.worker.settle(settlement(begun))
+    if stage == "cancelled":
+        engine.store.cancel(OWNER, [event_id])
+
+    assert letters(engine).clear(OWNER, [event_id]) == [False]
+    assert letters(engine).replay(OWNER, [(event_id, LARGE)]) == [None]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_letters_of_others_are_none(engine: Engine, other: Owner):
+    event = dead(engine)
+
+    assert letters(engine).clear(other, [event.id]) == [False]
+    assert letters(engine).replay(other, [(event.id, LARGE)]) == [None]
+    assert engine.get(event.id).state is State.DEAD
+
+
+def test_new_event_takes_the_place_of_a_letter(engine: Engine):
+    event, left = dead(engine), dead(engine)
+    [accepted] = letters(engine).replay(OWNER, [(event.id, LARGE)])
+    assert accepted is not None
+    new = engine.get(accepted.id)
+
+    assert (new.content, new.wanted_ms) == (LARGE.content, engine.now_ms + 7)
+    assert [place.id for place in listed(engine)] == [left.id]
+    assert engine.worker_begins(new.id).attempt == 1
+    assert letters(engine).replay(OWNER, [(event.id, LARGE)]) == [None]
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+def test_replay_repeated_in_silence_is_one_event(engine: Engine, ascending: bool):
+    event = dead(engine)
+    draft = Draft(CONTENT, DEADLINE_MS, delay_ms=7, ascending=ascending)
+    [accepted] = repeating(engine).replay(OWNER, [(event.id, draft)])
+
+    assert accepted is not None and accepted.verdict is Verdict.OK
+    assert engine.get(accepted.id).content == CONTENT
+    assert listed(engine) == []
+    assert [*engine.due()] == [accepted.id]
+
+
+def test_full_store_leaves_the_letter(engine: Engine):
+    event = dead(engine)
+    engine.client.set(keys.full(PREFIX), "1", ex=5)
+    [accepted] = letters(engine).replay(OWNER, [(event.id, LARGE)])
+
+    assert accepted is not None and accepted.verdict is Verdict.FULL
+    assert [place.id for place in listed(engine)] == [event.id]
+
+
+def test_many_letters_of_one_replay_are_each_their_own(engine: Engine):
+    events = [dead(engine) for _ in range(3)]
+    drafts = [(event.id, LARGE) for event in (*events, events[0])]
+    found = letters(engine).replay(OWNER, drafts)
+
+    assert [each is None for each in found] == [False, False, False, True]
+    assert listed(engine) == []
+
+
+def test_bad_record_hides_no_other_and_is_logged(
+    engine: Engine, store_client: redis.Redis, caplog: pytest.LogCaptureFixture
+):
+    bad, good = dead(engine), dead(engine)
+    left = [*engine.due()]
+    engine.stays_sound = False
+    store_client.hset(keys.event(PREFIX, bad.id), "fin", "x")
+    drafts = [(each.id, LARGE) for each in (bad, good)]
+
+    assert letters(engine).clear(OWNER, [bad.id]) == [False]
+    none, accepted = letters(engine).replay(OWNER, drafts)
+    assert none is None and accepted is not None
+    assert f"letter.unreadable event={bad.id}" in caplog.text
+    assert "fin is no number: x" in caplog.text
+    assert [*engine.due()] == [*left, accepted.id]

@@ -1,0 +1,392 @@
+"""Schedules that fire: occurrences, plans that are asked for, and what was missed."""
+
+import pytest
+from scheduler_api.core.cron.expression import FULL, parse
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import ScheduleState, State
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.leases import Outcome
+from tests.core.cron.fire_times import times_of
+from tests.core.engine import (
+    CONTENT,
+    GRACE_MS,
+    OFFER_MS,
+    OWNER,
+    PREFIX,
+    START_MS,
+    Engine,
+    settlement,
+)
+
+SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
+PLAN_AGAIN_MS = 5_000
+
+
+def nominal_s(event_ids: list[str]) -> list[int]:
+    return [int(event_id.partition(".")[2]) for event_id in event_ids]
+
+
+def test_a_schedule_fires_exactly_at_its_time(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0] - 1
+    early = engine.claim()
+    engine.now_ms += 1
+
+    claim = engine.claim()
+
+    assert early.ids == []
+    assert early.next_us == 1_000
+    assert claim.ids == [f"{schedule.id}.{schedule.times_ms[0] // 1000}"]
+
+
+def test_an_occurrence_is_offered_by_the_claim_that_makes_it(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+
+    [event_id] = engine.claim().ids
+
+    event = engine.get(event_id)
+    assert engine.leased() == {event_id: engine.now_ms + OFFER_MS}
+    assert engine.due() == {f"s:{schedule.id}": schedule.times_ms[1]}
+    assert (event.wanted_ms, event.owner) == (schedule.times_ms[0], OWNER)
+    assert event.content == schedule.content
+
+
+def test_the_state_of_a_newest_occurrence_is_told(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+    fired = engine.schedules.get(OWNER, schedule.id)
+    never = engine.schedules.newest_states([schedule])
+    waiting = engine.schedules.newest_states([fired, schedule])
+    [begun] = engine.worker.begin(event_id)
+    engine.worker.settle(settlement(begun, Outcome.DEAD, reason="gave up"))
+    ended = engine.schedules.newest_states([fired])
+    engine.store.forget([event_id], before_ms=engine.now_ms + 1)
+
+    assert never == {}
+    assert waiting == {event_id: State.ACTIVE}
+    assert ended == {event_id: State.DEAD}
+    assert engine.schedules.newest_states([fired]) == {}
+
+
+def test_a_newest_occurrence_that_cannot_be_read_is_told_as_such(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+    engine.stays_sound = False
+    engine.client.hset(keys.event(PREFIX, event_id), "st", "odd")
+
+    with pytest.raises(UnreadableRecord):
+        engine.schedules.newest_states([engine.schedules.get(OWNER, schedule.id)])
+
+
+def test_a_begun_occurrence_names_its_schedule_and_template(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+
+    [begun] = engine.worker.begin(*engine.claim().ids)
+
+    assert begun.schedule == schedule.id
+    assert begun.content == CONTENT
+    assert begun.content_key == keys.template(PREFIX, schedule.id, schedule.revision)
+
+
+def test_a_claim_fires_a_schedule_once_a_look(engine: Engine):
+    schedule = engine.schedule("*/10 * * * * *")
+    engine.now_ms = schedule.times_ms[2]
+
+    fired = [engine.claim().ids for _ in range(4)]
+
+    assert [len(each) for each in fired] == [1, 1, 1, 0]
+    made = [event_id for each in fired for event_id in each]
+    assert nominal_s(made) == [at // 1000 for at in schedule.times_ms[:3]]
+
+
+def test_e5_an_occurrence_already_made_is_not_made_again(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    engine.claim()
+    key = keys.schedule(PREFIX, schedule.id)
+    engine.client.hset(key, "times", ",".join(map(str, schedule.times_ms)))
+    engine.client.zadd(keys.due(PREFIX), {f"s:{schedule.id}": engine.now_ms})
+
+    repeated = engine.claim()
+
+    assert repeated.ids == []
+    assert len(engine.leased()) == 1
+
+
+def test_the_past_times_of_a_schedule_share_the_room_of_a_claim(engine: Engine):
+    schedules = [engine.schedule() for _ in range(8)]
+    engine.now_ms = schedules[0].times_ms[0]
+
+    first, second = engine.claim(5), engine.claim(5)
+
+    assert (len(first.ids), len(second.ids)) == (5, 3)
+
+
+def test_e8_planning_is_asked_for_below_half_of_the_list(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    asked = []
+    for n, at_ms in enumerate(schedule.times_ms, 1):
+        engine.now_ms = at_ms
+        if engine.claim().schedule_ids:
+            asked.append(n)
+
+    assert len(schedule.times_ms) == 10
+    assert asked == [6, 7, 8, 9, 10]
+
+
+def test_e8_planning_is_asked_for_again_after_five_seconds(engine: Engine):
+    schedule = engine.schedule("* * * * * *")
+    engine.now_ms = schedule.times_ms[400]
+    asked = []
+    for _ in range(12):
+        asked.append(bool(engine.claim().schedule_ids))
+        engine.now_ms += SECOND_MS
+
+    assert [n for n, each in enumerate(asked) if each] == [0, 5, 10]
+
+
+def test_e8_a_planned_schedule_is_not_asked_for_again(engine: Engine):
+    schedule = engine.schedule("* * * * * *")
+    engine.now_ms = schedule.times_ms[400]
+    engine.claim()
+
+    answer = engine.schedules.top_up(schedule.id)
+    asked = []
+    for _ in range(10):
+        asked += engine.claim().schedule_ids
+        engine.now_ms += SECOND_MS
+
+    assert answer == "done"
+    assert asked == []
+    assert "pl" not in engine.schedule_record(schedule.id)
+
+
+def test_e8_a_chain_without_planning_fires_again_once_it_is_planned(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    for at_ms in schedule.times_ms:
+        engine.now_ms = at_ms
+        engine.claim()
+    dry = engine.schedules.get(OWNER, schedule.id)
+    next_look_ms = engine.due()[f"s:{schedule.id}"]
+    engine.now_ms += 30 * SECOND_MS
+
+    engine.schedules.top_up(schedule.id)
+
+    assert dry.times_ms == ()
+    assert next_look_ms == schedule.times_ms[-1] + PLAN_AGAIN_MS
+    planned_ms = engine.due()[f"s:{schedule.id}"]
+    assert planned_ms == schedule.times_ms[-1] + MINUTE_MS
+
+
+def test_e8_a_dry_schedule_tells_since_when(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    for at_ms in schedule.times_ms:
+        engine.now_ms = at_ms
+        engine.claim()
+    engine.tick(30 * SECOND_MS)
+    engine.claim()
+
+    assert engine.schedule_record(schedule.id)["dry"] == str(schedule.times_ms[-1])
+    engine.schedules.top_up(schedule.id)
+    assert "dry" not in engine.schedule_record(schedule.id)
+
+
+def test_e8_occurrences_that_nobody_begins_do_not_break_the_chain(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    fired = set[str]()
+    for _ in range(60):
+        engine.now_ms += MINUTE_MS
+        claim = engine.claim()
+        fired |= set(claim.ids)
+        for schedule_id in claim.schedule_ids:
+            engine.schedules.top_up(schedule_id)
+
+    assert len(fired) == 60
+    assert {event_id.partition(".")[0] for event_id in fired} == {schedule.id}
+
+
+def test_e22_planning_is_asked_for_after_a_step_back_of_the_clock(engine: Engine):
+    schedule = engine.schedule("* * * * * *")
+    engine.now_ms = schedule.times_ms[400]
+    engine.claim()
+    engine.now_ms -= 300 * SECOND_MS
+    key = keys.schedule(PREFIX, schedule.id)
+    engine.client.hset(key, "times", f"{engine.now_ms}")
+    engine.client.zadd(keys.due(PREFIX), {f"s:{schedule.id}": engine.now_ms})
+
+    assert engine.claim().schedule_ids == [schedule.id]
+
+
+def test_e22_a_repeated_hour_makes_no_occurrence_twice(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    fired = []
+
+    def run_for(minutes: int) -> None:
+        for _ in range(minutes * 2):
+            engine.now_ms += MINUTE_MS // 2
+            claim = engine.claim()
+            fired.extend(each for each in claim.ids if each not in engine.due())
+            for schedule_id in claim.schedule_ids:
+                engine.schedules.top_up(schedule_id)
+            for begun in engine.worker.begin(*claim.ids):
+                engine.worker.settle(settlement(begun))
+
+    run_for(15)
+    engine.now_ms -= HOUR_MS
+    run_for(90)
+
+    made = nominal_s(fired)
+    assert len(made) == len(set(made))
+    assert max(made) * 1000 > START_MS + 40 * MINUTE_MS
+    assert schedule.id == fired[0].partition(".")[0]
+
+
+def down_for(engine: Engine, gap_ms: int) -> list[str]:
+    """Nobody claims for that long; then all is claimed and planned for a while."""
+    engine.now_ms += gap_ms
+    fired = []
+    for _ in range(20):
+        claim = engine.claim()
+        fired += [each for each in claim.ids if each not in fired]
+        for schedule_id in claim.schedule_ids:
+            engine.schedules.top_up(schedule_id)
+        engine.worker.settle(*map(settlement, engine.worker.begin(*claim.ids)))
+        engine.now_ms += SECOND_MS
+    return fired
+
+
+@pytest.mark.parametrize(
+    ("rule", "gap_ms"),
+    [
+        ("* * * * *", 5 * MINUTE_MS),
+        ("* * * * *", 9 * MINUTE_MS + 30_000),
+        ("* * * * *", HOUR_MS),
+        ("*/5 * * * *", HOUR_MS),
+        ("@hourly", DAY_MS),
+        ("@hourly", 2 * HOUR_MS + 40 * MINUTE_MS),
+        ("@daily", 40 * DAY_MS),
+        ("@every 7m", DAY_MS),
+        ("@every 1h", 100 * DAY_MS),
+    ],
+)
+def test_after_a_gap_the_latest_runs_and_the_others_are_counted(
+    engine: Engine, rule: str, gap_ms: int
+):
+    schedule = engine.schedule(rule)
+    began_ms = engine.now_ms + gap_ms
+
+    fired = [int(s) * 1000 for s in nominal_s(down_for(engine, gap_ms))]
+
+    cron = parse(rule)
+    every = times_of(cron, after_ms=START_MS, until_ms=engine.now_ms - SECOND_MS)
+    past = [at for at in every if at <= began_ms]
+    missed = engine.schedules.get(OWNER, schedule.id).missed
+    assert fired == sorted(fired)
+    assert len(fired) + missed == len(every)
+    assert fired[0] == min(
+        [at for at in past if at >= began_ms - GRACE_MS] or past[-1:]
+    )
+    assert fired == every[-len(fired) :]
+
+
+def test_what_is_younger_than_the_grace_is_delivered_late(engine: Engine):
+    schedule = engine.schedule("*/20 * * * * *")
+    down_ms = 3 * 20 * SECOND_MS
+
+    fired = down_for(engine, down_ms)
+
+    assert nominal_s(fired)[:3] == [at // 1000 for at in schedule.times_ms[:3]]
+    assert engine.schedules.get(OWNER, schedule.id).missed == 0
+
+
+def test_e8_the_true_latest_is_not_guessed_from_a_list_that_ends(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    engine.now_ms += DAY_MS
+
+    first = engine.claim()
+
+    assert first.ids == []
+    assert first.schedule_ids == [schedule.id]
+    assert engine.due() == {f"s:{schedule.id}": engine.now_ms + PLAN_AGAIN_MS}
+
+
+def test_beside_a_time_that_is_due_now_no_missed_one_runs(engine: Engine):
+    schedule = engine.schedule("*/5 * * * *")
+    engine.now_ms = schedule.times_ms[1]
+
+    fired = [each for _ in range(2) for each in engine.claim().ids]
+
+    assert nominal_s(fired) == [schedule.times_ms[1] // 1000]
+    assert engine.schedules.get(OWNER, schedule.id).missed == 1
+
+
+def test_a_plan_for_an_older_revision_is_stale(engine: Engine):
+    old = engine.schedule()
+    engine.schedules.edit(old, grammar=FULL, expression="@daily")
+    stored = engine.everything()
+
+    answer = engine.run("plan", old.id, old.revision, 0, 0, START_MS + 1)
+
+    assert answer == b"stale"
+    assert engine.everything() == stored
+
+
+def test_e5_a_plan_that_runs_twice_is_one_plan(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    engine.now_ms += DAY_MS
+    engine.claim()
+    words = ("plan", schedule.id, schedule.revision, 7, engine.now_ms - MINUTE_MS)
+    times = [engine.now_ms + n * MINUTE_MS for n in range(1, 4)]
+    engine.run(*words, *times)
+    stored = engine.everything()
+
+    assert engine.run(*words, *times) == b"done"
+    assert engine.everything() == stored
+
+
+def test_a_plan_drops_what_was_used_meanwhile(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    engine.claim()
+
+    engine.run("plan", schedule.id, schedule.revision, 0, 0, *schedule.times_ms)
+
+    assert engine.schedules.get(OWNER, schedule.id).times_ms == schedule.times_ms[1:]
+
+
+def test_a_plan_with_nothing_new_is_stale(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    engine.claim()
+
+    answer = engine.run(
+        "plan", schedule.id, schedule.revision, 0, 0, schedule.times_ms[0]
+    )
+
+    assert answer == b"stale"
+
+
+def test_a_rule_that_yields_no_more_ends_the_schedule(engine: Engine):
+    schedule = engine.schedule()
+
+    answer = engine.run("plan", schedule.id, schedule.revision, 0, 0)
+
+    assert answer == b"ended"
+    assert engine.schedules.get(OWNER, schedule.id).state is ScheduleState.ENDED
+    assert engine.due() == {}
+
+
+def test_planning_leaves_ended_paused_and_deleted_schedules_alone(engine: Engine):
+    ended, paused, deleted = (engine.schedule() for _ in range(3))
+    engine.run("plan", ended.id, ended.revision, 0, 0)
+    engine.schedules.edit(paused, grammar=FULL, state=ScheduleState.PAUSED)
+    engine.schedules.delete(deleted)
+
+    answers = [engine.schedules.top_up(each.id) for each in (ended, paused, deleted)]
+
+    assert answers == ["stale"] * 3
+    assert engine.due() == {}

@@ -1,0 +1,224 @@
+"""People against the claim and the begin of a fire time, at the same instant.
+
+On a real server, with connections of their own. Whatever is answered to a person as
+done is never followed by what it prevents.
+"""
+
+import asyncio
+import pytest
+import redis
+import redis.asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from scheduler_api.core.cron.expression import FULL
+from scheduler_api.core.model import Begun, Event, Schedule, ScheduleState, State
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.store.events import Cancelled, Store
+from scheduler_api.core.store.leases import WorkerStore
+from tests.core.engine import (
+    CONTENT,
+    GRACE_MS,
+    LEASE_MS,
+    OTHER,
+    OWNER,
+    PREFIX,
+    TERMS,
+    Engine,
+    ids,
+    settlement,
+)
+from threading import Barrier
+
+TRIALS = 1_000
+SECOND_MS = 1_000
+# Each has a fire time of its own, and all come before any comes again.
+FIRST_S = 2 * TRIALS
+
+
+@pytest.fixture
+def store_client(valkey: str) -> Iterator[redis.Redis]:
+    """A real server only: the imitation runs one command at a time anyhow."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        yield client
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fire time, and what a person did about it at that instant."""
+
+    schedule: Schedule
+    event_id: str
+    answer: object
+    # The occurrence as it stood right after the answer.
+    then: Event | None
+    begun: list[Begun]
+
+
+class Person:
+    """Whoever acts on schedules while they fire."""
+
+    def __init__(self, url: str) -> None:
+        self.client = redis.Redis.from_url(url)
+        self.store = Store(self.client, PREFIX)
+        self.schedules = Schedules(self.store, grace_ms=GRACE_MS)
+
+    def act(self, schedule: Schedule, act: Callable[..., object]) -> object:
+        self.store.clock_ms = schedule.times_ms[0]
+        return act(self, schedule, occurrence_of(schedule))
+
+
+def occurrence_of(schedule: Schedule) -> str:
+    return f"{schedule.id}.{schedule.times_ms[0] // 1_000}"
+
+
+def cancel(person: Person, _: Schedule, event_id: str) -> object:
+    return person.store.cancel(OWNER, [event_id])[0]
+
+
+def pause(person: Person, schedule: Schedule, _: str) -> object:
+    return person.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
+
+
+def delete(person: Person, schedule: Schedule, _: str) -> object:
+    return person.schedules.delete(schedule)
+
+
+def edit(person: Person, schedule: Schedule, _: str) -> object:
+    return person.schedules.edit(schedule, grammar=FULL, content=OTHER)
+
+
+class Worker:
+    """A ticker and a worker in one thread."""
+
+    def __init__(self, url: str, runner: asyncio.Runner) -> None:
+        self.client = redis.Redis.from_url(url)
+        self.store = Store(self.client, PREFIX)
+        self.runner = runner
+        connection = redis.asyncio.Redis.from_url(url)
+        self.leases = WorkerStore(connection, PREFIX, lease_ms=LEASE_MS)
+
+    def claim(self, at_ms: int) -> list[str]:
+        self.store.clock_ms = self.leases.clock_ms = at_ms
+        return self.store.claim(room=10, terms=TERMS).ids
+
+    def begin(self, event_ids: list[str]) -> list[Begun]:
+        return self.runner.run(self.leases.begin(event_ids))[0]
+
+    def settle(self, begun: list[Begun]) -> None:
+        self.runner.run(self.leases.settle([settlement(each) for each in begun]))
+
+    def close(self) -> None:
+        self.runner.run(self.leases.client.aclose())
+        self.client.close()
+
+
+def race(
+    engine: Engine, url: str, act: Callable[..., object], *, trials: int = TRIALS
+) -> list[Trial]:
+    """At each fire time somebody acts: by turns against its claim and its begin."""
+    schedules = [
+        engine.schedule(f"@every {FIRST_S + n}s", strict=True) for n in range(trials)
+    ]
+    start = Barrier(2)
+
+    def work() -> list[list[Begun]]:
+        begun = []
+        with asyncio.Runner() as runner:
+            worker = Worker(url, runner)
+            for n, schedule in enumerate(schedules):
+                at_ms = schedule.times_ms[0]
+                claimed = worker.claim(at_ms) if n % 2 else []
+                start.wait()
+                claimed = claimed or worker.claim(at_ms)
+                begun.append(worker.begin(claimed) if claimed else [])
+                start.wait()
+                worker.settle(begun[-1])
+            worker.close()
+        return begun
+
+    def interfere() -> list[tuple[object, Event | None]]:
+        person, answers = Person(url), []
+        for schedule in schedules:
+            start.wait()
+            answer = person.act(schedule, act)
+            [then] = person.store.get_many(OWNER, [occurrence_of(schedule)])
+            answers.append((answer, then))
+            start.wait()
+        person.client.close()
+        return answers
+
+    with ThreadPoolExecutor(2) as pool:
+        working, interfering = pool.submit(work), pool.submit(interfere)
+        answers, begun = interfering.result(), working.result()
+    engine.now_ms = schedules[-1].times_ms[0]
+    return [
+        Trial(schedule, occurrence_of(schedule), answer, then, taken)
+        for schedule, (answer, then), taken in zip(
+            schedules, answers, begun, strict=True
+        )
+    ]
+
+
+def begun_later(engine: Engine) -> list[Begun]:
+    """What is begun of all that is still wanted."""
+    later = []
+    for _ in range(3):
+        engine.now_ms += LEASE_MS
+        while claimed := engine.claim(200).ids:
+            later += engine.worker.begin(*claimed)
+    return later
+
+
+def now(engine: Engine, trial: Trial) -> Event | None:
+    return engine.store.get_many(OWNER, [trial.event_id])[0]
+
+
+def test_a_fire_time_is_cancelled_or_begun_but_never_both(engine: Engine, valkey: str):
+    trials = race(engine, valkey, cancel)
+
+    for trial in trials:
+        event = now(engine, trial)
+        assert event is not None
+        if trial.answer is Cancelled.DONE:
+            assert trial.begun == []
+            assert (event.state, event.attempts) == (State.CANCELLED, 0)
+        else:
+            assert trial.answer in (Cancelled.ASKED, Cancelled.MISSING)
+            assert ids(trial.begun) == [trial.event_id]
+            assert (event.state, event.attempts) == (State.DELIVERED, 1)
+
+
+@pytest.mark.parametrize(("act", "trials"), [(pause, TRIALS), (delete, TRIALS // 4)])
+def test_nothing_is_begun_after_a_pause_or_a_deletion_was_answered(
+    engine: Engine, valkey: str, act: Callable[..., object], trials: int
+):
+    raced = race(engine, valkey, act, trials=trials)
+    later = begun_later(engine)
+
+    for trial in raced:
+        event = now(engine, trial)
+        assert bool(trial.begun) == (trial.then is not None and trial.then.attempts > 0)
+        if trial.begun:
+            assert event is not None
+            assert (event.state, event.attempts) == (State.DELIVERED, 1)
+        elif event is not None:
+            assert (event.state, event.attempts) == (State.CANCELLED, 0)
+            assert event.reason == ("paused" if act is pause else "deleted")
+    assert later == []
+
+
+def test_an_edited_fire_time_goes_out_once_as_it_was_or_as_it_is(
+    engine: Engine, valkey: str
+):
+    trials = race(engine, valkey, edit)
+    later = begun_later(engine)
+
+    begun = {each.id: each for trial in trials for each in trial.begun}
+    begun |= {each.id: each for each in later}
+    assert len(begun) == TRIALS == sum(len(each.begun) for each in trials) + len(later)
+    for trial in trials:
+        # What goes out as it was had been made when the edit was answered.
+        as_it_was = trial.then is not None and trial.then.content == CONTENT
+        assert begun[trial.event_id].content == (CONTENT if as_it_was else OTHER)

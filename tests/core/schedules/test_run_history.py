@@ -1,0 +1,286 @@
+"""Runs by hand, and what is told of each fire time."""
+
+import pytest
+from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
+from scheduler_api.core.cron.expression import FULL, parse, upcoming
+from scheduler_api.core.cron.preview import preview
+from scheduler_api.core.errors import NotFound, Over, Overlaps, StoreFull
+from scheduler_api.core.model import (
+    MissedRuns,
+    Overlap,
+    Owner,
+    ScheduleOptions,
+    ScheduleState,
+    State,
+)
+from scheduler_api.core.schedules import fire_times
+from scheduler_api.core.schedules.run_history import Run
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import OTHER, OWNER, PREFIX, START_MS, Engine, ids, settlement
+from tests.core.told_runs import first_begun, reasons, told
+
+SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
+FIRING_COMMANDS = 24
+NOT_COUNTED = ("cmdstat_info", "cmdstat_evalsha")
+ACTIVE, PAUSED = ScheduleState.ACTIVE, ScheduleState.PAUSED
+
+
+def test_options_of_the_rule_read_back_and_count(engine: Engine):
+    clock = ClockChange(gap=Gap.SKIP, fold=Fold.BOTH)
+    schedule = engine.schedules.create(
+        OWNER,
+        OTHER,
+        expression="30 2 * * *",
+        tz="Europe/Berlin",
+        grammar=FULL,
+        deadline_ms=1_000,
+        options=ScheduleOptions(clock=clock, overlap=Overlap.QUEUE, jitter_ms=1),
+    )
+    first_ms = schedule.times_ms[0]
+
+    default = engine.edited(schedule, clock=ClockChange(), start_ms=_before_gap())
+    skipping = engine.edited(default, clock=clock)
+
+    assert schedule.options.clock == clock
+    assert (schedule.options.overlap, schedule.options.jitter_ms) == (Overlap.QUEUE, 1)
+    assert first_ms < default.times_ms[0] < skipping.times_ms[0]
+
+
+def _before_gap() -> int:
+    """The midnight before the spring change of 2031 in Berlin (30 March)."""
+    return 1_932_591_600_000
+
+
+def test_a_run_by_hand_is_wanted_now_and_moves_nothing_on(engine: Engine):
+    schedule = engine.schedule("@daily", most_runs=3)
+    engine.now_ms += 1_234
+    listener = engine.listen()
+
+    event_id = engine.schedules.run(schedule)
+
+    after = engine.schedules.get(OWNER, schedule.id)
+    assert after == schedule
+    assert engine.woken(listener) == 1
+    assert engine.claim().ids == [event_id]
+    assert engine.get(event_id).wanted_ms == engine.now_ms
+    assert engine.get(event_id).content == schedule.content
+    [run] = told(engine, schedule)
+    assert run == Run(engine.now_ms, event_id, State.ACTIVE, by_hand=True)
+
+
+def test_e5_a_run_by_hand_that_runs_twice_is_one(engine: Engine):
+    schedule = engine.schedule()
+    words = ("run", schedule.id, str(OWNER), f"{schedule.id}.7r1")
+    engine.run(*words)
+    stored = engine.everything()
+
+    assert engine.run(*words) == b"ok"
+    assert engine.everything() == stored
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_paused_schedule_runs_by_hand(engine: Engine, strict: bool):
+    schedule = engine.schedule(strict=strict)
+    engine.edited(schedule, state=PAUSED)
+
+    event_id = engine.schedules.run(schedule)
+
+    assert ids(engine.worker.begin(*engine.claim().ids)) == [event_id]
+
+
+def test_a_run_by_hand_is_taken_back_like_any_other(engine: Engine):
+    schedule = engine.schedule(strict=True)
+    event_id = engine.schedules.run(schedule)
+    engine.claim()
+    engine.now_ms += 1
+    engine.edited(schedule, state=PAUSED)
+
+    assert engine.worker.begin_or_not(event_id)[1] == {event_id: "withdrawn"}
+
+
+def test_what_cannot_be_run_by_hand_is_refused(engine: Engine):
+    schedule = engine.schedule(end_ms=START_MS + MINUTE_MS)
+    other = engine.schedule(owner=Owner("2", "jiter"))
+    engine.client.set(keys.full(PREFIX), 1, ex=60)
+    with pytest.raises(StoreFull):
+        engine.schedules.run(schedule)
+    engine.client.delete(keys.full(PREFIX))
+    engine.now_ms += MINUTE_MS + 1
+
+    with pytest.raises(Over):
+        engine.schedules.run(schedule)
+    engine.claim()
+    with pytest.raises(Over):
+        engine.schedules.run(schedule)
+    engine.schedules.delete(other)
+    with pytest.raises(NotFound):
+        engine.schedules.run(other)
+
+
+def test_runs_by_hand_do_not_overlap_where_none_may(engine: Engine):
+    skipping = engine.schedule("@daily", overlap=Overlap.SKIP)
+    queueing = engine.schedule("@daily", overlap=Overlap.QUEUE)
+    first = {each.id: engine.schedules.run(each) for each in (skipping, queueing)}
+    second = engine.schedules.run(queueing)
+
+    with pytest.raises(Overlaps):
+        engine.schedules.run(skipping)
+    begun, fallen = engine.worker.begin_or_not(*engine.claim().ids)
+
+    assert sorted(ids(begun)) == sorted(first.values())
+    assert fallen == {second: "waits"}
+
+
+def test_every_fire_time_tells_what_came_of_it(engine: Engine):
+    schedule = engine.schedule("* * * * *", missed_runs=MissedRuns.SKIP)
+    begun = first_begun(engine, schedule)
+    engine.worker.settle(settlement(begun, Outcome.DEAD, reason="exhausted"))
+    engine.now_ms = schedule.times_ms[3] + 1
+    [late] = engine.claim().ids
+
+    found = told(engine, schedule)
+
+    first, second, third, fourth = schedule.times_ms[:4]
+    assert found == [
+        Run(fourth, late, State.ACTIVE),
+        Run(third, reason="missed"),
+        Run(second, reason="missed"),
+        Run(first, begun.id, State.DEAD, attempts=1, reason="exhausted"),
+    ]
+    assert told(engine, schedule, most=2) == found[:2]
+
+
+def test_what_planning_passes_over_is_told(engine: Engine):
+    schedule = engine.schedule("@hourly")
+    engine.now_ms += 3 * DAY_MS
+    engine.claim()
+
+    engine.schedules.top_up(schedule.id)
+
+    expected = upcoming(parse("@hourly"), after_ms=START_MS)
+    missed = engine.schedules.get(OWNER, schedule.id).missed
+    assert missed == 71
+    assert reasons(engine, schedule) == [
+        (next(expected), "missed") for _ in range(missed)
+    ]
+
+
+def test_fire_times_of_a_pause_are_told_during_it_and_afterwards(engine: Engine):
+    schedule = engine.schedule("@hourly")
+    paused = engine.edited(schedule, state=PAUSED)
+    engine.now_ms += 5 * HOUR_MS
+    during = reasons(engine, paused)
+    resumed = engine.edited(paused, state=ACTIVE)
+
+    assert during == [(at_ms, "paused") for at_ms in schedule.times_ms[:5]]
+    assert reasons(engine, resumed) == during
+
+
+def test_fire_times_that_a_late_claim_finds_past_the_end_are_told(engine: Engine):
+    schedule = engine.schedule("* * * * *", end_ms=START_MS + 3 * MINUTE_MS)
+    engine.now_ms += HOUR_MS
+
+    engine.claim()
+
+    before = [at for at in schedule.times_ms if at <= START_MS + 3 * MINUTE_MS]
+    assert reasons(engine, schedule) == [(at_ms, "end") for at_ms in before]
+
+
+def test_of_skipped_fire_times_a_thousand_are_kept_for_a_month(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    key = keys.skipped(PREFIX, schedule.id)
+    for start in range(0, 1_500, 300):
+        times = ",".join(str(START_MS + n) for n in range(start, start + 300))
+        engine.run("plan", schedule.id, schedule.revision, 300, times, START_MS * 2)
+
+    assert engine.client.zcard(key) == 1_000
+    assert min(engine.scores(key).values()) == START_MS + 500
+    assert 0 < engine.client.pttl(key) <= 30 * DAY_MS
+
+
+def test_what_was_skipped_goes_with_its_schedule(engine: Engine):
+    schedule = engine.schedule("@hourly")
+    engine.now_ms += DAY_MS
+    engine.claim()
+    engine.schedules.top_up(schedule.id)
+
+    engine.schedules.delete(schedule)
+
+    assert not engine.client.exists(keys.skipped(PREFIX, schedule.id))
+
+
+# Berlin skips 02:00 to 03:00 two weeks after the clock of these tests starts.
+BERLIN, SPRING_MS = "CRON_TZ=Europe/Berlin", 1_901_149_200_000
+
+
+@pytest.mark.parametrize(
+    ("rule", "gap", "skipped"),
+    [
+        ("30 2 * * *", Gap.SKIP, True),
+        ("30 2 * * *", Gap.AFTER, False),
+        ("30 2 * * *", Gap.SHIFT, False),
+        ("*/15 2 * * *", Gap.AFTER, True),
+        ("30 2 1 * *", Gap.SKIP, False),
+        ("30 3 * * *", Gap.SKIP, False),
+        ("@every 1h", Gap.SKIP, False),
+    ],
+)
+def test_what_a_clock_change_skips_is_told_as_its_preview_foretold(
+    engine: Engine, rule: str, gap: Gap, skipped: bool
+):
+    schedule = engine.schedule(f"{BERLIN} {rule}", clock=ClockChange(gap=gap))
+    cron = fire_times.cron_of(schedule)
+    foretold = preview(cron, after_ms=START_MS, count=100).skipped
+    before = reasons(engine, schedule)
+
+    engine.now_ms = SPRING_MS + DAY_MS
+
+    assert before == []
+    assert reasons(engine, schedule) == [(SPRING_MS, "clock change")] * skipped
+    assert all(each.why.startswith("clock change: ") for each in foretold)
+    assert any(each.local.month == 3 for each in foretold) is skipped
+
+
+def test_what_a_clock_change_skips_is_not_told_of_a_rule_that_was_not_in_force(
+    engine: Engine,
+):
+    clock = ClockChange(gap=Gap.SKIP)
+    paused = engine.schedule(f"{BERLIN} 30 2 * * *", clock=clock)
+    ended, edited = (
+        engine.schedule(f"{BERLIN} 30 2 * * *", clock=clock, end_ms=end_ms)
+        for end_ms in (SPRING_MS - 1, None)
+    )
+    paused = engine.edited(paused, state=PAUSED)
+    engine.now_ms = SPRING_MS + DAY_MS
+    edited = engine.edited(edited, expression=f"{BERLIN} 45 2 * * *")
+
+    for schedule in (paused, ended, edited):
+        assert "clock change" not in dict(reasons(engine, schedule)).values()
+
+
+def test_what_a_clock_change_skips_is_forgotten_like_the_rest(engine: Engine):
+    clock = ClockChange(gap=Gap.SKIP)
+    schedule = engine.schedule(f"{BERLIN} 30 2 * * *", clock=clock)
+
+    engine.now_ms = SPRING_MS + 30 * DAY_MS + 1_000
+
+    assert reasons(engine, schedule) == []
+
+
+@pytest.mark.parametrize("store_client", ["valkey"], indirect=True)
+def test_a_fire_time_without_options_costs_as_many_commands_as_ever(engine: Engine):
+    schedule = engine.schedule()
+    engine.claim()
+    engine.now_ms = schedule.times_ms[0]
+    before = _commands(engine)
+
+    engine.claim()
+
+    assert _commands(engine) - before <= FIRING_COMMANDS
+
+
+def _commands(engine: Engine) -> int:
+    """How many commands the server has carried out, those of scripts included."""
+    counted = engine.client.info("commandstats").items()
+    return sum(count["calls"] for name, count in counted if name not in NOT_COUNTED)

@@ -1,0 +1,430 @@
+"""Schedules: what is stored of them; edits, pauses and deletions while they fire."""
+
+import pytest
+from dataclasses import replace
+from itertools import islice
+from scheduler_api.core.cron.expression import (
+    EVENTS_V1,
+    FULL,
+    CronError,
+    parse,
+    upcoming,
+)
+from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
+from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.leases import Outcome
+from tests.core.cron.fire_times import plan_ahead, times_of
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    GRACE_MS,
+    LEASE_MS,
+    OWNER,
+    PREFIX,
+    START_MS,
+    Engine,
+    ids,
+    settlement,
+)
+
+SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
+SECONDLY, MINUTELY, HOURLY = parse("* * * * * *"), parse("* * * * *"), parse("@hourly")
+OTHER = Content("https://other.example/", b"changed")
+LARGE = Content("https://other.example/", b"y" * 50_000)
+
+
+class Slow(Store):
+    """A store that is asked for the time long before a script runs."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() - 2 * SECOND_MS
+
+
+def test_a_fire_time_that_passed_while_it_was_planned_is_none(engine: Engine):
+    slow = Slow(engine.store.client, PREFIX, clock_ms=engine.now_ms)
+    schedules = Schedules(slow, grace_ms=GRACE_MS)
+
+    made = schedules.create(
+        OWNER,
+        CONTENT,
+        expression="* * * * * *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=DEADLINE_MS,
+    )
+
+    assert (
+        made.times_ms[0]
+        == times_of(
+            SECONDLY, after_ms=engine.now_ms, until_ms=engine.now_ms + SECOND_MS
+        )[0]
+    )
+
+
+def test_a_new_schedule_reads_back_as_it_was_given(engine: Engine):
+    made = engine.schedule("*/5 * * * *")
+
+    assert engine.schedules.get(OWNER, made.id) == made
+    assert made.state is ScheduleState.ACTIVE
+    assert (made.expression, made.tz, made.content) == ("*/5 * * * *", "UTC", CONTENT)
+    assert (made.deadline_ms, made.missed) == (DEADLINE_MS, 0)
+    assert made.created_ms == made.updated_ms == made.last_ms == START_MS
+    assert list(made.times_ms) == plan_ahead(parse("*/5 * * * *"), after_ms=START_MS)
+
+
+def test_an_active_schedule_is_due_at_its_first_time(engine: Engine):
+    schedule = engine.schedule()
+
+    assert engine.due() == {f"s:{schedule.id}": schedule.times_ms[0]}
+    assert engine.parked() == {}
+
+
+def test_a_schedule_with_large_content_keeps_it(engine: Engine):
+    schedule = engine.schedule(content=LARGE)
+
+    assert schedule.content == LARGE
+    key = keys.template(PREFIX, schedule.id, schedule.revision)
+    assert engine.client.ttl(key) == -1
+
+
+@pytest.mark.parametrize("alias", ["@hourly", "@daily", "@weekly", "@every 1h30m"])
+def test_aliases_are_taken_as_they_stand(engine: Engine, alias: str):
+    schedule = engine.schedule(alias)
+
+    assert schedule.expression == alias
+    assert list(schedule.times_ms) == list(
+        islice(upcoming(parse(alias), after_ms=START_MS), len(schedule.times_ms))
+    )
+
+
+def test_what_a_grammar_does_not_take_is_no_schedule(engine: Engine):
+    with pytest.raises(CronError):
+        engine.schedules.create(
+            OWNER,
+            CONTENT,
+            expression="@every 1h",
+            tz="UTC",
+            grammar=EVENTS_V1,
+            deadline_ms=DEADLINE_MS,
+        )
+
+    assert engine.due() == {}
+
+
+def test_schedules_are_listed_oldest_first_and_counted(engine: Engine):
+    first = engine.schedule()
+    engine.now_ms += 1
+    second = engine.schedule("@hourly")
+
+    assert engine.schedules.all_of(OWNER) == [first, second]
+    assert engine.schedules.count(OWNER) == 2
+    assert engine.schedules.all_of(Owner("2", "jiter")) == []
+
+
+def test_many_schedules_are_read_in_batches(engine: Engine):
+    made = [engine.schedule("@daily") for _ in range(205)]
+
+    batches = list(engine.schedules.batches_of(OWNER))
+
+    assert [len(batch) for batch in batches] == [100, 100, 5]
+    read = [schedule for batch in batches for schedule in batch]
+    assert sorted(read, key=lambda each: each.id) == sorted(
+        made, key=lambda each: each.id
+    )
+
+
+def test_others_see_no_schedule(engine: Engine):
+    schedule = engine.schedule()
+
+    with pytest.raises(NotFound):
+        engine.schedules.get(Owner("1", "qstash"), schedule.id)
+    with pytest.raises(NotFound):
+        engine.schedules.edit(
+            replace(schedule, owner=Owner("2", "jiter")), grammar=FULL, content=OTHER
+        )
+    with pytest.raises(NotFound):
+        engine.schedules.delete(replace(schedule, owner=Owner("2", "jiter")))
+    assert engine.schedules.get(OWNER, schedule.id) == schedule
+
+
+def test_a_broken_schedule_is_unreadable(engine: Engine):
+    engine.stays_sound = False
+    schedule = engine.schedule()
+    engine.client.hset(keys.schedule(PREFIX, schedule.id), "times", "soon")
+
+    with pytest.raises(UnreadableRecord):
+        engine.schedules.get(OWNER, schedule.id)
+
+
+def put_words(schedule: Schedule, revision: str, *, was: str, content: str = "{}\n"):
+    return (
+        *(schedule.id, str(OWNER), was, revision, "", "active", ""),
+        *(START_MS + HOUR_MS, "", content, "", "", "ex", "@hourly", "tz", "UTC"),
+        *("dl", DEADLINE_MS, "k", 1),
+    )
+
+
+def test_e5_a_creation_that_runs_twice_is_one_schedule(engine: Engine):
+    made = engine.schedule()
+    engine.schedules.delete(made)
+    words = put_words(replace(made, id="new"), "r1", was="")
+    first = engine.run("schedule_put", *words)
+    stored = engine.everything()
+    engine.now_ms += 10
+
+    second = engine.run("schedule_put", *words)
+
+    assert [code for code, *_ in (first, second)] == [b"ok", b"ok"]
+    assert int(first[1]) == int(second[1]) == START_MS
+    assert engine.everything() == stored
+
+
+def test_e5_an_edit_that_runs_twice_is_one_edit(engine: Engine):
+    made = engine.schedule()
+    words = put_words(made, "r1", was=made.revision)
+    engine.run("schedule_put", *words)
+    stored = engine.everything()
+
+    assert engine.run("schedule_put", *words)[0] == b"ok"
+    assert engine.everything() == stored
+
+
+def test_e4_an_id_in_use_is_taken(engine: Engine):
+    made = engine.schedule()
+
+    answer = engine.run("schedule_put", *put_words(made, "r1", was=""))
+
+    assert answer == [b"taken", 0, made.id.encode()]
+    assert engine.schedules.get(OWNER, made.id) == made
+
+
+def test_a_template_that_expired_makes_no_schedule(engine: Engine):
+    made = engine.schedule()
+
+    answer = engine.run(
+        "schedule_put", *put_words(made, "r1", was=made.revision, content="")
+    )
+
+    assert answer == [b"nobody", 0, made.id.encode()]
+    assert engine.schedules.get(OWNER, made.id) == made
+
+
+def test_an_edit_replaces_rule_and_content(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    engine.now_ms += 10
+
+    edited = engine.schedules.edit(
+        schedule, grammar=FULL, content=OTHER, expression="@daily"
+    )
+
+    assert (edited.content, edited.expression) == (OTHER, "@daily")
+    assert edited.revision != schedule.revision
+    assert (edited.created_ms, edited.updated_ms) == (START_MS, engine.now_ms)
+    assert list(edited.times_ms) == plan_ahead(parse("@daily"), after_ms=engine.now_ms)
+    assert engine.due() == {f"s:{schedule.id}": edited.times_ms[0]}
+
+
+def test_of_two_edits_from_one_reading_the_second_is_refused(engine: Engine):
+    schedule = engine.schedule()
+    first = engine.schedules.edit(schedule, grammar=FULL, expression="@daily")
+
+    with pytest.raises(Conflict):
+        engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
+
+    assert engine.schedules.get(OWNER, schedule.id) == first
+
+
+def test_an_edit_that_is_no_rule_changes_nothing(engine: Engine):
+    schedule = engine.schedule()
+    stored = engine.everything()
+
+    with pytest.raises(CronError):
+        engine.schedules.edit(schedule, grammar=FULL, expression="61 * * * *")
+
+    assert engine.everything() == stored
+
+
+def test_once_an_edit_returns_no_occurrence_follows_the_old_rule(engine: Engine):
+    schedule = engine.schedule("* * * * *")
+    old_ms = schedule.times_ms[0]
+
+    engine.schedules.edit(schedule, grammar=FULL, expression="30 * * * *")
+    engine.now_ms = old_ms + 5 * SECOND_MS
+
+    assert engine.claim().ids == []
+
+
+def test_an_occurrence_made_before_an_edit_goes_out_as_it_was(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+    engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
+
+    [begun] = engine.worker.begin(event_id)
+
+    assert begun.content == CONTENT
+
+
+def test_a_template_is_kept_until_it_is_superseded_and_noted_then(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms += 10
+    edited = engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
+
+    old, new = (
+        keys.template(PREFIX, each.id, each.revision) for each in (schedule, edited)
+    )
+    assert engine.client.exists(old, new) == 2
+    assert engine.scores(keys.superseded(PREFIX)) == {
+        f"{schedule.id}:{schedule.revision}": engine.now_ms
+    }
+
+
+def test_a_paused_schedule_is_parked_and_does_not_fire(engine: Engine):
+    schedule = engine.schedule()
+
+    paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
+    engine.now_ms += HOUR_MS
+
+    assert paused.state is ScheduleState.PAUSED
+    assert engine.parked() == {schedule.id: START_MS}
+    assert engine.due() == {}
+    assert engine.claim().ids == []
+
+
+def test_a_resumed_schedule_fires_from_then_on(engine: Engine):
+    schedule = engine.schedule()
+    paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
+    engine.now_ms += DAY_MS
+
+    resumed = engine.schedules.edit(paused, grammar=FULL, state=ScheduleState.ACTIVE)
+    engine.claim()
+
+    assert engine.parked() == {}
+    assert engine.due() == {f"s:{schedule.id}": resumed.times_ms[0]}
+    assert engine.now_ms < resumed.times_ms[0] <= engine.now_ms + MINUTE_MS
+    assert resumed.missed == 0
+
+
+def test_an_occurrence_made_before_the_pause_goes_out(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+
+    engine.schedules.edit(
+        engine.schedules.get(OWNER, schedule.id),
+        grammar=FULL,
+        state=ScheduleState.PAUSED,
+    )
+
+    assert ids(engine.worker.begin(event_id)) == [event_id]
+
+
+def test_a_deleted_schedule_leaves_only_its_template(engine: Engine):
+    schedule = engine.schedule()
+
+    engine.schedules.delete(schedule)
+
+    left = {key.removeprefix(PREFIX) for key in engine.everything()}
+    template = f"t:{schedule.id}:{schedule.revision}"
+    assert left == {"seq", "owners", "next", "superseded", template}
+    with pytest.raises(NotFound):
+        engine.schedules.get(OWNER, schedule.id)
+
+
+def test_a_paused_schedule_can_be_deleted(engine: Engine):
+    schedule = engine.schedule()
+    paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
+
+    engine.schedules.delete(paused)
+
+    assert engine.parked() == {}
+
+
+def test_e5_a_deletion_that_runs_twice_is_answered_alike(engine: Engine):
+    schedule = engine.schedule()
+    engine.schedules.delete(schedule)
+    stored = engine.everything()
+
+    engine.schedules.delete(schedule)
+
+    assert engine.everything() == stored
+
+
+def test_what_never_was_cannot_be_deleted(engine: Engine):
+    schedule = engine.schedule()
+
+    with pytest.raises(NotFound):
+        engine.schedules.delete(replace(schedule, id="nobody"))
+
+    assert engine.schedules.get(OWNER, schedule.id) == schedule
+
+
+def test_an_occurrence_made_before_the_deletion_goes_out(engine: Engine):
+    schedule = engine.schedule()
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+    engine.schedules.delete(schedule)
+
+    [begun] = engine.worker.begin(event_id)
+    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=LEASE_MS))
+
+    assert begun.content == CONTENT
+    assert engine.due().keys() == {event_id}
+
+
+def test_e16_a_schedule_that_fires_before_the_planned_look_wakes_the_tickers(
+    engine: Engine,
+):
+    engine.create(HOUR_MS)
+    engine.claim()
+    listener = engine.listen()
+
+    engine.schedule("* * * * *")
+
+    assert engine.woken(listener) == 1
+
+
+def test_a_member_whose_schedule_is_gone_falls_out(engine: Engine):
+    engine.client.zadd(keys.due(PREFIX), {"s:nobody": START_MS})
+
+    claim = engine.claim()
+
+    assert claim.ids == claim.set_aside == []
+    assert engine.due() == {}
+
+
+def test_a_member_of_a_paused_schedule_falls_out(engine: Engine):
+    schedule = engine.schedule()
+    engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
+    engine.client.zadd(keys.due(PREFIX), {f"s:{schedule.id}": START_MS})
+
+    assert engine.claim().ids == []
+    assert engine.due() == {}
+
+
+def test_the_next_time_is_told_even_while_paused(engine: Engine):
+    schedule = engine.schedule("@hourly")
+    paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
+    first_ms = engine.schedules.next_ms(schedule)
+    engine.now_ms += 30 * DAY_MS
+
+    later_ms = engine.schedules.next_ms(paused)
+
+    assert first_ms == schedule.times_ms[0]
+    assert later_ms is not None
+    assert engine.now_ms < later_ms <= engine.now_ms + HOUR_MS
+
+
+def test_a_shorter_grace_misses_sooner(engine: Engine):
+    strict = Schedules(engine.store, grace_ms=0)
+    schedule = engine.schedule("* * * * *")
+    engine.now_ms += DAY_MS + 1
+    engine.claim()
+
+    strict.top_up(schedule.id)
+
+    planned = engine.schedules.get(OWNER, schedule.id)
+    assert planned.times_ms[0] <= engine.now_ms < planned.times_ms[1]

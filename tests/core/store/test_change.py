@@ -1,0 +1,280 @@
+"""Edit and cancel: in force until the first begin, and never after it."""
+
+import pytest
+from dataclasses import replace
+from scheduler_api.core.errors import Conflict, NotFound, NotPending, TimePassed
+from scheduler_api.core.model import Content, Event, Owner, State
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    CONTENT,
+    LEASE_MS,
+    OWNER,
+    PREFIX,
+    START_MS,
+    Engine,
+    ids,
+    settlement,
+)
+
+OTHER = Content("https://other.example/", b"changed")
+LARGE = Content("https://other.example/", b"y" * 50_000)
+
+
+def words(event: Event, name: str, *, content: bytes = b"", at_ms="", cancel=""):
+    was, replaces = event.change, "1" if content else ""
+    return (
+        event.id,
+        str(event.owner),
+        was,
+        name,
+        replaces,
+        content,
+        at_ms,
+        cancel,
+        "",
+        "",
+    )
+
+
+def test_a_new_time_moves_the_event(engine: Engine):
+    event = engine.create(5_000)
+
+    engine.store.change(event, at_ms=START_MS + 60_000)
+
+    assert engine.due() == {event.id: START_MS + 60_000}
+    assert engine.get(event.id).wanted_ms == START_MS + 60_000
+    active = engine.scores(keys.by_time(PREFIX, str(OWNER), "active"))
+    assert active == {event.id: START_MS + 60_000}
+
+
+@pytest.mark.parametrize("content", [OTHER, LARGE])
+def test_new_content_replaces_the_old(engine: Engine, content: Content):
+    event = engine.create(5_000)
+    engine.now_ms += 10
+
+    engine.store.change(event, content=content)
+
+    changed = engine.get(event.id)
+    assert changed.content == content
+    assert (changed.wanted_ms, changed.updated_ms) == (event.wanted_ms, engine.now_ms)
+    assert engine.client.exists(keys.body(PREFIX, event.id)) == 0
+
+
+def test_the_content_of_the_last_edit_is_the_only_one_kept(engine: Engine):
+    event = engine.create(5_000, content=LARGE)
+    for n in range(3):
+        content = Content("https://other.example/", b"%d" % n * 5_000)
+        engine.store.change(engine.get(event.id), content=content)
+
+    bodies = [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")]
+    assert len(bodies) == 1
+    assert engine.client.ttl(bodies[0]) == -1
+
+
+def test_what_is_sent_is_what_the_edit_says(engine: Engine):
+    event = engine.offered()
+
+    engine.store.change(event, content=OTHER)
+
+    [begun] = engine.worker.begin(event.id)
+    assert begun.content == OTHER
+
+
+def test_time_and_content_change_together(engine: Engine):
+    event = engine.create(5_000)
+
+    engine.store.change(event, content=OTHER, at_ms=START_MS + 1_000)
+
+    changed = engine.get(event.id)
+    assert (changed.content, changed.wanted_ms) == (OTHER, START_MS + 1_000)
+
+
+def test_a_cancelled_event_stands_nowhere(engine: Engine):
+    event = engine.create(5_000)
+
+    engine.store.change(event, cancel=True)
+
+    cancelled = engine.get(event.id)
+    assert (cancelled.state, cancelled.finished_ms) == (State.CANCELLED, START_MS)
+    assert engine.places(event.id) == []
+    finished = engine.scores(keys.finished(PREFIX, str(OWNER), "cancelled"))
+    assert finished == {event.id: START_MS}
+
+
+def test_cancelling_works_while_an_envelope_carries_the_event(engine: Engine):
+    event = engine.offered()
+
+    engine.store.change(event, cancel=True)
+
+    assert engine.worker.begin_or_not(event.id) == ([], {event.id: "gone"})
+    assert engine.leased() == {}
+
+
+def test_an_edit_of_the_time_takes_the_event_out_of_its_envelope(engine: Engine):
+    event = engine.offered()
+
+    engine.store.change(event, at_ms=engine.now_ms + 1)
+    engine.now_ms += 1
+
+    assert engine.worker.begin(event.id) == []
+    assert engine.claim().ids == [event.id]
+    assert ids(engine.worker.begin(event.id)) == [event.id]
+
+
+@pytest.mark.parametrize("stage", ["held", "lost", "waits", "ended"])
+@pytest.mark.parametrize("what", ["cancel", "at", "content"])
+def test_from_the_first_begin_on_nothing_changes(engine: Engine, stage: str, what: str):
+    begun = engine.begun()
+    if stage == "lost":
+        engine.tick(LEASE_MS)
+    if stage == "waits":
+        engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=60_000))
+    if stage == "ended":
+        engine.worker.settle(settlement(begun))
+    event = engine.get(begun.id)
+    stored = engine.everything()
+    change = {"cancel": True, "at": engine.now_ms + 9_000, "content": OTHER}
+    name = {"at": "at_ms"}.get(what, what)
+
+    with pytest.raises(NotPending):
+        engine.store.change(event, **{name: change[what]})
+
+    assert engine.everything() == stored
+
+
+def test_cancelling_twice_finds_it_ended(engine: Engine):
+    event = engine.create()
+    engine.store.change(event, cancel=True)
+
+    with pytest.raises(NotPending):
+        engine.store.change(engine.get(event.id), cancel=True)
+
+
+@pytest.mark.parametrize("stranger", [Owner("2", "jiter"), Owner("1", "qstash")])
+def test_others_cannot_change_it(engine: Engine, stranger: Owner):
+    event = engine.create()
+
+    with pytest.raises(NotFound):
+        engine.store.change(replace(event, owner=stranger), cancel=True)
+
+    assert engine.get(event.id) == event
+
+
+def test_what_does_not_exist_cannot_be_changed(engine: Engine):
+    event = engine.create()
+    engine.store.change(event, cancel=True)
+    engine.store.forget([event.id], before_ms=engine.now_ms + 1)
+
+    with pytest.raises(NotFound):
+        engine.store.change(event, cancel=True)
+
+
+@pytest.mark.parametrize("ago_ms", [0, 1])
+def test_e10_the_new_time_must_lie_in_the_future_of_the_store(
+    engine: Engine, ago_ms: int
+):
+    event = engine.create(5_000)
+
+    with pytest.raises(TimePassed):
+        engine.store.change(event, content=OTHER, at_ms=START_MS - ago_ms)
+
+    assert engine.get(event.id) == event
+
+
+def test_of_two_edits_from_one_reading_the_second_is_refused(engine: Engine):
+    event = engine.create(5_000)
+    engine.store.change(event, at_ms=START_MS + 6_000)
+
+    with pytest.raises(Conflict):
+        engine.store.change(event, content=OTHER)
+
+    assert engine.get(event.id).content == CONTENT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content": codec.encode_content(OTHER)},
+        {"at_ms": START_MS + 9_000},
+        {"cancel": "1"},
+    ],
+    ids=["content", "time", "cancel"],
+)
+def test_e5_a_change_that_runs_twice_is_answered_alike(engine: Engine, change):
+    event = engine.create(5_000)
+    first = engine.run("change", *words(event, "mine", **change))
+    stored = engine.everything()
+    engine.now_ms += 100
+
+    second = engine.run("change", *words(event, "mine", **change))
+
+    assert (first, second) == (b"ok", b"ok")
+    assert engine.everything() == stored
+
+
+def test_an_edit_whose_content_expired_is_refused(engine: Engine):
+    event = engine.create(5_000)
+
+    code = engine.run(
+        "change", event.id, str(OWNER), "", "mine", "1", "", START_MS + 9_000, ""
+    )
+
+    assert code == b"nobody"
+    assert engine.get(event.id) == event
+
+
+def test_what_stands_aside_cannot_be_changed(engine: Engine):
+    event = engine.create(5_000)
+    engine.client.zadd(keys.stuck(PREFIX), {event.id: START_MS})
+    engine.client.hset(keys.why(PREFIX), event.id, "broken")
+    engine.client.zrem(keys.due(PREFIX), event.id)
+
+    with pytest.raises(NotPending):
+        engine.store.change(event, cancel=True)
+
+
+def test_e16_an_edit_to_an_earlier_time_wakes_the_tickers(engine: Engine):
+    event = engine.create(60_000)
+    engine.claim()
+    listener = engine.listen()
+
+    engine.store.change(event, at_ms=START_MS + 100)
+
+    assert engine.woken(listener) == 1
+
+
+def occurrence(engine: Engine) -> Event:
+    schedule = engine.schedule("* * * * *")
+    engine.now_ms = schedule.times_ms[0]
+    [event_id] = engine.claim().ids
+    return engine.get(event_id)
+
+
+def test_an_occurrence_can_be_cancelled(engine: Engine):
+    event = occurrence(engine)
+
+    engine.store.change(event, cancel=True)
+
+    assert engine.get(event.id).state is State.CANCELLED
+    assert engine.leased() == {}
+
+
+@pytest.mark.parametrize("change", [{"at_ms": START_MS * 2}, {"content": OTHER}])
+def test_an_occurrence_sends_what_and_when_its_schedule_says(engine: Engine, change):
+    event = occurrence(engine)
+
+    with pytest.raises(NotPending):
+        engine.store.change(event, **change)
+
+    assert engine.get(event.id) == event
+
+
+def test_an_edit_in_another_process_is_seen(engine: Engine):
+    event = engine.create(5_000)
+    other = Store(engine.client, PREFIX, clock_ms=engine.now_ms)
+
+    other.change(event, content=OTHER)
+
+    assert engine.get(event.id).content == OTHER

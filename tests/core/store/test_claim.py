@@ -1,0 +1,488 @@
+"""Offering: what a claim hands out, and which leases it ends."""
+
+import pytest
+from scheduler_api.core.model import State
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Terms
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    DEADLINE_MS,
+    HELD_BACK_MS,
+    LEASE_MS,
+    OFFER_MS,
+    OWNER,
+    PREFIX,
+    QUIET_MS,
+    START_MS,
+    TERMS,
+    Engine,
+    all_ids,
+    settlement,
+)
+
+HOUR_MS = 3_600_000
+REAPED_AT_ONCE = 200
+
+
+def create_many(engine: Engine, count: int, *, first_ms: int, step_ms: int = 1):
+    """Events in one call, in their order; their ids are `m0`, `m1` and so on."""
+    words: list[str | int] = []
+    for n in range(count):
+        at_ms = first_ms + n * step_ms
+        words += [f"m{first_ms - START_MS}x{n}", "x", str(OWNER), "at", at_ms, "", 1000]
+        words += ["{}\n", "", "", 0, "", ""]
+    for at in range(0, len(words), 5_200):
+        engine.run("create", *words[at : at + 5_200])
+    return words[::13]
+
+
+def test_an_empty_store_offers_nothing_and_plans_no_look(engine: Engine):
+    claim = engine.claim()
+
+    assert all_ids(claim) == claim.schedule_ids == claim.set_aside == []
+    assert claim.next_us is None
+    assert engine.client.exists(keys.next_time(PREFIX)) == 0
+
+
+def test_an_event_is_offered_exactly_at_its_time(engine: Engine):
+    event = engine.create(1_000)
+    engine.now_ms += 1_000
+
+    assert engine.claim().ids == [event.id]
+
+
+def test_an_event_is_not_offered_one_ms_early(engine: Engine):
+    event = engine.create(1_000)
+    engine.now_ms += 999
+
+    claim = engine.claim()
+
+    assert claim.ids == []
+    assert claim.next_us == 1_000
+    assert engine.due() == {event.id: START_MS + 1_000}
+
+
+def test_what_is_offered_stands_in_leased_for_the_offer_lease(engine: Engine):
+    event = engine.offered()
+
+    assert engine.due() == {}
+    assert engine.leased() == {event.id: engine.now_ms + OFFER_MS}
+
+
+def test_no_claim_offers_more_than_there_is_room_for(engine: Engine):
+    made = create_many(engine, 25, first_ms=START_MS)
+    engine.now_ms += 25
+
+    first, second, third = (engine.claim(10) for _ in range(3))
+
+    assert [len(claim.ids) for claim in (first, second, third)] == [10, 10, 5]
+    assert sorted(first.ids + second.ids + third.ids) == sorted(made)
+    assert first.next_us == second.next_us == 0
+    assert third.next_us == OFFER_MS * 1_000
+
+
+def test_room_for_one_is_enough_to_go_on(engine: Engine):
+    made = create_many(engine, 3, first_ms=START_MS)
+    engine.now_ms += 3
+
+    assert [engine.claim(1).ids for _ in range(4)] == [*([each] for each in made), []]
+
+
+def test_without_room_nothing_is_offered(engine: Engine):
+    event = engine.create(1_000)
+    engine.now_ms += 1_000
+
+    claim = engine.claim(room=0)
+
+    assert claim.ids == []
+    assert claim.next_us == 0
+    assert engine.due().keys() == {event.id}
+
+
+def test_the_largest_envelope_fits_into_one_claim(engine: Engine):
+    engine.interrupted(2)
+    made = create_many(engine, 1_000, first_ms=engine.now_ms - 10_000)
+
+    claim = engine.claim(1_260)
+
+    assert set(made) <= set(claim.ids)
+
+
+def test_two_claims_share_nothing(engine: Engine):
+    made = create_many(engine, 30, first_ms=START_MS)
+    engine.now_ms += 30
+
+    first, second = engine.claim(20), engine.claim(20)
+
+    assert not set(first.ids) & set(second.ids)
+    assert set(first.ids) | set(second.ids) == set(made)
+
+
+def test_e5_a_claim_whose_answer_is_lost_costs_one_offer_lease(engine: Engine):
+    event = engine.create(1_000)
+    engine.now_ms += 1_000
+    engine.claim()
+
+    repeated = engine.claim()
+    engine.now_ms += OFFER_MS - 1
+    before_its_end = engine.claim()
+    engine.now_ms += 1
+
+    assert repeated.ids == before_its_end.ids == []
+    assert engine.claim().ids == [event.id]
+
+
+def test_e15_an_offer_that_nobody_begins_comes_back_with_its_turn(engine: Engine):
+    event = engine.offered()
+
+    engine.tick(OFFER_MS)
+
+    assert engine.due() == {event.id: event.wanted_ms}
+    assert engine.leased() == {}
+    assert engine.record(event.id).keys() == {"f", "o", "x", "c", "at", "dl", "d"}
+
+
+def test_the_oldest_are_offered_first(engine: Engine):
+    late, early = engine.create(2_000), engine.create(1_000)
+    engine.now_ms += 5_000
+
+    assert engine.claim().ids == [early.id, late.id]
+
+
+def test_e19_a_fifth_of_the_room_is_for_what_came_due_just_now(engine: Engine):
+    backlog = create_many(engine, 120, first_ms=START_MS - 10_000)
+    fresh = create_many(engine, 50, first_ms=START_MS - 100)
+
+    claim = engine.claim(100)
+
+    assert claim.ids == [*backlog[:80], *fresh[:20]]
+
+
+def test_e19_what_is_both_oldest_and_fresh_is_offered_once(engine: Engine):
+    made = create_many(engine, 120, first_ms=START_MS - 200)
+
+    claim = engine.claim(100)
+
+    assert claim.ids == made[:100]
+
+
+def test_e19_what_came_due_just_over_two_seconds_ago_is_not_fresh(engine: Engine):
+    backlog = create_many(engine, 120, first_ms=START_MS - 10_000)
+    [stale] = create_many(engine, 1, first_ms=START_MS - 2_001)
+    [fresh] = create_many(engine, 1, first_ms=START_MS - 2_000)
+
+    claim = engine.claim(100)
+
+    assert claim.ids == [*backlog[:80], fresh]
+    assert stale in engine.due()
+
+
+def test_the_next_look_is_at_the_first_end_of_a_lease(engine: Engine):
+    engine.offered(1_000)
+    engine.create(60_000)
+
+    assert engine.claim().next_us == OFFER_MS * 1_000
+    assert engine.client.get(keys.next_time(PREFIX)) == b"%d" % (
+        engine.now_ms + OFFER_MS
+    )
+
+
+def test_a_claim_tells_which_store_it_met(engine: Engine):
+    engine.client.set(keys.epoch(PREFIX), "abc")
+
+    assert engine.claim().epoch == "abc"
+
+
+def test_an_offered_event_without_a_record_falls_out(engine: Engine):
+    event = engine.offered()
+    engine.client.delete(
+        keys.event(PREFIX, event.id),
+        keys.body(PREFIX, event.id),
+        keys.by_time(PREFIX, str(OWNER), "active"),
+    )
+
+    engine.tick(OFFER_MS)
+
+    assert engine.due() == engine.leased() == engine.stuck() == {}
+
+
+def test_a_lease_ends_exactly_at_its_time(engine: Engine):
+    begun = engine.begun()
+    engine.tick(LEASE_MS - 1)
+
+    assert engine.leased().keys() == {begun.id}
+    engine.now_ms += 1
+    assert engine.claim(room=0).interrupted == [begun.id]
+
+
+def test_a_begun_lease_that_is_over_was_interrupted(engine: Engine):
+    begun = engine.begun()
+    began_ms = engine.now_ms
+
+    engine.tick(LEASE_MS)
+
+    record = engine.record(begun.id)
+    assert engine.due() == {begun.id: begun.wanted_ms}
+    assert (record["ptok"], record["in"], record["n"]) == (begun.token, "1", "1")
+    assert "tok" not in record
+    assert "un" not in record
+    assert engine.log(begun.id) == {
+        "1": f'i {engine.now_ms} {engine.now_ms} {{"started_ms":{began_ms}}}'
+    }
+
+
+def test_an_interruption_is_told_once(engine: Engine):
+    begun = engine.begun()
+    engine.tick(LEASE_MS)
+
+    assert engine.claim(room=0).interrupted == []
+    assert engine.record(begun.id)["in"] == "1"
+
+
+def test_an_interrupted_event_keeps_its_turn(engine: Engine):
+    begun = engine.begun()
+    younger = engine.create(1_000)
+    engine.tick(LEASE_MS)
+
+    assert engine.claim().ids == [begun.id, younger.id]
+
+
+def test_one_claim_ends_a_bounded_number_of_leases(engine: Engine):
+    create_many(engine, 250, first_ms=START_MS)
+    engine.now_ms += 250
+    engine.claim(1_000)
+    engine.tick(OFFER_MS - 1)
+    engine.now_ms += 1
+
+    first = engine.claim(room=0)
+
+    assert len(engine.due()) == REAPED_AT_ONCE
+    assert first.next_us == 0
+    engine.claim(room=0)
+    assert len(engine.due()) == 250
+
+
+def test_e6_no_begun_lease_ends_in_the_quiet_time_after_an_outage(engine: Engine):
+    begun = engine.begun()
+    engine.now_ms += 10 * LEASE_MS
+
+    claims = [engine.claim(room=0), *engine.tick(QUIET_MS - 1)]
+
+    assert [claim.interrupted for claim in claims] == [[]] * len(claims)
+    assert engine.leased().keys() == {begun.id}
+    engine.now_ms += 1
+    assert engine.claim(room=0).interrupted == [begun.id]
+
+
+def test_e6_whoever_renews_in_the_quiet_time_keeps_what_it_holds(engine: Engine):
+    begun = engine.begun(deadline_ms=HOUR_MS)
+    engine.now_ms += 10 * LEASE_MS
+    engine.claim(room=0)
+
+    lost = engine.worker.renew(begun)
+    claims = engine.tick(LEASE_MS - 1)
+
+    assert lost == set()
+    assert [claim.interrupted for claim in claims] == [[]] * len(claims)
+
+
+def test_e6_what_was_only_offered_comes_back_in_the_quiet_time(engine: Engine):
+    event = engine.offered()
+    engine.now_ms += 10 * LEASE_MS
+
+    claim = engine.claim()
+
+    assert claim.ids == [event.id]
+
+
+@pytest.mark.parametrize(("gap_ms", "ends"), [(0, True), (1, False)])
+def test_e6_half_a_lease_without_a_claim_is_no_outage_yet(
+    engine: Engine, gap_ms: int, ends: bool
+):
+    begun = engine.begun()
+    engine.tick(LEASE_MS // 2)
+    engine.now_ms += LEASE_MS // 2 + gap_ms
+
+    claim = engine.claim(room=0)
+
+    assert claim.interrupted == ([begun.id] if ends else [])
+
+
+def test_e6_the_first_claim_of_a_store_is_no_outage(engine: Engine):
+    engine.claim()
+
+    assert engine.client.exists(keys.quiet(PREFIX)) == 0
+
+
+def test_e6_even_a_short_lease_ends_under_a_ticker_that_looks_when_told(
+    engine: Engine,
+):
+    terms = Terms(offer_ms=100, lease_ms=400, quiet_ms=400, missed_grace_ms=60_000)
+    event = engine.create(1_000)
+    engine.now_ms += 1_000
+    engine.store.claim(room=1, terms=terms)
+    engine.worker.store.lease_ms = terms.lease_ms
+    engine.worker.begin(event.id)
+
+    interrupted = []
+    for _ in range(10):
+        claim = engine.store.claim(room=0, terms=terms)
+        interrupted += claim.interrupted
+        wait_us = 1_000_000 if claim.next_us is None else claim.next_us
+        engine.now_ms += -(-min(wait_us, 1_000_000) // 1_000)
+
+    assert interrupted == [event.id]
+
+
+def test_e22_after_a_step_back_no_lease_lies_further_off_than_one_lease(
+    engine: Engine,
+):
+    begun, offered = engine.begun(), engine.offered()
+    engine.now_ms -= HOUR_MS
+
+    engine.claim(room=0)
+
+    assert engine.leased() == {
+        begun.id: engine.now_ms + LEASE_MS,
+        offered.id: engine.now_ms + LEASE_MS,
+    }
+
+
+def test_e22_after_a_step_back_a_lost_event_comes_back_within_a_lease(engine: Engine):
+    begun = engine.begun()
+    engine.now_ms -= HOUR_MS
+    engine.claim(room=0)
+
+    claims = engine.tick(LEASE_MS)
+
+    assert claims[-1].interrupted == [begun.id]
+
+
+def test_e22_a_step_forward_interrupts_nobody_at_once(engine: Engine):
+    begun = engine.begun()
+    engine.now_ms += HOUR_MS
+
+    assert engine.claim(room=0).interrupted == []
+    assert engine.leased().keys() == {begun.id}
+
+
+def test_e18_once_interrupted_it_still_travels_with_others(engine: Engine):
+    begun = engine.interrupted(1)
+
+    claim = engine.claim()
+
+    assert (claim.ids, claim.solo_ids) == ([begun.id], [])
+
+
+def test_e18_from_the_second_interruption_in_a_row_it_travels_alone(engine: Engine):
+    begun = engine.interrupted(2)
+    other = engine.create(1)
+    engine.now_ms += 1
+
+    claim = engine.claim()
+
+    assert (claim.ids, claim.solo_ids) == ([other.id], [begun.id])
+    assert engine.leased().keys() == {begun.id, other.id}
+
+
+def test_e18_what_is_interrupted_again_goes_out_of_step_with_its_lease(engine: Engine):
+    begun = engine.interrupted(1)
+    engine.claim()
+    engine.worker.begin(begun.id)
+    engine.tick(LEASE_MS - 1)
+    engine.now_ms += 1
+    claims = [engine.claim()]
+    engine.now_ms += HELD_BACK_MS - 1
+    claims.append(engine.claim())
+    engine.now_ms += 1
+    claims.append(engine.claim())
+
+    assert claims[0].interrupted == [begun.id]
+    assert [claim.solo_ids for claim in claims] == [[], [], [begun.id]]
+
+
+def test_e18_of_those_that_travel_alone_one_goes_at_each_look(engine: Engine):
+    first, second = engine.create(1_000), engine.create(1_000)
+    engine.now_ms += 1_000
+    for _ in range(2):
+        engine.claim()
+        engine.worker.begin(first.id, second.id)
+        engine.tick(LEASE_MS)
+    other = engine.create(1)
+    engine.now_ms += HELD_BACK_MS
+
+    claims = [engine.claim(), engine.claim()]
+    engine.now_ms += HELD_BACK_MS
+    later = engine.claim()
+
+    assert [claim.solo_ids for claim in claims] == [[first.id], []]
+    assert claims[0].ids == [other.id]
+    assert later.solo_ids == [second.id]
+
+
+def test_e18_it_travels_alone_until_it_settles(engine: Engine):
+    begun = engine.interrupted(2)
+    engine.claim()
+    [begun] = engine.worker.begin(begun.id)
+    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=1_000))
+    engine.now_ms += 1_000
+
+    claim = engine.claim()
+
+    assert (claim.ids, claim.solo_ids) == ([begun.id], [])
+    assert engine.solo() == set()
+
+
+def test_e18_five_interruptions_in_a_row_are_a_dead_letter(engine: Engine):
+    begun = engine.interrupted(5)
+
+    event = engine.get(begun.id)
+
+    assert (event.state, event.reason) == (State.DEAD, "poison")
+    assert (event.attempts, event.finished_ms) == (5, engine.now_ms)
+    assert [line.split()[0] for line in engine.log(begun.id).values()] == ["i"] * 5
+    assert engine.due() == engine.leased() == {}
+
+
+def test_e18_a_settle_in_between_starts_the_count_anew(engine: Engine):
+    begun = engine.interrupted(4)
+    engine.claim()
+    [begun] = engine.worker.begin(begun.id)
+    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=0))
+
+    for _ in range(4):
+        engine.now_ms += HELD_BACK_MS
+        engine.claim()
+        [begun] = engine.worker.begin(begun.id)
+        engine.tick(LEASE_MS)
+
+    assert engine.get(begun.id).state is State.ACTIVE
+    assert engine.record(begun.id)["in"] == "4"
+
+
+def test_e18_its_neighbours_are_not_charged_for_it(engine: Engine):
+    poison, neighbour = engine.create(1_000), engine.create(1_000)
+    engine.now_ms += 1_000
+    for _ in range(2):
+        engine.claim()
+        engine.worker.begin(poison.id, neighbour.id)
+        engine.tick(LEASE_MS)
+    engine.claim()
+    [begun] = engine.worker.begin(neighbour.id)
+    engine.worker.settle(settlement(begun))
+    for _ in range(3):
+        engine.worker.begin(poison.id)
+        engine.tick(LEASE_MS)
+        engine.claim()
+
+    assert engine.get(poison.id).state is State.DEAD
+    assert engine.get(neighbour.id).state is State.DELIVERED
+
+
+def test_an_attempt_s_deadline_is_not_the_lease(engine: Engine):
+    begun = engine.begun(deadline_ms=DEADLINE_MS * 100)
+
+    engine.tick(LEASE_MS)
+
+    assert TERMS.lease_ms < DEADLINE_MS * 100
+    assert engine.due().keys() == {begun.id}

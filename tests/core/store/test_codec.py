@@ -1,0 +1,116 @@
+"""Stored forms: what goes in comes out, and anything else is told apart."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Attempt, AttemptKind, Content
+from scheduler_api.core.store import codec
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.binary())
+def test_content_comes_back_byte_for_byte(url: str, body: bytes):
+    content = Content(url, body)
+
+    assert codec.decode_content(codec.encode_content(content)) == content
+
+
+def test_a_body_is_stored_as_it_is():
+    stored = codec.encode_content(Content("https://a.example/", b"\x00\xff\n{}"))
+
+    assert stored == b'{"u":"https://a.example/"}\n\x00\xff\n{}'
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *(b"", b"\n", b"{}", b"{}\n", b"[]\nx", b"7\nx", b"null\nx", b"\xff\nx"),
+        *(b'{"u":"https://a.example/"}', b'{"u":7}\nx', b'{"u":null}\nx', b'"u"\nx'),
+    ],
+)
+def test_what_is_no_content_is_unreadable(stored: bytes):
+    with pytest.raises(UnreadableRecord):
+        codec.decode_content(stored)
+
+
+def test_an_attempt_comes_back_as_it_was_logged():
+    line = codec.encode_attempt(
+        {"started_ms": 5, "status": 200, "error": None, "response": "two\nlines"}
+    )
+
+    attempt = codec.decode_attempt("7", b"3", b"a 9 12 " + line)
+
+    assert attempt == Attempt(
+        event_id="7",
+        number=3,
+        kind=AttemptKind.SETTLED,
+        started_ms=5,
+        ended_ms=9,
+        next_ms=12,
+        status=200,
+        response="two\nlines",
+    )
+
+
+def test_no_next_time_is_none():
+    attempt = codec.decode_attempt("7", b"1", b'l 9 0 {"started_ms":5}')
+
+    assert (attempt.next_ms, attempt.kind) == (None, AttemptKind.LATE)
+
+
+def test_what_is_none_is_not_logged():
+    assert codec.encode_attempt({"started_ms": 5, "error": None}) == b'{"started_ms":5}'
+
+
+@given(
+    st.fixed_dictionaries(
+        {"started_ms": st.integers(0, 2**53)},
+        optional={
+            "status": st.integers(100, 599),
+            "error": st.text(st.characters(exclude_categories=["Cs"])),
+            "total_ms": st.floats(0, 1e9),
+            "response": st.text(st.characters(exclude_categories=["Cs"])),
+            "signed": st.dictionaries(st.text("abc"), st.text("abc")),
+        },
+    )
+)
+def test_every_field_of_an_attempt_comes_back(fields: dict[str, object]):
+    attempt = codec.decode_attempt(
+        "7", b"1", b"a 9 0 " + codec.encode_attempt(dict(fields))
+    )
+
+    assert {name: getattr(attempt, name) for name in fields} == fields
+
+
+def test_headers_come_back_in_their_order_and_cost_nothing_where_there_are_none():
+    headers = (("B", "1"), ("a", ""), ("B", "\u00fc"))
+    line = codec.encode_attempt({"started_ms": 5}, headers=headers)
+
+    assert codec.decode_attempt("7", b"1", b"a 9 0 " + line).headers == headers
+    assert codec.encode_attempt({"started_ms": 5}, headers=()) == b'{"started_ms":5}'
+
+
+def test_what_a_later_version_logs_is_passed_over():
+    attempt = codec.decode_attempt("7", b"1", b'a 9 0 {"started_ms":5,"later":[1]}')
+
+    assert attempt == codec.decode_attempt("7", b"1", b'a 9 0 {"started_ms":5}')
+
+
+@pytest.mark.parametrize(
+    ("number", "stored"),
+    [
+        (b"one", b'a 9 0 {"started_ms":5}'),
+        (b"1", b'x 9 0 {"started_ms":5}'),
+        (b"1", b'a nine 0 {"started_ms":5}'),
+        (b"1", b'a 9 {"started_ms":5}'),
+        (b"1", b"a 9 0 {}"),
+        (b"1", b"a 9 0 []"),
+        (b"1", b"a 9 0 x"),
+        (b"1", b'a 9 0 {"started_ms":5,"headers":["odd"]}'),
+        (b"1", b'a 9 0 {"started_ms":5,"headers":1}'),
+        (b"1", b""),
+    ],
+)
+def test_what_is_no_attempt_is_unreadable(number: bytes, stored: bytes):
+    with pytest.raises(UnreadableRecord):
+        codec.decode_attempt("7", number, stored)

@@ -1,0 +1,410 @@
+"""Intake, reads by id and retention."""
+
+import pytest
+import redis
+from scheduler_api.core.errors import (
+    NotFound,
+    StoreFull,
+    TimePassed,
+    UnreadableRecord,
+)
+from scheduler_api.core.ids import to_id, to_number
+from scheduler_api.core.model import Content, Draft, Owner, State
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.intake import INLINE_BYTES
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    OWNER,
+    PREFIX,
+    START_MS,
+    Engine,
+    settlement,
+)
+
+LARGE = Content("https://receiver.example/", b"x" * 100_000)
+PERMANENT = {f"{PREFIX}{name}" for name in ("seq", "owners", "beat", "next", "quiet")}
+
+
+def item(event_id: str, nonce: str = "x1", *, kind: str = "at", ms: int = START_MS + 1):
+    stored = codec.encode_content(CONTENT)
+    words = (event_id, nonce, str(OWNER), kind, ms, "1", DEADLINE_MS, stored)
+    return (*words, "", "", 0, "", "")
+
+
+def test_an_accepted_event_reads_back_as_it_was_given(engine: Engine):
+    created = engine.create(5_000)
+
+    assert engine.get(created.id) == created
+    assert created.content == CONTENT
+    assert created.owner == OWNER
+    assert created.state is State.ACTIVE
+    assert created.wanted_ms == START_MS + 5_000
+    assert created.created_ms == START_MS
+    assert (created.attempts, created.finished_ms, created.reason) == (0, None, None)
+
+
+def test_an_accepted_event_is_due_at_its_time(engine: Engine):
+    event = engine.create(5_000)
+
+    assert engine.due() == {event.id: START_MS + 5_000}
+
+
+def test_one_ms_ahead_lies_in_the_future(engine: Engine):
+    assert engine.create(1).wanted_ms == START_MS + 1
+
+
+@pytest.mark.parametrize("ago_ms", [0, 1, 3_600_000])
+def test_what_does_not_lie_in_the_future_is_refused(engine: Engine, ago_ms: int):
+    with pytest.raises(TimePassed):
+        engine.create(-ago_ms)
+
+    assert engine.everything() == {}
+
+
+def test_e10_the_store_s_clock_judges_the_future(store_client: redis.Redis):
+    store = Store(store_client, PREFIX)
+    now_ms = store.now_ms()
+
+    with pytest.raises(TimePassed):
+        store.create(OWNER, CONTENT, at_ms=now_ms - 1, deadline_ms=DEADLINE_MS)
+    later = store.create(OWNER, CONTENT, at_ms=now_ms + 60_000, deadline_ms=DEADLINE_MS)
+
+    assert later.wanted_ms == now_ms + 60_000
+
+
+def test_e10_a_delay_counts_from_the_store_s_clock(engine: Engine):
+    answers = engine.run("create", *item("7", kind="in", ms=10_000))
+
+    assert answers == [[b"ok", START_MS + 10_000, START_MS, b"7"]]
+    assert engine.due() == {"7": START_MS + 10_000}
+
+
+def test_a_past_time_is_taken_where_the_future_is_not_asked_for(engine: Engine):
+    words = list(item("7", ms=START_MS - 1_000))
+    words[5] = ""
+
+    answers = engine.run("create", *words)
+
+    assert answers == [[b"ok", START_MS - 1_000, START_MS, b"7"]]
+    assert engine.claim().ids == ["7"]
+
+
+def test_e5_a_creation_that_runs_twice_is_one_event(engine: Engine):
+    first = engine.run("create", *item("7"), *item("8", "x2"))
+    stored = engine.everything()
+    engine.now_ms += 500
+
+    second = engine.run("create", *item("7"), *item("8", "x2"))
+
+    assert [[int(n) for n in ms] for _, *ms in second] == [
+        [int(n) for n in ms] for _, *ms in first
+    ]
+    assert engine.everything() == stored
+
+
+def test_e5_a_creation_that_is_given_its_id_runs_twice_and_is_one_event(engine: Engine):
+    first = engine.run("create", *item(""), *item("", "x2"))
+    stored = engine.everything()
+    engine.now_ms += 500
+
+    second = engine.run("create", *item(""), *item("", "x2"))
+
+    assert [answer[3] for answer in first] == [answer[3] for answer in second]
+    assert len({answer[3] for answer in first}) == 2
+    assert engine.everything() == stored
+
+
+def test_an_id_in_use_is_given_to_nobody_else(engine: Engine):
+    engine.run("create", *item("1"), *item("2", "x2"))
+
+    [[code, *_, given]] = engine.run("create", *item("", "x3"))
+
+    assert (code, given) == (b"ok", b"3")
+
+
+@pytest.mark.parametrize("number", [9, 10, 35, 36, 1_295, 46_656, 2**52])
+def test_ids_are_spelt_alike_by_scripts(engine: Engine, number: int):
+    engine.client.set(keys.sequence(PREFIX), number - 1)
+
+    [[*_, given]] = engine.run("create", *item(""))
+
+    assert given.decode() == to_id(number)
+
+
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+def test_ids_of_single_events_ascend_over_processes(
+    store_client: redis.Redis, content: Content
+):
+    web = [Store(store_client, PREFIX, clock_ms=START_MS) for _ in range(3)]
+    later = {"at_ms": START_MS + 1, "deadline_ms": DEADLINE_MS}
+    made = []
+    for turn in range(9):
+        web[turn % 2].create_many(OWNER, [Draft(CONTENT, DEADLINE_MS)])
+        made.append(web[turn % 3].create(OWNER, content, **later).id)
+
+    assert made == sorted(set(made), key=to_number)
+
+
+def test_e5_a_creation_repeated_after_the_delivery_changes_nothing(engine: Engine):
+    engine.run("create", *item("7"))
+    engine.now_ms += 1
+    engine.claim()
+    engine.worker.settle(settlement(engine.worker.begin("7")[0]))
+    stored = engine.everything()
+
+    answers = engine.run("create", *item("7"))
+
+    assert answers[0][0] == b"ok"
+    assert engine.everything() == stored
+
+
+def test_one_refused_event_does_not_hold_up_the_others(engine: Engine):
+    answers = engine.run(
+        "create", *item("7"), *item("8", "x2", ms=START_MS), *item("9", "x3")
+    )
+
+    assert [code for code, *_ in answers] == [b"ok", b"past", b"ok"]
+    assert engine.due().keys() == {"7", "9"}
+
+
+def test_e4_an_id_that_bears_another_nonce_is_taken(engine: Engine):
+    engine.run("create", *item("7", "x1"))
+    stored = engine.everything()
+
+    answers = engine.run("create", *item("7", "x2"))
+
+    assert answers == [[b"taken", 0, 0, b"7"]]
+    assert engine.everything() == stored
+
+
+def test_e4_after_a_lost_sequence_creation_goes_on_with_the_next_number(
+    engine: Engine,
+):
+    first = engine.create()
+    engine.client.delete(keys.sequence(PREFIX))
+    other = Store(engine.client, PREFIX, clock_ms=engine.now_ms)
+
+    second = other.create(OWNER, LARGE, at_ms=START_MS + 1, deadline_ms=DEADLINE_MS)
+
+    assert second.id != first.id
+    assert engine.get(first.id) == first
+    assert engine.get(second.id).content == LARGE
+
+
+def test_e4_two_creations_of_one_id_never_share_what_they_send(engine: Engine):
+    mine, other = codec.encode_content(LARGE), codec.encode_content(CONTENT)
+    abandoned = keys.body(PREFIX, "1")
+    engine.client.set(abandoned, other, ex=600)
+
+    event = engine.store.create(
+        OWNER, LARGE, at_ms=START_MS + 1, deadline_ms=DEADLINE_MS
+    )
+
+    assert event.id == "1"
+    assert codec.encode_content(engine.get("1").content) == mine
+
+
+def test_e21_only_small_content_goes_through_a_script(engine: Engine):
+    fits, too_long = b"x" * INLINE_BYTES, b"x" * (INLINE_BYTES + 1)
+
+    assert engine.store.write_beforehand("{s1}:b:7", fits) == fits
+    assert engine.client.exists("{s1}:b:7") == 0
+    assert engine.store.write_beforehand("{s1}:b:8", too_long) == b""
+    assert engine.client.get("{s1}:b:8") == too_long
+    assert 0 < engine.client.ttl("{s1}:b:8") <= 600
+
+
+def test_e21_large_content_is_kept_once_its_event_is_accepted(engine: Engine):
+    event = engine.create(content=LARGE)
+
+    assert engine.get(event.id).content == LARGE
+    bodies = [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")]
+    assert [engine.client.ttl(key) for key in bodies] == [-1]
+
+
+@pytest.mark.parametrize("why", ["past", "full"])
+def test_e17_large_content_of_a_refused_event_takes_no_room(engine: Engine, why: str):
+    if why == "full":
+        engine.client.set(keys.full(PREFIX), 1, ex=5)
+
+    with pytest.raises((TimePassed, StoreFull)):
+        engine.create(0 if why == "past" else 1_000, content=LARGE)
+
+    assert [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")] == []
+
+
+def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):
+    words = list(item("7"))
+    words[7] = ""
+
+    answers = engine.run("create", *words)
+
+    assert answers == [[b"nobody", START_MS + 1, START_MS, b"7"]]
+    assert engine.everything() == {}
+
+
+def test_e17_nothing_is_accepted_while_the_store_counts_as_full(engine: Engine):
+    engine.client.set(keys.full(PREFIX), 1, ex=5)
+
+    with pytest.raises(StoreFull):
+        engine.create()
+
+    assert engine.due() == {}
+
+
+def test_e17_an_event_accepted_before_is_answered_in_a_full_store(engine: Engine):
+    engine.run("create", *item("7"))
+    engine.client.set(keys.full(PREFIX), 1, ex=5)
+
+    answers = engine.run("create", *item("7"))
+
+    assert answers[0][0] == b"ok"
+
+
+def test_e16_an_event_before_the_planned_look_wakes_the_tickers(engine: Engine):
+    engine.create(60_000)
+    engine.claim()
+    listener = engine.listen()
+
+    engine.create(60_001)
+    after_the_later = engine.woken(listener)
+    engine.create(59_999)
+
+    assert after_the_later == 0
+    assert engine.woken(listener) == 1
+
+
+def test_e16_one_burst_wakes_once(engine: Engine):
+    engine.claim()
+    listener = engine.listen()
+
+    for _ in range(20):
+        engine.create(1_000)
+
+    assert engine.woken(listener) == 1
+
+
+def test_owners_see_only_their_own(engine: Engine):
+    event = engine.create()
+
+    for stranger in (Owner("2", "jiter"), Owner("1", "qstash")):
+        with pytest.raises(NotFound):
+            engine.store.get(stranger, event.id)
+
+
+def test_many_are_read_in_the_order_asked_for(engine: Engine):
+    first, second = engine.create(), engine.create(2_000)
+
+    found = engine.store.get_many(OWNER, [second.id, "nobody", first.id])
+
+    assert found == [second, None, first]
+
+
+def test_an_event_whose_content_is_gone_is_unreadable(engine: Engine):
+    engine.stays_sound = False
+    event = engine.create()
+    engine.client.delete(keys.body(PREFIX, event.id))
+
+    with pytest.raises(UnreadableRecord):
+        engine.get(event.id)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("at", None), ("at", "soon"), ("c", None), ("n", "x"), ("st", "lost")],
+)
+def test_a_broken_record_is_unreadable(engine: Engine, field: str, value: str | None):
+    engine.stays_sound = False
+    event = engine.create()
+    key = keys.event(PREFIX, event.id)
+    if value is None:
+        engine.client.hdel(key, field)
+    else:
+        engine.client.hset(key, field, value)
+
+    with pytest.raises(UnreadableRecord):
+        engine.get(event.id)
+
+
+def test_an_occurrence_without_a_revision_is_unreadable(engine: Engine):
+    engine.stays_sound = False
+    event = engine.create()
+    engine.client.hset(keys.event(PREFIX, event.id), "s", "7")
+
+    with pytest.raises(UnreadableRecord):
+        engine.get(event.id)
+
+
+def test_what_stands_aside_tells_since_when(engine: Engine):
+    engine.stays_sound = False
+    event = engine.create()
+    engine.client.zadd(keys.stuck(PREFIX), {event.id: START_MS + 7})
+
+    assert engine.get(event.id).stuck_ms == START_MS + 7
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.DEAD])
+def test_forgetting_leaves_no_trace(engine: Engine, outcome: Outcome):
+    begun = engine.begun(content=LARGE)
+    engine.worker.settle(settlement(begun, outcome))
+
+    forgotten = engine.store.forget([begun.id], before_ms=engine.now_ms + 1)
+
+    assert forgotten == 1
+    assert engine.everything().keys() <= PERMANENT
+
+
+def test_a_cancelled_edited_event_is_forgotten_whole(engine: Engine):
+    event = engine.create()
+    [given] = engine.client.keys(keys.given(PREFIX, "*"))
+    engine.store.change(event, content=LARGE)
+    engine.store.change(engine.get(event.id), cancel=True)
+
+    forgotten = engine.store.forget([event.id], before_ms=engine.now_ms + 1)
+
+    assert forgotten == 1
+    assert engine.everything().keys() <= PERMANENT | {given.decode()}
+
+
+def test_forgetting_twice_finds_nothing_left(engine: Engine):
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun))
+    engine.store.forget([begun.id], before_ms=engine.now_ms + 1)
+
+    assert engine.store.forget([begun.id], before_ms=engine.now_ms + 1) == 0
+
+
+def test_what_finished_at_the_limit_is_kept(engine: Engine):
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun))
+
+    assert engine.store.forget([begun.id], before_ms=engine.now_ms) == 0
+    assert engine.get(begun.id).state is State.DELIVERED
+
+
+def test_what_is_not_finished_is_never_forgotten(engine: Engine):
+    waiting, begun = engine.create(60_000), engine.begun()
+    retried = engine.begun()
+    engine.worker.settle(settlement(retried, Outcome.RETRY, delay_ms=60_000))
+
+    forgotten = engine.store.forget(
+        [waiting.id, begun.id, retried.id, "nobody"], before_ms=engine.now_ms * 2
+    )
+
+    assert forgotten == 0
+    assert engine.due().keys() == {waiting.id, retried.id}
+    assert engine.leased().keys() == {begun.id}
+
+
+def test_an_unreadable_record_does_not_keep_others_from_being_forgotten(
+    engine: Engine,
+):
+    engine.stays_sound = False
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun))
+    engine.client.set(keys.event(PREFIX, "bad"), "no hash")
+
+    assert engine.store.forget(["bad", begun.id], before_ms=engine.now_ms + 1) == 1

@@ -1,0 +1,136 @@
+"""What an event without gates costs the store: these commands, and no more."""
+
+import asyncio
+import hashlib
+import pytest
+import re
+import redis
+import redis.asyncio
+from collections.abc import Iterator
+from scheduler_api.core.model import Draft
+from scheduler_api.core.store import scripts
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.leases import Outcome, WorkerStore
+from scheduler_api.core.store.rq_envelopes import Carrier
+from scheduler_api.core.store.scripts import Script
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    LEASE_MS,
+    OWNER,
+    PREFIX,
+    TERMS,
+    settlement,
+)
+
+# Per call and, behind the plus, for each of 50 events.
+CREATE = {
+    **{"time": 1, "get": 1, "set": 1 + 50, "exists": 1 + 50},
+    **{"hset": 50, "sadd": 1, "zadd": 2, "publish": 1},
+}
+CLAIM = {
+    **{"time": 1, "del": 1, "get": 3, "set": 2, "exists": 1, "zrange": 2},
+    **{"zrangebyscore": 2, "zadd": 1, "zrem": 1},
+}
+BEGIN = {
+    **{"time": 1, "del": 1, "exists": 1, "get": 1, "hgetall": 50, "zscore": 50},
+    **{"getrange": 50, "hset": 50, "zadd": 50},
+}
+RENEW = {"time": 1, "del": 1, "hmget": 50, "zadd": 50}
+DELIVERED = {
+    **{"time": 1, "del": 1, "exists": 1, "hmget": 50, "hset": 100, "hdel": 50},
+    **{"zadd": 100, "zrem": 100},
+}
+RETRY = {
+    **{"time": 1, "del": 1, "hmget": 50, "hset": 100, "hincrby": 50, "hdel": 50},
+    **{"exists": 1, "zadd": 50, "zrem": 100, "get": 50, "set": 1, "publish": 1},
+}
+
+
+class Bill:
+    """What the server has run since the last look, scripts' own commands included."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._seen: dict[str, int] = {}
+        self.since()
+
+    def since(self) -> dict[str, int]:
+        stats = self._client.info("commandstats")
+        now = {
+            name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()
+        }
+        spent = {name: count - self._seen.get(name, 0) for name, count in now.items()}
+        self._seen = now
+        ours = ("info", "evalsha", "script|load", "hello", "client|setinfo", "flushall")
+        return {name: n for name, n in spent.items() if n and name not in ours}
+
+
+@pytest.fixture
+def client(valkey: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        yield client
+
+
+def test_an_event_without_gates_costs_these_commands(client: redis.Redis, valkey: str):
+    asyncio.run(one_way(client, valkey))
+
+
+def test_an_event_without_gates_needs_nothing_that_is_made_when_called(
+    client: redis.Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
+):
+    known = scripts.load
+
+    def load(name: str) -> Script:
+        makers = r"(local function make_\w+\(\)\n)"
+        source, spoilt = re.subn(makers, r"\1error('made')\n", known(name).source)
+        assert spoilt or name not in ("create", "claim", "begin", "settle")
+        return Script(source, hashlib.sha1(source.encode()).hexdigest())
+
+    monkeypatch.setattr(scripts, "load", load)
+    asyncio.run(there_and_back(client, valkey))
+
+
+async def there_and_back(client: redis.Redis, url: str) -> None:
+    async_client = redis.asyncio.Redis.from_url(url)
+    store = Store(client, PREFIX, clock_ms=1_000)
+    worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
+    store.create_many(OWNER, [Draft(CONTENT, DEADLINE_MS, at_ms=2_000)] * 3)
+    store.clock_ms = 2_000
+    claim = store.claim(room=100, terms=TERMS, carrier=Carrier(client).words())
+    begun, fallen = await worker.begin(claim.ids, shares="50 d:1:other=3")
+    settled = await worker.settle([settlement(each) for each in begun])
+    assert [each.code for each in settled] == ["settled"] * 3
+    assert not claim.set_aside and not fallen
+    await async_client.aclose()
+
+
+async def one_way(client: redis.Redis, url: str) -> None:
+    async_client = redis.asyncio.Redis.from_url(url)
+    store = Store(client, PREFIX, clock_ms=1_000)
+    worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
+    drafts = [Draft(CONTENT, DEADLINE_MS, at_ms=2_000)] * 50
+    store.ids.take()
+    store.claim(room=0, terms=TERMS)
+    await worker.begin([])
+    bill = Bill(client)
+
+    store.create_many(OWNER, drafts)
+    assert bill.since() == CREATE
+    store.clock_ms = 2_000
+    ids = store.claim(room=100, terms=TERMS).ids
+    assert bill.since() == CLAIM
+    begun, _ = await worker.begin(ids, shares="50 d:1:other=3")
+    assert bill.since() == BEGIN
+    await worker.renew(begun)
+    assert bill.since() == RENEW
+    await worker.settle([settlement(each) for each in begun])
+    assert bill.since() == DELIVERED
+    store.create_many(OWNER, drafts)
+    begun, _ = await worker.begin(store.claim(room=100, terms=TERMS).ids)
+    bill.since()
+    later = [settlement(each, Outcome.RETRY, delay_ms=1_000) for each in begun]
+    await worker.settle(later)
+    assert bill.since() == RETRY
+    await async_client.aclose()

@@ -1,0 +1,149 @@
+"""Events that the end of an attempt brings about, and the journal that tells of all."""
+
+import pytest
+from dataclasses import replace
+from scheduler_api.core.model import Begun, Content, Draft, FollowUp
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    DEADLINE_MS,
+    LEASE_MS,
+    OWNER,
+    PREFIX,
+    Engine,
+    codes,
+    settlement,
+)
+
+TOLD = Content("https://told.example/", b"how it went")
+LARGE = Content("https://told.example/", b"y" * 50_000)
+
+
+def journaled(engine: Engine) -> Begun:
+    draft = Draft(TOLD, DEADLINE_MS, journal=True)
+    [accepted] = engine.store.create_many(OWNER, [draft])
+    assert engine.claim().ids == [accepted.id]
+    return engine.worker.begin(accepted.id)[0]
+
+
+def told(begun: Begun, outcome: Outcome, content: Content = TOLD, **how: int):
+    child = FollowUp(f"{begun.id}.c{begun.attempt}", content, DEADLINE_MS, **how)
+    return replace(settlement(begun, outcome), follow_ups=(child,))
+
+
+def journal(engine: Engine) -> list[tuple[str, str, int]]:
+    entries = engine.client.xrange(keys.journal(PREFIX, str(OWNER)))
+    return [
+        (fields[b"e"].decode(), fields[b"k"].decode(), int(fields[b"n"]))
+        for _, fields in entries
+    ]
+
+
+@pytest.mark.parametrize("content", [TOLD, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_follow_up_is_an_event_of_its_own(
+    engine: Engine, outcome: Outcome, content: Content
+):
+    begun = engine.begun()
+
+    engine.worker.settle(told(begun, outcome, content))
+
+    child = engine.get(f"{begun.id}.c1")
+    assert child.content == content
+    assert child.wanted_ms == engine.now_ms
+    assert child.id in engine.claim().ids
+
+
+def test_a_follow_up_may_wait(engine: Engine):
+    begun = engine.begun()
+
+    engine.worker.settle(told(begun, Outcome.DELIVERED, delay_ms=7_000))
+
+    assert engine.due() == {f"{begun.id}.c1": engine.now_ms + 7_000}
+
+
+def test_e5_a_settle_that_runs_twice_makes_its_follow_up_once(engine: Engine):
+    begun = engine.begun()
+    engine.worker.settle(told(begun, Outcome.DELIVERED))
+    stored = engine.everything()
+
+    answers = engine.worker.settle(told(begun, Outcome.DELIVERED))
+
+    assert codes(answers) == ["again"]
+    assert engine.everything() == stored
+
+
+def test_a_settle_that_comes_too_late_tells_nobody(engine: Engine):
+    begun = engine.begun()
+    engine.tick(LEASE_MS)
+    engine.worker.begin(*engine.claim().ids)
+
+    answers = engine.worker.settle(told(begun, Outcome.DELIVERED))
+
+    assert codes(answers) == ["late"]
+    assert engine.record(f"{begun.id}.c1") == {}
+
+
+def test_the_end_of_a_cancelled_attempt_tells_nobody(engine: Engine):
+    begun = engine.begun()
+    engine.store.cancel(OWNER, [begun.id])
+
+    engine.worker.settle(told(begun, Outcome.DEAD))
+
+    assert engine.record(f"{begun.id}.c1") == {}
+
+
+def test_the_journal_tells_a_delivery_in_order(engine: Engine):
+    begun = journaled(engine)
+
+    engine.worker.settle(settlement(begun))
+
+    assert journal(engine) == [
+        (begun.id, "created", 0),
+        (begun.id, "begun", 1),
+        (begun.id, "delivered", 1),
+    ]
+
+
+def test_the_journal_tells_every_attempt_and_the_end(engine: Engine):
+    begun = journaled(engine)
+    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=1_000))
+    engine.now_ms += 1_000
+    [again] = engine.worker.begin(*engine.claim().ids)
+
+    engine.worker.settle(settlement(again, Outcome.DEAD))
+
+    kinds = [(kind, n) for _, kind, n in journal(engine)]
+    assert kinds == [
+        ("created", 0),
+        ("begun", 1),
+        ("failed", 1),
+        ("retry", 1),
+        ("begun", 2),
+        ("failed", 2),
+        ("dead", 2),
+    ]
+
+
+def test_the_journal_tells_a_cancellation(engine: Engine):
+    begun = journaled(engine)
+    engine.store.cancel(OWNER, [begun.id])
+
+    engine.worker.settle(settlement(begun, Outcome.RETRY))
+
+    kinds = [kind for _, kind, _ in journal(engine)]
+    assert kinds == ["created", "begun", "asked", "failed", "cancelled"]
+
+
+def test_a_follow_up_stands_in_the_journal_if_its_parent_does(engine: Engine):
+    begun = journaled(engine)
+
+    engine.worker.settle(told(begun, Outcome.DELIVERED))
+
+    assert (f"{begun.id}.c1", "created", 0) in journal(engine)
+
+
+def test_without_being_asked_the_journal_tells_nothing(engine: Engine):
+    engine.worker.settle(settlement(engine.begun()))
+
+    assert journal(engine) == []

@@ -1,0 +1,186 @@
+"""A server at its memory limit: intake is refused, everything accepted goes on."""
+
+import pytest
+import redis
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from redis.exceptions import OutOfMemoryError
+from scheduler_api.core.errors import StoreFull
+from scheduler_api.core.model import Content, FollowUp, State
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    DEADLINE_MS,
+    LEASE_MS,
+    OFFER_MS,
+    OWNER,
+    PREFIX,
+    TERMS,
+    Engine,
+    all_ids,
+    codes,
+    ids,
+    settlement,
+)
+
+LARGE = Content("https://receiver.example/", b"x" * 50_000)
+ONE_BYTE = 1
+
+
+@pytest.fixture
+def store_client(valkey: str) -> Iterator[redis.Redis]:
+    """A real server only: the imitation has no limit."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def fill(store_client: redis.Redis) -> Iterator[Callable[[], None]]:
+    """Fills the server to its limit, as the ticker notices before that."""
+
+    def now() -> None:
+        store_client.set(keys.full(PREFIX), 1, ex=60)
+        store_client.config_set("maxmemory", ONE_BYTE)
+
+    yield now
+    store_client.config_set("maxmemory", 0)
+
+
+def test_e17_a_script_that_first_writes_what_grows_is_refused(
+    store_client: redis.Redis, fill: Callable[[], None]
+):
+    fill()
+
+    with pytest.raises(OutOfMemoryError):
+        store_client.eval("redis.call('ZADD', KEYS[1], 1, 'x')", 1, "{s1}:due")
+    with pytest.raises(OutOfMemoryError):
+        store_client.set("{s1}:x", 1)
+
+
+def test_e17_intake_is_refused(engine: Engine, fill: Callable[[], None]):
+    engine.create(1)
+    fill()
+
+    with pytest.raises(StoreFull):
+        engine.create()
+    with pytest.raises(StoreFull):
+        engine.create(content=LARGE)
+
+    assert len(engine.due()) == 1
+
+
+def test_e17_a_store_that_nobody_saw_filling_up_refuses_large_content(
+    engine: Engine, fill: Callable[[], None]
+):
+    engine.create(1)
+    fill()
+    engine.client.delete(keys.full(PREFIX))
+
+    with pytest.raises(StoreFull):
+        engine.create(content=LARGE)
+
+
+def test_e17_claim_begin_renew_and_settle_go_on(
+    engine: Engine, fill: Callable[[], None]
+):
+    delivered, retried, dead = (engine.create(1_000) for _ in range(3))
+    engine.now_ms += 1_000
+    fill()
+
+    begun = {each.id: each for each in engine.worker.begin(*engine.claim().ids)}
+    lost = engine.worker.renew(*begun.values())
+    engine.worker.settle(
+        settlement(begun[delivered.id]),
+        settlement(begun[retried.id], Outcome.RETRY, delay_ms=5_000),
+        settlement(begun[dead.id], Outcome.DEAD),
+    )
+    engine.now_ms += 5_000
+
+    assert lost == set()
+    assert engine.get(delivered.id).state is State.DELIVERED
+    assert engine.get(dead.id).state is State.DEAD
+    assert engine.claim().ids == [retried.id]
+
+
+def test_e17_a_settle_goes_on_whatever_follows_from_it(
+    engine: Engine, fill: Callable[[], None]
+):
+    begun = engine.begun()
+    fill()
+    child = FollowUp(f"{begun.id}.c1", LARGE, DEADLINE_MS)
+
+    answers = engine.worker.settle(replace(settlement(begun), follow_ups=(child,)))
+
+    assert codes(answers) == ["settled"]
+    assert engine.get(child.id).content == LARGE
+
+
+def test_e17_leases_end_and_offers_come_back(engine: Engine, fill: Callable[[], None]):
+    offered, begun = engine.offered(), engine.begun()
+    fill()
+    engine.worker.release(offered.id)
+    engine.claim()
+
+    engine.tick(OFFER_MS)
+    returned = set(engine.due())
+    engine.tick(LEASE_MS)
+
+    assert returned == {offered.id}
+    assert engine.due().keys() == {offered.id, begun.id}
+    assert engine.record(begun.id)["in"] == "1"
+
+
+def test_e17_schedules_fire(engine: Engine, fill: Callable[[], None]):
+    schedule = engine.schedule("* * * * *")
+    fill()
+    engine.now_ms = schedule.times_ms[0]
+
+    begun = engine.worker.begin(*engine.claim().ids)
+
+    assert len(begun) == 1
+    assert engine.schedules.top_up(schedule.id) == "done"
+
+
+def test_e17_cancelling_and_forgetting_go_on(engine: Engine, fill: Callable[[], None]):
+    event, ended = engine.create(60_000), engine.begun()
+    engine.worker.settle(settlement(ended))
+    fill()
+
+    engine.store.change(event, cancel=True)
+    forgotten = engine.store.forget([event.id, ended.id], before_ms=engine.now_ms + 1)
+
+    assert forgotten == 2
+
+
+def test_e17_a_store_with_room_again_accepts_again(
+    engine: Engine, fill: Callable[[], None]
+):
+    engine.create(1)
+    fill()
+    with pytest.raises(StoreFull):
+        engine.create()
+    engine.client.config_set("maxmemory", 0)
+    engine.client.delete(keys.full(PREFIX))
+
+    event = engine.create()
+
+    assert event.id in engine.due()
+
+
+def test_e17_the_scripts_can_be_taught_to_a_full_store(
+    engine: Engine, fill: Callable[[], None]
+):
+    event = engine.create(1_000)
+    engine.now_ms += 1_000
+    engine.client.script_flush()
+    fill()
+
+    claim = Store(engine.client, PREFIX, clock_ms=engine.now_ms).claim(
+        room=10, terms=TERMS
+    )
+
+    assert all_ids(claim) == [event.id]
+    assert ids(engine.worker.begin(event.id)) == [event.id]
+    assert engine.get(event.id).owner == OWNER

@@ -1,0 +1,296 @@
+"""Many at once, deduplication marks, the journal, and events that follow."""
+
+import pytest
+import redis
+from dataclasses import replace
+from functools import partial
+from scheduler_api.core.deduplication import Mark
+from scheduler_api.core.model import (
+    Begun,
+    Content,
+    Draft,
+    FollowUp,
+    Owner,
+    Verdict,
+)
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    LEASE_MS,
+    OWNER,
+    PREFIX,
+    START_MS,
+    Engine,
+    codes,
+    settlement,
+)
+
+MINUTE_MS = 60_000
+LARGE = Content("https://receiver.example/", b"x" * 50_000)
+TOLD = Content("https://callback.example/", b"told")
+
+
+def draft(content: Content = CONTENT, **how) -> Draft:
+    return Draft(content, DEADLINE_MS, **how)
+
+
+def create(engine: Engine, *drafts: Draft, owner: Owner = OWNER):
+    return engine.store.create_many(owner, drafts)
+
+
+def journal(engine: Engine) -> list[tuple[str, str, int]]:
+    entries = engine.client.xrange(keys.journal(PREFIX, str(OWNER)))
+    return [
+        (told[b"e"].decode(), told[b"k"].decode(), int(told[b"n"]))
+        for _, told in entries
+    ]
+
+
+def marks(engine: Engine) -> list[bytes]:
+    return list(engine.client.scan_iter(match=f"{PREFIX}dd:*"))
+
+
+def test_a_delay_counts_from_the_store_s_clock(engine: Engine):
+    [accepted] = create(engine, draft(delay_ms=5_000))
+
+    assert accepted.verdict is Verdict.OK
+    assert (accepted.created_ms, accepted.wanted_ms) == (START_MS, START_MS + 5_000)
+    assert engine.due() == {accepted.id: START_MS + 5_000}
+
+
+def test_without_a_delay_an_event_is_wanted_at_once(engine: Engine):
+    [accepted] = create(engine, draft())
+
+    assert engine.claim().ids == [accepted.id]
+
+
+def test_each_draft_is_answered_in_its_place(engine: Engine):
+    accepted = create(
+        engine,
+        draft(at_ms=START_MS + 1, must_be_future=True),
+        draft(at_ms=START_MS, must_be_future=True),
+        draft(at_ms=START_MS),
+        draft(LARGE, delay_ms=1),
+    )
+
+    verdicts = [each.verdict for each in accepted]
+    assert verdicts == [Verdict.OK, Verdict.PAST, Verdict.OK, Verdict.OK]
+    assert engine.get(accepted[3].id).content == LARGE
+    assert engine.due().keys() == {accepted[n].id for n in (0, 2, 3)}
+
+
+def test_no_drafts_are_no_events(engine: Engine):
+    assert create(engine) == []
+    assert engine.everything() == {}
+
+
+def test_e4_numbers_in_use_are_passed_over(engine: Engine):
+    first = create(engine, *[draft(delay_ms=1)] * 150)
+    engine.client.delete(keys.sequence(PREFIX))
+    other = Store(engine.client, PREFIX, clock_ms=engine.now_ms)
+
+    second = other.create_many(OWNER, [draft(LARGE, delay_ms=1)] * 150)
+
+    made = {each.id for each in (*first, *second)}
+    assert len(made) == 300
+    assert engine.due().keys() == made
+    assert {each.verdict for each in second} == {Verdict.OK}
+
+
+def test_e17_a_full_store_refuses_each_draft(engine: Engine):
+    engine.client.set(keys.full(PREFIX), 1, ex=5)
+
+    accepted = create(engine, draft(), draft(LARGE))
+
+    assert [each.verdict for each in accepted] == [Verdict.FULL] * 2
+    assert engine.due() == {}
+
+
+def test_a_mark_outlives_its_event(engine: Engine):
+    [first] = create(engine, draft(mark=Mark("a", MINUTE_MS)))
+    engine.claim()
+    engine.worker.settle(settlement(engine.worker.begin(first.id)[0]))
+    engine.store.forget([first.id], before_ms=engine.now_ms + 1)
+
+    [second] = create(engine, draft(mark=Mark("a", MINUTE_MS)))
+
+    assert (second.verdict, second.id) == (Verdict.DOUBLE, first.id)
+
+
+def test_e5_a_creation_that_runs_twice_is_no_double_of_itself(engine: Engine):
+    words = ("7", "x1", str(OWNER), "in", 5, "", DEADLINE_MS, "{}\n")
+    first = engine.run("create", *words, "1", "a", MINUTE_MS, "", "")
+    stored = engine.everything()
+
+    second = engine.run("create", *words, "1", "a", MINUTE_MS, "", "")
+
+    assert [first[0][0], second[0][0]] == [b"ok", b"ok"]
+    assert engine.everything() == stored
+
+
+def test_large_content_of_a_double_takes_no_room(engine: Engine):
+    create(engine, draft(mark=Mark("a", MINUTE_MS)))
+
+    create(engine, draft(LARGE, mark=Mark("a", MINUTE_MS)))
+
+    bodies = [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")]
+    assert len(bodies) == 1
+
+
+def test_the_journal_tells_what_happened_in_its_order(engine: Engine):
+    [accepted] = create(engine, draft(journal=True))
+    engine.claim()
+    [begun] = engine.worker.begin(accepted.id)
+    engine.worker.settle(settlement(begun, Outcome.RETRY))
+    engine.claim()
+    engine.worker.begin(accepted.id)
+    engine.tick(LEASE_MS)
+    engine.claim()
+    [begun] = engine.worker.begin(accepted.id)
+    engine.worker.settle(settlement(begun))
+
+    told = [(kind, number) for _, kind, number in journal(engine)]
+    assert told == [
+        ("created", 0),
+        ("begun", 1),
+        ("failed", 1),
+        ("retry", 1),
+        ("begun", 2),
+        ("failed", 2),
+        ("begun", 3),
+        ("delivered", 3),
+    ]
+    assert {event_id for event_id, *_ in journal(engine)} == {accepted.id}
+
+
+def test_the_journal_tells_of_cancellations_and_dead_letters(engine: Engine):
+    waits, asked, dead = create(engine, *[draft(journal=True)] * 3)
+    engine.claim()
+    begun = {each.id: each for each in engine.worker.begin(asked.id, dead.id)}
+    engine.store.cancel(OWNER, [waits.id, asked.id])
+    engine.worker.settle(
+        settlement(begun[asked.id], Outcome.RETRY),
+        settlement(begun[dead.id], Outcome.DEAD),
+    )
+
+    told = [(each, kind) for each, kind, _ in journal(engine) if kind != "created"]
+    assert told == [
+        (asked.id, "begun"),
+        (dead.id, "begun"),
+        (waits.id, "asked"),
+        (waits.id, "cancelled"),
+        (asked.id, "asked"),
+        (asked.id, "failed"),
+        (asked.id, "cancelled"),
+        (dead.id, "failed"),
+        (dead.id, "dead"),
+    ]
+
+
+@pytest.mark.parametrize("what", ["settle", "cancel", "begin"])
+def test_e5_what_runs_twice_is_told_once(engine: Engine, what: str):
+    [accepted] = create(engine, draft(journal=True))
+    engine.claim()
+    if what == "settle":
+        begun = engine.worker.begin(accepted.id)[0]
+        act = partial(engine.worker.settle, settlement(begun))
+    elif what == "cancel":
+        act = partial(engine.run, "cancel", str(OWNER), "x", accepted.id)
+    else:
+        act = partial(engine.run, "begin", "w:1", 9_000, 9_000, accepted.id)
+    act()
+    told = journal(engine)
+
+    act()
+
+    assert journal(engine) == told
+
+
+def follow(begun: Begun, number: int = 1, **how) -> FollowUp:
+    content = how.pop("content", TOLD)
+    return FollowUp(f"{begun.id}.c{number}", content, DEADLINE_MS, **how)
+
+
+def test_several_follow_from_one_attempt_among_others(engine: Engine):
+    one, two, three = (engine.begun() for _ in range(3))
+
+    answers = engine.worker.settle(
+        replace(settlement(one), follow_ups=(follow(one, 1), follow(one, 2))),
+        settlement(two),
+        replace(settlement(three, Outcome.DEAD), follow_ups=(follow(three, 1),)),
+    )
+
+    assert codes(answers) == ["settled"] * 3
+    assert engine.due().keys() == {f"{one.id}.c1", f"{one.id}.c2", f"{three.id}.c1"}
+
+
+def test_e5_what_follows_is_made_once_however_often_it_is_settled(engine: Engine):
+    begun = engine.begun()
+    mine = replace(
+        settlement(begun, Outcome.RETRY, delay_ms=MINUTE_MS),
+        follow_ups=(follow(begun),),
+    )
+    engine.worker.settle(mine)
+    engine.worker.settle(settlement(engine.worker_begins(follow(begun).id)))
+    stored = engine.everything()
+
+    answers = engine.worker.settle(mine)
+
+    assert codes(answers) == ["again"]
+    assert engine.everything() == stored
+
+
+def test_what_follows_twice_under_one_id_is_made_once(engine: Engine):
+    begun = engine.begun()
+    child = follow(begun, delay_ms=MINUTE_MS)
+    mine = settlement(begun, Outcome.RETRY)
+    engine.worker.settle(replace(mine, follow_ups=(child,)))
+    engine.claim()
+    [begun] = engine.worker.begin(begun.id)
+
+    changed = replace(child, content=LARGE, delay_ms=1)
+    engine.worker.settle(replace(settlement(begun), follow_ups=(changed,)))
+
+    assert engine.get(child.id).content == TOLD
+    assert engine.due() == {child.id: engine.now_ms + MINUTE_MS}
+
+
+def test_what_follows_can_be_delivered_and_forgotten(engine: Engine):
+    begun = engine.begun()
+    engine.worker.settle(
+        replace(settlement(begun), follow_ups=(follow(begun, content=LARGE),))
+    )
+    child = engine.worker_begins(follow(begun).id)
+    engine.worker.settle(settlement(child))
+
+    forgotten = engine.store.forget([begun.id, child.id], before_ms=2 * START_MS)
+
+    assert forgotten == 2
+    assert [key for key in engine.everything() if ":b:" in key] == []
+
+
+def test_what_follows_of_large_content_expires_if_the_settle_came_too_late(
+    engine: Engine, store_client: redis.Redis
+):
+    lost = engine.interrupted()
+    engine.claim()
+    engine.worker.begin(lost.id)
+    child = follow(lost, content=LARGE)
+
+    engine.worker.settle(replace(settlement(lost), follow_ups=(child,)))
+
+    [body] = store_client.scan_iter(match=f"{PREFIX}b:{child.id}*")
+    assert 0 < store_client.ttl(body) <= 600
+
+
+def test_what_is_large_is_written_in_parts(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("scheduler_api.core.store.intake.PIPELINED_BYTES", 60_000)
+    contents = [replace(LARGE, body=bytes([n]) * 50_000) for n in range(5)]
+
+    accepted = create(engine, *map(draft, contents))
+    assert [engine.get(each.id).content for each in accepted] == contents

@@ -1,0 +1,160 @@
+"""Leases of what was begun or offered: prolonged, or given back before their end."""
+
+from scheduler_api.core.store import keys
+from tests.core.engine import (
+    DEADLINE_MS,
+    LEASE_MS,
+    OFFER_MS,
+    PREFIX,
+    SLACK_MS,
+    Engine,
+    settlement,
+)
+
+
+def test_renewal_prolongs_the_lease(engine: Engine):
+    begun = engine.begun()
+    engine.now_ms += 5_000
+
+    assert engine.worker.renew(begun) == set()
+    assert engine.leased() == {begun.id: engine.now_ms + LEASE_MS}
+
+
+def test_a_renewed_event_is_not_interrupted(engine: Engine):
+    begun = engine.begun(deadline_ms=600_000)
+    interrupted = []
+    for _ in range(20):
+        claims = engine.tick(LEASE_MS - 1)
+        interrupted += [each for claim in claims for each in claim.interrupted]
+        assert engine.worker.renew(begun) == set()
+
+    assert interrupted == []
+
+
+def test_e12_no_renewal_passes_the_deadline_and_ten_seconds(engine: Engine):
+    begun = engine.begun()
+    until_ms = engine.now_ms + DEADLINE_MS + SLACK_MS
+
+    engine.now_ms = until_ms - 1
+    lost_before = engine.worker.renew(begun)
+    ends_ms = engine.leased()[begun.id]
+    engine.now_ms = until_ms
+
+    assert lost_before == set()
+    assert ends_ms == until_ms
+    assert engine.worker.renew(begun) == {begun.id}
+
+
+def test_e12_a_worker_that_hangs_loses_its_event_in_the_end(engine: Engine):
+    begun = engine.begun()
+    interrupted = []
+    for _ in range(30):
+        claims = engine.tick(1_000)
+        engine.worker.renew(begun)
+        interrupted += [each for claim in claims for each in claim.interrupted]
+
+    assert interrupted == [begun.id]
+    assert engine.due().keys() == {begun.id}
+
+
+def test_e5_renewing_twice_is_renewing_once(engine: Engine):
+    begun = engine.begun()
+    engine.worker.renew(begun)
+    stored = engine.everything()
+
+    assert engine.worker.renew(begun) == set()
+    assert engine.everything() == stored
+
+
+def test_renewal_tells_what_is_lost(engine: Engine):
+    held, settled, lost = engine.begun(), engine.begun(), engine.begun()
+    engine.worker.settle(settlement(settled))
+    engine.client.zadd(keys.leased(PREFIX), {lost.id: engine.now_ms})
+    engine.claim(room=0)
+
+    answer = engine.worker.renew(held, settled, lost)
+
+    assert answer == {settled.id, lost.id}
+    assert engine.due().keys() == {lost.id}
+
+
+def test_renewal_of_another_s_begin_is_refused(engine: Engine):
+    lost = engine.interrupted()
+    engine.claim()
+    [held] = engine.worker.begin(lost.id)
+    lease = engine.leased()
+
+    assert engine.worker.renew(lost) == {lost.id}
+    assert engine.leased() == lease
+    assert engine.worker.renew(held) == set()
+
+
+def test_renewal_brings_nothing_back_that_left_leased(engine: Engine):
+    engine.stays_sound = False
+    begun = engine.begun()
+    engine.client.zrem(keys.leased(PREFIX), begun.id)
+
+    engine.worker.renew(begun)
+
+    assert engine.leased() == {}
+
+
+def test_e14_what_finds_no_room_goes_back_to_its_own_time(engine: Engine):
+    event = engine.offered()
+    engine.now_ms += 250
+
+    assert engine.worker.release(event.id) == 1
+    assert engine.due() == {event.id: event.wanted_ms}
+    assert engine.leased() == {}
+
+
+def test_e14_what_was_given_back_is_offered_again_at_once(engine: Engine):
+    event = engine.offered()
+    engine.worker.release(event.id)
+
+    assert engine.claim().ids == [event.id]
+
+
+def test_e14_giving_back_wakes_the_tickers_each_time(engine: Engine):
+    first, second = engine.create(1_000), engine.create(1_000)
+    engine.now_ms += 1_000
+    engine.claim()
+    listener = engine.listen()
+
+    engine.worker.release(first.id)
+    after_the_first = engine.woken(listener)
+    engine.worker.release(second.id)
+
+    assert after_the_first >= 1
+    assert engine.woken(listener) >= 1
+
+
+def test_e5_giving_back_twice_finds_nothing_left(engine: Engine):
+    event = engine.offered()
+    engine.worker.release(event.id)
+    stored = engine.everything()
+
+    assert engine.worker.release(event.id) == 0
+    assert engine.everything() == stored
+
+
+def test_what_is_begun_is_not_given_back(engine: Engine):
+    begun = engine.begun()
+
+    assert engine.worker.release(begun.id) == 0
+    assert engine.leased() == {begun.id: engine.now_ms + LEASE_MS}
+
+
+def test_giving_back_what_is_elsewhere_moves_nothing(engine: Engine):
+    waiting, ended = engine.create(60_000), engine.begun()
+    engine.worker.settle(settlement(ended))
+
+    assert engine.worker.release(waiting.id, ended.id, "nobody") == 0
+    assert engine.due().keys() == {waiting.id}
+
+
+def test_giving_back_a_member_without_a_record_removes_it(engine: Engine):
+    engine.client.zadd(keys.leased(PREFIX), {"nobody": engine.now_ms + OFFER_MS})
+
+    assert engine.worker.release("nobody") == 0
+    assert engine.leased() == {}

@@ -1,0 +1,304 @@
+"""Settle: how an attempt ended, and who may still say so."""
+
+import pytest
+from scheduler_api.core.model import AttemptKind, Begun, Content, State
+from scheduler_api.core.queries.events import Queries
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.leases import Outcome
+from tests.core.engine import LEASE_MS, OWNER, PREFIX, Engine, codes, settlement
+
+ENDS = [Outcome.DELIVERED, Outcome.DEAD]
+
+
+def kinds(engine: Engine, begun: Begun) -> list[AttemptKind]:
+    return [each.kind for each in Queries(engine.store).attempts(begun.id)]
+
+
+@pytest.mark.parametrize("outcome", ENDS)
+def test_an_event_that_ended_stands_nowhere(engine: Engine, outcome: Outcome):
+    begun = engine.begun()
+
+    [answer] = engine.worker.settle(settlement(begun, outcome))
+
+    event = engine.get(begun.id)
+    assert (answer.code, answer.next_ms) == ("settled", 0)
+    assert event.state.value == outcome.value
+    assert event.finished_ms == engine.now_ms
+    assert engine.places(begun.id) == []
+
+
+@pytest.mark.parametrize("outcome", ENDS)
+def test_an_event_that_ended_is_found_by_both_its_times(
+    engine: Engine, outcome: Outcome
+):
+    begun = engine.begun()
+    engine.now_ms += 777
+
+    engine.worker.settle(settlement(begun, outcome))
+
+    owner = str(OWNER)
+    by_time = engine.scores(keys.by_time(PREFIX, owner, outcome.value))
+    assert by_time == {begun.id: begun.wanted_ms}
+    finished = engine.scores(keys.finished(PREFIX, owner, outcome.value))
+    assert finished == {begun.id: engine.now_ms}
+    assert engine.scores(keys.by_time(PREFIX, owner, "active")) == {}
+
+
+def test_a_dead_letter_tells_why(engine: Engine):
+    begun = engine.begun()
+
+    engine.worker.settle(settlement(begun, Outcome.DEAD, reason="retries used up"))
+
+    assert engine.get(begun.id).reason == "retries used up"
+
+
+def test_a_failed_attempt_is_due_again_after_its_delay(engine: Engine):
+    begun = engine.begun()
+
+    [answer] = engine.worker.settle(
+        settlement(begun, Outcome.RETRY, delay_ms=5_000, status=500)
+    )
+
+    event = engine.get(begun.id)
+    assert (answer.code, answer.next_ms) == ("settled", engine.now_ms + 5_000)
+    assert (event.next_ms, event.wanted_ms) == (answer.next_ms, begun.wanted_ms)
+    assert event.state is State.ACTIVE
+    assert engine.due() == {begun.id: answer.next_ms}
+    assert engine.leased() == {}
+
+
+def test_a_retry_is_not_offered_one_ms_early(engine: Engine):
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=5_000))
+    engine.now_ms += 4_999
+    early = engine.claim().ids
+    engine.now_ms += 1
+
+    assert early == []
+    assert engine.claim().ids == [begun.id]
+
+
+def test_a_retry_without_delay_is_due_at_once(engine: Engine):
+    begun = engine.begun()
+
+    engine.worker.settle(settlement(begun, Outcome.RETRY))
+
+    assert engine.claim().ids == [begun.id]
+
+
+def test_e16_a_retry_before_the_planned_look_wakes_the_tickers(engine: Engine):
+    begun = engine.begun()
+    engine.claim()
+    listener = engine.listen()
+
+    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=100))
+
+    assert engine.woken(listener) == 1
+
+
+def test_the_log_tells_each_attempt(engine: Engine):
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=7, status=500))
+    engine.now_ms += 7
+    engine.claim()
+    [begun] = engine.worker.begin(begun.id)
+    engine.worker.settle(settlement(begun, status=204))
+
+    first, second = Queries(engine.store).attempts(begun.id)
+
+    assert (first.number, first.status, first.next_ms) == (1, 500, engine.now_ms)
+    assert (second.number, second.status, second.next_ms) == (2, 204, None)
+    assert first.kind is second.kind is AttemptKind.SETTLED
+    assert second.ended_ms == engine.now_ms
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_e5_settling_twice_is_settling_once(engine: Engine, outcome: Outcome):
+    begun = engine.begun()
+    mine = settlement(begun, outcome, delay_ms=1_000)
+    engine.worker.settle(mine)
+    stored = engine.everything()
+
+    answers = engine.worker.settle(mine)
+
+    assert codes(answers) == ["again"]
+    assert engine.everything() == stored
+
+
+@pytest.mark.parametrize("then", ["waits", "offered", "begun", "lost", "ended"])
+def test_e23_an_old_settle_repeated_changes_nothing(engine: Engine, then: str):
+    begun = engine.begun()
+    mine = settlement(begun, Outcome.RETRY, delay_ms=1_000)
+    engine.worker.settle(mine)
+    if then != "waits":
+        engine.now_ms += 1_000
+        engine.claim()
+    if then in ("begun", "lost", "ended"):
+        [again] = engine.worker.begin(begun.id)
+    if then == "lost":
+        engine.tick(LEASE_MS)
+    if then == "ended":
+        engine.worker.settle(settlement(again))
+    stored = engine.everything()
+
+    answers = engine.worker.settle(mine)
+
+    assert codes(answers) == ["again"]
+    assert engine.everything() == stored
+
+
+def test_e23_a_settle_that_the_store_lost_takes_effect_when_repeated(engine: Engine):
+    begun = engine.begun()
+    client = engine.client
+    before = {key: (client.pttl(key), client.dump(key)) for key in engine.everything()}
+    engine.worker.settle(settlement(begun))
+    client.flushall()
+    for key, (left_ms, stored) in before.items():
+        client.restore(key, max(left_ms, 0), stored)
+
+    answers = engine.worker.settle(settlement(begun))
+
+    assert codes(answers) == ["settled"]
+    assert engine.get(begun.id).state is State.DELIVERED
+
+
+def test_what_was_forgotten_is_gone(engine: Engine):
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun))
+    engine.store.forget([begun.id], before_ms=engine.now_ms + 1)
+
+    answers = engine.worker.settle(settlement(begun))
+
+    assert codes(answers) == ["gone"]
+    assert engine.client.exists(keys.log(PREFIX, begun.id)) == 0
+
+
+def test_each_of_a_batch_is_settled_by_itself(engine: Engine):
+    one, two, three = (engine.begun() for _ in range(3))
+    engine.worker.settle(settlement(two))
+    engine.store.forget([two.id], before_ms=engine.now_ms + 1)
+
+    answers = engine.worker.settle(
+        settlement(one), settlement(two), settlement(three, Outcome.DEAD)
+    )
+
+    assert [answer.event_id for answer in answers] == [one.id, two.id, three.id]
+    assert codes(answers) == ["settled", "gone", "settled"]
+
+
+def test_a_large_batch_settles_in_one_call(engine: Engine):
+    made = [engine.create(1_000) for _ in range(150)]
+    engine.now_ms += 1_000
+    engine.claim(1_000)
+    begun = engine.worker.begin(*(event.id for event in made))
+
+    answers = engine.worker.settle(*map(settlement, begun))
+
+    assert codes(answers) == ["settled"] * 150
+
+
+def test_log_lines_are_kept_byte_for_byte(engine: Engine):
+    begun = engine.begun()
+    said = 'two\nlines, "quotes", % and %s, \x00, ünïcode'
+    line = codec.encode_attempt({"started_ms": 1, "response": said})
+    mine = settlement(begun)
+
+    engine.worker.settle(
+        type(mine)(begun.id, begun.token, begun.attempt, Outcome.DELIVERED, line)
+    )
+
+    [attempt] = Queries(engine.store).attempts(begun.id)
+    assert attempt.response == said
+
+
+def test_e13_a_settle_after_the_lease_but_before_its_end_was_seen_counts(
+    engine: Engine,
+):
+    begun = engine.begun()
+    engine.now_ms += 10 * LEASE_MS
+
+    assert codes(engine.worker.settle(settlement(begun))) == ["settled"]
+
+
+@pytest.mark.parametrize("offered_again", [False, True])
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_e13_a_late_settle_counts_until_the_next_begin(
+    engine: Engine, outcome: Outcome, offered_again: bool
+):
+    begun = engine.interrupted()
+    if offered_again:
+        assert engine.claim().ids == [begun.id]
+
+    answers = engine.worker.settle(settlement(begun, outcome, delay_ms=9_000))
+
+    assert codes(answers) == ["settled"]
+    assert kinds(engine, begun) == [AttemptKind.SETTLED]
+    assert engine.places(begun.id) == (["due"] if outcome is Outcome.RETRY else [])
+
+
+def test_e13_after_the_next_begin_a_late_settle_is_only_logged(engine: Engine):
+    lost = engine.interrupted()
+    engine.claim()
+    [held] = engine.worker.begin(lost.id)
+    before = engine.record(lost.id)
+
+    answers = engine.worker.settle(settlement(lost))
+
+    assert codes(answers) == ["late"]
+    assert kinds(engine, lost) == [AttemptKind.LATE]
+    assert engine.record(lost.id) == before
+    assert codes(engine.worker.settle(settlement(held))) == ["settled"]
+
+
+def test_e13_after_the_end_a_late_settle_is_only_logged(engine: Engine):
+    lost = engine.interrupted()
+    engine.claim()
+    [held] = engine.worker.begin(lost.id)
+    engine.worker.settle(settlement(held))
+
+    answers = engine.worker.settle(settlement(lost, Outcome.DEAD))
+
+    assert codes(answers) == ["late"]
+    assert engine.get(lost.id).state is State.DELIVERED
+    assert kinds(engine, lost) == [AttemptKind.LATE, AttemptKind.SETTLED]
+
+
+def test_e13_the_last_interruption_of_a_poison_event_leaves_no_settle(engine: Engine):
+    begun = engine.interrupted(4)
+    engine.claim()
+    [begun] = engine.worker.begin(begun.id)
+    engine.tick(LEASE_MS)
+
+    answers = engine.worker.settle(settlement(begun))
+
+    assert codes(answers) == ["late"]
+    assert engine.get(begun.id).state is State.DEAD
+
+
+def test_nobody_settles_without_the_token(engine: Engine):
+    begun = engine.begun()
+    mine = settlement(begun)
+    forged = type(mine)(begun.id, "", 1, Outcome.DEAD, mine.line)
+
+    assert codes(engine.worker.settle(forged)) == ["late"]
+    assert codes(engine.worker.settle(mine)) == ["settled"]
+
+
+def test_nobody_settles_what_was_never_begun(engine: Engine):
+    event = engine.offered()
+    mine = settlement(engine.begun())
+    forged = type(mine)(event.id, "", 1, Outcome.DELIVERED, mine.line)
+
+    assert codes(engine.worker.settle(forged)) == ["late"]
+    assert engine.get(event.id).state is State.ACTIVE
+
+
+def test_a_retried_event_keeps_what_it_sends(engine: Engine):
+    content = Content("https://receiver.example/", b"\x00" * 3)
+    begun = engine.begun(content=content)
+    engine.worker.settle(settlement(begun, Outcome.RETRY))
+    engine.claim()
+
+    [begun] = engine.worker.begin(begun.id)
+
+    assert begun.content == content

@@ -1,0 +1,90 @@
+"""Counts that limits are held against."""
+
+import pytest
+import redis
+from scheduler_api.core.model import Owner
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.tenants.quotas import OverQuota, Quotas
+
+OWNER, OTHER = Owner("1", "jiter"), Owner("2", "jiter")
+PREFIX = "{t}:"
+MINUTE_MS = 60_000
+JULY_MS = 13_522_031_999_999  # 2398-06-30T23:59:59.999Z
+
+
+def _quotas(client: redis.Redis, now_ms: int = MINUTE_MS * 10) -> Quotas:
+    return Quotas(Store(client, PREFIX, clock_ms=now_ms))
+
+
+def test_requests_over_the_limit_of_their_minute_are_refused(
+    store_client: redis.Redis,
+) -> None:
+    quotas = _quotas(store_client)
+    for _ in range(3):
+        quotas.count_request(OWNER, limit=3)
+
+    with pytest.raises(OverQuota):
+        quotas.count_request(OWNER, limit=3)
+    quotas.count_request(OTHER, limit=3)
+    _quotas(store_client, MINUTE_MS * 11).count_request(OWNER, limit=3)
+
+
+def test_count_of_requests_expires(store_client: redis.Redis) -> None:
+    _quotas(store_client).count_request(OWNER, limit=3)
+
+    assert 0 < store_client.ttl(keys.requests(PREFIX, str(OWNER), 10)) <= 120
+
+
+def test_no_limit_costs_nothing(store_client: redis.Redis) -> None:
+    quotas = _quotas(store_client)
+
+    quotas.count_request(OWNER, limit=0)
+    quotas.take_month(OWNER, JULY_MS, limit=0)
+    quotas.give_month(OWNER, JULY_MS, limit=0)
+
+    assert store_client.keys("*") == []
+
+
+def test_refused_event_takes_nothing_from_its_month(store_client: redis.Redis) -> None:
+    quotas = _quotas(store_client)
+    quotas.take_month(OWNER, JULY_MS, limit=1)
+    for _ in range(3):
+        with pytest.raises(OverQuota):
+            quotas.take_month(OWNER, JULY_MS, limit=1)
+
+    quotas.give_month(OWNER, JULY_MS, limit=1)
+
+    quotas.take_month(OWNER, JULY_MS, limit=1)
+
+
+def test_months_and_owners_are_counted_apart(store_client: redis.Redis) -> None:
+    quotas = _quotas(store_client)
+
+    quotas.take_month(OWNER, JULY_MS, limit=1)
+    quotas.take_month(OWNER, JULY_MS + 1, limit=1)
+    quotas.take_month(OTHER, JULY_MS, limit=1)
+
+    assert store_client.get(keys.month(PREFIX, str(OWNER), "2398-06")) == b"1"
+    assert store_client.get(keys.month(PREFIX, str(OWNER), "2398-07")) == b"1"
+
+
+def test_count_lives_as_long_as_its_latest_event_asks(
+    store_client: redis.Redis,
+) -> None:
+    quotas, key = _quotas(store_client), keys.month(PREFIX, str(OWNER), "2398-06")
+
+    quotas.take_month(OWNER, JULY_MS, limit=5)
+    longest = store_client.pexpiretime(key)
+    quotas.take_month(OWNER, JULY_MS - 86_400_000, limit=5)
+
+    assert store_client.pexpiretime(key) == longest == JULY_MS + 32 * 86_400_000
+
+
+def test_event_of_before_the_limit_leaves_no_count_for_ever(
+    store_client: redis.Redis,
+) -> None:
+    _quotas(store_client).give_month(OWNER, JULY_MS, limit=5)
+
+    key = keys.month(PREFIX, str(OWNER), "2398-06")
+    assert store_client.pexpiretime(key) == JULY_MS + 32 * 86_400_000

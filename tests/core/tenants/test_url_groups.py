@@ -1,0 +1,146 @@
+"""Groups: changed by many at a time, read by their owner only."""
+
+import pytest
+import redis
+from concurrent.futures import ThreadPoolExecutor
+from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.fsck import walk
+from scheduler_api.core.model import Owner
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.tenants.url_groups import (
+    MOST_ENDPOINTS,
+    Endpoint,
+    Groups,
+    TooManyEndpoints,
+    read_group,
+)
+from tests.core.engine import OWNER, PREFIX, START_MS
+
+A, B = Endpoint("https://a.example/", "first"), Endpoint("https://b.example/")
+OTHERS = (Owner("2", OWNER.dialect), Owner(OWNER.tenant, "other"))
+
+
+@pytest.fixture
+def store(store_client: redis.Redis) -> Store:
+    return Store(store_client, PREFIX, clock_ms=START_MS)
+
+
+@pytest.fixture
+def groups(store: Store) -> Groups:
+    return Groups(store)
+
+
+def test_endpoints_keep_the_order_in_which_they_came(groups: Groups, store: Store):
+    groups.add(OWNER, "g", [A])
+    store.clock_ms = START_MS + 5
+    groups.add(OWNER, "g", [B, Endpoint(A.url, "renamed")])
+    group = groups.get(OWNER, "g")
+
+    assert [each.url for each in group.endpoints] == [A.url, B.url]
+    assert [each.name for each in group.endpoints] == ["renamed", ""]
+    assert (group.created_ms, group.updated_ms) == (START_MS, START_MS + 5)
+
+
+def test_groups_are_listed_oldest_first(groups: Groups, store: Store):
+    for name in ("z", "a"):
+        groups.add(OWNER, name, [A])
+        assert store.clock_ms is not None
+        store.clock_ms += 1
+
+    assert [group.name for group in groups.all_of(OWNER)] == ["z", "a"]
+
+
+@pytest.mark.parametrize("by", [{"urls": [A.url]}, {"names": [A.name]}])
+def test_endpoints_leave_by_url_or_name(groups: Groups, by: dict[str, list[str]]):
+    groups.add(OWNER, "g", [A, B])
+    groups.remove(OWNER, "g", **{"urls": ["https://x/"], "names": [""]} | by)
+
+    assert groups.get(OWNER, "g").endpoints == (B,)
+
+
+def test_group_without_endpoints_is_gone(groups: Groups):
+    groups.add(OWNER, "g", [A, B])
+    groups.set_defaults(OWNER, "g", {"x": 1})
+    groups.remove(OWNER, "g", urls=[A.url, B.url], names=[])
+
+    with pytest.raises(NotFound):
+        groups.get(OWNER, "g")
+    groups.add(OWNER, "g", [A])
+    assert groups.get(OWNER, "g").defaults == {}
+
+
+def test_what_is_missing_cannot_be_changed(groups: Groups):
+    with pytest.raises(NotFound):
+        groups.remove(OWNER, "g", urls=[], names=[])
+    with pytest.raises(NotFound):
+        groups.set_defaults(OWNER, "g", {})
+    groups.delete(OWNER, "g")
+    assert groups.all_of(OWNER) == []
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_owners_know_nothing_of_each_others_groups(groups: Groups, other: Owner):
+    groups.add(OWNER, "g", [A])
+
+    assert groups.all_of(other) == []
+    with pytest.raises(NotFound):
+        groups.get(other, "g")
+    groups.delete(other, "g")
+    groups.add(other, "g", [B])
+    assert groups.get(OWNER, "g").endpoints == (A,)
+
+
+def test_group_takes_no_more_endpoints_than_one_script_stores(groups: Groups):
+    many = [Endpoint(f"https://{n}.example/") for n in range(MOST_ENDPOINTS)]
+    groups.add(OWNER, "g", many)
+    groups.add(OWNER, "g", many[:1])
+
+    with pytest.raises(TooManyEndpoints):
+        groups.add(OWNER, "g", [A])
+    assert len({each.key for each in many}) == MOST_ENDPOINTS
+
+
+def test_of_changes_at_one_time_none_is_lost(groups: Groups):
+    endpoints = [Endpoint(f"https://{n}.example/") for n in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda each: groups.add(OWNER, "g", [each]), endpoints))
+
+    assert set(groups.get(OWNER, "g").endpoints) == set(endpoints)
+
+
+def test_change_repeated_in_silence_is_done_once(groups: Groups, store: Store):
+    groups.add(OWNER, "g", [A])
+    key = keys.groups(PREFIX, str(OWNER))
+    record = store.client.hget(key, "g")
+    words = ("group_put", str(OWNER), "g")
+
+    assert store.run(*words, b"", record) == store.run(*words, b"", record) == 1
+    assert store.run(*words, b"other", b"new") == 0
+    assert store.run(*words, record, b"") == store.run(*words, record, b"") == 1
+    assert not store.client.exists(key)
+
+
+def test_endpoint_is_known_by_its_url_alone():
+    assert A.key == Endpoint(A.url, "other").key != B.key
+    assert A.key.isalnum() and A.key == A.key.lower() and len(A.key) <= 16
+
+
+@pytest.mark.parametrize("record", [b"", b"x", b"[]", b"{}", b'{"c":1,"u":1,"e":[1]}'])
+def test_what_is_no_group_is_told(store: Store, groups: Groups, record: bytes):
+    with pytest.raises(UnreadableRecord):
+        read_group("g", record)
+    groups.add(OWNER, "good", [A])
+    store.client.hset(keys.groups(PREFIX, str(OWNER)), "g", record)
+
+    [fault] = walk.check(store.client, PREFIX)
+    assert str(fault).startswith(f"groups:{OWNER} g: is no group")
+
+
+def test_fsck_finds_groups_of_nobody(store: Store, groups: Groups):
+    groups.add(OWNER, "g", [A])
+    assert walk.check(store.client, PREFIX) == []
+    store.client.delete(keys.owners(PREFIX))
+
+    [fault] = walk.check(store.client, PREFIX)
+    assert fault.where == f"groups:{OWNER}"

@@ -1,0 +1,82 @@
+"""Times: ISO 8601 outside, epoch milliseconds inside, never rounded down."""
+
+import pytest
+from datetime import UTC, datetime, timedelta, timezone
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler_api.core.timestamps import from_iso, to_iso
+
+MOMENT_MS = 1_900_000_000_123
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1, "1970-01-01T00:00:00.001Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (MOMENT_MS, "2030-03-17T17:46:40.123Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_milliseconds_are_written_as_javascript_writes_them(ms: int, text: str):
+    assert to_iso(ms) == text
+    assert from_iso(text) == ms
+
+
+@given(st.integers(-2_208_988_800_000, 253_402_300_799_999))
+def test_what_is_written_reads_back(ms: int):
+    assert from_iso(to_iso(ms)) == ms
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2030-03-17T17:46:40.123Z",
+        "2030-03-17T17:46:40.123",
+        "2030-03-17 17:46:40.123",
+        "2030-03-17T19:46:40.123+02:00",
+        "2030-03-17T12:16:40.123-05:30",
+        "20300317T174640.123Z",
+    ],
+)
+def test_every_spelling_of_an_instant_is_read(text: str):
+    assert from_iso(text) == MOMENT_MS
+
+
+def test_a_date_is_its_midnight_in_utc():
+    assert to_iso(from_iso("2030-03-17")) == "2030-03-17T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "ms"),
+    [("000001", 1), ("000999", 1), ("001000", 1), ("001001", 2), ("999999", 1_000)],
+)
+def test_e10_microseconds_round_up(fraction: str, ms: int):
+    assert from_iso(f"1970-01-01T00:00:00.{fraction}Z") == ms
+
+
+@given(st.datetimes(datetime(1900, 1, 1), datetime(2900, 1, 1)), st.integers(-720, 720))
+def test_e10_no_instant_is_read_as_an_earlier_one(moment: datetime, minutes: int):
+    zone = timezone(timedelta(minutes=minutes))
+    aware = moment.replace(tzinfo=zone)
+    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+
+    ms = from_iso(aware.isoformat())
+
+    assert (
+        timedelta(0) <= timedelta(milliseconds=ms) - since < timedelta(milliseconds=1)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "now", "1900000000123", "2030", "2030-03", "17:46"),
+        *("2030-02-30T00:00:00Z", "2030-03-17T25:00:00Z", "2030-03-17T00:00:00+25:00"),
+        "0001-01-01T00:00:00+14:00 x",
+    ],
+)
+def test_anything_else_is_refused(text: str):
+    with pytest.raises(ValueError):
+        from_iso(text)

@@ -1,0 +1,239 @@
+"""Batches: each item is answered in its place."""
+
+import pytest
+import redis
+from collections.abc import Callable
+from dataclasses import replace
+from scheduler_api import services
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.intake import AT_ONCE
+from scheduler_api.dialects.qstash.endpoints.publish import AWAY, UNKNOWN, Publishing
+from tests.dialects.by_hand import SECRET_KEY
+from typing import Any
+
+Make = Callable[..., Any]
+HOOK = "https://example.com/hook"
+LATER = {"Upstash-Delay": "1h"}
+
+
+def batch(api: Any, *items: Any) -> Any:
+    status, answer = api.call("POST", "/v2/batch", json=list(items))
+    assert status == 200, answer
+    assert len(answer) == len(items)
+    return answer
+
+
+def test_items_are_answered_in_order(api: Any) -> None:
+    one, two = batch(
+        api,
+        {"destination": HOOK, "headers": LATER, "body": "grüße", "queue": None},
+        {"destination": f"{HOOK}?x=1", "queue": "line"},
+    )
+
+    first, second = api.message(one["messageId"]), api.message(two["messageId"])
+    assert one == {"messageId": first["messageId"], "url": HOOK}
+    assert first["body"] == "grüße"
+    assert first["notBefore"] == first["createdAt"] + 3_600_000
+    assert second["url"] == f"{HOOK}?x=1"
+    assert second["queueName"] == "line"
+    assert "body" not in second
+
+
+def test_headers_are_each_items_own(api: Any) -> None:
+    headers = {"upstash-forward-a": "1", "content-type": "text/plain"}
+    answers = batch(
+        api,
+        {"destination": HOOK, "headers": headers},
+        {"destination": HOOK, "headers": headers | {"upstash-forward-a": "2"}},
+        {"destination": HOOK},
+        {"destination": HOOK, "headers": None, "body": None},
+    )
+
+    shown = [api.message(answer["messageId"]).get("header") for answer in answers]
+    assert shown == [
+        {"Content-Type": ["text/plain"], "A": ["1"]},
+        {"Content-Type": ["text/plain"], "A": ["2"]},
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        f"{HOOK}?a=1&qstash_token=secret&Upstash-Retries=7&b",
+        "https%3A%2F%2Fexample.com%2Fhook%3Fa=1&qstash_token=secret&b?upstash-retries=7",
+    ],
+)
+def test_destination_means_what_it_means_in_a_path(api: Any, named: str) -> None:
+    (answer,) = batch(api, {"destination": named, "headers": LATER})
+    in_path = api.publish(named, Delay="1h")
+
+    messages = [api.message(each["messageId"]) for each in (answer, in_path)]
+    assert [each["url"] for each in messages] == [f"{HOOK}?a=1&b"] * 2
+    assert [each["maxRetries"] for each in messages] == [7, 7]
+
+
+def test_more_items_than_one_round_trip_takes(api: Any) -> None:
+    items = [{"destination": f"{HOOK}/{i}", "headers": LATER} for i in range(1_001)]
+    answers = batch(api, *items)
+
+    assert [answer["url"] for answer in answers] == [i["destination"] for i in items]
+    assert len({answer["messageId"] for answer in answers}) == 1_001
+
+
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        ({}, "destination is missing"),
+        ({"destination": 1}, "destination should be a text"),
+        ({"destination": "group"}, "url group group not found"),
+        ({"destination": "ftp://h"}, "invalid destination url: endpoint has invalid"),
+        ({"destination": HOOK, "body": {"a": 1}}, "body should be a text"),
+        ({"destination": HOOK, "body": "x" * 1001}, "body should have at most 1000"),
+        ({"destination": HOOK, "queue": "a b"}, "queueName should be"),
+        ({"destination": HOOK, "headers": []}, "headers should be an object"),
+        ({"destination": HOOK, "headers": {" ": "a"}}, "headers should have names"),
+        ({"destination": HOOK, "headers": ["a"]}, "headers should be an object"),
+        ({"destination": HOOK, "headers": {"a": 1}}, "headers should have texts"),
+        ({"destination": HOOK, "headers": {"upstash-delay": "x"}}, "Upstash-Delay"),
+        ({"destination": HOOK, "headers": {"upstash-forward-a": "日"}}, "Upstash-For"),
+        ({"destination": HOOK, "headers": {"upstash-forward-a": "\r\nb"}}, "Upstash"),
+        ({"destination": HOOK, "headers": {"upstash-forward-a": "c\r\nb"}}, "Upstash"),
+        ({"destination": HOOK, "headers": {"upstash-callback": "x"}}, "Upstash-Call"),
+        ("text", "item should be an object"),
+        (None, "item should be an object"),
+    ],
+)
+def test_bad_item_is_an_error_in_its_place(
+    make_api: Make, item: Any, error: str
+) -> None:
+    api = make_api(body_limit_bytes=1000)
+    good = {"destination": HOOK, "headers": LATER}
+    before, answer, after = batch(api, good, item, good)
+
+    assert before["messageId"] and after["messageId"]
+    assert answer["messageId"] == ""
+    assert answer["error"].startswith(error)
+    assert len(api.logs()["logs"]) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'"x"', b"[", b"\xff", b"null", b"1"])
+def test_what_is_no_list_is_refused(api: Any, body: bytes) -> None:
+    status, answer = api.call("POST", "/v2/batch", data=body)
+
+    assert (status, list(answer)) == (400, ["error"])
+
+
+def test_empty_batch_is_answered_with_nothing(api: Any) -> None:
+    assert batch(api) == []
+
+
+def test_duplicates_within_a_batch_are_one_message(api: Any) -> None:
+    item = {"destination": HOOK, "headers": {"upstash-deduplication-id": "d"}}
+    one, two = batch(api, item, item)
+
+    assert "deduplicated" not in one
+    assert two == one | {"deduplicated": True}
+
+
+def test_batch_may_be_larger_than_a_body(make_api: Make) -> None:
+    api = make_api(body_limit_bytes=1000, qstash_batch_limit_bytes=200_000)
+    item = {"destination": HOOK, "headers": LATER, "body": "x" * 1000}
+
+    assert all(answer["messageId"] for answer in batch(api, *[item] * 150))
+    status, answer = api.call("POST", "/v2/batch", json=[item] * 250)
+    assert (status, answer) == (413, {"error": "body should have at most 200000 bytes"})
+
+
+def test_batch_of_too_many_messages_is_refused_whole(make_api: Make) -> None:
+    api = make_api(qstash_batch_limit=3)
+    item = {"destination": HOOK, "headers": LATER}
+
+    assert len(batch(api, *[item] * 3)) == 3
+    status, answer = api.call("POST", "/v2/batch", json=[item] * 4)
+    told = "body should have at most 3 messages, not 4: split the batch"
+    assert (status, answer) == (413, {"error": told})
+    assert len(api.logs()["logs"]) == 3
+
+
+def test_full_store_is_told_in_every_place(api: Any) -> None:
+    api.store.client.set(keys.full(api.store.prefix), "1")
+    answers = batch(api, {"destination": HOOK}, {"destination": "x"})
+
+    assert [answer["messageId"] for answer in answers] == ["", ""]
+    assert answers[0]["error"] == "the store is full, please try again later"
+
+
+class LeavingStore(Store):
+    """Goes away when events are stored for the n-th time."""
+
+    stays = 0
+
+    def create_many(self, *args: Any, **more: Any) -> Any:
+        if not self.stays:
+            raise redis.ConnectionError("gone")
+        self.stays -= 1
+        return super().create_many(*args, **more)
+
+
+@pytest.fixture
+def leaving(api: Any, store_url: str) -> Callable[..., Any]:
+    """The answer to a batch whose store goes away after some parts of it."""
+    settings = Settings(redis_url=store_url, secret_key=SECRET_KEY)
+    store = LeavingStore(api.store.client, api.store.prefix)
+    publishing = Publishing(replace(services.build(settings), store=store))
+
+    def batch(items: list[Any], *, after: int) -> Any:
+        store.stays = after
+        with api.app.test_request_context("/v2/batch", method="POST", json=items):
+            return publishing.batch(api.owner).get_json()
+
+    return batch
+
+
+def test_store_that_leaves_midway_is_told_in_the_places_of_the_rest(
+    api: Any, leaving: Callable[..., Any]
+) -> None:
+    items: list[Any] = [{"destination": HOOK, "headers": LATER}] * (2 * AT_ONCE + 2)
+    items[AT_ONCE + 1] = "bad"
+    answers = leaving(items, after=1)
+
+    assert len(answers) == len(items)
+    assert all(answer["messageId"] for answer in answers[:AT_ONCE])
+    assert api.message(answers[AT_ONCE - 1]["messageId"])["url"] == HOOK
+    assert all(answer["messageId"] == "" for answer in answers[AT_ONCE:])
+    errors = [answer["error"] for answer in answers[AT_ONCE:]]
+    assert errors[:2] == [UNKNOWN, "item should be an object"]
+    assert errors[2:] == [UNKNOWN] * (AT_ONCE - 2) + [AWAY] * 2
+
+
+def test_batch_of_which_nothing_was_stored_is_refused_whole(
+    leaving: Callable[..., Any],
+) -> None:
+    with pytest.raises(redis.ConnectionError):
+        leaving([{"destination": HOOK}], after=0)
+    with pytest.raises(redis.ConnectionError):
+        leaving(["bad"] * AT_ONCE + [{"destination": HOOK}], after=1)
+
+
+def test_a_batch_costs_one_round_trip_and_so_does_a_message(
+    api: Any, store_url: str
+) -> None:
+    item = {"destination": HOOK, "headers": LATER}
+    api.publish(Delay="1h")
+    client = redis.Redis.from_url(store_url)
+
+    def calls() -> tuple[int, int]:
+        stats: Any = client.info("commandstats")
+        scripts, reads = (stats.get(f"cmdstat_{name}") for name in ("evalsha", "hget"))
+        return scripts["calls"], reads["calls"] if reads else 0
+
+    before = calls()
+
+    batch(api, *[item] * 100)
+    api.publish(Delay="1h")
+
+    assert calls() == (before[0] + 2, before[1])

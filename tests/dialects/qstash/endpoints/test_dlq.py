@@ -1,0 +1,402 @@
+"""Dead letters: lists and filters, removal, and sending them anew."""
+
+import pytest
+from collections.abc import Callable
+from scheduler_api.core.fsck import walk
+from scheduler_api.core.model import State
+from scheduler_api.core.store import keys
+from typing import Any
+from urllib.parse import quote
+
+Make = Callable[..., Any]
+HOOK = "https://example.com/hook"
+
+
+def die(api: Any, to: str = HOOK, status: int = 500, **headers: str) -> str:
+    """A message that gave up; answers its id."""
+    name = api.publish(to, **headers)["messageId"]
+    told = ["Retry-After", "9", "X-Why", "busy"]
+    api.attempt(name, "dead", status=status, response="nö", headers=told)
+    return str(name)
+
+
+def listed(api: Any, query: str = "") -> Any:
+    status, page = api.call("GET", f"/v2/dlq{query}")
+    assert status == 200, page
+    return page
+
+
+def names(page: Any) -> list[str]:
+    return [letter["messageId"] for letter in page["messages"]]
+
+
+def letter_ids(api: Any) -> list[str]:
+    return [letter["dlqId"] for letter in listed(api)["messages"]]
+
+
+@pytest.fixture(autouse=True)
+def sound(api: Any) -> Any:
+    yield
+    assert walk.check(api.store.client, api.store.prefix) == []
+
+
+def test_dead_letter_is_the_message_and_its_last_answer(api: Any) -> None:
+    name = die(api, status=503, label="a,b", forward_x_y="1", retries="0")
+    message = api.message(name)
+    [letter] = listed(api)["messages"]
+
+    assert letter["dlqId"] == f"{message['notBefore']}-{name.removeprefix('msg_')}"
+    assert {key: letter[key] for key in message} == message
+    assert letter["responseStatus"] == 503
+    assert letter["responseBody"] == "nö"
+    assert letter["responseHeader"] == {"Retry-After": ["9"], "X-Why": ["busy"]}
+    assert api.call("GET", f"/v2/dlq/{letter['dlqId']}") == (200, letter)
+
+
+def test_without_an_answer_the_status_is_0(api: Any) -> None:
+    name = api.publish()["messageId"]
+    api.attempt(name, "dead", error="timeout")
+    [letter] = listed(api)["messages"]
+
+    assert letter["responseStatus"] == 0
+    assert not {"responseBody", "responseBodyBase64", "responseHeader"} & {*letter}
+
+
+def test_only_what_gave_up_is_listed(api: Any) -> None:
+    for outcome in ("delivered", "retry"):
+        api.attempt(api.publish()["messageId"], outcome, status=500)
+    api.call("DELETE", f"/v2/messages/{api.publish()['messageId']}")
+    api.publish()
+
+    assert listed(api) == {"messages": []}
+
+
+def test_what_is_hidden_stays_hidden_and_is_sent_anew_as_it_was(api: Any) -> None:
+    die(api, redact_fields="body,header[X-Key]", forward_x_key="canary")
+    [letter] = listed(api)["messages"]
+    assert letter["body"].startswith("REDACTED:")
+    assert "canary" not in str(letter)
+
+    status, told = api.call("POST", f"/v2/dlq/retry/{letter['dlqId']}")
+    event = api.store.get(api.owner, told["messageId"].removeprefix("msg_"))
+    assert (status, event.content.body) == (201, b"hello")
+    assert "canary" in str(event.content.options)
+
+
+@pytest.mark.parametrize("order", ["earliestFirst", "latestFirst"])
+def test_pages_hold_every_letter_once_in_order(api: Any, order: str) -> None:
+    wanted = [die(api) for _ in range(7)]
+    index = keys.finished(api.store.prefix, str(api.owner), State.DEAD)
+    # Three of one millisecond stand in the order of their ids.
+    for name in wanted[2:5]:
+        member = name.removeprefix("msg_")
+        ended = api.store.client.zscore(index, wanted[2].removeprefix("msg_"))
+        api.store.client.zadd(index, {member: ended})
+        record = keys.event(api.store.prefix, member)
+        api.store.client.hset(record, "fin", int(ended))
+    found: list[str] = []
+    query = f"?count=2&order={order}"
+    page = listed(api, query)
+    while "cursor" in page:
+        assert len(page["messages"]) == 2
+        found += names(page)
+        page = listed(api, f"{query}&cursor={page['cursor']}")
+
+    found += names(page)
+    assert found == (wanted if order == "earliestFirst" else wanted[::-1])
+
+
+def test_page_goes_on_behind_a_letter_that_has_left(api: Any) -> None:
+    wanted = [die(api) for _ in range(4)]
+    page = listed(api, "?count=2")
+    api.call("DELETE", f"/v2/dlq/{page['messages'][1]['dlqId']}")
+
+    assert names(listed(api, f"?cursor={page['cursor']}")) == wanted[2:]
+
+
+def test_every_letter_is_met_however_many_share_a_millisecond(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_api.core.recovery.dead_letters.AT_ONCE", 2)
+    wanted = [die(api) for _ in range(5)]
+    index = keys.finished(api.store.prefix, str(api.owner), State.DEAD)
+    for name in wanted:
+        member = name.removeprefix("msg_")
+        api.store.client.zadd(index, {member: 5})
+        api.store.client.hset(keys.event(api.store.prefix, member), "fin", 5)
+
+    for order in ("earliestFirst", "latestFirst"):
+        assert sorted(names(listed(api, f"?order={order}"))) == sorted(wanted)
+        page = listed(api, f"?order={order}&count=2")
+        rest = listed(api, f"?order={order}&cursor={page['cursor']}")
+        assert sorted(names(page) + names(rest)) == sorted(wanted)
+
+
+def test_page_of_large_bodies_is_cut_short(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "scheduler_api.dialects.qstash.endpoints.dlq.BODIES_MOST_BYTES", 4
+    )
+    wanted = [die(api) for _ in range(2)]
+    page = listed(api)
+
+    assert names(page) == wanted[:1]
+    assert names(listed(api, f"?cursor={page['cursor']}")) == wanted[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("url", HOOK, "https://example.com/"),
+        ("queueName", "line", "other"),
+        ("callerIp", "127.0.0.1", "::1"),
+        ("callerIP", "127.0.0.1", "::1"),
+        ("label", "b", "c"),
+        ("flowControlKey", "k", "l"),
+        ("topicName", None, "g"),
+        ("scheduleId", None, "scd_1"),
+        ("responseStatus", "503", "500"),
+        ("fromDate", "1", "9999999999999"),
+        ("toDate", "9999999999999", "1"),
+    ],
+)
+def test_filters(api: Any, name: str, right: str | None, wrong: str) -> None:
+    headers = {
+        "Upstash-Label": "a,b",
+        "Upstash-Flow-Control-Key": "k",
+        "Upstash-Flow-Control-Value": "rate=1",
+    }
+    _, told = api.call("POST", f"/v2/enqueue/line/{HOOK}", headers=headers)
+    api.attempt(told["messageId"], "dead", status=503)
+
+    for value, found in ((right, 1), (wrong, 0)):
+        if value is not None:
+            page = listed(api, f"?{name}={quote(value)}")
+            assert len(page["messages"]) == found
+    both = f"?{name}={quote(wrong)}&{name}={quote(right or wrong)}"
+    if not name.endswith("Date"):
+        assert len(listed(api, both)["messages"]) == (right is not None)
+
+
+def test_message_and_letter_ids_are_filters_too(api: Any) -> None:
+    first, second = die(api), die(api)
+    one, two = letter_ids(api)
+
+    assert names(listed(api, f"?messageId={first}&label=none")) == [first]
+    assert names(listed(api, f"?dlqIds={two}&dlqIds=1-x,{one}")) == [second, first]
+    assert names(listed(api, f"?messageId={api.publish()['messageId']}")) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "begins"),
+    [
+        ("?labeel=x", "labeel is no known parameter"),
+        ("?host=example.com", "host is no known parameter"),
+        ("?path=/", "path is no known parameter"),
+        ("?count=0", "count should be a number from 1 to 100"),
+        ("?count=101", "count should be a number from 1 to 100"),
+        ("?cursor=x", "cursor should be one that an answer had"),
+        ("?order=x", "order should be one of"),
+        ("?responseStatus=x", "responseStatus should be a status"),
+        ("?fromDate=x", "fromDate should be a whole number"),
+    ],
+)
+def test_bad_parameters_are_refused_before_anything_happens(
+    api: Any, query: str, begins: str
+) -> None:
+    die(api)
+
+    for method, path in (
+        ("GET", "/v2/dlq"),
+        ("DELETE", "/v2/dlq"),
+        ("POST", "/v2/dlq/retry"),
+    ):
+        status, told = api.call(method, path + query)
+        assert (status, told["error"].startswith(begins)) == (400, True), told
+    assert len(listed(api)["messages"]) == 1
+
+
+def test_deleted_letter_is_gone_and_its_message_still_known(api: Any) -> None:
+    name = die(api)
+    [letter] = letter_ids(api)
+
+    assert api.call("DELETE", f"/v2/dlq/{letter}") == (200, None)
+    for method, path in (
+        ("GET", f"/v2/dlq/{letter}"),
+        ("DELETE", f"/v2/dlq/{letter}"),
+        ("POST", f"/v2/dlq/retry/{letter}"),
+    ):
+        assert api.call(method, path)[0] == 404
+    assert listed(api) == {"messages": []}
+    assert api.message(name)["messageId"] == name
+    assert api.logs()["logs"][0]["state"] == "FAILED"
+
+
+@pytest.mark.parametrize("how", ["query", "body"])
+def test_many_are_deleted_by_their_ids(api: Any, how: str) -> None:
+    for _ in range(3):
+        die(api)
+    one, two, three = letter_ids(api)
+    ids = [one, one, three, "1-unknown", "x"]
+    sent: dict[str, Any] = {"json": {"dlqIds": ids}}
+    if how == "query":
+        sent = {"query_string": {"dlqIds": ids}}
+
+    assert api.call("DELETE", "/v2/dlq", **sent) == (200, {"deleted": 2})
+    assert letter_ids(api) == [two]
+
+
+def test_no_ids_mean_nothing(api: Any) -> None:
+    die(api)
+
+    assert api.call("DELETE", "/v2/dlq", json={"dlqIds": []}) == (200, {"deleted": 0})
+    assert api.call("DELETE", "/v2/dlq?dlqIds=") == (200, {"deleted": 0})
+    assert api.call("POST", "/v2/dlq/retry?dlqIds=") == (201, {"responses": []})
+    assert api.call("DELETE", "/v2/dlq", json={"dlqIds": None})[0] == 400
+    assert len(letter_ids(api)) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("DELETE", "/v2/dlq/"), ("POST", "/v2/dlq/retry/")]
+)
+def test_forgotten_id_does_not_mean_all(api: Any, method: str, path: str) -> None:
+    die(api)
+
+    assert api.call(method, path)[0] == 400
+    assert len(letter_ids(api)) == 1
+
+
+def test_bulk_deletion_goes_on_where_a_cursor_says(api: Any) -> None:
+    for label in "aabaa":
+        die(api, label=label)
+    _, page = api.call("DELETE", "/v2/dlq?label=a&count=3")
+    assert page.pop("cursor")
+    assert page == {"deleted": 3}
+
+    assert api.call("DELETE", "/v2/dlq?label=a&count=3") == (200, {"deleted": 1})
+    assert [x["label"] for x in listed(api)["messages"]] == ["b"]
+    assert api.call("DELETE", "/v2/dlq?count=100") == (200, {"deleted": 1})
+
+
+def test_letter_is_sent_anew_as_a_message_of_its_own(api: Any) -> None:
+    headers = {
+        "retries": "5",
+        "callback": HOOK,
+        "label": "l",
+        "delay": "0s",
+        "method": "PUT",
+        "forward_x": "1",
+        "timeout": "7s",
+        "deduplication_id": "once",
+    }
+    name = die(api, **headers)
+    old = api.message(name)
+    [letter] = letter_ids(api)
+    status, told = api.call("POST", f"/v2/dlq/retry/{letter}")
+
+    assert (status, told["url"]) == (201, HOOK)
+    assert told["messageId"] != name
+    new = api.message(told["messageId"])
+    assert {*new} == {*old}
+    for field in {*old} - {"messageId", "createdAt", "notBefore"}:
+        assert new[field] == old[field]
+    assert new["notBefore"] >= old["notBefore"]
+    assert letter_ids(api) == []
+    api.attempt(told["messageId"], "dead", status=500)
+    assert len(letter_ids(api)) == 1
+
+
+def test_headers_of_a_retry_override_those_of_the_message(api: Any) -> None:
+    die(api, retries="5", forward_a="1", forward_b="1", label="l")
+    [letter] = letter_ids(api)
+    headers = {
+        "Upstash-Retries": "0",
+        "Upstash-Forward-A": "2",
+        "Content-Type": "application/x-retry",
+        "Upstash-Header-Forward": "true",
+        "X-Other": "1",
+    }
+    path = f"/v2/dlq/retry/{letter}?upstash-label=m"
+    _, told = api.call("POST", path, headers=headers)
+    message = api.message(told["messageId"])
+
+    assert (message["maxRetries"], message["labels"]) == (0, ["m"])
+    assert message["header"] == {"A": ["2"], "B": ["1"]}
+
+
+def test_bad_headers_of_a_retry_leave_the_letter(api: Any) -> None:
+    die(api)
+    [letter] = letter_ids(api)
+
+    for path in (f"/v2/dlq/retry/{letter}", "/v2/dlq/retry"):
+        status, told = api.call("POST", path, headers={"Upstash-Retries": "x"})
+        assert (status, told["error"][:15]) == (400, "Upstash-Retries")
+    assert letter_ids(api) == [letter]
+
+
+def test_many_are_sent_anew(api: Any) -> None:
+    for label in "abaab":
+        die(api, f"{HOOK}/{label}", label=label)
+    status, page = api.call("POST", "/v2/dlq/retry?label=a&count=2")
+
+    assert status == 201
+    assert [each["url"] for each in page["responses"]] == [f"{HOOK}/a"] * 2
+    assert page["cursor"]
+    ids = letter_ids(api)
+    assert len(ids) == 3
+    query = "&".join(f"dlqIds={each}" for each in (*ids, "1-unknown"))
+    _, page = api.call("POST", f"/v2/dlq/retry?{query}")
+    assert [each["url"][-1] for each in page["responses"]] == ["b", "a", "b"]
+    assert "cursor" not in page
+    assert letter_ids(api) == []
+
+
+def test_retry_in_a_full_store_leaves_the_letters(api: Any) -> None:
+    die(api)
+    [letter] = letter_ids(api)
+    api.store.client.set(keys.full(api.store.prefix), "1", ex=5)
+
+    for path in (f"/v2/dlq/retry/{letter}", "/v2/dlq/retry"):
+        assert api.call("POST", path)[0] == 503
+    assert letter_ids(api) == [letter]
+
+
+def test_duplicate_of_a_retry_leaves_the_letter(api: Any) -> None:
+    die(api)
+    [letter] = letter_ids(api)
+    first = api.publish(deduplication_id="once")["messageId"]
+    headers = {"Upstash-Deduplication-Id": "once"}
+
+    status, told = api.call("POST", f"/v2/dlq/retry/{letter}", headers=headers)
+    assert (status, told["messageId"], told["deduplicated"]) == (202, first, True)
+    assert letter_ids(api) == [letter]
+
+
+def test_letter_of_a_callback_names_it(api: Any) -> None:
+    """The id that a failure callback tells is the one of the list."""
+    name = die(api)
+    [letter] = letter_ids(api)
+    wanted_ms = api.message(name)["notBefore"]
+
+    assert letter == f"{wanted_ms}-{name.removeprefix('msg_')}"
+    assert api.call("GET", f"/v2/dlq/{wanted_ms + 1}-{letter[14:]}")[0] == 404
+
+
+def test_tenants_know_nothing_of_each_others_letters(api: Any, make_api: Make) -> None:
+    die(api)
+    [letter] = letter_ids(api)
+    other = make_api()
+
+    for method, path in (
+        ("GET", f"/v2/dlq/{letter}"),
+        ("DELETE", f"/v2/dlq/{letter}"),
+        ("POST", f"/v2/dlq/retry/{letter}"),
+    ):
+        assert other.call(method, path)[0] == 404
+    assert listed(other) == {"messages": []}
+    for query in ("", f"?dlqIds={letter}"):
+        assert other.call("DELETE", f"/v2/dlq{query}") == (200, {"deleted": 0})
+        answer = other.call("POST", f"/v2/dlq/retry{query}")
+        assert answer == (201, {"responses": []})
+    assert letter_ids(api) == [letter]

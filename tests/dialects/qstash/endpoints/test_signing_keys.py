@@ -1,0 +1,114 @@
+"""Signing keys over HTTP: read, rotated, forced."""
+
+import pytest
+import redis
+from collections.abc import Callable
+from scheduler_api.core.store import keys
+from typing import Any
+
+Make = Callable[..., Any]
+DAY_MS = 86_400_000
+
+
+def get(api: Any) -> Any:
+    status, pair = api.call("GET", "/v2/keys")
+    assert (status, set(pair)) == (200, {"current", "next"})
+    return pair
+
+
+def rotate(api: Any, query: str = "") -> Any:
+    status, answer = api.call("POST", f"/v2/keys/rotate{query}")
+    assert status == 200, answer
+    assert {name: answer[name] for name in ("current", "next")} == get(api)
+    return answer
+
+
+def age(api: Any, by_ms: int) -> None:
+    """Makes the last rotation lie further back."""
+    client: redis.Redis = api.store.client
+    client.hincrby(keys.tenant(api.store.prefix, api.owner.tenant), "qr", -by_ms)
+
+
+def test_pair_is_what_deliveries_are_signed_with(api: Any) -> None:
+    signing = api.tenants.signing(api.owner.tenant)
+
+    assert get(api) == {
+        "current": signing.qstash_current,
+        "next": signing.qstash_next,
+    }
+
+
+def test_old_and_new_pair_share_the_new_current(api: Any) -> None:
+    old = get(api)
+    new = rotate(api)
+
+    assert new["current"] == old["next"]
+    assert new["next"] not in old.values()
+    assert new["rotated"] == "both"
+    assert "breaks" not in new
+
+
+def test_second_rotation_within_the_grace_replaces_only_next(api: Any) -> None:
+    first = rotate(api)
+    age(api, DAY_MS - 60_000)
+    second = rotate(api)
+
+    assert second["current"] == first["current"]
+    assert second["next"] != first["next"]
+    assert second["rotated"] == "next"
+    assert "breaks" not in second
+
+
+def test_grace_begins_anew_with_every_pair_that_is_handed_out(api: Any) -> None:
+    rotate(api)
+    age(api, DAY_MS - 60_000)
+    second = rotate(api)
+    age(api, DAY_MS - 60_000)
+
+    assert rotate(api)["current"] == second["current"]
+
+
+def test_rotation_after_the_grace_is_a_whole_one(api: Any) -> None:
+    first = rotate(api)
+    age(api, DAY_MS)
+    second = rotate(api)
+
+    assert second["current"] == first["next"]
+    assert second["rotated"] == "both"
+
+
+def test_forced_rotation_is_whole_and_says_what_breaks(api: Any) -> None:
+    first = rotate(api)
+    second = rotate(api, "?force=true")
+
+    assert second["current"] == first["next"]
+    assert second["breaks"].startswith("pairs handed out before 20")
+
+
+def test_grace_is_a_setting(make_api: Make) -> None:
+    api = make_api(qstash_rotation_grace_ms=0)
+
+    assert rotate(api)["next"] == rotate(api)["current"]
+
+
+@pytest.mark.parametrize("query", ["?force=yes", "?force", "?forse=true", "?force=&x"])
+def test_bad_parameters_rotate_nothing(api: Any, query: str) -> None:
+    before = get(api)
+
+    assert api.call("POST", f"/v2/keys/rotate{query}")[0] == 400
+    assert get(api) == before
+
+
+def test_jiter_secret_stays(api: Any) -> None:
+    before = api.tenants.signing(api.owner.tenant).jiter
+    rotate(api)
+
+    assert api.tenants.signing(api.owner.tenant).jiter == before
+
+
+def test_other_tenants_keys_stay(make_api: Make) -> None:
+    mine, other = make_api(), make_api()
+    before = get(other)
+    rotate(mine)
+
+    assert get(other) == before

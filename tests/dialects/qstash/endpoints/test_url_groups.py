@@ -1,0 +1,309 @@
+"""Url groups: their endpoints, and what is published to them."""
+
+import pytest
+from collections.abc import Callable
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS
+from tests.dialects.by_hand import TERMS
+from typing import Any
+
+Make = Callable[..., Any]
+A, B = "https://a.example/?x=1&y=%2F", "https://b.example/"
+ENDPOINTS = [{"url": A, "name": "first"}, {"url": B}]
+
+
+def add(api: Any, endpoints: Any = ENDPOINTS, *, group: str = "g") -> Any:
+    path = f"/v2/topics/{group}/endpoints"
+    return api.call("POST", path, json={"endpoints": endpoints})
+
+
+def remove(api: Any, *endpoints: Any, group: str = "g") -> Any:
+    path = f"/v2/topics/{group}/endpoints"
+    return api.call("DELETE", path, json={"endpoints": endpoints})
+
+
+def get(api: Any, group: str = "g") -> Any:
+    return api.call("GET", f"/v2/topics/{group}")
+
+
+@pytest.fixture
+def group(api: Any) -> Any:
+    assert add(api) == (200, None)
+    return api
+
+
+def test_group_is_made_with_its_first_endpoints(group: Any) -> None:
+    status, shown = get(group)
+
+    assert status == 200
+    assert shown.pop("createdAt") == shown.pop("updatedAt") > 1_700_000_000_000
+    assert shown == {"name": "g", "endpoints": ENDPOINTS}
+    assert [each["name"] for each in group.call("GET", "/v2/topics/")[1]] == ["g"]
+
+
+def test_endpoint_of_the_same_url_is_renamed(group: Any) -> None:
+    add(group, [{"url": B, "name": "second"}, {"url": A, "name": None}])
+
+    assert get(group)[1]["endpoints"] == [{"url": A}, {"url": B, "name": "second"}]
+
+
+def test_group_goes_with_its_last_endpoint(group: Any) -> None:
+    assert remove(group, {"name": "first"}, {"url": "https://unknown/"}) == (200, None)
+    assert get(group)[1]["endpoints"] == [{"url": B}]
+    assert remove(group, {"url": B, "name": "whatever"}) == (200, None)
+
+    assert get(group)[0] == 404
+    assert group.call("DELETE", "/v2/topics/g") == (200, None)
+    assert remove(group, {"url": B}) == (404, {"error": "url group g not found"})
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "begins"),
+    [
+        ([], "endpoints should have at least one"),
+        ("x", "endpoints should be a list of objects"),
+        (["x"], "endpoints should be a list of objects"),
+        ([{}], "endpoints should each have a url"),
+        ([{"url": 1}], "endpoints: url should be a text"),
+        ([{"url": "h.com"}], "invalid destination url: endpoint has invalid scheme"),
+        ([{"url": "http://[::1]/"}], "invalid destination url: endpoint resolves to"),
+        ([{"url": A, "name": "x" * 257}], "endpoints: name should have at most 256"),
+        ([{"url": A, "name": "\n"}], "endpoints: name should have no control"),
+        (
+            [{"url": f"{B}{n}"} for n in range(MOST_ENDPOINTS - 1)],
+            "endpoints should be at most 500 in one url group",
+        ),
+    ],
+)
+def test_bad_endpoints_are_named_and_change_nothing(
+    group: Any, endpoints: Any, begins: str
+) -> None:
+    status, told = add(group, endpoints)
+
+    assert (status, told["error"].startswith(begins)) == (400, True), told
+    assert get(group)[1]["endpoints"] == ENDPOINTS
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"endpoints": null}'])
+def test_bad_bodies_are_refused(group: Any, body: bytes) -> None:
+    for method in ("POST", "DELETE"):
+        assert group.call(method, "/v2/topics/g/endpoints", data=body)[0] == 400
+    assert group.call("PATCH", "/v2/topics/g", data=body)[0] == 400
+    assert remove(group, {})[0] == 400
+
+
+def test_bad_name_is_refused(group: Any) -> None:
+    status, told = add(group, group="a b")
+
+    assert status == 400
+    assert told["error"].startswith("url group should be 1 to 256 letters")
+
+
+def test_publishing_answers_with_a_message_for_each_endpoint(group: Any) -> None:
+    path = "/v2/publish/g?upstash-label=l"
+    status, answers = group.call("POST", path, data=b"hello")
+    assert (status, [each["url"] for each in answers]) == (201, [A, B])
+    messages = [group.message(each["messageId"]) for each in answers]
+
+    assert [message["url"] for message in messages] == [A, B]
+    assert [message.get("endpointName") for message in messages] == ["first", None]
+    for message in messages:
+        assert (message["topicName"], message["body"]) == ("g", "hello")
+        assert message["label"] == "l"
+    logs = group.logs("?topicName=g&state=CREATED")["logs"]
+    assert {each["messageId"] for each in logs} == {
+        each["messageId"] for each in answers
+    }
+
+
+def test_enqueueing_puts_each_message_into_the_queue(group: Any) -> None:
+    status, answers = group.call("POST", "/v2/enqueue/line/g", data=b"x")
+
+    assert (status, len(answers)) == (201, 2)
+    for each in answers:
+        assert group.message(each["messageId"])["queueName"] == "line"
+
+
+def test_batch_nests_the_answers_of_a_group(group: Any) -> None:
+    items = [{"destination": to} for to in (A, "g", "none", "g")]
+    status, answers = group.call("POST", "/v2/batch", json=items)
+
+    assert status == 200
+    assert answers[0]["url"] == A
+    assert [each["url"] for each in answers[1]] == [A, B]
+    assert answers[2]["error"].startswith("url group none not found")
+    ids = [each["messageId"] for each in (*answers[1], *answers[3])]
+    assert len(set(ids)) == 4
+
+
+def test_batch_tells_which_message_goes_where_through_many_parts(group: Any) -> None:
+    items = [{"destination": "g" if n % 3 else f"{B}{n}"} for n in range(400)]
+    _, answers = group.call("POST", "/v2/batch", json=items)
+
+    for n, answer in enumerate(answers):
+        urls = [each["url"] for each in answer] if n % 3 else answer["url"]
+        assert urls == ([A, B] if n % 3 else f"{B}{n}")
+
+
+def test_batch_makes_no_endless_number_of_messages(make_api: Make) -> None:
+    api = make_api(qstash_batch_limit=3)
+    add(api)
+    items = [{"destination": to} for to in ("g", "g", A)]
+    _, answers = api.call("POST", "/v2/batch", json=items)
+
+    assert len(answers[0]) == 2
+    assert answers[1]["error"].startswith("destination would have the batch make more")
+    assert answers[2]["url"] == A
+
+
+def test_each_endpoint_is_deduplicated_by_itself(group: Any) -> None:
+    once = {"headers": {"Upstash-Deduplication-Id": "once"}}
+    first = group.call("POST", "/v2/publish/g", **once)[1]
+    again = group.call("POST", "/v2/publish/g", **once)
+    assert again == (202, [each | {"deduplicated": True} for each in first])
+    add(group, [{"url": "https://c.example/"}])
+
+    status, answers = group.call("POST", "/v2/publish/g", **once)
+    assert status == 201
+    assert [each.get("deduplicated", False) for each in answers] == [True, True, False]
+    assert "deduplicated" not in group.call("POST", f"/v2/publish/{A}", **once)[1]
+
+
+def test_content_sent_to_a_group_is_no_double_of_that_to_a_url(group: Any) -> None:
+    same = {"headers": {"Upstash-Content-Based-Deduplication": "true"}, "data": b"x"}
+    group.call("POST", f"/v2/publish/{A}", **same)
+
+    assert group.call("POST", "/v2/publish/g", **same)[0] == 201
+    assert group.call("POST", "/v2/publish/g", **same)[0] == 202
+
+
+def test_whole_group_is_stored_by_one_script(group: Any) -> None:
+    add(group, [{"url": f"{B}{n}"} for n in range(MOST_ENDPOINTS - 2)])
+    group.call("POST", "/v2/publish/g")
+    called = group.store.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    _, answers = group.call("POST", "/v2/publish/g", data=b"x" * 5_000)
+    calls = group.store.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+    assert len({each["messageId"] for each in answers}) == MOST_ENDPOINTS
+    assert calls - called == 1
+
+
+def test_full_store_takes_no_part_of_a_group(group: Any) -> None:
+    group.store.client.set(keys.full(group.store.prefix), "1")
+
+    status, _ = group.call("POST", "/v2/publish/g")
+    assert status == 503
+    assert group.logs()["logs"] == []
+
+
+def test_headers_of_a_group_hold_where_a_publisher_gives_none(group: Any) -> None:
+    headers = {"Upstash-Retries": "7", "upstash-forward-x": ["1", "2"]}
+    path = "/v2/topics/g"
+    assert group.call("PATCH", path, json={"headers": headers}) == (200, None)
+    shown = get(group)[1]
+    assert shown["headers"] == {
+        "Upstash-Retries": ["7"],
+        "Upstash-Forward-X": ["1", "2"],
+    }
+
+    plain = group.call("POST", "/v2/publish/g")[1][0]
+    other = group.call("POST", "/v2/publish/g", headers={"Upstash-Retries": "1"})[1][0]
+    _, [[batched, _]] = group.call("POST", "/v2/batch", json=[{"destination": "g"}])
+    assert group.message(plain["messageId"])["header"]["X"] == ["1", "2"]
+    assert group.message(batched["messageId"])["header"]["X"] == ["1", "2"]
+    retries = [group.message(x["messageId"])["maxRetries"] for x in (plain, other)]
+    assert retries == [7, 1]
+    url = group.call("POST", f"/v2/publish/{A}")[1]
+    assert group.message(url["messageId"])["maxRetries"] == 3
+    assert group.call("PATCH", path, json={"headers": {}}) == (200, None)
+    assert "headers" not in get(group)[1]
+
+
+@pytest.mark.parametrize(
+    ("headers", "begins"),
+    [
+        (None, "headers should be an object"),
+        ({"Upstash-Retries": "x"}, "Upstash-Retries should be a whole number"),
+        ({"Upstash-Retries": 3}, "Upstash-Retries should be a text, or a list"),
+        ({"X-Test": "1"}, "X-Test should be Content-Type, or begin with Upstash-"),
+        ({"Upstash-Callback": "http://[::1]/"}, "Upstash-Callback: endpoint resolves"),
+    ],
+)
+def test_bad_headers_of_a_group_are_named(
+    group: Any, headers: Any, begins: str
+) -> None:
+    status, told = group.call("PATCH", "/v2/topics/g", json={"headers": headers})
+
+    assert (status, told["error"].startswith(begins)) == (400, True), told
+    assert "headers" not in get(group)[1]
+
+
+def test_unknown_group_has_no_headers(group: Any) -> None:
+    assert group.call("PATCH", "/v2/topics/x", json={"headers": {}})[0] == 404
+
+
+def test_tenants_know_nothing_of_each_others_groups(group: Any, make_api: Make) -> None:
+    other = make_api()
+
+    assert other.call("GET", "/v2/topics") == (200, [])
+    assert get(other)[0] == remove(other, {"url": A})[0] == 404
+    assert other.call("POST", "/v2/publish/g")[0] == 404
+    assert other.call("DELETE", "/v2/topics/g")[0] == 200
+    assert add(other, [{"url": B}]) == (200, None)
+    assert get(group)[1]["endpoints"] == ENDPOINTS
+
+
+def run_without_group(api: Any) -> None:
+    """The next run of a schedule, as a worker settles it that finds no group."""
+    index = keys.schedules(api.store.prefix, str(api.owner))
+    [internal_id] = api.store.client.zrange(index, 0, -1)
+    record = keys.schedule(api.store.prefix, internal_id.decode())
+    first = api.store.client.hget(record, "times").split(b",")[0]
+    later = Store(api.store.client, api.store.prefix, clock_ms=int(first))
+    [event_id] = later.claim(room=10, terms=TERMS).ids
+    later.run("begin", "token", 15_000, 8_192, event_id)
+    outcome = ("dead", 0, "group-missing", b'{"started_ms":1}', 0)
+    later.run("settle", event_id, "token", 1, *outcome)
+
+
+def test_schedule_tells_that_its_group_was_gone(group: Any) -> None:
+    headers = {"Upstash-Cron": "* * * * *", "Upstash-Schedule-Id": "nightly"}
+    path = "/v2/schedules/g"
+    assert group.call("POST", path, headers=headers)[0] == 200
+    _, before = group.call("GET", "/v2/schedules/nightly")
+    run_without_group(group)
+
+    _, schedule = group.call("GET", "/v2/schedules/nightly")
+    assert (before["destination"], "error" in before) == ("g", False)
+    assert schedule["error"] == "url group g not found"
+    assert [*schedule["lastScheduleStates"].values()] == ["FAIL"]
+    [letter] = group.call("GET", "/v2/dlq?topicName=g")[1]["messages"]
+    assert (letter["url"], letter["scheduleId"]) == ("g", "nightly")
+
+
+def test_run_for_a_group_is_sent_anew_as_one(group: Any) -> None:
+    headers = {
+        "Upstash-Cron": "* * * * *",
+        "Upstash-Queue-Name": "line",
+        "Upstash-Flow-Control-Key": "k",
+        "Upstash-Flow-Control-Value": "rate=1",
+    }
+    group.call("POST", "/v2/schedules/g", headers=headers)
+    run_without_group(group)
+    [letter] = group.call("GET", "/v2/dlq")[1]["messages"]
+    status, told = group.call("POST", f"/v2/dlq/retry/{letter['dlqId']}")
+
+    assert (status, told["url"]) == (201, "g")
+    message = group.message(told["messageId"])
+    assert (message["queueName"], message["topicName"]) == ("line", "g")
+    assert group.call("GET", "/v2/queues")[1] == []
+    assert group.call("GET", "/v2/flowControl")[1] == []
+    assert group.logs()["logs"] == []
+
+
+def test_schedule_needs_its_group_to_be_there(group: Any) -> None:
+    headers = {"Upstash-Cron": "* * * * *"}
+    status, told = group.call("POST", "/v2/schedules/none", headers=headers)
+
+    assert (status, told["error"][:24]) == (404, "url group none not found")

@@ -1,0 +1,108 @@
+"""Drafts: what a publisher said, as events that can be stored."""
+
+import pytest
+from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.dialects.qstash.parsing.drafts import (
+    REMEMBERED_MAX_LENGTH,
+    Drafts,
+    Terms,
+)
+from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.dialects.qstash.parsing.message import from_options
+from scheduler_api.dialects.qstash.parsing.request_headers import Limits
+from typing import Any
+
+URL = "https://example.com/hook"
+NOW_MS = 1_000_000_000_000
+TERMS = Terms(
+    limits=Limits(delay_ms=60_000),
+    timeout_ms=900_000,
+    deduplication_ms=600_000,
+    body_limit_bytes=1_000,
+    allow=AddressPolicy(),
+)
+
+
+def draft(body: bytes = b"x", url: str = URL, **headers: str) -> Any:
+    drafts = Drafts(TERMS)
+    pairs = tuple((f"upstash-{n.replace('_', '-')}", v) for n, v in headers.items())
+    return drafts.draft(drafts.read(pairs), url=url, body=body, now_ms=NOW_MS)
+
+
+def test_message_goes_at_once_unless_it_says_otherwise() -> None:
+    plain = draft()
+
+    assert (plain.at_ms, plain.delay_ms, plain.deadline_ms) == (None, 0, 900_000)
+    assert plain.journal
+    assert plain.mark is None
+
+
+def test_delay_counts_from_the_stores_clock() -> None:
+    delayed = draft(delay="10s", timeout="5s")
+
+    assert (delayed.at_ms, delayed.delay_ms) == (None, 10_000)
+    assert delayed.deadline_ms == 5_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at_ms"),
+    [(-1, None), (0, None), (1, NOW_MS + 1_000), (60, NOW_MS + 60_000)],
+)
+def test_not_before_is_a_time_or_has_passed(seconds: int, at_ms: int | None) -> None:
+    timed = draft(not_before=str(NOW_MS // 1000 + seconds), delay="9s")
+
+    assert (timed.at_ms, timed.delay_ms) == (at_ms, 0)
+
+
+def test_not_before_is_held_to_the_longest_delay() -> None:
+    with pytest.raises(BadValue, match="Upstash-Not-Before should be at most 60s"):
+        draft(not_before=str(NOW_MS // 1000 + 61))
+
+
+def test_marks_are_of_ids_or_of_content() -> None:
+    marks = [
+        draft(deduplication_id="a").mark,
+        draft(deduplication_id="b").mark,
+        draft(content_based_deduplication="true").mark,
+        draft(content_based_deduplication="true", body=b"y").mark,
+        draft(content_based_deduplication="true", url=URL + "2").mark,
+        draft(content_based_deduplication="true", forward_a="1").mark,
+    ]
+
+    assert len(set(marks)) == len(marks)
+    assert all(mark.name.isascii() and mark.name.isalnum() for mark in marks)
+    assert {(mark.hold_ms, mark.digest) for mark in marks} == {(600_000, "")}
+    again = draft(deduplication_id="a", content_based_deduplication="true", body=b"z")
+    assert again.mark == marks[0]
+
+
+def test_same_headers_are_read_once() -> None:
+    drafts = Drafts(TERMS)
+    pairs = (("upstash-label", "a"), ("upstash-forward-b", "c"))
+    said = drafts.read(pairs, queue="q", caller_ip="1.2.3.4")
+
+    assert drafts.read(pairs, queue="q", caller_ip="1.2.3.4") is said
+    assert from_options(said.options) == said.message
+    others = [
+        drafts.read(pairs, queue="r", caller_ip="1.2.3.4"),
+        drafts.read(pairs, queue="q", caller_ip="1.2.3.5"),
+        drafts.read(pairs, query=(("upstash-retries", "1"),), queue="q"),
+    ]
+    assert all(other.message != said.message for other in others)
+
+
+def test_long_headers_are_not_remembered() -> None:
+    drafts = Drafts(TERMS)
+    pairs = (("upstash-forward-b", "c" * REMEMBERED_MAX_LENGTH),)
+    said = drafts.read(pairs)
+
+    assert drafts.read(pairs) is not said
+    assert drafts.read(pairs) == said
+
+
+def test_bad_headers_are_refused_every_time() -> None:
+    drafts = Drafts(TERMS)
+
+    for _ in range(2):
+        with pytest.raises(BadValue, match="Upstash-Callback: endpoint resolves"):
+            drafts.read((("upstash-callback", "http://127.0.0.1/"),))

@@ -1,0 +1,173 @@
+"""Headers that are sent on: which, how they are spelled, and what nobody may set."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler_api.core.headers import check_outbound, is_reserved
+from scheduler_api.dialects.qstash.parsing.forwarded_headers import (
+    HEADERS_MAX,
+    HEADERS_MAX_BYTES,
+    OWN,
+)
+from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.dialects.qstash.parsing.message import Callback, Message
+from scheduler_api.dialects.qstash.parsing.request_headers import from_headers
+from tests.dialects.qstash.said import BACK, read, refusal
+
+
+def test_forwarded_headers_keep_their_order_and_get_one_spelling() -> None:
+    message = from_headers(
+        [
+            ("Upstash-Forward-x-b", "1"),
+            ("upstash-forward-authorization", "Bearer theirs"),
+            ("Upstash-Forward-X-B", "2"),
+            ("Upstash-Forward-Cookie", "a=b"),
+            ("Upstash-Forward-Forward-To", "x"),
+        ]
+    )
+
+    assert message.headers == (
+        ("X-B", "1"),
+        ("Authorization", "Bearer theirs"),
+        ("X-B", "2"),
+        ("Cookie", "a=b"),
+        ("Forward-To", "x"),
+    )
+
+
+def test_python_sdk_forwards_what_looks_like_a_setting() -> None:
+    message = read({"Upstash-Forward-Upstash-Foo": "1"})
+
+    assert message.headers == (("Upstash-Foo", "1"),)
+
+
+def test_forwarded_content_type_is_the_one_delivered() -> None:
+    message = read(
+        {"Upstash-Forward-content-type": "text/html", "Content-Type": "text/plain"}
+    )
+
+    assert message.content_type == "text/html"
+    assert message.headers == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(OWN),
+        *("Host", "Content-Length", "TE", "Proxy-X", "Upstash-Telemetry-Sdk"),
+        "Scheduler-Possible-Duplicate",
+    ],
+)
+@pytest.mark.parametrize(
+    "prefix", ["Upstash-Forward-", "Upstash-Callback-Forward-", "Upstash-Callback-"]
+)
+def test_s17_headers_that_nobody_may_set_are_dropped(prefix: str, name: str) -> None:
+    message = read({prefix + name: "x", "Upstash-Callback": BACK})
+
+    assert message == Message(callback=Callback(BACK))
+
+
+def test_s17_request_passed_on_as_a_whole_leaves_our_own_business_out() -> None:
+    headers = {
+        "Host": "scheduler",
+        "User-Agent": "GitHub",
+        "Content-Type": "application/json",
+        "Content-Length": "2",
+        "Authorization": "Bearer ours",
+        "Cookie": "session=1",
+        "Accept-Encoding": "gzip",
+        "Connection": "keep-alive, X-Hop",
+        "X-Hop": "1",
+        "X-Forwarded-For": "10.0.0.1",
+        "X-Real-Ip": "10.0.0.1",
+        "Via": "proxy",
+        "Upstash-Delay": "1s",
+        "upstash-telemetry-sdk": "js",
+        "Upstash-Forward-X-Mine": "explicit",
+        "x-mine": "implicit",
+        "x-github-event": "push",
+        "Accept": "*/*",
+    }
+
+    message = read(headers, query=[("upstash-header-forward", "true")])
+
+    assert message == Message(
+        content_type="application/json",
+        delay_ms=1_000,
+        headers=(
+            ("X-Github-Event", "push"),
+            ("Accept", "*/*"),
+            ("X-Mine", "explicit"),
+        ),
+    )
+
+
+def test_request_is_not_passed_on_unless_true_is_said() -> None:
+    assert read({"Upstash-Header-Forward": "false", "X-A": "1"}).headers == ()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Upstash-Forward-X-A": "a\r\nX-Injected: 1"},
+        {"Upstash-Forward-X-A": "a\x00"},
+        {"Upstash-Forward-X-A": "漢"},
+        {"Upstash-Forward-X A": "a"},
+        {"Upstash-Forward-": "a"},
+        {"Upstash-Forward-X-A:": "a"},
+        {"Upstash-Callback-Forward-X-A": "a\n", "Upstash-Callback": BACK},
+        {"Upstash-Failure-Callback-X\n": "a", "Upstash-Failure-Callback": BACK},
+        {"Content-Type": "text/plain\n"},
+        {"Upstash-Header-Forward": "true", "X-A": "\x01"},
+    ],
+)
+def test_s16_header_that_cannot_be_sent_is_refused(headers: dict[str, str]) -> None:
+    assert "cannot be forwarded" in str(refusal(headers))
+
+
+def test_s16_refusal_names_the_header_as_it_was_written() -> None:
+    assert refusal({"upstash-forward-x-a": "\x00"}).name == "Upstash-Forward-X-A"
+
+
+def test_s18_number_and_size_of_headers_are_limited() -> None:
+    most = {f"Upstash-Forward-X-{n}": "" for n in range(HEADERS_MAX)}
+
+    assert len(read(most).headers) == HEADERS_MAX
+    assert refusal(most | {"Upstash-Forward-Y": ""}).name == "Upstash-Forward-*"
+    refusal({"Upstash-Forward-X": "a" * HEADERS_MAX_BYTES})
+
+
+WORDS = ["Host", "X-A", "x-a", "Upstash-Retried", "Content-Type", "Te", ""]
+PREFIXES = ["", "Upstash-Forward-", "Upstash-Callback-", "upstash-callback-forward-"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.builds(
+                "{}{}{}".format,
+                st.sampled_from(PREFIXES),
+                st.sampled_from(WORDS),
+                st.sampled_from(["", "", "\r\nX: 1", " ", "\x00", "é"]) | st.text(),
+            ),
+            st.sampled_from(["v", "", "é", "a\r\nb", "\x00"]) | st.text(max_size=5),
+        ),
+        max_size=5,
+    )
+)
+def test_s16_s17_property_whatever_is_kept_can_be_sent_and_is_not_ours(
+    pairs: list[tuple[str, str]],
+) -> None:
+    fixed = [("Upstash-Callback", BACK), ("Upstash-Header-Forward", "true")]
+    try:
+        message = from_headers([*fixed, *pairs])
+    except BadValue as fault:
+        assert str(fault)
+        return
+
+    assert message.callback is not None
+    kept = [*message.sent_headers, *message.callback.headers]
+    for name, value in kept:
+        check_outbound(name, value)
+        assert not is_reserved(name)
+        assert name.lower() not in OWN | {"authorization", "cookie"}

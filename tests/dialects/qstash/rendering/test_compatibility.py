@@ -1,0 +1,49 @@
+"""The README tells of every operation of QStash what comes of it here."""
+
+import pytest
+import re
+from pathlib import Path
+from scheduler_api.dialects.qstash.rendering.compatibility import (
+    ABSENT,
+    OPERATIONS,
+    operations_table,
+)
+from tests.dialects.qstash.operations import operations
+from typing import Any
+
+README = Path(__file__).parents[4] / "README.md"
+
+
+def test_every_operation_of_the_description_is_told_in_its_order() -> None:
+    described = [f"{method.upper()} {path}" for path, method in operations([])]
+
+    assert list(OPERATIONS) == described
+
+
+def test_every_operation_that_is_told_has_a_route(api: Any) -> None:
+    routed = {
+        f"{method} {re.sub('<.*?>', '{}', rule.rule)}"
+        for rule in api.app.url_map.iter_rules()
+        for method in rule.methods
+    }
+
+    assert {re.sub("{.*?}", "{}", each) for each in OPERATIONS} <= routed
+
+
+def test_the_readme_has_the_table() -> None:
+    assert operations_table() in README.read_text()
+
+
+@pytest.mark.parametrize("path", ABSENT)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_what_is_absent_says_so(api: Any, method: str, path: str) -> None:
+    for rest in ("v1/runs/x", ""):
+        if path.endswith("/") or not rest:
+            status, told = api.call(method, path + rest)
+            said = {"error": f"{ABSENT[path]}: not supported by this server"}
+            assert (status, told) == (404, said)
+
+
+@pytest.mark.parametrize("path", ["/v2/unknown", "/v2/flows"])
+def test_what_nobody_has_is_not_found(api: Any, path: str) -> None:
+    assert api.call("GET", path) == (404, {"error": "Not Found"})

@@ -1,0 +1,39 @@
+"""Who called, as peers and trusted proxies tell it."""
+
+import pytest
+from ipaddress import ip_network
+from scheduler_api.web.client_address import client_address
+
+TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "client"),
+    [
+        ("10.0.0.1", "192.0.2.7", "192.0.2.7"),
+        ("10.0.0.1", "192.0.2.7, 10.0.0.2", "192.0.2.7"),
+        ("10.0.0.1", "198.51.100.9, 192.0.2.7 ,10.0.0.2,fd00::2", "192.0.2.7"),
+        ("::ffff:10.0.0.1", "::ffff:192.0.2.7", "192.0.2.7"),
+        ("fd00::1", "2001:db8::7", "2001:db8::7"),
+        ("fd00::1", "[2001:db8::7]:4711, 10.0.0.2:80", "2001:db8::7"),
+        ("10.0.0.1", "192.0.2.7:4711", "192.0.2.7"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "", "10.0.0.1"),
+    ],
+)
+def test_last_address_that_is_not_trusted_is_the_client(
+    peer: str, forwarded_for: str, client: str
+) -> None:
+    assert client_address(peer, forwarded_for, trusted=TRUSTED) == client
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.1", "2001:db8::1", "", "unix:"])
+def test_what_a_stranger_claims_does_not_count(peer: str) -> None:
+    assert client_address(peer, "192.0.2.7", trusted=TRUSTED) == peer
+
+
+@pytest.mark.parametrize("hop", ["unknown", "_hidden", "[", "1.2.3", "1.2.3.4:x", "é"])
+def test_what_is_no_address_ends_the_search(hop: str) -> None:
+    forwarded_for = f"192.0.2.7, {hop}, 10.0.0.2"
+
+    assert client_address("10.0.0.1", forwarded_for, trusted=TRUSTED) == "10.0.0.2"

@@ -1,0 +1,288 @@
+"""`GET /cron/preview`, on a real store."""
+
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from scheduler_api.app import create_app
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.tenants.accounts import Tenants
+from typing import Any
+
+SECRET_KEY = "0123456789abcdef"
+NEW_YORK = "America/New_York"
+SPRING = "2025-03-09T00:00:00-05:00"
+
+
+@pytest.fixture
+def token(valkey: str) -> str:
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        return Tenants(client, "{s1}:", secret_key=SECRET_KEY).create("one").token
+
+
+@pytest.fixture
+def app(valkey: str, token: str) -> Flask:
+    return create_app(Settings(redis_url=valkey, secret_key=SECRET_KEY))
+
+
+@pytest.fixture
+def http(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+class Asking:
+    """Asks with a good token."""
+
+    def __init__(self, http: FlaskClient, token: str) -> None:
+        self._http = http
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def __call__(self, query: Any = None, **more: str) -> tuple[int, Any]:
+        answer = self._http.get(
+            "/cron/preview", query_string=query or more, headers=self._headers
+        )
+        assert answer.mimetype == "application/json"
+        return answer.status_code, answer.get_json()
+
+
+@pytest.fixture
+def ask(http: FlaskClient, token: str) -> Asking:
+    return Asking(http, token)
+
+
+def test_shows_runs_with_notes(ask: Asking) -> None:
+    status, body = ask(expression="30 1,2 * * *", tz=NEW_YORK, after=SPRING, count="2")
+
+    assert status == 200
+    assert body == {
+        "expression": "30 1,2 * * *",
+        "tz": NEW_YORK,
+        "runs": [
+            {"at": "2025-03-09T06:30:00Z", "local": "2025-03-09T01:30:00"},
+            {
+                "at": "2025-03-09T07:00:00Z",
+                "local": "2025-03-09T03:00:00",
+                "note": "moved here from 02:30: clocks go forward from 02:00 to 03:00",
+            },
+        ],
+        "skipped": [],
+    }
+
+
+def test_shows_what_is_skipped_and_why(ask: Asking) -> None:
+    status, body = ask(
+        expression="30 2 * * *", tz=NEW_YORK, after=SPRING, count="1", gap="skip"
+    )
+
+    assert status == 200
+    assert body["skipped"] == [
+        {
+            "local": "2025-03-09T02:30:00",
+            "why": "clock change: clocks go forward from 02:00 to 03:00",
+        }
+    ]
+
+
+def test_fold_policy_is_taken(ask: Asking) -> None:
+    times = {
+        fold: [
+            run["at"]
+            for run in ask(
+                expression="30 1 * * *",
+                tz=NEW_YORK,
+                after="2025-11-02T00:00:00-04:00",
+                count="1",
+                fold=fold,
+            )[1]["runs"]
+        ]
+        for fold in ("first", "second")
+    }
+
+    assert times == {
+        "first": ["2025-11-02T05:30:00Z"],
+        "second": ["2025-11-02T06:30:00Z"],
+    }
+
+
+def test_begins_now_in_utc_with_five_runs(ask: Asking) -> None:
+    status, body = ask(expression="* * * * *")
+
+    assert status == 200
+    assert body["tz"] == "UTC"
+    assert len(body["runs"]) == 5
+    assert all(run["at"] == f"{run['local']}Z" for run in body["runs"])
+
+
+def test_zone_in_the_expression_goes_before_the_parameter(ask: Asking) -> None:
+    _, body = ask(
+        expression="CRON_TZ=Asia/Tokyo 0 9 * * *", tz=NEW_YORK, after=SPRING, count="1"
+    )
+
+    assert body["tz"] == "Asia/Tokyo"
+    assert body["runs"] == [
+        {"at": "2025-03-10T00:00:00Z", "local": "2025-03-10T09:00:00"}
+    ]
+
+
+def test_plus_that_a_client_left_bare_is_read_as_one(ask: Asking) -> None:
+    query = "expression=0+0+*+*+*&count=1&after=2025-03-09T00:00:00+02:00"
+
+    assert ask(query)[1]["runs"][0]["at"] == "2025-03-09T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "taken"),
+    [(None, True), ("v1", True), ("jiter", False), ("qstash", False)],
+)
+def test_takes_what_the_dialect_takes(
+    ask: Asking, dialect: str | None, taken: bool
+) -> None:
+    more = {} if dialect is None else {"dialect": dialect}
+
+    status, body = ask(expression="0 0 0 L * *", **more)
+
+    assert (status == 200) is taken, body
+    if not taken:
+        assert "a field of seconds is not supported here" in body["error"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "position", "sentence"),
+    [
+        ("61 * * * *", 0, "'61' is out of range: the minute goes from 0 to 59"),
+        ("0 0 1 january *", 6, "'january' is no month"),
+        ("TZ=Mars 0 0 * * *", 3, "unknown time zone 'Mars'"),
+        ("0 0 30 2 *", None, "no year has such a day"),
+        (
+            "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+            0,
+            "no place",
+        ),
+        ("", 0, "has 0 fields"),
+    ],
+)
+def test_refused_expression_is_told_in_a_sentence_with_its_place(
+    ask: Asking, expression: str, position: int | None, sentence: str
+) -> None:
+    status, body = ask({"expression": expression})
+
+    assert status == 400
+    assert list(body) == ["error", "position"]
+    assert body["position"] == position
+    assert sentence in body["error"]
+
+
+def test_expression_that_clock_changes_always_skip_is_refused(ask: Asking) -> None:
+    status, body = ask(expression="*/30 2 * 3 0#2", tz=NEW_YORK)
+
+    assert (status, body["position"]) == (400, None)
+    assert "it never fires" in body["error"]
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({}, "'expression' is missing"),
+        ({"tz": "Mars"}, "unknown time zone 'Mars'"),
+        ({"tz": ""}, "unknown time zone ''"),
+        ({"tz": "../UTC"}, "unknown time zone"),
+        ({"after": "soon"}, "'after' takes an ISO 8601 time of the years 1970 to 2999"),
+        ({"after": "1969-12-31T23:59:59Z"}, "'after' takes"),
+        ({"after": "3000-01-01T00:00:00Z"}, "'after' takes"),
+        ({"after": "1"}, "'after' takes"),
+        ({"count": "0"}, "'count' takes a number from 1 to 100, not '0'"),
+        ({"count": "101"}, "'count' takes"),
+        ({"count": "-1"}, "'count' takes"),
+        ({"count": "1.5"}, "'count' takes"),
+        ({"count": "\u0661"}, "'count' takes"),
+        ({"count": "9" * 5000}, "'count' takes"),
+        ({"dialect": "unix"}, "'dialect' takes one of jiter, qstash, v1, not 'unix'"),
+        ({"gap": "run"}, "'gap' takes one of after, skip, shift, not 'run'"),
+        ({"fold": ""}, "'fold' takes one of first, second, both, not ''"),
+        ({"timezone": "UTC"}, "'timezone' is no parameter here: use expression, tz"),
+    ],
+)
+def test_wrong_parameter_is_named(
+    ask: Asking, query: dict[str, str], sentence: str
+) -> None:
+    whole = query if not query else {"expression": "* * * * *", **query}
+
+    status, body = ask(whole)
+
+    assert status == 400
+    assert body == {"error": body["error"], "position": None}
+    assert sentence in body["error"] and len(body["error"]) < 200
+
+
+def test_parameter_given_twice_is_refused(ask: Asking) -> None:
+    status, body = ask("expression=*+*+*+*+*&tz=UTC&tz=Asia/Tokyo")
+
+    assert (status, body["error"]) == (400, "'tz' is given twice")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_token_as_bearer_opens_it(
+    http: FlaskClient, token: str, name: str, scheme: str
+) -> None:
+    answer = http.get(
+        "/cron/preview?expression=@daily", headers={name: f"{scheme} {token}"}
+    )
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("name", ["X-API-Key", "x-api-key", "X-Api-Key"])
+def test_token_as_key_opens_it(http: FlaskClient, token: str, name: str) -> None:
+    answer = http.get("/cron/preview?expression=@daily", headers={name: token})
+
+    assert answer.status_code == 200
+
+
+def test_one_good_token_of_two_is_enough(http: FlaskClient, token: str) -> None:
+    for bearer, key in ((token, "other"), ("other", token)):
+        headers = {"Authorization": f"Bearer {bearer}", "X-API-Key": key}
+        answer = http.get("/cron/preview?expression=@daily", headers=headers)
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer other"},
+        {"Authorization": "Bearer "},
+        {"X-API-Key": "other"},
+        {"X-API-Key": ""},
+    ],
+)
+def test_without_a_good_token_nothing_is_told(
+    http: FlaskClient, headers: dict[str, str]
+) -> None:
+    answer = http.get("/cron/preview?expression=nonsense", headers=headers)
+
+    assert answer.status_code == 401
+    assert list(answer.get_json()) == ["error"]
+
+
+def test_basic_scheme_is_no_token(http: FlaskClient, token: str) -> None:
+    headers = {"Authorization": f"Basic {token}"}
+
+    assert http.get("/cron/preview", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/cron/preview", 405),
+        ("GET", "/cron", 404),
+        ("GET", "/cron/previews", 404),
+    ],
+)
+def test_other_errors_below_its_path_look_the_same(
+    http: FlaskClient, method: str, path: str, status: int
+) -> None:
+    answer = http.open(path, method=method)
+
+    assert (answer.status_code, list(answer.get_json())) == (status, ["error"])

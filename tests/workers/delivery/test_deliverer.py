@@ -1,0 +1,66 @@
+"""What a courier makes of an attempt that failed shortly before its end."""
+
+import asyncio
+import pytest
+from scheduler_api.core.model import Content
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store.leases import Outcome, Settlement
+from scheduler_api.core.tenants.accounts import SigningKeys
+from scheduler_api.dialects.qstash.parsing.message import Callback, Message, to_options
+from tests import attempts
+from tests.workers.http_client.sending import answered
+from typing import Any, cast
+from workers.delivery.deliverer import Courier
+from workers.http_client.client import Result
+
+SECOND_MS = 1_000
+TOOK_MS = 40
+MESSAGE = Message(
+    retries=3,
+    retry_delay="2000",
+    failure_callback=Callback("https://told.example/"),
+)
+
+
+class Sender:
+    """Everybody answers 500."""
+
+    async def send(self, *_: Any, **__: Any) -> Result:
+        return answered(500, total_ms=TOOK_MS)
+
+
+class Keys:
+    """Everybody has the same keys."""
+
+    async def of(self, _: str) -> SigningKeys:
+        return SigningKeys("j" * 32, "c" * 32, "n" * 32, "whsec_" + "a" * 32)
+
+
+def settle(left_ms: int | None) -> Settlement:
+    content = Content("https://receiver.example/", b"", to_options(MESSAGE))
+    begun = attempts.begun("qstash", content, schedule="7", left_ms=left_ms)
+    settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
+    nobody = cast(Any, None)
+    courier = Courier(
+        nobody, cast(Any, Sender()), cast(Any, Keys()), nobody, settings=settings
+    )
+    settled = asyncio.run(courier.deliver(begun, may_write=lambda: True))
+    assert settled is not None
+    return settled
+
+
+@pytest.mark.parametrize("left_ms", [None, 2 * SECOND_MS + TOOK_MS])
+def test_a_retry_before_the_end_is_planned(left_ms: int | None):
+    settled = settle(left_ms)
+
+    assert (settled.outcome, settled.delay_ms) == (Outcome.RETRY, 2 * SECOND_MS)
+    assert settled.follow_ups == ()
+
+
+def test_where_no_retry_can_begin_before_the_end_the_failure_is_told():
+    settled = settle(2 * SECOND_MS + TOOK_MS - 1)
+
+    assert (settled.outcome, settled.reason) == (Outcome.DEAD, "end")
+    assert [each.content.url for each in settled.follow_ups] == [
+        "https://told.example/"
+    ]

@@ -1,0 +1,178 @@
+"""Runs of schedules whose destination is a group: one event for each endpoint."""
+
+import asyncio
+import pytest
+import redis
+from collections.abc import Iterator
+from dataclasses import dataclass
+from scheduler_api.core.cron.expression import QSTASH
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.fsck import walk
+from scheduler_api.core.model import (
+    Begun,
+    Content,
+    Event,
+    Owner,
+    ScheduleOptions,
+    State,
+)
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.store.leases import Outcome, Settlement, read_begun
+from scheduler_api.core.tenants.url_groups import Endpoint, Groups
+from scheduler_api.dialects import outbound
+from scheduler_api.dialects.qstash.parsing.message import (
+    Callback,
+    Message,
+    from_options,
+    to_options,
+)
+from typing import Any, cast
+from workers.delivery.deliverer import Courier
+from workers.delivery.fan_out import FanOut
+
+OWNER = Owner("1", "qstash")
+PREFIX = "{s1}:"
+START_MS = 1_900_000_000_000
+MINUTE_MS = 60_000
+END_MS = START_MS + 2 * MINUTE_MS
+TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+MESSAGE = Message(topic="g", retries=1, callback=Callback("https://told.example/"))
+EXPAND = outbound.of("qstash").expand
+
+
+@dataclass
+class Run:
+    """A schedule of a group with 100 endpoints, the first run of which is begun."""
+
+    store: Store
+    groups: Groups
+    begun: Begun
+
+    def made(self) -> dict[str, Event]:
+        """Every unfinished event but the run itself, by its destination."""
+        index = keys.by_time(PREFIX, str(OWNER), "active")
+        ids = cast(list[bytes], self.store.client.zrange(index, 0, -1))
+        events = [self.store.get(OWNER, each.decode()) for each in ids]
+        others = [event for event in events if event.id != self.begun.id]
+        assert len({event.content.url for event in others}) == len(others)
+        return {event.content.url: event for event in others}
+
+    def deliver(self) -> Settlement | None:
+        """What a worker makes of the run."""
+        settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
+        nobody = cast(Any, None)
+        fan_out = FanOut(self.store)
+        courier = Courier(nobody, nobody, nobody, fan_out, settings=settings)
+        return asyncio.run(courier.deliver(self.begun, may_write=lambda: True))
+
+
+@pytest.fixture
+def run(store_client: redis.Redis) -> Iterator[Run]:
+    store = Store(store_client, PREFIX, clock_ms=START_MS)
+    groups, schedules = Groups(store), Schedules(store, grace_ms=MINUTE_MS)
+    endpoints = [Endpoint(f"https://{n}.example/", f"n{n}") for n in range(100)]
+    groups.add(OWNER, "g", endpoints)
+    schedule = schedules.create(
+        OWNER,
+        Content("g", b"x" * 5_000, to_options(MESSAGE)),
+        expression="* * * * *",
+        tz="UTC",
+        grammar=QSTASH,
+        deadline_ms=1_000,
+        options=ScheduleOptions(end_ms=END_MS),
+    )
+    store.clock_ms = schedule.times_ms[0]
+    [event_id] = store.claim(room=10, terms=TERMS).ids
+    [reply] = cast(Any, store.run("begin", "token", 15_000, 8_192, event_id))
+    yield Run(store, groups, read_begun("token", reply))
+    assert walk.check(store_client, PREFIX) == []
+
+
+def test_every_endpoint_gets_the_run_as_a_message_of_its_own(run: Run):
+    settlement = run.deliver()
+    made = run.made()
+
+    assert settlement is not None and settlement.outcome is Outcome.DELIVERED
+    assert len(made) == 100
+    for n in range(100):
+        event = made[f"https://{n}.example/"]
+        said = from_options(event.content.options)
+        assert (said.topic, said.endpoint) == ("g", f"n{n}")
+        assert said.schedule_id == f"scd_{run.begun.schedule}"
+        assert (said.retries, said.callback) == (1, MESSAGE.callback)
+        assert (event.content.body, event.wanted_ms) == (
+            b"x" * 5_000,
+            run.store.clock_ms,
+        )
+
+
+def test_what_a_run_makes_ends_when_that_does(run: Run):
+    run.deliver()
+    event_ids = [event.id for event in run.made().values()]
+    run.store.claim(room=200, terms=TERMS)
+    run.store.clock_ms = END_MS + 1
+
+    replies = cast(Any, run.store.run("begin", "late", 15_000, 8_192, *event_ids))
+
+    assert {reply[1] for reply in replies} == {b"withdrawn"}
+    ended = run.store.get(OWNER, event_ids[0])
+    assert (ended.state, ended.reason) == (State.CANCELLED, "end")
+
+
+def test_crash_half_way_neither_loses_nor_repeats_one(run: Run):
+    """R-23"""
+    group = run.groups.get(OWNER, "g")
+    drafts = EXPAND(run.begun, group)
+    run.store.create_many(OWNER, drafts[:50])
+    early = run.made()
+    done = early["https://7.example/"].id
+    run.store.cancel(OWNER, [done])
+    run.deliver()
+    made = run.made()
+
+    assert len(made) == 99 and "https://7.example/" not in made
+    assert all(made[url].id == event.id for url, event in early.items() if url in made)
+    run.deliver()
+    assert run.made() == made
+
+
+def test_group_is_what_it_is_when_it_is_expanded(run: Run):
+    FanOut(run.store).make(run.begun, "g", expand=EXPAND)
+    run.groups.add(OWNER, "g", [Endpoint("https://late.example/")])
+    run.groups.remove(OWNER, "g", urls=["https://1.example/"], names=[])
+    run.deliver()
+
+    assert len(run.made()) == 101
+
+
+def test_run_of_a_group_that_is_gone_is_a_dead_letter(run: Run):
+    run.groups.delete(OWNER, "g")
+    settlement = run.deliver()
+
+    assert settlement is not None
+    assert settlement.outcome is Outcome.DEAD
+    assert settlement.reason == "group-missing"
+    assert b'"error":"group-missing"' in settlement.line
+    [told] = settlement.follow_ups
+    assert told.content.url == "https://told.example/"
+
+
+def test_groups_of_others_are_not_there(run: Run):
+    run.groups.delete(OWNER, "g")
+    run.groups.add(Owner("2", "qstash"), "g", [Endpoint("https://2.example/")])
+
+    with pytest.raises(NotFound):
+        FanOut(run.store).make(run.begun, "g", expand=EXPAND)
+
+
+def test_full_store_makes_none_until_there_is_room(run: Run):
+    run.store.client.set(keys.full(PREFIX), "1")
+
+    assert not FanOut(run.store).make(run.begun, "g", expand=EXPAND)
+    assert run.made() == {}
+    run.store.client.delete(keys.full(PREFIX))
+    assert FanOut(run.store).make(run.begun, "g", expand=EXPAND)
+    assert len(run.made()) == 100

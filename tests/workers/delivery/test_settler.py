@@ -1,0 +1,163 @@
+"""The settler: outcomes survive a store that is away, or lost its latest writes."""
+
+import asyncio
+import logging
+import pytest
+import redis
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from scheduler_api.core.model import Content, Draft, Owner, State
+from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
+from workers.delivery import settler
+from workers.delivery.settler import Settler
+from workers.redis_connection import Link
+
+PREFIX = "{s1}:"
+OWNER = Owner("1", "jiter")
+TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+
+
+class Watched(WorkerStore):
+    """Notes how many outcomes each call bears."""
+
+    calls: list[int]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        self.calls.append(len(settlements))
+        return await super().settle(settlements)
+
+
+@asynccontextmanager
+async def working(url: str) -> AsyncIterator[tuple[Store, Watched, Settler]]:
+    """A store with a worker's settler at work on it."""
+    client, link = redis.Redis.from_url(url), Link(url, timeout_s=5)
+    client.flushall()
+    worker_store = Watched(link, PREFIX, lease_ms=15_000)
+    worker_store.calls = []
+    let_go: set[str] = set()
+    at_work = Settler(worker_store, lambda event_id, _: let_go.add(event_id))
+    task = asyncio.create_task(at_work.run())
+    try:
+        yield Store(client, PREFIX), worker_store, at_work
+    finally:
+        task.cancel()
+        link.close()
+        client.close()
+
+
+async def begin(store: Store, worker_store: WorkerStore, count: int):
+    drafts = [Draft(Content("http://a/", b"x"), 1_000)] * count
+    made = store.create_many(OWNER, drafts)
+    while claimed := store.claim(room=1_000, terms=TERMS).ids:
+        await worker_store.begin(claimed)
+    begun = {a.id: store.client.hget(f"{PREFIX}e:{a.id}", "tok") for a in made}
+    return [
+        Settlement(event_id, token.decode(), 1, Outcome.DELIVERED, b"{}")
+        for event_id, token in begun.items()
+    ]
+
+
+async def until_delivered(store: Store, *event_ids: str) -> None:
+    async with asyncio.timeout(10):
+        while any(
+            store.get(OWNER, each).state is not State.DELIVERED for each in event_ids
+        ):
+            await asyncio.sleep(0.01)
+
+
+def test_what_a_failover_lost_is_settled_again_after_the_reconnect(valkey: str):
+    async def run() -> None:
+        async with working(valkey) as (store, worker_store, at_work):
+            first, second = await begin(store, worker_store, 2)
+            key = f"{PREFIX}e:{first.event_id}"
+            before = store.client.dump(key)
+            at_work.add(first)
+            await until_delivered(store, first.event_id)
+            store.client.restore(key, 0, before, replace=True)
+            store.client.zadd(f"{PREFIX}leased", {first.event_id: 1})
+            for each in store.client.client_list():
+                if each["id"] != str(store.client.client_id()):
+                    store.client.client_kill_filter(_id=each["id"])
+
+            at_work.add(second)
+
+            await until_delivered(store, first.event_id, second.event_id)
+
+    asyncio.run(run())
+
+
+def test_without_a_reconnect_nothing_is_settled_twice(valkey: str):
+    async def run() -> None:
+        async with working(valkey) as (store, worker_store, at_work):
+            first, second = await begin(store, worker_store, 2)
+            at_work.add(first)
+            await until_delivered(store, first.event_id)
+            store.client.config_resetstat()
+
+            at_work.add(second)
+
+            await until_delivered(store, second.event_id)
+            calls = store.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+            assert calls == 1
+
+    asyncio.run(run())
+
+
+def test_more_than_fits_into_one_call_is_settled_in_several(valkey: str):
+    async def run() -> None:
+        async with working(valkey) as (store, worker_store, at_work):
+            count = 2 * settler.MOST_AT_ONCE + 1
+            settlements = await begin(store, worker_store, count)
+
+            for settlement in settlements:
+                at_work.add(settlement)
+
+            await until_delivered(store, *(s.event_id for s in settlements))
+            most = settler.MOST_AT_ONCE
+            assert worker_store.calls == [most, most, 1]
+
+    asyncio.run(run())
+
+
+def test_outcomes_are_kept_while_the_store_refuses_them(
+    valkey: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(settler, "AGAIN_AFTER_ERROR_S", 0.01)
+
+    async def run() -> None:
+        async with working(valkey) as (store, worker_store, at_work):
+            [settlement] = await begin(store, worker_store, 1)
+            store.client.acl_setuser("default", enabled=True, categories=["-scripting"])
+            at_work.add(settlement)
+            async with asyncio.timeout(10):
+                while len(worker_store.calls) < 2:
+                    await asyncio.sleep(0.01)
+            store.client.acl_setuser("default", enabled=True, categories=["+@all"])
+
+            await until_delivered(store, settlement.event_id)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answer", "told"),
+    [
+        (Outcome.DEAD, Settled("7", "settled", 0), True),
+        (Outcome.RETRY, Settled("7", "settled", 0), True),
+        (Outcome.RETRY, Settled("7", "settled", 1_900_000_000_000), False),
+        (Outcome.DELIVERED, Settled("7", "settled", 0), False),
+    ],
+)
+def test_who_is_to_be_told_of_a_failure_is_logged_once_it_is_final(
+    caplog: pytest.LogCaptureFixture, outcome: Outcome, answer: Settled, told: bool
+):
+    caplog.set_level(logging.DEBUG)
+
+    settler._report(
+        Settlement("7", "w:1", 1, outcome, b"{}", contact="user@example.com"), answer
+    )
+
+    [line] = caplog.messages
+    assert line.startswith("event.dead" if told else "event.settled")
+    assert ("user@example.com" in line) == told

@@ -1,0 +1,93 @@
+"""A sender for tests, and short ways to send."""
+
+import asyncio
+import gc
+import ssl
+import uvloop
+from collections.abc import Coroutine
+from functools import cache
+from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.core.settings.variables import read_networks
+from tests.workers.http_client.hostile import Behaviour, receiving
+from typing import Any
+from workers.http_client.client import KEEPALIVE_S, Request, Result, Sender, tls_context
+from workers.http_client.resolver import Lookup, look_up
+
+LOCAL = AddressPolicy(allow=read_networks("127.0.0.0/8"))
+DEADLINE_MS = 300
+GRACE_MS = 250
+CLOCK_MS = 5  # the event loop's clock stands still while callbacks run
+LONG_MS = 5_000
+CAP_BYTES = 100_000
+HEADERS = (("X-B", "1"), ("x-a", "2"), ("X-b", "3"))
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a test; what is left for the garbage collector to close fails it."""
+    complaints = list[dict[str, Any]]()
+
+    async def watched() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        await main
+        gc.collect()
+
+    gc.freeze()  # what was there before need not be looked through
+    try:
+        uvloop.run(watched())
+    finally:
+        gc.unfreeze()
+
+    assert complaints == []
+
+
+def post(url: str, *, body: bytes = b"body", timeout_ms: int = LONG_MS) -> Request:
+    return Request("POST", url, HEADERS, body, timeout_ms)
+
+
+@cache
+def system_tls() -> ssl.SSLContext:
+    """Read the system's authorities once, not for each test."""
+    return tls_context()
+
+
+def new_sender(
+    *,
+    policy: AddressPolicy = LOCAL,
+    limit: int = 50,
+    tls: ssl.SSLContext | None = None,
+    lookup: Lookup = look_up,
+    keepalive_s: float = KEEPALIVE_S,
+) -> Sender:
+    return Sender(
+        policy,
+        limit=limit,
+        body_cap_bytes=CAP_BYTES,
+        tls=tls or system_tls(),
+        lookup=lookup,
+        keepalive_s=keepalive_s,
+    )
+
+
+async def send_to(
+    behave: Behaviour, *, body: bytes = b"body", timeout_ms: int = LONG_MS
+) -> Result:
+    async with receiving(behave) as receiver, new_sender() as sender:
+        return await sender.send(post(receiver.url(), body=body, timeout_ms=timeout_ms))
+
+
+def answered(status: int, *, total_ms: int = 3) -> Result:
+    """What a receiver has answered, in full and without a body."""
+    return Result(
+        status=status,
+        headers=(),
+        body=b"",
+        body_truncated=False,
+        error=None,
+        detail="",
+        started_ms=0,
+        connect_ms=1,
+        first_byte_ms=2,
+        total_ms=total_ms,
+        dispatched=True,
+    )

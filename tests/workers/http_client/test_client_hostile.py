@@ -1,0 +1,426 @@
+"""Holds S-12 to S-14: no receiver can hold, fill or break the sender."""
+
+import asyncio
+import pytest
+import random
+import resource
+import socket
+import sys
+import threading
+from tests.workers.http_client import hostile
+from tests.workers.http_client.hostile import receiving, until
+from tests.workers.http_client.sending import (
+    CAP_BYTES,
+    CLOCK_MS,
+    DEADLINE_MS,
+    GRACE_MS,
+    LONG_MS,
+    new_sender,
+    post,
+    run,
+    send_to,
+)
+from workers.http_client.failures import Failure
+
+
+def peak_memory_bytes() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+DRIPS = {
+    "silence": hostile.never_answer,
+    "status": hostile.dripping(b"", b"H"),
+    "head": hostile.dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+    "header": hostile.dripping(b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
+    "interim": hostile.dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": hostile.dripping(hostile.ENDLESS, b"a"),
+    "chunks": hostile.dripping(hostile.CHUNKED, b"1\r\na\r\n"),
+    "chunk-size": hostile.dripping(hostile.CHUNKED, b"0"),
+    "trailers": hostile.dripping(hostile.CHUNKED + b"0\r\n", b"X-A: b\r\n"),
+    "until-close": hostile.dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"a"),
+    "silent-body": hostile.answering_once(hostile.ENDLESS),
+    "unread": hostile.not_reading(b"", []),
+}
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_s12_an_attempt_ends_at_its_deadline(name: str) -> None:
+    async def main() -> None:
+        body = bytes(2**24) if name == "unread" else b"body"
+        result = await send_to(DRIPS[name], body=body, timeout_ms=DEADLINE_MS)
+
+        # A broken-off chunk size or header may be refused before the deadline.
+        assert result.error in {Failure.TIMEOUT, Failure.PROTOCOL}, result
+        assert result.total_ms <= DEADLINE_MS + GRACE_MS
+        if result.error is Failure.TIMEOUT:
+            assert result.total_ms >= DEADLINE_MS - CLOCK_MS
+        assert result.dispatched
+
+    run(main())
+
+
+def test_s12_what_was_read_before_the_deadline_is_kept() -> None:
+    async def main() -> None:
+        behave = hostile.dripping(hostile.ENDLESS, b"a")
+        result = await send_to(behave, timeout_ms=DEADLINE_MS)
+
+        assert (result.status, result.error) == (200, Failure.TIMEOUT)
+        assert set(result.body) == {ord("a")}
+        assert result.body_truncated
+        assert result.detail == "response body not complete within the deadline"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early\r\nLink: <a>\r\n\r\n"],
+)
+def test_s12_a_flood_of_interim_responses_is_cut_off_early(block: bytes) -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.flooding(b"", block * 1000)) as receiver,
+            new_sender() as sender,
+        ):
+            result = await sender.send(post(receiver.url()))
+            await until(lambda: receiver.open_connections == 0)
+
+        assert result.error is Failure.HEADERS_TOO_LARGE
+        assert result.total_ms < LONG_MS
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("start", "block"),
+    [
+        (b"", b"\r\n" * 30_000),
+        (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 8000),
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 65536),
+        (b"HTTP/1.1 200 ", b"a" * 65536),
+        (hostile.CHUNKED + b"0\r\n", b"X-A: b\r\n" * 8000),
+        (hostile.CHUNKED + b"1;", b"a" * 65536),
+        (hostile.CHUNKED, b"0" * 65536),
+        (hostile.CHUNKED, (b"1;" + b"a" * 1000 + b"\r\na\r\n") * 60),
+    ],
+    ids=[
+        "blank-lines",
+        "headers",
+        "header",
+        "reason",
+        "trailers",
+        "chunk-extension",
+        "chunk-size",
+        "chunk-extensions",
+    ],
+)
+def test_s12_what_is_neither_head_nor_body_is_cut_off_early(
+    start: bytes, block: bytes
+) -> None:
+    async def main() -> None:
+        behave = hostile.flooding(start, block)
+        async with receiving(behave) as receiver, new_sender() as sender:
+            result = await sender.send(post(receiver.url()))
+            await until(lambda: receiver.open_connections == 0)
+
+        assert result.error in {Failure.HEADERS_TOO_LARGE, Failure.PROTOCOL}, result
+        assert result.total_ms < LONG_MS
+
+    run(main())
+
+
+def test_s12_a_stalled_tls_handshake_ends_at_the_deadline() -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.accept_only) as receiver,
+            new_sender() as sender,
+        ):
+            url = receiver.url(scheme="https")
+            result = await sender.send(post(url, timeout_ms=DEADLINE_MS))
+            assert receiver.connections == 1
+            await until(lambda: receiver.open_connections == 0)
+
+        assert result.error is Failure.TIMEOUT
+        assert result.detail == "connection not complete within the deadline"
+        assert DEADLINE_MS - CLOCK_MS <= result.total_ms <= DEADLINE_MS + GRACE_MS
+        assert not result.dispatched
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse at once")
+def test_s12_a_stalled_connect_ends_at_the_deadline() -> None:
+    async def main(port: int) -> None:
+        async with new_sender() as sender:
+            url = f"http://127.0.0.1:{port}/"
+            result = await sender.send(post(url, timeout_ms=DEADLINE_MS))
+
+        assert result.error is Failure.TIMEOUT
+        assert DEADLINE_MS - CLOCK_MS <= result.total_ms <= DEADLINE_MS + GRACE_MS
+        assert not result.dispatched
+
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(address)
+        run(main(address[1]))
+        for client in waiting:
+            client.close()
+
+
+def test_s12_a_stalled_name_server_ends_at_the_deadline() -> None:
+    answered = threading.Event()
+
+    def lookup(host: str) -> list[str]:
+        answered.wait(LONG_MS / 1000)
+        return ["127.0.0.1"]
+
+    async def main() -> None:
+        async with new_sender(lookup=lookup) as sender:
+            url = "http://slow.example/"
+            result = await sender.send(post(url, timeout_ms=DEADLINE_MS))
+            answered.set()
+
+        assert (result.error, result.dispatched) == (Failure.TIMEOUT, False)
+        assert DEADLINE_MS - CLOCK_MS <= result.total_ms <= DEADLINE_MS + GRACE_MS
+
+    run(main())
+
+
+def test_s12_a_deadline_that_is_over_sends_nothing() -> None:
+    async def main() -> None:
+        async with receiving(hostile.answering()) as receiver, new_sender() as sender:
+            result = await sender.send(post(receiver.url(), timeout_ms=0))
+            assert receiver.requests == []
+
+        assert (result.error, result.dispatched) == (Failure.TIMEOUT, False)
+
+    run(main())
+
+
+@pytest.mark.parametrize("answer", [b"", hostile.OK], ids=["silent", "answered"])
+def test_s12_a_receiver_that_does_not_read_cannot_hold_the_connection(
+    answer: bytes,
+) -> None:
+    async def main() -> None:
+        size, counted = 2**25, list[int]()
+        async with (
+            receiving(hostile.not_reading(answer, counted)) as receiver,
+            new_sender() as sender,
+        ):
+            result = await sender.send(
+                post(receiver.url(), body=bytes(size), timeout_ms=DEADLINE_MS)
+            )
+            await until(lambda: sender.open_connections == 0)
+            receiver.given_up.set()
+            await until(lambda: bool(counted))
+
+        assert result.error is (None if answer else Failure.TIMEOUT)
+        assert result.status == (200 if answer else None)
+        assert counted[0] < size
+
+    run(main())
+
+
+def test_a_cancelled_attempt_takes_its_connection_along() -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.never_answer) as receiver,
+            new_sender() as sender,
+        ):
+            task = asyncio.create_task(sender.send(post(receiver.url())))
+            await until(lambda: len(receiver.requests) == 1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await until(lambda: receiver.open_connections == 0)
+
+    run(main())
+
+
+def test_closing_does_not_wait_for_receivers() -> None:
+    async def main() -> None:
+        async with receiving(hostile.not_reading(b"", [])) as receiver:
+            async with new_sender() as sender:
+                task = asyncio.create_task(
+                    sender.send(post(receiver.url(), body=bytes(2**25)))
+                )
+                await until(lambda: len(receiver.requests) == 1)
+            result = await task
+
+        assert result.error is Failure.CLOSED
+
+    run(main())
+
+
+def test_s13_a_stream_without_end_is_cut_off_at_the_cap() -> None:
+    async def main() -> None:
+        behave = hostile.flooding(hostile.ENDLESS, hostile.BLOCK)
+        async with receiving(behave) as receiver, new_sender() as sender:
+            await sender.send(post(receiver.url()))
+            before_bytes = peak_memory_bytes()
+            result = await sender.send(post(receiver.url()))
+            grown_bytes = peak_memory_bytes() - before_bytes
+            await until(lambda: receiver.open_connections == 0)
+
+        assert (result.status, result.error) == (200, None)
+        assert result.body_truncated
+        assert result.body == bytes(CAP_BYTES)
+        assert grown_bytes < 5 * 2**20
+        assert result.total_ms < LONG_MS
+
+    run(main())
+
+
+@pytest.mark.parametrize("start", [hostile.CHUNKED, b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_s13_the_cap_holds_for_bodies_of_unknown_length(start: bytes) -> None:
+    async def main() -> None:
+        block = b"10000\r\n" + hostile.BLOCK + b"\r\n"
+        result = await send_to(hostile.flooding(start, block))
+
+        assert (result.status, result.error) == (200, None)
+        assert (len(result.body), result.body_truncated) == (CAP_BYTES, True)
+
+    run(main())
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_s13_a_body_is_truncated_exactly_above_the_cap(over: int) -> None:
+    async def main() -> None:
+        body = bytes(CAP_BYTES + over)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        result = await send_to(hostile.answering(head + body))
+
+        assert result.body == body[:CAP_BYTES]
+        assert result.body_truncated == (over > 0)
+        assert result.error is None
+
+    run(main())
+
+
+def test_s13_a_gzip_bomb_is_not_unpacked() -> None:
+    async def main() -> None:
+        bomb = hostile.bomb(64)
+        result = await send_to(hostile.answering(bomb))
+
+        assert (result.status, result.error) == (200, None)
+        assert result.body == bomb.partition(b"\r\n\r\n")[2]
+
+    run(main())
+
+
+def headers_response(*lines: bytes) -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"Content-Length: 0", b"", b""])
+
+
+def test_s14_a_hundred_response_headers_are_read() -> None:
+    async def main() -> None:
+        answer = headers_response(*[b"X-A: b"] * 99)
+        result = await send_to(hostile.answering(answer))
+
+        assert (result.status, result.error) == (200, None)
+        assert len(result.headers) == 100
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        headers_response(*[b"X-A: b"] * 100),
+        headers_response(*[b"X-%d: b" % number for number in range(5000)]),
+        headers_response(b"X-A: " + b"a" * 10_000),
+        headers_response(b"X-" + b"a" * 10_000 + b": b"),
+        b"HTTP/1.1 200 " + b"a" * 10_000 + b"\r\n\r\n",
+    ],
+    ids=["101", "5000", "long-value", "long-name", "long-reason"],
+)
+def test_s14_more_or_longer_headers_have_a_code_of_their_own(answer: bytes) -> None:
+    async def main() -> None:
+        result = await send_to(hostile.answering(answer))
+
+        assert (result.status, result.error) == (None, Failure.HEADERS_TOO_LARGE)
+        assert result.dispatched
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [(b"caf\xc3\xa9", "café"), (b"caf\xe9", "café"), (b"\xff\xfe", "ÿþ")],
+)
+def test_s14_header_bytes_outside_ascii_can_be_stored(raw: bytes, text: str) -> None:
+    async def main() -> None:
+        result = await send_to(hostile.answering(headers_response(b"X-Name: " + raw)))
+
+        assert dict(result.headers)["X-Name"] == text
+        assert text.encode()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"HTTP/1.1 20x OK\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX A: b\r\n\r\n",
+        b"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        hostile.CHUNKED + b"nonsense\r\n",
+        hostile.ENDLESS + b"short",
+    ],
+)
+def test_what_is_no_http_is_named_so(answer: bytes) -> None:
+    async def main() -> None:
+        result = await send_to(hostile.answering_once(answer, then_close=True))
+
+        assert result.error is Failure.PROTOCOL, result
+        assert result.dispatched
+
+    run(main())
+
+
+def test_fuzz_nothing_a_receiver_writes_makes_the_sender_raise() -> None:
+    chance = random.Random(12)
+    seeds = [
+        hostile.OK,
+        hostile.CHUNKED + b"2\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + hostile.OK,
+        headers_response(b"Set-Cookie: a=b; Path=/", b"Location: http://[::1"),
+        b"HTTP/1.0 204 No\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    ]
+
+    def mutate(data: bytes) -> bytes:
+        broken = bytearray(data)
+        for _ in range(chance.randint(1, 6)):
+            place = chance.randrange(len(broken))
+            piece = chance.choice([b"\r\n", b"\x00", b"\xff", b":", b"9" * 30, b""])
+            broken[place : place + chance.randint(0, 3)] = piece or chance.randbytes(2)
+        return bytes(broken)
+
+    answers = [mutate(chance.choice(seeds)) for _ in range(600)]
+
+    async def behave(connection: hostile.Connection) -> None:
+        await connection.read_request()
+        await connection.write(answers.pop())
+
+    async def main() -> None:
+        async with receiving(behave) as receiver, new_sender() as sender:
+            request = post(receiver.url(), timeout_ms=DEADLINE_MS)
+            results = await asyncio.gather(*(sender.send(request) for _ in range(600)))
+
+            await until(lambda: sender.open_connections == 0)
+
+        for result in results:
+            assert result.error is None or result.error in Failure
+            assert result.total_ms <= 2 * (DEADLINE_MS + GRACE_MS)
+            assert all((name + value).encode() for name, value in result.headers)
+
+    run(main())

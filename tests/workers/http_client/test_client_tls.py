@@ -1,0 +1,109 @@
+"""Holds S-22: whom the sender believes to be the host of the URL."""
+
+import pytest
+import ssl
+from pathlib import Path
+from tests.workers.http_client import hostile
+from tests.workers.http_client.hostile import receiving
+from tests.workers.http_client.sending import new_sender, post, run
+from typing import Any
+from workers.http_client.client import Result, tls_context
+from workers.http_client.failures import Failure
+
+
+async def send_tls(
+    server: ssl.SSLContext, authority: hostile.Authority, *, name: str
+) -> Result:
+    def lookup(host: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    async with (
+        receiving(hostile.answering(), tls=server) as receiver,
+        new_sender(tls=tls_context(authority.path), lookup=lookup) as sender,
+    ):
+        return await sender.send(post(receiver.url(scheme="https", host=name)))
+
+
+@pytest.mark.parametrize("name", ["hooks.example", "127.0.0.1"])
+def test_s22_a_certificate_for_the_host_of_the_url_is_accepted(
+    name: str, tmp_path: Path
+) -> None:
+    authority = hostile.make_authority(tmp_path)
+    server, asked = authority.serve_as(name), list[str | None]()
+
+    def note(_: object, server_name: str | None, __: object) -> None:
+        asked.append(server_name)
+
+    server.sni_callback = note
+
+    async def main() -> None:
+        result = await send_tls(server, authority, name=name)
+
+        assert (result.status, result.error) == (200, None), result
+        assert asked == [name if name == "hooks.example" else None]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("certificate", "code"),
+    [
+        ({"name": "other.example"}, Failure.TLS_HOST),
+        ({"name": "127.0.0.1"}, Failure.TLS_HOST),
+        ({"name": "hooks.example", "days_left": -1}, Failure.TLS_EXPIRED),
+        ({"name": "hooks.example", "trusted": False}, Failure.TLS_UNTRUSTED),
+    ],
+    ids=["other-name", "address", "expired", "untrusted"],
+)
+def test_s22_each_bad_certificate_has_a_code_and_gets_no_byte(
+    certificate: dict[str, Any], code: Failure, tmp_path: Path
+) -> None:
+    authority = hostile.make_authority(tmp_path)
+    server = authority.serve_as(**certificate)
+
+    async def main() -> None:
+        result = await send_tls(server, authority, name="hooks.example")
+
+        assert result.error is code, result
+        assert not result.dispatched
+
+    run(main())
+
+
+# Records as an old server writes them: version 1.1 and 1.0 chosen, and the alert that
+# no version suits.
+OLD_TLS = {
+    "1.1": bytes.fromhex("160302002a0200002603 02") + bytes(32) + b"\x00\x00\x2f\x00",
+    "1.0": bytes.fromhex("160301002a0200002603 01") + bytes(32) + b"\x00\x00\x2f\x00",
+    "alert": bytes.fromhex("15030100020246"),
+}
+
+
+@pytest.mark.parametrize("version", OLD_TLS)
+def test_s22_nothing_older_than_tls_1_2_is_spoken(version: str) -> None:
+    async def behave(connection: hostile.Connection) -> None:
+        await connection.reader.read(65536)
+        await connection.write(OLD_TLS[version])
+        await connection.hang()
+
+    async def main() -> None:
+        async with receiving(behave) as receiver, new_sender() as sender:
+            result = await sender.send(post(receiver.url(scheme="https")))
+
+        assert (result.error, result.dispatched) == (Failure.TLS, False), result
+        assert "VERSION" in result.detail or "PROTOCOL" in result.detail
+
+    run(main())
+
+
+def test_s22_a_receiver_without_tls_is_no_https_receiver() -> None:
+    async def main() -> None:
+        async with (
+            receiving(lambda connection: connection.write(hostile.OK)) as receiver,
+            new_sender() as sender,
+        ):
+            result = await sender.send(post(receiver.url(scheme="https")))
+
+        assert (result.error, result.dispatched) == (Failure.TLS, False), result
+
+    run(main())

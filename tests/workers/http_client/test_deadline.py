@@ -1,0 +1,93 @@
+"""Holds that a deadline ends its block, and nothing but its block."""
+
+import asyncio
+import pytest
+from tests.workers.http_client.sending import run
+from workers.http_client.deadline import Deadline
+
+SHORT_S = 0.01
+LONG_S = 60.0
+
+
+@pytest.mark.parametrize("seconds", [SHORT_S, 0.0, -1.0])
+def test_a_block_without_time_ends_with_a_timeout(seconds: float) -> None:
+    async def main() -> None:
+        with pytest.raises(TimeoutError), Deadline(seconds):
+            await asyncio.Event().wait()
+
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_a_block_in_time_is_left_alone() -> None:
+    async def main() -> None:
+        with Deadline(LONG_S):
+            await asyncio.sleep(0)
+        with Deadline(SHORT_S):
+            pass
+        await asyncio.sleep(2 * SHORT_S)  # the timer of a block that is over
+
+    run(main())
+
+
+def test_other_errors_pass_through() -> None:
+    async def main() -> None:
+        with pytest.raises(KeyError), Deadline(LONG_S):
+            raise KeyError
+
+    run(main())
+
+
+def test_being_cancelled_by_others_is_no_timeout() -> None:
+    async def limited() -> None:
+        with Deadline(LONG_S):
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        task = asyncio.create_task(limited())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+
+
+def test_being_cancelled_at_the_deadline_is_being_cancelled() -> None:
+    async def limited() -> None:
+        with Deadline(SHORT_S):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                raise
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(limited())
+
+    run(main())
+
+
+def test_the_inner_of_two_deadlines_does_not_end_the_outer_block() -> None:
+    async def main() -> None:
+        with Deadline(LONG_S):
+            with pytest.raises(TimeoutError), Deadline(SHORT_S):
+                await asyncio.Event().wait()
+            await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_the_outer_of_two_deadlines_ends_both_blocks() -> None:
+    async def main() -> None:
+        with pytest.raises(TimeoutError), Deadline(SHORT_S), Deadline(LONG_S):
+            await asyncio.Event().wait()
+
+    run(main())

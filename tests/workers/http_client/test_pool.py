@@ -1,0 +1,475 @@
+"""S-01, S-03 to S-05, S-07, S-11, S-15: where connections lead, whose they are."""
+
+import asyncio
+import pytest
+import random
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from ipaddress import ip_address
+from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.core.settings.variables import read_networks
+from tests.workers.http_client import hostile
+from tests.workers.http_client.hostile import Receiver, receiving, until
+from tests.workers.http_client.sending import LOCAL, LONG_MS, new_sender, post, run
+from typing import Any
+from workers.http_client.client import PUBLIC_BLOCKED, Request, Result, Sender
+from workers.http_client.failures import Failure
+from workers.http_client.resolver import Lookup
+
+DEFAULT = AddressPolicy()
+# Stands for the public internet; 127.0.0.1 stands for the machine's own loopback.
+OUTSIDE, INSIDE = "127.0.0.2", "127.0.0.1"
+ONLY_OUTSIDE = AddressPolicy(allow=read_networks(f"{OUTSIDE}/32"))
+
+
+def new_looking_up(lookup: Lookup, *, policy: AddressPolicy = ONLY_OUTSIDE) -> Sender:
+    return new_sender(policy=policy, limit=20, lookup=lookup)
+
+
+def tenant_view(result: Result) -> tuple[object, ...]:
+    """What a tenant gets to see, without the times."""
+    return (
+        result.status,
+        result.headers,
+        result.body,
+        result.error,
+        result.public_detail,
+        result.connect_ms,
+        result.first_byte_ms,
+        result.dispatched,
+    )
+
+
+@asynccontextmanager
+async def inside_and_outside(
+    behave: hostile.Behaviour,
+) -> AsyncIterator[tuple[Receiver, Receiver]]:
+    """Two receivers on one port, of which only the second may be reached."""
+    async with receiving(behave, host=INSIDE) as inside:
+        try:
+            outside = receiving(behave, host=OUTSIDE, port=inside.port)
+            async with outside as reached:
+                yield inside, reached
+        except OSError:
+            pytest.skip(f"{OUTSIDE} is no address of this system")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:0:7f00:1]", "[::]"]
+)
+def test_s01_a_literal_address_is_vetted_though_no_name_is_looked_up(host: str) -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.answering(), host="localhost") as receiver,
+            new_sender(policy=DEFAULT) as sender,
+        ):
+            result = await sender.send(post(receiver.url(host=host)))
+            assert receiver.connections == 0
+
+        assert (result.error, result.dispatched) == (Failure.BLOCKED, False)
+
+    run(main())
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "own.example"])
+def test_s01_closed_ports_stay_closed_in_allowed_networks(host: str) -> None:
+    def lookup(name: str) -> Sequence[str]:
+        return ["::1", "127.0.0.1"]
+
+    async def main() -> None:
+        async with receiving(hostile.answering()) as receiver:
+            policy = AddressPolicy(
+                allow=read_networks("127.0.0.0/8, ::1/128"),
+                closed_ports=frozenset({(None, receiver.port)}),
+            )
+            async with new_looking_up(lookup, policy=policy) as sender:
+                result = await sender.send(post(receiver.url(host=host)))
+            assert receiver.connections == 0
+
+        assert result.error is Failure.BLOCKED
+        assert "closed-port" in result.detail
+
+    run(main())
+
+
+@pytest.mark.parametrize("narrowed", [{"https_only": True}, {"ports": frozenset([1])}])
+def test_s07_what_operators_narrow_holds_for_what_was_stored_before(
+    narrowed: dict[str, Any],
+) -> None:
+    async def main() -> None:
+        async with receiving(hostile.answering()) as receiver:
+            policy = AddressPolicy(allow=LOCAL.allow, **narrowed)
+            async with new_sender(policy=policy) as sender:
+                result = await sender.send(post(receiver.url()))
+            assert receiver.connections == 0
+
+        assert (result.error, result.dispatched) == (Failure.BLOCKED, False)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[OUTSIDE, INSIDE], [INSIDE, OUTSIDE], [OUTSIDE, "::1"], [OUTSIDE] * 20 + [INSIDE]],
+    ids=["last", "first", "ipv6", "behind-many"],
+)
+def test_s03_one_shut_address_among_the_answers_refuses_them_all(
+    answers: list[str],
+) -> None:
+    async def main() -> None:
+        async with inside_and_outside(hostile.answering()) as (inside, outside):
+            async with new_looking_up(lambda host: answers) as sender:
+                result = await sender.send(post(outside.url(host="mixed.example")))
+            assert inside.connections == outside.connections == 0
+
+        assert result.error is Failure.BLOCKED
+
+    run(main())
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["reused", "reconnecting"])
+def test_s04_a_rebinding_name_never_leads_inside(keeps: bool) -> None:
+    sends, asked = 1000, list[str]()
+    answers = [[OUTSIDE], [INSIDE], [OUTSIDE, INSIDE]]
+
+    def lookup(host: str) -> Sequence[str]:
+        """Answer differently each time: whoever asks twice connects elsewhere."""
+        asked.append(host)
+        return answers[len(asked) % 3]
+
+    async def main() -> None:
+        behave = hostile.answering() if keeps else hostile.close_after_answer
+        results = list[Result]()
+        async with (
+            inside_and_outside(behave) as (inside, outside),
+            new_looking_up(lookup) as sender,
+        ):
+            for number in range(sends):
+                url = outside.url(host=f"h{number % 300}.example")
+                results.append(await sender.send(post(url)))
+            heads = b"".join(outside.requests)
+
+            assert inside.connections == 0
+        sent = [result for result in results if result.status == 200]
+        blocked = [result for result in results if result.error is Failure.BLOCKED]
+        assert len(sent) + len(blocked) == sends
+        assert len(blocked) >= 100
+        assert len(sent) == len(outside.requests) >= 100
+        assert len(asked) <= sends
+        assert heads.count(f".example:{outside.port}\r\n".encode()) == len(sent)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.1",
+        "0x7f.1",
+        "0x7f000001",
+        "2130706433",
+        "0177.0.0.1",
+        "017700000001",
+        "127.0.0.1.",
+        "0",
+        "0.0.0.0",
+        "①②⑦.0.0.1",
+        "\uff11\uff12\uff17.0.0.1",
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+    ],
+)
+def test_s05_no_spelling_of_loopback_gets_through(host: str) -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.answering()) as receiver,
+            new_sender(policy=DEFAULT) as sender,
+        ):
+            result = await sender.send(post(receiver.url(host=host)))
+            assert receiver.connections == 0
+
+        assert result.error in {Failure.BLOCKED, Failure.DNS}, result
+        assert not result.dispatched
+
+    run(main())
+
+
+def test_s11_open_and_closed_ports_of_a_blocked_address_look_the_same() -> None:
+    async def main() -> None:
+        async with receiving(hostile.answering()) as receiver:
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                closed = server.getsockname()[1]
+            async with new_sender(policy=DEFAULT) as sender:
+                views = [
+                    tenant_view(await sender.send(post(f"http://{host}:{port}/")))
+                    for port in (receiver.port, closed)
+                    for host in ("127.0.0.1", "[::1]", "localhost", "10.0.0.1")
+                ]
+
+        assert len(set(views)) == 1
+        assert PUBLIC_BLOCKED in views[0]
+
+    run(main())
+
+
+def test_s11_the_address_behind_a_name_is_for_operators_only() -> None:
+    async def main() -> None:
+        async with new_looking_up(lambda host: ["10.1.2.3"]) as sender:
+            result = await sender.send(post("http://name.example/"))
+
+        assert "10.1.2.3" in result.detail
+        assert "10.1.2.3" not in str(tenant_view(result))
+
+    run(main())
+
+
+@pytest.mark.parametrize("answers", [[], ["nonsense"], ["fe80::1%eth0"]])
+def test_odd_answers_of_a_name_server_lead_nowhere(answers: list[str]) -> None:
+    async def main() -> None:
+        async with new_looking_up(lambda host: answers) as sender:
+            result = await sender.send(post("http://name.example/"))
+
+        assert result.error in {Failure.DNS, Failure.BLOCKED}
+
+    run(main())
+
+
+def test_a_name_that_cannot_be_asked_for_is_a_dns_failure() -> None:
+    def lookup(host: str) -> Sequence[str]:
+        raise UnicodeError("label too long")
+
+    async def main() -> None:
+        async with new_looking_up(lookup) as sender:
+            result = await sender.send(post("http://name.example/"))
+
+        assert (result.error, result.dispatched) == (Failure.DNS, False)
+
+    run(main())
+
+
+def test_the_next_address_is_tried_where_one_refuses() -> None:
+    async def main() -> None:
+        async with receiving(hostile.answering()) as receiver:
+            lookup = ["127.0.0.9", "127.0.0.1"]
+            async with new_looking_up(lambda host: lookup, policy=LOCAL) as sender:
+                result = await sender.send(post(receiver.url(host="two.example")))
+
+        assert result.status == 200, result
+
+    run(main())
+
+
+def test_own_addresses_are_shut_at_connect_time() -> None:
+    async def main() -> None:
+        own = frozenset({ip_address("127.0.0.1")})
+        policy = AddressPolicy(own_addresses=own)
+        async with receiving(hostile.answering()) as receiver:
+            async with new_sender(policy=policy) as sender:
+                result = await sender.send(post(receiver.url()))
+            assert receiver.connections == 0
+
+        assert "own-address" in result.detail
+
+    run(main())
+
+
+def test_s15_connections_are_reused_for_the_same_origin_only() -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.answering()) as one,
+            receiving(hostile.answering()) as other,
+            new_sender() as sender,
+        ):
+            for receiver in (one, other, one, other, one):
+                await sender.send(post(receiver.url()))
+
+            assert (len(one.requests), one.connections) == (3, 1)
+            assert (len(other.requests), other.connections) == (2, 1)
+
+    run(main())
+
+
+def test_s15_no_more_connections_than_the_limit() -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.answering()) as receiver,
+            new_sender(limit=3) as sender,
+        ):
+            requests = [post(receiver.url()) for _ in range(30)]
+            results = await asyncio.gather(*map(sender.send, requests))
+
+            assert {result.status for result in results} == {200}
+            assert receiver.most_at_once <= 3
+
+    run(main())
+
+
+def test_s15_idle_connections_to_many_origins_are_bounded() -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.answering()) as receiver,
+            new_sender(limit=2, lookup=lambda host: [INSIDE]) as sender,
+        ):
+            for number in range(40):
+                host = f"h{number}.example"
+                assert (await sender.send(post(receiver.url(host=host)))).status == 200
+            await until(lambda: receiver.open_connections <= 4)
+
+            assert receiver.connections == 40
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
+def test_s04_a_request_is_never_repeated_in_silence(method: str) -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.close_second_unanswered) as receiver,
+            new_sender() as sender,
+        ):
+            request = Request(method, receiver.url(), (), b"x", LONG_MS)
+            first = await sender.send(request)
+            second = await sender.send(request)
+
+            assert (receiver.connections, len(receiver.requests)) == (1, 2)
+
+        assert first.status == 200
+        assert (second.error, second.dispatched) == (Failure.CLOSED, True)
+
+    run(main())
+
+
+def test_an_idle_connection_is_closed_after_a_while() -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.answering()) as receiver,
+            new_sender(keepalive_s=0.05) as sender,
+        ):
+            await sender.send(post(receiver.url()))
+            await until(lambda: receiver.open_connections == 0)
+
+            assert sender.open_connections == 0
+
+    run(main())
+
+
+def test_a_connection_closed_while_idle_is_not_used_again() -> None:
+    async def main() -> None:
+        async with (
+            receiving(hostile.close_after_answer) as receiver,
+            new_sender() as sender,
+        ):
+            for number in range(20):
+                result = await sender.send(post(receiver.url()))
+                await until(partial(has_ended, receiver, number + 1))
+                assert result.status == 200, result
+
+            assert len(receiver.requests) == 20
+
+    run(main())
+
+
+def has_ended(receiver: Receiver, count: int) -> bool:
+    return receiver.ended == count
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at-once", "later"])
+def test_what_a_receiver_says_unasked_is_no_answer_to_the_next_request(
+    at_once: bool,
+) -> None:
+    async def main() -> None:
+        poison = b"HTTP/1.1 299 Poison\r\nContent-Length: 0\r\n\r\n"
+        results = list[Result]()
+        async with (
+            receiving(hostile.shouting(poison, at_once=at_once)) as receiver,
+            receiving(hostile.answering()) as other,
+            new_sender() as sender,
+        ):
+            for _ in range(3):
+                results.append(await sender.send(post(receiver.url())))
+                receiver.given_up.set()
+                # Round trips, so that the loop takes in what was said.
+                for _ in range(5):
+                    await sender.send(post(other.url()))
+
+        assert {result.status for result in results} == {200}
+
+    run(main())
+
+
+def test_s11_an_address_that_was_passed_over_does_not_colour_what_comes_after() -> None:
+    async def main() -> None:
+        async with receiving(hostile.close_unanswered) as receiver:
+            shut = ip_address("127.0.0.9")
+            policy = AddressPolicy(
+                allow=LOCAL.allow, closed_ports=frozenset({(shut, receiver.port)})
+            )
+            answers = [str(shut), "127.0.0.1"]
+            async with new_looking_up(lambda _: answers, policy=policy) as sender:
+                result = await sender.send(post(receiver.url(host="two.example")))
+
+        assert (result.error, result.dispatched) == (Failure.CLOSED, True)
+
+    run(main())
+
+
+def test_a_lost_lease_stops_the_request_and_keeps_the_connection() -> None:
+    async def main() -> None:
+        async with receiving(hostile.answering()) as receiver, new_sender() as sender:
+            request = post(receiver.url())
+            lost = await sender.send(request, may_write=lambda: False)
+            sent = await sender.send(request)
+            again = await sender.send(request, may_write=lambda: False)
+
+            assert (receiver.connections, len(receiver.requests)) == (1, 1)
+
+        assert (lost.error, lost.dispatched) == (Failure.LEASE_LOST, False)
+        assert (sent.status, sent.dispatched) == (200, True)
+        assert (again.error, again.dispatched) == (Failure.LEASE_LOST, False)
+
+    run(main())
+
+
+def test_the_lease_is_asked_about_only_when_the_connection_is_there() -> None:
+    asked = list[int]()
+
+    def may_write() -> bool:
+        asked.append(1)
+        return True
+
+    async def main() -> None:
+        async with new_sender() as sender:
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                port = server.getsockname()[1]
+            request = post(f"http://127.0.0.1:{port}/")
+            result = await sender.send(request, may_write=may_write)
+            assert (result.error, asked) == (Failure.CONNECT, [])
+
+            async with receiving(hostile.answering()) as receiver:
+                await sender.send(post(receiver.url()), may_write=may_write)
+            assert asked == [1]
+
+    run(main())
+
+
+def test_many_attempts_at_once_keep_their_own_answers() -> None:
+    async def echo(connection: hostile.Connection) -> None:
+        while True:
+            request = await connection.read_request()
+            path = request.split(b" ", 2)[1]
+            await asyncio.sleep(random.random() / 500)
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(path)}\r\n\r\n".encode()
+            await connection.write(head + path)
+
+    async def main() -> None:
+        async with receiving(echo) as receiver, new_sender() as sender:
+            paths = [f"/{number}" for number in range(300)]
+            requests = [post(receiver.url(path)) for path in paths]
+            results = await asyncio.gather(*map(sender.send, requests))
+
+        assert [result.body.decode() for result in results] == paths
+
+    run(main())

@@ -1,0 +1,1 @@
+"""The deliveries of one worker process: fetched, begun, sent, settled."""

@@ -1,0 +1,24 @@
+"""Tops up schedules that run short of fire times, beside the deliveries."""
+
+import logging
+from collections.abc import Sequence
+from redis.exceptions import RedisError
+from scheduler_api.core import logfmt
+from scheduler_api.core.cron.expression import CronError
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.schedules.schedules import Schedules
+
+log = logging.getLogger("scheduler.worker")
+
+
+def top_up(schedules: Schedules, schedule_ids: Sequence[str]) -> None:
+    """Plans each of them; what fails is asked for again by the claim, 5 s later."""
+    for schedule_id in schedule_ids:
+        try:
+            answer = schedules.top_up(schedule_id)
+        except (CronError, RedisError, UnreadableRecord) as err:
+            log.error(
+                logfmt.line("schedule.not_planned", schedule=schedule_id, problem=err)
+            )
+            continue
+        log.debug(logfmt.line("schedule.planned", schedule=schedule_id, answer=answer))

@@ -1,0 +1,85 @@
+"""The digest of failures: which destinations gave up how many events."""
+
+import asyncio
+import logging
+import orjson
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from scheduler_api.core import logfmt
+from scheduler_api.core.delivery.destinations import BadDestination, parse
+from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.model import Owner, State
+from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import Store
+from typing import cast
+from workers.delivery.assembly import address_policy
+from workers.http_client.client import Request, Result, Sender
+
+log = logging.getLogger("scheduler.chores")
+
+TIMEOUT_MS = 10_000
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many events one destination has failed; `destination` is its origin."""
+
+    tenant: str
+    dialect: str
+    destination: str
+    failed: int
+
+
+def collect(store: Store, *, since_ms: int, until_ms: int) -> list[Failures]:
+    """The dead letters of a stretch of time, counted by owner and destination.
+
+    Raises: redis.RedisError.
+    """
+    counts: Counter[tuple[Owner, str]] = Counter()
+    for member in cast(set[bytes], store.client.smembers(keys.owners(store.prefix))):
+        owner = Owner.parse(member.decode())
+        for state in (State.DEAD, State.CLEARED):
+            index = keys.finished(store.prefix, str(owner), state)
+            ids = cast(
+                list[bytes], store.client.zrangebyscore(index, since_ms, until_ms)
+            )
+            counts.update((owner, _origin(store, owner, each.decode())) for each in ids)
+    return [
+        Failures(owner.tenant, owner.dialect, origin, failed)
+        for (owner, origin), failed in sorted(
+            counts.items(), key=lambda item: (str(item[0][0]), item[0][1])
+        )
+    ]
+
+
+def _origin(store: Store, owner: Owner, event_id: str) -> str:
+    try:
+        return str(parse(store.get(owner, event_id).content.url).origin)
+    except (UnreadableRecord, BadDestination, NotFound):
+        return UNREADABLE
+
+
+def post(found: Sequence[Failures], settings: Settings) -> None:
+    """Posts the digest as JSON, once, through the same guard as every delivery."""
+    body = orjson.dumps({"failures": [asdict(each) for each in found]})
+    request = Request(
+        method="POST",
+        url=settings.failure_digest_url,
+        headers=(("Content-Type", "application/json"),),
+        body=body,
+        timeout_ms=TIMEOUT_MS,
+    )
+    result = asyncio.run(_send(request, settings))
+    if result.error is not None or result.status is None or result.status >= 300:
+        log.error(
+            logfmt.line("digest.not_sent", status=result.status, error=result.error)
+        )
+
+
+async def _send(request: Request, settings: Settings) -> Result:
+    policy = address_policy(settings)
+    async with Sender(policy, limit=1, body_cap_bytes=1_024) as sender:
+        return await sender.send(request)

@@ -1,0 +1,1 @@
+"""The HTTP client of deliveries: hostile receivers, one deadline, checked addresses."""

@@ -14,6 +14,19 @@ MODULES = {
     for path in (ROOT / folder).rglob("*.py")
 }
 CORE, DIALECT = "scheduler_api.core", "scheduler_api.dialects"
+VOCABULARY = {"model", "headers", "deduplication", "timestamps", "logfmt", "gc_tuning"}
+# The floors of the engine, top down: a folder imports itself and what is below it.
+FLOORS = (
+    {"fsck", "recovery"},
+    {"schedules", "tenants", "flow_control", "queries"},
+    {"store"},
+    {"delivery"},
+    {"settings"} | VOCABULARY,
+    {"cron", "ids", "errors"},
+)
+HEIGHT = {
+    name: height for height, floor in enumerate(reversed(FLOORS)) for name in floor
+}
 REGISTRY = f"{DIALECT}.outbound"
 DIALECTS = {
     path.parent.name
@@ -76,6 +89,29 @@ def test_the_engine_knows_nothing_of_the_rest() -> None:
     assert crossings(under(CORE), *rest, *WEB, "aiohttp", "requests") == []
 
 
+def room(module: str) -> str:
+    """The folder or file of the engine that a module is in or is."""
+    return module.removeprefix(f"{CORE}.").partition(".")[0]
+
+
+def test_the_engine_imports_downward_only() -> None:
+    inside = [name for name in under(CORE) if not name.endswith("__init__")]
+    upward = [
+        (module, name)
+        for module, name in crossings(inside, CORE)
+        if room(module) != room(name)
+        and HEIGHT[room(module)] <= HEIGHT[room(name)]
+        and not {room(module), room(name)} <= VOCABULARY
+    ]
+
+    assert {room(name) for name in inside} == HEIGHT.keys()
+    assert upward == []
+
+
+def test_no_import_leads_back_to_where_it_began() -> None:
+    assert [name for name in MODULES if name in reached(name)] == []
+
+
 @pytest.mark.parametrize("own", sorted(DIALECTS))
 def test_a_dialect_knows_no_other(own: str) -> None:
     others = [f"{DIALECT}.{each}" for each in DIALECTS - {own}]
@@ -107,7 +143,7 @@ def test_workers_start_nothing_of_the_web() -> None:
 
 
 def test_schemas_stay_with_the_dialects() -> None:
-    outside = set(MODULES) - {*under(DIALECT, "scheduler_api.web")}
+    outside = set(MODULES) - {*under(DIALECT), *under("scheduler_api.web")}
 
     assert crossings(sorted(outside), "marshmallow") == []
 

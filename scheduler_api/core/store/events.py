@@ -13,7 +13,7 @@ from scheduler_api.core.errors import (
     StoreFull,
     TimePassed,
 )
-from scheduler_api.core.ids import Ids, nonce
+from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import (
     NO_GATES,
     Accepted,
@@ -27,6 +27,7 @@ from scheduler_api.core.model import (
 from scheduler_api.core.settings.limits import ANY_NUMBER, NO_CAPS, Caps, Room
 from scheduler_api.core.store import codec, gate_names, keys, scripts
 from scheduler_api.core.store.event_record import read_event
+from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.intake import (
     AT_ONCE,
     INLINE_BYTES,
@@ -107,7 +108,7 @@ class Store:
         self.caps = caps
         self.room = room
         self.clock_ms = clock_ms
-        self.ids = Ids(client, prefix)
+        self.ids = IdSequence(client, prefix)
         self._intake = Intake(self, gathers=gathers)
 
     def gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.deduplication import Held, words_of
-from scheduler_api.core.ids import Ids, nonce
+from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Accepted, Draft, Gates, Owner, Verdict
 from scheduler_api.core.store import codec, keys, scripts
 from scheduler_api.core.store.batching import Gathering
+from scheduler_api.core.store.id_sequence import IdSequence
 from typing import Protocol, cast
 
 INLINE_BYTES = 4096
@@ -29,7 +30,7 @@ class Scripted(Protocol):
 
     client: redis.Redis
     prefix: str
-    ids: Ids
+    ids: IdSequence
 
     def run(self, name: str, *args: scripts.Arg) -> object:
         """Runs a script."""

@@ -11,17 +11,18 @@ from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
 from types import TracebackType
 from typing import Self
-from workers.http_client.connection import (
-    Attempt,
+from workers.http_client.connection import Attempt
+from workers.http_client.deadline import Deadline
+from workers.http_client.errors import (
     BrokenOff,
     ConnectionGone,
     HeadTooLarge,
+    NoAddress,
     NotHttp,
 )
-from workers.http_client.deadline import Deadline
 from workers.http_client.failures import Failure, explain
 from workers.http_client.pool import Connector
-from workers.http_client.resolver import Lookup, NoAddress, Resolver, look_up
+from workers.http_client.resolver import Lookup, Resolver, look_up
 
 # A receiver that closes idle connections may do so while a request is on its way, and
 # then nobody knows whether the request was read. Node, Apache and uvicorn close after

@@ -8,9 +8,14 @@ import asyncio
 import select
 from collections.abc import Callable
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from scheduler_api.core.errors import SchedulerError
 from time import perf_counter
 from typing import cast
+from workers.http_client.errors import (
+    BrokenOff,
+    ConnectionGone,
+    HeadTooLarge,
+    NotHttp,
+)
 
 RESPONSE_HEADERS_MAX = 100
 HEADER_MAX_BYTES = 8190
@@ -20,30 +25,6 @@ HEAD_MAX_BYTES = 256 * 1024
 FRAMING_MAX = 16
 # Written in one go; of a longer body a piece at a time, as the receiver reads it.
 PIECE_BYTES = 256 * 1024
-
-
-class Blocked(SchedulerError):
-    """The address policy refuses this destination; the text is for operators only."""
-
-
-class LeaseLost(SchedulerError):
-    """The event is no longer this worker's: nothing was sent."""
-
-
-class ConnectionGone(Exception):
-    """The receiver closed a connection that had carried the request."""
-
-
-class HeadTooLarge(Exception):
-    """The receiver sent more than any response head needs."""
-
-
-class NotHttp(Exception):
-    """What the receiver sent cannot be read as a response."""
-
-
-class BrokenOff(Exception):
-    """The connection ended before the response's body did."""
 
 
 class Attempt:

@@ -6,16 +6,16 @@ from enum import StrEnum
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader
 from scheduler_api.core.tenants.url_groups import GROUP_MISSING
-from workers.http_client.connection import (
-    Attempt,
+from workers.http_client.connection import Attempt
+from workers.http_client.errors import (
     Blocked,
     BrokenOff,
     ConnectionGone,
     HeadTooLarge,
     LeaseLost,
+    NoAddress,
     NotHttp,
 )
-from workers.http_client.resolver import NoAddress
 
 
 class Failure(StrEnum):

@@ -12,7 +12,8 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
 from scheduler_api.core.delivery.destinations import AddressPolicy, Origin
 from time import perf_counter
-from workers.http_client.connection import Attempt, Blocked, LeaseLost, Wire
+from workers.http_client.connection import Attempt, Wire
+from workers.http_client.errors import Blocked, LeaseLost
 from workers.http_client.resolver import Resolver
 
 # From the first socket to the end of the TLS handshake.

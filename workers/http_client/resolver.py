@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from scheduler_api.core.delivery.destinations import AddressPolicy
-from workers.http_client.connection import Blocked
+from workers.http_client.errors import Blocked, NoAddress
 
 ADDRESSES_MAX = 8
 # Names that do not answer hold a thread for as long as the system's resolver waits,
@@ -16,10 +16,6 @@ ADDRESSES_MAX = 8
 RESOLVER_THREADS = 128
 
 Lookup = Callable[[str], Sequence[str]]
-
-
-class NoAddress(Exception):
-    """The name stands for no address."""
 
 
 class Resolver:

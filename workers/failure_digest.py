@@ -15,7 +15,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
 from typing import cast
 from workers.delivery.assembly import address_policy
-from workers.http_client.client import Request, Result, Sender
+from workers.http_client.client import HttpClient, Request, Result
 
 log = logging.getLogger("scheduler.chores")
 
@@ -81,5 +81,5 @@ def post(found: Sequence[Failures], settings: Settings) -> None:
 
 async def _send(request: Request, settings: Settings) -> Result:
     policy = address_policy(settings)
-    async with Sender(policy, limit=1, body_cap_bytes=1_024) as sender:
-        return await sender.send(request)
+    async with HttpClient(policy, limit=1, body_cap_bytes=1_024) as http_client:
+        return await http_client.send(request)

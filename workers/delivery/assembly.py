@@ -21,12 +21,12 @@ from workers.delivery.deliverer import Courier
 from workers.delivery.fan_out import FanOut
 from workers.delivery.in_flight import Window
 from workers.delivery.key_ring import KeyRing
-from workers.http_client.client import Sender
+from workers.http_client.client import HttpClient
 from workers.http_client.local_addresses import own_addresses
 from workers.redis_connection import Link
 
 TIMEOUT_S = 5
-SENDER_ROOM = 2
+HTTP_CLIENT_ROOM = 2
 
 
 def read_settings() -> Settings:
@@ -84,16 +84,16 @@ async def open_window(
     blocking = connect(settings)
     ring = KeyRing(Tenants(blocking, settings.prefix, secret_key=settings.secret_key))
     fan_outs = FanOut(Store(blocking, settings.prefix, caps=settings.caps))
-    sender = Sender(
+    http_client = HttpClient(
         address_policy(settings),
-        limit=settings.window * SENDER_ROOM,
+        limit=settings.window * HTTP_CLIENT_ROOM,
         body_cap_bytes=settings.response_log_bytes,
     )
     breakers = Breakers(store, settings.breaker_terms)
-    async with sender:
+    async with http_client:
         courier = Courier(
             store,
-            sender,
+            http_client,
             ring,
             fan_outs,
             settings=settings,

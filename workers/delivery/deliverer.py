@@ -15,7 +15,7 @@ from scheduler_api.core.store.leases import Outcome, Settlement, WorkerStore
 from scheduler_api.dialects import outbound
 from workers.delivery.fan_out import FanOut
 from workers.delivery.key_ring import KeyRing
-from workers.http_client.client import Request, Result, Sender
+from workers.http_client.client import HttpClient, Request, Result
 from workers.http_client.failures import Failure
 
 log = logging.getLogger("scheduler.worker")
@@ -35,7 +35,7 @@ class Courier:
     def __init__(
         self,
         store: WorkerStore,
-        sender: Sender,
+        http_client: HttpClient,
         keys: KeyRing,
         fan_outs: FanOut,
         *,
@@ -43,7 +43,7 @@ class Courier:
         on_result: Callable[[Begun, Result], None] = lambda _begun, _result: None,
     ) -> None:
         self._store = store
-        self._sender = sender
+        self._http_client = http_client
         self._keys = keys
         self._fan_outs = fan_outs
         self._settings = settings
@@ -67,7 +67,7 @@ class Courier:
                 now_ms=started_ms,
                 settings=self._settings,
             )
-            result = await self._sender.send(
+            result = await self._http_client.send(
                 Request(
                     method=outgoing.method,
                     url=outgoing.url,

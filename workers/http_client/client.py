@@ -11,7 +11,7 @@ from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
 from types import TracebackType
 from typing import Self
-from workers.http_client.connection import Attempt
+from workers.http_client.connection import HttpExchange
 from workers.http_client.deadline import Deadline
 from workers.http_client.errors import (
     BrokenOff,
@@ -21,7 +21,7 @@ from workers.http_client.errors import (
     NotHttp,
 )
 from workers.http_client.failures import Failure, explain
-from workers.http_client.pool import Connector
+from workers.http_client.pool import HttpConnectionPool
 from workers.http_client.resolver import Lookup, Resolver, look_up
 
 # A receiver that closes idle connections may do so while a request is on its way, and
@@ -56,7 +56,7 @@ class Request:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     timeout_ms: int  # for the whole attempt, from the name lookup to the last byte
-    body_cap_bytes: int | None = None  # of the response; None: the sender's own
+    body_cap_bytes: int | None = None  # of the response; None: the client's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     return context
 
 
-class Sender:
+class HttpClient:
     """Sends requests over guarded, reused connections; an async context manager.
 
     Args:
@@ -140,7 +140,7 @@ class Sender:
         )
 
     async def __aenter__(self) -> Self:
-        self._connector = Connector(
+        self._pool = HttpConnectionPool(
             self._policy,
             resolver=Resolver(self._policy, self._lookup),
             tls=self._tls or tls_context(),
@@ -155,12 +155,12 @@ class Sender:
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._connector.close()
+        await self._pool.close()
 
     @property
     def open_connections(self) -> int:
         """Return how many connections are open, idle ones included."""
-        return self._connector.open_connections
+        return self._pool.open_connections
 
     async def send(
         self, request: Request, *, may_write: Callable[[], bool] = always
@@ -173,36 +173,36 @@ class Sender:
         """
         started_ms = int(time.time() * 1000)
         cap_bytes = request.body_cap_bytes or self._body_cap_bytes
-        attempt = Attempt(may_write, cap_bytes)
+        exchange = HttpExchange(may_write, cap_bytes)
         error, detail = None, ""
         try:
             with Deadline(request.timeout_ms / 1000):
-                await self._exchange(request, attempt)
+                await self._perform(request, exchange)
         except _EXPECTED as err:
-            error, detail = explain(err, attempt)
+            error, detail = explain(err, exchange)
         return Result(
-            status=attempt.status,
-            headers=_storable(attempt.headers) if attempt.has_head else (),
-            body=attempt.body,
-            body_truncated=attempt.has_head and not attempt.complete,
+            status=exchange.status,
+            headers=_storable(exchange.headers) if exchange.has_head else (),
+            body=exchange.body,
+            body_truncated=exchange.has_head and not exchange.complete,
             error=error,
             detail=detail,
             started_ms=started_ms,
-            connect_ms=attempt.since_start_ms(attempt.connected_s),
-            first_byte_ms=attempt.since_start_ms(attempt.first_byte_s),
-            total_ms=int((perf_counter() - attempt.started_s) * 1000),
-            dispatched=attempt.dispatched,
+            connect_ms=exchange.since_start_ms(exchange.connected_s),
+            first_byte_ms=exchange.since_start_ms(exchange.first_byte_s),
+            total_ms=int((perf_counter() - exchange.started_s) * 1000),
+            dispatched=exchange.dispatched,
         )
 
-    async def _exchange(self, request: Request, attempt: Attempt) -> None:
+    async def _perform(self, request: Request, exchange: HttpExchange) -> None:
         destination = parse(request.url)
         head = self._head(request, destination)
         origin = destination.origin
-        wire = await self._connector.connect(origin, attempt)
+        connection = await self._pool.connect(origin, exchange)
         try:
-            await wire.exchange(attempt, head, request.body)
+            await connection.perform(exchange, head, request.body)
         finally:
-            self._connector.release(wire, origin)
+            self._pool.release(connection, origin)
 
     def _head(self, request: Request, destination: Destination) -> bytes:
         """The request up to its body; UTF-8, as servers read it."""

@@ -27,8 +27,8 @@ FRAMING_MAX = 16
 PIECE_BYTES = 256 * 1024
 
 
-class Attempt:
-    """One attempt on its way: what it may do, and what it has come to."""
+class HttpExchange:
+    """One request and its response: what it may do, and how far it has come."""
 
     __slots__ = (
         "body",
@@ -75,13 +75,13 @@ class Attempt:
         return int((mark_s - self.started_s) * 1000) if mark_s else None
 
 
-class Wire(asyncio.Protocol):
-    """A connection to one origin; carries one attempt at a time.
+class HttpConnection(asyncio.Protocol):
+    """A connection to one origin; carries one exchange at a time.
 
     The methods named `on_…` are called by the parser.
     """
 
-    def __init__(self, on_lost: Callable[["Wire"], None]) -> None:
+    def __init__(self, on_lost: Callable[["HttpConnection"], None]) -> None:
         self.idle_since_s = 0.0
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
@@ -90,7 +90,7 @@ class Wire(asyncio.Protocol):
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
-        self._attempt: Attempt | None = None
+        self._exchange: HttpExchange | None = None
         self._bodyless = False
         self._done: asyncio.Future[None] | None = None
         self._resumed: asyncio.Future[None] | None = None
@@ -103,8 +103,8 @@ class Wire(asyncio.Protocol):
         """Return whether it is connected."""
         return self._transport is not None
 
-    async def exchange(self, attempt: Attempt, head: bytes, body: bytes) -> None:
-        """Sends a request, and reads its response into `attempt`.
+    async def perform(self, exchange: HttpExchange, head: bytes, body: bytes) -> None:
+        """Sends a request, and reads its response into `exchange`.
 
         Returns when the response is complete or its body is longer than wanted.
 
@@ -115,7 +115,7 @@ class Wire(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             raise ConnectionGone
-        self._attempt = attempt
+        self._exchange = exchange
         self._bodyless = head.startswith(b"HEAD ")
         self._done = done = asyncio.get_running_loop().create_future()
         if len(body) <= PIECE_BYTES:
@@ -142,12 +142,12 @@ class Wire(asyncio.Protocol):
         self._sent = True
 
     def let_go(self) -> bool:
-        """Ends the attempt's use of it; answers whether the connection is reusable."""
-        attempt, self._attempt, done = self._attempt, None, self._done
+        """Ends the exchange; returns whether the connection is reusable."""
+        exchange, self._exchange, done = self._exchange, None, self._done
         self._done = None
         if done is not None:
             done.cancel()
-        if attempt is not None and not attempt.complete:
+        if exchange is not None and not exchange.complete:
             self._reusable = False
         if self._reusable and self._sent:
             return True
@@ -179,13 +179,13 @@ class Wire(asyncio.Protocol):
         self._on_lost(self)
         self._transport = None
         self._reusable = False
-        attempt = self._attempt
-        if attempt is None:
+        exchange = self._exchange
+        if exchange is None:
             return
-        if not attempt.has_head:
+        if not exchange.has_head:
             self._end(ConnectionGone())
-        elif exc is None and _ends_with_connection(attempt.headers):
-            self._complete(attempt)
+        elif exc is None and _ends_with_connection(exchange.headers):
+            self._complete(exchange)
         else:
             self._end(BrokenOff())
 
@@ -198,17 +198,17 @@ class Wire(asyncio.Protocol):
             resumed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        attempt = self._attempt
-        if attempt is None or self._done is None:
+        exchange = self._exchange
+        if exchange is None or self._done is None:
             # Nobody asked; the next request must not take it for its answer.
             self.drop()
             return
-        if not attempt.first_byte_s:
-            attempt.first_byte_s = perf_counter()
-        if attempt.read_bytes >= attempt.read_max_bytes:
+        if not exchange.first_byte_s:
+            exchange.first_byte_s = perf_counter()
+        if exchange.read_bytes >= exchange.read_max_bytes:
             self._end(HeadTooLarge())
             return
-        attempt.read_bytes += len(data)
+        exchange.read_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
@@ -216,7 +216,7 @@ class Wire(asyncio.Protocol):
             self._end(NotHttp())
 
     def on_message_begin(self) -> None:
-        if self._attempt is None or self._attempt.complete:
+        if self._exchange is None or self._exchange.complete:
             self._reusable = False
 
     def on_status(self, reason: bytes) -> None:
@@ -224,50 +224,50 @@ class Wire(asyncio.Protocol):
             self._end(HeadTooLarge())
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        attempt = self._attempt
-        if attempt is None or attempt.has_head:
+        exchange = self._exchange
+        if exchange is None or exchange.has_head:
             return
-        attempt.headers.append((name, value))
+        exchange.headers.append((name, value))
         too_long = len(name) > HEADER_MAX_BYTES or len(value) > HEADER_MAX_BYTES
-        if too_long or len(attempt.headers) > RESPONSE_HEADERS_MAX:
+        if too_long or len(exchange.headers) > RESPONSE_HEADERS_MAX:
             self._end(HeadTooLarge())
 
     def on_headers_complete(self) -> None:
-        attempt, done = self._attempt, self._done
-        if attempt is None or attempt.has_head or done is None or done.done():
+        exchange, done = self._exchange, self._done
+        if exchange is None or exchange.has_head or done is None or done.done():
             return
         status = self._parser.get_status_code()
         if status == 101:
             # Nobody asked for another protocol.
             self._end(NotHttp())
         elif status < 200:
-            attempt.headers.clear()
+            exchange.headers.clear()
         else:
-            attempt.status, attempt.has_head = status, True
+            exchange.status, exchange.has_head = status, True
             if self._bodyless:
                 self._reusable = False
-                self._complete(attempt)
+                self._complete(exchange)
 
     def on_body(self, piece: bytes) -> None:
-        attempt = self._attempt
-        if attempt is None or attempt.complete or attempt.truncated:
+        exchange = self._exchange
+        if exchange is None or exchange.complete or exchange.truncated:
             return
-        attempt.body += piece
-        if len(attempt.body) > attempt.body_cap_bytes:
-            attempt.body = attempt.body[: attempt.body_cap_bytes]
-            attempt.truncated = True
+        exchange.body += piece
+        if len(exchange.body) > exchange.body_cap_bytes:
+            exchange.body = exchange.body[: exchange.body_cap_bytes]
+            exchange.truncated = True
             self._end()
 
     def on_message_complete(self) -> None:
-        attempt = self._attempt
-        if attempt is None or not attempt.has_head or attempt.truncated:
+        exchange = self._exchange
+        if exchange is None or not exchange.has_head or exchange.truncated:
             return
         if not self._parser.should_keep_alive():
             self._reusable = False
-        self._complete(attempt)
+        self._complete(exchange)
 
-    def _complete(self, attempt: Attempt) -> None:
-        attempt.complete = True
+    def _complete(self, exchange: HttpExchange) -> None:
+        exchange.complete = True
         self._end()
 
     def _end(self, error: Exception | None = None) -> None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader
 from scheduler_api.core.tenants.url_groups import GROUP_MISSING
-from workers.http_client.connection import Attempt
+from workers.http_client.connection import HttpExchange
 from workers.http_client.errors import (
     Blocked,
     BrokenOff,
@@ -62,28 +62,28 @@ _FIXED: dict[type[Exception], tuple[Failure, str]] = {
 }
 
 
-def explain(err: Exception, attempt: Attempt) -> tuple[Failure, str]:
-    """Return the code and the operator's text for what ended `attempt`."""
-    if attempt.refusal is not None:
-        return Failure.BLOCKED, attempt.refusal
+def explain(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
+    """Return the code and the operator's text for what ended `exchange`."""
+    if exchange.refusal is not None:
+        return Failure.BLOCKED, exchange.refusal
     fixed = _FIXED.get(type(err))
     if fixed is not None:
         return fixed
     if isinstance(err, SchedulerError):
         return _explain_own(err)
     if isinstance(err, TimeoutError):
-        return _explain_timeout(attempt)
-    return _explain_connection(err, attempt)
+        return _explain_timeout(exchange)
+    return _explain_connection(err, exchange)
 
 
-def _explain_connection(err: Exception, attempt: Attempt) -> tuple[Failure, str]:
+def _explain_connection(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
     match err:
         case ssl.SSLCertVerificationError():
             code = _VERDICTS.get(err.verify_code, Failure.TLS_UNTRUSTED)
             return code, f"the certificate is refused: {err.verify_message}"
         case ssl.SSLError():
             return Failure.TLS, err.reason or "the TLS handshake failed"
-    if attempt.dispatched:
+    if exchange.dispatched:
         return Failure.CLOSED, "the connection broke"
     return Failure.CONNECT, _reason(err)
 
@@ -96,10 +96,10 @@ def _explain_own(err: SchedulerError) -> tuple[Failure, str]:
     return Failure.BAD_URL, str(err)
 
 
-def _explain_timeout(attempt: Attempt) -> tuple[Failure, str]:
+def _explain_timeout(exchange: HttpExchange) -> tuple[Failure, str]:
     missing = "response body"
-    if not attempt.has_head:
-        missing = "response head" if attempt.dispatched else "connection"
+    if not exchange.has_head:
+        missing = "response head" if exchange.dispatched else "connection"
     return Failure.TIMEOUT, f"{missing} not complete within the deadline"
 
 

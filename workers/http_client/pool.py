@@ -12,7 +12,7 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
 from scheduler_api.core.delivery.destinations import AddressPolicy, Origin
 from time import perf_counter
-from workers.http_client.connection import Attempt, Wire
+from workers.http_client.connection import HttpConnection, HttpExchange
 from workers.http_client.errors import Blocked, LeaseLost
 from workers.http_client.resolver import Resolver
 
@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_S = 30.0
 NEXT_ADDRESS_S = 0.25
 
 
-class Connector:
+class HttpConnectionPool:
     """Connects to vetted addresses, and keeps idle connections for the same origin."""
 
     def __init__(
@@ -39,17 +39,17 @@ class Connector:
         self._tls = tls
         self._keepalive_s = keepalive_s
         self._free = asyncio.Semaphore(limit)
-        self._wires_max = 2 * limit
-        self._wires: set[Wire] = set()
-        self._idle: defaultdict[Origin, list[Wire]] = defaultdict(list)
+        self._connections_max = 2 * limit
+        self._connections: set[HttpConnection] = set()
+        self._idle: defaultdict[Origin, list[HttpConnection]] = defaultdict(list)
         self._sweep: asyncio.TimerHandle | None = None
 
     @property
     def open_connections(self) -> int:
         """Return how many connections are open, idle ones included."""
-        return len(self._wires)
+        return len(self._connections)
 
-    async def connect(self, origin: Origin, attempt: Attempt) -> Wire:
+    async def connect(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:
         """Return a connection that the request may be written to now.
 
         It must be given back by `release`.
@@ -60,28 +60,28 @@ class Connector:
         """
         await self._free.acquire()
         try:
-            wire = self._take_idle(origin) or await self._open(origin, attempt)
+            connection = self._take_idle(origin) or await self._open(origin, exchange)
         except BaseException:
             self._free.release()
             raise
-        attempt.refusal = None
-        attempt.connected_s = perf_counter()
-        if not attempt.may_write():
-            self.release(wire, origin)
+        exchange.refusal = None
+        exchange.connected_s = perf_counter()
+        if not exchange.may_write():
+            self.release(connection, origin)
             raise LeaseLost
-        attempt.dispatched = True
-        return wire
+        exchange.dispatched = True
+        return connection
 
-    def release(self, wire: Wire, origin: Origin) -> None:
+    def release(self, connection: HttpConnection, origin: Origin) -> None:
         """Takes a connection back, for the next request to the same origin."""
         self._free.release()
-        if not wire.let_go():
+        if not connection.let_go():
             return
-        if len(self._wires) > self._wires_max:
-            wire.drop()
+        if len(self._connections) > self._connections_max:
+            connection.drop()
             return
-        wire.idle_since_s = perf_counter()
-        self._idle[origin].append(wire)
+        connection.idle_since_s = perf_counter()
+        self._idle[origin].append(connection)
         if self._sweep is None:
             self._sweep_later()
 
@@ -89,20 +89,20 @@ class Connector:
         """Drop every connection: a receiver that does not read must not hold us."""
         if self._sweep is not None:
             self._sweep.cancel()
-        for wire in tuple(self._wires):
-            wire.drop()
+        for connection in tuple(self._connections):
+            connection.drop()
         # The loop tells each of them that it is over, in its next rounds.
-        while self._wires:
+        while self._connections:
             await asyncio.sleep(0)
 
-    def _take_idle(self, origin: Origin) -> Wire | None:
+    def _take_idle(self, origin: Origin) -> HttpConnection | None:
         idle = self._idle.get(origin)
         oldest_s = perf_counter() - self._keepalive_s
         while idle:
-            wire = idle.pop()
-            if wire.idle_since_s >= oldest_s and not wire.is_stale():
-                return wire
-            wire.drop()
+            connection = idle.pop()
+            if connection.idle_since_s >= oldest_s and not connection.is_stale():
+                return connection
+            connection.drop()
         return None
 
     def _sweep_later(self) -> None:
@@ -114,9 +114,9 @@ class Connector:
         self._sweep = None
         oldest_s = perf_counter() - self._keepalive_s
         for origin, idle in list(self._idle.items()):
-            kept = [wire for wire in idle if wire.idle_since_s > oldest_s]
-            for wire in idle[: len(idle) - len(kept)]:
-                wire.drop()
+            kept = [each for each in idle if each.idle_since_s > oldest_s]
+            for connection in idle[: len(idle) - len(kept)]:
+                connection.drop()
             if kept:
                 self._idle[origin] = kept
             else:
@@ -124,7 +124,7 @@ class Connector:
         if self._idle:
             self._sweep_later()
 
-    async def _open(self, origin: Origin, attempt: Attempt) -> Wire:
+    async def _open(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:
         if self._policy.https_only and origin.scheme != "https":
             raise Blocked(f"{origin.host} is not asked for by https")
         addresses = await self._resolver.addresses(origin.host)
@@ -136,8 +136,8 @@ class Connector:
             reason = self._policy.refusal(address, port)
             if reason is not None:
                 # An OSError is what the race of addresses knows how to handle.
-                attempt.refusal = f"{address} port {port}: {reason}"
-                raise PermissionError(attempt.refusal)
+                exchange.refusal = f"{address} port {port}: {reason}"
+                raise PermissionError(exchange.refusal)
             return socket.socket(*info[:3])
 
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -148,16 +148,16 @@ class Connector:
                 socket_factory=open_socket,
             )
             secure = origin.scheme == "https"
-            _, wire = await loop.create_connection(
-                lambda: Wire(self._wires.discard),
+            _, connection = await loop.create_connection(
+                lambda: HttpConnection(self._connections.discard),
                 sock=connected,
                 ssl=self._tls if secure else None,
                 server_hostname=origin.host if secure else None,
             )
         # Not earlier: where connecting was cancelled, no loss is ever told.
-        if wire.is_open:
-            self._wires.add(wire)
-        return wire
+        if connection.is_open:
+            self._connections.add(connection)
+        return connection
 
 
 def _info(address: str, port: int) -> AddrInfoType:

@@ -22,7 +22,7 @@ MESSAGE = Message(
 )
 
 
-class Sender:
+class HttpClient:
     """Everybody answers 500."""
 
     async def send(self, *_: Any, **__: Any) -> Result:
@@ -42,7 +42,7 @@ def settle(left_ms: int | None) -> Settlement:
     settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
     nobody = cast(Any, None)
     courier = Courier(
-        nobody, cast(Any, Sender()), cast(Any, Keys()), nobody, settings=settings
+        nobody, cast(Any, HttpClient()), cast(Any, Keys()), nobody, settings=settings
     )
     settled = asyncio.run(courier.deliver(begun, may_write=lambda: True))
     assert settled is not None

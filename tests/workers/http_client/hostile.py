@@ -23,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
 DRIP_S = 0.02
-# Until both kernels' buffers are full and the sender cannot write any more; nothing
+# Until both kernels' buffers are full and the client cannot write any more; nothing
 # tells when that is.
 STUCK_S = 0.1
 BLOCK = bytes(65536)

@@ -1,4 +1,4 @@
-"""A sender for tests, and short ways to send."""
+"""A client for tests, and short ways to send."""
 
 import asyncio
 import gc
@@ -10,7 +10,13 @@ from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.settings.variables import read_networks
 from tests.workers.http_client.hostile import Behaviour, receiving
 from typing import Any
-from workers.http_client.client import KEEPALIVE_S, Request, Result, Sender, tls_context
+from workers.http_client.client import (
+    KEEPALIVE_S,
+    HttpClient,
+    Request,
+    Result,
+    tls_context,
+)
 from workers.http_client.resolver import Lookup, look_up
 
 LOCAL = AddressPolicy(allow=read_networks("127.0.0.0/8"))
@@ -51,15 +57,15 @@ def system_tls() -> ssl.SSLContext:
     return tls_context()
 
 
-def new_sender(
+def new_client(
     *,
     policy: AddressPolicy = LOCAL,
     limit: int = 50,
     tls: ssl.SSLContext | None = None,
     lookup: Lookup = look_up,
     keepalive_s: float = KEEPALIVE_S,
-) -> Sender:
-    return Sender(
+) -> HttpClient:
+    return HttpClient(
         policy,
         limit=limit,
         body_cap_bytes=CAP_BYTES,
@@ -72,8 +78,8 @@ def new_sender(
 async def send_to(
     behave: Behaviour, *, body: bytes = b"body", timeout_ms: int = LONG_MS
 ) -> Result:
-    async with receiving(behave) as receiver, new_sender() as sender:
-        return await sender.send(post(receiver.url(), body=body, timeout_ms=timeout_ms))
+    async with receiving(behave) as receiver, new_client() as client:
+        return await client.send(post(receiver.url(), body=body, timeout_ms=timeout_ms))
 
 
 def answered(status: int, *, total_ms: int = 3) -> Result:

@@ -9,7 +9,7 @@ from tests.workers.http_client.hostile import receiving
 from tests.workers.http_client.sending import (
     HEADERS,
     LONG_MS,
-    new_sender,
+    new_client,
     post,
     run,
     send_to,
@@ -20,10 +20,10 @@ from workers.http_client.failures import Failure
 
 async def wire_of(request: Request) -> bytes:
     """Return the bytes that a receiver gets for `request`, given with a path only."""
-    async with receiving(hostile.answering()) as receiver, new_sender() as sender:
+    async with receiving(hostile.answering()) as receiver, new_client() as client:
         url = receiver.url(request.url)
         sent = Request(request.method, url, request.headers, request.body, LONG_MS)
-        result = await sender.send(sent)
+        result = await client.send(sent)
         assert result.error is None, result
         port = f":{receiver.port}".encode()
         return receiver.requests[0].replace(port, b"")
@@ -113,8 +113,8 @@ def test_path_and_query_go_out_byte_for_byte(target: str) -> None:
 def test_an_empty_body_has_no_content_type(method: str) -> None:
     async def main() -> None:
         async with receiving(hostile.answering(b"HTTP/1.1 204 No\r\n\r\n")) as receiver:
-            async with new_sender() as sender:
-                result = await sender.send(
+            async with new_client() as client:
+                result = await client.send(
                     Request(method, receiver.url(), (), b"", LONG_MS)
                 )
             wire = receiver.requests[0].lower()
@@ -170,8 +170,8 @@ def test_s08_a_redirect_is_the_answer_and_not_followed(status: int) -> None:
             location = f"Location: {target.url()}\r\nContent-Length: 0\r\n\r\n"
             answer = f"HTTP/1.1 {status} Moved\r\n{location}".encode()
             async with receiving(hostile.answering(answer)) as receiver:
-                async with new_sender() as sender:
-                    result = await sender.send(post(receiver.url()))
+                async with new_client() as client:
+                    result = await client.send(post(receiver.url()))
                 assert len(receiver.requests) == 1
             assert target.connections == 0
 
@@ -197,8 +197,8 @@ def test_s10_the_environment_has_no_say(
         ):
             for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
                 monkeypatch.setenv(name, proxy.url(""))
-            async with new_sender() as sender:
-                result = await sender.send(post(receiver.url()))
+            async with new_client() as client:
+                result = await client.send(post(receiver.url()))
             assert result.status == 200
             assert proxy.connections == 0
             assert b"authorization" not in receiver.requests[0].lower()
@@ -210,9 +210,9 @@ def test_s10_cookies_are_not_kept() -> None:
     async def main() -> None:
         answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
         async with receiving(hostile.answering(answer)) as receiver:
-            async with new_sender() as sender:
+            async with new_client() as client:
                 for _ in range(2):
-                    await sender.send(post(receiver.url()))
+                    await client.send(post(receiver.url()))
             assert b"cookie" not in receiver.requests[1].lower()
 
     run(main())
@@ -238,8 +238,8 @@ def test_s16_a_bad_or_reserved_header_stops_the_request(
     header: tuple[str, str],
 ) -> None:
     async def main() -> None:
-        async with receiving(hostile.answering()) as receiver, new_sender() as sender:
-            result = await sender.send(
+        async with receiving(hostile.answering()) as receiver, new_client() as client:
+            result = await client.send(
                 Request("POST", receiver.url(), (header,), b"", LONG_MS)
             )
             assert receiver.connections == 0
@@ -255,8 +255,8 @@ def test_s16_a_bad_or_reserved_header_stops_the_request(
 )
 def test_s06_a_url_with_two_readings_stops_the_request(url: str) -> None:
     async def main() -> None:
-        async with new_sender() as sender:
-            result = await sender.send(post(url))
+        async with new_client() as client:
+            result = await client.send(post(url))
 
         assert (result.error, result.dispatched) == (Failure.BAD_URL, False)
 
@@ -270,9 +270,9 @@ def test_a_refused_connection_and_an_unknown_name_are_told_apart() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-        async with new_sender(lookup=lookup) as sender:
-            refused = await sender.send(post(f"http://127.0.0.1:{port}/"))
-            unknown = await sender.send(post("http://unknown.example/"))
+        async with new_client(lookup=lookup) as client:
+            refused = await client.send(post(f"http://127.0.0.1:{port}/"))
+            unknown = await client.send(post("http://unknown.example/"))
 
         assert (refused.error, refused.detail) == ("connect", "Connection refused")
         assert (unknown.error, unknown.detail) == (

@@ -1,4 +1,4 @@
-"""Holds S-12 to S-14: no receiver can hold, fill or break the sender."""
+"""Holds S-12 to S-14: no receiver can hold, fill or break the client."""
 
 import asyncio
 import pytest
@@ -15,7 +15,7 @@ from tests.workers.http_client.sending import (
     DEADLINE_MS,
     GRACE_MS,
     LONG_MS,
-    new_sender,
+    new_client,
     post,
     run,
     send_to,
@@ -81,9 +81,9 @@ def test_s12_a_flood_of_interim_responses_is_cut_off_early(block: bytes) -> None
     async def main() -> None:
         async with (
             receiving(hostile.flooding(b"", block * 1000)) as receiver,
-            new_sender() as sender,
+            new_client() as client,
         ):
-            result = await sender.send(post(receiver.url()))
+            result = await client.send(post(receiver.url()))
             await until(lambda: receiver.open_connections == 0)
 
         assert result.error is Failure.HEADERS_TOO_LARGE
@@ -120,8 +120,8 @@ def test_s12_what_is_neither_head_nor_body_is_cut_off_early(
 ) -> None:
     async def main() -> None:
         behave = hostile.flooding(start, block)
-        async with receiving(behave) as receiver, new_sender() as sender:
-            result = await sender.send(post(receiver.url()))
+        async with receiving(behave) as receiver, new_client() as client:
+            result = await client.send(post(receiver.url()))
             await until(lambda: receiver.open_connections == 0)
 
         assert result.error in {Failure.HEADERS_TOO_LARGE, Failure.PROTOCOL}, result
@@ -134,10 +134,10 @@ def test_s12_a_stalled_tls_handshake_ends_at_the_deadline() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.accept_only) as receiver,
-            new_sender() as sender,
+            new_client() as client,
         ):
             url = receiver.url(scheme="https")
-            result = await sender.send(post(url, timeout_ms=DEADLINE_MS))
+            result = await client.send(post(url, timeout_ms=DEADLINE_MS))
             assert receiver.connections == 1
             await until(lambda: receiver.open_connections == 0)
 
@@ -152,9 +152,9 @@ def test_s12_a_stalled_tls_handshake_ends_at_the_deadline() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse at once")
 def test_s12_a_stalled_connect_ends_at_the_deadline() -> None:
     async def main(port: int) -> None:
-        async with new_sender() as sender:
+        async with new_client() as client:
             url = f"http://127.0.0.1:{port}/"
-            result = await sender.send(post(url, timeout_ms=DEADLINE_MS))
+            result = await client.send(post(url, timeout_ms=DEADLINE_MS))
 
         assert result.error is Failure.TIMEOUT
         assert DEADLINE_MS - CLOCK_MS <= result.total_ms <= DEADLINE_MS + GRACE_MS
@@ -179,9 +179,9 @@ def test_s12_a_stalled_name_server_ends_at_the_deadline() -> None:
         return ["127.0.0.1"]
 
     async def main() -> None:
-        async with new_sender(lookup=lookup) as sender:
+        async with new_client(lookup=lookup) as client:
             url = "http://slow.example/"
-            result = await sender.send(post(url, timeout_ms=DEADLINE_MS))
+            result = await client.send(post(url, timeout_ms=DEADLINE_MS))
             answered.set()
 
         assert (result.error, result.dispatched) == (Failure.TIMEOUT, False)
@@ -192,8 +192,8 @@ def test_s12_a_stalled_name_server_ends_at_the_deadline() -> None:
 
 def test_s12_a_deadline_that_is_over_sends_nothing() -> None:
     async def main() -> None:
-        async with receiving(hostile.answering()) as receiver, new_sender() as sender:
-            result = await sender.send(post(receiver.url(), timeout_ms=0))
+        async with receiving(hostile.answering()) as receiver, new_client() as client:
+            result = await client.send(post(receiver.url(), timeout_ms=0))
             assert receiver.requests == []
 
         assert (result.error, result.dispatched) == (Failure.TIMEOUT, False)
@@ -209,12 +209,12 @@ def test_s12_a_receiver_that_does_not_read_cannot_hold_the_connection(
         size, counted = 2**25, list[int]()
         async with (
             receiving(hostile.not_reading(answer, counted)) as receiver,
-            new_sender() as sender,
+            new_client() as client,
         ):
-            result = await sender.send(
+            result = await client.send(
                 post(receiver.url(), body=bytes(size), timeout_ms=DEADLINE_MS)
             )
-            await until(lambda: sender.open_connections == 0)
+            await until(lambda: client.open_connections == 0)
             receiver.given_up.set()
             await until(lambda: bool(counted))
 
@@ -229,9 +229,9 @@ def test_a_cancelled_attempt_takes_its_connection_along() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.never_answer) as receiver,
-            new_sender() as sender,
+            new_client() as client,
         ):
-            task = asyncio.create_task(sender.send(post(receiver.url())))
+            task = asyncio.create_task(client.send(post(receiver.url())))
             await until(lambda: len(receiver.requests) == 1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -244,9 +244,9 @@ def test_a_cancelled_attempt_takes_its_connection_along() -> None:
 def test_closing_does_not_wait_for_receivers() -> None:
     async def main() -> None:
         async with receiving(hostile.not_reading(b"", [])) as receiver:
-            async with new_sender() as sender:
+            async with new_client() as client:
                 task = asyncio.create_task(
-                    sender.send(post(receiver.url(), body=bytes(2**25)))
+                    client.send(post(receiver.url(), body=bytes(2**25)))
                 )
                 await until(lambda: len(receiver.requests) == 1)
             result = await task
@@ -259,10 +259,10 @@ def test_closing_does_not_wait_for_receivers() -> None:
 def test_s13_a_stream_without_end_is_cut_off_at_the_cap() -> None:
     async def main() -> None:
         behave = hostile.flooding(hostile.ENDLESS, hostile.BLOCK)
-        async with receiving(behave) as receiver, new_sender() as sender:
-            await sender.send(post(receiver.url()))
+        async with receiving(behave) as receiver, new_client() as client:
+            await client.send(post(receiver.url()))
             before_bytes = peak_memory_bytes()
-            result = await sender.send(post(receiver.url()))
+            result = await client.send(post(receiver.url()))
             grown_bytes = peak_memory_bytes() - before_bytes
             await until(lambda: receiver.open_connections == 0)
 
@@ -387,7 +387,7 @@ def test_what_is_no_http_is_named_so(answer: bytes) -> None:
     run(main())
 
 
-def test_fuzz_nothing_a_receiver_writes_makes_the_sender_raise() -> None:
+def test_fuzz_nothing_a_receiver_writes_makes_the_client_raise() -> None:
     chance = random.Random(12)
     seeds = [
         hostile.OK,
@@ -412,11 +412,11 @@ def test_fuzz_nothing_a_receiver_writes_makes_the_sender_raise() -> None:
         await connection.write(answers.pop())
 
     async def main() -> None:
-        async with receiving(behave) as receiver, new_sender() as sender:
+        async with receiving(behave) as receiver, new_client() as client:
             request = post(receiver.url(), timeout_ms=DEADLINE_MS)
-            results = await asyncio.gather(*(sender.send(request) for _ in range(600)))
+            results = await asyncio.gather(*(client.send(request) for _ in range(600)))
 
-            await until(lambda: sender.open_connections == 0)
+            await until(lambda: client.open_connections == 0)
 
         for result in results:
             assert result.error is None or result.error in Failure

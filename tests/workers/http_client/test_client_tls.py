@@ -1,11 +1,11 @@
-"""Holds S-22: whom the sender believes to be the host of the URL."""
+"""Holds S-22: whom the client believes to be the host of the URL."""
 
 import pytest
 import ssl
 from pathlib import Path
 from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import receiving
-from tests.workers.http_client.sending import new_sender, post, run
+from tests.workers.http_client.sending import new_client, post, run
 from typing import Any
 from workers.http_client.client import Result, tls_context
 from workers.http_client.failures import Failure
@@ -19,9 +19,9 @@ async def send_tls(
 
     async with (
         receiving(hostile.answering(), tls=server) as receiver,
-        new_sender(tls=tls_context(authority.path), lookup=lookup) as sender,
+        new_client(tls=tls_context(authority.path), lookup=lookup) as client,
     ):
-        return await sender.send(post(receiver.url(scheme="https", host=name)))
+        return await client.send(post(receiver.url(scheme="https", host=name)))
 
 
 @pytest.mark.parametrize("name", ["hooks.example", "127.0.0.1"])
@@ -87,8 +87,8 @@ def test_s22_nothing_older_than_tls_1_2_is_spoken(version: str) -> None:
         await connection.hang()
 
     async def main() -> None:
-        async with receiving(behave) as receiver, new_sender() as sender:
-            result = await sender.send(post(receiver.url(scheme="https")))
+        async with receiving(behave) as receiver, new_client() as client:
+            result = await client.send(post(receiver.url(scheme="https")))
 
         assert (result.error, result.dispatched) == (Failure.TLS, False), result
         assert "VERSION" in result.detail or "PROTOCOL" in result.detail
@@ -100,9 +100,9 @@ def test_s22_a_receiver_without_tls_is_no_https_receiver() -> None:
     async def main() -> None:
         async with (
             receiving(lambda connection: connection.write(hostile.OK)) as receiver,
-            new_sender() as sender,
+            new_client() as client,
         ):
-            result = await sender.send(post(receiver.url(scheme="https")))
+            result = await client.send(post(receiver.url(scheme="https")))
 
         assert (result.error, result.dispatched) == (Failure.TLS, False), result
 

@@ -12,9 +12,9 @@ from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.settings.variables import read_networks
 from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import Receiver, receiving, until
-from tests.workers.http_client.sending import LOCAL, LONG_MS, new_sender, post, run
+from tests.workers.http_client.sending import LOCAL, LONG_MS, new_client, post, run
 from typing import Any
-from workers.http_client.client import PUBLIC_BLOCKED, Request, Result, Sender
+from workers.http_client.client import PUBLIC_BLOCKED, HttpClient, Request, Result
 from workers.http_client.failures import Failure
 from workers.http_client.resolver import Lookup
 
@@ -24,8 +24,10 @@ OUTSIDE, INSIDE = "127.0.0.2", "127.0.0.1"
 ONLY_OUTSIDE = AddressPolicy(allow=read_networks(f"{OUTSIDE}/32"))
 
 
-def new_looking_up(lookup: Lookup, *, policy: AddressPolicy = ONLY_OUTSIDE) -> Sender:
-    return new_sender(policy=policy, limit=20, lookup=lookup)
+def new_looking_up(
+    lookup: Lookup, *, policy: AddressPolicy = ONLY_OUTSIDE
+) -> HttpClient:
+    return new_client(policy=policy, limit=20, lookup=lookup)
 
 
 def tenant_view(result: Result) -> tuple[object, ...]:
@@ -63,9 +65,9 @@ def test_s01_a_literal_address_is_vetted_though_no_name_is_looked_up(host: str) 
     async def main() -> None:
         async with (
             receiving(hostile.answering(), host="localhost") as receiver,
-            new_sender(policy=DEFAULT) as sender,
+            new_client(policy=DEFAULT) as client,
         ):
-            result = await sender.send(post(receiver.url(host=host)))
+            result = await client.send(post(receiver.url(host=host)))
             assert receiver.connections == 0
 
         assert (result.error, result.dispatched) == (Failure.BLOCKED, False)
@@ -84,8 +86,8 @@ def test_s01_closed_ports_stay_closed_in_allowed_networks(host: str) -> None:
                 allow=read_networks("127.0.0.0/8, ::1/128"),
                 closed_ports=frozenset({(None, receiver.port)}),
             )
-            async with new_looking_up(lookup, policy=policy) as sender:
-                result = await sender.send(post(receiver.url(host=host)))
+            async with new_looking_up(lookup, policy=policy) as client:
+                result = await client.send(post(receiver.url(host=host)))
             assert receiver.connections == 0
 
         assert result.error is Failure.BLOCKED
@@ -101,8 +103,8 @@ def test_s07_what_operators_narrow_holds_for_what_was_stored_before(
     async def main() -> None:
         async with receiving(hostile.answering()) as receiver:
             policy = AddressPolicy(allow=LOCAL.allow, **narrowed)
-            async with new_sender(policy=policy) as sender:
-                result = await sender.send(post(receiver.url()))
+            async with new_client(policy=policy) as client:
+                result = await client.send(post(receiver.url()))
             assert receiver.connections == 0
 
         assert (result.error, result.dispatched) == (Failure.BLOCKED, False)
@@ -120,8 +122,8 @@ def test_s03_one_shut_address_among_the_answers_refuses_them_all(
 ) -> None:
     async def main() -> None:
         async with inside_and_outside(hostile.answering()) as (inside, outside):
-            async with new_looking_up(lambda host: answers) as sender:
-                result = await sender.send(post(outside.url(host="mixed.example")))
+            async with new_looking_up(lambda host: answers) as client:
+                result = await client.send(post(outside.url(host="mixed.example")))
             assert inside.connections == outside.connections == 0
 
         assert result.error is Failure.BLOCKED
@@ -144,11 +146,11 @@ def test_s04_a_rebinding_name_never_leads_inside(keeps: bool) -> None:
         results = list[Result]()
         async with (
             inside_and_outside(behave) as (inside, outside),
-            new_looking_up(lookup) as sender,
+            new_looking_up(lookup) as client,
         ):
             for number in range(sends):
                 url = outside.url(host=f"h{number % 300}.example")
-                results.append(await sender.send(post(url)))
+                results.append(await client.send(post(url)))
             heads = b"".join(outside.requests)
 
             assert inside.connections == 0
@@ -186,9 +188,9 @@ def test_s05_no_spelling_of_loopback_gets_through(host: str) -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering()) as receiver,
-            new_sender(policy=DEFAULT) as sender,
+            new_client(policy=DEFAULT) as client,
         ):
-            result = await sender.send(post(receiver.url(host=host)))
+            result = await client.send(post(receiver.url(host=host)))
             assert receiver.connections == 0
 
         assert result.error in {Failure.BLOCKED, Failure.DNS}, result
@@ -202,9 +204,9 @@ def test_s11_open_and_closed_ports_of_a_blocked_address_look_the_same() -> None:
         async with receiving(hostile.answering()) as receiver:
             with socket.create_server(("127.0.0.1", 0)) as server:
                 closed = server.getsockname()[1]
-            async with new_sender(policy=DEFAULT) as sender:
+            async with new_client(policy=DEFAULT) as client:
                 views = [
-                    tenant_view(await sender.send(post(f"http://{host}:{port}/")))
+                    tenant_view(await client.send(post(f"http://{host}:{port}/")))
                     for port in (receiver.port, closed)
                     for host in ("127.0.0.1", "[::1]", "localhost", "10.0.0.1")
                 ]
@@ -217,8 +219,8 @@ def test_s11_open_and_closed_ports_of_a_blocked_address_look_the_same() -> None:
 
 def test_s11_the_address_behind_a_name_is_for_operators_only() -> None:
     async def main() -> None:
-        async with new_looking_up(lambda host: ["10.1.2.3"]) as sender:
-            result = await sender.send(post("http://name.example/"))
+        async with new_looking_up(lambda host: ["10.1.2.3"]) as client:
+            result = await client.send(post("http://name.example/"))
 
         assert "10.1.2.3" in result.detail
         assert "10.1.2.3" not in str(tenant_view(result))
@@ -229,8 +231,8 @@ def test_s11_the_address_behind_a_name_is_for_operators_only() -> None:
 @pytest.mark.parametrize("answers", [[], ["nonsense"], ["fe80::1%eth0"]])
 def test_odd_answers_of_a_name_server_lead_nowhere(answers: list[str]) -> None:
     async def main() -> None:
-        async with new_looking_up(lambda host: answers) as sender:
-            result = await sender.send(post("http://name.example/"))
+        async with new_looking_up(lambda host: answers) as client:
+            result = await client.send(post("http://name.example/"))
 
         assert result.error in {Failure.DNS, Failure.BLOCKED}
 
@@ -242,8 +244,8 @@ def test_a_name_that_cannot_be_asked_for_is_a_dns_failure() -> None:
         raise UnicodeError("label too long")
 
     async def main() -> None:
-        async with new_looking_up(lookup) as sender:
-            result = await sender.send(post("http://name.example/"))
+        async with new_looking_up(lookup) as client:
+            result = await client.send(post("http://name.example/"))
 
         assert (result.error, result.dispatched) == (Failure.DNS, False)
 
@@ -254,8 +256,8 @@ def test_the_next_address_is_tried_where_one_refuses() -> None:
     async def main() -> None:
         async with receiving(hostile.answering()) as receiver:
             lookup = ["127.0.0.9", "127.0.0.1"]
-            async with new_looking_up(lambda host: lookup, policy=LOCAL) as sender:
-                result = await sender.send(post(receiver.url(host="two.example")))
+            async with new_looking_up(lambda host: lookup, policy=LOCAL) as client:
+                result = await client.send(post(receiver.url(host="two.example")))
 
         assert result.status == 200, result
 
@@ -267,8 +269,8 @@ def test_own_addresses_are_shut_at_connect_time() -> None:
         own = frozenset({ip_address("127.0.0.1")})
         policy = AddressPolicy(own_addresses=own)
         async with receiving(hostile.answering()) as receiver:
-            async with new_sender(policy=policy) as sender:
-                result = await sender.send(post(receiver.url()))
+            async with new_client(policy=policy) as client:
+                result = await client.send(post(receiver.url()))
             assert receiver.connections == 0
 
         assert "own-address" in result.detail
@@ -281,10 +283,10 @@ def test_s15_connections_are_reused_for_the_same_origin_only() -> None:
         async with (
             receiving(hostile.answering()) as one,
             receiving(hostile.answering()) as other,
-            new_sender() as sender,
+            new_client() as client,
         ):
             for receiver in (one, other, one, other, one):
-                await sender.send(post(receiver.url()))
+                await client.send(post(receiver.url()))
 
             assert (len(one.requests), one.connections) == (3, 1)
             assert (len(other.requests), other.connections) == (2, 1)
@@ -296,10 +298,10 @@ def test_s15_no_more_connections_than_the_limit() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering()) as receiver,
-            new_sender(limit=3) as sender,
+            new_client(limit=3) as client,
         ):
             requests = [post(receiver.url()) for _ in range(30)]
-            results = await asyncio.gather(*map(sender.send, requests))
+            results = await asyncio.gather(*map(client.send, requests))
 
             assert {result.status for result in results} == {200}
             assert receiver.most_at_once <= 3
@@ -311,11 +313,11 @@ def test_s15_idle_connections_to_many_origins_are_bounded() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering()) as receiver,
-            new_sender(limit=2, lookup=lambda host: [INSIDE]) as sender,
+            new_client(limit=2, lookup=lambda host: [INSIDE]) as client,
         ):
             for number in range(40):
                 host = f"h{number}.example"
-                assert (await sender.send(post(receiver.url(host=host)))).status == 200
+                assert (await client.send(post(receiver.url(host=host)))).status == 200
             await until(lambda: receiver.open_connections <= 4)
 
             assert receiver.connections == 40
@@ -328,11 +330,11 @@ def test_s04_a_request_is_never_repeated_in_silence(method: str) -> None:
     async def main() -> None:
         async with (
             receiving(hostile.close_second_unanswered) as receiver,
-            new_sender() as sender,
+            new_client() as client,
         ):
             request = Request(method, receiver.url(), (), b"x", LONG_MS)
-            first = await sender.send(request)
-            second = await sender.send(request)
+            first = await client.send(request)
+            second = await client.send(request)
 
             assert (receiver.connections, len(receiver.requests)) == (1, 2)
 
@@ -346,12 +348,12 @@ def test_an_idle_connection_is_closed_after_a_while() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering()) as receiver,
-            new_sender(keepalive_s=0.05) as sender,
+            new_client(keepalive_s=0.05) as client,
         ):
-            await sender.send(post(receiver.url()))
+            await client.send(post(receiver.url()))
             await until(lambda: receiver.open_connections == 0)
 
-            assert sender.open_connections == 0
+            assert client.open_connections == 0
 
     run(main())
 
@@ -360,10 +362,10 @@ def test_a_connection_closed_while_idle_is_not_used_again() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.close_after_answer) as receiver,
-            new_sender() as sender,
+            new_client() as client,
         ):
             for number in range(20):
-                result = await sender.send(post(receiver.url()))
+                result = await client.send(post(receiver.url()))
                 await until(partial(has_ended, receiver, number + 1))
                 assert result.status == 200, result
 
@@ -386,14 +388,14 @@ def test_what_a_receiver_says_unasked_is_no_answer_to_the_next_request(
         async with (
             receiving(hostile.shouting(poison, at_once=at_once)) as receiver,
             receiving(hostile.answering()) as other,
-            new_sender() as sender,
+            new_client() as client,
         ):
             for _ in range(3):
-                results.append(await sender.send(post(receiver.url())))
+                results.append(await client.send(post(receiver.url())))
                 receiver.given_up.set()
                 # Round trips, so that the loop takes in what was said.
                 for _ in range(5):
-                    await sender.send(post(other.url()))
+                    await client.send(post(other.url()))
 
         assert {result.status for result in results} == {200}
 
@@ -408,8 +410,8 @@ def test_s11_an_address_that_was_passed_over_does_not_colour_what_comes_after() 
                 allow=LOCAL.allow, closed_ports=frozenset({(shut, receiver.port)})
             )
             answers = [str(shut), "127.0.0.1"]
-            async with new_looking_up(lambda _: answers, policy=policy) as sender:
-                result = await sender.send(post(receiver.url(host="two.example")))
+            async with new_looking_up(lambda _: answers, policy=policy) as client:
+                result = await client.send(post(receiver.url(host="two.example")))
 
         assert (result.error, result.dispatched) == (Failure.CLOSED, True)
 
@@ -418,11 +420,11 @@ def test_s11_an_address_that_was_passed_over_does_not_colour_what_comes_after() 
 
 def test_a_lost_lease_stops_the_request_and_keeps_the_connection() -> None:
     async def main() -> None:
-        async with receiving(hostile.answering()) as receiver, new_sender() as sender:
+        async with receiving(hostile.answering()) as receiver, new_client() as client:
             request = post(receiver.url())
-            lost = await sender.send(request, may_write=lambda: False)
-            sent = await sender.send(request)
-            again = await sender.send(request, may_write=lambda: False)
+            lost = await client.send(request, may_write=lambda: False)
+            sent = await client.send(request)
+            again = await client.send(request, may_write=lambda: False)
 
             assert (receiver.connections, len(receiver.requests)) == (1, 1)
 
@@ -441,15 +443,15 @@ def test_the_lease_is_asked_about_only_when_the_connection_is_there() -> None:
         return True
 
     async def main() -> None:
-        async with new_sender() as sender:
+        async with new_client() as client:
             with socket.create_server(("127.0.0.1", 0)) as server:
                 port = server.getsockname()[1]
             request = post(f"http://127.0.0.1:{port}/")
-            result = await sender.send(request, may_write=may_write)
+            result = await client.send(request, may_write=may_write)
             assert (result.error, asked) == (Failure.CONNECT, [])
 
             async with receiving(hostile.answering()) as receiver:
-                await sender.send(post(receiver.url()), may_write=may_write)
+                await client.send(post(receiver.url()), may_write=may_write)
             assert asked == [1]
 
     run(main())
@@ -465,10 +467,10 @@ def test_many_attempts_at_once_keep_their_own_answers() -> None:
             await connection.write(head + path)
 
     async def main() -> None:
-        async with receiving(echo) as receiver, new_sender() as sender:
+        async with receiving(echo) as receiver, new_client() as client:
             paths = [f"/{number}" for number in range(300)]
             requests = [post(receiver.url(path)) for path in paths]
-            results = await asyncio.gather(*map(sender.send, requests))
+            results = await asyncio.gather(*map(client.send, requests))
 
         assert [result.body.decode() for result in results] == paths
 

@@ -1,72 +1,33 @@
-"""Which addresses are this machine's own."""
+"""The addresses of this machine's network interfaces; asks the operating system."""
 
-import ctypes
+import psutil
 import socket
-import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 Address = IPv4Address | IPv6Address
 
-# BSD (macOS) puts a length byte before a one-byte family; Linux has two bytes.
-_HAS_LENGTH_BYTE = sys.platform == "darwin"
-_IPV4_OFFSET, _IPV4_SIZE = 4, 4
-_IPV6_OFFSET, _IPV6_SIZE = 8, 16
-
-
-class _Interface(ctypes.Structure):
-    """The head of C's `struct ifaddrs`, the same on Linux and macOS."""
-
-
-_Interface._fields_ = [
-    ("next", ctypes.POINTER(_Interface)),
-    ("name", ctypes.c_char_p),
-    ("flags", ctypes.c_uint),
-    ("address", ctypes.c_void_p),
-]
+IP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def own_addresses() -> frozenset[Address]:
     """Return every IPv4 and IPv6 address of this machine's interfaces, as they are now.
 
-    Covers all interfaces and their further addresses on Linux (glibc and musl) and
-    macOS. Where C's `getifaddrs` is missing or fails, it is what the host name stands
-    for. Not covered: a public address that a router in front translates to us, and
-    addresses that are added later.
+    If the interfaces cannot be read, these are the addresses of the host name. Not
+    covered: a public address that a router in front translates to us, and addresses
+    that are added later.
     """
     try:
         return frozenset(_interface_addresses())
-    except (AttributeError, OSError):
+    except OSError:
         return frozenset(_host_name_addresses())
 
 
 def _interface_addresses() -> Iterator[Address]:
-    c = ctypes.CDLL(None, use_errno=True)
-    first = ctypes.POINTER(_Interface)()
-    if c.getifaddrs(ctypes.byref(first)) != 0:
-        raise OSError(ctypes.get_errno(), "getifaddrs")
-    try:
-        entry = first
-        while entry:
-            address = _read_address(entry.contents.address)
-            if address is not None:
-                yield address
-            entry = entry.contents.next
-    finally:
-        c.freeifaddrs(first)
-
-
-def _read_address(pointer: int | None) -> Address | None:
-    """Read a `struct sockaddr`; None for an interface without an IP address."""
-    if not pointer:
-        return None
-    start = ctypes.string_at(pointer, 2)
-    family = start[1] if _HAS_LENGTH_BYTE else int.from_bytes(start, sys.byteorder)
-    if family == socket.AF_INET:
-        return IPv4Address(ctypes.string_at(pointer + _IPV4_OFFSET, _IPV4_SIZE))
-    if family == socket.AF_INET6:
-        return IPv6Address(ctypes.string_at(pointer + _IPV6_OFFSET, _IPV6_SIZE))
-    return None
+    for interface in psutil.net_if_addrs().values():
+        for entry in interface:
+            if entry.family in IP_FAMILIES:
+                yield _without_scope(entry.address)
 
 
 def _host_name_addresses() -> Iterator[Address]:
@@ -75,4 +36,9 @@ def _host_name_addresses() -> Iterator[Address]:
     except OSError:
         return
     for *_, peer in found:
-        yield ip_address(str(peer[0]).partition("%")[0])
+        yield _without_scope(str(peer[0]))
+
+
+def _without_scope(address: str) -> Address:
+    """Parse an address; a link-local one may name its interface: `fe80::1%eth0`."""
+    return ip_address(address.partition("%")[0])

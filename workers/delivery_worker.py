@@ -36,7 +36,7 @@ from workers.delivery.assembly import TIMEOUT_S, connect, open_window, read_sett
 from workers.delivery.fetcher import Taker
 from workers.delivery.in_flight import Window
 from workers.delivery.planner import top_up
-from workers.redis_connection import Link
+from workers.redis_connection import RedisConnection
 
 log = logging.getLogger("scheduler.worker")
 
@@ -72,9 +72,9 @@ class Engine:
                 open_window(self.settings, tenants_ahead=TENANTS_AHEAD)
             )
         )
-        self._link = Link(self.settings.redis_url, timeout_s=TIMEOUT_S)
-        self._open.callback(self._link.close)
-        self._taker = Taker(self._link, queue, self._window, self._plan)
+        self._connection = RedisConnection(self.settings.redis_url, timeout_s=TIMEOUT_S)
+        self._open.callback(self._connection.close)
+        self._taker = Taker(self._connection, queue, self._window, self._plan)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

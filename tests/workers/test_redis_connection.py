@@ -10,21 +10,21 @@ from pathlib import Path
 from redis.exceptions import AuthenticationError, NoScriptError
 from tests.core.swallowing_proxy import SwallowingProxy
 from tests.workers.http_client import hostile
-from workers.redis_connection import Link
+from workers.redis_connection import RedisConnection
 
 TIMEOUT_S = 5.0
-Work = Callable[[Link], Awaitable[None]]
+Work = Callable[[RedisConnection], Awaitable[None]]
 
 
 def run(url: str, work: Work, *, timeout_s: float = TIMEOUT_S) -> None:
-    """Does work with a link, on the event loop that deliveries have."""
+    """Does work with a connection, on the event loop that deliveries have."""
 
     async def main() -> None:
-        link = Link(url, timeout_s=timeout_s)
+        connection = RedisConnection(url, timeout_s=timeout_s)
         try:
-            await work(link)
+            await work(connection)
         finally:
-            link.close()
+            connection.close()
 
     uvloop.run(main())
 
@@ -37,46 +37,48 @@ def client(valkey: str) -> Iterator[redis.Redis]:
 
 
 def test_each_of_many_callers_gets_its_own_answer(valkey: str, client: redis.Redis):
-    async def work(link: Link) -> None:
-        sha1 = await link.script_load("return {ARGV[1], tonumber(ARGV[2]), KEYS[1]}")
-        asked = [link.evalsha(sha1, 1, "key", b"\xff\x00", n) for n in range(500)]
+    async def work(connection: RedisConnection) -> None:
+        sha1 = await connection.script_load(
+            "return {ARGV[1], tonumber(ARGV[2]), KEYS[1]}"
+        )
+        asked = [connection.evalsha(sha1, 1, "key", b"\xff\x00", n) for n in range(500)]
         answers = await asyncio.gather(*asked)
         assert answers == [[b"\xff\x00", n, b"key"] for n in range(500)]
-        assert link.connects == 1
+        assert connection.connects == 1
 
     run(valkey, work)
 
 
 def test_what_is_set_is_read_and_expires(valkey: str, client: redis.Redis):
-    async def work(link: Link) -> None:
-        assert await link.get("a") is None
-        await link.set("a", b"\x00" * 1_000_000, ex=60)
-        assert await link.get("a") == b"\x00" * 1_000_000
+    async def work(connection: RedisConnection) -> None:
+        assert await connection.get("a") is None
+        await connection.set("a", b"\x00" * 1_000_000, ex=60)
+        assert await connection.get("a") == b"\x00" * 1_000_000
 
     run(valkey, work)
     assert 0 < client.ttl("a") <= 60
 
 
 def test_what_is_only_told_is_done_in_its_turn(valkey: str, client: redis.Redis):
-    async def work(link: Link) -> None:
-        link.tell("SET", "lost", "x")
-        assert await link.get("a") is None
-        link.tell("SET", "a", "1")
-        link.tell("NO", "SUCH", "COMMAND")
-        assert await link.get("a") == b"1"
+    async def work(connection: RedisConnection) -> None:
+        connection.tell("SET", "lost", "x")
+        assert await connection.get("a") is None
+        connection.tell("SET", "a", "1")
+        connection.tell("NO", "SUCH", "COMMAND")
+        assert await connection.get("a") == b"1"
 
     run(valkey, work)
     assert not client.exists("lost")
 
 
 def test_errors_are_those_of_the_ordinary_client(valkey: str, client: redis.Redis):
-    async def work(link: Link) -> None:
+    async def work(connection: RedisConnection) -> None:
         with pytest.raises(NoScriptError):
-            await link.evalsha("0" * 40, 1, "key")
+            await connection.evalsha("0" * 40, 1, "key")
         client.rpush("list", 1)
         with pytest.raises(redis.ResponseError, match="wrong kind of value"):
-            await link.get("list")
-        assert await link.get("other") is None
+            await connection.get("list")
+        assert await connection.get("other") is None
 
     run(valkey, work)
 
@@ -87,11 +89,11 @@ def test_an_answer_lost_on_the_way_is_asked_for_once_more(
     port = client.connection_pool.connection_kwargs["port"]
     proxy = SwallowingProxy(port)
 
-    async def work(link: Link) -> None:
-        sha1 = await link.script_load("return redis.call('INCR', KEYS[1])")
+    async def work(connection: RedisConnection) -> None:
+        sha1 = await connection.script_load("return redis.call('INCR', KEYS[1])")
         proxy.swallow()
-        assert await link.evalsha(sha1, 1, "n") == 2
-        assert link.connects == 2
+        assert await connection.evalsha(sha1, 1, "n") == 2
+        assert connection.connects == 2
 
     try:
         run(f"redis://127.0.0.1:{proxy.port}/0", work)
@@ -103,12 +105,12 @@ def test_r06_lost_twice_it_is_a_store_that_is_away(valkey: str, client: redis.Re
     port = client.connection_pool.connection_kwargs["port"]
     proxy = SwallowingProxy(port)
 
-    async def work(link: Link) -> None:
-        await link.get("a")
+    async def work(connection: RedisConnection) -> None:
+        await connection.get("a")
         proxy.swallow(2)
         with pytest.raises(redis.ConnectionError):
-            await link.get("a")
-        assert await link.get("a") is None
+            await connection.get("a")
+        assert await connection.get("a") is None
 
     try:
         run(f"redis://127.0.0.1:{proxy.port}/0", work)
@@ -119,23 +121,23 @@ def test_r06_lost_twice_it_is_a_store_that_is_away(valkey: str, client: redis.Re
 def test_r06_a_connection_closed_meanwhile_is_opened_anew(
     valkey: str, client: redis.Redis
 ):
-    async def work(link: Link) -> None:
-        await link.get("a")
+    async def work(connection: RedisConnection) -> None:
+        await connection.get("a")
         own = client.client_id()
         others = [each["id"] for each in client.client_list()]
         for other in others:
             if other != str(own):
                 client.client_kill_filter(_id=other)
-        assert await link.get("a") is None
-        assert link.connects == 2
+        assert await connection.get("a") is None
+        assert connection.connects == 2
 
     run(valkey, work)
 
 
 def test_a_store_that_nobody_listens_for_is_away():
-    async def work(link: Link) -> None:
+    async def work(connection: RedisConnection) -> None:
         with pytest.raises(redis.ConnectionError):
-            await link.get("a")
+            await connection.get("a")
 
     run("redis://127.0.0.1:1/0", work)
 
@@ -156,11 +158,11 @@ async def silent() -> AsyncIterator[int]:
 def test_r06_a_store_that_does_not_answer_is_given_up():
     async def main() -> None:
         async with silent() as port:
-            link = Link(f"redis://127.0.0.1:{port}/0", timeout_s=0.05)
-            asked = [link.get("a"), link.get("b")]
+            connection = RedisConnection(f"redis://127.0.0.1:{port}/0", timeout_s=0.05)
+            asked = [connection.get("a"), connection.get("b")]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             assert [type(each) for each in answers] == [redis.TimeoutError] * 2
-            link.close()
+            connection.close()
 
     uvloop.run(main())
 
@@ -170,12 +172,12 @@ def test_whoever_gives_up_waiting_takes_nobody_elses_answer(
 ):
     client.mset({"a": "1", "b": "2"})
 
-    async def work(link: Link) -> None:
-        await link.get("a")
-        gone = asyncio.create_task(link.get("a"))
+    async def work(connection: RedisConnection) -> None:
+        await connection.get("a")
+        gone = asyncio.create_task(connection.get("a"))
         await asyncio.sleep(0)
         gone.cancel()
-        assert await link.get("b") == b"2"
+        assert await connection.get("b") == b"2"
         assert gone.cancelled()
 
     run(valkey, work)
@@ -185,13 +187,13 @@ def test_the_url_names_database_user_and_password(valkey: str, client: redis.Red
     client.execute_command("ACL", "SETUSER", "ann", "on", ">s3cr:t", "~*", "+@all")
     place = valkey.removeprefix("redis://").removesuffix("/0")
 
-    async def write(link: Link) -> None:
-        await link.set("a", b"1", ex=60)
+    async def write(connection: RedisConnection) -> None:
+        await connection.set("a", b"1", ex=60)
 
-    async def fail(link: Link) -> None:
+    async def fail(connection: RedisConnection) -> None:
         before = len(client.client_list())
         with pytest.raises(AuthenticationError):
-            await link.get("a")
+            await connection.get("a")
         async with asyncio.timeout(TIMEOUT_S):
             while len(client.client_list()) > before:
                 await asyncio.sleep(0.01)
@@ -220,9 +222,9 @@ def test_the_url_may_name_a_socket_of_unix(tmp_path: Path):
 
     async def main() -> None:
         async with await asyncio.start_unix_server(hi, path):
-            link = Link(f"unix://{path}", timeout_s=TIMEOUT_S)
-            assert await link.get("key") == b"hi"
-            link.close()
+            connection = RedisConnection(f"unix://{path}", timeout_s=TIMEOUT_S)
+            assert await connection.get("key") == b"hi"
+            connection.close()
 
     uvloop.run(main())
 
@@ -238,12 +240,12 @@ def test_over_tls_the_certificate_must_be_for_the_host(
         async with await asyncio.start_server(hi, "127.0.0.1", 0, ssl=server) as ours:
             port = ours.sockets[0].getsockname()[1]
             url = f"rediss://localhost:{port}/0?ssl_ca_certs={authority.path}"
-            link = Link(url, timeout_s=TIMEOUT_S)
+            connection = RedisConnection(url, timeout_s=TIMEOUT_S)
             if trusted:
-                assert await link.get("key") == b"hi"
+                assert await connection.get("key") == b"hi"
             else:
                 with pytest.raises(redis.ConnectionError, match="certificate"):
-                    await link.get("key")
-            link.close()
+                    await connection.get("key")
+            connection.close()
 
     uvloop.run(main())

@@ -23,7 +23,7 @@ from workers.delivery.in_flight import Window
 from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
 from workers.http_client.local_addresses import own_addresses
-from workers.redis_connection import Link
+from workers.redis_connection import RedisConnection
 
 TIMEOUT_S = 5
 HTTP_CLIENT_ROOM = 2
@@ -79,8 +79,8 @@ async def open_window(
     Args:
         tenants_ahead: how many tenants' keys are read at once, by a worker that lasts.
     """
-    link = Link(settings.redis_url, timeout_s=TIMEOUT_S)
-    store = WorkerStore(link, settings.prefix, lease_ms=settings.lease_ms)
+    connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
+    store = WorkerStore(connection, settings.prefix, lease_ms=settings.lease_ms)
     blocking = connect(settings)
     ring = KeyRing(Tenants(blocking, settings.prefix, secret_key=settings.secret_key))
     fan_outs = FanOut(Store(blocking, settings.prefix, caps=settings.caps))
@@ -118,4 +118,4 @@ async def open_window(
             await window.close()
             for task in beside:
                 task.cancel()
-            link.close()
+            connection.close()

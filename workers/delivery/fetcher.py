@@ -12,7 +12,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.store.rq_envelopes import Envelope, read, told_by
 from typing import cast
 from workers.delivery.in_flight import Window
-from workers.redis_connection import Link
+from workers.redis_connection import RedisConnection
 
 log = logging.getLogger("scheduler.worker")
 
@@ -30,18 +30,18 @@ class Taker:
     window's event loop.
 
     Args:
-        link: waits in the store, so nobody else may use it.
+        connection: waits in the store, so nobody else may use it.
         plan: tops up schedules; must not block.
     """
 
     def __init__(
         self,
-        link: Link,
+        connection: RedisConnection,
         queue: Queue,
         window: Window,
         plan: Callable[[list[str]], None],
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._from = queue.key
         self._to = queue.intermediate_queue_key
         self._window = window
@@ -79,7 +79,7 @@ class Taker:
     async def _next(self, *, wait: bool) -> bytes | None:
         """From head to tail, as RQ's own workers take."""
         command, *last = ("BLMOVE", LONGEST_WAIT_S) if wait else ("LMOVE",)
-        job_id = await self._link.ask(
+        job_id = await self._connection.ask(
             command, self._from, self._to, "LEFT", "RIGHT", *last
         )
         return cast(bytes | None, job_id)
@@ -92,10 +92,10 @@ class Taker:
             log.error(logfmt.line("envelope.unreadable", job=job_id, problem=err))
             if isinstance(err, UnicodeDecodeError):
                 # RQ itself fails over such a name, and over all beside it.
-                self._link.tell("LREM", self._to, 1, job_id)
+                self._connection.tell("LREM", self._to, 1, job_id)
             return
-        self._link.tell("LREM", self._to, 1, job_id)
-        self._link.tell("DEL", Job.key_for(name))
+        self._connection.tell("LREM", self._to, 1, job_id)
+        self._connection.tell("DEL", Job.key_for(name))
         if envelope.schedule_ids:
             self._plan(envelope.schedule_ids)
         await self._accepted()
@@ -104,7 +104,7 @@ class Taker:
         await asyncio.sleep(0)
 
     async def _read(self, name: str) -> Envelope:
-        data = await self._link.ask("HGET", Job.key_for(name), "data")
+        data = await self._connection.ask("HGET", Job.key_for(name), "data")
         if data is None:
             raise ValueError("there is no such job")
         return read(cast(bytes, data))

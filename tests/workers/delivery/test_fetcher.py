@@ -12,7 +12,7 @@ from scheduler_api.core.store.events import Claim, Store
 from scheduler_api.core.store.rq_envelopes import QUEUE, Carrier
 from tests.core.engine import PREFIX, TERMS
 from workers.delivery.fetcher import Taker
-from workers.redis_connection import Link
+from workers.redis_connection import RedisConnection
 
 OWNER = Owner("acme", "jiter")
 DRAFT = Draft(Content("http://127.0.0.1:9/", b"{}"), deadline_ms=10_000)
@@ -77,16 +77,16 @@ class Station:
 
     def with_taker(self, work: Callable[[Taker], Awaitable[int]]) -> int:
         async def main() -> int:
-            link = Link(self._url, timeout_s=5)
-            taker = Taker(link, self.queue, self.window, self.planned.append)
+            connection = RedisConnection(self._url, timeout_s=5)
+            taker = Taker(connection, self.queue, self.window, self.planned.append)
             try:
                 taken = await work(taker)
                 await taker.finish()
                 # Answers come in their order: what was only told has been done as well.
-                await link.get("nothing")
+                await connection.get("nothing")
                 return taken
             finally:
-                link.close()
+                connection.close()
 
         return asyncio.run(main())
 

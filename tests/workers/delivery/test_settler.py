@@ -11,7 +11,7 @@ from scheduler_api.core.store.events import Store, Terms
 from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
 from workers.delivery import settler
 from workers.delivery.settler import Settler
-from workers.redis_connection import Link
+from workers.redis_connection import RedisConnection
 
 PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
@@ -31,9 +31,9 @@ class Watched(WorkerStore):
 @asynccontextmanager
 async def working(url: str) -> AsyncIterator[tuple[Store, Watched, Settler]]:
     """A store with a worker's settler at work on it."""
-    client, link = redis.Redis.from_url(url), Link(url, timeout_s=5)
+    client, connection = redis.Redis.from_url(url), RedisConnection(url, timeout_s=5)
     client.flushall()
-    worker_store = Watched(link, PREFIX, lease_ms=15_000)
+    worker_store = Watched(connection, PREFIX, lease_ms=15_000)
     worker_store.calls = []
     let_go: set[str] = set()
     at_work = Settler(worker_store, lambda event_id, _: let_go.add(event_id))
@@ -42,7 +42,7 @@ async def working(url: str) -> AsyncIterator[tuple[Store, Watched, Settler]]:
         yield Store(client, PREFIX), worker_store, at_work
     finally:
         task.cancel()
-        link.close()
+        connection.close()
         client.close()
 
 

@@ -7,7 +7,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.events import Store
-from workers.delivery.assembly import connect, open_window, read_settings
+from workers.delivery.assembly import connect, open_in_flight, read_settings
 from workers.delivery.planner import top_up
 
 log = logging.getLogger("scheduler.worker")
@@ -32,10 +32,10 @@ def deliver(ids: list[str], schedule_ids: list[str], alone: bool) -> None:
 
 
 async def _deliver_all(ids: list[str], settings: Settings, *, alone: bool) -> None:
-    async with open_window(settings) as window:
+    async with open_in_flight(settings) as in_flight:
         try:
-            await window.accept(ids, alone=alone)
+            await in_flight.accept(ids, alone=alone)
         except RedisError as err:
             log.error(logfmt.line("envelope.lost", events=len(ids), problem=err))
-        while window.in_flight:
-            await window.drain(settings.lease_ms / 1000)
+        while in_flight.count:
+            await in_flight.drain(settings.lease_ms / 1000)

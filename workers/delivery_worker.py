@@ -32,9 +32,9 @@ from scheduler_api.core.tenants.encryption import WrongSecretKey
 from types import FrameType
 from typing import Any, TypeVar
 from workers import supervision
-from workers.delivery.assembly import TIMEOUT_S, connect, open_window, read_settings
-from workers.delivery.fetcher import Taker
-from workers.delivery.in_flight import Window
+from workers.delivery.assembly import TIMEOUT_S, connect, open_in_flight, read_settings
+from workers.delivery.fetcher import Fetcher
+from workers.delivery.in_flight import InFlight
 from workers.delivery.planner import top_up
 from workers.redis_connection import RedisConnection
 
@@ -67,14 +67,14 @@ class Engine:
         self._loop = uvloop.new_event_loop()
         self._open = AsyncExitStack()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._window: Window = self._run(
+        self._in_flight: InFlight = self._run(
             self._open.enter_async_context(
-                open_window(self.settings, tenants_ahead=TENANTS_AHEAD)
+                open_in_flight(self.settings, tenants_ahead=TENANTS_AHEAD)
             )
         )
         self._connection = RedisConnection(self.settings.redis_url, timeout_s=TIMEOUT_S)
         self._open.callback(self._connection.close)
-        self._taker = Taker(self._connection, queue, self._window, self._plan)
+        self._fetcher = Fetcher(self._connection, queue, self._in_flight, self._plan)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -82,7 +82,7 @@ class Engine:
     @property
     def in_flight(self) -> int:
         """Events in hand."""
-        return self._window.in_flight
+        return self._in_flight.count
 
     def _plan(self, schedule_ids: list[str]) -> None:
         self._planner.submit(self._top_up, schedule_ids)
@@ -95,16 +95,16 @@ class Engine:
             log.exception(logfmt.line("schedules.not_planned", count=len(schedule_ids)))
 
     @property
-    def taken(self) -> int:
+    def fetched(self) -> int:
         """Envelopes taken so far."""
-        return self._taker.taken
+        return self._fetcher.fetched
 
-    def take(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
-        """Takes envelopes for so long, on the loop (`Taker.take`).
+    def fetch(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
+        """Takes envelopes for so long, on the loop (`Fetcher.fetch`).
 
         Raises: redis.RedisError.
         """
-        return self._run(self._taker.take(for_s=for_s, is_burst=is_burst, most=most))
+        return self._run(self._fetcher.fetch(for_s=for_s, is_burst=is_burst, most=most))
 
     def show_life(self) -> None:
         """Says that a worker lives, for `/readyz`.
@@ -116,7 +116,7 @@ class Engine:
 
     def shut(self) -> None:
         """Has nothing more begun; safe in a signal handler."""
-        self._loop.call_soon_threadsafe(self._window.shut)
+        self._loop.call_soon_threadsafe(self._in_flight.shut)
 
     def close(self) -> None:
         """Waits for what is in hand as long as the grace allows, then lets go."""
@@ -130,8 +130,8 @@ class Engine:
         end = time.monotonic() + grace_s
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._taker.finish()
-        return await self._window.drain(end - time.monotonic())
+                await self._fetcher.finish()
+        return await self._in_flight.drain(end - time.monotonic())
 
 
 class DeliveryWorker(SimpleWorker):
@@ -234,7 +234,7 @@ class DeliveryWorker(SimpleWorker):
         """As RQ's; a job is an envelope."""
         self._most = max_jobs
         super().work(*args, **kwargs)
-        return self.engine.taken > 0
+        return self.engine.fetched > 0
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
@@ -246,15 +246,15 @@ class DeliveryWorker(SimpleWorker):
         is_burst, idle_s = timeout is None, 0.0
         self._state = WorkerStatus.IDLE
         self.procline(f"Listening on {QUEUE}")  # type: ignore[no-untyped-call]
-        while not self._stop_requested and self.engine.taken != self._most:
+        while not self._stop_requested and self.engine.fetched != self._most:
             self.heartbeat()
             if self.should_run_maintenance_tasks:
                 self.run_maintenance_tasks()
             self.check_for_suspension(is_burst)
-            before = self.engine.taken
-            take = partial(self.engine.take, for_s=SLICE_S, most=self._most)
+            before = self.engine.fetched
+            take = partial(self.engine.fetch, for_s=SLICE_S, most=self._most)
             may_be_more = self._patiently(partial(take, is_burst=is_burst))
-            is_busy = self.engine.taken > before or self.engine.in_flight > 0
+            is_busy = self.engine.fetched > before or self.engine.in_flight > 0
             idle_s = 0.0 if is_busy else idle_s + SLICE_S
             idle_too_long = max_idle_time is not None and idle_s >= max_idle_time
             if idle_too_long or not may_be_more:

@@ -1,4 +1,4 @@
-"""What a worker is made of, put together from its settings."""
+"""Puts together from the settings what a worker delivers with."""
 
 import asyncio
 import os
@@ -17,9 +17,9 @@ from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.tenants.accounts import Tenants
 from workers import supervision
 from workers.delivery.breaker_reports import Breakers
-from workers.delivery.deliverer import Courier
+from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
-from workers.delivery.in_flight import Window
+from workers.delivery.in_flight import InFlight
 from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
 from workers.http_client.local_addresses import own_addresses
@@ -71,10 +71,12 @@ def _addresses_of(host: str) -> set[str]:
 
 
 @asynccontextmanager
-async def open_window(
+async def open_in_flight(
     settings: Settings, *, tenants_ahead: int = 0
-) -> AsyncIterator[Window]:
-    """A window with connections of its own; at the end it leaves what is in hand.
+) -> AsyncIterator[InFlight]:
+    """The deliveries of a worker, with connections of their own.
+
+    At the end it leaves what is in hand to its leases.
 
     Args:
         tenants_ahead: how many tenants' keys are read at once, by a worker that lasts.
@@ -91,7 +93,7 @@ async def open_window(
     )
     breakers = Breakers(store, settings.breaker_terms)
     async with http_client:
-        courier = Courier(
+        deliverer = Deliverer(
             store,
             http_client,
             ring,
@@ -99,9 +101,9 @@ async def open_window(
             settings=settings,
             on_result=breakers.note,
         )
-        window = Window(
+        in_flight = InFlight(
             store,
-            courier,
+            deliverer,
             capacity=settings.window,
             renew_interval_ms=settings.renew_interval_ms,
             share_percent=settings.destination_share_percent,
@@ -113,9 +115,9 @@ async def open_window(
         try:
             if tenants_ahead:
                 await ring.look_ahead(tenants_ahead)
-            yield window
+            yield in_flight
         finally:
-            await window.close()
+            await in_flight.close()
             for task in beside:
                 task.cancel()
             connection.close()

@@ -29,7 +29,7 @@ class LeaseGone(Exception):
     """The event is another's by now: nothing may be sent."""
 
 
-class Courier:
+class Deliverer:
     """Sends begun events; never raises for what a receiver or a record does."""
 
     def __init__(

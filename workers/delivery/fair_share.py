@@ -1,4 +1,4 @@
-"""What each destination has of one worker's window."""
+"""How many of one worker's deliveries each destination has."""
 
 import time
 from collections import Counter
@@ -12,7 +12,7 @@ REST_S = 0.05
 
 
 class Shares:
-    """Counts by destination: one may have the whole window while no other is wanted.
+    """Counts by destination: one may have all room while no other is wanted.
 
     Once others are, it has its share at most; while it has more than that, and nothing
     comes free, there is extra room for the others, some of the time: to see whether
@@ -50,7 +50,7 @@ class Shares:
 
     @property
     def extra(self) -> int:
-        """Room beyond a full window, for others than the one that fills it."""
+        """Room beyond the capacity, for others than the destination that fills it."""
         if not self._share or self._clock() < self._opens_at:
             return 0
         largest = max((n for d, n in self._held.items() if d), default=0)

@@ -1,4 +1,4 @@
-"""How envelopes come from RQ into the window: taken on its event loop."""
+"""Fetches envelopes from RQ, on the event loop of the deliveries."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from rq.job import Job
 from scheduler_api.core import logfmt
 from scheduler_api.core.store.rq_envelopes import Envelope, read, told_by
 from typing import cast
-from workers.delivery.in_flight import Window
+from workers.delivery.in_flight import InFlight
 from workers.redis_connection import RedisConnection
 
 log = logging.getLogger("scheduler.worker")
@@ -21,13 +21,13 @@ LONGEST_WAIT_S = 1
 ROOM_WAIT_S = 0.05
 
 
-class Taker:
-    """Takes envelopes from an RQ queue while the window has room for more.
+class Fetcher:
+    """Fetches envelopes from an RQ queue while there is room for more events.
 
-    The next is taken while the events of the one before are begun. What is taken is
-    cleared from RQ at once: leases bring back what is lost from here on. What cannot be
-    read stays in RQ's intermediate queue, where its maintenance finds it. Lives on the
-    window's event loop.
+    The next one is fetched while the events of the previous one are begun. An envelope
+    is removed from RQ at once: leases bring back what is lost after that. What cannot
+    be read stays in RQ's intermediate queue, where its maintenance finds it. Lives on
+    the event loop of `in_flight`.
 
     Args:
         connection: waits in the store, so nobody else may use it.
@@ -38,24 +38,26 @@ class Taker:
         self,
         connection: RedisConnection,
         queue: Queue,
-        window: Window,
+        in_flight: InFlight,
         plan: Callable[[list[str]], None],
     ) -> None:
         self._connection = connection
         self._from = queue.key
         self._to = queue.intermediate_queue_key
-        self._window = window
+        self._in_flight = in_flight
         self._plan = plan
-        self.taken = 0
+        self.fetched = 0
         self._busy = asyncio.Lock()
         self._accepting: asyncio.Task[None] | None = None
 
-    async def take(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
-        """Takes for so long, or until the window is shut; whether there may be more.
+    async def fetch(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
+        """Fetches for so long, or until nothing more is begun.
+
+        Returns whether there may be more.
 
         Args:
             is_burst: whether to end as soon as nothing is there.
-            most: until `taken` is so many.
+            most: until `fetched` is so many.
 
         Raises: redis.RedisError.
         """
@@ -63,14 +65,14 @@ class Taker:
             end = time.monotonic() + for_s
             while (
                 time.monotonic() < end
-                and not self._window.is_shut
-                and self.taken != most
+                and not self._in_flight.is_shut
+                and self.fetched != most
             ):
-                if not await self._window.has_room(ROOM_WAIT_S):
+                if not await self._in_flight.has_room(ROOM_WAIT_S):
                     continue
                 job_id = await self._next(wait=not is_burst)
                 if job_id is not None:
-                    self.taken += 1
+                    self.fetched += 1
                     await self._open(job_id)
                 elif is_burst:
                     return False
@@ -100,7 +102,7 @@ class Taker:
             self._plan(envelope.schedule_ids)
         await self._accepted()
         self._accepting = asyncio.create_task(self._accept(envelope))
-        # From here on the window knows what is coming.
+        # From here on `in_flight` knows what is coming.
         await asyncio.sleep(0)
 
     async def _read(self, name: str) -> Envelope:
@@ -112,21 +114,21 @@ class Taker:
     async def _accept(self, envelope: Envelope) -> None:
         """One envelope's fault is no other's: what was offered comes back by itself."""
         try:
-            await self._window.accept(envelope.ids, alone=envelope.alone)
+            await self._in_flight.accept(envelope.ids, alone=envelope.alone)
         except RedisError as err:
             log.error(logfmt.line("envelope.lost", problem=err))
         except Exception:
             log.exception(logfmt.line("envelope.lost", events=len(envelope.ids)))
 
     async def _accepted(self) -> None:
-        """Waits until what was taken last is begun or given back."""
+        """Waits until the events of the last envelope are begun or given back."""
         if self._accepting is not None:
             await self._accepting
 
     async def finish(self) -> None:
-        """Waits until nothing is taken any more, and what was is begun or given back.
+        """Waits until nothing is fetched any more, and what was is begun or given back.
 
-        Shut the window before, unless `take` has returned.
+        Shut `in_flight` before, unless `fetch` has returned.
         """
         async with self._busy:
             await self._accepted()

@@ -1,4 +1,4 @@
-"""The window: the events that one worker has in hand, from begin to settle."""
+"""The events that one worker has in flight, from begin to settle."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.model import Begun
 from scheduler_api.core.store.leases import WorkerStore
 from workers import supervision
-from workers.delivery.deliverer import Courier
+from workers.delivery.deliverer import Deliverer
 from workers.delivery.fair_share import Shares
 from workers.delivery.settler import MOST_AT_ONCE, Settler
 
@@ -43,7 +43,7 @@ class Held:
         return boot_s() < self.until_s
 
 
-class Window:
+class InFlight:
     """Takes envelopes, begins what fits, keeps leases, hands outcomes to the settler.
 
     Lives on one event loop; no method may be called from another thread.
@@ -52,16 +52,16 @@ class Window:
     def __init__(
         self,
         store: WorkerStore,
-        courier: Courier,
+        deliverer: Deliverer,
         *,
         capacity: int,
         renew_interval_ms: int,
         share_percent: int = 100,
     ) -> None:
         self._store = store
-        self._courier = courier
+        self._deliverer = deliverer
         self._capacity = capacity
-        # A begin is a round trip, but a small window must not wait to be empty.
+        # A begin is a round trip, but a small capacity must not wait to be empty.
         self._smallest_batch = max(1, min(SMALLEST_BATCH, capacity // SMALLEST_SHARE))
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000
@@ -78,7 +78,7 @@ class Window:
         ]
 
     @property
-    def in_flight(self) -> int:
+    def count(self) -> int:
         """Events in hand: being sent, or not yet settled."""
         return len(self._held)
 
@@ -102,8 +102,8 @@ class Window:
         """Begins the events of an envelope as room allows; returns when none is left.
 
         What finds no room for 250 ms is given back, so that another worker may take it,
-        and so is everything once the window is shut, or one that travels alone while
-        another such event is in hand.
+        and so is everything after `shut`, or one that travels alone while another such
+        event is in hand.
 
         Raises: RedisError; what was not begun comes back when its offer is over.
         """
@@ -169,7 +169,7 @@ class Window:
         return len(begun)
 
     async def _deliver(self, held: Held) -> None:
-        settlement = await self._courier.deliver(held.begun, may_write=held.may_write)
+        settlement = await self._deliverer.deliver(held.begun, may_write=held.may_write)
         if settlement is None:
             self._let_go(held.begun.id, held.begun.token)
         else:

@@ -11,7 +11,7 @@ from scheduler_api.core.store.leases import Outcome, Settled, Settlement, Worker
 
 log = logging.getLogger("scheduler.worker")
 
-# What is begun or settled in one call. A full window goes in parts, so that beginning,
+# What is begun or settled in one call. A full worker goes in parts, so that beginning,
 # sending and settling overlap: as one they would take turns, store and worker each idle
 # half of the time.
 MOST_AT_ONCE = 25

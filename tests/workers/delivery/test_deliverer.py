@@ -1,4 +1,4 @@
-"""What a courier makes of an attempt that failed shortly before its end."""
+"""What a deliverer makes of an attempt that failed shortly before its end."""
 
 import asyncio
 import pytest
@@ -10,7 +10,7 @@ from scheduler_api.dialects.qstash.parsing.message import Callback, Message, to_
 from tests import attempts
 from tests.workers.http_client.sending import answered
 from typing import Any, cast
-from workers.delivery.deliverer import Courier
+from workers.delivery.deliverer import Deliverer
 from workers.http_client.client import Result
 
 SECOND_MS = 1_000
@@ -41,10 +41,10 @@ def settle(left_ms: int | None) -> Settlement:
     begun = attempts.begun("qstash", content, schedule="7", left_ms=left_ms)
     settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
     nobody = cast(Any, None)
-    courier = Courier(
+    deliverer = Deliverer(
         nobody, cast(Any, HttpClient()), cast(Any, Keys()), nobody, settings=settings
     )
-    settled = asyncio.run(courier.deliver(begun, may_write=lambda: True))
+    settled = asyncio.run(deliverer.deliver(begun, may_write=lambda: True))
     assert settled is not None
     return settled
 

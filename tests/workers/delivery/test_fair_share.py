@@ -1,4 +1,4 @@
-"""Shares: extra room in a full window, for others than the one that fills it."""
+"""Shares: extra room in a full worker, for others than the one that fills it."""
 
 import pytest
 from workers.delivery.fair_share import REST_S, STUCK_AFTER_S, Shares
@@ -21,7 +21,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def shares(clock: Clock) -> Shares:
-    """Those of a window of four, which one destination has filled."""
+    """Those of a worker with room for four, which one destination has filled."""
     shares = Shares(4, percent=50, clock=clock)
     for _ in range(4):
         shares.take(ILL)

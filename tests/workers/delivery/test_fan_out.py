@@ -30,7 +30,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     to_options,
 )
 from typing import Any, cast
-from workers.delivery.deliverer import Courier
+from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
 
 OWNER = Owner("1", "qstash")
@@ -65,8 +65,8 @@ class Run:
         settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
         nobody = cast(Any, None)
         fan_out = FanOut(self.store)
-        courier = Courier(nobody, nobody, nobody, fan_out, settings=settings)
-        return asyncio.run(courier.deliver(self.begun, may_write=lambda: True))
+        deliverer = Deliverer(nobody, nobody, nobody, fan_out, settings=settings)
+        return asyncio.run(deliverer.deliver(self.begun, may_write=lambda: True))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How a worker takes what a claim left in RQ, on a real server."""
+"""How a worker fetches what a claim left in RQ, on a real server."""
 
 import asyncio
 import pytest
@@ -11,7 +11,7 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store.events import Claim, Store
 from scheduler_api.core.store.rq_envelopes import QUEUE, Carrier
 from tests.core.engine import PREFIX, TERMS
-from workers.delivery.fetcher import Taker
+from workers.delivery.fetcher import Fetcher
 from workers.redis_connection import RedisConnection
 
 OWNER = Owner("acme", "jiter")
@@ -19,7 +19,7 @@ DRAFT = Draft(Content("http://127.0.0.1:9/", b"{}"), deadline_ms=10_000)
 
 
 class Accepting:
-    """A window that keeps what it is given.
+    """Stands for `InFlight`, and keeps what it is given.
 
     It shuts after so many envelopes, has room for so many, and fails over some ids.
     """
@@ -45,11 +45,11 @@ class Accepting:
 
 
 class Station:
-    """An RQ queue, what claims leave in it, and a worker's way to take from it."""
+    """An RQ queue, what claims leave in it, and a worker's way to fetch from it."""
 
     def __init__(self, client: redis.Redis, url: str) -> None:
         self.client = client
-        self.window = Accepting()
+        self.in_flight = Accepting()
         self.planned: list[list[str]] = []
         self.queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
         self._store = Store(client, PREFIX)
@@ -66,25 +66,27 @@ class Station:
         self.client.rpush(self.queue.key, job_id)
         return job_id
 
-    def take(
+    def fetch(
         self, *, for_s: float = 60, is_burst: bool = True, most: int | None = None
     ) -> int:
-        async def work(taker: Taker) -> int:
-            await taker.take(for_s=for_s, is_burst=is_burst, most=most)
-            return taker.taken
+        async def work(fetcher: Fetcher) -> int:
+            await fetcher.fetch(for_s=for_s, is_burst=is_burst, most=most)
+            return fetcher.fetched
 
-        return self.with_taker(work)
+        return self.with_fetcher(work)
 
-    def with_taker(self, work: Callable[[Taker], Awaitable[int]]) -> int:
+    def with_fetcher(self, work: Callable[[Fetcher], Awaitable[int]]) -> int:
         async def main() -> int:
             connection = RedisConnection(self._url, timeout_s=5)
-            taker = Taker(connection, self.queue, self.window, self.planned.append)
+            fetcher = Fetcher(
+                connection, self.queue, self.in_flight, self.planned.append
+            )
             try:
-                taken = await work(taker)
-                await taker.finish()
+                fetched = await work(fetcher)
+                await fetcher.finish()
                 # Answers come in their order: what was only told has been done as well.
                 await connection.get("nothing")
-                return taken
+                return fetched
             finally:
                 connection.close()
 
@@ -110,10 +112,10 @@ def test_a_worker_takes_from_an_envelope_what_any_rq_worker_would(
     [stock] = station.queue.jobs
     ids, schedule_ids, alone = stock.args
 
-    taken = station.take()
+    fetched = station.fetch()
 
-    assert taken == 1
-    assert station.window.accepted == [(ids, alone)] == [(claim.ids, False)]
+    assert fetched == 1
+    assert station.in_flight.accepted == [(ids, alone)] == [(claim.ids, False)]
     assert station.planned == schedule_ids == []
     assert len(ids) == count
 
@@ -122,7 +124,7 @@ def test_what_is_taken_leaves_nothing_in_rq(station: Station):
     for count in (3, 30):
         station.offer(count)
 
-    station.take()
+    station.fetch()
 
     kept = {station.queue.redis_queues_keys.encode()}
     assert {*station.client.scan_iter("rq:*")} == kept
@@ -132,46 +134,46 @@ def test_schedules_of_an_envelope_are_planned(station: Station):
     data = '["workers.deliver.deliver", null, [["1"], ["a", "b"], true], {}]'
     station.garble("job", data)
 
-    station.take()
+    station.fetch()
 
     assert station.planned == [["a", "b"]]
-    assert station.window.accepted == [(["1"], True)]
+    assert station.in_flight.accepted == [(["1"], True)]
 
 
 def test_envelopes_are_taken_in_their_order_as_many_as_wanted(station: Station):
     first = station.offer(2)
     second = station.offer(1)
 
-    assert station.take(most=1) == 1
-    assert station.window.accepted == [(first.ids, False)]
-    assert station.take(most=5) == 1
-    assert station.window.accepted[1:] == [(second.ids, False)]
+    assert station.fetch(most=1) == 1
+    assert station.in_flight.accepted == [(first.ids, False)]
+    assert station.fetch(most=5) == 1
+    assert station.in_flight.accepted[1:] == [(second.ids, False)]
 
 
-def test_nothing_is_taken_into_a_window_that_is_shut(station: Station):
-    station.window = Accepting(most=0)
+def test_nothing_is_fetched_once_nothing_more_is_begun(station: Station):
+    station.in_flight = Accepting(most=0)
     station.offer(1)
 
-    assert station.take(is_burst=False) == 0
+    assert station.fetch(is_burst=False) == 0
     assert len(station.queue.job_ids) == 1
 
 
 def test_one_that_comes_while_none_is_there_is_taken_at_once(station: Station):
-    async def wait_and_offer(taker: Taker) -> int:
-        taking = asyncio.create_task(taker.take(for_s=60, is_burst=False, most=1))
+    async def wait_and_offer(fetcher: Fetcher) -> int:
+        fetching = asyncio.create_task(fetcher.fetch(for_s=60, is_burst=False, most=1))
         await asyncio.to_thread(station.offer, 1)
-        await taking
-        return taker.taken
+        await fetching
+        return fetcher.fetched
 
-    assert station.with_taker(wait_and_offer) == 1
+    assert station.with_fetcher(wait_and_offer) == 1
 
 
 def test_e14_no_envelope_is_taken_that_has_no_room(station: Station):
-    station.window = Accepting(room=1)
+    station.in_flight = Accepting(room=1)
     for _ in range(2):
         station.offer(1)
 
-    assert station.take(for_s=0.1) == 1
+    assert station.fetch(for_s=0.1) == 1
     assert len(station.queue.job_ids) == 1
 
 
@@ -179,10 +181,10 @@ def test_r13_a_fault_over_one_envelope_is_no_fault_of_the_next(
     station: Station, caplog: pytest.LogCaptureFixture
 ):
     first, second = station.offer(1), station.offer(1)
-    station.window = Accepting(bad=first.ids[0])
+    station.in_flight = Accepting(bad=first.ids[0])
 
-    assert station.take() == 2
-    assert station.window.accepted == [(second.ids, False)]
+    assert station.fetch() == 2
+    assert station.in_flight.accepted == [(second.ids, False)]
     assert "envelope.lost" in caplog.text
 
 
@@ -204,9 +206,9 @@ def test_r13_what_is_no_envelope_is_left_to_rq_and_the_next_is_taken(
     garbage = station.garble("job-of-another", data)
     claim = station.offer(1)
 
-    assert station.take() == 2
+    assert station.fetch() == 2
 
-    assert station.window.accepted == [(claim.ids, False)]
+    assert station.in_flight.accepted == [(claim.ids, False)]
     assert station.unread == [garbage.encode()]
     assert station.client.exists(Job.key_for(garbage)) == (data is not None)
     assert "envelope.unreadable" in caplog.text
@@ -216,8 +218,8 @@ def test_r13_a_name_that_is_no_text_costs_nothing_but_itself(station: Station):
     station.client.rpush(station.queue.key, b"\xff\x00")
     claim = station.offer(1)
 
-    station.take()
+    station.fetch()
 
-    assert station.window.accepted == [(claim.ids, False)]
+    assert station.in_flight.accepted == [(claim.ids, False)]
     # RQ's maintenance fails over such a name.
     assert station.unread == []

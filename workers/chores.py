@@ -12,7 +12,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
 from typing import cast
 from workers import failure_digest
-from workers.delivery.assembly import connect, read_settings
+from workers.bootstrap import connect, read_settings
 
 log = logging.getLogger("scheduler.chores")
 

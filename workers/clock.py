@@ -17,7 +17,7 @@ from scheduler_api.core.store import keys
 from types import FrameType
 from typing import Any
 from workers import chores
-from workers.delivery.assembly import connect, read_settings
+from workers.bootstrap import connect, read_settings
 
 log = logging.getLogger("scheduler.clock")
 

@@ -7,7 +7,8 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.events import Store
-from workers.delivery.assembly import connect, open_in_flight, read_settings
+from workers.bootstrap import connect, read_settings
+from workers.delivery.assembly import open_in_flight
 from workers.delivery.planner import top_up
 
 log = logging.getLogger("scheduler.worker")

@@ -14,7 +14,7 @@ from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
 from typing import cast
-from workers.delivery.assembly import address_policy
+from workers.bootstrap import address_policy
 from workers.http_client.client import HttpClient, Request, Result
 
 log = logging.getLogger("scheduler.chores")

@@ -1,73 +1,23 @@
 """Puts together from the settings what a worker delivers with."""
 
 import asyncio
-import os
-import redis
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from ipaddress import ip_address
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from scheduler_api.core.delivery.destinations import Address, AddressPolicy
-from scheduler_api.core.settings.engine import Settings, from_env
+from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.tenants.accounts import Tenants
 from workers import supervision
+from workers.bootstrap import TIMEOUT_S, address_policy, connect
 from workers.delivery.breaker_reports import Breakers
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
 from workers.delivery.in_flight import InFlight
 from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
-from workers.http_client.local_addresses import own_addresses
 from workers.redis_connection import RedisConnection
 
-TIMEOUT_S = 5
 HTTP_CLIENT_ROOM = 2
-
-
-def read_settings() -> Settings:
-    """This process's settings, from its environment.
-
-    Raises: SettingsError.
-    """
-    return from_env(os.environ)
-
-
-def connect(settings: Settings) -> redis.Redis:
-    """A client for what a worker does besides deliveries; one silent repeat."""
-    return redis.Redis.from_url(
-        settings.redis_url,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1),
-    )
-
-
-def address_policy(settings: Settings) -> AddressPolicy:
-    """Which addresses deliveries may reach: never the store's port, never our own."""
-    closed: set[tuple[Address | None, int]] = {(None, settings.port)}
-    if settings.store_address is not None:
-        host, port = settings.store_address
-        closed.add((None, port))
-        closed.update((ip_address(address), port) for address in _addresses_of(host))
-    return replace(
-        AddressPolicy.of(settings),
-        own_addresses=own_addresses(),
-        closed_ports=frozenset(closed),
-    )
-
-
-def _addresses_of(host: str) -> set[str]:
-    """The store may stand inside an allowed network, on another machine."""
-    try:
-        answers = socket.getaddrinfo(host, None)
-    except OSError:
-        return set()
-    return {str(answer[4][0]).partition("%")[0] for answer in answers}
 
 
 @asynccontextmanager

@@ -1,0 +1,55 @@
+"""What every worker process starts with: settings, a store client, address rules."""
+
+import os
+import redis
+import socket
+from dataclasses import replace
+from ipaddress import ip_address
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from scheduler_api.core.delivery.destinations import Address, AddressPolicy
+from scheduler_api.core.settings.engine import Settings, from_env
+from workers.http_client.local_addresses import own_addresses
+
+TIMEOUT_S = 5
+
+
+def read_settings() -> Settings:
+    """This process's settings, from its environment.
+
+    Raises: SettingsError.
+    """
+    return from_env(os.environ)
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client for what a worker does besides deliveries; one silent repeat."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def address_policy(settings: Settings) -> AddressPolicy:
+    """Which addresses deliveries may reach: never the store's port, never our own."""
+    closed: set[tuple[Address | None, int]] = {(None, settings.port)}
+    if settings.store_address is not None:
+        host, port = settings.store_address
+        closed.add((None, port))
+        closed.update((ip_address(address), port) for address in _addresses_of(host))
+    return replace(
+        AddressPolicy.of(settings),
+        own_addresses=own_addresses(),
+        closed_ports=frozenset(closed),
+    )
+
+
+def _addresses_of(host: str) -> set[str]:
+    """The store may stand inside an allowed network, on another machine."""
+    try:
+        answers = socket.getaddrinfo(host, None)
+    except OSError:
+        return set()
+    return {str(answer[4][0]).partition("%")[0] for answer in answers}

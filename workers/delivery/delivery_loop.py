@@ -1,0 +1,117 @@
+"""The event loop of a delivery worker, and what other threads may ask of it."""
+
+import asyncio
+import logging
+import threading
+import time
+import uvloop
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+from rq import Queue
+from scheduler_api.core import logfmt
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.events import Store
+from scheduler_api.core.tenants.accounts import Tenants
+from typing import Any, TypeVar
+from workers.bootstrap import TIMEOUT_S, connect, read_settings
+from workers.delivery.assembly import open_in_flight
+from workers.delivery.fetcher import Fetcher
+from workers.delivery.in_flight import InFlight
+from workers.delivery.planner import top_up
+from workers.redis_connection import RedisConnection
+
+log = logging.getLogger("scheduler.worker")
+
+ALIVE_TTL_S = 5
+TENANTS_AHEAD = 100
+
+T = TypeVar("T")
+
+
+class DeliveryLoop:
+    """An event loop in a thread of its own, and the deliveries that run on it.
+
+    Its methods are called from other threads.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self.settings = read_settings()
+        self.client = connect(self.settings)
+        take_database(self.client, self.settings.prefix)
+        Tenants(
+            self.client, self.settings.prefix, secret_key=self.settings.secret_key
+        ).check_key()
+        store = Store(self.client, self.settings.prefix)
+        self._schedules = Schedules(store, grace_ms=self.settings.missed_grace_ms)
+        self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
+        self._loop = uvloop.new_event_loop()
+        self._open = AsyncExitStack()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._in_flight: InFlight = self._run(
+            self._open.enter_async_context(
+                open_in_flight(self.settings, tenants_ahead=TENANTS_AHEAD)
+            )
+        )
+        self._connection = RedisConnection(self.settings.redis_url, timeout_s=TIMEOUT_S)
+        self._open.callback(self._connection.close)
+        self._fetcher = Fetcher(self._connection, queue, self._in_flight, self._plan)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    @property
+    def in_flight(self) -> int:
+        """Events in hand."""
+        return self._in_flight.count
+
+    def _plan(self, schedule_ids: list[str]) -> None:
+        self._planner.submit(self._top_up, schedule_ids)
+
+    def _top_up(self, schedule_ids: list[str]) -> None:
+        try:
+            top_up(self._schedules, schedule_ids)
+        except Exception:
+            # The claim asks again in five seconds.
+            log.exception(logfmt.line("schedules.not_planned", count=len(schedule_ids)))
+
+    @property
+    def fetched(self) -> int:
+        """Envelopes fetched so far."""
+        return self._fetcher.fetched
+
+    def fetch(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
+        """Fetches envelopes for so long, on the loop (`Fetcher.fetch`).
+
+        Raises: redis.RedisError.
+        """
+        return self._run(self._fetcher.fetch(for_s=for_s, is_burst=is_burst, most=most))
+
+    def show_life(self) -> None:
+        """Says that a worker lives, for `/readyz`.
+
+        Raises: RedisError.
+        """
+        key = keys.alive(self.settings.prefix, "worker")
+        self.client.set(key, int(time.time() * 1000), ex=ALIVE_TTL_S)
+
+    def shut(self) -> None:
+        """Begins no more events; safe in a signal handler."""
+        self._loop.call_soon_threadsafe(self._in_flight.shut)
+
+    def close(self) -> None:
+        """Waits for what is in hand as long as the grace allows, then lets go."""
+        left = self._run(self._drain(self.settings.drain_grace_s))
+        if left:
+            log.warning(logfmt.line("worker.left_to_leases", events=left))
+        self._planner.shutdown(cancel_futures=True)
+        self._run(self._open.aclose())
+
+    async def _drain(self, grace_s: float) -> int:
+        end = time.monotonic() + grace_s
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._fetcher.finish()
+        return await self._in_flight.drain(end - time.monotonic())

@@ -10,14 +10,13 @@ from scheduler_api import services
 from scheduler_api.auth import Unauthorized
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import Conflict, StoreFull
-from scheduler_api.core.settings import engine
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.dialects.events_v1 import inbound as events_v1
 from scheduler_api.dialects.jiter import inbound as jiter
 from scheduler_api.dialects.qstash import inbound as qstash
 from scheduler_api.dialects.qstash.rendering import compatibility
+from scheduler_api.settings import Settings, from_env
 from scheduler_api.web import cron_preview, openapi, readiness
 from scheduler_api.web.client_address import ClientAddresses
 from scheduler_api.web.documented import Document
@@ -78,7 +77,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     alone = settings is None
     if settings is None:
-        settings = engine.from_env(os.environ)
+        settings = from_env(os.environ)
         logfmt.set_up()
         log.info(logfmt.line("web.started", settings=settings.log_line()))
     built = services.build(settings)

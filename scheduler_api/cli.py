@@ -20,12 +20,13 @@ from scheduler_api.core.flow_control.held_destinations import (
     held_destinations,
 )
 from scheduler_api.core.fsck import walk
-from scheduler_api.core.settings.engine import Settings, SettingsError, from_env
+from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store.epoch import accept
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import addresses, client_environment, env_lines
+from scheduler_api.settings import Settings, from_env
 from scheduler_api.web.cron_preview import GRAMMARS, Refused, read
 
 DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"

@@ -6,7 +6,7 @@ it with the message of `SettingsError`.
 
 import os
 from scheduler_api.core import gc_tuning
-from scheduler_api.core.settings.engine import from_env
+from scheduler_api.settings import from_env
 
 _settings = from_env(os.environ)
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host

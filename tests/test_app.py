@@ -6,10 +6,10 @@ import redis
 import time
 from flask import Flask
 from scheduler_api.app import create_app
-from scheduler_api.core.settings import engine
-from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import keys
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.settings import Settings
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -64,7 +64,7 @@ def test_wrong_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
 
-    with pytest.raises(engine.SettingsError, match="REDIS_URL"):
+    with pytest.raises(SettingsError, match="REDIS_URL"):
         create_app()
 
 

@@ -28,6 +28,7 @@ HEIGHT = {
     name: height for height, floor in enumerate(reversed(FLOORS)) for name in floor
 }
 REGISTRY = f"{DIALECT}.outbound"
+SETTINGS = "scheduler_api.settings"
 DIALECTS = {
     path.parent.name
     for path in (ROOT / "scheduler_api" / "dialects").glob("*/__init__.py")
@@ -130,10 +131,17 @@ def test_the_web_process_knows_no_worker() -> None:
     assert crossings(under("scheduler_api"), "workers") == []
 
 
-def test_workers_know_dialects_by_their_registry_only() -> None:
-    known = crossings(under("workers"), DIALECT)
+def test_workers_name_the_engine_the_settings_and_the_registry_only() -> None:
+    named = {name for _, name in crossings(under("workers"), "scheduler_api")}
 
-    assert {name for _, name in known} == {REGISTRY}
+    assert {name for name in named if not within(name, CORE)} == {REGISTRY, SETTINGS}
+
+
+def test_settings_know_of_a_dialect_its_settings_only() -> None:
+    parts = [f"{DIALECT}.{each}.settings" for each in sorted(DIALECTS)]
+
+    assert [name for _, name in crossings([SETTINGS], DIALECT)] == parts
+    assert crossings(parts, "scheduler_api") == crossings(parts, f"{CORE}.settings")
 
 
 def test_workers_start_nothing_of_the_web() -> None:

@@ -8,8 +8,8 @@ import redis
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from scheduler_api.app import create_app
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.settings import Settings
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig

@@ -8,7 +8,8 @@ from ipaddress import ip_address
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scheduler_api.core.delivery.destinations import Address, AddressPolicy
-from scheduler_api.core.settings.engine import Settings, from_env
+from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.settings import Settings, from_env
 from workers.http_client.local_addresses import own_addresses
 
 TIMEOUT_S = 5
@@ -22,7 +23,7 @@ def read_settings() -> Settings:
     return from_env(os.environ)
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect(settings: EngineSettings) -> redis.Redis:
     """A client for what a worker does besides deliveries; one silent repeat."""
     return redis.Redis.from_url(
         settings.redis_url,
@@ -32,7 +33,7 @@ def connect(settings: Settings) -> redis.Redis:
     )
 
 
-def address_policy(settings: Settings) -> AddressPolicy:
+def address_policy(settings: EngineSettings) -> AddressPolicy:
     """Which addresses deliveries may reach: never the store's port, never our own."""
     closed: set[tuple[Address | None, int]] = {(None, settings.port)}
     if settings.store_address is not None:

@@ -7,7 +7,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.flow_control.flow_keys import GateKeeper
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FINAL_STATES, Owner, State
-from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
 from typing import cast
@@ -45,13 +45,13 @@ def retention() -> int:
     return forgotten
 
 
-def _kept_ms(settings: Settings, state: State) -> int:
+def _kept_ms(settings: EngineSettings, state: State) -> int:
     dead = state is State.DEAD
     days = settings.dead_retention_days if dead else settings.retention_days
     return days * DAY_MS
 
 
-def _longest_ms(settings: Settings) -> int:
+def _longest_ms(settings: EngineSettings) -> int:
     """How long an occurrence may need its template, with a day to be made and sent."""
     return max(settings.dead_retention_days, settings.retention_days) * DAY_MS + DAY_MS
 

@@ -5,8 +5,8 @@ import logging
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.events import Store
+from scheduler_api.settings import Settings
 from workers.bootstrap import connect, read_settings
 from workers.delivery.assembly import open_in_flight
 from workers.delivery.planner import top_up

@@ -10,7 +10,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.delivery.destinations import BadDestination, parse
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Owner, State
-from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
 from typing import cast
@@ -62,7 +62,7 @@ def _origin(store: Store, owner: Owner, event_id: str) -> str:
         return UNREADABLE
 
 
-def post(found: Sequence[Failures], settings: Settings) -> None:
+def post(found: Sequence[Failures], settings: EngineSettings) -> None:
     """Posts the digest as JSON, once, through the same guard as every delivery."""
     body = orjson.dumps({"failures": [asdict(each) for each in found]})
     request = Request(
@@ -79,7 +79,7 @@ def post(found: Sequence[Failures], settings: Settings) -> None:
         )
 
 
-async def _send(request: Request, settings: Settings) -> Result:
+async def _send(request: Request, settings: EngineSettings) -> Result:
     policy = address_policy(settings)
     async with HttpClient(policy, limit=1, body_cap_bytes=1_024) as http_client:
         return await http_client.send(request)

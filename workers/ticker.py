@@ -12,11 +12,12 @@ from redis.client import PubSub
 from redis.retry import Retry
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase
-from scheduler_api.core.settings.engine import Settings, SettingsError, from_env
+from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.epoch import Epoch, establish, take_database
 from scheduler_api.core.store.events import Claim, Store, Terms
 from scheduler_api.core.store.rq_envelopes import Carrier
+from scheduler_api.settings import from_env
 from types import FrameType
 
 log = logging.getLogger("scheduler.ticker")
@@ -39,7 +40,7 @@ class EvictingStore(Exception):
 class Ticker:
     """One ticker process: claims, hands over, sleeps until the next is due."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: EngineSettings) -> None:
         self.client = client
         self.prefix = settings.prefix
         self.store = Store(client, settings.prefix)
@@ -147,7 +148,7 @@ def _sleep(wait_s: float, channel: PubSub) -> None:
     time.sleep(max(0.0, end - time.monotonic()))
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect(settings: EngineSettings) -> redis.Redis:
     """A client that gives up at once: the ticker's own loop is the retry."""
     return redis.Redis.from_url(
         settings.redis_url,

@@ -2,12 +2,12 @@
 
 from scheduler_api.core.delivery.request import Answer, Outgoing, Reply
 from scheduler_api.core.model import Begun, Draft, FollowUp
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.events_v1 import outbound as events_v1
 from scheduler_api.dialects.jiter import outbound as jiter
 from scheduler_api.dialects.qstash import outbound as qstash
+from scheduler_api.settings import Settings
 from typing import Protocol
 
 Headers = tuple[tuple[str, str], ...]

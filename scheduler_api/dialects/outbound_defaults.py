@@ -2,7 +2,7 @@
 
 from scheduler_api.core.delivery.request import Answer, Reply
 from scheduler_api.core.model import Begun, Draft, FollowUp
-from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.tenants.url_groups import Group
 
 
@@ -16,12 +16,14 @@ def expand(_begun: Begun, _group: Group) -> list[Draft]:
     return []
 
 
-def response_cap_bytes(_begun: Begun, *, settings: Settings) -> int:
+def response_cap_bytes(_begun: Begun, *, settings: EngineSettings) -> int:
     """As much of the response as the log keeps."""
     return settings.response_log_bytes
 
 
-def kept_headers(_reply: Reply, *, settings: Settings) -> tuple[tuple[str, str], ...]:
+def kept_headers(
+    _reply: Reply, *, settings: EngineSettings
+) -> tuple[tuple[str, str], ...]:
     """None: nobody is shown them."""
     return ()
 
@@ -32,7 +34,7 @@ def contact(_begun: Begun) -> str:
 
 
 def follow_ups(
-    _begun: Begun, _answer: Answer, *, dead: bool, settings: Settings
+    _begun: Begun, _answer: Answer, *, dead: bool, settings: EngineSettings
 ) -> tuple[FollowUp, ...]:
     """None: nobody is told how an attempt ended."""
     return ()

@@ -4,9 +4,9 @@ import pytest
 import redis
 from collections.abc import Callable, Iterator
 from scheduler_api.app import create_app
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.settings import Settings
 from tests.dialects.by_hand import SECRET_KEY, Web
 from typing import Any
 

@@ -5,8 +5,8 @@ import sys
 from data_folder import DataFolder, wait_for_store
 from pathlib import Path
 from scheduler_api.core.model import Owner
-from scheduler_api.core.settings.engine import from_env
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.settings import from_env
 from tests.system.observer import Observer
 from tests.system.processes import ROOT, Process, free_port, wait_until
 from types import TracebackType

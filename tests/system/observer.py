@@ -14,10 +14,10 @@ from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Attempt, Content, Event, Owner, State
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.timestamps import to_iso
+from scheduler_api.settings import Settings
 from tests.system.arrivals import Receiver
 from tests.system.processes import wait_until
 from tests.system.report import Tally

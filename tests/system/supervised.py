@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 from scheduler_api.core.model import Owner
-from scheduler_api.core.settings.engine import from_env
+from scheduler_api.settings import from_env
 from tests.system.observer import Observer
 from tests.system.processes import ROOT, Process, free_port, wait_until
 from types import TracebackType

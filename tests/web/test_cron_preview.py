@@ -5,8 +5,8 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from scheduler_api.app import create_app
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.settings import Settings
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"

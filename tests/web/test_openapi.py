@@ -9,12 +9,12 @@ from functools import partial
 from marshmallow import Schema, fields
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from scheduler_api.app import DIALECTS, create_app
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.dialects.qstash.parsing.request_headers import (
     OF_MESSAGES,
     OF_SCHEDULES,
 )
 from scheduler_api.dialects.qstash.rendering import header_schemas
+from scheduler_api.settings import Settings
 from scheduler_api.web import openapi
 from scheduler_api.web.cron_preview import GRAMMARS
 from scheduler_api.web.documented import Document, documented

@@ -7,8 +7,8 @@ from rq import Queue
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 from scheduler_api.core.model import Content, Draft, Owner
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store import keys
+from scheduler_api.settings import Settings
 from tests.core.trips import Counting, Trips
 from workers.ticker import Ticker
 

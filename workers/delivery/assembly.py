@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.settings import Settings
 from workers import supervision
 from workers.bootstrap import TIMEOUT_S, address_policy, connect
 from workers.delivery.breaker_reports import Breakers

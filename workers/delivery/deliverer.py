@@ -9,10 +9,10 @@ from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
 from scheduler_api.core.model import Begun
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store import codec
 from scheduler_api.core.store.leases import Outcome, Settlement, WorkerStore
 from scheduler_api.dialects import outbound
+from scheduler_api.settings import Settings
 from workers.delivery.fan_out import FanOut
 from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient, Request, Result

@@ -17,7 +17,7 @@ from ipaddress import (
     ip_address,
 )
 from scheduler_api.core.errors import SchedulerError
-from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.variables import Network
 from urllib.parse import quote, urlsplit
 from yarl import URL
@@ -196,7 +196,7 @@ class AddressPolicy:
     closed_ports: frozenset[tuple[Address | None, int]] = frozenset()
 
     @classmethod
-    def of(cls, settings: Settings) -> "AddressPolicy":
+    def of(cls, settings: EngineSettings) -> "AddressPolicy":
         """What the settings say; they do not know this machine's own addresses."""
         return cls(
             allow=settings.allow_networks,

@@ -1,17 +1,12 @@
-"""What the environment may say: every variable, its default, and its meaning."""
+"""What operators can set about the engine: variables, defaults, meanings."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from scheduler_api.core.errors import SchedulerError
-from scheduler_api.core.settings.dialect_settings import DialectSettings
-from scheduler_api.core.settings.gate_settings import GateSettings
+from scheduler_api.core.settings.limits import BreakerTerms, Caps
 from scheduler_api.core.settings.variables import (
     DAY_MS,
     MIB,
     Network,
-    Variable,
-    declared,
     mask_all,
     mask_password,
     read_cell,
@@ -24,12 +19,8 @@ from scheduler_api.core.settings.variables import (
     read_whole,
     read_yes_or_no,
     variable,
-    write,
 )
-from typing import Any
 from urllib.parse import urlsplit
-
-PREFIX = "SCHED_"
 
 
 class SettingsError(SchedulerError):
@@ -37,8 +28,8 @@ class SettingsError(SchedulerError):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Settings(GateSettings, DialectSettings):
-    """What one process was told; read once, at its start."""
+class EngineSettings:
+    """The settings that do not depend on a dialect."""
 
     redis_url: str = variable(
         "REDIS_URL", read_redis_url, mask=mask_password, doc="the store"
@@ -182,6 +173,77 @@ class Settings(GateSettings, DialectSettings):
         default=60_000,
         doc="milliseconds that a fire time may wait before it counts as missed",
     )
+    destination_parallelism: int = variable(
+        "SCHED_DESTINATION_PARALLELISM",
+        read_whole(0, 1_000_000),
+        default=0,
+        doc="deliveries of one tenant to one destination at once; 0: no limit",
+    )
+    host_parallelism: int = variable(
+        "SCHED_HOST_PARALLELISM",
+        read_whole(0, 1_000_000),
+        default=0,
+        doc="deliveries of all tenants to one host at once, whatever its port; 0: no"
+        " limit",
+    )
+    tenant_parallelism: int = variable(
+        "SCHED_TENANT_PARALLELISM",
+        read_whole(0, 1_000_000),
+        default=0,
+        doc="deliveries of one tenant at once; 0: no limit",
+    )
+    global_parallelism: int = variable(
+        "SCHED_GLOBAL_PARALLELISM",
+        read_whole(0, 1_000_000),
+        default=0,
+        doc="deliveries of all tenants at once; 0: no limit",
+    )
+    destination_share_percent: int = variable(
+        "SCHED_DESTINATION_SHARE_PERCENT",
+        read_whole(1, 100),
+        default=50,
+        doc="most that one destination has of a worker's window while others are"
+        " wanted; 100: all of it",
+    )
+    breaker_attempts: int = variable(
+        "SCHED_BREAKER_ATTEMPTS",
+        read_whole(0, 1_000_000),
+        default=20,
+        doc="attempts within the window before a destination's breaker may open; 0: it"
+        " never does",
+    )
+    breaker_percent: int = variable(
+        "SCHED_BREAKER_PERCENT",
+        read_whole(1, 100),
+        default=90,
+        doc="share of them that must have failed by connection, TLS, time-out or 5xx",
+    )
+    breaker_window_ms: int = variable(
+        "SCHED_BREAKER_WINDOW_MS",
+        read_whole(1_000, DAY_MS),
+        default=60_000,
+        doc="milliseconds of attempts that a breaker looks back on",
+    )
+    breaker_hold_ms: int = variable(
+        "SCHED_BREAKER_HOLD_MS",
+        read_whole(100, DAY_MS),
+        default=5_000,
+        doc="milliseconds until an open breaker lets one attempt through; each that"
+        " fails doubles them",
+    )
+    breaker_longest_hold_ms: int = variable(
+        "SCHED_BREAKER_LONGEST_HOLD_MS",
+        read_whole(100, DAY_MS),
+        default=60_000,
+        doc="milliseconds that they are at most",
+    )
+    breaker_ramp_per_s: int = variable(
+        "SCHED_BREAKER_RAMP_PER_S",
+        read_whole(1, 1_000),
+        default=16,
+        doc="attempts per second that a closed breaker begins with; they double every"
+        " two seconds",
+    )
 
     def __post_init__(self) -> None:
         """Hold what must hold between two values.
@@ -203,10 +265,6 @@ class Settings(GateSettings, DialectSettings):
         if faults:
             raise SettingsError("\n".join(faults))
 
-    def __repr__(self) -> str:
-        shown = (f"{v.field}={v.show(getattr(self, v.field))!r}" for v in VARIABLES)
-        return f"Settings({', '.join(shown)})"
-
     @property
     def prefix(self) -> str:
         """What every key of this cell begins with."""
@@ -218,66 +276,24 @@ class Settings(GateSettings, DialectSettings):
         url = urlsplit(self.redis_url)
         return None if url.scheme == "unix" else (str(url.hostname), url.port or 6379)
 
-    def log_line(self) -> str:
-        """`NAME=value` of all that differs from the defaults, secrets masked."""
-        return " ".join(
-            f"{v.name}={v.show(getattr(self, v.field))}"
-            for v in VARIABLES
-            if v.required or write(getattr(self, v.field)) != v.default
+    @property
+    def caps(self) -> Caps:
+        """How many may run at once."""
+        return Caps(
+            destination=self.destination_parallelism,
+            host=self.host_parallelism,
+            tenant=self.tenant_parallelism,
+            everything=self.global_parallelism,
         )
 
-
-VARIABLES = declared(Settings)
-
-
-def from_env(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from `environ`; an empty value counts as absent.
-
-    Raises:
-        SettingsError: one line for each fault, naming the variable.
-    """
-    faults = [_unknown(name) for name in sorted(environ) if _is_stranger(name)]
-    values: dict[str, Any] = {}
-    for v in VARIABLES:
-        text = environ.get(v.name, "")
-        if not text:
-            faults += [f"{v.name}: missing, expected {_expected(v)}"] * v.required
-            continue
-        try:
-            values[v.field] = v.parse(text)
-        except ValueError as err:
-            got = "" if v.mask else f", got {text!r}"
-            faults.append(f"{v.name}: expected {err}{got}")
-    if faults:
-        raise SettingsError("\n".join(faults))
-    return Settings(**values)
-
-
-def _is_stranger(name: str) -> bool:
-    return name.startswith(PREFIX) and name not in {v.name for v in VARIABLES}
-
-
-def _unknown(name: str) -> str:
-    close = get_close_matches(name, [v.name for v in VARIABLES], n=1)
-    return f"{name}: there is no such setting" + (f", {close[0]}?" if close else "")
-
-
-def _expected(required: Variable) -> str:
-    try:
-        required.parse("")
-    except ValueError as err:
-        return str(err)
-    return required.doc
-
-
-def environment_table() -> str:
-    """The table of all variables, in Markdown."""
-    rows = [
-        f"| `{v.name}` | {'required' if v.required else _default(v)} | {v.doc} |"
-        for v in VARIABLES
-    ]
-    return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
-
-
-def _default(optional: Variable) -> str:
-    return f"`{optional.default}`" if optional.default else "none"
+    @property
+    def breaker_terms(self) -> BreakerTerms:
+        """When breakers open and close."""
+        return BreakerTerms(
+            attempts=self.breaker_attempts,
+            percent=self.breaker_percent,
+            window_ms=self.breaker_window_ms,
+            hold_ms=self.breaker_hold_ms,
+            longest_hold_ms=self.breaker_longest_hold_ms,
+            ramp_per_s=self.breaker_ramp_per_s,
+        )

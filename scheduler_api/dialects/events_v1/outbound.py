@@ -10,10 +10,10 @@ from scheduler_api.core.delivery.request import (
 )
 from scheduler_api.core.delivery.signing import standard_webhook
 from scheduler_api.core.model import Begun
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.dialects import outbound_defaults
 from scheduler_api.dialects.events_v1.ids import public_id
+from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 
 # A strict schedule has no retry that would come after its next fire time.
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
@@ -31,7 +31,7 @@ follow_ups = outbound_defaults.follow_ups
 
 
 def render(
-    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: Settings
+    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: EventsV1Settings
 ) -> Outgoing:
     """The POST of this attempt: the context itself, signed for now.
 

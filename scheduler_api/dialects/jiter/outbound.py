@@ -19,10 +19,10 @@ from scheduler_api.core.delivery.request import (
 from scheduler_api.core.delivery.signing import hmac_sha256_base64
 from scheduler_api.core.ids import to_number
 from scheduler_api.core.model import Begun
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects import outbound_defaults
+from scheduler_api.dialects.jiter.settings import JiterSettings
 
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
 CONTENT_TYPE = ("Content-Type", "application/json")
@@ -42,7 +42,7 @@ contact, follow_ups = outbound_defaults.contact, outbound_defaults.follow_ups
 
 
 def render(
-    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: Settings
+    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: JiterSettings
 ) -> Outgoing:
     """The POST of this attempt, signed for now.
 

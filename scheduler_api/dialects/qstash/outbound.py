@@ -14,7 +14,7 @@ from scheduler_api.core.delivery.request import (
 )
 from scheduler_api.core.delivery.signing import qstash_jwt
 from scheduler_api.core.model import Begun, Content, Draft, FollowUp
-from scheduler_api.core.settings.engine import Settings
+from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects import outbound_defaults
@@ -40,7 +40,7 @@ contact = outbound_defaults.contact
 
 
 def render(
-    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: Settings
+    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: EngineSettings
 ) -> Outgoing:
     """The request of this attempt, signed for now.
 
@@ -128,7 +128,7 @@ def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     return retry_delay.planned_ms(begun.failures, message.retry_delay)
 
 
-def response_cap_bytes(begun: Begun, *, settings: Settings) -> int:
+def response_cap_bytes(begun: Begun, *, settings: EngineSettings) -> int:
     """How much of the response is read: a callback tells more than the log keeps.
 
     Raises: UnreadableRecord.
@@ -139,7 +139,7 @@ def response_cap_bytes(begun: Begun, *, settings: Settings) -> int:
     return max(most, settings.response_log_bytes)
 
 
-def kept_headers(reply: Reply, *, settings: Settings) -> Headers:
+def kept_headers(reply: Reply, *, settings: EngineSettings) -> Headers:
     """Those of a failure, as they are told of nothing else.
 
     As many as fit into the bytes that the log keeps of a body; one that is too long
@@ -157,7 +157,7 @@ def kept_headers(reply: Reply, *, settings: Settings) -> Headers:
 
 
 def follow_ups(
-    begun: Begun, answer: Answer, *, dead: bool, settings: Settings
+    begun: Begun, answer: Answer, *, dead: bool, settings: EngineSettings
 ) -> tuple[FollowUp, ...]:
     """The callbacks that tell of this attempt, and of the message's failure.
 

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, replace
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.dialects.events_v1 import outbound, rendering
+from scheduler_api.settings import Settings
 from standardwebhooks import Webhook
 from tests import attempts
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Content
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.jiter.outbound import body_bytes, stringify
+from scheduler_api.settings import Settings
 from tests import attempts
 
 SIGNING = SigningKeys(

@@ -6,9 +6,9 @@ from dataclasses import replace
 from scheduler_api import services
 from scheduler_api.core.model import Attempt
 from scheduler_api.core.queries.events import Queries
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.events import Store
 from scheduler_api.dialects.jiter.events import Events
+from scheduler_api.settings import Settings
 from tests.dialects.by_hand import SECRET_KEY
 from typing import Any
 

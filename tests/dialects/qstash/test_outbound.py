@@ -9,10 +9,10 @@ from qstash.errors import SignatureError
 from scheduler_api.core.delivery.request import Outgoing
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Content
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.qstash.parsing.message import Message
+from scheduler_api.settings import Settings
 from tests.attempts import NOW_MS
 from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
 

@@ -3,10 +3,10 @@
 import asyncio
 import pytest
 from scheduler_api.core.model import Content
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store.leases import Outcome, Settlement
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.dialects.qstash.parsing.message import Callback, Message, to_options
+from scheduler_api.settings import Settings
 from tests import attempts
 from tests.workers.http_client.sending import answered
 from typing import Any, cast

@@ -17,7 +17,6 @@ from scheduler_api.core.model import (
     State,
 )
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store, Terms
 from scheduler_api.core.store.leases import Outcome, Settlement, read_begun
@@ -29,6 +28,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     from_options,
     to_options,
 )
+from scheduler_api.settings import Settings
 from typing import Any, cast
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut

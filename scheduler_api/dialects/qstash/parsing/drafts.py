@@ -7,7 +7,6 @@ from functools import lru_cache
 from scheduler_api.core.deduplication import Mark
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.model import Content, Draft
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.message import (
@@ -24,6 +23,7 @@ from scheduler_api.dialects.qstash.parsing.request_headers import (
     from_headers,
 )
 from scheduler_api.dialects.qstash.parsing.targets import check_callbacks
+from scheduler_api.settings import Settings
 from typing import Any
 
 DAY_MS = 86_400_000

@@ -5,11 +5,11 @@ import redis
 from collections.abc import Callable
 from dataclasses import replace
 from scheduler_api import services
-from scheduler_api.core.settings.engine import Settings
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.store.intake import AT_ONCE
 from scheduler_api.dialects.qstash.endpoints.publish import AWAY, UNKNOWN, Publishing
+from scheduler_api.settings import Settings
 from tests.dialects.by_hand import SECRET_KEY
 from typing import Any
 

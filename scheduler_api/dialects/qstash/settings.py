@@ -1,68 +1,14 @@
-"""What the environment may say about each dialect: deadlines, limits, signatures."""
+"""What operators can set about the QStash dialect."""
 
 from dataclasses import dataclass
 from scheduler_api.core.settings.limits import Room
-from scheduler_api.core.settings.variables import (
-    DAY_MS,
-    MIB,
-    read_whole,
-    read_yes_or_no,
-    variable,
-)
+from scheduler_api.core.settings.variables import DAY_MS, MIB, read_whole, variable
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class DialectSettings:
-    """The part of the settings that only one dialect goes by."""
+class QstashSettings:
+    """Deadlines, limits and key rotation of QStash."""
 
-    jiter_timeout_ms: int = variable(
-        "SCHED_JITER_TIMEOUT_MS",
-        read_whole(100, 900_000),
-        default=10_000,
-        doc="Jiter: deadline of one attempt",
-    )
-    jiter_payload_limit_bytes: int = variable(
-        "SCHED_JITER_PAYLOAD_LIMIT_BYTES",
-        read_whole(0, 64 * MIB),
-        default=0,
-        doc="Jiter: largest payload; 0: only the body limit holds",
-    )
-    jiter_requests_per_minute: int = variable(
-        "SCHED_JITER_REQUESTS_PER_MINUTE",
-        read_whole(0, 10_000_000),
-        default=0,
-        doc="Jiter: requests of one tenant; 0: no limit",
-    )
-    jiter_events_per_month: int = variable(
-        "SCHED_JITER_EVENTS_PER_MONTH",
-        read_whole(0, 10**12),
-        default=0,
-        doc="Jiter: events of one tenant, by month of fire time; 0: no limit",
-    )
-    jiter_cron_jobs: int = variable(
-        "SCHED_JITER_CRON_JOBS",
-        read_whole(0, 10**9),
-        default=0,
-        doc="Jiter: cron jobs of one tenant; 0: no limit",
-    )
-    jiter_list_limit: int = variable(
-        "SCHED_JITER_LIST_LIMIT",
-        read_whole(1, 10_000),
-        default=1_000,
-        doc="Jiter: events in one list",
-    )
-    jiter_search_window_days: int = variable(
-        "SCHED_JITER_SEARCH_WINDOW_DAYS",
-        read_whole(1, 3_650),
-        default=7,
-        doc="Jiter: days that one search may span",
-    )
-    jiter_legacy_signature: bool = variable(
-        "SCHED_JITER_LEGACY_SIGNATURE",
-        read_yes_or_no,
-        default=True,
-        doc="Jiter: send the older signature header as well",
-    )
     qstash_timeout_ms: int = variable(
         "SCHED_QSTASH_TIMEOUT_MS",
         read_whole(100, 7 * DAY_MS),
@@ -130,24 +76,6 @@ class DialectSettings:
         default=DAY_MS,
         doc="QStash: milliseconds that a pair of signing keys goes on working once it"
         " was replaced",
-    )
-    v1_register: bool = variable(
-        "SCHED_V1_REGISTER",
-        read_yes_or_no,
-        default=False,
-        doc="Scheduler v1: whether anybody may register an application",
-    )
-    v1_timeout_ms: int = variable(
-        "SCHED_V1_TIMEOUT_MS",
-        read_whole(100, 900_000),
-        default=10_000,
-        doc="Scheduler v1: deadline of one attempt",
-    )
-    v1_signature: bool = variable(
-        "SCHED_V1_SIGNATURE",
-        read_yes_or_no,
-        default=True,
-        doc="Scheduler v1: sign callbacks, as Standard Webhooks says",
     )
 
     @property

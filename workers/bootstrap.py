@@ -1,4 +1,4 @@
-"""What every worker process starts with: settings, a store client, address rules."""
+"""What clock, chores and deliveries start with: settings, a store client, addresses."""
 
 import os
 import redis

@@ -1,0 +1,99 @@
+-- A worker takes events right before it sends them. This decides everything, so stale, repeated or
+-- late envelopes do no harm.
+--
+-- Keys: prefix.
+-- Options: token, lease_ms, inline_bytes (most bytes of content in an answer); share, if
+--   destinations share the worker (see lib/fair_share).
+-- Args: ids…
+-- Answer per id: {id, code, attempt, failures, interruptions, first due ms, created ms, deadline ms,
+--   owner, content key, content or '' (then GET it), schedule, gate of its destination, '1' if that
+--   is held, ms until its end or ''}. Codes: begun, or why not: gone (stands elsewhere), taken,
+--   missing, ended, early, withdrawn (it ends with a reason), waits (for the occurrence before it),
+--   held (it waits at a gate), quarantined.
+-- Atomic: one event has one live token. A repeat with the same token gets the same answer.
+local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
+local SLACK_MS = 10000
+
+local function content_key(ctx, id, event)
+  if event.schedule then return keys.template(ctx, event.schedule, event.revision) end
+  return keys.body(ctx, id, event.body_revision)
+end
+
+local function describe(ctx, share, id, event, attempt)
+  local key, most = content_key(ctx, id, event), ctx.options.inline_bytes
+  local content = redis.call('GETRANGE', key, 0, most)
+  if #content > most then content = '' end
+  local left = event.end_ms and records.integer(event, 'end_ms') - ctx.now or ''
+  local gate = event.destination_gate
+  return {id, 'begun', attempt, records.integer(event, 'failures', 0),
+    records.integer(event, 'interruptions', 0), records.first_due_ms(event),
+    records.integer(event, 'created_ms'), records.integer(event, 'deadline_ms'), event.owner, key,
+    content, event.schedule or '', gate or '', fair_share.is_held(ctx, share, gate) and '1' or '',
+    left}
+end
+
+local function begin(ctx, share, id, event, rates)
+  local now, token, key = ctx.now, ctx.options.token, keys.event(ctx, id)
+  if not redis.call('ZSCORE', keys.leased(ctx), due.member(id, event)) then return {id, 'gone'} end
+  if event.token == token then
+    return describe(ctx, share, id, event, records.integer(event, 'attempts'))
+  end
+  if event.token then return {id, 'taken'} end
+  if not records.exists(key, event) or event.state then
+    endings.dequeue(ctx, id, event)
+    return {id, event.state and 'ended' or 'missing'}
+  end
+  local due_ms, attempt = records.integer(event, 'due_ms'), records.integer(event, 'attempts', 0) + 1
+  if due_ms > now then
+    due.put(ctx, due.member(id, event), due_ms)
+    slots.release(ctx, id, event)
+    return {id, 'early'}
+  end
+  local reason, schedule_begun
+  if event.end_ms or event.strict then
+    reason, schedule_begun = withdrawal.reason(ctx, id, event, now, event.attempts)
+  end
+  if not reason and event.previous and withdrawal.waits(ctx, id, event) then return {id, 'waits'} end
+  if reason then
+    endings.finish(ctx, id, event, withdrawal.final_state(reason, event.attempts), reason)
+    return {id, 'withdrawn'}
+  end
+  if not fair_share.admit(ctx, share, id, event) then return {id, 'held'} end
+  if event.strict and not schedule_begun then
+    redis.call('HSET', keys.schedule(ctx, event.schedule), SCHEDULE.last_begun_ms, now)
+  end
+  local reply = describe(ctx, share, id, event, attempt)
+  redis.call('HSET', key, EVENT.token, token, EVENT.attempts, attempt, EVENT.updated_ms, now,
+    EVENT.renewable_until_ms, now + records.integer(event, 'deadline_ms') + SLACK_MS)
+  redis.call('ZADD', keys.leased(ctx), now + ctx.options.lease_ms, due.member(id, event))
+  if event.gates then slots.charge(ctx, id, event, rates) end
+  fair_share.count_begun(share, event.destination_gate)
+  journal.append(ctx, event, id, 'begun', attempt)
+  return reply
+end
+
+local function begin_events(key_names, args)
+  local ctx = context.new(key_names, args)
+  local share, events, faults = fair_share.new(ctx), {}, {}
+  local answers, rates = {}, {}
+  for i = 2, #args do
+    local ok, event = pcall(fair_share.meet, ctx, share, args[i])
+    if ok then events[i] = event else faults[i] = event end
+  end
+  for i = 2, #args do
+    local id, ok, reply = args[i], false, faults[i]
+    if events[i] then ok, reply = pcall(begin, ctx, share, id, events[i], rates) end
+    if not ok then
+      due.quarantine(ctx, id, reply)
+      reply = {id, 'quarantined'}
+    end
+    answers[i - 1] = reply
+  end
+  slots.promote_at_freed(ctx)
+  for gate in pairs(rates) do pcall(gates.place, ctx, gate) end
+  rq.wake_if_room(ctx)
+  return answers
+end
+
+redis.register_function{function_name = 'begin_' .. VERSION, callback = begin_events,
+  flags = {'allow-oom'}}

@@ -1,0 +1,73 @@
+-- Edits or cancels an event that was never begun: removes it from its place, changes it, puts it
+-- back.
+--
+-- Keys: prefix.
+-- Options: id, owner, read_change (the last change it was read with, or ''), change (name of this
+--   one), due_ms (absent: it stays), cancel (true or absent), replaces_content (true or absent); with
+--   new content: destination, gates (see lib/gate_binding).
+-- Args: the new content, or '' if it was written under the name of this change, to expire unless it
+--   is kept here.
+-- Answer: ok, missing, begun, ended, past, changed (by somebody else: read again), expired (content
+--   written beforehand), made (by a schedule, which decides what and when: it can only be cancelled).
+-- Atomic, so that a change answered ok wins every race with a worker. A repeat is answered ok.
+local EVENT = records.EVENT
+local CHANGED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'body_revision', 'change',
+  'attempts', 'schedule', 'state', 'following', 'gates', 'waits_at', 'passes')
+
+local function refusal(ctx, event)
+  local options = ctx.options
+  if event.owner ~= options.owner then return 'missing' end
+  if event.change == options.change then return 'ok' end
+  if event.state then return 'ended' end
+  if event.schedule and (options.replaces_content or options.due_ms) then return 'made' end
+  if event.attempts or redis.call('ZSCORE', keys.quarantine(ctx), options.id) then return 'begun' end
+  if (event.change or '') ~= options.read_change then return 'changed' end
+  if options.due_ms and options.due_ms <= ctx.now then return 'past' end
+end
+
+-- Whether there was content to put into the place of the old.
+local function replace_content(ctx, key, old_revision, content)
+  local id, change = ctx.options.id, ctx.options.change
+  if content ~= '' then
+    redis.call('SET', keys.body(ctx, id, change), content)
+  elseif redis.call('PERSIST', keys.body(ctx, id, change)) == 0 then
+    return false
+  end
+  redis.call('HSET', key, EVENT.body_revision, change, EVENT.destination, ctx.options.destination)
+  redis.call('DEL', keys.body(ctx, id, old_revision))
+  return true
+end
+
+local function change_event(key_names, args)
+  local ctx = context.new(key_names, args)
+  local options, id, owner = ctx.options, ctx.options.id, ctx.options.owner
+  local key = keys.event(ctx, id)
+  local event = records.read(key, CHANGED)
+  local code = refusal(ctx, event)
+  if code then return code end
+  if options.replaces_content and not replace_content(ctx, key, event.body_revision, args[2]) then
+    return 'expired'
+  end
+  redis.call('HSET', key, EVENT.change, options.change, EVENT.updated_ms, ctx.now)
+  local due_ms = options.due_ms and string.format('%.0f', options.due_ms)
+  if due_ms then
+    redis.call('HSET', key, EVENT.due_ms, due_ms)
+    redis.call('ZADD', keys.by_time(ctx, owner, 'active'), due_ms, id)
+    event.due_ms = due_ms
+  end
+  if options.cancel then
+    endings.finish(ctx, id, event, 'cancelled')
+  elseif options.replaces_content and (event.gates or options.gates ~= '') then
+    endings.dequeue(ctx, id, event)
+    gate_binding.rebind(ctx, id, event, options.gates)
+  elseif due_ms then
+    due.put(ctx, due.member(id, event), options.due_ms)
+    slots.leave_line(ctx, id, event)
+    slots.release(ctx, id, event)
+  end
+  slots.promote_at_freed(ctx)
+  return 'ok'
+end
+
+redis.register_function{function_name = 'change_event_' .. VERSION, callback = change_event,
+  flags = {'allow-oom'}}

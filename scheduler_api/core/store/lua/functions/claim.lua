@@ -1,0 +1,195 @@
+-- Offers due events: `due` → `leased`, and leaves them in RQ; ends leases that are over; makes the
+-- occurrences of schedules; checks gates.
+--
+-- Keys: prefix.
+-- Options: room (ids), offer_ms, lease_ms, grace_ms (of leases after an outage), missed_grace_ms
+--   (of fire times); rq, unless it only offers (see lib/rq).
+-- Args: fields and values that all RQ jobs share.
+-- Answer: {ids, an isolated id, schedules short of fire times, µs until the next check (-1: nothing
+--   stands anywhere), ids interrupted, members quarantined, epoch, 1 if it waits for RQ}.
+-- Atomic, so that claims exclude each other. A repeat leaves the first batch to its offer lease.
+local EVENT = records.EVENT
+local REAPED, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
+local POISON, ISOLATED_FROM = 5, 2
+local SLACK_MS = 10000
+local REAPED_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
+  'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
+  'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passes', 'turn_exempt')
+
+-- Until when begun leases do not end. While the store or all tickers were away, nobody could renew:
+-- then the grace starts. After the clock was set back, no lease may end later than one lease from
+-- now, and all gates are checked.
+local function lease_grace_until(ctx)
+  local now, lease_ms = ctx.now, ctx.options.lease_ms
+  local last = tonumber(redis.call('GET', keys.last_claim_at(ctx)) or now)
+  redis.call('SET', keys.last_claim_at(ctx), now)
+  if now - last <= lease_ms / 2 and now >= last then
+    return tonumber(redis.call('GET', keys.lease_grace_until(ctx)) or 0)
+  end
+  local leased, latest = keys.leased(ctx), now + lease_ms
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', leased, '(' .. latest, '+inf')) do
+    redis.call('ZADD', leased, latest, member)
+  end
+  if now < last then
+    for _, gate in ipairs(redis.call('SMEMBERS', keys.waiting_gates(ctx))) do
+      redis.call('ZADD', keys.due(ctx), now, 'g:' .. gate)
+    end
+  end
+  redis.call('SET', keys.lease_grace_until(ctx), now + ctx.options.grace_ms)
+  return now + ctx.options.grace_ms
+end
+
+-- A begun event was interrupted: its token stays valid for a late settle only.
+local function interrupt(ctx, id, event, batch)
+  local count = records.integer(event, 'interruptions', 0) + 1
+  local due_ms, number = records.integer(event, 'due_ms'), records.integer(event, 'attempts')
+  local began = records.integer(event, 'renewable_until_ms')
+    - records.integer(event, 'deadline_ms') - SLACK_MS
+  local line = '{"started_ms":' .. string.format('%.0f', began) .. '}'
+  batch.interrupted[#batch.interrupted + 1] = id
+  journal.append(ctx, event, id, 'failed', number)
+  if count >= POISON or event.cancel_requested_ms then
+    journal.log_attempt(ctx, id, number, 'i', 0, line)
+    if event.cancel_requested_ms then return endings.finish(ctx, id, event, 'cancelled') end
+    return endings.finish(ctx, id, event, 'dead', 'poison')
+  end
+  journal.log_attempt(ctx, id, number, 'i', ctx.now, line)
+  redis.call('HSET', keys.event(ctx, id), EVENT.lost_token, event.token, EVENT.interruptions, count,
+    EVENT.updated_ms, ctx.now)
+  redis.call('HDEL', keys.event(ctx, id), EVENT.token, EVENT.renewable_until_ms)
+  if count >= ISOLATED_FROM then
+    redis.call('SADD', keys.isolated(ctx), id)
+    ctx.any_isolated = true
+  end
+  due.put(ctx, due.member(id, event), due_ms)
+  slots.release(ctx, id, event)
+  -- It keeps its turn: the slots that it has just released are its own if it may go again.
+  local goes = not event.gates or slots.admit(ctx, id, event)
+  -- Deaths in the rhythm of leases would meet it each time: a delay breaks the rhythm.
+  if goes and count >= ISOLATED_FROM then due.hold_back(ctx, {due.member(id, event)}) end
+  slots.promote_at_freed(ctx)
+end
+
+-- Ends a lease that is over. An offered event goes back to `due` at its old score with its slots.
+local function reap(ctx, member, batch)
+  local id = string.gsub(member, '^~', '')
+  local key = keys.event(ctx, id)
+  local event = records.read(key, REAPED_FIELDS)
+  if not records.exists(key, event) or event.state then
+    redis.call('ZREM', keys.leased(ctx), member)
+    return endings.dequeue(ctx, id, event)
+  end
+  if not event.token then return due.put(ctx, member, records.integer(event, 'due_ms')) end
+  if batch.grace_until > ctx.now then
+    return redis.call('ZADD', keys.leased(ctx), batch.grace_until, member)
+  end
+  interrupt(ctx, id, event, batch)
+end
+
+-- The members to offer: the oldest first, but a fifth of the room for what came due just now, so
+-- that a new event does not wait behind a whole backlog.
+local function pick(ctx)
+  local room, now, set = ctx.options.room, ctx.now, keys.due(ctx)
+  local oldest = math.max(1, math.floor(room * OLDEST_SHARE))
+  local members = redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', 0, oldest)
+  if #members < oldest or room <= oldest then return members end
+  local seen = {}
+  for _, member in ipairs(members) do seen[member] = true end
+  for _, member in ipairs(
+    redis.call('ZRANGEBYSCORE', set, now - RECENT_MS, now, 'LIMIT', 0, room)) do
+    if #members >= room then break end
+    if not seen[member] then members[#members + 1] = member end
+  end
+  return members
+end
+
+-- An event with gates is offered once all of them admit it.
+local function take_gated(ctx, id, batch)
+  local event = slots.read(ctx, id)
+  if not records.exists(keys.event(ctx, id), event) or event.state then
+    redis.call('ZREM', keys.due(ctx), '~' .. id)
+    return endings.dequeue(ctx, id, event)
+  end
+  if not slots.admit(ctx, id, event) then return end
+  batch.ids[#batch.ids + 1], batch.gated[id] = id, true
+end
+
+local function take(ctx, member, batch)
+  local kind = string.sub(member, 1, 2)
+  if kind == 's:' then return occurrences.fire(ctx, string.sub(member, 3), batch) end
+  if kind == 'g:' then return gate_checks.check(ctx, string.sub(member, 3)) end
+  if string.sub(kind, 1, 1) == '~' then return take_gated(ctx, string.sub(member, 2), batch) end
+  batch.ids[#batch.ids + 1] = member
+end
+
+local function each(ctx, members, handle, batch)
+  for _, member in ipairs(members) do
+    local ok, problem = pcall(handle, ctx, member, batch)
+    if not ok then
+      due.quarantine(ctx, member, problem)
+      batch.quarantined[#batch.quarantined + 1] = member
+    end
+  end
+end
+
+-- Ids as they stand in `due`.
+local function members_of(ids, gated)
+  if not next(gated) then return ids end
+  local members = {}
+  for i, id in ipairs(ids) do members[i] = gated[id] and '~' .. id or id end
+  return members
+end
+
+-- Takes isolated events out of the batch: one of them is offered by itself, the others later.
+-- Returns the ids that travel alone.
+local function part_isolated(ctx, batch)
+  local together, alone, later = {}, {}, {}
+  if #batch.ids == 0 or not due.any_isolated(ctx) then return alone end
+  for i, isolated in ipairs(redis.call('SMISMEMBER', keys.isolated(ctx), unpack(batch.ids))) do
+    local list = isolated == 0 and together or #alone == 0 and alone or later
+    list[#list + 1] = batch.ids[i]
+  end
+  batch.ids = together
+  due.lease(ctx, members_of(alone, batch.gated), ctx.options.offer_ms)
+  due.hold_back(ctx, members_of(later, batch.gated))
+  return alone
+end
+
+-- While anything is leased the next check is near: a pause of half a lease counts as an outage.
+local function micros_to_next(ctx)
+  local soonest
+  for _, set in ipairs({keys.due(ctx), keys.leased(ctx)}) do
+    local head = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+    if head[2] then soonest = math.min(soonest or math.huge, tonumber(head[2])) end
+    if head[2] and set == keys.leased(ctx) then
+      soonest = math.min(soonest, ctx.now + ctx.options.lease_ms / 4)
+    end
+  end
+  if not soonest then
+    redis.call('DEL', keys.next_check(ctx))
+    return -1
+  end
+  redis.call('SET', keys.next_check(ctx), string.format('%.0f', math.max(soonest, ctx.now)))
+  return math.max(0, (soonest - ctx.now) * 1000 - ctx.micros)
+end
+
+local function claim(key_names, args)
+  local ctx = context.new(key_names, args)
+  local batch = {ids = {}, gated = {}, schedule_ids = {}, interrupted = {}, quarantined = {}}
+  batch.grace_until = lease_grace_until(ctx)
+  local over = redis.call('ZRANGEBYSCORE', keys.leased(ctx), '-inf', ctx.now, 'LIMIT', 0, REAPED)
+  each(ctx, over, reap, batch)
+  if ctx.options.room > 0 and rq.has_room(ctx) then each(ctx, pick(ctx), take, batch) end
+  slots.promote_at_freed(ctx)
+  local alone = part_isolated(ctx, batch)
+  due.lease(ctx, members_of(batch.ids, batch.gated), ctx.options.offer_ms)
+  rq.enqueue_envelope(ctx, batch.ids, batch.schedule_ids, false)
+  for _, id in ipairs(alone) do rq.enqueue_envelope(ctx, {id}, {}, true) end
+  local next_check = micros_to_next(ctx)
+  local waits_for_rq = next_check == 0 and rq.note_full(ctx)
+  return {batch.ids, alone, batch.schedule_ids, next_check, batch.interrupted, batch.quarantined,
+    redis.call('GET', keys.epoch(ctx)) or '', waits_for_rq and 1 or 0}
+end
+
+redis.register_function{function_name = 'claim_' .. VERSION, callback = claim,
+  flags = {'allow-oom'}}

@@ -1,0 +1,32 @@
+-- Deletes dead letters; their events are kept as long as other finished events.
+--
+-- Keys: prefix.
+-- Options: owner, change (name of this deletion).
+-- Args: ids…
+-- Answer per id: 1 if it was a dead letter of the owner's, else 0.
+-- Atomic per event. A repeat is answered as the first time: an event remembers the change.
+local CLEARED = records.fields(records.EVENT, 'owner', 'state', 'change')
+
+local function delete(ctx, id)
+  local options = ctx.options
+  local event = endings.read_dead_letter(ctx, id, options.owner)
+  if event then
+    endings.clear(ctx, id, event, options.change)
+    return 1
+  end
+  local before = records.read(keys.event(ctx, id), CLEARED)
+  return before.owner == options.owner and before.state == 'cleared'
+    and before.change == options.change and 1 or 0
+end
+
+local function delete_dead_letters(key_names, args)
+  local ctx, answers = context.new(key_names, args), {}
+  for i = 2, #args do
+    local ok, answer = pcall(delete, ctx, args[i])
+    answers[#answers + 1] = ok and answer or 0
+  end
+  return answers
+end
+
+redis.register_function{function_name = 'delete_dead_letters_' .. VERSION,
+  callback = delete_dead_letters, flags = {'allow-oom'}}

@@ -1,0 +1,29 @@
+-- Deletes a schedule; an occurrence that was made before goes out as it was.
+--
+-- Keys: prefix.
+-- Options: id, owner, read_revision (it was read with).
+-- Args: none.
+-- Answer: 1 if it was there, else 0.
+-- Atomic. A repeat finds nothing left to do and answers alike: that revision was superseded.
+local DELETED = records.fields(records.SCHEDULE, 'owner', 'revision', 'name', 'search_terms')
+
+local function delete_schedule(key_names, args)
+  local ctx = context.new(key_names, args)
+  local sid, owner, superseded = ctx.options.id, ctx.options.owner, keys.superseded(ctx)
+  local key = keys.schedule(ctx, sid)
+  local record = records.read(key, DELETED)
+  local read = sid .. ':' .. ctx.options.read_revision
+  if not record.owner and redis.call('ZSCORE', superseded, read) then return 1 end
+  if record.owner ~= owner then return 0 end
+  redis.call('ZADD', superseded, ctx.now, sid .. ':' .. (record.revision or ''))
+  redis.call('ZREM', keys.schedules(ctx, owner), sid)
+  schedule_index.remove_terms(ctx, sid, owner, record.search_terms or '', '')
+  schedule_index.remove(ctx, sid)
+  if record.name then redis.call('HDEL', keys.names(ctx, owner), record.name) end
+  deduplication.release(ctx, owner, sid, key)
+  redis.call('DEL', key, keys.skipped(ctx, sid))
+  return 1
+end
+
+redis.register_function{function_name = 'delete_schedule_' .. VERSION, callback = delete_schedule,
+  flags = {'allow-oom'}}

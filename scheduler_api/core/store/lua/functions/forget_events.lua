@@ -1,0 +1,36 @@
+-- Removes finished events for good.
+--
+-- Keys: prefix.
+-- Options: before_ms (they must have finished before then).
+-- Args: ids…
+-- Answer: how many were removed.
+-- Atomic per event, so that no index names a missing one. A repeat finds nothing left to do.
+local FORGOTTEN = records.fields(records.EVENT, 'owner', 'schedule', 'body_revision', 'state',
+  'finished_ms')
+
+local function forget(ctx, id)
+  local key = keys.event(ctx, id)
+  local event = records.read(key, FORGOTTEN)
+  if not event.state or records.integer(event, 'finished_ms') >= ctx.options.before_ms then
+    return 0
+  end
+  redis.call('ZREM', keys.finished(ctx, event.owner, event.state), id)
+  redis.call('ZREM', keys.by_time(ctx, event.owner, event.state), id)
+  if event.schedule then redis.call('ZREM', keys.occurrences(ctx, event.schedule), id)
+  else redis.call('DEL', keys.body(ctx, id, event.body_revision)) end
+  endings.dequeue(ctx, id, event)
+  redis.call('DEL', key, keys.log(ctx, id))
+  return 1
+end
+
+local function forget_events(key_names, args)
+  local ctx, removed = context.new(key_names, args), 0
+  for i = 2, #args do
+    local ok, count = pcall(forget, ctx, args[i])
+    if ok then removed = removed + count end
+  end
+  return removed
+end
+
+redis.register_function{function_name = 'forget_events_' .. VERSION, callback = forget_events,
+  flags = {'allow-oom'}}

@@ -1,0 +1,44 @@
+-- Adds fire times to a schedule that runs short of them.
+--
+-- Keys: prefix.
+-- Options: id, revision (whose rule they follow), missed (how many missed fire times were passed
+--   over), missed_times (the newest of them, a list of ms, ascending).
+-- Args: fire times (see lib/fire_times)…
+-- Answer: done, stale (edited or deleted meanwhile, or all are used up), or ended (none given: the
+--   rule yields no more).
+-- Atomic with the check of the revision. A repeat writes the same list, less what was used since.
+local SCHEDULE = records.SCHEDULE
+local PLANNED = records.fields(SCHEDULE, 'revision', 'state', 'last_used_ms', 'end_ms')
+
+local function plan_schedule(key_names, args)
+  local ctx = context.new(key_names, args)
+  local sid, dropped, words = ctx.options.id, ctx.options.missed_times, {}
+  local key = keys.schedule(ctx, sid)
+  local record = records.read(key, PLANNED)
+  if record.revision ~= ctx.options.revision or record.state ~= 'active' then return 'stale' end
+  if not args[2] then
+    schedule_index.finish(ctx, sid)
+    return 'ended'
+  end
+  local last = tonumber(record.last_used_ms)
+  if dropped[1] and dropped[#dropped] > last then
+    last = dropped[#dropped]
+    redis.call('HINCRBY', key, SCHEDULE.missed, ctx.options.missed)
+    redis.call('HSET', key, SCHEDULE.last_used_ms, last)
+    fire_times.record_skipped(ctx, sid, 'missed', dropped)
+  end
+  for i = 2, #args do
+    local _, fire_ms = fire_times.first(args[i])
+    if fire_ms > last then words[#words + 1] = args[i] end
+  end
+  redis.call('HDEL', key, SCHEDULE.planning_asked_ms)
+  if not words[1] then return 'stale' end
+  redis.call('HDEL', key, SCHEDULE.dry_since_ms)
+  redis.call('HSET', key, SCHEDULE.fire_times, table.concat(words, ','))
+  local first_due = fire_times.first(words[1])
+  due.put(ctx, 's:' .. sid, schedule_index.check_at(record, first_due))
+  return 'done'
+end
+
+redis.register_function{function_name = 'plan_schedule_' .. VERSION, callback = plan_schedule,
+  flags = {'allow-oom'}}

@@ -1,0 +1,75 @@
+-- Reports how attempts at destinations went; opens and closes their breakers.
+--
+-- Keys: prefix.
+-- Options: token (`<worker>:<number>`), attempts (least in a window that open a breaker; 0: never),
+--   percent (of them that must have failed), window_ms, hold_ms (open before the first probe),
+--   longest_hold_ms (each failed probe doubles the hold), ramp_per_s (rate that a ramp starts with).
+-- Args per destination: gate, attempts, failures.
+-- Answer per destination: opened, probe_failed, closed, or ''.
+-- Atomic per destination. A repeat with the same token gets the same answer.
+local GATE = records.GATE
+local REPEATED_FOR_MS = 60000
+local BREAKER = records.fields(GATE, 'breaker_open', 'probes_failed', 'closed_until_ms')
+
+local function open_for(ctx, gate, ms, probes_failed)
+  local until_ms = ctx.now + ms
+  gates.hold_destination(ctx, gate, until_ms, GATE.breaker_open, 1, GATE.probes_failed,
+    probes_failed, GATE.closed_until_ms, until_ms)
+  redis.call('HDEL', keys.gate(ctx, gate), GATE.ramp_since_ms, GATE.ramp_rate)
+  redis.call('DEL', keys.health(ctx, gate))
+  gates.place(ctx, gate)
+end
+
+local function close(ctx, gate)
+  local key = keys.gate(ctx, gate)
+  redis.call('HDEL', key, GATE.breaker_open, GATE.probes_failed, GATE.closed_until_ms)
+  redis.call('HSET', key, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate, ctx.options.ramp_per_s)
+  slots.promote_waiters(ctx, gate)
+  return 'closed'
+end
+
+local function report(ctx, gate, attempts, failures)
+  local options, state = ctx.options, records.read(keys.gate(ctx, gate), BREAKER)
+  if state.breaker_open then
+    if records.integer(state, 'closed_until_ms') > ctx.now then return '' end
+    if failures < attempts then return close(ctx, gate) end
+    local probes = records.integer(state, 'probes_failed', 0) + 1
+    local hold_ms = options.hold_ms * 2 ^ math.min(probes, 20)
+    open_for(ctx, gate, math.min(options.longest_hold_ms, hold_ms), probes)
+    return 'probe_failed'
+  end
+  local all, failed = breaker_health.count(ctx, gate, attempts, failures, options.window_ms)
+  local least = options.attempts
+  if least == 0 or all < least or failed * 100 < options.percent * all then return '' end
+  open_for(ctx, gate, options.hold_ms, 0)
+  return 'opened'
+end
+
+-- What this token was answered before, or nil.
+local function answered_before(ctx, worker, number)
+  local last, kept =
+    string.match(redis.call('GET', keys.last_report(ctx, worker)) or '', '^(%d+) (.*)$')
+  if last ~= number then return nil end
+  local answers = {}
+  for answer in string.gmatch(kept, '([%a_]*),') do answers[#answers + 1] = answer end
+  return answers
+end
+
+local function report_attempts(key_names, args)
+  local ctx, answers = context.new(key_names, args), {}
+  local worker, number = string.match(ctx.options.token, '^(.*):(.*)$')
+  local before = answered_before(ctx, worker, number)
+  if before then return before end
+  local kept = number .. ' '
+  for i = 2, #args, 3 do
+    local ok, answer =
+      pcall(report, ctx, args[i], tonumber(args[i + 1]), tonumber(args[i + 2]))
+    answers[#answers + 1] = ok and answer or ''
+    kept = kept .. answers[#answers] .. ','
+  end
+  redis.call('SET', keys.last_report(ctx, worker), kept, 'PX', REPEATED_FOR_MS)
+  return answers
+end
+
+redis.register_function{function_name = 'report_attempts_' .. VERSION, callback = report_attempts,
+  flags = {'allow-oom'}}

@@ -1,0 +1,66 @@
+-- Makes an occurrence of a schedule for now, because a person asks for it. The fire times do not
+-- move on, and it counts for no number of runs.
+--
+-- Keys: prefix.
+-- Options: id, owner, event_id (of the occurrence), again (the occurrence whose content it sends
+--   again; '' for what the schedule sends now), deduplication_key and hold (see lib/deduplication).
+-- Args: none.
+-- Answer: ok, missing, ended, full, overlaps (the one before has not ended), unfinished (the one
+--   that is to be sent again); `duplicate:` and what holds the deduplication key.
+-- Atomic: it has a place once it exists. A repeat is answered ok.
+local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
+local RUN = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_ms', 'journaled',
+  'end_ms', 'strict', 'overlap', 'newest', 'pauses', 'gates', 'destination')
+local SENT = records.fields(EVENT, 'schedule', 'revision', 'state')
+
+-- The revision that the earlier occurrence sent, kept for as long as this one; or nil and why it
+-- cannot be sent again.
+local function revision_of(ctx, sid, event_id, present)
+  local before = records.read(keys.event(ctx, event_id), SENT)
+  if before.schedule ~= sid then return nil, 'missing' end
+  if not before.state then return nil, 'unfinished' end
+  if redis.call('EXISTS', keys.template(ctx, sid, before.revision)) == 0 then
+    return nil, 'missing'
+  end
+  if before.revision ~= present then
+    redis.call('ZADD', keys.superseded(ctx), ctx.now, sid .. ':' .. before.revision)
+  end
+  return before.revision
+end
+
+local function refusal(ctx, record)
+  local options = ctx.options
+  local holder = deduplication.holder(ctx, options.owner, options.deduplication_key)
+  if holder then return 'duplicate:' .. holder end
+  local end_ms = record.end_ms and records.integer(record, 'end_ms')
+  if record.state == 'ended' or end_ms and end_ms < ctx.now then return 'ended' end
+  if record.overlap == 'skip' and occurrences.overlaps(ctx, record) then return 'overlaps' end
+  if redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full' end
+end
+
+local function run_schedule(key_names, args)
+  local ctx = context.new(key_names, args)
+  local options, sid, id = ctx.options, ctx.options.id, ctx.options.event_id
+  local record = records.read(keys.schedule(ctx, sid), RUN)
+  if record.owner ~= options.owner then return 'missing' end
+  if redis.call('EXISTS', keys.event(ctx, id)) == 1 then return 'ok' end
+  local code = refusal(ctx, record)
+  if code then return code end
+  if options.again ~= '' then
+    local revision, problem = revision_of(ctx, sid, options.again, record.revision)
+    if problem then return problem end
+    record.revision = revision
+  end
+  occurrences.record(ctx, sid, record, id, ctx.now)
+  if options.again ~= '' then
+    redis.call('HSET', keys.event(ctx, id), EVENT.run_again, options.again)
+  end
+  due.put(ctx, due.member(id, record), ctx.now)
+  deduplication.hold(ctx, options.owner, options.deduplication_key, options.hold, id,
+    keys.event(ctx, id))
+  if record.overlap then redis.call('HSET', keys.schedule(ctx, sid), SCHEDULE.newest, id) end
+  return 'ok'
+end
+
+redis.register_function{function_name = 'run_schedule_' .. VERSION, callback = run_schedule,
+  flags = {'allow-oom'}}

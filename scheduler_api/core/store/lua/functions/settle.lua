@@ -1,0 +1,65 @@
+-- Records how attempts ended. Valid with the token of the last begin, or with the token that an
+-- interruption took away while nobody has begun again.
+--
+-- Keys: prefix.
+-- Options: none.
+-- Args per attempt: id, token, attempt number, outcome (delivered, retry, dead), delay ms of the
+--   retry, reason of a dead letter or '', log line (JSON), number of callbacks; then the callbacks
+--   (see lib/callbacks).
+-- Answer per attempt: {id, code, next ms}. Codes: settled, again (a repeat), late (only logged),
+--   gone, quarantined.
+-- Atomic: log, state and place agree. A repeat answers again.
+local WIDTH = 8
+local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
+  'token', 'lost_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict', 'pauses',
+  'following', 'gates', 'waits_at', 'passes')
+
+-- A late outcome may replace the line of its interruption, never a settled one.
+local function too_late(ctx, id, number, line)
+  local logged = redis.call('HGET', keys.log(ctx, id), number)
+  if logged and string.sub(logged, 1, 1) == 'a' then return {id, 'again', 0} end
+  journal.log_attempt(ctx, id, number, 'l', 0, line)
+  return {id, 'late', 0}
+end
+
+-- Settles one attempt; its callbacks stand in args from `first` to before `last`.
+local function settle(ctx, first, last, id, token, number, outcome, delay, reason, line)
+  local key = keys.event(ctx, id)
+  local event = records.read(key, SETTLED)
+  if not records.exists(key, event) then return {id, 'gone', 0} end
+  local valid = event.token == token or (event.lost_token == token and not event.token)
+  if event.state or not valid then return too_late(ctx, id, number, line) end
+  local next_ms = 0
+  if event.cancel_requested_ms and outcome ~= 'delivered' then
+    outcome, last = 'cancelled', first
+  end
+  if outcome == 'retry' then
+    outcome, reason, next_ms =
+      withdrawal.bound_retry(ctx, id, event, reason, ctx.now + tonumber(delay))
+  end
+  journal.log_attempt(ctx, id, number, 'a', next_ms, line)
+  if outcome ~= 'delivered' then journal.append(ctx, event, id, 'failed', number) end
+  for at = first, last - 1, callbacks.WIDTH do callbacks.create(ctx, id, event, at) end
+  event.attempts = number
+  if outcome == 'retry' then endings.retry(ctx, id, event, next_ms)
+  else endings.finish(ctx, id, event, outcome, reason ~= '' and reason or nil) end
+  return {id, 'settled', next_ms}
+end
+
+local function settle_attempts(key_names, args)
+  local ctx, answers, i = context.new(key_names, args), {}, 2
+  while i <= #args do
+    local first = i + WIDTH
+    local last = first + tonumber(args[first - 1]) * callbacks.WIDTH
+    local ok, reply = pcall(settle, ctx, first, last, unpack(args, i, first - 2))
+    if not ok then
+      due.quarantine(ctx, args[i], reply)
+      reply = {args[i], 'quarantined', 0}
+    end
+    answers[#answers + 1], i = reply, last
+  end
+  return answers
+end
+
+redis.register_function{function_name = 'settle_' .. VERSION, callback = settle_attempts,
+  flags = {'allow-oom'}}

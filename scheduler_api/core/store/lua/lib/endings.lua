@@ -1,0 +1,94 @@
+-- How an event leaves its place, and how it ends or waits for a retry.
+local EVENT = records.EVENT
+local FOLLOWING = records.fields(EVENT, 'owner', 'state', 'attempts', 'first_due_ms', 'gates',
+  'waits_at')
+local DEAD = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
+  'finished_ms')
+
+-- Removes an event from its place and releases its slots. Its new place, if any, is written before,
+-- or afterwards by the same function, which then calls `slots.promote_at_freed`.
+function endings.dequeue(ctx, id, event)
+  local member = due.member(id, event)
+  if redis.call('ZREM', keys.leased(ctx), member) == 0
+    and redis.call('ZREM', keys.due(ctx), member) == 0
+    and redis.call('ZREM', keys.quarantine(ctx), id) == 1 then
+    redis.call('HDEL', keys.quarantine_reasons(ctx), id)
+  end
+  if due.any_isolated(ctx) then redis.call('SREM', keys.isolated(ctx), id) end
+  if not event.gates then return end
+  slots.leave_line(ctx, id, event)
+  slots.release(ctx, id, event)
+end
+
+-- Leaves the queues for good and promotes those that waited for what the event held.
+local function leave_queues(ctx, id, event)
+  for _, gate in ipairs(gates.of(event)) do
+    if gates.is_queue(gate) then
+      local ok, left = pcall(redis.call, 'ZREM', keys.order(ctx, gate), id)
+      if ok and left == 1 then ctx.freed[#ctx.freed + 1] = gate end
+    end
+  end
+  slots.promote_at_freed(ctx)
+end
+
+-- The next occurrence of a schedule without overlaps waited for an event that has ended.
+local function start_following(ctx, id)
+  local event = records.read(keys.event(ctx, id), FOLLOWING)
+  local waits = event.owner and not event.state and not event.attempts and event.first_due_ms
+  if not waits or event.waits_at then return end
+  redis.call('HSET', keys.event(ctx, id), EVENT.due_ms, ctx.now)
+  due.put(ctx, due.member(id, event), ctx.now)
+end
+
+-- Ends an event as delivered, dead or cancelled. `event` needs owner, and of due_ms, first_due_ms,
+-- schedule, journaled, attempts, following, gates, waits_at, passes those that it has.
+function endings.finish(ctx, id, event, state, reason)
+  local key, owner, first_due = keys.event(ctx, id), event.owner, records.first_due_ms(event)
+  redis.call('HSET', key, EVENT.state, state, EVENT.finished_ms, ctx.now, EVENT.updated_ms, ctx.now)
+  if reason then redis.call('HSET', key, EVENT.reason, reason) end
+  redis.call('HDEL', key, EVENT.token, EVENT.lost_token, EVENT.renewable_until_ms,
+    EVENT.interruptions)
+  if state ~= 'delivered' then deduplication.release(ctx, owner, id, key) end
+  redis.call('ZADD', keys.finished(ctx, owner, state), ctx.now, id)
+  redis.call('ZREM', keys.by_time(ctx, owner, 'active'), id)
+  if not event.schedule then redis.call('ZADD', keys.by_time(ctx, owner, state), first_due, id) end
+  journal.append(ctx, event, id, state, event.attempts)
+  endings.dequeue(ctx, id, event)
+  if event.gates then leave_queues(ctx, id, event) end
+  if event.following then start_following(ctx, event.following) end
+end
+
+-- An event waits for its next attempt and holds no slot.
+function endings.retry(ctx, id, event, due_ms)
+  local key, first_due = keys.event(ctx, id), records.first_due_ms(event)
+  redis.call('HSET', key, EVENT.first_due_ms, first_due, EVENT.due_ms, due_ms, EVENT.updated_ms,
+    ctx.now)
+  redis.call('HINCRBY', key, EVENT.failures, 1)
+  redis.call('HDEL', key, EVENT.token, EVENT.lost_token, EVENT.renewable_until_ms,
+    EVENT.interruptions)
+  endings.dequeue(ctx, id, event)
+  due.put(ctx, due.member(id, event), due_ms)
+  journal.append(ctx, event, id, 'retry', event.attempts)
+  if event.gates then slots.promote_at_freed(ctx) end
+end
+
+-- An owner's dead letter, or nil. Its numbers are read before anything is written.
+function endings.read_dead_letter(ctx, id, owner)
+  local event = records.read(keys.event(ctx, id), DEAD)
+  if event.owner ~= owner or event.state ~= 'dead' then return nil end
+  event.first_due, event.finished = records.first_due_ms(event),
+    records.integer(event, 'finished_ms')
+  return event
+end
+
+-- A dead letter was replayed or deleted. `change` names what did it, for a repeat of the call.
+function endings.clear(ctx, id, event, change)
+  local owner = event.owner
+  redis.call('HSET', keys.event(ctx, id), EVENT.state, 'cleared', EVENT.updated_ms, ctx.now,
+    EVENT.change, change)
+  redis.call('ZADD', keys.finished(ctx, owner, 'cleared'), event.finished, id)
+  redis.call('ZREM', keys.finished(ctx, owner, 'dead'), id)
+  if event.schedule then return end
+  redis.call('ZADD', keys.by_time(ctx, owner, 'cleared'), event.first_due, id)
+  redis.call('ZREM', keys.by_time(ctx, owner, 'dead'), id)
+end

@@ -1,0 +1,103 @@
+-- The share of a worker that one destination may use while others want it too, and the line of
+-- events in front of a destination that is held.
+local EVENT, GATE = records.EVENT, records.GATE
+local RAMP_PER_S = 16
+
+-- What one begin knows of destinations. The option `share` has `limit` (most events of one
+-- destination in hand while others are wanted), `in_hand` (counts by gate) and `only_others`
+-- (the worker has room left only for destinations below the limit); absent, there is no limit.
+function fair_share.new(ctx)
+  local given = ctx.options.share
+  local share = {
+    limit = given and given.limit or 0,
+    only_others = given and given.only_others,
+    in_hand = given and given.in_hand or {},
+    destinations = 0,
+    any_held = redis.call('EXISTS', keys.held_destinations(ctx)) == 1,
+    prefixes = {},
+  }
+  for _ in pairs(share.in_hand) do share.destinations = share.destinations + 1 end
+  return share
+end
+
+local function destination_of(share, event)
+  if not event.owner or (event.destination or '') == '' then return nil end
+  local prefix = share.prefixes[event.owner] or gates.of_destination(event.owner, '')
+  share.prefixes[event.owner] = prefix
+  return prefix .. event.destination
+end
+
+-- Reads an event and counts its destination as wanted: a begin must know which destinations are
+-- wanted before the first event begins.
+function fair_share.meet(ctx, share, id)
+  local event = records.read_event(ctx, id)
+  local gate = destination_of(share, event)
+  event.destination_gate = gate
+  if gate and not share.in_hand[gate] then
+    share.in_hand[gate], share.destinations = 0, share.destinations + 1
+  end
+  return event
+end
+
+function fair_share.is_held(ctx, share, gate)
+  return gate and share.any_held
+    and redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1
+end
+
+function fair_share.count_begun(share, gate)
+  if gate then share.in_hand[gate] = share.in_hand[gate] + 1 end
+end
+
+-- From now on the event passes the gate as well, in the order of checks.
+local function add_gate(ctx, id, event, gate)
+  local found, behind = {}, {}
+  for _, each in ipairs(gates.of(event)) do
+    if each == gate then return end
+    local list = string.find(each, '^[qf]') and found or behind
+    list[#list + 1] = each
+  end
+  found[#found + 1] = gate
+  for _, each in ipairs(behind) do found[#found + 1] = each end
+  local leased_until = not event.gates and redis.call('ZSCORE', keys.leased(ctx), id)
+  event.gates = table.concat(found, ' ')
+  redis.call('HSET', keys.event(ctx, id), EVENT.gates, event.gates)
+  if not leased_until then return end
+  redis.call('ZADD', keys.leased(ctx), leased_until, '~' .. id)
+  redis.call('ZREM', keys.leased(ctx), id)
+end
+
+-- Sends an event of a destination that is over its share into the destination's line. The line
+-- empties at a rate that starts anew whenever an admitted event is turned away; the line of a
+-- paused destination only grows.
+local function turn_away(ctx, id, event, gate)
+  if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
+    redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))
+    redis.call('PEXPIRE', keys.begins(ctx, gate), 2000)
+  end
+  if redis.call('HEXISTS', keys.gate(ctx, gate), GATE.paused_ms) == 0 then
+    gates.hold_destination(ctx, gate, ctx.now, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate,
+      RAMP_PER_S)
+  end
+  slots.wait_at(ctx, id, event, gate)
+  slots.release(ctx, id, event)
+end
+
+-- Whether an event may begin on this worker; if not, it has a new place.
+function fair_share.admit(ctx, share, id, event)
+  local gate = event.destination_gate
+  local over = gate and share.limit > 0 and share.in_hand[gate] >= share.limit
+  if over and share.destinations == 1 then
+    if share.only_others then
+      due.put(ctx, due.member(id, event), records.integer(event, 'due_ms'))
+      return false
+    end
+    over = false
+  end
+  if over or fair_share.is_held(ctx, share, gate) then add_gate(ctx, id, event, gate) end
+  if over then
+    turn_away(ctx, id, event, gate)
+    share.any_held = true
+    return false
+  end
+  return not event.gates or slots.admit(ctx, id, event)
+end

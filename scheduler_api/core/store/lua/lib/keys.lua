@@ -1,0 +1,60 @@
+-- The names of all keys. `scheduler_api/core/store/keys.py` builds the same names and documents
+-- type, members and lifetime of each.
+
+function keys.due(ctx) return ctx.prefix .. 'due' end
+function keys.leased(ctx) return ctx.prefix .. 'leased' end
+function keys.paused_schedules(ctx) return ctx.prefix .. 'parked' end
+function keys.quarantine(ctx) return ctx.prefix .. 'stuck' end
+function keys.quarantine_reasons(ctx) return ctx.prefix .. 'why' end
+function keys.isolated(ctx) return ctx.prefix .. 'solo' end
+function keys.next_check(ctx) return ctx.prefix .. 'next' end
+function keys.waiting_gates(ctx) return ctx.prefix .. 'lines' end
+function keys.held_destinations(ctx) return ctx.prefix .. 'shut' end
+function keys.rq_full(ctx) return ctx.prefix .. 'stalled' end
+function keys.last_claim_at(ctx) return ctx.prefix .. 'beat' end
+function keys.lease_grace_until(ctx) return ctx.prefix .. 'quiet' end
+function keys.epoch(ctx) return ctx.prefix .. 'epoch' end
+function keys.full(ctx) return ctx.prefix .. 'full' end
+function keys.owners(ctx) return ctx.prefix .. 'owners' end
+function keys.superseded(ctx) return ctx.prefix .. 'superseded' end
+function keys.sequence(ctx) return ctx.prefix .. 'seq' end
+function keys.wake(ctx) return ctx.prefix .. 'wake' end
+
+function keys.event(ctx, id) return ctx.prefix .. 'e:' .. id end
+function keys.log(ctx, id) return ctx.prefix .. 'log:' .. id end
+function keys.schedule(ctx, sid) return ctx.prefix .. 's:' .. sid end
+function keys.template(ctx, sid, revision)
+  return ctx.prefix .. 't:' .. sid .. ':' .. revision
+end
+function keys.body(ctx, id, revision)
+  if revision and revision ~= '' then return ctx.prefix .. 'b:' .. id .. '.' .. revision end
+  return ctx.prefix .. 'b:' .. id
+end
+function keys.occurrences(ctx, sid) return ctx.prefix .. 'occ:' .. sid end
+function keys.skipped(ctx, sid) return ctx.prefix .. 'skipped:' .. sid end
+function keys.issued_id(ctx, nonce) return ctx.prefix .. 'given:' .. nonce end
+function keys.last_report(ctx, worker) return ctx.prefix .. 'told:' .. worker end
+
+-- Of an owner.
+function keys.by_time(ctx, owner, state) return ctx.prefix .. 'ix:' .. owner .. ':' .. state end
+function keys.finished(ctx, owner, state) return ctx.prefix .. 'fin:' .. owner .. ':' .. state end
+function keys.schedules(ctx, owner) return ctx.prefix .. 'ix:' .. owner .. ':schedules' end
+function keys.search_term(ctx, owner, term) return ctx.prefix .. 'tm:' .. owner .. ':' .. term end
+function keys.names(ctx, owner) return ctx.prefix .. 'names:' .. owner end
+function keys.groups(ctx, owner) return ctx.prefix .. 'groups:' .. owner end
+function keys.journal(ctx, owner) return ctx.prefix .. 'journal:' .. owner end
+function keys.queues(ctx, owner) return ctx.prefix .. 'queues:' .. owner end
+function keys.flow_keys(ctx, owner) return ctx.prefix .. 'flows:' .. owner end
+function keys.deduplication(ctx, owner, key) return ctx.prefix .. 'dd:' .. owner .. ':' .. key end
+
+-- Of a gate.
+function keys.gate(ctx, gate)
+  return ctx.prefix .. (gates.is_queue(gate) and '' or 'g:') .. gate
+end
+function keys.order(ctx, queue) return ctx.prefix .. 'ql:' .. string.sub(queue, 3) end
+function keys.waiters(ctx, gate) return ctx.prefix .. 'gw:' .. gate end
+function keys.holders(ctx, gate) return ctx.prefix .. 'gh:' .. gate end
+function keys.reserved(ctx, gate) return ctx.prefix .. 'gr:' .. gate end
+function keys.not_begun(ctx, gate) return ctx.prefix .. 'gp:' .. gate end
+function keys.begins(ctx, gate) return ctx.prefix .. 'gl:' .. gate end
+function keys.health(ctx, gate) return ctx.prefix .. 'gf:' .. gate end

@@ -1,0 +1,90 @@
+-- How records are stored: short codes of fields, known here and in `store/records.py` only.
+-- Everybody else names fields in full: `event.attempts`, `EVENT.attempts`.
+
+-- Codes by names, and names by codes. No standard function exists while a library is loaded.
+local function codes(list)
+  local by_name, by_code = {}, {}
+  for i = 1, #list, 2 do by_name[list[i]], by_code[list[i + 1]] = list[i + 1], list[i] end
+  return by_name, by_code
+end
+
+records.EVENT, records.EVENT_NAMES = codes({
+  'format', 'f', 'owner', 'o', 'nonce', 'x', 'created_ms', 'c', 'updated_ms', 'u', 'due_ms', 'at',
+  'first_due_ms', 'w', 'end_ms', 'end', 'deadline_ms', 'dl', 'body_revision', 'b', 'change', 'ch',
+  'attempts', 'n', 'failures', 'fl', 'interruptions', 'in', 'token', 'tok', 'lost_token', 'ptok',
+  'renewable_until_ms', 'un', 'state', 'st', 'finished_ms', 'fin', 'reason', 'y',
+  'cancel_requested_ms', 'cr', 'journaled', 'j', 'deduplication_key', 'm', 'schedule', 's',
+  'revision', 'rv', 'strict', 'sr', 'pauses', 'pn', 'previous', 'af', 'following', 'nx',
+  'run_again', 'ro', 'destination', 'd', 'gates', 'g', 'waits_at', 'l', 'passes', 'ps',
+  'turn_exempt', 'qx',
+})
+
+records.SCHEDULE, records.SCHEDULE_NAMES = codes({
+  'format', 'f', 'owner', 'o', 'created_ms', 'c', 'updated_ms', 'u', 'revision', 'rv',
+  'state', 'st', 'name', 'nm', 'expression', 'ex', 'time_zone', 'tz', 'deadline_ms', 'dl',
+  'fire_times', 'times', 'times_ahead', 'k', 'last_used_ms', 'last', 'last_fired_ms', 'lf',
+  'last_begun_ms', 'cd', 'missed', 'missed', 'missed_policy', 'mp', 'missed_bound', 'mb',
+  'planning_asked_ms', 'pl', 'dry_since_ms', 'dry', 'delay_ms', 'dy', 'jitter_ms', 'jt',
+  'start_ms', 'start', 'end_ms', 'end', 'runs', 'max', 'runs_left', 'left', 'overlap', 'ov',
+  'newest', 'open', 'gap', 'gap', 'fold', 'fold', 'strict', 'sr', 'pauses', 'pn',
+  'journaled', 'j', 'deduplication_key', 'm', 'search_terms', 'ix', 'destination', 'd',
+  'gates', 'g',
+})
+
+records.GATE = codes({
+  'created_ms', 'c', 'updated_ms', 'u', 'parallelism', 'p', 'rate', 'r', 'period_ms', 't',
+  'parallelism_pinned', 'pp', 'rate_pinned', 'pr', 'paused_ms', 'pz', 'last_number', 'seq',
+  'check_from', 'lk', 'drop_until', 'dp', 'breaker_open', 'br', 'closed_until_ms', 'sh',
+  'probes_failed', 'bk', 'ramp_since_ms', 'rp', 'ramp_rate', 'rr', 'origin', 'og',
+})
+
+-- Some fields of a record, for `read`: made once, when the library is loaded.
+function records.fields(of, ...)
+  local fields = {names = {...}, codes = {}}
+  for i = 1, #fields.names do fields.codes[i] = of[fields.names[i]] end
+  return fields
+end
+
+-- Those fields of the record at `key`, by name; absent ones are nil.
+function records.read(key, fields)
+  local values, record, names = redis.call('HMGET', key, unpack(fields.codes)), {}, fields.names
+  for i = 1, #names do
+    if values[i] then record[names[i]] = values[i] end
+  end
+  return record
+end
+
+-- A whole record as HGETALL answers it, by name. Fields of later versions are left out.
+function records.named(stored, names)
+  local record = {}
+  for i = 1, #stored, 2 do
+    local name = names[stored[i]]
+    if name then record[name] = stored[i + 1] end
+  end
+  return record
+end
+
+-- All fields of an event: cheaper than HMGET for most of them.
+function records.read_event(ctx, id)
+  return records.named(redis.call('HGETALL', keys.event(ctx, id)), records.EVENT_NAMES)
+end
+
+-- An integer of a record. An error here quarantines the member that is being handled.
+function records.integer(record, name, default)
+  local value = record[name] or default
+  if not value then error(name .. ' is missing', 0) end
+  if not string.find(value, '^%-?%d+$') then error(name .. ' is not an integer: ' .. value, 0) end
+  return tonumber(value)
+end
+
+-- When an event was first due; retries move `due_ms`.
+function records.first_due_ms(event)
+  return records.integer(event, event.first_due_ms and 'first_due_ms' or 'due_ms')
+end
+
+-- Whether the record is there. One without an owner is there but cannot be read.
+function records.exists(key, record)
+  if record.owner then return true end
+  if redis.call('EXISTS', key) == 1 then error('owner is missing', 0) end
+  return false
+end

@@ -1,0 +1,59 @@
+-- Where a schedule stands, and the indexes that it is found by.
+local SCHEDULE = records.SCHEDULE
+
+-- When a schedule due at `at` is to be checked: at the latest right after its end.
+function schedule_index.check_at(record, at)
+  local end_ms = record.end_ms and records.integer(record, 'end_ms')
+  return end_ms and math.min(at, end_ms + 1) or at
+end
+
+-- Ends a schedule: it fires no more unless an edit revives it.
+function schedule_index.finish(ctx, sid)
+  local key = keys.schedule(ctx, sid)
+  redis.call('HSET', key, SCHEDULE.state, 'ended', SCHEDULE.updated_ms, ctx.now,
+    SCHEDULE.fire_times, '')
+  redis.call('HDEL', key, SCHEDULE.dry_since_ms, SCHEDULE.planning_asked_ms)
+  redis.call('ZREM', keys.due(ctx), 's:' .. sid)
+end
+
+-- Search terms are separated by blanks. New ones are added before old ones are removed.
+function schedule_index.add_terms(ctx, sid, owner, created_ms, terms)
+  for term in string.gmatch(terms, '%S+') do
+    redis.call('ZADD', keys.search_term(ctx, owner, term), created_ms, sid)
+  end
+end
+
+function schedule_index.remove_terms(ctx, sid, owner, terms, kept)
+  for term in string.gmatch(terms, '%S+') do
+    if not string.find(' ' .. kept .. ' ', ' ' .. term .. ' ', 1, true) then
+      redis.call('ZREM', keys.search_term(ctx, owner, term), sid)
+    end
+  end
+end
+
+-- Places a schedule after a change. A paused one with an end stands in `due` as well, so that it
+-- ends by itself.
+function schedule_index.place(ctx, sid, state, end_ms, first_due)
+  local at = state == 'active' and first_due or math.huge
+  if state ~= 'ended' and end_ms then at = math.min(at, end_ms + 1) end
+  if at < math.huge then
+    due.put(ctx, 's:' .. sid, at)
+    redis.call('ZREM', keys.paused_schedules(ctx), sid)
+    return
+  end
+  if state == 'paused' then redis.call('ZADD', keys.paused_schedules(ctx), ctx.now, sid)
+  else redis.call('ZREM', keys.paused_schedules(ctx), sid) end
+  redis.call('ZREM', keys.due(ctx), 's:' .. sid)
+end
+
+-- Removes a schedule from every place that it may stand in.
+function schedule_index.remove(ctx, sid)
+  redis.call('ZREM', keys.due(ctx), 's:' .. sid)
+  redis.call('ZREM', keys.paused_schedules(ctx), sid)
+  schedule_index.leave_quarantine(ctx, sid)
+end
+
+function schedule_index.leave_quarantine(ctx, sid)
+  redis.call('ZREM', keys.quarantine(ctx), 's:' .. sid)
+  redis.call('HDEL', keys.quarantine_reasons(ctx), 's:' .. sid)
+end

@@ -1,0 +1,61 @@
+-- Whether an occurrence may be attempted at a time: its end, the occurrence before it and, if its
+-- schedule is strict, the schedule as it stands now.
+local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
+local SHORTEST_MS, CHECK_AGAIN_MS = 60000, 10000
+local RULE = records.fields(SCHEDULE, 'owner', 'pauses', 'end_ms', 'fire_times', 'last_fired_ms',
+  'last_begun_ms')
+local PREVIOUS = records.fields(EVENT, 'owner', 'state')
+
+-- A strict schedule withdraws what it made before a pause. A retry goes only before the next fire
+-- time, and not at all where that is less than a minute after its own. Also returns when an
+-- attempt of the schedule first began.
+local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
+  local schedule = records.read(keys.schedule(ctx, event.schedule), RULE)
+  if not schedule.owner then return 'deleted' end
+  if (schedule.pauses or '0') ~= (event.pauses or '0') then return 'paused' end
+  if schedule.end_ms and at > records.integer(schedule, 'end_ms') then return 'end' end
+  if not is_retry then return nil, schedule.last_begun_ms end
+  local next_due = tonumber(string.match(schedule.fire_times, '%d+'))
+  if next_due and at >= next_due then return 'next' end
+  local second = string.match(id, '%.(%d+)$')
+  if not second then return nil, schedule.last_begun_ms end
+  local fire_ms = tonumber(second) * 1000
+  if schedule.last_fired_ms and records.integer(schedule, 'last_fired_ms') > fire_ms then
+    return 'next'
+  end
+  if next_due and next_due - fire_ms < SHORTEST_MS then return 'next' end
+  return nil, schedule.last_begun_ms
+end
+
+-- Why no attempt may begin at `at`; nil if one may.
+function withdrawal.reason(ctx, id, event, at, is_retry)
+  if event.end_ms and at > records.integer(event, 'end_ms') then return 'end' end
+  if event.strict then return withdrawn_by_schedule(ctx, id, event, at, is_retry) end
+end
+
+-- The final state of a withdrawn event: a dead letter if it was attempted, unless a person
+-- withdrew it.
+function withdrawal.final_state(reason, attempted)
+  local by_person = reason == 'paused' or reason == 'deleted'
+  return (by_person or not attempted) and 'cancelled' or 'dead'
+end
+
+-- What becomes of a retry at `at`: outcome, reason and time of the next attempt.
+function withdrawal.bound_retry(ctx, id, event, reason, at)
+  local why = withdrawal.reason(ctx, id, event, at, true)
+  if why then return withdrawal.final_state(why, true), why, 0 end
+  return 'retry', reason, at
+end
+
+-- Whether an occurrence still waits for the one before it. It checks again every ten seconds;
+-- whatever ends the one before starts it at once.
+function withdrawal.waits(ctx, id, event)
+  local previous = records.read(keys.event(ctx, event.previous), PREVIOUS)
+  if not previous.owner or previous.state then return false end
+  local again_ms = ctx.now + CHECK_AGAIN_MS
+  redis.call('HSET', keys.event(ctx, id), EVENT.first_due_ms, records.first_due_ms(event),
+    EVENT.due_ms, again_ms)
+  due.put(ctx, due.member(id, event), again_ms)
+  slots.release(ctx, id, event)
+  return true
+end

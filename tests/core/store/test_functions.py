@@ -1,0 +1,223 @@
+"""The function library: how it reaches a server, and what happens when it cannot."""
+
+import asyncio
+import pytest
+import redis
+import redis.asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from scheduler_api.core.store import functions
+from scheduler_api.core.store.functions import Library
+from tests.core.engine import PREFIX
+from typing import Any
+
+ONE_BYTE = 1
+WITHOUT_ALLOW_OOM = {"create_events"}
+READS = {"inspect_records"}
+
+
+@pytest.fixture
+def client(store_client: redis.Redis) -> redis.Redis:
+    """A store that knows no functions."""
+    store_client.function_flush()
+    return store_client
+
+
+@pytest.fixture
+def server(valkey: str) -> Iterator[redis.Redis]:
+    """As `client`, a real server only."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        client.function_flush()
+        yield client
+
+
+def inspect(client: redis.Redis, library: Library) -> Any:
+    """Calls a function that needs nothing."""
+    return library.call(client, "inspect_records", {}, ["7"])
+
+
+def loaded(client: redis.Redis) -> list[str]:
+    """The names of all libraries that the server knows."""
+    found: list[Any] = client.function_list()
+    return sorted(
+        dict(zip(each[::2], each[1::2], strict=True))[b"library_name"].decode()
+        for each in found
+    )
+
+
+@contextmanager
+def full(client: redis.Redis) -> Iterator[None]:
+    """The server is at its memory limit meanwhile."""
+    client.config_set("maxmemory", ONE_BYTE)
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", 0)
+
+
+def test_a_server_that_lacks_the_library_is_given_it(client: redis.Redis) -> None:
+    library = Library(PREFIX, 0)
+
+    assert inspect(client, library) == [[[], []]]
+    assert loaded(client) == [library.name]
+
+
+def test_a_server_that_lost_the_library_is_given_it_again(client: redis.Redis) -> None:
+    library = Library(PREFIX, 0)
+    inspect(client, library)
+    client.function_flush()
+
+    assert inspect(client, library) == [[[], []]]
+
+
+def test_a_worker_gives_a_server_the_library_too(
+    connect: Callable[[], redis.asyncio.Redis], client: redis.Redis
+) -> None:
+    library = Library(PREFIX, 0)
+
+    async def ask() -> Any:
+        worker = connect()
+        try:
+            return await library.call_async(worker, "inspect_records", {}, ["7"])
+        finally:
+            await worker.aclose()
+
+    assert asyncio.run(ask()) == [[[], []]]
+    assert loaded(client) == [library.name]
+
+
+def test_the_library_outlives_the_loss_of_all_keys(client: redis.Redis) -> None:
+    library = Library(PREFIX, 0)
+    inspect(client, library)
+
+    client.flushall()
+
+    assert loaded(client) == [library.name]
+
+
+def test_ten_processes_that_load_at_once_all_succeed(
+    valkey: str, server: redis.Redis
+) -> None:
+    clients = [redis.Redis.from_url(valkey) for _ in range(10)]
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        answers = [*pool.map(lambda each: inspect(each, Library(PREFIX, 0)), clients)]
+
+    for each in clients:
+        each.close()
+    assert answers == [[[[], []]]] * len(clients)
+    assert loaded(server) == [Library(PREFIX, 0).name]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "database"), [("{s2}:", 0), (PREFIX, 1)], ids=["prefix", "database"]
+)
+def test_cells_have_libraries_of_their_own(
+    client: redis.Redis, prefix: str, database: int
+) -> None:
+    one, other = Library(PREFIX, 0), Library(prefix, database)
+    inspect(client, one)
+    inspect(client, other)
+
+    assert functions.delete_others(client, one) == []
+    assert loaded(client) == sorted([one.name, other.name])
+
+
+def test_the_libraries_of_other_versions_of_the_cell_are_deleted(
+    client: redis.Redis,
+) -> None:
+    library = Library(PREFIX, 0)
+    inspect(client, library)
+    older = f"scheduler_{library.cell}_older"
+    source = library.source.replace(library.version, f"{library.cell}_older")
+    client.function_load(source)
+
+    assert functions.delete_others(client, library) == [older]
+    assert loaded(client) == [library.name]
+
+
+def test_the_name_changes_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Library(PREFIX, 0)
+    body = functions._body()
+    monkeypatch.setattr(functions, "_body", lambda: body + "-- changed\n")
+
+    after = Library(PREFIX, 0)
+
+    assert before.name != after.name
+    assert before.cell == after.cell
+
+
+def test_a_full_server_runs_what_it_knows_and_refuses_intake(
+    server: redis.Redis,
+) -> None:
+    library = Library(PREFIX, 0)
+    inspect(server, library)
+
+    with full(server):
+        assert inspect(server, library) == [[[], []]]
+        assert library.call(server, "settle", {}, []) == []
+        with pytest.raises(OutOfMemoryError):
+            library.call(server, "create_events", {}, [])
+
+
+def test_a_full_server_refuses_the_library_and_the_log_says_so(
+    server: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = Library(PREFIX, 0)
+
+    with full(server), pytest.raises(OutOfMemoryError):
+        inspect(server, library)
+
+    assert "library.refused" in caplog.text
+
+
+def test_a_refused_library_is_not_sent_with_every_call(
+    server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, now = Library(PREFIX, 0), [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with full(server), pytest.raises(OutOfMemoryError):
+        inspect(server, library)
+
+    now[0] += functions.REFUSED_FOR_S / 2
+    with pytest.raises(OutOfMemoryError):
+        inspect(server, library)
+    now[0] += functions.REFUSED_FOR_S / 2
+
+    assert inspect(server, library) == [[[], []]]
+
+
+def test_a_replica_that_lacks_the_library_says_that_it_is_read_only(
+    server: redis.Redis,
+) -> None:
+    server.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(ReadOnlyError):
+            inspect(server, Library(PREFIX, 0))
+    finally:
+        server.replicaof("NO", "ONE")
+
+
+def test_every_function_but_intake_runs_in_a_full_store(client: redis.Redis) -> None:
+    library = Library(PREFIX, 0)
+    inspect(client, library)
+    [found] = client.function_list()
+    listed = dict(zip(found[::2], found[1::2], strict=True))[b"functions"]
+    flags = {
+        each[1].decode().removesuffix(f"_{library.version}"): {
+            flag.decode() for flag in each[5]
+        }
+        for each in listed
+    }
+
+    assert flags == {
+        name: set()
+        if name in WITHOUT_ALLOW_OOM
+        else {"no-writes"}
+        if name in READS
+        else {"allow-oom"}
+        for name in functions.names()
+    }

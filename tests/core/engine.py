@@ -4,6 +4,7 @@ import asyncio
 import redis
 import redis.asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.fsck import walk
@@ -17,11 +18,13 @@ from scheduler_api.core.model import (
     ScheduleOptions,
 )
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.settings.limits import BreakerTerms
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.events import Claim, Store, Terms
 from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
 from scheduler_api.core.store.scripts import Arg
+from tests.core.script_calls import Repeats, repeating
+from tests.core.stored import everything
+from tests.hand import LEASE_MS, Hand
 from typing import Any, cast
 
 PREFIX = "{s1}:"
@@ -32,61 +35,16 @@ OTHER = Content("https://other.example/", b"other")
 HELD_BACK_MS = 200
 START_MS = 1_900_000_000_000
 OFFER_MS = 3_000
-LEASE_MS = 15_000
 QUIET_MS = 15_000
 GRACE_MS = 60_000
 DEADLINE_MS = 10_000
 SLACK_MS = 10_000
-BREAKER = BreakerTerms(
-    attempts=20,
-    percent=90,
-    window_ms=60_000,
-    hold_ms=5_000,
-    longest_hold_ms=20_000,
-    ramp_per_s=16,
-)
 TERMS = Terms(
     offer_ms=OFFER_MS,
     lease_ms=LEASE_MS,
     quiet_ms=QUIET_MS,
     missed_grace_ms=GRACE_MS,
 )
-
-
-class Hand:
-    """One worker: its store, called as if it were not asynchronous."""
-
-    def __init__(self, store: WorkerStore, runner: asyncio.Runner) -> None:
-        self.store = store
-        self._runner = runner
-
-    def begin(self, *ids: str) -> list[Begun]:
-        return self.begin_or_not(*ids)[0]
-
-    def begin_or_not(
-        self, *ids: str, shares: str = ""
-    ) -> tuple[list[Begun], dict[str, str]]:
-        return self._runner.run(self.store.begin(ids, shares=shares))
-
-    def report(self, gate: str, attempts: int, failures: int) -> str:
-        counts = {gate: (attempts, failures)}
-        told = self._runner.run(self.store.report(counts, terms=BREAKER))
-        return told.get(gate, "")
-
-    def fetch(self, begun: Begun) -> Begun:
-        return self._runner.run(self.store.fetch(begun))
-
-    def renew(self, *held: Begun) -> set[str]:
-        return self._runner.run(self.store.renew(held))
-
-    def release(self, *ids: str) -> int:
-        return self._runner.run(self.store.release(ids))
-
-    def settle(self, *settlements: Settlement) -> list[Settled]:
-        return self._runner.run(self.store.settle(settlements))
-
-    def run(self, name: str, *args: str | bytes | int) -> Any:
-        return self._runner.run(self.store._run(name, *args))
 
 
 class Engine:
@@ -121,17 +79,20 @@ class Engine:
 
     @property
     def now_ms(self) -> int:
-        assert self.store.clock_ms is not None
-        return self.store.clock_ms
+        return self.store.now_ms()
 
     @now_ms.setter
     def now_ms(self, now_ms: int) -> None:
+        self._set_clock(now_ms)
+
+    def go_by_server(self) -> None:
+        """From now on the clock is the server's: of two calls the second is later."""
+        self._set_clock(None)
+
+    def _set_clock(self, now_ms: int | None) -> None:
         self.store.clock_ms = now_ms
         for hand in self._hands:
             hand.store.clock_ms = now_ms
-
-    def run(self, name: str, *args: str | bytes | int) -> Any:
-        return self.store.run(name, *args)
 
     def faults(self) -> list[str]:
         return [str(fault) for fault in walk.check(self.client, PREFIX)]
@@ -290,21 +251,14 @@ class Engine:
 
     def everything(self) -> dict[str, Any]:
         """All that the store holds, for comparing before and after."""
-        kept: dict[str, Any] = {}
-        for key in self.client.scan_iter(count=1_000):
-            kind = cast(bytes, self.client.type(key))
-            kept[key.decode()] = READERS[kind](self.client, key)
-        return kept
+        return everything(self.client)
 
-
-READERS: dict[bytes, Callable[[redis.Redis, bytes], Any]] = {
-    b"string": lambda client, key: client.get(key),
-    b"hash": lambda client, key: client.hgetall(key),
-    b"set": lambda client, key: client.smembers(key),
-    b"list": lambda client, key: client.lrange(key, 0, -1),
-    b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
-    b"stream": lambda client, key: client.xrange(key),
-}
+    def repeating(
+        self, between: Callable[[], object] = lambda: None, *, alike: bool = True
+    ) -> AbstractContextManager[Repeats]:
+        """As `script_calls.repeating`, whoever calls."""
+        workers = [cast(redis.asyncio.Redis, hand.store.client) for hand in self._hands]
+        return repeating(self.client, *workers, between=between, alike=alike)
 
 
 def all_ids(claim: Claim) -> list[str]:

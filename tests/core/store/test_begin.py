@@ -168,15 +168,12 @@ def test_an_empty_batch_begins_nothing(engine: Engine):
 
 def test_e5_begin_run_twice_answers_the_same_and_counts_once(engine: Engine):
     event = engine.offered()
-    words = ("begin", "w:1", LEASE_MS, INLINE_BYTES, event.id)
-    first = engine.run(*words)
-    stored = engine.everything()
 
-    second = engine.run(*words)
+    with engine.repeating() as repeats:
+        begun = engine.worker.begin(event.id)
 
-    assert first[0][1] == b"begun"
-    assert second == first
-    assert engine.everything() == stored
+    assert [(each.id, each.attempt) for each in begun] == [(event.id, 1)]
+    assert engine.everything() == repeats.stored
 
 
 def test_e4_every_begin_has_a_token_of_its_own(engine: Engine):

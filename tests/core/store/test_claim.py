@@ -1,11 +1,12 @@
 """Offering: what a claim hands out, and which leases it ends."""
 
 import pytest
-from scheduler_api.core.model import State
+from scheduler_api.core.model import Draft, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Terms
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
+    CONTENT,
     DEADLINE_MS,
     HELD_BACK_MS,
     LEASE_MS,
@@ -26,14 +27,15 @@ REAPED_AT_ONCE = 200
 
 def create_many(engine: Engine, count: int, *, first_ms: int, step_ms: int = 1):
     """Events in one call, in their order; their ids are `m0`, `m1` and so on."""
-    words: list[str | int] = []
-    for n in range(count):
-        at_ms = first_ms + n * step_ms
-        words += [f"m{first_ms - START_MS}x{n}", "x", str(OWNER), "at", at_ms, "", 1000]
-        words += ["{}\n", "", "", 0, "", ""]
-    for at in range(0, len(words), 5_200):
-        engine.run("create", *words[at : at + 5_200])
-    return words[::13]
+    drafts = [
+        Draft(
+            *(CONTENT, 1_000),
+            at_ms=first_ms + n * step_ms,
+            id=f"m{first_ms - START_MS}x{n}",
+        )
+        for n in range(count)
+    ]
+    return [each.id for each in engine.store.create_many(OWNER, drafts)]
 
 
 def test_an_empty_store_offers_nothing_and_plans_no_look(engine: Engine):

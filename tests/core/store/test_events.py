@@ -2,6 +2,7 @@
 
 import pytest
 import redis
+from dataclasses import replace
 from scheduler_api.core.errors import (
     NotFound,
     StoreFull,
@@ -9,7 +10,14 @@ from scheduler_api.core.errors import (
     UnreadableRecord,
 )
 from scheduler_api.core.ids import to_id, to_number
-from scheduler_api.core.model import Content, Draft, Owner, State
+from scheduler_api.core.model import (
+    Accepted,
+    Content,
+    Draft,
+    Owner,
+    State,
+    Verdict,
+)
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.store.intake import INLINE_BYTES
@@ -23,15 +31,29 @@ from tests.core.engine import (
     Engine,
     settlement,
 )
+from tests.core.script_calls import ahead_of_script
 
 LARGE = Content("https://receiver.example/", b"x" * 100_000)
 PERMANENT = {f"{PREFIX}{name}" for name in ("seq", "owners", "beat", "next", "quiet")}
 
 
-def item(event_id: str, nonce: str = "x1", *, kind: str = "at", ms: int = START_MS + 1):
-    stored = codec.encode_content(CONTENT)
-    words = (event_id, nonce, str(OWNER), kind, ms, "1", DEADLINE_MS, stored)
-    return (*words, "", "", 0, "", "")
+def soon(event_id: str = "", *, in_ms: int = 1) -> Draft:
+    at_ms, ascending = START_MS + in_ms, not event_id
+    return Draft(
+        *(CONTENT, DEADLINE_MS),
+        at_ms=at_ms,
+        must_be_future=True,
+        id=event_id,
+        ascending=ascending,
+    )
+
+
+def create(engine: Engine, *drafts: Draft) -> list[Accepted]:
+    return engine.store.create_many(OWNER, drafts)
+
+
+def bodies(engine: Engine) -> list[bytes]:
+    return list(engine.client.scan_iter(match=keys.body(PREFIX, "*")))
 
 
 def test_an_accepted_event_reads_back_as_it_was_given(engine: Engine):
@@ -76,62 +98,60 @@ def test_e10_the_store_s_clock_judges_the_future(store_client: redis.Redis):
 
 
 def test_e10_a_delay_counts_from_the_store_s_clock(engine: Engine):
-    answers = engine.run("create", *item("7", kind="in", ms=10_000))
+    [accepted] = create(engine, Draft(CONTENT, DEADLINE_MS, delay_ms=10_000, id="7"))
 
-    assert answers == [[b"ok", START_MS + 10_000, START_MS, b"7"]]
+    assert accepted == Accepted(Verdict.OK, "7", START_MS + 10_000, START_MS)
     assert engine.due() == {"7": START_MS + 10_000}
 
 
 def test_a_past_time_is_taken_where_the_future_is_not_asked_for(engine: Engine):
-    words = list(item("7", ms=START_MS - 1_000))
-    words[5] = ""
+    past = replace(soon("7", in_ms=-1_000), must_be_future=False)
 
-    answers = engine.run("create", *words)
+    [accepted] = create(engine, past)
 
-    assert answers == [[b"ok", START_MS - 1_000, START_MS, b"7"]]
+    assert accepted == Accepted(Verdict.OK, "7", START_MS - 1_000, START_MS)
     assert engine.claim().ids == ["7"]
 
 
 def test_e5_a_creation_that_runs_twice_is_one_event(engine: Engine):
-    first = engine.run("create", *item("7"), *item("8", "x2"))
-    stored = engine.everything()
-    engine.now_ms += 500
+    engine.go_by_server()
+    draft = Draft(CONTENT, DEADLINE_MS, delay_ms=60_000)
 
-    second = engine.run("create", *item("7"), *item("8", "x2"))
+    with engine.repeating() as repeats:
+        accepted = create(engine, draft, draft)
 
-    assert [[int(n) for n in ms] for _, *ms in second] == [
-        [int(n) for n in ms] for _, *ms in first
-    ]
-    assert engine.everything() == stored
+    assert [each.verdict for each in accepted] == [Verdict.OK] * 2
+    assert engine.due() == {each.id: each.wanted_ms for each in accepted}
+    assert engine.everything() == repeats.stored
 
 
 def test_e5_a_creation_that_is_given_its_id_runs_twice_and_is_one_event(engine: Engine):
-    first = engine.run("create", *item(""), *item("", "x2"))
-    stored = engine.everything()
-    engine.now_ms += 500
+    engine.go_by_server()
+    draft = Draft(CONTENT, DEADLINE_MS, delay_ms=60_000, ascending=True)
 
-    second = engine.run("create", *item(""), *item("", "x2"))
+    with engine.repeating() as repeats:
+        accepted = create(engine, draft, draft)
 
-    assert [answer[3] for answer in first] == [answer[3] for answer in second]
-    assert len({answer[3] for answer in first}) == 2
-    assert engine.everything() == stored
+    assert [each.verdict for each in accepted] == [Verdict.OK] * 2
+    assert [each.id for each in accepted] == ["1", "2"]
+    assert engine.everything() == repeats.stored
 
 
 def test_an_id_in_use_is_given_to_nobody_else(engine: Engine):
-    engine.run("create", *item("1"), *item("2", "x2"))
+    create(engine, soon("1"), soon("2"))
 
-    [[code, *_, given]] = engine.run("create", *item("", "x3"))
+    [accepted] = create(engine, soon())
 
-    assert (code, given) == (b"ok", b"3")
+    assert (accepted.verdict, accepted.id) == (Verdict.OK, "3")
 
 
 @pytest.mark.parametrize("number", [9, 10, 35, 36, 1_295, 46_656, 2**52])
 def test_ids_are_spelt_alike_by_scripts(engine: Engine, number: int):
     engine.client.set(keys.sequence(PREFIX), number - 1)
 
-    [[*_, given]] = engine.run("create", *item(""))
+    [accepted] = create(engine, soon())
 
-    assert given.decode() == to_id(number)
+    assert accepted.id == to_id(number)
 
 
 @pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
@@ -149,34 +169,34 @@ def test_ids_of_single_events_ascend_over_processes(
 
 
 def test_e5_a_creation_repeated_after_the_delivery_changes_nothing(engine: Engine):
-    engine.run("create", *item("7"))
-    engine.now_ms += 1
-    engine.claim()
-    engine.worker.settle(settlement(engine.worker.begin("7")[0]))
-    stored = engine.everything()
+    def deliver() -> None:
+        engine.now_ms += 1
+        engine.claim()
+        engine.worker.settle(settlement(engine.worker.begin("7")[0]))
 
-    answers = engine.run("create", *item("7"))
+    with engine.repeating(between=deliver) as repeats:
+        [accepted] = create(engine, soon("7"))
 
-    assert answers[0][0] == b"ok"
-    assert engine.everything() == stored
+    assert accepted.verdict is Verdict.OK
+    assert engine.get("7").state is State.DELIVERED
+    assert engine.everything() == repeats.stored
 
 
 def test_one_refused_event_does_not_hold_up_the_others(engine: Engine):
-    answers = engine.run(
-        "create", *item("7"), *item("8", "x2", ms=START_MS), *item("9", "x3")
-    )
+    accepted = create(engine, soon("7"), soon("8", in_ms=0), soon("9"))
 
-    assert [code for code, *_ in answers] == [b"ok", b"past", b"ok"]
+    verdicts = [each.verdict for each in accepted]
+    assert verdicts == [Verdict.OK, Verdict.PAST, Verdict.OK]
     assert engine.due().keys() == {"7", "9"}
 
 
 def test_e4_an_id_that_bears_another_nonce_is_taken(engine: Engine):
-    engine.run("create", *item("7", "x1"))
+    create(engine, soon("7"))
     stored = engine.everything()
 
-    answers = engine.run("create", *item("7", "x2"))
+    [accepted] = create(engine, soon("7"))
 
-    assert answers == [[b"taken", 0, 0, b"7"]]
+    assert accepted == Accepted(Verdict.DOUBLE, "7", 0, 0)
     assert engine.everything() == stored
 
 
@@ -237,13 +257,21 @@ def test_e17_large_content_of_a_refused_event_takes_no_room(engine: Engine, why:
 
 
 def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):
-    words = list(item("7"))
-    words[7] = ""
+    seen: list[object] = []
 
-    answers = engine.run("create", *words)
+    def expire() -> None:
+        seen.extend(bodies(engine))
+        engine.client.delete(*bodies(engine))
 
-    assert answers == [[b"nobody", START_MS + 1, START_MS, b"7"]]
-    assert engine.everything() == {}
+    with ahead_of_script(engine.client, expire):
+        [accepted] = create(engine, Draft(LARGE, DEADLINE_MS, delay_ms=1_000))
+
+    # It was written anew, and accepted under the next number.
+    assert len(seen) == 1
+    assert (accepted.verdict, accepted.id) == (Verdict.OK, "2")
+    assert engine.due().keys() == {"2"}
+    assert engine.record("1") == {}
+    assert engine.get("2").content == LARGE
 
 
 def test_e17_nothing_is_accepted_while_the_store_counts_as_full(engine: Engine):
@@ -256,12 +284,13 @@ def test_e17_nothing_is_accepted_while_the_store_counts_as_full(engine: Engine):
 
 
 def test_e17_an_event_accepted_before_is_answered_in_a_full_store(engine: Engine):
-    engine.run("create", *item("7"))
-    engine.client.set(keys.full(PREFIX), 1, ex=5)
+    def fill() -> None:
+        engine.client.set(keys.full(PREFIX), 1, ex=5)
 
-    answers = engine.run("create", *item("7"))
+    with engine.repeating(between=fill):
+        [accepted] = create(engine, soon("7"))
 
-    assert answers[0][0] == b"ok"
+    assert accepted.verdict is Verdict.OK
 
 
 def test_e16_an_event_before_the_planned_look_wakes_the_tickers(engine: Engine):

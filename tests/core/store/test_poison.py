@@ -7,9 +7,10 @@ of them with the reason, wherever it was met, and the good must go their way.
 import pytest
 import redis
 from collections.abc import Callable
+from dataclasses import replace
 from fakeredis import FakeRedis
-from scheduler_api.core.model import Begun, State
-from scheduler_api.core.store import codec, keys
+from scheduler_api.core.model import Begun, Draft, State
+from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
@@ -38,7 +39,7 @@ def drop(field: str) -> Break:
 
 
 def become(kind: str) -> Break:
-    def replace(client: redis.Redis, key: str) -> None:
+    def take_its_place(client: redis.Redis, key: str) -> None:
         client.delete(key)
         if kind == "string":
             client.set(key, "no record")
@@ -49,7 +50,7 @@ def become(kind: str) -> Break:
         else:
             client.zadd(key, {"no record": 1})
 
-    return replace
+    return take_its_place
 
 
 NO_RECORD = {f"is a {kind}": become(kind) for kind in ("string", "list", "set", "zset")}
@@ -71,12 +72,9 @@ class Crowd:
         self.engine = engine
         self.good = {f"good{n}" for n in range(0, size, 25)}
         self.bad = [f"bad{n}" for n in range(size) if n % 25]
-        words: list[str | int | bytes] = []
-        for event_id in (*self.good, *self.bad):
-            words += [event_id, "x", str(OWNER), "at", START_MS + 1, "", 10_000]
-            words += [codec.encode_content(CONTENT), "", "", 0, "", ""]
-        for at in range(0, len(words), 5_200):
-            engine.run("create", *words[at : at + 5_200])
+        draft = Draft(CONTENT, 10_000, at_ms=START_MS + 1)
+        drafts = [replace(draft, id=each) for each in (*self.good, *self.bad)]
+        engine.store.create_many(OWNER, drafts)
         engine.now_ms += 1
 
     def offer(self) -> list[str]:

@@ -21,7 +21,6 @@ from scheduler_api.core.store.events import Store
 from scheduler_api.core.store.gate_names import destination_gate
 from scheduler_api.core.store.leases import Outcome, WorkerStore
 from tests.core.engine import (
-    BREAKER,
     CONTENT,
     DEADLINE_MS,
     LEASE_MS,
@@ -37,6 +36,7 @@ from tests.core.engine import (
     settlement,
 )
 from tests.core.swallowing_proxy import SwallowingProxy
+from tests.hand import BREAKER
 
 LARGE = Content(CONTENT.url, b"z" * 9_000)
 TRIALS = 300

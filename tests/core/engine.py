@@ -35,6 +35,8 @@ OTHER = Content("https://other.example/", b"other")
 HELD_BACK_MS = 200
 START_MS = 1_900_000_000_000
 OFFER_MS = 3_000
+# Of a schedule that never fires: each year the clocks skip this very hour.
+NEVER = {"ex": "CRON_TZ=Europe/Berlin 30 2 * 3 0L", "gap": "skip"}
 QUIET_MS = 15_000
 GRACE_MS = 60_000
 DEADLINE_MS = 10_000
@@ -183,6 +185,15 @@ class Engine:
         return self.schedules.edit(
             now, grammar=FULL, options=replace(now.options, **options), **fields
         )
+
+    def ended(self, schedule: Schedule) -> Schedule:
+        """The schedule once it was planned, and its rule had no more fire times."""
+        key = keys.schedule(PREFIX, schedule.id)
+        self.client.hset(key, mapping=NEVER)
+        assert self.schedules.top_up(schedule.id) == "ended"
+        self.client.hdel(key, *NEVER)
+        self.client.hset(key, "ex", schedule.expression)
+        return self.schedules.get(schedule.owner, schedule.id)
 
     def get(self, event_id: str) -> Event:
         return self.store.get(OWNER, event_id)

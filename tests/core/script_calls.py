@@ -109,8 +109,9 @@ def cut_off(client: Target, *, after: int) -> Iterator[None]:
         nonlocal carried_out
         if carried_out == after:
             raise redis.ConnectionError("the store is away")
+        answer = call(*words)
         carried_out += 1
-        return call(*words)
+        return answer
 
     with _met(client, at_most):
         yield

@@ -213,16 +213,11 @@ def test_a_schedule_s_mark_that_answers_for_a_request_outlives_it(engine: Engine
 
 
 def test_e5_a_marked_schedule_that_is_put_twice_is_no_double_of_itself(engine: Engine):
-    rule = ("", "active", "", str(engine.now_ms + 1), "", "{}\n", "m", f"{WINDOW_MS}")
-    fields = ("ex", "* * * * *", "tz", "UTC", "dl", DEADLINE_MS, "k", 1)
-    words = ("7", str(OWNER), "", "r1", *rule, *fields)
-    first = engine.run("schedule_put", *words)
-    stored = engine.everything()
+    with engine.repeating() as repeats:
+        made = put(engine, marked("m"))
 
-    second = engine.run("schedule_put", *words)
-
-    assert first == second
-    assert engine.everything() == stored
+    assert engine.schedules.all_of(OWNER) == [made]
+    assert engine.everything() == repeats.stored
 
 
 def test_a_mark_is_its_owner_s_alone(engine: Engine):

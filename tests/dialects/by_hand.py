@@ -1,11 +1,11 @@
 """What ticker and worker do, by hand and at the time that is told."""
 
-import orjson
 import redis
 from dataclasses import dataclass
-from scheduler_api.core.model import Owner
-from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.model import Begun, Owner
+from scheduler_api.core.store.events import Claim, Store, Terms
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
+from tests import hand
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -34,36 +34,27 @@ class Hand:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._begins = 0
 
     def at(self, now_ms: int | None) -> Store:
         return Store(self._client, self._prefix, clock_ms=now_ms)
 
-    def begin(self, event_id: str, *, now_ms: int | None = None) -> tuple[str, int]:
-        """Offers what is due and begins one; answers its token and attempt number."""
-        self.at(now_ms).claim(room=10_000, terms=TERMS)
-        self._begins += 1
-        token = f"hand:{self._begins}"
-        reply: Any = self.at(now_ms).run("begin", token, 15_000, 8192, event_id)
-        assert reply[0][1] == b"begun", reply
-        return token, int(reply[0][2])
+    def worker(self, now_ms: int | None = None) -> hand.Hand:
+        return hand.hand_of(self._client, self._prefix, clock_ms=now_ms)
+
+    def offer(self, *, now_ms: int | None = None, room: int = 10_000) -> Claim:
+        return self.at(now_ms).claim(room=room, terms=TERMS)
+
+    def begin(self, event_id: str, *, now_ms: int | None = None) -> Begun:
+        """Offers what is due and begins one."""
+        self.offer(now_ms=now_ms)
+        [begun] = self.worker(now_ms).begin(event_id)
+        return begun
 
     def settle(
-        self,
-        event_id: str,
-        begun: tuple[str, int],
-        outcome: str,
-        *,
-        now_ms: int | None = None,
-        **log: Any,
+        self, begun: Begun, outcome: str, *, now_ms: int | None = None, **log: Any
     ) -> None:
-        store = self.at(now_ms)
-        line = orjson.dumps({"started_ms": store.now_ms() - 10, "total_ms": 10} | log)
-        reply: Any = store.run(
-            *("settle", event_id, *begun, outcome, 3_000, "", line, 0)
-        )
-        assert reply[0][1] == b"settled", reply
+        line = {"started_ms": self.at(now_ms).now_ms() - 10, "total_ms": 10} | log
+        self.worker(now_ms).end(begun, outcome, **line)
 
     def attempt(self, event_id: str, outcome: str, *, now_ms: int, **log: Any) -> None:
-        begun = self.begin(event_id, now_ms=now_ms)
-        self.settle(event_id, begun, outcome, now_ms=now_ms, **log)
+        self.settle(self.begin(event_id, now_ms=now_ms), outcome, now_ms=now_ms, **log)

@@ -8,6 +8,7 @@ from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store, Terms
 from scheduler_api.core.store.gate_names import flow_gate
+from tests.hand import hand_of
 from workers import chores
 
 PREFIX = "{s1}:"
@@ -35,9 +36,9 @@ def end(client: redis.Redis, outcome: str, *, days_ago: float) -> str:
     draft = Draft(Content(URL, b"x"), 1_000, at_ms=now_ms, journal=True)
     event_id = store.create_many(OWNER, [draft])[0].id
     store.claim(room=10, terms=TERMS)
-    store.run("begin", "t:1", 15_000, 100, event_id)
-    line = b'{"started_ms":1}'
-    store.run("settle", event_id, "t:1", 1, outcome, 0, "", line, 0)
+    worker = hand_of(client, PREFIX, clock_ms=now_ms)
+    [begun] = worker.begin(event_id)
+    worker.end(begun, outcome, started_ms=1)
     return event_id
 
 

@@ -4,14 +4,14 @@ import pytest
 from scheduler_api.core.flow_control.flow_keys import GateKeeper
 from scheduler_api.core.model import NO_GATES, FlowLimits, Gates, State
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.gate_names import flow_gate, queue_gate
+from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import OWNER, PREFIX, Engine, ids
 from tests.core.gated import LOOK_MS, begin, create, finish, offer
 
 FLOW = Gates(flow=FlowLimits("key", parallelism=2, rate=5))
 QUEUE = Gates(queue="orders")
-FLOW_GATE, QUEUE_GATE = flow_gate(OWNER, "key"), queue_gate(OWNER, "orders")
+FLOW_GATE = flow_gate(OWNER, "key")
 
 
 @pytest.mark.parametrize("value", ["x", "", "1e3", "nan"])
@@ -93,31 +93,33 @@ def test_e5_settling_twice_frees_and_grants_once(engine: Engine, gates: GateKeep
 def test_e5_beginning_twice_under_one_token_is_charged_once(
     engine: Engine, gates: GateKeeper
 ):
-    create(engine, 1, FLOW)
-    words = ("token", 15_000, "8192", *offer(engine))
-    first = engine.run("begin", *words)
+    [event_id] = create(engine, 1, FLOW)
+    offer(engine)
 
-    assert engine.run("begin", *words) == first
+    with engine.repeating():
+        begun = engine.worker.begin(event_id)
+
+    assert ids(begun) == [event_id]
     assert gates.flow(OWNER, "key").begun == 1
 
 
-def test_e5_deleting_a_queue_twice_deletes_it_once(engine: Engine):
-    create(engine, 3, QUEUE)
-    words = (QUEUE_GATE, str(OWNER), "orders", 500, "once")
-    engine.run("queue_delete", *words)
-    stored = engine.everything()
-    engine.run("queue_delete", *words)
+def test_e5_deleting_a_queue_twice_deletes_it_once(engine: Engine, gates: GateKeeper):
+    dropped = create(engine, 3, QUEUE)
 
-    assert engine.everything() == stored
+    # The first answer alone says how many were dropped.
+    with engine.repeating(alike=False) as repeats:
+        gates.delete_queue(OWNER, "orders")
+
+    states = {event.state for event in engine.store.get_many(OWNER, dropped)}
+    assert states == {State.CANCELLED}
+    assert engine.everything() == repeats.stored
 
 
 def test_e5_a_creation_that_runs_twice_takes_one_turn(
     engine: Engine, gates: GateKeeper
 ):
-    words = ["7", "x1", str(OWNER), "in", 5, "", 10_000, "{}\n", "", "", 0, ""]
-    engine.run("create", *words, f"{QUEUE_GATE},,,")
-    stored = engine.everything()
-    engine.run("create", *words, f"{QUEUE_GATE},,,")
+    with engine.repeating() as repeats:
+        create(engine, 1, QUEUE, delay_ms=5)
 
-    assert engine.everything() == stored
+    assert engine.everything() == repeats.stored
     assert gates.queue(OWNER, "orders").lag == 1

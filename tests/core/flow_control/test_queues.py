@@ -1,9 +1,10 @@
 """Queues: one after the other in the order of acceptance, over retries and crashes."""
 
 import pytest
+import redis
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.flow_keys import DROPPED_AT_ONCE, GateKeeper
 from scheduler_api.core.model import (
     Draft,
     FollowUp,
@@ -26,6 +27,7 @@ from tests.core.engine import (
     ids,
 )
 from tests.core.gated import LOOK_MS, begin, create, finish, offer
+from tests.core.script_calls import cut_off
 
 ORDERS = Gates(queue="orders")
 
@@ -270,15 +272,17 @@ def test_a_deleted_queue_leaves_callbacks_of_what_was_sent(
 def test_a_deletion_that_stopped_half_way_is_gone_on_with(
     engine: Engine, gates: GateKeeper
 ):
-    accepted = enqueue(engine, 150)
-    gate = queue_gate(OWNER, "orders")
-    engine.run("queue_delete", gate, str(OWNER), "orders", 1, "once")
+    accepted = enqueue(engine, 250)
+    with cut_off(engine.client, after=1), pytest.raises(redis.ConnectionError):
+        gates.delete_queue(OWNER, "orders")
+    left = engine.client.zcard(keys.order(PREFIX, queue_gate(OWNER, "orders")))
     [later] = enqueue(engine, 1)
     for _ in range(4):
         engine.now_ms += LOOK_MS
         offered = offer(engine)
 
     states = {event.state for event in engine.store.get_many(OWNER, accepted)}
+    assert left == len(accepted) - DROPPED_AT_ONCE
     assert states == {State.CANCELLED}
     assert offered == [later]
 
@@ -287,12 +291,13 @@ def test_e5_a_repeated_deletion_spares_what_came_after_the_first(
     engine: Engine, gates: GateKeeper
 ):
     enqueue(engine, 3)
-    words = (queue_gate(OWNER, "orders"), str(OWNER), "orders", 100, "once")
-    engine.run("queue_delete", *words)
-    [later] = enqueue(engine, 1)
-    engine.run("queue_delete", *words)
+    later: list[str] = []
 
-    assert offer(engine) == [later]
+    # The first answer alone says how many were dropped.
+    with engine.repeating(lambda: later.extend(enqueue(engine, 1)), alike=False):
+        gates.delete_queue(OWNER, "orders")
+
+    assert offer(engine) == later
     assert gates.queue(OWNER, "orders").lag == 1
     assert gates.delete_queue(OWNER, "orders") == 1
 
@@ -333,12 +338,12 @@ def test_occurrences_of_a_schedule_stand_in_its_queue(
 def test_e5_changing_a_queue_twice_changes_it_once(engine: Engine, gates: GateKeeper):
     enqueue(engine, 3)
     offer(engine)
-    words = (queue_gate(OWNER, "orders"), str(OWNER), "orders", "1", "p", 2)
-    engine.run("gate_set", *words)
-    stored = engine.everything()
-    engine.run("gate_set", *words)
 
-    assert engine.everything() == stored
+    with engine.repeating() as repeats:
+        gates.put_queue(OWNER, "orders", parallelism=2, paused=False)
+
+    assert gates.queue(OWNER, "orders").parallelism == 2
+    assert engine.everything() == repeats.stored
 
 
 def test_a_head_without_a_record_holds_up_nobody(engine: Engine):

@@ -15,7 +15,7 @@ from scheduler_api.core.model import (
 from scheduler_api.core.settings.limits import Room
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import flow_gate, queue_gate
-from scheduler_api.core.tenants.url_groups import Endpoint, Groups
+from scheduler_api.core.tenants.url_groups import DONE, Endpoint, Groups
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, PREFIX, Engine
 
 ELSE = Owner("2", "jiter")
@@ -101,12 +101,12 @@ def test_a_group_is_one_of_so_many_and_repeats_of_a_change_are_answered_alike(
 ):
     groups, to = Groups(engine.store), [Endpoint("https://a.example/")]
     groups.add(OWNER, "a", to)
-    groups.add(OWNER, "b", to)
-    record = engine.client.hget(keys.groups(PREFIX, str(OWNER)), "b")
+    with engine.repeating() as repeats:
+        groups.add(OWNER, "b", to)
 
     with pytest.raises(NoRoom):
         groups.add(OWNER, "c", to)
-    assert engine.run("group_put", str(OWNER), "b", "", record, 2) == 1
+    assert repeats.answers == [DONE]
     groups.add(OWNER, "b", [Endpoint("https://b.example/")])
     groups.add(ELSE, "c", to)
     groups.delete(OWNER, "a")

@@ -1,24 +1,27 @@
 """Lists and histories, from the indexes that the scripts keep."""
 
-import orjson
 import pytest
 import random
 import redis
 from itertools import islice
+from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.errors import NotFound, UnreadableRecord
-from scheduler_api.core.ids import to_id, to_number
+from scheduler_api.core.ids import to_number
 from scheduler_api.core.model import Content, Event, Owner
 from scheduler_api.core.queries import events as queries
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.queries.filters import Phase, Selection, Span
+from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.events import Store, Terms
+from tests.hand import hand_of
 from typing import Any
 
 OWNER, OTHER = Owner("1", "jiter"), Owner("2", "jiter")
 CONTENT = Content("http://example.com", b"x")
 PREFIX = "{t}:"
 NOW_MS = 1_000_000
+TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
 
 
 class Cell:
@@ -37,23 +40,26 @@ class Cell:
         early.ids = self.store.ids
         return early.create(owner, CONTENT, at_ms=wanted_ms, deadline_ms=10).id
 
-    def schedule(self, sid: str, *, times: str) -> None:
-        content = b'{"u":"http://a"}\n1'
-        self.at(1).run(
-            "schedule_put",
-            *(sid, str(OWNER), "", "r1", "", "active", "", times, "", content, "", ""),
-            *("ex", "* * * * *", "tz", "UTC", "dl", 10, "k", 1),
+    def schedule(self, seconds: str) -> str:
+        """A schedule of those seconds after the start of time."""
+        made = Schedules(self.at(1), grace_ms=60_000).create(
+            OWNER,
+            Content("http://a", b"1"),
+            expression=f"{seconds} 0 0 1 1 *",
+            tz="UTC",
+            grammar=FULL,
+            deadline_ms=10,
         )
+        return made.id
+
+    def offer(self, *, at_ms: int) -> None:
+        self.at(at_ms).claim(room=10_000, terms=TERMS)
 
     def end(self, event_id: str, outcome: str, *, at_ms: int, **line: Any) -> None:
-        store = self.at(at_ms)
-        store.run("claim", 10_000, 3_000, 15_000, 15_000, 60_000)
-        (reply,) = store.run("begin", f"t{at_ms}", 15_000, 100, event_id)  # type: ignore[misc]
-        assert reply[1] == b"begun", reply
-        text = orjson.dumps({"started_ms": at_ms} | line)
-        words = (event_id, f"t{at_ms}", int(reply[2]), outcome, 5_000, "", text, 0)
-        (reply,) = store.run("settle", *words)  # type: ignore[misc]
-        assert reply[1] == b"settled", reply
+        self.offer(at_ms=at_ms)
+        worker = hand_of(self.client, PREFIX, clock_ms=at_ms)
+        [begun] = worker.begin(event_id)
+        worker.end(begun, outcome, delay_ms=5_000, started_ms=at_ms, **line)
 
     def ids(self, *phases: Phase, most: int = 1_000, **conditions: Any) -> list[str]:
         chosen = frozenset(phases or Phase)
@@ -230,10 +236,9 @@ def test_attempts_come_oldest_first(cell: Cell) -> None:
 
 
 def test_history_of_a_schedule_is_that_of_its_newest_occurrences(cell: Cell) -> None:
-    sid = to_id(99)
-    cell.schedule(sid, times=",".join(str(1_000 * n) for n in range(1, 7)))
+    sid = cell.schedule("1-6")
     for n in range(1, 6):
-        cell.at(1_000 * n).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+        cell.offer(at_ms=1_000 * n)
         cell.end(f"{sid}.{n}", "delivered", at_ms=1_000 * n, status=200 + n)
 
     past = list(cell.queries.history(sid, most=3))
@@ -247,9 +252,8 @@ def test_history_of_a_schedule_is_that_of_its_newest_occurrences(cell: Cell) -> 
 def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
     cell: Cell,
 ) -> None:
-    sid = to_id(99)
-    cell.schedule(sid, times="1000,2000")
-    cell.at(1_000).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    sid = cell.schedule("1,2")
+    cell.offer(at_ms=1_000)
     made = cell.queries.busy([sid, "none"])
     cell.end(f"{sid}.1", "retry", at_ms=1_000)
     begun = cell.queries.busy([sid, "none"])
@@ -259,9 +263,8 @@ def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
 
 
 def test_occurrence_under_way_is_no_event_of_the_list(cell: Cell) -> None:
-    sid = to_id(99)
-    cell.schedule(sid, times="1000,2000")
-    cell.at(1_000).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    sid = cell.schedule("1,2")
+    cell.offer(at_ms=1_000)
     cell.end(f"{sid}.1", "retry", at_ms=1_000)
 
     assert cell.ids() == []

@@ -89,16 +89,11 @@ def test_an_edit_replaces_the_terms_and_anything_else_keeps_them(engine: Engine)
 
 
 def test_a_put_that_is_repeated_leaves_the_same_terms(engine: Engine):
-    schedule = create(engine, RED)
-    before = engine.everything()
+    with engine.repeating() as repeats:
+        schedule = create(engine, RED)
 
-    engine.run(
-        "schedule_put",
-        *(schedule.id, str(OWNER), "", schedule.revision, "", "active"),
-        *("", "1", "", "content", "", "", "ix", BLUE),
-    )
-
-    assert engine.everything() == before
+    assert schedule.terms == (RED,)
+    assert engine.everything() == repeats.stored
 
 
 def test_a_deletion_leaves_no_term(engine: Engine):

@@ -6,7 +6,6 @@ from scheduler_api.core.model import Content, Draft, Event, Owner, State, Verdic
 from scheduler_api.core.queries.filters import ALWAYS
 from scheduler_api.core.recovery.dead_letters import DeadLetters, Place
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
@@ -36,18 +35,6 @@ def listed(engine: Engine) -> list[Place]:
     return [place for chunk in chunks for place in chunk]
 
 
-class Repeating(Store):
-    """Runs every script again, as clients do whose first answer was lost."""
-
-    def run(self, name: str, *args: str | bytes | int) -> object:
-        super().run(name, *args)
-        return super().run(name, *args)
-
-
-def repeating(engine: Engine) -> DeadLetters:
-    return DeadLetters(Repeating(engine.client, PREFIX, clock_ms=engine.now_ms))
-
-
 def test_letter_stands_where_it_gave_up(engine: Engine):
     event = dead(engine)
 
@@ -57,7 +44,8 @@ def test_letter_stands_where_it_gave_up(engine: Engine):
 
 def test_cleared_event_is_kept_and_no_letter(engine: Engine):
     event = dead(engine)
-    answers = repeating(engine).clear(OWNER, [event.id])
+    with engine.repeating():
+        answers = letters(engine).clear(OWNER, [event.id])
     after = engine.get(event.id)
 
     assert (answers, listed(engine)) == ([True], [])
@@ -108,7 +96,8 @@ def test_new_event_takes_the_place_of_a_letter(engine: Engine):
 def test_replay_repeated_in_silence_is_one_event(engine: Engine, ascending: bool):
     event = dead(engine)
     draft = Draft(CONTENT, DEADLINE_MS, delay_ms=7, ascending=ascending)
-    [accepted] = repeating(engine).replay(OWNER, [(event.id, draft)])
+    with engine.repeating():
+        [accepted] = letters(engine).replay(OWNER, [(event.id, draft)])
 
     assert accepted is not None and accepted.verdict is Verdict.OK
     assert engine.get(accepted.id).content == CONTENT

@@ -153,17 +153,10 @@ def test_what_is_sent_again_under_a_mark_is_sent_once(engine: Engine):
 def test_e5_an_occurrence_that_is_sent_again_twice_in_silence_is_one(engine: Engine):
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.DELIVERED)
-    words = (
-        "run",
-        schedule.id,
-        str(OWNER),
-        f"{schedule.id}.7r1",
-        first,
-        "m",
-        "60000 d",
-    )
-    engine.run(*words)
-    stored = engine.everything()
+    mark = Mark("m", 60_000, "d")
 
-    assert engine.run(*words) == b"ok"
-    assert engine.everything() == stored
+    with engine.repeating() as repeats:
+        again = engine.schedules.run(schedule, again=first, mark=mark)
+
+    assert engine.record(again)["ro"] == first
+    assert engine.everything() == repeats.stored

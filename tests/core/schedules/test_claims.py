@@ -3,13 +3,14 @@
 import pytest
 from scheduler_api.core.cron.expression import FULL, parse
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import ScheduleState, State
+from scheduler_api.core.model import Schedule, ScheduleState, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
 from tests.core.cron.fire_times import times_of
 from tests.core.engine import (
     CONTENT,
     GRACE_MS,
+    NEVER,
     OFFER_MS,
     OWNER,
     PREFIX,
@@ -17,6 +18,7 @@ from tests.core.engine import (
     Engine,
     settlement,
 )
+from tests.core.script_calls import ahead_of_script
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 PLAN_AGAIN_MS = 5_000
@@ -325,64 +327,73 @@ def test_beside_a_time_that_is_due_now_no_missed_one_runs(engine: Engine):
 
 
 def test_a_plan_for_an_older_revision_is_stale(engine: Engine):
-    old = engine.schedule()
-    engine.schedules.edit(old, grammar=FULL, expression="@daily")
-    stored = engine.everything()
+    old, edited = engine.schedule(), list[Schedule]()
 
-    answer = engine.run("plan", old.id, old.revision, 0, 0, START_MS + 1)
+    def edit() -> None:
+        edited.append(engine.edited(old, expression="@daily"))
 
-    assert answer == b"stale"
-    assert engine.everything() == stored
+    with ahead_of_script(engine.client, edit):
+        answer = engine.schedules.top_up(old.id)
+
+    assert answer == "stale"
+    assert [engine.schedules.get(OWNER, old.id)] == edited
+    assert engine.due() == {f"s:{old.id}": edited[0].times_ms[0]}
 
 
 def test_e5_a_plan_that_runs_twice_is_one_plan(engine: Engine):
     schedule = engine.schedule("* * * * *")
     engine.now_ms += DAY_MS
     engine.claim()
-    words = ("plan", schedule.id, schedule.revision, 7, engine.now_ms - MINUTE_MS)
-    times = [engine.now_ms + n * MINUTE_MS for n in range(1, 4)]
-    engine.run(*words, *times)
-    stored = engine.everything()
 
-    assert engine.run(*words, *times) == b"done"
-    assert engine.everything() == stored
+    with engine.repeating() as repeats:
+        answer = engine.schedules.top_up(schedule.id)
+
+    assert answer == "done"
+    assert engine.schedules.get(OWNER, schedule.id).missed > 0
+    assert engine.everything() == repeats.stored
 
 
 def test_a_plan_drops_what_was_used_meanwhile(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
-    engine.claim()
 
-    engine.run("plan", schedule.id, schedule.revision, 0, 0, *schedule.times_ms)
+    with ahead_of_script(engine.client, engine.claim):
+        answer = engine.schedules.top_up(schedule.id)
 
-    assert engine.schedules.get(OWNER, schedule.id).times_ms == schedule.times_ms[1:]
+    later = schedule.times_ms[1:]
+    assert answer == "done"
+    assert engine.schedules.get(OWNER, schedule.id).times_ms[: len(later)] == later
 
 
 def test_a_plan_with_nothing_new_is_stale(engine: Engine):
     schedule = engine.schedule()
-    engine.now_ms = schedule.times_ms[0]
-    engine.claim()
 
-    answer = engine.run(
-        "plan", schedule.id, schedule.revision, 0, 0, schedule.times_ms[0]
-    )
+    def use_all() -> None:
+        for at_ms in schedule.times_ms:
+            engine.now_ms = at_ms
+            engine.claim()
 
-    assert answer == b"stale"
+    with ahead_of_script(engine.client, use_all):
+        answer = engine.schedules.top_up(schedule.id)
+
+    assert answer == "stale"
+    assert engine.schedules.get(OWNER, schedule.id).times_ms == ()
 
 
 def test_a_rule_that_yields_no_more_ends_the_schedule(engine: Engine):
     schedule = engine.schedule()
+    engine.client.hset(keys.schedule(PREFIX, schedule.id), mapping=NEVER)
 
-    answer = engine.run("plan", schedule.id, schedule.revision, 0, 0)
+    answer = engine.schedules.top_up(schedule.id)
 
-    assert answer == b"ended"
+    assert answer == "ended"
     assert engine.schedules.get(OWNER, schedule.id).state is ScheduleState.ENDED
     assert engine.due() == {}
 
 
 def test_planning_leaves_ended_paused_and_deleted_schedules_alone(engine: Engine):
     ended, paused, deleted = (engine.schedule() for _ in range(3))
-    engine.run("plan", ended.id, ended.revision, 0, 0)
+    engine.ended(ended)
     engine.schedules.edit(paused, grammar=FULL, state=ScheduleState.PAUSED)
     engine.schedules.delete(deleted)
 

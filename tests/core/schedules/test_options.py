@@ -263,9 +263,7 @@ def test_a_distance_keeps_its_rhythm_through_an_edit_of_the_content(engine: Engi
 
 
 def test_an_edit_of_an_ended_schedule_leaves_it_ended(engine: Engine):
-    schedule = create(engine)
-    engine.run("plan", schedule.id, schedule.revision, 0, 0)
-    ended = engine.schedules.get(OWNER, schedule.id)
+    ended = engine.ended(create(engine))
 
     edited = engine.schedules.edit(ended, grammar=FULL, content=OTHER)
 

@@ -11,7 +11,7 @@ from scheduler_api.core.cron.expression import (
     upcoming,
 )
 from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
-from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.core.model import Content, Owner, ScheduleState
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
@@ -29,6 +29,7 @@ from tests.core.engine import (
     ids,
     settlement,
 )
+from tests.core.script_calls import ahead_of_script
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 SECONDLY, MINUTELY, HOURLY = parse("* * * * * *"), parse("* * * * *"), parse("@hourly")
@@ -159,56 +160,49 @@ def test_a_broken_schedule_is_unreadable(engine: Engine):
         engine.schedules.get(OWNER, schedule.id)
 
 
-def put_words(schedule: Schedule, revision: str, *, was: str, content: str = "{}\n"):
-    return (
-        *(schedule.id, str(OWNER), was, revision, "", "active", ""),
-        *(START_MS + HOUR_MS, "", content, "", "", "ex", "@hourly", "tz", "UTC"),
-        *("dl", DEADLINE_MS, "k", 1),
-    )
-
-
 def test_e5_a_creation_that_runs_twice_is_one_schedule(engine: Engine):
-    made = engine.schedule()
-    engine.schedules.delete(made)
-    words = put_words(replace(made, id="new"), "r1", was="")
-    first = engine.run("schedule_put", *words)
-    stored = engine.everything()
-    engine.now_ms += 10
+    engine.go_by_server()
 
-    second = engine.run("schedule_put", *words)
+    with engine.repeating() as repeats:
+        made = engine.schedule("@hourly", name="hourly")
 
-    assert [code for code, *_ in (first, second)] == [b"ok", b"ok"]
-    assert int(first[1]) == int(second[1]) == START_MS
-    assert engine.everything() == stored
+    assert engine.schedules.all_of(OWNER) == [made]
+    assert engine.everything() == repeats.stored
 
 
 def test_e5_an_edit_that_runs_twice_is_one_edit(engine: Engine):
+    engine.go_by_server()
     made = engine.schedule()
-    words = put_words(made, "r1", was=made.revision)
-    engine.run("schedule_put", *words)
-    stored = engine.everything()
 
-    assert engine.run("schedule_put", *words)[0] == b"ok"
-    assert engine.everything() == stored
+    with engine.repeating() as repeats:
+        edited = engine.edited(made, expression="@hourly")
+
+    assert edited.revision != made.revision
+    assert engine.everything() == repeats.stored
 
 
 def test_e4_an_id_in_use_is_taken(engine: Engine):
     made = engine.schedule()
+    engine.client.delete(keys.sequence(PREFIX))
 
-    answer = engine.run("schedule_put", *put_words(made, "r1", was=""))
+    other = engine.schedule("@daily")
 
-    assert answer == [b"taken", 0, made.id.encode()]
+    assert (made.id, other.id) == ("1", "2")
     assert engine.schedules.get(OWNER, made.id) == made
 
 
 def test_a_template_that_expired_makes_no_schedule(engine: Engine):
     made = engine.schedule()
+    present = keys.template(PREFIX, made.id, made.revision)
 
-    answer = engine.run(
-        "schedule_put", *put_words(made, "r1", was=made.revision, content="")
-    )
+    def expire() -> None:
+        templates = engine.client.keys(keys.template(PREFIX, made.id, "*"))
+        [written] = {key.decode() for key in templates} - {present}
+        engine.client.delete(written)
 
-    assert answer == [b"nobody", 0, made.id.encode()]
+    with ahead_of_script(engine.client, expire), pytest.raises(Conflict):
+        engine.edited(made, content=LARGE)
+
     assert engine.schedules.get(OWNER, made.id) == made
 
 

@@ -9,6 +9,7 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.tenants.url_groups import (
+    DONE,
     MOST_ENDPOINTS,
     Endpoint,
     Groups,
@@ -16,6 +17,7 @@ from scheduler_api.core.tenants.url_groups import (
     read_group,
 )
 from tests.core.engine import OWNER, PREFIX, START_MS
+from tests.core.script_calls import ahead_of_script, repeating
 
 A, B = Endpoint("https://a.example/", "first"), Endpoint("https://b.example/")
 OTHERS = (Owner("2", OWNER.dialect), Owner(OWNER.tenant, "other"))
@@ -110,15 +112,27 @@ def test_of_changes_at_one_time_none_is_lost(groups: Groups):
 
 
 def test_change_repeated_in_silence_is_done_once(groups: Groups, store: Store):
-    groups.add(OWNER, "g", [A])
-    key = keys.groups(PREFIX, str(OWNER))
-    record = store.client.hget(key, "g")
-    words = ("group_put", str(OWNER), "g")
+    with repeating(store.client) as made:
+        groups.add(OWNER, "g", [A])
+    added = groups.get(OWNER, "g")
+    with repeating(store.client) as removed:
+        groups.remove(OWNER, "g", urls=[A.url], names=[])
 
-    assert store.run(*words, b"", record) == store.run(*words, b"", record) == 1
-    assert store.run(*words, b"other", b"new") == 0
-    assert store.run(*words, record, b"") == store.run(*words, record, b"") == 1
-    assert not store.client.exists(key)
+    assert made.answers == removed.answers == [DONE]
+    assert added.endpoints == (A,)
+    assert groups.all_of(OWNER) == []
+
+
+def test_change_of_what_has_changed_meanwhile_is_made_anew(
+    groups: Groups, store: Store
+):
+    groups.add(OWNER, "g", [A])
+
+    with ahead_of_script(store.client, lambda: groups.add(OWNER, "g", [B])):
+        groups.set_defaults(OWNER, "g", {"x": 1})
+
+    group = groups.get(OWNER, "g")
+    assert (group.endpoints, group.defaults) == ((A, B), {"x": 1})
 
 
 def test_endpoint_is_known_by_its_url_alone():

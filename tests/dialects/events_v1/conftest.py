@@ -1,6 +1,5 @@
 """A web application on a real store, and callbacks by hand under a clock of its own."""
 
-import orjson
 import pytest
 import redis
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1.ids import internal_id
 from tests import documents
 from tests.dialects.by_hand import TERMS, Web
+from tests.hand import Hand, hand_of
 from typing import Any
 
 HOUR_MS = 3_600_000
@@ -25,7 +25,6 @@ class Api:
     app: Any
     store: Store
     tenant: NewTenant
-    begins: int = 0
     terms: Terms = TERMS
 
     @property
@@ -88,6 +87,9 @@ class Api:
     def at(self, now_ms: int) -> Store:
         return Store(self.store.client, self.store.prefix, clock_ms=now_ms)
 
+    def worker(self, now_ms: int) -> Hand:
+        return hand_of(self.store.client, self.store.prefix, clock_ms=now_ms)
+
     def fire(
         self, event_id: str, *, now_ms: int, outcome: str = "delivered", **log: Any
     ) -> bool:
@@ -95,18 +97,13 @@ class Api:
         claim = self.at(now_ms).claim(room=100, terms=TERMS)
         made = [e for e in claim.ids if e.partition(".")[0] == internal_id(event_id)]
         for each in made:
-            self.begins += 1
-            token = f"hand:{self.begins}"
-            reply: Any = self.at(now_ms).run("begin", token, 15_000, 8192, each)
-            if reply[0][1] != b"begun":
+            begun = self.worker(now_ms).begin(each)
+            if not begun:
                 return False
-            number, reason = int(reply[0][2]), "exhausted" * (outcome == "dead")
+            reason = "exhausted" * (outcome == "dead")
             status = 200 if outcome == "delivered" else 500
-            line = orjson.dumps(
-                {"started_ms": now_ms, "total_ms": 1, "status": status} | log
-            )
-            words = (each, token, number, outcome, 3_000, reason, line, 0)
-            self.at(now_ms + 1).run("settle", *words)
+            line = {"started_ms": now_ms, "total_ms": 1, "status": status} | log
+            self.worker(now_ms + 1).end(*begun, outcome, reason=reason, **line)
         return bool(made)
 
 

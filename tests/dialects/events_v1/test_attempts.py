@@ -58,7 +58,7 @@ def test_attempts_are_told_newest_first(api: Api):
 def test_an_interrupted_attempt_is_told(api: Api):
     event_id, at_ms = minutely(api)
     [made] = api.at(at_ms).claim(room=10, terms=api.terms).ids
-    api.at(at_ms).run("begin", "lost:1", 15_000, 8192, made)
+    assert api.worker(at_ms).begin(made)
     for later_ms in range(at_ms, at_ms + 16_000, 1_000):
         api.at(later_ms).claim(room=0, terms=api.terms)
 

@@ -28,7 +28,7 @@ def _put(api: Any, job: dict[str, Any], **body: Any) -> Any:
 def _tick(api: Any, job: dict[str, Any]) -> tuple[str, int]:
     """Makes the next occurrence; answers its id and its time."""
     tick_ms = from_iso(_get(api, job)["nextExecutionDate"])
-    api.hand.at(tick_ms).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    api.hand.offer(now_ms=tick_ms)
     return f"{to_id(int(job['id']))}.{tick_ms // 1000}", tick_ms
 
 
@@ -260,7 +260,7 @@ def test_execution_under_way_is_queued_until_it_ends(api: Any) -> None:
     begun = api.hand.begin(occurrence, now_ms=tick_ms)
     under_way = _get(api, job)["nextExecutionStatus"]
     listed = [each["nextExecutionStatus"] for each in api.call("GET", PATHS[0])[1]]
-    api.hand.settle(occurrence, begun, "delivered", now_ms=tick_ms, status=200)
+    api.hand.settle(begun, "delivered", now_ms=tick_ms, status=200)
 
     assert (made, under_way) == ("Pending", "Queued")
     assert listed == ["Queued", "Pending"]
@@ -276,7 +276,7 @@ def test_history_shows_the_attempts_of_all_executions_oldest_first(api: Any) -> 
     after_ms = tick_ms + 3_000
     api.hand.attempt(first, "delivered", now_ms=after_ms, status=200, signed=signed)
     second_ms = tick_ms + DAY_MS
-    api.hand.at(second_ms).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    api.hand.offer(now_ms=second_ms)
     second = f"{to_id(int(cron))}.{second_ms // 1000}"
     api.hand.attempt(second, "dead", now_ms=second_ms, error="timeout")
 

@@ -68,11 +68,9 @@ def test_edited_payload_is_what_will_be_sent(api: Any) -> None:
     _put(api, event["id"], payload="y" * 10_000)
     _put(api, event["id"], payload="z")
 
-    at_ms = from_iso(event["scheduledTime"])
-    begun = api.hand.begin(to_id(1), now_ms=at_ms)
+    begun = api.hand.begin(to_id(1), now_ms=from_iso(event["scheduledTime"]))
 
-    reply = api.hand.at(at_ms).run("begin", begun[0], 15_000, 8192, to_id(1))
-    assert reply[0][10].endswith(b"\nz")
+    assert begun.content.body == b"z"
     assert len(api.store.client.keys(f"{api.store.prefix}b:*")) == 1
 
 
@@ -146,13 +144,14 @@ def test_cancelled_event_stands_nowhere_any_more(api: Any) -> None:
 
 def test_offered_event_can_still_be_cancelled(api: Any) -> None:
     event, now_ms = api.past(ago_ms=1000), api.store.now_ms()
-    api.hand.at(now_ms).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    api.hand.offer(now_ms=now_ms)
 
     status, answer = _put(api, event, status="Cancelled")
 
     assert (status, answer["status"]) == (200, "Cancelled")
-    reply = api.hand.at(now_ms).run("begin", "t", 15_000, 8192, to_id(int(event)))
-    assert reply[0][1] == b"gone"
+    event_id = to_id(int(event))
+    fallen = api.hand.worker(now_ms).begin_or_not(event_id)
+    assert fallen == ([], {event_id: "gone"})
 
 
 @pytest.mark.parametrize("change", [{}, {"payload": "x"}, {"status": "Cancelled"}])
@@ -173,19 +172,18 @@ def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> 
 def test_cancel_against_begin_has_exactly_one_winner_200_times(api: Any) -> None:
     events = [api.past(ago_ms=1000) for _ in range(200)]
     now_ms = api.store.now_ms()
-    store = api.hand.at(now_ms)
-    store.run("claim", 1000, 3_000, 15_000, 15_000, 60_000)
+    worker = api.hand.worker(now_ms)
+    api.hand.offer(now_ms=now_ms)
     rng, wins = random.Random(5), {"cancel": 0, "begin": 0}
 
     with ThreadPoolExecutor(1) as pool:
         for event in events:
             cancelling = pool.submit(_put, api, event, status="Cancelled")
             time.sleep(rng.random() * 0.004)
-            reply = store.run("begin", f"t{event}", 15_000, 8192, to_id(int(event)))
+            begun, fallen = worker.begin_or_not(to_id(int(event)))
             code, answer = cancelling.result()
-            begun = reply[0][1] == b"begun"
 
-            assert (code == 200) is not begun, (code, answer, reply)
+            assert (code == 200) is not bool(begun), (code, answer, fallen)
             wins["begin" if begun else "cancel"] += 1
 
     assert all(wins.values()), wins

@@ -29,7 +29,7 @@ def test_offered_event_is_still_pending(api: Any) -> None:
     event = api.past(ago_ms=1000)
     now_ms = api.store.now_ms()
 
-    api.hand.at(now_ms).run("claim", 10, 3_000, 15_000, 15_000, 60_000)
+    api.hand.offer(now_ms=now_ms)
 
     assert api.status(event) == "Pending"
 
@@ -160,10 +160,10 @@ def test_signature_in_the_history_fits_the_body_in_the_history(api: Any) -> None
 def test_interrupted_attempt_is_in_the_history(api: Any) -> None:
     event, now_ms = api.past(ago_ms=100_000), api.store.now_ms()
     for at_ms in (now_ms - 90_000, now_ms - 89_000):
-        api.hand.at(at_ms).run("claim", 0, 3_000, 15_000, 15_000, 60_000)
+        api.hand.offer(now_ms=at_ms, room=0)
     api.hand.begin(to_id(int(event)), now_ms=now_ms - 60_000)
     for ago_ms in range(59_000, 0, -5_000):
-        api.hand.at(now_ms - ago_ms).run("claim", 0, 3_000, 15_000, 15_000, 60_000)
+        api.hand.offer(now_ms=now_ms - ago_ms, room=0)
 
     shown = _get(api, event)
 

@@ -3,7 +3,7 @@
 import pytest
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from scheduler_api.core.model import Owner
+from scheduler_api.core.model import Begun, Owner
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.tenants.accounts import Tenants
 from tests import documents
@@ -57,13 +57,11 @@ class Api:
 
     def attempt(self, message_id: str, outcome: str, **log: Any) -> None:
         """One attempt, as a worker makes and settles it."""
-        event_id = message_id.removeprefix("msg_")
-        self.settle(event_id, self.begin(message_id), outcome, **log)
+        self.settle(self.begin(message_id), outcome, **log)
 
-    def begin(self, message_id: str) -> tuple[str, int]:
-        """Offers what is due and begins one; answers its token and attempt number."""
-        event_id = message_id.removeprefix("msg_")
-        return self.hand.begin(event_id)
+    def begin(self, message_id: str) -> Begun:
+        """Offers what is due and begins one."""
+        return self.hand.begin(message_id.removeprefix("msg_"))
 
     def lose(self, message_id: str) -> None:
         """Begins it and lets its lease end, under a ticker that looks all the time."""
@@ -71,12 +69,10 @@ class Api:
         begun_ms = self.store.now_ms()
         for after_ms in range(5_000, 2 * TERMS.lease_ms, 5_000):
             clock_ms = begun_ms + after_ms
-            self.hand.at(clock_ms).claim(room=0, terms=TERMS)
+            self.hand.offer(now_ms=clock_ms, room=0)
 
-    def settle(
-        self, event_id: str, begun: tuple[str, int], outcome: str, **log: Any
-    ) -> None:
-        self.hand.settle(event_id, begun, outcome, **log)
+    def settle(self, begun: Begun, outcome: str, **log: Any) -> None:
+        self.hand.settle(begun, outcome, **log)
 
 
 def upstash(headers: dict[str, str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from scheduler_api.core.model import (
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Store, Terms
-from scheduler_api.core.store.leases import Outcome, Settlement, read_begun
+from scheduler_api.core.store.leases import Outcome, Settlement
 from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.qstash.parsing.message import (
@@ -29,6 +29,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     to_options,
 )
 from scheduler_api.settings import Settings
+from tests.hand import hand_of
 from typing import Any, cast
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
@@ -86,8 +87,8 @@ def run(store_client: redis.Redis) -> Iterator[Run]:
     )
     store.clock_ms = schedule.times_ms[0]
     [event_id] = store.claim(room=10, terms=TERMS).ids
-    [reply] = cast(Any, store.run("begin", "token", 15_000, 8_192, event_id))
-    yield Run(store, groups, read_begun("token", reply))
+    [begun] = hand_of(store_client, PREFIX, clock_ms=store.clock_ms).begin(event_id)
+    yield Run(store, groups, begun)
     assert walk.check(store_client, PREFIX) == []
 
 
@@ -115,9 +116,11 @@ def test_what_a_run_makes_ends_when_that_does(run: Run):
     run.store.claim(room=200, terms=TERMS)
     run.store.clock_ms = END_MS + 1
 
-    replies = cast(Any, run.store.run("begin", "late", 15_000, 8_192, *event_ids))
+    late = hand_of(run.store.client, PREFIX, clock_ms=run.store.clock_ms)
+    begun, fallen = late.begin_or_not(*event_ids)
 
-    assert {reply[1] for reply in replies} == {b"withdrawn"}
+    assert begun == []
+    assert fallen == dict.fromkeys(event_ids, "withdrawn")
     ended = run.store.get(OWNER, event_ids[0])
     assert (ended.state, ended.reason) == (State.CANCELLED, "end")
 

@@ -65,8 +65,7 @@ def test_limits_that_are_not_set_are_0(api: Any) -> None:
 def test_counts_are_those_of_messages_running_and_waiting(api: Any) -> None:
     names = [publish(api, "parallelism=2, rate=10") for _ in range(3)]
     running = offered(api)
-    for name in running:
-        api.store.run("begin", f"t{name}", 15_000, 8192, name.removeprefix("msg_"))
+    api.hand.worker().begin(*(name.removeprefix("msg_") for name in running))
 
     flow = get(api)
     assert running == names[:2]

@@ -6,7 +6,7 @@ import redis
 from collections.abc import Callable
 from io import BytesIO
 from scheduler_api.core.model import Content, Draft
-from scheduler_api.core.store.events import Store
+from tests.core.script_calls import cut_off
 from typing import Any
 
 Make = Callable[..., Any]
@@ -73,7 +73,7 @@ def test_message_is_shown_in_flight_and_after_its_end(api: Any) -> None:
     name = api.publish()["messageId"]
     begun = api.begin(name)
     in_flight = api.message(name)
-    api.settle(name.removeprefix("msg_"), begun, "delivered", status=200)
+    api.settle(begun, "delivered", status=200)
 
     assert api.message(name) == in_flight
 
@@ -85,7 +85,7 @@ def test_message_cancelled_in_flight_is_cancelled_once(api: Any) -> None:
 
     assert api.call("DELETE", f"/v2/messages/{name}") == cancelled
     assert api.call("DELETE", f"/v2/messages/{name}") == cancelled
-    api.settle(name.removeprefix("msg_"), begun, "retry", status=500)
+    api.settle(begun, "retry", status=500)
     assert api.call("GET", f"/v2/messages/{name}")[0] == 404
     assert api.call("DELETE", f"/v2/messages/{name}")[0] == 404
 
@@ -281,21 +281,11 @@ def read_bytes_and_scripts(api: Any) -> tuple[int, int]:
     return told["total_net_output_bytes"], told["cmdstat_evalsha"]["calls"]
 
 
-def test_bulk_call_that_was_cut_off_goes_on_when_repeated(
-    api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bulk_call_that_was_cut_off_goes_on_when_repeated(api: Any) -> None:
     names = [api.publish(label="a", delay="1h")["messageId"] for _ in range(120)]
     kept = api.publish(label="b", delay="1h")["messageId"]
-    run, calls = Store.run, []
 
-    def away_at_the_second(store: Store, name: str, *args: Any) -> object:
-        calls.append(name)
-        if calls.count("cancel") == 2:
-            raise redis.ConnectionError("the store is away")
-        return run(store, name, *args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Store, "run", away_at_the_second)
+    with cut_off(redis.Redis, after=1):
         assert api.call("DELETE", "/v2/messages?label=a")[0] == 503
     status, answer = api.call("DELETE", "/v2/messages?label=a")
 

@@ -262,9 +262,9 @@ def run_without_group(api: Any) -> None:
     first = api.store.client.hget(record, "times").split(b",")[0]
     later = Store(api.store.client, api.store.prefix, clock_ms=int(first))
     [event_id] = later.claim(room=10, terms=TERMS).ids
-    later.run("begin", "token", 15_000, 8_192, event_id)
-    outcome = ("dead", 0, "group-missing", b'{"started_ms":1}', 0)
-    later.run("settle", event_id, "token", 1, *outcome)
+    worker = api.hand.worker(int(first))
+    [begun] = worker.begin(event_id)
+    worker.end(begun, "dead", reason="group-missing", started_ms=1)
 
 
 def test_schedule_tells_that_its_group_was_gone(group: Any) -> None:

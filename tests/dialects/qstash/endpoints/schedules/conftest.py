@@ -9,6 +9,7 @@ from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store.events import Store
 from scheduler_api.core.store.leases import Outcome
 from tests.dialects.by_hand import TERMS
+from tests.hand import hand_of
 from typing import Any
 
 URL = "https://example.com/hook"
@@ -69,11 +70,9 @@ class Api:
         assert at_tick.claim(room=10, terms=TERMS).ids
         event_id = f"{stored.id}.{tick_ms // 1000}"
         if outcome is not None:
-            begun: Any = at_tick.run("begin", "hand:1", 15_000, 8192, event_id)
-            assert begun[0][1] == b"begun"
-            words = (event_id, "hand:1", int(begun[0][2]), outcome.value)
-            reply: Any = at_tick.run("settle", *words, 1_000, "", "{}", 0)
-            assert reply[0][1] == b"settled", reply
+            worker = hand_of(self.client, "{s1}:", clock_ms=tick_ms)
+            [begun] = worker.begin(event_id)
+            worker.end(begun, outcome, delay_ms=1_000)
         return event_id, tick_ms
 
 

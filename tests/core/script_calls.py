@@ -16,6 +16,13 @@ COMMANDS = ("evalsha", "fcall")
 Target = redis.Redis | redis.asyncio.Redis | type[redis.Redis]
 
 
+def scripts_run(client: redis.Redis) -> int:
+    """How many calls of scripts the server has carried out."""
+    stats: Any = client.info("commandstats")
+    counts = (stats.get(f"cmdstat_{name}", {"calls": 0}) for name in COMMANDS)
+    return sum(int(count["calls"]) for count in counts)
+
+
 class Repeats:
     """Calls that ran twice: what they answered, and what they found the second time."""
 

@@ -18,11 +18,12 @@ from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import OTHER, OWNER, PREFIX, START_MS, Engine, ids, settlement
+from tests.core.script_calls import COMMANDS
 from tests.core.told_runs import first_begun, reasons, told
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 FIRING_COMMANDS = 24
-NOT_COUNTED = ("cmdstat_info", "cmdstat_evalsha")
+NOT_COUNTED = {f"cmdstat_{name}" for name in ("info", *COMMANDS)}
 ACTIVE, PAUSED = ScheduleState.ACTIVE, ScheduleState.PAUSED
 
 

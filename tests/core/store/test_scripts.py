@@ -39,45 +39,7 @@ PARTS = {
     *("standing.lua", "place.lua", "called.lua"),
 }
 SCRIPTS = [file for file in FILES if file.name not in PARTS]
-LINES, PRELUDE_LINES = 70, 250
-COLUMNS = 100
 SPAN = re.MULTILINE | re.DOTALL
-
-
-def header(file: Traversable) -> str:
-    lines = []
-    for line in file.read_text().splitlines():
-        if not line.startswith("--"):
-            break
-        lines.append(line)
-    return "\n".join(lines)
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_a_script_fits_on_a_page(file: Traversable):
-    lines = file.read_text().splitlines()
-
-    most = PRELUDE_LINES if file.name == "prelude.lua" else LINES
-    assert len(lines) <= most
-    assert max(map(len, lines)) <= COLUMNS
-
-
-@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
-def test_a_script_says_what_it_takes_answers_and_why_it_is_one(file: Traversable):
-    text = header(file)
-
-    assert "-- KEYS[1] prefix" in text
-    assert "-- ARGV: now" in text
-    assert "-- Returns " in text
-    assert "tomic" in text or "repeat" in text or "twice" in text
-
-
-@pytest.mark.parametrize("file", sorted(PARTS - {"prelude.lua"}))
-def test_a_part_says_what_it_belongs_to_and_expects(file: str):
-    text = header(FOLDER.joinpath(file))
-
-    assert text.startswith("-- Part of ")
-    assert "Expects " in text
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

@@ -71,6 +71,7 @@ def test_a_run_by_hand_is_wanted_now_and_moves_nothing_on(engine: Engine):
 
 
 def test_e5_a_run_by_hand_that_runs_twice_is_one(engine: Engine):
+    engine.go_by_server()
     schedule = engine.schedule()
 
     with engine.repeating() as repeats:

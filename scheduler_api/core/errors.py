@@ -47,3 +47,14 @@ class ForeignDatabase(SchedulerError):
 
 class UnreadableRecord(SchedulerError):
     """What the store holds is not what this version writes."""
+
+
+class UnknownLayout(SchedulerError):
+    """The store is in a layout that this version does not read."""
+
+    def __init__(self, found: str, expected: int) -> None:
+        super().__init__(
+            f"the store is in layout {found}, this version reads {expected}: run the"
+            " version that wrote it, or delete all that the cell holds with"
+            " `python -m scheduler_api empty-store`"
+        )

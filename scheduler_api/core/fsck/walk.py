@@ -27,7 +27,7 @@ NEVER_EXPIRES = -1
 # other must expire by itself.
 PERMANENT = frozenset(
     (
-        *("seq", "beat", "quiet", "stalled", "next", "epoch", "accepted"),
+        *("seq", "beat", "quiet", "stalled", "next", "epoch", "accepted", "layout"),
         *("lines", "owners", "superseded"),
         *("tenants", "tnseq", "rotated", "applications"),
     )

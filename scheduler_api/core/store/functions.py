@@ -73,7 +73,7 @@ class Library:
     def call(
         self, client: redis.Redis, function: str, options: Options, args: Iterable[Arg]
     ) -> Any:
-        """Calls a function in one round trip (two more if the server lacks the library).
+        """Calls a function in one round trip, or three if the server lacks the library.
 
         Raises: OutOfMemoryError (the store is too full for the library or for what the
             function takes), redis.RedisError.

@@ -348,6 +348,11 @@ def accepted(prefix: str) -> str:
     return f"{prefix}accepted"
 
 
+def layout(prefix: str) -> str:
+    """String, the number of the layout of keys and records (`layout`); permanent."""
+    return f"{prefix}layout"
+
+
 def alive(prefix: str, role: str) -> str:
     """String, ms of the last sign of life of any process of a role; TTL 5 s."""
     return f"{prefix}alive:{role}"

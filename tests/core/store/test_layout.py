@@ -1,0 +1,67 @@
+"""A store carries the number of its layout; another version's is refused at a start."""
+
+import pytest
+import redis
+from concurrent.futures import ThreadPoolExecutor
+from scheduler_api.core.errors import UnknownLayout
+from scheduler_api.core.store import keys, layout
+from tests.core.engine import PREFIX, Engine
+
+
+def test_an_empty_cell_takes_the_layout_of_the_first_start(
+    store_client: redis.Redis,
+) -> None:
+    layout.take(store_client, PREFIX)
+
+    assert store_client.get(keys.layout(PREFIX)) == str(layout.LAYOUT).encode()
+
+
+def test_a_later_start_on_the_same_layout_goes_on(engine: Engine) -> None:
+    layout.take(engine.client, PREFIX)
+    event = engine.create()
+
+    layout.take(engine.client, PREFIX)
+
+    assert engine.get(event.id).id == event.id
+
+
+def test_a_cell_with_data_and_no_number_is_an_older_one(engine: Engine) -> None:
+    engine.create()
+
+    with pytest.raises(UnknownLayout, match=r"layout none.*empty-store"):
+        layout.take(engine.client, PREFIX)
+
+    assert engine.client.get(keys.layout(PREFIX)) is None
+
+
+def test_the_layout_of_a_later_version_is_refused(store_client: redis.Redis) -> None:
+    store_client.set(keys.layout(PREFIX), layout.LAYOUT + 1)
+
+    with pytest.raises(UnknownLayout, match=f"layout {layout.LAYOUT + 1}"):
+        layout.take(store_client, PREFIX)
+
+
+def test_processes_that_start_at_once_all_take_an_empty_cell(valkey: str) -> None:
+    clients = [redis.Redis.from_url(valkey) for _ in range(10)]
+    clients[0].flushall()
+
+    def start(client: redis.Redis) -> None:
+        layout.take(client, PREFIX)
+        client.incr(keys.sequence(PREFIX))
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        started = [*pool.map(start, clients)]
+
+    for each in clients:
+        each.close()
+    assert started == [None] * len(clients)
+
+
+def test_an_emptied_cell_holds_nothing_and_can_be_started_on(engine: Engine) -> None:
+    engine.create()
+    engine.client.set("{s2}:seq", 7)
+
+    layout.empty(engine.client, PREFIX)
+    layout.take(engine.client, PREFIX)
+
+    assert {*engine.client.keys()} == {keys.layout(PREFIX).encode(), b"{s2}:seq"}

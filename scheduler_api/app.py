@@ -132,7 +132,7 @@ def _refuse_leading_slashes() -> None:
 
 def _add_health(app: Flask, built: services.Services) -> None:
     cell = readiness.Readiness(
-        built.store.client, built.settings.prefix, tenants=built.tenants
+        built.cell.client, built.settings.prefix, tenants=built.tenants
     )
 
     @app.get("/healthz")

@@ -14,15 +14,14 @@ from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.cron.preview import MOST, USUAL, Run, Skipped, preview
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
 from scheduler_api.core.flow_control.held_destinations import (
     HeldDestination,
-    held_destinations,
+    HeldDestinations,
 )
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.settings.engine import SettingsError
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.epoch import accept
-from scheduler_api.core.store.events import Store
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import addresses, client_environment, env_lines
@@ -58,7 +57,7 @@ def main(ctx: click.Context) -> None:
 @click.pass_obj
 def check_store(settings: Settings) -> None:
     """Prove that records and sets agree; print every fault, and exit 1 if any."""
-    faults = walk.check(Redis.from_url(settings.redis_url), settings.prefix)
+    faults = walk.check(_cell(settings))
     for fault in faults:
         click.echo(str(fault))
     raise SystemExit(1 if faults else 0)
@@ -129,7 +128,7 @@ def list_held(settings: Settings) -> None:
     """List destinations that are paused, broken, or wanted beyond their share."""
     place = Column("destination", overflow="fold")
     table = Table("tenant", place, "state", "waiting", "running")
-    for held in held_destinations(_store(settings)):
+    for held in HeldDestinations(_cell(settings)).all():
         table.add_row(
             *(held.tenant, held.origin or "-", _told(held)),
             *(str(held.waiting), str(held.running)),
@@ -158,8 +157,7 @@ def destination() -> None:
 @click.pass_obj
 def pause_destination(settings: Settings, tenant_id: str, place: Destination) -> None:
     """Hold back all that goes there from now on; `held` counts it."""
-    gates = GateKeeper(_store(settings))
-    gates.turn_destination(tenant_id, place, paused=True)
+    HeldDestinations(_cell(settings)).set_paused(tenant_id, place, paused=True)
     click.echo(f"{place.origin} of tenant {tenant_id} is paused")
 
 
@@ -170,7 +168,7 @@ def pause_destination(settings: Settings, tenant_id: str, place: Destination) ->
 def resume_destination(settings: Settings, tenant_id: str, place: Destination) -> None:
     """Let it go on with what has waited longest."""
     try:
-        GateKeeper(_store(settings)).turn_destination(tenant_id, place, paused=False)
+        HeldDestinations(_cell(settings)).set_paused(tenant_id, place, paused=False)
     except NotFound as err:
         raise click.ClickException(
             f"{place.origin} of tenant {tenant_id} is not paused: see `held`"
@@ -226,10 +224,9 @@ def _seconds(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _store(settings: Settings) -> Store:
-    return Store(Redis.from_url(settings.redis_url), settings.prefix)
+def _cell(settings: Settings) -> Cell:
+    return Cell(Redis.from_url(settings.redis_url), settings.prefix)
 
 
 def _tenants(settings: Settings) -> Tenants:
-    client = Redis.from_url(settings.redis_url)
-    return Tenants(client, settings.prefix, secret_key=settings.secret_key)
+    return Tenants(_cell(settings), secret_key=settings.secret_key)

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from scheduler_api.auth import Auth
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.queries.journal import Journal
 from scheduler_api.core.queries.schedule_search import Finder
 from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.quotas import Quotas
 from scheduler_api.core.tenants.url_groups import Groups
@@ -31,14 +33,16 @@ class Services:
     """One per process."""
 
     settings: Settings
-    store: Store
+    cell: Cell
+    store: EventStore
     schedules: Schedules
     finder: Finder
     groups: Groups
     dead_letters: DeadLetters
     queries: Queries
     journal: Journal
-    gates: GateKeeper
+    queues: Queues
+    flow_keys: FlowKeys
     quotas: Quotas
     tenants: Tenants
     auth: Auth
@@ -64,26 +68,25 @@ def connect(url: str) -> redis.Redis:
 
 def build(settings: Settings) -> Services:
     """Everything for one process; connects on first use."""
-    client = connect(settings.redis_url)
-    tenants = Tenants(client, settings.prefix, secret_key=settings.secret_key)
-    store = Store(
-        client,
-        settings.prefix,
-        caps=settings.caps,
-        room=settings.room,
-        gathers=True,
-    )
+    cell = Cell(connect(settings.redis_url), settings.prefix)
+    caps, room = settings.caps, settings.room
+    tenants = Tenants(cell, secret_key=settings.secret_key)
+    store = EventStore(cell, caps=caps, room=room, gathers=True)
     return Services(
         settings=settings,
+        cell=cell,
         store=store,
-        schedules=Schedules(store, grace_ms=settings.missed_grace_ms),
-        finder=Finder(store),
-        groups=Groups(store),
+        schedules=Schedules(
+            cell, grace_ms=settings.missed_grace_ms, caps=caps, room=room
+        ),
+        finder=Finder(cell),
+        groups=Groups(cell, most=room.groups),
         dead_letters=DeadLetters(store),
-        queries=Queries(store),
-        journal=Journal(store),
-        gates=GateKeeper(store),
-        quotas=Quotas(store),
+        queries=Queries(cell),
+        journal=Journal(cell),
+        queues=Queues(cell, most=room.queues),
+        flow_keys=FlowKeys(cell, most=room.flows),
+        quotas=Quotas(cell),
         tenants=tenants,
         auth=Auth(tenants),
     )

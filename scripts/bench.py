@@ -116,7 +116,7 @@ def events(cell: Cell) -> Kind:
     body = {
         "destination": "https://customer.example.com/hooks/orders",
         "payload": "x" * 100,
-        "scheduledTime": to_iso(cell.events.now_ms() + TOMORROW_MS),
+        "scheduledTime": to_iso(cell.events.cell.now_ms() + TOMORROW_MS),
     }
     headers = JSON | {"x-api-key": cell.token}
     request = ask(cell, "/api/events", json.dumps(body).encode(), headers=headers)

@@ -45,7 +45,7 @@ def _url(number: int) -> str:
 def fill(cell: Cell, count: int, *, dialect: str = "jiter", there: int = 0) -> float:
     """Store events for tomorrow until there are so many; bytes that each one took."""
     owner = replace(cell.owner, dialect=dialect)
-    tomorrow_ms, before = cell.events.now_ms() + DAY_MS, used_bytes(cell)
+    tomorrow_ms, before = cell.events.cell.now_ms() + DAY_MS, used_bytes(cell)
     started_s = time.monotonic()
     for stop, numbers in _batches(there, count):
         drafts = [

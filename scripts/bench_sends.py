@@ -56,7 +56,7 @@ class Place:
         """
         run, store = self.sink.new_run(), self.cell.events
         lead_ms = LEAD_MS + len(offsets_ms) * 1_000 // STORED_PER_S
-        start_ms = store.now_ms() + lead_ms
+        start_ms = store.cell.now_ms() + lead_ms
         drafts = [
             Draft(
                 Content(self.sink.url(run, n, due_ms=start_ms + offset), BODY),
@@ -67,7 +67,7 @@ class Place:
             for n, offset in enumerate(offsets_ms)
         ]
         store.create_many(self.cell.owner, drafts)
-        if store.now_ms() >= start_ms:
+        if store.cell.now_ms() >= start_ms:
             raise ClickException("the events were due before all of them were stored")
         return self._wait(run, offsets_ms, start_ms)
 

@@ -46,7 +46,7 @@ def _top_up(place: Place, run: str, batches: deque[list[str]]) -> None:
     overdue = cell.client.zcard(keys.due(cell.prefix))
     if int(str(overdue)) >= BACKLOG:
         return
-    now_ms = cell.events.now_ms()
+    now_ms = cell.events.cell.now_ms()
     drafts = [
         Draft(Content(place.sink.url(run, n, due_ms=now_ms), BODY), DEADLINE_MS)
         for n in range(BACKLOG)

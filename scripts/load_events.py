@@ -12,7 +12,7 @@ from itertools import islice
 from load_client import post, send
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Terms
+from scheduler_api.core.store.claims import ClaimTimeouts, claim
 from statistics import median
 from tests.system.cell import Cell
 from typing import Any
@@ -24,7 +24,9 @@ OWNERS, TAGS, COUNTRIES = 1_000, 10, 5
 CLAIMS, CLAIMED = 100, 100
 AT_ONCE = 10_000
 FAR_MS = 10**13
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+TIMEOUTS = ClaimTimeouts(
+    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def claim_us(cell: Cell, claims: int) -> float:
     for _ in range(claims):
         accepted = cell.events.create_many(cell.owner, drafts)
         started_us = _script_us(cell)
-        claimed = cell.events.claim(room=2 * CLAIMED, terms=TERMS)
+        claimed = claim(cell.events.cell, room=2 * CLAIMED, timeouts=TIMEOUTS)
         spent_us += _script_us(cell) - started_us
         assert len(claimed.ids) == CLAIMED, claimed
         cell.events.cancel(cell.owner, [each.id for each in accepted])

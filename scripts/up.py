@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from roles import BIN, stages, store
 from scheduler_api.core.settings.engine import SettingsError
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import from_env
 
@@ -108,9 +109,9 @@ class Up:
             return self._stopping.is_set() or keeper.deaths > 0
 
         if wait_for_store(client, given_up=given_up):
-            secret_key = self._settings.secret_key
+            cell = Cell(client, self._settings.prefix)
             self._folder.keep_credentials(
-                Tenants(client, self._settings.prefix, secret_key=secret_key),
+                Tenants(cell, secret_key=self._settings.secret_key),
                 base_url=self._base_url,
                 store=self._settings.redis_url,
             )

@@ -4,12 +4,12 @@ import orjson
 import redis
 from collections.abc import Coroutine
 from scheduler_api.core.model import Begun
-from scheduler_api.core.settings.limits import BreakerTerms
+from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
 from typing import Any, Protocol, TypeVar
 
 LEASE_MS = 15_000
-BREAKER = BreakerTerms(
+BREAKER = BreakerLimits(
     attempts=20,
     percent=90,
     window_ms=60_000,
@@ -43,7 +43,7 @@ class Hand:
 
     def report(self, gate: str, attempts: int, failures: int) -> str:
         counts = {gate: (attempts, failures)}
-        told = self._runner.run(self.store.report(counts, terms=BREAKER))
+        told = self._runner.run(self.store.report(counts, limits=BREAKER))
         return told.get(gate, "")
 
     def fetch(self, begun: Begun) -> Begun:

@@ -8,6 +8,7 @@ from flask import Flask
 from scheduler_api.app import create_app
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import Settings
 from typing import Any
@@ -34,7 +35,7 @@ def app(valkey: str, client: redis.Redis) -> Flask:
 
 @pytest.fixture
 def token(client: redis.Redis) -> str:
-    return Tenants(client, PREFIX, secret_key=SECRET_KEY).create("one").token
+    return Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY).create("one").token
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 import redis
 from scheduler_api.auth import Auth, Unauthorized
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 
 SECRET_KEY = "0123456789abcdef"
@@ -30,7 +31,7 @@ class Counting(Tenants):
 
 @pytest.fixture
 def tenants(store_client: redis.Redis) -> Counting:
-    return Counting(store_client, "{t}:", secret_key=SECRET_KEY)
+    return Counting(Cell(store_client, "{t}:"), secret_key=SECRET_KEY)
 
 
 def test_token_belongs_to_its_tenant(tenants: Counting) -> None:

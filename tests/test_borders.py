@@ -109,6 +109,14 @@ def test_the_engine_imports_downward_only() -> None:
     assert upward == []
 
 
+def test_the_event_store_is_for_those_who_write_events() -> None:
+    others = ("fsck", "schedules", "tenants", "flow_control", "queries")
+    modules = under(*(f"{CORE}.{name}" for name in others))
+
+    assert crossings(modules, f"{CORE}.store.events") == []
+    assert crossings(under(f"{CORE}.recovery"), f"{CORE}.store.events") != []
+
+
 def test_no_import_leads_back_to_where_it_began() -> None:
     assert [name for name in MODULES if name in reached(name)] == []
 

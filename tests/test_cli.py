@@ -5,6 +5,7 @@ import re
 import redis
 from click.testing import CliRunner, Result
 from scheduler_api.cli import main
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenant, Tenants
 
 SECRET_KEY = "a secret key of the tests"
@@ -29,7 +30,7 @@ def test_a_tenant_made_here_is_known_to_the_cell(environ: dict[str, str]):
     assert result.exit_code == 0
     lines = dict(line.split() for line in result.output.splitlines())
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        tenants = Tenants(client, "{s1}:", secret_key=SECRET_KEY)
+        tenants = Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY)
         assert tenants.by_token(lines["token"]) == Tenant(lines["tenant"])
 
 
@@ -78,7 +79,7 @@ def test_a_tenant_has_a_name(environ: dict[str, str], name: str):
     assert result.exit_code == 2
     assert "what do you call this tenant?" in result.output
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        assert Tenants(client, "{s1}:", secret_key=SECRET_KEY).all_ids() == []
+        assert Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY).all_ids() == []
 
 
 def test_a_tenant_is_not_made_under_another_key_than_the_stores(

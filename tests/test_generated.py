@@ -8,6 +8,7 @@ import redis
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from scheduler_api.app import create_app
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import Settings
 from schemathesis import Case
@@ -61,7 +62,7 @@ def app(valkey: str) -> Any:
 def token(valkey: str) -> str:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-        return Tenants(client, "{s1}:", secret_key=SECRET_KEY).create("one").token
+        return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY).create("one").token
 
 
 @pytest.mark.parametrize("name", ["jiter", "v1"])

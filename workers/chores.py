@@ -4,12 +4,13 @@ import logging
 import redis
 from collections.abc import Iterator
 from scheduler_api.core import logfmt
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FINAL_STATES, Owner, State
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from typing import cast
 from workers import failure_digest
 from workers.bootstrap import connect, read_settings
@@ -28,20 +29,20 @@ def retention() -> int:
     Raises: SettingsError, redis.RedisError; the next run goes on where this one ended.
     """
     settings = read_settings()
-    store = Store(connect(settings), settings.prefix)
-    gates = GateKeeper(store)
-    now_ms, forgotten = store.now_ms(), 0
-    owners = cast(set[bytes], store.client.smembers(keys.owners(store.prefix)))
+    cell = Cell(connect(settings), settings.prefix)
+    events, flow_keys = EventStore(cell), FlowKeys(cell)
+    now_ms, forgotten = cell.now_ms(), 0
+    owners = cast(set[bytes], cell.client.smembers(keys.owners(cell.prefix)))
     for owner in sorted(owners):
         for state in FINAL_STATES:
             before_ms = now_ms - _kept_ms(settings, state)
-            index = keys.finished(store.prefix, owner.decode(), state)
-            for ids in _older(store.client, index, before_ms):
-                forgotten += store.forget(ids, before_ms=before_ms)
-        _cut_journal(store, owner.decode(), now_ms - settings.retention_days * DAY_MS)
-        gates.forget_flows(Owner.parse(owner.decode()))
-    templates = _forget_templates(store, now_ms - _longest_ms(settings))
-    _done(store, "retention", now_ms, forgotten=forgotten, templates=templates)
+            index = keys.finished(cell.prefix, owner.decode(), state)
+            for ids in _older(cell.client, index, before_ms):
+                forgotten += events.forget(ids, before_ms=before_ms)
+        _cut_journal(cell, owner.decode(), now_ms - settings.retention_days * DAY_MS)
+        flow_keys.forget(Owner.parse(owner.decode()))
+    templates = _forget_templates(cell, now_ms - _longest_ms(settings))
+    _done(cell, "retention", now_ms, forgotten=forgotten, templates=templates)
     return forgotten
 
 
@@ -70,18 +71,18 @@ def _older(client: redis.Redis, index: str, before_ms: int) -> Iterator[list[str
         yield [event_id.decode() for event_id in found]
 
 
-def _cut_journal(store: Store, owner: str, before_ms: int) -> None:
-    key = keys.journal(store.prefix, owner)
-    store.client.xtrim(key, minid=f"{before_ms}-0", approximate=True)
+def _cut_journal(cell: Cell, owner: str, before_ms: int) -> None:
+    key = keys.journal(cell.prefix, owner)
+    cell.client.xtrim(key, minid=f"{before_ms}-0", approximate=True)
 
 
-def _forget_templates(store: Store, before_ms: int) -> int:
-    index, forgotten = keys.superseded(store.prefix), 0
-    for members in _older(store.client, index, before_ms):
-        pipe = store.client.pipeline(transaction=False)
+def _forget_templates(cell: Cell, before_ms: int) -> int:
+    index, forgotten = keys.superseded(cell.prefix), 0
+    for members in _older(cell.client, index, before_ms):
+        pipe = cell.client.pipeline(transaction=False)
         for member in members:
             schedule_id, _, revision = member.partition(":")
-            pipe.delete(keys.template(store.prefix, schedule_id, revision))
+            pipe.delete(keys.template(cell.prefix, schedule_id, revision))
         pipe.zrem(index, *members)
         pipe.execute()
         forgotten += len(members)
@@ -94,8 +95,8 @@ def check() -> int:
     Raises: SettingsError, redis.RedisError.
     """
     settings = read_settings()
-    store = Store(connect(settings), settings.prefix)
-    faults = walk.check(store.client, store.prefix)
+    cell = Cell(connect(settings), settings.prefix)
+    faults = walk.check(cell)
     for fault in faults:
         log.error(
             logfmt.line(
@@ -105,7 +106,7 @@ def check() -> int:
                 problem=fault.problem,
             )
         )
-    _done(store, "check", store.now_ms(), faults=len(faults))
+    _done(cell, "check", cell.now_ms(), faults=len(faults))
     return len(faults)
 
 
@@ -118,11 +119,11 @@ def failures() -> int:
     Raises: SettingsError, redis.RedisError.
     """
     settings = read_settings()
-    store = Store(connect(settings), settings.prefix)
-    now_ms = store.now_ms()
-    last = cast(bytes | None, store.client.get(keys.chore(store.prefix, "failures")))
+    cell = Cell(connect(settings), settings.prefix)
+    now_ms = cell.now_ms()
+    last = cast(bytes | None, cell.client.get(keys.chore(cell.prefix, "failures")))
     since_ms = now_ms - HOUR_MS if last is None else int(last) + 1
-    found = failure_digest.collect(store, since_ms=since_ms, until_ms=now_ms)
+    found = failure_digest.collect(cell, since_ms=since_ms, until_ms=now_ms)
     for each in found:
         log.warning(
             logfmt.line(
@@ -136,10 +137,10 @@ def failures() -> int:
     if found and settings.failure_digest_url:
         failure_digest.post(found, settings)
     count = sum(each.failed for each in found)
-    _done(store, "failures", now_ms, failed=count)
+    _done(cell, "failures", now_ms, failed=count)
     return count
 
 
-def _done(store: Store, name: str, at_ms: int, **counts: int) -> None:
-    store.client.set(keys.chore(store.prefix, name), at_ms)
+def _done(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
+    cell.client.set(keys.chore(cell.prefix, name), at_ms)
     logging.getLogger("rq.worker").info(logfmt.line(f"chore.{name}", **counts))

@@ -5,7 +5,7 @@ import logging
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.settings import Settings
 from workers.bootstrap import connect, read_settings
 from workers.delivery.assembly import open_in_flight
@@ -23,11 +23,9 @@ def deliver(ids: list[str], schedule_ids: list[str], alone: bool) -> None:
     """
     settings = read_settings()
     if schedule_ids:
-        store = Store(connect(settings), settings.prefix)
-        top_up(
-            Schedules(store, grace_ms=settings.missed_grace_ms),
-            schedule_ids,
-        )
+        cell = Cell(connect(settings), settings.prefix)
+        schedules = Schedules(cell, grace_ms=settings.missed_grace_ms)
+        top_up(schedules, schedule_ids)
     if ids:
         asyncio.run(_deliver_all(ids, settings, alone=alone))
 

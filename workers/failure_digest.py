@@ -12,7 +12,8 @@ from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Owner, State
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import read_event
 from typing import cast
 from workers.bootstrap import address_policy
 from workers.http_client.client import HttpClient, Request, Result
@@ -33,20 +34,20 @@ class Failures:
     failed: int
 
 
-def collect(store: Store, *, since_ms: int, until_ms: int) -> list[Failures]:
+def collect(cell: Cell, *, since_ms: int, until_ms: int) -> list[Failures]:
     """The dead letters of a stretch of time, counted by owner and destination.
 
     Raises: redis.RedisError.
     """
     counts: Counter[tuple[Owner, str]] = Counter()
-    for member in cast(set[bytes], store.client.smembers(keys.owners(store.prefix))):
+    for member in cast(set[bytes], cell.client.smembers(keys.owners(cell.prefix))):
         owner = Owner.parse(member.decode())
         for state in (State.DEAD, State.CLEARED):
-            index = keys.finished(store.prefix, str(owner), state)
+            index = keys.finished(cell.prefix, str(owner), state)
             ids = cast(
-                list[bytes], store.client.zrangebyscore(index, since_ms, until_ms)
+                list[bytes], cell.client.zrangebyscore(index, since_ms, until_ms)
             )
-            counts.update((owner, _origin(store, owner, each.decode())) for each in ids)
+            counts.update((owner, _origin(cell, owner, each.decode())) for each in ids)
     return [
         Failures(owner.tenant, owner.dialect, origin, failed)
         for (owner, origin), failed in sorted(
@@ -55,9 +56,9 @@ def collect(store: Store, *, since_ms: int, until_ms: int) -> list[Failures]:
     ]
 
 
-def _origin(store: Store, owner: Owner, event_id: str) -> str:
+def _origin(cell: Cell, owner: Owner, event_id: str) -> str:
     try:
-        return str(parse(store.get(owner, event_id).content.url).origin)
+        return str(parse(read_event(cell, owner, event_id).content.url).origin)
     except (UnreadableRecord, BadDestination, NotFound):
         return UNREADABLE
 

@@ -14,8 +14,9 @@ from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.claims import Claim, ClaimTimeouts, claim
 from scheduler_api.core.store.epoch import Epoch, establish, take_database
-from scheduler_api.core.store.events import Claim, Store, Terms
 from scheduler_api.core.store.rq_envelopes import Carrier
 from scheduler_api.settings import from_env
 from types import FrameType
@@ -43,11 +44,11 @@ class Ticker:
     def __init__(self, client: redis.Redis, settings: EngineSettings) -> None:
         self.client = client
         self.prefix = settings.prefix
-        self.store = Store(client, settings.prefix)
+        self.cell = Cell(client, settings.prefix)
         self.carrier = Carrier(client)
         self.envelope_size = settings.envelope_size
         self.high_water_percent = settings.store_high_water_percent
-        self.terms = Terms(
+        self.timeouts = ClaimTimeouts(
             offer_ms=settings.offer_lease_ms,
             lease_ms=settings.lease_ms,
             quiet_ms=settings.quiet_ms,
@@ -67,19 +68,23 @@ class Ticker:
             self._check_store()
         if not self._is_ours:
             return LONGEST_WAIT_S
-        claim = self.store.claim(
-            room=self.envelope_size, terms=self.terms, carrier=self.carrier.words()
+        claimed = claim(
+            self.cell,
+            room=self.envelope_size,
+            timeouts=self.timeouts,
+            carrier=self.carrier.words(),
         )
-        self._report(claim)
-        if claim.next_us is None or claim.is_stalled:
+        self._report(claimed)
+        if claimed.next_us is None or claimed.is_stalled:
             return LONGEST_WAIT_S
-        return min(max(0.0, claim.next_us / 1_000_000 - HEAD_START_S), LONGEST_WAIT_S)
+        wait_s = claimed.next_us / 1_000_000 - HEAD_START_S
+        return min(max(0.0, wait_s), LONGEST_WAIT_S)
 
     def _check_store(self) -> None:
         """Once a second: sign of life, high-water mark, epoch."""
         self._checked_at = time.monotonic()
         pipe = self.client.pipeline(transaction=False)
-        pipe.set(keys.alive(self.prefix, "ticker"), self.store.now_ms(), ex=ALIVE_TTL_S)
+        pipe.set(keys.alive(self.prefix, "ticker"), self.cell.now_ms(), ex=ALIVE_TTL_S)
         pipe.info("memory")
         pipe.get(keys.epoch(self.prefix))
         pipe.get(keys.accepted(self.prefix))
@@ -103,10 +108,10 @@ class Ticker:
         )
         return False
 
-    def _report(self, claim: Claim) -> None:
-        for event_id in claim.interrupted:
+    def _report(self, claimed: Claim) -> None:
+        for event_id in claimed.interrupted:
             log.warning(logfmt.line("attempt.interrupted", event=event_id))
-        for member in claim.set_aside:
+        for member in claimed.set_aside:
             log.error(logfmt.line("record.set_aside", member=member))
 
     def run(self) -> None:

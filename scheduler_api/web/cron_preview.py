@@ -56,7 +56,7 @@ def blueprint(services: Services) -> Blueprint:
         asked = read(read_parameters(request.environ))
         after_ms = asked.after_ms
         if after_ms is None:
-            after_ms = services.store.now_ms()
+            after_ms = services.cell.now_ms()
         return _respond(_answer(asked, after_ms))
 
     routes.register_error_handler(Refused, _refusal)

@@ -14,7 +14,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.deduplication import Held, Mark, Repeated
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.events import EventStore
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -56,7 +56,7 @@ def read_mark(request: Request, body: bytes) -> Mark | None:
 
 
 def once(
-    store: Store,
+    store: EventStore,
     owner: Owner,
     mark: Mark | None,
     *,

@@ -6,8 +6,10 @@ import pytest
 import redis
 import redis.asyncio
 from collections.abc import Callable, Iterator
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
+from scheduler_api.core.flow_control.queues import Queues
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import WorkerStore
 from tests.core.engine import Engine
 
@@ -34,7 +36,7 @@ def engine(store_client: redis.Redis, connect: Connect) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def store(engine: Engine) -> Store:
+def store(engine: Engine) -> EventStore:
     return engine.store
 
 
@@ -44,5 +46,15 @@ def worker_store(engine: Engine) -> WorkerStore:
 
 
 @pytest.fixture
-def gates(engine: Engine) -> GateKeeper:
-    return GateKeeper(engine.store)
+def queues(engine: Engine) -> Queues:
+    return Queues(engine.cell)
+
+
+@pytest.fixture
+def flow_keys(engine: Engine) -> FlowKeys:
+    return FlowKeys(engine.cell)
+
+
+@pytest.fixture
+def destinations(engine: Engine) -> HeldDestinations:
+    return HeldDestinations(engine.cell)

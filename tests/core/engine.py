@@ -11,6 +11,7 @@ from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import (
     Begun,
     Content,
+    Draft,
     Event,
     FollowUp,
     Owner,
@@ -18,9 +19,13 @@ from scheduler_api.core.model import (
     ScheduleOptions,
 )
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.store import codec, keys
-from scheduler_api.core.store.events import Claim, Store, Terms
+from scheduler_api.core.settings.limits import ANY_NUMBER, NO_CAPS, Caps, Room
+from scheduler_api.core.store import claims, codec, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.claims import Claim, ClaimTimeouts
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.store.scripts import Arg
 from tests.core.script_calls import Repeats, repeating
 from tests.core.stored import everything
@@ -41,7 +46,7 @@ QUIET_MS = 15_000
 GRACE_MS = 60_000
 DEADLINE_MS = 10_000
 SLACK_MS = 10_000
-TERMS = Terms(
+TIMEOUTS = ClaimTimeouts(
     offer_ms=OFFER_MS,
     lease_ms=LEASE_MS,
     quiet_ms=QUIET_MS,
@@ -61,12 +66,17 @@ class Engine:
         self.client = client
         # Checked after every test, unless the test itself breaks what is stored.
         self.stays_sound = True
-        self.store = Store(client, PREFIX, clock_ms=START_MS)
-        self.schedules = Schedules(self.store, grace_ms=GRACE_MS)
+        self.cell = Cell(client, PREFIX, clock_ms=START_MS)
+        self.limit()
         self._connect = connect
         self._runner = runner
         self._hands: list[Hand] = []
         self.worker = self.new_worker()
+
+    def limit(self, *, caps: Caps = NO_CAPS, room: Room = ANY_NUMBER) -> None:
+        """Goes on as a process does that was started with other limits."""
+        self.store = EventStore(self.cell, caps=caps, room=room)
+        self.schedules = Schedules(self.cell, grace_ms=GRACE_MS, caps=caps, room=room)
 
     def new_worker(self) -> Hand:
         store = WorkerStore(
@@ -81,7 +91,7 @@ class Engine:
 
     @property
     def now_ms(self) -> int:
-        return self.store.now_ms()
+        return self.cell.now_ms()
 
     @now_ms.setter
     def now_ms(self, now_ms: int) -> None:
@@ -92,12 +102,12 @@ class Engine:
         self._set_clock(None)
 
     def _set_clock(self, now_ms: int | None) -> None:
-        self.store.clock_ms = now_ms
+        self.cell.clock_ms = now_ms
         for hand in self._hands:
             hand.store.clock_ms = now_ms
 
     def faults(self) -> list[str]:
-        return [str(fault) for fault in walk.check(self.client, PREFIX)]
+        return [str(fault) for fault in walk.check(self.cell)]
 
     def create(
         self,
@@ -108,10 +118,12 @@ class Engine:
         deadline_ms: int = DEADLINE_MS,
     ) -> Event:
         at_ms = self.now_ms + in_ms
-        return self.store.create(owner, content, at_ms=at_ms, deadline_ms=deadline_ms)
+        return self.store.create(
+            owner, Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True)
+        )
 
     def claim(self, room: int = 100, *, carrier: tuple[Arg, ...] = ()) -> Claim:
-        return self.store.claim(room=room, terms=TERMS, carrier=carrier)
+        return claims.claim(self.cell, room=room, timeouts=TIMEOUTS, carrier=carrier)
 
     def tick(self, ms: int, *, step_ms: int = 1_000) -> list[Claim]:
         """Lets time pass under a running ticker: no step looks like an outage."""
@@ -196,7 +208,7 @@ class Engine:
         return self.schedules.get(schedule.owner, schedule.id)
 
     def get(self, event_id: str) -> Event:
-        return self.store.get(OWNER, event_id)
+        return read_event(self.cell, OWNER, event_id)
 
     def record(self, event_id: str) -> dict[str, str]:
         return self._hash(keys.event(PREFIX, event_id))

@@ -3,7 +3,7 @@
 import pytest
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.deduplication import Held, Mark, Repeated
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import (
     Draft,
     Gates,
@@ -88,14 +88,14 @@ def test_a_mark_goes_with_what_failed_or_was_withdrawn(engine: Engine, how: str)
     assert accept(engine, "m")[0].id == second.id
 
 
-def test_a_deleted_queue_takes_its_marks_along(engine: Engine, gates: GateKeeper):
+def test_a_deleted_queue_takes_its_marks_along(engine: Engine, queues: Queues):
     in_queue = [
         Draft(CONTENT, DEADLINE_MS, mark=marked(name), gates=Gates(queue="orders"))
         for name in ("sent", "waiting")
     ]
     engine.store.create_many(OWNER, in_queue)
     [_sent] = engine.worker.begin(*engine.claim().ids)
-    gates.delete_queue(OWNER, "orders")
+    queues.delete(OWNER, "orders")
 
     again = accept(engine, "sent", "waiting")
 
@@ -131,7 +131,8 @@ def test_an_event_that_is_marked_is_created_once(engine: Engine):
     def create():
         at_ms, mark = engine.now_ms + 1, Mark("m", WINDOW_MS, "d")
         return engine.store.create(
-            OWNER, CONTENT, at_ms=at_ms, deadline_ms=DEADLINE_MS, mark=mark
+            OWNER,
+            Draft(CONTENT, DEADLINE_MS, at_ms=at_ms, must_be_future=True, mark=mark),
         )
 
     event = create()

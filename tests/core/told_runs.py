@@ -8,7 +8,7 @@ from tests.core.engine import Engine
 
 def told(engine: Engine, schedule: Schedule, most: int = 100) -> list[Run]:
     """The newest first."""
-    return run_history.newest(engine.store, schedule, most=most)
+    return run_history.newest(engine.cell, schedule, most=most)
 
 
 def reasons(engine: Engine, schedule: Schedule) -> list[tuple[int, str]]:

@@ -3,13 +3,18 @@
 import redis
 from dataclasses import dataclass
 from scheduler_api.core.model import Begun, Owner
-from scheduler_api.core.store.events import Claim, Store, Terms
+from scheduler_api.core.store import claims
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.claims import Claim, ClaimTimeouts
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
 from tests import hand
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+TIMEOUTS = ClaimTimeouts(
+    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+)
 
 
 @dataclass
@@ -17,9 +22,13 @@ class Web:
     """An application, what stands behind it, and a new tenant of its own."""
 
     app: Any
-    store: Store
+    store: EventStore
     tenants: Tenants
     tenant: NewTenant
+
+    @property
+    def cell(self) -> Cell:
+        return self.store.cell
 
     def owner(self, dialect: str) -> Owner:
         return Owner(self.tenant.id, dialect)
@@ -35,14 +44,14 @@ class Hand:
         self._client = client
         self._prefix = prefix
 
-    def at(self, now_ms: int | None) -> Store:
-        return Store(self._client, self._prefix, clock_ms=now_ms)
+    def at(self, now_ms: int | None) -> Cell:
+        return Cell(self._client, self._prefix, clock_ms=now_ms)
 
     def worker(self, now_ms: int | None = None) -> hand.Hand:
         return hand.hand_of(self._client, self._prefix, clock_ms=now_ms)
 
     def offer(self, *, now_ms: int | None = None, room: int = 10_000) -> Claim:
-        return self.at(now_ms).claim(room=room, terms=TERMS)
+        return claims.claim(self.at(now_ms), room=room, timeouts=TIMEOUTS)
 
     def begin(self, event_id: str, *, now_ms: int | None = None) -> Begun:
         """Offers what is due and begins one."""

@@ -4,7 +4,8 @@ import pytest
 import redis
 from collections.abc import Callable, Iterator
 from scheduler_api.app import create_app
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import Settings
 from tests.dialects.by_hand import SECRET_KEY, Web
@@ -24,10 +25,10 @@ def make_web(store_url: str) -> Callable[..., Web]:
 
     def make(**changes: Any) -> Web:
         settings = Settings(redis_url=store_url, secret_key=SECRET_KEY, **changes)
-        client = redis.Redis.from_url(store_url)
-        tenants = Tenants(client, settings.prefix, secret_key=SECRET_KEY)
+        cell = Cell(redis.Redis.from_url(store_url), settings.prefix)
+        tenants = Tenants(cell, secret_key=SECRET_KEY)
         tenant = tenants.create("test")
         app = create_app(settings)
-        return Web(app, Store(client, settings.prefix), tenants, tenant)
+        return Web(app, EventStore(cell), tenants, tenant)
 
     return make

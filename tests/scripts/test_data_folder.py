@@ -3,6 +3,7 @@
 import fakeredis
 from data_folder import DataFolder
 from pathlib import Path
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 
 NAME = "SCHEDULER_API_SIGNING_SECRET"
@@ -15,7 +16,9 @@ def read(folder: DataFolder) -> dict[str, str]:
 
 def test_credentials_stay_and_lack_nothing_that_came_later(tmp_path: Path):
     folder = DataFolder(tmp_path)
-    tenants = Tenants(fakeredis.FakeRedis(), "{s1}:", secret_key="0123456789abcdef")
+    tenants = Tenants(
+        Cell(fakeredis.FakeRedis(), "{s1}:"), secret_key="0123456789abcdef"
+    )
     folder.keep_credentials(tenants, base_url="http://a", store="redis://b")
     first = read(folder)
     folder.credentials.write_text(

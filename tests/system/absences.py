@@ -106,7 +106,10 @@ def frozen_worker(cell: Cell) -> Report:
     cell.start("ticker", "worker-a")
     with Plug() as plug:
         event = cell.create(
-            "frozen", at_ms=cell.events.now_ms() + 300, url=plug.url, deadline_ms=60_000
+            "frozen",
+            at_ms=cell.events.cell.now_ms() + 300,
+            url=plug.url,
+            deadline_ms=60_000,
         )
         wait_until(cell.begun)
         first = cell.begun()

@@ -66,7 +66,7 @@ class Cell(Observer):
     def __enter__(self) -> Self:
         self.start_store()
         secret_key = self.settings.secret_key
-        tenant = Tenants(self.client, self.prefix, secret_key=secret_key).create("one")
+        tenant = Tenants(self.events.cell, secret_key=secret_key).create("one")
         self.token = tenant.token
         self.owner = Owner(tenant.id, "jiter")
         return self

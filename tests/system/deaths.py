@@ -220,7 +220,7 @@ def travelling_alone(cell: Cell, *, suspects: int, others: int) -> Report:
     suspected = [
         cell.create(
             f"suspect-{number}",
-            at_ms=cell.events.now_ms() + LEAD_MS,
+            at_ms=cell.events.cell.now_ms() + LEAD_MS,
             query="delay_ms=1000&first=2",
         )
         for number in range(suspects)

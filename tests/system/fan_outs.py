@@ -16,7 +16,7 @@ def kills(cell: Cell, *, runs: int, endpoints: int, deaths: int) -> list[str]:
     """What did not hold: each endpoint gets each run, and twice only with a warning."""
     owner = Owner(cell.owner.tenant, "qstash")
     urls = [cell.receiver.url(f"endpoint={n}&delay_ms=20") for n in range(endpoints)]
-    Groups(cell.events).add(owner, "g", [Endpoint(url) for url in urls])
+    Groups(cell.events.cell).add(owner, "g", [Endpoint(url) for url in urls])
     options = to_options(Message(topic="g"))
     labels = [f"run-{n}" for n in range(runs)]
     drafts = [
@@ -43,7 +43,7 @@ def kills(cell: Cell, *, runs: int, endpoints: int, deaths: int) -> list[str]:
     wanted = runs * endpoints + len(made)
     if (count := cell.client.zcard(delivered)) != wanted:
         problems.append(f"{count} events were delivered, not {wanted}")
-    return problems + [str(each) for each in walk.check(cell.client, cell.prefix)]
+    return problems + [str(each) for each in walk.check(cell.events.cell)]
 
 
 def _body(label: str) -> bytes:

@@ -2,8 +2,7 @@
 
 import time
 from scheduler_api.core.delivery.destinations import parse
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
-from scheduler_api.core.flow_control.held_destinations import held_destinations
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FlowLimits, Gates
 from statistics import median
@@ -58,33 +57,33 @@ def kill_in_turn(cell: Cell, *, every_s: float) -> int:
 def paused(cell: Cell, *, events: int) -> Report:
     """A destination is paused with some in flight, and resumed once all others wait."""
     cell.start("ticker", "worker")
-    gates, tenant = GateKeeper(cell.events), cell.owner.tenant
+    held, tenant = HeldDestinations(cell.events.cell), cell.owner.tenant
     place, other = parse(cell.receiver.url("")), Receiver()
-    at_ms = cell.events.now_ms()
+    at_ms = cell.events.cell.now_ms()
     running = [
         cell.create(f"run-{n}", at_ms=at_ms + 200, query="delay_ms=500")
         for n in range(5)
     ]
     wait_until(lambda: len(cell.receiver.times_ms()) == len(running), within_s=20)
-    gates.turn_destination(tenant, place, paused=True)
-    at_ms = cell.events.now_ms()
+    held.set_paused(tenant, place, paused=True)
+    at_ms = cell.events.cell.now_ms()
     waiting = [cell.create(f"wait-{n}", at_ms=at_ms + 200 + n) for n in range(events)]
     cell.create("free", at_ms=at_ms + 200, url=other.url(""))
 
     def waits() -> int:
-        return sum(each.waiting for each in held_destinations(cell.events))
+        return sum(each.waiting for each in held.all())
 
     wait_until(lambda: waits() == events, within_s=20)
     wait_until(other.times_ms, within_s=20)
     other.clear_away()
     arrived = set(cell.receiver.times_ms())
-    faults = walk.check(cell.client, cell.prefix)
-    gates.turn_destination(tenant, place, paused=False)
+    faults = walk.check(cell.events.cell)
+    held.set_paused(tenant, place, paused=False)
     cell.wait_drained(within_s=30)
     report = Report(cell.tally([*running, *waiting]), {"waited": events})
     report.expect(arrived == {each.label for each in running}, "what waits is not sent")
     report.expect(faults == [], f"records and sets agree, but {faults}")
-    gone = not held_destinations(cell.events)
+    gone = not held.all()
     report.expect(gone, "a destination that nobody waits for is told no more")
     return report
 

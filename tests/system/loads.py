@@ -55,7 +55,7 @@ def backlog(cell: Cell, *, events: int) -> Report:
         for number in range(events)
     ]
     # A fifth of each envelope is for what came due in the last two seconds.
-    wait_until(lambda: cell.events.now_ms() > accepted[-1].at_ms + 2_000)
+    wait_until(lambda: cell.events.cell.now_ms() > accepted[-1].at_ms + 2_000)
     cell.start("worker")
     idle_mib = cell["worker"].memory_mib()
     started_s = time.monotonic()

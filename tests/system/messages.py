@@ -20,7 +20,7 @@ def accept(
     cell: Cell, labels: Sequence[str], urls: Sequence[str], gates: Sequence[Gates]
 ) -> list[Accepted]:
     """Messages for now, accepted in batches and in this order."""
-    at = to_iso(cell.events.now_ms())
+    at = to_iso(cell.events.cell.now_ms())
     drafts = [
         Draft(
             Content(

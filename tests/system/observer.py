@@ -11,11 +11,13 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from scheduler_api.core.fsck import walk
-from scheduler_api.core.model import Attempt, Content, Event, Owner, State
+from scheduler_api.core.model import Attempt, Content, Draft, Event, Owner, State
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.reads import read_event, read_events
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.settings import Settings
 from tests.system.arrivals import Receiver
@@ -63,8 +65,8 @@ class Observer:
             retry=Retry(ConstantBackoff(0.05), 100),
             socket_timeout=10,
         )
-        self.events = Store(self.client, self.prefix, caps=settings.caps)
-        self.schedules = Schedules(self.events, grace_ms=settings.missed_grace_ms)
+        self.events = EventStore(Cell(self.client, self.prefix), caps=settings.caps)
+        self.schedules = Schedules(self.events.cell, grace_ms=settings.missed_grace_ms)
         self.receiver = Receiver()
         self.random = Random(1)
         self._in_flight: set[tuple[str, str]] = set()
@@ -80,15 +82,18 @@ class Observer:
         """Store an event, as the web process would."""
         event = self.events.create(
             self.owner,
-            Content(url or self.receiver.url(query), label.encode()),
-            at_ms=at_ms,
-            deadline_ms=terms.get("deadline_ms", DEADLINE_MS),
+            Draft(
+                Content(url or self.receiver.url(query), label.encode()),
+                terms.get("deadline_ms", DEADLINE_MS),
+                at_ms=at_ms,
+                must_be_future=True,
+            ),
         )
         return Accepted(event.id, label, at_ms, terms.get("sends", 1))
 
     def soon_ms(self, events: int) -> int:
         """A time by which so many are stored one by one, on a slow machine too."""
-        return self.events.now_ms() + 1_000 + 5 * events
+        return self.events.cell.now_ms() + 1_000 + 5 * events
 
     def create_many(
         self, count: int, *, over_s: float, query: str = ""
@@ -145,11 +150,11 @@ class Observer:
 
     def event(self, accepted: Accepted) -> Event:
         """An event as it stands."""
-        return self.events.get(self.owner, accepted.id)
+        return read_event(self.events.cell, self.owner, accepted.id)
 
     def attempts(self, accepted: Accepted) -> list[Attempt]:
         """An event's attempts, oldest first."""
-        return Queries(self.events).attempts(accepted.id)
+        return Queries(self.events.cell).attempts(accepted.id)
 
     def begun(self) -> set[tuple[str, str]]:
         """Every event that a worker has in hand, with the token of its begin."""
@@ -209,7 +214,9 @@ class Observer:
         found = []
         for start in range(0, len(accepted), AT_ONCE):
             batch = accepted[start : start + AT_ONCE]
-            events = self.events.get_many(self.owner, [each.id for each in batch])
+            events = read_events(
+                self.events.cell, self.owner, [each.id for each in batch]
+            )
             for each, event in zip(batch, events, strict=True):
                 state = event.state if event else "missing"
                 if state is not State.DELIVERED:
@@ -218,4 +225,4 @@ class Observer:
 
     def _disagreements(self) -> list[str]:
         """Where records and sets of the store disagree."""
-        return [str(fault) for fault in walk.check(self.client, self.prefix)]
+        return [str(fault) for fault in walk.check(self.events.cell)]

@@ -5,6 +5,7 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from scheduler_api.app import create_app
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import Settings
 from typing import Any
@@ -18,7 +19,7 @@ SPRING = "2025-03-09T00:00:00-05:00"
 def token(valkey: str) -> str:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-        return Tenants(client, "{s1}:", secret_key=SECRET_KEY).create("one").token
+        return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY).create("one").token
 
 
 @pytest.fixture

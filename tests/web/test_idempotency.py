@@ -6,7 +6,8 @@ from collections.abc import Callable
 from flask import Response
 from scheduler_api.core.deduplication import Mark
 from scheduler_api.core.model import Content, Draft, Owner
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.quotas import OverQuota
 from scheduler_api.web.idempotency import REPLAYED, KeyRefused, once
 
@@ -18,27 +19,29 @@ Run = Callable[[Callable[[], Response]], Response]
 
 
 @pytest.fixture
-def store(store_client: redis.Redis) -> Store:
-    return Store(store_client, "{s1}:")
+def store(store_client: redis.Redis) -> EventStore:
+    return EventStore(Cell(store_client, "{s1}:"))
 
 
 @pytest.fixture
-def carry_out(store: Store) -> Run:
+def carry_out(store: EventStore) -> Run:
     """Carries something out under the mark; what was stored is told by its id."""
     return lambda make: once(
         store, OWNER, MARK, make=make, again=lambda held: Response(held.id)
     )
 
 
-def stored(store: Store, mark: Mark = MARK) -> str:
-    return store.accept(OWNER, Draft(CONTENT, 1_000, mark=mark)).id
+def stored(store: EventStore, mark: Mark = MARK) -> str:
+    return store.create(OWNER, Draft(CONTENT, 1_000, mark=mark)).id
 
 
 def refused() -> Response:
     raise OverQuota
 
 
-def test_what_another_has_stored_meanwhile_is_answered(store: Store, carry_out: Run):
+def test_what_another_has_stored_meanwhile_is_answered(
+    store: EventStore, carry_out: Run
+):
     ids = []
 
     def beaten() -> Response:
@@ -51,7 +54,7 @@ def test_what_another_has_stored_meanwhile_is_answered(store: Store, carry_out: 
 
 
 def test_who_finds_nothing_left_is_answered_if_it_was_the_same_that_took_it(
-    store: Store, carry_out: Run
+    store: EventStore, carry_out: Run
 ):
     ids = []
 
@@ -62,7 +65,7 @@ def test_who_finds_nothing_left_is_answered_if_it_was_the_same_that_took_it(
     assert carry_out(beaten).get_data(as_text=True) == ids[0]
 
 
-def test_who_finds_nothing_left_is_refused_otherwise(store: Store, carry_out: Run):
+def test_who_finds_nothing_left_is_refused_otherwise(store: EventStore, carry_out: Run):
     def beaten_by_another() -> Response:
         stored(store, Mark("k", 60_000, "another"))
         return refused()

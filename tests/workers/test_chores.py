@@ -5,8 +5,10 @@ import pytest
 import redis
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.claims import ClaimTimeouts
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.gate_names import flow_gate
 from tests.hand import hand_of
 from workers import chores
@@ -14,7 +16,9 @@ from workers import chores
 PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
 DAY_MS = 86_400_000
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+TIMEOUTS = ClaimTimeouts(
+    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+)
 URL = "https://receiver.example/hook"
 
 
@@ -31,11 +35,11 @@ def client(valkey: str, monkeypatch: pytest.MonkeyPatch):
 
 def end(client: redis.Redis, outcome: str, *, days_ago: float) -> str:
     """An event that ended that long ago, by the clock of a test."""
-    now_ms = Store(client, PREFIX).now_ms() - int(days_ago * DAY_MS)
-    store = Store(client, PREFIX, clock_ms=now_ms)
+    now_ms = Cell(client, PREFIX).now_ms() - int(days_ago * DAY_MS)
+    store = EventStore(Cell(client, PREFIX, clock_ms=now_ms))
     draft = Draft(Content(URL, b"x"), 1_000, at_ms=now_ms, journal=True)
     event_id = store.create_many(OWNER, [draft])[0].id
-    store.claim(room=10, terms=TERMS)
+    claims.claim(store.cell, room=10, timeouts=TIMEOUTS)
     worker = hand_of(client, PREFIX, clock_ms=now_ms)
     [begun] = worker.begin(event_id)
     worker.end(begun, outcome, started_ms=1)
@@ -49,7 +53,7 @@ def test_retention_forgets_what_is_older_than_it_is_kept(client: redis.Redis):
     assert chores.retention() == 1
     assert not client.exists(keys.event(PREFIX, old), keys.body(PREFIX, old))
     assert client.exists(keys.event(PREFIX, young)) == 1
-    assert walk.check(client, PREFIX) == []
+    assert walk.check(Cell(client, PREFIX)) == []
 
 
 def test_retention_keeps_dead_letters_longer(client: redis.Redis):
@@ -61,8 +65,8 @@ def test_retention_keeps_dead_letters_longer(client: redis.Redis):
 
 
 def test_retention_forgets_more_than_it_reads_at_once(client: redis.Redis):
-    now_ms = Store(client, PREFIX).now_ms()
-    past = Store(client, PREFIX, clock_ms=now_ms - 8 * DAY_MS)
+    now_ms = Cell(client, PREFIX).now_ms()
+    past = EventStore(Cell(client, PREFIX, clock_ms=now_ms - 8 * DAY_MS))
     draft = Draft(Content(URL, b"x"), 1_000)
     made = past.create_many(OWNER, [draft] * (chores.AT_ONCE + 1))
     past.cancel(OWNER, [accepted.id for accepted in made])
@@ -72,8 +76,8 @@ def test_retention_forgets_more_than_it_reads_at_once(client: redis.Redis):
 
 
 def test_retention_removes_flow_control_keys_that_are_forgotten(client: redis.Redis):
-    now_ms = Store(client, PREFIX).now_ms() - 15 * DAY_MS
-    store = Store(client, PREFIX, clock_ms=now_ms)
+    now_ms = Cell(client, PREFIX).now_ms() - 15 * DAY_MS
+    store = EventStore(Cell(client, PREFIX, clock_ms=now_ms))
     for key in ("used", "forgotten"):
         gates = Gates(flow=FlowLimits(key, rate=1))
         store.create_many(OWNER, [Draft(Content(URL, b"x"), 1_000, gates=gates)])
@@ -88,7 +92,7 @@ def test_retention_removes_flow_control_keys_that_are_forgotten(client: redis.Re
 def test_retention_removes_templates_that_nothing_can_need_any_more(
     client: redis.Redis,
 ):
-    now_ms = Store(client, PREFIX).now_ms()
+    now_ms = Cell(client, PREFIX).now_ms()
     client.set(keys.template(PREFIX, "7", "old"), "x")
     client.set(keys.template(PREFIX, "7", "new"), "x")
     client.zadd(
@@ -130,4 +134,4 @@ def test_a_chore_says_when_it_ran(client: redis.Redis):
     chores.check()
 
     last_ms = int(client.get(keys.chore(PREFIX, "check")))
-    assert abs(last_ms - Store(client, PREFIX).now_ms()) < 60_000
+    assert abs(last_ms - Cell(client, PREFIX).now_ms()) < 60_000

@@ -8,6 +8,7 @@ from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.settings import Settings
 from tests.core.trips import Counting, Trips
 from workers.ticker import Ticker
@@ -30,7 +31,7 @@ def ticker(valkey: str, trips: Trips) -> Iterator[Ticker]:
         client.flushall()
         settings = Settings(redis_url=valkey, secret_key="k" * 32)
         ticker = Ticker(client, settings)
-        ticker.store.create_many(OWNER, [DRAFT])
+        EventStore(ticker.cell).create_many(OWNER, [DRAFT])
         ticker.tick()
         # The next check of the store is a second away, whatever the machine does.
         ticker._checked_at = float("inf")
@@ -51,7 +52,7 @@ def test_offering_one_event_or_a_hundred_costs_one_round_trip(
     spent = []
     for count in (1, 100):
         ticker.client.delete("rq:queue:deliveries")
-        ticker.store.create_many(OWNER, [DRAFT] * count)
+        EventStore(ticker.cell).create_many(OWNER, [DRAFT] * count)
         before = trips.count
         ticker.tick()
         spent.append(trips.count - before)
@@ -62,7 +63,7 @@ def test_offering_one_event_or_a_hundred_costs_one_round_trip(
 def test_an_envelope_is_a_job_as_rq_reads_it(ticker: Ticker):
     client = ticker.client
     client.delete("rq:queue:deliveries")
-    accepted = ticker.store.create_many(OWNER, [DRAFT])
+    accepted = EventStore(ticker.cell).create_many(OWNER, [DRAFT])
 
     ticker.tick()
 
@@ -85,7 +86,7 @@ def test_what_is_due_waits_while_two_envelopes_do(ticker: Ticker):
 
     waits_s = []
     for _ in range(3):
-        ticker.store.create_many(OWNER, [DRAFT])
+        EventStore(ticker.cell).create_many(OWNER, [DRAFT])
         waits_s.append(ticker.tick())
 
     assert client.llen("rq:queue:deliveries") == 2

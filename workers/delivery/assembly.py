@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import Settings
@@ -33,15 +34,15 @@ async def open_in_flight(
     """
     connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
     store = WorkerStore(connection, settings.prefix, lease_ms=settings.lease_ms)
-    blocking = connect(settings)
-    ring = KeyRing(Tenants(blocking, settings.prefix, secret_key=settings.secret_key))
-    fan_outs = FanOut(Store(blocking, settings.prefix, caps=settings.caps))
+    cell = Cell(connect(settings), settings.prefix)
+    ring = KeyRing(Tenants(cell, secret_key=settings.secret_key))
+    fan_outs = FanOut(EventStore(cell, caps=settings.caps))
     http_client = HttpClient(
         address_policy(settings),
         limit=settings.window * HTTP_CLIENT_ROOM,
         body_cap_bytes=settings.response_log_bytes,
     )
-    breakers = Breakers(store, settings.breaker_terms)
+    breakers = Breakers(store, settings.breaker_limits)
     async with http_client:
         deliverer = Deliverer(
             store,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.model import Begun
-from scheduler_api.core.settings.limits import BreakerTerms
+from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store.leases import WorkerStore
 from workers.http_client.client import Result
 from workers.http_client.failures import Failure
@@ -37,16 +37,16 @@ class Count:
 class Breakers:
     """Counts by destination; a destination that never fails is told of to nobody."""
 
-    def __init__(self, store: WorkerStore, terms: BreakerTerms) -> None:
+    def __init__(self, store: WorkerStore, limits: BreakerLimits) -> None:
         self._store = store
-        self._terms = terms
+        self._limits = limits
         self._counts: dict[str, Count] = {}
         self._told: set[str] = set()
         self._urgent = asyncio.Event()
 
     def note(self, begun: Begun, result: Result) -> None:
         """Counts an attempt; a probe, and what may open a breaker, is told at once."""
-        if not (self._terms.attempts and begun.destination):
+        if not (self._limits.attempts and begun.destination):
             return
         count = self._counts.setdefault(begun.destination, Count())
         count.attempts += 1
@@ -58,8 +58,8 @@ class Breakers:
 
     def _may_open(self, count: Count) -> bool:
         """Whether this worker has seen enough by itself: then no second is waited."""
-        enough = count.failures >= self._terms.attempts
-        return enough and count.failures * 100 >= count.attempts * self._terms.percent
+        enough = count.failures >= self._limits.attempts
+        return enough and count.failures * 100 >= count.attempts * self._limits.percent
 
     async def run(self) -> None:
         """Tells once a second, or sooner, until cancelled."""
@@ -79,7 +79,7 @@ class Breakers:
 
     async def _tell(self, troubled: dict[str, tuple[int, int]]) -> None:
         try:
-            changed = await self._store.report(troubled, terms=self._terms)
+            changed = await self._store.report(troubled, limits=self._limits)
         except RedisError as err:
             log.warning(logfmt.line("report.failed", problem=err))
             return

@@ -12,8 +12,8 @@ from rq import Queue
 from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.epoch import take_database
-from scheduler_api.core.store.events import Store
 from scheduler_api.core.tenants.accounts import Tenants
 from typing import Any, TypeVar
 from workers.bootstrap import TIMEOUT_S, connect, read_settings
@@ -41,11 +41,9 @@ class DeliveryLoop:
         self.settings = read_settings()
         self.client = connect(self.settings)
         take_database(self.client, self.settings.prefix)
-        Tenants(
-            self.client, self.settings.prefix, secret_key=self.settings.secret_key
-        ).check_key()
-        store = Store(self.client, self.settings.prefix)
-        self._schedules = Schedules(store, grace_ms=self.settings.missed_grace_ms)
+        cell = Cell(self.client, self.settings.prefix)
+        Tenants(cell, secret_key=self.settings.secret_key).check_key()
+        self._schedules = Schedules(cell, grace_ms=self.settings.missed_grace_ms)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
         self._loop = uvloop.new_event_loop()
         self._open = AsyncExitStack()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from scheduler_api.core.model import Begun, Draft, Verdict
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.url_groups import Group, Groups
 
 Expand = Callable[[Begun, Group], Sequence[Draft]]
@@ -15,9 +15,9 @@ class FanOut:
     crash is found there by whoever begins the event anew, and not made again.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: EventStore) -> None:
         self._store = store
-        self._groups = Groups(store)
+        self._groups = Groups(store.cell)
 
     def make(self, begun: Begun, name: str, *, expand: Expand) -> bool:
         """Makes what is missing; answers whether the store had room for all of it.

@@ -1,11 +1,13 @@
-"""Destinations before which events wait: what is held is visible, and counted."""
+"""Destinations that hold events back: paused by hand, broken, or beyond their share."""
 
 from dataclasses import dataclass
-from scheduler_api.core.delivery.destinations import BadDestination, parse
+from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
 from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.flow_control.gates import Fields, set_gate
 from scheduler_api.core.model import Owner
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store import gate_names, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import read_event
 from typing import cast
 
 
@@ -13,8 +15,9 @@ from typing import cast
 class HeldDestination:
     """A destination of a tenant's that is paused, broken, or wanted beyond its share.
 
-    `origin` is None if nobody waits there whose URL would tell it; `paused_ms` when it
-    was paused by hand; `probe_ms` when an open breaker lets the next attempt through.
+    `origin` is None if no event waits there whose URL would tell it; `paused_ms` is
+    when it was paused by hand; `probe_ms` when an open breaker lets the next attempt
+    through.
     """
 
     tenant: str
@@ -25,40 +28,58 @@ class HeldDestination:
     probe_ms: int | None
 
 
-def held_destinations(store: Store) -> list[HeldDestination]:
-    """All of a cell. Redis: some reads, not atomic.
+class HeldDestinations:
+    """The held destinations of one cell."""
 
-    Raises: redis.RedisError.
-    """
-    found = cast(dict[bytes, bytes], store.client.hgetall(keys.shut(store.prefix)))
-    return [_look_at(store, gate.decode()) for gate in found]
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
 
+    def set_paused(
+        self, tenant: str, destination: Destination, *, paused: bool
+    ) -> None:
+        """Pause what a tenant sends to a destination, or let its oldest event go on.
 
-def _look_at(store: Store, gate: str) -> HeldDestination:
-    pipe = store.client.pipeline(transaction=False)
-    pipe.zrange(keys.waiters(store.prefix, gate), 0, 0)
-    pipe.zcard(keys.waiters(store.prefix, gate))
-    pipe.scard(keys.holders(store.prefix, gate))
-    pipe.hmget(keys.gate(store.prefix, gate), "og", "pz", "sh")
-    first, waiting, running, (origin, paused, probe) = pipe.execute()
-    known = origin.decode() if origin else None
-    return HeldDestination(
-        tenant=gate.split(":")[1],
-        origin=known or (_origin_of(store, first[0].decode()) if first else None),
-        waiting=waiting,
-        running=running,
-        paused_ms=int(paused) if paused and paused.isdigit() else None,
-        probe_ms=int(probe) if probe and probe.isdigit() else None,
-    )
+        What is being sent runs on; what is offered or falls due waits, and is counted
+        by `all`. Redis: gate_set.lua, atomic.
 
+        Raises: NotFound (nothing is held back there).
+        """
+        origin = str(destination.origin)
+        gate = gate_names.destination_gate(tenant, gate_names.destination(origin))
+        fields: Fields = {"pz": "1", "og": origin} if paused else {"pz": ""}
+        if not set_gate(self._cell, gate, fields, most=0 if paused else None):
+            raise NotFound
 
-def _origin_of(store: Store, event_id: str) -> str | None:
-    key = keys.event(store.prefix, event_id)
-    owner = cast(bytes | None, store.client.hget(key, "o"))
-    if owner is None:
-        return None
-    try:
-        url = store.get(Owner.parse(owner.decode()), event_id).content.url
-        return str(parse(url).origin)
-    except (BadDestination, NotFound, UnreadableRecord):
-        return None
+    def all(self) -> list[HeldDestination]:
+        """All of the cell. Redis: some reads for each, not atomic."""
+        key = keys.shut(self._cell.prefix)
+        found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
+        return [self._read(gate.decode()) for gate in found]
+
+    def _read(self, gate: str) -> HeldDestination:
+        prefix, pipe = self._cell.prefix, self._cell.client.pipeline(transaction=False)
+        pipe.zrange(keys.waiters(prefix, gate), 0, 0)
+        pipe.zcard(keys.waiters(prefix, gate))
+        pipe.scard(keys.holders(prefix, gate))
+        pipe.hmget(keys.gate(prefix, gate), "og", "pz", "sh")
+        first, waiting, running, (origin, paused, probe) = pipe.execute()
+        known = origin.decode() if origin else None
+        return HeldDestination(
+            tenant=gate.split(":")[1],
+            origin=known or (self._origin_of(first[0].decode()) if first else None),
+            waiting=waiting,
+            running=running,
+            paused_ms=int(paused) if paused and paused.isdigit() else None,
+            probe_ms=int(probe) if probe and probe.isdigit() else None,
+        )
+
+    def _origin_of(self, event_id: str) -> str | None:
+        key = keys.event(self._cell.prefix, event_id)
+        owner = cast(bytes | None, self._cell.client.hget(key, "o"))
+        if owner is None:
+            return None
+        try:
+            event = read_event(self._cell, Owner.parse(owner.decode()), event_id)
+            return str(parse(event.content.url).origin)
+        except (BadDestination, NotFound, UnreadableRecord):
+            return None

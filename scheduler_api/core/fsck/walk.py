@@ -13,7 +13,8 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.fsck import gates as fsck_gates
 from scheduler_api.core.fsck import search_terms
 from scheduler_api.core.fsck.records import Problem, judge_event, judge_schedule
-from scheduler_api.core.store import codec, keys, scripts
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.url_groups import read_group
 from typing import Any, cast
 
@@ -55,22 +56,23 @@ class Fault:
         return f"{self.where} {self.member}".rstrip() + f": {self.problem}"
 
 
-def check(client: redis.Redis, prefix: str) -> list[Fault]:
+def check(cell: Cell) -> list[Fault]:
     """The first thousand faults of a cell; none in a sound one, however busy it is.
 
     Redis: SCAN in chunks; inspect.lua or MULTI for each batch.
 
     Raises: redis.RedisError.
     """
-    return list(islice(_Walk(client, prefix).faults(), MOST))
+    return list(islice(_Walk(cell).faults(), MOST))
 
 
 class _Walk:
     """One walk over all keys of a cell."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._client = client
-        self._prefix = prefix
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._client = cell.client
+        self._prefix = cell.prefix
         self._families: dict[str, Callable[[Names], Iterator[Fault]]] = {
             "e": self._events,
             "s": self._schedules,
@@ -143,7 +145,7 @@ class _Walk:
             yield from self._inspected(batch)
 
     def _inspected(self, members: Names) -> Iterator[Fault]:
-        views = scripts.run(self._client, "inspect", "", *members, prefix=self._prefix)
+        views = cast(list[Any], self._cell.run("inspect", *members))
         for member, (fields, found) in zip(members, views, strict=True):
             places = {name.decode(): float(score) for name, score in _pairs(found)}
             where = member if member.startswith("s:") else f"e:{member.lstrip('~')}"

@@ -8,7 +8,7 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
 from scheduler_api.core.queries.filters import Span
 from scheduler_api.core.store import codec, keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from typing import cast
 
 AT_ONCE = 500
@@ -29,7 +29,7 @@ class Outline:
     content: Content
 
 
-def unfinished(store: Store, owner: Owner) -> Iterator[list[str]]:
+def unfinished(cell: Cell, owner: Owner) -> Iterator[list[str]]:
     """Ids of unfinished events, some hundred at a time, in no order.
 
     Whatever is unfinished from the beginning to the end of the walk is met, maybe
@@ -37,11 +37,11 @@ def unfinished(store: Store, owner: Owner) -> Iterator[list[str]]:
 
     Raises: redis.RedisError.
     """
-    key, cursor = keys.by_time(store.prefix, str(owner), State.ACTIVE), 0
+    key, cursor = keys.by_time(cell.prefix, str(owner), State.ACTIVE), 0
     while True:
         cursor, found = cast(
             tuple[int, list[tuple[bytes, float]]],
-            store.client.zscan(key, cursor, count=AT_ONCE),
+            cell.client.zscan(key, cursor, count=AT_ONCE),
         )
         ids = [member.decode() for member, _ in found]
         for at in range(0, len(ids), AT_ONCE):
@@ -50,27 +50,27 @@ def unfinished(store: Store, owner: Owner) -> Iterator[list[str]]:
             return
 
 
-def created_within(store: Store, event_ids: list[str], span: Span) -> list[str]:
+def created_within(cell: Cell, event_ids: list[str], span: Span) -> list[str]:
     """Those of the events that were created then. Redis: one read for all.
 
     Raises: redis.RedisError.
     """
-    return [*_records(store, event_ids, span)]
+    return [*_records(cell, event_ids, span)]
 
 
-def outlines(store: Store, event_ids: list[str], span: Span) -> Iterator[Outline]:
+def outlines(cell: Cell, event_ids: list[str], span: Span) -> Iterator[Outline]:
     """Those of the events that were created then and can be read.
 
     Redis: two reads for all, and one for each whose head is long.
 
     Raises: redis.RedisError.
     """
-    records = _records(store, event_ids, span)
+    records = _records(cell, event_ids, span)
     places = {
-        event_id: store.content_key(event_id, record)
+        event_id: codec.content_key(cell.prefix, event_id, record)
         for event_id, record in records.items()
     }
-    heads = _heads(store, list(dict.fromkeys(places.values())))
+    heads = _heads(cell, list(dict.fromkeys(places.values())))
     for event_id, record in records.items():
         try:
             content = codec.decode_content(heads[places[event_id]])
@@ -81,11 +81,11 @@ def outlines(store: Store, event_ids: list[str], span: Span) -> Iterator[Outline
         yield Outline(event_id, schedule, content)
 
 
-def _records(store: Store, event_ids: list[str], span: Span) -> dict[str, Record]:
+def _records(cell: Cell, event_ids: list[str], span: Span) -> dict[str, Record]:
     fields = (b"c", b"b", b"s", b"rv")
-    pipe = store.client.pipeline(transaction=False)
+    pipe = cell.client.pipeline(transaction=False)
     for event_id in event_ids:
-        pipe.hmget(keys.event(store.prefix, event_id), *fields)
+        pipe.hmget(keys.event(cell.prefix, event_id), *fields)
     found: dict[str, Record] = {}
     for event_id, values in zip(event_ids, pipe.execute(), strict=True):
         pairs = zip(fields, values, strict=True)
@@ -96,19 +96,19 @@ def _records(store: Store, event_ids: list[str], span: Span) -> dict[str, Record
     return found
 
 
-def _heads(store: Store, places: Sequence[str]) -> dict[str, bytes]:
+def _heads(cell: Cell, places: Sequence[str]) -> dict[str, bytes]:
     """The first line of each content; bodies may be large, so they stay where they are.
 
     The few that are longer are read whole, but one by one.
     """
-    pipe = store.client.pipeline(transaction=False)
+    pipe = cell.client.pipeline(transaction=False)
     for place in places:
         pipe.getrange(place, 0, HEAD_BYTES - 1)
     heads = {}
     for place, start in zip(places, pipe.execute(), strict=True):
         line, end, _ = cast(bytes, start).partition(b"\n")
         if not end:
-            stored = cast(bytes | None, store.client.get(place)) or b""
+            stored = cast(bytes | None, cell.client.get(place)) or b""
             line, end, _ = stored.partition(b"\n")
         heads[place] = line + end
     return heads

@@ -7,7 +7,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Owner, State
 from scheduler_api.core.store import codec, keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from typing import cast
 
 # Logs read at once, and members of a set.
@@ -20,19 +20,19 @@ Part = Callable[[int, int], list[bytes]]
 log = logging.getLogger("scheduler.web")
 
 
-def of_schedule(store: Store, schedule_id: str) -> Iterator[Attempt]:
+def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
     """All that are kept of a schedule, by fire time, then by number.
 
     Read in batches as they are asked for.
 
     Raises: redis.RedisError.
     """
-    key = keys.occurrences(store.prefix, schedule_id)
-    return _logged(store, _members(_newest(store, key)))
+    key = keys.occurrences(cell.prefix, schedule_id)
+    return _logged(cell, _members(_newest(cell, key)))
 
 
 def of_finished(
-    store: Store, owner: Owner, state: State, *, of: Container[str] | None = None
+    cell: Cell, owner: Owner, state: State, *, of: Container[str] | None = None
 ) -> Iterator[Attempt]:
     """Those of an owner's occurrences that ended in a state, the last ended first.
 
@@ -43,20 +43,20 @@ def of_finished(
 
     Raises: redis.RedisError.
     """
-    key = keys.finished(store.prefix, str(owner), state)
-    found = islice(_members(_newest(store, key)), FARTHEST)
-    return _logged(store, (each for each in found if _belongs(each, of)))
+    key = keys.finished(cell.prefix, str(owner), state)
+    found = islice(_members(_newest(cell, key)), FARTHEST)
+    return _logged(cell, (each for each in found if _belongs(each, of)))
 
 
-def exists(store: Store, event_id: str, number: int) -> bool:
+def exists(cell: Cell, event_id: str, number: int) -> bool:
     """Whether the log of an event tells of an attempt.
 
     Raises: redis.RedisError.
     """
-    return store.client.hexists(keys.log(store.prefix, event_id), str(number))
+    return cell.client.hexists(keys.log(cell.prefix, event_id), str(number))
 
 
-def origins(store: Store, event_ids: Iterable[str]) -> dict[str, str]:
+def origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
     """The occurrences that others of these send again, by the ids of the latter.
 
     Raises: redis.RedisError.
@@ -65,9 +65,9 @@ def origins(store: Store, event_ids: Iterable[str]) -> dict[str, str]:
     ids = [each for each in event_ids if not each.rpartition(".")[2].isdecimal()]
     if not ids:
         return {}
-    pipe = store.client.pipeline(transaction=False)
+    pipe = cell.client.pipeline(transaction=False)
     for event_id in ids:
-        pipe.hget(keys.event(store.prefix, event_id), "ro")
+        pipe.hget(keys.event(cell.prefix, event_id), "ro")
     return {
         event_id: origin.decode()
         for event_id, origin in zip(ids, pipe.execute(), strict=True)
@@ -80,9 +80,9 @@ def _belongs(event_id: str, schedules: Container[str] | None) -> bool:
     return bool(dot) and (schedules is None or schedule in schedules)
 
 
-def _newest(store: Store, key: str) -> Part:
+def _newest(cell: Cell, key: str) -> Part:
     def part(start: int, end: int) -> list[bytes]:
-        return cast(list[bytes], store.client.zrange(key, start, end - 1, desc=True))
+        return cast(list[bytes], cell.client.zrange(key, start, end - 1, desc=True))
 
     return part
 
@@ -94,11 +94,11 @@ def _members(part: Part) -> Iterator[str]:
         start += PAGE
 
 
-def _logged(store: Store, event_ids: Iterator[str]) -> Iterator[Attempt]:
+def _logged(cell: Cell, event_ids: Iterator[str]) -> Iterator[Attempt]:
     while batch := list(islice(event_ids, BATCH)):
-        pipe = store.client.pipeline(transaction=False)
+        pipe = cell.client.pipeline(transaction=False)
         for event_id in batch:
-            pipe.hgetall(keys.log(store.prefix, event_id))
+            pipe.hgetall(keys.log(cell.prefix, event_id))
         for event_id, lines in zip(batch, pipe.execute(), strict=True):
             yield from _decoded(event_id, lines)
 

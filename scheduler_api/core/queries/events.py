@@ -15,7 +15,8 @@ from scheduler_api.core.queries.filters import (
     Span,
 )
 from scheduler_api.core.store import codec, keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import read_event, read_events
 from typing import NamedTuple, cast
 
 # Records read at once: few enough that their bodies fit in memory, whatever they hold.
@@ -52,10 +53,10 @@ class Past(NamedTuple):
 class Queries:
     """Reads of one cell; nothing here writes."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._client = store.client
-        self._prefix = store.prefix
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._client = cell.client
+        self._prefix = cell.prefix
 
     def events(
         self, owner: Owner, selection: Selection, *, now_ms: int
@@ -85,15 +86,15 @@ class Queries:
         """
         for _ in range(EDITED_MEANWHILE):
             try:
-                return self._store.get(owner, event_id)
+                return read_event(self._cell, owner, event_id)
             except UnreadableRecord:
                 continue
-        return self._store.get(owner, event_id)
+        return read_event(self._cell, owner, event_id)
 
     def _read(self, event_ids: Sequence[str], owner: Owner) -> Iterator[Event]:
         """The readable ones: one bad record must not hide the others."""
         try:
-            events = self._store.get_many(owner, event_ids)
+            events = read_events(self._cell, owner, event_ids)
         except UnreadableRecord:
             for event_id in event_ids:
                 try:

@@ -7,7 +7,8 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Event, Owner
 from scheduler_api.core.store import codec, keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import read_events
 from typing import NamedTuple, cast
 
 # Lines of a journal read at once, and records: few enough that their bodies fit in
@@ -53,10 +54,10 @@ class Stretch:
 class Journal:
     """The journals of one cell; nothing here writes."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._client = store.client
-        self._prefix = store.prefix
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._client = cell.client
+        self._prefix = cell.prefix
 
     def chunks(self, owner: Owner, stretch: Stretch) -> Iterator[list[Line]]:
         """The lines of a stretch, some hundred at a time. Redis: one read for each.
@@ -90,7 +91,7 @@ class Journal:
     def _readable(self, owner: Owner, ids: Sequence[str]) -> Iterator[Event]:
         """One bad record must not hide the others."""
         try:
-            found = self._store.get_many(owner, ids)
+            found = read_events(self._cell, owner, ids)
             yield from (event for event in found if event is not None)
         except UnreadableRecord as err:
             if len(ids) == 1:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, combinations, groupby, islice, product
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
 # 72 bits: that two terms of one owner meet is not to be expected.
@@ -59,9 +59,9 @@ class Doubt:
 class Finder:
     """Reads of one cell; nothing here writes."""
 
-    def __init__(self, store: Store) -> None:
-        self._client = store.client
-        self._prefix = store.prefix
+    def __init__(self, cell: Cell) -> None:
+        self._client = cell.client
+        self._prefix = cell.prefix
 
     def find(
         self,

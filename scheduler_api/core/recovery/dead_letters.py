@@ -7,7 +7,7 @@ from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Accepted, Draft, Owner, State, Verdict
 from scheduler_api.core.queries.filters import Span
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.events import EventStore
 from typing import NamedTuple, cast
 
 # Nothing has come of these.
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 class DeadLetters:
     """The dead letters of one cell."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: EventStore) -> None:
         self._store = store
 
     def chunks(
@@ -41,7 +41,7 @@ class DeadLetters:
 
         Raises: redis.RedisError.
         """
-        key = keys.finished(self._store.prefix, str(owner), State.DEAD)
+        key = keys.finished(self._store.cell.prefix, str(owner), State.DEAD)
         low, high = span.bounds
         skipped = 0
         if after is not None and newest_first:
@@ -52,7 +52,7 @@ class DeadLetters:
             start, end = (high, low) if newest_first else (low, high)
             found = cast(
                 list[tuple[bytes, float]],
-                self._store.client.zrange(
+                self._store.cell.client.zrange(
                     key,
                     *(cast(int, start), cast(int, end)),
                     desc=newest_first,
@@ -83,7 +83,7 @@ class DeadLetters:
         if not event_ids:
             return []
         words = ("clear", str(owner), nonce(), *event_ids)
-        return [bool(each) for each in cast(list[int], self._store.run(*words))]
+        return [bool(each) for each in cast(list[int], self._store.cell.run(*words))]
 
     def replay(
         self, owner: Owner, letters: Sequence[tuple[str, Draft]]

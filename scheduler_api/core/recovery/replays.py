@@ -10,26 +10,26 @@ from scheduler_api.core.deduplication import Mark
 from scheduler_api.core.errors import NotFinished
 from scheduler_api.core.model import Draft, Event
 from scheduler_api.core.queries.filters import Phase, phase_of
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.events import EventStore
 from typing import Any
 
 
 def replay(
-    store: Store,
+    store: EventStore,
     event: Event,
     *,
     options: Mapping[str, Any],
     deadline_ms: int,
     mark: Mark | None = None,
 ) -> Event:
-    """Stores an event that sends the same to the same at once; answers the new one.
+    """Store an event that sends the same to the same at once; answer the new one.
 
     Args:
         options: those of the new event, in which its dialect names the origin.
 
-    Raises: NotFinished, StoreFull, Repeated, redis.RedisError.
+    Raises: NotFinished, StoreFull, Repeated.
     """
     if phase_of(event) in (Phase.WAITING, Phase.UNDER_WAY):
         raise NotFinished
     content = replace(event.content, options=options)
-    return store.accept(event.owner, Draft(content, deadline_ms, mark=mark))
+    return store.create(event.owner, Draft(content, deadline_ms, mark=mark))

@@ -7,7 +7,7 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Schedule, State
 from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from typing import cast
 
 PAUSED = "paused"
@@ -31,7 +31,7 @@ class Run:
     again: str | None = None
 
 
-def newest(store: Store, schedule: Schedule, *, most: int) -> list[Run]:
+def newest(cell: Cell, schedule: Schedule, *, most: int) -> list[Run]:
     """The newest fire times that have passed, newest first.
 
     Skipped ones are told for 30 days, the newest thousand; events while they are kept.
@@ -40,21 +40,21 @@ def newest(store: Store, schedule: Schedule, *, most: int) -> list[Run]:
 
     Raises: UnreadableRecord, redis.RedisError.
     """
-    skipped_key = keys.skipped(store.prefix, schedule.id)
-    with store.client.pipeline(transaction=False) as pipe:
+    skipped_key = keys.skipped(cell.prefix, schedule.id)
+    with cell.client.pipeline(transaction=False) as pipe:
         pipe.zrange(
-            keys.occurrences(store.prefix, schedule.id),
+            keys.occurrences(cell.prefix, schedule.id),
             *(0, most - 1),
             desc=True,
             withscores=True,
         )
         pipe.zrange(skipped_key, 0, most - 1, desc=True)
         made, skipped = pipe.execute()
-    now_ms = store.now_ms()
+    now_ms = cell.now_ms()
     paused = fire_times.skipped_by_pause(schedule, now_ms)
     clock = fire_times.skipped_by_clock(schedule, now_ms)
     found = [
-        *_fired(store, cast(list[tuple[bytes, float]], made)),
+        *_fired(cell, cast(list[tuple[bytes, float]], made)),
         *map(_skipped, skipped),
         *(Run(at_ms, reason=PAUSED) for at_ms in paused),
         *(Run(at_ms, reason=CLOCK_CHANGE) for at_ms in clock),
@@ -62,10 +62,10 @@ def newest(store: Store, schedule: Schedule, *, most: int) -> list[Run]:
     return sorted(found, key=lambda run: run.at_ms, reverse=True)[:most]
 
 
-def _fired(store: Store, made: list[tuple[bytes, float]]) -> Iterator[Run]:
-    pipe = store.client.pipeline(transaction=False)
+def _fired(cell: Cell, made: list[tuple[bytes, float]]) -> Iterator[Run]:
+    pipe = cell.client.pipeline(transaction=False)
     for event_id, _ in made:
-        record = keys.event(store.prefix, event_id.decode())
+        record = keys.event(cell.prefix, event_id.decode())
         pipe.hmget(record, ["o", "st", "n", "y", "ro"])
     for (event_id, wanted_ms), (owner, state, attempts, reason, origin) in zip(
         made, pipe.execute(), strict=True

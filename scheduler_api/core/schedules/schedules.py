@@ -40,8 +40,11 @@ from scheduler_api.core.schedules.planning import (
     plan_ahead,
     spread,
 )
-from scheduler_api.core.store import codec, keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.settings.limits import ANY_NUMBER, NO_CAPS, Caps, Room
+from scheduler_api.core.store import codec, gate_names, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.id_sequence import IdSequence
+from scheduler_api.core.store.large_content import write_if_large
 from typing import cast
 
 log = logging.getLogger("scheduler.store")
@@ -62,11 +65,25 @@ PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
 
 
 class Schedules:
-    """The schedules of one cell."""
+    """The schedules of one cell.
 
-    def __init__(self, store: Store, *, grace_ms: int) -> None:
-        self._store = store
+    `caps` and `room` bound the gates of their occurrences. What was missed by more than
+    `grace_ms` is subject to a schedule's policy of missed runs.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        grace_ms: int,
+        caps: Caps = NO_CAPS,
+        room: Room = ANY_NUMBER,
+    ) -> None:
+        self._cell = cell
         self._grace_ms = grace_ms
+        self._caps = caps
+        self._room = room
+        self._ids = IdSequence(cell.client, cell.prefix)
 
     def create(
         self,
@@ -91,7 +108,7 @@ class Schedules:
         """
         while True:
             schedule = Schedule.new(
-                self._store.ids.next(),
+                self._ids.next(),
                 owner,
                 content,
                 expression=expression,
@@ -133,7 +150,7 @@ class Schedules:
         Raises: CronError, NotFound, Conflict (it was changed since it was read),
             TimePassed (its new end is not in the future), Repeated, redis.RedisError.
         """
-        now_ms = self._store.now_ms()
+        now_ms = self._cell.now_ms()
         options, was = options or schedule.options, schedule.options
         if state is None and schedule.over(now_ms) and options.end_ms != was.end_ms:
             state = ScheduleState.ACTIVE
@@ -172,26 +189,31 @@ class Schedules:
         skipped: Sequence[int] = (),
     ) -> str:
         cron = fire_times.cron_of(schedule, grammar)
-        revision, now_ms = nonce(), self._store.now_ms()
+        revision, now_ms = nonce(), self._cell.now_ms()
         after_ms = first_after_ms(schedule.options, now_ms)
         since_ms = schedule.last_ms if goes_on else after_ms
         ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
         if not ahead.times_ms:
             # What every clock change of its zone skips is only found by asking.
             raise CronError("it never fires", None)
-        inline = self._store.write_beforehand(
-            keys.template(self._store.prefix, schedule.id, revision),
+        url = schedule.content.url
+        inline, _ = write_if_large(
+            self._cell.client,
+            keys.template(self._cell.prefix, schedule.id, revision),
             codec.encode_content(schedule.content),
         )
         times = spread(ahead, schedule.options, seed=schedule.id)
-        destination, gates = self._store.gate_words(
-            schedule.owner, schedule.content.url, schedule.options.gates
+        gates = gate_names.words(
+            *(schedule.owner, schedule.options.gates),
+            url=url,
+            caps=self._caps,
+            room=self._room,
         )
         fields = schedule_record.fields(schedule, wanted=len(times))
-        fields += schedule_record.gate_fields(destination, gates)
+        fields += schedule_record.gate_fields(gate_names.destination(url), gates)
         reply = cast(
             list[bytes],
-            self._store.run(
+            self._cell.run(
                 "schedule_put",
                 *(schedule.id, str(schedule.owner), schedule.revision, revision),
                 *(schedule.name, schedule.state.value),
@@ -217,8 +239,8 @@ class Schedules:
         Raises: NotFound, NotFinished, Over, Overlaps, StoreFull, Repeated,
             redis.RedisError.
         """
-        event_id = by_hand_id(schedule.id, self._store.now_ms())
-        reply = self._store.run(
+        event_id = by_hand_id(schedule.id, self._cell.now_ms())
+        reply = self._cell.run(
             "run",
             *(schedule.id, str(schedule.owner), event_id, again, *words_of(mark)),
         )
@@ -234,8 +256,8 @@ class Schedules:
 
         Raises: NotFound, redis.RedisError.
         """
-        key = keys.names(self._store.prefix, str(owner))
-        found = cast(bytes | None, self._store.client.hget(key, name))
+        key = keys.names(self._cell.prefix, str(owner))
+        found = cast(bytes | None, self._cell.client.hget(key, name))
         if found is None:
             raise NotFound
         return found.decode()
@@ -269,8 +291,8 @@ class Schedules:
 
         Raises: redis.RedisError.
         """
-        key = keys.schedules(self._store.prefix, str(owner))
-        ids = cast(list[bytes], self._store.client.zrange(key, 0, -1))
+        key = keys.schedules(self._cell.prefix, str(owner))
+        ids = cast(list[bytes], self._cell.client.zrange(key, 0, -1))
         return self.batches(owner, [member.decode() for member in ids])
 
     def batches(
@@ -290,12 +312,12 @@ class Schedules:
 
         Raises: redis.RedisError.
         """
-        key = keys.schedules(self._store.prefix, str(owner))
-        return self._store.client.zcard(key)
+        key = keys.schedules(self._cell.prefix, str(owner))
+        return self._cell.client.zcard(key)
 
     def _read(self, schedule_ids: list[str]) -> Iterator[Callable[[], Schedule]]:
         """What reads each of those that are there; reading may find it unreadable."""
-        prefix, pipe = self._store.prefix, self._store.client.pipeline(False)
+        prefix, pipe = self._cell.prefix, self._cell.client.pipeline(False)
         for schedule_id in schedule_ids:
             pipe.hgetall(keys.schedule(prefix, schedule_id))
         found = [
@@ -317,7 +339,7 @@ class Schedules:
         Raises: NotFound, redis.RedisError.
         """
         words = (schedule.id, str(schedule.owner), schedule.revision)
-        if not self._store.run("schedule_delete", *words):
+        if not self._cell.run("schedule_delete", *words):
             raise NotFound
 
     def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:
@@ -328,9 +350,9 @@ class Schedules:
         Raises: UnreadableRecord, redis.RedisError.
         """
         ids = [newest for each in schedules if (newest := newest_occurrence(each))]
-        pipe = self._store.client.pipeline(transaction=False)
+        pipe = self._cell.client.pipeline(transaction=False)
         for event_id in ids:
-            pipe.hmget(keys.event(self._store.prefix, event_id), ["o", "st"])
+            pipe.hmget(keys.event(self._cell.prefix, event_id), ["o", "st"])
         states = {}
         for event_id, (owner, state) in zip(ids, pipe.execute(), strict=True):
             if owner is not None:
@@ -346,7 +368,7 @@ class Schedules:
         Raises: redis.RedisError.
         """
         if now_ms is None:
-            now_ms = self._store.now_ms()
+            now_ms = self._cell.now_ms()
         return fire_times.next_ms(schedule, now_ms)
 
     def top_up(self, schedule_id: str) -> str:
@@ -363,11 +385,11 @@ class Schedules:
         planned = plan(
             fire_times.cron_of(schedule),
             last_ms=schedule.last_ms,
-            now_ms=self._store.now_ms(),
+            now_ms=self._cell.now_ms(),
             grace_ms=self._grace_ms,
             options=schedule.options,
         )
-        reply = self._store.run(
+        reply = self._cell.run(
             "plan",
             *(schedule_id, schedule.revision, planned.missed),
             fire_times.listed(planned.dropped_ms),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
-from scheduler_api.core.settings.limits import BreakerTerms, Caps
+from scheduler_api.core.settings.limits import BreakerLimits, Caps
 from scheduler_api.core.settings.variables import (
     DAY_MS,
     MIB,
@@ -287,9 +287,9 @@ class EngineSettings:
         )
 
     @property
-    def breaker_terms(self) -> BreakerTerms:
+    def breaker_limits(self) -> BreakerLimits:
         """When breakers open and close."""
-        return BreakerTerms(
+        return BreakerLimits(
             attempts=self.breaker_attempts,
             percent=self.breaker_percent,
             window_ms=self.breaker_window_ms,

@@ -29,7 +29,7 @@ ANY_NUMBER = Room()
 
 
 @dataclass(frozen=True)
-class BreakerTerms:
+class BreakerLimits:
     """When a destination's breaker opens (attempts 0: never), and how it closes."""
 
     attempts: int

@@ -1,1 +1,5 @@
-"""Everything that is written to Redis, and reads by id."""
+"""Writes to Redis, and reads by id.
+
+Every call that reaches Redis may raise redis.RedisError, which docstrings do not
+repeat. It is unknown then whether the call was carried out.
+"""

@@ -1,13 +1,22 @@
-"""How content and attempts are written in the store: one line of JSON, then raw bytes.
+"""How events, what they send and their attempts are written in the store. Pure.
 
-Format 1. A body is stored byte for byte; only the head is JSON.
+Format 1. Content is one line of JSON, then its body byte for byte. `keys.event` lists
+the fields of an event.
 """
 
 import orjson
 from collections.abc import Iterable
 from dataclasses import fields
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Attempt, AttemptKind, Content
+from scheduler_api.core.model import (
+    Attempt,
+    AttemptKind,
+    Content,
+    Event,
+    Owner,
+    State,
+)
+from scheduler_api.core.store import keys
 from typing import Any
 
 FORMAT = 1
@@ -40,6 +49,47 @@ def decode_content(stored: bytes) -> Content:
     if not separator or not isinstance(url, str):
         raise UnreadableRecord(f"content: {head[:80]!r}")
     return Content(url, body, options)
+
+
+def content_key(prefix: str, event_id: str, record: dict[bytes, bytes]) -> str:
+    """Where what an event sends is kept, as its record has it (`b`, `s`, `rv`)."""
+    if b"s" in record:
+        schedule, revision = record[b"s"].decode(), record.get(b"rv", b"").decode()
+        return keys.template(prefix, schedule, revision)
+    return keys.body(prefix, event_id, record.get(b"b", b"").decode())
+
+
+def decode_event(
+    event_id: str,
+    record: dict[bytes, bytes],
+    stored: bytes | None,
+    *,
+    stuck_score: float | None,
+) -> Event:
+    """An event from its record, its content, and its score in `keys.stuck`.
+
+    Raises: UnreadableRecord.
+    """
+    try:
+        at_ms = int(record[b"at"])
+        return Event(
+            id=event_id,
+            owner=Owner.parse(record[b"o"].decode()),
+            content=decode_content(stored or b""),
+            state=State(record.get(b"st", b"active").decode()),
+            wanted_ms=int(record.get(b"w", at_ms)),
+            next_ms=at_ms,
+            created_ms=int(record[b"c"]),
+            updated_ms=int(record.get(b"u", record[b"c"])),
+            attempts=int(record.get(b"n", 0)),
+            finished_ms=int(record[b"fin"]) if b"fin" in record else None,
+            reason=record[b"y"].decode() if b"y" in record else None,
+            change=record.get(b"ch", b"").decode(),
+            stuck_ms=None if stuck_score is None else int(stuck_score),
+            schedule=record[b"s"].decode() if b"s" in record else None,
+        )
+    except (KeyError, ValueError) as err:
+        raise UnreadableRecord(f"event {event_id}") from err
 
 
 def encode_attempt(

@@ -1,10 +1,11 @@
-"""All writes of web, ticker and chores, and reads by id; a write is one Lua script."""
+"""Writes of events; each is one Lua script. Reads by id are in `reads`."""
 
-import redis
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
-from scheduler_api.core.deduplication import Held, Mark, Repeated
+from itertools import zip_longest
+from redis.exceptions import OutOfMemoryError
+from scheduler_api.core.deduplication import Held, Mark, Repeated, words_of
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
@@ -25,19 +26,28 @@ from scheduler_api.core.model import (
     Verdict,
 )
 from scheduler_api.core.settings.limits import ANY_NUMBER, NO_CAPS, Caps, Room
-from scheduler_api.core.store import codec, gate_names, keys, scripts
-from scheduler_api.core.store.event_record import read_event
+from scheduler_api.core.store import codec, gate_names, keys
+from scheduler_api.core.store.batching import Gathering
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.id_sequence import IdSequence
-from scheduler_api.core.store.intake import (
-    AT_ONCE,
+from scheduler_api.core.store.large_content import (
     INLINE_BYTES,
-    WRITTEN_BEFOREHAND_S,
-    Intake,
+    is_large,
+    write_if_large,
 )
+from scheduler_api.core.store.scripts import Arg
 from typing import cast
 
 # Each takes some 50 us of the store, which does nothing else meanwhile.
 CANCELLED_AT_ONCE = 50
+# Events that one round trip creates.
+AT_ONCE = 200
+# Of large content, as much may wait in memory for its round trip.
+PIPELINED_BYTES = 8_388_608
+# The number was already in use, or the content expired on the way: begin anew.
+AGAIN = frozenset(("taken", "nobody"))
+# Large content is kept, or perhaps kept after a fault; else it is deleted.
+KEPT = (b"ok", b"fault")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "begun": NotPending,
@@ -47,6 +57,10 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "changed": Conflict,
     "full": StoreFull,
 }
+
+# Code, wanted and created time in ms, and id (or what holds the mark).
+Answer = tuple[bytes, int, int, bytes]
+FULL: Answer = (b"full", 0, 0, b"")
 
 
 class Cancelled(StrEnum):
@@ -59,127 +73,35 @@ class Cancelled(StrEnum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True)
-class Terms:
-    """Lengths that claims work with, all in ms."""
+class EventStore:
+    """The events of one cell, for one process.
 
-    offer_ms: int
-    lease_ms: int
-    quiet_ms: int
-    missed_grace_ms: int
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What one claim offers; `next_us` is None when nothing stands anywhere.
-
-    `is_stalled`: what is overdue waits for room in RQ; a begin that finds some calls.
-    """
-
-    ids: list[str]
-    solo_ids: list[str]
-    schedule_ids: list[str]
-    next_us: int | None
-    interrupted: list[str]
-    set_aside: list[str]
-    epoch: str
-    is_stalled: bool = False
-
-
-class Store:
-    """The store of one cell, for one process.
-
-    `clock_ms` is for tests only: everybody else goes by the server's clock. One that
-    `gathers` serves many greenlets: what they create at once is stored at once.
+    With `gathers`, events that several greenlets create at the same moment, one each,
+    share a round trip.
     """
 
     def __init__(
         self,
-        client: redis.Redis,
-        prefix: str,
+        cell: Cell,
         *,
         caps: Caps = NO_CAPS,
         room: Room = ANY_NUMBER,
-        clock_ms: int | None = None,
         gathers: bool = False,
     ) -> None:
-        self.client = client
-        self.prefix = prefix
-        self.caps = caps
-        self.room = room
-        self.clock_ms = clock_ms
-        self.ids = IdSequence(client, prefix)
-        self._intake = Intake(self, gathers=gathers)
+        self.cell = cell
+        self._caps = caps
+        self._room = room
+        self._ids = IdSequence(cell.client, cell.prefix)
+        self._gathering = Gathering(self._write, most=AT_ONCE) if gathers else None
 
-    def gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
-        """An event's destination, and all gates that it goes through, for a script."""
-        words = gate_names.words(owner, gates, url=url, caps=self.caps, room=self.room)
-        return gate_names.destination(url), words
+    def create(self, owner: Owner, draft: Draft) -> Event:
+        """Store an event; its id is higher than those of all events stored before.
 
-    def now_ms(self) -> int:
-        """The store's time.
+        Redis: create.lua, atomic; repeated in silence by the client, it is one event.
 
-        Raises: redis.RedisError.
+        Raises: TimePassed, StoreFull, Repeated.
         """
-        if self.clock_ms is not None:
-            return self.clock_ms
-        seconds, micros = self.client.time()
-        return seconds * 1000 + micros // 1000
-
-    def run(self, name: str, *args: scripts.Arg) -> object:
-        """Runs a script under this store's clock.
-
-        Raises: redis.RedisError.
-        """
-        clock = "" if self.clock_ms is None else str(self.clock_ms)
-        return scripts.run(self.client, name, clock, *args, prefix=self.prefix)
-
-    def write_beforehand(self, key: str, stored: bytes) -> bytes:
-        """Content as the scripts take it: inline while small, else written under `key`.
-
-        What is written beforehand expires unless a script keeps it; `key` must bear a
-        nonce, so that nobody else's content can ever stand there.
-
-        Raises: redis.RedisError.
-        """
-        if len(stored) <= INLINE_BYTES:
-            return stored
-        self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
-        return b""
-
-    def create(
-        self,
-        owner: Owner,
-        content: Content,
-        *,
-        at_ms: int,
-        deadline_ms: int,
-        mark: Mark | None = None,
-    ) -> Event:
-        """Stores an event that must lie in the future; when it returns, it is stored.
-
-        Its id is higher than those of all events stored before. Redis: create.lua,
-        atomic; repeated in silence by the client, it is one event.
-
-        Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
-        """
-        draft = Draft(
-            *(content, deadline_ms),
-            at_ms=at_ms,
-            must_be_future=True,
-            mark=mark,
-            ascending=True,
-        )
-        return self.accept(owner, draft)
-
-    def accept(self, owner: Owner, draft: Draft) -> Event:
-        """As `create`, for any draft.
-
-        Raises: TimePassed, StoreFull, Repeated, redis.RedisError.
-        """
-        if not draft.ascending:
-            draft = replace(draft, ascending=True)
-        accepted = self.create_many(owner, [draft])[0]
+        [accepted] = self.create_many(owner, [replace(draft, ascending=True)])
         if accepted.held is not None:
             raise Repeated(accepted.held)
         if accepted.verdict is not Verdict.OK:
@@ -200,40 +122,108 @@ class Store:
         at_once: int = AT_ONCE,
         replaces: Sequence[str] = (),
     ) -> list[Accepted]:
-        """Stores events, `at_once` per round trip; each answer is its own.
+        """Store events, `at_once` per round trip; each draft has an answer of its own.
 
-        One alone may share its round trip with others of its owner (`gathering`). Each
-        may be to take the place of a dead letter, if that is still there. Redis:
-        create.lua, atomic per call, or replay.lua, atomic per dead letter; a draft is
-        one event, however often the client repeats a call in silence.
+        A draft is one event, however often the client repeats a call in silence. After
+        an error, events of earlier round trips are stored.
 
-        Raises: redis.RedisError; what was answered before is stored.
+        Redis: create.lua, atomic per round trip; with `replaces` replay.lua, atomic per
+        dead letter.
+
+        Args:
+            replaces: for each draft, the dead letter whose place it takes if that is
+                still there.
         """
-        return self._intake.create_many(
-            owner, drafts, at_once=at_once, replaces=replaces
+        one = drafts[0] if len(drafts) == 1 and not replaces else None
+        if self._gathering and one and len(one.content.body) <= INLINE_BYTES:
+            return [self._gathering.ask(owner, one)]
+        return self._write(owner, drafts, at_once=at_once, replaces=replaces)
+
+    def _write(
+        self,
+        owner: Owner,
+        drafts: Sequence[Draft],
+        *,
+        at_once: int = AT_ONCE,
+        replaces: Sequence[str] = (),
+    ) -> list[Accepted]:
+        accepted: dict[int, Accepted] = {}
+        waiting = list(range(len(drafts)))
+        while waiting:
+            batch, waiting = waiting[:at_once], waiting[at_once:]
+            dead = [replaces[i] for i in batch] if replaces else []
+            try:
+                answers = self._write_batch(owner, [drafts[i] for i in batch], dead)
+            except OutOfMemoryError:
+                answers = [FULL] * len(batch)
+            for i, answer in zip(batch, answers, strict=True):
+                if (found := _accepted(drafts[i], answer)) is None:
+                    waiting.append(i)
+                else:
+                    accepted[i] = found
+        return [accepted[i] for i in range(len(drafts))]
+
+    def _write_batch(
+        self, owner: Owner, drafts: Sequence[Draft], replaces: Sequence[str]
+    ) -> list[Answer]:
+        """One run of the script, and before it the content that is large."""
+        words: list[Arg] = []
+        written: list[str] = []
+        size = 0
+        with self.cell.client.pipeline(transaction=False) as pipe:
+            for draft, dead in zip_longest(drafts, replaces):
+                stored, name = codec.encode_content(draft.content), nonce()
+                event_id = self._id_of(draft, large=is_large(stored))
+                key = keys.body(self.cell.prefix, event_id, name)
+                inline, _ = write_if_large(pipe, key, stored)
+                written.append("" if inline else key)
+                size += len(stored) - len(inline)
+                if size > PIPELINED_BYTES:
+                    pipe.execute()
+                    size = 0
+                words += [dead] if replaces else []
+                words += [event_id, name, str(owner), *_wanted(draft)]
+                words += [draft.deadline_ms, inline]
+                words += ["1" if draft.journal else "", *words_of(draft.mark)]
+                words += self._gate_words(owner, draft.content.url, draft.gates)
+            pipe.execute()
+            script = "replay" if replaces else "create"
+            answers = cast(list[Answer], self.cell.run(script, *words))
+            for key, answer in zip(written, answers, strict=True):
+                if key and answer[0] not in KEPT:
+                    pipe.delete(key)
+            pipe.execute()
+        return answers
+
+    def _id_of(self, draft: Draft, *, large: bool) -> str:
+        """Its id, or '' for the script to give it one; large content is named by it."""
+        if draft.id or not draft.ascending:
+            return draft.id or self._ids.take()
+        return self._ids.next() if large else ""
+
+    def _gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
+        """An event's destination, and all gates that it goes through, for a script."""
+        words = gate_names.words(
+            owner, gates, url=url, caps=self._caps, room=self._room
         )
+        return gate_names.destination(url), words
 
     def holder(self, owner: Owner, mark: Mark) -> Held | None:
-        """What holds a mark. Redis: one read.
-
-        Raises: redis.RedisError.
-        """
-        key = keys.mark(self.prefix, str(owner), mark.name)
-        stored = cast(bytes | None, self.client.get(key))
+        """What holds a mark. Redis: one read."""
+        key = keys.mark(self.cell.prefix, str(owner), mark.name)
+        stored = cast(bytes | None, self.cell.client.get(key))
         return None if stored is None else Held.parse(stored)
 
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
-        """Cancels events wherever they stand; one being sent is asked to stop.
+        """Cancel events in any state; one being sent is asked to stop.
 
-        Redis: cancel.lua, some at a time, atomic per event; repeated in silence, it
-        answers alike.
-
-        Raises: redis.RedisError; the first of many may be cancelled then.
+        After an error, the first of many may be cancelled. Redis: cancel.lua, some at a
+        time, atomic per event; repeated in silence, it answers alike.
         """
         replies: list[bytes] = []
         for at in range(0, len(event_ids), CANCELLED_AT_ONCE):
             some = event_ids[at : at + CANCELLED_AT_ONCE]
-            answer = self.run("cancel", str(owner), nonce(), *some)
+            answer = self.cell.run("cancel", str(owner), nonce(), *some)
             replies += cast(list[bytes], answer)
         return [Cancelled(reply.decode()) for reply in replies]
 
@@ -245,108 +235,55 @@ class Store:
         at_ms: int | None = None,
         cancel: bool = False,
     ) -> None:
-        """Edits or cancels an event that was never begun, as it was read.
+        """Edit or cancel an event that was never begun, as it was read.
 
         Redis: change.lua, atomic; nothing is sent from the old content afterwards.
 
-        Raises: NotFound, NotPending, TimePassed, Conflict (it was changed since it
-            was read), redis.RedisError.
+        Raises: NotFound, NotPending, TimePassed, Conflict (it was changed since it was
+            read).
         """
-        name, inline = nonce(), b""
+        name, inline, gates = nonce(), b"", tuple[str, ...]()
         if content is not None:
-            inline = self.write_beforehand(
-                keys.body(self.prefix, event.id, name), codec.encode_content(content)
-            )
-        reply = self.run(
+            key = keys.body(self.cell.prefix, event.id, name)
+            stored = codec.encode_content(content)
+            inline, _ = write_if_large(self.cell.client, key, stored)
+            gates = self._gate_words(event.owner, content.url, NO_GATES)
+        reply = self.cell.run(
             "change",
             *(event.id, str(event.owner), event.change, name),
             *("1" if content is not None else "", inline),
-            *("" if at_ms is None else at_ms, "1" if cancel else ""),
-            *(self.gate_words(event.owner, content.url, NO_GATES) if content else ()),
+            *("" if at_ms is None else at_ms, "1" if cancel else "", *gates),
         )
         code = cast(bytes, reply).decode()
         if code != "ok":
             raise REFUSALS.get(code, Conflict)
 
-    def get(self, owner: Owner, event_id: str) -> Event:
-        """The event of that id, if it is this owner's. Redis: two reads, not atomic.
-
-        Raises: NotFound, UnreadableRecord, redis.RedisError.
-        """
-        event = self.get_many(owner, [event_id])[0]
-        if event is None:
-            raise NotFound
-        return event
-
-    def get_many(self, owner: Owner, event_ids: Sequence[str]) -> list[Event | None]:
-        """The events of those ids, None where it is no event of this owner's.
-
-        Raises: UnreadableRecord, redis.RedisError.
-        """
-        pipe = self.client.pipeline(transaction=False)
-        for event_id in event_ids:
-            pipe.hgetall(keys.event(self.prefix, event_id))
-            pipe.zscore(keys.stuck(self.prefix), event_id)
-        replies = pipe.execute()
-        records = [
-            record if record.get(b"o") == str(owner).encode() else None
-            for record in replies[::2]
-        ]
-        for event_id, record in zip(event_ids, records, strict=True):
-            if record is not None:
-                pipe.get(self.content_key(event_id, record))
-        contents = iter(pipe.execute())
-        return [
-            None if record is None else read_event(event_id, record, next(contents), at)
-            for event_id, record, at in zip(
-                event_ids, records, replies[1::2], strict=True
-            )
-        ]
-
-    def content_key(self, event_id: str, record: dict[bytes, bytes]) -> str:
-        """Where what an event sends is kept, as its record has it (`b`, `s`, `rv`)."""
-        if b"s" in record:
-            schedule, revision = record[b"s"].decode(), record.get(b"rv", b"").decode()
-            return keys.template(self.prefix, schedule, revision)
-        return keys.body(self.prefix, event_id, record.get(b"b", b"").decode())
-
-    def claim(
-        self, *, room: int, terms: Terms, carrier: Sequence[scripts.Arg] = ()
-    ) -> Claim:
-        """Offers up to `room` due events and ends leases that are over.
-
-        A carrier's words have the script leave them in RQ as well.
-
-        Redis: claim.lua, atomic; a repeat costs the first batch one offer lease.
-
-        Raises: redis.RedisError.
-        """
-        reply = cast(
-            list[list[bytes]],
-            self.run(
-                "claim",
-                *(room, terms.offer_ms, terms.lease_ms),
-                *(terms.quiet_ms, terms.missed_grace_ms, *carrier),
-            ),
-        )
-        ids, solo, short, next_us, interrupted, aside, epoch, stalled = reply
-        micros = int(cast(int, next_us))
-        return Claim(
-            ids=[i.decode() for i in ids],
-            solo_ids=[i.decode() for i in solo],
-            schedule_ids=[i.decode() for i in short],
-            next_us=micros if micros >= 0 else None,
-            interrupted=[i.decode() for i in interrupted],
-            set_aside=[i.decode() for i in aside],
-            epoch=cast(bytes, epoch).decode(),
-            is_stalled=cast(int, stalled) == 1,
-        )
-
     def forget(self, event_ids: Sequence[str], *, before_ms: int) -> int:
-        """Removes those of the events that finished before then; answers how many.
+        """Remove those of the events that finished before then; answer how many.
 
         Redis: forget.lua, atomic per event.
-
-        Raises: redis.RedisError.
         """
-        return cast(int, self.run("forget", before_ms, *event_ids))
+        return cast(int, self.cell.run("forget", before_ms, *event_ids))
+
+
+def _wanted(draft: Draft) -> tuple[str, int, str]:
+    future = "1" if draft.must_be_future else ""
+    if draft.at_ms is None:
+        return "in", draft.delay_ms, future
+    return "at", draft.at_ms, future
+
+
+def _accepted(draft: Draft, answer: Answer) -> Accepted | None:
+    """What the script answered to a draft; None: it has to be written anew."""
+    code, wanted_ms, created_ms, event_id = answer
+    made_before = code == b"taken" and draft.id
+    if code.decode() in AGAIN and not made_before:
+        return None
+    held = Held.parse(event_id) if code == b"double" else None
+    return Accepted(
+        Verdict.DOUBLE if made_before else Verdict(code.decode()),
+        held.id if held else event_id.decode(),
+        wanted_ms=int(wanted_ms),
+        created_ms=int(created_ms),
+        held=held,
+    )

@@ -8,12 +8,13 @@ from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Begun, FollowUp, Owner
-from scheduler_api.core.settings.limits import BreakerTerms
+from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store import codec, gate_names, keys, scripts
+from scheduler_api.core.store.large_content import write_if_large
 from typing import Protocol, cast
 
-INLINE_BYTES = 8192
-WRITTEN_BEFOREHAND_S = 600
+# Longer content is not part of what begin answers: `fetch` reads it.
+BEGIN_INLINE_BYTES = 8192
 
 
 class Client(scripts.AsyncClient, Protocol):
@@ -108,7 +109,7 @@ class WorkerStore:
         Raises: redis.RedisError.
         """
         token = self._token()
-        most = f"{INLINE_BYTES} {shares}".rstrip()
+        most = f"{BEGIN_INLINE_BYTES} {shares}".rstrip()
         replies = cast(
             list[list[bytes]],
             await self._run("begin", token, self.lease_ms, most, *ids),
@@ -144,7 +145,7 @@ class WorkerStore:
         return {event_id.decode() for event_id in lost}
 
     async def report(
-        self, counts: Mapping[str, tuple[int, int]], *, terms: BreakerTerms
+        self, counts: Mapping[str, tuple[int, int]], *, limits: BreakerLimits
     ) -> dict[str, str]:
         """Tells attempts and failures by destination; answers whose breaker changed.
 
@@ -158,8 +159,8 @@ class WorkerStore:
             await self._run(
                 "report",
                 self._token(),
-                *(terms.attempts, terms.percent, terms.window_ms),
-                *(terms.hold_ms, terms.longest_hold_ms, terms.ramp_per_s),
+                *(limits.attempts, limits.percent, limits.window_ms),
+                *(limits.hold_ms, limits.longest_hold_ms, limits.ramp_per_s),
                 *words,
             ),
         )
@@ -173,20 +174,21 @@ class WorkerStore:
         """
         return cast(int, await self._run("release", *ids))
 
-    async def _write_beforehand(self, child: FollowUp, name: str) -> bytes:
-        """Content inline while small, else written to expire unless it is kept.
+    async def _content_of(self, child: FollowUp, name: str) -> bytes:
+        """The content of a follow-up as settle.lua takes it.
 
-        A full store takes it from a script only.
+        A full store refuses to have it written first: then it is an argument even so,
+        because settling must go on.
         """
         stored = codec.encode_content(child.content)
-        if len(stored) <= INLINE_BYTES:
-            return stored
         key = keys.body(self.prefix, child.id, name)
+        inline, writing = write_if_large(self.client, key, stored)
         try:
-            await self.client.set(key, stored, ex=WRITTEN_BEFOREHAND_S)
+            if writing is not None:
+                await writing
         except OutOfMemoryError:
             return stored
-        return b""
+        return inline
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         """Writes down how attempts ended, many in one call. Redis: settle.lua.
@@ -199,7 +201,7 @@ class WorkerStore:
             words += [s.reason, s.line, len(s.follow_ups)]
             for child in s.follow_ups:
                 words += [child.id, name := nonce(), child.delay_ms, child.deadline_ms]
-                words.append(await self._write_beforehand(child, name))
+                words.append(await self._content_of(child, name))
                 url = child.content.url
                 words += [gate_names.destination(url), gate_names.host(url)]
         replies = cast(list[list[bytes]], await self._run("settle", *words))

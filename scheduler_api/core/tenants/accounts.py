@@ -5,13 +5,13 @@ import hashlib
 import secrets
 import string
 from dataclasses import asdict, dataclass, field, fields, replace
-from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 from scheduler_api.core.delivery.signing import WEBHOOK_SECRET
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.encryption import Seal
 from typing import cast
 
@@ -78,9 +78,10 @@ class Account:
 class Tenants:
     """All tenants of one cell."""
 
-    def __init__(self, client: Redis, prefix: str, *, secret_key: str) -> None:
-        self._client = client
-        self._prefix = prefix
+    def __init__(self, cell: Cell, *, secret_key: str) -> None:
+        self._cell = cell
+        self._client = cell.client
+        self._prefix = cell.prefix
         self._seal = Seal(secret_key)
 
     def create(self, name: str) -> NewTenant:
@@ -126,7 +127,7 @@ class Tenants:
         record: Record = {
             "f": FORMAT,
             "name": name,
-            "c": str(self._now_ms()),
+            "c": str(self._cell.now_ms()),
             **self._sealed(new.id, new.signing),
         }
         pipe.hset(keys.tenant(self._prefix, new.id), mapping=record)
@@ -226,7 +227,7 @@ class Tenants:
     def _next_rotation(
         self, tenant_id: str, last: bytes | str | None, *, grace_ms: int, force: bool
     ) -> Rotation:
-        now_ms, old = self._now_ms(), self.signing(tenant_id)
+        now_ms, old = self._cell.now_ms(), self.signing(tenant_id)
         last_ms = None if last is None else int(last)
         whole = force or last_ms is None or now_ms - last_ms >= grace_ms
         new = replace(
@@ -235,10 +236,6 @@ class Tenants:
             qstash_next=_new_qstash_key(),
         )
         return Rotation(new, whole, now_ms, last_ms if whole else None)
-
-    def _now_ms(self) -> int:
-        second, microsecond = self._client.time()
-        return int(second * 1000 + microsecond // 1000)
 
     def all_ids(self) -> list[str]:
         """Every tenant's id, oldest first."""

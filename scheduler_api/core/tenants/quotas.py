@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from typing import cast
 
 MINUTE_MS = 60_000
@@ -23,8 +23,8 @@ class OverQuota(SchedulerError):
 class Quotas:
     """The counts of one cell."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
 
     def count_request(self, owner: Owner, *, limit: int) -> None:
         """Counts a request of this minute.
@@ -33,8 +33,8 @@ class Quotas:
         """
         if not limit:
             return
-        minute = self._store.now_ms() // MINUTE_MS
-        if self._add(keys.requests(self._store.prefix, str(owner), minute)) > limit:
+        minute = self._cell.now_ms() // MINUTE_MS
+        if self._add(keys.requests(self._cell.prefix, str(owner), minute)) > limit:
             raise OverQuota
 
     def take_month(self, owner: Owner, at_ms: int, *, limit: int) -> None:
@@ -47,7 +47,7 @@ class Quotas:
         key = self._month_key(owner, at_ms)
         until_ms = at_ms + KEPT_AFTER_MS
         if self._add(key, until_ms=until_ms) > limit:
-            self._store.client.decr(key)
+            self._cell.client.decr(key)
             raise OverQuota
 
     def give_month(self, owner: Owner, at_ms: int, *, limit: int) -> None:
@@ -60,10 +60,10 @@ class Quotas:
             self._add(key, by=-1, until_ms=until_ms)
 
     def _month_key(self, owner: Owner, at_ms: int) -> str:
-        return keys.month(self._store.prefix, str(owner), _month(at_ms))
+        return keys.month(self._cell.prefix, str(owner), _month(at_ms))
 
     def _add(self, key: str, *, by: int = 1, until_ms: int | None = None) -> int:
-        pipe = self._store.client.pipeline(transaction=True)
+        pipe = self._cell.client.pipeline(transaction=True)
         pipe.incrby(key, by)
         if until_ms is None:
             pipe.expire(key, TWO_MINUTES_S)

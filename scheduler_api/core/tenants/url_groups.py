@@ -14,7 +14,7 @@ from scheduler_api.core.errors import (
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
 FORMAT = 1
@@ -66,10 +66,11 @@ Edit = Callable[[Group | None], Group | None]
 
 
 class Groups:
-    """The groups of one cell."""
+    """The groups of one cell; an owner may have `most` of them, 0 is no limit."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, cell: Cell, *, most: int = 0) -> None:
+        self._cell = cell
+        self._most = most
 
     def get(self, owner: Owner, name: str) -> Group:
         """The group of that name. Redis: one read.
@@ -86,8 +87,8 @@ class Groups:
 
         Raises: UnreadableRecord, redis.RedisError.
         """
-        key = keys.groups(self._store.prefix, str(owner))
-        found = cast(dict[bytes, bytes], self._store.client.hgetall(key))
+        key = keys.groups(self._cell.prefix, str(owner))
+        found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
         groups = [read_group(name.decode(), record) for name, record in found.items()]
         return sorted(groups, key=lambda group: (group.created_ms, group.name))
 
@@ -99,7 +100,7 @@ class Groups:
 
         Raises: TooManyEndpoints, NoRoom, Conflict, UnreadableRecord, redis.RedisError.
         """
-        now_ms = self._store.now_ms()
+        now_ms = self._cell.now_ms()
 
         def edit(group: Group | None) -> Group:
             group = group or Group(name, now_ms, now_ms, ())
@@ -121,7 +122,7 @@ class Groups:
         Raises: NotFound (there is no such group), Conflict, UnreadableRecord,
             redis.RedisError.
         """
-        now_ms = self._store.now_ms()
+        now_ms = self._cell.now_ms()
 
         def edit(group: Group | None) -> Group | None:
             if group is None:
@@ -144,7 +145,7 @@ class Groups:
 
         Raises: NotFound, Conflict, UnreadableRecord, redis.RedisError.
         """
-        now_ms = self._store.now_ms()
+        now_ms = self._cell.now_ms()
 
         def edit(group: Group | None) -> Group:
             if group is None:
@@ -160,16 +161,16 @@ class Groups:
 
         Raises: redis.RedisError.
         """
-        key = keys.groups(self._store.prefix, str(owner))
-        self._store.client.hdel(key, name)
+        key = keys.groups(self._cell.prefix, str(owner))
+        self._cell.client.hdel(key, name)
 
     def _change(self, owner: Owner, name: str, edit: Edit) -> None:
         for _ in range(TRIES):
             was = self._record(owner, name)
             becomes = edit(read_group(name, was) if was else None)
             record = b"" if becomes is None else _written(becomes)
-            most = self._store.room.groups
-            code = self._store.run("group_put", str(owner), name, was, record, most)
+            words = (str(owner), name, was, record, self._most)
+            code = self._cell.run("group_put", *words)
             if code == NO_ROOM:
                 raise NoRoom(GROUP)
             if code == DONE:
@@ -177,8 +178,8 @@ class Groups:
         raise Conflict
 
     def _record(self, owner: Owner, name: str) -> bytes:
-        key = keys.groups(self._store.prefix, str(owner))
-        return cast(bytes | None, self._store.client.hget(key, name)) or b""
+        key = keys.groups(self._cell.prefix, str(owner))
+        return cast(bytes | None, self._cell.client.hget(key, name)) or b""
 
 
 def read_group(name: str, record: bytes) -> Group:

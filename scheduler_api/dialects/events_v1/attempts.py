@@ -35,6 +35,7 @@ class Attempts:
     """Views; each is called with the owner that the request's key stands for."""
 
     def __init__(self, services: Services) -> None:
+        self._cell = services.cell
         self._store = services.store
         self._schedules = services.schedules
         self._finder = services.finder
@@ -48,7 +49,7 @@ class Attempts:
         """The attempts of one event, newest fire time first."""
         part = read_part(read_parameters(request.environ))
         schedule = self._find(owner, event_id)
-        return self._answer(attempts.of_schedule(self._store, schedule.id), part)
+        return self._answer(attempts.of_schedule(self._cell, schedule.id), part)
 
     @documented(
         query=response_schemas.FailureQuery,
@@ -64,7 +65,7 @@ class Attempts:
                 owner, [asked.owners], offset=0, limit=MOST_EVENTS
             )
             events = frozenset(found.ids)
-        dead = attempts.of_finished(self._store, owner, State.DEAD, of=events)
+        dead = attempts.of_finished(self._cell, owner, State.DEAD, of=events)
         return self._answer(dead, asked.part)
 
     @documented(
@@ -79,14 +80,16 @@ class Attempts:
         schedule = self._find(owner, event_id)
         named = _ATTEMPT.fullmatch(attempt_id)
         origin = f"{schedule.id}.{named[1]}" if named else ""
-        if not named or not attempts.exists(self._store, origin, int(named[2])):
+        if not named or not attempts.exists(self._cell, origin, int(named[2])):
             raise Refused(404, NO_ATTEMPT)
 
         def answer(run_id: str) -> Response:
             return rendering.respond_data(rendering.replay(run_id, of=origin), 201)
 
         return once(
-            *(self._store, owner, mark),
+            self._store,
+            owner,
+            mark,
             make=lambda: answer(self._send_again(schedule, origin, mark)),
             again=lambda held: answer(held.id),
         )
@@ -114,7 +117,7 @@ class Attempts:
     def _answer(self, found: Iterator[Attempt], part: Part) -> Response:
         newest = list(islice(found, part.offset, part.offset + part.limit))
         ids = dict.fromkeys(each.event_id for each in newest)
-        origins = attempts.origins(self._store, ids)
+        origins = attempts.origins(self._cell, ids)
         return rendering.respond_data(
             [
                 rendering.attempt(each, origin=origins.get(each.event_id))

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from flask import Response, request
-from functools import partial
 from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import EVENTS_V1
 from scheduler_api.core.deduplication import Held, Mark
@@ -70,6 +69,7 @@ class Events:
 
     def __init__(self, services: Services) -> None:
         self._settings = services.settings
+        self._cell = services.cell
         self._store = services.store
         self._schedules = services.schedules
         self._finder = services.finder
@@ -89,9 +89,11 @@ class Events:
         mark = read_mark(request, body)
         rule = self._rule(parse_object(body))
         return once(
-            *(self._store, owner, mark),
-            make=partial(self._accept, owner, rule, mark),
-            again=partial(self._as_at_first, owner, rule),
+            self._store,
+            owner,
+            mark,
+            make=lambda: self._accept(owner, rule, mark),
+            again=lambda held: self._as_at_first(owner, rule, held),
         )
 
     def _rule(self, body: dict[str, object]) -> Rule:
@@ -100,7 +102,7 @@ class Events:
         Raises: Refused.
         """
         fields, chosen = load_event(
-            self._new, body, was=NEW, clock_ms=self._store.now_ms
+            self._new, body, was=NEW, clock_ms=self._cell.now_ms
         )
         event_owner = fields["event_owner"]
         context, tags = fields.get("context"), fields.get("tags", [])
@@ -179,7 +181,7 @@ class Events:
             fields, chosen = load_event(
                 *(self._edit, body),
                 was=Chosen.of(schedule),
-                clock_ms=self._store.now_ms,
+                clock_ms=self._cell.now_ms,
             )
             return self._edited(schedule, fields, chosen) if fields else schedule
 
@@ -229,7 +231,7 @@ class Events:
 
     def _into(self, owner: Owner, event_id: str, state: ScheduleState) -> Response:
         def change(schedule: Schedule) -> Schedule:
-            if schedule.over(self._store.now_ms()):
+            if schedule.over(self._cell.now_ms()):
                 raise invalid("a finished event cannot be paused or resumed")
             if schedule.state is state:
                 return schedule
@@ -264,7 +266,7 @@ class Events:
     def _show(
         self, schedules: Sequence[Schedule], *, now_ms: int | None = None
     ) -> list[rendering.Shown]:
-        now_ms = self._store.now_ms() if now_ms is None else now_ms
+        now_ms = self._cell.now_ms() if now_ms is None else now_ms
         return [
             rendering.event(
                 schedule,

@@ -28,6 +28,7 @@ class Runs:
     """Views; each is called with the owner that the request's key stands for."""
 
     def __init__(self, services: Services) -> None:
+        self._cell = services.cell
         self._store = services.store
         self._schedules = services.schedules
 
@@ -38,7 +39,7 @@ class Runs:
             most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         except BadCount as err:
             raise invalid(str(err)) from err
-        found = run_history.newest(self._store, self._find(owner, event_id), most=most)
+        found = run_history.newest(self._cell, self._find(owner, event_id), most=most)
         return rendering.respond_data([rendering.run(each) for each in found])
 
     @documented(
@@ -56,7 +57,9 @@ class Runs:
             return rendering.respond_data(rendering.callback(run_id), 201)
 
         return once(
-            *(self._store, owner, mark),
+            self._store,
+            owner,
+            mark,
             make=lambda: answer(self._run(schedule, mark)),
             again=lambda held: answer(held.id),
         )

@@ -60,6 +60,7 @@ class CronJobs:
 
     def __init__(self, services: Services) -> None:
         self._settings = services.settings
+        self._cell = services.cell
         self._store = services.store
         self._queries = services.queries
         self._schedules = services.schedules
@@ -80,9 +81,11 @@ class CronJobs:
         mark = read_mark(request, body)
         fields = self._load(self._new, parse_object(body))
         return once(
-            *(self._store, owner, mark),
-            make=partial(self._accept, owner, fields, mark),
-            again=partial(self._as_at_first, owner, fields),
+            self._store,
+            owner,
+            mark,
+            make=lambda: self._accept(owner, fields, mark),
+            again=lambda held: self._as_at_first(owner, fields, held),
         )
 
     def _accept(self, owner: Owner, fields: Fields, mark: Mark | None) -> Response:
@@ -179,8 +182,10 @@ class CronJobs:
         mark = read_mark(request, read_body(request))
         schedule = self._find(owner, cron_id)
         return once(
-            *(self._store, owner, mark),
-            make=partial(self._run, schedule, mark),
+            self._store,
+            owner,
+            mark,
+            make=lambda: self._run(schedule, mark),
             again=lambda _: rendering.respond(self._show([schedule])[0]),
         )
 
@@ -205,7 +210,7 @@ class CronJobs:
         except BadCount as err:
             raise Refused(400, str(err)) from err
         schedule = self._find(owner, cron_id)
-        found = run_history.newest(self._store, schedule, most=most)
+        found = run_history.newest(self._cell, schedule, most=most)
         return rendering.respond({"runs": [rendering.run(each) for each in found]})
 
     def _change(self, schedule: Schedule, fields: Fields) -> Schedule:

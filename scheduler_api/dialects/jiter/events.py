@@ -1,13 +1,13 @@
 """The endpoints of `/api/events`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from flask import Response, request
-from functools import partial
 from itertools import islice
 from scheduler_api.core import logfmt
-from scheduler_api.core.deduplication import Held, Repeated
+from scheduler_api.core.deduplication import Held, Mark, Repeated
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import (
     Conflict,
@@ -18,7 +18,7 @@ from scheduler_api.core.errors import (
     TimePassed,
 )
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.model import Attempt, Content, Event, Owner
+from scheduler_api.core.model import Attempt, Content, Draft, Event, Owner
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.recovery.replays import replay
 from scheduler_api.core.tenants.quotas import OverQuota, same_month
@@ -46,6 +46,7 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented, listed
 from scheduler_api.web.idempotency import once, read_mark
 from scheduler_api.web.query_string import read_parameters
+from typing import Any
 from werkzeug.datastructures import MultiDict
 
 NOT_FOUND = "Unable to find event"
@@ -61,6 +62,7 @@ class Events:
 
     def __init__(self, services: Services) -> None:
         self._settings = services.settings
+        self._cell = services.cell
         self._store = services.store
         self._queries = services.queries
         self._quotas = services.quotas
@@ -83,18 +85,27 @@ class Events:
         fields = self._load(self._new, parse_object(body))
         content = Content(fields["destination"], fields["payload"])
         at_ms: int = fields["scheduled_ms"]
-        make = partial(
-            self._store.create,
-            *(owner, content),
+        return once(
+            self._store,
+            owner,
+            mark,
+            make=lambda: self._accept(owner, content, at_ms, mark=mark),
+            again=lambda held: _as_at_first(owner, content, at_ms, held=held),
+        )
+
+    def _accept(
+        self, owner: Owner, content: Content, at_ms: int, *, mark: Mark | None
+    ) -> Response:
+        """Raises: Refused, StoreFull, Repeated."""
+        draft = Draft(
+            *(content, self._settings.jiter_timeout_ms),
             at_ms=at_ms,
-            deadline_ms=self._settings.jiter_timeout_ms,
+            must_be_future=True,
             mark=mark,
         )
-        return once(
-            *(self._store, owner, mark),
-            make=partial(self._accept, owner, at_ms, make),
-            again=partial(_as_at_first, owner, content, at_ms),
-        )
+        with self._counted(owner, at_ms):
+            event = self._store.create(owner, draft)
+        return _accepted(event)
 
     @documented(
         headers=IdempotencyKey,
@@ -106,41 +117,34 @@ class Events:
         mark = read_mark(request, read_body(request))
         origin = self._find(owner, event_id)
         options = rendering.replay_of(origin)
-        make = partial(
-            replay,
-            *(self._store, origin),
-            options=options,
-            deadline_ms=self._settings.jiter_timeout_ms,
-            mark=mark,
-        )
         content = replace(origin.content, options=options)
         return once(
-            *(self._store, owner, mark),
-            make=lambda: self._accept(owner, self._store.now_ms(), make),
-            again=partial(_as_at_first, owner, content, None),
+            self._store,
+            owner,
+            mark,
+            make=lambda: self._send_again(origin, options, mark=mark),
+            again=lambda held: _as_at_first(owner, content, None, held=held),
         )
 
-    def _accept(self, owner: Owner, at_ms: int, make: Callable[[], Event]) -> Response:
-        """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
-        self._take_month(owner, at_ms)
-        try:
-            event = make()
-        except (TimePassed, NotFinished, StoreFull, Repeated) as err:
-            self._give_month(owner, at_ms)
-            raise _refusal(err) from err
-        log.info(
-            logfmt.line(
-                "event.accepted", event=event.id, owner=owner, wanted_ms=event.wanted_ms
+    def _send_again(
+        self, origin: Event, options: Mapping[str, Any], *, mark: Mark | None
+    ) -> Response:
+        """Raises: Refused, StoreFull, Repeated."""
+        with self._counted(origin.owner, self._cell.now_ms()):
+            event = replay(
+                *(self._store, origin),
+                options=options,
+                deadline_ms=self._settings.jiter_timeout_ms,
+                mark=mark,
             )
-        )
-        return rendering.respond(rendering.event(event))
+        return _accepted(event)
 
     @documented(answer=response_schemas.EventWithHistory, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event with its history, unless it ended before the search window."""
         event, attempts = self._whole(owner, event_id)
         if event.finished_ms is not None:
-            now_ms = self._store.now_ms()
+            now_ms = self._cell.now_ms()
             earliest_ms = now_ms - self._settings.jiter_search_window_days * DAY_MS
             if max(event.finished_ms, event.wanted_ms) < earliest_ms:
                 raise Refused(404, NOT_FOUND)
@@ -153,7 +157,7 @@ class Events:
     )
     def select(self, owner: Owner) -> Response:
         """The first events that the query selects, by scheduled time."""
-        now_ms = self._store.now_ms()
+        now_ms = self._cell.now_ms()
         selection = read_selection(
             MultiDict(read_parameters(request.environ)),
             now_ms=now_ms,
@@ -252,11 +256,24 @@ class Events:
         except Unacceptable as fault:
             at_ms = fault.valid.get("scheduled_ms", LATEST_MS)
             later = fault.field in ("payload", "destination")
-            if later and at_ms <= self._store.now_ms():
+            if later and at_ms <= self._cell.now_ms():
                 raise Refused(400, PAST_TIME) from fault
             raise
         check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
         return fields
+
+    @contextmanager
+    def _counted(self, owner: Owner, at_ms: int) -> Iterator[None]:
+        """Counts an event for its month, unless it is refused.
+
+        Raises: Refused, StoreFull, Repeated.
+        """
+        self._take_month(owner, at_ms)
+        try:
+            yield
+        except (TimePassed, NotFinished, StoreFull, Repeated) as err:
+            self._give_month(owner, at_ms)
+            raise _refusal(err) from err
 
     def _take_month(self, owner: Owner, at_ms: int) -> None:
         try:
@@ -269,8 +286,20 @@ class Events:
         self._quotas.give_month(owner, at_ms, limit=self._month_limit)
 
 
+def _accepted(event: Event) -> Response:
+    log.info(
+        logfmt.line(
+            "event.accepted",
+            event=event.id,
+            owner=event.owner,
+            wanted_ms=event.wanted_ms,
+        )
+    )
+    return rendering.respond(rendering.event(event))
+
+
 def _as_at_first(
-    owner: Owner, content: Content, at_ms: int | None, held: Held
+    owner: Owner, content: Content, at_ms: int | None, *, held: Held
 ) -> Response:
     """The answer that was given when this was stored; without a time it is at once."""
     wanted_ms = held.created_ms if at_ms is None else at_ms

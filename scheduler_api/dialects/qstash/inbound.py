@@ -107,7 +107,7 @@ def blueprint(services: Services) -> Blueprint:
     add_routes(routes, table, through=partial(_with_owner, services))
     routes.register_error_handler(Refused, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
-    routes.register_error_handler(NoRoom, partial(_no_room, services.store.room))
+    routes.register_error_handler(NoRoom, partial(_no_room, services.settings.room))
     routes.register_error_handler(NotFound, _not_found)
     routes.register_error_handler(Unauthorized, _unauthorized)
     return routes

@@ -2,7 +2,7 @@
 
 import pytest
 from collections.abc import Sequence
-from scheduler_api.core.flow_control.held_destinations import held_destinations
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.model import (
     NO_GATES,
     Begun,
@@ -58,7 +58,7 @@ def test_a_destination_is_scheme_host_and_port():
 
 
 def test_a_cap_holds_for_each_destination_of_each_tenant(engine: Engine):
-    engine.store.caps = Caps(destination=2)
+    engine.limit(caps=Caps(destination=2))
     accepted = send(engine, [ILL, ILL, ILL, WELL])
     others = send(engine, [ILL], owner=Owner("2", "jiter"))
 
@@ -66,7 +66,7 @@ def test_a_cap_holds_for_each_destination_of_each_tenant(engine: Engine):
 
 
 def test_a_cap_holds_for_each_host_over_all_tenants(engine: Engine):
-    engine.store.caps = Caps(host=2)
+    engine.limit(caps=Caps(host=2))
     other_port = ILL.replace(".example", ".example:8443")
     first = send(engine, [ILL, WELL])
     others = send(engine, [other_port, ILL], owner=Owner("2", "jiter"))
@@ -78,7 +78,7 @@ def test_a_cap_holds_for_each_host_over_all_tenants(engine: Engine):
 
 
 def test_a_callback_counts_for_the_host_that_it_goes_to(engine: Engine):
-    engine.store.caps = Caps(host=1)
+    engine.limit(caps=Caps(host=1))
     [parent_id] = send(engine, [ILL])
     [running_id] = send(engine, [WELL])
     parent, running = sorted(begin(engine), key=lambda each: each.id != parent_id)
@@ -92,7 +92,7 @@ def test_a_callback_counts_for_the_host_that_it_goes_to(engine: Engine):
 
 
 def test_an_edit_to_another_host_leaves_the_slots_of_the_first(engine: Engine):
-    engine.store.caps = Caps(host=1)
+    engine.limit(caps=Caps(host=1))
     [edited_id] = send(engine, [ILL])
     offer(engine)
     engine.store.change(engine.get(edited_id), content=Content(WELL, b""))
@@ -106,7 +106,7 @@ def test_an_edit_to_another_host_leaves_the_slots_of_the_first(engine: Engine):
     [(Caps(tenant=2), 4), (Caps(everything=3), 3), (Caps(tenant=2, everything=3), 3)],
 )
 def test_a_cap_holds_for_a_tenant_and_for_all(engine: Engine, caps: Caps, begun: int):
-    engine.store.caps = caps
+    engine.limit(caps=caps)
     for tenant in ("1", "2"):
         send(engine, [ILL, WELL, WELL], owner=Owner(tenant, "jiter"))
 
@@ -122,7 +122,7 @@ def test_a_cap_holds_for_a_tenant_and_for_all(engine: Engine, caps: Caps, begun:
 def test_e3_what_needs_two_saturated_gates_is_not_starved(
     engine: Engine, most: int, few: int
 ):
-    engine.store.caps = Caps(destination=most)
+    engine.limit(caps=Caps(destination=most))
     limited = Gates(flow=FlowLimits("key", parallelism=most))
     both = send(engine, [ILL] * few, gates=limited)
     engine.now_ms -= 1_000
@@ -159,7 +159,7 @@ def reserving(engine: Engine) -> int:
 
 def with_reservations(engine: Engine) -> tuple[list[str], list[Begun]]:
     """Those that reserve slots of a key with five; and what is being sent."""
-    engine.store.caps = Caps(destination=1)
+    engine.limit(caps=Caps(destination=1))
     limited = Gates(flow=FlowLimits("key", parallelism=5))
     wells = [WELL.replace("8443", str(port)) for port in range(8_400, 8_500)]
     both = send(engine, [ILL] * 6, gates=limited)
@@ -407,6 +407,6 @@ def test_what_waits_before_a_destination_is_told(engine: Engine):
     send(engine, [ILL] * 3)
     begin(engine)
 
-    [held] = held_destinations(engine.store)
+    [held] = HeldDestinations(engine.cell).all()
     assert (held.tenant, held.origin, held.waiting) == (OWNER.tenant, ILL_ORIGIN, 3)
     assert held.probe_ms == engine.now_ms + HOLD_MS

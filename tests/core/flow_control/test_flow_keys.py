@@ -2,7 +2,7 @@
 
 import pytest
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.model import FlowLimits, Gates, Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import flow_gate
@@ -69,13 +69,13 @@ def test_e2_a_slot_comes_free_however_the_attempt_ends(engine: Engine, how: str)
 
 
 def test_a_waiting_one_that_is_cancelled_leaves_the_line(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, flow_keys: FlowKeys
 ):
     _, second = create(engine, 2, limited(1))
     begin(engine)
     engine.store.cancel(OWNER, [second])
 
-    assert gates.flow(OWNER, KEY).waiting == 0
+    assert flow_keys.get(OWNER, KEY).waiting == 0
     assert engine.scores(keys.waiters(PREFIX, GATE)) == {}
 
 
@@ -139,7 +139,7 @@ def test_rate_and_parallelism_hold_together(engine: Engine):
     assert len(offer(engine)) == 1
 
 
-def test_the_limits_of_the_latest_message_hold(engine: Engine, gates: GateKeeper):
+def test_the_limits_of_the_latest_message_hold(engine: Engine, flow_keys: FlowKeys):
     create(engine, 3, limited(1))
     before = offer(engine)
     create(engine, 1, limited(3))
@@ -147,36 +147,36 @@ def test_the_limits_of_the_latest_message_hold(engine: Engine, gates: GateKeeper
     create(engine, 1, limited(rate=7, period_ms=2_000))
 
     assert (len(before), len(after)) == (1, 2)
-    found = gates.flow(OWNER, KEY)
+    found = flow_keys.get(OWNER, KEY)
     assert (found.parallelism, found.rate, found.period_ms) == (0, 7, 2_000)
 
 
-def test_a_pin_holds_against_messages(engine: Engine, gates: GateKeeper):
-    gates.pin_flow(OWNER, KEY, parallelism=2)
+def test_a_pin_holds_against_messages(engine: Engine, flow_keys: FlowKeys):
+    flow_keys.pin(OWNER, KEY, parallelism=2)
     create(engine, 5, limited(4, rate=9))
-    pinned = gates.flow(OWNER, KEY)
+    pinned = flow_keys.get(OWNER, KEY)
     running = offer(engine)
-    gates.unpin_flow(OWNER, KEY, parallelism=True, rate=False)
-    unpinned = gates.flow(OWNER, KEY)
+    flow_keys.unpin(OWNER, KEY, parallelism=True, rate=False)
+    unpinned = flow_keys.get(OWNER, KEY)
     create(engine, 1, limited(4))
 
     assert (pinned.parallelism, pinned.rate) == (2, 9)
     assert (pinned.pinned_parallelism, pinned.pinned_rate) == (True, False)
     assert (unpinned.parallelism, unpinned.pinned_parallelism) == (2, False)
     assert len(running) == 2
-    assert gates.flow(OWNER, KEY).parallelism == 4
+    assert flow_keys.get(OWNER, KEY).parallelism == 4
 
 
 def test_a_paused_key_holds_everything_until_it_goes_on(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, flow_keys: FlowKeys
 ):
     accepted = create(engine, 1, limited(5))
     offered = offer(engine)
-    gates.turn_flow(OWNER, KEY, paused=True)
+    flow_keys.set_paused(OWNER, KEY, paused=True)
     accepted += create(engine, 2, limited(5))
     begun, fallen = engine.worker.begin_or_not(*offered)
-    paused = offer(engine), gates.flow(OWNER, KEY)
-    gates.turn_flow(OWNER, KEY, paused=False)
+    paused = offer(engine), flow_keys.get(OWNER, KEY)
+    flow_keys.set_paused(OWNER, KEY, paused=False)
 
     assert (begun, fallen) == ([], {accepted[0]: "held"})
     assert (paused[0], paused[1].waiting, paused[1].paused) == ([], 3, True)
@@ -184,8 +184,8 @@ def test_a_paused_key_holds_everything_until_it_goes_on(
     assert offer(engine) == accepted
 
 
-def test_what_is_paused_stays_out_of_due(engine: Engine, gates: GateKeeper):
-    gates.turn_flow(OWNER, KEY, paused=True)
+def test_what_is_paused_stays_out_of_due(engine: Engine, flow_keys: FlowKeys):
+    flow_keys.set_paused(OWNER, KEY, paused=True)
     create(engine, 2, limited(5))
     offer(engine)
 
@@ -193,54 +193,54 @@ def test_what_is_paused_stays_out_of_due(engine: Engine, gates: GateKeeper):
     assert engine.claim().next_us is None
 
 
-def test_a_reset_lets_go_what_the_rate_held(engine: Engine, gates: GateKeeper):
+def test_a_reset_lets_go_what_the_rate_held(engine: Engine, flow_keys: FlowKeys):
     create(engine, 4, limited(rate=2, period_ms=60_000))
     begin(engine)
-    before = gates.flow(OWNER, KEY)
-    gates.reset_rate(OWNER, KEY)
+    before = flow_keys.get(OWNER, KEY)
+    flow_keys.reset_rate(OWNER, KEY)
 
     assert (before.begun, before.waiting, before.since_ms) == (2, 2, engine.now_ms)
     assert len(begin(engine)) == 2
 
 
-def test_counts_tell_what_waits_and_what_runs(engine: Engine, gates: GateKeeper):
+def test_counts_tell_what_waits_and_what_runs(engine: Engine, flow_keys: FlowKeys):
     create(engine, 5, limited(2, rate=10))
     begin(engine)
 
-    found = gates.flow(OWNER, KEY)
+    found = flow_keys.get(OWNER, KEY)
     assert (found.waiting, found.running, found.begun) == (3, 2, 2)
-    assert [each.key for each in gates.flows(OWNER)] == [KEY]
+    assert [each.key for each in flow_keys.all_of(OWNER)] == [KEY]
     with pytest.raises(NotFound):
-        gates.flow(Owner("2", "qstash"), KEY)
+        flow_keys.get(Owner("2", "qstash"), KEY)
 
 
 def test_an_idle_key_is_forgotten_unless_somebody_wants_it(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, flow_keys: FlowKeys
 ):
     create(engine, 1, limited(2))
     lives_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
-    gates.pin_flow(OWNER, KEY, parallelism=1)
+    flow_keys.pin(OWNER, KEY, parallelism=1)
     pinned_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
     engine.client.delete(keys.gate(PREFIX, GATE))
 
     assert lives_ms > 13 * 86_400_000
     assert pinned_ms == -1
-    assert gates.flows(OWNER) == []
+    assert flow_keys.all_of(OWNER) == []
     assert engine.scores(keys.flows(PREFIX, str(OWNER))) == {}
 
 
 @pytest.mark.parametrize("kept", ["paused", "pinned"])
 def test_limits_that_were_kept_by_hand_hold_for_events_of_next_year(
-    engine: Engine, gates: GateKeeper, kept: str
+    engine: Engine, flow_keys: FlowKeys, kept: str
 ):
     year_ms = 365 * 86_400_000
     create(engine, 1, limited(2), delay_ms=year_ms)
     if kept == "paused":
-        gates.turn_flow(OWNER, KEY, paused=True)
-        gates.turn_flow(OWNER, KEY, paused=False)
+        flow_keys.set_paused(OWNER, KEY, paused=True)
+        flow_keys.set_paused(OWNER, KEY, paused=False)
     else:
-        gates.pin_flow(OWNER, KEY, parallelism=1)
-        gates.unpin_flow(OWNER, KEY, parallelism=True, rate=False)
+        flow_keys.pin(OWNER, KEY, parallelism=1)
+        flow_keys.unpin(OWNER, KEY, parallelism=True, rate=False)
 
     assert engine.client.pttl(keys.gate(PREFIX, GATE)) > year_ms
 

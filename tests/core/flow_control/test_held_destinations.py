@@ -4,8 +4,7 @@ import pytest
 from collections.abc import Sequence
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
-from scheduler_api.core.flow_control.held_destinations import held_destinations
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import destination, destination_gate
@@ -24,12 +23,12 @@ def send(engine: Engine, urls: Sequence[str], *, owner: Owner = OWNER) -> list[s
     return [each.id for each in engine.store.create_many(owner, drafts)]
 
 
-def pause(gates: GateKeeper) -> None:
-    gates.turn_destination(OWNER.tenant, PLACE, paused=True)
+def pause(destinations: HeldDestinations) -> None:
+    destinations.set_paused(OWNER.tenant, PLACE, paused=True)
 
 
-def resume(gates: GateKeeper) -> None:
-    gates.turn_destination(OWNER.tenant, PLACE, paused=False)
+def resume(destinations: HeldDestinations) -> None:
+    destinations.set_paused(OWNER.tenant, PLACE, paused=False)
 
 
 def waiting(engine: Engine) -> set[str]:
@@ -48,9 +47,9 @@ def begun_later(engine: Engine) -> list[str]:
 
 
 def test_what_goes_to_a_paused_destination_waits_and_all_else_goes(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, destinations: HeldDestinations
 ):
-    pause(gates)
+    pause(destinations)
     held = send(engine, [URL, "HTTPS://Shop.example:443/"])
     others = send(engine, [ELSEWHERE]) + send(engine, [URL], owner=Owner("2", "jiter"))
     engine.tick(DAY_MS, step_ms=6 * 3_600_000)
@@ -61,7 +60,7 @@ def test_what_goes_to_a_paused_destination_waits_and_all_else_goes(
 
 
 def test_in_flight_runs_on_and_what_was_offered_waits_in_its_old_order(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, destinations: HeldDestinations
 ):
     [running] = send(engine, [URL])
     [begun] = begin(engine)
@@ -70,7 +69,7 @@ def test_in_flight_runs_on_and_what_was_offered_waits_in_its_old_order(
         accepted += send(engine, [URL])
         engine.now_ms += 10
     offered = offer(engine)
-    pause(gates)
+    pause(destinations)
     _, fallen = engine.worker.begin_or_not(*reversed(offered))
     finish(engine, begun)
     by_order = engine.scores(keys.waiters(PREFIX, GATE))
@@ -81,16 +80,16 @@ def test_in_flight_runs_on_and_what_was_offered_waits_in_its_old_order(
 
 
 def test_a_resumed_destination_releases_all_the_oldest_first(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, destinations: HeldDestinations
 ):
-    pause(gates)
+    pause(destinations)
     accepted = []
     for _ in range(50):
         accepted += send(engine, [URL])
         engine.now_ms += 1
     begin(engine)
     accepted += send(engine, [URL])
-    resume(gates)
+    resume(destinations)
     begun: list[str] = []
     while at_once := engine.worker.begin(*engine.claim().ids):
         finish(engine, *at_once)
@@ -98,34 +97,34 @@ def test_a_resumed_destination_releases_all_the_oldest_first(
     begun_later(engine)
 
     assert begun == accepted
-    assert held_destinations(engine.store) == []
+    assert destinations.all() == []
     assert engine.due() == {}
     assert engine.client.exists(keys.shut(PREFIX)) == 0
 
 
-def test_a_retry_waits_with_its_number(engine: Engine, gates: GateKeeper):
+def test_a_retry_waits_with_its_number(engine: Engine, destinations: HeldDestinations):
     [event_id] = send(engine, [URL])
     [begun] = begin(engine)
-    pause(gates)
+    pause(destinations)
     finish(engine, begun, outcome=Outcome.RETRY, delay_ms=1_000)
     engine.now_ms += 1_000
     assert begin(engine) == []
-    resume(gates)
+    resume(destinations)
     [again] = begin(engine)
 
     assert (again.id, again.attempt, again.failures) == (event_id, 2, 1)
 
 
 def test_a_paused_destination_is_told_with_its_origin_while_nobody_waits(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, destinations: HeldDestinations
 ):
-    pause(gates)
-    [held] = held_destinations(engine.store)
+    pause(destinations)
+    [held] = destinations.all()
     send(engine, [URL] * 3)
     begin(engine)
-    [filled] = held_destinations(engine.store)
+    [filled] = destinations.all()
     engine.store.cancel(OWNER, list(waiting(engine))[:1])
-    [left] = held_destinations(engine.store)
+    [left] = destinations.all()
 
     assert (held.tenant, held.origin) == (OWNER.tenant, "https://shop.example:443")
     assert (held.paused_ms, held.probe_ms) == (engine.now_ms, None)
@@ -133,34 +132,36 @@ def test_a_paused_destination_is_told_with_its_origin_while_nobody_waits(
 
 
 def test_a_resumed_destination_that_nobody_waits_for_is_told_no_more(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, destinations: HeldDestinations
 ):
-    pause(gates)
-    resume(gates)
-    [resumed] = held_destinations(engine.store)
+    pause(destinations)
+    resume(destinations)
+    [resumed] = destinations.all()
     engine.now_ms += LOOK_MS
     engine.claim()
 
     assert resumed.paused_ms is None
-    assert held_destinations(engine.store) == []
+    assert destinations.all() == []
     assert engine.due() == {}
     assert engine.client.exists(keys.gate(PREFIX, GATE)) == 0
 
 
-def test_only_what_is_held_back_can_be_resumed(engine: Engine, gates: GateKeeper):
+def test_only_what_is_held_back_can_be_resumed(
+    engine: Engine, destinations: HeldDestinations
+):
     with pytest.raises(NotFound):
-        resume(gates)
+        resume(destinations)
 
 
 def test_a_pause_outlasts_a_breaker_that_opens_meanwhile(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, destinations: HeldDestinations
 ):
-    pause(gates)
+    pause(destinations)
     engine.worker.report(GATE, 20, 20)
     accepted = send(engine, [URL] * 2)
     nothing = begun_later(engine)
     kept = engine.client.pttl(keys.gate(PREFIX, GATE))
-    resume(gates)
+    resume(destinations)
     [probe] = begin(engine)
     engine.worker.report(GATE, 1, 0)
     finish(engine, probe)
@@ -170,13 +171,13 @@ def test_a_pause_outlasts_a_breaker_that_opens_meanwhile(
 
 
 def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, destinations: HeldDestinations
 ):
     accepted = send(engine, [URL] * 40 + [ELSEWHERE])
     offered = offer(engine)
-    pause(gates)
+    pause(destinations)
     engine.worker.begin_or_not(*offered, shares=f"2 {GATE}=2 other=1")
-    resume(gates)
+    resume(destinations)
 
     assert sorted(ids(begin(engine))) == sorted(accepted[:40])
 
@@ -192,17 +193,19 @@ def test_the_gate_of_a_share_is_forgotten_in_the_end(engine: Engine):
     assert engine.client.exists(keys.gate(PREFIX, GATE)) == 0
 
 
-def test_e5_pausing_and_resuming_twice_is_once(engine: Engine, gates: GateKeeper):
-    pause(gates)
+def test_e5_pausing_and_resuming_twice_is_once(
+    engine: Engine, destinations: HeldDestinations
+):
+    pause(destinations)
     once = engine.everything()
     engine.now_ms += 10
-    pause(gates)
+    pause(destinations)
     assert engine.everything() == once
     send(engine, [URL])
     begin(engine)
-    resume(gates)
+    resume(destinations)
     once = engine.everything()
-    resume(gates)
+    resume(destinations)
 
     assert engine.everything() == once
 
@@ -216,10 +219,10 @@ def test_e5_pausing_and_resuming_twice_is_once(engine: Engine, gates: GateKeeper
     ],
 )
 def test_fsck_knows_pauses(
-    engine: Engine, gates: GateKeeper, command: tuple[str, ...], told: str
+    engine: Engine, destinations: HeldDestinations, command: tuple[str, ...], told: str
 ):
     engine.stays_sound = False
-    pause(gates)
+    pause(destinations)
     assert engine.faults() == []
     engine.client.execute_command(*command)
 

@@ -1,11 +1,13 @@
 """Gates that no script can read hold up nobody else; scripts that run twice."""
 
 import pytest
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import NO_GATES, FlowLimits, Gates, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.reads import read_events
 from tests.core.engine import OWNER, PREFIX, Engine, ids
 from tests.core.gated import LOOK_MS, begin, create, finish, offer
 
@@ -79,7 +81,7 @@ def test_e1_an_attempt_ends_whatever_became_of_its_gate(engine: Engine):
     assert engine.get(begun.id).state is State.DELIVERED
 
 
-def test_e5_settling_twice_frees_and_grants_once(engine: Engine, gates: GateKeeper):
+def test_e5_settling_twice_frees_and_grants_once(engine: Engine, flow_keys: FlowKeys):
     create(engine, 6, FLOW)
     begun, *_ = begin(engine)
     finish(engine, begun)
@@ -87,11 +89,11 @@ def test_e5_settling_twice_frees_and_grants_once(engine: Engine, gates: GateKeep
     finish(engine, begun)
 
     assert engine.everything() == stored
-    assert gates.flow(OWNER, "key").running == 2
+    assert flow_keys.get(OWNER, "key").running == 2
 
 
 def test_e5_beginning_twice_under_one_token_is_charged_once(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, flow_keys: FlowKeys
 ):
     [event_id] = create(engine, 1, FLOW)
     offer(engine)
@@ -100,26 +102,24 @@ def test_e5_beginning_twice_under_one_token_is_charged_once(
         begun = engine.worker.begin(event_id)
 
     assert ids(begun) == [event_id]
-    assert gates.flow(OWNER, "key").begun == 1
+    assert flow_keys.get(OWNER, "key").begun == 1
 
 
-def test_e5_deleting_a_queue_twice_deletes_it_once(engine: Engine, gates: GateKeeper):
+def test_e5_deleting_a_queue_twice_deletes_it_once(engine: Engine, queues: Queues):
     dropped = create(engine, 3, QUEUE)
 
     # The first answer alone says how many were dropped.
     with engine.repeating(alike=False) as repeats:
-        gates.delete_queue(OWNER, "orders")
+        queues.delete(OWNER, "orders")
 
-    states = {event.state for event in engine.store.get_many(OWNER, dropped)}
+    states = {event.state for event in read_events(engine.cell, OWNER, dropped)}
     assert states == {State.CANCELLED}
     assert engine.everything() == repeats.stored
 
 
-def test_e5_a_creation_that_runs_twice_takes_one_turn(
-    engine: Engine, gates: GateKeeper
-):
+def test_e5_a_creation_that_runs_twice_takes_one_turn(engine: Engine, queues: Queues):
     with engine.repeating() as repeats:
         create(engine, 1, QUEUE, delay_ms=5)
 
     assert engine.everything() == repeats.stored
-    assert gates.queue(OWNER, "orders").lag == 1
+    assert queues.get(OWNER, "orders").lag == 1

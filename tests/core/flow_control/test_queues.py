@@ -4,7 +4,7 @@ import pytest
 import redis
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.flow_control.flow_keys import DROPPED_AT_ONCE, GateKeeper
+from scheduler_api.core.flow_control.queues import DROPPED_AT_ONCE, Queues
 from scheduler_api.core.model import (
     Draft,
     FollowUp,
@@ -16,6 +16,7 @@ from scheduler_api.core.model import (
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import queue_gate
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.reads import read_events
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -123,8 +124,8 @@ def test_a_callback_goes_while_its_message_waits_for_a_retry(engine: Engine):
     assert offer(engine) == [child.id]
 
 
-def test_as_many_go_as_the_parallelism_says(engine: Engine, gates: GateKeeper):
-    gates.put_queue(OWNER, "orders", parallelism=3, paused=False)
+def test_as_many_go_as_the_parallelism_says(engine: Engine, queues: Queues):
+    queues.put(OWNER, "orders", parallelism=3, paused=False)
     accepted = enqueue(engine, 7)
     started = begin(engine)
     finish(engine, started[1])
@@ -133,10 +134,10 @@ def test_as_many_go_as_the_parallelism_says(engine: Engine, gates: GateKeeper):
     assert offer(engine) == [accepted[3]]
 
 
-def test_e2_a_raised_parallelism_lets_go_at_once(engine: Engine, gates: GateKeeper):
+def test_e2_a_raised_parallelism_lets_go_at_once(engine: Engine, queues: Queues):
     accepted = enqueue(engine, 120)
     offered = offer(engine)
-    gates.put_queue(OWNER, "orders", parallelism=110, paused=False)
+    queues.put(OWNER, "orders", parallelism=110, paused=False)
     engine.now_ms += 1
 
     assert offered == accepted[:1]
@@ -144,13 +145,13 @@ def test_e2_a_raised_parallelism_lets_go_at_once(engine: Engine, gates: GateKeep
 
 
 def test_a_wide_queue_lets_all_go_though_some_end_before_all_were_looked_at(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, queues: Queues
 ):
-    gates.put_queue(OWNER, "orders", parallelism=1_000, paused=True)
+    queues.put(OWNER, "orders", parallelism=1_000, paused=True)
     accepted = enqueue(engine, 220)
     offer(engine)
     engine.now_ms += 1
-    gates.turn_queue(OWNER, "orders", paused=False)
+    queues.set_paused(OWNER, "orders", paused=False)
     [first, *_] = begun = engine.worker.begin(*engine.claim(room=10).ids)
     finish(engine, *begun)
 
@@ -169,13 +170,11 @@ def test_a_queue_goes_on_though_too_many_do_at_once(engine: Engine):
     assert len(offer(engine)) == len(queues)
 
 
-def test_a_lowered_parallelism_lets_nobody_go_meanwhile(
-    engine: Engine, gates: GateKeeper
-):
-    gates.put_queue(OWNER, "orders", parallelism=3, paused=False)
+def test_a_lowered_parallelism_lets_nobody_go_meanwhile(engine: Engine, queues: Queues):
+    queues.put(OWNER, "orders", parallelism=3, paused=False)
     accepted = enqueue(engine, 5)
     started = begin(engine)
-    gates.put_queue(OWNER, "orders", parallelism=1, paused=False)
+    queues.put(OWNER, "orders", parallelism=1, paused=False)
     for begun in started[:2]:
         finish(engine, begun)
     waiting = offer(engine)
@@ -186,23 +185,23 @@ def test_a_lowered_parallelism_lets_nobody_go_meanwhile(
 
 
 def test_a_paused_queue_accepts_and_goes_on_with_the_oldest(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, queues: Queues
 ):
-    gates.put_queue(OWNER, "orders", parallelism=2, paused=True)
+    queues.put(OWNER, "orders", parallelism=2, paused=True)
     accepted = enqueue(engine, 3)
     paused = offer(engine)
-    gates.turn_queue(OWNER, "orders", paused=False)
+    queues.set_paused(OWNER, "orders", paused=False)
 
     assert paused == []
     assert offer(engine) == accepted[:2]
 
 
-def test_a_pause_counts_until_the_last_moment(engine: Engine, gates: GateKeeper):
+def test_a_pause_counts_until_the_last_moment(engine: Engine, queues: Queues):
     [first] = enqueue(engine, 1)
     offered = offer(engine)
-    gates.turn_queue(OWNER, "orders", paused=True)
+    queues.set_paused(OWNER, "orders", paused=True)
     begun, fallen = engine.worker.begin_or_not(*offered)
-    gates.turn_queue(OWNER, "orders", paused=False)
+    queues.set_paused(OWNER, "orders", paused=False)
 
     assert (begun, fallen) == ([], {first: "held"})
     assert offer(engine) == [first]
@@ -216,49 +215,49 @@ def test_a_cancelled_message_makes_room(engine: Engine):
     assert offer(engine) == [third]
 
 
-def test_lag_counts_whatever_has_not_ended(engine: Engine, gates: GateKeeper):
+def test_lag_counts_whatever_has_not_ended(engine: Engine, queues: Queues):
     enqueue(engine, 3)
     enqueue(engine, 1, delay_ms=60_000)
     [begun] = begin(engine)
-    before = gates.queue(OWNER, "orders")
+    before = queues.get(OWNER, "orders")
     finish(engine, begun)
 
     assert (before.parallelism, before.paused, before.lag) == (1, False, 4)
-    assert gates.queue(OWNER, "orders").lag == 3
-    assert [each.name for each in gates.queues(OWNER)] == ["orders"]
+    assert queues.get(OWNER, "orders").lag == 3
+    assert [each.name for each in queues.all_of(OWNER)] == ["orders"]
 
 
-def test_enqueuing_does_not_reset_a_queue(engine: Engine, gates: GateKeeper):
-    gates.put_queue(OWNER, "orders", parallelism=4, paused=True)
+def test_enqueuing_does_not_reset_a_queue(engine: Engine, queues: Queues):
+    queues.put(OWNER, "orders", parallelism=4, paused=True)
     enqueue(engine, 1)
 
-    found = gates.queue(OWNER, "orders")
+    found = queues.get(OWNER, "orders")
     assert (found.parallelism, found.paused) == (4, True)
 
 
-def test_a_deleted_queue_drops_what_it_holds(engine: Engine, gates: GateKeeper):
+def test_a_deleted_queue_drops_what_it_holds(engine: Engine, queues: Queues):
     accepted = enqueue(engine, 520)
     [begun] = begin(engine)
 
-    assert gates.delete_queue(OWNER, "orders") == 519
+    assert queues.delete(OWNER, "orders") == 519
     with pytest.raises(NotFound):
-        gates.queue(OWNER, "orders")
-    assert gates.queues(OWNER) == []
-    states = {event.state for event in engine.store.get_many(OWNER, accepted[1:])}
+        queues.get(OWNER, "orders")
+    assert queues.all_of(OWNER) == []
+    states = {event.state for event in read_events(engine.cell, OWNER, accepted[1:])}
     assert states == {State.CANCELLED}
     finish(engine, begun, outcome=Outcome.RETRY, delay_ms=1)
     assert engine.get(begun.id).state is State.CANCELLED
-    assert gates.delete_queue(OWNER, "orders") == 0
+    assert queues.delete(OWNER, "orders") == 0
 
 
 def test_a_deleted_queue_leaves_callbacks_of_what_was_sent(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, queues: Queues
 ):
     first, second = enqueue(engine, 2)
     [begun] = begin(engine)
     child = FollowUp(f"{first}.c1", CONTENT, DEADLINE_MS, delay_ms=1_000)
     finish(engine, begun, follow_ups=(child,))
-    dropped = gates.delete_queue(OWNER, "orders")
+    dropped = queues.delete(OWNER, "orders")
     [anew] = enqueue(engine, 1)
     engine.now_ms += 1_000
     [told] = begin(engine)
@@ -270,51 +269,49 @@ def test_a_deleted_queue_leaves_callbacks_of_what_was_sent(
 
 
 def test_a_deletion_that_stopped_half_way_is_gone_on_with(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, queues: Queues
 ):
     accepted = enqueue(engine, 250)
     with cut_off(engine.client, after=1), pytest.raises(redis.ConnectionError):
-        gates.delete_queue(OWNER, "orders")
+        queues.delete(OWNER, "orders")
     left = engine.client.zcard(keys.order(PREFIX, queue_gate(OWNER, "orders")))
     [later] = enqueue(engine, 1)
     for _ in range(4):
         engine.now_ms += LOOK_MS
         offered = offer(engine)
 
-    states = {event.state for event in engine.store.get_many(OWNER, accepted)}
+    states = {event.state for event in read_events(engine.cell, OWNER, accepted)}
     assert left == len(accepted) - DROPPED_AT_ONCE
     assert states == {State.CANCELLED}
     assert offered == [later]
 
 
 def test_e5_a_repeated_deletion_spares_what_came_after_the_first(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, queues: Queues
 ):
     enqueue(engine, 3)
     later: list[str] = []
 
     # The first answer alone says how many were dropped.
     with engine.repeating(lambda: later.extend(enqueue(engine, 1)), alike=False):
-        gates.delete_queue(OWNER, "orders")
+        queues.delete(OWNER, "orders")
 
     assert offer(engine) == later
-    assert gates.queue(OWNER, "orders").lag == 1
-    assert gates.delete_queue(OWNER, "orders") == 1
+    assert queues.get(OWNER, "orders").lag == 1
+    assert queues.delete(OWNER, "orders") == 1
 
 
-def test_queues_of_two_owners_never_meet(engine: Engine, gates: GateKeeper):
+def test_queues_of_two_owners_never_meet(engine: Engine, queues: Queues):
     other = Owner("2", "qstash")
     enqueue(engine, 1)
     engine.store.create_many(other, [Draft(CONTENT, DEADLINE_MS, gates=ORDERS)])
 
     assert len(offer(engine)) == 2
     with pytest.raises(NotFound):
-        gates.turn_queue(Owner("3", "qstash"), "orders", paused=True)
+        queues.set_paused(Owner("3", "qstash"), "orders", paused=True)
 
 
-def test_occurrences_of_a_schedule_stand_in_its_queue(
-    engine: Engine, gates: GateKeeper
-):
+def test_occurrences_of_a_schedule_stand_in_its_queue(engine: Engine, queues: Queues):
     options = ScheduleOptions(gates=ORDERS)
     schedule = engine.schedules.create(
         OWNER,
@@ -330,19 +327,19 @@ def test_occurrences_of_a_schedule_stand_in_its_queue(
         engine.claim()
 
     assert len(engine.leased()) == 1
-    assert gates.queue(OWNER, "orders").lag == 2
+    assert queues.get(OWNER, "orders").lag == 2
     assert offer(engine) == []
     assert engine.schedules.get(OWNER, schedule.id).options == options
 
 
-def test_e5_changing_a_queue_twice_changes_it_once(engine: Engine, gates: GateKeeper):
+def test_e5_changing_a_queue_twice_changes_it_once(engine: Engine, queues: Queues):
     enqueue(engine, 3)
     offer(engine)
 
     with engine.repeating() as repeats:
-        gates.put_queue(OWNER, "orders", parallelism=2, paused=False)
+        queues.put(OWNER, "orders", parallelism=2, paused=False)
 
-    assert gates.queue(OWNER, "orders").parallelism == 2
+    assert queues.get(OWNER, "orders").parallelism == 2
     assert engine.everything() == repeats.stored
 
 

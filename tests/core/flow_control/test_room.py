@@ -2,7 +2,8 @@
 
 import pytest
 from scheduler_api.core.errors import NoRoom
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import (
     Accepted,
     Content,
@@ -27,7 +28,17 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def two_of_each(engine: Engine) -> None:
-    engine.store.room = Room(queues=2, flows=2, groups=2)
+    engine.limit(room=Room(queues=2, flows=2))
+
+
+@pytest.fixture
+def queues(engine: Engine) -> Queues:
+    return Queues(engine.cell, most=2)
+
+
+@pytest.fixture
+def flow_keys(engine: Engine) -> FlowKeys:
+    return FlowKeys(engine.cell, most=2)
 
 
 def send(engine: Engine, *gates: Gates, owner: Owner = OWNER) -> list[Accepted]:
@@ -66,23 +77,23 @@ def test_a_large_event_that_is_refused_leaves_nothing(engine: Engine):
 
 
 def test_by_hand_there_is_no_room_for_one_more_either(
-    engine: Engine, gates: GateKeeper
+    engine: Engine, queues: Queues, flow_keys: FlowKeys
 ):
-    gates.put_queue(OWNER, "a", parallelism=1, paused=False)
-    gates.put_queue(OWNER, "b", parallelism=1, paused=False)
-    gates.turn_flow(OWNER, "a", paused=True)
-    gates.pin_flow(OWNER, "b", rate=1)
+    queues.put(OWNER, "a", parallelism=1, paused=False)
+    queues.put(OWNER, "b", parallelism=1, paused=False)
+    flow_keys.set_paused(OWNER, "a", paused=True)
+    flow_keys.pin(OWNER, "b", rate=1)
     before = engine.everything()
 
     with pytest.raises(NoRoom):
-        gates.put_queue(OWNER, "c", parallelism=1, paused=False)
+        queues.put(OWNER, "c", parallelism=1, paused=False)
     with pytest.raises(NoRoom):
-        gates.turn_flow(OWNER, "c", paused=True)
+        flow_keys.set_paused(OWNER, "c", paused=True)
     assert engine.everything() == before
-    gates.put_queue(OWNER, "b", parallelism=2, paused=False)
-    gates.turn_flow(OWNER, "b", paused=True)
-    gates.delete_queue(OWNER, "a")
-    gates.put_queue(OWNER, "c", parallelism=1, paused=False)
+    queues.put(OWNER, "b", parallelism=2, paused=False)
+    flow_keys.set_paused(OWNER, "b", paused=True)
+    queues.delete(OWNER, "a")
+    queues.put(OWNER, "c", parallelism=1, paused=False)
 
 
 def test_what_a_schedule_makes_is_never_refused(engine: Engine):
@@ -99,7 +110,7 @@ def test_what_a_schedule_makes_is_never_refused(engine: Engine):
 def test_a_group_is_one_of_so_many_and_repeats_of_a_change_are_answered_alike(
     engine: Engine,
 ):
-    groups, to = Groups(engine.store), [Endpoint("https://a.example/")]
+    groups, to = Groups(engine.cell, most=2), [Endpoint("https://a.example/")]
     groups.add(OWNER, "a", to)
     with engine.repeating() as repeats:
         groups.add(OWNER, "b", to)

@@ -10,6 +10,7 @@ from scheduler_api.core.fsck import walk
 from scheduler_api.core.fsck.walk import Fault
 from scheduler_api.core.model import Content, Schedule, ScheduleState
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.tenants.accounts import Tenants
 from tests.core.engine import OWNER, PREFIX, START_MS, Engine, settlement
@@ -52,7 +53,7 @@ def make(engine: Engine) -> dict[str, str]:
     engine.now_ms = fires.times_ms[0]
     named["occurrence"] = next(i for i in engine.claim().ids if i.startswith(fires.id))
     named |= {"fires": fires.id, "paused": paused.id, "ended": ended.id}
-    Tenants(engine.client, PREFIX, secret_key="of the tests").create("Ada")
+    Tenants(Cell(engine.client, PREFIX), secret_key="of the tests").create("Ada")
     engine.client.set(keys.alive(PREFIX, "ticker"), 1, ex=5)
     engine.client.set(keys.chore(PREFIX, "check"), 1)
     engine.client.set(keys.epoch(PREFIX), "abc")
@@ -82,11 +83,11 @@ def broken(engine: Engine) -> tuple[redis.Redis, dict[str, str]]:
 def test_one_of_everything_is_sound(engine: Engine):
     make(engine)
 
-    assert walk.check(engine.client, PREFIX) == []
+    assert walk.check(engine.cell) == []
 
 
 def test_an_empty_store_is_sound(store_client: redis.Redis):
-    assert walk.check(store_client, PREFIX) == []
+    assert walk.check(Cell(store_client, PREFIX)) == []
 
 
 def test_more_than_fits_into_one_batch_is_sound(engine: Engine):
@@ -96,14 +97,14 @@ def test_more_than_fits_into_one_batch_is_sound(engine: Engine):
     begun = engine.worker.begin(*engine.claim(100).ids)
     engine.worker.settle(*map(settlement, begun[:60]))
 
-    assert walk.check(engine.client, PREFIX) == []
+    assert walk.check(engine.cell) == []
 
 
 def test_another_cell_in_the_same_store_is_not_looked_at(engine: Engine):
     engine.client.set("{s10}:e:1", "x")
     engine.client.set("{s1}x", "x")
 
-    assert walk.check(engine.client, PREFIX) == []
+    assert walk.check(engine.cell) == []
 
 
 Break = Callable[[redis.Redis, dict[str, str]], object]
@@ -436,7 +437,7 @@ def test_a_broken_invariant_is_told(
 
     spoil(client, named)
 
-    faults = [str(fault) for fault in walk.check(client, PREFIX)]
+    faults = [str(fault) for fault in walk.check(Cell(client, PREFIX))]
     assert any(told.format(**named) in fault for fault in faults)
 
 
@@ -469,7 +470,7 @@ def test_a_large_store_s_faults_are_told_up_to_a_thousand(store_client: redis.Re
     for n in range(0, 1_200, 100):
         store_client.zadd(keys.due(PREFIX), {f"x{m}": m for m in range(n, n + 100)})
 
-    assert len(walk.check(store_client, PREFIX)) == 1_000
+    assert len(walk.check(Cell(store_client, PREFIX))) == 1_000
 
 
 def test_a_fault_reads_as_one_line():

@@ -12,68 +12,74 @@ from scheduler_api.core.queries.active_events import (
 )
 from scheduler_api.core.queries.filters import ALWAYS, Span
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.reads import read_event
 
 OWNER = Owner("1", "qstash")
 
 
 @pytest.fixture
-def store(store_client: redis.Redis) -> Store:
-    return Store(store_client, "{s1}:")
+def store(store_client: redis.Redis) -> EventStore:
+    return EventStore(Cell(store_client, "{s1}:"))
 
 
-def create(store: Store, count: int, *, owner: Owner = OWNER) -> set[str]:
+def create(store: EventStore, count: int, *, owner: Owner = OWNER) -> set[str]:
     drafts = [Draft(Content("https://h", b""), 1_000, at_ms=10**15)] * count
     return {accepted.id for accepted in store.create_many(owner, drafts)}
 
 
-def test_nothing_is_unfinished_at_first(store: Store) -> None:
-    assert [ids for ids in unfinished(store, OWNER) if ids] == []
+def test_nothing_is_unfinished_at_first(store: EventStore) -> None:
+    assert [ids for ids in unfinished(store.cell, OWNER) if ids] == []
 
 
 @pytest.mark.parametrize("count", [1, 100, 1_203])
 def test_everything_is_met_although_the_walker_ends_it(
-    store: Store, count: int
+    store: EventStore, count: int
 ) -> None:
     created = create(store, count)
     create(store, 1, owner=Owner("2", "qstash"))
     met = set()
-    for ids in unfinished(store, OWNER):
+    for ids in unfinished(store.cell, OWNER):
         assert len(ids) <= AT_ONCE
         store.cancel(OWNER, ids)
         met.update(ids)
 
     assert met == created
-    assert [ids for ids in unfinished(store, OWNER) if ids] == []
+    assert [ids for ids in unfinished(store.cell, OWNER) if ids] == []
 
 
 @pytest.mark.parametrize("head", [1, HEAD_BYTES, 3 * HEAD_BYTES])
 @pytest.mark.parametrize("body", [b"", b"a\nb", b"x" * 20_000])
-def test_outline_says_all_but_the_body(store: Store, head: int, body: bytes) -> None:
+def test_outline_says_all_but_the_body(
+    store: EventStore, head: int, body: bytes
+) -> None:
     content = Content("https://h", body, {"o": "x" * head})
     draft = Draft(content, 1_000, at_ms=10**15)
     [created] = store.create_many(OWNER, [draft])
 
-    [found] = outlines(store, [created.id], ALWAYS)
+    [found] = outlines(store.cell, [created.id], ALWAYS)
     assert (found.id, found.schedule) == (created.id, None)
     assert found.content == Content("https://h", b"", {"o": "x" * head})
 
 
-def test_what_cannot_be_read_is_passed_over(store: Store) -> None:
+def test_what_cannot_be_read_is_passed_over(store: EventStore) -> None:
     good, bad = sorted(create(store, 2))
-    store.client.set(keys.body(store.prefix, bad), "x")
+    store.cell.client.set(keys.body(store.cell.prefix, bad), "x")
 
-    assert [found.id for found in outlines(store, [bad, good, "0"], ALWAYS)] == [good]
+    assert [found.id for found in outlines(store.cell, [bad, good, "0"], ALWAYS)] == [
+        good
+    ]
 
 
-def test_times_of_creation_are_inclusive(store: Store) -> None:
+def test_times_of_creation_are_inclusive(store: EventStore) -> None:
     [event_id] = create(store, 1)
-    at_ms = store.get(OWNER, event_id).created_ms
+    at_ms = read_event(store.cell, OWNER, event_id).created_ms
 
     for span, found in (
         (Span(at_ms, at_ms), [event_id]),
         (Span(at_ms + 1, None), []),
         (Span(None, at_ms - 1), []),
     ):
-        assert created_within(store, [event_id, "0"], span) == found
-        assert [each.id for each in outlines(store, [event_id], span)] == found
+        assert created_within(store.cell, [event_id, "0"], span) == found
+        assert [each.id for each in outlines(store.cell, [event_id], span)] == found

@@ -6,7 +6,8 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.queries import journal as module
 from scheduler_api.core.queries.journal import Journal, Line, Stretch
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 
 PREFIX = "{s1}:"
 OWNER = Owner("1", "qstash")
@@ -15,22 +16,22 @@ CONTENT = Content("https://example.com/hook", b"hello")
 
 
 @pytest.fixture
-def store(store_client: redis.Redis) -> Store:
-    return Store(store_client, PREFIX)
+def store(store_client: redis.Redis) -> EventStore:
+    return EventStore(Cell(store_client, PREFIX))
 
 
 @pytest.fixture
-def journal(store: Store, monkeypatch: pytest.MonkeyPatch) -> Journal:
+def journal(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Journal:
     """A journal that reads three lines at a time, and two records."""
     monkeypatch.setattr(module, "LINES", 3)
     monkeypatch.setattr(module, "RECORDS", 2)
-    return Journal(store)
+    return Journal(store.cell)
 
 
-def write(store: Store, *places: str) -> None:
+def write(store: EventStore, *places: str) -> None:
     for place in places:
         fields = {"e": f"e{place}", "k": "created", "n": 0}
-        store.client.xadd(keys.journal(PREFIX, str(OWNER)), fields, id=place)
+        store.cell.client.xadd(keys.journal(PREFIX, str(OWNER)), fields, id=place)
 
 
 def read(journal: Journal, **of: object) -> list[str]:
@@ -45,7 +46,7 @@ PLACES = ["5-0", "5-1", "7-0", "7-1", "7-2", "9-0", "9-1"]
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize("count", range(8))
 def test_everything_is_read_once_in_its_order(
-    store: Store, journal: Journal, count: int, newest_first: bool
+    store: EventStore, journal: Journal, count: int, newest_first: bool
 ) -> None:
     write(store, *PLACES[:count])
 
@@ -67,7 +68,7 @@ def test_everything_is_read_once_in_its_order(
 )
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_both_ends_are_included(
-    store: Store,
+    store: EventStore,
     journal: Journal,
     ends: tuple[int | None, int | None],
     expected: list[str],
@@ -83,7 +84,7 @@ def test_both_ends_are_included(
 @pytest.mark.parametrize("after", [(5, 1), (7, 0), (7, 2), (6, 0), (1, 0), (99, 0)])
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_reading_goes_on_behind_a_line(
-    store: Store, journal: Journal, after: tuple[int, int], newest_first: bool
+    store: EventStore, journal: Journal, after: tuple[int, int], newest_first: bool
 ) -> None:
     write(store, *PLACES)
     places = [tuple(map(int, place.split("-"))) for place in PLACES]
@@ -99,7 +100,7 @@ def test_reading_goes_on_behind_a_line(
     assert found == ["{}-{}".format(*place) for place in within]
 
 
-def test_line_tells_what_the_engine_wrote(store: Store, journal: Journal) -> None:
+def test_line_tells_what_the_engine_wrote(store: EventStore, journal: Journal) -> None:
     draft = Draft(CONTENT, 1_000, delay_ms=1_000, journal=True)
     accepted = store.create_many(OWNER, [draft])[0]
     ((line,),) = journal.chunks(OWNER, Stretch())
@@ -109,7 +110,7 @@ def test_line_tells_what_the_engine_wrote(store: Store, journal: Journal) -> Non
 
 
 def test_events_are_read_once_each_without_the_missing(
-    store: Store, journal: Journal
+    store: EventStore, journal: Journal
 ) -> None:
     drafts = [Draft(CONTENT, 1_000, delay_ms=1_000)] * 5
     ids = [accepted.id for accepted in store.create_many(OWNER, drafts)]
@@ -120,19 +121,19 @@ def test_events_are_read_once_each_without_the_missing(
 
 
 def test_record_that_cannot_be_read_hides_no_other(
-    store: Store, journal: Journal
+    store: EventStore, journal: Journal
 ) -> None:
     drafts = [Draft(CONTENT, 1_000, delay_ms=1_000)] * 4
     ids = [accepted.id for accepted in store.create_many(OWNER, drafts)]
-    store.client.set(keys.body(PREFIX, ids[1]), "broken")
+    store.cell.client.set(keys.body(PREFIX, ids[1]), "broken")
 
     found = [event.id for event in journal.events(OWNER, ids)]
     assert found == [ids[0], *ids[2:]]
 
 
-def test_attempts_are_found_by_number(store: Store, journal: Journal) -> None:
+def test_attempts_are_found_by_number(store: EventStore, journal: Journal) -> None:
     line = b'a 20 0 {"started_ms":10,"status":200}'
-    store.client.hset(keys.log(PREFIX, "1"), mapping={"1": line, "2": b"broken"})
+    store.cell.client.hset(keys.log(PREFIX, "1"), mapping={"1": line, "2": b"broken"})
     first, second, third = journal.attempts([("1", 1), ("1", 2), ("2", 1)])
 
     assert first is not None

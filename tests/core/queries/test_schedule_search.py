@@ -35,7 +35,7 @@ def find(
     limit: int = 100,
     doubt: Doubt | None = None,
 ) -> tuple[list[str], int]:
-    found = Finder(engine.store).find(
+    found = Finder(engine.cell).find(
         OWNER, groups, offset=offset, limit=limit, doubt=doubt
     )
     return found.ids, found.total

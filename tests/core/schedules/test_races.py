@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.model import Begun, Event, Schedule, ScheduleState, State
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.store.events import Cancelled, Store
+from scheduler_api.core.store import claims
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import Cancelled, EventStore
 from scheduler_api.core.store.leases import WorkerStore
+from scheduler_api.core.store.reads import read_events
 from tests.core.engine import (
     CONTENT,
     GRACE_MS,
@@ -23,7 +26,7 @@ from tests.core.engine import (
     OTHER,
     OWNER,
     PREFIX,
-    TERMS,
+    TIMEOUTS,
     Engine,
     ids,
     settlement,
@@ -61,11 +64,12 @@ class Person:
 
     def __init__(self, url: str) -> None:
         self.client = redis.Redis.from_url(url)
-        self.store = Store(self.client, PREFIX)
-        self.schedules = Schedules(self.store, grace_ms=GRACE_MS)
+        self.cell = Cell(self.client, PREFIX)
+        self.store = EventStore(self.cell)
+        self.schedules = Schedules(self.cell, grace_ms=GRACE_MS)
 
     def act(self, schedule: Schedule, act: Callable[..., object]) -> object:
-        self.store.clock_ms = schedule.times_ms[0]
+        self.cell.clock_ms = schedule.times_ms[0]
         return act(self, schedule, occurrence_of(schedule))
 
 
@@ -94,14 +98,14 @@ class Worker:
 
     def __init__(self, url: str, runner: asyncio.Runner) -> None:
         self.client = redis.Redis.from_url(url)
-        self.store = Store(self.client, PREFIX)
+        self.cell = Cell(self.client, PREFIX)
         self.runner = runner
         connection = redis.asyncio.Redis.from_url(url)
         self.leases = WorkerStore(connection, PREFIX, lease_ms=LEASE_MS)
 
     def claim(self, at_ms: int) -> list[str]:
-        self.store.clock_ms = self.leases.clock_ms = at_ms
-        return self.store.claim(room=10, terms=TERMS).ids
+        self.cell.clock_ms = self.leases.clock_ms = at_ms
+        return claims.claim(self.cell, room=10, timeouts=TIMEOUTS).ids
 
     def begin(self, event_ids: list[str]) -> list[Begun]:
         return self.runner.run(self.leases.begin(event_ids))[0]
@@ -143,10 +147,10 @@ def race(
         for schedule in schedules:
             start.wait()
             answer = person.act(schedule, act)
-            [then] = person.store.get_many(OWNER, [occurrence_of(schedule)])
+            [then] = read_events(person.cell, OWNER, [occurrence_of(schedule)])
             answers.append((answer, then))
             start.wait()
-        person.client.close()
+        person.cell.client.close()
         return answers
 
     with ThreadPoolExecutor(2) as pool:
@@ -172,7 +176,7 @@ def begun_later(engine: Engine) -> list[Begun]:
 
 
 def now(engine: Engine, trial: Trial) -> Event | None:
-    return engine.store.get_many(OWNER, [trial.event_id])[0]
+    return read_events(engine.cell, OWNER, [trial.event_id])[0]
 
 
 def test_a_fire_time_is_cancelled_or_begun_but_never_both(engine: Engine, valkey: str):

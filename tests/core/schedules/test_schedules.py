@@ -14,7 +14,7 @@ from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
 from scheduler_api.core.model import Content, Owner, ScheduleState
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.leases import Outcome
 from tests.core.cron.fire_times import plan_ahead, times_of
 from tests.core.engine import (
@@ -37,15 +37,15 @@ OTHER = Content("https://other.example/", b"changed")
 LARGE = Content("https://other.example/", b"y" * 50_000)
 
 
-class Slow(Store):
-    """A store that is asked for the time long before a script runs."""
+class Slow(Cell):
+    """A cell that is asked for the time long before a script runs."""
 
     def now_ms(self) -> int:
         return super().now_ms() - 2 * SECOND_MS
 
 
 def test_a_fire_time_that_passed_while_it_was_planned_is_none(engine: Engine):
-    slow = Slow(engine.store.client, PREFIX, clock_ms=engine.now_ms)
+    slow = Slow(engine.client, PREFIX, clock_ms=engine.now_ms)
     schedules = Schedules(slow, grace_ms=GRACE_MS)
 
     made = schedules.create(
@@ -413,7 +413,7 @@ def test_the_next_time_is_told_even_while_paused(engine: Engine):
 
 
 def test_a_shorter_grace_misses_sooner(engine: Engine):
-    strict = Schedules(engine.store, grace_ms=0)
+    strict = Schedules(engine.cell, grace_ms=0)
     schedule = engine.schedule("* * * * *")
     engine.now_ms += DAY_MS + 1
     engine.claim()

@@ -35,25 +35,29 @@ def printed(script: str, *words: str) -> str:
 def test_events_created_at_once_are_one_round_trip(valkey: str) -> None:
     script = """
 import redis
-from scheduler_api.core.model import Content, Owner
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.reads import read_events
 from tests.core.trips import Counting, Trips
 
 trips, one = Trips(), Owner("1", "jiter")
 pool = redis.ConnectionPool.from_url(
     sys.argv[1], connection_class=Counting, trips=trips
 )
-store = Store(redis.Redis.from_pool(pool), "{gathered}:", gathers=True)
+cell = Cell(redis.Redis.from_pool(pool), "{gathered}:")
+store = EventStore(cell, gathers=True)
 
 def create(number):
     content = Content(f"https://receiver.example/{number}", b"x")
-    return store.create(one, content, at_ms=2**42 + number, deadline_ms=1_000)
+    draft = Draft(content, 1_000, at_ms=2**42 + number, must_be_future=True)
+    return store.create(one, draft)
 
 create(0)
 trips.count = 0
 made = all_at_once(create, *([number] for number in range(30)))
 print(trips.count)
-print([store.get(one, each.id) for each in made] == made)
+print(read_events(cell, one, [each.id for each in made]) == made)
 print([each.wanted_ms for each in made] == [2**42 + n for n in range(30)])
 """
     assert printed(script, valkey) == "1\nTrue\nTrue\n"

@@ -4,7 +4,7 @@ import pytest
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.leases import INLINE_BYTES, Outcome
+from scheduler_api.core.store.leases import BEGIN_INLINE_BYTES, Outcome
 from scheduler_api.core.store.rq_envelopes import Carrier
 from tests.core.engine import (
     CONTENT,
@@ -250,7 +250,7 @@ def test_a_retry_tells_when_the_event_was_first_wanted(engine: Engine):
     assert begun.wanted_ms == wanted_ms
 
 
-@pytest.mark.parametrize("size", [0, 5_000, INLINE_BYTES - 100])
+@pytest.mark.parametrize("size", [0, 5_000, BEGIN_INLINE_BYTES - 100])
 def test_e21_content_that_fits_comes_with_the_answer(engine: Engine, size: int):
     content = Content("https://receiver.example/", b"\x00\xff\n" * (size // 3))
 
@@ -258,7 +258,7 @@ def test_e21_content_that_fits_comes_with_the_answer(engine: Engine, size: int):
 
 
 def test_e21_long_content_is_fetched_after_begin(engine: Engine):
-    content = Content("https://receiver.example/", b"x" * (INLINE_BYTES + 1))
+    content = Content("https://receiver.example/", b"x" * (BEGIN_INLINE_BYTES + 1))
 
     begun = engine.begun(content=content)
 

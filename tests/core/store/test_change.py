@@ -5,7 +5,8 @@ from dataclasses import replace
 from scheduler_api.core.errors import Conflict, NotFound, NotPending, TimePassed
 from scheduler_api.core.model import Content, Event, Owner, State
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
@@ -258,7 +259,7 @@ def test_an_occurrence_sends_what_and_when_its_schedule_says(engine: Engine, cha
 
 def test_an_edit_in_another_process_is_seen(engine: Engine):
     event = engine.create(5_000)
-    other = Store(engine.client, PREFIX, clock_ms=engine.now_ms)
+    other = EventStore(Cell(engine.client, PREFIX, clock_ms=engine.now_ms))
 
     other.change(event, content=OTHER)
 

@@ -2,8 +2,8 @@
 
 import pytest
 from scheduler_api.core.model import Draft, State
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Terms
+from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
@@ -15,7 +15,7 @@ from tests.core.engine import (
     PREFIX,
     QUIET_MS,
     START_MS,
-    TERMS,
+    TIMEOUTS,
     Engine,
     all_ids,
     settlement,
@@ -319,16 +319,18 @@ def test_e6_the_first_claim_of_a_store_is_no_outage(engine: Engine):
 def test_e6_even_a_short_lease_ends_under_a_ticker_that_looks_when_told(
     engine: Engine,
 ):
-    terms = Terms(offer_ms=100, lease_ms=400, quiet_ms=400, missed_grace_ms=60_000)
+    timeouts = ClaimTimeouts(
+        offer_ms=100, lease_ms=400, quiet_ms=400, missed_grace_ms=60_000
+    )
     event = engine.create(1_000)
     engine.now_ms += 1_000
-    engine.store.claim(room=1, terms=terms)
-    engine.worker.store.lease_ms = terms.lease_ms
+    claims.claim(engine.cell, room=1, timeouts=timeouts)
+    engine.worker.store.lease_ms = timeouts.lease_ms
     engine.worker.begin(event.id)
 
     interrupted = []
     for _ in range(10):
-        claim = engine.store.claim(room=0, terms=terms)
+        claim = claims.claim(engine.cell, room=0, timeouts=timeouts)
         interrupted += claim.interrupted
         wait_us = 1_000_000 if claim.next_us is None else claim.next_us
         engine.now_ms += -(-min(wait_us, 1_000_000) // 1_000)
@@ -486,5 +488,5 @@ def test_an_attempt_s_deadline_is_not_the_lease(engine: Engine):
 
     engine.tick(LEASE_MS)
 
-    assert TERMS.lease_ms < DEADLINE_MS * 100
+    assert TIMEOUTS.lease_ms < DEADLINE_MS * 100
     assert engine.due().keys() == {begun.id}

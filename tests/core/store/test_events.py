@@ -19,9 +19,11 @@ from scheduler_api.core.model import (
     Verdict,
 )
 from scheduler_api.core.store import codec, keys
-from scheduler_api.core.store.events import Store
-from scheduler_api.core.store.intake import INLINE_BYTES
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.large_content import INLINE_BYTES, write_if_large
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.reads import read_event, read_events
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -87,12 +89,16 @@ def test_what_does_not_lie_in_the_future_is_refused(engine: Engine, ago_ms: int)
 
 
 def test_e10_the_store_s_clock_judges_the_future(store_client: redis.Redis):
-    store = Store(store_client, PREFIX)
-    now_ms = store.now_ms()
+    store = EventStore(Cell(store_client, PREFIX))
+    now_ms = store.cell.now_ms()
 
     with pytest.raises(TimePassed):
-        store.create(OWNER, CONTENT, at_ms=now_ms - 1, deadline_ms=DEADLINE_MS)
-    later = store.create(OWNER, CONTENT, at_ms=now_ms + 60_000, deadline_ms=DEADLINE_MS)
+        store.create(
+            OWNER, Draft(CONTENT, DEADLINE_MS, at_ms=now_ms - 1, must_be_future=True)
+        )
+    later = store.create(
+        OWNER, Draft(CONTENT, DEADLINE_MS, at_ms=now_ms + 60_000, must_be_future=True)
+    )
 
     assert later.wanted_ms == now_ms + 60_000
 
@@ -158,12 +164,12 @@ def test_ids_are_spelt_alike_by_scripts(engine: Engine, number: int):
 def test_ids_of_single_events_ascend_over_processes(
     store_client: redis.Redis, content: Content
 ):
-    web = [Store(store_client, PREFIX, clock_ms=START_MS) for _ in range(3)]
-    later = {"at_ms": START_MS + 1, "deadline_ms": DEADLINE_MS}
+    web = [EventStore(Cell(store_client, PREFIX, clock_ms=START_MS)) for _ in range(3)]
+    later = Draft(content, DEADLINE_MS, at_ms=START_MS + 1, must_be_future=True)
     made = []
     for turn in range(9):
         web[turn % 2].create_many(OWNER, [Draft(CONTENT, DEADLINE_MS)])
-        made.append(web[turn % 3].create(OWNER, content, **later).id)
+        made.append(web[turn % 3].create(OWNER, later).id)
 
     assert made == sorted(set(made), key=to_number)
 
@@ -205,9 +211,11 @@ def test_e4_after_a_lost_sequence_creation_goes_on_with_the_next_number(
 ):
     first = engine.create()
     engine.client.delete(keys.sequence(PREFIX))
-    other = Store(engine.client, PREFIX, clock_ms=engine.now_ms)
+    other = EventStore(Cell(engine.client, PREFIX, clock_ms=engine.now_ms))
 
-    second = other.create(OWNER, LARGE, at_ms=START_MS + 1, deadline_ms=DEADLINE_MS)
+    second = other.create(
+        OWNER, Draft(LARGE, DEADLINE_MS, at_ms=START_MS + 1, must_be_future=True)
+    )
 
     assert second.id != first.id
     assert engine.get(first.id) == first
@@ -220,7 +228,7 @@ def test_e4_two_creations_of_one_id_never_share_what_they_send(engine: Engine):
     engine.client.set(abandoned, other, ex=600)
 
     event = engine.store.create(
-        OWNER, LARGE, at_ms=START_MS + 1, deadline_ms=DEADLINE_MS
+        OWNER, Draft(LARGE, DEADLINE_MS, at_ms=START_MS + 1, must_be_future=True)
     )
 
     assert event.id == "1"
@@ -230,9 +238,9 @@ def test_e4_two_creations_of_one_id_never_share_what_they_send(engine: Engine):
 def test_e21_only_small_content_goes_through_a_script(engine: Engine):
     fits, too_long = b"x" * INLINE_BYTES, b"x" * (INLINE_BYTES + 1)
 
-    assert engine.store.write_beforehand("{s1}:b:7", fits) == fits
+    assert write_if_large(engine.client, "{s1}:b:7", fits) == (fits, None)
     assert engine.client.exists("{s1}:b:7") == 0
-    assert engine.store.write_beforehand("{s1}:b:8", too_long) == b""
+    assert write_if_large(engine.client, "{s1}:b:8", too_long) == (b"", True)
     assert engine.client.get("{s1}:b:8") == too_long
     assert 0 < engine.client.ttl("{s1}:b:8") <= 600
 
@@ -321,13 +329,13 @@ def test_owners_see_only_their_own(engine: Engine):
 
     for stranger in (Owner("2", "jiter"), Owner("1", "qstash")):
         with pytest.raises(NotFound):
-            engine.store.get(stranger, event.id)
+            read_event(engine.cell, stranger, event.id)
 
 
 def test_many_are_read_in_the_order_asked_for(engine: Engine):
     first, second = engine.create(), engine.create(2_000)
 
-    found = engine.store.get_many(OWNER, [second.id, "nobody", first.id])
+    found = read_events(engine.cell, OWNER, [second.id, "nobody", first.id])
 
     assert found == [second, None, first]
 

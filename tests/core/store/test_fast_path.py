@@ -8,8 +8,9 @@ import redis
 import redis.asyncio
 from collections.abc import Iterator
 from scheduler_api.core.model import Draft
-from scheduler_api.core.store import scripts
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store import claims, scripts
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome, WorkerStore
 from scheduler_api.core.store.rq_envelopes import Carrier
 from scheduler_api.core.store.scripts import Script
@@ -19,7 +20,7 @@ from tests.core.engine import (
     LEASE_MS,
     OWNER,
     PREFIX,
-    TERMS,
+    TIMEOUTS,
     settlement,
 )
 
@@ -94,11 +95,13 @@ def test_an_event_without_gates_needs_nothing_that_is_made_when_called(
 
 async def there_and_back(client: redis.Redis, url: str) -> None:
     async_client = redis.asyncio.Redis.from_url(url)
-    store = Store(client, PREFIX, clock_ms=1_000)
+    store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
     worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
     store.create_many(OWNER, [Draft(CONTENT, DEADLINE_MS, at_ms=2_000)] * 3)
-    store.clock_ms = 2_000
-    claim = store.claim(room=100, terms=TERMS, carrier=Carrier(client).words())
+    store.cell.clock_ms = 2_000
+    claim = claims.claim(
+        store.cell, room=100, timeouts=TIMEOUTS, carrier=Carrier(client).words()
+    )
     begun, fallen = await worker.begin(claim.ids, shares="50 d:1:other=3")
     settled = await worker.settle([settlement(each) for each in begun])
     assert [each.code for each in settled] == ["settled"] * 3
@@ -108,18 +111,18 @@ async def there_and_back(client: redis.Redis, url: str) -> None:
 
 async def one_way(client: redis.Redis, url: str) -> None:
     async_client = redis.asyncio.Redis.from_url(url)
-    store = Store(client, PREFIX, clock_ms=1_000)
+    store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
     worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
     drafts = [Draft(CONTENT, DEADLINE_MS, at_ms=2_000)] * 50
-    store.ids.take()
-    store.claim(room=0, terms=TERMS)
+    store._ids.take()
+    claims.claim(store.cell, room=0, timeouts=TIMEOUTS)
     await worker.begin([])
     bill = Bill(client)
 
     store.create_many(OWNER, drafts)
     assert bill.since() == CREATE
-    store.clock_ms = 2_000
-    ids = store.claim(room=100, terms=TERMS).ids
+    store.cell.clock_ms = 2_000
+    ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
     assert bill.since() == CLAIM
     begun, _ = await worker.begin(ids, shares="50 d:1:other=3")
     assert bill.since() == BEGIN
@@ -128,7 +131,9 @@ async def one_way(client: redis.Redis, url: str) -> None:
     await worker.settle([settlement(each) for each in begun])
     assert bill.since() == DELIVERED
     store.create_many(OWNER, drafts)
-    begun, _ = await worker.begin(store.claim(room=100, terms=TERMS).ids)
+    begun, _ = await worker.begin(
+        claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
+    )
     bill.since()
     later = [settlement(each, Outcome.RETRY, delay_ms=1_000) for each in begun]
     await worker.settle(later)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import StoreFull
 from scheduler_api.core.model import Content, FollowUp, State
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     DEADLINE_MS,
@@ -16,7 +16,7 @@ from tests.core.engine import (
     OFFER_MS,
     OWNER,
     PREFIX,
-    TERMS,
+    TIMEOUTS,
     Engine,
     all_ids,
     codes,
@@ -177,8 +177,8 @@ def test_e17_the_scripts_can_be_taught_to_a_full_store(
     engine.client.script_flush()
     fill()
 
-    claim = Store(engine.client, PREFIX, clock_ms=engine.now_ms).claim(
-        room=10, terms=TERMS
+    claim = claims.claim(
+        Cell(engine.client, PREFIX, clock_ms=engine.now_ms), room=10, timeouts=TIMEOUTS
     )
 
     assert all_ids(claim) == [event.id]

@@ -14,7 +14,8 @@ from scheduler_api.core.model import (
     Verdict,
 )
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
@@ -90,7 +91,7 @@ def test_no_drafts_are_no_events(engine: Engine):
 def test_e4_numbers_in_use_are_passed_over(engine: Engine):
     first = create(engine, *[draft(delay_ms=1)] * 150)
     engine.client.delete(keys.sequence(PREFIX))
-    other = Store(engine.client, PREFIX, clock_ms=engine.now_ms)
+    other = EventStore(Cell(engine.client, PREFIX, clock_ms=engine.now_ms))
 
     second = other.create_many(OWNER, [draft(LARGE, delay_ms=1)] * 150)
 
@@ -290,7 +291,7 @@ def test_what_follows_of_large_content_expires_if_the_settle_came_too_late(
 def test_what_is_large_is_written_in_parts(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("scheduler_api.core.store.intake.PIPELINED_BYTES", 60_000)
+    monkeypatch.setattr("scheduler_api.core.store.events.PIPELINED_BYTES", 60_000)
     contents = [replace(LARGE, body=bytes([n]) * 50_000) for n in range(5)]
 
     accepted = create(engine, *map(draft, contents))

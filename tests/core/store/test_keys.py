@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
 from tests.core.engine import PREFIX
 
 # How the prelude and the parts spell what `keys` names.
@@ -124,7 +125,7 @@ def test_fsck_knows_which_names_stay(store_client: redis.Redis, name: str):
     key = name_of(functions()[name])
     store_client.set(key, "x")
 
-    faults = [str(fault) for fault in walk.check(store_client, PREFIX)]
+    faults = [str(fault) for fault in walk.check(Cell(store_client, PREFIX))]
 
     unknown = f"{key.removeprefix(PREFIX)}: is unknown and never expires"
     assert (unknown in faults) == (name in EXPIRING | NO_KEYS)

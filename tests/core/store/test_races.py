@@ -15,11 +15,13 @@ from redis.retry import Retry
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.errors import NotFound, NotPending
 from scheduler_api.core.fsck import walk
-from scheduler_api.core.model import Content, State
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.model import Content, Draft, State
+from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.gate_names import destination_gate
 from scheduler_api.core.store.leases import Outcome, WorkerStore
+from scheduler_api.core.store.reads import read_event
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -28,7 +30,7 @@ from tests.core.engine import (
     OWNER,
     PREFIX,
     START_MS,
-    TERMS,
+    TIMEOUTS,
     Engine,
     all_ids,
     codes,
@@ -142,8 +144,8 @@ def test_several_claimers_never_offer_the_same_event(engine: Engine, valkey: str
     def claim_all() -> list[str]:
         claimed = list[str]()
         with redis.Redis.from_url(valkey) as client:
-            store = Store(client, PREFIX, clock_ms=START_MS + 1_000)
-            while found := store.claim(room=7, terms=TERMS).ids:
+            store = EventStore(Cell(client, PREFIX, clock_ms=START_MS + 1_000))
+            while found := claims.claim(store.cell, room=7, timeouts=TIMEOUTS).ids:
                 claimed += found
         return claimed
 
@@ -172,10 +174,10 @@ def test_once_an_edit_returned_no_occurrence_is_made_from_the_old_rule(
 
     def claim_on() -> None:
         with redis.Redis.from_url(valkey) as client:
-            store = Store(client, PREFIX, clock_ms=START_MS)
+            store = EventStore(Cell(client, PREFIX, clock_ms=START_MS))
             while not done.is_set():
-                store.clock_ms = (store.clock_ms or 0) + 500
-                store.claim(room=10, terms=TERMS)
+                store.cell.clock_ms = (store.cell.clock_ms or 0) + 500
+                claims.claim(store.cell, room=10, timeouts=TIMEOUTS)
 
     def edit_on() -> list[tuple[str, set[bytes]]]:
         seen, edited = [], schedule
@@ -232,7 +234,7 @@ def test_fsck_is_silent_while_everything_moves(engine: Engine, valkey: str):
     def look() -> list[walk.Fault]:
         faults = []
         for _ in range(15):
-            faults += walk.check(engine.client, PREFIX)
+            faults += walk.check(engine.cell)
         done.set()
         return faults
 
@@ -251,24 +253,25 @@ def proxy(valkey: str) -> Iterator[SwallowingProxy]:
 
 
 @pytest.fixture
-def through(proxy: SwallowingProxy) -> Iterator[Store]:
+def through(proxy: SwallowingProxy) -> Iterator[EventStore]:
     """A store whose client repeats in silence what was not answered."""
     with redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), TRIES)) as client:
-        store = Store(client, PREFIX, clock_ms=START_MS)
-        store.now_ms()
-        store.ids.take()
+        store = EventStore(Cell(client, PREFIX, clock_ms=START_MS))
+        store.cell.now_ms()
         client.ping()
         yield store
 
 
 def test_e5_a_creation_repeated_in_silence_is_one_event(
-    engine: Engine, through: Store, proxy: SwallowingProxy
+    engine: Engine, through: EventStore, proxy: SwallowingProxy
 ):
-    through.create(OWNER, CONTENT, at_ms=START_MS + 1_000, deadline_ms=DEADLINE_MS)
+    through.create(
+        OWNER, Draft(CONTENT, DEADLINE_MS, at_ms=START_MS + 1_000, must_be_future=True)
+    )
     proxy.swallow()
 
     event = through.create(
-        OWNER, CONTENT, at_ms=START_MS + 2_000, deadline_ms=DEADLINE_MS
+        OWNER, Draft(CONTENT, DEADLINE_MS, at_ms=START_MS + 2_000, must_be_future=True)
     )
 
     assert proxy.swallowed == 1
@@ -277,13 +280,13 @@ def test_e5_a_creation_repeated_in_silence_is_one_event(
 
 
 def test_e5_a_cancellation_repeated_in_silence_is_answered_as_done(
-    engine: Engine, through: Store, proxy: SwallowingProxy
+    engine: Engine, through: EventStore, proxy: SwallowingProxy
 ):
     event = engine.create(1_000)
-    through.get(OWNER, event.id)
-    through.claim(room=0, terms=TERMS)
+    read_event(through.cell, OWNER, event.id)
+    claims.claim(through.cell, room=0, timeouts=TIMEOUTS)
     with pytest.raises(NotPending):
-        through.change(through.get(OWNER, engine.begun().id), cancel=True)
+        through.change(read_event(through.cell, OWNER, engine.begun().id), cancel=True)
     proxy.swallow()
 
     through.change(event, cancel=True)
@@ -293,18 +296,18 @@ def test_e5_a_cancellation_repeated_in_silence_is_answered_as_done(
 
 
 def test_e5_a_claim_repeated_in_silence_costs_one_offer_lease(
-    engine: Engine, through: Store, proxy: SwallowingProxy
+    engine: Engine, through: EventStore, proxy: SwallowingProxy
 ):
     event = engine.create(1_000)
-    through.claim(room=0, terms=TERMS)
-    through.clock_ms = START_MS + 1_000
+    claims.claim(through.cell, room=0, timeouts=TIMEOUTS)
+    through.cell.clock_ms = START_MS + 1_000
     proxy.swallow()
 
-    claim = through.claim(room=10, terms=TERMS)
-    through.clock_ms += OFFER_MS
+    claim = claims.claim(through.cell, room=10, timeouts=TIMEOUTS)
+    through.cell.clock_ms += OFFER_MS
 
     assert claim.ids == []
-    assert through.claim(room=10, terms=TERMS).ids == [event.id]
+    assert claims.claim(through.cell, room=10, timeouts=TIMEOUTS).ids == [event.id]
 
 
 def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
@@ -317,12 +320,12 @@ def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
             port=proxy.port, retry=AsyncRetry(NoBackoff(), TRIES)
         )
         store = WorkerStore(client, PREFIX, lease_ms=LEASE_MS, clock_ms=engine.now_ms)
-        await store.report({}, terms=BREAKER)
+        await store.report({}, limits=BREAKER)
         answers = []
         for failures in (BREAKER.attempts // 2, BREAKER.attempts // 2 - 1, 1):
             proxy.swallow()
             counts = {ill: (failures, failures), iller: (BREAKER.attempts,) * 2}
-            answers.append(await store.report(counts, terms=BREAKER))
+            answers.append(await store.report(counts, limits=BREAKER))
         await client.aclose()
         return answers
 
@@ -366,9 +369,9 @@ def test_e5_begin_and_settle_repeated_in_silence_count_once(
 
 
 def test_e5_a_schedule_repeated_in_silence_is_one_schedule(
-    engine: Engine, through: Store, proxy: SwallowingProxy
+    engine: Engine, through: EventStore, proxy: SwallowingProxy
 ):
-    from_here = type(engine.schedules)(through, grace_ms=60_000)
+    from_here = type(engine.schedules)(through.cell, grace_ms=60_000)
     rule = {"tz": "UTC", "grammar": FULL, "deadline_ms": DEADLINE_MS}
     from_here.create(OWNER, CONTENT, expression="@daily", **rule)
     proxy.swallow()

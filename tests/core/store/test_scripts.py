@@ -9,8 +9,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import pairwise
 from scheduler_api.core.model import Draft, FlowLimits, Gates
-from scheduler_api.core.store import scripts
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store import claims, scripts
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import WorkerStore
 from tests.core.engine import (
     CONTENT,
@@ -18,7 +19,7 @@ from tests.core.engine import (
     LEASE_MS,
     OWNER,
     PREFIX,
-    TERMS,
+    TIMEOUTS,
     settlement,
 )
 from tests.core.trips import AsyncCounting, Counting, Trips
@@ -89,11 +90,11 @@ def code_of(name: str) -> str:
 
 
 def test_a_store_that_forgot_its_scripts_is_taught_again(store_client: redis.Redis):
-    store = Store(store_client, PREFIX)
-    store.claim(room=0, terms=TERMS)
+    store = EventStore(Cell(store_client, PREFIX))
+    claims.claim(store.cell, room=0, timeouts=TIMEOUTS)
     store_client.script_flush()
 
-    assert store.claim(room=0, terms=TERMS).ids == []
+    assert claims.claim(store.cell, room=0, timeouts=TIMEOUTS).ids == []
 
 
 def test_a_store_that_forgot_its_scripts_is_taught_by_workers_too(
@@ -133,7 +134,7 @@ async def one_round_trip_each(url: str, gates: Gates) -> None:
         redis.asyncio.Redis.from_pool(async_pool),
     )
     client.flushall()
-    store = Store(client, PREFIX, clock_ms=1_000)
+    store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
     worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
 
     draft = Draft(CONTENT, DEADLINE_MS, at_ms=2_000, ascending=True, gates=gates)
@@ -142,7 +143,7 @@ async def one_round_trip_each(url: str, gates: Gates) -> None:
         store.create_many(OWNER, [draft])
 
     create()
-    store.claim(room=0, terms=TERMS)
+    claims.claim(store.cell, room=0, timeouts=TIMEOUTS)
     await worker.begin([])
     await worker.settle([])
     await worker.renew([])
@@ -152,8 +153,8 @@ async def one_round_trip_each(url: str, gates: Gates) -> None:
     for _ in range(50):
         create()
     spent.append(trips.count)
-    store.clock_ms = 2_000
-    ids = store.claim(room=100, terms=TERMS).ids
+    store.cell.clock_ms = 2_000
+    ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
     spent.append(trips.count)
     begun, _ = await worker.begin(ids[1:])
     spent.append(trips.count)
@@ -177,7 +178,7 @@ def test_ids_do_not_cost_a_creation_its_one_round_trip(valkey: str, ascending: b
     pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
     with redis.Redis.from_pool(pool) as client:
         client.flushall()
-        store = Store(client, PREFIX, clock_ms=1_000)
+        store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
         drafts = [Draft(CONTENT, DEADLINE_MS, at_ms=2_000, ascending=ascending)]
         store.create_many(OWNER, drafts)
         before = trips.count

@@ -11,7 +11,7 @@ ENDS = [Outcome.DELIVERED, Outcome.DEAD]
 
 
 def kinds(engine: Engine, begun: Begun) -> list[AttemptKind]:
-    return [each.kind for each in Queries(engine.store).attempts(begun.id)]
+    return [each.kind for each in Queries(engine.cell).attempts(begun.id)]
 
 
 @pytest.mark.parametrize("outcome", ENDS)
@@ -104,7 +104,7 @@ def test_the_log_tells_each_attempt(engine: Engine):
     [begun] = engine.worker.begin(begun.id)
     engine.worker.settle(settlement(begun, status=204))
 
-    first, second = Queries(engine.store).attempts(begun.id)
+    first, second = Queries(engine.cell).attempts(begun.id)
 
     assert (first.number, first.status, first.next_ms) == (1, 500, engine.now_ms)
     assert (second.number, second.status, second.next_ms) == (2, 204, None)
@@ -207,7 +207,7 @@ def test_log_lines_are_kept_byte_for_byte(engine: Engine):
         type(mine)(begun.id, begun.token, begun.attempt, Outcome.DELIVERED, line)
     )
 
-    [attempt] = Queries(engine.store).attempts(begun.id)
+    [attempt] = Queries(engine.cell).attempts(begun.id)
     assert attempt.response == said
 
 

@@ -27,7 +27,9 @@ from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.deduplication import Mark
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.errors import NotFound, NotPending, Over, Overlaps
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
+from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import (
     NO_GATES,
     Begun,
@@ -43,8 +45,10 @@ from scheduler_api.core.model import (
     Verdict,
 )
 from scheduler_api.core.schedules import fire_times
-from scheduler_api.core.store.events import Cancelled, Claim
+from scheduler_api.core.store.claims import Claim
+from scheduler_api.core.store.events import Cancelled
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.reads import read_events
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -147,7 +151,9 @@ class Cell(RuleBasedStateMachine):
         self.hands: list[Begun] = []
         self.asked: list[str] = []
         self.marks: dict[str, str] = {}
-        self.gates = GateKeeper(self.engine.store)
+        self.queues = Queues(self.engine.cell)
+        self.flow_keys = FlowKeys(self.engine.cell)
+        self.held = HeldDestinations(self.engine.cell)
         # Whether all that goes to PLACE is.
         self.paused = False
         # A queue in the order of acceptance; callbacks stand behind their parents.
@@ -204,20 +210,20 @@ class Cell(RuleBasedStateMachine):
     def turn(self, paused: bool, what: str) -> None:
         if what == "destination":
             with suppress(NotFound):
-                self.gates.turn_destination(OWNER.tenant, PLACE, paused=paused)
+                self.held.set_paused(OWNER.tenant, PLACE, paused=paused)
             self.paused = paused
         elif what == "key":
-            self.gates.turn_flow(OWNER, KEY, paused=paused)
+            self.flow_keys.set_paused(OWNER, KEY, paused=paused)
         elif self.turns:
             with suppress(NotFound):
-                self.gates.turn_queue(OWNER, QUEUE, paused=paused)
+                self.queues.set_paused(OWNER, QUEUE, paused=paused)
 
     @precondition(lambda self: self.turns)
     @rule(really=st.sampled_from([False, False, True]))
     def delete_queue(self, really: bool) -> None:
         if not really:
             return
-        self.gates.delete_queue(OWNER, QUEUE)
+        self.queues.delete(OWNER, QUEUE)
         for event_id in self.turns:
             expected = self.events.get(event_id)
             if expected is None or expected.state is not State.ACTIVE:
@@ -757,7 +763,7 @@ class Cell(RuleBasedStateMachine):
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
-        found = self.engine.store.get_many(OWNER, [*self.events])
+        found = read_events(self.engine.cell, OWNER, [*self.events])
         for event, expected in zip(found, self.events.values(), strict=True):
             assert event is not None
             assert (event.state, event.attempts) == (expected.state, expected.begun)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Account, SigningKeys, Tenant, Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 
@@ -17,7 +18,7 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 @pytest.fixture
 def tenants(store_client: redis.Redis) -> Tenants:
-    return Tenants(store_client, PREFIX, secret_key=SECRET_KEY)
+    return Tenants(Cell(store_client, PREFIX), secret_key=SECRET_KEY)
 
 
 def whole_store(client: redis.Redis) -> str:
@@ -119,7 +120,7 @@ def test_of_many_who_register_a_name_at_once_one_gets_it(
         ids = list(pool.map(register, range(16)))
 
     assert tenants.all_ids() == [i for i in ids if i]
-    assert walk.check(store_client, PREFIX) == []
+    assert walk.check(Cell(store_client, PREFIX)) == []
 
 
 def test_tokens_are_long_and_plain_words(tenants: Tenants):
@@ -160,7 +161,7 @@ def test_every_record_has_a_format_number(tenants: Tenants, store_client: redis.
 
 def test_another_secret_key_is_told_apart(tenants: Tenants, store_client: redis.Redis):
     new = tenants.create("first")
-    stranger = Tenants(store_client, PREFIX, secret_key="another key altogether")
+    stranger = Tenants(Cell(store_client, PREFIX), secret_key="another key altogether")
 
     with pytest.raises(WrongSecretKey):
         stranger.signing(new.id)
@@ -183,7 +184,7 @@ def test_accounts_are_listed_oldest_first(tenants: Tenants):
 
 def test_finding_a_tenant_costs_one_round_trip(valkey: str):
     with redis.Redis.from_url(valkey, protocol=2) as client:
-        tenants = Tenants(client, PREFIX, secret_key=SECRET_KEY)
+        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY)
         token = tenants.create("first").token
         before = client.info("stats")["total_commands_processed"]
 
@@ -196,11 +197,11 @@ def test_finding_a_tenant_costs_one_round_trip(valkey: str):
 def test_another_secret_key_is_told_before_anything_is_signed(
     store_client: redis.Redis,
 ) -> None:
-    Tenants(store_client, "{s1}:", secret_key="a" * 32).create("Ada")
+    Tenants(Cell(store_client, "{s1}:"), secret_key="a" * 32).create("Ada")
 
-    Tenants(store_client, "{s1}:", secret_key="a" * 32).check_key()
+    Tenants(Cell(store_client, "{s1}:"), secret_key="a" * 32).check_key()
     with pytest.raises(WrongSecretKey):
-        Tenants(store_client, "{s1}:", secret_key="b" * 32).check_key()
+        Tenants(Cell(store_client, "{s1}:"), secret_key="b" * 32).check_key()
 
 
 def age(client: redis.Redis, tenant_id: str, by_ms: int) -> None:
@@ -273,7 +274,7 @@ def test_forced_rotation_tells_which_pairs_break(tenants: Tenants):
 def test_rotations_at_once_hand_out_only_pairs_that_verify(valkey: str):
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-        tenants = Tenants(client, PREFIX, secret_key=SECRET_KEY)
+        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY)
         new = tenants.create("first")
 
         def rotate(_: int) -> SigningKeys:

@@ -4,7 +4,7 @@ import pytest
 import redis
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.quotas import OverQuota, Quotas
 
 OWNER, OTHER = Owner("1", "jiter"), Owner("2", "jiter")
@@ -14,7 +14,7 @@ JULY_MS = 13_522_031_999_999  # 2398-06-30T23:59:59.999Z
 
 
 def _quotas(client: redis.Redis, now_ms: int = MINUTE_MS * 10) -> Quotas:
-    return Quotas(Store(client, PREFIX, clock_ms=now_ms))
+    return Quotas(Cell(client, PREFIX, clock_ms=now_ms))
 
 
 def test_requests_over_the_limit_of_their_minute_are_refused(

@@ -7,7 +7,7 @@ from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.url_groups import (
     DONE,
     MOST_ENDPOINTS,
@@ -24,18 +24,18 @@ OTHERS = (Owner("2", OWNER.dialect), Owner(OWNER.tenant, "other"))
 
 
 @pytest.fixture
-def store(store_client: redis.Redis) -> Store:
-    return Store(store_client, PREFIX, clock_ms=START_MS)
+def cell(store_client: redis.Redis) -> Cell:
+    return Cell(store_client, PREFIX, clock_ms=START_MS)
 
 
 @pytest.fixture
-def groups(store: Store) -> Groups:
-    return Groups(store)
+def groups(cell: Cell) -> Groups:
+    return Groups(cell)
 
 
-def test_endpoints_keep_the_order_in_which_they_came(groups: Groups, store: Store):
+def test_endpoints_keep_the_order_in_which_they_came(groups: Groups, cell: Cell):
     groups.add(OWNER, "g", [A])
-    store.clock_ms = START_MS + 5
+    cell.clock_ms = START_MS + 5
     groups.add(OWNER, "g", [B, Endpoint(A.url, "renamed")])
     group = groups.get(OWNER, "g")
 
@@ -44,11 +44,11 @@ def test_endpoints_keep_the_order_in_which_they_came(groups: Groups, store: Stor
     assert (group.created_ms, group.updated_ms) == (START_MS, START_MS + 5)
 
 
-def test_groups_are_listed_oldest_first(groups: Groups, store: Store):
+def test_groups_are_listed_oldest_first(groups: Groups, cell: Cell):
     for name in ("z", "a"):
         groups.add(OWNER, name, [A])
-        assert store.clock_ms is not None
-        store.clock_ms += 1
+        assert cell.clock_ms is not None
+        cell.clock_ms += 1
 
     assert [group.name for group in groups.all_of(OWNER)] == ["z", "a"]
 
@@ -111,11 +111,11 @@ def test_of_changes_at_one_time_none_is_lost(groups: Groups):
     assert set(groups.get(OWNER, "g").endpoints) == set(endpoints)
 
 
-def test_change_repeated_in_silence_is_done_once(groups: Groups, store: Store):
-    with repeating(store.client) as made:
+def test_change_repeated_in_silence_is_done_once(groups: Groups, cell: Cell):
+    with repeating(cell.client) as made:
         groups.add(OWNER, "g", [A])
     added = groups.get(OWNER, "g")
-    with repeating(store.client) as removed:
+    with repeating(cell.client) as removed:
         groups.remove(OWNER, "g", urls=[A.url], names=[])
 
     assert made.answers == removed.answers == [DONE]
@@ -123,12 +123,10 @@ def test_change_repeated_in_silence_is_done_once(groups: Groups, store: Store):
     assert groups.all_of(OWNER) == []
 
 
-def test_change_of_what_has_changed_meanwhile_is_made_anew(
-    groups: Groups, store: Store
-):
+def test_change_of_what_has_changed_meanwhile_is_made_anew(groups: Groups, cell: Cell):
     groups.add(OWNER, "g", [A])
 
-    with ahead_of_script(store.client, lambda: groups.add(OWNER, "g", [B])):
+    with ahead_of_script(cell.client, lambda: groups.add(OWNER, "g", [B])):
         groups.set_defaults(OWNER, "g", {"x": 1})
 
     group = groups.get(OWNER, "g")
@@ -141,20 +139,20 @@ def test_endpoint_is_known_by_its_url_alone():
 
 
 @pytest.mark.parametrize("record", [b"", b"x", b"[]", b"{}", b'{"c":1,"u":1,"e":[1]}'])
-def test_what_is_no_group_is_told(store: Store, groups: Groups, record: bytes):
+def test_what_is_no_group_is_told(cell: Cell, groups: Groups, record: bytes):
     with pytest.raises(UnreadableRecord):
         read_group("g", record)
     groups.add(OWNER, "good", [A])
-    store.client.hset(keys.groups(PREFIX, str(OWNER)), "g", record)
+    cell.client.hset(keys.groups(PREFIX, str(OWNER)), "g", record)
 
-    [fault] = walk.check(store.client, PREFIX)
+    [fault] = walk.check(cell)
     assert str(fault).startswith(f"groups:{OWNER} g: is no group")
 
 
-def test_fsck_finds_groups_of_nobody(store: Store, groups: Groups):
+def test_fsck_finds_groups_of_nobody(cell: Cell, groups: Groups):
     groups.add(OWNER, "g", [A])
-    assert walk.check(store.client, PREFIX) == []
-    store.client.delete(keys.owners(PREFIX))
+    assert walk.check(cell) == []
+    cell.client.delete(keys.owners(PREFIX))
 
-    [fault] = walk.check(store.client, PREFIX)
+    [fault] = walk.check(cell)
     assert fault.where == f"groups:{OWNER}"

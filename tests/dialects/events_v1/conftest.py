@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Owner
-from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.store import claims
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.claims import ClaimTimeouts
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import NewTenant
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1.ids import internal_id
 from tests import documents
-from tests.dialects.by_hand import TERMS, Web
+from tests.dialects.by_hand import TIMEOUTS, Web
 from tests.hand import Hand, hand_of
 from typing import Any
 
@@ -23,9 +26,13 @@ class Api:
     """One tenant's view of the application."""
 
     app: Any
-    store: Store
+    store: EventStore
     tenant: NewTenant
-    terms: Terms = TERMS
+    timeouts: ClaimTimeouts = TIMEOUTS
+
+    @property
+    def cell(self) -> Cell:
+        return self.store.cell
 
     @property
     def owner(self) -> Owner:
@@ -76,7 +83,7 @@ class Api:
 
     def in_ms(self, ms: int) -> str:
         """An instant of the store's clock."""
-        return to_iso(self.store.now_ms() + ms)
+        return to_iso(self.cell.now_ms() + ms)
 
     def listed(self, **query: Any) -> tuple[list[str], int]:
         """The ids of a list, and its total."""
@@ -84,17 +91,17 @@ class Api:
         assert status == 200, answer
         return [e["eventId"] for e in answer["data"]], answer["meta"]["total"]
 
-    def at(self, now_ms: int) -> Store:
-        return Store(self.store.client, self.store.prefix, clock_ms=now_ms)
+    def at(self, now_ms: int) -> Cell:
+        return Cell(self.cell.client, self.cell.prefix, clock_ms=now_ms)
 
     def worker(self, now_ms: int) -> Hand:
-        return hand_of(self.store.client, self.store.prefix, clock_ms=now_ms)
+        return hand_of(self.cell.client, self.cell.prefix, clock_ms=now_ms)
 
     def fire(
         self, event_id: str, *, now_ms: int, outcome: str = "delivered", **log: Any
     ) -> bool:
         """Claims at a time, and makes one attempt of whatever that gave of an event."""
-        claim = self.at(now_ms).claim(room=100, terms=TERMS)
+        claim = claims.claim(self.at(now_ms), room=100, timeouts=TIMEOUTS)
         made = [e for e in claim.ids if e.partition(".")[0] == internal_id(event_id)]
         for each in made:
             begun = self.worker(now_ms).begin(each)
@@ -119,7 +126,7 @@ def make_api(
 
     yield make
     with redis.Redis.from_url(store_url) as client:
-        assert [str(fault) for fault in walk.check(client, "{s1}:")] == []
+        assert [str(fault) for fault in walk.check(Cell(client, "{s1}:"))] == []
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Attempts of an event, and what failed of an owner's events."""
 
+from scheduler_api.core.store import claims
 from scheduler_api.core.timestamps import from_iso, to_iso
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
@@ -57,10 +58,10 @@ def test_attempts_are_told_newest_first(api: Api):
 
 def test_an_interrupted_attempt_is_told(api: Api):
     event_id, at_ms = minutely(api)
-    [made] = api.at(at_ms).claim(room=10, terms=api.terms).ids
+    [made] = claims.claim(api.at(at_ms), room=10, timeouts=api.timeouts).ids
     assert api.worker(at_ms).begin(made)
     for later_ms in range(at_ms, at_ms + 16_000, 1_000):
-        api.at(later_ms).claim(room=0, terms=api.terms)
+        claims.claim(api.at(later_ms), room=0, timeouts=api.timeouts)
 
     [shown] = api.good("GET", f"/v1/events/{event_id}/attempts")
 

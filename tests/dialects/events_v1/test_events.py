@@ -3,8 +3,9 @@
 import json
 import pytest
 from concurrent.futures import ThreadPoolExecutor
+from scheduler_api.core.store import claims
 from scheduler_api.core.timestamps import from_iso, to_iso
-from tests.dialects.by_hand import TERMS
+from tests.dialects.by_hand import TIMEOUTS
 from tests.dialects.events_v1.conftest import HOUR_MS, Api
 from typing import Any
 from uuid import UUID
@@ -43,7 +44,7 @@ def test_a_created_event_is_shown_as_it_was_sent(api: Api):
     assert {name: event[name] for name in body} == body
     assert event["status"] == "INACTIVE"
     assert str(UUID(event["eventId"])) == event["eventId"]
-    assert from_iso(event["createdDate"]) <= api.store.now_ms()
+    assert from_iso(event["createdDate"]) <= api.cell.now_ms()
     assert api.get(event["eventId"]) == event
 
 
@@ -131,7 +132,7 @@ def test_a_new_interval_is_in_force_at_once(api: Api):
         "PATCH", f"/v1/event/{event['eventId']}", {"interval": "* * * * * *"}
     )
 
-    assert 0 < next_fire_ms(edited) - api.store.now_ms() + SECOND_MS < 2 * SECOND_MS
+    assert 0 < next_fire_ms(edited) - api.cell.now_ms() + SECOND_MS < 2 * SECOND_MS
 
 
 def test_no_event_has_another_id(api: Api):
@@ -222,7 +223,7 @@ def test_a_callback_that_fails_has_been_called_all_the_same(api: Api):
 def test_what_was_only_offered_has_not_been_called(api: Api):
     event = api.create(interval="* * * * * *")
     path, at_ms = f"/v1/events/{event['eventId']}", next_fire_ms(event)
-    assert api.at(at_ms).claim(room=10, terms=TERMS).ids
+    assert claims.claim(api.at(at_ms), room=10, timeouts=TIMEOUTS).ids
 
     assert status(api, event["eventId"]) == "INACTIVE"
     api.good("POST", f"{path}/pause")
@@ -252,7 +253,7 @@ def test_a_finished_event_goes_on_with_a_later_end(api: Api, wait_until):
     event = api.create(endDate=api.in_ms(1_000), interval="* * * * * *")
     path = f"/v1/events/{event['eventId']}"
     wait_until(lambda: status(api, event["eventId"]) == "FINISHED")
-    api.at(api.store.now_ms()).claim(room=10, terms=TERMS)
+    claims.claim(api.at(api.cell.now_ms()), room=10, timeouts=TIMEOUTS)
 
     assert api.good("PATCH", path, {"tags": ["x"]})["status"] == "FINISHED"
     revived = api.good("PATCH", path, {"endDate": api.in_ms(HOUR_MS)})
@@ -262,7 +263,7 @@ def test_a_finished_event_goes_on_with_a_later_end(api: Api, wait_until):
 
 
 def test_no_callback_begins_after_the_end_and_one_at_the_end_may(api: Api):
-    start_ms = api.store.now_ms() // SECOND_MS * SECOND_MS
+    start_ms = api.cell.now_ms() // SECOND_MS * SECOND_MS
     end_ms = start_ms + 2 * SECOND_MS
     event = api.create(endDate=to_iso(end_ms), interval="* * * * * *")
 

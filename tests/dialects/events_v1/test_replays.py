@@ -1,7 +1,8 @@
 """Replays: what a callback sent is sent again, as it was."""
 
 import pytest
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.timestamps import from_iso
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
@@ -44,8 +45,8 @@ def test_a_callback_is_sent_again_as_it_was(api: Api, outcome: str):
 
     origin = f"{event_id}_{attempt_id.partition('-')[0]}"
     assert (shown["eventId"], shown["replayOf"]) == (event_id, origin)
-    [made] = api.at(api.store.now_ms()).claim(room=10, terms=api.terms).ids
-    assert api.store.get(api.owner, made).content.body == b'{"n":1}'
+    [made] = claims.claim(api.at(api.cell.now_ms()), room=10, timeouts=api.timeouts).ids
+    assert read_event(api.cell, api.owner, made).content.body == b'{"n":1}'
     assert shown["callbackId"] == f"{event_id}_{made.partition('.')[2]}"
     assert attempts(api, event_id) == first
 
@@ -54,7 +55,7 @@ def test_the_attempts_of_a_replay_name_their_origin_and_may_be_replayed(api: Api
     event_id, attempt_id = fired(api)
     origin = replay(api, event_id, attempt_id)["replayOf"]
     api.good("PATCH", f"/v1/events/{event_id}", {"interval": "0 0 1 1 *"})
-    assert api.fire(event_id, now_ms=api.store.now_ms())
+    assert api.fire(event_id, now_ms=api.cell.now_ms())
 
     told = {each["callbackId"]: each for each in attempts(api, event_id)}
     assert len(told) == 2
@@ -73,7 +74,7 @@ def test_a_paused_event_s_callback_may_be_replayed(api: Api):
     api.good("POST", f"/v1/events/{event_id}/pause")
     replay(api, event_id, attempt_id)
 
-    assert api.fire(event_id, now_ms=api.store.now_ms())
+    assert api.fire(event_id, now_ms=api.cell.now_ms())
     assert api.get(event_id)["status"] == "PAUSED"
 
 
@@ -86,7 +87,7 @@ def test_what_is_still_tried_is_not_replayed(api: Api):
 def test_an_event_that_is_over_sends_nothing_again(api: Api, wait_until: Any):
     end = api.in_ms(2 * MINUTE_MS)
     event_id, attempt_id = fired(api, endDate=end)
-    api.at(from_iso(end) + 1).claim(room=10, terms=api.terms)
+    claims.claim(api.at(from_iso(end) + 1), room=10, timeouts=api.timeouts)
 
     refused = api.refused("POST", path(event_id, attempt_id))
     assert refused == (400, ["a finished event cannot be replayed"])
@@ -116,7 +117,7 @@ def test_a_replay_under_a_key_is_one_however_often_it_is_asked_for(api: Api):
     shown = [replay(api, event_id, attempt_id, **key) for _ in range(2)]
 
     assert shown[0] == shown[1]
-    claim = api.at(api.store.now_ms()).claim(room=10, terms=api.terms)
+    claim = claims.claim(api.at(api.cell.now_ms()), room=10, timeouts=api.timeouts)
     assert len(claim.ids) == 1
     other = fired(api)
     assert api.refused("POST", path(*other), headers=key)[0] == 422
@@ -124,6 +125,6 @@ def test_a_replay_under_a_key_is_one_however_often_it_is_asked_for(api: Api):
 
 def test_a_full_store_takes_no_replay(api: Api):
     event_id, attempt_id = fired(api)
-    api.store.client.set(keys.full(api.store.prefix), 1, ex=60)
+    api.cell.client.set(keys.full(api.cell.prefix), 1, ex=60)
 
     assert api.refused("POST", path(event_id, attempt_id))[0] == 503

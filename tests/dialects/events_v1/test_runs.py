@@ -26,7 +26,7 @@ def test_a_run_by_hand_is_a_callback_now_and_moves_nothing_on(api: Api):
 
     assert made["eventId"] == event_id
     assert made["callbackId"].startswith(f"{event_id}_")
-    assert api.fire(event_id, now_ms=api.store.now_ms())
+    assert api.fire(event_id, now_ms=api.cell.now_ms())
     [told] = runs(api, event_id)
     assert told["outcome"] == "run by hand"
     assert (told["state"], told["callbackId"]) == ("delivered", made["callbackId"])

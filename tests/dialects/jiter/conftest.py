@@ -4,8 +4,9 @@ import pytest
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.model import Content, Owner
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.timestamps import to_iso
 from tests import documents
 from tests.dialects.by_hand import Hand, Web
@@ -19,11 +20,15 @@ class Api:
     """One tenant's view of the application."""
 
     app: Any
-    store: Store
+    store: EventStore
     hand: Hand
     owner: Owner
     token: str
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> Cell:
+        return self.store.cell
 
     def call(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Status and parsed body of a request."""
@@ -43,7 +48,7 @@ class Api:
         body = {
             "payload": "hello",
             "destination": "https://example.com/hook",
-            "scheduledTime": to_iso(self.store.now_ms() + MINUTE_MS),
+            "scheduledTime": to_iso(self.cell.now_ms() + MINUTE_MS),
         }
         return {name: v for name, v in (body | changes).items() if v is not ...}
 
@@ -68,15 +73,19 @@ class Api:
 
     def past(self, *, ago_ms: int, payload: str = "hello") -> str:
         """An event that was wanted so long ago; answers its id as clients see it."""
-        wanted_ms = self.store.now_ms() - ago_ms
+        wanted_ms = self.cell.now_ms() - ago_ms
         content = Content("https://example.com/hook", payload.encode())
-        earlier = Store(self.store.client, self.store.prefix, clock_ms=wanted_ms - 1)
-        event = earlier.create(self.owner, content, at_ms=wanted_ms, deadline_ms=10_000)
+        earlier = EventStore(
+            Cell(self.cell.client, self.cell.prefix, clock_ms=wanted_ms - 1)
+        )
+        event = earlier.create(
+            self.owner, Draft(content, 10_000, at_ms=wanted_ms, must_be_future=True)
+        )
         return str(int(event.id, 36))
 
     def attempt(self, event: str, outcome: str, *, ago_ms: int = 0, **log: Any) -> None:
         """One attempt of an event, that ended so long ago."""
-        now_ms = self.store.now_ms() - ago_ms
+        now_ms = self.cell.now_ms() - ago_ms
         self.hand.attempt(to_id(int(event)), outcome, now_ms=now_ms, **log)
 
     def status(self, event: str) -> str:
@@ -94,7 +103,7 @@ def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
         return Api(
             app=web.app,
             store=web.store,
-            hand=Hand(web.store.client, web.store.prefix),
+            hand=Hand(web.cell.client, web.cell.prefix),
             owner=web.owner("jiter"),
             token=web.tenant.token,
         )

@@ -36,7 +36,7 @@ def test_created_cron_job_has_every_documented_field_and_no_other(api: Any) -> N
     body = api.cron_body(expression="* * * * *")
     status, job = api.call("POST", "/api/cronjobs", body)
 
-    now_ms = api.store.now_ms()
+    now_ms = api.cell.now_ms()
     assert status == 200
     assert job == {
         "id": "1",
@@ -223,8 +223,8 @@ def test_disabled_job_keeps_its_next_date_but_is_due_nowhere(api: Any) -> None:
 
     assert disabled["status"] == "Disabled"
     assert disabled["nextExecutionStatus"] == "Pending"
-    assert from_iso(disabled["nextExecutionDate"]) > api.store.now_ms()
-    assert api.store.client.zcard(keys.due(api.store.prefix)) == 0
+    assert from_iso(disabled["nextExecutionDate"]) > api.cell.now_ms()
+    assert api.cell.client.zcard(keys.due(api.cell.prefix)) == 0
 
 
 @pytest.mark.parametrize("text", ["2", "0", "x", "01", "9" * 40, "%00", "-1"])
@@ -249,7 +249,7 @@ def test_deleted_job_is_gone_and_fires_no_more(api: Any) -> None:
 
     assert (status, shown["id"]) == (200, job["id"])
     assert api.call("GET", "/api/cronjobs") == (200, [])
-    assert api.store.client.zcard(keys.due(api.store.prefix)) == 0
+    assert api.cell.client.zcard(keys.due(api.cell.prefix)) == 0
     assert api.call("DELETE", f"/api/cronjobs/{job['id']}") == NOT_FOUND
 
 
@@ -311,9 +311,9 @@ def test_history_without_the_old_template_still_shows_its_attempts(api: Any) -> 
     occurrence, tick_ms = _tick(api, job)
     api.hand.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
     _put(api, job, payload="new")
-    for key in api.store.client.zrange(keys.superseded(api.store.prefix), 0, -1):
+    for key in api.cell.client.zrange(keys.superseded(api.cell.prefix), 0, -1):
         schedule, _, revision = key.decode().partition(":")
-        api.store.client.delete(keys.template(api.store.prefix, schedule, revision))
+        api.cell.client.delete(keys.template(api.cell.prefix, schedule, revision))
 
     (record,) = _get(api, job)["history"]
 
@@ -322,8 +322,8 @@ def test_history_without_the_old_template_still_shows_its_attempts(api: Any) -> 
 
 
 def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
-    key = keys.schedules(api.store.prefix, str(api.owner))
-    api.store.client.set(key, "no index")
+    key = keys.schedules(api.cell.prefix, str(api.owner))
+    api.cell.client.set(key, "no index")
 
     answer = api.call("GET", "/api/cronjobs")
 
@@ -332,8 +332,8 @@ def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
 
 def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
     job = api.create_cron()
-    key = keys.schedule(api.store.prefix, to_id(int(job["id"])))
-    api.store.client.hset(key, "c", "never")
+    key = keys.schedule(api.cell.prefix, to_id(int(job["id"])))
+    api.cell.client.hset(key, "c", "never")
 
     found = api.call("GET", f"/api/cronjobs/{job['id']}")
     edited = _put(api, job, payload="x")
@@ -343,7 +343,7 @@ def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
 
 
 def test_store_that_refuses_an_id_is_a_fault_of_ours(api: Any) -> None:
-    api.store.client.set(keys.sequence(api.store.prefix), "no number")
+    api.cell.client.set(keys.sequence(api.cell.prefix), "no number")
 
     answer = api.call("POST", "/api/cronjobs", api.cron_body())
 

@@ -21,7 +21,7 @@ def _put(api: Any, event: str, **body: Any) -> Any:
 
 def test_each_field_can_be_edited_alone(api: Any) -> None:
     event = api.create()
-    later = to_iso(api.store.now_ms() + 5 * MINUTE_MS)
+    later = to_iso(api.cell.now_ms() + 5 * MINUTE_MS)
     changes = [
         {"payload": "other"},
         {"destination": "http://other.example/x"},
@@ -71,16 +71,16 @@ def test_edited_payload_is_what_will_be_sent(api: Any) -> None:
     begun = api.hand.begin(to_id(1), now_ms=from_iso(event["scheduledTime"]))
 
     assert begun.content.body == b"z"
-    assert len(api.store.client.keys(f"{api.store.prefix}b:*")) == 1
+    assert len(api.cell.client.keys(f"{api.cell.prefix}b:*")) == 1
 
 
 def test_moved_event_is_due_at_its_new_time(api: Any) -> None:
     event = api.create()
-    later_ms = api.store.now_ms() + 5 * MINUTE_MS
+    later_ms = api.cell.now_ms() + 5 * MINUTE_MS
 
     _put(api, event["id"], scheduledTime=to_iso(later_ms))
 
-    due = api.store.client.zrange(keys.due(api.store.prefix), 0, -1, withscores=True)
+    due = api.cell.client.zrange(keys.due(api.cell.prefix), 0, -1, withscores=True)
     assert due == [(b"1", later_ms)]
 
 
@@ -139,11 +139,11 @@ def test_cancelled_event_stands_nowhere_any_more(api: Any) -> None:
     status, answer = _put(api, event["id"], status="Cancelled")
 
     assert (status, answer["status"]) == (200, "Cancelled")
-    assert api.store.client.zcard(keys.due(api.store.prefix)) == 0
+    assert api.cell.client.zcard(keys.due(api.cell.prefix)) == 0
 
 
 def test_offered_event_can_still_be_cancelled(api: Any) -> None:
-    event, now_ms = api.past(ago_ms=1000), api.store.now_ms()
+    event, now_ms = api.past(ago_ms=1000), api.cell.now_ms()
     api.hand.offer(now_ms=now_ms)
 
     status, answer = _put(api, event, status="Cancelled")
@@ -162,8 +162,8 @@ def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> 
     api.attempt(retried, "retry", status=500)
     api.attempt(sent, "delivered", status=200)
     api.attempt(dead, "dead", status=500)
-    api.hand.begin(to_id(int(begun)), now_ms=api.store.now_ms())
-    api.store.client.zadd(keys.stuck(api.store.prefix), {to_id(int(stuck)): 5})
+    api.hand.begin(to_id(int(begun)), now_ms=api.cell.now_ms())
+    api.cell.client.zadd(keys.stuck(api.cell.prefix), {to_id(int(stuck)): 5})
 
     for event in (begun, retried, sent, dead, stuck, cancelled):
         assert _put(api, event, **change) == NOT_PENDING
@@ -171,7 +171,7 @@ def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> 
 
 def test_cancel_against_begin_has_exactly_one_winner_200_times(api: Any) -> None:
     events = [api.past(ago_ms=1000) for _ in range(200)]
-    now_ms = api.store.now_ms()
+    now_ms = api.cell.now_ms()
     worker = api.hand.worker(now_ms)
     api.hand.offer(now_ms=now_ms)
     rng, wins = random.Random(5), {"cancel": 0, "begin": 0}

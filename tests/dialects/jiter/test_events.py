@@ -27,7 +27,7 @@ NASTY = [
 
 
 def test_created_event_has_every_documented_field_and_no_other(api: Any) -> None:
-    at = to_iso(api.store.now_ms() + MINUTE_MS)
+    at = to_iso(api.cell.now_ms() + MINUTE_MS)
 
     status, event = api.call("POST", "/api/events", api.body(scheduledTime=at))
 
@@ -42,13 +42,13 @@ def test_created_event_has_every_documented_field_and_no_other(api: Any) -> None
         "createdAt": event["createdAt"],
         "updatedAt": event["createdAt"],
     }
-    assert abs(from_iso(event["createdAt"]) - api.store.now_ms()) < MINUTE_MS
+    assert abs(from_iso(event["createdAt"]) - api.cell.now_ms()) < MINUTE_MS
 
 
 def test_created_event_is_due_at_its_time(api: Any) -> None:
     event = api.create()
 
-    due = api.store.client.zrange(keys.due(api.store.prefix), 0, -1, withscores=True)
+    due = api.cell.client.zrange(keys.due(api.cell.prefix), 0, -1, withscores=True)
 
     assert due == [(b"1", from_iso(event["scheduledTime"]))]
 
@@ -57,7 +57,7 @@ def test_attempts_get_the_deadline_of_the_setting(make_api: Callable[..., Any]) 
     api = make_api(jiter_timeout_ms=1234)
     api.create()
 
-    record = api.store.client.hgetall(keys.event(api.store.prefix, "1"))
+    record = api.cell.client.hgetall(keys.event(api.cell.prefix, "1"))
 
     assert record[b"dl"] == b"1234"
 
@@ -157,7 +157,7 @@ def test_bad_destination_is_refused(api: Any, destination: Any) -> None:
 
 @pytest.mark.parametrize("ago_ms", [0, 1, DAY_MS, 1_000_000_000_000])
 def test_past_time_is_refused(api: Any, ago_ms: int) -> None:
-    past = to_iso(api.store.now_ms() - ago_ms)
+    past = to_iso(api.cell.now_ms() - ago_ms)
 
     answer = api.call("POST", "/api/events", api.body(scheduledTime=past))
 
@@ -166,7 +166,7 @@ def test_past_time_is_refused(api: Any, ago_ms: int) -> None:
 
 
 def test_faults_are_told_in_the_order_time_payload_destination(api: Any) -> None:
-    past = to_iso(api.store.now_ms() - 1000)
+    past = to_iso(api.cell.now_ms() - 1000)
     wrong = {"payload": 5, "destination": "x"}
 
     def message(body: dict[str, Any]) -> str:
@@ -236,14 +236,14 @@ def test_unknown_fields_duplicates_and_huge_numbers_are_ignored(api: Any) -> Non
 
 
 def test_refused_event_leaves_nothing_in_the_store(api: Any) -> None:
-    before = set(api.store.client.keys("*"))
+    before = set(api.cell.client.keys("*"))
 
     api.call("POST", "/api/events", api.body(payload=5))
     api.call("POST", "/api/events", api.body(scheduledTime="2001-01-01T00:00:00Z"))
     api.call("POST", "/api/events", data=b"{")
 
-    left = set(api.store.client.keys("*")) - before
-    assert left <= {keys.sequence(api.store.prefix).encode()}
+    left = set(api.cell.client.keys("*")) - before
+    assert left <= {keys.sequence(api.cell.prefix).encode()}
 
 
 @pytest.mark.parametrize("path", ["/api/events", "/api/events/"])
@@ -293,8 +293,8 @@ def test_large_event_is_stored_beside_its_record(api: Any) -> None:
 
 def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
     event = api.create()
-    key = keys.event(api.store.prefix, to_id(int(event["id"])))
-    api.store.client.hset(key, "at", "soon")
+    key = keys.event(api.cell.prefix, to_id(int(event["id"])))
+    api.cell.client.hset(key, "at", "soon")
 
     read = api.call("GET", f"/api/events/{event['id']}")
     edited = api.call("PUT", f"/api/events/{event['id']}", {"payload": "x"})
@@ -304,7 +304,7 @@ def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
 
 
 def test_store_that_refuses_an_id_is_a_fault_of_ours(api: Any) -> None:
-    api.store.client.set(keys.sequence(api.store.prefix), "no number")
+    api.cell.client.set(keys.sequence(api.cell.prefix), "no number")
 
     answer = api.call("POST", "/api/events", api.body())
 
@@ -312,7 +312,7 @@ def test_store_that_refuses_an_id_is_a_fault_of_ours(api: Any) -> None:
 
 
 def test_full_store_refuses_new_events_for_a_while(api: Any) -> None:
-    api.store.client.set(keys.full(api.store.prefix), "1", ex=60)
+    api.cell.client.set(keys.full(api.cell.prefix), "1", ex=60)
 
     status, answer = api.call("POST", "/api/events", api.body())
 

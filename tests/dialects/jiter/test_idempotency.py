@@ -23,7 +23,7 @@ def stored(api: Any, what: str) -> list[Any]:
 
 
 def marks(api: Any) -> list[bytes]:
-    return list(api.store.client.scan_iter(keys.mark(api.store.prefix, "*", "*")))
+    return list(api.cell.client.scan_iter(keys.mark(api.cell.prefix, "*", "*")))
 
 
 @pytest.mark.parametrize("what", CREATIONS)
@@ -54,10 +54,10 @@ def test_the_answer_is_the_first_whatever_has_become_of_the_event(api: Any) -> N
 def test_the_answer_is_the_first_although_its_time_has_come(
     api: Any, wait_until: Callable[..., None]
 ) -> None:
-    at_ms = api.store.now_ms() + 1_000
+    at_ms = api.cell.now_ms() + 1_000
     body = api.body(scheduledTime=to_iso(at_ms))
     first = post(api, "events", body)
-    wait_until(lambda: api.store.now_ms() > at_ms)
+    wait_until(lambda: api.cell.now_ms() > at_ms)
 
     assert first[0] == 200
     assert post(api, "events", body) == first
@@ -174,9 +174,9 @@ def test_any_other_key_is_a_key(api: Any, key: str) -> None:
 def test_what_is_refused_leaves_no_mark(api: Any) -> None:
     assert post(api, "events", api.body(payload=7))[0] == 400
     assert post(api, "events", api.body(scheduledTime="2020-01-01"))[0] == 400
-    api.store.client.set(keys.full(api.store.prefix), 1, ex=60)
+    api.cell.client.set(keys.full(api.cell.prefix), 1, ex=60)
     assert post(api, "events")[0] == 503
-    api.store.client.delete(keys.full(api.store.prefix))
+    api.cell.client.delete(keys.full(api.cell.prefix))
 
     assert marks(api) == []
     assert post(api, "events")[0] == 200
@@ -186,7 +186,7 @@ def test_a_key_holds_for_a_day(api: Any) -> None:
     post(api, "events")
 
     [mark] = marks(api)
-    assert 86_390_000 < api.store.client.pttl(mark) <= 86_400_000
+    assert 86_390_000 < api.cell.client.pttl(mark) <= 86_400_000
 
 
 @pytest.mark.parametrize(("headers", "more"), [({}, []), (KEYED, ["GET"])])
@@ -194,7 +194,7 @@ def test_without_a_key_nothing_more_is_asked_of_the_store(
     api: Any, headers: dict[str, str], more: list[str]
 ) -> None:
     api.create()
-    body, client = api.body(), api.store.client
+    body, client = api.body(), api.cell.client
     with client.monitor() as monitor:
         assert api.call("POST", "/api/events", body, headers=headers)[0] == 200
         client.echo("end")

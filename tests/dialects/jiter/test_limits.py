@@ -113,8 +113,8 @@ def test_requests_are_counted_per_tenant(make_api: Make) -> None:
         pass
 
     assert other.call("GET", "/api/events")[0] == 200
-    counts = one.store.client.keys("*req:*")
-    assert all(0 < one.store.client.ttl(key) <= 120 for key in counts)
+    counts = one.cell.client.keys("*req:*")
+    assert all(0 < one.cell.client.ttl(key) <= 120 for key in counts)
 
 
 def test_events_per_month_are_counted_by_their_scheduled_time(make_api: Make) -> None:
@@ -131,8 +131,8 @@ def test_events_per_month_are_counted_by_their_scheduled_time(make_api: Make) ->
 
 def test_refused_events_are_not_counted(make_api: Make) -> None:
     api = make_api(jiter_events_per_month=1)
-    past = to_iso(api.store.now_ms() - 1)
-    soon = to_iso(api.store.now_ms() + MINUTE_MS)
+    past = to_iso(api.cell.now_ms() - 1)
+    soon = to_iso(api.cell.now_ms() + MINUTE_MS)
 
     for _ in range(3):
         api.call("POST", "/api/events", api.body(scheduledTime=past))
@@ -158,20 +158,20 @@ def test_moved_event_counts_for_its_new_month(make_api: Make) -> None:
 
 def test_month_counts_go_after_their_month(make_api: Make) -> None:
     api = make_api(jiter_events_per_month=5)
-    at_ms = api.store.now_ms() + DAY_MS
+    at_ms = api.cell.now_ms() + DAY_MS
     api.create(scheduledTime=to_iso(at_ms))
     api.create(scheduledTime=to_iso(at_ms - 1000))
 
-    (key,) = api.store.client.keys("*month:*")
+    (key,) = api.cell.client.keys("*month:*")
 
-    left_ms = api.store.client.pttl(key)
+    left_ms = api.cell.client.pttl(key)
     assert 32 * DAY_MS < left_ms <= 33 * DAY_MS
 
 
 def test_unlimited_services_keep_no_counts(api: Any) -> None:
     api.create()
 
-    assert not api.store.client.keys("*req:*") + api.store.client.keys("*month:*")
+    assert not api.cell.client.keys("*req:*") + api.cell.client.keys("*month:*")
 
 
 def test_many_escapes_do_not_make_a_small_payload_too_large(make_api: Make) -> None:

@@ -36,9 +36,9 @@ def one_of_each(api: Any) -> dict[str, str]:
     api.attempt(events["Queued"], "retry", status=500)
     api.attempt(events["Sent"], "delivered", status=200)
     api.attempt(events["Failed To Send"], "dead", status=500)
-    api.store.client.zadd(
-        keys.stuck(api.store.prefix),
-        {to_id(int(events["Failed To Queue"])): api.store.now_ms()},
+    api.cell.client.zadd(
+        keys.stuck(api.cell.prefix),
+        {to_id(int(events["Failed To Queue"])): api.cell.now_ms()},
     )
     return events
 
@@ -127,7 +127,7 @@ def test_bad_date_is_refused_by_name(api: Any, name: str, text: str) -> None:
 
 
 def test_scheduled_bounds_are_inclusive(api: Any) -> None:
-    base_ms = api.store.now_ms() + MINUTE_MS
+    base_ms = api.cell.now_ms() + MINUTE_MS
     times = [to_iso(base_ms + n) for n in range(5)]
     ids = [api.create(scheduledTime=time)["id"] for time in times]
 
@@ -162,7 +162,7 @@ def test_past_scheduled_bound_just_filters(api: Any) -> None:
 def test_bounds_of_the_end_are_inclusive(api: Any, name: str, outcome: str) -> None:
     ids = [api.past(ago_ms=DAY_MS) for _ in range(4)]
     pending = api.past(ago_ms=DAY_MS)
-    now_ms = api.store.now_ms() - 1000
+    now_ms = api.cell.now_ms() - 1000
     for n, event in enumerate(ids):
         api.hand.attempt(to_id(int(event)), outcome, now_ms=now_ms + n, status=200)
 
@@ -177,7 +177,7 @@ def test_bounds_of_the_end_are_inclusive(api: Any, name: str, outcome: str) -> N
 def test_filters_of_both_ends_exclude_each_other(
     api: Any, one_of_each: dict[str, str]
 ) -> None:
-    recent = to_iso(api.store.now_ms() - MINUTE_MS)
+    recent = to_iso(api.cell.now_ms() - MINUTE_MS)
 
     assert _ids(api, sentAtStartDate=recent) == [one_of_each["Sent"]]
     assert _ids(api, failedAtStartDate=recent) == [
@@ -190,8 +190,8 @@ def test_filters_of_both_ends_exclude_each_other(
 
 @pytest.mark.parametrize("name", ["sentAt", "failedAt"])
 def test_start_before_the_window_is_refused(api: Any, name: str) -> None:
-    old = to_iso(api.store.now_ms() - 7 * DAY_MS - 2 * MINUTE_MS)
-    slack = to_iso(api.store.now_ms() - 7 * DAY_MS - MINUTE_MS // 2)
+    old = to_iso(api.cell.now_ms() - 7 * DAY_MS - 2 * MINUTE_MS)
+    slack = to_iso(api.cell.now_ms() - 7 * DAY_MS - MINUTE_MS // 2)
 
     answer = api.call("GET", f"/api/events?{name}StartDate={old}")
 
@@ -205,7 +205,7 @@ def test_search_window_is_a_setting(make_api: Callable[..., Any]) -> None:
     event = api.past(ago_ms=20 * DAY_MS)
     api.attempt(event, "delivered", ago_ms=20 * DAY_MS, status=200)
 
-    start = to_iso(api.store.now_ms() - 25 * DAY_MS)
+    start = to_iso(api.cell.now_ms() - 25 * DAY_MS)
 
     assert _ids(api, sentAtStartDate=start) == _ids(api) == [event]
 
@@ -219,11 +219,11 @@ def test_only_what_was_sent_or_failed_before_the_window_is_hidden(api: Any) -> N
 
     shown = [events[name] for name in ("retry", "waiting", "recent")]
     assert _ids(api) == shown
-    assert _ids(api, sentAtEndDate=to_iso(api.store.now_ms())) == [events["recent"]]
+    assert _ids(api, sentAtEndDate=to_iso(api.cell.now_ms())) == [events["recent"]]
 
 
 def test_order_is_scheduled_time_then_number_of_the_id(api: Any) -> None:
-    at_ms = api.store.now_ms() + MINUTE_MS
+    at_ms = api.cell.now_ms() + MINUTE_MS
     same = [api.create(scheduledTime=to_iso(at_ms))["id"] for _ in range(40)]
     late = api.create(scheduledTime=to_iso(at_ms + 1))["id"]
     early = api.create(scheduledTime=to_iso(at_ms - 1))["id"]
@@ -241,7 +241,7 @@ def test_cap_cuts_the_end(make_api: Callable[..., Any]) -> None:
 def test_moved_event_is_listed_at_its_new_time(api: Any) -> None:
     first, second = api.create()["id"], api.create()["id"]
 
-    later = to_iso(api.store.now_ms() + 5 * MINUTE_MS)
+    later = to_iso(api.cell.now_ms() + 5 * MINUTE_MS)
     api.call("PUT", f"/api/events/{first}", {"scheduledTime": later})
 
     assert _ids(api) == [second, first]
@@ -260,16 +260,16 @@ def test_occurrences_of_cron_jobs_are_not_in_the_list(api: Any) -> None:
 
 def test_one_unreadable_record_does_not_hide_the_others(api: Any) -> None:
     ids = [api.create()["id"] for _ in range(3)]
-    key = keys.event(api.store.prefix, to_id(int(ids[1])))
+    key = keys.event(api.cell.prefix, to_id(int(ids[1])))
 
-    api.store.client.hset(key, "c", "never")
+    api.cell.client.hset(key, "c", "never")
 
     assert _ids(api) == [ids[0], ids[2]]
 
 
 def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
-    key = keys.by_time(api.store.prefix, str(api.owner), "active")
-    api.store.client.set(key, "no index")
+    key = keys.by_time(api.cell.prefix, str(api.owner), "active")
+    api.cell.client.set(key, "no index")
 
     answer = api.call("GET", "/api/events")
 
@@ -277,8 +277,8 @@ def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
 
 
 def test_full_list_beside_very_many_others_takes_well_under_a_second(api: Any) -> None:
-    client, prefix, owner = api.store.client, api.store.prefix, str(api.owner)
-    now_ms = api.store.now_ms()
+    client, prefix, owner = api.cell.client, api.cell.prefix, str(api.owner)
+    now_ms = api.cell.now_ms()
     pipe = client.pipeline(transaction=False)
     for start in range(1_000, 101_000, 1_000):
         wanted = {to_id(n): now_ms - n for n in range(start, start + 1_000)}

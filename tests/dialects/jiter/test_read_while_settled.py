@@ -6,7 +6,7 @@ from dataclasses import replace
 from scheduler_api import services
 from scheduler_api.core.model import Attempt
 from scheduler_api.core.queries.events import Queries
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.dialects.jiter.events import Events
 from scheduler_api.settings import Settings
 from tests.dialects.by_hand import SECRET_KEY
@@ -16,8 +16,8 @@ from typing import Any
 class Meanwhile(Queries):
     """Lets things happen right before attempts are read, one at each read."""
 
-    def __init__(self, store: Store, *acts: Callable[[], None]) -> None:
-        super().__init__(store)
+    def __init__(self, cell: Cell, *acts: Callable[[], None]) -> None:
+        super().__init__(cell)
         self._acts = list(acts)
 
     def attempts(self, event_id: str) -> list[Attempt]:
@@ -35,7 +35,7 @@ def read_while(api: Any, store_url: str) -> Read:
     built = services.build(Settings(redis_url=store_url, secret_key=SECRET_KEY))
 
     def read(event: str, *acts: Callable[[], None]) -> dict[str, Any]:
-        events = Events(replace(built, queries=Meanwhile(built.store, *acts)))
+        events = Events(replace(built, queries=Meanwhile(built.cell, *acts)))
         return dict(events.get(api.owner, event).get_json())
 
     return read

@@ -58,7 +58,7 @@ def test_a_cancelled_event_and_one_that_could_not_be_queued_are_finished(
 ) -> None:
     cancelled, stuck = api.create()["id"], api.past(ago_ms=1_000)
     api.call("PUT", f"/api/events/{cancelled}", {"status": "Cancelled"})
-    api.store.client.zadd(keys.stuck(api.store.prefix), {to_id(int(stuck)): 1})
+    api.cell.client.zadd(keys.stuck(api.cell.prefix), {to_id(int(stuck)): 1})
 
     assert [replay(api, event)[0] for event in (cancelled, stuck)] == [200, 200]
 
@@ -122,6 +122,6 @@ def test_a_replay_counts_for_its_month(make_api: Callable[..., Any]) -> None:
 def test_a_full_store_takes_no_replay(api: Any) -> None:
     origin = api.past(ago_ms=60_000)
     api.attempt(origin, "dead")
-    api.store.client.set(keys.full(api.store.prefix), 1, ex=60)
+    api.cell.client.set(keys.full(api.cell.prefix), 1, ex=60)
 
     assert replay(api, origin)[0] == 503

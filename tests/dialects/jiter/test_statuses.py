@@ -27,7 +27,7 @@ def test_event_waits_as_pending_even_when_it_is_overdue(api: Any) -> None:
 
 def test_offered_event_is_still_pending(api: Any) -> None:
     event = api.past(ago_ms=1000)
-    now_ms = api.store.now_ms()
+    now_ms = api.cell.now_ms()
 
     api.hand.offer(now_ms=now_ms)
 
@@ -37,7 +37,7 @@ def test_offered_event_is_still_pending(api: Any) -> None:
 def test_begun_event_is_queued(api: Any) -> None:
     event = api.past(ago_ms=1000)
 
-    api.hand.begin(to_id(int(event)), now_ms=api.store.now_ms())
+    api.hand.begin(to_id(int(event)), now_ms=api.cell.now_ms())
 
     assert api.status(event) == "Queued"
 
@@ -75,8 +75,8 @@ def test_dead_event_has_failed_to_send_and_says_when(api: Any) -> None:
 
 
 def test_stuck_event_has_failed_to_queue_and_says_when(api: Any) -> None:
-    event, since_ms = api.past(ago_ms=1000), api.store.now_ms()
-    api.store.client.zadd(keys.stuck(api.store.prefix), {to_id(int(event)): since_ms})
+    event, since_ms = api.past(ago_ms=1000), api.cell.now_ms()
+    api.cell.client.zadd(keys.stuck(api.cell.prefix), {to_id(int(event)): since_ms})
 
     shown = _get(api, event)
 
@@ -158,7 +158,7 @@ def test_signature_in_the_history_fits_the_body_in_the_history(api: Any) -> None
 
 
 def test_interrupted_attempt_is_in_the_history(api: Any) -> None:
-    event, now_ms = api.past(ago_ms=100_000), api.store.now_ms()
+    event, now_ms = api.past(ago_ms=100_000), api.cell.now_ms()
     for at_ms in (now_ms - 90_000, now_ms - 89_000):
         api.hand.offer(now_ms=at_ms, room=0)
     api.hand.begin(to_id(int(event)), now_ms=now_ms - 60_000)

@@ -3,7 +3,7 @@
 import pytest
 from collections.abc import Callable
 from scheduler_api.core.ids import to_id
-from scheduler_api.core.model import Content, Owner
+from scheduler_api.core.model import Content, Draft, Owner
 from typing import Any
 
 Make = Callable[..., Any]
@@ -109,9 +109,11 @@ def test_org_is_the_tenant_of_the_key(make_api: Make) -> None:
 
 def test_events_of_another_dialect_are_not_shown(api: Any) -> None:
     owner = Owner(api.owner.tenant, "qstash")
-    at_ms = api.store.now_ms() + 60_000
+    at_ms = api.cell.now_ms() + 60_000
     content = Content("http://example.com", b"\xff")
-    foreign = api.store.create(owner, content, at_ms=at_ms, deadline_ms=1)
+    foreign = api.store.create(
+        owner, Draft(content, 1, at_ms=at_ms, must_be_future=True)
+    )
 
     assert foreign.id == to_id(1)
     assert api.call("GET", "/api/events") == (200, [])

@@ -4,10 +4,11 @@ import pytest
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from scheduler_api.core.model import Begun, Owner
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from tests import documents
-from tests.dialects.by_hand import TERMS, Hand, Web
+from tests.dialects.by_hand import TIMEOUTS, Hand, Web
 from typing import Any
 
 HOOK = "https://example.com/hook"
@@ -18,12 +19,16 @@ class Api:
     """One tenant's view of the application."""
 
     app: Any
-    store: Store
+    store: EventStore
     tenants: Tenants
     hand: Hand
     owner: Owner
     token: str
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> Cell:
+        return self.store.cell
 
     def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
         """Status and parsed body of a request; an empty one is None."""
@@ -66,8 +71,8 @@ class Api:
     def lose(self, message_id: str) -> None:
         """Begins it and lets its lease end, under a ticker that looks all the time."""
         self.begin(message_id)
-        begun_ms = self.store.now_ms()
-        for after_ms in range(5_000, 2 * TERMS.lease_ms, 5_000):
+        begun_ms = self.cell.now_ms()
+        for after_ms in range(5_000, 2 * TIMEOUTS.lease_ms, 5_000):
             clock_ms = begun_ms + after_ms
             self.hand.offer(now_ms=clock_ms, room=0)
 
@@ -90,7 +95,7 @@ def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
             app=web.app,
             store=web.store,
             tenants=web.tenants,
-            hand=Hand(web.store.client, web.store.prefix),
+            hand=Hand(web.cell.client, web.cell.prefix),
             owner=web.owner("qstash"),
             token=web.tenant.token,
         )

@@ -2,6 +2,7 @@
 
 import pytest
 from collections.abc import Callable
+from scheduler_api.core.store.reads import read_event
 from typing import Any
 
 Make = Callable[..., Any]
@@ -113,7 +114,7 @@ def test_hidden_values_are_in_no_answer(api: Any, fields: str) -> None:
         assert trace not in repr(answers)
     assert answers[0]["body"].startswith("REDACTED:")
     assert answers[0]["header"]["A"][0].startswith("REDACTED:")
-    event = api.store.get(api.owner, name.removeprefix("msg_"))
+    event = read_event(api.cell, api.owner, name.removeprefix("msg_"))
     assert event.content.body == CANARY.encode()
 
 

@@ -1,9 +1,10 @@
 """Queues and flow control, through the endpoints that accept messages."""
 
 import pytest
-from scheduler_api.core.flow_control.flow_keys import GateKeeper
-from scheduler_api.core.store.events import Store
-from tests.dialects.by_hand import TERMS
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.queues import Queues
+from scheduler_api.core.store import claims
+from tests.dialects.by_hand import TIMEOUTS
 from tests.dialects.qstash.conftest import HOOK, Api
 
 
@@ -15,10 +16,10 @@ def enqueue(api: Api, body: str) -> str:
 
 def offered(api: Api) -> list[str]:
     """What claims of this moment offer, until there is no more."""
-    store = Store(api.store.client, api.store.prefix, clock_ms=api.store.now_ms() + 5)
+    cell = api.hand.at(api.cell.now_ms() + 5)
     found: list[str] = []
     while True:
-        claim = store.claim(room=100, terms=TERMS)
+        claim = claims.claim(cell, room=100, timeouts=TIMEOUTS)
         found += claim.ids
         if not claim.ids and claim.next_us != 0:
             return found
@@ -27,13 +28,13 @@ def offered(api: Api) -> list[str]:
 def test_enqueuing_makes_a_queue_that_goes_one_by_one(api: Api):
     accepted = [enqueue(api, body) for body in "abc"]
 
-    assert GateKeeper(api.store).queue(api.owner, "orders").lag == 3
+    assert Queues(api.cell).get(api.owner, "orders").lag == 3
     assert offered(api) == accepted[:1]
 
 
 def test_a_flow_key_is_known_as_soon_as_its_message_is_accepted(api: Api):
     api.publish(Flow_Control_Key="a/b c", Flow_Control_Value="parallelism=2, rate=7")
-    flow = GateKeeper(api.store).flow(api.owner, "a/b c")
+    flow = FlowKeys(api.cell).get(api.owner, "a/b c")
 
     assert (flow.parallelism, flow.rate, flow.period_ms) == (2, 7, 1_000)
 
@@ -44,4 +45,4 @@ def test_messages_over_the_limit_wait(api: Api, limit: int):
         api.publish(Flow_Control_Key="k", Flow_Control_Value=f"parallelism={limit}")
 
     assert len(offered(api)) == limit
-    assert GateKeeper(api.store).flow(api.owner, "k").waiting == 3 - limit
+    assert FlowKeys(api.cell).get(api.owner, "k").waiting == 3 - limit

@@ -4,14 +4,14 @@ import asyncio
 import pytest
 from collections.abc import Mapping
 from scheduler_api.core.model import Begun
-from scheduler_api.core.settings.limits import BreakerTerms
+from scheduler_api.core.settings.limits import BreakerLimits
 from tests import attempts
 from tests.workers.http_client.sending import answered
 from typing import Any, cast
 from workers.delivery import breaker_reports
 from workers.delivery.breaker_reports import Breakers
 
-TERMS = BreakerTerms(
+LIMITS = BreakerLimits(
     attempts=20,
     percent=90,
     window_ms=60_000,
@@ -29,7 +29,7 @@ class Store:
         self.told: list[dict[str, tuple[int, int]]] = []
 
     async def report(
-        self, counts: Mapping[str, tuple[int, int]], *, terms: BreakerTerms
+        self, counts: Mapping[str, tuple[int, int]], *, limits: BreakerLimits
     ) -> dict[str, str]:
         self.told.append(dict(counts))
         return {}
@@ -47,7 +47,7 @@ def told_at_once(
     store = Store()
 
     async def work() -> None:
-        noted = Breakers(cast(Any, store), TERMS)
+        noted = Breakers(cast(Any, store), LIMITS)
         running = asyncio.create_task(noted.run())
         for status in statuses:
             noted.note(begun(watched=watched), answered(status))

@@ -17,9 +17,12 @@ from scheduler_api.core.model import (
     State,
 )
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.claims import ClaimTimeouts
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome, Settlement
+from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.qstash.parsing.message import (
@@ -39,7 +42,9 @@ PREFIX = "{s1}:"
 START_MS = 1_900_000_000_000
 MINUTE_MS = 60_000
 END_MS = START_MS + 2 * MINUTE_MS
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+TIMEOUTS = ClaimTimeouts(
+    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+)
 MESSAGE = Message(topic="g", retries=1, callback=Callback("https://told.example/"))
 EXPAND = outbound.of("qstash").expand
 
@@ -48,15 +53,15 @@ EXPAND = outbound.of("qstash").expand
 class Run:
     """A schedule of a group with 100 endpoints, the first run of which is begun."""
 
-    store: Store
+    store: EventStore
     groups: Groups
     begun: Begun
 
     def made(self) -> dict[str, Event]:
         """Every unfinished event but the run itself, by its destination."""
         index = keys.by_time(PREFIX, str(OWNER), "active")
-        ids = cast(list[bytes], self.store.client.zrange(index, 0, -1))
-        events = [self.store.get(OWNER, each.decode()) for each in ids]
+        ids = cast(list[bytes], self.store.cell.client.zrange(index, 0, -1))
+        events = [read_event(self.store.cell, OWNER, each.decode()) for each in ids]
         others = [event for event in events if event.id != self.begun.id]
         assert len({event.content.url for event in others}) == len(others)
         return {event.content.url: event for event in others}
@@ -72,8 +77,8 @@ class Run:
 
 @pytest.fixture
 def run(store_client: redis.Redis) -> Iterator[Run]:
-    store = Store(store_client, PREFIX, clock_ms=START_MS)
-    groups, schedules = Groups(store), Schedules(store, grace_ms=MINUTE_MS)
+    store = EventStore(Cell(store_client, PREFIX, clock_ms=START_MS))
+    groups, schedules = Groups(store.cell), Schedules(store.cell, grace_ms=MINUTE_MS)
     endpoints = [Endpoint(f"https://{n}.example/", f"n{n}") for n in range(100)]
     groups.add(OWNER, "g", endpoints)
     schedule = schedules.create(
@@ -85,11 +90,12 @@ def run(store_client: redis.Redis) -> Iterator[Run]:
         deadline_ms=1_000,
         options=ScheduleOptions(end_ms=END_MS),
     )
-    store.clock_ms = schedule.times_ms[0]
-    [event_id] = store.claim(room=10, terms=TERMS).ids
-    [begun] = hand_of(store_client, PREFIX, clock_ms=store.clock_ms).begin(event_id)
+    store.cell.clock_ms = schedule.times_ms[0]
+    [event_id] = claims.claim(store.cell, room=10, timeouts=TIMEOUTS).ids
+    worker = hand_of(store_client, PREFIX, clock_ms=store.cell.clock_ms)
+    [begun] = worker.begin(event_id)
     yield Run(store, groups, begun)
-    assert walk.check(store_client, PREFIX) == []
+    assert walk.check(Cell(store_client, PREFIX)) == []
 
 
 def test_every_endpoint_gets_the_run_as_a_message_of_its_own(run: Run):
@@ -106,22 +112,22 @@ def test_every_endpoint_gets_the_run_as_a_message_of_its_own(run: Run):
         assert (said.retries, said.callback) == (1, MESSAGE.callback)
         assert (event.content.body, event.wanted_ms) == (
             b"x" * 5_000,
-            run.store.clock_ms,
+            run.store.cell.clock_ms,
         )
 
 
 def test_what_a_run_makes_ends_when_that_does(run: Run):
     run.deliver()
     event_ids = [event.id for event in run.made().values()]
-    run.store.claim(room=200, terms=TERMS)
-    run.store.clock_ms = END_MS + 1
+    claims.claim(run.store.cell, room=200, timeouts=TIMEOUTS)
+    run.store.cell.clock_ms = END_MS + 1
 
-    late = hand_of(run.store.client, PREFIX, clock_ms=run.store.clock_ms)
+    late = hand_of(run.store.cell.client, PREFIX, clock_ms=END_MS + 1)
     begun, fallen = late.begin_or_not(*event_ids)
 
     assert begun == []
     assert fallen == dict.fromkeys(event_ids, "withdrawn")
-    ended = run.store.get(OWNER, event_ids[0])
+    ended = read_event(run.store.cell, OWNER, event_ids[0])
     assert (ended.state, ended.reason) == (State.CANCELLED, "end")
 
 
@@ -172,10 +178,10 @@ def test_groups_of_others_are_not_there(run: Run):
 
 
 def test_full_store_makes_none_until_there_is_room(run: Run):
-    run.store.client.set(keys.full(PREFIX), "1")
+    run.store.cell.client.set(keys.full(PREFIX), "1")
 
     assert not FanOut(run.store).make(run.begun, "g", expand=EXPAND)
     assert run.made() == {}
-    run.store.client.delete(keys.full(PREFIX))
+    run.store.cell.client.delete(keys.full(PREFIX))
     assert FanOut(run.store).make(run.begun, "g", expand=EXPAND)
     assert len(run.made()) == 100

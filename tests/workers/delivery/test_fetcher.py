@@ -8,9 +8,12 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from scheduler_api.core.model import Content, Draft, Owner
-from scheduler_api.core.store.events import Claim, Store
+from scheduler_api.core.store import claims
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.claims import Claim
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.rq_envelopes import QUEUE, Carrier
-from tests.core.engine import PREFIX, TERMS
+from tests.core.engine import PREFIX, TIMEOUTS
 from workers.delivery.fetcher import Fetcher
 from workers.redis_connection import RedisConnection
 
@@ -52,13 +55,15 @@ class Station:
         self.in_flight = Accepting()
         self.planned: list[list[str]] = []
         self.queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
-        self._store = Store(client, PREFIX)
+        self._store = EventStore(Cell(client, PREFIX))
         self._carrier = Carrier(client)
         self._url = url
 
     def offer(self, count: int) -> Claim:
         self._store.create_many(OWNER, [DRAFT] * count)
-        return self._store.claim(room=100, terms=TERMS, carrier=self._carrier.words())
+        return claims.claim(
+            self._store.cell, room=100, timeouts=TIMEOUTS, carrier=self._carrier.words()
+        )
 
     def garble(self, job_id: str, data: str | None = None) -> str:
         if data is not None:

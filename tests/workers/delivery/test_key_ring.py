@@ -5,6 +5,7 @@ import pytest
 import redis
 import threading
 from collections import Counter
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import KEYS_KEPT_S, SigningKeys, Tenants
 from workers.delivery.key_ring import KeyRing
 
@@ -13,14 +14,14 @@ SECRET_KEY = "a secret key of the tests"
 
 def plain(client: redis.Redis) -> Tenants:
     """Tenants as another process sees them."""
-    return Tenants(client, "{s1}:", secret_key=SECRET_KEY)
+    return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY)
 
 
 class Counted(Tenants):
     """Counts what is asked of the store; reads wait until they may go on."""
 
     def __init__(self, client: redis.Redis) -> None:
-        super().__init__(client, "{s1}:", secret_key=SECRET_KEY)
+        super().__init__(Cell(client, "{s1}:"), secret_key=SECRET_KEY)
         self.asked = Counter[str]()
         self.read = threading.Event()
         self.may_answer = threading.Event()

@@ -7,8 +7,12 @@ import redis
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from scheduler_api.core.model import Content, Draft, Owner, State
-from scheduler_api.core.store.events import Store, Terms
+from scheduler_api.core.store import claims
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.claims import ClaimTimeouts
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.store.reads import read_event
 from tests.core.script_calls import scripts_run
 from workers.delivery import settler
 from workers.delivery.settler import Settler
@@ -16,7 +20,9 @@ from workers.redis_connection import RedisConnection
 
 PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
-TERMS = Terms(offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000)
+TIMEOUTS = ClaimTimeouts(
+    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+)
 
 
 class Watched(WorkerStore):
@@ -30,7 +36,7 @@ class Watched(WorkerStore):
 
 
 @asynccontextmanager
-async def working(url: str) -> AsyncIterator[tuple[Store, Watched, Settler]]:
+async def working(url: str) -> AsyncIterator[tuple[EventStore, Watched, Settler]]:
     """A store with a worker's settler at work on it."""
     client, connection = redis.Redis.from_url(url), RedisConnection(url, timeout_s=5)
     client.flushall()
@@ -40,29 +46,30 @@ async def working(url: str) -> AsyncIterator[tuple[Store, Watched, Settler]]:
     at_work = Settler(worker_store, lambda event_id, _: let_go.add(event_id))
     task = asyncio.create_task(at_work.run())
     try:
-        yield Store(client, PREFIX), worker_store, at_work
+        yield EventStore(Cell(client, PREFIX)), worker_store, at_work
     finally:
         task.cancel()
         connection.close()
         client.close()
 
 
-async def begin(store: Store, worker_store: WorkerStore, count: int):
+async def begin(store: EventStore, worker_store: WorkerStore, count: int):
     drafts = [Draft(Content("http://a/", b"x"), 1_000)] * count
     made = store.create_many(OWNER, drafts)
-    while claimed := store.claim(room=1_000, terms=TERMS).ids:
+    while claimed := claims.claim(store.cell, room=1_000, timeouts=TIMEOUTS).ids:
         await worker_store.begin(claimed)
-    begun = {a.id: store.client.hget(f"{PREFIX}e:{a.id}", "tok") for a in made}
+    begun = {a.id: store.cell.client.hget(f"{PREFIX}e:{a.id}", "tok") for a in made}
     return [
         Settlement(event_id, token.decode(), 1, Outcome.DELIVERED, b"{}")
         for event_id, token in begun.items()
     ]
 
 
-async def until_delivered(store: Store, *event_ids: str) -> None:
+async def until_delivered(store: EventStore, *event_ids: str) -> None:
     async with asyncio.timeout(10):
         while any(
-            store.get(OWNER, each).state is not State.DELIVERED for each in event_ids
+            read_event(store.cell, OWNER, each).state is not State.DELIVERED
+            for each in event_ids
         ):
             await asyncio.sleep(0.01)
 
@@ -72,14 +79,14 @@ def test_what_a_failover_lost_is_settled_again_after_the_reconnect(valkey: str):
         async with working(valkey) as (store, worker_store, at_work):
             first, second = await begin(store, worker_store, 2)
             key = f"{PREFIX}e:{first.event_id}"
-            before = store.client.dump(key)
+            before = store.cell.client.dump(key)
             at_work.add(first)
             await until_delivered(store, first.event_id)
-            store.client.restore(key, 0, before, replace=True)
-            store.client.zadd(f"{PREFIX}leased", {first.event_id: 1})
-            for each in store.client.client_list():
-                if each["id"] != str(store.client.client_id()):
-                    store.client.client_kill_filter(_id=each["id"])
+            store.cell.client.restore(key, 0, before, replace=True)
+            store.cell.client.zadd(f"{PREFIX}leased", {first.event_id: 1})
+            for each in store.cell.client.client_list():
+                if each["id"] != str(store.cell.client.client_id()):
+                    store.cell.client.client_kill_filter(_id=each["id"])
 
             at_work.add(second)
 
@@ -94,12 +101,12 @@ def test_without_a_reconnect_nothing_is_settled_twice(valkey: str):
             first, second = await begin(store, worker_store, 2)
             at_work.add(first)
             await until_delivered(store, first.event_id)
-            store.client.config_resetstat()
+            store.cell.client.config_resetstat()
 
             at_work.add(second)
 
             await until_delivered(store, second.event_id)
-            assert scripts_run(store.client) == 1
+            assert scripts_run(store.cell.client) == 1
 
     asyncio.run(run())
 
@@ -128,12 +135,14 @@ def test_outcomes_are_kept_while_the_store_refuses_them(
     async def run() -> None:
         async with working(valkey) as (store, worker_store, at_work):
             [settlement] = await begin(store, worker_store, 1)
-            store.client.acl_setuser("default", enabled=True, categories=["-scripting"])
+            store.cell.client.acl_setuser(
+                "default", enabled=True, categories=["-scripting"]
+            )
             at_work.add(settlement)
             async with asyncio.timeout(10):
                 while len(worker_store.calls) < 2:
                     await asyncio.sleep(0.01)
-            store.client.acl_setuser("default", enabled=True, categories=["+@all"])
+            store.cell.client.acl_setuser("default", enabled=True, categories=["+@all"])
 
             await until_delivered(store, settlement.event_id)
 

@@ -50,7 +50,7 @@ class FlowControlKeys:
     """Views; each is called with the owner that the request's token stands for."""
 
     def __init__(self, services: Services) -> None:
-        self._gates = services.gates
+        self._flow_keys = services.flow_keys
         self._most = services.settings.caps.tenant
 
     @documented(
@@ -61,7 +61,7 @@ class FlowControlKeys:
     def all(self, owner: Owner) -> Response:
         """All keys in use, or those with a text in them."""
         sought = read_search(read_query(read_parameters(request.environ)))
-        flows = self._gates.flows(owner)
+        flows = self._flow_keys.all_of(owner)
         return responses.respond([_shown(each) for each in flows if sought in each.key])
 
     @documented(answer=response_schemas.FlowControl, errors=(400, 404))
@@ -69,7 +69,7 @@ class FlowControlKeys:
         """One key."""
         key = _read_key(read_target(request.environ, route=ROUTE).rest)
         try:
-            return responses.respond(_shown(self._gates.flow(owner, key)))
+            return responses.respond(_shown(self._flow_keys.get(owner, key)))
         except NotFound as err:
             raise NotFound(f"flow control key {key[:80]} not found") from err
 
@@ -80,9 +80,9 @@ class FlowControlKeys:
         Without a limit, those under way through any key are counted.
         """
         if self._most:
-            running = self._gates.running(owner.tenant)
+            running = self._flow_keys.running(owner.tenant)
         else:
-            running = self._gates.running_by_key(owner)
+            running = self._flow_keys.running_by_key(owner)
         shown = {"parallelismMax": self._most, "parallelismCount": running}
         return responses.respond(shown)
 
@@ -90,21 +90,21 @@ class FlowControlKeys:
     def pause(self, owner: Owner, key: str) -> Response:
         """Lets no message of a key go; what has begun goes on."""
         key, _ = _read(known=())
-        self._gates.turn_flow(owner, key, paused=True)
+        self._flow_keys.set_paused(owner, key, paused=True)
         return _done("flow.paused", owner, key)
 
     @documented(errors=(400, 412))
     def resume(self, owner: Owner, key: str) -> Response:
         """Lets the messages of a key go on."""
         key, _ = _read(known=())
-        self._gates.turn_flow(owner, key, paused=False)
+        self._flow_keys.set_paused(owner, key, paused=False)
         return _done("flow.resumed", owner, key)
 
     @documented(errors=(400, 412))
     def reset_rate(self, owner: Owner, key: str) -> Response:
         """Forgets what has begun in the period of a key, which begins anew."""
         key, _ = _read(known=())
-        self._gates.reset_rate(owner, key)
+        self._flow_keys.reset_rate(owner, key)
         return _done("flow.reset", owner, key)
 
     @documented(query=response_schemas.Pin, errors=(400, 412))
@@ -117,7 +117,7 @@ class FlowControlKeys:
         if limits["period"] is not None and limits["rate"] is None:
             raise BadValue("period", "should be given together with rate")
         period_s = limits["period"]
-        self._gates.pin_flow(
+        self._flow_keys.pin(
             owner,
             key,
             parallelism=limits["parallelism"],
@@ -130,7 +130,7 @@ class FlowControlKeys:
     def unpin(self, owner: Owner, key: str) -> Response:
         """Lets the next message set limits again; until then the pinned ones stay."""
         key, given = _read(known=PINNED)
-        self._gates.unpin_flow(owner, key, **read_flags(given, PINNED))
+        self._flow_keys.unpin(owner, key, **read_flags(given, PINNED))
         return _done("flow.unpinned", owner, key)
 
 

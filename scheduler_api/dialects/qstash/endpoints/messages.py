@@ -44,6 +44,7 @@ class Messages:
     """Views; each is called with the owner that the request's token stands for."""
 
     def __init__(self, services: Services) -> None:
+        self._cell = services.cell
         self._store = services.store
         self._queries = services.queries
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -99,16 +100,16 @@ class Messages:
             for at in range(0, len(known), AT_ONCE):
                 yield known[at : at + AT_ONCE]
             return
-        for ids in unfinished(self._store, owner):
+        for ids in unfinished(self._cell, owner):
             if meant.everything:
                 yield ids
                 continue
             if not meant.conditions.values:
-                yield created_within(self._store, ids, meant.created)
+                yield created_within(self._cell, ids, meant.created)
                 continue
             yield [
                 event.id
-                for event in outlines(self._store, ids, meant.created)
+                for event in outlines(self._cell, ids, meant.created)
                 if _hold(meant.conditions, event)
             ]
 

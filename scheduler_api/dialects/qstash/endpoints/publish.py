@@ -8,7 +8,7 @@ from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NoRoom, NotFound, StoreFull
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
-from scheduler_api.core.store.intake import AT_ONCE
+from scheduler_api.core.store.events import AT_ONCE
 from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Said, Terms
@@ -74,6 +74,7 @@ class Publishing:
         self, services: Services, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._store = services.store
+        self._room = services.settings.room
         self._groups = services.groups
         self._terms = Terms.of(services.settings)
         self._drafts = Drafts(self._terms)
@@ -192,7 +193,7 @@ class Publishing:
         if answer.verdict is Verdict.FULL:
             return _failed(FULL)
         if answer.verdict is Verdict.NO_ROOM:
-            return _failed(quota_errors.sentence(answer.id, self._store.room))
+            return _failed(quota_errors.sentence(answer.id, self._room))
         double = answer.verdict is Verdict.DOUBLE
         return responses.published(
             answer.id, url=draft.content.url, deduplicated=double

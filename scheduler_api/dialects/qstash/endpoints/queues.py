@@ -7,7 +7,7 @@ import logging
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.flow_control.flow_keys import Queue
+from scheduler_api.core.flow_control.queues import Queue
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.qstash.parsing.header_values import (
     LARGEST_LIMIT,
@@ -29,7 +29,7 @@ class Queues:
     """Views; each is called with the owner that the request's token stands for."""
 
     def __init__(self, services: Services) -> None:
-        self._gates = services.gates
+        self._queues = services.queues
         self._body_limit_bytes = services.settings.body_limit_bytes
 
     @documented(body=response_schemas.NewQueue, errors=(400, 412, 413))
@@ -41,7 +41,7 @@ class Queues:
         name = body.get(NAME)
         if not isinstance(name, str):
             raise BadValue(NAME, "should be a text")
-        self._gates.put_queue(
+        self._queues.put(
             owner,
             read_name(name, NAME),
             parallelism=_parallelism(body),
@@ -53,14 +53,14 @@ class Queues:
     @documented(answer=listed(response_schemas.ShownQueue))
     def all(self, owner: Owner) -> Response:
         """All queues, oldest first."""
-        return responses.respond([_shown(each) for each in self._gates.queues(owner)])
+        return responses.respond([_shown(each) for each in self._queues.all_of(owner)])
 
     @documented(answer=response_schemas.ShownQueue, errors=(400, 404))
     def get(self, owner: Owner, name: str) -> Response:
         """One queue."""
         name = read_name(name, NAME)
         try:
-            return responses.respond(_shown(self._gates.queue(owner, name)))
+            return responses.respond(_shown(self._queues.get(owner, name)))
         except NotFound as err:
             raise _unknown(name) from err
 
@@ -68,7 +68,7 @@ class Queues:
     def delete(self, owner: Owner, name: str) -> Response:
         """Removes a queue, if it is there, and cancels what waits in it."""
         name = read_name(name, NAME)
-        cancelled = self._gates.delete_queue(owner, name)
+        cancelled = self._queues.delete(owner, name)
         _log("queue.deleted", owner, name, cancelled=cancelled)
         return responses.done()
 
@@ -85,7 +85,7 @@ class Queues:
     def _turn(self, owner: Owner, name: str, *, paused: bool) -> Response:
         name = read_name(name, NAME)
         try:
-            self._gates.turn_queue(owner, name, paused=paused)
+            self._queues.set_paused(owner, name, paused=paused)
         except NotFound as err:
             raise _unknown(name) from err
         _log("queue.changed", owner, name)

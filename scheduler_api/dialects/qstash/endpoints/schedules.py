@@ -107,7 +107,7 @@ class Scheduling:
 
     def __init__(self, services: Services) -> None:
         self._settings = services.settings
-        self._store = services.store
+        self._cell = services.cell
         self._schedules = services.schedules
         self._groups = services.groups
         self._queries = services.queries
@@ -150,12 +150,12 @@ class Scheduling:
     def get(self, owner: Owner, schedule_id: str) -> Response:
         """One schedule."""
         found = self._find(owner, schedule_id)
-        return responses.respond(self._show([found], now_ms=self._store.now_ms())[0])
+        return responses.respond(self._show([found], now_ms=self._cell.now_ms())[0])
 
     @documented(answer=listed(response_schemas.ShownSchedule))
     def all(self, owner: Owner) -> Response:
         """All schedules, oldest first."""
-        now_ms, shown = self._store.now_ms(), list[Shown]()
+        now_ms, shown = self._cell.now_ms(), list[Shown]()
         for batch in self._schedules.batches_of(owner):
             shown += self._show(batch, now_ms=now_ms)
         return responses.respond(shown)
@@ -206,7 +206,7 @@ class Scheduling:
         except BadCount as err:
             raise Refused(400, str(err)) from err
         schedule = self._find(owner, schedule_id)
-        found = run_history.newest(self._store, schedule, most=most)
+        found = run_history.newest(self._cell, schedule, most=most)
         told = [
             schedule_runs.shown(each, messageId=message_id(each.event_id or ""))
             for each in found

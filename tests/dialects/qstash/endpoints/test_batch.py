@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from scheduler_api import services
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
-from scheduler_api.core.store.intake import AT_ONCE
+from scheduler_api.core.store.events import AT_ONCE, EventStore
 from scheduler_api.dialects.qstash.endpoints.publish import AWAY, UNKNOWN, Publishing
 from scheduler_api.settings import Settings
 from tests.core.script_calls import scripts_run
@@ -161,14 +160,14 @@ def test_batch_of_too_many_messages_is_refused_whole(make_api: Make) -> None:
 
 
 def test_full_store_is_told_in_every_place(api: Any) -> None:
-    api.store.client.set(keys.full(api.store.prefix), "1")
+    api.cell.client.set(keys.full(api.cell.prefix), "1")
     answers = batch(api, {"destination": HOOK}, {"destination": "x"})
 
     assert [answer["messageId"] for answer in answers] == ["", ""]
     assert answers[0]["error"] == "the store is full, please try again later"
 
 
-class LeavingStore(Store):
+class LeavingStore(EventStore):
     """Goes away when events are stored for the n-th time."""
 
     stays = 0
@@ -184,7 +183,7 @@ class LeavingStore(Store):
 def leaving(api: Any, store_url: str) -> Callable[..., Any]:
     """The answer to a batch whose store goes away after some parts of it."""
     settings = Settings(redis_url=store_url, secret_key=SECRET_KEY)
-    store = LeavingStore(api.store.client, api.store.prefix)
+    store = LeavingStore(api.cell)
     publishing = Publishing(replace(services.build(settings), store=store))
 
     def batch(items: list[Any], *, after: int) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import State
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.reads import read_event
 from typing import Any
 from urllib.parse import quote
 
@@ -37,7 +38,7 @@ def letter_ids(api: Any) -> list[str]:
 @pytest.fixture(autouse=True)
 def sound(api: Any) -> Any:
     yield
-    assert walk.check(api.store.client, api.store.prefix) == []
+    assert walk.check(api.cell) == []
 
 
 def test_dead_letter_is_the_message_and_its_last_answer(api: Any) -> None:
@@ -78,7 +79,7 @@ def test_what_is_hidden_stays_hidden_and_is_sent_anew_as_it_was(api: Any) -> Non
     assert "canary" not in str(letter)
 
     status, told = api.call("POST", f"/v2/dlq/retry/{letter['dlqId']}")
-    event = api.store.get(api.owner, told["messageId"].removeprefix("msg_"))
+    event = read_event(api.cell, api.owner, told["messageId"].removeprefix("msg_"))
     assert (status, event.content.body) == (201, b"hello")
     assert "canary" in str(event.content.options)
 
@@ -86,14 +87,14 @@ def test_what_is_hidden_stays_hidden_and_is_sent_anew_as_it_was(api: Any) -> Non
 @pytest.mark.parametrize("order", ["earliestFirst", "latestFirst"])
 def test_pages_hold_every_letter_once_in_order(api: Any, order: str) -> None:
     wanted = [die(api) for _ in range(7)]
-    index = keys.finished(api.store.prefix, str(api.owner), State.DEAD)
+    index = keys.finished(api.cell.prefix, str(api.owner), State.DEAD)
     # Three of one millisecond stand in the order of their ids.
     for name in wanted[2:5]:
         member = name.removeprefix("msg_")
-        ended = api.store.client.zscore(index, wanted[2].removeprefix("msg_"))
-        api.store.client.zadd(index, {member: ended})
-        record = keys.event(api.store.prefix, member)
-        api.store.client.hset(record, "fin", int(ended))
+        ended = api.cell.client.zscore(index, wanted[2].removeprefix("msg_"))
+        api.cell.client.zadd(index, {member: ended})
+        record = keys.event(api.cell.prefix, member)
+        api.cell.client.hset(record, "fin", int(ended))
     found: list[str] = []
     query = f"?count=2&order={order}"
     page = listed(api, query)
@@ -119,11 +120,11 @@ def test_every_letter_is_met_however_many_share_a_millisecond(
 ) -> None:
     monkeypatch.setattr("scheduler_api.core.recovery.dead_letters.AT_ONCE", 2)
     wanted = [die(api) for _ in range(5)]
-    index = keys.finished(api.store.prefix, str(api.owner), State.DEAD)
+    index = keys.finished(api.cell.prefix, str(api.owner), State.DEAD)
     for name in wanted:
         member = name.removeprefix("msg_")
-        api.store.client.zadd(index, {member: 5})
-        api.store.client.hset(keys.event(api.store.prefix, member), "fin", 5)
+        api.cell.client.zadd(index, {member: 5})
+        api.cell.client.hset(keys.event(api.cell.prefix, member), "fin", 5)
 
     for order in ("earliestFirst", "latestFirst"):
         assert sorted(names(listed(api, f"?order={order}"))) == sorted(wanted)
@@ -355,7 +356,7 @@ def test_many_are_sent_anew(api: Any) -> None:
 def test_retry_in_a_full_store_leaves_the_letters(api: Any) -> None:
     die(api)
     [letter] = letter_ids(api)
-    api.store.client.set(keys.full(api.store.prefix), "1", ex=5)
+    api.cell.client.set(keys.full(api.cell.prefix), "1", ex=5)
 
     for path in (f"/v2/dlq/retry/{letter}", "/v2/dlq/retry"):
         assert api.call("POST", path)[0] == 503

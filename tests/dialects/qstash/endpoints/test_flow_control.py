@@ -3,7 +3,8 @@
 import pytest
 import time
 from collections.abc import Callable
-from tests.dialects.by_hand import TERMS
+from scheduler_api.core.store import claims
+from tests.dialects.by_hand import TIMEOUTS
 from typing import Any
 from urllib.parse import quote
 
@@ -32,7 +33,10 @@ def turn(api: Any, verb: str, key: str = "k") -> None:
 
 def offered(api: Any) -> list[str]:
     """Messages that a worker is offered now."""
-    return [f"msg_{each}" for each in api.store.claim(room=100, terms=TERMS).ids]
+    return [
+        f"msg_{each}"
+        for each in claims.claim(api.cell, room=100, timeouts=TIMEOUTS).ids
+    ]
 
 
 def test_key_is_there_with_its_first_message(api: Any) -> None:

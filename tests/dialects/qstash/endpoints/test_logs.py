@@ -348,8 +348,6 @@ def test_logs_are_each_tenants_own(make_api: Make) -> None:
 
 
 def test_forgotten_messages_leave_the_log(api: Any, failed: str) -> None:
-    api.store.forget(
-        [failed.removeprefix("msg_")], before_ms=api.store.now_ms() + 1_000
-    )
+    api.store.forget([failed.removeprefix("msg_")], before_ms=api.cell.now_ms() + 1_000)
 
     assert api.logs() == {"events": [], "logs": []}

@@ -277,8 +277,8 @@ def test_bulk_call_neither_reads_bodies_nor_keeps_the_store_to_itself(api: Any) 
 
 def read_bytes_and_scripts(api: Any) -> tuple[int, int]:
     """What the store has given out so far, and how many scripts it has run."""
-    told = api.store.client.info("stats")
-    return told["total_net_output_bytes"], scripts_run(api.store.client)
+    told = api.cell.client.info("stats")
+    return told["total_net_output_bytes"], scripts_run(api.cell.client)
 
 
 def test_bulk_call_that_was_cut_off_goes_on_when_repeated(api: Any) -> None:

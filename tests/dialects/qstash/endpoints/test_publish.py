@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.reads import read_event
 from typing import Any
 
 Make = Callable[..., Any]
@@ -20,7 +21,7 @@ def post(api: Any, path: str = f"/v2/publish/{HOOK}", **headers: str) -> Any:
 
 
 def event_of(api: Any, name: str) -> Any:
-    return api.store.get(api.owner, name.removeprefix("msg_"))
+    return read_event(api.cell, api.owner, name.removeprefix("msg_"))
 
 
 def test_published_message_is_stored(api: Any) -> None:
@@ -87,7 +88,7 @@ def test_deadline_is_the_timeout_or_the_setting(make_api: Make) -> None:
 
     for headers, deadline in (({}, b"12345"), ({"timeout": "7s"}, b"7000")):
         name = api.publish(**headers)["messageId"].removeprefix("msg_")
-        record = api.store.client.hgetall(keys.event(api.store.prefix, name))
+        record = api.cell.client.hgetall(keys.event(api.cell.prefix, name))
         assert record[b"dl"] == deadline
 
 
@@ -286,7 +287,7 @@ def test_deduplication_ids_are_each_tenants_own(make_api: Make) -> None:
 
 
 def test_full_store_is_told(api: Any) -> None:
-    api.store.client.set(keys.full(api.store.prefix), "1")
+    api.cell.client.set(keys.full(api.cell.prefix), "1")
 
     status, answer = post(api)
     assert (status, list(answer)) == (503, ["error"])

@@ -2,7 +2,8 @@
 
 import pytest
 from collections.abc import Callable
-from tests.dialects.by_hand import TERMS
+from scheduler_api.core.store import claims
+from tests.dialects.by_hand import TIMEOUTS
 from typing import Any
 
 Make = Callable[..., Any]
@@ -28,7 +29,10 @@ def enqueue(api: Any, name: str = "line", **headers: str) -> str:
 
 def offered(api: Any) -> list[str]:
     """Messages that a worker is offered now."""
-    return [f"msg_{each}" for each in api.store.claim(room=100, terms=TERMS).ids]
+    return [
+        f"msg_{each}"
+        for each in claims.claim(api.cell, room=100, timeouts=TIMEOUTS).ids
+    ]
 
 
 def test_queue_is_shown_as_it_was_made(api: Any) -> None:

@@ -25,8 +25,8 @@ def rotate(api: Any, query: str = "") -> Any:
 
 def age(api: Any, by_ms: int) -> None:
     """Makes the last rotation lie further back."""
-    client: redis.Redis = api.store.client
-    client.hincrby(keys.tenant(api.store.prefix, api.owner.tenant), "qr", -by_ms)
+    client: redis.Redis = api.cell.client
+    client.hincrby(keys.tenant(api.cell.prefix, api.owner.tenant), "qr", -by_ms)
 
 
 def test_pair_is_what_deliveries_are_signed_with(api: Any) -> None:

@@ -2,11 +2,10 @@
 
 import pytest
 from collections.abc import Callable
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store import claims, keys
 from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS
 from tests.core.script_calls import scripts_run
-from tests.dialects.by_hand import TERMS
+from tests.dialects.by_hand import TIMEOUTS
 from typing import Any
 
 Make = Callable[..., Any]
@@ -182,15 +181,15 @@ def test_content_sent_to_a_group_is_no_double_of_that_to_a_url(group: Any) -> No
 def test_whole_group_is_stored_by_one_script(group: Any) -> None:
     add(group, [{"url": f"{B}{n}"} for n in range(MOST_ENDPOINTS - 2)])
     group.call("POST", "/v2/publish/g")
-    before = scripts_run(group.store.client)
+    before = scripts_run(group.cell.client)
     _, answers = group.call("POST", "/v2/publish/g", data=b"x" * 5_000)
 
     assert len({each["messageId"] for each in answers}) == MOST_ENDPOINTS
-    assert scripts_run(group.store.client) - before == 1
+    assert scripts_run(group.cell.client) - before == 1
 
 
 def test_full_store_takes_no_part_of_a_group(group: Any) -> None:
-    group.store.client.set(keys.full(group.store.prefix), "1")
+    group.cell.client.set(keys.full(group.cell.prefix), "1")
 
     status, _ = group.call("POST", "/v2/publish/g")
     assert status == 503
@@ -256,12 +255,12 @@ def test_tenants_know_nothing_of_each_others_groups(group: Any, make_api: Make) 
 
 def run_without_group(api: Any) -> None:
     """The next run of a schedule, as a worker settles it that finds no group."""
-    index = keys.schedules(api.store.prefix, str(api.owner))
-    [internal_id] = api.store.client.zrange(index, 0, -1)
-    record = keys.schedule(api.store.prefix, internal_id.decode())
-    first = api.store.client.hget(record, "times").split(b",")[0]
-    later = Store(api.store.client, api.store.prefix, clock_ms=int(first))
-    [event_id] = later.claim(room=10, terms=TERMS).ids
+    index = keys.schedules(api.cell.prefix, str(api.owner))
+    [internal_id] = api.cell.client.zrange(index, 0, -1)
+    record = keys.schedule(api.cell.prefix, internal_id.decode())
+    first = api.cell.client.hget(record, "times").split(b",")[0]
+    later = api.hand.at(int(first))
+    [event_id] = claims.claim(later, room=10, timeouts=TIMEOUTS).ids
     worker = api.hand.worker(int(first))
     [begun] = worker.begin(event_id)
     worker.end(begun, "dead", reason="group-missing", started_ms=1)

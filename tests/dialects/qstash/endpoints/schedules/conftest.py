@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from scheduler_api.core.model import Owner, Schedule
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store import claims
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.leases import Outcome
-from tests.dialects.by_hand import TERMS
+from tests.dialects.by_hand import TIMEOUTS
 from tests.hand import hand_of
 from typing import Any
 
@@ -25,8 +26,8 @@ class Api:
     token: str
 
     @property
-    def store(self) -> Store:
-        return Store(self.client, "{s1}:")
+    def cell(self) -> Cell:
+        return Cell(self.client, "{s1}:")
 
     def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> Any:
         """Status and parsed body of a request; `_` in a header's name is a dash."""
@@ -56,7 +57,7 @@ class Api:
         return list(shown)
 
     def stored(self, schedule_id: str) -> Schedule:
-        schedules = Schedules(self.store, grace_ms=60_000)
+        schedules = Schedules(self.cell, grace_ms=60_000)
         name = schedule_id.removeprefix("scd_")
         if name == schedule_id:
             name = schedules.id_of(self.owner, schedule_id)
@@ -66,8 +67,8 @@ class Api:
         """Makes its next message, and tries it; answers its id and its fire time."""
         stored = self.stored(schedule_id)
         tick_ms = stored.times_ms[0]
-        at_tick = Store(self.client, "{s1}:", clock_ms=tick_ms)
-        assert at_tick.claim(room=10, terms=TERMS).ids
+        at_tick = Cell(self.client, "{s1}:", clock_ms=tick_ms)
+        assert claims.claim(at_tick, room=10, timeouts=TIMEOUTS).ids
         event_id = f"{stored.id}.{tick_ms // 1000}"
         if outcome is not None:
             worker = hand_of(self.client, "{s1}:", clock_ms=tick_ms)
@@ -82,7 +83,7 @@ def make_api(make_api: Callable[..., Any]) -> Callable[..., Api]:
 
     def make(**changes: Any) -> Api:
         made = make_api(**changes)
-        return Api(made.app, made.store.client, made.owner, made.token)
+        return Api(made.app, made.cell.client, made.owner, made.token)
 
     return make
 

@@ -3,12 +3,14 @@
 import pytest
 from scheduler_api.core.cron.expression import parse, upcoming
 from scheduler_api.core.model import MissedRuns, ScheduleOptions
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.qstash.parsing.message import from_options
-from tests.dialects.by_hand import TERMS
+from tests.dialects.by_hand import TIMEOUTS
 from tests.dialects.qstash.endpoints.schedules.conftest import URL, Api
 
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
@@ -25,7 +27,7 @@ def test_a_run_says_what_its_schedule_says_and_no_rule(api: Api) -> None:
     )
     stored = api.stored(schedule_id)
     event_id, tick_ms = api.run(schedule_id)
-    event = api.store.get(api.owner, event_id)
+    event = read_event(api.cell, api.owner, event_id)
 
     said = from_options(event.content.options)
     assert (said.schedule_id, said.cron, said.tz) == ("mine", None, None)
@@ -114,9 +116,9 @@ def test_a_schedule_says_what_becomes_of_missed_runs(
 def test_skipped_runs_are_counted(api: Api) -> None:
     schedule_id = api.create(Upstash_Cron="* * * * *", Scheduler_Missed_Runs="skip")
     first_ms = api.stored(schedule_id).times_ms[0]
-    late = Store(api.client, "{s1}:", clock_ms=first_ms + 3 * MINUTE_MS + 1)
+    late = Cell(api.client, "{s1}:", clock_ms=first_ms + 3 * MINUTE_MS + 1)
 
-    assert late.claim(room=10, terms=TERMS).ids != []
+    assert claims.claim(late, room=10, timeouts=TIMEOUTS).ids != []
     assert api.get(schedule_id)["skippedRuns"] == 3
 
 
@@ -145,7 +147,7 @@ def test_the_last_run_is_shown_with_its_state(
 def test_a_cancelled_run_counts_as_failed(api: Api) -> None:
     schedule_id = api.create()
     event_id, _ = api.run(schedule_id)
-    api.store.cancel(api.owner, [event_id])
+    EventStore(api.cell).cancel(api.owner, [event_id])
 
     assert api.get(schedule_id)["lastScheduleStates"] == {f"msg_{event_id}": "FAIL"}
 
@@ -166,9 +168,7 @@ def test_the_next_time_follows_the_named_zone(api: Api) -> None:
     shown = api.get(api.create(Upstash_Cron=f"CRON_TZ={zone} 0 4 * * *"))
 
     rule = parse("0 4 * * *", tz=zone)
-    assert shown["nextScheduleTime"] == next(
-        upcoming(rule, after_ms=api.store.now_ms())
-    )
+    assert shown["nextScheduleTime"] == next(upcoming(rule, after_ms=api.cell.now_ms()))
 
 
 def test_a_paused_schedule_tells_when_it_would_be_next(api: Api) -> None:

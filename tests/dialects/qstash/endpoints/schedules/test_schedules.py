@@ -6,11 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from scheduler_api.core.cron.expression import parse, upcoming
 from scheduler_api.core.model import ScheduleOptions, ScheduleState
-from scheduler_api.core.store.events import Store
+from scheduler_api.core.store import claims
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import read_event
 from scheduler_api.dialects.qstash.parsing import redaction
 from scheduler_api.dialects.qstash.parsing.message import from_options
 from scheduler_api.web.schedule_options import header
-from tests.dialects.by_hand import SECRET_KEY, TERMS
+from tests.dialects.by_hand import SECRET_KEY, TIMEOUTS
 from tests.dialects.qstash.endpoints.schedules.conftest import URL, Api
 from typing import Any
 
@@ -59,7 +61,7 @@ def test_a_schedule_shows_everything_that_was_said_about_it(api: Api) -> None:
     schedule_id = api.create(f"{URL}//a?b=%2F&c=d", "hé".encode(), **given)
     shown = api.get(schedule_id)
 
-    now_ms = api.store.now_ms()
+    now_ms = api.cell.now_ms()
     rule = parse("30 9 * * 1-5", tz="Europe/Berlin")
     assert 0 <= now_ms - shown.pop("createdAt") < MINUTE_MS
     assert shown.pop("nextScheduleTime") == next(upcoming(rule, after_ms=now_ms))
@@ -245,13 +247,13 @@ def test_a_paused_schedule_makes_nothing_and_makes_up_for_nothing(api: Api) -> N
     schedule_id = api.create(Upstash_Cron="* * * * *", Scheduler_Missed_Runs="all")
     api.call("PATCH", f"/v2/schedules/{schedule_id}/pause")
     tick_ms = api.stored(schedule_id).times_ms[0]
-    at_tick = Store(api.client, "{s1}:", clock_ms=tick_ms)
+    at_tick = Cell(api.client, "{s1}:", clock_ms=tick_ms)
 
-    claimed = at_tick.claim(room=10, terms=TERMS).ids
+    claimed = claims.claim(at_tick, room=10, timeouts=TIMEOUTS).ids
     api.call("PATCH", f"/v2/schedules/{schedule_id}/resume")
 
     assert claimed == []
-    assert api.stored(schedule_id).times_ms[0] > api.store.now_ms()
+    assert api.stored(schedule_id).times_ms[0] > api.cell.now_ms()
     assert api.get(schedule_id)["skippedRuns"] == 0
 
 
@@ -456,7 +458,7 @@ def test_what_is_redacted_is_shown_as_marks_and_sent_as_it_is(api: Api) -> None:
         assert shown["header"]["X-Key"] == [redaction.mark(b"key", key=key)]
         assert shown["header"]["X-Open"] == ["open"]
     event_id, _ = api.run(schedule_id)
-    content = api.store.get(api.owner, event_id).content
+    content = read_event(api.cell, api.owner, event_id).content
     assert content.body == b"secret"
     assert ("X-Key", "key") in from_options(content.options).headers
 

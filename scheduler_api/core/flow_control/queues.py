@@ -1,0 +1,118 @@
+"""Queues, as people see and change them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.flow_control.gates import Fields, set_gate
+from scheduler_api.core.ids import nonce
+from scheduler_api.core.model import Owner
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.gate_names import decoded, encoded, queue_gate
+from typing import cast
+
+# Few enough that one script holds up nobody else for long.
+DROPPED_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue; `lag` counts its unfinished events, those being sent included."""
+
+    name: str
+    parallelism: int
+    paused: bool
+    created_ms: int
+    updated_ms: int
+    lag: int
+
+
+class Queues:
+    """The queues of one cell; an owner may have `most` of them, 0 is no limit."""
+
+    def __init__(self, cell: Cell, *, most: int = 0) -> None:
+        self._cell = cell
+        self._most = most
+
+    def put(self, owner: Owner, name: str, *, parallelism: int, paused: bool) -> None:
+        """Make a queue, or change one; what may go on now goes on.
+
+        Redis: gate_set.lua, atomic.
+
+        Raises: NoRoom.
+        """
+        fields: Fields = {"p": parallelism, "pz": "1" if paused else ""}
+        gate = queue_gate(owner, name)
+        set_gate(self._cell, gate, fields, most=self._most, owner=owner, name=name)
+
+    def set_paused(self, owner: Owner, name: str, *, paused: bool) -> None:
+        """Pause a queue, or let it go on with its oldest event.
+
+        Redis: gate_set.lua, atomic.
+
+        Raises: NotFound.
+        """
+        fields: Fields = {"pz": "1" if paused else ""}
+        gate = queue_gate(owner, name)
+        if not set_gate(self._cell, gate, fields, most=None, owner=owner, name=name):
+            raise NotFound
+
+    def delete(self, owner: Owner, name: str) -> int:
+        """Delete a queue and cancel the events in it; answer how many that were.
+
+        What is being sent is asked to stop; callbacks of what was sent go out. If this
+        ends half-way, claims go on with it.
+
+        Redis: queue_delete.lua, atomic for each 100.
+        """
+        gate, dropped, more = queue_gate(owner, name), 0, 1
+        words = (gate, str(owner), encoded(name), DROPPED_AT_ONCE, nonce())
+        while more:
+            reply = self._cell.run("queue_delete", *words)
+            _, done, more = cast(tuple[int, int, int], reply)
+            dropped += done
+        return dropped
+
+    def get(self, owner: Owner, name: str) -> Queue:
+        """One queue. Redis: one round trip.
+
+        Raises: NotFound, UnreadableRecord.
+        """
+        for found in self._read(owner, [name]):
+            return found
+        raise NotFound
+
+    def all_of(self, owner: Owner) -> list[Queue]:
+        """All queues of an owner, oldest first. Redis: two round trips, not atomic.
+
+        Raises: UnreadableRecord.
+        """
+        key = keys.queues(self._cell.prefix, str(owner))
+        names = cast(list[bytes], self._cell.client.zrange(key, 0, -1))
+        return self._read(owner, [decoded(name) for name in names])
+
+    def _read(self, owner: Owner, names: Sequence[str]) -> list[Queue]:
+        pipe = self._cell.client.pipeline(transaction=False)
+        for name in names:
+            gate = queue_gate(owner, name)
+            pipe.hgetall(keys.queue(self._cell.prefix, gate))
+            pipe.zcard(keys.order(self._cell.prefix, gate))
+        replies = pipe.execute()
+        found = zip(names, replies[::2], replies[1::2], strict=True)
+        return [
+            _queue(name, record, lag) for name, record, lag in found if b"c" in record
+        ]
+
+
+def _queue(name: str, record: dict[bytes, bytes], lag: int) -> Queue:
+    try:
+        return Queue(
+            name=name,
+            parallelism=int(record[b"p"]),
+            paused=b"pz" in record,
+            created_ms=int(record[b"c"]),
+            updated_ms=int(record[b"u"]),
+            lag=lag,
+        )
+    except (KeyError, ValueError) as err:
+        raise UnreadableRecord(f"queue {name}") from err

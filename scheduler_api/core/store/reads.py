@@ -1,0 +1,48 @@
+"""Reads of events by their ids."""
+
+from collections.abc import Sequence
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.model import Event, Owner
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.cell import Cell
+
+
+def read_event(cell: Cell, owner: Owner, event_id: str) -> Event:
+    """The event of that id, if it is this owner's. Redis: two reads, not atomic.
+
+    Raises: NotFound, UnreadableRecord.
+    """
+    [event] = read_events(cell, owner, [event_id])
+    if event is None:
+        raise NotFound
+    return event
+
+
+def read_events(
+    cell: Cell, owner: Owner, event_ids: Sequence[str]
+) -> list[Event | None]:
+    """The events of those ids, None where it is no event of this owner's.
+
+    Redis: two round trips for all, not atomic.
+
+    Raises: UnreadableRecord, for all if one of them cannot be read.
+    """
+    pipe = cell.client.pipeline(transaction=False)
+    for event_id in event_ids:
+        pipe.hgetall(keys.event(cell.prefix, event_id))
+        pipe.zscore(keys.stuck(cell.prefix), event_id)
+    replies = pipe.execute()
+    records = [
+        record if record.get(b"o") == str(owner).encode() else None
+        for record in replies[::2]
+    ]
+    for event_id, record in zip(event_ids, records, strict=True):
+        if record is not None:
+            pipe.get(codec.content_key(cell.prefix, event_id, record))
+    contents = iter(pipe.execute())
+    return [
+        None
+        if record is None
+        else codec.decode_event(event_id, record, next(contents), stuck_score=at)
+        for event_id, record, at in zip(event_ids, records, replies[1::2], strict=True)
+    ]

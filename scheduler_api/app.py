@@ -9,8 +9,13 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from scheduler_api import services
 from scheduler_api.auth import Unauthorized
 from scheduler_api.core import logfmt
-from scheduler_api.core.errors import Conflict, StoreFull
-from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.errors import (
+    Conflict,
+    ForeignDatabase,
+    StoreFull,
+    UnknownLayout,
+)
+from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.dialects.events_v1 import inbound as events_v1
 from scheduler_api.dialects.jiter import inbound as jiter
@@ -72,8 +77,8 @@ log = logging.getLogger("scheduler.web")
 def create_app(settings: Settings | None = None) -> Flask:
     """The application; without settings it is a process of its own.
 
-    Raises: SettingsError; SystemExit, for such a process, if its SECRET_KEY is not that
-        of the store.
+    Raises: SettingsError; SystemExit, for such a process, if the store belongs to
+        another cell, has another version's layout, or another SECRET_KEY.
     """
     alone = settings is None
     if settings is None:
@@ -82,7 +87,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         log.info(logfmt.line("web.started", settings=settings.log_line()))
     built = services.build(settings)
     if alone:
-        _check_key(built.tenants)
+        _check_store(built)
     app = Flask(__name__)
     app.url_map.merge_slashes = False
     if settings.trusted_proxies:
@@ -110,15 +115,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _check_key(tenants: Tenants) -> None:
-    """Ends the process if the store answers and is another key's.
+def _check_store(built: services.Services) -> None:
+    """Ends the process if the store answers and is not for this cell and version.
 
     A store that is away is asked by `/readyz` later.
     """
     try:
-        tenants.check_key()
-    except WrongSecretKey:
-        log.critical(WrongSecretKey.__doc__)
+        take_database(built.cell.client, built.cell.prefix)
+        built.tenants.check_key()
+    except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
+        log.critical(str(err) or err.__doc__)
         sys.exit(BOOT_FAILED)
     except redis.RedisError as err:
         log.warning(logfmt.line("store.away", error=err))
@@ -131,9 +137,7 @@ def _refuse_leading_slashes() -> None:
 
 
 def _add_health(app: Flask, built: services.Services) -> None:
-    cell = readiness.Readiness(
-        built.cell.client, built.settings.prefix, tenants=built.tenants
-    )
+    cell = readiness.Readiness(built.cell, tenants=built.tenants)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

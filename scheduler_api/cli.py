@@ -13,15 +13,16 @@ from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.cron.preview import MOST, USUAL, Run, Skipped, preview
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
-from scheduler_api.core.errors import NotFound
+from scheduler_api.core.errors import ForeignDatabase, NotFound, UnknownLayout
 from scheduler_api.core.flow_control.held_destinations import (
     HeldDestination,
     HeldDestinations,
 )
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.settings.engine import SettingsError
+from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import accept
+from scheduler_api.core.store.epoch import accept, take_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import addresses, client_environment, env_lines
@@ -39,8 +40,8 @@ class Group(click.Group):
             return super().invoke(ctx)
         except SettingsError as err:
             raise click.ClickException(str(err)) from err
-        except WrongSecretKey as err:
-            raise click.ClickException(str(err.__doc__)) from err
+        except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
+            raise click.ClickException(str(err) or str(err.__doc__)) from err
         except RedisError as err:
             raise click.ClickException(f"the store does not answer: {err}") from err
 
@@ -120,6 +121,21 @@ def accept_store(settings: Settings) -> None:
     """Go on with the store as it is, after it came back empty or as another one."""
     epoch = accept(Redis.from_url(settings.redis_url), settings.prefix)
     click.echo(f"accepted store {epoch}; tickers go on within a second")
+
+
+@main.command("empty-store")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def empty_store(settings: Settings, yes: bool) -> None:
+    """Delete all that the cell holds: events, schedules, tenants, history.
+
+    Stop its processes first. Afterwards this version starts on the empty store.
+    """
+    if not yes:
+        question = f"Delete all that the cell {settings.cell} holds?"
+        click.confirm(question, abort=True)
+    deleted = layout.empty(Redis.from_url(settings.redis_url), settings.prefix)
+    click.echo(f"deleted {deleted} keys")
 
 
 @main.command("held")
@@ -225,7 +241,9 @@ def _seconds(at_ms: int) -> str:
 
 
 def _cell(settings: Settings) -> Cell:
-    return Cell(Redis.from_url(settings.redis_url), settings.prefix)
+    cell = Cell(Redis.from_url(settings.redis_url), settings.prefix)
+    take_database(cell.client, cell.prefix)
+    return cell
 
 
 def _tenants(settings: Settings) -> Tenants:

@@ -25,7 +25,7 @@ CLAIMS, CLAIMED = 100, 100
 AT_ONCE = 10_000
 FAR_MS = 10**13
 TIMEOUTS = ClaimTimeouts(
-    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+    offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
 
 

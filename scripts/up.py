@@ -19,8 +19,10 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from roles import BIN, stages, store
+from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import from_env
 
@@ -110,6 +112,10 @@ class Up:
 
         if wait_for_store(client, given_up=given_up):
             cell = Cell(client, self._settings.prefix)
+            try:
+                take_database(client, cell.prefix)
+            except (ForeignDatabase, UnknownLayout) as err:
+                raise Refusal(str(err)) from err
             self._folder.keep_credentials(
                 Tenants(cell, secret_key=self._settings.secret_key),
                 base_url=self._base_url,

@@ -5,7 +5,14 @@ import redis
 from collections.abc import Coroutine
 from scheduler_api.core.model import Begun
 from scheduler_api.core.settings.limits import BreakerLimits
-from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.leases import (
+    Outcome,
+    Settled,
+    Settlement,
+    Share,
+    WorkerStore,
+)
 from typing import Any, Protocol, TypeVar
 
 LEASE_MS = 15_000
@@ -37,9 +44,9 @@ class Hand:
         return self.begin_or_not(*ids)[0]
 
     def begin_or_not(
-        self, *ids: str, shares: str = ""
+        self, *ids: str, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
-        return self._runner.run(self.store.begin(ids, shares=shares))
+        return self._runner.run(self.store.begin(ids, share=share))
 
     def report(self, gate: str, attempts: int, failures: int) -> str:
         counts = {gate: (attempts, failures)}
@@ -118,5 +125,5 @@ def hand_of(
     lease_ms: int = LEASE_MS,
 ) -> Hand:
     """A new worker that asks through a blocking client, by the clock that is told."""
-    store = WorkerStore(Blocking(client), prefix, lease_ms=lease_ms, clock_ms=clock_ms)
-    return Hand(store, AtOnce())
+    cell = Cell(client, prefix, clock_ms=clock_ms)
+    return Hand(WorkerStore(Blocking(client), cell, lease_ms=lease_ms), AtOnce())

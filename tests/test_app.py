@@ -7,10 +7,12 @@ import time
 from flask import Flask
 from scheduler_api.app import create_app
 from scheduler_api.core.settings.engine import SettingsError
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import functions, keys, layout
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import Settings
+from scheduler_api.web import readiness
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -35,6 +37,7 @@ def app(valkey: str, client: redis.Redis) -> Flask:
 
 @pytest.fixture
 def token(client: redis.Redis) -> str:
+    layout.take(client, PREFIX)
     return Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY).create("one").token
 
 
@@ -46,6 +49,12 @@ def dead_app(free_port: int) -> Flask:
 def _be_alive(client: redis.Redis, *roles: str) -> None:
     for role in roles:
         client.set(keys.alive(PREFIX, role), "1")
+
+
+def _meet(client: redis.Redis, epoch: str) -> None:
+    """Has the store be one that a ticker has met."""
+    take_database(client, PREFIX)
+    client.set(keys.epoch(PREFIX), epoch)
 
 
 def test_settings_come_from_the_environment(
@@ -187,7 +196,7 @@ def test_store_that_came_back_different_is_not_ready(
     app: Flask, client: redis.Redis, after: str | None
 ) -> None:
     _be_alive(client, "ticker", "worker")
-    client.set(keys.epoch(PREFIX), "first")
+    _meet(client, "first")
     ready = app.test_client().get("/readyz").status_code
     client.flushall()
     _be_alive(client, "ticker", "worker")
@@ -204,7 +213,7 @@ def test_store_whose_loss_was_accepted_is_ready_again(
     app: Flask, client: redis.Redis
 ) -> None:
     _be_alive(client, "ticker", "worker")
-    client.set(keys.epoch(PREFIX), "first")
+    _meet(client, "first")
     app.test_client().get("/readyz")
     client.set(keys.epoch(PREFIX), "second")
     refused = app.test_client().get("/readyz").status_code
@@ -213,6 +222,53 @@ def test_store_whose_loss_was_accepted_is_ready_again(
     accepted = app.test_client().get("/readyz").status_code
 
     assert (refused, accepted) == (503, 200)
+
+
+def test_readiness_gives_a_store_the_functions_that_it_lacks(
+    app: Flask, client: redis.Redis
+) -> None:
+    client.function_flush()
+    _be_alive(client, "ticker", "worker")
+
+    answer = app.test_client().get("/readyz")
+
+    assert answer.status_code == 200
+    assert len(client.function_list()) == 1
+
+
+def test_store_too_full_for_the_functions_is_not_ready_and_says_so(
+    app: Flask, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(functions, "REFUSED_FOR_S", 0)
+    _be_alive(client, "ticker", "worker")
+    http = app.test_client()
+    before = http.get("/readyz").status_code
+    client.function_flush()
+    client.config_set("maxmemory", 1)
+    try:
+        refused = http.get("/readyz")
+    finally:
+        client.config_set("maxmemory", 0)
+
+    after = http.get("/readyz").status_code
+
+    assert (before, refused.status_code, after) == (200, 503, 200)
+    assert refused.get_json()["missing"] == [readiness.NO_FUNCTIONS]
+
+
+def test_full_store_that_has_the_functions_is_ready(
+    app: Flask, client: redis.Redis
+) -> None:
+    _be_alive(client, "ticker", "worker")
+    http = app.test_client()
+    http.get("/readyz")
+    client.config_set("maxmemory", 1)
+    try:
+        answer = http.get("/readyz")
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert answer.status_code == 200
 
 
 def test_epoch_that_is_made_later_is_the_first(app: Flask, client: redis.Redis) -> None:

@@ -5,6 +5,7 @@ import pytest
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from tests import field_codes
 
 ROOT = Path(__file__).parents[1]
 WEB = ("flask", "werkzeug", "marshmallow", "gunicorn")
@@ -29,6 +30,7 @@ HEIGHT = {
 }
 REGISTRY = f"{DIALECT}.outbound"
 SETTINGS = "scheduler_api.settings"
+RECORDS = f"{CORE}.store.records"
 DIALECTS = {
     path.parent.name
     for path in (ROOT / "scheduler_api" / "dialects").glob("*/__init__.py")
@@ -80,6 +82,13 @@ def crossings(modules: list[str], *beyond: str) -> list[tuple[str, str]]:
         for name in sorted(imported(module))
         if within(name, *beyond)
     ]
+
+
+READERS = [
+    name
+    for name in under(CORE, "scheduler_api.web", DIALECT, "workers")
+    if name != RECORDS
+]
 
 
 def test_the_engine_knows_nothing_of_the_rest() -> None:
@@ -170,3 +179,50 @@ def test_a_package_says_what_it_is_and_holds_nothing() -> None:
 
     assert all(ast.get_docstring(ast.Module(body, [])) for body in bodies.values())
     assert [name for name in bodies if len(bodies[name]) > 1] == ["workers.__init__"]
+
+
+def test_of_the_dialects_engine_and_workers_name_the_registry_only() -> None:
+    named = {name for _, name in crossings(under(CORE, "workers"), DIALECT)}
+
+    assert named == {REGISTRY}
+
+
+@pytest.mark.parametrize("module", READERS)
+def test_only_the_module_of_records_names_stored_codes(module: str) -> None:
+    assert field_codes.spelled(MODULES[module].read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'client.hget(keys.event(prefix, "7"), "st")',
+        'client.hmget(keys.schedule(prefix, "7"), ["o", b"st"])',
+        'client.hset(keys.gate(prefix, gate), mapping={"pz": 1})',
+        'client.hdel(keys.queue(prefix, gate), *("pz", "p"))',
+        'ask(("HMGET", keys.event(prefix, "7"), "st"))',
+        'ask("HGET", keys.event(prefix, "7"), "st")',
+        'def read():\n    key = keys.event(prefix, "7")\n    client.hget(key, "st")',
+        'for name in ("o", "st"):\n    client.hget(keys.event(prefix, "7"), name)',
+        'STATE: str = "st"\nclient.hget(keys.event(prefix, "7"), STATE)',
+        'STATE = "st"\nclient.hget(keys.event(prefix, "7"), STATE)',
+        'BOTH = (b"o", b"st")\nclient.hmget(keys.event(prefix, "7"), BOTH)',
+        """def place(member):
+    return keys.event(prefix, member)
+ask(("HMGET", self.place("7"), "st"))""",
+    ],
+)
+def test_a_code_is_seen_however_it_is_handed_over(source: str) -> None:
+    assert field_codes.spelled(source) != []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'client.hget(keys.event(prefix, "7"), EVENT.code("state"))',
+        'BOTH = EVENT.codes("owner", "state")\n'
+        'client.hmget(keys.event(prefix, "7"), BOTH)',
+        'client.hget(keys.names(prefix, "1:jiter"), "nightly")',
+    ],
+)
+def test_a_field_that_is_named_in_full_is_no_code(source: str) -> None:
+    assert field_codes.spelled(source) == []

@@ -5,10 +5,14 @@ import re
 import redis
 from click.testing import CliRunner, Result
 from scheduler_api.cli import main
+from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.records import GATE
 from scheduler_api.core.tenants.accounts import Tenant, Tenants
 
 SECRET_KEY = "a secret key of the tests"
+PREFIX = "{s1}:"
 WIDE = {"COLUMNS": "200"}
 NEW_YORK, SPRING = "America/New_York", "2025-03-09T00:00:00-05:00"
 
@@ -30,7 +34,7 @@ def test_a_tenant_made_here_is_known_to_the_cell(environ: dict[str, str]):
     assert result.exit_code == 0
     lines = dict(line.split() for line in result.output.splitlines())
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        tenants = Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY)
+        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY)
         assert tenants.by_token(lines["token"]) == Tenant(lines["tenant"])
 
 
@@ -79,7 +83,7 @@ def test_a_tenant_has_a_name(environ: dict[str, str], name: str):
     assert result.exit_code == 2
     assert "what do you call this tenant?" in result.output
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        assert Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY).all_ids() == []
+        assert Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY).all_ids() == []
 
 
 def test_a_tenant_is_not_made_under_another_key_than_the_stores(
@@ -141,8 +145,10 @@ def test_a_wrong_option_of_a_preview_is_told(words: tuple[str, ...], sentence: s
 
 def test_destinations_that_hold_events_back_are_listed(environ: dict[str, str]):
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        client.hset("{s1}:shut", "d:7:abc", 1)
-        client.hset("{s1}:g:d:7:abc", "sh", 1_900_000_000_000)
+        take_database(client, PREFIX)
+        client.hset(keys.held_destinations(PREFIX), "d:7:abc", 1)
+        probe = GATE.code("closed_until_ms")
+        client.hset(keys.gate(PREFIX, "d:7:abc"), probe, 1_900_000_000_000)
 
     result = run(environ | WIDE, "held")
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
 
@@ -43,6 +44,7 @@ def port() -> int:
 def tenant(valkey: str) -> NewTenant:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
+        layout.take(client, "{s1}:")
         return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY).create("first")
 
 

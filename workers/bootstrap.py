@@ -9,6 +9,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scheduler_api.core.delivery.destinations import Address, AddressPolicy
 from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch import take_database
 from scheduler_api.settings import Settings, from_env
 from workers.http_client.local_addresses import own_addresses
 
@@ -31,6 +33,16 @@ def connect(settings: EngineSettings) -> redis.Redis:
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 1),
     )
+
+
+def open_cell(settings: EngineSettings) -> Cell:
+    """The cell of a process, its database taken and its layout checked.
+
+    Raises: ForeignDatabase, UnknownLayout, redis.RedisError.
+    """
+    cell = Cell(connect(settings), settings.prefix)
+    take_database(cell.client, cell.prefix)
+    return cell
 
 
 def address_policy(settings: EngineSettings) -> AddressPolicy:

@@ -8,12 +8,12 @@ from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FINAL_STATES, Owner, State
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from typing import cast
 from workers import failure_digest
-from workers.bootstrap import connect, read_settings
+from workers.bootstrap import open_cell, read_settings
 
 log = logging.getLogger("scheduler.chores")
 
@@ -29,7 +29,7 @@ def retention() -> int:
     Raises: SettingsError, redis.RedisError; the next run goes on where this one ended.
     """
     settings = read_settings()
-    cell = Cell(connect(settings), settings.prefix)
+    cell = open_cell(settings)
     events, flow_keys = EventStore(cell), FlowKeys(cell)
     now_ms, forgotten = cell.now_ms(), 0
     owners = cast(set[bytes], cell.client.smembers(keys.owners(cell.prefix)))
@@ -95,7 +95,7 @@ def check() -> int:
     Raises: SettingsError, redis.RedisError.
     """
     settings = read_settings()
-    cell = Cell(connect(settings), settings.prefix)
+    cell = open_cell(settings)
     faults = walk.check(cell)
     for fault in faults:
         log.error(
@@ -119,7 +119,7 @@ def failures() -> int:
     Raises: SettingsError, redis.RedisError.
     """
     settings = read_settings()
-    cell = Cell(connect(settings), settings.prefix)
+    cell = open_cell(settings)
     now_ms = cell.now_ms()
     last = cast(bytes | None, cell.client.get(keys.chore(cell.prefix, "failures")))
     since_ms = now_ms - HOUR_MS if last is None else int(last) + 1
@@ -139,6 +139,19 @@ def failures() -> int:
     count = sum(each.failed for each in found)
     _done(cell, "failures", now_ms, failed=count)
     return count
+
+
+def libraries() -> int:
+    """Deletes the function libraries that other versions left; answers how many.
+
+    A process of another version that still runs loads its own again.
+
+    Raises: SettingsError, redis.RedisError.
+    """
+    cell = open_cell(read_settings())
+    deleted = functions.delete_others(cell.client, cell.library)
+    _done(cell, "libraries", cell.now_ms(), deleted=len(deleted))
+    return len(deleted)
 
 
 def _done(cell: Cell, name: str, at_ms: int, **counts: int) -> None:

@@ -25,6 +25,7 @@ CHORES: dict[Callable[[], int], str] = {
     chores.retention: "*/10 * * * *",
     chores.check: "7 * * * *",
     chores.failures: "0 * * * *",
+    chores.libraries: "*/10 * * * *",
 }
 INTERVAL_S = 1
 REGISTER_AGAIN_S = 600

@@ -5,9 +5,8 @@ import logging
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.store.cell import Cell
 from scheduler_api.settings import Settings
-from workers.bootstrap import connect, read_settings
+from workers.bootstrap import open_cell, read_settings
 from workers.delivery.assembly import open_in_flight
 from workers.delivery.planner import top_up
 
@@ -19,11 +18,11 @@ def deliver(ids: list[str], schedule_ids: list[str], alone: bool) -> None:
 
     A fault of the store is not RQ's to handle: what was offered comes back by itself.
 
-    Raises: SettingsError.
+    Raises: SettingsError, ForeignDatabase, UnknownLayout, redis.RedisError.
     """
     settings = read_settings()
+    cell = open_cell(settings)
     if schedule_ids:
-        cell = Cell(connect(settings), settings.prefix)
         schedules = Schedules(cell, grace_ms=settings.missed_grace_ms)
         top_up(schedules, schedule_ids)
     if ids:

@@ -15,7 +15,7 @@ from rq.exceptions import StopRequested
 from rq.utils import now as rq_now
 from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import gc_tuning, logfmt
-from scheduler_api.core.errors import ForeignDatabase
+from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store.rq_envelopes import QUEUE
 from scheduler_api.core.tenants.encryption import WrongSecretKey
@@ -31,6 +31,9 @@ AGAIN_AFTER_ERROR_S = 1.0
 SIGN_OF_LIFE_S = 1.0
 SLICE_S = 1.0
 HEARTBEAT_S = 5.0
+
+# What no wait mends: the process ends with the reason.
+UNFIT = (SettingsError, WrongSecretKey, ForeignDatabase, UnknownLayout)
 
 T = TypeVar("T")
 
@@ -60,7 +63,7 @@ class DeliveryWorker(SimpleWorker):
         if self._loop is None:
             try:
                 self._loop = DeliveryLoop(self.queues[0])
-            except (SettingsError, WrongSecretKey, ForeignDatabase) as err:
+            except UNFIT as err:
                 sys.exit(str(err) or err.__doc__)
         return self._loop
 

@@ -11,7 +11,7 @@ import redis
 from collections import deque
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.connection import DefaultParser
-from scheduler_api.core.store.scripts import Arg
+from scheduler_api.core.store.functions import Arg
 from time import monotonic
 from typing import Any, cast
 
@@ -46,19 +46,19 @@ class RedisConnection:
         except (redis.ConnectionError, redis.TimeoutError):
             return await (await self._open()).ask(words)
 
-    async def evalsha(self, sha1: str, numkeys: int, *words: Arg) -> object:
-        """Runs a script that the store knows.
-
-        Raises: redis.exceptions.NoScriptError, redis.RedisError.
-        """
-        return await self.ask("EVALSHA", sha1, numkeys, *words)
-
-    async def script_load(self, source: str) -> object:
-        """Makes a script known.
+    async def fcall(self, function: str, numkeys: int, *words: Arg) -> object:
+        """Calls a function that the store knows.
 
         Raises: redis.RedisError.
         """
-        return await self.ask("SCRIPT", "LOAD", source)
+        return await self.ask("FCALL", function, numkeys, *words)
+
+    async def function_load(self, source: str) -> object:
+        """Gives the store a library.
+
+        Raises: redis.RedisError.
+        """
+        return await self.ask("FUNCTION", "LOAD", source)
 
     async def get(self, key: str) -> object:
         """The value of a string, None if there is none.

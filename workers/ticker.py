@@ -11,13 +11,13 @@ from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.retry import Retry
 from scheduler_api.core import gc_tuning, logfmt
-from scheduler_api.core.errors import ForeignDatabase
+from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts, claim
 from scheduler_api.core.store.epoch import Epoch, establish, take_database
-from scheduler_api.core.store.rq_envelopes import Carrier
+from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from scheduler_api.settings import from_env
 from types import FrameType
 
@@ -45,13 +45,13 @@ class Ticker:
         self.client = client
         self.prefix = settings.prefix
         self.cell = Cell(client, settings.prefix)
-        self.carrier = Carrier(client)
+        self.enqueuer = RqEnqueuer(client)
         self.envelope_size = settings.envelope_size
         self.high_water_percent = settings.store_high_water_percent
         self.timeouts = ClaimTimeouts(
             offer_ms=settings.offer_lease_ms,
             lease_ms=settings.lease_ms,
-            quiet_ms=settings.quiet_ms,
+            grace_ms=settings.quiet_ms,
             missed_grace_ms=settings.missed_grace_ms,
         )
         self.stopping = threading.Event()
@@ -72,10 +72,10 @@ class Ticker:
             self.cell,
             room=self.envelope_size,
             timeouts=self.timeouts,
-            carrier=self.carrier.words(),
+            enqueuer=self.enqueuer,
         )
         self._report(claimed)
-        if claimed.next_us is None or claimed.is_stalled:
+        if claimed.next_us is None or claimed.rq_full:
             return LONGEST_WAIT_S
         wait_s = claimed.next_us / 1_000_000 - HEAD_START_S
         return min(max(0.0, wait_s), LONGEST_WAIT_S)
@@ -111,14 +111,19 @@ class Ticker:
     def _report(self, claimed: Claim) -> None:
         for event_id in claimed.interrupted:
             log.warning(logfmt.line("attempt.interrupted", event=event_id))
-        for member in claimed.set_aside:
-            log.error(logfmt.line("record.set_aside", member=member))
+        for member in claimed.quarantined:
+            log.error(logfmt.line("record.quarantined", member=member))
 
     def run(self) -> None:
-        """Ticks until told to stop; goes on after any fault, a second later."""
+        """Ticks until told to stop; goes on after any other fault, a second later.
+
+        Raises: UnknownLayout.
+        """
         while not self.stopping.is_set():
             try:
                 self._tick_and_listen()
+            except UnknownLayout:
+                raise
             except (EvictingStore, ForeignDatabase) as err:
                 log.critical(logfmt.line("store.unfit", problem=err))
             except redis.RedisError as err:
@@ -180,7 +185,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     gc_tuning.look_rarely()
-    ticker.run()
+    try:
+        ticker.run()
+    except UnknownLayout as err:
+        sys.exit(str(err))
 
 
 if __name__ == "__main__":

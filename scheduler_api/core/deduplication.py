@@ -1,6 +1,6 @@
 """Marks: what a repeated request is recognised by, for a while.
 
-A script sets a mark together with what the request stores, so that of two at the same
+A function sets a mark together with what the request stores, so that of two at the same
 instant one is stored, and the other learns of it.
 """
 
@@ -23,7 +23,7 @@ class Mark:
 
     @property
     def words(self) -> tuple[str, str]:
-        """As scripts take it."""
+        """As positional arguments of functions."""
         return self.name, f"{self.hold_ms} {self.digest}".rstrip()
 
 
@@ -37,7 +37,7 @@ class Held:
 
     @classmethod
     def parse(cls, stored: bytes) -> "Held":
-        """What a script wrote under the mark."""
+        """What a function wrote under the mark."""
         held_id, _, rest = stored.decode().partition(" ")
         created, _, digest = rest.partition(" ")
         return cls(held_id, int(created or 0), digest)
@@ -52,5 +52,11 @@ class Repeated(SchedulerError):
 
 
 def words_of(mark: Mark | None) -> tuple[str, str]:
-    """As scripts take it, none too."""
+    """As positional arguments of functions, none too."""
     return ("", "") if mark is None else mark.words
+
+
+def deduplication_options(mark: Mark | None) -> dict[str, str]:
+    """As options of functions, none too."""
+    name, hold = words_of(mark)
+    return {"deduplication_key": name, "hold": hold}

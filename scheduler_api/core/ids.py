@@ -23,7 +23,7 @@ def to_number(event_id: str) -> int:
 
 
 def nonce() -> str:
-    """Names one creation or change, so that a repeated script recognises its own."""
+    """Names one creation or change, so that a repeated call recognises its own."""
     return secrets.token_urlsafe(6)
 
 

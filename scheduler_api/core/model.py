@@ -92,7 +92,7 @@ class Verdict(StrEnum):
     OK = "ok"
     PAST = "past"
     FULL = "full"
-    DOUBLE = "double"
+    DOUBLE = "duplicate"
     GONE = "gone"
     FAULT = "fault"
     NO_ROOM = "no_room"
@@ -140,7 +140,7 @@ class Event:
     """An event as it stands in the store.
 
     `wanted_ms` is its fire time; `next_ms` when it is wanted next (later, once a retry
-    is planned). `change` names its last edit, '' if none. `stuck` tells why no script
+    is planned). `change` names its last edit, '' if none. `stuck` tells why no function
     could read it.
     """
 
@@ -346,7 +346,7 @@ class Schedule:
         )
 
     def over(self, now_ms: int) -> bool:
-        """Whether nothing more can come of it, also if no script has seen that yet."""
+        """Whether nothing more can come of it, even if no claim has seen that yet."""
         end_ms = self.options.end_ms
         past = end_ms is not None and end_ms < now_ms
         return past or self.state is ScheduleState.ENDED

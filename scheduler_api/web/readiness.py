@@ -1,24 +1,27 @@
 """Whether the whole cell can do its work: what `/readyz` answers."""
 
 import redis
+from redis.exceptions import OutOfMemoryError
+from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.epoch import Epoch
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch import Epoch, take_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 
 ROLES = ("ticker", "worker")
 STORE_AWAY = "the store does not answer"
 STORE_CHANGED = "the store came back different: accept its epoch, or restore its data"
+NO_FUNCTIONS = "the store is too full to load its functions: raise its memory limit"
 
 
 class Readiness:
     """Asks the store who is alive; remembers which store it first saw."""
 
-    def __init__(self, client: redis.Redis, prefix: str, *, tenants: Tenants) -> None:
-        self._client = client
-        self._prefix = prefix
+    def __init__(self, cell: Cell, *, tenants: Tenants) -> None:
+        self._cell = cell
         self._tenants = tenants
-        self._key_fits = False
+        self._fits = False
         self._epoch = Epoch()
 
     def missing(self) -> list[str]:
@@ -26,25 +29,35 @@ class Readiness:
 
         Raises: redis.RedisError, for a store that answers with errors of its own.
         """
-        pipe = self._client.pipeline(transaction=False)
-        pipe.get(keys.epoch(self._prefix))
-        pipe.get(keys.accepted(self._prefix))
+        prefix = self._cell.prefix
+        pipe = self._cell.client.pipeline(transaction=False)
+        pipe.get(keys.epoch(prefix))
+        pipe.get(keys.accepted(prefix))
         for role in ROLES:
-            pipe.exists(keys.alive(self._prefix, role))
+            pipe.exists(keys.alive(prefix, role))
         try:
             epoch, accepted, *alive = pipe.execute()
             faults = [] if self._epoch.holds(epoch, accepted) else [STORE_CHANGED]
-            faults += self._key_faults()
+            faults += self._store_faults() + self._function_faults()
         except (redis.ConnectionError, redis.TimeoutError):
             return [STORE_AWAY]
         return faults + [r for r, there in zip(ROLES, alive, strict=True) if not there]
 
-    def _key_faults(self) -> list[str]:
-        """A store that was away at the start is asked now, until the key fits."""
+    def _store_faults(self) -> list[str]:
+        """A store that was away at the start is asked now, until it fits."""
         try:
-            if not self._key_fits:
+            if not self._fits:
+                take_database(self._cell.client, self._cell.prefix)
                 self._tenants.check_key()
-            self._key_fits = True
-        except WrongSecretKey:
-            return [str(WrongSecretKey.__doc__)]
+            self._fits = True
+        except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
+            return [str(err) or str(err.__doc__)]
+        return []
+
+    def _function_faults(self) -> list[str]:
+        """Calls a function that does nothing; the store is given it if it lacks it."""
+        try:
+            self._cell.call("inspect_records")
+        except OutOfMemoryError:
+            return [NO_FUNCTIONS]
         return []

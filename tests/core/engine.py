@@ -26,8 +26,9 @@ from scheduler_api.core.store.claims import Claim, ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
 from scheduler_api.core.store.reads import read_event
-from scheduler_api.core.store.scripts import Arg
-from tests.core.script_calls import Repeats, repeating
+from scheduler_api.core.store.records import EVENT, SCHEDULE, Fields
+from scheduler_api.core.store.rq_envelopes import RqEnqueuer
+from tests.core.function_calls import Repeats, repeating
 from tests.core.stored import everything
 from tests.hand import LEASE_MS, Hand
 from typing import Any, cast
@@ -41,16 +42,19 @@ HELD_BACK_MS = 200
 START_MS = 1_900_000_000_000
 OFFER_MS = 3_000
 # Of a schedule that never fires: each year the clocks skip this very hour.
-NEVER = {"ex": "CRON_TZ=Europe/Berlin 30 2 * 3 0L", "gap": "skip"}
-QUIET_MS = 15_000
-GRACE_MS = 60_000
+NEVER = {
+    SCHEDULE.code("expression"): "CRON_TZ=Europe/Berlin 30 2 * 3 0L",
+    SCHEDULE.code("gap"): "skip",
+}
+LEASE_GRACE_MS = 15_000
+MISSED_GRACE_MS = 60_000
 DEADLINE_MS = 10_000
 SLACK_MS = 10_000
 TIMEOUTS = ClaimTimeouts(
     offer_ms=OFFER_MS,
     lease_ms=LEASE_MS,
-    quiet_ms=QUIET_MS,
-    missed_grace_ms=GRACE_MS,
+    grace_ms=LEASE_GRACE_MS,
+    missed_grace_ms=MISSED_GRACE_MS,
 )
 
 
@@ -76,12 +80,12 @@ class Engine:
     def limit(self, *, caps: Caps = NO_CAPS, room: Room = ANY_NUMBER) -> None:
         """Goes on as a process does that was started with other limits."""
         self.store = EventStore(self.cell, caps=caps, room=room)
-        self.schedules = Schedules(self.cell, grace_ms=GRACE_MS, caps=caps, room=room)
+        self.schedules = Schedules(
+            self.cell, grace_ms=MISSED_GRACE_MS, caps=caps, room=room
+        )
 
     def new_worker(self) -> Hand:
-        store = WorkerStore(
-            self._connect(), PREFIX, lease_ms=LEASE_MS, clock_ms=self.now_ms
-        )
+        store = WorkerStore(self._connect(), self.cell, lease_ms=LEASE_MS)
         self._hands.append(Hand(store, self._runner))
         return self._hands[-1]
 
@@ -95,16 +99,11 @@ class Engine:
 
     @now_ms.setter
     def now_ms(self, now_ms: int) -> None:
-        self._set_clock(now_ms)
+        self.cell.clock_ms = now_ms
 
     def go_by_server(self) -> None:
         """From now on the clock is the server's: of two calls the second is later."""
-        self._set_clock(None)
-
-    def _set_clock(self, now_ms: int | None) -> None:
-        self.cell.clock_ms = now_ms
-        for hand in self._hands:
-            hand.store.clock_ms = now_ms
+        self.cell.clock_ms = None
 
     def faults(self) -> list[str]:
         return [str(fault) for fault in walk.check(self.cell)]
@@ -122,8 +121,8 @@ class Engine:
             owner, Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True)
         )
 
-    def claim(self, room: int = 100, *, carrier: tuple[Arg, ...] = ()) -> Claim:
-        return claims.claim(self.cell, room=room, timeouts=TIMEOUTS, carrier=carrier)
+    def claim(self, room: int = 100, *, enqueuer: RqEnqueuer | None = None) -> Claim:
+        return claims.claim(self.cell, room=room, timeouts=TIMEOUTS, enqueuer=enqueuer)
 
     def tick(self, ms: int, *, step_ms: int = 1_000) -> list[Claim]:
         """Lets time pass under a running ticker: no step looks like an outage."""
@@ -204,23 +203,27 @@ class Engine:
         self.client.hset(key, mapping=NEVER)
         assert self.schedules.top_up(schedule.id) == "ended"
         self.client.hdel(key, *NEVER)
-        self.client.hset(key, "ex", schedule.expression)
+        self.client.hset(key, SCHEDULE.code("expression"), schedule.expression)
         return self.schedules.get(schedule.owner, schedule.id)
 
     def get(self, event_id: str) -> Event:
         return read_event(self.cell, OWNER, event_id)
 
     def record(self, event_id: str) -> dict[str, str]:
-        return self._hash(keys.event(PREFIX, event_id))
+        return self._record(EVENT, keys.event(PREFIX, event_id))
 
     def schedule_record(self, schedule_id: str) -> dict[str, str]:
-        return self._hash(keys.schedule(PREFIX, schedule_id))
+        return self._record(SCHEDULE, keys.schedule(PREFIX, schedule_id))
+
+    def _record(self, fields: Fields, key: str) -> dict[str, str]:
+        stored = cast(dict[bytes, bytes], self.client.hgetall(key))
+        return {name: value.decode() for name, value in fields.named(stored).items()}
 
     def log(self, event_id: str) -> dict[str, str]:
         return self._hash(keys.log(PREFIX, event_id))
 
-    def why(self) -> dict[str, str]:
-        return self._hash(keys.why(PREFIX))
+    def quarantine_reasons(self) -> dict[str, str]:
+        return self._hash(keys.quarantine_reasons(PREFIX))
 
     def _hash(self, key: str) -> dict[str, str]:
         stored = cast(dict[bytes, bytes], self.client.hgetall(key))
@@ -228,7 +231,11 @@ class Engine:
 
     def places(self, event_id: str) -> list[str]:
         """The sets that an event or `s:<schedule id>` stands in."""
-        sets = {"due": self.due(), "leased": self.leased(), "stuck": self.stuck()}
+        sets = {
+            "due": self.due(),
+            "leased": self.leased(),
+            "quarantine": self.quarantine(),
+        }
         return [name for name, members in sets.items() if event_id in members]
 
     def due(self) -> dict[str, int]:
@@ -237,14 +244,14 @@ class Engine:
     def leased(self) -> dict[str, int]:
         return self.scores(keys.leased(PREFIX))
 
-    def parked(self) -> dict[str, int]:
-        return self.scores(keys.parked(PREFIX))
+    def paused_schedules(self) -> dict[str, int]:
+        return self.scores(keys.paused_schedules(PREFIX))
 
-    def stuck(self) -> dict[str, int]:
-        return self.scores(keys.stuck(PREFIX))
+    def quarantine(self) -> dict[str, int]:
+        return self.scores(keys.quarantine(PREFIX))
 
-    def solo(self) -> set[str]:
-        members = cast(set[bytes], self.client.smembers(keys.solo(PREFIX)))
+    def isolated(self) -> set[str]:
+        members = cast(set[bytes], self.client.smembers(keys.isolated(PREFIX)))
         return {member.decode() for member in members}
 
     def scores(self, key: str) -> dict[str, int]:
@@ -279,13 +286,13 @@ class Engine:
     def repeating(
         self, between: Callable[[], object] = lambda: None, *, alike: bool = True
     ) -> AbstractContextManager[Repeats]:
-        """As `script_calls.repeating`, whoever calls."""
+        """As `function_calls.repeating`, whoever calls."""
         workers = [cast(redis.asyncio.Redis, hand.store.client) for hand in self._hands]
         return repeating(self.client, *workers, between=between, alike=alike)
 
 
 def all_ids(claim: Claim) -> list[str]:
-    return claim.ids + claim.solo_ids
+    return claim.ids + claim.isolated_ids
 
 
 def ids(events: Iterable[Event | Begun]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
 TIMEOUTS = ClaimTimeouts(
-    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+    offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import pytest
 import re
+import redis
 import shlex
 import signal
 import socket
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from scheduler_api.core.errors import UnknownLayout
+from scheduler_api.core.store import keys, layout
 from watchdog import descendants
 
 ROOT = Path(__file__).parents[2]
@@ -329,6 +332,19 @@ def test_a_second_start_finds_everything(
         f"scripts/up: the store does not know the keys in {data}/credentials.env;"
         " move that file away to get new ones\n"
     )
+
+
+def test_a_store_of_another_version_is_one_line(tmp_path: Path):
+    system = start(tmp_path / "data", spare_port())
+    with redis.Redis.from_url(system.credentials["REDIS_URL"]) as store:
+        store.delete(keys.layout("{s1}:"))
+    system.process.terminate()
+    assert system.process.wait(timeout=90) == 0
+
+    text = refusal(system.data, spare_port())
+
+    assert text == f"scripts/up: {UnknownLayout('none', layout.LAYOUT)}\n"
+    assert "`python -m scheduler_api empty-store`" in text
 
 
 def stop_by_ctrl_c(system: System) -> None:

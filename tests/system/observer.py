@@ -18,6 +18,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.reads import read_event, read_events
+from scheduler_api.core.store.records import EVENT
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.settings import Settings
 from tests.system.arrivals import Receiver
@@ -163,7 +164,7 @@ class Observer:
         ids = [member.decode().removeprefix("~") for member in members]
         pipe = self.client.pipeline(transaction=False)
         for event_id in ids:
-            pipe.hget(keys.event(self.prefix, event_id), "tok")
+            pipe.hget(keys.event(self.prefix, event_id), EVENT.code("token"))
         pairs = zip(ids, pipe.execute(), strict=True)
         return {(event_id, token.decode()) for event_id, token in pairs if token}
 

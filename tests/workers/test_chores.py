@@ -5,10 +5,11 @@ import pytest
 import redis
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
-from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store import claims, keys, layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.functions import Library
 from scheduler_api.core.store.gate_names import flow_gate
 from tests.hand import hand_of
 from workers import chores
@@ -17,7 +18,7 @@ PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
 DAY_MS = 86_400_000
 TIMEOUTS = ClaimTimeouts(
-    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+    offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
 URL = "https://receiver.example/hook"
 
@@ -30,6 +31,7 @@ def client(valkey: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SECRET_KEY", "a" * 32)
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
+        layout.take(client, PREFIX)
         yield client
 
 
@@ -44,6 +46,13 @@ def end(client: redis.Redis, outcome: str, *, days_ago: float) -> str:
     [begun] = worker.begin(event_id)
     worker.end(begun, outcome, started_ms=1)
     return event_id
+
+
+def loaded(client: redis.Redis) -> set[str]:
+    """The names of all libraries that the server knows."""
+    listed = client.function_list()
+    found = [dict(zip(each[::2], each[1::2], strict=True)) for each in listed]
+    return {each[b"library_name"].decode() for each in found}
 
 
 def test_retention_forgets_what_is_older_than_it_is_kept(client: redis.Redis):
@@ -85,7 +94,7 @@ def test_retention_removes_flow_control_keys_that_are_forgotten(client: redis.Re
 
     chores.retention()
 
-    index = keys.flows(PREFIX, str(OWNER))
+    index = keys.flow_keys(PREFIX, str(OWNER))
     assert client.zrange(index, 0, -1) == [b"used"]
 
 
@@ -128,6 +137,23 @@ def test_failures_are_counted_by_destination(
         "tenant.failures tenant=1 dialect=jiter"
         " destination=https://receiver.example:443 failed=2"
     ) in caplog.text
+
+
+def test_libraries_of_other_versions_go_and_those_of_other_cells_stay(
+    client: redis.Redis,
+):
+    client.function_flush()
+    own, other = Library(PREFIX, 0), Library("{s2}:", 0)
+    older = f"{own.cell}_older"
+    client.function_load(own.source.replace(own.version, older))
+    for library in (own, other):
+        client.function_load(library.source)
+
+    deleted = chores.libraries()
+
+    assert deleted == 1
+    assert loaded(client) == {own.name, other.name}
+    assert chores.libraries() == 0
 
 
 def test_a_chore_says_when_it_ran(client: redis.Redis):

@@ -7,12 +7,22 @@ import uvloop
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from redis.exceptions import AuthenticationError, NoScriptError
+from redis.exceptions import AuthenticationError
 from tests.core.swallowing_proxy import SwallowingProxy
 from tests.workers.http_client import hostile
 from workers.redis_connection import RedisConnection
 
 TIMEOUT_S = 5.0
+ECHO = """#!lua name=echo
+redis.register_function('echo', function(key_names, args)
+  return {args[1], tonumber(args[2]), key_names[1]}
+end)
+"""
+COUNT = """#!lua name=count
+redis.register_function('count', function(key_names)
+  return redis.call('INCR', key_names[1])
+end)
+"""
 Work = Callable[[RedisConnection], Awaitable[None]]
 
 
@@ -33,15 +43,15 @@ def run(url: str, work: Work, *, timeout_s: float = TIMEOUT_S) -> None:
 def client(valkey: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
+        client.function_flush()
         yield client
+        client.function_flush()
 
 
 def test_each_of_many_callers_gets_its_own_answer(valkey: str, client: redis.Redis):
     async def work(connection: RedisConnection) -> None:
-        sha1 = await connection.script_load(
-            "return {ARGV[1], tonumber(ARGV[2]), KEYS[1]}"
-        )
-        asked = [connection.evalsha(sha1, 1, "key", b"\xff\x00", n) for n in range(500)]
+        await connection.function_load(ECHO)
+        asked = [connection.fcall("echo", 1, "key", b"\xff\x00", n) for n in range(500)]
         answers = await asyncio.gather(*asked)
         assert answers == [[b"\xff\x00", n, b"key"] for n in range(500)]
         assert connection.connects == 1
@@ -73,8 +83,8 @@ def test_what_is_only_told_is_done_in_its_turn(valkey: str, client: redis.Redis)
 
 def test_errors_are_those_of_the_ordinary_client(valkey: str, client: redis.Redis):
     async def work(connection: RedisConnection) -> None:
-        with pytest.raises(NoScriptError):
-            await connection.evalsha("0" * 40, 1, "key")
+        with pytest.raises(redis.ResponseError, match="Function not found"):
+            await connection.fcall("none", 1, "key")
         client.rpush("list", 1)
         with pytest.raises(redis.ResponseError, match="wrong kind of value"):
             await connection.get("list")
@@ -90,9 +100,9 @@ def test_an_answer_lost_on_the_way_is_asked_for_once_more(
     proxy = SwallowingProxy(port)
 
     async def work(connection: RedisConnection) -> None:
-        sha1 = await connection.script_load("return redis.call('INCR', KEYS[1])")
+        await connection.function_load(COUNT)
         proxy.swallow()
-        assert await connection.evalsha(sha1, 1, "n") == 2
+        assert await connection.fcall("count", 1, "n") == 2
         assert connection.connects == 2
 
     try:

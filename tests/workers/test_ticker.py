@@ -7,12 +7,13 @@ from rq import Queue
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 from scheduler_api.core.model import Content, Draft, Owner
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import keys, layout
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.settings import Settings
 from tests.core.trips import Counting, Trips
 from workers.ticker import Ticker
 
+PREFIX = "{s1}:"
 OWNER = Owner("acme", "jiter")
 DRAFT = Draft(Content("http://127.0.0.1:9/", b"{}"), deadline_ms=10_000)
 
@@ -25,10 +26,11 @@ def trips() -> Trips:
 
 @pytest.fixture
 def ticker(valkey: str, trips: Trips) -> Iterator[Ticker]:
-    """One that has ticked: its scripts are loaded, its store is checked."""
+    """One that has ticked: its functions are loaded, its store is checked."""
     pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
     with redis.Redis.from_pool(pool) as client:
         client.flushall()
+        layout.take(client, PREFIX)
         settings = Settings(redis_url=valkey, secret_key="k" * 32)
         ticker = Ticker(client, settings)
         EventStore(ticker.cell).create_many(OWNER, [DRAFT])

@@ -33,8 +33,8 @@ async def open_in_flight(
         tenants_ahead: how many tenants' keys are read at once, by a worker that lasts.
     """
     connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
-    store = WorkerStore(connection, settings.prefix, lease_ms=settings.lease_ms)
     cell = Cell(connect(settings), settings.prefix)
+    store = WorkerStore(connection, cell, lease_ms=settings.lease_ms)
     ring = KeyRing(Tenants(cell, secret_key=settings.secret_key))
     fan_outs = FanOut(EventStore(cell, caps=settings.caps))
     http_client = HttpClient(

@@ -12,11 +12,9 @@ from rq import Queue
 from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.tenants.accounts import Tenants
 from typing import Any, TypeVar
-from workers.bootstrap import TIMEOUT_S, connect, read_settings
+from workers.bootstrap import TIMEOUT_S, open_cell, read_settings
 from workers.delivery.assembly import open_in_flight
 from workers.delivery.fetcher import Fetcher
 from workers.delivery.in_flight import InFlight
@@ -39,9 +37,8 @@ class DeliveryLoop:
 
     def __init__(self, queue: Queue) -> None:
         self.settings = read_settings()
-        self.client = connect(self.settings)
-        take_database(self.client, self.settings.prefix)
-        cell = Cell(self.client, self.settings.prefix)
+        cell = open_cell(self.settings)
+        self.client = cell.client
         Tenants(cell, secret_key=self.settings.secret_key).check_key()
         self._schedules = Schedules(cell, grace_ms=self.settings.missed_grace_ms)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from scheduler_api.core.store.leases import Share
 
 # One that was wanted so lately counts as waiting for its share.
 WANTED_S = 10.0
@@ -56,19 +57,19 @@ class Shares:
         largest = max((n for d, n in self._held.items() if d), default=0)
         return max(0, largest - self._share)
 
-    def terms(self, *, full: bool) -> str:
-        """What a begin must know, as the script takes it; '' if there are no shares.
+    def of_begin(self, *, full: bool) -> Share | None:
+        """What a begin must know; None if there are no shares.
 
         Args:
             full: whether only extra room is left.
         """
         if not self._share:
-            return ""
+            return None
         now_s = self._clock()
         self._wanted_at = {
             destination: at_s
             for destination, at_s in self._wanted_at.items()
             if destination in self._held or now_s - at_s < WANTED_S
         }
-        counts = [f"{d}={self._held[d]}" for d in self._wanted_at if d]
-        return " ".join([f"{self._share}{'!' if full else ''}", *counts])
+        in_hand = {d: self._held[d] for d in self._wanted_at if d}
+        return {"limit": self._share, "in_hand": in_hand, "only_others": full}

@@ -22,7 +22,7 @@ class FanOut:
     def make(self, begun: Begun, name: str, *, expand: Expand) -> bool:
         """Makes what is missing; answers whether the store had room for all of it.
 
-        Redis: create.lua, a few hundred at a time.
+        Redis: create_events, a few hundred at a time.
 
         Raises: NotFound (there is no such group), UnreadableRecord, redis.RedisError.
         """

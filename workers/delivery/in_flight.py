@@ -156,8 +156,8 @@ class InFlight:
 
     async def _begin(self, ids: Sequence[str], *, full: bool) -> int:
         until_s = boot_s() + self._lease_s
-        terms = self._shares.terms(full=full)
-        begun, fallen = await self._store.begin(ids, shares=terms)
+        share = self._shares.of_begin(full=full)
+        begun, fallen = await self._store.begin(ids, share=share)
         for event_id, reason in fallen.items():
             log.debug(logfmt.line("event.not_begun", event=event_id, reason=reason))
         for event in begun:

@@ -13,11 +13,12 @@ from scheduler_api.core.store.gate_names import (
     flow_gate,
     tenant_gate,
 )
+from scheduler_api.core.store.records import GATE, Record
 from typing import cast
 
 FORGOTTEN_AT_ONCE = 500
 COUNTED_AT_ONCE = 1_000
-# A key and its limits outlast its events by this, as the scripts have it.
+# A key and its limits outlast its events by this, as the functions have it.
 KEPT_MS = 14 * 86_400_000
 # A sliding log holds a begin for a period and this, so that jitter on the way to the
 # receiver does not show.
@@ -49,7 +50,7 @@ class FlowKeys:
     """The flow-control keys of one cell; an owner may have `most` of them, 0 is no
     limit.
 
-    A change makes a key that is not in use yet, by gate_set.lua, atomic; it may raise
+    A change makes a key that is not in use yet, by set_gate, atomic; it may raise
     NoRoom.
     """
 
@@ -62,7 +63,7 @@ class FlowKeys:
 
         Raises: NoRoom.
         """
-        self._set(owner, key, {"pz": "1" if paused else ""})
+        self._set(owner, key, {}, paused=paused)
 
     def pin(
         self,
@@ -82,10 +83,10 @@ class FlowKeys:
         """
         fields: Fields = {}
         if parallelism is not None:
-            fields |= {"p": parallelism, "pp": "1"}
+            fields |= {"parallelism": parallelism, "parallelism_pinned": 1}
         if rate is not None:
-            fields |= {"r": rate, "t": period_ms or 1_000, "pr": "1", "reset": "1"}
-        self._set(owner, key, fields)
+            fields |= {"rate": rate, "period_ms": period_ms or 1_000, "rate_pinned": 1}
+        self._set(owner, key, fields, reset=rate is not None)
 
     def unpin(self, owner: Owner, key: str, *, parallelism: bool, rate: bool) -> None:
         """Let the next event set limits again; until then the pinned ones stay.
@@ -94,9 +95,9 @@ class FlowKeys:
         """
         fields: Fields = {}
         if parallelism:
-            fields["pp"] = ""
+            fields["parallelism_pinned"] = ""
         if rate:
-            fields["pr"] = ""
+            fields["rate_pinned"] = ""
         self._set(owner, key, fields)
 
     def reset_rate(self, owner: Owner, key: str) -> None:
@@ -104,11 +105,31 @@ class FlowKeys:
 
         Raises: NoRoom.
         """
-        self._set(owner, key, {"reset": "1"})
+        self._set(owner, key, {}, reset=True)
 
-    def _set(self, owner: Owner, key: str, fields: Fields) -> None:
-        gate = flow_gate(owner, key)
-        set_gate(self._cell, gate, fields, most=self._most, owner=owner, name=key)
+    def _drop(self, owner: Owner, names: list[bytes]) -> int:
+        options = {"owner": str(owner)}
+        return cast(int, self._cell.call("forget_flow_keys", options, names))
+
+    def _set(
+        self,
+        owner: Owner,
+        key: str,
+        fields: Fields,
+        *,
+        paused: bool | None = None,
+        reset: bool = False,
+    ) -> None:
+        set_gate(
+            self._cell,
+            flow_gate(owner, key),
+            fields,
+            paused=paused,
+            reset=reset,
+            most=self._most,
+            owner=owner,
+            name=key,
+        )
 
     def get(self, owner: Owner, key: str) -> Flow:
         """One key. Redis: two round trips, not atomic.
@@ -126,12 +147,12 @@ class FlowKeys:
 
         Raises: UnreadableRecord.
         """
-        index = keys.flows(self._cell.prefix, str(owner))
+        index = keys.flow_keys(self._cell.prefix, str(owner))
         names = cast(list[bytes], self._cell.client.zrange(index, 0, -1))
         found = self._read(owner, [decoded(name) for name in names])
         known = {encoded(each.key) for each in found}
         if gone := [name for name in names if name.decode() not in known]:
-            self._cell.run("flows_forget", str(owner), *gone[:FORGOTTEN_AT_ONCE])
+            self._drop(owner, gone[:FORGOTTEN_AT_ONCE])
         return found
 
     def forget(self, owner: Owner) -> int:
@@ -139,7 +160,7 @@ class FlowKeys:
 
         Redis: two round trips for each 500 that have had their limits for long.
         """
-        index, kept, gone = keys.flows(self._cell.prefix, str(owner)), 0, 0
+        index, kept, gone = keys.flow_keys(self._cell.prefix, str(owner)), 0, 0
         before_ms = self._cell.now_ms() - KEPT_MS
         while True:
             names = cast(
@@ -150,7 +171,7 @@ class FlowKeys:
             )
             if not names:
                 return gone
-            taken = cast(int, self._cell.run("flows_forget", str(owner), *names))
+            taken = self._drop(owner, names)
             kept, gone = kept + len(names) - taken, gone + taken
 
     def running(self, tenant: str) -> int:
@@ -166,7 +187,7 @@ class FlowKeys:
 
         Redis: one read, and one for each thousand keys.
         """
-        index = keys.flows(self._cell.prefix, str(owner))
+        index = keys.flow_keys(self._cell.prefix, str(owner))
         names = cast(list[bytes], self._cell.client.zrange(index, 0, -1))
         running = 0
         for at in range(0, len(names), COUNTED_AT_ONCE):
@@ -187,17 +208,18 @@ class FlowKeys:
             pipe.scard(keys.holders(prefix, gate))
             pipe.lrange(keys.begins(prefix, gate), 0, -1)
         replies = pipe.execute()
-        rows = zip(names, *(replies[n::4] for n in range(4)), strict=True)
+        records = map(GATE.named, replies[::4])
+        rows = zip(names, records, *(replies[n::4] for n in (1, 2, 3)), strict=True)
         return [
             _flow(name, record, waiting, running, begins, now_ms=now_ms)
             for name, record, waiting, running, begins in rows
-            if b"c" in record
+            if "created_ms" in record
         ]
 
 
 def _flow(
     key: str,
-    record: dict[bytes, bytes],
+    record: Record,
     waiting: int,
     running: int,
     begins: Sequence[bytes],
@@ -205,20 +227,20 @@ def _flow(
     now_ms: int,
 ) -> Flow:
     try:
-        period_ms = int(record.get(b"t", 1_000))
+        period_ms = int(record.get("period_ms", 1_000))
         recent = [at for at in map(int, begins) if at > now_ms - period_ms - JITTER_MS]
         return Flow(
             key=key,
             waiting=waiting,
-            parallelism=int(record.get(b"p", 0)),
+            parallelism=int(record.get("parallelism", 0)),
             running=running,
-            rate=int(record.get(b"r", 0)),
+            rate=int(record.get("rate", 0)),
             begun=len(recent),
             period_ms=period_ms,
             since_ms=recent[0] if recent else now_ms,
-            paused=b"pz" in record,
-            pinned_parallelism=b"pp" in record,
-            pinned_rate=b"pr" in record,
+            paused="paused_ms" in record,
+            pinned_parallelism="parallelism_pinned" in record,
+            pinned_rate="rate_pinned" in record,
         )
     except ValueError as err:
         raise UnreadableRecord(f"flow-control key {key}") from err

@@ -8,7 +8,10 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.store import gate_names, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_event
+from scheduler_api.core.store.records import EVENT, GATE
 from typing import cast
+
+HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,20 @@ class HeldDestinations:
         """Pause what a tenant sends to a destination, or let its oldest event go on.
 
         What is being sent runs on; what is offered or falls due waits, and is counted
-        by `all`. Redis: gate_set.lua, atomic.
+        by `all`. Redis: set_gate, atomic.
 
         Raises: NotFound (nothing is held back there).
         """
         origin = str(destination.origin)
         gate = gate_names.destination_gate(tenant, gate_names.destination(origin))
-        fields: Fields = {"pz": "1", "og": origin} if paused else {"pz": ""}
-        if not set_gate(self._cell, gate, fields, most=0 if paused else None):
+        fields: Fields = {"origin": origin} if paused else {}
+        most = 0 if paused else None
+        if not set_gate(self._cell, gate, fields, paused=paused, most=most):
             raise NotFound
 
     def all(self) -> list[HeldDestination]:
         """All of the cell. Redis: some reads for each, not atomic."""
-        key = keys.shut(self._cell.prefix)
+        key = keys.held_destinations(self._cell.prefix)
         found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
         return [self._read(gate.decode()) for gate in found]
 
@@ -61,7 +65,7 @@ class HeldDestinations:
         pipe.zrange(keys.waiters(prefix, gate), 0, 0)
         pipe.zcard(keys.waiters(prefix, gate))
         pipe.scard(keys.holders(prefix, gate))
-        pipe.hmget(keys.gate(prefix, gate), "og", "pz", "sh")
+        pipe.hmget(keys.gate(prefix, gate), HELD)
         first, waiting, running, (origin, paused, probe) = pipe.execute()
         known = origin.decode() if origin else None
         return HeldDestination(
@@ -75,7 +79,7 @@ class HeldDestinations:
 
     def _origin_of(self, event_id: str) -> str | None:
         key = keys.event(self._cell.prefix, event_id)
-        owner = cast(bytes | None, self._cell.client.hget(key, "o"))
+        owner = cast(bytes | None, self._cell.client.hget(key, EVENT.code("owner")))
         if owner is None:
             return None
         try:

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from scheduler_api.core.errors import NotFound, UnreadableRecord
-from scheduler_api.core.flow_control.gates import Fields, set_gate
+from scheduler_api.core.flow_control.gates import set_gate
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import decoded, encoded, queue_gate
+from scheduler_api.core.store.records import GATE, Record
 from typing import cast
 
-# Few enough that one script holds up nobody else for long.
+# Few enough that one call holds up nobody else for long.
 DROPPED_AT_ONCE = 100
 
 
@@ -37,24 +38,35 @@ class Queues:
     def put(self, owner: Owner, name: str, *, parallelism: int, paused: bool) -> None:
         """Make a queue, or change one; what may go on now goes on.
 
-        Redis: gate_set.lua, atomic.
+        Redis: set_gate, atomic.
 
         Raises: NoRoom.
         """
-        fields: Fields = {"p": parallelism, "pz": "1" if paused else ""}
-        gate = queue_gate(owner, name)
-        set_gate(self._cell, gate, fields, most=self._most, owner=owner, name=name)
+        set_gate(
+            self._cell,
+            queue_gate(owner, name),
+            {"parallelism": parallelism},
+            paused=paused,
+            most=self._most,
+            owner=owner,
+            name=name,
+        )
 
     def set_paused(self, owner: Owner, name: str, *, paused: bool) -> None:
         """Pause a queue, or let it go on with its oldest event.
 
-        Redis: gate_set.lua, atomic.
+        Redis: set_gate, atomic.
 
         Raises: NotFound.
         """
-        fields: Fields = {"pz": "1" if paused else ""}
         gate = queue_gate(owner, name)
-        if not set_gate(self._cell, gate, fields, most=None, owner=owner, name=name):
+        if not set_gate(
+            *(self._cell, gate, {}),
+            paused=paused,
+            most=None,
+            owner=owner,
+            name=name,
+        ):
             raise NotFound
 
     def delete(self, owner: Owner, name: str) -> int:
@@ -63,13 +75,18 @@ class Queues:
         What is being sent is asked to stop; callbacks of what was sent go out. If this
         ends half-way, claims go on with it.
 
-        Redis: queue_delete.lua, atomic for each 100.
+        Redis: delete_queue, atomic for each 100.
         """
-        gate, dropped, more = queue_gate(owner, name), 0, 1
-        words = (gate, str(owner), encoded(name), DROPPED_AT_ONCE, nonce())
+        dropped, more = 0, 1
+        options = {
+            "gate": queue_gate(owner, name),
+            "owner": str(owner),
+            "name": encoded(name),
+            "most": DROPPED_AT_ONCE,
+            "deletion": nonce(),
+        }
         while more:
-            reply = self._cell.run("queue_delete", *words)
-            _, done, more = cast(tuple[int, int, int], reply)
+            _, done, more = self._cell.call("delete_queue", options)
             dropped += done
         return dropped
 
@@ -98,20 +115,23 @@ class Queues:
             pipe.hgetall(keys.queue(self._cell.prefix, gate))
             pipe.zcard(keys.order(self._cell.prefix, gate))
         replies = pipe.execute()
-        found = zip(names, replies[::2], replies[1::2], strict=True)
+        records = map(GATE.named, replies[::2])
+        found = zip(names, records, replies[1::2], strict=True)
         return [
-            _queue(name, record, lag) for name, record, lag in found if b"c" in record
+            _queue(name, record, lag)
+            for name, record, lag in found
+            if "created_ms" in record
         ]
 
 
-def _queue(name: str, record: dict[bytes, bytes], lag: int) -> Queue:
+def _queue(name: str, record: Record, lag: int) -> Queue:
     try:
         return Queue(
             name=name,
-            parallelism=int(record[b"p"]),
-            paused=b"pz" in record,
-            created_ms=int(record[b"c"]),
-            updated_ms=int(record[b"u"]),
+            parallelism=int(record["parallelism"]),
+            paused="paused_ms" in record,
+            created_ms=int(record["created_ms"]),
+            updated_ms=int(record["updated_ms"]),
             lag=lag,
         )
     except (KeyError, ValueError) as err:

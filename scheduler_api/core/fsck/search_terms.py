@@ -3,10 +3,12 @@
 import redis
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.records import SCHEDULE
 from typing import Any
 
 # Most terms name one schedule or two: those are read many at once.
 FEW_MEMBERS = 2
+FOUND_BY = SCHEDULE.codes("owner", "search_terms")
 
 # Answers of one MULTI; an error is an answer.
 Ask = Callable[..., list[Any]]
@@ -26,7 +28,7 @@ def problems(
     sizes = ask(*(("ZCARD", prefix + name) for name in names))
     for name, size in zip(names, sizes, strict=True):
         if isinstance(size, redis.ResponseError):
-            yield name, "", f"cannot be looked at: {size}"
+            yield name, "", f"cannot be checked: {size}"
         else:
             (few if size <= FEW_MEMBERS else many).append(name)
     found = ask(*(("ZRANGE", prefix + name, "0", "-1") for name in few))
@@ -45,7 +47,7 @@ def _not_found(
     commands: list[tuple[str, ...]] = []
     for name, member in named:
         commands.append(("ZSCORE", prefix + name, member))
-        commands.append(("HMGET", keys.schedule(prefix, member), "o", "ix"))
+        commands.append(("HMGET", keys.schedule(prefix, member), *FOUND_BY))
     replies = ask(*commands)
     for (name, member), score, found in zip(
         named, replies[::2], replies[1::2], strict=True

@@ -15,28 +15,38 @@ from scheduler_api.core.fsck import search_terms
 from scheduler_api.core.fsck.records import Problem, judge_event, judge_schedule
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.records import EVENT, SCHEDULE
 from scheduler_api.core.tenants.url_groups import read_group
 from typing import Any, cast
 
 MOST = 1_000
 SCANNED_AT_ONCE = 500
 READ_AT_ONCE = 50
-# A script of these takes a millisecond; everybody else waits for it.
+# A call for these takes a millisecond; everybody else waits for it.
 INSPECTED_AT_ONCE = 20
 NEVER_EXPIRES = -1
 # Keys and families of keys that stay until somebody removes them (`keys` says who); any
 # other must expire by itself.
 PERMANENT = frozenset(
     (
-        *("seq", "beat", "quiet", "stalled", "next", "epoch", "accepted", "layout"),
-        *("lines", "owners", "superseded"),
+        *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
+        *("epoch", "accepted", "layout", "waiting_gates", "owners", "superseded"),
         *("tenants", "tnseq", "rotated", "applications"),
     )
 )
 PERMANENT_FAMILIES = frozenset(
-    ("tn", "tok", "chore", "journal", "q", "gl", "queues", "flows")
+    ("tn", "tok", "chore", "journal", "q", "gl", "queues", "flow_keys")
 )
-PLACES = frozenset(("due", "leased", "stuck", "parked", "why", "solo"))
+PLACES = frozenset(
+    (
+        *("due", "leased", "quarantine", "quarantine_reasons"),
+        *("paused_schedules", "isolated"),
+    )
+)
+INDEXED = EVENT.codes("owner", "schedule", "state")
+NAMED = SCHEDULE.codes("owner", "name")
+KEPT_BODY = EVENT.codes("format", "owner", "body_revision")
+KEPT_TEMPLATE = SCHEDULE.codes("format", "revision")
 Names = Sequence[str]
 Command = tuple[str, ...]
 
@@ -59,7 +69,7 @@ class Fault:
 def check(cell: Cell) -> list[Fault]:
     """The first thousand faults of a cell; none in a sound one, however busy it is.
 
-    Redis: SCAN in chunks; inspect.lua or MULTI for each batch.
+    Redis: SCAN in chunks; inspect_records or MULTI for each batch.
 
     Raises: redis.RedisError.
     """
@@ -85,7 +95,7 @@ class _Walk:
             "gp": self._at_gates,
             "gr": self._at_gates,
             "g": self._gates,
-            "shut": self._shut,
+            "held_destinations": self._held,
             "ix": self._indexes,
             "fin": self._indexes,
             "occ": self._indexes,
@@ -112,7 +122,9 @@ class _Walk:
             family, separator, _ = name.partition(":")
             if name in PLACES:
                 groups[self._places].append(name)
-            elif family in self._families and (separator or name == "shut"):
+            elif family in self._families and (
+                separator or name == "held_destinations"
+            ):
                 groups[self._families[family]].append(name)
             elif name not in PERMANENT and family not in PERMANENT_FAMILIES:
                 groups[self._others].append(name)
@@ -125,7 +137,7 @@ class _Walk:
                 try:
                     yield from look(batch)
                 except redis.ResponseError as err:
-                    yield Fault(batch[0], "", f"cannot be looked at: {err}")
+                    yield Fault(batch[0], "", f"cannot be checked: {err}")
 
     def _others(self, names: Names) -> Iterator[Fault]:
         left = self._ask(*(("PTTL", self._prefix + name) for name in names))
@@ -145,7 +157,7 @@ class _Walk:
             yield from self._inspected(batch)
 
     def _inspected(self, members: Names) -> Iterator[Fault]:
-        views = cast(list[Any], self._cell.run("inspect", *members))
+        views = self._cell.call("inspect_records", args=members)
         for member, (fields, found) in zip(members, views, strict=True):
             places = {name.decode(): float(score) for name, score in _pairs(found)}
             where = member if member.startswith("s:") else f"e:{member.lstrip('~')}"
@@ -158,12 +170,12 @@ class _Walk:
 
     def _places(self, names: Names) -> Iterator[Fault]:
         for name in names:
-            kind = "s:" if name == "parked" else ""
+            kind = "s:" if name == "paused_schedules" else ""
             for found in self._members(name):
                 members = [kind + m for m in found if not m.startswith("g:")]
-                looked_at = [m for m in found if m.startswith("g:")]
-                for problem in fsck_gates.looked_at(
-                    self._ask, prefix=self._prefix, members=looked_at
+                checked = [m for m in found if m.startswith("g:")]
+                for problem in fsck_gates.checked(
+                    self._ask, prefix=self._prefix, members=checked
                 ):
                     yield Fault(*problem)
                 known = self._ask(*(("EXISTS", self._record(m)) for m in members))
@@ -182,10 +194,10 @@ class _Walk:
                 )
                 yield from (Fault(*problem) for problem in found)
 
-    def _shut(self, names: Names) -> Iterator[Fault]:
+    def _held(self, names: Names) -> Iterator[Fault]:
         for name in names:
             for gates in self._members(name):
-                found = fsck_gates.shut(self._ask, prefix=self._prefix, gates=gates)
+                found = fsck_gates.held(self._ask, prefix=self._prefix, gates=gates)
                 yield from (Fault(*problem) for problem in found)
 
     def _record(self, member: str) -> str:
@@ -198,9 +210,9 @@ class _Walk:
         """The members of a sorted set; of a set; the fields of a hash."""
         key, client = self._prefix + name, self._client
         found: Iterator[bytes]
-        if name == "solo" or name.startswith(("gh:", "gp:", "gr:")):
+        if name == "isolated" or name.startswith(("gh:", "gp:", "gr:")):
             found = client.sscan_iter(key, count=SCANNED_AT_ONCE)
-        elif name in ("why", "shut"):
+        elif name in ("quarantine_reasons", "held_destinations"):
             found = (
                 field for field, _ in client.hscan_iter(key, count=SCANNED_AT_ONCE)
             )
@@ -221,8 +233,8 @@ class _Walk:
         for member in members:
             record = f"s:{member}" if of_schedules else member
             commands.append(("ZSCORE", self._prefix + name, member))
-            commands.append(("ZSCORE", keys.stuck(self._prefix), record))
-            commands.append(("HMGET", self._record(record), "o", "s", "st"))
+            commands.append(("ZSCORE", keys.quarantine(self._prefix), record))
+            commands.append(("HMGET", self._record(record), *INDEXED))
         replies = self._ask(*commands)
         for member, score, aside, found in zip(members, *_threes(replies), strict=True):
             if score is None or aside is not None or not isinstance(found, list):
@@ -249,7 +261,7 @@ class _Walk:
                 for field, schedule_id in batch:
                     record = keys.schedule(self._prefix, _text(schedule_id))
                     commands.append(("HGET", key, _text(field)))
-                    commands.append(("HMGET", record, "o", "nm"))
+                    commands.append(("HMGET", record, *NAMED))
                 replies = self._ask(*commands)
                 for (field, schedule_id), still, bearer in zip(
                     batch, replies[::2], replies[1::2], strict=True
@@ -286,7 +298,7 @@ class _Walk:
             commands.append(("PTTL", self._prefix + name))
             for event_id in _owners_of_body(name):
                 record = keys.event(self._prefix, event_id)
-                commands.append(("HMGET", record, "f", "o", "b"))
+                commands.append(("HMGET", record, *KEPT_BODY))
         replies = self._ask(*commands)
         for name, left, *found in zip(names, *_threes(replies), strict=True):
             kept = any(
@@ -314,7 +326,7 @@ class _Walk:
             member = f"{schedule_id}:{revision}"
             commands.append(("PTTL", self._prefix + name))
             record = keys.schedule(self._prefix, schedule_id)
-            commands.append(("HMGET", record, "f", "rv"))
+            commands.append(("HMGET", record, *KEPT_TEMPLATE))
             commands.append(("ZSCORE", keys.superseded(self._prefix), member))
         replies = self._ask(*commands)
         for name, left, found, superseded in zip(names, *_threes(replies), strict=True):
@@ -355,8 +367,10 @@ class _Walk:
 def _judge(member: str, fields: Any, places: dict[str, float]) -> Iterator[Problem]:
     record = {}
     if isinstance(fields, list):
-        record = {_text(name): _text(value) for name, value in _pairs(fields)}
-    elif "stuck" not in places:
+        of = SCHEDULE if member.startswith("s:") else EVENT
+        named = of.named(dict(_pairs(fields)))
+        record = {name: _text(value) for name, value in named.items()}
+    elif "quarantine" not in places:
         yield f"cannot be read: {_text(fields)}"
         return
     judge = judge_schedule if member.startswith("s:") else judge_event

@@ -9,13 +9,13 @@ from scheduler_api.core.model import Content, Owner, State
 from scheduler_api.core.queries.filters import Span
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.records import EVENT, Record
 from typing import cast
 
 AT_ONCE = 500
 # How much of each content is read at first: the head before the body is mostly shorter.
 HEAD_BYTES = 2048
 
-Record = dict[bytes, bytes]
 
 log = logging.getLogger("scheduler.web")
 
@@ -77,20 +77,20 @@ def outlines(cell: Cell, event_ids: list[str], span: Span) -> Iterator[Outline]:
         except UnreadableRecord as err:
             log.warning(logfmt.line("record.unreadable", event=event_id, problem=err))
             continue
-        schedule = record[b"s"].decode() if b"s" in record else None
+        schedule = record["schedule"].decode() if "schedule" in record else None
         yield Outline(event_id, schedule, content)
 
 
 def _records(cell: Cell, event_ids: list[str], span: Span) -> dict[str, Record]:
-    fields = (b"c", b"b", b"s", b"rv")
+    codes = EVENT.codes("created_ms", "body_revision", "schedule", "revision")
     pipe = cell.client.pipeline(transaction=False)
     for event_id in event_ids:
-        pipe.hmget(keys.event(cell.prefix, event_id), *fields)
+        pipe.hmget(keys.event(cell.prefix, event_id), codes)
     found: dict[str, Record] = {}
     for event_id, values in zip(event_ids, pipe.execute(), strict=True):
-        pairs = zip(fields, values, strict=True)
-        record = {name: value for name, value in pairs if value is not None}
-        created = record.get(b"c", b"")
+        pairs = zip(codes, values, strict=True)
+        record = EVENT.named({c.encode(): v for c, v in pairs if v is not None})
+        created = record.get("created_ms", b"")
         if created.isdigit() and span.holds(int(created)):
             found[event_id] = record
     return found

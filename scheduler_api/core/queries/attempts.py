@@ -8,6 +8,7 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Owner, State
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.records import EVENT
 from typing import cast
 
 # Logs read at once, and members of a set.
@@ -67,7 +68,7 @@ def origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
         return {}
     pipe = cell.client.pipeline(transaction=False)
     for event_id in ids:
-        pipe.hget(keys.event(cell.prefix, event_id), "ro")
+        pipe.hget(keys.event(cell.prefix, event_id), EVENT.code("run_again"))
     return {
         event_id: origin.decode()
         for event_id, origin in zip(ids, pipe.execute(), strict=True)

@@ -17,6 +17,7 @@ from scheduler_api.core.queries.filters import (
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_event, read_events
+from scheduler_api.core.store.records import EVENT
 from typing import NamedTuple, cast
 
 # Records read at once: few enough that their bodies fit in memory, whatever they hold.
@@ -48,6 +49,10 @@ class Past(NamedTuple):
     occurrence_ms: int
     content: Content | None
     attempt: Attempt
+
+
+PAST = EVENT.codes("due_ms", "first_due_ms", "revision")
+UNDER_WAY = EVENT.codes("attempts", "state")
 
 
 class Queries:
@@ -126,7 +131,7 @@ class Queries:
 
     def _stuck(self, owner: Owner, selection: Selection) -> Iterator[Entry]:
         """What stands aside still is in its owner's index of the unfinished."""
-        stuck = keys.stuck(self._prefix)
+        stuck = keys.quarantine(self._prefix)
         span = selection.ended.get(Phase.STUCK, ALWAYS)
         by_time = keys.by_time(self._prefix, str(owner), State.ACTIVE)
         return self._sorted(stuck, span, by_time=by_time, wanted=selection.wanted)
@@ -243,7 +248,7 @@ class Queries:
     ) -> Iterator[Past]:
         pipe = self._client.pipeline(transaction=False)
         for event_id in ids:
-            pipe.hmget(keys.event(self._prefix, event_id), ["at", "w", "rv"])
+            pipe.hmget(keys.event(self._prefix, event_id), PAST)
             pipe.hgetall(keys.log(self._prefix, event_id))
         replies = pipe.execute()
         for event_id, record, lines in zip(
@@ -274,7 +279,7 @@ class Queries:
         newest = cast(list[list[bytes]], pipe.execute())
         ids = [member.decode() for members in newest for member in members]
         for event_id in ids:
-            pipe.hmget(keys.event(self._prefix, event_id), ["n", "st"])
+            pipe.hmget(keys.event(self._prefix, event_id), UNDER_WAY)
         records = pipe.execute()
         return {
             event_id.partition(".")[0]

@@ -191,7 +191,7 @@ class Finder:
         return dict(zip(sets, pipe.execute(), strict=True))
 
     def _set(self, owner: Owner, of: str) -> str:
-        return keys.term(self._prefix, str(owner), of)
+        return keys.search_term(self._prefix, str(owner), of)
 
 
 def _taken(group: Sets) -> Iterator[tuple[str, ...]]:

@@ -75,15 +75,16 @@ class DeadLetters:
     def clear(self, owner: Owner, event_ids: Sequence[str]) -> list[bool]:
         """Removes dead letters; answers for each whether it was one of the owner's.
 
-        Their events are kept like those that were delivered. Redis: clear.lua, atomic
-        for each; repeated in silence, it answers alike.
+        Their events are kept like those that were delivered. Redis:
+        delete_dead_letters, atomic for each; repeated in silence, it answers alike.
 
         Raises: redis.RedisError.
         """
         if not event_ids:
             return []
-        words = ("clear", str(owner), nonce(), *event_ids)
-        return [bool(each) for each in cast(list[int], self._store.cell.run(*words))]
+        options = {"owner": str(owner), "change": nonce()}
+        deleted = self._store.cell.call("delete_dead_letters", options, event_ids)
+        return [bool(each) for each in deleted]
 
     def replay(
         self, owner: Owner, letters: Sequence[tuple[str, Draft]]
@@ -92,7 +93,8 @@ class DeadLetters:
 
         A replay by which a letter ceases to be one, so that none is sent anew twice.
 
-        Redis: replay.lua, atomic for each; a crash neither loses nor doubles one.
+        Redis: replay_dead_letters, atomic for each: a crash neither loses nor doubles
+        one.
 
         Raises: redis.RedisError; what was answered before is stored.
         """

@@ -1,7 +1,7 @@
 """Replays: what a finished event sent is sent again, as an event of its own.
 
 The finished one stays what it was. Where a dead letter is to be one no more, its place
-is taken in the same script: see `dead_letters`.
+is taken in the same call: see `dead_letters`.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,5 @@
 """What the fire times of a schedule follow from, and what follows from them. Pure."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from scheduler_api.core.cron.clock_changes import gaps
 from scheduler_api.core.cron.expression import FULL, Cron, Every, Grammar, parse, skips
@@ -79,15 +78,3 @@ def skipped_by_clock(schedule: Schedule, now_ms: int) -> list[int]:
     cron = cron_of(schedule)
     found = gaps(ZoneInfo(cron.tz), after_s=since_ms // 1000, until_s=end_ms // 1000)
     return [gap.at_s * 1000 for gap in found if skips(cron, gap)]
-
-
-def last(since_ms: int, now_ms: int, *, goes_on: bool) -> str:
-    """What counts as the last fire time, as schedule_put.lua is told."""
-    if goes_on:
-        return "on"
-    return str(since_ms) if since_ms > now_ms else ""
-
-
-def listed(times_ms: Sequence[int]) -> str:
-    """Fire times as scripts take a list of them."""
-    return ",".join(map(str, times_ms))

@@ -81,7 +81,7 @@ def _to_store(times_ms: Iterator[int], *, after_ms: int) -> Ahead:
 
 
 def spread(ahead: Ahead, options: ScheduleOptions, *, seed: str) -> list[str]:
-    """Fire times as the scripts store them, each with the jitter that `seed` gives it.
+    """Fire times as they are stored, each with the jitter that `seed` gives it.
 
     With jitter `<when wanted>:<fire time>`, in ms.
     """

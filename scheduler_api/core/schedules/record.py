@@ -1,4 +1,4 @@
-"""The record of a schedule: its fields (`keys.schedule` lists them). Pure."""
+"""The record of a schedule, by the full names of its fields. Pure."""
 
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.errors import UnreadableRecord
@@ -11,48 +11,45 @@ from scheduler_api.core.model import (
     ScheduleState,
 )
 from scheduler_api.core.store import codec, gate_names
-
-Record = dict[bytes, bytes]
+from scheduler_api.core.store.records import Record
 
 
 def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
-    """Fields and values that say what the schedule does; absent options stay absent.
+    """Names and values of what the schedule does; absent options stay absent.
 
     Args:
         wanted: how many fire times are to be planned ahead.
     """
-    said: list[str | int] = ["ex", schedule.expression, "tz", schedule.tz]
-    said += ["dl", schedule.deadline_ms, "k", wanted]
     options = schedule.options
-    if options.delay_ms:
-        said += ["dy", options.delay_ms]
+    said: dict[str, str | int | None] = {
+        "expression": schedule.expression,
+        "time_zone": schedule.tz,
+        "deadline_ms": schedule.deadline_ms,
+        "times_ahead": wanted,
+        "delay_ms": options.delay_ms or None,
+        "journaled": 1 if options.journal else None,
+        "start_ms": options.start_ms,
+        "end_ms": options.end_ms,
+        "runs": options.most_runs,
+        "jitter_ms": options.jitter_ms or None,
+        "strict": 1 if options.strict else None,
+        "search_terms": " ".join(schedule.terms) or None,
+    }
     if options.missed_runs is not MissedRuns.LATEST:
-        said += ["mp", options.missed_runs.value, "mb", options.most_missed]
-    if options.journal:
-        said += ["j", "1"]
-    if options.start_ms is not None:
-        said += ["start", options.start_ms]
-    if options.end_ms is not None:
-        said += ["end", options.end_ms]
-    if options.most_runs is not None:
-        said += ["max", options.most_runs]
-    if options.jitter_ms:
-        said += ["jt", options.jitter_ms]
+        said["missed_policy"] = options.missed_runs.value
+        said["missed_bound"] = options.most_missed
     if options.overlap is not Overlap.RUN:
-        said += ["ov", options.overlap.value]
+        said["overlap"] = options.overlap.value
     if options.clock != ClockChange():
-        said += ["gap", options.clock.gap.value, "fold", options.clock.fold.value]
-    if options.strict:
-        said += ["sr", "1"]
-    if schedule.terms:
-        said += ["ix", " ".join(schedule.terms)]
-    return said
+        said["gap"] = options.clock.gap.value
+        said["fold"] = options.clock.fold.value
+    return [word for name, v in said.items() if v is not None for word in (name, v)]
 
 
 def gate_fields(destination: str, gates: str) -> list[str]:
-    """Where its occurrences go, and through which gates, as scripts take them."""
-    said = ["d", destination] if destination else []
-    return [*said, "g", gates] if gates else said
+    """Names and values of where its occurrences go, and through which gates."""
+    said = ["destination", destination] if destination else []
+    return [*said, "gates", gates] if gates else said
 
 
 def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
@@ -61,28 +58,28 @@ def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
     Raises: UnreadableRecord.
     """
     try:
-        times = record[b"times"].split(b",") if record[b"times"] else []
+        times = record["fire_times"].split(b",") if record["fire_times"] else []
         return Schedule(
             id=schedule_id,
-            owner=Owner.parse(record[b"o"].decode()),
+            owner=Owner.parse(record["owner"].decode()),
             content=codec.decode_content(stored or b""),
-            state=ScheduleState(record[b"st"].decode()),
-            expression=record[b"ex"].decode(),
-            tz=record[b"tz"].decode(),
-            revision=record[b"rv"].decode(),
-            deadline_ms=int(record[b"dl"]),
-            created_ms=int(record[b"c"]),
-            updated_ms=int(record[b"u"]),
-            last_ms=int(record[b"last"]),
+            state=ScheduleState(record["state"].decode()),
+            expression=record["expression"].decode(),
+            tz=record["time_zone"].decode(),
+            revision=record["revision"].decode(),
+            deadline_ms=int(record["deadline_ms"]),
+            created_ms=int(record["created_ms"]),
+            updated_ms=int(record["updated_ms"]),
+            last_ms=int(record["last_used_ms"]),
             times_ms=tuple(int(time.partition(b":")[0]) for time in times),
-            missed=int(record.get(b"missed", 0)),
-            name=record.get(b"nm", b"").decode(),
-            fired_ms=_maybe(record, b"lf"),
+            missed=int(record.get("missed", 0)),
+            name=record.get("name", b"").decode(),
+            fired_ms=_maybe(record, "last_fired_ms"),
             options=_options(record),
-            terms=tuple(record.get(b"ix", b"").decode().split()),
-            called_ms=_maybe(record, b"cd"),
-            pauses=int(record.get(b"pn", 0)),
-            runs_left=_maybe(record, b"left"),
+            terms=tuple(record.get("search_terms", b"").decode().split()),
+            called_ms=_maybe(record, "last_begun_ms"),
+            pauses=int(record.get("pauses", 0)),
+            runs_left=_maybe(record, "runs_left"),
         )
     except (KeyError, ValueError) as err:
         raise UnreadableRecord(f"schedule {schedule_id}") from err
@@ -90,23 +87,23 @@ def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
 
 def _options(record: Record) -> ScheduleOptions:
     return ScheduleOptions(
-        delay_ms=int(record.get(b"dy", 0)),
-        missed_runs=MissedRuns(record.get(b"mp", b"latest").decode()),
-        most_missed=int(record.get(b"mb", 0)),
-        journal=b"j" in record,
-        start_ms=_maybe(record, b"start"),
-        end_ms=_maybe(record, b"end"),
-        most_runs=_maybe(record, b"max"),
-        jitter_ms=int(record.get(b"jt", 0)),
-        overlap=Overlap(record.get(b"ov", b"run").decode()),
+        delay_ms=int(record.get("delay_ms", 0)),
+        missed_runs=MissedRuns(record.get("missed_policy", b"latest").decode()),
+        most_missed=int(record.get("missed_bound", 0)),
+        journal="journaled" in record,
+        start_ms=_maybe(record, "start_ms"),
+        end_ms=_maybe(record, "end_ms"),
+        most_runs=_maybe(record, "runs"),
+        jitter_ms=int(record.get("jitter_ms", 0)),
+        overlap=Overlap(record.get("overlap", b"run").decode()),
         clock=ClockChange(
-            gap=Gap(record.get(b"gap", b"after").decode()),
-            fold=Fold(record.get(b"fold", b"first").decode()),
+            gap=Gap(record.get("gap", b"after").decode()),
+            fold=Fold(record.get("fold", b"first").decode()),
         ),
-        strict=b"sr" in record,
-        gates=gate_names.read(record.get(b"g", b"").decode()),
+        strict="strict" in record,
+        gates=gate_names.read(record.get("gates", b"").decode()),
     )
 
 
-def _maybe(record: Record, name: bytes) -> int | None:
+def _maybe(record: Record, name: str) -> int | None:
     return int(record[name]) if name in record else None

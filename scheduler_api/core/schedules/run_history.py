@@ -8,9 +8,11 @@ from scheduler_api.core.model import Schedule, State
 from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.records import EVENT
 from typing import cast
 
 PAUSED = "paused"
+RUN = EVENT.codes("owner", "state", "attempts", "reason", "run_again")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _fired(cell: Cell, made: list[tuple[bytes, float]]) -> Iterator[Run]:
     pipe = cell.client.pipeline(transaction=False)
     for event_id, _ in made:
         record = keys.event(cell.prefix, event_id.decode())
-        pipe.hmget(record, ["o", "st", "n", "y", "ro"])
+        pipe.hmget(record, RUN)
     for (event_id, wanted_ms), (owner, state, attempts, reason, origin) in zip(
         made, pipe.execute(), strict=True
     ):

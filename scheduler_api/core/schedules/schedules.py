@@ -1,6 +1,6 @@
 """Schedules: created, replaced, read, and topped up with fire times.
 
-The claim script makes occurrences from stored fire times; they are planned when a rule
+A claim makes occurrences from stored fire times; they are planned when a rule
 is given or changed, and whenever the list runs low.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import CronError, Grammar
-from scheduler_api.core.deduplication import Held, Mark, Repeated, words_of
+from scheduler_api.core.deduplication import Held, Mark, Repeated, deduplication_options
 from scheduler_api.core.errors import (
     Conflict,
     NotFinished,
@@ -45,13 +45,14 @@ from scheduler_api.core.store import codec, gate_names, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import write_if_large
+from scheduler_api.core.store.records import EVENT, SCHEDULE
 from typing import cast
 
 log = logging.getLogger("scheduler.store")
 
 # Schedules read at once: few enough that what they send fits in memory.
 BATCH = 100
-# What a script refused, and what that means; anything else is tried again.
+# What a function refused, and what that means; anything else is tried again.
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "named": Conflict,
@@ -61,6 +62,8 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "full": StoreFull,
     "unfinished": NotFinished,
 }
+# Of an occurrence, how far it is.
+NEWEST = EVENT.codes("owner", "state")
 PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
 
 
@@ -101,7 +104,7 @@ class Schedules:
     ) -> Schedule:
         """Stores an active schedule; its first fire time lies after now.
 
-        Redis: schedule_put.lua, atomic; repeated in silence, it is one schedule.
+        Redis: put_schedule, atomic; repeated in silence, it is one schedule.
 
         Raises: CronError, Conflict (the owner has one of that name), TimePassed (it
             would have ended by now), Repeated, redis.RedisError.
@@ -143,7 +146,7 @@ class Schedules:
         Once this returns, no occurrence is made from the old rule; one already made
         goes out as it was. Fire times start from now, unless neither the rule nor the
         state changes: then one that is due this moment is not lost. Redis:
-        schedule_put.lua, atomic.
+        put_schedule, atomic.
 
         One that is over goes on with a later end, unless it is given a state.
 
@@ -211,19 +214,28 @@ class Schedules:
         )
         fields = schedule_record.fields(schedule, wanted=len(times))
         fields += schedule_record.gate_fields(gate_names.destination(url), gates)
-        reply = cast(
-            list[bytes],
-            self._cell.run(
-                "schedule_put",
-                *(schedule.id, str(schedule.owner), schedule.revision, revision),
-                *(schedule.name, schedule.state.value),
-                *(fire_times.last(since_ms, now_ms, goes_on=goes_on), ",".join(times)),
-                *(fire_times.listed(skipped), inline, *words_of(mark), *fields),
-            ),
-        )
-        if reply[0] == b"double":
-            raise Repeated(Held.parse(reply[2]))
-        return reply[0].decode()
+        options: dict[str, object] = {
+            "id": schedule.id,
+            "owner": str(schedule.owner),
+            "read_revision": schedule.revision,
+            "revision": revision,
+            "name": schedule.name,
+            "state": schedule.state.value,
+            "keeps_times": goes_on,
+            "fire_times": ",".join(times),
+            "skipped": skipped,
+            **deduplication_options(mark),
+        }
+        if since_ms > now_ms:
+            options["last_used_ms"] = since_ms
+        if schedule.options.end_ms is not None:
+            options["end_ms"] = schedule.options.end_ms
+        if schedule.options.most_runs is not None:
+            options["runs"] = schedule.options.most_runs
+        code, _, named = self._cell.call("put_schedule", options, [inline, *fields])
+        if code == b"duplicate":
+            raise Repeated(Held.parse(named))
+        return str(code.decode())
 
     def run(
         self, schedule: Schedule, *, again: str = "", mark: Mark | None = None
@@ -231,7 +243,7 @@ class Schedules:
         """Makes an occurrence for now, whatever its rule says; answers its id.
 
         It counts for no number of runs and moves no fire time on; one that is paused
-        runs as well. Redis: run.lua, atomic.
+        runs as well. Redis: run_schedule, atomic.
 
         Args:
             again: the id of a finished occurrence, to send what that sent.
@@ -240,12 +252,16 @@ class Schedules:
             redis.RedisError.
         """
         event_id = by_hand_id(schedule.id, self._cell.now_ms())
-        reply = self._cell.run(
-            "run",
-            *(schedule.id, str(schedule.owner), event_id, again, *words_of(mark)),
-        )
-        code, _, held = cast(bytes, reply).decode().partition(":")
-        if code == "double":
+        options = {
+            "id": schedule.id,
+            "owner": str(schedule.owner),
+            "event_id": event_id,
+            "again": again,
+            **deduplication_options(mark),
+        }
+        reply = self._cell.call("run_schedule", options)
+        code, _, held = reply.decode().partition(":")
+        if code == "duplicate":
             raise Repeated(Held.parse(held.encode()))
         if code != "ok":
             raise REFUSALS[code]
@@ -321,12 +337,12 @@ class Schedules:
         for schedule_id in schedule_ids:
             pipe.hgetall(keys.schedule(prefix, schedule_id))
         found = [
-            (schedule_id, record)
-            for schedule_id, record in zip(schedule_ids, pipe.execute(), strict=True)
-            if record
+            (schedule_id, SCHEDULE.named(stored))
+            for schedule_id, stored in zip(schedule_ids, pipe.execute(), strict=True)
+            if stored
         ]
         for schedule_id, record in found:
-            revision = record.get(b"rv", b"").decode()
+            revision = record.get("revision", b"").decode()
             pipe.get(keys.template(prefix, schedule_id, revision))
         for (schedule_id, record), stored in zip(found, pipe.execute(), strict=True):
             yield partial(schedule_record.read, schedule_id, record, stored)
@@ -334,12 +350,16 @@ class Schedules:
     def delete(self, schedule: Schedule) -> None:
         """Removes a schedule; an occurrence that was already made goes out as it was.
 
-        Redis: schedule_delete.lua, atomic.
+        Redis: delete_schedule, atomic.
 
         Raises: NotFound, redis.RedisError.
         """
-        words = (schedule.id, str(schedule.owner), schedule.revision)
-        if not self._cell.run("schedule_delete", *words):
+        options = {
+            "id": schedule.id,
+            "owner": str(schedule.owner),
+            "read_revision": schedule.revision,
+        }
+        if not self._cell.call("delete_schedule", options):
             raise NotFound
 
     def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:
@@ -352,7 +372,7 @@ class Schedules:
         ids = [newest for each in schedules if (newest := newest_occurrence(each))]
         pipe = self._cell.client.pipeline(transaction=False)
         for event_id in ids:
-            pipe.hmget(keys.event(self._cell.prefix, event_id), ["o", "st"])
+            pipe.hmget(keys.event(self._cell.prefix, event_id), NEWEST)
         states = {}
         for event_id, (owner, state) in zip(ids, pipe.execute(), strict=True):
             if owner is not None:
@@ -375,7 +395,7 @@ class Schedules:
         """Plans the next fire times of a schedule that runs short of them.
 
         Answers done, stale (edited, paused or deleted meanwhile) or ended. Redis:
-        plan.lua, atomic; the rule is compared by its revision.
+        plan_schedule, atomic; the rule is compared by its revision.
 
         Raises: CronError, UnreadableRecord, redis.RedisError.
         """
@@ -389,13 +409,14 @@ class Schedules:
             grace_ms=self._grace_ms,
             options=schedule.options,
         )
-        reply = self._cell.run(
-            "plan",
-            *(schedule_id, schedule.revision, planned.missed),
-            fire_times.listed(planned.dropped_ms),
-            *spread(planned.ahead, schedule.options, seed=schedule_id),
-        )
-        return cast(bytes, reply).decode()
+        options = {
+            "id": schedule_id,
+            "revision": schedule.revision,
+            "missed": planned.missed,
+            "missed_times": planned.dropped_ms,
+        }
+        times = spread(planned.ahead, schedule.options, seed=schedule_id)
+        return str(self._cell.call("plan_schedule", options, times).decode())
 
 
 def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:

@@ -1,7 +1,11 @@
 """One cell: a Redis database, the prefix of its keys, and its clock."""
 
 import redis
-from scheduler_api.core.store import scripts
+from collections.abc import Iterable
+from scheduler_api.core.store.functions import Arg, Library, Options
+from typing import Any
+
+NONE: Options = {}
 
 
 class Cell:
@@ -16,6 +20,8 @@ class Cell:
         self.client = client
         self.prefix = prefix
         self.clock_ms = clock_ms
+        database = client.connection_pool.connection_kwargs.get("db") or 0
+        self.library = Library(prefix, database)
 
     def now_ms(self) -> int:
         """The cell's time in epoch ms. Redis: one TIME."""
@@ -24,7 +30,14 @@ class Cell:
         seconds, micros = self.client.time()
         return seconds * 1000 + micros // 1000
 
-    def run(self, name: str, *args: scripts.Arg) -> object:
-        """Run a script by its name, under the cell's clock. Redis: atomic."""
-        clock = "" if self.clock_ms is None else str(self.clock_ms)
-        return scripts.run(self.client, name, clock, *args, prefix=self.prefix)
+    def under_clock(self, options: Options) -> Options:
+        """The options of a function, with the time if a test has set it."""
+        if self.clock_ms is None:
+            return options
+        return {**options, "now_ms": self.clock_ms}
+
+    def call(
+        self, function: str, options: Options = NONE, args: Iterable[Arg] = ()
+    ) -> Any:
+        """Call a function of the store. Redis: one round trip, atomic."""
+        return self.library.call(self.client, function, self.under_clock(options), args)

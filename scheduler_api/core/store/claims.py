@@ -1,19 +1,20 @@
 """Claims: the ticker's call, which offers due events and ends leases that are over."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.scripts import Arg
-from typing import cast
+from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 
 
 @dataclass(frozen=True)
 class ClaimTimeouts:
-    """Lengths of time that a claim works with, all in ms."""
+    """Lengths of time that a claim works with, all in ms.
+
+    `grace_ms`: after an outage no lease ends for so long.
+    """
 
     offer_ms: int
     lease_ms: int
-    quiet_ms: int
+    grace_ms: int
     missed_grace_ms: int
 
 
@@ -21,46 +22,51 @@ class ClaimTimeouts:
 class Claim:
     """What one claim offers; `next_us` is None when nothing is due at any time.
 
-    `is_stalled`: what is overdue waits for room in RQ; a begin that finds some wakes
-    the ticker.
+    `rq_full`: what is overdue waits for room in RQ; a begin that finds some wakes the
+    ticker.
     """
 
     ids: list[str]
-    solo_ids: list[str]
+    isolated_ids: list[str]
     schedule_ids: list[str]
     next_us: int | None
     interrupted: list[str]
-    set_aside: list[str]
+    quarantined: list[str]
     epoch: str
-    is_stalled: bool = False
+    rq_full: bool = False
 
 
 def claim(
-    cell: Cell, *, room: int, timeouts: ClaimTimeouts, carrier: Sequence[Arg] = ()
+    cell: Cell,
+    *,
+    room: int,
+    timeouts: ClaimTimeouts,
+    enqueuer: RqEnqueuer | None = None,
 ) -> Claim:
     """Offer up to `room` due events and end leases that are over.
 
-    With the words of a carrier the script enqueues them in RQ as well.
+    With an enqueuer the function leaves them in RQ as well.
 
-    Redis: claim.lua, atomic; a repeat costs the first batch one offer lease.
+    Redis: claim, atomic; a repeat costs the first batch one offer lease.
     """
-    reply = cast(
-        list[list[bytes]],
-        cell.run(
-            "claim",
-            *(room, timeouts.offer_ms, timeouts.lease_ms),
-            *(timeouts.quiet_ms, timeouts.missed_grace_ms, *carrier),
-        ),
-    )
-    ids, solo, short, next_us, interrupted, aside, epoch, stalled = reply
-    micros = int(cast(int, next_us))
+    options: dict[str, object] = {
+        "room": room,
+        "offer_ms": timeouts.offer_ms,
+        "lease_ms": timeouts.lease_ms,
+        "grace_ms": timeouts.grace_ms,
+        "missed_grace_ms": timeouts.missed_grace_ms,
+    }
+    if enqueuer is not None:
+        options["rq"] = enqueuer.options
+    reply = cell.call("claim", options, [enqueuer.jobs()] if enqueuer else ())
+    ids, isolated, short, next_us, interrupted, quarantined, epoch, rq_full = reply
     return Claim(
         ids=[i.decode() for i in ids],
-        solo_ids=[i.decode() for i in solo],
+        isolated_ids=[i.decode() for i in isolated],
         schedule_ids=[i.decode() for i in short],
-        next_us=micros if micros >= 0 else None,
+        next_us=int(next_us) if int(next_us) >= 0 else None,
         interrupted=[i.decode() for i in interrupted],
-        set_aside=[i.decode() for i in aside],
-        epoch=cast(bytes, epoch).decode(),
-        is_stalled=cast(int, stalled) == 1,
+        quarantined=[i.decode() for i in quarantined],
+        epoch=epoch.decode(),
+        rq_full=rq_full == 1,
     )

@@ -1,7 +1,7 @@
 """How events, what they send and their attempts are written in the store. Pure.
 
-Format 1. Content is one line of JSON, then its body byte for byte. `keys.event` lists
-the fields of an event.
+Format 1. Content is one line of JSON, then its body byte for byte. Records
+have full names here (`records`).
 """
 
 import orjson
@@ -17,6 +17,7 @@ from scheduler_api.core.model import (
     State,
 )
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.records import Record
 from typing import Any
 
 FORMAT = 1
@@ -51,51 +52,55 @@ def decode_content(stored: bytes) -> Content:
     return Content(url, body, options)
 
 
-def content_key(prefix: str, event_id: str, record: dict[bytes, bytes]) -> str:
-    """Where what an event sends is kept, as its record has it (`b`, `s`, `rv`)."""
-    if b"s" in record:
-        schedule, revision = record[b"s"].decode(), record.get(b"rv", b"").decode()
-        return keys.template(prefix, schedule, revision)
-    return keys.body(prefix, event_id, record.get(b"b", b"").decode())
+def content_key(prefix: str, event_id: str, record: Record) -> str:
+    """Where what an event sends is kept, by its schedule, revision or body revision."""
+    if "schedule" in record:
+        schedule = record["schedule"].decode()
+        return keys.template(prefix, schedule, record.get("revision", b"").decode())
+    return keys.body(prefix, event_id, record.get("body_revision", b"").decode())
 
 
 def decode_event(
     event_id: str,
-    record: dict[bytes, bytes],
+    record: Record,
     stored: bytes | None,
     *,
-    stuck_score: float | None,
+    quarantined_ms: float | None,
 ) -> Event:
-    """An event from its record, its content, and its score in `keys.stuck`.
+    """An event from its record, its content, and its score in `keys.quarantine`.
 
     Raises: UnreadableRecord.
     """
     try:
-        at_ms = int(record[b"at"])
+        at_ms = int(record["due_ms"])
         return Event(
             id=event_id,
-            owner=Owner.parse(record[b"o"].decode()),
+            owner=Owner.parse(record["owner"].decode()),
             content=decode_content(stored or b""),
-            state=State(record.get(b"st", b"active").decode()),
-            wanted_ms=int(record.get(b"w", at_ms)),
+            state=State(record.get("state", b"active").decode()),
+            wanted_ms=int(record.get("first_due_ms", at_ms)),
             next_ms=at_ms,
-            created_ms=int(record[b"c"]),
-            updated_ms=int(record.get(b"u", record[b"c"])),
-            attempts=int(record.get(b"n", 0)),
-            finished_ms=int(record[b"fin"]) if b"fin" in record else None,
-            reason=record[b"y"].decode() if b"y" in record else None,
-            change=record.get(b"ch", b"").decode(),
-            stuck_ms=None if stuck_score is None else int(stuck_score),
-            schedule=record[b"s"].decode() if b"s" in record else None,
+            created_ms=int(record["created_ms"]),
+            updated_ms=int(record.get("updated_ms", record["created_ms"])),
+            attempts=int(record.get("attempts", 0)),
+            finished_ms=_maybe(record, "finished_ms"),
+            reason=record["reason"].decode() if "reason" in record else None,
+            change=record.get("change", b"").decode(),
+            stuck_ms=None if quarantined_ms is None else int(quarantined_ms),
+            schedule=record["schedule"].decode() if "schedule" in record else None,
         )
     except (KeyError, ValueError) as err:
         raise UnreadableRecord(f"event {event_id}") from err
 
 
+def _maybe(record: Record, name: str) -> int | None:
+    return int(record[name]) if name in record else None
+
+
 def encode_attempt(
     told: dict[str, Any], *, headers: Iterable[tuple[str, str]] = ()
 ) -> bytes:
-    """The log line of an attempt, without what the script adds (kind, end, next)."""
+    """The log line of an attempt, without what the function adds (kind, end, next)."""
     line = {name: v for name, v in told.items() if v is not None}
     flat = [text for pair in headers for text in pair]
     return orjson.dumps(line | {HEADERS: flat} if flat else line)

@@ -7,7 +7,7 @@ silence: what was accepted is gone. Its epoch is made when it is first used.
 import redis
 from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.ids import nonce
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import keys, layout
 from typing import cast
 
 
@@ -50,10 +50,14 @@ def accept(client: redis.Redis, prefix: str) -> str:
 
 
 def take_database(client: redis.Redis, prefix: str) -> None:
-    """Makes this database the cell's own, if it is nobody's. Redis: SET NX, then GET.
+    """Makes this database the cell's own, if it is nobody's, and checks its layout.
 
-    Raises: ForeignDatabase, redis.RedisError.
+    Every process does it before it writes anything else. Redis: SET NX, then GET, and
+    what `layout.take` asks.
+
+    Raises: ForeignDatabase, UnknownLayout, redis.RedisError.
     """
     client.set(keys.DATABASE_CELL, prefix, nx=True)
     if cast(bytes, client.get(keys.DATABASE_CELL)) != prefix.encode():
         raise ForeignDatabase(ForeignDatabase.__doc__)
+    layout.take(client, prefix)

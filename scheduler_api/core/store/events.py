@@ -1,4 +1,4 @@
-"""Writes of events; each is one Lua script. Reads by id are in `reads`."""
+"""Writes of events; each is one function of the store. Reads by id are in `reads`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,13 +29,13 @@ from scheduler_api.core.settings.limits import ANY_NUMBER, NO_CAPS, Caps, Room
 from scheduler_api.core.store import codec, gate_names, keys
 from scheduler_api.core.store.batching import Gathering
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.functions import Arg
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import (
     INLINE_BYTES,
     is_large,
     write_if_large,
 )
-from scheduler_api.core.store.scripts import Arg
 from typing import cast
 
 # Each takes some 50 us of the store, which does nothing else meanwhile.
@@ -45,7 +45,7 @@ AT_ONCE = 200
 # Of large content, as much may wait in memory for its round trip.
 PIPELINED_BYTES = 8_388_608
 # The number was already in use, or the content expired on the way: begin anew.
-AGAIN = frozenset(("taken", "nobody"))
+AGAIN = frozenset(("taken", "expired"))
 # Large content is kept, or perhaps kept after a fault; else it is deleted.
 KEPT = (b"ok", b"fault")
 REFUSALS: dict[str, type[SchedulerError]] = {
@@ -97,7 +97,8 @@ class EventStore:
     def create(self, owner: Owner, draft: Draft) -> Event:
         """Store an event; its id is higher than those of all events stored before.
 
-        Redis: create.lua, atomic; repeated in silence by the client, it is one event.
+        Redis: create_events, atomic; however often the client repeats it in silence, it
+        is one event.
 
         Raises: TimePassed, StoreFull, Repeated.
         """
@@ -127,8 +128,8 @@ class EventStore:
         A draft is one event, however often the client repeats a call in silence. After
         an error, events of earlier round trips are stored.
 
-        Redis: create.lua, atomic per round trip; with `replaces` replay.lua, atomic per
-        dead letter.
+        Redis: create_events, atomic per round trip; with `replaces`
+        replay_dead_letters, atomic per dead letter.
 
         Args:
             replaces: for each draft, the dead letter whose place it takes if that is
@@ -166,7 +167,7 @@ class EventStore:
     def _write_batch(
         self, owner: Owner, drafts: Sequence[Draft], replaces: Sequence[str]
     ) -> list[Answer]:
-        """One run of the script, and before it the content that is large."""
+        """One call, and before it the content that is large."""
         words: list[Arg] = []
         written: list[str] = []
         size = 0
@@ -187,8 +188,8 @@ class EventStore:
                 words += ["1" if draft.journal else "", *words_of(draft.mark)]
                 words += self._gate_words(owner, draft.content.url, draft.gates)
             pipe.execute()
-            script = "replay" if replaces else "create"
-            answers = cast(list[Answer], self.cell.run(script, *words))
+            function = "replay_dead_letters" if replaces else "create_events"
+            answers: list[Answer] = self.cell.call(function, args=words)
             for key, answer in zip(written, answers, strict=True):
                 if key and answer[0] not in KEPT:
                     pipe.delete(key)
@@ -196,13 +197,13 @@ class EventStore:
         return answers
 
     def _id_of(self, draft: Draft, *, large: bool) -> str:
-        """Its id, or '' for the script to give it one; large content is named by it."""
+        """Its id, or '' for the call to give it one; large content is named by it."""
         if draft.id or not draft.ascending:
             return draft.id or self._ids.take()
         return self._ids.next() if large else ""
 
     def _gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
-        """An event's destination, and all gates that it goes through, for a script."""
+        """An event's destination, and all gates that it goes through, as arguments."""
         words = gate_names.words(
             owner, gates, url=url, caps=self._caps, room=self._room
         )
@@ -210,21 +211,21 @@ class EventStore:
 
     def holder(self, owner: Owner, mark: Mark) -> Held | None:
         """What holds a mark. Redis: one read."""
-        key = keys.mark(self.cell.prefix, str(owner), mark.name)
+        key = keys.deduplication(self.cell.prefix, str(owner), mark.name)
         stored = cast(bytes | None, self.cell.client.get(key))
         return None if stored is None else Held.parse(stored)
 
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
         """Cancel events in any state; one being sent is asked to stop.
 
-        After an error, the first of many may be cancelled. Redis: cancel.lua, some at a
-        time, atomic per event; repeated in silence, it answers alike.
+        After an error, the first of many may be cancelled. Redis: cancel_events, some
+        at a time, atomic per event; repeated in silence, it answers alike.
         """
         replies: list[bytes] = []
         for at in range(0, len(event_ids), CANCELLED_AT_ONCE):
             some = event_ids[at : at + CANCELLED_AT_ONCE]
-            answer = self.cell.run("cancel", str(owner), nonce(), *some)
-            replies += cast(list[bytes], answer)
+            options = {"owner": str(owner), "change": nonce()}
+            replies += self.cell.call("cancel_events", options, some)
         return [Cancelled(reply.decode()) for reply in replies]
 
     def change(
@@ -237,33 +238,40 @@ class EventStore:
     ) -> None:
         """Edit or cancel an event that was never begun, as it was read.
 
-        Redis: change.lua, atomic; nothing is sent from the old content afterwards.
+        Redis: change_event, atomic; nothing is sent from the old content afterwards.
 
         Raises: NotFound, NotPending, TimePassed, Conflict (it was changed since it was
             read).
         """
-        name, inline, gates = nonce(), b"", tuple[str, ...]()
+        options: dict[str, object] = {
+            "id": event.id,
+            "owner": str(event.owner),
+            "read_change": event.change,
+            "change": (name := nonce()),
+            "cancel": cancel,
+            "replaces_content": content is not None,
+        }
+        inline = b""
+        if at_ms is not None:
+            options["due_ms"] = at_ms
         if content is not None:
             key = keys.body(self.cell.prefix, event.id, name)
             stored = codec.encode_content(content)
             inline, _ = write_if_large(self.cell.client, key, stored)
-            gates = self._gate_words(event.owner, content.url, NO_GATES)
-        reply = self.cell.run(
-            "change",
-            *(event.id, str(event.owner), event.change, name),
-            *("1" if content is not None else "", inline),
-            *("" if at_ms is None else at_ms, "1" if cancel else "", *gates),
-        )
-        code = cast(bytes, reply).decode()
+            words = self._gate_words(event.owner, content.url, NO_GATES)
+            options["destination"], options["gates"] = words
+        reply = self.cell.call("change_event", options, [inline])
+        code = reply.decode()
         if code != "ok":
             raise REFUSALS.get(code, Conflict)
 
     def forget(self, event_ids: Sequence[str], *, before_ms: int) -> int:
         """Remove those of the events that finished before then; answer how many.
 
-        Redis: forget.lua, atomic per event.
+        Redis: forget_events, atomic per event.
         """
-        return cast(int, self.cell.run("forget", before_ms, *event_ids))
+        options = {"before_ms": before_ms}
+        return cast(int, self.cell.call("forget_events", options, event_ids))
 
 
 def _wanted(draft: Draft) -> tuple[str, int, str]:
@@ -274,12 +282,12 @@ def _wanted(draft: Draft) -> tuple[str, int, str]:
 
 
 def _accepted(draft: Draft, answer: Answer) -> Accepted | None:
-    """What the script answered to a draft; None: it has to be written anew."""
+    """What the function answered to a draft; None: it has to be written anew."""
     code, wanted_ms, created_ms, event_id = answer
     made_before = code == b"taken" and draft.id
     if code.decode() in AGAIN and not made_before:
         return None
-    held = Held.parse(event_id) if code == b"double" else None
+    held = Held.parse(event_id) if code == b"duplicate" else None
     return Accepted(
         Verdict.DOUBLE if made_before else Verdict(code.decode()),
         held.id if held else event_id.decode(),

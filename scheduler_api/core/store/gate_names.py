@@ -1,4 +1,4 @@
-"""How gates are named, and how a new event tells the scripts of its own. Pure.
+"""How gates are named, and how a new event spells its gates for the functions. Pure.
 
 A gate's name is its kind, its owner and what its owner calls it, percent-encoded.
 """

@@ -1,4 +1,4 @@
-"""Every Redis key of a cell, by name; the Lua prelude builds the same names.
+"""Every Redis key of a cell, by name; the Lua module `keys` builds the same names.
 
 `prefix` is `{<cell>}:` in every function: one hash tag holds a cell together.
 Keys without a TTL say who removes them; all others name theirs.
@@ -22,48 +22,36 @@ def leased(prefix: str) -> str:
     return f"{prefix}leased"
 
 
-def parked(prefix: str) -> str:
+def paused_schedules(prefix: str) -> str:
     """Sorted set; member schedule id; score: ms when it was paused.
 
-    One that has an end stands in `due` instead, so that it ends by itself.
+    A paused schedule with an end stands in `due` instead, so that it ends by itself.
     """
-    return f"{prefix}parked"
+    return f"{prefix}paused_schedules"
 
 
-def stuck(prefix: str) -> str:
-    """Sorted set; member as in `due`; score: ms when a script could not read it.
+def quarantine(prefix: str) -> str:
+    """Sorted set; member as in `due`; score: ms when a function could not read it.
 
     An operator removes members after mending or deleting the record.
     """
-    return f"{prefix}stuck"
+    return f"{prefix}quarantine"
 
 
-def why(prefix: str) -> str:
-    """Hash; field: member of `stuck`, value: the error's text; goes with the member."""
-    return f"{prefix}why"
+def quarantine_reasons(prefix: str) -> str:
+    """Hash; field: member of `quarantine`, value: the error; goes with the member."""
+    return f"{prefix}quarantine_reasons"
 
 
-def solo(prefix: str) -> str:
+def isolated(prefix: str) -> str:
     """Set; ids of events that travel alone; a settle, reap or cancel removes them."""
-    return f"{prefix}solo"
+    return f"{prefix}isolated"
 
 
 def event(prefix: str, event_id: str) -> str:
-    """Hash, the small record of an event; `forget` removes it.
+    """Hash, the small record of an event (`records.EVENT`); `forget_events` removes it.
 
-    `f` format, `o` owner, `x` nonce of its creation, `c` created ms, `at` ms when it is
-    wanted, `w` first wanted ms (once a retry moved `at`), `dl` deadline of an attempt
-    in ms, `b` body revision (if large or edited), `ch` name of its last edit, `u`
-    updated ms, `n` attempts begun, `fl` attempts failed, `in` interruptions in a row,
-    `tok`/`ptok` token of the live/lost begin, `un` ms that renewals never pass, `st`
-    final state, `fin` finished ms, `y` reason of a dead letter, `s`/`rv` schedule and
-    its revision, `cr` ms when it was asked to stop, `j` 1 if the journal tells of it,
-    `end` ms after which no attempt begins, `sr` 1 if its schedule is strict, `pn` how
-    often that had been paused, `af` the occurrence that it waits for, `nx` the one that
-    waits for it, `m` name of the mark that goes with it, `ro` the occurrence that it
-    sends again, `d` destination as a gate, `g` names of its gates in the order of their
-    checks, `l` the one that it waits at (its line is its place), `ps` how often it was
-    passed over, `qx` 1 for a callback, which does not wait for its turn.
+    Its line is the place of an event that waits at a gate.
     """
     return f"{prefix}e:{event_id}"
 
@@ -96,23 +84,7 @@ def log(prefix: str, event_id: str) -> str:
 
 
 def schedule(prefix: str, schedule_id: str) -> str:
-    """Hash, the record of a schedule; its deletion removes it.
-
-    `f` format, `o` owner, `c`/`u` created/updated ms, `rv` revision, `st` active,
-    paused or ended, `ex` expression, `tz` zone, `dl` deadline of an attempt in ms,
-    `times` next fire times (comma-separated; `<ms when wanted>:<ms>` where jitter makes
-    them differ), `k` how many are wanted, `last` newest fire time used or dropped,
-    `missed` how many were dropped, `pl` ms when planning was last asked for, `dry` ms
-    since it has none, `lf` newest fire time used, `nm` name for its owner, `dy` ms that
-    an occurrence waits after its fire time, `mp` what happens to missed fire times
-    (latest if absent), `mb` its bound, `j` and `m` as of an event, `ix` the terms it is
-    found by, separated by blanks, `start`/`end` ms before/after which nothing begins,
-    `max` fire times that it has in all, `left` those that it still has, `pn` how often
-    it was paused, `sr` 1 if it is strict, then `cd` ms when an attempt was first begun,
-    `jt` most jitter in ms, `gap`/`fold` policies of clock changes, `ov` that of
-    occurrences that would overlap, then `open` the newest of them, `d` as of an event,
-    `g` its occurrences' gates, each with the limits that it brings.
-    """
+    """Hash, the record of a schedule (`records.SCHEDULE`); its deletion removes it."""
     return f"{prefix}s:{schedule_id}"
 
 
@@ -148,10 +120,10 @@ def schedules(prefix: str, owner: str) -> str:
     return f"{prefix}ix:{owner}:schedules"
 
 
-def term(prefix: str, owner: str, term: str) -> str:
+def search_term(prefix: str, owner: str, term: str) -> str:
     """Sorted set; member schedule id; score: created ms; goes with an edit or deletion.
 
-    One for each term (`finding`) that any schedule of the owner is found by.
+    One for each term that any schedule of the owner is found by.
     """
     return f"{prefix}tm:{owner}:{term}"
 
@@ -179,11 +151,12 @@ def journal(prefix: str, owner: str) -> str:
     return f"{prefix}journal:{owner}"
 
 
-def mark(prefix: str, owner: str, digest: str) -> str:
-    """String, id of the event or schedule that holds a mark; TTL its window.
+def deduplication(prefix: str, owner: str, digest: str) -> str:
+    """String, id of the event or schedule that a deduplication key stands for.
 
-    A mark that answers for a request holds `<id> <created ms> <digest of the request>`;
-    any other goes once its event is cancelled or dead, or its schedule deleted.
+    TTL its window. A key that answers for a request holds `<id> <created ms> <digest of
+    the request>`; any other goes once its event is cancelled or dead, or its schedule
+    deleted.
     """
     return f"{prefix}dd:{owner}:{digest}"
 
@@ -199,11 +172,9 @@ def month(prefix: str, owner: str, month: str) -> str:
 
 
 def queue(prefix: str, gate: str) -> str:
-    """Hash, a queue, by the name of its gate `q:<owner>:<name>`; deletion removes it.
+    """Hash, a queue (`records.GATE`), by the name of its gate `q:<owner>:<name>`.
 
-    `p` parallelism, `pz` paused ms, `c`/`u` created/updated ms, `seq` last acceptance
-    number, `lk` number from which looks go on, `dp` number up to which events are
-    dropped.
+    Deletion removes it.
     """
     return f"{prefix}q:{gate.removeprefix('q:')}"
 
@@ -217,13 +188,10 @@ def order(prefix: str, gate: str) -> str:
 
 
 def gate(prefix: str, gate: str) -> str:
-    """Hash, any other gate; TTL two weeks after its last event, unless kept by hand.
+    """Hash, any other gate (`records.GATE`).
 
-    A flow-control key that is kept no longer has a TTL of 400 days.
-    `p` parallelism, `r` rate per `t` ms, `pp`/`pr` 1 while pinned by hand, `pz` paused
-    ms, `c` created ms. Of a destination: `br` 1 while its breaker is open, `sh` ms of
-    the next probe, `bk` probes failed, `rp` ms when a ramp began, `rr` its rate per
-    second then, `og` its origin, from a pause by hand until nobody waits any more.
+    TTL two weeks after its last event, none while it is pinned or paused by hand, 400
+    days for a flow-control key that was kept by hand before.
     """
     return f"{prefix}g:{gate}"
 
@@ -243,7 +211,7 @@ def begins(prefix: str, gate: str) -> str:
     return f"{prefix}gl:{gate}"
 
 
-def pending(prefix: str, gate: str) -> str:
+def not_begun(prefix: str, gate: str) -> str:
     """Set; ids of holders that have not begun; as `holders`."""
     return f"{prefix}gp:{gate}"
 
@@ -253,12 +221,12 @@ def reserved(prefix: str, gate: str) -> str:
     return f"{prefix}gr:{gate}"
 
 
-def shut(prefix: str) -> str:
+def held_destinations(prefix: str) -> str:
     """Hash; field: gate of a destination that holds events back, value: ms since when.
 
-    Looks at the gate remove it, unless it is paused; absent while there is none.
+    Checks of the gate remove it, unless it is paused; absent while there is none.
     """
-    return f"{prefix}shut"
+    return f"{prefix}held_destinations"
 
 
 def health(prefix: str, gate: str) -> str:
@@ -266,9 +234,9 @@ def health(prefix: str, gate: str) -> str:
     return f"{prefix}gf:{gate}"
 
 
-def lines(prefix: str) -> str:
+def waiting_gates(prefix: str) -> str:
     """Set; gates that stand in `due`; permanent."""
-    return f"{prefix}lines"
+    return f"{prefix}waiting_gates"
 
 
 def queues(prefix: str, owner: str) -> str:
@@ -276,12 +244,12 @@ def queues(prefix: str, owner: str) -> str:
     return f"{prefix}queues:{owner}"
 
 
-def flows(prefix: str, owner: str) -> str:
+def flow_keys(prefix: str, owner: str) -> str:
     """Sorted set; member flow-control key; score: ms of its last change of limits.
 
     Listing removes what was forgotten, and so does a chore.
     """
-    return f"{prefix}flows:{owner}"
+    return f"{prefix}flow_keys:{owner}"
 
 
 def owners(prefix: str) -> str:
@@ -294,43 +262,43 @@ def sequence(prefix: str) -> str:
     return f"{prefix}seq"
 
 
-def given(prefix: str, nonce: str) -> str:
+def issued_id(prefix: str, nonce: str) -> str:
     """String, id that a creation was given, for its repetition in silence; TTL 60 s.
 
     Of the deletion of a queue it is the queue's gate.
     """
-    return f"{prefix}given:{nonce}"
+    return f"{prefix}issued_id:{nonce}"
 
 
-def told(prefix: str, worker: str) -> str:
+def last_report(prefix: str, worker: str) -> str:
     """String, a worker's last report: its number, a blank, answers each with a comma.
 
     For its repetition in silence; TTL 60 s.
     """
-    return f"{prefix}told:{worker}"
+    return f"{prefix}last_report:{worker}"
 
 
-def beat(prefix: str) -> str:
+def last_claim_at(prefix: str) -> str:
     """String, ms of the last claim; permanent."""
-    return f"{prefix}beat"
+    return f"{prefix}last_claim_at"
 
 
-def stalled(prefix: str) -> str:
+def rq_full(prefix: str) -> str:
     """String, RQ's list that a claim waits for, behind how many jobs it may hold.
 
     Permanent; a begin that finds room removes it.
     """
-    return f"{prefix}stalled"
+    return f"{prefix}rq_full"
 
 
-def quiet(prefix: str) -> str:
+def lease_grace_until(prefix: str) -> str:
     """String, ms until which no begun lease may end; permanent."""
-    return f"{prefix}quiet"
+    return f"{prefix}lease_grace_until"
 
 
-def next_time(prefix: str) -> str:
-    """String, ms at which the tickers will look again; permanent."""
-    return f"{prefix}next"
+def next_check(prefix: str) -> str:
+    """String, ms at which the tickers will check again; permanent."""
+    return f"{prefix}next_check"
 
 
 def full(prefix: str) -> str:

@@ -1,6 +1,6 @@
-"""Content that is too large to be an argument of a script is written before it runs.
+"""Content that is too large for an argument is written before the function is called.
 
-It stands under a key of its own, which expires unless a script keeps it.
+It stands under a key of its own, which expires unless the function keeps it.
 """
 
 from typing import Protocol, TypeVar
@@ -20,7 +20,7 @@ class Writer(Protocol[Answer_co]):
 
 
 def is_large(stored: bytes) -> bool:
-    """Whether encoded content has to be written before the script runs."""
+    """Whether encoded content has to be written before the call."""
     return len(stored) > INLINE_BYTES
 
 
@@ -31,7 +31,7 @@ def write_if_large(
 
     `key` must end in a nonce, so that nobody else's content can ever stand there.
 
-    Returns: the argument of the script, which is the content itself or b"" for "it
+    Returns: the argument, which is the content itself or b"" for "it
         stands under its key"; and what the client answered, an awaitable if it is
         asynchronous, None if nothing was written.
     """

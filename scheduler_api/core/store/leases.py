@@ -1,23 +1,25 @@
 """What a worker does with events in hand: begin, renew, release, settle."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Begun, FollowUp, Owner
 from scheduler_api.core.settings.limits import BreakerLimits
-from scheduler_api.core.store import codec, gate_names, keys, scripts
+from scheduler_api.core.store import codec, gate_names, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.functions import Arg, AsyncClient, Options
 from scheduler_api.core.store.large_content import write_if_large
-from typing import Protocol, cast
+from typing import Any, NotRequired, Protocol, TypedDict, cast
 
 # Longer content is not part of what begin answers: `fetch` reads it.
 BEGIN_INLINE_BYTES = 8192
 
 
-class Client(scripts.AsyncClient, Protocol):
+class Client(AsyncClient, Protocol):
     """What it takes to ask the store."""
 
     # Each may lead to another server than the one before, after a failover.
@@ -28,8 +30,20 @@ class Client(scripts.AsyncClient, Protocol):
     async def set(self, key: str, value: bytes, *, ex: int) -> object: ...
 
 
+class Share(TypedDict):
+    """What one destination may have of a worker while others are wanted.
+
+    `limit`: most of its events in hand; `in_hand`: counts by gate of a destination;
+    `only_others`: there is room left only for destinations below the limit.
+    """
+
+    limit: int
+    in_hand: Mapping[str, int]
+    only_others: NotRequired[bool]
+
+
 class Outcome(StrEnum):
-    """How an attempt ended, as the settle script knows it."""
+    """How an attempt ended, as `settle` knows it."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
@@ -56,7 +70,8 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Settled:
-    """What settling answered: settled, again, late or gone; `next_ms` of a retry."""
+    """What settling answered: settled, again, late, gone
+    or quarantined; `next_ms` of a retry."""
 
     event_id: str
     code: str
@@ -64,23 +79,12 @@ class Settled:
 
 
 class WorkerStore:
-    """The store as one worker sees it; every call is one script, and may repeat.
+    """The store as one worker sees it; every call is one function, and may repeat."""
 
-    `clock_ms` is for tests only: everybody else goes by the server's clock.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        prefix: str,
-        *,
-        lease_ms: int,
-        clock_ms: int | None = None,
-    ) -> None:
+    def __init__(self, client: Client, cell: Cell, *, lease_ms: int) -> None:
         self.client = client
-        self.prefix = prefix
+        self.cell = cell
         self.lease_ms = lease_ms
-        self.clock_ms = clock_ms
         self._name = nonce()
         self._counter = itertools.count(1)
 
@@ -89,35 +93,37 @@ class WorkerStore:
         """How often the client has connected."""
         return self.client.connects
 
-    async def _run(self, name: str, *args: scripts.Arg) -> object:
-        clock = "" if self.clock_ms is None else str(self.clock_ms)
-        return await scripts.run_async(
-            self.client, name, clock, *args, prefix=self.prefix
+    async def _call(
+        self, function: str, options: Options, args: Iterable[Arg] = ()
+    ) -> Any:
+        return await self.cell.library.call_async(
+            self.client, function, self.cell.under_clock(options), args
         )
 
     async def begin(
-        self, ids: Sequence[str], *, shares: str = ""
+        self, ids: Sequence[str], *, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
         """Takes events for the length of a lease, right before they are sent.
 
         Answers those taken, and for each other id why it fell out. Content that is too
-        long for a script's answer is left to `fetch`. Redis: begin.lua, atomic per id.
+        long for an answer is left to `fetch`. Redis: begin, atomic per id.
 
         Args:
-            shares: most of one destination in hand, and counts, as the script has it.
+            share: what one destination may have of this worker; None: all of it.
 
         Raises: redis.RedisError.
         """
-        token = self._token()
-        most = f"{BEGIN_INLINE_BYTES} {shares}".rstrip()
-        replies = cast(
-            list[list[bytes]],
-            await self._run("begin", token, self.lease_ms, most, *ids),
-        )
+        options: dict[str, object] = {
+            "token": self._token(),
+            "lease_ms": self.lease_ms,
+            "inline_bytes": BEGIN_INLINE_BYTES,
+        }
+        if share is not None:
+            options["share"] = share
         begun, fallen = [], {}
-        for reply in replies:
+        for reply in await self._call("begin", options, ids):
             if reply[1] == b"begun":
-                begun.append(read_begun(token, reply))
+                begun.append(read_begun(str(options["token"]), reply))
             else:
                 fallen[reply[0].decode()] = reply[1].decode()
         return begun, fallen
@@ -136,12 +142,12 @@ class WorkerStore:
         return replace(begun, content=codec.decode_content(stored))
 
     async def renew(self, held: Sequence[Begun]) -> set[str]:
-        """Prolongs leases; answers the ids that are lost. Redis: renew.lua.
+        """Prolongs leases; answers the ids that are lost. Redis: renew_leases.
 
         Raises: redis.RedisError.
         """
         pairs = [word for begun in held for word in (begun.id, begun.token)]
-        lost = cast(list[bytes], await self._run("renew", self.lease_ms, *pairs))
+        lost = await self._call("renew_leases", {"lease_ms": self.lease_ms}, pairs)
         return {event_id.decode() for event_id in lost}
 
     async def report(
@@ -149,39 +155,32 @@ class WorkerStore:
     ) -> dict[str, str]:
         """Tells attempts and failures by destination; answers whose breaker changed.
 
-        Redis: report.lua, atomic per destination; repeated in silence, it counts once.
+        Redis: report_attempts, atomic per destination; repeated in silence, it counts
+        once.
 
         Raises: redis.RedisError.
         """
         words = [word for gate, count in counts.items() for word in (gate, *count)]
-        replies = cast(
-            list[bytes],
-            await self._run(
-                "report",
-                self._token(),
-                *(limits.attempts, limits.percent, limits.window_ms),
-                *(limits.hold_ms, limits.longest_hold_ms, limits.ramp_per_s),
-                *words,
-            ),
-        )
+        options = {"token": self._token(), **asdict(limits)}
+        replies = await self._call("report_attempts", options, words)
         changed = zip(counts, replies, strict=True)
         return {gate: reply.decode() for gate, reply in changed if reply}
 
     async def release(self, ids: Sequence[str]) -> int:
-        """Gives offered events back that were not begun. Redis: release.lua.
+        """Gives offered events back that were not begun. Redis: release.
 
         Raises: redis.RedisError.
         """
-        return cast(int, await self._run("release", *ids))
+        return cast(int, await self._call("release", {}, ids))
 
     async def _content_of(self, child: FollowUp, name: str) -> bytes:
-        """The content of a follow-up as settle.lua takes it.
+        """The content of a follow-up as `settle` takes it.
 
         A full store refuses to have it written first: then it is an argument even so,
         because settling must go on.
         """
         stored = codec.encode_content(child.content)
-        key = keys.body(self.prefix, child.id, name)
+        key = keys.body(self.cell.prefix, child.id, name)
         inline, writing = write_if_large(self.client, key, stored)
         try:
             if writing is not None:
@@ -191,11 +190,11 @@ class WorkerStore:
         return inline
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """Writes down how attempts ended, many in one call. Redis: settle.lua.
+        """Writes down how attempts ended, many in one call. Redis: settle.
 
         Raises: redis.RedisError.
         """
-        words: list[scripts.Arg] = []
+        words: list[Arg] = []
         for s in settlements:
             words += [s.event_id, s.token, s.attempt, s.outcome.value, s.delay_ms]
             words += [s.reason, s.line, len(s.follow_ups)]
@@ -204,15 +203,14 @@ class WorkerStore:
                 words.append(await self._content_of(child, name))
                 url = child.content.url
                 words += [gate_names.destination(url), gate_names.host(url)]
-        replies = cast(list[list[bytes]], await self._run("settle", *words))
         return [
             Settled(event_id.decode(), code.decode(), int(next_ms))
-            for event_id, code, next_ms in replies
+            for event_id, code, next_ms in await self._call("settle", {}, words)
         ]
 
 
 def read_begun(token: str, reply: list[bytes]) -> Begun:
-    """An event from an answer of begin.lua; content that is no content is left out.
+    """An event from an answer of `begin`; content that is no content is left out.
 
     Raises: nothing: what cannot be read is found when it is fetched.
     """

@@ -5,6 +5,7 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Event, Owner
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.records import EVENT
 
 
 def read_event(cell: Cell, owner: Owner, event_id: str) -> Event:
@@ -30,11 +31,12 @@ def read_events(
     pipe = cell.client.pipeline(transaction=False)
     for event_id in event_ids:
         pipe.hgetall(keys.event(cell.prefix, event_id))
-        pipe.zscore(keys.stuck(cell.prefix), event_id)
+        pipe.zscore(keys.quarantine(cell.prefix), event_id)
     replies = pipe.execute()
+    found = [EVENT.named(record) for record in replies[::2]]
     records = [
-        record if record.get(b"o") == str(owner).encode() else None
-        for record in replies[::2]
+        record if record.get("owner") == str(owner).encode() else None
+        for record in found
     ]
     for event_id, record in zip(event_ids, records, strict=True):
         if record is not None:
@@ -43,6 +45,6 @@ def read_events(
     return [
         None
         if record is None
-        else codec.decode_event(event_id, record, next(contents), stuck_score=at)
+        else codec.decode_event(event_id, record, next(contents), quarantined_ms=at)
         for event_id, record, at in zip(event_ids, records, replies[1::2], strict=True)
     ]

@@ -6,6 +6,9 @@ module `records`; everybody else names fields in full.
 
 from collections.abc import Mapping
 
+# A stored record by the names of its fields.
+Record = Mapping[str, bytes]
+
 
 class Fields:
     """The fields of one kind of record: names and stored codes."""
@@ -39,6 +42,16 @@ class Fields:
         return {names[code]: v for code, v in record.items() if code in names}
 
 
+# `due_ms`: when it is wanted; `first_due_ms` once a retry moved that. `deadline_ms`: of
+# an attempt. `body_revision`: if its body is large or edited. `change`: name of the
+# last edit. `interruptions`: in a row. `token`, `lost_token`: of the live, the
+# interrupted begin; `renewable_until_ms` no renewal passes. `state`: the final one.
+# `reason`: of a dead letter. `schedule`, `revision`: what made it. `strict`: its
+# schedule withdraws what it made before a pause; `pauses`: how often that was paused
+# before. `previous`, `following`: the occurrences that it waits for, that waits for it.
+# `run_again`: the occurrence that it sends again. `gates`: in the order of their
+# checks; `waits_at`: the one whose line it is in; `passes`: how often it was passed
+# over. `turn_exempt`: a callback waits for no turn.
 EVENT = Fields(
     format="f",
     owner="o",
@@ -76,6 +89,14 @@ EVENT = Fields(
     passes="ps",
     turn_exempt="qx",
 )
+# `fire_times`: the next ones, comma-separated, `<due ms>:<ms>` where jitter makes them
+# differ; `times_ahead`: how many are wanted. `last_used_ms`: newest fire time used or
+# dropped; `last_fired_ms`: newest used. `missed`: how many were dropped.
+# `dry_since_ms`: it has no fire time since. `delay_ms`: from a fire time to its
+# occurrence. `runs`, `runs_left`: fire times in all, still left. `newest`: occurrence,
+# if none may overlap. `last_begun_ms`: when an attempt first began, if it is strict.
+# `search_terms`: separated by blanks. `gates`: of its occurrences, each with the limits
+# that it brings.
 SCHEDULE = Fields(
     format="f",
     owner="o",
@@ -115,6 +136,10 @@ SCHEDULE = Fields(
     destination="d",
     gates="g",
 )
+# `last_number`: of the last acceptance in a queue; `check_from`: number from which
+# checks go on; `drop_until`: number up to which a deleted queue's events are cancelled.
+# `*_pinned`: set by hand. Of a destination: `closed_until_ms`: time of the next probe;
+# `ramp_rate`: per second when the ramp began; `origin`: while it is paused by hand.
 GATE = Fields(
     created_ms="c",
     updated_ms="u",

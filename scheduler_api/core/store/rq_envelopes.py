@@ -1,6 +1,7 @@
 """Envelopes: how claimed ids travel through RQ."""
 
 import json
+import orjson
 import redis
 import zlib
 from contextlib import suppress
@@ -10,7 +11,6 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat
 from scheduler_api.core.ids import nonce
-from scheduler_api.core.store.scripts import Arg
 
 QUEUE = "deliveries"
 FUNCTION = "workers.deliver.deliver"
@@ -20,11 +20,11 @@ MOST_WAITING = 2
 ARGUMENTS = "arguments"
 WITH = "-with-"
 BETWEEN = "_"
-# Of these the script writes its own, or RQ does later.
+# Of these the function writes its own, or RQ does later.
 NOT_IN_COMMON = ("data", "description", "created_at", "enqueued_at")
 
 
-class Carrier:
+class RqEnqueuer:
     """What a claim must know to leave envelopes in the RQ queue that workers take from.
 
     Deadlines are the engine's own, so a job has no time-out; jobs carry ids only. RQ
@@ -43,10 +43,14 @@ class Carrier:
         )
         job.origin = queue.name
         head, _, tail = job.data.decode().partition(f'"{ARGUMENTS}"')
-        self._terms: tuple[Arg, ...] = (
-            *(queue.key, queue.redis_queues_keys, Job.key_for("")),
-            *(MOST_WAITING, nonce(), head, tail),
-        )
+        self.options = {"list": queue.key, "max_waiting": MOST_WAITING}
+        self._jobs = {
+            "lists": queue.redis_queues_keys,
+            "job_prefix": Job.key_for(""),
+            "job": nonce(),
+            "head": head,
+            "tail": tail,
+        }
         self._fields = [
             text
             for name, value in job.to_dict().items()
@@ -54,10 +58,11 @@ class Carrier:
             for text in (name, value)
         ]
 
-    def words(self) -> tuple[Arg, ...]:
-        """The last arguments of a claim, as the script has them."""
+    def jobs(self) -> bytes:
+        """What all jobs of this moment have in common, as JSON."""
         at = utcformat(now())
-        return *self._terms, "created_at", at, "enqueued_at", at, *self._fields
+        fields = ["created_at", at, "enqueued_at", at, *self._fields]
+        return orjson.dumps({**self._jobs, "fields": fields})
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import Any, cast
 FORMAT = 1
 # What a dead letter is for whose group is not there.
 GROUP_MISSING = "group-missing"
-# What is published to a group is stored by one script: all of it or nothing.
+# What is published to a group is stored by one call: all of it or nothing.
 MOST_ENDPOINTS = 500
 DONE, NO_ROOM = 1, 2
 # What `NoRoom` names.
@@ -96,7 +96,7 @@ class Groups:
         """Puts endpoints into a group, which is made if it is missing.
 
         One whose URL is there already gets the name that is given now. Redis:
-        group_put.lua, atomic.
+        put_group, atomic.
 
         Raises: TooManyEndpoints, NoRoom, Conflict, UnreadableRecord, redis.RedisError.
         """
@@ -117,7 +117,7 @@ class Groups:
         """Takes endpoints out of a group; without any it is gone. Unknown ones count
         as taken out.
 
-        Redis: group_put.lua, atomic.
+        Redis: put_group, atomic.
 
         Raises: NotFound (there is no such group), Conflict, UnreadableRecord,
             redis.RedisError.
@@ -141,7 +141,7 @@ class Groups:
     def set_defaults(self, owner: Owner, name: str, defaults: dict[str, Any]) -> None:
         """Replaces what publishing to a group goes by where nothing else is said.
 
-        Redis: group_put.lua, atomic.
+        Redis: put_group, atomic.
 
         Raises: NotFound, Conflict, UnreadableRecord, redis.RedisError.
         """
@@ -169,8 +169,8 @@ class Groups:
             was = self._record(owner, name)
             becomes = edit(read_group(name, was) if was else None)
             record = b"" if becomes is None else _written(becomes)
-            words = (str(owner), name, was, record, self._most)
-            code = self._cell.run("group_put", *words)
+            options = {"owner": str(owner), "name": name, "most": self._most}
+            code = self._cell.call("put_group", options, [was, record])
             if code == NO_ROOM:
                 raise NoRoom(GROUP)
             if code == DONE:

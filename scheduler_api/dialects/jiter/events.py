@@ -246,7 +246,7 @@ class Events:
     def _load(self, schema: Body, body: dict[str, object]) -> Fields:
         """The fields of a body; a past time is told before faults of later fields.
 
-        The store's clock decides, so the script looks again; here it is asked only
+        The store's clock decides, so the function checks again; here it is asked only
         when the answer is a fault anyway.
 
         Raises: Refused, redis.RedisError.

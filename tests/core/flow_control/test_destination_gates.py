@@ -46,8 +46,8 @@ def send(
     return [each.id for each in engine.store.create_many(owner, drafts)]
 
 
-def shut(engine: Engine) -> dict[str, str]:
-    return engine._hash(keys.shut(PREFIX))
+def held_back(engine: Engine) -> dict[str, str]:
+    return engine._hash(keys.held_destinations(PREFIX))
 
 
 def test_a_destination_is_scheme_host_and_port():
@@ -205,27 +205,33 @@ def test_nothing_is_reserved_in_front_of_a_breaker(engine: Engine):
 
 def test_alone_a_destination_may_have_a_whole_worker(engine: Engine):
     send(engine, [ILL] * 6)
-    begun, fallen = engine.worker.begin_or_not(*offer(engine), shares="2")
+    begun, fallen = engine.worker.begin_or_not(
+        *offer(engine), share={"limit": 2, "in_hand": {}}
+    )
 
     assert (len(begun), fallen) == (6, {})
 
 
 def test_with_others_a_destination_has_its_share_of_a_worker(engine: Engine):
     send(engine, [ILL] * 6 + [WELL])
-    begun, fallen = engine.worker.begin_or_not(*offer(engine), shares="2")
+    begun, fallen = engine.worker.begin_or_not(
+        *offer(engine), share={"limit": 2, "in_hand": {}}
+    )
 
     assert sorted(each.destination for each in begun) == sorted(
         [ILL_GATE] * 2 + [destination_gate(OWNER.tenant, destination(WELL))]
     )
     assert list(fallen.values()) == ["held"] * 4
     assert len(engine.scores(keys.waiters(PREFIX, ILL_GATE))) == 4
-    assert shut(engine).keys() == {ILL_GATE}
+    assert held_back(engine).keys() == {ILL_GATE}
     assert engine.client.pttl(keys.gate(PREFIX, ILL_GATE)) > 0
 
 
 def test_what_was_turned_away_goes_as_soon_as_there_is_room(engine: Engine):
     accepted = send(engine, [ILL] * 6 + [WELL])
-    begun, _ = engine.worker.begin_or_not(*offer(engine), shares="2")
+    begun, _ = engine.worker.begin_or_not(
+        *offer(engine), share={"limit": 2, "in_hand": {}}
+    )
     finish(engine, *begun)
     rest = begin(engine)
     finish(engine, *rest)
@@ -234,7 +240,7 @@ def test_what_was_turned_away_goes_as_soon_as_there_is_room(engine: Engine):
         engine.claim()
 
     assert sorted(ids(begun) + ids(rest)) == sorted(accepted)
-    assert shut(engine) == {}
+    assert held_back(engine) == {}
     assert engine.due() == {}
     assert not engine.client.exists(keys.gate(PREFIX, ILL_GATE))
 
@@ -246,7 +252,7 @@ def test_turning_away_is_bounded_by_a_rate(engine: Engine):
         engine.now_ms += 100
         claim = engine.claim()
         _, fallen = engine.worker.begin_or_not(
-            *claim.ids, shares=f"2 {ILL_GATE}=2 other=0"
+            *claim.ids, share={"limit": 2, "in_hand": {ILL_GATE: 2, "other": 0}}
         )
         bounced += len(fallen)
 
@@ -256,7 +262,8 @@ def test_turning_away_is_bounded_by_a_rate(engine: Engine):
 def test_a_full_window_has_room_for_others_only(engine: Engine):
     accepted = send(engine, [ILL] * 3)
     begun, fallen = engine.worker.begin_or_not(
-        *offer(engine), shares=f"2! {ILL_GATE}=4"
+        *offer(engine),
+        share={"limit": 2, "in_hand": {ILL_GATE: 4}, "only_others": True},
     )
 
     assert (begun, list(fallen.values())) == ([], ["held"] * 3)
@@ -267,7 +274,7 @@ def test_a_breaker_opens_when_nearly_all_fail(engine: Engine):
     assert engine.worker.report(ILL_GATE, 19, 19) == ""
     engine.now_ms += 30_000
     assert engine.worker.report(ILL_GATE, 1, 1) == "opened"
-    assert shut(engine).keys() == {ILL_GATE}
+    assert held_back(engine).keys() == {ILL_GATE}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +287,7 @@ def test_a_breaker_stays_closed(
     engine.now_ms += later_ms
 
     assert engine.worker.report(ILL_GATE, 1, 1) == ""
-    assert shut(engine) == {}
+    assert held_back(engine) == {}
 
 
 def test_an_open_breaker_holds_with_number_and_retries(engine: Engine):
@@ -318,7 +325,7 @@ def test_one_probe_goes_at_a_time_and_each_that_fails_doubles_the_wait(engine: E
         [probe] = begin(engine)
         assert probe.id == accepted[0]
         assert begin(engine) == []
-        assert engine.worker.report(ILL_GATE, 1, 1) == "shut"
+        assert engine.worker.report(ILL_GATE, 1, 1) == "probe_failed"
         finish(engine, probe, outcome=Outcome.RETRY, delay_ms=1)
     waiting = engine.scores(keys.waiters(PREFIX, ILL_GATE))
 
@@ -378,7 +385,7 @@ def test_a_closed_breaker_releases_on_a_ramp_the_oldest_first(engine: Engine):
 
     assert sent == accepted
     assert per_s[:2] == [16, 16]
-    assert shut(engine) == {}
+    assert held_back(engine) == {}
 
 
 def test_an_edit_to_another_destination_leaves_the_line(engine: Engine):
@@ -398,7 +405,7 @@ def test_an_idle_breaker_is_forgotten(engine: Engine):
         engine.claim()
         engine.now_ms += LOOK_MS
 
-    assert shut(engine) == {}
+    assert held_back(engine) == {}
     assert engine.due() == {}
 
 

@@ -226,7 +226,7 @@ def test_an_idle_key_is_forgotten_unless_somebody_wants_it(
     assert lives_ms > 13 * 86_400_000
     assert pinned_ms == -1
     assert flow_keys.all_of(OWNER) == []
-    assert engine.scores(keys.flows(PREFIX, str(OWNER))) == {}
+    assert engine.scores(keys.flow_keys(PREFIX, str(OWNER))) == {}
 
 
 @pytest.mark.parametrize("kept", ["paused", "pinned"])
@@ -249,7 +249,7 @@ def test_e2_a_ghost_in_a_full_gate_is_healed(engine: Engine):
     engine.stays_sound = False
     [waiting] = create(engine, 1, limited(1))
     engine.client.sadd(keys.holders(PREFIX, GATE), "ghost")
-    engine.client.sadd(keys.pending(PREFIX, GATE), "ghost")
+    engine.client.sadd(keys.not_begun(PREFIX, GATE), "ghost")
     held = offer(engine)
     engine.now_ms += LOOK_MS
 

@@ -9,6 +9,7 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import destination, destination_gate
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.records import GATE as GATE_FIELDS
 from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
 from tests.core.gated import LOOK_MS, begin, finish, offer
 
@@ -99,7 +100,7 @@ def test_a_resumed_destination_releases_all_the_oldest_first(
     assert begun == accepted
     assert destinations.all() == []
     assert engine.due() == {}
-    assert engine.client.exists(keys.shut(PREFIX)) == 0
+    assert engine.client.exists(keys.held_destinations(PREFIX)) == 0
 
 
 def test_a_retry_waits_with_its_number(engine: Engine, destinations: HeldDestinations):
@@ -176,7 +177,9 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
     accepted = send(engine, [URL] * 40 + [ELSEWHERE])
     offered = offer(engine)
     pause(destinations)
-    engine.worker.begin_or_not(*offered, shares=f"2 {GATE}=2 other=1")
+    engine.worker.begin_or_not(
+        *offered, share={"limit": 2, "in_hand": {GATE: 2, "other": 1}}
+    )
     resume(destinations)
 
     assert sorted(ids(begin(engine))) == sorted(accepted[:40])
@@ -184,7 +187,9 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
 
 def test_the_gate_of_a_share_is_forgotten_in_the_end(engine: Engine):
     send(engine, [URL] * 4 + [ELSEWHERE])
-    begun, _ = engine.worker.begin_or_not(*offer(engine), shares="2")
+    begun, _ = engine.worker.begin_or_not(
+        *offer(engine), share={"limit": 2, "in_hand": {}}
+    )
     left_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
     finish(engine, *begun)
     begun_later(engine)
@@ -213,9 +218,18 @@ def test_e5_pausing_and_resuming_twice_is_once(
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (("HDEL", keys.shut(PREFIX), GATE), "is paused and not among shut"),
-        (("HSET", keys.shut(PREFIX), "d:9:x", "1"), "d:9:x: is shut for no reason"),
-        (("HDEL", keys.gate(PREFIX, GATE), "pz"), "is shut and nobody looks at it"),
+        (
+            ("HDEL", keys.held_destinations(PREFIX), GATE),
+            "is paused and not among held_destinations",
+        ),
+        (
+            ("HSET", keys.held_destinations(PREFIX), "d:9:x", "1"),
+            "d:9:x: is held for no reason",
+        ),
+        (
+            ("HDEL", keys.gate(PREFIX, GATE), GATE_FIELDS.code("paused_ms")),
+            "is held and nobody checks it",
+        ),
     ],
 )
 def test_fsck_knows_pauses(

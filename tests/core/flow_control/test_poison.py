@@ -1,4 +1,4 @@
-"""Gates that no script can read hold up nobody else; scripts that run twice."""
+"""Gates that no function can read hold up nobody else; functions called twice."""
 
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -8,6 +8,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.reads import read_events
+from scheduler_api.core.store.records import EVENT, GATE
 from tests.core.engine import OWNER, PREFIX, Engine, ids
 from tests.core.gated import LOOK_MS, begin, create, finish, offer
 
@@ -17,23 +18,23 @@ FLOW_GATE = flow_gate(OWNER, "key")
 
 
 @pytest.mark.parametrize("value", ["x", "", "1e3", "nan"])
-@pytest.mark.parametrize("field", ["p", "r", "t"])
+@pytest.mark.parametrize("field", ["parallelism", "rate", "period_ms"])
 def test_e1_a_key_that_cannot_be_read_stands_in_nobody_elses_way(
     engine: Engine, field: str, value: str
 ):
     engine.stays_sound = False
     bad, good = create(engine, 3, FLOW), create(engine, 2, NO_GATES)
-    engine.client.hset(keys.gate(PREFIX, FLOW_GATE), field, value)
+    engine.client.hset(keys.gate(PREFIX, FLOW_GATE), GATE.code(field), value)
 
     begun = begin(engine)
     finish(engine, *begun)
 
     assert sorted(ids(begun)) == sorted(good)
-    assert engine.stuck().keys() == set(bad)
-    assert all(field in why for why in engine.why().values())
+    assert engine.quarantine().keys() == set(bad)
+    assert all(field in why for why in engine.quarantine_reasons().values())
 
 
-@pytest.mark.parametrize("name", [keys.holders, keys.waiters, keys.pending])
+@pytest.mark.parametrize("name", [keys.holders, keys.waiters, keys.not_begun])
 def test_e1_sets_of_a_key_that_are_none_stand_in_nobody_elses_way(engine: Engine, name):
     engine.stays_sound = False
     create(engine, 3, FLOW)
@@ -49,24 +50,24 @@ def test_e1_sets_of_a_key_that_are_none_stand_in_nobody_elses_way(engine: Engine
 def test_e1_an_event_that_cannot_be_read_holds_up_no_queue(engine: Engine):
     engine.stays_sound = False
     bad, good = create(engine, 2, QUEUE)
-    engine.client.hset(keys.event(PREFIX, bad), "at", "soon")
+    engine.client.hset(keys.event(PREFIX, bad), EVENT.code("due_ms"), "soon")
     offer(engine)
     engine.now_ms += LOOK_MS
 
     assert offer(engine) == [good]
-    assert engine.stuck().keys() == {bad}
+    assert engine.quarantine().keys() == {bad}
 
 
 def test_e1_a_waiting_event_that_cannot_be_read_holds_up_no_line(engine: Engine):
     engine.stays_sound = False
     first, _, bad, good = create(engine, 4, FLOW)
     started = begin(engine)
-    engine.client.hset(keys.event(PREFIX, bad), "at", "soon")
+    engine.client.hset(keys.event(PREFIX, bad), EVENT.code("due_ms"), "soon")
     finish(engine, *started)
 
     assert first in ids(started)
     assert offer(engine) == [good]
-    assert engine.stuck().keys() == {bad}
+    assert engine.quarantine().keys() == {bad}
 
 
 def test_e1_an_attempt_ends_whatever_became_of_its_gate(engine: Engine):

@@ -27,8 +27,8 @@ from tests.core.engine import (
     Engine,
     ids,
 )
+from tests.core.function_calls import cut_off
 from tests.core.gated import LOOK_MS, begin, create, finish, offer
-from tests.core.script_calls import cut_off
 
 ORDERS = Gates(queue="orders")
 

@@ -12,6 +12,7 @@ from scheduler_api.core.model import Content, Schedule, ScheduleState
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.records import EVENT, SCHEDULE
 from scheduler_api.core.tenants.accounts import Tenants
 from tests.core.engine import OWNER, PREFIX, START_MS, Engine, settlement
 
@@ -112,17 +113,21 @@ Break = Callable[[redis.Redis, dict[str, str]], object]
 
 def field(which: str, **values: str) -> Break:
     return lambda client, named: client.hset(
-        keys.event(PREFIX, named[which]), mapping=values
+        keys.event(PREFIX, named[which]),
+        mapping={EVENT.code(name): value for name, value in values.items()},
     )
 
 
 def no_field(which: str, name: str) -> Break:
-    return lambda client, named: client.hdel(keys.event(PREFIX, named[which]), name)
+    return lambda client, named: client.hdel(
+        keys.event(PREFIX, named[which]), EVENT.code(name)
+    )
 
 
 def rule_field(which: str, **values: str) -> Break:
     return lambda client, named: client.hset(
-        keys.schedule(PREFIX, named[which]), mapping=values
+        keys.schedule(PREFIX, named[which]),
+        mapping={SCHEDULE.code(name): value for name, value in values.items()},
     )
 
 
@@ -146,17 +151,22 @@ BREAKS: dict[str, tuple[Break, str]] = {
     "stands twice": (stand("leased", "waits"), "stands in due and in leased"),
     "finished, due": (stand("due", "delivered"), "stands in due"),
     "finished, leased": (stand("leased", "dead"), "stands in leased"),
-    "cancelled, stuck": (stand("stuck", "cancelled"), "stands in stuck"),
-    "stuck without why": (
+    "cancelled, quarantined": (
+        stand("quarantine", "cancelled"),
+        "stands in quarantine",
+    ),
+    "quarantined without a reason": (
         lambda client, named: (
             client.zrem(keys.due(PREFIX), named["waits"]),
-            client.zadd(keys.stuck(PREFIX), {named["waits"]: 1}),
+            client.zadd(keys.quarantine(PREFIX), {named["waits"]: 1}),
         ),
-        "stands in one of stuck and why",
+        "stands in one of quarantine and quarantine_reasons",
     ),
-    "why without stuck": (
-        lambda client, named: client.hset(keys.why(PREFIX), named["waits"], "x"),
-        "stands in one of stuck and why",
+    "a reason without quarantine": (
+        lambda client, named: client.hset(
+            keys.quarantine_reasons(PREFIX), named["waits"], "x"
+        ),
+        "stands in one of quarantine and quarantine_reasons",
     ),
     "due early": (stand("due", "waits", START_MS - 1), "its record says"),
     "retry due early": (stand("due", "retried", START_MS), "its record says"),
@@ -168,38 +178,41 @@ BREAKS: dict[str, tuple[Break, str]] = {
         lambda client, _: client.zadd(keys.leased(PREFIX), {"nobody": 1}),
         "leased nobody: has no record",
     ),
-    "no stuck member's record": (
-        lambda client, _: client.zadd(keys.stuck(PREFIX), {"s:nobody": 1}),
-        "stuck s:nobody: has no record",
+    "no quarantined member's record": (
+        lambda client, _: client.zadd(keys.quarantine(PREFIX), {"s:nobody": 1}),
+        "quarantine s:nobody: has no record",
     ),
-    "no parked member's record": (
-        lambda client, _: client.zadd(keys.parked(PREFIX), {"nobody": 1}),
-        "parked s:nobody: has no record",
+    "no paused schedule's record": (
+        lambda client, _: client.zadd(keys.paused_schedules(PREFIX), {"nobody": 1}),
+        "paused_schedules s:nobody: has no record",
     ),
-    "no solo member's record": (
-        lambda client, _: client.sadd(keys.solo(PREFIX), "nobody"),
-        "solo nobody: has no record",
+    "no isolated member's record": (
+        lambda client, _: client.sadd(keys.isolated(PREFIX), "nobody"),
+        "isolated nobody: has no record",
     ),
-    "no record behind why": (
-        lambda client, _: client.hset(keys.why(PREFIX), "nobody", "x"),
-        "why nobody: has no record",
+    "no record behind a reason": (
+        lambda client, _: client.hset(keys.quarantine_reasons(PREFIX), "nobody", "x"),
+        "quarantine_reasons nobody: has no record",
     ),
-    "solo, finished": (
-        lambda client, named: client.sadd(keys.solo(PREFIX), named["delivered"]),
-        "has ended and stands in solo",
+    "isolated, finished": (
+        lambda client, named: client.sadd(keys.isolated(PREFIX), named["delivered"]),
+        "has ended and is isolated",
     ),
-    "solo without need": (
-        lambda client, named: client.sadd(keys.solo(PREFIX), named["waits"]),
-        "solo does not go with 0 interruptions",
+    "isolated without need": (
+        lambda client, named: client.sadd(keys.isolated(PREFIX), named["waits"]),
+        "being isolated does not go with 0 interruptions",
     ),
-    "not solo": (
-        lambda client, named: client.srem(keys.solo(PREFIX), named["alone"]),
-        "solo does not go with 2 interruptions",
+    "not isolated": (
+        lambda client, named: client.srem(keys.isolated(PREFIX), named["alone"]),
+        "being isolated does not go with 2 interruptions",
     ),
-    "no active index": (leave("ix:1:jiter:active", "waits"), "is absent in ix active"),
+    "no active index": (
+        leave("ix:1:jiter:active", "waits"),
+        "is absent in by_time active",
+    ),
     "active index too early": (
         stand("ix:1:jiter:active", "waits", 5),
-        "is 5 in ix active",
+        "is 5 in by_time active",
     ),
     "active index of another": (
         stand("ix:2:jiter:active", "waits"),
@@ -213,22 +226,28 @@ BREAKS: dict[str, tuple[Break, str]] = {
         lambda client, named: client.zrem(
             "{s1}:ix:1:jiter:active", named["occurrence"]
         ),
-        "is absent in ix active, not",
+        "is absent in by_time active, not",
     ),
     "active without record": (
         lambda client, _: client.zadd("{s1}:ix:1:jiter:active", {"nobody": 1}),
         "ix:1:jiter:active nobody: has no record",
     ),
-    "not found by end": (leave("fin:1:jiter:dead", "dead"), "is absent in fin dead"),
+    "not found by end": (
+        leave("fin:1:jiter:dead", "dead"),
+        "is absent in finished dead",
+    ),
     "found by wrong end": (
         stand("fin:1:jiter:delivered", "delivered", 5),
-        "is 5 in fin delivered",
+        "is 5 in finished delivered",
     ),
     "found by an end before it": (
         stand("fin:1:jiter:dead", "waits"),
         "fin:1:jiter:dead {waits}: does not belong here",
     ),
-    "not found by time": (leave("ix:1:jiter:dead", "dead"), "is absent in ix dead"),
+    "not found by time": (
+        leave("ix:1:jiter:dead", "dead"),
+        "is absent in by_time dead",
+    ),
     "found as another end": (
         stand("ix:1:jiter:delivered", "dead"),
         "ix:1:jiter:delivered {dead}: does not belong here",
@@ -237,7 +256,7 @@ BREAKS: dict[str, tuple[Break, str]] = {
         lambda client, named: client.zrem(
             keys.occurrences(PREFIX, named["fires"]), named["occurrence"]
         ),
-        "absent in occ",
+        "absent in occurrences",
     ),
     "occurrence without record": (
         lambda client, named: client.zadd(
@@ -301,10 +320,13 @@ BREAKS: dict[str, tuple[Break, str]] = {
         ),
         "log:{dead} one: is no attempt",
     ),
-    "no number": (field("waits", at="soon"), "at is no number: 'soon'"),
-    "no creation": (no_field("waits", "c"), "c is no number: None"),
-    "no owner": (no_field("waits", "o"), "has no owner"),
-    "no format": (field("waits", f="2"), "has the format '2'"),
+    "no number": (field("waits", due_ms="soon"), "due_ms is not a number: 'soon'"),
+    "no creation": (
+        no_field("waits", "created_ms"),
+        "created_ms is not a number: None",
+    ),
+    "no owner": (no_field("waits", "owner"), "has no owner"),
+    "no format": (field("waits", format="2"), "has the format '2'"),
     "unknown owner": (
         lambda client, _: client.srem(keys.owners(PREFIX), str(OWNER)),
         "belongs to an owner that owners does not name",
@@ -316,26 +338,44 @@ BREAKS: dict[str, tuple[Break, str]] = {
         ),
         "e:{waits}: cannot be read",
     ),
-    "unknown state": (field("dead", st="lost"), "has the state 'lost'"),
-    "ended as active": (field("dead", st="active"), "has the state 'active'"),
-    "ended without a time": (no_field("dead", "fin"), "has ended without a time"),
-    "ended with a token": (field("dead", tok="x"), "has ended and bears tok"),
-    "not ended with a time": (field("waits", fin="1"), "has not ended and bears fin"),
-    "not ended with a reason": (field("waits", y="x"), "has not ended and bears y"),
-    "begun without a limit": (no_field("begun", "un"), "bears one of tok and un"),
-    "a limit without begin": (field("offered", un="1"), "bears one of tok and un"),
-    "begun, not counted": (no_field("begun", "n"), "was begun, but never counted"),
+    "unknown state": (field("dead", state="lost"), "has the state 'lost'"),
+    "ended as active": (field("dead", state="active"), "has the state 'active'"),
+    "ended without a time": (
+        no_field("dead", "finished_ms"),
+        "has ended without a time",
+    ),
+    "ended with a token": (field("dead", token="x"), "has ended and bears token"),
+    "not ended with a time": (
+        field("waits", finished_ms="1"),
+        "has not ended and bears finished_ms",
+    ),
+    "not ended with a reason": (
+        field("waits", reason="x"),
+        "has not ended and bears reason",
+    ),
+    "begun without a limit": (
+        no_field("begun", "renewable_until_ms"),
+        "bears one of token and renewable_until_ms",
+    ),
+    "a limit without begin": (
+        field("offered", renewable_until_ms="1"),
+        "bears one of token and renewable_until_ms",
+    ),
+    "begun, not counted": (
+        no_field("begun", "attempts"),
+        "was begun, but never counted",
+    ),
     "in a hand and due": (
-        field("retried", tok="x", un="1"),
+        field("retried", token="x", renewable_until_ms="1"),
         "is due, and in a worker's hand",
     ),
     "active schedule nowhere": (
         lambda client, named: client.zrem(keys.due(PREFIX), f"s:{named['fires']}"),
         "is active and stands nowhere",
     ),
-    "active schedule parked": (
-        stand("parked", "fires"),
-        "is active and stands in due and in parked",
+    "active schedule among the paused": (
+        stand("paused_schedules", "fires"),
+        "is active and stands in due and in paused_schedules",
     ),
     "active schedule leased": (
         rule_stand("leased", "fires"),
@@ -343,32 +383,41 @@ BREAKS: dict[str, tuple[Break, str]] = {
     ),
     "paused schedule due": (
         rule_stand("due", "paused"),
-        "is paused and stands in due and in parked",
+        "is paused and stands in due and in paused_schedules",
     ),
     "paused schedule nowhere": (
-        leave("parked", "paused"),
+        leave("paused_schedules", "paused"),
         "is paused and stands nowhere",
     ),
     "ended schedule due": (rule_stand("due", "ended"), "is ended and stands in due"),
     "schedule due early": (rule_stand("due", "fires", 5), "is due at 5, its next time"),
-    "schedule's state": (rule_field("fires", st="x"), "has the state 'x'"),
-    "schedule's times": (rule_field("fires", times="soon"), "has unreadable times"),
-    "schedule's times fall": (rule_field("fires", times="9,8"), "has unreadable times"),
+    "schedule's state": (rule_field("fires", state="x"), "has the state 'x'"),
+    "schedule's times": (
+        rule_field("fires", fire_times="soon"),
+        "has unreadable times",
+    ),
+    "schedule's times fall": (
+        rule_field("fires", fire_times="9,8"),
+        "has unreadable times",
+    ),
     "jitter beyond the next": (
-        rule_field("fires", times="9:5,8:7"),
+        rule_field("fires", fire_times="9:5,8:7"),
         "has unreadable times",
     ),
     "end before the next time": (
-        rule_field("fires", end="7"),
+        rule_field("fires", end_ms="7"),
         "its next time is 8",
     ),
-    "paused with an end, parked": (
-        rule_field("paused", end=f"{START_MS}"),
-        "is paused and stands in parked",
+    "paused with an end, among those without": (
+        rule_field("paused", end_ms=f"{START_MS}"),
+        "is paused and stands in paused_schedules",
     ),
-    "schedule's end": (rule_field("fires", end="x"), "end is no number"),
-    "event's end": (field("waits", end="x"), "end is no number"),
-    "schedule's number": (rule_field("fires", k="x"), "k is no number"),
+    "schedule's end": (rule_field("fires", end_ms="x"), "end_ms is not a number"),
+    "event's end": (field("waits", end_ms="x"), "end_ms is not a number"),
+    "schedule's number": (
+        rule_field("fires", times_ahead="x"),
+        "times_ahead is not a number",
+    ),
     "schedule not listed": (leave("ix:1:jiter:schedules", "fires"), "in schedules"),
     "schedule listed elsewhere": (
         stand("ix:2:jiter:schedules", "fires"),
@@ -399,18 +448,18 @@ BREAKS: dict[str, tuple[Break, str]] = {
     ),
     "place is no set": (
         lambda client, _: (
-            client.delete(keys.parked(PREFIX)),
-            client.set(keys.parked(PREFIX), "x"),
+            client.delete(keys.paused_schedules(PREFIX)),
+            client.set(keys.paused_schedules(PREFIX), "x"),
         ),
-        "parked: cannot be looked at: WRONGTYPE",
+        "paused_schedules: cannot be checked: WRONGTYPE",
     ),
     "index is no set": (
         lambda client, _: client.set("{s1}:ix:1:jiter:active:", "x"),
-        "ix:1:jiter:active:: cannot be looked at: WRONGTYPE",
+        "ix:1:jiter:active:: cannot be checked: WRONGTYPE",
     ),
     "log is no hash": (
         lambda client, _: client.set("{s1}:log:nobody", "x"),
-        "log:nobody: cannot be looked at: WRONGTYPE",
+        "log:nobody: cannot be checked: WRONGTYPE",
     ),
     "unknown key": (
         lambda client, _: client.set("{s1}:what", "x"),
@@ -462,7 +511,7 @@ def test_what_stands_aside_is_sound_however_broken_it_is(engine: Engine, kind: s
     for _ in range(2):
         engine.worker.begin(*engine.claim().ids)
 
-    assert engine.stuck().keys() == {member}
+    assert engine.quarantine().keys() == {member}
     assert engine.faults() == []
 
 

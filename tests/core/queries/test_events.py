@@ -1,4 +1,4 @@
-"""Lists and histories, from the indexes that the scripts keep."""
+"""Lists and histories, from the indexes that the functions keep."""
 
 import pytest
 import random
@@ -25,7 +25,7 @@ CONTENT = Content("http://example.com", b"x")
 PREFIX = "{t}:"
 NOW_MS = 1_000_000
 TIMEOUTS = ClaimTimeouts(
-    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+    offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
 
 
@@ -173,7 +173,7 @@ def test_stuck_events_are_listed_by_their_owner_and_time(clocked: Clocked) -> No
     late, early, free = clocked.event(3_000), clocked.event(2_000), clocked.event(1_000)
     foreign = clocked.event(1_000, OTHER)
     members = {late: 10, early: 20, foreign: 10, "s:7": 10, "7.1": 10}
-    clocked.client.zadd(keys.stuck(PREFIX), members)
+    clocked.client.zadd(keys.quarantine(PREFIX), members)
 
     assert clocked.ids(Phase.STUCK) == [early, late]
     assert clocked.ids(Phase.STUCK, ended={Phase.STUCK: Span(15)}) == [early]

@@ -84,8 +84,8 @@ def test_an_edit_replaces_the_terms_and_anything_else_keeps_them(engine: Engine)
     assert find(engine, [BLUE], [ROUND]) == ([schedule.id], 1)
     bare = engine.schedules.edit(paused, grammar=FULL, terms=[])
     assert bare.terms == ()
-    assert "ix" not in engine.schedule_record(schedule.id)
-    assert engine.client.keys(keys.term(PREFIX, "*", "*")) == []
+    assert "search_terms" not in engine.schedule_record(schedule.id)
+    assert engine.client.keys(keys.search_term(PREFIX, "*", "*")) == []
 
 
 def test_a_put_that_is_repeated_leaves_the_same_terms(engine: Engine):
@@ -100,7 +100,7 @@ def test_a_deletion_leaves_no_term(engine: Engine):
     engine.schedules.delete(create(engine, RED, ROUND))
 
     assert find(engine, [RED]) == ([], 0)
-    assert engine.client.keys(keys.term(PREFIX, "*", "*")) == []
+    assert engine.client.keys(keys.search_term(PREFIX, "*", "*")) == []
 
 
 def test_what_is_in_doubt_is_looked_at_and_nothing_else(engine: Engine):
@@ -182,8 +182,8 @@ def test_equal_words_in_another_order_are_another_term():
 def test_terms_of_a_schedule_that_none_bears_are_a_fault(engine: Engine):
     schedule = create(engine, RED)
     engine.stays_sound = False
-    engine.client.zadd(keys.term(PREFIX, str(OWNER), BLUE), {schedule.id: 1})
-    engine.client.delete(keys.term(PREFIX, str(OWNER), RED))
+    engine.client.zadd(keys.search_term(PREFIX, str(OWNER), BLUE), {schedule.id: 1})
+    engine.client.delete(keys.search_term(PREFIX, str(OWNER), RED))
 
     assert sorted(engine.faults()) == [
         f"s:{schedule.id}: stands in 0 of its 1 terms",

@@ -7,6 +7,7 @@ from scheduler_api.core.queries.filters import ALWAYS
 from scheduler_api.core.recovery.dead_letters import DeadLetters, Place
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.records import EVENT
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -129,12 +130,12 @@ def test_bad_record_hides_no_other_and_is_logged(
     bad, good = dead(engine), dead(engine)
     left = [*engine.due()]
     engine.stays_sound = False
-    store_client.hset(keys.event(PREFIX, bad.id), "fin", "x")
+    store_client.hset(keys.event(PREFIX, bad.id), EVENT.code("finished_ms"), "x")
     drafts = [(each.id, LARGE) for each in (bad, good)]
 
     assert letters(engine).clear(OWNER, [bad.id]) == [False]
     none, accepted = letters(engine).replay(OWNER, drafts)
     assert none is None and accepted is not None
     assert f"letter.unreadable event={bad.id}" in caplog.text
-    assert "fin is no number: x" in caplog.text
+    assert "finished_ms is not an integer: x" in caplog.text
     assert [*engine.due()] == [*left, accepted.id]

@@ -6,10 +6,11 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Schedule, ScheduleState, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.records import EVENT, SCHEDULE
 from tests.core.cron.fire_times import times_of
 from tests.core.engine import (
     CONTENT,
-    GRACE_MS,
+    MISSED_GRACE_MS,
     NEVER,
     OFFER_MS,
     OWNER,
@@ -18,7 +19,7 @@ from tests.core.engine import (
     Engine,
     settlement,
 )
-from tests.core.script_calls import ahead_of_script
+from tests.core.function_calls import ahead_of_function
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 PLAN_AGAIN_MS = 5_000
@@ -77,7 +78,7 @@ def test_a_newest_occurrence_that_cannot_be_read_is_told_as_such(engine: Engine)
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
     engine.stays_sound = False
-    engine.client.hset(keys.event(PREFIX, event_id), "st", "odd")
+    engine.client.hset(keys.event(PREFIX, event_id), EVENT.code("state"), "odd")
 
     with pytest.raises(UnreadableRecord):
         engine.schedules.newest_states([engine.schedules.get(OWNER, schedule.id)])
@@ -110,7 +111,9 @@ def test_e5_an_occurrence_already_made_is_not_made_again(engine: Engine):
     engine.now_ms = schedule.times_ms[0]
     engine.claim()
     key = keys.schedule(PREFIX, schedule.id)
-    engine.client.hset(key, "times", ",".join(map(str, schedule.times_ms)))
+    engine.client.hset(
+        key, SCHEDULE.code("fire_times"), ",".join(map(str, schedule.times_ms))
+    )
     engine.client.zadd(keys.due(PREFIX), {f"s:{schedule.id}": engine.now_ms})
 
     repeated = engine.claim()
@@ -164,7 +167,7 @@ def test_e8_a_planned_schedule_is_not_asked_for_again(engine: Engine):
 
     assert answer == "done"
     assert asked == []
-    assert "pl" not in engine.schedule_record(schedule.id)
+    assert "planning_asked_ms" not in engine.schedule_record(schedule.id)
 
 
 def test_e8_a_chain_without_planning_fires_again_once_it_is_planned(engine: Engine):
@@ -192,9 +195,11 @@ def test_e8_a_dry_schedule_tells_since_when(engine: Engine):
     engine.tick(30 * SECOND_MS)
     engine.claim()
 
-    assert engine.schedule_record(schedule.id)["dry"] == str(schedule.times_ms[-1])
+    assert engine.schedule_record(schedule.id)["dry_since_ms"] == str(
+        schedule.times_ms[-1]
+    )
     engine.schedules.top_up(schedule.id)
-    assert "dry" not in engine.schedule_record(schedule.id)
+    assert "dry_since_ms" not in engine.schedule_record(schedule.id)
 
 
 def test_e8_occurrences_that_nobody_begins_do_not_break_the_chain(engine: Engine):
@@ -217,7 +222,7 @@ def test_e22_planning_is_asked_for_after_a_step_back_of_the_clock(engine: Engine
     engine.claim()
     engine.now_ms -= 300 * SECOND_MS
     key = keys.schedule(PREFIX, schedule.id)
-    engine.client.hset(key, "times", f"{engine.now_ms}")
+    engine.client.hset(key, SCHEDULE.code("fire_times"), f"{engine.now_ms}")
     engine.client.zadd(keys.due(PREFIX), {f"s:{schedule.id}": engine.now_ms})
 
     assert engine.claim().schedule_ids == [schedule.id]
@@ -290,7 +295,7 @@ def test_after_a_gap_the_latest_runs_and_the_others_are_counted(
     assert fired == sorted(fired)
     assert len(fired) + missed == len(every)
     assert fired[0] == min(
-        [at for at in past if at >= began_ms - GRACE_MS] or past[-1:]
+        [at for at in past if at >= began_ms - MISSED_GRACE_MS] or past[-1:]
     )
     assert fired == every[-len(fired) :]
 
@@ -332,7 +337,7 @@ def test_a_plan_for_an_older_revision_is_stale(engine: Engine):
     def edit() -> None:
         edited.append(engine.edited(old, expression="@daily"))
 
-    with ahead_of_script(engine.client, edit):
+    with ahead_of_function(engine.client, edit):
         answer = engine.schedules.top_up(old.id)
 
     assert answer == "stale"
@@ -357,7 +362,7 @@ def test_a_plan_drops_what_was_used_meanwhile(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
 
-    with ahead_of_script(engine.client, engine.claim):
+    with ahead_of_function(engine.client, engine.claim):
         answer = engine.schedules.top_up(schedule.id)
 
     later = schedule.times_ms[1:]
@@ -373,7 +378,7 @@ def test_a_plan_with_nothing_new_is_stale(engine: Engine):
             engine.now_ms = at_ms
             engine.claim()
 
-    with ahead_of_script(engine.client, use_all):
+    with ahead_of_function(engine.client, use_all):
         answer = engine.schedules.top_up(schedule.id)
 
     assert answer == "stale"

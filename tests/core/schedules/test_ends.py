@@ -108,7 +108,7 @@ def test_a_schedule_ends_by_itself_after_its_end(engine: Engine, rule: str):
     assert at_its_end[1] is ACTIVE
     assert at_its_end[0].next_us == 1_000
     assert state_of(engine, schedule) is ScheduleState.ENDED
-    assert engine.due() == engine.parked() == {}
+    assert engine.due() == engine.paused_schedules() == {}
     assert engine.schedules.next_ms(schedule) is None
 
 
@@ -126,7 +126,7 @@ def test_a_paused_schedule_with_an_end_stands_in_due_and_ends(engine: Engine):
     end_ms = START_MS + HOUR_MS
     schedule = engine.schedule(end_ms=end_ms)
     paused = engine.edited(schedule, state=PAUSED)
-    stands = engine.due(), engine.parked()
+    stands = engine.due(), engine.paused_schedules()
     engine.now_ms = end_ms
     early = engine.claim().next_us, state_of(engine, schedule)
     engine.now_ms += 1
@@ -136,18 +136,22 @@ def test_a_paused_schedule_with_an_end_stands_in_due_and_ends(engine: Engine):
     assert stands == ({f"s:{schedule.id}": end_ms + 1}, {})
     assert early == (1_000, PAUSED)
     assert state_of(engine, schedule) is ScheduleState.ENDED
-    assert engine.due() == engine.parked() == {}
+    assert engine.due() == engine.paused_schedules() == {}
 
 
-def test_a_paused_schedule_moves_between_parked_and_due_with_its_end(engine: Engine):
+def test_a_paused_schedule_is_due_only_while_it_has_an_end(engine: Engine):
     schedule = engine.schedule()
     engine.edited(schedule, state=PAUSED)
-    without = engine.due(), engine.parked()
+    without = engine.due(), engine.paused_schedules()
     engine.edited(schedule, end_ms=START_MS + HOUR_MS)
-    with_end = engine.due(), engine.parked()
+    with_end = engine.due(), engine.paused_schedules()
     engine.edited(schedule, end_ms=None)
 
-    assert without == (engine.due(), engine.parked()) == ({}, {schedule.id: START_MS})
+    assert (
+        without
+        == (engine.due(), engine.paused_schedules())
+        == ({}, {schedule.id: START_MS})
+    )
     assert with_end == ({f"s:{schedule.id}": START_MS + HOUR_MS + 1}, {})
 
 

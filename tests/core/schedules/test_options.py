@@ -17,7 +17,7 @@ from scheduler_api.core.store import keys
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
-    GRACE_MS,
+    MISSED_GRACE_MS,
     OWNER,
     PREFIX,
     START_MS,
@@ -183,7 +183,7 @@ def test_skipped_runs_are_only_counted(engine: Engine, gap_ms: int, rule: str):
     fired = work_for(engine, 30)
 
     every = times_between(rule, START_MS, engine.now_ms - SECOND_MS)
-    assert fired == [at for at in every if at >= back_ms - GRACE_MS]
+    assert fired == [at for at in every if at >= back_ms - MISSED_GRACE_MS]
     missed = engine.schedules.get(OWNER, schedule.id).missed
     assert missed == len(every) - len(fired)
 
@@ -200,7 +200,7 @@ def test_of_all_missed_runs_as_many_as_bounded_are_made_up_for(
     fired = work_for(engine, most + 20)
 
     every = times_between("*/5 * * * *", START_MS, engine.now_ms - SECOND_MS)
-    old = [at for at in every if at < back_ms - GRACE_MS]
+    old = [at for at in every if at < back_ms - MISSED_GRACE_MS]
     wanted = old[max(0, len(old) - most) :] + every[len(old) :]
     assert fired == wanted
     missed = engine.schedules.get(OWNER, schedule.id).missed
@@ -216,7 +216,7 @@ def test_a_plan_keeps_what_its_policy_may_want(most: int):
         cron,
         last_ms=START_MS,
         now_ms=now_ms,
-        grace_ms=GRACE_MS,
+        grace_ms=MISSED_GRACE_MS,
         options=all_missed(most),
     )
 
@@ -268,10 +268,10 @@ def test_an_edit_of_an_ended_schedule_leaves_it_ended(engine: Engine):
     edited = engine.schedules.edit(ended, grammar=FULL, content=OTHER)
 
     assert edited.state is ScheduleState.ENDED
-    assert engine.due() == engine.parked() == {}
+    assert engine.due() == engine.paused_schedules() == {}
 
 
-def test_a_paused_schedule_stays_parked_through_an_edit(engine: Engine):
+def test_a_paused_schedule_stays_paused_through_an_edit(engine: Engine):
     schedule = create(engine)
     paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
     engine.now_ms += HOUR_MS

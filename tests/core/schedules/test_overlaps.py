@@ -4,6 +4,7 @@ import pytest
 from scheduler_api.core.model import Overlap, ScheduleState
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.records import EVENT
 from tests.core.engine import LEASE_MS, OWNER, PREFIX, Engine, all_ids, ids, settlement
 from tests.core.told_runs import first_begun, reasons
 
@@ -109,7 +110,7 @@ def test_a_queued_occurrence_that_nobody_sends_for_looks_again(engine: Engine):
     engine.now_ms = schedule.times_ms[1]
     [second] = engine.claim().ids
     engine.worker.begin(second)
-    engine.client.hdel(keys.event(PREFIX, begun.id), "nx")
+    engine.client.hdel(keys.event(PREFIX, begun.id), EVENT.code("following"))
     engine.worker.settle(settlement(begun))
     engine.now_ms += LOOK_AGAIN_MS
 

@@ -10,14 +10,14 @@ from scheduler_api.core.schedules.planning import (
     plan,
 )
 from tests.core.cron.fire_times import plan_ahead, times_of
-from tests.core.engine import GRACE_MS, START_MS
+from tests.core.engine import MISSED_GRACE_MS, START_MS
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 SECONDLY, MINUTELY, HOURLY = parse("* * * * * *"), parse("* * * * *"), parse("@hourly")
 
 
 def plan_at(cron: Cron, *, last_ms: int, now_ms: int):
-    return plan(cron, last_ms=last_ms, now_ms=now_ms, grace_ms=GRACE_MS)
+    return plan(cron, last_ms=last_ms, now_ms=now_ms, grace_ms=MISSED_GRACE_MS)
 
 
 def test_ten_minutes_are_planned_ahead():
@@ -93,9 +93,9 @@ def test_without_a_gap_a_plan_is_what_lies_ahead():
 def test_within_the_grace_every_past_time_is_kept():
     cron, now_ms = parse("*/20 * * * * *"), START_MS + 1
 
-    planned = plan_at(cron, last_ms=now_ms - GRACE_MS, now_ms=now_ms)
+    planned = plan_at(cron, last_ms=now_ms - MISSED_GRACE_MS, now_ms=now_ms)
 
-    past = times_of(cron, after_ms=now_ms - GRACE_MS, until_ms=now_ms)
+    past = times_of(cron, after_ms=now_ms - MISSED_GRACE_MS, until_ms=now_ms)
     assert len(past) == 3
     assert planned.times_ms[:3] == past
     assert planned.missed == 0
@@ -104,8 +104,8 @@ def test_within_the_grace_every_past_time_is_kept():
 def test_a_time_exactly_as_old_as_the_grace_is_not_missed():
     minute_ms = plan_ahead(HOURLY, after_ms=START_MS)[0]
 
-    at_grace = plan_at(HOURLY, last_ms=START_MS, now_ms=minute_ms + GRACE_MS)
-    beyond = plan_at(HOURLY, last_ms=START_MS, now_ms=minute_ms + GRACE_MS + 1)
+    at_grace = plan_at(HOURLY, last_ms=START_MS, now_ms=minute_ms + MISSED_GRACE_MS)
+    beyond = plan_at(HOURLY, last_ms=START_MS, now_ms=minute_ms + MISSED_GRACE_MS + 1)
 
     assert at_grace.times_ms[0] == beyond.times_ms[0] == minute_ms
     assert (at_grace.missed, beyond.missed) == (0, 0)
@@ -128,7 +128,7 @@ def test_beside_younger_ones_no_missed_time_is_kept():
     planned = plan_at(MINUTELY, last_ms=START_MS, now_ms=now_ms)
 
     past = times_of(MINUTELY, after_ms=START_MS, until_ms=now_ms)
-    young = [at for at in past if at >= now_ms - GRACE_MS]
+    young = [at for at in past if at >= now_ms - MISSED_GRACE_MS]
     assert planned.times_ms[: len(young)] == young
     assert planned.missed == len(past) - len(young)
     assert set(planned.dropped_ms) == set(past) - set(young)

@@ -21,8 +21,8 @@ from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.store.reads import read_events
 from tests.core.engine import (
     CONTENT,
-    GRACE_MS,
     LEASE_MS,
+    MISSED_GRACE_MS,
     OTHER,
     OWNER,
     PREFIX,
@@ -66,7 +66,7 @@ class Person:
         self.client = redis.Redis.from_url(url)
         self.cell = Cell(self.client, PREFIX)
         self.store = EventStore(self.cell)
-        self.schedules = Schedules(self.cell, grace_ms=GRACE_MS)
+        self.schedules = Schedules(self.cell, grace_ms=MISSED_GRACE_MS)
 
     def act(self, schedule: Schedule, act: Callable[..., object]) -> object:
         self.cell.clock_ms = schedule.times_ms[0]
@@ -101,10 +101,10 @@ class Worker:
         self.cell = Cell(self.client, PREFIX)
         self.runner = runner
         connection = redis.asyncio.Redis.from_url(url)
-        self.leases = WorkerStore(connection, PREFIX, lease_ms=LEASE_MS)
+        self.leases = WorkerStore(connection, self.cell, lease_ms=LEASE_MS)
 
     def claim(self, at_ms: int) -> list[str]:
-        self.cell.clock_ms = self.leases.clock_ms = at_ms
+        self.cell.clock_ms = at_ms
         return claims.claim(self.cell, room=10, timeouts=TIMEOUTS).ids
 
     def begin(self, event_ids: list[str]) -> list[Begun]:

@@ -18,7 +18,7 @@ from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import OTHER, OWNER, PREFIX, START_MS, Engine, ids, settlement
-from tests.core.script_calls import COMMANDS
+from tests.core.function_calls import COMMANDS
 from tests.core.told_runs import first_begun, reasons, told
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
@@ -285,6 +285,6 @@ def test_a_fire_time_without_options_costs_as_many_commands_as_ever(engine: Engi
 
 
 def _commands(engine: Engine) -> int:
-    """How many commands the server has carried out, those of scripts included."""
+    """How many commands the server has carried out, those of functions included."""
     counted = engine.client.info("commandstats").items()
     return sum(count["calls"] for name, count in counted if name not in NOT_COUNTED)

@@ -16,12 +16,13 @@ from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.records import SCHEDULE
 from tests.core.cron.fire_times import plan_ahead, times_of
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
-    GRACE_MS,
     LEASE_MS,
+    MISSED_GRACE_MS,
     OWNER,
     PREFIX,
     START_MS,
@@ -29,7 +30,7 @@ from tests.core.engine import (
     ids,
     settlement,
 )
-from tests.core.script_calls import ahead_of_script
+from tests.core.function_calls import ahead_of_function
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 SECONDLY, MINUTELY, HOURLY = parse("* * * * * *"), parse("* * * * *"), parse("@hourly")
@@ -38,7 +39,7 @@ LARGE = Content("https://other.example/", b"y" * 50_000)
 
 
 class Slow(Cell):
-    """A cell that is asked for the time long before a script runs."""
+    """A cell that is asked for the time long before a function runs."""
 
     def now_ms(self) -> int:
         return super().now_ms() - 2 * SECOND_MS
@@ -46,7 +47,7 @@ class Slow(Cell):
 
 def test_a_fire_time_that_passed_while_it_was_planned_is_none(engine: Engine):
     slow = Slow(engine.client, PREFIX, clock_ms=engine.now_ms)
-    schedules = Schedules(slow, grace_ms=GRACE_MS)
+    schedules = Schedules(slow, grace_ms=MISSED_GRACE_MS)
 
     made = schedules.create(
         OWNER,
@@ -80,7 +81,7 @@ def test_an_active_schedule_is_due_at_its_first_time(engine: Engine):
     schedule = engine.schedule()
 
     assert engine.due() == {f"s:{schedule.id}": schedule.times_ms[0]}
-    assert engine.parked() == {}
+    assert engine.paused_schedules() == {}
 
 
 def test_a_schedule_with_large_content_keeps_it(engine: Engine):
@@ -154,7 +155,9 @@ def test_others_see_no_schedule(engine: Engine):
 def test_a_broken_schedule_is_unreadable(engine: Engine):
     engine.stays_sound = False
     schedule = engine.schedule()
-    engine.client.hset(keys.schedule(PREFIX, schedule.id), "times", "soon")
+    engine.client.hset(
+        keys.schedule(PREFIX, schedule.id), SCHEDULE.code("fire_times"), "soon"
+    )
 
     with pytest.raises(UnreadableRecord):
         engine.schedules.get(OWNER, schedule.id)
@@ -200,7 +203,7 @@ def test_a_template_that_expired_makes_no_schedule(engine: Engine):
         [written] = {key.decode() for key in templates} - {present}
         engine.client.delete(written)
 
-    with ahead_of_script(engine.client, expire), pytest.raises(Conflict):
+    with ahead_of_function(engine.client, expire), pytest.raises(Conflict):
         engine.edited(made, content=LARGE)
 
     assert engine.schedules.get(OWNER, made.id) == made
@@ -276,14 +279,14 @@ def test_a_template_is_kept_until_it_is_superseded_and_noted_then(engine: Engine
     }
 
 
-def test_a_paused_schedule_is_parked_and_does_not_fire(engine: Engine):
+def test_a_paused_schedule_waits_apart_and_does_not_fire(engine: Engine):
     schedule = engine.schedule()
 
     paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
     engine.now_ms += HOUR_MS
 
     assert paused.state is ScheduleState.PAUSED
-    assert engine.parked() == {schedule.id: START_MS}
+    assert engine.paused_schedules() == {schedule.id: START_MS}
     assert engine.due() == {}
     assert engine.claim().ids == []
 
@@ -296,7 +299,7 @@ def test_a_resumed_schedule_fires_from_then_on(engine: Engine):
     resumed = engine.schedules.edit(paused, grammar=FULL, state=ScheduleState.ACTIVE)
     engine.claim()
 
-    assert engine.parked() == {}
+    assert engine.paused_schedules() == {}
     assert engine.due() == {f"s:{schedule.id}": resumed.times_ms[0]}
     assert engine.now_ms < resumed.times_ms[0] <= engine.now_ms + MINUTE_MS
     assert resumed.missed == 0
@@ -323,7 +326,7 @@ def test_a_deleted_schedule_leaves_only_its_template(engine: Engine):
 
     left = {key.removeprefix(PREFIX) for key in engine.everything()}
     template = f"t:{schedule.id}:{schedule.revision}"
-    assert left == {"seq", "owners", "next", "superseded", template}
+    assert left == {"seq", "owners", "next_check", "superseded", template}
     with pytest.raises(NotFound):
         engine.schedules.get(OWNER, schedule.id)
 
@@ -334,7 +337,7 @@ def test_a_paused_schedule_can_be_deleted(engine: Engine):
 
     engine.schedules.delete(paused)
 
-    assert engine.parked() == {}
+    assert engine.paused_schedules() == {}
 
 
 def test_e5_a_deletion_that_runs_twice_is_answered_alike(engine: Engine):
@@ -386,7 +389,7 @@ def test_a_member_whose_schedule_is_gone_falls_out(engine: Engine):
 
     claim = engine.claim()
 
-    assert claim.ids == claim.set_aside == []
+    assert claim.ids == claim.quarantined == []
     assert engine.due() == {}
 
 

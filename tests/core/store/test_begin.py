@@ -5,7 +5,8 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import BEGIN_INLINE_BYTES, Outcome
-from scheduler_api.core.store.rq_envelopes import Carrier
+from scheduler_api.core.store.records import EVENT
+from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -49,7 +50,7 @@ def test_e12_begin_fixes_the_time_that_no_renewal_passes(engine: Engine):
     begun = engine.begun()
 
     until_ms = engine.now_ms + DEADLINE_MS + SLACK_MS
-    assert engine.record(begun.id)["un"] == str(until_ms)
+    assert engine.record(begun.id)["renewable_until_ms"] == str(until_ms)
 
 
 def test_begin_exactly_at_the_wanted_time(engine: Engine):
@@ -115,7 +116,7 @@ def test_of_two_workers_one_begins(engine: Engine):
     engine.worker.begin(event.id)
 
     assert other.begin_or_not(event.id) == ([], {event.id: "taken"})
-    assert engine.record(event.id)["n"] == "1"
+    assert engine.record(event.id)["attempts"] == "1"
 
 
 def test_a_lease_that_is_over_is_still_its_holder_s_until_a_claim_ends_it(
@@ -187,7 +188,7 @@ def test_e4_every_begin_has_a_token_of_its_own(engine: Engine):
 def test_e4_two_begins_that_count_alike_settle_by_token_only(engine: Engine):
     lost = engine.begun()
     key = keys.event(PREFIX, lost.id)
-    engine.client.hdel(key, "tok", "un", "n")
+    engine.client.hdel(key, *EVENT.codes("token", "renewable_until_ms", "attempts"))
     engine.client.zadd(keys.leased(PREFIX), {lost.id: engine.now_ms + OFFER_MS})
     [held] = engine.new_worker().begin(lost.id)
     assert held.attempt == lost.attempt
@@ -195,7 +196,7 @@ def test_e4_two_begins_that_count_alike_settle_by_token_only(engine: Engine):
     answers = engine.worker.settle(settlement(lost, Outcome.DEAD))
 
     assert codes(answers) == ["late"]
-    assert engine.record(lost.id)["tok"] == held.token
+    assert engine.record(lost.id)["token"] == held.token
     assert codes(engine.worker.settle(settlement(held))) == ["settled"]
 
 
@@ -294,10 +295,10 @@ def test_content_that_is_no_content_does_not_hold_up_its_neighbours(engine: Engi
 def test_e16_begin_wakes_a_ticker_that_waits_for_room_once_there_is_some(
     engine: Engine, taken: int
 ):
-    carrier = Carrier(engine.client).words()
+    enqueuer = RqEnqueuer(engine.client)
     first, *_ = [engine.create(1_000) for _ in range(4)]
     engine.now_ms += 1_000
-    stalled = [engine.claim(room=1, carrier=carrier).is_stalled for _ in range(2)]
+    full = [engine.claim(room=1, enqueuer=enqueuer).rq_full for _ in range(2)]
     listener = engine.listen()
 
     for _ in range(taken):
@@ -306,20 +307,20 @@ def test_e16_begin_wakes_a_ticker_that_waits_for_room_once_there_is_some(
     woken = engine.woken(listener)
     engine.worker.begin(first.id)
 
-    assert stalled == [False, True]
+    assert full == [False, True]
     assert woken == taken
     assert engine.woken(listener) == 0
 
 
 def test_e16_begin_wakes_nobody_for_what_is_still_to_come(engine: Engine):
-    carrier = Carrier(engine.client).words()
+    enqueuer = RqEnqueuer(engine.client)
     first, *_ = [engine.create(in_ms) for in_ms in (1_000, 1_000, 1_001)]
     engine.now_ms += 1_000
-    stalled = [engine.claim(room=1, carrier=carrier).is_stalled for _ in range(2)]
+    full = [engine.claim(room=1, enqueuer=enqueuer).rq_full for _ in range(2)]
     listener = engine.listen()
 
     engine.client.lpop("rq:queue:deliveries")
     engine.worker.begin(first.id)
 
-    assert stalled == [False, False]
+    assert full == [False, False]
     assert engine.woken(listener) == 0

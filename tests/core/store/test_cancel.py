@@ -6,6 +6,7 @@ from scheduler_api.core.model import Content, FollowUp, Owner, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Cancelled
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.records import EVENT
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -157,7 +158,7 @@ def test_each_of_many_is_answered_by_itself(engine: Engine):
 def test_an_unreadable_event_does_not_hold_up_the_others(engine: Engine):
     engine.stays_sound = False
     bad, good = engine.create(), engine.create()
-    engine.client.hset(keys.event(PREFIX, bad.id), "at", "soon")
+    engine.client.hset(keys.event(PREFIX, bad.id), EVENT.code("due_ms"), "soon")
 
     answers = cancel(engine, bad.id, good.id)
 
@@ -180,14 +181,16 @@ def test_e5_a_cancellation_that_runs_twice_is_answered_alike(
 
 def test_what_stands_aside_can_be_cancelled(engine: Engine):
     event = engine.offered()
-    engine.client.hset(keys.event(PREFIX, event.id), "c", "soon")
+    engine.client.hset(keys.event(PREFIX, event.id), EVENT.code("created_ms"), "soon")
     engine.worker.begin(event.id)
-    assert engine.places(event.id) == ["stuck"]
-    engine.client.hset(keys.event(PREFIX, event.id), "c", engine.now_ms)
+    assert engine.places(event.id) == ["quarantine"]
+    engine.client.hset(
+        keys.event(PREFIX, event.id), EVENT.code("created_ms"), engine.now_ms
+    )
 
     assert cancel(engine, event.id) == [Cancelled.DONE]
-    assert engine.stuck() == {}
-    assert engine.why() == {}
+    assert engine.quarantine() == {}
+    assert engine.quarantine_reasons() == {}
 
 
 def test_an_occurrence_can_be_cancelled_in_flight(engine: Engine):

@@ -18,7 +18,7 @@ from tests.core.engine import (
     ids,
     settlement,
 )
-from tests.core.script_calls import ahead_of_script
+from tests.core.function_calls import ahead_of_function
 
 OTHER = Content("https://other.example/", b"changed")
 LARGE = Content("https://other.example/", b"y" * 50_000)
@@ -205,7 +205,7 @@ def test_an_edit_whose_content_expired_is_refused(engine: Engine):
         [written] = engine.client.keys(keys.body(PREFIX, event.id, "*"))
         engine.client.delete(written)
 
-    with ahead_of_script(engine.client, expire), pytest.raises(Conflict):
+    with ahead_of_function(engine.client, expire), pytest.raises(Conflict):
         engine.store.change(event, **edit)
 
     assert engine.get(event.id) == event
@@ -213,8 +213,8 @@ def test_an_edit_whose_content_expired_is_refused(engine: Engine):
 
 def test_what_stands_aside_cannot_be_changed(engine: Engine):
     event = engine.create(5_000)
-    engine.client.zadd(keys.stuck(PREFIX), {event.id: START_MS})
-    engine.client.hset(keys.why(PREFIX), event.id, "broken")
+    engine.client.zadd(keys.quarantine(PREFIX), {event.id: START_MS})
+    engine.client.hset(keys.quarantine_reasons(PREFIX), event.id, "broken")
     engine.client.zrem(keys.due(PREFIX), event.id)
 
     with pytest.raises(NotPending):

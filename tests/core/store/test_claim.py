@@ -9,11 +9,11 @@ from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
     HELD_BACK_MS,
+    LEASE_GRACE_MS,
     LEASE_MS,
     OFFER_MS,
     OWNER,
     PREFIX,
-    QUIET_MS,
     START_MS,
     TIMEOUTS,
     Engine,
@@ -41,9 +41,9 @@ def create_many(engine: Engine, count: int, *, first_ms: int, step_ms: int = 1):
 def test_an_empty_store_offers_nothing_and_plans_no_look(engine: Engine):
     claim = engine.claim()
 
-    assert all_ids(claim) == claim.schedule_ids == claim.set_aside == []
+    assert all_ids(claim) == claim.schedule_ids == claim.quarantined == []
     assert claim.next_us is None
-    assert engine.client.exists(keys.next_time(PREFIX)) == 0
+    assert engine.client.exists(keys.next_check(PREFIX)) == 0
 
 
 def test_an_event_is_offered_exactly_at_its_time(engine: Engine):
@@ -141,7 +141,10 @@ def test_e15_an_offer_that_nobody_begins_comes_back_with_its_turn(engine: Engine
 
     assert engine.due() == {event.id: event.wanted_ms}
     assert engine.leased() == {}
-    assert engine.record(event.id).keys() == {"f", "o", "x", "c", "at", "dl", "d"}
+    assert engine.record(event.id).keys() == {
+        *("format", "owner", "nonce", "created_ms", "due_ms", "deadline_ms"),
+        "destination",
+    }
 
 
 def test_the_oldest_are_offered_first(engine: Engine):
@@ -184,7 +187,7 @@ def test_the_next_look_is_at_the_first_end_of_a_lease(engine: Engine):
     engine.create(60_000)
 
     assert engine.claim().next_us == OFFER_MS * 1_000
-    assert engine.client.get(keys.next_time(PREFIX)) == b"%d" % (
+    assert engine.client.get(keys.next_check(PREFIX)) == b"%d" % (
         engine.now_ms + OFFER_MS
     )
 
@@ -205,7 +208,7 @@ def test_an_offered_event_without_a_record_falls_out(engine: Engine):
 
     engine.tick(OFFER_MS)
 
-    assert engine.due() == engine.leased() == engine.stuck() == {}
+    assert engine.due() == engine.leased() == engine.quarantine() == {}
 
 
 def test_a_lease_ends_exactly_at_its_time(engine: Engine):
@@ -225,9 +228,10 @@ def test_a_begun_lease_that_is_over_was_interrupted(engine: Engine):
 
     record = engine.record(begun.id)
     assert engine.due() == {begun.id: begun.wanted_ms}
-    assert (record["ptok"], record["in"], record["n"]) == (begun.token, "1", "1")
-    assert "tok" not in record
-    assert "un" not in record
+    assert record["lost_token"] == begun.token
+    assert (record["interruptions"], record["attempts"]) == ("1", "1")
+    assert "token" not in record
+    assert "renewable_until_ms" not in record
     assert engine.log(begun.id) == {
         "1": f'i {engine.now_ms} {engine.now_ms} {{"started_ms":{began_ms}}}'
     }
@@ -238,7 +242,7 @@ def test_an_interruption_is_told_once(engine: Engine):
     engine.tick(LEASE_MS)
 
     assert engine.claim(room=0).interrupted == []
-    assert engine.record(begun.id)["in"] == "1"
+    assert engine.record(begun.id)["interruptions"] == "1"
 
 
 def test_an_interrupted_event_keeps_its_turn(engine: Engine):
@@ -264,11 +268,11 @@ def test_one_claim_ends_a_bounded_number_of_leases(engine: Engine):
     assert len(engine.due()) == 250
 
 
-def test_e6_no_begun_lease_ends_in_the_quiet_time_after_an_outage(engine: Engine):
+def test_e6_no_begun_lease_ends_in_the_grace_after_an_outage(engine: Engine):
     begun = engine.begun()
     engine.now_ms += 10 * LEASE_MS
 
-    claims = [engine.claim(room=0), *engine.tick(QUIET_MS - 1)]
+    claims = [engine.claim(room=0), *engine.tick(LEASE_GRACE_MS - 1)]
 
     assert [claim.interrupted for claim in claims] == [[]] * len(claims)
     assert engine.leased().keys() == {begun.id}
@@ -276,7 +280,7 @@ def test_e6_no_begun_lease_ends_in_the_quiet_time_after_an_outage(engine: Engine
     assert engine.claim(room=0).interrupted == [begun.id]
 
 
-def test_e6_whoever_renews_in_the_quiet_time_keeps_what_it_holds(engine: Engine):
+def test_e6_whoever_renews_in_the_grace_keeps_what_it_holds(engine: Engine):
     begun = engine.begun(deadline_ms=HOUR_MS)
     engine.now_ms += 10 * LEASE_MS
     engine.claim(room=0)
@@ -288,7 +292,7 @@ def test_e6_whoever_renews_in_the_quiet_time_keeps_what_it_holds(engine: Engine)
     assert [claim.interrupted for claim in claims] == [[]] * len(claims)
 
 
-def test_e6_what_was_only_offered_comes_back_in_the_quiet_time(engine: Engine):
+def test_e6_what_was_only_offered_comes_back_in_the_grace(engine: Engine):
     event = engine.offered()
     engine.now_ms += 10 * LEASE_MS
 
@@ -313,14 +317,14 @@ def test_e6_half_a_lease_without_a_claim_is_no_outage_yet(
 def test_e6_the_first_claim_of_a_store_is_no_outage(engine: Engine):
     engine.claim()
 
-    assert engine.client.exists(keys.quiet(PREFIX)) == 0
+    assert engine.client.exists(keys.lease_grace_until(PREFIX)) == 0
 
 
 def test_e6_even_a_short_lease_ends_under_a_ticker_that_looks_when_told(
     engine: Engine,
 ):
     timeouts = ClaimTimeouts(
-        offer_ms=100, lease_ms=400, quiet_ms=400, missed_grace_ms=60_000
+        offer_ms=100, lease_ms=400, grace_ms=400, missed_grace_ms=60_000
     )
     event = engine.create(1_000)
     engine.now_ms += 1_000
@@ -375,7 +379,7 @@ def test_e18_once_interrupted_it_still_travels_with_others(engine: Engine):
 
     claim = engine.claim()
 
-    assert (claim.ids, claim.solo_ids) == ([begun.id], [])
+    assert (claim.ids, claim.isolated_ids) == ([begun.id], [])
 
 
 def test_e18_from_the_second_interruption_in_a_row_it_travels_alone(engine: Engine):
@@ -385,7 +389,7 @@ def test_e18_from_the_second_interruption_in_a_row_it_travels_alone(engine: Engi
 
     claim = engine.claim()
 
-    assert (claim.ids, claim.solo_ids) == ([other.id], [begun.id])
+    assert (claim.ids, claim.isolated_ids) == ([other.id], [begun.id])
     assert engine.leased().keys() == {begun.id, other.id}
 
 
@@ -402,7 +406,7 @@ def test_e18_what_is_interrupted_again_goes_out_of_step_with_its_lease(engine: E
     claims.append(engine.claim())
 
     assert claims[0].interrupted == [begun.id]
-    assert [claim.solo_ids for claim in claims] == [[], [], [begun.id]]
+    assert [claim.isolated_ids for claim in claims] == [[], [], [begun.id]]
 
 
 def test_e18_of_those_that_travel_alone_one_goes_at_each_look(engine: Engine):
@@ -419,9 +423,9 @@ def test_e18_of_those_that_travel_alone_one_goes_at_each_look(engine: Engine):
     engine.now_ms += HELD_BACK_MS
     later = engine.claim()
 
-    assert [claim.solo_ids for claim in claims] == [[first.id], []]
+    assert [claim.isolated_ids for claim in claims] == [[first.id], []]
     assert claims[0].ids == [other.id]
-    assert later.solo_ids == [second.id]
+    assert later.isolated_ids == [second.id]
 
 
 def test_e18_it_travels_alone_until_it_settles(engine: Engine):
@@ -433,8 +437,8 @@ def test_e18_it_travels_alone_until_it_settles(engine: Engine):
 
     claim = engine.claim()
 
-    assert (claim.ids, claim.solo_ids) == ([begun.id], [])
-    assert engine.solo() == set()
+    assert (claim.ids, claim.isolated_ids) == ([begun.id], [])
+    assert engine.isolated() == set()
 
 
 def test_e18_five_interruptions_in_a_row_are_a_dead_letter(engine: Engine):
@@ -461,7 +465,7 @@ def test_e18_a_settle_in_between_starts_the_count_anew(engine: Engine):
         engine.tick(LEASE_MS)
 
     assert engine.get(begun.id).state is State.ACTIVE
-    assert engine.record(begun.id)["in"] == "4"
+    assert engine.record(begun.id)["interruptions"] == "4"
 
 
 def test_e18_its_neighbours_are_not_charged_for_it(engine: Engine):

@@ -24,6 +24,7 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.large_content import INLINE_BYTES, write_if_large
 from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.reads import read_event, read_events
+from scheduler_api.core.store.records import EVENT
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -33,10 +34,16 @@ from tests.core.engine import (
     Engine,
     settlement,
 )
-from tests.core.script_calls import ahead_of_script
+from tests.core.function_calls import ahead_of_function
 
 LARGE = Content("https://receiver.example/", b"x" * 100_000)
-PERMANENT = {f"{PREFIX}{name}" for name in ("seq", "owners", "beat", "next", "quiet")}
+PERMANENT = {
+    name(PREFIX)
+    for name in (
+        *(keys.sequence, keys.owners),
+        *(keys.last_claim_at, keys.next_check, keys.lease_grace_until),
+    )
+}
 
 
 def soon(event_id: str = "", *, in_ms: int = 1) -> Draft:
@@ -152,7 +159,7 @@ def test_an_id_in_use_is_given_to_nobody_else(engine: Engine):
 
 
 @pytest.mark.parametrize("number", [9, 10, 35, 36, 1_295, 46_656, 2**52])
-def test_ids_are_spelt_alike_by_scripts(engine: Engine, number: int):
+def test_ids_are_spelt_alike_by_functions(engine: Engine, number: int):
     engine.client.set(keys.sequence(PREFIX), number - 1)
 
     [accepted] = create(engine, soon())
@@ -235,7 +242,7 @@ def test_e4_two_creations_of_one_id_never_share_what_they_send(engine: Engine):
     assert codec.encode_content(engine.get("1").content) == mine
 
 
-def test_e21_only_small_content_goes_through_a_script(engine: Engine):
+def test_e21_only_small_content_goes_through_a_function(engine: Engine):
     fits, too_long = b"x" * INLINE_BYTES, b"x" * (INLINE_BYTES + 1)
 
     assert write_if_large(engine.client, "{s1}:b:7", fits) == (fits, None)
@@ -271,7 +278,7 @@ def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):
         seen.extend(bodies(engine))
         engine.client.delete(*bodies(engine))
 
-    with ahead_of_script(engine.client, expire):
+    with ahead_of_function(engine.client, expire):
         [accepted] = create(engine, Draft(LARGE, DEADLINE_MS, delay_ms=1_000))
 
     # It was written anew, and accepted under the next number.
@@ -351,16 +358,19 @@ def test_an_event_whose_content_is_gone_is_unreadable(engine: Engine):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("at", None), ("at", "soon"), ("c", None), ("n", "x"), ("st", "lost")],
+    [
+        *(("due_ms", None), ("due_ms", "soon"), ("created_ms", None)),
+        *(("attempts", "x"), ("state", "lost")),
+    ],
 )
 def test_a_broken_record_is_unreadable(engine: Engine, field: str, value: str | None):
     engine.stays_sound = False
     event = engine.create()
     key = keys.event(PREFIX, event.id)
     if value is None:
-        engine.client.hdel(key, field)
+        engine.client.hdel(key, EVENT.code(field))
     else:
-        engine.client.hset(key, field, value)
+        engine.client.hset(key, EVENT.code(field), value)
 
     with pytest.raises(UnreadableRecord):
         engine.get(event.id)
@@ -369,7 +379,7 @@ def test_a_broken_record_is_unreadable(engine: Engine, field: str, value: str | 
 def test_an_occurrence_without_a_revision_is_unreadable(engine: Engine):
     engine.stays_sound = False
     event = engine.create()
-    engine.client.hset(keys.event(PREFIX, event.id), "s", "7")
+    engine.client.hset(keys.event(PREFIX, event.id), EVENT.code("schedule"), "7")
 
     with pytest.raises(UnreadableRecord):
         engine.get(event.id)
@@ -378,7 +388,7 @@ def test_an_occurrence_without_a_revision_is_unreadable(engine: Engine):
 def test_what_stands_aside_tells_since_when(engine: Engine):
     engine.stays_sound = False
     event = engine.create()
-    engine.client.zadd(keys.stuck(PREFIX), {event.id: START_MS + 7})
+    engine.client.zadd(keys.quarantine(PREFIX), {event.id: START_MS + 7})
 
     assert engine.get(event.id).stuck_ms == START_MS + 7
 
@@ -396,7 +406,7 @@ def test_forgetting_leaves_no_trace(engine: Engine, outcome: Outcome):
 
 def test_a_cancelled_edited_event_is_forgotten_whole(engine: Engine):
     event = engine.create()
-    [given] = engine.client.keys(keys.given(PREFIX, "*"))
+    [given] = engine.client.keys(keys.issued_id(PREFIX, "*"))
     engine.store.change(event, content=LARGE)
     engine.store.change(engine.get(event.id), cancel=True)
 

@@ -1,19 +1,15 @@
 """What an event without gates costs the store: these commands, and no more."""
 
 import asyncio
-import hashlib
 import pytest
-import re
 import redis
 import redis.asyncio
 from collections.abc import Iterator
 from scheduler_api.core.model import Draft
-from scheduler_api.core.store import claims, scripts
+from scheduler_api.core.store import claims
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome, WorkerStore
-from scheduler_api.core.store.rq_envelopes import Carrier
-from scheduler_api.core.store.scripts import Script
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -24,32 +20,32 @@ from tests.core.engine import (
     settlement,
 )
 
-# Per call and, behind the plus, for each of 50 events.
+# Per call and, behind the plus, for each of 50 events; the clock is the test's own.
 CREATE = {
-    **{"time": 1, "get": 1, "set": 1 + 50, "exists": 1 + 50},
+    **{"get": 1, "set": 1 + 50, "exists": 1 + 50},
     **{"hset": 50, "sadd": 1, "zadd": 2, "publish": 1},
 }
 CLAIM = {
-    **{"time": 1, "del": 1, "get": 3, "set": 2, "exists": 1, "zrange": 2},
-    **{"zrangebyscore": 2, "zadd": 1, "zrem": 1},
+    **{"mget": 1, "set": 2, "exists": 1, "zrange": 3},
+    **{"zrangebyscore": 1, "zadd": 1, "zrem": 1},
 }
 BEGIN = {
-    **{"time": 1, "del": 1, "exists": 1, "get": 1, "hgetall": 50, "zscore": 50},
+    **{"exists": 1, "get": 1, "hgetall": 50, "zscore": 50},
     **{"getrange": 50, "hset": 50, "zadd": 50},
 }
-RENEW = {"time": 1, "del": 1, "hmget": 50, "zadd": 50}
+RENEW = {"hmget": 50, "zadd": 50}
 DELIVERED = {
-    **{"time": 1, "del": 1, "exists": 1, "hmget": 50, "hset": 100, "hdel": 50},
+    **{"exists": 1, "hmget": 50, "hset": 100, "hdel": 50},
     **{"zadd": 100, "zrem": 100},
 }
 RETRY = {
-    **{"time": 1, "del": 1, "hmget": 50, "hset": 100, "hincrby": 50, "hdel": 50},
-    **{"exists": 1, "zadd": 50, "zrem": 100, "get": 50, "set": 1, "publish": 1},
+    **{"hmget": 50, "hset": 100, "hincrby": 50, "hdel": 50},
+    **{"exists": 1, "zadd": 50, "zrem": 100, "get": 1, "set": 1, "publish": 1},
 }
 
 
 class Bill:
-    """What the server has run since the last look, scripts' own commands included."""
+    """What the server has run since the last look, commands of functions included."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -63,7 +59,7 @@ class Bill:
         }
         spent = {name: count - self._seen.get(name, 0) for name, count in now.items()}
         self._seen = now
-        ours = ("info", "evalsha", "script|load", "hello", "client|setinfo", "flushall")
+        ours = ("info", "fcall", "function|load", "hello", "client|setinfo", "flushall")
         return {name: n for name, n in spent.items() if n and name not in ours}
 
 
@@ -78,41 +74,10 @@ def test_an_event_without_gates_costs_these_commands(client: redis.Redis, valkey
     asyncio.run(one_way(client, valkey))
 
 
-def test_an_event_without_gates_needs_nothing_that_is_made_when_called(
-    client: redis.Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
-):
-    known = scripts.load
-
-    def load(name: str) -> Script:
-        makers = r"(local function make_\w+\(\)\n)"
-        source, spoilt = re.subn(makers, r"\1error('made')\n", known(name).source)
-        assert spoilt or name not in ("create", "claim", "begin", "settle")
-        return Script(source, hashlib.sha1(source.encode()).hexdigest())
-
-    monkeypatch.setattr(scripts, "load", load)
-    asyncio.run(there_and_back(client, valkey))
-
-
-async def there_and_back(client: redis.Redis, url: str) -> None:
-    async_client = redis.asyncio.Redis.from_url(url)
-    store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
-    worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
-    store.create_many(OWNER, [Draft(CONTENT, DEADLINE_MS, at_ms=2_000)] * 3)
-    store.cell.clock_ms = 2_000
-    claim = claims.claim(
-        store.cell, room=100, timeouts=TIMEOUTS, carrier=Carrier(client).words()
-    )
-    begun, fallen = await worker.begin(claim.ids, shares="50 d:1:other=3")
-    settled = await worker.settle([settlement(each) for each in begun])
-    assert [each.code for each in settled] == ["settled"] * 3
-    assert not claim.set_aside and not fallen
-    await async_client.aclose()
-
-
 async def one_way(client: redis.Redis, url: str) -> None:
     async_client = redis.asyncio.Redis.from_url(url)
     store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
-    worker = WorkerStore(async_client, PREFIX, lease_ms=LEASE_MS, clock_ms=2_000)
+    worker = WorkerStore(async_client, store.cell, lease_ms=LEASE_MS)
     drafts = [Draft(CONTENT, DEADLINE_MS, at_ms=2_000)] * 50
     store._ids.take()
     claims.claim(store.cell, room=0, timeouts=TIMEOUTS)
@@ -124,7 +89,7 @@ async def one_way(client: redis.Redis, url: str) -> None:
     store.cell.clock_ms = 2_000
     ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
     assert bill.since() == CLAIM
-    begun, _ = await worker.begin(ids, shares="50 d:1:other=3")
+    begun, _ = await worker.begin(ids, share={"limit": 50, "in_hand": {"d:1:other": 3}})
     assert bill.since() == BEGIN
     await worker.renew(begun)
     assert bill.since() == RENEW

@@ -26,6 +26,11 @@ from tests.core.engine import (
 
 LARGE = Content("https://receiver.example/", b"x" * 50_000)
 ONE_BYTE = 1
+ADDING = """#!lua name=adding
+redis.register_function('add', function(key_names)
+  return redis.call('ZADD', key_names[1], 1, 'x')
+end)
+"""
 
 
 @pytest.fixture
@@ -34,6 +39,7 @@ def store_client(valkey: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         yield client
+        client.function_flush()
 
 
 @pytest.fixture
@@ -48,13 +54,14 @@ def fill(store_client: redis.Redis) -> Iterator[Callable[[], None]]:
     store_client.config_set("maxmemory", 0)
 
 
-def test_e17_a_script_that_first_writes_what_grows_is_refused(
+def test_e17_a_function_that_does_not_say_it_may_is_refused_what_grows(
     store_client: redis.Redis, fill: Callable[[], None]
 ):
+    store_client.function_load(ADDING, replace=True)
     fill()
 
     with pytest.raises(OutOfMemoryError):
-        store_client.eval("redis.call('ZADD', KEYS[1], 1, 'x')", 1, "{s1}:due")
+        store_client.fcall("add", 1, keys.due(PREFIX))
     with pytest.raises(OutOfMemoryError):
         store_client.set("{s1}:x", 1)
 
@@ -129,7 +136,7 @@ def test_e17_leases_end_and_offers_come_back(engine: Engine, fill: Callable[[], 
 
     assert returned == {offered.id}
     assert engine.due().keys() == {offered.id, begun.id}
-    assert engine.record(begun.id)["in"] == "1"
+    assert engine.record(begun.id)["interruptions"] == "1"
 
 
 def test_e17_schedules_fire(engine: Engine, fill: Callable[[], None]):
@@ -169,12 +176,11 @@ def test_e17_a_store_with_room_again_accepts_again(
     assert event.id in engine.due()
 
 
-def test_e17_the_scripts_can_be_taught_to_a_full_store(
+def test_e17_a_process_that_starts_finds_the_functions_in_a_full_store(
     engine: Engine, fill: Callable[[], None]
 ):
     event = engine.create(1_000)
     engine.now_ms += 1_000
-    engine.client.script_flush()
     fill()
 
     claim = claims.claim(

@@ -1,73 +1,74 @@
-"""Key names: the scripts build the same ones, and fsck knows every one of them."""
+"""Key names: the functions build the same ones, and fsck knows every one of them."""
 
 import inspect
 import pytest
+import re
 import redis
 from collections.abc import Callable
 from importlib.resources import files
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.functions import Library
 from tests.core.engine import PREFIX
 
-# How the prelude and the parts spell what `keys` names.
+# How the functions spell what `keys` names.
 IN_LUA: dict[str, Callable[[str], str]] = {
-    "DUE": keys.due,
-    "LEASED": keys.leased,
-    "PARKED": keys.parked,
-    "STUCK": keys.stuck,
-    "WHY": keys.why,
-    "SOLO": keys.solo,
-    "NEXT": keys.next_time,
-    "LINES": keys.lines,
-    "SHUT": keys.shut,
-    "STALLED": keys.stalled,
-    "P .. 'beat'": keys.beat,
-    "P .. 'quiet'": keys.quiet,
-    "P .. 'epoch'": keys.epoch,
-    "P .. 'full'": keys.full,
-    "P .. 'owners'": keys.owners,
-    "P .. 'superseded'": keys.superseded,
-    "P .. 'wake'": keys.wake,
-    "event_key('7')": lambda prefix: keys.event(prefix, "7"),
-    "log_key('7')": lambda prefix: keys.log(prefix, "7"),
-    "schedule_key('7')": lambda prefix: keys.schedule(prefix, "7"),
-    "template_key('7', 'r')": lambda prefix: keys.template(prefix, "7", "r"),
-    "occurrences_key('7')": lambda prefix: keys.occurrences(prefix, "7"),
-    "by_time_key('1:jiter', 'dead')": lambda p: keys.by_time(p, "1:jiter", "dead"),
-    "by_time_key('1:jiter', 'schedules')": lambda p: keys.schedules(p, "1:jiter"),
-    "finished_key('1:jiter', 'dead')": lambda p: keys.finished(p, "1:jiter", "dead"),
-    "term_key('1:jiter', 't')": lambda prefix: keys.term(prefix, "1:jiter", "t"),
-    "skipped_key('7')": lambda prefix: keys.skipped(prefix, "7"),
-    "names_key('1:jiter')": lambda prefix: keys.names(prefix, "1:jiter"),
-    "groups_key('1:jiter')": lambda prefix: keys.groups(prefix, "1:jiter"),
-    "journal_key('1:jiter')": lambda prefix: keys.journal(prefix, "1:jiter"),
-    "mark_key('1:jiter', 'd')": lambda prefix: keys.mark(prefix, "1:jiter", "d"),
-    "P .. 'seq'": keys.sequence,
-    "given_key('n')": lambda prefix: keys.given(prefix, "n"),
-    "told_key('w')": lambda prefix: keys.told(prefix, "w"),
-    "gate_key('q:1:qstash:n')": lambda p: keys.queue(p, "q:1:qstash:n"),
-    "order_key('q:1:qstash:n')": lambda p: keys.order(p, "q:1:qstash:n"),
-    "gate_key('f:1:qstash:k')": lambda p: keys.gate(p, "f:1:qstash:k"),
-    "waiters_key('f:1:qstash:k')": lambda p: keys.waiters(p, "f:1:qstash:k"),
-    "holders_key('f:1:qstash:k')": lambda p: keys.holders(p, "f:1:qstash:k"),
-    "begins_key('f:1:qstash:k')": lambda p: keys.begins(p, "f:1:qstash:k"),
-    "pending_key('f:1:qstash:k')": lambda p: keys.pending(p, "f:1:qstash:k"),
-    "reserved_key('f:1:qstash:k')": lambda p: keys.reserved(p, "f:1:qstash:k"),
-    "health_key('d:1:7')": lambda p: keys.health(p, "d:1:7"),
-    "queues_key('1:qstash')": lambda prefix: keys.queues(prefix, "1:qstash"),
-    "flows_key('1:qstash')": lambda prefix: keys.flows(prefix, "1:qstash"),
-    "body_key('7')": lambda prefix: keys.body(prefix, "7"),
-    "body_key('7', '')": lambda prefix: keys.body(prefix, "7", ""),
-    "body_key('7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
+    **{
+        f"keys.{name}(ctx)": getattr(keys, name)
+        for name in (
+            *("due", "leased", "paused_schedules", "quarantine", "quarantine_reasons"),
+            *("isolated", "next_check", "waiting_gates", "held_destinations"),
+            *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
+            *("owners", "superseded", "sequence", "wake"),
+        )
+    },
+    "keys.event(ctx, '7')": lambda prefix: keys.event(prefix, "7"),
+    "keys.log(ctx, '7')": lambda prefix: keys.log(prefix, "7"),
+    "keys.schedule(ctx, '7')": lambda prefix: keys.schedule(prefix, "7"),
+    "keys.template(ctx, '7', 'r')": lambda prefix: keys.template(prefix, "7", "r"),
+    "keys.body(ctx, '7')": lambda prefix: keys.body(prefix, "7"),
+    "keys.body(ctx, '7', '')": lambda prefix: keys.body(prefix, "7", ""),
+    "keys.body(ctx, '7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
+    "keys.occurrences(ctx, '7')": lambda prefix: keys.occurrences(prefix, "7"),
+    "keys.skipped(ctx, '7')": lambda prefix: keys.skipped(prefix, "7"),
+    "keys.issued_id(ctx, 'n')": lambda prefix: keys.issued_id(prefix, "n"),
+    "keys.last_report(ctx, 'w')": lambda prefix: keys.last_report(prefix, "w"),
+    "keys.by_time(ctx, '1:jiter', 'dead')": lambda p: keys.by_time(
+        p, "1:jiter", "dead"
+    ),
+    "keys.finished(ctx, '1:jiter', 'dead')": lambda p: keys.finished(
+        p, "1:jiter", "dead"
+    ),
+    "keys.schedules(ctx, '1:jiter')": lambda p: keys.schedules(p, "1:jiter"),
+    "keys.search_term(ctx, '1:jiter', 't')": lambda p: keys.search_term(
+        p, "1:jiter", "t"
+    ),
+    "keys.names(ctx, '1:jiter')": lambda prefix: keys.names(prefix, "1:jiter"),
+    "keys.groups(ctx, '1:jiter')": lambda prefix: keys.groups(prefix, "1:jiter"),
+    "keys.journal(ctx, '1:jiter')": lambda prefix: keys.journal(prefix, "1:jiter"),
+    "keys.queues(ctx, '1:qstash')": lambda prefix: keys.queues(prefix, "1:qstash"),
+    "keys.flow_keys(ctx, '1:qstash')": lambda p: keys.flow_keys(p, "1:qstash"),
+    "keys.deduplication(ctx, '1:jiter', 'd')": lambda p: keys.deduplication(
+        p, "1:jiter", "d"
+    ),
+    "keys.gate(ctx, 'q:1:qstash:n')": lambda p: keys.queue(p, "q:1:qstash:n"),
+    "keys.gate(ctx, 'f:1:qstash:k')": lambda p: keys.gate(p, "f:1:qstash:k"),
+    "keys.order(ctx, 'q:1:qstash:n')": lambda p: keys.order(p, "q:1:qstash:n"),
+    "keys.waiters(ctx, 'f:1:qstash:k')": lambda p: keys.waiters(p, "f:1:qstash:k"),
+    "keys.holders(ctx, 'f:1:qstash:k')": lambda p: keys.holders(p, "f:1:qstash:k"),
+    "keys.reserved(ctx, 'f:1:qstash:k')": lambda p: keys.reserved(p, "f:1:qstash:k"),
+    "keys.not_begun(ctx, 'f:1:qstash:k')": lambda p: keys.not_begun(p, "f:1:qstash:k"),
+    "keys.begins(ctx, 'f:1:qstash:k')": lambda p: keys.begins(p, "f:1:qstash:k"),
+    "keys.health(ctx, 'd:1:7')": lambda prefix: keys.health(prefix, "d:1:7"),
 }
 EXPIRING = {
-    *("full", "alive", "mark", "requests", "month", "skipped", "given", "told"),
-    "health",
+    *("full", "alive", "deduplication", "requests", "month", "skipped"),
+    *("issued_id", "last_report", "health"),
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")
-LUA = [file for file in FOLDER.iterdir() if file.name.endswith(".lua")]
+LUA = [*FOLDER.joinpath("lib").iterdir(), *FOLDER.joinpath("functions").iterdir()]
 
 
 def functions() -> dict[str, Callable[..., str]]:
@@ -83,24 +84,36 @@ def name_of(function: Callable[..., str]) -> str:
     return function(PREFIX, *["7"] * count)
 
 
-@pytest.mark.parametrize("spelt", IN_LUA)
-def test_scripts_build_the_same_name(store_client: redis.Redis, spelt: str):
-    source = FOLDER.joinpath("prelude.lua").read_text()
+def test_functions_build_the_same_names(store_client: redis.Redis):
+    library = Library(PREFIX, 0)
+    spelt = ", ".join(IN_LUA)
+    store_client.function_load(
+        library.source.replace(library.version, "spelling")
+        + "redis.register_function('spell', function(key_names, args)\n"
+        f"local ctx = context.new(key_names, {{'{{}}'}}) return {{{spelt}}} end)\n",
+        replace=True,
+    )
 
-    built = store_client.eval(f"{source} return {spelt}", 1, PREFIX, "")
+    built = store_client.fcall("spell", 1, PREFIX)
 
-    assert built == IN_LUA[spelt](PREFIX).encode()
+    assert built == [named(PREFIX).encode() for named in IN_LUA.values()]
+
+
+def test_every_name_that_functions_build_is_compared():
+    text = FOLDER.joinpath("lib", "keys.lua").read_text()
+
+    defined = set(re.findall(r"^function keys\.(\w+)", text, re.MULTILINE))
+
+    assert defined == {
+        spelt.partition("(")[0].removeprefix("keys.") for spelt in IN_LUA
+    }
 
 
 @pytest.mark.parametrize("file", LUA, ids=lambda file: file.name)
-def test_scripts_write_out_no_name_that_is_not_compared(file):
-    written = {
-        line.partition("P .. '")[2].partition("'")[0]
-        for line in file.read_text().splitlines()
-        if "P .. '" in line and file.name != "prelude.lua"
-    }
+def test_only_the_module_of_keys_spells_names(file):
+    builds = "ctx.prefix" in file.read_text()
 
-    assert written <= {spelt[6:-1] for spelt in IN_LUA if spelt.startswith("P .. '")}
+    assert builds == (file.name == "keys.lua")
 
 
 @pytest.mark.parametrize("name", functions())

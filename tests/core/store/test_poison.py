@@ -1,7 +1,7 @@
-"""Records that no script can read, among good ones: the bad stand aside, nobody waits.
+"""Records that no function can read: the bad stand aside, and no good one waits.
 
-Every way to break a record is written straight into the store. `stuck` must name each
-of them with the reason, wherever it was met, and the good must go their way.
+Every way to break a record is written straight into the store. `quarantine` must name
+each of them, with the reason, wherever it was met, and the good must go their way.
 """
 
 import pytest
@@ -12,6 +12,7 @@ from fakeredis import FakeRedis
 from scheduler_api.core.model import Begun, Draft, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.store.records import EVENT, SCHEDULE, Fields
 from tests.core.engine import (
     CONTENT,
     LEASE_MS,
@@ -30,12 +31,12 @@ Break = Callable[[redis.Redis, str], object]
 MINUTE_MS = 60_000
 
 
-def put(field: str, value: str) -> Break:
-    return lambda client, key: client.hset(key, field, value)
+def put(field: str, value: str, *, of: Fields = EVENT) -> Break:
+    return lambda client, key: client.hset(key, of.code(field), value)
 
 
-def drop(field: str) -> Break:
-    return lambda client, key: client.hdel(key, field)
+def drop(field: str, *, of: Fields = EVENT) -> Break:
+    return lambda client, key: client.hdel(key, of.code(field))
 
 
 def become(kind: str) -> Break:
@@ -53,16 +54,32 @@ def become(kind: str) -> Break:
     return take_its_place
 
 
+REQUIRED = ("owner", "due_ms", "deadline_ms", "created_ms")
+NUMBERS = (
+    *("deadline_ms", "created_ms", "attempts", "failures"),
+    *("interruptions", "first_due_ms"),
+)
 NO_RECORD = {f"is a {kind}": become(kind) for kind in ("string", "list", "set", "zset")}
-WITHOUT = {f"without {field}": drop(field) for field in ("o", "at", "dl", "c")}
+WITHOUT = {f"without {field}": drop(field) for field in REQUIRED}
 NO_NUMBERS = ("", "soon", "1e3", "0x10", "1.5", "inf", "-inf", "nan", "\x00", "9 9")
-NOT_AT = {f"at {text!r}": put("at", text) for text in NO_NUMBERS}
+NOT_DUE = {f"due_ms {text!r}": put("due_ms", text) for text in NO_NUMBERS}
 GARBLED = {
     f"{field} {text!r}": put(field, text)
-    for field in ("dl", "c", "n", "fl", "in", "w")
+    for field in NUMBERS
     for text in ("", "x", "nan")
 }
-EVENTS = {**NO_RECORD, **WITHOUT, **NOT_AT, **GARBLED, "no revision": put("s", "7")}
+EVENTS = {
+    **NO_RECORD,
+    **WITHOUT,
+    **NOT_DUE,
+    **GARBLED,
+    "no revision": put("schedule", "7"),
+}
+OF_BEGUN = {
+    "limit ''": put("renewable_until_ms", ""),
+    "limit x": put("renewable_until_ms", "x"),
+    "no limit": drop("renewable_until_ms"),
+}
 
 
 class Crowd:
@@ -112,13 +129,13 @@ def carry_out(engine: Engine, *, rounds: int = 5) -> set[str]:
 
 
 def assert_aside(crowd: Crowd) -> None:
-    """The bad stand in `stuck`, each with its reason, and nothing else is wrong."""
+    """The bad stand in quarantine, each with its reason, and nothing else is wrong."""
     engine = crowd.engine
-    why = engine.why()
+    reasons = engine.quarantine_reasons()
 
-    assert engine.stuck().keys() == set(crowd.bad)
-    assert why.keys() == set(crowd.bad)
-    assert all(why.values())
+    assert engine.quarantine().keys() == set(crowd.bad)
+    assert reasons.keys() == set(crowd.bad)
+    assert all(reasons.values())
     assert engine.due() == engine.leased() == {}
 
 
@@ -146,8 +163,7 @@ def test_e1_poison_met_when_begun_leases_end_stands_aside_and_the_rest_goes_on(
     crowd: Crowd, engine: Engine
 ):
     crowd.begin()
-    of_begun = {"un ''": put("un", ""), "un x": put("un", "x"), "no un": drop("un")}
-    crowd.poison(EVENTS | of_begun)
+    crowd.poison(EVENTS | OF_BEGUN)
     engine.tick(2 * LEASE_MS)
 
     assert carry_out(engine) == crowd.good
@@ -167,9 +183,9 @@ def test_e1_poison_met_by_settle_does_not_hold_up_the_batch(
 
     answered = dict(zip(ids(begun), codes(answers), strict=True))
     assert {answered[event_id] for event_id in crowd.good} == {"settled"}
-    assert set(answered.values()) == {"settled", "stuck"}
-    stuck = {event_id for event_id, code in answered.items() if code == "stuck"}
-    assert engine.stuck().keys() == engine.why().keys() == stuck
+    assert set(answered.values()) == {"settled", "quarantined"}
+    aside = {event_id for event_id, code in answered.items() if code == "quarantined"}
+    assert engine.quarantine().keys() == engine.quarantine_reasons().keys() == aside
 
 
 def test_e1_poison_met_by_release_stands_aside_and_the_rest_is_given_back(
@@ -189,8 +205,7 @@ def test_e1_poison_met_by_renewal_is_lost_and_the_rest_is_kept(
 ):
     engine.stays_sound = False
     begun = crowd.begin()
-    of_begun = {"un ''": put("un", ""), "un x": put("un", "x"), "no un": drop("un")}
-    crowd.poison(NO_RECORD | of_begun)
+    crowd.poison(NO_RECORD | OF_BEGUN)
 
     assert engine.worker.renew(*begun) == set(crowd.bad)
 
@@ -205,13 +220,18 @@ def test_each_way_to_break_an_event_is_named(engine: Engine, kind: str):
     begun, fallen = engine.worker.begin_or_not(event.id)
 
     assert begun == []
-    assert fallen == {event.id: "stuck"}
-    assert len(engine.why()[event.id]) > 5
+    assert fallen == {event.id: "quarantined"}
+    assert len(engine.quarantine_reasons()[event.id]) > 5
 
 
 @pytest.mark.parametrize(
     ("kind", "word"),
-    [("without o", "o "), ("without at", "at "), ("dl 'x'", "dl "), ("c ''", "c ")],
+    [
+        ("without owner", "owner "),
+        ("without due_ms", "due_ms "),
+        ("deadline_ms 'x'", "deadline_ms "),
+        ("created_ms ''", "created_ms "),
+    ],
 )
 def test_the_reason_names_the_field(engine: Engine, kind: str, word: str):
     event = engine.offered()
@@ -219,59 +239,67 @@ def test_the_reason_names_the_field(engine: Engine, kind: str, word: str):
 
     engine.worker.begin(event.id)
 
-    assert engine.why()[event.id].startswith(word)
+    assert engine.quarantine_reasons()[event.id].startswith(word)
 
 
 def test_a_claim_tells_what_it_set_aside(engine: Engine):
     event = engine.offered()
-    engine.client.hset(keys.event(PREFIX, event.id), "at", "soon")
+    engine.client.hset(keys.event(PREFIX, event.id), EVENT.code("due_ms"), "soon")
     engine.now_ms += OFFER_MS
 
-    assert engine.claim().set_aside == [event.id]
+    assert engine.claim().quarantined == [event.id]
 
 
 def test_a_late_retry_of_what_stands_aside_brings_it_back_whole(engine: Engine):
     begun = engine.begun()
-    engine.client.hset(keys.event(PREFIX, begun.id), "un", "x")
+    engine.client.hset(
+        keys.event(PREFIX, begun.id), EVENT.code("renewable_until_ms"), "x"
+    )
     engine.tick(LEASE_MS)
-    assert engine.places(begun.id) == ["stuck"]
+    assert engine.places(begun.id) == ["quarantine"]
 
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=MINUTE_MS))
 
     assert engine.places(begun.id) == ["due"]
-    assert engine.why() == {}
+    assert engine.quarantine_reasons() == {}
 
 
 def test_a_late_delivery_of_what_stands_aside_ends_it(engine: Engine):
     begun = engine.begun()
-    engine.client.hset(keys.event(PREFIX, begun.id), "un", "x")
+    engine.client.hset(
+        keys.event(PREFIX, begun.id), EVENT.code("renewable_until_ms"), "x"
+    )
     engine.tick(LEASE_MS)
 
     engine.worker.settle(settlement(begun))
 
     assert engine.get(begun.id).state is State.DELIVERED
-    assert engine.stuck() == {}
-    assert engine.why() == {}
+    assert engine.quarantine() == {}
+    assert engine.quarantine_reasons() == {}
 
 
 def test_an_unreadable_event_is_not_half_finished(engine: Engine):
     begun = engine.begun()
-    engine.client.hset(keys.event(PREFIX, begun.id), "at", "soon")
+    engine.client.hset(keys.event(PREFIX, begun.id), EVENT.code("due_ms"), "soon")
 
     engine.worker.settle(settlement(begun))
 
-    assert engine.places(begun.id) == ["stuck"]
-    assert "st" not in engine.record(begun.id)
+    assert engine.places(begun.id) == ["quarantine"]
+    assert "state" not in engine.record(begun.id)
 
 
 SCHEDULES = {
     **NO_RECORD,
-    **{f"without {field}": drop(field) for field in ("o", "st", "rv", "dl", "k")},
-    "st": put("st", "x"),
-    "k": put("k", "x"),
-    "dl": put("dl", "x"),
-    "times": put("times", "soon"),
-    "times and more": put("times", f"{START_MS}x,{START_MS + 1}"),
+    **{
+        f"without {field}": drop(field, of=SCHEDULE)
+        for field in ("owner", "state", "revision", "deadline_ms", "times_ahead")
+    },
+    **{
+        field: put(field, "x", of=SCHEDULE)
+        for field in ("state", "times_ahead", "deadline_ms")
+    },
+    "times": put("fire_times", "soon", of=SCHEDULE),
+    "times and more": put("fire_times", f"{START_MS}x,{START_MS + 1}", of=SCHEDULE),
 }
 
 
@@ -288,32 +316,35 @@ def test_e1_poisoned_schedules_stand_aside_and_the_rest_fires(engine: Engine):
     fired = {event_id.partition(".")[0] for event_id in claims[0].ids}
     assert fired >= set(ids(good))
     aside = {f"s:{schedule.id}" for schedule in bad}
-    assert set(claims[0].set_aside) == aside
-    assert engine.stuck().keys() == engine.why().keys() == aside
+    assert set(claims[0].quarantined) == aside
+    assert engine.quarantine().keys() == engine.quarantine_reasons().keys() == aside
     assert engine.due().keys() == {f"s:{schedule.id}" for schedule in good}
 
 
 def test_a_schedule_whose_planning_mark_is_broken_stands_aside(engine: Engine):
     schedule = engine.schedule("* * * * *")
     key = keys.schedule(PREFIX, schedule.id)
-    engine.client.hset(key, mapping={"pl": "x", "times": ""})
+    engine.client.hset(key, SCHEDULE.code("planning_asked_ms"), "x")
+    engine.client.hset(key, SCHEDULE.code("fire_times"), "")
     engine.now_ms = schedule.times_ms[0]
 
-    assert engine.claim().set_aside == [f"s:{schedule.id}"]
+    assert engine.claim().quarantined == [f"s:{schedule.id}"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SCHEDULES if "is a" not in kind])
-def test_an_edit_or_deletion_takes_a_schedule_out_of_stuck(engine: Engine, kind: str):
+def test_an_edit_or_deletion_takes_a_schedule_out_of_quarantine(
+    engine: Engine, kind: str
+):
     schedule = engine.schedule("* * * * * *")
     key = keys.schedule(PREFIX, schedule.id)
     whole = engine.client.hgetall(key)
     SCHEDULES[kind](engine.client, key)
     engine.now_ms += 1_000
     engine.claim()
-    assert engine.stuck().keys() == {f"s:{schedule.id}"}
+    assert engine.quarantine().keys() == {f"s:{schedule.id}"}
 
     engine.client.hset(key, mapping=whole)
     engine.schedules.delete(schedule)
 
-    assert engine.stuck() == {}
-    assert engine.why() == {}
+    assert engine.quarantine() == {}
+    assert engine.quarantine_reasons() == {}

@@ -65,9 +65,8 @@ def begin_all(url: str, batches: list[list[str]], *, before: Callable[[], object
 
     async def work() -> list[str]:
         client, begun = redis.asyncio.Redis.from_url(url), list[str]()
-        store = WorkerStore(
-            client, PREFIX, lease_ms=LEASE_MS, clock_ms=START_MS + 1_000
-        )
+        cell = Cell(redis.Redis.from_url(url), PREFIX, clock_ms=START_MS + 1_000)
+        store = WorkerStore(client, cell, lease_ms=LEASE_MS)
         for batch in batches:
             before()
             begun += ids((await store.begin(batch))[0])
@@ -195,7 +194,7 @@ def test_once_an_edit_returned_no_occurrence_is_made_from_the_old_rule(
     made = engine.client.zrange(keys.occurrences(PREFIX, schedule.id), 0, -1)
     revisions = [schedule.revision, *(revision for revision, _ in seen)]
     for event_id in made:
-        its_edit = revisions.index(engine.record(event_id.decode())["rv"])
+        its_edit = revisions.index(engine.record(event_id.decode())["revision"])
         for edit, (_, before) in enumerate(seen, 1):
             assert event_id in before or its_edit >= edit
 
@@ -319,7 +318,7 @@ def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
         client = redis.asyncio.Redis(
             port=proxy.port, retry=AsyncRetry(NoBackoff(), TRIES)
         )
-        store = WorkerStore(client, PREFIX, lease_ms=LEASE_MS, clock_ms=engine.now_ms)
+        store = WorkerStore(client, engine.cell, lease_ms=LEASE_MS)
         await store.report({}, limits=BREAKER)
         answers = []
         for failures in (BREAKER.attempts // 2, BREAKER.attempts // 2 - 1, 1):
@@ -344,7 +343,7 @@ def test_e5_begin_and_settle_repeated_in_silence_count_once(
         client = redis.asyncio.Redis(
             port=proxy.port, retry=AsyncRetry(NoBackoff(), TRIES)
         )
-        store = WorkerStore(client, PREFIX, lease_ms=LEASE_MS, clock_ms=engine.now_ms)
+        store = WorkerStore(client, engine.cell, lease_ms=LEASE_MS)
         await store.begin([])
         await store.settle([])
         await store.renew([])

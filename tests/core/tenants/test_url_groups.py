@@ -17,7 +17,7 @@ from scheduler_api.core.tenants.url_groups import (
     read_group,
 )
 from tests.core.engine import OWNER, PREFIX, START_MS
-from tests.core.script_calls import ahead_of_script, repeating
+from tests.core.function_calls import ahead_of_function, repeating
 
 A, B = Endpoint("https://a.example/", "first"), Endpoint("https://b.example/")
 OTHERS = (Owner("2", OWNER.dialect), Owner(OWNER.tenant, "other"))
@@ -126,7 +126,7 @@ def test_change_repeated_in_silence_is_done_once(groups: Groups, cell: Cell):
 def test_change_of_what_has_changed_meanwhile_is_made_anew(groups: Groups, cell: Cell):
     groups.add(OWNER, "g", [A])
 
-    with ahead_of_script(cell.client, lambda: groups.add(OWNER, "g", [B])):
+    with ahead_of_function(cell.client, lambda: groups.add(OWNER, "g", [B])):
         groups.set_defaults(OWNER, "g", {"x": 1})
 
     group = groups.get(OWNER, "g")

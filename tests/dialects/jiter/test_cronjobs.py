@@ -5,6 +5,7 @@ import pytest
 from collections.abc import Callable
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.records import SCHEDULE
 from scheduler_api.core.timestamps import from_iso, to_iso
 from typing import Any
 
@@ -333,7 +334,7 @@ def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
 def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
     job = api.create_cron()
     key = keys.schedule(api.cell.prefix, to_id(int(job["id"])))
-    api.cell.client.hset(key, "c", "never")
+    api.cell.client.hset(key, SCHEDULE.code("created_ms"), "never")
 
     found = api.call("GET", f"/api/cronjobs/{job['id']}")
     edited = _put(api, job, payload="x")

@@ -163,7 +163,7 @@ def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> 
     api.attempt(sent, "delivered", status=200)
     api.attempt(dead, "dead", status=500)
     api.hand.begin(to_id(int(begun)), now_ms=api.cell.now_ms())
-    api.cell.client.zadd(keys.stuck(api.cell.prefix), {to_id(int(stuck)): 5})
+    api.cell.client.zadd(keys.quarantine(api.cell.prefix), {to_id(int(stuck)): 5})
 
     for event in (begun, retried, sent, dead, stuck, cancelled):
         assert _put(api, event, **change) == NOT_PENDING

@@ -6,8 +6,9 @@ import redis
 from collections.abc import Callable
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.records import EVENT
 from scheduler_api.core.timestamps import from_iso, to_iso
-from tests.core.script_calls import scripts_run
+from tests.core.function_calls import functions_called
 from typing import Any
 
 MINUTE_MS = 60_000
@@ -57,9 +58,8 @@ def test_attempts_get_the_deadline_of_the_setting(make_api: Callable[..., Any]) 
     api = make_api(jiter_timeout_ms=1234)
     api.create()
 
-    record = api.cell.client.hgetall(keys.event(api.cell.prefix, "1"))
-
-    assert record[b"dl"] == b"1234"
+    record = EVENT.named(api.cell.client.hgetall(keys.event(api.cell.prefix, "1")))
+    assert record["deadline_ms"] == b"1234"
 
 
 def test_ids_ascend_and_are_decimal(api: Any) -> None:
@@ -294,7 +294,7 @@ def test_large_event_is_stored_beside_its_record(api: Any) -> None:
 def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
     event = api.create()
     key = keys.event(api.cell.prefix, to_id(int(event["id"])))
-    api.cell.client.hset(key, "at", "soon")
+    api.cell.client.hset(key, EVENT.code("due_ms"), "soon")
 
     read = api.call("GET", f"/api/events/{event['id']}")
     edited = api.call("PUT", f"/api/events/{event['id']}", {"payload": "x"})
@@ -335,7 +335,7 @@ def test_store_out_of_memory_is_told_as_unavailable(api: Any, store_url: str) ->
 def test_accepting_an_event_costs_one_round_trip(api: Any, store_url: str) -> None:
     api.create()
     client = redis.Redis.from_url(store_url)
-    before, scripts = client.info("commandstats"), scripts_run(client)
+    before, called = client.info("commandstats"), functions_called(client)
     for _ in range(10):
         api.create()
     after = client.info("commandstats")
@@ -345,7 +345,7 @@ def test_accepting_an_event_costs_one_round_trip(api: Any, store_url: str) -> No
         return int(after.get(f"cmdstat_{name}", {"calls": 0})["calls"] - was)
 
     # `api.body` itself asks the store for the time.
-    assert scripts_run(client) - scripts == 10
+    assert functions_called(client) - called == 10
     assert calls("hget") == calls("incrby") == 0
 
 

@@ -23,7 +23,9 @@ def stored(api: Any, what: str) -> list[Any]:
 
 
 def marks(api: Any) -> list[bytes]:
-    return list(api.cell.client.scan_iter(keys.mark(api.cell.prefix, "*", "*")))
+    return list(
+        api.cell.client.scan_iter(keys.deduplication(api.cell.prefix, "*", "*"))
+    )
 
 
 @pytest.mark.parametrize("what", CREATIONS)
@@ -206,4 +208,4 @@ def test_without_a_key_nothing_more_is_asked_of_the_store(
                 asked.append(told["command"].partition(" ")[0])
 
     greetings = ("HELLO", "CLIENT")
-    assert [each for each in asked if each not in greetings] == [*more, "EVALSHA"]
+    assert [each for each in asked if each not in greetings] == [*more, "FCALL"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import combinations
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.records import EVENT
 from scheduler_api.core.timestamps import from_iso, to_iso
 from typing import Any
 from urllib.parse import urlencode
@@ -37,7 +38,7 @@ def one_of_each(api: Any) -> dict[str, str]:
     api.attempt(events["Sent"], "delivered", status=200)
     api.attempt(events["Failed To Send"], "dead", status=500)
     api.cell.client.zadd(
-        keys.stuck(api.cell.prefix),
+        keys.quarantine(api.cell.prefix),
         {to_id(int(events["Failed To Queue"])): api.cell.now_ms()},
     )
     return events
@@ -262,7 +263,7 @@ def test_one_unreadable_record_does_not_hide_the_others(api: Any) -> None:
     ids = [api.create()["id"] for _ in range(3)]
     key = keys.event(api.cell.prefix, to_id(int(ids[1])))
 
-    api.cell.client.hset(key, "c", "never")
+    api.cell.client.hset(key, EVENT.code("created_ms"), "never")
 
     assert _ids(api) == [ids[0], ids[2]]
 
@@ -286,10 +287,14 @@ def test_full_list_beside_very_many_others_takes_well_under_a_second(api: Any) -
         pipe.zadd(keys.finished(prefix, owner, "delivered"), wanted)
     pipe.execute()
     at_ms = now_ms + MINUTE_MS
-    record = {"f": 1, "o": owner, "c": now_ms, "dl": 1, "at": at_ms}
+    record = {
+        **{"format": 1, "owner": owner, "created_ms": now_ms},
+        **{"deadline_ms": 1, "due_ms": at_ms},
+    }
+    stored = {EVENT.code(name): value for name, value in record.items()}
     for number in range(200_000, 201_500):
         event_id = to_id(number)
-        pipe.hset(keys.event(prefix, event_id), mapping=record)
+        pipe.hset(keys.event(prefix, event_id), mapping=stored)
         pipe.set(keys.body(prefix, event_id), b'{"u":"http://example.com"}\n{}')
         pipe.zadd(keys.by_time(prefix, owner, "active"), {event_id: at_ms})
     pipe.execute()

@@ -58,7 +58,7 @@ def test_a_cancelled_event_and_one_that_could_not_be_queued_are_finished(
 ) -> None:
     cancelled, stuck = api.create()["id"], api.past(ago_ms=1_000)
     api.call("PUT", f"/api/events/{cancelled}", {"status": "Cancelled"})
-    api.cell.client.zadd(keys.stuck(api.cell.prefix), {to_id(int(stuck)): 1})
+    api.cell.client.zadd(keys.quarantine(api.cell.prefix), {to_id(int(stuck)): 1})
 
     assert [replay(api, event)[0] for event in (cancelled, stuck)] == [200, 200]
 

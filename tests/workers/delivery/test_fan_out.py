@@ -43,7 +43,7 @@ START_MS = 1_900_000_000_000
 MINUTE_MS = 60_000
 END_MS = START_MS + 2 * MINUTE_MS
 TIMEOUTS = ClaimTimeouts(
-    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+    offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
 MESSAGE = Message(topic="g", retries=1, callback=Callback("https://told.example/"))
 EXPAND = outbound.of("qstash").expand

@@ -12,7 +12,7 @@ from scheduler_api.core.store import claims
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.store.rq_envelopes import QUEUE, Carrier
+from scheduler_api.core.store.rq_envelopes import QUEUE, RqEnqueuer
 from tests.core.engine import PREFIX, TIMEOUTS
 from workers.delivery.fetcher import Fetcher
 from workers.redis_connection import RedisConnection
@@ -56,13 +56,13 @@ class Station:
         self.planned: list[list[str]] = []
         self.queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
         self._store = EventStore(Cell(client, PREFIX))
-        self._carrier = Carrier(client)
+        self._enqueuer = RqEnqueuer(client)
         self._url = url
 
     def offer(self, count: int) -> Claim:
         self._store.create_many(OWNER, [DRAFT] * count)
         return claims.claim(
-            self._store.cell, room=100, timeouts=TIMEOUTS, carrier=self._carrier.words()
+            self._store.cell, room=100, timeouts=TIMEOUTS, enqueuer=self._enqueuer
         )
 
     def garble(self, job_id: str, data: str | None = None) -> str:

@@ -7,13 +7,14 @@ import redis
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from scheduler_api.core.model import Content, Draft, Owner, State
-from scheduler_api.core.store import claims
+from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
 from scheduler_api.core.store.reads import read_event
-from tests.core.script_calls import scripts_run
+from scheduler_api.core.store.records import EVENT
+from tests.core.function_calls import functions_called
 from workers.delivery import settler
 from workers.delivery.settler import Settler
 from workers.redis_connection import RedisConnection
@@ -21,7 +22,7 @@ from workers.redis_connection import RedisConnection
 PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
 TIMEOUTS = ClaimTimeouts(
-    offer_ms=3_000, lease_ms=15_000, quiet_ms=15_000, missed_grace_ms=60_000
+    offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
 
 
@@ -40,13 +41,14 @@ async def working(url: str) -> AsyncIterator[tuple[EventStore, Watched, Settler]
     """A store with a worker's settler at work on it."""
     client, connection = redis.Redis.from_url(url), RedisConnection(url, timeout_s=5)
     client.flushall()
-    worker_store = Watched(connection, PREFIX, lease_ms=15_000)
+    cell = Cell(client, PREFIX)
+    worker_store = Watched(connection, cell, lease_ms=15_000)
     worker_store.calls = []
     let_go: set[str] = set()
     at_work = Settler(worker_store, lambda event_id, _: let_go.add(event_id))
     task = asyncio.create_task(at_work.run())
     try:
-        yield EventStore(Cell(client, PREFIX)), worker_store, at_work
+        yield EventStore(cell), worker_store, at_work
     finally:
         task.cancel()
         connection.close()
@@ -58,10 +60,11 @@ async def begin(store: EventStore, worker_store: WorkerStore, count: int):
     made = store.create_many(OWNER, drafts)
     while claimed := claims.claim(store.cell, room=1_000, timeouts=TIMEOUTS).ids:
         await worker_store.begin(claimed)
-    begun = {a.id: store.cell.client.hget(f"{PREFIX}e:{a.id}", "tok") for a in made}
+    client, token = store.cell.client, EVENT.code("token")
+    begun = {each.id: client.hget(keys.event(PREFIX, each.id), token) for each in made}
     return [
-        Settlement(event_id, token.decode(), 1, Outcome.DELIVERED, b"{}")
-        for event_id, token in begun.items()
+        Settlement(event_id, found.decode(), 1, Outcome.DELIVERED, b"{}")
+        for event_id, found in begun.items()
     ]
 
 
@@ -78,12 +81,12 @@ def test_what_a_failover_lost_is_settled_again_after_the_reconnect(valkey: str):
     async def run() -> None:
         async with working(valkey) as (store, worker_store, at_work):
             first, second = await begin(store, worker_store, 2)
-            key = f"{PREFIX}e:{first.event_id}"
+            key = keys.event(PREFIX, first.event_id)
             before = store.cell.client.dump(key)
             at_work.add(first)
             await until_delivered(store, first.event_id)
             store.cell.client.restore(key, 0, before, replace=True)
-            store.cell.client.zadd(f"{PREFIX}leased", {first.event_id: 1})
+            store.cell.client.zadd(keys.leased(PREFIX), {first.event_id: 1})
             for each in store.cell.client.client_list():
                 if each["id"] != str(store.cell.client.client_id()):
                     store.cell.client.client_kill_filter(_id=each["id"])
@@ -106,7 +109,7 @@ def test_without_a_reconnect_nothing_is_settled_twice(valkey: str):
             at_work.add(second)
 
             await until_delivered(store, second.event_id)
-            assert scripts_run(store.cell.client) == 1
+            assert functions_called(store.cell.client) == 1
 
     asyncio.run(run())
 

@@ -9,7 +9,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import AT_ONCE, EventStore
 from scheduler_api.dialects.qstash.endpoints.publish import AWAY, UNKNOWN, Publishing
 from scheduler_api.settings import Settings
-from tests.core.script_calls import scripts_run
+from tests.core.function_calls import functions_called
 from tests.dialects.by_hand import SECRET_KEY
 from typing import Any
 
@@ -228,7 +228,9 @@ def test_a_batch_costs_one_round_trip_and_so_does_a_message(
 
     def calls() -> tuple[int, int]:
         stats: Any = client.info("commandstats")
-        return scripts_run(client), stats.get("cmdstat_hget", {"calls": 0})["calls"]
+        return functions_called(client), stats.get("cmdstat_hget", {"calls": 0})[
+            "calls"
+        ]
 
     before = calls()
 

@@ -6,6 +6,7 @@ from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.reads import read_event
+from scheduler_api.core.store.records import EVENT
 from typing import Any
 from urllib.parse import quote
 
@@ -94,7 +95,7 @@ def test_pages_hold_every_letter_once_in_order(api: Any, order: str) -> None:
         ended = api.cell.client.zscore(index, wanted[2].removeprefix("msg_"))
         api.cell.client.zadd(index, {member: ended})
         record = keys.event(api.cell.prefix, member)
-        api.cell.client.hset(record, "fin", int(ended))
+        api.cell.client.hset(record, EVENT.code("finished_ms"), int(ended))
     found: list[str] = []
     query = f"?count=2&order={order}"
     page = listed(api, query)
@@ -124,7 +125,9 @@ def test_every_letter_is_met_however_many_share_a_millisecond(
     for name in wanted:
         member = name.removeprefix("msg_")
         api.cell.client.zadd(index, {member: 5})
-        api.cell.client.hset(keys.event(api.cell.prefix, member), "fin", 5)
+        api.cell.client.hset(
+            keys.event(api.cell.prefix, member), EVENT.code("finished_ms"), 5
+        )
 
     for order in ("earliestFirst", "latestFirst"):
         assert sorted(names(listed(api, f"?order={order}"))) == sorted(wanted)

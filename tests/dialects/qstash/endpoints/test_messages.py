@@ -6,7 +6,7 @@ import redis
 from collections.abc import Callable
 from io import BytesIO
 from scheduler_api.core.model import Content, Draft
-from tests.core.script_calls import cut_off, scripts_run
+from tests.core.function_calls import cut_off, functions_called
 from typing import Any
 
 Make = Callable[..., Any]
@@ -266,19 +266,19 @@ def test_bulk_call_neither_reads_bodies_nor_keeps_the_store_to_itself(api: Any) 
     options = {"l": ["a"]}
     drafts = [Draft(Content(HOOK, b"x" * 100_000, options), 1_000, delay_ms=10**7)]
     api.store.create_many(api.owner, drafts * 101)
-    before = read_bytes_and_scripts(api)
+    before = read_bytes_and_calls(api)
     answer = api.call("DELETE", "/v2/messages?label=a&host=example.com&fromDate=1")
-    after = read_bytes_and_scripts(api)
+    after = read_bytes_and_calls(api)
 
     assert answer == (200, {"cancelled": 101})
     assert after[0] - before[0] < 101 * 5_000
     assert after[1] - before[1] >= 3
 
 
-def read_bytes_and_scripts(api: Any) -> tuple[int, int]:
-    """What the store has given out so far, and how many scripts it has run."""
+def read_bytes_and_calls(api: Any) -> tuple[int, int]:
+    """What the store has given out so far, and how many functions it has run."""
     told = api.cell.client.info("stats")
-    return told["total_net_output_bytes"], scripts_run(api.cell.client)
+    return told["total_net_output_bytes"], functions_called(api.cell.client)
 
 
 def test_bulk_call_that_was_cut_off_goes_on_when_repeated(api: Any) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.reads import read_event
+from scheduler_api.core.store.records import EVENT
 from typing import Any
 
 Make = Callable[..., Any]
@@ -88,8 +89,8 @@ def test_deadline_is_the_timeout_or_the_setting(make_api: Make) -> None:
 
     for headers, deadline in (({}, b"12345"), ({"timeout": "7s"}, b"7000")):
         name = api.publish(**headers)["messageId"].removeprefix("msg_")
-        record = api.cell.client.hgetall(keys.event(api.cell.prefix, name))
-        assert record[b"dl"] == deadline
+        stored = api.cell.client.hgetall(keys.event(api.cell.prefix, name))
+        assert EVENT.named(stored)["deadline_ms"] == deadline
 
 
 def test_credentials_for_this_api_are_not_kept(api: Any) -> None:

@@ -3,8 +3,9 @@
 import pytest
 from collections.abc import Callable
 from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.records import SCHEDULE
 from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS
-from tests.core.script_calls import scripts_run
+from tests.core.function_calls import functions_called
 from tests.dialects.by_hand import TIMEOUTS
 from typing import Any
 
@@ -181,11 +182,11 @@ def test_content_sent_to_a_group_is_no_double_of_that_to_a_url(group: Any) -> No
 def test_whole_group_is_stored_by_one_script(group: Any) -> None:
     add(group, [{"url": f"{B}{n}"} for n in range(MOST_ENDPOINTS - 2)])
     group.call("POST", "/v2/publish/g")
-    before = scripts_run(group.cell.client)
+    before = functions_called(group.cell.client)
     _, answers = group.call("POST", "/v2/publish/g", data=b"x" * 5_000)
 
     assert len({each["messageId"] for each in answers}) == MOST_ENDPOINTS
-    assert scripts_run(group.cell.client) - before == 1
+    assert functions_called(group.cell.client) - before == 1
 
 
 def test_full_store_takes_no_part_of_a_group(group: Any) -> None:
@@ -258,7 +259,7 @@ def run_without_group(api: Any) -> None:
     index = keys.schedules(api.cell.prefix, str(api.owner))
     [internal_id] = api.cell.client.zrange(index, 0, -1)
     record = keys.schedule(api.cell.prefix, internal_id.decode())
-    first = api.cell.client.hget(record, "times").split(b",")[0]
+    first = api.cell.client.hget(record, SCHEDULE.code("fire_times")).split(b",")[0]
     later = api.hand.at(int(first))
     [event_id] = claims.claim(later, room=10, timeouts=TIMEOUTS).ids
     worker = api.hand.worker(int(first))

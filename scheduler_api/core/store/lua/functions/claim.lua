@@ -3,8 +3,8 @@
 --
 -- Keys: prefix.
 -- Options: room (ids), offer_ms, lease_ms, grace_ms (of leases after an outage), missed_grace_ms
---   (of fire times); rq, unless it only offers (see lib/rq).
--- Args: fields and values that all RQ jobs share.
+--   (of fire times); rq, unless it only offers.
+-- Args: what RQ jobs have in common, unless it only offers (see lib/rq).
 -- Answer: {ids, an isolated id, schedules short of fire times, µs until the next check (-1: nothing
 --   stands anywhere), ids interrupted, members quarantined, epoch, 1 if it waits for RQ}.
 -- Atomic, so that claims exclude each other. A repeat leaves the first batch to its offer lease.
@@ -16,16 +16,17 @@ local REAPED_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', '
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passes', 'turn_exempt')
 
--- Until when begun leases do not end. While the store or all tickers were away, nobody could renew:
--- then the grace starts. After the clock was set back, no lease may end later than one lease from
--- now, and all gates are checked.
+-- Until when begun leases do not end, and the epoch of the store. While the store or all tickers were
+-- away, nobody could renew: then the grace starts. After the clock was set back, no lease may end
+-- later than one lease from now, and all gates are checked.
 local function lease_grace_until(ctx)
   local now, lease_ms = ctx.now, ctx.options.lease_ms
-  local last = tonumber(redis.call('GET', keys.last_claim_at(ctx)) or now)
+  local last, grace_until, epoch, next_check = unpack(redis.call('MGET', keys.last_claim_at(ctx),
+    keys.lease_grace_until(ctx), keys.epoch(ctx), keys.next_check(ctx)))
+  ctx.next_check = next_check
   redis.call('SET', keys.last_claim_at(ctx), now)
-  if now - last <= lease_ms / 2 and now >= last then
-    return tonumber(redis.call('GET', keys.lease_grace_until(ctx)) or 0)
-  end
+  last, epoch = tonumber(last or now), epoch or ''
+  if now - last <= lease_ms / 2 and now >= last then return tonumber(grace_until or 0), epoch end
   local leased, latest = keys.leased(ctx), now + lease_ms
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', leased, '(' .. latest, '+inf')) do
     redis.call('ZADD', leased, latest, member)
@@ -36,7 +37,7 @@ local function lease_grace_until(ctx)
     end
   end
   redis.call('SET', keys.lease_grace_until(ctx), now + ctx.options.grace_ms)
-  return now + ctx.options.grace_ms
+  return now + ctx.options.grace_ms, epoch
 end
 
 -- A begun event was interrupted: its token stays valid for a late settle only.
@@ -155,40 +156,51 @@ local function part_isolated(ctx, batch)
   return alone
 end
 
+-- The lowest score of a set, or nil.
+local function head(set)
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  return first[2] and tonumber(first[2])
+end
+
 -- While anything is leased the next check is near: a pause of half a lease counts as an outage.
-local function micros_to_next(ctx)
-  local soonest
-  for _, set in ipairs({keys.due(ctx), keys.leased(ctx)}) do
-    local head = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
-    if head[2] then soonest = math.min(soonest or math.huge, tonumber(head[2])) end
-    if head[2] and set == keys.leased(ctx) then
-      soonest = math.min(soonest, ctx.now + ctx.options.lease_ms / 4)
-    end
+local function micros_to_next(ctx, first_leased)
+  local soonest = head(keys.due(ctx))
+  if first_leased then
+    local near = math.min(first_leased, ctx.now + ctx.options.lease_ms / 4)
+    soonest = math.min(soonest or math.huge, near)
   end
-  if not soonest then
-    redis.call('DEL', keys.next_check(ctx))
-    return -1
-  end
-  redis.call('SET', keys.next_check(ctx), string.format('%.0f', math.max(soonest, ctx.now)))
-  return math.max(0, (soonest - ctx.now) * 1000 - ctx.micros)
+  due.set_next_check(ctx, soonest and math.max(soonest, ctx.now))
+  return soonest and math.max(0, (soonest - ctx.now) * 1000 - ctx.micros) or -1
+end
+
+-- Ends leases that are over; answers whether any was.
+local function end_leases(ctx, first_leased, batch)
+  if not first_leased or first_leased > ctx.now then return false end
+  local over = redis.call('ZRANGEBYSCORE', keys.leased(ctx), '-inf', ctx.now, 'LIMIT', 0, REAPED)
+  each(ctx, over, reap, batch)
+  return true
 end
 
 local function claim(key_names, args)
   local ctx = context.new(key_names, args)
   local batch = {ids = {}, gated = {}, schedule_ids = {}, interrupted = {}, quarantined = {}}
-  batch.grace_until = lease_grace_until(ctx)
-  local over = redis.call('ZRANGEBYSCORE', keys.leased(ctx), '-inf', ctx.now, 'LIMIT', 0, REAPED)
-  each(ctx, over, reap, batch)
-  if ctx.options.room > 0 and rq.has_room(ctx) then each(ctx, pick(ctx), take, batch) end
+  local epoch
+  batch.grace_until, epoch = lease_grace_until(ctx)
+  local first_leased = head(keys.leased(ctx))
+  local changed = end_leases(ctx, first_leased, batch)
+  local picked = ctx.options.room > 0 and pick(ctx) or {}
+  if picked[1] and rq.has_room(ctx) then each(ctx, picked, take, batch) end
   slots.promote_at_freed(ctx)
   local alone = part_isolated(ctx, batch)
   due.lease(ctx, members_of(batch.ids, batch.gated), ctx.options.offer_ms)
   rq.enqueue_envelope(ctx, batch.ids, batch.schedule_ids, false)
   for _, id in ipairs(alone) do rq.enqueue_envelope(ctx, {id}, {}, true) end
-  local next_check = micros_to_next(ctx)
+  -- What reading it again would tell is known while nothing was offered or ended.
+  if changed or picked[1] then first_leased = head(keys.leased(ctx)) end
+  local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)
   return {batch.ids, alone, batch.schedule_ids, next_check, batch.interrupted, batch.quarantined,
-    redis.call('GET', keys.epoch(ctx)) or '', waits_for_rq and 1 or 0}
+    epoch, waits_for_rq and 1 or 0}
 end
 
 redis.register_function{function_name = 'claim_' .. VERSION, callback = claim,

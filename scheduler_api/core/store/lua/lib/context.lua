@@ -5,7 +5,8 @@ local GRANTS_PER_CALL = 200
 -- key_names[1]: prefix of the cell. args[1]: the function's options, a JSON object.
 -- The option `now_ms` replaces the server's clock; only tests set it.
 -- The context also collects what must be handled before the call ends: gates that lost a holder
--- (`freed`) and how many waiters may still be tried (`grants_left`).
+-- (`freed`) and how many waiters may still be tried (`grants_left`). The names of the two sets that
+-- every event passes are built once.
 function context.new(key_names, args)
   local options, micros = cjson.decode(args[1]), 0
   local now = options.now_ms
@@ -15,8 +16,11 @@ function context.new(key_names, args)
     micros = past_second % 1000
     now = tonumber(clock[1]) * 1000 + (past_second - micros) / 1000
   end
+  local prefix = key_names[1]
   return {
-    prefix = key_names[1],
+    prefix = prefix,
+    due = prefix .. 'due',
+    leased = prefix .. 'leased',
     args = args,
     options = options,
     now = now,

@@ -4,13 +4,25 @@
 -- that fails keeps its effects, so each move writes the new place before it leaves the old one,
 -- and each member is handled under pcall.
 
+-- When tickers check next; nil if nothing stands anywhere. A call asks the store for it once.
+local function next_check(ctx)
+  if ctx.next_check == nil then ctx.next_check = redis.call('GET', keys.next_check(ctx)) end
+  return ctx.next_check and tonumber(ctx.next_check)
+end
+
+function due.set_next_check(ctx, at)
+  if next_check(ctx) == at then return end
+  ctx.next_check = at and string.format('%.0f', at) or false
+  if at then redis.call('SET', keys.next_check(ctx), ctx.next_check)
+  else redis.call('DEL', keys.next_check(ctx)) end
+end
+
 -- Tickers sleep until the next check; wakes them if something is due earlier.
 function due.wake_for(ctx, at)
-  local planned = redis.call('GET', keys.next_check(ctx))
-  if not planned or at < tonumber(planned) then
-    redis.call('SET', keys.next_check(ctx), string.format('%.0f', at))
-    redis.call('PUBLISH', keys.wake(ctx), '')
-  end
+  local planned = next_check(ctx)
+  if planned and planned <= at then return end
+  due.set_next_check(ctx, at)
+  redis.call('PUBLISH', keys.wake(ctx), '')
 end
 
 function due.put(ctx, member, at)

@@ -13,7 +13,6 @@ function fair_share.new(ctx)
     only_others = given and given.only_others,
     in_hand = given and given.in_hand or {},
     destinations = 0,
-    any_held = redis.call('EXISTS', keys.held_destinations(ctx)) == 1,
     prefixes = {},
   }
   for _ in pairs(share.in_hand) do share.destinations = share.destinations + 1 end
@@ -39,9 +38,13 @@ function fair_share.meet(ctx, share, id)
   return event
 end
 
+-- Whether a destination is held; whether any is, is asked once per call.
 function fair_share.is_held(ctx, share, gate)
-  return gate and share.any_held
-    and redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1
+  if not gate then return false end
+  if share.any_held == nil then
+    share.any_held = redis.call('EXISTS', keys.held_destinations(ctx)) == 1
+  end
+  return share.any_held and redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1
 end
 
 function fair_share.count_begun(share, gate)

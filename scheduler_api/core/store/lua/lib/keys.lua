@@ -1,18 +1,18 @@
 -- The names of all keys. `scheduler_api/core/store/keys.py` builds the same names and documents
 -- type, members and lifetime of each.
 
-function keys.due(ctx) return ctx.prefix .. 'due' end
-function keys.leased(ctx) return ctx.prefix .. 'leased' end
-function keys.paused_schedules(ctx) return ctx.prefix .. 'parked' end
-function keys.quarantine(ctx) return ctx.prefix .. 'stuck' end
-function keys.quarantine_reasons(ctx) return ctx.prefix .. 'why' end
-function keys.isolated(ctx) return ctx.prefix .. 'solo' end
-function keys.next_check(ctx) return ctx.prefix .. 'next' end
-function keys.waiting_gates(ctx) return ctx.prefix .. 'lines' end
-function keys.held_destinations(ctx) return ctx.prefix .. 'shut' end
-function keys.rq_full(ctx) return ctx.prefix .. 'stalled' end
-function keys.last_claim_at(ctx) return ctx.prefix .. 'beat' end
-function keys.lease_grace_until(ctx) return ctx.prefix .. 'quiet' end
+function keys.due(ctx) return ctx.due end
+function keys.leased(ctx) return ctx.leased end
+function keys.paused_schedules(ctx) return ctx.prefix .. 'paused_schedules' end
+function keys.quarantine(ctx) return ctx.prefix .. 'quarantine' end
+function keys.quarantine_reasons(ctx) return ctx.prefix .. 'quarantine_reasons' end
+function keys.isolated(ctx) return ctx.prefix .. 'isolated' end
+function keys.next_check(ctx) return ctx.prefix .. 'next_check' end
+function keys.waiting_gates(ctx) return ctx.prefix .. 'waiting_gates' end
+function keys.held_destinations(ctx) return ctx.prefix .. 'held_destinations' end
+function keys.rq_full(ctx) return ctx.prefix .. 'rq_full' end
+function keys.last_claim_at(ctx) return ctx.prefix .. 'last_claim_at' end
+function keys.lease_grace_until(ctx) return ctx.prefix .. 'lease_grace_until' end
 function keys.epoch(ctx) return ctx.prefix .. 'epoch' end
 function keys.full(ctx) return ctx.prefix .. 'full' end
 function keys.owners(ctx) return ctx.prefix .. 'owners' end
@@ -32,8 +32,8 @@ function keys.body(ctx, id, revision)
 end
 function keys.occurrences(ctx, sid) return ctx.prefix .. 'occ:' .. sid end
 function keys.skipped(ctx, sid) return ctx.prefix .. 'skipped:' .. sid end
-function keys.issued_id(ctx, nonce) return ctx.prefix .. 'given:' .. nonce end
-function keys.last_report(ctx, worker) return ctx.prefix .. 'told:' .. worker end
+function keys.issued_id(ctx, nonce) return ctx.prefix .. 'issued_id:' .. nonce end
+function keys.last_report(ctx, worker) return ctx.prefix .. 'last_report:' .. worker end
 
 -- Of an owner.
 function keys.by_time(ctx, owner, state) return ctx.prefix .. 'ix:' .. owner .. ':' .. state end
@@ -44,7 +44,7 @@ function keys.names(ctx, owner) return ctx.prefix .. 'names:' .. owner end
 function keys.groups(ctx, owner) return ctx.prefix .. 'groups:' .. owner end
 function keys.journal(ctx, owner) return ctx.prefix .. 'journal:' .. owner end
 function keys.queues(ctx, owner) return ctx.prefix .. 'queues:' .. owner end
-function keys.flow_keys(ctx, owner) return ctx.prefix .. 'flows:' .. owner end
+function keys.flow_keys(ctx, owner) return ctx.prefix .. 'flow_keys:' .. owner end
 function keys.deduplication(ctx, owner, key) return ctx.prefix .. 'dd:' .. owner .. ':' .. key end
 
 -- Of a gate.

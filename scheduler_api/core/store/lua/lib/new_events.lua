@@ -10,14 +10,15 @@ local OPTIONAL = {'body_revision', 'journaled', 'gates', 'turn_exempt', 'destina
 --   must_be_future: '1' or ''. deadline_ms: of an attempt.
 --   content: '' if it was written under the nonce beforehand, to expire unless it is kept here.
 --   journaled: '1' or ''. deduplication_key, hold: see `deduplication`. gates: see `gate_binding`.
-local ITEM = {'id', 'nonce', 'owner', 'kind', 'ms', 'must_be_future', 'deadline_ms', 'content',
-  'journaled', 'deduplication_key', 'hold', 'destination', 'gates'}
-new_events.WIDTH = #ITEM
+new_events.WIDTH = 13
 
 function new_events.item(args, at)
-  local item = {}
-  for i = 1, #ITEM do item[ITEM[i]] = args[at + i - 1] end
-  return item
+  return {
+    id = args[at], nonce = args[at + 1], owner = args[at + 2], kind = args[at + 3],
+    ms = args[at + 4], must_be_future = args[at + 5], deadline_ms = args[at + 6],
+    content = args[at + 7], journaled = args[at + 8], deduplication_key = args[at + 9],
+    hold = args[at + 10], destination = args[at + 11], gates = args[at + 12],
+  }
 end
 
 -- What one call has recorded and not placed yet. One write per set places all: each command costs
@@ -61,20 +62,20 @@ end
 -- Writes the record of an event; `place` must follow. A field that is '' counts as absent.
 function new_events.record(ctx, batch, id, event)
   local optional, due_ms, owner = {}, event.due_ms, event.owner
-  for _, name in ipairs(OPTIONAL) do
-    local value = event[name]
+  for i = 1, #OPTIONAL do
+    local value = event[OPTIONAL[i]]
     if value and value ~= '' then
-      optional[#optional + 1], optional[#optional + 2] = EVENT[name], value
+      optional[#optional + 1], optional[#optional + 2] = EVENT[OPTIONAL[i]], value
     end
   end
   redis.call('HSET', keys.event(ctx, id), EVENT.format, 1, EVENT.owner, owner, EVENT.nonce,
     event.nonce, EVENT.created_ms, ctx.now, EVENT.due_ms, due_ms, EVENT.deadline_ms,
     event.deadline_ms, unpack(optional))
   if event.journaled and event.journaled ~= '' then journal.append(ctx, event, id, 'created') end
-  local active = batch.active[owner] or {}
+  local active, placed = batch.active[owner] or {}, batch.due
   batch.active[owner] = active
   active[#active + 1], active[#active + 2] = due_ms, id
-  batch.due[#batch.due + 1], batch.due[#batch.due + 2] = due_ms, due.member(id, event)
+  placed[#placed + 1], placed[#placed + 2] = due_ms, due.member(id, event)
 end
 
 -- Places all recorded events.

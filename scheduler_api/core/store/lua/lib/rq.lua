@@ -1,9 +1,10 @@
 -- Leaves offered events in RQ as envelopes, in the call that offers them: nothing lies between an
 -- offer and its way to a worker.
 --
--- The option `rq` has: list (key of RQ's queue), lists (set of its queues), job_prefix (of the
--- keys of its jobs), max_waiting (jobs), job (first part of their ids), head and tail (of a job's
--- data, around its arguments). Fields and values that all jobs share follow the options.
+-- The option `rq` has: list (key of RQ's queue), max_waiting (jobs). The argument behind the options
+-- is a JSON object that is read only when an envelope is enqueued: lists (set of RQ's queues),
+-- job_prefix (of the keys of its jobs), job (first part of their ids), head and tail (of a job's
+-- data, around its arguments), fields (and values that all jobs share).
 local NAMED_IDS = 10
 
 -- RQ is kept shallow: a backlog stands in `due`, where it can be cancelled.
@@ -37,10 +38,10 @@ local function array(ids) return #ids == 0 and '[]' or cjson.encode(ids) end
 
 -- Differs from every job of any ticker, even when the answer to this call is lost. The id of a
 -- small envelope holds its content, so its worker does not read the job.
-local function next_job_id(ctx, ids, schedule_ids, isolated)
+local function next_job_id(ctx, first_part, ids, schedule_ids, isolated)
   ctx.envelopes = (ctx.envelopes or 0) + 1
   local moment = ctx.now * 1000 + ctx.micros
-  local job = string.format('%s-%.0f-%d', ctx.options.rq.job, moment, ctx.envelopes)
+  local job = string.format('%s-%.0f-%d', first_part, moment, ctx.envelopes)
   if #ids > NAMED_IDS or #schedule_ids > 0 or isolated then return job end
   for _, id in ipairs(ids) do
     if not string.find(id, '^%w+$') then return job end
@@ -52,10 +53,12 @@ end
 function rq.enqueue_envelope(ctx, ids, schedule_ids, isolated)
   local queue = ctx.options.rq
   if not queue or #ids + #schedule_ids == 0 then return end
-  local job = next_job_id(ctx, ids, schedule_ids, isolated)
+  ctx.rq_jobs = ctx.rq_jobs or cjson.decode(ctx.args[2])
+  local jobs = ctx.rq_jobs
+  local job = next_job_id(ctx, jobs.job, ids, schedule_ids, isolated)
   local arguments = array(ids) .. ',' .. array(schedule_ids) .. ',' .. tostring(isolated)
-  redis.call('HSET', queue.job_prefix .. job, 'data', queue.head .. arguments .. queue.tail,
-    'description', #ids .. ' events, ' .. #schedule_ids .. ' schedules', unpack(ctx.args, 2))
-  redis.call('SADD', queue.lists, queue.list)
+  redis.call('HSET', jobs.job_prefix .. job, 'data', jobs.head .. arguments .. jobs.tail,
+    'description', #ids .. ' events, ' .. #schedule_ids .. ' schedules', unpack(jobs.fields))
+  redis.call('SADD', jobs.lists, queue.list)
   redis.call('RPUSH', queue.list, job)
 end

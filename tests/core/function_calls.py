@@ -1,4 +1,4 @@
-"""What may befall the call of a script: it runs twice, comes late, or is cut off.
+"""What may befall the call of a function: it runs twice, comes late, or is cut off.
 
 Calls are met at the client, by the commands that carry them; what they say is left to
 the methods under test.
@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager
 from tests.core.stored import everything
 from typing import Any
 
-COMMANDS = ("evalsha", "fcall")
+COMMANDS = ("fcall",)
 # A client, or the class of all of them.
 Target = redis.Redis | redis.asyncio.Redis | type[redis.Redis]
 
 
-def scripts_run(client: redis.Redis) -> int:
-    """How many calls of scripts the server has carried out."""
+def functions_called(client: redis.Redis) -> int:
+    """How many calls of functions the server has carried out."""
     stats: Any = client.info("commandstats")
     counts = (stats.get(f"cmdstat_{name}", {"calls": 0}) for name in COMMANDS)
     return sum(int(count["calls"]) for count in counts)
@@ -78,7 +78,7 @@ def repeating(
     between: Callable[[], object] = lambda: None,
     alike: bool = True,
 ) -> Iterator[Repeats]:
-    """Has every script run twice, as clients do whose first answer was lost.
+    """Has every function run twice, as clients do whose first answer was lost.
 
     Only the second answer arrives. It must be the first one again, unless it need not
     be `alike`; numbers may come as text. What happens `between` runs once.
@@ -89,12 +89,12 @@ def repeating(
         for other in others:
             stack.enter_context(_met(other, repeats.twice_awaited))
         yield repeats
-    assert repeats.answers, "no script was called"
+    assert repeats.answers, "no function was called"
 
 
 @contextmanager
-def ahead_of_script(client: redis.Redis, act: Callable[[], object]) -> Iterator[None]:
-    """Lets something happen right before the next script: what that is told is old."""
+def ahead_of_function(client: redis.Redis, act: Callable[[], object]) -> Iterator[None]:
+    """Lets something happen right before the next call: what that is told is old."""
     waiting = [act]
 
     def after_it(call: Callable[..., Any], *words: Any) -> Any:
@@ -104,12 +104,12 @@ def ahead_of_script(client: redis.Redis, act: Callable[[], object]) -> Iterator[
 
     with _met(client, after_it):
         yield
-    assert not waiting, "no script was called"
+    assert not waiting, "no function was called"
 
 
 @contextmanager
 def cut_off(client: Target, *, after: int) -> Iterator[None]:
-    """Loses the store once so many scripts have been carried out."""
+    """Loses the store once so many functions have been carried out."""
     carried_out = 0
 
     def at_most(call: Callable[..., Any], *words: Any) -> Any:
@@ -122,12 +122,12 @@ def cut_off(client: Target, *, after: int) -> Iterator[None]:
 
     with _met(client, at_most):
         yield
-    assert carried_out == after, "too few scripts were called"
+    assert carried_out == after, "too few functions were called"
 
 
 @contextmanager
 def _met(client: Target, meet: Callable[..., Any]) -> Iterator[None]:
-    """Has `meet` called in the place of what calls a script, and told what that is."""
+    """Has `meet` called in the place of what calls functions, and told what it is."""
     own = {name: vars(client).get(name) for name in COMMANDS}
     for name in COMMANDS:
         setattr(client, name, _meeting(getattr(client, name), meet))

@@ -1,0 +1,148 @@
+"""A function keeps nothing for the next call: the server compiles the library once."""
+
+import redis
+from collections.abc import Iterator
+from contextlib import contextmanager
+from scheduler_api.core.delivery.destinations import parse
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
+from scheduler_api.core.flow_control.queues import Queues
+from scheduler_api.core.model import Draft, FlowLimits, FollowUp, Gates, Overlap
+from scheduler_api.core.recovery.dead_letters import DeadLetters
+from scheduler_api.core.store import functions
+from scheduler_api.core.store.functions import Library
+from scheduler_api.core.store.leases import Outcome, WorkerStore
+from scheduler_api.core.tenants.url_groups import Endpoint, Groups
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    LEASE_MS,
+    OTHER,
+    OWNER,
+    PREFIX,
+    Engine,
+    all_ids,
+    settlement,
+)
+from tests.core.stored import everything
+from tests.hand import AtOnce, Blocking, Hand
+from typing import Any
+
+Call = tuple[Any, ...]
+TWIN = "{s2}:"
+GATES = Gates(queue="orders", flow=FlowLimits("customer", parallelism=1, rate=2))
+SHARE = {"limit": 1, "in_hand": {"d:1:other": 1}}
+
+
+@contextmanager
+def recorded(client: redis.Redis) -> Iterator[list[Call]]:
+    """What the client calls meanwhile, with all that the functions are told."""
+    calls: list[Call] = []
+    call = client.fcall
+
+    def record(*words: Any) -> Any:
+        calls.append(words)
+        return call(*words)
+
+    client.fcall = record  # type: ignore[method-assign]
+    try:
+        yield calls
+    finally:
+        del client.fcall
+
+
+def live(engine: Engine) -> None:
+    """A life that calls every function, most of them in several ways."""
+    client, store, cell = engine.client, engine.store, engine.cell
+    worker = Hand(WorkerStore(Blocking(client), cell, lease_ms=LEASE_MS), AtOnce())
+    queues, flow_keys = Queues(cell), FlowKeys(cell)
+    draft = Draft(CONTENT, DEADLINE_MS, delay_ms=1_000, journal=True)
+    events = [store.create(OWNER, draft) for _ in range(4)]
+    store.create_many(OWNER, [Draft(OTHER, DEADLINE_MS, gates=GATES)] * 3)
+    store.change(events[3], content=OTHER, at_ms=engine.now_ms + 2_000)
+    schedule = engine.schedule("* * * * *", overlap=Overlap.QUEUE)
+    engine.edited(schedule, expression="*/2 * * * *")
+    engine.schedules.run(schedule)
+    Groups(cell).add(OWNER, "g", [Endpoint("https://a.example/", "a")])
+    engine.now_ms += 1_000
+
+    begun, _ = worker.begin_or_not(*engine.claim().ids, share=SHARE)
+    worker.renew(*begun)
+    worker.release(events[0].id)
+    child = FollowUp(f"{begun[0].id}.c1", OTHER, DEADLINE_MS)
+    worker.settle(settlement(begun[0], follow_ups=(child,)))
+    worker.settle(settlement(begun[1], Outcome.DEAD, reason="exhausted"))
+    worker.settle(*(settlement(b, Outcome.RETRY, delay_ms=5) for b in begun[2:]))
+    worker.report("d:1:abc", 20, 20)
+    HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
+    queues.put(OWNER, "orders", parallelism=2, paused=False)
+    flow_keys.pin(OWNER, "customer", parallelism=5, rate=5)
+    # Interrupted twice, events travel alone.
+    for _ in range(3):
+        worker.begin(*all_ids(engine.claim()))
+        engine.tick(LEASE_MS + 1_000)
+    store.cancel(OWNER, [event.id for event in events])
+    letters = DeadLetters(store)
+    letters.replay(OWNER, [(begun[1].id, draft)])
+    letters.clear(OWNER, [begun[1].id])
+    queues.delete(OWNER, "orders")
+    engine.schedules.top_up(schedule.id)
+    engine.now_ms += 180_000
+    engine.claim()
+    engine.schedules.delete(engine.schedules.get(OWNER, schedule.id))
+    store.forget([event.id for event in events], before_ms=engine.now_ms)
+    cell.call("forget_flow_keys", {"owner": str(OWNER)}, ["customer", "nobody"])
+    engine.faults()
+
+
+def moved(words: Call, prefix: str) -> Call:
+    """The same call for another cell."""
+    name, count, _, *rest = words
+    return name, count, prefix, *rest
+
+
+def comparable(answer: Any, prefix: str) -> Any:
+    """An answer, or what is stored, without the name of the cell."""
+    if isinstance(answer, (list, tuple)):
+        return [comparable(each, prefix) for each in answer]
+    if isinstance(answer, dict):
+        return {comparable(k, prefix): comparable(v, prefix) for k, v in answer.items()}
+    if isinstance(answer, str):
+        return answer.replace(prefix, "")
+    if isinstance(answer, bytes):
+        return answer.replace(prefix.encode(), b"")
+    return answer
+
+
+def held_by(client: redis.Redis, prefix: str) -> dict[str, Any]:
+    """What a cell holds, but for the ids that the server's clock gives a stream."""
+    return {
+        key: [fields for _, fields in value] if ":journal:" in key else value
+        for key, value in everything(client).items()
+        if key.startswith((prefix, "rq:"))
+    }
+
+
+def test_calls_of_two_cells_in_turn_answer_as_calls_of_a_fresh_library(
+    engine: Engine,
+) -> None:
+    client, library = engine.client, Library(PREFIX, 0)
+    engine.stays_sound = False
+    with recorded(client) as calls:
+        live(engine)
+    called = {words[0].removesuffix(f"_{library.version}") for words in calls}
+
+    client.flushall()
+    alone = []
+    for words in calls:
+        client.function_flush()
+        client.function_load(library.source)
+        alone.append((client.fcall(*words), held_by(client, PREFIX)))
+    client.flushall()
+    for words, expected in zip(calls, alone, strict=True):
+        for prefix in (PREFIX, TWIN):
+            answer = client.fcall(*moved(words, prefix))
+            found = comparable((answer, held_by(client, prefix)), prefix)
+            assert found == comparable(expected, PREFIX), words
+
+    assert called == set(functions.names())

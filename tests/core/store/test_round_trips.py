@@ -1,0 +1,100 @@
+"""How many round trips each step of an event costs."""
+
+import asyncio
+import pytest
+import redis
+import redis.asyncio
+from itertools import pairwise
+from scheduler_api.core.model import Draft, FlowLimits, Gates
+from scheduler_api.core.store import claims
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.leases import WorkerStore
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    LEASE_MS,
+    OWNER,
+    PREFIX,
+    TIMEOUTS,
+    settlement,
+)
+from tests.core.trips import AsyncCounting, Counting, Trips
+
+GATES = {
+    "ungated": Gates(),
+    "gated": Gates(flow=FlowLimits("customer", parallelism=100, rate=100)),
+}
+
+
+@pytest.mark.parametrize("gates", GATES.values(), ids=GATES)
+def test_each_step_of_an_event_costs_one_round_trip(valkey: str, gates: Gates):
+    asyncio.run(one_round_trip_each(valkey, gates))
+
+
+async def one_round_trip_each(url: str, gates: Gates) -> None:
+    trips = Trips()
+    pool = redis.ConnectionPool.from_url(url, connection_class=Counting, trips=trips)
+    async_pool = redis.asyncio.ConnectionPool.from_url(
+        url, connection_class=AsyncCounting, trips=trips
+    )
+    client, async_client = (
+        redis.Redis.from_pool(pool),
+        redis.asyncio.Redis.from_pool(async_pool),
+    )
+    client.flushall()
+    store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
+    worker = WorkerStore(async_client, store.cell, lease_ms=LEASE_MS)
+
+    draft = Draft(CONTENT, DEADLINE_MS, at_ms=2_000, ascending=True, gates=gates)
+
+    def create() -> None:
+        store.create_many(OWNER, [draft])
+
+    create()
+    claims.claim(store.cell, room=0, timeouts=TIMEOUTS)
+    await worker.begin([])
+    await worker.settle([])
+    await worker.renew([])
+    await worker.release([])
+    spent = []
+
+    for _ in range(50):
+        create()
+    spent.append(trips.count)
+    store.cell.clock_ms = 2_000
+    ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
+    spent.append(trips.count)
+    begun, _ = await worker.begin(ids[1:])
+    spent.append(trips.count)
+    await worker.renew(begun)
+    spent.append(trips.count)
+    await worker.settle([settlement(each) for each in begun])
+    spent.append(trips.count)
+    await worker.release(ids[:1])
+    spent.append(trips.count)
+
+    await async_client.aclose()
+    client.close()
+    steps = [after - before for before, after in pairwise(spent)]
+    assert len(begun) == 50
+    assert steps == [1] * 5
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+def test_ids_do_not_cost_a_creation_its_one_round_trip(valkey: str, ascending: bool):
+    trips = Trips()
+    pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
+    with redis.Redis.from_pool(pool) as client:
+        client.flushall()
+        store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
+        drafts = [Draft(CONTENT, DEADLINE_MS, at_ms=2_000, ascending=ascending)]
+        store.create_many(OWNER, drafts)
+        before = trips.count
+
+        for _ in range(99):
+            store.create_many(OWNER, drafts)
+
+        assert trips.count - before == 99
+        store.create_many(OWNER, drafts)
+        assert trips.count - before == (100 if ascending else 101)

@@ -134,7 +134,8 @@ def empty_store(settings: Settings, yes: bool) -> None:
     if not yes:
         question = f"Delete all that the cell {settings.cell} holds?"
         click.confirm(question, abort=True)
-    deleted = layout.empty(Redis.from_url(settings.redis_url), settings.prefix)
+    cell = Cell(Redis.from_url(settings.redis_url), settings.prefix)
+    deleted = layout.empty(cell)
     click.echo(f"deleted {deleted} keys")
 
 

@@ -144,12 +144,14 @@ def failures() -> int:
 def libraries() -> int:
     """Deletes the function libraries that other versions left; answers how many.
 
-    A process of another version that still runs loads its own again.
+    A process of another version that still runs loads its own again. A full store would
+    refuse it: then nothing is deleted.
 
     Raises: SettingsError, redis.RedisError.
     """
-    cell = open_cell(read_settings())
-    deleted = functions.delete_others(cell.client, cell.library)
+    cell, deleted = open_cell(read_settings()), list[str]()
+    if not cell.client.exists(keys.full(cell.prefix)):
+        deleted = functions.delete(cell.client, cell.library, others_only=True)
     _done(cell, "libraries", cell.now_ms(), deleted=len(deleted))
     return len(deleted)
 

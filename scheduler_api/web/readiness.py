@@ -38,13 +38,13 @@ class Readiness:
         try:
             epoch, accepted, *alive = pipe.execute()
             faults = [] if self._epoch.holds(epoch, accepted) else [STORE_CHANGED]
-            faults += self._store_faults() + self._function_faults()
+            faults += self._store_faults() or self._function_faults()
         except (redis.ConnectionError, redis.TimeoutError):
             return [STORE_AWAY]
         return faults + [r for r, there in zip(ROLES, alive, strict=True) if not there]
 
     def _store_faults(self) -> list[str]:
-        """A store that was away at the start is asked now, until it fits."""
+        """Asks until the store is this cell's: at the start it may have been away."""
         try:
             if not self._fits:
                 take_database(self._cell.client, self._cell.prefix)

@@ -156,6 +156,16 @@ def test_libraries_of_other_versions_go_and_those_of_other_cells_stay(
     assert chores.libraries() == 0
 
 
+def test_a_full_store_keeps_the_libraries_that_it_would_refuse(client: redis.Redis):
+    client.function_flush()
+    own = Library(PREFIX, 0)
+    client.function_load(own.source.replace(own.version, f"{own.cell}_older"))
+    client.set(keys.full(PREFIX), 1, ex=60)
+
+    assert chores.libraries() == 0
+    assert len(loaded(client)) == 1
+
+
 def test_a_chore_says_when_it_ran(client: redis.Redis):
     chores.check()
 

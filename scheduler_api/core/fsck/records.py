@@ -176,7 +176,7 @@ def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:
         yield f"does not own its name {record.get('name')!r}"
     terms = len(record.get("search_terms", "").split())
     if places.get("search_terms", 0) != terms:
-        yield f"stands in {places.get('terms', 0):.0f} of its {terms} terms"
+        yield f"stands in {places.get('search_terms', 0):.0f} of its {terms} terms"
     times = record.get("fire_times", "")
     listed = _listed(times)
     if listed is None:

@@ -52,12 +52,14 @@ def accept(client: redis.Redis, prefix: str) -> str:
 def take_database(client: redis.Redis, prefix: str) -> None:
     """Makes this database the cell's own, if it is nobody's, and checks its layout.
 
-    Every process does it before it writes anything else. Redis: SET NX, then GET, and
-    what `layout.take` asks.
+    Every process does it before it writes anything else. Redis: GET, SET NX
+    if nobody has it, and what `layout.take` asks.
 
     Raises: ForeignDatabase, UnknownLayout, redis.RedisError.
     """
-    client.set(keys.DATABASE_CELL, prefix, nx=True)
+    # A full store, and a replica, refuse a SET even where it would change nothing.
+    if client.get(keys.DATABASE_CELL) is None:
+        client.set(keys.DATABASE_CELL, prefix, nx=True)
     if cast(bytes, client.get(keys.DATABASE_CELL)) != prefix.encode():
         raise ForeignDatabase(ForeignDatabase.__doc__)
     layout.take(client, prefix)

@@ -44,7 +44,7 @@ CANCELLED_AT_ONCE = 50
 AT_ONCE = 200
 # Of large content, as much may wait in memory for its round trip.
 PIPELINED_BYTES = 8_388_608
-# The number was already in use, or the content expired on the way: begin anew.
+# The id was in use, or the content expired before the call: the draft is written anew.
 AGAIN = frozenset(("taken", "expired"))
 # Large content is kept, or perhaps kept after a fault; else it is deleted.
 KEPT = (b"ok", b"fault")
@@ -188,13 +188,20 @@ class EventStore:
                 words += ["1" if draft.journal else "", *words_of(draft.mark)]
                 words += self._gate_words(owner, draft.content.url, draft.gates)
             pipe.execute()
-            function = "replay_dead_letters" if replaces else "create_events"
-            answers: list[Answer] = self.cell.call(function, args=words)
+            answers = self._call(words, replaces=bool(replaces))
             for key, answer in zip(written, answers, strict=True):
                 if key and answer[0] not in KEPT:
                     pipe.delete(key)
             pipe.execute()
         return answers
+
+    def _call(self, words: Sequence[Arg], *, replaces: bool) -> list[Answer]:
+        if replaces:
+            return cast(list[Answer], self.cell.call("replay_dead_letters", args=words))
+        try:
+            return cast(list[Answer], self.cell.call("create_events", args=words))
+        except OutOfMemoryError:
+            return cast(list[Answer], self.cell.call("recall_events", args=words))
 
     def _id_of(self, draft: Draft, *, large: bool) -> str:
         """Its id, or '' for the call to give it one; large content is named by it."""

@@ -1,8 +1,8 @@
 """The store's functions: one Redis Functions library for each cell and version.
 
-The server compiles the library once and keeps it through restarts, failovers and
-FLUSHALL. Its name and those of its functions end in digests of database, prefix and
-source, so versions and cells run side by side on one server.
+The server compiles the library once, replicates it, and keeps it with its data, also
+through FLUSHALL. Its name and those of its functions end in digests of database,
+prefix and source, so versions and cells run side by side on one server.
 """
 
 import hashlib
@@ -11,11 +11,12 @@ import orjson
 import redis
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from redis.exceptions import OutOfMemoryError, ResponseError
 from scheduler_api.core import logfmt
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 log = logging.getLogger("scheduler.store")
 
@@ -29,8 +30,10 @@ MODULES = (
 NAME = "scheduler"
 DIGEST_LENGTH = 12
 MISSING, EXISTS = "Function not found", "already exists"
-# A full store refuses the library: no process asks more often than this.
+# For so long after a full store refused the library, a process does not send it again.
 REFUSED_FOR_S = 1.0
+# Between a load and the call, another process may delete the library.
+TRIES = 3
 
 Arg = str | bytes | int
 Options = Mapping[str, object]
@@ -51,7 +54,7 @@ class Library:
         self._prefix = prefix
         self.cell = _digest(f"{database} {prefix}")
         self.version = f"{self.cell}_{_digest(_body())}"
-        self._refusal: OutOfMemoryError | None = None
+        self._refusal = ""
         self._refused_at = 0.0
 
     @property
@@ -79,16 +82,15 @@ class Library:
             function takes), redis.RedisError.
         """
         words = self._words(function, options, args)
-        try:
-            return client.fcall(*words)
-        except ResponseError as err:
-            if MISSING not in str(err):
-                raise
-        self._check_refusal()
-        try:
-            client.function_load(self.source)
-        except ResponseError as err:
-            self._take_load_error(err)
+        for _ in range(TRIES - 1):
+            try:
+                return client.fcall(*words)
+            except ResponseError as err:
+                self._check_missing(err)
+            try:
+                client.function_load(self.source)
+            except ResponseError as err:
+                self._check_loaded(err)
         return client.fcall(*words)
 
     async def call_async(
@@ -99,32 +101,38 @@ class Library:
         Raises: OutOfMemoryError, redis.RedisError.
         """
         words = self._words(function, options, args)
-        try:
-            return await client.fcall(*words)
-        except ResponseError as err:
-            if MISSING not in str(err):
-                raise
-        self._check_refusal()
-        try:
-            await client.function_load(self.source)
-        except ResponseError as err:
-            self._take_load_error(err)
+        for _ in range(TRIES - 1):
+            try:
+                return await client.fcall(*words)
+            except ResponseError as err:
+                self._check_missing(err)
+            try:
+                await client.function_load(self.source)
+            except ResponseError as err:
+                self._check_loaded(err)
         return await client.fcall(*words)
 
     def _words(self, function: str, options: Options, args: Iterable[Arg]) -> Any:
         name, encoded = f"{function}_{self.version}", orjson.dumps(options)
         return name, 1, self._prefix, encoded, *args
 
-    def _check_refusal(self) -> None:
-        if self._refusal and time.monotonic() - self._refused_at < REFUSED_FOR_S:
-            raise self._refusal
+    def _check_missing(self, err: ResponseError) -> None:
+        """Raises `err` unless it says that the server lacks the library.
 
-    def _take_load_error(self, err: ResponseError) -> None:
-        """Of processes that load at once one succeeds, and the others may go on."""
+        While a full store refuses the library, raises that refusal for a second instead
+        of sending 130 KB with each call.
+        """
+        if MISSING not in str(err):
+            raise err
+        if self._refusal and time.monotonic() - self._refused_at < REFUSED_FOR_S:
+            raise OutOfMemoryError(self._refusal) from err
+
+    def _check_loaded(self, err: ResponseError) -> None:
+        """Raises `err` unless another process has loaded the library meanwhile."""
         if EXISTS in str(err):
             return
         if isinstance(err, OutOfMemoryError):
-            self._refusal, self._refused_at = err, time.monotonic()
+            self._refusal, self._refused_at = str(err), time.monotonic()
             log.error(logfmt.line("library.refused", library=self.name, problem=err))
         raise err
 
@@ -153,18 +161,25 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".lua") for file in found)
 
 
-def delete_others(client: redis.Redis, library: Library) -> list[str]:
-    """Deletes the libraries that other versions left for the same cell; their names.
+def delete(client: redis.Redis, library: Library, *, others_only: bool) -> list[str]:
+    """Deletes the cell's libraries, or those of other versions; returns their names.
 
     A process of another version that still runs loads its own again.
 
     Raises: redis.RedisError.
     """
-    pattern = f"{NAME}_{library.cell}_*"
-    found = cast(list[list[Any]], client.function_list(pattern))
-    fields = [dict(zip(each[::2], each[1::2], strict=True)) for each in found]
-    others = [each[b"library_name"].decode() for each in fields]
-    deleted = [name for name in others if name != library.name]
+    found = client.function_list(f"{NAME}_{library.cell}_*")
+    names = [_named(each)[b"library_name"].decode() for each in found]
+    deleted = [name for name in names if name != library.name or not others_only]
     for name in deleted:
-        client.function_delete(name)
+        # Another process may have deleted it meanwhile.
+        with suppress(ResponseError):
+            client.function_delete(name)
     return deleted
+
+
+def _named(library: Any) -> dict[bytes, Any]:
+    """A library of FUNCTION LIST by names: RESP3 has a map, RESP2 a flat list."""
+    if isinstance(library, dict):
+        return library
+    return dict(zip(library[::2], library[1::2], strict=True))

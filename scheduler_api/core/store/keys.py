@@ -78,7 +78,7 @@ def superseded(prefix: str) -> str:
 def log(prefix: str, event_id: str) -> str:
     """Hash; field: attempt number, value: `<kind> <ended ms> <next ms> <JSON>`.
 
-    Kind `a` settled, `i` interrupted, `l` settled too late. `forget` removes it.
+    Kind `a` settled, `i` interrupted, `l` settled too late. `forget_events` removes it.
     """
     return f"{prefix}log:{event_id}"
 
@@ -102,7 +102,7 @@ def skipped(prefix: str, schedule_id: str) -> str:
 
 
 def by_time(prefix: str, owner: str, state: str) -> str:
-    """Sorted set; member event id; score: first wanted ms; `forget` empties it.
+    """Sorted set; member event id; score: first wanted ms; `forget_events` empties it.
 
     State `active` holds what is unfinished, the others what ended that way; `clear`
     and `replay` move from `dead` to `cleared`.
@@ -197,12 +197,12 @@ def gate(prefix: str, gate: str) -> str:
 
 
 def holders(prefix: str, gate: str) -> str:
-    """Set; ids of events that hold a slot; settle, reap or lift removes them."""
+    """Set; ids of events that hold a slot; go when the attempt or the event ends."""
     return f"{prefix}gh:{gate}"
 
 
 def waiters(prefix: str, gate: str) -> str:
-    """Sorted set; member waiting event id; score: first wanted ms; grants empty it."""
+    """Sorted set; member waiting event id, until admitted; score: first wanted ms."""
     return f"{prefix}gw:{gate}"
 
 
@@ -340,7 +340,7 @@ def tenant(prefix: str, tenant_id: str) -> str:
     """Hash, a tenant; permanent.
 
     `f` format, `name`, `c` created ms, `qr` ms of the last rotation; encrypted
-    (`sealing`): `jiter` signing secret, `qstash_current` and `qstash_next` signing
+    (`encryption`): `jiter` signing secret, `qstash_current` and `qstash_next` signing
     keys, `events_v1` signing secret.
     """
     return f"{prefix}tn:{tenant_id}"

@@ -1,12 +1,15 @@
-"""The layout of keys and records: this version reads one, a store has its number."""
+"""The layout of keys and records: a store has a number, a version reads one number."""
 
 import redis
+from itertools import islice
 from scheduler_api.core.errors import UnknownLayout
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import functions, keys
+from scheduler_api.core.store.cell import Cell
 from typing import cast
 
-# Counts changes after which an older version could not read the store, or it the older.
+# Goes up when this version cannot read what an older one wrote, or the other way round.
 LAYOUT = 2
+DELETED_AT_ONCE = 500
 
 
 def take(client: redis.Redis, prefix: str) -> None:
@@ -28,17 +31,20 @@ def take(client: redis.Redis, prefix: str) -> None:
         raise UnknownLayout(found.decode() if found else "none", LAYOUT)
 
 
-def empty(client: redis.Redis, prefix: str) -> int:
-    """Deletes all that a cell holds and marks it with this layout; how many keys.
+def empty(cell: Cell) -> int:
+    """Deletes all that a cell holds, its functions too; returns how many keys.
 
-    Redis: SCAN and UNLINK in chunks, not atomic; a repeat goes on.
+    Then it marks the cell with this layout. Redis: SCAN, and an UNLINK for each 500
+    keys, not atomic; a repeat goes on.
 
     Raises: redis.RedisError.
     """
-    deleted = 0
-    for key in client.scan_iter(match=f"{prefix}*", count=1_000):
-        deleted += client.unlink(key)
-    client.set(keys.layout(prefix), LAYOUT)
+    client, deleted = cell.client, 0
+    found = client.scan_iter(match=f"{cell.prefix}*", count=DELETED_AT_ONCE)
+    while names := list(islice(found, DELETED_AT_ONCE)):
+        deleted += client.unlink(*names)
+    functions.delete(client, cell.library, others_only=False)
+    client.set(keys.layout(cell.prefix), LAYOUT)
     return deleted
 
 

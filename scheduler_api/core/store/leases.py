@@ -70,8 +70,10 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Settled:
-    """What settling answered: settled, again, late, gone
-    or quarantined; `next_ms` of a retry."""
+    """How settling went.
+
+    `code`: settled, again (a repeat), late, gone or quarantined; `next_ms` of a retry.
+    """
 
     event_id: str
     code: str

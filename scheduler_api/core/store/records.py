@@ -139,7 +139,8 @@ SCHEDULE = Fields(
 # `last_number`: of the last acceptance in a queue; `check_from`: number from which
 # checks go on; `drop_until`: number up to which a deleted queue's events are cancelled.
 # `*_pinned`: set by hand. Of a destination: `closed_until_ms`: time of the next probe;
-# `ramp_rate`: per second when the ramp began; `origin`: while it is paused by hand.
+# `ramp_rate`: per second when the ramp began; `origin`: kept after a pause until no
+# event waits.
 GATE = Fields(
     created_ms="c",
     updated_ms="u",

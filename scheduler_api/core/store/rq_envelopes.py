@@ -20,7 +20,7 @@ MOST_WAITING = 2
 ARGUMENTS = "arguments"
 WITH = "-with-"
 BETWEEN = "_"
-# Of these the function writes its own, or RQ does later.
+# The claim or RQ itself writes these for each job.
 NOT_IN_COMMON = ("data", "description", "created_at", "enqueued_at")
 
 

@@ -5,12 +5,15 @@ import redis
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from redis.exceptions import OutOfMemoryError
+from scheduler_api.core.deduplication import Mark, Repeated
 from scheduler_api.core.errors import StoreFull
-from scheduler_api.core.model import Content, FollowUp, State
+from scheduler_api.core.model import Content, Draft, FollowUp, State
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
+    CONTENT,
     DEADLINE_MS,
     LEASE_MS,
     OFFER_MS,
@@ -76,6 +79,41 @@ def test_e17_intake_is_refused(engine: Engine, fill: Callable[[], None]):
         engine.create(content=LARGE)
 
     assert len(engine.due()) == 1
+
+
+def test_e17_a_creation_that_is_repeated_once_the_store_is_full_is_answered_alike(
+    engine: Engine, fill: Callable[[], None]
+):
+    once = [fill]
+
+    with engine.repeating(lambda: once and once.pop()(), alike=False):
+        event = engine.create()
+
+    assert event.id in engine.due()
+
+
+def test_e17_a_full_store_still_recognises_a_repeated_request(
+    engine: Engine, fill: Callable[[], None]
+):
+    draft = Draft(CONTENT, DEADLINE_MS, delay_ms=5, mark=Mark("m", 60_000))
+    first = engine.store.create(OWNER, draft)
+    fill()
+
+    with pytest.raises(Repeated) as repeated:
+        engine.store.create(OWNER, draft)
+
+    assert repeated.value.held.id == first.id
+
+
+def test_e17_a_process_that_starts_on_a_full_store_goes_on(
+    engine: Engine, fill: Callable[[], None]
+):
+    take_database(engine.client, PREFIX)
+    fill()
+
+    take_database(engine.client, PREFIX)
+
+    assert engine.faults() == []
 
 
 def test_e17_a_store_that_nobody_saw_filling_up_refuses_large_content(

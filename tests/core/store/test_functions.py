@@ -15,7 +15,7 @@ from typing import Any
 
 ONE_BYTE = 1
 WITHOUT_ALLOW_OOM = {"create_events"}
-READS = {"inspect_records"}
+READS = {"inspect_records", "recall_events"}
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_cells_have_libraries_of_their_own(
     inspect(client, one)
     inspect(client, other)
 
-    assert functions.delete_others(client, one) == []
+    assert functions.delete(client, one, others_only=True) == []
     assert loaded(client) == sorted([one.name, other.name])
 
 
@@ -135,8 +135,51 @@ def test_the_libraries_of_other_versions_of_the_cell_are_deleted(
     source = library.source.replace(library.version, f"{library.cell}_older")
     client.function_load(source)
 
-    assert functions.delete_others(client, library) == [older]
+    assert functions.delete(client, library, others_only=True) == [older]
     assert loaded(client) == [library.name]
+
+
+def test_a_library_that_is_deleted_twice_at_once_is_no_error(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(PREFIX, 0)
+    inspect(client, library)
+    listed = client.function_list()
+    client.function_flush()
+    monkeypatch.setattr(client, "function_list", lambda _: listed)
+
+    assert functions.delete(client, library, others_only=False) == [library.name]
+
+
+def test_a_client_of_the_newer_protocol_deletes_libraries_too(
+    valkey: str, server: redis.Redis
+) -> None:
+    library = Library(PREFIX, 0)
+    inspect(server, library)
+
+    with redis.Redis.from_url(valkey, protocol=3) as client:
+        deleted = functions.delete(client, library, others_only=False)
+
+    assert deleted == [library.name]
+    assert loaded(server) == []
+
+
+def test_a_library_that_is_deleted_between_load_and_call_is_loaded_again(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, load, loads = Library(PREFIX, 0), client.function_load, []
+
+    def load_and_lose(source: str) -> Any:
+        answer = load(source)
+        if not loads:
+            client.function_flush()
+        loads.append(source)
+        return answer
+
+    monkeypatch.setattr(client, "function_load", load_and_lose)
+
+    assert inspect(client, library) == [[[], []]]
+    assert len(loads) == 2
 
 
 def test_the_name_changes_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,10 +226,15 @@ def test_a_refused_library_is_not_sent_with_every_call(
         inspect(server, library)
 
     now[0] += functions.REFUSED_FOR_S / 2
-    with pytest.raises(OutOfMemoryError):
-        inspect(server, library)
+    errors = []
+    for _ in range(2):
+        with pytest.raises(OutOfMemoryError) as caught:
+            inspect(server, library)
+        errors.append(caught.value)
     now[0] += functions.REFUSED_FOR_S / 2
 
+    # One error that is raised again and again would keep the frames of all its callers.
+    assert errors[0] is not errors[1]
     assert inspect(server, library) == [[[], []]]
 
 

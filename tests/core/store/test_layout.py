@@ -61,7 +61,8 @@ def test_an_emptied_cell_holds_nothing_and_can_be_started_on(engine: Engine) -> 
     engine.create()
     engine.client.set("{s2}:seq", 7)
 
-    layout.empty(engine.client, PREFIX)
+    layout.empty(engine.cell)
     layout.take(engine.client, PREFIX)
 
+    assert engine.client.function_list(engine.cell.library.name) == []
     assert {*engine.client.keys()} == {keys.layout(PREFIX).encode(), b"{s2}:seq"}

@@ -5,11 +5,11 @@
 -- Options: token, lease_ms, inline_bytes (most bytes of content in an answer); share, if
 --   destinations share the worker (see lib/fair_share).
 -- Args: ids…
--- Answer per id: {id, code, attempt, failures, interruptions, first due ms, created ms, deadline ms,
---   owner, content key, content or '' (then GET it), schedule, gate of its destination, '1' if that
---   is held, ms until its end or ''}. Codes: begun, or why not: gone (stands elsewhere), taken,
---   missing, ended, early, withdrawn (it ends with a reason), waits (for the occurrence before it),
---   held (it waits at a gate), quarantined.
+-- Answer per id: {id, code, attempt, failures, interruptions, first due ms, created ms, deadline
+--   ms, owner, content key, content or '' (then GET it), schedule, gate of its destination, '1' if
+--   that gate is held, ms until its end or ''}. Codes: begun, or why not: gone (stands elsewhere),
+--   taken, missing, ended, early, withdrawn (it ends with a reason), waits (for the occurrence
+--   before it), held (it waits at a gate), quarantined.
 -- Atomic: one event has one live token. A repeat with the same token gets the same answer.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local SLACK_MS = 10000
@@ -43,7 +43,8 @@ local function begin(ctx, share, id, event, rates)
     endings.dequeue(ctx, id, event)
     return {id, event.state and 'ended' or 'missing'}
   end
-  local due_ms, attempt = records.integer(event, 'due_ms'), records.integer(event, 'attempts', 0) + 1
+  local due_ms = records.integer(event, 'due_ms')
+  local attempt = records.integer(event, 'attempts', 0) + 1
   if due_ms > now then
     due.put(ctx, due.member(id, event), due_ms)
     slots.release(ctx, id, event)
@@ -53,7 +54,9 @@ local function begin(ctx, share, id, event, rates)
   if event.end_ms or event.strict then
     reason, schedule_begun = withdrawal.reason(ctx, id, event, now, event.attempts)
   end
-  if not reason and event.previous and withdrawal.waits(ctx, id, event) then return {id, 'waits'} end
+  if not reason and event.previous and withdrawal.waits(ctx, id, event) then
+    return {id, 'waits'}
+  end
   if reason then
     endings.finish(ctx, id, event, withdrawal.final_state(reason, event.attempts), reason)
     return {id, 'withdrawn'}

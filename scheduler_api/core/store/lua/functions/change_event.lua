@@ -3,12 +3,12 @@
 --
 -- Keys: prefix.
 -- Options: id, owner, read_change (the last change it was read with, or ''), change (name of this
---   one), due_ms (absent: it stays), cancel (true or absent), replaces_content (true or absent); with
---   new content: destination, gates (see lib/gate_binding).
--- Args: the new content, or '' if it was written under the name of this change, to expire unless it
---   is kept here.
+--   one), due_ms (absent: it stays), cancel (true or absent), replaces_content (true or absent);
+--   with new content: destination, gates (see lib/gate_binding).
+-- Args: the new content, or '' if it was written before the call, under the name of this change.
 -- Answer: ok, missing, begun, ended, past, changed (by somebody else: read again), expired (content
---   written beforehand), made (by a schedule, which decides what and when: it can only be cancelled).
+--   written beforehand), made (by a schedule, which decides what and when: it can only be
+--   cancelled).
 -- Atomic, so that a change answered ok wins every race with a worker. A repeat is answered ok.
 local EVENT = records.EVENT
 local CHANGED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'body_revision', 'change',
@@ -20,7 +20,8 @@ local function refusal(ctx, event)
   if event.change == options.change then return 'ok' end
   if event.state then return 'ended' end
   if event.schedule and (options.replaces_content or options.due_ms) then return 'made' end
-  if event.attempts or redis.call('ZSCORE', keys.quarantine(ctx), options.id) then return 'begun' end
+  local quarantined = redis.call('ZSCORE', keys.quarantine(ctx), options.id)
+  if event.attempts or quarantined then return 'begun' end
   if (event.change or '') ~= options.read_change then return 'changed' end
   if options.due_ms and options.due_ms <= ctx.now then return 'past' end
 end

@@ -16,10 +16,11 @@ local REAPED_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', '
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passes', 'turn_exempt')
 
--- Until when begun leases do not end, and the epoch of the store. While the store or all tickers were
--- away, nobody could renew: then the grace starts. After the clock was set back, no lease may end
--- later than one lease from now, and all gates are checked.
-local function lease_grace_until(ctx)
+-- Records this claim. If the last one was long ago, the store or all tickers were away and nobody
+-- could renew: a grace starts, in which no begun lease ends. If the clock was set back, no lease
+-- ends later than one lease from now, and all gates are checked. Returns the end of the grace and
+-- the epoch of the store.
+local function note_claim(ctx)
   local now, lease_ms = ctx.now, ctx.options.lease_ms
   local last, grace_until, epoch, next_check = unpack(redis.call('MGET', keys.last_claim_at(ctx),
     keys.lease_grace_until(ctx), keys.epoch(ctx), keys.next_check(ctx)))
@@ -64,9 +65,9 @@ local function interrupt(ctx, id, event, batch)
   end
   due.put(ctx, due.member(id, event), due_ms)
   slots.release(ctx, id, event)
-  -- It keeps its turn: the slots that it has just released are its own if it may go again.
+  -- It keeps its turn: it is the first to ask for the slots that it has just released.
   local goes = not event.gates or slots.admit(ctx, id, event)
-  -- Deaths in the rhythm of leases would meet it each time: a delay breaks the rhythm.
+  -- Workers that die in the rhythm of leases would take it along each time: the delay breaks it.
   if goes and count >= ISOLATED_FROM then due.hold_back(ctx, {due.member(id, event)}) end
   slots.promote_at_freed(ctx)
 end
@@ -185,7 +186,7 @@ local function claim(key_names, args)
   local ctx = context.new(key_names, args)
   local batch = {ids = {}, gated = {}, schedule_ids = {}, interrupted = {}, quarantined = {}}
   local epoch
-  batch.grace_until, epoch = lease_grace_until(ctx)
+  batch.grace_until, epoch = note_claim(ctx)
   local first_leased = head(keys.leased(ctx))
   local changed = end_leases(ctx, first_leased, batch)
   local picked = ctx.options.room > 0 and pick(ctx) or {}
@@ -195,7 +196,7 @@ local function claim(key_names, args)
   due.lease(ctx, members_of(batch.ids, batch.gated), ctx.options.offer_ms)
   rq.enqueue_envelope(ctx, batch.ids, batch.schedule_ids, false)
   for _, id in ipairs(alone) do rq.enqueue_envelope(ctx, {id}, {}, true) end
-  -- What reading it again would tell is known while nothing was offered or ended.
+  -- It is the same as before unless a lease ended or something was offered.
   if changed or picked[1] then first_leased = head(keys.leased(ctx)) end
   local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)

@@ -1,5 +1,5 @@
--- Deletes a queue: from now on it is unknown, and what stands in it is cancelled by this call and its
--- repeats; should they stop on the way, by claims.
+-- Deletes a queue: from now on it is unknown. This call and its repeats cancel what stands in it;
+--   if they stop on the way, claims go on.
 --
 -- Keys: prefix.
 -- Options: gate, owner, name (of the queue), most (events to cancel now), deletion (its name).

@@ -7,8 +7,8 @@
 --   leased, quarantine, quarantine_reasons, isolated, paused_schedules, occurrences, by_time and
 --   finished (of its own state), schedules, names, owners; search_terms: in how many it stands;
 --   content: -1 for good, else ms that it has left; line, checked (the gate whose line it is);
---   misspelt (it stands as if it had gates and has none, or the other way round); turns, slots: of
---   how many gates.
+--   misspelt (its member in `due` or `leased` has a `~` without need, or lacks it); turns, slots:
+--   of how many gates.
 -- Atomic, so that nothing is seen between two places. Writes nothing.
 local GATE = records.GATE
 

@@ -2,16 +2,16 @@
 --
 -- Keys: prefix.
 -- Options: id, owner, read_revision (it was read with; '' to create), revision (the new one), name
---   (its name for its owner, or ''), state (active, paused or ended), last_used_ms (newest fire time
---   that counts as used; absent: now, none given that has passed), keeps_times (true: the stored
---   times stay, and so does the last used), fire_times (see lib/fire_times), skipped (fire times that
---   a pause skipped, a list of ms), deduplication_key and hold (see lib/deduplication), end_ms and
---   runs as in the record, or absent.
--- Args: content of the template ('' if it was written beforehand, to expire unless it is kept here),
+--   (its name for its owner, or ''), state (active, paused or ended), last_used_ms (fire times up
+--   to then count as used; absent: those up to now), keeps_times (true: the stored fire times and
+--   the last used stay, and the given ones follow them), fire_times (see lib/fire_times), skipped
+--   (fire times that a pause skipped, a list of ms), deduplication_key and hold (see
+--   lib/deduplication), end_ms and runs as in the record, or absent.
+-- Args: content of the template ('' if it was written before the call, under the revision),
 --   then names and values of the other fields of the record.
--- Answer: {code, created ms, id}. Codes: ok, missing, changed (read again), taken (the id is in use),
---   named (the answered one has that name), past (its end is), expired (content written beforehand),
---   duplicate (of the answered one).
+-- Answer: {code, created ms, id}. Codes: ok, missing, changed (read again), taken (the id is in
+--   use), named (the answered one has that name), past (its end is), expired (content written
+--   beforehand), duplicate (of the answered one).
 -- Atomic: an occurrence made after the answer follows the new rule. A repeat is answered ok.
 local SCHEDULE = records.SCHEDULE
 local OPTIONAL = records.fields(SCHEDULE, 'dry_since_ms', 'planning_asked_ms', 'delay_ms',
@@ -94,8 +94,8 @@ local function put_schedule(key_names, args)
     words[#words + 1], words[#words + 2] = SCHEDULE[args[i]], args[i + 1]
   end
   redis.call('HDEL', key, unpack(OPTIONAL.codes))
-  redis.call('HSET', key, SCHEDULE.format, 1, SCHEDULE.owner, owner, SCHEDULE.created_ms, created_ms,
-    SCHEDULE.updated_ms, now, SCHEDULE.revision, options.revision, SCHEDULE.state, state,
+  redis.call('HSET', key, SCHEDULE.format, 1, SCHEDULE.owner, owner, SCHEDULE.created_ms,
+    created_ms, SCHEDULE.updated_ms, now, SCHEDULE.revision, options.revision, SCHEDULE.state, state,
     SCHEDULE.fire_times, times, SCHEDULE.last_used_ms, last, unpack(words))
   fire_times.record_skipped(ctx, sid, 'paused', options.skipped)
   record_change(ctx, key, record, given, state, left)

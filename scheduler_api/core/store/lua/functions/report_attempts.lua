@@ -1,9 +1,10 @@
 -- Reports how attempts at destinations went; opens and closes their breakers.
 --
 -- Keys: prefix.
--- Options: token (`<worker>:<number>`), attempts (least in a window that open a breaker; 0: never),
---   percent (of them that must have failed), window_ms, hold_ms (open before the first probe),
---   longest_hold_ms (each failed probe doubles the hold), ramp_per_s (rate that a ramp starts with).
+-- Options: token (`<worker>:<number>`), attempts (a breaker opens after at least so many in a
+--   window; 0: never), percent (of them that must have failed), window_ms, hold_ms (open before the
+--   first probe), longest_hold_ms (each failed probe doubles the hold), ramp_per_s (rate that a
+--   ramp starts with).
 -- Args per destination: gate, attempts, failures.
 -- Answer per destination: opened, probe_failed, closed, or ''.
 -- Atomic per destination. A repeat with the same token gets the same answer.

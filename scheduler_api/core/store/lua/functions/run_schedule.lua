@@ -32,8 +32,9 @@ local function refusal(ctx, record)
   local options = ctx.options
   local holder = deduplication.holder(ctx, options.owner, options.deduplication_key)
   if holder then return 'duplicate:' .. holder end
-  local end_ms = record.end_ms and records.integer(record, 'end_ms')
-  if record.state == 'ended' or end_ms and end_ms < ctx.now then return 'ended' end
+  if record.state == 'ended' or record.end_ms and records.integer(record, 'end_ms') < ctx.now then
+    return 'ended'
+  end
   if record.overlap == 'skip' and occurrences.overlaps(ctx, record) then return 'overlaps' end
   if redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full' end
 end

@@ -8,7 +8,8 @@
 -- Answer: 1, 0 if there is no such gate, or 2 if there is no room for it.
 -- Atomic with the check of who may go. A repeat changes nothing.
 local GATE = records.GATE
--- While a key is kept by hand, nobody records until when events want its limits, at most a year.
+-- Events may be delayed by a year, and their limits must last as long. While a key is pinned or
+-- paused its lifetime is not updated, so afterwards it gets the longest.
 local LONGEST_DAYS = 400
 local KEPT = records.fields(GATE, 'parallelism_pinned', 'rate_pinned', 'paused_ms')
 

@@ -10,8 +10,8 @@
 --   gone, quarantined.
 -- Atomic: log, state and place agree. A repeat answers again.
 local WIDTH = 8
-local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
-  'token', 'lost_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict', 'pauses',
+local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule',
+  'state', 'token', 'lost_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict', 'pauses',
   'following', 'gates', 'waits_at', 'passes')
 
 -- A late outcome may replace the line of its interruption, never a settled one.

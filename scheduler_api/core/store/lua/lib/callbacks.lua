@@ -1,8 +1,8 @@
 -- The events that an attempt brings about.
 local GATE = records.GATE
 
--- How callers spell one: id, nonce, delay ms, deadline of an attempt ms, content ('' if it was
--- written under the nonce beforehand), destination, host.
+-- The arguments that describe one, in this order: id, nonce, delay ms, deadline of an attempt ms,
+-- content ('' if it was written under the nonce before the call), destination, host.
 callbacks.WIDTH = 7
 
 -- A callback stands in its parent's queue at its parent's number, and passes the caps of operators.

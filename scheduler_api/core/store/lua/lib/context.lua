@@ -2,11 +2,11 @@
 
 local GRANTS_PER_CALL = 200
 
--- key_names[1]: prefix of the cell. args[1]: the function's options, a JSON object.
--- The option `now_ms` replaces the server's clock; only tests set it.
--- The context also collects what must be handled before the call ends: gates that lost a holder
--- (`freed`) and how many waiters may still be tried (`grants_left`). The names of the two sets that
--- every event passes are built once.
+-- key_names[1]: prefix of the cell. args[1]: the function's options, a JSON object. The option
+-- `now_ms` replaces the server's clock; only tests set it. The context also keeps what one call
+-- shares: gates that lost a holder and whose waiters are to be promoted (`freed`), how many waiters
+-- may still be tried (`grants_left`), the names of the two sets that every event passes, and what
+-- was read once: `next_check`, `any_isolated`, `rq_jobs`.
 function context.new(key_names, args)
   local options, micros = cjson.decode(args[1]), 0
   local now = options.now_ms

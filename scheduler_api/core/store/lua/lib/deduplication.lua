@@ -1,7 +1,7 @@
 -- Deduplication keys: how a repeated request is recognised.
 --
--- `key` is '' if the request has none. `hold` is how long the key holds in ms; a digest of the
--- request may follow it after a blank, and then the key outlives what it names.
+-- `key` is '' if the request has none. `hold` is `<ms>` or `<ms> <digest of the request>`: how long
+-- the key holds. With a digest it holds even if what it names is cancelled or deleted.
 local EVENT = records.EVENT
 
 -- What an owner's key stands for, or nil.

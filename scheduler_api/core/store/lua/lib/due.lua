@@ -1,13 +1,14 @@
 -- Moves between `due` and `leased`, and out of both into quarantine.
 --
--- Whatever still has to happen stands in exactly one of `due`, `leased` or a gate's line. A function
--- that fails keeps its effects, so each move writes the new place before it leaves the old one,
--- and each member is handled under pcall.
+-- Whatever still has to happen stands in exactly one of `due`, `leased` or a gate's line. A
+-- function that fails keeps its effects, so each move writes the new place before it leaves the old
+-- one, and each member is handled under pcall.
 
--- When tickers check next; nil if nothing stands anywhere. A call asks the store for it once.
+-- When tickers check next; nil if nothing stands anywhere. `ctx.next_check` keeps what is stored,
+-- so that a call reads it once: text, or false if there is none.
 local function next_check(ctx)
   if ctx.next_check == nil then ctx.next_check = redis.call('GET', keys.next_check(ctx)) end
-  return ctx.next_check and tonumber(ctx.next_check)
+  return ctx.next_check and tonumber(ctx.next_check) or nil
 end
 
 function due.set_next_check(ctx, at)
@@ -31,7 +32,8 @@ function due.put(ctx, member, at)
   due.wake_for(ctx, at)
 end
 
--- The member of an event in `due` and `leased`. A claim reads only records marked with `~`.
+-- The member of an event in `due` and `leased`. A `~` marks events with gates: of events, a claim
+-- reads the records of these only.
 function due.member(id, event) return event.gates and '~' .. id or id end
 
 -- Moves members from `due` to `leased`, all in two commands.
@@ -46,8 +48,8 @@ function due.lease(ctx, members, lease_ms)
   redis.call('ZREM', keys.due(ctx), unpack(members))
 end
 
--- Offers members to nobody for a moment: only one isolated event travels at a time, and the others
--- must block neither what else is due nor RQ.
+-- Leases members to nobody for a moment. Only one isolated event travels at a time; the others must
+-- block neither what else is due nor RQ.
 function due.hold_back(ctx, members) due.lease(ctx, members, 200) end
 
 -- Whether any event is isolated; asked once per call, since nearly always none is.

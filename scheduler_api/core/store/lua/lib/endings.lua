@@ -44,8 +44,13 @@ end
 -- schedule, journaled, attempts, following, gates, waits_at, passes those that it has.
 function endings.finish(ctx, id, event, state, reason)
   local key, owner, first_due = keys.event(ctx, id), event.owner, records.first_due_ms(event)
-  redis.call('HSET', key, EVENT.state, state, EVENT.finished_ms, ctx.now, EVENT.updated_ms, ctx.now)
-  if reason then redis.call('HSET', key, EVENT.reason, reason) end
+  if reason then
+    redis.call('HSET', key, EVENT.state, state, EVENT.finished_ms, ctx.now, EVENT.updated_ms,
+      ctx.now, EVENT.reason, reason)
+  else
+    redis.call('HSET', key, EVENT.state, state, EVENT.finished_ms, ctx.now, EVENT.updated_ms,
+      ctx.now)
+  end
   redis.call('HDEL', key, EVENT.token, EVENT.lost_token, EVENT.renewable_until_ms,
     EVENT.interruptions)
   if state ~= 'delivered' then deduplication.release(ctx, owner, id, key) end

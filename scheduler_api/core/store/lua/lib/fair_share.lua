@@ -26,8 +26,8 @@ local function destination_of(share, event)
   return prefix .. event.destination
 end
 
--- Reads an event and counts its destination as wanted: a begin must know which destinations are
--- wanted before the first event begins.
+-- Reads an event and counts its destination as wanted. All events of a call are read before the
+-- first of them begins: a share depends on which other destinations are wanted.
 function fair_share.meet(ctx, share, id)
   local event = records.read_event(ctx, id)
   local gate = destination_of(share, event)

@@ -29,8 +29,9 @@ function fire_times.join(stored, later, last_used)
   return table.concat(kept, ',')
 end
 
--- The fire times before `since`, where each begins in the text (last: the first one not before
--- it), and when that one is due.
+-- Reads the text up to the first fire time that is not before `since`. Returns the fire times
+-- before it, the positions of all that were read (the last is that first one's), and when it is
+-- due.
 local function before(times, since)
   local found, starts = {}, {}
   for from, word in string.gmatch(times, '()([^,]+)') do
@@ -42,10 +43,10 @@ local function before(times, since)
   return found, starts
 end
 
--- Fire times older than the grace are missed. The policy decides how many of the newest still
--- run: none (skip), the newest unless a younger one is due (latest), or up to a bound (all).
--- Those wait while the list does not show that they are the newest; planning will add the rest.
--- Returns the text that stays, the fire times dropped, and whether to wait.
+-- Fire times older than the grace are missed. The policy decides how many of the newest still run:
+-- none (skip), the newest unless a younger one is due (latest), or up to a bound (all). If all
+-- stored times are missed, newer ones may be missed as well: then planning must add them before any
+-- runs. Returns the text that stays, the fire times dropped, and whether to wait for that.
 function fire_times.drop_missed(ctx, times, grace_ms, policy, bound)
   local since, first = ctx.now - grace_ms, fire_times.first(times)
   if not first or first >= since then return times, {}, false end

@@ -1,7 +1,7 @@
 -- How a new event enters its queue and brings limits to its gates.
 --
--- Gates arrive as words in the order of their checks, each with the limits that it brings and
--- maybe how many of its kind its owner may have: `<gate>,<parallelism>,<rate>,<period ms>[,<most>]`.
+-- Gates arrive as words in the order of their checks, each with the limits that it brings and maybe
+-- how many of its kind its owner may have: `<gate>,<parallelism>,<rate>,<period ms>[,<most>]`.
 local EVENT, GATE = records.EVENT, records.GATE
 local LIMITS = records.fields(GATE, 'created_ms', 'parallelism', 'rate', 'period_ms',
   'parallelism_pinned', 'rate_pinned', 'paused_ms')
@@ -32,7 +32,7 @@ local function enter_queue(ctx, id, owner, gate, parallelism)
   redis.call('ZADD', keys.order(ctx, gate), next_number(ctx, gate), id)
 end
 
--- Whether the field changed; '' removes it.
+-- Sets a field, or removes it if the wanted value is ''. Returns whether it changed.
 local function set_or_drop(key, field, is, wanted)
   if (is or '') == wanted then return false end
   if wanted == '' then redis.call('HDEL', key, field)

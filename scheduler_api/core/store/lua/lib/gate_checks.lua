@@ -42,7 +42,8 @@ local function audit(ctx, gate)
 end
 
 -- Promotes the first events of a queue, from where the last check stopped: after a pause or a
--- higher parallelism many may wait. One more than the budget allows marks where to go on.
+-- higher parallelism many may wait. It reads one event more than the budget allows: trying that one
+-- records where the next check starts.
 function gate_checks.promote_through(ctx, gate)
   local state, line = gates.state(ctx, gate), keys.order(ctx, gate)
   redis.call('HDEL', keys.gate(ctx, gate), GATE.check_from)
@@ -82,8 +83,8 @@ local function drop_one(ctx, id, gate)
   return false
 end
 
--- Cancels up to `most` events that stood in a queue when it was deleted. Returns how many, and
--- whether none is left. The queue stays closed until then.
+-- Cancels up to `most` events that stood in a queue when it was deleted. Returns how many it
+-- cancelled, and whether none is left; until then the queue stays closed.
 function gate_checks.drop(ctx, gate, most)
   local last, kept, done = redis.call('HGET', keys.gate(ctx, gate), GATE.drop_until), 0, 0
   local line = keys.order(ctx, gate)

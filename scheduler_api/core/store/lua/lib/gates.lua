@@ -21,7 +21,7 @@ gates.KEPT_MS = KEPT_MS
 
 function gates.is_queue(gate) return string.sub(gate, 1, 2) == 'q:' end
 
--- No tenant closes a destination for another.
+-- A destination's gate belongs to one tenant, so no tenant closes it for another.
 function gates.of_destination(owner, digest)
   return 'd:' .. string.match(owner, '^[^:]*') .. ':' .. digest
 end

@@ -5,10 +5,11 @@ local MADE = records.fields(EVENT, 'nonce', 'due_ms', 'first_due_ms', 'created_m
 -- Fields that not every event has.
 local OPTIONAL = {'body_revision', 'journaled', 'gates', 'turn_exempt', 'destination', 'end_ms'}
 
--- How callers spell a new event: these arguments in this order.
+-- The arguments that describe one new event, in this order.
 --   id: '' for the next one. kind, ms: 'at' and a time, or 'in' and a delay.
 --   must_be_future: '1' or ''. deadline_ms: of an attempt.
---   content: '' if it was written under the nonce beforehand, to expire unless it is kept here.
+--   content: '' if it was written under the nonce before the call; that expires unless the call
+--   keeps it.
 --   journaled: '1' or ''. deduplication_key, hold: see `deduplication`. gates: see `gate_binding`.
 new_events.WIDTH = 13
 
@@ -78,7 +79,7 @@ function new_events.record(ctx, batch, id, event)
   placed[#placed + 1], placed[#placed + 2] = due_ms, due.member(id, event)
 end
 
--- Places all recorded events.
+-- Places all recorded events; the batch is empty then.
 function new_events.place(ctx, batch)
   for owner in pairs(batch.owners) do redis.call('SADD', keys.owners(ctx), owner) end
   if #batch.due == 0 then return end
@@ -89,6 +90,7 @@ function new_events.place(ctx, batch)
   local first = math.huge
   for i = 1, #batch.due, 2 do first = math.min(first, batch.due[i]) end
   due.wake_for(ctx, first)
+  batch.due, batch.active, batch.owners = {}, {}, {}
 end
 
 -- The answer for an id that this very creation used before, or nil.
@@ -105,18 +107,25 @@ local function end_of_run(ctx, id)
   return run and redis.call('HGET', keys.event(ctx, run), EVENT.end_ms) or nil
 end
 
--- Records one new event; returns {code, due ms, created ms, id}. Codes: ok; taken (the id belongs to
--- another nonce); past; full; no_room (for the gate that id names); expired (content written
--- beforehand); duplicate (of what id names).
-function new_events.accept(ctx, batch, item)
-  local id, nonce, owner, now = item.id, item.nonce, item.owner, ctx.now
+-- The answer to an event that stores nothing new: ok (made before), duplicate (of what id names),
+-- taken (the id belongs to another nonce); nil if there is none. Also returns its id, or ''.
+function new_events.recall(ctx, item)
+  local id, nonce = item.id, item.nonce
   if id == '' then id = new_events.issued_id(ctx, nonce) end
   local taken = redis.call('EXISTS', keys.event(ctx, id)) == 1
   local before = taken and new_events.made_before(ctx, id, nonce)
-  if before then return before end
-  local holder = deduplication.holder(ctx, owner, item.deduplication_key)
-  if holder then return {'duplicate', 0, 0, holder} end
-  if taken then return {'taken', 0, 0, id} end
+  if before then return before, id end
+  local holder = deduplication.holder(ctx, item.owner, item.deduplication_key)
+  if holder then return {'duplicate', 0, 0, holder}, id end
+  return taken and {'taken', 0, 0, id} or nil, id
+end
+
+-- Records one new event; returns {code, due ms, created ms, id}. Codes: as of `recall`; past; full;
+-- no_room (for the gate that id names); expired (content written beforehand).
+function new_events.accept(ctx, batch, item)
+  local nonce, owner, now = item.nonce, item.owner, ctx.now
+  local known, id = new_events.recall(ctx, item)
+  if known then return known end
   if batch.full == nil then batch.full = redis.call('EXISTS', keys.full(ctx)) == 1 end
   if batch.full then return {'full', 0, 0, id} end
   local due_ms = tonumber(item.ms)

@@ -1,10 +1,10 @@
 -- Leaves offered events in RQ as envelopes, in the call that offers them: nothing lies between an
 -- offer and its way to a worker.
 --
--- The option `rq` has: list (key of RQ's queue), max_waiting (jobs). The argument behind the options
--- is a JSON object that is read only when an envelope is enqueued: lists (set of RQ's queues),
--- job_prefix (of the keys of its jobs), job (first part of their ids), head and tail (of a job's
--- data, around its arguments), fields (and values that all jobs share).
+-- The option `rq` has: list (key of RQ's queue), max_waiting (jobs). The argument behind the
+-- options is a JSON object that is read only when an envelope is enqueued: lists (set of RQ's
+-- queues), job_prefix (of the keys of its jobs), job (first part of their ids), head and tail (of a
+-- job's data, around its arguments), fields (and values that all jobs share).
 local NAMED_IDS = 10
 
 -- RQ is kept shallow: a backlog stands in `due`, where it can be cancelled.

@@ -75,8 +75,8 @@ local function queue_admits(ctx, id, event, gate, state)
   return redis.call('ZCOUNT', keys.order(ctx, gate), '-inf', '(' .. number) < state.parallelism
 end
 
--- A waiter keeps the slots that it reserves and no others. It may hold more: it may have been
--- admitted before another gate was added to its gates.
+-- Releases slots that a waiter holds without reserving them: it was admitted, and then another gate
+-- was added to its gates.
 local function release_unreserved(ctx, id, held)
   for _, gate in ipairs(held) do
     if redis.call('SISMEMBER', keys.reserved(ctx, gate), id) == 0 then
@@ -135,7 +135,7 @@ function slots.admit(ctx, id, event)
   return true
 end
 
--- Whether this waiter was still waiting here and could be read.
+-- Promotes a waiter if its gates admit it. Returns false if it does not wait at this gate any more.
 local function promote(ctx, id, gate)
   local event = slots.read(ctx, id)
   if event.waits_at ~= gate or event.state then return false end
@@ -146,7 +146,8 @@ local function promote(ctx, id, gate)
   return true
 end
 
--- The budget of this call is spent: the next check goes on at once, in a queue from this event on.
+-- The budget of this call is spent: has the gate checked again at once. The check of a queue starts
+-- at this event.
 local function go_on_later(ctx, id, gate)
   gates.check_at(ctx, gate, ctx.now)
   if not gates.is_queue(gate) then return end

@@ -6,9 +6,9 @@ local RULE = records.fields(SCHEDULE, 'owner', 'pauses', 'end_ms', 'fire_times',
   'last_begun_ms')
 local PREVIOUS = records.fields(EVENT, 'owner', 'state')
 
--- A strict schedule withdraws what it made before a pause. A retry goes only before the next fire
--- time, and not at all where that is less than a minute after its own. Also returns when an
--- attempt of the schedule first began.
+-- A strict schedule withdraws what it made before a pause, and retries only before its next fire
+-- time; if fire times are less than a minute apart, it never retries. Returns the reason or nil,
+-- and when an attempt of the schedule first began.
 local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   local schedule = records.read(keys.schedule(ctx, event.schedule), RULE)
   if not schedule.owner then return 'deleted' end

@@ -123,3 +123,26 @@ def test_only_the_module_of_records_names_stored_codes(name: str) -> None:
     literals = {each for call in calls for each in re.findall(r", '(\w+)'", call)}
 
     assert literals & codes == set()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_uses_nothing_that_some_server_lacks(name: str) -> None:
+    used = set(re.findall(r"\bredis\.(\w+)", code_of(FILES[name])))
+
+    assert used <= {"call", "register_function"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_has_no_function_that_nothing_names(name: str) -> None:
+    own, everywhere = code_of(FILES[name]), code_of("\n".join(FILES.values()))
+    local = re.findall(r"local function (\w+)", own)
+    shared = re.findall(r"^function (\w+\.\w+)", own, re.MULTILINE)
+
+    unused = [each for each in local if len(re.findall(rf"\b{each}\b", own)) < 2]
+    unused += [
+        each
+        for each in shared
+        if len(re.findall(rf"\b{re.escape(each)}\b", everywhere)) < 2
+    ]
+
+    assert unused == []

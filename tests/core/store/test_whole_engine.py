@@ -605,6 +605,9 @@ class Cell(RuleBasedStateMachine):
         assert lost == (set() if kept else {begun.id})
         if kept and expected is not None:
             expected.held_at_ms = self.passed_ms
+        if self.now_ms < self.claimed_ms:
+            # As after a begin: the clock does not go back and forth between two looks.
+            self.look(room=0)
 
     @precondition(lambda self: self.hands)
     @rule()

@@ -186,4 +186,4 @@ def used_bytes(cell: Cell) -> int:
 def _script_us(cell: Cell) -> int:
     """Time that the store has spent on scripts."""
     stats = cell.client.info("commandstats")
-    return int(stats["cmdstat_evalsha"]["usec"])
+    return int(stats["cmdstat_fcall"]["usec"])

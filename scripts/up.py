@@ -114,8 +114,15 @@ class Up:
             cell = Cell(client, self._settings.prefix)
             try:
                 take_database(client, cell.prefix)
-            except (ForeignDatabase, UnknownLayout) as err:
+            except ForeignDatabase as err:
                 raise Refusal(str(err)) from err
+            except UnknownLayout as err:
+                folder = self._folder.path
+                raise Refusal(
+                    f"the store in {folder} is in layout {err.found}, this version"
+                    f" reads {err.expected}: run the version that wrote it, or"
+                    f" `mv {folder} {folder}.old`"
+                ) from err
             self._folder.keep_credentials(
                 Tenants(cell, secret_key=self._settings.secret_key),
                 base_url=self._base_url,

@@ -18,10 +18,14 @@ def deliver(ids: list[str], schedule_ids: list[str], alone: bool) -> None:
 
     A fault of the store is not RQ's to handle: what was offered comes back by itself.
 
-    Raises: SettingsError, ForeignDatabase, UnknownLayout, redis.RedisError.
+    Raises: SettingsError, ForeignDatabase, UnknownLayout.
     """
     settings = read_settings()
-    cell = open_cell(settings)
+    try:
+        cell = open_cell(settings)
+    except RedisError as err:
+        log.error(logfmt.line("envelope.lost", events=len(ids), problem=err))
+        return
     if schedule_ids:
         schedules = Schedules(cell, grace_ms=settings.missed_grace_ms)
         top_up(schedules, schedule_ids)

@@ -58,3 +58,5 @@ class UnknownLayout(SchedulerError):
             " version that wrote it, or delete all that the cell holds with"
             " `python -m scheduler_api empty-store`"
         )
+        self.found = found
+        self.expected = expected

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from scheduler_api.core.errors import UnknownLayout
 from scheduler_api.core.store import keys, layout
 from watchdog import descendants
 
@@ -338,13 +337,17 @@ def test_a_store_of_another_version_is_one_line(tmp_path: Path):
     system = start(tmp_path / "data", spare_port())
     with redis.Redis.from_url(system.credentials["REDIS_URL"]) as store:
         store.delete(keys.layout("{s1}:"))
+        store.set("{s1}:next", 7)
     system.process.terminate()
     assert system.process.wait(timeout=90) == 0
 
     text = refusal(system.data, spare_port())
 
-    assert text == f"scripts/up: {UnknownLayout('none', layout.LAYOUT)}\n"
-    assert "`python -m scheduler_api empty-store`" in text
+    assert text == (
+        f"scripts/up: the store in {system.data} is in layout none, this version reads"
+        f" {layout.LAYOUT}: run the version that wrote it, or"
+        f" `mv {system.data} {system.data}.old`\n"
+    )
 
 
 def stop_by_ctrl_c(system: System) -> None:

@@ -9,26 +9,29 @@ from typing import cast
 
 # Goes up when this version cannot read what an older one wrote, or the other way round.
 LAYOUT = 2
+# Versions before the number wrote one of these with the first event or claim.
+OLDER = ("next", "beat")
 DELETED_AT_ONCE = 500
 
 
 def take(client: redis.Redis, prefix: str) -> None:
-    """Marks an empty cell with this version's layout; accepts one that has it.
+    """Marks a cell with this version's layout if it has no number; accepts its own.
 
-    A process that starts calls this before it writes anything else, so a cell that
-    holds data but no number was written by a version before layouts had one.
+    A cell without a number is new, or was lost under this version's processes, unless
+    it holds what only older versions wrote.
 
     Redis: up to four commands, not atomic; processes may start at the same moment.
 
     Raises: UnknownLayout, redis.RedisError.
     """
     key = keys.layout(prefix)
-    if client.get(key) is None and not _holds_data(client, prefix):
+    if client.get(key) is None:
+        if client.exists(*(f"{prefix}{name}" for name in OLDER)):
+            raise UnknownLayout("none", LAYOUT)
         client.set(key, LAYOUT, nx=True)
-    # Another process may have taken it and written since.
-    found = cast(bytes | None, client.get(key))
+    found = cast(bytes | None, client.get(key)) or b"none"
     if found != str(LAYOUT).encode():
-        raise UnknownLayout(found.decode() if found else "none", LAYOUT)
+        raise UnknownLayout(found.decode(), LAYOUT)
 
 
 def empty(cell: Cell) -> int:
@@ -46,8 +49,3 @@ def empty(cell: Cell) -> int:
     functions.delete(client, cell.library, others_only=False)
     client.set(keys.layout(cell.prefix), LAYOUT)
     return deleted
-
-
-def _holds_data(client: redis.Redis, prefix: str) -> bool:
-    written_first = (keys.epoch(prefix), keys.tenants(prefix), keys.sequence(prefix))
-    return bool(client.exists(*written_first))

@@ -25,13 +25,29 @@ def test_a_later_start_on_the_same_layout_goes_on(engine: Engine) -> None:
     assert engine.get(event.id).id == event.id
 
 
-def test_a_cell_with_data_and_no_number_is_an_older_one(engine: Engine) -> None:
-    engine.create()
+@pytest.mark.parametrize("written", layout.OLDER)
+def test_a_cell_that_an_older_version_wrote_is_refused(
+    engine: Engine, written: str
+) -> None:
+    engine.stays_sound = False
+    engine.client.set(f"{PREFIX}{written}", 7)
 
     with pytest.raises(UnknownLayout, match=r"layout none.*empty-store"):
         layout.take(engine.client, PREFIX)
 
     assert engine.client.get(keys.layout(PREFIX)) is None
+
+
+def test_a_cell_that_was_lost_and_written_again_is_not_an_older_one(
+    engine: Engine,
+) -> None:
+    engine.create()
+    engine.claim()
+    engine.worker.begin(*engine.due())
+
+    layout.take(engine.client, PREFIX)
+
+    assert engine.client.get(keys.layout(PREFIX)) == str(layout.LAYOUT).encode()
 
 
 def test_the_layout_of_a_later_version_is_refused(store_client: redis.Redis) -> None:

@@ -12,7 +12,7 @@ DATABASE_CELL = "rq:cell"
 def due(prefix: str) -> str:
     """Sorted set; member event id, `s:<schedule id>`; score: ms when it is wanted.
 
-    The id of an event with gates follows a `~`; `g:<gate>` is wanted for its next look.
+    The id of an event with gates follows a `~`; `g:<gate>` is due for its next check.
     """
     return f"{prefix}due"
 
@@ -104,8 +104,8 @@ def skipped(prefix: str, schedule_id: str) -> str:
 def by_time(prefix: str, owner: str, state: str) -> str:
     """Sorted set; member event id; score: first wanted ms; `forget_events` empties it.
 
-    State `active` holds what is unfinished, the others what ended that way; `clear`
-    and `replay` move from `dead` to `cleared`.
+    State `active` holds what is unfinished, the others what ended that way;
+    `delete_dead_letters` and `replay_dead_letters` move from `dead` to `cleared`.
     """
     return f"{prefix}ix:{owner}:{state}"
 
@@ -332,7 +332,7 @@ def chore(prefix: str, name: str) -> str:
 
 
 def wake(prefix: str) -> str:
-    """Channel that tickers listen on: something is due before they look again."""
+    """Channel that tickers listen on: something is due before their next check."""
     return f"{prefix}wake"
 
 

@@ -125,15 +125,6 @@ def test_every_name_begins_with_the_cell_and_belongs_to_one_function(name: str):
 
 
 @pytest.mark.parametrize("name", functions())
-def test_every_docstring_begins_with_the_type(name: str):
-    text = functions()[name].__doc__ or ""
-
-    assert text.startswith(
-        ("String, ", "Stream, ", "Hash", "Set;", "List;", "Sorted set;", "Channel ")
-    )
-
-
-@pytest.mark.parametrize("name", functions())
 def test_fsck_knows_which_names_stay(store_client: redis.Redis, name: str):
     key = name_of(functions()[name])
     store_client.set(key, "x")

@@ -59,14 +59,16 @@ class Queues:
 
         Raises: NotFound.
         """
-        gate = queue_gate(owner, name)
-        if not set_gate(
-            *(self._cell, gate, {}),
+        there = set_gate(
+            self._cell,
+            queue_gate(owner, name),
+            {},
             paused=paused,
             most=None,
             owner=owner,
             name=name,
-        ):
+        )
+        if not there:
             raise NotFound
 
     def delete(self, owner: Owner, name: str) -> int:

@@ -145,8 +145,7 @@ def _body() -> str:
     """
     folder = files(__package__).joinpath("lua")
     modules = [folder.joinpath("lib", f"{name}.lua") for name in MODULES]
-    found = folder.joinpath("functions").iterdir()
-    functions = sorted(found, key=lambda file: file.name)
+    functions = [folder.joinpath("functions", f"{name}.lua") for name in names()]
     texts = [file.read_text() for file in (*modules, *functions)]
     return "".join(f"do\n{text}end\n" for text in texts)
 

@@ -12,7 +12,6 @@
 --   before it), held (it waits at a gate), quarantined.
 -- Atomic: one event has one live token. A repeat with the same token gets the same answer.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
-local SLACK_MS = 10000
 
 local function content_key(ctx, id, event)
   if event.schedule then return keys.template(ctx, event.schedule, event.revision) end
@@ -67,7 +66,7 @@ local function begin(ctx, share, id, event, rates)
   end
   local reply = describe(ctx, share, id, event, attempt)
   redis.call('HSET', key, EVENT.token, token, EVENT.attempts, attempt, EVENT.updated_ms, now,
-    EVENT.renewable_until_ms, now + records.integer(event, 'deadline_ms') + SLACK_MS)
+    EVENT.renewable_until_ms, records.renewable_until_ms(event, now))
   redis.call('ZADD', keys.leased(ctx), now + ctx.options.lease_ms, due.member(id, event))
   if event.gates then slots.charge(ctx, id, event, rates) end
   fair_share.count_begun(share, event.destination_gate)

@@ -12,22 +12,13 @@ local CANCELLED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'sche
   'passes')
 
 local function cancel(ctx, id)
-  local key, owner, change = keys.event(ctx, id), ctx.options.owner, ctx.options.change
-  local event = records.read(key, CANCELLED)
+  local owner, change = ctx.options.owner, ctx.options.change
+  local event = records.read(keys.event(ctx, id), CANCELLED)
   if event.owner ~= owner then return 'missing' end
   if event.change == change then return event.cancel_requested_ms and 'asked' or 'cancelled' end
   if event.state then return 'ended' end
   if event.cancel_requested_ms then return 'again' end
-  journal.append(ctx, event, id, 'asked', event.attempts)
-  if event.token then
-    redis.call('HSET', key, EVENT.change, change, EVENT.cancel_requested_ms, ctx.now,
-      EVENT.updated_ms, ctx.now)
-    deduplication.release(ctx, owner, id, key)
-    return 'asked'
-  end
-  endings.finish(ctx, id, event, 'cancelled')
-  redis.call('HSET', key, EVENT.change, change)
-  return 'cancelled'
+  return endings.cancel(ctx, id, event, EVENT.change, change) and 'asked' or 'cancelled'
 end
 
 local function cancel_events(key_names, args)

@@ -11,7 +11,6 @@
 local EVENT = records.EVENT
 local REAPED, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
 local POISON, ISOLATED_FROM = 5, 2
-local SLACK_MS = 10000
 local REAPED_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passes', 'turn_exempt')
@@ -45,9 +44,7 @@ end
 local function interrupt(ctx, id, event, batch)
   local count = records.integer(event, 'interruptions', 0) + 1
   local due_ms, number = records.integer(event, 'due_ms'), records.integer(event, 'attempts')
-  local began = records.integer(event, 'renewable_until_ms')
-    - records.integer(event, 'deadline_ms') - SLACK_MS
-  local line = '{"started_ms":' .. string.format('%.0f', began) .. '}'
+  local line = string.format('{"started_ms":%.0f}', records.began_ms(event))
   batch.interrupted[#batch.interrupted + 1] = id
   journal.append(ctx, event, id, 'failed', number)
   if count >= POISON or event.cancel_requested_ms then

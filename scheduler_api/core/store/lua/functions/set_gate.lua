@@ -13,13 +13,11 @@ local GATE = records.GATE
 local LONGEST_DAYS = 400
 local KEPT = records.fields(GATE, 'parallelism_pinned', 'rate_pinned', 'paused_ms')
 
-local function is_destination(gate) return string.sub(gate, 1, 2) == 'd:' end
-
 local function change(ctx, key, gate)
   local options, args = ctx.options, ctx.args
   if options.reset then redis.call('DEL', keys.begins(ctx, gate)) end
   if options.paused then
-    if is_destination(gate) then
+    if gates.is_destination(gate) then
       redis.call('HSETNX', keys.held_destinations(ctx), gate, ctx.now)
     end
     redis.call('HSETNX', key, GATE.paused_ms, ctx.now)
@@ -43,14 +41,14 @@ local function set_lifetime(ctx, key, gate)
     redis.call('PERSIST', key)
   elseif redis.call('PTTL', key) < 0 then
     local longest = LONGEST_DAYS * gates.DAY_MS
-    redis.call('PEXPIRE', key, is_destination(gate) and gates.KEPT_MS or longest)
+    redis.call('PEXPIRE', key, gates.is_destination(gate) and gates.KEPT_MS or longest)
   end
 end
 
 local function set_gate(key_names, args)
   local ctx = context.new(key_names, args)
   local options, gate, owner = ctx.options, ctx.options.gate, ctx.options.owner
-  local key, queue = keys.gate(ctx, gate), gates.is_queue(gate)
+  local key = keys.gate(ctx, gate)
   if redis.call('HEXISTS', key, GATE.created_ms) == 0 then
     if not options.most then return 0 end
     if not gate_binding.has_room(ctx, owner, gate, options.most) then return 2 end
@@ -59,10 +57,10 @@ local function set_gate(key_names, args)
   change(ctx, key, gate)
   set_lifetime(ctx, key, gate)
   if options.name ~= '' then
-    local index = queue and keys.queues(ctx, owner) or keys.flow_keys(ctx, owner)
-    redis.call('ZADD', index, 'NX', ctx.now, options.name)
+    redis.call('ZADD', gates.index(ctx, owner, gate), 'NX', ctx.now, options.name)
   end
-  if queue then gate_checks.promote_through(ctx, gate) else slots.promote_waiters(ctx, gate) end
+  if gates.is_queue(gate) then gate_checks.promote_through(ctx, gate)
+  else slots.promote_waiters(ctx, gate) end
   slots.promote_at_freed(ctx)
   return 1
 end

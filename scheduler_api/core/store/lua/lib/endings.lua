@@ -40,6 +40,12 @@ local function start_following(ctx, id)
   due.put(ctx, due.member(id, event), ctx.now)
 end
 
+-- The begin is over: its token and what belongs to it go.
+local function end_begin(key)
+  redis.call('HDEL', key, EVENT.token, EVENT.lost_token, EVENT.renewable_until_ms,
+    EVENT.interruptions)
+end
+
 -- Ends an event as delivered, dead or cancelled. `event` needs owner, and of due_ms, first_due_ms,
 -- schedule, journaled, attempts, following, gates, waits_at, passes those that it has.
 function endings.finish(ctx, id, event, state, reason)
@@ -51,8 +57,7 @@ function endings.finish(ctx, id, event, state, reason)
     redis.call('HSET', key, EVENT.state, state, EVENT.finished_ms, ctx.now, EVENT.updated_ms,
       ctx.now)
   end
-  redis.call('HDEL', key, EVENT.token, EVENT.lost_token, EVENT.renewable_until_ms,
-    EVENT.interruptions)
+  end_begin(key)
   if state ~= 'delivered' then deduplication.release(ctx, owner, id, key) end
   redis.call('ZADD', keys.finished(ctx, owner, state), ctx.now, id)
   redis.call('ZREM', keys.by_time(ctx, owner, 'active'), id)
@@ -63,14 +68,30 @@ function endings.finish(ctx, id, event, state, reason)
   if event.following then start_following(ctx, event.following) end
 end
 
+-- Cancels an event that has not ended; returns whether it is being sent. Such an event is asked to
+-- stop, once. `...` are fields and values that its record keeps with the cancellation.
+function endings.cancel(ctx, id, event, ...)
+  local key, asked = keys.event(ctx, id), event.cancel_requested_ms
+  if not asked then journal.append(ctx, event, id, 'asked', event.attempts) end
+  if not event.token then
+    endings.finish(ctx, id, event, 'cancelled')
+    if ... then redis.call('HSET', key, ...) end
+    return false
+  end
+  if not asked then
+    redis.call('HSET', key, EVENT.cancel_requested_ms, ctx.now, EVENT.updated_ms, ctx.now, ...)
+    deduplication.release(ctx, event.owner, id, key)
+  end
+  return true
+end
+
 -- An event waits for its next attempt and holds no slot.
 function endings.retry(ctx, id, event, due_ms)
   local key, first_due = keys.event(ctx, id), records.first_due_ms(event)
   redis.call('HSET', key, EVENT.first_due_ms, first_due, EVENT.due_ms, due_ms, EVENT.updated_ms,
     ctx.now)
   redis.call('HINCRBY', key, EVENT.failures, 1)
-  redis.call('HDEL', key, EVENT.token, EVENT.lost_token, EVENT.renewable_until_ms,
-    EVENT.interruptions)
+  end_begin(key)
   endings.dequeue(ctx, id, event)
   due.put(ctx, due.member(id, event), due_ms)
   journal.append(ctx, event, id, 'retry', event.attempts)

@@ -56,7 +56,7 @@ local function add_gate(ctx, id, event, gate)
   local found, behind = {}, {}
   for _, each in ipairs(gates.of(event)) do
     if each == gate then return end
-    local list = string.find(each, '^[qf]') and found or behind
+    local list = gates.is_named_by_owner(each) and found or behind
     list[#list + 1] = each
   end
   found[#found + 1] = gate

@@ -82,8 +82,7 @@ end
 -- Whether a gate exists or may be made; `most` 0 is no limit.
 function gate_binding.has_room(ctx, owner, gate, most)
   if most == 0 or redis.call('EXISTS', keys.gate(ctx, gate)) == 1 then return true end
-  local index = gates.is_queue(gate) and keys.queues(ctx, owner) or keys.flow_keys(ctx, owner)
-  return redis.call('ZCARD', index) < most
+  return redis.call('ZCARD', gates.index(ctx, owner, gate)) < most
 end
 
 -- The first of an event's gates that its owner has no room for.
@@ -99,7 +98,7 @@ end
 function gate_binding.rebind(ctx, id, event, words)
   local kept, due_ms = {}, records.integer(event, 'due_ms')
   for _, gate in ipairs(gates.of(event)) do
-    if string.find(gate, '^[qf]:') then kept[#kept + 1] = gate end
+    if gates.is_named_by_owner(gate) then kept[#kept + 1] = gate end
   end
   if words ~= '' then
     kept[#kept + 1] = gate_binding.bind(ctx, id, event.owner, words, due_ms)

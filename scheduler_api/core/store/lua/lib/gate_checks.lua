@@ -64,23 +64,12 @@ end
 -- Cancels one event of a deleted queue; answers whether it stays in the line. A callback stays: it
 -- reports what was sent before. An event that is being sent is asked to stop.
 local function drop_one(ctx, id, gate)
-  local key = keys.event(ctx, id)
-  local event = records.read(key, DROPPED)
+  local event = records.read(keys.event(ctx, id), DROPPED)
   if not event.owner or event.state then
     redis.call('ZREM', keys.order(ctx, gate), id)
     return false
   end
-  if event.turn_exempt then return true end
-  if not event.cancel_requested_ms then journal.append(ctx, event, id, 'asked', event.attempts) end
-  if event.token then
-    if not event.cancel_requested_ms then
-      redis.call('HSET', key, EVENT.cancel_requested_ms, ctx.now, EVENT.updated_ms, ctx.now)
-      deduplication.release(ctx, event.owner, id, key)
-    end
-    return true
-  end
-  endings.finish(ctx, id, event, 'cancelled')
-  return false
+  return event.turn_exempt or endings.cancel(ctx, id, event)
 end
 
 -- Cancels up to `most` events that stood in a queue when it was deleted. Returns how many it
@@ -125,6 +114,6 @@ function gate_checks.check(ctx, gate)
   audit(ctx, gate)
   gates.keep(ctx, gate)
   slots.promote_waiters(ctx, gate)
-  if string.sub(gate, 1, 2) == 'd:' then forget_if_idle(ctx, gate) end
+  if gates.is_destination(gate) then forget_if_idle(ctx, gate) end
   gates.place(ctx, gate)
 end

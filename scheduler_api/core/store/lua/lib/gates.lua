@@ -21,6 +21,16 @@ gates.KEPT_MS = KEPT_MS
 
 function gates.is_queue(gate) return string.sub(gate, 1, 2) == 'q:' end
 
+function gates.is_destination(gate) return string.sub(gate, 1, 2) == 'd:' end
+
+-- Queues and flow-control keys bear names that their owner chose.
+function gates.is_named_by_owner(gate) return string.find(gate, '^[qf]:') ~= nil end
+
+-- The index of an owner's queues or of their flow-control keys, whichever the gate is one of.
+function gates.index(ctx, owner, gate)
+  return gates.is_queue(gate) and keys.queues(ctx, owner) or keys.flow_keys(ctx, owner)
+end
+
 -- A destination's gate belongs to one tenant, so no tenant closes it for another.
 function gates.of_destination(owner, digest)
   return 'd:' .. string.match(owner, '^[^:]*') .. ':' .. digest

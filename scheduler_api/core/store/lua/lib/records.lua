@@ -1,6 +1,9 @@
 -- How records are stored: short codes of fields, known here and in `store/records.py` only.
 -- Everybody else names fields in full: `event.attempts`, `EVENT.attempts`.
 
+-- For so long past its deadline an attempt may be renewed.
+local SLACK_MS = 10000
+
 -- Codes by names, and names by codes. No standard function exists while a library is loaded.
 local function codes(list)
   local by_name, by_code = {}, {}
@@ -80,6 +83,17 @@ end
 -- When an event was first due; retries move `due_ms`.
 function records.first_due_ms(event)
   return records.integer(event, event.first_due_ms and 'first_due_ms' or 'due_ms')
+end
+
+-- Until when an attempt that begins at `began_ms` may be renewed.
+function records.renewable_until_ms(event, began_ms)
+  return began_ms + records.integer(event, 'deadline_ms') + SLACK_MS
+end
+
+-- When the live attempt began, by the same rule.
+function records.began_ms(event)
+  return records.integer(event, 'renewable_until_ms') - records.integer(event, 'deadline_ms')
+    - SLACK_MS
 end
 
 -- Whether the record is there. One without an owner is there but cannot be read.

@@ -74,7 +74,7 @@ class FlowKeys:
         rate: int | None = None,
         period_ms: int | None = None,
     ) -> None:
-        """Set limits that no event changes; with a rate its period begins anew.
+        """Set limits that events cannot change; setting a rate starts a new period.
 
         Args:
             period_ms: that of the rate; one second if it is None.
@@ -101,7 +101,7 @@ class FlowKeys:
         self._set(owner, key, fields)
 
     def reset_rate(self, owner: Owner, key: str) -> None:
-        """Forget what has begun in this period; what waits goes on as far as it may.
+        """Reset the count of this period; waiting events go on up to the rate.
 
         Raises: NoRoom.
         """

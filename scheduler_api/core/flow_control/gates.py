@@ -1,6 +1,6 @@
 """What queues, flow-control keys and destinations share: a gate is set by one function.
 
-What a gate holds back, and when that goes on, the functions of the store decide.
+The functions of the store decide which events a gate holds back, and until when.
 """
 
 from scheduler_api.core.errors import NoRoom
@@ -26,7 +26,7 @@ def set_gate(
 ) -> bool:
     """Set fields of a gate, '' removes one; answer whether there is such a gate.
 
-    What may go on by the new fields goes on at once. Redis: set_gate, atomic.
+    Events that the new fields admit go on at once. Redis: set_gate, atomic.
 
     Args:
         paused: whether a person pauses it; None: as it is.

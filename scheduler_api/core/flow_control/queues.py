@@ -12,7 +12,7 @@ from scheduler_api.core.store.gate_names import decoded, encoded, queue_gate
 from scheduler_api.core.store.records import GATE, Record
 from typing import cast
 
-# Few enough that one call holds up nobody else for long.
+# Few enough that one call does not block the store for long.
 DROPPED_AT_ONCE = 100
 
 
@@ -36,7 +36,7 @@ class Queues:
         self._most = most
 
     def put(self, owner: Owner, name: str, *, parallelism: int, paused: bool) -> None:
-        """Make a queue, or change one; what may go on now goes on.
+        """Create a queue or change one; events that it now admits go on at once.
 
         Redis: set_gate, atomic.
 

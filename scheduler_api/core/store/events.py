@@ -44,7 +44,7 @@ CANCELLED_AT_ONCE = 50
 AT_ONCE = 200
 # Of large content, as much may wait in memory for its round trip.
 PIPELINED_BYTES = 8_388_608
-# The id was in use, or the content expired before the call: the draft is written anew.
+# The id was in use, or the content expired before the call: write the draft again.
 AGAIN = frozenset(("taken", "expired"))
 # Large content is kept, or perhaps kept after a fault; else it is deleted.
 KEPT = (b"ok", b"fault")
@@ -289,7 +289,7 @@ def _wanted(draft: Draft) -> tuple[str, int, str]:
 
 
 def _accepted(draft: Draft, answer: Answer) -> Accepted | None:
-    """What the function answered to a draft; None: it has to be written anew."""
+    """The function's answer to a draft; None: write the draft again."""
     code, wanted_ms, created_ms, event_id = answer
     made_before = code == b"taken" and draft.id
     if code.decode() in AGAIN and not made_before:

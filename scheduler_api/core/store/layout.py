@@ -38,7 +38,7 @@ def empty(cell: Cell) -> int:
     """Deletes all that a cell holds, its functions too; returns how many keys.
 
     Then it marks the cell with this layout. Redis: SCAN, and an UNLINK for each 500
-    keys, not atomic; a repeat goes on.
+    keys, not atomic; a repeat deletes the rest.
 
     Raises: redis.RedisError.
     """

@@ -5,8 +5,8 @@
 -- Options: gate, owner, name (of the queue), most (events to cancel now), deletion (its name).
 -- Args: none.
 -- Answer: {1 if it was there, how many were cancelled, 1 while there are more}.
--- Atomic. A repeat with the same name goes on where the first stopped: what was accepted meanwhile
--- belongs to a new queue.
+-- Atomic. A repeat with the same name continues the deletion: events that were accepted meanwhile
+-- belong to a new queue.
 local GATE = records.GATE
 local REPEATED_FOR_MS = 60000
 

@@ -70,7 +70,7 @@ local function add_gate(ctx, id, event, gate)
 end
 
 -- Sends an event of a destination that is over its share into the destination's line. The line
--- empties at a rate that starts anew whenever an admitted event is turned away; the line of a
+-- empties at a rate that starts over whenever an admitted event is turned away; the line of a
 -- paused destination only grows.
 local function turn_away(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then

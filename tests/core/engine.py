@@ -30,7 +30,7 @@ from scheduler_api.core.store.records import EVENT, SCHEDULE, Fields
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from tests.core.function_calls import Repeats, repeating
 from tests.core.stored import everything
-from tests.hand import LEASE_MS, Hand
+from tests.sync_worker import LEASE_MS, SyncWorker
 from typing import Any, cast
 
 PREFIX = "{s1}:"
@@ -74,7 +74,7 @@ class Engine:
         self.limit()
         self._connect = connect
         self._runner = runner
-        self._hands: list[Hand] = []
+        self._hands: list[SyncWorker] = []
         self.worker = self.new_worker()
 
     def limit(self, *, caps: Caps = NO_CAPS, room: Room = ANY_NUMBER) -> None:
@@ -84,9 +84,9 @@ class Engine:
             self.cell, grace_ms=MISSED_GRACE_MS, caps=caps, room=room
         )
 
-    def new_worker(self) -> Hand:
+    def new_worker(self) -> SyncWorker:
         store = WorkerStore(self._connect(), self.cell, lease_ms=LEASE_MS)
-        self._hands.append(Hand(store, self._runner))
+        self._hands.append(SyncWorker(store, self._runner))
         return self._hands[-1]
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
-from tests import hand
+from tests import sync_worker
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -47,8 +47,8 @@ class Hand:
     def at(self, now_ms: int | None) -> Cell:
         return Cell(self._client, self._prefix, clock_ms=now_ms)
 
-    def worker(self, now_ms: int | None = None) -> hand.Hand:
-        return hand.hand_of(self._client, self._prefix, clock_ms=now_ms)
+    def worker(self, now_ms: int | None = None) -> sync_worker.SyncWorker:
+        return sync_worker.new_sync_worker(self._client, self._prefix, clock_ms=now_ms)
 
     def offer(self, *, now_ms: int | None = None, room: int = 10_000) -> Claim:
         return claims.claim(self.at(now_ms), room=room, timeouts=TIMEOUTS)

@@ -11,7 +11,7 @@ from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.functions import Library
 from scheduler_api.core.store.gate_names import flow_gate
-from tests.hand import hand_of
+from tests.sync_worker import new_sync_worker
 from workers import chores
 
 PREFIX = "{s1}:"
@@ -42,7 +42,7 @@ def end(client: redis.Redis, outcome: str, *, days_ago: float) -> str:
     draft = Draft(Content(URL, b"x"), 1_000, at_ms=now_ms, journal=True)
     event_id = store.create_many(OWNER, [draft])[0].id
     claims.claim(store.cell, room=10, timeouts=TIMEOUTS)
-    worker = hand_of(client, PREFIX, clock_ms=now_ms)
+    worker = new_sync_worker(client, PREFIX, clock_ms=now_ms)
     [begun] = worker.begin(event_id)
     worker.end(begun, outcome, started_ms=1)
     return event_id

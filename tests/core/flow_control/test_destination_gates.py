@@ -205,7 +205,7 @@ def test_nothing_is_reserved_in_front_of_a_breaker(engine: Engine):
 
 def test_alone_a_destination_may_have_a_whole_worker(engine: Engine):
     send(engine, [ILL] * 6)
-    begun, fallen = engine.worker.begin_or_not(
+    begun, fallen = engine.worker.try_begin(
         *offer(engine), share={"limit": 2, "in_hand": {}}
     )
 
@@ -214,7 +214,7 @@ def test_alone_a_destination_may_have_a_whole_worker(engine: Engine):
 
 def test_with_others_a_destination_has_its_share_of_a_worker(engine: Engine):
     send(engine, [ILL] * 6 + [WELL])
-    begun, fallen = engine.worker.begin_or_not(
+    begun, fallen = engine.worker.try_begin(
         *offer(engine), share={"limit": 2, "in_hand": {}}
     )
 
@@ -229,7 +229,7 @@ def test_with_others_a_destination_has_its_share_of_a_worker(engine: Engine):
 
 def test_what_was_turned_away_goes_as_soon_as_there_is_room(engine: Engine):
     accepted = send(engine, [ILL] * 6 + [WELL])
-    begun, _ = engine.worker.begin_or_not(
+    begun, _ = engine.worker.try_begin(
         *offer(engine), share={"limit": 2, "in_hand": {}}
     )
     finish(engine, *begun)
@@ -251,7 +251,7 @@ def test_turning_away_is_bounded_by_a_rate(engine: Engine):
     for _ in range(20):
         engine.now_ms += 100
         claim = engine.claim()
-        _, fallen = engine.worker.begin_or_not(
+        _, fallen = engine.worker.try_begin(
             *claim.ids, share={"limit": 2, "in_hand": {ILL_GATE: 2, "other": 0}}
         )
         bounced += len(fallen)
@@ -261,7 +261,7 @@ def test_turning_away_is_bounded_by_a_rate(engine: Engine):
 
 def test_a_full_window_has_room_for_others_only(engine: Engine):
     accepted = send(engine, [ILL] * 3)
-    begun, fallen = engine.worker.begin_or_not(
+    begun, fallen = engine.worker.try_begin(
         *offer(engine),
         share={"limit": 2, "in_hand": {ILL_GATE: 4}, "only_others": True},
     )
@@ -296,7 +296,7 @@ def test_an_open_breaker_holds_with_number_and_retries(engine: Engine):
     finish(engine, begun, outcome=Outcome.RETRY, delay_ms=1_000)
     engine.worker.report(ILL_GATE, 20, 20)
     engine.now_ms += 1_000
-    _, fallen = engine.worker.begin_or_not(*offer(engine))
+    _, fallen = engine.worker.try_begin(*offer(engine))
     held = engine.get(event_id)
     engine.now_ms += HOLD_MS
     [again] = begin(engine)
@@ -342,7 +342,7 @@ def test_e3_what_waits_for_a_probe_holds_no_slot_of_its_key(engine: Engine):
     engine.worker.report(ILL_GATE, 20, 20)
     engine.now_ms += HOLD_MS
     engine.worker.begin(probe)
-    _, fallen = engine.worker.begin_or_not(*offered)
+    _, fallen = engine.worker.try_begin(*offered)
     [other] = send(engine, [WELL], gates=limited)
 
     assert fallen == {held: "held"}

@@ -174,7 +174,7 @@ def test_a_paused_key_holds_everything_until_it_goes_on(
     offered = offer(engine)
     flow_keys.set_paused(OWNER, KEY, paused=True)
     accepted += create(engine, 2, limited(5))
-    begun, fallen = engine.worker.begin_or_not(*offered)
+    begun, fallen = engine.worker.try_begin(*offered)
     paused = offer(engine), flow_keys.get(OWNER, KEY)
     flow_keys.set_paused(OWNER, KEY, paused=False)
 

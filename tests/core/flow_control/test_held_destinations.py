@@ -71,7 +71,7 @@ def test_in_flight_runs_on_and_what_was_offered_waits_in_its_old_order(
         engine.now_ms += 10
     offered = offer(engine)
     pause(destinations)
-    _, fallen = engine.worker.begin_or_not(*reversed(offered))
+    _, fallen = engine.worker.try_begin(*reversed(offered))
     finish(engine, begun)
     by_order = engine.scores(keys.waiters(PREFIX, GATE))
 
@@ -177,7 +177,7 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
     accepted = send(engine, [URL] * 40 + [ELSEWHERE])
     offered = offer(engine)
     pause(destinations)
-    engine.worker.begin_or_not(
+    engine.worker.try_begin(
         *offered, share={"limit": 2, "in_hand": {GATE: 2, "other": 1}}
     )
     resume(destinations)
@@ -187,7 +187,7 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
 
 def test_the_gate_of_a_share_is_forgotten_in_the_end(engine: Engine):
     send(engine, [URL] * 4 + [ELSEWHERE])
-    begun, _ = engine.worker.begin_or_not(
+    begun, _ = engine.worker.try_begin(
         *offer(engine), share={"limit": 2, "in_hand": {}}
     )
     left_ms = engine.client.pttl(keys.gate(PREFIX, GATE))

@@ -200,7 +200,7 @@ def test_a_pause_counts_until_the_last_moment(engine: Engine, queues: Queues):
     [first] = enqueue(engine, 1)
     offered = offer(engine)
     queues.set_paused(OWNER, "orders", paused=True)
-    begun, fallen = engine.worker.begin_or_not(*offered)
+    begun, fallen = engine.worker.try_begin(*offered)
     queues.set_paused(OWNER, "orders", paused=False)
 
     assert (begun, fallen) == ([], {first: "held"})

@@ -17,7 +17,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.reads import read_event
-from tests.hand import hand_of
+from tests.sync_worker import new_sync_worker
 from typing import Any
 
 OWNER, OTHER = Owner("1", "jiter"), Owner("2", "jiter")
@@ -64,7 +64,7 @@ class Clocked:
 
     def end(self, event_id: str, outcome: str, *, at_ms: int, **line: Any) -> None:
         self.offer(at_ms=at_ms)
-        worker = hand_of(self.client, PREFIX, clock_ms=at_ms)
+        worker = new_sync_worker(self.client, PREFIX, clock_ms=at_ms)
         [begun] = worker.begin(event_id)
         worker.end(begun, outcome, delay_ms=5_000, started_ms=at_ms, **line)
 

@@ -202,7 +202,7 @@ def test_an_occurrence_that_is_begun_after_the_end_falls_out(
     event_id = made(engine, schedule)
     engine.now_ms = START_MS + MINUTE_MS + 1
 
-    begun, fallen = engine.worker.begin_or_not(event_id)
+    begun, fallen = engine.worker.try_begin(event_id)
 
     event = engine.get(event_id)
     assert (begun, fallen) == ([], {event_id: "withdrawn"})
@@ -246,7 +246,7 @@ def test_a_retry_within_the_end_is_planned_but_not_begun_after_it(engine: Engine
     claimed = engine.claim().ids
     engine.now_ms += 1
 
-    _, fallen = engine.worker.begin_or_not(first.id)
+    _, fallen = engine.worker.try_begin(first.id)
 
     event = engine.get(first.id)
     assert claimed == [first.id]
@@ -331,7 +331,7 @@ def test_only_a_strict_schedule_takes_back_what_it_made(
     event_id = made(engine, schedule)
     TAKEN_BACK[how](engine, schedule)
 
-    begun, fallen = engine.worker.begin_or_not(event_id)
+    begun, fallen = engine.worker.try_begin(event_id)
 
     event = engine.get(event_id)
     if strict:
@@ -348,7 +348,7 @@ def test_what_was_made_before_a_pause_is_not_sent_after_it(engine: Engine):
     engine.edited(schedule, content=OTHER)
     resumed = engine.edited(schedule, state=ACTIVE)
 
-    _, fallen = engine.worker.begin_or_not(event_id)
+    _, fallen = engine.worker.try_begin(event_id)
     engine.now_ms = resumed.times_ms[0]
     [later] = engine.worker.begin(*engine.claim().ids)
 
@@ -386,7 +386,7 @@ def test_an_earlier_end_takes_back_what_a_strict_schedule_made(engine: Engine):
     engine.edited(schedule, end_ms=engine.now_ms + 1)
     engine.now_ms += 2
 
-    assert engine.worker.begin_or_not(event_id)[1] == {event_id: "withdrawn"}
+    assert engine.worker.try_begin(event_id)[1] == {event_id: "withdrawn"}
 
 
 @pytest.mark.parametrize("how", TAKEN_BACK)
@@ -399,7 +399,7 @@ def test_a_failed_attempt_is_not_repeated_for_a_schedule_that_was_taken_back(
     TAKEN_BACK[how](engine, schedule)
     engine.now_ms += 3_000
 
-    _, fallen = engine.worker.begin_or_not(*engine.claim().ids)
+    _, fallen = engine.worker.try_begin(*engine.claim().ids)
 
     event = engine.get(waits.id)
     assert fallen == {waits.id: "withdrawn"}
@@ -456,7 +456,7 @@ def test_a_late_retry_of_a_strict_schedule_gives_way_to_the_next_fire_time(
     engine.now_ms = schedule.times_ms[1]
     claimed = engine.claim().ids
 
-    begun, fallen = engine.worker.begin_or_not(*claimed)
+    begun, fallen = engine.worker.try_begin(*claimed)
 
     assert fallen == {first.id: "withdrawn"}
     assert [each.id for each in begun] == [each for each in claimed if each != first.id]
@@ -487,5 +487,5 @@ def test_an_interrupted_attempt_past_the_end_is_not_repeated(engine: Engine):
     engine.now_ms += 1
     engine.claim()
 
-    assert engine.worker.begin_or_not(lost.id)[1] == {lost.id: "withdrawn"}
+    assert engine.worker.try_begin(lost.id)[1] == {lost.id: "withdrawn"}
     assert engine.get(lost.id).state is State.DEAD

@@ -72,7 +72,7 @@ def test_a_queued_occurrence_goes_as_soon_as_the_one_before_has_ended(
     begun = first_begun(engine, schedule)
     engine.now_ms = schedule.times_ms[1]
     [second] = engine.claim().ids
-    none, fallen = engine.worker.begin_or_not(second)
+    none, fallen = engine.worker.try_begin(second)
     listener = engine.listen()
     engine.now_ms += 1
 

@@ -98,7 +98,7 @@ def test_a_run_by_hand_is_taken_back_like_any_other(engine: Engine):
     engine.now_ms += 1
     engine.edited(schedule, state=PAUSED)
 
-    assert engine.worker.begin_or_not(event_id)[1] == {event_id: "withdrawn"}
+    assert engine.worker.try_begin(event_id)[1] == {event_id: "withdrawn"}
 
 
 def test_what_cannot_be_run_by_hand_is_refused(engine: Engine):
@@ -128,7 +128,7 @@ def test_runs_by_hand_do_not_overlap_where_none_may(engine: Engine):
 
     with pytest.raises(Overlaps):
         engine.schedules.run(skipping)
-    begun, fallen = engine.worker.begin_or_not(*engine.claim().ids)
+    begun, fallen = engine.worker.try_begin(*engine.claim().ids)
 
     assert sorted(ids(begun)) == sorted(first.values())
     assert fallen == {second: "waits"}

@@ -64,7 +64,7 @@ def test_e9_one_ms_early_nothing_begins_and_the_event_goes_back(engine: Engine):
     event = engine.offered()
     engine.now_ms -= 1
 
-    begun, fallen = engine.worker.begin_or_not(event.id)
+    begun, fallen = engine.worker.try_begin(event.id)
 
     assert begun == []
     assert fallen == {event.id: "early"}
@@ -76,7 +76,7 @@ def test_e9_an_old_envelope_after_an_edit_to_next_week_begins_nothing(engine: En
     event = engine.offered()
     engine.store.change(event, at_ms=engine.now_ms + WEEK_MS)
 
-    begun, fallen = engine.worker.begin_or_not(event.id)
+    begun, fallen = engine.worker.try_begin(event.id)
 
     assert begun == []
     assert fallen == {event.id: "gone"}
@@ -89,7 +89,7 @@ def test_e9_a_doubled_envelope_meets_the_event_in_retry_wait_and_begins_nothing(
     begun = engine.begun()
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=60_000))
 
-    again, fallen = engine.worker.begin_or_not(begun.id)
+    again, fallen = engine.worker.try_begin(begun.id)
 
     assert again == []
     assert fallen == {begun.id: "gone"}
@@ -100,14 +100,14 @@ def test_e9_a_doubled_envelope_after_the_delivery_begins_nothing(engine: Engine)
     begun = engine.begun()
     engine.worker.settle(settlement(begun))
 
-    assert engine.worker.begin_or_not(begun.id) == ([], {begun.id: "gone"})
+    assert engine.worker.try_begin(begun.id) == ([], {begun.id: "gone"})
 
 
 def test_e9_what_was_never_offered_is_not_begun(engine: Engine):
     event = engine.create(1_000)
     engine.now_ms += 1_000
 
-    assert engine.worker.begin_or_not(event.id) == ([], {event.id: "gone"})
+    assert engine.worker.try_begin(event.id) == ([], {event.id: "gone"})
     assert engine.due().keys() == {event.id}
 
 
@@ -115,7 +115,7 @@ def test_of_two_workers_one_begins(engine: Engine):
     event, other = engine.offered(), engine.new_worker()
     engine.worker.begin(event.id)
 
-    assert other.begin_or_not(event.id) == ([], {event.id: "taken"})
+    assert other.try_begin(event.id) == ([], {event.id: "taken"})
     assert engine.record(event.id)["attempts"] == "1"
 
 
@@ -125,7 +125,7 @@ def test_a_lease_that_is_over_is_still_its_holder_s_until_a_claim_ends_it(
     begun, other = engine.begun(), engine.new_worker()
     engine.now_ms += LEASE_MS + 1
 
-    assert other.begin_or_not(begun.id) == ([], {begun.id: "taken"})
+    assert other.try_begin(begun.id) == ([], {begun.id: "taken"})
 
 
 def test_an_event_without_a_record_falls_out_for_good(engine: Engine):
@@ -136,7 +136,7 @@ def test_an_event_without_a_record_falls_out_for_good(engine: Engine):
         keys.by_time(PREFIX, str(OWNER), "active"),
     )
 
-    assert engine.worker.begin_or_not(event.id) == ([], {event.id: "missing"})
+    assert engine.worker.try_begin(event.id) == ([], {event.id: "missing"})
     assert engine.leased() == {}
 
 
@@ -145,7 +145,7 @@ def test_a_finished_event_that_still_stands_in_leased_falls_out(engine: Engine):
     engine.worker.settle(settlement(begun))
     engine.client.zadd(keys.leased(PREFIX), {begun.id: engine.now_ms + 5})
 
-    assert engine.worker.begin_or_not(begun.id) == ([], {begun.id: "ended"})
+    assert engine.worker.try_begin(begun.id) == ([], {begun.id: "ended"})
     assert engine.leased() == {}
 
 
@@ -155,16 +155,14 @@ def test_each_id_of_a_batch_is_decided_by_itself(engine: Engine):
     engine.now_ms += 1_000
     engine.claim()
 
-    begun, fallen = engine.new_worker().begin_or_not(
-        "nobody", taken.id, good.id, later.id
-    )
+    begun, fallen = engine.new_worker().try_begin("nobody", taken.id, good.id, later.id)
 
     assert ids(begun) == [good.id]
     assert fallen == {"nobody": "gone", taken.id: "taken", later.id: "gone"}
 
 
 def test_an_empty_batch_begins_nothing(engine: Engine):
-    assert engine.worker.begin_or_not() == ([], {})
+    assert engine.worker.try_begin() == ([], {})
 
 
 def test_e5_begin_run_twice_answers_the_same_and_counts_once(engine: Engine):

@@ -218,4 +218,4 @@ def test_an_offered_event_that_was_cancelled_cannot_be_begun(engine: Engine):
     event = engine.offered()
     cancel(engine, event.id)
 
-    assert engine.worker.begin_or_not(event.id) == ([], {event.id: "gone"})
+    assert engine.worker.try_begin(event.id) == ([], {event.id: "gone"})

@@ -94,7 +94,7 @@ def test_cancelling_works_while_an_envelope_carries_the_event(engine: Engine):
 
     engine.store.change(event, cancel=True)
 
-    assert engine.worker.begin_or_not(event.id) == ([], {event.id: "gone"})
+    assert engine.worker.try_begin(event.id) == ([], {event.id: "gone"})
     assert engine.leased() == {}
 
 

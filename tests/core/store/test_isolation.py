@@ -25,7 +25,7 @@ from tests.core.engine import (
     settlement,
 )
 from tests.core.stored import everything
-from tests.hand import AtOnce, Blocking, Hand
+from tests.sync_worker import AwaitableClient, ImmediateRunner, SyncWorker
 from typing import Any
 
 Call = tuple[Any, ...]
@@ -54,7 +54,9 @@ def recorded(client: redis.Redis) -> Iterator[list[Call]]:
 def live(engine: Engine) -> None:
     """A life that calls every function, most of them in several ways."""
     client, store, cell = engine.client, engine.store, engine.cell
-    worker = Hand(WorkerStore(Blocking(client), cell, lease_ms=LEASE_MS), AtOnce())
+    worker = SyncWorker(
+        WorkerStore(AwaitableClient(client), cell, lease_ms=LEASE_MS), ImmediateRunner()
+    )
     queues, flow_keys = Queues(cell), FlowKeys(cell)
     draft = Draft(CONTENT, DEADLINE_MS, delay_ms=1_000, journal=True)
     events = [store.create(OWNER, draft) for _ in range(4)]
@@ -66,7 +68,7 @@ def live(engine: Engine) -> None:
     Groups(cell).add(OWNER, "g", [Endpoint("https://a.example/", "a")])
     engine.now_ms += 1_000
 
-    begun, _ = worker.begin_or_not(*engine.claim().ids, share=SHARE)
+    begun, _ = worker.try_begin(*engine.claim().ids, share=SHARE)
     worker.renew(*begun)
     worker.release(events[0].id)
     child = FollowUp(f"{begun[0].id}.c1", OTHER, DEADLINE_MS)

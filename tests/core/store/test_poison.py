@@ -217,7 +217,7 @@ def test_each_way_to_break_an_event_is_named(engine: Engine, kind: str):
     EVENTS[kind](engine.client, keys.event(PREFIX, event.id))
     engine.claim()
 
-    begun, fallen = engine.worker.begin_or_not(event.id)
+    begun, fallen = engine.worker.try_begin(event.id)
 
     assert begun == []
     assert fallen == {event.id: "quarantined"}

@@ -38,7 +38,7 @@ from tests.core.engine import (
     settlement,
 )
 from tests.core.swallowing_proxy import SwallowingProxy
-from tests.hand import BREAKER
+from tests.sync_worker import BREAKER
 
 LARGE = Content(CONTENT.url, b"z" * 9_000)
 TRIALS = 300

@@ -56,7 +56,7 @@ from tests.core.engine import (
     LEASE_MS,
     OWNER,
     Engine,
-    Hand,
+    SyncWorker,
     all_ids,
     settlement,
 )
@@ -448,7 +448,7 @@ class Cell(RuleBasedStateMachine):
 
     def carry_out(self, envelope: list[str], which: int = 0) -> list[Begun]:
         worker = self.workers[which]
-        begun, fallen = worker.begin_or_not(*envelope)
+        begun, fallen = worker.try_begin(*envelope)
         assert {each.id for each in begun} | fallen.keys() == set(envelope)
         assert set(fallen.values()) <= {
             "held",
@@ -467,7 +467,7 @@ class Cell(RuleBasedStateMachine):
         self.hands += begun
         return begun
 
-    def learn_begun(self, begun: Begun, worker: Hand) -> None:
+    def learn_begun(self, begun: Begun, worker: SyncWorker) -> None:
         expected = self.events[begun.id]
         content = begun.content or worker.fetch(begun).content
         assert expected.live is None

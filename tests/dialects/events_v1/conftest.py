@@ -15,7 +15,7 @@ from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1.ids import internal_id
 from tests import documents
 from tests.dialects.by_hand import TIMEOUTS, Web
-from tests.hand import Hand, hand_of
+from tests.sync_worker import SyncWorker, new_sync_worker
 from typing import Any
 
 HOUR_MS = 3_600_000
@@ -94,8 +94,8 @@ class Api:
     def at(self, now_ms: int) -> Cell:
         return Cell(self.cell.client, self.cell.prefix, clock_ms=now_ms)
 
-    def worker(self, now_ms: int) -> Hand:
-        return hand_of(self.cell.client, self.cell.prefix, clock_ms=now_ms)
+    def worker(self, now_ms: int) -> SyncWorker:
+        return new_sync_worker(self.cell.client, self.cell.prefix, clock_ms=now_ms)
 
     def fire(
         self, event_id: str, *, now_ms: int, outcome: str = "delivered", **log: Any

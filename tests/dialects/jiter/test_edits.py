@@ -150,7 +150,7 @@ def test_offered_event_can_still_be_cancelled(api: Any) -> None:
 
     assert (status, answer["status"]) == (200, "Cancelled")
     event_id = to_id(int(event))
-    fallen = api.hand.worker(now_ms).begin_or_not(event_id)
+    fallen = api.hand.worker(now_ms).try_begin(event_id)
     assert fallen == ([], {event_id: "gone"})
 
 
@@ -180,7 +180,7 @@ def test_cancel_against_begin_has_exactly_one_winner_200_times(api: Any) -> None
         for event in events:
             cancelling = pool.submit(_put, api, event, status="Cancelled")
             time.sleep(rng.random() * 0.004)
-            begun, fallen = worker.begin_or_not(to_id(int(event)))
+            begun, fallen = worker.try_begin(to_id(int(event)))
             code, answer = cancelling.result()
 
             assert (code == 200) is not bool(begun), (code, answer, fallen)

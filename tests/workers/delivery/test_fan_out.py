@@ -32,7 +32,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     to_options,
 )
 from scheduler_api.settings import Settings
-from tests.hand import hand_of
+from tests.sync_worker import new_sync_worker
 from typing import Any, cast
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
@@ -92,7 +92,7 @@ def run(store_client: redis.Redis) -> Iterator[Run]:
     )
     store.cell.clock_ms = schedule.times_ms[0]
     [event_id] = claims.claim(store.cell, room=10, timeouts=TIMEOUTS).ids
-    worker = hand_of(store_client, PREFIX, clock_ms=store.cell.clock_ms)
+    worker = new_sync_worker(store_client, PREFIX, clock_ms=store.cell.clock_ms)
     [begun] = worker.begin(event_id)
     yield Run(store, groups, begun)
     assert walk.check(Cell(store_client, PREFIX)) == []
@@ -122,8 +122,8 @@ def test_what_a_run_makes_ends_when_that_does(run: Run):
     claims.claim(run.store.cell, room=200, timeouts=TIMEOUTS)
     run.store.cell.clock_ms = END_MS + 1
 
-    late = hand_of(run.store.cell.client, PREFIX, clock_ms=END_MS + 1)
-    begun, fallen = late.begin_or_not(*event_ids)
+    late = new_sync_worker(run.store.cell.client, PREFIX, clock_ms=END_MS + 1)
+    begun, fallen = late.try_begin(*event_ids)
 
     assert begun == []
     assert fallen == dict.fromkeys(event_ids, "withdrawn")

@@ -10,7 +10,7 @@ from scheduler_api.core.store import claims
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.leases import Outcome
 from tests.dialects.by_hand import TIMEOUTS
-from tests.hand import hand_of
+from tests.sync_worker import new_sync_worker
 from typing import Any
 
 URL = "https://example.com/hook"
@@ -71,7 +71,7 @@ class Api:
         assert claims.claim(at_tick, room=10, timeouts=TIMEOUTS).ids
         event_id = f"{stored.id}.{tick_ms // 1000}"
         if outcome is not None:
-            worker = hand_of(self.client, "{s1}:", clock_ms=tick_ms)
+            worker = new_sync_worker(self.client, "{s1}:", clock_ms=tick_ms)
             [begun] = worker.begin(event_id)
             worker.end(begun, outcome, delay_ms=1_000)
         return event_id, tick_ms

@@ -33,7 +33,7 @@ class Runner(Protocol):
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
 
 
-class Hand:
+class SyncWorker:
     """One worker, whose runner waits until each call is answered."""
 
     def __init__(self, store: WorkerStore, runner: Runner) -> None:
@@ -41,9 +41,9 @@ class Hand:
         self._runner = runner
 
     def begin(self, *ids: str) -> list[Begun]:
-        return self.begin_or_not(*ids)[0]
+        return self.try_begin(*ids)[0]
 
-    def begin_or_not(
+    def try_begin(
         self, *ids: str, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
         return self._runner.run(self.store.begin(ids, share=share))
@@ -88,7 +88,7 @@ class Hand:
         assert settled.code == "settled", settled
 
 
-class Blocking:
+class AwaitableClient:
     """A client that blocks, behind the awaitable calls of a worker's store."""
 
     connects = 0
@@ -105,7 +105,7 @@ class Blocking:
         return answered
 
 
-class AtOnce:
+class ImmediateRunner:
     """A runner of what waits for nothing; it may itself be called in a loop."""
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
@@ -117,13 +117,15 @@ class AtOnce:
         raise RuntimeError("it waits for something")
 
 
-def hand_of(
+def new_sync_worker(
     client: redis.Redis,
     prefix: str,
     *,
     clock_ms: int | None = None,
     lease_ms: int = LEASE_MS,
-) -> Hand:
+) -> SyncWorker:
     """A new worker that asks through a blocking client, by the clock that is told."""
     cell = Cell(client, prefix, clock_ms=clock_ms)
-    return Hand(WorkerStore(Blocking(client), cell, lease_ms=lease_ms), AtOnce())
+    return SyncWorker(
+        WorkerStore(AwaitableClient(client), cell, lease_ms=lease_ms), ImmediateRunner()
+    )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tests.system import absences, deaths, gated, ill, loads
+from tests.system import failing, gates, outages, terminations, workloads
 from tests.system.cell import Cell
 from tests.system.report import Report
 from tests.system.supervised import Supervised
@@ -53,18 +53,20 @@ def first_line(scenario: Callable[..., Report]) -> str:
 def supervised(folder: Path, sizes: Sizes) -> Report:
     """A scenario that hurts what `scripts/up` keeps."""
     with Supervised(folder) as system:
-        return deaths.supervised(system, kills=sizes["kills"])
+        return terminations.supervised_kills(system, kills=sizes["kills"])
 
 
 def outage(how: str) -> Scenario:
     """A store that goes away in that way."""
-    return in_cell(absences.outage, lambda n: {"away_s": n["away_s"], "how": how})
+    return in_cell(outages.store_outage, lambda n: {"away_s": n["away_s"], "how": how})
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "on-time": in_cell(loads.on_time, lambda n: {"events": n["events"], "over_s": 10}),
+    "on-time": in_cell(
+        workloads.on_time, lambda n: {"events": n["events"], "over_s": 10}
+    ),
     "kills": in_cell(
-        deaths.kills,
+        terminations.worker_and_ticker_kills,
         lambda n: {
             "events": n["events"] * 5 // 2,
             "over_s": n["kills"] * 2,
@@ -72,41 +74,44 @@ SCENARIOS: dict[str, Scenario] = {
             "tickers": n["kills"],
         },
     ),
-    "interruption": in_cell(deaths.interruption, lambda _: {"events": 100}),
-    "supervised": Scenario(first_line(deaths.supervised), supervised),
+    "interruption": in_cell(terminations.interruption, lambda _: {"events": 100}),
+    "supervised": Scenario(first_line(terminations.supervised_kills), supervised),
     "outage": outage("stopped"),
     "outage-killed": outage("killed"),
     "outage-frozen": outage("frozen"),
-    "web-kills": in_cell(deaths.web_kills, lambda n: {"kills": n["kills"]}),
-    "drain": in_cell(deaths.drain, lambda _: {"events": 500, "outlasting": 10}),
-    "rolling": in_cell(deaths.rolling),
+    "web-kills": in_cell(terminations.web_kills, lambda n: {"kills": n["kills"]}),
+    "drain": in_cell(terminations.drain, lambda _: {"events": 500, "outlasting": 10}),
+    "rolling": in_cell(terminations.rolling_restart),
     "frozen-ticker": in_cell(
-        absences.frozen_ticker, lambda n: {"per_s": 100, "frozen_s": n["frozen_s"]}
+        outages.frozen_ticker, lambda n: {"per_s": 100, "frozen_s": n["frozen_s"]}
     ),
-    "frozen-worker": in_cell(absences.frozen_worker),
-    "poison": in_cell(deaths.poison, lambda _: {"neighbours": 100}),
+    "frozen-worker": in_cell(outages.frozen_worker),
+    "poison": in_cell(terminations.poison_event, lambda _: {"neighbours": 100}),
     "travelling-alone": in_cell(
-        deaths.travelling_alone, lambda _: {"suspects": 100, "others": 1_000}
+        terminations.isolated_events, lambda _: {"suspects": 100, "others": 1_000}
     ),
-    "per-second": in_cell(loads.per_second, lambda n: {"seconds": n["seconds"]}),
-    "queue": in_cell(gated.ordered, lambda _: {"events": 500, "every_s": 3}),
+    "per-second": in_cell(
+        workloads.schedule_every_second, lambda n: {"seconds": n["seconds"]}
+    ),
+    "queue": in_cell(gates.queue_order, lambda _: {"events": 500, "every_s": 3}),
     "flow-control": in_cell(
-        gated.limited,
+        gates.rate_and_parallelism,
         lambda n: {"events": n["events"], "rate": 50, "parallelism": 5, "timed": True},
     ),
     "starvation": in_cell(
-        gated.starved,
+        gates.starvation,
         lambda n: {"few": 20, "others": n["events"]},
         SCHED_DESTINATION_PARALLELISM="5",
     ),
     "hanging": in_cell(
-        ill.hanging, lambda n: {"events": n["events"], "over_s": 10, "rounds": 3}
+        failing.hanging_destination,
+        lambda n: {"events": n["events"], "over_s": 10, "rounds": 3},
     ),
     "ill": in_cell(
-        ill.outage,
+        failing.destination_outage,
         lambda n: {"events": n["events"] * 5 // 2, "away_s": n["frozen_s"]},
     ),
-    "backlog": in_cell(loads.backlog, lambda n: {"events": n["backlog"]}),
+    "backlog": in_cell(workloads.backlog, lambda n: {"events": n["backlog"]}),
 }
 
 

@@ -20,7 +20,7 @@ from load_events import measure
 from pathlib import Path
 from socket import create_connection
 from statistics import median
-from tests.system.cell import LINES, Cell
+from tests.system.cell import PROCFILE, Cell
 from tests.system.observer import Accepted
 from tests.system.processes import Process, free_port, wait_until
 from tests.system.report import Report
@@ -234,7 +234,7 @@ def publish(rounds: int, seconds: float) -> None:
 def empty_view(cell: Cell) -> Kind:
     """A view that only answers, beside the web process and run in the same way."""
     port = free_port()
-    line = LINES["web"].replace("scheduler_api.app", "scripts.empty_view")
+    line = PROCFILE["web"].replace("scheduler_api.app", "scripts.empty_view")
     process = cell.processes["empty"] = Process(
         ["sh", "-c", f"exec {line}"],
         environ=cell.environ | {"PORT": str(port)},

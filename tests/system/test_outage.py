@@ -2,7 +2,7 @@
 
 import pytest
 from collections.abc import Callable
-from tests.system import absences
+from tests.system import outages
 from tests.system.cell import SHORT_LEASES, Cell
 
 pytestmark = pytest.mark.slow
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_r06_a_store_away_for_longer_than_a_lease_costs_time_only(
     how: str, new_cell: Callable[..., Cell]
 ):
-    report = absences.outage(new_cell(**SHORT_LEASES), away_s=3, how=how)
+    report = outages.store_outage(new_cell(**SHORT_LEASES), away_s=3, how=how)
 
     print(report)
     assert report.problems == []

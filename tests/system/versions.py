@@ -9,7 +9,7 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 from scheduler_api.core.store.epoch import take_database
-from tests.system.cell import LINES, Cell
+from tests.system.cell import PROCFILE, Cell
 from tests.system.processes import ROOT, Process, wait_until
 from typing import Any
 
@@ -86,7 +86,7 @@ class TwoVersions(LibraryCell):
     def start_other(self, *names: str) -> None:
         """As `start`, of the copy."""
         for name in names:
-            line = LINES[name.partition("-")[0]]
+            line = PROCFILE[name.partition("-")[0]]
             self.processes[name] = process = Process(
                 ["sh", "-c", f"cd {shlex.quote(str(self._copy))} && exec {line}"],
                 environ=self._copy_environ,

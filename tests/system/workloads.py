@@ -19,7 +19,7 @@ def on_time(cell: Cell, *, events: int, over_s: float) -> Report:
     return Report(cell.tally(accepted))
 
 
-def per_second(cell: Cell, *, seconds: int) -> Report:
+def schedule_every_second(cell: Cell, *, seconds: int) -> Report:
     """A schedule of every second; ticker and worker are killed on the way."""
     cell.start("ticker", "worker")
     schedule = cell.schedules.create(

@@ -16,7 +16,7 @@ WORKERS = ("worker-1", "worker-2", "worker-3")
 LONGEST_S = 600
 
 
-def ordered(cell: Cell, *, events: int, every_s: float) -> Report:
+def queue_order(cell: Cell, *, events: int, every_s: float) -> Report:
     """A queue of parallelism one, three workers, of which one dies again and again."""
     cell.start("ticker", *WORKERS)
     labels = [f"event-{n}" for n in range(events)]
@@ -54,7 +54,7 @@ def kill_in_turn(cell: Cell, *, every_s: float) -> int:
     return kills
 
 
-def paused(cell: Cell, *, events: int) -> Report:
+def paused_destination(cell: Cell, *, events: int) -> Report:
     """A destination is paused with some in flight, and resumed once all others wait."""
     cell.start("ticker", "worker")
     held, tenant = HeldDestinations(cell.events.cell), cell.owner.tenant
@@ -88,7 +88,7 @@ def paused(cell: Cell, *, events: int) -> Report:
     return report
 
 
-def limited(
+def rate_and_parallelism(
     cell: Cell, *, events: int, rate: int, parallelism: int, timed: bool = False
 ) -> Report:
     """A rate and a parallelism, three workers; the receiver takes 20 ms for each.
@@ -129,7 +129,7 @@ def limited(
     return report
 
 
-def starved(cell: Cell, *, few: int, others: int) -> Report:
+def starvation(cell: Cell, *, few: int, others: int) -> Report:
     """Few messages need a key and a destination, of which many others keep one full.
 
     A tenth of the others comes before them. Key and destinations let five go at once.

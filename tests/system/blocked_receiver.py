@@ -10,7 +10,7 @@ FILLERS = 4
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
-class Plug:
+class BlockedReceiver:
     """A listening socket whose queue is full; once open, it counts the requests."""
 
     def __init__(self) -> None:

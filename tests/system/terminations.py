@@ -26,7 +26,7 @@ KEPT = (
 )
 
 
-def kills(
+def worker_and_ticker_kills(
     cell: Cell, *, events: int, over_s: float, workers: int, tickers: int
 ) -> Report:
     """Worker and ticker are killed again and again, and started again at once."""
@@ -166,7 +166,7 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     return report
 
 
-def rolling(cell: Cell) -> Report:
+def rolling_restart(cell: Cell) -> Report:
     """Each process is replaced under load; the old one is told to end."""
     cell.start("web", "ticker", "worker", "clock")
     codes = {}
@@ -190,7 +190,7 @@ def rolling(cell: Cell) -> Report:
     return report
 
 
-def poison(cell: Cell, *, neighbours: int) -> Report:
+def poison_event(cell: Cell, *, neighbours: int) -> Report:
     """An event that kills its process, among others."""
     cell.start("ticker", "worker")
     accepted = cell.create_many(neighbours, over_s=0.2, query="delay_ms=300")
@@ -214,7 +214,7 @@ def poison(cell: Cell, *, neighbours: int) -> Report:
     return report
 
 
-def travelling_alone(cell: Cell, *, suspects: int, others: int) -> Report:
+def isolated_events(cell: Cell, *, suspects: int, others: int) -> Report:
     """Many events have lost their worker twice; then comes ordinary traffic."""
     cell.start("ticker", "worker")
     suspected = [
@@ -246,7 +246,7 @@ def travelling_alone(cell: Cell, *, suspects: int, others: int) -> Report:
     return report
 
 
-def supervised(system: Supervised, *, kills: int) -> Report:
+def supervised_kills(system: Supervised, *, kills: int) -> Report:
     """Whatever `scripts/up` keeps is killed in turn; nobody else lends a hand."""
     observer = system.observer
     with Load(observer, per_s=50, in_ms=3_000, query=SLOW) as load:

@@ -17,7 +17,7 @@ HANGS_MS = 2_000
 CHANGED = re.compile(r"breaker\.changed .*state=(\w+)")
 
 
-def hanging(
+def hanging_destination(
     cell: Cell, *, events: int, over_s: float, rounds: int = 1, slack_ms: float = 0
 ) -> Report:
     """Half of the events go to a destination that never answers.
@@ -80,7 +80,7 @@ def late_at_99(cell: Cell, events: Sequence[Accepted]) -> float:
     return late_ms[int(0.99 * len(late_ms))]
 
 
-def outage(cell: Cell, *, events: int, away_s: float) -> Report:
+def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
     """A destination answers 503 while all events wait for it; then it is well."""
     cell.start("ticker", "worker")
     until_ms = time.time_ns() // 1_000_000 + int(away_s * 1_000)

@@ -2,10 +2,10 @@
 
 import time
 from scheduler_api.core.model import State
+from tests.system.blocked_receiver import BlockedReceiver
 from tests.system.cell import Cell
 from tests.system.load import Load
 from tests.system.observer import Accepted
-from tests.system.plug import Plug
 from tests.system.processes import wait_until
 from tests.system.report import Report
 
@@ -14,7 +14,7 @@ OUTAGE_SLACK_S = 5
 ROLES = ("web", "ticker", "worker", "clock")
 
 
-def outage(cell: Cell, *, away_s: float, how: str) -> Report:
+def store_outage(cell: Cell, *, away_s: float, how: str) -> Report:
     """The store goes away under load and returns with its data; that is all.
 
     It is `stopped`, `killed`, or `frozen`: connections stay, answers do not come.
@@ -104,7 +104,7 @@ def frozen_ticker(cell: Cell, *, per_s: int, frozen_s: float) -> Report:
 def frozen_worker(cell: Cell) -> Report:
     """A worker freezes while it connects, beyond its lease, and then goes on."""
     cell.start("ticker", "worker-a")
-    with Plug() as plug:
+    with BlockedReceiver() as plug:
         event = cell.create(
             "frozen",
             at_ms=cell.events.cell.now_ms() + 300,

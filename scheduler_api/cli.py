@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Column, Table
@@ -22,6 +21,7 @@ from scheduler_api.core.fsck import walk
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import accept, take_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
@@ -119,7 +119,7 @@ def list_tenants(settings: Settings) -> None:
 @click.pass_obj
 def accept_store(settings: Settings) -> None:
     """Go on with the store as it is, after it came back empty or as another one."""
-    epoch = accept(Redis.from_url(settings.redis_url), settings.prefix)
+    epoch = accept(connect(settings.redis_url), settings.prefix)
     click.echo(f"accepted store {epoch}; tickers go on within a second")
 
 
@@ -134,7 +134,7 @@ def empty_store(settings: Settings, yes: bool) -> None:
     if not yes:
         question = f"Delete all that the cell {settings.cell} holds?"
         click.confirm(question, abort=True)
-    cell = Cell(Redis.from_url(settings.redis_url), settings.prefix)
+    cell = Cell(connect(settings.redis_url), settings.prefix)
     deleted = layout.empty(cell)
     click.echo(f"deleted {deleted} keys")
 
@@ -242,7 +242,7 @@ def _seconds(at_ms: int) -> str:
 
 
 def _cell(settings: Settings) -> Cell:
-    cell = Cell(Redis.from_url(settings.redis_url), settings.prefix)
+    cell = Cell(connect(settings.redis_url), settings.prefix)
     take_database(cell.client, cell.prefix)
     return cell
 

@@ -13,6 +13,7 @@ from scheduler_api.core.queries.schedule_search import Finder
 from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.quotas import Quotas
@@ -20,12 +21,15 @@ from scheduler_api.core.tenants.url_groups import Groups
 from scheduler_api.settings import Settings
 
 CONNECTIONS = 128
-SOCKET_TIMEOUT_S = 2.0
-# 0.05, 0.1, 0.2 and 0.4 s: a restart of the store goes unnoticed, an outage is
-# answered within a second.
-RETRIES = 4
-FIRST_RETRY_S = 0.05
-LONGEST_RETRY_S = 0.4
+TIMEOUT_S = 2.0
+# Waits 0.05, 0.1, 0.2 and 0.4 s: long enough for a restart of the store, and a request
+# fails within a second during an outage. A time-out is not retried: it has already
+# taken two seconds.
+RETRY = Retry(
+    ExponentialBackoff(base=0.025, cap=0.4),
+    retries=4,
+    supported_errors=(redis.ConnectionError,),
+)
 
 
 @dataclass(frozen=True)
@@ -48,27 +52,15 @@ class Services:
     auth: Auth
 
 
-def connect(url: str) -> redis.Redis:
-    """A client that fails fast: a store that is away is told to the caller."""
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=SOCKET_TIMEOUT_S,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-        # A time-out has cost its two seconds: only a lost connection is tried again.
-        retry=Retry(
-            ExponentialBackoff(cap=LONGEST_RETRY_S, base=FIRST_RETRY_S / 2),
-            retries=RETRIES,
-            supported_errors=(redis.ConnectionError,),
-        ),
-    )
-    return redis.Redis.from_pool(pool)
-
-
 def build(settings: Settings) -> Services:
     """Everything for one process; connects on first use."""
-    cell = Cell(connect(settings.redis_url), settings.prefix)
+    client = connect(
+        settings.redis_url,
+        timeout_s=TIMEOUT_S,
+        retry=RETRY,
+        max_connections=CONNECTIONS,
+    )
+    cell = Cell(client, settings.prefix)
     caps, room = settings.caps, settings.room
     tenants = Tenants(cell, secret_key=settings.secret_key)
     store = EventStore(cell, caps=caps, room=room, gathers=True)

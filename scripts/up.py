@@ -15,13 +15,11 @@ from contextlib import suppress
 from data_folder import DataFolder, Refusal, is_free, wait_for_store
 from keeper import ROOT, Keeper, Output, Role, Watchdog
 from pathlib import Path
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from roles import BIN, stages, store
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import from_env
@@ -103,8 +101,7 @@ class Up:
         self._stopping.set()
 
     def _start_store(self) -> None:
-        no_retry = Retry(NoBackoff(), 0)
-        client = Redis.from_url(self._settings.redis_url, retry=no_retry)
+        client = connect(self._settings.redis_url)
         [keeper] = self._start([store(self._folder, environ=self._environ)])
 
         def given_up() -> bool:

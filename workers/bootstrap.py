@@ -1,20 +1,16 @@
 """What clock, chores and deliveries start with: settings, a store client, addresses."""
 
 import os
-import redis
 import socket
 from dataclasses import replace
 from ipaddress import ip_address
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from scheduler_api.core.delivery.destinations import Address, AddressPolicy
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.connection import RETRY_ONCE, connect
 from scheduler_api.core.store.epoch import take_database
 from scheduler_api.settings import Settings, from_env
 from workers.http_client.local_addresses import own_addresses
-
-TIMEOUT_S = 5
 
 
 def read_settings() -> Settings:
@@ -25,22 +21,13 @@ def read_settings() -> Settings:
     return from_env(os.environ)
 
 
-def connect(settings: EngineSettings) -> redis.Redis:
-    """A client for what a worker does besides deliveries; one silent repeat."""
-    return redis.Redis.from_url(
-        settings.redis_url,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1),
-    )
-
-
 def open_cell(settings: EngineSettings) -> Cell:
     """The cell of a process, its database taken and its layout checked.
 
     Raises: ForeignDatabase, UnknownLayout, redis.RedisError.
     """
-    cell = Cell(connect(settings), settings.prefix)
+    client = connect(settings.redis_url, retry=RETRY_ONCE)
+    cell = Cell(client, settings.prefix)
     take_database(cell.client, cell.prefix)
     return cell
 

@@ -14,10 +14,11 @@ from rq_scheduler import Scheduler
 from scheduler_api.core import logfmt
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.connection import RETRY_ONCE, connect
 from types import FrameType
 from typing import Any
 from workers import chores
-from workers.bootstrap import connect, read_settings
+from workers.bootstrap import read_settings
 
 log = logging.getLogger("scheduler.clock")
 
@@ -112,7 +113,8 @@ def main() -> None:
         settings = read_settings()
     except SettingsError as err:
         sys.exit(str(err))
-    clock = Clock(connect(settings), settings.prefix)
+    client = connect(settings.redis_url, retry=RETRY_ONCE)
+    clock = Clock(client, settings.prefix)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         clock.stopping.set()

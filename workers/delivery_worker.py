@@ -6,10 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from rq import Queue, worker_registration
 from rq.exceptions import StopRequested
 from rq.utils import now as rq_now
@@ -17,6 +15,7 @@ from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
+from scheduler_api.core.store.connection import NO_RETRY, RETRY_INTERVAL_S
 from scheduler_api.core.store.rq_envelopes import QUEUE
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from types import FrameType
@@ -27,7 +26,6 @@ from workers.delivery.delivery_loop import DeliveryLoop
 log = logging.getLogger("scheduler.worker")
 
 WORKER_TTL_S = 30
-AGAIN_AFTER_ERROR_S = 1.0
 SIGN_OF_LIFE_S = 1.0
 SLICE_S = 1.0
 HEARTBEAT_S = 5.0
@@ -52,7 +50,7 @@ class DeliveryWorker(SimpleWorker):
         super().__init__(queues, *args, **kwargs)
         if self.queue_names() != [QUEUE]:
             sys.exit(f"{type(self).__name__} takes from the queue {QUEUE} alone")
-        self.connection.set_retry(Retry(NoBackoff(), 0))
+        self.connection.set_retry(NO_RETRY)
         self._loop: DeliveryLoop | None = None
         self._most: int | None = None
         self._beaten_at = 0.0
@@ -174,7 +172,7 @@ class DeliveryWorker(SimpleWorker):
                 return work()
             except RedisError as err:
                 log.warning(logfmt.line("store.unreachable", problem=err))
-            time.sleep(AGAIN_AFTER_ERROR_S)
+            time.sleep(RETRY_INTERVAL_S)
         return None
 
     def handle_warm_shutdown_request(self) -> None:

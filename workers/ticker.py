@@ -7,15 +7,18 @@ import signal
 import sys
 import threading
 import time
-from redis.backoff import NoBackoff
 from redis.client import PubSub
-from redis.retry import Retry
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts, claim
+from scheduler_api.core.store.connection import (
+    RETRY_INTERVAL_S,
+    TIMEOUT_S,
+    connect,
+)
 from scheduler_api.core.store.epoch import Epoch, establish, take_database
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from scheduler_api.settings import from_env
@@ -23,12 +26,10 @@ from types import FrameType
 
 log = logging.getLogger("scheduler.ticker")
 
-TIMEOUT_S = 5
 LONGEST_WAIT_S = 1.0
 # What waking up and asking take. Whoever comes too soon is told so by the store, whose
 # clock alone decides, and asks again.
 HEAD_START_S = 0.0005
-AGAIN_AFTER_ERROR_S = 1.0
 ALIVE_TTL_S = 5
 FULL_TTL_S = 5
 EVICTING = "maxmemory_policy"
@@ -130,7 +131,7 @@ class Ticker:
                 log.error(logfmt.line("store.unreachable", problem=err))
             except Exception:
                 log.exception(logfmt.line("tick.failed"))
-            self.stopping.wait(AGAIN_AFTER_ERROR_S)
+            self.stopping.wait(RETRY_INTERVAL_S)
 
     def _tick_and_listen(self) -> None:
         """Listens first, then ticks, so that no call is overlooked."""
@@ -158,17 +159,6 @@ def _sleep(wait_s: float, channel: PubSub) -> None:
     time.sleep(max(0.0, end - time.monotonic()))
 
 
-def connect(settings: EngineSettings) -> redis.Redis:
-    """A client that gives up at once: the ticker's own loop is the retry."""
-    return redis.Redis.from_url(
-        settings.redis_url,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
-
-
 def main() -> None:
     """Runs a ticker, as the environment says, until SIGTERM or SIGINT."""
     logfmt.set_up()
@@ -177,7 +167,8 @@ def main() -> None:
     except SettingsError as err:
         sys.exit(str(err))
     log.info(logfmt.line("ticker.started") + " " + settings.log_line())
-    ticker = Ticker(connect(settings), settings)
+    # Without a retry of its own: the ticker's loop tries again.
+    ticker = Ticker(connect(settings.redis_url), settings)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         ticker.stop()

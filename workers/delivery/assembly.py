@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.connection import RETRY_ONCE, TIMEOUT_S, connect
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import Settings
 from workers import supervision
-from workers.bootstrap import TIMEOUT_S, address_policy, connect
+from workers.bootstrap import address_policy
 from workers.delivery.breaker_reports import Breakers
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
@@ -33,7 +34,8 @@ async def open_in_flight(
         tenants_ahead: how many tenants' keys are read at once, by a worker that lasts.
     """
     connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
-    cell = Cell(connect(settings), settings.prefix)
+    client = connect(settings.redis_url, retry=RETRY_ONCE)
+    cell = Cell(client, settings.prefix)
     store = WorkerStore(connection, cell, lease_ms=settings.lease_ms)
     ring = KeyRing(Tenants(cell, secret_key=settings.secret_key))
     fan_outs = FanOut(EventStore(cell, caps=settings.caps))

@@ -10,6 +10,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
 from scheduler_api.core.model import Begun
 from scheduler_api.core.store import codec
+from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import Outcome, Settlement, WorkerStore
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
@@ -20,7 +21,6 @@ from workers.http_client.failures import Failure
 
 log = logging.getLogger("scheduler.worker")
 
-AGAIN_AFTER_ERROR_S = 1.0
 # No further attempt would change these, and dead letters are named after them.
 FINAL = (Failure.BLOCKED, Failure.GROUP_MISSING)
 
@@ -104,7 +104,7 @@ class Deliverer:
             except RedisError as err:
                 log.warning(logfmt.line("group.not_read", event=begun.id, problem=err))
             if not whole:
-                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
         return Settlement(
             event_id=begun.id,
             token=begun.token,
@@ -152,7 +152,7 @@ class Deliverer:
             try:
                 begun = await self._store.fetch(begun)
             except RedisError:
-                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
         return begun
 
     def _line(

@@ -12,9 +12,10 @@ from rq import Queue
 from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.connection import TIMEOUT_S
 from scheduler_api.core.tenants.accounts import Tenants
 from typing import Any, TypeVar
-from workers.bootstrap import TIMEOUT_S, open_cell, read_settings
+from workers.bootstrap import open_cell, read_settings
 from workers.delivery.assembly import open_in_flight
 from workers.delivery.fetcher import Fetcher
 from workers.delivery.in_flight import InFlight

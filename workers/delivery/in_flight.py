@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.model import Begun
+from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import WorkerStore
 from workers import supervision
 from workers.delivery.deliverer import Deliverer
@@ -21,7 +22,6 @@ GIVE_BACK_AFTER_S = 0.25
 SMALLEST_BATCH = 20
 SMALLEST_SHARE = 5
 ALONE_FROM = 2
-AGAIN_AFTER_ERROR_S = 1.0
 # It runs on while the machine sleeps, so a worker that wakes up knows how late it is.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -195,7 +195,7 @@ class InFlight:
                 lost = await self._store.renew([h.begun for h in held])
             except RedisError as err:
                 log.warning(logfmt.line("renewal.failed", problem=err))
-                pause_s = min(pause_s, AGAIN_AFTER_ERROR_S)
+                pause_s = min(pause_s, RETRY_INTERVAL_S)
                 continue
             for each in held:
                 each.until_s = 0.0 if each.begun.id in lost else until_s

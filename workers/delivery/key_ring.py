@@ -12,12 +12,12 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.tenants.accounts import KEYS_KEPT_S, SigningKeys, Tenants
 
 log = logging.getLogger("scheduler.worker")
 
 CHECK_EVERY_S = KEYS_KEPT_S / 2
-AGAIN_AFTER_ERROR_S = 1.0
 
 
 class KeyRing:
@@ -68,7 +68,7 @@ class KeyRing:
                     return kept
                 await self._share(tenant)
             except RedisError:
-                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
 
     async def _share(self, tenant: str | None) -> None:
         """Has one question asked for everybody who waits for its answer."""

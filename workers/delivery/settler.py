@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
+from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
 
 log = logging.getLogger("scheduler.worker")
@@ -15,7 +16,6 @@ log = logging.getLogger("scheduler.worker")
 # sending and settling overlap: as one they would take turns, store and worker each idle
 # half of the time.
 MOST_AT_ONCE = 25
-AGAIN_AFTER_ERROR_S = 1.0
 REPEATED_S = 5.0
 MOST_REPEATED = 10_000
 
@@ -77,7 +77,7 @@ class Settler:
                         "settle.failed", waiting=len(self._waiting), problem=err
                     )
                 )
-                await asyncio.sleep(AGAIN_AFTER_ERROR_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
 
     async def _repeat_recent(self) -> None:
         """After any new connection of this worker's: the store may be another."""

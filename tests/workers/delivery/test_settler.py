@@ -133,7 +133,7 @@ def test_more_than_fits_into_one_call_is_settled_in_several(valkey: str):
 def test_outcomes_are_kept_while_the_store_refuses_them(
     valkey: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(settler, "AGAIN_AFTER_ERROR_S", 0.01)
+    monkeypatch.setattr(settler, "RETRY_INTERVAL_S", 0.01)
 
     async def run() -> None:
         async with working(valkey) as (store, worker_store, at_work):

@@ -95,7 +95,9 @@ def test_process_with_another_key_than_the_stores_ends_and_says_why(
 
     assert end.value.code == 3
     told = [r.getMessage() for r in caplog.records if r.levelname == "CRITICAL"]
-    assert told == ["SECRET_KEY: the store's secrets were written under another one."]
+    assert told == [
+        "SECRET_KEY: the secrets in the store were encrypted with another key."
+    ]
 
 
 @pytest.mark.usefixtures("client")

@@ -95,7 +95,9 @@ def test_a_tenant_is_not_made_under_another_key_than_the_stores(
     )
 
     assert result.exit_code == 1
-    told = "Error: SECRET_KEY: the store's secrets were written under another one.\n"
+    told = (
+        "Error: SECRET_KEY: the secrets in the store were encrypted with another key.\n"
+    )
     assert result.output == told
     assert "Bob" not in run(environ, "tenant", "list").output
 

@@ -12,7 +12,7 @@ from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.tenants.encryption import Seal
+from scheduler_api.core.tenants.encryption import Cipher
 from typing import cast
 
 FORMAT = "1"
@@ -82,7 +82,7 @@ class Tenants:
         self._cell = cell
         self._client = cell.client
         self._prefix = cell.prefix
-        self._seal = Seal(secret_key)
+        self._cipher = Cipher(secret_key)
 
     def create(self, name: str) -> NewTenant:
         """Make a tenant with a token and signing keys of its own.
@@ -128,7 +128,7 @@ class Tenants:
             "f": FORMAT,
             "name": name,
             "c": str(self._cell.now_ms()),
-            **self._sealed(new.id, new.signing),
+            **self._encrypt_all(new.id, new.signing),
         }
         pipe.hset(keys.tenant(self._prefix, new.id), mapping=record)
         pipe.zadd(keys.tenants(self._prefix), {new.id: int(new.id)})
@@ -156,22 +156,22 @@ class Tenants:
             WrongSecretKey: they were stored under another SECRET_KEY.
         """
         names = [f.name for f in fields(SigningKeys)]
-        sealed = self._client.hmget(keys.tenant(self._prefix, tenant_id), names)
-        opened = {
-            name: self._seal.open(_text(text), _context(tenant_id, name))
-            for name, text in zip(names, sealed, strict=True)
+        encrypted = self._client.hmget(keys.tenant(self._prefix, tenant_id), names)
+        decrypted = {
+            name: self._cipher.decrypt(_text(text), _context(tenant_id, name))
+            for name, text in zip(names, encrypted, strict=True)
             if text is not None
         }
-        missing = set(names) - set(opened)
+        missing = set(names) - set(decrypted)
         if missing == {"events_v1"}:
             [name] = missing
-            late = self._closed(tenant_id, name, _new_webhook_secret())
+            late = self._encrypt(tenant_id, name, _new_webhook_secret())
             # Whoever comes second goes by the first one's.
             self._client.hsetnx(keys.tenant(self._prefix, tenant_id), name, late)
             return self.signing(tenant_id)
         if missing:
             raise NotFound(f"tenant {tenant_id}")
-        return SigningKeys(**opened)
+        return SigningKeys(**decrypted)
 
     def rotated(self) -> bytes | None:
         """What names the last rotation of any tenant's keys. Redis: one read."""
@@ -214,7 +214,7 @@ class Tenants:
                     rotation = self._next_rotation(
                         tenant_id, pipe.hget(key, "qr"), grace_ms=grace_ms, force=force
                     )
-                    record = self._sealed(tenant_id, rotation.signing)
+                    record = self._encrypt_all(tenant_id, rotation.signing)
                     record["qr"] = str(rotation.at_ms)
                     pipe.multi()
                     pipe.hset(key, mapping=record)
@@ -254,14 +254,14 @@ class Tenants:
             for tenant_id, (name, created_at_ms) in zip(ids, records, strict=True)
         ]
 
-    def _sealed(self, tenant_id: str, signing: SigningKeys) -> Record:
+    def _encrypt_all(self, tenant_id: str, signing: SigningKeys) -> Record:
         return {
-            name: self._closed(tenant_id, name, text)
+            name: self._encrypt(tenant_id, name, text)
             for name, text in asdict(signing).items()
         }
 
-    def _closed(self, tenant_id: str, name: str, text: str) -> str:
-        return self._seal.close(text, _context(tenant_id, name))
+    def _encrypt(self, tenant_id: str, name: str, text: str) -> str:
+        return self._cipher.encrypt(text, _context(tenant_id, name))
 
 
 def _context(tenant_id: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Secrets as they lie in the store: AES-256-GCM under a key made of SECRET_KEY."""
+"""Encrypts secrets for the store: AES-256-GCM with a key derived from SECRET_KEY."""
 
 import base64
 import secrets
@@ -13,36 +13,37 @@ NONCE_BYTES = 12
 
 
 class WrongSecretKey(SchedulerError):
-    """SECRET_KEY: the store's secrets were written under another one."""
+    """SECRET_KEY: the secrets in the store were encrypted with another key."""
 
 
-class Seal:
-    """Encrypts and decrypts short texts; `<format>.<key id>.<nonce and ciphertext>`."""
+class Cipher:
+    """Encrypts short texts to `<format>.<key id>.<base64 of nonce and ciphertext>`."""
 
     def __init__(self, secret_key: str) -> None:
         material = secret_key.encode()
-        self._cipher = AESGCM(_derive(material, b"scheduler_api seal 1"))
+        self._aes = AESGCM(_derive(material, b"scheduler_api cipher 1"))
         self._key_id = _derive(material, b"scheduler_api key id 1")[:4].hex()
 
-    def close(self, text: str, context: str) -> str:
-        """Encrypt `text` so that it opens in the same `context` only."""
+    def encrypt(self, text: str, context: str) -> str:
+        """Encrypt `text`; decryption needs the same `context`."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, text.encode(), context.encode())
-        return f"{FORMAT}.{self._key_id}.{base64.b64encode(sealed).decode()}"
+        encrypted = nonce + self._aes.encrypt(nonce, text.encode(), context.encode())
+        return f"{FORMAT}.{self._key_id}.{base64.b64encode(encrypted).decode()}"
 
-    def open(self, sealed: str, context: str) -> str:
-        """Decrypt what `close` gave.
+    def decrypt(self, encrypted: str, context: str) -> str:
+        """Decrypt the result of `encrypt`.
 
         Raises:
-            WrongSecretKey: written under another key, or in another context.
+            WrongSecretKey: `encrypted` is damaged, or was made with another SECRET_KEY
+                or context.
         """
         try:
-            form, key_id, encoded = sealed.split(".")
+            form, key_id, encoded = encrypted.split(".")
             raw = base64.b64decode(encoded, validate=True)
             if (form, key_id) != (FORMAT, self._key_id):
                 raise WrongSecretKey
             nonce, ciphertext = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
-            return self._cipher.decrypt(nonce, ciphertext, context.encode()).decode()
+            return self._aes.decrypt(nonce, ciphertext, context.encode()).decode()
         except (ValueError, InvalidTag) as err:
             raise WrongSecretKey from err
 

@@ -23,7 +23,7 @@ Reply = list[tuple[bytes, dict[bytes, bytes]]]
 log = logging.getLogger("scheduler.web")
 
 
-class Line(NamedTuple):
+class Entry(NamedTuple):
     """What happened to an event: `kind` as `keys.journal` has it."""
 
     ms: int
@@ -59,7 +59,7 @@ class Journal:
         self._client = cell.client
         self._prefix = cell.prefix
 
-    def chunks(self, owner: Owner, stretch: Stretch) -> Iterator[list[Line]]:
+    def chunks(self, owner: Owner, stretch: Stretch) -> Iterator[list[Entry]]:
         """The lines of a stretch, some hundred at a time. Redis: one read for each.
 
         Raises: redis.RedisError.
@@ -128,9 +128,9 @@ def _bounds(stretch: Stretch, after: Cursor | None) -> tuple[str, str]:
     return low if starts_later else bound, high
 
 
-def _line(name: bytes, fields: dict[bytes, bytes]) -> Line:
+def _line(name: bytes, fields: dict[bytes, bytes]) -> Entry:
     ms, _, sequence = name.partition(b"-")
-    return Line(
+    return Entry(
         int(ms),
         int(sequence),
         fields[b"e"].decode(),

@@ -4,7 +4,7 @@ import pytest
 import redis
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.queries import journal as module
-from scheduler_api.core.queries.journal import Journal, Line, Stretch
+from scheduler_api.core.queries.journal import Entry, Journal, Stretch
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
@@ -105,7 +105,7 @@ def test_line_tells_what_the_engine_wrote(store: EventStore, journal: Journal) -
     accepted = store.create_many(OWNER, [draft])[0]
     ((line,),) = journal.chunks(OWNER, Stretch())
 
-    assert line == Line(line.ms, line.sequence, accepted.id, "created", 0)
+    assert line == Entry(line.ms, line.sequence, accepted.id, "created", 0)
     assert list(journal.chunks(OTHER, Stretch())) == []
 
 

@@ -7,7 +7,7 @@ from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Owner
-from scheduler_api.core.queries.journal import Cursor, Line
+from scheduler_api.core.queries.journal import Cursor, Entry
 from scheduler_api.dialects.qstash.parsing.filters import (
     STATES,
     LogQuery,
@@ -100,7 +100,7 @@ class Logs:
         return replace(query, conditions=conditions, stretch=stretch)
 
     def _entries(
-        self, owner: Owner, query: LogQuery, lines: list[Line]
+        self, owner: Owner, query: LogQuery, lines: list[Entry]
     ) -> Iterator[tuple[Cursor, Shown]]:
         """What lines tell of messages that are wanted and still there."""
         key = key_of(owner.tenant, secret_key=self._secret_key)
@@ -131,7 +131,7 @@ class Logs:
             yield line.cursor, entry
 
 
-def _groups(lines: list[Line], query: LogQuery, *, size: int) -> Iterator[list[Line]]:
+def _groups(lines: list[Entry], query: LogQuery, *, size: int) -> Iterator[list[Entry]]:
     """The lines that may be wanted, a few at a time."""
     ids = query.conditions.ids
     wanted = [

@@ -9,7 +9,7 @@ from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.queries.journal import Journal
-from scheduler_api.core.queries.schedule_search import Finder
+from scheduler_api.core.queries.schedule_search import ScheduleSearch
 from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store.cell import Cell
@@ -40,7 +40,7 @@ class Services:
     cell: Cell
     store: EventStore
     schedules: Schedules
-    finder: Finder
+    schedule_search: ScheduleSearch
     groups: Groups
     dead_letters: DeadLetters
     queries: Queries
@@ -71,7 +71,7 @@ def build(settings: Settings) -> Services:
         schedules=Schedules(
             cell, grace_ms=settings.missed_grace_ms, caps=caps, room=room
         ),
-        finder=Finder(cell),
+        schedule_search=ScheduleSearch(cell),
         groups=Groups(cell, most=room.groups),
         dead_letters=DeadLetters(store),
         queries=Queries(cell),

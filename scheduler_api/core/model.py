@@ -282,11 +282,11 @@ class ScheduleOptions:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A rule that yields events, as it stands in the store.
+    """A rule that creates events, as it is stored.
 
-    `fired_ms` is the newest fire time used, `called_ms` when an attempt was first begun
-    (told of strict ones only), `pauses` how often it was paused. `terms` are what it
-    is found by (`finding.term`).
+    `fired_ms` is the newest fire time used. `called_ms` is when an attempt was first
+    begun; only strict schedules have it. `pauses` counts how often the schedule was
+    paused. `search_terms` are made by `queries.schedule_search.search_term`.
     """
 
     id: str
@@ -305,7 +305,7 @@ class Schedule:
     name: str = ""
     fired_ms: int | None = None
     options: ScheduleOptions = ScheduleOptions()
-    terms: tuple[str, ...] = ()
+    search_terms: tuple[str, ...] = ()
     called_ms: int | None = None
     pauses: int = 0
     runs_left: int | None = None
@@ -323,7 +323,7 @@ class Schedule:
         created_ms: int = 0,
         name: str = "",
         options: ScheduleOptions = ScheduleOptions(),
-        terms: Sequence[str] = (),
+        search_terms: Sequence[str] = (),
     ) -> "Schedule":
         """An active one without fire times, as it is before or once it is stored."""
         return cls(
@@ -342,7 +342,7 @@ class Schedule:
             missed=0,
             name=name,
             options=options,
-            terms=tuple(terms),
+            search_terms=tuple(search_terms),
         )
 
     def over(self, now_ms: int) -> bool:

@@ -33,7 +33,7 @@ Sets = Sequence[str]
 Entry = tuple[float, bytes]
 
 
-def term(*words: str) -> str:
+def search_term(*words: str) -> str:
     """The term that stands for some words, in their order."""
     text = json.dumps(words).encode()
     digest = hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
@@ -49,14 +49,14 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class PostFilter:
     """Of those that have this term, only the ids that `look` answers match."""
 
-    term: str
-    look: Callable[[Sequence[str]], set[str]]
+    search_term: str
+    matching: Callable[[Sequence[str]], set[str]]
 
 
-class Finder:
+class ScheduleSearch:
     """Reads of one cell; nothing here writes."""
 
     def __init__(self, cell: Cell) -> None:
@@ -70,7 +70,7 @@ class Finder:
         *,
         offset: int,
         limit: int,
-        doubt: Doubt | None = None,
+        post_filter: PostFilter | None = None,
     ) -> Found:
         """Schedules that have at least one term of each group, oldest first.
 
@@ -82,8 +82,10 @@ class Finder:
             [self._set(owner, of) for of in dict.fromkeys(group)] for group in groups
         ]
         every = keys.schedules(self._prefix, str(owner))
-        unsure = None if doubt is None else self._set(owner, doubt.term)
-        names = [every, *(unsure,) * (doubt is not None), *chain(*wanted)]
+        unsure = (
+            None if post_filter is None else self._set(owner, post_filter.search_term)
+        )
+        names = [every, *(unsure,) * (post_filter is not None), *chain(*wanted)]
         sizes = self._sizes([name for name in names if name is not None])
         wanted = [[name for name in group if sizes[name]] for group in wanted]
         if not all(wanted):
@@ -91,9 +93,9 @@ class Finder:
         # What names the fewest is walked, the other groups are only asked.
         wanted.sort(key=lambda group: sum(sizes[name] for name in group))
         wanted = wanted or [[every]]
-        if unsure is None or doubt is None or unsure not in chain(*wanted):
+        if unsure is None or post_filter is None or unsure not in chain(*wanted):
             return self._exactly(wanted, sizes, offset=offset, limit=limit)
-        matching = list(self._looked_at(self._matching(wanted), unsure, doubt))
+        matching = list(self._looked_at(self._matching(wanted), unsure, post_filter))
         return Found(_ids(matching[offset : offset + limit]), len(matching))
 
     def _exactly(
@@ -155,11 +157,11 @@ class Finder:
             yield from (member for member in page if member in kept)
 
     def _looked_at(
-        self, members: Iterator[bytes], unsure: str, doubt: Doubt
+        self, members: Iterator[bytes], unsure: str, post_filter: PostFilter
     ) -> Iterator[bytes]:
         for page in _pages(members):
             [doubtful] = self._named([unsure], page)
-            good = doubt.look([m.decode() for m in page if m in doubtful])
+            good = post_filter.matching([m.decode() for m in page if m in doubtful])
             for member in page:
                 if member not in doubtful or member.decode() in good:
                     yield member

@@ -33,7 +33,7 @@ def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
         "runs": options.most_runs,
         "jitter_ms": options.jitter_ms or None,
         "strict": 1 if options.strict else None,
-        "search_terms": " ".join(schedule.terms) or None,
+        "search_terms": " ".join(schedule.search_terms) or None,
     }
     if options.missed_runs is not MissedRuns.LATEST:
         said["missed_policy"] = options.missed_runs.value
@@ -76,7 +76,7 @@ def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
             name=record.get("name", b"").decode(),
             fired_ms=_maybe(record, "last_fired_ms"),
             options=_options(record),
-            terms=tuple(record.get("search_terms", b"").decode().split()),
+            search_terms=tuple(record.get("search_terms", b"").decode().split()),
             called_ms=_maybe(record, "last_begun_ms"),
             pauses=int(record.get("pauses", 0)),
             runs_left=_maybe(record, "runs_left"),

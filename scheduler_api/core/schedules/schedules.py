@@ -99,7 +99,7 @@ class Schedules:
         deadline_ms: int,
         name: str = "",
         options: ScheduleOptions = PLAIN,
-        terms: Sequence[str] = (),
+        search_terms: Sequence[str] = (),
         mark: Mark | None = None,
     ) -> Schedule:
         """Stores an active schedule; its first fire time lies after now.
@@ -119,7 +119,7 @@ class Schedules:
                 deadline_ms=deadline_ms,
                 name=name,
                 options=options,
-                terms=terms,
+                search_terms=search_terms,
             )
             code = self._put(schedule, grammar, mark=mark)
             if code == "ok":
@@ -138,7 +138,7 @@ class Schedules:
         state: ScheduleState | None = None,
         deadline_ms: int | None = None,
         options: ScheduleOptions | None = None,
-        terms: Sequence[str] | None = None,
+        search_terms: Sequence[str] | None = None,
         mark: Mark | None = None,
     ) -> Schedule:
         """Replaces the rule of a schedule as it was read.
@@ -165,7 +165,9 @@ class Schedules:
             state=state or schedule.state,
             deadline_ms=deadline_ms or schedule.deadline_ms,
             options=options,
-            terms=schedule.terms if terms is None else tuple(terms),
+            search_terms=schedule.search_terms
+            if search_terms is None
+            else tuple(search_terms),
         )
         goes_on = fire_times.of(changed) == fire_times.of(
             schedule

@@ -38,7 +38,7 @@ class Attempts:
         self._cell = services.cell
         self._store = services.store
         self._schedules = services.schedules
-        self._finder = services.finder
+        self._schedule_search = services.schedule_search
 
     @documented(
         query=response_schemas.Part,
@@ -61,7 +61,7 @@ class Attempts:
         asked = read_failures(read_parameters(request.environ))
         events = None
         if asked.owners:
-            found = self._finder.find(
+            found = self._schedule_search.find(
                 owner, [asked.owners], offset=0, limit=MOST_EVENTS
             )
             events = frozenset(found.ids)

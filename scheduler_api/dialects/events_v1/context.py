@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from scheduler_api.core.queries.schedule_search import term
+from scheduler_api.core.queries.schedule_search import search_term
 
 # Of a context with more leaves none are terms: it is looked at.
 MOST_LEAVES = 32
-LOOKED_AT = term("context")
+POST_FILTERED = search_term("context")
 LONGEST_NUMBER = 400
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -41,10 +41,10 @@ class Condition:
     in_array: bool
 
     @property
-    def term(self) -> str:
+    def search_term(self) -> str:
         """What contexts that fulfil it are found by."""
         how = "in" if self.in_array else "is"
-        return term("context", how, self.kind, self.value, *self.path)
+        return search_term("context", how, self.kind, self.value, *self.path)
 
 
 def read_number(text: str) -> str | None:
@@ -68,13 +68,13 @@ def comparable(value: object) -> tuple[Kind | None, str]:
         return None, ""
 
 
-def terms(context: object) -> list[str]:
+def search_terms(context: object) -> list[str]:
     """What a context is found by; of one with many leaves, that it is looked at."""
     found: dict[str, None] = {}
     for condition in _fulfilled(context):
-        found[condition.term] = None
+        found[condition.search_term] = None
         if len(found) > MOST_LEAVES:
-            return [LOOKED_AT]
+            return [POST_FILTERED]
     return list(found)
 
 

@@ -15,10 +15,10 @@ from scheduler_api.core.model import (
     ScheduleOptions,
     ScheduleState,
 )
-from scheduler_api.core.queries.schedule_search import Doubt
+from scheduler_api.core.queries.schedule_search import PostFilter
 from scheduler_api.dialects.events_v1 import rendering
-from scheduler_api.dialects.events_v1.context import LOOKED_AT, Condition, fulfils
-from scheduler_api.dialects.events_v1.filters import read_listing, terms_of
+from scheduler_api.dialects.events_v1.context import POST_FILTERED, Condition, fulfils
+from scheduler_api.dialects.events_v1.filters import read_listing, search_terms_of
 from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.outbound import OWNER
 from scheduler_api.dialects.events_v1.parsing import (
@@ -61,7 +61,7 @@ class Rule(TypedDict):
     tz: str
     deadline_ms: int
     options: ScheduleOptions
-    terms: list[str]
+    search_terms: list[str]
 
 
 class Events:
@@ -72,7 +72,7 @@ class Events:
         self._cell = services.cell
         self._store = services.store
         self._schedules = services.schedules
-        self._finder = services.finder
+        self._schedule_search = services.schedule_search
         allow = AddressPolicy.of(services.settings)
         self._new, self._edit = NewEvent(allow=allow), EventEdit(allow=allow)
 
@@ -119,7 +119,7 @@ class Events:
             "tz": chosen.tz,
             "deadline_ms": self._settings.v1_timeout_ms,
             "options": chosen.options,
-            "terms": terms_of(event_owner, tags=tags, context=context),
+            "search_terms": search_terms_of(event_owner, tags=tags, context=context),
         }
 
     def _accept(self, owner: Owner, rule: Rule, mark: Mark | None) -> Response:
@@ -157,12 +157,12 @@ class Events:
                 if _fulfils(schedule, listing.conditions)
             }
 
-        found = self._finder.find(
+        found = self._schedule_search.find(
             owner,
             listing.groups,
             offset=listing.part.offset,
             limit=listing.part.limit,
-            doubt=Doubt(LOOKED_AT, look) if listing.conditions else None,
+            post_filter=PostFilter(POST_FILTERED, look) if listing.conditions else None,
         )
         batches = self._schedules.batches(owner, found.ids)
         return rendering.respond_list(map(self._show, batches), total=found.total)
@@ -207,7 +207,7 @@ class Events:
             expression=fields.get("interval"),
             tz=chosen.tz,
             options=chosen.options,
-            terms=terms_of(event_owner, tags=tags, context=context),
+            search_terms=search_terms_of(event_owner, tags=tags, context=context),
         )
 
     @documented(answer=OneEvent, errors=(404,))

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from scheduler_api.core.queries.schedule_search import term
+from scheduler_api.core.queries.schedule_search import search_term
 from scheduler_api.dialects.events_v1.context import (
-    LOOKED_AT,
+    POST_FILTERED,
     Condition,
     Kind,
     comparable,
     read_number,
-    terms,
+    search_terms,
 )
 from scheduler_api.dialects.events_v1.parsing import Refused, invalid
 from scheduler_api.dialects.events_v1.query_string import read_query
@@ -58,9 +58,11 @@ class Listing:
     conditions: tuple[Condition, ...]
 
 
-def terms_of(event_owner: str, *, tags: Iterable[str], context: object) -> list[str]:
+def search_terms_of(
+    event_owner: str, *, tags: Iterable[str], context: object
+) -> list[str]:
     """What an event is found by."""
-    found = [_owner_term(event_owner), *map(_tag_term, tags), *terms(context)]
+    found = [_owner_term(event_owner), *map(_tag_term, tags), *search_terms(context)]
     return list(dict.fromkeys(found))
 
 
@@ -82,7 +84,7 @@ def read_listing(pairs: list[tuple[str, str]]) -> Listing:
     groups = [
         tuple(map(_owner_term, owners)),
         tuple(map(_tag_term, tags)),
-        *((condition.term, LOOKED_AT) for condition in conditions),
+        *((condition.search_term, POST_FILTERED) for condition in conditions),
     ]
     return Listing(part, tuple(filter(None, groups)), conditions)
 
@@ -124,11 +126,11 @@ def _part(pairs: Iterable[tuple[str, str]]) -> tuple[Part, list[str]]:
 
 
 def _owner_term(event_owner: str) -> str:
-    return term("owner", event_owner.lower())
+    return search_term("owner", event_owner.lower())
 
 
 def _tag_term(tag: str) -> str:
-    return term("tag", tag)
+    return search_term("tag", tag)
 
 
 def _texts(query: Mapping[str, object], name: str, faults: list[str]) -> list[str]:

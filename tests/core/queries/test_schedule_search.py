@@ -7,15 +7,23 @@ from hypothesis import strategies as st
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
 from scheduler_api.core.queries import schedule_search
-from scheduler_api.core.queries.schedule_search import Doubt, Finder, term
+from scheduler_api.core.queries.schedule_search import (
+    PostFilter,
+    ScheduleSearch,
+    search_term,
+)
 from scheduler_api.core.store import keys
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, PREFIX, Engine
 
 OTHER = Owner("2", "jiter")
-RED, BLUE, ROUND = term("colour", "red"), term("colour", "blue"), term("shape", "round")
+RED, BLUE, ROUND = (
+    search_term("colour", "red"),
+    search_term("colour", "blue"),
+    search_term("shape", "round"),
+)
 
 
-def create(engine: Engine, *terms: str, owner: Owner = OWNER) -> Schedule:
+def create(engine: Engine, *search_terms: str, owner: Owner = OWNER) -> Schedule:
     engine.now_ms += 1
     return engine.schedules.create(
         owner,
@@ -24,7 +32,7 @@ def create(engine: Engine, *terms: str, owner: Owner = OWNER) -> Schedule:
         tz="UTC",
         grammar=FULL,
         deadline_ms=DEADLINE_MS,
-        terms=terms,
+        search_terms=search_terms,
     )
 
 
@@ -33,10 +41,10 @@ def find(
     *groups: Sequence[str],
     offset: int = 0,
     limit: int = 100,
-    doubt: Doubt | None = None,
+    post_filter: PostFilter | None = None,
 ) -> tuple[list[str], int]:
-    found = Finder(engine.cell).find(
-        OWNER, groups, offset=offset, limit=limit, doubt=doubt
+    found = ScheduleSearch(engine.cell).find(
+        OWNER, groups, offset=offset, limit=limit, post_filter=post_filter
     )
     return found.ids, found.total
 
@@ -48,7 +56,7 @@ def test_a_schedule_is_found_by_each_of_its_terms(engine: Engine):
     assert find(engine, [RED]) == ([ball.id, cube.id], 2)
     assert find(engine, [ROUND]) == ([ball.id], 1)
     assert find(engine, [BLUE]) == ([], 0)
-    assert engine.schedules.get(OWNER, ball.id).terms == (RED, ROUND)
+    assert engine.schedules.get(OWNER, ball.id).search_terms == (RED, ROUND)
 
 
 def test_without_terms_all_are_found_oldest_first(engine: Engine):
@@ -76,14 +84,14 @@ def test_another_owner_finds_nothing_of_it(engine: Engine):
 def test_an_edit_replaces_the_terms_and_anything_else_keeps_them(engine: Engine):
     schedule = create(engine, RED, ROUND)
 
-    edited = engine.schedules.edit(schedule, grammar=FULL, terms=[ROUND, BLUE])
+    edited = engine.schedules.edit(schedule, grammar=FULL, search_terms=[ROUND, BLUE])
     paused = engine.schedules.edit(edited, grammar=FULL, state=ScheduleState.PAUSED)
 
-    assert paused.terms == (ROUND, BLUE)
+    assert paused.search_terms == (ROUND, BLUE)
     assert find(engine, [RED])[1] == 0
     assert find(engine, [BLUE], [ROUND]) == ([schedule.id], 1)
-    bare = engine.schedules.edit(paused, grammar=FULL, terms=[])
-    assert bare.terms == ()
+    bare = engine.schedules.edit(paused, grammar=FULL, search_terms=[])
+    assert bare.search_terms == ()
     assert "search_terms" not in engine.schedule_record(schedule.id)
     assert engine.client.keys(keys.search_term(PREFIX, "*", "*")) == []
 
@@ -92,7 +100,7 @@ def test_a_put_that_is_repeated_leaves_the_same_terms(engine: Engine):
     with engine.repeating() as repeats:
         schedule = create(engine, RED)
 
-    assert schedule.terms == (RED,)
+    assert schedule.search_terms == (RED,)
     assert engine.everything() == repeats.stored
 
 
@@ -113,16 +121,19 @@ def test_what_is_in_doubt_is_looked_at_and_nothing_else(engine: Engine):
         asked.extend(schedule_ids)
         return {good.id}
 
-    found = find(engine, [RED, ROUND], doubt=Doubt(ROUND, look))
+    found = find(engine, [RED, ROUND], post_filter=PostFilter(ROUND, look))
 
     assert found == ([good.id, sure.id], 2)
     assert asked == [good.id, bad.id]
-    assert find(engine, [RED], doubt=Doubt(ROUND, look)) == ([sure.id], 1)
-    assert find(engine, [RED, BLUE], limit=0, doubt=Doubt(ROUND, look)) == ([], 2)
+    assert find(engine, [RED], post_filter=PostFilter(ROUND, look)) == ([sure.id], 1)
+    assert find(engine, [RED, BLUE], limit=0, post_filter=PostFilter(ROUND, look)) == (
+        [],
+        2,
+    )
 
 
-SHAPES = [term("shape", str(n)) for n in range(4)]
-COLOURS = [term("colour", str(n)) for n in range(4)]
+SHAPES = [search_term("shape", str(n)) for n in range(4)]
+COLOURS = [search_term("colour", str(n)) for n in range(4)]
 OWNED = st.tuples(st.sets(st.sampled_from(SHAPES)), st.sets(st.sampled_from(COLOURS)))
 
 
@@ -167,16 +178,16 @@ def test_a_walk_over_pages_tells_each_once(engine: Engine, monkeypatch, page: in
     both = [create(engine, RED, BLUE, ROUND).id for _ in range(3)]
     one = create(engine, BLUE, ROUND).id
 
-    many = [term("colour", str(n)) for n in range(7)]
+    many = [search_term("colour", str(n)) for n in range(7)]
     create(engine, *many)
 
     assert find(engine, [RED, BLUE, *many], [ROUND]) == ([*both, one], 4)
 
 
 def test_equal_words_in_another_order_are_another_term():
-    assert term("a", "b") != term("b", "a")
-    assert term("a", "b") != term("a b")
-    assert len(term("x" * 10_000)) == 12
+    assert search_term("a", "b") != search_term("b", "a")
+    assert search_term("a", "b") != search_term("a b")
+    assert len(search_term("x" * 10_000)) == 12
 
 
 def test_terms_of_a_schedule_that_none_bears_are_a_fault(engine: Engine):

@@ -3,7 +3,7 @@
 import json
 import pytest
 from itertools import product
-from scheduler_api.dialects.events_v1.context import Kind, fulfils, terms
+from scheduler_api.dialects.events_v1.context import Kind, fulfils, search_terms
 from scheduler_api.dialects.events_v1.filters import read_listing
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
@@ -193,17 +193,20 @@ def test_terms_and_conditions_agree():
     ]
 
     for context in contexts:
-        found = set(terms(context))
+        found = set(search_terms(context))
         for each in asked:
-            assert (each.term in found) == fulfils(context, [each]), (context, each)
+            assert (each.search_term in found) == fulfils(context, [each]), (
+                context,
+                each,
+            )
 
 
 def test_a_context_has_a_bounded_number_of_terms():
     few, many = ({f"key{n}": n for n in range(count)} for count in (32, 33))
 
-    assert len(terms(few)) == 32
-    assert len(terms(many)) == 1
-    assert len(terms({"list": [[[1] * 50_000] * 3]})) <= 32
+    assert len(search_terms(few)) == 32
+    assert len(search_terms(many)) == 1
+    assert len(search_terms({"list": [[[1] * 50_000] * 3]})) <= 32
 
 
 BAD_CONTEXT = [

@@ -11,6 +11,7 @@ from enum import StrEnum
 from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
+from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import MissedRuns, Overlap, Schedule, ScheduleOptions
@@ -22,7 +23,7 @@ NO_OPTIONS = frozenset(("event-id", "attempt", "possible-duplicate"))
 TIME_ZONE = "UTC"
 MOST_MISSED_DEFAULT, MOST_MISSED_LIMIT = 100, 1_000
 MOST_RUNS_LIMIT = 1_000_000_000
-JITTER_LIMIT_S = 86_400
+JITTER_LIMIT_MS = 86_400_000
 # The last instant that has a four-digit year.
 LATEST_MS = 253_402_300_799_999
 SHOWN = 40
@@ -30,7 +31,9 @@ SHOWN = 40
 Words = TypeVar("Words", bound=StrEnum)
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_DURATION = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
+_JITTER = DurationSyntax(
+    *("h", "m", "s"), number="[0-9]{1,9}", bare_unit="s", descending=True
+)
 _WORD = re.compile(r"[A-Z]?[a-z]+")
 
 
@@ -158,7 +161,7 @@ def _runs(name: str, value: object, chosen: Chosen) -> Chosen:
 
 
 def _jitter(name: str, value: object, chosen: Chosen) -> Chosen:
-    return _with(chosen, jitter_ms=0 if value is None else _seconds(name, value) * 1000)
+    return _with(chosen, jitter_ms=0 if value is None else _duration_ms(name, value))
 
 
 def _overlap(name: str, value: object, chosen: Chosen) -> Chosen:
@@ -253,15 +256,11 @@ def _moment(name: str, value: object) -> int | None:
     raise BadOption(name, f"{wanted}, not {str(value)[:SHOWN]!r}")
 
 
-def _seconds(name: str, value: object) -> int:
+def _duration_ms(name: str, value: object) -> int:
     """A duration such as `1h30m`, or a number of seconds."""
-    text = f"{value}s" if _NUMBER.fullmatch(str(value)) else str(value)
-    found = _DURATION.fullmatch(text) if isinstance(value, str | int) and text else None
-    wanted = "should be a duration from 0s to 24h, such as 90s or 1h30m"
-    if found is None:
+    text = str(value)
+    duration_ms = _JITTER.parse_ms(text) if isinstance(value, str | int) else None
+    if duration_ms is None or duration_ms > JITTER_LIMIT_MS:
+        wanted = "should be a duration from 0s to 24h, such as 90s or 1h30m"
         raise BadOption(name, f"{wanted}, not {text[:SHOWN]!r}")
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    total = hours * 3600 + minutes * 60 + seconds
-    if total > JITTER_LIMIT_S:
-        raise BadOption(name, f"{wanted}, not {text[:SHOWN]!r}")
-    return total
+    return duration_ms

@@ -21,6 +21,7 @@ from scheduler_api.core.cron.clock_changes import (
     readings,
     run_instants,
 )
+from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.cron.fields import CronError, Rule, read_rule
 from zoneinfo import ZoneInfo
 
@@ -70,8 +71,8 @@ _COMMON_ALIASES = frozenset(("@yearly", "@monthly", "@weekly", "@daily", "@hourl
 
 _WORD = re.compile(r"\S+", re.ASCII)
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=")
-_DURATION = re.compile(r"(?:\d+[hms])+")
-_UNIT_S = {"h": 3600, "m": 60, "s": 1}
+# The length of the expression bounds that of a distance.
+_DISTANCE = DurationSyntax("h", "m", "s", number="[0-9]+")
 _LONGEST_DISTANCE_S = 3660 * 86_400
 
 
@@ -261,12 +262,12 @@ def _alias(words: list[tuple[str, int]], grammar: Grammar) -> Rule | Every:
 def _every(words: list[tuple[str, int]], end: int) -> Every:
     """Read the distance behind `@every`."""
     text, at = words[0] if words else ("", end)
-    if not _DURATION.fullmatch(text):
+    distance_ms = _DISTANCE.parse_ms(text)
+    if distance_ms is None:
         raise CronError("'@every' needs a distance like 1h30m or 90s", at)
     if words[1:]:
         raise CronError("nothing may follow the distance of '@every'", words[1][1])
-    parts = re.findall(r"(\d+)([hms])", text)
-    seconds = sum(int(number) * _UNIT_S[unit] for number, unit in parts)
+    seconds = distance_ms // 1000
     if not 1 <= seconds <= _LONGEST_DISTANCE_S:
         raise CronError("'@every' takes a distance from 1s to ten years", at)
     return Every(seconds)

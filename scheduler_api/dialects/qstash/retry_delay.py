@@ -4,10 +4,9 @@ Source: https://upstash.com/docs/qstash/features/retry
 """
 
 import math
-import re
 from collections.abc import Sequence
 from contextlib import suppress
-from fractions import Fraction
+from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.delivery.retry import LONGEST_WAIT_MS
 from scheduler_api.core.delivery.retry_expression import ExpressionError, parse
 from scheduler_api.core.timestamps import from_http_date
@@ -21,20 +20,12 @@ ASKING = (
 )
 
 _TEXT_MAX_LENGTH = 64
-_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-_SECONDS = re.compile(_NUMBER)
-_PART = re.compile(rf"({_NUMBER})(ns|us|µs|μs|ms|s|m|h)")
-_DURATION = re.compile(rf"(?:{_NUMBER}(?:ns|us|µs|μs|ms|s|m|h))+")
-_UNITS_MS = {
-    "ns": Fraction(1, 1_000_000),
-    "us": Fraction(1, 1_000),
-    "µs": Fraction(1, 1_000),
-    "μs": Fraction(1, 1_000),
-    "ms": Fraction(1),
-    "s": Fraction(1_000),
-    "m": Fraction(60_000),
-    "h": Fraction(3_600_000),
-}
+# As Go writes durations; the length of the text bounds its numbers.
+_DURATION = DurationSyntax(
+    *("h", "m", "s", "ms", "us", "\u00b5s", "\u03bcs", "ns"),
+    number=r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+",
+    bare_unit="s",
+)
 
 
 def asked_ms(headers: Sequence[tuple[str, str]], *, now_ms: int) -> int | None:
@@ -55,12 +46,8 @@ def read_wait_ms(value: str, *, now_ms: int) -> int | None:
     text = value.strip()
     if len(text) > _TEXT_MAX_LENGTH:
         return None
-    if _SECONDS.fullmatch(text):
-        wait_ms = math.ceil(Fraction(text) * 1000)
-    elif _DURATION.fullmatch(text):
-        parts = _PART.findall(text)
-        wait_ms = math.ceil(sum(Fraction(n) * _UNITS_MS[unit] for n, unit in parts))
-    else:
+    wait_ms = _DURATION.parse_ms(text)
+    if wait_ms is None:
         moment_ms = from_http_date(text)
         if moment_ms is None:
             return None

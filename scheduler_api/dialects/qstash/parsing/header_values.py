@@ -6,9 +6,8 @@ begins the error, which is all that users of the SDKs get to see.
 
 import re
 from collections.abc import Iterator
-from fractions import Fraction
-from math import ceil
 from scheduler_api.core.cron import expression as cron
+from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.delivery import destinations, retry_expression
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash.parsing.message import DEFAULT_PERIOD_S, FlowControl
@@ -23,11 +22,12 @@ TEXT_MAX_LENGTH = 1024
 NAME_MAX_LENGTH = 256
 LABELS_MAX = 32
 
-_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
-_PART = re.compile(rf"({_NUMBER})([smhd])")
-_DURATION = re.compile(rf"(?:{_NUMBER}[smhd]){{1,16}}")
-_SECONDS = re.compile(_NUMBER)
+_DURATION = DurationSyntax(
+    *("d", "h", "m", "s"),
+    number=r"[0-9]{1,18}(?:\.[0-9]{1,18})?",
+    bare_unit="s",
+    max_parts=16,
+)
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Clients resolve them in a path: nothing of that name could be read or deleted.
@@ -54,13 +54,11 @@ def read_duration_ms(value: str, name: str) -> int:
 
     Raises: BadValue.
     """
-    if _SECONDS.fullmatch(value):
-        value += "s"
-    if not _DURATION.fullmatch(value):
+    duration_ms = _DURATION.parse_ms(value)
+    if duration_ms is None:
         wanted = "should be a duration such as 10s or 1d10h30m"
         raise BadValue(name, f"{wanted}, not {value[:40]!r}")
-    parts = _PART.findall(value)
-    return ceil(sum(Fraction(number) * _UNITS_MS[unit] for number, unit in parts))
+    return duration_ms
 
 
 def read_timeout_ms(value: str, name: str) -> int:

@@ -21,7 +21,7 @@ from scheduler_api.core.model import (
     Verdict,
 )
 from scheduler_api.core.recovery.dead_letters import Place
-from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Terms
+from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits
 from scheduler_api.dialects.qstash.parsing.filters import (
     LetterQuery,
     read_fields,
@@ -78,7 +78,7 @@ class DeadLetterQueue:
     ) -> None:
         self._letters = services.dead_letters
         self._journal = services.journal
-        self._drafts = Drafts(Terms.of(services.settings))
+        self._drafts = Drafts(Limits.of(services.settings))
         self._body_limit_bytes = services.settings.body_limit_bytes
         self._secret_key = services.settings.secret_key
         self._clock = clock

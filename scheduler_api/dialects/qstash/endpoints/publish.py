@@ -11,7 +11,7 @@ from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import AT_ONCE
 from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
-from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Said, Terms
+from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, Said
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.request_headers import NOTHING_GIVEN
 from scheduler_api.dialects.qstash.parsing.requests import (
@@ -76,8 +76,8 @@ class Publishing:
         self._store = services.store
         self._room = services.settings.room
         self._groups = services.groups
-        self._terms = Terms.of(services.settings)
-        self._drafts = Drafts(self._terms)
+        self._limits = Limits.of(services.settings)
+        self._drafts = Drafts(self._limits)
         self._batch_limit = services.settings.qstash_batch_limit
         self._batch_limit_bytes = services.settings.qstash_batch_limit_bytes
         self._clock = clock
@@ -105,7 +105,7 @@ class Publishing:
             caller_ip=request.remote_addr,
             base=self._drafts.defaults(to) if isinstance(to, Group) else NOTHING_GIVEN,
         )
-        body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
+        body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
         now_ms = self._now_ms()
         if isinstance(to, Group):
             drafts = self._drafts.for_group(said, to, body=body, now_ms=now_ms)
@@ -134,7 +134,7 @@ class Publishing:
             most = f"at most {self._batch_limit} messages, not {len(items)}"
             raise Refused(413, f"body should have {most}: split the batch")
         reader = _Items(
-            self._terms,
+            self._limits,
             self._drafts,
             self._addressing(owner),
             caller_ip=request.remote_addr,
@@ -200,7 +200,7 @@ class Publishing:
         )
 
     def _addressing(self, owner: Owner) -> Addressing:
-        return Addressing(self._groups, owner, allow=self._terms.allow)
+        return Addressing(self._groups, owner, allow=self._limits.allow)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
@@ -211,14 +211,14 @@ class _Items:
 
     def __init__(
         self,
-        terms: Terms,
+        limits: Limits,
         drafts: Drafts,
         addressing: Addressing,
         *,
         caller_ip: str | None,
         most: int,
     ) -> None:
-        self._terms = terms
+        self._limits = limits
         self._drafts = drafts
         self._addressing = addressing
         self._caller_ip = caller_ip
@@ -242,8 +242,8 @@ class _Items:
         group = to if isinstance(to, Group) else None
         said = self._said(item, target, group)
         body = (_text(item, "body") or "").encode()
-        if len(body) > self._terms.body_limit_bytes:
-            raise BadValue("body", too_large(self._terms.body_limit_bytes)[5:])
+        if len(body) > self._limits.body_limit_bytes:
+            raise BadValue("body", too_large(self._limits.body_limit_bytes)[5:])
         if group is None:
             return self._drafts.draft(said, url=str(to), body=body, now_ms=now_ms)
         self._room -= len(group.endpoints)

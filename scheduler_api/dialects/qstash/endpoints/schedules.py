@@ -32,7 +32,7 @@ from scheduler_api.core.schedules import run_history
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash.parsing import redaction
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
-from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Terms, schedule_mark
+from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, schedule_mark
 from scheduler_api.dialects.qstash.parsing.header_values import (
     NAME_MAX_LENGTH,
     BadValue,
@@ -111,8 +111,8 @@ class Scheduling:
         self._schedules = services.schedules
         self._groups = services.groups
         self._queries = services.queries
-        self._terms = Terms.of(services.settings)
-        self._drafts = Drafts(self._terms)
+        self._limits = Limits.of(services.settings)
+        self._drafts = Drafts(self._limits)
 
     @documented(
         body={},
@@ -333,7 +333,7 @@ class Scheduling:
 
         Raises: BadValue, NotFound, Refused, redis.RedisError.
         """
-        allow = self._terms.allow
+        allow = self._limits.allow
         target = read_target(request.environ, route=ROUTE)
         if target.rest.endswith(TURNS) and ":" not in unquote(target.rest):
             # No URL, and no id either: one has no slash in it.
@@ -347,11 +347,11 @@ class Scheduling:
             base=NOTHING_GIVEN if group is None else self._drafts.defaults(group),
             caller_ip=request.remote_addr,
             schedule=True,
-            limits=self._terms.limits,
+            limits=self._limits.headers,
         )
         check_callbacks(said, allow=allow)
         chosen = _chosen(said, headers, to_group=group is not None)
-        body = read_body(request, limit_bytes=self._terms.body_limit_bytes)
+        body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
         content = content_of(said, to, body)
         mark = schedule_mark(said, url=content.url, body=body)
         return Wanted(
@@ -359,9 +359,9 @@ class Scheduling:
             expression=said.cron or "",
             tz=chosen.tz,
             content=content,
-            deadline_ms=said.timeout_ms or self._terms.timeout_ms,
+            deadline_ms=said.timeout_ms or self._limits.default_timeout_ms,
             options=chosen.options,
-            mark=Mark(mark, self._terms.deduplication_ms) if mark else None,
+            mark=Mark(mark, self._limits.deduplication_ms) if mark else None,
         )
 
 

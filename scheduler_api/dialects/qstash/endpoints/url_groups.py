@@ -16,7 +16,7 @@ from scheduler_api.core.tenants.url_groups import (
     Groups,
     TooManyEndpoints,
 )
-from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Terms, default_headers
+from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, default_headers
 from scheduler_api.dialects.qstash.parsing.header_values import (
     NAME_MAX_LENGTH,
     BadValue,
@@ -42,8 +42,8 @@ class Topics:
 
     def __init__(self, services: Services) -> None:
         self._groups: Groups = services.groups
-        self._terms = Terms.of(services.settings)
-        self._drafts = Drafts(self._terms)
+        self._limits = Limits.of(services.settings)
+        self._drafts = Drafts(self._limits)
 
     @documented(body=response_schemas.NewEndpoints, errors=(400, 412, 413))
     def add(self, owner: Owner, name: str) -> Response:
@@ -131,7 +131,7 @@ class Topics:
         yield from items
 
     def _body(self) -> dict[str, object]:
-        body = read_json(request, limit_bytes=self._terms.body_limit_bytes)
+        body = read_json(request, limit_bytes=self._limits.body_limit_bytes)
         if not isinstance(body, dict):
             raise Refused(400, "body should be an object")
         return body
@@ -144,14 +144,14 @@ class Topics:
             most = f"should have at most {NAME_MAX_LENGTH} characters"
             raise BadValue("endpoints: name", most)
         return Endpoint(
-            read_destination(url, self._terms.allow),
+            read_destination(url, self._limits.allow),
             read_text(name, "endpoints: name"),
         )
 
     def _stored(self, url: str) -> str:
         """A URL as it stands in groups, where it could."""
         try:
-            return read_destination(url, self._terms.allow)
+            return read_destination(url, self._limits.allow)
         except BadValue:
             return url
 

@@ -19,7 +19,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
 )
 from scheduler_api.dialects.qstash.parsing.request_headers import (
     NOTHING_GIVEN,
-    Limits,
+    HeaderLimits,
     from_headers,
 )
 from scheduler_api.dialects.qstash.parsing.targets import check_callbacks
@@ -34,25 +34,25 @@ REMEMBERED_MAX_LENGTH = 4_096
 
 
 @dataclass(frozen=True)
-class Terms:
+class Limits:
     """What holds for every message of a process."""
 
-    limits: Limits
-    timeout_ms: int
+    headers: HeaderLimits
+    default_timeout_ms: int
     deduplication_ms: int
     body_limit_bytes: int
     allow: AddressPolicy
 
     @classmethod
-    def of(cls, settings: Settings) -> "Terms":
-        """The terms that the settings name."""
+    def of(cls, settings: Settings) -> "Limits":
+        """The limits that the settings name."""
         return cls(
-            limits=Limits(
+            headers=HeaderLimits(
                 delay_ms=settings.qstash_delay_limit_days * DAY_MS,
                 timeout_ms=settings.qstash_timeout_limit_ms,
                 retries=settings.qstash_retries_limit,
             ),
-            timeout_ms=settings.qstash_timeout_ms,
+            default_timeout_ms=settings.qstash_timeout_ms,
             deduplication_ms=settings.qstash_deduplication_ms,
             body_limit_bytes=settings.body_limit_bytes,
             allow=AddressPolicy.of(settings),
@@ -68,10 +68,10 @@ class Said:
 
 
 class Drafts:
-    """Reads headers and makes drafts under the terms of a process."""
+    """Reads headers and makes drafts under the limits of a process."""
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms = terms
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._remembered = lru_cache(REMEMBERED)(self._read)
 
     def read(
@@ -108,9 +108,9 @@ class Drafts:
             base=base,
             queue=queue,
             caller_ip=caller_ip,
-            limits=self._terms.limits,
+            limits=self._limits.headers,
         )
-        check_callbacks(message, allow=self._terms.allow)
+        check_callbacks(message, allow=self._limits.allow)
         return Said(message, to_options(message))
 
     def defaults(self, group: Group) -> Message:
@@ -144,7 +144,7 @@ class Drafts:
         Raises: BadValue.
         """
         at_ms = said.message.not_before_ms
-        most_ms = self._terms.limits.delay_ms
+        most_ms = self._limits.headers.delay_ms
         if at_ms is not None and at_ms - now_ms > most_ms:
             limit = f"should be at most {most_ms // 1000}s from now"
             raise BadValue("Upstash-Not-Before", limit)
@@ -152,11 +152,11 @@ class Drafts:
         mark = _mark(said.message, url=url, body=body)
         return Draft(
             Content(url, body, said.options),
-            said.message.timeout_ms or self._terms.timeout_ms,
+            said.message.timeout_ms or self._limits.default_timeout_ms,
             at_ms=None if past else at_ms,
             delay_ms=said.message.delay_ms if at_ms is None else 0,
             journal=True,
-            mark=Mark(mark, self._terms.deduplication_ms) if mark else None,
+            mark=Mark(mark, self._limits.deduplication_ms) if mark else None,
             gates=to_gates(said.message),
         )
 

@@ -59,7 +59,7 @@ OF_SCHEDULES: Table = {
 
 
 @dataclass(frozen=True)
-class Limits:
+class HeaderLimits:
     """The largest values that are taken."""
 
     delay_ms: int = 365 * 86_400_000
@@ -68,7 +68,7 @@ class Limits:
 
 
 NOTHING_GIVEN = Message()
-LIMITS = Limits()
+DEFAULT_LIMITS = HeaderLimits()
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def from_headers(
     queue: str | None = None,
     caller_ip: str | None = None,
     schedule: bool = False,
-    limits: Limits = LIMITS,
+    limits: HeaderLimits = DEFAULT_LIMITS,
 ) -> Message:
     """The message that a request, or an item of a batch, describes.
 
@@ -251,7 +251,7 @@ def _headers(base: Headers, forwarded: Headers) -> dict[str, Any]:
     return fields
 
 
-def _hold(limits: Limits, message: Message) -> None:
+def _hold(limits: HeaderLimits, message: Message) -> None:
     for prefix, sent in (
         ("Upstash", message),
         ("Upstash-Callback", message.callback),

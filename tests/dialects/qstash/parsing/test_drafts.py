@@ -5,18 +5,18 @@ from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.dialects.qstash.parsing.drafts import (
     REMEMBERED_MAX_LENGTH,
     Drafts,
-    Terms,
+    Limits,
 )
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.message import from_options
-from scheduler_api.dialects.qstash.parsing.request_headers import Limits
+from scheduler_api.dialects.qstash.parsing.request_headers import HeaderLimits
 from typing import Any
 
 URL = "https://example.com/hook"
 NOW_MS = 1_000_000_000_000
-TERMS = Terms(
-    limits=Limits(delay_ms=60_000),
-    timeout_ms=900_000,
+LIMITS = Limits(
+    headers=HeaderLimits(delay_ms=60_000),
+    default_timeout_ms=900_000,
     deduplication_ms=600_000,
     body_limit_bytes=1_000,
     allow=AddressPolicy(),
@@ -24,7 +24,7 @@ TERMS = Terms(
 
 
 def draft(body: bytes = b"x", url: str = URL, **headers: str) -> Any:
-    drafts = Drafts(TERMS)
+    drafts = Drafts(LIMITS)
     pairs = tuple((f"upstash-{n.replace('_', '-')}", v) for n, v in headers.items())
     return drafts.draft(drafts.read(pairs), url=url, body=body, now_ms=NOW_MS)
 
@@ -77,7 +77,7 @@ def test_marks_are_of_ids_or_of_content() -> None:
 
 
 def test_same_headers_are_read_once() -> None:
-    drafts = Drafts(TERMS)
+    drafts = Drafts(LIMITS)
     pairs = (("upstash-label", "a"), ("upstash-forward-b", "c"))
     said = drafts.read(pairs, queue="q", caller_ip="1.2.3.4")
 
@@ -92,7 +92,7 @@ def test_same_headers_are_read_once() -> None:
 
 
 def test_long_headers_are_not_remembered() -> None:
-    drafts = Drafts(TERMS)
+    drafts = Drafts(LIMITS)
     pairs = (("upstash-forward-b", "c" * REMEMBERED_MAX_LENGTH),)
     said = drafts.read(pairs)
 
@@ -101,7 +101,7 @@ def test_long_headers_are_not_remembered() -> None:
 
 
 def test_bad_headers_are_refused_every_time() -> None:
-    drafts = Drafts(TERMS)
+    drafts = Drafts(LIMITS)
 
     for _ in range(2):
         with pytest.raises(BadValue, match="Upstash-Callback: endpoint resolves"):

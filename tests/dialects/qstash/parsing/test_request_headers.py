@@ -4,7 +4,10 @@ import pytest
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.message import Callback, FlowControl, Message
 from scheduler_api.dialects.qstash.parsing.redaction import Redaction
-from scheduler_api.dialects.qstash.parsing.request_headers import Limits, from_headers
+from scheduler_api.dialects.qstash.parsing.request_headers import (
+    HeaderLimits,
+    from_headers,
+)
 from tests.dialects.qstash.said import BACK, read, refusal
 
 
@@ -179,7 +182,7 @@ def test_py_flow_control_without_limits_is_refused() -> None:
 def test_limits_hold_for_messages_and_callbacks(
     headers: dict[str, str], name: str
 ) -> None:
-    limits = Limits(delay_ms=10_000, timeout_ms=20_000, retries=3)
+    limits = HeaderLimits(delay_ms=10_000, timeout_ms=20_000, retries=3)
 
     read({"Upstash-Delay": "10s", "Upstash-Timeout": "20s"}, limits=limits)
     fault = refusal(headers, limits=limits)

@@ -10,8 +10,8 @@ from marshmallow import Schema, fields
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from scheduler_api.app import DIALECTS, create_app
 from scheduler_api.dialects.qstash.parsing.request_headers import (
-    OF_MESSAGES,
-    OF_SCHEDULES,
+    MESSAGE_HEADERS,
+    SCHEDULE_HEADERS,
 )
 from scheduler_api.dialects.qstash.rendering import header_schemas
 from scheduler_api.settings import Settings
@@ -120,8 +120,8 @@ def test_bodies_are_those_that_are_read(app: Flask) -> None:
 @pytest.mark.parametrize(
     ("path", "table"),
     [
-        ("/v2/publish/{destination}", OF_MESSAGES),
-        ("/v2/schedules/{destination}", OF_SCHEDULES),
+        ("/v2/publish/{destination}", MESSAGE_HEADERS),
+        ("/v2/schedules/{destination}", SCHEDULE_HEADERS),
     ],
 )
 def test_headers_are_those_that_are_read(
@@ -135,7 +135,7 @@ def test_headers_are_those_that_are_read(
 
     assert {f"upstash-{name}" for name in table} < set(told)
     assert all(told.values()), [name for name, words in told.items() if not words]
-    assert set(header_schemas.WORDS) == {*OF_MESSAGES, *OF_SCHEDULES}
+    assert set(header_schemas.WORDS) == {*MESSAGE_HEADERS, *SCHEDULE_HEADERS}
 
 
 class Answer(Schema):

@@ -13,7 +13,7 @@ from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, Said
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
-from scheduler_api.dialects.qstash.parsing.request_headers import NOTHING_GIVEN
+from scheduler_api.dialects.qstash.parsing.request_headers import DEFAULTS
 from scheduler_api.dialects.qstash.parsing.requests import (
     Refused,
     read_body,
@@ -103,7 +103,7 @@ class Publishing:
             query=target.configuration,
             queue=queue,
             caller_ip=request.remote_addr,
-            base=self._drafts.defaults(to) if isinstance(to, Group) else NOTHING_GIVEN,
+            base=self._drafts.defaults(to) if isinstance(to, Group) else DEFAULTS,
         )
         body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
         now_ms = self._now_ms()
@@ -268,7 +268,7 @@ class _Items:
             query=target.configuration,
             queue=queue,
             caller_ip=self._caller_ip,
-            base=NOTHING_GIVEN if group is None else self._drafts.defaults(group),
+            base=DEFAULTS if group is None else self._drafts.defaults(group),
         )
 
 

@@ -39,7 +39,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
 )
 from scheduler_api.dialects.qstash.parsing.message import Message, message_id, to_gates
 from scheduler_api.dialects.qstash.parsing.request_headers import (
-    NOTHING_GIVEN,
+    DEFAULTS,
     from_headers,
 )
 from scheduler_api.dialects.qstash.parsing.requests import (
@@ -344,7 +344,7 @@ class Scheduling:
         said = from_headers(
             [pair for pair in headers if not pair[0].lower().startswith(OURS)],
             query=target.configuration,
-            base=NOTHING_GIVEN if group is None else self._drafts.defaults(group),
+            base=DEFAULTS if group is None else self._drafts.defaults(group),
             caller_ip=request.remote_addr,
             schedule=True,
             limits=self._limits.headers,

@@ -18,7 +18,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     to_options,
 )
 from scheduler_api.dialects.qstash.parsing.request_headers import (
-    NOTHING_GIVEN,
+    DEFAULTS,
     HeaderLimits,
     from_headers,
 )
@@ -81,13 +81,13 @@ class Drafts:
         query: Headers = (),
         queue: str | None = None,
         caller_ip: str | None = None,
-        base: Message = NOTHING_GIVEN,
+        base: Message = DEFAULTS,
     ) -> Said:
         """What headers and parameters say, as `from_headers` has it.
 
         Raises: BadValue.
         """
-        if base is not NOTHING_GIVEN:
+        if base is not DEFAULTS:
             return self._read(headers, query, queue, caller_ip, base)
         length = sum(len(name) + len(value) for name, value in (*headers, *query))
         if length > REMEMBERED_MAX_LENGTH:
@@ -100,7 +100,7 @@ class Drafts:
         query: Headers,
         queue: str | None,
         caller_ip: str | None,
-        base: Message = NOTHING_GIVEN,
+        base: Message = DEFAULTS,
     ) -> Said:
         message = from_headers(
             headers,
@@ -119,7 +119,7 @@ class Drafts:
         Raises: BadValue.
         """
         headers = default_headers(group.defaults)
-        return self.read(headers).message if headers else NOTHING_GIVEN
+        return self.read(headers).message if headers else DEFAULTS
 
     def for_group(
         self, said: Said, group: Group, *, body: bytes, now_ms: int

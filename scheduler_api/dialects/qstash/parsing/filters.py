@@ -25,7 +25,7 @@ CONDITIONS = (
     *("url", "host", "path", "topicName", "queueName", "scheduleId"),
     *("callerIp", "label", "flowControlKey"),
 )
-OTHER_NAMES = {"callerIP": "callerIp"}
+ALIASES = {"callerIP": "callerIp"}
 DATES = ("fromDate", "toDate")
 # These may have commas in their values.
 NEVER_SPLIT = ("url", "path", "flowControlKey", "search")
@@ -43,18 +43,20 @@ STATES = {
 }
 IN_PROGRESS = ("begun", "failed", "retry")
 # What dead letters can be asked for by, besides what is their own.
-OF_LETTERS = tuple(name for name in CONDITIONS if name not in ("host", "path"))
+DEAD_LETTER_CONDITIONS = tuple(
+    name for name in CONDITIONS if name not in ("host", "path")
+)
 PAGE = ("count", "cursor", "order")
 # The parameters that each call knows.
-KNOWN_OF_CANCELLATION = ("messageIds", *CONDITIONS, *DATES, "count")
-KNOWN_OF_LOGS = ("messageId", "messageIds", *CONDITIONS, *DATES, *PAGE, "state")
-KNOWN_OF_LETTERS = (
-    *("dlqIds", "messageId", *OF_LETTERS, "responseStatus"),
+CANCELLATION_PARAMETERS = ("messageIds", *CONDITIONS, *DATES, "count")
+LOG_PARAMETERS = ("messageId", "messageIds", *CONDITIONS, *DATES, *PAGE, "state")
+DEAD_LETTER_PARAMETERS = (
+    *("dlqIds", "messageId", *DEAD_LETTER_CONDITIONS, "responseStatus"),
     *(*DATES, *PAGE),
 )
-LETTERS_MOST = 100
-LOGS_MOST = 1_000
-AT_ONCE = 100
+MAX_DEAD_LETTERS = 100
+MAX_LOG_ENTRIES = 1_000
+DEFAULT_COUNT = 100
 
 _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
     "CANCELLED": ("cancelled",),
@@ -164,7 +166,7 @@ def read_cancellation(parameters: Parameters) -> Cancellation:
 
     Raises: BadValue.
     """
-    check_names(parameters, KNOWN_OF_CANCELLATION)
+    check_names(parameters, CANCELLATION_PARAMETERS)
     start_ms, end_ms = _dates(parameters)
     if "count" in parameters:
         _whole(parameters, "count")
@@ -176,14 +178,14 @@ def read_log_query(parameters: Parameters) -> LogQuery:
 
     Raises: BadValue.
     """
-    check_names(parameters, KNOWN_OF_LOGS)
+    check_names(parameters, LOG_PARAMETERS)
     start_ms, end_ms = _dates(parameters)
     newest_first = _newest_first(parameters, "latestFirst")
     return LogQuery(
         _conditions(parameters),
         _kinds(parameters),
         Stretch(start_ms, end_ms, newest_first, _cursor(parameters)),
-        _count(parameters, most=LOGS_MOST),
+        _count(parameters, most=MAX_LOG_ENTRIES),
     )
 
 
@@ -192,7 +194,7 @@ def read_letter_query(parameters: Parameters) -> LetterQuery:
 
     Raises: BadValue.
     """
-    check_names(parameters, KNOWN_OF_LETTERS)
+    check_names(parameters, DEAD_LETTER_PARAMETERS)
     start_ms, end_ms = _dates(parameters)
     ids = None
     if "dlqIds" in parameters:
@@ -209,7 +211,7 @@ def read_letter_query(parameters: Parameters) -> LetterQuery:
         Span(start_ms, end_ms),
         _newest_first(parameters, "earliestFirst"),
         _place(parameters),
-        _count(parameters, most=LETTERS_MOST),
+        _count(parameters, most=MAX_DEAD_LETTERS),
     )
 
 
@@ -272,7 +274,7 @@ def check_names(parameters: Parameters, known: Collection[str]) -> None:
 
 def _known(name: str) -> str:
     """A parameter's name, of the several that clients give it."""
-    return OTHER_NAMES.get(name, name)
+    return ALIASES.get(name, name)
 
 
 def _conditions(parameters: Parameters) -> Conditions:
@@ -353,7 +355,7 @@ def _newest_first(parameters: Parameters, default: str) -> bool:
 
 
 def _count(parameters: Parameters, *, most: int) -> int:
-    count = _whole(parameters, "count", AT_ONCE)
+    count = _whole(parameters, "count", DEFAULT_COUNT)
     if not 1 <= count <= most:
         raise BadValue("count", f"should be a number from 1 to {most}")
     return count

@@ -33,26 +33,26 @@ READ = (PREFIX, CONTENT_TYPE)
 _BLANKS = " \t"
 
 # Name of the header behind its prefix: attribute, and reader of the value.
-OF_CALLBACKS: Table = {
+CALLBACK_HEADERS: Table = {
     "delay": ("delay_ms", header_values.read_duration_ms),
     "method": ("method", header_values.read_method),
     "retries": ("retries", header_values.read_retries),
     "retry-delay": ("retry_delay", header_values.read_retry_delay),
     "timeout": ("timeout_ms", header_values.read_timeout_ms),
 }
-_OF_BOTH: Table = {
-    **OF_CALLBACKS,
+_COMMON_HEADERS: Table = {
+    **CALLBACK_HEADERS,
     "content-based-deduplication": ("content_based", header_values.read_truth),
     "deduplication-id": ("deduplication_id", header_values.read_text),
     "label": ("labels", header_values.read_labels),
     "redact-fields": ("redaction", header_values.read_redaction),
 }
-OF_MESSAGES: Table = {
-    **_OF_BOTH,
+MESSAGE_HEADERS: Table = {
+    **_COMMON_HEADERS,
     "not-before": ("not_before_ms", header_values.read_unix_ms),
 }
-OF_SCHEDULES: Table = {
-    **_OF_BOTH,
+SCHEDULE_HEADERS: Table = {
+    **_COMMON_HEADERS,
     "queue-name": ("queue", header_values.read_name),
     "schedule-id": ("schedule_id", header_values.read_name),
 }
@@ -67,7 +67,7 @@ class HeaderLimits:
     retries: int = 1_000
 
 
-NOTHING_GIVEN = Message()
+DEFAULTS = Message()
 DEFAULT_LIMITS = HeaderLimits()
 
 
@@ -90,7 +90,7 @@ def from_headers(
     pairs: Pairs,
     *,
     query: Pairs = (),
-    base: Message = NOTHING_GIVEN,
+    base: Message = DEFAULTS,
     queue: str | None = None,
     caller_ip: str | None = None,
     schedule: bool = False,
@@ -109,7 +109,7 @@ def from_headers(
     """
     listed = list(pairs)
     given = _given(listed, query)
-    fields = _read(given, PREFIX, OF_SCHEDULES if schedule else OF_MESSAGES)
+    fields = _read(given, PREFIX, SCHEDULE_HEADERS if schedule else MESSAGE_HEADERS)
     if queue is not None:
         fields["queue"] = header_values.read_name(queue, "queueName")
     if caller_ip:
@@ -180,7 +180,7 @@ def _forwarding_prefix(lowered: str) -> str | None:
     for prefix in (f"{CALLBACK}-", f"{FAILURE_CALLBACK}-"):
         if (
             lowered.startswith(prefix)
-            and lowered.removeprefix(prefix) not in OF_CALLBACKS
+            and lowered.removeprefix(prefix) not in CALLBACK_HEADERS
         ):
             return prefix
     return None
@@ -223,7 +223,10 @@ def _callback(given: _Given, name: str, base: Callback | None) -> Callback | Non
         base = Callback(url) if base is None else replace(base, url=url)
     prefix = f"{name}-"
     # A fault is told, also where there is nobody to call back.
-    fields, forwarded = _read(given, prefix, OF_CALLBACKS), _forwarded(given, prefix)
+    fields, forwarded = (
+        _read(given, prefix, CALLBACK_HEADERS),
+        _forwarded(given, prefix),
+    )
     if base is None:
         return None
     return replace(base, **fields, **_headers(base.headers, forwarded))

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 from marshmallow import Schema, fields
 from scheduler_api.dialects.qstash.parsing.message import canonical
 from scheduler_api.dialects.qstash.parsing.request_headers import (
-    OF_CALLBACKS,
-    OF_MESSAGES,
-    OF_SCHEDULES,
+    CALLBACK_HEADERS,
+    MESSAGE_HEADERS,
+    SCHEDULE_HEADERS,
 )
 from typing import Any
 
@@ -43,13 +43,13 @@ OTHERS = {
 
 def message_headers() -> type[Schema]:
     """Those of a message."""
-    return _schema("MessageHeaders", _settings(OF_MESSAGES) | OTHERS)
+    return _schema("MessageHeaders", _settings(MESSAGE_HEADERS) | OTHERS)
 
 
 def schedule_headers(own: Mapping[str, str]) -> type[Schema]:
     """Those of a schedule, with words for those that are this service's own."""
     words = {CRON: "When it runs: five cron fields, an alias, or @every"}
-    words |= {**_settings(OF_SCHEDULES), **OTHERS, **own}
+    words |= {**_settings(SCHEDULE_HEADERS), **OTHERS, **own}
     return _schema("ScheduleHeaders", words, required=(CRON,))
 
 
@@ -57,7 +57,7 @@ def _settings(table: Mapping[str, object]) -> dict[str, str]:
     """Names and words of a table's headers, and of both callbacks'."""
     found = {f"Upstash-{canonical(name)}": WORDS.get(name, "") for name in table}
     for callback in ("Callback", "Failure-Callback"):
-        for name in OF_CALLBACKS:
+        for name in CALLBACK_HEADERS:
             words = f"As Upstash-{canonical(name)}, for the callback's own request"
             found[f"Upstash-{callback}-{canonical(name)}"] = words
     return found

@@ -361,8 +361,8 @@ def parameters(
     return Schema.from_dict({each: kinds.get(each, texts) for each in names}, name=name)
 
 
-LogQuery = parameters("LogQuery", filters.KNOWN_OF_LOGS)
-CancelQuery = parameters("CancelQuery", filters.KNOWN_OF_CANCELLATION)
-CancelBody = parameters("CancelBody", filters.KNOWN_OF_CANCELLATION, in_body=True)
-LetterQuery = parameters("LetterQuery", filters.KNOWN_OF_LETTERS)
-LetterBody = parameters("LetterBody", filters.KNOWN_OF_LETTERS, in_body=True)
+LogQuery = parameters("LogQuery", filters.LOG_PARAMETERS)
+CancelQuery = parameters("CancelQuery", filters.CANCELLATION_PARAMETERS)
+CancelBody = parameters("CancelBody", filters.CANCELLATION_PARAMETERS, in_body=True)
+LetterQuery = parameters("LetterQuery", filters.DEAD_LETTER_PARAMETERS)
+LetterBody = parameters("LetterBody", filters.DEAD_LETTER_PARAMETERS, in_body=True)

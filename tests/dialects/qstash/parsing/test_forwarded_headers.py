@@ -12,7 +12,7 @@ from scheduler_api.dialects.qstash.parsing.forwarded_headers import (
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.message import Callback, Message
 from scheduler_api.dialects.qstash.parsing.request_headers import from_headers
-from tests.dialects.qstash.said import BACK, read, refusal
+from tests.dialects.qstash.header_parsing import BACK, read, refusal
 
 
 def test_forwarded_headers_keep_their_order_and_get_one_spelling() -> None:

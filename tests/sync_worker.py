@@ -1,4 +1,4 @@
-"""One worker by hand: its store, called as if it were not asynchronous."""
+"""A worker's store with blocking calls, for tests that are not asynchronous."""
 
 import orjson
 import redis
@@ -28,36 +28,38 @@ T = TypeVar("T")
 
 
 class Runner(Protocol):
-    """What carries out coroutines, as `asyncio.Runner` does."""
+    """Runs a coroutine and returns its result, like `asyncio.Runner`."""
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
 
 
 class SyncWorker:
-    """One worker, whose runner waits until each call is answered."""
+    """A worker whose calls block until the store replies."""
 
     def __init__(self, store: WorkerStore, runner: Runner) -> None:
         self.store = store
         self._runner = runner
 
     def begin(self, *ids: str) -> list[Begun]:
+        """Begin events and return those that were begun."""
         return self.try_begin(*ids)[0]
 
     def try_begin(
         self, *ids: str, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
+        """Begin events; also return, for each id not begun, the reason."""
         return self._runner.run(self.store.begin(ids, share=share))
 
     def report(self, gate: str, attempts: int, failures: int) -> str:
         counts = {gate: (attempts, failures)}
-        told = self._runner.run(self.store.report(counts, limits=BREAKER))
-        return told.get(gate, "")
+        states = self._runner.run(self.store.report(counts, limits=BREAKER))
+        return states.get(gate, "")
 
     def fetch(self, begun: Begun) -> Begun:
         return self._runner.run(self.store.fetch(begun))
 
-    def renew(self, *held: Begun) -> set[str]:
-        return self._runner.run(self.store.renew(held))
+    def renew(self, *begun: Begun) -> set[str]:
+        return self._runner.run(self.store.renew(begun))
 
     def release(self, *ids: str) -> int:
         return self._runner.run(self.store.release(ids))
@@ -72,15 +74,19 @@ class SyncWorker:
         *,
         delay_ms: int = 3_000,
         reason: str = "",
-        **line: Any,
+        **log_entry: Any,
     ) -> None:
-        """Settles an attempt that nobody has settled, with what its log says of it."""
+        """Settle an attempt that is not settled yet.
+
+        Args:
+            log_entry: the fields of the attempt's entry in the event's log.
+        """
         settlement = Settlement(
             event_id=begun.id,
             token=begun.token,
             attempt=begun.attempt,
             outcome=Outcome(outcome),
-            line=orjson.dumps(line),
+            line=orjson.dumps(log_entry),
             delay_ms=delay_ms,
             reason=reason,
         )
@@ -89,7 +95,7 @@ class SyncWorker:
 
 
 class AwaitableClient:
-    """A client that blocks, behind the awaitable calls of a worker's store."""
+    """Wraps a blocking client; each call returns a coroutine."""
 
     connects = 0
 
@@ -99,14 +105,14 @@ class AwaitableClient:
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._client, name)
 
-        async def answered(*words: Any, **options: Any) -> Any:
-            return call(*words, **options)
+        async def awaitable(*args: Any, **options: Any) -> Any:
+            return call(*args, **options)
 
-        return answered
+        return awaitable
 
 
 class ImmediateRunner:
-    """A runner of what waits for nothing; it may itself be called in a loop."""
+    """Runs coroutines that never wait, even inside a running event loop."""
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
         try:
@@ -114,7 +120,7 @@ class ImmediateRunner:
         except StopIteration as done:
             result: T = done.value
             return result
-        raise RuntimeError("it waits for something")
+        raise RuntimeError("the coroutine waits for something")
 
 
 def new_sync_worker(
@@ -124,7 +130,11 @@ def new_sync_worker(
     clock_ms: int | None = None,
     lease_ms: int = LEASE_MS,
 ) -> SyncWorker:
-    """A new worker that asks through a blocking client, by the clock that is told."""
+    """A new worker on a blocking client.
+
+    Args:
+        clock_ms: the fixed time of its calls; None for the store's time.
+    """
     cell = Cell(client, prefix, clock_ms=clock_ms)
     return SyncWorker(
         WorkerStore(AwaitableClient(client), cell, lease_ms=lease_ms), ImmediateRunner()

@@ -1,4 +1,4 @@
-"""The application as a whole: errors, health, and a store that is away."""
+"""The whole application: errors, health, readiness, and an unreachable store."""
 
 import logging
 import pytest
@@ -42,17 +42,17 @@ def token(client: redis.Redis) -> str:
 
 
 @pytest.fixture
-def dead_app(free_port: int) -> Flask:
+def app_without_store(free_port: int) -> Flask:
     return _app(f"redis://127.0.0.1:{free_port}/0")
 
 
-def _be_alive(client: redis.Redis, *roles: str) -> None:
+def _report_alive(client: redis.Redis, *roles: str) -> None:
     for role in roles:
         client.set(keys.alive(PREFIX, role), "1")
 
 
-def _meet(client: redis.Redis, epoch: str) -> None:
-    """Has the store be one that a ticker has met."""
+def _set_epoch(client: redis.Redis, epoch: str) -> None:
+    """Bring the store into the state after a ticker has started on it."""
     take_database(client, PREFIX)
     client.set(keys.epoch(PREFIX), epoch)
 
@@ -70,7 +70,7 @@ def test_settings_come_from_the_environment(
     assert app.config["MAX_CONTENT_LENGTH"] == 6000 + 65_536
 
 
-def test_wrong_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
 
@@ -87,26 +87,28 @@ def other_key(monkeypatch: pytest.MonkeyPatch, valkey: str) -> str:
 
 
 @pytest.mark.usefixtures("token")
-def test_process_with_another_key_than_the_stores_ends_and_says_why(
+def test_a_process_with_the_wrong_secret_key_exits_and_logs_the_reason(
     other_key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(SystemExit) as end:
         create_app()
 
     assert end.value.code == 3
-    told = [r.getMessage() for r in caplog.records if r.levelname == "CRITICAL"]
-    assert told == [
+    logged = [r.getMessage() for r in caplog.records if r.levelname == "CRITICAL"]
+    assert logged == [
         "SECRET_KEY: the secrets in the store were encrypted with another key."
     ]
 
 
 @pytest.mark.usefixtures("client")
-def test_process_starts_on_a_store_that_keeps_no_secrets_yet(other_key: str) -> None:
+def test_a_process_starts_with_any_key_on_a_store_without_secrets(
+    other_key: str,
+) -> None:
     assert create_app().test_client().get("/healthz").status_code == 200
 
 
 @pytest.mark.usefixtures("other_key")
-def test_process_starts_while_the_store_is_away(
+def test_a_process_starts_while_the_store_is_unreachable(
     monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
@@ -115,14 +117,16 @@ def test_process_starts_while_the_store_is_away(
 
 
 @pytest.mark.usefixtures("token")
-def test_key_is_asked_for_again_until_it_fits(valkey: str, client: redis.Redis) -> None:
-    _be_alive(client, "ticker", "worker")
+def test_readiness_checks_a_wrong_secret_key_again(
+    valkey: str, client: redis.Redis
+) -> None:
+    _report_alive(client, "ticker", "worker")
     http = create_app(
         Settings(redis_url=valkey, secret_key="another secret key")
     ).test_client()
     refused = http.get("/readyz")
     client.flushall()
-    _be_alive(client, "ticker", "worker")
+    _report_alive(client, "ticker", "worker")
 
     assert refused.status_code == 503
     assert refused.get_json()["missing"][0].startswith("SECRET_KEY: ")
@@ -158,16 +162,16 @@ def test_errors_are_json_with_a_message(
     assert ("Allow" in answer.headers) is (status == 405)
 
 
-def test_health_needs_no_store_and_no_key(dead_app: Flask) -> None:
-    answer = dead_app.test_client().get("/healthz")
+def test_health_needs_no_store_and_no_key(app_without_store: Flask) -> None:
+    answer = app_without_store.test_client().get("/healthz")
 
     assert answer.status_code == 200
 
 
-def test_cell_with_store_ticker_and_worker_is_ready(
+def test_a_cell_with_store_ticker_and_worker_is_ready(
     app: Flask, client: redis.Redis
 ) -> None:
-    _be_alive(client, "ticker", "worker")
+    _report_alive(client, "ticker", "worker")
 
     answer = app.test_client().get("/readyz")
 
@@ -175,10 +179,10 @@ def test_cell_with_store_ticker_and_worker_is_ready(
 
 
 @pytest.mark.parametrize("missing", [["ticker"], ["worker"], ["ticker", "worker"]])
-def test_cell_without_a_role_names_it(
+def test_readiness_names_the_missing_roles(
     app: Flask, client: redis.Redis, missing: list[str]
 ) -> None:
-    _be_alive(client, *({"ticker", "worker"} - set(missing)))
+    _report_alive(client, *({"ticker", "worker"} - set(missing)))
 
     answer = app.test_client().get("/readyz")
 
@@ -186,22 +190,22 @@ def test_cell_without_a_role_names_it(
     assert answer.get_json()["missing"] == missing
 
 
-def test_cell_without_a_store_says_so(dead_app: Flask) -> None:
-    answer = dead_app.test_client().get("/readyz")
+def test_readiness_names_an_unreachable_store(app_without_store: Flask) -> None:
+    answer = app_without_store.test_client().get("/readyz")
 
     assert answer.status_code == 503
     assert answer.get_json()["missing"] == ["the store does not answer"]
 
 
 @pytest.mark.parametrize("after", [None, "other"])
-def test_store_that_came_back_different_is_not_ready(
+def test_a_store_that_lost_its_data_is_not_ready(
     app: Flask, client: redis.Redis, after: str | None
 ) -> None:
-    _be_alive(client, "ticker", "worker")
-    _meet(client, "first")
+    _report_alive(client, "ticker", "worker")
+    _set_epoch(client, "first")
     ready = app.test_client().get("/readyz").status_code
     client.flushall()
-    _be_alive(client, "ticker", "worker")
+    _report_alive(client, "ticker", "worker")
     if after:
         client.set(keys.epoch(PREFIX), after)
 
@@ -211,11 +215,11 @@ def test_store_that_came_back_different_is_not_ready(
     assert "came back different" in answer.get_json()["missing"][0]
 
 
-def test_store_whose_loss_was_accepted_is_ready_again(
+def test_a_store_is_ready_again_after_its_data_loss_is_accepted(
     app: Flask, client: redis.Redis
 ) -> None:
-    _be_alive(client, "ticker", "worker")
-    _meet(client, "first")
+    _report_alive(client, "ticker", "worker")
+    _set_epoch(client, "first")
     app.test_client().get("/readyz")
     client.set(keys.epoch(PREFIX), "second")
     refused = app.test_client().get("/readyz").status_code
@@ -226,11 +230,11 @@ def test_store_whose_loss_was_accepted_is_ready_again(
     assert (refused, accepted) == (503, 200)
 
 
-def test_readiness_gives_a_store_the_functions_that_it_lacks(
+def test_readiness_loads_missing_functions_into_the_store(
     app: Flask, client: redis.Redis
 ) -> None:
     client.function_flush()
-    _be_alive(client, "ticker", "worker")
+    _report_alive(client, "ticker", "worker")
 
     answer = app.test_client().get("/readyz")
 
@@ -238,11 +242,11 @@ def test_readiness_gives_a_store_the_functions_that_it_lacks(
     assert len(client.function_list()) == 1
 
 
-def test_store_too_full_for_the_functions_is_not_ready_and_says_so(
+def test_a_store_too_full_to_load_the_functions_is_not_ready(
     app: Flask, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(functions, "REFUSED_FOR_S", 0)
-    _be_alive(client, "ticker", "worker")
+    _report_alive(client, "ticker", "worker")
     http = app.test_client()
     before = http.get("/readyz").status_code
     client.function_flush()
@@ -258,10 +262,10 @@ def test_store_too_full_for_the_functions_is_not_ready_and_says_so(
     assert refused.get_json()["missing"] == [readiness.NO_FUNCTIONS]
 
 
-def test_full_store_that_has_the_functions_is_ready(
+def test_a_full_store_that_has_the_functions_is_ready(
     app: Flask, client: redis.Redis
 ) -> None:
-    _be_alive(client, "ticker", "worker")
+    _report_alive(client, "ticker", "worker")
     http = app.test_client()
     http.get("/readyz")
     client.config_set("maxmemory", 1)
@@ -273,8 +277,10 @@ def test_full_store_that_has_the_functions_is_ready(
     assert answer.status_code == 200
 
 
-def test_epoch_that_is_made_later_is_the_first(app: Flask, client: redis.Redis) -> None:
-    _be_alive(client, "ticker", "worker")
+def test_the_first_epoch_of_a_store_counts_as_no_data_loss(
+    app: Flask, client: redis.Redis
+) -> None:
+    _report_alive(client, "ticker", "worker")
     before = app.test_client().get("/readyz").status_code
     client.set(keys.epoch(PREFIX), "first")
 
@@ -285,11 +291,11 @@ def test_epoch_that_is_made_later_is_the_first(app: Flask, client: redis.Redis) 
     ("method", "path"),
     [("POST", "/api/events"), ("GET", "/api/events"), ("GET", "/api/cronjobs/1")],
 )
-def test_store_that_is_away_is_told_within_a_second_or_so(
-    dead_app: Flask, method: str, path: str
+def test_requests_without_a_store_are_answered_503_within_seconds(
+    app_without_store: Flask, method: str, path: str
 ) -> None:
     began_s = time.monotonic()
-    answer = dead_app.test_client().open(
+    answer = app_without_store.test_client().open(
         path, method=method, headers={"x-api-key": "any"}
     )
 
@@ -299,7 +305,7 @@ def test_store_that_is_away_is_told_within_a_second_or_so(
     assert list(answer.get_json()) == ["message"]
 
 
-def test_store_that_goes_away_is_told_and_comes_back_by_itself(
+def test_a_lost_connection_to_the_store_is_reopened(
     app: Flask, client: redis.Redis, token: str
 ) -> None:
     http, headers = app.test_client(), {"x-api-key": token}
@@ -312,7 +318,7 @@ def test_store_that_goes_away_is_told_and_comes_back_by_itself(
 
 
 @pytest.mark.parametrize("problem", ["LOADING", "READONLY", "MISCONF", "MASTERDOWN"])
-def test_store_that_cannot_serve_now_is_told_as_unavailable(
+def test_a_store_that_refuses_to_serve_is_answered_503(
     app: Flask, problem: str
 ) -> None:
     @app.get("/trouble")
@@ -325,7 +331,7 @@ def test_store_that_cannot_serve_now_is_told_as_unavailable(
     assert answer.headers["Retry-After"] == "1"
 
 
-def test_fault_of_ours_is_json_and_logged_with_its_ids(
+def test_an_internal_error_is_json_and_is_logged_with_the_ids_of_its_route(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
     @app.get("/broken/<event_id>")
@@ -339,7 +345,7 @@ def test_fault_of_ours_is_json_and_logged_with_its_ids(
     assert "event_id=77" in caplog.text
 
 
-def test_accepted_event_is_one_line_in_the_log_without_its_payload(
+def test_an_accepted_event_is_logged_in_one_line_without_its_payload(
     app: Flask, token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -356,9 +362,9 @@ def test_accepted_event_is_one_line_in_the_log_without_its_payload(
     assert "canary" not in caplog.text and token not in caplog.text
 
 
-def test_both_spellings_of_slashes_are_kept_apart(app: Flask, token: str) -> None:
+def test_leading_slashes_are_part_of_the_path(app: Flask, token: str) -> None:
     def code(path: str) -> int:
-        # The test client takes what begins with two slashes for a host.
+        # The test client reads a path that begins with two slashes as a host.
         raw, headers = {"PATH_INFO": path}, {"x-api-key": token}
         http = app.test_client()
         return http.get("/", environ_overrides=raw, headers=headers).status_code

@@ -1,4 +1,4 @@
-"""From a token to its tenant."""
+"""Finding a tenant by its token."""
 
 import pytest
 import redis
@@ -10,7 +10,7 @@ SECRET_KEY = "0123456789abcdef"
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -19,22 +19,22 @@ class Clock:
         return self.now_s
 
 
-class Counting(Tenants):
-    """Counts how often the store is asked."""
+class CountingTenants(Tenants):
+    """Tenants that count lookups in the store."""
 
-    asked = 0
+    lookups = 0
 
     def by_token(self, token: str):  # type: ignore[no-untyped-def]
-        self.asked += 1
+        self.lookups += 1
         return super().by_token(token)
 
 
 @pytest.fixture
-def tenants(store_client: redis.Redis) -> Counting:
-    return Counting(Cell(store_client, "{t}:"), secret_key=SECRET_KEY)
+def tenants(store_client: redis.Redis) -> CountingTenants:
+    return CountingTenants(Cell(store_client, "{t}:"), secret_key=SECRET_KEY)
 
 
-def test_token_belongs_to_its_tenant(tenants: Counting) -> None:
+def test_a_token_identifies_its_tenant(tenants: CountingTenants) -> None:
     one, other = tenants.create("one"), tenants.create("other")
     auth = Auth(tenants)
 
@@ -43,14 +43,16 @@ def test_token_belongs_to_its_tenant(tenants: Counting) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "x", "é", "\ud83d", "\x00", "x" * 10_000])
-def test_token_of_nobody_is_refused(tenants: Counting, token: str | None) -> None:
+def test_an_unknown_token_is_refused(
+    tenants: CountingTenants, token: str | None
+) -> None:
     tenants.create("one")
 
     with pytest.raises(Unauthorized):
         Auth(tenants).tenant(token)
 
 
-def test_part_of_a_token_is_refused(tenants: Counting) -> None:
+def test_an_altered_token_is_refused(tenants: CountingTenants) -> None:
     token = tenants.create("one").token
     auth = Auth(tenants)
     auth.tenant(token)
@@ -60,29 +62,29 @@ def test_part_of_a_token_is_refused(tenants: Counting) -> None:
             auth.tenant(wrong)
 
 
-def test_good_answer_is_remembered_for_five_seconds(tenants: Counting) -> None:
+def test_a_valid_token_is_cached_for_five_seconds(tenants: CountingTenants) -> None:
     token, clock = tenants.create("one").token, Clock()
     auth = Auth(tenants, clock=clock)
     for clock.now_s in (100.0, 101.0, 104.9):
         auth.tenant(token)
-    asked_at_first = tenants.asked
+    lookups_within_5_s = tenants.lookups
     clock.now_s = 105.1
     auth.tenant(token)
 
-    assert (asked_at_first, tenants.asked) == (1, 2)
+    assert (lookups_within_5_s, tenants.lookups) == (1, 2)
 
 
-def test_bad_answer_is_never_remembered(tenants: Counting) -> None:
+def test_an_unknown_token_is_never_cached(tenants: CountingTenants) -> None:
     auth = Auth(tenants)
     for _ in range(3):
         with pytest.raises(Unauthorized):
             auth.tenant("nobody's")
 
-    assert tenants.asked == 3
+    assert tenants.lookups == 3
 
 
-def test_revoked_token_is_refused_after_five_seconds(
-    tenants: Counting, store_client: redis.Redis
+def test_a_revoked_token_is_refused_after_five_seconds(
+    tenants: CountingTenants, store_client: redis.Redis
 ) -> None:
     token, clock = tenants.create("one").token, Clock()
     auth = Auth(tenants, clock=clock)

@@ -189,7 +189,7 @@ def test_of_the_dialects_engine_and_workers_name_the_registry_only() -> None:
 
 @pytest.mark.parametrize("module", READERS)
 def test_only_the_module_of_records_names_stored_codes(module: str) -> None:
-    assert field_codes.spelled(MODULES[module].read_text()) == []
+    assert field_codes.literals(MODULES[module].read_text()) == []
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ ask(("HMGET", self.place("7"), "st"))""",
     ],
 )
 def test_a_code_is_seen_however_it_is_handed_over(source: str) -> None:
-    assert field_codes.spelled(source) != []
+    assert field_codes.literals(source) != []
 
 
 @pytest.mark.parametrize(
@@ -225,4 +225,4 @@ def test_a_code_is_seen_however_it_is_handed_over(source: str) -> None:
     ],
 )
 def test_a_field_that_is_named_in_full_is_no_code(source: str) -> None:
-    assert field_codes.spelled(source) == []
+    assert field_codes.literals(source) == []

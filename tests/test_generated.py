@@ -1,6 +1,6 @@
-"""Requests made from the documents of Jiter and Scheduler v1 are answered as they say.
+"""Requests generated from the OpenAPI documents of Jiter and Scheduler v1.
 
-QStash has tests of its own of this kind, made from its publisher's description.
+The QStash dialect has its own generated tests, from the publisher's OpenAPI document.
 """
 
 import pytest
@@ -22,15 +22,16 @@ from schemathesis.specs.openapi.checks import (
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
-HOOK, FAR = "https://example.com/hook", "2399-01-01T00:00:00Z"
-# What stands in paths: where it is made, from what, and where its id stands.
-EVENT = {"payload": "", "destination": HOOK, "scheduledTime": FAR}
+HOOK, FAR_FUTURE = "https://example.com/hook", "2399-01-01T00:00:00Z"
+# For each path parameter: the route and body that create such an object, and the
+# location of the new id in the response.
+EVENT = {"payload": "", "destination": HOOK, "scheduledTime": FAR_FUTURE}
 CRON_JOB = {"payload": "", "destination": HOOK, "expression": "0 0 1 1 *"}
 V1_EVENT = {
-    **{"eventOwner": "user@example.com", "endDate": FAR},
+    **{"eventOwner": "user@example.com", "endDate": FAR_FUTURE},
     **{"interval": "0 0 1 1 *", "callbackUrl": HOOK},
 }
-MADE: dict[tuple[str, str], tuple[str, dict[str, str], tuple[str, ...]]] = {
+CREATION: dict[tuple[str, str], tuple[str, dict[str, str], tuple[str, ...]]] = {
     ("jiter", "event_id"): ("/api/events", EVENT, ("id",)),
     ("jiter", "cron_id"): ("/api/cronjobs", CRON_JOB, ("id",)),
     ("v1", "event_id"): ("/v1/events", V1_EVENT, ("data", "eventId")),
@@ -66,30 +67,30 @@ def token(valkey: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["jiter", "v1"])
-def test_every_answer_is_as_documented(app: Any, token: str, name: str) -> None:
+def test_every_response_is_as_documented(app: Any, token: str, name: str) -> None:
     document = app.test_client().get(f"/openapi/{name}.json").get_json()
     config = SchemathesisConfig.from_dict({"generation": {"deterministic": True}})
     schema = schemathesis.openapi.from_dict(document, config=config)
 
     headers = {"X-API-Key": token}
 
-    def fill(case: Case) -> None:
-        """Puts the id of something new where one is wanted."""
-        for part in case.path_parameters or {}:
-            if (name, part) in MADE:
-                path, body, place = MADE[name, part]
+    def fill_in_ids(case: Case) -> None:
+        """Create the objects that the path names and put their ids into it."""
+        for parameter in case.path_parameters or {}:
+            if (name, parameter) in CREATION:
+                path, body, location = CREATION[name, parameter]
                 answer = app.test_client().post(path, json=body, headers=headers)
-                made = answer.get_json()
-                for each in place:
-                    made = made[each]
-                case.path_parameters[part] = made
+                value = answer.get_json()
+                for key in location:
+                    value = value[key]
+                case.path_parameters[parameter] = value
 
-    for found in schema.get_all_operations():
+    for operation in schema.get_all_operations():
 
-        @given(case=found.ok().as_strategy())
+        @given(case=operation.ok().as_strategy())
         @SETTINGS
         def answers_as_documented(case: Case) -> None:
-            fill(case)
+            fill_in_ids(case)
             case.call_and_validate(app=app, headers=headers, checks=CHECKS)
 
         answers_as_documented()

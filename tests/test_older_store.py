@@ -1,4 +1,4 @@
-"""A store that another version wrote: whatever starts refuses it and tells a way on."""
+"""Processes refuse a store of another version and name the command that empties it."""
 
 import logging
 import os
@@ -18,18 +18,18 @@ from workers import chores
 from workers.deliver import deliver
 
 ROOT = Path(__file__).parents[1]
-LINES = dict(
+PROCFILE = dict(
     line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
 )
 PREFIX = "{s1}:"
 SECRET_KEY = "a secret key of the tests"
-WAY_ON = "`python -m scheduler_api empty-store`"
+EMPTY_STORE = "`python -m scheduler_api empty-store`"
 CHORES = (chores.retention, chores.check, chores.failures, chores.libraries)
 
 
 @pytest.fixture
 def older(valkey: str) -> Iterator[redis.Redis]:
-    """A store from before layouts had numbers."""
+    """A store from a version that did not record a layout number."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         client.set(keys.DATABASE_CELL, PREFIX)
@@ -40,25 +40,28 @@ def older(valkey: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def environ(valkey: str, free_port: int) -> dict[str, str]:
-    """What a process on that store is started with."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"REDIS_URL": valkey, "SECRET_KEY": SECRET_KEY, "PORT": str(free_port)}
-    return {"PATH": path, **own}
+    """The environment of a process that uses the store."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "REDIS_URL": valkey,
+        "SECRET_KEY": SECRET_KEY,
+        "PORT": str(free_port),
+    }
 
 
-def run(environ: dict[str, str], *words: str, answer: str = "") -> Result:
-    return CliRunner().invoke(main, words, env=environ, input=answer)
+def run(environ: dict[str, str], *arguments: str, answer: str = "") -> Result:
+    return CliRunner().invoke(main, arguments, env=environ, input=answer)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("role", "code"), [("web", BOOT_FAILED), ("ticker", 1), ("worker", 1)]
 )
-def test_a_process_ends_and_says_why(
+def test_a_process_exits_and_prints_the_reason(
     older: redis.Redis, environ: dict[str, str], role: str, code: int
 ):
-    ended = subprocess.run(
-        ["sh", "-c", f"exec {LINES[role]}"],
+    result = subprocess.run(
+        ["sh", "-c", f"exec {PROCFILE[role]}"],
         cwd=ROOT,
         env=environ,
         capture_output=True,
@@ -67,14 +70,14 @@ def test_a_process_ends_and_says_why(
         check=False,
     )
 
-    assert ended.returncode == code
-    assert "the store is in layout none" in ended.stderr
-    assert WAY_ON in ended.stderr
+    assert result.returncode == code
+    assert "the store is in layout none" in result.stderr
+    assert EMPTY_STORE in result.stderr
     assert older.get(keys.layout(PREFIX)) is None
 
 
 @pytest.mark.usefixtures("older")
-def test_the_application_ends_its_process_and_says_why(
+def test_the_application_ends_its_process_and_logs_the_reason(
     environ: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -87,11 +90,13 @@ def test_the_application_ends_its_process_and_says_why(
         create_app()
 
     assert end.value.code == BOOT_FAILED
-    [told] = [r.getMessage() for r in caplog.records if r.levelname == "CRITICAL"]
-    assert WAY_ON in told
+    [logged] = [r.getMessage() for r in caplog.records if r.levelname == "CRITICAL"]
+    assert EMPTY_STORE in logged
 
 
-def test_a_web_process_that_met_it_later_is_not_ready(older: redis.Redis, valkey: str):
+def test_a_running_web_process_is_not_ready_on_an_older_store(
+    older: redis.Redis, valkey: str
+):
     for role in ("ticker", "worker"):
         older.set(keys.alive(PREFIX, role), 1)
     app = create_app(Settings(redis_url=valkey, secret_key=SECRET_KEY))
@@ -100,53 +105,53 @@ def test_a_web_process_that_met_it_later_is_not_ready(older: redis.Redis, valkey
 
     assert answer.status_code == 503
     [missing] = answer.get_json()["missing"]
-    assert WAY_ON in missing
+    assert EMPTY_STORE in missing
 
 
 @pytest.mark.usefixtures("older")
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         *(("fsck",), ("held",), ("tenant", "list"), ("tenant", "create", "Ada")),
         ("destination", "pause", "1", "https://shop.example/"),
     ],
     ids=" ".join,
 )
-def test_a_command_is_refused_in_one_line(
-    environ: dict[str, str], words: tuple[str, ...]
+def test_a_command_is_refused_with_one_line(
+    environ: dict[str, str], arguments: tuple[str, ...]
 ):
-    result = run(environ, *words)
+    result = run(environ, *arguments)
 
     assert result.exit_code == 1
     assert result.output.startswith("Error: the store is in layout none")
-    assert result.output.endswith(f"{WAY_ON}\n")
+    assert result.output.endswith(f"{EMPTY_STORE}\n")
     assert len(result.output.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("older")
 @pytest.mark.parametrize("chore", CHORES)
-def test_no_chore_touches_it(
+def test_no_chore_runs_on_an_older_store(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, chore: Callable[[], int]
 ):
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
 
-    with pytest.raises(UnknownLayout, match=WAY_ON):
+    with pytest.raises(UnknownLayout, match=EMPTY_STORE):
         chore()
 
 
 @pytest.mark.usefixtures("older")
-def test_a_stock_worker_delivers_nothing_from_it(
+def test_a_stock_worker_delivers_nothing_from_an_older_store(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
 
-    with pytest.raises(UnknownLayout, match=WAY_ON):
+    with pytest.raises(UnknownLayout, match=EMPTY_STORE):
         deliver(["1"], [], False)
 
 
-def test_emptied_after_a_yes_it_can_be_started_on(
+def test_a_store_emptied_after_confirmation_is_usable(
     older: redis.Redis, environ: dict[str, str]
 ):
     older.set("{s2}:seq", 9)
@@ -160,7 +165,7 @@ def test_emptied_after_a_yes_it_can_be_started_on(
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
-def test_without_a_yes_nothing_is_deleted(
+def test_without_confirmation_nothing_is_deleted(
     older: redis.Redis, environ: dict[str, str], answer: str
 ):
     result = run(environ, "empty-store", answer=answer)
@@ -170,7 +175,7 @@ def test_without_a_yes_nothing_is_deleted(
     assert older.get(keys.layout(PREFIX)) is None
 
 
-def test_emptied_with_the_option_it_is_not_asked_for(
+def test_the_option_yes_skips_the_confirmation(
     older: redis.Redis, environ: dict[str, str]
 ):
     result = run(environ, "empty-store", "--yes")
@@ -180,7 +185,7 @@ def test_emptied_with_the_option_it_is_not_asked_for(
     assert older.get(keys.layout(PREFIX)) == str(layout.LAYOUT).encode()
 
 
-def test_a_store_of_a_later_version_can_be_emptied_too(
+def test_a_store_of_a_newer_version_can_be_emptied_too(
     older: redis.Redis, environ: dict[str, str]
 ):
     older.set(keys.layout(PREFIX), layout.LAYOUT + 1)

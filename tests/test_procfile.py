@@ -1,4 +1,4 @@
-"""The Procfile's lines as they stand, each in a shell with three variables only."""
+"""The Procfile's commands, run as written, with the three required settings only."""
 
 import http.client
 import http.server
@@ -21,16 +21,18 @@ from scheduler_api.core.tenants.accounts import NewTenant, Tenants
 
 ROOT = Path(__file__).parents[1]
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
-LINES = dict(
+PROCFILE = dict(
     line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
 )
 pytestmark = pytest.mark.slow
 
 
 def test_the_procfile_names_all_roles():
-    assert list(LINES) == ["web", "ticker", "worker", "clock", "chores"]
-    assert LINES["worker"] == ("rq worker -S json -w workers.DeliveryWorker deliveries")
-    assert LINES["chores"] == "rq worker -S json housekeeping"
+    assert list(PROCFILE) == ["web", "ticker", "worker", "clock", "chores"]
+    assert PROCFILE["worker"] == (
+        "rq worker -S json -w workers.DeliveryWorker deliveries"
+    )
+    assert PROCFILE["chores"] == "rq worker -S json housekeeping"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def tenant(valkey: str) -> NewTenant:
 def shells(
     valkey: str, tenant: NewTenant, port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Path]]:
-    """Every line running; what each printed, by its role."""
+    """Run every command; yield the log file of each role."""
     environ = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "REDIS_URL": valkey,
@@ -60,9 +62,9 @@ def shells(
         "SECRET_KEY": SECRET_KEY,
     }
     folder = tmp_path_factory.mktemp("procfile")
-    logs = {role: folder / f"{role}.log" for role in LINES}
+    logs = {role: folder / f"{role}.log" for role in PROCFILE}
     processes = []
-    for role, line in LINES.items():
+    for role, line in PROCFILE.items():
         with logs[role].open("wb") as log:
             processes.append(
                 subprocess.Popen(
@@ -123,7 +125,7 @@ def test_three_variables_are_enough_to_be_ready(
     assert "Traceback" not in printed
 
 
-def test_a_path_with_two_slashes_in_front_is_another_path(
+def test_a_path_with_two_leading_slashes_is_not_found(
     shells: dict[str, Path],
     port: int,
     tenant: NewTenant,
@@ -135,7 +137,7 @@ def test_a_path_with_two_slashes_in_front_is_another_path(
     assert request(port, tenant, "GET", "//api/events")[0] == 404
 
 
-def test_an_answer_without_a_body_is_sent_as_well(ready_port: int):
+def test_a_response_without_a_body_is_sent(ready_port: int):
     connection = http.client.HTTPConnection("127.0.0.1", ready_port, timeout=10)
 
     for _ in range(2):
@@ -202,7 +204,9 @@ def test_a_delivery_to_loopback_is_refused(
 
 
 @pytest.mark.parametrize("role", ["web", "ticker", "worker", "clock"])
-def test_a_wrong_setting_ends_the_process_by_name(role: str, valkey: str, port: int):
+def test_a_process_with_an_unknown_setting_exits_and_names_it(
+    role: str, valkey: str, port: int
+):
     environ = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "REDIS_URL": valkey,
@@ -212,7 +216,7 @@ def test_a_wrong_setting_ends_the_process_by_name(role: str, valkey: str, port: 
     }
 
     result = subprocess.run(
-        ["sh", "-c", LINES[role]],
+        ["sh", "-c", PROCFILE[role]],
         check=False,
         cwd=ROOT,
         env=environ,

@@ -1,7 +1,7 @@
-"""Marks: what a repeated request is recognised by, for a while.
+"""Deduplication keys: how a repeated request is recognised for a limited time.
 
-A function sets a mark together with what the request stores, so that of two at the same
-instant one is stored, and the other learns of it.
+The function that stores an event or a schedule also sets its key, so of two equal
+requests at the same instant one is stored and the other is reported as a duplicate.
 """
 
 from dataclasses import dataclass
@@ -9,54 +9,60 @@ from scheduler_api.core.errors import SchedulerError
 
 
 @dataclass(frozen=True)
-class Mark:
-    """The mark of a request; a name has no blanks and belongs to one owner.
+class DeduplicationKey:
+    """The deduplication key of a request; unique per owner.
 
-    Without a digest it stands for what was stored, and goes with it: once that is
-    cancelled, dead or deleted, the next request is none of the same. With the digest
-    of the request it stands for the answer, and holds for its whole time.
+    Args:
+        name: must not contain blanks.
+        ttl_ms: how long the key lasts.
+        digest: of the request. With a digest the key lasts for its full time. Without
+            one it is deleted early when the stored event or schedule is cancelled, dead
+            or deleted, so that the request can be repeated.
     """
 
     name: str
-    hold_ms: int
+    ttl_ms: int
     digest: str = ""
 
     @property
-    def words(self) -> tuple[str, str]:
-        """As positional arguments of functions."""
-        return self.name, f"{self.hold_ms} {self.digest}".rstrip()
+    def arguments(self) -> tuple[str, str]:
+        """The key as positional arguments of a Lua function."""
+        return self.name, f"{self.ttl_ms} {self.digest}".rstrip()
 
 
 @dataclass(frozen=True)
-class Held:
-    """What holds a mark; when it was stored is known beside a digest only."""
+class Duplicate:
+    """The event or schedule that an earlier request with the same key stored.
+
+    `created_ms` is 0 if the key has no digest.
+    """
 
     id: str
     created_ms: int = 0
     digest: str = ""
 
     @classmethod
-    def parse(cls, stored: bytes) -> "Held":
-        """What a function wrote under the mark."""
-        held_id, _, rest = stored.decode().partition(" ")
+    def parse(cls, stored: bytes) -> "Duplicate":
+        """Parse the value of a deduplication key."""
+        stored_id, _, rest = stored.decode().partition(" ")
         created, _, digest = rest.partition(" ")
-        return cls(held_id, int(created or 0), digest)
+        return cls(stored_id, int(created or 0), digest)
 
 
 class Repeated(SchedulerError):
-    """Something holds the mark of this request: nothing was stored."""
+    """An earlier request has the same deduplication key; nothing was stored."""
 
-    def __init__(self, held: Held) -> None:
-        super().__init__(held.id)
-        self.held = held
-
-
-def words_of(mark: Mark | None) -> tuple[str, str]:
-    """As positional arguments of functions, none too."""
-    return ("", "") if mark is None else mark.words
+    def __init__(self, duplicate_of: Duplicate) -> None:
+        super().__init__(duplicate_of.id)
+        self.duplicate_of = duplicate_of
 
 
-def deduplication_options(mark: Mark | None) -> dict[str, str]:
-    """As options of functions, none too."""
-    name, hold = words_of(mark)
-    return {"deduplication_key": name, "hold": hold}
+def arguments_of(deduplication: DeduplicationKey | None) -> tuple[str, str]:
+    """The key as positional arguments of a Lua function; empty strings for None."""
+    return ("", "") if deduplication is None else deduplication.arguments
+
+
+def deduplication_options(deduplication: DeduplicationKey | None) -> dict[str, str]:
+    """The key as named options of a Lua function; empty strings for None."""
+    name, ttl = arguments_of(deduplication)
+    return {"deduplication_key": name, "deduplication_ttl": ttl}

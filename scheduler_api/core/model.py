@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from scheduler_api.core.cron.clock_changes import ClockChange
-from scheduler_api.core.deduplication import Held, Mark
+from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.headers import POSSIBLE_DUPLICATE
 from typing import Any
 
@@ -63,8 +63,8 @@ NO_GATES = Gates()
 class Draft:
     """An event about to be stored: wanted at a time, or a while from now.
 
-    `mark` is what a repeat is recognised by; `journal` says whether its owner's journal
-    tells of it. An `id` is for what is made once and never again,
+    A repeat has the same `deduplication` key; `journal` says whether its owner's
+    journal tells of it. An `id` is for what is made once and never again,
     derived from what makes it; without one a new id is taken, which is higher than all
     given out so far if it is to be `ascending`.
     """
@@ -75,14 +75,14 @@ class Draft:
     delay_ms: int = 0
     must_be_future: bool = False
     journal: bool = False
-    mark: Mark | None = None
+    deduplication: DeduplicationKey | None = None
     id: str = ""
     ascending: bool = False
     gates: Gates = NO_GATES
 
 
 class Verdict(StrEnum):
-    """What became of a draft; `double` names the event that has its mark or its id.
+    """What became of a draft; `duplicate` names the event with its key or id.
 
     `gone`: there is no such dead letter as it was to replace; `fault`: that could not
     be read, and the id tells why; `no_room`: its owner has too many of the gate's kind
@@ -92,7 +92,7 @@ class Verdict(StrEnum):
     OK = "ok"
     PAST = "past"
     FULL = "full"
-    DOUBLE = "duplicate"
+    DUPLICATE = "duplicate"
     GONE = "gone"
     FAULT = "fault"
     NO_ROOM = "no_room"
@@ -100,13 +100,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Accepted:
-    """The answer to a draft; times only if it was stored, else what holds its mark."""
+    """The answer to a draft; times only if it was stored, else its duplicate."""
 
     verdict: Verdict
     id: str
     wanted_ms: int
     created_ms: int
-    held: Held | None = None
+    duplicate_of: Duplicate | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """`Idempotency-Key`: what creates something may be sent again without fear, for a day.
 
-The key's mark is set together with what is stored, and holds a digest of the request.
+The deduplication key is set together with what is stored, with a digest of the request.
 So whoever repeats the request is told what was told at first, and whoever says
 something else under the same key is refused. What is refused or fails before it is
-stored leaves no mark.
+stored leaves no deduplication key.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from flask import Request, Response
 from scheduler_api.core import logfmt
-from scheduler_api.core.deduplication import Held, Mark, Repeated
+from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.events import EventStore
@@ -35,8 +35,8 @@ class KeyRefused(SchedulerError):
         self.message = message
 
 
-def read_mark(request: Request, body: bytes) -> Mark | None:
-    """The mark of a request that bears a key, None if it has none.
+def read_deduplication(request: Request, body: bytes) -> DeduplicationKey | None:
+    """The deduplication key of a request, None if it has no such header.
 
     A request is the same if it goes to the same endpoint with the same bytes.
 
@@ -48,7 +48,7 @@ def read_mark(request: Request, body: bytes) -> Mark | None:
     if not 1 <= len(key) <= LONGEST:
         raise KeyRefused(400, BAD_KEY)
     to = f"{request.endpoint} {sorted((request.view_args or {}).items())}\n"
-    return Mark(
+    return DeduplicationKey(
         f"k{hashlib.sha256(key.encode()).hexdigest()}",
         HOLD_MS,
         hashlib.sha256(to.encode("utf-8", "surrogatepass") + body).hexdigest(),
@@ -58,37 +58,37 @@ def read_mark(request: Request, body: bytes) -> Mark | None:
 def once(
     store: EventStore,
     owner: Owner,
-    mark: Mark | None,
+    deduplication: DeduplicationKey | None,
     *,
     make: Callable[[], Response],
-    again: Callable[[Held], Response],
+    again: Callable[[Duplicate], Response],
 ) -> Response:
     """The answer to a request that is carried out once, however often it is sent.
 
-    Redis: nothing without a mark, one read with it.
+    Redis: nothing without a deduplication key, one read with it.
 
     Args:
-        make: carries it out under the mark.
+        make: carries it out under the deduplication key.
         again: answers as was answered when this was stored.
 
     Raises: KeyRefused, redis.RedisError, and what these two raise.
     """
-    if mark is None:
+    if deduplication is None:
         return make()
-    held = store.holder(owner, mark)
-    if held is None:
+    duplicate = store.find_duplicate(owner, deduplication)
+    if duplicate is None:
         try:
             return make()
         except Repeated as err:
-            held = err.held
+            duplicate = err.duplicate_of
         except SchedulerError:
             # Perhaps the same request, at this instant, took the last that was left.
-            held = store.holder(owner, mark)
-            if held is None:
+            duplicate = store.find_duplicate(owner, deduplication)
+            if duplicate is None:
                 raise
-    if held.digest != mark.digest:
+    if duplicate.digest != deduplication.digest:
         raise KeyRefused(422, REUSED)
-    log.info(logfmt.line("request.repeated", stored=held.id, owner=owner))
-    response = again(held)
+    log.info(logfmt.line("request.repeated", stored=duplicate.id, owner=owner))
+    response = again(duplicate)
     response.headers[REPLAYED] = "true"
     return response

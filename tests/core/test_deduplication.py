@@ -1,8 +1,8 @@
-"""Marks: within its window a repeated request is the one that it repeats."""
+"""Deduplication keys: a repeated request within the window stores nothing."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL
-from scheduler_api.core.deduplication import Held, Mark, Repeated
+from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import (
     Draft,
@@ -27,33 +27,34 @@ from tests.core.engine import (
 WINDOW_MS = 600_000
 
 
-def marked(name: str) -> Mark | None:
-    return Mark(name, WINDOW_MS) if name else None
+def key_of(name: str) -> DeduplicationKey | None:
+    return DeduplicationKey(name, WINDOW_MS) if name else None
 
 
-def accept(engine: Engine, *marks: str, owner: Owner = OWNER):
+def accept(engine: Engine, *names: str, owner: Owner = OWNER):
     drafts = [
-        Draft(CONTENT, DEADLINE_MS, delay_ms=1_000, mark=marked(name)) for name in marks
+        Draft(CONTENT, DEADLINE_MS, delay_ms=1_000, deduplication=key_of(name))
+        for name in names
     ]
     return engine.store.create_many(owner, drafts)
 
 
-def test_a_repeated_mark_answers_the_event_that_holds_it(engine: Engine):
+def test_a_repeated_key_answers_the_event_that_has_it(engine: Engine):
     [first], [second] = accept(engine, "m"), accept(engine, "m")
 
-    assert (first.verdict, second.verdict) == (Verdict.OK, Verdict.DOUBLE)
+    assert (first.verdict, second.verdict) == (Verdict.OK, Verdict.DUPLICATE)
     assert second.id == first.id
     assert list(engine.due()) == [first.id]
 
 
-def test_two_of_one_mark_in_one_call_are_one_event(engine: Engine):
+def test_two_drafts_with_one_key_in_one_call_are_one_event(engine: Engine):
     first, other, second = accept(engine, "m", "n", "m")
 
     assert [first.verdict, other.verdict] == [Verdict.OK, Verdict.OK]
-    assert (second.verdict, second.id) == (Verdict.DOUBLE, first.id)
+    assert (second.verdict, second.id) == (Verdict.DUPLICATE, first.id)
 
 
-def test_a_mark_holds_after_the_delivery_and_ends_with_its_window(engine: Engine):
+def test_a_key_outlives_the_delivery_and_expires_with_its_window(engine: Engine):
     [first] = accept(engine, "m")
     engine.now_ms += 1_000
     engine.worker.settle(settlement(*engine.worker.begin(*engine.claim().ids)))
@@ -62,8 +63,10 @@ def test_a_mark_holds_after_the_delivery_and_ends_with_its_window(engine: Engine
     assert 0 < engine.client.pttl(f"{{s1}}:dd:{OWNER}:m") <= WINDOW_MS
 
 
-@pytest.mark.parametrize("how", ["cancelled", "changed", "asked", "dead", "poison"])
-def test_a_mark_goes_with_what_failed_or_was_withdrawn(engine: Engine, how: str):
+@pytest.mark.parametrize(
+    "how", ["cancelled", "changed", "cancelled while sent", "dead", "poison"]
+)
+def test_a_failed_or_cancelled_event_releases_its_key(engine: Engine, how: str):
     [first] = accept(engine, "m")
     engine.now_ms += 1_000
     if how == "cancelled":
@@ -77,7 +80,7 @@ def test_a_mark_goes_with_what_failed_or_was_withdrawn(engine: Engine, how: str)
             engine.tick(HELD_BACK_MS)
     else:
         begun = engine.worker_begins(first.id)
-        if how == "asked":
+        if how == "cancelled while sent":
             engine.store.cancel(OWNER, [first.id])
         else:
             engine.worker.settle(settlement(begun, Outcome.DEAD))
@@ -88,9 +91,16 @@ def test_a_mark_goes_with_what_failed_or_was_withdrawn(engine: Engine, how: str)
     assert accept(engine, "m")[0].id == second.id
 
 
-def test_a_deleted_queue_takes_its_marks_along(engine: Engine, queues: Queues):
+def test_a_deleted_queue_releases_the_keys_of_its_events(
+    engine: Engine, queues: Queues
+):
     in_queue = [
-        Draft(CONTENT, DEADLINE_MS, mark=marked(name), gates=Gates(queue="orders"))
+        Draft(
+            CONTENT,
+            DEADLINE_MS,
+            deduplication=key_of(name),
+            gates=Gates(queue="orders"),
+        )
         for name in ("sent", "waiting")
     ]
     engine.store.create_many(OWNER, in_queue)
@@ -102,7 +112,7 @@ def test_a_deleted_queue_takes_its_marks_along(engine: Engine, queues: Queues):
     assert [each.verdict for each in again] == [Verdict.OK, Verdict.OK]
 
 
-def test_a_mark_that_another_has_taken_over_stays(engine: Engine):
+def test_an_event_does_not_release_a_key_that_another_event_has_taken(engine: Engine):
     [first] = accept(engine, "m")
     engine.now_ms += 1_000
     begun = engine.worker_begins(first.id)
@@ -114,36 +124,51 @@ def test_a_mark_that_another_has_taken_over_stays(engine: Engine):
     assert accept(engine, "m")[0].id == second.id
 
 
-def test_a_mark_that_answers_for_a_request_outlives_what_it_names(engine: Engine):
-    draft = Draft(CONTENT, DEADLINE_MS, mark=Mark("m", WINDOW_MS, "d1"))
+def test_a_key_with_a_digest_outlives_its_event(engine: Engine):
+    draft = Draft(
+        CONTENT, DEADLINE_MS, deduplication=DeduplicationKey("m", WINDOW_MS, "d1")
+    )
     [first] = engine.store.create_many(OWNER, [draft])
     engine.store.cancel(OWNER, [first.id])
 
     [second] = engine.store.create_many(OWNER, [draft])
 
-    held = Held(first.id, created_ms=first.created_ms, digest="d1")
-    assert (second.verdict, second.id, second.held) == (Verdict.DOUBLE, first.id, held)
-    assert engine.store.holder(OWNER, Mark("m", WINDOW_MS)) == held
-    assert engine.store.holder(OWNER, Mark("n", WINDOW_MS)) is None
+    duplicate = Duplicate(first.id, created_ms=first.created_ms, digest="d1")
+    assert (second.verdict, second.id, second.duplicate_of) == (
+        Verdict.DUPLICATE,
+        first.id,
+        duplicate,
+    )
+    assert (
+        engine.store.find_duplicate(OWNER, DeduplicationKey("m", WINDOW_MS))
+        == duplicate
+    )
+    assert engine.store.find_duplicate(OWNER, DeduplicationKey("n", WINDOW_MS)) is None
 
 
-def test_an_event_that_is_marked_is_created_once(engine: Engine):
+def test_an_event_with_a_key_is_created_once(engine: Engine):
     def create():
-        at_ms, mark = engine.now_ms + 1, Mark("m", WINDOW_MS, "d")
+        at_ms = engine.now_ms + 1
         return engine.store.create(
             OWNER,
-            Draft(CONTENT, DEADLINE_MS, at_ms=at_ms, must_be_future=True, mark=mark),
+            Draft(
+                CONTENT,
+                DEADLINE_MS,
+                at_ms=at_ms,
+                must_be_future=True,
+                deduplication=DeduplicationKey("m", WINDOW_MS, "d"),
+            ),
         )
 
     event = create()
 
     with pytest.raises(Repeated) as refused:
         create()
-    assert refused.value.held.id == event.id
+    assert refused.value.duplicate_of.id == event.id
     assert [*engine.due()] == [event.id]
 
 
-def put(engine: Engine, mark: Mark | None, *, name: str = ""):
+def put(engine: Engine, deduplication: DeduplicationKey | None, *, name: str = ""):
     return engine.schedules.create(
         OWNER,
         CONTENT,
@@ -152,28 +177,28 @@ def put(engine: Engine, mark: Mark | None, *, name: str = ""):
         grammar=FULL,
         deadline_ms=DEADLINE_MS,
         name=name,
-        mark=mark,
+        deduplication=deduplication,
     )
 
 
 def edit(engine: Engine, schedule: Schedule, name: str):
-    return engine.schedules.edit(schedule, grammar=FULL, mark=marked(name))
+    return engine.schedules.edit(schedule, grammar=FULL, deduplication=key_of(name))
 
 
-def test_a_schedule_of_a_held_mark_is_stored_no_second_time(engine: Engine):
-    schedule = put(engine, marked("m"))
+def test_a_schedule_with_a_repeated_key_is_not_stored(engine: Engine):
+    schedule = put(engine, key_of("m"))
     before = engine.everything()
 
     with pytest.raises(Repeated) as refused:
-        put(engine, marked("m"), name="other")
+        put(engine, key_of("m"), name="other")
 
-    assert refused.value.held == Held(schedule.id)
+    assert refused.value.duplicate_of == Duplicate(schedule.id)
     stored = engine.everything()
     assert stored | {f"{PREFIX}seq": None} == before | {f"{PREFIX}seq": None}
 
 
-def test_an_edit_of_a_held_mark_changes_nothing(engine: Engine):
-    schedule, other = put(engine, marked("m")), put(engine, marked("n"))
+def test_an_edit_with_a_repeated_key_changes_nothing(engine: Engine):
+    schedule, other = put(engine, key_of("m")), put(engine, key_of("n"))
 
     with pytest.raises(Repeated):
         edit(engine, schedule, "m")
@@ -184,44 +209,46 @@ def test_an_edit_of_a_held_mark_changes_nothing(engine: Engine):
     assert engine.schedules.get(OWNER, other.id) == other
 
 
-def test_a_schedule_s_mark_goes_with_it(engine: Engine):
-    schedule = put(engine, marked("m"))
+def test_a_deleted_schedule_releases_its_key(engine: Engine):
+    schedule = put(engine, key_of("m"))
     paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
     with pytest.raises(Repeated):
-        put(engine, marked("m"))
+        put(engine, key_of("m"))
 
     engine.schedules.delete(paused)
 
-    assert put(engine, marked("m")).id != schedule.id
+    assert put(engine, key_of("m")).id != schedule.id
 
 
-def test_a_schedule_has_the_mark_of_its_newest_request(engine: Engine):
-    schedule = put(engine, marked("m"))
+def test_a_schedule_has_the_key_of_its_newest_request(engine: Engine):
+    schedule = put(engine, key_of("m"))
     engine.schedules.delete(edit(engine, schedule, "n"))
 
-    assert put(engine, marked("n")).id != put(engine, marked("m")).id
+    assert put(engine, key_of("n")).id != put(engine, key_of("m")).id
 
 
-def test_a_schedule_s_mark_that_answers_for_a_request_outlives_it(engine: Engine):
-    mark = Mark("m", WINDOW_MS, "d")
-    schedule = put(engine, mark)
+def test_a_key_with_a_digest_outlives_its_schedule(engine: Engine):
+    key = DeduplicationKey("m", WINDOW_MS, "d")
+    schedule = put(engine, key)
     engine.schedules.delete(schedule)
 
     with pytest.raises(Repeated) as refused:
-        put(engine, mark)
+        put(engine, key)
 
-    assert refused.value.held == Held(schedule.id, schedule.created_ms, "d")
+    assert refused.value.duplicate_of == Duplicate(
+        schedule.id, schedule.created_ms, "d"
+    )
 
 
-def test_e5_a_marked_schedule_that_is_put_twice_is_no_double_of_itself(engine: Engine):
+def test_e5_a_schedule_that_is_put_twice_is_not_a_duplicate_of_itself(engine: Engine):
     with engine.repeating() as repeats:
-        made = put(engine, marked("m"))
+        made = put(engine, key_of("m"))
 
     assert engine.schedules.all_of(OWNER) == [made]
     assert engine.everything() == repeats.stored
 
 
-def test_a_mark_is_its_owner_s_alone(engine: Engine):
+def test_owners_do_not_share_keys(engine: Engine):
     accept(engine, "m")
 
     [foreign] = accept(engine, "m", owner=Owner("2", "jiter"))
@@ -229,15 +256,17 @@ def test_a_mark_is_its_owner_s_alone(engine: Engine):
     assert foreign.verdict is Verdict.OK
 
 
-def test_drafts_without_a_mark_are_never_doubles(engine: Engine):
+def test_drafts_without_a_key_are_never_duplicates(engine: Engine):
     answers = accept(engine, "", "")
 
     assert [answer.verdict for answer in answers] == [Verdict.OK, Verdict.OK]
     assert len(engine.due()) == 2
 
 
-def test_a_refused_draft_takes_no_mark(engine: Engine):
-    past = Draft(CONTENT, 1, at_ms=engine.now_ms, must_be_future=True, mark=marked("m"))
+def test_a_refused_draft_leaves_no_key(engine: Engine):
+    past = Draft(
+        CONTENT, 1, at_ms=engine.now_ms, must_be_future=True, deduplication=key_of("m")
+    )
 
     [refused] = engine.store.create_many(OWNER, [past])
 

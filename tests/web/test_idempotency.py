@@ -4,7 +4,7 @@ import pytest
 import redis
 from collections.abc import Callable
 from flask import Response
-from scheduler_api.core.deduplication import Mark
+from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
@@ -12,7 +12,7 @@ from scheduler_api.core.tenants.quotas import OverQuota
 from scheduler_api.web.idempotency import REPLAYED, KeyRefused, once
 
 OWNER = Owner("1", "jiter")
-MARK = Mark("k", 60_000, "digest")
+DEDUPLICATION = DeduplicationKey("k", 60_000, "digest")
 CONTENT = Content("https://example.com/", b"")
 
 Run = Callable[[Callable[[], Response]], Response]
@@ -25,14 +25,18 @@ def store(store_client: redis.Redis) -> EventStore:
 
 @pytest.fixture
 def carry_out(store: EventStore) -> Run:
-    """Carries something out under the mark; what was stored is told by its id."""
+    """Carry something out under the deduplication key; answer the stored id."""
     return lambda make: once(
-        store, OWNER, MARK, make=make, again=lambda held: Response(held.id)
+        store,
+        OWNER,
+        DEDUPLICATION,
+        make=make,
+        again=lambda duplicate: Response(duplicate.id),
     )
 
 
-def stored(store: EventStore, mark: Mark = MARK) -> str:
-    return store.create(OWNER, Draft(CONTENT, 1_000, mark=mark)).id
+def stored(store: EventStore, deduplication: DeduplicationKey = DEDUPLICATION) -> str:
+    return store.create(OWNER, Draft(CONTENT, 1_000, deduplication=deduplication)).id
 
 
 def refused() -> Response:
@@ -67,7 +71,7 @@ def test_who_finds_nothing_left_is_answered_if_it_was_the_same_that_took_it(
 
 def test_who_finds_nothing_left_is_refused_otherwise(store: EventStore, carry_out: Run):
     def beaten_by_another() -> Response:
-        stored(store, Mark("k", 60_000, "another"))
+        stored(store, DeduplicationKey("k", 60_000, "another"))
         return refused()
 
     with pytest.raises(OverQuota):

@@ -6,7 +6,7 @@ is taken in the same call: see `dead_letters`.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from scheduler_api.core.deduplication import Mark
+from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.errors import NotFinished
 from scheduler_api.core.model import Draft, Event
 from scheduler_api.core.queries.filters import Phase, phase_of
@@ -20,7 +20,7 @@ def replay(
     *,
     options: Mapping[str, Any],
     deadline_ms: int,
-    mark: Mark | None = None,
+    deduplication: DeduplicationKey | None = None,
 ) -> Event:
     """Store an event that sends the same to the same at once; answer the new one.
 
@@ -32,4 +32,6 @@ def replay(
     if phase_of(event) in (Phase.WAITING, Phase.UNDER_WAY):
         raise NotFinished
     content = replace(event.content, options=options)
-    return store.create(event.owner, Draft(content, deadline_ms, mark=mark))
+    return store.create(
+        event.owner, Draft(content, deadline_ms, deduplication=deduplication)
+    )

@@ -10,7 +10,12 @@ from dataclasses import replace
 from functools import partial
 from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import CronError, Grammar
-from scheduler_api.core.deduplication import Held, Mark, Repeated, deduplication_options
+from scheduler_api.core.deduplication import (
+    DeduplicationKey,
+    Duplicate,
+    Repeated,
+    deduplication_options,
+)
 from scheduler_api.core.errors import (
     Conflict,
     NotFinished,
@@ -100,7 +105,7 @@ class Schedules:
         name: str = "",
         options: ScheduleOptions = PLAIN,
         search_terms: Sequence[str] = (),
-        mark: Mark | None = None,
+        deduplication: DeduplicationKey | None = None,
     ) -> Schedule:
         """Stores an active schedule; its first fire time lies after now.
 
@@ -121,7 +126,7 @@ class Schedules:
                 options=options,
                 search_terms=search_terms,
             )
-            code = self._put(schedule, grammar, mark=mark)
+            code = self._put(schedule, grammar, deduplication=deduplication)
             if code == "ok":
                 return self.get(owner, schedule.id)
             if code in REFUSALS:
@@ -139,7 +144,7 @@ class Schedules:
         deadline_ms: int | None = None,
         options: ScheduleOptions | None = None,
         search_terms: Sequence[str] | None = None,
-        mark: Mark | None = None,
+        deduplication: DeduplicationKey | None = None,
     ) -> Schedule:
         """Replaces the rule of a schedule as it was read.
 
@@ -176,7 +181,7 @@ class Schedules:
         code = self._put(
             changed,
             grammar,
-            mark=mark,
+            deduplication=deduplication,
             goes_on=goes_on,
             skipped=fire_times.skipped_by_pause(schedule, now_ms) if resumed else [],
         )
@@ -189,7 +194,7 @@ class Schedules:
         schedule: Schedule,
         grammar: Grammar,
         *,
-        mark: Mark | None,
+        deduplication: DeduplicationKey | None,
         goes_on: bool = False,
         skipped: Sequence[int] = (),
     ) -> str:
@@ -226,7 +231,7 @@ class Schedules:
             "keeps_times": goes_on,
             "fire_times": ",".join(times),
             "skipped": skipped,
-            **deduplication_options(mark),
+            **deduplication_options(deduplication),
         }
         if since_ms > now_ms:
             options["last_used_ms"] = since_ms
@@ -236,11 +241,15 @@ class Schedules:
             options["runs"] = schedule.options.most_runs
         code, _, named = self._cell.call("put_schedule", options, [inline, *fields])
         if code == b"duplicate":
-            raise Repeated(Held.parse(named))
+            raise Repeated(Duplicate.parse(named))
         return str(code.decode())
 
     def run(
-        self, schedule: Schedule, *, again: str = "", mark: Mark | None = None
+        self,
+        schedule: Schedule,
+        *,
+        again: str = "",
+        deduplication: DeduplicationKey | None = None,
     ) -> str:
         """Makes an occurrence for now, whatever its rule says; answers its id.
 
@@ -259,12 +268,12 @@ class Schedules:
             "owner": str(schedule.owner),
             "event_id": event_id,
             "again": again,
-            **deduplication_options(mark),
+            **deduplication_options(deduplication),
         }
         reply = self._cell.call("run_schedule", options)
-        code, _, held = reply.decode().partition(":")
+        code, _, duplicate_of = reply.decode().partition(":")
         if code == "duplicate":
-            raise Repeated(Held.parse(held.encode()))
+            raise Repeated(Duplicate.parse(duplicate_of.encode()))
         if code != "ok":
             raise REFUSALS[code]
         return event_id

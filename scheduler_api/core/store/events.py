@@ -5,7 +5,12 @@ from dataclasses import replace
 from enum import StrEnum
 from itertools import zip_longest
 from redis.exceptions import OutOfMemoryError
-from scheduler_api.core.deduplication import Held, Mark, Repeated, words_of
+from scheduler_api.core.deduplication import (
+    DeduplicationKey,
+    Duplicate,
+    Repeated,
+    arguments_of,
+)
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
@@ -58,7 +63,7 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "full": StoreFull,
 }
 
-# Code, wanted and created time in ms, and id (or what holds the mark).
+# Code, wanted and created time in ms, and id (or the value of the deduplication key).
 Answer = tuple[bytes, int, int, bytes]
 FULL: Answer = (b"full", 0, 0, b"")
 
@@ -103,8 +108,8 @@ class EventStore:
         Raises: TimePassed, StoreFull, Repeated.
         """
         [accepted] = self.create_many(owner, [replace(draft, ascending=True)])
-        if accepted.held is not None:
-            raise Repeated(accepted.held)
+        if accepted.duplicate_of is not None:
+            raise Repeated(accepted.duplicate_of)
         if accepted.verdict is not Verdict.OK:
             raise REFUSALS[accepted.verdict]
         return Event.new(
@@ -185,7 +190,10 @@ class EventStore:
                 words += [dead] if replaces else []
                 words += [event_id, name, str(owner), *_wanted(draft)]
                 words += [draft.deadline_ms, inline]
-                words += ["1" if draft.journal else "", *words_of(draft.mark)]
+                words += [
+                    "1" if draft.journal else "",
+                    *arguments_of(draft.deduplication),
+                ]
                 words += self._gate_words(owner, draft.content.url, draft.gates)
             pipe.execute()
             answers = self._call(words, replaces=bool(replaces))
@@ -216,11 +224,13 @@ class EventStore:
         )
         return gate_names.destination(url), words
 
-    def holder(self, owner: Owner, mark: Mark) -> Held | None:
-        """What holds a mark. Redis: one read."""
-        key = keys.deduplication(self.cell.prefix, str(owner), mark.name)
+    def find_duplicate(
+        self, owner: Owner, deduplication: DeduplicationKey
+    ) -> Duplicate | None:
+        """The event or schedule that has this key, or None. Redis: one read."""
+        key = keys.deduplication(self.cell.prefix, str(owner), deduplication.name)
         stored = cast(bytes | None, self.cell.client.get(key))
-        return None if stored is None else Held.parse(stored)
+        return None if stored is None else Duplicate.parse(stored)
 
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
         """Cancel events in any state; one being sent is asked to stop.
@@ -294,11 +304,11 @@ def _accepted(draft: Draft, answer: Answer) -> Accepted | None:
     made_before = code == b"taken" and draft.id
     if code.decode() in AGAIN and not made_before:
         return None
-    held = Held.parse(event_id) if code == b"duplicate" else None
+    duplicate_of = Duplicate.parse(event_id) if code == b"duplicate" else None
     return Accepted(
-        Verdict.DOUBLE if made_before else Verdict(code.decode()),
-        held.id if held else event_id.decode(),
+        Verdict.DUPLICATE if made_before else Verdict(code.decode()),
+        duplicate_of.id if duplicate_of else event_id.decode(),
         wanted_ms=int(wanted_ms),
         created_ms=int(created_ms),
-        held=held,
+        duplicate_of=duplicate_of,
     )

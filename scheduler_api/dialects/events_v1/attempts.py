@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from flask import Response, request
 from itertools import islice
 from scheduler_api.core import logfmt
-from scheduler_api.core.deduplication import Mark
+from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.errors import NotFinished, NotFound, Over, Overlaps
 from scheduler_api.core.model import Attempt, Owner, Schedule, State
 from scheduler_api.core.queries import attempts
@@ -16,7 +16,7 @@ from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.parsing import Refused, invalid, read_body
 from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented
-from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 
 # More events of the owners that are asked for are not looked at.
@@ -76,7 +76,7 @@ class Attempts:
     )
     def replay(self, owner: Owner, event_id: str, attempt_id: str) -> Response:
         """Sends what the callback of an attempt sent again, at once, as it was."""
-        mark = read_mark(request, read_body(request))
+        deduplication = read_deduplication(request, read_body(request))
         schedule = self._find(owner, event_id)
         named = _ATTEMPT.fullmatch(attempt_id)
         origin = f"{schedule.id}.{named[1]}" if named else ""
@@ -89,15 +89,19 @@ class Attempts:
         return once(
             self._store,
             owner,
-            mark,
-            make=lambda: answer(self._send_again(schedule, origin, mark)),
-            again=lambda held: answer(held.id),
+            deduplication,
+            make=lambda: answer(self._send_again(schedule, origin, deduplication)),
+            again=lambda duplicate: answer(duplicate.id),
         )
 
-    def _send_again(self, schedule: Schedule, origin: str, mark: Mark | None) -> str:
+    def _send_again(
+        self, schedule: Schedule, origin: str, deduplication: DeduplicationKey | None
+    ) -> str:
         """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
         try:
-            run_id = self._schedules.run(schedule, again=origin, mark=mark)
+            run_id = self._schedules.run(
+                schedule, again=origin, deduplication=deduplication
+            )
         except NotFound as err:
             raise Refused(404, NO_ATTEMPT) from err
         except NotFinished as err:

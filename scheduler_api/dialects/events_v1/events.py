@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import EVENTS_V1
-from scheduler_api.core.deduplication import Held, Mark
+from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, TimePassed
 from scheduler_api.core.model import (
@@ -39,7 +39,7 @@ from scheduler_api.dialects.events_v1.response_schemas import (
 )
 from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented
-from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.schedule_options import Chosen
 from typing import TypedDict
@@ -86,14 +86,14 @@ class Events:
     def create(self, owner: Owner) -> Response:
         """Accepts an event; it fires first after now."""
         body = read_body(request)
-        mark = read_mark(request, body)
+        deduplication = read_deduplication(request, body)
         rule = self._rule(parse_object(body))
         return once(
             self._store,
             owner,
-            mark,
-            make=lambda: self._accept(owner, rule, mark),
-            again=lambda held: self._as_at_first(owner, rule, held),
+            deduplication,
+            make=lambda: self._accept(owner, rule, deduplication),
+            again=lambda duplicate: self._as_at_first(owner, rule, duplicate),
         )
 
     def _rule(self, body: dict[str, object]) -> Rule:
@@ -122,21 +122,23 @@ class Events:
             "search_terms": search_terms_of(event_owner, tags=tags, context=context),
         }
 
-    def _accept(self, owner: Owner, rule: Rule, mark: Mark | None) -> Response:
+    def _accept(
+        self, owner: Owner, rule: Rule, deduplication: DeduplicationKey | None
+    ) -> Response:
         """Raises: Refused, Repeated, redis.RedisError."""
         try:
             schedule = self._schedules.create(
-                owner, grammar=EVENTS_V1, mark=mark, **rule
+                owner, grammar=EVENTS_V1, deduplication=deduplication, **rule
             )
         except TimePassed as err:
             raise invalid(PAST) from err
         _log("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
-    def _as_at_first(self, owner: Owner, rule: Rule, held: Held) -> Response:
+    def _as_at_first(self, owner: Owner, rule: Rule, duplicate: Duplicate) -> Response:
         """The answer that was given when this was stored."""
-        created_ms = held.created_ms
-        new = Schedule.new(held.id, owner, created_ms=created_ms, **rule)
+        created_ms = duplicate.created_ms
+        new = Schedule.new(duplicate.id, owner, created_ms=created_ms, **rule)
         return self._answer_new(new)
 
     def _answer_new(self, schedule: Schedule) -> Response:

@@ -3,7 +3,7 @@
 import logging
 from flask import Response, request
 from scheduler_api.core import logfmt
-from scheduler_api.core.deduplication import Mark
+from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.errors import Over, Overlaps
 from scheduler_api.core.model import Owner, Schedule
 from scheduler_api.core.schedules import run_history
@@ -13,7 +13,7 @@ from scheduler_api.dialects.events_v1.parsing import Refused, invalid, read_body
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_runs
 from scheduler_api.web.documented import IdempotencyKey, documented
-from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.schedule_runs import BadCount
 from scheduler_api.web.schedule_schemas import RunsQuery
@@ -50,7 +50,7 @@ class Runs:
     )
     def run(self, owner: Owner, event_id: str) -> Response:
         """Makes a callback now; the next fire time stays as it is."""
-        mark = read_mark(request, read_body(request))
+        deduplication = read_deduplication(request, read_body(request))
         schedule = self._find(owner, event_id)
 
         def answer(run_id: str) -> Response:
@@ -59,15 +59,15 @@ class Runs:
         return once(
             self._store,
             owner,
-            mark,
-            make=lambda: answer(self._run(schedule, mark)),
-            again=lambda held: answer(held.id),
+            deduplication,
+            make=lambda: answer(self._run(schedule, deduplication)),
+            again=lambda duplicate: answer(duplicate.id),
         )
 
-    def _run(self, schedule: Schedule, mark: Mark | None) -> str:
+    def _run(self, schedule: Schedule, deduplication: DeduplicationKey | None) -> str:
         """Raises: NotFound, Refused, StoreFull, Repeated, redis.RedisError."""
         try:
-            run_id = self._schedules.run(schedule, mark=mark)
+            run_id = self._schedules.run(schedule, deduplication=deduplication)
         except Over as err:
             raise invalid(OVER) from err
         except Overlaps as err:

@@ -6,7 +6,7 @@ from flask import Response, request
 from functools import partial
 from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import JITER
-from scheduler_api.core.deduplication import Held, Mark
+from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, NotFound, Over, Overlaps, TimePassed
 from scheduler_api.core.ids import to_id
@@ -36,7 +36,7 @@ from scheduler_api.dialects.jiter.response_schemas import (
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
 from scheduler_api.web.documented import IdempotencyKey, documented, listed
-from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.schedule_options import BadOption, Chosen
 from scheduler_api.web.schedule_runs import BadCount
@@ -78,17 +78,19 @@ class CronJobs:
     def create(self, owner: Owner) -> Response:
         """Accepts a cron job; it is active, and fires first after now."""
         body = read_body(request)
-        mark = read_mark(request, body)
+        deduplication = read_deduplication(request, body)
         fields = self._load(self._new, parse_object(body))
         return once(
             self._store,
             owner,
-            mark,
-            make=lambda: self._accept(owner, fields, mark),
-            again=lambda held: self._as_at_first(owner, fields, held),
+            deduplication,
+            make=lambda: self._accept(owner, fields, deduplication),
+            again=lambda duplicate: self._as_at_first(owner, fields, duplicate),
         )
 
-    def _accept(self, owner: Owner, fields: Fields, mark: Mark | None) -> Response:
+    def _accept(
+        self, owner: Owner, fields: Fields, deduplication: DeduplicationKey | None
+    ) -> Response:
         """Raises: Refused, Repeated, redis.RedisError."""
         most = self._settings.jiter_cron_jobs
         if most and self._schedules.count(owner) >= most:
@@ -103,23 +105,25 @@ class CronJobs:
                 grammar=JITER,
                 deadline_ms=self._settings.jiter_timeout_ms,
                 options=chosen.options,
-                mark=mark,
+                deduplication=deduplication,
             )
         except TimePassed as err:
             raise Refused(400, PAST_END) from err
         _log("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
-    def _as_at_first(self, owner: Owner, fields: Fields, held: Held) -> Response:
+    def _as_at_first(
+        self, owner: Owner, fields: Fields, duplicate: Duplicate
+    ) -> Response:
         """The answer that was given when this was stored."""
         chosen = _chosen(fields, Chosen())
         schedule = Schedule.new(
-            *(held.id, owner, Content(fields["destination"], fields["payload"])),
+            *(duplicate.id, owner, Content(fields["destination"], fields["payload"])),
             expression=fields["expression"],
             tz=chosen.tz,
             options=chosen.options,
             deadline_ms=self._settings.jiter_timeout_ms,
-            created_ms=held.created_ms,
+            created_ms=duplicate.created_ms,
         )
         return self._answer_new(schedule)
 
@@ -179,20 +183,22 @@ class CronJobs:
     )
     def run(self, owner: Owner, cron_id: str) -> Response:
         """Sends what a cron job sends once more, now; its next execution stays."""
-        mark = read_mark(request, read_body(request))
+        deduplication = read_deduplication(request, read_body(request))
         schedule = self._find(owner, cron_id)
         return once(
             self._store,
             owner,
-            mark,
-            make=lambda: self._run(schedule, mark),
+            deduplication,
+            make=lambda: self._run(schedule, deduplication),
             again=lambda _: rendering.respond(self._show([schedule])[0]),
         )
 
-    def _run(self, schedule: Schedule, mark: Mark | None) -> Response:
+    def _run(
+        self, schedule: Schedule, deduplication: DeduplicationKey | None
+    ) -> Response:
         """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
         try:
-            self._schedules.run(schedule, mark=mark)
+            self._schedules.run(schedule, deduplication=deduplication)
         except NotFound as err:
             raise Refused(404, NOT_FOUND) from err
         except Over as err:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from flask import Response, request
 from itertools import islice
 from scheduler_api.core import logfmt
-from scheduler_api.core.deduplication import Held, Mark, Repeated
+from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import (
     Conflict,
@@ -44,7 +44,7 @@ from scheduler_api.dialects.jiter.request_schemas import (
 )
 from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented, listed
-from scheduler_api.web.idempotency import once, read_mark
+from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from typing import Any
 from werkzeug.datastructures import MultiDict
@@ -81,27 +81,36 @@ class Events:
     def create(self, owner: Owner) -> Response:
         """Accepts an event; when it answers, the event is stored."""
         body = read_body(request)
-        mark = read_mark(request, body)
+        deduplication = read_deduplication(request, body)
         fields = self._load(self._new, parse_object(body))
         content = Content(fields["destination"], fields["payload"])
         at_ms: int = fields["scheduled_ms"]
         return once(
             self._store,
             owner,
-            mark,
-            make=lambda: self._accept(owner, content, at_ms, mark=mark),
-            again=lambda held: _as_at_first(owner, content, at_ms, held=held),
+            deduplication,
+            make=lambda: self._accept(
+                owner, content, at_ms, deduplication=deduplication
+            ),
+            again=lambda duplicate: _as_at_first(
+                owner, content, at_ms, duplicate=duplicate
+            ),
         )
 
     def _accept(
-        self, owner: Owner, content: Content, at_ms: int, *, mark: Mark | None
+        self,
+        owner: Owner,
+        content: Content,
+        at_ms: int,
+        *,
+        deduplication: DeduplicationKey | None,
     ) -> Response:
         """Raises: Refused, StoreFull, Repeated."""
         draft = Draft(
             *(content, self._settings.jiter_timeout_ms),
             at_ms=at_ms,
             must_be_future=True,
-            mark=mark,
+            deduplication=deduplication,
         )
         with self._counted(owner, at_ms):
             event = self._store.create(owner, draft)
@@ -114,20 +123,26 @@ class Events:
     )
     def replay(self, owner: Owner, event_id: str) -> Response:
         """Sends what a finished event sent again, at once, as an event of its own."""
-        mark = read_mark(request, read_body(request))
+        deduplication = read_deduplication(request, read_body(request))
         origin = self._find(owner, event_id)
         options = rendering.replay_of(origin)
         content = replace(origin.content, options=options)
         return once(
             self._store,
             owner,
-            mark,
-            make=lambda: self._send_again(origin, options, mark=mark),
-            again=lambda held: _as_at_first(owner, content, None, held=held),
+            deduplication,
+            make=lambda: self._send_again(origin, options, deduplication=deduplication),
+            again=lambda duplicate: _as_at_first(
+                owner, content, None, duplicate=duplicate
+            ),
         )
 
     def _send_again(
-        self, origin: Event, options: Mapping[str, Any], *, mark: Mark | None
+        self,
+        origin: Event,
+        options: Mapping[str, Any],
+        *,
+        deduplication: DeduplicationKey | None,
     ) -> Response:
         """Raises: Refused, StoreFull, Repeated."""
         with self._counted(origin.owner, self._cell.now_ms()):
@@ -135,7 +150,7 @@ class Events:
                 *(self._store, origin),
                 options=options,
                 deadline_ms=self._settings.jiter_timeout_ms,
-                mark=mark,
+                deduplication=deduplication,
             )
         return _accepted(event)
 
@@ -299,12 +314,14 @@ def _accepted(event: Event) -> Response:
 
 
 def _as_at_first(
-    owner: Owner, content: Content, at_ms: int | None, *, held: Held
+    owner: Owner, content: Content, at_ms: int | None, *, duplicate: Duplicate
 ) -> Response:
     """The answer that was given when this was stored; without a time it is at once."""
-    wanted_ms = held.created_ms if at_ms is None else at_ms
+    wanted_ms = duplicate.created_ms if at_ms is None else at_ms
     event = Event.new(
-        *(held.id, owner, content), wanted_ms=wanted_ms, created_ms=held.created_ms
+        *(duplicate.id, owner, content),
+        wanted_ms=wanted_ms,
+        created_ms=duplicate.created_ms,
     )
     return rendering.respond(rendering.event(event))
 

@@ -1,7 +1,7 @@
 """Replays: what finished is sent again, as it was, by an event that names it."""
 
 import pytest
-from scheduler_api.core.deduplication import Held, Mark, Repeated
+from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
 from scheduler_api.core.errors import NotFinished, NotFound, StoreFull
 from scheduler_api.core.model import Content, Schedule
 from scheduler_api.core.recovery.replays import replay
@@ -138,25 +138,26 @@ def test_what_an_occurrence_sent_may_be_gone(engine: Engine):
         engine.schedules.run(edited, again=first)
 
 
-def test_what_is_sent_again_under_a_mark_is_sent_once(engine: Engine):
-    schedule, mark = engine.schedule(), Mark("m", 60_000, "d")
+def test_what_is_sent_again_with_a_deduplication_key_is_sent_once(engine: Engine):
+    schedule = engine.schedule()
+    deduplication = DeduplicationKey("m", 60_000, "d")
     first = fired(engine, schedule, Outcome.DELIVERED)
-    again = engine.schedules.run(schedule, again=first, mark=mark)
+    again = engine.schedules.run(schedule, again=first, deduplication=deduplication)
 
     with pytest.raises(Repeated) as refused:
-        engine.schedules.run(schedule, again=first, mark=mark)
+        engine.schedules.run(schedule, again=first, deduplication=deduplication)
 
-    assert refused.value.held == Held(again, engine.now_ms, "d")
+    assert refused.value.duplicate_of == Duplicate(again, engine.now_ms, "d")
     assert engine.claim().ids == [again]
 
 
 def test_e5_an_occurrence_that_is_sent_again_twice_in_silence_is_one(engine: Engine):
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.DELIVERED)
-    mark = Mark("m", 60_000, "d")
+    deduplication = DeduplicationKey("m", 60_000, "d")
 
     with engine.repeating() as repeats:
-        again = engine.schedules.run(schedule, again=first, mark=mark)
+        again = engine.schedules.run(schedule, again=first, deduplication=deduplication)
 
     assert engine.record(again)["run_again"] == first
     assert engine.everything() == repeats.stored

@@ -209,7 +209,7 @@ def test_e4_an_id_that_bears_another_nonce_is_taken(engine: Engine):
 
     [accepted] = create(engine, soon("7"))
 
-    assert accepted == Accepted(Verdict.DOUBLE, "7", 0, 0)
+    assert accepted == Accepted(Verdict.DUPLICATE, "7", 0, 0)
     assert engine.everything() == stored
 
 

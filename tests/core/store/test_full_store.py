@@ -5,7 +5,7 @@ import redis
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from redis.exceptions import OutOfMemoryError
-from scheduler_api.core.deduplication import Mark, Repeated
+from scheduler_api.core.deduplication import DeduplicationKey, Repeated
 from scheduler_api.core.errors import StoreFull
 from scheduler_api.core.model import Content, Draft, FollowUp, State
 from scheduler_api.core.store import claims, keys
@@ -95,14 +95,16 @@ def test_e17_a_creation_that_is_repeated_once_the_store_is_full_is_answered_alik
 def test_e17_a_full_store_still_recognises_a_repeated_request(
     engine: Engine, fill: Callable[[], None]
 ):
-    draft = Draft(CONTENT, DEADLINE_MS, delay_ms=5, mark=Mark("m", 60_000))
+    draft = Draft(
+        CONTENT, DEADLINE_MS, delay_ms=5, deduplication=DeduplicationKey("m", 60_000)
+    )
     first = engine.store.create(OWNER, draft)
     fill()
 
     with pytest.raises(Repeated) as repeated:
         engine.store.create(OWNER, draft)
 
-    assert repeated.value.held.id == first.id
+    assert repeated.value.duplicate_of.id == first.id
 
 
 def test_e17_a_process_that_starts_on_a_full_store_goes_on(

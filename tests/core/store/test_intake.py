@@ -1,10 +1,10 @@
-"""Many at once, deduplication marks, the journal, and events that follow."""
+"""Many drafts at once, deduplication keys, the journal, and follow-up events."""
 
 import pytest
 import redis
 from dataclasses import replace
 from functools import partial
-from scheduler_api.core.deduplication import Mark
+from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.model import (
     Begun,
     Content,
@@ -30,6 +30,7 @@ from tests.core.engine import (
 )
 
 MINUTE_MS = 60_000
+KEY_A = DeduplicationKey("a", MINUTE_MS)
 LARGE = Content("https://receiver.example/", b"x" * 50_000)
 TOLD = Content("https://callback.example/", b"told")
 
@@ -50,7 +51,7 @@ def journal(engine: Engine) -> list[tuple[str, str, int]]:
     ]
 
 
-def marks(engine: Engine) -> list[bytes]:
+def deduplication_keys(engine: Engine) -> list[bytes]:
     return list(engine.client.scan_iter(match=f"{PREFIX}dd:*"))
 
 
@@ -110,31 +111,31 @@ def test_e17_a_full_store_refuses_each_draft(engine: Engine):
     assert engine.due() == {}
 
 
-def test_a_mark_outlives_its_event(engine: Engine):
-    [first] = create(engine, draft(mark=Mark("a", MINUTE_MS)))
+def test_a_deduplication_key_outlives_its_event(engine: Engine):
+    [first] = create(engine, draft(deduplication=KEY_A))
     engine.claim()
     engine.worker.settle(settlement(engine.worker.begin(first.id)[0]))
     engine.store.forget([first.id], before_ms=engine.now_ms + 1)
 
-    [second] = create(engine, draft(mark=Mark("a", MINUTE_MS)))
+    [second] = create(engine, draft(deduplication=KEY_A))
 
-    assert (second.verdict, second.id) == (Verdict.DOUBLE, first.id)
+    assert (second.verdict, second.id) == (Verdict.DUPLICATE, first.id)
 
 
-def test_e5_a_creation_that_runs_twice_is_no_double_of_itself(engine: Engine):
-    marked = draft(delay_ms=5, journal=True, mark=Mark("a", MINUTE_MS))
+def test_e5_a_creation_that_runs_twice_is_not_a_duplicate_of_itself(engine: Engine):
+    once = draft(delay_ms=5, journal=True, deduplication=KEY_A)
 
     with engine.repeating() as repeats:
-        [accepted] = create(engine, marked)
+        [accepted] = create(engine, once)
 
     assert accepted.verdict is Verdict.OK
     assert engine.everything() == repeats.stored
 
 
-def test_large_content_of_a_double_takes_no_room(engine: Engine):
-    create(engine, draft(mark=Mark("a", MINUTE_MS)))
+def test_large_content_of_a_duplicate_is_not_stored(engine: Engine):
+    create(engine, draft(deduplication=KEY_A))
 
-    create(engine, draft(LARGE, mark=Mark("a", MINUTE_MS)))
+    create(engine, draft(LARGE, deduplication=KEY_A))
 
     bodies = [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")]
     assert len(bodies) == 1

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from scheduler_api.core.cron.expression import FULL
-from scheduler_api.core.deduplication import Mark
+from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.errors import NotFound, NotPending, Over, Overlaps
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -150,7 +150,7 @@ class Cell(RuleBasedStateMachine):
         self.envelopes: list[list[str]] = []
         self.hands: list[Begun] = []
         self.asked: list[str] = []
-        self.marks: dict[str, str] = {}
+        self.deduplication: dict[str, str] = {}
         self.queues = Queues(self.engine.cell)
         self.flow_keys = FlowKeys(self.engine.cell)
         self.held = HeldDestinations(self.engine.cell)
@@ -176,35 +176,41 @@ class Cell(RuleBasedStateMachine):
     @rule(
         delays_ms=st.lists(DELAYS_MS, min_size=1, max_size=3),
         content=CONTENTS,
-        mark=st.sampled_from(["", "", "a", "b"]),
+        key=st.sampled_from(["", "", "a", "b"]),
         gates=GATES,
     )
     def create(
         self,
         delays_ms: list[int],
         content: Content,
-        mark: str,
+        key: str,
         gates: Gates = NO_GATES,
     ) -> None:
-        marked = Mark(mark, DAY_MS) if mark else None
-        self.free_marks()
+        deduplication = DeduplicationKey(key, DAY_MS) if key else None
+        self.release_deduplication_keys()
         drafts = [
-            Draft(content, DEADLINE_MS, delay_ms=delay_ms, mark=marked, gates=gates)
+            Draft(
+                content,
+                DEADLINE_MS,
+                delay_ms=delay_ms,
+                deduplication=deduplication,
+                gates=gates,
+            )
             for delay_ms in delays_ms
         ]
         answers = self.engine.store.create_many(OWNER, drafts)
         for delay_ms, answer in zip(delays_ms, answers, strict=True):
-            if mark in self.marks:
-                assert answer.verdict is Verdict.DOUBLE
-                assert answer.id == self.marks[mark]
+            if key in self.deduplication:
+                assert answer.verdict is Verdict.DUPLICATE
+                assert answer.id == self.deduplication[key]
                 continue
             assert answer.verdict is Verdict.OK
             self.expect(answer.id, content, self.now_ms + delay_ms)
             self.events[answer.id].gates = gates
             if gates.queue:
                 self.turns.append(answer.id)
-            if mark:
-                self.marks[mark] = answer.id
+            if key:
+                self.deduplication[key] = answer.id
 
     @rule(paused=st.booleans(), what=st.sampled_from(["queue", "key", "destination"]))
     def turn(self, paused: bool, what: str) -> None:
@@ -249,12 +255,12 @@ class Cell(RuleBasedStateMachine):
         limited = (e for e in self.events.values() if e.gates.flow == TWO_AT_ONCE)
         assert sum(each.live is not None for each in limited) <= 2
 
-    def free_marks(self) -> None:
-        """Marks go with what failed or was withdrawn."""
-        for mark, event_id in [*self.marks.items()]:
+    def release_deduplication_keys(self) -> None:
+        """A failed or cancelled event releases its deduplication key."""
+        for key, event_id in [*self.deduplication.items()]:
             expected = self.events.get(event_id)
             if expected and (expected.asked or expected.state in WITHDRAWN):
-                del self.marks[mark]
+                del self.deduplication[key]
 
     def end(self, event_id: str, state: State) -> None:
         """Ends an event; who waits for it goes on."""
@@ -748,7 +754,7 @@ class Cell(RuleBasedStateMachine):
 
     @rule(age_ms=st.sampled_from([0, 60_000]))
     def forget(self, age_ms: int) -> None:
-        self.free_marks()
+        self.release_deduplication_keys()
         before_ms = self.now_ms - age_ms
         gone = [
             event_id

@@ -71,7 +71,7 @@ def test_a_key_of_no_or_too_great_length_is_refused(api: Any, key: str) -> None:
     assert refused == (400, ["Idempotency-Key must have 1 to 255 characters"])
 
 
-def test_what_is_refused_leaves_no_mark(api: Any) -> None:
+def test_a_refused_request_leaves_no_deduplication_key(api: Any) -> None:
     assert post(api, api.body(endDate="2020-01-01"))[0] == 400
     assert post(api, api.body(tags=7))[0] == 400
 

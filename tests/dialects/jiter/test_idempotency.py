@@ -22,7 +22,7 @@ def stored(api: Any, what: str) -> list[Any]:
     return list(api.call("GET", CREATIONS[what])[1])
 
 
-def marks(api: Any) -> list[bytes]:
+def deduplication_keys(api: Any) -> list[bytes]:
     return list(
         api.cell.client.scan_iter(keys.deduplication(api.cell.prefix, "*", "*"))
     )
@@ -173,22 +173,22 @@ def test_any_other_key_is_a_key(api: Any, key: str) -> None:
     assert post(api, "events", body, **{"Idempotency-Key": key}) == first
 
 
-def test_what_is_refused_leaves_no_mark(api: Any) -> None:
+def test_a_refused_request_leaves_no_deduplication_key(api: Any) -> None:
     assert post(api, "events", api.body(payload=7))[0] == 400
     assert post(api, "events", api.body(scheduledTime="2020-01-01"))[0] == 400
     api.cell.client.set(keys.full(api.cell.prefix), 1, ex=60)
     assert post(api, "events")[0] == 503
     api.cell.client.delete(keys.full(api.cell.prefix))
 
-    assert marks(api) == []
+    assert deduplication_keys(api) == []
     assert post(api, "events")[0] == 200
 
 
 def test_a_key_holds_for_a_day(api: Any) -> None:
     post(api, "events")
 
-    [mark] = marks(api)
-    assert 86_390_000 < api.cell.client.pttl(mark) <= 86_400_000
+    [key] = deduplication_keys(api)
+    assert 86_390_000 < api.cell.client.pttl(key) <= 86_400_000
 
 
 @pytest.mark.parametrize(("headers", "more"), [({}, []), (KEYED, ["GET"])])

@@ -140,8 +140,8 @@ class DeadLetterQueue:
         if not replayed:
             raise _unknown(letter_id)
         [(_, accepted)] = replayed
-        double = accepted.verdict is Verdict.DOUBLE
-        return responses.respond(_told(letter, accepted), 202 if double else 201)
+        duplicate = accepted.verdict is Verdict.DUPLICATE
+        return responses.respond(_told(letter, accepted), 202 if duplicate else 201)
 
     @documented(
         query=response_schemas.LetterQuery,
@@ -335,9 +335,9 @@ def _shown(letter: Letter, *, key: bytes) -> Shown:
 
 
 def _told(letter: Letter, accepted: Accepted) -> Shown:
-    double = accepted.verdict is Verdict.DOUBLE
+    duplicate = accepted.verdict is Verdict.DUPLICATE
     return responses.published(
-        accepted.id, url=letter.event.content.url, deduplicated=double
+        accepted.id, url=letter.event.content.url, deduplicated=duplicate
     )
 
 

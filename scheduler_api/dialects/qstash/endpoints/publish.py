@@ -120,9 +120,9 @@ class Publishing:
                 raise NoRoom(each.id)
         shown = list(map(self._told, drafts, accepted))
         _log(owner, accepted)
-        double = verdicts == {Verdict.DOUBLE}
+        duplicate = verdicts == {Verdict.DUPLICATE}
         answer: object = shown if isinstance(to, Group) else shown[0]
-        return responses.respond(answer, 202 if double else 201)
+        return responses.respond(answer, 202 if duplicate else 201)
 
     @documented(body=BATCH, answer=BATCH_ANSWER, errors=(400, 413))
     def batch(self, owner: Owner) -> Response:
@@ -194,9 +194,9 @@ class Publishing:
             return _failed(FULL)
         if answer.verdict is Verdict.NO_ROOM:
             return _failed(quota_errors.sentence(answer.id, self._room))
-        double = answer.verdict is Verdict.DOUBLE
+        duplicate = answer.verdict is Verdict.DUPLICATE
         return responses.published(
-            answer.id, url=draft.content.url, deduplicated=double
+            answer.id, url=draft.content.url, deduplicated=duplicate
         )
 
     def _addressing(self, owner: Owner) -> Addressing:
@@ -308,12 +308,12 @@ def _failed(error: str) -> Shown:
 
 def _log(owner: Owner, accepted: Sequence[Accepted]) -> None:
     for each in accepted:
-        double = each.verdict is Verdict.DOUBLE
+        duplicate = each.verdict is Verdict.DUPLICATE
         log.info(
             logfmt.line(
-                "event.deduplicated" if double else "event.accepted",
+                "event.deduplicated" if duplicate else "event.accepted",
                 event=each.id,
                 owner=owner,
-                wanted_ms=None if double else each.wanted_ms,
+                wanted_ms=None if duplicate else each.wanted_ms,
             )
         )

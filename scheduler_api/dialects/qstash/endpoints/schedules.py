@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import QSTASH, CronError
-from scheduler_api.core.deduplication import Mark, Repeated
+from scheduler_api.core.deduplication import DeduplicationKey, Repeated
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
@@ -32,7 +32,11 @@ from scheduler_api.core.schedules import run_history
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash.parsing import redaction
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
-from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, schedule_mark
+from scheduler_api.dialects.qstash.parsing.drafts import (
+    Drafts,
+    Limits,
+    schedule_deduplication_name,
+)
 from scheduler_api.dialects.qstash.parsing.header_values import (
     NAME_MAX_LENGTH,
     BadValue,
@@ -99,7 +103,7 @@ class Wanted:
     content: Content
     deadline_ms: int
     options: ScheduleOptions
-    mark: Mark | None
+    deduplication: DeduplicationKey | None
 
 
 class Scheduling:
@@ -136,9 +140,9 @@ class Scheduling:
                 raise BadValue(END_HEADER, "should be in the future") from err
             except Repeated as err:
                 try:
-                    known = self._schedules.get(owner, err.held.id)
+                    known = self._schedules.get(owner, err.duplicate_of.id)
                 except NotFound:
-                    # Deleted this moment, and its mark with it.
+                    # Deleted this moment, and its deduplication key with it.
                     continue
                 _log("schedule.deduplicated", known)
                 return responses.respond({"scheduleId": public_id(known)})
@@ -245,7 +249,7 @@ class Scheduling:
             deadline_ms=wanted.deadline_ms,
             name=name,
             options=wanted.options,
-            mark=wanted.mark,
+            deduplication=wanted.deduplication,
         )
 
     def _create_nameless(self, owner: Owner, wanted: Wanted) -> Schedule:
@@ -291,7 +295,7 @@ class Scheduling:
             state=ScheduleState.PAUSED if paused else ScheduleState.ACTIVE,
             deadline_ms=wanted.deadline_ms,
             options=wanted.options,
-            mark=wanted.mark,
+            deduplication=wanted.deduplication,
         )
 
     def _find(self, owner: Owner, schedule_id: str) -> Schedule:
@@ -353,7 +357,7 @@ class Scheduling:
         chosen = _chosen(said, headers, to_group=group is not None)
         body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
         content = content_of(said, to, body)
-        mark = schedule_mark(said, url=content.url, body=body)
+        name = schedule_deduplication_name(said, url=content.url, body=body)
         return Wanted(
             name=said.schedule_id,
             expression=said.cron or "",
@@ -361,7 +365,9 @@ class Scheduling:
             content=content,
             deadline_ms=said.timeout_ms or self._limits.default_timeout_ms,
             options=chosen.options,
-            mark=Mark(mark, self._limits.deduplication_ms) if mark else None,
+            deduplication=DeduplicationKey(name, self._limits.deduplication_ms)
+            if name
+            else None,
         )
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from scheduler_api.core.deduplication import Mark
+from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.model import Content, Draft
 from scheduler_api.core.tenants.url_groups import Group
@@ -149,44 +149,46 @@ class Drafts:
             limit = f"should be at most {most_ms // 1000}s from now"
             raise BadValue("Upstash-Not-Before", limit)
         past = at_ms is not None and at_ms <= now_ms
-        mark = _mark(said.message, url=url, body=body)
+        name = _deduplication_name(said.message, url=url, body=body)
         return Draft(
             Content(url, body, said.options),
             said.message.timeout_ms or self._limits.default_timeout_ms,
             at_ms=None if past else at_ms,
             delay_ms=said.message.delay_ms if at_ms is None else 0,
             journal=True,
-            mark=Mark(mark, self._limits.deduplication_ms) if mark else None,
+            deduplication=DeduplicationKey(name, self._limits.deduplication_ms)
+            if name
+            else None,
             gates=to_gates(said.message),
         )
 
 
-def schedule_mark(message: Message, *, url: str, body: bytes) -> str:
+def schedule_deduplication_name(message: Message, *, url: str, body: bytes) -> str:
     """As of a message, for the creation of a schedule: its rule is part of its content.
 
-    No message has the mark of a schedule.
+    No message has the deduplication name of a schedule.
     """
-    mark = _mark(message, url=url, body=body)
-    if not mark or message.deduplication_id is not None:
-        return mark and f"s{mark}"
-    fields = (mark, message.cron or "", message.tz or "", message.schedule_id or "")
+    name = _deduplication_name(message, url=url, body=body)
+    if not name or message.deduplication_id is not None:
+        return name and f"s{name}"
+    fields = (name, message.cron or "", message.tz or "", message.schedule_id or "")
     return "s" + hashlib.sha256("\0".join(fields).encode()).hexdigest()
 
 
-def _mark(message: Message, *, url: str, body: bytes) -> str:
+def _deduplication_name(message: Message, *, url: str, body: bytes) -> str:
     """What a message is recognised by if it is published again, '' if it may be."""
     if message.deduplication_id is not None:
         named = message.deduplication_id + _of_endpoint(message, url)
         return "i" + hashlib.sha256(named.encode()).hexdigest()
     if message.content_based:
-        # What goes to a group is no double of what goes to one of its endpoints.
+        # What goes to a group is no duplicate of what goes to one of its endpoints.
         of = _of_endpoint(message, url) or url
         return "c" + content_hash(message, url=of, body=body)
     return ""
 
 
 def _of_endpoint(message: Message, url: str) -> str:
-    """Each endpoint of a group has a mark of its own; no id has a NUL in it."""
+    """Distinguish the endpoints of a group; ids contain no NUL."""
     return "" if message.topic is None else f"\0{message.topic}\0{url}"
 
 

@@ -34,7 +34,7 @@ def test_message_goes_at_once_unless_it_says_otherwise() -> None:
 
     assert (plain.at_ms, plain.delay_ms, plain.deadline_ms) == (None, 0, 900_000)
     assert plain.journal
-    assert plain.mark is None
+    assert plain.deduplication is None
 
 
 def test_delay_counts_from_the_stores_clock() -> None:
@@ -59,21 +59,21 @@ def test_not_before_is_held_to_the_longest_delay() -> None:
         draft(not_before=str(NOW_MS // 1000 + 61))
 
 
-def test_marks_are_of_ids_or_of_content() -> None:
-    marks = [
-        draft(deduplication_id="a").mark,
-        draft(deduplication_id="b").mark,
-        draft(content_based_deduplication="true").mark,
-        draft(content_based_deduplication="true", body=b"y").mark,
-        draft(content_based_deduplication="true", url=URL + "2").mark,
-        draft(content_based_deduplication="true", forward_a="1").mark,
+def test_deduplication_keys_are_made_of_ids_or_of_content() -> None:
+    keys = [
+        draft(deduplication_id="a").deduplication,
+        draft(deduplication_id="b").deduplication,
+        draft(content_based_deduplication="true").deduplication,
+        draft(content_based_deduplication="true", body=b"y").deduplication,
+        draft(content_based_deduplication="true", url=URL + "2").deduplication,
+        draft(content_based_deduplication="true", forward_a="1").deduplication,
     ]
 
-    assert len(set(marks)) == len(marks)
-    assert all(mark.name.isascii() and mark.name.isalnum() for mark in marks)
-    assert {(mark.hold_ms, mark.digest) for mark in marks} == {(600_000, "")}
+    assert len(set(keys)) == len(keys)
+    assert all(key.name.isascii() and key.name.isalnum() for key in keys)
+    assert {(key.ttl_ms, key.digest) for key in keys} == {(600_000, "")}
     again = draft(deduplication_id="a", content_based_deduplication="true", body=b"z")
-    assert again.mark == marks[0]
+    assert again.deduplication == keys[0]
 
 
 def test_same_headers_are_read_once() -> None:

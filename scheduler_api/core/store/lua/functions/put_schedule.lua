@@ -5,7 +5,7 @@
 --   (its name for its owner, or ''), state (active, paused or ended), last_used_ms (fire times up
 --   to then count as used; absent: those up to now), keeps_times (true: the stored fire times and
 --   the last used stay, and the given ones follow them), fire_times (see lib/fire_times), skipped
---   (fire times that a pause skipped, a list of ms), deduplication_key and hold (see
+--   (fire times that a pause skipped, a list of ms), deduplication_key and deduplication_ttl (see
 --   lib/deduplication), end_ms and runs as in the record, or absent.
 -- Args: content of the template ('' if it was written before the call, under the revision),
 --   then names and values of the other fields of the record.
@@ -23,8 +23,8 @@ local RULE = records.fields(SCHEDULE, 'owner', 'revision', 'created_ms', 'state'
 -- Why the schedule cannot be stored, and the id that the answer names; nil if it can.
 local function refusal(ctx, record)
   local options, sid = ctx.options, ctx.options.id
-  local holder = deduplication.holder(ctx, options.owner, options.deduplication_key)
-  if holder then return 'duplicate', holder end
+  local duplicate_of = deduplication.find(ctx, options.owner, options.deduplication_key)
+  if duplicate_of then return 'duplicate', duplicate_of end
   local creates = options.read_revision == ''
   if creates and record.owner then return 'taken', sid end
   if not creates and record.owner ~= options.owner then return 'missing', sid end
@@ -113,7 +113,7 @@ local function put_schedule(key_names, args)
   if not creates and options.deduplication_key ~= '' then
     deduplication.release(ctx, owner, sid, key)
   end
-  deduplication.hold(ctx, owner, options.deduplication_key, options.hold, sid, key)
+  deduplication.set(ctx, owner, options.deduplication_key, options.deduplication_ttl, sid, key)
   return {'ok', created_ms, sid}
 end
 

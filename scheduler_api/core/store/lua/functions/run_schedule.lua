@@ -3,10 +3,11 @@
 --
 -- Keys: prefix.
 -- Options: id, owner, event_id (of the occurrence), again (the occurrence whose content it sends
---   again; '' for what the schedule sends now), deduplication_key and hold (see lib/deduplication).
+--   again; '' for what the schedule sends now), deduplication_key and deduplication_ttl (see
+--   lib/deduplication).
 -- Args: none.
 -- Answer: ok, missing, ended, full, overlaps (the one before has not ended), unfinished (the one
---   that is to be sent again); `duplicate:` and what holds the deduplication key.
+--   that is to be sent again); `duplicate:` and the value of the deduplication key.
 -- Atomic: it has a place once it exists. A repeat is answered ok.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local RUN = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_ms', 'journaled',
@@ -30,8 +31,8 @@ end
 
 local function refusal(ctx, record)
   local options = ctx.options
-  local holder = deduplication.holder(ctx, options.owner, options.deduplication_key)
-  if holder then return 'duplicate:' .. holder end
+  local duplicate_of = deduplication.find(ctx, options.owner, options.deduplication_key)
+  if duplicate_of then return 'duplicate:' .. duplicate_of end
   if record.state == 'ended' or record.end_ms and records.integer(record, 'end_ms') < ctx.now then
     return 'ended'
   end
@@ -57,7 +58,7 @@ local function run_schedule(key_names, args)
     redis.call('HSET', keys.event(ctx, id), EVENT.run_again, options.again)
   end
   due.put(ctx, due.member(id, record), ctx.now)
-  deduplication.hold(ctx, options.owner, options.deduplication_key, options.hold, id,
+  deduplication.set(ctx, options.owner, options.deduplication_key, options.deduplication_ttl, id,
     keys.event(ctx, id))
   if record.overlap then redis.call('HSET', keys.schedule(ctx, sid), SCHEDULE.newest, id) end
   return 'ok'

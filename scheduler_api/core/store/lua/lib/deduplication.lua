@@ -1,29 +1,29 @@
 -- Deduplication keys: how a repeated request is recognised.
 --
--- `key` is '' if the request has none. `hold` is `<ms>` or `<ms> <digest of the request>`: how long
--- the key holds. With a digest it holds even if what it names is cancelled or deleted.
+-- `name` is '' if the request has none. `ttl` is `<ms>` or `<ms> <digest of the request>`. With a
+-- digest, the key stays for that long even if the event or schedule is cancelled or deleted.
 local EVENT = records.EVENT
 
--- What an owner's key stands for, or nil.
-function deduplication.holder(ctx, owner, key)
-  return key ~= '' and redis.call('GET', keys.deduplication(ctx, owner, key)) or nil
+-- The value of an owner's key (`<id>` or `<id> <created ms> <digest>`), or nil.
+function deduplication.find(ctx, owner, name)
+  return name ~= '' and redis.call('GET', keys.deduplication(ctx, owner, name)) or nil
 end
 
--- Sets the key of what has just been stored; `record_key` names its record.
-function deduplication.hold(ctx, owner, key, hold, id, record_key)
-  if key == '' then return end
-  local ms, digest = string.match(hold, '^(%d+) ?(%S*)$')
-  local held = id
-  if digest ~= '' then held = string.format('%s %.0f %s', id, ctx.now, digest) end
-  redis.call('SET', keys.deduplication(ctx, owner, key), held, 'PX', ms)
+-- Sets the key of an event or schedule that was just stored at `record_key`.
+function deduplication.set(ctx, owner, name, ttl, id, record_key)
+  if name == '' then return end
+  local ms, digest = string.match(ttl, '^(%d+) ?(%S*)$')
+  local value = id
+  if digest ~= '' then value = string.format('%s %.0f %s', id, ctx.now, digest) end
+  redis.call('SET', keys.deduplication(ctx, owner, name), value, 'PX', ms)
   -- Events and schedules store it under the same code.
-  if digest == '' then redis.call('HSET', record_key, EVENT.deduplication_key, key) end
+  if digest == '' then redis.call('HSET', record_key, EVENT.deduplication_key, name) end
 end
 
--- What failed or was cancelled may be requested again.
+-- Deletes the key, unless it has a digest, so that the request can be repeated.
 function deduplication.release(ctx, owner, id, record_key)
-  local key = redis.call('HGET', record_key, EVENT.deduplication_key)
-  if not key then return end
-  local held = keys.deduplication(ctx, owner, key)
-  if redis.call('GET', held) == id then redis.call('DEL', held) end
+  local name = redis.call('HGET', record_key, EVENT.deduplication_key)
+  if not name then return end
+  local key = keys.deduplication(ctx, owner, name)
+  if redis.call('GET', key) == id then redis.call('DEL', key) end
 end

@@ -10,7 +10,8 @@ local OPTIONAL = {'body_revision', 'journaled', 'gates', 'turn_exempt', 'destina
 --   must_be_future: '1' or ''. deadline_ms: of an attempt.
 --   content: '' if it was written under the nonce before the call; that expires unless the call
 --   keeps it.
---   journaled: '1' or ''. deduplication_key, hold: see `deduplication`. gates: see `gate_binding`.
+--   journaled: '1' or ''. deduplication_key, deduplication_ttl: see `deduplication`.
+--   gates: see `gate_binding`.
 new_events.WIDTH = 13
 
 function new_events.item(args, at)
@@ -18,7 +19,7 @@ function new_events.item(args, at)
     id = args[at], nonce = args[at + 1], owner = args[at + 2], kind = args[at + 3],
     ms = args[at + 4], must_be_future = args[at + 5], deadline_ms = args[at + 6],
     content = args[at + 7], journaled = args[at + 8], deduplication_key = args[at + 9],
-    hold = args[at + 10], destination = args[at + 11], gates = args[at + 12],
+    deduplication_ttl = args[at + 10], destination = args[at + 11], gates = args[at + 12],
   }
 end
 
@@ -115,8 +116,8 @@ function new_events.recall(ctx, item)
   local taken = redis.call('EXISTS', keys.event(ctx, id)) == 1
   local before = taken and new_events.made_before(ctx, id, nonce)
   if before then return before, id end
-  local holder = deduplication.holder(ctx, item.owner, item.deduplication_key)
-  if holder then return {'duplicate', 0, 0, holder}, id end
+  local duplicate_of = deduplication.find(ctx, item.owner, item.deduplication_key)
+  if duplicate_of then return {'duplicate', 0, 0, duplicate_of}, id end
   return taken and {'taken', 0, 0, id} or nil, id
 end
 
@@ -140,6 +141,7 @@ function new_events.accept(ctx, batch, item)
   item.due_ms, item.end_ms = due_ms, end_of_run(ctx, id)
   item.gates = item.gates ~= '' and gate_binding.bind(ctx, id, owner, item.gates, due_ms) or nil
   new_events.record(ctx, batch, id, item)
-  deduplication.hold(ctx, owner, item.deduplication_key, item.hold, id, keys.event(ctx, id))
+  deduplication.set(ctx, owner, item.deduplication_key, item.deduplication_ttl, id,
+    keys.event(ctx, id))
   return {'ok', due_ms, now, id}
 end

@@ -87,7 +87,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "frozen-worker": in_cell(outages.frozen_worker),
     "poison": in_cell(terminations.poison_event, lambda _: {"neighbours": 100}),
-    "travelling-alone": in_cell(
+    "isolated-events": in_cell(
         terminations.isolated_events, lambda _: {"suspects": 100, "others": 1_000}
     ),
     "per-second": in_cell(

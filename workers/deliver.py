@@ -13,7 +13,7 @@ from workers.delivery.planner import top_up
 log = logging.getLogger("scheduler.worker")
 
 
-def deliver(ids: list[str], schedule_ids: list[str], alone: bool) -> None:
+def deliver(ids: list[str], schedule_ids: list[str], isolated: bool) -> None:
     """Delivers the events of an envelope and plans its schedules, then returns.
 
     A fault of the store is not RQ's to handle: what was offered comes back by itself.
@@ -30,13 +30,13 @@ def deliver(ids: list[str], schedule_ids: list[str], alone: bool) -> None:
         schedules = Schedules(cell, grace_ms=settings.missed_grace_ms)
         top_up(schedules, schedule_ids)
     if ids:
-        asyncio.run(_deliver_all(ids, settings, alone=alone))
+        asyncio.run(_deliver_all(ids, settings, isolated=isolated))
 
 
-async def _deliver_all(ids: list[str], settings: Settings, *, alone: bool) -> None:
+async def _deliver_all(ids: list[str], settings: Settings, *, isolated: bool) -> None:
     async with open_in_flight(settings) as in_flight:
         try:
-            await in_flight.accept(ids, alone=alone)
+            await in_flight.accept(ids, isolated=isolated)
         except RedisError as err:
             log.error(logfmt.line("envelope.lost", events=len(ids), problem=err))
         while in_flight.count:

@@ -140,8 +140,8 @@ class Event:
     """An event as it stands in the store.
 
     `wanted_ms` is its fire time; `next_ms` when it is wanted next (later, once a retry
-    is planned). `change` names its last edit, '' if none. `stuck` tells why no function
-    could read it.
+    is planned). `change` names its last edit, '' if none. `quarantined_ms` says
+    since when it has been in quarantine.
     """
 
     id: str
@@ -156,7 +156,7 @@ class Event:
     finished_ms: int | None
     reason: str | None
     change: str
-    stuck_ms: int | None = None
+    quarantined_ms: int | None = None
     schedule: str | None = None
 
     @classmethod

@@ -114,7 +114,7 @@ class Fetcher:
     async def _accept(self, envelope: Envelope) -> None:
         """One envelope's fault is no other's: what was offered comes back by itself."""
         try:
-            await self._in_flight.accept(envelope.ids, alone=envelope.alone)
+            await self._in_flight.accept(envelope.ids, isolated=envelope.isolated)
         except RedisError as err:
             log.error(logfmt.line("envelope.lost", problem=err))
         except Exception:

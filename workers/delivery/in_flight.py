@@ -21,7 +21,7 @@ log = logging.getLogger("scheduler.worker")
 GIVE_BACK_AFTER_S = 0.25
 SMALLEST_BATCH = 20
 SMALLEST_SHARE = 5
-ALONE_FROM = 2
+ISOLATED_FROM = 2
 # It runs on while the machine sleeps, so a worker that wakes up knows how late it is.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -98,26 +98,26 @@ class InFlight:
         room = self._capacity - len(self._held)
         return room if room > 0 else room + self._shares.extra
 
-    async def accept(self, ids: Sequence[str], *, alone: bool) -> None:
+    async def accept(self, ids: Sequence[str], *, isolated: bool) -> None:
         """Begins the events of an envelope as room allows; returns when none is left.
 
         What finds no room for 250 ms is given back, so that another worker may take it,
-        and so is everything after `shut`, or one that travels alone while another such
+        and so is everything after `shut`, or one that is isolated while another such
         event is in hand.
 
         Raises: RedisError; what was not begun comes back when its offer is over.
         """
         self._coming += len(ids)
         try:
-            await self._accept(deque(ids), alone=alone)
+            await self._accept(deque(ids), isolated=isolated)
         finally:
             self._coming -= len(ids)
             self._freed.set()
 
-    async def _accept(self, waiting: deque[str], *, alone: bool) -> None:
+    async def _accept(self, waiting: deque[str], *, isolated: bool) -> None:
         give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
         begun, was_full = 0, False
-        while waiting and self._may_begin(alone=alone):
+        while waiting and self._may_begin(isolated=isolated):
             fits = self._room
             late = time.monotonic() >= give_back_at
             if fits and (late or fits >= min(len(waiting), self._smallest_batch)):
@@ -141,11 +141,11 @@ class InFlight:
         self._shut = True
         self._freed.set()
 
-    def _may_begin(self, *, alone: bool) -> bool:
-        return not (self._shut or (alone and self._one_is_alone()))
+    def _may_begin(self, *, isolated: bool) -> bool:
+        return not (self._shut or (isolated and self._one_is_isolated()))
 
-    def _one_is_alone(self) -> bool:
-        return any(h.begun.interruptions >= ALONE_FROM for h in self._held.values())
+    def _one_is_isolated(self) -> bool:
+        return any(h.begun.interruptions >= ISOLATED_FROM for h in self._held.values())
 
     async def _wait_for_room(self, timeout_s: float) -> None:
         self._freed.clear()

@@ -121,20 +121,20 @@ class Queries:
         elif Phase.UNDER_WAY in selection.phases:
             # Nothing is begun before it is wanted, so the future need not be read.
             sources.append(self._walk(active, selection.wanted.until(now_ms)))
-        if Phase.STUCK in selection.phases:
-            sources.append(self._stuck(owner, selection))
+        if Phase.QUARANTINED in selection.phases:
+            sources.append(self._quarantined(owner, selection))
         for state, phase in FINAL_PHASES.items():
             if phase in selection.phases:
                 ended = selection.ended.get(phase, ALWAYS)
                 sources.append(self._ended(owner, state, selection.wanted, ended))
         return sources
 
-    def _stuck(self, owner: Owner, selection: Selection) -> Iterator[Entry]:
+    def _quarantined(self, owner: Owner, selection: Selection) -> Iterator[Entry]:
         """What stands aside still is in its owner's index of the unfinished."""
-        stuck = keys.quarantine(self._prefix)
-        span = selection.ended.get(Phase.STUCK, ALWAYS)
+        quarantined = keys.quarantine(self._prefix)
+        span = selection.ended.get(Phase.QUARANTINED, ALWAYS)
         by_time = keys.by_time(self._prefix, str(owner), State.ACTIVE)
-        return self._sorted(stuck, span, by_time=by_time, wanted=selection.wanted)
+        return self._sorted(quarantined, span, by_time=by_time, wanted=selection.wanted)
 
     def _ended(
         self, owner: Owner, state: State, wanted: Span, ended: Span

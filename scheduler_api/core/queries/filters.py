@@ -11,7 +11,7 @@ class Phase(StrEnum):
 
     WAITING = "waiting"
     UNDER_WAY = "under way"
-    STUCK = "stuck"
+    QUARANTINED = "quarantined"
     DELIVERED = "delivered"
     DEAD = "dead"
     CANCELLED = "cancelled"
@@ -27,8 +27,8 @@ FINAL_PHASES = {
 
 def phase_of(event: Event) -> Phase:
     """The phase of an event; once it was begun it stays under way."""
-    if event.stuck_ms is not None:
-        return Phase.STUCK
+    if event.quarantined_ms is not None:
+        return Phase.QUARANTINED
     if event.state is State.ACTIVE:
         return Phase.UNDER_WAY if event.attempts else Phase.WAITING
     return FINAL_PHASES[event.state]
@@ -65,7 +65,7 @@ ALWAYS = Span()
 class Selection:
     """Which events are wanted: all conditions hold.
 
-    `ended` holds a span for the end of an event (of a stuck one: since when it is) by
+    `ended` holds a span for the end of an event (of a quarantined one: its start) by
     its phase; a phase without one has no such condition.
     """
 
@@ -78,5 +78,7 @@ class Selection:
         phase = phase_of(event)
         if phase not in self.phases or not self.wanted.holds(event.wanted_ms):
             return False
-        end_ms = event.stuck_ms if phase is Phase.STUCK else event.finished_ms
+        end_ms = (
+            event.quarantined_ms if phase is Phase.QUARANTINED else event.finished_ms
+        )
         return end_ms is None or self.ended.get(phase, ALWAYS).holds(end_ms)

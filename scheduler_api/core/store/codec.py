@@ -86,7 +86,7 @@ def decode_event(
             finished_ms=_maybe(record, "finished_ms"),
             reason=record["reason"].decode() if "reason" in record else None,
             change=record.get("change", b"").decode(),
-            stuck_ms=None if quarantined_ms is None else int(quarantined_ms),
+            quarantined_ms=None if quarantined_ms is None else int(quarantined_ms),
             schedule=record["schedule"].decode() if "schedule" in record else None,
         )
     except (KeyError, ValueError) as err:

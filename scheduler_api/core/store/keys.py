@@ -44,7 +44,7 @@ def quarantine_reasons(prefix: str) -> str:
 
 
 def isolated(prefix: str) -> str:
-    """Set; ids of events that travel alone; a settle, reap or cancel removes them."""
+    """Set; ids of isolated events; removed when the event settles or ends."""
     return f"{prefix}isolated"
 
 

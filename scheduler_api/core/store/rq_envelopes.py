@@ -67,11 +67,14 @@ class RqEnqueuer:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What one RQ job carries; `alone`: to no other event that interrupted workers."""
+    """The contents of one RQ job.
+
+    `isolated`: its event has interrupted workers; run no other such event beside it.
+    """
 
     ids: list[str]
     schedule_ids: list[str]
-    alone: bool
+    isolated: bool
 
 
 def told_by(job_id: str) -> Envelope | None:
@@ -89,8 +92,8 @@ def read(data: bytes) -> Envelope:
     with suppress(zlib.error):
         data = zlib.decompress(data)
     match json.loads(data):
-        case [str(name), None, [[*ids], [*schedule_ids], bool(alone)], {}] if (
+        case [str(name), None, [[*ids], [*schedule_ids], bool(isolated)], {}] if (
             name == FUNCTION and all(isinstance(i, str) for i in ids + schedule_ids)
         ):
-            return Envelope(ids, schedule_ids, alone)
+            return Envelope(ids, schedule_ids, isolated)
     raise ValueError("no envelope")

@@ -9,7 +9,7 @@ from scheduler_api.dialects.jiter.request_schemas import read_moment
 SLACK_MS = 60_000
 DAY_MS = 86_400_000
 NOT_GIVEN = ("", "undefined")
-FAILED = (Phase.DEAD, Phase.STUCK)
+FAILED = (Phase.DEAD, Phase.QUARANTINED)
 
 _PHASES = {status: phase for phase, status in STATUSES.items()}
 

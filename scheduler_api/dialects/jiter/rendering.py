@@ -40,7 +40,7 @@ STATUSES = {
     Phase.UNDER_WAY: QUEUED,
     Phase.DELIVERED: "Sent",
     Phase.DEAD: "Failed To Send",
-    Phase.STUCK: "Failed To Queue",
+    Phase.QUARANTINED: "Failed To Queue",
 }
 
 
@@ -82,13 +82,13 @@ def event(of: Event) -> Shown:
         "scheduledTime": to_iso(of.wanted_ms),
         "status": STATUSES[phase],
         "createdAt": to_iso(of.created_ms),
-        "updatedAt": to_iso(max(of.updated_ms, of.stuck_ms or 0)),
+        "updatedAt": to_iso(max(of.updated_ms, of.quarantined_ms or 0)),
     }
     if phase is Phase.DELIVERED and of.finished_ms is not None:
         shown["sentAt"] = to_iso(of.finished_ms)
     if ORIGIN in of.content.options:
         shown["replayOf"] = public_id(of.content.options[ORIGIN])
-    failed_ms = of.finished_ms if phase is Phase.DEAD else of.stuck_ms
+    failed_ms = of.finished_ms if phase is Phase.DEAD else of.quarantined_ms
     if failed_ms is not None:
         shown["failedAt"] = to_iso(failed_ms)
     return shown

@@ -30,7 +30,7 @@ def make(engine: Engine) -> dict[str, str]:
     cancelled = engine.create(3_600_000)
     engine.store.change(cancelled, cancel=True)
     named["cancelled"] = cancelled.id
-    named["alone"] = engine.interrupted(2).id
+    named["isolated"] = engine.interrupted(2).id
     named["offered"] = engine.offered().id
     named["begun"] = engine.begun().id
     for name, outcome in (("delivered", "delivered"), ("dead", "dead")):
@@ -203,7 +203,7 @@ BREAKS: dict[str, tuple[Break, str]] = {
         "being isolated does not go with 0 interruptions",
     ),
     "not isolated": (
-        lambda client, named: client.srem(keys.isolated(PREFIX), named["alone"]),
+        lambda client, named: client.srem(keys.isolated(PREFIX), named["isolated"]),
         "being isolated does not go with 2 interruptions",
     ),
     "no active index": (

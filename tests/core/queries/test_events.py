@@ -169,14 +169,18 @@ def test_future_is_not_read_for_what_is_under_way(
     assert read == []
 
 
-def test_stuck_events_are_listed_by_their_owner_and_time(clocked: Clocked) -> None:
+def test_quarantined_events_are_listed_by_their_owner_and_time(
+    clocked: Clocked,
+) -> None:
     late, early, free = clocked.event(3_000), clocked.event(2_000), clocked.event(1_000)
     foreign = clocked.event(1_000, OTHER)
     members = {late: 10, early: 20, foreign: 10, "s:7": 10, "7.1": 10}
     clocked.client.zadd(keys.quarantine(PREFIX), members)
 
-    assert clocked.ids(Phase.STUCK) == [early, late]
-    assert clocked.ids(Phase.STUCK, ended={Phase.STUCK: Span(15)}) == [early]
+    assert clocked.ids(Phase.QUARANTINED) == [early, late]
+    assert clocked.ids(Phase.QUARANTINED, ended={Phase.QUARANTINED: Span(15)}) == [
+        early
+    ]
     assert clocked.ids(Phase.WAITING) == [free]
 
 

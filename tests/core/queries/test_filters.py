@@ -20,7 +20,7 @@ EVENT = Event(
     change="",
 )
 DELIVERED = replace(EVENT, state=State.DELIVERED, attempts=1, finished_ms=60)
-STUCK = replace(EVENT, stuck_ms=60)
+QUARANTINED = replace(EVENT, quarantined_ms=60)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ STUCK = replace(EVENT, stuck_ms=60)
     [
         (EVENT, Phase.WAITING),
         (replace(EVENT, attempts=1), Phase.UNDER_WAY),
-        (STUCK, Phase.STUCK),
+        (QUARANTINED, Phase.QUARANTINED),
         (DELIVERED, Phase.DELIVERED),
         (replace(DELIVERED, state=State.DEAD), Phase.DEAD),
         (replace(DELIVERED, state=State.CANCELLED), Phase.CANCELLED),
@@ -59,7 +59,7 @@ def test_span_until_takes_the_earlier_end() -> None:
 
 
 def test_selection_of_nothing_in_particular_takes_everything() -> None:
-    assert all(Selection().takes(event) for event in (EVENT, DELIVERED, STUCK))
+    assert all(Selection().takes(event) for event in (EVENT, DELIVERED, QUARANTINED))
 
 
 def test_all_conditions_must_hold() -> None:
@@ -73,7 +73,7 @@ def test_all_conditions_must_hold() -> None:
 
 
 def test_condition_on_the_end_is_for_its_own_phase_only() -> None:
-    selection = Selection(ended={Phase.DEAD: Span(61), Phase.STUCK: Span(61)})
+    selection = Selection(ended={Phase.DEAD: Span(61), Phase.QUARANTINED: Span(61)})
 
     assert selection.takes(DELIVERED) and selection.takes(EVENT)
-    assert not selection.takes(STUCK)
+    assert not selection.takes(QUARANTINED)

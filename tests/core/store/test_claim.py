@@ -382,7 +382,7 @@ def test_e18_once_interrupted_it_still_travels_with_others(engine: Engine):
     assert (claim.ids, claim.isolated_ids) == ([begun.id], [])
 
 
-def test_e18_from_the_second_interruption_in_a_row_it_travels_alone(engine: Engine):
+def test_e18_from_the_second_interruption_in_a_row_an_event_is_isolated(engine: Engine):
     begun = engine.interrupted(2)
     other = engine.create(1)
     engine.now_ms += 1
@@ -409,7 +409,7 @@ def test_e18_what_is_interrupted_again_goes_out_of_step_with_its_lease(engine: E
     assert [claim.isolated_ids for claim in claims] == [[], [], [begun.id]]
 
 
-def test_e18_of_those_that_travel_alone_one_goes_at_each_look(engine: Engine):
+def test_e18_each_claim_offers_one_isolated_event(engine: Engine):
     first, second = engine.create(1_000), engine.create(1_000)
     engine.now_ms += 1_000
     for _ in range(2):
@@ -428,7 +428,7 @@ def test_e18_of_those_that_travel_alone_one_goes_at_each_look(engine: Engine):
     assert later.isolated_ids == [second.id]
 
 
-def test_e18_it_travels_alone_until_it_settles(engine: Engine):
+def test_e18_an_event_is_isolated_until_it_settles(engine: Engine):
     begun = engine.interrupted(2)
     engine.claim()
     [begun] = engine.worker.begin(begun.id)

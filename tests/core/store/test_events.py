@@ -390,7 +390,7 @@ def test_what_stands_aside_tells_since_when(engine: Engine):
     event = engine.create()
     engine.client.zadd(keys.quarantine(PREFIX), {event.id: START_MS + 7})
 
-    assert engine.get(event.id).stuck_ms == START_MS + 7
+    assert engine.get(event.id).quarantined_ms == START_MS + 7
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.DEAD])

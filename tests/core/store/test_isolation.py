@@ -79,7 +79,7 @@ def live(engine: Engine) -> None:
     HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
     queues.put(OWNER, "orders", parallelism=2, paused=False)
     flow_keys.pin(OWNER, "customer", parallelism=5, rate=5)
-    # Interrupted twice, events travel alone.
+    # From the second interruption in a row, events are isolated.
     for _ in range(3):
         worker.begin(*all_ids(engine.claim()))
         engine.tick(LEASE_MS + 1_000)

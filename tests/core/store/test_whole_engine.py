@@ -65,7 +65,7 @@ from typing import Any
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 TICK_MS = 5_000
-POISON, ALONE_FROM = 5, 2
+POISON, ISOLATED_FROM = 5, 2
 MOST_ROUNDS = 200
 LARGE = Content("https://receiver.example/", b"x" * 10_000)
 OTHER = Content("https://other.example/", b"other")
@@ -363,8 +363,8 @@ class Cell(RuleBasedStateMachine):
             assert expected.at_ms <= self.now_ms
             assert expected.state is State.ACTIVE
             assert expected.live is None
-            alone = expected.interruptions >= ALONE_FROM
-            assert (event_id in claim.isolated_ids) == alone
+            isolated = expected.interruptions >= ISOLATED_FROM
+            assert (event_id in claim.isolated_ids) == isolated
         assert len(claim.isolated_ids) <= 1
         self.asked += claim.schedule_ids
 

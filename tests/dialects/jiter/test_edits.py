@@ -156,16 +156,16 @@ def test_offered_event_can_still_be_cancelled(api: Any) -> None:
 
 @pytest.mark.parametrize("change", [{}, {"payload": "x"}, {"status": "Cancelled"}])
 def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> None:
-    begun, retried, sent, dead, stuck = (api.past(ago_ms=1000) for _ in range(5))
+    begun, retried, sent, dead, quarantined = (api.past(ago_ms=1000) for _ in range(5))
     cancelled = api.create()["id"]
     _put(api, cancelled, status="Cancelled")
     api.attempt(retried, "retry", status=500)
     api.attempt(sent, "delivered", status=200)
     api.attempt(dead, "dead", status=500)
     api.hand.begin(to_id(int(begun)), now_ms=api.cell.now_ms())
-    api.cell.client.zadd(keys.quarantine(api.cell.prefix), {to_id(int(stuck)): 5})
+    api.cell.client.zadd(keys.quarantine(api.cell.prefix), {to_id(int(quarantined)): 5})
 
-    for event in (begun, retried, sent, dead, stuck, cancelled):
+    for event in (begun, retried, sent, dead, quarantined, cancelled):
         assert _put(api, event, **change) == NOT_PENDING
 
 

@@ -56,11 +56,11 @@ def test_a_replay_goes_out_at_once_and_may_itself_be_replayed(api: Any) -> None:
 def test_a_cancelled_event_and_one_that_could_not_be_queued_are_finished(
     api: Any,
 ) -> None:
-    cancelled, stuck = api.create()["id"], api.past(ago_ms=1_000)
+    cancelled, quarantined = api.create()["id"], api.past(ago_ms=1_000)
     api.call("PUT", f"/api/events/{cancelled}", {"status": "Cancelled"})
-    api.cell.client.zadd(keys.quarantine(api.cell.prefix), {to_id(int(stuck)): 1})
+    api.cell.client.zadd(keys.quarantine(api.cell.prefix), {to_id(int(quarantined)): 1})
 
-    assert [replay(api, event)[0] for event in (cancelled, stuck)] == [200, 200]
+    assert [replay(api, event)[0] for event in (cancelled, quarantined)] == [200, 200]
 
 
 def test_what_is_still_to_be_sent_is_not_replayed(api: Any) -> None:

@@ -74,7 +74,7 @@ def test_dead_event_has_failed_to_send_and_says_when(api: Any) -> None:
     assert "sentAt" not in shown
 
 
-def test_stuck_event_has_failed_to_queue_and_says_when(api: Any) -> None:
+def test_quarantined_event_has_failed_to_queue_and_says_when(api: Any) -> None:
     event, since_ms = api.past(ago_ms=1000), api.cell.now_ms()
     api.cell.client.zadd(
         keys.quarantine(api.cell.prefix), {to_id(int(event)): since_ms}

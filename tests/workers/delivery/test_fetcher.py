@@ -41,10 +41,10 @@ class Accepting:
             await asyncio.sleep(0)
         return has_room
 
-    async def accept(self, ids: Sequence[str], *, alone: bool) -> None:
+    async def accept(self, ids: Sequence[str], *, isolated: bool) -> None:
         if self._bad in ids:
             raise UnicodeEncodeError("utf-8", self._bad, 0, 1, "surrogates")
-        self.accepted.append(([*ids], alone))
+        self.accepted.append(([*ids], isolated))
 
 
 class Station:
@@ -115,12 +115,12 @@ def test_a_worker_takes_from_an_envelope_what_any_rq_worker_would(
 ):
     claim = station.offer(count)
     [stock] = station.queue.jobs
-    ids, schedule_ids, alone = stock.args
+    ids, schedule_ids, isolated = stock.args
 
     fetched = station.fetch()
 
     assert fetched == 1
-    assert station.in_flight.accepted == [(ids, alone)] == [(claim.ids, False)]
+    assert station.in_flight.accepted == [(ids, isolated)] == [(claim.ids, False)]
     assert station.planned == schedule_ids == []
     assert len(ids) == count
 

@@ -140,18 +140,18 @@ local function members_of(ids, gated)
 end
 
 -- Takes isolated events out of the batch: one of them is offered by itself, the others later.
--- Returns the ids that travel alone.
+-- Returns the ids of the isolated events to offer now.
 local function part_isolated(ctx, batch)
-  local together, alone, later = {}, {}, {}
-  if #batch.ids == 0 or not due.any_isolated(ctx) then return alone end
-  for i, isolated in ipairs(redis.call('SMISMEMBER', keys.isolated(ctx), unpack(batch.ids))) do
-    local list = isolated == 0 and together or #alone == 0 and alone or later
+  local together, isolated, later = {}, {}, {}
+  if #batch.ids == 0 or not due.any_isolated(ctx) then return isolated end
+  for i, is_isolated in ipairs(redis.call('SMISMEMBER', keys.isolated(ctx), unpack(batch.ids))) do
+    local list = is_isolated == 0 and together or #isolated == 0 and isolated or later
     list[#list + 1] = batch.ids[i]
   end
   batch.ids = together
-  due.lease(ctx, members_of(alone, batch.gated), ctx.options.offer_ms)
+  due.lease(ctx, members_of(isolated, batch.gated), ctx.options.offer_ms)
   due.hold_back(ctx, members_of(later, batch.gated))
-  return alone
+  return isolated
 end
 
 -- The lowest score of a set, or nil.
@@ -189,15 +189,15 @@ local function claim(key_names, args)
   local picked = ctx.options.room > 0 and pick(ctx) or {}
   if picked[1] and rq.has_room(ctx) then each(ctx, picked, take, batch) end
   slots.promote_at_freed(ctx)
-  local alone = part_isolated(ctx, batch)
+  local isolated = part_isolated(ctx, batch)
   due.lease(ctx, members_of(batch.ids, batch.gated), ctx.options.offer_ms)
   rq.enqueue_envelope(ctx, batch.ids, batch.schedule_ids, false)
-  for _, id in ipairs(alone) do rq.enqueue_envelope(ctx, {id}, {}, true) end
+  for _, id in ipairs(isolated) do rq.enqueue_envelope(ctx, {id}, {}, true) end
   -- It is the same as before unless a lease ended or something was offered.
   if changed or picked[1] then first_leased = head(keys.leased(ctx)) end
   local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)
-  return {batch.ids, alone, batch.schedule_ids, next_check, batch.interrupted, batch.quarantined,
+  return {batch.ids, isolated, batch.schedule_ids, next_check, batch.interrupted, batch.quarantined,
     epoch, waits_for_rq and 1 or 0}
 end
 

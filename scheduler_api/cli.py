@@ -27,7 +27,8 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import addresses, client_environment, env_lines
 from scheduler_api.settings import Settings, from_env
-from scheduler_api.web.cron_preview import GRAMMARS, Refused, read
+from scheduler_api.web.cron_preview import GRAMMARS, read
+from scheduler_api.web.refusal import Refusal
 
 DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
 
@@ -208,16 +209,16 @@ def preview_cron(**given: str | None) -> None:
         now_ms = time.time_ns() // 1_000_000
         after_ms = now_ms if asked.after_ms is None else asked.after_ms
         found = preview(asked.rule, after_ms=after_ms, count=asked.count)
-    except (CronError, Refused) as err:
+    except (CronError, Refusal) as err:
         raise click.ClickException(_pointed(err, given["expression"] or "")) from err
     Console().print(_runs_table(asked.rule.tz, found.runs))
     if found.skipped:
         Console().print(_skipped_table(found.skipped))
 
 
-def _pointed(err: CronError | Refused, expression: str) -> str:
+def _pointed(err: CronError | Refusal, expression: str) -> str:
     """What is wrong, and under the expression a sign where."""
-    if err.position is None or not expression:
+    if isinstance(err, Refusal) or err.position is None or not expression:
         return str(err)
     return f"{err}\n  {expression.expandtabs(1)}\n  {' ' * err.position}^"
 

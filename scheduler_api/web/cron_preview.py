@@ -11,10 +11,10 @@ from scheduler_api.core.cron import expression, preview
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.cron.expression import Cron, CronError
 from scheduler_api.core.cron.preview import FIRST_YEAR, LAST_YEAR, MOST, USUAL
-from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.tenants.accounts import Tenant
 from scheduler_api.services import Services
 from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.refusal import Refusal
 
 # By the names that the dialects' documents have.
 GRAMMARS = {
@@ -27,14 +27,6 @@ BEARER, KEY_HEADER = "bearer ", "X-API-Key"
 INTERNAL_ERROR = "Internal server error"
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-class Refused(SchedulerError):
-    """A parameter is wrong; `position` is where, in the expression."""
-
-    def __init__(self, message: str, position: int | None = None) -> None:
-        super().__init__(message)
-        self.position = position
 
 
 @dataclass(frozen=True)
@@ -59,7 +51,8 @@ def blueprint(services: Services) -> Blueprint:
             after_ms = services.cell.now_ms()
         return _respond(_answer(asked, after_ms))
 
-    routes.register_error_handler(Refused, _refusal)
+    routes.register_error_handler(Refusal, _refusal)
+    routes.register_error_handler(CronError, _cron_error)
     return routes
 
 
@@ -76,18 +69,20 @@ def fault(_endpoint: str | None) -> str:
 def read(pairs: Iterable[tuple[str, str]]) -> Asked:
     """What the parameters of a query ask for.
 
-    Raises: Refused.
+    Raises: Refusal, CronError.
     """
     given: dict[str, str] = {}
     for name, value in pairs:
         if name not in NAMES:
             known = ", ".join(NAMES)
-            raise Refused(f"{name[:40]!r} is no parameter here: use {known}")
+            raise Refusal(400, f"{name[:40]!r} is no parameter here: use {known}")
         if name in given:
-            raise Refused(f"{name!r} is given twice")
+            raise Refusal(400, f"{name!r} is given twice")
         given[name] = value
     if "expression" not in given:
-        raise Refused("'expression' is missing: it takes five cron fields, or more")
+        raise Refusal(
+            400, "'expression' is missing: it takes five cron fields, or more"
+        )
     return Asked(_rule(given), _after(given), _count(given))
 
 
@@ -119,16 +114,13 @@ def _rule(given: Mapping[str, str]) -> Cron:
     tz = given.get("tz", "UTC")
     dialect = _word(given, "dialect", GRAMMARS)
     gap, fold = _word(given, "gap", Gap), _word(given, "fold", Fold)
-    try:
-        expression.check_zone(tz)
-        return expression.parse(
-            given["expression"],
-            tz=tz,
-            grammar=GRAMMARS[dialect] if dialect else expression.FULL,
-            policy=ClockChange(Gap(gap or Gap.AFTER), Fold(fold or Fold.FIRST)),
-        )
-    except CronError as err:
-        raise Refused(str(err), err.position) from err
+    expression.check_zone(tz)
+    return expression.parse(
+        given["expression"],
+        tz=tz,
+        grammar=GRAMMARS[dialect] if dialect else expression.FULL,
+        policy=ClockChange(Gap(gap or Gap.AFTER), Fold(fold or Fold.FIRST)),
+    )
 
 
 def _after(given: Mapping[str, str]) -> int | None:
@@ -137,9 +129,10 @@ def _after(given: Mapping[str, str]) -> int | None:
     try:
         return read_instant(given["after"])
     except ValueError as err:
-        raise Refused(
+        raise Refusal(
+            400,
             f"'after' takes an ISO 8601 time of the years {FIRST_YEAR} to {LAST_YEAR},"
-            f" as in 2026-03-29T00:00:00Z, not {given['after'][:40]!r}"
+            f" as in 2026-03-29T00:00:00Z, not {given['after'][:40]!r}",
         ) from err
 
 
@@ -147,7 +140,7 @@ def _count(given: Mapping[str, str]) -> int:
     text = given.get("count", str(USUAL))
     if _NUMBER.fullmatch(text) and 1 <= int(text) <= MOST:
         return int(text)
-    raise Refused(f"'count' takes a number from 1 to {MOST}, not {text[:40]!r}")
+    raise Refusal(400, f"'count' takes a number from 1 to {MOST}, not {text[:40]!r}")
 
 
 def _word(given: Mapping[str, str], name: str, known: Iterable[str]) -> str | None:
@@ -155,14 +148,11 @@ def _word(given: Mapping[str, str], name: str, known: Iterable[str]) -> str | No
     if text is None or text in [*known]:
         return text
     listed = ", ".join(known)
-    raise Refused(f"{name!r} takes one of {listed}, not {text[:40]!r}")
+    raise Refusal(400, f"{name!r} takes one of {listed}, not {text[:40]!r}")
 
 
 def _answer(asked: Asked, after_ms: int) -> dict[str, object]:
-    try:
-        found = preview.preview(asked.rule, after_ms=after_ms, count=asked.count)
-    except CronError as err:
-        raise Refused(str(err), err.position) from err
+    found = preview.preview(asked.rule, after_ms=after_ms, count=asked.count)
     return {
         "expression": asked.rule.expression,
         "tz": asked.rule.tz,
@@ -180,8 +170,12 @@ def _answer(asked: Asked, after_ms: int) -> dict[str, object]:
     }
 
 
-def _refusal(refused: Refused) -> Response:
-    return _respond({"error": str(refused), "position": refused.position}, 400)
+def _refusal(refusal: Refusal) -> Response:
+    return _respond({"error": str(refusal), "position": None}, refusal.status)
+
+
+def _cron_error(err: CronError) -> Response:
+    return _respond({"error": str(err), "position": err.position}, 400)
 
 
 def _respond(body: object, status: int = 200) -> Response:

@@ -15,6 +15,7 @@ from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeat
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.events import EventStore
+from scheduler_api.web.refusal import Refusal
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -26,27 +27,18 @@ REUSED = f"{HEADER} was used for another request"
 log = logging.getLogger("scheduler.web")
 
 
-class KeyRefused(SchedulerError):
-    """The key cannot stand for this request."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
 def read_deduplication(request: Request, body: bytes) -> DeduplicationKey | None:
     """The deduplication key of a request, None if it has no such header.
 
     A request is the same if it goes to the same endpoint with the same bytes.
 
-    Raises: KeyRefused.
+    Raises: Refusal.
     """
     key = request.headers.get(HEADER)
     if key is None:
         return None
     if not 1 <= len(key) <= LONGEST:
-        raise KeyRefused(400, BAD_KEY)
+        raise Refusal(400, BAD_KEY)
     to = f"{request.endpoint} {sorted((request.view_args or {}).items())}\n"
     return DeduplicationKey(
         f"k{hashlib.sha256(key.encode()).hexdigest()}",
@@ -71,7 +63,7 @@ def once(
         make: carries it out under the deduplication key.
         again: answers as was answered when this was stored.
 
-    Raises: KeyRefused, redis.RedisError, and what these two raise.
+    Raises: Refusal, redis.RedisError, and what these two raise.
     """
     if deduplication is None:
         return make()
@@ -87,7 +79,7 @@ def once(
             if duplicate is None:
                 raise
     if duplicate.digest != deduplication.digest:
-        raise KeyRefused(422, REUSED)
+        raise Refusal(422, REUSED)
     log.info(logfmt.line("request.repeated", stored=duplicate.id, owner=owner))
     response = again(duplicate)
     response.headers[REPLAYED] = "true"

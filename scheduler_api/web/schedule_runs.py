@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import FINAL_STATES, State
 from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.timestamps import to_iso
+from scheduler_api.web.refusal import Refusal
 
 COUNT = "count"
 USUAL, MOST = 20, 1_000
@@ -17,19 +17,15 @@ STATES = (WAITING, UNDER_WAY, *(state.value for state in FINAL_STATES))
 _NUMBER = re.compile(r"[0-9]{1,4}")
 
 
-class BadCount(SchedulerError):
-    """The number of fire times cannot be taken; the message says why."""
-
-
 def read_count(parameters: Mapping[str, str]) -> int:
     """How many fire times are asked for.
 
-    Raises: BadCount.
+    Raises: Refusal.
     """
     text = parameters.get(COUNT, str(USUAL))
     if _NUMBER.fullmatch(text) and 1 <= int(text) <= MOST:
         return int(text)
-    raise BadCount(f"{COUNT} should be a whole number from 1 to {MOST}")
+    raise Refusal(400, f"{COUNT} should be a whole number from 1 to {MOST}")
 
 
 def shown(of: Run, **named: str) -> dict[str, object]:

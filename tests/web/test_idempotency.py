@@ -9,7 +9,8 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.quotas import OverQuota
-from scheduler_api.web.idempotency import REPLAYED, KeyRefused, once
+from scheduler_api.web.idempotency import REPLAYED, once
+from scheduler_api.web.refusal import Refusal
 
 OWNER = Owner("1", "jiter")
 DEDUPLICATION = DeduplicationKey("k", 60_000, "digest")
@@ -76,5 +77,5 @@ def test_who_finds_nothing_left_is_refused_otherwise(store: EventStore, carry_ou
 
     with pytest.raises(OverQuota):
         carry_out(refused)
-    with pytest.raises(KeyRefused):
+    with pytest.raises(Refusal):
         carry_out(beaten_by_another)

@@ -6,11 +6,12 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import Conflict
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.events_v1 import rendering
-from scheduler_api.dialects.events_v1.parsing import Refused, invalid, load, read_object
+from scheduler_api.dialects.events_v1.parsing import invalid, load, read_object
 from scheduler_api.dialects.events_v1.request_schemas import NewApplication
 from scheduler_api.dialects.events_v1.response_schemas import OneApplication, OneSecret
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
+from scheduler_api.web.refusal import Refusal
 
 CLOSED = "Applications are registered by an operator here"
 TAKEN = "appName already exists"
@@ -35,7 +36,7 @@ class Applications:
     def register(self) -> Response:
         """Makes a tenant; its key and its secret are told now."""
         if not self._open:
-            raise Refused(403, CLOSED)
+            raise Refusal(403, CLOSED)
         name = load(NewApplication(), read_object(request))["app_name"]
         try:
             new = self._tenants.register(name)

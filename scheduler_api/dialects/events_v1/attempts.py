@@ -13,11 +13,12 @@ from scheduler_api.core.queries import attempts
 from scheduler_api.dialects.events_v1 import rendering, response_schemas
 from scheduler_api.dialects.events_v1.filters import Part, read_failures, read_part
 from scheduler_api.dialects.events_v1.ids import internal_id
-from scheduler_api.dialects.events_v1.parsing import Refused, invalid, read_body
+from scheduler_api.dialects.events_v1.parsing import invalid, read_body
 from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.refusal import Refusal
 
 # More events of the owners that are asked for are not looked at.
 MOST_EVENTS = 100_000
@@ -81,7 +82,7 @@ class Attempts:
         named = _ATTEMPT.fullmatch(attempt_id)
         origin = f"{schedule.id}.{named[1]}" if named else ""
         if not named or not attempts.exists(self._cell, origin, int(named[2])):
-            raise Refused(404, NO_ATTEMPT)
+            raise Refusal(404, NO_ATTEMPT)
 
         def answer(run_id: str) -> Response:
             return rendering.respond_data(rendering.replay(run_id, of=origin), 201)
@@ -97,19 +98,19 @@ class Attempts:
     def _send_again(
         self, schedule: Schedule, origin: str, deduplication: DeduplicationKey | None
     ) -> str:
-        """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
+        """Raises: Refusal, StoreFull, Repeated, redis.RedisError."""
         try:
             run_id = self._schedules.run(
                 schedule, again=origin, deduplication=deduplication
             )
         except NotFound as err:
-            raise Refused(404, NO_ATTEMPT) from err
+            raise Refusal(404, NO_ATTEMPT) from err
         except NotFinished as err:
             raise invalid(UNFINISHED) from err
         except Over as err:
             raise invalid(OVER) from err
         except Overlaps as err:
-            raise Refused(409, OVERLAPS) from err
+            raise Refusal(409, OVERLAPS) from err
         log.info(
             logfmt.line("event.replayed", event=run_id, of=origin, owner=schedule.owner)
         )

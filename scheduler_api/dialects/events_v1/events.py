@@ -24,7 +24,6 @@ from scheduler_api.dialects.events_v1.outbound import OWNER
 from scheduler_api.dialects.events_v1.parsing import (
     PAST,
     TOO_LARGE,
-    Refused,
     invalid,
     load_event,
     parse_object,
@@ -41,6 +40,7 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.schedule_options import Chosen
 from typing import TypedDict
 
@@ -99,7 +99,7 @@ class Events:
     def _rule(self, body: dict[str, object]) -> Rule:
         """What a schedule is made of.
 
-        Raises: Refused.
+        Raises: Refusal.
         """
         fields, chosen = load_event(
             self._new, body, was=NEW, clock_ms=self._cell.now_ms
@@ -125,7 +125,7 @@ class Events:
     def _accept(
         self, owner: Owner, rule: Rule, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refused, Repeated, redis.RedisError."""
+        """Raises: Refusal, Repeated, redis.RedisError."""
         try:
             schedule = self._schedules.create(
                 owner, grammar=EVENTS_V1, deduplication=deduplication, **rule
@@ -244,7 +244,7 @@ class Events:
     def _change(self, owner: Owner, event_id: str, change: Change) -> Schedule:
         """Changes an event as it is read, again while others change it.
 
-        Raises: Refused, Conflict, NotFound, redis.RedisError.
+        Raises: Refusal, Conflict, NotFound, redis.RedisError.
         """
         for _ in range(TRIES):
             schedule = self._find(owner, event_id)
@@ -281,10 +281,10 @@ class Events:
     def _check_size(self, body: bytes) -> None:
         """Holds the limit that all dialects share.
 
-        Raises: Refused.
+        Raises: Refusal.
         """
         if len(body) > self._settings.body_limit_bytes:
-            raise Refused(413, TOO_LARGE)
+            raise Refusal(413, TOO_LARGE)
 
 
 def _fulfils(schedule: Schedule, conditions: Sequence[Condition]) -> bool:

@@ -12,8 +12,9 @@ from scheduler_api.dialects.events_v1.context import (
     read_number,
     search_terms,
 )
-from scheduler_api.dialects.events_v1.parsing import Refused, invalid
+from scheduler_api.dialects.events_v1.parsing import invalid
 from scheduler_api.dialects.events_v1.query_string import read_query
+from scheduler_api.web.refusal import Refusal
 
 LIMIT, MOST = 100, 1_000
 LARGEST_OFFSET = 10**12
@@ -69,13 +70,13 @@ def search_terms_of(
 def read_listing(pairs: list[tuple[str, str]]) -> Listing:
     """The list that a query asks for.
 
-    Raises: Refused, naming every fault.
+    Raises: Refusal, naming every fault.
     """
     part, faults = _part(pairs)
     try:
         query = read_query(pairs)
-    except Refused as err:
-        raise invalid(*faults, *err.message) from err
+    except Refusal as err:
+        raise invalid(*faults, *err.messages) from err
     owners = _texts(query, "eventOwner", faults)
     tags = _texts(query, "tags", faults)
     conditions = tuple(_conditions(query.get("context"), faults))
@@ -92,7 +93,7 @@ def read_listing(pairs: list[tuple[str, str]]) -> Listing:
 def read_part(pairs: list[tuple[str, str]]) -> Part:
     """The part that `limit` and `offset` ask for.
 
-    Raises: Refused, naming every fault.
+    Raises: Refusal, naming every fault.
     """
     part, faults = _part(pairs)
     if faults:
@@ -103,7 +104,7 @@ def read_part(pairs: list[tuple[str, str]]) -> Part:
 def read_failures(pairs: list[tuple[str, str]]) -> Failures:
     """Which failures are asked for; `eventOwner` may be repeated.
 
-    Raises: Refused, naming every fault.
+    Raises: Refusal, naming every fault.
     """
     owners = [value for name, value in pairs if name == "eventOwner" and value]
     return Failures(read_part(pairs), tuple(map(_owner_term, owners)))

@@ -7,12 +7,12 @@ from scheduler_api.core.model import Owner
 from scheduler_api.dialects.events_v1.applications import Applications
 from scheduler_api.dialects.events_v1.attempts import Attempts
 from scheduler_api.dialects.events_v1.events import Events
-from scheduler_api.dialects.events_v1.parsing import Refused, error
+from scheduler_api.dialects.events_v1.parsing import error
 from scheduler_api.dialects.events_v1.response_schemas import Error
 from scheduler_api.dialects.events_v1.runs import Runs
 from scheduler_api.services import Services
 from scheduler_api.web.documented import Document
-from scheduler_api.web.idempotency import KeyRefused
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 
 __all__ = ["DOCUMENT", "blueprint", "error", "fault"]
@@ -62,8 +62,7 @@ def blueprint(services: Services) -> Blueprint:
     add_routes(routes, table, through=partial(_with_owner, services))
     register: Route = ("POST", "/register", "register", applications.register)
     add_routes(routes, [register], through=_without_owner)
-    routes.register_error_handler(Refused, _refusal)
-    routes.register_error_handler(KeyRefused, _key_refusal)
+    routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(NotFound, _not_found)
     return routes
 
@@ -82,14 +81,10 @@ def _without_owner(view: View) -> Response:
     return view()
 
 
-def _refusal(refused: Refused) -> Response:
-    return error(refused.status, refused.message)
-
-
-def _key_refusal(refused: KeyRefused) -> Response:
-    """What is wrong with a request is told in a list."""
-    bad = refused.status == 400
-    return error(refused.status, [refused.message] if bad else refused.message)
+def _refusal(refusal: Refusal) -> Response:
+    """A bad request is answered with a list of messages, all else with one."""
+    bad = refusal.status == 400
+    return error(refusal.status, refusal.messages if bad else str(refusal))
 
 
 def _not_found(_err: NotFound) -> Response:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from flask import Request, Response
 from http import HTTPStatus
 from marshmallow import Schema, ValidationError
-from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1 import rendering
 from scheduler_api.dialects.events_v1.request_schemas import (
@@ -17,6 +16,7 @@ from scheduler_api.dialects.events_v1.request_schemas import (
     faults,
     told,
 )
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.request_body import BadBody, read_whole
 from scheduler_api.web.schedule_options import BadOption, Chosen, choose
 from typing import cast
@@ -27,15 +27,6 @@ TOO_LARGE = "The request body is too large"
 # Of an option's name, which anybody may have made up.
 LONGEST_NAME = 40
 PAST = "endDate must be in the future"
-
-
-class Refused(SchedulerError):
-    """The request is answered with this status, and one message or a list of them."""
-
-    def __init__(self, status: int, message: str | Sequence[str]) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 def error(status: int, message: str | Sequence[str]) -> Response:
@@ -52,15 +43,15 @@ def error(status: int, message: str | Sequence[str]) -> Response:
     )
 
 
-def invalid(*messages: str) -> Refused:
+def invalid(*messages: str) -> Refusal:
     """What is wrong with what a client sent, all of it."""
-    return Refused(400, messages)
+    return Refusal(400, *messages)
 
 
 def read_object(request: Request) -> dict[str, object]:
     """The JSON object in the body, whatever its content type says.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     return parse_object(read_body(request))
 
@@ -68,12 +59,12 @@ def read_object(request: Request) -> dict[str, object]:
 def read_body(request: Request) -> bytes:
     """The body as it came.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     try:
         return read_whole(request)
     except RequestEntityTooLarge as err:
-        raise Refused(413, TOO_LARGE) from err
+        raise Refusal(413, TOO_LARGE) from err
     except BadBody as err:
         raise invalid(BAD_BODY) from err
 
@@ -81,7 +72,7 @@ def read_body(request: Request) -> bytes:
 def parse_object(raw: bytes) -> dict[str, object]:
     """The JSON object that a body is.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     body = read_json(raw.decode("utf-8", "replace"))
     if not isinstance(body, dict):
@@ -103,7 +94,7 @@ def read_json(text: str) -> object:
 def load(schema: Schema, body: dict[str, object]) -> Fields:
     """The body's fields.
 
-    Raises: Refused, naming every fault.
+    Raises: Refusal, naming every fault.
     """
     fields, found = _loaded(schema, body)
     if found:
@@ -125,7 +116,7 @@ def load_event(
         clock_ms: asked only where something is wrong, so that an end in the past is
             told as well; whatever else is good, the store refuses it.
 
-    Raises: Refused, naming every fault.
+    Raises: Refusal, naming every fault.
     """
     fields, found = _loaded(schema, body)
     end_ms = fields.get("end_ms", was.options.end_ms)

@@ -22,7 +22,7 @@ Entry = tuple[list[str], str]
 def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
     """What `query` says, whichever way it is spelt; lists are lists in both.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     pairs = list(pairs)
     if len(pairs) > MOST_PAIRS:

@@ -9,13 +9,13 @@ from scheduler_api.core.model import Owner, Schedule
 from scheduler_api.core.schedules import run_history
 from scheduler_api.dialects.events_v1 import rendering, response_schemas
 from scheduler_api.dialects.events_v1.ids import internal_id
-from scheduler_api.dialects.events_v1.parsing import Refused, invalid, read_body
+from scheduler_api.dialects.events_v1.parsing import invalid, read_body
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_runs
 from scheduler_api.web.documented import IdempotencyKey, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
-from scheduler_api.web.schedule_runs import BadCount
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.schedule_schemas import RunsQuery
 
 OVER = "a finished event cannot be run"
@@ -35,10 +35,7 @@ class Runs:
     @documented(query=RunsQuery, answer=response_schemas.RunList, errors=(400, 404))
     def newest(self, owner: Owner, event_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
-        try:
-            most = schedule_runs.read_count(dict(read_parameters(request.environ)))
-        except BadCount as err:
-            raise invalid(str(err)) from err
+        most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         found = run_history.newest(self._cell, self._find(owner, event_id), most=most)
         return rendering.respond_data([rendering.run(each) for each in found])
 
@@ -65,13 +62,13 @@ class Runs:
         )
 
     def _run(self, schedule: Schedule, deduplication: DeduplicationKey | None) -> str:
-        """Raises: NotFound, Refused, StoreFull, Repeated, redis.RedisError."""
+        """Raises: NotFound, Refusal, StoreFull, Repeated, redis.RedisError."""
         try:
             run_id = self._schedules.run(schedule, deduplication=deduplication)
         except Over as err:
             raise invalid(OVER) from err
         except Overlaps as err:
-            raise Refused(409, OVERLAPS) from err
+            raise Refusal(409, OVERLAPS) from err
         log.info(logfmt.line("schedule.run", event=run_id, owner=schedule.owner))
         return run_id
 

@@ -14,7 +14,6 @@ from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
 from scheduler_api.core.schedules import run_history
 from scheduler_api.dialects.jiter import rendering
 from scheduler_api.dialects.jiter.parsing import (
-    Refused,
     check_size,
     load,
     parse_object,
@@ -38,8 +37,8 @@ from scheduler_api.web import schedule_options, schedule_runs
 from scheduler_api.web.documented import IdempotencyKey, documented, listed
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.schedule_options import BadOption, Chosen
-from scheduler_api.web.schedule_runs import BadCount
 from scheduler_api.web.schedule_schemas import RunsQuery
 
 NOT_FOUND = "Unable to find cron job"
@@ -91,10 +90,10 @@ class CronJobs:
     def _accept(
         self, owner: Owner, fields: Fields, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refused, Repeated, redis.RedisError."""
+        """Raises: Refusal, Repeated, redis.RedisError."""
         most = self._settings.jiter_cron_jobs
         if most and self._schedules.count(owner) >= most:
-            raise Refused(400, f"You cannot have more than {most} cron jobs")
+            raise Refusal(400, f"You cannot have more than {most} cron jobs")
         chosen = _chosen(fields, Chosen())
         try:
             schedule = self._schedules.create(
@@ -108,7 +107,7 @@ class CronJobs:
                 deduplication=deduplication,
             )
         except TimePassed as err:
-            raise Refused(400, PAST_END) from err
+            raise Refusal(400, PAST_END) from err
         _log("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
@@ -160,9 +159,9 @@ class CronJobs:
             except Conflict:
                 continue
             except NotFound as err:
-                raise Refused(404, NOT_FOUND) from err
+                raise Refusal(404, NOT_FOUND) from err
             except TimePassed as err:
-                raise Refused(400, PAST_END) from err
+                raise Refusal(400, PAST_END) from err
             return rendering.respond(self._show([edited])[0] | {"history": []})
         raise Conflict
 
@@ -174,7 +173,7 @@ class CronJobs:
         try:
             self._schedules.delete(schedule)
         except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
+            raise Refusal(404, NOT_FOUND) from err
         _log("schedule.deleted", schedule)
         return rendering.respond(shown)
 
@@ -196,31 +195,28 @@ class CronJobs:
     def _run(
         self, schedule: Schedule, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refused, StoreFull, Repeated, redis.RedisError."""
+        """Raises: Refusal, StoreFull, Repeated, redis.RedisError."""
         try:
             self._schedules.run(schedule, deduplication=deduplication)
         except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
+            raise Refusal(404, NOT_FOUND) from err
         except Over as err:
-            raise Refused(409, OVER) from err
+            raise Refusal(409, OVER) from err
         except Overlaps as err:
-            raise Refused(409, OVERLAPS) from err
+            raise Refusal(409, OVERLAPS) from err
         _log("schedule.run", schedule)
         return rendering.respond(self._show([schedule])[0])
 
     @documented(query=RunsQuery, answer=Runs, errors=(400, 404))
     def runs(self, owner: Owner, cron_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
-        try:
-            most = schedule_runs.read_count(dict(read_parameters(request.environ)))
-        except BadCount as err:
-            raise Refused(400, str(err)) from err
+        most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, cron_id)
         found = run_history.newest(self._cell, schedule, most=most)
         return rendering.respond({"runs": [rendering.run(each) for each in found]})
 
     def _change(self, schedule: Schedule, fields: Fields) -> Schedule:
-        """Raises: Conflict, NotFound, Refused, TimePassed, redis.RedisError."""
+        """Raises: Conflict, NotFound, Refusal, TimePassed, redis.RedisError."""
         if not fields:
             return schedule
         chosen = _chosen(fields, Chosen.of(schedule))
@@ -243,11 +239,11 @@ class CronJobs:
     def _find(self, owner: Owner, cron_id: str) -> Schedule:
         number = read_id(cron_id)
         if number is None:
-            raise Refused(404, NOT_FOUND)
+            raise Refusal(404, NOT_FOUND)
         try:
             return self._schedules.get(owner, to_id(number))
         except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
+            raise Refusal(404, NOT_FOUND) from err
 
     def _load(self, schema: Body, body: dict[str, object]) -> Fields:
         fields = load(schema, body)
@@ -267,11 +263,11 @@ class CronJobs:
 
 
 def _chosen(fields: Fields, was: Chosen) -> Chosen:
-    """Raises: Refused."""
+    """Raises: Refusal."""
     try:
         return schedule_options.choose(fields.get("options", {}), was)
     except BadOption as err:
-        raise Refused(400, f"'options.{err.name[:40]}' {err.problem}") from err
+        raise Refusal(400, f"'options.{err.name[:40]}' {err.problem}") from err
 
 
 def _log(name: str, schedule: Schedule) -> None:

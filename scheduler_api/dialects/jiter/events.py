@@ -25,8 +25,7 @@ from scheduler_api.core.tenants.quotas import OverQuota, same_month
 from scheduler_api.dialects.jiter import rendering, response_schemas
 from scheduler_api.dialects.jiter.filters import DAY_MS, read_selection
 from scheduler_api.dialects.jiter.parsing import (
-    Refused,
-    Unacceptable,
+    InvalidField,
     check_size,
     load,
     parse_object,
@@ -46,6 +45,7 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented, listed
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.refusal import Refusal
 from typing import Any
 from werkzeug.datastructures import MultiDict
 
@@ -105,7 +105,7 @@ class Events:
         *,
         deduplication: DeduplicationKey | None,
     ) -> Response:
-        """Raises: Refused, StoreFull, Repeated."""
+        """Raises: Refusal, StoreFull, Repeated."""
         draft = Draft(
             *(content, self._settings.jiter_timeout_ms),
             at_ms=at_ms,
@@ -144,7 +144,7 @@ class Events:
         *,
         deduplication: DeduplicationKey | None,
     ) -> Response:
-        """Raises: Refused, StoreFull, Repeated."""
+        """Raises: Refusal, StoreFull, Repeated."""
         with self._counted(origin.owner, self._cell.now_ms()):
             event = replay(
                 *(self._store, origin),
@@ -162,7 +162,7 @@ class Events:
             now_ms = self._cell.now_ms()
             earliest_ms = now_ms - self._settings.jiter_search_window_days * DAY_MS
             if max(event.finished_ms, event.wanted_ms) < earliest_ms:
-                raise Refused(404, NOT_FOUND)
+                raise Refusal(404, NOT_FOUND)
         return rendering.respond(rendering.event_with_history(event, attempts))
 
     @documented(
@@ -189,7 +189,7 @@ class Events:
         for _ in range(TRIES):
             event = self._find(owner, event_id)
             if phase_of(event) is not Phase.WAITING:
-                raise Refused(400, NOT_PENDING)
+                raise Refusal(400, NOT_PENDING)
             fields = self._load(self._edit, body)
             try:
                 self._change(event, fields)
@@ -199,7 +199,7 @@ class Events:
         raise Conflict
 
     def _change(self, event: Event, fields: Fields) -> None:
-        """Raises: Conflict, Refused, redis.RedisError."""
+        """Raises: Conflict, Refusal, redis.RedisError."""
         if not fields:
             return
         content = replace(
@@ -252,11 +252,11 @@ class Events:
     def _find(self, owner: Owner, event_id: str) -> Event:
         number = read_id(event_id)
         if number is None:
-            raise Refused(404, NOT_FOUND)
+            raise Refusal(404, NOT_FOUND)
         try:
             return self._queries.event(owner, to_id(number))
         except NotFound as err:
-            raise Refused(404, NOT_FOUND) from err
+            raise Refusal(404, NOT_FOUND) from err
 
     def _load(self, schema: Body, body: dict[str, object]) -> Fields:
         """The fields of a body; a past time is told before faults of later fields.
@@ -264,15 +264,15 @@ class Events:
         The store's clock decides, so the function checks again; here it is asked only
         when the answer is a fault anyway.
 
-        Raises: Refused, redis.RedisError.
+        Raises: Refusal, redis.RedisError.
         """
         try:
             fields = load(schema, body)
-        except Unacceptable as fault:
+        except InvalidField as fault:
             at_ms = fault.valid.get("scheduled_ms", LATEST_MS)
             later = fault.field in ("payload", "destination")
             if later and at_ms <= self._cell.now_ms():
-                raise Refused(400, PAST_TIME) from fault
+                raise Refusal(400, PAST_TIME) from fault
             raise
         check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
         return fields
@@ -281,7 +281,7 @@ class Events:
     def _counted(self, owner: Owner, at_ms: int) -> Iterator[None]:
         """Counts an event for its month, unless it is refused.
 
-        Raises: Refused, StoreFull, Repeated.
+        Raises: Refusal, StoreFull, Repeated.
         """
         self._take_month(owner, at_ms)
         try:
@@ -295,7 +295,7 @@ class Events:
             self._quotas.take_month(owner, at_ms, limit=self._month_limit)
         except OverQuota as err:
             message = f"You cannot schedule more than {self._month_limit} events"
-            raise Refused(400, f"{message} per month") from err
+            raise Refusal(400, f"{message} per month") from err
 
     def _give_month(self, owner: Owner, at_ms: int) -> None:
         self._quotas.give_month(owner, at_ms, limit=self._month_limit)
@@ -329,11 +329,11 @@ def _as_at_first(
 def _refusal(err: Exception) -> Exception:
     """What a client is told; a conflict is tried again before."""
     if isinstance(err, NotFound):
-        return Refused(404, NOT_FOUND)
+        return Refusal(404, NOT_FOUND)
     if isinstance(err, NotPending):
-        return Refused(400, NOT_PENDING)
+        return Refusal(400, NOT_PENDING)
     if isinstance(err, NotFinished):
-        return Refused(400, NOT_FINISHED)
+        return Refusal(400, NOT_FINISHED)
     if isinstance(err, TimePassed):
-        return Refused(400, PAST_TIME)
+        return Refusal(400, PAST_TIME)
     return err

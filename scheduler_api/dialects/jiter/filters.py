@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from scheduler_api.core.queries.filters import Phase, Selection, Span
-from scheduler_api.dialects.jiter.parsing import Refused
 from scheduler_api.dialects.jiter.rendering import STATUSES
 from scheduler_api.dialects.jiter.request_schemas import read_moment
+from scheduler_api.web.refusal import Refusal
 
 SLACK_MS = 60_000
 DAY_MS = 86_400_000
@@ -21,7 +21,7 @@ def read_selection(
 
     What ended before the window is never shown, and may not be asked for.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     earliest_ms = now_ms - window_days * DAY_MS
     sent, failed = (
@@ -51,7 +51,7 @@ def _phases(words: str | None) -> frozenset[Phase]:
         return frozenset(_PHASES[word.strip()] for word in words.split(","))
     except KeyError as err:
         known = ", ".join(f"'{status}'" for status in _PHASES)
-        raise Refused(400, f"'status' must be one of {known}") from err
+        raise Refusal(400, f"'status' must be one of {known}") from err
 
 
 def _ended_span(
@@ -63,7 +63,7 @@ def _ended_span(
     if span.start_ms is None:
         return Span(earliest_ms, span.end_ms)
     if span.start_ms < earliest_ms - SLACK_MS:
-        raise Refused(400, f"{name}StartDate is outside of the searchable range")
+        raise Refusal(400, f"{name}StartDate is outside of the searchable range")
     return span
 
 
@@ -78,7 +78,7 @@ def _moment(query: Mapping[str, str], name: str) -> int | None:
     try:
         return read_moment(text)
     except ValueError as err:
-        raise Refused(400, f"'{name}' must be a valid ISO timestamp") from err
+        raise Refusal(400, f"'{name}' must be a valid ISO timestamp") from err
 
 
 def _given(query: Mapping[str, str], name: str) -> str | None:

@@ -6,11 +6,11 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.tenants.quotas import OverQuota
 from scheduler_api.dialects.jiter.cronjobs import CronJobs
 from scheduler_api.dialects.jiter.events import Events
-from scheduler_api.dialects.jiter.parsing import Refused, error
+from scheduler_api.dialects.jiter.parsing import error
 from scheduler_api.dialects.jiter.response_schemas import Error
 from scheduler_api.services import Services
 from scheduler_api.web.documented import Document
-from scheduler_api.web.idempotency import KeyRefused
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 
 __all__ = ["DOCUMENT", "blueprint", "error", "fault"]
@@ -71,8 +71,7 @@ def blueprint(services: Services) -> Blueprint:
             ("GET", f"{path}/<cron_id>/runs", "list_runs", jobs.runs),
         ]
     add_routes(routes, table, through=partial(_with_owner, services))
-    routes.register_error_handler(Refused, _refusal)
-    routes.register_error_handler(KeyRefused, _refusal)
+    routes.register_error_handler(Refusal, _refusal)
     return routes
 
 
@@ -96,5 +95,5 @@ def _with_owner(services: Services, view: View, **in_path: str) -> Response:
     return view(owner, **in_path)
 
 
-def _refusal(refused: Refused | KeyRefused) -> Response:
-    return error(refused.status, refused.message)
+def _refusal(refusal: Refusal) -> Response:
+    return error(refusal.status, str(refusal))

@@ -4,9 +4,9 @@ import json
 from contextlib import suppress
 from flask import Request, Response
 from marshmallow import ValidationError
-from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.jiter import rendering
 from scheduler_api.dialects.jiter.request_schemas import Body, Fields, first_fault
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.request_body import BadBody, read_whole
 from typing import cast
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -16,16 +16,7 @@ WHOLE_DIGITS = 15
 TOO_LARGE = "The request body is too large"
 
 
-class Refused(SchedulerError):
-    """The request is answered with this status and message."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-class Unacceptable(Refused):
+class InvalidField(Refusal):
     """A field of the body is wrong."""
 
     def __init__(self, field: str, message: str, data: Fields) -> None:
@@ -42,7 +33,7 @@ def error(status: int, message: str) -> Response:
 def read_object(request: Request) -> dict[str, object]:
     """The JSON object in the body, whatever its content type says.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     return parse_object(read_body(request))
 
@@ -50,34 +41,34 @@ def read_object(request: Request) -> dict[str, object]:
 def read_body(request: Request) -> bytes:
     """The body as it came.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     try:
         return read_whole(request)
     except RequestEntityTooLarge as err:
-        raise Refused(413, TOO_LARGE) from err
+        raise Refusal(413, TOO_LARGE) from err
     except BadBody as err:
-        raise Refused(400, BAD_BODY) from err
+        raise Refusal(400, BAD_BODY) from err
 
 
 def parse_object(raw: bytes) -> dict[str, object]:
     """The JSON object that a body is.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     try:
         body = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError) as err:
-        raise Refused(400, BAD_BODY) from err
+        raise Refusal(400, BAD_BODY) from err
     if not isinstance(body, dict):
-        raise Refused(400, BAD_BODY)
+        raise Refusal(400, BAD_BODY)
     return body
 
 
 def load(schema: Body, body: dict[str, object]) -> Fields:
     """The body's fields.
 
-    Raises: Unacceptable, for the first that is wrong.
+    Raises: InvalidField, for the first that is wrong.
     """
     with suppress(ValidationError):
         return schema.read(body)
@@ -86,16 +77,16 @@ def load(schema: Body, body: dict[str, object]) -> Fields:
     except ValidationError as err:
         field, message = first_fault(schema, err)
         valid = cast(Fields, err.valid_data if isinstance(err.valid_data, dict) else {})
-        raise Unacceptable(field, message, valid) from err
+        raise InvalidField(field, message, valid) from err
 
 
 def check_size(payload: bytes, limit_bytes: int) -> None:
     """Holds the limit that all dialects share.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     if len(payload) > limit_bytes:
-        raise Refused(413, TOO_LARGE)
+        raise Refusal(413, TOO_LARGE)
 
 
 def _whole(digits: str) -> float:

@@ -17,13 +17,14 @@ from scheduler_api.dialects.qstash.endpoints.schedules import Scheduling
 from scheduler_api.dialects.qstash.endpoints.signing_keys import Keys
 from scheduler_api.dialects.qstash.endpoints.url_groups import Topics
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
-from scheduler_api.dialects.qstash.parsing.requests import Refused, error
+from scheduler_api.dialects.qstash.parsing.requests import error
 from scheduler_api.dialects.qstash.parsing.targets import TOKEN
 from scheduler_api.dialects.qstash.rendering import quota_errors
 from scheduler_api.dialects.qstash.rendering.response_schemas import Error
 from scheduler_api.services import Services
 from scheduler_api.web.documented import Document
 from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 from werkzeug.routing import BaseConverter
 
@@ -105,7 +106,7 @@ def blueprint(services: Services) -> Blueprint:
         *_of_flow_control(FlowControlKeys(services)),
     ]
     add_routes(routes, table, through=partial(_with_owner, services))
-    routes.register_error_handler(Refused, _refusal)
+    routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
     routes.register_error_handler(NoRoom, partial(_no_room, services.settings.room))
     routes.register_error_handler(NotFound, _not_found)
@@ -205,8 +206,8 @@ def _token() -> str | None:
     return dict(read_parameters(request.environ)).get(TOKEN)
 
 
-def _refusal(refused: Refused) -> Response:
-    return error(refused.status, refused.message)
+def _refusal(refusal: Refusal) -> Response:
+    return error(refusal.status, str(refusal))
 
 
 def _bad_value(err: BadValue) -> Response:

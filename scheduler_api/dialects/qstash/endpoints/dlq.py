@@ -167,7 +167,7 @@ class DeadLetterQueue:
         Args:
             nameless: the path of a call for one, whose client forgot the id of it.
 
-        Raises: BadValue, Refused.
+        Raises: BadValue, Refusal.
         """
         parameters = read_query(
             pair

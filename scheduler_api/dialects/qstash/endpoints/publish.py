@@ -15,7 +15,6 @@ from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, Said
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.request_headers import DEFAULTS
 from scheduler_api.dialects.qstash.parsing.requests import (
-    Refused,
     read_body,
     read_headers,
     read_json,
@@ -36,6 +35,7 @@ from scheduler_api.dialects.qstash.rendering.header_schemas import message_heade
 from scheduler_api.dialects.qstash.rendering.responses import Shown
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.refusal import Refusal
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
@@ -129,10 +129,10 @@ class Publishing:
         """Accepts many messages; what is wrong with one is told in its place."""
         items = read_json(request, limit_bytes=self._batch_limit_bytes)
         if not isinstance(items, list):
-            raise Refused(400, "body should be a list of messages")
+            raise Refusal(400, "body should be a list of messages")
         if len(items) > self._batch_limit:
             most = f"at most {self._batch_limit} messages, not {len(items)}"
-            raise Refused(413, f"body should have {most}: split the batch")
+            raise Refusal(413, f"body should have {most}: split the batch")
         reader = _Items(
             self._limits,
             self._drafts,

@@ -14,11 +14,12 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
     BadValue,
     read_name,
 )
-from scheduler_api.dialects.qstash.parsing.requests import Refused, read_json
+from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Shown
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.refusal import Refusal
 
 NAME = "queueName"
 
@@ -37,7 +38,7 @@ class Queues:
         """Makes a queue, or changes one; it goes on unless it is said to be paused."""
         body = read_json(request, limit_bytes=self._body_limit_bytes)
         if not isinstance(body, dict):
-            raise Refused(400, "body should be an object")
+            raise Refusal(400, "body should be an object")
         name = body.get(NAME)
         if not isinstance(name, str):
             raise BadValue(NAME, "should be a text")

@@ -47,7 +47,6 @@ from scheduler_api.dialects.qstash.parsing.request_headers import (
     from_headers,
 )
 from scheduler_api.dialects.qstash.parsing.requests import (
-    Refused,
     read_body,
     read_schedule_headers,
 )
@@ -68,8 +67,8 @@ from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
 from scheduler_api.web.documented import documented, listed
 from scheduler_api.web.query_string import read_parameters
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.schedule_options import BadOption, Chosen
-from scheduler_api.web.schedule_runs import BadCount
 from scheduler_api.web.schedule_schemas import RunsQuery
 from urllib.parse import unquote
 
@@ -194,9 +193,9 @@ class Scheduling:
         except NotFound as err:
             raise _unknown(schedule_id) from err
         except Over as err:
-            raise Refused(409, OVER) from err
+            raise Refusal(409, OVER) from err
         except Overlaps as err:
-            raise Refused(409, OVERLAPS) from err
+            raise Refusal(409, OVERLAPS) from err
         _log("schedule.run", schedule)
         return responses.respond(
             {"scheduleId": public_id(schedule), "messageId": message_id(event_id)}
@@ -205,10 +204,7 @@ class Scheduling:
     @documented(query=RunsQuery, answer=response_schemas.Runs, errors=(400, 404))
     def runs(self, owner: Owner, schedule_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
-        try:
-            most = schedule_runs.read_count(dict(read_parameters(request.environ)))
-        except BadCount as err:
-            raise Refused(400, str(err)) from err
+        most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, schedule_id)
         found = run_history.newest(self._cell, schedule, most=most)
         told = [
@@ -335,7 +331,7 @@ class Scheduling:
     def _wanted(self, owner: Owner) -> Wanted:
         """What the request describes.
 
-        Raises: BadValue, NotFound, Refused, redis.RedisError.
+        Raises: BadValue, NotFound, Refusal, redis.RedisError.
         """
         allow = self._limits.allow
         target = read_target(request.environ, route=ROUTE)

@@ -25,12 +25,13 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
 )
 from scheduler_api.dialects.qstash.parsing.message import canonical
 from scheduler_api.dialects.qstash.parsing.request_headers import READ
-from scheduler_api.dialects.qstash.parsing.requests import Refused, read_json
+from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.parsing.targets import read_destination
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Shown
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.refusal import Refusal
 
 NAME = "url group"
 
@@ -133,7 +134,7 @@ class Topics:
     def _body(self) -> dict[str, object]:
         body = read_json(request, limit_bytes=self._limits.body_limit_bytes)
         if not isinstance(body, dict):
-            raise Refused(400, "body should be an object")
+            raise Refusal(400, "body should be an object")
         return body
 
     def _endpoint(self, item: dict[str, object]) -> Endpoint:

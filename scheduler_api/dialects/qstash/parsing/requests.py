@@ -3,10 +3,10 @@
 import orjson
 from collections.abc import Mapping
 from flask import Request, Response
-from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash.parsing.message import Headers
 from scheduler_api.dialects.qstash.rendering import responses
 from scheduler_api.web import schedule_options
+from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.request_body import BadBody, read_whole
 from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -17,15 +17,6 @@ FORWARDED = "upstash-forward-"
 OPTIONS = frozenset(
     FORWARDED + schedule_options.header(name).lower() for name in schedule_options.NAMES
 )
-
-
-class Refused(SchedulerError):
-    """The request is answered with this status and message."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 def error(status: int, message: str) -> Response:
@@ -66,15 +57,15 @@ def read_schedule_headers(request: Request) -> Headers:
 def read_body(request: Request, *, limit_bytes: int) -> bytes:
     """The body as it came.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     request.max_content_length = limit_bytes + 1
     try:
         return read_whole(request)
     except RequestEntityTooLarge as err:
-        raise Refused(413, too_large(limit_bytes)) from err
+        raise Refusal(413, too_large(limit_bytes)) from err
     except BadBody as err:
-        raise Refused(400, "the body is not a well-formed HTTP message") from err
+        raise Refusal(400, "the body is not a well-formed HTTP message") from err
 
 
 def too_large(limit_bytes: int) -> str:
@@ -85,7 +76,7 @@ def too_large(limit_bytes: int) -> str:
 def read_json(request: Request, *, limit_bytes: int) -> object:
     """The JSON in the body, whatever its content type says; None for an empty body.
 
-    Raises: Refused.
+    Raises: Refusal.
     """
     raw = read_body(request, limit_bytes=limit_bytes)
     if not raw:
@@ -93,5 +84,5 @@ def read_json(request: Request, *, limit_bytes: int) -> object:
     try:
         body: object = orjson.loads(raw)
     except orjson.JSONDecodeError as err:
-        raise Refused(400, f"body is no JSON: {err}") from err
+        raise Refusal(400, f"body is no JSON: {err}") from err
     return body

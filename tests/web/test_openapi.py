@@ -135,7 +135,7 @@ def test_headers_are_those_that_are_read(
 
     assert {f"upstash-{name}" for name in table} < set(told)
     assert all(told.values()), [name for name, words in told.items() if not words]
-    assert set(header_schemas.WORDS) == {*MESSAGE_HEADERS, *SCHEDULE_HEADERS}
+    assert set(header_schemas.DESCRIPTIONS) == {*MESSAGE_HEADERS, *SCHEDULE_HEADERS}
 
 
 class Answer(Schema):

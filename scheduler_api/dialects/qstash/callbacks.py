@@ -120,9 +120,9 @@ def _body(
         "url": source.url,
         "method": message.method,
         "sourceHeader": header_map(
-            hidden.shown_headers(message.sent_headers, key=redaction_key)
+            hidden.redact_headers(message.sent_headers, key=redaction_key)
         ),
-        "sourceBody": _base64(hidden.shown_body(source.body, key=redaction_key)),
+        "sourceBody": _base64(hidden.redact_body(source.body, key=redaction_key)),
         "notBefore": begun.wanted_ms,
         "createdAt": begun.created_ms,
         "callerIP": message.caller_ip,

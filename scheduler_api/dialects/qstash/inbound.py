@@ -215,7 +215,7 @@ def _bad_value(err: BadValue) -> Response:
 
 
 def _no_room(room: Room, err: NoRoom) -> Response:
-    return error(quota_errors.STATUS, quota_errors.sentence(str(err), room))
+    return error(quota_errors.STATUS, quota_errors.describe(str(err), room))
 
 
 def _unauthorized(_err: Unauthorized) -> Response:

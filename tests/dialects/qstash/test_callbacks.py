@@ -15,7 +15,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     Message,
     from_options,
 )
-from scheduler_api.dialects.qstash.parsing.redaction import Redaction, mark
+from scheduler_api.dialects.qstash.parsing.redaction import Redaction, placeholder
 from tests.attempts import NOW_MS
 from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
 from typing import Any
@@ -174,8 +174,10 @@ def test_s25_what_a_message_hides_its_callbacks_hide(redaction: Redaction) -> No
     content = existing(told_of_failure(begun))
 
     body = body_of(content)
-    assert body["sourceHeader"]["X-Secret"] == [mark(b"canary", key=KEY)]
-    assert base64.b64decode(body["sourceBody"]) == mark(b"canary", key=KEY).encode()
+    assert body["sourceHeader"]["X-Secret"] == [placeholder(b"canary", key=KEY)]
+    assert (
+        base64.b64decode(body["sourceBody"]) == placeholder(b"canary", key=KEY).encode()
+    )
     assert b"canary" not in content.body
     assert encoded(b"canary").encode() not in content.body
     assert from_options(content.options).redaction == redaction

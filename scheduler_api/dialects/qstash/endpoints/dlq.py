@@ -42,7 +42,7 @@ from scheduler_api.dialects.qstash.parsing.request_headers import PREFIX
 from scheduler_api.dialects.qstash.parsing.requests import read_headers, read_json
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.header_schemas import message_headers
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
@@ -92,7 +92,7 @@ class DeadLetterQueue:
         """A page of dead letters."""
         query = read_letter_query(read_query(read_parameters(request.environ)))
         key = key_of(owner.tenant, secret_key=self._secret_key)
-        shown: list[Shown] = []
+        shown: list[Json] = []
         cursor = None
         for letters, behind in self._pages(owner, query):
             cursor = behind
@@ -110,7 +110,7 @@ class DeadLetterQueue:
         """Removes a dead letter; the message is known as long as those that ended."""
         if not self._clear(owner, [self._find(owner, letter_id)]):
             raise _unknown(letter_id)
-        return responses.done()
+        return responses.empty()
 
     @documented(
         query=response_schemas.LetterQuery,
@@ -154,7 +154,7 @@ class DeadLetterQueue:
     )
     def retry_many(self, owner: Owner) -> Response:
         """Sends the dead letters that are meant anew; unknown ones are passed over."""
-        told: list[Shown] = []
+        told: list[Json] = []
         cursor = None
         for letters, behind in self._pages(owner, self._bulk_query("/v2/dlq/retry/")):
             cursor = behind
@@ -330,18 +330,20 @@ def _named(query: LetterQuery) -> list[str] | None:
     return None
 
 
-def _shown(letter: Letter, *, key: bytes) -> Shown:
-    return responses.dead_letter(letter.event, letter.said, letter.attempt, key=key)
+def _shown(letter: Letter, *, key: bytes) -> Json:
+    return responses.render_dead_letter(
+        letter.event, letter.said, letter.attempt, key=key
+    )
 
 
-def _told(letter: Letter, accepted: Accepted) -> Shown:
+def _told(letter: Letter, accepted: Accepted) -> Json:
     duplicate = accepted.verdict is Verdict.DUPLICATE
-    return responses.published(
+    return responses.render_published(
         accepted.id, url=letter.event.content.url, deduplicated=duplicate
     )
 
 
-def _page_answer(page: Shown, cursor: Place | None, *, status: int = 200) -> Response:
+def _page_answer(page: Json, cursor: Place | None, *, status: int = 200) -> Response:
     more = {} if cursor is None else {"cursor": write_cursor(cursor)}
     return responses.respond(page | more, status)
 

@@ -28,7 +28,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
 )
 from scheduler_api.dialects.qstash.parsing.targets import read_target
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented, listed
 from scheduler_api.web.query_string import read_parameters
@@ -144,7 +144,7 @@ def _read(*, known: Collection[str]) -> tuple[str, Parameters]:
 
 def _done(what: str, owner: Owner, key: str) -> Response:
     log.info(logfmt.line(what, owner=owner, key=key))
-    return responses.done()
+    return responses.empty()
 
 
 def _read_key(path: str) -> str:
@@ -154,7 +154,7 @@ def _read_key(path: str) -> str:
     return check_text(key, KEY)
 
 
-def _shown(flow: Flow) -> Shown:
+def _shown(flow: Flow) -> Json:
     """A limit that is not set is 0, and so is what belongs to it."""
     limited = flow.rate > 0
     return {

@@ -19,7 +19,7 @@ from scheduler_api.dialects.qstash.parsing.ids import event_id
 from scheduler_api.dialects.qstash.parsing.message import from_options
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
@@ -55,14 +55,14 @@ class Logs:
         if ids is not None:
             query = self._narrowed(owner, query, ids)
         entries, cursor = self._page(owner, query)
-        page: Shown = {"events": entries, "logs": entries}
+        page: Json = {"events": entries, "logs": entries}
         if cursor is not None:
             page["cursor"] = write_cursor(cursor)
         return responses.respond(page)
 
-    def _page(self, owner: Owner, query: LogQuery) -> tuple[list[Shown], Cursor | None]:
+    def _page(self, owner: Owner, query: LogQuery) -> tuple[list[Json], Cursor | None]:
         """Entries, and where the next page goes on, None if there is none."""
-        found: list[tuple[Cursor, Shown]] = []
+        found: list[tuple[Cursor, Json]] = []
         looked = read = 0
         for lines in self._journal.chunks(owner, query.stretch):
             for group in _groups(lines, query, size=min(GROUP, query.count + 1)):
@@ -101,7 +101,7 @@ class Logs:
 
     def _entries(
         self, owner: Owner, query: LogQuery, lines: list[Entry]
-    ) -> Iterator[tuple[Cursor, Shown]]:
+    ) -> Iterator[tuple[Cursor, Json]]:
         """What lines tell of messages that are wanted and still there."""
         key = key_of(owner.tenant, secret_key=self._secret_key)
         meant = {}
@@ -119,7 +119,7 @@ class Logs:
         )
         for line, attempt in zip(shown, outcomes, strict=True):
             event, said = meant[line.event_id]
-            entry = responses.log_entry(
+            entry = responses.render_log_entry(
                 event,
                 said,
                 attempt if line.kind in WITH_OUTCOME else None,

@@ -57,7 +57,7 @@ class Messages:
         if event.state is State.CANCELLED:
             raise _unknown(message_id)
         key = key_of(owner.tenant, secret_key=self._secret_key)
-        return responses.respond(responses.message(event, said, key=key))
+        return responses.respond(responses.render_message(event, said, key=key))
 
     @documented(answer=CancelledMessages, errors=(404,))
     def cancel(self, owner: Owner, message_id: str) -> Response:

@@ -32,7 +32,7 @@ from scheduler_api.dialects.qstash.rendering import (
     responses,
 )
 from scheduler_api.dialects.qstash.rendering.header_schemas import message_headers
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented, listed
 from scheduler_api.web.refusal import Refusal
@@ -144,14 +144,14 @@ class Publishing:
 
     def _take(
         self, owner: Owner, items: list[object], reader: "_Items"
-    ) -> list[Shown | list[Shown]]:
+    ) -> list[Json | list[Json]]:
         """Stores what the items describe; the answer to each, in their order.
 
         If the store goes away, what was stored before is still told.
 
         Raises: redis.RedisError, if nothing was stored.
         """
-        shown: list[Shown | list[Shown]] = []
+        shown: list[Json | list[Json]] = []
         begun: list[Read] = []
         stored = 0
         try:
@@ -180,7 +180,7 @@ class Publishing:
 
     def _told_of_items(
         self, read: Sequence[Read], accepted: Iterator[Accepted]
-    ) -> Iterator[Shown | list[Shown]]:
+    ) -> Iterator[Json | list[Json]]:
         for item in read:
             if isinstance(item, str):
                 yield _failed(item)
@@ -189,13 +189,13 @@ class Publishing:
             else:
                 yield self._told(item, next(accepted))
 
-    def _told(self, draft: Draft, answer: Accepted) -> Shown:
+    def _told(self, draft: Draft, answer: Accepted) -> Json:
         if answer.verdict is Verdict.FULL:
             return _failed(FULL)
         if answer.verdict is Verdict.NO_ROOM:
-            return _failed(quota_errors.sentence(answer.id, self._room))
+            return _failed(quota_errors.describe(answer.id, self._room))
         duplicate = answer.verdict is Verdict.DUPLICATE
-        return responses.published(
+        return responses.render_published(
             answer.id, url=draft.content.url, deduplicated=duplicate
         )
 
@@ -302,7 +302,7 @@ def _drafts_of(read: Sequence[Read]) -> Iterator[Draft]:
             yield from item
 
 
-def _failed(error: str) -> Shown:
+def _failed(error: str) -> Json:
     return {"messageId": "", "error": error}
 
 

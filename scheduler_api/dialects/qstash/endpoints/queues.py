@@ -16,7 +16,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
 )
 from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented, listed
 from scheduler_api.web.refusal import Refusal
@@ -49,7 +49,7 @@ class Queues:
             paused=_paused(body),
         )
         _log("queue.changed", owner, name)
-        return responses.done()
+        return responses.empty()
 
     @documented(answer=listed(response_schemas.ShownQueue))
     def all(self, owner: Owner) -> Response:
@@ -71,7 +71,7 @@ class Queues:
         name = read_name(name, NAME)
         cancelled = self._queues.delete(owner, name)
         _log("queue.deleted", owner, name, cancelled=cancelled)
-        return responses.done()
+        return responses.empty()
 
     @documented(errors=(400, 404))
     def pause(self, owner: Owner, name: str) -> Response:
@@ -90,7 +90,7 @@ class Queues:
         except NotFound as err:
             raise _unknown(name) from err
         _log("queue.changed", owner, name)
-        return responses.done()
+        return responses.empty()
 
 
 def _parallelism(body: dict[str, object]) -> int:
@@ -110,7 +110,7 @@ def _paused(body: dict[str, object]) -> bool:
     return bool(given)
 
 
-def _shown(queue: Queue) -> Shown:
+def _shown(queue: Queue) -> Json:
     return {
         "name": queue.name,
         "createdAt": queue.created_ms,

@@ -58,7 +58,7 @@ from scheduler_api.dialects.qstash.rendering import (
 )
 from scheduler_api.dialects.qstash.rendering.group_runs import content_of, error_of
 from scheduler_api.dialects.qstash.rendering.header_schemas import schedule_headers
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.dialects.qstash.rendering.schedule_responses import (
     ID_PREFIX,
     public_id,
@@ -158,7 +158,7 @@ class Scheduling:
     @documented(answer=listed(response_schemas.ShownSchedule))
     def all(self, owner: Owner) -> Response:
         """All schedules, oldest first."""
-        now_ms, shown = self._cell.now_ms(), list[Shown]()
+        now_ms, shown = self._cell.now_ms(), list[Json]()
         for batch in self._schedules.batches_of(owner):
             shown += self._show(batch, now_ms=now_ms)
         return responses.respond(shown)
@@ -172,7 +172,7 @@ class Scheduling:
         except NotFound as err:
             raise _unknown(schedule_id) from err
         _log("schedule.deleted", schedule)
-        return responses.done()
+        return responses.empty()
 
     @documented(errors=(404,))
     def pause(self, owner: Owner, schedule_id: str) -> Response:
@@ -217,7 +217,7 @@ class Scheduling:
         for _ in range(TRIES):
             schedule = self._find(owner, schedule_id)
             if schedule.state in (state, ScheduleState.ENDED):
-                return responses.done()
+                return responses.empty()
             try:
                 edited = self._schedules.edit(schedule, grammar=QSTASH, state=state)
             except Conflict:
@@ -225,7 +225,7 @@ class Scheduling:
             except NotFound as err:
                 raise _unknown(schedule_id) from err
             _log("schedule.edited", edited)
-            return responses.done()
+            return responses.empty()
         raise Conflict
 
     def _store_wanted(self, owner: Owner, wanted: Wanted) -> Schedule:
@@ -314,11 +314,11 @@ class Scheduling:
             raise NotFound
         return made[1]
 
-    def _show(self, batch: list[Schedule], *, now_ms: int) -> list[Shown]:
+    def _show(self, batch: list[Schedule], *, now_ms: int) -> list[Json]:
         states = self._schedules.newest_states(batch)
         secret_key = self._settings.secret_key
         return [
-            schedule_responses.schedule(
+            schedule_responses.render_schedule(
                 each,
                 next_ms=self._schedules.next_ms(each, now_ms=now_ms),
                 states=states,

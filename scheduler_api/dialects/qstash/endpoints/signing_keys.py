@@ -9,7 +9,7 @@ from scheduler_api.core.tenants.accounts import KEYS_KEPT_S, SigningKeys
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.qstash.parsing.filters import read_flags, read_query
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
@@ -55,5 +55,5 @@ class Keys:
         return responses.respond(shown)
 
 
-def _pair(signing: SigningKeys) -> Shown:
+def _pair(signing: SigningKeys) -> Json:
     return {"current": signing.qstash_current, "next": signing.qstash_next}

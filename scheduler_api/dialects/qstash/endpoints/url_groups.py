@@ -28,7 +28,7 @@ from scheduler_api.dialects.qstash.parsing.request_headers import READ
 from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.parsing.targets import read_destination
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented, listed
 from scheduler_api.web.refusal import Refusal
@@ -59,7 +59,7 @@ class Topics:
             most = f"should be at most {MOST_ENDPOINTS} in one url group"
             raise BadValue("endpoints", most) from err
         _log("group.changed", owner, name)
-        return responses.done()
+        return responses.empty()
 
     @documented(body=response_schemas.NamedEndpoints, errors=(400, 404, 413))
     def remove(self, owner: Owner, name: str) -> Response:
@@ -76,7 +76,7 @@ class Topics:
         except NotFound as err:
             raise _unknown(name) from err
         _log("group.changed", owner, name)
-        return responses.done()
+        return responses.empty()
 
     @documented(answer=response_schemas.UrlGroup, errors=(404,))
     def get(self, owner: Owner, name: str) -> Response:
@@ -96,7 +96,7 @@ class Topics:
         """Removes a group, if it is there; what was published to it goes out."""
         self._groups.delete(owner, name)
         _log("group.deleted", owner, name)
-        return responses.done()
+        return responses.empty()
 
     @documented(body=response_schemas.Defaults, errors=(400, 404, 413))
     def configure(self, owner: Owner, name: str) -> Response:
@@ -107,7 +107,7 @@ class Topics:
         except NotFound as err:
             raise _unknown(name) from err
         _log("group.changed", owner, name)
-        return responses.done()
+        return responses.empty()
 
     def _headers(self) -> dict[str, list[str]]:
         given = self._body().get("headers")
@@ -164,14 +164,14 @@ def _text(item: dict[str, object], name: str) -> str:
     return value or ""
 
 
-def _shown(group: Group) -> Shown:
-    return responses.given(
+def _shown(group: Group) -> Json:
+    return responses.drop_none(
         {
             "name": group.name,
             "createdAt": group.created_ms,
             "updatedAt": group.updated_ms,
             "endpoints": [
-                responses.given({"url": each.url, "name": each.name or None})
+                responses.drop_none({"url": each.url, "name": each.name or None})
                 for each in group.endpoints
             ],
             "headers": group.defaults.get("headers") or None,

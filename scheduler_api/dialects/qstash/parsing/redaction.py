@@ -1,7 +1,8 @@
-"""What of a message is shown as a mark only; its destination gets the original.
+"""Redaction: values that API answers and logs hide; the destination gets the original.
 
-The mark of a value is keyed: a plain hash of a short value could be found by trying.
-Equal values of one tenant have equal marks.
+A hidden value is replaced by a placeholder, a keyed hash: an attacker could find a
+short value behind a plain hash by trying. Equal values of one tenant have equal
+placeholders.
 
 Source: https://upstash.com/docs/qstash/features/redaction
 """
@@ -18,7 +19,7 @@ _PURPOSE = "scheduler_api redaction 1"
 
 @dataclass(frozen=True)
 class Redaction:
-    """What is hidden: the body, all headers, or some by name (in lower case)."""
+    """What to hide: the body, all headers, or headers by lower-case name."""
 
     body: bool = False
     all_headers: bool = False
@@ -28,16 +29,21 @@ class Redaction:
         """Tell whether a header's value is hidden."""
         return self.all_headers or name.lower() in self.headers
 
-    def shown_body(self, body: bytes, *, key: bytes) -> bytes:
-        """The body, or its mark; nothing is shown of an empty one either way."""
-        return mark(body, key=key).encode() if self.body and body else body
+    def redact_body(self, body: bytes, *, key: bytes) -> bytes:
+        """The body, or its placeholder if it is hidden; an empty body stays empty."""
+        return placeholder(body, key=key).encode() if self.body and body else body
 
-    def shown_headers(
+    def redact_headers(
         self, headers: Iterable[tuple[str, str]], *, key: bytes
     ) -> tuple[tuple[str, str], ...]:
-        """The headers, with marks for the values that are hidden."""
+        """The headers, with placeholders for hidden values."""
         return tuple(
-            (name, mark(value.encode(), key=key) if self.hides_header(name) else value)
+            (
+                name,
+                placeholder(value.encode(), key=key)
+                if self.hides_header(name)
+                else value,
+            )
             for name, value in headers
         )
 
@@ -46,11 +52,11 @@ NOTHING_HIDDEN = Redaction()
 
 
 def key_of(tenant: str, *, secret_key: str) -> bytes:
-    """The key of a tenant's marks; it lasts as long as the installation's secret."""
+    """A tenant's redaction key, derived from the installation's secret key."""
     context = f"{_PURPOSE} {tenant}".encode()
     return hmac.digest(secret_key.encode(), context, hashlib.sha256)
 
 
-def mark(value: bytes, *, key: bytes) -> str:
-    """`REDACTED:` and 64 hexadecimal digits that stand for a value."""
+def placeholder(value: bytes, *, key: bytes) -> str:
+    """`REDACTED:` and 64 hexadecimal digits, the HMAC-SHA256 of a value."""
     return PREFIX + hmac.digest(key, value, hashlib.sha256).hex()

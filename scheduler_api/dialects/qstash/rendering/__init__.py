@@ -1,1 +1,1 @@
-"""What a client is told: messages, schedules, errors, the API description."""
+"""Responses to QStash clients: messages, schedules, errors and API description."""

@@ -1,4 +1,4 @@
-"""What the runs of schedules send to a URL or a url group, and what is wrong there."""
+"""The runs of schedules: what they send, and why a run to a url group failed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,12 +13,10 @@ from scheduler_api.dialects.qstash.parsing.message import Message, to_options
 def error_of(
     schedule: Schedule, *, states: Mapping[str, State], queries: Queries
 ) -> str | None:
-    """What is wrong, where the group was gone at the last run; else None.
+    """The error of the last run if its url group did not exist, else None.
 
     Args:
-        states: how far newest runs are, by their ids.
-
-    Raises: redis.RedisError.
+        states: the states of the newest runs, by event id.
     """
     group, newest = schedule.content.url, newest_occurrence(schedule)
     if ":" in group or newest is None:
@@ -32,12 +30,17 @@ def error_of(
     return f"url group {group} not found" if reason == GROUP_MISSING else None
 
 
-def content_of(said: Message, to: str | Group, body: bytes) -> Content:
-    """What every run says: the rule is the schedule's, deduplication its creation's.
+def content_of(message: Message, destination: str | Group, body: bytes) -> Content:
+    """The content of every run of a schedule.
 
-    That of a group goes to no URL, but by the name of the group to those who are in it.
+    It leaves out the cron rule, which belongs to the schedule, and deduplication, which
+    applies only to the schedule's creation. The content for a url group has the group's
+    name as its URL; each run sends to the endpoints that the group has by then.
     """
-    said = replace(said, cron=None, tz=None, deduplication_id=None, content_based=False)
-    if isinstance(to, Group):
-        return Content(to.name, body, to_options(replace(said, topic=to.name)))
-    return Content(to, body, to_options(said))
+    message = replace(
+        message, cron=None, tz=None, deduplication_id=None, content_based=False
+    )
+    if isinstance(destination, Group):
+        name = destination.name
+        return Content(name, body, to_options(replace(message, topic=name)))
+    return Content(destination, body, to_options(message))

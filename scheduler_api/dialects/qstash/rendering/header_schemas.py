@@ -1,7 +1,7 @@
-"""The headers of messages and schedules, as the document has them.
+"""The headers of messages and schedules in the API description.
 
-Their names come from the tables that requests are read by; a test holds that each has
-words here.
+The names come from the tables that parse requests; a test checks that each name has a
+description here.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,61 +15,68 @@ from scheduler_api.dialects.qstash.parsing.request_headers import (
 from typing import Any
 
 CRON = "Upstash-Cron"
-WORDS = {
-    "content-based-deduplication": "true: not again what was published alike lately",
-    "deduplication-id": "Not again what was published under the same id lately",
-    "delay": "How long to wait before it is sent: 50s, 1d10h30m",
+DESCRIPTIONS = {
+    "content-based-deduplication": "true: ignore a repeated publish of equal content",
+    "deduplication-id": "Ignore a repeated publish with the same id",
+    "delay": "Delay before the first attempt: 50s, 1d10h30m",
     "label": "Labels, separated by commas",
-    "method": "Method of the request that is sent",
-    "not-before": "Unix time in seconds before which it is not sent",
-    "queue-name": "The queue that messages of the schedule go through",
-    "redact-fields": "What logs hide: body, header, header[Name]",
-    "retries": "How often a failed attempt is repeated",
-    "retry-delay": "Milliseconds before a repeat, as an expression of retried",
-    "schedule-id": "The name of the schedule; one of that name is replaced",
+    "method": "Method of the request to the destination",
+    "not-before": "Unix time in seconds of the first attempt; wins over the delay",
+    "queue-name": "Queue that delivers the messages of the schedule",
+    "redact-fields": "What API answers and logs hide: body, header, header[Name]",
+    "retries": "Maximum number of retries after a failed first attempt",
+    "retry-delay": "Milliseconds before a retry, as an expression of retried",
+    "schedule-id": "Name of the schedule; replaces a schedule of the same name",
     "timeout": "Deadline of one attempt: 30s",
 }
-OTHERS = {
-    "Upstash-Callback": "Where the outcome of each attempt is posted",
-    "Upstash-Failure-Callback": "Where it is told that a message gave up",
-    "Upstash-Flow-Control-Key": "What shares the limits of the value",
+OTHER_DESCRIPTIONS = {
+    "Upstash-Callback": "URL that receives the outcome of each attempt",
+    "Upstash-Failure-Callback": "URL that is called when the message has failed",
+    "Upstash-Flow-Control-Key": "Messages with the same key share its limits",
     "Upstash-Flow-Control-Value": "Limits: parallelism=2, rate=10, period=1m",
     "Upstash-Forward-*": "A header to send, without the prefix",
-    "Upstash-Header-Forward": "true: all headers are sent on",
+    "Upstash-Header-Forward": "true: send all headers of this request on",
     "Upstash-Callback-Forward-*": "A header to send with the callback",
     "Upstash-Failure-Callback-Forward-*": "A header to send with the failure callback",
 }
 
 
 def message_headers() -> type[Schema]:
-    """Those of a message."""
-    return _schema("MessageHeaders", _settings(MESSAGE_HEADERS) | OTHERS)
+    """The headers of a message."""
+    descriptions = _described(MESSAGE_HEADERS) | OTHER_DESCRIPTIONS
+    return _schema("MessageHeaders", descriptions)
 
 
 def schedule_headers(own: Mapping[str, str]) -> type[Schema]:
-    """Those of a schedule, with words for those that are this service's own."""
-    words = {CRON: "When it runs: five cron fields, an alias, or @every"}
-    words |= {**_settings(SCHEDULE_HEADERS), **OTHERS, **own}
-    return _schema("ScheduleHeaders", words, required=(CRON,))
+    """The headers of a schedule.
+
+    Args:
+        own: this service's additional headers, with their descriptions.
+    """
+    descriptions = {CRON: "Fire times: five cron fields, an alias, or @every"}
+    descriptions |= {**_described(SCHEDULE_HEADERS), **OTHER_DESCRIPTIONS, **own}
+    return _schema("ScheduleHeaders", descriptions, required=(CRON,))
 
 
-def _settings(table: Mapping[str, object]) -> dict[str, str]:
-    """Names and words of a table's headers, and of both callbacks'."""
-    found = {f"Upstash-{canonical(name)}": WORDS.get(name, "") for name in table}
+def _described(table: Mapping[str, object]) -> dict[str, str]:
+    """Descriptions of a table's headers and of those of both callbacks, by name."""
+    described = {
+        f"Upstash-{canonical(name)}": DESCRIPTIONS.get(name, "") for name in table
+    }
     for callback in ("Callback", "Failure-Callback"):
         for name in CALLBACK_HEADERS:
-            words = f"As Upstash-{canonical(name)}, for the callback's own request"
-            found[f"Upstash-{callback}-{canonical(name)}"] = words
-    return found
+            about = f"As Upstash-{canonical(name)}, for the callback's own request"
+            described[f"Upstash-{callback}-{canonical(name)}"] = about
+    return described
 
 
 def _schema(
-    name: str, words: Mapping[str, str], *, required: Collection[str] = ()
+    name: str, descriptions: Mapping[str, str], *, required: Collection[str] = ()
 ) -> type[Schema]:
-    shown: dict[str, fields.Field[Any]] = {
+    headers: dict[str, fields.Field[Any]] = {
         header: fields.String(
             required=header in required, metadata={"description": about}
         )
-        for header, about in words.items()
+        for header, about in descriptions.items()
     }
-    return Schema.from_dict(shown, name=name)
+    return Schema.from_dict(headers, name=name)

@@ -1,4 +1,6 @@
-"""How messages and their logs look to QStash clients; absent fields are left out.
+"""How messages and their log entries are rendered for QStash clients.
+
+Fields without a value are left out.
 
 Source: https://upstash.com/docs/qstash/api
 """
@@ -17,118 +19,135 @@ from scheduler_api.dialects.qstash.parsing.message import (
     schedule_id,
 )
 
-Shown = dict[str, object]
+Json = dict[str, object]
 
-JSON = "application/json"
+MIMETYPE = "application/json"
 DELIVERED = "DELIVERED"
 
 
 def respond(body: object, status: int = 200) -> Response:
     """A JSON response."""
-    return Response(orjson.dumps(body), status=status, mimetype=JSON)
+    return Response(orjson.dumps(body), status=status, mimetype=MIMETYPE)
 
 
-def done() -> Response:
-    """What is answered where clients read no body."""
-    return Response(status=200, mimetype=JSON)
+def empty() -> Response:
+    """A 200 without a body, for calls whose clients do not read one."""
+    return Response(status=200, mimetype=MIMETYPE)
 
 
-def published(event_id: str, *, url: str, deduplicated: bool) -> Shown:
-    """What a publisher is told about a message."""
-    shown: Shown = {"messageId": message_id(event_id), "url": url}
-    return shown | {"deduplicated": True} if deduplicated else shown
+def render_published(event_id: str, *, url: str, deduplicated: bool) -> Json:
+    """The answer to the publisher of a message."""
+    published: Json = {"messageId": message_id(event_id), "url": url}
+    return published | {"deduplicated": True} if deduplicated else published
 
 
-def message(of: Event, said: Message, *, key: bytes) -> Shown:
+def render_message(event: Event, message: Message, *, key: bytes) -> Json:
     """A message.
 
     Args:
-        key: of the marks that stand for what is hidden.
+        key: the tenant's redaction key.
     """
-    body = said.redaction.shown_body(of.content.body, key=key)
-    return given(
+    body = message.redaction.redact_body(event.content.body, key=key)
+    return drop_none(
         {
-            "messageId": message_id(of.id),
-            "url": of.content.url,
-            **sending(said),
-            "header": shown_headers(said, said.sent_headers, key=key),
+            "messageId": message_id(event.id),
+            "url": event.content.url,
+            **settings_fields(message),
+            "header": redacted_headers(message, message.sent_headers, key=key),
             **body_fields(body),
-            "maxRetries": said.retries,
-            "retryDelayExpression": said.retry_delay,
-            "notBefore": of.wanted_ms,
-            "createdAt": of.created_ms,
-            **origin(of, said),
-            **callbacks(said, key=key),
+            "maxRetries": message.retries,
+            "retryDelayExpression": message.retry_delay,
+            "notBefore": event.wanted_ms,
+            "createdAt": event.created_ms,
+            "scheduleId": schedule_id(event.schedule, message),
+            **callback_fields(message, key=key),
         }
     )
 
 
-def dead_letter(
-    of: Event, said: Message, attempt: Attempt | None, *, key: bytes
-) -> Shown:
-    """A message that gave up, with the last answer; its status is 0 without any."""
-    response = "" if attempt is None else attempt.response
-    told = body_fields(response.encode("utf-8", "surrogatepass"))
+def render_dead_letter(
+    event: Event, message: Message, attempt: Attempt | None, *, key: bytes
+) -> Json:
+    """A message that failed for good, with the last response.
+
+    Args:
+        attempt: the last one; `responseStatus` is 0 if it got no response.
+        key: the tenant's redaction key.
+    """
+    text = "" if attempt is None else attempt.response
+    response = body_fields(text.encode("utf-8", "surrogatepass"))
     headers = () if attempt is None else attempt.headers
-    return given(
+    return drop_none(
         {
-            **message(of, said, key=key),
-            "dlqId": dlq_id(of.wanted_ms, of.id),
+            **render_message(event, message, key=key),
+            "dlqId": dlq_id(event.wanted_ms, event.id),
             "responseStatus": (attempt and attempt.status) or 0,
-            "responseHeader": shown_headers(said, headers, key=key),
-            "responseBody": told.get("body"),
-            "responseBodyBase64": told.get("bodyBase64"),
+            "responseHeader": redacted_headers(message, headers, key=key),
+            "responseBody": response.get("body"),
+            "responseBodyBase64": response.get("bodyBase64"),
         }
     )
 
 
-def log_entry(
-    of: Event,
-    said: Message,
+def render_log_entry(
+    event: Event,
+    message: Message,
     attempt: Attempt | None,
     *,
     time_ms: int,
     state: str,
     key: bytes,
     body_max_bytes: int,
-) -> Shown:
-    """What happened to a message at one moment; some names are not a message's."""
-    body = said.redaction.shown_body(of.content.body, key=key)
-    told = callbacks(said, key=key)
-    return given(
+) -> Json:
+    """A log entry: one state that a message entered.
+
+    Some fields are named differently than in `render_message`, as the SDKs expect.
+
+    Args:
+        attempt: the attempt that the entry reports the outcome of.
+        key: the tenant's redaction key.
+        body_max_bytes: a larger body is left out.
+    """
+    body = message.redaction.redact_body(event.content.body, key=key)
+    callbacks = callback_fields(message, key=key)
+    outcome = {} if attempt is None else _outcome(attempt, message, state, key=key)
+    return drop_none(
         {
             "time": time_ms,
-            "messageId": message_id(of.id),
+            "messageId": message_id(event.id),
             "state": state,
-            "url": of.content.url,
-            **sending(said),
-            "header": shown_headers(said, said.sent_headers, key=key),
+            "url": event.content.url,
+            **settings_fields(message),
+            "header": redacted_headers(message, message.sent_headers, key=key),
             "body": _base64(body) if 0 < len(body) <= body_max_bytes else None,
-            "timeout": said.timeout_ms,
-            "maxRetries": said.retries,
-            "retryDelayExpr": said.retry_delay,
-            "retryDelayExpression": said.retry_delay,
-            **origin(of, said),
-            "callback": told.get("callback"),
-            "failureCallback": told.get("failureCallback"),
-            "callbackHeaders": told.get("callbackHeader"),
-            "failureCallbackHeaders": told.get("failureCallbackHeader"),
-            **({} if attempt is None else _outcome(attempt, said, state, key=key)),
+            "timeout": message.timeout_ms,
+            "maxRetries": message.retries,
+            "retryDelayExpr": message.retry_delay,
+            "retryDelayExpression": message.retry_delay,
+            "scheduleId": schedule_id(event.schedule, message),
+            "callback": callbacks.get("callback"),
+            "failureCallback": callbacks.get("failureCallback"),
+            "callbackHeaders": callbacks.get("callbackHeader"),
+            "failureCallbackHeaders": callbacks.get("failureCallbackHeader"),
+            **outcome,
         }
     )
 
 
-def sending(said: Message) -> Shown:
-    """How a message or the messages of a schedule are sent and told apart."""
-    flow = said.flow_control
+def settings_fields(message: Message) -> Json:
+    """The fields that messages, log entries and schedules have in common.
+
+    Values may be None.
+    """
+    flow = message.flow_control
     return {
-        "method": said.method,
-        "queueName": said.queue,
-        "topicName": said.topic,
-        "endpointName": said.endpoint,
-        "callerIP": said.caller_ip,
-        "label": said.labels[0] if said.labels else None,
-        "labels": list(said.labels) or None,
+        "method": message.method,
+        "queueName": message.queue,
+        "topicName": message.topic,
+        "endpointName": message.endpoint,
+        "callerIP": message.caller_ip,
+        "label": message.labels[0] if message.labels else None,
+        "labels": list(message.labels) or None,
         "flowControlKey": flow and flow.key,
         "parallelism": flow and flow.parallelism,
         "rate": flow and flow.rate,
@@ -136,34 +155,30 @@ def sending(said: Message) -> Shown:
     }
 
 
-def origin(of: Event, said: Message) -> Shown:
-    """The schedule that a message was made by."""
-    return {"scheduleId": schedule_id(of.schedule, said)}
-
-
-def callbacks(said: Message, *, key: bytes) -> Shown:
-    """Both callbacks; what a message hides of its headers it hides of theirs."""
-    shown: Shown = {}
+def callback_fields(message: Message, *, key: bytes) -> Json:
+    """Both callbacks; the message's redaction applies to their headers too."""
+    fields: Json = {}
     for name, callback in (
-        ("callback", said.callback),
-        ("failureCallback", said.failure_callback),
+        ("callback", message.callback),
+        ("failureCallback", message.failure_callback),
     ):
         if callback is None:
             continue
-        shown[name] = callback.url
-        shown[f"{name}Header"] = shown_headers(said, _sent(callback), key=key)
-    return given(shown)
+        fields[name] = callback.url
+        headers = redacted_headers(message, _sent_headers(callback), key=key)
+        fields[f"{name}Header"] = headers
+    return drop_none(fields)
 
 
-def shown_headers(
-    said: Message, headers: Headers, *, key: bytes
+def redacted_headers(
+    message: Message, headers: Headers, *, key: bytes
 ) -> dict[str, list[str]] | None:
-    """Headers without what a message hides, None if there are none."""
-    return header_map(said.redaction.shown_headers(headers, key=key)) or None
+    """Headers by name after the message's redaction; None if there are none."""
+    return header_map(message.redaction.redact_headers(headers, key=key)) or None
 
 
-def body_fields(body: bytes) -> Shown:
-    """A body: text if it is some, else in base64; nothing if it is empty."""
+def body_fields(body: bytes) -> Json:
+    """`body` if the bytes are UTF-8, `bodyBase64` if not, no field if empty."""
     if not body:
         return {}
     try:
@@ -172,30 +187,32 @@ def body_fields(body: bytes) -> Shown:
         return {"bodyBase64": _base64(body)}
 
 
-def given(fields: Shown) -> Shown:
+def drop_none(fields: Json) -> Json:
     """The fields that have a value."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _sent(callback: Callback) -> Headers:
+def _sent_headers(callback: Callback) -> Headers:
     if callback.content_type is None:
         return callback.headers
     return (("Content-Type", callback.content_type), *callback.headers)
 
 
-def _outcome(attempt: Attempt, said: Message, state: str, *, key: bytes) -> Shown:
+def _outcome(attempt: Attempt, message: Message, state: str, *, key: bytes) -> Json:
     response = attempt.response.encode("utf-8", "surrogatepass")
-    headers = shown_headers(said, attempt.headers, key=key)
-    refused = state != DELIVERED and attempt.status is not None
-    answered = f"the destination answered {attempt.status}" if refused else None
-    lost = INTERRUPTED if attempt.kind is AttemptKind.INTERRUPTED else None
+    headers = redacted_headers(message, attempt.headers, key=key)
+    error = attempt.error
+    if not error and state != DELIVERED and attempt.status is not None:
+        error = f"the destination answered {attempt.status}"
+    if not error and attempt.kind is AttemptKind.INTERRUPTED:
+        error = INTERRUPTED
     return {
-        "error": attempt.error or answered or lost,
+        "error": error or None,
         "possibleDuplicate": attempt.possible_duplicate or None,
         "nextDeliveryTime": attempt.next_ms,
         "responseStatus": attempt.status,
         "responseBody": _base64(response) if response else None,
-        # The SDKs read the one, the docs tell the other.
+        # The SDKs read the first name, the documentation has the second.
         "responseHeader": headers,
         "responseHeaders": headers,
     }

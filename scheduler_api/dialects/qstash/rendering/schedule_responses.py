@@ -1,4 +1,4 @@
-"""How schedules look to QStash clients.
+"""How schedules are rendered for QStash clients.
 
 Source: https://upstash.com/docs/qstash/api-reference/schedules/get-a-schedule
 """
@@ -8,7 +8,7 @@ from scheduler_api.core.model import Schedule, ScheduleState, State
 from scheduler_api.core.schedules.schedules import newest_occurrence
 from scheduler_api.dialects.qstash.parsing.message import from_options, message_id
 from scheduler_api.dialects.qstash.rendering import responses
-from scheduler_api.dialects.qstash.rendering.responses import Shown
+from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.web import schedule_options
 
 ID_PREFIX = "scd_"
@@ -21,68 +21,71 @@ STATES = {
 }
 
 
-def public_id(of: Schedule) -> str:
-    """The id by which clients know a schedule: its name, if its owner gave it one."""
-    return of.name or f"{ID_PREFIX}{of.id}"
+def public_id(schedule: Schedule) -> str:
+    """The id that clients use: the name that the owner chose, or `scd_` and the id."""
+    return schedule.name or f"{ID_PREFIX}{schedule.id}"
 
 
-def schedule(
-    of: Schedule,
+def render_schedule(
+    schedule: Schedule,
     *,
     next_ms: int | None,
     states: Mapping[str, State],
     error: str | None,
     key: bytes,
-) -> Shown:
+) -> Json:
     """A schedule.
 
     Args:
-        states: how far occurrences are, by their ids.
-        error: what kept its last run from being sent at all.
-        key: of the marks that stand for what is hidden.
+        next_ms: its next fire time.
+        states: the states of occurrences, by event id.
+        error: why its last run could not be sent at all.
+        key: the tenant's redaction key.
 
     Raises: UnreadableRecord.
     """
-    said = from_options(of.content.options)
-    body = said.redaction.shown_body(of.content.body, key=key)
-    return responses.given(
+    message = from_options(schedule.content.options)
+    headers = responses.redacted_headers(message, message.sent_headers, key=key)
+    body = message.redaction.redact_body(schedule.content.body, key=key)
+    return responses.drop_none(
         {
-            "scheduleId": public_id(of),
-            "destination": of.content.url,
-            "cron": of.expression,
-            "createdAt": of.created_ms,
-            "isPaused": of.state is ScheduleState.PAUSED,
-            **responses.sending(said),
-            # Another spelling that clients look for.
-            "callerIp": said.caller_ip,
-            "header": responses.shown_headers(said, said.sent_headers, key=key),
+            "scheduleId": public_id(schedule),
+            "destination": schedule.content.url,
+            "cron": schedule.expression,
+            "createdAt": schedule.created_ms,
+            "isPaused": schedule.state is ScheduleState.PAUSED,
+            **responses.settings_fields(message),
+            # Some clients read this spelling of `callerIP`.
+            "callerIp": message.caller_ip,
+            "header": headers,
             **responses.body_fields(body),
-            "delay": _seconds(said.delay_ms) or None,
-            "timeout": said.timeout_ms and _seconds(said.timeout_ms),
-            "retries": said.retries,
-            "retryDelayExpression": said.retry_delay,
-            **responses.callbacks(said, key=key),
-            **_runs(of, next_ms, states),
+            "delay": _seconds(message.delay_ms) or None,
+            "timeout": message.timeout_ms and _seconds(message.timeout_ms),
+            "retries": message.retries,
+            "retryDelayExpression": message.retry_delay,
+            **responses.callback_fields(message, key=key),
+            **_run_fields(schedule, next_ms, states),
             "error": error,
         }
     )
 
 
 def _seconds(duration_ms: int) -> int:
-    """Whole seconds, where a part of one counts as one."""
+    """Whole seconds, rounded up."""
     return -(-duration_ms // 1000)
 
 
-def _runs(of: Schedule, next_ms: int | None, states: Mapping[str, State]) -> Shown:
-    """Its last run and its next, and what it does beside firing."""
-    newest = newest_occurrence(of)
+def _run_fields(
+    schedule: Schedule, next_ms: int | None, states: Mapping[str, State]
+) -> Json:
+    newest = newest_occurrence(schedule)
     last_states = None
     if newest is not None and newest in states:
         last_states = {message_id(newest): STATES[states[newest]]}
     return {
         "nextScheduleTime": next_ms,
-        "lastScheduleTime": of.fired_ms,
+        "lastScheduleTime": schedule.fired_ms,
         "lastScheduleStates": last_states,
-        "skippedRuns": of.missed,
-        **schedule_options.shown(of),
+        "skippedRuns": schedule.missed,
+        **schedule_options.shown(schedule),
     }

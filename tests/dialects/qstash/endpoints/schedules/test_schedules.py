@@ -454,8 +454,8 @@ def test_what_is_redacted_is_shown_as_marks_and_sent_as_it_is(api: Api) -> None:
     key = redaction.key_of(api.owner.tenant, secret_key=SECRET_KEY)
 
     for shown in (api.get(schedule_id), *api.all()):
-        assert shown["body"] == redaction.mark(b"secret", key=key)
-        assert shown["header"]["X-Key"] == [redaction.mark(b"key", key=key)]
+        assert shown["body"] == redaction.placeholder(b"secret", key=key)
+        assert shown["header"]["X-Key"] == [redaction.placeholder(b"key", key=key)]
         assert shown["header"]["X-Open"] == ["open"]
     event_id, _ = api.run(schedule_id)
     content = read_event(api.cell, api.owner, event_id).content

@@ -167,7 +167,7 @@ def _error(status: int, message: str) -> Response:
 
 
 def _http_error(err: HTTPException) -> Response:
-    absent = compatibility.told(request.path) if err.code == 404 else None
+    absent = compatibility.unsupported(request.path) if err.code == 404 else None
     if absent is not None:
         return qstash.error(404, absent)
     answer = _error(err.code or 500, err.name)

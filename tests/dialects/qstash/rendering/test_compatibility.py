@@ -1,4 +1,4 @@
-"""The README tells of every operation of QStash what comes of it here."""
+"""The table in the README, and answers to operations that this server does not have."""
 
 import pytest
 import re
@@ -14,13 +14,13 @@ from typing import Any
 README = Path(__file__).parents[4] / "README.md"
 
 
-def test_every_operation_of_the_description_is_told_in_its_order() -> None:
+def test_the_table_has_every_operation_of_the_description_in_its_order() -> None:
     described = [f"{method.upper()} {path}" for path, method in operations([])]
 
     assert list(OPERATIONS) == described
 
 
-def test_every_operation_that_is_told_has_a_route(api: Any) -> None:
+def test_every_operation_of_the_table_has_a_route(api: Any) -> None:
     routed = {
         f"{method} {re.sub('<.*?>', '{}', rule.rule)}"
         for rule in api.app.url_map.iter_rules()
@@ -36,14 +36,16 @@ def test_the_readme_has_the_table() -> None:
 
 @pytest.mark.parametrize("path", ABSENT)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_what_is_absent_says_so(api: Any, method: str, path: str) -> None:
+def test_an_absent_operation_is_answered_with_its_feature(
+    api: Any, method: str, path: str
+) -> None:
     for rest in ("v1/runs/x", ""):
         if path.endswith("/") or not rest:
-            status, told = api.call(method, path + rest)
-            said = {"error": f"{ABSENT[path]}: not supported by this server"}
-            assert (status, told) == (404, said)
+            status, answer = api.call(method, path + rest)
+            error = {"error": f"{ABSENT[path]}: not supported by this server"}
+            assert (status, answer) == (404, error)
 
 
 @pytest.mark.parametrize("path", ["/v2/unknown", "/v2/flows"])
-def test_what_nobody_has_is_not_found(api: Any, path: str) -> None:
+def test_any_other_unknown_path_is_not_found(api: Any, path: str) -> None:
     assert api.call("GET", path) == (404, {"error": "Not Found"})

@@ -1,4 +1,4 @@
-"""A tenant has as many queues, flow-control keys and url groups as it may have."""
+"""The limits of a tenant's queues, flow-control keys and url groups."""
 
 import pytest
 from collections.abc import Callable
@@ -15,7 +15,7 @@ KEYS = (
 
 @pytest.fixture
 def small(make_api: Callable[..., Any]) -> Any:
-    """One of each is allowed, and there."""
+    """A tenant that may have one of each, and has it."""
     api = make_api(qstash_queues=1, qstash_flow_control_keys=1, qstash_url_groups=1)
     endpoints = {"endpoints": [{"url": HOOK}]}
     assert api.call("POST", f"/v2/enqueue/a/{HOOK}")[0] == 201
@@ -25,7 +25,7 @@ def small(make_api: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("request_", "more", "told"),
+    ("request_", "more", "error"),
     [
         (("POST", f"/v2/enqueue/b/{HOOK}"), {}, QUEUES),
         (("POST", "/v2/queues"), {"json": {"queueName": "b"}}, QUEUES),
@@ -48,19 +48,19 @@ def small(make_api: Callable[..., Any]) -> Any:
         ),
     ],
 )
-def test_one_more_is_refused_by_its_number(
-    small: Any, request_: tuple[str, str], more: dict[str, Any], told: str
+def test_one_above_the_limit_is_refused_with_the_limit(
+    small: Any, request_: tuple[str, str], more: dict[str, Any], error: str
 ) -> None:
-    assert small.call(*request_, **more) == (412, {"error": told})
+    assert small.call(*request_, **more) == (412, {"error": error})
 
 
-def test_what_is_there_goes_on(small: Any) -> None:
+def test_existing_ones_keep_working_at_the_limit(small: Any) -> None:
     assert small.call("POST", f"/v2/enqueue/a/{HOOK}")[0] == 201
     assert small.call("POST", "/v2/flowControl/a/resume")[0] == 200
     assert small.call("POST", f"/v2/publish/{HOOK}")[0] == 201
 
 
-def test_an_item_of_a_batch_is_refused_in_its_place(small: Any) -> None:
+def test_an_item_of_a_batch_above_the_limit_is_refused_in_its_place(small: Any) -> None:
     items = [{"destination": HOOK, "queue": queue} for queue in ("a", "b", "a")]
     status, (first, second, third) = small.call("POST", "/v2/batch", json=items)
 

@@ -10,7 +10,13 @@ from rich.console import Console
 from rich.table import Column, Table
 from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.cron.expression import CronError
-from scheduler_api.core.cron.preview import MOST, USUAL, Run, Skipped, preview
+from scheduler_api.core.cron.preview import (
+    DEFAULT_RUNS,
+    MAX_RUNS,
+    Run,
+    Skipped,
+    preview,
+)
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
 from scheduler_api.core.errors import ForeignDatabase, NotFound, UnknownLayout
 from scheduler_api.core.flow_control.held_destinations import (
@@ -198,7 +204,9 @@ def resume_destination(settings: Settings, tenant_id: str, place: Destination) -
 @click.argument("expression")
 @click.option("--tz", help="Time zone; UTC if not given.")
 @click.option("--after", help="ISO 8601 time to begin after; now if not given.")
-@click.option("--count", help=f"How many runs, up to {MOST}; {USUAL} if not given.")
+@click.option(
+    "--count", help=f"How many runs, up to {MAX_RUNS}; {DEFAULT_RUNS} if not given."
+)
 @click.option("--dialect", help=f"Whose grammar: {', '.join(GRAMMARS)}; else all.")
 @click.option("--gap", help=f"What skipped times do: {', '.join(Gap)}.")
 @click.option("--fold", help=f"Which pass of doubled times: {', '.join(Fold)}.")
@@ -234,7 +242,7 @@ def _runs_table(tz: str, runs: Iterable[Run]) -> Table:
 def _skipped_table(skipped: Iterable[Skipped]) -> Table:
     table = Table("skipped", "why")
     for each in skipped:
-        table.add_row(f"{each.local:{DAY_AND_TIME}}", each.why)
+        table.add_row(f"{each.local:{DAY_AND_TIME}}", each.reason)
     return table
 
 

@@ -10,7 +10,12 @@ from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression, preview
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.cron.expression import Cron, CronError
-from scheduler_api.core.cron.preview import FIRST_YEAR, LAST_YEAR, MOST, USUAL
+from scheduler_api.core.cron.preview import (
+    DEFAULT_RUNS,
+    FIRST_YEAR,
+    LAST_YEAR,
+    MAX_RUNS,
+)
 from scheduler_api.core.tenants.accounts import Tenant
 from scheduler_api.services import Services
 from scheduler_api.web.query_string import read_parameters
@@ -137,10 +142,12 @@ def _after(given: Mapping[str, str]) -> int | None:
 
 
 def _count(given: Mapping[str, str]) -> int:
-    text = given.get("count", str(USUAL))
-    if _NUMBER.fullmatch(text) and 1 <= int(text) <= MOST:
+    text = given.get("count", str(DEFAULT_RUNS))
+    if _NUMBER.fullmatch(text) and 1 <= int(text) <= MAX_RUNS:
         return int(text)
-    raise Refusal(400, f"'count' takes a number from 1 to {MOST}, not {text[:40]!r}")
+    raise Refusal(
+        400, f"'count' takes a number from 1 to {MAX_RUNS}, not {text[:40]!r}"
+    )
 
 
 def _word(given: Mapping[str, str], name: str, known: Iterable[str]) -> str | None:
@@ -165,7 +172,8 @@ def _answer(asked: Asked, after_ms: int) -> dict[str, object]:
             for run in found.runs
         ],
         "skipped": [
-            {"local": each.local.isoformat(), "why": each.why} for each in found.skipped
+            {"local": each.local.isoformat(), "why": each.reason}
+            for each in found.skipped
         ],
     }
 

@@ -1,1 +1,1 @@
-"""Cron expressions: parsed, turned into fire times, described and previewed."""
+"""Cron expressions: parsing, fire times and previews; and durations."""

@@ -1,20 +1,21 @@
-"""When a local time runs that the clocks of its zone skip or show twice.
+"""When rules run at local times that a clock change skips or repeats.
 
-Clocks go forward over a gap, whose local times do not exist, and back into a fold,
-whose local times come twice. What a rule means by them depends on its kind:
+When clocks go forward, the local times in the gap do not exist. When they go back, the
+local times in the fold come twice. What a rule does then depends on its kind:
 
-- A rule of fixed times (no star before its second, minute or hour: `30 2 * * *`) wants
-  each of them once. For a change of up to three hours its policies say when.
-  Gap `after`: all that it skips run once, together, at its end. `skip`: they do not
-  run. `shift`: each runs later by as much as the clocks go forward, 02:30 at 03:30.
-  Fold `first`, `second`: at that pass only. `both`: at each of them.
-- A rule that follows the clock (`*/5 * * * *`, `0 * * * *`, `*/10 2 * * *`) wants what
-  the clock shows: it keeps its rhythm through every change, so no policy touches it.
-  What is skipped does not run, what comes twice runs twice.
+- A rule with fixed times (`30 2 * * *`: none of second, minute and hour starts with a
+  star) runs once for each of its times. If the change is at most three hours, the
+  policies of the schedule decide when.
+  Gap `after`: all skipped times share one run, right after the gap. `skip`: they do not
+  run. `shift`: each runs later by the length of the gap, so 02:30 runs at 03:30.
+  Fold `first`, `second`: a repeated time runs at that pass only. `both`: at both.
+- A rule that follows the clock (`*/5 * * * *`, `0 * * * *`, `*/10 2 * * *`) runs
+  whenever the clock shows one of its times, so skipped times do not run and repeated
+  times run twice. Policies do not apply.
 
-A change of more than three hours, such as a new date line, is no summer time: there
-every rule follows the clock. Where several local times meet, they run once. A distance
-(`@every`) counts seconds and knows no clock.
+A change of more than three hours, such as moving to another side of the date line, is
+not daylight saving time: every rule follows the clock there. Local times that fall on
+the same instant run once. An interval (`@every`) counts seconds and ignores the clock.
 """
 
 from bisect import bisect_left
@@ -24,16 +25,16 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-# Debian takes a longer jump for a clock set right, not for summer time.
+# Debian's cron treats a longer jump as a corrected clock, not as summer time.
 LONGEST_SUMMER_TIME_S = 3 * 3600
 DAY_S = 86_400
 
-# Why a local time that is skipped did not run.
+# The reason why a skipped local time did not run.
 CLOCK_CHANGE = "clock change"
 
 
 class Gap(StrEnum):
-    """What becomes of fixed times that do not exist."""
+    """When fixed times in a gap run."""
 
     AFTER = "after"
     SKIP = "skip"
@@ -41,7 +42,7 @@ class Gap(StrEnum):
 
 
 class Fold(StrEnum):
-    """At which pass fixed times run that come twice."""
+    """At which pass of a fold fixed times run."""
 
     FIRST = "first"
     SECOND = "second"
@@ -50,7 +51,7 @@ class Fold(StrEnum):
 
 @dataclass(frozen=True)
 class ClockChange:
-    """The policies of a schedule."""
+    """The clock-change policies of a schedule."""
 
     gap: Gap = Gap.AFTER
     fold: Fold = Fold.FIRST
@@ -58,18 +59,17 @@ class ClockChange:
 
 @dataclass(frozen=True)
 class Jump:
-    """A change: its instant, and what clocks show there without it and with it."""
+    """A clock change: its instant, and the local time just before and after it."""
 
     at_s: int
     before: datetime
     after: datetime
 
 
-def readings(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
-    """The two instants, in seconds, that a local time may stand for.
+def instants_of(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
+    """The epoch seconds of a local time, by the offset before and after a change.
 
-    They differ in a gap, where the first is the later: it goes by the clock before the
-    change; and in a fold, where the first is the earlier.
+    Usually they are equal. In a gap the first is later, in a fold it is earlier.
     """
     first = int(local.replace(tzinfo=zone, fold=0).timestamp())
     return first, int(local.replace(tzinfo=zone, fold=1).timestamp())
@@ -78,10 +78,10 @@ def readings(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
 def run_instants(
     first: int, second: int, zone: ZoneInfo, *, follows_clock: bool, policy: ClockChange
 ) -> tuple[int, ...]:
-    """The instants, in seconds, at which a local time runs; () if it is skipped.
+    """The instants, in epoch seconds, at which a local time runs; () if it is skipped.
 
     Args:
-        first: with `second` its readings.
+        first: with `second`, what `instants_of` returns for the local time.
     """
     if first == second:
         return (first,)
@@ -96,13 +96,13 @@ def run_instants(
 
 
 def jump_at(local: datetime, zone: ZoneInfo) -> Jump | None:
-    """The change that skips or doubles a local time, None if it comes once."""
-    first, second = sorted(readings(local, zone))
+    """The clock change that skips or repeats a local time, None if there is none."""
+    first, second = sorted(instants_of(local, zone))
     return None if first == second else _jump_between(first, second, zone)
 
 
 def gaps(zone: ZoneInfo, *, after_s: int, until_s: int) -> Iterator[Jump]:
-    """Yield the changes by which clocks go forward, in (after, until]."""
+    """Yield the changes in (after, until] at which clocks go forward."""
     for first_s in range(after_s, until_s, DAY_S):
         last_s = min(first_s + DAY_S, until_s)
         if _offset(last_s, zone) > _offset(first_s, zone):
@@ -110,7 +110,7 @@ def gaps(zone: ZoneInfo, *, after_s: int, until_s: int) -> Iterator[Jump]:
 
 
 def _jump_between(first_s: int, last_s: int, zone: ZoneInfo) -> Jump:
-    """The change somewhere in (first, last]."""
+    """The only clock change in (first, last]."""
     before = _offset(first_s, zone)
     span = range(first_s, last_s + 1)
     at_s = span[bisect_left(span, True, key=lambda s: _offset(s, zone) != before)]

@@ -1,10 +1,10 @@
-"""Cron expressions: one grammar, and the instants an expression fires at.
+"""Cron expressions: how they are parsed and when they fire.
 
-The meaning is Debian cron's. croniter is asked only for days, and only with plain
-lists of numbers: what these cannot say (`L`, `W`, `#`, one of two day fields) is asked
-of each of its days. The times of a day are counted out here, as croniter would take
-10 to 40 ms for 600 of them; clock changes, which it gets wrong, are a matter of
-`clock_changes`.
+Expressions mean what they mean to Debian's cron. croniter finds candidate days only,
+from plain lists of numbers; `Rule.matches` then checks each day for what such lists
+cannot express (`L`, `W`, `#`, either day field). The times of a day are computed here,
+because croniter takes 10 to 40 ms for 600 of them, and its results are wrong around
+clock changes; `clock_changes` handles those.
 """
 
 import re
@@ -18,7 +18,7 @@ from scheduler_api.core.cron.clock_changes import (
     LONGEST_SUMMER_TIME_S,
     ClockChange,
     Jump,
-    readings,
+    instants_of,
     run_instants,
 )
 from scheduler_api.core.cron.durations import DurationSyntax
@@ -40,14 +40,14 @@ __all__ = [
     "walk",
 ]
 
-# Three fields with all their values written out fit twice over.
+# Twice what an expression needs whose three longest fields list all their values.
 MAX_LENGTH = 1000
 
-# A rule that fires at all does so within 40 years: 29 February on one weekday, over
-# a century without a leap year.
-_QUIET_YEARS = 50
+# The longest possible pause is 40 years: a 29 February that must fall on a certain
+# weekday, around a century year that is not a leap year.
+_MAX_PAUSE_YEARS = 50
 
-# Far enough from the last year of `datetime` that croniter never runs into it.
+# croniter fails close to the last year of `datetime`, 9999.
 _LAST_YEAR = 9900
 _LAST_MS = int(datetime(_LAST_YEAR, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
@@ -71,24 +71,24 @@ _COMMON_ALIASES = frozenset(("@yearly", "@monthly", "@weekly", "@daily", "@hourl
 
 _WORD = re.compile(r"\S+", re.ASCII)
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=")
-# The length of the expression bounds that of a distance.
-_DISTANCE = DurationSyntax("h", "m", "s", number="[0-9]+")
-_LONGEST_DISTANCE_S = 3660 * 86_400
+# MAX_LENGTH bounds the number of digits.
+_INTERVAL = DurationSyntax("h", "m", "s", number="[0-9]+")
+_MAX_INTERVAL_S = 3660 * 86_400
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """Which parts of the one grammar a dialect takes.
+    """Which parts of the cron syntax a dialect accepts.
 
-    All take five fields of numbers, names, stars, lists, ranges and steps.
+    All dialects accept five fields with numbers, names, stars, lists, ranges and steps.
     """
 
     aliases: frozenset[str]
-    # Of `?` `L` `W` `#` and `H`, a value chosen by hash.
+    # Accepted special characters: any of `?` `L` `W` `#` and `H` (chosen by hash).
     marks: frozenset[str] = frozenset()
-    # Whether a sixth field, of seconds, may stand first.
+    # Whether a field for seconds may come first, as the sixth field.
     seconds: bool = False
-    # Whether `CRON_TZ=<zone>` or `TZ=<zone>` may stand before the rest.
+    # Whether the expression may start with `CRON_TZ=<zone>` or `TZ=<zone>`.
     zone_prefix: bool = False
 
 
@@ -115,14 +115,14 @@ DEFAULT_POLICY = ClockChange()
 
 @dataclass(frozen=True)
 class Every:
-    """A fixed distance between fire times."""
+    """A fixed interval between fire times."""
 
     seconds: int
 
 
 @dataclass(frozen=True)
 class Cron:
-    """A parsed expression: its text as given, its zone, and what it wants."""
+    """A parsed expression, with its original text."""
 
     expression: str
     tz: str
@@ -138,15 +138,16 @@ def parse(
     seed: str = "",
     policy: ClockChange = DEFAULT_POLICY,
 ) -> Cron:
-    """Read an expression; a zone named in it goes before `tz`.
+    """Parse an expression.
 
     Args:
-        seed: what `H` chooses its values by, such as the id of the schedule.
-        policy: what times become that clock changes skip or double.
+        tz: the time zone, unless the expression names one.
+        seed: determines the values of `H`, such as the id of the schedule.
+        policy: when times run that a clock change skips or repeats.
 
     Raises:
-        CronError: it is no expression, the grammar does not take a part of it, the
-            zone is unknown, or it would never fire.
+        CronError: the expression is invalid, the grammar does not accept a part of it,
+            the zone is unknown, or the expression would never fire.
     """
     _check_text(expression)
     words = [(found[0], found.start()) for found in _WORD.finditer(expression)]
@@ -167,44 +168,45 @@ def parse(
 
 
 def upcoming(cron: Cron, *, after_ms: int) -> Iterator[int]:
-    """Yield the fire times after an instant, as epoch ms, strictly rising.
+    """Yield the fire times after an instant, as epoch ms in ascending order.
 
-    It goes on without end, except for what no year up to 9900 has, or what the clock
-    changes of its zone always skip. A distance (`@every`) is counted from the instant:
-    its creation, later its last fire time.
+    They end in the year 9900, or earlier if clock changes skip all the times that are
+    left. An interval (`@every`) starts at `after_ms`, so pass the creation time or the
+    last fire time of the schedule.
     """
     if isinstance(cron.rule, Every):
-        yield from _distances(cron.rule, after_ms)
+        yield from _interval_times(cron.rule, after_ms)
         return
     after_s = after_ms // 1000
     for fire_s, _ in walk(cron, after_ms=after_ms):
-        # Several local times may meet at one instant, which is fired once.
+        # Several local times may share an instant, which fires once.
         if fire_s is not None and fire_s > after_s:
             yield fire_s * 1000
             after_s = fire_s
 
 
 def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
-    """Yield the local times of a rule, each with the second it runs at, or with None.
+    """Yield the local times of a rule, each with its instant, or None if it is skipped.
 
-    The seconds rise, and may repeat. It begins early enough for all after an instant.
+    Instants are epoch seconds in ascending order, with repeats. The first ones may be
+    before `after_ms`; none after it is left out.
     """
     if isinstance(cron.rule, Every) or after_ms >= _LAST_MS:
         return
     after_s = after_ms // 1000
     zone = ZoneInfo(cron.tz)
     now = datetime.fromtimestamp(after_s, zone)
-    # In the first pass of a repeated hour, its second pass is yet to come.
-    again_s = int(now.replace(fold=1).timestamp()) - after_s
-    # Soon after a gap, its local times may have been put off until later.
+    # In the first pass of a fold, start early enough to include the second pass.
+    until_second_pass_s = int(now.replace(fold=1).timestamp()) - after_s
+    # Soon after a gap, times shifted by it may still have to run.
     before = datetime.fromtimestamp(after_s - LONGEST_SUMMER_TIME_S, zone)
-    put_off = (now.utcoffset() or _NO_TIME) - (before.utcoffset() or _NO_TIME)
-    start = now.replace(tzinfo=None) - timedelta(seconds=again_s)
-    yield from _runs(cron, cron.rule, start=start - max(put_off, _NO_TIME))
+    shift = (now.utcoffset() or _NO_TIME) - (before.utcoffset() or _NO_TIME)
+    start = now.replace(tzinfo=None) - timedelta(seconds=until_second_pass_s)
+    yield from _runs(cron, cron.rule, start=start - max(shift, _NO_TIME))
 
 
 def skips(cron: Cron, gap: Jump) -> bool:
-    """Whether a rule names local times in a gap that are never run."""
+    """Whether a rule has local times in a gap that do not run."""
     if isinstance(cron.rule, Every):
         return False
     zone, rule = ZoneInfo(cron.tz), cron.rule
@@ -223,15 +225,17 @@ def _check_text(expression: str) -> None:
             f"the expression is longer than {MAX_LENGTH} characters", MAX_LENGTH
         )
     for at, letter in enumerate(expression):
-        # Digits and letters of other scripts would pass for ours further down.
+        # str.isdigit, int() and \w would accept digits and letters of other scripts.
         if not letter.isascii():
-            raise CronError(f"{letter!r} has no place in a cron expression", at)
+            raise CronError(f"{letter!r} is not allowed in a cron expression", at)
 
 
 def check_zone(tz: str, position: int | None = None) -> None:
-    """Refuse what is no zone, is not one everywhere, or counts leap seconds.
+    """Refuse unknown time zones, and those that are not the same on every machine.
 
-    Raises: CronError, with the position given.
+    `right/…` zones are refused because they count leap seconds.
+
+    Raises: CronError, with `position`.
     """
     try:
         if not tz.startswith(("localtime", "posix", "right/")):
@@ -243,12 +247,12 @@ def check_zone(tz: str, position: int | None = None) -> None:
 
 
 def _alias(words: list[tuple[str, int]], grammar: Grammar) -> Rule | Every:
-    """Read `@daily` and the like."""
+    """Parse an alias such as `@daily`."""
     (text, at), rest = words[0], words[1:]
     name = text.lower()
     if name not in FULL.aliases:
-        known = ", ".join(sorted(grammar.aliases))
-        raise CronError(f"{text[:20]!r} is none of the known aliases: {known}", at)
+        accepted = ", ".join(sorted(grammar.aliases))
+        raise CronError(f"{text[:20]!r} is not an alias: use one of {accepted}", at)
     if name not in grammar.aliases:
         raise CronError(f"'{name}' is not supported here", at)
     if name == _EVERY:
@@ -260,31 +264,31 @@ def _alias(words: list[tuple[str, int]], grammar: Grammar) -> Rule | Every:
 
 
 def _every(words: list[tuple[str, int]], end: int) -> Every:
-    """Read the distance behind `@every`."""
+    """Parse the interval after `@every`."""
     text, at = words[0] if words else ("", end)
-    distance_ms = _DISTANCE.parse_ms(text)
-    if distance_ms is None:
-        raise CronError("'@every' needs a distance like 1h30m or 90s", at)
+    interval_ms = _INTERVAL.parse_ms(text)
+    if interval_ms is None:
+        raise CronError("'@every' needs an interval such as 1h30m or 90s", at)
     if words[1:]:
-        raise CronError("nothing may follow the distance of '@every'", words[1][1])
-    seconds = distance_ms // 1000
-    if not 1 <= seconds <= _LONGEST_DISTANCE_S:
-        raise CronError("'@every' takes a distance from 1s to ten years", at)
+        raise CronError("nothing may follow the interval of '@every'", words[1][1])
+    seconds = interval_ms // 1000
+    if not 1 <= seconds <= _MAX_INTERVAL_S:
+        raise CronError("'@every' takes an interval from 1s to ten years", at)
     return Every(seconds)
 
 
 def _rule(
     words: list[tuple[str, int]], grammar: Grammar, *, end: int, seed: str
 ) -> Rule:
-    """Read five fields, or six where seconds are taken."""
-    most = 6 if grammar.seconds else 5
-    if not 5 <= len(words) <= most:
-        wanted = "5 fields, or 6 with seconds first" if grammar.seconds else "5 fields"
+    """Parse five fields, or six if the grammar has seconds."""
+    maximum = 6 if grammar.seconds else 5
+    if not 5 <= len(words) <= maximum:
+        needed = "5 fields, or 6 with seconds first" if grammar.seconds else "5 fields"
         if len(words) == 6:
-            wanted += "; a field of seconds is not supported here"
-        position = words[most][1] if len(words) > most else end
+            needed += "; a field for seconds is not supported here"
+        position = words[maximum][1] if len(words) > maximum else end
         raise CronError(
-            f"the expression has {len(words)} fields and needs {wanted}", position
+            f"the expression has {len(words)} fields and needs {needed}", position
         )
     if len(words) == 5:
         words = [("0", end), *words]
@@ -292,9 +296,9 @@ def _rule(
 
 
 def _days(rule: Rule, start: datetime) -> Iterator[datetime]:
-    """Yield the midnights of the days that the rule wants, from that of `start` on."""
+    """Yield the midnight of each day that the rule matches, from the day of `start`."""
     months = _listed(rule.month.values)
-    # The lists may name more days than are wanted, never fewer.
+    # The lists may have too many days, never too few: `rule.matches` decides.
     monthdays = _listed(rule.monthday.values) if rule.monthday.plain else "*"
     weekdays = _listed(rule.weekday.values | {day for day, _ in rule.weekday.nths})
     lists = [f"{monthdays} {months} {weekdays}"]
@@ -302,7 +306,7 @@ def _days(rule: Rule, start: datetime) -> Iterator[datetime]:
         lists = [f"{monthdays} {months} *", f"* {months} {weekdays}"]
     walks = [_midnights(days, start) for days in lists]
     for midnight, _ in groupby(merge(*walks)):
-        if rule.wants(midnight):
+        if rule.matches(midnight):
             yield midnight
 
 
@@ -311,7 +315,7 @@ def _midnights(days: str, start: datetime) -> Iterator[datetime]:
         f"0 0 {days}",
         start.replace(hour=0, minute=0) - timedelta(minutes=1),
         day_or=False,
-        max_years_between_matches=_QUIET_YEARS,
+        max_years_between_matches=_MAX_PAUSE_YEARS,
     )
     return midnights.all_next(datetime)
 
@@ -321,7 +325,10 @@ def _listed(numbers: frozenset[int]) -> str:
 
 
 def _minutes(rule: Rule, start: datetime) -> Iterator[datetime]:
-    """Yield the rule's local minutes from that of `start` on, as if all existed."""
+    """Yield the minutes that the rule matches, from the minute of `start`.
+
+    They are local times; a clock change may skip or repeat them.
+    """
     first_minute = start.replace(second=0)
     minutes = tuple(product(sorted(rule.hour.values), sorted(rule.minute.values)))
     for midnight in _days(rule, start):
@@ -334,38 +341,39 @@ def _minutes(rule: Rule, start: datetime) -> Iterator[datetime]:
 def _local_times(
     rule: Rule, zone: ZoneInfo, *, start: datetime
 ) -> Iterator[tuple[datetime, int, int]]:
-    """Yield the rule's local times from the minute of `start` on, with their readings.
+    """Yield the local times that the rule matches, each with its `instants_of`.
 
-    In a minute of one piece, the seconds need no look of their own.
+    Start at the minute of `start`.
     """
-    low, *between = sorted(rule.second.values)
+    lowest, *others = sorted(rule.second.values)
     for minute in _minutes(rule, start):
-        local = minute.replace(second=low)
-        first, second = readings(local, zone)
+        local = minute.replace(second=lowest)
+        first, second = instants_of(local, zone)
         yield local, first, second
-        if not between:
+        if not others:
             continue
-        late = between[-1] - low
-        end = readings(minute.replace(second=between[-1]), zone)
-        whole = end == (first + late, second + late)
-        for number in between:
-            local, late = minute.replace(second=number), number - low
-            if whole:
-                yield local, first + late, second + late
+        span = others[-1] - lowest
+        last = instants_of(minute.replace(second=others[-1]), zone)
+        # Without a clock change within the minute, adding seconds is exact and cheap.
+        unbroken = last == (first + span, second + span)
+        for number in others:
+            local, offset = minute.replace(second=number), number - lowest
+            if unbroken:
+                yield local, first + offset, second + offset
             else:
-                yield local, *readings(local, zone)
+                yield local, *instants_of(local, zone)
 
 
 def _runs(
     cron: Cron, rule: Rule, *, start: datetime
 ) -> Iterator[tuple[int | None, datetime]]:
-    """Yield as `walk` does, from a local time on."""
+    """Yield what `walk` yields, from a local time on."""
     zone, follows_clock = ZoneInfo(cron.tz), rule.follows_clock
     fired_year = start.year
-    # Second passes, and times that were put off; the other times overtake them.
+    # Second passes and shifted times, which later local times may precede.
     waiting: list[tuple[int, datetime]] = []
     for local, first, second in _local_times(rule, zone, start=start):
-        if local.year >= min(fired_year + _QUIET_YEARS, _LAST_YEAR):
+        if local.year >= min(fired_year + _MAX_PAUSE_YEARS, _LAST_YEAR):
             break
         while waiting and waiting[0][0] < min(first, second):
             yield heappop(waiting)
@@ -385,8 +393,8 @@ def _runs(
     yield from sorted(waiting)
 
 
-def _distances(every: Every, after_ms: int) -> Iterator[int]:
-    """Yield whole seconds, the first no earlier than one distance from the start."""
+def _interval_times(every: Every, after_ms: int) -> Iterator[int]:
+    """Yield fire times on full seconds; the first is at least one interval away."""
     step_ms = every.seconds * 1000
     at_ms = -(-after_ms // 1000) * 1000 + step_ms
     while at_ms < _LAST_MS:

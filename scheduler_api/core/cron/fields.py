@@ -1,4 +1,4 @@
-"""The fields of a cron expression: from their text to what they want."""
+"""The fields of a cron expression: how they are parsed and which days they match."""
 
 import re
 from calendar import monthrange
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-# Stands for the last one of a month, where otherwise a number would stand.
+# In place of a number: the last day, or the last weekday, of the month.
 LAST = -1
 
 _MONTHS = (
@@ -23,10 +23,10 @@ _LAST_WEEKDAY = re.compile(r"(\w+)L|L(\w+)", re.IGNORECASE)
 
 
 class CronError(ValueError):
-    """Says in one sentence why a cron expression is refused.
+    """A cron expression is refused; the message is one sentence.
 
-    `position` is the offset of the fault in the expression, None where it is the
-    expression as a whole.
+    `position` is the offset of the fault in the expression, None if the whole
+    expression is at fault.
     """
 
     def __init__(self, message: str, position: int | None = None) -> None:
@@ -36,12 +36,12 @@ class CronError(ValueError):
 
 @dataclass(frozen=True)
 class Kind:
-    """What a field counts, from and to where, and the largest number for it."""
+    """What a field counts, and its range."""
 
     word: str
     low: int
     high: int
-    # Above `high`, it means `low` again.
+    # The largest number that may be written: 7 is another name for Sunday, 0.
     largest: int
     names: tuple[str, ...] = ()
 
@@ -56,23 +56,23 @@ WEEKDAY = Kind("day of week", 0, 6, 7, _WEEKDAYS)
 
 @dataclass(frozen=True)
 class Field:
-    """The values a field wants."""
+    """The values that a field matches."""
 
     values: frozenset[int]
-    # Written with a star in front, which Debian's rules look at.
+    # Whether the text starts with a star; Debian's rules depend on it.
     starred: bool = False
-    # Days of the month whose nearest workday is wanted (`15W`, `LW`).
+    # Days of the month whose nearest workday matches (`15W`, `LW`).
     nearest: frozenset[int] = frozenset()
-    # Weekdays wanted by their place in the month: (weekday, 1 to 5 or LAST).
+    # Weekdays by their place in the month: (weekday, 1 to 5 or LAST).
     nths: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def plain(self) -> bool:
-        """Whether every value that is wanted stands as a number in `values`."""
+        """Whether `values` lists everything that the field matches."""
         return not (self.nearest or self.nths or LAST in self.values)
 
-    def wants_monthday(self, day: date) -> bool:
-        """Whether this field, being one of days of the month, wants the day."""
+    def matches_monthday(self, day: date) -> bool:
+        """Whether this day-of-month field matches the day."""
         if day.day in self.values:
             return True
         if self.plain:
@@ -80,11 +80,11 @@ class Field:
         last = monthrange(day.year, day.month)[1]
         if day.day == last and LAST in self.values:
             return True
-        wanted = (last if number == LAST else number for number in self.nearest)
-        return any(_nearest_workday(day, n, last) == day.day for n in wanted)
+        numbers = (last if number == LAST else number for number in self.nearest)
+        return any(_nearest_workday(day, n, last) == day.day for n in numbers)
 
-    def wants_weekday(self, day: date) -> bool:
-        """Whether this field, being one of days of the week, wants the day."""
+    def matches_weekday(self, day: date) -> bool:
+        """Whether this day-of-week field matches the day."""
         weekday = day.isoweekday() % 7
         if weekday in self.values:
             return True
@@ -96,7 +96,13 @@ class Field:
 
 
 def _nearest_workday(day: date, number: int, last: int) -> int | None:
-    """The day of the same month, Monday to Friday, that is nearest to a number."""
+    """The workday (Monday to Friday) nearest to day `number` of the month of `day`.
+
+    None if the month has no day `number`. The result is in the same month.
+
+    Args:
+        last: the last day of the month.
+    """
     if number > last:
         return None
     weekday = day.replace(day=number).isoweekday()
@@ -109,19 +115,20 @@ def _nearest_workday(day: date, number: int, last: int) -> int | None:
 
 @dataclass(frozen=True)
 class FieldReader:
-    """Reads the text of one field, which begins at `position` of its expression."""
+    """Parses the text of one field, which starts at `position` of the expression."""
 
     kind: Kind
     position: int
-    # The marks beyond numbers, names, stars, ranges and steps that are taken.
+    # Special characters that are accepted, besides those of every grammar.
     marks: frozenset[str]
     seed: str
 
     def read(self, text: str) -> Field:
-        """Return the values the text names.
+        """Parse a field.
 
         Raises:
-            CronError: the text is no such field, or has a mark that is not taken.
+            CronError: the text is invalid, or has a special character that is not
+                accepted.
         """
         if text == "?" and self.kind in (MONTHDAY, WEEKDAY):
             self._need("?", self.position)
@@ -142,22 +149,22 @@ class FieldReader:
 
     def _item(self, item: str, at: int) -> Field:
         if not item:
-            raise CronError(f"a {self.kind.word} is missing beside a comma", at)
-        marked = self._marked(item, at)
-        if marked is not None:
-            return marked
+            raise CronError("a value is missing next to a comma", at)
+        special = self._special(item, at)
+        if special is not None:
+            return special
         hashed = _HASHED.fullmatch(item)
         if hashed:
             self._need("H", at)
             values = self._hashed(hashed, at)
         else:
             values = self._stepped(item, at)
-        # Only a weekday can be written above its highest value: 7 is Sunday.
+        # Only weekdays have values above `high`: 7 is Sunday.
         kind = self.kind
         return Field(frozenset(v if v <= kind.high else kind.low for v in values))
 
     def _stepped(self, item: str, at: int) -> range:
-        """Read `*`, `5`, `1-5`, and each of them with a step."""
+        """Parse `*`, `5` or `1-5`, each with or without a step."""
         body, slash, step_text = item.partition("/")
         start, dash, end = body.partition("-")
         if start == "*" and not dash:
@@ -175,8 +182,8 @@ class FieldReader:
         return range(low, high + 1, step)
 
     def _hashed(self, found: re.Match[str], at: int) -> range:
-        """Choose by hash: the same seed gives the same value, for ever."""
-        # Left to itself it chooses a day that every month has.
+        """Choose values by a hash of the seed, which never change for a seed."""
+        # Without a range, choose a day that every month has.
         low, high = self.kind.low, 28 if self.kind == MONTHDAY else self.kind.high
         if found[1]:
             low = self._value(found[1], at + found.start(1), item=found[0])
@@ -192,7 +199,8 @@ class FieldReader:
         step = self._step(found[3], at + found.start(3))
         return range(low + chance % min(step, span), high + 1, step)
 
-    def _marked(self, item: str, at: int) -> Field | None:
+    def _special(self, item: str, at: int) -> Field | None:
+        """Parse an item with `L`, `W` or `#`; None if it has none."""
         if self.kind == MONTHDAY:
             return self._monthday(item, at)
         if self.kind == WEEKDAY:
@@ -200,7 +208,7 @@ class FieldReader:
         return None
 
     def _monthday(self, item: str, at: int) -> Field | None:
-        """Read `L`, `LW` and `15W`."""
+        """Parse `L`, `LW` or `15W`."""
         if item.upper() == "L":
             self._need("L", at)
             return Field(frozenset({LAST}))
@@ -217,9 +225,9 @@ class FieldReader:
         return Field(frozenset(), nearest=frozenset({day}))
 
     def _weekday(self, item: str, at: int) -> Field | None:
-        """Read `5L`, `L5` and `1#2`."""
+        """Parse `5L`, `L5` or `1#2`."""
         if item.upper() == "L":
-            raise CronError("'L' needs a day of week here, as in '5L'", at)
+            raise CronError("'L' needs a day of week here, such as '5L'", at)
         last = _LAST_WEEKDAY.fullmatch(item)
         if last:
             self._need("L", at)
@@ -232,8 +240,8 @@ class FieldReader:
             day_text = found[1]
             if found[2] not in ("1", "2", "3", "4", "5"):
                 raise CronError(
-                    f"{_shown(found[2])} after '#' is out of range: a month has a"
-                    " weekday 1 to 5 times",
+                    f"{_quoted(found[2])} after '#' is out of range: it goes from"
+                    " 1 to 5",
                     at + found.start(2),
                 )
             nth = int(found[2])
@@ -247,15 +255,15 @@ class FieldReader:
             if kind.low <= number <= kind.largest:
                 return number
             raise CronError(
-                f"{_shown(text)} is out of range: the {kind.word} goes from"
+                f"{_quoted(text)} is out of range: the {kind.word} goes from"
                 f" {kind.low} to {kind.largest}",
                 at,
             )
         if text.upper() in kind.names:
             return kind.low + kind.names.index(text.upper())
-        names = f" or a name like {kind.names[1]}" if kind.names else ""
+        names = f" or a name such as {kind.names[1]}" if kind.names else ""
         raise CronError(
-            f"{_shown(text or item)} is no {kind.word}: it takes a number from"
+            f"{_quoted(text or item)} is not a valid {kind.word}: use a number from"
             f" {kind.low} to {kind.largest}{names}",
             at,
         )
@@ -263,12 +271,12 @@ class FieldReader:
     def _step(self, text: str, at: int) -> int:
         if text.isdigit() and int(text) > 0:
             return int(text)
-        raise CronError(f"{_shown(text)} is no step: it takes 1 or more", at)
+        raise CronError(f"{_quoted(text)} is not a valid step: use 1 or more", at)
 
     def _wraps(self, start: str, end: str) -> str:
         kind = self.kind
         return (
-            f"the range '{start}-{end}' runs backwards: write two, as in"
+            f"the range '{start}-{end}' runs backwards: write two ranges, such as"
             f" '{start}-{kind.largest},{kind.low}-{end}'"
         )
 
@@ -279,7 +287,7 @@ class FieldReader:
 
 @dataclass(frozen=True)
 class Rule:
-    """The six fields of an expression."""
+    """The six fields of a cron expression."""
 
     second: Field
     minute: Field
@@ -290,31 +298,32 @@ class Rule:
 
     @property
     def follows_clock(self) -> bool:
-        """Whether it means "whenever the clock shows", not "once at a fixed time".
+        """Whether the rule runs whenever the clock shows its times (`clock_changes`).
 
-        Debian's rule: one of the fields of the time of day begins with a star.
+        As in Debian's cron: the second, minute or hour field starts with a star.
         """
         return self.second.starred or self.minute.starred or self.hour.starred
 
     @property
     def either_day(self) -> bool:
-        """Whether one of the two day fields is enough: neither begins with a star."""
+        """Whether a match of either day field is enough: neither starts with a star."""
         return not (self.monthday.starred or self.weekday.starred)
 
-    def wants(self, day: date) -> bool:
-        """Whether the two day fields want the day."""
+    def matches(self, day: date) -> bool:
+        """Whether the two day fields match the day; the month is not compared."""
+        by_monthday = self.monthday.matches_monthday(day)
         if self.either_day:
-            return self.monthday.wants_monthday(day) or self.weekday.wants_weekday(day)
-        return self.monthday.wants_monthday(day) and self.weekday.wants_weekday(day)
+            return by_monthday or self.weekday.matches_weekday(day)
+        return by_monthday and self.weekday.matches_weekday(day)
 
 
 def read_rule(
     words: list[tuple[str, int]], *, marks: frozenset[str], seed: str
 ) -> Rule:
-    """Return the rule of six fields, each given as its text and its position.
+    """Parse six fields, each given as its text and position.
 
     Raises:
-        CronError: a field is none, or no day of any year has them all.
+        CronError: a field is invalid, or the rule matches no day of any year.
     """
     kinds = (SECOND, MINUTE, HOUR, MONTHDAY, MONTH, WEEKDAY)
     rule = Rule(
@@ -323,19 +332,22 @@ def read_rule(
             for kind, (text, at) in zip(kinds, words, strict=True)
         )
     )
-    if not any(map(rule.wants, _days_of_all_sorts(rule.month))):
+    if not any(map(rule.matches, _sample_days(rule.month))):
         raise CronError("the expression would never fire: no year has such a day")
     return rule
 
 
-def _days_of_all_sorts(month: Field) -> Iterator[date]:
-    """Yield the days of the months, over years of every length and first weekday."""
+def _sample_days(month: Field) -> Iterator[date]:
+    """Yield the days of the months in 28 years, which cover every kind of year.
+
+    A kind is given by the first weekday and by whether it is a leap year.
+    """
     for year in range(2000, 2028):
         for number in sorted(month.values):
             for day in range(1, monthrange(year, number)[1] + 1):
                 yield date(year, number, day)
 
 
-def _shown(text: str) -> str:
-    """Quote a piece of an expression, cut to what fits a sentence."""
+def _quoted(text: str) -> str:
+    """Quote a part of an expression, cut to 20 characters."""
     return repr(text if len(text) <= 20 else f"{text[:20]}…")

@@ -1,6 +1,6 @@
-"""What a cron expression would do: its next runs, and what clock changes do to them.
+"""Previews a cron expression: its next runs, and how clock changes affect them. Pure.
 
-Pure. It tells what the engine will do, as both walk the same times.
+The preview and the engine take their times from the same function.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,19 @@ from scheduler_api.core.cron.clock_changes import CLOCK_CHANGE, Jump, jump_at
 from scheduler_api.core.cron.expression import Cron, CronError, Every, upcoming, walk
 from zoneinfo import ZoneInfo
 
-MOST, USUAL = 100, 5
-# Up to here, whatever fires at all does so `MOST` times before the calendar ends.
+MAX_RUNS, DEFAULT_RUNS = 100, 5
+# From any year up to 2999, every rule that fires has `MAX_RUNS` runs before the
+# calendar ends.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
-MOST_NAMED = 3
+# More local times than this are counted instead of listed.
+MAX_LISTED = 3
 
 
 @dataclass(frozen=True)
 class Run:
-    """A fire time, and what the clock of its zone shows then.
+    """A fire time, and the local time in the rule's zone.
 
-    `note` says what a clock change has to do with it.
+    `note` explains the effect of a clock change, if there is one.
     """
 
     at_ms: int
@@ -31,76 +33,79 @@ class Run:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A local time at which the expression would have run, and why it does not."""
+    """A local time of the rule that does not run, and the reason."""
 
     local: datetime
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The next runs, and what is skipped before the last of them, up to `MOST`."""
+    """The next runs, and the times skipped before the last run, up to `MAX_RUNS`."""
 
     runs: tuple[Run, ...]
     skipped: tuple[Skipped, ...] = ()
 
 
 def preview(cron: Cron, *, after_ms: int, count: int) -> Preview:
-    """The first runs after an instant, which a distance is counted from.
+    """The first `count` runs after an instant; an interval starts at that instant.
 
-    Raises: CronError, if clock changes skip all that the expression wants.
+    Raises: CronError, if clock changes skip all times of the expression.
     """
     zone = ZoneInfo(cron.tz)
     if isinstance(cron.rule, Every):
         times = islice(upcoming(cron, after_ms=after_ms), count)
-        return Preview(tuple(Run(at, _shown(at // 1000, zone)) for at in times))
+        return Preview(tuple(Run(at, _local(at // 1000, zone)) for at in times))
     after_s = after_ms // 1000
-    met: dict[int, list[datetime]] = {}
+    found: dict[int, list[datetime]] = {}
     skipped: list[tuple[Jump, datetime]] = []
     for at_s, local in walk(cron, after_ms=after_ms):
         if at_s is None:
-            jump = jump_at(local, zone) if len(skipped) < MOST else None
+            jump = jump_at(local, zone) if len(skipped) < MAX_RUNS else None
             if jump is not None and jump.at_s > after_s:
                 skipped.append((jump, local))
         elif at_s > after_s:
-            if len(met) == count and at_s not in met:
+            if len(found) == count and at_s not in found:
                 break
-            met.setdefault(at_s, []).append(local)
-    if not met:
-        raise CronError("it never fires: clock changes skip all of its times", None)
-    last_s = max(met)
+            found.setdefault(at_s, []).append(local)
+    if not found:
+        raise CronError(
+            "the expression never fires: clock changes skip all of its times", None
+        )
+    last_s = max(found)
     return Preview(
-        tuple(_run(at_s, wanted, zone) for at_s, wanted in met.items()),
+        tuple(_run(at_s, locals_, zone) for at_s, locals_ in found.items()),
         tuple(
-            Skipped(local, f"{CLOCK_CHANGE}: {_words(jump)}")
+            Skipped(local, f"{CLOCK_CHANGE}: {_describe(jump)}")
             for jump, local in skipped
             if jump.at_s <= last_s
         ),
     )
 
 
-def _run(at_s: int, wanted: Sequence[datetime], zone: ZoneInfo) -> Run:
-    local = _shown(at_s, zone)
-    moved = sorted(each for each in wanted if each != local)
+def _run(at_s: int, locals_: Sequence[datetime], zone: ZoneInfo) -> Run:
+    """The run at an instant for those local times of the rule that run then."""
+    local = _local(at_s, zone)
+    moved = sorted(time for time in locals_ if time != local)
     notes = []
     jump = jump_at(moved[0], zone) if moved else None
     if jump is not None:
-        notes.append(f"moved here from {_listed(moved)}: {_words(jump)}")
-    if local in wanted:
+        notes.append(f"moved here from {_listed(moved)}: {_describe(jump)}")
+    if local in locals_:
         notes.append(_pass(at_s, local, zone))
     return Run(at_s * 1000, local, "; ".join(filter(None, notes)))
 
 
 def _pass(at_s: int, local: datetime, zone: ZoneInfo) -> str:
-    """Which of two passes an instant is of, '' if its local time comes once."""
+    """Which pass of a fold an instant belongs to; '' if its local time comes once."""
     jump = jump_at(local, zone)
     if jump is None:
         return ""
     which = "first" if at_s < jump.at_s else "second"
-    return f"the {which} of two {_clock(local)}: {_words(jump)}"
+    return f"the {which} of two {_clock(local)}: {_describe(jump)}"
 
 
-def _words(jump: Jump) -> str:
+def _describe(jump: Jump) -> str:
     way = "forward" if jump.after > jump.before else "back"
     before, after = _clock(jump.before), _clock(jump.after)
     if jump.before.time() == jump.after.time():
@@ -109,7 +114,7 @@ def _words(jump: Jump) -> str:
 
 
 def _listed(locals_: Sequence[datetime]) -> str:
-    if len(locals_) > MOST_NAMED:
+    if len(locals_) > MAX_LISTED:
         first, last = _clock(locals_[0]), _clock(locals_[-1])
         return f"{len(locals_)} times between {first} and {last}"
     return " and ".join(map(_clock, locals_))
@@ -119,5 +124,5 @@ def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
 
 
-def _shown(at_s: int, zone: ZoneInfo) -> datetime:
+def _local(at_s: int, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(at_s, zone).replace(tzinfo=None)

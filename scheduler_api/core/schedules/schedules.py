@@ -205,7 +205,7 @@ class Schedules:
         ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
         if not ahead.times_ms:
             # What every clock change of its zone skips is only found by asking.
-            raise CronError("it never fires", None)
+            raise CronError("the expression never fires", None)
         url = schedule.content.url
         inline, _ = write_if_large(
             self._cell.client,

@@ -1,4 +1,4 @@
-"""Cron expressions as tests ask for their times, and for why there are none."""
+"""Helpers that return the fire times of a cron expression, or its error."""
 
 import pytest
 from datetime import UTC, datetime

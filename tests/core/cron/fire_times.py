@@ -1,11 +1,11 @@
-"""Fire times of cron expressions, as tests name them."""
+"""Helpers that return fire times as lists of epoch ms."""
 
 from scheduler_api.core.cron.expression import Cron, upcoming
 from scheduler_api.core.schedules import planning
 
 
 def times_of(cron: Cron, *, after_ms: int, until_ms: int) -> list[int]:
-    """Those after one moment and until another."""
+    """The fire times in (after_ms, until_ms]."""
     found = []
     for at_ms in upcoming(cron, after_ms=after_ms):
         if at_ms > until_ms:
@@ -15,5 +15,5 @@ def times_of(cron: Cron, *, after_ms: int, until_ms: int) -> list[int]:
 
 
 def plan_ahead(cron: Cron, *, after_ms: int) -> list[int]:
-    """Those that a new schedule would store."""
+    """The fire times that a new schedule stores."""
     return list(planning.plan_ahead(cron, after_ms=after_ms).times_ms)

@@ -1,4 +1,4 @@
-"""What the policies mean, case by case; whole years are walked beside this."""
+"""Clock-change policies, case by case; `test_clock_years` covers entire years."""
 
 import pytest
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def times(
     count: int,
     tz: str = NEW_YORK,
 ) -> list[str]:
-    """Fire times as day of month and time of day, in UTC."""
+    """Fire times as `<day of month> <time>` in UTC."""
     cron = parse(expression, tz=tz, policy=policy)
     after_ms = round(datetime.fromisoformat(after).timestamp() * 1000)
     instants = islice(upcoming(cron, after_ms=after_ms), count)
@@ -40,16 +40,16 @@ def test_fixed_times_in_a_gap(gap: Gap, expected: list[str]) -> None:
     assert times("15,20 2 * * *", policy, after=SPRING, count=3) == expected
 
 
-def test_times_that_are_put_off_keep_their_place_among_the_others() -> None:
+def test_shifted_times_are_in_order_with_the_others() -> None:
     policy = ClockChange(gap=Gap.SHIFT)
 
     got = times("15,30 2,3,4 * * *", policy, after=SPRING, count=5)
 
-    # 02:15 and 03:15 meet, and so do 02:30 and 03:30.
+    # 02:15 and 03:15 run at the same instant, and so do 02:30 and 03:30.
     assert got == ["09 07:15", "09 07:30", "09 08:15", "09 08:30", "10 06:15"]
 
 
-def test_start_after_a_gap_still_gets_what_was_put_off_in_it() -> None:
+def test_a_start_soon_after_a_gap_includes_times_shifted_by_it() -> None:
     policy = ClockChange(gap=Gap.SHIFT)
 
     got = times("15,30 2 * * *", policy, after="2025-03-09T07:20Z", count=2)
@@ -71,7 +71,7 @@ def test_fixed_times_in_a_fold(fold: Fold, expected: list[str]) -> None:
     assert times("0,30 1 * * *", policy, after=AUTUMN, count=4) == expected
 
 
-def test_start_between_the_passes_gets_the_second_only() -> None:
+def test_a_start_between_the_two_passes_includes_only_the_second() -> None:
     policy = ClockChange(fold=Fold.BOTH)
 
     got = times("30 1 * * *", policy, after="2025-11-02T05:30Z", count=2)
@@ -81,7 +81,7 @@ def test_start_between_the_passes_gets_the_second_only() -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("expression", ["*/20 * * * *", "0 * * * *", "*/20 1,2 * * *"])
-def test_rules_that_follow_the_clock_know_no_policy(
+def test_policies_do_not_apply_to_rules_that_follow_the_clock(
     expression: str, policy: ClockChange
 ) -> None:
     for after in (SPRING, AUTUMN):
@@ -90,8 +90,8 @@ def test_rules_that_follow_the_clock_know_no_policy(
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_jump_of_more_than_three_hours_knows_no_policy(policy: ClockChange) -> None:
-    # Apia skipped 30 December 2011; Kwajalein had most of 30 September 1969 twice.
+def test_policies_do_not_apply_to_jumps_over_three_hours(policy: ClockChange) -> None:
+    # Apia skipped 30 December 2011. Kwajalein repeated most of 30 September 1969.
     gap = times(
         "0 12 * * *", policy, after="2011-12-30T00:00Z", count=2, tz="Pacific/Apia"
     )
@@ -108,7 +108,7 @@ def test_jump_of_more_than_three_hours_knows_no_policy(policy: ClockChange) -> N
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_distances_know_no_policy(policy: ClockChange) -> None:
+def test_policies_do_not_apply_to_intervals(policy: ClockChange) -> None:
     got = times("@every 40m", policy, after="2025-03-09T06:00Z", count=3)
 
     assert got == ["09 06:40", "09 07:20", "09 08:00"]

@@ -1,7 +1,7 @@
-"""Every clock-change policy through whole years, against a walk over each minute.
+"""Clock-change policies compared with a model, over entire years.
 
-The walk shares nothing with what it checks: it reads the wall clock minute by minute,
-and learns of a change only by seeing the clock jump.
+The model shares no code with the engine: it reads the local time of each minute of the
+year, and notices a clock change when two successive readings are not a minute apart.
 """
 
 import pytest
@@ -31,31 +31,31 @@ FOLLOWING = ("0 * * * *", "*/30 0-3,23 * * *", "*/20 2 * * 0,4,5")
 MINUTE_S = 60
 MINUTE, SUMMER_TIME = timedelta(minutes=1), timedelta(hours=3)
 
-Shown = list[tuple[int, datetime]]
+Times = list[tuple[int, datetime]]
 
 
 @dataclass
 class Year:
-    """What the wall clock showed at each minute, and what became of its jumps."""
+    """The local time of each minute of a year, and the effects of clock changes."""
 
-    shown: Shown = field(default_factory=list)
-    # Local times that never came, each with the instant at which the clock jumped.
-    skipped: Shown = field(default_factory=list)
-    # How long after that instant each would have come, had the clock not jumped.
+    local_times: Times = field(default_factory=list)
+    # Skipped local times, each with the instant of the clock change.
+    skipped: Times = field(default_factory=list)
+    # For each skipped local time, its distance from the start of the gap.
     late_s: dict[datetime, int] = field(default_factory=dict)
-    # Instants whose local time comes again soon, and those at which it does.
+    # Instants of repeated local times: of the first pass, and of the second.
     first_passes: set[int] = field(default_factory=set)
     second_passes: set[int] = field(default_factory=set)
 
-    def see_jump(self, at_s: int, jump: timedelta, local: datetime) -> None:
-        """Notes what a jump to a local time skips or doubles."""
+    def add_jump(self, at_s: int, jump: timedelta, local: datetime) -> None:
+        """Record the times that a jump to `local` skips or repeats."""
         if abs(jump) > SUMMER_TIME:
             return
         jump_s = int(jump.total_seconds())
         for late_s in range(0, jump_s, MINUTE_S):
-            never = local - timedelta(seconds=jump_s - late_s)
-            self.skipped.append((at_s, never))
-            self.late_s[never] = late_s
+            skipped = local - timedelta(seconds=jump_s - late_s)
+            self.skipped.append((at_s, skipped))
+            self.late_s[skipped] = late_s
         for back_s in range(0, -jump_s, MINUTE_S):
             self.first_passes.add(at_s + jump_s + back_s)
             self.second_passes.add(at_s + back_s)
@@ -69,11 +69,11 @@ def walked(tz: str) -> Year:
         for number in (YEARS[tz], YEARS[tz] + 1)
     )
     seconds = range(first_s, end_s, MINUTE_S)
-    year.shown = [(at_s, datetime.fromtimestamp(at_s, zone)) for at_s in seconds]
-    for (_, before), (at_s, local) in pairwise(year.shown):
-        # Within one zone this is the difference of what the clock shows.
+    year.local_times = [(at_s, datetime.fromtimestamp(at_s, zone)) for at_s in seconds]
+    for (_, before), (at_s, local) in pairwise(year.local_times):
+        # With equal tzinfo, Python subtracts local times, not instants.
         if local - before != MINUTE:
-            year.see_jump(at_s, local - before - MINUTE, local.replace(tzinfo=None))
+            year.add_jump(at_s, local - before - MINUTE, local.replace(tzinfo=None))
     return year
 
 
@@ -88,10 +88,10 @@ def numbers(text: str, low: int, high: int) -> set[int]:
     return found
 
 
-def matching(expression: str, times: Iterable[tuple[int, datetime]]) -> Shown:
-    """Those whose local time the expression names."""
+def matching(expression: str, times: Iterable[tuple[int, datetime]]) -> Times:
+    """The times whose local time matches the expression."""
     minute, hour, monthday, month, weekday = expression.split()
-    assert "*" in (monthday, weekday), "days are meant by both fields here"
+    assert "*" in (monthday, weekday), "not modelled: a match of either day field"
     minutes, hours = numbers(minute, 0, 59), numbers(hour, 0, 23)
     monthdays, months = numbers(monthday, 1, 31), numbers(month, 1, 12)
     weekdays = {(number - 1) % 7 for number in numbers(weekday, 0, 6)}
@@ -107,36 +107,36 @@ def matching(expression: str, times: Iterable[tuple[int, datetime]]) -> Shown:
 
 
 def expected(expression: str, tz: str, policy: ClockChange) -> list[int]:
-    """The instants that the walk finds for a rule of fixed times."""
+    """The instants at which the model runs a rule with fixed times."""
     year = walked(tz)
-    runs = {at_s for at_s, _ in shown(expression, tz)}
+    runs = {at_s for at_s, _ in matching_instants(expression, tz)}
     if policy.fold is Fold.FIRST:
         runs -= year.second_passes
     if policy.fold is Fold.SECOND:
         runs -= year.first_passes
-    for at_s, never in matching(expression, year.skipped):
+    for at_s, skipped in matching(expression, year.skipped):
         if policy.gap is Gap.AFTER:
             runs.add(at_s)
         if policy.gap is Gap.SHIFT:
-            runs.add(at_s + year.late_s[never])
+            runs.add(at_s + year.late_s[skipped])
     return sorted(runs)
 
 
 @cache
-def shown(expression: str, tz: str) -> Shown:
-    return matching(expression, walked(tz).shown)
+def matching_instants(expression: str, tz: str) -> Times:
+    return matching(expression, walked(tz).local_times)
 
 
-def answered(expression: str, tz: str, policy: ClockChange) -> list[int]:
-    """The instants that the engine finds in the same year."""
+def actual(expression: str, tz: str, policy: ClockChange) -> list[int]:
+    """The instants at which the engine runs the rule in the same year."""
     cron = parse(expression, tz=tz, policy=policy)
-    year = walked(tz).shown
+    year = walked(tz).local_times
     times = upcoming(cron, after_ms=year[0][0] * 1000 - 1)
     return [at // 1000 for at in takewhile(lambda at: at <= year[-1][0] * 1000, times)]
 
 
 @pytest.mark.parametrize("tz", YEARS)
-def test_the_walk_sees_a_gap_and_a_fold(tz: str) -> None:
+def test_the_model_has_a_gap_and_a_fold_in_each_year(tz: str) -> None:
     year = walked(tz)
 
     assert len(year.skipped) == len(year.second_passes) in (30, 60)
@@ -148,22 +148,22 @@ def test_the_walk_sees_a_gap_and_a_fold(tz: str) -> None:
 def test_fixed_times_run_as_the_policies_say(expression: str, tz: str) -> None:
     for gap, fold in product(Gap, Fold):
         policy = ClockChange(gap, fold)
-        assert answered(expression, tz, policy) == expected(expression, tz, policy)
+        assert actual(expression, tz, policy) == expected(expression, tz, policy)
 
 
 @pytest.mark.parametrize("tz", YEARS)
 @pytest.mark.parametrize("expression", FOLLOWING)
-def test_rules_that_follow_the_clock_run_whenever_it_shows_their_times(
+def test_rules_that_follow_the_clock_run_at_every_matching_local_time(
     expression: str, tz: str
 ) -> None:
-    wanted = [at_s for at_s, _ in shown(expression, tz)]
+    wanted = [at_s for at_s, _ in matching_instants(expression, tz)]
 
     for gap, fold in zip(Gap, Fold, strict=True):
-        assert answered(expression, tz, ClockChange(gap, fold)) == wanted
+        assert actual(expression, tz, ClockChange(gap, fold)) == wanted
 
 
 @pytest.mark.parametrize("tz", YEARS)
-def test_the_years_tell_all_policies_apart(tz: str) -> None:
+def test_each_policy_gives_different_runs_in_each_year(tz: str) -> None:
     runs = {
         str([expected(expression, tz, ClockChange(gap, fold)) for expression in FIXED])
         for gap, fold in product(Gap, Fold)

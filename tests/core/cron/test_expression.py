@@ -1,4 +1,4 @@
-"""When cron expressions fire, by a table of answers and at clock changes."""
+"""When cron expressions fire: a table of known answers, and clock changes."""
 
 import json
 import pytest
@@ -17,11 +17,11 @@ REFUSED = [case for case in DATA["cases"] if "refusal" in case]
 HOUR_MS = 3_600_000
 
 
-# The table of answers
+# The table in cron_cases.json
 
 
 @pytest.mark.parametrize("case", ANSWERED, ids=lambda case: case["id"])
-def test_fires_when_the_table_says(case: dict[str, Any]) -> None:
+def test_fires_at_the_times_in_the_table(case: dict[str, Any]) -> None:
     got = times(
         case["expression"], after=case["start"], count=len(case["next"]), tz=case["tz"]
     )
@@ -30,7 +30,7 @@ def test_fires_when_the_table_says(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case["id"])
-def test_is_refused_with_the_reason_the_table_gives(case: dict[str, Any]) -> None:
+def test_is_refused_with_the_reason_in_the_table(case: dict[str, Any]) -> None:
     error = refusal(case["expression"], tz=case["tz"])
 
     assert case["refusal"] in str(error)
@@ -39,13 +39,13 @@ def test_is_refused_with_the_reason_the_table_gives(case: dict[str, Any]) -> Non
 # Clock changes
 
 
-def test_fixed_time_in_a_gap_fires_once_right_after_it() -> None:
+def test_a_fixed_time_in_a_gap_fires_once_right_after_the_gap() -> None:
     got = times("0,15,30 2 * * *", after="2025-03-09T00:00-05:00", count=2, tz=NEW_YORK)
 
     assert got == ["2025-03-09T07:00:00Z", "2025-03-10T06:00:00Z"]
 
 
-def test_fixed_time_in_a_fold_fires_once_at_the_first_pass() -> None:
+def test_a_fixed_time_in_a_fold_fires_once_at_the_first_pass() -> None:
     got = times("30 1 * * *", after="2025-11-02T00:00-04:00", count=2, tz=NEW_YORK)
 
     assert got == ["2025-11-02T05:30:00Z", "2025-11-03T06:30:00Z"]
@@ -66,7 +66,7 @@ def test_wildcard_seconds_follow_the_clock_like_wildcard_minutes() -> None:
     ]
 
 
-def test_start_in_the_first_pass_of_a_fold_still_gets_the_second() -> None:
+def test_a_start_in_the_first_pass_of_a_fold_includes_the_second_pass() -> None:
     got = times("0,45 * * * *", after="2025-11-02T05:50Z", count=3, tz=NEW_YORK)
 
     assert got == [
@@ -76,8 +76,8 @@ def test_start_in_the_first_pass_of_a_fold_still_gets_the_second() -> None:
     ]
 
 
-def test_fold_over_midnight_stays_in_order() -> None:
-    # St. John's went back an hour at 00:01.
+def test_times_are_in_order_when_a_fold_spans_midnight() -> None:
+    # In St. John's clocks went back an hour at 00:01.
     got = times(
         "0,30 * * * *", after="2010-11-07T01:30Z", count=6, tz="America/St_Johns"
     )
@@ -92,7 +92,7 @@ def test_fold_over_midnight_stays_in_order() -> None:
     ]
 
 
-def test_jump_of_more_than_three_hours_is_no_summer_time() -> None:
+def test_a_jump_of_more_than_three_hours_is_not_summer_time() -> None:
     # Kwajalein skipped 21 August 1993.
     got = times(
         "0 12 * * *", after="1993-08-20T00:00-12:00", count=2, tz="Pacific/Kwajalein"
@@ -101,7 +101,7 @@ def test_jump_of_more_than_three_hours_is_no_summer_time() -> None:
     assert got == ["1993-08-21T00:00:00Z", "1993-08-22T00:00:00Z"]
 
 
-def test_ends_when_clock_changes_skip_every_time_there_is() -> None:
+def test_a_rule_whose_times_are_all_skipped_never_fires() -> None:
     never = parse("*/30 2 * 3 0#2", tz=NEW_YORK)
 
     assert list(upcoming(never, after_ms=ms("2025-01-01T00:00Z"))) == []
@@ -109,7 +109,7 @@ def test_ends_when_clock_changes_skip_every_time_there_is() -> None:
 
 @pytest.mark.parametrize("tz", ZONES)
 @pytest.mark.parametrize("at", ["5 0", "30 1", "15 2", "59 23"])
-def test_fixed_time_fires_once_a_day_in_every_zone(tz: str, at: str) -> None:
+def test_a_fixed_time_fires_once_a_day_in_every_zone(tz: str, at: str) -> None:
     cron = parse(f"{at} * * *", tz=tz)
     days = [
         datetime.fromtimestamp(at_ms / 1000, ZoneInfo(tz)).date()
@@ -119,14 +119,14 @@ def test_fixed_time_fires_once_a_day_in_every_zone(tz: str, at: str) -> None:
     assert {later - day for day, later in pairwise(days)} == {timedelta(days=1)}
 
 
-# Days that no list of numbers can say
+# Days that a list of numbers cannot express
 
 
 def month_days(expression: str, month: str) -> list[int]:
     cron = parse(f"0 0 {expression}")
     got = upcoming(cron, after_ms=ms(f"{month}-01T00:00Z") - 1)
-    shown = takewhile(lambda at: at < f"{month}-32", map(iso, got))
-    return [int(at[8:10]) for at in shown]
+    in_month = takewhile(lambda at: at < f"{month}-32", map(iso, got))
+    return [int(at[8:10]) for at in in_month]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def month_days(expression: str, month: str) -> list[int]:
         ("L * *", "2024-02", [29]),
         ("1,L * *", "2025-02", [1, 28]),
         ("LW * *", "2025-08", [29]),
-        # The 1st is a Saturday, the 31st a Sunday: neither leaves its month.
+        # The 1st is a Saturday, the 31st a Sunday; the workday is in the same month.
         ("1W * *", "2025-02", [3]),
         ("31W * *", "2025-08", [29]),
         ("1W,15W * *", "2025-06", [2, 16]),
@@ -157,7 +157,7 @@ def test_days_of_a_month(expression: str, month: str, days: list[int]) -> None:
     assert month_days(expression, month) == days
 
 
-def test_hash_is_the_same_for_the_same_seed_only() -> None:
+def test_the_hash_depends_on_the_seed_alone() -> None:
     values = {
         seed: times("H H * * *", after="2025-01-01T00:00Z", count=1, seed=seed)[0]
         for seed in map(str, range(20))
@@ -169,7 +169,7 @@ def test_hash_is_the_same_for_the_same_seed_only() -> None:
 
 
 @pytest.mark.parametrize("seed", ["", "a", "schedule-1", "\u00e9"])
-def test_hashed_range_with_a_step_stays_in_its_range(seed: str) -> None:
+def test_a_hashed_range_with_a_step_does_not_leave_its_range(seed: str) -> None:
     got = times("H(0-29)/10 * * * *", after="2024-12-31T23:59Z", count=3, seed=seed)
     values = [int(at[14:16]) for at in got]
 
@@ -177,48 +177,48 @@ def test_hashed_range_with_a_step_stays_in_its_range(seed: str) -> None:
     assert values == [values[0], values[0] + 10, values[0] + 20]
 
 
-def test_hashed_day_of_month_exists_in_every_month() -> None:
+def test_a_hashed_day_of_month_exists_in_every_month() -> None:
     for seed in map(str, range(50)):
         got = times("0 0 H * *", after="2025-01-01T00:00Z", count=12, seed=seed)
         assert len({at[5:7] for at in got}) == 12
 
 
-# Distances
+# Intervals
 
 
-def test_distance_goes_on_from_its_last_fire_time() -> None:
+def test_an_interval_continues_from_its_last_fire_time() -> None:
     cron = parse("@every 1h30m")
     first, second, third = islice(upcoming(cron, after_ms=0), 3)
 
     assert [second, third] == list(islice(upcoming(cron, after_ms=first), 2))
 
 
-def test_distance_falls_on_whole_seconds_and_never_early() -> None:
+def test_an_interval_fires_on_full_seconds_and_never_early() -> None:
     assert next(upcoming(parse("@every 10s"), after_ms=1)) == 11_000
 
 
-# What a parsed expression tells
+# Parsed expressions
 
 
-def test_expression_is_kept_as_given() -> None:
+def test_a_parsed_expression_keeps_its_text() -> None:
     text = " CRON_TZ=Asia/Tokyo\t@daily "
 
     assert parse(text).expression == text
 
 
-def test_zone_in_the_expression_goes_before_the_one_given() -> None:
+def test_a_zone_in_the_expression_overrides_the_argument() -> None:
     assert parse("CRON_TZ=Asia/Tokyo 0 9 * * *", tz=NEW_YORK).tz == "Asia/Tokyo"
     assert parse("0 9 * * *", tz=NEW_YORK).tz == NEW_YORK
 
 
-def test_day_that_comes_every_forty_years_is_found() -> None:
-    # 29 February on a Sunday, over 2100, which is no leap year.
+def test_a_day_that_comes_once_in_forty_years_is_found() -> None:
+    # 29 February on a Sunday; 2100 is not a leap year.
     got = times("0 0 29 2 */7", after="2089-01-01T00:00Z", count=1)
 
     assert got == ["2128-02-29T00:00:00Z"]
 
 
-def test_times_end_at_the_last_year() -> None:
+def test_fire_times_end_in_the_year_9900() -> None:
     cron = parse("0 0 1 1 *")
     rest = list(upcoming(cron, after_ms=ms("9890-06-01T00:00Z")))
 

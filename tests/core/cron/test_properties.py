@@ -1,4 +1,4 @@
-"""Properties that hold of any cron expression, in any zone."""
+"""Properties of all cron expressions, in all zones."""
 
 import pytest
 from datetime import UTC, date, datetime, timedelta
@@ -14,8 +14,8 @@ minutes = st.integers(0, 59)
 hours = st.integers(0, 23)
 
 
-def listed(numbers: st.SearchStrategy[int], *, most: int) -> st.SearchStrategy[str]:
-    lists = st.lists(numbers, min_size=1, max_size=most)
+def listed(numbers: st.SearchStrategy[int], *, maximum: int) -> st.SearchStrategy[str]:
+    lists = st.lists(numbers, min_size=1, max_size=maximum)
     return lists.map(lambda some: ",".join(map(str, some)))
 
 
@@ -25,27 +25,27 @@ def stepped(steps: st.SearchStrategy[int]) -> st.SearchStrategy[str]:
 
 expressions = st.builds(
     "{} {} {} {} {}".format,
-    st.one_of(listed(minutes, most=5), stepped(st.integers(1, 40))),
-    st.one_of(listed(hours, most=5), stepped(st.integers(1, 12))),
+    st.one_of(listed(minutes, maximum=5), stepped(st.integers(1, 40))),
+    st.one_of(listed(hours, maximum=5), stepped(st.integers(1, 12))),
     # Up to 28, so that some day matches in any month.
-    st.one_of(listed(st.integers(1, 28), most=5), stepped(st.integers(1, 15))),
-    st.one_of(listed(st.integers(1, 12), most=5), st.just("*")),
-    st.one_of(listed(st.integers(0, 7), most=3), st.just("*")),
+    st.one_of(listed(st.integers(1, 28), maximum=5), stepped(st.integers(1, 15))),
+    st.one_of(listed(st.integers(1, 12), maximum=5), st.just("*")),
+    st.one_of(listed(st.integers(0, 7), maximum=3), st.just("*")),
 )
 instants = st.integers(ms("2000-01-01T00:00Z"), ms("2035-01-01T00:00Z"))
 
 
 @cache
 def unfolded(text: str, *, low: int, high: int) -> set[int]:
-    """The values of one field, by enumeration."""
+    """The values of a field, by enumeration."""
     if not text.startswith("*"):
         return set(map(int, text.split(",")))
     step = int(text.partition("/")[2] or 1)
     return {number for number in range(low, high + 1) if (number - low) % step == 0}
 
 
-def shows(expression: str, local: datetime) -> bool:
-    """Whether a clock that shows a local time matches, field by field."""
+def matches(expression: str, local: datetime) -> bool:
+    """Whether a local time matches an expression, field by field."""
     minute, hour, monthday, month, weekday = expression.split()
     by_monthday = local.day in unfolded(monthday, low=1, high=31)
     weekdays = {number % 7 for number in unfolded(weekday, low=0, high=6)}
@@ -64,7 +64,7 @@ def shows(expression: str, local: datetime) -> bool:
 
 @given(expressions, st.sampled_from(ZONES), instants)
 @settings(max_examples=60, deadline=None)
-def test_times_rise_strictly_and_come_after_the_start(
+def test_times_are_strictly_ascending_and_after_the_start(
     expression: str, tz: str, after_ms: int
 ) -> None:
     got = list(islice(upcoming(parse(expression, tz=tz), after_ms=after_ms), 50))
@@ -74,7 +74,7 @@ def test_times_rise_strictly_and_come_after_the_start(
 
 @given(expressions, st.sampled_from(ZONES), instants, st.integers(0, 29))
 @settings(max_examples=60, deadline=None)
-def test_going_on_from_any_time_gives_the_same_times(
+def test_starting_at_a_fire_time_gives_the_times_that_follow_it(
     expression: str, tz: str, after_ms: int, index: int
 ) -> None:
     cron = parse(expression, tz=tz)
@@ -93,7 +93,7 @@ def test_in_utc_it_fires_at_every_minute_that_matches(
     # From just before the first time, so that the window is not empty.
     start = datetime.fromtimestamp(first_ms // 1000, UTC) - timedelta(minutes=1)
     window = [start + timedelta(minutes=n) for n in range(1, 1440)]
-    wanted = [moment for moment in window if shows(expression, moment)]
+    wanted = [moment for moment in window if matches(expression, moment)]
 
     got = times(expression, after=start.isoformat(), count=len(wanted))
 
@@ -108,14 +108,14 @@ def test_in_utc_it_fires_on_every_day_that_matches(
     midnights = " ".join(["0 0", *expression.split()[2:]])
     midnight = datetime(start.year, start.month, start.day, tzinfo=UTC)
     window = [midnight + timedelta(days=n) for n in range(1, 800)]
-    wanted = [moment for moment in window if shows(midnights, moment)]
+    wanted = [moment for moment in window if matches(midnights, moment)]
 
     got = times(midnights, after=midnight.isoformat(), count=len(wanted))
 
     assert got == [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in wanted]
 
 
-# Zones of which some change their clocks at midnight, by half an hour, by two hours.
+# Some of these changes are at midnight, or by half an hour, or by two hours.
 CHANGES = (
     (NEW_YORK, "2010-03-14T07:00Z"),
     (NEW_YORK, "2010-11-07T06:00Z"),
@@ -135,7 +135,7 @@ CHANGES = (
 @pytest.mark.parametrize(
     "expression", ["*/7 * * * *", "10,50 */1 * * *", "* 0,1 * * 0"]
 )
-def test_wildcard_fires_at_every_minute_at_which_the_clock_matches(
+def test_a_wildcard_fires_at_every_minute_that_matches_the_local_time(
     tz: str, change: str, expression: str
 ) -> None:
     start = datetime.fromisoformat(change) - timedelta(hours=4)
@@ -143,7 +143,7 @@ def test_wildcard_fires_at_every_minute_at_which_the_clock_matches(
     wanted = [
         f"{moment:%Y-%m-%dT%H:%M:%SZ}"
         for moment in window
-        if shows(expression, moment.astimezone(ZoneInfo(tz)))
+        if matches(expression, moment.astimezone(ZoneInfo(tz)))
     ]
 
     got = times(expression, after=start.isoformat(), count=len(wanted), tz=tz)
@@ -153,7 +153,7 @@ def test_wildcard_fires_at_every_minute_at_which_the_clock_matches(
 
 @pytest.mark.parametrize(
     ("tz", "change"),
-    # Monrovia went forward by 44 minutes and 30 seconds, Amsterdam by 28 seconds.
+    # Clocks went forward by 44:30 minutes in Monrovia, by 28 seconds in Amsterdam.
     [
         (NEW_YORK, "2025-03-09T07:00Z"),
         (NEW_YORK, "2025-11-02T06:00Z"),
@@ -162,7 +162,7 @@ def test_wildcard_fires_at_every_minute_at_which_the_clock_matches(
     ],
 )
 @pytest.mark.parametrize("seconds", ["*", "*/7", "*/45"])
-def test_wildcard_fires_at_every_second_at_which_the_clock_matches(
+def test_a_wildcard_fires_at_every_second_that_matches_the_local_time(
     tz: str, change: str, seconds: str
 ) -> None:
     start_s = ms(change) // 1000 - 4_000

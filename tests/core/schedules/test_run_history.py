@@ -242,7 +242,7 @@ def test_what_a_clock_change_skips_is_told_as_its_preview_foretold(
 
     assert before == []
     assert reasons(engine, schedule) == [(SPRING_MS, "clock change")] * skipped
-    assert all(each.why.startswith("clock change: ") for each in foretold)
+    assert all(each.reason.startswith("clock change: ") for each in foretold)
     assert any(each.local.month == 3 for each in foretold) is skipped
 
 

@@ -1,8 +1,8 @@
-"""One connection to the store for many callers: commands go out at once, replies come
-back in order.
+"""A pipelined connection to the store, shared by all deliveries of a worker.
 
 redis-py's asynchronous client takes 90 us of processor time for a command, this one 15;
-a delivery makes three if it is in no batch. Addresses, TLS and errors are redis-py's.
+a delivery that is in no batch needs three commands. URLs, TLS and errors are as in
+redis-py.
 """
 
 import asyncio
@@ -19,70 +19,56 @@ PORT = 6379
 
 
 class RedisConnection:
-    """A client for few commands and many callers, who may ask at the same time.
+    """A client with a few commands; many callers may use it at the same time.
 
-    Lives on one event loop. It connects when it is asked, and again after a loss; what
-    was lost on the way is asked once more, in silence.
+    Commands are written at once, without waiting for earlier replies, which arrive in
+    order. The connection is opened on first use and after a loss. A command whose reply
+    is lost is sent once more. Use it on one event loop only.
 
     Args:
-        url: as redis-py reads it.
-        timeout_s: for connecting, and for each answer.
+        url: as in `redis.Redis.from_url`.
+        timeout_s: for connecting, and for each reply.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
-        self._place = cast(dict[str, Any], parse_url(url))
+        self._options = cast(dict[str, Any], parse_url(url))
         self._timeout_s = timeout_s
         self.connects = 0
         self._protocol: _RedisProtocol | None = None
         self._connecting = asyncio.Lock()
 
-    async def ask(self, *words: Arg) -> object:
-        """Runs a command.
-
-        Raises: redis.RedisError.
-        """
+    async def execute(self, *command: Arg) -> object:
+        """Send a command and return its reply."""
         try:
-            return await (await self._open()).ask(words)
+            return await (await self._open()).send(command)
         except (redis.ConnectionError, redis.TimeoutError):
-            return await (await self._open()).ask(words)
+            return await (await self._open()).send(command)
 
-    async def fcall(self, function: str, numkeys: int, *words: Arg) -> object:
-        """Calls a function that the store knows.
-
-        Raises: redis.RedisError.
-        """
-        return await self.ask("FCALL", function, numkeys, *words)
+    async def fcall(self, function: str, numkeys: int, *args: Arg) -> object:
+        """Call a function of a loaded library."""
+        return await self.execute("FCALL", function, numkeys, *args)
 
     async def function_load(self, source: str) -> object:
-        """Gives the store a library.
-
-        Raises: redis.RedisError.
-        """
-        return await self.ask("FUNCTION", "LOAD", source)
+        """Load a library."""
+        return await self.execute("FUNCTION", "LOAD", source)
 
     async def get(self, key: str) -> object:
-        """The value of a string, None if there is none.
-
-        Raises: redis.RedisError.
-        """
-        return await self.ask("GET", key)
+        """Return the value of a string, or None."""
+        return await self.execute("GET", key)
 
     async def set(self, key: str, value: bytes, *, ex: int) -> object:
-        """Writes a string for so many seconds.
+        """Set a string that expires after `ex` seconds."""
+        return await self.execute("SET", key, value, "EX", ex)
 
-        Raises: redis.RedisError.
-        """
-        return await self.ask("SET", key, value, "EX", ex)
-
-    def tell(self, *words: Arg) -> None:
-        """Runs a command whose answer nobody needs; perhaps not, in an outage."""
+    def send(self, *command: Arg) -> None:
+        """Send a command and ignore its reply; without a connection, do nothing."""
         if self._protocol is not None:
-            self._protocol.ask(words).add_done_callback(_forget)
+            self._protocol.send(command).add_done_callback(_ignore)
 
     def close(self) -> None:
-        """Closes the connection; who still waits gets an error."""
+        """Close the connection; pending commands fail with redis.ConnectionError."""
         if self._protocol is not None:
-            self._protocol.end(redis.ConnectionError("closed"))
+            self._protocol.close(redis.ConnectionError("closed"))
 
     async def _open(self) -> "_RedisProtocol":
         async with self._connecting:
@@ -94,12 +80,12 @@ class RedisConnection:
     async def _connect(self) -> "_RedisProtocol":
         try:
             async with asyncio.timeout(self._timeout_s):
-                protocol = await self._reach()
+                protocol = await self._create_connection()
                 try:
-                    await self._greet(protocol)
+                    await self._authenticate(protocol)
                 except BaseException:
-                    # Nobody would close it: each question after it opens another.
-                    protocol.end(redis.ConnectionError("not let in"))
+                    # Each command opens a new connection, so this one would leak.
+                    protocol.close(redis.ConnectionError("not authenticated"))
                     raise
         except TimeoutError as err:
             raise redis.TimeoutError("timed out connecting to the store") from err
@@ -107,18 +93,18 @@ class RedisConnection:
             raise redis.ConnectionError(f"cannot connect to the store: {err}") from err
         return protocol
 
-    async def _reach(self) -> "_RedisProtocol":
-        loop, place = asyncio.get_running_loop(), dict(self._place)
-        kind = place.pop("connection_class", None)
-        if "path" in place:
+    async def _create_connection(self) -> "_RedisProtocol":
+        loop, options = asyncio.get_running_loop(), dict(self._options)
+        connection_class = options.pop("connection_class", None)
+        if "path" in options:
             _, protocol = await loop.create_unix_connection(
-                self._new_protocol, place["path"]
+                self._new_protocol, options["path"]
             )
             return protocol
-        tls = (
-            SSLConnection(**place).ssl_context.get() if kind is SSLConnection else None
-        )
-        host, port = place.get("host", "localhost"), place.get("port", PORT)
+        tls = None
+        if connection_class is SSLConnection:
+            tls = SSLConnection(**options).ssl_context.get()
+        host, port = options.get("host", "localhost"), options.get("port", PORT)
         _, protocol = await loop.create_connection(
             self._new_protocol, host, port, ssl=tls
         )
@@ -127,102 +113,103 @@ class RedisConnection:
     def _new_protocol(self) -> "_RedisProtocol":
         return _RedisProtocol(self._timeout_s)
 
-    async def _greet(self, protocol: "_RedisProtocol") -> None:
-        user, password = self._place.get("username"), self._place.get("password")
+    async def _authenticate(self, protocol: "_RedisProtocol") -> None:
+        user, password = self._options.get("username"), self._options.get("password")
         if password is not None:
-            await protocol.ask(("AUTH", *([user] if user else []), password))
-        if self._place.get("db"):
-            await protocol.ask(("SELECT", self._place["db"]))
+            await protocol.send(("AUTH", *([user] if user else []), password))
+        if self._options.get("db"):
+            await protocol.send(("SELECT", self._options["db"]))
 
 
-def _forget(answer: "asyncio.Future[object]") -> None:
+def _ignore(reply: "asyncio.Future[object]") -> None:
     """Retrieve the exception so asyncio does not log "never retrieved"."""
-    if not answer.cancelled():
-        answer.exception()
+    if not reply.cancelled():
+        reply.exception()
 
 
 class _RedisProtocol(asyncio.Protocol):
-    """One socket, from its connect to its loss."""
+    """One open socket, and the commands that wait for their replies."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._reader = hiredis.Reader(
             protocolError=redis.InvalidResponse, replyError=DefaultParser.parse_error
         )
-        self._waiting: deque[tuple[float, asyncio.Future[object]]] = deque()
+        # For each command without a reply: when it was sent, and the future reply.
+        self._pending: deque[tuple[float, asyncio.Future[object]]] = deque()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether a command may still be written."""
+        """Whether commands can be sent."""
         return self._transport is not None
 
-    def ask(self, words: tuple[Arg, ...]) -> "asyncio.Future[object]":
-        """Writes a command; the future has its answer, or redis.RedisError."""
+    def send(self, command: tuple[Arg, ...]) -> "asyncio.Future[object]":
+        """Send a command; the future gets its reply, or a redis.RedisError."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[object] = loop.create_future()
+        reply: asyncio.Future[object] = loop.create_future()
         if self._transport is None:
-            answer.set_exception(redis.ConnectionError("the connection is lost"))
-            return answer
-        self._waiting.append((monotonic(), answer))
+            reply.set_exception(redis.ConnectionError("the connection is lost"))
+            return reply
+        self._pending.append((monotonic(), reply))
         try:
-            self._transport.write(hiredis.pack_command(cast(Any, words)))
+            self._transport.write(hiredis.pack_command(cast(Any, command)))
         except RuntimeError as err:
-            # uvloop's word for a connection that has just been lost.
-            self.end(redis.ConnectionError(str(err)))
-            return answer
+            # uvloop raises it if the connection has just been lost.
+            self.close(redis.ConnectionError(str(err)))
+            return reply
         if self._timer is None:
-            self._timer = loop.call_later(self._timeout_s, self._look_at_oldest)
-        return answer
+            self._timer = loop.call_later(self._timeout_s, self._check_timeout)
+        return reply
 
-    def _look_at_oldest(self) -> None:
-        """One timer for all answers: they come in order."""
+    def _check_timeout(self) -> None:
+        """Close if the oldest command has timed out; replies arrive in order."""
         self._timer = None
-        if not self._waiting:
+        if not self._pending:
             return
-        left_s = self._waiting[0][0] + self._timeout_s - monotonic()
+        left_s = self._pending[0][0] + self._timeout_s - monotonic()
         if left_s <= 0:
-            self.end(redis.TimeoutError("the store does not answer"))
+            self.close(redis.TimeoutError("the store does not answer"))
             return
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(left_s, self._look_at_oldest)
+        self._timer = loop.call_later(left_s, self._check_timeout)
 
-    def end(self, problem: Exception) -> None:
-        """Closes; whoever waits is told why."""
+    def close(self, error: redis.RedisError) -> None:
+        """Close the socket; pending commands fail with `error`."""
         if self._timer is not None:
             self._timer.cancel()
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
-        while self._waiting:
-            _, answer = self._waiting.popleft()
-            if not answer.done():
-                answer.set_exception(problem)
+        while self._pending:
+            _, reply = self._pending.popleft()
+            if not reply.done():
+                reply.set_exception(error)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.end(redis.ConnectionError(f"the store closed the connection: {exc}"))
+        self.close(redis.ConnectionError(f"the store closed the connection: {exc}"))
 
     def data_received(self, data: bytes) -> None:
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
-                self._answer(reply)
+                self._receive(reply)
         except redis.InvalidResponse as err:
-            self.end(redis.ConnectionError(str(err)))
+            self.close(redis.ConnectionError(str(err)))
 
-    def _answer(self, reply: object) -> None:
-        if not self._waiting:
-            self.end(redis.ConnectionError("an answer to nobody"))
+    def _receive(self, reply: object) -> None:
+        if not self._pending:
+            self.close(redis.ConnectionError("a reply without a command"))
             return
-        _, answer = self._waiting.popleft()
-        if answer.done():
-            # Whoever asked has gone.
+        _, future = self._pending.popleft()
+        if future.done():
+            # The caller was cancelled.
             return
         if isinstance(reply, Exception):
-            answer.set_exception(reply)
+            future.set_exception(reply)
         else:
-            answer.set_result(reply)
+            future.set_result(reply)

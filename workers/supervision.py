@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from scheduler_api.core import logfmt
 
-log = logging.getLogger("scheduler.vital")
+log = logging.getLogger("scheduler.supervision")
 
 EXIT_CODE = 70
 

@@ -170,7 +170,7 @@ def test_a_worker_of_two_queues_says_that_it_takes_from_one(
     cell.start("of two queues")
 
     assert cell["of two queues"].wait() == 1
-    assert "takes from the queue deliveries alone" in cell["of two queues"].printed
+    assert "works on the queue deliveries only" in cell["of two queues"].printed
 
 
 def test_r13_jobs_that_cannot_be_read_cost_nothing_but_themselves(

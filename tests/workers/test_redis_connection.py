@@ -1,4 +1,4 @@
-"""The connection that deliveries share, on a real server."""
+"""RedisConnection on a real server."""
 
 import asyncio
 import pytest
@@ -27,7 +27,7 @@ Work = Callable[[RedisConnection], Awaitable[None]]
 
 
 def run(url: str, work: Work, *, timeout_s: float = TIMEOUT_S) -> None:
-    """Does work with a connection, on the event loop that deliveries have."""
+    """Run work with a connection, on a uvloop event loop as in a worker."""
 
     async def main() -> None:
         connection = RedisConnection(url, timeout_s=timeout_s)
@@ -48,18 +48,20 @@ def client(valkey: str) -> Iterator[redis.Redis]:
         client.function_flush()
 
 
-def test_each_of_many_callers_gets_its_own_answer(valkey: str, client: redis.Redis):
+def test_concurrent_callers_get_the_replies_to_their_own_commands(
+    valkey: str, client: redis.Redis
+):
     async def work(connection: RedisConnection) -> None:
         await connection.function_load(ECHO)
-        asked = [connection.fcall("echo", 1, "key", b"\xff\x00", n) for n in range(500)]
-        answers = await asyncio.gather(*asked)
-        assert answers == [[b"\xff\x00", n, b"key"] for n in range(500)]
+        calls = [connection.fcall("echo", 1, "key", b"\xff\x00", n) for n in range(500)]
+        replies = await asyncio.gather(*calls)
+        assert replies == [[b"\xff\x00", n, b"key"] for n in range(500)]
         assert connection.connects == 1
 
     run(valkey, work)
 
 
-def test_what_is_set_is_read_and_expires(valkey: str, client: redis.Redis):
+def test_get_returns_what_set_wrote_until_it_expires(valkey: str, client: redis.Redis):
     async def work(connection: RedisConnection) -> None:
         assert await connection.get("a") is None
         await connection.set("a", b"\x00" * 1_000_000, ex=60)
@@ -69,19 +71,19 @@ def test_what_is_set_is_read_and_expires(valkey: str, client: redis.Redis):
     assert 0 < client.ttl("a") <= 60
 
 
-def test_what_is_only_told_is_done_in_its_turn(valkey: str, client: redis.Redis):
+def test_commands_sent_without_waiting_run_in_order(valkey: str, client: redis.Redis):
     async def work(connection: RedisConnection) -> None:
-        connection.tell("SET", "lost", "x")
+        connection.send("SET", "lost", "x")
         assert await connection.get("a") is None
-        connection.tell("SET", "a", "1")
-        connection.tell("NO", "SUCH", "COMMAND")
+        connection.send("SET", "a", "1")
+        connection.send("NO", "SUCH", "COMMAND")
         assert await connection.get("a") == b"1"
 
     run(valkey, work)
     assert not client.exists("lost")
 
 
-def test_errors_are_those_of_the_ordinary_client(valkey: str, client: redis.Redis):
+def test_errors_are_those_of_redis_py(valkey: str, client: redis.Redis):
     async def work(connection: RedisConnection) -> None:
         with pytest.raises(redis.ResponseError, match="Function not found"):
             await connection.fcall("none", 1, "key")
@@ -93,9 +95,7 @@ def test_errors_are_those_of_the_ordinary_client(valkey: str, client: redis.Redi
     run(valkey, work)
 
 
-def test_an_answer_lost_on_the_way_is_asked_for_once_more(
-    valkey: str, client: redis.Redis
-):
+def test_a_command_whose_reply_is_lost_is_sent_again(valkey: str, client: redis.Redis):
     port = client.connection_pool.connection_kwargs["port"]
     proxy = SwallowingProxy(port)
 
@@ -111,7 +111,9 @@ def test_an_answer_lost_on_the_way_is_asked_for_once_more(
         proxy.close()
 
 
-def test_r06_lost_twice_it_is_a_store_that_is_away(valkey: str, client: redis.Redis):
+def test_r06_a_command_whose_reply_is_lost_twice_fails(
+    valkey: str, client: redis.Redis
+):
     port = client.connection_pool.connection_kwargs["port"]
     proxy = SwallowingProxy(port)
 
@@ -128,7 +130,7 @@ def test_r06_lost_twice_it_is_a_store_that_is_away(valkey: str, client: redis.Re
         proxy.close()
 
 
-def test_r06_a_connection_closed_meanwhile_is_opened_anew(
+def test_r06_a_connection_that_the_server_closed_is_opened_again(
     valkey: str, client: redis.Redis
 ):
     async def work(connection: RedisConnection) -> None:
@@ -144,7 +146,7 @@ def test_r06_a_connection_closed_meanwhile_is_opened_anew(
     run(valkey, work)
 
 
-def test_a_store_that_nobody_listens_for_is_away():
+def test_a_refused_connection_is_a_connection_error():
     async def work(connection: RedisConnection) -> None:
         with pytest.raises(redis.ConnectionError):
             await connection.get("a")
@@ -154,7 +156,7 @@ def test_a_store_that_nobody_listens_for_is_away():
 
 @asynccontextmanager
 async def silent() -> AsyncIterator[int]:
-    """A port where requests are read and never answered."""
+    """A server that reads commands and never replies."""
 
     async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65_536):
@@ -165,37 +167,37 @@ async def silent() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-def test_r06_a_store_that_does_not_answer_is_given_up():
+def test_r06_commands_without_a_reply_time_out():
     async def main() -> None:
         async with silent() as port:
             connection = RedisConnection(f"redis://127.0.0.1:{port}/0", timeout_s=0.05)
-            asked = [connection.get("a"), connection.get("b")]
-            answers = await asyncio.gather(*asked, return_exceptions=True)
-            assert [type(each) for each in answers] == [redis.TimeoutError] * 2
+            calls = [connection.get("a"), connection.get("b")]
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(error) for error in errors] == [redis.TimeoutError] * 2
             connection.close()
 
     uvloop.run(main())
 
 
-def test_whoever_gives_up_waiting_takes_nobody_elses_answer(
+def test_after_a_cancelled_call_the_next_gets_its_own_reply(
     valkey: str, client: redis.Redis
 ):
     client.mset({"a": "1", "b": "2"})
 
     async def work(connection: RedisConnection) -> None:
         await connection.get("a")
-        gone = asyncio.create_task(connection.get("a"))
+        cancelled = asyncio.create_task(connection.get("a"))
         await asyncio.sleep(0)
-        gone.cancel()
+        cancelled.cancel()
         assert await connection.get("b") == b"2"
-        assert gone.cancelled()
+        assert cancelled.cancelled()
 
     run(valkey, work)
 
 
 def test_the_url_names_database_user_and_password(valkey: str, client: redis.Redis):
     client.execute_command("ACL", "SETUSER", "ann", "on", ">s3cr:t", "~*", "+@all")
-    place = valkey.removeprefix("redis://").removesuffix("/0")
+    address = valkey.removeprefix("redis://").removesuffix("/0")
 
     async def write(connection: RedisConnection) -> None:
         await connection.set("a", b"1", ex=60)
@@ -209,8 +211,8 @@ def test_the_url_names_database_user_and_password(valkey: str, client: redis.Red
                 await asyncio.sleep(0.01)
 
     try:
-        run(f"redis://ann:s3cr%3At@{place}/3", write)
-        run(f"redis://ann:wrong@{place}/3", fail)
+        run(f"redis://ann:s3cr%3At@{address}/3", write)
+        run(f"redis://ann:wrong@{address}/3", fail)
     finally:
         client.execute_command("ACL", "DELUSER", "ann")
     assert client.get("a") is None
@@ -219,7 +221,7 @@ def test_the_url_names_database_user_and_password(valkey: str, client: redis.Red
 
 
 async def hi(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A store in which every key has one value."""
+    """Reply to one GET, as a store in which every key has the value `hi`."""
     with suppress(asyncio.IncompleteReadError):
         await reader.readuntil(b"key\r\n")
         writer.write(b"$2\r\nhi\r\n")
@@ -227,7 +229,7 @@ async def hi(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
     writer.close()
 
 
-def test_the_url_may_name_a_socket_of_unix(tmp_path: Path):
+def test_the_url_may_name_a_unix_socket(tmp_path: Path):
     path = str(tmp_path / "store")
 
     async def main() -> None:
@@ -240,7 +242,7 @@ def test_the_url_may_name_a_socket_of_unix(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("other", False)])
-def test_over_tls_the_certificate_must_be_for_the_host(
+def test_a_tls_certificate_must_match_the_host(
     name: str, trusted: bool, tmp_path: Path
 ):
     authority = hostile.make_authority(tmp_path)

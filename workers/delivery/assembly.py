@@ -11,7 +11,7 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.settings import Settings
 from workers import supervision
 from workers.bootstrap import address_policy
-from workers.delivery.breaker_reports import Breakers
+from workers.delivery.breaker_reports import BreakerReports
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
 from workers.delivery.in_flight import InFlight
@@ -44,7 +44,7 @@ async def open_in_flight(
         limit=settings.window * HTTP_CLIENT_ROOM,
         body_cap_bytes=settings.response_log_bytes,
     )
-    breakers = Breakers(store, settings.breaker_limits)
+    breakers = BreakerReports(store, settings.breaker_limits)
     async with http_client:
         deliverer = Deliverer(
             store,
@@ -52,7 +52,7 @@ async def open_in_flight(
             ring,
             fan_outs,
             settings=settings,
-            on_result=breakers.note,
+            on_result=breakers.count,
         )
         in_flight = InFlight(
             store,

@@ -1,4 +1,4 @@
-"""Tells the store how attempts at destinations went, which opens their breakers."""
+"""Report the results of attempts by destination: the store opens breakers from them."""
 
 import asyncio
 import logging
@@ -15,9 +15,7 @@ from workers.http_client.failures import Failure
 log = logging.getLogger("scheduler.worker")
 
 REPORT_EVERY_S = 1.0
-# What says that a destination is in trouble, besides answers 5xx. An answer 503 that
-# names a time to come back is an answer.
-TROUBLE = frozenset(
+DESTINATION_FAILURES = frozenset(
     (
         *(Failure.CLOSED, Failure.CONNECT, Failure.DNS, Failure.PROTOCOL),
         *(Failure.TIMEOUT, Failure.TLS, Failure.TLS_EXPIRED, Failure.TLS_HOST),
@@ -27,59 +25,64 @@ TROUBLE = frozenset(
 
 
 @dataclass
-class Count:
-    """Attempts at one destination that the store has not been told of."""
+class Counts:
+    """Attempts at one destination since the last report."""
 
     attempts: int = 0
     failures: int = 0
 
 
-class Breakers:
-    """Counts by destination; a destination that never fails is told of to nobody."""
+class BreakerReports:
+    """Count attempts and failures by destination, and report them to the store.
+
+    Destinations without failures are not reported, except those that the store watches
+    or that were reported with failures the last time.
+    """
 
     def __init__(self, store: WorkerStore, limits: BreakerLimits) -> None:
         self._store = store
         self._limits = limits
-        self._counts: dict[str, Count] = {}
-        self._told: set[str] = set()
+        self._counts: dict[str, Counts] = {}
+        self._watched: set[str] = set()
         self._urgent = asyncio.Event()
 
-    def note(self, begun: Begun, result: Result) -> None:
-        """Counts an attempt; a probe, and what may open a breaker, is told at once."""
+    def count(self, begun: Begun, result: Result) -> None:
+        """Count an attempt; a probe is reported at once, and so is a likely outage."""
         if not (self._limits.attempts and begun.destination):
             return
-        count = self._counts.setdefault(begun.destination, Count())
-        count.attempts += 1
-        count.failures += is_trouble(result)
+        counts = self._counts.setdefault(begun.destination, Counts())
+        counts.attempts += 1
+        counts.failures += is_destination_failure(result)
         if begun.watched:
-            self._told.add(begun.destination)
-        if begun.watched or self._may_open(count):
+            self._watched.add(begun.destination)
+        if begun.watched or self._may_open(counts):
             self._urgent.set()
 
-    def _may_open(self, count: Count) -> bool:
-        """Whether this worker has seen enough by itself: then no second is waited."""
-        enough = count.failures >= self._limits.attempts
-        return enough and count.failures * 100 >= count.attempts * self._limits.percent
+    def _may_open(self, counts: Counts) -> bool:
+        """Whether the attempts of this worker alone are enough to open the breaker."""
+        enough = counts.failures >= self._limits.attempts
+        percent = self._limits.percent
+        return enough and counts.failures * 100 >= counts.attempts * percent
 
     async def run(self) -> None:
-        """Tells once a second, or sooner, until cancelled."""
+        """Report once a second, and at once when it is urgent, until cancelled."""
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
             self._urgent.clear()
-            counts, self._counts = self._counts, {}
-            troubled = {
-                destination: (count.attempts, count.failures)
-                for destination, count in counts.items()
-                if count.failures or destination in self._told
+            counts_by_destination, self._counts = self._counts, {}
+            report = {
+                destination: (counts.attempts, counts.failures)
+                for destination, counts in counts_by_destination.items()
+                if counts.failures or destination in self._watched
             }
-            self._told = {d for d, (_, failures) in troubled.items() if failures}
-            if troubled:
-                await self._tell(troubled)
+            self._watched = {d for d, (_, failures) in report.items() if failures}
+            if report:
+                await self._send(report)
 
-    async def _tell(self, troubled: dict[str, tuple[int, int]]) -> None:
+    async def _send(self, report: dict[str, tuple[int, int]]) -> None:
         try:
-            changed = await self._store.report(troubled, limits=self._limits)
+            changed = await self._store.report(report, limits=self._limits)
         except RedisError as err:
             log.warning(logfmt.line("report.failed", problem=err))
             return
@@ -89,10 +92,13 @@ class Breakers:
             )
 
 
-def is_trouble(result: Result) -> bool:
-    """Whether an attempt failed for a reason that is the destination's."""
+def is_destination_failure(result: Result) -> bool:
+    """Whether an attempt failed because of the destination: no response, or a 5xx.
+
+    A 503 with `Retry-After` is not one: the destination works and limits its load.
+    """
     if result.error is not None:
-        return result.error in TROUBLE
+        return result.error in DESTINATION_FAILURES
     if result.status is None or result.status < 500:
         return False
     names = {name.lower() for name, _ in result.headers}

@@ -1,4 +1,4 @@
-"""The event loop of a delivery worker, and what other threads may ask of it."""
+"""The event loop of a delivery worker, controlled from other threads."""
 
 import asyncio
 import logging
@@ -25,15 +25,15 @@ from workers.redis_connection import RedisConnection
 log = logging.getLogger("scheduler.worker")
 
 ALIVE_TTL_S = 5
-TENANTS_AHEAD = 100
+PRELOADED_TENANTS = 100
 
 T = TypeVar("T")
 
 
 class DeliveryLoop:
-    """An event loop in a thread of its own, and the deliveries that run on it.
+    """The deliveries of a worker, on an event loop in a separate thread.
 
-    Its methods are called from other threads.
+    Call its methods from other threads only.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -48,7 +48,7 @@ class DeliveryLoop:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._in_flight: InFlight = self._run(
             self._open.enter_async_context(
-                open_in_flight(self.settings, tenants_ahead=TENANTS_AHEAD)
+                open_in_flight(self.settings, tenants_ahead=PRELOADED_TENANTS)
             )
         )
         self._connection = RedisConnection(self.settings.redis_url, timeout_s=TIMEOUT_S)
@@ -60,7 +60,7 @@ class DeliveryLoop:
 
     @property
     def in_flight(self) -> int:
-        """Events in hand."""
+        """How many events are begun and not settled yet."""
         return self._in_flight.count
 
     def _plan(self, schedule_ids: list[str]) -> None:
@@ -70,7 +70,7 @@ class DeliveryLoop:
         try:
             top_up(self._schedules, schedule_ids)
         except Exception:
-            # The claim asks again in five seconds.
+            # The claim requests these schedules again in five seconds.
             log.exception(logfmt.line("schedules.not_planned", count=len(schedule_ids)))
 
     @property
@@ -78,36 +78,32 @@ class DeliveryLoop:
         """Envelopes fetched so far."""
         return self._fetcher.fetched
 
-    def fetch(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
-        """Fetches envelopes for so long, on the loop (`Fetcher.fetch`).
+    def fetch(self, *, for_s: float, is_burst: bool, max_fetched: int | None) -> bool:
+        """Run `Fetcher.fetch` on the loop."""
+        return self._run(
+            self._fetcher.fetch(for_s=for_s, is_burst=is_burst, max_fetched=max_fetched)
+        )
 
-        Raises: redis.RedisError.
-        """
-        return self._run(self._fetcher.fetch(for_s=for_s, is_burst=is_burst, most=most))
-
-    def show_life(self) -> None:
-        """Says that a worker lives, for `/readyz`.
-
-        Raises: RedisError.
-        """
+    def report_alive(self) -> None:
+        """Record for `/readyz` that a worker is running."""
         key = keys.alive(self.settings.prefix, "worker")
         self.client.set(key, int(time.time() * 1000), ex=ALIVE_TTL_S)
 
-    def shut(self) -> None:
-        """Begins no more events; safe in a signal handler."""
-        self._loop.call_soon_threadsafe(self._in_flight.shut)
+    def stop_accepting(self) -> None:
+        """Begin no more events. Safe in a signal handler."""
+        self._loop.call_soon_threadsafe(self._in_flight.stop_accepting)
 
     def close(self) -> None:
-        """Waits for what is in hand as long as the grace allows, then lets go."""
+        """Wait for the events in flight, at most for the drain grace; then close."""
         left = self._run(self._drain(self.settings.drain_grace_s))
         if left:
-            log.warning(logfmt.line("worker.left_to_leases", events=left))
+            log.warning(logfmt.line("worker.drain_incomplete", events=left))
         self._planner.shutdown(cancel_futures=True)
         self._run(self._open.aclose())
 
     async def _drain(self, grace_s: float) -> int:
-        end = time.monotonic() + grace_s
+        end_s = time.monotonic() + grace_s
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._fetcher.finish()
-        return await self._in_flight.drain(end - time.monotonic())
+        return await self._in_flight.drain(end_s - time.monotonic())

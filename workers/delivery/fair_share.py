@@ -1,23 +1,29 @@
-"""How many of one worker's deliveries each destination has."""
+"""Divides the room of one worker among destinations."""
 
 import time
 from collections import Counter
 from collections.abc import Callable
 from scheduler_api.core.store.leases import Share
 
-# One that was wanted so lately counts as waiting for its share.
+# A destination counts as wanted for this long after its last begin.
 WANTED_S = 10.0
-STUCK_AFTER_S = 0.25
-# How long nobody looks for others after there were none.
-REST_S = 0.05
+# Extra room opens in a full worker when no delivery has ended for this long,
+EXTRA_ROOM_AFTER_S = 0.25
+# and closes for this long when no event for another destination was found.
+SEARCH_PAUSE_S = 0.05
 
 
-class Shares:
-    """Counts by destination: one may have all room while no other is wanted.
+class FairShare:
+    """Counts a worker's deliveries by destination and limits each to its share.
 
-    Once others are, it has its share at most; while it has more than that, and nothing
-    comes free, there is extra room for the others, some of the time: to see whether
-    anybody else is wanted costs an envelope.
+    The limit applies only while other destinations are wanted. A single destination may
+    use the entire capacity. If it then exceeds its share and no delivery ends, there is
+    extra room for events of other destinations. It is open part of the time only,
+    because each search for such events costs an envelope.
+
+    Args:
+        capacity: of the worker, in deliveries.
+        percent: of the capacity, for one destination; 100 turns the limit off.
     """
 
     def __init__(
@@ -28,40 +34,40 @@ class Shares:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._share = 0 if percent >= 100 else max(1, capacity * percent // 100)
-        self._held = Counter[str]()
+        self._in_flight = Counter[str]()
         self._wanted_at: dict[str, float] = {}
         self._clock = clock
-        self._opens_at = clock() + STUCK_AFTER_S
+        self._opens_at = clock() + EXTRA_ROOM_AFTER_S
 
-    def take(self, destination: str) -> None:
-        """Counts an event in hand."""
-        self._held[destination] += 1
+    def add(self, destination: str) -> None:
+        """Count a delivery that begins."""
+        self._in_flight[destination] += 1
         self._wanted_at[destination] = self._clock()
 
-    def give(self, destination: str) -> None:
-        """Counts an event that is in hand no more."""
-        self._opens_at = self._clock() + STUCK_AFTER_S
-        self._held[destination] -= 1
-        if self._held[destination] <= 0:
-            del self._held[destination]
+    def remove(self, destination: str) -> None:
+        """Count a delivery that has ended."""
+        self._opens_at = self._clock() + EXTRA_ROOM_AFTER_S
+        self._in_flight[destination] -= 1
+        if self._in_flight[destination] <= 0:
+            del self._in_flight[destination]
 
-    def find_nobody(self) -> None:
-        """Nobody else was there who could have had the extra room."""
-        self._opens_at = self._clock() + REST_S
+    def pause_search(self) -> None:
+        """Close the extra room for a moment: no other destination has events due."""
+        self._opens_at = self._clock() + SEARCH_PAUSE_S
 
     @property
-    def extra(self) -> int:
-        """Room beyond the capacity, for others than the destination that fills it."""
+    def extra_room(self) -> int:
+        """Room above the capacity, for other destinations than the largest."""
         if not self._share or self._clock() < self._opens_at:
             return 0
-        largest = max((n for d, n in self._held.items() if d), default=0)
+        largest = max((n for d, n in self._in_flight.items() if d), default=0)
         return max(0, largest - self._share)
 
-    def of_begin(self, *, full: bool) -> Share | None:
-        """What a begin must know; None if there are no shares.
+    def limits(self, *, only_others: bool) -> Share | None:
+        """The limits to pass to `WorkerStore.begin`; None if there are none.
 
         Args:
-            full: whether only extra room is left.
+            only_others: only extra room is left.
         """
         if not self._share:
             return None
@@ -69,7 +75,7 @@ class Shares:
         self._wanted_at = {
             destination: at_s
             for destination, at_s in self._wanted_at.items()
-            if destination in self._held or now_s - at_s < WANTED_S
+            if destination in self._in_flight or now_s - at_s < WANTED_S
         }
-        in_hand = {d: self._held[d] for d in self._wanted_at if d}
-        return {"limit": self._share, "in_hand": in_hand, "only_others": full}
+        in_hand = {d: self._in_flight[d] for d in self._wanted_at if d}
+        return {"limit": self._share, "in_hand": in_hand, "only_others": only_others}

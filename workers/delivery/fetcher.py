@@ -1,4 +1,4 @@
-"""Fetches envelopes from RQ, on the event loop of the deliveries."""
+"""Fetch envelopes from RQ on the event loop of the deliveries."""
 
 import asyncio
 import logging
@@ -16,22 +16,22 @@ from workers.redis_connection import RedisConnection
 
 log = logging.getLogger("scheduler.worker")
 
-LONGEST_WAIT_S = 1
-# Room may come with time alone, without anything that tells of it.
-ROOM_WAIT_S = 0.05
+MAX_WAIT_S = 1
+# Extra room opens after some time, without an event to wait for: poll for it.
+ROOM_POLL_S = 0.05
 
 
 class Fetcher:
-    """Fetches envelopes from an RQ queue while there is room for more events.
+    """Fetch envelopes from an RQ queue while there is room for more events.
 
-    The next one is fetched while the events of the previous one are begun. An envelope
-    is removed from RQ at once: leases bring back what is lost after that. What cannot
-    be read stays in RQ's intermediate queue, where its maintenance finds it. Lives on
-    the event loop of `in_flight`.
+    The next envelope is fetched while the events of the previous one begin. An envelope
+    is deleted from RQ at once: events that are lost afterwards become due again when
+    their leases end. A job that is not an envelope stays in RQ's intermediate queue,
+    where RQ's maintenance handles it. Use it on the event loop of `in_flight` only.
 
     Args:
-        connection: waits in the store, so nobody else may use it.
-        plan: tops up schedules; must not block.
+        connection: used for blocking commands, so it must not be shared.
+        plan: called with the ids of schedules to top up; must not block.
     """
 
     def __init__(
@@ -42,77 +42,80 @@ class Fetcher:
         plan: Callable[[list[str]], None],
     ) -> None:
         self._connection = connection
-        self._from = queue.key
-        self._to = queue.intermediate_queue_key
+        self._queue_key = queue.key
+        self._intermediate_key = queue.intermediate_queue_key
         self._in_flight = in_flight
         self._plan = plan
         self.fetched = 0
-        self._busy = asyncio.Lock()
+        self._fetching = asyncio.Lock()
         self._accepting: asyncio.Task[None] | None = None
 
-    async def fetch(self, *, for_s: float, is_burst: bool, most: int | None) -> bool:
-        """Fetches for so long, or until nothing more is begun.
+    async def fetch(
+        self, *, for_s: float, is_burst: bool, max_fetched: int | None
+    ) -> bool:
+        """Fetch for some time, or until `in_flight` stops accepting.
 
-        Returns whether there may be more.
+        Returns whether there may be more envelopes.
 
         Args:
-            is_burst: whether to end as soon as nothing is there.
-            most: until `fetched` is so many.
-
-        Raises: redis.RedisError.
+            is_burst: return as soon as the queue is empty.
+            max_fetched: return when `fetched` has reached this number.
         """
-        async with self._busy:
-            end = time.monotonic() + for_s
+        async with self._fetching:
+            end_s = time.monotonic() + for_s
             while (
-                time.monotonic() < end
-                and not self._in_flight.is_shut
-                and self.fetched != most
+                time.monotonic() < end_s
+                and self._in_flight.is_accepting
+                and self.fetched != max_fetched
             ):
-                if not await self._in_flight.has_room(ROOM_WAIT_S):
+                if not await self._in_flight.has_room(ROOM_POLL_S):
                     continue
-                job_id = await self._next(wait=not is_burst)
+                job_id = await self._next_job_id(wait=not is_burst)
                 if job_id is not None:
                     self.fetched += 1
-                    await self._open(job_id)
+                    await self._process(job_id)
                 elif is_burst:
                     return False
             return True
 
-    async def _next(self, *, wait: bool) -> bytes | None:
-        """From head to tail, as RQ's own workers take."""
-        command, *last = ("BLMOVE", LONGEST_WAIT_S) if wait else ("LMOVE",)
-        job_id = await self._connection.ask(
-            command, self._from, self._to, "LEFT", "RIGHT", *last
+    async def _next_job_id(self, *, wait: bool) -> bytes | None:
+        """Move a job to the intermediate queue, in the direction that RQ uses."""
+        command, *timeout = ("BLMOVE", MAX_WAIT_S) if wait else ("LMOVE",)
+        job_id = await self._connection.execute(
+            command, self._queue_key, self._intermediate_key, "LEFT", "RIGHT", *timeout
         )
         return cast(bytes | None, job_id)
 
-    async def _open(self, job_id: bytes) -> None:
+    async def _process(self, job_id: bytes) -> None:
         try:
             name = job_id.decode()
             envelope = told_by(name) or await self._read(name)
         except (ValueError, RecursionError, redis.ResponseError) as err:
             log.error(logfmt.line("envelope.unreadable", job=job_id, problem=err))
             if isinstance(err, UnicodeDecodeError):
-                # RQ itself fails over such a name, and over all beside it.
-                self._connection.tell("LREM", self._to, 1, job_id)
+                # RQ's maintenance fails on such a name and skips all other jobs.
+                self._connection.send("LREM", self._intermediate_key, 1, job_id)
             return
-        self._connection.tell("LREM", self._to, 1, job_id)
-        self._connection.tell("DEL", Job.key_for(name))
+        self._connection.send("LREM", self._intermediate_key, 1, job_id)
+        self._connection.send("DEL", Job.key_for(name))
         if envelope.schedule_ids:
             self._plan(envelope.schedule_ids)
-        await self._accepted()
+        await self._wait_until_accepted()
         self._accepting = asyncio.create_task(self._accept(envelope))
-        # From here on `in_flight` knows what is coming.
+        # Let the task start: `has_room` must count these events.
         await asyncio.sleep(0)
 
     async def _read(self, name: str) -> Envelope:
-        data = await self._connection.ask("HGET", Job.key_for(name), "data")
+        data = await self._connection.execute("HGET", Job.key_for(name), "data")
         if data is None:
             raise ValueError("there is no such job")
         return read(cast(bytes, data))
 
     async def _accept(self, envelope: Envelope) -> None:
-        """One envelope's fault is no other's: what was offered comes back by itself."""
+        """Accept an envelope; an error must not stop the fetching of the next one.
+
+        The events become due again when their offer ends.
+        """
         try:
             await self._in_flight.accept(envelope.ids, isolated=envelope.isolated)
         except RedisError as err:
@@ -120,15 +123,15 @@ class Fetcher:
         except Exception:
             log.exception(logfmt.line("envelope.lost", events=len(envelope.ids)))
 
-    async def _accepted(self) -> None:
-        """Waits until the events of the last envelope are begun or given back."""
+    async def _wait_until_accepted(self) -> None:
+        """Wait until the events of the last envelope have begun or been released."""
         if self._accepting is not None:
             await self._accepting
 
     async def finish(self) -> None:
-        """Waits until nothing is fetched any more, and what was is begun or given back.
+        """Wait until all fetched events have begun or been released.
 
-        Shut `in_flight` before, unless `fetch` has returned.
+        Call `stop_accepting` of `in_flight` first, unless `fetch` has returned.
         """
-        async with self._busy:
-            await self._accepted()
+        async with self._fetching:
+            await self._wait_until_accepted()

@@ -1,4 +1,4 @@
-"""The events that one worker has in flight, from begin to settle."""
+"""The events that a worker has in flight, from begin to settle."""
 
 import asyncio
 import logging
@@ -13,40 +13,44 @@ from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import WorkerStore
 from workers import supervision
 from workers.delivery.deliverer import Deliverer
-from workers.delivery.fair_share import Shares
-from workers.delivery.settler import MOST_AT_ONCE, Settler
+from workers.delivery.fair_share import FairShare
+from workers.delivery.settler import MAX_BATCH, Settler
 
 log = logging.getLogger("scheduler.worker")
 
-GIVE_BACK_AFTER_S = 0.25
+RELEASE_AFTER_S = 0.25
 SMALLEST_BATCH = 20
-SMALLEST_SHARE = 5
+SMALLEST_BATCHES = 5
 ISOLATED_FROM = 2
-# It runs on while the machine sleeps, so a worker that wakes up knows how late it is.
+# This clock includes time in suspend: a machine that wakes up sees its leases as ended.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_s() -> float:
-    """Seconds on a clock that neither steps nor stops."""
+    """Seconds on a monotonic clock that includes time in suspend."""
     return time.clock_gettime(CLOCK)
 
 
 @dataclass
-class Held:
-    """An event in hand, and the moment (boot clock) until which it surely is ours."""
+class Delivery:
+    """An event in flight and the end of its lease, on the clock of `boot_s`."""
 
     begun: Begun
     until_s: float
 
     def may_write(self) -> bool:
-        """Whether a request may still be written: afterwards another may send it."""
+        """Whether the lease is still valid, so that no other worker sends the event."""
         return boot_s() < self.until_s
 
 
 class InFlight:
-    """Takes envelopes, begins what fits, keeps leases, hands outcomes to the settler.
+    """Begin events, deliver them, renew their leases, and queue their settlements.
 
-    Lives on one event loop; no method may be called from another thread.
+    Use it on one event loop only; no method is thread-safe.
+
+    Args:
+        capacity: most events in flight.
+        share_percent: of the capacity, for one destination while others are wanted.
     """
 
     def __init__(
@@ -61,154 +65,165 @@ class InFlight:
         self._store = store
         self._deliverer = deliverer
         self._capacity = capacity
-        # A begin is a round trip, but a small capacity must not wait to be empty.
-        self._smallest_batch = max(1, min(SMALLEST_BATCH, capacity // SMALLEST_SHARE))
+        # Large batches save round trips, but a small capacity must not run empty first.
+        self._smallest_batch = max(1, min(SMALLEST_BATCH, capacity // SMALLEST_BATCHES))
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000
-        self._held: dict[str, Held] = {}
-        self._shares = Shares(capacity, percent=share_percent)
-        self._coming = 0
-        self._freed = asyncio.Event()
-        self._shut = False
-        self._settler = Settler(store, self._let_go)
+        self._deliveries: dict[str, Delivery] = {}
+        self._fair_share = FairShare(capacity, percent=share_percent)
+        self._incoming = 0
+        self._room_changed = asyncio.Event()
+        self._is_accepting = True
+        self._settler = Settler(store, self._remove)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._keepers = [
+        self._background = [
             supervision.watch(asyncio.create_task(self._settler.run(), name="settler")),
-            supervision.watch(asyncio.create_task(self._keep_leases(), name="leases")),
+            supervision.watch(asyncio.create_task(self._renew_leases(), name="leases")),
         ]
 
     @property
     def count(self) -> int:
-        """Events in hand: being sent, or not yet settled."""
-        return len(self._held)
+        """How many events are begun and not settled yet."""
+        return len(self._deliveries)
 
     @property
-    def is_shut(self) -> bool:
-        """Whether nothing more is begun."""
-        return self._shut
+    def is_accepting(self) -> bool:
+        """Whether more events may begin."""
+        return self._is_accepting
 
     async def has_room(self, timeout_s: float) -> bool:
-        """Whether more than what is coming may be begun, now or within that time."""
-        if self._room <= self._coming:
+        """Wait for room for more events than those being accepted.
+
+        Returns whether there is room.
+        """
+        if self._room <= self._incoming:
             await self._wait_for_room(timeout_s)
-        return self._room > self._coming
+        return self._room > self._incoming
 
     @property
     def _room(self) -> int:
-        room = self._capacity - len(self._held)
-        return room if room > 0 else room + self._shares.extra
+        room = self._capacity - len(self._deliveries)
+        return room if room > 0 else room + self._fair_share.extra_room
 
     async def accept(self, ids: Sequence[str], *, isolated: bool) -> None:
-        """Begins the events of an envelope as room allows; returns when none is left.
+        """Begin the events of an envelope, in batches, as soon as there is room.
 
-        What finds no room for 250 ms is given back, so that another worker may take it,
-        and so is everything after `shut`, or one that is isolated while another such
-        event is in hand.
-
-        Raises: RedisError; what was not begun comes back when its offer is over.
+        Events are released, so that another worker can begin them, if there is no room
+        for 250 ms or after `stop_accepting`. So is an isolated event (one that has
+        interrupted workers) while another one is in flight here. After a RedisError the
+        events that have not begun become due again when their offer ends.
         """
-        self._coming += len(ids)
+        self._incoming += len(ids)
         try:
             await self._accept(deque(ids), isolated=isolated)
         finally:
-            self._coming -= len(ids)
-            self._freed.set()
+            self._incoming -= len(ids)
+            self._room_changed.set()
 
     async def _accept(self, waiting: deque[str], *, isolated: bool) -> None:
-        give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
+        release_at = time.monotonic() + RELEASE_AFTER_S
         begun, was_full = 0, False
         while waiting and self._may_begin(isolated=isolated):
-            fits = self._room
-            late = time.monotonic() >= give_back_at
-            if fits and (late or fits >= min(len(waiting), self._smallest_batch)):
-                most = min(fits, len(waiting), MOST_AT_ONCE)
-                batch = [waiting.popleft() for _ in range(most)]
-                full = len(self._held) >= self._capacity
-                begun += await self._begin(batch, full=full)
-                was_full = was_full or full
-                give_back_at = time.monotonic() + GIVE_BACK_AFTER_S
-            elif late:
+            room = self._room
+            is_late = time.monotonic() >= release_at
+            if room and (is_late or room >= min(len(waiting), self._smallest_batch)):
+                size = min(room, len(waiting), MAX_BATCH)
+                batch = [waiting.popleft() for _ in range(size)]
+                is_full = len(self._deliveries) >= self._capacity
+                begun += await self._begin(batch, is_full=is_full)
+                was_full = was_full or is_full
+                release_at = time.monotonic() + RELEASE_AFTER_S
+            elif is_late:
                 break
             else:
-                await self._wait_for_room(give_back_at - time.monotonic())
+                await self._wait_for_room(release_at - time.monotonic())
         if was_full and not begun:
-            self._shares.find_nobody()
+            self._fair_share.pause_search()
         if waiting:
             await self._store.release(list(waiting))
 
-    def shut(self) -> None:
-        """Has nothing more begun: what waits is given back."""
-        self._shut = True
-        self._freed.set()
+    def stop_accepting(self) -> None:
+        """Begin no more events; release those that wait for room."""
+        self._is_accepting = False
+        self._room_changed.set()
 
     def _may_begin(self, *, isolated: bool) -> bool:
-        return not (self._shut or (isolated and self._one_is_isolated()))
+        return self._is_accepting and not (isolated and self._has_isolated())
 
-    def _one_is_isolated(self) -> bool:
-        return any(h.begun.interruptions >= ISOLATED_FROM for h in self._held.values())
+    def _has_isolated(self) -> bool:
+        return any(
+            delivery.begun.interruptions >= ISOLATED_FROM
+            for delivery in self._deliveries.values()
+        )
 
     async def _wait_for_room(self, timeout_s: float) -> None:
-        self._freed.clear()
+        self._room_changed.clear()
         try:
-            await asyncio.wait_for(self._freed.wait(), timeout_s)
+            await asyncio.wait_for(self._room_changed.wait(), timeout_s)
         except TimeoutError:
             return
 
-    async def _begin(self, ids: Sequence[str], *, full: bool) -> int:
+    async def _begin(self, ids: Sequence[str], *, is_full: bool) -> int:
         until_s = boot_s() + self._lease_s
-        share = self._shares.of_begin(full=full)
-        begun, fallen = await self._store.begin(ids, share=share)
-        for event_id, reason in fallen.items():
+        share = self._fair_share.limits(only_others=is_full)
+        begun, not_begun = await self._store.begin(ids, share=share)
+        for event_id, reason in not_begun.items():
             log.debug(logfmt.line("event.not_begun", event=event_id, reason=reason))
         for event in begun:
-            self._held[event.id] = held = Held(event, until_s)
-            self._shares.take(event.destination)
-            task = asyncio.create_task(self._deliver(held))
+            self._deliveries[event.id] = delivery = Delivery(event, until_s)
+            self._fair_share.add(event.destination)
+            task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return len(begun)
 
-    async def _deliver(self, held: Held) -> None:
-        settlement = await self._deliverer.deliver(held.begun, may_write=held.may_write)
+    async def _deliver(self, delivery: Delivery) -> None:
+        settlement = await self._deliverer.deliver(
+            delivery.begun, may_write=delivery.may_write
+        )
         if settlement is None:
-            self._let_go(held.begun.id, held.begun.token)
+            self._remove(delivery.begun.id, delivery.begun.token)
         else:
             self._settler.add(settlement)
 
-    def _let_go(self, event_id: str, token: str) -> None:
-        held = self._held.get(event_id)
-        if held is not None and held.begun.token == token:
-            del self._held[event_id]
-            self._shares.give(held.begun.destination)
-            self._freed.set()
+    def _remove(self, event_id: str, token: str) -> None:
+        delivery = self._deliveries.get(event_id)
+        if delivery is not None and delivery.begun.token == token:
+            del self._deliveries[event_id]
+            self._fair_share.remove(delivery.begun.destination)
+            self._room_changed.set()
 
-    async def _keep_leases(self) -> None:
+    async def _renew_leases(self) -> None:
         pause_s = self._renew_interval_s
         while True:
             await asyncio.sleep(pause_s)
             pause_s = self._renew_interval_s
-            held = list(self._held.values())
-            if not held:
+            deliveries = list(self._deliveries.values())
+            if not deliveries:
                 continue
             until_s = boot_s() + self._lease_s
             try:
-                lost = await self._store.renew([h.begun for h in held])
+                lost = await self._store.renew(
+                    [delivery.begun for delivery in deliveries]
+                )
             except RedisError as err:
                 log.warning(logfmt.line("renewal.failed", problem=err))
                 pause_s = min(pause_s, RETRY_INTERVAL_S)
                 continue
-            for each in held:
-                each.until_s = 0.0 if each.begun.id in lost else until_s
+            for delivery in deliveries:
+                is_lost = delivery.begun.id in lost
+                delivery.until_s = 0.0 if is_lost else until_s
 
     async def drain(self, grace_s: float) -> int:
-        """Waits for what is in hand; answers how many are left after the grace."""
-        end = time.monotonic() + grace_s
-        while self._held and (left_s := end - time.monotonic()) > 0:
+        """Wait for the events in flight; return how many are left after the grace."""
+        end_s = time.monotonic() + grace_s
+        while self._deliveries and (left_s := end_s - time.monotonic()) > 0:
             await self._wait_for_room(left_s)
-        return len(self._held)
+        return len(self._deliveries)
 
     async def close(self) -> None:
-        """Ends what runs in the background; what is in hand is left to its leases."""
-        for task in (*self._keepers, *self._tasks):
+        """Cancel all tasks; events in flight become due again as their leases end."""
+        tasks = (*self._background, *self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._keepers, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

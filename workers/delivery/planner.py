@@ -1,4 +1,4 @@
-"""Tops up schedules that run short of fire times, beside the deliveries."""
+"""Plan more fire times for schedules that have few left."""
 
 import logging
 from collections.abc import Sequence
@@ -12,13 +12,16 @@ log = logging.getLogger("scheduler.worker")
 
 
 def top_up(schedules: Schedules, schedule_ids: Sequence[str]) -> None:
-    """Plans each of them; what fails is asked for again by the claim, 5 s later."""
+    """Plan fire times for each schedule; log those that fail.
+
+    The claim requests a schedule again five seconds later if it still needs fire times.
+    """
     for schedule_id in schedule_ids:
         try:
-            answer = schedules.top_up(schedule_id)
+            result = schedules.top_up(schedule_id)
         except (CronError, RedisError, UnreadableRecord) as err:
             log.error(
                 logfmt.line("schedule.not_planned", schedule=schedule_id, problem=err)
             )
             continue
-        log.debug(logfmt.line("schedule.planned", schedule=schedule_id, answer=answer))
+        log.debug(logfmt.line("schedule.planned", schedule=schedule_id, result=result))

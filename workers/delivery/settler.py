@@ -1,4 +1,4 @@
-"""Writes outcomes down, many at once, and keeps them while the store is away."""
+"""Settle attempts in batches; keep the outcomes while the store is unreachable."""
 
 import asyncio
 import logging
@@ -12,19 +12,23 @@ from scheduler_api.core.store.leases import Outcome, Settled, Settlement, Worker
 
 log = logging.getLogger("scheduler.worker")
 
-# What is begun or settled in one call. A full worker goes in parts, so that beginning,
-# sending and settling overlap: as one they would take turns, store and worker each idle
-# half of the time.
-MOST_AT_ONCE = 25
+# Most events begun or settled in one call. A full worker needs several calls, so that
+# begin, send and settle overlap; with a single large batch, store and worker would take
+# turns, and each would be idle half of the time.
+MAX_BATCH = 25
 REPEATED_S = 5.0
-MOST_REPEATED = 10_000
+MAX_REPEATED = 10_000
 
 
 class Settler:
-    """A queue of outcomes with one writer.
+    """A queue of settlements with one writer.
 
-    After any reconnect it repeats the last five seconds: a store that failed over may
-    have lost its latest writes, and a settle that was kept ignores its repeat.
+    After a reconnect it repeats the settlements of the last five seconds: a store that
+    failed over may have lost its latest writes. Repeating a settlement that was not
+    lost has no effect.
+
+    Args:
+        on_settled: called with id and token of each event that the store has settled.
     """
 
     def __init__(
@@ -33,44 +37,44 @@ class Settler:
         self._store = store
         self._on_settled = on_settled
         self._waiting: list[Settlement] = []
-        self._recent: deque[tuple[float, Settlement]] = deque(maxlen=MOST_REPEATED)
+        self._recent: deque[tuple[float, Settlement]] = deque(maxlen=MAX_REPEATED)
         self._connects_seen = 0
         self._added = asyncio.Event()
 
     def add(self, settlement: Settlement) -> None:
-        """Takes an outcome; it is kept until the store has it."""
+        """Queue a settlement; it is kept until the store has accepted it."""
         self._waiting.append(settlement)
         self._added.set()
 
     async def run(self) -> None:
-        """Writes until cancelled."""
+        """Settle until cancelled."""
         while True:
             await self._added.wait()
-            batch = self._waiting[:MOST_AT_ONCE]
-            await self._write(batch)
+            batch = self._waiting[:MAX_BATCH]
+            await self._settle(batch)
             del self._waiting[: len(batch)]
             if not self._waiting:
                 self._added.clear()
 
-    async def _write(self, batch: list[Settlement]) -> None:
-        answers = await self._until_answered(batch)
+    async def _settle(self, batch: list[Settlement]) -> None:
+        results = await self._settle_with_retries(batch)
         now_s = time.monotonic()
         self._forget_before(now_s - REPEATED_S)
-        for settlement, answer in zip(batch, answers, strict=True):
+        for settlement, settled in zip(batch, results, strict=True):
             self._recent.append((now_s, settlement))
             self._on_settled(settlement.event_id, settlement.token)
-            _report(settlement, answer)
+            _log_settled(settlement, settled)
 
     def _forget_before(self, earliest_s: float) -> None:
         while self._recent and self._recent[0][0] < earliest_s:
             self._recent.popleft()
 
-    async def _until_answered(self, batch: list[Settlement]) -> list[Settled]:
+    async def _settle_with_retries(self, batch: list[Settlement]) -> list[Settled]:
         while True:
             try:
-                answers = await self._store.settle(batch)
-                await self._repeat_recent()
-                return answers
+                results = await self._store.settle(batch)
+                await self._repeat_after_reconnect()
+                return results
             except RedisError as err:
                 log.warning(
                     logfmt.line(
@@ -79,36 +83,36 @@ class Settler:
                 )
                 await asyncio.sleep(RETRY_INTERVAL_S)
 
-    async def _repeat_recent(self) -> None:
-        """After any new connection of this worker's: the store may be another."""
+    async def _repeat_after_reconnect(self) -> None:
+        """Repeat recent settlements if the worker has a new connection to the store."""
         connects = self._store.connects
         if connects == self._connects_seen:
             return
-        recent = [each for _, each in self._recent]
-        for at in range(0, len(recent), MOST_AT_ONCE):
-            await self._store.settle(recent[at : at + MOST_AT_ONCE])
+        recent = [settlement for _, settlement in self._recent]
+        for start in range(0, len(recent), MAX_BATCH):
+            await self._store.settle(recent[start : start + MAX_BATCH])
         self._connects_seen = connects
 
 
-def _report(settlement: Settlement, answer: Settled) -> None:
-    # A retry that the store did not plan would have come too late.
-    unplanned = settlement.outcome is Outcome.RETRY and not answer.next_ms
-    dead = settlement.outcome is Outcome.DEAD or unplanned
-    level = logging.WARNING if dead else logging.DEBUG
-    if answer.code != "settled":
+def _log_settled(settlement: Settlement, settled: Settled) -> None:
+    # The store plans no retry that would begin after the event's end.
+    has_no_retry = settlement.outcome is Outcome.RETRY and not settled.next_ms
+    is_dead = settlement.outcome is Outcome.DEAD or has_no_retry
+    level = logging.WARNING if is_dead else logging.DEBUG
+    if settled.code != "settled":
         level = logging.INFO
     if not log.isEnabledFor(level):
         return
     log.log(
         level,
         logfmt.line(
-            "event.dead" if dead else "event.settled",
-            event=answer.event_id,
+            "event.dead" if is_dead else "event.settled",
+            event=settled.event_id,
             attempt=settlement.attempt,
             outcome=settlement.outcome,
-            answer=answer.code,
+            code=settled.code,
             reason=settlement.reason or None,
-            contact=(settlement.contact or None) if dead else None,
-            next_ms=answer.next_ms or None,
+            contact=(settlement.contact or None) if is_dead else None,
+            next_ms=settled.next_ms or None,
         ),
     )

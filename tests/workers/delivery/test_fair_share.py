@@ -1,9 +1,13 @@
-"""Shares: extra room in a full worker, for others than the one that fills it."""
+"""Extra room in a full worker, for other destinations than the one that fills it."""
 
 import pytest
-from workers.delivery.fair_share import REST_S, STUCK_AFTER_S, Shares
+from workers.delivery.fair_share import (
+    EXTRA_ROOM_AFTER_S,
+    SEARCH_PAUSE_S,
+    FairShare,
+)
 
-ILL = "d:1:ill"
+BUSY = "d:1:busy"
 
 
 class Clock:
@@ -20,27 +24,29 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def shares(clock: Clock) -> Shares:
-    """Those of a worker with room for four, which one destination has filled."""
-    shares = Shares(4, percent=50, clock=clock)
+def fair_share(clock: Clock) -> FairShare:
+    """Of a worker with room for four, all of it used by one destination."""
+    fair_share = FairShare(4, percent=50, clock=clock)
     for _ in range(4):
-        shares.take(ILL)
-    return shares
+        fair_share.add(BUSY)
+    return fair_share
 
 
-def test_others_have_extra_room_once_nothing_comes_free(shares: Shares, clock: Clock):
-    at_first = shares.extra
-    clock.now_s += STUCK_AFTER_S
-
-    assert (at_first, shares.extra) == (0, 2)
-
-
-def test_extra_room_is_looked_into_now_and_then_while_nobody_else_is_there(
-    shares: Shares, clock: Clock
+def test_extra_room_opens_after_a_time_without_an_ended_delivery(
+    fair_share: FairShare, clock: Clock
 ):
-    clock.now_s += STUCK_AFTER_S
-    shares.find_nobody()
-    afterwards = shares.extra
-    clock.now_s += REST_S
+    at_first = fair_share.extra_room
+    clock.now_s += EXTRA_ROOM_AFTER_S
 
-    assert (afterwards, shares.extra) == (0, 2)
+    assert (at_first, fair_share.extra_room) == (0, 2)
+
+
+def test_extra_room_closes_for_a_moment_if_no_other_destination_needs_it(
+    fair_share: FairShare, clock: Clock
+):
+    clock.now_s += EXTRA_ROOM_AFTER_S
+    fair_share.pause_search()
+    afterwards = fair_share.extra_room
+    clock.now_s += SEARCH_PAUSE_S
+
+    assert (afterwards, fair_share.extra_room) == (0, 2)

@@ -1,4 +1,4 @@
-"""How a worker fetches what a claim left in RQ, on a real server."""
+"""Fetch envelopes from RQ on a real server."""
 
 import asyncio
 import pytest
@@ -21,19 +21,24 @@ OWNER = Owner("acme", "jiter")
 DRAFT = Draft(Content("http://127.0.0.1:9/", b"{}"), deadline_ms=10_000)
 
 
-class Accepting:
-    """Stands for `InFlight`, and keeps what it is given.
+class FakeInFlight:
+    """A fake of `InFlight` that records what it accepts.
 
-    It shuts after so many envelopes, has room for so many, and fails over some ids.
+    Args:
+        maximum: envelopes after which it stops accepting.
+        room: for so many envelopes.
+        bad: an id that makes `accept` fail.
     """
 
-    def __init__(self, most: int = 1_000, *, room: int = 1_000, bad: str = "") -> None:
+    def __init__(
+        self, maximum: int = 1_000, *, room: int = 1_000, bad: str = ""
+    ) -> None:
         self.accepted: list[tuple[list[str], bool]] = []
-        self._most, self._room, self._bad = most, room, bad
+        self._maximum, self._room, self._bad = maximum, room, bad
 
     @property
-    def is_shut(self) -> bool:
-        return len(self.accepted) == self._most
+    def is_accepting(self) -> bool:
+        return len(self.accepted) < self._maximum
 
     async def has_room(self, _timeout_s: float) -> bool:
         has_room = len(self.accepted) < self._room
@@ -48,11 +53,11 @@ class Accepting:
 
 
 class Station:
-    """An RQ queue, what claims leave in it, and a worker's way to fetch from it."""
+    """An RQ queue, claims that fill it, and a fetcher that empties it."""
 
     def __init__(self, client: redis.Redis, url: str) -> None:
         self.client = client
-        self.in_flight = Accepting()
+        self.in_flight = FakeInFlight()
         self.planned: list[list[str]] = []
         self.queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
         self._store = EventStore(Cell(client, PREFIX))
@@ -65,17 +70,21 @@ class Station:
             self._store.cell, room=100, timeouts=TIMEOUTS, enqueuer=self._enqueuer
         )
 
-    def garble(self, job_id: str, data: str | None = None) -> str:
+    def enqueue_raw(self, job_id: str, data: str | None = None) -> str:
         if data is not None:
             self.client.hset(Job.key_for(job_id), "data", data)
         self.client.rpush(self.queue.key, job_id)
         return job_id
 
     def fetch(
-        self, *, for_s: float = 60, is_burst: bool = True, most: int | None = None
+        self,
+        *,
+        for_s: float = 60,
+        is_burst: bool = True,
+        max_fetched: int | None = None,
     ) -> int:
         async def work(fetcher: Fetcher) -> int:
-            await fetcher.fetch(for_s=for_s, is_burst=is_burst, most=most)
+            await fetcher.fetch(for_s=for_s, is_burst=is_burst, max_fetched=max_fetched)
             return fetcher.fetched
 
         return self.with_fetcher(work)
@@ -89,7 +98,7 @@ class Station:
             try:
                 fetched = await work(fetcher)
                 await fetcher.finish()
-                # Answers come in their order: what was only told has been done as well.
+                # Replies arrive in order, so commands sent without waiting are done.
                 await connection.get("nothing")
                 return fetched
             finally:
@@ -110,12 +119,12 @@ def station(valkey: str) -> Iterator[Station]:
 
 
 @pytest.mark.parametrize("count", [1, 10, 11, 100])
-def test_a_worker_takes_from_an_envelope_what_any_rq_worker_would(
+def test_a_fetched_envelope_has_the_arguments_of_its_rq_job(
     station: Station, count: int
 ):
     claim = station.offer(count)
-    [stock] = station.queue.jobs
-    ids, schedule_ids, isolated = stock.args
+    [job] = station.queue.jobs
+    ids, schedule_ids, isolated = job.args
 
     fetched = station.fetch()
 
@@ -125,7 +134,7 @@ def test_a_worker_takes_from_an_envelope_what_any_rq_worker_would(
     assert len(ids) == count
 
 
-def test_what_is_taken_leaves_nothing_in_rq(station: Station):
+def test_fetching_removes_all_of_an_envelope_from_rq(station: Station):
     for count in (3, 30):
         station.offer(count)
 
@@ -137,7 +146,7 @@ def test_what_is_taken_leaves_nothing_in_rq(station: Station):
 
 def test_schedules_of_an_envelope_are_planned(station: Station):
     data = '["workers.deliver.deliver", null, [["1"], ["a", "b"], true], {}]'
-    station.garble("job", data)
+    station.enqueue_raw("job", data)
 
     station.fetch()
 
@@ -145,27 +154,29 @@ def test_schedules_of_an_envelope_are_planned(station: Station):
     assert station.in_flight.accepted == [(["1"], True)]
 
 
-def test_envelopes_are_taken_in_their_order_as_many_as_wanted(station: Station):
+def test_envelopes_are_fetched_in_order_up_to_a_maximum(station: Station):
     first = station.offer(2)
     second = station.offer(1)
 
-    assert station.fetch(most=1) == 1
+    assert station.fetch(max_fetched=1) == 1
     assert station.in_flight.accepted == [(first.ids, False)]
-    assert station.fetch(most=5) == 1
+    assert station.fetch(max_fetched=5) == 1
     assert station.in_flight.accepted[1:] == [(second.ids, False)]
 
 
-def test_nothing_is_fetched_once_nothing_more_is_begun(station: Station):
-    station.in_flight = Accepting(most=0)
+def test_nothing_is_fetched_after_accepting_has_stopped(station: Station):
+    station.in_flight = FakeInFlight(maximum=0)
     station.offer(1)
 
     assert station.fetch(is_burst=False) == 0
     assert len(station.queue.job_ids) == 1
 
 
-def test_one_that_comes_while_none_is_there_is_taken_at_once(station: Station):
+def test_an_envelope_that_arrives_during_a_wait_is_fetched_at_once(station: Station):
     async def wait_and_offer(fetcher: Fetcher) -> int:
-        fetching = asyncio.create_task(fetcher.fetch(for_s=60, is_burst=False, most=1))
+        fetching = asyncio.create_task(
+            fetcher.fetch(for_s=60, is_burst=False, max_fetched=1)
+        )
         await asyncio.to_thread(station.offer, 1)
         await fetching
         return fetcher.fetched
@@ -173,8 +184,8 @@ def test_one_that_comes_while_none_is_there_is_taken_at_once(station: Station):
     assert station.with_fetcher(wait_and_offer) == 1
 
 
-def test_e14_no_envelope_is_taken_that_has_no_room(station: Station):
-    station.in_flight = Accepting(room=1)
+def test_e14_no_envelope_is_fetched_without_room_for_it(station: Station):
+    station.in_flight = FakeInFlight(room=1)
     for _ in range(2):
         station.offer(1)
 
@@ -182,11 +193,11 @@ def test_e14_no_envelope_is_taken_that_has_no_room(station: Station):
     assert len(station.queue.job_ids) == 1
 
 
-def test_r13_a_fault_over_one_envelope_is_no_fault_of_the_next(
+def test_r13_an_error_with_one_envelope_does_not_affect_the_next(
     station: Station, caplog: pytest.LogCaptureFixture
 ):
     first, second = station.offer(1), station.offer(1)
-    station.in_flight = Accepting(bad=first.ids[0])
+    station.in_flight = FakeInFlight(bad=first.ids[0])
 
     assert station.fetch() == 2
     assert station.in_flight.accepted == [(second.ids, False)]
@@ -205,10 +216,10 @@ def test_r13_a_fault_over_one_envelope_is_no_fault_of_the_next(
         "[" * 100_000,
     ],
 )
-def test_r13_what_is_no_envelope_is_left_to_rq_and_the_next_is_taken(
+def test_r13_a_job_that_is_no_envelope_is_left_to_rq_and_the_next_is_fetched(
     station: Station, data: str | None, caplog: pytest.LogCaptureFixture
 ):
-    garbage = station.garble("job-of-another", data)
+    garbage = station.enqueue_raw("foreign-job", data)
     claim = station.offer(1)
 
     assert station.fetch() == 2
@@ -219,12 +230,12 @@ def test_r13_what_is_no_envelope_is_left_to_rq_and_the_next_is_taken(
     assert "envelope.unreadable" in caplog.text
 
 
-def test_r13_a_name_that_is_no_text_costs_nothing_but_itself(station: Station):
+def test_r13_a_job_id_that_is_not_utf8_is_removed(station: Station):
     station.client.rpush(station.queue.key, b"\xff\x00")
     claim = station.offer(1)
 
     station.fetch()
 
     assert station.in_flight.accepted == [(claim.ids, False)]
-    # RQ's maintenance fails over such a name.
+    # RQ's maintenance would fail on such an id.
     assert station.unread == []

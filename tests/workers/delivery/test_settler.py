@@ -1,4 +1,4 @@
-"""The settler: outcomes survive a store that is away, or lost its latest writes."""
+"""Settlements survive an unreachable store, and a failover that loses writes."""
 
 import asyncio
 import logging
@@ -26,8 +26,8 @@ TIMEOUTS = ClaimTimeouts(
 )
 
 
-class Watched(WorkerStore):
-    """Notes how many outcomes each call bears."""
+class RecordingStore(WorkerStore):
+    """A worker store that records the size of each `settle` call."""
 
     calls: list[int]
 
@@ -37,18 +37,19 @@ class Watched(WorkerStore):
 
 
 @asynccontextmanager
-async def working(url: str) -> AsyncIterator[tuple[EventStore, Watched, Settler]]:
-    """A store with a worker's settler at work on it."""
+async def running_settler(
+    url: str,
+) -> AsyncIterator[tuple[EventStore, RecordingStore, Settler]]:
+    """An empty store and a running settler."""
     client, connection = redis.Redis.from_url(url), RedisConnection(url, timeout_s=5)
     client.flushall()
     cell = Cell(client, PREFIX)
-    worker_store = Watched(connection, cell, lease_ms=15_000)
+    worker_store = RecordingStore(connection, cell, lease_ms=15_000)
     worker_store.calls = []
-    let_go: set[str] = set()
-    at_work = Settler(worker_store, lambda event_id, _: let_go.add(event_id))
-    task = asyncio.create_task(at_work.run())
+    running = Settler(worker_store, lambda _event_id, _token: None)
+    task = asyncio.create_task(running.run())
     try:
-        yield EventStore(cell), worker_store, at_work
+        yield EventStore(cell), worker_store, running
     finally:
         task.cancel()
         connection.close()
@@ -57,14 +58,16 @@ async def working(url: str) -> AsyncIterator[tuple[EventStore, Watched, Settler]
 
 async def begin(store: EventStore, worker_store: WorkerStore, count: int):
     drafts = [Draft(Content("http://a/", b"x"), 1_000)] * count
-    made = store.create_many(OWNER, drafts)
+    accepted = store.create_many(OWNER, drafts)
     while claimed := claims.claim(store.cell, room=1_000, timeouts=TIMEOUTS).ids:
         await worker_store.begin(claimed)
     client, token = store.cell.client, EVENT.code("token")
-    begun = {each.id: client.hget(keys.event(PREFIX, each.id), token) for each in made}
+    tokens = {
+        each.id: client.hget(keys.event(PREFIX, each.id), token) for each in accepted
+    }
     return [
         Settlement(event_id, found.decode(), 1, Outcome.DELIVERED, b"{}")
-        for event_id, found in begun.items()
+        for event_id, found in tokens.items()
     ]
 
 
@@ -77,13 +80,13 @@ async def until_delivered(store: EventStore, *event_ids: str) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_what_a_failover_lost_is_settled_again_after_the_reconnect(valkey: str):
+def test_a_settlement_lost_in_a_failover_is_repeated_after_the_reconnect(valkey: str):
     async def run() -> None:
-        async with working(valkey) as (store, worker_store, at_work):
+        async with running_settler(valkey) as (store, worker_store, running):
             first, second = await begin(store, worker_store, 2)
             key = keys.event(PREFIX, first.event_id)
             before = store.cell.client.dump(key)
-            at_work.add(first)
+            running.add(first)
             await until_delivered(store, first.event_id)
             store.cell.client.restore(key, 0, before, replace=True)
             store.cell.client.zadd(keys.leased(PREFIX), {first.event_id: 1})
@@ -91,22 +94,22 @@ def test_what_a_failover_lost_is_settled_again_after_the_reconnect(valkey: str):
                 if each["id"] != str(store.cell.client.client_id()):
                     store.cell.client.client_kill_filter(_id=each["id"])
 
-            at_work.add(second)
+            running.add(second)
 
             await until_delivered(store, first.event_id, second.event_id)
 
     asyncio.run(run())
 
 
-def test_without_a_reconnect_nothing_is_settled_twice(valkey: str):
+def test_without_a_reconnect_no_settlement_is_repeated(valkey: str):
     async def run() -> None:
-        async with working(valkey) as (store, worker_store, at_work):
+        async with running_settler(valkey) as (store, worker_store, running):
             first, second = await begin(store, worker_store, 2)
-            at_work.add(first)
+            running.add(first)
             await until_delivered(store, first.event_id)
             store.cell.client.config_resetstat()
 
-            at_work.add(second)
+            running.add(second)
 
             await until_delivered(store, second.event_id)
             assert functions_called(store.cell.client) == 1
@@ -114,34 +117,34 @@ def test_without_a_reconnect_nothing_is_settled_twice(valkey: str):
     asyncio.run(run())
 
 
-def test_more_than_fits_into_one_call_is_settled_in_several(valkey: str):
+def test_many_settlements_are_sent_in_several_calls(valkey: str):
     async def run() -> None:
-        async with working(valkey) as (store, worker_store, at_work):
-            count = 2 * settler.MOST_AT_ONCE + 1
+        async with running_settler(valkey) as (store, worker_store, running):
+            count = 2 * settler.MAX_BATCH + 1
             settlements = await begin(store, worker_store, count)
 
             for settlement in settlements:
-                at_work.add(settlement)
+                running.add(settlement)
 
             await until_delivered(store, *(s.event_id for s in settlements))
-            most = settler.MOST_AT_ONCE
-            assert worker_store.calls == [most, most, 1]
+            maximum = settler.MAX_BATCH
+            assert worker_store.calls == [maximum, maximum, 1]
 
     asyncio.run(run())
 
 
-def test_outcomes_are_kept_while_the_store_refuses_them(
+def test_settlements_are_kept_while_the_store_refuses_them(
     valkey: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(settler, "RETRY_INTERVAL_S", 0.01)
 
     async def run() -> None:
-        async with working(valkey) as (store, worker_store, at_work):
+        async with running_settler(valkey) as (store, worker_store, running):
             [settlement] = await begin(store, worker_store, 1)
             store.cell.client.acl_setuser(
                 "default", enabled=True, categories=["-scripting"]
             )
-            at_work.add(settlement)
+            running.add(settlement)
             async with asyncio.timeout(10):
                 while len(worker_store.calls) < 2:
                     await asyncio.sleep(0.01)
@@ -153,7 +156,7 @@ def test_outcomes_are_kept_while_the_store_refuses_them(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "answer", "told"),
+    ("outcome", "settled", "is_dead"),
     [
         (Outcome.DEAD, Settled("7", "settled", 0), True),
         (Outcome.RETRY, Settled("7", "settled", 0), True),
@@ -161,15 +164,15 @@ def test_outcomes_are_kept_while_the_store_refuses_them(
         (Outcome.DELIVERED, Settled("7", "settled", 0), False),
     ],
 )
-def test_who_is_to_be_told_of_a_failure_is_logged_once_it_is_final(
-    caplog: pytest.LogCaptureFixture, outcome: Outcome, answer: Settled, told: bool
+def test_the_contact_of_an_event_is_logged_when_the_event_is_dead(
+    caplog: pytest.LogCaptureFixture, outcome: Outcome, settled: Settled, is_dead: bool
 ):
     caplog.set_level(logging.DEBUG)
 
-    settler._report(
-        Settlement("7", "w:1", 1, outcome, b"{}", contact="user@example.com"), answer
+    settler._log_settled(
+        Settlement("7", "w:1", 1, outcome, b"{}", contact="user@example.com"), settled
     )
 
     [line] = caplog.messages
-    assert line.startswith("event.dead" if told else "event.settled")
-    assert ("user@example.com" in line) == told
+    assert line.startswith("event.dead" if is_dead else "event.settled")
+    assert ("user@example.com" in line) == is_dead

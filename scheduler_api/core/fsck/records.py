@@ -24,7 +24,7 @@ MAYBE_SCHEDULE_NUMBERS = (
     *("start_ms", "end_ms", "runs", "runs_left", "pauses", "last_begun_ms"),
     *("last_fired_ms", "jitter_ms"),
 )
-OF_A_BEGIN = ("token", "lost_token", "renewable_until_ms", "interruptions")
+OF_A_BEGIN = ("token", "interrupted_token", "renewable_until_ms", "interruptions")
 STATES = (State.ACTIVE, *FINAL_STATES)
 
 
@@ -151,7 +151,7 @@ def _at_gates(record: Record, places: Places) -> Iterator[Problem]:
         yield f"names the line {record.get('waits_at')!r}, and does not stand there"
     if "line" in places and "checked" not in places:
         yield "waits at a gate that nobody checks"
-    if "line" in places and slots and int(record.get("passes", 0)) < RESERVES_FROM:
+    if "line" in places and slots and int(record.get("passed_over", 0)) < RESERVES_FROM:
         yield "holds slots while it waits"
     if "token" in record and slots != len(gates) - queues:
         yield f"is being sent with {slots:.0f} of its slots"
@@ -209,7 +209,7 @@ def _listed(times: str) -> list[tuple[int, int]] | None:
 
 def _check_at(record: Record, listed: list[int]) -> int | None:
     """When a schedule must be checked; None if that does not follow from it."""
-    if "dry_since_ms" in record:
+    if "exhausted_since_ms" in record:
         return None
     checks = listed[:1] if record["state"] == ScheduleState.ACTIVE else []
     checks += [int(record["end_ms"]) + 1] if "end_ms" in record else []

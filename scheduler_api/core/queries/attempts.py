@@ -68,7 +68,7 @@ def origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
         return {}
     pipe = cell.client.pipeline(transaction=False)
     for event_id in ids:
-        pipe.hget(keys.event(cell.prefix, event_id), EVENT.code("run_again"))
+        pipe.hget(keys.event(cell.prefix, event_id), EVENT.code("replay_of"))
     return {
         event_id: origin.decode()
         for event_id, origin in zip(ids, pipe.execute(), strict=True)

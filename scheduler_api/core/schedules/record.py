@@ -37,7 +37,7 @@ def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
     }
     if options.missed_runs is not MissedRuns.LATEST:
         said["missed_policy"] = options.missed_runs.value
-        said["missed_bound"] = options.most_missed
+        said["missed_limit"] = options.most_missed
     if options.overlap is not Overlap.RUN:
         said["overlap"] = options.overlap.value
     if options.clock != ClockChange():
@@ -89,7 +89,7 @@ def _options(record: Record) -> ScheduleOptions:
     return ScheduleOptions(
         delay_ms=int(record.get("delay_ms", 0)),
         missed_runs=MissedRuns(record.get("missed_policy", b"latest").decode()),
-        most_missed=int(record.get("missed_bound", 0)),
+        most_missed=int(record.get("missed_limit", 0)),
         journal="journaled" in record,
         start_ms=_maybe(record, "start_ms"),
         end_ms=_maybe(record, "end_ms"),

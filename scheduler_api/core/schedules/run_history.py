@@ -12,7 +12,7 @@ from scheduler_api.core.store.records import EVENT
 from typing import cast
 
 PAUSED = "paused"
-RUN = EVENT.codes("owner", "state", "attempts", "reason", "run_again")
+RUN = EVENT.codes("owner", "state", "attempts", "reason", "replay_of")
 
 
 @dataclass(frozen=True)

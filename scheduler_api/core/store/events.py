@@ -69,11 +69,11 @@ FULL: Answer = (b"full", 0, 0, b"")
 
 
 class Cancelled(StrEnum):
-    """What a cancellation found; `asked`: this attempt is its last."""
+    """What a cancellation found; `requested`: this attempt is its last."""
 
     DONE = "cancelled"
-    ASKED = "asked"
-    AGAIN = "again"
+    REQUESTED = "requested"
+    ALREADY_REQUESTED = "already_requested"
     ENDED = "ended"
     MISSING = "missing"
 

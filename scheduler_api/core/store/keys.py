@@ -145,7 +145,7 @@ def groups(prefix: str, owner: str) -> str:
 def journal(prefix: str, owner: str) -> str:
     """Stream, what happened to events: `e` id, `k` kind, `n` attempt.
 
-    Kinds: created, begun, failed, retry, asked (to stop), and the final states. A
+    Kinds: created, begun, failed, retry, cancel_requested, and the final states. A
     chore cuts off what is older than the retention.
     """
     return f"{prefix}journal:{owner}"

@@ -72,7 +72,7 @@ class Settlement:
 class Settled:
     """How settling went.
 
-    `code`: settled, again (a repeat), late, gone or quarantined; `next_ms` of a retry.
+    `code`: settled, repeated, late, gone or quarantined; `next_ms` of a retry.
     """
 
     event_id: str

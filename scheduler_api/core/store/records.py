@@ -1,12 +1,12 @@
-"""How records are stored: the short codes of their fields. Pure.
+"""The fields of stored records: full names and the short codes Redis stores. Pure.
 
-Codes are memory: a million events hold each of them. They stand here and in the Lua
-module `records`; everybody else names fields in full.
+Codes are short to save memory: every event stores them. Only this module and the Lua
+module `records` use codes; all other code uses full names.
 """
 
 from collections.abc import Mapping
 
-# A stored record by the names of its fields.
+# A stored record, by field name.
 Record = Mapping[str, bytes]
 
 
@@ -19,7 +19,7 @@ class Fields:
 
     @property
     def names(self) -> Mapping[str, str]:
-        """The stored code of each name."""
+        """The stored code of each field name."""
         return self._codes
 
     def code(self, name: str) -> str:
@@ -30,73 +30,55 @@ class Fields:
         return self._codes[name]
 
     def codes(self, *names: str) -> list[str]:
-        """The stored codes of some fields, in their order.
+        """The stored codes of several fields, in order.
 
         Raises: KeyError.
         """
         return [self._codes[name] for name in names]
 
     def named(self, record: Mapping[bytes, bytes]) -> dict[str, bytes]:
-        """A stored record by names; fields of later versions are left out."""
+        """Convert a stored record to field names; skip unknown fields."""
         names = self._names
         return {names[code]: v for code, v in record.items() if code in names}
 
 
-# `due_ms`: when it is wanted; `first_due_ms` once a retry moved that. `deadline_ms`: of
-# an attempt. `body_revision`: if its body is large or edited. `change`: name of the
-# last edit. `interruptions`: in a row. `token`, `lost_token`: of the live, the
-# interrupted begin; `renewable_until_ms` no renewal passes. `state`: the final one.
-# `reason`: of a dead letter. `schedule`, `revision`: what made it. `strict`: its
-# schedule withdraws what it made before a pause; `pauses`: how often that was paused
-# before. `previous`, `following`: the occurrences that it waits for, that waits for it.
-# `run_again`: the occurrence that it sends again. `gates`: in the order of their
-# checks; `waits_at`: the one whose line it is in; `passes`: how often it was passed
-# over. `turn_exempt`: a callback waits for no turn.
 EVENT = Fields(
     format="f",
     owner="o",
-    nonce="x",
+    nonce="x",  # of the call that created the event
     created_ms="c",
     updated_ms="u",
-    due_ms="at",
-    first_due_ms="w",
-    end_ms="end",
-    deadline_ms="dl",
-    body_revision="b",
-    change="ch",
+    due_ms="at",  # of the next attempt
+    first_due_ms="w",  # set when a retry changes due_ms
+    end_ms="end",  # no attempt begins later
+    deadline_ms="dl",  # time limit of one attempt
+    body_revision="b",  # set if the body is large or was edited
+    change="ch",  # nonce of the last edit
     attempts="n",
     failures="fl",
-    interruptions="in",
-    token="tok",
-    lost_token="ptok",
-    renewable_until_ms="un",
-    state="st",
+    interruptions="in",  # in a row
+    token="tok",  # of the running attempt
+    interrupted_token="ptok",  # of the last interrupted attempt
+    renewable_until_ms="un",  # limit for renewals of the lease
+    state="st",  # set when the event has ended
     finished_ms="fin",
-    reason="y",
+    reason="y",  # why it is a dead letter
     cancel_requested_ms="cr",
     journaled="j",
     deduplication_key="m",
     schedule="s",
-    revision="rv",
-    strict="sr",
-    pauses="pn",
-    previous="af",
-    following="nx",
-    run_again="ro",
+    revision="rv",  # of the schedule
+    strict="sr",  # a copy of its schedule's field
+    pauses="pn",  # pauses of its schedule at creation
+    previous="af",  # the occurrence to wait for
+    following="nx",  # the occurrence that waits for this one
+    replay_of="ro",  # the occurrence whose content is sent again
     destination="d",
-    gates="g",
-    waits_at="l",
-    passes="ps",
-    turn_exempt="qx",
+    gates="g",  # in the order of their checks
+    waits_at="l",  # the gate it waits at
+    passed_over="ps",  # how often the gate let other events go first
+    turn_exempt="qx",  # a callback does not wait for its turn in a queue
 )
-# `fire_times`: the next ones, comma-separated, `<due ms>:<ms>` where jitter makes them
-# differ; `times_ahead`: how many are wanted. `last_used_ms`: newest fire time used or
-# dropped; `last_fired_ms`: newest used. `missed`: how many were dropped.
-# `dry_since_ms`: it has no fire time since. `delay_ms`: from a fire time to its
-# occurrence. `runs`, `runs_left`: fire times in all, still left. `newest`: occurrence,
-# if none may overlap. `last_begun_ms`: when an attempt first began, if it is strict.
-# `search_terms`: separated by blanks. `gates`: of its occurrences, each with the limits
-# that it brings.
 SCHEDULE = Fields(
     format="f",
     owner="o",
@@ -107,56 +89,53 @@ SCHEDULE = Fields(
     name="nm",
     expression="ex",
     time_zone="tz",
-    deadline_ms="dl",
-    fire_times="times",
-    times_ahead="k",
-    last_used_ms="last",
-    last_fired_ms="lf",
-    last_begun_ms="cd",
-    missed="missed",
+    deadline_ms="dl",  # time limit of one attempt
+    fire_times="times",  # `<due ms>`, with jitter `<due ms>:<ms>`; by commas
+    times_ahead="k",  # how many fire times to store
+    last_used_ms="last",  # the newest fire time that was used or missed
+    last_fired_ms="lf",  # the newest fire time that was used
+    last_begun_ms="cd",  # first begin of an attempt; strict schedules only
+    missed="missed",  # how many fire times were missed
     missed_policy="mp",
-    missed_bound="mb",
-    planning_asked_ms="pl",
-    dry_since_ms="dry",
-    delay_ms="dy",
+    missed_limit="mb",
+    planning_requested_ms="pl",
+    exhausted_since_ms="dry",  # set while no fire time is stored
+    delay_ms="dy",  # from a fire time to its occurrence
     jitter_ms="jt",
     start_ms="start",
     end_ms="end",
-    runs="max",
+    runs="max",  # limit on the number of runs
     runs_left="left",
     overlap="ov",
-    newest="open",
+    newest_occurrence="open",  # set if occurrences may not overlap
     gap="gap",
     fold="fold",
-    strict="sr",
-    pauses="pn",
+    strict="sr",  # a pause or deletion cancels its occurrences (lib/withdrawal.lua)
+    pauses="pn",  # how often it was paused
     journaled="j",
     deduplication_key="m",
-    search_terms="ix",
+    search_terms="ix",  # separated by blanks
     destination="d",
-    gates="g",
+    gates="g",  # of its occurrences, with limits
 )
-# `last_number`: of the last acceptance in a queue; `check_from`: number from which
-# checks go on; `drop_until`: number up to which a deleted queue's events are cancelled.
-# `*_pinned`: set by hand. Of a destination: `closed_until_ms`: time of the next probe;
-# `ramp_rate`: per second when the ramp began; `origin`: kept after a pause until no
-# event waits.
 GATE = Fields(
     created_ms="c",
     updated_ms="u",
     parallelism="p",
     rate="r",
     period_ms="t",
-    parallelism_pinned="pp",
-    rate_pinned="pr",
+    parallelism_pinned="pp",  # set by hand
+    rate_pinned="pr",  # set by hand
     paused_ms="pz",
-    last_number="seq",
-    check_from="lk",
-    drop_until="dp",
+    # Of a queue:
+    last_number="seq",  # of the last accepted event
+    check_from="lk",  # number of the event where the next check starts
+    cancel_until="dp",  # the queue was deleted: cancel events up to this number
+    # Of a destination:
     breaker_open="br",
-    closed_until_ms="sh",
+    closed_until_ms="sh",  # time of the next probe
     probes_failed="bk",
     ramp_since_ms="rp",
-    ramp_rate="rr",
-    origin="og",
+    ramp_rate="rr",  # per second at the start of the ramp
+    origin="og",  # set by a pause, kept while events wait
 )

@@ -104,7 +104,7 @@ def test_what_is_sent_again_with_the_present_content_supersedes_nothing(
     again = engine.schedules.run(schedule, again=first)
 
     assert engine.scores(keys.superseded(PREFIX)) == {}
-    assert engine.record(again)["run_again"] == first
+    assert engine.record(again)["replay_of"] == first
 
 
 def test_an_occurrence_that_is_not_finished_is_not_sent_again(engine: Engine):
@@ -159,5 +159,5 @@ def test_e5_an_occurrence_that_is_sent_again_twice_in_silence_is_one(engine: Eng
     with engine.repeating() as repeats:
         again = engine.schedules.run(schedule, again=first, deduplication=deduplication)
 
-    assert engine.record(again)["run_again"] == first
+    assert engine.record(again)["replay_of"] == first
     assert engine.everything() == repeats.stored

@@ -167,7 +167,7 @@ def test_e8_a_planned_schedule_is_not_asked_for_again(engine: Engine):
 
     assert answer == "done"
     assert asked == []
-    assert "planning_asked_ms" not in engine.schedule_record(schedule.id)
+    assert "planning_requested_ms" not in engine.schedule_record(schedule.id)
 
 
 def test_e8_a_chain_without_planning_fires_again_once_it_is_planned(engine: Engine):
@@ -195,11 +195,11 @@ def test_e8_a_dry_schedule_tells_since_when(engine: Engine):
     engine.tick(30 * SECOND_MS)
     engine.claim()
 
-    assert engine.schedule_record(schedule.id)["dry_since_ms"] == str(
+    assert engine.schedule_record(schedule.id)["exhausted_since_ms"] == str(
         schedule.times_ms[-1]
     )
     engine.schedules.top_up(schedule.id)
-    assert "dry_since_ms" not in engine.schedule_record(schedule.id)
+    assert "exhausted_since_ms" not in engine.schedule_record(schedule.id)
 
 
 def test_e8_occurrences_that_nobody_begins_do_not_break_the_chain(engine: Engine):

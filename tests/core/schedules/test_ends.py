@@ -222,7 +222,7 @@ def test_no_retry_is_planned_past_the_end(engine: Engine, strict: bool):
     event = engine.get(first.id)
     assert answer.code == "settled"
     assert (event.state, event.reason) == (State.DEAD, "end")
-    assert engine.worker.settle(within)[0].code == "again"
+    assert engine.worker.settle(within)[0].code == "repeated"
 
 
 def test_a_worker_is_told_how_long_is_left_until_the_end(engine: Engine):

@@ -46,7 +46,7 @@ def test_what_is_in_nobody_s_hand_is_cancelled_at_once(engine: Engine, stage: st
 def test_what_is_being_sent_is_asked_to_stop(engine: Engine):
     begun = engine.begun()
 
-    assert cancel(engine, begun.id) == [Cancelled.ASKED]
+    assert cancel(engine, begun.id) == [Cancelled.REQUESTED]
     assert engine.get(begun.id).state is State.ACTIVE
     assert engine.leased().keys() == {begun.id}
 
@@ -99,7 +99,7 @@ def test_asking_again_changes_nothing(engine: Engine):
     stored = engine.everything()
     engine.now_ms += 10
 
-    assert cancel(engine, begun.id) == [Cancelled.AGAIN]
+    assert cancel(engine, begun.id) == [Cancelled.ALREADY_REQUESTED]
     assert engine.everything() == stored
 
 
@@ -149,7 +149,7 @@ def test_each_of_many_is_answered_by_itself(engine: Engine):
     assert answers == [
         Cancelled.DONE,
         Cancelled.MISSING,
-        Cancelled.ASKED,
+        Cancelled.REQUESTED,
         Cancelled.ENDED,
     ]
     assert cancel(engine) == []
@@ -175,7 +175,7 @@ def test_e5_a_cancellation_that_runs_twice_is_answered_alike(
     with engine.repeating() as repeats:
         answers = cancel(engine, event_id)
 
-    assert answers == [Cancelled.DONE if stage == "waits" else Cancelled.ASKED]
+    assert answers == [Cancelled.DONE if stage == "waits" else Cancelled.REQUESTED]
     assert engine.everything() == repeats.stored
 
 

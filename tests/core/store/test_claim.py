@@ -228,7 +228,7 @@ def test_a_begun_lease_that_is_over_was_interrupted(engine: Engine):
 
     record = engine.record(begun.id)
     assert engine.due() == {begun.id: begun.wanted_ms}
-    assert record["lost_token"] == begun.token
+    assert record["interrupted_token"] == begun.token
     assert (record["interruptions"], record["attempts"]) == ("1", "1")
     assert "token" not in record
     assert "renewable_until_ms" not in record

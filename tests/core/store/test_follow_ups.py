@@ -69,7 +69,7 @@ def test_e5_a_settle_that_runs_twice_makes_its_follow_up_once(engine: Engine):
 
     answers = engine.worker.settle(told(begun, Outcome.DELIVERED))
 
-    assert codes(answers) == ["again"]
+    assert codes(answers) == ["repeated"]
     assert engine.everything() == stored
 
 
@@ -132,7 +132,7 @@ def test_the_journal_tells_a_cancellation(engine: Engine):
     engine.worker.settle(settlement(begun, Outcome.RETRY))
 
     kinds = [kind for _, kind, _ in journal(engine)]
-    assert kinds == ["created", "begun", "asked", "failed", "cancelled"]
+    assert kinds == ["created", "begun", "cancel_requested", "failed", "cancelled"]
 
 
 def test_a_follow_up_stands_in_the_journal_if_its_parent_does(engine: Engine):

@@ -181,9 +181,9 @@ def test_the_journal_tells_of_cancellations_and_dead_letters(engine: Engine):
     assert told == [
         (asked.id, "begun"),
         (dead.id, "begun"),
-        (waits.id, "asked"),
+        (waits.id, "cancel_requested"),
         (waits.id, "cancelled"),
-        (asked.id, "asked"),
+        (asked.id, "cancel_requested"),
         (asked.id, "failed"),
         (asked.id, "cancelled"),
         (dead.id, "failed"),
@@ -242,7 +242,7 @@ def test_e5_what_follows_is_made_once_however_often_it_is_settled(engine: Engine
 
     answers = engine.worker.settle(mine)
 
-    assert codes(answers) == ["again"]
+    assert codes(answers) == ["repeated"]
     assert engine.everything() == stored
 
 

@@ -324,7 +324,7 @@ def test_e1_poisoned_schedules_stand_aside_and_the_rest_fires(engine: Engine):
 def test_a_schedule_whose_planning_mark_is_broken_stands_aside(engine: Engine):
     schedule = engine.schedule("* * * * *")
     key = keys.schedule(PREFIX, schedule.id)
-    engine.client.hset(key, SCHEDULE.code("planning_asked_ms"), "x")
+    engine.client.hset(key, SCHEDULE.code("planning_requested_ms"), "x")
     engine.client.hset(key, SCHEDULE.code("fire_times"), "")
     engine.now_ms = schedule.times_ms[0]
 

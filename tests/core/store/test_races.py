@@ -362,7 +362,7 @@ def test_e5_begin_and_settle_repeated_in_silence_count_once(
     answers = asyncio.run(work())
 
     assert proxy.swallowed == 3
-    assert answers == ["again"] * 3
+    assert answers == ["repeated"] * 3
     assert [engine.get(i).attempts for i in event_ids] == [1, 1, 1]
     assert {engine.get(i).state for i in event_ids} == {State.DELIVERED}
 

@@ -121,7 +121,7 @@ def test_e5_settling_twice_is_settling_once(engine: Engine, outcome: Outcome):
 
     answers = engine.worker.settle(mine)
 
-    assert codes(answers) == ["again"]
+    assert codes(answers) == ["repeated"]
     assert engine.everything() == stored
 
 
@@ -143,7 +143,7 @@ def test_e23_an_old_settle_repeated_changes_nothing(engine: Engine, then: str):
 
     answers = engine.worker.settle(mine)
 
-    assert codes(answers) == ["again"]
+    assert codes(answers) == ["repeated"]
     assert engine.everything() == stored
 
 

@@ -318,9 +318,9 @@ class Cell(RuleBasedStateMachine):
         if expected.state is not State.ACTIVE:
             assert answer is Cancelled.ENDED
         elif expected.asked:
-            assert answer is Cancelled.AGAIN
+            assert answer is Cancelled.ALREADY_REQUESTED
         elif expected.live is not None:
-            assert answer is Cancelled.ASKED
+            assert answer is Cancelled.REQUESTED
             expected.asked = True
         else:
             assert answer is Cancelled.DONE
@@ -564,7 +564,7 @@ class Cell(RuleBasedStateMachine):
         expected = self.events.get(begun.id)
         code = "gone"
         if expected is not None:
-            code = "again" if begun.attempt in expected.settled else "late"
+            code = "repeated" if begun.attempt in expected.settled else "late"
             code = "settled" if expected.takes(begun) else code
 
         mine = settlement(begun, outcome, delay_ms=delay_ms)

@@ -89,7 +89,7 @@ class Messages:
         done = 0
         for ids in self._meant(owner, meant):
             found = self._store.cancel(owner, ids)
-            done += sum(each in (Cancelled.DONE, Cancelled.ASKED) for each in found)
+            done += sum(each in (Cancelled.DONE, Cancelled.REQUESTED) for each in found)
         log.info(logfmt.line("events.cancelled", owner=owner, events=done))
         return responses.respond({"cancelled": done})
 

@@ -36,7 +36,7 @@ STATES = {
     "begun": "ACTIVE",
     "failed": "ERROR",
     "retry": "RETRY",
-    "asked": "CANCEL_REQUESTED",
+    "cancel_requested": "CANCEL_REQUESTED",
     "delivered": "DELIVERED",
     "dead": "FAILED",
     "cancelled": "CANCELED",

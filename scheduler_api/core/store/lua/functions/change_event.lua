@@ -12,7 +12,7 @@
 -- Atomic, so that a change answered ok wins every race with a worker. A repeat is answered ok.
 local EVENT = records.EVENT
 local CHANGED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'body_revision', 'change',
-  'attempts', 'schedule', 'state', 'following', 'gates', 'waits_at', 'passes')
+  'attempts', 'schedule', 'state', 'following', 'gates', 'waits_at', 'passed_over')
 
 local function refusal(ctx, event)
   local options = ctx.options

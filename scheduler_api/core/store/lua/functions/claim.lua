@@ -13,7 +13,7 @@ local REAPED, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
 local POISON, ISOLATED_FROM = 5, 2
 local REAPED_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
-  'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passes', 'turn_exempt')
+  'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt')
 
 -- Records this claim. If the last one was long ago, the store or all tickers were away and nobody
 -- could renew: a grace starts, in which no begun lease ends. If the clock was set back, no lease
@@ -53,8 +53,8 @@ local function interrupt(ctx, id, event, batch)
     return endings.finish(ctx, id, event, 'dead', 'poison')
   end
   journal.log_attempt(ctx, id, number, 'i', ctx.now, line)
-  redis.call('HSET', keys.event(ctx, id), EVENT.lost_token, event.token, EVENT.interruptions, count,
-    EVENT.updated_ms, ctx.now)
+  redis.call('HSET', keys.event(ctx, id), EVENT.interrupted_token, event.token,
+    EVENT.interruptions, count, EVENT.updated_ms, ctx.now)
   redis.call('HDEL', keys.event(ctx, id), EVENT.token, EVENT.renewable_until_ms)
   if count >= ISOLATED_FROM then
     redis.call('SADD', keys.isolated(ctx), id)

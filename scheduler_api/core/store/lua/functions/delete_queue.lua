@@ -17,7 +17,7 @@ local function delete_queue(key_names, args)
   local exists = redis.call('HEXISTS', key, GATE.created_ms)
   if exists == 1 and redis.call('EXISTS', begun) == 0 then
     gates.check_at(ctx, gate, ctx.now + gates.CHECK_EVERY_MS)
-    redis.call('HSET', key, GATE.drop_until, redis.call('HGET', key, GATE.last_number) or 0)
+    redis.call('HSET', key, GATE.cancel_until, redis.call('HGET', key, GATE.last_number) or 0)
     redis.call('HDEL', key, GATE.created_ms, GATE.parallelism, GATE.paused_ms, GATE.check_from)
     redis.call('ZREM', keys.queues(ctx, options.owner), options.name)
   end

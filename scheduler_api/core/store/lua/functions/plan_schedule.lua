@@ -31,9 +31,9 @@ local function plan_schedule(key_names, args)
     local _, fire_ms = fire_times.first(args[i])
     if fire_ms > last then words[#words + 1] = args[i] end
   end
-  redis.call('HDEL', key, SCHEDULE.planning_asked_ms)
+  redis.call('HDEL', key, SCHEDULE.planning_requested_ms)
   if not words[1] then return 'stale' end
-  redis.call('HDEL', key, SCHEDULE.dry_since_ms)
+  redis.call('HDEL', key, SCHEDULE.exhausted_since_ms)
   redis.call('HSET', key, SCHEDULE.fire_times, table.concat(words, ','))
   local first_due = fire_times.first(words[1])
   due.put(ctx, 's:' .. sid, schedule_index.check_at(record, first_due))

@@ -14,8 +14,8 @@
 --   beforehand), duplicate (of the answered one).
 -- Atomic: an occurrence made after the answer follows the new rule. A repeat is answered ok.
 local SCHEDULE = records.SCHEDULE
-local OPTIONAL = records.fields(SCHEDULE, 'dry_since_ms', 'planning_asked_ms', 'delay_ms',
-  'missed_policy', 'missed_bound', 'journaled', 'start_ms', 'end_ms', 'runs', 'runs_left',
+local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_requested_ms', 'delay_ms',
+  'missed_policy', 'missed_limit', 'journaled', 'start_ms', 'end_ms', 'runs', 'runs_left',
   'jitter_ms', 'overlap', 'gap', 'fold', 'strict', 'search_terms', 'gates', 'destination')
 local RULE = records.fields(SCHEDULE, 'owner', 'revision', 'created_ms', 'state', 'fire_times',
   'last_used_ms', 'end_ms', 'runs', 'runs_left', 'search_terms', 'overlap', 'last_fired_ms')
@@ -65,7 +65,8 @@ local function record_change(ctx, key, record, given, state, left)
   end
   if given.overlap and not record.overlap and record.last_fired_ms then
     local second = math.floor(record.last_fired_ms / 1000)
-    redis.call('HSET', key, SCHEDULE.newest, string.format('%s.%.0f', ctx.options.id, second))
+    redis.call('HSET', key, SCHEDULE.newest_occurrence,
+      string.format('%s.%.0f', ctx.options.id, second))
   end
 end
 

@@ -11,7 +11,7 @@
 -- Atomic: it has a place once it exists. A repeat is answered ok.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local RUN = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_ms', 'journaled',
-  'end_ms', 'strict', 'overlap', 'newest', 'pauses', 'gates', 'destination')
+  'end_ms', 'strict', 'overlap', 'newest_occurrence', 'pauses', 'gates', 'destination')
 local SENT = records.fields(EVENT, 'schedule', 'revision', 'state')
 
 -- The revision that the earlier occurrence sent, kept for as long as this one; or nil and why it
@@ -55,12 +55,14 @@ local function run_schedule(key_names, args)
   end
   occurrences.record(ctx, sid, record, id, ctx.now)
   if options.again ~= '' then
-    redis.call('HSET', keys.event(ctx, id), EVENT.run_again, options.again)
+    redis.call('HSET', keys.event(ctx, id), EVENT.replay_of, options.again)
   end
   due.put(ctx, due.member(id, record), ctx.now)
   deduplication.set(ctx, options.owner, options.deduplication_key, options.deduplication_ttl, id,
     keys.event(ctx, id))
-  if record.overlap then redis.call('HSET', keys.schedule(ctx, sid), SCHEDULE.newest, id) end
+  if record.overlap then
+    redis.call('HSET', keys.schedule(ctx, sid), SCHEDULE.newest_occurrence, id)
+  end
   return 'ok'
 end
 

@@ -6,18 +6,18 @@
 -- Args per attempt: id, token, attempt number, outcome (delivered, retry, dead), delay ms of the
 --   retry, reason of a dead letter or '', log line (JSON), number of callbacks; then the callbacks
 --   (see lib/callbacks).
--- Answer per attempt: {id, code, next ms}. Codes: settled, again (a repeat), late (only logged),
+-- Answer per attempt: {id, code, next ms}. Codes: settled, repeated, late (only logged),
 --   gone, quarantined.
--- Atomic: log, state and place agree. A repeat answers again.
+-- Atomic: log, state and place agree. A repeat answers 'repeated'.
 local WIDTH = 8
 local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule',
-  'state', 'token', 'lost_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict', 'pauses',
-  'following', 'gates', 'waits_at', 'passes')
+  'state', 'token', 'interrupted_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict',
+  'pauses', 'following', 'gates', 'waits_at', 'passed_over')
 
 -- A late outcome may replace the line of its interruption, never a settled one.
 local function too_late(ctx, id, number, line)
   local logged = redis.call('HGET', keys.log(ctx, id), number)
-  if logged and string.sub(logged, 1, 1) == 'a' then return {id, 'again', 0} end
+  if logged and string.sub(logged, 1, 1) == 'a' then return {id, 'repeated', 0} end
   journal.log_attempt(ctx, id, number, 'l', 0, line)
   return {id, 'late', 0}
 end
@@ -27,7 +27,7 @@ local function settle(ctx, first, last, id, token, number, outcome, delay, reaso
   local key = keys.event(ctx, id)
   local event = records.read(key, SETTLED)
   if not records.exists(key, event) then return {id, 'gone', 0} end
-  local valid = event.token == token or (event.lost_token == token and not event.token)
+  local valid = event.token == token or (event.interrupted_token == token and not event.token)
   if event.state or not valid then return too_late(ctx, id, number, line) end
   local next_ms = 0
   if event.cancel_requested_ms and outcome ~= 'delivered' then

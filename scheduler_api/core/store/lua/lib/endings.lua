@@ -42,12 +42,12 @@ end
 
 -- The begin is over: its token and what belongs to it go.
 local function end_begin(key)
-  redis.call('HDEL', key, EVENT.token, EVENT.lost_token, EVENT.renewable_until_ms,
+  redis.call('HDEL', key, EVENT.token, EVENT.interrupted_token, EVENT.renewable_until_ms,
     EVENT.interruptions)
 end
 
 -- Ends an event as delivered, dead or cancelled. `event` needs owner, and of due_ms, first_due_ms,
--- schedule, journaled, attempts, following, gates, waits_at, passes those that it has.
+-- schedule, journaled, attempts, following, gates, waits_at, passed_over those that it has.
 function endings.finish(ctx, id, event, state, reason)
   local key, owner, first_due = keys.event(ctx, id), event.owner, records.first_due_ms(event)
   if reason then
@@ -72,7 +72,7 @@ end
 -- stop, once. `...` are fields and values that its record keeps with the cancellation.
 function endings.cancel(ctx, id, event, ...)
   local key, asked = keys.event(ctx, id), event.cancel_requested_ms
-  if not asked then journal.append(ctx, event, id, 'asked', event.attempts) end
+  if not asked then journal.append(ctx, event, id, 'cancel_requested', event.attempts) end
   if not event.token then
     endings.finish(ctx, id, event, 'cancelled')
     if ... then redis.call('HSET', key, ...) end

@@ -4,8 +4,8 @@ local EVENT, GATE = records.EVENT, records.GATE
 local AUDITED, DROPPED_AT_ONCE, IDLE_MS = 64, 100, 600000
 local HOLDER = records.fields(EVENT, 'owner', 'state', 'gates', 'waits_at')
 local DROPPED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'journaled',
-  'state', 'token', 'cancel_requested_ms', 'attempts', 'gates', 'waits_at', 'passes', 'following',
-  'turn_exempt')
+  'state', 'token', 'cancel_requested_ms', 'attempts', 'gates', 'waits_at', 'passed_over',
+  'following', 'turn_exempt')
 
 -- A slot belongs to an event that is on its way, or that reserves it while it waits for a gate
 -- that is not closed.
@@ -75,12 +75,12 @@ end
 -- Cancels up to `most` events that stood in a queue when it was deleted. Returns how many it
 -- cancelled, and whether none is left; until then the queue stays closed.
 function gate_checks.drop(ctx, gate, most)
-  local last, kept, done = redis.call('HGET', keys.gate(ctx, gate), GATE.drop_until), 0, 0
+  local last, kept, done = redis.call('HGET', keys.gate(ctx, gate), GATE.cancel_until), 0, 0
   local line = keys.order(ctx, gate)
   while last and done < most do
     local ids = redis.call('ZRANGEBYSCORE', line, '-inf', last, 'LIMIT', kept, DROPPED_AT_ONCE)
     if not ids[1] then
-      redis.call('HDEL', keys.gate(ctx, gate), GATE.drop_until)
+      redis.call('HDEL', keys.gate(ctx, gate), GATE.cancel_until)
       return done, true
     end
     for _, id in ipairs(ids) do

@@ -11,7 +11,7 @@ local CHECK_EVERY_MS, JITTER_MS, DAY_MS = 5000, 20, 86400000
 local RAMP_DOUBLES_MS, RAMP_LIMIT = 2000, 1000
 local KEPT_MS = 14 * DAY_MS
 local STATE = records.fields(GATE, 'parallelism', 'rate', 'period_ms', 'paused_ms',
-  'closed_until_ms', 'breaker_open', 'ramp_since_ms', 'ramp_rate', 'drop_until', 'origin',
+  'closed_until_ms', 'breaker_open', 'ramp_since_ms', 'ramp_rate', 'cancel_until', 'origin',
   'check_from')
 local NUMBERS = {'parallelism', 'rate', 'period_ms', 'closed_until_ms', 'ramp_since_ms',
   'ramp_rate', 'check_from'}
@@ -59,7 +59,7 @@ function gates.state(ctx, gate)
     local rate = (state.ramp_rate or 1) * 2 ^ math.min(30, math.max(0, doubled))
     state.rate, state.period_ms = math.min(RAMP_LIMIT, rate), 1000
   end
-  state.closed = state.paused_ms or state.drop_until
+  state.closed = state.paused_ms or state.cancel_until
     or (state.closed_until_ms and state.closed_until_ms > ctx.now)
   return state
 end
@@ -110,7 +110,7 @@ end
 -- Puts the gate into `due` while a check is needed, unless a person paused it.
 function gates.place(ctx, gate)
   local state, queue = gates.state(ctx, gate), gates.is_queue(gate)
-  local waiting = state.drop_until
+  local waiting = state.cancel_until
     or queue and (state.check_from > 0
       or redis.call('ZCARD', keys.order(ctx, gate)) > state.parallelism)
     or not queue and redis.call('EXISTS', keys.waiters(ctx, gate)) == 1

@@ -7,14 +7,14 @@ local PLAN_AGAIN_MS = 5000
 local COPIED = {'journaled', 'end_ms', 'strict', 'pauses', 'destination'}
 local NEWEST = records.fields(EVENT, 'owner', 'state')
 local FIRED = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_ms', 'fire_times',
-  'times_ahead', 'planning_asked_ms', 'delay_ms', 'missed_policy', 'missed_bound', 'journaled',
-  'end_ms', 'runs_left', 'strict', 'pauses', 'overlap', 'newest', 'gates', 'destination')
+  'times_ahead', 'planning_requested_ms', 'delay_ms', 'missed_policy', 'missed_limit', 'journaled',
+  'end_ms', 'runs_left', 'strict', 'pauses', 'overlap', 'newest_occurrence', 'gates', 'destination')
 local LEFT = records.fields(SCHEDULE, 'runs_left')
 
 -- Whether the newest occurrence has not ended. Nothing is counted, so nothing can be miscounted.
 function occurrences.overlaps(ctx, record)
-  if not (record.overlap and record.newest) then return false end
-  local newest = records.read(keys.event(ctx, record.newest), NEWEST)
+  if not (record.overlap and record.newest_occurrence) then return false end
+  local newest = records.read(keys.event(ctx, record.newest_occurrence), NEWEST)
   return newest.owner and not newest.state
 end
 
@@ -31,8 +31,8 @@ function occurrences.record(ctx, sid, record, id, due_ms)
   end
   for _, name in ipairs(COPIED) do add(name, record[name]) end
   if occurrences.overlaps(ctx, record) then
-    add('previous', record.newest)
-    redis.call('HSET', keys.event(ctx, record.newest), EVENT.following, id)
+    add('previous', record.newest_occurrence)
+    redis.call('HSET', keys.event(ctx, record.newest_occurrence), EVENT.following, id)
   end
   add('gates', record.gates and gate_binding.bind(ctx, id, record.owner, record.gates, due_ms))
   redis.call('HSET', key, unpack(words))
@@ -44,7 +44,7 @@ end
 
 local function ask_for_times(ctx, sid, asked_ms, batch)
   if asked_ms <= ctx.now and ctx.now - asked_ms < PLAN_AGAIN_MS then return end
-  redis.call('HSET', keys.schedule(ctx, sid), SCHEDULE.planning_asked_ms, ctx.now)
+  redis.call('HSET', keys.schedule(ctx, sid), SCHEDULE.planning_requested_ms, ctx.now)
   batch.schedule_ids[#batch.schedule_ids + 1] = sid
 end
 
@@ -55,7 +55,7 @@ local function occur(ctx, sid, record, due_ms, fire_ms, batch)
   if not occurrences.record(ctx, sid, record, id, due_ms) then return end
   local key = keys.schedule(ctx, sid)
   if record.runs_left then redis.call('HINCRBY', key, SCHEDULE.runs_left, -1) end
-  if record.overlap then redis.call('HSET', key, SCHEDULE.newest, id) end
+  if record.overlap then redis.call('HSET', key, SCHEDULE.newest_occurrence, id) end
   redis.call('HSET', key, SCHEDULE.last_fired_ms, fire_ms)
   if record.gates or due_ms > ctx.now then
     return due.put(ctx, due.member(id, record), due_ms)
@@ -102,11 +102,11 @@ function occurrences.fire(ctx, sid, batch)
   if record.state ~= 'active' then error('state is unknown', 0) end
   if not record.revision then error('revision is missing', 0) end
   local ahead = records.integer(record, 'times_ahead')
-  local asked_ms = records.integer(record, 'planning_asked_ms', 0)
+  local asked_ms = records.integer(record, 'planning_requested_ms', 0)
   record.deadline_ms = records.integer(record, 'deadline_ms')
   local times, missed, unknown = fire_times.drop_missed(ctx,
     fire_times.checked(record.fire_times), ctx.options.missed_grace_ms,
-    record.missed_policy or 'latest', records.integer(record, 'missed_bound', 0))
+    record.missed_policy or 'latest', records.integer(record, 'missed_limit', 0))
   if missed[1] then redis.call('HINCRBY', key, SCHEDULE.missed, #missed) end
   fire_times.record_skipped(ctx, sid, 'missed', missed)
   local last, due_ms, fire_ms, rest = missed[#missed], fire_times.first(times)
@@ -126,7 +126,7 @@ function occurrences.fire(ctx, sid, batch)
     return schedule_index.finish(ctx, sid)
   end
   local dry = unknown or not due_ms
-  if dry then redis.call('HSETNX', key, SCHEDULE.dry_since_ms, ctx.now) end
+  if dry then redis.call('HSETNX', key, SCHEDULE.exhausted_since_ms, ctx.now) end
   if dry or fire_times.count(times) * 2 < ahead then ask_for_times(ctx, sid, asked_ms, batch) end
   local check_at = schedule_index.check_at(record, dry and ctx.now + PLAN_AGAIN_MS or due_ms)
   redis.call('ZADD', keys.due(ctx), check_at, 's:' .. sid)

@@ -14,11 +14,11 @@ end
 records.EVENT, records.EVENT_NAMES = codes({
   'format', 'f', 'owner', 'o', 'nonce', 'x', 'created_ms', 'c', 'updated_ms', 'u', 'due_ms', 'at',
   'first_due_ms', 'w', 'end_ms', 'end', 'deadline_ms', 'dl', 'body_revision', 'b', 'change', 'ch',
-  'attempts', 'n', 'failures', 'fl', 'interruptions', 'in', 'token', 'tok', 'lost_token', 'ptok',
-  'renewable_until_ms', 'un', 'state', 'st', 'finished_ms', 'fin', 'reason', 'y',
-  'cancel_requested_ms', 'cr', 'journaled', 'j', 'deduplication_key', 'm', 'schedule', 's',
+  'attempts', 'n', 'failures', 'fl', 'interruptions', 'in', 'token', 'tok',
+  'interrupted_token', 'ptok', 'renewable_until_ms', 'un', 'state', 'st', 'finished_ms', 'fin',
+  'reason', 'y', 'cancel_requested_ms', 'cr', 'journaled', 'j', 'deduplication_key', 'm', 'schedule', 's',
   'revision', 'rv', 'strict', 'sr', 'pauses', 'pn', 'previous', 'af', 'following', 'nx',
-  'run_again', 'ro', 'destination', 'd', 'gates', 'g', 'waits_at', 'l', 'passes', 'ps',
+  'replay_of', 'ro', 'destination', 'd', 'gates', 'g', 'waits_at', 'l', 'passed_over', 'ps',
   'turn_exempt', 'qx',
 })
 
@@ -26,10 +26,10 @@ records.SCHEDULE, records.SCHEDULE_NAMES = codes({
   'format', 'f', 'owner', 'o', 'created_ms', 'c', 'updated_ms', 'u', 'revision', 'rv',
   'state', 'st', 'name', 'nm', 'expression', 'ex', 'time_zone', 'tz', 'deadline_ms', 'dl',
   'fire_times', 'times', 'times_ahead', 'k', 'last_used_ms', 'last', 'last_fired_ms', 'lf',
-  'last_begun_ms', 'cd', 'missed', 'missed', 'missed_policy', 'mp', 'missed_bound', 'mb',
-  'planning_asked_ms', 'pl', 'dry_since_ms', 'dry', 'delay_ms', 'dy', 'jitter_ms', 'jt',
+  'last_begun_ms', 'cd', 'missed', 'missed', 'missed_policy', 'mp', 'missed_limit', 'mb',
+  'planning_requested_ms', 'pl', 'exhausted_since_ms', 'dry', 'delay_ms', 'dy', 'jitter_ms', 'jt',
   'start_ms', 'start', 'end_ms', 'end', 'runs', 'max', 'runs_left', 'left', 'overlap', 'ov',
-  'newest', 'open', 'gap', 'gap', 'fold', 'fold', 'strict', 'sr', 'pauses', 'pn',
+  'newest_occurrence', 'open', 'gap', 'gap', 'fold', 'fold', 'strict', 'sr', 'pauses', 'pn',
   'journaled', 'j', 'deduplication_key', 'm', 'search_terms', 'ix', 'destination', 'd',
   'gates', 'g',
 })
@@ -37,7 +37,7 @@ records.SCHEDULE, records.SCHEDULE_NAMES = codes({
 records.GATE = codes({
   'created_ms', 'c', 'updated_ms', 'u', 'parallelism', 'p', 'rate', 'r', 'period_ms', 't',
   'parallelism_pinned', 'pp', 'rate_pinned', 'pr', 'paused_ms', 'pz', 'last_number', 'seq',
-  'check_from', 'lk', 'drop_until', 'dp', 'breaker_open', 'br', 'closed_until_ms', 'sh',
+  'check_from', 'lk', 'cancel_until', 'dp', 'breaker_open', 'br', 'closed_until_ms', 'sh',
   'probes_failed', 'bk', 'ramp_since_ms', 'rp', 'ramp_rate', 'rr', 'origin', 'og',
 })
 

@@ -12,7 +12,7 @@ function schedule_index.finish(ctx, sid)
   local key = keys.schedule(ctx, sid)
   redis.call('HSET', key, SCHEDULE.state, 'ended', SCHEDULE.updated_ms, ctx.now,
     SCHEDULE.fire_times, '')
-  redis.call('HDEL', key, SCHEDULE.dry_since_ms, SCHEDULE.planning_asked_ms)
+  redis.call('HDEL', key, SCHEDULE.exhausted_since_ms, SCHEDULE.planning_requested_ms)
   redis.call('ZREM', keys.due(ctx), 's:' .. sid)
 end
 

@@ -7,7 +7,7 @@
 local EVENT, GATE = records.EVENT, records.GATE
 local PASSES, PROMOTED_PER_GATE = 4, 16
 local ADMITTED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'state', 'gates',
-  'waits_at', 'passes', 'turn_exempt')
+  'waits_at', 'passed_over', 'turn_exempt')
 local ENDED = records.fields(EVENT, 'owner', 'state')
 
 function slots.read(ctx, id) return records.read(keys.event(ctx, id), ADMITTED) end
@@ -28,10 +28,10 @@ end
 -- Gives back all slots and reservations. An unreadable gate must not keep the event.
 function slots.release(ctx, id, event)
   for _, gate in ipairs(gates.of(event)) do
-    if not gates.is_queue(gate) then pcall(release_slot, ctx, id, gate, event.passes) end
+    if not gates.is_queue(gate) then pcall(release_slot, ctx, id, gate, event.passed_over) end
   end
-  if event.passes then redis.call('HDEL', keys.event(ctx, id), EVENT.passes) end
-  event.passes = nil
+  if event.passed_over then redis.call('HDEL', keys.event(ctx, id), EVENT.passed_over) end
+  event.passed_over = nil
 end
 
 function slots.leave_line(ctx, id, event)
@@ -86,7 +86,7 @@ local function release_unreserved(ctx, id, held)
 end
 
 local function reserve(ctx, id, missing, first)
-  local passes = redis.call('HINCRBY', keys.event(ctx, id), EVENT.passes, 1)
+  local passes = redis.call('HINCRBY', keys.event(ctx, id), EVENT.passed_over, 1)
   for i = 1, passes >= PASSES and first - 1 or 0 do
     local gate, state = unpack(missing[i])
     local limit = math.min(state.parallelism or math.huge, state.rate or math.huge)
@@ -99,9 +99,9 @@ local function reserve(ctx, id, missing, first)
 end
 
 local function end_reservations(ctx, id, event)
-  if not event.passes then return end
+  if not event.passed_over then return end
   for _, gate in ipairs(gates.of(event)) do redis.call('SREM', keys.reserved(ctx, gate), id) end
-  redis.call('HDEL', keys.event(ctx, id), EVENT.passes)
+  redis.call('HDEL', keys.event(ctx, id), EVENT.passed_over)
 end
 
 -- Whether an event may go, holding all its slots. If not, it waits in a line and holds nothing in

@@ -34,4 +34,4 @@ loglevel = "warning"
 
 def post_worker_init(_worker: object) -> None:
     """The application is loaded."""
-    gc_tuning.look_rarely()
+    gc_tuning.collect_rarely()

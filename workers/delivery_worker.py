@@ -70,7 +70,7 @@ class DeliveryWorker(SimpleWorker):
         logfmt.set_up()
         log.info(logfmt.line("worker.started") + " " + self.loop.settings.log_line())
         super().bootstrap(*args, **kwargs)
-        gc_tuning.look_rarely()
+        gc_tuning.collect_rarely()
         self.log.setLevel(logging.WARNING)
         supervision.run_in_thread(self._report_alive, name="alive reports")
 

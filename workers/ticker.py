@@ -175,7 +175,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    gc_tuning.look_rarely()
+    gc_tuning.collect_rarely()
     try:
         ticker.run()
     except UnknownLayout as err:

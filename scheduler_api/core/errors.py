@@ -29,15 +29,15 @@ class Conflict(SchedulerError):
     """Others kept changing the same record: try again."""
 
 
-class NoRoom(SchedulerError):
+class LimitReached(SchedulerError):
     """The owner has as many of that kind as one may have."""
 
 
-class Over(SchedulerError):
+class ScheduleEnded(SchedulerError):
     """The schedule has ended: only an edit revives it."""
 
 
-class Overlaps(SchedulerError):
+class RunInProgress(SchedulerError):
     """An occurrence of this schedule has not ended, and none may overlap."""
 
 

@@ -8,7 +8,7 @@ import gc
 THRESHOLDS = (20_000, 20, 100)
 
 
-def look_rarely() -> None:
+def collect_rarely() -> None:
     """Takes what a process has made so far for lasting, and looks at the rest rarely.
 
     To be called once, when the process is ready to work.

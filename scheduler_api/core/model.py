@@ -85,8 +85,8 @@ class Verdict(StrEnum):
     """What became of a draft; `duplicate` names the event with its key or id.
 
     `gone`: there is no such dead letter as it was to replace; `fault`: that could not
-    be read, and the id tells why; `no_room`: its owner has too many of the gate's kind
-    that the id names.
+    be read, and the id tells why; `limit_reached`: its owner has too many gates of the
+    kind that the id names.
     """
 
     OK = "ok"
@@ -95,7 +95,7 @@ class Verdict(StrEnum):
     DUPLICATE = "duplicate"
     GONE = "gone"
     FAULT = "fault"
-    NO_ROOM = "no_room"
+    LIMIT_REACHED = "limit_reached"
 
 
 @dataclass(frozen=True)
@@ -255,9 +255,9 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True)
 class ScheduleOptions:
-    """What a schedule does beside firing; `most_missed` bounds `all`.
+    """What a schedule does beside firing; `max_missed` bounds `all`.
 
-    Nothing fires before `start_ms`, and no attempt begins after `end_ms`. `most_runs`
+    Nothing fires before `start_ms`, and no attempt begins after `end_ms`. `max_runs`
     bounds how often it fires in all. Each occurrence is late by its own part of
     `jitter_ms`, always the same one, and never by so much as to reach the next fire
     time. A strict one takes back what it has made once it
@@ -268,11 +268,11 @@ class ScheduleOptions:
 
     delay_ms: int = 0
     missed_runs: MissedRuns = MissedRuns.LATEST
-    most_missed: int = 0
+    max_missed: int = 0
     journal: bool = False
     start_ms: int | None = None
     end_ms: int | None = None
-    most_runs: int | None = None
+    max_runs: int | None = None
     jitter_ms: int = 0
     overlap: Overlap = Overlap.RUN
     clock: ClockChange = field(default_factory=ClockChange)
@@ -345,7 +345,7 @@ class Schedule:
             search_terms=tuple(search_terms),
         )
 
-    def over(self, now_ms: int) -> bool:
+    def is_over(self, now_ms: int) -> bool:
         """Whether nothing more can come of it, even if no claim has seen that yet."""
         end_ms = self.options.end_ms
         past = end_ms is not None and end_ms < now_ms

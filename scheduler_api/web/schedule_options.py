@@ -93,12 +93,12 @@ def choose(said: Mapping[str, object], was: Chosen) -> Chosen:
             raise BadOption(name, f"is unknown: {', '.join(NAMES)}")
         chosen = _READERS[name](name, value, chosen)
     options = chosen.options
-    most = options.most_missed or MOST_MISSED_DEFAULT
+    most = options.max_missed or MOST_MISSED_DEFAULT
     if options.missed_runs is not MissedRuns.ALL:
         if said.get("mostMissed") is not None:
             raise BadOption("mostMissed", f"goes with missedRuns {MissedRuns.ALL}")
         most = 0
-    options = replace(options, most_missed=most)
+    options = replace(options, max_missed=most)
     start_ms, end_ms = options.start_ms, options.end_ms
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
         raise BadOption("startDate", "should not be after endDate")
@@ -116,13 +116,13 @@ def shown(of: Schedule) -> dict[str, object]:
         "overlap": options.overlap.value,
     }
     if options.missed_runs is MissedRuns.ALL:
-        told["mostMissed"] = options.most_missed
+        told["mostMissed"] = options.max_missed
     if options.start_ms is not None:
         told["startDate"] = timestamps.to_iso(options.start_ms)
     if options.end_ms is not None:
         told["endDate"] = timestamps.to_iso(options.end_ms)
-    if options.most_runs is not None:
-        told["maxRuns"] = options.most_runs
+    if options.max_runs is not None:
+        told["maxRuns"] = options.max_runs
     if options.jitter_ms:
         told["jitter"] = f"{options.jitter_ms // 1000}s"
     return told
@@ -144,7 +144,7 @@ def _missed(name: str, value: object, chosen: Chosen) -> Chosen:
 
 def _most_missed(name: str, value: object, chosen: Chosen) -> Chosen:
     most = None if value is None else _whole(name, value, MOST_MISSED_LIMIT)
-    return _with(chosen, most_missed=most or 0)
+    return _with(chosen, max_missed=most or 0)
 
 
 def _start(name: str, value: object, chosen: Chosen) -> Chosen:
@@ -157,7 +157,7 @@ def _end(name: str, value: object, chosen: Chosen) -> Chosen:
 
 def _runs(name: str, value: object, chosen: Chosen) -> Chosen:
     most = None if value is None else _whole(name, value, MOST_RUNS_LIMIT)
-    return _with(chosen, most_runs=most)
+    return _with(chosen, max_runs=most)
 
 
 def _jitter(name: str, value: object, chosen: Chosen) -> Chosen:

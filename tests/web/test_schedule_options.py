@@ -26,11 +26,11 @@ NOON = "2030-12-31T12:00:00Z"
         ("gap", "shift", {"clock": ClockChange(gap=Gap.SHIFT)}),
         ("fold", "SECOND", {"clock": ClockChange(fold=Fold.SECOND)}),
         ("missedRuns", "skip", {"missed_runs": MissedRuns.SKIP}),
-        ("missedRuns", "all", {"missed_runs": MissedRuns.ALL, "most_missed": 100}),
+        ("missedRuns", "all", {"missed_runs": MissedRuns.ALL, "max_missed": 100}),
         ("startDate", NOON, {"start_ms": NOON_MS}),
         ("endDate", "2030-12-31T13:00+01:00", {"end_ms": NOON_MS}),
-        ("maxRuns", 3, {"most_runs": 3}),
-        ("maxRuns", "3", {"most_runs": 3}),
+        ("maxRuns", 3, {"max_runs": 3}),
+        ("maxRuns", "3", {"max_runs": 3}),
         ("jitter", "1h", {"jitter_ms": HOUR_MS}),
         ("jitter", "1m30s", {"jitter_ms": 90_000}),
         ("jitter", 90, {"jitter_ms": 90_000}),
@@ -88,9 +88,9 @@ def test_a_bound_of_missed_runs_has_limits(most: Any) -> None:
 def test_a_bound_goes_with_all_missed_runs_only() -> None:
     bounded = choose({"missedRuns": "all", "mostMissed": 5}, Chosen())
 
-    assert bounded.options.most_missed == 5
-    assert choose({"mostMissed": None}, bounded).options.most_missed == 100
-    assert choose({"missedRuns": "skip"}, bounded).options.most_missed == 0
+    assert bounded.options.max_missed == 5
+    assert choose({"mostMissed": None}, bounded).options.max_missed == 100
+    assert choose({"missedRuns": "skip"}, bounded).options.max_missed == 0
     with pytest.raises(BadOption):
         choose({"missedRuns": "latest", "mostMissed": 5}, Chosen())
 
@@ -127,10 +127,10 @@ def test_headers_say_options_in_any_case() -> None:
 def test_what_is_told_may_be_said_again() -> None:
     options = ScheduleOptions(
         missed_runs=MissedRuns.ALL,
-        most_missed=7,
+        max_missed=7,
         start_ms=NOON_MS,
         end_ms=NOON_MS + 1,
-        most_runs=3,
+        max_runs=3,
         jitter_ms=90_000,
         overlap=Overlap.QUEUE,
         clock=ClockChange(gap=Gap.SKIP, fold=Fold.BOTH),

@@ -51,7 +51,7 @@ class FlowKeys:
     limit.
 
     A change makes a key that is not in use yet, by set_gate, atomic; it may raise
-    NoRoom.
+    LimitReached.
     """
 
     def __init__(self, cell: Cell, *, most: int = 0) -> None:
@@ -61,7 +61,7 @@ class FlowKeys:
     def set_paused(self, owner: Owner, key: str, *, paused: bool) -> None:
         """Pause a key, or let it go on with its oldest event.
 
-        Raises: NoRoom.
+        Raises: LimitReached.
         """
         self._set(owner, key, {}, paused=paused)
 
@@ -79,7 +79,7 @@ class FlowKeys:
         Args:
             period_ms: that of the rate; one second if it is None.
 
-        Raises: NoRoom.
+        Raises: LimitReached.
         """
         fields: Fields = {}
         if parallelism is not None:
@@ -91,7 +91,7 @@ class FlowKeys:
     def unpin(self, owner: Owner, key: str, *, parallelism: bool, rate: bool) -> None:
         """Let the next event set limits again; until then the pinned ones stay.
 
-        Raises: NoRoom.
+        Raises: LimitReached.
         """
         fields: Fields = {}
         if parallelism:
@@ -103,7 +103,7 @@ class FlowKeys:
     def reset_rate(self, owner: Owner, key: str) -> None:
         """Reset the count of this period; waiting events go on up to the rate.
 
-        Raises: NoRoom.
+        Raises: LimitReached.
         """
         self._set(owner, key, {}, reset=True)
 

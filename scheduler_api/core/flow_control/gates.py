@@ -3,13 +3,13 @@
 The functions of the store decide which events a gate holds back, and until when.
 """
 
-from scheduler_api.core.errors import NoRoom
+from scheduler_api.core.errors import LimitReached
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import encoded
 
 # What set_gate answers, besides 0: there is no such gate.
-DONE, NO_ROOM = 1, 2
+DONE, LIMIT_REACHED = 1, 2
 Fields = dict[str, str | int]
 
 
@@ -34,7 +34,7 @@ def set_gate(
         most: how many gates of its kind the owner may have if this one has to be made,
             0 is no limit; None: it is not made.
 
-    Raises: NoRoom.
+    Raises: LimitReached.
     """
     pairs = [word for pair in fields.items() for word in pair]
     options: dict[str, object] = {
@@ -48,6 +48,6 @@ def set_gate(
     if paused is not None:
         options["paused"] = paused
     code = cell.call("set_gate", options, pairs)
-    if code == NO_ROOM:
-        raise NoRoom(gate)
+    if code == LIMIT_REACHED:
+        raise LimitReached(gate)
     return bool(code == DONE)

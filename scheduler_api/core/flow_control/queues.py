@@ -40,7 +40,7 @@ class Queues:
 
         Redis: set_gate, atomic.
 
-        Raises: NoRoom.
+        Raises: LimitReached.
         """
         set_gate(
             self._cell,

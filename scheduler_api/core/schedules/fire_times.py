@@ -39,7 +39,7 @@ def cron_of(schedule: Schedule, grammar: Grammar = FULL) -> Cron:
 
 def next_ms(schedule: Schedule, now_ms: int) -> int | None:
     """When it fires next, or would if it were not paused; None if never again."""
-    if schedule.over(now_ms):
+    if schedule.is_over(now_ms):
         return None
     found_ms = next((at for at in schedule.times_ms if at > now_ms), None)
     if found_ms is None:

@@ -173,5 +173,5 @@ def _wanted_of_missed(options: ScheduleOptions, past: list[int]) -> int:
     # With jitter the newest may be wanted so late that it is young yet.
     least = 1 if options.jitter_ms else 0
     if options.missed_runs is MissedRuns.ALL:
-        return max(options.most_missed, least)
+        return max(options.max_missed, least)
     return 1 if options.missed_runs is MissedRuns.LATEST and not past else least

@@ -30,14 +30,14 @@ def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
         "journaled": 1 if options.journal else None,
         "start_ms": options.start_ms,
         "end_ms": options.end_ms,
-        "runs": options.most_runs,
+        "runs": options.max_runs,
         "jitter_ms": options.jitter_ms or None,
         "strict": 1 if options.strict else None,
         "search_terms": " ".join(schedule.search_terms) or None,
     }
     if options.missed_runs is not MissedRuns.LATEST:
         said["missed_policy"] = options.missed_runs.value
-        said["missed_limit"] = options.most_missed
+        said["missed_limit"] = options.max_missed
     if options.overlap is not Overlap.RUN:
         said["overlap"] = options.overlap.value
     if options.clock != ClockChange():
@@ -89,11 +89,11 @@ def _options(record: Record) -> ScheduleOptions:
     return ScheduleOptions(
         delay_ms=int(record.get("delay_ms", 0)),
         missed_runs=MissedRuns(record.get("missed_policy", b"latest").decode()),
-        most_missed=int(record.get("missed_limit", 0)),
+        max_missed=int(record.get("missed_limit", 0)),
         journal="journaled" in record,
         start_ms=_maybe(record, "start_ms"),
         end_ms=_maybe(record, "end_ms"),
-        most_runs=_maybe(record, "runs"),
+        max_runs=_maybe(record, "runs"),
         jitter_ms=int(record.get("jitter_ms", 0)),
         overlap=Overlap(record.get("overlap", b"run").decode()),
         clock=ClockChange(

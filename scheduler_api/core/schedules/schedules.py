@@ -20,8 +20,8 @@ from scheduler_api.core.errors import (
     Conflict,
     NotFinished,
     NotFound,
-    Over,
-    Overlaps,
+    RunInProgress,
+    ScheduleEnded,
     SchedulerError,
     StoreFull,
     TimePassed,
@@ -62,8 +62,8 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "named": Conflict,
     "past": TimePassed,
-    "ended": Over,
-    "overlaps": Overlaps,
+    "ended": ScheduleEnded,
+    "overlaps": RunInProgress,
     "full": StoreFull,
     "unfinished": NotFinished,
 }
@@ -160,7 +160,7 @@ class Schedules:
         """
         now_ms = self._cell.now_ms()
         options, was = options or schedule.options, schedule.options
-        if state is None and schedule.over(now_ms) and options.end_ms != was.end_ms:
+        if state is None and schedule.is_over(now_ms) and options.end_ms != was.end_ms:
             state = ScheduleState.ACTIVE
         changed = replace(
             schedule,
@@ -176,7 +176,7 @@ class Schedules:
         )
         goes_on = fire_times.of(changed) == fire_times.of(
             schedule
-        ) and not schedule.over(now_ms)
+        ) and not schedule.is_over(now_ms)
         resumed = (schedule.state, changed.state) == PAUSED_TO_ACTIVE
         code = self._put(
             changed,
@@ -237,8 +237,8 @@ class Schedules:
             options["last_used_ms"] = since_ms
         if schedule.options.end_ms is not None:
             options["end_ms"] = schedule.options.end_ms
-        if schedule.options.most_runs is not None:
-            options["runs"] = schedule.options.most_runs
+        if schedule.options.max_runs is not None:
+            options["runs"] = schedule.options.max_runs
         code, _, named = self._cell.call("put_schedule", options, [inline, *fields])
         if code == b"duplicate":
             raise Repeated(Duplicate.parse(named))
@@ -259,8 +259,8 @@ class Schedules:
         Args:
             again: the id of a finished occurrence, to send what that sent.
 
-        Raises: NotFound, NotFinished, Over, Overlaps, StoreFull, Repeated,
-            redis.RedisError.
+        Raises: NotFound, NotFinished, ScheduleEnded, RunInProgress, StoreFull,
+            Repeated.
         """
         event_id = by_hand_id(schedule.id, self._cell.now_ms())
         options = {

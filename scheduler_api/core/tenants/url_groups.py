@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from scheduler_api.core.errors import (
     Conflict,
-    NoRoom,
+    LimitReached,
     NotFound,
     SchedulerError,
     UnreadableRecord,
@@ -22,8 +22,8 @@ FORMAT = 1
 GROUP_MISSING = "group-missing"
 # What is published to a group is stored by one call: all of it or nothing.
 MOST_ENDPOINTS = 500
-DONE, NO_ROOM = 1, 2
-# What `NoRoom` names.
+DONE, LIMIT_REACHED = 1, 2
+# What `LimitReached` names.
 GROUP = "group"
 # How often a change may meet others to the same group.
 TRIES = 50
@@ -98,7 +98,7 @@ class Groups:
         One whose URL is there already gets the name that is given now. Redis:
         put_group, atomic.
 
-        Raises: TooManyEndpoints, NoRoom, Conflict, UnreadableRecord, redis.RedisError.
+        Raises: TooManyEndpoints, LimitReached, Conflict, UnreadableRecord.
         """
         now_ms = self._cell.now_ms()
 
@@ -171,8 +171,8 @@ class Groups:
             record = b"" if becomes is None else _written(becomes)
             options = {"owner": str(owner), "name": name, "most": self._most}
             code = self._cell.call("put_group", options, [was, record])
-            if code == NO_ROOM:
-                raise NoRoom(GROUP)
+            if code == LIMIT_REACHED:
+                raise LimitReached(GROUP)
             if code == DONE:
                 return
         raise Conflict

@@ -7,7 +7,12 @@ from flask import Response, request
 from itertools import islice
 from scheduler_api.core import logfmt
 from scheduler_api.core.deduplication import DeduplicationKey
-from scheduler_api.core.errors import NotFinished, NotFound, Over, Overlaps
+from scheduler_api.core.errors import (
+    NotFinished,
+    NotFound,
+    RunInProgress,
+    ScheduleEnded,
+)
 from scheduler_api.core.model import Attempt, Owner, Schedule, State
 from scheduler_api.core.queries import attempts
 from scheduler_api.dialects.events_v1 import rendering, response_schemas
@@ -107,9 +112,9 @@ class Attempts:
             raise Refusal(404, NO_ATTEMPT) from err
         except NotFinished as err:
             raise invalid(UNFINISHED) from err
-        except Over as err:
+        except ScheduleEnded as err:
             raise invalid(OVER) from err
-        except Overlaps as err:
+        except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
         log.info(
             logfmt.line("event.replayed", event=run_id, of=origin, owner=schedule.owner)

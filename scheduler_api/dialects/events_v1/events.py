@@ -233,7 +233,7 @@ class Events:
 
     def _into(self, owner: Owner, event_id: str, state: ScheduleState) -> Response:
         def change(schedule: Schedule) -> Schedule:
-            if schedule.over(self._cell.now_ms()):
+            if schedule.is_over(self._cell.now_ms()):
                 raise invalid("a finished event cannot be paused or resumed")
             if schedule.state is state:
                 return schedule

@@ -85,7 +85,7 @@ def context_of(of: Content) -> object:
 
 def status(of: Schedule, *, now_ms: int) -> str:
     """How far an event is."""
-    if of.over(now_ms):
+    if of.is_over(now_ms):
         return FINISHED
     if of.state is ScheduleState.PAUSED:
         return PAUSED

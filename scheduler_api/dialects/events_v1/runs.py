@@ -4,7 +4,7 @@ import logging
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.deduplication import DeduplicationKey
-from scheduler_api.core.errors import Over, Overlaps
+from scheduler_api.core.errors import RunInProgress, ScheduleEnded
 from scheduler_api.core.model import Owner, Schedule
 from scheduler_api.core.schedules import run_history
 from scheduler_api.dialects.events_v1 import rendering, response_schemas
@@ -65,9 +65,9 @@ class Runs:
         """Raises: NotFound, Refusal, StoreFull, Repeated, redis.RedisError."""
         try:
             run_id = self._schedules.run(schedule, deduplication=deduplication)
-        except Over as err:
+        except ScheduleEnded as err:
             raise invalid(OVER) from err
-        except Overlaps as err:
+        except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
         log.info(logfmt.line("schedule.run", event=run_id, owner=schedule.owner))
         return run_id

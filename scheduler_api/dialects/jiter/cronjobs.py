@@ -8,7 +8,13 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import JITER
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
-from scheduler_api.core.errors import Conflict, NotFound, Over, Overlaps, TimePassed
+from scheduler_api.core.errors import (
+    Conflict,
+    NotFound,
+    RunInProgress,
+    ScheduleEnded,
+    TimePassed,
+)
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
 from scheduler_api.core.schedules import run_history
@@ -200,9 +206,9 @@ class CronJobs:
             self._schedules.run(schedule, deduplication=deduplication)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
-        except Over as err:
+        except ScheduleEnded as err:
             raise Refusal(409, OVER) from err
-        except Overlaps as err:
+        except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
         _log("schedule.run", schedule)
         return rendering.respond(self._show([schedule])[0])

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request
 from flask.blueprints import BlueprintSetupState
 from functools import partial
 from scheduler_api.auth import Unauthorized
-from scheduler_api.core.errors import NoRoom, NotFound
+from scheduler_api.core.errors import LimitReached, NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.core.settings.limits import Room
 from scheduler_api.dialects.qstash.endpoints.dlq import DeadLetterQueue
@@ -108,7 +108,9 @@ def blueprint(services: Services) -> Blueprint:
     add_routes(routes, table, through=partial(_with_owner, services))
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
-    routes.register_error_handler(NoRoom, partial(_no_room, services.settings.room))
+    routes.register_error_handler(
+        LimitReached, partial(_limit_reached, services.settings.room)
+    )
     routes.register_error_handler(NotFound, _not_found)
     routes.register_error_handler(Unauthorized, _unauthorized)
     return routes
@@ -214,7 +216,7 @@ def _bad_value(err: BadValue) -> Response:
     return error(400, str(err))
 
 
-def _no_room(room: Room, err: NoRoom) -> Response:
+def _limit_reached(room: Room, err: LimitReached) -> Response:
     return error(quota_errors.STATUS, quota_errors.describe(str(err), room))
 
 

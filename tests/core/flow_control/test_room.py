@@ -1,7 +1,7 @@
 """How many queues, flow-control keys and groups an owner may have."""
 
 import pytest
-from scheduler_api.core.errors import NoRoom
+from scheduler_api.core.errors import LimitReached
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import (
@@ -56,9 +56,9 @@ def test_an_event_finds_no_room_for_one_more_and_nothing_is_stored(
     [refused] = send(engine, of("d"))
 
     verdicts = [each.verdict for each in made]
-    assert verdicts == [Verdict.OK, Verdict.OK, Verdict.NO_ROOM, Verdict.OK]
+    assert verdicts == [Verdict.OK, Verdict.OK, Verdict.LIMIT_REACHED, Verdict.OK]
     gate = queue_gate if kind == "queues" else flow_gate
-    assert (refused.verdict, refused.id) == (Verdict.NO_ROOM, gate(OWNER, "d"))
+    assert (refused.verdict, refused.id) == (Verdict.LIMIT_REACHED, gate(OWNER, "d"))
     assert engine.everything() == before
     assert send(engine, of("d"), owner=ELSE)[0].verdict is Verdict.OK
 
@@ -72,7 +72,7 @@ def test_a_large_event_that_is_refused_leaves_nothing(engine: Engine):
     [refused] = engine.store.create_many(OWNER, [large])
     after = engine.everything()
 
-    assert refused.verdict is Verdict.NO_ROOM
+    assert refused.verdict is Verdict.LIMIT_REACHED
     assert after | {sequence: before[sequence]} == before
 
 
@@ -85,9 +85,9 @@ def test_by_hand_there_is_no_room_for_one_more_either(
     flow_keys.pin(OWNER, "b", rate=1)
     before = engine.everything()
 
-    with pytest.raises(NoRoom):
+    with pytest.raises(LimitReached):
         queues.put(OWNER, "c", parallelism=1, paused=False)
-    with pytest.raises(NoRoom):
+    with pytest.raises(LimitReached):
         flow_keys.set_paused(OWNER, "c", paused=True)
     assert engine.everything() == before
     queues.put(OWNER, "b", parallelism=2, paused=False)
@@ -115,7 +115,7 @@ def test_a_group_is_one_of_so_many_and_repeats_of_a_change_are_answered_alike(
     with engine.repeating() as repeats:
         groups.add(OWNER, "b", to)
 
-    with pytest.raises(NoRoom):
+    with pytest.raises(LimitReached):
         groups.add(OWNER, "c", to)
     assert repeats.answers == [DONE]
     groups.add(OWNER, "b", [Endpoint("https://b.example/")])

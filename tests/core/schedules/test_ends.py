@@ -41,13 +41,13 @@ def test_start_end_and_number_read_back_and_can_be_replaced(
     engine: Engine, strict: bool
 ):
     start_ms, end_ms = START_MS + HOUR_MS, START_MS + DAY_MS
-    given = {"start_ms": start_ms, "end_ms": end_ms, "most_runs": 5, "strict": strict}
+    given = {"start_ms": start_ms, "end_ms": end_ms, "max_runs": 5, "strict": strict}
 
     schedule = engine.schedule(**given)
-    edited = engine.edited(schedule, start_ms=None, end_ms=None, most_runs=None)
+    edited = engine.edited(schedule, start_ms=None, end_ms=None, max_runs=None)
 
     read = schedule.options
-    assert (read.start_ms, read.end_ms, read.most_runs) == (start_ms, end_ms, 5)
+    assert (read.start_ms, read.end_ms, read.max_runs) == (start_ms, end_ms, 5)
     assert (read.strict, schedule.runs_left) == (strict, 5)
     assert edited.options.end_ms is edited.runs_left is None
 
@@ -255,7 +255,7 @@ def test_a_retry_within_the_end_is_planned_but_not_begun_after_it(engine: Engine
 
 
 def test_a_schedule_fires_as_often_as_it_may_and_ends(engine: Engine):
-    schedule = engine.schedule("*/10 * * * * *", most_runs=3)
+    schedule = engine.schedule("*/10 * * * * *", max_runs=3)
 
     fired = work_until(engine, START_MS + MINUTE_MS)
 
@@ -267,13 +267,13 @@ def test_a_schedule_fires_as_often_as_it_may_and_ends(engine: Engine):
 
 
 def test_an_edit_counts_the_runs_that_were(engine: Engine):
-    schedule = engine.schedule("*/10 * * * * *", most_runs=3)
+    schedule = engine.schedule("*/10 * * * * *", max_runs=3)
     work_until(engine, schedule.times_ms[1])
 
     same = engine.edited(schedule, content=OTHER)
-    more = engine.edited(schedule, most_runs=4)
-    fewer = engine.edited(schedule, most_runs=2)
-    revived = engine.edited(schedule, most_runs=5, state=ACTIVE)
+    more = engine.edited(schedule, max_runs=4)
+    fewer = engine.edited(schedule, max_runs=2)
+    revived = engine.edited(schedule, max_runs=5, state=ACTIVE)
 
     left = [each.runs_left for each in (same, more, fewer, revived)]
     assert left == [1, 2, 0, 3]
@@ -282,7 +282,7 @@ def test_an_edit_counts_the_runs_that_were(engine: Engine):
 
 
 def test_missed_fire_times_cost_no_run(engine: Engine):
-    schedule = engine.schedule("* * * * *", most_runs=2)
+    schedule = engine.schedule("* * * * *", max_runs=2)
     engine.now_ms += DAY_MS
 
     fired = work_until(engine, engine.now_ms + 10 * MINUTE_MS)
@@ -292,7 +292,7 @@ def test_missed_fire_times_cost_no_run(engine: Engine):
 
 
 def test_an_edit_of_a_claimed_schedule_repeats_no_fire_time(engine: Engine):
-    schedule = engine.schedule("*/10 * * * * *", most_runs=9)
+    schedule = engine.schedule("*/10 * * * * *", max_runs=9)
     work_until(engine, schedule.times_ms[1])
 
     # Read before those were claimed.

@@ -31,7 +31,7 @@ SKIP = ScheduleOptions(missed_runs=MissedRuns.SKIP)
 
 
 def all_missed(most: int) -> ScheduleOptions:
-    return ScheduleOptions(missed_runs=MissedRuns.ALL, most_missed=most)
+    return ScheduleOptions(missed_runs=MissedRuns.ALL, max_missed=most)
 
 
 def create(

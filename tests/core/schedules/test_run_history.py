@@ -4,7 +4,7 @@ import pytest
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.cron.expression import FULL, parse, upcoming
 from scheduler_api.core.cron.preview import preview
-from scheduler_api.core.errors import NotFound, Over, Overlaps, StoreFull
+from scheduler_api.core.errors import NotFound, RunInProgress, ScheduleEnded, StoreFull
 from scheduler_api.core.model import (
     MissedRuns,
     Overlap,
@@ -54,7 +54,7 @@ def _before_gap() -> int:
 
 
 def test_a_run_by_hand_is_wanted_now_and_moves_nothing_on(engine: Engine):
-    schedule = engine.schedule("@daily", most_runs=3)
+    schedule = engine.schedule("@daily", max_runs=3)
     engine.now_ms += 1_234
     listener = engine.listen()
 
@@ -110,10 +110,10 @@ def test_what_cannot_be_run_by_hand_is_refused(engine: Engine):
     engine.client.delete(keys.full(PREFIX))
     engine.now_ms += MINUTE_MS + 1
 
-    with pytest.raises(Over):
+    with pytest.raises(ScheduleEnded):
         engine.schedules.run(schedule)
     engine.claim()
-    with pytest.raises(Over):
+    with pytest.raises(ScheduleEnded):
         engine.schedules.run(schedule)
     engine.schedules.delete(other)
     with pytest.raises(NotFound):
@@ -126,7 +126,7 @@ def test_runs_by_hand_do_not_overlap_where_none_may(engine: Engine):
     first = {each.id: engine.schedules.run(each) for each in (skipping, queueing)}
     second = engine.schedules.run(queueing)
 
-    with pytest.raises(Overlaps):
+    with pytest.raises(RunInProgress):
         engine.schedules.run(skipping)
     begun, fallen = engine.worker.try_begin(*engine.claim().ids)
 

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.delivery.destinations import parse
-from scheduler_api.core.errors import NotFound, NotPending, Over, Overlaps
+from scheduler_api.core.errors import NotFound, NotPending, RunInProgress, ScheduleEnded
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
@@ -87,7 +87,7 @@ TAKEN_BACK = ("paused", "deleted")
 ENDS_IN_MS = st.sampled_from([None, None, 7_000, 90_000, HOUR_MS])
 OPTIONS = st.fixed_dictionaries(
     {
-        "most_runs": st.sampled_from([None, None, 3]),
+        "max_runs": st.sampled_from([None, None, 3]),
         "jitter_ms": st.sampled_from([0, 0, 4_000]),
         "overlap": st.sampled_from(Overlap),
         "strict": st.booleans(),
@@ -380,7 +380,7 @@ class Cell(RuleBasedStateMachine):
             assert not self.under_way(self.newest.get(schedule_id, ""))
         self.latest_ms[schedule_id] = nominal_ms
         self.runs[schedule_id] += 1
-        assert self.runs[schedule_id] <= (options.most_runs or NEVER_MS)
+        assert self.runs[schedule_id] <= (options.max_runs or NEVER_MS)
         self.expect_occurrence(event_id, schedule, at_ms)
 
     def expect_occurrence(self, event_id: str, schedule: Schedule, at_ms: int) -> None:
@@ -688,7 +688,7 @@ class Cell(RuleBasedStateMachine):
         if paused and was.state is not ScheduleState.PAUSED:
             self.pauses[schedule_id] += 1
         # Fire times rise from the last change of what they follow from.
-        if fire_times.of(edited) != fire_times.of(was) or was.over(self.now_ms):
+        if fire_times.of(edited) != fire_times.of(was) or was.is_over(self.now_ms):
             self.latest_ms[schedule_id] = self.now_ms
 
     @precondition(lambda self: self.rules)
@@ -720,11 +720,11 @@ class Cell(RuleBasedStateMachine):
         skips = schedule.options.overlap is Overlap.SKIP
         newest = self.newest.get(schedule.id, "")
         now = self.engine.schedules.get(OWNER, schedule.id)
-        if now.over(self.now_ms):
-            with pytest.raises(Over):
+        if now.is_over(self.now_ms):
+            with pytest.raises(ScheduleEnded):
                 self.engine.schedules.run(schedule)
         elif skips and self.under_way(newest):
-            with pytest.raises(Overlaps):
+            with pytest.raises(RunInProgress):
                 self.engine.schedules.run(schedule)
         else:
             event_id = self.engine.schedules.run(schedule)

@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from flask import Response, request
 from scheduler_api.core import logfmt
-from scheduler_api.core.errors import NoRoom, NotFound, StoreFull, UnreadableRecord
+from scheduler_api.core.errors import (
+    LimitReached,
+    NotFound,
+    StoreFull,
+    UnreadableRecord,
+)
 from scheduler_api.core.model import (
     NO_GATES,
     Accepted,
@@ -193,7 +198,7 @@ class DeadLetterQueue:
     ) -> list[tuple[Letter, Accepted]]:
         """What took the place of those that were still there.
 
-        Raises: BadValue, NoRoom, StoreFull, redis.RedisError.
+        Raises: BadValue, LimitReached, StoreFull, redis.RedisError.
         """
         query = tuple(read_parameters(request.environ))
         said = [
@@ -209,8 +214,8 @@ class DeadLetterQueue:
         for each in found:
             if each is not None and each.verdict is Verdict.FULL:
                 raise StoreFull
-            if each is not None and each.verdict is Verdict.NO_ROOM:
-                raise NoRoom(each.id)
+            if each is not None and each.verdict is Verdict.LIMIT_REACHED:
+                raise LimitReached(each.id)
         pairs = zip(letters, found, strict=True)
         replayed = [(letter, each) for letter, each in pairs if each is not None]
         for letter, accepted in replayed:

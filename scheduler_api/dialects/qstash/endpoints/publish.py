@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from flask import Response, request
 from scheduler_api.core import logfmt
-from scheduler_api.core.errors import NoRoom, NotFound, StoreFull
+from scheduler_api.core.errors import LimitReached, NotFound, StoreFull
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import AT_ONCE
 from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS, Group
@@ -116,8 +116,8 @@ class Publishing:
         if Verdict.FULL in verdicts:
             raise StoreFull
         for each in accepted:
-            if each.verdict is Verdict.NO_ROOM:
-                raise NoRoom(each.id)
+            if each.verdict is Verdict.LIMIT_REACHED:
+                raise LimitReached(each.id)
         shown = list(map(self._told, drafts, accepted))
         _log(owner, accepted)
         duplicate = verdicts == {Verdict.DUPLICATE}
@@ -192,7 +192,7 @@ class Publishing:
     def _told(self, draft: Draft, answer: Accepted) -> Json:
         if answer.verdict is Verdict.FULL:
             return _failed(FULL)
-        if answer.verdict is Verdict.NO_ROOM:
+        if answer.verdict is Verdict.LIMIT_REACHED:
             return _failed(quota_errors.describe(answer.id, self._room))
         duplicate = answer.verdict is Verdict.DUPLICATE
         return responses.render_published(

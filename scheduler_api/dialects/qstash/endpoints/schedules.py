@@ -16,8 +16,8 @@ from scheduler_api.core.deduplication import DeduplicationKey, Repeated
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
-    Over,
-    Overlaps,
+    RunInProgress,
+    ScheduleEnded,
     TimePassed,
 )
 from scheduler_api.core.model import (
@@ -192,9 +192,9 @@ class Scheduling:
             event_id = self._schedules.run(schedule)
         except NotFound as err:
             raise _unknown(schedule_id) from err
-        except Over as err:
+        except ScheduleEnded as err:
             raise Refusal(409, OVER) from err
-        except Overlaps as err:
+        except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
         _log("schedule.run", schedule)
         return responses.respond(

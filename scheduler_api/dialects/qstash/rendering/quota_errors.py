@@ -11,7 +11,7 @@ def describe(resource: str, room: Room) -> str:
     """The limit that was reached, and what the client can do.
 
     Args:
-        resource: as `NoRoom` and `Verdict.NO_ROOM` name it.
+        resource: as `LimitReached` and `Verdict.LIMIT_REACHED` name it.
     """
     if resource == GROUP:
         return f"at most {room.groups} url groups are allowed: delete one first"

@@ -122,7 +122,7 @@ function new_events.recall(ctx, item)
 end
 
 -- Records one new event; returns {code, due ms, created ms, id}. Codes: as of `recall`; past; full;
--- no_room (for the gate that id names); expired (content written beforehand).
+-- limit_reached (for the gate that id names); expired (content written beforehand).
 function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now
   local known, id = new_events.recall(ctx, item)
@@ -133,7 +133,7 @@ function new_events.accept(ctx, batch, item)
   if item.kind == 'in' then due_ms = now + due_ms end
   if item.must_be_future == '1' and due_ms <= now then return {'past', due_ms, now, id} end
   local gate = gate_binding.without_room(ctx, owner, item.gates)
-  if gate then return {'no_room', due_ms, now, gate} end
+  if gate then return {'limit_reached', due_ms, now, gate} end
   if id == '' then id = next_id(ctx, nonce) end
   item.body_revision = new_events.keep_content(ctx, id, nonce, item.content)
   if not item.body_revision then return {'expired', due_ms, now, id} end

@@ -106,7 +106,7 @@ def test_a_schedule_says_what_becomes_of_missed_runs(
     schedule_id = api.create(Upstash_Header_Forward="true", X_Other="1", **headers)
     stored, shown = api.stored(schedule_id), api.get(schedule_id)
 
-    assert (stored.options.missed_runs, stored.options.most_missed) == options
+    assert (stored.options.missed_runs, stored.options.max_missed) == options
     assert shown["missedRuns"] == options[0]
     assert shown.get("mostMissed", 0) == options[1]
     # It is said to this server, so it is not passed on with the other headers.

@@ -319,7 +319,7 @@ def test_every_option_is_shown_by_its_name_and_may_be_said_again(api: Api) -> No
     assert {name: shown[name] for name in OPTIONS} == OPTIONS
     stored = api.stored(schedule_id)
     assert stored.tz == "Europe/Berlin"
-    assert stored.options.most_runs == 12
+    assert stored.options.max_runs == 12
     api.create(Upstash_Schedule_Id="mine")
     assert OPTIONS.keys() & api.get(schedule_id).keys() == {
         *("timeZone", "gap", "fold", "missedRuns", "overlap")

@@ -1,41 +1,46 @@
-"""The body of a request: all of it, or none."""
+"""Reading the body of a request: in full, or not at all."""
 
 from flask import Request
 from gunicorn.http.errors import ParseException
-from scheduler_api.core.errors import SchedulerError
+from scheduler_api.web.refusal import Refusal
 from werkzeug.exceptions import RequestEntityTooLarge
 
 
-class BadBody(SchedulerError):
-    """The body is cut off, or comes in chunks that are none."""
+def read_body(
+    request: Request, *, too_large: str, malformed: str, limit_bytes: int | None = None
+) -> bytes:
+    """The body, byte for byte.
 
+    A server also passes on what it received of a client that died while sending. Half
+    a message must not be published, and an empty list of ids may mean "all".
 
-def read_whole(request: Request) -> bytes:
-    """The body as it came.
+    Args:
+        too_large, malformed: the messages of the refusals.
+        limit_bytes: the largest body; None: the application's `MAX_CONTENT_LENGTH`,
+            which itself is too large.
 
-    A server hands on what it got of a client that died while it sent. Half of a message
-    must not be published, and a list of ids that never came does not mean everything.
-
-    Raises:
-        BadBody.
-        werkzeug.exceptions.RequestEntityTooLarge: it has `max_content_length` bytes, at
-            which one without a length is cut off in silence, or more.
+    Raises: Refusal, with 413; with 400, if the body is cut off or its chunks are bad.
     """
-    length, most = request.content_length, request.max_content_length
-    if most is not None and length is not None and length >= most:
-        raise RequestEntityTooLarge
+    if limit_bytes is not None:
+        request.max_content_length = limit_bytes + 1
+    length, maximum = request.content_length, request.max_content_length
     try:
+        if maximum is not None and (length or 0) >= maximum:
+            raise RequestEntityTooLarge
         if length is None:
             raw = request.get_data(cache=False)
         else:
-            # Straight from the server: on the way through its wrappers a small body
-            # costs as much as its JSON does.
+            # Straight from the server: Werkzeug's wrappers cost as much as parsing
+            # the JSON of a small body.
             raw = request.environ["wsgi.input"].read(length)
+        # Werkzeug cuts a body without a length at the maximum, without an error.
+        if maximum is not None and len(raw) >= maximum:
+            raise RequestEntityTooLarge
+    except RequestEntityTooLarge as err:
+        raise Refusal(413, too_large) from err
     except (OSError, ParseException) as err:
-        # The server's own words for the end of a connection and for bad chunks.
-        raise BadBody from err
-    if most is not None and len(raw) >= most:
-        raise RequestEntityTooLarge
+        # What gunicorn raises for a lost connection and for bad chunks.
+        raise Refusal(400, malformed) from err
     if len(raw) < (length or 0):
-        raise BadBody
+        raise Refusal(400, malformed)
     return raw

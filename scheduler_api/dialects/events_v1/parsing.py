@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from flask import Request, Response
+from functools import partial
 from http import HTTPStatus
 from marshmallow import Schema, ValidationError
 from scheduler_api.core.timestamps import to_iso
@@ -16,17 +17,18 @@ from scheduler_api.dialects.events_v1.request_schemas import (
     faults,
     told,
 )
+from scheduler_api.web import request_body
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.request_body import BadBody, read_whole
 from scheduler_api.web.schedule_options import BadOption, Chosen, choose
 from typing import cast
-from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "the request body must be a JSON object"
 TOO_LARGE = "The request body is too large"
 # Of an option's name, which anybody may have made up.
 LONGEST_NAME = 40
 PAST = "endDate must be in the future"
+
+read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=BAD_BODY)
 
 
 def error(status: int, message: str | Sequence[str]) -> Response:
@@ -54,19 +56,6 @@ def read_object(request: Request) -> dict[str, object]:
     Raises: Refusal.
     """
     return parse_object(read_body(request))
-
-
-def read_body(request: Request) -> bytes:
-    """The body as it came.
-
-    Raises: Refusal.
-    """
-    try:
-        return read_whole(request)
-    except RequestEntityTooLarge as err:
-        raise Refusal(413, TOO_LARGE) from err
-    except BadBody as err:
-        raise invalid(BAD_BODY) from err
 
 
 def parse_object(raw: bytes) -> dict[str, object]:

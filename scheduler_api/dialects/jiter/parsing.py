@@ -3,17 +3,19 @@
 import json
 from contextlib import suppress
 from flask import Request, Response
+from functools import partial
 from marshmallow import ValidationError
 from scheduler_api.dialects.jiter import rendering
 from scheduler_api.dialects.jiter.request_schemas import Body, Fields, first_fault
+from scheduler_api.web import request_body
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.request_body import BadBody, read_whole
 from typing import cast
-from werkzeug.exceptions import RequestEntityTooLarge
 
 BAD_BODY = "Invalid request body"
 WHOLE_DIGITS = 15
 TOO_LARGE = "The request body is too large"
+
+read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=BAD_BODY)
 
 
 class InvalidField(Refusal):
@@ -36,19 +38,6 @@ def read_object(request: Request) -> dict[str, object]:
     Raises: Refusal.
     """
     return parse_object(read_body(request))
-
-
-def read_body(request: Request) -> bytes:
-    """The body as it came.
-
-    Raises: Refusal.
-    """
-    try:
-        return read_whole(request)
-    except RequestEntityTooLarge as err:
-        raise Refusal(413, TOO_LARGE) from err
-    except BadBody as err:
-        raise Refusal(400, BAD_BODY) from err
 
 
 def parse_object(raw: bytes) -> dict[str, object]:

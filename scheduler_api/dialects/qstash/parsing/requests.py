@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from flask import Request, Response
 from scheduler_api.dialects.qstash.parsing.message import Headers
 from scheduler_api.dialects.qstash.rendering import responses
-from scheduler_api.web import schedule_options
+from scheduler_api.web import request_body, schedule_options
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.request_body import BadBody, read_whole
 from typing import Any
-from werkzeug.exceptions import RequestEntityTooLarge
 
 HEADER, OURS = "HTTP_", "HTTP_UPSTASH_"
 FORWARD_ALL = "upstash-header-forward"
@@ -55,17 +53,16 @@ def read_schedule_headers(request: Request) -> Headers:
 
 
 def read_body(request: Request, *, limit_bytes: int) -> bytes:
-    """The body as it came.
+    """The body, byte for byte.
 
     Raises: Refusal.
     """
-    request.max_content_length = limit_bytes + 1
-    try:
-        return read_whole(request)
-    except RequestEntityTooLarge as err:
-        raise Refusal(413, too_large(limit_bytes)) from err
-    except BadBody as err:
-        raise Refusal(400, "the body is not a well-formed HTTP message") from err
+    return request_body.read_body(
+        request,
+        limit_bytes=limit_bytes,
+        too_large=too_large(limit_bytes),
+        malformed="the body is not a well-formed HTTP message",
+    )
 
 
 def too_large(limit_bytes: int) -> str:

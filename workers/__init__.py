@@ -1,4 +1,4 @@
-"""The processes that carry events out: ticker, deliveries, chores."""
+"""The processes that deliver events: ticker, delivery worker, clock, chores."""
 
 from workers.delivery_worker import DeliveryWorker
 

@@ -1,4 +1,4 @@
-"""What clock, chores and deliveries start with: settings, a store client, addresses."""
+"""Settings, store and address policy for the processes that are not web processes."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from workers.http_client.local_addresses import own_addresses
 
 
 def read_settings() -> Settings:
-    """This process's settings, from its environment.
+    """Read the settings from the environment.
 
     Raises: SettingsError.
     """
@@ -22,9 +22,9 @@ def read_settings() -> Settings:
 
 
 def open_cell(settings: EngineSettings) -> Cell:
-    """The cell of a process, its database taken and its layout checked.
+    """Open the cell of this process, and check that its database belongs to it.
 
-    Raises: ForeignDatabase, UnknownLayout, redis.RedisError.
+    Raises: ForeignDatabase, UnknownLayout.
     """
     client = connect(settings.redis_url, retry=RETRY_ONCE)
     cell = Cell(client, settings.prefix)
@@ -33,23 +33,26 @@ def open_cell(settings: EngineSettings) -> Cell:
 
 
 def address_policy(settings: EngineSettings) -> AddressPolicy:
-    """Which addresses deliveries may reach: never the store's port, never our own."""
-    closed: set[tuple[Address | None, int]] = {(None, settings.port)}
+    """The addresses that deliveries may reach.
+
+    The web process's port on this machine and the store's port are excluded even inside
+    allowed networks.
+    """
+    closed_ports: set[tuple[Address | None, int]] = {(None, settings.port)}
     if settings.store_address is not None:
         host, port = settings.store_address
-        closed.add((None, port))
-        closed.update((ip_address(address), port) for address in _addresses_of(host))
+        closed_ports.add((None, port))
+        closed_ports.update((ip_address(address), port) for address in _resolve(host))
     return replace(
         AddressPolicy.of(settings),
         own_addresses=own_addresses(),
-        closed_ports=frozenset(closed),
+        closed_ports=frozenset(closed_ports),
     )
 
 
-def _addresses_of(host: str) -> set[str]:
-    """The store may stand inside an allowed network, on another machine."""
+def _resolve(host: str) -> set[str]:
     try:
-        answers = socket.getaddrinfo(host, None)
+        found = socket.getaddrinfo(host, None)
     except OSError:
         return set()
-    return {str(answer[4][0]).partition("%")[0] for answer in answers}
+    return {str(address[0]).partition("%")[0] for *_, address in found}

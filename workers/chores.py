@@ -1,4 +1,4 @@
-"""Chores: what RQ runs on the `housekeeping` queue, by name and without arguments."""
+"""The jobs of the `housekeeping` queue; RQ calls them by name, without arguments."""
 
 import logging
 import redis
@@ -20,79 +20,84 @@ log = logging.getLogger("scheduler.chores")
 QUEUE = "housekeeping"
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
-AT_ONCE = 500
+BATCH = 500
 
 
 def retention() -> int:
-    """Forgets what finished longer ago than it is kept; answers how many events.
+    """Delete finished events, and their data, at the end of their retention.
 
-    Raises: SettingsError, redis.RedisError; the next run goes on where this one ended.
+    Returns how many events it deleted. A run that follows a failed one continues it.
+
+    Raises: SettingsError.
     """
     settings = read_settings()
     cell = open_cell(settings)
     events, flow_keys = EventStore(cell), FlowKeys(cell)
-    now_ms, forgotten = cell.now_ms(), 0
+    now_ms, deleted = cell.now_ms(), 0
     owners = cast(set[bytes], cell.client.smembers(keys.owners(cell.prefix)))
     for owner in sorted(owners):
         for state in FINAL_STATES:
-            before_ms = now_ms - _kept_ms(settings, state)
+            before_ms = now_ms - _retention_ms(settings, state)
             index = keys.finished(cell.prefix, owner.decode(), state)
-            for ids in _older(cell.client, index, before_ms):
-                forgotten += events.forget(ids, before_ms=before_ms)
-        _cut_journal(cell, owner.decode(), now_ms - settings.retention_days * DAY_MS)
+            for ids in _older_than(cell.client, index, before_ms):
+                deleted += events.forget(ids, before_ms=before_ms)
+        _trim_journal(cell, owner.decode(), now_ms - settings.retention_days * DAY_MS)
         flow_keys.forget(Owner.parse(owner.decode()))
-    templates = _forget_templates(cell, now_ms - _longest_ms(settings))
-    _done(cell, "retention", now_ms, forgotten=forgotten, templates=templates)
-    return forgotten
+    templates = _delete_templates(cell, now_ms - _template_retention_ms(settings))
+    _finish(cell, "retention", now_ms, deleted=deleted, templates=templates)
+    return deleted
 
 
-def _kept_ms(settings: EngineSettings, state: State) -> int:
-    dead = state is State.DEAD
-    days = settings.dead_retention_days if dead else settings.retention_days
+def _retention_ms(settings: EngineSettings, state: State) -> int:
+    is_dead = state is State.DEAD
+    days = settings.dead_retention_days if is_dead else settings.retention_days
     return days * DAY_MS
 
 
-def _longest_ms(settings: EngineSettings) -> int:
-    """How long an occurrence may need its template, with a day to be made and sent."""
+def _template_retention_ms(settings: EngineSettings) -> int:
+    """The longest retention of an event, plus a day in which it is delivered."""
     return max(settings.dead_retention_days, settings.retention_days) * DAY_MS + DAY_MS
 
 
-def _older(client: redis.Redis, index: str, before_ms: int) -> Iterator[list[str]]:
-    """The ids of an index up to a score, in batches; each batch is expected to go."""
+def _older_than(client: redis.Redis, index: str, before_ms: int) -> Iterator[list[str]]:
+    """Batches of the members below a score; the caller removes each batch.
+
+    Stops if a batch is still there.
+    """
     last: list[bytes] = []
     while True:
         found = cast(
             list[bytes],
-            client.zrangebyscore(index, "-inf", f"({before_ms}", start=0, num=AT_ONCE),
+            client.zrangebyscore(index, "-inf", f"({before_ms}", start=0, num=BATCH),
         )
         if not found or found == last:
             return
         last = found
-        yield [event_id.decode() for event_id in found]
+        yield [member.decode() for member in found]
 
 
-def _cut_journal(cell: Cell, owner: str, before_ms: int) -> None:
+def _trim_journal(cell: Cell, owner: str, before_ms: int) -> None:
     key = keys.journal(cell.prefix, owner)
     cell.client.xtrim(key, minid=f"{before_ms}-0", approximate=True)
 
 
-def _forget_templates(cell: Cell, before_ms: int) -> int:
-    index, forgotten = keys.superseded(cell.prefix), 0
-    for members in _older(cell.client, index, before_ms):
+def _delete_templates(cell: Cell, before_ms: int) -> int:
+    index, deleted = keys.superseded(cell.prefix), 0
+    for members in _older_than(cell.client, index, before_ms):
         pipe = cell.client.pipeline(transaction=False)
         for member in members:
             schedule_id, _, revision = member.partition(":")
             pipe.delete(keys.template(cell.prefix, schedule_id, revision))
         pipe.zrem(index, *members)
         pipe.execute()
-        forgotten += len(members)
-    return forgotten
+        deleted += len(members)
+    return deleted
 
 
 def check() -> int:
-    """Proves that records and sets agree; answers how many faults it logged.
+    """Check the store's consistency; log each fault and return how many there are.
 
-    Raises: SettingsError, redis.RedisError.
+    Raises: SettingsError.
     """
     settings = read_settings()
     cell = open_cell(settings)
@@ -106,56 +111,58 @@ def check() -> int:
                 problem=fault.problem,
             )
         )
-    _done(cell, "check", cell.now_ms(), faults=len(faults))
+    _finish(cell, "check", cell.now_ms(), faults=len(faults))
     return len(faults)
 
 
 def failures() -> int:
-    """Tells of the dead letters since its last run, by tenant and destination.
+    """Report the dead letters since the last run, by tenant and destination.
 
-    Each in a log line, all in one digest to a URL if one is set. Answers how many
-    events they were.
+    Each destination gets a log entry. If `SCHED_FAILURE_DIGEST_URL` is set, a digest of
+    all is sent there. Returns how many events failed.
 
-    Raises: SettingsError, redis.RedisError.
+    Raises: SettingsError.
     """
     settings = read_settings()
     cell = open_cell(settings)
     now_ms = cell.now_ms()
-    last = cast(bytes | None, cell.client.get(keys.chore(cell.prefix, "failures")))
-    since_ms = now_ms - HOUR_MS if last is None else int(last) + 1
+    key = keys.chore(cell.prefix, "failures")
+    last_run_ms = cast(bytes | None, cell.client.get(key))
+    since_ms = now_ms - HOUR_MS if last_run_ms is None else int(last_run_ms) + 1
     found = failure_digest.collect(cell, since_ms=since_ms, until_ms=now_ms)
-    for each in found:
+    for group in found:
         log.warning(
             logfmt.line(
                 "tenant.failures",
-                tenant=each.tenant,
-                dialect=each.dialect,
-                destination=each.destination,
-                failed=each.failed,
+                tenant=group.tenant,
+                dialect=group.dialect,
+                destination=group.destination,
+                failed=group.failed,
             )
         )
     if found and settings.failure_digest_url:
         failure_digest.post(found, settings)
     count = sum(each.failed for each in found)
-    _done(cell, "failures", now_ms, failed=count)
+    _finish(cell, "failures", now_ms, failed=count)
     return count
 
 
 def libraries() -> int:
-    """Deletes the function libraries that other versions left; answers how many.
+    """Delete the cell's function libraries of other versions; return how many.
 
-    A process of another version that still runs loads its own again. A full store would
-    refuse it: then nothing is deleted.
+    A running process of another version loads its library again. A full store refuses
+    that, so nothing is deleted while the store is full.
 
-    Raises: SettingsError, redis.RedisError.
+    Raises: SettingsError.
     """
     cell, deleted = open_cell(read_settings()), list[str]()
     if not cell.client.exists(keys.full(cell.prefix)):
         deleted = functions.delete(cell.client, cell.library, others_only=True)
-    _done(cell, "libraries", cell.now_ms(), deleted=len(deleted))
+    _finish(cell, "libraries", cell.now_ms(), deleted=len(deleted))
     return len(deleted)
 
 
-def _done(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
+def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
+    """Record when a chore has run, for the clock's check, and log it."""
     cell.client.set(keys.chore(cell.prefix, name), at_ms)
     logging.getLogger("rq.worker").info(logfmt.line(f"chore.{name}", **counts))

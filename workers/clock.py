@@ -1,4 +1,4 @@
-"""The clock: runs rq-scheduler, which puts the chores on their queue by cron."""
+"""The clock: runs rq-scheduler, which enqueues the chores by cron expression."""
 
 import logging
 import redis
@@ -29,14 +29,14 @@ CHORES: dict[Callable[[], int], str] = {
     chores.libraries: "*/10 * * * *",
 }
 INTERVAL_S = 1
-REGISTER_AGAIN_S = 600
+REGISTER_INTERVAL_S = 600
 OVERDUE_MS = 3 * 3_600_000
 CHORE_TIMEOUT_S = 3_600
 NEVER_EXPIRES = -1
 
 
 class JsonJob(Job):
-    """A job that is JSON without being told so, which rq-scheduler cannot do."""
+    """A job that is JSON by default: rq-scheduler passes no serializer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["serializer"] = kwargs.get("serializer") or JSONSerializer
@@ -44,7 +44,7 @@ class JsonJob(Job):
 
 
 class Clock:
-    """One clock process; several may run, a lock lets one at a time enqueue."""
+    """Enqueue due chores. Several clocks may run: a lock lets one enqueue at a time."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -56,13 +56,10 @@ class Clock:
         self.stopping = threading.Event()
 
     def tick(self) -> None:
-        """Enqueues what is due; registers all chores anew every ten minutes.
-
-        Raises: redis.RedisError.
-        """
+        """Enqueue the due chores; every ten minutes register all chores again."""
         if (
             self._registered_at is None
-            or time.monotonic() - self._registered_at >= REGISTER_AGAIN_S
+            or time.monotonic() - self._registered_at >= REGISTER_INTERVAL_S
         ):
             self._register()
         self._scheduler.heartbeat()
@@ -73,7 +70,7 @@ class Clock:
                 self._scheduler.remove_lock()
 
     def _register(self) -> None:
-        """Puts every chore under its fixed id: rq-scheduler can lose one in a crash."""
+        """Register every chore by a fixed id: a crash of rq-scheduler may lose one."""
         for function, cron in CHORES.items():
             self._scheduler.cron(
                 cron,
@@ -87,15 +84,15 @@ class Clock:
         self._registered_at = time.monotonic()
 
     def _warn_if_overdue(self, name: str) -> None:
-        last = self._client.get(keys.chore(self._prefix, name))
-        if last is None:
+        last_run_ms = self._client.get(keys.chore(self._prefix, name))
+        if last_run_ms is None:
             return
-        age_ms = int(time.time() * 1000) - int(last)
+        age_ms = int(time.time() * 1000) - int(last_run_ms)
         if age_ms > OVERDUE_MS:
             log.error(logfmt.line("chore.overdue", chore=name, age_ms=age_ms))
 
     def run(self) -> None:
-        """Ticks every second until stopped; waits for a store that is away."""
+        """Tick every second until stopped, also while the store is unreachable."""
         while not self.stopping.is_set():
             try:
                 self.tick()
@@ -105,9 +102,9 @@ class Clock:
 
 
 def main() -> None:
-    """Runs a clock, as the environment says, until SIGTERM or SIGINT."""
+    """Run a clock, with settings from the environment, until SIGTERM or SIGINT."""
     logfmt.set_up()
-    # rq-scheduler asks its cron library in a way that this complains about, each time.
+    # The cron library warns at each call about how rq-scheduler calls it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="rq_scheduler")
     try:
         settings = read_settings()

@@ -1,4 +1,4 @@
-"""The job that RQ carries: one envelope. A stock worker runs it as it stands."""
+"""The job that RQ runs for an envelope; any RQ worker can execute it."""
 
 import asyncio
 import logging
@@ -14,9 +14,10 @@ log = logging.getLogger("scheduler.worker")
 
 
 def deliver(ids: list[str], schedule_ids: list[str], isolated: bool) -> None:
-    """Delivers the events of an envelope and plans its schedules, then returns.
+    """Deliver the events of an envelope, top up its schedules, then return.
 
-    A fault of the store is not RQ's to handle: what was offered comes back by itself.
+    An error of the store does not fail the job: the events become due again when their
+    offer ends.
 
     Raises: SettingsError, ForeignDatabase, UnknownLayout.
     """

@@ -1,4 +1,4 @@
-"""The digest of failures: which destinations gave up how many events."""
+"""The failure digest: how many events failed, by destination."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True)
 class Failures:
-    """How many events one destination has failed; `destination` is its origin."""
+    """How many events to one destination failed; `destination` is its origin."""
 
     tenant: str
     dialect: str
@@ -35,10 +35,7 @@ class Failures:
 
 
 def collect(cell: Cell, *, since_ms: int, until_ms: int) -> list[Failures]:
-    """The dead letters of a stretch of time, counted by owner and destination.
-
-    Raises: redis.RedisError.
-    """
+    """Count the dead letters of a period by owner and destination."""
     counts: Counter[tuple[Owner, str]] = Counter()
     for member in cast(set[bytes], cell.client.smembers(keys.owners(cell.prefix))):
         owner = Owner.parse(member.decode())
@@ -47,7 +44,7 @@ def collect(cell: Cell, *, since_ms: int, until_ms: int) -> list[Failures]:
             ids = cast(
                 list[bytes], cell.client.zrangebyscore(index, since_ms, until_ms)
             )
-            counts.update((owner, _origin(cell, owner, each.decode())) for each in ids)
+            counts.update((owner, _origin(cell, owner, id_.decode())) for id_ in ids)
     return [
         Failures(owner.tenant, owner.dialect, origin, failed)
         for (owner, origin), failed in sorted(
@@ -63,9 +60,9 @@ def _origin(cell: Cell, owner: Owner, event_id: str) -> str:
         return UNREADABLE
 
 
-def post(found: Sequence[Failures], settings: EngineSettings) -> None:
-    """Posts the digest as JSON, once, through the same guard as every delivery."""
-    body = orjson.dumps({"failures": [asdict(each) for each in found]})
+def post(failures: Sequence[Failures], settings: EngineSettings) -> None:
+    """POST the digest as JSON, once; the address policy of deliveries applies."""
+    body = orjson.dumps({"failures": [asdict(entry) for entry in failures]})
     request = Request(
         method="POST",
         url=settings.failure_digest_url,

@@ -1,7 +1,8 @@
-"""Work that a process cannot live without: if it ends by a fault, so does the process.
+"""End the process when one of its essential threads or tasks fails.
 
-A worker that no longer settles would look alive and do harm; whatever started it starts
-it again, and leases bring back what it had in hand.
+A worker that no longer settles, for example, would look healthy and do harm. The
+process manager restarts the worker, and its events become due again when their leases
+end.
 """
 
 import asyncio
@@ -17,29 +18,29 @@ EXIT_CODE = 70
 
 
 def run_in_thread(work: Callable[[], None], *, name: str) -> None:
-    """Runs work in a daemon thread until it returns."""
+    """Run a function in a daemon thread; end the process if it raises."""
 
     def guarded() -> None:
         try:
             work()
         except Exception as err:
-            _end(name, err)
+            _end_process(name, err)
 
     threading.Thread(target=guarded, name=name, daemon=True).start()
 
 
 def watch(task: "asyncio.Task[None]") -> "asyncio.Task[None]":
-    """Watches a task until it is cancelled."""
+    """End the process if a task raises; return the task."""
     task.add_done_callback(_check)
     return task
 
 
 def _check(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (problem := task.exception()) is not None:
-        _end(task.get_name(), problem)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _end_process(task.get_name(), error)
 
 
-def _end(name: str, problem: BaseException) -> None:
-    log.critical(logfmt.line("process.ends", part=name), exc_info=problem)
+def _end_process(name: str, error: BaseException) -> None:
+    log.critical(logfmt.line("process.ended", failed=name), exc_info=error)
     logging.shutdown()
     os._exit(EXIT_CODE)

@@ -1,4 +1,4 @@
-"""The ticker: offers what is due to RQ, on a local timer; any number may run."""
+"""The ticker: moves due events to RQ. Any number of tickers may run."""
 
 import logging
 import os
@@ -26,21 +26,20 @@ from types import FrameType
 
 log = logging.getLogger("scheduler.ticker")
 
-LONGEST_WAIT_S = 1.0
-# What waking up and asking take. Whoever comes too soon is told so by the store, whose
-# clock alone decides, and asks again.
-HEAD_START_S = 0.0005
+MAX_WAIT_S = 1.0
+# How long it takes to wake up and reach the store. The store's clock decides what is
+# due: a claim that arrives too early offers nothing, and the ticker claims again.
+WAKE_UP_S = 0.0005
 ALIVE_TTL_S = 5
 FULL_TTL_S = 5
-EVICTING = "maxmemory_policy"
 
 
 class EvictingStore(Exception):
-    """The store may throw keys away: set its maxmemory-policy to noeviction."""
+    """The store may evict keys: set its maxmemory-policy to noeviction."""
 
 
 class Ticker:
-    """One ticker process: claims, hands over, sleeps until the next is due."""
+    """Claim due events into RQ, then sleep until the next event is due."""
 
     def __init__(self, client: redis.Redis, settings: EngineSettings) -> None:
         self.client = client
@@ -58,31 +57,31 @@ class Ticker:
         self.stopping = threading.Event()
         self._epoch = Epoch()
         self._checked_at = 0.0
-        self._is_ours = False
+        self._is_same_store = False
 
     def tick(self) -> float:
-        """Claims once, which hands over; answers how many seconds may be slept.
+        """Claim once; return how many seconds to sleep until the next tick.
 
-        Raises: redis.RedisError, EvictingStore.
+        Raises: EvictingStore.
         """
-        if time.monotonic() - self._checked_at >= LONGEST_WAIT_S:
+        if time.monotonic() - self._checked_at >= MAX_WAIT_S:
             self._check_store()
-        if not self._is_ours:
-            return LONGEST_WAIT_S
+        if not self._is_same_store:
+            return MAX_WAIT_S
         claimed = claim(
             self.cell,
             room=self.envelope_size,
             timeouts=self.timeouts,
             enqueuer=self.enqueuer,
         )
-        self._report(claimed)
+        self._log(claimed)
         if claimed.next_us is None or claimed.rq_full:
-            return LONGEST_WAIT_S
-        wait_s = claimed.next_us / 1_000_000 - HEAD_START_S
-        return min(max(0.0, wait_s), LONGEST_WAIT_S)
+            return MAX_WAIT_S
+        wait_s = claimed.next_us / 1_000_000 - WAKE_UP_S
+        return min(max(0.0, wait_s), MAX_WAIT_S)
 
     def _check_store(self) -> None:
-        """Once a second: sign of life, high-water mark, epoch."""
+        """Report that a ticker runs; check the store's memory, eviction and epoch."""
         self._checked_at = time.monotonic()
         pipe = self.client.pipeline(transaction=False)
         pipe.set(keys.alive(self.prefix, "ticker"), self.cell.now_ms(), ex=ALIVE_TTL_S)
@@ -90,39 +89,43 @@ class Ticker:
         pipe.get(keys.epoch(self.prefix))
         pipe.get(keys.accepted(self.prefix))
         _, memory, epoch, accepted = pipe.execute()
-        if memory.get("maxmemory") and memory.get(EVICTING) != "noeviction":
-            raise EvictingStore(EvictingStore.__doc__)
         limit = memory.get("maxmemory") or 0
+        if limit and memory.get("maxmemory_policy") != "noeviction":
+            raise EvictingStore(EvictingStore.__doc__)
         if limit and memory["used_memory"] * 100 >= limit * self.high_water_percent:
             self.client.set(keys.full(self.prefix), 1, ex=FULL_TTL_S)
-        self._is_ours = self._store_holds(epoch, accepted)
+        self._is_same_store = self._check_epoch(epoch, accepted)
 
-    def _store_holds(self, epoch: bytes | None, accepted: bytes | None) -> bool:
+    def _check_epoch(self, epoch: bytes | None, accepted: bytes | None) -> bool:
+        """Whether this is the store that the ticker started with, or an accepted one.
+
+        A store that came back empty or as another one has another epoch.
+        """
         if not self._epoch.known:
             take_database(self.client, self.prefix)
             epoch = establish(self.client, self.prefix)
         if self._epoch.holds(epoch, accepted):
             return True
         log.critical(
-            logfmt.line("store.lost", known=self._epoch.known, found=epoch)
-            + " run `python -m scheduler_api accept-store` to go on with this store"
+            logfmt.line("store.lost", expected=self._epoch.known, found=epoch)
+            + " run `python -m scheduler_api accept-store` to continue with this store"
         )
         return False
 
-    def _report(self, claimed: Claim) -> None:
+    def _log(self, claimed: Claim) -> None:
         for event_id in claimed.interrupted:
             log.warning(logfmt.line("attempt.interrupted", event=event_id))
         for member in claimed.quarantined:
             log.error(logfmt.line("record.quarantined", member=member))
 
     def run(self) -> None:
-        """Ticks until told to stop; goes on after any other fault, a second later.
+        """Tick until `stop`; after an error other than UnknownLayout, retry.
 
         Raises: UnknownLayout.
         """
         while not self.stopping.is_set():
             try:
-                self._tick_and_listen()
+                self._run_until_error()
             except UnknownLayout:
                 raise
             except (EvictingStore, ForeignDatabase) as err:
@@ -133,41 +136,42 @@ class Ticker:
                 log.exception(logfmt.line("tick.failed"))
             self.stopping.wait(RETRY_INTERVAL_S)
 
-    def _tick_and_listen(self) -> None:
-        """Listens first, then ticks, so that no call is overlooked."""
+    def _run_until_error(self) -> None:
+        """Subscribe to wake-ups before the first tick, so that none is missed."""
         with self.client.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(keys.wake(self.prefix))
-            # Also a subscription that redis-py has renewed counts as a call.
+            # After a reconnect redis-py subscribes again, and the confirmation wakes
+            # the ticker, which may have missed a wake-up.
             channel.get_message(timeout=TIMEOUT_S)
             while not self.stopping.is_set():
                 _sleep(self.tick(), channel)
 
     def stop(self) -> None:
-        """Lets `run` end after the tick under way, or the sleep."""
+        """End `run` after the current tick or sleep."""
         self.stopping.set()
 
 
 def _sleep(wait_s: float, channel: PubSub) -> None:
-    """Until then, or until somebody calls; what else called is answered as well."""
-    end = time.monotonic() + wait_s
-    # A socket can be waited for in whole milliseconds only.
-    while left_ms := max(0, int((end - time.monotonic()) * 1000)):
+    """Sleep for some time, or until a wake-up; drop the wake-ups after the first."""
+    end_s = time.monotonic() + wait_s
+    # A socket's time-out has a resolution of one millisecond.
+    while left_ms := max(0, int((end_s - time.monotonic()) * 1000)):
         if channel.get_message(timeout=left_ms / 1000):
             while channel.get_message(timeout=0):
                 pass
             return
-    time.sleep(max(0.0, end - time.monotonic()))
+    time.sleep(max(0.0, end_s - time.monotonic()))
 
 
 def main() -> None:
-    """Runs a ticker, as the environment says, until SIGTERM or SIGINT."""
+    """Run a ticker, with settings from the environment, until SIGTERM or SIGINT."""
     logfmt.set_up()
     try:
         settings = from_env(os.environ)
     except SettingsError as err:
         sys.exit(str(err))
     log.info(logfmt.line("ticker.started") + " " + settings.log_line())
-    # Without a retry of its own: the ticker's loop tries again.
+    # The client does not retry: `Ticker.run` does.
     ticker = Ticker(connect(settings.redis_url), settings)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

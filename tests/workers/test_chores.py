@@ -1,4 +1,4 @@
-"""Chores: each run for real, in this process, on a real store."""
+"""Chores, run in this process on a real store."""
 
 import os
 import pytest
@@ -36,7 +36,7 @@ def client(valkey: str, monkeypatch: pytest.MonkeyPatch):
 
 
 def end(client: redis.Redis, outcome: str, *, days_ago: float) -> str:
-    """An event that ended that long ago, by the clock of a test."""
+    """Create an event that ended some days ago; return its id."""
     now_ms = Cell(client, PREFIX).now_ms() - int(days_ago * DAY_MS)
     store = EventStore(Cell(client, PREFIX, clock_ms=now_ms))
     draft = Draft(Content(URL, b"x"), 1_000, at_ms=now_ms, journal=True)
@@ -49,19 +49,21 @@ def end(client: redis.Redis, outcome: str, *, days_ago: float) -> str:
 
 
 def loaded(client: redis.Redis) -> set[str]:
-    """The names of all libraries that the server knows."""
-    listed = client.function_list()
-    found = [dict(zip(each[::2], each[1::2], strict=True)) for each in listed]
-    return {each[b"library_name"].decode() for each in found}
+    """The names of all libraries on the server."""
+    libraries = [
+        dict(zip(fields[::2], fields[1::2], strict=True))
+        for fields in client.function_list()
+    ]
+    return {library[b"library_name"].decode() for library in libraries}
 
 
-def test_retention_forgets_what_is_older_than_it_is_kept(client: redis.Redis):
+def test_retention_deletes_events_older_than_the_retention_time(client: redis.Redis):
     old = end(client, "delivered", days_ago=8)
-    young = end(client, "delivered", days_ago=6)
+    recent = end(client, "delivered", days_ago=6)
 
     assert chores.retention() == 1
     assert not client.exists(keys.event(PREFIX, old), keys.body(PREFIX, old))
-    assert client.exists(keys.event(PREFIX, young)) == 1
+    assert client.exists(keys.event(PREFIX, recent)) == 1
     assert walk.check(Cell(client, PREFIX)) == []
 
 
@@ -73,24 +75,26 @@ def test_retention_keeps_dead_letters_longer(client: redis.Redis):
     assert client.exists(keys.event(PREFIX, dead)) == 1
 
 
-def test_retention_forgets_more_than_it_reads_at_once(client: redis.Redis):
+def test_retention_deletes_more_than_one_batch(client: redis.Redis):
     now_ms = Cell(client, PREFIX).now_ms()
     past = EventStore(Cell(client, PREFIX, clock_ms=now_ms - 8 * DAY_MS))
     draft = Draft(Content(URL, b"x"), 1_000)
-    made = past.create_many(OWNER, [draft] * (chores.AT_ONCE + 1))
-    past.cancel(OWNER, [accepted.id for accepted in made])
+    accepted = past.create_many(OWNER, [draft] * (chores.BATCH + 1))
+    past.cancel(OWNER, [event.id for event in accepted])
 
-    assert chores.retention() == chores.AT_ONCE + 1
+    assert chores.retention() == chores.BATCH + 1
     assert client.zcard(keys.finished(PREFIX, str(OWNER), "cancelled")) == 0
 
 
-def test_retention_removes_flow_control_keys_that_are_forgotten(client: redis.Redis):
+def test_retention_removes_deleted_flow_control_keys_from_the_index(
+    client: redis.Redis,
+):
     now_ms = Cell(client, PREFIX).now_ms() - 15 * DAY_MS
     store = EventStore(Cell(client, PREFIX, clock_ms=now_ms))
-    for key in ("used", "forgotten"):
+    for key in ("used", "deleted"):
         gates = Gates(flow=FlowLimits(key, rate=1))
         store.create_many(OWNER, [Draft(Content(URL, b"x"), 1_000, gates=gates)])
-    client.delete(keys.gate(PREFIX, flow_gate(OWNER, "forgotten")))
+    client.delete(keys.gate(PREFIX, flow_gate(OWNER, "deleted")))
 
     chores.retention()
 
@@ -98,7 +102,7 @@ def test_retention_removes_flow_control_keys_that_are_forgotten(client: redis.Re
     assert client.zrange(index, 0, -1) == [b"used"]
 
 
-def test_retention_removes_templates_that_nothing_can_need_any_more(
+def test_retention_deletes_superseded_templates_that_no_event_needs(
     client: redis.Redis,
 ):
     now_ms = Cell(client, PREFIX).now_ms()
@@ -116,7 +120,7 @@ def test_retention_removes_templates_that_nothing_can_need_any_more(
     assert client.zrange(keys.superseded(PREFIX), 0, -1) == [b"7:new"]
 
 
-def test_check_counts_what_does_not_agree(client: redis.Redis):
+def test_check_returns_the_number_of_faults(client: redis.Redis):
     assert chores.check() == 0
 
     client.zadd(keys.due(PREFIX), {"nobody": 1})
@@ -139,7 +143,7 @@ def test_failures_are_counted_by_destination(
     ) in caplog.text
 
 
-def test_libraries_of_other_versions_go_and_those_of_other_cells_stay(
+def test_libraries_of_other_versions_are_deleted_but_not_those_of_other_cells(
     client: redis.Redis,
 ):
     client.function_flush()
@@ -156,7 +160,7 @@ def test_libraries_of_other_versions_go_and_those_of_other_cells_stay(
     assert chores.libraries() == 0
 
 
-def test_a_full_store_keeps_the_libraries_that_it_would_refuse(client: redis.Redis):
+def test_no_library_is_deleted_while_the_store_is_full(client: redis.Redis):
     client.function_flush()
     own = Library(PREFIX, 0)
     client.function_load(own.source.replace(own.version, f"{own.cell}_older"))
@@ -166,8 +170,8 @@ def test_a_full_store_keeps_the_libraries_that_it_would_refuse(client: redis.Red
     assert len(loaded(client)) == 1
 
 
-def test_a_chore_says_when_it_ran(client: redis.Redis):
+def test_a_chore_records_when_it_ran(client: redis.Redis):
     chores.check()
 
-    last_ms = int(client.get(keys.chore(PREFIX, "check")))
-    assert abs(last_ms - Cell(client, PREFIX).now_ms()) < 60_000
+    last_run_ms = int(client.get(keys.chore(PREFIX, "check")))
+    assert abs(last_run_ms - Cell(client, PREFIX).now_ms()) < 60_000

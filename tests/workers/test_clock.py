@@ -1,4 +1,4 @@
-"""The clock: chores reach their queue as JSON, once each, and are never lost."""
+"""The clock enqueues each chore once, as JSON, and registers lost ones again."""
 
 import json
 import pytest
@@ -31,13 +31,13 @@ def test_every_chore_is_registered_under_its_own_id(client: redis.Redis):
     assert {name.decode() for name in client.zrange(SCHEDULED, 0, -1)} == NAMES
 
 
-def test_a_due_chore_is_put_on_the_housekeeping_queue_once(client: redis.Redis):
-    runs = clock.Clock(client, "{s1}:")
-    runs.tick()
+def test_a_due_chore_is_enqueued_once(client: redis.Redis):
+    running = clock.Clock(client, "{s1}:")
+    running.tick()
     make_all_due(client)
 
-    runs.tick()
-    runs.tick()
+    running.tick()
+    running.tick()
 
     queue = Queue(chores.QUEUE, connection=client, serializer=JSONSerializer)
     assert sorted(queue.get_job_ids()) == sorted(NAMES)
@@ -45,7 +45,7 @@ def test_a_due_chore_is_put_on_the_housekeeping_queue_once(client: redis.Redis):
     assert functions == {f"workers.chores.{chore.__name__}" for chore in clock.CHORES}
 
 
-def test_what_the_clock_writes_is_json(client: redis.Redis):
+def test_the_jobs_of_chores_are_json(client: redis.Redis):
     clock.Clock(client, "{s1}:").tick()
 
     for name in NAMES:
@@ -62,7 +62,7 @@ def test_a_lost_chore_is_registered_again_by_the_next_clock(client: redis.Redis)
     assert {name.decode() for name in client.zrange(SCHEDULED, 0, -1)} == NAMES
 
 
-def test_two_clocks_put_a_chore_on_the_queue_once(client: redis.Redis):
+def test_two_clocks_enqueue_a_due_chore_once(client: redis.Redis):
     first, second = clock.Clock(client, "{s1}:"), clock.Clock(client, "{s1}:")
     first.tick()
     second.tick()
@@ -74,7 +74,7 @@ def test_two_clocks_put_a_chore_on_the_queue_once(client: redis.Redis):
     assert client.llen(f"rq:queue:{chores.QUEUE}") == len(NAMES)
 
 
-def test_an_overdue_chore_is_an_alarm(
+def test_an_overdue_chore_is_logged(
     client: redis.Redis, caplog: pytest.LogCaptureFixture
 ):
     client.set("{s1}:chore:retention", 1)

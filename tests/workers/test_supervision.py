@@ -1,4 +1,4 @@
-"""A process ends when a part that it cannot live without does."""
+"""A process ends when one of its essential threads or tasks fails."""
 
 import subprocess
 import sys
@@ -7,16 +7,16 @@ from workers import supervision
 IN_THREAD = """
 import threading, workers.supervision as supervision
 def work():
-    raise RuntimeError("no more")
+    raise RuntimeError("failed")
 supervision.run_in_thread(work, name="part")
 threading.Event().wait()
 """
 IN_TASK = """
 import asyncio, workers.supervision as supervision
 async def work():
-    raise RuntimeError("no more")
+    raise RuntimeError("failed")
 async def main():
-    kept = supervision.watch(asyncio.create_task(work(), name="part"))
+    task = supervision.watch(asyncio.create_task(work(), name="part"))
     await asyncio.Event().wait()
 asyncio.run(main())
 """
@@ -32,25 +32,25 @@ asyncio.run(main())
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", program]
+    command = [sys.executable, "-c", program]
     return subprocess.run(
-        words, check=False, capture_output=True, text=True, timeout=30
+        command, check=False, capture_output=True, text=True, timeout=30
     )
 
 
-def test_a_thread_that_fails_ends_its_process_with_a_line():
+def test_a_failed_thread_ends_its_process_with_a_log_entry():
     ended = run(IN_THREAD)
 
     assert ended.returncode == supervision.EXIT_CODE
-    assert "process.ends part=part" in ended.stderr
+    assert "process.ended failed=part" in ended.stderr
 
 
-def test_a_task_that_fails_ends_its_process_with_a_line():
+def test_a_failed_task_ends_its_process_with_a_log_entry():
     ended = run(IN_TASK)
 
     assert ended.returncode == supervision.EXIT_CODE
-    assert "process.ends part=part" in ended.stderr
+    assert "process.ended failed=part" in ended.stderr
 
 
-def test_a_task_that_is_cancelled_ends_nothing():
+def test_a_cancelled_task_does_not_end_its_process():
     assert run(CANCELLED).returncode == 0

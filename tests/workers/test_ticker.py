@@ -1,4 +1,4 @@
-"""What a tick costs the store."""
+"""What a tick offers, and how many round trips it costs."""
 
 import pytest
 import redis
@@ -20,13 +20,13 @@ DRAFT = Draft(Content("http://127.0.0.1:9/", b"{}"), deadline_ms=10_000)
 
 @pytest.fixture
 def trips() -> Trips:
-    """What the ticker's client counts."""
+    """A counter of the client's round trips."""
     return Trips()
 
 
 @pytest.fixture
 def ticker(valkey: str, trips: Trips) -> Iterator[Ticker]:
-    """One that has ticked: its functions are loaded, its store is checked."""
+    """A ticker after its first tick: its library is loaded, its store is checked."""
     pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
     with redis.Redis.from_pool(pool) as client:
         client.flushall()
@@ -35,7 +35,7 @@ def ticker(valkey: str, trips: Trips) -> Iterator[Ticker]:
         ticker = Ticker(client, settings)
         EventStore(ticker.cell).create_many(OWNER, [DRAFT])
         ticker.tick()
-        # The next check of the store is a second away, whatever the machine does.
+        # No further check of the store: it would cost round trips on a slow machine.
         ticker._checked_at = float("inf")
         yield ticker
 
@@ -62,7 +62,7 @@ def test_offering_one_event_or_a_hundred_costs_one_round_trip(
     assert spent == [1, 1]
 
 
-def test_an_envelope_is_a_job_as_rq_reads_it(ticker: Ticker):
+def test_rq_can_read_the_job_of_an_envelope(ticker: Ticker):
     client = ticker.client
     client.delete("rq:queue:deliveries")
     accepted = EventStore(ticker.cell).create_many(OWNER, [DRAFT])
@@ -82,7 +82,7 @@ def test_an_envelope_is_a_job_as_rq_reads_it(ticker: Ticker):
     assert job.enqueued_at == job.created_at
 
 
-def test_what_is_due_waits_while_two_envelopes_do(ticker: Ticker):
+def test_events_stay_due_while_two_envelopes_wait_in_rq(ticker: Ticker):
     client = ticker.client
     client.delete("rq:queue:deliveries")
 
@@ -93,5 +93,5 @@ def test_what_is_due_waits_while_two_envelopes_do(ticker: Ticker):
 
     assert client.llen("rq:queue:deliveries") == 2
     assert client.zcard(keys.due(ticker.prefix)) == 1
-    # Overdue, and nothing to be done about it: a worker's begin wakes the ticker.
+    # The longest wait, although an event is overdue: a begin wakes the ticker.
     assert waits_s[-1] == 1.0

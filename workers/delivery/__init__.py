@@ -1,1 +1,1 @@
-"""The deliveries of one worker process: fetched, begun, sent, settled."""
+"""The deliveries of a worker process: fetch, begin, send, settle."""

@@ -1,1 +1,1 @@
-"""The HTTP client of deliveries: hostile receivers, one deadline, checked addresses."""
+"""The HTTP client for deliveries, safe against hostile receivers."""

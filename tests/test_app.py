@@ -223,7 +223,7 @@ def test_a_store_is_ready_again_after_its_data_loss_is_accepted(
     app.test_client().get("/readyz")
     client.set(keys.epoch(PREFIX), "second")
     refused = app.test_client().get("/readyz").status_code
-    client.set(keys.accepted(PREFIX), "second")
+    client.set(keys.accepted_epoch(PREFIX), "second")
 
     accepted = app.test_client().get("/readyz").status_code
 

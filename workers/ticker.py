@@ -87,7 +87,7 @@ class Ticker:
         pipe.set(keys.alive(self.prefix, "ticker"), self.cell.now_ms(), ex=ALIVE_TTL_S)
         pipe.info("memory")
         pipe.get(keys.epoch(self.prefix))
-        pipe.get(keys.accepted(self.prefix))
+        pipe.get(keys.accepted_epoch(self.prefix))
         _, memory, epoch, accepted = pipe.execute()
         limit = memory.get("maxmemory") or 0
         if limit and memory.get("maxmemory_policy") != "noeviction":

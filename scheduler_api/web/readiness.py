@@ -32,7 +32,7 @@ class Readiness:
         prefix = self._cell.prefix
         pipe = self._cell.client.pipeline(transaction=False)
         pipe.get(keys.epoch(prefix))
-        pipe.get(keys.accepted(prefix))
+        pipe.get(keys.accepted_epoch(prefix))
         for role in ROLES:
             pipe.exists(keys.alive(prefix, role))
         try:

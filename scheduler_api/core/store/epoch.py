@@ -45,7 +45,7 @@ def accept(client: redis.Redis, prefix: str) -> str:
     Raises: redis.RedisError.
     """
     epoch = establish(client, prefix)
-    client.set(keys.accepted(prefix), epoch)
+    client.set(keys.accepted_epoch(prefix), epoch)
     return epoch.decode()
 
 

@@ -1,319 +1,347 @@
-"""Every Redis key of a cell, by name; the Lua module `keys` builds the same names.
+"""The names of all Redis keys of a cell. The Lua module `keys` builds the same names.
 
-`prefix` is `{<cell>}:` in every function: one hash tag holds a cell together.
-Keys without a TTL say who removes them; all others name theirs.
+`prefix` is `{<cell>}:`, so all keys of a cell share one hash tag. Times are in epoch
+milliseconds. Docstrings give the type, the contents and the lifetime of each key:
+its TTL, or what removes it.
 """
 
-# String, the prefix of the one cell that this database serves; permanent. RQ's own keys
-# bear no cell, so two cells in one database would take each other's envelopes.
+# String, the prefix of the one cell that uses this database; permanent. RQ's keys do
+# not name a cell, so two cells in one database would take each other's envelopes.
 DATABASE_CELL = "rq:cell"
 
 
 def due(prefix: str) -> str:
-    """Sorted set; member event id, `s:<schedule id>`; score: ms when it is wanted.
+    """Sorted set of everything that has a time. Score: when it is due.
 
-    The id of an event with gates follows a `~`; `g:<gate>` is due for its next check.
+    Members: `<event id>`, `~<event id>` for an event with gates, `s:<schedule id>`, and
+    `g:<gate>` for a gate, scored with its next check.
     """
     return f"{prefix}due"
 
 
 def leased(prefix: str) -> str:
-    """Sorted set; member event as in `due`; score: ms when its holder loses it."""
+    """Sorted set of leased events; members as in `due`. Score: end of the lease."""
     return f"{prefix}leased"
 
 
 def paused_schedules(prefix: str) -> str:
-    """Sorted set; member schedule id; score: ms when it was paused.
+    """Sorted set of schedule ids. Score: when the schedule was paused.
 
-    A paused schedule with an end stands in `due` instead, so that it ends by itself.
+    A paused schedule that has an end is in `due` instead, so that it still ends.
     """
     return f"{prefix}paused_schedules"
 
 
 def quarantine(prefix: str) -> str:
-    """Sorted set; member as in `due`; score: ms when a function could not read it.
+    """Sorted set of events, schedules and gates that a function could not read.
 
-    An operator removes members after mending or deleting the record.
+    Members as in `due`, without `~`. Score: when it was quarantined. An operator
+    removes members after repairing or deleting the record.
     """
     return f"{prefix}quarantine"
 
 
 def quarantine_reasons(prefix: str) -> str:
-    """Hash; field: member of `quarantine`, value: the error; goes with the member."""
+    """Hash of error texts, by member of `quarantine`; removed with the member."""
     return f"{prefix}quarantine_reasons"
 
 
 def isolated(prefix: str) -> str:
-    """Set; ids of isolated events; removed when the event settles or ends."""
+    """Set of ids of isolated events; removed when the event settles or ends."""
     return f"{prefix}isolated"
 
 
 def event(prefix: str, event_id: str) -> str:
-    """Hash, the small record of an event (`records.EVENT`); `forget_events` removes it.
-
-    Its line is the place of an event that waits at a gate.
-    """
+    """Hash, the record of an event (`records.EVENT`); removed by `forget_events`."""
     return f"{prefix}e:{event_id}"
 
 
 def body(prefix: str, event_id: str, revision: str = "") -> str:
-    """String, what is to be sent (`codec`); TTL 600 s until its event exists."""
+    """String, the content of an event (`codec`); TTL 600 s until the event exists."""
     return f"{prefix}b:{event_id}{'.' + revision if revision else ''}"
 
 
 def template(prefix: str, schedule_id: str, revision: str) -> str:
-    """String, what a schedule's occurrences send; a chore removes superseded ones."""
+    """String, the content of a schedule's occurrences.
+
+    A chore removes superseded templates that no occurrence uses.
+    """
     return f"{prefix}t:{schedule_id}:{revision}"
 
 
 def superseded(prefix: str) -> str:
-    """Sorted set; member `<schedule id>:<revision>`; score: ms.
+    """Sorted set of `<schedule id>:<revision>` of replaced templates.
 
-    When it was replaced, or last sent again. A chore removes what no occurrence sends
-    any more.
+    Score: when it was replaced, or last used for a replay. A chore removes members
+    together with their templates.
     """
     return f"{prefix}superseded"
 
 
 def log(prefix: str, event_id: str) -> str:
-    """Hash; field: attempt number, value: `<kind> <ended ms> <next ms> <JSON>`.
+    """Hash of an event's attempts, by number; removed by `forget_events`.
 
-    Kind `a` settled, `i` interrupted, `l` settled too late. `forget_events` removes it.
+    Value: `<kind> <ended ms> <next ms> <JSON>`. Kinds: `a` settled, `i` interrupted,
+    `l` settled too late.
     """
     return f"{prefix}log:{event_id}"
 
 
 def schedule(prefix: str, schedule_id: str) -> str:
-    """Hash, the record of a schedule (`records.SCHEDULE`); its deletion removes it."""
+    """Hash, the record of a schedule (`records.SCHEDULE`); removed with it."""
     return f"{prefix}s:{schedule_id}"
 
 
 def occurrences(prefix: str, schedule_id: str) -> str:
-    """Sorted set; member occurrence id; score: its fire time in ms; as `by_time`."""
+    """Sorted set of event ids of a schedule's occurrences. Score: first due time.
+
+    `forget_events` removes members.
+    """
     return f"{prefix}occ:{schedule_id}"
 
 
 def skipped(prefix: str, schedule_id: str) -> str:
-    """Sorted set; member `<fire time>:<reason>`; score: that fire time in ms.
+    """Sorted set of `<fire time>:<reason>`, the newest 1,000. Score: the fire time.
 
-    The newest 1,000; TTL 30 days after the last. Reasons: missed, overlap, end, paused.
+    Reasons: missed, overlap, end, paused. TTL 30 days after the last one.
     """
     return f"{prefix}skipped:{schedule_id}"
 
 
 def by_time(prefix: str, owner: str, state: str) -> str:
-    """Sorted set; member event id; score: first wanted ms; `forget_events` empties it.
+    """Sorted set of an owner's event ids in one state. Score: first due time.
 
-    State `active` holds what is unfinished, the others what ended that way;
-    `delete_dead_letters` and `replay_dead_letters` move from `dead` to `cleared`.
+    State `active` has all unfinished events, also occurrences; the final states do not
+    have occurrences. `forget_events` removes members.
     """
     return f"{prefix}ix:{owner}:{state}"
 
 
 def finished(prefix: str, owner: str, state: str) -> str:
-    """Sorted set; member event or occurrence id; score: finished ms; as `by_time`."""
+    """Sorted set of an owner's event ids in one final state. Score: when it ended.
+
+    `forget_events` removes members.
+    """
     return f"{prefix}fin:{owner}:{state}"
 
 
 def schedules(prefix: str, owner: str) -> str:
-    """Sorted set; member schedule id; score: created ms; its deletion removes it."""
+    """Sorted set of an owner's schedule ids. Score: creation time.
+
+    Members are removed with the schedule.
+    """
     return f"{prefix}ix:{owner}:schedules"
 
 
 def search_term(prefix: str, owner: str, term: str) -> str:
-    """Sorted set; member schedule id; score: created ms; goes with an edit or deletion.
+    """Sorted set of the owner's schedule ids that have a search term.
 
-    One for each term that any schedule of the owner is found by.
+    Score: creation time. An edit or deletion of the schedule removes members.
     """
     return f"{prefix}tm:{owner}:{term}"
 
 
 def names(prefix: str, owner: str) -> str:
-    """Hash; field: a schedule's name for its owner, value: its id; goes with it."""
+    """Hash of schedule ids, by the name the owner gave; removed with the schedule."""
     return f"{prefix}names:{owner}"
 
 
 def groups(prefix: str, owner: str) -> str:
-    """Hash; field: a group's name, value: its record (JSON); goes with the group.
+    """Hash of URL groups (JSON), by name; fields are removed with the group.
 
-    `f` format, `c`/`u` created/updated ms, `e` endpoints as URL and name, `d` what
-    publishing to it goes by where nothing else is said.
+    `f` format, `c`/`u` created/updated ms, `e` endpoints (URL and name), `d` default
+    settings of messages to the group.
     """
     return f"{prefix}groups:{owner}"
 
 
 def journal(prefix: str, owner: str) -> str:
-    """Stream, what happened to events: `e` id, `k` kind, `n` attempt.
+    """Stream of what happened to an owner's events: `e` id, `k` kind, `n` attempt.
 
     Kinds: created, begun, failed, retry, cancel_requested, and the final states. A
-    chore cuts off what is older than the retention.
+    chore trims entries older than the retention.
     """
     return f"{prefix}journal:{owner}"
 
 
-def deduplication(prefix: str, owner: str, digest: str) -> str:
-    """String, id of the event or schedule that a deduplication key stands for.
+def deduplication(prefix: str, owner: str, name: str) -> str:
+    """String, the event or schedule that was stored with a deduplication key.
 
-    TTL its window. A key that answers for a request holds `<id> <created ms> <digest of
-    the request>`; any other goes once its event is cancelled or dead, or its schedule
-    deleted.
+    Value: `<id>`, or `<id> <created ms> <digest of the request>` for a key with a
+    digest. TTL: the deduplication window. A key without a digest is removed when its
+    event is cancelled or dead, or its schedule is deleted.
     """
-    return f"{prefix}dd:{owner}:{digest}"
+    return f"{prefix}dd:{owner}:{name}"
 
 
 def requests(prefix: str, owner: str, minute: int) -> str:
-    """String, requests of an owner in one minute of the epoch; TTL 120 s."""
+    """String, number of requests of an owner in one minute of the epoch; TTL 120 s."""
     return f"{prefix}req:{owner}:{minute}"
 
 
 def month(prefix: str, owner: str, month: str) -> str:
-    """String, events accepted for one month, `YYYY-MM`; TTL 32 days past its event."""
+    """String, number of events accepted for a month (`YYYY-MM`).
+
+    TTL: until 32 days after the event.
+    """
     return f"{prefix}month:{owner}:{month}"
 
 
 def queue(prefix: str, gate: str) -> str:
-    """Hash, a queue (`records.GATE`), by the name of its gate `q:<owner>:<name>`.
+    """Hash, the record of a queue (`records.GATE`); removed with the queue.
 
-    Deletion removes it.
+    `gate` is `q:<owner>:<name>`.
     """
     return f"{prefix}q:{gate.removeprefix('q:')}"
 
 
 def order(prefix: str, gate: str) -> str:
-    """Sorted set; member unfinished event id of a queue; score: acceptance number.
+    """Sorted set of the unfinished event ids of a queue. Score: acceptance number.
 
-    Whatever ends an event removes it; a callback has the number of its parent.
+    A callback has the number of its parent. Members are removed when they end.
     """
     return f"{prefix}ql:{gate.removeprefix('q:')}"
 
 
 def gate(prefix: str, gate: str) -> str:
-    """Hash, any other gate (`records.GATE`).
+    """Hash, the record of any other gate (`records.GATE`).
 
-    TTL two weeks after its last event, none while it is pinned or paused by hand, 400
-    days for a flow-control key that was kept by hand before.
+    TTL: two weeks after its last event; none while it is pinned or paused by hand; 400
+    days for a flow-control key after its pin or pause ends.
     """
     return f"{prefix}g:{gate}"
 
 
 def holders(prefix: str, gate: str) -> str:
-    """Set; ids of events that hold a slot; go when the attempt or the event ends."""
+    """Set of event ids that hold a slot; removed when the attempt or event ends."""
     return f"{prefix}gh:{gate}"
 
 
 def waiters(prefix: str, gate: str) -> str:
-    """Sorted set; member waiting event id, until admitted; score: first wanted ms."""
+    """Sorted set of event ids that wait at a gate. Score: first due time.
+
+    Members are removed when the gate admits them.
+    """
     return f"{prefix}gw:{gate}"
 
 
 def begins(prefix: str, gate: str) -> str:
-    """List; ms of the last begins, as many as the rate; TTL its period and a second."""
+    """List of the times of the last begins, at most as many as the rate allows.
+
+    TTL: the gate's period plus one second.
+    """
     return f"{prefix}gl:{gate}"
 
 
 def not_begun(prefix: str, gate: str) -> str:
-    """Set; ids of holders that have not begun; as `holders`."""
+    """Set of ids of holders that have not begun; removed as in `holders`."""
     return f"{prefix}gp:{gate}"
 
 
 def reserved(prefix: str, gate: str) -> str:
-    """Set; ids of holders that wait at a later gate; as `holders`."""
+    """Set of ids of holders that wait at another gate; removed as in `holders`."""
     return f"{prefix}gr:{gate}"
 
 
 def held_destinations(prefix: str) -> str:
-    """Hash; field: gate of a destination that holds events back, value: ms since when.
+    """Hash of destinations that hold events back: since when, by gate.
 
-    Checks of the gate remove it, unless it is paused; absent while there is none.
+    Checks of the gate remove the field unless the destination is paused.
     """
     return f"{prefix}held_destinations"
 
 
 def health(prefix: str, gate: str) -> str:
-    """Hash; `a<n>`/`f<n>`: attempts/failures in part n of time; TTL the window."""
+    """Hash of attempts (`a<n>`) and failures (`f<n>`) in part n of a time window.
+
+    TTL: the window.
+    """
     return f"{prefix}gf:{gate}"
 
 
 def waiting_gates(prefix: str) -> str:
-    """Set; gates that stand in `due`; permanent."""
+    """Set of the gates that are in `due`; permanent."""
     return f"{prefix}waiting_gates"
 
 
 def queues(prefix: str, owner: str) -> str:
-    """Sorted set; member queue's name; score: created ms; its deletion removes it."""
+    """Sorted set of an owner's queue names. Score: creation time.
+
+    Members are removed with the queue.
+    """
     return f"{prefix}queues:{owner}"
 
 
 def flow_keys(prefix: str, owner: str) -> str:
-    """Sorted set; member flow-control key; score: ms of its last change of limits.
+    """Sorted set of an owner's flow-control keys. Score: last change of limits.
 
-    Listing removes what was forgotten, and so does a chore.
+    A listing, or a chore, removes keys whose gate has expired.
     """
     return f"{prefix}flow_keys:{owner}"
 
 
 def owners(prefix: str) -> str:
-    """Set; every `<tenant>:<dialect>` that ever owned anything; permanent."""
+    """Set of every `<tenant>:<dialect>` that ever owned anything; permanent."""
     return f"{prefix}owners"
 
 
 def sequence(prefix: str) -> str:
-    """String, the last id number handed out (some in blocks); permanent."""
+    """String, the number of the last issued id, or of its block; permanent."""
     return f"{prefix}seq"
 
 
 def issued_id(prefix: str, nonce: str) -> str:
-    """String, id that a creation was given, for its repetition in silence; TTL 60 s.
+    """String, the id that a creation was given, for a repeat of the call; TTL 60 s.
 
-    Of the deletion of a queue it is the queue's gate.
+    For the deletion of a queue: the queue's gate.
     """
     return f"{prefix}issued_id:{nonce}"
 
 
 def last_report(prefix: str, worker: str) -> str:
-    """String, a worker's last report: its number, a blank, answers each with a comma.
+    """String, a worker's last report and its answers, for a repeat; TTL 60 s.
 
-    For its repetition in silence; TTL 60 s.
+    Value: `<number> <answer>,<answer>,…`
     """
     return f"{prefix}last_report:{worker}"
 
 
 def last_claim_at(prefix: str) -> str:
-    """String, ms of the last claim; permanent."""
+    """String, the time of the last claim; permanent."""
     return f"{prefix}last_claim_at"
 
 
 def rq_full(prefix: str) -> str:
-    """String, RQ's list that a claim waits for, behind how many jobs it may hold.
+    """String, present while the ticker waits for room in RQ.
 
-    Permanent; a begin that finds room removes it.
+    Value: `<max waiting jobs> <RQ's list>`. The first begin that finds room removes it.
     """
     return f"{prefix}rq_full"
 
 
 def lease_grace_until(prefix: str) -> str:
-    """String, ms until which no begun lease may end; permanent."""
+    """String, the time until which leases of begun events do not end; permanent."""
     return f"{prefix}lease_grace_until"
 
 
 def next_check(prefix: str) -> str:
-    """String, ms at which the tickers will check again; permanent."""
+    """String, the time of the tickers' next check; permanent."""
     return f"{prefix}next_check"
 
 
 def full(prefix: str) -> str:
-    """String, present while intake is refused; TTL 5 s, renewed by the ticker."""
+    """String, present while new events are refused; TTL 5 s, renewed by the ticker."""
     return f"{prefix}full"
 
 
 def epoch(prefix: str) -> str:
-    """String, made when the store is first used; permanent."""
+    """String, a nonce made when the store is first used; permanent."""
     return f"{prefix}epoch"
 
 
-def accepted(prefix: str) -> str:
-    """String, the epoch that an operator accepted after a loss of data; permanent."""
-    return f"{prefix}accepted"
+def accepted_epoch(prefix: str) -> str:
+    """String, the epoch that an operator accepted after a data loss; permanent."""
+    return f"{prefix}accepted_epoch"
 
 
 def layout(prefix: str) -> str:
@@ -322,24 +350,24 @@ def layout(prefix: str) -> str:
 
 
 def alive(prefix: str, role: str) -> str:
-    """String, ms of the last sign of life of any process of a role; TTL 5 s."""
+    """String, the time of the last heartbeat of any process of a role; TTL 5 s."""
     return f"{prefix}alive:{role}"
 
 
 def chore(prefix: str, name: str) -> str:
-    """String, ms when a chore last ran to its end; permanent."""
+    """String, the time when a chore last completed; permanent."""
     return f"{prefix}chore:{name}"
 
 
 def wake(prefix: str) -> str:
-    """Channel that tickers listen on: something is due before their next check."""
+    """Channel that wakes tickers when something is due before their next check."""
     return f"{prefix}wake"
 
 
 def tenant(prefix: str, tenant_id: str) -> str:
     """Hash, a tenant; permanent.
 
-    `f` format, `name`, `c` created ms, `qr` ms of the last rotation; encrypted
+    `f` format, `name`, `c` created ms, `qr` ms of the last key rotation; encrypted
     (`encryption`): `jiter` signing secret, `qstash_current` and `qstash_next` signing
     keys, `events_v1` signing secret.
     """
@@ -347,12 +375,12 @@ def tenant(prefix: str, tenant_id: str) -> str:
 
 
 def token(prefix: str, digest: str) -> str:
-    """Hash, named by the SHA-256 of a token; `f` format, `tn` tenant id; permanent."""
+    """Hash of a token, named by its SHA-256: `f` format, `tn` tenant id; permanent."""
     return f"{prefix}tok:{digest}"
 
 
 def tenants(prefix: str) -> str:
-    """Sorted set; member tenant id; score: its number; permanent."""
+    """Sorted set of tenant ids. Score: the tenant's number; permanent."""
     return f"{prefix}tenants"
 
 
@@ -362,10 +390,10 @@ def rotated(prefix: str) -> str:
 
 
 def applications(prefix: str) -> str:
-    """Hash; field: name of a registered application, value: tenant id; permanent."""
+    """Hash of tenant ids, by the name of a registered application; permanent."""
     return f"{prefix}applications"
 
 
 def tenant_sequence(prefix: str) -> str:
-    """String, the last tenant number handed out; permanent."""
+    """String, the number of the last tenant; permanent."""
     return f"{prefix}tnseq"

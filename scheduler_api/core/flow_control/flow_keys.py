@@ -8,8 +8,8 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import (
-    decoded,
-    encoded,
+    decode_name,
+    encode_name,
     flow_gate,
     tenant_gate,
 )
@@ -149,8 +149,8 @@ class FlowKeys:
         """
         index = keys.flow_keys(self._cell.prefix, str(owner))
         names = cast(list[bytes], self._cell.client.zrange(index, 0, -1))
-        found = self._read(owner, [decoded(name) for name in names])
-        known = {encoded(each.key) for each in found}
+        found = self._read(owner, [decode_name(name) for name in names])
+        known = {encode_name(each.key) for each in found}
         if gone := [name for name in names if name.decode() not in known]:
             self._drop(owner, gone[:FORGOTTEN_AT_ONCE])
         return found
@@ -193,7 +193,7 @@ class FlowKeys:
         for at in range(0, len(names), COUNTED_AT_ONCE):
             pipe = self._cell.client.pipeline(transaction=False)
             for name in names[at : at + COUNTED_AT_ONCE]:
-                gate = flow_gate(owner, decoded(name))
+                gate = flow_gate(owner, decode_name(name))
                 pipe.scard(keys.holders(self._cell.prefix, gate))
             running += sum(pipe.execute())
         return running

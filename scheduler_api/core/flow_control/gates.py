@@ -6,7 +6,7 @@ The functions of the store decide which events a gate holds back, and until when
 from scheduler_api.core.errors import LimitReached
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.gate_names import encoded
+from scheduler_api.core.store.gate_names import encode_name
 
 # What set_gate answers, besides 0: there is no such gate.
 DONE, LIMIT_REACHED = 1, 2
@@ -40,7 +40,7 @@ def set_gate(
     options: dict[str, object] = {
         "gate": gate,
         "owner": str(owner),
-        "name": encoded(name),
+        "name": encode_name(name),
         "reset": reset,
     }
     if most is not None:

@@ -48,7 +48,9 @@ class HeldDestinations:
         Raises: NotFound (nothing is held back there).
         """
         origin = str(destination.origin)
-        gate = gate_names.destination_gate(tenant, gate_names.destination(origin))
+        gate = gate_names.destination_gate(
+            tenant, gate_names.destination_digest(origin)
+        )
         fields: Fields = {"origin": origin} if paused else {}
         most = 0 if paused else None
         if not set_gate(self._cell, gate, fields, paused=paused, most=most):

@@ -8,7 +8,7 @@ from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.gate_names import decoded, encoded, queue_gate
+from scheduler_api.core.store.gate_names import decode_name, encode_name, queue_gate
 from scheduler_api.core.store.records import GATE, Record
 from typing import cast
 
@@ -83,7 +83,7 @@ class Queues:
         options = {
             "gate": queue_gate(owner, name),
             "owner": str(owner),
-            "name": encoded(name),
+            "name": encode_name(name),
             "most": DROPPED_AT_ONCE,
             "deletion": nonce(),
         }
@@ -108,7 +108,7 @@ class Queues:
         """
         key = keys.queues(self._cell.prefix, str(owner))
         names = cast(list[bytes], self._cell.client.zrange(key, 0, -1))
-        return self._read(owner, [decoded(name) for name in names])
+        return self._read(owner, [decode_name(name) for name in names])
 
     def _read(self, owner: Owner, names: Sequence[str]) -> list[Queue]:
         pipe = self._cell.client.pipeline(transaction=False)

@@ -101,7 +101,7 @@ def _options(record: Record) -> ScheduleOptions:
             fold=Fold(record.get("fold", b"first").decode()),
         ),
         strict="strict" in record,
-        gates=gate_names.read(record.get("gates", b"").decode()),
+        gates=gate_names.decode_gates(record.get("gates", b"").decode()),
     )
 
 

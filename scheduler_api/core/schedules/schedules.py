@@ -213,14 +213,14 @@ class Schedules:
             codec.encode_content(schedule.content),
         )
         times = spread(ahead, schedule.options, seed=schedule.id)
-        gates = gate_names.words(
+        gates = gate_names.encode_gates(
             *(schedule.owner, schedule.options.gates),
             url=url,
             caps=self._caps,
             room=self._room,
         )
         fields = schedule_record.fields(schedule, wanted=len(times))
-        fields += schedule_record.gate_fields(gate_names.destination(url), gates)
+        fields += schedule_record.gate_fields(gate_names.destination_digest(url), gates)
         options: dict[str, object] = {
             "id": schedule.id,
             "owner": str(schedule.owner),

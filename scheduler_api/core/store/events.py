@@ -219,10 +219,10 @@ class EventStore:
 
     def _gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
         """An event's destination, and all gates that it goes through, as arguments."""
-        words = gate_names.words(
+        words = gate_names.encode_gates(
             owner, gates, url=url, caps=self._caps, room=self._room
         )
-        return gate_names.destination(url), words
+        return gate_names.destination_digest(url), words
 
     def find_duplicate(
         self, owner: Owner, deduplication: DeduplicationKey

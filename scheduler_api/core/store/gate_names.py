@@ -1,6 +1,7 @@
-"""How gates are named, and how a new event spells its gates for the functions. Pure.
+"""Names of gates, and their encoding as an argument of the Lua functions. Pure.
 
-A gate's name is its kind, its owner and what its owner calls it, percent-encoded.
+The name of a gate has a kind and, depending on the kind, the owner or tenant and a
+name or digest: `q:<owner>:<name>` for a queue. Names are percent-encoded.
 """
 
 import hashlib
@@ -15,55 +16,55 @@ QUEUE, FLOW, DESTINATION, HOST = "q", "f", "d", "h"
 TENANT, EVERYTHING = "t", "a"
 DIGEST_LENGTH = 12
 
-_PLACE = re.compile(r"[A-Za-z]+://[^/?#]+")
+_ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]+")
 
 
 def queue_gate(owner: Owner, name: str) -> str:
     """The gate of an owner's queue."""
-    return f"{QUEUE}:{owner}:{encoded(name)}"
+    return f"{QUEUE}:{owner}:{encode_name(name)}"
 
 
 def flow_gate(owner: Owner, key: str) -> str:
     """The gate of an owner's flow-control key."""
-    return f"{FLOW}:{owner}:{encoded(key)}"
+    return f"{FLOW}:{owner}:{encode_name(key)}"
 
 
 def destination_gate(tenant: str, digest: str) -> str:
-    """The gate of a tenant's destination: no tenant shuts one for another."""
+    """The gate of a tenant's destination; tenants do not share it."""
     return f"{DESTINATION}:{tenant}:{digest}"
 
 
 def tenant_gate(tenant: str) -> str:
-    """The gate of all that a tenant sends."""
+    """The gate of all events of a tenant."""
     return f"{TENANT}:{tenant}"
 
 
-def encoded(name: str) -> str:
-    """A name as it stands in a gate's: no blank, comma or line break in it."""
+def encode_name(name: str) -> str:
+    """Percent-encode a name: no blanks, commas or line breaks."""
     return quote(name, safe="")
 
 
-def decoded(name: bytes) -> str:
-    """What `encoded` wrote."""
+def decode_name(name: bytes) -> str:
+    """Decode the result of `encode_name`."""
     return unquote(name.decode())
 
 
-def destination(url: str) -> str:
-    """What scheme, host and port of a URL are known by, '' if it is none."""
-    place = _PLACE.match(url)
-    return "" if place is None else _digests(place[0])[0]
+def destination_digest(url: str) -> str:
+    """Digest of a URL's scheme, host and port; '' if the URL is invalid."""
+    origin = _ORIGIN.match(url)
+    return "" if origin is None else _digests(origin[0])[0]
 
 
-def host(url: str) -> str:
-    """What the host of a URL is known by, whoever sends there; '' if it is none."""
-    place = _PLACE.match(url)
-    return "" if place is None else _digests(place[0])[1]
+def host_digest(url: str) -> str:
+    """Digest of a URL's host; '' if the URL is invalid."""
+    origin = _ORIGIN.match(url)
+    return "" if origin is None else _digests(origin[0])[1]
 
 
 @lru_cache(maxsize=4096)
-def _digests(place: str) -> tuple[str, str]:
+def _digests(url: str) -> tuple[str, str]:
     try:
-        origin = parse(place).origin
+        origin = parse(url).origin
     except BadDestination:
         return "", ""
     return _digest(str(origin)), _digest(origin.host)
@@ -73,7 +74,7 @@ def _digest(text: str) -> str:
     return hashlib.sha1(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-def words(
+def encode_gates(
     owner: Owner,
     gates: Gates,
     *,
@@ -81,31 +82,34 @@ def words(
     caps: Caps = NO_CAPS,
     room: Room = ANY_NUMBER,
 ) -> str:
-    """The gates of an event in the order of their checks, with the limits it brings.
+    """Encode the gates of an event, in the order of their checks.
 
-    Behind those of a gate of the owner's: how many of its kind there may be, if that
-    is bounded.
+    The gates are separated by blanks; each one is
+    `<gate>,<parallelism>,<rate>,<period ms>`. A queue or flow-control key also has
+    `,<limit>` if the number of the owner's queues or keys is limited.
     """
-    found = []
+    encoded = []
     if gates.queue:
-        found.append(f"{queue_gate(owner, gates.queue)},,,{_most(room.queues)}")
+        encoded.append(
+            f"{queue_gate(owner, gates.queue)},,,{_count_limit(room.queues)}"
+        )
     if gates.flow is not None:
-        limited = _limited(flow_gate(owner, gates.flow.key), gates.flow)
-        found.append(f"{limited}{_most(room.flows)}")
-    if caps.destination and (digest := destination(url)):
+        limited = _with_limits(flow_gate(owner, gates.flow.key), gates.flow)
+        encoded.append(f"{limited}{_count_limit(room.flows)}")
+    if caps.destination and (digest := destination_digest(url)):
         gate = destination_gate(owner.tenant, digest)
-        found.append(f"{gate},{caps.destination},,")
-    if caps.host and (digest := host(url)):
-        found.append(f"{HOST}:{digest},{caps.host},,")
+        encoded.append(f"{gate},{caps.destination},,")
+    if caps.host and (digest := host_digest(url)):
+        encoded.append(f"{HOST}:{digest},{caps.host},,")
     if caps.tenant:
-        found.append(f"{tenant_gate(owner.tenant)},{caps.tenant},,")
+        encoded.append(f"{tenant_gate(owner.tenant)},{caps.tenant},,")
     if caps.everything:
-        found.append(f"{EVERYTHING}:,{caps.everything},,")
-    return " ".join(found)
+        encoded.append(f"{EVERYTHING}:,{caps.everything},,")
+    return " ".join(encoded)
 
 
-def read(text: str) -> Gates:
-    """Queue and flow-control key of what `words` wrote.
+def decode_gates(text: str) -> Gates:
+    """Decode the queue and the flow-control key from `encode_gates`.
 
     Raises: ValueError.
     """
@@ -123,10 +127,10 @@ def read(text: str) -> Gates:
     return Gates(queue, flow)
 
 
-def _most(count: int) -> str:
+def _count_limit(count: int) -> str:
     return f",{count}" if count else ""
 
 
-def _limited(gate: str, limits: FlowLimits) -> str:
+def _with_limits(gate: str, limits: FlowLimits) -> str:
     parallelism, rate = limits.parallelism or "", limits.rate or ""
     return f"{gate},{parallelism},{rate},{limits.period_ms}"

@@ -204,7 +204,10 @@ class WorkerStore:
                 words += [child.id, name := nonce(), child.delay_ms, child.deadline_ms]
                 words.append(await self._content_of(child, name))
                 url = child.content.url
-                words += [gate_names.destination(url), gate_names.host(url)]
+                words += [
+                    gate_names.destination_digest(url),
+                    gate_names.host_digest(url),
+                ]
         return [
             Settled(event_id.decode(), code.decode(), int(next_ms))
             for event_id, code, next_ms in await self._call("settle", {}, words)

@@ -16,7 +16,11 @@ from scheduler_api.core.model import (
 )
 from scheduler_api.core.settings.limits import Caps
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.gate_names import destination, destination_gate, flow_gate
+from scheduler_api.core.store.gate_names import (
+    destination_digest,
+    destination_gate,
+    flow_gate,
+)
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     DEADLINE_MS,
@@ -30,7 +34,7 @@ from tests.core.gated import LOOK_MS, begin, finish, offer
 
 ILL, WELL = "https://ill.example/a", "https://well.example:8443/b"
 ILL_ORIGIN = "https://ill.example:443"
-ILL_GATE = destination_gate(OWNER.tenant, destination(ILL))
+ILL_GATE = destination_gate(OWNER.tenant, destination_digest(ILL))
 KEY_GATE = flow_gate(OWNER, "key")
 HOLD_MS = 5_000
 
@@ -51,10 +55,16 @@ def held_back(engine: Engine) -> dict[str, str]:
 
 
 def test_a_destination_is_scheme_host_and_port():
-    assert destination("https://a.example/x?y") == destination("HTTPS://A.example:443")
-    assert destination("https://a.example/") != destination("http://a.example/")
-    assert destination("https://a.example/") != destination("https://a.example:8443/")
-    assert destination("a-group") == ""
+    assert destination_digest("https://a.example/x?y") == destination_digest(
+        "HTTPS://A.example:443"
+    )
+    assert destination_digest("https://a.example/") != destination_digest(
+        "http://a.example/"
+    )
+    assert destination_digest("https://a.example/") != destination_digest(
+        "https://a.example:8443/"
+    )
+    assert destination_digest("a-group") == ""
 
 
 def test_a_cap_holds_for_each_destination_of_each_tenant(engine: Engine):
@@ -219,7 +229,7 @@ def test_with_others_a_destination_has_its_share_of_a_worker(engine: Engine):
     )
 
     assert sorted(each.destination for each in begun) == sorted(
-        [ILL_GATE] * 2 + [destination_gate(OWNER.tenant, destination(WELL))]
+        [ILL_GATE] * 2 + [destination_gate(OWNER.tenant, destination_digest(WELL))]
     )
     assert list(fallen.values()) == ["held"] * 4
     assert len(engine.scores(keys.waiters(PREFIX, ILL_GATE))) == 4

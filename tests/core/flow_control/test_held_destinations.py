@@ -7,7 +7,7 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.gate_names import destination, destination_gate
+from scheduler_api.core.store.gate_names import destination_digest, destination_gate
 from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.records import GATE as GATE_FIELDS
 from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
@@ -15,7 +15,7 @@ from tests.core.gated import LOOK_MS, begin, finish, offer
 
 URL, ELSEWHERE = "https://shop.example/orders?key=1", "https://shop.example:8443/"
 PLACE = parse(URL)
-GATE = destination_gate(OWNER.tenant, destination(URL))
+GATE = destination_gate(OWNER.tenant, destination_digest(URL))
 DAY_MS = 86_400_000
 
 

@@ -30,7 +30,7 @@ NEVER_EXPIRES = -1
 PERMANENT = frozenset(
     (
         *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
-        *("epoch", "accepted", "layout", "waiting_gates", "owners", "superseded"),
+        *("epoch", "accepted_epoch", "layout", "waiting_gates", "owners", "superseded"),
         *("tenants", "tnseq", "rotated", "applications"),
     )
 )

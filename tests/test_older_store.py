@@ -71,7 +71,7 @@ def test_a_process_exits_and_prints_the_reason(
     )
 
     assert result.returncode == code
-    assert "the store is in layout none" in result.stderr
+    assert "the store has layout none" in result.stderr
     assert EMPTY_STORE in result.stderr
     assert older.get(keys.layout(PREFIX)) is None
 
@@ -123,7 +123,7 @@ def test_a_command_is_refused_with_one_line(
     result = run(environ, *arguments)
 
     assert result.exit_code == 1
-    assert result.output.startswith("Error: the store is in layout none")
+    assert result.output.startswith("Error: the store has layout none")
     assert result.output.endswith(f"{EMPTY_STORE}\n")
     assert len(result.output.splitlines()) == 1
 

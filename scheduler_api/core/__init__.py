@@ -1,11 +1,12 @@
-"""The engine: no web framework and no HTTP client in here.
+"""The engine: it imports no web framework and no HTTP client.
 
-Its floors, top down; imports lead to a lower floor only, a test holds that:
+Its layers, from top to bottom. A module imports only from lower layers, which
+`tests/test_borders.py` checks.
 
     fsck, recovery
     schedules, tenants, flow_control, queries
-    store        everything that is written, and reads by id
-    delivery     what is sent, where, when again; pure
+    store        all writes, and reads by id
+    delivery     destinations, requests, retries and signatures; pure
     settings     and the vocabulary: model, headers, deduplication, timestamps …
     cron, ids, errors
 """

@@ -1,61 +1,64 @@
-"""What can go wrong in the engine, one class per thing a caller can do about it."""
+"""The engine's errors: one class for each reaction that a caller can choose.
+
+Some docstrings are also the message that the user reads.
+"""
 
 
 class SchedulerError(Exception):
-    """Root of the errors that the engine raises on purpose."""
+    """Base class of the engine's errors."""
 
 
 class StoreFull(SchedulerError):
-    """The store is nearly full: new events are refused, try again later."""
+    """The store is nearly full; new events are refused. Try again later."""
 
 
 class NotFound(SchedulerError):
-    """No such thing for this owner."""
+    """This owner has nothing with that id or name."""
 
 
 class TimePassed(SchedulerError):
-    """The wanted time is not in the future."""
+    """The fire time is not in the future."""
 
 
 class NotPending(SchedulerError):
-    """The event was begun, or is finished: it cannot be changed any more."""
+    """The event has begun or is finished, so it can no longer be changed."""
 
 
 class NotFinished(SchedulerError):
-    """The event is still to be sent, or to be tried again."""
+    """The event is not finished: it is still to be sent or retried."""
 
 
 class Conflict(SchedulerError):
-    """Others kept changing the same record: try again."""
+    """Other clients kept changing the same record. Try again."""
 
 
 class LimitReached(SchedulerError):
-    """The owner has as many of that kind as one may have."""
+    """The owner already has the maximum number of queues, keys or groups."""
 
 
 class ScheduleEnded(SchedulerError):
-    """The schedule has ended: only an edit revives it."""
+    """The schedule has ended; only an edit can restart it."""
 
 
 class RunInProgress(SchedulerError):
-    """An occurrence of this schedule has not ended, and none may overlap."""
+    """An occurrence is unfinished, and this schedule does not allow overlaps."""
 
 
 class ForeignDatabase(SchedulerError):
-    """REDIS_URL: this database serves another cell; one cell has one of its own."""
+    """REDIS_URL: this database belongs to another cell. Each cell needs its own."""
 
 
 class UnreadableRecord(SchedulerError):
-    """What the store holds is not what this version writes."""
+    """A stored record cannot be parsed by this version."""
 
 
 class UnknownLayout(SchedulerError):
-    """The store is in a layout that this version does not read."""
+    """This version cannot read the layout of the store."""
 
     def __init__(self, found: str, expected: int) -> None:
         super().__init__(
-            f"the store is in layout {found}, this version reads {expected}: run the"
-            " version that wrote it, or delete all that the cell holds with"
+            f"the store has layout {found}, this version needs {expected}: run the"
+            " version that wrote it, or delete all data of the cell with"
             " `python -m scheduler_api empty-store`"
         )
         self.found = found

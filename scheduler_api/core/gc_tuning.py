@@ -1,17 +1,16 @@
-"""The garbage collector, in processes that live long and make many objects a second."""
+"""Garbage collection for long-running processes that create many objects."""
 
 import gc
 
-# So many more made than freed before the youngest are looked at, and so many of these
-# looks before one at the older. Python's own (700, 10, 10) cost an eighth of what a
-# delivery costs, and pauses of tens of ms whenever everything is looked at.
+# As in `gc.set_threshold`. Python's defaults (700, 10, 10) take an eighth of the CPU
+# time of a delivery, and a full collection pauses the process for tens of milliseconds.
 THRESHOLDS = (20_000, 20, 100)
 
 
 def collect_rarely() -> None:
-    """Takes what a process has made so far for lasting, and looks at the rest rarely.
+    """Exempt all existing objects from collection, and collect the others less often.
 
-    To be called once, when the process is ready to work.
+    Call it once, at the end of the process's startup.
     """
     gc.collect()
     gc.freeze()

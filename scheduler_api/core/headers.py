@@ -1,9 +1,9 @@
-"""Which request headers a publisher may set, and what may stand in them."""
+"""Which request headers a publisher may set, and which characters they may contain."""
 
 import re
 from scheduler_api.core.errors import SchedulerError
 
-# Framing, hop-by-hop and proxy headers: they describe our connection, not the event.
+# Framing, hop-by-hop and proxy headers: they describe the connection, not the event.
 RESERVED = frozenset(
     {
         "connection",
@@ -20,31 +20,33 @@ RESERVED = frozenset(
 )
 RESERVED_PREFIXES = ("proxy-",)
 
-# What deliveries say about themselves, in every dialect.
+# Headers that every dialect adds to its deliveries.
 EVENT_ID = "Scheduler-Event-Id"
 ATTEMPT = "Scheduler-Attempt"
 POSSIBLE_DUPLICATE = "Scheduler-Possible-Duplicate"
-OURS = frozenset(name.lower() for name in (EVENT_ID, ATTEMPT, POSSIBLE_DUPLICATE))
+DELIVERY_HEADERS = frozenset(
+    name.lower() for name in (EVENT_ID, ATTEMPT, POSSIBLE_DUPLICATE)
+)
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Everything outside printable latin-1, except the tab; 0x80-0x9f are controls too,
-# but also the middle of UTF-8 that a server has read as latin-1.
+# Everything but printable latin-1 and the tab. 0x80 to 0x9f are control characters as
+# well, but they also occur in UTF-8 that a server decoded as latin-1, so allow them.
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
 class BadHeader(SchedulerError, ValueError):
-    """The header cannot be sent; the message names it and says why."""
+    """The header cannot be sent; the message says which header and why."""
 
 
 def check_outbound(name: str, value: str) -> None:
-    """Accept only a header that goes over the wire as one header.
+    """Check that a header is sent as exactly one header.
 
     Raises:
-        BadHeader: the name is no token, or the value has a line break, another
+        BadHeader: the name is not an HTTP token, or the value has a line break, another
             control character, or a character outside latin-1.
     """
     if _TOKEN.fullmatch(name) is None:
-        raise BadHeader(f"{name!r} is no header name: use letters, digits and '-'")
+        raise BadHeader(f"{name!r} is not a header name: use letters, digits and '-'")
     found = _FORBIDDEN.search(value)
     if found is not None:
         raise BadHeader(
@@ -54,16 +56,17 @@ def check_outbound(name: str, value: str) -> None:
 
 
 def is_framing(name: str) -> bool:
-    """Tell whether `name` describes our connection: only the sender writes it."""
+    """Whether the header describes the connection, so only the HTTP client sets it."""
     lowered = name.lower()
     return lowered in RESERVED or lowered.startswith(RESERVED_PREFIXES)
 
 
 def is_reserved(name: str, prefixes: tuple[str, ...] = ()) -> bool:
-    """Tell whether a publisher must not set `name`.
+    """Whether publishers must not set the header.
 
     Args:
-        prefixes: in lower case, those of the headers that a dialect writes itself.
+        prefixes: of headers that the dialect sets itself, in lower case.
     """
     lowered = name.lower()
-    return is_framing(name) or lowered in OURS or lowered.startswith(prefixes)
+    is_set_by_us = lowered in DELIVERY_HEADERS or lowered.startswith(prefixes)
+    return is_framing(name) or is_set_by_us

@@ -1,4 +1,4 @@
-"""Internal ids: numbers in base 36, nonces, and ids derived from them. Pure."""
+"""Internal ids: numbers in base 36, and random nonces."""
 
 import secrets
 
@@ -6,7 +6,7 @@ DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def to_id(number: int) -> str:
-    """The id of a number: base 36, lower case."""
+    """The number in base 36, in lower case."""
     digits = ""
     while number:
         number, rest = divmod(number, 36)
@@ -15,7 +15,7 @@ def to_id(number: int) -> str:
 
 
 def to_number(event_id: str) -> int:
-    """The number of an id.
+    """The number that `to_id` encoded.
 
     Raises: ValueError.
     """
@@ -23,15 +23,15 @@ def to_number(event_id: str) -> int:
 
 
 def nonce() -> str:
-    """Names one creation or change, so that a repeated call recognises its own."""
+    """A random name for one write, so that a repeated call recognises its own write."""
     return secrets.token_urlsafe(6)
 
 
 def by_hand_id(schedule_id: str, now_ms: int) -> str:
-    """The id of an occurrence that somebody asks for: no fire time of its own.
+    """A new id for an occurrence that is run by hand, without a fire time.
 
-    What is drawn tells apart those of one second; behind the dot stand at most 16
-    letters, as many as dialects read there.
+    The random part distinguishes runs in the same second. At most 16 characters follow
+    the dot, the maximum that dialects parse.
     """
-    drawn = to_id(secrets.randbelow(len(DIGITS) ** 5))
-    return f"{schedule_id}.{now_ms // 1000}r{drawn}"
+    random_part = to_id(secrets.randbelow(len(DIGITS) ** 5))
+    return f"{schedule_id}.{now_ms // 1000}r{random_part}"

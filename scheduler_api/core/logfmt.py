@@ -1,4 +1,4 @@
-"""One line per unit of work: `name key=value …`, on standard error."""
+"""Log lines in logfmt: `name key=value …`, on standard error."""
 
 import logging
 import re
@@ -12,20 +12,20 @@ _TO_QUOTE = re.compile(r'[ "=\n\r]')
 
 
 class Formatter(logging.Formatter):
-    """Writes the time as the standard one does, but the seconds only once."""
+    """Formats times like `logging.Formatter`, but formats each second only once."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return f"{_written(int(record.created))},{int(record.msecs):03d}"
+        return f"{_format_second(int(record.created))},{int(record.msecs):03d}"
 
 
 @lru_cache(maxsize=2)
-def _written(second: int) -> str:
+def _format_second(second: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
 
 
 def set_up(level: int = logging.INFO) -> None:
-    """Sends this process's log lines to standard error."""
-    # No line tells what these would find out for each of them, dearly.
+    """Log to standard error in this process."""
+    # FORMAT uses none of these fields, and they are expensive to collect.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(FORMAT))
@@ -33,7 +33,10 @@ def set_up(level: int = logging.INFO) -> None:
 
 
 def line(name: str, **fields: object) -> str:
-    """A log line; fields that are None are left out, blanks and quotes are quoted."""
+    """A log line without the fields that are None.
+
+    Values with blanks, `"`, `=` or line breaks are quoted, with `"` replaced by `'`.
+    """
     words = [name]
     for field, value in fields.items():
         if value is None:

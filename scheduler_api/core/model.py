@@ -1,4 +1,4 @@
-"""What the engine is about: events, their content, their attempts, schedules."""
+"""The engine's data types: events, their content and attempts, and schedules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Owner:
-    """Who a thing belongs to: a tenant, through one dialect."""
+    """A tenant in one dialect; every event and schedule belongs to an owner."""
 
     tenant: str
     dialect: str
@@ -21,16 +21,16 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str) -> "Owner":
-        """The owner that `str` wrote."""
+        """Parse the result of `str`."""
         tenant, _, dialect = text.partition(":")
         return cls(tenant, dialect)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What is to be sent where. Immutable once stored; an edit stores a new one.
+    """What to send, and where. Stored content never changes; an edit stores a new one.
 
-    `options` is the dialect's own: plain JSON that only its folder reads.
+    `options` is JSON that only the event's dialect reads.
     """
 
     url: str
@@ -40,7 +40,7 @@ class Content:
 
 @dataclass(frozen=True)
 class FlowLimits:
-    """A flow-control key, and the limits that an event brings to it; None is none."""
+    """A flow-control key, and the limits that an event sets for it; None sets none."""
 
     key: str
     parallelism: int | None = None
@@ -50,7 +50,7 @@ class FlowLimits:
 
 @dataclass(frozen=True)
 class Gates:
-    """What an event waits at before each attempt: its queue, its flow-control key."""
+    """The queue and the flow-control key that limit an event's attempts."""
 
     queue: str = ""
     flow: FlowLimits | None = None
@@ -61,12 +61,12 @@ NO_GATES = Gates()
 
 @dataclass(frozen=True)
 class Draft:
-    """An event about to be stored: wanted at a time, or a while from now.
+    """An event to be stored, due at `at_ms`, or `delay_ms` from now.
 
-    A repeat has the same `deduplication` key; `journal` says whether its owner's
-    journal tells of it. An `id` is for what is made once and never again,
-    derived from what makes it; without one a new id is taken, which is higher than all
-    given out so far if it is to be `ascending`.
+    `journal`: whether to record it in its owner's journal. `id`: set it only for events
+    that must be created at most once, such as callbacks, and derive it from their
+    origin. Without an `id` a new one is taken; with `ascending`, it is higher than all
+    issued so far.
     """
 
     content: Content
@@ -82,11 +82,14 @@ class Draft:
 
 
 class Verdict(StrEnum):
-    """What became of a draft; `duplicate` names the event with its key or id.
+    """The result for a draft, with the meaning of `Accepted.id`.
 
-    `gone`: there is no such dead letter as it was to replace; `fault`: that could not
-    be read, and the id tells why; `limit_reached`: its owner has too many gates of the
-    kind that the id names.
+    `ok`: the new event. `duplicate`: the existing event with the same deduplication key
+    or id. `past`: the fire time is not in the future. `full`: the store is nearly full.
+    `gone`: the dead letter to replace does not exist. `fault`: the dead letter is
+    unreadable; the id is the error message. `limit_reached`: the event needs a new
+    queue or flow-control key, and its owner already has the maximum number; the id is
+    the gate.
     """
 
     OK = "ok"
@@ -100,7 +103,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Accepted:
-    """The answer to a draft; times only if it was stored, else its duplicate."""
+    """The answer to a draft; the times are set only if the event was stored.
+
+    `duplicate_of` is set if another event has the same deduplication key.
+    """
 
     verdict: Verdict
     id: str
@@ -111,7 +117,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """An event that the end of an attempt brings about; its id derives from it."""
+    """An event that is created when an attempt ends; its id is derived from both."""
 
     id: str
     content: Content
@@ -120,9 +126,9 @@ class FollowUp:
 
 
 class State(StrEnum):
-    """How far an event is; all but the first are final.
+    """The state of an event; all but `active` are final.
 
-    `cleared` was dead, until somebody removed the dead letter or sent it anew.
+    `cleared`: it was `dead`, then its dead letter was removed or replayed.
     """
 
     ACTIVE = "active"
@@ -137,11 +143,11 @@ FINAL_STATES = (State.DELIVERED, State.DEAD, State.CANCELLED, State.CLEARED)
 
 @dataclass(frozen=True)
 class Event:
-    """An event as it stands in the store.
+    """A stored event.
 
-    `wanted_ms` is its fire time; `next_ms` when it is wanted next (later, once a retry
-    is planned). `change` names its last edit, '' if none. `quarantined_ms` says
-    since when it has been in quarantine.
+    `wanted_ms` is its fire time, `next_ms` the time of its next attempt; they differ
+    while a retry is planned. `change` is the nonce of the last edit, '' if there was
+    none. `quarantined_ms` is the time of its quarantine.
     """
 
     id: str
@@ -169,7 +175,7 @@ class Event:
         wanted_ms: int,
         created_ms: int,
     ) -> "Event":
-        """An event as it stands once it is stored."""
+        """A new event, as it is just after it was stored."""
         return cls(
             id=event_id,
             owner=owner,
@@ -190,7 +196,7 @@ INTERRUPTED = "the attempt was interrupted; the request may have arrived"
 
 
 class AttemptKind(StrEnum):
-    """How an attempt ended: settled, interrupted, or too late (another took over)."""
+    """How an attempt ended: settled, interrupted, or settled after its lease ended."""
 
     SETTLED = "a"
     INTERRUPTED = "i"
@@ -199,9 +205,9 @@ class AttemptKind(StrEnum):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One HTTP request for an event, as logged; times in epoch ms, durations in ms.
+    """The log of one HTTP request for an event.
 
-    `headers` are what its dialect keeps of the response's.
+    Times are in epoch ms. `headers` are the response headers that the dialect keeps.
     """
 
     event_id: str
@@ -221,12 +227,12 @@ class Attempt:
 
     @property
     def possible_duplicate(self) -> bool:
-        """Whether its request said that an earlier one may have arrived."""
+        """Whether the request said that an earlier request may have arrived."""
         return POSSIBLE_DUPLICATE in (self.signed or {})
 
 
 class ScheduleState(StrEnum):
-    """Whether a schedule fires; `ended` when its rule yields no further time."""
+    """Whether a schedule fires; `ended` means that it has no further fire times."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -234,7 +240,7 @@ class ScheduleState(StrEnum):
 
 
 class MissedRuns(StrEnum):
-    """What happens to fire times that nobody claimed within their grace."""
+    """Which fire times to make up for that were not claimed within the grace."""
 
     LATEST = "latest"
     SKIP = "skip"
@@ -242,10 +248,10 @@ class MissedRuns(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What a fire time does while the newest occurrence has not ended.
+    """What a fire time does while the newest occurrence is unfinished.
 
-    It runs beside it, is skipped, or waits for it. What goes to a URL group has ended
-    once its endpoints have events of their own.
+    `run`: it runs at the same time. `skip`: it is skipped. `queue`: it waits. An
+    occurrence for a URL group is finished when the events of the endpoints exist.
     """
 
     RUN = "run"
@@ -255,15 +261,20 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True)
 class ScheduleOptions:
-    """What a schedule does beside firing; `max_missed` bounds `all`.
+    """The options of a schedule.
 
-    Nothing fires before `start_ms`, and no attempt begins after `end_ms`. `max_runs`
-    bounds how often it fires in all. Each occurrence is late by its own part of
-    `jitter_ms`, always the same one, and never by so much as to reach the next fire
-    time. A strict one takes back what it has made once it
-    is paused or deleted, tries again only before its next fire time, and not at all if
-    that is less than a minute away; any other leaves what it has made alone. `gates`
-    are those of its events.
+    delay_ms: events are due this long after their fire time.
+    max_missed: with `MissedRuns.ALL`, how many missed fire times to make up for.
+    journal: whether events are recorded in the owner's journal.
+    start_ms, end_ms: it does not fire before the start, and no attempt begins after
+        the end.
+    max_runs: how often it may fire in total.
+    jitter_ms: the maximum delay of a fire time; the delay of each is derived from
+        it, and ends before the next fire time.
+    strict: pausing or deleting the schedule also withdraws its unfinished events, and
+        retries are made only before the next fire time, if that is at least a minute
+        away.
+    gates: of its events.
     """
 
     delay_ms: int = 0
@@ -325,7 +336,7 @@ class Schedule:
         options: ScheduleOptions = ScheduleOptions(),
         search_terms: Sequence[str] = (),
     ) -> "Schedule":
-        """An active one without fire times, as it is before or once it is stored."""
+        """A new active schedule without fire times."""
         return cls(
             id=schedule_id,
             owner=owner,
@@ -346,7 +357,7 @@ class Schedule:
         )
 
     def is_over(self, now_ms: int) -> bool:
-        """Whether nothing more can come of it, even if no claim has seen that yet."""
+        """Whether it has ended, or its end time has passed."""
         end_ms = self.options.end_ms
         past = end_ms is not None and end_ms < now_ms
         return past or self.state is ScheduleState.ENDED
@@ -354,12 +365,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Begun:
-    """An event in a worker's hand: what `begin` answered.
+    """An event that a worker has begun.
 
-    `failures` counts failed attempts, `interruptions` those lost in a row; `content`
-    is None while it must still be fetched under `content_key`. `destination` is the
-    gate of where it goes, `watched` while that held events back; after `left_ms` from
-    then on no attempt may begin.
+    `failures` counts failed attempts, `interruptions` successive interrupted ones.
+    `content` is None if it is too large to travel with the answer: read it at
+    `content_key`. `destination` is the gate of its destination; `destination_held` is
+    whether that gate holds events back. No attempt may begin later than `left_ms`
+    from now; None is no limit.
     """
 
     id: str
@@ -375,10 +387,10 @@ class Begun:
     content: Content | None
     schedule: str | None
     destination: str = ""
-    watched: bool = False
+    destination_held: bool = False
     left_ms: int | None = None
 
     @property
     def possible_duplicate(self) -> bool:
-        """Whether an earlier attempt has no known end: its request may have arrived."""
+        """Whether the request of an earlier, unsettled attempt may have arrived."""
         return self.attempt - 1 > self.failures

@@ -1,4 +1,4 @@
-"""Times: integer epoch milliseconds inside, ISO 8601 at the HTTP border."""
+"""Conversions between epoch milliseconds, which the engine uses, and date texts."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,11 +15,11 @@ def to_iso(ms: int) -> str:
 
 
 def from_iso(text: str) -> int:
-    """The instant of an ISO 8601 text; without a zone it is UTC; µs round up.
+    """Parse an ISO 8601 date or timestamp, in UTC unless it has an offset.
 
-    Rounding up keeps an event from being due before the time that was asked for.
+    Microseconds round up, so that an event is never due before its requested time.
 
-    Raises: ValueError for anything else.
+    Raises: ValueError.
     """
     if "T" not in text and " " not in text and len(text) != len("2026-01-31"):
         raise ValueError(f"not an ISO 8601 timestamp: {text!r}")
@@ -35,7 +35,7 @@ def from_iso(text: str) -> int:
 
 
 def from_http_date(text: str) -> int | None:
-    """The instant of a date as HTTP headers have it, None for what is no such."""
+    """Parse a date of an HTTP header, such as `Retry-After`; None if it is invalid."""
     try:
         moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:

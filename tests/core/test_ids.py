@@ -1,4 +1,4 @@
-"""Ids: how they are spelt and derived."""
+"""Ids: how they are encoded and derived."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from scheduler_api.core.ids import (
 
 
 @given(st.integers(0, 10**18))
-def test_an_id_names_its_number(number: int):
+def test_an_id_decodes_to_its_number(number: int):
     assert to_number(to_id(number)) == number
 
 
@@ -24,19 +24,19 @@ def test_ids_are_base_36_in_lower_case(number: int, event_id: str):
 
 
 @pytest.mark.parametrize("text", ["", "-", "1.5", "7.1", "s:7", "ö"])
-def test_what_is_no_id_has_no_number(text: str):
+def test_decoding_anything_but_an_id_is_an_error(text: str):
     with pytest.raises(ValueError):
         to_number(text)
 
 
-def test_nonces_differ_and_fit_into_a_key():
-    made = {nonce() for _ in range(1_000)}
+def test_nonces_are_unique_and_contain_no_separators():
+    nonces = {nonce() for _ in range(1_000)}
 
-    assert len(made) == 1_000
-    assert all(not set(text) & set(".: ,{}") for text in made)
+    assert len(nonces) == 1_000
+    assert all(not set(text) & set(".: ,{}") for text in nonces)
 
 
-def test_an_id_of_a_run_by_hand_is_short_and_of_its_own():
+def test_the_id_of_a_run_by_hand_is_short_and_unique():
     ids = {by_hand_id("7", 1_900_000_000_999) for _ in range(200)}
 
     assert len(ids) > 190

@@ -1,4 +1,4 @@
-"""Log lines: what they quote, and when they say that it happened."""
+"""Log lines: their times and their quoting."""
 
 import logging
 import pytest
@@ -6,7 +6,7 @@ from scheduler_api.core.logfmt import FORMAT, Formatter, line
 
 
 @pytest.mark.parametrize("created_s", [0.0, 0.0014, 1.0, 1.9999, 1_798_761_600.123])
-def test_time_is_written_as_the_standard_library_does(created_s: float) -> None:
+def test_times_are_formatted_like_in_the_standard_library(created_s: float) -> None:
     record = logging.LogRecord("a.b", logging.INFO, "", 0, "event.x", (), None)
     record.created, record.msecs = created_s, created_s % 1 * 1000
 
@@ -14,8 +14,8 @@ def test_time_is_written_as_the_standard_library_does(created_s: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "two words", 'a "word"', "a=b", "a\nb", "a\r\nb"])
-def test_what_would_break_a_line_is_quoted(text: str) -> None:
-    written = line("event.x", told=text, other=1)
+def test_values_that_would_break_a_line_are_quoted(text: str) -> None:
+    formatted = line("event.x", text=text, other=1)
 
     quoted = text.replace('"', "'").replace("\r", "").replace("\n", " ")
-    assert written == f'event.x told="{quoted}" other=1'
+    assert formatted == f'event.x text="{quoted}" other=1'

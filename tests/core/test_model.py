@@ -1,4 +1,4 @@
-"""The model: what is written as text reads back."""
+"""The data types: owners as text, and the names of states and outcomes."""
 
 import pytest
 from scheduler_api.core.model import FINAL_STATES, Owner, State
@@ -6,16 +6,16 @@ from scheduler_api.core.store.leases import Outcome
 
 
 @pytest.mark.parametrize("owner", [Owner("1", "jiter"), Owner("17", "events_v1")])
-def test_an_owner_reads_back(owner: Owner):
+def test_an_owner_can_be_parsed_from_its_text(owner: Owner):
     assert Owner.parse(str(owner)) == owner
 
 
-def test_the_final_states_are_all_but_active():
+def test_every_state_but_active_is_final():
     assert {*FINAL_STATES, State.ACTIVE} == set(State)
     assert State.ACTIVE not in FINAL_STATES
 
 
-def test_an_outcome_that_ends_an_event_bears_the_name_of_its_state():
+def test_a_final_outcome_has_the_same_name_as_the_state_of_its_event():
     ends = {Outcome.DELIVERED: State.DELIVERED, Outcome.DEAD: State.DEAD}
 
     assert {State(outcome.value) for outcome in ends} == set(ends.values())

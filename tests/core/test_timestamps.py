@@ -1,4 +1,4 @@
-"""Times: ISO 8601 outside, epoch milliseconds inside, never rounded down."""
+"""Timestamps: ISO 8601 to epoch milliseconds and back, never rounded down."""
 
 import pytest
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,13 +19,13 @@ MOMENT_MS = 1_900_000_000_123
         (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
     ],
 )
-def test_milliseconds_are_written_as_javascript_writes_them(ms: int, text: str):
+def test_milliseconds_are_formatted_like_in_javascript(ms: int, text: str):
     assert to_iso(ms) == text
     assert from_iso(text) == ms
 
 
 @given(st.integers(-2_208_988_800_000, 253_402_300_799_999))
-def test_what_is_written_reads_back(ms: int):
+def test_a_formatted_time_parses_to_the_same_time(ms: int):
     assert from_iso(to_iso(ms)) == ms
 
 
@@ -40,11 +40,11 @@ def test_what_is_written_reads_back(ms: int):
         "20300317T174640.123Z",
     ],
 )
-def test_every_spelling_of_an_instant_is_read(text: str):
+def test_every_iso_8601_form_of_an_instant_is_parsed(text: str):
     assert from_iso(text) == MOMENT_MS
 
 
-def test_a_date_is_its_midnight_in_utc():
+def test_a_date_is_parsed_as_midnight_utc():
     assert to_iso(from_iso("2030-03-17")) == "2030-03-17T00:00:00.000Z"
 
 
@@ -57,7 +57,7 @@ def test_e10_microseconds_round_up(fraction: str, ms: int):
 
 
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2900, 1, 1)), st.integers(-720, 720))
-def test_e10_no_instant_is_read_as_an_earlier_one(moment: datetime, minutes: int):
+def test_e10_parsing_never_returns_an_earlier_instant(moment: datetime, minutes: int):
     zone = timezone(timedelta(minutes=minutes))
     aware = moment.replace(tzinfo=zone)
     since = aware - datetime(1970, 1, 1, tzinfo=UTC)

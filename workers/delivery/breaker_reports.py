@@ -53,9 +53,9 @@ class BreakerReports:
         counts = self._counts.setdefault(begun.destination, Counts())
         counts.attempts += 1
         counts.failures += is_destination_failure(result)
-        if begun.watched:
+        if begun.destination_held:
             self._watched.add(begun.destination)
-        if begun.watched or self._may_open(counts):
+        if begun.destination_held or self._may_open(counts):
             self._urgent.set()
 
     def _may_open(self, counts: Counts) -> bool:

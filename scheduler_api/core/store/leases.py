@@ -221,7 +221,7 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
     """
     event_id, _, attempt, failures, interruptions, wanted = reply[:6]
     created, deadline, owner, key, stored, schedule = reply[6:12]
-    destination, watched, left = reply[12:]
+    destination, held, left = reply[12:]
     try:
         content = codec.decode_content(stored) if stored else None
     except UnreadableRecord:
@@ -240,6 +240,6 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
         content=content,
         schedule=schedule.decode() or None,
         destination=destination.decode(),
-        watched=watched == b"1",
+        destination_held=held == b"1",
         left_ms=None if left == b"" else int(left),
     )

@@ -313,7 +313,7 @@ def test_an_open_breaker_holds_with_number_and_retries(engine: Engine):
 
     assert fallen == {event_id: "held"}
     assert held.attempts == 1
-    assert (again.attempt, again.failures, again.watched) == (2, 1, True)
+    assert (again.attempt, again.failures, again.destination_held) == (2, 1, True)
 
 
 def test_a_breaker_of_one_tenant_is_no_other_tenants(engine: Engine):

@@ -35,12 +35,17 @@ class FakeStore:
         return {}
 
 
-def begun(*, watched: bool = False) -> Begun:
-    return attempts.begun("jiter", destination=DESTINATION, watched=watched)
+def begun(*, destination_held: bool = False) -> Begun:
+    return attempts.begun(
+        "jiter", destination=DESTINATION, destination_held=destination_held
+    )
 
 
 def reported_at_once(
-    monkeypatch: pytest.MonkeyPatch, statuses: list[int], *, watched: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    statuses: list[int],
+    *,
+    destination_held: bool = False,
 ) -> list[dict[str, tuple[int, int]]]:
     """The reports sent before the end of the interval."""
     monkeypatch.setattr(breaker_reports, "REPORT_EVERY_S", 3_600)
@@ -50,7 +55,7 @@ def reported_at_once(
         reports = BreakerReports(cast(Any, store), LIMITS)
         running = asyncio.create_task(reports.run())
         for status in statuses:
-            reports.count(begun(watched=watched), answered(status))
+            reports.count(begun(destination_held=destination_held), answered(status))
         for _ in range(10):
             await asyncio.sleep(0)
         running.cancel()
@@ -78,6 +83,6 @@ def test_too_few_failures_to_open_a_breaker_are_not_reported_at_once(
 def test_the_result_of_a_probe_is_reported_at_once(
     monkeypatch: pytest.MonkeyPatch, status: int
 ):
-    reports = reported_at_once(monkeypatch, [status], watched=True)
+    reports = reported_at_once(monkeypatch, [status], destination_held=True)
 
     assert reports == [{DESTINATION: (1, int(status == 503))}]

@@ -1,4 +1,4 @@
-"""What headers say of a message, and why they say nothing."""
+"""Parsing headers in tests: the message, or the error."""
 
 import pytest
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue

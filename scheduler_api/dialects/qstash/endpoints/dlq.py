@@ -28,14 +28,18 @@ from scheduler_api.core.model import (
 from scheduler_api.core.recovery.dead_letters import Place
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits
 from scheduler_api.dialects.qstash.parsing.filters import (
-    LetterQuery,
+    DeadLetterQuery,
+    format_cursor,
+    read_dead_letter_query,
     read_fields,
-    read_letter_query,
     read_query,
-    write_cursor,
 )
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
-from scheduler_api.dialects.qstash.parsing.ids import dlq_id, event_id, read_dlq_id
+from scheduler_api.dialects.qstash.parsing.ids import (
+    dlq_id,
+    read_dlq_id,
+    read_message_id,
+)
 from scheduler_api.dialects.qstash.parsing.message import (
     Headers,
     Message,
@@ -95,7 +99,7 @@ class DeadLetterQueue:
     )
     def all(self, owner: Owner) -> Response:
         """A page of dead letters."""
-        query = read_letter_query(read_query(read_parameters(request.environ)))
+        query = read_dead_letter_query(read_query(read_parameters(request.environ)))
         key = key_of(owner.tenant, secret_key=self._secret_key)
         shown: list[Json] = []
         cursor = None
@@ -166,7 +170,7 @@ class DeadLetterQueue:
             told += [_told(*pair) for pair in self._replay(owner, letters)]
         return _page_answer({"responses": told}, cursor, status=201)
 
-    def _bulk_query(self, nameless: str) -> LetterQuery:
+    def _bulk_query(self, nameless: str) -> DeadLetterQuery:
         """Which ones a bulk call means, by its query or its body.
 
         Args:
@@ -182,8 +186,8 @@ class DeadLetterQueue:
         body = read_json(request, limit_bytes=self._body_limit_bytes)
         for name, values in read_fields(body).items():
             parameters.setdefault(name, []).extend(values)
-        query = read_letter_query(parameters)
-        if request.path == nameless and query.everything:
+        query = read_dead_letter_query(parameters)
+        if request.path == nameless and query.is_unfiltered:
             raise BadValue("dlqIds", "is missing, or a filter")
         return query
 
@@ -254,7 +258,7 @@ class DeadLetterQueue:
             return replace(draft, gates=NO_GATES, journal=False)
         return draft
 
-    def _pages(self, owner: Owner, query: LetterQuery) -> Iterator[Page]:
+    def _pages(self, owner: Owner, query: DeadLetterQuery) -> Iterator[Page]:
         """One page, or all that is named, some at a time; at least one."""
         named = _named(query)
         if named is None:
@@ -263,7 +267,7 @@ class DeadLetterQueue:
         for at in range(0, max(1, len(named)), GROUP):
             yield list(self._meant(owner, named[at : at + GROUP], query)), None
 
-    def _page(self, owner: Owner, query: LetterQuery) -> Page:
+    def _page(self, owner: Owner, query: DeadLetterQuery) -> Page:
         found: list[tuple[Place, Letter]] = []
         looked = size = 0
         for places in self._groups(owner, query):
@@ -278,7 +282,7 @@ class DeadLetterQueue:
                 return [each for _, each in found], places[-1]
         return [each for _, each in found], None
 
-    def _groups(self, owner: Owner, query: LetterQuery) -> Iterator[list[Place]]:
+    def _groups(self, owner: Owner, query: DeadLetterQuery) -> Iterator[list[Place]]:
         for chunk in self._letters.chunks(
             owner, query.span, after=query.after, newest_first=query.newest_first
         ):
@@ -286,7 +290,7 @@ class DeadLetterQueue:
                 yield chunk[at : at + GROUP]
 
     def _meant(
-        self, owner: Owner, event_ids: Iterable[str], query: LetterQuery
+        self, owner: Owner, event_ids: Iterable[str], query: DeadLetterQuery
     ) -> Iterator[Letter]:
         """Those of the events that are dead letters as they are asked for."""
         for letter in self._read(owner, event_ids):
@@ -298,7 +302,7 @@ class DeadLetterQueue:
             status = (attempt and attempt.status) or 0
             if query.statuses is not None and status not in query.statuses:
                 continue
-            if query.conditions.hold(event, letter.said):
+            if query.conditions.match(event, letter.said):
                 yield letter
 
     def _read(self, owner: Owner, event_ids: Iterable[str]) -> Iterator[Letter]:
@@ -326,12 +330,12 @@ class DeadLetterQueue:
         raise _unknown(letter_id)
 
 
-def _named(query: LetterQuery) -> list[str] | None:
+def _named(query: DeadLetterQuery) -> list[str] | None:
     """The events whose ids, or whose dead letters' ids, are given, None if any goes."""
     if query.ids is not None:
         return [known.event_id for known in map(read_dlq_id, query.ids) if known]
     if query.conditions.ids is not None:
-        return [known for known in map(event_id, query.conditions.ids) if known]
+        return [known for known in map(read_message_id, query.conditions.ids) if known]
     return None
 
 
@@ -349,7 +353,7 @@ def _told(letter: Letter, accepted: Accepted) -> Json:
 
 
 def _page_answer(page: Json, cursor: Place | None, *, status: int = 200) -> Response:
-    more = {} if cursor is None else {"cursor": write_cursor(cursor)}
+    more = {} if cursor is None else {"cursor": format_cursor(cursor)}
     return responses.respond(page | more, status)
 
 

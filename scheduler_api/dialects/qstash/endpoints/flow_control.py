@@ -21,8 +21,8 @@ from scheduler_api.dialects.qstash.parsing.filters import (
     read_search,
 )
 from scheduler_api.dialects.qstash.parsing.header_values import (
-    LARGEST_LIMIT,
-    LONGEST_PERIOD_MS,
+    MAX_LIMIT,
+    MAX_PERIOD_MS,
     BadValue,
     check_text,
 )
@@ -38,9 +38,9 @@ ROUTE = "/v2/flowControl/"
 KEY = "flowControlKey"
 PINNED = ("parallelism", "rate")
 LIMITS = {
-    "parallelism": LARGEST_LIMIT,
-    "rate": LARGEST_LIMIT,
-    "period": LONGEST_PERIOD_MS // 1000,
+    "parallelism": MAX_LIMIT,
+    "rate": MAX_LIMIT,
+    "period": MAX_PERIOD_MS // 1000,
 }
 
 log = logging.getLogger("scheduler.web")
@@ -67,7 +67,7 @@ class FlowControlKeys:
     @documented(answer=response_schemas.FlowControl, errors=(400, 404))
     def get(self, owner: Owner, key: str) -> Response:
         """One key."""
-        key = _read_key(read_target(request.environ, route=ROUTE).rest)
+        key = _read_key(read_target(request.environ, route=ROUTE).path)
         try:
             return responses.respond(_shown(self._flow_keys.get(owner, key)))
         except NotFound as err:
@@ -136,7 +136,7 @@ class FlowControlKeys:
 
 def _read(*, known: Collection[str]) -> tuple[str, Parameters]:
     """The key before the last part of the path, and the parameters of the call."""
-    path, _, _ = read_target(request.environ, route=ROUTE).rest.rpartition("/")
+    path, _, _ = read_target(request.environ, route=ROUTE).path.rpartition("/")
     parameters = read_query(read_parameters(request.environ))
     check_names(parameters, known)
     return _read_key(path), parameters

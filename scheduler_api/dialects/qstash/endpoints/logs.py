@@ -11,11 +11,11 @@ from scheduler_api.core.queries.journal import Cursor, Entry
 from scheduler_api.dialects.qstash.parsing.filters import (
     STATES,
     LogQuery,
+    format_cursor,
     read_log_query,
     read_query,
-    write_cursor,
 )
-from scheduler_api.dialects.qstash.parsing.ids import event_id
+from scheduler_api.dialects.qstash.parsing.ids import read_message_id
 from scheduler_api.dialects.qstash.parsing.message import from_options
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
@@ -57,7 +57,7 @@ class Logs:
         entries, cursor = self._page(owner, query)
         page: Json = {"events": entries, "logs": entries}
         if cursor is not None:
-            page["cursor"] = write_cursor(cursor)
+            page["cursor"] = format_cursor(cursor)
         return responses.respond(page)
 
     def _page(self, owner: Owner, query: LogQuery) -> tuple[list[Json], Cursor | None]:
@@ -82,7 +82,7 @@ class Logs:
         self, owner: Owner, query: LogQuery, ids: tuple[str, ...]
     ) -> LogQuery:
         """The same query, over no more of the journal than its messages' lives."""
-        known = [known for known in map(event_id, ids) if known is not None]
+        known = [known for known in map(read_message_id, ids) if known is not None]
         lives = [
             (event.created_ms, event.finished_ms)
             for event in self._journal.events(owner, known)
@@ -111,7 +111,7 @@ class Logs:
             except UnreadableRecord as err:
                 log.warning(logfmt.line("record.unreadable", problem=err))
                 continue
-            if query.conditions.hold(event, said):
+            if query.conditions.match(event, said):
                 meant[event.id] = (event, said)
         shown = [line for line in lines if line.event_id in meant]
         outcomes = self._journal.attempts(

@@ -22,7 +22,7 @@ from scheduler_api.dialects.qstash.parsing.filters import (
     read_query,
 )
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
-from scheduler_api.dialects.qstash.parsing.ids import event_id
+from scheduler_api.dialects.qstash.parsing.ids import read_message_id
 from scheduler_api.dialects.qstash.parsing.message import Message, from_options
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
 from scheduler_api.dialects.qstash.parsing.requests import read_json
@@ -62,7 +62,7 @@ class Messages:
     @documented(answer=CancelledMessages, errors=(404,))
     def cancel(self, owner: Owner, message_id: str) -> Response:
         """Cancels a message; an attempt in flight may still deliver it."""
-        known = event_id(message_id)
+        known = read_message_id(message_id)
         found = [] if known is None else self._store.cancel(owner, [known])
         if not found or found[0] in (Cancelled.ENDED, Cancelled.MISSING):
             raise _unknown(message_id)
@@ -83,7 +83,7 @@ class Messages:
         for name, values in read_fields(body).items():
             parameters.setdefault(name, []).extend(values)
         meant = read_cancellation(parameters)
-        if request.path.endswith("/") and meant.everything:
+        if request.path.endswith("/") and meant.is_unfiltered:
             # Where a client forgets the id of a message, it does not mean them all.
             raise BadValue("messageIds", "is missing, or a filter")
         done = 0
@@ -96,12 +96,14 @@ class Messages:
     def _meant(self, owner: Owner, meant: Cancellation) -> Iterator[list[str]]:
         named = meant.conditions.ids
         if named is not None:
-            known = [known for known in map(event_id, named) if known is not None]
+            known = [
+                known for known in map(read_message_id, named) if known is not None
+            ]
             for at in range(0, len(known), AT_ONCE):
                 yield known[at : at + AT_ONCE]
             return
         for ids in unfinished(self._cell, owner):
-            if meant.everything:
+            if meant.is_unfiltered:
                 yield ids
                 continue
             if not meant.conditions.values:
@@ -114,7 +116,7 @@ class Messages:
             ]
 
     def _find(self, owner: Owner, message_id: str) -> tuple[Event, Message]:
-        known = event_id(message_id)
+        known = read_message_id(message_id)
         if known is None:
             raise _unknown(message_id)
         try:
@@ -126,7 +128,7 @@ class Messages:
 
 def _hold(conditions: Conditions, event: Outline) -> bool:
     try:
-        return conditions.hold(event, from_options(event.content.options))
+        return conditions.match(event, from_options(event.content.options))
     except UnreadableRecord as err:
         log.warning(logfmt.line("record.unreadable", event=event.id, problem=err))
         return False

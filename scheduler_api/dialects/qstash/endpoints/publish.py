@@ -11,7 +11,7 @@ from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import AT_ONCE
 from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
-from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, Said
+from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.request_headers import DEFAULTS
 from scheduler_api.dialects.qstash.parsing.requests import (
@@ -22,8 +22,8 @@ from scheduler_api.dialects.qstash.parsing.requests import (
 )
 from scheduler_api.dialects.qstash.parsing.targets import (
     Target,
-    read_named,
-    read_queued,
+    parse_target,
+    read_enqueue_target,
     read_target,
 )
 from scheduler_api.dialects.qstash.rendering import (
@@ -90,14 +90,14 @@ class Publishing:
     @PUBLISHING
     def enqueue(self, owner: Owner, queue: str, destination: str) -> Response:
         """Accepts a message for a queue."""
-        queue, target = read_queued(request.environ, route=ENQUEUE)
+        queue, target = read_enqueue_target(request.environ, route=ENQUEUE)
         return self._accept(owner, target, queue=queue)
 
     def _accept(
         self, owner: Owner, target: Target, *, queue: str | None = None
     ) -> Response:
         """One message, or one for each endpoint of a group: all of them or none."""
-        to = self._addressing(owner).find(target.destination)
+        to = self._addressing(owner).resolve(target.destination)
         said = self._drafts.read(
             read_headers(request.environ, query=target.configuration),
             query=target.configuration,
@@ -200,7 +200,7 @@ class Publishing:
         )
 
     def _addressing(self, owner: Owner) -> Addressing:
-        return Addressing(self._groups, owner, allow=self._limits.allow)
+        return Addressing(self._groups, owner, policy=self._limits.address_policy)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
@@ -237,8 +237,8 @@ class _Items:
         named = _text(item, "destination")
         if named is None:
             raise BadValue("destination", "is missing")
-        target = read_named(named)
-        to = self._addressing.find(target.destination)
+        target = parse_target(named)
+        to = self._addressing.resolve(target.destination)
         group = to if isinstance(to, Group) else None
         said = self._said(item, target, group)
         body = (_text(item, "body") or "").encode()
@@ -254,7 +254,7 @@ class _Items:
 
     def _said(
         self, item: dict[str, object], target: Target, group: Group | None
-    ) -> Said:
+    ) -> ParsedMessage:
         headers, queue = item.get("headers"), _text(item, "queue")
         if headers is not None and not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")

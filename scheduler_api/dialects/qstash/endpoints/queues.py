@@ -10,7 +10,7 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.queues import Queue
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.qstash.parsing.header_values import (
-    LARGEST_LIMIT,
+    MAX_LIMIT,
     BadValue,
     read_name,
 )
@@ -97,8 +97,8 @@ def _parallelism(body: dict[str, object]) -> int:
     given = body.get("parallelism")
     if given is None:
         return 1
-    if type(given) is not int or not 1 <= given <= LARGEST_LIMIT:
-        wanted = f"should be a whole number from 1 to {LARGEST_LIMIT}"
+    if type(given) is not int or not 1 <= given <= MAX_LIMIT:
+        wanted = f"should be a whole number from 1 to {MAX_LIMIT}"
         raise BadValue("parallelism", wanted)
     return given
 

@@ -333,12 +333,12 @@ class Scheduling:
 
         Raises: BadValue, NotFound, Refusal, redis.RedisError.
         """
-        allow = self._limits.allow
+        policy = self._limits.address_policy
         target = read_target(request.environ, route=ROUTE)
-        if target.rest.endswith(TURNS) and ":" not in unquote(target.rest):
+        if target.path.endswith(TURNS) and ":" not in unquote(target.path):
             # No URL, and no id either: one has no slash in it.
-            raise NotFound(f"schedule {target.rest[:80]} not found")
-        to = Addressing(self._groups, owner, allow=allow).find(target.destination)
+            raise NotFound(f"schedule {target.path[:80]} not found")
+        to = Addressing(self._groups, owner, policy=policy).resolve(target.destination)
         group = to if isinstance(to, Group) else None
         headers = read_schedule_headers(request)
         said = from_headers(
@@ -349,7 +349,7 @@ class Scheduling:
             schedule=True,
             limits=self._limits.headers,
         )
-        check_callbacks(said, allow=allow)
+        check_callbacks(said, policy=policy)
         chosen = _chosen(said, headers, to_group=group is not None)
         body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
         content = content_of(said, to, body)

@@ -24,7 +24,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
     read_text,
 )
 from scheduler_api.dialects.qstash.parsing.message import canonical
-from scheduler_api.dialects.qstash.parsing.request_headers import READ
+from scheduler_api.dialects.qstash.parsing.request_headers import PARSED
 from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.parsing.targets import read_destination
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
@@ -118,7 +118,7 @@ class Topics:
             values = value if isinstance(value, list) else [value]
             if not all(isinstance(each, str) for each in values):
                 raise BadValue(canonical(name[:40]), "should be a text, or a list")
-            if not name.lower().startswith(READ):
+            if not name.lower().startswith(PARSED):
                 wanted = "Content-Type, or begin with Upstash-"
                 raise BadValue(canonical(name[:40]), f"should be {wanted}")
             headers.setdefault(canonical(name), []).extend(values)
@@ -145,14 +145,14 @@ class Topics:
             most = f"should have at most {NAME_MAX_LENGTH} characters"
             raise BadValue("endpoints: name", most)
         return Endpoint(
-            read_destination(url, self._limits.allow),
+            read_destination(url, self._limits.address_policy),
             read_text(name, "endpoints: name"),
         )
 
     def _stored(self, url: str) -> str:
         """A URL as it stands in groups, where it could."""
         try:
-            return read_destination(url, self._limits.allow)
+            return read_destination(url, self._limits.address_policy)
         except BadValue:
             return url
 

@@ -1,1 +1,1 @@
-"""What a client says: destinations, headers, bodies and filters."""
+"""Requests of QStash clients: destinations, headers, bodies and filters."""

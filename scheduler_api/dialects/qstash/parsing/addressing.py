@@ -1,4 +1,4 @@
-"""What a publisher names as a destination: a URL, or a url group of its tenant's."""
+"""Finding the URL or url group that a publisher names as destination."""
 
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import NotFound
@@ -11,32 +11,32 @@ from scheduler_api.dialects.qstash.parsing.targets import (
 
 
 class Addressing:
-    """Looks destinations up for one request, and every group only once."""
+    """Resolves the destinations of one request; reads each url group only once."""
 
-    def __init__(self, groups: Groups, owner: Owner, *, allow: AddressPolicy) -> None:
+    def __init__(self, groups: Groups, owner: Owner, *, policy: AddressPolicy) -> None:
         self._groups = groups
         self._owner = owner
-        self._allow = allow
-        self._found: dict[str, Group | None] = {}
+        self._policy = policy
+        self._groups_by_name: dict[str, Group | None] = {}
 
-    def find(self, named: str) -> str | Group:
-        """The URL or the group that stands under a name.
+    def resolve(self, destination: str) -> str | Group:
+        """The URL, or the url group of that name.
 
-        Raises: BadValue, NotFound, UnreadableRecord, redis.RedisError.
+        Raises: BadValue, NotFound, UnreadableRecord.
         """
-        name = read_group_name(named)
+        name = read_group_name(destination)
         if name is None:
-            return read_destination(named, self._allow)
-        if name not in self._found:
-            self._found[name] = self._look_up(name)
-        group = self._found[name]
+            return read_destination(destination, self._policy)
+        if name not in self._groups_by_name:
+            self._groups_by_name[name] = self._read_group(name)
+        group = self._groups_by_name[name]
         if group is None:
             raise NotFound(
                 f"url group {name} not found; a url begins with http:// or https://"
             )
         return group
 
-    def _look_up(self, name: str) -> Group | None:
+    def _read_group(self, name: str) -> Group | None:
         try:
             return self._groups.get(self._owner, name)
         except NotFound:

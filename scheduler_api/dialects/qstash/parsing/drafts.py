@@ -1,4 +1,4 @@
-"""From what a publisher said to an event that can be stored. Pure."""
+"""Drafts of events, made from the headers that publishers send. Pure."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,25 +27,25 @@ from scheduler_api.settings import Settings
 from typing import Any
 
 DAY_MS = 86_400_000
-# A publisher says mostly the same about each of its messages: reading that again is
-# the dearest part of taking one, apart from storing it.
-REMEMBERED = 1_024
-REMEMBERED_MAX_LENGTH = 4_096
+# A publisher sends mostly the same headers with each message, and parsing them costs
+# more than any other step of accepting a message but storing it.
+CACHED_MESSAGES = 1_024
+CACHED_MAX_LENGTH = 4_096
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What holds for every message of a process."""
+    """Limits and defaults for all messages."""
 
     headers: HeaderLimits
     default_timeout_ms: int
     deduplication_ms: int
     body_limit_bytes: int
-    allow: AddressPolicy
+    address_policy: AddressPolicy
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """The limits that the settings name."""
+        """The limits from the settings."""
         return cls(
             headers=HeaderLimits(
                 delay_ms=settings.qstash_delay_limit_days * DAY_MS,
@@ -55,24 +55,27 @@ class Limits:
             default_timeout_ms=settings.qstash_timeout_ms,
             deduplication_ms=settings.qstash_deduplication_ms,
             body_limit_bytes=settings.body_limit_bytes,
-            allow=AddressPolicy.of(settings),
+            address_policy=AddressPolicy.of(settings),
         )
 
 
 @dataclass(frozen=True)
-class Said:
-    """A message, also as an event's options; both are shared, nobody changes them."""
+class ParsedMessage:
+    """A message, and the same message as an event's options.
+
+    Events share both, so neither may be changed.
+    """
 
     message: Message
     options: dict[str, object]
 
 
 class Drafts:
-    """Reads headers and makes drafts under the limits of a process."""
+    """Parses headers into messages, and makes drafts of events from messages."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._remembered = lru_cache(REMEMBERED)(self._read)
+        self._read_cached = lru_cache(CACHED_MESSAGES)(self._read)
 
     def read(
         self,
@@ -82,17 +85,17 @@ class Drafts:
         queue: str | None = None,
         caller_ip: str | None = None,
         base: Message = DEFAULTS,
-    ) -> Said:
-        """What headers and parameters say, as `from_headers` has it.
+    ) -> ParsedMessage:
+        """Parse headers and query parameters; see `from_headers` for the arguments.
 
         Raises: BadValue.
         """
         if base is not DEFAULTS:
             return self._read(headers, query, queue, caller_ip, base)
         length = sum(len(name) + len(value) for name, value in (*headers, *query))
-        if length > REMEMBERED_MAX_LENGTH:
+        if length > CACHED_MAX_LENGTH:
             return self._read(headers, query, queue, caller_ip)
-        return self._remembered(headers, query, queue, caller_ip)
+        return self._read_cached(headers, query, queue, caller_ip)
 
     def _read(
         self,
@@ -101,7 +104,7 @@ class Drafts:
         queue: str | None,
         caller_ip: str | None,
         base: Message = DEFAULTS,
-    ) -> Said:
+    ) -> ParsedMessage:
         message = from_headers(
             headers,
             query=query,
@@ -110,11 +113,11 @@ class Drafts:
             caller_ip=caller_ip,
             limits=self._limits.headers,
         )
-        check_callbacks(message, allow=self._limits.allow)
-        return Said(message, to_options(message))
+        check_callbacks(message, policy=self._limits.address_policy)
+        return ParsedMessage(message, to_options(message))
 
     def defaults(self, group: Group) -> Message:
-        """What holds for messages to a url group where nothing else is said.
+        """The message that a url group's default headers describe.
 
         Raises: BadValue.
         """
@@ -122,51 +125,59 @@ class Drafts:
         return self.read(headers).message if headers else DEFAULTS
 
     def for_group(
-        self, said: Said, group: Group, *, body: bytes, now_ms: int
+        self, parsed: ParsedMessage, group: Group, *, body: bytes, now_ms: int
     ) -> list[Draft]:
-        """A message to a url group as events to store, one for each endpoint.
+        """Drafts of a message to a url group, one for each endpoint.
+
+        Args:
+            now_ms: see `draft`.
 
         Raises: BadValue.
         """
         drafts = []
         for endpoint in group.endpoints:
-            message = to_endpoint(said.message, group=group.name, endpoint=endpoint)
-            each = Said(message, to_options(message))
-            drafts.append(self.draft(each, url=endpoint.url, body=body, now_ms=now_ms))
+            message = to_endpoint(parsed.message, group=group.name, endpoint=endpoint)
+            copy = ParsedMessage(message, to_options(message))
+            drafts.append(self.draft(copy, url=endpoint.url, body=body, now_ms=now_ms))
         return drafts
 
-    def draft(self, said: Said, *, url: str, body: bytes, now_ms: int) -> Draft:
-        """A message as an event to store.
+    def draft(
+        self, parsed: ParsedMessage, *, url: str, body: bytes, now_ms: int
+    ) -> Draft:
+        """A draft of a message to a URL.
 
         Args:
-            now_ms: only tells whether a time has passed, which then means at once.
+            now_ms: used to check `Upstash-Not-Before`, and to send at once if that time
+                has passed.
 
         Raises: BadValue.
         """
-        at_ms = said.message.not_before_ms
-        most_ms = self._limits.headers.delay_ms
-        if at_ms is not None and at_ms - now_ms > most_ms:
-            limit = f"should be at most {most_ms // 1000}s from now"
-            raise BadValue("Upstash-Not-Before", limit)
-        past = at_ms is not None and at_ms <= now_ms
-        name = _deduplication_name(said.message, url=url, body=body)
+        message = parsed.message
+        at_ms = message.not_before_ms
+        max_delay_ms = self._limits.headers.delay_ms
+        if at_ms is not None and at_ms - now_ms > max_delay_ms:
+            fault = f"should be at most {max_delay_ms // 1000}s from now"
+            raise BadValue("Upstash-Not-Before", fault)
+        is_past = at_ms is not None and at_ms <= now_ms
+        name = _deduplication_name(message, url=url, body=body)
         return Draft(
-            Content(url, body, said.options),
-            said.message.timeout_ms or self._limits.default_timeout_ms,
-            at_ms=None if past else at_ms,
-            delay_ms=said.message.delay_ms if at_ms is None else 0,
+            Content(url, body, parsed.options),
+            message.timeout_ms or self._limits.default_timeout_ms,
+            at_ms=None if is_past else at_ms,
+            delay_ms=message.delay_ms if at_ms is None else 0,
             journal=True,
             deduplication=DeduplicationKey(name, self._limits.deduplication_ms)
             if name
             else None,
-            gates=to_gates(said.message),
+            gates=to_gates(message),
         )
 
 
 def schedule_deduplication_name(message: Message, *, url: str, body: bytes) -> str:
-    """As of a message, for the creation of a schedule: its rule is part of its content.
+    """The deduplication name for the creation of a schedule; '' for none.
 
-    No message has the deduplication name of a schedule.
+    It differs from every message's name. Content-based deduplication also compares the
+    cron rule and the name of the schedule.
     """
     name = _deduplication_name(message, url=url, body=body)
     if not name or message.deduplication_id is not None:
@@ -176,23 +187,23 @@ def schedule_deduplication_name(message: Message, *, url: str, body: bytes) -> s
 
 
 def _deduplication_name(message: Message, *, url: str, body: bytes) -> str:
-    """What a message is recognised by if it is published again, '' if it may be."""
+    """The deduplication name of a message; '' for none."""
     if message.deduplication_id is not None:
-        named = message.deduplication_id + _of_endpoint(message, url)
-        return "i" + hashlib.sha256(named.encode()).hexdigest()
+        scoped_id = message.deduplication_id + _group_scope(message, url)
+        return "i" + hashlib.sha256(scoped_id.encode()).hexdigest()
     if message.content_based:
-        # What goes to a group is no duplicate of what goes to one of its endpoints.
-        of = _of_endpoint(message, url) or url
-        return "c" + content_hash(message, url=of, body=body)
+        # A message to a group never duplicates one sent straight to its endpoint.
+        scope = _group_scope(message, url) or url
+        return "c" + content_hash(message, url=scope, body=body)
     return ""
 
 
-def _of_endpoint(message: Message, url: str) -> str:
-    """Distinguish the endpoints of a group; ids contain no NUL."""
+def _group_scope(message: Message, url: str) -> str:
+    """Text that tells the endpoints of a url group apart; ids contain no NUL."""
     return "" if message.topic is None else f"\0{message.topic}\0{url}"
 
 
 def default_headers(defaults: Mapping[str, Any]) -> Headers:
-    """The headers that a group's defaults are."""
+    """The default headers of a url group, as pairs."""
     headers: dict[str, list[str]] = defaults.get("headers", {})
     return tuple((name, value) for name in headers for value in headers[name])

@@ -1,7 +1,8 @@
-"""What clients may ask for by query or body: filters and pages. Pure.
+"""Filters and paging: the parameters that list and bulk calls take. Pure.
 
-Values of one filter are alternatives, filters hold together. A name that is unknown is
-refused before anything is looked at: who misspells a filter does not mean everything.
+The values of one filter are alternatives; a message must pass every filter. An unknown
+parameter is an error: with a misspelled filter left out, a bulk call would affect all
+messages.
 """
 
 import re
@@ -13,7 +14,7 @@ from scheduler_api.core.queries.active_events import Outline
 from scheduler_api.core.queries.filters import ALWAYS, Span
 from scheduler_api.core.queries.journal import Cursor, Stretch
 from scheduler_api.core.recovery.dead_letters import Place
-from scheduler_api.dialects.qstash.parsing.header_values import LATEST_S, BadValue
+from scheduler_api.dialects.qstash.parsing.header_values import MAX_UNIX_S, BadValue
 from scheduler_api.dialects.qstash.parsing.ids import EVENT_ID
 from scheduler_api.dialects.qstash.parsing.message import Message, schedule_id
 from scheduler_api.dialects.qstash.parsing.targets import TOKEN
@@ -27,10 +28,10 @@ CONDITIONS = (
 )
 ALIASES = {"callerIP": "callerIp"}
 DATES = ("fromDate", "toDate")
-# These may have commas in their values.
+# Values of these may contain commas.
 NEVER_SPLIT = ("url", "path", "flowControlKey", "search")
 
-# Kinds of a journal's lines as clients know them.
+# The states of log entries, by the kind of the journal entry.
 STATES = {
     "created": "CREATED",
     "begun": "ACTIVE",
@@ -42,12 +43,10 @@ STATES = {
     "cancelled": "CANCELED",
 }
 IN_PROGRESS = ("begun", "failed", "retry")
-# What dead letters can be asked for by, besides what is their own.
 DEAD_LETTER_CONDITIONS = tuple(
     name for name in CONDITIONS if name not in ("host", "path")
 )
 PAGE = ("count", "cursor", "order")
-# The parameters that each call knows.
 CANCELLATION_PARAMETERS = ("messageIds", *CONDITIONS, *DATES, "count")
 LOG_PARAMETERS = ("messageId", "messageIds", *CONDITIONS, *DATES, *PAGE, "state")
 DEAD_LETTER_PARAMETERS = (
@@ -63,43 +62,46 @@ _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
     "IN_PROGRESS": IN_PROGRESS,
 }
 _ORDERS = {"earliestFirst": False, "latestFirst": True}
-_WHOLE = re.compile(r"[0-9]{1,18}")
-_PLACE = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
-# No line of a journal stands at 0-0, and the store knows nothing before it.
-_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
+_INTEGER = re.compile(r"[0-9]{1,18}")
+_DEAD_LETTER_CURSOR = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
+# 0-0 is not the id of any journal entry, and the store refuses to read before it.
+_LOG_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a message has to be like; `ids` are those of messages, None is any."""
+    """Filters of messages.
+
+    `ids` are message ids, None for any. `values` has the accepted values by filter.
+    """
 
     ids: tuple[str, ...] | None = None
     values: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def hold(self, event: Event | Outline, said: Message) -> bool:
-        """Whether an event is meant, its id aside."""
+    def match(self, event: Event | Outline, message: Message) -> bool:
+        """Tell whether a message passes the filters in `values`; ignores `ids`."""
         return all(
-            not wanted.isdisjoint(_values(name, event, said))
-            for name, wanted in self.values.items()
+            not accepted.isdisjoint(_values(name, event, message))
+            for name, accepted in self.values.items()
         )
 
 
 @dataclass(frozen=True)
 class Cancellation:
-    """Which messages are to be cancelled."""
+    """Which messages to cancel."""
 
     conditions: Conditions
     created: Span
 
     @property
-    def everything(self) -> bool:
-        """Whether nothing narrows it down."""
+    def is_unfiltered(self) -> bool:
+        """Whether it cancels all messages."""
         return self == Cancellation(Conditions(), ALWAYS)
 
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which lines of the journal are wanted, and how many of them."""
+    """Which log entries to list; `count` is the size of the page."""
 
     conditions: Conditions
     kinds: frozenset[str]
@@ -108,10 +110,11 @@ class LogQuery:
 
 
 @dataclass(frozen=True)
-class LetterQuery:
-    """Which dead letters are wanted, and how many of them.
+class DeadLetterQuery:
+    """Which dead letters to select; `count` is the size of the page.
 
-    `ids` are their own, None is any; `statuses` those of the last answer.
+    `ids` are the dead letters' own ids, None for any. `statuses` are response statuses
+    of the last attempt.
     """
 
     ids: tuple[str, ...] | None
@@ -123,28 +126,27 @@ class LetterQuery:
     count: int
 
     @property
-    def everything(self) -> bool:
-        """Whether nothing narrows it down but how many are taken at a time."""
-        narrowed = any(
-            each is not None for each in (self.ids, self.statuses, self.after)
-        )
-        return not narrowed and (self.conditions, self.span) == (Conditions(), ALWAYS)
+    def is_unfiltered(self) -> bool:
+        """Whether it selects all dead letters, page by page."""
+        if any(part is not None for part in (self.ids, self.statuses, self.after)):
+            return False
+        return (self.conditions, self.span) == (Conditions(), ALWAYS)
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
     """The parameters of a query by name, without the token."""
-    found: Parameters = {}
+    parameters: Parameters = {}
     for name, value in pairs:
         if name != TOKEN:
             parts = [value] if name in NEVER_SPLIT else value.split(",")
-            found.setdefault(_known(name), []).extend(parts)
-    return found
+            parameters.setdefault(_canonical_name(name), []).extend(parts)
+    return parameters
 
 
 def read_fields(body: object) -> Parameters:
-    """The parameters in the JSON of a body; no body has none.
+    """The parameters in a JSON body; none for an empty body.
 
-    A list of ids that is null is a mistake of whoever made it, and not everything.
+    null is an error: as an absent filter it would select all messages.
 
     Raises: BadValue.
     """
@@ -152,29 +154,29 @@ def read_fields(body: object) -> Parameters:
         return {}
     if not isinstance(body, dict):
         raise BadValue("body", "should be an object")
-    found: Parameters = {}
+    parameters: Parameters = {}
     for name, value in body.items():
         values = value if isinstance(value, list) else [value]
         if not all(type(each) in (str, int) for each in values):
             raise BadValue(name[:40], "should be a text or a list of texts")
-        found.setdefault(_known(name), []).extend(map(str, values))
-    return found
+        parameters.setdefault(_canonical_name(name), []).extend(map(str, values))
+    return parameters
 
 
 def read_cancellation(parameters: Parameters) -> Cancellation:
-    """Which messages a bulk call means; `count` is known, and says nothing.
+    """The messages that a bulk call cancels; `count` is checked and ignored.
 
     Raises: BadValue.
     """
     check_names(parameters, CANCELLATION_PARAMETERS)
     start_ms, end_ms = _dates(parameters)
     if "count" in parameters:
-        _whole(parameters, "count")
+        _integer(parameters, "count")
     return Cancellation(_conditions(parameters), Span(start_ms, end_ms))
 
 
 def read_log_query(parameters: Parameters) -> LogQuery:
-    """Which entries of the log are meant.
+    """The log entries that a call lists.
 
     Raises: BadValue.
     """
@@ -184,13 +186,13 @@ def read_log_query(parameters: Parameters) -> LogQuery:
     return LogQuery(
         _conditions(parameters),
         _kinds(parameters),
-        Stretch(start_ms, end_ms, newest_first, _cursor(parameters)),
-        _count(parameters, most=MAX_LOG_ENTRIES),
+        Stretch(start_ms, end_ms, newest_first, _log_cursor(parameters)),
+        _count(parameters, maximum=MAX_LOG_ENTRIES),
     )
 
 
-def read_letter_query(parameters: Parameters) -> LetterQuery:
-    """Which dead letters are meant; who gives ids of them means those.
+def read_dead_letter_query(parameters: Parameters) -> DeadLetterQuery:
+    """The dead letters that a call selects.
 
     Raises: BadValue.
     """
@@ -198,30 +200,30 @@ def read_letter_query(parameters: Parameters) -> LetterQuery:
     start_ms, end_ms = _dates(parameters)
     ids = None
     if "dlqIds" in parameters:
-        named = (value.strip() for value in parameters["dlqIds"])
-        ids = tuple(dict.fromkeys(filter(None, named)))
+        stripped = (value.strip() for value in parameters["dlqIds"])
+        ids = tuple(dict.fromkeys(filter(None, stripped)))
     statuses = parameters.get("responseStatus")
     for status in statuses or ():
-        if not _WHOLE.fullmatch(status):
+        if not _INTEGER.fullmatch(status):
             raise BadValue("responseStatus", "should be a status such as 503")
-    return LetterQuery(
+    return DeadLetterQuery(
         ids,
         _conditions(parameters),
         None if statuses is None else frozenset(map(int, statuses)),
         Span(start_ms, end_ms),
         _newest_first(parameters, "earliestFirst"),
-        _place(parameters),
-        _count(parameters, most=MAX_DEAD_LETTERS),
+        _dead_letter_cursor(parameters),
+        _count(parameters, maximum=MAX_DEAD_LETTERS),
     )
 
 
 def read_flags(parameters: Parameters, names: Collection[str]) -> dict[str, bool]:
-    """All parameters of a call, `true` or `false`; false where they are not given.
+    """All parameters of a call, each `true` or `false`; an absent one is false.
 
     Raises: BadValue.
     """
     check_names(parameters, names)
-    texts = {name: _one(parameters, name, "false").lower() for name in names}
+    texts = {name: _single(parameters, name, "false").lower() for name in names}
     for name, text in texts.items():
         if text not in ("true", "false"):
             raise BadValue(name, f"should be true or false, not {text[:40]!r}")
@@ -229,63 +231,62 @@ def read_flags(parameters: Parameters, names: Collection[str]) -> dict[str, bool
 
 
 def read_limits(
-    parameters: Parameters, most: Mapping[str, int]
+    parameters: Parameters, maximums: Mapping[str, int]
 ) -> dict[str, int | None]:
-    """All parameters of a call, numbers from 1 on; None where they are not given.
+    """All parameters of a call, each an integer from 1; an absent one is None.
 
     Args:
-        most: the largest of each.
+        maximums: the largest value of each parameter.
 
     Raises: BadValue.
     """
-    check_names(parameters, most)
-    limits: dict[str, int | None] = dict.fromkeys(most)
+    check_names(parameters, maximums)
+    limits: dict[str, int | None] = dict.fromkeys(maximums)
     for name in parameters:
-        limits[name] = _whole(parameters, name)
-        if not 1 <= (limits[name] or 0) <= most[name]:
-            raise BadValue(name, f"should be a whole number from 1 to {most[name]}")
+        limits[name] = _integer(parameters, name)
+        if not 1 <= (limits[name] or 0) <= maximums[name]:
+            raise BadValue(name, f"should be a whole number from 1 to {maximums[name]}")
     return limits
 
 
 def read_search(parameters: Parameters) -> str:
-    """The only parameter of a call: what is looked for, '' for anything.
+    """The search text, the only parameter of a call; '' matches everything.
 
     Raises: BadValue.
     """
     check_names(parameters, ("search",))
-    return _one(parameters, "search", "")
+    return _single(parameters, "search", "")
 
 
-def write_cursor(cursor: Cursor | Place) -> str:
-    """A cursor as clients send it back."""
+def format_cursor(cursor: Cursor | Place) -> str:
+    """The text of a cursor; clients send it back unchanged."""
     return "{}-{}".format(*cursor)
 
 
-def check_names(parameters: Parameters, known: Collection[str]) -> None:
-    """Refuses parameters that a call does not know.
+def check_names(parameters: Parameters, allowed: Collection[str]) -> None:
+    """Refuse parameters that a call does not take.
 
     Raises: BadValue.
     """
     for name in parameters:
-        if name not in known:
-            listed = ", ".join(known) or "none"
-            raise BadValue(name[:40], f"is no known parameter: use {listed}")
+        if name not in allowed:
+            alternatives = ", ".join(allowed) or "none"
+            raise BadValue(name[:40], f"is not a known parameter: use {alternatives}")
 
 
-def _known(name: str) -> str:
-    """A parameter's name, of the several that clients give it."""
+def _canonical_name(name: str) -> str:
     return ALIASES.get(name, name)
 
 
 def _conditions(parameters: Parameters) -> Conditions:
-    """Whoever gives ids means them, whatever else holds of the messages."""
-    listed = [
-        value.strip()
-        for name in ("messageIds", "messageId")
-        for value in parameters.get(name, ())
-    ]
+    """The filters; if there are ids, the other filters are ignored."""
     if "messageIds" in parameters or "messageId" in parameters:
-        return Conditions(ids=tuple(dict.fromkeys(filter(None, listed))))
+        ids = (
+            value.strip()
+            for name in ("messageIds", "messageId")
+            for value in parameters.get(name, ())
+        )
+        return Conditions(ids=tuple(dict.fromkeys(filter(None, ids))))
     return Conditions(
         values={
             name: frozenset(
@@ -297,29 +298,31 @@ def _conditions(parameters: Parameters) -> Conditions:
     )
 
 
-def _values(name: str, event: Event | Outline, said: Message) -> Collection[str]:
+def _values(name: str, event: Event | Outline, message: Message) -> Collection[str]:
+    """The values that a message has for a filter."""
     url = event.content.url
     if name in ("host", "path"):
-        if url == said.topic:
+        if url == message.topic:
             return ()
         return _hosts(url) if name == "host" else (_path(url),)
     if name == "label":
-        return said.labels
-    flow = said.flow_control
+        return message.labels
+    flow = message.flow_control
     value = {
         "url": url,
-        "topicName": said.topic,
-        "queueName": said.queue,
-        "scheduleId": schedule_id(event.schedule, said),
-        "callerIp": said.caller_ip,
+        "topicName": message.topic,
+        "queueName": message.queue,
+        "scheduleId": schedule_id(event.schedule, message),
+        "callerIp": message.caller_ip,
         "flowControlKey": None if flow is None else flow.key,
     }[name]
     return () if value is None else (value,)
 
 
 def _hosts(url: str) -> Collection[str]:
-    place = destinations.parse(url)
-    return place.host, str(place.origin).partition("//")[2]
+    """The host of a URL without and with the port."""
+    destination = destinations.parse(url)
+    return destination.host, str(destination.origin).partition("//")[2]
 
 
 def _path(url: str) -> str:
@@ -339,54 +342,56 @@ def _kinds(parameters: Parameters) -> frozenset[str]:
 
 def _dates(parameters: Parameters) -> tuple[int | None, int | None]:
     start_ms, end_ms = (
-        _whole(parameters, name) if name in parameters else None for name in DATES
+        _integer(parameters, name) if name in parameters else None for name in DATES
     )
     for name, at_ms in zip(DATES, (start_ms, end_ms), strict=True):
-        if at_ms is not None and at_ms > LATEST_S * 1000:
+        if at_ms is not None and at_ms > MAX_UNIX_S * 1000:
             raise BadValue(name, "should be a unix time in milliseconds")
     return start_ms, end_ms
 
 
 def _newest_first(parameters: Parameters, default: str) -> bool:
-    order = _one(parameters, "order", default)
+    order = _single(parameters, "order", default)
     if order not in _ORDERS:
         raise BadValue("order", f"should be one of {', '.join(_ORDERS)}")
     return _ORDERS[order]
 
 
-def _count(parameters: Parameters, *, most: int) -> int:
-    count = _whole(parameters, "count", DEFAULT_COUNT)
-    if not 1 <= count <= most:
-        raise BadValue("count", f"should be a number from 1 to {most}")
+def _count(parameters: Parameters, *, maximum: int) -> int:
+    count = _integer(parameters, "count", DEFAULT_COUNT)
+    if not 1 <= count <= maximum:
+        raise BadValue("count", f"should be a number from 1 to {maximum}")
     return count
 
 
-def _cursor(parameters: Parameters) -> Cursor | None:
-    found = _sought(_CURSOR, parameters)
-    return None if found is None else (int(found[1]), int(found[2]))
+def _log_cursor(parameters: Parameters) -> Cursor | None:
+    match = _match_cursor(_LOG_CURSOR, parameters)
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
-def _place(parameters: Parameters) -> Place | None:
-    found = _sought(_PLACE, parameters)
-    return None if found is None else Place(int(found[1]), found[2])
+def _dead_letter_cursor(parameters: Parameters) -> Place | None:
+    match = _match_cursor(_DEAD_LETTER_CURSOR, parameters)
+    return None if match is None else Place(int(match[1]), match[2])
 
 
-def _sought(form: re.Pattern[str], parameters: Parameters) -> re.Match[str] | None:
-    text = _one(parameters, "cursor", "")
-    found = form.fullmatch(text)
-    if text and found is None:
-        raise BadValue("cursor", "should be one that an answer had")
-    return found
+def _match_cursor(
+    pattern: re.Pattern[str], parameters: Parameters
+) -> re.Match[str] | None:
+    text = _single(parameters, "cursor", "")
+    match = pattern.fullmatch(text)
+    if text and match is None:
+        raise BadValue("cursor", "should be one from an earlier response")
+    return match
 
 
-def _whole(parameters: Parameters, name: str, default: int = 0) -> int:
-    text = _one(parameters, name, str(default))
-    if not _WHOLE.fullmatch(text):
+def _integer(parameters: Parameters, name: str, default: int = 0) -> int:
+    text = _single(parameters, name, str(default))
+    if not _INTEGER.fullmatch(text):
         raise BadValue(name, f"should be a whole number, not {text[:40]!r}")
     return int(text)
 
 
-def _one(parameters: Parameters, name: str, default: str) -> str:
+def _single(parameters: Parameters, name: str, default: str) -> str:
     values = parameters.get(name, [default])
     if len(values) != 1:
         raise BadValue(name, "should be given once")

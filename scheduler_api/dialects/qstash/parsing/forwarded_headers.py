@@ -1,6 +1,7 @@
-"""Which of a publisher's headers go on to the destination.
+"""Which of a publisher's headers are forwarded to the destination.
 
-What nobody may set is dropped, what cannot be sent is refused: neither is ever stored.
+Headers that publishers may not set are dropped. A header that cannot be sent is an
+error. So a stored message has only headers that can be sent.
 """
 
 from collections.abc import Iterable
@@ -12,9 +13,9 @@ HEADERS_MAX = 100
 HEADERS_MAX_BYTES = 65_536
 CONTENT_TYPE = "Content-Type"
 
-# Every delivery writes these itself. The region chooses the keys that a receiver
-# checks signatures with.
-OWN = frozenset(
+# Deliveries set these themselves. `upstash-region` is among them because it tells a
+# receiver which keys to verify signatures with.
+DELIVERY_HEADERS = frozenset(
     {
         "user-agent",
         "upstash-caller-ip",
@@ -27,9 +28,9 @@ OWN = frozenset(
     }
 )
 TELEMETRY = ("upstash-telemetry-",)
-# Of a request that is passed on as a whole: credentials for this API, and what clients
-# and proxies say about their connection to it.
-NOT_PASSED_ON = frozenset(
+# Headers that `Upstash-Header-Forward` leaves out: credentials for this API, and what
+# clients and proxies send about their connection to it.
+NOT_FORWARDED = frozenset(
     {
         "accept-encoding",
         "authorization",
@@ -40,53 +41,53 @@ NOT_PASSED_ON = frozenset(
         "x-real-ip",
     }
 )
-NOT_PASSED_ON_PREFIXES = ("upstash-", "x-forwarded-")
+NOT_FORWARDED_PREFIXES = ("upstash-", "x-forwarded-")
 
 _BLANKS = " \t"
 
 
-def is_ours(name: str) -> bool:
-    """Tell whether no publisher may set a header."""
-    return name.lower() in OWN or is_reserved(name, TELEMETRY)
+def is_reserved_name(name: str) -> bool:
+    """Tell whether publishers may not set a header."""
+    return name.lower() in DELIVERY_HEADERS or is_reserved(name, TELEMETRY)
 
 
-def checked(name: str, value: str, *, shown: str) -> tuple[str, str]:
-    """A header for the destination, its name in canonical form.
+def outbound_header(name: str, value: str, *, source_name: str) -> tuple[str, str]:
+    """A header for the destination, with its name in canonical form.
 
     Args:
-        shown: the name that the publisher wrote.
+        source_name: the name that the publisher wrote, for the error.
 
-    Raises: BadValue.
+    Raises: BadValue, if the header cannot be sent.
     """
     value = value.strip(_BLANKS)
     try:
         check_outbound(name, value)
     except BadHeader as err:
-        raise BadValue(canonical(shown), f"cannot be forwarded: {err}") from err
+        raise BadValue(canonical(source_name), f"cannot be forwarded: {err}") from err
     return canonical(name), value
 
 
-def passed_on(pairs: Iterable[tuple[str, str]]) -> Headers:
-    """The headers of a request that go on although nothing is written before them.
+def forward_all(pairs: Iterable[tuple[str, str]]) -> Headers:
+    """The headers that `Upstash-Header-Forward` forwards without a prefix.
 
     Raises: BadValue.
     """
-    listed = list(pairs)
-    hops = ",".join(value for name, value in listed if name.lower() == "connection")
-    dropped = NOT_PASSED_ON.union(hop.strip(_BLANKS) for hop in hops.lower().split(","))
+    headers = list(pairs)
+    hops = ",".join(value for name, value in headers if name.lower() == "connection")
+    dropped = NOT_FORWARDED.union(hop.strip(_BLANKS) for hop in hops.lower().split(","))
     return tuple(
-        checked(name, value, shown=name)
-        for name, value in listed
-        if not is_ours(name)
+        outbound_header(name, value, source_name=name)
+        for name, value in headers
+        if not is_reserved_name(name)
         and name.lower() not in dropped
-        and not name.lower().startswith(NOT_PASSED_ON_PREFIXES)
+        and not name.lower().startswith(NOT_FORWARDED_PREFIXES)
     )
 
 
-def merged(base: Headers, forwarded: Headers) -> Headers:
-    """Both, where a forwarded header replaces those of its name.
+def merge(base: Headers, forwarded: Headers) -> Headers:
+    """All headers; a forwarded header replaces base headers of the same name.
 
-    Raises: BadValue, for more than is kept with a message.
+    Raises: BadValue, if there are more headers than a message may have.
     """
     names = {name for name, _ in forwarded}
     headers = (*(pair for pair in base if pair[0] not in names), *forwarded)

@@ -1,7 +1,7 @@
-"""What may stand in each header of a publisher, and what is said where it may not.
+"""Readers of header values.
 
-Every reader takes the text and the name that the publisher wrote it under; the name
-begins the error, which is all that users of the SDKs get to see.
+Every reader takes a value and the name of its header. Errors begin with that name:
+their text is all that the SDKs show to a user.
 """
 
 import re
@@ -14,10 +14,10 @@ from scheduler_api.dialects.qstash.parsing.message import DEFAULT_PERIOD_S, Flow
 from scheduler_api.dialects.qstash.parsing.redaction import Redaction
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-LONGEST_PERIOD_MS = 7 * 86_400_000
-LARGEST_LIMIT = 1_000_000_000
-# The last second that has a four-digit year; milliseconds lie far above it.
-LATEST_S = 253_402_300_799
+MAX_PERIOD_MS = 7 * 86_400_000
+MAX_LIMIT = 1_000_000_000
+# The last second of the year 9999. A time in milliseconds by mistake is larger.
+MAX_UNIX_S = 253_402_300_799
 TEXT_MAX_LENGTH = 1024
 NAME_MAX_LENGTH = 256
 LABELS_MAX = 32
@@ -28,10 +28,10 @@ _DURATION = DurationSyntax(
     bare_unit="s",
     max_parts=16,
 )
-_WHOLE = re.compile(r"[0-9]{1,18}")
+_INTEGER = re.compile(r"[0-9]{1,18}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
-# Clients resolve them in a path: nothing of that name could be read or deleted.
-_STEPS = (".", "..")
+# HTTP clients remove these from a path, so a resource of that name has no URL.
+_DOT_SEGMENTS = (".", "..")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _REDACTED_HEADER = re.compile(r"headers?\[\s*([^\[\],\s]+)\s*\]", re.IGNORECASE)
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
@@ -39,9 +39,11 @@ _BLANKS = " \t"
 
 
 class BadValue(SchedulerError, ValueError):
-    """A header or parameter cannot be taken; the message begins with its name.
+    """A header or parameter has an invalid value; the message begins with its name.
 
-    Behind a colon the name goes on with the part of the value that is meant.
+    Args:
+        name: may end with a colon and the invalid part of the value.
+        fault: the rest of the sentence, such as `should be a text`.
     """
 
     def __init__(self, name: str, fault: str) -> None:
@@ -50,19 +52,19 @@ class BadValue(SchedulerError, ValueError):
 
 
 def read_duration_ms(value: str, name: str) -> int:
-    """A length of time such as `1d10h30m`, or a number of seconds; ms round up.
+    """A duration such as `1d10h30m`, or a number of seconds, rounded up to ms.
 
     Raises: BadValue.
     """
     duration_ms = _DURATION.parse_ms(value)
     if duration_ms is None:
-        wanted = "should be a duration such as 10s or 1d10h30m"
-        raise BadValue(name, f"{wanted}, not {value[:40]!r}")
+        fault = "should be a duration such as 10s or 1d10h30m"
+        raise BadValue(name, f"{fault}, not {value[:40]!r}")
     return duration_ms
 
 
 def read_timeout_ms(value: str, name: str) -> int:
-    """How long the destination may take.
+    """The deadline of one attempt.
 
     Raises: BadValue.
     """
@@ -73,29 +75,29 @@ def read_timeout_ms(value: str, name: str) -> int:
 
 
 def read_unix_ms(value: str, name: str) -> int:
-    """A time in seconds since 1970, as milliseconds.
+    """A unix time in seconds, as milliseconds.
 
     Raises: BadValue.
     """
-    seconds = int(value) if _WHOLE.fullmatch(value) else -1
-    if not 0 <= seconds <= LATEST_S:
-        wanted = "should be a unix time in seconds"
-        raise BadValue(name, f"{wanted}, not {value[:40]!r}")
+    seconds = int(value) if _INTEGER.fullmatch(value) else -1
+    if not 0 <= seconds <= MAX_UNIX_S:
+        fault = "should be a unix time in seconds"
+        raise BadValue(name, f"{fault}, not {value[:40]!r}")
     return seconds * 1000
 
 
 def read_retries(value: str, name: str) -> int:
-    """How many attempts may follow the first.
+    """The maximum number of retries.
 
     Raises: BadValue.
     """
-    if not _WHOLE.fullmatch(value):
+    if not _INTEGER.fullmatch(value):
         raise BadValue(name, f"should be a whole number from 0 on, not {value[:40]!r}")
     return int(value)
 
 
 def read_retry_delay(value: str, name: str) -> str:
-    """An expression, as given.
+    """An expression for the delay before a retry, as written.
 
     Raises: BadValue.
     """
@@ -106,16 +108,17 @@ def read_retry_delay(value: str, name: str) -> str:
         raise BadValue(name, f"should be an expression: {err} {where}") from err
 
 
-def hold_retry_delay(value: str, name: str, *, retries: int) -> None:
-    """Holds an expression to having a value before at least one retry.
+def check_retry_delay(value: str, name: str, *, retries: int) -> None:
+    """Check that an expression has a value before at least one retry.
 
-    One that has none before the first alone is taken, whatever the retries are.
+    `1000 / retried` passes for any number of retries, although it has no value before
+    the first.
 
     Raises: BadValue.
     """
     expression = retry_expression.parse(value)
     if not expression.may_have_value(retries=max(retries, 1)):
-        raise BadValue(name, "should have a value before some retry, and has none")
+        raise BadValue(name, "should have a value before at least one retry")
 
 
 def read_method(value: str, name: str) -> str:
@@ -131,16 +134,16 @@ def read_method(value: str, name: str) -> str:
     return method
 
 
-def read_truth(value: str, _name: str = "") -> bool:
-    """Whether the value says true; Python's SDK spells it `True`."""
+def read_boolean(value: str, _name: str = "") -> bool:
+    """Whether the value is `true` in any case; the Python SDK sends `True`."""
     return value.lower() == "true"
 
 
 def read_url(value: str, name: str) -> str:
-    """An absolute http(s) URL, as given.
+    """An absolute http(s) URL.
 
-    One that cannot stand in a request line, or has a fragment, is written as it will be
-    sent: a signature names what its receiver sees.
+    A URL that is not ASCII or has a fragment is returned as it will be sent, because
+    the signature must contain the URL that the receiver sees.
 
     Raises: BadValue.
     """
@@ -155,7 +158,7 @@ def read_url(value: str, name: str) -> str:
 
 
 def read_utf8(value: str) -> str:
-    """UTF-8 that the server has read as latin-1, put right."""
+    """Decode UTF-8 that the WSGI server has decoded as latin-1."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:
@@ -163,7 +166,7 @@ def read_utf8(value: str) -> str:
 
 
 def read_text(value: str, name: str) -> str:
-    """Free text, as `read_utf8` has it.
+    """Free text, decoded by `read_utf8`.
 
     Raises: BadValue.
     """
@@ -172,9 +175,9 @@ def read_text(value: str, name: str) -> str:
 
 
 def check_text(value: str, name: str) -> str:
-    """Free text, as it was read.
+    """Free text that is already decoded.
 
-    Raises: BadValue.
+    Raises: BadValue, if it is too long or has control characters.
     """
     if len(value) > TEXT_MAX_LENGTH:
         raise BadValue(name, f"should have at most {TEXT_MAX_LENGTH} characters")
@@ -194,24 +197,24 @@ def read_name(value: str, name: str) -> str:
             f"should be 1 to {NAME_MAX_LENGTH} letters, digits, '_', '.' or '-', "
             f"not {value[:40]!r}",
         )
-    if value in _STEPS:
-        raise BadValue(name, f"should not be {value!r}, which is a step in a path")
+    if value in _DOT_SEGMENTS:
+        raise BadValue(name, f"should not be {value!r}, which has a meaning in paths")
     return value
 
 
 def read_labels(value: str, name: str) -> tuple[str, ...]:
-    """Labels, separated by commas; each once.
+    """Labels, separated by commas; repeated labels are dropped.
 
     Raises: BadValue.
     """
-    labels = tuple(dict.fromkeys(_listed(read_text(value, name))))
+    labels = tuple(dict.fromkeys(_split(read_text(value, name))))
     if len(labels) > LABELS_MAX:
         raise BadValue(name, f"should have at most {LABELS_MAX} labels")
     return labels
 
 
 def read_cron(value: str, name: str) -> cron.Cron:
-    """A cron expression, with `CRON_TZ=` before it or not.
+    """A cron expression, optionally with a `CRON_TZ=` prefix.
 
     Raises: BadValue.
     """
@@ -222,50 +225,50 @@ def read_cron(value: str, name: str) -> cron.Cron:
 
 
 def read_redaction(value: str, name: str) -> Redaction:
-    """What is hidden: `body`, `header`, `header[Name]`, the last two also in plural.
+    """A list of `body`, `header` or `headers`, `header[Name]` or `headers[Name]`.
 
     Raises: BadValue.
     """
     body, all_headers, names = False, False, []
-    for part in _listed(value):
-        found = _REDACTED_HEADER.fullmatch(part)
-        if found is not None:
-            names.append(found[1].lower())
+    for part in _split(value):
+        match = _REDACTED_HEADER.fullmatch(part)
+        if match is not None:
+            names.append(match[1].lower())
         elif part.lower() == "body":
             body = True
         elif part.lower() in ("header", "headers"):
             all_headers = True
         else:
-            wanted = "should list body, header or header[Name]"
-            raise BadValue(name, f"{wanted}, not {part[:40]!r}")
+            fault = "should list body, header or header[Name]"
+            raise BadValue(name, f"{fault}, not {part[:40]!r}")
     return Redaction(body, all_headers, tuple(sorted(set(names))))
 
 
 def read_flow_control(key: str, value: str, *, name: str) -> FlowControl:
-    """The limits of a key, such as `parallelism=3, rate=10, period=1m`.
+    """A key with limits such as `parallelism=3, rate=10, period=1m`.
 
     Args:
-        name: that of the value's header.
+        name: of the header with the limits.
 
     Raises: BadValue.
     """
-    given: dict[str, str] = {}
-    for part in _listed(value):
+    limits: dict[str, str] = {}
+    for part in _split(value):
         field, _, text = (word.strip(_BLANKS) for word in part.partition("="))
-        if field not in ("parallelism", "rate", "period") or field in given:
+        if field not in ("parallelism", "rate", "period") or field in limits:
             raise _bad_flow_control(name)
-        given[field] = text
-    if not given.keys() & {"parallelism", "rate"}:
+        limits[field] = text
+    if not limits.keys() & {"parallelism", "rate"}:
         raise _bad_flow_control(name)
     return FlowControl(
         key,
-        parallelism=_limit(given.get("parallelism"), name=f"{name}: parallelism"),
-        rate=_limit(given.get("rate"), name=f"{name}: rate"),
-        period_s=_period_s(given.get("period"), name=f"{name}: period"),
+        parallelism=_limit(limits.get("parallelism"), name=f"{name}: parallelism"),
+        rate=_limit(limits.get("rate"), name=f"{name}: rate"),
+        period_s=_period_s(limits.get("period"), name=f"{name}: period"),
     )
 
 
-def _listed(value: str) -> Iterator[str]:
+def _split(value: str) -> Iterator[str]:
     parts = (part.strip(_BLANKS) for part in value.split(","))
     return (part for part in parts if part)
 
@@ -280,10 +283,10 @@ def _bad_flow_control(name: str) -> BadValue:
 def _limit(value: str | None, *, name: str) -> int | None:
     if value is None:
         return None
-    limit = int(value) if _WHOLE.fullmatch(value) else 0
-    if not 1 <= limit <= LARGEST_LIMIT:
-        wanted = f"should be a whole number from 1 to {LARGEST_LIMIT}"
-        raise BadValue(name, f"{wanted}, not {value[:40]!r}")
+    limit = int(value) if _INTEGER.fullmatch(value) else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        fault = f"should be a whole number from 1 to {MAX_LIMIT}"
+        raise BadValue(name, f"{fault}, not {value[:40]!r}")
     return limit
 
 
@@ -291,7 +294,7 @@ def _period_s(value: str | None, *, name: str) -> int:
     if value is None:
         return DEFAULT_PERIOD_S
     period_ms = read_duration_ms(value, name)
-    if not 0 < period_ms <= LONGEST_PERIOD_MS or period_ms % 1000:
-        wanted = "should be whole seconds, from 1s to 7d"
-        raise BadValue(name, f"{wanted}, not {value[:40]!r}")
+    if not 0 < period_ms <= MAX_PERIOD_MS or period_ms % 1000:
+        fault = "should be whole seconds, from 1s to 7d"
+        raise BadValue(name, f"{fault}, not {value[:40]!r}")
     return period_ms // 1000

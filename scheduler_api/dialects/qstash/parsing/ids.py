@@ -1,4 +1,4 @@
-"""Ids as clients know them, and the events that they stand for. Pure."""
+"""The ids of messages and dead letters, and the event ids in them. Pure."""
 
 import re
 from typing import NamedTuple
@@ -6,28 +6,28 @@ from typing import NamedTuple
 EVENT_ID = r"[0-9a-z]{1,16}(?:\.[0-9a-z]{1,16}){0,4}"
 
 _MESSAGE = re.compile(rf"msg_({EVENT_ID})")
-_LETTER = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
+_DEAD_LETTER = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
 
 
-class LetterId(NamedTuple):
-    """What the id of a dead letter consists of: its event, and when that was wanted."""
+class DeadLetterId(NamedTuple):
+    """The parts of a dead letter's id: its event, and that event's fire time."""
 
     wanted_ms: int
     event_id: str
 
 
-def event_id(message_id: str) -> str | None:
-    """The id of the event that clients know by this one, None if it is no id."""
-    found = _MESSAGE.fullmatch(message_id)
-    return None if found is None else found[1]
+def read_message_id(message_id: str) -> str | None:
+    """The event id in a message id, None if the text is not a message id."""
+    match = _MESSAGE.fullmatch(message_id)
+    return None if match is None else match[1]
 
 
 def dlq_id(wanted_ms: int, event_id: str) -> str:
-    """The id of the dead letter that an event leaves."""
+    """The id of an event's dead letter."""
     return f"{wanted_ms}-{event_id}"
 
 
-def read_dlq_id(text: str) -> LetterId | None:
-    """What `dlq_id` wrote, None if it is no such id."""
-    found = _LETTER.fullmatch(text)
-    return None if found is None else LetterId(int(found[1]), found[2])
+def read_dlq_id(text: str) -> DeadLetterId | None:
+    """The parts of a dead letter's id, None if the text is not one."""
+    match = _DEAD_LETTER.fullmatch(text)
+    return None if match is None else DeadLetterId(int(match[1]), match[2])

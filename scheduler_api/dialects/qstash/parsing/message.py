@@ -1,4 +1,4 @@
-"""What a publisher may say about a message, and how an event's options keep it."""
+"""Messages: their settings and headers, and how an event's options store them."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ DEFAULT_PERIOD_S = 1
 
 @dataclass(frozen=True)
 class FlowControl:
-    """The limits of a flow-control key; None is no limit."""
+    """A flow-control key and its limits; None is no limit."""
 
     key: str
     parallelism: int | None = None
@@ -29,9 +29,9 @@ class FlowControl:
 
 @dataclass(frozen=True)
 class Callback:
-    """Where the outcome of an attempt is told, and how that message is sent.
+    """A callback's URL, and how the message to it is sent.
 
-    `retries` and `retry_delay` are those of the message where they are None.
+    If `retries` or `retry_delay` is None, the callback uses its message's.
     """
 
     url: str
@@ -46,11 +46,11 @@ class Callback:
 
 @dataclass(frozen=True)
 class Message:
-    """Everything about a message but its destination and body.
+    """A message without its destination and body.
 
-    Names of forwarded headers are in canonical form, their order is the publisher's.
-    `topic` and `endpoint` name the url group that the message was made for. `cron`,
-    `tz` and `schedule_id` belong to schedules only.
+    The names of forwarded headers are in canonical form, their order is the
+    publisher's. `topic` and `endpoint` are the names of the url group and the endpoint
+    that the message is for. Only schedules have `cron`, `tz` and `schedule_id`.
     """
 
     method: str = POST
@@ -78,20 +78,20 @@ class Message:
 
     @property
     def sent_headers(self) -> Headers:
-        """What the destination gets of the publisher's, the content type first."""
+        """The publisher's headers for the destination, the content type first."""
         if self.content_type is None:
             return self.headers
         return (("Content-Type", self.content_type), *self.headers)
 
     def wanted_ms(self, now_ms: int) -> int:
-        """When its first attempt is wanted: `Upstash-Not-Before` wins, past is now."""
+        """The time of the first attempt; `not_before_ms` wins over the delay."""
         if self.not_before_ms is not None:
             return max(self.not_before_ms, now_ms)
         return now_ms + self.delay_ms
 
 
 def to_gates(message: Message) -> Gates:
-    """What the message waits at: its queue, its flow-control key with limits."""
+    """The gates of a message: its queue, and its flow-control key with limits."""
     limits = message.flow_control
     if limits is None:
         return Gates(queue=message.queue or "")
@@ -105,41 +105,45 @@ def to_gates(message: Message) -> Gates:
 
 
 def message_id(event_id: str) -> str:
-    """The id by which clients and receivers know an event."""
+    """The message id of an event, which clients and receivers see."""
     return f"msg_{event_id}"
 
 
 def schedule_id(schedule: str | None, message: Message) -> str | None:
-    """The id by which clients know an event's schedule, if it has one."""
+    """The schedule's id that clients see, None if the event has no schedule.
+
+    Args:
+        schedule: the id in the event.
+    """
     if message.schedule_id is not None or schedule is None:
         return message.schedule_id
     return f"scd_{schedule}"
 
 
 def to_endpoint(message: Message, *, group: str, endpoint: Endpoint) -> Message:
-    """The message that one to a url group is for one of its endpoints."""
+    """The copy of a message to a url group for one of the group's endpoints."""
     return replace(message, topic=group, endpoint=endpoint.name or None)
 
 
 @lru_cache(maxsize=1024)
 def canonical(name: str) -> str:
-    """The one spelling of a header's name, `Test-Header`."""
+    """A header's name in canonical form: `Test-Header`."""
     return "-".join(map(str.capitalize, name.split("-")))
 
 
 def header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Headers by name, each with all its values."""
-    found: dict[str, list[str]] = {}
+    """All values of each header, by canonical name."""
+    values: dict[str, list[str]] = {}
     for name, value in headers:
-        found.setdefault(canonical(name), []).append(value)
-    return found
+        values.setdefault(canonical(name), []).append(value)
+    return values
 
 
 def content_hash(message: Message, *, url: str, body: bytes) -> str:
-    """What two messages have in common that are the same to content deduplication.
+    """The hash that content-based deduplication compares.
 
-    Destination, body and the headers that it gets, in any order; not the method, nor
-    when and how often it is sent.
+    It covers the destination, the body, and the headers sent to the destination in any
+    order. It leaves out the method, delays and retries.
     """
     digest = hashlib.sha256()
     fields = [url, *(field for pair in sorted(message.sent_headers) for field in pair)]
@@ -150,12 +154,12 @@ def content_hash(message: Message, *, url: str, body: bytes) -> str:
 
 
 def to_options(message: Message) -> dict[str, object]:
-    """A message as an event's options: defaults are left out."""
-    return _written(message, _MESSAGE)
+    """A message as an event's options; fields with default values are left out."""
+    return _write(message, _MESSAGE)
 
 
 def from_options(options: Mapping[str, object]) -> Message:
-    """What `to_options` wrote.
+    """The message that `to_options` wrote.
 
     Raises: UnreadableRecord.
     """
@@ -167,7 +171,7 @@ def from_options(options: Mapping[str, object]) -> Message:
 
 @dataclass(frozen=True)
 class _Field:
-    """How one attribute is stored: its default, and both directions."""
+    """How one attribute is stored: its default, and how to write and read it."""
 
     name: str
     default: object = None
@@ -183,8 +187,8 @@ def _pairs(flat: list[str]) -> Headers:
     return tuple(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _written(thing: object, fields: dict[str, _Field]) -> dict[str, object]:
-    values = ((key, f, getattr(thing, f.name)) for key, f in fields.items())
+def _write(record: object, fields: dict[str, _Field]) -> dict[str, object]:
+    values = ((key, f, getattr(record, f.name)) for key, f in fields.items())
     return {key: f.write(value) for key, f, value in values if value != f.default}
 
 
@@ -192,7 +196,8 @@ def _read(stored: Mapping[str, object], fields: dict[str, _Field]) -> dict[str, 
     return {fields[key].name: fields[key].read(value) for key, value in stored.items()}
 
 
-# The keys are short because every event carries them; a key never changes its meaning.
+# The keys are short because every event stores them. Stored events keep old keys, so
+# never give a key another meaning.
 _SENDING = {
     "m": _Field("method", POST),
     "h": _Field("headers", (), _flat, _pairs),
@@ -221,7 +226,7 @@ def _nested(
     return _Field(
         name,
         default,
-        lambda thing: _written(thing, fields),
+        lambda record: _write(record, fields),
         lambda stored: kind(**_read(stored, fields)),
     )
 

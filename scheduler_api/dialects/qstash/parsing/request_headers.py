@@ -1,7 +1,8 @@
-"""From a publisher's headers and query parameters to the message that they describe.
+"""Parsing a publisher's headers and query parameters into a message.
 
-A name counts in any case. An empty value is none; a header goes before a parameter.
-Unknown names that begin with `Upstash-` are ignored, telemetry is among them.
+Names are case-insensitive. An empty value counts as absent, and a header overrides a
+parameter of the same name. Unknown names that begin with `Upstash-` are ignored; the
+SDKs send telemetry in them.
 
 Source: https://upstash.com/docs/qstash/api/publish
 """
@@ -28,11 +29,12 @@ CALLBACK = "upstash-callback"
 FAILURE_CALLBACK = "upstash-failure-callback"
 FORWARD = "forward-"
 CONTENT_TYPE = "content-type"
-READ = (PREFIX, CONTENT_TYPE)
+# Beginnings of the names that are parsed.
+PARSED = (PREFIX, CONTENT_TYPE)
 
 _BLANKS = " \t"
 
-# Name of the header behind its prefix: attribute, and reader of the value.
+# By the header's name without its prefix: the attribute, and the reader of its value.
 CALLBACK_HEADERS: Table = {
     "delay": ("delay_ms", header_values.read_duration_ms),
     "method": ("method", header_values.read_method),
@@ -42,7 +44,7 @@ CALLBACK_HEADERS: Table = {
 }
 _COMMON_HEADERS: Table = {
     **CALLBACK_HEADERS,
-    "content-based-deduplication": ("content_based", header_values.read_truth),
+    "content-based-deduplication": ("content_based", header_values.read_boolean),
     "deduplication-id": ("deduplication_id", header_values.read_text),
     "label": ("labels", header_values.read_labels),
     "redact-fields": ("redaction", header_values.read_redaction),
@@ -60,7 +62,7 @@ SCHEDULE_HEADERS: Table = {
 
 @dataclass(frozen=True)
 class HeaderLimits:
-    """The largest values that are taken."""
+    """The largest values that headers may have."""
 
     delay_ms: int = 365 * 86_400_000
     timeout_ms: int = 2 * 3_600_000
@@ -72,17 +74,18 @@ DEFAULT_LIMITS = HeaderLimits()
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What a publisher wrote: settings by name, and headers to forward by prefix.
+class _Grouped:
+    """A publisher's headers and parameters, grouped for parsing.
 
-    Their values stand beside the names as the publisher wrote them.
+    `settings` maps a lower-case name to the name as written and the value. `forwarded`
+    maps a prefix to the headers to forward under it, each as written.
     """
 
     settings: dict[str, tuple[str, str]] = field(default_factory=dict)
     forwarded: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def text(self, name: str) -> str:
-        """The value of a setting, '' if there is none."""
+    def value(self, name: str) -> str:
+        """The value of a setting, '' if it is absent."""
         return self.settings.get(name, ("", ""))[1]
 
 
@@ -96,116 +99,118 @@ def from_headers(
     schedule: bool = False,
     limits: HeaderLimits = DEFAULT_LIMITS,
 ) -> Message:
-    """The message that a request, or an item of a batch, describes.
+    """The message that a request or an item of a batch describes.
 
     Args:
         query: decoded parameters; only those that begin with `upstash-` are read.
-        base: what holds where nothing is given, such as a url group's defaults or a
-            message that is sent again.
+        base: the values of absent headers, such as a url group's defaults or a message
+            that is retried.
         queue: the name in the path or in the item.
-        schedule: whether a schedule is created; else its own headers are ignored.
+        schedule: read the headers of a schedule; a message ignores them.
 
     Raises: BadValue.
     """
-    listed = list(pairs)
-    given = _given(listed, query)
-    fields = _read(given, PREFIX, SCHEDULE_HEADERS if schedule else MESSAGE_HEADERS)
+    headers = list(pairs)
+    grouped = _group_with_query(headers, query)
+    fields = _read(grouped, PREFIX, SCHEDULE_HEADERS if schedule else MESSAGE_HEADERS)
     if queue is not None:
         fields["queue"] = header_values.read_name(queue, "queueName")
     if caller_ip:
         fields["caller_ip"] = caller_ip
     if schedule:
-        fields |= _cron(given)
-    if given.text(CONTENT_TYPE):
-        named = given.settings[CONTENT_TYPE]
-        fields["content_type"] = forwarded_headers.checked(*named, shown=named[0])[1]
-    forwarded = _forwarded(given, PREFIX)
-    if header_values.read_truth(given.text("upstash-header-forward")):
-        forwarded = forwarded_headers.merged(
-            forwarded_headers.passed_on(listed), forwarded
+        fields |= _cron(grouped)
+    if grouped.value(CONTENT_TYPE):
+        name, value = grouped.settings[CONTENT_TYPE]
+        _, fields["content_type"] = forwarded_headers.outbound_header(
+            name, value, source_name=name
         )
-    fields |= _flow_control(given) | _headers(base.headers, forwarded)
+    forwarded = _forwarded(grouped, PREFIX)
+    if header_values.read_boolean(grouped.value("upstash-header-forward")):
+        forwarded = forwarded_headers.merge(
+            forwarded_headers.forward_all(headers), forwarded
+        )
+    fields |= _flow_control(grouped) | _header_fields(base.headers, forwarded)
     message = replace(
         base,
         **fields,
-        callback=_callback(given, CALLBACK, base.callback),
-        failure_callback=_callback(given, FAILURE_CALLBACK, base.failure_callback),
+        callback=_callback(grouped, CALLBACK, base.callback),
+        failure_callback=_callback(grouped, FAILURE_CALLBACK, base.failure_callback),
     )
-    _hold(limits, message)
-    _hold_retry_delays(given, message)
+    _check_limits(limits, message)
+    _check_retry_delays(grouped, message)
     return message
 
 
-def _given(headers: Pairs, query: Pairs) -> _Given:
-    parameters = _sorted(pair for pair in query if pair[0].lower().startswith(PREFIX))
-    given = _sorted(headers)
+def _group_with_query(headers: Pairs, query: Pairs) -> _Grouped:
+    parameters = _group(pair for pair in query if pair[0].lower().startswith(PREFIX))
+    grouped = _group(headers)
     if not parameters.settings and not parameters.forwarded:
-        return given
-    return _Given(
-        parameters.settings | given.settings,
+        return grouped
+    return _Grouped(
+        parameters.settings | grouped.settings,
         {
             prefix: parameters.forwarded.get(prefix, [])
-            + given.forwarded.get(prefix, [])
-            for prefix in parameters.forwarded | given.forwarded
+            + grouped.forwarded.get(prefix, [])
+            for prefix in parameters.forwarded | grouped.forwarded
         },
     )
 
 
-def _sorted(pairs: Pairs) -> _Given:
-    given = _Given()
+def _group(pairs: Pairs) -> _Grouped:
+    grouped = _Grouped()
     for name, text in pairs:
-        lowered = name.lower()
-        if not lowered.startswith(READ):
+        lower_name = name.lower()
+        if not lower_name.startswith(PARSED):
             continue
         value = text.strip(_BLANKS)
-        prefix = _forwarding_prefix(lowered)
+        prefix = _forwarding_prefix(lower_name)
         if prefix is not None:
-            given.forwarded.setdefault(prefix, []).append((name, value))
+            grouped.forwarded.setdefault(prefix, []).append((name, value))
         elif value:
-            if given.text(lowered) not in ("", value):
+            if grouped.value(lower_name) not in ("", value):
                 raise BadValue(canonical(name), "is given twice, with different values")
-            given.settings[lowered] = (name, value)
-    return given
+            grouped.settings[lower_name] = (name, value)
+    return grouped
 
 
 @lru_cache(maxsize=1024)
-def _forwarding_prefix(lowered: str) -> str | None:
-    """What stands before a header's name if it is one to forward.
+def _forwarding_prefix(lower_name: str) -> str | None:
+    """The prefix before the name of a header to forward, None for other headers.
 
-    A callback forwards whatever is no setting of its own: Python's SDK puts nothing
-    but the callback's prefix before a header.
+    Every header after a callback's prefix that is not one of the callback's settings is
+    forwarded: the Python SDK adds no `Forward-` to them.
     """
-    if lowered.startswith(PREFIX + FORWARD):
+    if lower_name.startswith(PREFIX + FORWARD):
         return PREFIX
     for prefix in (f"{CALLBACK}-", f"{FAILURE_CALLBACK}-"):
         if (
-            lowered.startswith(prefix)
-            and lowered.removeprefix(prefix) not in CALLBACK_HEADERS
+            lower_name.startswith(prefix)
+            and lower_name.removeprefix(prefix) not in CALLBACK_HEADERS
         ):
             return prefix
     return None
 
 
-def _read(given: _Given, prefix: str, table: Table) -> dict[str, Any]:
+def _read(grouped: _Grouped, prefix: str, table: Table) -> dict[str, Any]:
     fields = {}
     for suffix, (attribute, read) in table.items():
-        if prefix + suffix in given.settings:
-            name, value = given.settings[prefix + suffix]
+        if prefix + suffix in grouped.settings:
+            name, value = grouped.settings[prefix + suffix]
             fields[attribute] = read(value, canonical(name))
     return fields
 
 
-def _cron(given: _Given) -> dict[str, Any]:
-    text = given.text("upstash-cron")
+def _cron(grouped: _Grouped) -> dict[str, Any]:
+    text = grouped.value("upstash-cron")
     if not text:
         raise BadValue("Upstash-Cron", "is missing")
     cron = header_values.read_cron(text, "Upstash-Cron")
     return {"cron": cron.expression, "tz": cron.tz}
 
 
-def _flow_control(given: _Given) -> dict[str, Any]:
+def _flow_control(grouped: _Grouped) -> dict[str, Any]:
     key_name, value_name = "Upstash-Flow-Control-Key", "Upstash-Flow-Control-Value"
-    key, value = given.text(key_name.lower()), given.text(value_name.lower())
+    key, value = grouped.value(key_name.lower()), grouped.value(value_name.lower())
     if not key and not value:
         return {}
     if not key:
@@ -216,45 +221,45 @@ def _flow_control(given: _Given) -> dict[str, Any]:
     }
 
 
-def _callback(given: _Given, name: str, base: Callback | None) -> Callback | None:
-    shown, text = canonical(name), given.text(name)
+def _callback(grouped: _Grouped, name: str, base: Callback | None) -> Callback | None:
+    text = grouped.value(name)
     if text:
-        url = header_values.read_url(header_values.read_utf8(text), shown)
+        url = header_values.read_url(header_values.read_utf8(text), canonical(name))
         base = Callback(url) if base is None else replace(base, url=url)
     prefix = f"{name}-"
-    # A fault is told, also where there is nobody to call back.
-    fields, forwarded = (
-        _read(given, prefix, CALLBACK_HEADERS),
-        _forwarded(given, prefix),
-    )
+    # Read before the return: a faulty setting is an error even without a callback URL.
+    fields = _read(grouped, prefix, CALLBACK_HEADERS)
+    forwarded = _forwarded(grouped, prefix)
     if base is None:
         return None
-    return replace(base, **fields, **_headers(base.headers, forwarded))
+    return replace(base, **fields, **_header_fields(base.headers, forwarded))
 
 
-def _forwarded(given: _Given, prefix: str) -> Headers:
-    """The headers to forward under a prefix, except those that nobody may set."""
-    found = []
-    for shown, value in given.forwarded.get(prefix, ()):
-        name = shown[len(prefix) :]
+def _forwarded(grouped: _Grouped, prefix: str) -> Headers:
+    """The headers to forward under a prefix, without the reserved ones."""
+    headers = []
+    for source_name, value in grouped.forwarded.get(prefix, ()):
+        name = source_name[len(prefix) :]
         if name.lower().startswith(FORWARD):
             name = name[len(FORWARD) :]
-        if not forwarded_headers.is_ours(name):
-            found.append(forwarded_headers.checked(name, value, shown=shown))
-    return tuple(found)
+        if not forwarded_headers.is_reserved_name(name):
+            headers.append(
+                forwarded_headers.outbound_header(name, value, source_name=source_name)
+            )
+    return tuple(headers)
 
 
-def _headers(base: Headers, forwarded: Headers) -> dict[str, Any]:
-    """The attributes that forwarded headers make: a content type is one of its own."""
+def _header_fields(base: Headers, forwarded: Headers) -> dict[str, Any]:
+    """The attributes that forwarded headers set; `Content-Type` has its own."""
     content_type = forwarded_headers.CONTENT_TYPE
     rest = tuple(pair for pair in forwarded if pair[0] != content_type)
-    fields: dict[str, object] = {"headers": forwarded_headers.merged(base, rest)}
+    fields: dict[str, object] = {"headers": forwarded_headers.merge(base, rest)}
     if len(rest) < len(forwarded):
         fields["content_type"] = dict(forwarded)[content_type]
     return fields
 
 
-def _hold(limits: HeaderLimits, message: Message) -> None:
+def _check_limits(limits: HeaderLimits, message: Message) -> None:
     for prefix, sent in (
         ("Upstash", message),
         ("Upstash-Callback", message.callback),
@@ -270,19 +275,19 @@ def _hold(limits: HeaderLimits, message: Message) -> None:
             raise BadValue(f"{prefix}-Retries", f"should be at most {limits.retries}")
 
 
-def _hold_retry_delays(given: _Given, message: Message) -> None:
-    """Refuses one that has no value before any retry: nobody can have meant that."""
+def _check_retry_delays(grouped: _Grouped, message: Message) -> None:
+    """Refuse a retry delay that has no value before any retry."""
     for prefix, sent in (
         (PREFIX, message),
         (f"{CALLBACK}-", message.callback),
         (f"{FAILURE_CALLBACK}-", message.failure_callback),
     ):
         name = f"{prefix}retry-delay"
-        if sent is None or not given.text(name):
+        if sent is None or not grouped.value(name):
             continue
         retries = message.retries if sent.retries is None else sent.retries
-        header_values.hold_retry_delay(
-            given.text(name), canonical(name), retries=retries
+        header_values.check_retry_delay(
+            grouped.value(name), canonical(name), retries=retries
         )
 
 

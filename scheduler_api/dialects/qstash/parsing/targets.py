@@ -1,7 +1,8 @@
-"""Where a message is to go, read from the raw target of a request, or as it is named.
+"""Destinations in the paths of requests, and the checks that a destination must pass.
 
-A destination stands in the path as it is, so only the raw target has its doubled
-slashes and escapes. Its query is the request's, without what is meant for this API.
+A destination is part of the path, unencoded. Only the raw request target still has its
+double slashes and percent escapes. The query of the request belongs to the destination,
+except for the parameters that configure the message.
 """
 
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ from urllib.parse import unquote, unquote_plus
 
 TOKEN = "qstash_token"
 DESTINATION = "invalid destination url"
-NOT_SUPPORTED = "this server has no api of its own to publish to"
-SHUT = "which deliveries may reach only if SCHED_ALLOW_NETWORKS names its network"
+NOT_SUPPORTED = "this server delivers only to urls and url groups"
+HOW_TO_ALLOW = "to allow it, add its network to SCHED_ALLOW_NETWORKS"
 
 _ESCAPED_SCHEMES = ("http%3a", "https%3a")
 _LOCALHOST = "localhost"
@@ -32,47 +33,49 @@ _LOCALHOST = "localhost"
 
 @dataclass(frozen=True)
 class Target:
-    """What a publisher named, in its parts; `configuration` is decoded.
+    """A destination as a publisher wrote it.
 
-    `rest` stands before the query, `query` is what is left of it for the destination,
-    None if there is none.
+    `path` is the part before the query. `query` is the destination's own, None if it
+    has none. `configuration` has the decoded parameters that configure the message.
     """
 
-    rest: str
+    path: str
     query: str | None
     configuration: tuple[tuple[str, str], ...]
 
     @property
     def destination(self) -> str:
-        """A URL or a url group."""
-        return self.rest if self.query is None else f"{self.rest}?{self.query}"
+        """A URL or the name of a url group."""
+        return self.path if self.query is None else f"{self.path}?{self.query}"
 
 
 def read_target(environ: Mapping[str, object], *, route: str) -> Target:
-    """What the target of a request names behind its route.
+    """The target after the route, from the raw request target.
 
     Args:
-        route: what stands before the destination, such as `/v2/publish/`.
+        route: the path before the destination, such as `/v2/publish/`.
 
-    Raises: NotFound, if the route is spelled with escapes.
+    Raises: NotFound, if the route is written with percent escapes.
     """
-    return read_named(_behind(environ, route))
+    return parse_target(_after_route(environ, route))
 
 
-def read_queued(environ: Mapping[str, object], *, route: str) -> tuple[str, Target]:
-    """As `read_target`, and the queue that stands before the destination.
+def read_enqueue_target(
+    environ: Mapping[str, object], *, route: str
+) -> tuple[str, Target]:
+    """The queue name and the target after the route; see `read_target`.
 
-    Raises: NotFound, if the route is spelled with escapes.
+    Raises: NotFound, if the route is written with percent escapes.
     """
-    queue, _, named = _behind(environ, route).partition("/")
-    return unquote(queue), read_named(named)
+    queue, _, text = _after_route(environ, route).partition("/")
+    return unquote(queue), parse_target(text)
 
 
-def _behind(environ: Mapping[str, object], route: str) -> str:
-    """What stands behind the route in the raw target."""
+def _after_route(environ: Mapping[str, object], route: str) -> str:
+    """Everything after the route in the raw request target."""
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if not raw.isascii():
-        # A server reads bytes as latin-1; what is no UTF-8 stays as it is.
+        # WSGI servers decode the target as latin-1, but clients send UTF-8.
         octets = raw.encode("latin-1", "ignore")
         raw = octets.decode("utf-8", "replace")
     path, question, query = raw.partition("#")[0].partition("?")
@@ -82,60 +85,62 @@ def _behind(environ: Mapping[str, object], route: str) -> str:
     return rest + question + query
 
 
-def read_named(named: str) -> Target:
-    """What a publisher named; one that was escaped as a whole is decoded once."""
-    rest, question, query = named.partition("#")[0].partition("?")
-    if rest[:8].lower().startswith(_ESCAPED_SCHEMES):
-        rest, within, own = unquote(rest).partition("#")[0].partition("?")
-        if within:
-            query = f"{own}&{query}" if question else own
-            question = within
-    return _with_query(rest, query) if question else Target(rest, None, ())
+def parse_target(text: str) -> Target:
+    """Split a target into its parts; a percent-encoded URL is decoded once."""
+    path, question, query = text.partition("#")[0].partition("?")
+    if path[:8].lower().startswith(_ESCAPED_SCHEMES):
+        path, inner_question, inner_query = (
+            unquote(path).partition("#")[0].partition("?")
+        )
+        if inner_question:
+            query = f"{inner_query}&{query}" if question else inner_query
+            question = inner_question
+    return _with_query(path, query) if question else Target(path, None, ())
 
 
-def _with_query(rest: str, query: str) -> Target:
+def _with_query(path: str, query: str) -> Target:
     kept, configuration = [], []
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        lowered = unquote_plus(name).lower()
-        if lowered.startswith(PREFIX):
-            configuration.append((lowered, unquote_plus(value)))
-        elif lowered != TOKEN:
+        name = unquote_plus(name).lower()
+        if name.startswith(PREFIX):
+            configuration.append((name, unquote_plus(value)))
+        elif name != TOKEN:
             kept.append(part)
-    return Target(rest, "&".join(kept) if kept else None, tuple(configuration))
+    return Target(path, "&".join(kept) if kept else None, tuple(configuration))
 
 
-def read_group_name(named: str) -> str | None:
-    """The name of a url group that a publisher named, None if it is a URL.
+def read_group_name(destination: str) -> str | None:
+    """The destination if it is the name of a url group, None if it is a URL.
 
-    Raises: BadValue.
+    Raises: BadValue, if it is neither, or is a name with a query.
     """
-    name, question, _ = named.partition("?")
+    name, question, _ = destination.partition("?")
     if "/" in name or ":" in name or len(name) > NAME_MAX_LENGTH:
         return None
     if question:
-        wanted = "should have no query if it is a url group"
-        raise BadValue("destination", f"{wanted}, not {named[:40]!r}")
+        fault = "should have no query if it is a url group"
+        raise BadValue("destination", f"{fault}, not {destination[:40]!r}")
     return read_name(name, "destination")
 
 
 @lru_cache(maxsize=1024)
-def read_destination(named: str, allow: AddressPolicy) -> str:
-    """The URL that a publisher named, where deliveries could go by what it says.
+def read_destination(destination: str, policy: AddressPolicy) -> str:
+    """A destination URL, as it will be sent.
 
-    Raises: BadValue.
+    Raises: BadValue, also if the policy blocks the address in it.
     """
-    if named.startswith("api/"):
+    if destination.startswith("api/"):
         raise BadValue(
-            "destination", f"{named[:40]!r} is not supported: {NOT_SUPPORTED}"
+            "destination", f"{destination[:40]!r} is not supported: {NOT_SUPPORTED}"
         )
-    url = read_url(named, DESTINATION)
-    check_address(url, DESTINATION, allow=allow)
+    url = read_url(destination, DESTINATION)
+    check_address(url, DESTINATION, policy=policy)
     return url
 
 
-def check_callbacks(message: Message, *, allow: AddressPolicy) -> None:
-    """Holds the addresses of a message's callbacks to those of destinations.
+def check_callbacks(message: Message, *, policy: AddressPolicy) -> None:
+    """Check the callback URLs of a message like destinations.
 
     Raises: BadValue.
     """
@@ -144,26 +149,27 @@ def check_callbacks(message: Message, *, allow: AddressPolicy) -> None:
         ("Upstash-Failure-Callback", message.failure_callback),
     ):
         if callback is not None:
-            check_address(callback.url, name, allow=allow)
+            check_address(callback.url, name, policy=policy)
 
 
-def check_address(url: str, name: str, *, allow: AddressPolicy) -> None:
-    """Refuses a URL that says itself that deliveries may not go to it.
+def check_address(url: str, name: str, *, policy: AddressPolicy) -> None:
+    """Refuse a URL whose scheme, port or literal address the policy blocks.
 
-    Which address a name stands for is known only when it is connected to.
+    Host names are resolved and checked only when a delivery connects.
 
     Raises: BadValue.
     """
     try:
-        host = allow.read(url).host
+        host = policy.read(url).host
     except destinations.BadDestination as err:
         raise BadValue(f"{name}:", str(err)) from err
-    local = host == _LOCALHOST or host.endswith(f".{_LOCALHOST}")
+    is_localhost = host == _LOCALHOST or host.endswith(f".{_LOCALHOST}")
     try:
-        address = ip_address("127.0.0.1" if local else host)
+        address = ip_address("127.0.0.1" if is_localhost else host)
     except ValueError:
         return
-    if allow.refusal(str(address), 0) is None:
+    if policy.refusal(str(address), 0) is None:
         return
-    kind = "a loopback address" if address.is_loopback else "an address that is shut"
-    raise BadValue(f"{name}:", f"endpoint resolves to {kind}: {address}, {SHUT}")
+    kind = "a loopback address" if address.is_loopback else "a blocked address"
+    fault = f"endpoint resolves to {kind}: {address}; {HOW_TO_ALLOW}"
+    raise BadValue(f"{name}:", fault)

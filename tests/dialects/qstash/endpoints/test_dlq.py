@@ -195,12 +195,12 @@ def test_message_and_letter_ids_are_filters_too(api: Any) -> None:
 @pytest.mark.parametrize(
     ("query", "begins"),
     [
-        ("?labeel=x", "labeel is no known parameter"),
-        ("?host=example.com", "host is no known parameter"),
-        ("?path=/", "path is no known parameter"),
+        ("?labeel=x", "labeel is not a known parameter"),
+        ("?host=example.com", "host is not a known parameter"),
+        ("?path=/", "path is not a known parameter"),
         ("?count=0", "count should be a number from 1 to 100"),
         ("?count=101", "count should be a number from 1 to 100"),
-        ("?cursor=x", "cursor should be one that an answer had"),
+        ("?cursor=x", "cursor should be one from an earlier response"),
         ("?order=x", "order should be one of"),
         ("?responseStatus=x", "responseStatus should be a status"),
         ("?fromDate=x", "fromDate should be a whole number"),

@@ -1,9 +1,9 @@
-"""Drafts: what a publisher said, as events that can be stored."""
+"""Drafts of events from parsed messages."""
 
 import pytest
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.dialects.qstash.parsing.drafts import (
-    REMEMBERED_MAX_LENGTH,
+    CACHED_MAX_LENGTH,
     Drafts,
     Limits,
 )
@@ -19,7 +19,7 @@ LIMITS = Limits(
     default_timeout_ms=900_000,
     deduplication_ms=600_000,
     body_limit_bytes=1_000,
-    allow=AddressPolicy(),
+    address_policy=AddressPolicy(),
 )
 
 
@@ -29,7 +29,7 @@ def draft(body: bytes = b"x", url: str = URL, **headers: str) -> Any:
     return drafts.draft(drafts.read(pairs), url=url, body=body, now_ms=NOW_MS)
 
 
-def test_message_goes_at_once_unless_it_says_otherwise() -> None:
+def test_a_message_without_settings_is_sent_at_once() -> None:
     plain = draft()
 
     assert (plain.at_ms, plain.delay_ms, plain.deadline_ms) == (None, 0, 900_000)
@@ -37,7 +37,7 @@ def test_message_goes_at_once_unless_it_says_otherwise() -> None:
     assert plain.deduplication is None
 
 
-def test_delay_counts_from_the_stores_clock() -> None:
+def test_a_delay_is_stored_as_a_delay_not_as_a_time() -> None:
     delayed = draft(delay="10s", timeout="5s")
 
     assert (delayed.at_ms, delayed.delay_ms) == (None, 10_000)
@@ -48,18 +48,18 @@ def test_delay_counts_from_the_stores_clock() -> None:
     ("seconds", "at_ms"),
     [(-1, None), (0, None), (1, NOW_MS + 1_000), (60, NOW_MS + 60_000)],
 )
-def test_not_before_is_a_time_or_has_passed(seconds: int, at_ms: int | None) -> None:
+def test_not_before_in_the_past_means_at_once(seconds: int, at_ms: int | None) -> None:
     timed = draft(not_before=str(NOW_MS // 1000 + seconds), delay="9s")
 
     assert (timed.at_ms, timed.delay_ms) == (at_ms, 0)
 
 
-def test_not_before_is_held_to_the_longest_delay() -> None:
+def test_not_before_is_limited_by_the_longest_delay() -> None:
     with pytest.raises(BadValue, match="Upstash-Not-Before should be at most 60s"):
         draft(not_before=str(NOW_MS // 1000 + 61))
 
 
-def test_deduplication_keys_are_made_of_ids_or_of_content() -> None:
+def test_deduplication_keys_are_derived_from_the_id_or_the_content() -> None:
     keys = [
         draft(deduplication_id="a").deduplication,
         draft(deduplication_id="b").deduplication,
@@ -76,28 +76,28 @@ def test_deduplication_keys_are_made_of_ids_or_of_content() -> None:
     assert again.deduplication == keys[0]
 
 
-def test_same_headers_are_read_once() -> None:
+def test_equal_headers_are_parsed_once() -> None:
     drafts = Drafts(LIMITS)
     pairs = (("upstash-label", "a"), ("upstash-forward-b", "c"))
-    said = drafts.read(pairs, queue="q", caller_ip="1.2.3.4")
+    parsed = drafts.read(pairs, queue="q", caller_ip="1.2.3.4")
 
-    assert drafts.read(pairs, queue="q", caller_ip="1.2.3.4") is said
-    assert from_options(said.options) == said.message
+    assert drafts.read(pairs, queue="q", caller_ip="1.2.3.4") is parsed
+    assert from_options(parsed.options) == parsed.message
     others = [
         drafts.read(pairs, queue="r", caller_ip="1.2.3.4"),
         drafts.read(pairs, queue="q", caller_ip="1.2.3.5"),
         drafts.read(pairs, query=(("upstash-retries", "1"),), queue="q"),
     ]
-    assert all(other.message != said.message for other in others)
+    assert all(other.message != parsed.message for other in others)
 
 
-def test_long_headers_are_not_remembered() -> None:
+def test_long_headers_are_not_cached() -> None:
     drafts = Drafts(LIMITS)
-    pairs = (("upstash-forward-b", "c" * REMEMBERED_MAX_LENGTH),)
-    said = drafts.read(pairs)
+    pairs = (("upstash-forward-b", "c" * CACHED_MAX_LENGTH),)
+    parsed = drafts.read(pairs)
 
-    assert drafts.read(pairs) is not said
-    assert drafts.read(pairs) == said
+    assert drafts.read(pairs) is not parsed
+    assert drafts.read(pairs) == parsed
 
 
 def test_bad_headers_are_refused_every_time() -> None:

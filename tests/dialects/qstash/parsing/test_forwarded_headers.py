@@ -1,13 +1,13 @@
-"""Headers that are sent on: which, how they are spelled, and what nobody may set."""
+"""Forwarded headers: which ones, their names, and reserved headers."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scheduler_api.core.headers import check_outbound, is_reserved
 from scheduler_api.dialects.qstash.parsing.forwarded_headers import (
+    DELIVERY_HEADERS,
     HEADERS_MAX,
     HEADERS_MAX_BYTES,
-    OWN,
 )
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.message import Callback, Message
@@ -15,7 +15,7 @@ from scheduler_api.dialects.qstash.parsing.request_headers import from_headers
 from tests.dialects.qstash.header_parsing import BACK, read, refusal
 
 
-def test_forwarded_headers_keep_their_order_and_get_one_spelling() -> None:
+def test_forwarded_headers_keep_their_order_and_get_canonical_names() -> None:
     message = from_headers(
         [
             ("Upstash-Forward-x-b", "1"),
@@ -35,13 +35,13 @@ def test_forwarded_headers_keep_their_order_and_get_one_spelling() -> None:
     )
 
 
-def test_python_sdk_forwards_what_looks_like_a_setting() -> None:
+def test_a_forwarded_header_may_have_a_name_that_begins_with_upstash() -> None:
     message = read({"Upstash-Forward-Upstash-Foo": "1"})
 
     assert message.headers == (("Upstash-Foo", "1"),)
 
 
-def test_forwarded_content_type_is_the_one_delivered() -> None:
+def test_a_forwarded_content_type_overrides_the_requests_own() -> None:
     message = read(
         {"Upstash-Forward-content-type": "text/html", "Content-Type": "text/plain"}
     )
@@ -53,7 +53,7 @@ def test_forwarded_content_type_is_the_one_delivered() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *sorted(OWN),
+        *sorted(DELIVERY_HEADERS),
         *("Host", "Content-Length", "TE", "Proxy-X", "Upstash-Telemetry-Sdk"),
         "Scheduler-Possible-Duplicate",
     ],
@@ -61,13 +61,13 @@ def test_forwarded_content_type_is_the_one_delivered() -> None:
 @pytest.mark.parametrize(
     "prefix", ["Upstash-Forward-", "Upstash-Callback-Forward-", "Upstash-Callback-"]
 )
-def test_s17_headers_that_nobody_may_set_are_dropped(prefix: str, name: str) -> None:
+def test_s17_reserved_headers_are_dropped(prefix: str, name: str) -> None:
     message = read({prefix + name: "x", "Upstash-Callback": BACK})
 
     assert message == Message(callback=Callback(BACK))
 
 
-def test_s17_request_passed_on_as_a_whole_leaves_our_own_business_out() -> None:
+def test_s17_forwarding_all_headers_leaves_out_those_meant_for_this_server() -> None:
     headers = {
         "Host": "scheduler",
         "User-Agent": "GitHub",
@@ -102,7 +102,7 @@ def test_s17_request_passed_on_as_a_whole_leaves_our_own_business_out() -> None:
     )
 
 
-def test_request_is_not_passed_on_unless_true_is_said() -> None:
+def test_headers_are_not_forwarded_unless_header_forward_is_true() -> None:
     assert read({"Upstash-Header-Forward": "false", "X-A": "1"}).headers == ()
 
 
@@ -121,23 +121,23 @@ def test_request_is_not_passed_on_unless_true_is_said() -> None:
         {"Upstash-Header-Forward": "true", "X-A": "\x01"},
     ],
 )
-def test_s16_header_that_cannot_be_sent_is_refused(headers: dict[str, str]) -> None:
+def test_s16_a_header_that_cannot_be_sent_is_refused(headers: dict[str, str]) -> None:
     assert "cannot be forwarded" in str(refusal(headers))
 
 
-def test_s16_refusal_names_the_header_as_it_was_written() -> None:
+def test_s16_the_error_names_the_header_with_its_prefix() -> None:
     assert refusal({"upstash-forward-x-a": "\x00"}).name == "Upstash-Forward-X-A"
 
 
-def test_s18_number_and_size_of_headers_are_limited() -> None:
-    most = {f"Upstash-Forward-X-{n}": "" for n in range(HEADERS_MAX)}
+def test_s18_the_number_and_size_of_headers_are_limited() -> None:
+    maximum = {f"Upstash-Forward-X-{n}": "" for n in range(HEADERS_MAX)}
 
-    assert len(read(most).headers) == HEADERS_MAX
-    assert refusal(most | {"Upstash-Forward-Y": ""}).name == "Upstash-Forward-*"
+    assert len(read(maximum).headers) == HEADERS_MAX
+    assert refusal(maximum | {"Upstash-Forward-Y": ""}).name == "Upstash-Forward-*"
     refusal({"Upstash-Forward-X": "a" * HEADERS_MAX_BYTES})
 
 
-WORDS = ["Host", "X-A", "x-a", "Upstash-Retried", "Content-Type", "Te", ""]
+NAMES = ["Host", "X-A", "x-a", "Upstash-Retried", "Content-Type", "Te", ""]
 PREFIXES = ["", "Upstash-Forward-", "Upstash-Callback-", "upstash-callback-forward-"]
 
 
@@ -147,7 +147,7 @@ PREFIXES = ["", "Upstash-Forward-", "Upstash-Callback-", "upstash-callback-forwa
             st.builds(
                 "{}{}{}".format,
                 st.sampled_from(PREFIXES),
-                st.sampled_from(WORDS),
+                st.sampled_from(NAMES),
                 st.sampled_from(["", "", "\r\nX: 1", " ", "\x00", "é"]) | st.text(),
             ),
             st.sampled_from(["v", "", "é", "a\r\nb", "\x00"]) | st.text(max_size=5),
@@ -155,7 +155,7 @@ PREFIXES = ["", "Upstash-Forward-", "Upstash-Callback-", "upstash-callback-forwa
         max_size=5,
     )
 )
-def test_s16_s17_property_whatever_is_kept_can_be_sent_and_is_not_ours(
+def test_s16_s17_property_every_kept_header_can_be_sent_and_is_not_reserved(
     pairs: list[tuple[str, str]],
 ) -> None:
     fixed = [("Upstash-Callback", BACK), ("Upstash-Header-Forward", "true")]
@@ -170,4 +170,4 @@ def test_s16_s17_property_whatever_is_kept_can_be_sent_and_is_not_ours(
     for name, value in kept:
         check_outbound(name, value)
         assert not is_reserved(name)
-        assert name.lower() not in OWN | {"authorization", "cookie"}
+        assert name.lower() not in DELIVERY_HEADERS | {"authorization", "cookie"}

@@ -1,4 +1,4 @@
-"""What may stand in the headers of a publisher."""
+"""Readers of header values: accepted values and errors."""
 
 import pytest
 from collections.abc import Callable
@@ -39,17 +39,17 @@ def flow_control(value: str) -> FlowControl:
         ("007s", 7_000),
     ],
 )
-def test_duration_is_numbers_with_units_or_seconds(text: str, expected_ms: int) -> None:
+def test_a_duration_has_units_or_is_in_seconds(text: str, expected_ms: int) -> None:
     assert header_values.read_duration_ms(text, NAME) == expected_ms
 
 
-SPELT = ("-1", "-5s", "+5s", "s", "10S", "5ms", "1w", "1h30", "1e3s", ".5s", "5.s")
+MISSPELLED = ("-1", "-5s", "+5s", "s", "10S", "5ms", "1w", "1h30", "1e3s", ".5s", "5.s")
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *SPELT,
+        *MISSPELLED,
         "",
         "ten",
         "1,5s",
@@ -61,7 +61,7 @@ SPELT = ("-1", "-5s", "+5s", "s", "10S", "5ms", "1w", "1h30", "1e3s", ".5s", "5.
         "9" * 19 + "s",
     ],
 )
-def test_anything_else_is_no_duration(text: str) -> None:
+def test_other_texts_are_not_durations(text: str) -> None:
     with pytest.raises(BadValue, match=r"^Upstash-Name should be a duration"):
         header_values.read_duration_ms(text, NAME)
 
@@ -73,7 +73,7 @@ def test_anything_else_is_no_duration(text: str) -> None:
         max_size=8,
     )
 )
-def test_property_duration_is_the_sum_of_its_parts(
+def test_property_a_duration_is_the_sum_of_its_parts(
     parts: list[tuple[int, str]],
 ) -> None:
     text = "".join(f"{number}{unit}" for number, unit in parts)
@@ -82,17 +82,17 @@ def test_property_duration_is_the_sum_of_its_parts(
     assert header_values.read_duration_ms(text, NAME) == expected_ms
 
 
-def test_timeout_of_zero_would_never_be_met() -> None:
+def test_a_timeout_of_zero_is_refused() -> None:
     with pytest.raises(BadValue, match="longer than 0s"):
         header_values.read_timeout_ms("0", NAME)
 
 
-def test_unix_time_is_in_seconds() -> None:
+def test_a_unix_time_is_in_seconds() -> None:
     assert header_values.read_unix_ms("1700000000", NAME) == 1_700_000_000_000
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "1700000000000", "soon", "1e9"])
-def test_milliseconds_are_no_unix_time(text: str) -> None:
+def test_other_texts_and_milliseconds_are_not_unix_times(text: str) -> None:
     with pytest.raises(BadValue, match="unix time in seconds"):
         header_values.read_unix_ms(text, NAME)
 
@@ -104,13 +104,13 @@ def test_retries_are_a_whole_number(text: str) -> None:
         header_values.read_retries(text, NAME)
 
 
-def test_fault_of_an_expression_tells_where_it_is() -> None:
+def test_an_error_in_an_expression_has_its_position() -> None:
     assert header_values.read_retry_delay("1000 * 2", NAME) == "1000 * 2"
     with pytest.raises(BadValue, match=r"^Upstash-Name .* \(at character 8\)"):
         header_values.read_retry_delay("1000 * x", NAME)
 
 
-def test_method_is_one_of_five_in_any_case() -> None:
+def test_a_method_is_one_of_five_in_any_case() -> None:
     methods = [
         header_values.read_method(m, NAME)
         for m in ("get", "Post", *header_values.METHODS)
@@ -130,18 +130,18 @@ def test_other_methods_are_refused(method: str) -> None:
     [("true", True), ("True", True), ("TRUE", True), ("False", False), ("1", False)],
 )
 def test_only_true_is_true(text: str, expected: bool) -> None:
-    assert header_values.read_truth(text) is expected
+    assert header_values.read_boolean(text) is expected
 
 
 @pytest.mark.parametrize(
     "url", ["http://h", "https://h:1/a%2Fb//?x=1&y=2", "HTTP://h/"]
 )
-def test_url_is_kept_as_given(url: str) -> None:
+def test_a_url_is_kept_as_written(url: str) -> None:
     assert header_values.read_url(url, NAME) == url
 
 
 @pytest.mark.parametrize("url", ["", "h", "ftp://h", "//h/", "mailto:a@b", "httpx://h"])
-def test_url_without_a_scheme_is_answered_as_in_production(url: str) -> None:
+def test_a_url_without_a_scheme_has_the_hosted_error(url: str) -> None:
     with pytest.raises(BadValue) as fault:
         header_values.read_url(url, "invalid destination url")
 
@@ -155,12 +155,12 @@ def test_url_without_a_scheme_is_answered_as_in_production(url: str) -> None:
     "url",
     ["http://", "http://u:p@h/", "http://h/a b", "http://h:0/", "http://h/\r\nX:1"],
 )
-def test_s06_url_that_cannot_be_read_plainly_is_refused(url: str) -> None:
+def test_s06_an_ambiguous_url_is_refused(url: str) -> None:
     with pytest.raises(BadValue, match=r"^Upstash-Name: "):
         header_values.read_url(url, NAME)
 
 
-def test_text_is_utf8_that_was_read_as_latin_1() -> None:
+def test_utf8_that_was_decoded_as_latin_1_is_repaired() -> None:
     as_read = "é漢".encode().decode("latin-1")
 
     assert header_values.read_text(as_read, NAME) == "é漢"
@@ -169,13 +169,13 @@ def test_text_is_utf8_that_was_read_as_latin_1() -> None:
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x00", "\x7f", "\ud800", "a" * 1025])
-def test_text_has_no_control_characters_and_an_end(text: str) -> None:
+def test_control_characters_and_long_texts_are_refused(text: str) -> None:
     with pytest.raises(BadValue, match=NAME):
         header_values.read_text(text, NAME)
 
 
 @pytest.mark.parametrize("name", ["a", "A-b_c.9", "...", "a" * 256])
-def test_names_are_letters_digits_and_three_signs(name: str) -> None:
+def test_a_name_has_letters_digits_and_three_punctuation_marks(name: str) -> None:
     assert header_values.read_name(name, NAME) == name
 
 
@@ -201,20 +201,20 @@ def test_labels_are_separated_by_commas(text: str, labels: tuple[str, ...]) -> N
     assert header_values.read_labels(text, NAME) == labels
 
 
-def test_s18_number_of_labels_is_limited() -> None:
+def test_s18_the_number_of_labels_is_limited() -> None:
     with pytest.raises(BadValue, match="at most 32 labels"):
         header_values.read_labels(",".join(map(str, range(33))), NAME)
 
 
 @pytest.mark.parametrize("text", ["*/10 * * * *", "CRON_TZ=Asia/Tokyo 0 4 * * SUN"])
-def test_cron_is_kept_as_given(text: str) -> None:
+def test_a_cron_expression_is_kept_as_written(text: str) -> None:
     assert header_values.read_cron(text, NAME).expression == text
 
 
 @pytest.mark.parametrize(
     "text", ["* * * *", "* * * * * *", "CRON_TZ=Nowhere 0 4 * * *"]
 )
-def test_fault_of_a_cron_expression_names_the_header(text: str) -> None:
+def test_an_error_in_a_cron_expression_names_the_header(text: str) -> None:
     with pytest.raises(BadValue, match=r"^Upstash-Name should be a cron expression: "):
         header_values.read_cron(text, NAME)
 
@@ -233,7 +233,7 @@ def test_fault_of_a_cron_expression_names_the_header(text: str) -> None:
         ),
     ],
 )
-def test_redaction_has_the_spellings_of_docs_and_sdks(
+def test_redaction_accepts_the_spellings_of_docs_and_sdks(
     text: str, expected: Redaction
 ) -> None:
     assert header_values.read_redaction(text, NAME) == expected
@@ -242,7 +242,7 @@ def test_redaction_has_the_spellings_of_docs_and_sdks(
 @pytest.mark.parametrize(
     "text", ["all", "header[]", "header[a", "body;header", "heade"]
 )
-def test_s25_redaction_that_would_hide_nothing_is_refused(text: str) -> None:
+def test_s25_an_unknown_field_to_redact_is_refused(text: str) -> None:
     with pytest.raises(BadValue, match=r"^Upstash-Name should list body"):
         header_values.read_redaction(text, NAME)
 
@@ -261,7 +261,7 @@ def test_s25_redaction_that_would_hide_nothing_is_refused(text: str) -> None:
         ("parallelism=1,period=5s", FlowControl("k", parallelism=1, period_s=5)),
     ],
 )
-def test_flow_control_has_a_limit_and_perhaps_a_period(
+def test_flow_control_has_a_limit_and_optionally_a_period(
     value: str, expected: FlowControl
 ) -> None:
     assert flow_control(value) == expected
@@ -270,7 +270,9 @@ def test_flow_control_has_a_limit_and_perhaps_a_period(
 @pytest.mark.parametrize(
     "value", ["", "period=1s", "rate:1", "rates=1", "rate=1,rate=2", "Rate=1", "3"]
 )
-def test_flow_control_without_a_limit_is_answered_as_in_production(value: str) -> None:
+def test_flow_control_without_a_limit_has_the_hosted_error(
+    value: str,
+) -> None:
     with pytest.raises(BadValue) as fault:
         flow_control(value)
 
@@ -296,7 +298,7 @@ def test_flow_control_without_a_limit_is_answered_as_in_production(value: str) -
         ("rate=1,period=soon", "period"),
     ],
 )
-def test_flow_control_tells_which_part_is_wrong(value: str, named: str) -> None:
+def test_an_error_in_flow_control_names_the_wrong_part(value: str, named: str) -> None:
     with pytest.raises(BadValue) as fault:
         flow_control(value)
 
@@ -323,7 +325,7 @@ def test_flow_control_tells_which_part_is_wrong(value: str, named: str) -> None:
     ],
 )
 @given(text=st.text(st.characters(exclude_categories=[]), max_size=20))
-def test_property_every_reader_answers_or_names_the_header(
+def test_property_every_reader_returns_or_names_the_header(
     read: Callable[[str, str], Any], text: str
 ) -> None:
     try:

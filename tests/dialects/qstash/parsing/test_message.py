@@ -1,4 +1,4 @@
-"""How a message is kept with its event."""
+"""Messages: how an event's options store them, and their content hash."""
 
 import orjson
 import pytest
@@ -59,30 +59,30 @@ def stored(message: Message) -> bytes:
     return orjson.dumps(to_options(message))
 
 
-def test_every_field_is_kept() -> None:
+def test_every_field_is_stored() -> None:
     assert from_options(orjson.loads(stored(FULL))) == FULL
     assert all(getattr(FULL, f.name) != f.default for f in fields(Message))
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Message)])
-def test_a_field_alone_is_kept_apart_from_all_others(name: str) -> None:
+def test_each_field_is_stored_separately(name: str) -> None:
     message = replace(Message(), **{name: getattr(FULL, name)})
 
     assert from_options(orjson.loads(stored(message))) == message
     assert len(to_options(message)) == 1
 
 
-def test_defaults_cost_nothing() -> None:
+def test_defaults_take_no_space() -> None:
     assert stored(Message()) == b"{}"
 
 
-def test_plain_publish_costs_few_bytes() -> None:
+def test_a_message_without_settings_takes_few_bytes() -> None:
     plain = Message(content_type="application/json", caller_ip="192.0.2.1")
 
     assert stored(plain) == b'{"ct":"application/json","ip":"192.0.2.1"}'
 
 
-def test_no_retries_are_not_the_default() -> None:
+def test_zero_retries_are_stored() -> None:
     assert from_options(to_options(Message(retries=0))).retries == 0
 
 
@@ -97,12 +97,14 @@ def test_no_retries_are_not_the_default() -> None:
         {"x": {"q": 1}},
     ],
 )
-def test_what_this_version_does_not_write_is_unreadable(options: object) -> None:
+def test_unknown_options_are_unreadable(
+    options: object,
+) -> None:
     with pytest.raises(UnreadableRecord):
         from_options(options)  # type: ignore[arg-type]
 
 
-def test_not_before_wins_over_delay_and_past_means_now() -> None:
+def test_not_before_wins_over_the_delay_and_past_means_now() -> None:
     message = Message(delay_ms=5_000)
 
     assert message.wanted_ms(NOW_MS) == NOW_MS + 5_000
@@ -110,12 +112,12 @@ def test_not_before_wins_over_delay_and_past_means_now() -> None:
     assert replace(message, not_before_ms=NOW_MS - 9).wanted_ms(NOW_MS) == NOW_MS
 
 
-def test_content_type_is_the_first_header_sent() -> None:
+def test_the_content_type_is_the_first_header_sent() -> None:
     assert FULL.sent_headers[:2] == (("Content-Type", "text/plain"), ("X-A", "1"))
     assert Message().sent_headers == ()
 
 
-def test_message_ids_are_recognised_by_their_prefix() -> None:
+def test_a_message_id_is_the_event_id_with_a_prefix() -> None:
     assert message_id("7k") == "msg_7k"
 
 
@@ -129,7 +131,7 @@ def test_message_ids_are_recognised_by_their_prefix() -> None:
         ("-", "-"),
     ],
 )
-def test_header_names_have_one_spelling(name: str, spelling: str) -> None:
+def test_header_names_have_a_canonical_form(name: str, spelling: str) -> None:
     assert canonical(name) == spelling
 
 
@@ -151,22 +153,22 @@ def hash_of(
         hash_of(replace(FULL, headers=(*FULL.headers, ("X-C", "")))),
     ],
 )
-def test_destination_body_and_headers_make_the_content(other: str) -> None:
+def test_the_content_hash_covers_destination_body_and_headers(other: str) -> None:
     assert other != hash_of()
 
 
-def test_how_a_message_is_sent_is_not_its_content() -> None:
+def test_the_content_hash_leaves_out_other_settings() -> None:
     bare = Message(headers=FULL.headers, content_type=FULL.content_type)
 
     assert hash_of(bare) == hash_of()
 
 
-def test_order_of_headers_is_not_content() -> None:
+def test_the_content_hash_ignores_the_order_of_headers() -> None:
     assert hash_of(replace(FULL, headers=FULL.headers[::-1])) == hash_of()
 
 
 @given(*[st.tuples(*[st.sampled_from(["", "a", "aa", "b"])] * 4)] * 2)
-def test_property_no_two_contents_share_a_hash(
+def test_property_different_contents_have_different_hashes(
     left: tuple[str, ...], right: tuple[str, ...]
 ) -> None:
     def of(parts: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""What a publisher's headers and query parameters say."""
+"""Parsing of a publisher's headers and query parameters."""
 
 import pytest
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
@@ -11,7 +11,7 @@ from scheduler_api.dialects.qstash.parsing.request_headers import (
 from tests.dialects.qstash.header_parsing import BACK, read, refusal
 
 
-def test_nothing_given_is_a_post_with_three_retries() -> None:
+def test_a_message_without_headers_is_a_post_with_three_retries() -> None:
     message = read()
 
     assert message == Message()
@@ -58,11 +58,11 @@ def test_every_setting_has_its_header() -> None:
 
 
 @pytest.mark.parametrize("name", ["upstash-delay", "UPSTASH-DELAY", "Upstash-delay"])
-def test_case_of_a_name_does_not_matter(name: str) -> None:
+def test_the_case_of_a_name_does_not_matter(name: str) -> None:
     assert read({name: "5s"}).delay_ms == 5_000
 
 
-def test_settings_may_stand_in_the_query() -> None:
+def test_settings_may_be_in_the_query() -> None:
     query = [
         ("upstash-delay", "5s"),
         ("upstash-forward-x-a", "1"),
@@ -77,25 +77,25 @@ def test_settings_may_stand_in_the_query() -> None:
     )
 
 
-def test_header_goes_before_its_parameter() -> None:
+def test_a_header_overrides_its_query_parameter() -> None:
     message = read({"Upstash-Delay": "1s"}, query=[("upstash-delay", "2s")])
 
     assert message.delay_ms == 1_000
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t"])
-def test_empty_value_is_none(value: str) -> None:
+def test_an_empty_value_counts_as_absent(value: str) -> None:
     names = ("Delay", "Retries", "Callback", "Label", "Deduplication-Id", "Method")
     headers = {f"Upstash-{name}": value for name in names} | {"Content-Type": value}
 
     assert read(headers) == Message()
 
 
-def test_blanks_around_a_value_do_not_count() -> None:
+def test_blanks_around_a_value_are_ignored() -> None:
     assert read({"Upstash-Delay": " 5s\t"}).delay_ms == 5_000
 
 
-def test_a_setting_given_twice_must_say_the_same() -> None:
+def test_a_repeated_setting_must_have_the_same_value() -> None:
     assert from_headers([("Upstash-Delay", "1s"), ("upstash-delay", "1s")])
     with pytest.raises(BadValue, match=r"^Upstash-Delay is given twice"):
         from_headers([("Upstash-Delay", "1s"), ("upstash-delay", "2s")])
@@ -114,7 +114,7 @@ def test_telemetry_and_unknown_settings_are_ignored() -> None:
     assert read(headers) == Message()
 
 
-def test_false_as_python_writes_it_is_false() -> None:
+def test_false_in_python_spelling_is_false() -> None:
     message = read({"Upstash-Content-Based-Deduplication": "False"})
 
     assert not message.content_based
@@ -141,22 +141,22 @@ def test_false_as_python_writes_it_is_false() -> None:
         ),
     ],
 )
-def test_refusal_names_the_header(headers: dict[str, str], name: str) -> None:
+def test_the_error_names_the_header(headers: dict[str, str], name: str) -> None:
     assert refusal(headers).name == name
 
 
-def test_refusal_of_a_parameter_names_it() -> None:
+def test_the_error_names_the_query_parameter() -> None:
     fault = refusal({}, query=[("upstash-retries", "many")])
 
     assert fault.name == "Upstash-Retries"
 
 
-def test_refusal_of_a_queue_name_names_the_field() -> None:
+def test_the_error_for_a_queue_name_names_its_field() -> None:
     assert refusal({}, queue="a b").name == "queueName"
 
 
 def test_py_flow_control_without_limits_is_refused() -> None:
-    """The SDK sends the key beside an empty value."""
+    """The Python SDK sends the key with an empty value."""
     headers = {"Upstash-Flow-Control-Key": "k", "Upstash-Flow-Control-Value": ""}
 
     assert "either rate=X or parallelism=Y" in str(refusal(headers))
@@ -179,7 +179,7 @@ def test_py_flow_control_without_limits_is_refused() -> None:
         ({"Upstash-Delay": "9" * 18 + "d"}, "Upstash-Delay"),
     ],
 )
-def test_limits_hold_for_messages_and_callbacks(
+def test_limits_apply_to_messages_and_callbacks(
     headers: dict[str, str], name: str
 ) -> None:
     limits = HeaderLimits(delay_ms=10_000, timeout_ms=20_000, retries=3)
@@ -192,7 +192,7 @@ def test_limits_hold_for_messages_and_callbacks(
 
 
 @pytest.mark.parametrize("name", ["Callback", "Failure-Callback"])
-def test_callback_has_settings_and_headers_of_its_own(name: str) -> None:
+def test_a_callback_has_its_own_settings_and_headers(name: str) -> None:
     message = read(
         {
             f"Upstash-{name}": BACK,
@@ -223,7 +223,7 @@ def test_callback_has_settings_and_headers_of_its_own(name: str) -> None:
     assert other is None
 
 
-def test_settings_of_a_callback_without_a_url_make_no_callback() -> None:
+def test_callback_settings_without_a_url_are_ignored() -> None:
     headers = {"Upstash-Callback-Retries": "1", "Upstash-Callback-X": "y"}
 
     assert read(headers) == Message()
@@ -234,7 +234,7 @@ def test_settings_of_a_callback_without_a_url_make_no_callback() -> None:
     ("setting", "value"),
     [("Retries", "-1"), ("Delay", "x"), ("Method", "FOO"), ("Forward-X", "a\n")],
 )
-def test_fault_of_a_callback_is_told_without_a_url(
+def test_a_bad_callback_setting_is_an_error_even_without_a_url(
     name: str, setting: str, value: str
 ) -> None:
     with pytest.raises(BadValue, match=f"^Upstash-{name}-{setting} "):
@@ -249,13 +249,13 @@ def test_fault_of_a_callback_is_told_without_a_url(
         (f"http://h/?signature={'x' * 4_000}", f"http://h/?signature={'x' * 4_000}"),
     ],
 )
-def test_callback_url_is_read_as_destinations_are(url: str, sent: str) -> None:
+def test_a_callback_url_is_parsed_like_a_destination(url: str, sent: str) -> None:
     as_read = url.encode().decode("latin-1")
 
     assert read({"Upstash-Callback": as_read}).callback == Callback(sent)
 
 
-def test_schedule_has_a_cron_line_and_a_zone() -> None:
+def test_a_schedule_has_a_cron_expression_and_a_time_zone() -> None:
     message = read(
         {
             "Upstash-Cron": " CRON_TZ=Asia/Tokyo */10 * * * * ",
@@ -276,7 +276,7 @@ def test_schedule_has_a_cron_line_and_a_zone() -> None:
     )
 
 
-def test_schedule_is_in_utc_unless_it_names_a_zone() -> None:
+def test_a_schedule_is_in_utc_by_default() -> None:
     assert read({"Upstash-Cron": "0 4 * * *"}, schedule=True).tz == "UTC"
 
 
@@ -296,13 +296,13 @@ def test_schedule_is_in_utc_unless_it_names_a_zone() -> None:
         ),
     ],
 )
-def test_schedule_with_a_bad_header_is_refused(
+def test_a_schedule_with_a_bad_header_is_refused(
     headers: dict[str, str], name: str
 ) -> None:
     assert refusal(headers, schedule=True).name == name
 
 
-def test_headers_of_schedules_mean_nothing_to_a_message() -> None:
+def test_a_message_ignores_the_headers_of_schedules() -> None:
     headers = {
         "Upstash-Cron": "never",
         "Upstash-Schedule-Id": "/",
@@ -312,7 +312,7 @@ def test_headers_of_schedules_mean_nothing_to_a_message() -> None:
     assert read(headers) == Message()
 
 
-def test_what_is_not_given_is_taken_from_the_base() -> None:
+def test_absent_headers_take_the_values_of_the_base() -> None:
     base = read(
         {
             "Upstash-Retries": "7",
@@ -344,7 +344,7 @@ def test_what_is_not_given_is_taken_from_the_base() -> None:
     )
 
 
-def test_nothing_given_leaves_the_base_as_it_is() -> None:
+def test_without_headers_the_base_is_unchanged() -> None:
     base = read({"Upstash-Callback": BACK, "Upstash-Forward-X": "1"}, caller_ip="::1")
 
     assert read(base=base) == base
@@ -352,7 +352,7 @@ def test_nothing_given_leaves_the_base_as_it_is() -> None:
 
 @pytest.mark.parametrize("prefix", ["", "Callback-", "Failure-Callback-"])
 @pytest.mark.parametrize("text", ["1/0", "sqrt(-1)", "sqrt(-1 - retried)", "0/(2/0)"])
-def test_delay_without_any_value_is_refused(prefix: str, text: str) -> None:
+def test_a_retry_delay_without_any_value_is_refused(prefix: str, text: str) -> None:
     callbacks = {"Upstash-Callback": BACK, "Upstash-Failure-Callback": BACK}
     name = f"Upstash-{prefix}Retry-Delay"
 
@@ -363,13 +363,15 @@ def test_delay_without_any_value_is_refused(prefix: str, text: str) -> None:
     ("text", "retries"),
     [("1/retried", "0"), ("1/retried", "3"), ("sqrt(retried - 900)", "1000")],
 )
-def test_delay_with_a_value_before_some_retry_is_taken(text: str, retries: str) -> None:
+def test_a_retry_delay_needs_a_value_before_one_retry_only(
+    text: str, retries: str
+) -> None:
     headers = {"Upstash-Retry-Delay": text, "Upstash-Retries": retries}
 
     assert read(headers).retry_delay == text
 
 
-def test_delay_is_held_to_the_retries_of_what_is_sent() -> None:
+def test_a_callbacks_retry_delay_is_checked_against_the_callbacks_retries() -> None:
     headers = {
         "Upstash-Callback": BACK,
         "Upstash-Callback-Retries": "3",
@@ -382,5 +384,5 @@ def test_delay_is_held_to_the_retries_of_what_is_sent() -> None:
     assert read(headers).callback is not None
 
 
-def test_message_that_is_sent_again_keeps_a_delay_without_value() -> None:
+def test_a_retried_message_may_keep_a_retry_delay_without_value() -> None:
     assert read(base=Message(retry_delay="1/0")).retry_delay == "1/0"

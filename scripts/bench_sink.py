@@ -97,7 +97,7 @@ class Sink:
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.clear_away()
+        self._process.kill_tree()
 
     def new_run(self) -> str:
         """A name for the requests of a run; what arrived before belongs to others."""

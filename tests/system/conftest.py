@@ -1,4 +1,4 @@
-"""Systems to hurt, each with a store of its own."""
+"""Whole systems of processes, each with its own store."""
 
 import pytest
 from collections.abc import Callable, Iterator
@@ -9,6 +9,6 @@ from tests.system.cell import Cell
 
 @pytest.fixture
 def new_cell(tmp_path: Path) -> Iterator[Callable[..., Cell]]:
-    """A function that makes a system with the settings it is given."""
+    """A function that starts a system with these settings."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(Cell(tmp_path, **settings))

@@ -1,20 +1,21 @@
-"""Scenarios: destinations that hang, or that are ill for a while."""
+"""Scenarios: destinations that hang, or that fail for a while."""
 
 import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from scheduler_api.core.model import Gates
 from statistics import median
 from tests.system.arrivals import Receiver
 from tests.system.cell import Cell
-from tests.system.messages import accept, out_of_turn
+from tests.system.messages import max_overtaking_ms, publish
 from tests.system.observer import Accepted
 from tests.system.processes import wait_until
 from tests.system.report import Report
 
-HANGS_MS = 2_000
-CHANGED = re.compile(r"breaker\.changed .*state=(\w+)")
+DEADLINE_MS = 2_000
+BREAKER_STATE = re.compile(r"breaker\.changed .*state=(\w+)")
 
 
 def hanging_destination(
@@ -22,95 +23,100 @@ def hanging_destination(
 ) -> Report:
     """Half of the events go to a destination that never answers.
 
-    Each round has the other half alone first; the medians of the rounds are compared.
+    Each round measures the lateness of the other half without and with the hanging
+    destination. The medians over all rounds are compared.
+
+    Args:
+        slack_ms: how much later than twice the usual lateness is accepted.
     """
     cell.start("ticker", "worker")
-    alone_ms, beside_ms, well = [], [], []
+    without_ms, with_ms, healthy = [], [], []
     for number in range(rounds):
-        alone = spread(cell, f"alone-{number}", events // 2, over_s)
-        alone_ms.append(late_at_99(cell, alone))
-        other = Receiver()
-        beside = spread(cell, f"beside-{number}", events // 2, over_s, other)
-        beside_ms.append(late_at_99(cell, beside))
-        other.clear_away()
-        well += [*alone, *beside]
+        events_without = spread(cell, f"without-{number}", events // 2, over_s)
+        without_ms.append(late_at_99(cell, events_without))
+        hanging = Receiver()
+        events_with = spread(cell, f"with-{number}", events // 2, over_s, hanging)
+        with_ms.append(late_at_99(cell, events_with))
+        hanging.close()
+        healthy += [*events_without, *events_with]
     figures = {
         name: f"{median(late_ms):.1f} ms ({' '.join(f'{ms:.1f}' for ms in late_ms)})"
-        for name, late_ms in (("p99 alone", alone_ms), ("beside", beside_ms))
+        for name, late_ms in (("p99 without", without_ms), ("p99 with", with_ms))
     }
-    report = Report(cell.tally(well), figures)
-    most_ms = 2 * median(alone_ms) + slack_ms
-    report.expect(median(beside_ms) <= most_ms, "the other is hardly later")
+    report = Report(cell.tally(healthy), figures)
+    maximum_ms = 2 * median(without_ms) + slack_ms
+    report.expect(
+        median(with_ms) <= maximum_ms, "events to the healthy destination stay on time"
+    )
     return report
 
 
 def spread(
-    cell: Cell, name: str, count: int, over_s: float, other: Receiver | None = None
+    cell: Cell, name: str, count: int, over_s: float, hanging: Receiver | None = None
 ) -> list[Accepted]:
-    """Events at random times, beside each one to a destination that hangs; all arrive.
+    """Create events at random times, and wait until they have arrived.
 
-    What hangs is cancelled afterwards.
+    Args:
+        hanging: gets as many events at the same times and never answers them; they
+            are cancelled at the end.
     """
-    well, ill = [], []
-    from_ms = cell.soon_ms(count)
+    answered, unanswered = [], []
+    start_ms = cell.earliest_start_ms(count)
     for number in range(count):
-        at_ms = from_ms + cell.random.randrange(int(over_s * 1000) + 1)
-        if other is not None:
-            hangs = other.url("hang=1")
-            ill.append(
+        at_ms = start_ms + cell.random.randrange(int(over_s * 1000) + 1)
+        if hanging is not None:
+            unanswered.append(
                 cell.create(
-                    f"ill-{name}-{number}",
+                    f"hanging-{name}-{number}",
                     at_ms=at_ms,
-                    url=hangs,
-                    deadline_ms=HANGS_MS,
+                    url=hanging.url("hang=1"),
+                    deadline_ms=DEADLINE_MS,
                 )
             )
-        well.append(cell.create(f"{name}-{number}", at_ms=at_ms))
-    wanted = {each.label for each in well}
-    wait_until(lambda: wanted <= cell.receiver.times_ms().keys(), within_s=over_s + 60)
-    cell.events.cancel(cell.owner, [each.id for each in ill])
+        answered.append(cell.create(f"{name}-{number}", at_ms=at_ms))
+    labels = {event.label for event in answered}
+    wait_until(lambda: labels <= cell.receiver.times_ms().keys(), within_s=over_s + 60)
+    cell.events.cancel(cell.owner, [event.id for event in unanswered])
     wait_until(lambda: not cell.begun())
-    return well
+    return answered
 
 
 def late_at_99(cell: Cell, events: Sequence[Accepted]) -> float:
-    """How late all but a hundredth of them arrived at most, in ms."""
+    """The 99th percentile of the lateness of these events, in ms."""
     times_ms = cell.receiver.times_ms()
-    late_ms = sorted(times_ms[each.label][0] - each.at_ms for each in events)
+    late_ms = sorted(times_ms[event.label][0] - event.at_ms for event in events)
     return late_ms[int(0.99 * len(late_ms))]
 
 
 def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
-    """A destination answers 503 while all events wait for it; then it is well."""
+    """The destination of all events answers 503 for a while, and then recovers."""
     cell.start("ticker", "worker")
     until_ms = time.time_ns() // 1_000_000 + int(away_s * 1_000)
     url = cell.receiver.url(f"status=503&until_ms={until_ms}")
     labels = [f"event-{n}" for n in range(events)]
-    accepted = accept(cell, labels, [url] * events, [Gates()] * events)
+    published = publish(cell, labels, [url] * events, [Gates()] * events)
     cell.wait_drained(within_s=away_s + 180)
-    cell.receiver.catch_up()
-    wanted_ms = {each.label: each.at_ms for each in accepted}
+    cell.receiver.sync()
+    wanted_ms = {message.label: message.at_ms for message in published}
     arrivals = [a for a in cell.receiver.arrivals if a.label in wanted_ms]
     during = [a for a in arrivals if a.at_ms < until_ms]
-    well = [a for a in arrivals if a.at_ms >= until_ms]
-    first_s = (well[0].at_ms - until_ms) / 1000
-    ramp = Counter(int((a.at_ms - well[0].at_ms) / 1000) for a in well)
-    turns_ms = out_of_turn([wanted_ms[a.label] for a in well])
-    tries = Counter(a.label for a in arrivals)
-    accepted = [
-        Accepted(each.id, each.label, each.at_ms, sends=tries[each.label])
-        for each in accepted
-    ]
+    after = [a for a in arrivals if a.at_ms >= until_ms]
+    first_s = (after[0].at_ms - until_ms) / 1000
+    ramp = Counter(int((a.at_ms - after[0].at_ms) / 1000) for a in after)
+    overtaking_ms = max_overtaking_ms([wanted_ms[a.label] for a in after])
+    requests = Counter(a.label for a in arrivals)
+    accepted = [replace(m, sends=requests[m.label]) for m in published]
     figures = {
         "requests meanwhile": len(during),
-        "breaker": " ".join(CHANGED.findall(cell["worker"].printed)),
-        "well again after": f"{first_s:.1f} s",
+        "breaker": " ".join(BREAKER_STATE.findall(cell["worker"].output)),
+        "first delivery after": f"{first_s:.1f} s",
         "then per second": " ".join(str(ramp[n]) for n in range(max(ramp) + 1)),
-        "out of turn by": f"{turns_ms:.0f} ms",
+        "overtaken by": f"{overtaking_ms:.0f} ms",
     }
     report = Report(cell.tally(accepted), figures)
-    # What is in hand when enough have failed, what is begun until that is told, probes.
-    most = 3 * cell.settings.window + away_s
-    report.expect(len(during) <= most, "an ill destination is left in peace")
-    report.expect({a.label for a in well} == {*labels}, "all arrive in the end")
+    # Attempts in flight when enough have failed to open the breaker, attempts begun
+    # before that is reported, and probes.
+    maximum = 3 * cell.settings.window + away_s
+    report.expect(len(during) <= maximum, "a failing destination gets few requests")
+    report.expect({a.label for a in after} == {*labels}, "all arrive in the end")
     return report

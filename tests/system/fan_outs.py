@@ -1,4 +1,4 @@
-"""Scenario: workers die while they make and send the events of a group."""
+"""Scenario: workers are killed while they create and send the events of a group."""
 
 import json
 from scheduler_api.core.fsck import walk
@@ -12,8 +12,11 @@ from tests.system.observer import DEADLINE_MS
 from tests.system.processes import wait_until
 
 
-def worker_kills(cell: Cell, *, runs: int, endpoints: int, deaths: int) -> list[str]:
-    """What did not hold: each endpoint gets each run, and twice only with a warning."""
+def worker_kills(cell: Cell, *, runs: int, endpoints: int, kills: int) -> list[str]:
+    """Each endpoint gets each run; a second time only with a duplicate warning.
+
+    Returns: the claims that did not hold.
+    """
     owner = Owner(cell.owner.tenant, "qstash")
     urls = [cell.receiver.url(f"endpoint={n}&delay_ms=20") for n in range(endpoints)]
     Groups(cell.events.cell).add(owner, "g", [Endpoint(url) for url in urls])
@@ -24,26 +27,26 @@ def worker_kills(cell: Cell, *, runs: int, endpoints: int, deaths: int) -> list[
         for n, label in enumerate(labels)
     ]
     cell.start("ticker", "worker")
-    made = cell.events.create_many(owner, drafts)
-    for number in range(1, deaths + 1):
-        arrivals = runs * endpoints * number // (deaths + 1)
+    fan_outs = cell.events.create_many(owner, drafts)
+    for number in range(1, kills + 1):
+        arrivals = runs * endpoints * number // (kills + 1)
         wait_until(lambda n=arrivals: len(cell.receiver.arrivals) >= n, within_s=60)
         cell.kill_worker()
         cell["worker"].start()
     cell.wait_drained(within_s=120)
-    cell.receiver.catch_up()
-    # What a dead worker had in hand is sent again with a warning, arrived or not.
-    unwarned, times = cell.receiver.unwarned(), cell.receiver.times_ms()
+    cell.receiver.sync()
+    # The attempts of a killed worker are repeated with a warning, arrived or not.
+    unwarned, times = cell.receiver.count_unwarned(), cell.receiver.times_ms()
     problems = [
-        f"{label} arrived {len(times[label])} times, {unwarned[label]} unwarned"
+        f"{label} arrived {len(times[label])} times, {unwarned[label]} without warning"
         for label in labels
         if not unwarned[label] <= endpoints <= len(times[label])
     ]
     delivered = keys.finished(cell.prefix, str(owner), State.DELIVERED)
-    wanted = runs * endpoints + len(made)
-    if (count := cell.client.zcard(delivered)) != wanted:
-        problems.append(f"{count} events were delivered, not {wanted}")
-    return problems + [str(each) for each in walk.check(cell.events.cell)]
+    expected = runs * endpoints + len(fan_outs)
+    if (count := cell.client.zcard(delivered)) != expected:
+        problems.append(f"{count} events were delivered, not {expected}")
+    return problems + [str(fault) for fault in walk.check(cell.events.cell)]
 
 
 def _body(label: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Clients that create events through the web process, at a steady rate."""
+"""A client that creates events through the web process, at a steady rate."""
 
 import http.client
 import threading
@@ -12,7 +12,17 @@ from typing import Self
 
 @dataclass
 class Load:
-    """A context: inside, one request after the other; afterwards, how they went."""
+    """A context in which a thread creates events, one request after the other.
+
+    Attributes:
+        per_s: how many events to create per second.
+        in_ms: how far in the future each event is scheduled.
+        query: how the receiver responds (see `receiver.py`).
+        accepted: the events that the system accepted.
+        retry_after: the `Retry-After` header of each response 503.
+        unanswered: how many requests got no response.
+        unexpected: status and body of all other responses.
+    """
 
     system: Observer
     per_s: int
@@ -47,15 +57,15 @@ class Load:
             self.unanswered += 1
             return
         if answer.status == 200:
-            self.accepted.append(taken_on(answer, label))
+            self.accepted.append(accepted_event(answer, label))
         elif answer.status == 503:
             self.retry_after.append(answer.retry_after)
         elif time.monotonic() < started_s + self.in_ms / 1000:
-            # Later, the time that was asked for may have passed on the way.
+            # A slower request may be refused because its time has passed.
             self.unexpected.append(f"{answer.status} {answer.body}")
 
 
-def taken_on(answer: Answer, label: str) -> Accepted:
-    """The event that an answer of the web process stands for."""
+def accepted_event(answer: Answer, label: str) -> Accepted:
+    """The event that a response of the web process describes."""
     at_ms = from_iso(str(answer.body["scheduledTime"]))
     return Accepted(to_id(int(str(answer.body["id"]))), label, at_ms)

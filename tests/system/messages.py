@@ -1,4 +1,4 @@
-"""Messages, as a QStash client would publish them, and when the engine began them."""
+"""Publish QStash messages, and read when the engine began to deliver them."""
 
 import json
 from bisect import bisect_left
@@ -11,15 +11,18 @@ from tests.system.cell import Cell
 from tests.system.observer import DEADLINE_MS, Accepted
 from typing import cast
 
-# As a message says it: 50 retries, one each second.
+# Options of a message: 50 retries, one per second.
 RETRIES = {"r": 50, "rd": "1000"}
-A_BATCH = 100
+BATCH_SIZE = 100
 
 
-def accept(
+def publish(
     cell: Cell, labels: Sequence[str], urls: Sequence[str], gates: Sequence[Gates]
 ) -> list[Accepted]:
-    """Messages for now, accepted in batches and in this order."""
+    """Create messages that are due now, in this order.
+
+    Sets `cell.owner` to the tenant's owner in the QStash dialect.
+    """
     at = to_iso(cell.events.cell.now_ms())
     drafts = [
         Draft(
@@ -30,44 +33,48 @@ def accept(
             ),
             DEADLINE_MS,
             id=_id_of(label),
-            gates=through,
+            gates=message_gates,
             journal=True,
         )
-        for label, url, through in zip(labels, urls, gates, strict=True)
+        for label, url, message_gates in zip(labels, urls, gates, strict=True)
     ]
     cell.owner = Owner(cell.owner.tenant, "qstash")
-    answers = cell.events.create_many(cell.owner, drafts, at_once=A_BATCH)
+    created = cell.events.create_many(cell.owner, drafts, at_once=BATCH_SIZE)
     return [
-        Accepted(answer.id, label, answer.wanted_ms)
-        for answer, label in zip(answers, labels, strict=True)
+        Accepted(message.id, label, message.wanted_ms)
+        for message, label in zip(created, labels, strict=True)
     ]
 
 
 def _id_of(label: str) -> str:
-    """No number at its end: the receiver takes that for a fire time."""
+    """An id that does not end in a number, which the receiver reads as a fire time."""
     return f"{label.replace('-', '')}x"
 
 
-def begun(cell: Cell) -> list[tuple[float, str]]:
-    """When attempts were begun, in ms, and of which event; by the owner's journal."""
-    told = cell.client.xrange(keys.journal(cell.prefix, str(cell.owner)))
-    entries = cast(list[tuple[bytes, dict[bytes, bytes]]], told)
+def begin_times(cell: Cell) -> list[tuple[float, str]]:
+    """Time in ms and event id of each begun attempt, from the journal of the owner."""
+    journal = cell.client.xrange(keys.journal(cell.prefix, str(cell.owner)))
+    entries = cast(list[tuple[bytes, dict[bytes, bytes]]], journal)
     return [
-        (float(at.split(b"-")[0]), said[b"e"].decode())
-        for at, said in entries
-        if said[b"k"] == b"begun"
+        (float(entry_id.split(b"-")[0]), fields[b"e"].decode())
+        for entry_id, fields in entries
+        if fields[b"k"] == b"begun"
     ]
 
 
-def most_in_a_second(times_ms: Sequence[float]) -> int:
-    """The most of them in any second; they ascend."""
+def max_per_second(times_ms: Sequence[float]) -> int:
+    """The largest number of these ascending times within any second."""
     return max(
         bisect_left(times_ms, first + 1_000) - n for n, first in enumerate(times_ms)
     )
 
 
-def out_of_turn(wanted_ms: Sequence[float]) -> float:
-    """How much older one was at most than another that went before it, in ms."""
+def max_overtaking_ms(wanted_ms: Sequence[float]) -> float:
+    """The longest time by which an event was overtaken by a later one.
+
+    Args:
+        wanted_ms: the scheduled times of the events, in order of arrival.
+    """
     newest = accumulate(wanted_ms, max)
     return max(
         (before - at for before, at in zip(newest, wanted_ms, strict=True)), default=0

@@ -1,4 +1,4 @@
-"""What can be asked of a running system and told to it, and the count at the end."""
+"""Access to a running system: create events, read them, and tally them at the end."""
 
 import http.client
 import json
@@ -27,12 +27,12 @@ from tests.system.report import Tally
 from typing import cast
 
 DEADLINE_MS = 10_000
-AT_ONCE = 500
+BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """An event that the system has taken on, and how often it is to be sent."""
+    """An event that the system accepted, and how many requests it should cause."""
 
     id: str
     label: str
@@ -42,7 +42,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the web process answered."""
+    """A response of the web process."""
 
     status: int
     retry_after: str | None
@@ -50,9 +50,9 @@ class Answer:
 
 
 class Observer:
-    """A system's doors: its store, its web process, and a receiver of its events.
+    """A system's store, its web process, and a receiver of its events.
 
-    `token` and `owner` are those of its tenant; whoever makes the tenant sets them.
+    Subclasses and callers create the tenant and set its `token` and `owner`.
     """
 
     token: str
@@ -73,38 +73,55 @@ class Observer:
         self._in_flight: set[tuple[str, str]] = set()
 
     def close(self) -> None:
-        """Let go of store and receiver."""
-        self.receiver.clear_away()
+        """Close the receiver and the connection to the store."""
+        self.receiver.close()
         self.client.close()
 
     def create(
-        self, label: str, *, at_ms: int, query: str = "", url: str = "", **terms: int
+        self,
+        label: str,
+        *,
+        at_ms: int,
+        query: str = "",
+        url: str = "",
+        deadline_ms: int = DEADLINE_MS,
+        sends: int = 1,
     ) -> Accepted:
-        """Store an event, as the web process would."""
+        """Create an event in the store directly.
+
+        Args:
+            query: how the receiver responds (see `receiver.py`).
+            url: the destination; the receiver by default.
+            sends: how many requests the event should cause.
+        """
         event = self.events.create(
             self.owner,
             Draft(
                 Content(url or self.receiver.url(query), label.encode()),
-                terms.get("deadline_ms", DEADLINE_MS),
+                deadline_ms,
                 at_ms=at_ms,
                 must_be_future=True,
             ),
         )
-        return Accepted(event.id, label, at_ms, terms.get("sends", 1))
+        return Accepted(event.id, label, at_ms, sends)
 
-    def soon_ms(self, events: int) -> int:
-        """A time by which so many are stored one by one, on a slow machine too."""
+    def earliest_start_ms(self, events: int) -> int:
+        """A time in ms before which this many events can be created one by one."""
         return self.events.cell.now_ms() + 1_000 + 5 * events
 
     def create_many(
         self, count: int, *, over_s: float, query: str = ""
     ) -> list[Accepted]:
-        """Store events for random times of a span that begins when all are stored."""
-        from_ms = self.soon_ms(count)
+        """Create events for random times within a span that begins in the future.
+
+        Args:
+            over_s: the length of the span.
+        """
+        start_ms = self.earliest_start_ms(count)
         return [
             self.create(
                 f"event-{number}",
-                at_ms=from_ms + self.random.randrange(int(over_s * 1000) + 1),
+                at_ms=start_ms + self.random.randrange(int(over_s * 1000) + 1),
                 query=query,
             )
             for number in range(count)
@@ -121,7 +138,7 @@ class Observer:
         return self.request("POST", "/api/events", fields)
 
     def request(self, method: str, path: str, body: object = None) -> Answer:
-        """Ask the web process.
+        """Send a request to the web process.
 
         Raises: OSError, http.client.HTTPException.
         """
@@ -138,19 +155,19 @@ class Observer:
             connection.close()
 
     def is_healthy(self) -> bool:
-        """Whether the web process lives."""
+        """Whether `/healthz` answers 200."""
         with suppress(OSError, http.client.HTTPException):
             return self.request("GET", "/healthz").status == 200
         return False
 
     def is_ready(self) -> bool:
-        """What `/readyz` says; no when nobody answers."""
+        """Whether `/readyz` answers 200."""
         with suppress(OSError, http.client.HTTPException):
             return self.request("GET", "/readyz").status == 200
         return False
 
     def event(self, accepted: Accepted) -> Event:
-        """An event as it stands."""
+        """The current state of an event."""
         return read_event(self.events.cell, self.owner, accepted.id)
 
     def attempts(self, accepted: Accepted) -> list[Attempt]:
@@ -158,7 +175,7 @@ class Observer:
         return Queries(self.events.cell).attempts(accepted.id)
 
     def begun(self) -> set[tuple[str, str]]:
-        """Every event that a worker has in hand, with the token of its begin."""
+        """The events that workers have begun, each with the token of its begin."""
         leased = keys.leased(self.prefix)
         members = cast(list[bytes], self.client.zrange(leased, 0, -1))
         ids = [member.decode().removeprefix("~") for member in members]
@@ -168,26 +185,29 @@ class Observer:
         pairs = zip(ids, pipe.execute(), strict=True)
         return {(event_id, token.decode()) for event_id, token in pairs if token}
 
-    def note_in_flight(self) -> set[str]:
-        """Count what is begun by somebody who is no more: it may arrive twice."""
-        in_hand = self.begun() - self._in_flight
-        self._in_flight |= in_hand
-        return {event_id for event_id, _ in in_hand}
+    def record_in_flight(self) -> set[str]:
+        """Record the attempts of a killed worker, which may be repeated.
 
-    def waiting(self) -> int:
-        """How many events still have to happen."""
+        Returns: the ids of their events.
+        """
+        interrupted = self.begun() - self._in_flight
+        self._in_flight |= interrupted
+        return {event_id for event_id, _ in interrupted}
+
+    def pending(self) -> int:
+        """How many members the sets `due` and `leased` have together."""
         pipe = self.client.pipeline()
         pipe.zcard(keys.due(self.prefix))
         pipe.zcard(keys.leased(self.prefix))
         return sum(pipe.execute())
 
     def wait_drained(self, *, within_s: float = 60) -> float:
-        """Wait until nothing is left to do; answers how many seconds that took."""
-        return wait_until(lambda: self.waiting() == 0, within_s=within_s)
+        """Wait until nothing is pending; return how many seconds that took."""
+        return wait_until(lambda: self.pending() == 0, within_s=within_s)
 
     def tally(self, accepted: Sequence[Accepted]) -> Tally:
-        """Compare what was accepted with what arrived."""
-        self.receiver.catch_up()
+        """Compare the accepted events with the requests that arrived."""
+        self.receiver.sync()
         times_ms = self.receiver.times_ms()
         return self._compare(accepted, times_ms, self._undelivered(accepted))
 
@@ -197,33 +217,32 @@ class Observer:
         times_ms: dict[str, list[float]],
         undelivered: list[str],
     ) -> Tally:
-        reached = [each for each in accepted if each.label in times_ms]
-        late_ms = sorted(times_ms[each.label][0] - each.at_ms for each in reached)
-        again = (len(times_ms[each.label]) - each.sends for each in reached)
+        arrived = [event for event in accepted if event.label in times_ms]
+        late_ms = sorted(times_ms[event.label][0] - event.at_ms for event in arrived)
+        extra = (len(times_ms[event.label]) - event.sends for event in arrived)
         return Tally(
             accepted=len(accepted),
-            lost=[each.label for each in accepted if each.label not in times_ms],
-            duplicates=sum(count for count in again if count > 0),
+            lost=[event.label for event in accepted if event.label not in times_ms],
+            duplicates=sum(count for count in extra if count > 0),
             in_flight=len(self._in_flight),
             early=sum(1 for late in late_ms if late < 0),
             late_ms=late_ms,
-            faults=undelivered + self._disagreements(),
+            faults=undelivered + self._inconsistencies(),
         )
 
     def _undelivered(self, accepted: Sequence[Accepted]) -> list[str]:
-        """What arrived, perhaps, but was not written down as delivered."""
+        """The events that are not recorded as delivered, with their states."""
         found = []
-        for start in range(0, len(accepted), AT_ONCE):
-            batch = accepted[start : start + AT_ONCE]
-            events = read_events(
-                self.events.cell, self.owner, [each.id for each in batch]
-            )
-            for each, event in zip(batch, events, strict=True):
+        for start in range(0, len(accepted), BATCH_SIZE):
+            batch = accepted[start : start + BATCH_SIZE]
+            ids = [expected.id for expected in batch]
+            events = read_events(self.events.cell, self.owner, ids)
+            for expected, event in zip(batch, events, strict=True):
                 state = event.state if event else "missing"
                 if state is not State.DELIVERED:
-                    found.append(f"{each.label} is {state}")
+                    found.append(f"{expected.label} is {state}")
         return found
 
-    def _disagreements(self) -> list[str]:
-        """Where records and sets of the store disagree."""
+    def _inconsistencies(self) -> list[str]:
+        """Where the records and the sets of the store disagree."""
         return [str(fault) for fault in walk.check(self.events.cell)]

@@ -1,4 +1,4 @@
-"""Processes that tests start, hurt and clear away."""
+"""Processes that tests start, disturb and clean up."""
 
 import os
 import signal
@@ -13,20 +13,20 @@ ROOT = Path(__file__).parents[2]
 
 
 def wait_until(condition: Callable[[], object], *, within_s: float = 20) -> float:
-    """Wait until a condition holds; answers how many seconds that took.
+    """Wait until a condition holds; return how many seconds that took.
 
-    Raises: AssertionError, if it never does.
+    Raises: AssertionError after `within_s` seconds.
     """
     started_s = time.monotonic()
     while not condition():
         waited_s = time.monotonic() - started_s
-        assert waited_s < within_s, f"not within {within_s} s"
+        assert waited_s < within_s, f"timed out after {within_s} s"
         time.sleep(0.01)
     return time.monotonic() - started_s
 
 
 class Process:
-    """One process, started and hurt by whoever holds it."""
+    """A process that can be started, frozen, killed, and started again."""
 
     def __init__(
         self,
@@ -44,17 +44,17 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Of the process as it was started last."""
+        """The id of the process started last."""
         assert self._process is not None
         return self._process.pid
 
     @property
-    def printed(self) -> str:
-        """All that was printed, over all starts."""
+    def output(self) -> str:
+        """What the process has output, over all its starts."""
         return self._log.read_text()
 
     def start(self) -> None:
-        """Start it, or start it again."""
+        """Start the process; it must not be running."""
         assert not self.is_running()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -69,55 +69,55 @@ class Process:
             )
 
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process was started and has not exited."""
         return self._process is not None and self._process.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process alone."""
+        """Send a signal to the process, not to its children."""
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it with -9: it does not notice."""
+        """Kill the process with SIGKILL, and wait for its exit."""
         self.signal(signal.SIGKILL)
         self.wait()
 
     def freeze(self) -> None:
-        """Stop its clock until `thaw`."""
+        """Suspend the process until `thaw`."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen process go on, as if no time had passed."""
+        """Resume a frozen process."""
         self.signal(signal.SIGCONT)
 
     def terminate(self, *, within_s: float = 60) -> int:
-        """Ask it to end; answers its exit code."""
+        """Send SIGTERM and wait; return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(within_s=within_s)
 
     def wait(self, *, within_s: float = 60) -> int:
-        """Wait for its end; answers its exit code."""
+        """Wait for the process to exit; return the exit code."""
         assert self._process is not None
         return self._process.wait(timeout=within_s)
 
     def children(self) -> set[int]:
-        """The processes that it started, and theirs."""
+        """The ids of its child processes and of their descendants."""
         return descendants({self.pid})
 
     def memory_mib(self) -> float:
-        """Resident memory."""
+        """Resident memory of the process, in MiB."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
     def cpu_s(self) -> float:
-        """Processor time that it and the processes under it have used."""
+        """CPU time used by the process and its descendants."""
         ticks = 0
         for pid in {self.pid, *self.children()}:
             stat = Path(f"/proc/{pid}/stat").read_text()
             ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def clear_away(self) -> None:
-        """End it with everything that it started, frozen or not."""
+    def kill_tree(self) -> None:
+        """Kill the process and its descendants, even if they are frozen."""
         if self._process is not None:
             if self.is_running():
                 kill_trees({self.pid})
@@ -125,7 +125,7 @@ class Process:
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A TCP port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,17 +1,21 @@
-"""A fast receiver of webhooks, run as a process of its own; tells what arrived, when.
+"""A fast receiver of webhooks that runs as its own process and prints each request.
 
     python -m tests.system.receiver
 
-Its first line of output is its port. Then comes one line per request, printed before it
-is answered: `<arrived, wall clock ns> <scheduled time> <payload> <warned>`, the last
-being 1 if it says that an earlier one may have arrived, else 0. What a schedule
-sends is known by its id and the fire time in it. One that is kept waiting has another
-line when that is over, whether its sender still lives or not: `<ended, wall clock ns>
-<how many arrived before it>`.
+The first line of output is its port. Each request is printed before it is answered:
 
-The URL says how a request is answered: `?delay_ms=200&status=500&hang=1`; with
-`&first=2` that is done to the first two of a payload, with `&until_ms=` until that
-time; the rest is answered at once.
+    <arrival time, wall clock ns> <scheduled time> <label> <duplicate>
+
+The label is the payload; for an occurrence of a schedule it is the occurrence's id,
+and the scheduled time comes from that id. `duplicate` is 1 if the request has the
+header `Scheduler-Possible-Duplicate`, else 0. The end of a delayed request is printed
+too, even if its sender is gone by then:
+
+    <end time, wall clock ns> <number of requests that arrived before it>
+
+The query of the URL selects the response: `?delay_ms=200&status=500`, or `?hang=1` for
+none. `&first=2` limits this to the first two requests with the same label,
+`&until_ms=<wall clock>` to requests before that time. All others get 200 at once.
 """
 
 import asyncio
@@ -35,7 +39,13 @@ WARNING = b"\r\nScheduler-Possible-Duplicate: true\r\n"
 
 
 class Behaviour(NamedTuple):
-    """What a URL asks for; `first` 0: always; until `until_s`, 0: for ever."""
+    """How to respond to a request.
+
+    Attributes:
+        answer: the response; None to send none.
+        first: how many requests with the same label this applies to; 0 for all.
+        until_s: the wall clock time at which this ends; 0 for never.
+    """
 
     delay_s: float
     answer: bytes | None
@@ -44,25 +54,25 @@ class Behaviour(NamedTuple):
 
 
 @lru_cache
-def behaviour(target: bytes) -> Behaviour:
-    """How to answer a request for that path and query."""
-    asked = parse_qs(urlsplit(target.decode()).query)
-    answer = _answer(int(asked.get("status", ["200"])[0]))
-    delay_s = int(asked.get("delay_ms", ["0"])[0]) / 1000
-    first = int(asked.get("first", ["0"])[0])
-    until_s = int(asked.get("until_ms", ["0"])[0]) / 1000
-    return Behaviour(delay_s, None if "hang" in asked else answer, first, until_s)
+def parse_behaviour(target: bytes) -> Behaviour:
+    """The behaviour that the query of a request target selects."""
+    query = parse_qs(urlsplit(target.decode()).query)
+    answer = _answer(int(query.get("status", ["200"])[0]))
+    delay_s = int(query.get("delay_ms", ["0"])[0]) / 1000
+    first = int(query.get("first", ["0"])[0])
+    until_s = int(query.get("until_ms", ["0"])[0]) / 1000
+    return Behaviour(delay_s, None if "hang" in query else answer, first, until_s)
 
 
 def _answer(status: int) -> bytes:
     return b"HTTP/1.1 %d -\r\ncontent-length: 2\r\n\r\nok" % status
 
 
-AT_ONCE = Behaviour(0, _answer(200), 0)
+DEFAULT = Behaviour(0, _answer(200), 0)
 
 
 class Connection(asyncio.Protocol):
-    """One connection; requests come one after the other."""
+    """One connection; its client sends the next request after the response."""
 
     def __init__(self, counts: Counter[str], numbers: Iterator[int]) -> None:
         self._counts = counts
@@ -80,29 +90,29 @@ class Connection(asyncio.Protocol):
         if not found or len(rest) < length:
             return
         arrived_ns = time.time_ns()
-        scheduled, label = _known_as(head, rest[:length])
+        scheduled, label = _identify(head, rest[:length])
         print(arrived_ns, scheduled, label, int(WARNING in head + b"\r\n"), flush=True)
         number = next(self._numbers)
         self._received = rest[length:]
-        asked = behaviour(head.split(b" ", 2)[1])
-        if asked.until_s and time.time() >= asked.until_s:
-            asked = AT_ONCE
-        if asked.first:
+        behaviour = parse_behaviour(head.split(b" ", 2)[1])
+        if behaviour.until_s and time.time() >= behaviour.until_s:
+            behaviour = DEFAULT
+        if behaviour.first:
             self._counts[label] += 1
-            if self._counts[label] > asked.first:
-                asked = AT_ONCE
-        self._answer(asked, number)
+            if self._counts[label] > behaviour.first:
+                behaviour = DEFAULT
+        self._answer(behaviour, number)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
 
-    def _answer(self, asked: Behaviour, number: int) -> None:
-        if asked.answer is None:
+    def _answer(self, behaviour: Behaviour, number: int) -> None:
+        if behaviour.answer is None:
             return
-        if not asked.delay_s:
-            return self._write(asked.answer)
+        if not behaviour.delay_s:
+            return self._write(behaviour.answer)
         loop = asyncio.get_running_loop()
-        loop.call_later(asked.delay_s, self._end, asked.answer, number)
+        loop.call_later(behaviour.delay_s, self._end, behaviour.answer, number)
 
     def _end(self, answer: bytes, number: int) -> None:
         print(time.time_ns(), number, flush=True)
@@ -113,8 +123,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(answer)
 
 
-def _known_as(head: bytes, body: bytes) -> tuple[str, str]:
-    """The scheduled time of a request, and its label."""
+def _identify(head: bytes, body: bytes) -> tuple[str, str]:
+    """The scheduled time and the label of a request."""
     occurrence = OCCURRENCE.search(head)
     if occurrence is None:
         fields = orjson.loads(body)
@@ -123,7 +133,7 @@ def _known_as(head: bytes, body: bytes) -> tuple[str, str]:
 
 
 def content_length(head: bytes) -> int:
-    """How long the body behind a head is."""
+    """The `Content-Length` in a request head; 0 if there is none."""
     for line in head.lower().split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name == b"content-length":

@@ -1,11 +1,20 @@
-"""What became of the events of a scenario, and which of its claims did not hold."""
+"""The result of a scenario: what happened to its events, and which claims failed."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of the accepted events."""
+    """What happened to the accepted events.
+
+    Attributes:
+        lost: the labels of events that never arrived.
+        duplicates: how many requests were sent beyond those expected.
+        in_flight: how many attempts were under way when their worker was killed.
+        early: how many events arrived before their time.
+        late_ms: how late each event arrived first, ascending.
+        faults: events not recorded as delivered, and inconsistencies in the store.
+    """
 
     accepted: int
     lost: list[str]
@@ -17,12 +26,15 @@ class Tally:
 
     @property
     def is_sound(self) -> bool:
-        """Nothing lost or early, nothing twice without a reason, the store in order."""
-        few = self.duplicates <= self.in_flight
-        return few and not (self.lost or self.early or self.faults)
+        """Whether nothing is lost, early, inconsistent, or duplicated without reason.
+
+        Only an attempt that was in flight when its worker died may be repeated.
+        """
+        explained = self.duplicates <= self.in_flight
+        return explained and not (self.lost or self.early or self.faults)
 
     def late_at(self, share: float) -> float:
-        """How late that share of the events was at most, in ms."""
+        """The lateness of the event at this quantile (0 to 1), in ms."""
         return self.late_ms[min(int(share * len(self.late_ms)), len(self.late_ms) - 1)]
 
     def __str__(self) -> str:
@@ -40,17 +52,25 @@ class Tally:
 
 @dataclass
 class Report:
-    """How a scenario went: its tally, its figures, the claims that did not hold."""
+    """The result of a scenario.
+
+    Attributes:
+        figures: measurements to print.
+        problems: the claims that did not hold.
+    """
 
     tally: Tally
     figures: dict[str, object] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.expect(self.tally.is_sound, "lost, early, twice or at fault")
+        self.expect(
+            self.tally.is_sound,
+            "nothing is lost, early, inconsistent, or duplicated without reason",
+        )
 
     def expect(self, holds: object, claim: str) -> None:
-        """Note a claim that does not hold."""
+        """Record a claim as a problem if it does not hold."""
         if not holds:
             self.problems.append(claim)
 

@@ -1,4 +1,4 @@
-"""A system that `scripts/up` keeps running, whoever of it dies."""
+"""A system supervised by `scripts/up`, which restarts processes that die."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ GREETING = "Ctrl-C stops everything"
 
 
 class Supervised:
-    """A context: inside, the system runs; `observer` watches it."""
+    """A context in which the system runs; `observer` gives access to it."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self._data = folder / "data"
@@ -47,14 +47,14 @@ class Supervised:
         trace: TracebackType | None,
     ) -> None:
         self.observer.close()
-        self._up.clear_away()
+        self._up.kill_tree()
 
     def _is_up(self) -> bool:
-        assert self._up.is_running(), self._up.printed
-        return GREETING in self._up.printed
+        assert self._up.is_running(), self._up.output
+        return GREETING in self._up.output
 
     def pids(self) -> dict[int, str]:
-        """All processes but the supervisor, with their command lines."""
+        """The processes under the supervisor: command lines by process id."""
         found = {pid: _command_line(pid) for pid in self._up.children()}
         return {pid: line for pid, line in found.items() if line}
 

@@ -1,4 +1,4 @@
-"""Scenarios: processes die under load, or are told to end."""
+"""Scenarios: processes are killed or stopped under load."""
 
 import os
 import time
@@ -13,9 +13,11 @@ from tests.system.supervised import Supervised
 
 SLOW = "delay_ms=200"
 REDELIVERY_SLACK_S = 5
+# An event is dead after it has lost its worker this often.
 POISON_AFTER = 5
 LEAD_MS = 500
-KEPT = (
+# Parts of the command lines of the processes that `scripts/up` restarts.
+SUPERVISED = (
     "valkey-server",
     "gunicorn",
     "workers.ticker",
@@ -29,10 +31,10 @@ KEPT = (
 def worker_and_ticker_kills(
     cell: Cell, *, events: int, over_s: float, workers: int, tickers: int
 ) -> Report:
-    """Worker and ticker are killed again and again, and started again at once."""
+    """Worker and ticker are killed repeatedly, and restarted at once."""
     cell.start("ticker", "worker")
     accepted = cell.create_many(events, over_s=over_s, query=SLOW)
-    # Some fail at first: retries are under way as well when somebody dies.
+    # Some events fail at first, so that kills also interrupt retries.
     accepted += [
         cell.create(
             f"retried-{number}",
@@ -42,10 +44,10 @@ def worker_and_ticker_kills(
         )
         for number, event in enumerate(accepted[:: events // 20])
     ]
-    deaths = ["worker"] * workers + ["ticker"] * tickers
-    cell.random.shuffle(deaths)
-    for number, name in enumerate(deaths, start=1):
-        arrivals = events * number // (len(deaths) + 1)
+    victims = ["worker"] * workers + ["ticker"] * tickers
+    cell.random.shuffle(victims)
+    for number, name in enumerate(victims, start=1):
+        arrivals = events * number // (len(victims) + 1)
         wait_until(lambda n=arrivals: len(cell.receiver.arrivals) >= n, within_s=120)
         if name == "worker":
             cell.kill_worker()
@@ -54,46 +56,42 @@ def worker_and_ticker_kills(
         cell[name].start()
     cell.wait_drained(within_s=600)
     report = Report(cell.tally(accepted))
-    unwarned = cell.receiver.unwarned()
+    unwarned = cell.receiver.count_unwarned()
     report.expect(
         all(unwarned[event.label] <= event.sends for event in accepted),
-        "whatever is sent once more than it should be warns of it",
+        "each duplicate request has a duplicate warning",
     )
     return report
 
 
 def interruption(cell: Cell, *, events: int) -> Report:
-    """A worker is killed while it sends; another one sends it all again, in time."""
+    """A worker is killed during its requests; another worker repeats them in time."""
     cell.start("ticker", "worker", "worker-2")
     cell["worker-2"].freeze()
     accepted = cell.create_many(events, over_s=0, query="delay_ms=1000")
     wait_until(lambda: len(cell.receiver.arrivals) >= events)
-    in_hand = cell.kill_worker()
+    interrupted = cell.kill_worker()
     killed_ms = time.time() * 1000
     cell["worker-2"].thaw()
     cell.wait_drained()
     times_ms = cell.receiver.times_ms()
-    again_s = max((times_ms[e.label][-1] - killed_ms) / 1000 for e in accepted)
-    attempts = [cell.attempts(event) for event in accepted]
-    report = Report(cell.tally(accepted), {"sent again within": f"{again_s:.1f} s"})
-    report.expect(len(in_hand) == events, "all were in flight at the kill")
+    repeated_s = max((times_ms[e.label][-1] - killed_ms) / 1000 for e in accepted)
+    kinds = [[attempt.kind for attempt in cell.attempts(event)] for event in accepted]
+    report = Report(cell.tally(accepted), {"repeated within": f"{repeated_s:.1f} s"})
+    report.expect(len(interrupted) == events, "all were in flight at the kill")
     report.expect(
-        again_s <= cell.settings.lease_ms / 1000 + REDELIVERY_SLACK_S,
-        "what was in flight is sent again within lease + 5 s",
+        repeated_s <= cell.settings.lease_ms / 1000 + REDELIVERY_SLACK_S,
+        "attempts in flight are repeated within lease + 5 s",
     )
     report.expect(
-        all(
-            [each.kind for each in one]
-            == [AttemptKind.INTERRUPTED, AttemptKind.SETTLED]
-            for one in attempts
-        ),
-        "each shows one interrupted attempt, then one that was settled",
+        all(k == [AttemptKind.INTERRUPTED, AttemptKind.SETTLED] for k in kinds),
+        "each event has an interrupted attempt, then a settled one",
     )
     return report
 
 
 def web_kills(cell: Cell, *, kills: int) -> Report:
-    """What answers HTTP dies after what it may just have accepted."""
+    """Web processes are killed, possibly right after they accepted an event."""
     cell.start("web", "ticker", "worker")
     with Load(cell, per_s=200, in_ms=3_000) as load:
         for number in range(1, kills + 1):
@@ -103,18 +101,18 @@ def web_kills(cell: Cell, *, kills: int) -> Report:
                     os.kill(pid, SIGKILL)
             wait_until(cell.is_healthy)
     cell.wait_drained()
-    figures = {"requests without an answer": load.unanswered}
+    figures = {"requests without a response": load.unanswered}
     report = Report(cell.tally(load.accepted), figures)
-    report.expect(not load.unexpected, f"nothing else is answered: {load.unexpected}")
+    report.expect(not load.unexpected, f"no other responses: {load.unexpected}")
     return report
 
 
 def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
-    """A worker is told to end under load; what it cannot finish goes to another."""
+    """A worker is stopped under load; another one repeats what it did not finish."""
     grace_ms = cell.settings.drain_grace_s * 1000
     cell.start("ticker", "worker")
-    at_ms = cell.soon_ms(events)
-    waiting = [
+    at_ms = cell.earliest_start_ms(events)
+    short = [
         cell.create(
             f"event-{number}",
             at_ms=at_ms,
@@ -124,7 +122,7 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     ]
     long = [
         cell.create(
-            f"outlasting-{number}",
+            f"long-{number}",
             at_ms=at_ms - 300,
             query=f"delay_ms={grace_ms + 2_000}",
             deadline_ms=grace_ms + 30_000,
@@ -138,60 +136,60 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     exit_code = cell["worker"].terminate(within_s=grace_ms / 1000 + 30)
     took_s = time.monotonic() - started_s
     more = len(cell.receiver.arrivals) - sent
-    left = cell.note_in_flight()
-    ended = cell.receiver.times_ms().keys() - {event.label for event in long}
-    settled = [e for e in waiting if cell.event(e).state is State.DELIVERED]
+    unfinished = cell.record_in_flight()
+    sent_short = cell.receiver.times_ms().keys() - {event.label for event in long}
+    settled = [e for e in short if cell.event(e).state is State.DELIVERED]
     cell.start("worker-2")
     cell.wait_drained(within_s=grace_ms / 1000 + 120)
-    again = [event for event in long if cell.receiver.count(event.label) == 2]
+    repeated = [event for event in long if cell.receiver.count(event.label) == 2]
     report = Report(
-        cell.tally([*waiting, *long]),
+        cell.tally([*short, *long]),
         {
-            "ended after": f"{took_s:.1f} s",
+            "stopped after": f"{took_s:.1f} s",
             "begun meanwhile": more,
-            "left to their leases": len(left),
+            "unfinished": len(unfinished),
         },
     )
-    report.expect(more <= cell.settings.window / 2, "it begins nothing more")
-    report.expect(exit_code == 0, f"the worker ends in peace, not with {exit_code}")
-    report.expect(took_s <= grace_ms / 1000 + 3, "it ends within its grace")
+    report.expect(more <= cell.settings.window / 2, "the worker begins nothing more")
+    report.expect(exit_code == 0, f"the worker exits with 0, not {exit_code}")
+    report.expect(took_s <= grace_ms / 1000 + 3, "the worker exits within its grace")
     report.expect(
-        ended == {event.label for event in settled},
-        "what it had sent and could finish is settled",
+        sent_short == {event.label for event in settled},
+        "requests that ended within the grace are settled",
     )
     report.expect(
-        left == {event.id for event in long} and len(again) == len(long),
-        "the rest, and only that, comes back by its lease",
+        unfinished == {event.id for event in long} and len(repeated) == len(long),
+        "the others, and only they, are repeated after their lease",
     )
     return report
 
 
 def rolling_restart(cell: Cell) -> Report:
-    """Each process is replaced under load; the old one is told to end."""
+    """Each process is replaced under load."""
     cell.start("web", "ticker", "worker", "clock")
     codes = {}
     with Load(cell, per_s=50, in_ms=3_000, query=SLOW) as load:
         for role in ("worker", "ticker", "clock", "web"):
-            taken = len(load.accepted)
-            wait_until(lambda n=taken: len(load.accepted) >= n + 20)
+            before = len(load.accepted)
+            wait_until(lambda n=before: len(load.accepted) >= n + 20)
             if role == "web":
-                # Its port is taken until it ends.
+                # The old process uses the port until it exits.
                 codes[role] = cell[role].terminate()
                 cell.start("web")
             else:
                 cell.start(f"{role}-2")
                 codes[role] = cell[role].terminate()
     cell.wait_drained()
-    figures = {"requests without an answer": load.unanswered}
+    figures = {"requests without a response": load.unanswered}
     report = Report(cell.tally(load.accepted), figures)
-    report.expect(not any(codes.values()), f"each ends in peace: {codes}")
-    report.expect(not load.unexpected, f"nothing else is answered: {load.unexpected}")
-    report.expect(not load.retry_after, "no request is turned away")
+    report.expect(not any(codes.values()), f"each process exits with 0: {codes}")
+    report.expect(not load.unexpected, f"no other responses: {load.unexpected}")
+    report.expect(not load.retry_after, "no request is refused")
     return report
 
 
 def poison_event(cell: Cell, *, neighbours: int) -> Report:
-    """An event that kills its process, among others."""
+    """An event kills its worker each time; its neighbours are delivered."""
     cell.start("ticker", "worker")
     accepted = cell.create_many(neighbours, over_s=0.2, query="delay_ms=300")
     event = cell.create(
@@ -202,20 +200,22 @@ def poison_event(cell: Cell, *, neighbours: int) -> Report:
         cell.kill_worker()
         cell["worker"].start()
     cell.wait_drained(within_s=120)
-    attempts = [cell.attempts(neighbour) for neighbour in accepted]
-    interrupted = [sum(a.kind is AttemptKind.INTERRUPTED for a in n) for n in attempts]
+    interruptions = [
+        sum(a.kind is AttemptKind.INTERRUPTED for a in cell.attempts(neighbour))
+        for neighbour in accepted
+    ]
     dead = cell.event(event)
-    figures = {"a neighbour was interrupted at most": f"{max(interrupted)} times"}
+    figures = {"most interruptions of a neighbour": max(interruptions)}
     report = Report(cell.tally(accepted), figures)
     report.expect(
         (dead.state, dead.reason) == (State.DEAD, "poison"),
-        f"it ends as a dead letter, not {dead.state} {dead.reason}",
+        f"the event becomes a dead letter, not {dead.state} {dead.reason}",
     )
     return report
 
 
 def isolated_events(cell: Cell, *, suspects: int, others: int) -> Report:
-    """Many events have lost their worker twice; then comes ordinary traffic."""
+    """Ordinary events arrive after many events have lost their worker twice."""
     cell.start("ticker", "worker")
     suspected = [
         cell.create(
@@ -242,29 +242,29 @@ def isolated_events(cell: Cell, *, suspects: int, others: int) -> Report:
         for event in ordinary
     ]
     report = Report(tally, {"suspects sent before an ordinary one": max(passed)})
-    report.expect(max(passed) <= 10, "ordinary events need not wait for suspects")
+    report.expect(max(passed) <= 10, "ordinary events do not wait for suspects")
     return report
 
 
 def supervised_kills(system: Supervised, *, kills: int) -> Report:
-    """Whatever `scripts/up` keeps is killed in turn; nobody else lends a hand."""
+    """The processes that `scripts/up` supervises are killed one after the other."""
     observer = system.observer
     with Load(observer, per_s=50, in_ms=3_000, query=SLOW) as load:
         for number in range(1, kills + 1):
             wait_until(lambda n=number: len(load.accepted) >= 15 * n, within_s=60)
             wait_until(observer.is_ready, within_s=60)
-            role = KEPT[number % len(KEPT)]
+            role = SUPERVISED[number % len(SUPERVISED)]
             os.kill(
                 min(p for p, line in system.pids().items() if role in line), SIGKILL
             )
             if role == "workers.DeliveryWorker":
-                observer.note_in_flight()
+                observer.record_in_flight()
         wait_until(observer.is_ready, within_s=60)
     observer.wait_drained(within_s=120)
     return Report(
         observer.tally(load.accepted),
         {
-            "answers 503": len(load.retry_after),
-            "requests without an answer": load.unanswered,
+            "responses 503": len(load.retry_after),
+            "requests without a response": load.unanswered,
         },
     )

@@ -1,4 +1,4 @@
-"""Deliveries of a system that nobody hurts."""
+"""Deliveries of a system without disturbances."""
 
 import pytest
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def test_events_at_random_times_arrive_once_and_never_early(
     assert report.tally.duplicates == 0
 
 
-def test_r24_a_backlog_drains_oldest_first_in_flat_memory(
+def test_a_backlog_drains_oldest_first_with_flat_memory(
     new_cell: Callable[..., Cell],
 ):
     report = workloads.backlog(new_cell(), events=4_000)
@@ -28,7 +28,7 @@ def test_r24_a_backlog_drains_oldest_first_in_flat_memory(
     assert report.tally.duplicates == 0
 
 
-def test_a_small_window_waits_for_no_batch_that_never_fits(
+def test_a_window_smaller_than_a_batch_still_delivers(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(SCHED_WINDOW="2")

@@ -1,4 +1,4 @@
-"""Libraries under load: two versions, failovers, a store too full to take one."""
+"""Function libraries: deploys, failovers, and a store too full to load one."""
 
 import pytest
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from scheduler_api.core.model import State
 from scheduler_api.core.store import functions, keys
 from scheduler_api.web.readiness import NO_FUNCTIONS
-from tests.system.load import Load, taken_on
+from tests.system.load import Load, accepted_event
 from tests.system.observer import Accepted, Answer
 from tests.system.processes import wait_until
 from tests.system.replicas import ReplicatedCell
@@ -15,64 +15,64 @@ from tests.system.versions import LibraryCell, TwoVersions
 
 pytestmark = pytest.mark.slow
 
-LEAD_MS, ONE_BYTE = 1_000, 1
-SOME = 30
-TEN = 10
-TROUBLE = ("store.unreachable", "tick.failed", "library.refused")
+LEAD_MS = 1_000
+BATCH = 30
+TICKERS = 10
+ERRORS = ("store.unreachable", "tick.failed", "library.refused")
 
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Iterator[LibraryCell]:
-    """A system of one version."""
+    """A system with one version of the code."""
     with LibraryCell(tmp_path) as cell:
         yield cell
 
 
 @pytest.fixture
 def versions(tmp_path: Path) -> Iterator[TwoVersions]:
-    """A system of two versions; one web process, so that each answer is its."""
+    """A system with two versions; one web worker, so that it answers each request."""
     with TwoVersions(tmp_path, SCHED_WEB_WORKERS="1") as cell:
         yield cell
 
 
 @pytest.fixture
 def replicated(tmp_path: Path) -> Iterator[ReplicatedCell]:
-    """A system whose store has a replica."""
+    """A system with a replicated store."""
     with ReplicatedCell(tmp_path) as cell:
         yield cell
 
 
 def wait_for_arrivals(cell: LibraryCell) -> None:
-    """Wait until some more have arrived."""
+    """Wait until another batch has arrived."""
     before = len(cell.receiver.arrivals)
-    wait_until(lambda: len(cell.receiver.arrivals) >= before + SOME)
+    wait_until(lambda: len(cell.receiver.arrivals) >= before + BATCH)
 
 
 def calls(cell: LibraryCell, command: str) -> tuple[int, int]:
-    """How many calls of a command succeeded and failed since they were last reset."""
-    found = cell.client.info("commandstats").get(f"cmdstat_{command}")
-    if not found:
+    """How many calls of a command succeeded and failed since the last reset."""
+    stats = cell.client.info("commandstats").get(f"cmdstat_{command}")
+    if not stats:
         return 0, 0
-    return found["calls"] - found["failed_calls"], found["failed_calls"]
+    return stats["calls"] - stats["failed_calls"], stats["failed_calls"]
 
 
 @contextmanager
 def full(cell: LibraryCell) -> Iterator[None]:
-    """The store is at its memory limit meanwhile."""
-    cell.client.config_set("maxmemory", ONE_BYTE)
+    """A context in which the store is at its memory limit."""
+    cell.client.config_set("maxmemory", 1)
     yield
     cell.client.config_set("maxmemory", 0)
 
 
 def missing(cell: LibraryCell) -> object:
-    """What `/readyz` says is missing, with a 503."""
+    """The `missing` list of `/readyz`, which must answer 503."""
     answer = cell.request("GET", "/readyz")
     assert answer.status == 503
     return answer.body.get("missing", [])
 
 
-def accept_again(cell: LibraryCell, label: str) -> Accepted:
-    """Create an event as soon as the system takes one on."""
+def create_when_possible(cell: LibraryCell, label: str) -> Accepted:
+    """Retry to create an event until the system accepts it."""
     answers: list[Answer] = []
 
     def is_accepted() -> bool:
@@ -80,43 +80,44 @@ def accept_again(cell: LibraryCell, label: str) -> Accepted:
         return answers[-1].status == 200
 
     wait_until(is_accepted, within_s=10)
-    return taken_on(answers[-1], label)
+    return accepted_event(answers[-1], label)
 
 
-def test_a_deploy_under_load_shows_nowhere_though_both_libraries_are_in_use(
+def test_a_deploy_under_load_causes_no_errors_while_both_libraries_are_in_use(
     versions: TwoVersions,
 ):
     cell = versions
     new, old = cell.library, cell.other_library
-    cell.start_other("web-old", "ticker-old", "worker-old", "worker-left")
+    cell.start_other("web-old", "ticker-old", "worker-old", "worker-kept")
     codes: dict[str, int] = {}
     with Load(cell, per_s=100, in_ms=LEAD_MS, query="delay_ms=100") as load:
         wait_for_arrivals(cell)
-        before = cell.loaded()
+        before_deploy = cell.loaded()
         for role in ("worker", "ticker", "web"):
             codes[role] = cell[f"{role}-old"].terminate()
             cell.start(role)
             wait_for_arrivals(cell)
-        meanwhile = cell.loaded()
+        after_deploy = cell.loaded()
 
         cell.start("chores")
-        cell["worker-left"].freeze()
+        cell["worker-kept"].freeze()
         deleted = cell.delete_other_libraries()
-        afterwards = cell.loaded()
-        cell["worker-left"].thaw()
+        after_deletion = cell.loaded()
+        cell["worker-kept"].thaw()
 
+        # Only the old version's worker is left to deliver.
         codes["new worker"] = cell["worker"].terminate()
         wait_for_arrivals(cell)
-        again = cell.loaded()
+        at_end = cell.loaded()
     cell.wait_drained()
-    codes["left"] = cell["worker-left"].terminate()
+    codes["kept worker"] = cell["worker-kept"].terminate()
     tally = cell.tally(load.accepted)
     print(tally, codes, load.unanswered)
 
-    assert before == {old}
-    assert meanwhile == {old, new}
-    assert (deleted, afterwards) == (1, {new})
-    assert again == {old, new}
+    assert before_deploy == {old}
+    assert after_deploy == {old, new}
+    assert (deleted, after_deletion) == (1, {new})
+    assert at_end == {old, new}
     assert tally.is_sound
     assert tally.duplicates == 0
     assert not any(codes.values()), codes
@@ -124,70 +125,70 @@ def test_a_deploy_under_load_shows_nowhere_though_both_libraries_are_in_use(
     assert load.retry_after == []
 
 
-def test_ten_processes_that_load_at_the_same_moment_all_go_on(cell: LibraryCell):
-    tickers = [f"ticker-{number}" for number in range(TEN)]
+def test_ten_processes_can_load_the_library_at_the_same_time(cell: LibraryCell):
+    tickers = [f"ticker-{number}" for number in range(TICKERS)]
     cell.start(*tickers)
     wake = keys.wake(cell.prefix)
-    wait_until(lambda: cell.client.pubsub_numsub(wake) == [(wake.encode(), TEN)])
+    wait_until(lambda: cell.client.pubsub_numsub(wake) == [(wake.encode(), TICKERS)])
 
-    came_second = 0
-    while came_second < TEN - 1:
+    # Repeat until enough loads have been refused because another was first.
+    refused = 0
+    while refused < TICKERS - 1:
         cell.client.config_resetstat()
         with cell.client.pipeline() as pipe:
             pipe.function_flush()
             pipe.publish(wake, "")
             pipe.execute()
-        wait_until(lambda: calls(cell, "fcall")[0] >= TEN)
+        wait_until(lambda: calls(cell, "fcall")[0] >= TICKERS)
         loads, refusals = calls(cell, "function|load")
         assert loads == 1
-        came_second += refusals
+        refused += refusals
 
     assert cell.loaded() == {cell.library}
     for name in tickers:
-        assert not [line for line in TROUBLE if line in cell[name].printed], name
+        assert not [event for event in ERRORS if event in cell[name].output], name
 
 
-KNOWS, LACKS, READ_ONLY = "knows it", "lacks it", "lacks it, is read-only at first"
+WITH, WITHOUT = "with the library", "without the library"
+READ_ONLY = "without the library, read-only at first"
 
 
-@pytest.mark.parametrize("replica", [KNOWS, LACKS, READ_ONLY])
-def test_a_failover_loses_nothing_that_was_replicated(
-    replica: str, replicated: ReplicatedCell
-):
+@pytest.mark.parametrize("replica", [WITH, WITHOUT, READ_ONLY])
+def test_a_failover_loses_no_replicated_event(replica: str, replicated: ReplicatedCell):
     cell = replicated
     cell.start("web", "ticker", "worker")
     with Load(cell, per_s=100, in_ms=LEAD_MS, query="delay_ms=100") as load:
         wait_for_arrivals(cell)
-        if replica != KNOWS:
-            cell.forget_libraries_on_replica()
-        safe = len(load.accepted)
+        if replica != WITH:
+            cell.delete_libraries_on_replica()
+        replicated_events = len(load.accepted)
         cell.wait_replicated()
         cell.store.kill()
-        # One more may have been answered by now.
-        unsure = len(load.accepted) + 1
-        known = cell.loaded_on_replica()
+        # The store may have accepted one more event whose response is on its way.
+        uncertain = len(load.accepted) + 1
+        loaded = cell.loaded_on_replica()
         if replica == READ_ONLY:
-            cell.lead_to_replica()
+            cell.switch_to_replica()
             wait_until(lambda: load.retry_after)
-            wait_until(lambda: "read only replica" in cell["ticker"].printed)
+            wait_until(lambda: "read only replica" in cell["ticker"].output)
             cell.promote()
         else:
             cell.promote()
-            cell.lead_to_replica()
-        wait_until(lambda: len(load.accepted) > unsure + SOME)
+            cell.switch_to_replica()
+        wait_until(lambda: len(load.accepted) > uncertain + BATCH)
     cell.wait_drained()
-    before = cell.tally(load.accepted[:safe])
-    after = cell.tally(load.accepted[unsure:])
+    before = cell.tally(load.accepted[:replicated_events])
+    after = cell.tally(load.accepted[uncertain:])
     print(before, after, sep="\n")
 
-    assert known == ({cell.library} if replica == KNOWS else set())
+    assert loaded == ({cell.library} if replica == WITH else set())
     assert cell.loaded() == {cell.library}
     assert (before.lost, before.early, before.faults) == ([], 0, [])
     assert (after.is_sound, after.duplicates) == (True, 0)
     assert load.unexpected == []
 
 
-def test_a_full_store_refuses_a_library_that_was_deleted_until_there_is_room(
+def test_a_full_store_refuses_to_load_a_deleted_library_until_there_is_room(
     versions: TwoVersions,
 ):
     cell = versions
@@ -195,36 +196,36 @@ def test_a_full_store_refuses_a_library_that_was_deleted_until_there_is_room(
     cell.start("ticker", "worker")
     cell.start_other("web")
     wait_until(cell.is_ready)
-    in_hand = cell.create_many(SOME, over_s=0, query="delay_ms=2000")
-    later = cell.create("later", at_ms=in_hand[0].at_ms + 4_000)
-    wait_until(lambda: len(cell.receiver.arrivals) == SOME)
+    in_flight = cell.create_many(BATCH, over_s=0, query="delay_ms=2000")
+    later = cell.create("later", at_ms=in_flight[0].at_ms + 4_000)
+    wait_until(lambda: len(cell.receiver.arrivals) == BATCH)
     own = cell.events.cell.library
     assert functions.delete(cell.client, own, others_only=True) == [old]
 
     with full(cell):
-        held = cell.begun()
+        begun = cell.begun()
         refused = cell.post("refused", in_ms=LEAD_MS)
         reasons = missing(cell)
         wait_until(lambda: not cell.begun())
-        states = {cell.event(each).state for each in in_hand}
-        known = cell.loaded()
+        states = {cell.event(event).state for event in in_flight}
+        loaded = cell.loaded()
     ready_s = wait_until(cell.is_ready, within_s=10)
-    after = accept_again(cell, "after")
+    after = create_when_possible(cell, "after")
     cell.wait_drained()
-    tally = cell.tally([*in_hand, later, after])
+    tally = cell.tally([*in_flight, later, after])
     print(tally, f"ready again after {ready_s:.1f} s")
 
     assert refused.status == 503
     assert NO_FUNCTIONS in reasons
-    assert f"library.refused library={old}" in cell["web"].printed
-    assert (len(held), states) == (SOME, {State.DELIVERED})
-    assert known == {new}
+    assert f"library.refused library={old}" in cell["web"].output
+    assert (len(begun), states) == (BATCH, {State.DELIVERED})
+    assert loaded == {new}
     assert cell.loaded() == {new, old}
     assert tally.is_sound
     assert tally.duplicates == 0
 
 
-def test_a_version_started_on_a_full_store_goes_on_once_there_is_room(
+def test_a_version_started_on_a_full_store_is_ready_as_soon_as_there_is_room(
     versions: TwoVersions,
 ):
     cell = versions
@@ -236,21 +237,21 @@ def test_a_version_started_on_a_full_store_goes_on_once_there_is_room(
         cell.start_other("web")
         refused = cell.post("refused", in_ms=LEAD_MS)
         missing(cell)
-        known = cell.loaded()
+        loaded = cell.loaded()
     ready_s = wait_until(cell.is_ready, within_s=10)
-    after = accept_again(cell, "after")
+    after = create_when_possible(cell, "after")
     cell.wait_drained()
     tally = cell.tally([after])
     print(tally, f"ready after {ready_s:.1f} s")
 
     assert refused.status == 503
-    assert f"library.refused library={old}" in cell["web"].printed
-    assert known == {new}
+    assert f"library.refused library={old}" in cell["web"].output
+    assert loaded == {new}
     assert cell.loaded() == {new, old}
     assert tally.is_sound
 
 
-def test_a_version_started_on_a_full_store_says_why_it_is_not_ready(
+def test_a_version_started_on_a_full_store_reports_why_it_is_not_ready(
     versions: TwoVersions,
 ):
     with full(versions):

@@ -1,4 +1,4 @@
-"""Many schedules of every second, for half a minute of real time."""
+"""Many schedules that fire every second, for half a minute of real time."""
 
 import pytest
 from collections.abc import Callable
@@ -18,7 +18,7 @@ SECOND_MS, HOUR_MS = 1_000, 3_600_000
 
 
 def create(cell: Cell) -> str:
-    """Make an event of every second; answers its id as receivers see it."""
+    """Create a v1 event that fires every second; return its public id."""
     body = {
         "eventOwner": "user@example.com",
         "endDate": to_iso(cell.events.cell.now_ms() + HOUR_MS),
@@ -33,12 +33,12 @@ def create(cell: Cell) -> str:
 
 
 def callback(event_id: str, second: int) -> Accepted:
-    """What an event is to make of a second."""
+    """The callback that a v1 event should send in a second of Unix time."""
     internal = to_id(UUID(event_id).int & (1 << 62) - 1)
     return Accepted(f"{internal}.{second}", f"{event_id}_{second}", second * SECOND_MS)
 
 
-def test_r14_each_second_of_two_hundred_schedules_is_called_once_and_never_early(
+def test_two_hundred_every_second_schedules_send_each_callback_once_and_never_early(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell()
@@ -47,8 +47,8 @@ def test_r14_each_second_of_two_hundred_schedules_is_called_once_and_never_early
     event_ids = [create(cell) for _ in range(SCHEDULES)]
     first = cell.events.cell.now_ms() // SECOND_MS + 1
     seconds = range(first, first + SECONDS)
-    wanted = [callback(event_id, s) for event_id in event_ids for s in seconds]
-    missing = {each.label for each in wanted}
+    expected = [callback(event_id, s) for event_id in event_ids for s in seconds]
+    missing = {call.label for call in expected}
 
     def all_arrived() -> bool:
         newest = cell.receiver.arrivals[-10 * SCHEDULES :]
@@ -59,7 +59,7 @@ def test_r14_each_second_of_two_hundred_schedules_is_called_once_and_never_early
     cell["ticker"].terminate()
     wait_until(lambda: cell.client.zcard(keys.leased(cell.prefix)) == 0)
 
-    tally = cell.tally(wanted)
+    tally = cell.tally(expected)
     print(tally)
     assert tally.is_sound
     assert tally.duplicates == 0

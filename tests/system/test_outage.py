@@ -1,4 +1,4 @@
-"""A store that goes away under load, and comes back with its data."""
+"""A store that is unavailable under load, and returns with its data."""
 
 import pytest
 from collections.abc import Callable
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
-def test_r06_a_store_away_for_longer_than_a_lease_costs_time_only(
+def test_an_outage_of_the_store_longer_than_a_lease_only_delays_events(
     how: str, new_cell: Callable[..., Cell]
 ):
     report = outages.store_outage(new_cell(**SHORT_LEASES), away_s=3, how=how)

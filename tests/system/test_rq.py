@@ -1,4 +1,4 @@
-"""RQ's own tools and workers beside ours."""
+"""RQ's own command line tools, worker options and stock worker."""
 
 import os
 import pytest
@@ -18,25 +18,25 @@ KEY = f"rq:queue:{QUEUE}"
 GARBAGE: dict[str, Callable[[redis.Redis, str], object]] = {
     "no hash": lambda client, key: None,
     "no data": lambda client, key: client.hset(key, "origin", QUEUE),
-    "data that is no JSON": lambda client, key: client.hset(key, "data", b"\x80\x04."),
-    "a status that is none": lambda client, key: client.hset(
+    "data not JSON": lambda client, key: client.hset(key, "data", b"\x80\x04."),
+    "unknown status": lambda client, key: client.hset(
         key, mapping={"data": "[]", "status": "lost"}
     ),
-    "a time-out that is none": lambda client, key: client.hset(
+    "invalid timeout": lambda client, key: client.hset(
         key, mapping={"data": "[]", "timeout": "soon"}
     ),
     "too few arguments": lambda client, key: client.hset(
         key, "data", '["workers.deliver.deliver",null,[["1"]],{}]'
     ),
-    "arguments of other kinds": lambda client, key: client.hset(
+    "arguments of wrong types": lambda client, key: client.hset(
         key, "data", '["workers.deliver.deliver",null,[1,2,3],{}]'
     ),
-    "a string for a hash": lambda client, key: client.set(key, "job"),
+    "string instead of hash": lambda client, key: client.set(key, "job"),
 }
 
 
 def rq_info(cell: Cell) -> str:
-    """What `rq info --raw` prints."""
+    """The output of `rq info --raw`."""
     result = subprocess.run(
         ["rq", "info", "--raw"],
         env=cell.environ,
@@ -48,13 +48,13 @@ def rq_info(cell: Cell) -> str:
 
 
 def states(cell: Cell) -> dict[int, str]:
-    """Each worker's state, as people see it, by process."""
-    line = rf"^worker \S+ \(.* (\d+)\) (\w+) {QUEUE}\."
-    found = re.findall(line, rq_info(cell), re.MULTILINE)
-    return {int(pid): state for pid, state in found}
+    """The state of each worker in `rq info`, by process id."""
+    pattern = rf"^worker \S+ \(.* (\d+)\) (\w+) {QUEUE}\."
+    matches = re.findall(pattern, rq_info(cell), re.MULTILINE)
+    return {int(pid): state for pid, state in matches}
 
 
-def test_rq_info_lists_every_worker_busy_while_it_delivers(
+def test_rq_info_lists_every_worker_and_shows_it_busy_while_it_delivers(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell()
@@ -71,7 +71,7 @@ def test_rq_info_lists_every_worker_busy_while_it_delivers(
     wait_until(lambda: states(cell)[cell["worker-1"].pid] == "idle")
 
 
-def test_rq_info_shows_how_many_envelopes_wait(new_cell: Callable[..., Cell]):
+def test_rq_info_counts_waiting_envelopes(new_cell: Callable[..., Cell]):
     cell = new_cell(SCHED_ENVELOPE_SIZE="10", SCHED_OFFER_LEASE_MS="60000")
     cell.start("ticker")
 
@@ -81,7 +81,9 @@ def test_rq_info_shows_how_many_envelopes_wait(new_cell: Callable[..., Cell]):
     assert re.search(rf"^queue {QUEUE} 2,", rq_info(cell), re.M)
 
 
-def test_a_stock_worker_delivers_beside_ours(new_cell: Callable[..., Cell]):
+def test_a_stock_worker_and_a_delivery_worker_share_the_deliveries(
+    new_cell: Callable[..., Cell],
+):
     cell = new_cell()
     cell.start("ticker", "worker", "stock")
     accepted = cell.create_many(400, over_s=4)
@@ -91,16 +93,16 @@ def test_a_stock_worker_delivers_beside_ours(new_cell: Callable[..., Cell]):
     tally = cell.tally(accepted)
     by_stock = sum(
         int(count)
-        for count in re.findall(r"deliveries: .*?(\d+) events", cell["stock"].printed)
+        for count in re.findall(r"deliveries: .*?(\d+) events", cell["stock"].output)
     )
     print(tally, f"by the stock worker at most {by_stock}")
     assert tally.is_sound, tally
     assert tally.duplicates == 0
     assert 0 < by_stock < 400
-    assert "Job OK" in cell["stock"].printed
+    assert "Job OK" in cell["stock"].output
 
 
-def test_r01_a_stock_worker_alone_loses_nothing_when_its_work_horse_is_killed(
+def test_a_stock_worker_loses_nothing_when_its_work_horse_is_killed(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(**SHORT_LEASES)
@@ -108,9 +110,9 @@ def test_r01_a_stock_worker_alone_loses_nothing_when_its_work_horse_is_killed(
     accepted = cell.create_many(20, over_s=0, query="delay_ms=1000")
     wait_until(lambda: len(cell.receiver.arrivals) == 20)
 
-    for horse in cell["stock"].children():
-        os.kill(horse, signal.SIGKILL)
-    cell.note_in_flight()
+    for pid in cell["stock"].children():
+        os.kill(pid, signal.SIGKILL)
+    cell.record_in_flight()
 
     cell.wait_drained()
     tally = cell.tally(accepted)
@@ -120,7 +122,7 @@ def test_r01_a_stock_worker_alone_loses_nothing_when_its_work_horse_is_killed(
     assert cell["stock"].is_running()
 
 
-def test_in_burst_mode_a_worker_delivers_what_waits_and_ends(
+def test_a_worker_in_burst_mode_delivers_waiting_events_and_exits(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(SCHED_OFFER_LEASE_MS="60000")
@@ -134,10 +136,10 @@ def test_in_burst_mode_a_worker_delivers_what_waits_and_ends(
     tally = cell.tally(accepted)
     assert exit_code == 0
     assert len(tally.late_ms) == 50
-    assert cell.waiting() == 0
+    assert cell.pending() == 0
 
 
-def test_a_worker_ends_after_as_many_jobs_as_it_was_told(
+def test_a_worker_exits_after_its_maximum_of_jobs(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(SCHED_OFFER_LEASE_MS="60000", SCHED_ENVELOPE_SIZE="10")
@@ -145,43 +147,43 @@ def test_a_worker_ends_after_as_many_jobs_as_it_was_told(
     cell.create_many(20, over_s=0)
     wait_until(lambda: cell.client.llen(KEY) == 2)
 
-    cell.start("of one job")
-    exit_code = cell["of one job"].wait()
+    cell.start("one job")
+    exit_code = cell["one job"].wait()
 
     assert exit_code == 0
     assert len(cell.receiver.arrivals) == 10
 
 
-def test_a_worker_ends_that_was_idle_for_as_long_as_it_was_told(
+def test_a_worker_exits_after_its_maximum_idle_time(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell()
 
-    cell.start("idle no longer")
+    cell.start("short idle time")
 
-    assert cell["idle no longer"].wait() == 0
+    assert cell["short idle time"].wait() == 0
 
 
-def test_a_worker_of_two_queues_says_that_it_takes_from_one(
+def test_a_worker_for_two_queues_exits_and_names_the_only_supported_queue(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell()
 
-    cell.start("of two queues")
+    cell.start("two queues")
 
-    assert cell["of two queues"].wait() == 1
-    assert "works on the queue deliveries only" in cell["of two queues"].printed
+    assert cell["two queues"].wait() == 1
+    assert "works on the queue deliveries only" in cell["two queues"].output
 
 
-def test_r13_jobs_that_cannot_be_read_cost_nothing_but_themselves(
+def test_unreadable_jobs_do_not_affect_deliveries(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(**SHORT_LEASES)
     cell.start("ticker", "worker")
     accepted = cell.create_many(200, over_s=3)
-    for number, spoil in enumerate([*GARBAGE.values()] * 5):
+    for number, write in enumerate([*GARBAGE.values()] * 5):
         job_id = f"garbage-{number}"
-        spoil(cell.client, Job.key_for(job_id))
+        write(cell.client, Job.key_for(job_id))
         cell.client.rpush(KEY, job_id)
 
     cell.wait_drained()
@@ -192,5 +194,5 @@ def test_r13_jobs_that_cannot_be_read_cost_nothing_but_themselves(
     assert tally.duplicates == 0
     assert cell["worker"].is_running()
     assert cell.client.llen(KEY) == 0
-    left = cell.client.keys("rq:job:*")
-    assert [key for key in left if b"garbage" not in key] == []
+    jobs = cell.client.keys("rq:job:*")
+    assert [key for key in jobs if b"garbage" not in key] == []

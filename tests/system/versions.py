@@ -1,4 +1,4 @@
-"""Cells whose libraries are looked at, also with another version of the code beside."""
+"""Cells for tests of function libraries, also with two versions of the code."""
 
 import shlex
 import shutil
@@ -14,8 +14,8 @@ from tests.system.processes import ROOT, Process, wait_until
 from typing import Any
 
 PACKAGES = ("scheduler_api", "workers")
-CHANGED = Path("scheduler_api", "core", "store", "lua", "functions", "claim.lua")
-TELL = """\
+CHANGED_FILE = Path("scheduler_api", "core", "store", "lua", "functions", "claim.lua")
+PROGRAM = """\
 import redis, scheduler_api, sys, workers
 from scheduler_api.core.store.cell import Cell
 print(scheduler_api.__file__, workers.__file__)
@@ -24,14 +24,14 @@ print(Cell(redis.Redis.from_url(sys.argv[1]), sys.argv[2]).library.name)
 
 
 def libraries(client: Redis) -> set[str]:
-    """The names of all function libraries that a server knows."""
-    found: list[Any] = client.function_list()
-    fields = [dict(zip(each[::2], each[1::2], strict=True)) for each in found]
-    return {each[b"library_name"].decode() for each in fields}
+    """The names of all function libraries on a server."""
+    replies: list[Any] = client.function_list()
+    fields = [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
+    return {library[b"library_name"].decode() for library in fields}
 
 
 class LibraryCell(Cell):
-    """A cell that tells which function libraries its store knows."""
+    """A cell that can list the function libraries of its store."""
 
     @property
     def library(self) -> str:
@@ -39,16 +39,16 @@ class LibraryCell(Cell):
         return self.events.cell.library.name
 
     def start_store(self) -> None:
-        """As any cell's; then the store is this cell's, as `scripts/up` has it."""
+        """Start the store and assign its database to this cell, like `scripts/up`."""
         super().start_store()
         take_database(self.client, self.prefix)
 
     def loaded(self) -> set[str]:
-        """The names of all libraries that the store knows."""
+        """The names of all libraries on the store."""
         return libraries(self.client)
 
     def delete_other_libraries(self) -> int:
-        """Have the chores process do it, as the clock would; answers how many."""
+        """Run the chore that deletes unused libraries; return how many it deleted."""
         queue = Queue("housekeeping", connection=self.client, serializer=JSONSerializer)
         job = queue.enqueue("workers.chores.libraries")
         wait_until(lambda: job.get_status() == "finished")
@@ -56,35 +56,38 @@ class LibraryCell(Cell):
 
 
 class TwoVersions(LibraryCell):
-    """A cell on which a copy of the code runs as well, with one more line of Lua."""
+    """A cell that also runs a copy of the code, with one more line of Lua."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         super().__init__(folder, **settings)
         self._copy = folder / "copy"
         for package in PACKAGES:
             shutil.copytree(ROOT / package, self._copy / package)
-        with (self._copy / CHANGED).open("a") as file:
+        with (self._copy / CHANGED_FILE).open("a") as file:
             file.write("-- another version\n")
-        # `python -m` and gunicorn look into the folder that they run in, `rq` into this
-        # path; the editable install comes after both.
+        # `python -m` and gunicorn import from the working directory, `rq` from
+        # PYTHONPATH; both take precedence over the editable install.
         self._copy_environ = {**self.environ, "PYTHONPATH": str(self._copy)}
-        self.other_library = self._ask_copy()
+        self.other_library = self._library_of_copy()
 
-    def _ask_copy(self) -> str:
-        """The copy's library; fails if it is not the copy that answers."""
-        *places, name = subprocess.run(
-            [sys.executable, "-c", TELL, self.environ["REDIS_URL"], self.prefix],
+    def _library_of_copy(self) -> str:
+        """The name of the copy's library.
+
+        Raises: AssertionError, if Python did not import the copy.
+        """
+        *files, name = subprocess.run(
+            [sys.executable, "-c", PROGRAM, self.environ["REDIS_URL"], self.prefix],
             cwd=self._copy,
             env=self._copy_environ,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
         ).stdout.split()
-        assert all(Path(each).is_relative_to(self._copy) for each in places), places
+        assert all(Path(file).is_relative_to(self._copy) for file in files), files
         return name
 
     def start_other(self, *names: str) -> None:
-        """As `start`, of the copy."""
+        """Start processes of the copy, named as for `start`."""
         for name in names:
             line = PROCFILE[name.partition("-")[0]]
             self.processes[name] = process = Process(

@@ -1,4 +1,4 @@
-"""Scenarios: much to do, or often, or late."""
+"""Scenarios: ordinary load, a schedule that fires every second, and a backlog."""
 
 import time
 from scheduler_api.core.cron.expression import FULL
@@ -12,7 +12,7 @@ LEAD_MS = 500
 
 
 def on_time(cell: Cell, *, events: int, over_s: float) -> Report:
-    """Events at random times, nobody is hurt."""
+    """Events at random times, without any disturbance."""
     cell.start("ticker", "worker")
     accepted = cell.create_many(events, over_s=over_s)
     cell.wait_drained(within_s=over_s + 60)
@@ -20,7 +20,7 @@ def on_time(cell: Cell, *, events: int, over_s: float) -> Report:
 
 
 def schedule_every_second(cell: Cell, *, seconds: int) -> Report:
-    """A schedule of every second; ticker and worker are killed on the way."""
+    """A schedule fires every second while ticker and worker are killed."""
     cell.start("ticker", "worker")
     schedule = cell.schedules.create(
         cell.owner,
@@ -40,21 +40,21 @@ def schedule_every_second(cell: Cell, *, seconds: int) -> Report:
     cell.wait_drained()
     labels = [arrival.label.rpartition(".") for arrival in list(arrivals)]
     fired_s = [int(at_s) for *_, at_s in labels]
-    wanted = [
+    expected = [
         Accepted(f"{schedule.id}.{at_s}", f"{labels[0][0]}.{at_s}", at_s * 1000)
         for at_s in range(min(fired_s), max(fired_s) + 1)
     ]
-    return Report(cell.tally(wanted))
+    return Report(cell.tally(expected))
 
 
 def backlog(cell: Cell, *, events: int) -> Report:
-    """Much came due while there was no worker."""
+    """Many events came due while no worker was running."""
     cell.start("ticker")
     accepted = [
         cell.create(f"event-{number}", at_ms=time.time_ns() // 1_000_000 + LEAD_MS)
         for number in range(events)
     ]
-    # A fifth of each envelope is for what came due in the last two seconds.
+    # A fifth of each envelope is for events that came due in the last two seconds.
     wait_until(lambda: cell.events.cell.now_ms() > accepted[-1].at_ms + 2_000)
     cell.start("worker")
     idle_mib = cell["worker"].memory_mib()
@@ -63,7 +63,7 @@ def backlog(cell: Cell, *, events: int) -> Report:
 
     def is_drained() -> bool:
         peak_mib.append(cell["worker"].memory_mib())
-        return cell.waiting() == 0
+        return cell.pending() == 0
 
     wait_until(is_drained, within_s=120 + events / 200)
     took_s = time.monotonic() - started_s
@@ -78,9 +78,9 @@ def backlog(cell: Cell, *, events: int) -> Report:
         {
             "drained": f"{events / took_s:.0f}/s",
             "worker's memory": f"{idle_mib:.0f} to {max(peak_mib):.0f} MiB",
-            "furthest out of turn": f"{moved} places",
+            "largest delay in order": f"{moved} places",
         },
     )
-    report.expect(moved < events / 10, "the oldest go first")
+    report.expect(moved < events / 10, "the oldest events go first")
     report.expect(max(peak_mib) < idle_mib + 64, "the worker's memory stays flat")
     return report

@@ -193,6 +193,6 @@ def test_a_store_of_a_newer_version_can_be_emptied_too(
 
     emptied = run(environ, "empty-store", "--yes")
 
-    assert f"in layout {layout.LAYOUT + 1}" in refused.output
+    assert f"has layout {layout.LAYOUT + 1}" in refused.output
     assert emptied.exit_code == 0
     assert run(environ, "tenant", "list").exit_code == 0

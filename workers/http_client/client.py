@@ -1,4 +1,4 @@
-"""Sends one HTTP request to a receiver that may be slow, broken or hostile."""
+"""Send HTTP requests to receivers that may be slow, broken or hostile."""
 
 import ssl
 import time
@@ -14,28 +14,28 @@ from typing import Self
 from workers.http_client.connection import HttpExchange
 from workers.http_client.deadline import Deadline
 from workers.http_client.errors import (
-    BrokenOff,
-    ConnectionGone,
+    ConnectionClosed,
     HeadTooLarge,
+    IncompleteBody,
     NoAddress,
     NotHttp,
 )
 from workers.http_client.failures import Failure, explain
 from workers.http_client.pool import HttpConnectionPool
-from workers.http_client.resolver import Lookup, Resolver, look_up
+from workers.http_client.resolver import Lookup, Resolver, resolve
 
-# A receiver that closes idle connections may do so while a request is on its way, and
-# then nobody knows whether the request was read. Node, Apache and uvicorn close after
-# 5 s, so ours are closed before. What still hits a closing connection is reported as
-# `connection-closed` and left to the retry policy: a POST must not be repeated in
-# silence.
+# If a receiver closes an idle connection while a request is on its way, it is unknown
+# whether the request was processed. Node, Apache and uvicorn close idle connections
+# after 5 s, so the client closes them earlier. A request that still meets a closing
+# connection fails with `connection-closed` and is left to the retry policy: the client
+# never repeats a POST.
 KEEPALIVE_S = 4.0
 PUBLIC_BLOCKED = "the destination is not allowed"
 
-# RuntimeError: uvloop raises it where the operating system's error is meant.
+# RuntimeError: uvloop raises it in place of some operating system errors.
 _EXPECTED = (
-    BrokenOff,
-    ConnectionGone,
+    IncompleteBody,
+    ConnectionClosed,
     HeadTooLarge,
     NoAddress,
     NotHttp,
@@ -49,22 +49,22 @@ _BODYLESS = frozenset(("GET", "HEAD"))
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes over the wire; headers and body are sent as they are, in order."""
+    """A request. Headers and body are sent unchanged and in order."""
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    timeout_ms: int  # for the whole attempt, from the name lookup to the last byte
-    body_cap_bytes: int | None = None  # of the response; None: the client's own
+    timeout_ms: int  # for the entire attempt, from the name lookup to the last byte
+    body_cap_bytes: int | None = None  # of the response; None: the client's cap
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one attempt.
+    """The result of one attempt.
 
-    A `status` beside an `error` means that the head of the response was read and the
-    rest was not; an attempt has a complete response only if `error` is None.
+    The response is complete only if `error` is None. With both `status` and `error` the
+    response head was read, but not the entire response.
     """
 
     status: int | None
@@ -72,29 +72,29 @@ class Result:
     body: bytes
     body_truncated: bool
     error: Failure | None
-    detail: str  # for operators: names the address if `error` is "blocked"
-    started_ms: int  # wall clock
-    connect_ms: int | None  # these three since `started_ms`; None: not got that far
+    detail: str  # for operators: contains the address if `error` is "blocked"
+    started_ms: int  # Unix time
+    connect_ms: int | None  # since `started_ms`, like the next two; None: not reached
     first_byte_ms: int | None
     total_ms: int
-    dispatched: bool  # False: certainly no byte of the request has left
+    dispatched: bool  # False: no byte of the request was sent
 
     @property
     def public_detail(self) -> str:
-        """Return the text that the tenant may read: nothing about blocked addresses."""
+        """The detail for tenants: it reveals nothing about blocked addresses."""
         return PUBLIC_BLOCKED if self.error is Failure.BLOCKED else self.detail
 
 
 def always() -> bool:
-    """Let every request be written."""
+    """Allow every request: the default of `may_write`."""
     return True
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Return a verifying context that speaks TLS 1.2 and up.
+    """Return a context that verifies certificates and requires TLS 1.2 or later.
 
     Args:
-        ca_file: trusted instead of the system's authorities.
+        ca_file: the trusted authorities; None: those of the system.
     """
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -103,16 +103,18 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
 
 
 class HttpClient:
-    """Sends requests over guarded, reused connections; an async context manager.
+    """Send requests over reused connections to allowed addresses.
+
+    Use it as an async context manager.
 
     Args:
-        limit: requests in flight; more wait, and their deadlines run meanwhile.
-        body_cap_bytes: kept of a response body, unless the request says otherwise; the
-            rest is never read.
-        keepalive_s: how long an idle connection is kept for the same origin.
-        user_agent: sent where the request names none.
-        tls: another context than `tls_context()`.
-        lookup: addresses of a name; runs in a thread.
+        limit: requests in flight. Further requests wait while their deadlines run.
+        body_cap_bytes: kept of a response body unless the request has another cap; the
+            rest is not read.
+        keepalive_s: how long an idle connection is kept.
+        user_agent: for requests without this header.
+        tls: default: `tls_context()`.
+        lookup: resolves a name; runs in a thread.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class HttpClient:
         keepalive_s: float = KEEPALIVE_S,
         user_agent: str = "scheduler-api",
         tls: ssl.SSLContext | None = None,
-        lookup: Lookup = look_up,
+        lookup: Lookup = resolve,
     ) -> None:
         self._policy = policy
         self._limit = limit
@@ -134,7 +136,7 @@ class HttpClient:
         self._lookup = lookup
         self._defaults = (
             ("accept", "Accept: */*"),
-            # A compressed response could be a bomb, and nobody needs it small.
+            # A compressed response could be a decompression bomb.
             ("accept-encoding", "Accept-Encoding: identity"),
             ("user-agent", f"User-Agent: {user_agent}"),
         )
@@ -159,17 +161,17 @@ class HttpClient:
 
     @property
     def open_connections(self) -> int:
-        """Return how many connections are open, idle ones included."""
+        """How many connections are open, including idle ones."""
         return self._pool.open_connections
 
     async def send(
         self, request: Request, *, may_write: Callable[[], bool] = always
     ) -> Result:
-        """Send `request` once, and tell how it went; never raises for the receiver.
+        """Send a request once. Errors of the receiver are in the result, not raised.
 
         Args:
-            may_write: asked when the connection is there, right before the request is
-                written; False ends the attempt with nothing sent.
+            may_write: called after connecting, right before the request is sent; if it
+                returns False, nothing is sent.
         """
         started_ms = int(time.time() * 1000)
         cap_bytes = request.body_cap_bytes or self._body_cap_bytes
@@ -182,7 +184,7 @@ class HttpClient:
             error, detail = explain(err, exchange)
         return Result(
             status=exchange.status,
-            headers=_storable(exchange.headers) if exchange.has_head else (),
+            headers=_decoded(exchange.headers) if exchange.has_head else (),
             body=exchange.body,
             body_truncated=exchange.has_head and not exchange.complete,
             error=error,
@@ -205,16 +207,16 @@ class HttpClient:
             self._pool.release(connection, origin)
 
     def _head(self, request: Request, destination: Destination) -> bytes:
-        """The request up to its body; UTF-8, as servers read it."""
-        names = _checked(tuple([name for name, _ in request.headers]))
+        """Encode the request line and the headers as UTF-8, as most servers expect."""
+        names = _checked_names(tuple([name for name, _ in request.headers]))
         host = destination.origin.host_header
         lines = [f"{request.method} {destination.target} HTTP/1.1\r\nHost: {host}"]
         values = "".join([value for _, value in request.headers])
-        # Two looks at all of them instead of a search in each, for all but a few.
+        # Two checks of the joined values are faster than one for each value.
         if values.isascii() and values.isprintable():
             lines += [f"{name}: {value}" for name, value in request.headers]
         else:
-            lines += [_written(name, value) for name, value in request.headers]
+            lines += [_header_line(name, value) for name, value in request.headers]
         lines += [line for name, line in self._defaults if name not in names]
         if request.body or request.method not in _BODYLESS:
             lines.append(f"Content-Length: {len(request.body)}")
@@ -223,28 +225,30 @@ class HttpClient:
 
 
 @lru_cache(maxsize=1024)
-def _checked(names: tuple[str, ...]) -> frozenset[str]:
-    """The names in lower case; most requests have the same ones.
+def _checked_names(names: tuple[str, ...]) -> frozenset[str]:
+    """Check header names and return them in lower case.
+
+    Cached: most requests have the same names.
 
     Raises: BadHeader.
     """
     for name in names:
         check_outbound(name, "")
         if is_framing(name):
-            raise BadHeader(f"header {name} is written by the sender alone")
+            raise BadHeader(f"header {name} is set by the client itself")
     return frozenset(name.lower() for name in names)
 
 
-def _written(name: str, value: str) -> str:
+def _header_line(name: str, value: str) -> str:
     check_outbound(name, value)
-    return f"{name}: {_as_read(value)}"
+    return f"{name}: {_undo_latin1(value)}"
 
 
-def _as_read(value: str) -> str:
-    """Return what comes out as the bytes that a latin-1 reading server was given.
+def _undo_latin1(value: str) -> str:
+    """Decode a UTF-8 value that a web server decoded as latin-1.
 
-    Heads are written as UTF-8. A client's UTF-8 that was read as latin-1 would be
-    encoded twice; true latin-1, which cannot be told from it otherwise, becomes UTF-8.
+    Without this it would be encoded as UTF-8 twice. A value that is not UTF-8 is
+    returned unchanged.
     """
     try:
         return value.encode("latin-1").decode("utf-8")
@@ -252,7 +256,7 @@ def _as_read(value: str) -> str:
         return value
 
 
-def _storable(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+def _decoded(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     try:
         return tuple([(name.decode(), value.decode()) for name, value in raw])
     except UnicodeDecodeError:
@@ -260,7 +264,7 @@ def _storable(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]
 
 
 def _text(raw: bytes) -> str:
-    """Decode any bytes: as UTF-8 if they are, else byte by byte."""
+    """Decode as UTF-8, or as latin-1 if that fails."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""One connection to a receiver: a request goes out, a bounded response comes in.
+"""A connection to a receiver: sends a request and reads a bounded response.
 
-What a receiver writes is read by llhttp (`httptools`), the parser of Node; how much of
-it is read and kept is decided here.
+Responses are parsed by llhttp (`httptools`), the parser of Node. The limits on what is
+read and kept are applied here.
 """
 
 import asyncio
@@ -11,24 +11,29 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from time import perf_counter
 from typing import cast
 from workers.http_client.errors import (
-    BrokenOff,
-    ConnectionGone,
+    ConnectionClosed,
     HeadTooLarge,
+    IncompleteBody,
     NotHttp,
 )
 
 RESPONSE_HEADERS_MAX = 100
 HEADER_MAX_BYTES = 8190
-# For interim responses (1xx) and headers together; above what sane servers send.
+# For interim responses (1xx) and headers together; legitimate servers send less.
 HEAD_MAX_BYTES = 256 * 1024
-# Bytes read for each byte kept of a body. Chunks of a single byte take six.
+# Bytes read per byte of the body cap. A chunk with one byte takes six.
 FRAMING_MAX = 16
-# Written in one go; of a longer body a piece at a time, as the receiver reads it.
+# A longer body is written in pieces of this size, as fast as the receiver reads.
 PIECE_BYTES = 256 * 1024
 
 
 class HttpExchange:
-    """One request and its response: what it may do, and how far it has come."""
+    """The state of one request and its response.
+
+    Args:
+        may_write: called right before the request is sent; False cancels it.
+        body_cap_bytes: kept of the response body.
+    """
 
     __slots__ = (
         "body",
@@ -65,20 +70,20 @@ class HttpExchange:
 
     @property
     def read_max_bytes(self) -> int:
-        """How many bytes of the response are read at most."""
+        """The limit on the bytes of the response that are read."""
         if not self.has_head:
             return HEAD_MAX_BYTES
         return HEAD_MAX_BYTES + FRAMING_MAX * self.body_cap_bytes
 
-    def since_start_ms(self, mark_s: float) -> int | None:
-        """Return the milliseconds to a mark, None where it was not reached."""
-        return int((mark_s - self.started_s) * 1000) if mark_s else None
+    def since_start_ms(self, moment_s: float) -> int | None:
+        """Convert a moment to milliseconds since the start; None if it is not set."""
+        return int((moment_s - self.started_s) * 1000) if moment_s else None
 
 
 class HttpConnection(asyncio.Protocol):
-    """A connection to one origin; carries one exchange at a time.
+    """A connection to one origin, for one exchange at a time.
 
-    The methods named `on_…` are called by the parser.
+    The parser calls the methods named `on_…`.
     """
 
     def __init__(self, on_lost: Callable[["HttpConnection"], None]) -> None:
@@ -86,7 +91,7 @@ class HttpConnection(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
-        # As lenient as browsers are; a response can harm nobody but its own receiver.
+        # As lenient as browsers: a malformed response harms its own receiver only.
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
@@ -100,21 +105,21 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Return whether it is connected."""
+        """Whether it is connected."""
         return self._transport is not None
 
     async def perform(self, exchange: HttpExchange, head: bytes, body: bytes) -> None:
-        """Sends a request, and reads its response into `exchange`.
+        """Send a request and read its response into `exchange`.
 
-        Returns when the response is complete or its body is longer than wanted.
+        Returns when the response is complete or its body exceeds the cap.
 
         Raises:
-            ConnectionGone, BrokenOff: the connection ended too early.
-            HeadTooLarge, NotHttp: what came is no response.
+            ConnectionClosed, IncompleteBody: the connection ended too early.
+            HeadTooLarge, NotHttp: the response is too large or malformed.
         """
         transport = self._transport
         if transport is None:
-            raise ConnectionGone
+            raise ConnectionClosed
         self._exchange = exchange
         self._bodyless = head.startswith(b"HEAD ")
         self._done = done = asyncio.get_running_loop().create_future()
@@ -128,7 +133,7 @@ class HttpConnection(asyncio.Protocol):
     async def _write_pieces(
         self, transport: asyncio.Transport, body: bytes, done: "asyncio.Future[None]"
     ) -> None:
-        """Writes until the end, or until the response is there already."""
+        """Write a body in pieces; stop early if the exchange ends."""
         self._sent = False
         pieces = memoryview(body)
         for at in range(0, len(body), PIECE_BYTES):
@@ -141,8 +146,8 @@ class HttpConnection(asyncio.Protocol):
                 return
         self._sent = True
 
-    def let_go(self) -> bool:
-        """Ends the exchange; returns whether the connection is reusable."""
+    def finish(self) -> bool:
+        """End the exchange; abort the connection or return True if it is reusable."""
         exchange, self._exchange, done = self._exchange, None, self._done
         self._done = None
         if done is not None:
@@ -151,19 +156,19 @@ class HttpConnection(asyncio.Protocol):
             self._reusable = False
         if self._reusable and self._sent:
             return True
-        self.drop()
+        self.abort()
         return False
 
-    def drop(self) -> None:
-        """Close at once, whatever is still unsent or unread."""
+    def abort(self) -> None:
+        """Close at once; discard unsent and unread data."""
         self._reusable = False
         if self._transport is not None:
             self._transport.abort()
 
     def is_stale(self) -> bool:
-        """Tell whether an idle connection has been closed or written to meanwhile.
+        """Whether the receiver has closed an idle connection, or has written to it.
 
-        The event loop may not have looked at the socket yet, so the kernel is asked.
+        Polls the socket, because the event loop may not have processed it yet.
         """
         if self._transport is None or not self._reusable:
             return True
@@ -183,11 +188,11 @@ class HttpConnection(asyncio.Protocol):
         if exchange is None:
             return
         if not exchange.has_head:
-            self._end(ConnectionGone())
+            self._end(ConnectionClosed())
         elif exc is None and _ends_with_connection(exchange.headers):
             self._complete(exchange)
         else:
-            self._end(BrokenOff())
+            self._end(IncompleteBody())
 
     def pause_writing(self) -> None:
         self._resumed = asyncio.get_running_loop().create_future()
@@ -200,8 +205,8 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None or self._done is None:
-            # Nobody asked; the next request must not take it for its answer.
-            self.drop()
+            # Data without a request: the next request must not get it as its response.
+            self.abort()
             return
         if not exchange.first_byte_s:
             exchange.first_byte_s = perf_counter()
@@ -238,7 +243,7 @@ class HttpConnection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if status == 101:
-            # Nobody asked for another protocol.
+            # No request asks for another protocol.
             self._end(NotHttp())
         elif status < 200:
             exchange.headers.clear()
@@ -282,7 +287,7 @@ class HttpConnection(asyncio.Protocol):
 
 
 def _ends_with_connection(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether nothing but the connection's end tells where the body ends."""
+    """Whether the end of the connection is the end of the body."""
     framing = [
         value.lower()
         for name, value in headers

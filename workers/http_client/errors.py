@@ -1,31 +1,34 @@
-"""What ends an attempt before its response is complete; `failures` names each."""
+"""Exceptions that end an attempt before its response is complete.
+
+`failures` maps each to its code.
+"""
 
 from scheduler_api.core.errors import SchedulerError
 
 
 class Blocked(SchedulerError):
-    """The address policy refuses this destination; the text is for operators only."""
+    """The address policy refuses the destination. The message is for operators only."""
 
 
 class LeaseLost(SchedulerError):
-    """The event is no longer this worker's: nothing was sent."""
+    """The worker no longer has the lease of the event; nothing was sent."""
 
 
-class ConnectionGone(Exception):
-    """The receiver closed a connection that had carried the request."""
+class ConnectionClosed(Exception):
+    """The receiver closed the connection before the response head was complete."""
 
 
 class HeadTooLarge(Exception):
-    """The receiver sent more than any response head needs."""
+    """The response head exceeds a limit."""
 
 
 class NotHttp(Exception):
-    """What the receiver sent cannot be read as a response."""
+    """The receiver sent something that is not an HTTP/1.1 response."""
 
 
-class BrokenOff(Exception):
-    """The connection ended before the response's body did."""
+class IncompleteBody(Exception):
+    """The connection ended before the response body was complete."""
 
 
 class NoAddress(Exception):
-    """The name has no address."""
+    """The host name has no address."""

@@ -1,4 +1,4 @@
-"""Puts a name to each way in which sending can fail."""
+"""Codes for the ways in which an attempt can fail."""
 
 import os
 import ssl
@@ -9,9 +9,9 @@ from scheduler_api.core.tenants.url_groups import GROUP_MISSING
 from workers.http_client.connection import HttpExchange
 from workers.http_client.errors import (
     Blocked,
-    BrokenOff,
-    ConnectionGone,
+    ConnectionClosed,
     HeadTooLarge,
+    IncompleteBody,
     LeaseLost,
     NoAddress,
     NotHttp,
@@ -19,7 +19,7 @@ from workers.http_client.errors import (
 
 
 class Failure(StrEnum):
-    """Why an attempt has no complete response; the values are stable."""
+    """Why an attempt has no complete response. The values are stored: keep them."""
 
     BAD_HEADER = "bad-header"
     BAD_URL = "bad-url"
@@ -38,8 +38,8 @@ class Failure(StrEnum):
     TLS_UNTRUSTED = "tls-untrusted"
 
 
-# OpenSSL's verdicts: 10 expired, 9 not yet valid; 62 and 64 another name or address.
-_VERDICTS = {
+# OpenSSL's verify codes: 9 not yet valid, 10 expired, 62 other name, 64 other address.
+_VERIFY_CODES = {
     9: Failure.TLS_EXPIRED,
     10: Failure.TLS_EXPIRED,
     62: Failure.TLS_HOST,
@@ -49,28 +49,28 @@ _VERDICTS = {
 _FIXED: dict[type[Exception], tuple[Failure, str]] = {
     LeaseLost: (
         Failure.LEASE_LOST,
-        "the lease ended before the request was written",
+        "the lease ended before the request was sent",
     ),
     HeadTooLarge: (
         Failure.HEADERS_TOO_LARGE,
-        "too many, too long or endless response headers",
+        "the response headers are too many or too long",
     ),
     NoAddress: (Failure.DNS, "the host name has no address"),
-    ConnectionGone: (Failure.CLOSED, "the receiver closed the connection"),
-    BrokenOff: (Failure.PROTOCOL, "the response body is broken off"),
-    NotHttp: (Failure.PROTOCOL, "the response is no valid HTTP/1.1"),
+    ConnectionClosed: (Failure.CLOSED, "the receiver closed the connection"),
+    IncompleteBody: (Failure.PROTOCOL, "the response body is incomplete"),
+    NotHttp: (Failure.PROTOCOL, "the response is not valid HTTP/1.1"),
 }
 
 
 def explain(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
-    """Return the code and the operator's text for what ended `exchange`."""
+    """Return the code, and a message for operators, for the error of an exchange."""
     if exchange.refusal is not None:
         return Failure.BLOCKED, exchange.refusal
     fixed = _FIXED.get(type(err))
     if fixed is not None:
         return fixed
     if isinstance(err, SchedulerError):
-        return _explain_own(err)
+        return _explain_refusal(err)
     if isinstance(err, TimeoutError):
         return _explain_timeout(exchange)
     return _explain_connection(err, exchange)
@@ -79,16 +79,16 @@ def explain(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
 def _explain_connection(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
     match err:
         case ssl.SSLCertVerificationError():
-            code = _VERDICTS.get(err.verify_code, Failure.TLS_UNTRUSTED)
-            return code, f"the certificate is refused: {err.verify_message}"
+            code = _VERIFY_CODES.get(err.verify_code, Failure.TLS_UNTRUSTED)
+            return code, f"the certificate is not accepted: {err.verify_message}"
         case ssl.SSLError():
             return Failure.TLS, err.reason or "the TLS handshake failed"
     if exchange.dispatched:
-        return Failure.CLOSED, "the connection broke"
-    return Failure.CONNECT, _reason(err)
+        return Failure.CLOSED, "the connection was lost"
+    return Failure.CONNECT, _system_message(err)
 
 
-def _explain_own(err: SchedulerError) -> tuple[Failure, str]:
+def _explain_refusal(err: SchedulerError) -> tuple[Failure, str]:
     if isinstance(err, Blocked):
         return Failure.BLOCKED, str(err)
     if isinstance(err, BadHeader):
@@ -103,8 +103,8 @@ def _explain_timeout(exchange: HttpExchange) -> tuple[Failure, str]:
     return Failure.TIMEOUT, f"{missing} not complete within the deadline"
 
 
-def _reason(err: Exception) -> str:
-    """Return the system's word for `err`, without the address that it may name."""
+def _system_message(err: Exception) -> str:
+    """Return the operating system's message, without the address in `str(err)`."""
     if isinstance(err, OSError) and err.errno:
         return os.strerror(err.errno)
     return "no address answered"

@@ -1,4 +1,4 @@
-"""The addresses of this machine's network interfaces; asks the operating system."""
+"""The addresses of this machine's network interfaces."""
 
 import psutil
 import socket
@@ -11,11 +11,11 @@ IP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def own_addresses() -> frozenset[Address]:
-    """Return every IPv4 and IPv6 address of this machine's interfaces, as they are now.
+    """Return the current IPv4 and IPv6 addresses of this machine's interfaces.
 
-    If the interfaces cannot be read, these are the addresses of the host name. Not
-    covered: a public address that a router in front translates to us, and addresses
-    that are added later.
+    If the operating system does not list the interfaces, return the addresses of the
+    host name. A public address that a router translates to this machine is not
+    included.
     """
     try:
         return frozenset(_interface_addresses())
@@ -35,10 +35,10 @@ def _host_name_addresses() -> Iterator[Address]:
         found = socket.getaddrinfo(socket.gethostname(), None)
     except OSError:
         return
-    for *_, peer in found:
-        yield _without_scope(str(peer[0]))
+    for *_, address in found:
+        yield _without_scope(str(address[0]))
 
 
 def _without_scope(address: str) -> Address:
-    """Parse an address; a link-local one may name its interface: `fe80::1%eth0`."""
+    """Parse an address without its scope: a link-local one is `fe80::1%eth0`."""
     return ip_address(address.partition("%")[0])

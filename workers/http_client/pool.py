@@ -1,8 +1,8 @@
-"""The guarded way to a receiver: every socket a delivery opens is vetted here.
+"""Connections to receivers, at addresses that the policy allows.
 
-Names are vetted when they are resolved, all answers together, and every socket is
-vetted again before it connects. What is connected to is the vetted address itself;
-Host and TLS name stay those of the URL.
+All addresses of a name are checked when it is resolved, and each address again, with
+its port, before a socket connects to it. The socket connects to the checked address,
+not to the name; the Host header and the TLS server name are those of the URL.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from workers.http_client.resolver import Resolver
 
 # From the first socket to the end of the TLS handshake.
 CONNECT_TIMEOUT_S = 30.0
-# How long one address may be silent before the next is tried beside it.
+# Try the next address in parallel if one has not connected for this long.
 NEXT_ADDRESS_S = 0.25
 
 
 class HttpConnectionPool:
-    """Connects to vetted addresses, and keeps idle connections for the same origin."""
+    """Connect to allowed addresses; keep idle connections for their origin."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class HttpConnectionPool:
         self._resolver = resolver
         self._tls = tls
         self._keepalive_s = keepalive_s
-        self._free = asyncio.Semaphore(limit)
+        self._slots = asyncio.Semaphore(limit)
         self._connections_max = 2 * limit
         self._connections: set[HttpConnection] = set()
         self._idle: defaultdict[Origin, list[HttpConnection]] = defaultdict(list)
@@ -50,19 +50,17 @@ class HttpConnectionPool:
         return len(self._connections)
 
     async def connect(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:
-        """Return a connection that the request may be written to now.
-
-        It must be given back by `release`.
+        """Return a connection to an origin; `release` must follow.
 
         Raises:
-            Blocked, NoAddress, OSError, ssl.SSLError, TimeoutError: there is none.
-            LeaseLost: the event has been taken away while connecting.
+            Blocked, NoAddress, OSError, ssl.SSLError, TimeoutError: cannot connect.
+            LeaseLost: the lease ended while connecting.
         """
-        await self._free.acquire()
+        await self._slots.acquire()
         try:
             connection = self._take_idle(origin) or await self._open(origin, exchange)
         except BaseException:
-            self._free.release()
+            self._slots.release()
             raise
         exchange.refusal = None
         exchange.connected_s = perf_counter()
@@ -73,12 +71,12 @@ class HttpConnectionPool:
         return connection
 
     def release(self, connection: HttpConnection, origin: Origin) -> None:
-        """Takes a connection back, for the next request to the same origin."""
-        self._free.release()
-        if not connection.let_go():
+        """Keep a connection for the next request to its origin, if it is reusable."""
+        self._slots.release()
+        if not connection.finish():
             return
         if len(self._connections) > self._connections_max:
-            connection.drop()
+            connection.abort()
             return
         connection.idle_since_s = perf_counter()
         self._idle[origin].append(connection)
@@ -86,12 +84,12 @@ class HttpConnectionPool:
             self._sweep_later()
 
     async def close(self) -> None:
-        """Drop every connection: a receiver that does not read must not hold us."""
+        """Abort every connection: a receiver that does not read cannot delay this."""
         if self._sweep is not None:
             self._sweep.cancel()
         for connection in tuple(self._connections):
-            connection.drop()
-        # The loop tells each of them that it is over, in its next rounds.
+            connection.abort()
+        # The event loop calls `connection_lost` of each in its next iterations.
         while self._connections:
             await asyncio.sleep(0)
 
@@ -102,7 +100,7 @@ class HttpConnectionPool:
             connection = idle.pop()
             if connection.idle_since_s >= oldest_s and not connection.is_stale():
                 return connection
-            connection.drop()
+            connection.abort()
         return None
 
     def _sweep_later(self) -> None:
@@ -110,13 +108,14 @@ class HttpConnectionPool:
         self._sweep = loop.call_later(self._keepalive_s, self._sweep_idle)
 
     def _sweep_idle(self) -> None:
-        """Closes what has been idle for too long."""
+        """Close connections that have been idle for longer than the keep-alive time."""
         self._sweep = None
         oldest_s = perf_counter() - self._keepalive_s
         for origin, idle in list(self._idle.items()):
-            kept = [each for each in idle if each.idle_since_s > oldest_s]
+            kept = [c for c in idle if c.idle_since_s > oldest_s]
+            # `idle` is sorted: the longest idle come first.
             for connection in idle[: len(idle) - len(kept)]:
-                connection.drop()
+                connection.abort()
             if kept:
                 self._idle[origin] = kept
             else:
@@ -126,16 +125,16 @@ class HttpConnectionPool:
 
     async def _open(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:
         if self._policy.https_only and origin.scheme != "https":
-            raise Blocked(f"{origin.host} is not asked for by https")
+            raise Blocked(f"{origin.host}: only https is allowed")
         addresses = await self._resolver.addresses(origin.host)
         loop = asyncio.get_running_loop()
 
         def open_socket(info: AddrInfoType) -> socket.socket:
-            """Open a socket to a vetted address; this sees literal ones as well."""
+            """Check an address and open a socket; also for literal addresses."""
             address, port = str(info[4][0]), int(info[4][1])
             reason = self._policy.refusal(address, port)
             if reason is not None:
-                # An OSError is what the race of addresses knows how to handle.
+                # `start_connection` tries the next address after an OSError.
                 exchange.refusal = f"{address} port {port}: {reason}"
                 raise PermissionError(exchange.refusal)
             return socket.socket(*info[:3])
@@ -154,15 +153,14 @@ class HttpConnectionPool:
                 ssl=self._tls if secure else None,
                 server_hostname=origin.host if secure else None,
             )
-        # Not earlier: where connecting was cancelled, no loss is ever told.
+        # Only now: after a cancelled connect, `connection_lost` is never called.
         if connection.is_open:
             self._connections.add(connection)
         return connection
 
 
 def _info(address: str, port: int) -> AddrInfoType:
+    tcp = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
     if ":" in address:
-        peer: tuple[str, int] | tuple[str, int, int, int] = (address, port, 0, 0)
-        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", peer
-    peer = (address, port)
-    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", peer
+        return socket.AF_INET6, *tcp, (address, port, 0, 0)
+    return socket.AF_INET, *tcp, (address, port)

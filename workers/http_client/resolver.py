@@ -1,4 +1,4 @@
-"""From a host's name to addresses, all of which may be connected to."""
+"""Resolve host names to addresses that the policy allows."""
 
 import asyncio
 import socket
@@ -11,79 +11,79 @@ from scheduler_api.core.delivery.destinations import AddressPolicy
 from workers.http_client.errors import Blocked, NoAddress
 
 ADDRESSES_MAX = 8
-# Names that do not answer hold a thread for as long as the system's resolver waits,
-# so they get threads of their own, enough that a few dead names do not block the rest.
+# A name whose server does not reply blocks a thread until the system's resolver gives
+# up, so there are enough threads that a few such names do not block the others.
 RESOLVER_THREADS = 128
 
 Lookup = Callable[[str], Sequence[str]]
 
 
 class Resolver:
-    """Looks a name up in threads, and answers only if every address may be used."""
+    """Resolve names in threads; refuse a name if any of its addresses is refused."""
 
     def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
         self._policy = policy
         self._lookup = lookup
-        self._free = asyncio.Semaphore(RESOLVER_THREADS)
+        self._threads = asyncio.Semaphore(RESOLVER_THREADS)
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """The vetted addresses of `host`; an address stands for itself.
+        """Return the addresses of a host name; return an address as it is.
 
         Raises:
-            Blocked: one of its addresses is shut; using the others would let the
-                owner of a name probe which of ours are open.
-            NoAddress: the name has none.
+            Blocked: the policy refuses an address of the name. If the others were
+                used, the owner of the name could probe which ports of ours are open.
+            NoAddress: the name has no address.
         """
         if _is_address(host):
             return [host]
         try:
-            addresses = await self._look_up(host)
+            addresses = await self._resolve(host)
         except (OSError, UnicodeError) as err:
             raise NoAddress from err
         if not addresses:
             raise NoAddress
         for address in addresses:
-            # Without the port: that is asked when a socket is opened.
+            # The port is checked when the socket is opened.
             reason = self._policy.refusal(address, 0)
             if reason is not None:
                 raise Blocked(f"{host} is {address}: {reason}")
         return addresses[:ADDRESSES_MAX]
 
-    async def _look_up(self, host: str) -> Sequence[str]:
-        """In a daemon thread: a name server that is silent must not hold up an exit."""
+    async def _resolve(self, host: str) -> Sequence[str]:
+        """Resolve in a daemon thread, so that a slow name server delays no exit."""
         loop = asyncio.get_running_loop()
-        found: asyncio.Future[Sequence[str]] = loop.create_future()
-        await self._free.acquire()
+        addresses: asyncio.Future[Sequence[str]] = loop.create_future()
+        await self._threads.acquire()
 
-        def tell(outcome: Callable[[], None]) -> None:
-            self._free.release()
-            if not found.done():
-                outcome()
+        def finish(set_outcome: Callable[[], None]) -> None:
+            self._threads.release()
+            if not addresses.done():
+                set_outcome()
 
         def work() -> None:
             try:
-                addresses = self._lookup(host)
+                found = self._lookup(host)
             except Exception as err:
-                outcome = partial(found.set_exception, err)
+                set_outcome = partial(addresses.set_exception, err)
             else:
-                outcome = partial(found.set_result, addresses)
-            # The loop may be gone by now, and with it whoever asked.
+                set_outcome = partial(addresses.set_result, found)
+            # RuntimeError: the loop has been closed in the meantime.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(tell, outcome)
+                loop.call_soon_threadsafe(finish, set_outcome)
 
         threading.Thread(target=work, name="resolver", daemon=True).start()
-        return await found
+        return await addresses
 
 
-def look_up(host: str) -> Sequence[str]:
-    """Ask the system's resolver for all addresses of `host`, its order kept.
+def resolve(host: str) -> Sequence[str]:
+    """Return all addresses of a host name, in the order of the system's resolver.
 
     Raises:
-        OSError: there is no such name.
-        UnicodeError: the name cannot be written in a query.
+        OSError: the name does not exist.
+        UnicodeError: the name cannot be encoded in a query.
     """
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(peer[0]) for *_, peer in found))
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _is_address(host: str) -> bool:

@@ -1,7 +1,7 @@
-"""Receivers that behave as no receiver should; raw sockets, so that nothing is tidied.
+"""Receivers that violate HTTP in many ways, on raw sockets.
 
-A behaviour is a coroutine that owns one connection. `receiving` starts a receiver for
-it, counts what arrives, and cuts every connection off at the end.
+A behaviour is a coroutine that handles one connection. `receiving` runs a receiver with
+a behaviour, records requests and connections, and aborts all connections at the end.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
 DRIP_S = 0.02
-# Until both kernels' buffers are full and the client cannot write any more; nothing
-# tells when that is.
-STUCK_S = 0.1
+# Long enough that the kernel's buffers on both sides are full and the client cannot
+# write more; there is no event for that.
+BUFFERS_FULL_S = 0.1
 BLOCK = bytes(65536)
 
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
@@ -33,14 +33,14 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 @dataclass
 class Connection:
-    """One accepted connection, as its behaviour sees it."""
+    """An accepted connection."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     receiver: "Receiver"
 
     async def read_request(self) -> bytes:
-        """Read one whole request, and count it."""
+        """Read a complete request and record it."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         length = _LENGTH.search(head)
         body = await self.reader.readexactly(int(length[1])) if length else b""
@@ -52,7 +52,7 @@ class Connection:
         await self.writer.drain()
 
     async def hang(self) -> None:
-        """Do nothing until the other side, or the test, ends the connection."""
+        """Discard data until the client or the test ends the connection."""
         while await self.reader.read(65536):
             pass
 
@@ -62,14 +62,14 @@ Behaviour = Callable[[Connection], Awaitable[None]]
 
 @dataclass
 class Receiver:
-    """What a receiver has seen."""
+    """What a receiver has recorded."""
 
     port: int = 0
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     ended: int = 0
-    most_at_once: int = 0
-    given_up: asyncio.Event = field(default_factory=asyncio.Event)
+    max_open: int = 0
+    may_continue: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def open_connections(self) -> int:
@@ -89,13 +89,13 @@ async def receiving(
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Receiver]:
-    """Run a receiver on a port of its own."""
+    """Run a receiver, by default on a free port."""
     receiver = Receiver()
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         receiver.connections += 1
-        receiver.most_at_once = max(receiver.most_at_once, receiver.open_connections)
+        receiver.max_open = max(receiver.max_open, receiver.open_connections)
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await behave(Connection(reader, writer, receiver))
@@ -117,12 +117,12 @@ async def receiving(
         for task in tuple(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # What was aborted is closed in the loop's next round.
+        # Aborted transports close in the event loop's next iteration.
         await asyncio.sleep(0)
 
 
 def answering(response: bytes = OK) -> Behaviour:
-    """Answer every request of a connection with the same bytes."""
+    """Send the same response to every request of a connection."""
 
     async def behave(connection: Connection) -> None:
         while True:
@@ -133,7 +133,7 @@ def answering(response: bytes = OK) -> Behaviour:
 
 
 def answering_once(response: bytes, *, then_close: bool = False) -> Behaviour:
-    """Answer the first request, then hang or close."""
+    """Respond to the first request, then hang or close."""
 
     async def behave(connection: Connection) -> None:
         await connection.read_request()
@@ -145,7 +145,7 @@ def answering_once(response: bytes, *, then_close: bool = False) -> Behaviour:
 
 
 def dripping(start: bytes, drop: bytes) -> Behaviour:
-    """Write `start`, then `drop` again and again, slowly, for ever."""
+    """Write `start`, then repeat `drop` slowly without end."""
 
     async def behave(connection: Connection) -> None:
         await connection.read_request()
@@ -158,7 +158,7 @@ def dripping(start: bytes, drop: bytes) -> Behaviour:
 
 
 def flooding(start: bytes, block: bytes) -> Behaviour:
-    """Write `start`, then `block` as fast as it is taken, for ever."""
+    """Write `start`, then repeat `block` as fast as possible without end."""
 
     async def behave(connection: Connection) -> None:
         await connection.read_request()
@@ -169,20 +169,24 @@ def flooding(start: bytes, block: bytes) -> Behaviour:
     return behave
 
 
-def shouting(shout: bytes, *, at_once: bool) -> Behaviour:
-    """Answer the first request, then, or when told, say what nobody asked for."""
+def sending_unrequested(response: bytes, *, at_once: bool) -> Behaviour:
+    """Respond to the first request, then send a response without a request.
+
+    Args:
+        at_once: send it right after the first response, not on `may_continue`.
+    """
 
     async def behave(connection: Connection) -> None:
         await connection.read_request()
-        await connection.write(OK + (shout if at_once else b""))
-        await connection.receiver.given_up.wait()
-        await connection.write(b"" if at_once else shout)
+        await connection.write(OK + (response if at_once else b""))
+        await connection.receiver.may_continue.wait()
+        await connection.write(b"" if at_once else response)
         await connection.hang()
 
     return behave
 
 
-async def close_second_unanswered(connection: Connection) -> None:
+async def close_without_second_response(connection: Connection) -> None:
     await connection.read_request()
     await connection.write(OK)
     await connection.read_request()
@@ -192,59 +196,60 @@ async def accept_only(connection: Connection) -> None:
     await connection.hang()
 
 
-async def never_answer(connection: Connection) -> None:
+async def never_respond(connection: Connection) -> None:
     await connection.read_request()
     await connection.hang()
 
 
-def not_reading(answer: bytes, counted: list[int]) -> Behaviour:
-    """Write `answer`, read a byte; count the rest once the other side has given up.
+def not_reading(response: bytes, counts: list[int]) -> Behaviour:
+    """Read one byte and write `response`; on `may_continue` count the remaining bytes.
 
-    The count ends with the connection, so it is there only if that was cut off.
+    The count is appended to `counts` when the connection ends, so it is there only if
+    the client has closed the connection.
     """
 
     async def behave(connection: Connection) -> None:
         await connection.reader.readexactly(1)
-        await asyncio.sleep(STUCK_S)
+        await asyncio.sleep(BUFFERS_FULL_S)
         connection.receiver.requests.append(b"")
-        await connection.write(answer)
-        await connection.receiver.given_up.wait()
+        await connection.write(response)
+        await connection.receiver.may_continue.wait()
         count = 0
         with contextlib.suppress(ConnectionError):
             while data := await connection.reader.read(65536):
                 count += len(data)
-        counted.append(count)
+        counts.append(count)
 
     return behave
 
 
-async def close_unanswered(connection: Connection) -> None:
+async def close_without_response(connection: Connection) -> None:
     await connection.read_request()
 
 
-async def close_after_answer(connection: Connection) -> None:
-    """Promise to keep the connection, and close it."""
+async def close_after_response(connection: Connection) -> None:
+    """Send a keep-alive response, then close the connection."""
     await connection.read_request()
     await connection.write(OK)
 
 
 def bomb(megabytes: int) -> bytes:
-    """A response whose body grows a thousandfold when it is unpacked."""
+    """A gzip response whose body is a thousand times larger when decompressed."""
     body = gzip.compress(bytes(megabytes * 2**20))
     head = f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
     return b"HTTP/1.1 200 OK\r\n" + head.encode() + body
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition that other tasks bring about."""
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true."""
     async with asyncio.timeout(5):
-        while not holds():
+        while not condition():
             await asyncio.sleep(0.002)
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of the test's own."""
+    """A certificate authority for a test."""
 
     folder: Path
     key: ec.EllipticCurvePrivateKey
@@ -257,7 +262,7 @@ class Authority:
     def serve_as(
         self, name: str, *, days_left: int = 1, trusted: bool = True
     ) -> ssl.SSLContext:
-        """Return a server's context with a certificate for `name`, host or address."""
+        """Return a server context with a certificate for a host name or an address."""
         key = ec.generate_private_key(ec.SECP256R1())
         signer = self.key if trusted else ec.generate_private_key(ec.SECP256R1())
         certificate = _certify(key, name, signer=signer, days_left=days_left)

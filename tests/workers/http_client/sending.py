@@ -1,4 +1,4 @@
-"""A client for tests, and short ways to send."""
+"""An HTTP client for tests, and helpers that send."""
 
 import asyncio
 import gc
@@ -17,34 +17,34 @@ from workers.http_client.client import (
     Result,
     tls_context,
 )
-from workers.http_client.resolver import Lookup, look_up
+from workers.http_client.resolver import Lookup, resolve
 
 LOCAL = AddressPolicy(allow=read_networks("127.0.0.0/8"))
 DEADLINE_MS = 300
 GRACE_MS = 250
-CLOCK_MS = 5  # the event loop's clock stands still while callbacks run
+CLOCK_MS = 5  # the event loop's clock does not advance while callbacks run
 LONG_MS = 5_000
 CAP_BYTES = 100_000
 HEADERS = (("X-B", "1"), ("x-a", "2"), ("X-b", "3"))
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a test; what is left for the garbage collector to close fails it."""
-    complaints = list[dict[str, Any]]()
+    """Run a test; fail it if the garbage collector has to close its resources."""
+    errors = list[dict[str, Any]]()
 
-    async def watched() -> None:
+    async def guarded() -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        loop.set_exception_handler(lambda _, context: errors.append(context))
         await main
         gc.collect()
 
-    gc.freeze()  # what was there before need not be looked through
+    gc.freeze()  # exclude older objects from the collection
     try:
-        uvloop.run(watched())
+        uvloop.run(guarded())
     finally:
         gc.unfreeze()
 
-    assert complaints == []
+    assert errors == []
 
 
 def post(url: str, *, body: bytes = b"body", timeout_ms: int = LONG_MS) -> Request:
@@ -53,7 +53,7 @@ def post(url: str, *, body: bytes = b"body", timeout_ms: int = LONG_MS) -> Reque
 
 @cache
 def system_tls() -> ssl.SSLContext:
-    """Read the system's authorities once, not for each test."""
+    """A context that is shared, because reading the system's authorities is slow."""
     return tls_context()
 
 
@@ -62,7 +62,7 @@ def new_client(
     policy: AddressPolicy = LOCAL,
     limit: int = 50,
     tls: ssl.SSLContext | None = None,
-    lookup: Lookup = look_up,
+    lookup: Lookup = resolve,
     keepalive_s: float = KEEPALIVE_S,
 ) -> HttpClient:
     return HttpClient(
@@ -83,7 +83,7 @@ async def send_to(
 
 
 def answered(status: int, *, total_ms: int = 3) -> Result:
-    """What a receiver has answered, in full and without a body."""
+    """A result with a complete response without a body."""
     return Result(
         status=status,
         headers=(),

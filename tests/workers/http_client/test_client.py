@@ -1,4 +1,4 @@
-"""Holds S-06, S-08, S-10 and S-16: what goes out, and what comes back of it."""
+"""What the client sends, and what it reads (S-06, S-08, S-10, S-16)."""
 
 import pytest
 import random
@@ -18,18 +18,18 @@ from workers.http_client.client import Request
 from workers.http_client.failures import Failure
 
 
-async def wire_of(request: Request) -> bytes:
-    """Return the bytes that a receiver gets for `request`, given with a path only."""
+async def sent_bytes(request: Request) -> bytes:
+    """Send a request, whose URL is a path only; return the bytes that arrive."""
     async with receiving(hostile.answering()) as receiver, new_client() as client:
         url = receiver.url(request.url)
-        sent = Request(request.method, url, request.headers, request.body, LONG_MS)
-        result = await client.send(sent)
+        absolute = Request(request.method, url, request.headers, request.body, LONG_MS)
+        result = await client.send(absolute)
         assert result.error is None, result
         port = f":{receiver.port}".encode()
         return receiver.requests[0].replace(port, b"")
 
 
-def test_a_response_is_handed_back_whole() -> None:
+def test_the_result_has_status_headers_and_body_of_the_response() -> None:
     async def main() -> None:
         result = await send_to(
             hostile.answering(
@@ -50,17 +50,17 @@ def test_a_response_is_handed_back_whole() -> None:
     run(main())
 
 
-def test_lines_may_end_without_a_carriage_return() -> None:
+def test_header_lines_may_end_without_a_carriage_return() -> None:
     async def main() -> None:
-        answer = b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"
-        result = await send_to(hostile.answering(answer))
+        response = b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"
+        result = await send_to(hostile.answering(response))
 
         assert (result.status, result.body, result.error) == (200, b"ok", None)
 
     run(main())
 
 
-def test_times_are_since_the_start_and_in_order() -> None:
+def test_times_are_relative_to_the_start_and_in_order() -> None:
     async def main() -> None:
         result = await send_to(hostile.answering())
 
@@ -72,12 +72,12 @@ def test_times_are_since_the_start_and_in_order() -> None:
     run(main())
 
 
-def test_headers_and_body_go_out_as_they_are_and_in_order() -> None:
+def test_headers_and_body_are_sent_unchanged_and_in_order() -> None:
     async def main() -> None:
         body = bytes(range(256))
-        wire = await wire_of(Request("POST", "/hook", HEADERS, body, 0))
+        sent = await sent_bytes(Request("POST", "/hook", HEADERS, body, 0))
 
-        assert wire == (
+        assert sent == (
             b"POST /hook HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             b"X-B: 1\r\nx-a: 2\r\nX-b: 3\r\n"
             b"Accept: */*\r\nAccept-Encoding: identity\r\nUser-Agent: scheduler-api\r\n"
@@ -100,11 +100,11 @@ def test_headers_and_body_go_out_as_they_are_and_in_order() -> None:
         "/;x='\"<>{}|^`",
     ],
 )
-def test_path_and_query_go_out_byte_for_byte(target: str) -> None:
+def test_path_and_query_are_sent_unchanged(target: str) -> None:
     async def main() -> None:
-        wire = await wire_of(Request("POST", target, (), b"", 0))
+        sent = await sent_bytes(Request("POST", target, (), b"", 0))
 
-        assert wire.partition(b" HTTP/1.1\r\n")[0] == f"POST {target}".encode()
+        assert sent.partition(b" HTTP/1.1\r\n")[0] == f"POST {target}".encode()
 
     run(main())
 
@@ -117,21 +117,21 @@ def test_an_empty_body_has_no_content_type(method: str) -> None:
                 result = await client.send(
                     Request(method, receiver.url(), (), b"", LONG_MS)
                 )
-            wire = receiver.requests[0].lower()
+            sent = receiver.requests[0].lower()
 
         assert result.error is None
-        assert b"content-type" not in wire
-        assert (b"content-length: 0" in wire) == (method not in {"GET", "HEAD"})
+        assert b"content-type" not in sent
+        assert (b"content-length: 0" in sent) == (method not in {"GET", "HEAD"})
 
     run(main())
 
 
 def test_headers_of_the_event_replace_the_defaults() -> None:
     async def main() -> None:
-        given = (("user-agent", "mine"), ("ACCEPT", "a/b"), ("accept-Encoding", "gzip"))
-        wire = await wire_of(Request("POST", "/", given, b"", 0))
+        own = (("user-agent", "mine"), ("ACCEPT", "a/b"), ("accept-Encoding", "gzip"))
+        sent = await sent_bytes(Request("POST", "/", own, b"", 0))
 
-        head = wire.decode().split("\r\n")
+        head = sent.decode().split("\r\n")
         assert head[2:5] == ["user-agent: mine", "ACCEPT: a/b", "accept-Encoding: gzip"]
         assert head[5:] == ["Content-Length: 0", "", ""]
 
@@ -139,12 +139,12 @@ def test_headers_of_the_event_replace_the_defaults() -> None:
 
 
 @pytest.mark.parametrize("value", ["Ã©".encode("latin-1"), "日本".encode()])
-def test_utf8_that_a_server_read_as_latin1_goes_out_as_it_came(value: bytes) -> None:
+def test_a_utf8_header_decoded_as_latin1_is_sent_as_the_original(value: bytes) -> None:
     async def main() -> None:
-        given = (("X-Name", value.decode("latin-1")),)
-        wire = await wire_of(Request("POST", "/", given, b"", 0))
+        headers = (("X-Name", value.decode("latin-1")),)
+        sent = await sent_bytes(Request("POST", "/", headers, b"", 0))
 
-        assert b"\r\nX-Name: " + value + b"\r\n" in wire
+        assert b"\r\nX-Name: " + value + b"\r\n" in sent
 
     run(main())
 
@@ -154,22 +154,22 @@ def test_utf8_that_a_server_read_as_latin1_goes_out_as_it_came(value: bytes) -> 
 def test_bodies_of_any_size_arrive_unchanged(size: int) -> None:
     async def main() -> None:
         body = random.Random(size).randbytes(size)
-        wire = await wire_of(Request("POST", "/", (), body, 0))
+        sent = await sent_bytes(Request("POST", "/", (), body, 0))
 
-        assert wire.partition(b"\r\n\r\n")[2] == body
-        assert f"Content-Length: {size}\r\n".encode() in wire
-        assert b"Content-Type" not in wire
+        assert sent.partition(b"\r\n\r\n")[2] == body
+        assert f"Content-Length: {size}\r\n".encode() in sent
+        assert b"Content-Type" not in sent
 
     run(main())
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_s08_a_redirect_is_the_answer_and_not_followed(status: int) -> None:
+def test_s08_a_redirect_is_the_result_and_is_not_followed(status: int) -> None:
     async def main() -> None:
         async with receiving(hostile.answering()) as target:
             location = f"Location: {target.url()}\r\nContent-Length: 0\r\n\r\n"
-            answer = f"HTTP/1.1 {status} Moved\r\n{location}".encode()
-            async with receiving(hostile.answering(answer)) as receiver:
+            response = f"HTTP/1.1 {status} Moved\r\n{location}".encode()
+            async with receiving(hostile.answering(response)) as receiver:
                 async with new_client() as client:
                     result = await client.send(post(receiver.url()))
                 assert len(receiver.requests) == 1
@@ -180,7 +180,7 @@ def test_s08_a_redirect_is_the_answer_and_not_followed(status: int) -> None:
     run(main())
 
 
-def test_s10_the_environment_has_no_say(
+def test_s10_proxies_and_netrc_of_the_environment_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -208,8 +208,8 @@ def test_s10_the_environment_has_no_say(
 
 def test_s10_cookies_are_not_kept() -> None:
     async def main() -> None:
-        answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
-        async with receiving(hostile.answering(answer)) as receiver:
+        response = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
+        async with receiving(hostile.answering(response)) as receiver:
             async with new_client() as client:
                 for _ in range(2):
                     await client.send(post(receiver.url()))
@@ -253,7 +253,7 @@ def test_s16_a_bad_or_reserved_header_stops_the_request(
     "url",
     ["", "ftp://h/", "http://a@h/", "http://h\\@g/", "http://a..b/", "http://h /"],
 )
-def test_s06_a_url_with_two_readings_stops_the_request(url: str) -> None:
+def test_s06_an_invalid_or_ambiguous_url_stops_the_request(url: str) -> None:
     async def main() -> None:
         async with new_client() as client:
             result = await client.send(post(url))
@@ -263,7 +263,7 @@ def test_s06_a_url_with_two_readings_stops_the_request(url: str) -> None:
     run(main())
 
 
-def test_a_refused_connection_and_an_unknown_name_are_told_apart() -> None:
+def test_a_refused_connection_and_an_unknown_name_have_different_codes() -> None:
     def lookup(host: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, host)
 

@@ -1,4 +1,4 @@
-"""Holds S-12 to S-14: no receiver can hold, fill or break the client."""
+"""No receiver can block, overload or break the client (S-12 to S-14)."""
 
 import asyncio
 import pytest
@@ -29,7 +29,7 @@ def peak_memory_bytes() -> int:
 
 
 DRIPS = {
-    "silence": hostile.never_answer,
+    "silence": hostile.never_respond,
     "status": hostile.dripping(b"", b"H"),
     "head": hostile.dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
     "header": hostile.dripping(b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
@@ -50,7 +50,7 @@ def test_s12_an_attempt_ends_at_its_deadline(name: str) -> None:
         body = bytes(2**24) if name == "unread" else b"body"
         result = await send_to(DRIPS[name], body=body, timeout_ms=DEADLINE_MS)
 
-        # A broken-off chunk size or header may be refused before the deadline.
+        # An endless chunk size or header may exceed a limit before the deadline.
         assert result.error in {Failure.TIMEOUT, Failure.PROTOCOL}, result
         assert result.total_ms <= DEADLINE_MS + GRACE_MS
         if result.error is Failure.TIMEOUT:
@@ -60,7 +60,7 @@ def test_s12_an_attempt_ends_at_its_deadline(name: str) -> None:
     run(main())
 
 
-def test_s12_what_was_read_before_the_deadline_is_kept() -> None:
+def test_s12_the_part_read_before_the_deadline_is_kept() -> None:
     async def main() -> None:
         behave = hostile.dripping(hostile.ENDLESS, b"a")
         result = await send_to(behave, timeout_ms=DEADLINE_MS)
@@ -77,7 +77,7 @@ def test_s12_what_was_read_before_the_deadline_is_kept() -> None:
     "block",
     [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early\r\nLink: <a>\r\n\r\n"],
 )
-def test_s12_a_flood_of_interim_responses_is_cut_off_early(block: bytes) -> None:
+def test_s12_a_flood_of_interim_responses_ends_the_attempt_early(block: bytes) -> None:
     async def main() -> None:
         async with (
             receiving(hostile.flooding(b"", block * 1000)) as receiver,
@@ -115,9 +115,7 @@ def test_s12_a_flood_of_interim_responses_is_cut_off_early(block: bytes) -> None
         "chunk-extensions",
     ],
 )
-def test_s12_what_is_neither_head_nor_body_is_cut_off_early(
-    start: bytes, block: bytes
-) -> None:
+def test_s12_endless_framing_ends_the_attempt_early(start: bytes, block: bytes) -> None:
     async def main() -> None:
         behave = hostile.flooding(start, block)
         async with receiving(behave) as receiver, new_client() as client:
@@ -149,7 +147,9 @@ def test_s12_a_stalled_tls_handshake_ends_at_the_deadline() -> None:
     run(main())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse at once")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems refuse at a full backlog"
+)
 def test_s12_a_stalled_connect_ends_at_the_deadline() -> None:
     async def main(port: int) -> None:
         async with new_client() as client:
@@ -172,17 +172,17 @@ def test_s12_a_stalled_connect_ends_at_the_deadline() -> None:
 
 
 def test_s12_a_stalled_name_server_ends_at_the_deadline() -> None:
-    answered = threading.Event()
+    may_reply = threading.Event()
 
     def lookup(host: str) -> list[str]:
-        answered.wait(LONG_MS / 1000)
+        may_reply.wait(LONG_MS / 1000)
         return ["127.0.0.1"]
 
     async def main() -> None:
         async with new_client(lookup=lookup) as client:
             url = "http://slow.example/"
             result = await client.send(post(url, timeout_ms=DEADLINE_MS))
-            answered.set()
+            may_reply.set()
 
         assert (result.error, result.dispatched) == (Failure.TIMEOUT, False)
         assert DEADLINE_MS - CLOCK_MS <= result.total_ms <= DEADLINE_MS + GRACE_MS
@@ -190,7 +190,7 @@ def test_s12_a_stalled_name_server_ends_at_the_deadline() -> None:
     run(main())
 
 
-def test_s12_a_deadline_that_is_over_sends_nothing() -> None:
+def test_s12_nothing_is_sent_after_the_deadline() -> None:
     async def main() -> None:
         async with receiving(hostile.answering()) as receiver, new_client() as client:
             result = await client.send(post(receiver.url(), timeout_ms=0))
@@ -201,34 +201,34 @@ def test_s12_a_deadline_that_is_over_sends_nothing() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("answer", [b"", hostile.OK], ids=["silent", "answered"])
-def test_s12_a_receiver_that_does_not_read_cannot_hold_the_connection(
-    answer: bytes,
+@pytest.mark.parametrize("response", [b"", hostile.OK], ids=["silent", "responding"])
+def test_s12_a_receiver_that_does_not_read_cannot_keep_the_connection_open(
+    response: bytes,
 ) -> None:
     async def main() -> None:
-        size, counted = 2**25, list[int]()
+        size, counts = 2**25, list[int]()
         async with (
-            receiving(hostile.not_reading(answer, counted)) as receiver,
+            receiving(hostile.not_reading(response, counts)) as receiver,
             new_client() as client,
         ):
             result = await client.send(
                 post(receiver.url(), body=bytes(size), timeout_ms=DEADLINE_MS)
             )
             await until(lambda: client.open_connections == 0)
-            receiver.given_up.set()
-            await until(lambda: bool(counted))
+            receiver.may_continue.set()
+            await until(lambda: bool(counts))
 
-        assert result.error is (None if answer else Failure.TIMEOUT)
-        assert result.status == (200 if answer else None)
-        assert counted[0] < size
+        assert result.error is (None if response else Failure.TIMEOUT)
+        assert result.status == (200 if response else None)
+        assert counts[0] < size
 
     run(main())
 
 
-def test_a_cancelled_attempt_takes_its_connection_along() -> None:
+def test_a_cancelled_attempt_closes_its_connection() -> None:
     async def main() -> None:
         async with (
-            receiving(hostile.never_answer) as receiver,
+            receiving(hostile.never_respond) as receiver,
             new_client() as client,
         ):
             task = asyncio.create_task(client.send(post(receiver.url())))
@@ -256,7 +256,7 @@ def test_closing_does_not_wait_for_receivers() -> None:
     run(main())
 
 
-def test_s13_a_stream_without_end_is_cut_off_at_the_cap() -> None:
+def test_s13_an_endless_body_is_truncated_at_the_cap() -> None:
     async def main() -> None:
         behave = hostile.flooding(hostile.ENDLESS, hostile.BLOCK)
         async with receiving(behave) as receiver, new_client() as client:
@@ -276,7 +276,7 @@ def test_s13_a_stream_without_end_is_cut_off_at_the_cap() -> None:
 
 
 @pytest.mark.parametrize("start", [hostile.CHUNKED, b"HTTP/1.1 200 OK\r\n\r\n"])
-def test_s13_the_cap_holds_for_bodies_of_unknown_length(start: bytes) -> None:
+def test_s13_a_body_of_unknown_length_is_truncated_at_the_cap(start: bytes) -> None:
     async def main() -> None:
         block = b"10000\r\n" + hostile.BLOCK + b"\r\n"
         result = await send_to(hostile.flooding(start, block))
@@ -288,7 +288,7 @@ def test_s13_the_cap_holds_for_bodies_of_unknown_length(start: bytes) -> None:
 
 
 @pytest.mark.parametrize("over", [-1, 0, 1])
-def test_s13_a_body_is_truncated_exactly_above_the_cap(over: int) -> None:
+def test_s13_only_a_body_above_the_cap_is_truncated(over: int) -> None:
     async def main() -> None:
         body = bytes(CAP_BYTES + over)
         head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -301,7 +301,7 @@ def test_s13_a_body_is_truncated_exactly_above_the_cap(over: int) -> None:
     run(main())
 
 
-def test_s13_a_gzip_bomb_is_not_unpacked() -> None:
+def test_s13_a_gzip_bomb_is_not_decompressed() -> None:
     async def main() -> None:
         bomb = hostile.bomb(64)
         result = await send_to(hostile.answering(bomb))
@@ -318,8 +318,8 @@ def headers_response(*lines: bytes) -> bytes:
 
 def test_s14_a_hundred_response_headers_are_read() -> None:
     async def main() -> None:
-        answer = headers_response(*[b"X-A: b"] * 99)
-        result = await send_to(hostile.answering(answer))
+        response = headers_response(*[b"X-A: b"] * 99)
+        result = await send_to(hostile.answering(response))
 
         assert (result.status, result.error) == (200, None)
         assert len(result.headers) == 100
@@ -328,7 +328,7 @@ def test_s14_a_hundred_response_headers_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         headers_response(*[b"X-A: b"] * 100),
         headers_response(*[b"X-%d: b" % number for number in range(5000)]),
@@ -338,9 +338,9 @@ def test_s14_a_hundred_response_headers_are_read() -> None:
     ],
     ids=["101", "5000", "long-value", "long-name", "long-reason"],
 )
-def test_s14_more_or_longer_headers_have_a_code_of_their_own(answer: bytes) -> None:
+def test_s14_too_many_or_too_long_headers_have_their_own_code(response: bytes) -> None:
     async def main() -> None:
-        result = await send_to(hostile.answering(answer))
+        result = await send_to(hostile.answering(response))
 
         assert (result.status, result.error) == (None, Failure.HEADERS_TOO_LARGE)
         assert result.dispatched
@@ -352,7 +352,7 @@ def test_s14_more_or_longer_headers_have_a_code_of_their_own(answer: bytes) -> N
     ("raw", "text"),
     [(b"caf\xc3\xa9", "café"), (b"caf\xe9", "café"), (b"\xff\xfe", "ÿþ")],
 )
-def test_s14_header_bytes_outside_ascii_can_be_stored(raw: bytes, text: str) -> None:
+def test_s14_header_bytes_outside_ascii_are_decoded(raw: bytes, text: str) -> None:
     async def main() -> None:
         result = await send_to(hostile.answering(headers_response(b"X-Name: " + raw)))
 
@@ -363,7 +363,7 @@ def test_s14_header_bytes_outside_ascii_can_be_stored(raw: bytes, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"nonsense\r\n\r\n",
         b"HTTP/9.9 200 OK\r\n\r\n",
@@ -377,9 +377,9 @@ def test_s14_header_bytes_outside_ascii_can_be_stored(raw: bytes, text: str) -> 
         hostile.ENDLESS + b"short",
     ],
 )
-def test_what_is_no_http_is_named_so(answer: bytes) -> None:
+def test_an_invalid_response_is_a_protocol_failure(response: bytes) -> None:
     async def main() -> None:
-        result = await send_to(hostile.answering_once(answer, then_close=True))
+        result = await send_to(hostile.answering_once(response, then_close=True))
 
         assert result.error is Failure.PROTOCOL, result
         assert result.dispatched
@@ -387,8 +387,8 @@ def test_what_is_no_http_is_named_so(answer: bytes) -> None:
     run(main())
 
 
-def test_fuzz_nothing_a_receiver_writes_makes_the_client_raise() -> None:
-    chance = random.Random(12)
+def test_fuzz_no_response_makes_the_client_raise() -> None:
+    rng = random.Random(12)
     seeds = [
         hostile.OK,
         hostile.CHUNKED + b"2\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
@@ -399,17 +399,17 @@ def test_fuzz_nothing_a_receiver_writes_makes_the_client_raise() -> None:
 
     def mutate(data: bytes) -> bytes:
         broken = bytearray(data)
-        for _ in range(chance.randint(1, 6)):
-            place = chance.randrange(len(broken))
-            piece = chance.choice([b"\r\n", b"\x00", b"\xff", b":", b"9" * 30, b""])
-            broken[place : place + chance.randint(0, 3)] = piece or chance.randbytes(2)
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randrange(len(broken))
+            piece = rng.choice([b"\r\n", b"\x00", b"\xff", b":", b"9" * 30, b""])
+            broken[at : at + rng.randint(0, 3)] = piece or rng.randbytes(2)
         return bytes(broken)
 
-    answers = [mutate(chance.choice(seeds)) for _ in range(600)]
+    responses = [mutate(rng.choice(seeds)) for _ in range(600)]
 
     async def behave(connection: hostile.Connection) -> None:
         await connection.read_request()
-        await connection.write(answers.pop())
+        await connection.write(responses.pop())
 
     async def main() -> None:
         async with receiving(behave) as receiver, new_client() as client:

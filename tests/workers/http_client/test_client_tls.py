@@ -1,4 +1,4 @@
-"""Holds S-22: whom the client believes to be the host of the URL."""
+"""Certificates and TLS versions that the client accepts (S-22)."""
 
 import pytest
 import ssl
@@ -29,18 +29,18 @@ def test_s22_a_certificate_for_the_host_of_the_url_is_accepted(
     name: str, tmp_path: Path
 ) -> None:
     authority = hostile.make_authority(tmp_path)
-    server, asked = authority.serve_as(name), list[str | None]()
+    server, server_names = authority.serve_as(name), list[str | None]()
 
-    def note(_: object, server_name: str | None, __: object) -> None:
-        asked.append(server_name)
+    def record(_: object, server_name: str | None, __: object) -> None:
+        server_names.append(server_name)
 
-    server.sni_callback = note
+    server.sni_callback = record
 
     async def main() -> None:
         result = await send_tls(server, authority, name=name)
 
         assert (result.status, result.error) == (200, None), result
-        assert asked == [name if name == "hooks.example" else None]
+        assert server_names == [name if name == "hooks.example" else None]
 
     run(main())
 
@@ -55,7 +55,7 @@ def test_s22_a_certificate_for_the_host_of_the_url_is_accepted(
     ],
     ids=["other-name", "address", "expired", "untrusted"],
 )
-def test_s22_each_bad_certificate_has_a_code_and_gets_no_byte(
+def test_s22_nothing_is_sent_to_a_receiver_with_a_bad_certificate(
     certificate: dict[str, Any], code: Failure, tmp_path: Path
 ) -> None:
     authority = hostile.make_authority(tmp_path)
@@ -70,8 +70,8 @@ def test_s22_each_bad_certificate_has_a_code_and_gets_no_byte(
     run(main())
 
 
-# Records as an old server writes them: version 1.1 and 1.0 chosen, and the alert that
-# no version suits.
+# TLS records of an old server: it chooses version 1.1 or 1.0, or sends the alert that
+# it supports none of the offered versions.
 OLD_TLS = {
     "1.1": bytes.fromhex("160302002a0200002603 02") + bytes(32) + b"\x00\x00\x2f\x00",
     "1.0": bytes.fromhex("160301002a0200002603 01") + bytes(32) + b"\x00\x00\x2f\x00",
@@ -80,7 +80,7 @@ OLD_TLS = {
 
 
 @pytest.mark.parametrize("version", OLD_TLS)
-def test_s22_nothing_older_than_tls_1_2_is_spoken(version: str) -> None:
+def test_s22_versions_before_tls_1_2_are_refused(version: str) -> None:
     async def behave(connection: hostile.Connection) -> None:
         await connection.reader.read(65536)
         await connection.write(OLD_TLS[version])
@@ -96,7 +96,7 @@ def test_s22_nothing_older_than_tls_1_2_is_spoken(version: str) -> None:
     run(main())
 
 
-def test_s22_a_receiver_without_tls_is_no_https_receiver() -> None:
+def test_s22_https_to_a_receiver_without_tls_fails() -> None:
     async def main() -> None:
         async with (
             receiving(lambda connection: connection.write(hostile.OK)) as receiver,

@@ -1,4 +1,4 @@
-"""Holds that a deadline ends its block, and nothing but its block."""
+"""A deadline ends its own block and nothing else."""
 
 import asyncio
 import pytest
@@ -10,7 +10,7 @@ LONG_S = 60.0
 
 
 @pytest.mark.parametrize("seconds", [SHORT_S, 0.0, -1.0])
-def test_a_block_without_time_ends_with_a_timeout(seconds: float) -> None:
+def test_a_block_that_takes_too_long_ends_with_a_timeout(seconds: float) -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError), Deadline(seconds):
             await asyncio.Event().wait()
@@ -23,13 +23,13 @@ def test_a_block_without_time_ends_with_a_timeout(seconds: float) -> None:
     run(main())
 
 
-def test_a_block_in_time_is_left_alone() -> None:
+def test_a_block_that_ends_in_time_is_not_interrupted() -> None:
     async def main() -> None:
         with Deadline(LONG_S):
             await asyncio.sleep(0)
         with Deadline(SHORT_S):
             pass
-        await asyncio.sleep(2 * SHORT_S)  # the timer of a block that is over
+        await asyncio.sleep(2 * SHORT_S)  # until after the deadline
 
     run(main())
 
@@ -42,7 +42,7 @@ def test_other_errors_pass_through() -> None:
     run(main())
 
 
-def test_being_cancelled_by_others_is_no_timeout() -> None:
+def test_a_cancellation_by_others_is_not_a_timeout() -> None:
     async def limited() -> None:
         with Deadline(LONG_S):
             await asyncio.Event().wait()
@@ -57,7 +57,7 @@ def test_being_cancelled_by_others_is_no_timeout() -> None:
     run(main())
 
 
-def test_being_cancelled_at_the_deadline_is_being_cancelled() -> None:
+def test_a_cancellation_by_others_at_the_deadline_is_not_a_timeout() -> None:
     async def limited() -> None:
         with Deadline(SHORT_S):
             try:

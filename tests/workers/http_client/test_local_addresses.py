@@ -1,4 +1,4 @@
-"""The machine's own addresses, as the operating system lists them."""
+"""The addresses of this machine, as listed by the operating system."""
 
 import psutil
 import pytest
@@ -12,11 +12,11 @@ def entry(family: int, address: str) -> SimpleNamespace:
     return SimpleNamespace(family=family, address=address)
 
 
-def test_the_loopback_address_is_one_of_them() -> None:
+def test_the_loopback_address_is_included() -> None:
     assert ip_address("127.0.0.1") in own_addresses()
 
 
-def test_all_ip_addresses_of_all_interfaces_are_read(
+def test_the_ip_addresses_of_all_interfaces_are_included(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listed = {
@@ -38,7 +38,7 @@ def test_all_ip_addresses_of_all_interfaces_are_read(
     }
 
 
-def test_without_a_list_they_are_those_of_the_host_name(
+def test_without_an_interface_list_the_host_name_is_resolved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail() -> None:

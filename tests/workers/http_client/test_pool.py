@@ -1,4 +1,7 @@
-"""S-01, S-03 to S-05, S-07, S-11, S-15: where connections lead, whose they are."""
+"""Which addresses are connected to, and when connections are reused.
+
+Covers S-01, S-03 to S-05, S-07, S-11 and S-15.
+"""
 
 import asyncio
 import pytest
@@ -19,19 +22,19 @@ from workers.http_client.failures import Failure
 from workers.http_client.resolver import Lookup
 
 DEFAULT = AddressPolicy()
-# Stands for the public internet; 127.0.0.1 stands for the machine's own loopback.
+# In these tests one address is allowed, like a public one, and loopback is blocked.
 OUTSIDE, INSIDE = "127.0.0.2", "127.0.0.1"
 ONLY_OUTSIDE = AddressPolicy(allow=read_networks(f"{OUTSIDE}/32"))
 
 
-def new_looking_up(
+def new_client_with_lookup(
     lookup: Lookup, *, policy: AddressPolicy = ONLY_OUTSIDE
 ) -> HttpClient:
     return new_client(policy=policy, limit=20, lookup=lookup)
 
 
 def tenant_view(result: Result) -> tuple[object, ...]:
-    """What a tenant gets to see, without the times."""
+    """What the tenant can see of a result, without the start and total time."""
     return (
         result.status,
         result.headers,
@@ -48,20 +51,19 @@ def tenant_view(result: Result) -> tuple[object, ...]:
 async def inside_and_outside(
     behave: hostile.Behaviour,
 ) -> AsyncIterator[tuple[Receiver, Receiver]]:
-    """Two receivers on one port, of which only the second may be reached."""
+    """A blocked and an allowed receiver, on the same port."""
     async with receiving(behave, host=INSIDE) as inside:
         try:
-            outside = receiving(behave, host=OUTSIDE, port=inside.port)
-            async with outside as reached:
-                yield inside, reached
+            async with receiving(behave, host=OUTSIDE, port=inside.port) as outside:
+                yield inside, outside
         except OSError:
-            pytest.skip(f"{OUTSIDE} is no address of this system")
+            pytest.skip(f"{OUTSIDE} is not an address of this system")
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:0:7f00:1]", "[::]"]
 )
-def test_s01_a_literal_address_is_vetted_though_no_name_is_looked_up(host: str) -> None:
+def test_s01_a_literal_address_is_checked(host: str) -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering(), host="localhost") as receiver,
@@ -86,7 +88,7 @@ def test_s01_closed_ports_stay_closed_in_allowed_networks(host: str) -> None:
                 allow=read_networks("127.0.0.0/8, ::1/128"),
                 closed_ports=frozenset({(None, receiver.port)}),
             )
-            async with new_looking_up(lookup, policy=policy) as client:
+            async with new_client_with_lookup(lookup, policy=policy) as client:
                 result = await client.send(post(receiver.url(host=host)))
             assert receiver.connections == 0
 
@@ -96,13 +98,13 @@ def test_s01_closed_ports_stay_closed_in_allowed_networks(host: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("narrowed", [{"https_only": True}, {"ports": frozenset([1])}])
-def test_s07_what_operators_narrow_holds_for_what_was_stored_before(
-    narrowed: dict[str, Any],
+@pytest.mark.parametrize("stricter", [{"https_only": True}, {"ports": frozenset([1])}])
+def test_s07_a_stricter_policy_applies_to_stored_events(
+    stricter: dict[str, Any],
 ) -> None:
     async def main() -> None:
         async with receiving(hostile.answering()) as receiver:
-            policy = AddressPolicy(allow=LOCAL.allow, **narrowed)
+            policy = AddressPolicy(allow=LOCAL.allow, **stricter)
             async with new_client(policy=policy) as client:
                 result = await client.send(post(receiver.url()))
             assert receiver.connections == 0
@@ -113,16 +115,16 @@ def test_s07_what_operators_narrow_holds_for_what_was_stored_before(
 
 
 @pytest.mark.parametrize(
-    "answers",
+    "addresses",
     [[OUTSIDE, INSIDE], [INSIDE, OUTSIDE], [OUTSIDE, "::1"], [OUTSIDE] * 20 + [INSIDE]],
     ids=["last", "first", "ipv6", "behind-many"],
 )
-def test_s03_one_shut_address_among_the_answers_refuses_them_all(
-    answers: list[str],
+def test_s03_a_name_with_one_blocked_address_is_blocked(
+    addresses: list[str],
 ) -> None:
     async def main() -> None:
         async with inside_and_outside(hostile.answering()) as (inside, outside):
-            async with new_looking_up(lambda host: answers) as client:
+            async with new_client_with_lookup(lambda host: addresses) as client:
                 result = await client.send(post(outside.url(host="mixed.example")))
             assert inside.connections == outside.connections == 0
 
@@ -131,22 +133,24 @@ def test_s03_one_shut_address_among_the_answers_refuses_them_all(
     run(main())
 
 
-@pytest.mark.parametrize("keeps", [True, False], ids=["reused", "reconnecting"])
-def test_s04_a_rebinding_name_never_leads_inside(keeps: bool) -> None:
-    sends, asked = 1000, list[str]()
-    answers = [[OUTSIDE], [INSIDE], [OUTSIDE, INSIDE]]
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["reused", "reconnecting"])
+def test_s04_a_rebinding_name_never_leads_to_a_blocked_address(
+    keep_alive: bool,
+) -> None:
+    sends, lookups = 1000, list[str]()
+    addresses = [[OUTSIDE], [INSIDE], [OUTSIDE, INSIDE]]
 
     def lookup(host: str) -> Sequence[str]:
-        """Answer differently each time: whoever asks twice connects elsewhere."""
-        asked.append(host)
-        return answers[len(asked) % 3]
+        """Return other addresses each time, so that a second lookup is noticed."""
+        lookups.append(host)
+        return addresses[len(lookups) % 3]
 
     async def main() -> None:
-        behave = hostile.answering() if keeps else hostile.close_after_answer
+        behave = hostile.answering() if keep_alive else hostile.close_after_response
         results = list[Result]()
         async with (
             inside_and_outside(behave) as (inside, outside),
-            new_looking_up(lookup) as client,
+            new_client_with_lookup(lookup) as client,
         ):
             for number in range(sends):
                 url = outside.url(host=f"h{number % 300}.example")
@@ -159,7 +163,7 @@ def test_s04_a_rebinding_name_never_leads_inside(keeps: bool) -> None:
         assert len(sent) + len(blocked) == sends
         assert len(blocked) >= 100
         assert len(sent) == len(outside.requests) >= 100
-        assert len(asked) <= sends
+        assert len(lookups) <= sends
         assert heads.count(f".example:{outside.port}\r\n".encode()) == len(sent)
 
     run(main())
@@ -184,7 +188,7 @@ def test_s04_a_rebinding_name_never_leads_inside(keeps: bool) -> None:
         "localhost.",
     ],
 )
-def test_s05_no_spelling_of_loopback_gets_through(host: str) -> None:
+def test_s05_every_spelling_of_loopback_is_blocked(host: str) -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering()) as receiver,
@@ -217,9 +221,9 @@ def test_s11_open_and_closed_ports_of_a_blocked_address_look_the_same() -> None:
     run(main())
 
 
-def test_s11_the_address_behind_a_name_is_for_operators_only() -> None:
+def test_s11_only_operators_see_the_blocked_address_of_a_name() -> None:
     async def main() -> None:
-        async with new_looking_up(lambda host: ["10.1.2.3"]) as client:
+        async with new_client_with_lookup(lambda host: ["10.1.2.3"]) as client:
             result = await client.send(post("http://name.example/"))
 
         assert "10.1.2.3" in result.detail
@@ -228,10 +232,12 @@ def test_s11_the_address_behind_a_name_is_for_operators_only() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("answers", [[], ["nonsense"], ["fe80::1%eth0"]])
-def test_odd_answers_of_a_name_server_lead_nowhere(answers: list[str]) -> None:
+@pytest.mark.parametrize("addresses", [[], ["nonsense"], ["fe80::1%eth0"]])
+def test_a_lookup_without_a_usable_address_fails_the_attempt(
+    addresses: list[str],
+) -> None:
     async def main() -> None:
-        async with new_looking_up(lambda host: answers) as client:
+        async with new_client_with_lookup(lambda host: addresses) as client:
             result = await client.send(post("http://name.example/"))
 
         assert result.error in {Failure.DNS, Failure.BLOCKED}
@@ -239,12 +245,12 @@ def test_odd_answers_of_a_name_server_lead_nowhere(answers: list[str]) -> None:
     run(main())
 
 
-def test_a_name_that_cannot_be_asked_for_is_a_dns_failure() -> None:
+def test_a_name_that_cannot_be_encoded_is_a_dns_failure() -> None:
     def lookup(host: str) -> Sequence[str]:
         raise UnicodeError("label too long")
 
     async def main() -> None:
-        async with new_looking_up(lookup) as client:
+        async with new_client_with_lookup(lookup) as client:
             result = await client.send(post("http://name.example/"))
 
         assert (result.error, result.dispatched) == (Failure.DNS, False)
@@ -252,11 +258,13 @@ def test_a_name_that_cannot_be_asked_for_is_a_dns_failure() -> None:
     run(main())
 
 
-def test_the_next_address_is_tried_where_one_refuses() -> None:
+def test_after_a_refused_connection_the_next_address_is_tried() -> None:
     async def main() -> None:
         async with receiving(hostile.answering()) as receiver:
-            lookup = ["127.0.0.9", "127.0.0.1"]
-            async with new_looking_up(lambda host: lookup, policy=LOCAL) as client:
+            addresses = ["127.0.0.9", "127.0.0.1"]
+            async with new_client_with_lookup(
+                lambda host: addresses, policy=LOCAL
+            ) as client:
                 result = await client.send(post(receiver.url(host="two.example")))
 
         assert result.status == 200, result
@@ -264,7 +272,7 @@ def test_the_next_address_is_tried_where_one_refuses() -> None:
     run(main())
 
 
-def test_own_addresses_are_shut_at_connect_time() -> None:
+def test_own_addresses_are_blocked_at_connect_time() -> None:
     async def main() -> None:
         own = frozenset({ip_address("127.0.0.1")})
         policy = AddressPolicy(own_addresses=own)
@@ -294,7 +302,7 @@ def test_s15_connections_are_reused_for_the_same_origin_only() -> None:
     run(main())
 
 
-def test_s15_no_more_connections_than_the_limit() -> None:
+def test_s15_the_limit_of_open_connections_is_kept() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering()) as receiver,
@@ -304,12 +312,12 @@ def test_s15_no_more_connections_than_the_limit() -> None:
             results = await asyncio.gather(*map(client.send, requests))
 
             assert {result.status for result in results} == {200}
-            assert receiver.most_at_once <= 3
+            assert receiver.max_open <= 3
 
     run(main())
 
 
-def test_s15_idle_connections_to_many_origins_are_bounded() -> None:
+def test_s15_idle_connections_to_many_origins_are_limited() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering()) as receiver,
@@ -326,10 +334,10 @@ def test_s15_idle_connections_to_many_origins_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
-def test_s04_a_request_is_never_repeated_in_silence(method: str) -> None:
+def test_s04_the_client_never_repeats_a_request(method: str) -> None:
     async def main() -> None:
         async with (
-            receiving(hostile.close_second_unanswered) as receiver,
+            receiving(hostile.close_without_second_response) as receiver,
             new_client() as client,
         ):
             request = Request(method, receiver.url(), (), b"x", LONG_MS)
@@ -344,7 +352,7 @@ def test_s04_a_request_is_never_repeated_in_silence(method: str) -> None:
     run(main())
 
 
-def test_an_idle_connection_is_closed_after_a_while() -> None:
+def test_an_idle_connection_is_closed_after_the_keepalive_time() -> None:
     async def main() -> None:
         async with (
             receiving(hostile.answering()) as receiver,
@@ -361,7 +369,7 @@ def test_an_idle_connection_is_closed_after_a_while() -> None:
 def test_a_connection_closed_while_idle_is_not_used_again() -> None:
     async def main() -> None:
         async with (
-            receiving(hostile.close_after_answer) as receiver,
+            receiving(hostile.close_after_response) as receiver,
             new_client() as client,
         ):
             for number in range(20):
@@ -379,21 +387,21 @@ def has_ended(receiver: Receiver, count: int) -> bool:
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["at-once", "later"])
-def test_what_a_receiver_says_unasked_is_no_answer_to_the_next_request(
+def test_an_unrequested_response_is_not_taken_for_the_next_one(
     at_once: bool,
 ) -> None:
     async def main() -> None:
         poison = b"HTTP/1.1 299 Poison\r\nContent-Length: 0\r\n\r\n"
         results = list[Result]()
         async with (
-            receiving(hostile.shouting(poison, at_once=at_once)) as receiver,
+            receiving(hostile.sending_unrequested(poison, at_once=at_once)) as receiver,
             receiving(hostile.answering()) as other,
             new_client() as client,
         ):
             for _ in range(3):
                 results.append(await client.send(post(receiver.url())))
-                receiver.given_up.set()
-                # Round trips, so that the loop takes in what was said.
+                receiver.may_continue.set()
+                # Other round trips let the event loop read the unrequested response.
                 for _ in range(5):
                     await client.send(post(other.url()))
 
@@ -402,15 +410,17 @@ def test_what_a_receiver_says_unasked_is_no_answer_to_the_next_request(
     run(main())
 
 
-def test_s11_an_address_that_was_passed_over_does_not_colour_what_comes_after() -> None:
+def test_s11_a_failure_after_a_blocked_address_was_skipped_is_not_blocked() -> None:
     async def main() -> None:
-        async with receiving(hostile.close_unanswered) as receiver:
-            shut = ip_address("127.0.0.9")
+        async with receiving(hostile.close_without_response) as receiver:
+            blocked = ip_address("127.0.0.9")
             policy = AddressPolicy(
-                allow=LOCAL.allow, closed_ports=frozenset({(shut, receiver.port)})
+                allow=LOCAL.allow, closed_ports=frozenset({(blocked, receiver.port)})
             )
-            answers = [str(shut), "127.0.0.1"]
-            async with new_looking_up(lambda _: answers, policy=policy) as client:
+            addresses = [str(blocked), "127.0.0.1"]
+            async with new_client_with_lookup(
+                lambda _: addresses, policy=policy
+            ) as client:
                 result = await client.send(post(receiver.url(host="two.example")))
 
         assert (result.error, result.dispatched) == (Failure.CLOSED, True)
@@ -435,11 +445,11 @@ def test_a_lost_lease_stops_the_request_and_keeps_the_connection() -> None:
     run(main())
 
 
-def test_the_lease_is_asked_about_only_when_the_connection_is_there() -> None:
-    asked = list[int]()
+def test_the_lease_is_checked_after_connecting_only() -> None:
+    checks = list[int]()
 
     def may_write() -> bool:
-        asked.append(1)
+        checks.append(1)
         return True
 
     async def main() -> None:
@@ -448,16 +458,16 @@ def test_the_lease_is_asked_about_only_when_the_connection_is_there() -> None:
                 port = server.getsockname()[1]
             request = post(f"http://127.0.0.1:{port}/")
             result = await client.send(request, may_write=may_write)
-            assert (result.error, asked) == (Failure.CONNECT, [])
+            assert (result.error, checks) == (Failure.CONNECT, [])
 
             async with receiving(hostile.answering()) as receiver:
                 await client.send(post(receiver.url()), may_write=may_write)
-            assert asked == [1]
+            assert checks == [1]
 
     run(main())
 
 
-def test_many_attempts_at_once_keep_their_own_answers() -> None:
+def test_concurrent_requests_get_their_own_responses() -> None:
     async def echo(connection: hostile.Connection) -> None:
         while True:
             request = await connection.read_request()

@@ -295,9 +295,11 @@ class ScheduleOptions:
 class Schedule:
     """A rule that creates events, as it is stored.
 
-    `fired_ms` is the newest fire time used. `called_ms` is when an attempt was first
-    begun; only strict schedules have it. `pauses` counts how often the schedule was
-    paused. `search_terms` are made by `queries.schedule_search.search_term`.
+    `last_used_ms` is the newest fire time that fired or was missed, `last_fired_ms`
+    the newest that fired. `first_begun_ms` is when the first attempt of all began; only
+    strict schedules have it. `missed` counts missed fire times. `pauses` counts how
+    often the schedule was paused. `search_terms` are made by
+    `queries.schedule_search.search_term`.
     """
 
     id: str
@@ -310,14 +312,14 @@ class Schedule:
     deadline_ms: int
     created_ms: int
     updated_ms: int
-    last_ms: int
+    last_used_ms: int
     times_ms: tuple[int, ...]
     missed: int
     name: str = ""
-    fired_ms: int | None = None
+    last_fired_ms: int | None = None
     options: ScheduleOptions = ScheduleOptions()
     search_terms: tuple[str, ...] = ()
-    called_ms: int | None = None
+    first_begun_ms: int | None = None
     pauses: int = 0
     runs_left: int | None = None
 
@@ -348,7 +350,7 @@ class Schedule:
             deadline_ms=deadline_ms,
             created_ms=created_ms,
             updated_ms=created_ms,
-            last_ms=created_ms,
+            last_used_ms=created_ms,
             times_ms=(),
             missed=0,
             name=name,

@@ -21,7 +21,7 @@ SCHEDULE_NUMBERS = (
     *("created_ms", "updated_ms", "deadline_ms", "times_ahead", "last_used_ms"),
 )
 MAYBE_SCHEDULE_NUMBERS = (
-    *("start_ms", "end_ms", "runs", "runs_left", "pauses", "last_begun_ms"),
+    *("start_ms", "end_ms", "runs", "runs_left", "pauses", "first_begun_ms"),
     *("last_fired_ms", "jitter_ms"),
 )
 OF_A_BEGIN = ("token", "interrupted_token", "renewable_until_ms", "interruptions")

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 TOLD_MS = 30 * 86_400_000
 
 
-def of(schedule: Schedule) -> tuple[object, ...]:
+def rule_of(schedule: Schedule) -> tuple[object, ...]:
     """All that its fire times follow from: while it is the same they go on."""
     options = schedule.options
     rule = schedule.expression, schedule.tz, schedule.state, options.clock
@@ -44,7 +44,7 @@ def next_ms(schedule: Schedule, now_ms: int) -> int | None:
     found_ms = next((at for at in schedule.times_ms if at > now_ms), None)
     if found_ms is None:
         cron = cron_of(schedule)
-        since_ms = schedule.last_ms if isinstance(cron.rule, Every) else 0
+        since_ms = schedule.last_used_ms if isinstance(cron.rule, Every) else 0
         after_ms = first_after_ms(schedule.options, now_ms)
         found_ms = _first_after(cron, since_ms, after_ms)
     end_ms = schedule.options.end_ms
@@ -65,7 +65,9 @@ def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:
     end_ms = schedule.options.end_ms
     until_ms = now_ms if end_ms is None else min(now_ms, end_ms)
     cron = cron_of(schedule)
-    return newest_past(cron, last_ms=schedule.last_ms, now_ms=until_ms, most=MOST_TOLD)
+    return newest_past(
+        cron, last_ms=schedule.last_used_ms, now_ms=until_ms, most=MOST_TOLD
+    )
 
 
 def skipped_by_clock(schedule: Schedule, now_ms: int) -> list[int]:

@@ -20,7 +20,7 @@ class Run:
     """One fire time: it made an event, or was skipped for a reason.
 
     `by_hand` is no fire time of the rule: somebody asked for it, maybe for what
-    another event has sent (`again`). A reason is told of
+    another event has sent (`replay_of`). A reason is told of
     what was skipped, and of what ended without being delivered.
     """
 
@@ -30,7 +30,7 @@ class Run:
     attempts: int = 0
     reason: str = ""
     by_hand: bool = False
-    again: str | None = None
+    replay_of: str | None = None
 
 
 def newest(cell: Cell, schedule: Schedule, *, most: int) -> list[Run]:
@@ -83,7 +83,7 @@ def _fired(cell: Cell, made: list[tuple[bytes, float]]) -> Iterator[Run]:
                 attempts=int(attempts or 0),
                 reason=(reason or b"").decode(),
                 by_hand=not fired_s.isdecimal(),
-                again=None if origin is None else origin.decode(),
+                replay_of=None if origin is None else origin.decode(),
             )
         except ValueError as err:
             raise UnreadableRecord(f"event {event_id.decode()}") from err

@@ -174,7 +174,7 @@ class Schedules:
             if search_terms is None
             else tuple(search_terms),
         )
-        goes_on = fire_times.of(changed) == fire_times.of(
+        goes_on = fire_times.rule_of(changed) == fire_times.rule_of(
             schedule
         ) and not schedule.is_over(now_ms)
         resumed = (schedule.state, changed.state) == PAUSED_TO_ACTIVE
@@ -201,7 +201,7 @@ class Schedules:
         cron = fire_times.cron_of(schedule, grammar)
         revision, now_ms = nonce(), self._cell.now_ms()
         after_ms = first_after_ms(schedule.options, now_ms)
-        since_ms = schedule.last_ms if goes_on else after_ms
+        since_ms = schedule.last_used_ms if goes_on else after_ms
         ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
         if not ahead.times_ms:
             # What every clock change of its zone skips is only found by asking.
@@ -248,7 +248,7 @@ class Schedules:
         self,
         schedule: Schedule,
         *,
-        again: str = "",
+        replay_of: str = "",
         deduplication: DeduplicationKey | None = None,
     ) -> str:
         """Makes an occurrence for now, whatever its rule says; answers its id.
@@ -257,7 +257,7 @@ class Schedules:
         runs as well. Redis: run_schedule, atomic.
 
         Args:
-            again: the id of a finished occurrence, to send what that sent.
+            replay_of: the id of a finished occurrence, to send what that sent.
 
         Raises: NotFound, NotFinished, ScheduleEnded, RunInProgress, StoreFull,
             Repeated.
@@ -267,7 +267,7 @@ class Schedules:
             "id": schedule.id,
             "owner": str(schedule.owner),
             "event_id": event_id,
-            "again": again,
+            "replay_of": replay_of,
             **deduplication_options(deduplication),
         }
         reply = self._cell.call("run_schedule", options)
@@ -415,7 +415,7 @@ class Schedules:
             return "stale"
         planned = plan(
             fire_times.cron_of(schedule),
-            last_ms=schedule.last_ms,
+            last_ms=schedule.last_used_ms,
             now_ms=self._cell.now_ms(),
             grace_ms=self._grace_ms,
             options=schedule.options,
@@ -440,9 +440,9 @@ def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
 
 def newest_occurrence(schedule: Schedule) -> str | None:
     """The id of the event that its newest fire time made, None before the first."""
-    if schedule.fired_ms is None:
+    if schedule.last_fired_ms is None:
         return None
-    return f"{schedule.id}.{schedule.fired_ms // 1000}"
+    return f"{schedule.id}.{schedule.last_fired_ms // 1000}"
 
 
 def _state(event_id: str, stored: bytes | None) -> State:

@@ -106,7 +106,7 @@ class Attempts:
         """Raises: Refusal, StoreFull, Repeated, redis.RedisError."""
         try:
             run_id = self._schedules.run(
-                schedule, again=origin, deduplication=deduplication
+                schedule, replay_of=origin, deduplication=deduplication
             )
         except NotFound as err:
             raise Refusal(404, NO_ATTEMPT) from err

@@ -89,7 +89,7 @@ def status(of: Schedule, *, now_ms: int) -> str:
         return FINISHED
     if of.state is ScheduleState.PAUSED:
         return PAUSED
-    return INACTIVE if of.called_ms is None else ACTIVE
+    return INACTIVE if of.first_begun_ms is None else ACTIVE
 
 
 def event(of: Schedule, *, now_ms: int, next_ms: int | None) -> Shown:
@@ -136,8 +136,8 @@ def replay(run_id: str, *, of: str) -> Shown:
 def run(of: Run) -> Shown:
     """One fire time; what it made is named as the callback names itself."""
     named = {"callbackId": public_id(of.event_id or "0")}
-    if of.again is not None:
-        named["replayOf"] = public_id(of.again)
+    if of.replay_of is not None:
+        named["replayOf"] = public_id(of.replay_of)
     return schedule_runs.shown(of, **named)
 
 

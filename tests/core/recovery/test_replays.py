@@ -74,12 +74,12 @@ def test_an_occurrence_is_sent_again_as_it_was(engine: Engine):
     first = fired(engine, schedule, Outcome.RETRY, Outcome.DEAD)
     edited = engine.edited(schedule, content=OTHER)
 
-    again = engine.schedules.run(edited, again=first)
+    again = engine.schedules.run(edited, replay_of=first)
 
     assert engine.get(again).content == CONTENT
     assert engine.get(again).wanted_ms == engine.now_ms
     newest, _ = run_history.newest(engine.cell, edited, most=2)
-    assert (newest.event_id, newest.again, newest.by_hand) == (again, first, True)
+    assert (newest.event_id, newest.replay_of, newest.by_hand) == (again, first, True)
     assert engine.worker.begin(*engine.claim().ids)[0].content == CONTENT
 
 
@@ -88,7 +88,7 @@ def test_what_it_sends_is_kept_for_as_long_as_itself(engine: Engine):
     first = fired(engine, schedule, Outcome.DELIVERED)
     edited = engine.edited(schedule, content=OTHER)
     engine.now_ms += 1_000
-    engine.schedules.run(edited, again=first)
+    engine.schedules.run(edited, replay_of=first)
 
     superseded = engine.scores(keys.superseded(PREFIX))
 
@@ -101,7 +101,7 @@ def test_what_is_sent_again_with_the_present_content_supersedes_nothing(
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.DELIVERED)
 
-    again = engine.schedules.run(schedule, again=first)
+    again = engine.schedules.run(schedule, replay_of=first)
 
     assert engine.scores(keys.superseded(PREFIX)) == {}
     assert engine.record(again)["replay_of"] == first
@@ -112,7 +112,7 @@ def test_an_occurrence_that_is_not_finished_is_not_sent_again(engine: Engine):
     first = fired(engine, schedule, Outcome.RETRY)
 
     with pytest.raises(NotFinished):
-        engine.schedules.run(schedule, again=first)
+        engine.schedules.run(schedule, replay_of=first)
 
 
 def test_only_an_occurrence_of_the_schedule_is_sent_again(engine: Engine):
@@ -123,9 +123,9 @@ def test_only_an_occurrence_of_the_schedule_is_sent_again(engine: Engine):
 
     for unknown in (f"{schedule.id}.1", event.id, "none"):
         with pytest.raises(NotFound):
-            engine.schedules.run(schedule, again=unknown)
+            engine.schedules.run(schedule, replay_of=unknown)
     with pytest.raises(NotFound):
-        engine.schedules.run(other, again=first)
+        engine.schedules.run(other, replay_of=first)
 
 
 def test_what_an_occurrence_sent_may_be_gone(engine: Engine):
@@ -135,17 +135,17 @@ def test_what_an_occurrence_sent_may_be_gone(engine: Engine):
     engine.client.delete(keys.template(PREFIX, schedule.id, schedule.revision))
 
     with pytest.raises(NotFound):
-        engine.schedules.run(edited, again=first)
+        engine.schedules.run(edited, replay_of=first)
 
 
 def test_what_is_sent_again_with_a_deduplication_key_is_sent_once(engine: Engine):
     schedule = engine.schedule()
     deduplication = DeduplicationKey("m", 60_000, "d")
     first = fired(engine, schedule, Outcome.DELIVERED)
-    again = engine.schedules.run(schedule, again=first, deduplication=deduplication)
+    again = engine.schedules.run(schedule, replay_of=first, deduplication=deduplication)
 
     with pytest.raises(Repeated) as refused:
-        engine.schedules.run(schedule, again=first, deduplication=deduplication)
+        engine.schedules.run(schedule, replay_of=first, deduplication=deduplication)
 
     assert refused.value.duplicate_of == Duplicate(again, engine.now_ms, "d")
     assert engine.claim().ids == [again]
@@ -157,7 +157,9 @@ def test_e5_an_occurrence_that_is_sent_again_twice_in_silence_is_one(engine: Eng
     deduplication = DeduplicationKey("m", 60_000, "d")
 
     with engine.repeating() as repeats:
-        again = engine.schedules.run(schedule, again=first, deduplication=deduplication)
+        again = engine.schedules.run(
+            schedule, replay_of=first, deduplication=deduplication
+        )
 
     assert engine.record(again)["replay_of"] == first
     assert engine.everything() == repeats.stored

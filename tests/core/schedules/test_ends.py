@@ -468,14 +468,14 @@ def test_a_strict_schedule_tells_when_it_was_first_called(engine: Engine):
     event_id = made(engine, schedule)
     offered = engine.schedules.get(schedule.owner, schedule.id)
     [begun] = engine.worker.begin(event_id)
-    called_ms = engine.now_ms
+    first_begun_ms = engine.now_ms
     engine.worker.settle(settlement(begun, Outcome.DEAD, reason="exhausted"))
-    work_until(engine, called_ms + 2 * MINUTE_MS)
+    work_until(engine, first_begun_ms + 2 * MINUTE_MS)
 
     paused = engine.edited(schedule, state=PAUSED)
 
-    assert offered.called_ms is None
-    assert paused.called_ms == called_ms
+    assert offered.first_begun_ms is None
+    assert paused.first_begun_ms == first_begun_ms
     assert (offered.pauses, paused.pauses) == (0, 1)
 
 

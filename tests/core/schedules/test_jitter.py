@@ -5,7 +5,7 @@ from scheduler_api.core.cron.expression import parse, upcoming
 from scheduler_api.core.model import MissedRuns, ScheduleOptions
 from scheduler_api.core.schedules.planning import FEWEST, MOST, plan_ahead, spread
 from tests.core.engine import OTHER, OWNER, START_MS, Engine, settlement
-from tests.core.told_runs import reasons
+from tests.core.runs import reasons
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 

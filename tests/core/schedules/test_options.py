@@ -155,7 +155,7 @@ def test_a_schedule_tells_its_newest_occurrence(engine: Engine):
     fired = engine.schedules.get(OWNER, schedule.id)
 
     assert newest_occurrence(schedule) is None
-    assert fired.fired_ms == schedule.times_ms[0]
+    assert fired.last_fired_ms == schedule.times_ms[0]
     assert newest_occurrence(fired) == event_id
 
 

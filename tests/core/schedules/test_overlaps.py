@@ -6,7 +6,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.records import EVENT
 from tests.core.engine import LEASE_MS, OWNER, PREFIX, Engine, all_ids, ids, settlement
-from tests.core.told_runs import first_begun, reasons
+from tests.core.runs import first_begun, reasons
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 LOOK_AGAIN_MS = 10_000

@@ -19,7 +19,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import OTHER, OWNER, PREFIX, START_MS, Engine, ids, settlement
 from tests.core.function_calls import COMMANDS
-from tests.core.told_runs import first_begun, reasons, told
+from tests.core.runs import first_begun, reasons, runs_of
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 FIRING_COMMANDS = 24
@@ -66,7 +66,7 @@ def test_a_run_by_hand_is_wanted_now_and_moves_nothing_on(engine: Engine):
     assert engine.claim().ids == [event_id]
     assert engine.get(event_id).wanted_ms == engine.now_ms
     assert engine.get(event_id).content == schedule.content
-    [run] = told(engine, schedule)
+    [run] = runs_of(engine, schedule)
     assert run == Run(engine.now_ms, event_id, State.ACTIVE, by_hand=True)
 
 
@@ -77,7 +77,7 @@ def test_e5_a_run_by_hand_that_runs_twice_is_one(engine: Engine):
     with engine.repeating() as repeats:
         event_id = engine.schedules.run(schedule)
 
-    assert [run.event_id for run in told(engine, schedule)] == [event_id]
+    assert [run.event_id for run in runs_of(engine, schedule)] == [event_id]
     assert engine.everything() == repeats.stored
 
 
@@ -141,7 +141,7 @@ def test_every_fire_time_tells_what_came_of_it(engine: Engine):
     engine.now_ms = schedule.times_ms[3] + 1
     [late] = engine.claim().ids
 
-    found = told(engine, schedule)
+    found = runs_of(engine, schedule)
 
     first, second, third, fourth = schedule.times_ms[:4]
     assert found == [
@@ -150,7 +150,7 @@ def test_every_fire_time_tells_what_came_of_it(engine: Engine):
         Run(second, reason="missed"),
         Run(first, begun.id, State.DEAD, attempts=1, reason="exhausted"),
     ]
-    assert told(engine, schedule, most=2) == found[:2]
+    assert runs_of(engine, schedule, most=2) == found[:2]
 
 
 def test_what_planning_passes_over_is_told(engine: Engine):

@@ -73,7 +73,7 @@ def test_a_new_schedule_reads_back_as_it_was_given(engine: Engine):
     assert made.state is ScheduleState.ACTIVE
     assert (made.expression, made.tz, made.content) == ("*/5 * * * *", "UTC", CONTENT)
     assert (made.deadline_ms, made.missed) == (DEADLINE_MS, 0)
-    assert made.created_ms == made.updated_ms == made.last_ms == START_MS
+    assert made.created_ms == made.updated_ms == made.last_used_ms == START_MS
     assert list(made.times_ms) == plan_ahead(parse("*/5 * * * *"), after_ms=START_MS)
 
 

@@ -424,7 +424,7 @@ class Cell(RuleBasedStateMachine):
         if not nominal_s.isdecimal():
             return ""
         nominal_ms = int(nominal_s) * 1_000
-        passed = (schedule.fired_ms or 0) > nominal_ms
+        passed = (schedule.last_fired_ms or 0) > nominal_ms
         return "next" if passed or next_ms - nominal_ms < SHORTEST_MS else ""
 
     @precondition(lambda self: self.envelopes)
@@ -688,7 +688,9 @@ class Cell(RuleBasedStateMachine):
         if paused and was.state is not ScheduleState.PAUSED:
             self.pauses[schedule_id] += 1
         # Fire times rise from the last change of what they follow from.
-        if fire_times.of(edited) != fire_times.of(was) or was.is_over(self.now_ms):
+        if fire_times.rule_of(edited) != fire_times.rule_of(was) or was.is_over(
+            self.now_ms
+        ):
             self.latest_ms[schedule_id] = self.now_ms
 
     @precondition(lambda self: self.rules)

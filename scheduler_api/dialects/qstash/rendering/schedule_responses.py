@@ -84,7 +84,7 @@ def _run_fields(
         last_states = {message_id(newest): STATES[states[newest]]}
     return {
         "nextScheduleTime": next_ms,
-        "lastScheduleTime": schedule.fired_ms,
+        "lastScheduleTime": schedule.last_fired_ms,
         "lastScheduleStates": last_states,
         "skippedRuns": schedule.missed,
         **schedule_options.shown(schedule),

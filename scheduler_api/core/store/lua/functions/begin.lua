@@ -62,7 +62,7 @@ local function begin(ctx, share, id, event, rates)
   end
   if not fair_share.admit(ctx, share, id, event) then return {id, 'held'} end
   if event.strict and not schedule_begun then
-    redis.call('HSET', keys.schedule(ctx, event.schedule), SCHEDULE.last_begun_ms, now)
+    redis.call('HSET', keys.schedule(ctx, event.schedule), SCHEDULE.first_begun_ms, now)
   end
   local reply = describe(ctx, share, id, event, attempt)
   redis.call('HSET', key, EVENT.token, token, EVENT.attempts, attempt, EVENT.updated_ms, now,

@@ -2,7 +2,7 @@
 -- move on, and it counts for no number of runs.
 --
 -- Keys: prefix.
--- Options: id, owner, event_id (of the occurrence), again (the occurrence whose content it sends
+-- Options: id, owner, event_id (of the occurrence), replay_of (the occurrence whose content it sends
 --   again; '' for what the schedule sends now), deduplication_key and deduplication_ttl (see
 --   lib/deduplication).
 -- Args: none.
@@ -48,14 +48,14 @@ local function run_schedule(key_names, args)
   if redis.call('EXISTS', keys.event(ctx, id)) == 1 then return 'ok' end
   local code = refusal(ctx, record)
   if code then return code end
-  if options.again ~= '' then
-    local revision, problem = revision_of(ctx, sid, options.again, record.revision)
+  if options.replay_of ~= '' then
+    local revision, problem = revision_of(ctx, sid, options.replay_of, record.revision)
     if problem then return problem end
     record.revision = revision
   end
   occurrences.record(ctx, sid, record, id, ctx.now)
-  if options.again ~= '' then
-    redis.call('HSET', keys.event(ctx, id), EVENT.replay_of, options.again)
+  if options.replay_of ~= '' then
+    redis.call('HSET', keys.event(ctx, id), EVENT.replay_of, options.replay_of)
   end
   due.put(ctx, due.member(id, record), ctx.now)
   deduplication.set(ctx, options.owner, options.deduplication_key, options.deduplication_ttl, id,

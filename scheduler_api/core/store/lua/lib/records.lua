@@ -26,7 +26,7 @@ records.SCHEDULE, records.SCHEDULE_NAMES = codes({
   'format', 'f', 'owner', 'o', 'created_ms', 'c', 'updated_ms', 'u', 'revision', 'rv',
   'state', 'st', 'name', 'nm', 'expression', 'ex', 'time_zone', 'tz', 'deadline_ms', 'dl',
   'fire_times', 'times', 'times_ahead', 'k', 'last_used_ms', 'last', 'last_fired_ms', 'lf',
-  'last_begun_ms', 'cd', 'missed', 'missed', 'missed_policy', 'mp', 'missed_limit', 'mb',
+  'first_begun_ms', 'cd', 'missed', 'missed', 'missed_policy', 'mp', 'missed_limit', 'mb',
   'planning_requested_ms', 'pl', 'exhausted_since_ms', 'dry', 'delay_ms', 'dy', 'jitter_ms', 'jt',
   'start_ms', 'start', 'end_ms', 'end', 'runs', 'max', 'runs_left', 'left', 'overlap', 'ov',
   'newest_occurrence', 'open', 'gap', 'gap', 'fold', 'fold', 'strict', 'sr', 'pauses', 'pn',

@@ -3,7 +3,7 @@
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local SHORTEST_MS, CHECK_AGAIN_MS = 60000, 10000
 local RULE = records.fields(SCHEDULE, 'owner', 'pauses', 'end_ms', 'fire_times', 'last_fired_ms',
-  'last_begun_ms')
+  'first_begun_ms')
 local PREVIOUS = records.fields(EVENT, 'owner', 'state')
 
 -- A strict schedule withdraws what it made before a pause, and retries only before its next fire
@@ -14,17 +14,17 @@ local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   if not schedule.owner then return 'deleted' end
   if (schedule.pauses or '0') ~= (event.pauses or '0') then return 'paused' end
   if schedule.end_ms and at > records.integer(schedule, 'end_ms') then return 'end' end
-  if not is_retry then return nil, schedule.last_begun_ms end
+  if not is_retry then return nil, schedule.first_begun_ms end
   local next_due = tonumber(string.match(schedule.fire_times, '%d+'))
   if next_due and at >= next_due then return 'next' end
   local second = string.match(id, '%.(%d+)$')
-  if not second then return nil, schedule.last_begun_ms end
+  if not second then return nil, schedule.first_begun_ms end
   local fire_ms = tonumber(second) * 1000
   if schedule.last_fired_ms and records.integer(schedule, 'last_fired_ms') > fire_ms then
     return 'next'
   end
   if next_due and next_due - fire_ms < SHORTEST_MS then return 'next' end
-  return nil, schedule.last_begun_ms
+  return nil, schedule.first_begun_ms
 end
 
 -- Why no attempt may begin at `at`; nil if one may.

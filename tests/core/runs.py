@@ -6,14 +6,14 @@ from scheduler_api.core.schedules.run_history import Run
 from tests.core.engine import Engine
 
 
-def told(engine: Engine, schedule: Schedule, most: int = 100) -> list[Run]:
+def runs_of(engine: Engine, schedule: Schedule, most: int = 100) -> list[Run]:
     """The newest first."""
     return run_history.newest(engine.cell, schedule, most=most)
 
 
 def reasons(engine: Engine, schedule: Schedule) -> list[tuple[int, str]]:
     """Fire times that were skipped and why, oldest first."""
-    found = reversed(told(engine, schedule))
+    found = reversed(runs_of(engine, schedule))
     return [(run.at_ms, run.reason) for run in found if run.event_id is None]
 
 

@@ -15,7 +15,7 @@ from scheduler_api.dialects.qstash.endpoints.publish import Publishing
 from scheduler_api.dialects.qstash.endpoints.queues import Queues
 from scheduler_api.dialects.qstash.endpoints.schedules import Scheduling
 from scheduler_api.dialects.qstash.endpoints.signing_keys import Keys
-from scheduler_api.dialects.qstash.endpoints.url_groups import Topics
+from scheduler_api.dialects.qstash.endpoints.url_groups import UrlGroups
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.requests import error
 from scheduler_api.dialects.qstash.parsing.targets import TOKEN
@@ -100,7 +100,7 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/keys", "get_keys", keys.get),
         ("POST", "/keys/rotate", "rotate_keys", keys.rotate),
         *_of_schedules(Scheduling(services)),
-        *_of_topics(Topics(services)),
+        *_of_topics(UrlGroups(services)),
         *_of_dlq(DeadLetterQueue(services)),
         *_of_queues(Queues(services)),
         *_of_flow_control(FlowControlKeys(services)),
@@ -136,7 +136,7 @@ def _of_schedules(schedules: Scheduling) -> list[Route]:
     return table
 
 
-def _of_topics(topics: Topics) -> list[Route]:
+def _of_topics(topics: UrlGroups) -> list[Route]:
     one = "/topics/<name>"
     return [
         ("GET", "/topics", "list_topics", topics.all),

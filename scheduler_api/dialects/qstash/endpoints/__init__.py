@@ -1,1 +1,1 @@
-"""The routes of the QStash dialect, one file per group of them."""
+"""The views of the QStash dialect, one module per resource."""

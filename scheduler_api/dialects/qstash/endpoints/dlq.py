@@ -93,8 +93,8 @@ class DeadLetterQueue:
         self._clock = clock
 
     @documented(
-        query=response_schemas.LetterQuery,
-        answer=response_schemas.LetterPage,
+        query=response_schemas.DeadLetterQuery,
+        answer=response_schemas.DeadLetterPage,
         errors=(400,),
     )
     def all(self, owner: Owner) -> Response:
@@ -122,10 +122,10 @@ class DeadLetterQueue:
         return responses.empty()
 
     @documented(
-        query=response_schemas.LetterQuery,
-        body=response_schemas.LetterBody,
+        query=response_schemas.DeadLetterQuery,
+        body=response_schemas.DeadLetterBody,
         needs_body=False,
-        answer=response_schemas.Deleted,
+        answer=response_schemas.DeleteResponse,
         errors=(400, 413),
     )
     def delete_many(self, owner: Owner) -> Response:
@@ -153,11 +153,11 @@ class DeadLetterQueue:
         return responses.respond(_told(letter, accepted), 202 if duplicate else 201)
 
     @documented(
-        query=response_schemas.LetterQuery,
-        body=response_schemas.LetterBody,
+        query=response_schemas.DeadLetterQuery,
+        body=response_schemas.DeadLetterBody,
         needs_body=False,
         headers=message_headers(),
-        answer=response_schemas.Replayed,
+        answer=response_schemas.RetryResponse,
         statuses=(201,),
         errors=(400, 412, 413),
     )

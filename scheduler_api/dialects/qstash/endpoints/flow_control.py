@@ -1,6 +1,6 @@
-"""The endpoints of `/v2/flowControl`: keys that hold messages back, across their URLs.
+"""The endpoints of `/v2/flowControl`: keys that limit deliveries across URLs.
 
-Clients do not escape a key, which is any text, so it is read from the raw target.
+A key may be any text and clients do not escape it, so it is read from the raw target.
 
 Source: https://upstash.com/docs/qstash/features/flowcontrol
 """
@@ -47,71 +47,75 @@ log = logging.getLogger("scheduler.web")
 
 
 class FlowControlKeys:
-    """Views; each is called with the owner that the request's token stands for."""
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(self, services: Services) -> None:
         self._flow_keys = services.flow_keys
-        self._most = services.settings.caps.tenant
+        self._max_parallelism = services.settings.caps.tenant
 
     @documented(
-        query=response_schemas.Search,
+        query=response_schemas.SearchQuery,
         answer=listed(response_schemas.FlowControl),
         errors=(400,),
     )
     def all(self, owner: Owner) -> Response:
-        """All keys in use, or those with a text in them."""
-        sought = read_search(read_query(read_parameters(request.environ)))
+        """List all keys in use, or those that contain the search text."""
+        search = read_search(read_query(read_parameters(request.environ)))
         flows = self._flow_keys.all_of(owner)
-        return responses.respond([_shown(each) for each in flows if sought in each.key])
+        return responses.respond(
+            [_render(flow) for flow in flows if search in flow.key]
+        )
 
     @documented(answer=response_schemas.FlowControl, errors=(400, 404))
     def get(self, owner: Owner, key: str) -> Response:
-        """One key."""
+        """Get a key."""
         key = _read_key(read_target(request.environ, route=ROUTE).path)
         try:
-            return responses.respond(_shown(self._flow_keys.get(owner, key)))
+            return responses.respond(_render(self._flow_keys.get(owner, key)))
         except NotFound as err:
             raise NotFound(f"flow control key {key[:80]} not found") from err
 
     @documented(answer=response_schemas.Parallelism)
     def parallelism(self, owner: Owner) -> Response:
-        """How many deliveries of the tenant may run at once (0: any number), and do.
+        """Get the tenant's number of running deliveries, and its limit.
 
-        Without a limit, those under way through any key are counted.
+        The limit 0 means no limit. Without a limit only deliveries under keys are
+        counted.
         """
-        if self._most:
+        if self._max_parallelism:
             running = self._flow_keys.running(owner.tenant)
         else:
             running = self._flow_keys.running_by_key(owner)
-        shown = {"parallelismMax": self._most, "parallelismCount": running}
-        return responses.respond(shown)
+        return responses.respond(
+            {"parallelismMax": self._max_parallelism, "parallelismCount": running}
+        )
 
     @documented(errors=(400, 412))
     def pause(self, owner: Owner, key: str) -> Response:
-        """Lets no message of a key go; what has begun goes on."""
-        key, _ = _read(known=())
+        """Pause a key; running deliveries finish."""
+        key, _ = _read(allowed=())
         self._flow_keys.set_paused(owner, key, paused=True)
         return _done("flow.paused", owner, key)
 
     @documented(errors=(400, 412))
     def resume(self, owner: Owner, key: str) -> Response:
-        """Lets the messages of a key go on."""
-        key, _ = _read(known=())
+        """Resume a key."""
+        key, _ = _read(allowed=())
         self._flow_keys.set_paused(owner, key, paused=False)
         return _done("flow.resumed", owner, key)
 
     @documented(errors=(400, 412))
     def reset_rate(self, owner: Owner, key: str) -> Response:
-        """Forgets what has begun in the period of a key, which begins anew."""
-        key, _ = _read(known=())
+        """Reset the rate count of a key and start a new period."""
+        key, _ = _read(allowed=())
         self._flow_keys.reset_rate(owner, key)
         return _done("flow.reset", owner, key)
 
-    @documented(query=response_schemas.Pin, errors=(400, 412))
+    @documented(query=response_schemas.PinQuery, errors=(400, 412))
     def pin(self, owner: Owner, key: str) -> Response:
-        """Sets limits of a key that no message changes."""
-        key, given = _read(known=LIMITS)
-        limits = read_limits(given, LIMITS)
+        """Pin limits of a key; messages do not change pinned limits."""
+        key, parameters = _read(allowed=LIMITS)
+        limits = read_limits(parameters, LIMITS)
         if limits["parallelism"] is None and limits["rate"] is None:
             raise BadValue("parallelism", "or rate should be given")
         if limits["period"] is not None and limits["rate"] is None:
@@ -126,24 +130,24 @@ class FlowControlKeys:
         )
         return _done("flow.pinned", owner, key)
 
-    @documented(query=response_schemas.Unpin, errors=(400, 412))
+    @documented(query=response_schemas.UnpinQuery, errors=(400, 412))
     def unpin(self, owner: Owner, key: str) -> Response:
-        """Lets the next message set limits again; until then the pinned ones stay."""
-        key, given = _read(known=PINNED)
-        self._flow_keys.unpin(owner, key, **read_flags(given, PINNED))
+        """Unpin limits of a key; they apply until a message changes them."""
+        key, parameters = _read(allowed=PINNED)
+        self._flow_keys.unpin(owner, key, **read_flags(parameters, PINNED))
         return _done("flow.unpinned", owner, key)
 
 
-def _read(*, known: Collection[str]) -> tuple[str, Parameters]:
-    """The key before the last part of the path, and the parameters of the call."""
+def _read(*, allowed: Collection[str]) -> tuple[str, Parameters]:
+    """The key, which is the path without its last segment, and the parameters."""
     path, _, _ = read_target(request.environ, route=ROUTE).path.rpartition("/")
     parameters = read_query(read_parameters(request.environ))
-    check_names(parameters, known)
+    check_names(parameters, allowed)
     return _read_key(path), parameters
 
 
-def _done(what: str, owner: Owner, key: str) -> Response:
-    log.info(logfmt.line(what, owner=owner, key=key))
+def _done(event: str, owner: Owner, key: str) -> Response:
+    log.info(logfmt.line(event, owner=owner, key=key))
     return responses.empty()
 
 
@@ -154,8 +158,8 @@ def _read_key(path: str) -> str:
     return check_text(key, KEY)
 
 
-def _shown(flow: Flow) -> Json:
-    """A limit that is not set is 0, and so is what belongs to it."""
+def _render(flow: Flow) -> Json:
+    """A limit that is not set is 0; without a rate its other fields are 0 too."""
     limited = flow.rate > 0
     return {
         "flowControlKey": flow.key,

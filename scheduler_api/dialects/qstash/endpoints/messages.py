@@ -1,4 +1,4 @@
-"""The endpoints of messages that were accepted: read one, cancel one or many."""
+"""The endpoints of `/v2/messages`: read one message, cancel one or many."""
 
 import logging
 from collections.abc import Iterator
@@ -29,9 +29,9 @@ from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.rendering import responses
 from scheduler_api.dialects.qstash.rendering.response_schemas import (
     CancelBody,
-    CancelledMessages,
     CancelQuery,
-    ShownMessage,
+    CancelResponse,
+    MessageResponse,
 )
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
@@ -41,7 +41,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Messages:
-    """Views; each is called with the owner that the request's token stands for."""
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(self, services: Services) -> None:
         self._cell = services.cell
@@ -50,83 +50,82 @@ class Messages:
         self._body_limit_bytes = services.settings.body_limit_bytes
         self._secret_key = services.settings.secret_key
 
-    @documented(answer=ShownMessage, errors=(404,))
+    @documented(answer=MessageResponse, errors=(404,))
     def get(self, owner: Owner, message_id: str) -> Response:
-        """One message, also for as long as it is kept after its end."""
-        event, said = self._find(owner, message_id)
+        """Get a message, until the retention time after it has finished."""
+        event, message = self._find(owner, message_id)
         if event.state is State.CANCELLED:
-            raise _unknown(message_id)
+            raise _not_found(message_id)
         key = key_of(owner.tenant, secret_key=self._secret_key)
-        return responses.respond(responses.render_message(event, said, key=key))
+        return responses.respond(responses.render_message(event, message, key=key))
 
-    @documented(answer=CancelledMessages, errors=(404,))
+    @documented(answer=CancelResponse, errors=(404,))
     def cancel(self, owner: Owner, message_id: str) -> Response:
-        """Cancels a message; an attempt in flight may still deliver it."""
-        known = read_message_id(message_id)
-        found = [] if known is None else self._store.cancel(owner, [known])
-        if not found or found[0] in (Cancelled.ENDED, Cancelled.MISSING):
-            raise _unknown(message_id)
-        log.info(logfmt.line("event.cancelled", event=known, owner=owner))
+        """Cancel a message; a running attempt may still deliver it."""
+        event_id = read_message_id(message_id)
+        results = [] if event_id is None else self._store.cancel(owner, [event_id])
+        if not results or results[0] in (Cancelled.ENDED, Cancelled.MISSING):
+            raise _not_found(message_id)
+        log.info(logfmt.line("event.cancelled", event=event_id, owner=owner))
         return responses.respond({"cancelled": 1})
 
     @documented(
         query=CancelQuery,
         body=CancelBody,
         needs_body=False,
-        answer=CancelledMessages,
+        answer=CancelResponse,
         errors=(400, 413),
     )
     def cancel_many(self, owner: Owner) -> Response:
-        """Cancels all messages that are meant; unknown ones are passed over."""
+        """Cancel all messages that match the filters; unknown ids are skipped."""
         parameters = read_query(read_parameters(request.environ))
         body = read_json(request, limit_bytes=self._body_limit_bytes)
         for name, values in read_fields(body).items():
             parameters.setdefault(name, []).extend(values)
-        meant = read_cancellation(parameters)
-        if request.path.endswith("/") and meant.is_unfiltered:
-            # Where a client forgets the id of a message, it does not mean them all.
-            raise BadValue("messageIds", "is missing, or a filter")
-        done = 0
-        for ids in self._meant(owner, meant):
-            found = self._store.cancel(owner, ids)
-            done += sum(each in (Cancelled.DONE, Cancelled.REQUESTED) for each in found)
-        log.info(logfmt.line("events.cancelled", owner=owner, events=done))
-        return responses.respond({"cancelled": done})
+        cancellation = read_cancellation(parameters)
+        if request.path.endswith("/") and cancellation.is_unfiltered:
+            # `DELETE /v2/messages/` is a call for one message with an empty id.
+            raise BadValue("messageIds", "or a filter is missing")
+        cancelled = 0
+        for ids in self._batches(owner, cancellation):
+            for result in self._store.cancel(owner, ids):
+                cancelled += result in (Cancelled.DONE, Cancelled.REQUESTED)
+        log.info(logfmt.line("events.cancelled", owner=owner, events=cancelled))
+        return responses.respond({"cancelled": cancelled})
 
-    def _meant(self, owner: Owner, meant: Cancellation) -> Iterator[list[str]]:
-        named = meant.conditions.ids
-        if named is not None:
-            known = [
-                known for known in map(read_message_id, named) if known is not None
-            ]
-            for at in range(0, len(known), AT_ONCE):
-                yield known[at : at + AT_ONCE]
+    def _batches(self, owner: Owner, cancellation: Cancellation) -> Iterator[list[str]]:
+        """The event ids to cancel, in batches."""
+        conditions = cancellation.conditions
+        if conditions.ids is not None:
+            parsed = map(read_message_id, conditions.ids)
+            listed = [event_id for event_id in parsed if event_id is not None]
+            for start in range(0, len(listed), AT_ONCE):
+                yield listed[start : start + AT_ONCE]
             return
         for ids in unfinished(self._cell, owner):
-            if meant.is_unfiltered:
+            if cancellation.is_unfiltered:
                 yield ids
-                continue
-            if not meant.conditions.values:
-                yield created_within(self._cell, ids, meant.created)
-                continue
-            yield [
-                event.id
-                for event in outlines(self._cell, ids, meant.created)
-                if _hold(meant.conditions, event)
-            ]
+            elif not conditions.values:
+                yield created_within(self._cell, ids, cancellation.created)
+            else:
+                yield [
+                    event.id
+                    for event in outlines(self._cell, ids, cancellation.created)
+                    if _match(conditions, event)
+                ]
 
     def _find(self, owner: Owner, message_id: str) -> tuple[Event, Message]:
-        known = read_message_id(message_id)
-        if known is None:
-            raise _unknown(message_id)
+        event_id = read_message_id(message_id)
+        if event_id is None:
+            raise _not_found(message_id)
         try:
-            event = self._queries.event(owner, known)
+            event = self._queries.event(owner, event_id)
             return event, from_options(event.content.options)
         except (NotFound, UnreadableRecord) as err:
-            raise _unknown(message_id) from err
+            raise _not_found(message_id) from err
 
 
-def _hold(conditions: Conditions, event: Outline) -> bool:
+def _match(conditions: Conditions, event: Outline) -> bool:
     try:
         return conditions.match(event, from_options(event.content.options))
     except UnreadableRecord as err:
@@ -134,5 +133,5 @@ def _hold(conditions: Conditions, event: Outline) -> bool:
         return False
 
 
-def _unknown(message_id: str) -> NotFound:
+def _not_found(message_id: str) -> NotFound:
     return NotFound(f"message {message_id[:80]} not found")

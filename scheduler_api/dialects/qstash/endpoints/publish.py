@@ -55,7 +55,7 @@ BATCH_ANSWER = listed(
     {
         "oneOf": [
             response_schemas.Published,
-            response_schemas.NotPublished,
+            response_schemas.BatchItemError,
             listed(response_schemas.Published),
         ]
     }

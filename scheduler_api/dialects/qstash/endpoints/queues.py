@@ -1,4 +1,4 @@
-"""The endpoints of `/v2/queues`: lines in which a message waits for those before it.
+"""The endpoints of `/v2/queues`: queues that deliver messages in order.
 
 Source: https://upstash.com/docs/qstash/features/queues
 """
@@ -27,7 +27,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Queues:
-    """Views; each is called with the owner that the request's token stands for."""
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(self, services: Services) -> None:
         self._queues = services.queues
@@ -35,7 +35,7 @@ class Queues:
 
     @documented(body=response_schemas.NewQueue, errors=(400, 412, 413))
     def put(self, owner: Owner) -> Response:
-        """Makes a queue, or changes one; it goes on unless it is said to be paused."""
+        """Create or update a queue; without `paused` it is resumed."""
         body = read_json(request, limit_bytes=self._body_limit_bytes)
         if not isinstance(body, dict):
             raise Refusal(400, "body should be an object")
@@ -51,23 +51,24 @@ class Queues:
         _log("queue.changed", owner, name)
         return responses.empty()
 
-    @documented(answer=listed(response_schemas.ShownQueue))
+    @documented(answer=listed(response_schemas.QueueResponse))
     def all(self, owner: Owner) -> Response:
-        """All queues, oldest first."""
-        return responses.respond([_shown(each) for each in self._queues.all_of(owner)])
+        """List all queues, oldest first."""
+        queues = self._queues.all_of(owner)
+        return responses.respond([_render(queue) for queue in queues])
 
-    @documented(answer=response_schemas.ShownQueue, errors=(400, 404))
+    @documented(answer=response_schemas.QueueResponse, errors=(400, 404))
     def get(self, owner: Owner, name: str) -> Response:
-        """One queue."""
+        """Get a queue."""
         name = read_name(name, NAME)
         try:
-            return responses.respond(_shown(self._queues.get(owner, name)))
+            return responses.respond(_render(self._queues.get(owner, name)))
         except NotFound as err:
-            raise _unknown(name) from err
+            raise _not_found(name) from err
 
     @documented(errors=(400,))
     def delete(self, owner: Owner, name: str) -> Response:
-        """Removes a queue, if it is there, and cancels what waits in it."""
+        """Delete a queue if it exists, and cancel its waiting messages."""
         name = read_name(name, NAME)
         cancelled = self._queues.delete(owner, name)
         _log("queue.deleted", owner, name, cancelled=cancelled)
@@ -75,42 +76,42 @@ class Queues:
 
     @documented(errors=(400, 404))
     def pause(self, owner: Owner, name: str) -> Response:
-        """Lets nothing more of a queue go; it takes messages as before."""
-        return self._turn(owner, name, paused=True)
+        """Pause a queue; it still accepts messages."""
+        return self._set_paused(owner, name, paused=True)
 
     @documented(errors=(400, 404))
     def resume(self, owner: Owner, name: str) -> Response:
-        """Lets a queue go on with its oldest message."""
-        return self._turn(owner, name, paused=False)
+        """Resume a queue, from its oldest message."""
+        return self._set_paused(owner, name, paused=False)
 
-    def _turn(self, owner: Owner, name: str, *, paused: bool) -> Response:
+    def _set_paused(self, owner: Owner, name: str, *, paused: bool) -> Response:
         name = read_name(name, NAME)
         try:
             self._queues.set_paused(owner, name, paused=paused)
         except NotFound as err:
-            raise _unknown(name) from err
+            raise _not_found(name) from err
         _log("queue.changed", owner, name)
         return responses.empty()
 
 
 def _parallelism(body: dict[str, object]) -> int:
-    given = body.get("parallelism")
-    if given is None:
+    value = body.get("parallelism")
+    if value is None:
         return 1
-    if type(given) is not int or not 1 <= given <= MAX_LIMIT:
-        wanted = f"should be a whole number from 1 to {MAX_LIMIT}"
-        raise BadValue("parallelism", wanted)
-    return given
+    if type(value) is not int or not 1 <= value <= MAX_LIMIT:
+        fault = f"should be a whole number from 1 to {MAX_LIMIT}"
+        raise BadValue("parallelism", fault)
+    return value
 
 
 def _paused(body: dict[str, object]) -> bool:
-    given = body.get("paused")
-    if given is not None and not isinstance(given, bool):
+    value = body.get("paused")
+    if value is not None and not isinstance(value, bool):
         raise BadValue("paused", "should be true or false")
-    return bool(given)
+    return bool(value)
 
 
-def _shown(queue: Queue) -> Json:
+def _render(queue: Queue) -> Json:
     return {
         "name": queue.name,
         "createdAt": queue.created_ms,
@@ -121,9 +122,9 @@ def _shown(queue: Queue) -> Json:
     }
 
 
-def _unknown(name: str) -> NotFound:
+def _not_found(name: str) -> NotFound:
     return NotFound(f"queue {name} not found")
 
 
-def _log(what: str, owner: Owner, name: str, **more: int) -> None:
-    log.info(logfmt.line(what, owner=owner, queue=name, **more))
+def _log(event: str, owner: Owner, name: str, **fields: int) -> None:
+    log.info(logfmt.line(event, owner=owner, queue=name, **fields))

@@ -149,13 +149,13 @@ class Scheduling:
             return responses.respond({"scheduleId": public_id(schedule)})
         raise Conflict
 
-    @documented(answer=response_schemas.ShownSchedule, errors=(404,))
+    @documented(answer=response_schemas.ScheduleResponse, errors=(404,))
     def get(self, owner: Owner, schedule_id: str) -> Response:
         """One schedule."""
         found = self._find(owner, schedule_id)
         return responses.respond(self._show([found], now_ms=self._cell.now_ms())[0])
 
-    @documented(answer=listed(response_schemas.ShownSchedule))
+    @documented(answer=listed(response_schemas.ScheduleResponse))
     def all(self, owner: Owner) -> Response:
         """All schedules, oldest first."""
         now_ms, shown = self._cell.now_ms(), list[Json]()
@@ -184,7 +184,7 @@ class Scheduling:
         """Lets a schedule go on with the first fire time after now."""
         return self._turn(owner, schedule_id, ScheduleState.ACTIVE)
 
-    @documented(answer=response_schemas.RunByHand, errors=(404, 409))
+    @documented(answer=response_schemas.ManualRun, errors=(404, 409))
     def run(self, owner: Owner, schedule_id: str) -> Response:
         """Publishes what a schedule sends once more, now; its fire times stay."""
         schedule = self._find(owner, schedule_id)

@@ -1,4 +1,4 @@
-"""The endpoints of the keys that deliveries are signed with."""
+"""The endpoints of `/v2/keys`: the keys that sign deliveries."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Keys:
-    """Views; each is called with the owner that the request's token stands for."""
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(self, services: Services) -> None:
         self._tenants = services.tenants
@@ -26,34 +26,39 @@ class Keys:
 
     @documented(answer=response_schemas.KeyPair)
     def get(self, owner: Owner) -> Response:
-        """The pair that receivers are to check signatures with."""
-        return responses.respond(_pair(self._tenants.signing(owner.tenant)))
+        """Get the keys that receivers verify signatures with."""
+        return responses.respond(_render(self._tenants.signing(owner.tenant)))
 
     @documented(
-        query=response_schemas.Rotation, answer=response_schemas.Rotated, errors=(400,)
+        query=response_schemas.RotationQuery,
+        answer=response_schemas.RotationResponse,
+        errors=(400,),
     )
     def rotate(self, owner: Owner) -> Response:
-        """Replaces the pair; tells which key is another one, and what no longer works.
+        """Rotate the signing keys.
+
+        The answer has the new keys, which of them changed, and which older keys no
+        longer work.
 
         Source: https://upstash.com/docs/qstash/howto/roll-signing-keys
         """
-        force = read_flags(read_query(read_parameters(request.environ)), ["force"])[
-            "force"
-        ]
+        parameters = read_query(read_parameters(request.environ))
+        flags = read_flags(parameters, ["force"])
         rotation = self._tenants.rotate_qstash(
-            owner.tenant, grace_ms=self._grace_ms, force=force
+            owner.tenant, grace_ms=self._grace_ms, force=flags["force"]
         )
-        log.info(logfmt.line("keys.rotated", owner=owner, whole=rotation.whole))
+        log.info(logfmt.line("keys.rotated", owner=owner, both=rotation.whole))
+        # Answer only when every worker has dropped the old keys from its cache.
         time.sleep(KEYS_KEPT_S)
-        shown = _pair(rotation.signing) | {
+        answer = _render(rotation.signing) | {
             "rotated": "both" if rotation.whole else "next",
             "graceEndsAt": rotation.at_ms + self._grace_ms,
         }
         if rotation.breaks_before_ms is not None:
             since = to_iso(rotation.breaks_before_ms)
-            shown["breaks"] = f"pairs handed out before {since}"
-        return responses.respond(shown)
+            answer["breaks"] = f"pairs handed out before {since}"
+        return responses.respond(answer)
 
 
-def _pair(signing: SigningKeys) -> Json:
+def _render(signing: SigningKeys) -> Json:
     return {"current": signing.qstash_current, "next": signing.qstash_next}

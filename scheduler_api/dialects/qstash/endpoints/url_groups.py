@@ -1,4 +1,4 @@
-"""The endpoints of `/v2/topics`: url groups, to which one publishes as to a URL.
+"""The endpoints of `/v2/topics`: url groups, destinations with several URLs.
 
 Source: https://upstash.com/docs/qstash/features/url-groups
 """
@@ -38,8 +38,8 @@ NAME = "url group"
 log = logging.getLogger("scheduler.web")
 
 
-class Topics:
-    """Views; each is called with the owner that the request's token stands for."""
+class UrlGroups:
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(self, services: Services) -> None:
         self._groups: Groups = services.groups
@@ -48,7 +48,7 @@ class Topics:
 
     @documented(body=response_schemas.NewEndpoints, errors=(400, 412, 413))
     def add(self, owner: Owner, name: str) -> Response:
-        """Puts endpoints into a group, which is made if it is missing."""
+        """Add endpoints to a url group; creates the group if necessary."""
         name = read_name(name, NAME)
         endpoints = [self._endpoint(item) for item in self._items()]
         if not endpoints:
@@ -56,72 +56,76 @@ class Topics:
         try:
             self._groups.add(owner, name, endpoints)
         except TooManyEndpoints as err:
-            most = f"should be at most {MOST_ENDPOINTS} in one url group"
-            raise BadValue("endpoints", most) from err
+            fault = f"should be at most {MOST_ENDPOINTS} in one url group"
+            raise BadValue("endpoints", fault) from err
         _log("group.changed", owner, name)
         return responses.empty()
 
     @documented(body=response_schemas.NamedEndpoints, errors=(400, 404, 413))
     def remove(self, owner: Owner, name: str) -> Response:
-        """Takes endpoints out of a group; with the last one it is gone."""
-        named: dict[str, list[str]] = {"url": [], "name": []}
+        """Remove endpoints from a url group; without endpoints it is deleted."""
+        urls, names = [], []
         for item in self._items():
-            by = "url" if _text(item, "url") else "name"
-            text = _text(item, by)
-            if not text:
+            if url := _text(item, "url"):
+                urls.append(self._stored_url(url))
+            elif endpoint_name := _text(item, "name"):
+                names.append(endpoint_name)
+            else:
                 raise BadValue("endpoints", "should each have a url or a name")
-            named[by].append(self._stored(text) if by == "url" else text)
         try:
-            self._groups.remove(owner, name, urls=named["url"], names=named["name"])
+            self._groups.remove(owner, name, urls=urls, names=names)
         except NotFound as err:
-            raise _unknown(name) from err
+            raise _not_found(name) from err
         _log("group.changed", owner, name)
         return responses.empty()
 
     @documented(answer=response_schemas.UrlGroup, errors=(404,))
     def get(self, owner: Owner, name: str) -> Response:
-        """One group."""
+        """Get a url group."""
         try:
-            return responses.respond(_shown(self._groups.get(owner, name)))
+            return responses.respond(_render(self._groups.get(owner, name)))
         except NotFound as err:
-            raise _unknown(name) from err
+            raise _not_found(name) from err
 
     @documented(answer=listed(response_schemas.UrlGroup))
     def all(self, owner: Owner) -> Response:
-        """All groups, oldest first."""
-        return responses.respond([_shown(each) for each in self._groups.all_of(owner)])
+        """List all url groups, oldest first."""
+        groups = self._groups.all_of(owner)
+        return responses.respond([_render(group) for group in groups])
 
     @documented()
     def delete(self, owner: Owner, name: str) -> Response:
-        """Removes a group, if it is there; what was published to it goes out."""
+        """Delete a url group if it exists; published messages are still delivered."""
         self._groups.delete(owner, name)
         _log("group.deleted", owner, name)
         return responses.empty()
 
-    @documented(body=response_schemas.Defaults, errors=(400, 404, 413))
+    @documented(body=response_schemas.DefaultHeaders, errors=(400, 404, 413))
     def configure(self, owner: Owner, name: str) -> Response:
-        """Replaces the headers that hold where a publisher to the group gives none."""
+        """Replace the default headers of messages to a url group."""
         headers = self._headers()
         try:
             self._groups.set_defaults(owner, name, {"headers": headers})
         except NotFound as err:
-            raise _unknown(name) from err
+            raise _not_found(name) from err
         _log("group.changed", owner, name)
         return responses.empty()
 
     def _headers(self) -> dict[str, list[str]]:
-        given = self._body().get("headers")
-        if not isinstance(given, dict):
+        field = self._body().get("headers")
+        if not isinstance(field, dict):
             raise BadValue("headers", "should be an object")
         headers: dict[str, list[str]] = {}
-        for name, value in given.items():
+        for name, value in field.items():
             values = value if isinstance(value, list) else [value]
             if not all(isinstance(each, str) for each in values):
-                raise BadValue(canonical(name[:40]), "should be a text, or a list")
+                fault = "should be a text or a list of texts"
+                raise BadValue(canonical(name[:40]), fault)
             if not name.lower().startswith(PARSED):
-                wanted = "Content-Type, or begin with Upstash-"
-                raise BadValue(canonical(name[:40]), f"should be {wanted}")
+                fault = "should be Content-Type or begin with Upstash-"
+                raise BadValue(canonical(name[:40]), fault)
             headers.setdefault(canonical(name), []).extend(values)
+        # Raises BadValue for an invalid value.
         self._drafts.read(default_headers({"headers": headers}))
         return headers
 
@@ -142,15 +146,15 @@ class Topics:
         if not url:
             raise BadValue("endpoints", "should each have a url")
         if len(name) > NAME_MAX_LENGTH:
-            most = f"should have at most {NAME_MAX_LENGTH} characters"
-            raise BadValue("endpoints: name", most)
+            fault = f"should have at most {NAME_MAX_LENGTH} characters"
+            raise BadValue("endpoints: name", fault)
         return Endpoint(
             read_destination(url, self._limits.address_policy),
             read_text(name, "endpoints: name"),
         )
 
-    def _stored(self, url: str) -> str:
-        """A URL as it stands in groups, where it could."""
+    def _stored_url(self, url: str) -> str:
+        """A URL as groups store it; unchanged if no group can have it."""
         try:
             return read_destination(url, self._limits.address_policy)
         except BadValue:
@@ -164,24 +168,26 @@ def _text(item: dict[str, object], name: str) -> str:
     return value or ""
 
 
-def _shown(group: Group) -> Json:
+def _render(group: Group) -> Json:
     return responses.drop_none(
         {
             "name": group.name,
             "createdAt": group.created_ms,
             "updatedAt": group.updated_ms,
             "endpoints": [
-                responses.drop_none({"url": each.url, "name": each.name or None})
-                for each in group.endpoints
+                responses.drop_none(
+                    {"url": endpoint.url, "name": endpoint.name or None}
+                )
+                for endpoint in group.endpoints
             ],
             "headers": group.defaults.get("headers") or None,
         }
     )
 
 
-def _unknown(name: str) -> NotFound:
+def _not_found(name: str) -> NotFound:
     return NotFound(f"url group {name[:NAME_MAX_LENGTH]} not found")
 
 
-def _log(what: str, owner: Owner, name: str) -> None:
-    log.info(logfmt.line(what, owner=owner, group=name))
+def _log(event: str, owner: Owner, name: str) -> None:
+    log.info(logfmt.line(event, owner=owner, group=name))

@@ -1,4 +1,4 @@
-"""What QStash clients are shown and may ask for, as its document has it."""
+"""The schemas of requests and responses in the API description."""
 
 from collections.abc import Iterable
 from marshmallow import Schema, fields
@@ -9,27 +9,27 @@ from scheduler_api.web.schedule_schemas import Options, ShownRun
 from typing import Any
 
 
-def _lists() -> fields.Dict:
-    """Lists of texts by name, as headers are shown."""
+def _header_map() -> fields.Dict:
+    """Headers by name, each with a list of values."""
     return fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
 class Error(Schema):
-    """What is wrong, in words."""
+    """An error."""
 
     error = fields.String(required=True)
 
 
 class Published(Schema):
-    """What a publisher is told about a message."""
+    """A published message."""
 
     messageId = fields.String(required=True)
     url = fields.String(required=True)
     deduplicated = fields.Boolean()
 
 
-class NotPublished(Schema):
-    """What a publisher is told about an item of a batch that is refused."""
+class BatchItemError(Schema):
+    """The error of one item of a batch."""
 
     messageId = fields.String(required=True, validate=OneOf([""]))
     error = fields.String(required=True)
@@ -44,8 +44,8 @@ class BatchItem(Schema):
     body = fields.String(allow_none=True)
 
 
-class Sending(Schema):
-    """How a message is sent, and told apart."""
+class MessageSettings(Schema):
+    """Settings that messages, log entries and schedules have in common."""
 
     method = fields.String(required=True)
     queueName = fields.String()
@@ -59,21 +59,21 @@ class Sending(Schema):
     rate = fields.Integer()
     period = fields.Integer(metadata={"description": "Seconds"})
     retryDelayExpression = fields.String()
-    header = _lists()
+    header = _header_map()
     body = fields.String()
     callback = fields.String()
     failureCallback = fields.String()
 
 
-class WithBody(Sending):
-    """What is sent, and to whom its outcome is told."""
+class MessageContent(MessageSettings):
+    """What messages and schedules have in common."""
 
     bodyBase64 = fields.String()
-    callbackHeader = _lists()
-    failureCallbackHeader = _lists()
+    callbackHeader = _header_map()
+    failureCallbackHeader = _header_map()
 
 
-class ShownMessage(WithBody):
+class MessageResponse(MessageContent):
     """A message."""
 
     messageId = fields.String(required=True)
@@ -86,14 +86,14 @@ class ShownMessage(WithBody):
     scheduleId = fields.String()
 
 
-class CancelledMessages(Schema):
+class CancelResponse(Schema):
     """How many messages were cancelled."""
 
     cancelled = fields.Integer(required=True)
 
 
-class LogEntry(Sending):
-    """What happened to a message at one moment; bodies are in base64."""
+class LogEntry(MessageSettings):
+    """A state that a message entered; bodies are in base64."""
 
     time = fields.Integer(required=True)
     messageId = fields.String(required=True)
@@ -103,80 +103,82 @@ class LogEntry(Sending):
     maxRetries = fields.Integer()
     retryDelayExpr = fields.String()
     scheduleId = fields.String()
-    callbackHeaders = _lists()
-    failureCallbackHeaders = _lists()
+    callbackHeaders = _header_map()
+    failureCallbackHeaders = _header_map()
     error = fields.String()
     possibleDuplicate = fields.Boolean()
     nextDeliveryTime = fields.Integer()
     responseStatus = fields.Integer()
-    responseHeader = _lists()
-    responseHeaders = _lists()
+    responseHeader = _header_map()
+    responseHeaders = _header_map()
     responseBody = fields.String()
 
 
 class Page(Schema):
-    """A part of a list."""
+    """A page of a list."""
 
-    cursor = fields.String(metadata={"description": "Where the next page begins"})
+    cursor = fields.String(
+        metadata={"description": "Cursor of the next page; absent on the last page"}
+    )
 
 
 class LogPage(Page):
-    """A page of the log, under both names that clients look for."""
+    """A page of the log; clients read the list under either name."""
 
     logs = fields.List(fields.Nested(LogEntry), required=True)
     events = fields.List(fields.Nested(LogEntry), required=True)
 
 
-class DeadLetter(ShownMessage):
-    """A message that gave up, with the last answer."""
+class DeadLetter(MessageResponse):
+    """A message that failed for good, with the last response."""
 
     dlqId = fields.String(required=True)
     responseStatus = fields.Integer(
-        required=True, metadata={"description": "0 if none came"}
+        required=True, metadata={"description": "0 if there was no response"}
     )
-    responseHeader = _lists()
+    responseHeader = _header_map()
     responseBody = fields.String()
     responseBodyBase64 = fields.String()
 
 
-class LetterPage(Page):
+class DeadLetterPage(Page):
     """A page of dead letters."""
 
     messages = fields.List(fields.Nested(DeadLetter), required=True)
 
 
-class Deleted(Page):
-    """How many dead letters were removed."""
+class DeleteResponse(Page):
+    """How many dead letters were deleted."""
 
     deleted = fields.Integer(required=True)
 
 
-class Replayed(Page):
-    """What takes the place of dead letters."""
+class RetryResponse(Page):
+    """The messages that replaced the retried dead letters."""
 
     responses = fields.List(fields.Nested(Published), required=True)
 
 
 class KeyPair(Schema):
-    """What receivers check signatures with."""
+    """The keys that receivers verify signatures with."""
 
     current = fields.String(required=True)
     next = fields.String(required=True)
 
 
-class Rotated(KeyPair):
-    """A pair after its rotation."""
+class RotationResponse(KeyPair):
+    """The pair of keys after a rotation."""
 
     rotated = fields.String(required=True, validate=OneOf(["next", "both"]))
     graceEndsAt = fields.Integer(required=True)
     breaks = fields.String()
 
 
-class Rotation(Schema):
-    """How keys are rotated."""
+class RotationQuery(Schema):
+    """Options of a rotation."""
 
     force = fields.Boolean(
-        metadata={"description": "Also replace the key that receivers still need"}
+        metadata={"description": "Replace both keys, even within the grace period"}
     )
 
 
@@ -186,7 +188,7 @@ class ScheduleId(Schema):
     scheduleId = fields.String(required=True)
 
 
-class ShownSchedule(WithBody, Options):
+class ScheduleResponse(MessageContent, Options):
     """A schedule."""
 
     scheduleId = fields.String(required=True)
@@ -206,25 +208,25 @@ class ShownSchedule(WithBody, Options):
             validate=OneOf(sorted({*schedule_responses.STATES.values()}))
         ),
     )
-    error = fields.String(metadata={"description": "Of the last run"})
+    error = fields.String(metadata={"description": "Error of the last run"})
     skippedRuns = fields.Integer(required=True)
 
 
-class RunByHand(Schema):
-    """A schedule, and the message that it has just published."""
+class ManualRun(Schema):
+    """The message that a manual run of a schedule published."""
 
     scheduleId = fields.String(required=True)
     messageId = fields.String(required=True)
 
 
 class ScheduleRun(ShownRun):
-    """What happened at one fire time of a schedule."""
+    """The outcome of one fire time of a schedule."""
 
     messageId = fields.String()
 
 
 class Runs(Schema):
-    """What happened at the newest fire times, newest first."""
+    """The outcomes of the newest fire times, newest first."""
 
     runs = fields.List(fields.Nested(ScheduleRun), required=True)
 
@@ -237,26 +239,26 @@ class Endpoint(Schema):
 
 
 class NewEndpoints(Schema):
-    """Endpoints that are put into a url group."""
+    """Endpoints to add to a url group."""
 
     endpoints = fields.List(fields.Nested(Endpoint), required=True)
 
 
 class NamedEndpoint(Schema):
-    """An endpoint by its URL or by its name."""
+    """An endpoint, identified by its URL or its name."""
 
     url = fields.String()
     name = fields.String()
 
 
 class NamedEndpoints(Schema):
-    """Endpoints that are taken out of a url group."""
+    """Endpoints to remove from a url group."""
 
     endpoints = fields.List(fields.Nested(NamedEndpoint), required=True)
 
 
-class Defaults(Schema):
-    """Headers that hold where a publisher to a url group gives none."""
+class DefaultHeaders(Schema):
+    """Default headers of messages to a url group."""
 
     headers = fields.Dict(keys=fields.String(), required=True)
 
@@ -268,18 +270,18 @@ class UrlGroup(Schema):
     createdAt = fields.Integer(required=True)
     updatedAt = fields.Integer(required=True)
     endpoints = fields.List(fields.Nested(Endpoint), required=True)
-    headers = _lists()
+    headers = _header_map()
 
 
 class NewQueue(Schema):
-    """A queue as it shall be."""
+    """A queue to create or update."""
 
     queueName = fields.String(required=True)
     parallelism = fields.Integer(validate=Range(min=1), allow_none=True)
     paused = fields.Boolean(allow_none=True)
 
 
-class ShownQueue(Schema):
+class QueueResponse(Schema):
     """A queue."""
 
     name = fields.String(required=True)
@@ -288,7 +290,7 @@ class ShownQueue(Schema):
     parallelism = fields.Integer(required=True)
     paused = fields.Boolean(required=True)
     lag = fields.Integer(
-        required=True, metadata={"description": "Messages that are not finished"}
+        required=True, metadata={"description": "Number of unfinished messages"}
     )
 
 
@@ -311,58 +313,68 @@ class FlowControl(Schema):
 
 
 class Parallelism(Schema):
-    """How many messages are under way, and how many may be; 0 is no limit."""
+    """The number of running deliveries, and its limit; 0 is no limit."""
 
     parallelismMax = fields.Integer(required=True)
     parallelismCount = fields.Integer(required=True)
 
 
-class Search(Schema):
-    """Which keys are listed."""
+class SearchQuery(Schema):
+    """Which keys to list."""
 
-    search = fields.String(metadata={"description": "A part of the key"})
+    search = fields.String(metadata={"description": "Text that the keys contain"})
 
 
-class Pin(Schema):
-    """Limits that no message changes."""
+class PinQuery(Schema):
+    """Limits to pin; messages do not change pinned limits."""
 
     parallelism = fields.Integer(validate=Range(min=1))
     rate = fields.Integer(validate=Range(min=1))
     period = fields.Integer(
-        validate=Range(min=1), metadata={"description": "Seconds, 1 if not given"}
+        validate=Range(min=1), metadata={"description": "Seconds; default 1"}
     )
 
 
-class Unpin(Schema):
-    """Limits that messages may change again."""
+class UnpinQuery(Schema):
+    """Limits to unpin; messages change them again."""
 
     parallelism = fields.Boolean()
     rate = fields.Boolean()
 
 
-def parameters(
+def parameter_schema(
     name: str, names: Iterable[str], *, in_body: bool = False
 ) -> type[Schema]:
-    """Filters and pages, of which all but few are texts; a body may list them."""
-    texts: fields.Field[Any] = fields.String(
-        metadata={"description": "One or more, separated by commas"}
+    """A schema of filters and paging parameters.
+
+    Args:
+        in_body: for a JSON body, where a filter may be one value or a list.
+    """
+    filter_field: fields.Field[Any] = fields.String(
+        metadata={"description": "One or more values, separated by commas"}
     )
     if in_body:
-        text = {"type": ["string", "integer"]}
-        several = {"type": "array", "items": text}
-        texts = fields.Raw(metadata={"anyOf": [text, several]})
-    moment = fields.Integer(metadata={"description": "Unix time, milliseconds"})
-    kinds: dict[str, fields.Field[Any]] = {
+        value = {"type": ["string", "integer"]}
+        values = {"type": "array", "items": value}
+        filter_field = fields.Raw(metadata={"anyOf": [value, values]})
+    date = fields.Integer(metadata={"description": "Unix time, milliseconds"})
+    others: dict[str, fields.Field[Any]] = {
         "count": fields.Integer(validate=Range(min=1)),
-        "fromDate": moment,
-        "toDate": moment,
+        "fromDate": date,
+        "toDate": date,
         "order": fields.String(validate=OneOf(["earliestFirst", "latestFirst"])),
     }
-    return Schema.from_dict({each: kinds.get(each, texts) for each in names}, name=name)
+    return Schema.from_dict(
+        {each: others.get(each, filter_field) for each in names}, name=name
+    )
 
 
-LogQuery = parameters("LogQuery", filters.LOG_PARAMETERS)
-CancelQuery = parameters("CancelQuery", filters.CANCELLATION_PARAMETERS)
-CancelBody = parameters("CancelBody", filters.CANCELLATION_PARAMETERS, in_body=True)
-LetterQuery = parameters("LetterQuery", filters.DEAD_LETTER_PARAMETERS)
-LetterBody = parameters("LetterBody", filters.DEAD_LETTER_PARAMETERS, in_body=True)
+LogQuery = parameter_schema("LogQuery", filters.LOG_PARAMETERS)
+CancelQuery = parameter_schema("CancelQuery", filters.CANCELLATION_PARAMETERS)
+CancelBody = parameter_schema(
+    "CancelBody", filters.CANCELLATION_PARAMETERS, in_body=True
+)
+DeadLetterQuery = parameter_schema("DeadLetterQuery", filters.DEAD_LETTER_PARAMETERS)
+DeadLetterBody = parameter_schema(
+    "DeadLetterBody", filters.DEAD_LETTER_PARAMETERS, in_body=True
+)

@@ -130,7 +130,7 @@ def test_id_that_was_forgotten_does_not_mean_everything(api: Any) -> None:
     name = api.publish(delay="1h")["messageId"]
 
     status, answer = api.call("DELETE", "/v2/messages/")
-    assert (status, answer) == (400, {"error": "messageIds is missing, or a filter"})
+    assert (status, answer) == (400, {"error": "messageIds or a filter is missing"})
     assert api.call("DELETE", f"/v2/messages/?messageIds={name}")[1]["cancelled"] == 1
 
 

@@ -225,8 +225,8 @@ def test_headers_of_a_group_hold_where_a_publisher_gives_none(group: Any) -> Non
     [
         (None, "headers should be an object"),
         ({"Upstash-Retries": "x"}, "Upstash-Retries should be a whole number"),
-        ({"Upstash-Retries": 3}, "Upstash-Retries should be a text, or a list"),
-        ({"X-Test": "1"}, "X-Test should be Content-Type, or begin with Upstash-"),
+        ({"Upstash-Retries": 3}, "Upstash-Retries should be a text or a list"),
+        ({"X-Test": "1"}, "X-Test should be Content-Type or begin with Upstash-"),
         ({"Upstash-Callback": "http://[::1]/"}, "Upstash-Callback: endpoint resolves"),
     ],
 )

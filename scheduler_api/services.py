@@ -63,7 +63,7 @@ def build(settings: Settings) -> Services:
     cell = Cell(client, settings.prefix)
     caps, room = settings.caps, settings.room
     tenants = Tenants(cell, secret_key=settings.secret_key)
-    store = EventStore(cell, caps=caps, room=room, gathers=True)
+    store = EventStore(cell, caps=caps, room=room, batches=True)
     return Services(
         settings=settings,
         cell=cell,

@@ -110,7 +110,7 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=Outcome.DELIVERED,
-            line=codec.encode_attempt({"started_ms": started_ms}),
+            log_entry=codec.encode_attempt({"started_ms": started_ms}),
         )
 
     def _settlement(
@@ -129,7 +129,7 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=outcome,
-            line=self._line(
+            log_entry=self._line(
                 result,
                 signed,
                 headers=dialect.kept_headers(result, settings=self._settings),
@@ -192,7 +192,7 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=Outcome.DEAD,
-            line=codec.encode_attempt(
+            log_entry=codec.encode_attempt(
                 {"started_ms": started_ms, "error": "undeliverable"}
             ),
             reason="unreadable" if unreadable else "undeliverable",

@@ -178,7 +178,7 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
     offered = offer(engine)
     pause(destinations)
     engine.worker.try_begin(
-        *offered, share={"limit": 2, "in_hand": {GATE: 2, "other": 1}}
+        *offered, share={"limit": 2, "in_flight": {GATE: 2, "other": 1}}
     )
     resume(destinations)
 
@@ -188,7 +188,7 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
 def test_the_gate_of_a_share_is_forgotten_in_the_end(engine: Engine):
     send(engine, [URL] * 4 + [ELSEWHERE])
     begun, _ = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_hand": {}}
+        *offer(engine), share={"limit": 2, "in_flight": {}}
     )
     left_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
     finish(engine, *begun)

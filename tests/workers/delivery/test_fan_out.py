@@ -164,7 +164,7 @@ def test_run_of_a_group_that_is_gone_is_a_dead_letter(run: Run):
     assert settlement is not None
     assert settlement.outcome is Outcome.DEAD
     assert settlement.reason == "group-missing"
-    assert b'"error":"group-missing"' in settlement.line
+    assert b'"error":"group-missing"' in settlement.log_entry
     [told] = settlement.follow_ups
     assert told.content.url == "https://told.example/"
 

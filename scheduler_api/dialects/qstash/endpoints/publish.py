@@ -8,7 +8,7 @@ from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import LimitReached, NotFound, StoreFull
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
-from scheduler_api.core.store.events import AT_ONCE
+from scheduler_api.core.store.events import CREATE_BATCH_SIZE
 from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
@@ -111,7 +111,7 @@ class Publishing:
             drafts = self._drafts.for_group(said, to, body=body, now_ms=now_ms)
         else:
             drafts = [self._drafts.draft(said, url=to, body=body, now_ms=now_ms)]
-        accepted = self._store.create_many(owner, drafts, at_once=MOST_ENDPOINTS)
+        accepted = self._store.create_many(owner, drafts, batch_size=MOST_ENDPOINTS)
         verdicts = {each.verdict for each in accepted}
         if Verdict.FULL in verdicts:
             raise StoreFull
@@ -160,7 +160,7 @@ class Publishing:
             ):
                 begun = part
                 accepted = self._store.create_many(
-                    owner, list(_drafts_of(part)), at_once=MOST_ENDPOINTS
+                    owner, list(_drafts_of(part)), batch_size=MOST_ENDPOINTS
                 )
                 stored += sum(each.verdict is Verdict.OK for each in accepted)
                 shown += self._told_of_items(part, iter(accepted))
@@ -285,7 +285,7 @@ def _parts(items: Iterator[Read]) -> Iterator[list[Read]]:
     size = 0
     for item in items:
         weight = len(item) if isinstance(item, list) else 1
-        if part and size + weight > AT_ONCE:
+        if part and size + weight > CREATE_BATCH_SIZE:
             yield part
             part, size = [], 0
         part.append(item)

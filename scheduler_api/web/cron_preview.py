@@ -1,7 +1,6 @@
 """`GET /cron/preview`: when a cron expression would run, without making a schedule."""
 
 import orjson
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from flask import Blueprint, Response, request
@@ -20,6 +19,7 @@ from scheduler_api.core.tenants.accounts import Tenant
 from scheduler_api.services import Services
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.values import read_integer
 
 # By the names that the dialects' documents have.
 GRAMMARS = {
@@ -30,8 +30,6 @@ GRAMMARS = {
 NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
 BEARER, KEY_HEADER = "bearer ", "X-API-Key"
 INTERNAL_ERROR = "Internal server error"
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -143,8 +141,9 @@ def _after(given: Mapping[str, str]) -> int | None:
 
 def _count(given: Mapping[str, str]) -> int:
     text = given.get("count", str(DEFAULT_RUNS))
-    if _NUMBER.fullmatch(text) and 1 <= int(text) <= MAX_RUNS:
-        return int(text)
+    count = read_integer(text)
+    if count is not None and 1 <= count <= MAX_RUNS:
+        return count
     raise Refusal(
         400, f"'count' takes a number from 1 to {MAX_RUNS}, not {text[:40]!r}"
     )

@@ -15,6 +15,7 @@ from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import MissedRuns, Overlap, Schedule, ScheduleOptions
+from scheduler_api.web.values import read_date, read_integer
 from typing import Any, TypeVar
 
 HEADERS = "Scheduler-"
@@ -24,13 +25,10 @@ TIME_ZONE = "UTC"
 MOST_MISSED_DEFAULT, MOST_MISSED_LIMIT = 100, 1_000
 MOST_RUNS_LIMIT = 1_000_000_000
 JITTER_LIMIT_MS = 86_400_000
-# The last instant that has a four-digit year.
-LATEST_MS = 253_402_300_799_999
 SHOWN = 40
 
 Words = TypeVar("Words", bound=StrEnum)
 
-_NUMBER = re.compile(r"[0-9]{1,15}")
 _JITTER = DurationSyntax(
     *("h", "m", "s"), number="[0-9]{1,9}", bare_unit="s", descending=True
 )
@@ -232,9 +230,7 @@ def _one_of(words: type[Words], name: str, value: object) -> Words:
 
 
 def _whole(name: str, value: object, most: int) -> int:
-    number = value
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        number = int(value)
+    number = read_integer(value) if isinstance(value, str) else value
     if not isinstance(number, int) or isinstance(number, bool):
         number = 0
     if not 1 <= number <= most:
@@ -246,14 +242,12 @@ def _whole(name: str, value: object, most: int) -> int:
 def _moment(name: str, value: object) -> int | None:
     if value is None:
         return None
+    text = _text(name, value)
     try:
-        moment_ms = timestamps.from_iso(_text(name, value))
-        if 0 <= moment_ms <= LATEST_MS:
-            return moment_ms
-    except ValueError:
-        pass
-    wanted = "should be an ISO 8601 date such as 2026-01-31T12:00:00Z"
-    raise BadOption(name, f"{wanted}, not {str(value)[:SHOWN]!r}")
+        return read_date(text)
+    except ValueError as err:
+        wanted = "should be an ISO 8601 date such as 2026-01-31T12:00:00Z"
+        raise BadOption(name, f"{wanted}, not {text[:SHOWN]!r}") from err
 
 
 def _duration_ms(name: str, value: object) -> int:

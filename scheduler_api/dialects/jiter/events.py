@@ -33,7 +33,6 @@ from scheduler_api.dialects.jiter.parsing import (
     read_object,
 )
 from scheduler_api.dialects.jiter.request_schemas import (
-    LATEST_MS,
     PAST_TIME,
     Body,
     EventEdit,
@@ -46,6 +45,7 @@ from scheduler_api.web.documented import IdempotencyKey, documented, listed
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.values import LATEST_MS
 from typing import Any
 from werkzeug.datastructures import MultiDict
 

@@ -5,9 +5,7 @@ body must be a fixed point of parsing and stringifying: compact, raw UTF-8, Java
 own escapes.
 """
 
-import json
 import orjson
-import re
 from scheduler_api.core.delivery import retry
 from scheduler_api.core.delivery.request import (
     Outgoing,
@@ -21,7 +19,7 @@ from scheduler_api.core.ids import to_number
 from scheduler_api.core.model import Begun
 from scheduler_api.core.tenants.accounts import SigningKeys
 from scheduler_api.core.timestamps import to_iso
-from scheduler_api.dialects import outbound_defaults
+from scheduler_api.dialects import json_text, outbound_defaults
 from scheduler_api.dialects.jiter.settings import JiterSettings
 
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
@@ -29,8 +27,6 @@ CONTENT_TYPE = ("Content-Type", "application/json")
 TIMESTAMP = "X-Jiter-Request-Timestamp"
 SIGNATURE = "X-Jiter-Signature"
 LEGACY_SIGNATURE = "Jiter-Signature"
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 is_success = retry.is_success
 group_of, expand = outbound_defaults.group_of, outbound_defaults.expand
@@ -104,5 +100,4 @@ def stringify(text: str) -> bytes:
     try:
         return orjson.dumps(text)
     except orjson.JSONEncodeError:
-        raw = json.dumps(text, ensure_ascii=False)
-        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", raw).encode()
+        return json_text.dump(text)

@@ -1,9 +1,7 @@
 """The endpoints of `/v1/events`: an event is a schedule."""
 
-import logging
 from collections.abc import Callable, Sequence
 from flask import Response, request
-from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import EVENTS_V1
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
@@ -41,6 +39,7 @@ from scheduler_api.web.documented import IdempotencyKey, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.schedule_log import log_schedule
 from scheduler_api.web.schedule_options import Chosen
 from typing import TypedDict
 
@@ -49,8 +48,6 @@ TRIES = 10
 NEW = Chosen(options=ScheduleOptions(strict=True))
 
 Change = Callable[[Schedule], Schedule]
-
-log = logging.getLogger("scheduler.web")
 
 
 class Rule(TypedDict):
@@ -132,7 +129,7 @@ class Events:
             )
         except TimePassed as err:
             raise invalid(PAST) from err
-        _log("schedule.accepted", schedule)
+        log_schedule("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
     def _as_at_first(self, owner: Owner, rule: Rule, duplicate: Duplicate) -> Response:
@@ -218,7 +215,7 @@ class Events:
         schedule = self._find(owner, event_id)
         shown = self._show([schedule])[0]
         self._schedules.delete(schedule)
-        _log("schedule.deleted", schedule)
+        log_schedule("schedule.deleted", schedule)
         return rendering.respond_data(shown)
 
     @documented(answer=OneEvent, errors=(400, 404))
@@ -255,7 +252,7 @@ class Events:
             except TimePassed as err:
                 raise invalid(PAST) from err
             if changed is not schedule:
-                _log("schedule.edited", changed)
+                log_schedule("schedule.edited", changed)
             return changed
         raise Conflict
 
@@ -289,15 +286,3 @@ class Events:
 
 def _fulfils(schedule: Schedule, conditions: Sequence[Condition]) -> bool:
     return fulfils(rendering.context_of(schedule.content), conditions)
-
-
-def _log(name: str, schedule: Schedule) -> None:
-    log.info(
-        logfmt.line(
-            name,
-            schedule=schedule.id,
-            owner=schedule.owner,
-            expression=schedule.expression,
-            state=schedule.state,
-        )
-    )

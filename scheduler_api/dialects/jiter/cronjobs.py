@@ -1,10 +1,8 @@
 """The endpoints of `/api/cronjobs`: a cron job is a schedule."""
 
-import logging
 from dataclasses import replace
 from flask import Response, request
 from functools import partial
-from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import JITER
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
@@ -44,6 +42,7 @@ from scheduler_api.web.documented import IdempotencyKey, documented, listed
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.schedule_log import log_schedule
 from scheduler_api.web.schedule_options import BadOption, Chosen
 from scheduler_api.web.schedule_schemas import RunsQuery
 
@@ -56,8 +55,6 @@ STATES = {
     rendering.ACTIVE: ScheduleState.ACTIVE,
     rendering.DISABLED: ScheduleState.PAUSED,
 }
-
-log = logging.getLogger("scheduler.web")
 
 
 class CronJobs:
@@ -114,7 +111,7 @@ class CronJobs:
             )
         except TimePassed as err:
             raise Refusal(400, PAST_END) from err
-        _log("schedule.accepted", schedule)
+        log_schedule("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
     def _as_at_first(
@@ -180,7 +177,7 @@ class CronJobs:
             self._schedules.delete(schedule)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
-        _log("schedule.deleted", schedule)
+        log_schedule("schedule.deleted", schedule)
         return rendering.respond(shown)
 
     @documented(
@@ -210,7 +207,7 @@ class CronJobs:
             raise Refusal(409, OVER) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
-        _log("schedule.run", schedule)
+        log_schedule("schedule.run", schedule)
         return rendering.respond(self._show([schedule])[0])
 
     @documented(query=RunsQuery, answer=Runs, errors=(400, 404))
@@ -239,7 +236,7 @@ class CronJobs:
             expression=fields.get("expression"),
             state=STATES.get(fields.get("status", "")),
         )
-        _log("schedule.edited", edited)
+        log_schedule("schedule.edited", edited)
         return edited
 
     def _find(self, owner: Owner, cron_id: str) -> Schedule:
@@ -274,15 +271,3 @@ def _chosen(fields: Fields, was: Chosen) -> Chosen:
         return schedule_options.choose(fields.get("options", {}), was)
     except BadOption as err:
         raise Refusal(400, f"'options.{err.name[:40]}' {err.problem}") from err
-
-
-def _log(name: str, schedule: Schedule) -> None:
-    log.info(
-        logfmt.line(
-            name,
-            schedule=schedule.id,
-            owner=schedule.owner,
-            expression=schedule.expression,
-            state=schedule.state,
-        )
-    )

@@ -5,12 +5,10 @@ A schedule is known by the name that its owner gave it, else by an id that was m
 Source: https://upstash.com/docs/qstash/features/schedules
 """
 
-import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from flask import Response, request
-from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import QSTASH, CronError
 from scheduler_api.core.deduplication import DeduplicationKey, Repeated
 from scheduler_api.core.errors import (
@@ -68,6 +66,7 @@ from scheduler_api.web import schedule_options, schedule_runs
 from scheduler_api.web.documented import documented, listed
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.schedule_log import log_schedule
 from scheduler_api.web.schedule_options import BadOption, Chosen
 from scheduler_api.web.schedule_schemas import RunsQuery
 from urllib.parse import unquote
@@ -88,8 +87,6 @@ TURNS = ("/pause", "/resume")
 TRIES = 50
 
 _MADE_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
-
-log = logging.getLogger("scheduler.web")
 
 
 @dataclass(frozen=True)
@@ -143,9 +140,9 @@ class Scheduling:
                 except NotFound:
                     # Deleted this moment, and its deduplication key with it.
                     continue
-                _log("schedule.deduplicated", known)
+                log_schedule("schedule.deduplicated", known)
                 return responses.respond({"scheduleId": public_id(known)})
-            _log("schedule.accepted", schedule)
+            log_schedule("schedule.accepted", schedule)
             return responses.respond({"scheduleId": public_id(schedule)})
         raise Conflict
 
@@ -171,7 +168,7 @@ class Scheduling:
             self._schedules.delete(schedule)
         except NotFound as err:
             raise _unknown(schedule_id) from err
-        _log("schedule.deleted", schedule)
+        log_schedule("schedule.deleted", schedule)
         return responses.empty()
 
     @documented(errors=(404,))
@@ -196,7 +193,7 @@ class Scheduling:
             raise Refusal(409, OVER) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
-        _log("schedule.run", schedule)
+        log_schedule("schedule.run", schedule)
         return responses.respond(
             {"scheduleId": public_id(schedule), "messageId": message_id(event_id)}
         )
@@ -224,7 +221,7 @@ class Scheduling:
                 continue
             except NotFound as err:
                 raise _unknown(schedule_id) from err
-            _log("schedule.edited", edited)
+            log_schedule("schedule.edited", edited)
             return responses.empty()
         raise Conflict
 
@@ -396,15 +393,3 @@ def _chosen(
 
 def _unknown(schedule_id: str) -> NotFound:
     return NotFound(f"schedule {schedule_id[:NAME_MAX_LENGTH]} not found")
-
-
-def _log(name: str, schedule: Schedule) -> None:
-    log.info(
-        logfmt.line(
-            name,
-            schedule=schedule.id,
-            owner=schedule.owner,
-            expression=schedule.expression,
-            state=schedule.state,
-        )
-    )

@@ -4,7 +4,7 @@ import orjson
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from flask import Blueprint, Response, request
-from scheduler_api.auth import Auth, Unauthorized
+from scheduler_api.auth import Auth, Unauthorized, bearer_token
 from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression, preview
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
@@ -28,7 +28,7 @@ GRAMMARS = {
     "v1": expression.EVENTS_V1,
 }
 NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
-BEARER, KEY_HEADER = "bearer ", "X-API-Key"
+KEY_HEADER = "X-API-Key"
 INTERNAL_ERROR = "Internal server error"
 
 
@@ -104,13 +104,10 @@ def read_instant(text: str) -> int:
 
 def _tenant(auth: Auth) -> Tenant:
     """Raises: Unauthorized, redis.RedisError."""
-    bearer = request.headers.get("Authorization", "")
-    if bearer[: len(BEARER)].lower() == BEARER:
-        try:
-            return auth.tenant(bearer[len(BEARER) :].strip())
-        except Unauthorized:
-            pass
-    return auth.tenant(request.headers.get(KEY_HEADER))
+    try:
+        return auth.tenant(bearer_token(request.headers.get("Authorization", "")))
+    except Unauthorized:
+        return auth.tenant(request.headers.get(KEY_HEADER))
 
 
 def _rule(given: Mapping[str, str]) -> Cron:

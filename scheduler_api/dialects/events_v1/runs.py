@@ -36,7 +36,7 @@ class Runs:
     def newest(self, owner: Owner, event_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
-        found = run_history.newest(self._cell, self._find(owner, event_id), most=most)
+        found = run_history.newest(self._cell, self._find(owner, event_id), limit=most)
         return rendering.respond_data([rendering.run(each) for each in found])
 
     @documented(

@@ -215,7 +215,7 @@ class CronJobs:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, cron_id)
-        found = run_history.newest(self._cell, schedule, most=most)
+        found = run_history.newest(self._cell, schedule, limit=most)
         return rendering.respond({"runs": [rendering.run(each) for each in found]})
 
     def _change(self, schedule: Schedule, fields: Fields) -> Schedule:

@@ -203,7 +203,7 @@ class Scheduling:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, schedule_id)
-        found = run_history.newest(self._cell, schedule, most=most)
+        found = run_history.newest(self._cell, schedule, limit=most)
         told = [
             schedule_runs.shown(each, messageId=message_id(each.event_id or ""))
             for each in found

@@ -26,7 +26,7 @@ def read_count(parameters: Mapping[str, str]) -> int:
     raise Refusal(400, f"{COUNT} should be a whole number from 1 to {MOST}")
 
 
-def shown(of: Run, **named: str) -> dict[str, object]:
+def render_run(of: Run, **named: str) -> dict[str, object]:
     """One fire time.
 
     Args:

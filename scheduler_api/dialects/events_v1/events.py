@@ -40,12 +40,12 @@ from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.schedule_log import log_schedule
-from scheduler_api.web.schedule_options import Chosen
+from scheduler_api.web.schedule_options import ZonedOptions
 from typing import TypedDict
 
 TRIES = 10
 # What the options of a new event say before it says anything.
-NEW = Chosen(options=ScheduleOptions(strict=True))
+NEW = ZonedOptions(options=ScheduleOptions(strict=True))
 
 Change = Callable[[Schedule], Schedule]
 
@@ -76,7 +76,7 @@ class Events:
     @documented(
         body=NewEvent,
         headers=IdempotencyKey,
-        answer=OneEvent,
+        response=OneEvent,
         statuses=(201,),
         errors=(400, 413, 422),
     )
@@ -143,7 +143,7 @@ class Events:
         [shown] = self._show([schedule], now_ms=schedule.created_ms)
         return rendering.respond_data(shown, 201)
 
-    @documented(query=EventQuery, answer=EventList, errors=(400,))
+    @documented(query=EventQuery, response=EventList, errors=(400,))
     def select(self, owner: Owner) -> Response:
         """A part of the events that the query selects, oldest first."""
         listing = read_listing(read_parameters(request.environ))
@@ -166,12 +166,12 @@ class Events:
         batches = self._schedules.batches(owner, found.ids)
         return rendering.respond_list(map(self._show, batches), total=found.total)
 
-    @documented(answer=OneEvent, errors=(404,))
+    @documented(response=OneEvent, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event."""
         return self._answer(self._find(owner, event_id))
 
-    @documented(body=EventEdit, answer=OneEvent, errors=(400, 404, 413))
+    @documented(body=EventEdit, response=OneEvent, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Changes an event; what it names is replaced as a whole, from now on."""
         body = read_object(request)
@@ -179,14 +179,16 @@ class Events:
         def change(schedule: Schedule) -> Schedule:
             fields, chosen = load_event(
                 *(self._edit, body),
-                was=Chosen.of(schedule),
+                was=ZonedOptions.of(schedule),
                 clock_ms=self._cell.now_ms,
             )
             return self._edited(schedule, fields, chosen) if fields else schedule
 
         return self._answer(self._change(owner, event_id, change))
 
-    def _edited(self, schedule: Schedule, fields: Fields, chosen: Chosen) -> Schedule:
+    def _edited(
+        self, schedule: Schedule, fields: Fields, chosen: ZonedOptions
+    ) -> Schedule:
         was = schedule.content
         event_owner = was.options[OWNER]
         tags = fields.get("tags", was.options.get(rendering.TAGS, []))
@@ -209,7 +211,7 @@ class Events:
             search_terms=search_terms_of(event_owner, tags=tags, context=context),
         )
 
-    @documented(answer=OneEvent, errors=(404,))
+    @documented(response=OneEvent, errors=(404,))
     def delete(self, owner: Owner, event_id: str) -> Response:
         """Removes an event, and answers what it was."""
         schedule = self._find(owner, event_id)
@@ -218,12 +220,12 @@ class Events:
         log_schedule("schedule.deleted", schedule)
         return rendering.respond_data(shown)
 
-    @documented(answer=OneEvent, errors=(400, 404))
+    @documented(response=OneEvent, errors=(400, 404))
     def pause(self, owner: Owner, event_id: str) -> Response:
         """Makes no further callback until resumed."""
         return self._into(owner, event_id, ScheduleState.PAUSED)
 
-    @documented(answer=OneEvent, errors=(400, 404))
+    @documented(response=OneEvent, errors=(400, 404))
     def resume(self, owner: Owner, event_id: str) -> Response:
         """Goes on with the next fire time after now."""
         return self._into(owner, event_id, ScheduleState.ACTIVE)

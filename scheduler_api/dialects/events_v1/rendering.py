@@ -105,7 +105,7 @@ def event(of: Schedule, *, now_ms: int, next_ms: int | None) -> Shown:
 
 def _options(of: Schedule) -> Shown:
     """What else the event does; its end stands beside them."""
-    options = schedule_options.shown(of)
+    options = schedule_options.render(of)
     options.pop(END, None)
     return options
 
@@ -130,7 +130,7 @@ def run(of: Run) -> Shown:
     named = {"callbackId": public_id(of.event_id or "0")}
     if of.replay_of is not None:
         named["replayOf"] = public_id(of.replay_of)
-    return schedule_runs.shown(of, **named)
+    return schedule_runs.render_run(of, **named)
 
 
 def attempt(of: Attempt, *, origin: str | None) -> Shown:

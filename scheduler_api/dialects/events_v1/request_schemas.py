@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from scheduler_api.core.cron import expression
 from scheduler_api.core.delivery.destinations import AddressPolicy, BadDestination
-from scheduler_api.web.schedule_options import MEANINGS
+from scheduler_api.web.schedule_options import DESCRIPTIONS
 from scheduler_api.web.values import read_date
 from typing import Any, ClassVar, TypedDict
 
@@ -175,7 +175,7 @@ class Options(_Shaped):
         "type": "object",
         "properties": {
             name: {"description": about}
-            for name, about in MEANINGS.items()
+            for name, about in DESCRIPTIONS.items()
             if name != "endDate"
         },
     }

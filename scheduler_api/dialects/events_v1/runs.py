@@ -32,7 +32,7 @@ class Runs:
         self._store = services.store
         self._schedules = services.schedules
 
-    @documented(query=RunsQuery, answer=response_schemas.RunList, errors=(400, 404))
+    @documented(query=RunsQuery, response=response_schemas.RunList, errors=(400, 404))
     def newest(self, owner: Owner, event_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
@@ -41,7 +41,7 @@ class Runs:
 
     @documented(
         headers=IdempotencyKey,
-        answer=response_schemas.OneCallback,
+        response=response_schemas.OneCallback,
         statuses=(201,),
         errors=(400, 404, 409, 413, 422),
     )

@@ -38,12 +38,12 @@ from scheduler_api.dialects.jiter.response_schemas import (
 )
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
-from scheduler_api.web.documented import IdempotencyKey, documented, listed
+from scheduler_api.web.documented import IdempotencyKey, array_of, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.schedule_log import log_schedule
-from scheduler_api.web.schedule_options import BadOption, Chosen
+from scheduler_api.web.schedule_options import BadOption, ZonedOptions
 from scheduler_api.web.schedule_schemas import RunsQuery
 
 NOT_FOUND = "Unable to find cron job"
@@ -74,7 +74,7 @@ class CronJobs:
     @documented(
         body=NewCronJob,
         headers=IdempotencyKey,
-        answer=CronJobWithHistory,
+        response=CronJobWithHistory,
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -97,7 +97,7 @@ class CronJobs:
         most = self._settings.jiter_cron_jobs
         if most and self._schedules.count(owner) >= most:
             raise Refusal(400, f"You cannot have more than {most} cron jobs")
-        chosen = _chosen(fields, Chosen())
+        chosen = _chosen(fields, ZonedOptions())
         try:
             schedule = self._schedules.create(
                 owner,
@@ -118,7 +118,7 @@ class CronJobs:
         self, owner: Owner, fields: Fields, duplicate: Duplicate
     ) -> Response:
         """The answer that was given when this was stored."""
-        chosen = _chosen(fields, Chosen())
+        chosen = _chosen(fields, ZonedOptions())
         schedule = Schedule.new(
             *(duplicate.id, owner, Content(fields["destination"], fields["payload"])),
             expression=fields["expression"],
@@ -135,7 +135,7 @@ class CronJobs:
         shown = rendering.cron_job(schedule, next_ms=next_ms, busy=False)
         return rendering.respond(shown | {"history": []})
 
-    @documented(answer=CronJobWithHistory, errors=(404,))
+    @documented(response=CronJobWithHistory, errors=(404,))
     def get(self, owner: Owner, cron_id: str) -> Response:
         """One cron job with the history of its newest executions."""
         schedule = self._find(owner, cron_id)
@@ -145,12 +145,12 @@ class CronJobs:
             of=self._show([schedule])[0],
         )
 
-    @documented(answer=listed(CronJob))
+    @documented(response=array_of(CronJob))
     def all(self, owner: Owner) -> Response:
         """All cron jobs, oldest first, disabled ones too."""
         return rendering.respond(self._show(self._schedules.all_of(owner)))
 
-    @documented(body=CronJobEdit, answer=CronJobWithHistory, errors=(400, 404, 413))
+    @documented(body=CronJobEdit, response=CronJobWithHistory, errors=(400, 404, 413))
     def edit(self, owner: Owner, cron_id: str) -> Response:
         """Edits a cron job; what it has begun goes on as it was."""
         body = read_object(request)
@@ -168,7 +168,7 @@ class CronJobs:
             return rendering.respond(self._show([edited])[0] | {"history": []})
         raise Conflict
 
-    @documented(answer=CronJob, errors=(404,))
+    @documented(response=CronJob, errors=(404,))
     def delete(self, owner: Owner, cron_id: str) -> Response:
         """Removes a cron job, and answers what it was."""
         schedule = self._find(owner, cron_id)
@@ -181,7 +181,7 @@ class CronJobs:
         return rendering.respond(shown)
 
     @documented(
-        headers=IdempotencyKey, answer=CronJob, errors=(400, 404, 409, 413, 422)
+        headers=IdempotencyKey, response=CronJob, errors=(400, 404, 409, 413, 422)
     )
     def run(self, owner: Owner, cron_id: str) -> Response:
         """Sends what a cron job sends once more, now; its next execution stays."""
@@ -210,7 +210,7 @@ class CronJobs:
         log_schedule("schedule.run", schedule)
         return rendering.respond(self._show([schedule])[0])
 
-    @documented(query=RunsQuery, answer=Runs, errors=(400, 404))
+    @documented(query=RunsQuery, response=Runs, errors=(400, 404))
     def runs(self, owner: Owner, cron_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
@@ -222,7 +222,7 @@ class CronJobs:
         """Raises: Conflict, NotFound, Refusal, TimePassed, redis.RedisError."""
         if not fields:
             return schedule
-        chosen = _chosen(fields, Chosen.of(schedule))
+        chosen = _chosen(fields, ZonedOptions.of(schedule))
         edited = self._schedules.edit(
             schedule,
             grammar=JITER,
@@ -265,9 +265,9 @@ class CronJobs:
         ]
 
 
-def _chosen(fields: Fields, was: Chosen) -> Chosen:
+def _chosen(fields: Fields, was: ZonedOptions) -> ZonedOptions:
     """Raises: Refusal."""
     try:
-        return schedule_options.choose(fields.get("options", {}), was)
+        return schedule_options.apply_options(fields.get("options", {}), was)
     except BadOption as err:
         raise Refusal(400, f"'options.{err.name[:40]}' {err.problem}") from err

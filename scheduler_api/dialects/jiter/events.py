@@ -41,7 +41,7 @@ from scheduler_api.dialects.jiter.request_schemas import (
     read_id,
 )
 from scheduler_api.services import Services
-from scheduler_api.web.documented import IdempotencyKey, documented, listed
+from scheduler_api.web.documented import IdempotencyKey, array_of, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
@@ -75,7 +75,7 @@ class Events:
     @documented(
         body=NewEvent,
         headers=IdempotencyKey,
-        answer=response_schemas.Event,
+        response=response_schemas.Event,
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -118,7 +118,7 @@ class Events:
 
     @documented(
         headers=IdempotencyKey,
-        answer=response_schemas.Event,
+        response=response_schemas.Event,
         errors=(400, 404, 413, 422),
     )
     def replay(self, owner: Owner, event_id: str) -> Response:
@@ -154,7 +154,7 @@ class Events:
             )
         return _accepted(event)
 
-    @documented(answer=response_schemas.EventWithHistory, errors=(404,))
+    @documented(response=response_schemas.EventWithHistory, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event with its history, unless it ended before the search window."""
         event, attempts = self._whole(owner, event_id)
@@ -167,7 +167,7 @@ class Events:
 
     @documented(
         query=response_schemas.EventQuery,
-        answer=listed(response_schemas.Event),
+        response=array_of(response_schemas.Event),
         errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
@@ -182,7 +182,7 @@ class Events:
         most = self._settings.jiter_list_limit
         return rendering.respond_array(map(rendering.event, islice(events, most)))
 
-    @documented(body=EventEdit, answer=response_schemas.Event, errors=(400, 404, 413))
+    @documented(body=EventEdit, response=response_schemas.Event, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Edits or cancels an event that was never begun; all or nothing."""
         body = read_object(request)

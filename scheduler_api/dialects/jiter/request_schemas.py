@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from scheduler_api.core.cron import expression as cron
 from scheduler_api.core.delivery.destinations import AddressPolicy, BadDestination
-from scheduler_api.web.schedule_options import MEANINGS
+from scheduler_api.web.schedule_options import DESCRIPTIONS
 from scheduler_api.web.values import read_date
 from typing import Any, ClassVar, TypedDict, cast
 
@@ -107,7 +107,7 @@ class Options(_Exact):
     shape: ClassVar = {
         "type": "object",
         "properties": {
-            name: {"description": about} for name, about in MEANINGS.items()
+            name: {"description": about} for name, about in DESCRIPTIONS.items()
         },
     }
 

@@ -94,7 +94,7 @@ class DeadLetterQueue:
 
     @documented(
         query=response_schemas.DeadLetterQuery,
-        answer=response_schemas.DeadLetterPage,
+        response=response_schemas.DeadLetterPage,
         errors=(400,),
     )
     def all(self, owner: Owner) -> Response:
@@ -108,7 +108,7 @@ class DeadLetterQueue:
             shown += [_shown(letter, key=key) for letter in letters]
         return _page_answer({"messages": shown}, cursor)
 
-    @documented(answer=response_schemas.DeadLetter, errors=(404,))
+    @documented(response=response_schemas.DeadLetter, errors=(404,))
     def get(self, owner: Owner, letter_id: str) -> Response:
         """One dead letter."""
         key = key_of(owner.tenant, secret_key=self._secret_key)
@@ -125,7 +125,7 @@ class DeadLetterQueue:
         query=response_schemas.DeadLetterQuery,
         body=response_schemas.DeadLetterBody,
         needs_body=False,
-        answer=response_schemas.DeleteResponse,
+        response=response_schemas.DeleteResponse,
         errors=(400, 413),
     )
     def delete_many(self, owner: Owner) -> Response:
@@ -138,7 +138,7 @@ class DeadLetterQueue:
 
     @documented(
         headers=message_headers(),
-        answer=response_schemas.Published,
+        response=response_schemas.Published,
         statuses=(201, 202),
         errors=(400, 404, 412),
     )
@@ -157,7 +157,7 @@ class DeadLetterQueue:
         body=response_schemas.DeadLetterBody,
         needs_body=False,
         headers=message_headers(),
-        answer=response_schemas.RetryResponse,
+        response=response_schemas.RetryResponse,
         statuses=(201,),
         errors=(400, 412, 413),
     )

@@ -46,7 +46,9 @@ class Logs:
         self._secret_key = services.settings.secret_key
 
     @documented(
-        query=response_schemas.LogQuery, answer=response_schemas.LogPage, errors=(400,)
+        query=response_schemas.LogQuery,
+        response=response_schemas.LogPage,
+        errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
         """A page of the log; both names of its list are in use."""

@@ -34,7 +34,7 @@ from scheduler_api.dialects.qstash.rendering import (
 from scheduler_api.dialects.qstash.rendering.header_schemas import message_headers
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
-from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.refusal import Refusal
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
@@ -46,17 +46,19 @@ PUBLISHING = documented(
     body={},
     content_type="*/*",
     headers=message_headers(),
-    answer={"oneOf": [response_schemas.Published, listed(response_schemas.Published)]},
+    response={
+        "oneOf": [response_schemas.Published, array_of(response_schemas.Published)]
+    },
     statuses=(201, 202),
     errors=(400, 404, 412, 413),
 )
-BATCH = listed(response_schemas.BatchItem)
-BATCH_ANSWER = listed(
+BATCH = array_of(response_schemas.BatchItem)
+BATCH_ANSWER = array_of(
     {
         "oneOf": [
             response_schemas.Published,
             response_schemas.BatchItemError,
-            listed(response_schemas.Published),
+            array_of(response_schemas.Published),
         ]
     }
 )
@@ -124,7 +126,7 @@ class Publishing:
         answer: object = shown if isinstance(to, Group) else shown[0]
         return responses.respond(answer, 202 if duplicate else 201)
 
-    @documented(body=BATCH, answer=BATCH_ANSWER, errors=(400, 413))
+    @documented(body=BATCH, response=BATCH_ANSWER, errors=(400, 413))
     def batch(self, owner: Owner) -> Response:
         """Accepts many messages; what is wrong with one is told in its place."""
         items = read_json(request, limit_bytes=self._batch_limit_bytes)

@@ -7,7 +7,11 @@ from dataclasses import replace
 from scheduler_api import services
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE, EventStore
-from scheduler_api.dialects.qstash.endpoints.publish import AWAY, UNKNOWN, Publishing
+from scheduler_api.dialects.qstash.endpoints.publish import (
+    NOT_STORED,
+    UNKNOWN,
+    Publishing,
+)
 from scheduler_api.settings import Settings
 from tests.core.function_calls import functions_called
 from tests.dialects.by_hand import SECRET_KEY
@@ -209,7 +213,7 @@ def test_store_that_leaves_midway_is_told_in_the_places_of_the_rest(
     assert all(answer["messageId"] == "" for answer in answers[CREATE_BATCH_SIZE:])
     errors = [answer["error"] for answer in answers[CREATE_BATCH_SIZE:]]
     assert errors[:2] == [UNKNOWN, "item should be an object"]
-    assert errors[2:] == [UNKNOWN] * (CREATE_BATCH_SIZE - 2) + [AWAY] * 2
+    assert errors[2:] == [UNKNOWN] * (CREATE_BATCH_SIZE - 2) + [NOT_STORED] * 2
 
 
 def test_batch_of_which_nothing_was_stored_is_refused_whole(

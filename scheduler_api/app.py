@@ -40,7 +40,7 @@ class Inbound(Protocol):
         """An error in its shape."""
         ...
 
-    def fault(self, endpoint: str | None) -> str:
+    def internal_error(self, endpoint: str | None) -> str:
         """Its message for a fault of ours in an endpoint."""
         ...
 
@@ -206,4 +206,4 @@ def _fault(err: Exception) -> Response:
     """A fault of ours: told with the endpoint's message, logged with its ids."""
     ids = request.view_args or {}
     log.error(logfmt.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
-    return _error(500, _part().fault(request.endpoint))
+    return _error(500, _part().internal_error(request.endpoint))

@@ -64,7 +64,7 @@ def error(status: int, message: str) -> Response:
     return _respond({"error": message}, status)
 
 
-def fault(_endpoint: str | None) -> str:
+def internal_error(_endpoint: str | None) -> str:
     """The message for a fault of ours."""
     return INTERNAL_ERROR
 

@@ -10,19 +10,19 @@ Route = tuple[str, str, str, View]
 
 
 def add_routes(
-    to: Blueprint, table: Iterable[Route], *, through: Callable[..., Response]
+    blueprint: Blueprint, table: Iterable[Route], *, wrapper: Callable[..., Response]
 ) -> None:
     """Adds all routes, each with and without a slash at its end.
 
     Args:
-        through: what is called with a view, and the names in the path, in its stead.
+        wrapper: what is called with a view, and the names in the path, in its stead.
     """
     views: dict[str, View] = {}
     for method, path, endpoint, view in table:
-        to.add_url_rule(
+        blueprint.add_url_rule(
             path,
             endpoint=endpoint,
-            view_func=views.setdefault(endpoint, partial(through, view)),
+            view_func=views.setdefault(endpoint, partial(wrapper, view)),
             methods=[method],
             strict_slashes=False,
         )

@@ -15,7 +15,7 @@ from scheduler_api.web.documented import Document
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 
-__all__ = ["DOCUMENT", "blueprint", "error", "fault"]
+__all__ = ["DOCUMENT", "blueprint", "error", "internal_error"]
 
 DIALECT = "events_v1"
 KEY_HEADER = "x-api-key"
@@ -59,15 +59,15 @@ def blueprint(services: Services) -> Blueprint:
                 *("replay_attempt", attempts.replay),
             ),
         ]
-    add_routes(routes, table, through=partial(_with_owner, services))
+    add_routes(routes, table, wrapper=partial(_with_owner, services))
     register: Route = ("POST", "/register", "register", applications.register)
-    add_routes(routes, [register], through=_without_owner)
+    add_routes(routes, [register], wrapper=_without_owner)
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(NotFound, _not_found)
     return routes
 
 
-def fault(_endpoint: str | None) -> str:
+def internal_error(_endpoint: str | None) -> str:
     """The message for a fault of ours in an endpoint."""
     return INTERNAL_ERROR
 

@@ -13,7 +13,7 @@ from scheduler_api.web.documented import Document
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 
-__all__ = ["DOCUMENT", "blueprint", "error", "fault"]
+__all__ = ["DOCUMENT", "blueprint", "error", "internal_error"]
 
 DIALECT = "jiter"
 KEY_HEADER = "x-api-key"
@@ -70,12 +70,12 @@ def blueprint(services: Services) -> Blueprint:
             ("POST", f"{path}/<cron_id>/run", "run_cron_job", jobs.run),
             ("GET", f"{path}/<cron_id>/runs", "list_runs", jobs.runs),
         ]
-    add_routes(routes, table, through=partial(_with_owner, services))
+    add_routes(routes, table, wrapper=partial(_with_owner, services))
     routes.register_error_handler(Refusal, _refusal)
     return routes
 
 
-def fault(endpoint: str | None) -> str:
+def internal_error(endpoint: str | None) -> str:
     """The message for a fault of ours in an endpoint."""
     name = (endpoint or "").removeprefix(f"{DIALECT}.")
     return FAULTS.get(name, INTERNAL_ERROR)

@@ -28,7 +28,7 @@ from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 from werkzeug.routing import BaseConverter
 
-__all__ = ["DOCUMENT", "blueprint", "error", "fault"]
+__all__ = ["DOCUMENT", "blueprint", "error", "internal_error"]
 
 DIALECT = "qstash"
 DOCUMENT = Document(
@@ -104,7 +104,7 @@ def blueprint(services: Services) -> Blueprint:
         *_of_queues(Queues(services)),
         *_of_flow_control(FlowControlKeys(services)),
     ]
-    add_routes(routes, table, through=partial(_with_owner, services))
+    add_routes(routes, table, wrapper=partial(_with_owner, services))
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
     routes.register_error_handler(
@@ -186,7 +186,7 @@ def _of_flow_control(keys: FlowControlKeys) -> list[Route]:
     ]
 
 
-def fault(_endpoint: str | None) -> str:
+def internal_error(_endpoint: str | None) -> str:
     """The message for a fault of ours."""
     return INTERNAL_ERROR
 

@@ -1,4 +1,4 @@
-"""What `scripts/up` keeps in its data folder: lock, key, store, credentials."""
+"""The data folder of `scripts/up`: lock, secret key, store, credentials."""
 
 import fcntl
 import os
@@ -20,10 +20,10 @@ from scheduler_api.credentials import (
     env_lines,
 )
 
-# Below the ports that systems hand out to outgoing connections: while the store is
-# away, nobody gets its port by chance.
+# Below the range for outgoing connections: while the store is down, no connection of
+# another program can take its port.
 STORE_PORTS = range(16_384, 32_768)
-LOCK_PATIENCE_S = 2
+LOCK_TIMEOUT_S = 2
 
 STORE_CONF = """\
 bind 127.0.0.1
@@ -41,11 +41,11 @@ hash-max-listpack-value 256
 
 
 class Refusal(Exception):
-    """Why nothing was started, in one line."""
+    """Why the system cannot start; the message has one line."""
 
 
 class DataFolder:
-    """A folder that holds one system's state; taken by one `scripts/up` at a time."""
+    """The state of a system in a folder, locked by one `scripts/up` at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -59,12 +59,12 @@ class DataFolder:
         self._take_lock()
 
     def _take_lock(self) -> None:
-        """Hold the folder; the store shares this lock, so it never has two of them.
+        """Lock the folder. The store inherits the lock, so it never runs twice here.
 
         Raises:
-            Refusal: somebody else does, and does not let go within a moment.
+            Refusal: another process has the lock for longer than the time-out.
         """
-        deadline_s = time.monotonic() + LOCK_PATIENCE_S
+        deadline_s = time.monotonic() + LOCK_TIMEOUT_S
         while True:
             try:
                 fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,17 +75,20 @@ class DataFolder:
                 time.sleep(0.05)
 
     def secret_key(self) -> str:
-        """The key that encrypts secrets in the store; made once."""
+        """Return the key that encrypts secrets in the store; generate it if needed."""
         file = self.path / "secret.key"
         if not file.exists():
             _write_private(file, secrets.token_hex(32) + "\n")
         return file.read_text().strip()
 
     def store_url(self) -> str:
-        """Where the store will listen; its configuration is written along the way."""
-        kept = self.store_conf.read_text() if self.store_conf.exists() else ""
-        port = re.search(r"^port (\d+)$", kept, re.MULTILINE)
-        password = re.search(r"^requirepass (\S+)$", kept, re.MULTILINE)
+        """Write the store's configuration and return its URL.
+
+        Port and password of an earlier configuration are kept.
+        """
+        old = self.store_conf.read_text() if self.store_conf.exists() else ""
+        port = re.search(r"^port (\d+)$", old, re.MULTILINE)
+        password = re.search(r"^requirepass (\S+)$", old, re.MULTILINE)
         values = {
             "port": int(port[1]) if port and is_free(int(port[1])) else _any_port(),
             "password": password[1] if password else secrets.token_hex(32),
@@ -95,24 +98,26 @@ class DataFolder:
         return f"redis://:{values['password']}@127.0.0.1:{values['port']}/0"
 
     def keep_credentials(self, tenants: Tenants, *, base_url: str, store: str) -> None:
-        """Write what clients need: its secrets once, its addresses at each start.
+        """Write the credentials file: new addresses, and secrets as they are.
+
+        Without a file, create a tenant and write its secrets.
 
         Raises:
             Refusal: the file, the key and the store do not belong together.
         """
-        kept = {}
+        values = {}
         if self.credentials.exists():
             lines = self.credentials.read_text().splitlines()
-            kept = dict(line.split("=", 1) for line in lines if "=" in line)
-            # One from before there was a v1 secret lacks it.
-            kept = self._checked(kept, tenants) | kept
+            values = dict(line.split("=", 1) for line in lines if "=" in line)
+            # Files of older versions have no v1 secret.
+            values = self._v1_secret(values, tenants) | values
         else:
-            kept = client_environment(tenants.create("first"))
-        text = env_lines(kept | addresses(base_url) | {"REDIS_URL": store})
+            values = client_environment(tenants.create("first"))
+        text = env_lines(values | addresses(base_url) | {"REDIS_URL": store})
         _write_private(self.credentials, text)
 
-    def _checked(self, kept: dict[str, str], tenants: Tenants) -> dict[str, str]:
-        tenant = tenants.by_token(kept.get("JITER_API_KEY", ""))
+    def _v1_secret(self, values: dict[str, str], tenants: Tenants) -> dict[str, str]:
+        tenant = tenants.by_token(values.get("JITER_API_KEY", ""))
         if tenant is None:
             raise Refusal(
                 f"the store does not know the keys in {self.credentials};"
@@ -128,7 +133,7 @@ class DataFolder:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there, just as ours will try to."""
+    """Whether a server can listen on the port, with the options that gunicorn uses."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -142,9 +147,9 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def wait_for_store(client: Redis, *, given_up: Callable[[], bool]) -> bool:
-    """Wait until the store has read its files and answers."""
-    while not given_up():
+def wait_for_store(client: Redis, *, should_stop: Callable[[], bool]) -> bool:
+    """Wait until the store has loaded its files; return False if `should_stop`."""
+    while not should_stop():
         try:
             client.ping()
             return True
@@ -161,12 +166,12 @@ def _any_port() -> int:
 
 
 def _write_private(file: Path, text: str) -> None:
-    """Replace a file in one step; only its owner may read it."""
-    draft = file.with_name(f".{file.name}.new")
-    draft.unlink(missing_ok=True)
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Replace a file atomically; only its owner can read it."""
+    new = file.with_name(f".{file.name}.new")
+    new.unlink(missing_ok=True)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-    draft.replace(file)
+    new.replace(file)

@@ -1,4 +1,4 @@
-"""Keeps one process running, shows its output under its role, and ends it in time."""
+"""Run a process, restart it when it exits, print its output, and stop it in time."""
 
 import os
 import queue
@@ -15,68 +15,72 @@ from typing import IO
 from watchdog import kill_trees
 
 ROOT = Path(__file__).resolve().parent.parent
-LONGEST_PAUSE_S = 30
-STEADY_S = 2
-OURS = "up"
+MAX_PAUSE_S = 30
+STABLE_AFTER_S = 2
+OWN_ROLE = "up"
 
 
 def pause_s(restarts: int) -> int:
-    """How long to wait before the next start, after `restarts` lives cut short."""
-    return min(2 ** (restarts - 1), LONGEST_PAUSE_S) if restarts else 0
+    """Seconds to wait before a restart, after so many restarts in short succession."""
+    return min(2 ** (restarts - 1), MAX_PAUSE_S) if restarts else 0
 
 
 class Output:
-    """Standard output, one line at a time; never makes a process wait for a reader.
+    """Print lines to standard output without blocking.
 
-    When nobody reads, what does not fit into the queue is dropped.
+    If standard output is not read, lines that do not fit into the queue are dropped.
     """
 
-    _aside: IO[bytes] | None = None
+    _file: IO[bytes] | None = None
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []
-        self._turning = threading.Lock()
+        self._diverted: list[bytes] = []
+        self._diverting = threading.Lock()
         self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=10_000)
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
-    def say(self, text: str) -> None:
-        """Print a line of our own."""
-        self.pass_on(OURS, text.encode())
+    def print(self, text: str) -> None:
+        """Print a message of `scripts/up` itself; it is never diverted."""
+        self.print_from(OWN_ROLE, text.encode())
 
-    def pass_on(self, role: str, line: bytes) -> None:
-        """Print what a process of that role wrote."""
+    def print_from(self, role: str, line: bytes) -> None:
+        """Print a line of the process with that role."""
         text = b"[%s] %s\n" % (role.encode(), line)
-        with self._turning:
-            if self._aside is None or role == OURS:
-                self._print(text)
+        with self._diverting:
+            if self._file is None or role == OWN_ROLE:
+                self._enqueue(text)
             else:
-                self._held.append(text)
-                self._aside.write(text)
+                self._diverted.append(text)
+                self._file.write(text)
 
-    def put_aside(self, file: Path) -> None:
-        """Write what processes say into a new file instead, until `turn_back`."""
-        with self._turning:
-            self._aside = file.open("wb", buffering=0)
+    def divert(self, file: Path) -> None:
+        """Write the output of processes into a new file until `end_diversion`."""
+        with self._diverting:
+            self._file = file.open("wb", buffering=0)
 
-    def turn_back(self, *, show: bool) -> None:
-        """Print again what processes say; `show`: and what they said meanwhile."""
-        if self._aside is None:
+    def end_diversion(self, *, show: bool) -> None:
+        """Print the output of processes again.
+
+        Args:
+            show: print the diverted output as well.
+        """
+        if self._file is None:
             return
-        with self._turning:
-            aside, self._aside = self._aside, None
-            held, self._held = self._held, []
-            for text in held if show else ():
-                self._print(text)
-        if aside is not None:
-            aside.close()
+        with self._diverting:
+            file, self._file = self._file, None
+            diverted, self._diverted = self._diverted, []
+            for text in diverted if show else ():
+                self._enqueue(text)
+        if file is not None:
+            file.close()
 
-    def _print(self, text: bytes) -> None:
+    def _enqueue(self, text: bytes) -> None:
         with suppress(queue.Full):
             self._lines.put_nowait(text)
 
     def close(self) -> None:
-        """Print what is left, unless nobody takes it within a second."""
+        """Print the queued lines; give up after a second without a reader."""
         try:
             self._lines.put(None, timeout=1)
         except queue.Full:
@@ -93,7 +97,7 @@ class Output:
 
 
 class Watchdog:
-    """Keeps the process that ends the others when this one was killed."""
+    """Run the process that kills the others if this process is killed."""
 
     def __init__(self) -> None:
         self._guarded: set[int] = set()
@@ -104,23 +108,23 @@ class Watchdog:
 
     @property
     def pid(self) -> int:
-        """The watching process."""
+        """The id of the watchdog process."""
         return self._process.pid
 
     def guard(self, pid: int) -> None:
-        """Have this process ended with us."""
+        """Kill this process when the watchdog's pipe closes."""
         with self._lock:
             self._guarded.add(pid)
-            self._tell(f"+{pid}")
+            self._send(f"+{pid}")
 
     def release(self, pid: int) -> None:
-        """Forget a process that has ended."""
+        """Forget a process that has exited."""
         with self._lock:
             self._guarded.discard(pid)
-            self._tell(f"-{pid}")
+            self._send(f"-{pid}")
 
     def close(self) -> None:
-        """End what is still guarded, and the watchdog."""
+        """Kill the processes that are still guarded, and end the watchdog."""
         with self._lock:
             self._closing = True
             self._pipe.close()
@@ -140,21 +144,21 @@ class Watchdog:
         os.close(reading)
         self._pipe = os.fdopen(writing, "w", buffering=1)
         for pid in self._guarded:
-            self._tell(f"+{pid}")
+            self._send(f"+{pid}")
 
-    def _tell(self, line: str) -> None:
-        # A watchdog that was killed is told by its successor's start; one that was
-        # closed guards nothing more.
+    def _send(self, line: str) -> None:
+        # If the watchdog was killed, its replacement gets all ids when it starts; if it
+        # was closed, it guards nothing.
         with suppress(BrokenPipeError, ValueError):
             print(line, file=self._pipe)
 
 
 @dataclass(frozen=True)
 class Role:
-    """A process to keep, what it is for, and how long it may take to end."""
+    """A process to run: its task, its command, and how long it may take to stop."""
 
     name: str
-    does: str
+    task: str
     command: tuple[str, ...]
     environ: Mapping[str, str]
     stop_within_s: float
@@ -162,11 +166,11 @@ class Role:
 
 
 class Keeper:
-    """One role's process: started, started again whenever it ends, at last stopped."""
+    """Start the process of a role, and restart it whenever it exits, until stopped."""
 
     def __init__(self, role: Role, *, output: Output, watchdog: Watchdog) -> None:
         self.role = role
-        self.deaths = 0
+        self.exits = 0
         self._output = output
         self._watchdog = watchdog
         self._process: subprocess.Popen[bytes] | None = None
@@ -178,50 +182,51 @@ class Keeper:
         """Start the process and keep it running."""
         self._thread.start()
 
-    def retire(self) -> None:
-        """Start the process no more, however it ends."""
+    def stop_restarting(self) -> None:
+        """Do not restart the process when it exits."""
         self._stopping.set()
 
-    def ask_to_stop(self) -> None:
-        """Ask the process to end."""
-        self.retire()
+    def terminate(self) -> None:
+        """Send SIGTERM to the process and do not restart it."""
+        self.stop_restarting()
         with self._starting:
             process = self._process
         if process is not None:
             process.terminate()
 
     def wait_stopped(self, hurry: threading.Event) -> None:
-        """Wait for its end; kill it when its time is over, or `hurry` is set."""
+        """Wait until the process exits; kill it if it is late or `hurry` is set."""
         deadline_s = time.monotonic() + self.role.stop_within_s
         while self._thread.is_alive():
             self._thread.join(timeout=0.1)
-            late = time.monotonic() > deadline_s
-            if (late or hurry.is_set()) and self._process and self._thread.is_alive():
-                if late:
-                    self._output.say(f"{self.role.name} did not end in time: killed")
+            is_late = time.monotonic() > deadline_s
+            kill = is_late or hurry.is_set()
+            if kill and self._process and self._thread.is_alive():
+                if is_late:
+                    self._output.print(f"{self.role.name} did not exit in time: killed")
                 kill_trees({self._process.pid})
                 self._thread.join()
 
     def _keep(self) -> None:
-        self._turn_deaf()
+        self._block_signals()
         restarts = 0
         while not self._stopping.is_set():
             started_s = time.monotonic()
-            cause = self._live()
+            cause = self._run()
             if self._stopping.is_set():
                 return
-            self.deaths += 1
-            self._output.turn_back(show=True)
-            if time.monotonic() - started_s >= STEADY_S:
+            self.exits += 1
+            self._output.end_diversion(show=True)
+            if time.monotonic() - started_s >= STABLE_AFTER_S:
                 restarts = 0
             pause = pause_s(restarts)
             restarts += 1
-            when = f"in {pause} s" if pause else "at once"
-            self._output.say(f"{self.role.name} ended ({cause}), again {when}")
+            when = f"in {pause} s" if pause else "now"
+            self._output.print(f"{self.role.name} exited ({cause}), restart {when}")
             self._stopping.wait(pause)
 
-    def _live(self) -> str:
-        """Run the process to its end, and tell what that was."""
+    def _run(self) -> str:
+        """Run the process until it exits; return the cause."""
         try:
             process = self._spawn()
         except OSError as err:
@@ -232,14 +237,14 @@ class Keeper:
         reader.start()
         code = process.wait()
         self._watchdog.release(process.pid)
-        # Its last words come first, unless a child of its own still holds the pipe.
+        # Print its last lines first. A child that still has the pipe open would block.
         reader.join(timeout=0.2)
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
-    def _turn_deaf(self) -> None:
-        """Block signals in this thread, for its children inherit the mask.
+    def _block_signals(self) -> None:
+        """Block SIGINT and SIGHUP in this thread, and so in the processes it starts.
 
-        Ctrl-C reaches the whole group; who ends when is decided here alone.
+        Ctrl-C sends SIGINT to the process group, but processes stop in a fixed order.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
 
@@ -262,4 +267,4 @@ class Keeper:
     def _copy(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
         for line in process.stdout:
-            self._output.pass_on(self.role.name, line.rstrip(b"\n"))
+            self._output.print_from(self.role.name, line.rstrip(b"\n"))

@@ -1,4 +1,4 @@
-"""The processes of one system: their command lines, and how long each may take."""
+"""The processes of a system: their command lines and how long each may take to stop."""
 
 import sys
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ Environ = Mapping[str, str]
 
 
 def store(folder: DataFolder, *, environ: Environ) -> Role:
-    """The store; all others need it to their end."""
+    """The store. It starts first and stops last."""
     return Role(
         "store",
-        "keeps everything",
+        "stores all data",
         (str(get_binary_path()), str(folder.store_conf)),
         environ,
         stop_within_s=30,
@@ -27,7 +27,7 @@ def store(folder: DataFolder, *, environ: Environ) -> Role:
 def stages(
     settings: EngineSettings, *, workers: int, environ: Environ
 ) -> list[list[Role]]:
-    """Everything else, in the order of its start; it stops the other way round."""
+    """All other processes, in the order in which they start; they stop in reverse."""
     rq_worker = (str(BIN / "rq"), "worker", "-S", "json")
     deliver = (*rq_worker, "-w", "workers.DeliveryWorker", "deliveries")
     drain_s = settings.drain_grace_s + 5
@@ -36,14 +36,14 @@ def stages(
         [
             Role(
                 "chores",
-                "forgets what is old, checks the store",
+                "deletes old data, checks the store",
                 (*rq_worker, "housekeeping"),
                 environ,
                 stop_within_s=10,
             ),
             Role(
                 "clock",
-                "tells the chores when to run",
+                "schedules the chores",
                 _module("workers.clock"),
                 environ,
                 stop_within_s=5,
@@ -52,7 +52,7 @@ def stages(
         [
             Role(
                 f"worker-{number}",
-                "delivers",
+                "delivers events",
                 deliver,
                 environ,
                 stop_within_s=drain_s,
@@ -62,14 +62,14 @@ def stages(
         [
             Role(
                 "ticker",
-                "hands what is due to the workers",
+                "offers due events to the workers",
                 _module("workers.ticker"),
                 environ,
                 stop_within_s=5,
             ),
             Role(
                 "web",
-                "answers HTTP",
+                "serves the HTTP API",
                 (*web, "scheduler_api.app:create_app()"),
                 environ,
                 stop_within_s=15,

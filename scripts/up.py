@@ -1,6 +1,6 @@
-"""Starts store, web, ticker, workers, clock and chores, and keeps them running.
+"""Start store, web, ticker, workers, clock and chores, and restart those that exit.
 
-Run by `scripts/up`, in the checkout's virtual environment.
+`scripts/up` runs this module in the checkout's virtual environment.
 """
 
 import argparse
@@ -36,10 +36,10 @@ SETTLED_AFTER_S = 1
 WELCOME = """\
 listening on {base_url}
 credentials for its clients in {credentials}
-all data in {folder}; start.log there tells how the processes started
+all data in {folder}; the processes' output during the start is in start.log there
 deliveries may reach {networks}
-  (for development; the Procfile's processes let none of these through by default)
-a first event, due in five seconds, for a receiver of yours on port 9000:
+  (for development; by default the Procfile's processes reach none of these)
+to create a first event, due in five seconds, for a receiver on port 9000:
 
 {curl}
 
@@ -57,7 +57,7 @@ IN_FIVE_SECONDS = (
 
 
 class Up:
-    """One system on this machine, from its data folder to its last process."""
+    """A complete system on this machine: data folder and processes."""
 
     def __init__(self, *, port: int, data: Path, workers: int) -> None:
         self._stopping = threading.Event()
@@ -69,33 +69,33 @@ class Up:
         host = self._settings.host
         if not is_free(port, host):
             raise Refusal(f"port {port} of {host} is taken; --port chooses another")
-        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self._base_url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self._base_url = f"http://{f'[{local}]' if ':' in local else local}:{port}"
         self._output = Output()
         self._watchdog = Watchdog()
         self._started: list[list[Keeper]] = []
 
     def run(self) -> None:
-        """Start everything, wait for a signal, stop everything.
+        """Start everything, wait for `stop`, stop everything.
 
         Raises:
-            Refusal: what lies in the data folder cannot be started.
+            Refusal: the system cannot start with this data folder.
         """
-        self._output.put_aside(self._folder.path / "start.log")
+        self._output.divert(self._folder.path / "start.log")
         try:
             self._start_store()
             if not self._stopping.is_set():
                 for stage in stages(
                     self._settings, workers=self._workers, environ=self._environ
                 ):
-                    self._tell(self._start(stage))
-            self._greet()
+                    self._print_started(self._start(stage))
+            self._print_welcome()
             self._stopping.wait()
         finally:
             self._stop()
 
     def stop(self, *_: object) -> None:
-        """Begin to stop; asked again, waste no time."""
+        """Begin to stop; the second call kills processes that have not exited yet."""
         if self._stopping.is_set():
             self._hurry.set()
         self._stopping.set()
@@ -104,10 +104,10 @@ class Up:
         client = connect(self._settings.redis_url)
         [keeper] = self._start([store(self._folder, environ=self._environ)])
 
-        def given_up() -> bool:
-            return self._stopping.is_set() or keeper.deaths > 0
+        def should_stop() -> bool:
+            return self._stopping.is_set() or keeper.exits > 0
 
-        if wait_for_store(client, given_up=given_up):
+        if wait_for_store(client, should_stop=should_stop):
             cell = Cell(client, self._settings.prefix)
             try:
                 claim_database(client, cell.prefix)
@@ -125,7 +125,7 @@ class Up:
                 base_url=self._base_url,
                 store=self._settings.redis_url,
             )
-            self._tell([keeper])
+            self._print_started([keeper])
         elif not self._stopping.is_set():
             raise Refusal(f"the store did not start; see {self._folder.path}/store.log")
 
@@ -138,17 +138,17 @@ class Up:
             keeper.start()
         return keepers
 
-    def _tell(self, keepers: list[Keeper]) -> None:
+    def _print_started(self, keepers: list[Keeper]) -> None:
         for keeper in keepers:
-            self._output.say(f"started {keeper.role.name}: {keeper.role.does}")
+            self._output.print(f"started {keeper.role.name}: {keeper.role.task}")
 
-    def _greet(self) -> None:
+    def _print_welcome(self) -> None:
         deadline_s = time.monotonic() + READY_WITHIN_S
         while not (ready := self._is_ready()) and time.monotonic() < deadline_s:
             if self._stopping.wait(0.1):
                 return
         if not ready:
-            self._output.turn_back(show=True)
+            self._output.end_diversion(show=True)
         curl = CURL.format(
             base_url=self._base_url,
             credentials=shlex.quote(str(self._folder.credentials)),
@@ -162,10 +162,10 @@ class Up:
             networks=networks or "public addresses only",
             curl=curl,
         )
-        self._output.say(welcome)
-        # The last web process may still be about to say that it started.
+        self._output.print(welcome)
+        # The last web process may not have logged its start yet.
         self._stopping.wait(SETTLED_AFTER_S)
-        self._output.turn_back(show=False)
+        self._output.end_diversion(show=False)
 
     def _is_ready(self) -> bool:
         host, port = self._base_url.removeprefix("http://").rsplit(":", 1)
@@ -177,28 +177,28 @@ class Up:
 
     def _stop(self) -> None:
         self._stopping.set()
-        at_work = len(self._started) > 1
-        if at_work:
+        has_workers = len(self._started) > 1
+        if has_workers:
             grace_s = self._settings.drain_grace_s
-            self._output.say(f"stopping; deliveries in flight get {grace_s} s to end")
-        # Whoever else was told to stop, by a signal to the whole group, stays away; but
-        # the others still need the store.
+            self._output.print(f"stopping; deliveries in flight get {grace_s} s to end")
+        # A signal to the process group reaches all processes: do not restart those that
+        # exit. The store is still needed by the others, so it may restart.
         for keepers in self._started[1:]:
             for keeper in keepers:
-                keeper.retire()
+                keeper.stop_restarting()
         for keepers in reversed(self._started):
             for keeper in keepers:
-                keeper.ask_to_stop()
+                keeper.terminate()
             for keeper in keepers:
                 keeper.wait_stopped(self._hurry)
         self._watchdog.close()
-        if at_work:
-            self._output.say("stopped")
+        if has_workers:
+            self._output.print("stopped")
         self._output.close()
 
 
 def _compose_environ(folder: DataFolder, *, port: int) -> dict[str, str]:
-    # RQ and gunicorn read variables of their own, which would come before ours.
+    # RQ and gunicorn read such variables, which would override the settings.
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -215,7 +215,7 @@ def _compose_environ(folder: DataFolder, *, port: int) -> dict[str, str]:
 
 
 def main() -> None:
-    """Read the command line and run until told to stop."""
+    """Parse the command line and run until a signal to stop."""
     parser = argparse.ArgumentParser(
         prog="scripts/up", description="Start the whole system in the foreground."
     )
@@ -227,7 +227,7 @@ def main() -> None:
     try:
         up = Up(**vars(options))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Under nohup, a hang-up stays ignored.
+            # Under nohup SIGHUP is ignored, and stays so.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, up.stop)
         up.run()

@@ -1,8 +1,8 @@
-"""Ends what it guards once its standard input closes, however its parent ended.
+"""Kill the guarded processes and their descendants when standard input closes.
 
-`scripts/up` holds the other end: even `kill -9` closes it. Lines: `+<pid>`, `-<pid>`.
-Children of the guarded processes go too; nothing else in the group is touched, for it
-may hold the shell that called.
+Standard input is a pipe from `scripts/up`, which closes even after `kill -9`. The line
+`+<pid>` adds a process, `-<pid>` removes one. Other processes of the group, such as the
+calling shell, are not killed.
 """
 
 import os
@@ -14,21 +14,21 @@ from pathlib import Path
 
 
 def kill_trees(roots: set[int]) -> None:
-    """Kill these processes and all their descendants, at once.
+    """Kill these processes and all their descendants.
 
-    Each is stopped before its children are looked for, so none can make another.
+    Each process is suspended before its children are listed, so it cannot start more.
     """
-    known: set[int] = set()
-    while found := (roots | descendants(roots)) - known:
+    suspended: set[int] = set()
+    while found := (roots | descendants(roots)) - suspended:
         for pid in found:
             _send(pid, signal.SIGSTOP)
-        known |= found
-    for pid in known:
+        suspended |= found
+    for pid in suspended:
         _send(pid, signal.SIGKILL)
 
 
 def descendants(roots: set[int]) -> set[int]:
-    """The processes that these started, and so on down."""
+    """The children of these processes, their children, and so on."""
     parents = _parents()
     found: set[int] = set()
     while (
@@ -50,7 +50,7 @@ def _parents() -> dict[int, int]:
 
 def _read_stat(path: Path) -> tuple[int, int] | None:
     try:
-        # The name in parentheses may hold anything; the state and the parent follow it.
+        # The process name, in parentheses, may contain any text: start after it.
         fields = path.read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
@@ -63,7 +63,7 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 def main() -> None:
-    """Guard until the pipe closes."""
+    """Read lines until standard input closes, then kill the guarded processes."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     guarded: set[int] = set()

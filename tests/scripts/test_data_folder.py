@@ -1,4 +1,4 @@
-"""What `scripts/up` keeps beside its store."""
+"""The credentials file in the data folder of `scripts/up`."""
 
 import fakeredis
 from data_folder import DataFolder
@@ -14,7 +14,7 @@ def read(folder: DataFolder) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def test_credentials_stay_and_lack_nothing_that_came_later(tmp_path: Path):
+def test_credentials_are_kept_and_a_missing_v1_secret_is_added(tmp_path: Path):
     folder = DataFolder(tmp_path)
     tenants = Tenants(
         Cell(fakeredis.FakeRedis(), "{s1}:"), secret_key="0123456789abcdef"

@@ -1,4 +1,4 @@
-"""A kept process comes back, ends when asked, and is heard without being waited for."""
+"""A keeper restarts and stops its process; output never blocks a process."""
 
 import os
 import pytest
@@ -14,13 +14,13 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 STUBBORN = "trap '' TERM; while :; do sleep 300; done"
 
 
-class Notes(Output):
-    """Output that remembers instead of printing."""
+class RecordingOutput(Output):
+    """Output that records lines instead of printing them."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def pass_on(self, role: str, line: bytes) -> None:
+    def print_from(self, role: str, line: bytes) -> None:
         self.lines.append(f"[{role}] {line.decode()}")
 
 
@@ -32,25 +32,27 @@ def watchdog() -> Iterator[Watchdog]:
 
 
 @pytest.fixture
-def notes() -> Notes:
-    return Notes()
+def output() -> RecordingOutput:
+    return RecordingOutput()
 
 
-def kept(command: str, *, notes: Notes, watchdog: Watchdog, **limits: float) -> Keeper:
-    return kept_words("sh", "-c", command, notes=notes, watchdog=watchdog, **limits)
-
-
-def kept_words(
-    *words: str, notes: Notes, watchdog: Watchdog, **limits: float
+def keep_shell(
+    script: str, *, output: RecordingOutput, watchdog: Watchdog, **limits: float
 ) -> Keeper:
-    role = Role("role", "does", words, os.environ, **{"stop_within_s": 5, **limits})
-    keeper = Keeper(role, output=notes, watchdog=watchdog)
+    return keep("sh", "-c", script, output=output, watchdog=watchdog, **limits)
+
+
+def keep(
+    *command: str, output: RecordingOutput, watchdog: Watchdog, **limits: float
+) -> Keeper:
+    role = Role("role", "task", command, os.environ, **{"stop_within_s": 5, **limits})
+    keeper = Keeper(role, output=output, watchdog=watchdog)
     keeper.start()
     return keeper
 
 
 def stop(keeper: Keeper) -> None:
-    keeper.ask_to_stop()
+    keeper.terminate()
     keeper.wait_stopped(threading.Event())
 
 
@@ -58,112 +60,112 @@ def test_pauses_grow_up_to_thirty_seconds():
     assert [pause_s(n) for n in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_a_process_that_ends_is_started_again_at_once_and_then_after_a_pause(
-    notes: Notes, watchdog: Watchdog, wait_until: Callable[..., None]
+def test_a_process_that_exits_is_restarted_first_at_once_then_after_pauses(
+    output: RecordingOutput, watchdog: Watchdog, wait_until: Callable[..., None]
 ):
-    keeper = kept("echo hello; exit 3", notes=notes, watchdog=watchdog)
+    keeper = keep_shell("echo hello; exit 3", output=output, watchdog=watchdog)
 
-    wait_until(lambda: keeper.deaths == 3)
+    wait_until(lambda: keeper.exits == 3)
     stop(keeper)
 
-    assert [line for line in notes.lines if line.startswith("[up]")] == [
-        "[up] role ended (exit code 3), again at once",
-        "[up] role ended (exit code 3), again in 1 s",
-        "[up] role ended (exit code 3), again in 2 s",
+    assert [line for line in output.lines if line.startswith("[up]")] == [
+        "[up] role exited (exit code 3), restart now",
+        "[up] role exited (exit code 3), restart in 1 s",
+        "[up] role exited (exit code 3), restart in 2 s",
     ]
-    assert notes.lines.count("[role] hello") == 3
+    assert output.lines.count("[role] hello") == 3
 
 
-def test_a_program_that_is_missing_is_tried_again(
-    notes: Notes, watchdog: Watchdog, wait_until: Callable[..., None]
+def test_starting_a_missing_program_is_retried(
+    output: RecordingOutput, watchdog: Watchdog, wait_until: Callable[..., None]
 ):
-    keeper = kept_words("/no/such/program", notes=notes, watchdog=watchdog)
+    keeper = keep("/no/such/program", output=output, watchdog=watchdog)
 
-    wait_until(lambda: keeper.deaths >= 1)
+    wait_until(lambda: keeper.exits >= 1)
     stop(keeper)
 
-    assert "No such file" in notes.lines[0]
+    assert "No such file" in output.lines[0]
 
 
-def test_a_stopped_process_does_not_come_back(
-    notes: Notes, watchdog: Watchdog, wait_until: Callable[..., None]
+def test_a_stopped_process_is_not_restarted(
+    output: RecordingOutput, watchdog: Watchdog, wait_until: Callable[..., None]
 ):
-    keeper = kept("echo up; sleep 300", notes=notes, watchdog=watchdog)
-    wait_until(lambda: notes.lines)
+    keeper = keep_shell("echo up; sleep 300", output=output, watchdog=watchdog)
+    wait_until(lambda: output.lines)
 
     stop(keeper)
 
-    assert notes.lines == ["[role] up"]
+    assert output.lines == ["[role] up"]
 
 
-def test_a_process_that_does_not_end_in_time_is_killed(
-    notes: Notes, watchdog: Watchdog, wait_until: Callable[..., None]
+def test_a_process_that_does_not_exit_in_time_is_killed(
+    output: RecordingOutput, watchdog: Watchdog, wait_until: Callable[..., None]
 ):
-    keeper = kept(
-        f"echo up; {STUBBORN}", notes=notes, watchdog=watchdog, stop_within_s=0.2
+    keeper = keep_shell(
+        f"echo up; {STUBBORN}", output=output, watchdog=watchdog, stop_within_s=0.2
     )
-    wait_until(lambda: notes.lines)
+    wait_until(lambda: output.lines)
 
     stop(keeper)
 
-    assert notes.lines[-1] == "[up] role did not end in time: killed"
+    assert output.lines[-1] == "[up] role did not exit in time: killed"
 
 
 def test_ctrl_c_does_not_reach_a_kept_process(
-    notes: Notes, watchdog: Watchdog, wait_until: Callable[..., None]
+    output: RecordingOutput, watchdog: Watchdog, wait_until: Callable[..., None]
 ):
     program = "import os, time; print(os.getpid(), flush=True); time.sleep(0.3)"
-    keeper = kept_words(sys.executable, "-c", program, notes=notes, watchdog=watchdog)
-    wait_until(lambda: notes.lines)
+    keeper = keep(sys.executable, "-c", program, output=output, watchdog=watchdog)
+    wait_until(lambda: output.lines)
 
-    os.kill(int(notes.lines[0].split()[1]), signal.SIGINT)
+    os.kill(int(output.lines[0].split()[1]), signal.SIGINT)
 
-    wait_until(lambda: keeper.deaths)
+    wait_until(lambda: keeper.exits)
     stop(keeper)
-    assert "[up] role ended (exit code 0), again at once" in notes.lines
+    assert "[up] role exited (exit code 0), restart now" in output.lines
 
 
-def test_what_is_put_aside_is_printed_once_a_process_has_ended(
+def test_diverted_output_is_printed_when_a_process_has_exited(
     tmp_path: Path,
     capfdbinary: pytest.CaptureFixture[bytes],
     watchdog: Watchdog,
     wait_until: Callable[..., None],
 ):
     output, file = Output(), tmp_path / "start.log"
-    output.put_aside(file)
-    output.say("starting")
-    output.pass_on("other", b"noise")
-    role = Role("role", "does", ("sh", "-c", "echo trouble; exit 3"), os.environ, 5)
+    output.divert(file)
+    output.print("starting")
+    output.print_from("other", b"noise")
+    role = Role("role", "task", ("sh", "-c", "echo error; exit 3"), os.environ, 5)
     keeper = Keeper(role, output=output, watchdog=watchdog)
     keeper.start()
-    wait_until(lambda: keeper.deaths)
-    output.pass_on("other", b"more")
+    wait_until(lambda: keeper.exits)
+    output.print_from("other", b"more")
     stop(keeper)
     output.close()
 
-    aside = b"[other] noise\n[role] trouble\n"
+    diverted = b"[other] noise\n[role] error\n"
     printed = capfdbinary.readouterr().out
-    assert file.read_bytes() == aside
-    assert printed.startswith(b"[up] starting\n" + aside + b"[up] role ended")
+    assert file.read_bytes() == diverted
+    assert printed.startswith(b"[up] starting\n" + diverted + b"[up] role exited")
     assert b"[other] more\n" in printed
 
 
-def test_what_is_put_aside_stays_aside_if_all_went_well(
+def test_diverted_output_of_a_successful_start_is_not_printed(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ):
     output = Output()
-    output.put_aside(tmp_path / "start.log")
-    output.pass_on("role", b"noise")
-    output.turn_back(show=False)
-    output.pass_on("role", b"more")
+    output.divert(tmp_path / "start.log")
+    output.print_from("role", b"noise")
+    output.end_diversion(show=False)
+    output.print_from("role", b"more")
     output.close()
 
     assert capfdbinary.readouterr().out == b"[role] more\n"
 
 
-def test_nobody_waits_for_a_reader_that_does_not_read():
+def test_output_that_is_not_read_blocks_no_process():
     flood = "from keeper import Output\no = Output()\n" + (
-        "for _ in range(50_000): o.pass_on('role', b'x' * 100)\n"
+        "for _ in range(50_000): o.print_from('role', b'x' * 100)\n"
         "import sys; print('done', file=sys.stderr)\no.close()"
     )
     process = subprocess.Popen(
@@ -180,17 +182,17 @@ def test_nobody_waits_for_a_reader_that_does_not_read():
     process.communicate()
 
 
-def test_a_killed_watchdog_is_replaced_and_knows_whom_to_guard(
-    notes: Notes, wait_until: Callable[..., None]
+def test_a_killed_watchdog_is_replaced_and_guards_the_same_processes(
+    output: RecordingOutput, wait_until: Callable[..., None]
 ):
     watchdog = Watchdog()
-    keeper = kept("sleep 300", notes=notes, watchdog=watchdog)
+    keeper = keep_shell("sleep 300", output=output, watchdog=watchdog)
     first = watchdog.pid
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: watchdog.pid != first)
 
     watchdog.close()
 
-    wait_until(lambda: keeper.deaths == 1)
-    assert "[up] role ended (signal 9), again at once" in notes.lines
+    wait_until(lambda: keeper.exits == 1)
+    assert "[up] role exited (signal 9), restart now" in output.lines
     stop(keeper)

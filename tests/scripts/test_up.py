@@ -1,4 +1,4 @@
-"""One command starts everything; whatever ends it leaves nothing behind."""
+"""`scripts/up` starts a complete system and leaves no process behind."""
 
 import http.client
 import http.server
@@ -43,13 +43,13 @@ NAMES = {
 }
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc"),
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc"),
 ]
 
 
 @dataclass
 class System:
-    """A `scripts/up` of the tests', in a session of its own."""
+    """A `scripts/up` in a separate session, and its data folder."""
 
     data: Path
     port: int
@@ -70,7 +70,7 @@ class System:
         return "Ctrl-C stops everything" in self.output
 
     def pids(self) -> set[int]:
-        """All its processes; those ever seen are remembered."""
+        """The ids of all its processes; `seen` collects them."""
         found = descendants({self.process.pid})
         self.seen |= found
         return found
@@ -99,7 +99,7 @@ class System:
 
 
 def command_line(pid: int) -> str:
-    """Empty for a process that has ended."""
+    """The command line of a process; empty if it has exited."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
     except OSError:
@@ -138,7 +138,7 @@ def refusal(data: Path, port: int, **environ: str) -> str:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A running system that tests may look at and hurt, but not stop."""
+    """A running system. Tests may kill its processes, but not stop it."""
     system = start(tmp_path_factory.mktemp("up") / "Ada's data", spare_port())
     yield system
     system.process.terminate()
@@ -151,7 +151,7 @@ def spare_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_clients_find_all_they_need_in_one_private_file(system: System):
+def test_the_credentials_file_is_complete_and_private(system: System):
     values = system.credentials
 
     base_url = f"http://127.0.0.1:{system.port}"
@@ -173,7 +173,7 @@ def test_a_shell_can_source_the_credentials(system: System):
     assert sourced | system.credentials == sourced
 
 
-def test_every_role_shows_in_a_command_line_and_stays_in_the_group(system: System):
+def test_every_role_has_a_process_in_the_same_process_group(system: System):
     for role in ROLES:
         assert system.pids_of(role), role
     for pid in system.pids():
@@ -181,7 +181,7 @@ def test_every_role_shows_in_a_command_line_and_stays_in_the_group(system: Syste
         assert os.getsid(pid) == os.getsid(system.process.pid)
 
 
-def test_no_secret_shows_in_a_command_line_or_in_the_output(system: System):
+def test_no_secret_appears_in_a_command_line_or_in_the_output(system: System):
     password = re.search(r":([^:]*)@", system.credentials["REDIS_URL"])
     assert password
     secrets = {
@@ -191,12 +191,12 @@ def test_no_secret_shows_in_a_command_line_or_in_the_output(system: System):
         system.credentials["JITER_SIGNING_SECRET"],
     }
 
-    shown = [command_line(pid) for pid in system.pids()] + [system.output]
-    for text in shown:
+    texts = [command_line(pid) for pid in system.pids()] + [system.output]
+    for text in texts:
         assert not any(secret in text for secret in secrets)
 
 
-def test_the_first_screen_is_for_people_and_the_rest_is_kept(system: System):
+def test_logs_of_the_start_are_in_a_file_and_not_on_the_first_screen(system: System):
     screen, _, _ = system.output.partition("\nCtrl-C stops everything")
     lines = screen.splitlines()
     started = [line.split()[2] for line in lines if line.startswith("[up] started ")]
@@ -206,12 +206,14 @@ def test_the_first_screen_is_for_people_and_the_rest_is_kept(system: System):
     assert len(lines) < 20
     assert f"[up] listening on http://127.0.0.1:{system.port}" in lines
     assert f"credentials for its clients in {system.data}/credentials.env" in lines
-    kept = (system.data / "start.log").read_text()
-    for said in ("web.started", "ticker.started", "*** Listening on deliveries"):
-        assert said in kept and said not in screen
+    start_log = (system.data / "start.log").read_text()
+    for text in ("web.started", "ticker.started", "*** Listening on deliveries"):
+        assert text in start_log and text not in screen
 
 
-def test_it_says_what_deliveries_may_reach(system: System):
+def test_the_first_screen_lists_the_networks_that_deliveries_may_reach(
+    system: System,
+):
     assert (
         "deliveries may reach 127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12,"
         " 192.168.0.0/16, fc00::/7\n" in system.output
@@ -237,17 +239,17 @@ def test_the_printed_curl_line_delivers_a_first_event(
         threading.Thread(target=receiver.serve_forever, daemon=True).start()
         line = line.replace("127.0.0.1:9000", f"127.0.0.1:{receiver.server_port}")
 
-        answer = subprocess.run(
+        curl = subprocess.run(
             ["sh", "-c", line], capture_output=True, text=True, check=True
         )
 
-        assert json.loads(answer.stdout)["payload"] == "hello"
+        assert json.loads(curl.stdout)["payload"] == "hello"
         wait_until(lambda: bodies, within_s=15)
         receiver.shutdown()
     assert [json.loads(body)["payload"] for body in bodies] == ["hello"]
 
 
-def test_a_taken_port_is_one_line(system: System, tmp_path: Path):
+def test_a_port_in_use_is_reported_in_one_line(system: System, tmp_path: Path):
     text = refusal(tmp_path / "data", system.port)
 
     assert text == (
@@ -256,16 +258,16 @@ def test_a_taken_port_is_one_line(system: System, tmp_path: Path):
     )
 
 
-def test_a_data_folder_in_use_is_one_line(system: System, tmp_path: Path):
-    twin = tmp_path / "twin"
-    twin.symlink_to(system.data)
+def test_a_data_folder_in_use_is_reported_in_one_line(system: System, tmp_path: Path):
+    link = tmp_path / "link"
+    link.symlink_to(system.data)
 
-    assert refusal(twin, spare_port()) == (
+    assert refusal(link, spare_port()) == (
         f"scripts/up: the data folder {system.data} is in use\n"
     )
 
 
-def test_a_data_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+def test_an_unusable_data_folder_is_reported_in_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
 
     text = refusal(tmp_path / "file", spare_port())
@@ -274,7 +276,7 @@ def test_a_data_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     assert len(text.splitlines()) == 1
 
 
-def test_a_wrong_setting_is_one_line(tmp_path: Path):
+def test_an_invalid_setting_is_reported_in_one_line(tmp_path: Path):
     text = refusal(tmp_path / "data", spare_port(), SCHED_WINDOW="many")
 
     assert text == (
@@ -284,21 +286,21 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path):
 
 
 @pytest.mark.parametrize("role", list(ROLES))
-def test_a_killed_process_returns(
+def test_a_killed_process_is_restarted(
     role: str, system: System, wait_until: Callable[..., None]
 ):
     wait_until(system.is_ready, within_s=30)
     before = system.pids_of(role)
-    said = system.output.count("ended (signal 9), again")
+    restarts = system.output.count("exited (signal 9), restart")
 
     os.kill(min(before), signal.SIGKILL)
 
     wait_until(lambda: system.pids_of(role) - before, within_s=30)
     wait_until(system.is_ready, within_s=30)
-    assert system.output.count("ended (signal 9), again") == said + 1
+    assert system.output.count("exited (signal 9), restart") == restarts + 1
 
 
-def test_a_second_start_finds_everything(
+def test_data_and_credentials_survive_a_restart(
     tmp_path: Path, wait_until: Callable[..., None]
 ):
     data = tmp_path / "my data, Ada's"
@@ -321,19 +323,19 @@ def test_a_second_start_finds_everything(
     assert status == 200
     found = second.request("GET", f"/api/events/{created['id']}")[1]
     assert found["payload"] == "later"
-    kept = {name for name in NAMES if "URL" not in name and name != "SCHEDULER_API"}
-    for name in kept:
+    secrets = {name for name in NAMES if "URL" not in name and name != "SCHEDULER_API"}
+    for name in secrets:
         assert second.credentials[name] == first.credentials[name]
     assert second.credentials["QSTASH_URL"] == f"http://127.0.0.1:{second.port}"
     stop_by_ctrl_c(second)
-    forget_the_tenant(data)
+    delete_store_files(data)
     assert refusal(data, spare_port()) == (
         f"scripts/up: the store does not know the keys in {data}/credentials.env;"
         " move that file away to get new ones\n"
     )
 
 
-def test_a_store_of_another_version_is_one_line(tmp_path: Path):
+def test_a_store_of_another_version_is_reported_in_one_line(tmp_path: Path):
     system = start(tmp_path / "data", spare_port())
     with redis.Redis.from_url(system.credentials["REDIS_URL"]) as store:
         store.delete(keys.layout("{s1}:"))
@@ -351,31 +353,31 @@ def test_a_store_of_another_version_is_one_line(tmp_path: Path):
 
 
 def stop_by_ctrl_c(system: System) -> None:
-    """As a terminal does it: the whole group hears it."""
+    """Send SIGINT to the process group, as a terminal does."""
     system.pids()
     os.killpg(system.process.pid, signal.SIGINT)
     assert system.process.wait(timeout=90) == 0
     assert system.survivors() == []
-    assert "did not end in time" not in system.output
-    assert ", again " not in system.output, system.output
+    assert "did not exit in time" not in system.output
+    assert ", restart " not in system.output, system.output
 
 
-def test_a_signal_to_the_whole_group_stops_everything_too(tmp_path: Path):
+def test_a_sigterm_to_the_process_group_stops_everything(tmp_path: Path):
     system = start(tmp_path / "data", spare_port())
 
     os.killpg(system.process.pid, signal.SIGTERM)
 
     assert system.process.wait(timeout=90) == 0
     assert system.survivors() == []
-    assert "worker-1 ended" not in system.output
+    assert "worker-1 exited" not in system.output
 
 
-def forget_the_tenant(data: Path) -> None:
+def delete_store_files(data: Path) -> None:
     for file in (data / "appendonlydir").iterdir():
         file.unlink()
 
 
-def test_kill_9_leaves_nothing_and_frees_the_folder(
+def test_kill_9_leaves_no_process_and_unlocks_the_folder(
     tmp_path: Path, wait_until: Callable[..., None]
 ):
     system = start(tmp_path / "data", spare_port())

@@ -1,4 +1,4 @@
-"""A machine without a fit Python is told so in one line."""
+"""`scripts/venv` reports in one line why it cannot create an environment."""
 
 import pytest
 import shutil
@@ -11,7 +11,7 @@ TOOLS = ("cat", "cksum", "dirname", "sh")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A fresh checkout, and a `bin` beside it that is all there is on the path."""
+    """A fresh checkout, with a `bin` folder that is the entire PATH."""
     root = tmp_path / "a checkout"
     (root / "scripts").mkdir(parents=True)
     for name in ("scripts/up", "scripts/venv", "setup.cfg", "pyproject.toml"):
@@ -41,14 +41,14 @@ def up(checkout: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_no_python_is_one_line(checkout: Path):
+def test_a_missing_python_is_reported_in_one_line(checkout: Path):
     result = up(checkout)
 
     assert result.returncode == 1
     assert result.stderr == "scripts/venv: needs Python 3.11 or later, found none\n"
 
 
-def test_an_old_python_is_one_line(checkout: Path):
+def test_an_old_python_is_reported_in_one_line(checkout: Path):
     add_python(checkout, '[ "$1" = --version ] && echo "Python 3.9.2" || exit 1')
 
     result = up(checkout)
@@ -59,7 +59,7 @@ def test_an_old_python_is_one_line(checkout: Path):
     )
 
 
-def test_a_missing_venv_module_is_one_line(checkout: Path):
+def test_a_missing_venv_module_is_reported_in_one_line(checkout: Path):
     add_python(checkout, 'case "$2" in *ensurepip*) exit 1;; esac')
 
     result = up(checkout)
@@ -71,7 +71,7 @@ def test_a_missing_venv_module_is_one_line(checkout: Path):
     )
 
 
-def test_a_failed_installation_is_no_start(checkout: Path):
+def test_after_a_failed_installation_nothing_is_started(checkout: Path):
     add_python(
         checkout,
         '[ "$2" != venv ] && exit\n'

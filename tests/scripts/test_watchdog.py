@@ -1,4 +1,4 @@
-"""The watchdog ends what it guards when its pipe closes, children included."""
+"""The watchdog kills guarded processes and their children when its pipe closes."""
 
 import os
 import pytest
@@ -10,8 +10,8 @@ from pathlib import Path
 from watchdog import descendants, kill_trees
 
 WATCHDOG = Path(__file__).parents[2] / "scripts" / "watchdog.py"
-# A shell with a child in a process group of its own, as RQ's work horses are.
-# It reads, since `wait` also returns when the child is only stopped.
+# A shell with a child in another process group, like the work horse of an RQ worker.
+# It ends with `read`, because `wait` also returns when the child is suspended.
 FAMILY = "set -m; sleep 300 & echo started; read"
 
 
@@ -37,7 +37,7 @@ def is_alive(pid: int) -> bool:
     return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 
-def test_a_killed_tree_leaves_no_grandchild(
+def test_killing_a_tree_kills_children_in_other_process_groups(
     family: subprocess.Popen[str], wait_until: Callable[..., None]
 ):
     [child] = descendants({family.pid})
@@ -48,7 +48,7 @@ def test_a_killed_tree_leaves_no_grandchild(
     wait_until(lambda: not is_alive(child))
 
 
-def test_it_outlives_signals_and_acts_when_the_pipe_closes(
+def test_the_watchdog_ignores_signals_and_acts_when_its_pipe_closes(
     family: subprocess.Popen[str], wait_until: Callable[..., None]
 ):
     [child] = descendants({family.pid})
@@ -68,7 +68,7 @@ def test_it_outlives_signals_and_acts_when_the_pipe_closes(
     wait_until(lambda: not is_alive(child))
 
 
-def test_what_was_released_lives_on(family: subprocess.Popen[str]):
+def test_a_released_process_is_not_killed(family: subprocess.Popen[str]):
     subprocess.run(
         [sys.executable, WATCHDOG],
         input=f"+{family.pid}\n-{family.pid}\n",

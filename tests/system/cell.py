@@ -91,7 +91,7 @@ class Cell(Observer):
         """Start the store on its existing data; return when it answers."""
         self.store.start()
         answers = wait_for_store(
-            self.client, given_up=lambda: not self.store.is_running()
+            self.client, should_stop=lambda: not self.store.is_running()
         )
         assert answers, self.store.output
 

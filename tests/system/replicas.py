@@ -109,7 +109,7 @@ class ReplicatedCell(LibraryCell):
         self.client.config_set("repl-diskless-sync-delay", 0)
         self._replica_process.start()
         wait_for_store(
-            self.replica, given_up=lambda: not self._replica_process.is_running()
+            self.replica, should_stop=lambda: not self._replica_process.is_running()
         )
         self.wait_replicated()
 

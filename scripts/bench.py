@@ -1,7 +1,7 @@
-"""Measures the product's own workloads, next to a bare client and an empty view.
+"""Measure workloads, and compare them with a bare client and an empty view.
 
-Run by `scripts/bench`, by hand. Everything shares the machine's cores, so ratios mean
-more than rates; contenders take turns, and figures are medians of rounds.
+Run `scripts/bench` by hand. All processes share the machine's cores, so ratios are more
+reliable than rates. The contenders take turns, and figures are medians over rounds.
 """
 
 import click
@@ -12,14 +12,14 @@ import tempfile
 from bench_figures import Row, System, made_by, table, to_json
 from bench_growth import measure_growth, update_page
 from bench_pending import idle, memory_of_messages, million
-from bench_picture import draw, signature
+from bench_picture import draw, origin
 from bench_sends import Place, burst, paced
 from bench_sink import Sink, nginx_version
 from bench_soak import soak
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from load import CONNECTIONS, JSON, WARM_UP_S, Kind, Rate, ask, empty_view
+from load import CONNECTIONS, JSON, WARM_UP_S, Kind, Rate, empty_view, request_of
 from pathlib import Path
 from rich.console import Console
 from scheduler_api.core.timestamps import to_iso
@@ -34,7 +34,7 @@ GROWTH = (1_000, 10_000, 100_000, 1_000_000)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of each workload."""
+    """The sizes of the workloads."""
 
     rounds: int
     burst: int
@@ -53,7 +53,7 @@ File = click.Path(path_type=Path, dir_okay=False)
 
 @contextmanager
 def new_cell() -> Iterator[Cell]:
-    """A system of its own, nothing of it started but the store."""
+    """A new system in which only the store is started."""
     scratch = tempfile.TemporaryDirectory(prefix="bench-")
     with scratch as folder, Cell(Path(folder)) as cell:
         yield cell
@@ -61,14 +61,14 @@ def new_cell() -> Iterator[Cell]:
 
 @contextmanager
 def new_place() -> Iterator[Place]:
-    """A system that delivers to a sink."""
+    """A new system and a sink for its deliveries."""
     scratch = tempfile.TemporaryDirectory(prefix="bench-")
     with scratch as folder, new_cell() as cell, Sink(Path(folder)) as sink:
         yield Place(cell, sink)
 
 
 def sends(sizes: Sizes) -> Results:
-    """Burst and paced."""
+    """Measure the burst and paced workloads."""
     with new_place() as place:
         place.start()
         rows, systems = burst(place, events=sizes.burst, rounds=sizes.rounds)
@@ -82,7 +82,7 @@ def sends(sizes: Sizes) -> Results:
 
 
 def creating(sizes: Sizes) -> list[Row]:
-    """Events created one by one over HTTP, in turn with a view that does nothing."""
+    """Measure the creation of single events over HTTP, and an empty view."""
     with new_cell() as cell:
         cell.start("web")
         kinds = {"events": events(cell), "empty view": empty_view(cell)}
@@ -92,11 +92,11 @@ def creating(sizes: Sizes) -> list[Row]:
         for number in range(sizes.rounds):
             for name, kind in kinds.items():
                 rates[name].append(kind.measure(cell.store, seconds=sizes.create_s))
-            told = "; ".join(
+            latest = "; ".join(
                 f"{name} {r[-1].per_s:,.0f}/s" for name, r in rates.items()
             )
             click.echo(
-                f"create, round {number + 1} of {sizes.rounds}: {told}", err=True
+                f"create, round {number + 1} of {sizes.rounds}: {latest}", err=True
             )
     ours, beside = rates["events"], rates["empty view"]
     return [
@@ -112,19 +112,21 @@ def creating(sizes: Sizes) -> list[Row]:
 
 
 def events(cell: Cell) -> Kind:
-    """One event for tomorrow, so that nothing is delivered meanwhile."""
+    """Requests for events that are due tomorrow, so that nothing is delivered."""
     body = {
         "destination": "https://customer.example.com/hooks/orders",
         "payload": "x" * 100,
         "scheduledTime": to_iso(cell.events.cell.now_ms() + TOMORROW_MS),
     }
     headers = JSON | {"x-api-key": cell.token}
-    request = ask(cell, "/api/events", json.dumps(body).encode(), headers=headers)
+    request = request_of(
+        cell, "/api/events", json.dumps(body).encode(), headers=headers
+    )
     return Kind(cell["web"], cell.settings.port, request, CONNECTIONS, 200)
 
 
 def pending(sizes: Sizes) -> list[Row]:
-    """Memory, million, idle."""
+    """Measure memory, claims and idling with many pending events."""
     with new_cell() as cell:
         messages = memory_of_messages(cell, count=sizes.pending)
     with new_cell() as cell:
@@ -134,7 +136,7 @@ def pending(sizes: Sizes) -> list[Row]:
 
 
 def versions() -> dict[str, str]:
-    """Of the store and the sink."""
+    """The versions of the store and the sink."""
     sink = nginx_version()
     with new_cell() as cell:
         server = cell.client.info("server")
@@ -154,13 +156,13 @@ def main(
     quick: bool,
     to: Path,
     peers: Path | None,
-    **given: int | None,
+    **options: int | None,
 ) -> None:
-    """Measure all workloads: a table, a JSON file, and a picture (.svg) beside it."""
+    """Measure all workloads; write a table, a JSON file and a picture (.svg)."""
     if context.invoked_subcommand:
         return
-    chosen = {name: value for name, value in given.items() if value is not None}
-    sizes = replace(QUICK if quick else FULL, **chosen)
+    changes = {name: value for name, value in options.items() if value is not None}
+    sizes = replace(QUICK if quick else FULL, **changes)
     made = made_by(_command(), versions())
     rows, systems = sends(sizes)
     rows += creating(sizes) + pending(sizes)
@@ -171,21 +173,27 @@ def main(
 
 @main.command()
 @click.argument("figures", type=File)
-@click.option("--peers", type=File, help="Figures of other systems beside ours.")
+@click.option("--peers", type=File, help="Figures of other systems, for the picture.")
 def picture(figures: Path, peers: Path | None) -> None:
-    """Draw a JSON file's figures anew, as an .svg beside it."""
+    """Draw the figures of a JSON file as an .svg in the same folder."""
     _draw(figures, peers)
 
 
 @main.command()
-@click.option("--most", default=GROWTH[-1], show_default=True, help="Pending events.")
+@click.option(
+    "--most",
+    "max_pending",
+    default=GROWTH[-1],
+    show_default=True,
+    help="Most pending events.",
+)
 @click.option("--json", "to", type=File, default=Path("growth.json"), show_default=True)
-@click.option("--page", type=File, help="A page whose table is to be these figures.")
-def growth(most: int, to: Path, page: Path | None) -> None:
-    """The same figures beside 1k, 10k, 100k and 1M pending events."""
+@click.option("--page", type=File, help="A page whose table to replace.")
+def growth(max_pending: int, to: Path, page: Path | None) -> None:
+    """Measure with 1k, 10k, 100k and 1M pending events."""
     made = made_by(_command(), versions())
     with new_place() as place:
-        counts = [count for count in GROWTH if count <= most]
+        counts = [count for count in GROWTH if count <= max_pending]
         figures = {"made_by": made, "rows": measure_growth(place, counts)}
     _write(to, figures)
     if page is not None:
@@ -195,7 +203,7 @@ def growth(most: int, to: Path, page: Path | None) -> None:
 @main.command("soak")
 @click.option("--minutes", default=10, show_default=True, type=click.IntRange(1))
 def soaking(minutes: int) -> None:
-    """Memory of a worker that is never idle, minute by minute."""
+    """Measure the memory of a busy worker, minute by minute."""
     with new_place() as place:
         place.start()
         soak(place, minutes=minutes)
@@ -218,9 +226,9 @@ def _draw(figures: Path, peers: Path | None) -> None:
 
 
 def from_json(sources: list[dict[str, Any]]) -> str:
-    """The picture of what was written, ours first, then peers."""
-    systems = [System(**system) for each in sources for system in each["systems"]]
-    return draw(systems, [signature(each["made_by"]) for each in sources])
+    """Draw the figures of JSON files: ours first, then those of peers."""
+    systems = [System(**system) for source in sources for system in source["systems"]]
+    return draw(systems, [origin(source["made_by"]) for source in sources])
 
 
 if __name__ == "__main__":

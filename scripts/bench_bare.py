@@ -1,7 +1,7 @@
-"""The bare client: one process that posts from the due times on, and nothing else.
+"""The bare client: one process that only sends POST requests at their due times.
 
-No store, no signature, no log: what is left is the cost of a post. Reads a JSON list of
-[due ms, URL] from its standard input.
+It has no store, no signatures and no log, so it measures the cost of the requests
+alone. It reads a JSON list of `[due ms, URL]` from standard input.
 """
 
 import aiohttp
@@ -14,24 +14,24 @@ from collections.abc import Iterator
 
 BODY = b'{"user":12345,"payload":"hello"}'
 HEADERS = {"Content-Type": "application/json"}
-AT_ONCE = 50
+CONCURRENCY = 50
 
 
 async def post_all(posts: list[tuple[int, str]]) -> None:
-    """Post each as soon as it is due, at most fifty at once."""
+    """Send each request when it is due, at most 50 in parallel."""
     pending = iter(sorted(posts))
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
         if posts and time.time() * 1_000 >= min(posts)[0]:
             sys.exit("the first due time had passed before the bare client was ready")
-        await asyncio.gather(*(_post(session, pending) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(_post(session, pending) for _ in range(CONCURRENCY)))
 
 
 async def _post(
     session: aiohttp.ClientSession, pending: Iterator[tuple[int, str]]
 ) -> None:
     for due_ms, url in pending:
-        # A timer may be a fraction of a millisecond short.
+        # A timer may fire a fraction of a millisecond early.
         while (wait_s := due_ms / 1_000 - time.time()) > 0:
             await asyncio.sleep(wait_s)
         async with session.post(url, data=BODY, headers=HEADERS) as response:

@@ -1,9 +1,9 @@
-"""Figures of a bench: rows of a table, systems of a picture, and their origin."""
+"""The results of a bench: rows of a table, systems of a picture, and their origin."""
 
 import os
 import platform
 import time
-from bench_arrivals import Went
+from bench_arrivals import RunResult
 from collections.abc import Sequence
 from configparser import ConfigParser
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +18,10 @@ NAME = "Scheduler API"
 
 @dataclass(frozen=True)
 class Row:
-    """A figure: its median over rounds, next to that of something simpler."""
+    """A figure: the median over rounds, and that of a simpler system to compare with.
+
+    `of` is the name of the simpler system.
+    """
 
     workload: str
     figure: str
@@ -39,7 +42,7 @@ class Row:
         beside: Sequence[float] = (),
         of: str = "",
     ) -> "Row":
-        """A row; the ratio is the median of the rounds' own, which ran in turn."""
+        """Make a row; its ratio is the median of the ratios of the rounds."""
         row = cls(workload, figure, median(ours), list(ours))
         if not beside:
             return row
@@ -53,7 +56,10 @@ class Row:
 
 @dataclass(frozen=True)
 class System:
-    """What a picture shows of one system; the files of other systems have the same."""
+    """A system in a picture; files with figures of other systems have the same format.
+
+    `of` is the number of deliveries.
+    """
 
     name: str
     version: str
@@ -64,23 +70,23 @@ class System:
     of: int = 0
 
     @classmethod
-    def paced(cls, name: str, version: str, *, per_s: int, went: Went) -> "System":
-        """A system by its lateness."""
-        late = went.below_ms()
+    def paced(cls, name: str, version: str, *, per_s: int, run: RunResult) -> "System":
+        """Make a system from the lateness of a paced run."""
+        late = run.below_ms()
         return cls(
-            name, version, paced_per_s=per_s, late_ms_below=late, of=went.delivered
+            name, version, paced_per_s=per_s, late_ms_below=late, of=run.delivered
         )
 
 
 def our_version() -> str:
-    """As setup.cfg has it."""
+    """The version in setup.cfg."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     return setup["metadata"]["version"]
 
 
 def made_by(command: str, versions: dict[str, str]) -> dict[str, Any]:
-    """Where figures come from: command, time, cores, how busy they are, versions."""
+    """The origin of figures: command, date, cores, load average, versions."""
     return {
         "command": command,
         "at": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -98,7 +104,7 @@ def made_by(command: str, versions: dict[str, str]) -> dict[str, Any]:
 def to_json(
     made: dict[str, Any], rows: Sequence[Row], systems: Sequence[System]
 ) -> dict[str, Any]:
-    """All of a bench."""
+    """The content of a bench's JSON file."""
     return {
         "made_by": made,
         "rows": [asdict(row) for row in rows],
@@ -107,19 +113,19 @@ def to_json(
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """The rows as people read them."""
+    """The rows as a table for the terminal."""
     drawn = Table("workload", "figure")
     for column in ("ours", "beside", "ratio"):
         drawn.add_column(column, justify="right")
     for row in rows:
-        beside = "" if row.beside is None else f"{shown(row.beside)} ({row.of})"
+        beside = "" if row.beside is None else f"{rounded(row.beside)} ({row.of})"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        drawn.add_row(row.workload, row.figure, shown(row.ours), beside, ratio)
+        drawn.add_row(row.workload, row.figure, rounded(row.ours), beside, ratio)
     return drawn
 
 
-def shown(figure: float) -> str:
-    """A figure with as many digits as mean something."""
+def rounded(figure: float) -> str:
+    """Format a figure with three significant digits, or as an integer from 100."""
     if abs(figure) >= 100 or figure == int(figure):
         return f"{figure:,.0f}"
     return f"{figure:.1f}" if abs(figure) >= 10 else f"{figure:.2f}"

@@ -1,8 +1,8 @@
-"""The same figures beside ever more pending events, and the page that shows them."""
+"""Measure with an increasing number of pending events; write a page with the table."""
 
-from bench_figures import shown
+from bench_figures import rounded
 from bench_pending import fill, idle
-from bench_picture import signature
+from bench_picture import origin
 from bench_sends import Place, paced
 from click import echo
 from collections.abc import Sequence
@@ -26,19 +26,19 @@ COLUMNS = {
 
 
 def measure_growth(place: Place, counts: Sequence[int]) -> list[dict[str, float]]:
-    """A row of figures beside each number of pending events, fewest first."""
+    """Measure a row of figures for each number of pending events, smallest first."""
     rows: list[dict[str, float]] = []
-    there, taken = 0, 0.0
+    existing, used_bytes = 0, 0.0
     for count in counts:
-        taken += fill(place.cell, count, there=there) * (count - there)
-        there = count
+        used_bytes += fill(place.cell, count, existing=existing) * (count - existing)
+        existing = count
         echo(f"{count:,} pending", err=True)
-        rows.append(_measure(place, count, bytes_each=taken / count))
+        rows.append(_measure(place, count, bytes_each=used_bytes / count))
     return rows
 
 
 def _measure(place: Place, count: int, *, bytes_each: float) -> dict[str, float]:
-    # Nothing may claim while claims are measured.
+    # The ticker must not run while claims are measured.
     create, claim = create_us(place.cell, CREATIONS), claim_us(place.cell, CLAIMS)
     idling = idle(place.cell, count=count, seconds=IDLE_S)
     place.start()
@@ -58,16 +58,16 @@ def _measure(place: Place, count: int, *, bytes_each: float) -> dict[str, float]
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """The figures as a table, with where they come from under it."""
+    """The figures as a Markdown table, followed by their origin."""
     lines = [list(COLUMNS.values()), ["---:"] * len(COLUMNS)]
-    lines += [[shown(row[name]) for name in COLUMNS] for row in figures["rows"]]
+    lines += [[rounded(row[name]) for name in COLUMNS] for row in figures["rows"]]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n`{signature(figures['made_by'])}`"
+    return f"{table}\n\n`{origin(figures['made_by'])}`"
 
 
 def update_page(page: Path, figures: dict[str, Any]) -> None:
-    """Put the table into a page, between its two marks."""
+    """Replace the table between the two comments of a page."""
     text = page.read_text()
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
     page.write_text(f"{before}{BEGIN}\n\n{markdown(figures)}\n\n{END}{after}")
-    echo(f"table put into {page}", err=True)
+    echo(f"table written to {page}", err=True)

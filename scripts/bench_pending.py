@@ -1,4 +1,4 @@
-"""What many pending events cost: memory, claims beside them, and idling."""
+"""The cost of many pending events: memory, claims, and idle processor time."""
 
 import time
 from bench_figures import Row
@@ -14,24 +14,24 @@ DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 BODY = b"x" * 100
 DEADLINE_MS = 10_000
-AT_ONCE = 10_000
+BATCH = 10_000
 FEW = 1_000
 CLAIMS = 100
-# Starting has its cost, which is over by then.
-CALM_S = 3.0
+# After this time the processes have finished their start.
+SETTLED_AFTER_S = 3.0
 IDLING = ("ticker", "worker-1")
-# As the dialect stores a plain `publish` of JSON.
-SAID = Message(content_type="application/json", caller_ip="127.0.0.1")
+# Like a simple `publish` of JSON.
+MESSAGE = Message(content_type="application/json", caller_ip="127.0.0.1")
 
 
 def jiter(number: int, at_ms: int) -> Draft:
-    """A pending event as Jiter's dialect stores it."""
+    """A pending event like one created through the Jiter dialect."""
     return Draft(Content(_url(number), BODY), DEADLINE_MS, at_ms=at_ms, ascending=True)
 
 
 def qstash(number: int, at_ms: int) -> Draft:
-    """A pending message as QStash's dialect stores it."""
-    content = Content(_url(number), BODY, to_options(SAID))
+    """A pending message like one published through the QStash dialect."""
+    content = Content(_url(number), BODY, to_options(MESSAGE))
     return Draft(content, DEADLINE_MS, at_ms=at_ms, journal=True)
 
 
@@ -42,41 +42,43 @@ def _url(number: int) -> str:
     return f"https://customer.example.com/hooks/orders?n={number:08}"
 
 
-def fill(cell: Cell, count: int, *, dialect: str = "jiter", there: int = 0) -> float:
-    """Store events for tomorrow until there are so many; bytes that each one took."""
+def fill(cell: Cell, count: int, *, dialect: str = "jiter", existing: int = 0) -> float:
+    """Create events for tomorrow until there are `count`; return the bytes of each."""
     owner = replace(cell.owner, dialect=dialect)
     tomorrow_ms, before = cell.events.cell.now_ms() + DAY_MS, used_bytes(cell)
     started_s = time.monotonic()
-    for stop, numbers in _batches(there, count):
+    for stop, numbers in _batches(existing, count):
         drafts = [
             DIALECTS[dialect](n, tomorrow_ms + n * HOUR_MS // count) for n in numbers
         ]
         cell.events.create_many(owner, drafts)
-        if stop % (10 * AT_ONCE) == 0:
+        if stop % (10 * BATCH) == 0:
             took_s = time.monotonic() - started_s
             echo(f"{dialect}: {stop:,} of {count:,} stored, {took_s:.0f} s", err=True)
-    return (used_bytes(cell) - before) / (count - there)
+    return (used_bytes(cell) - before) / (count - existing)
 
 
 def _batches(start: int, stop: int) -> Iterator[tuple[int, range]]:
-    for first in range(start, stop, AT_ONCE):
-        last = min(first + AT_ONCE, stop)
+    for first in range(start, stop, BATCH):
+        last = min(first + BATCH, stop)
         yield last, range(first, last)
 
 
 def memory_of_messages(cell: Cell, *, count: int) -> Row:
-    """Memory of the store for each pending message of QStash."""
-    each = fill(cell, count, dialect="qstash")
-    return Row(f"memory, {count:,} pending, QStash", "bytes each", each, [each])
+    """Measure the store's memory for each pending message of QStash."""
+    bytes_each = fill(cell, count, dialect="qstash")
+    name = f"memory, {count:,} pending, QStash"
+    return Row(name, "bytes each", bytes_each, [bytes_each])
 
 
 def million(cell: Cell, *, count: int, rounds: int) -> list[Row]:
-    """Memory of each pending event of Jiter, and claims beside few and many of them."""
+    """Measure memory for each pending event of Jiter, and claims with few and many."""
     fill(cell, FEW)
     few_us = [claim_us(cell, CLAIMS) for _ in range(rounds)]
-    each = fill(cell, count, there=FEW)
+    bytes_each = fill(cell, count, existing=FEW)
     many_us = [claim_us(cell, CLAIMS) for _ in range(rounds)]
-    memory = Row(f"memory, {count:,} pending, Jiter", "bytes each", each, [each])
+    name = f"memory, {count:,} pending, Jiter"
+    memory = Row(name, "bytes each", bytes_each, [bytes_each])
     claim = Row.of_rounds(
         f"claim of 100 beside {count:,}",
         "store µs",
@@ -88,9 +90,9 @@ def million(cell: Cell, *, count: int, rounds: int) -> list[Row]:
 
 
 def idle(cell: Cell, *, count: int, seconds: float) -> Row:
-    """Processor time of ticker and worker while there is nothing to do."""
+    """Measure the processor time of ticker and worker while nothing is due."""
     cell.start(*IDLING)
-    time.sleep(CALM_S)
+    time.sleep(SETTLED_AFTER_S)
     before_s, started_s = _cpu_s(cell), time.monotonic()
     echo(f"idle for {seconds:.0f} s", err=True)
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""A picture of a bench: how late deliveries were, and how fast a burst drained."""
+"""The picture of a bench: lateness of deliveries, and the drain rate of a burst."""
 
 import math
 from bench_arrivals import BOUNDS_MS
@@ -13,9 +13,9 @@ LEFT, TOP, GAP = 52, 56, 90
 LINES_WIDTH, BARS_WIDTH = 380, 260
 LINE = 18
 CHARACTERS = 120
-# The same system's heavier load is dashed.
+# A curve of this load or more is dashed.
 HEAVY_PER_S = 1_000
-# Readable on white and on black; the first is ours.
+# Readable on white and on black. The first is for our system.
 COLOURS = ("#2f81f7", "#8b949e", "#d29922", "#db61a2", "#3fb950", "#a371f7", "#f0883e")
 STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #1f2328; }
@@ -27,7 +27,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 
 
 class Picture:
-    """Elements of an SVG, put down one after the other."""
+    """An SVG document, built from elements."""
 
     def __init__(self) -> None:
         self._elements: list[str] = []
@@ -35,14 +35,14 @@ class Picture:
     def text(
         self, x: float, y: float, text: str, *, kind: str = "", anchor: str = "start"
     ) -> None:
-        """A line of text; `y` is its base line."""
+        """Add a line of text; `y` is its base line."""
         self._elements.append(
             f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">'
             f"{escape(text)}</text>"
         )
 
     def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
-        """A line of the grid."""
+        """Add a line of the grid."""
         self._elements.append(
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
             ' class="grid"/>'
@@ -51,7 +51,7 @@ class Picture:
     def box(
         self, x: float, y: float, width: float, height: float, *, fill: str
     ) -> None:
-        """A filled rectangle."""
+        """Add a filled rectangle."""
         self._elements.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
             f' fill="{fill}"/>'
@@ -60,7 +60,7 @@ class Picture:
     def curve(
         self, points: Sequence[tuple[float, float]], *, stroke: str, dashed: bool
     ) -> None:
-        """Straight lines from point to point."""
+        """Add straight lines that connect points."""
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         dashes = ' stroke-dasharray="5 3"' if dashed else ""
         self._elements.append(
@@ -68,7 +68,7 @@ class Picture:
         )
 
     def svg(self, *, height: float, title: str) -> str:
-        """All of it as a document."""
+        """Return the document."""
         head = (
             '<svg xmlns="http://www.w3.org/2000/svg"'
             f' viewBox="0 0 {WIDTH} {height:.0f}"'
@@ -79,16 +79,16 @@ class Picture:
 
 
 def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
-    """An SVG of systems, ours first; under it, where the figures come from."""
+    """Draw an SVG of systems, ours first, and the origin of the figures below."""
     picture = Picture()
-    late = [each for each in systems if each.of]
-    drained = [each for each in systems if each.drain_per_s]
-    names = list(dict.fromkeys(each.name for each in systems))
+    late = [system for system in systems if system.of]
+    drained = [system for system in systems if system.drain_per_s]
+    names = list(dict.fromkeys(system.name for system in systems))
     colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
     left = _lateness(picture, late, colours)
     right = _drain(picture, drained, colours)
     y = max(left, right) + LINE
-    for line in (part for each in made_by for part in wrap(each, CHARACTERS)):
+    for line in (line for text in made_by for line in wrap(text, CHARACTERS)):
         picture.text(LEFT, y, line, kind="small")
         y += LINE
     return picture.svg(height=y, title="Lateness of deliveries, and drain of a burst")
@@ -97,16 +97,16 @@ def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
 def _lateness(
     picture: Picture, systems: Sequence[System], colours: dict[str, str]
 ) -> float:
-    """Shares of deliveries by their lateness; answers where the legend ends."""
+    """Draw the shares of deliveries by lateness; return the bottom of the legend."""
     picture.text(LEFT, TOP - 28, "Share delivered within … of its time", kind="title")
     for percent in range(0, 101, 25):
         y = TOP + PLOT * (1 - percent / 100)
         picture.line(LEFT, y, LEFT + LINES_WIDTH, y)
         picture.text(LEFT - 8, y + 4, f"{percent} %", kind="small", anchor="end")
     for bound in (1, 10, 100, 1_000, 10_000):
-        shown = f"{bound} ms" if bound < 1_000 else f"{bound // 1_000} s"
+        label = f"{bound} ms" if bound < 1_000 else f"{bound // 1_000} s"
         picture.line(_x(bound), TOP, _x(bound), TOP + PLOT)
-        picture.text(_x(bound), TOP + PLOT + 16, shown, kind="small", anchor="middle")
+        picture.text(_x(bound), TOP + PLOT + 16, label, kind="small", anchor="middle")
     y = TOP + PLOT + 40.0
     for system in systems:
         below = sorted((int(ms), n) for ms, n in system.late_ms_below.items())
@@ -115,13 +115,13 @@ def _lateness(
         picture.curve(points, stroke=colour, dashed=dashed)
         picture.curve([(LEFT, y - 4), (LEFT + 24, y - 4)], stroke=colour, dashed=dashed)
         load = f", {system.paced_per_s:,}/s" if system.paced_per_s else ""
-        picture.text(LEFT + 32, y, f"{_named(system)}{load}", kind="small")
+        picture.text(LEFT + 32, y, f"{_label(system)}{load}", kind="small")
         y += LINE
     return y
 
 
 def _x(ms: float) -> float:
-    """Where a lateness stands, on a logarithmic axis."""
+    """The x coordinate of a lateness, on a logarithmic axis."""
     share = math.log10(ms / BOUNDS_MS[0]) / math.log10(BOUNDS_MS[-1] / BOUNDS_MS[0])
     return LEFT + LINES_WIDTH * share
 
@@ -129,28 +129,28 @@ def _x(ms: float) -> float:
 def _drain(
     picture: Picture, systems: Sequence[System], colours: dict[str, str]
 ) -> float:
-    """A bar for each system; answers where the last one ends."""
+    """Draw a bar for each system; return the bottom of the last one."""
     left = LEFT + LINES_WIDTH + GAP
     picture.text(left, TOP - 28, "Burst: delivered per second", kind="title")
-    most = max((each.drain_per_s or 0 for each in systems), default=1)
+    maximum = max((system.drain_per_s or 0 for system in systems), default=1)
     y = float(TOP)
     for system in systems:
         rate = system.drain_per_s or 0
-        picture.text(left, y + 4, _named(system), kind="small")
-        width = BARS_WIDTH * rate / most
+        picture.text(left, y + 4, _label(system), kind="small")
+        width = BARS_WIDTH * rate / maximum
         picture.box(left, y + 10, width, 14, fill=colours[system.name])
         picture.text(left + width + 6, y + 21, f"{rate:,.0f}", kind="small")
         y += 42
     return y
 
 
-def _named(system: System) -> str:
+def _label(system: System) -> str:
     workers = f", {system.workers} workers" if system.workers > 1 else ""
     return f"{system.name} {system.version}{workers}"
 
 
-def signature(made_by: dict[str, Any]) -> str:
-    """Where figures come from, in one line."""
+def origin(made_by: dict[str, Any]) -> str:
+    """Describe the origin of figures in one line."""
     versions = ", ".join(f"{name} {v}" for name, v in made_by["versions"].items())
     return (
         f"{made_by['command']}, {made_by['at']}, {made_by['cores']} cores,"

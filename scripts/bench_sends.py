@@ -1,10 +1,10 @@
-"""Burst and paced: events that are all due at once, or at random times, to the sink."""
+"""The burst and paced workloads: events due all at once, or at random times."""
 
 import json
 import subprocess
 import sys
 import time
-from bench_arrivals import Went
+from bench_arrivals import RunResult
 from bench_bare import BODY
 from bench_figures import NAME, Row, System, our_version
 from bench_sink import Sink
@@ -19,7 +19,7 @@ from statistics import median
 from tests.system.cell import Cell
 
 DEADLINE_MS = 10_000
-# Until the first is due: a bare client starts within that, and events are stored.
+# The time until the first event is due, in which the bare client can start.
 LEAD_MS = 3_000
 STORED_PER_S = 2_000
 DRAINED_PER_S = 100
@@ -29,30 +29,30 @@ WORKERS = ("worker-1", "worker-2")
 MEASURED = ("ticker", "worker-1", "store")
 BARE_NAME = "bare client"
 
-Contender = Callable[[Sequence[int]], Went]
+Contender = Callable[[Sequence[int]], RunResult]
 
 
 @dataclass(frozen=True)
 class Place:
-    """A system that delivers, with one worker and a second one at times, and a sink."""
+    """A system that delivers, with one or two workers, and a sink."""
 
     cell: Cell
     sink: Sink
 
     def start(self) -> None:
-        """Start what delivers, and send a little, which has costs of its own."""
+        """Start ticker and worker, and deliver some events to warm up."""
         self.cell.start("ticker", WORKERS[0])
         self.ours([0] * WARM_UP)
 
     def stop(self) -> None:
-        """Stop what delivers."""
+        """Stop ticker and worker."""
         for name in ("ticker", WORKERS[0]):
             self.cell[name].terminate()
 
-    def ours(self, offsets_ms: Sequence[int]) -> Went:
-        """The system sends, at those times after a moment to come.
+    def ours(self, offsets_ms: Sequence[int]) -> RunResult:
+        """Deliver events that are due at these offsets from a future start.
 
-        Raises: ClickException.
+        Raises: ClickException, if creating the events takes until after the start.
         """
         run, store = self.sink.new_run(), self.cell.events
         lead_ms = LEAD_MS + len(offsets_ms) * 1_000 // STORED_PER_S
@@ -71,8 +71,8 @@ class Place:
             raise ClickException("the events were due before all of them were stored")
         return self._wait(run, offsets_ms, start_ms)
 
-    def bare(self, offsets_ms: Sequence[int]) -> Went:
-        """The bare client does the same."""
+    def bare(self, offsets_ms: Sequence[int]) -> RunResult:
+        """Send the same requests with the bare client."""
         run, start_ms = self.sink.new_run(), time.time_ns() // 1_000_000 + LEAD_MS
         posts = [
             (start_ms + offset, self.sink.url(run, n, due_ms=start_ms + offset))
@@ -83,19 +83,19 @@ class Place:
         )
         return self._wait(run, offsets_ms, start_ms)
 
-    def both_workers(self, offsets_ms: Sequence[int]) -> Went:
-        """The system sends with two workers."""
+    def both_workers(self, offsets_ms: Sequence[int]) -> RunResult:
+        """Deliver the same events with two workers."""
         self.cell.start(WORKERS[1])
-        went = self.ours(offsets_ms)
+        result = self.ours(offsets_ms)
         self.cell[WORKERS[1]].terminate()
-        return went
+        return result
 
     def cpu_s(self) -> dict[str, float]:
-        """Processor time that each measured process has used so far."""
+        """The processor time that each measured process has used so far."""
         processes = {"store": self.cell.store} | self.cell.processes
         return {name: processes[name].cpu_s() for name in MEASURED}
 
-    def _wait(self, run: str, offsets_ms: Sequence[int], start_ms: int) -> Went:
+    def _wait(self, run: str, offsets_ms: Sequence[int], start_ms: int) -> RunResult:
         ahead_s = (start_ms + max(offsets_ms)) / 1_000 - time.time()
         drain_s = 20 + len(offsets_ms) / DRAINED_PER_S
         return self.sink.wait_for(
@@ -104,15 +104,15 @@ class Place:
 
 
 def burst(place: Place, *, events: int, rounds: int) -> tuple[list[Row], list[System]]:
-    """Events that are all due at one instant: how many a second the sink sees."""
+    """Measure the drain rate of events that are all due at the same time."""
     spent: list[dict[str, float]] = []
 
-    def one_worker(offsets_ms: Sequence[int]) -> Went:
+    def one_worker(offsets_ms: Sequence[int]) -> RunResult:
         before = place.cpu_s()
-        went = place.ours(offsets_ms)
+        result = place.ours(offsets_ms)
         after = place.cpu_s()
         spent.append({name: after[name] - before[name] for name in after})
-        return went
+        return result
 
     contenders: dict[str, Contender] = {
         "1 worker": one_worker,
@@ -121,9 +121,13 @@ def burst(place: Place, *, events: int, rounds: int) -> tuple[list[Row], list[Sy
     }
     worker = place.cell[WORKERS[0]]
     start_mib = worker.memory_mib()
-    went = in_turn(contenders, [0] * events, rounds=rounds, what=f"burst of {events:,}")
+    title = f"burst of {events:,}"
+    results = in_turn(contenders, [0] * events, rounds=rounds, title=title)
     end_mib = worker.memory_mib()
-    rates = {name: [each.drain_per_s for each in all] for name, all in went.items()}
+    rates = {
+        name: [result.drain_per_s for result in rounds_of_one]
+        for name, rounds_of_one in results.items()
+    }
     rows = _drained(rates) + _costs(spent, events)
     for when, mib in (("start", start_mib), ("end", end_mib)):
         rows.append(Row("burst", f"MiB of a worker, {when}", mib, [mib]))
@@ -150,7 +154,7 @@ def _drained(rates: dict[str, list[float]]) -> list[Row]:
 
 
 def _costs(spent: Sequence[dict[str, float]], events: int) -> list[Row]:
-    """What each process spends on an event, the store also on taking it on."""
+    """Processor time of each process per event; the store's includes creating it."""
     return [
         Row.of_rounds(
             "burst, 1 worker",
@@ -164,28 +168,28 @@ def _costs(spent: Sequence[dict[str, float]], events: int) -> list[Row]:
 def paced(
     place: Place, *, per_s: int, seconds: float, rounds: int
 ) -> tuple[list[Row], list[System]]:
-    """Events at random times: how late they are at the sink."""
+    """Measure the lateness of events that are due at random times."""
     events = int(per_s * seconds)
-    chance = Random(events)
-    offsets_ms = [chance.randrange(int(seconds * 1_000)) for _ in range(events)]
+    rng = Random(events)
+    offsets_ms = [rng.randrange(int(seconds * 1_000)) for _ in range(events)]
     contenders: dict[str, Contender] = {NAME: place.ours, BARE_NAME: place.bare}
-    what = f"{per_s}/s for {seconds:.0f} s"
-    went = in_turn(contenders, offsets_ms, rounds=rounds, what=what)
+    title = f"{per_s}/s for {seconds:.0f} s"
+    results = in_turn(contenders, offsets_ms, rounds=rounds, title=title)
     rows = [
         Row.of_rounds(
             f"paced, {per_s}/s",
             f"late p{share * 100:.0f}, ms",
-            [each.late_at(share) for each in went[NAME]],
-            beside=[each.late_at(share) for each in went[BARE_NAME]],
+            [result.late_at(share) for result in results[NAME]],
+            beside=[result.late_at(share) for result in results[BARE_NAME]],
             of=BARE_NAME,
         )
         for share in (0.5, 0.99)
     ]
-    early = [float(each.early) for each in went[NAME]]
+    early = [float(result.early) for result in results[NAME]]
     rows.append(Row(f"paced, {per_s}/s", "early", sum(early), early))
     versions = {NAME: our_version(), BARE_NAME: f"aiohttp {version('aiohttp')}"}
     systems = [
-        System.paced(name, versions[name], per_s=per_s, went=pooled(went[name]))
+        System.paced(name, versions[name], per_s=per_s, run=pooled(results[name]))
         for name in contenders
     ]
     return rows, systems
@@ -196,36 +200,37 @@ def in_turn(
     offsets_ms: Sequence[int],
     *,
     rounds: int,
-    what: str,
-) -> dict[str, list[Went]]:
-    """Each contender once a round, so that all meet the same weather; with progress.
+    title: str,
+) -> dict[str, list[RunResult]]:
+    """Run each contender once per round, so that all meet similar conditions.
 
-    Raises: ClickException, if anything was lost.
+    Prints progress. Raises: ClickException, if a delivery is lost.
     """
-    went: dict[str, list[Went]] = {name: [] for name in contenders}
+    results: dict[str, list[RunResult]] = {name: [] for name in contenders}
     for number in range(rounds):
-        told = []
+        summaries = []
         for name, send in contenders.items():
-            each = send(offsets_ms)
-            if each.lost:
-                raise ClickException(f"{what}: {name}: {each.faults()}")
-            went[name].append(each)
-            told.append(f"{name} {tell(each)}")
-        echo(f"{what}, round {number + 1} of {rounds}: {'; '.join(told)}", err=True)
-    return went
+            result = send(offsets_ms)
+            if result.lost:
+                raise ClickException(f"{title}: {name}: {result.faults()}")
+            results[name].append(result)
+            summaries.append(f"{name} {summary(result)}")
+        progress = f"{title}, round {number + 1} of {rounds}"
+        echo(f"{progress}: {'; '.join(summaries)}", err=True)
+    return results
 
 
-def tell(went: Went) -> str:
-    """A run in a few words."""
-    p50, p99 = went.late_at(0.5), went.late_at(0.99)
-    faults = f", {went.faults()}" if went.faults() else ""
-    return f"{went.drain_per_s:,.0f}/s, late p50 {p50:.0f} p99 {p99:.0f} ms{faults}"
+def summary(run: RunResult) -> str:
+    """Describe a run in a few words."""
+    p50, p99 = run.late_at(0.5), run.late_at(0.99)
+    faults = f", {run.faults()}" if run.faults() else ""
+    return f"{run.drain_per_s:,.0f}/s, late p50 {p50:.0f} p99 {p99:.0f} ms{faults}"
 
 
-def pooled(went: Sequence[Went]) -> Went:
-    """The lateness of several runs as if of one."""
+def pooled(runs: Sequence[RunResult]) -> RunResult:
+    """Combine the lateness of several runs."""
     return replace(
-        went[0],
-        delivered=sum(each.delivered for each in went),
-        late_ms=sorted(late for each in went for late in each.late_ms),
+        runs[0],
+        delivered=sum(run.delivered for run in runs),
+        late_ms=sorted(late_ms for run in runs for late_ms in run.late_ms),
     )

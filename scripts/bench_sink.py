@@ -1,11 +1,11 @@
-"""The sink: an nginx that answers every request, and whose log is the measurement."""
+"""The sink: an nginx that responds to every request, and whose log is evaluated."""
 
 import click
 import os
 import shutil
 import subprocess
 import time
-from bench_arrivals import Went, read
+from bench_arrivals import RunResult, read
 from functools import partial
 from load import listens
 from pathlib import Path
@@ -13,8 +13,8 @@ from tests.system.processes import Process, free_port, wait_until
 from types import TracebackType
 from typing import Self
 
-# Where Debian puts it, which is not on everybody's path.
-ALSO = "/usr/sbin"
+# Debian installs nginx here, but not every user has it in PATH.
+SYSTEM_BIN = "/usr/sbin"
 CONFIGURATION = """\
 daemon off;
 worker_processes 1;
@@ -37,21 +37,21 @@ http {{
   }}
 }}
 """
-LOOK_EVERY_S = 0.25
-# As long as the log's own flushing may hold a line back, and a duplicate may take.
+POLL_INTERVAL_S = 0.25
+# Covers the flush interval of the log, and late duplicates.
 SETTLED_AFTER_S = 0.5
 
 
 class NginxMissing(click.ClickException):
-    """The sink is an nginx, and none was found (on Debian: apt install nginx-light)."""
+    """nginx was not found (on Debian: apt install nginx-light)."""
 
 
 def find_nginx() -> str:
-    """The path of nginx.
+    """Return the path of nginx.
 
     Raises: NginxMissing.
     """
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), ALSO))
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM_BIN))
     nginx = shutil.which("nginx", path=path)
     if nginx is None:
         raise NginxMissing(str(NginxMissing.__doc__))
@@ -59,18 +59,18 @@ def find_nginx() -> str:
 
 
 def nginx_version() -> str:
-    """As it tells it.
+    """Return the version of nginx.
 
     Raises: NginxMissing.
     """
-    told = subprocess.run(
+    result = subprocess.run(
         [find_nginx(), "-v"], capture_output=True, text=True, check=True
     )
-    return told.stderr.rpartition("/")[2].strip()
+    return result.stderr.rpartition("/")[2].strip()
 
 
 class Sink:
-    """A context: inside, an nginx of its own takes requests; it tells runs apart."""
+    """An nginx that runs as long as this context; it records arrivals by run."""
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "arrivals.log"
@@ -84,7 +84,7 @@ class Sink:
             log=folder / "nginx.log",
         )
         self._runs = 0
-        self._seen = 0
+        self._offset = 0
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -100,31 +100,31 @@ class Sink:
         self._process.kill_tree()
 
     def new_run(self) -> str:
-        """A name for the requests of a run; what arrived before belongs to others."""
-        self._seen = self._log.stat().st_size
+        """Start a run and return its name."""
+        self._offset = self._log.stat().st_size
         self._runs += 1
         return f"run{self._runs}"
 
     def url(self, run: str, number: int, *, due_ms: int) -> str:
-        """Where a request of a run goes."""
+        """The URL for a request of a run."""
         return f"http://127.0.0.1:{self._port}/?due={due_ms}&id={run}.{number}"
 
-    def wait_for(self, run: str, *, expected: int, within_s: float) -> Went:
-        """How a run went, once all has arrived or the time is over."""
+    def wait_for(self, run: str, *, expected: int, within_s: float) -> RunResult:
+        """Wait until all requests of a run have arrived, or until the time-out."""
         deadline_s = time.monotonic() + within_s
         while (
             self._read(run, expected).delivered < expected
             and time.monotonic() < deadline_s
         ):
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_INTERVAL_S)
         time.sleep(SETTLED_AFTER_S)
         return self._read(run, expected)
 
     def arrived(self) -> int:
-        """How many requests have arrived in all, of whatever run."""
+        """How many requests have arrived, in all runs."""
         return self._log.read_bytes().count(b"\n")
 
-    def _read(self, run: str, expected: int) -> Went:
+    def _read(self, run: str, expected: int) -> RunResult:
         with self._log.open() as log:
-            log.seek(self._seen)
-            return Went.of(read(log.read(), run=run), expected=expected)
+            log.seek(self._offset)
+            return RunResult.of(read(log.read(), run=run), expected=expected)

@@ -1,4 +1,4 @@
-"""A worker under full load for long: its memory, minute by minute."""
+"""The memory of a worker under constant full load, minute by minute."""
 
 import time
 from bench_sends import WORKERS, Place
@@ -10,17 +10,17 @@ from statistics import median
 
 BODY = b'{"user":12345,"payload":"hello"}'
 DEADLINE_MS = 10_000
-# So many are always overdue, and looked after so often.
-BACKLOG, LOOK_EVERY_S = 5_000, 0.5
-# Of batches whose events are surely delivered, the records go: the store stays small.
+# The backlog of overdue events is refilled at this interval.
+BACKLOG, REFILL_INTERVAL_S = 5_000, 0.5
+# Events of older batches are delivered by now; they are deleted to save memory.
 KEPT_BATCHES = 4
 MINUTE_S = 60
 
 
 def soak(place: Place, *, minutes: int) -> list[float]:
-    """Each minute's median of resident memory, in MiB, of a worker never idle.
+    """Return the median of the worker's resident memory, in MiB, for each minute.
 
-    Prints a line a minute, with what was delivered in it.
+    Prints a line per minute, with the delivery rate.
     """
     worker, run = place.cell[WORKERS[0]], place.sink.new_run()
     batches: deque[list[str]] = deque()
@@ -29,19 +29,19 @@ def soak(place: Place, *, minutes: int) -> list[float]:
     for minute in range(minutes):
         end_s, samples = time.monotonic() + MINUTE_S, list[float]()
         while time.monotonic() < end_s:
-            _top_up(place, run, batches)
+            _refill(place, run, batches)
             samples.append(worker.memory_mib())
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(REFILL_INTERVAL_S)
         medians.append(median(samples))
         before, delivered = delivered, place.sink.arrived()
         echo(
-            f"minute {minute + 1}: {medians[-1]:.1f} MiB, at most {max(samples):.1f}; "
+            f"minute {minute + 1}: {medians[-1]:.1f} MiB, max {max(samples):.1f}; "
             f"{(delivered - before) / MINUTE_S:,.0f} delivered per s"
         )
     return medians
 
 
-def _top_up(place: Place, run: str, batches: deque[list[str]]) -> None:
+def _refill(place: Place, run: str, batches: deque[list[str]]) -> None:
     cell = place.cell
     overdue = cell.client.zcard(keys.due(cell.prefix))
     if int(str(overdue)) >= BACKLOG:
@@ -52,6 +52,6 @@ def _top_up(place: Place, run: str, batches: deque[list[str]]) -> None:
         for n in range(BACKLOG)
     ]
     accepted = cell.events.create_many(cell.owner, drafts)
-    batches.append([each.id for each in accepted])
+    batches.append([event.id for event in accepted])
     if len(batches) > KEPT_BATCHES:
         cell.events.forget(batches.popleft(), before_ms=now_ms)

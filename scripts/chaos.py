@@ -1,7 +1,7 @@
-"""Hurts whole systems and counts what became of their events; one line per scenario.
+"""Run failure scenarios on complete systems and report the outcome of their events.
 
-Run by `scripts/chaos`. The scenarios are those of the system tests, here with the
-leases and sizes of production.
+Run it with `scripts/chaos`. These are the scenarios of the system tests, but with
+production leases and sizes.
 """
 
 import click
@@ -21,9 +21,12 @@ Sizes = dict[str, int]
 
 @dataclass(frozen=True)
 class Scenario:
-    """What hurts a system in a folder, at these sizes; and what that is, in a line."""
+    """A failure scenario: a description in one line, and a function that runs it.
 
-    tells: str
+    The function gets a folder and sizes.
+    """
+
+    description: str
     run: Callable[[Path, Sizes], Report]
 
 
@@ -32,10 +35,11 @@ def in_cell(
     sized: Callable[[Sizes], dict[str, object]] = lambda _: {},
     **settings: str,
 ) -> Scenario:
-    """A scenario that hurts separate processes, which have these settings.
+    """Make a scenario that runs on a system of separately started processes.
 
     Args:
-        sized: what it is told besides, by the sizes that were asked for.
+        sized: computes the scenario's arguments from the sizes.
+        settings: of the processes.
     """
 
     def run(folder: Path, sizes: Sizes) -> Report:
@@ -46,18 +50,18 @@ def in_cell(
 
 
 def first_line(scenario: Callable[..., Report]) -> str:
-    """What a scenario says of itself."""
+    """The first line of a scenario's docstring."""
     return (scenario.__doc__ or "").partition("\n")[0]
 
 
 def supervised(folder: Path, sizes: Sizes) -> Report:
-    """A scenario that hurts what `scripts/up` keeps."""
+    """Run the scenario with a system that `scripts/up` supervises."""
     with Supervised(folder) as system:
         return terminations.supervised_kills(system, kills=sizes["kills"])
 
 
 def outage(how: str) -> Scenario:
-    """A store that goes away in that way."""
+    """Make a scenario with a store that is stopped, killed or frozen."""
     return in_cell(outages.store_outage, lambda n: {"away_s": n["away_s"], "how": how})
 
 
@@ -107,7 +111,7 @@ SCENARIOS: dict[str, Scenario] = {
         failing.hanging_destination,
         lambda n: {"events": n["events"], "over_s": 10, "rounds": 3},
     ),
-    "ill": in_cell(
+    "destination-outage": in_cell(
         failing.destination_outage,
         lambda n: {"events": n["events"] * 5 // 2, "away_s": n["frozen_s"]},
     ),
@@ -117,21 +121,21 @@ SCENARIOS: dict[str, Scenario] = {
 
 @click.command(
     epilog="\b\n"
-    + "\n".join(f"{name:16} {each.tells}" for name, each in SCENARIOS.items())
+    + "\n".join(f"{name:18} {s.description}" for name, s in SCENARIOS.items())
 )
 @click.argument("names", nargs=-1, type=click.Choice(list(SCENARIOS)), metavar="NAME…")
-@click.option("--events", default=2_000, show_default=True, help="Of a load.")
-@click.option("--kills", default=20, show_default=True, help="Of each kind of process.")
+@click.option("--events", default=2_000, show_default=True, help="Events in a load.")
+@click.option("--kills", default=20, show_default=True, help="Kills of each process.")
 @click.option("--away-s", default=20, show_default=True, help="Length of an outage.")
-@click.option("--frozen-s", default=60, show_default=True, help="A ticker's freeze.")
-@click.option("--seconds", default=60, show_default=True, help="Of a schedule's life.")
-@click.option("--backlog", default=20_000, show_default=True, help="Events overdue.")
+@click.option("--frozen-s", default=60, show_default=True, help="Length of a freeze.")
+@click.option("--seconds", default=60, show_default=True, help="Life of a schedule.")
+@click.option("--backlog", default=20_000, show_default=True, help="Overdue events.")
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep data and logs here."
 )
 def main(names: tuple[str, ...], keep: Path | None, **sizes: int) -> None:
-    """Run the named scenarios, or all; ends with 1 if anything did not hold."""
-    sound = True
+    """Run the named scenarios, or all; exit with 1 if any of them fails."""
+    passed = True
     for name in names or SCENARIOS:
         with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
             folder = Path(scratch) if keep is None else keep / name
@@ -140,12 +144,12 @@ def main(names: tuple[str, ...], keep: Path | None, **sizes: int) -> None:
             try:
                 report = SCENARIOS[name].run(folder, sizes)
             except AssertionError as err:
-                click.echo(f"{name}: given up: {err}")
-                sound = False
+                click.echo(f"{name}: failed: {err}")
+                passed = False
                 continue
         click.echo(f"{name}: {report} ({time.monotonic() - started_s:.0f} s)")
-        sound = sound and not report.problems
-    sys.exit(0 if sound else 1)
+        passed = passed and not report.problems
+    sys.exit(0 if passed else 1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A Flask application that only answers 200: what any other is measured against."""
+"""A Flask application that only responds 200, as a baseline for measurements."""
 
 from flask import Flask
 
 
 def create_app() -> Flask:
-    """The application."""
+    """Create the application."""
     app = Flask(__name__)
     app.add_url_rule("/", "empty", lambda: "", methods=["POST"])
     return app

@@ -1,7 +1,7 @@
-"""Measures a whole system on this machine: schedules, publishing, and finding events.
+"""Measure a complete system on this machine: schedules, publishing, listing events.
 
-Run by `scripts/load`, by hand. All share the machine's cores: clients, receiver, store
-and whatever else runs there. So ratios mean more than rates.
+Run `scripts/load` by hand. Clients, receiver, store and all other processes share the
+machine's cores, so ratios are more reliable than rates.
 """
 
 import click
@@ -26,13 +26,13 @@ from tests.system.processes import Process, free_port, wait_until
 from tests.system.report import Report
 
 MINUTE_S = 60
-# What creating schedules has left behind is done by then.
-CALM_S = 5
-# The minute's last seconds are for looking.
-LOOK_S = 2
+# After this time the work from the creation of the schedules is done.
+SETTLED_AFTER_S = 5
+# Measure at the end of each minute, so long before the next fire time.
+MEASURE_BEFORE_S = 2
 MEASURED = ("ticker", "worker", "store")
 
-# Many enough for two web processes, few enough that no request waits long.
+# Enough to keep two web processes busy, but few enough that no request waits long.
 CONNECTIONS, CONNECTIONS_OF_BATCHES = 32, 4
 BATCH = 1_000
 WARM_UP_S = 1.0
@@ -43,7 +43,7 @@ LATER = JSON | {"Upstash-Delay": "1h"}
 
 @contextmanager
 def new_cell() -> Iterator[Cell]:
-    """A system with a web process and a tenant that speaks QStash."""
+    """A new system with a web process and a tenant that uses QStash's API."""
     scratch = tempfile.TemporaryDirectory(prefix="load-")
     with scratch as folder, Cell(Path(folder)) as cell:
         cell.owner = replace(cell.owner, dialect="qstash")
@@ -51,88 +51,95 @@ def new_cell() -> Iterator[Cell]:
         yield cell
 
 
-def ask(cell: Cell, path: str, body: bytes, *, headers: dict[str, str]) -> bytes:
-    """A request of the cell's tenant."""
+def request_of(cell: Cell, path: str, body: bytes, *, headers: dict[str, str]) -> bytes:
+    """Encode a request of the cell's tenant."""
     return post(path, body, {"Authorization": f"Bearer {cell.token}", **headers})
 
 
 @click.group()
 def main() -> None:
-    """Measure a whole system on this machine."""
+    """Measure a complete system on this machine."""
     click.echo(f"{os.cpu_count()} cores, {busy()}")
 
 
 def busy() -> str:
-    """How busy the machine is."""
+    """The load average of the machine."""
     return "load average {:.1f} {:.1f} {:.1f}".format(*os.getloadavg())
 
 
 @main.command()
-@click.option("--count", default=10_000, show_default=True, help="Of schedules.")
-@click.option("--minutes", default=5, show_default=True, help="Whole ones, in turn.")
+@click.option("--count", default=10_000, show_default=True, help="Schedules.")
+@click.option("--minutes", default=5, show_default=True, help="Duration.")
 def schedules(count: int, minutes: int) -> None:
-    """Schedules of every minute; ends with 1 unless each occurrence came once."""
+    """Run schedules every minute; exit with 1 unless each occurrence arrives once."""
     with new_cell() as cell:
         cell.start("ticker", "worker")
         ids = create_schedules(cell, count)
-        first_s = (int(time.time() + CALM_S) // MINUTE_S + 1) * MINUTE_S
+        first_s = (int(time.time() + SETTLED_AFTER_S) // MINUTE_S + 1) * MINUTE_S
         fire_times_s = range(first_s, first_s + minutes * MINUTE_S, MINUTE_S)
-        sleep_until(first_s - LOOK_S)
+        sleep_until(first_s - MEASURE_BEFORE_S)
         start = before = cpu_s(cell)
         for fire_s in fire_times_s:
-            sleep_until(fire_s + MINUTE_S - LOOK_S)
+            sleep_until(fire_s + MINUTE_S - MEASURE_BEFORE_S)
             after = cpu_s(cell)
-            click.echo(tell_minute(cell, fire_s, spent=difference(before, after)))
+            click.echo(minute_summary(cell, fire_s, spent=difference(before, after)))
             before = after
         cell["ticker"].terminate()
         report = Report(cell.tally(occurrences(ids, fire_times_s)))
-    click.echo(f"{report}\ncpu seconds: {told(difference(start, before))}; {busy()}")
+    spent = cpu_summary(difference(start, before))
+    click.echo(f"{report}\n{spent}; {busy()}")
     sys.exit(1 if report.problems else 0)
 
 
 def create_schedules(cell: Cell, count: int) -> list[str]:
-    """Make schedules of every minute, over HTTP; answers their ids within."""
+    """Create schedules that run every minute, over HTTP; return their internal ids."""
     url = cell.receiver.url().rstrip("?")
     path, headers = f"/v2/schedules/{url}", {"Upstash-Cron": "* * * * *"}
-    request = ask(cell, path, b"tick", headers=headers)
-    made = send(
+    request = request_of(cell, path, b"tick", headers=headers)
+    sent = send(
         repeat(request, count), port=cell.settings.port, connections=CONNECTIONS
     )
-    check(made, 200)
-    click.echo(f"{count} schedules created over HTTP in {made.took_s:.0f} s")
-    public_ids = [json.loads(answer.body)["scheduleId"] for answer in made.answers]
+    check(sent, 200)
+    click.echo(f"{count} schedules created over HTTP in {sent.took_s:.0f} s")
+    public_ids = [
+        json.loads(response.body)["scheduleId"] for response in sent.responses
+    ]
     return [public_id.removeprefix("scd_") for public_id in public_ids]
 
 
 def occurrences(ids: list[str], fire_times_s: range) -> list[Accepted]:
-    """What schedules are to send, by the ids that receivers see."""
-    wanted = ((f"{each}.{fire_s}", fire_s) for fire_s in fire_times_s for each in ids)
-    return [Accepted(each, f"msg_{each}", fire_s * 1000) for each, fire_s in wanted]
+    """The expected occurrences of schedules, with the ids that receivers get."""
+    return [
+        Accepted(f"{id_}.{fire_s}", f"msg_{id_}.{fire_s}", fire_s * 1000)
+        for fire_s in fire_times_s
+        for id_ in ids
+    ]
 
 
 def sleep_until(at_s: float) -> None:
-    """Sleep until the wall clock says so."""
+    """Sleep until a Unix time."""
     time.sleep(max(0.0, at_s - time.time()))
 
 
 def cpu_s(cell: Cell) -> dict[str, float]:
-    """Processor time that each measured process has used."""
+    """The processor time that each measured process has used."""
     processes = {"store": cell.store} | cell.processes
     return {name: processes[name].cpu_s() for name in MEASURED}
 
 
 def difference(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """What was used in between."""
+    """The processor time used between two measurements."""
     return {name: after[name] - before[name] for name in after}
 
 
-def told(spent: dict[str, float]) -> str:
-    """Processor time as people read it."""
-    return ", ".join(f"{name} {used_s:.2f}" for name, used_s in spent.items())
+def cpu_summary(spent: dict[str, float]) -> str:
+    """Format the processor time of each process."""
+    times = ", ".join(f"{name} {used_s:.2f}" for name, used_s in spent.items())
+    return f"cpu seconds: {times}"
 
 
-def tell_minute(cell: Cell, fire_s: int, *, spent: dict[str, float]) -> str:
-    """How the occurrences of one fire time went so far."""
+def minute_summary(cell: Cell, fire_s: int, *, spent: dict[str, float]) -> str:
+    """Describe the deliveries of one fire time so far."""
     at = time.strftime("%H:%M", time.gmtime(fire_s))
     late_s = sorted(
         arrival.at_ms / 1000 - fire_s
@@ -140,16 +147,16 @@ def tell_minute(cell: Cell, fire_s: int, *, spent: dict[str, float]) -> str:
         if arrival.scheduled_ms == fire_s * 1000
     )
     if not late_s:
-        return f"{at}: none delivered; cpu seconds: {told(spent)}"
+        return f"{at}: none delivered; {cpu_summary(spent)}"
     p50_s, p99_s = (late_s[int(len(late_s) * share)] for share in (0.5, 0.99))
     late = f"late p50 {p50_s:.2f} p99 {p99_s:.2f} max {late_s[-1]:.2f} s"
-    return f"{at}: {len(late_s)} delivered, {late}; cpu seconds: {told(spent)}"
+    return f"{at}: {len(late_s)} delivered, {late}; {cpu_summary(spent)}"
 
 
 @main.command()
-@click.option("--count", default=100_000, show_default=True, help="Of v1 events.")
+@click.option("--count", default=100_000, show_default=True, help="v1 events.")
 def events(count: int) -> None:
-    """Finding v1 events, their memory, and claims beside many entries in `due`."""
+    """Measure list queries and memory of v1 events, and claims with many due events."""
     with new_cell() as cell:
         measure(cell, count=count)
     click.echo(busy())
@@ -157,7 +164,7 @@ def events(count: int) -> None:
 
 @dataclass(frozen=True)
 class Rate:
-    """What was done per second, and for how much processor time (µs) of each one."""
+    """A rate, and the processor time (µs) of web process and store per item."""
 
     per_s: float
     web_us: float
@@ -165,13 +172,16 @@ class Rate:
 
     @property
     def cpu_us(self) -> float:
-        """All of it; unlike a rate, other work on the machine hardly changes it."""
+        """The total. Unlike a rate, it hardly depends on other work on the machine."""
         return self.web_us + self.store_us
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of request: who answers it, and how; what each one counts."""
+    """A kind of request to measure.
+
+    `status`: expected in responses; `counts`: items in each request.
+    """
 
     server: Process
     port: int
@@ -181,26 +191,26 @@ class Kind:
     counts: int = 1
 
     def measure(self, store: Process, *, seconds: float) -> Rate:
-        """Ask for so long, without a pause."""
-        end_s, watched = time.monotonic() + seconds, (self.server, store)
-        before = [process.cpu_s() for process in watched]
+        """Send requests for some time without a pause, and measure."""
+        end_s, processes = time.monotonic() + seconds, (self.server, store)
+        before = [process.cpu_s() for process in processes]
         requests = takewhile(lambda _: time.monotonic() < end_s, repeat(self.request))
-        went = send(requests, port=self.port, connections=self.connections)
-        after = [process.cpu_s() for process in watched]
-        check(went, self.status)
-        done = len(went.answers) * self.counts
+        sent = send(requests, port=self.port, connections=self.connections)
+        after = [process.cpu_s() for process in processes]
+        check(sent, self.status)
+        items = len(sent.responses) * self.counts
         web_us, store_us = (
-            (now - then) * 1_000_000 / done
+            (now - then) * 1_000_000 / items
             for then, now in zip(before, after, strict=True)
         )
-        return Rate(done / went.took_s, web_us, store_us)
+        return Rate(items / sent.took_s, web_us, store_us)
 
 
 @main.command()
-@click.option("--rounds", default=5, show_default=True, help="Of each kind, in turn.")
-@click.option("--seconds", default=4.0, show_default=True, help="Of each round.")
+@click.option("--rounds", default=5, show_default=True, help="Rounds.")
+@click.option("--seconds", default=4.0, show_default=True, help="Per round.")
 def publish(rounds: int, seconds: float) -> None:
-    """Publishing one by one and in batches, next to a view that does nothing."""
+    """Measure publishing single messages and batches, compared with an empty view."""
     with new_cell() as cell:
         kinds = {
             "empty view": empty_view(cell),
@@ -223,16 +233,18 @@ def publish(rounds: int, seconds: float) -> None:
         store_us = median(rate.store_us for rate in measured)
         spent = f"cpu µs of each: web {web_us:.0f}, store {store_us:.0f}"
         click.echo(f"{name}: median {per_s:.0f}/s; {spent}")
-    pairs = zip(rates["publish"], rates["empty view"], strict=True)
-    ratios = [(made.per_s / e.per_s, e.cpu_us / made.cpu_us) for made, e in pairs]
-    by_rate, by_cpu = (sorted(each) for each in zip(*ratios, strict=True))
-    for what, each in (("rate", by_rate), ("cpu", by_cpu)):
-        span = f"{each[0]:.2f} to {each[-1]:.2f}"
-        click.echo(f"publish to empty view, by {what}: {median(each):.2f} ({span})")
+    pairs = list(zip(rates["publish"], rates["empty view"], strict=True))
+    ratios = {
+        "rate": sorted(ours.per_s / empty.per_s for ours, empty in pairs),
+        "cpu": sorted(empty.cpu_us / ours.cpu_us for ours, empty in pairs),
+    }
+    for name, values in ratios.items():
+        span = f"{values[0]:.2f} to {values[-1]:.2f}"
+        click.echo(f"publish to empty view, by {name}: {median(values):.2f} ({span})")
 
 
 def empty_view(cell: Cell) -> Kind:
-    """A view that only answers, beside the web process and run in the same way."""
+    """Start an empty view with the same server as the web process."""
     port = free_port()
     line = PROCFILE["web"].replace("scheduler_api.app", "scripts.empty_view")
     process = cell.processes["empty"] = Process(
@@ -246,21 +258,21 @@ def empty_view(cell: Cell) -> Kind:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody takes connections there."""
+    """Whether a server accepts connections on the port."""
     with suppress(ConnectionRefusedError), create_connection(("127.0.0.1", port)):
         return True
     return False
 
 
 def publishing(cell: Cell, *, path: str = "") -> Kind:
-    """One message for later, so that nothing is delivered meanwhile."""
+    """Requests that publish a message for later, so that nothing is delivered."""
     path = path or f"/v2/publish/{cell.receiver.url()}"
-    request = ask(cell, path, json.dumps(BODY).encode(), headers=LATER)
+    request = request_of(cell, path, json.dumps(BODY).encode(), headers=LATER)
     return Kind(cell["web"], cell.settings.port, request, CONNECTIONS, 201)
 
 
 def batches(cell: Cell) -> Kind:
-    """The same messages, many at once; their bodies differ."""
+    """Requests that publish many messages with different bodies for later."""
     items = [
         {
             "destination": cell.receiver.url(),
@@ -270,18 +282,19 @@ def batches(cell: Cell) -> Kind:
         for number in range(BATCH)
     ]
     body = json.dumps(items).encode()
-    request = ask(cell, "/v2/batch", body, headers=JSON)
+    request = request_of(cell, "/v2/batch", body, headers=JSON)
     port, connections = cell.settings.port, CONNECTIONS_OF_BATCHES
     return Kind(cell["web"], port, request, connections, 200, BATCH)
 
 
-def check(went: Round, status: int) -> None:
-    """Hold all answers to a status, and batches to items without an error.
+def check(sent: Round, status: int) -> None:
+    """Check that all responses have a status and contain no error.
 
     Raises: AssertionError.
     """
-    for answer in went.answers:
-        assert answer.status == status and b'"error"' not in answer.body, answer
+    for response in sent.responses:
+        is_ok = response.status == status and b'"error"' not in response.body
+        assert is_ok, response
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An HTTP client that costs little beside the server that it keeps busy."""
+"""An HTTP load generator that needs little processor time itself."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from typing import cast
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A response."""
 
     status: int
@@ -19,38 +19,38 @@ class Answer:
 
 @dataclass(frozen=True)
 class Round:
-    """What was answered, and how long all of it took."""
+    """All responses to a series of requests, and how long the series took."""
 
-    answers: list[Answer]
+    responses: list[Response]
     took_s: float
 
 
 class Connection(asyncio.Protocol):
-    """Takes one request after the other, each when the last is answered."""
+    """Send requests one after the other, each after the response to the previous."""
 
-    def __init__(self, requests: Iterator[bytes], answers: list[Answer]) -> None:
+    def __init__(self, requests: Iterator[bytes], responses: list[Response]) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._requests = requests
-        self._answers = answers
+        self._responses = responses
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._go_on()
+        self._send_next()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, found, body = self._received.partition(b"\r\n\r\n")
         if found and len(body) >= content_length(head):
-            self._answers.append(Answer(int(head.split(b" ", 2)[1]), body))
+            self._responses.append(Response(int(head.split(b" ", 2)[1]), body))
             self._received = b""
-            self._go_on()
+            self._send_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
             self.ended.set_exception(exc or ConnectionResetError())
 
-    def _go_on(self) -> None:
+    def _send_next(self) -> None:
         request = next(self._requests, None)
         if request is None:
             self.ended.set_result(None)
@@ -60,14 +60,14 @@ class Connection(asyncio.Protocol):
 
 
 def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
-    """A request as it goes over the wire."""
+    """Encode a POST request."""
     fields = {"Host": "127.0.0.1", **headers, "Content-Length": str(len(body))}
     lines = [f"POST {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
     return "\r\n".join([*lines, "\r\n"]).encode() + body
 
 
 def send(requests: Iterator[bytes], *, port: int, connections: int) -> Round:
-    """Sends all requests over that many connections.
+    """Send all requests over a number of connections.
 
     Raises: OSError.
     """
@@ -75,13 +75,13 @@ def send(requests: Iterator[bytes], *, port: int, connections: int) -> Round:
 
 
 async def _send(requests: Iterator[bytes], *, port: int, connections: int) -> Round:
-    loop, answers = asyncio.get_running_loop(), list[Answer]()
+    loop, responses = asyncio.get_running_loop(), list[Response]()
     started_s = time.monotonic()
     opened = [
         await loop.create_connection(
-            lambda: Connection(requests, answers), "127.0.0.1", port
+            lambda: Connection(requests, responses), "127.0.0.1", port
         )
         for _ in range(connections)
     ]
     await asyncio.gather(*(connection.ended for _, connection in opened))
-    return Round(answers, time.monotonic() - started_s)
+    return Round(responses, time.monotonic() - started_s)

@@ -1,6 +1,4 @@
-"""Many events of Scheduler v1: how fast they are found, how large they are, and what
-claims cost beside them.
-"""
+"""Measure many events of Scheduler v1: list queries, memory, and claims."""
 
 import click
 import http.client
@@ -19,10 +17,10 @@ from typing import Any
 from urllib.parse import quote
 
 CONNECTIONS = 32
-ASKED = 30
+REPEATS = 30
 OWNERS, TAGS, COUNTRIES = 1_000, 10, 5
 CLAIMS, CLAIMED = 100, 100
-AT_ONCE = 10_000
+BATCH = 10_000
 FAR_MS = 10**13
 TIMEOUTS = ClaimTimeouts(
     offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
@@ -30,8 +28,8 @@ TIMEOUTS = ClaimTimeouts(
 
 
 @dataclass(frozen=True)
-class Question:
-    """A list that is asked for, by its name for people."""
+class ListQuery:
+    """A query of the list of events, with a name for the output."""
 
     name: str
     query: dict[str, Any]
@@ -44,17 +42,17 @@ class Question:
 
 
 def measure(cell: Cell, *, count: int) -> None:
-    """Creates events, and tells all that is to be known of them."""
+    """Create events; measure and print memory, list queries and claims."""
     cell.owner = Owner(cell.owner.tenant, "events_v1")
     before = used_bytes(cell)
     _create(cell, count)
     click.echo(
         f"{(used_bytes(cell) - before) / count:.0f} bytes of memory for each event"
     )
-    for question in _questions(count):
-        click.echo(_ask(cell, question))
+    for list_query in _list_queries(count):
+        click.echo(_measure_query(cell, list_query))
     for size in (1_000, 100_000, 1_000_000):
-        click.echo(_claims(cell, size))
+        click.echo(_measure_claims(cell, size))
 
 
 def _create(cell: Cell, count: int) -> None:
@@ -64,11 +62,12 @@ def _create(cell: Cell, count: int) -> None:
         for body in _bodies(cell.receiver.url(), count)
     )
     took_s = 0.0
-    # A part at a time: all answers of a part are kept.
-    while batch := list(islice(requests, AT_ONCE)):
-        made = send(iter(batch), port=cell.settings.port, connections=CONNECTIONS)
-        assert all(answer.status == 201 for answer in made.answers), made.answers[0]
-        took_s += made.took_s
+    # In batches, because `send` keeps all responses.
+    while batch := list(islice(requests, BATCH)):
+        sent = send(iter(batch), port=cell.settings.port, connections=CONNECTIONS)
+        failed = [response for response in sent.responses if response.status != 201]
+        assert not failed, failed[0]
+        took_s += sent.took_s
     click.echo(f"{count} events created over HTTP, {count / took_s:.0f} a second")
 
 
@@ -84,24 +83,24 @@ def _bodies(url: str, count: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _questions(count: int) -> list[Question]:
+def _list_queries(count: int) -> list[ListQuery]:
     user = {"path": ["user"], "value": f"{count // 2}", "type": "Number"}
     country = {"path": ["country"], "value": "c1", "type": "String"}
     tags, owner = ["tag1", "tag2"], ["owner1@example.com"]
     return [
-        Question("no filter", {}),
-        Question("no filter, in the middle", {}, count // 2),
-        Question("owner (0.1 %)", {"eventOwner": owner}),
-        Question("tag (10 %)", {"tags": tags[:1]}),
-        Question("tag (all)", {"tags": ["prod"]}),
-        Question("two tags (20 %)", {"tags": tags}),
-        Question("context number (one)", {"context": [user]}),
-        Question("context text (20 %)", {"context": [country]}),
-        Question("tag and context text", {"tags": tags[:1], "context": [country]}),
-        Question(
+        ListQuery("no filter", {}),
+        ListQuery("no filter, in the middle", {}, count // 2),
+        ListQuery("owner (0.1 %)", {"eventOwner": owner}),
+        ListQuery("tag (10 %)", {"tags": tags[:1]}),
+        ListQuery("tag (all)", {"tags": ["prod"]}),
+        ListQuery("two tags (20 %)", {"tags": tags}),
+        ListQuery("context number (one)", {"context": [user]}),
+        ListQuery("context text (20 %)", {"context": [country]}),
+        ListQuery("tag and context text", {"tags": tags[:1], "context": [country]}),
+        ListQuery(
             "tag (all) and context text", {"tags": ["prod"], "context": [country]}
         ),
-        Question(
+        ListQuery(
             "owner, tag and context",
             {
                 "eventOwner": owner,
@@ -109,58 +108,61 @@ def _questions(count: int) -> list[Question]:
                 "context": [country],
             },
         ),
-        Question("two tags, in the middle", {"tags": tags}, count // 10),
+        ListQuery("two tags, in the middle", {"tags": tags}, count // 10),
     ]
 
 
-def _ask(cell: Cell, question: Question) -> str:
+def _measure_query(cell: Cell, list_query: ListQuery) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", cell.settings.port)
     took_ms, total = [], 0
-    for _ in range(ASKED):
+    for _ in range(REPEATS):
         started_s = time.perf_counter()
-        connection.request("GET", question.path, headers={"X-API-Key": cell.token})
-        answer = connection.getresponse()
-        body = json.loads(answer.read())
+        connection.request("GET", list_query.path, headers={"X-API-Key": cell.token})
+        response = connection.getresponse()
+        body = json.loads(response.read())
         took_ms.append((time.perf_counter() - started_s) * 1000)
-        assert answer.status == 200, body
+        assert response.status == 200, body
         total = body["meta"]["total"]
     connection.close()
     times = f"median {median(took_ms):.1f}, longest {max(took_ms):.1f} ms"
-    return f"{question.name}: {total} found, {times}"
+    return f"{list_query.name}: {total} found, {times}"
 
 
-def _claims(cell: Cell, size: int) -> str:
+def _measure_claims(cell: Cell, size: int) -> str:
     _fill(cell, size)
-    each_us = claim_us(cell, CLAIMS)
-    return f"{size} in due: a claim of {CLAIMED} events takes {each_us:.0f} µs"
+    us = claim_us(cell, CLAIMS)
+    return f"{size} in due: a claim of {CLAIMED} events takes {us:.0f} µs"
 
 
 def claim_us(cell: Cell, claims: int) -> float:
-    """A claim of a hundred due events beside what is in `due`, by the store's clock.
+    """Measure a claim of a hundred due events; return the store's time for it.
 
-    No ticker may run; what is claimed is cancelled.
+    No ticker may run. The claimed events are cancelled.
     """
     drafts = _hundred(cell)
     spent_us = 0
     for _ in range(claims):
         accepted = cell.events.create_many(cell.owner, drafts)
-        started_us = _script_us(cell)
+        started_us = _functions_us(cell)
         claimed = claim(cell.events.cell, room=2 * CLAIMED, timeouts=TIMEOUTS)
-        spent_us += _script_us(cell) - started_us
+        spent_us += _functions_us(cell) - started_us
         assert len(claimed.ids) == CLAIMED, claimed
-        cell.events.cancel(cell.owner, [each.id for each in accepted])
+        cell.events.cancel(cell.owner, [event.id for event in accepted])
     return spent_us / claims
 
 
 def create_us(cell: Cell, rounds: int) -> float:
-    """Storing an event for later, by the store's clock; each is cancelled again."""
+    """Measure the creation of future events; return the store's time for each.
+
+    The events are cancelled.
+    """
     drafts = _hundred(cell, delay_ms=86_400_000)
     spent_us = 0
     for _ in range(rounds):
-        started_us = _script_us(cell)
+        started_us = _functions_us(cell)
         accepted = cell.events.create_many(cell.owner, drafts)
-        spent_us += _script_us(cell) - started_us
-        cell.events.cancel(cell.owner, [each.id for each in accepted])
+        spent_us += _functions_us(cell) - started_us
+        cell.events.cancel(cell.owner, [event.id for event in accepted])
     return spent_us / rounds / len(drafts)
 
 
@@ -170,20 +172,20 @@ def _hundred(cell: Cell, delay_ms: int = 0) -> list[Draft]:
 
 
 def _fill(cell: Cell, size: int) -> None:
-    """Members far ahead, that no claim looks at."""
+    """Fill `due` up to a size with members that are due in the far future."""
     due = keys.due(cell.prefix)
-    there = cell.client.zcard(due)
-    for start in range(there, size, AT_ONCE):
-        members = range(start, min(start + AT_ONCE, size))
+    existing = cell.client.zcard(due)
+    for start in range(existing, size, BATCH):
+        members = range(start, min(start + BATCH, size))
         cell.client.zadd(due, {f"far{n}": FAR_MS + n for n in members})
 
 
 def used_bytes(cell: Cell) -> int:
-    """Memory that the store has taken for data and itself."""
+    """The memory that the store uses."""
     return int(cell.client.info("memory")["used_memory"])
 
 
-def _script_us(cell: Cell) -> int:
-    """Time that the store has spent on scripts."""
+def _functions_us(cell: Cell) -> int:
+    """The time that the store has spent in function calls."""
     stats = cell.client.info("commandstats")
     return int(stats["cmdstat_fcall"]["usec"])

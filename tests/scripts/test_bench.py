@@ -1,11 +1,11 @@
-"""What a bench makes of a sink's log, and what it draws and tabulates."""
+"""How a bench evaluates the log of a sink, and what it draws and tabulates."""
 
 import bench_growth
 import json
 import pytest
 from bench import from_json
-from bench_arrivals import Went, read
-from bench_figures import Row, System, made_by, shown, table, to_json
+from bench_arrivals import RunResult, read
+from bench_figures import Row, System, made_by, rounded, table, to_json
 from bench_picture import draw
 from pathlib import Path
 from rich.console import Console
@@ -24,57 +24,55 @@ LOG = """\
 1700000000.999 17000"""
 
 
-def went() -> Went:
-    return Went.of(read(LOG, run="run2"), expected=5)
+def result() -> RunResult:
+    return RunResult.of(read(LOG, run="run2"), expected=5)
 
 
-def test_a_log_tells_what_was_lost_early_or_twice_in_one_run():
-    run = went()
+def test_lost_early_and_duplicate_deliveries_of_one_run_are_counted():
+    run = result()
 
     assert (run.delivered, run.lost, run.early, run.duplicates) == (4, 1, 1, 1)
     assert run.faults() == "1 lost, 1 early, 1 twice"
 
 
-def test_lateness_is_that_of_first_arrivals():
-    assert went().late_ms == [-1, 0, 3, 250]
-    assert [went().late_at(share) for share in (0, 0.5, 0.99, 1)] == [-1, 3, 250, 250]
+def test_lateness_counts_the_first_arrival_of_each_delivery():
+    assert result().late_ms == [-1, 0, 3, 250]
+    assert [result().late_at(share) for share in (0, 0.5, 0.99, 1)] == [-1, 3, 250, 250]
 
 
-def test_lateness_below_bounds_counts_what_is_less_late():
-    below = went().below_ms()
+def test_deliveries_are_counted_by_lateness_below_each_bound():
+    below = result().below_ms()
 
     assert [below[bound] for bound in ("1", "2", "5", "200", "500")] == [2, 2, 3, 3, 4]
 
 
-def test_a_run_drains_from_its_first_due_time_to_its_last_first_arrival():
-    assert went().drain_per_s == 4 / 0.25
+def test_the_drain_rate_is_measured_until_each_delivery_has_arrived_once():
+    assert result().drain_per_s == 4 / 0.25
 
 
-def test_a_run_of_which_nothing_came_has_lost_all():
-    run = Went.of(read(LOG, run="run3"), expected=5)
+def test_a_run_without_arrivals_has_lost_all_deliveries():
+    run = RunResult.of(read(LOG, run="run3"), expected=5)
 
     assert (run.delivered, run.lost) == (0, 5)
 
 
-def test_ratios_are_those_of_rounds_and_zeros_beside_make_none():
+def test_a_ratio_is_the_median_over_rounds_and_missing_if_compared_with_zero():
     row = Row.of_rounds("burst", "per s", [1, 8, 3], beside=[2, 4, 4], of="bare")
-    beside_nothing = Row.of_rounds("paced", "ms", [1, 2], beside=[0, 0], of="bare")
+    beside_zeros = Row.of_rounds("paced", "ms", [1, 2], beside=[0, 0], of="bare")
 
     assert (row.ours, row.beside, row.ratio) == (3, 4, 0.75)
-    assert beside_nothing.ratio is None
+    assert beside_zeros.ratio is None
 
 
 @pytest.mark.parametrize(
     ("figure", "text"),
     [(12345.6, "12,346"), (12.34, "12.3"), (0.456, "0.46"), (0.0, "0"), (3.0, "3")],
 )
-def test_figures_are_shown_with_the_digits_that_mean_something(
-    figure: float, text: str
-):
-    assert shown(figure) == text
+def test_figures_are_rounded_by_their_size(figure: float, text: str):
+    assert rounded(figure) == text
 
 
-def test_what_is_written_is_drawn_again_and_tabulated():
+def test_figures_can_be_written_as_json_drawn_and_tabulated():
     made = made_by("scripts/bench", {"nginx": "1.22"})
     rows = [Row.of_rounds("burst", "per s", [3.0], beside=[4.0], of="bare client")]
     systems = [System("Ours", "1", drain_per_s=9_876.0, workers=2)]
@@ -90,18 +88,18 @@ def test_what_is_written_is_drawn_again_and_tabulated():
 
 
 def texts(svg: str) -> set[str]:
-    """All that a picture says, if it is well-formed."""
+    """The texts of a picture; fails if it is not well-formed."""
     return {element.text or "" for element in ElementTree.fromstring(svg).iter()}
 
 
-def test_other_systems_are_drawn_in_colours_of_their_own():
-    ours = System.paced("Ours", "1", per_s=200, went=went())
-    heavy = System.paced("Ours", "1", per_s=1_000, went=went())
-    other = System.paced("<Other> & co", "2", per_s=200, went=went())
+def test_each_system_is_drawn_in_its_own_colour():
+    ours = System.paced("Ours", "1", per_s=200, run=result())
+    heavy = System.paced("Ours", "1", per_s=1_000, run=result())
+    other = System.paced("<Other> & co", "2", per_s=200, run=result())
 
     root = ElementTree.fromstring(draw([ours, heavy, other], ["made & drawn"]))
 
-    # Each system has a curve, and a piece of it in the legend.
+    # Each system has a curve, and a short line in the legend.
     curves = [line.attrib for line in root.iter(f"{SVG}polyline")]
     assert len(curves) == 6
     assert curves[0]["stroke"] == curves[2]["stroke"] != curves[4]["stroke"]
@@ -113,20 +111,20 @@ def load(name: str) -> Any:
     return json.loads((DOCS / name).read_text())
 
 
-def test_the_picture_is_drawn_from_the_figures_beside_it():
+def test_the_picture_in_the_docs_shows_the_figures_in_the_docs():
     svg = (DOCS / "bench.svg").read_text()
     sources = [load("bench.json"), load("peers.json")]
 
     assert svg == from_json(sources)
 
 
-def test_the_page_of_growth_shows_the_figures_beside_it():
+def test_the_growth_page_in_the_docs_shows_the_figures_in_the_docs():
     assert (
         bench_growth.markdown(load("growth.json")) in (DOCS / "growth.md").read_text()
     )
 
 
-def test_a_new_table_takes_the_place_of_the_old_one(tmp_path: Path):
+def test_a_new_table_replaces_the_old_one(tmp_path: Path):
     page = tmp_path / "page.md"
     page.write_text((DOCS / "growth.md").read_text())
     figures = load("growth.json")

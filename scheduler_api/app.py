@@ -4,7 +4,7 @@ import logging
 import os
 import redis
 import sys
-from flask import Blueprint, Flask, Response, request
+from flask import Flask, Response, request
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from scheduler_api import services
 from scheduler_api.auth import Unauthorized
@@ -15,46 +15,15 @@ from scheduler_api.core.errors import (
     StoreFull,
     UnknownLayout,
 )
-from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.tenants.encryption import WrongSecretKey
-from scheduler_api.dialects.events_v1 import inbound as events_v1
-from scheduler_api.dialects.jiter import inbound as jiter
-from scheduler_api.dialects.qstash import inbound as qstash
-from scheduler_api.dialects.qstash.rendering import compatibility
+from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.settings import Settings, from_env
 from scheduler_api.web import cron_preview, openapi, readiness
 from scheduler_api.web.client_address import ClientAddresses
-from scheduler_api.web.documented import Document
-from typing import Protocol
 from werkzeug.exceptions import HTTPException, NotFound
 
-
-class Inbound(Protocol):
-    """What has routes, and errors in a shape of its own."""
-
-    def blueprint(self, services: services.Services) -> Blueprint:
-        """Its routes."""
-        ...
-
-    def error(self, status: int, message: str) -> Response:
-        """An error in its shape."""
-        ...
-
-    def internal_error(self, endpoint: str | None) -> str:
-        """Its message for a fault of ours in an endpoint."""
-        ...
-
-
-class Dialect(Inbound, Protocol):
-    """The inbound half of a dialect."""
-
-    DOCUMENT: Document
-
-
-# By the prefix of their paths, errors on unknown paths included.
-DIALECTS: dict[str, Dialect] = {"/api": jiter, "/v1": events_v1, "/v2": qstash}
-PARTS: dict[str, Inbound] = {**DIALECTS, "/cron": cron_preview}
-ELSEWHERE: Inbound = jiter
+APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
 # In JSON one byte of a body may take six (`\u001f`); the rest is for other fields.
 JSON_OVERHEAD = 6
@@ -80,13 +49,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises: SettingsError; SystemExit, for such a process, if the store belongs to
         another cell, has another version's layout, or another SECRET_KEY.
     """
-    alone = settings is None
+    is_process = settings is None
     if settings is None:
         settings = from_env(os.environ)
         logfmt.set_up()
         log.info(logfmt.line("web.started", settings=settings.log_line()))
     built = services.build(settings)
-    if alone:
+    if is_process:
         _check_store(built)
     app = Flask(__name__)
     app.url_map.merge_slashes = False
@@ -98,9 +67,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = (
         settings.body_limit_bytes * JSON_OVERHEAD + OTHER_FIELDS_BYTES
     )
-    for part in PARTS.values():
-        app.register_blueprint(part.blueprint(built))
-    documents = [dialect.DOCUMENT for dialect in DIALECTS.values()]
+    for api in APIS:
+        app.register_blueprint(api.blueprint(built))
+    documents = [dialect.DOCUMENT for dialect in DIALECTS]
     app.register_blueprint(openapi.blueprint(documents))
     _add_health(app, built)
     app.before_request(_refuse_leading_slashes)
@@ -121,7 +90,7 @@ def _check_store(built: services.Services) -> None:
     A store that is away is asked by `/readyz` later.
     """
     try:
-        claim_database(built.cell.client, built.cell.prefix)
+        take_database(built.cell.client, built.cell.prefix)
         built.tenants.check_key()
     except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
         log.critical(str(err) or err.__doc__)
@@ -151,25 +120,23 @@ def _add_health(app: Flask, built: services.Services) -> None:
         return {"status": "ok"}, 200
 
 
-def _part() -> Inbound:
-    """The part whose shape errors on this path have."""
-    for prefix, part in PARTS.items():
-        if request.path == prefix or request.path.startswith(f"{prefix}/"):
-            return part
-    return ELSEWHERE
+def _api() -> Api:
+    """Return the API that formats errors on this path."""
+    for api in APIS:
+        for prefix in api.PREFIXES:
+            if request.path == prefix or request.path.startswith(f"{prefix}/"):
+                return api
+    return DEFAULT
 
 
 def _error(status: int, message: str) -> Response:
-    answer = _part().error(status, message)
+    answer = _api().error(status, message)
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
 
 
 def _http_error(err: HTTPException) -> Response:
-    absent = compatibility.unsupported(request.path) if err.code == 404 else None
-    if absent is not None:
-        return qstash.error(404, absent)
     answer = _error(err.code or 500, err.name)
     for name, value in err.get_headers():
         if name.lower() not in ("content-type", "content-length"):
@@ -203,7 +170,7 @@ def _store_error(err: ResponseError) -> Response:
 
 
 def _fault(err: Exception) -> Response:
-    """A fault of ours: told with the endpoint's message, logged with its ids."""
+    """Answer 500 with the endpoint's message, and log the ids in the path."""
     ids = request.view_args or {}
     log.error(logfmt.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
-    return _error(500, _part().internal_error(request.endpoint))
+    return _error(500, _api().internal_error(request.endpoint))

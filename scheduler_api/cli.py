@@ -28,12 +28,13 @@ from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
-from scheduler_api.core.store.epoch import accept, claim_database
+from scheduler_api.core.store.epoch import accept, take_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
-from scheduler_api.credentials import addresses, client_environment, env_lines
+from scheduler_api.credentials import client_variables, env_lines
+from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings, from_env
-from scheduler_api.web.cron_preview import GRAMMARS, read
+from scheduler_api.web.cron_preview import read
 from scheduler_api.web.refusal import Refusal
 
 DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
@@ -109,7 +110,7 @@ def create_tenant(settings: Settings, name: str, as_env: bool, url: str | None) 
         click.echo(f"tenant {new.id}\ntoken {new.token}")
         return
     base_url = (url or f"http://127.0.0.1:{settings.port}").rstrip("/")
-    click.echo(env_lines(client_environment(new) | addresses(base_url)), nl=False)
+    click.echo(env_lines(client_variables(new.token, new.secrets, base_url)), nl=False)
 
 
 @tenant.command("list")
@@ -142,7 +143,7 @@ def empty_store(settings: Settings, yes: bool) -> None:
         question = f"Delete all that the cell {settings.cell} holds?"
         click.confirm(question, abort=True)
     cell = Cell(connect(settings.redis_url), settings.prefix)
-    deleted = layout.delete_all(cell)
+    deleted = layout.empty(cell)
     click.echo(f"deleted {deleted} keys")
 
 
@@ -207,13 +208,17 @@ def resume_destination(settings: Settings, tenant_id: str, place: Destination) -
 @click.option(
     "--count", help=f"How many runs, up to {MAX_RUNS}; {DEFAULT_RUNS} if not given."
 )
-@click.option("--dialect", help=f"Whose grammar: {', '.join(GRAMMARS)}; else all.")
+@click.option(
+    "--dialect",
+    help=f"Its grammar: {', '.join(outbound.GRAMMARS)}; all features if not given.",
+)
 @click.option("--gap", help=f"What skipped times do: {', '.join(Gap)}.")
 @click.option("--fold", help=f"Which pass of doubled times: {', '.join(Fold)}.")
 def preview_cron(**given: str | None) -> None:
     """Show when a cron expression would run; needs no store and no settings."""
     try:
-        asked = read((name, text) for name, text in given.items() if text is not None)
+        pairs = ((name, text) for name, text in given.items() if text is not None)
+        asked = read(pairs, grammars=outbound.GRAMMARS)
         now_ms = time.time_ns() // 1_000_000
         after_ms = now_ms if asked.after_ms is None else asked.after_ms
         found = preview(asked.rule, after_ms=after_ms, count=asked.count)
@@ -252,9 +257,9 @@ def _seconds(at_ms: int) -> str:
 
 def _cell(settings: Settings) -> Cell:
     cell = Cell(connect(settings.redis_url), settings.prefix)
-    claim_database(cell.client, cell.prefix)
+    take_database(cell.client, cell.prefix)
     return cell
 
 
 def _tenants(settings: Settings) -> Tenants:
-    return Tenants(_cell(settings), secret_key=settings.secret_key)
+    return outbound.tenants(_cell(settings), settings)

@@ -1,32 +1,24 @@
-"""What a client of each dialect is told: names and values as the official SDKs ask."""
+"""The environment variables that a tenant's clients read, as `NAME=value` lines."""
 
-from scheduler_api.core.tenants.accounts import NewTenant
+from collections.abc import Mapping
+from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.dialects.outbound import DIALECTS
 
-V1_SECRET = "SCHEDULER_API_SIGNING_SECRET"
-
-
-def client_environment(tenant: NewTenant) -> dict[str, str]:
-    """The names that carry secrets; `addresses` has the others."""
-    return {
-        "JITER_API_KEY": tenant.token,
-        "JITER_SIGNING_SECRET": tenant.signing.jiter,
-        "QSTASH_TOKEN": tenant.token,
-        "QSTASH_CURRENT_SIGNING_KEY": tenant.signing.qstash_current,
-        "QSTASH_NEXT_SIGNING_KEY": tenant.signing.qstash_next,
-        V1_SECRET: tenant.signing.events_v1,
-        "SCHEDULER_API_TOKEN": tenant.token,
-    }
+TOKEN = "SCHEDULER_API_TOKEN"
 
 
-def addresses(base_url: str) -> dict[str, str]:
-    """Where each dialect listens, as its clients want it spelled."""
-    return {
-        "JITER_URL": f"{base_url}/api",
-        "QSTASH_URL": base_url,
-        "SCHEDULER_API": base_url,
-    }
+def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
+    """Return the variables of all dialects.
+
+    Args:
+        base_url: where clients reach the web process, without a slash at the end.
+    """
+    variables = {TOKEN: token, "SCHEDULER_API": base_url}
+    for dialect in DIALECTS:
+        variables |= dialect.client_variables(token, secrets, base_url)
+    return variables
 
 
-def env_lines(values: dict[str, str]) -> str:
-    """`NAME=value` lines, in the order of their names."""
+def env_lines(values: Mapping[str, str]) -> str:
+    """Return `NAME=value` lines, sorted by name."""
     return "".join(f"{name}={values[name]}\n" for name in sorted(values))

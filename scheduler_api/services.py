@@ -1,10 +1,12 @@
 """What the web process works with, handed to each dialect's inbound half."""
 
 import redis
+from collections.abc import Mapping
 from dataclasses import dataclass
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from scheduler_api.auth import Auth
+from scheduler_api.core.cron.expression import Grammar
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.queries.events import Queries
@@ -18,6 +20,7 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.quotas import Quotas
 from scheduler_api.core.tenants.url_groups import Groups
+from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 
 CONNECTIONS = 128
@@ -50,6 +53,8 @@ class Services:
     quotas: Quotas
     tenants: Tenants
     auth: Auth
+    # The cron expressions of each dialect, by its label.
+    grammars: Mapping[str, Grammar]
 
 
 def build(settings: Settings) -> Services:
@@ -61,24 +66,25 @@ def build(settings: Settings) -> Services:
         max_connections=CONNECTIONS,
     )
     cell = Cell(client, settings.prefix)
-    caps, room = settings.caps, settings.room
-    tenants = Tenants(cell, secret_key=settings.secret_key)
-    store = EventStore(cell, caps=caps, room=room, batches=True)
+    caps, limits = settings.caps, outbound.owner_limits(settings)
+    tenants = outbound.tenants(cell, settings)
+    store = EventStore(cell, caps=caps, owner_limits=limits, gathers=True)
     return Services(
         settings=settings,
         cell=cell,
         store=store,
         schedules=Schedules(
-            cell, grace_ms=settings.missed_grace_ms, caps=caps, room=room
+            cell, grace_ms=settings.missed_grace_ms, caps=caps, owner_limits=limits
         ),
         schedule_search=ScheduleSearch(cell),
-        groups=Groups(cell, most=room.groups),
+        groups=Groups(cell, owner_limits=limits),
         dead_letters=DeadLetters(store),
         queries=Queries(cell),
         journal=Journal(cell),
-        queues=Queues(cell, most=room.queues),
-        flow_keys=FlowKeys(cell, most=room.flows),
+        queues=Queues(cell, owner_limits=limits),
+        flow_keys=FlowKeys(cell, owner_limits=limits),
         quotas=Quotas(cell),
         tenants=tenants,
         auth=Auth(tenants),
+        grammars=outbound.GRAMMARS,
     )

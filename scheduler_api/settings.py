@@ -1,39 +1,46 @@
-"""The settings of a process: the engine's and each dialect's, from its environment."""
+"""The settings of a process: the engine's and the dialects', from its environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.settings.variables import Variable, declared, write
-from scheduler_api.dialects.events_v1.settings import EventsV1Settings
-from scheduler_api.dialects.jiter.settings import JiterSettings
-from scheduler_api.dialects.qstash.settings import QstashSettings
+from scheduler_api.dialects.outbound import DIALECTS
 from typing import Any
 
 PREFIX = "SCHED_"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Settings(EngineSettings, JiterSettings, QstashSettings, EventsV1Settings):
-    """What one process was told; read once, at its start.
-
-    The order of the bases is the order of the table in the README.
-    """
+class Settings(EngineSettings):
+    """The settings of one process, read once at its start."""
 
     def __repr__(self) -> str:
-        shown = (f"{v.field}={v.show(getattr(self, v.field))!r}" for v in VARIABLES)
+        shown = (f"{v.field}={self._show(v)!r}" for v in VARIABLES)
         return f"Settings({', '.join(shown)})"
 
     def log_line(self) -> str:
-        """`NAME=value` of all that differs from the defaults, secrets masked."""
+        """Return `NAME=value` of all that differ from the defaults, secrets masked."""
         return " ".join(
-            f"{v.name}={v.show(getattr(self, v.field))}"
+            f"{v.name}={self._show(v)}"
             for v in VARIABLES
-            if v.required or write(getattr(self, v.field)) != v.default
+            if v.required or write(self._value(v)) != v.default
         )
 
+    def _show(self, v: Variable) -> str:
+        return v.show(self._value(v))
 
-VARIABLES = declared(Settings)
+    def _value(self, v: Variable) -> Any:
+        owner = self if v.settings is EngineSettings else self.of(v.settings)
+        return getattr(owner, v.field)
+
+
+# The engine's come first; the table in the documentation has the same order.
+VARIABLES = tuple(
+    v
+    for settings in (EngineSettings, *(each.settings for each in DIALECTS))
+    for v in declared(settings)
+)
 
 
 def from_env(environ: Mapping[str, str]) -> Settings:
@@ -42,24 +49,26 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: one line for each fault, naming the variable.
     """
-    faults = [_unknown(name) for name in sorted(environ) if _is_stranger(name)]
-    values: dict[str, Any] = {}
+    faults = [_unknown(name) for name in sorted(environ) if _is_unknown(name)]
+    values: dict[type, dict[str, Any]] = {v.settings: {} for v in VARIABLES}
     for v in VARIABLES:
         text = environ.get(v.name, "")
         if not text:
             faults += [f"{v.name}: missing, expected {_expected(v)}"] * v.required
             continue
         try:
-            values[v.field] = v.parse(text)
+            values[v.settings][v.field] = v.parse(text)
         except ValueError as err:
             got = "" if v.mask else f", got {text!r}"
             faults.append(f"{v.name}: expected {err}{got}")
     if faults:
         raise SettingsError("\n".join(faults))
-    return Settings(**values)
+    own = values.pop(EngineSettings)
+    dialects = tuple(kind(**given) for kind, given in values.items())
+    return Settings(dialects=dialects, **own)
 
 
-def _is_stranger(name: str) -> bool:
+def _is_unknown(name: str) -> bool:
     return name.startswith(PREFIX) and name not in {v.name for v in VARIABLES}
 
 
@@ -77,7 +86,7 @@ def _expected(required: Variable) -> str:
 
 
 def environment_table() -> str:
-    """The table of all variables, in Markdown."""
+    """Return the table of all variables in Markdown."""
     rows = [
         f"| `{v.name}` | {'required' if v.required else _default(v)} | {v.doc} |"
         for v in VARIABLES

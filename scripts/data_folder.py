@@ -11,14 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
-from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.accounts import Secrets, Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
-from scheduler_api.credentials import (
-    V1_SECRET,
-    addresses,
-    client_environment,
-    env_lines,
-)
+from scheduler_api.credentials import TOKEN, client_variables, env_lines
 
 # Below the range for outgoing connections: while the store is down, no connection of
 # another program can take its port.
@@ -98,38 +93,38 @@ class DataFolder:
         return f"redis://:{values['password']}@127.0.0.1:{values['port']}/0"
 
     def keep_credentials(self, tenants: Tenants, *, base_url: str, store: str) -> None:
-        """Write the credentials file: new addresses, and secrets as they are.
+        """Write the variables that clients need; other lines of the file stay.
 
-        Without a file, create a tenant and write its secrets.
+        Creates the first tenant if there is no file.
 
         Raises:
             Refusal: the file, the key and the store do not belong together.
         """
-        values = {}
+        kept: dict[str, str] = {}
         if self.credentials.exists():
             lines = self.credentials.read_text().splitlines()
-            values = dict(line.split("=", 1) for line in lines if "=" in line)
-            # Files of older versions have no v1 secret.
-            values = self._v1_secret(values, tenants) | values
+            kept = dict(line.split("=", 1) for line in lines if "=" in line)
+            token = kept.get(TOKEN, "")
+            secrets = self._secrets_of(token, tenants)
         else:
-            values = client_environment(tenants.create("first"))
-        text = env_lines(values | addresses(base_url) | {"REDIS_URL": store})
-        _write_private(self.credentials, text)
+            new = tenants.create("first")
+            token, secrets = new.token, new.secrets
+        variables = client_variables(token, secrets, base_url) | {"REDIS_URL": store}
+        _write_private(self.credentials, env_lines(kept | variables))
 
-    def _v1_secret(self, values: dict[str, str], tenants: Tenants) -> dict[str, str]:
-        tenant = tenants.by_token(values.get("JITER_API_KEY", ""))
+    def _secrets_of(self, token: str, tenants: Tenants) -> Secrets:
+        tenant = tenants.by_token(token)
         if tenant is None:
             raise Refusal(
                 f"the store does not know the keys in {self.credentials};"
                 " move that file away to get new ones"
             )
         try:
-            signing = tenants.signing(tenant.id)
+            return tenants.secrets(tenant.id)
         except WrongSecretKey as err:
             raise Refusal(
                 f"{self.path / 'secret.key'} is not this store's key"
             ) from err
-        return {V1_SECRET: signing.events_v1}
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

@@ -4,14 +4,14 @@ import copy
 import orjson
 from flask import Flask
 from jsonschema import Draft202012Validator
-from scheduler_api.app import DIALECTS
+from scheduler_api.dialects.inbound import DIALECTS
 from scheduler_api.web import openapi
 from typing import Any
 from werkzeug.exceptions import HTTPException
 
 Json = Any
 
-DOCUMENTS = [dialect.DOCUMENT for dialect in DIALECTS.values()]
+DOCUMENTS = [dialect.DOCUMENT for dialect in DIALECTS]
 
 
 def check(app: Flask, method: str, path: str, status: int, body: Json) -> None:

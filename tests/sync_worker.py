@@ -3,11 +3,10 @@
 import orjson
 import redis
 from collections.abc import Coroutine
-from scheduler_api.core.model import Begun
+from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.leases import (
-    Outcome,
     Settled,
     Settlement,
     Share,
@@ -86,7 +85,7 @@ class SyncWorker:
             token=begun.token,
             attempt=begun.attempt,
             outcome=Outcome(outcome),
-            log_entry=orjson.dumps(log_entry),
+            line=orjson.dumps(log_entry),
             delay_ms=delay_ms,
             reason=reason,
         )

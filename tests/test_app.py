@@ -9,8 +9,9 @@ from scheduler_api.app import create_app
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import functions, keys, layout
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.settings import Settings
 from scheduler_api.web import readiness
 from typing import Any
@@ -37,8 +38,12 @@ def app(valkey: str, client: redis.Redis) -> Flask:
 
 @pytest.fixture
 def token(client: redis.Redis) -> str:
-    layout.ensure(client, PREFIX)
-    return Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY).create("one").token
+    layout.take(client, PREFIX)
+    return (
+        Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=SECRETS)
+        .create("one")
+        .token
+    )
 
 
 @pytest.fixture
@@ -53,7 +58,7 @@ def _report_alive(client: redis.Redis, *roles: str) -> None:
 
 def _set_epoch(client: redis.Redis, epoch: str) -> None:
     """Bring the store into the state after a ticker has started on it."""
-    claim_database(client, PREFIX)
+    take_database(client, PREFIX)
     client.set(keys.epoch(PREFIX), epoch)
 
 

@@ -31,7 +31,7 @@ class CountingTenants(Tenants):
 
 @pytest.fixture
 def tenants(store_client: redis.Redis) -> CountingTenants:
-    return CountingTenants(Cell(store_client, "{t}:"), secret_key=SECRET_KEY)
+    return CountingTenants(Cell(store_client, "{t}:"), secret_key=SECRET_KEY, makers={})
 
 
 def test_a_token_identifies_its_tenant(tenants: CountingTenants) -> None:

@@ -29,6 +29,7 @@ HEIGHT = {
     name: height for height, floor in enumerate(reversed(FLOORS)) for name in floor
 }
 REGISTRY = f"{DIALECT}.outbound"
+REGISTRIES = (REGISTRY, f"{DIALECT}.inbound")
 SETTINGS = "scheduler_api.settings"
 RECORDS = f"{CORE}.store.records"
 DIALECTS = {
@@ -139,7 +140,7 @@ def test_a_dialect_knows_no_other(own: str) -> None:
 
 def test_what_dialects_share_knows_none_of_them() -> None:
     folders = [f"{DIALECT}.{each}" for each in DIALECTS]
-    shared = set(under(DIALECT)) - {*under(*folders), REGISTRY}
+    shared = set(under(DIALECT)) - {*under(*folders), *REGISTRIES}
 
     assert crossings(sorted(shared), *folders) == []
 
@@ -154,11 +155,28 @@ def test_workers_name_the_engine_the_settings_and_the_registry_only() -> None:
     assert {name for name in named if not within(name, CORE)} == {REGISTRY, SETTINGS}
 
 
-def test_settings_know_of_a_dialect_its_settings_only() -> None:
+def test_settings_know_the_registry_of_dialects_only() -> None:
     parts = [f"{DIALECT}.{each}.settings" for each in sorted(DIALECTS)]
 
-    assert [name for _, name in crossings([SETTINGS], DIALECT)] == parts
+    assert [name for _, name in crossings([SETTINGS], DIALECT)] == [REGISTRY]
     assert crossings(parts, "scheduler_api") == crossings(parts, f"{CORE}.settings")
+
+
+def test_of_the_dialects_only_the_registries_name_any() -> None:
+    folders = [f"{DIALECT}.{each}" for each in DIALECTS]
+    outside = [name for name in MODULES if not within(name, *folders, *REGISTRIES)]
+
+    assert crossings(outside, *folders) == []
+    for registry in REGISTRIES:
+        named = {name.split(".")[2] for _, name in crossings([registry], *folders)}
+        assert named == DIALECTS
+
+
+@pytest.mark.parametrize("module", under(CORE, "workers"))
+def test_the_engine_and_the_workers_spell_no_name_of_a_dialect(module: str) -> None:
+    text = MODULES[module].read_text().lower()
+
+    assert [name for name in (*DIALECTS, "upstash") if name in text] == []
 
 
 def test_workers_start_nothing_of_the_web() -> None:

@@ -7,9 +7,10 @@ from click.testing import CliRunner, Result
 from scheduler_api.cli import main
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.epoch import take_database
 from scheduler_api.core.store.records import GATE
 from scheduler_api.core.tenants.accounts import Tenant, Tenants
+from scheduler_api.dialects.outbound import SECRETS
 
 SECRET_KEY = "a secret key of the tests"
 PREFIX = "{s1}:"
@@ -34,7 +35,7 @@ def test_a_tenant_made_here_is_known_to_the_cell(environ: dict[str, str]):
     assert result.exit_code == 0
     lines = dict(line.split() for line in result.output.splitlines())
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY)
+        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=SECRETS)
         assert tenants.by_token(lines["token"]) == Tenant(lines["tenant"])
 
 
@@ -62,7 +63,7 @@ def test_a_wrong_environment_is_one_line(environ: dict[str, str]):
 
     assert result.exit_code == 1
     assert result.output == (
-        "Error: PORT: expected a whole number from 1 to 65535, got 'x'\n"
+        "Error: PORT: expected an integer from 1 to 65535, got 'x'\n"
     )
 
 
@@ -83,7 +84,12 @@ def test_a_tenant_has_a_name(environ: dict[str, str], name: str):
     assert result.exit_code == 2
     assert "what do you call this tenant?" in result.output
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        assert Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY).all_ids() == []
+        assert (
+            Tenants(
+                Cell(client, PREFIX), secret_key=SECRET_KEY, makers=SECRETS
+            ).all_ids()
+            == []
+        )
 
 
 def test_a_tenant_is_not_made_under_another_key_than_the_stores(
@@ -135,7 +141,7 @@ def test_a_refused_expression_is_shown_with_a_sign_at_its_fault():
     [
         (("--count", "0"), "'count' takes a number from 1 to 100, not '0'"),
         (("--tz", "Mars"), "unknown time zone 'Mars'"),
-        (("--dialect", "jiter"), "a field of seconds is not supported here"),
+        (("--dialect", "jiter"), "a field for seconds is not supported here"),
     ],
 )
 def test_a_wrong_option_of_a_preview_is_told(words: tuple[str, ...], sentence: str):
@@ -147,7 +153,7 @@ def test_a_wrong_option_of_a_preview_is_told(words: tuple[str, ...], sentence: s
 
 def test_destinations_that_hold_events_back_are_listed(environ: dict[str, str]):
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        claim_database(client, PREFIX)
+        take_database(client, PREFIX)
         client.hset(keys.held_destinations(PREFIX), "d:7:abc", 1)
         probe = GATE.code("closed_until_ms")
         client.hset(keys.gate(PREFIX, "d:7:abc"), probe, 1_900_000_000_000)

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from scheduler_api.app import create_app
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects.events_v1.settings import EventsV1Settings
+from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.settings import Settings
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
@@ -55,7 +57,11 @@ SETTINGS = settings(
 @pytest.fixture
 def app(valkey: str) -> Any:
     return create_app(
-        Settings(redis_url=valkey, secret_key=SECRET_KEY, v1_register=True)
+        Settings(
+            redis_url=valkey,
+            secret_key=SECRET_KEY,
+            dialects=(EventsV1Settings(register=True),),
+        )
     )
 
 
@@ -63,7 +69,11 @@ def app(valkey: str) -> Any:
 def token(valkey: str) -> str:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-        return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY).create("one").token
+        return (
+            Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS)
+            .create("one")
+            .token
+        )
 
 
 @pytest.mark.parametrize("name", ["jiter", "v1"])

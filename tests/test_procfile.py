@@ -18,6 +18,7 @@ from pathlib import Path
 from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
+from scheduler_api.dialects.outbound import SECRETS
 
 ROOT = Path(__file__).parents[1]
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
@@ -46,8 +47,10 @@ def port() -> int:
 def tenant(valkey: str) -> NewTenant:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-        layout.ensure(client, "{s1}:")
-        return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY).create("first")
+        layout.take(client, "{s1}:")
+        return Tenants(
+            Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS
+        ).create("first")
 
 
 @pytest.fixture(scope="module")

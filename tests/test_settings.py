@@ -4,10 +4,13 @@ import pytest
 from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
-from scheduler_api.core.settings.engine import SettingsError
-from scheduler_api.settings import VARIABLES, Settings, environment_table, from_env
+from scheduler_api.core.settings.engine import EngineSettings, SettingsError
+from scheduler_api.dialects.events_v1.settings import EventsV1Settings
+from scheduler_api.dialects.jiter.settings import JiterSettings
+from scheduler_api.dialects.outbound import DIALECTS
+from scheduler_api.settings import VARIABLES, environment_table, from_env
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 NEEDED = {
     "REDIS_URL": "redis://:hunter2@store.example:6380/1",
     "SECRET_KEY": "0123456789abcdef",
@@ -46,8 +49,8 @@ def test_all_faults_are_told_at_once():
 
     assert text.splitlines() == [
         "SCHED_WIDNOW: there is no such setting, SCHED_WINDOW?",
-        "PORT: expected a whole number from 1 to 65535, got 'http'",
-        "SCHED_WINDOW: expected a whole number from 1 to 10000, got '0'",
+        "PORT: expected an integer from 1 to 65535, got 'http'",
+        "SCHED_WINDOW: expected an integer from 1 to 10000, got '0'",
     ]
 
 
@@ -58,7 +61,7 @@ def test_names_of_clients_are_not_ours():
 
 
 def test_an_empty_value_is_an_absent_one():
-    assert from_env(NEEDED | {"SCHED_WINDOW": ""}).window == 100
+    assert from_env(NEEDED | {"SCHED_WINDOW": ""}).max_in_flight == 100
 
 
 @pytest.mark.parametrize(
@@ -69,8 +72,8 @@ def test_an_empty_value_is_an_absent_one():
         ("REDIS_URL", "redis://store.example:port", "redis://"),
         ("SECRET_KEY", "short", "at least 16"),
         ("PORT", "0", "from 1 to 65535"),
-        ("PORT", "+80", "a whole number"),
-        ("PORT", "٣", "a whole number"),
+        ("PORT", "+80", "an integer"),
+        ("PORT", "٣", "an integer"),
         ("SCHED_CELL", "a}b", "letters"),
         ("SCHED_HOST", "http://0.0.0.0", "an address"),
         ("SCHED_ALLOW_NETWORKS", "10.0.0.1/8", "host bits"),
@@ -129,20 +132,31 @@ def test_the_log_line_holds_what_is_not_default():
 
 
 def test_every_setting_has_one_variable_with_a_default_that_it_accepts():
-    names = [v.field for v in VARIABLES]
+    settings = from_env(NEEDED)
 
-    assert sorted(names) == sorted(f.name for f in fields(Settings))
-    assert names[:2] == ["redis_url", "secret_key"]
-    for v in VARIABLES:
-        if v.default:
-            assert getattr(from_env(NEEDED), v.field) == v.parse(v.default)
-
-
-def test_no_two_parts_declare_the_same_setting():
-    declared = [each.name for part in Settings.__bases__ for each in fields(part)]
-
-    assert len(declared) == len({*declared}) == len({v.name for v in VARIABLES})
+    assert [v.name for v in VARIABLES][:2] == ["REDIS_URL", "SECRET_KEY"]
+    for kind in (EngineSettings, *(each.settings for each in DIALECTS)):
+        own = settings if kind is EngineSettings else settings.of(kind)
+        variables = {v.field: v for v in VARIABLES if v.settings is kind}
+        assert variables.keys() == {f.name for f in fields(kind)} - {"dialects"}
+        for v in variables.values():
+            if v.default:
+                assert getattr(own, v.field) == v.parse(v.default)
 
 
-def test_the_readme_has_the_table():
-    assert environment_table() in README.read_text()
+def test_no_two_settings_have_the_same_variable():
+    assert len({v.name for v in VARIABLES}) == len(VARIABLES)
+
+
+def test_each_dialect_gets_its_own_settings():
+    settings = from_env(
+        NEEDED | {"SCHED_JITER_TIMEOUT_MS": "1234", "SCHED_V1_TIMEOUT_MS": "4321"}
+    )
+
+    assert settings.of(JiterSettings).timeout_ms == 1234
+    assert settings.of(EventsV1Settings).timeout_ms == 4321
+    assert "SCHED_JITER_TIMEOUT_MS=1234" in settings.log_line()
+
+
+def test_the_documentation_has_the_table():
+    assert environment_table() in PAGE.read_text()

@@ -195,6 +195,14 @@ class Event:
 INTERRUPTED = "the attempt was interrupted; the request may have arrived"
 
 
+class Outcome(StrEnum):
+    """What an attempt means for its event: it ends, or it is tried again."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    DEAD = "dead"
+
+
 class AttemptKind(StrEnum):
     """How an attempt ended: settled, interrupted, or settled after its lease ended."""
 

@@ -1,14 +1,15 @@
 """`GET /cron/preview`: when a cron expression would run, without making a schedule."""
 
 import orjson
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from flask import Blueprint, Response, request
-from scheduler_api.auth import Auth, Unauthorized, bearer_token
+from scheduler_api.auth import Auth, Unauthorized
 from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression, preview
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
-from scheduler_api.core.cron.expression import Cron, CronError
+from scheduler_api.core.cron.expression import Cron, CronError, Grammar
 from scheduler_api.core.cron.preview import (
     DEFAULT_RUNS,
     FIRST_YEAR,
@@ -19,17 +20,13 @@ from scheduler_api.core.tenants.accounts import Tenant
 from scheduler_api.services import Services
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.values import read_integer
 
-# By the names that the dialects' documents have.
-GRAMMARS = {
-    "jiter": expression.JITER,
-    "qstash": expression.QSTASH,
-    "v1": expression.EVENTS_V1,
-}
+PREFIXES: tuple[str, ...] = ("/cron",)
 NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
-KEY_HEADER = "X-API-Key"
+BEARER, KEY_HEADER = "bearer ", "X-API-Key"
 INTERNAL_ERROR = "Internal server error"
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,8 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/preview")
     def show() -> Response:
         _tenant(services.auth)
-        asked = read(read_parameters(request.environ))
+        pairs = read_parameters(request.environ)
+        asked = read(pairs, grammars=services.grammars)
         after_ms = asked.after_ms
         if after_ms is None:
             after_ms = services.cell.now_ms()
@@ -69,8 +67,11 @@ def internal_error(_endpoint: str | None) -> str:
     return INTERNAL_ERROR
 
 
-def read(pairs: Iterable[tuple[str, str]]) -> Asked:
-    """What the parameters of a query ask for.
+def read(pairs: Iterable[tuple[str, str]], *, grammars: Mapping[str, Grammar]) -> Asked:
+    """Parse the parameters of a query.
+
+    Args:
+        grammars: by the names that `dialect` accepts.
 
     Raises: Refusal, CronError.
     """
@@ -86,7 +87,7 @@ def read(pairs: Iterable[tuple[str, str]]) -> Asked:
         raise Refusal(
             400, "'expression' is missing: it takes five cron fields, or more"
         )
-    return Asked(_rule(given), _after(given), _count(given))
+    return Asked(_rule(given, grammars), _after(given), _count(given))
 
 
 def read_instant(text: str) -> int:
@@ -104,21 +105,24 @@ def read_instant(text: str) -> int:
 
 def _tenant(auth: Auth) -> Tenant:
     """Raises: Unauthorized, redis.RedisError."""
-    try:
-        return auth.tenant(bearer_token(request.headers.get("Authorization", "")))
-    except Unauthorized:
-        return auth.tenant(request.headers.get(KEY_HEADER))
+    bearer = request.headers.get("Authorization", "")
+    if bearer[: len(BEARER)].lower() == BEARER:
+        try:
+            return auth.tenant(bearer[len(BEARER) :].strip())
+        except Unauthorized:
+            pass
+    return auth.tenant(request.headers.get(KEY_HEADER))
 
 
-def _rule(given: Mapping[str, str]) -> Cron:
+def _rule(given: Mapping[str, str], grammars: Mapping[str, Grammar]) -> Cron:
     tz = given.get("tz", "UTC")
-    dialect = _word(given, "dialect", GRAMMARS)
+    dialect = _word(given, "dialect", grammars)
     gap, fold = _word(given, "gap", Gap), _word(given, "fold", Fold)
     expression.check_zone(tz)
     return expression.parse(
         given["expression"],
         tz=tz,
-        grammar=GRAMMARS[dialect] if dialect else expression.FULL,
+        grammar=grammars[dialect] if dialect else expression.FULL,
         policy=ClockChange(Gap(gap or Gap.AFTER), Fold(fold or Fold.FIRST)),
     )
 
@@ -138,9 +142,8 @@ def _after(given: Mapping[str, str]) -> int | None:
 
 def _count(given: Mapping[str, str]) -> int:
     text = given.get("count", str(DEFAULT_RUNS))
-    count = read_integer(text)
-    if count is not None and 1 <= count <= MAX_RUNS:
-        return count
+    if _NUMBER.fullmatch(text) and 1 <= int(text) <= MAX_RUNS:
+        return int(text)
     raise Refusal(
         400, f"'count' takes a number from 1 to {MAX_RUNS}, not {text[:40]!r}"
     )

@@ -1,4 +1,4 @@
-"""Run test files of `tests/js` with node's test runner."""
+"""Runs files of tests/js with node's own runner."""
 
 import os
 import subprocess
@@ -10,14 +10,14 @@ JS = Path(__file__).parents[1] / "js"
 
 
 class Run:
-    """A background run of the test files that match a pattern, in parallel."""
+    """Files whose names match a pattern, running at the same time from now on."""
 
     def __init__(self, node: str, pattern: str, environ: dict[str, str]) -> None:
         files = sorted(file.name for file in JS.glob(pattern))
-        assert files, f"no file matches {pattern}"
-        # Not a pipe: the runner would block when an unread pipe is full.
-        output, name = tempfile.mkstemp()
-        self._output = Path(name)
+        assert files, f"no file is called {pattern}"
+        # A pipe that nobody reads would stop the runner.
+        told, name = tempfile.mkstemp()
+        self._told = Path(name)
         self._process = subprocess.Popen(
             [
                 *(node, "--test", "--test-reporter=spec"),
@@ -26,20 +26,23 @@ class Run:
             cwd=JS,
             env=plain_environ() | environ,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=told,
             stderr=subprocess.STDOUT,
         )
-        os.close(output)
+        os.close(told)
 
-    def check(self) -> None:
-        """Wait for the end, print the output, and assert that no test failed."""
+    def succeeds(self) -> None:
+        """Waits for the end, and holds that no test failed.
+
+        What the runner tells is printed, so that pytest shows it when one has.
+        """
         code = self._process.wait()
-        print(self._output.read_text(encoding="utf-8"))
-        self._output.unlink()
+        print(self._told.read_text(encoding="utf-8"))
+        self._told.unlink()
         assert code == 0, "some of node's tests failed, see its output"
 
-    def stop(self) -> None:
-        """Kill the run if it has not ended."""
+    def end(self) -> None:
+        """Ends it, if it still runs."""
         self._process.kill()
         self._process.wait()
-        self._output.unlink(missing_ok=True)
+        self._told.unlink(missing_ok=True)

@@ -14,17 +14,23 @@ from scheduler_api.core.model import (
     Draft,
     Event,
     FollowUp,
+    Outcome,
     Owner,
     Schedule,
     ScheduleOptions,
 )
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.settings.limits import ANY_NUMBER, NO_CAPS, Caps, Room
+from scheduler_api.core.settings.limits import (
+    NO_CAPS,
+    NO_LIMITS,
+    Caps,
+    LimitsByDialect,
+)
 from scheduler_api.core.store import claims, codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.store.records import EVENT, SCHEDULE, Fields
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
@@ -77,11 +83,13 @@ class Engine:
         self._hands: list[SyncWorker] = []
         self.worker = self.new_worker()
 
-    def limit(self, *, caps: Caps = NO_CAPS, room: Room = ANY_NUMBER) -> None:
+    def limit(
+        self, *, caps: Caps = NO_CAPS, owner_limits: LimitsByDialect = NO_LIMITS
+    ) -> None:
         """Goes on as a process does that was started with other limits."""
-        self.store = EventStore(self.cell, caps=caps, room=room)
+        self.store = EventStore(self.cell, caps=caps, owner_limits=owner_limits)
         self.schedules = Schedules(
-            self.cell, grace_ms=MISSED_GRACE_MS, caps=caps, room=room
+            self.cell, grace_ms=MISSED_GRACE_MS, caps=caps, owner_limits=owner_limits
         )
 
     def new_worker(self) -> SyncWorker:
@@ -314,7 +322,7 @@ def settlement(
         token=begun.token,
         attempt=begun.attempt,
         outcome=outcome,
-        log_entry=line,
+        line=line,
         delay_ms=delay_ms,
         reason=reason,
         follow_ups=follow_ups,

@@ -7,12 +7,12 @@ from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import (
     Draft,
     Gates,
+    Outcome,
     Owner,
     Schedule,
     ScheduleState,
     Verdict,
 )
-from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,

@@ -1,8 +1,7 @@
 """The data types: owners as text, and the names of states and outcomes."""
 
 import pytest
-from scheduler_api.core.model import FINAL_STATES, Owner, State
-from scheduler_api.core.store.leases import Outcome
+from scheduler_api.core.model import FINAL_STATES, Outcome, Owner, State
 
 
 @pytest.mark.parametrize("owner", [Owner("1", "jiter"), Owner("17", "events_v1")])

@@ -1,13 +1,14 @@
 """What ticker and worker do, by hand and at the time that is told."""
 
 import redis
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from scheduler_api.core.model import Begun, Owner
 from scheduler_api.core.store import claims
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
+from scheduler_api.settings import Settings
 from tests import sync_worker
 from typing import Any
 
@@ -15,6 +16,23 @@ SECRET_KEY = "0123456789abcdef"
 TIMEOUTS = ClaimTimeouts(
     offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
+
+
+def settings_with(
+    kind: type | None, changes: dict[str, Any], *, redis_url: str
+) -> Settings:
+    """Settings that differ from the defaults.
+
+    Args:
+        kind: the class of a dialect's settings; takes those changes that it declares.
+    """
+    declared = set() if kind is None else {each.name for each in fields(kind)}
+    own = {name: value for name, value in changes.items() if name in declared}
+    engine = {name: value for name, value in changes.items() if name not in declared}
+    dialects = () if kind is None else (kind(**own),)
+    return Settings(
+        redis_url=redis_url, secret_key=SECRET_KEY, dialects=dialects, **engine
+    )
 
 
 @dataclass

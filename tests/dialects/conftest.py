@@ -7,8 +7,8 @@ from scheduler_api.app import create_app
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
-from scheduler_api.settings import Settings
-from tests.dialects.by_hand import SECRET_KEY, Web
+from scheduler_api.dialects.outbound import SECRETS
+from tests.dialects.by_hand import SECRET_KEY, Web, settings_with
 from typing import Any
 
 
@@ -21,12 +21,12 @@ def store_url(valkey: str) -> Iterator[str]:
 
 @pytest.fixture
 def make_web(store_url: str) -> Callable[..., Web]:
-    """Applications with settings of their own, each with a new tenant."""
+    """Make applications, each with a new tenant; settings by the names of fields."""
 
-    def make(**changes: Any) -> Web:
-        settings = Settings(redis_url=store_url, secret_key=SECRET_KEY, **changes)
+    def make(kind: type | None = None, **changes: Any) -> Web:
+        settings = settings_with(kind, changes, redis_url=store_url)
         cell = Cell(redis.Redis.from_url(store_url), settings.prefix)
-        tenants = Tenants(cell, secret_key=SECRET_KEY)
+        tenants = Tenants(cell, secret_key=SECRET_KEY, makers=SECRETS)
         tenant = tenants.create("test")
         app = create_app(settings)
         return Web(app, EventStore(cell), tenants, tenant)

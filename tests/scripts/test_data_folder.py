@@ -5,6 +5,7 @@ from data_folder import DataFolder
 from pathlib import Path
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects.outbound import SECRETS
 
 NAME = "SCHEDULER_API_SIGNING_SECRET"
 
@@ -14,10 +15,12 @@ def read(folder: DataFolder) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def test_credentials_are_kept_and_a_missing_v1_secret_is_added(tmp_path: Path):
+def test_credentials_stay_and_missing_ones_are_added(tmp_path: Path):
     folder = DataFolder(tmp_path)
     tenants = Tenants(
-        Cell(fakeredis.FakeRedis(), "{s1}:"), secret_key="0123456789abcdef"
+        Cell(fakeredis.FakeRedis(), "{s1}:"),
+        secret_key="0123456789abcdef",
+        makers=SECRETS,
     )
     folder.keep_credentials(tenants, base_url="http://a", store="redis://b")
     first = read(folder)

@@ -116,7 +116,7 @@ def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
     report = Report(cell.tally(accepted), figures)
     # Attempts in flight when enough have failed to open the breaker, attempts begun
     # before that is reported, and probes.
-    maximum = 3 * cell.settings.window + away_s
+    maximum = 3 * cell.settings.max_in_flight + away_s
     report.expect(len(during) <= maximum, "a failing destination gets few requests")
     report.expect({a.label for a in after} == {*labels}, "all arrive in the end")
     return report

@@ -129,7 +129,7 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
         )
         for number in range(outlasting)
     ]
-    full = min(cell.settings.window, events + outlasting)
+    full = min(cell.settings.max_in_flight, events + outlasting)
     wait_until(lambda: len(cell.receiver.arrivals) >= full)
     wait_until(lambda: len(cell.receiver.arrivals) >= full + 20)
     started_s, sent = time.monotonic(), len(cell.receiver.arrivals)
@@ -150,7 +150,9 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
             "unfinished": len(unfinished),
         },
     )
-    report.expect(more <= cell.settings.window / 2, "the worker begins nothing more")
+    report.expect(
+        more <= cell.settings.max_in_flight / 2, "the worker begins nothing more"
+    )
     report.expect(exit_code == 0, f"the worker exits with 0, not {exit_code}")
     report.expect(took_s <= grace_ms / 1000 + 3, "the worker exits within its grace")
     report.expect(

@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 from scheduler_api.app import create_app
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.settings import Settings
 from typing import Any
 
@@ -19,7 +20,11 @@ SPRING = "2025-03-09T00:00:00-05:00"
 def token(valkey: str) -> str:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-        return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY).create("one").token
+        return (
+            Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS)
+            .create("one")
+            .token
+        )
 
 
 @pytest.fixture

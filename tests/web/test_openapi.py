@@ -8,7 +8,9 @@ from flask import Blueprint, Flask
 from functools import partial
 from marshmallow import Schema, fields
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from scheduler_api.app import DIALECTS, create_app
+from scheduler_api.app import create_app
+from scheduler_api.dialects.inbound import DIALECTS
+from scheduler_api.dialects.outbound import GRAMMARS
 from scheduler_api.dialects.qstash.parsing.request_headers import (
     MESSAGE_HEADERS,
     SCHEDULE_HEADERS,
@@ -16,7 +18,6 @@ from scheduler_api.dialects.qstash.parsing.request_headers import (
 from scheduler_api.dialects.qstash.rendering import header_schemas
 from scheduler_api.settings import Settings
 from scheduler_api.web import openapi
-from scheduler_api.web.cron_preview import GRAMMARS
 from scheduler_api.web.documented import Document, documented
 from tests import documents
 from typing import Any
@@ -24,9 +25,7 @@ from typing import Any
 Json = Any
 
 NAMES = ("jiter", "qstash", "v1")
-BLUEPRINTS = {
-    dialect.DOCUMENT.name: dialect.DOCUMENT.blueprint for dialect in DIALECTS.values()
-}
+BLUEPRINTS = {dialect.DOCUMENT.name: dialect.DOCUMENT.blueprint for dialect in DIALECTS}
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +168,7 @@ def test_a_route_without_documentation_is_named() -> None:
 
 
 def test_a_route_is_told_by_its_view() -> None:
-    @documented(response=Answer, statuses=(201,), errors=(404,))
+    @documented(answer=Answer, statuses=(201,), errors=(404,))
     def view(_services: object, thing: str) -> str:
         """Does it; more of it.
 

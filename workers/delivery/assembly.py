@@ -1,14 +1,14 @@
-"""Puts together from the settings what a worker delivers with."""
+"""Builds the parts of a delivering worker from its settings."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RETRY_ONCE, TIMEOUT_S, connect
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import WorkerStore
-from scheduler_api.core.tenants.accounts import Tenants
-from scheduler_api.settings import Settings
+from scheduler_api.dialects import outbound
 from workers import supervision
 from workers.bootstrap import address_policy
 from workers.delivery.breaker_reports import BreakerReports
@@ -24,24 +24,24 @@ HTTP_CLIENT_ROOM = 2
 
 @asynccontextmanager
 async def open_in_flight(
-    settings: Settings, *, tenants_ahead: int = 0
+    settings: EngineSettings, *, preload_tenants: int = 0
 ) -> AsyncIterator[InFlight]:
-    """The deliveries of a worker, with connections of their own.
+    """Open the deliveries of a worker, with their own connections.
 
-    At the end it leaves what is in hand to its leases.
+    On exit, deliveries in flight are cut off; their leases expire.
 
     Args:
-        tenants_ahead: how many tenants' keys are read at once, by a worker that lasts.
+        preload_tenants: for how many tenants to read the secrets first.
     """
     connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
     client = connect(settings.redis_url, retry=RETRY_ONCE)
     cell = Cell(client, settings.prefix)
     store = WorkerStore(connection, cell, lease_ms=settings.lease_ms)
-    ring = KeyRing(Tenants(cell, secret_key=settings.secret_key))
-    fan_outs = FanOut(EventStore(cell, caps=settings.caps))
+    ring = KeyRing(outbound.tenants(cell, settings))
+    fan_out = FanOut(EventStore(cell, caps=settings.caps))
     http_client = HttpClient(
         address_policy(settings),
-        limit=settings.window * HTTP_CLIENT_ROOM,
+        limit=settings.max_in_flight * HTTP_CLIENT_ROOM,
         body_cap_bytes=settings.response_log_bytes,
     )
     breakers = BreakerReports(store, settings.breaker_limits)
@@ -50,27 +50,27 @@ async def open_in_flight(
             store,
             http_client,
             ring,
-            fan_outs,
+            fan_out,
             settings=settings,
             on_result=breakers.count,
         )
         in_flight = InFlight(
             store,
             deliverer,
-            capacity=settings.window,
+            capacity=settings.max_in_flight,
             renew_interval_ms=settings.renew_interval_ms,
             share_percent=settings.destination_share_percent,
         )
-        beside = [
+        background = [
             supervision.watch(asyncio.create_task(breakers.run(), name="reports")),
             supervision.watch(asyncio.create_task(ring.run(), name="key ring")),
         ]
         try:
-            if tenants_ahead:
-                await ring.look_ahead(tenants_ahead)
+            if preload_tenants:
+                await ring.preload(preload_tenants)
             yield in_flight
         finally:
             await in_flight.close()
-            for task in beside:
+            for task in background:
                 task.cancel()
             connection.close()

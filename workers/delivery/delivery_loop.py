@@ -13,7 +13,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.connection import TIMEOUT_S
-from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects import outbound
 from typing import Any, TypeVar
 from workers.bootstrap import open_cell, read_settings
 from workers.delivery.assembly import open_in_flight
@@ -40,7 +40,7 @@ class DeliveryLoop:
         self.settings = read_settings()
         cell = open_cell(self.settings)
         self.client = cell.client
-        Tenants(cell, secret_key=self.settings.secret_key).check_key()
+        outbound.tenants(cell, self.settings).check_key()
         self._schedules = Schedules(cell, grace_ms=self.settings.missed_grace_ms)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
         self._loop = uvloop.new_event_loop()
@@ -48,7 +48,7 @@ class DeliveryLoop:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._in_flight: InFlight = self._run(
             self._open.enter_async_context(
-                open_in_flight(self.settings, tenants_ahead=PRELOADED_TENANTS)
+                open_in_flight(self.settings, preload_tenants=PRELOADED_TENANTS)
             )
         )
         self._connection = RedisConnection(self.settings.redis_url, timeout_s=TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""An event for a group: instead of sending it, one is made for each endpoint."""
+"""Creates the events for the endpoints of a group, which replace the group's event."""
 
 from collections.abc import Callable, Sequence
 from scheduler_api.core.model import Begun, Draft, Verdict
@@ -9,22 +9,23 @@ Expand = Callable[[Begun, Group], Sequence[Draft]]
 
 
 class FanOut:
-    """Makes the events; every step may be repeated, by anybody.
+    """Creates the events of one group at a time.
 
-    Their ids derive from the event's and the endpoint's, so that what was made before a
-    crash is found there by whoever begins the event anew, and not made again.
+    Their ids derive from the event and the endpoint, so a worker that repeats this
+    after a crash creates only what is missing.
     """
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._groups = Groups(store.cell)
 
-    def make(self, begun: Begun, name: str, *, expand: Expand) -> bool:
-        """Makes what is missing; answers whether the store had room for all of it.
+    def create(self, begun: Begun, name: str, *, expand: Expand) -> bool:
+        """Create the events that do not exist yet; return whether all of them do now.
 
-        Redis: create_events, a few hundred at a time.
+        False means that the store is full. Each event is created atomically, not all
+        of them together.
 
-        Raises: NotFound (there is no such group), UnreadableRecord, redis.RedisError.
+        Raises: NotFound (unknown group), UnreadableRecord.
         """
         group = self._groups.get(begun.owner, name)
         drafts = expand(begun, group)

@@ -1,6 +1,6 @@
-"""The signing keys of tenants, at hand: at most a tenant's first delivery reads them.
+"""A cache of tenants' secrets: at most a tenant's first delivery waits for the store.
 
-Whatever happens between begin and send makes a rate uneven at the receiver.
+A delay between begin and send would make the rate at the receiver uneven.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
-from scheduler_api.core.tenants.accounts import KEYS_KEPT_S, SigningKeys, Tenants
+from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Secrets, Tenants
 
 log = logging.getLogger("scheduler.worker")
 
-CHECK_EVERY_S = KEYS_KEPT_S / 2
+CHECK_EVERY_S = SECRETS_CACHED_S / 2
 
 
 class KeyRing:
-    """Keeps keys while nobody has rotated any, which it asks in the background.
+    """Caches secrets until any are rotated, which a background task checks.
 
-    Lives on one event loop.
+    Not thread-safe: belongs to one event loop.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class KeyRing:
     ) -> None:
         self._tenants = tenants
         self._clock_s = clock_s
-        self._stamp: bytes | None = None
-        self._kept: dict[str, SigningKeys] = {}
-        self._sound_until_s = -math.inf
-        self._asking: dict[str | None, asyncio.Task[None]] = {}
+        self._rotation: bytes | None = None
+        self._cached: dict[str, Secrets] = {}
+        self._valid_until_s = -math.inf
+        self._reads: dict[str | None, asyncio.Task[None]] = {}
 
-    async def look_ahead(self, most: int) -> None:
-        """Reads the keys of the newest tenants, for their first deliveries here."""
+    async def preload(self, most: int) -> None:
+        """Read the secrets of the newest `most` tenants before their first delivery."""
         with suppress(RedisError):
             await self._share(None)
             tenants = await asyncio.to_thread(self._tenants.all_ids)
@@ -46,7 +46,7 @@ class KeyRing:
                     await self._share(tenant)
 
     async def run(self) -> None:
-        """Asks twice as often as keys may be kept, until cancelled."""
+        """Check for rotations twice per cache lifetime, until cancelled."""
         while True:
             try:
                 await self._share(None)
@@ -54,39 +54,41 @@ class KeyRing:
                 log.warning(logfmt.line("store.unreachable", problem=err))
             await asyncio.sleep(CHECK_EVERY_S)
 
-    async def of(self, tenant: str) -> SigningKeys:
-        """A tenant's keys, as they were a second ago or later.
+    async def of(self, tenant: str) -> Secrets:
+        """Return the secrets of a tenant, at most `SECRETS_CACHED_S` old.
+
+        Waits while the store is unavailable.
 
         Raises: NotFound, WrongSecretKey.
         """
         while True:
             try:
-                if self._clock_s() >= self._sound_until_s:
+                if self._clock_s() >= self._valid_until_s:
                     await self._share(None)
-                kept = self._kept.get(tenant)
-                if kept is not None:
-                    return kept
+                cached = self._cached.get(tenant)
+                if cached is not None:
+                    return cached
                 await self._share(tenant)
             except RedisError:
                 await asyncio.sleep(RETRY_INTERVAL_S)
 
     async def _share(self, tenant: str | None) -> None:
-        """Has one question asked for everybody who waits for its answer."""
-        asking = self._asking.get(tenant)
-        if asking is None:
+        """Await the read of a tenant, shared by all who need it; None: the check."""
+        task = self._reads.get(tenant)
+        if task is None:
             work = self._check() if tenant is None else self._read(tenant)
-            asking = self._asking[tenant] = asyncio.create_task(work)
-            asking.add_done_callback(lambda _: self._asking.pop(tenant))
-        await asking
+            task = self._reads[tenant] = asyncio.create_task(work)
+            task.add_done_callback(lambda _: self._reads.pop(tenant))
+        await task
 
     async def _check(self) -> None:
-        asked_s = self._clock_s()
-        stamp = await asyncio.to_thread(self._tenants.rotated)
-        if stamp != self._stamp:
-            # A read on its way still fills the ring of before, which nobody asks.
-            self._stamp, self._kept = stamp, {}
-        self._sound_until_s = asked_s + KEYS_KEPT_S
+        started_s = self._clock_s()
+        rotation = await asyncio.to_thread(self._tenants.rotated)
+        if rotation != self._rotation:
+            # A new dict: a read that has started writes to the old one.
+            self._rotation, self._cached = rotation, {}
+        self._valid_until_s = started_s + SECRETS_CACHED_S
 
     async def _read(self, tenant: str) -> None:
-        kept = self._kept
-        kept[tenant] = await asyncio.to_thread(self._tenants.signing, tenant)
+        cached = self._cached
+        cached[tenant] = await asyncio.to_thread(self._tenants.secrets, tenant)

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
+from scheduler_api.core.model import Outcome
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
-from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 
 log = logging.getLogger("scheduler.worker")
 

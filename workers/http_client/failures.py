@@ -3,9 +3,9 @@
 import os
 import ssl
 from enum import StrEnum
+from scheduler_api.core.delivery.retry import BLOCKED, GROUP_MISSING
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader
-from scheduler_api.core.tenants.url_groups import GROUP_MISSING
 from workers.http_client.connection import HttpExchange
 from workers.http_client.errors import (
     Blocked,
@@ -23,7 +23,7 @@ class Failure(StrEnum):
 
     BAD_HEADER = "bad-header"
     BAD_URL = "bad-url"
-    BLOCKED = "blocked"
+    BLOCKED = BLOCKED
     CLOSED = "connection-closed"
     CONNECT = "connect"
     DNS = "dns"

@@ -26,10 +26,7 @@ from scheduler_api.core.cron.fields import CronError, Rule, read_rule
 from zoneinfo import ZoneInfo
 
 __all__ = [
-    "EVENTS_V1",
     "FULL",
-    "JITER",
-    "QSTASH",
     "Cron",
     "CronError",
     "Grammar",
@@ -67,7 +64,6 @@ _ALIASES = {
     "@secondly": "* * * * * *",
 }
 _EVERY = "@every"
-_COMMON_ALIASES = frozenset(("@yearly", "@monthly", "@weekly", "@daily", "@hourly"))
 
 _WORD = re.compile(r"\S+", re.ASCII)
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=")
@@ -97,16 +93,6 @@ FULL = Grammar(
     marks=frozenset("?LW#H"),
     seconds=True,
     zone_prefix=True,
-)
-JITER = Grammar(aliases=_COMMON_ALIASES | {"@annually"})
-QSTASH = Grammar(
-    aliases=_COMMON_ALIASES | {"@annually", "@midnight", _EVERY},
-    zone_prefix=True,
-)
-EVENTS_V1 = Grammar(
-    aliases=frozenset(_ALIASES) - {"@midnight"},
-    marks=frozenset("?L#"),
-    seconds=True,
 )
 
 

@@ -1,30 +1,58 @@
-"""What an outbound dialect and a worker say to each other about one attempt."""
+"""What a worker and an outbound dialect exchange about one attempt."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.headers import ATTEMPT, EVENT_ID, POSSIBLE_DUPLICATE
-from scheduler_api.core.model import Begun, Content
+from scheduler_api.core.model import Begun, Content, FollowUp, Outcome
 from typing import Protocol
+
+Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One HTTP request, ready to be sent as it stands.
+    """The HTTP request of an attempt, or the group that takes its place.
 
-    `signed` holds what the attempt's log must keep, because it cannot be made again.
+    Attributes:
+        response_cap_bytes: how much of the response's body to read.
+        signed: headers that the attempt log must keep, because they cannot be computed
+            again.
+        group: the name of a group; if set, nothing is sent and the rest is unused.
     """
 
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    timeout_ms: int
-    signed: dict[str, str]
+    method: str = "POST"
+    url: str = ""
+    headers: Headers = ()
+    body: bytes = b""
+    timeout_ms: int = 0
+    response_cap_bytes: int = 0
+    signed: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to an event after an attempt.
+
+    Attributes:
+        delay_ms: from the end of the attempt to the retry.
+        reason: why the event is dead, as a stable code.
+        headers: the headers of the response that the attempt log keeps.
+        contact: who is named in the log if the event is dead.
+        follow_ups: the events that this attempt creates.
+    """
+
+    outcome: Outcome
+    delay_ms: int = 0
+    reason: str = ""
+    headers: Headers = ()
+    contact: str = ""
+    follow_ups: tuple[FollowUp, ...] = ()
 
 
 def fetched(begun: Begun) -> Content:
-    """The event's content.
+    """Return the content of the event.
 
     Raises: UnreadableRecord, if it was not fetched.
     """
@@ -33,27 +61,27 @@ def fetched(begun: Begun) -> Content:
     return begun.content
 
 
-def identity(begun: Begun, *, event_id: str) -> tuple[tuple[str, str], ...]:
-    """The headers by which a receiver knows the event, and this attempt of it.
+def identity(begun: Begun, *, event_id: str) -> Headers:
+    """Return the headers that identify the event and the attempt to the receiver.
 
     Args:
-        event_id: as clients of its dialect know it.
+        event_id: the id that clients of the dialect use.
     """
     return (EVENT_ID, event_id), (ATTEMPT, str(begun.attempt))
 
 
 def warning(begun: Begun) -> dict[str, str]:
-    """The header that says that an earlier request may have arrived, if one may.
+    """Return the header that warns of a possible duplicate, if there may be one.
 
-    It belongs to `signed` as well, so that the log tells of it.
+    Callers add it to `Outgoing.signed` too, so that the attempt log shows it.
     """
     return {POSSIBLE_DUPLICATE: "true"} if begun.possible_duplicate else {}
 
 
 class Reply(Protocol):
-    """What came of an attempt, as far as deciding about it needs to know.
+    """The result of an attempt, without the body of the response.
 
-    A complete response is a `status` without an `error`; `error` is a stable code.
+    A complete response has a `status` and no `error`; `error` is a stable code.
     """
 
     @property
@@ -73,7 +101,7 @@ class Reply(Protocol):
 
 
 class Answer(Reply, Protocol):
-    """A reply with what was read of the response's body."""
+    """The result of an attempt, with what was read of the response's body."""
 
     @property
     def body(self) -> bytes: ...

@@ -1,47 +1,80 @@
-"""When to try again: arithmetic over what a receiver answered; no clock, no store."""
+"""What the result of an attempt means: delivered, dead, or when to retry."""
 
 import re
-from scheduler_api.core.delivery.request import Reply
+from collections.abc import Callable
+from scheduler_api.core.delivery.request import Decision, Reply
+from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.timestamps import from_http_date
 
 LONGEST_WAIT_MS = 86_400_000
-# What no later attempt can change: the address or the URL itself is refused.
-HOPELESS = frozenset(("blocked", "bad-url", "bad-header"))
-ASKING_FOR_TIME = frozenset((429, 503))
+BLOCKED, GROUP_MISSING = "blocked", "group-missing"
+EXHAUSTED, END = "exhausted", "end"
+# Errors that no later attempt can change.
+PERMANENT = frozenset((BLOCKED, GROUP_MISSING, "bad-url", "bad-header"))
+# Those of them that become the reason of the dead letter.
+REASONS = frozenset((BLOCKED, GROUP_MISSING))
+RETRY_AFTER_STATUSES = frozenset((429, 503))
 
 _SECONDS = re.compile(r"[0-9]{1,15}")
 _DATE_LENGTH = 64
 
 
 def is_success(reply: Reply) -> bool:
-    """Whether a complete response with a status from 200 to 299 came."""
+    """Whether the response is complete and its status is 200 to 299."""
     return (
         reply.error is None and reply.status is not None and 200 <= reply.status < 300
     )
 
 
-def next_delay_ms(
-    failures: int, reply: Reply, *, delays_ms: tuple[int, ...]
-) -> int | None:
-    """How long to wait after a failed attempt, None to give up.
+def decide(
+    begun: Begun, reply: Reply, next_delay_ms: Callable[[Begun, Reply], int | None]
+) -> Decision:
+    """Decide what a result means for the event, by the rules of all dialects.
 
-    A receiver's `Retry-After` beside 429 or 503 makes it later, never earlier.
+    A retry that would begin after the end of the event's schedule is not planned: the
+    event is dead.
 
     Args:
-        failures: failed attempts before this one.
-        delays_ms: one wait for each retry, in their order.
+        next_delay_ms: for a failure, milliseconds until the retry, or None if there are
+            no more retries. Not called for permanent errors.
     """
-    if failures >= len(delays_ms) or reply.error in HOPELESS:
+    if is_success(reply):
+        return Decision(Outcome.DELIVERED)
+    if reply.error in PERMANENT:
+        reason = str(reply.error) if reply.error in REASONS else EXHAUSTED
+        return Decision(Outcome.DEAD, reason=reason)
+    delay_ms = next_delay_ms(begun, reply)
+    if delay_ms is None:
+        return Decision(Outcome.DEAD, reason=EXHAUSTED)
+    if begun.left_ms is not None and reply.total_ms + delay_ms > begun.left_ms:
+        return Decision(Outcome.DEAD, reason=END)
+    return Decision(Outcome.RETRY, delay_ms=delay_ms)
+
+
+def planned_delay_ms(
+    begun: Begun, reply: Reply, *, delays_ms: tuple[int, ...]
+) -> int | None:
+    """Return the wait before the next retry in ms, None after the last retry.
+
+    A `Retry-After` with status 429 or 503 can lengthen the wait, not shorten it.
+
+    Args:
+        delays_ms: the wait before each retry, in their order.
+    """
+    if begun.failures >= len(delays_ms):
         return None
-    asked_ms = 0
-    if reply.status in ASKING_FOR_TIME:
+    requested_ms = 0
+    if reply.status in RETRY_AFTER_STATUSES:
         ended_ms = reply.started_ms + int(reply.total_ms)
-        asked_ms = retry_after_ms(_header(reply, "retry-after"), now_ms=ended_ms)
-    return max(delays_ms[failures], asked_ms)
+        requested_ms = retry_after_ms(_header(reply, "retry-after"), now_ms=ended_ms)
+    return max(delays_ms[begun.failures], requested_ms)
 
 
 def retry_after_ms(value: str, *, now_ms: int) -> int:
-    """The wait that a `Retry-After` asks for, at most a day; 0 for what is no such."""
+    """Return the wait in ms that a `Retry-After` requests, at most a day.
+
+    0 for a malformed value or a date in the past.
+    """
     text = value.strip()
     if _SECONDS.fullmatch(text):
         return min(int(text) * 1000, LONGEST_WAIT_MS)

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.flow_control.gates import Fields, set_gate
 from scheduler_api.core.model import Owner
+from scheduler_api.core.settings.limits import (
+    NO_LIMITS,
+    NO_OWNER_LIMITS,
+    LimitsByDialect,
+)
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import (
@@ -47,16 +52,20 @@ class Flow:
 
 
 class FlowKeys:
-    """The flow-control keys of one cell; an owner may have `most` of them, 0 is no
-    limit.
+    """The flow-control keys of a cell.
 
-    A change makes a key that is not in use yet, by set_gate, atomic; it may raise
+    A change creates a key that is not in use yet. It is atomic (set_gate) and raises
     LimitReached.
     """
 
-    def __init__(self, cell: Cell, *, most: int = 0) -> None:
+    def __init__(
+        self, cell: Cell, *, owner_limits: LimitsByDialect = NO_LIMITS
+    ) -> None:
         self._cell = cell
-        self._most = most
+        self._owner_limits = owner_limits
+
+    def _limit(self, owner: Owner) -> int:
+        return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).flow_keys
 
     def set_paused(self, owner: Owner, key: str, *, paused: bool) -> None:
         """Pause a key, or let it go on with its oldest event.
@@ -126,7 +135,7 @@ class FlowKeys:
             fields,
             paused=paused,
             reset=reset,
-            most=self._most,
+            most=self._limit(owner),
             owner=owner,
             name=key,
         )

@@ -6,6 +6,11 @@ from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.flow_control.gates import set_gate
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Owner
+from scheduler_api.core.settings.limits import (
+    NO_LIMITS,
+    NO_OWNER_LIMITS,
+    LimitsByDialect,
+)
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import decode_name, encode_name, queue_gate
@@ -29,11 +34,16 @@ class Queue:
 
 
 class Queues:
-    """The queues of one cell; an owner may have `most` of them, 0 is no limit."""
+    """The queues of a cell."""
 
-    def __init__(self, cell: Cell, *, most: int = 0) -> None:
+    def __init__(
+        self, cell: Cell, *, owner_limits: LimitsByDialect = NO_LIMITS
+    ) -> None:
         self._cell = cell
-        self._most = most
+        self._owner_limits = owner_limits
+
+    def _limit(self, owner: Owner) -> int:
+        return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).queues
 
     def put(self, owner: Owner, name: str, *, parallelism: int, paused: bool) -> None:
         """Create a queue or change one; events that it now admits go on at once.
@@ -47,7 +57,7 @@ class Queues:
             queue_gate(owner, name),
             {"parallelism": parallelism},
             paused=paused,
-            most=self._most,
+            most=self._limit(owner),
             owner=owner,
             name=name,
         )

@@ -1,4 +1,4 @@
-"""What operators can set about the engine: variables, defaults, meanings."""
+"""The engine's environment variables: names, defaults, meanings."""
 
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
@@ -12,63 +12,69 @@ from scheduler_api.core.settings.variables import (
     read_cell,
     read_host,
     read_http_url,
+    read_integer,
     read_networks,
     read_ports,
     read_redis_url,
     read_secret_key,
-    read_whole,
     read_yes_or_no,
     variable,
 )
+from typing import TypeVar
 from urllib.parse import urlsplit
+
+T = TypeVar("T")
 
 
 class SettingsError(SchedulerError):
-    """The environment does not say what this process needs."""
+    """A variable is missing, malformed or unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class EngineSettings:
-    """The settings that do not depend on a dialect."""
+    """The engine's settings, and beside them one settings object per dialect."""
+
+    dialects: tuple[object, ...] = ()
 
     redis_url: str = variable(
-        "REDIS_URL", read_redis_url, mask=mask_password, doc="the store"
+        "REDIS_URL", read_redis_url, mask=mask_password, doc="URL of the store"
     )
     secret_key: str = variable(
         "SECRET_KEY",
         read_secret_key,
         mask=mask_all,
-        doc="encrypts signing keys in the store; the same in every process, for ever",
+        doc="encrypts the secrets in the store; every process needs the same, and it"
+        " never changes",
     )
     port: int = variable(
         "PORT",
-        read_whole(1, 65_535),
+        read_integer(1, 65_535),
         default=8080,
-        doc="port that the web process takes",
+        doc="port that the web process listens on",
     )
     host: str = variable(
         "SCHED_HOST",
         read_host,
         default="0.0.0.0",
-        doc="address that the web process takes",
+        doc="address that the web process listens on",
     )
     web_workers: int = variable(
         "SCHED_WEB_WORKERS",
-        read_whole(1, 64),
+        read_integer(1, 64),
         default=2,
-        doc="processes that answer HTTP",
+        doc="processes that serve HTTP",
     )
     trusted_proxies: tuple[Network, ...] = variable(
         "SCHED_TRUSTED_PROXIES",
         read_networks,
         default=(),
-        doc="networks of reverse proxies whose `X-Forwarded-For` names the caller",
+        doc="networks of the reverse proxies whose `X-Forwarded-For` is trusted",
     )
     cell: str = variable(
         "SCHED_CELL",
         read_cell,
         default="s1",
-        doc="all keys in the store begin with `{cell}:`",
+        doc="name of the cell; all its keys in the store begin with `{cell}:`",
     )
     allow_networks: tuple[Network, ...] = variable(
         "SCHED_ALLOW_NETWORKS",
@@ -88,46 +94,46 @@ class EngineSettings:
         default=(),
         doc="the only ports that deliveries may reach, separated by commas; none: any",
     )
-    window: int = variable(
+    max_in_flight: int = variable(
         "SCHED_WINDOW",
-        read_whole(1, 10_000),
+        read_integer(1, 10_000),
         default=100,
-        doc="deliveries that one worker has in flight at most",
+        doc="maximum deliveries in flight per worker",
     )
     drain_grace_s: int = variable(
         "SCHED_DRAIN_GRACE_S",
-        read_whole(0, 3_600),
+        read_integer(0, 3_600),
         default=25,
-        doc="seconds that a stopping worker waits for its deliveries",
+        doc="seconds that a stopping worker waits for its deliveries to finish",
     )
     envelope_size: int = variable(
         "SCHED_ENVELOPE_SIZE",
-        read_whole(1, 1_000),
+        read_integer(1, 1_000),
         default=100,
-        doc="events that one RQ job carries at most",
+        doc="maximum events per RQ job",
     )
     body_limit_bytes: int = variable(
         "SCHED_BODY_LIMIT_BYTES",
-        read_whole(1, 64 * MIB),
+        read_integer(1, 64 * MIB),
         default=MIB,
-        doc="largest body of one event",
+        doc="maximum bytes of an event's body",
     )
     response_log_bytes: int = variable(
         "SCHED_RESPONSE_LOG_BYTES",
-        read_whole(0, MIB),
+        read_integer(0, MIB),
         default=4_096,
-        doc="bytes of each response's body that the attempt's log keeps, and as many"
-        " of the headers of a failure (QStash)",
+        doc="bytes of each response's body that the attempt log keeps; for a failure"
+        " also of its headers, in dialects that show them",
     )
     retention_days: int = variable(
         "SCHED_RETENTION_DAYS",
-        read_whole(1, 3_650),
+        read_integer(1, 3_650),
         default=7,
-        doc="days that finished events, their attempts and cron history are kept",
+        doc="days that finished events, their attempts and run history are kept",
     )
     dead_retention_days: int = variable(
         "SCHED_DEAD_RETENTION_DAYS",
-        read_whole(1, 3_650),
+        read_integer(1, 3_650),
         default=30,
         doc="days that dead letters are kept",
     )
@@ -135,113 +141,115 @@ class EngineSettings:
         "SCHED_FAILURE_DIGEST_URL",
         read_http_url,
         default="",
-        doc="where the hourly digest of dead letters is posted, besides the log",
+        doc="URL that receives the hourly digest of dead letters, besides the log",
     )
     store_high_water_percent: int = variable(
         "SCHED_STORE_HIGH_WATER_PERCENT",
-        read_whole(1, 100),
+        read_integer(1, 100),
         default=90,
-        doc="share of the store's memory limit at which new events are refused",
+        doc="percentage of the store's memory limit above which new events are refused",
     )
     offer_lease_ms: int = variable(
         "SCHED_OFFER_LEASE_MS",
-        read_whole(100, 60_000),
+        read_integer(100, 60_000),
         default=3_000,
-        doc="milliseconds from the offer of an event to its begin",
+        doc="milliseconds that a worker has to begin an event after its claim",
     )
     lease_ms: int = variable(
         "SCHED_LEASE_MS",
-        read_whole(400, 600_000),
+        read_integer(400, 600_000),
         default=15_000,
-        doc="milliseconds that a begun event stays with its worker without renewal",
+        doc="milliseconds that a begun event stays leased to its worker without"
+        " renewal",
     )
     renew_interval_ms: int = variable(
         "SCHED_RENEW_INTERVAL_MS",
-        read_whole(10, 150_000),
+        read_integer(10, 150_000),
         default=3_000,
-        doc="milliseconds between renewals; at most a quarter of the lease",
+        doc="milliseconds between lease renewals; at most a quarter of the lease",
     )
-    quiet_ms: int = variable(
+    lease_grace_ms: int = variable(
         "SCHED_QUIET_MS",
-        read_whole(400, 600_000),
+        read_integer(400, 600_000),
         default=15_000,
-        doc="milliseconds after an outage in which no lease ends; at least the lease",
+        doc="milliseconds after an outage in which no lease expires; at least the"
+        " lease",
     )
     missed_grace_ms: int = variable(
         "SCHED_MISSED_GRACE_MS",
-        read_whole(0, DAY_MS),
+        read_integer(0, DAY_MS),
         default=60_000,
-        doc="milliseconds that a fire time may wait before it counts as missed",
+        doc="milliseconds after which an unclaimed fire time counts as missed",
     )
     destination_parallelism: int = variable(
         "SCHED_DESTINATION_PARALLELISM",
-        read_whole(0, 1_000_000),
+        read_integer(0, 1_000_000),
         default=0,
-        doc="deliveries of one tenant to one destination at once; 0: no limit",
+        doc="concurrent deliveries of one tenant to one destination; 0: no limit",
     )
     host_parallelism: int = variable(
         "SCHED_HOST_PARALLELISM",
-        read_whole(0, 1_000_000),
+        read_integer(0, 1_000_000),
         default=0,
-        doc="deliveries of all tenants to one host at once, whatever its port; 0: no"
+        doc="concurrent deliveries of all tenants to one host, on any port; 0: no"
         " limit",
     )
     tenant_parallelism: int = variable(
         "SCHED_TENANT_PARALLELISM",
-        read_whole(0, 1_000_000),
+        read_integer(0, 1_000_000),
         default=0,
-        doc="deliveries of one tenant at once; 0: no limit",
+        doc="concurrent deliveries of one tenant; 0: no limit",
     )
     global_parallelism: int = variable(
         "SCHED_GLOBAL_PARALLELISM",
-        read_whole(0, 1_000_000),
+        read_integer(0, 1_000_000),
         default=0,
-        doc="deliveries of all tenants at once; 0: no limit",
+        doc="concurrent deliveries of all tenants; 0: no limit",
     )
     destination_share_percent: int = variable(
         "SCHED_DESTINATION_SHARE_PERCENT",
-        read_whole(1, 100),
+        read_integer(1, 100),
         default=50,
-        doc="most that one destination has of a worker's window while others are"
-        " wanted; 100: all of it",
+        doc="maximum percentage of a worker's deliveries in flight that go to one"
+        " destination while others are due; 100: no limit",
     )
     breaker_attempts: int = variable(
         "SCHED_BREAKER_ATTEMPTS",
-        read_whole(0, 1_000_000),
+        read_integer(0, 1_000_000),
         default=20,
-        doc="attempts within the window before a destination's breaker may open; 0: it"
-        " never does",
+        doc="attempts within the window before a destination's breaker may open; 0:"
+        " never",
     )
     breaker_percent: int = variable(
         "SCHED_BREAKER_PERCENT",
-        read_whole(1, 100),
+        read_integer(1, 100),
         default=90,
-        doc="share of them that must have failed by connection, TLS, time-out or 5xx",
+        doc="percentage of them that must have failed (connection, TLS, time-out, 5xx)",
     )
     breaker_window_ms: int = variable(
         "SCHED_BREAKER_WINDOW_MS",
-        read_whole(1_000, DAY_MS),
+        read_integer(1_000, DAY_MS),
         default=60_000,
-        doc="milliseconds of attempts that a breaker looks back on",
+        doc="length of the breaker's window in milliseconds",
     )
     breaker_hold_ms: int = variable(
         "SCHED_BREAKER_HOLD_MS",
-        read_whole(100, DAY_MS),
+        read_integer(100, DAY_MS),
         default=5_000,
-        doc="milliseconds until an open breaker lets one attempt through; each that"
-        " fails doubles them",
+        doc="milliseconds from the opening of a breaker to its first probe; each"
+        " failed probe doubles the wait",
     )
     breaker_longest_hold_ms: int = variable(
         "SCHED_BREAKER_LONGEST_HOLD_MS",
-        read_whole(100, DAY_MS),
+        read_integer(100, DAY_MS),
         default=60_000,
-        doc="milliseconds that they are at most",
+        doc="maximum wait between probes in milliseconds",
     )
     breaker_ramp_per_s: int = variable(
         "SCHED_BREAKER_RAMP_PER_S",
-        read_whole(1, 1_000),
+        read_integer(1, 1_000),
         default=16,
-        doc="attempts per second that a closed breaker begins with; they double every"
+        doc="attempts per second right after a breaker closes; the rate doubles every"
         " two seconds",
     )
 
@@ -257,17 +265,21 @@ class EngineSettings:
                 "SCHED_RENEW_INTERVAL_MS: expected at most a quarter of SCHED_LEASE_MS"
                 f" ({self.lease_ms // 4}), got {self.renew_interval_ms}"
             )
-        if self.quiet_ms < self.lease_ms:
+        if self.lease_grace_ms < self.lease_ms:
             faults.append(
                 "SCHED_QUIET_MS: expected at least SCHED_LEASE_MS"
-                f" ({self.lease_ms}), got {self.quiet_ms}"
+                f" ({self.lease_ms}), got {self.lease_grace_ms}"
             )
         if faults:
             raise SettingsError("\n".join(faults))
 
+    def of(self, kind: type[T]) -> T:
+        """Return the settings of a dialect, given their class."""
+        return next((each for each in self.dialects if isinstance(each, kind)), kind())
+
     @property
     def prefix(self) -> str:
-        """What every key of this cell begins with."""
+        """The prefix of all keys of this cell."""
         return f"{{{self.cell}}}:"
 
     @property

@@ -1,11 +1,13 @@
-"""What operators allow, and when a destination counts as broken."""
+"""Limits that operators set, as the engine takes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
 class Caps:
-    """How many deliveries may run at once; 0 is no limit."""
+    """Maximum concurrent deliveries; 0 is no limit."""
 
     destination: int = 0
     host: int = 0
@@ -17,20 +19,23 @@ NO_CAPS = Caps()
 
 
 @dataclass(frozen=True)
-class Room:
-    """How many things of a name one owner may have; 0 is no limit."""
+class OwnerLimits:
+    """How many named things an owner may have; 0 is no limit."""
 
     queues: int = 0
-    flows: int = 0
-    groups: int = 0
+    flow_keys: int = 0
+    url_groups: int = 0
 
 
-ANY_NUMBER = Room()
+NO_OWNER_LIMITS = OwnerLimits()
+# By the name of the dialect; a dialect that is absent has no limits.
+LimitsByDialect = Mapping[str, OwnerLimits]
+NO_LIMITS: LimitsByDialect = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class BreakerLimits:
-    """When a destination's breaker opens (attempts 0: never), and how it closes."""
+    """When a destination's breaker opens (attempts 0: never) and how it closes."""
 
     attempts: int
     percent: int

@@ -1,9 +1,8 @@
-"""How one environment variable is declared, read and shown."""
+"""How an environment variable is declared, parsed and logged."""
 
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
-from inspect import get_annotations
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,35 +17,37 @@ MIB = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable, as the README's table shows it."""
+    """One environment variable, and the field of `settings` that it fills."""
 
     name: str
     default: str
     doc: str
+    settings: type
     field: str
     parse: Parse
     mask: Mask | None
     required: bool
 
     def show(self, value: Any) -> str:
-        """Spell `value` for a log: never what is secret."""
+        """Format `value` for a log, with secrets masked."""
         return self.mask(value) if self.mask else write(value)
 
 
 def declared(settings: type) -> tuple[Variable, ...]:
-    """List the variables of a dataclass: its own in their order, then its bases'."""
-    own = [name for each in settings.__mro__ for name in get_annotations(each)]
+    """List the variables of a dataclass in the order of its fields."""
     return tuple(
         Variable(
             name=f.metadata["name"],
             default="" if f.default is MISSING else write(f.default),
             doc=f.metadata["doc"],
+            settings=settings,
             field=f.name,
             parse=f.metadata["parse"],
             mask=f.metadata["mask"],
             required=f.default is MISSING,
         )
-        for f in sorted(fields(settings), key=lambda f: own.index(f.name))
+        for f in fields(settings)
+        if f.metadata
     )
 
 
@@ -61,16 +62,17 @@ def variable(
     """Declare a dataclass field that the environment fills.
 
     Args:
-        parse: raises ValueError with what is expected, as the end of a sentence.
+        parse: raises ValueError whose text completes "expected …".
+        mask: hides the secret part of a value in logs.
     """
     metadata = {"name": name, "parse": parse, "doc": doc, "mask": mask}
     return field(default=default, metadata=metadata)
 
 
-def read_whole(low: int, high: int) -> Parse:
+def read_integer(low: int, high: int) -> Parse:
     def parse(text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
+            raise ValueError(f"an integer from {low} to {high}")
         return int(text)
 
     return parse
@@ -95,7 +97,7 @@ def read_networks(text: str) -> tuple[Network, ...]:
 
 
 def read_ports(text: str) -> tuple[int, ...]:
-    port = read_whole(1, 65_535)
+    port = read_integer(1, 65_535)
     try:
         return tuple(port(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as err:
@@ -145,7 +147,7 @@ def read_secret_key(text: str) -> str:
 
 
 def write(value: Any) -> str:
-    """Spell `value` as the environment would."""
+    """Format `value` as an environment variable would hold it."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

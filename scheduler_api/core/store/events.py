@@ -1,4 +1,4 @@
-"""Writes of events; each is one Lua function. Reads by id are in `reads`."""
+"""Writes of events; each is one function of the store. Reads by id are in `reads`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,9 +30,15 @@ from scheduler_api.core.model import (
     Owner,
     Verdict,
 )
-from scheduler_api.core.settings.limits import ANY_NUMBER, NO_CAPS, Caps, Room
+from scheduler_api.core.settings.limits import (
+    NO_CAPS,
+    NO_LIMITS,
+    NO_OWNER_LIMITS,
+    Caps,
+    LimitsByDialect,
+)
 from scheduler_api.core.store import codec, gate_names, keys
-from scheduler_api.core.store.batching import CallBatcher
+from scheduler_api.core.store.batching import Gathering
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.functions import Arg
 from scheduler_api.core.store.id_sequence import IdSequence
@@ -43,15 +49,15 @@ from scheduler_api.core.store.large_content import (
 )
 from typing import cast
 
-# Each takes about 50 us, during which the store serves no other request.
-CANCEL_BATCH_SIZE = 50
+# Each takes some 50 us of the store, which does nothing else meanwhile.
+CANCELLED_AT_ONCE = 50
 # Events that one round trip creates.
-CREATE_BATCH_SIZE = 200
-# Large content is sent to the store when this much has been collected in memory.
-PIPELINE_BYTES = 8_388_608
-# The id was in use, or the content expired before the call: create the event again.
-RETRIED = frozenset(("taken", "expired"))
-# Codes after which large content is or may be in use; otherwise it is deleted.
+AT_ONCE = 200
+# Of large content, as much may wait in memory for its round trip.
+PIPELINED_BYTES = 8_388_608
+# The id was in use, or the content expired before the call: write the draft again.
+AGAIN = frozenset(("taken", "expired"))
+# Large content is kept, or perhaps kept after a fault; else it is deleted.
 KEPT = (b"ok", b"fault")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
@@ -64,15 +70,12 @@ REFUSALS: dict[str, type[SchedulerError]] = {
 }
 
 # Code, wanted and created time in ms, and id (or the value of the deduplication key).
-Reply = tuple[bytes, int, int, bytes]
-FULL: Reply = (b"full", 0, 0, b"")
+Answer = tuple[bytes, int, int, bytes]
+FULL: Answer = (b"full", 0, 0, b"")
 
 
 class Cancelled(StrEnum):
-    """The result of a cancellation.
-
-    `requested`: the event is being sent; it will not be retried.
-    """
+    """What a cancellation found; `requested`: this attempt is its last."""
 
     DONE = "cancelled"
     REQUESTED = "requested"
@@ -82,9 +85,10 @@ class Cancelled(StrEnum):
 
 
 class EventStore:
-    """The events of one cell.
+    """The events of one cell, for one process.
 
-    With `batches`, concurrent creations of single events share a round trip.
+    With `gathers`, events that several greenlets create at the same moment, one each,
+    share a round trip.
     """
 
     def __init__(
@@ -92,24 +96,20 @@ class EventStore:
         cell: Cell,
         *,
         caps: Caps = NO_CAPS,
-        room: Room = ANY_NUMBER,
-        batches: bool = False,
+        owner_limits: LimitsByDialect = NO_LIMITS,
+        gathers: bool = False,
     ) -> None:
         self.cell = cell
         self._caps = caps
-        self._room = room
+        self._owner_limits = owner_limits
         self._ids = IdSequence(cell.client, cell.prefix)
-        self._batcher = (
-            CallBatcher(self._create_all, max_items=CREATE_BATCH_SIZE)
-            if batches
-            else None
-        )
+        self._gathering = Gathering(self._write, most=AT_ONCE) if gathers else None
 
     def create(self, owner: Owner, draft: Draft) -> Event:
-        """Store an event; its id is higher than the ids of all earlier events.
+        """Store an event; its id is higher than those of all events stored before.
 
-        Redis: create_events, atomic; if the client repeats the call, one event is
-        stored.
+        Redis: create_events, atomic; however often the client repeats it in silence, it
+        is one event.
 
         Raises: TimePassed, StoreFull, Repeated.
         """
@@ -131,55 +131,55 @@ class EventStore:
         owner: Owner,
         drafts: Sequence[Draft],
         *,
-        batch_size: int = CREATE_BATCH_SIZE,
+        at_once: int = AT_ONCE,
         replaces: Sequence[str] = (),
     ) -> list[Accepted]:
-        """Store events, `batch_size` per round trip, with one answer per draft.
+        """Store events, `at_once` per round trip; each draft has an answer of its own.
 
-        If the client repeats a call, each draft is stored once. After an error, the
-        events of earlier round trips are stored.
+        A draft is one event, however often the client repeats a call in silence. After
+        an error, events of earlier round trips are stored.
 
         Redis: create_events, atomic per round trip; with `replaces`
         replay_dead_letters, atomic per dead letter.
 
         Args:
-            replaces: for each draft, the id of the dead letter that it replaces. If the
-                dead letter is gone, the draft is not stored.
+            replaces: for each draft, the dead letter whose place it takes if that is
+                still there.
         """
         one = drafts[0] if len(drafts) == 1 and not replaces else None
-        if self._batcher and one and len(one.content.body) <= INLINE_BYTES:
-            return [self._batcher.submit(owner, one)]
-        return self._create_all(owner, drafts, batch_size=batch_size, replaces=replaces)
+        if self._gathering and one and len(one.content.body) <= INLINE_BYTES:
+            return [self._gathering.ask(owner, one)]
+        return self._write(owner, drafts, at_once=at_once, replaces=replaces)
 
-    def _create_all(
+    def _write(
         self,
         owner: Owner,
         drafts: Sequence[Draft],
         *,
-        batch_size: int = CREATE_BATCH_SIZE,
+        at_once: int = AT_ONCE,
         replaces: Sequence[str] = (),
     ) -> list[Accepted]:
         accepted: dict[int, Accepted] = {}
         waiting = list(range(len(drafts)))
         while waiting:
-            batch, waiting = waiting[:batch_size], waiting[batch_size:]
+            batch, waiting = waiting[:at_once], waiting[at_once:]
             dead = [replaces[i] for i in batch] if replaces else []
             try:
-                replies = self._create_batch(owner, [drafts[i] for i in batch], dead)
+                answers = self._write_batch(owner, [drafts[i] for i in batch], dead)
             except OutOfMemoryError:
-                replies = [FULL] * len(batch)
-            for i, reply in zip(batch, replies, strict=True):
-                if (answer := _parse_reply(drafts[i], reply)) is None:
+                answers = [FULL] * len(batch)
+            for i, answer in zip(batch, answers, strict=True):
+                if (found := _accepted(drafts[i], answer)) is None:
                     waiting.append(i)
                 else:
-                    accepted[i] = answer
+                    accepted[i] = found
         return [accepted[i] for i in range(len(drafts))]
 
-    def _create_batch(
+    def _write_batch(
         self, owner: Owner, drafts: Sequence[Draft], replaces: Sequence[str]
-    ) -> list[Reply]:
-        """Write large content, then call the function."""
-        args: list[Arg] = []
+    ) -> list[Answer]:
+        """One call, and before it the content that is large."""
+        words: list[Arg] = []
         written: list[str] = []
         size = 0
         with self.cell.client.pipeline(transaction=False) as pipe:
@@ -190,48 +190,49 @@ class EventStore:
                 inline, _ = write_if_large(pipe, key, stored)
                 written.append("" if inline else key)
                 size += len(stored) - len(inline)
-                if size > PIPELINE_BYTES:
+                if size > PIPELINED_BYTES:
                     pipe.execute()
                     size = 0
-                args += [dead] if replaces else []
-                args += [event_id, name, str(owner), *_time_arguments(draft)]
-                args += [draft.deadline_ms, inline]
-                args += [
+                words += [dead] if replaces else []
+                words += [event_id, name, str(owner), *_wanted(draft)]
+                words += [draft.deadline_ms, inline]
+                words += [
                     "1" if draft.journal else "",
                     *arguments_of(draft.deduplication),
                 ]
-                args += self._gate_arguments(owner, draft.content.url, draft.gates)
+                words += self._gate_words(owner, draft.content.url, draft.gates)
             pipe.execute()
-            replies = self._call(args, replaces=bool(replaces))
-            for key, reply in zip(written, replies, strict=True):
-                if key and reply[0] not in KEPT:
+            answers = self._call(words, replaces=bool(replaces))
+            for key, answer in zip(written, answers, strict=True):
+                if key and answer[0] not in KEPT:
                     pipe.delete(key)
             pipe.execute()
-        return replies
+        return answers
 
-    def _call(self, args: Sequence[Arg], *, replaces: bool) -> list[Reply]:
+    def _call(self, words: Sequence[Arg], *, replaces: bool) -> list[Answer]:
         if replaces:
-            return cast(list[Reply], self.cell.call("replay_dead_letters", args=args))
+            return cast(list[Answer], self.cell.call("replay_dead_letters", args=words))
         try:
-            return cast(list[Reply], self.cell.call("create_events", args=args))
+            return cast(list[Answer], self.cell.call("create_events", args=words))
         except OutOfMemoryError:
-            return cast(list[Reply], self.cell.call("recall_events", args=args))
+            return cast(list[Answer], self.cell.call("recall_events", args=words))
 
     def _id_of(self, draft: Draft, *, large: bool) -> str:
-        """The id of a draft, or '' if the function assigns it.
-
-        Large content needs an id beforehand, for its key.
-        """
+        """Its id, or '' for the call to give it one; large content is named by it."""
         if draft.id or not draft.ascending:
             return draft.id or self._ids.take()
         return self._ids.next() if large else ""
 
-    def _gate_arguments(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
-        """An event's destination and encoded gates, as arguments."""
-        encoded = gate_names.encode_gates(
-            owner, gates, url=url, caps=self._caps, room=self._room
+    def _gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
+        """An event's destination, and all gates that it goes through, as arguments."""
+        words = gate_names.encode_gates(
+            owner,
+            gates,
+            url=url,
+            caps=self._caps,
+            owner_limits=self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS),
         )
-        return gate_names.destination_digest(url), encoded
+        return gate_names.destination_digest(url), words
 
     def find_duplicate(
         self, owner: Owner, deduplication: DeduplicationKey
@@ -242,16 +243,16 @@ class EventStore:
         return None if stored is None else Duplicate.parse(stored)
 
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
-        """Cancel events in any state; an event being sent finishes its attempt first.
+        """Cancel events in any state; one being sent is asked to stop.
 
-        After an error, some of the events may be cancelled. Redis: cancel_events, in
-        batches, atomic per event; if the client repeats a call, the answer is the same.
+        After an error, the first of many may be cancelled. Redis: cancel_events, some
+        at a time, atomic per event; repeated in silence, it answers alike.
         """
         replies: list[bytes] = []
-        for at in range(0, len(event_ids), CANCEL_BATCH_SIZE):
-            batch = event_ids[at : at + CANCEL_BATCH_SIZE]
+        for at in range(0, len(event_ids), CANCELLED_AT_ONCE):
+            some = event_ids[at : at + CANCELLED_AT_ONCE]
             options = {"owner": str(owner), "change": nonce()}
-            replies += self.cell.call("cancel_events", options, batch)
+            replies += self.cell.call("cancel_events", options, some)
         return [Cancelled(reply.decode()) for reply in replies]
 
     def change(
@@ -262,11 +263,11 @@ class EventStore:
         at_ms: int | None = None,
         cancel: bool = False,
     ) -> None:
-        """Edit or cancel an event that was never begun.
+        """Edit or cancel an event that was never begun, as it was read.
 
-        Redis: change_event, atomic; afterwards the old content is never sent.
+        Redis: change_event, atomic; nothing is sent from the old content afterwards.
 
-        Raises: NotFound, NotPending, TimePassed, Conflict (it has changed since it was
+        Raises: NotFound, NotPending, TimePassed, Conflict (it was changed since it was
             read).
         """
         options: dict[str, object] = {
@@ -284,15 +285,15 @@ class EventStore:
             key = keys.body(self.cell.prefix, event.id, name)
             stored = codec.encode_content(content)
             inline, _ = write_if_large(self.cell.client, key, stored)
-            arguments = self._gate_arguments(event.owner, content.url, NO_GATES)
-            options["destination"], options["gates"] = arguments
+            words = self._gate_words(event.owner, content.url, NO_GATES)
+            options["destination"], options["gates"] = words
         reply = self.cell.call("change_event", options, [inline])
         code = reply.decode()
         if code != "ok":
             raise REFUSALS.get(code, Conflict)
 
     def forget(self, event_ids: Sequence[str], *, before_ms: int) -> int:
-        """Delete those of the events that finished before a time; return their number.
+        """Remove those of the events that finished before then; answer how many.
 
         Redis: forget_events, atomic per event.
         """
@@ -300,18 +301,18 @@ class EventStore:
         return cast(int, self.cell.call("forget_events", options, event_ids))
 
 
-def _time_arguments(draft: Draft) -> tuple[str, int, str]:
+def _wanted(draft: Draft) -> tuple[str, int, str]:
     future = "1" if draft.must_be_future else ""
     if draft.at_ms is None:
         return "in", draft.delay_ms, future
     return "at", draft.at_ms, future
 
 
-def _parse_reply(draft: Draft, reply: Reply) -> Accepted | None:
-    """Parse the reply to a draft; None: create the event again."""
-    code, wanted_ms, created_ms, event_id = reply
+def _accepted(draft: Draft, answer: Answer) -> Accepted | None:
+    """The function's answer to a draft; None: write the draft again."""
+    code, wanted_ms, created_ms, event_id = answer
     made_before = code == b"taken" and draft.id
-    if code.decode() in RETRIED and not made_before:
+    if code.decode() in AGAIN and not made_before:
         return None
     duplicate_of = Duplicate.parse(event_id) if code == b"duplicate" else None
     return Accepted(

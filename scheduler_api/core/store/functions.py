@@ -1,9 +1,8 @@
-"""The Lua functions of the store: one Redis Functions library per cell and version.
+"""The store's functions: one Redis Functions library for each cell and version.
 
-The server compiles the library once, replicates it and stores it with its data; it
-survives FLUSHALL. The names of the library and its functions end in digests of the
-database, the prefix and the source, so that several versions and cells can share one
-server.
+The server compiles the library once, replicates it, and keeps it with its data, also
+through FLUSHALL. Its name and those of its functions end in digests of database,
+prefix and source, so versions and cells run side by side on one server.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from typing import Any, Protocol
 
 log = logging.getLogger("scheduler.store")
 
-# Each file defines one module table. The others use only `records` while they load.
+# A file fills the table of its name. Only `records` is used while others are loaded.
 MODULES = (
     *("records", "context", "errors", "keys", "due", "journal", "deduplication"),
     *("gates", "slots", "gate_binding", "gate_checks", "fair_share"),
@@ -31,9 +30,9 @@ MODULES = (
 NAME = "scheduler"
 DIGEST_LENGTH = 12
 MISSING, EXISTS = "Function not found", "already exists"
-# After a full store refused the library, wait this long before sending it again.
+# For so long after a full store refused the library, a process does not send it again.
 REFUSED_FOR_S = 1.0
-# Another process may delete the library between the load and the call.
+# Between a load and the call, another process may delete the library.
 TRIES = 3
 
 Arg = str | bytes | int
@@ -41,15 +40,15 @@ Options = Mapping[str, object]
 
 
 class AsyncClient(Protocol):
-    """An asynchronous client that can call and load functions."""
+    """What it takes to call functions."""
 
-    async def fcall(self, function: str, numkeys: int, /, *args: Arg) -> object: ...
+    async def fcall(self, function: str, numkeys: int, /, *words: Arg) -> object: ...
 
     async def function_load(self, source: str, /) -> object: ...
 
 
 class Library:
-    """The function library of one cell, in this version of the code."""
+    """The functions of one cell, as this version of the code has them."""
 
     def __init__(self, prefix: str, database: int) -> None:
         self._prefix = prefix
@@ -60,12 +59,12 @@ class Library:
 
     @property
     def name(self) -> str:
-        """The name of the library on the server."""
+        """What the server calls the library."""
         return f"{NAME}_{self.version}"
 
     @property
     def source(self) -> str:
-        """The source code for FUNCTION LOAD."""
+        """The library as the server loads it."""
         tables = ", ".join(MODULES)
         empty = ", ".join("{}" for _ in MODULES)
         return (
@@ -77,51 +76,51 @@ class Library:
     def call(
         self, client: redis.Redis, function: str, options: Options, args: Iterable[Arg]
     ) -> Any:
-        """Call a function. One round trip, or three if the library is not loaded.
+        """Calls a function in one round trip, or three if the server lacks the library.
 
-        Raises: OutOfMemoryError: the store is too full to load the library, or for a
-            function that stores new events.
+        Raises: OutOfMemoryError (the store is too full for the library or for what the
+            function takes), redis.RedisError.
         """
-        command = self._command(function, options, args)
+        words = self._words(function, options, args)
         for _ in range(TRIES - 1):
             try:
-                return client.fcall(*command)
+                return client.fcall(*words)
             except ResponseError as err:
                 self._check_missing(err)
             try:
                 client.function_load(self.source)
             except ResponseError as err:
                 self._check_loaded(err)
-        return client.fcall(*command)
+        return client.fcall(*words)
 
     async def call_async(
         self, client: AsyncClient, function: str, options: Options, args: Iterable[Arg]
     ) -> Any:
-        """Like `call`, with an asynchronous client.
+        """As `call`, for an asynchronous client.
 
-        Raises: OutOfMemoryError.
+        Raises: OutOfMemoryError, redis.RedisError.
         """
-        command = self._command(function, options, args)
+        words = self._words(function, options, args)
         for _ in range(TRIES - 1):
             try:
-                return await client.fcall(*command)
+                return await client.fcall(*words)
             except ResponseError as err:
                 self._check_missing(err)
             try:
                 await client.function_load(self.source)
             except ResponseError as err:
                 self._check_loaded(err)
-        return await client.fcall(*command)
+        return await client.fcall(*words)
 
-    def _command(self, function: str, options: Options, args: Iterable[Arg]) -> Any:
+    def _words(self, function: str, options: Options, args: Iterable[Arg]) -> Any:
         name, encoded = f"{function}_{self.version}", orjson.dumps(options)
         return name, 1, self._prefix, encoded, *args
 
     def _check_missing(self, err: ResponseError) -> None:
-        """Raise `err` unless it means that the library is not loaded.
+        """Raises `err` unless it says that the server lacks the library.
 
-        If a full store refused the library within the last second, raise that error
-        again instead of sending 130 KB with every call.
+        While a full store refuses the library, raises that refusal for a second instead
+        of sending 130 KB with each call.
         """
         if MISSING not in str(err):
             raise err
@@ -129,7 +128,7 @@ class Library:
             raise OutOfMemoryError(self._refusal) from err
 
     def _check_loaded(self, err: ResponseError) -> None:
-        """Raise `err` unless another process has loaded the library in the meantime."""
+        """Raises `err` unless another process has loaded the library meanwhile."""
         if EXISTS in str(err):
             return
         if isinstance(err, OutOfMemoryError):
@@ -140,9 +139,9 @@ class Library:
 
 @cache
 def _body() -> str:
-    """The text of all Lua files: the modules in order, then the functions.
+    """All files: the modules in their order, then the functions.
 
-    Each file is wrapped in a block, so that its locals stay private.
+    Each is a block of its own, so its locals are seen nowhere else.
     """
     folder = files(__package__).joinpath("lua")
     modules = [folder.joinpath("lib", f"{name}.lua") for name in MODULES]
@@ -156,31 +155,30 @@ def _digest(text: str) -> str:
 
 
 def names() -> list[str]:
-    """The names of all Lua functions, without digests."""
+    """The names of all functions, without their digests."""
     found = files(__package__).joinpath("lua", "functions").iterdir()
     return sorted(file.name.removesuffix(".lua") for file in found)
 
 
 def delete(client: redis.Redis, library: Library, *, others_only: bool) -> list[str]:
-    """Delete the cell's libraries and return their names.
+    """Deletes the cell's libraries, or those of other versions; returns their names.
 
-    A running process whose library was deleted loads it again.
+    A process of another version that still runs loads its own again.
 
-    Args:
-        others_only: keep the library of this version.
+    Raises: redis.RedisError.
     """
     found = client.function_list(f"{NAME}_{library.cell}_*")
-    names = [_as_dict(each)[b"library_name"].decode() for each in found]
+    names = [_named(each)[b"library_name"].decode() for each in found]
     deleted = [name for name in names if name != library.name or not others_only]
     for name in deleted:
-        # Another process may have deleted it in the meantime.
+        # Another process may have deleted it meanwhile.
         with suppress(ResponseError):
             client.function_delete(name)
     return deleted
 
 
-def _as_dict(library: Any) -> dict[bytes, Any]:
-    """An entry of FUNCTION LIST: a map in RESP3, a flat list in RESP2."""
+def _named(library: Any) -> dict[bytes, Any]:
+    """A library of FUNCTION LIST by names: RESP3 has a map, RESP2 a flat list."""
     if isinstance(library, dict):
         return library
     return dict(zip(library[::2], library[1::2], strict=True))

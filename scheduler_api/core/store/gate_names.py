@@ -9,7 +9,12 @@ import re
 from functools import lru_cache
 from scheduler_api.core.delivery.destinations import BadDestination, parse
 from scheduler_api.core.model import FlowLimits, Gates, Owner
-from scheduler_api.core.settings.limits import ANY_NUMBER, NO_CAPS, Caps, Room
+from scheduler_api.core.settings.limits import (
+    NO_CAPS,
+    NO_OWNER_LIMITS,
+    Caps,
+    OwnerLimits,
+)
 from urllib.parse import quote, unquote
 
 QUEUE, FLOW, DESTINATION, HOST = "q", "f", "d", "h"
@@ -80,7 +85,7 @@ def encode_gates(
     *,
     url: str = "",
     caps: Caps = NO_CAPS,
-    room: Room = ANY_NUMBER,
+    owner_limits: OwnerLimits = NO_OWNER_LIMITS,
 ) -> str:
     """Encode the gates of an event, in the order of their checks.
 
@@ -90,12 +95,11 @@ def encode_gates(
     """
     encoded = []
     if gates.queue:
-        encoded.append(
-            f"{queue_gate(owner, gates.queue)},,,{_count_limit(room.queues)}"
-        )
+        limit = _count_limit(owner_limits.queues)
+        encoded.append(f"{queue_gate(owner, gates.queue)},,,{limit}")
     if gates.flow is not None:
         limited = _with_limits(flow_gate(owner, gates.flow.key), gates.flow)
-        encoded.append(f"{limited}{_count_limit(room.flows)}")
+        encoded.append(f"{limited}{_count_limit(owner_limits.flow_keys)}")
     if caps.destination and (digest := destination_digest(url)):
         gate = destination_gate(owner.tenant, digest)
         encoded.append(f"{gate},{caps.destination},,")

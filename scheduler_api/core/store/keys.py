@@ -367,9 +367,8 @@ def wake(prefix: str) -> str:
 def tenant(prefix: str, tenant_id: str) -> str:
     """Hash, a tenant; permanent.
 
-    `f` format, `name`, `c` created ms, `qr` ms of the last key rotation; encrypted
-    (`encryption`): `jiter` signing secret, `qstash_current` and `qstash_next` signing
-    keys, `events_v1` signing secret.
+    `f` format, `name`, `c` created ms, and for each dialect that has them: its
+    secrets, encrypted (`encryption`), and `<dialect>.rotated`, ms of the last rotation.
     """
     return f"{prefix}tn:{tenant_id}"
 

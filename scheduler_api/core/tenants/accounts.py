@@ -1,13 +1,11 @@
-"""Accounts: their tokens, kept as hashes, and their signing keys, kept encrypted."""
+"""Accounts: their tokens, stored as hashes, and their secrets, stored encrypted."""
 
-import base64
 import hashlib
-import secrets
-import string
-from dataclasses import asdict, dataclass, field, fields, replace
+import secrets as random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from redis.client import Pipeline
 from redis.exceptions import WatchError
-from scheduler_api.core.delivery.signing import WEBHOOK_SECRET
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import keys
@@ -16,54 +14,54 @@ from scheduler_api.core.tenants.encryption import Cipher
 from typing import cast
 
 FORMAT = "1"
-# How long a worker goes by its keys after it asked whether any were rotated. A rotation
-# waits as long before it answers, so that afterwards nothing is signed with a key that
-# the new pair lacks.
-KEYS_KEPT_S = 1.0
+# How long workers cache secrets between two checks for rotations. A rotation waits that
+# long before it returns: afterwards every signature verifies with the new secrets.
+SECRETS_CACHED_S = 1.0
 Value = bytes | bytearray | memoryview | str | int | float
 Record = dict[Value, Value]
-_LETTERS = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Who a request acts for."""
+    """The tenant that a request acts for."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKeys:
-    """What receivers check signatures with; the field names are the stored ones."""
+class Secrets:
+    """The secrets of a tenant by their names, which are also the stored ones."""
 
-    jiter: str = field(repr=False)
-    qstash_current: str = field(repr=False)
-    qstash_next: str = field(repr=False)
-    # As Standard Webhooks spells it: `whsec_` and base64.
-    events_v1: str = field(repr=False)
+    by_name: Mapping[str, str] = field(repr=False)
+
+    def __getitem__(self, name: str) -> str:
+        return self.by_name[name]
 
 
 @dataclass(frozen=True, slots=True)
 class NewTenant:
-    """A tenant just made; its token is known here and never again."""
+    """A tenant just created; only a hash of its token is stored."""
 
     id: str
     token: str = field(repr=False)
-    signing: SigningKeys
+    secrets: Secrets
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation made of the QStash keys.
+    """A rotation of secrets: the secrets after it, its time and that of the last one.
 
-    `whole` says whether `qstash_current` is another one than before. A pair that was
-    handed out before `breaks_before_ms` no longer verifies; None: all do.
+    `last_ms` is None for the first rotation.
     """
 
-    signing: SigningKeys
-    whole: bool
+    secrets: Secrets
     at_ms: int
-    breaks_before_ms: int | None
+    last_ms: int | None
+
+
+# From the secrets so far, the time of the last rotation (None if there was none) and
+# the current time, both in epoch ms, to the secrets that change.
+Replace = Callable[[Secrets, int | None, int], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +74,30 @@ class Account:
 
 
 class Tenants:
-    """All tenants of one cell."""
+    """All tenants of a cell.
 
-    def __init__(self, cell: Cell, *, secret_key: str) -> None:
+    Args:
+        secret_key: encrypts their secrets.
+        makers: for each secret of a tenant, a function that makes a new one.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        secret_key: str,
+        makers: Mapping[str, Callable[[], str]],
+    ) -> None:
         self._cell = cell
+        self._makers = makers
         self._client = cell.client
         self._prefix = cell.prefix
         self._cipher = Cipher(secret_key)
 
     def create(self, name: str) -> NewTenant:
-        """Make a tenant with a token and signing keys of its own.
+        """Create a tenant with a token and secrets.
 
-        Redis: one MULTI; a repeat writes the same again, a crash before it wastes a
-        number.
+        Atomic, one MULTI. A crash before it leaves a gap in the numbers of tenants.
         """
         new = self._new()
         with self._client.pipeline(transaction=True) as pipe:
@@ -97,12 +106,12 @@ class Tenants:
         return new
 
     def register(self, application: str) -> NewTenant:
-        """As `create`, for an application whose name nobody has registered before.
+        """Create a tenant for an application with a unique name.
 
-        Redis: WATCH and one MULTI, repeated while others register.
+        Atomic: WATCH and one MULTI, repeated while others register.
 
         Raises:
-            Conflict: the name is taken.
+            Conflict: the name is registered.
         """
         names, new = keys.applications(self._prefix), self._new()
         with self._client.pipeline() as pipe:
@@ -121,14 +130,15 @@ class Tenants:
 
     def _new(self) -> NewTenant:
         tenant_id = str(self._client.incr(keys.tenant_sequence(self._prefix)))
-        return NewTenant(tenant_id, _new_token(), _new_signing_keys())
+        made = {name: make() for name, make in self._makers.items()}
+        return NewTenant(tenant_id, _new_token(), Secrets(made))
 
     def _write(self, pipe: Pipeline, new: NewTenant, name: str) -> None:
         record: Record = {
             "f": FORMAT,
             "name": name,
             "c": str(self._cell.now_ms()),
-            **self._encrypt_all(new.id, new.signing),
+            **self._encrypted(new.id, new.secrets.by_name),
         }
         pipe.hset(keys.tenant(self._prefix, new.id), mapping=record)
         pipe.zadd(keys.tenants(self._prefix), {new.id: int(new.id)})
@@ -138,104 +148,89 @@ class Tenants:
         )
 
     def by_token(self, token: str) -> Tenant | None:
-        """The tenant that `token` belongs to, if any; one round trip.
+        """Return the tenant of a token, if there is one. One round trip.
 
-        Equal time for any token: what is looked up is its digest.
+        The lookup key is a hash, so timing reveals nothing about valid tokens.
         """
         key = keys.token(self._prefix, _digest(token))
         tenant_id = self._client.hget(key, "tn")
         return None if tenant_id is None else Tenant(_text(tenant_id))
 
-    def signing(self, tenant_id: str) -> SigningKeys:
-        """The keys that this tenant's deliveries are signed with.
+    def secrets(self, tenant_id: str) -> Secrets:
+        """Return the secrets of a tenant. One round trip.
 
-        A tenant from before there was one of them gets it now. Redis: one read.
+        A tenant that lacks one of them, because it was created before that secret
+        existed, gets it now. Several callers at once get the same.
 
         Raises:
-            NotFound: there is no such tenant.
+            NotFound: unknown tenant.
             WrongSecretKey: they were stored under another SECRET_KEY.
         """
-        names = [f.name for f in fields(SigningKeys)]
-        encrypted = self._client.hmget(keys.tenant(self._prefix, tenant_id), names)
-        decrypted = {
+        key, names = keys.tenant(self._prefix, tenant_id), [*self._makers]
+        form, *stored = self._client.hmget(key, ["f", *names])
+        if form is None:
+            raise NotFound(f"tenant {tenant_id}")
+        found = {
             name: self._cipher.decrypt(_text(text), _context(tenant_id, name))
-            for name, text in zip(names, encrypted, strict=True)
+            for name, text in zip(names, stored, strict=True)
             if text is not None
         }
-        missing = set(names) - set(decrypted)
-        if missing == {"events_v1"}:
-            [name] = missing
-            late = self._encrypt(tenant_id, name, _new_webhook_secret())
-            # Whoever comes second goes by the first one's.
-            self._client.hsetnx(keys.tenant(self._prefix, tenant_id), name, late)
-            return self.signing(tenant_id)
-        if missing:
-            raise NotFound(f"tenant {tenant_id}")
-        return SigningKeys(**decrypted)
+        missing = [name for name in names if name not in found]
+        if not missing:
+            return Secrets(found)
+        made = {name: self._makers[name]() for name in missing}
+        for name, text in self._encrypted(tenant_id, made).items():
+            self._client.hsetnx(key, str(name), text)
+        return self.secrets(tenant_id)
 
     def rotated(self) -> bytes | None:
-        """What names the last rotation of any tenant's keys. Redis: one read."""
+        """Return an id of the last rotation of any tenant. One round trip."""
         return cast(bytes | None, self._client.get(keys.rotated(self._prefix)))
 
     def check_key(self) -> None:
-        """Hold that this process's SECRET_KEY opens what the store keeps.
+        """Check that SECRET_KEY decrypts the secrets in the store.
 
         Raises:
-            WrongSecretKey: found before anything is signed or refused with it.
+            WrongSecretKey.
         """
         ids = self.all_ids()
         for tenant_id in {*ids[:1], *ids[-1:]}:
-            self.signing(tenant_id)
+            self.secrets(tenant_id)
 
-    def rotate_qstash(
-        self, tenant_id: str, *, grace_ms: int, force: bool = False
-    ) -> Rotation:
-        """Replace the QStash keys so that no pair in use stops working.
+    def rotate(self, tenant_id: str, dialect: str, replace: Replace) -> Rotation:
+        """Replace secrets of a tenant.
 
-        Deliveries are signed with `qstash_current`. A rotation makes it what was
-        `qstash_next`, so whoever has the old pair can verify, and the new pair too.
-        Within `grace_ms` after a rotation another one replaces `qstash_next` only:
-        a pair works for at least so long after it was replaced.
-
-        Redis: WATCH and one MULTI; a repeat is a rotation within the grace.
+        Atomic: WATCH and one MULTI, repeated while others change the tenant. Workers
+        use the new secrets within `SECRETS_CACHED_S`.
 
         Args:
-            force: rotate both even so; pairs from before the last rotation break.
+            dialect: the times of rotations are kept for each dialect.
+            replace: may be called several times.
 
         Raises:
-            NotFound: there is no such tenant.
-            WrongSecretKey: the keys were stored under another SECRET_KEY.
+            NotFound: unknown tenant.
+            WrongSecretKey: the secrets were stored under another SECRET_KEY.
         """
-        key = keys.tenant(self._prefix, tenant_id)
+        key, last_field = keys.tenant(self._prefix, tenant_id), f"{dialect}.rotated"
         with self._client.pipeline() as pipe:
             while True:
                 try:
                     pipe.watch(key)  # type: ignore[no-untyped-call]
-                    rotation = self._next_rotation(
-                        tenant_id, pipe.hget(key, "qr"), grace_ms=grace_ms, force=force
-                    )
-                    record = self._encrypt_all(tenant_id, rotation.signing)
-                    record["qr"] = str(rotation.at_ms)
+                    last = cast(bytes | None, pipe.hget(key, last_field))
+                    last_ms = None if last is None else int(last)
+                    now_ms, old = self._cell.now_ms(), self.secrets(tenant_id)
+                    changed = replace(old, last_ms, now_ms)
+                    record = self._encrypted(tenant_id, changed)
+                    record[last_field] = str(now_ms)
                     pipe.multi()
                     pipe.hset(key, mapping=record)
                     pipe.set(keys.rotated(self._prefix), nonce())
                     pipe.execute()
-                    return rotation
+                    return Rotation(
+                        Secrets({**old.by_name, **changed}), now_ms, last_ms
+                    )
                 except WatchError:
                     continue
-
-    def _next_rotation(
-        self, tenant_id: str, last: bytes | str | None, *, grace_ms: int, force: bool
-    ) -> Rotation:
-        now_ms, old = self._cell.now_ms(), self.signing(tenant_id)
-        last_ms = None if last is None else int(last)
-        whole = force or last_ms is None or now_ms - last_ms >= grace_ms
-        new = replace(
-            old,
-            qstash_current=old.qstash_next if whole else old.qstash_current,
-            qstash_next=_new_qstash_key(),
-        )
-        return Rotation(new, whole, now_ms, last_ms if whole else None)
 
     def all_ids(self) -> list[str]:
         """Every tenant's id, oldest first."""
@@ -254,14 +249,11 @@ class Tenants:
             for tenant_id, (name, created_at_ms) in zip(ids, records, strict=True)
         ]
 
-    def _encrypt_all(self, tenant_id: str, signing: SigningKeys) -> Record:
+    def _encrypted(self, tenant_id: str, by_name: Mapping[str, str]) -> Record:
         return {
-            name: self._encrypt(tenant_id, name, text)
-            for name, text in asdict(signing).items()
+            name: self._cipher.encrypt(text, _context(tenant_id, name))
+            for name, text in by_name.items()
         }
-
-    def _encrypt(self, tenant_id: str, name: str, text: str) -> str:
-        return self._cipher.encrypt(text, _context(tenant_id, name))
 
 
 def _context(tenant_id: str, name: str) -> str:
@@ -273,24 +265,7 @@ def _digest(token: str) -> str:
 
 
 def _new_token() -> str:
-    return f"sched_{secrets.token_urlsafe(32)}"
-
-
-def _new_signing_keys() -> SigningKeys:
-    return SigningKeys(
-        jiter=secrets.token_urlsafe(32),
-        qstash_current=_new_qstash_key(),
-        qstash_next=_new_qstash_key(),
-        events_v1=_new_webhook_secret(),
-    )
-
-
-def _new_webhook_secret() -> str:
-    return WEBHOOK_SECRET + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def _new_qstash_key() -> str:
-    return "sig_" + "".join(secrets.choice(_LETTERS) for _ in range(28))
+    return f"sched_{random.token_urlsafe(32)}"
 
 
 def _text(value: bytes | str) -> str:

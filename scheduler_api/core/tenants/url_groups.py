@@ -13,13 +13,16 @@ from scheduler_api.core.errors import (
 )
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Owner
+from scheduler_api.core.settings.limits import (
+    NO_LIMITS,
+    NO_OWNER_LIMITS,
+    LimitsByDialect,
+)
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
 FORMAT = 1
-# What a dead letter is for whose group is not there.
-GROUP_MISSING = "group-missing"
 # What is published to a group is stored by one call: all of it or nothing.
 MOST_ENDPOINTS = 500
 DONE, LIMIT_REACHED = 1, 2
@@ -66,11 +69,16 @@ Edit = Callable[[Group | None], Group | None]
 
 
 class Groups:
-    """The groups of one cell; an owner may have `most` of them, 0 is no limit."""
+    """The groups of a cell."""
 
-    def __init__(self, cell: Cell, *, most: int = 0) -> None:
+    def __init__(
+        self, cell: Cell, *, owner_limits: LimitsByDialect = NO_LIMITS
+    ) -> None:
         self._cell = cell
-        self._most = most
+        self._owner_limits = owner_limits
+
+    def _limit(self, owner: Owner) -> int:
+        return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).url_groups
 
     def get(self, owner: Owner, name: str) -> Group:
         """The group of that name. Redis: one read.
@@ -169,7 +177,7 @@ class Groups:
             was = self._record(owner, name)
             becomes = edit(read_group(name, was) if was else None)
             record = b"" if becomes is None else _written(becomes)
-            options = {"owner": str(owner), "name": name, "most": self._most}
+            options = {"owner": str(owner), "name": name, "most": self._limit(owner)}
             code = self._cell.call("put_group", options, [was, record])
             if code == LIMIT_REACHED:
                 raise LimitReached(GROUP)

@@ -6,9 +6,11 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import Conflict
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.events_v1 import rendering
+from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
 from scheduler_api.dialects.events_v1.parsing import invalid, load, read_object
 from scheduler_api.dialects.events_v1.request_schemas import NewApplication
 from scheduler_api.dialects.events_v1.response_schemas import OneApplication, OneSecret
+from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.refusal import Refusal
@@ -23,12 +25,12 @@ class Applications:
     """Views."""
 
     def __init__(self, services: Services) -> None:
-        self._open = services.settings.v1_register
+        self._open = services.settings.of(EventsV1Settings).register
         self._tenants = services.tenants
 
     @documented(
         body=NewApplication,
-        response=OneApplication,
+        answer=OneApplication,
         statuses=(201,),
         errors=(400, 403, 413),
         needs_token=False,
@@ -47,13 +49,13 @@ class Applications:
             {
                 "appName": name,
                 "apiKey": new.token,
-                "signingSecret": new.signing.events_v1,
+                "signingSecret": new.secrets[SIGNING_SECRET],
             },
             201,
         )
 
-    @documented(response=OneSecret)
+    @documented(answer=OneSecret)
     def keys(self, owner: Owner) -> Response:
         """What the receivers of this application check signatures with."""
-        signing = self._tenants.signing(owner.tenant)
-        return rendering.respond_data({"signingSecret": signing.events_v1})
+        secrets = self._tenants.secrets(owner.tenant)
+        return rendering.respond_data({"signingSecret": secrets[SIGNING_SECRET]})

@@ -1,8 +1,9 @@
 """The endpoints of `/v1/events`: an event is a schedule."""
 
+import logging
 from collections.abc import Callable, Sequence
 from flask import Response, request
-from scheduler_api.core.cron.expression import EVENTS_V1
+from scheduler_api.core import logfmt
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, TimePassed
@@ -16,6 +17,7 @@ from scheduler_api.core.model import (
 from scheduler_api.core.queries.schedule_search import PostFilter
 from scheduler_api.dialects.events_v1 import rendering
 from scheduler_api.dialects.events_v1.context import POST_FILTERED, Condition, fulfils
+from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
 from scheduler_api.dialects.events_v1.filters import read_listing, search_terms_of
 from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.outbound import OWNER
@@ -34,20 +36,22 @@ from scheduler_api.dialects.events_v1.response_schemas import (
     EventQuery,
     OneEvent,
 )
+from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.schedule_log import log_schedule
-from scheduler_api.web.schedule_options import ZonedOptions
+from scheduler_api.web.schedule_options import Chosen
 from typing import TypedDict
 
 TRIES = 10
 # What the options of a new event say before it says anything.
-NEW = ZonedOptions(options=ScheduleOptions(strict=True))
+NEW = Chosen(options=ScheduleOptions(strict=True))
 
 Change = Callable[[Schedule], Schedule]
+
+log = logging.getLogger("scheduler.web")
 
 
 class Rule(TypedDict):
@@ -65,7 +69,8 @@ class Events:
     """Views; each is called with the owner that the request's key stands for."""
 
     def __init__(self, services: Services) -> None:
-        self._settings = services.settings
+        self._body_limit_bytes = services.settings.body_limit_bytes
+        self._deadline_ms = services.settings.of(EventsV1Settings).timeout_ms
         self._cell = services.cell
         self._store = services.store
         self._schedules = services.schedules
@@ -76,7 +81,7 @@ class Events:
     @documented(
         body=NewEvent,
         headers=IdempotencyKey,
-        response=OneEvent,
+        answer=OneEvent,
         statuses=(201,),
         errors=(400, 413, 422),
     )
@@ -114,7 +119,7 @@ class Events:
             "content": content,
             "expression": fields["interval"],
             "tz": chosen.tz,
-            "deadline_ms": self._settings.v1_timeout_ms,
+            "deadline_ms": self._deadline_ms,
             "options": chosen.options,
             "search_terms": search_terms_of(event_owner, tags=tags, context=context),
         }
@@ -125,11 +130,11 @@ class Events:
         """Raises: Refusal, Repeated, redis.RedisError."""
         try:
             schedule = self._schedules.create(
-                owner, grammar=EVENTS_V1, deduplication=deduplication, **rule
+                owner, grammar=GRAMMAR, deduplication=deduplication, **rule
             )
         except TimePassed as err:
             raise invalid(PAST) from err
-        log_schedule("schedule.accepted", schedule)
+        _log("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
     def _as_at_first(self, owner: Owner, rule: Rule, duplicate: Duplicate) -> Response:
@@ -143,7 +148,7 @@ class Events:
         [shown] = self._show([schedule], now_ms=schedule.created_ms)
         return rendering.respond_data(shown, 201)
 
-    @documented(query=EventQuery, response=EventList, errors=(400,))
+    @documented(query=EventQuery, answer=EventList, errors=(400,))
     def select(self, owner: Owner) -> Response:
         """A part of the events that the query selects, oldest first."""
         listing = read_listing(read_parameters(request.environ))
@@ -166,12 +171,12 @@ class Events:
         batches = self._schedules.batches(owner, found.ids)
         return rendering.respond_list(map(self._show, batches), total=found.total)
 
-    @documented(response=OneEvent, errors=(404,))
+    @documented(answer=OneEvent, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event."""
         return self._answer(self._find(owner, event_id))
 
-    @documented(body=EventEdit, response=OneEvent, errors=(400, 404, 413))
+    @documented(body=EventEdit, answer=OneEvent, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Changes an event; what it names is replaced as a whole, from now on."""
         body = read_object(request)
@@ -179,16 +184,14 @@ class Events:
         def change(schedule: Schedule) -> Schedule:
             fields, chosen = load_event(
                 *(self._edit, body),
-                was=ZonedOptions.of(schedule),
+                was=Chosen.of(schedule),
                 clock_ms=self._cell.now_ms,
             )
             return self._edited(schedule, fields, chosen) if fields else schedule
 
         return self._answer(self._change(owner, event_id, change))
 
-    def _edited(
-        self, schedule: Schedule, fields: Fields, chosen: ZonedOptions
-    ) -> Schedule:
+    def _edited(self, schedule: Schedule, fields: Fields, chosen: Chosen) -> Schedule:
         was = schedule.content
         event_owner = was.options[OWNER]
         tags = fields.get("tags", was.options.get(rendering.TAGS, []))
@@ -203,7 +206,7 @@ class Events:
         self._check_size(content.body)
         return self._schedules.edit(
             schedule,
-            grammar=EVENTS_V1,
+            grammar=GRAMMAR,
             content=content,
             expression=fields.get("interval"),
             tz=chosen.tz,
@@ -211,21 +214,21 @@ class Events:
             search_terms=search_terms_of(event_owner, tags=tags, context=context),
         )
 
-    @documented(response=OneEvent, errors=(404,))
+    @documented(answer=OneEvent, errors=(404,))
     def delete(self, owner: Owner, event_id: str) -> Response:
         """Removes an event, and answers what it was."""
         schedule = self._find(owner, event_id)
         shown = self._show([schedule])[0]
         self._schedules.delete(schedule)
-        log_schedule("schedule.deleted", schedule)
+        _log("schedule.deleted", schedule)
         return rendering.respond_data(shown)
 
-    @documented(response=OneEvent, errors=(400, 404))
+    @documented(answer=OneEvent, errors=(400, 404))
     def pause(self, owner: Owner, event_id: str) -> Response:
         """Makes no further callback until resumed."""
         return self._into(owner, event_id, ScheduleState.PAUSED)
 
-    @documented(response=OneEvent, errors=(400, 404))
+    @documented(answer=OneEvent, errors=(400, 404))
     def resume(self, owner: Owner, event_id: str) -> Response:
         """Goes on with the next fire time after now."""
         return self._into(owner, event_id, ScheduleState.ACTIVE)
@@ -236,7 +239,7 @@ class Events:
                 raise invalid("a finished event cannot be paused or resumed")
             if schedule.state is state:
                 return schedule
-            return self._schedules.edit(schedule, grammar=EVENTS_V1, state=state)
+            return self._schedules.edit(schedule, grammar=GRAMMAR, state=state)
 
         return self._answer(self._change(owner, event_id, change))
 
@@ -254,7 +257,7 @@ class Events:
             except TimePassed as err:
                 raise invalid(PAST) from err
             if changed is not schedule:
-                log_schedule("schedule.edited", changed)
+                _log("schedule.edited", changed)
             return changed
         raise Conflict
 
@@ -282,9 +285,21 @@ class Events:
 
         Raises: Refusal.
         """
-        if len(body) > self._settings.body_limit_bytes:
+        if len(body) > self._body_limit_bytes:
             raise Refusal(413, TOO_LARGE)
 
 
 def _fulfils(schedule: Schedule, conditions: Sequence[Condition]) -> bool:
     return fulfils(rendering.context_of(schedule.content), conditions)
+
+
+def _log(name: str, schedule: Schedule) -> None:
+    log.info(
+        logfmt.line(
+            name,
+            schedule=schedule.id,
+            owner=schedule.owner,
+            expression=schedule.expression,
+            state=schedule.state,
+        )
+    )

@@ -15,9 +15,10 @@ from scheduler_api.web.documented import Document
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 
-__all__ = ["DOCUMENT", "blueprint", "error", "internal_error"]
+__all__ = ["DOCUMENT", "PREFIXES", "blueprint", "error", "internal_error"]
 
 DIALECT = "events_v1"
+PREFIXES: tuple[str, ...] = ("/v1",)
 KEY_HEADER = "x-api-key"
 DOCUMENT = Document(
     name="v1",

@@ -1,67 +1,66 @@
-"""What a callback of Scheduler v1 is, and when it is tried again. Pure."""
+"""What a callback of Scheduler v1 is, and when an attempt is retried. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from scheduler_api.core.delivery import retry
 from scheduler_api.core.delivery.request import (
+    Answer,
+    Decision,
     Outgoing,
-    Reply,
     fetched,
     identity,
     warning,
 )
 from scheduler_api.core.delivery.signing import standard_webhook
-from scheduler_api.core.model import Begun
-from scheduler_api.core.tenants.accounts import SigningKeys
-from scheduler_api.dialects import outbound_defaults
+from scheduler_api.core.model import Begun, Draft
+from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.url_groups import Group
+from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
 from scheduler_api.dialects.events_v1.ids import public_id
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 
-# A strict schedule has no retry that would come after its next fire time.
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
-# What the options of a content call the owner of the event.
+# The name of the event's owner in the options of its content.
 OWNER = "e"
 CONTENT_TYPE = ("Content-Type", "application/json")
 
-is_success = retry.is_success
-group_of, expand = outbound_defaults.group_of, outbound_defaults.expand
-response_cap_bytes, kept_headers = (
-    outbound_defaults.response_cap_bytes,
-    outbound_defaults.kept_headers,
-)
-follow_ups = outbound_defaults.follow_ups
+_next_delay_ms = partial(retry.planned_delay_ms, delays_ms=RETRY_DELAYS_MS)
 
 
-def render(
-    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: EventsV1Settings
-) -> Outgoing:
-    """The POST of this attempt: the context itself, signed for now.
+class EventsV1Outbound:
+    """The outbound half of Scheduler v1."""
 
-    Raises: UnreadableRecord, if its content was not fetched.
-    """
-    content = fetched(begun)
-    body, run_id = content.body, public_id(begun.id)
-    signed = warning(begun)
-    if settings.v1_signature:
-        signed |= standard_webhook(
-            signing.events_v1, body, message_id=run_id, now_ms=now_ms
+    def __init__(self, settings: EngineSettings) -> None:
+        self._response_cap_bytes = settings.response_log_bytes
+        self._signs = settings.of(EventsV1Settings).signature
+
+    def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
+        """Return the POST of this attempt: the context, signed at `now_ms`."""
+        content = fetched(begun)
+        body, run_id = content.body, public_id(begun.id)
+        signed = warning(begun)
+        if self._signs:
+            secret = secrets[SIGNING_SECRET]
+            signed |= standard_webhook(secret, body, message_id=run_id, now_ms=now_ms)
+        return Outgoing(
+            url=content.url,
+            headers=(CONTENT_TYPE, *signed.items(), *identity(begun, event_id=run_id)),
+            body=body,
+            timeout_ms=begun.deadline_ms,
+            response_cap_bytes=self._response_cap_bytes,
+            signed=signed,
         )
-    return Outgoing(
-        method="POST",
-        url=content.url,
-        headers=(CONTENT_TYPE, *signed.items(), *identity(begun, event_id=run_id)),
-        body=body,
-        timeout_ms=begun.deadline_ms,
-        signed=signed,
-    )
 
+    def expand(self, _begun: Begun, _group: Group) -> Sequence[Draft]:
+        """Return nothing: Scheduler v1 has no groups."""
+        return ()
 
-def contact(begun: Begun) -> str:
-    """The owner of the event.
+    def conclude(self, begun: Begun, answer: Answer) -> Decision:
+        """Retry a failure after 3, 5 and 10 s; name the event's owner in the log.
 
-    Raises: UnreadableRecord, if its content was not fetched.
-    """
-    return str(fetched(begun).options[OWNER])
-
-
-def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
-    """The wait after a failed attempt: 3, 5 and 10 s, then None."""
-    return retry.next_delay_ms(begun.failures, reply, delays_ms=RETRY_DELAYS_MS)
+        The store drops a retry that would reach the schedule's next fire time.
+        """
+        decision = retry.decide(begun, answer, _next_delay_ms)
+        return replace(decision, contact=str(fetched(begun).options[OWNER]))

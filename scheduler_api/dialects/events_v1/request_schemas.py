@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression
 from scheduler_api.core.delivery.destinations import AddressPolicy, BadDestination
-from scheduler_api.web.schedule_options import DESCRIPTIONS
-from scheduler_api.web.values import read_date
+from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
+from scheduler_api.web.schedule_options import MEANINGS
 from typing import Any, ClassVar, TypedDict
 
 MOST_TAGS = 50
@@ -13,6 +14,8 @@ LONGEST_TAG = 256
 LONGEST_EMAIL = 254
 ANYWHERE = AddressPolicy()
 LONGEST_NAME = 200
+# The last instant that has a four-digit year.
+LATEST_MS = 253_402_300_799_999
 
 Faults = dict[str, list[str]]
 
@@ -84,9 +87,12 @@ class EndDate(_Stated):
     def _deserialize(self, value: object, *_: object, **__: object) -> int:
         text = self.text(value)
         try:
-            return read_date(text)
+            moment_ms = timestamps.from_iso(text) if text.isprintable() else -1
         except ValueError as err:
             raise self.refuse() from err
+        if not 0 <= moment_ms <= LATEST_MS:
+            raise self.refuse()
+        return moment_ms
 
 
 class Interval(_Stated):
@@ -97,7 +103,7 @@ class Interval(_Stated):
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
         text = self.text(value)
         try:
-            expression.parse(text, grammar=expression.EVENTS_V1)
+            expression.parse(text, grammar=GRAMMAR)
         except expression.CronError as err:
             raise self.refuse("{} must be a valid cron expression") from err
         return text
@@ -175,7 +181,7 @@ class Options(_Shaped):
         "type": "object",
         "properties": {
             name: {"description": about}
-            for name, about in DESCRIPTIONS.items()
+            for name, about in MEANINGS.items()
             if name != "endDate"
         },
     }

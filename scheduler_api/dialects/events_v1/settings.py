@@ -1,26 +1,26 @@
 """What operators can set about Scheduler v1."""
 
 from dataclasses import dataclass
-from scheduler_api.core.settings.variables import read_whole, read_yes_or_no, variable
+from scheduler_api.core.settings.variables import read_integer, read_yes_or_no, variable
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class EventsV1Settings:
     """Registration, deadline and signatures of Scheduler v1."""
 
-    v1_register: bool = variable(
+    register: bool = variable(
         "SCHED_V1_REGISTER",
         read_yes_or_no,
         default=False,
         doc="Scheduler v1: whether anybody may register an application",
     )
-    v1_timeout_ms: int = variable(
+    timeout_ms: int = variable(
         "SCHED_V1_TIMEOUT_MS",
-        read_whole(100, 900_000),
+        read_integer(100, 900_000),
         default=10_000,
         doc="Scheduler v1: deadline of one attempt",
     )
-    v1_signature: bool = variable(
+    signature: bool = variable(
         "SCHED_V1_SIGNATURE",
         read_yes_or_no,
         default=True,

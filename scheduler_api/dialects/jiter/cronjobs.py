@@ -1,9 +1,10 @@
 """The endpoints of `/api/cronjobs`: a cron job is a schedule."""
 
+import logging
 from dataclasses import replace
 from flask import Response, request
 from functools import partial
-from scheduler_api.core.cron.expression import JITER
+from scheduler_api.core import logfmt
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import (
@@ -17,6 +18,7 @@ from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
 from scheduler_api.core.schedules import run_history
 from scheduler_api.dialects.jiter import rendering
+from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
 from scheduler_api.dialects.jiter.parsing import (
     check_size,
     load,
@@ -36,14 +38,14 @@ from scheduler_api.dialects.jiter.response_schemas import (
     CronJobWithHistory,
     Runs,
 )
+from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
-from scheduler_api.web.documented import IdempotencyKey, array_of, documented
+from scheduler_api.web.documented import IdempotencyKey, documented, listed
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.schedule_log import log_schedule
-from scheduler_api.web.schedule_options import BadOption, ZonedOptions
+from scheduler_api.web.schedule_options import BadOption, Chosen
 from scheduler_api.web.schedule_schemas import RunsQuery
 
 NOT_FOUND = "Unable to find cron job"
@@ -56,17 +58,20 @@ STATES = {
     rendering.DISABLED: ScheduleState.PAUSED,
 }
 
+log = logging.getLogger("scheduler.web")
+
 
 class CronJobs:
     """Views; each is called with the owner that the request's key stands for."""
 
     def __init__(self, services: Services) -> None:
-        self._settings = services.settings
+        self._body_limit_bytes = services.settings.body_limit_bytes
+        self._settings = services.settings.of(JiterSettings)
         self._cell = services.cell
         self._store = services.store
         self._queries = services.queries
         self._schedules = services.schedules
-        limit = services.settings.jiter_payload_limit_bytes
+        limit = self._settings.payload_limit_bytes
         allow = AddressPolicy.of(services.settings)
         self._new = NewCronJob(payload_limit_bytes=limit, allow=allow)
         self._edit = CronJobEdit(payload_limit_bytes=limit, allow=allow)
@@ -74,7 +79,7 @@ class CronJobs:
     @documented(
         body=NewCronJob,
         headers=IdempotencyKey,
-        response=CronJobWithHistory,
+        answer=CronJobWithHistory,
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -94,37 +99,37 @@ class CronJobs:
         self, owner: Owner, fields: Fields, deduplication: DeduplicationKey | None
     ) -> Response:
         """Raises: Refusal, Repeated, redis.RedisError."""
-        most = self._settings.jiter_cron_jobs
+        most = self._settings.cron_jobs
         if most and self._schedules.count(owner) >= most:
             raise Refusal(400, f"You cannot have more than {most} cron jobs")
-        chosen = _chosen(fields, ZonedOptions())
+        chosen = _chosen(fields, Chosen())
         try:
             schedule = self._schedules.create(
                 owner,
                 Content(fields["destination"], fields["payload"]),
                 expression=fields["expression"],
                 tz=chosen.tz,
-                grammar=JITER,
-                deadline_ms=self._settings.jiter_timeout_ms,
+                grammar=GRAMMAR,
+                deadline_ms=self._settings.timeout_ms,
                 options=chosen.options,
                 deduplication=deduplication,
             )
         except TimePassed as err:
             raise Refusal(400, PAST_END) from err
-        log_schedule("schedule.accepted", schedule)
+        _log("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
     def _as_at_first(
         self, owner: Owner, fields: Fields, duplicate: Duplicate
     ) -> Response:
         """The answer that was given when this was stored."""
-        chosen = _chosen(fields, ZonedOptions())
+        chosen = _chosen(fields, Chosen())
         schedule = Schedule.new(
             *(duplicate.id, owner, Content(fields["destination"], fields["payload"])),
             expression=fields["expression"],
             tz=chosen.tz,
             options=chosen.options,
-            deadline_ms=self._settings.jiter_timeout_ms,
+            deadline_ms=self._settings.timeout_ms,
             created_ms=duplicate.created_ms,
         )
         return self._answer_new(schedule)
@@ -135,22 +140,22 @@ class CronJobs:
         shown = rendering.cron_job(schedule, next_ms=next_ms, busy=False)
         return rendering.respond(shown | {"history": []})
 
-    @documented(response=CronJobWithHistory, errors=(404,))
+    @documented(answer=CronJobWithHistory, errors=(404,))
     def get(self, owner: Owner, cron_id: str) -> Response:
         """One cron job with the history of its newest executions."""
         schedule = self._find(owner, cron_id)
-        past = self._queries.history(schedule.id, most=self._settings.jiter_list_limit)
+        past = self._queries.history(schedule.id, most=self._settings.list_limit)
         return rendering.respond_array(
             map(partial(rendering.past, cron_id=schedule.id), past),
             of=self._show([schedule])[0],
         )
 
-    @documented(response=array_of(CronJob))
+    @documented(answer=listed(CronJob))
     def all(self, owner: Owner) -> Response:
         """All cron jobs, oldest first, disabled ones too."""
         return rendering.respond(self._show(self._schedules.all_of(owner)))
 
-    @documented(body=CronJobEdit, response=CronJobWithHistory, errors=(400, 404, 413))
+    @documented(body=CronJobEdit, answer=CronJobWithHistory, errors=(400, 404, 413))
     def edit(self, owner: Owner, cron_id: str) -> Response:
         """Edits a cron job; what it has begun goes on as it was."""
         body = read_object(request)
@@ -168,7 +173,7 @@ class CronJobs:
             return rendering.respond(self._show([edited])[0] | {"history": []})
         raise Conflict
 
-    @documented(response=CronJob, errors=(404,))
+    @documented(answer=CronJob, errors=(404,))
     def delete(self, owner: Owner, cron_id: str) -> Response:
         """Removes a cron job, and answers what it was."""
         schedule = self._find(owner, cron_id)
@@ -177,11 +182,11 @@ class CronJobs:
             self._schedules.delete(schedule)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
-        log_schedule("schedule.deleted", schedule)
+        _log("schedule.deleted", schedule)
         return rendering.respond(shown)
 
     @documented(
-        headers=IdempotencyKey, response=CronJob, errors=(400, 404, 409, 413, 422)
+        headers=IdempotencyKey, answer=CronJob, errors=(400, 404, 409, 413, 422)
     )
     def run(self, owner: Owner, cron_id: str) -> Response:
         """Sends what a cron job sends once more, now; its next execution stays."""
@@ -207,25 +212,25 @@ class CronJobs:
             raise Refusal(409, OVER) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
-        log_schedule("schedule.run", schedule)
+        _log("schedule.run", schedule)
         return rendering.respond(self._show([schedule])[0])
 
-    @documented(query=RunsQuery, response=Runs, errors=(400, 404))
+    @documented(query=RunsQuery, answer=Runs, errors=(400, 404))
     def runs(self, owner: Owner, cron_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, cron_id)
-        found = run_history.newest(self._cell, schedule, limit=most)
+        found = run_history.newest(self._cell, schedule, most=most)
         return rendering.respond({"runs": [rendering.run(each) for each in found]})
 
     def _change(self, schedule: Schedule, fields: Fields) -> Schedule:
         """Raises: Conflict, NotFound, Refusal, TimePassed, redis.RedisError."""
         if not fields:
             return schedule
-        chosen = _chosen(fields, ZonedOptions.of(schedule))
+        chosen = _chosen(fields, Chosen.of(schedule))
         edited = self._schedules.edit(
             schedule,
-            grammar=JITER,
+            grammar=GRAMMAR,
             tz=chosen.tz,
             options=chosen.options,
             content=replace(
@@ -236,7 +241,7 @@ class CronJobs:
             expression=fields.get("expression"),
             state=STATES.get(fields.get("status", "")),
         )
-        log_schedule("schedule.edited", edited)
+        _log("schedule.edited", edited)
         return edited
 
     def _find(self, owner: Owner, cron_id: str) -> Schedule:
@@ -250,7 +255,7 @@ class CronJobs:
 
     def _load(self, schema: Body, body: dict[str, object]) -> Fields:
         fields = load(schema, body)
-        check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
+        check_size(fields.get("payload", b""), self._body_limit_bytes)
         return fields
 
     def _show(self, schedules: list[Schedule]) -> list[rendering.Shown]:
@@ -265,9 +270,21 @@ class CronJobs:
         ]
 
 
-def _chosen(fields: Fields, was: ZonedOptions) -> ZonedOptions:
+def _chosen(fields: Fields, was: Chosen) -> Chosen:
     """Raises: Refusal."""
     try:
-        return schedule_options.apply_options(fields.get("options", {}), was)
+        return schedule_options.choose(fields.get("options", {}), was)
     except BadOption as err:
         raise Refusal(400, f"'options.{err.name[:40]}' {err.problem}") from err
+
+
+def _log(name: str, schedule: Schedule) -> None:
+    log.info(
+        logfmt.line(
+            name,
+            schedule=schedule.id,
+            owner=schedule.owner,
+            expression=schedule.expression,
+            state=schedule.state,
+        )
+    )

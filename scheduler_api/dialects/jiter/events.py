@@ -33,6 +33,7 @@ from scheduler_api.dialects.jiter.parsing import (
     read_object,
 )
 from scheduler_api.dialects.jiter.request_schemas import (
+    LATEST_MS,
     PAST_TIME,
     Body,
     EventEdit,
@@ -40,12 +41,12 @@ from scheduler_api.dialects.jiter.request_schemas import (
     NewEvent,
     read_id,
 )
+from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
-from scheduler_api.web.documented import IdempotencyKey, array_of, documented
+from scheduler_api.web.documented import IdempotencyKey, documented, listed
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.values import LATEST_MS
 from typing import Any
 from werkzeug.datastructures import MultiDict
 
@@ -61,13 +62,14 @@ class Events:
     """Views; each is called with the owner that the request's key stands for."""
 
     def __init__(self, services: Services) -> None:
-        self._settings = services.settings
+        self._body_limit_bytes = services.settings.body_limit_bytes
+        self._settings = services.settings.of(JiterSettings)
         self._cell = services.cell
         self._store = services.store
         self._queries = services.queries
         self._quotas = services.quotas
-        self._month_limit = services.settings.jiter_events_per_month
-        limit = services.settings.jiter_payload_limit_bytes
+        self._month_limit = self._settings.events_per_month
+        limit = self._settings.payload_limit_bytes
         allow = AddressPolicy.of(services.settings)
         self._new = NewEvent(payload_limit_bytes=limit, allow=allow)
         self._edit = EventEdit(payload_limit_bytes=limit, allow=allow)
@@ -75,7 +77,7 @@ class Events:
     @documented(
         body=NewEvent,
         headers=IdempotencyKey,
-        response=response_schemas.Event,
+        answer=response_schemas.Event,
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -107,7 +109,7 @@ class Events:
     ) -> Response:
         """Raises: Refusal, StoreFull, Repeated."""
         draft = Draft(
-            *(content, self._settings.jiter_timeout_ms),
+            *(content, self._settings.timeout_ms),
             at_ms=at_ms,
             must_be_future=True,
             deduplication=deduplication,
@@ -118,7 +120,7 @@ class Events:
 
     @documented(
         headers=IdempotencyKey,
-        response=response_schemas.Event,
+        answer=response_schemas.Event,
         errors=(400, 404, 413, 422),
     )
     def replay(self, owner: Owner, event_id: str) -> Response:
@@ -149,25 +151,25 @@ class Events:
             event = replay(
                 *(self._store, origin),
                 options=options,
-                deadline_ms=self._settings.jiter_timeout_ms,
+                deadline_ms=self._settings.timeout_ms,
                 deduplication=deduplication,
             )
         return _accepted(event)
 
-    @documented(response=response_schemas.EventWithHistory, errors=(404,))
+    @documented(answer=response_schemas.EventWithHistory, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event with its history, unless it ended before the search window."""
         event, attempts = self._whole(owner, event_id)
         if event.finished_ms is not None:
             now_ms = self._cell.now_ms()
-            earliest_ms = now_ms - self._settings.jiter_search_window_days * DAY_MS
+            earliest_ms = now_ms - self._settings.search_window_days * DAY_MS
             if max(event.finished_ms, event.wanted_ms) < earliest_ms:
                 raise Refusal(404, NOT_FOUND)
         return rendering.respond(rendering.event_with_history(event, attempts))
 
     @documented(
         query=response_schemas.EventQuery,
-        response=array_of(response_schemas.Event),
+        answer=listed(response_schemas.Event),
         errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
@@ -176,13 +178,13 @@ class Events:
         selection = read_selection(
             MultiDict(read_parameters(request.environ)),
             now_ms=now_ms,
-            window_days=self._settings.jiter_search_window_days,
+            window_days=self._settings.search_window_days,
         )
         events = self._queries.events(owner, selection, now_ms=now_ms)
-        most = self._settings.jiter_list_limit
+        most = self._settings.list_limit
         return rendering.respond_array(map(rendering.event, islice(events, most)))
 
-    @documented(body=EventEdit, response=response_schemas.Event, errors=(400, 404, 413))
+    @documented(body=EventEdit, answer=response_schemas.Event, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Edits or cancels an event that was never begun; all or nothing."""
         body = read_object(request)
@@ -274,7 +276,7 @@ class Events:
             if later and at_ms <= self._cell.now_ms():
                 raise Refusal(400, PAST_TIME) from fault
             raise
-        check_size(fields.get("payload", b""), self._settings.body_limit_bytes)
+        check_size(fields.get("payload", b""), self._body_limit_bytes)
         return fields
 
     @contextmanager

@@ -8,14 +8,16 @@ from scheduler_api.dialects.jiter.cronjobs import CronJobs
 from scheduler_api.dialects.jiter.events import Events
 from scheduler_api.dialects.jiter.parsing import error
 from scheduler_api.dialects.jiter.response_schemas import Error
+from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
 from scheduler_api.web.documented import Document
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 
-__all__ = ["DOCUMENT", "blueprint", "error", "internal_error"]
+__all__ = ["DOCUMENT", "PREFIXES", "blueprint", "error", "internal_error"]
 
 DIALECT = "jiter"
+PREFIXES: tuple[str, ...] = ("/api",)
 KEY_HEADER = "x-api-key"
 DOCUMENT = Document(
     name="jiter",
@@ -86,7 +88,7 @@ def _with_owner(services: Services, view: View, **in_path: str) -> Response:
     owner = Owner(tenant.id, DIALECT)
     try:
         services.quotas.count_request(
-            owner, limit=services.settings.jiter_requests_per_minute
+            owner, limit=services.settings.of(JiterSettings).requests_per_minute
         )
     except OverQuota:
         answer = error(429, RATE_EXCEEDED)

@@ -1,7 +1,7 @@
-"""Callbacks: messages of their own that tell how an attempt ended. Pure.
+"""Callbacks: messages that report the result of an attempt. Pure.
 
-One for every attempt, and one for the failure of the whole message. Neither has a
-callback itself, so no chain of them can begin.
+There is one for every attempt, and one for the failure of the message. A callback has
+no callbacks.
 
 Source: https://upstash.com/docs/qstash/features/callbacks
 """
@@ -20,33 +20,43 @@ from scheduler_api.dialects.qstash.parsing.message import (
     schedule_id,
     to_options,
 )
+from scheduler_api.dialects.qstash.parsing.redaction import key_of
 
 RESPONSE_MAX_BYTES = 1_048_576
 CONTENT_TYPE = "application/json"
 
 
 def follow_ups(
-    begun: Begun, answer: Answer, *, dead: bool, redaction_key: bytes
+    begun: Begun, answer: Answer, *, dead: bool, secret_key: str
 ) -> tuple[FollowUp, ...]:
-    """The events that tell of this attempt; with the last one, of the failure too.
+    """Return the callbacks of this attempt.
+
+    Args:
+        dead: whether the message has failed with it.
 
     Raises: UnreadableRecord.
     """
-    told = callback_content(begun, answer, redaction_key=redaction_key)
-    failed = None
+    message = from_options(fetched(begun).options)
+    if message.callback is None and message.failure_callback is None:
+        return ()
+    key = key_of(begun.owner.tenant, secret_key=secret_key)
+    callback = callback_content(begun, answer, redaction_key=key)
+    failure = None
     if dead:
         letter = dlq_id(begun.wanted_ms, begun.id)
-        failed = failure_callback_content(
-            begun, answer, dlq_id=letter, redaction_key=redaction_key
+        failure = failure_callback_content(
+            begun, answer, dlq_id=letter, redaction_key=key
         )
-    made = ((f"{begun.id}.c{begun.attempt}", told), (f"{begun.id}.f", failed))
+    contents = ((f"{begun.id}.c{begun.attempt}", callback), (f"{begun.id}.f", failure))
     return tuple(
-        _follow_up(event_id, content, begun) for event_id, content in made if content
+        _follow_up(event_id, content, begun)
+        for event_id, content in contents
+        if content
     )
 
 
 def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
-    """A callback may take as long as its message, unless it says otherwise."""
+    """Return a callback; its default deadline is that of the message."""
     message = from_options(content.options)
     return FollowUp(
         event_id,
@@ -59,7 +69,7 @@ def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
 def callback_content(
     begun: Begun, answer: Answer, *, redaction_key: bytes
 ) -> Content | None:
-    """What tells of this attempt, None if nobody is to be told.
+    """Return the callback for this attempt, None if the message has none.
 
     Raises: UnreadableRecord.
     """
@@ -73,10 +83,10 @@ def callback_content(
 def failure_callback_content(
     begun: Begun, answer: Answer, *, dlq_id: str, redaction_key: bytes
 ) -> Content | None:
-    """What tells that the message has failed with this attempt, None as above.
+    """Return the callback for the failed message, None if the message has none.
 
     Args:
-        dlq_id: of its dead letter.
+        dlq_id: the id of the dead letter.
 
     Raises: UnreadableRecord.
     """
@@ -88,7 +98,7 @@ def failure_callback_content(
 
 
 def _content(message: Message, callback: Callback, body: dict[str, object]) -> Content:
-    """The callback as content, redacted like the message whose parts it holds."""
+    """Return the content of a callback, redacted like its message."""
     retries = message.retries if callback.retries is None else callback.retries
     options = to_options(
         Message(

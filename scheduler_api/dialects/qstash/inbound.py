@@ -3,10 +3,10 @@
 from flask import Blueprint, Response, request
 from flask.blueprints import BlueprintSetupState
 from functools import partial
-from scheduler_api.auth import Unauthorized, bearer_token
+from scheduler_api.auth import Unauthorized
 from scheduler_api.core.errors import LimitReached, NotFound
 from scheduler_api.core.model import Owner
-from scheduler_api.core.settings.limits import Room
+from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.dialects.qstash.endpoints.dlq import DeadLetterQueue
 from scheduler_api.dialects.qstash.endpoints.flow_control import FlowControlKeys
 from scheduler_api.dialects.qstash.endpoints.logs import Logs
@@ -16,11 +16,12 @@ from scheduler_api.dialects.qstash.endpoints.queues import Queues
 from scheduler_api.dialects.qstash.endpoints.schedules import Scheduling
 from scheduler_api.dialects.qstash.endpoints.signing_keys import Keys
 from scheduler_api.dialects.qstash.endpoints.url_groups import UrlGroups
+from scheduler_api.dialects.qstash.parsing import requests
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
-from scheduler_api.dialects.qstash.parsing.requests import error
 from scheduler_api.dialects.qstash.parsing.targets import TOKEN
-from scheduler_api.dialects.qstash.rendering import quota_errors
+from scheduler_api.dialects.qstash.rendering import compatibility, quota_errors
 from scheduler_api.dialects.qstash.rendering.response_schemas import Error
+from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
 from scheduler_api.web.documented import Document
 from scheduler_api.web.query_string import read_parameters
@@ -28,9 +29,10 @@ from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
 from werkzeug.routing import BaseConverter
 
-__all__ = ["DOCUMENT", "blueprint", "error", "internal_error"]
+__all__ = ["DOCUMENT", "PREFIXES", "blueprint", "error", "internal_error"]
 
 DIALECT = "qstash"
+PREFIXES: tuple[str, ...] = ("/v2", "/llm")
 DOCUMENT = Document(
     name="qstash",
     blueprint=DIALECT,
@@ -46,6 +48,7 @@ DOCUMENT = Document(
         "key": "A flow-control key, encoded or as it is",
     },
 )
+BEARER = "bearer "
 INTERNAL_ERROR = "internal server error"
 NOT_FOUND = "not found"
 UNAUTHORIZED = "Authorization should be Bearer and a token of this server"
@@ -80,6 +83,7 @@ def blueprint(services: Services) -> Blueprint:
     """All routes; collections with and without a slash at their end."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/v2")
     routes.record(_add_converter)
+    limits = services.settings.of(QstashSettings).owner_limits
     publishing, messages = Publishing(services), Messages(services)
     journal, keys = Logs(services), Keys(services)
     table: list[Route] = [
@@ -107,9 +111,7 @@ def blueprint(services: Services) -> Blueprint:
     add_routes(routes, table, wrapper=partial(_with_owner, services))
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
-    routes.register_error_handler(
-        LimitReached, partial(_limit_reached, services.settings.room)
-    )
+    routes.register_error_handler(LimitReached, partial(_limit_reached, limits))
     routes.register_error_handler(NotFound, _not_found)
     routes.register_error_handler(Unauthorized, _unauthorized)
     return routes
@@ -186,6 +188,12 @@ def _of_flow_control(keys: FlowControlKeys) -> list[Route]:
     ]
 
 
+def error(status: int, message: str) -> Response:
+    """Return an error; a 404 says so if the hosted service has that path."""
+    absent = compatibility.unsupported(request.path) if status == 404 else None
+    return requests.error(status, absent or message)
+
+
 def internal_error(_endpoint: str | None) -> str:
     """The message for a fault of ours."""
     return INTERNAL_ERROR
@@ -201,9 +209,9 @@ def _with_owner(services: Services, view: View, **in_path: str) -> Response:
 
 
 def _token() -> str | None:
-    token = bearer_token(request.headers.get("Authorization", ""))
-    if token is not None:
-        return token
+    said = request.headers.get("Authorization", "")
+    if said[: len(BEARER)].lower() == BEARER:
+        return said[len(BEARER) :].strip()
     return dict(read_parameters(request.environ)).get(TOKEN)
 
 
@@ -215,8 +223,8 @@ def _bad_value(err: BadValue) -> Response:
     return error(400, str(err))
 
 
-def _limit_reached(room: Room, err: LimitReached) -> Response:
-    return error(quota_errors.STATUS, quota_errors.describe(str(err), room))
+def _limit_reached(limits: OwnerLimits, err: LimitReached) -> Response:
+    return error(quota_errors.STATUS, quota_errors.describe(str(err), limits))
 
 
 def _unauthorized(_err: Unauthorized) -> Response:

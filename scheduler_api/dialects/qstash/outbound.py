@@ -1,26 +1,27 @@
-"""What a QStash destination receives, and when it is tried again. Pure.
+"""What a QStash destination receives, and when an attempt is retried. Pure.
 
 Source: https://upstash.com/docs/qstash/howto/receiving
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from scheduler_api.core.delivery import retry
 from scheduler_api.core.delivery.request import (
     Answer,
+    Decision,
+    Headers,
     Outgoing,
     Reply,
     fetched,
     warning,
 )
-from scheduler_api.core.delivery.signing import qstash_jwt
-from scheduler_api.core.model import Begun, Content, Draft, FollowUp
+from scheduler_api.core.model import Begun, Content, Draft, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.tenants.accounts import SigningKeys
+from scheduler_api.core.tenants.accounts import Secrets
 from scheduler_api.core.tenants.url_groups import Group
-from scheduler_api.dialects import outbound_defaults
 from scheduler_api.dialects.qstash import callbacks, retry_delay
+from scheduler_api.dialects.qstash.credentials import CURRENT_KEY
 from scheduler_api.dialects.qstash.parsing.message import (
-    Headers,
     Message,
     from_options,
     message_id,
@@ -29,142 +30,126 @@ from scheduler_api.dialects.qstash.parsing.message import (
     to_gates,
     to_options,
 )
-from scheduler_api.dialects.qstash.parsing.redaction import key_of
+from scheduler_api.dialects.qstash.signing import jwt
 
 USER_AGENT = ("User-Agent", "Upstash-QStash")
 NON_RETRYABLE_STATUS = 489
 NON_RETRYABLE_HEADER = "upstash-nonretryable-error"
 
-is_success = retry.is_success
-contact = outbound_defaults.contact
 
+class QstashOutbound:
+    """The outbound half of QStash."""
 
-def render(
-    begun: Begun, *, signing: SigningKeys, now_ms: int, settings: EngineSettings
-) -> Outgoing:
-    """The request of this attempt, signed for now.
+    def __init__(self, settings: EngineSettings) -> None:
+        self._response_log_bytes = settings.response_log_bytes
+        self._secret_key = settings.secret_key
 
-    `Upstash-Retried` counts retries, so an attempt that was interrupted and is made
-    again carries the same number.
+    def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
+        """Return the request of this attempt, signed at `now_ms`, or its url group.
 
-    Raises: UnreadableRecord.
-    """
-    content = fetched(begun)
-    message = from_options(content.options)
-    signature = qstash_jwt(
-        signing.qstash_current,
-        content.body,
-        url=content.url,
-        jti=f"jwt_{begun.id}_{begun.attempt}_{now_ms}",
-        now_ms=now_ms,
-    )
-    return Outgoing(
-        method=message.method,
-        url=content.url,
-        headers=(
-            *message.sent_headers,
-            USER_AGENT,
-            ("Upstash-Message-Id", message_id(begun.id)),
-            ("Upstash-Retried", str(begun.failures)),
-            ("Upstash-Signature", signature),
-            *_origin(begun, message),
-            *warning(begun).items(),
-        ),
-        body=content.body,
-        timeout_ms=begun.deadline_ms,
-        signed=warning(begun),
-    )
-
-
-def group_of(begun: Begun) -> str:
-    """The url group's name that stands where a URL would, which has a colon in it.
-
-    Raises: UnreadableRecord.
-    """
-    url = fetched(begun).url
-    return "" if ":" in url else url
-
-
-def expand(begun: Begun, group: Group) -> list[Draft]:
-    """The message of a schedule's run, for each endpoint of its url group.
-
-    Raises: UnreadableRecord.
-    """
-    content = fetched(begun)
-    said = from_options(content.options)
-    said = replace(said, schedule_id=schedule_id(begun.schedule, said), delay_ms=0)
-    return [
-        Draft(
-            Content(
-                endpoint.url,
-                content.body,
-                to_options(to_endpoint(said, group=group.name, endpoint=endpoint)),
-            ),
-            begun.deadline_ms,
-            journal=True,
-            id=f"{begun.id}.{endpoint.key}",
-            gates=to_gates(said),
+        `Upstash-Retried` counts retries: the attempt after an interrupted one has the
+        same number.
+        """
+        content = fetched(begun)
+        # A group's name contains no colon.
+        if ":" not in content.url:
+            return Outgoing(group=content.url)
+        message = from_options(content.options)
+        signature = jwt(
+            secrets[CURRENT_KEY],
+            content.body,
+            url=content.url,
+            jti=f"jwt_{begun.id}_{begun.attempt}_{now_ms}",
+            now_ms=now_ms,
         )
-        for endpoint in group.endpoints
-    ]
+        return Outgoing(
+            method=message.method,
+            url=content.url,
+            headers=(
+                *message.sent_headers,
+                USER_AGENT,
+                ("Upstash-Message-Id", message_id(begun.id)),
+                ("Upstash-Retried", str(begun.failures)),
+                ("Upstash-Signature", signature),
+                *_origin(begun, message),
+                *warning(begun).items(),
+            ),
+            body=content.body,
+            timeout_ms=begun.deadline_ms,
+            response_cap_bytes=self._response_cap_bytes(message),
+            signed=warning(begun),
+        )
+
+    def _response_cap_bytes(self, message: Message) -> int:
+        """Return what the log keeps, or more if a callback needs it."""
+        if message.callback is None and message.failure_callback is None:
+            return self._response_log_bytes
+        return max(callbacks.RESPONSE_MAX_BYTES, self._response_log_bytes)
+
+    def expand(self, begun: Begun, group: Group) -> Sequence[Draft]:
+        """Return the message of a scheduled run for each endpoint of its url group."""
+        content = fetched(begun)
+        message = from_options(content.options)
+        message = replace(
+            message, schedule_id=schedule_id(begun.schedule, message), delay_ms=0
+        )
+        return [
+            Draft(
+                Content(
+                    endpoint.url,
+                    content.body,
+                    to_options(
+                        to_endpoint(message, group=group.name, endpoint=endpoint)
+                    ),
+                ),
+                begun.deadline_ms,
+                journal=True,
+                id=f"{begun.id}.{endpoint.key}",
+                gates=to_gates(message),
+            )
+            for endpoint in group.endpoints
+        ]
+
+    def conclude(self, begun: Begun, answer: Answer) -> Decision:
+        """Decide about retries; a callback reports each attempt, and the failure."""
+        decision = retry.decide(begun, answer, _next_delay_ms)
+        delivered = decision.outcome is Outcome.DELIVERED
+        return replace(
+            decision,
+            headers=() if delivered else self._logged_headers(answer),
+            follow_ups=callbacks.follow_ups(
+                begun,
+                answer,
+                dead=decision.outcome is Outcome.DEAD,
+                secret_key=self._secret_key,
+            ),
+        )
+
+    def _logged_headers(self, reply: Reply) -> Headers:
+        """Return as many headers as the log keeps; skip one that does not fit."""
+        logged, left = [], self._response_log_bytes
+        for name, value in reply.headers:
+            length = len(name.encode()) + len(value.encode())
+            if length <= left:
+                logged.append((name, value))
+                left -= length
+        return tuple(logged)
 
 
-def next_delay_ms(begun: Begun, reply: Reply) -> int | None:
-    """The wait after this attempt has failed, None to give up.
+def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:
+    """Return the wait before the next retry in ms, None to stop.
 
-    What the receiver asks for goes before the publisher's expression, and that before
-    the default.
-
-    Raises: UnreadableRecord.
+    The receiver's request comes before the publisher's expression, and that before the
+    default.
     """
     message = from_options(fetched(begun).options)
-    over = begun.failures >= message.retries
-    if over or reply.error in retry.HOPELESS or _is_non_retryable(reply):
+    if begun.failures >= message.retries or _is_non_retryable(reply):
         return None
     ended_ms = reply.started_ms + int(reply.total_ms)
-    asked_ms = retry_delay.asked_ms(reply.headers, now_ms=ended_ms)
-    if asked_ms is not None:
-        return asked_ms
+    requested_ms = retry_delay.asked_ms(reply.headers, now_ms=ended_ms)
+    if requested_ms is not None:
+        return requested_ms
     return retry_delay.planned_ms(begun.failures, message.retry_delay)
-
-
-def response_cap_bytes(begun: Begun, *, settings: EngineSettings) -> int:
-    """How much of the response is read: a callback tells more than the log keeps.
-
-    Raises: UnreadableRecord.
-    """
-    message = from_options(fetched(begun).options)
-    told = message.callback is not None or message.failure_callback is not None
-    most = callbacks.RESPONSE_MAX_BYTES if told else 0
-    return max(most, settings.response_log_bytes)
-
-
-def kept_headers(reply: Reply, *, settings: EngineSettings) -> Headers:
-    """Those of a failure, as they are told of nothing else.
-
-    As many as fit into the bytes that the log keeps of a body; one that is too long
-    is left out whole.
-    """
-    if is_success(reply):
-        return ()
-    kept, left = [], settings.response_log_bytes
-    for name, value in reply.headers:
-        length = len(name.encode()) + len(value.encode())
-        if length <= left:
-            kept.append((name, value))
-            left -= length
-    return tuple(kept)
-
-
-def follow_ups(
-    begun: Begun, answer: Answer, *, dead: bool, settings: EngineSettings
-) -> tuple[FollowUp, ...]:
-    """The callbacks that tell of this attempt, and of the message's failure.
-
-    Raises: UnreadableRecord.
-    """
-    key = key_of(begun.owner.tenant, secret_key=settings.secret_key)
-    return callbacks.follow_ups(begun, answer, dead=dead, redaction_key=key)
 
 
 def _origin(begun: Begun, message: Message) -> list[tuple[str, str]]:

@@ -2,13 +2,13 @@
 
 import pytest
 from scheduler_api.core.cron.expression import (
-    EVENTS_V1,
     FULL,
-    JITER,
-    QSTASH,
     Grammar,
     parse,
 )
+from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR as EVENTS_V1
+from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR as JITER
+from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR as QSTASH
 from tests.core.cron.cron_times import refusal
 
 

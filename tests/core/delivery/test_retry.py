@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from hypothesis import given
 from hypothesis import strategies as st
+from scheduler_api.core.delivery.request import Decision
 from scheduler_api.core.delivery.retry import (
     LONGEST_WAIT_MS,
+    decide,
     is_success,
-    next_delay_ms,
+    planned_delay_ms,
     retry_after_ms,
 )
+from scheduler_api.core.model import Outcome
+from tests import attempts
 
 NOW_MS = 1_700_000_000_000
 DELAYS_MS = (10, 20)
@@ -27,6 +31,13 @@ class Reply:
     total_ms: float = 500.0
 
 
+def next_delay_ms(
+    failures: int, reply: Reply, *, delays_ms: tuple[int, ...]
+) -> int | None:
+    begun = attempts.begun("any", failures=failures)
+    return planned_delay_ms(begun, reply, delays_ms=delays_ms)
+
+
 def _asking(value: str, status: int = 503) -> Reply:
     return Reply(status, headers=(("date", "x"), ("RETRY-After", value)))
 
@@ -37,11 +48,40 @@ def test_each_retry_has_its_own_delay_and_then_it_is_over() -> None:
     assert delays == [10, 20, None, None]
 
 
-@pytest.mark.parametrize("error", ["blocked", "bad-url", "bad-header"])
-def test_what_can_never_succeed_is_not_tried_again(error: str) -> None:
-    reply = Reply(status=None, error=error)
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("blocked", "blocked"),
+        ("group-missing", "group-missing"),
+        ("bad-url", "exhausted"),
+        ("bad-header", "exhausted"),
+    ],
+)
+def test_a_permanent_error_is_not_retried(error: str, reason: str) -> None:
+    decision = decide(attempts.begun("any"), Reply(None, error), lambda *_: 10)
 
-    assert next_delay_ms(0, reply, delays_ms=DELAYS_MS) is None
+    assert decision == Decision(Outcome.DEAD, reason=reason)
+
+
+def test_a_failure_is_retried_while_there_are_retries_left() -> None:
+    begun = attempts.begun("any")
+
+    retried, dead = (decide(begun, Reply(), lambda *_, ms=ms: ms) for ms in (10, None))
+
+    assert retried == Decision(Outcome.RETRY, delay_ms=10)
+    assert dead == Decision(Outcome.DEAD, reason="exhausted")
+
+
+@pytest.mark.parametrize(("left_ms", "outcome"), [(510, "retry"), (509, "dead")])
+def test_a_retry_that_would_begin_after_the_end_is_not_planned(
+    left_ms: int, outcome: str
+) -> None:
+    begun = attempts.begun("any", left_ms=left_ms)
+
+    decision = decide(begun, Reply(), lambda *_: 10)
+
+    assert decision.outcome == outcome
+    assert decision.reason == ("" if outcome == "retry" else "end")
 
 
 @pytest.mark.parametrize("error", ["timeout", "dns", "connect", "tls", "protocol"])

@@ -11,6 +11,7 @@ from scheduler_api.core.model import (
     FlowLimits,
     FollowUp,
     Gates,
+    Outcome,
     Owner,
     State,
 )
@@ -21,7 +22,6 @@ from scheduler_api.core.store.gate_names import (
     destination_gate,
     flow_gate,
 )
-from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     DEADLINE_MS,
     LEASE_MS,
@@ -216,7 +216,7 @@ def test_nothing_is_reserved_in_front_of_a_breaker(engine: Engine):
 def test_alone_a_destination_may_have_a_whole_worker(engine: Engine):
     send(engine, [ILL] * 6)
     begun, fallen = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_flight": {}}
+        *offer(engine), share={"limit": 2, "in_hand": {}}
     )
 
     assert (len(begun), fallen) == (6, {})
@@ -225,7 +225,7 @@ def test_alone_a_destination_may_have_a_whole_worker(engine: Engine):
 def test_with_others_a_destination_has_its_share_of_a_worker(engine: Engine):
     send(engine, [ILL] * 6 + [WELL])
     begun, fallen = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_flight": {}}
+        *offer(engine), share={"limit": 2, "in_hand": {}}
     )
 
     assert sorted(each.destination for each in begun) == sorted(
@@ -240,7 +240,7 @@ def test_with_others_a_destination_has_its_share_of_a_worker(engine: Engine):
 def test_what_was_turned_away_goes_as_soon_as_there_is_room(engine: Engine):
     accepted = send(engine, [ILL] * 6 + [WELL])
     begun, _ = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_flight": {}}
+        *offer(engine), share={"limit": 2, "in_hand": {}}
     )
     finish(engine, *begun)
     rest = begin(engine)
@@ -262,7 +262,7 @@ def test_turning_away_is_bounded_by_a_rate(engine: Engine):
         engine.now_ms += 100
         claim = engine.claim()
         _, fallen = engine.worker.try_begin(
-            *claim.ids, share={"limit": 2, "in_flight": {ILL_GATE: 2, "other": 0}}
+            *claim.ids, share={"limit": 2, "in_hand": {ILL_GATE: 2, "other": 0}}
         )
         bounced += len(fallen)
 
@@ -273,7 +273,7 @@ def test_a_full_window_has_room_for_others_only(engine: Engine):
     accepted = send(engine, [ILL] * 3)
     begun, fallen = engine.worker.try_begin(
         *offer(engine),
-        share={"limit": 2, "in_flight": {ILL_GATE: 4}, "only_others": True},
+        share={"limit": 2, "in_hand": {ILL_GATE: 4}, "only_others": True},
     )
 
     assert (begun, list(fallen.values())) == ([], ["held"] * 3)

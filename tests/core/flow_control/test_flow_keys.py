@@ -3,10 +3,9 @@
 import pytest
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
-from scheduler_api.core.model import FlowLimits, Gates, Owner
+from scheduler_api.core.model import FlowLimits, Gates, Outcome, Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import flow_gate
-from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     LEASE_MS,
     OFFER_MS,

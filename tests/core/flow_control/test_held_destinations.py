@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
-from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.model import Content, Draft, Outcome, Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import destination_digest, destination_gate
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.records import GATE as GATE_FIELDS
 from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
 from tests.core.gated import LOOK_MS, begin, finish, offer
@@ -178,7 +177,7 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
     offered = offer(engine)
     pause(destinations)
     engine.worker.try_begin(
-        *offered, share={"limit": 2, "in_flight": {GATE: 2, "other": 1}}
+        *offered, share={"limit": 2, "in_hand": {GATE: 2, "other": 1}}
     )
     resume(destinations)
 
@@ -188,7 +187,7 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
 def test_the_gate_of_a_share_is_forgotten_in_the_end(engine: Engine):
     send(engine, [URL] * 4 + [ELSEWHERE])
     begun, _ = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_flight": {}}
+        *offer(engine), share={"limit": 2, "in_hand": {}}
     )
     left_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
     finish(engine, *begun)

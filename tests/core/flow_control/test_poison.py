@@ -3,10 +3,9 @@
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
-from scheduler_api.core.model import NO_GATES, FlowLimits, Gates, State
+from scheduler_api.core.model import NO_GATES, FlowLimits, Gates, Outcome, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import flow_gate
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.reads import read_events
 from scheduler_api.core.store.records import EVENT, GATE
 from tests.core.engine import OWNER, PREFIX, Engine, ids

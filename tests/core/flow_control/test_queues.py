@@ -9,13 +9,13 @@ from scheduler_api.core.model import (
     Draft,
     FollowUp,
     Gates,
+    Outcome,
     Owner,
     ScheduleOptions,
     State,
 )
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import queue_gate
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.reads import read_events
 from tests.core.engine import (
     CONTENT,

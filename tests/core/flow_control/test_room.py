@@ -13,13 +13,14 @@ from scheduler_api.core.model import (
     Owner,
     Verdict,
 )
-from scheduler_api.core.settings.limits import Room
+from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import flow_gate, queue_gate
 from scheduler_api.core.tenants.url_groups import DONE, Endpoint, Groups
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, PREFIX, Engine
 
 ELSE = Owner("2", "jiter")
+TWO_OF_EACH = {OWNER.dialect: OwnerLimits(queues=2, flow_keys=2, url_groups=2)}
 KINDS = {
     "queues": lambda name: Gates(queue=name),
     "keys": lambda name: Gates(flow=FlowLimits(name, rate=1)),
@@ -28,17 +29,17 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def two_of_each(engine: Engine) -> None:
-    engine.limit(room=Room(queues=2, flows=2))
+    engine.limit(owner_limits=TWO_OF_EACH)
 
 
 @pytest.fixture
 def queues(engine: Engine) -> Queues:
-    return Queues(engine.cell, most=2)
+    return Queues(engine.cell, owner_limits=TWO_OF_EACH)
 
 
 @pytest.fixture
 def flow_keys(engine: Engine) -> FlowKeys:
-    return FlowKeys(engine.cell, most=2)
+    return FlowKeys(engine.cell, owner_limits=TWO_OF_EACH)
 
 
 def send(engine: Engine, *gates: Gates, owner: Owner = OWNER) -> list[Accepted]:
@@ -110,7 +111,10 @@ def test_what_a_schedule_makes_is_never_refused(engine: Engine):
 def test_a_group_is_one_of_so_many_and_repeats_of_a_change_are_answered_alike(
     engine: Engine,
 ):
-    groups, to = Groups(engine.cell, most=2), [Endpoint("https://a.example/")]
+    groups, to = (
+        Groups(engine.cell, owner_limits=TWO_OF_EACH),
+        [Endpoint("https://a.example/")],
+    )
     groups.add(OWNER, "a", to)
     with engine.repeating() as repeats:
         groups.add(OWNER, "b", to)

@@ -8,12 +8,12 @@ from scheduler_api.cli import main
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.fsck.walk import Fault
-from scheduler_api.core.model import Content, Schedule, ScheduleState
+from scheduler_api.core.model import Content, Outcome, Schedule, ScheduleState
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects.outbound import SECRETS
 from tests.core.engine import OWNER, PREFIX, START_MS, Engine, settlement
 
 LARGE = Content("https://receiver.example/", b"x" * 50_000)
@@ -54,7 +54,9 @@ def make(engine: Engine) -> dict[str, str]:
     engine.now_ms = fires.times_ms[0]
     named["occurrence"] = next(i for i in engine.claim().ids if i.startswith(fires.id))
     named |= {"fires": fires.id, "paused": paused.id, "ended": ended.id}
-    Tenants(Cell(engine.client, PREFIX), secret_key="of the tests").create("Ada")
+    Tenants(
+        Cell(engine.client, PREFIX), secret_key="of the tests", makers=SECRETS
+    ).create("Ada")
     engine.client.set(keys.alive(PREFIX, "ticker"), 1, ex=5)
     engine.client.set(keys.chore(PREFIX, "check"), 1)
     engine.client.set(keys.epoch(PREFIX), "abc")

@@ -2,11 +2,18 @@
 
 import pytest
 import redis
-from scheduler_api.core.model import Content, Draft, Event, Owner, State, Verdict
+from scheduler_api.core.model import (
+    Content,
+    Draft,
+    Event,
+    Outcome,
+    Owner,
+    State,
+    Verdict,
+)
 from scheduler_api.core.queries.filters import ALWAYS
 from scheduler_api.core.recovery.dead_letters import DeadLetters, Place
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.records import EVENT
 from tests.core.engine import (
     CONTENT,

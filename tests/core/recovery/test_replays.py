@@ -3,11 +3,10 @@
 import pytest
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
 from scheduler_api.core.errors import NotFinished, NotFound, StoreFull
-from scheduler_api.core.model import Content, Schedule
+from scheduler_api.core.model import Content, Outcome, Schedule
 from scheduler_api.core.recovery.replays import replay
 from scheduler_api.core.schedules import run_history
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -78,7 +77,7 @@ def test_an_occurrence_is_sent_again_as_it_was(engine: Engine):
 
     assert engine.get(again).content == CONTENT
     assert engine.get(again).wanted_ms == engine.now_ms
-    newest, _ = run_history.newest(engine.cell, edited, limit=2)
+    newest, _ = run_history.newest(engine.cell, edited, most=2)
     assert (newest.event_id, newest.replay_of, newest.by_hand) == (again, first, True)
     assert engine.worker.begin(*engine.claim().ids)[0].content == CONTENT
 

@@ -27,7 +27,7 @@ def test_a_renewal_has_three_more_tries_before_the_lease_ends():
 
 
 def test_the_quiet_time_covers_a_lease():
-    text = refusal(quiet_ms=14_999)
+    text = refusal(lease_grace_ms=14_999)
 
     assert text == "SCHED_QUIET_MS: expected at least SCHED_LEASE_MS (15000), got 14999"
 

@@ -2,9 +2,9 @@
 
 import pytest
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Content
+from scheduler_api.core.model import Content, Outcome
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.leases import BEGIN_INLINE_BYTES, Outcome
+from scheduler_api.core.store.leases import BEGIN_INLINE_BYTES
 from scheduler_api.core.store.records import EVENT
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from tests.core.engine import (

@@ -2,10 +2,9 @@
 
 import pytest
 from dataclasses import replace
-from scheduler_api.core.model import Content, FollowUp, Owner, State
+from scheduler_api.core.model import Content, FollowUp, Outcome, Owner, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import Cancelled
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.records import EVENT
 from tests.core.engine import (
     CONTENT,

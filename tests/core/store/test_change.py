@@ -3,11 +3,10 @@
 import pytest
 from dataclasses import replace
 from scheduler_api.core.errors import Conflict, NotFound, NotPending, TimePassed
-from scheduler_api.core.model import Content, Event, Owner, State
+from scheduler_api.core.model import Content, Event, Outcome, Owner, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
     LEASE_MS,

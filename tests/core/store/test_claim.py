@@ -1,10 +1,9 @@
 """Offering: what a claim hands out, and which leases it ends."""
 
 import pytest
-from scheduler_api.core.model import Draft, State
+from scheduler_api.core.model import Draft, Outcome, State
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.claims import ClaimTimeouts
-from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,

@@ -14,6 +14,7 @@ from scheduler_api.core.model import (
     Accepted,
     Content,
     Draft,
+    Outcome,
     Owner,
     State,
     Verdict,
@@ -22,7 +23,6 @@ from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.large_content import INLINE_BYTES, write_if_large
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.reads import read_event, read_events
 from scheduler_api.core.store.records import EVENT
 from tests.core.engine import (

@@ -5,11 +5,11 @@ import pytest
 import redis
 import redis.asyncio
 from collections.abc import Iterator
-from scheduler_api.core.model import Draft
+from scheduler_api.core.model import Draft, Outcome
 from scheduler_api.core.store import claims
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.store.leases import Outcome, WorkerStore
+from scheduler_api.core.store.leases import WorkerStore
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -89,9 +89,7 @@ async def one_way(client: redis.Redis, url: str) -> None:
     store.cell.clock_ms = 2_000
     ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
     assert bill.since() == CLAIM
-    begun, _ = await worker.begin(
-        ids, share={"limit": 50, "in_flight": {"d:1:other": 3}}
-    )
+    begun, _ = await worker.begin(ids, share={"limit": 50, "in_hand": {"d:1:other": 3}})
     assert bill.since() == BEGIN
     await worker.renew(begun)
     assert bill.since() == RENEW

@@ -2,9 +2,8 @@
 
 import pytest
 from dataclasses import replace
-from scheduler_api.core.model import Begun, Content, Draft, FollowUp
+from scheduler_api.core.model import Begun, Content, Draft, FollowUp, Outcome
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     DEADLINE_MS,
     LEASE_MS,

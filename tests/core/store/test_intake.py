@@ -10,13 +10,13 @@ from scheduler_api.core.model import (
     Content,
     Draft,
     FollowUp,
+    Outcome,
     Owner,
     Verdict,
 )
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.store.leases import Outcome
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -292,7 +292,7 @@ def test_what_follows_of_large_content_expires_if_the_settle_came_too_late(
 def test_what_is_large_is_written_in_parts(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("scheduler_api.core.store.events.PIPELINE_BYTES", 60_000)
+    monkeypatch.setattr("scheduler_api.core.store.events.PIPELINED_BYTES", 60_000)
     contents = [replace(LARGE, body=bytes([n]) * 50_000) for n in range(5)]
 
     accepted = create(engine, *map(draft, contents))

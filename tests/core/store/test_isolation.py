@@ -7,11 +7,18 @@ from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
-from scheduler_api.core.model import Draft, FlowLimits, FollowUp, Gates, Overlap
+from scheduler_api.core.model import (
+    Draft,
+    FlowLimits,
+    FollowUp,
+    Gates,
+    Outcome,
+    Overlap,
+)
 from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.store import functions
 from scheduler_api.core.store.functions import Library
-from scheduler_api.core.store.leases import Outcome, WorkerStore
+from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from tests.core.engine import (
     CONTENT,
@@ -31,7 +38,7 @@ from typing import Any
 Call = tuple[Any, ...]
 TWIN = "{s2}:"
 GATES = Gates(queue="orders", flow=FlowLimits("customer", parallelism=1, rate=2))
-SHARE = {"limit": 1, "in_flight": {"d:1:other": 1}}
+SHARE = {"limit": 1, "in_hand": {"d:1:other": 1}}
 
 
 @contextmanager

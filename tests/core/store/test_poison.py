@@ -9,9 +9,8 @@ import redis
 from collections.abc import Callable
 from dataclasses import replace
 from fakeredis import FakeRedis
-from scheduler_api.core.model import Begun, Draft, State
+from scheduler_api.core.model import Begun, Draft, Outcome, State
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.records import EVENT, SCHEDULE, Fields
 from tests.core.engine import (
     CONTENT,

@@ -15,12 +15,12 @@ from redis.retry import Retry
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.errors import NotFound, NotPending
 from scheduler_api.core.fsck import walk
-from scheduler_api.core.model import Content, Draft, State
+from scheduler_api.core.model import Content, Draft, Outcome, State
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.gate_names import destination_gate
-from scheduler_api.core.store.leases import Outcome, WorkerStore
+from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.store.reads import read_event
 from tests.core.engine import (
     CONTENT,

@@ -38,6 +38,7 @@ from scheduler_api.core.model import (
     FlowLimits,
     FollowUp,
     Gates,
+    Outcome,
     Overlap,
     Schedule,
     ScheduleState,
@@ -47,7 +48,6 @@ from scheduler_api.core.model import (
 from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.store.claims import Claim
 from scheduler_api.core.store.events import Cancelled
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.reads import read_events
 from tests.core.engine import (
     CONTENT,

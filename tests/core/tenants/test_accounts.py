@@ -1,6 +1,6 @@
 """Tenants: found by their token, their secrets unreadable in the store."""
 
-import base64
+import itertools
 import pytest
 import redis
 from concurrent.futures import ThreadPoolExecutor
@@ -8,17 +8,20 @@ from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.tenants.accounts import Account, SigningKeys, Tenant, Tenants
+from scheduler_api.core.tenants.accounts import Account, Secrets, Tenant, Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 
 PREFIX = "{s1}:"
 SECRET_KEY = "a secret key of the tests"
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+NUMBERS = itertools.count()
+MAKERS = {
+    name: lambda: f"secret {next(NUMBERS)}" for name in ("one.signing", "two.signing")
+}
 
 
 @pytest.fixture
 def tenants(store_client: redis.Redis) -> Tenants:
-    return Tenants(Cell(store_client, PREFIX), secret_key=SECRET_KEY)
+    return Tenants(Cell(store_client, PREFIX), secret_key=SECRET_KEY, makers=MAKERS)
 
 
 def whole_store(client: redis.Redis) -> str:
@@ -50,10 +53,11 @@ def test_ids_are_short_and_ascend(tenants: Tenants):
     assert tenants.all_ids() == made
 
 
-def test_signing_keys_come_back(tenants: Tenants):
+def test_secrets_come_back_as_they_were_made(tenants: Tenants):
     new = tenants.create("first")
 
-    assert tenants.signing(new.id) == new.signing
+    assert set(new.secrets.by_name) == set(MAKERS)
+    assert tenants.secrets(new.id) == new.secrets
 
 
 def test_two_tenants_share_no_secret(tenants: Tenants):
@@ -61,39 +65,59 @@ def test_two_tenants_share_no_secret(tenants: Tenants):
 
     secrets = [one.token, two.token]
     for new in (one, two):
-        signing = new.signing
-        secrets += [signing.jiter, signing.qstash_current, signing.qstash_next]
-        secrets.append(signing.events_v1)
+        secrets += new.secrets.by_name.values()
     assert len(set(secrets)) == len(secrets)
 
 
-def test_qstash_keys_look_as_its_clients_expect(tenants: Tenants):
-    signing = tenants.create("first").signing
-
-    for key in (signing.qstash_current, signing.qstash_next):
-        assert key.startswith("sig_")
-        assert key[4:].isalnum()
-        assert len(key) == 32
-
-
-def test_the_v1_secret_is_spelt_as_standard_webhooks_spells_it(tenants: Tenants):
-    secret = tenants.create("first").signing.events_v1
-
-    assert secret.startswith("whsec_")
-    assert len(base64.b64decode(secret[6:], validate=True)) == 32
-
-
-def test_a_tenant_from_before_the_v1_secret_gets_one_that_stays(
+def test_a_tenant_from_before_a_secret_gets_one_that_stays(
     tenants: Tenants, store_client: redis.Redis
 ):
     new = tenants.create("old")
-    store_client.hdel(keys.tenant(PREFIX, new.id), "events_v1")
+    store_client.hdel(keys.tenant(PREFIX, new.id), "two.signing")
 
-    first = tenants.signing(new.id)
+    first = tenants.secrets(new.id)
 
-    assert first.events_v1.startswith("whsec_")
-    assert first.jiter == new.signing.jiter
-    assert tenants.signing(new.id) == first
+    assert first["two.signing"].startswith("secret")
+    assert first["one.signing"] == new.secrets["one.signing"]
+    assert tenants.secrets(new.id) == first
+
+
+def test_several_who_need_a_new_secret_at_once_get_the_same(valkey: str):
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=MAKERS)
+        new = tenants.create("old")
+        client.hdel(keys.tenant(PREFIX, new.id), *MAKERS)
+
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: tenants.secrets(new.id), range(16)))
+
+    assert found == [found[0]] * 16
+
+
+def test_a_rotation_replaces_the_named_secrets_and_keeps_the_others(tenants: Tenants):
+    new = tenants.create("first")
+
+    def swap(old: Secrets, last_ms: int | None, _now_ms: int) -> dict[str, str]:
+        return {"one.signing": f"after {last_ms}"}
+
+    first = tenants.rotate(new.id, "one", swap)
+    second = tenants.rotate(new.id, "one", swap)
+    other = tenants.rotate(new.id, "two", swap)
+
+    assert first.secrets["one.signing"] == "after None"
+    assert second.secrets["one.signing"] == f"after {first.at_ms}"
+    assert (second.last_ms, other.last_ms) == (first.at_ms, None)
+    assert other.secrets == tenants.secrets(new.id)
+    assert other.secrets["two.signing"] == new.secrets["two.signing"]
+
+
+def test_an_unknown_tenant_has_nothing_to_rotate(
+    tenants: Tenants, store_client: redis.Redis
+):
+    with pytest.raises(NotFound):
+        tenants.rotate("7", "one", lambda *_: {"one.signing": "x"})
+    assert not store_client.exists(keys.tenant(PREFIX, "7"))
 
 
 def test_an_application_is_registered_once(tenants: Tenants):
@@ -137,13 +161,7 @@ def test_the_store_holds_no_secret_in_plain_text(
 
     stored = whole_store(store_client)
     assert new.id in stored
-    for secret in (
-        new.token,
-        new.signing.jiter,
-        new.signing.qstash_current,
-        new.signing.qstash_next,
-        new.signing.events_v1,
-    ):
+    for secret in (new.token, *new.secrets.by_name.values()):
         assert secret not in stored
         assert secret not in repr(new)
 
@@ -161,15 +179,17 @@ def test_every_record_has_a_format_number(tenants: Tenants, store_client: redis.
 
 def test_another_secret_key_is_told_apart(tenants: Tenants, store_client: redis.Redis):
     new = tenants.create("first")
-    stranger = Tenants(Cell(store_client, PREFIX), secret_key="another key altogether")
+    stranger = Tenants(
+        Cell(store_client, PREFIX), secret_key="another key altogether", makers=MAKERS
+    )
 
     with pytest.raises(WrongSecretKey):
-        stranger.signing(new.id)
+        stranger.secrets(new.id)
 
 
-def test_an_unknown_tenant_has_no_keys(tenants: Tenants):
+def test_an_unknown_tenant_has_no_secrets(tenants: Tenants):
     with pytest.raises(NotFound):
-        tenants.signing("7")
+        tenants.secrets("7")
 
 
 def test_accounts_are_listed_oldest_first(tenants: Tenants):
@@ -184,7 +204,7 @@ def test_accounts_are_listed_oldest_first(tenants: Tenants):
 
 def test_finding_a_tenant_costs_one_round_trip(valkey: str):
     with redis.Redis.from_url(valkey, protocol=2) as client:
-        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY)
+        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=MAKERS)
         token = tenants.create("first").token
         before = client.info("stats")["total_commands_processed"]
 
@@ -197,100 +217,12 @@ def test_finding_a_tenant_costs_one_round_trip(valkey: str):
 def test_another_secret_key_is_told_before_anything_is_signed(
     store_client: redis.Redis,
 ) -> None:
-    Tenants(Cell(store_client, "{s1}:"), secret_key="a" * 32).create("Ada")
+    Tenants(Cell(store_client, "{s1}:"), secret_key="a" * 32, makers=MAKERS).create(
+        "Ada"
+    )
 
-    Tenants(Cell(store_client, "{s1}:"), secret_key="a" * 32).check_key()
+    Tenants(Cell(store_client, "{s1}:"), secret_key="a" * 32, makers=MAKERS).check_key()
     with pytest.raises(WrongSecretKey):
-        Tenants(Cell(store_client, "{s1}:"), secret_key="b" * 32).check_key()
-
-
-def age(client: redis.Redis, tenant_id: str, by_ms: int) -> None:
-    """Makes the last rotation lie further back."""
-    client.hincrby(keys.tenant(PREFIX, tenant_id), "qr", -by_ms)
-
-
-def pair(signing: SigningKeys) -> tuple[str, str]:
-    return signing.qstash_current, signing.qstash_next
-
-
-def verify(handed_out: tuple[str, str], signing: SigningKeys) -> bool:
-    """Whether a receiver with that pair accepts what is signed now."""
-    return signing.qstash_current in handed_out
-
-
-def test_first_rotation_signs_with_what_both_pairs_share(tenants: Tenants):
-    new = tenants.create("first")
-    rotation = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
-
-    assert rotation.signing == tenants.signing(new.id)
-    assert rotation.signing.jiter == new.signing.jiter
-    assert rotation.signing.qstash_current == new.signing.qstash_next
-    assert rotation.signing.qstash_next not in pair(new.signing)
-    assert (rotation.whole, rotation.breaks_before_ms) == (True, None)
-
-
-@pytest.mark.parametrize("hours", [0, 1, 5, 13, 23])
-def test_every_pair_verifies_for_a_day_after_it_was_replaced(
-    tenants: Tenants, store_client: redis.Redis, hours: int
-):
-    new = tenants.create("first")
-    handed_out = [pair(new.signing)]
-    for _ in range(4):
-        signing = tenants.rotate_qstash(new.id, grace_ms=DAY_MS).signing
-        handed_out.append(pair(signing))
-        assert all(verify(each, signing) for each in handed_out)
-        age(store_client, new.id, hours * HOUR_MS)
-
-    assert len(set(handed_out)) == 5
-
-
-def test_rotations_a_day_apart_replace_both(
-    tenants: Tenants, store_client: redis.Redis
-):
-    new = tenants.create("first")
-    first = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
-    age(store_client, new.id, DAY_MS)
-    second = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
-
-    assert second.whole
-    assert second.signing.qstash_current == first.signing.qstash_next
-    assert not verify(pair(new.signing), second.signing)
-    assert second.breaks_before_ms == first.at_ms - DAY_MS
-
-
-def test_forced_rotation_tells_which_pairs_break(tenants: Tenants):
-    new = tenants.create("first")
-    first = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
-    second = tenants.rotate_qstash(new.id, grace_ms=DAY_MS)
-    forced = tenants.rotate_qstash(new.id, grace_ms=DAY_MS, force=True)
-
-    assert (first.whole, second.whole, forced.whole) == (True, False, True)
-    assert forced.breaks_before_ms == second.at_ms
-    kept = [new.signing, first.signing, second.signing]
-    found = [verify(pair(signing), forced.signing) for signing in kept]
-    assert found == [False, False, True]
-
-
-def test_rotations_at_once_hand_out_only_pairs_that_verify(valkey: str):
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
-        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY)
-        new = tenants.create("first")
-
-        def rotate(_: int) -> SigningKeys:
-            return tenants.rotate_qstash(new.id, grace_ms=DAY_MS).signing
-
-        with ThreadPoolExecutor(8) as pool:
-            handed_out = list(pool.map(rotate, range(24)))
-        last = tenants.signing(new.id)
-
-    assert len({signing.qstash_next for signing in handed_out}) == 24
-    assert all(verify(pair(signing), last) for signing in [new.signing, *handed_out])
-
-
-def test_unknown_tenant_has_nothing_to_rotate(
-    tenants: Tenants, store_client: redis.Redis
-):
-    with pytest.raises(NotFound):
-        tenants.rotate_qstash("7", grace_ms=DAY_MS)
-    assert not store_client.exists(keys.tenant(PREFIX, "7"))
+        Tenants(
+            Cell(store_client, "{s1}:"), secret_key="b" * 32, makers=MAKERS
+        ).check_key()

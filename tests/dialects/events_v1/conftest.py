@@ -13,6 +13,7 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import NewTenant
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1.ids import internal_id
+from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from tests import documents
 from tests.dialects.by_hand import TIMEOUTS, Web
 from tests.sync_worker import SyncWorker, new_sync_worker
@@ -121,7 +122,7 @@ def make_api(
     """Applications with settings of their own, each seen by a new tenant."""
 
     def make(**changes: Any) -> Api:
-        web = make_web(**changes)
+        web = make_web(EventsV1Settings, **changes)
         return Api(app=web.app, store=web.store, tenant=web.tenant)
 
     yield make

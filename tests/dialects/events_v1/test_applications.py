@@ -8,7 +8,7 @@ EMPTY, STRING = "appName should not be empty", "appName must be a string"
 
 @pytest.fixture
 def open_api(make_api) -> Api:
-    return make_api(v1_register=True)
+    return make_api(register=True)
 
 
 def register(api: Api, name: object) -> dict[str, str]:

@@ -6,16 +6,20 @@ import pytest
 import time
 from dataclasses import dataclass, replace
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Begun
-from scheduler_api.core.tenants.accounts import SigningKeys
-from scheduler_api.dialects.events_v1 import outbound, rendering
+from scheduler_api.core.model import Begun, Outcome
+from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.dialects.events_v1 import rendering
+from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
+from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound
+from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.settings import Settings
 from standardwebhooks import Webhook
 from tests import attempts
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
-SIGNING = SigningKeys(jiter="j", qstash_current="c", qstash_next="n", events_v1=SECRET)
+SECRETS = Secrets({SIGNING_SECRET: SECRET})
 SETTINGS = Settings(redis_url="redis://store/0", secret_key="0123456789abcdef")
+V1 = EventsV1Outbound(SETTINGS)
 NOW_MS = 1_800_000_000_000
 CONTEXT = {"é": "\u2028😀", "n": [1e-7, 12345678901234567890], "a.b": {"c": None}}
 EVENT_ID = "00000000-0000-4000-8000-000000000007"
@@ -35,13 +39,14 @@ def begun(context: object = CONTEXT, **changes: object) -> Begun:
 def render(of: Begun, settings: Settings = SETTINGS):
     # Receivers look at the clock, so a time of the module's import would grow too old.
     now_ms = time.time_ns() // 1_000_000
-    return outbound.render(of, signing=SIGNING, now_ms=now_ms, settings=settings)
+    return EventsV1Outbound(settings).render(of, secrets=SECRETS, now_ms=now_ms)
 
 
 @dataclass
 class Reply:
     status: int | None = 500
     headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
     error: str | None = None
     started_ms: int = NOW_MS
     total_ms: float = 10
@@ -80,7 +85,8 @@ def test_s19_the_signature_covers_id_time_and_body():
 
 
 def test_signatures_can_be_switched_off():
-    sent = render(begun(), replace(SETTINGS, v1_signature=False))
+    unsigned = EventsV1Settings(signature=False)
+    sent = render(begun(), replace(SETTINGS, dialects=(unsigned,)))
 
     assert not [name for name, _ in sent.headers if name.startswith("webhook-")]
 
@@ -93,15 +99,17 @@ def test_an_attempt_after_a_lost_one_says_so():
 
 
 def test_a_failure_is_tried_again_after_3_5_and_10_seconds():
-    waits = [outbound.next_delay_ms(begun(failures=n), Reply()) for n in range(4)]
+    decisions = [V1.conclude(begun(failures=n), Reply()) for n in range(4)]
 
-    assert waits == [3_000, 5_000, 10_000, None]
+    waits = [each.delay_ms for each in decisions]
+    assert waits == [3_000, 5_000, 10_000, 0]
+    assert decisions[-1].outcome is Outcome.DEAD
 
 
 def test_r18_a_receiver_may_ask_for_more_time():
     reply = Reply(status=503, headers=(("Retry-After", "7"),))
 
-    assert outbound.next_delay_ms(begun(), reply) == 7_000
+    assert V1.conclude(begun(), reply).delay_ms == 7_000
 
 
 def test_content_that_was_not_fetched_cannot_be_sent():
@@ -110,4 +118,4 @@ def test_content_that_was_not_fetched_cannot_be_sent():
 
 
 def test_a_log_line_about_a_failure_names_the_owner_of_the_event():
-    assert outbound.contact(begun()) == "user@example.com"
+    assert V1.conclude(begun(), Reply()).contact == "user@example.com"

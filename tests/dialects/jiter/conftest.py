@@ -8,6 +8,7 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects.jiter.settings import JiterSettings
 from tests import documents
 from tests.dialects.by_hand import Hand, Web
 from typing import Any
@@ -99,7 +100,7 @@ def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
     """Applications with settings of their own, each seen by a new tenant."""
 
     def make(**changes: Any) -> Api:
-        web = make_web(**changes)
+        web = make_web(JiterSettings, **changes)
         return Api(
             app=web.app,
             store=web.store,

@@ -354,7 +354,7 @@ def test_store_that_refuses_an_id_is_a_fault_of_ours(api: Any) -> None:
 def test_number_of_cron_jobs_is_limited_by_setting(
     make_api: Callable[..., Any],
 ) -> None:
-    api = make_api(jiter_cron_jobs=2)
+    api = make_api(cron_jobs=2)
     first, _ = api.create_cron(), api.create_cron()
 
     refused = api.call("POST", "/api/cronjobs", api.cron_body())

@@ -55,7 +55,7 @@ def test_created_event_is_due_at_its_time(api: Any) -> None:
 
 
 def test_attempts_get_the_deadline_of_the_setting(make_api: Callable[..., Any]) -> None:
-    api = make_api(jiter_timeout_ms=1234)
+    api = make_api(timeout_ms=1234)
     api.create()
 
     record = EVENT.named(api.cell.client.hgetall(keys.event(api.cell.prefix, "1")))

@@ -133,7 +133,7 @@ def test_keys_are_each_tenants_own(make_api: Callable[..., Any]) -> None:
 def test_two_at_the_same_instant_are_one_and_told_the_same(
     make_api: Callable[..., Any], what: str
 ) -> None:
-    api = make_api(jiter_cron_jobs=1)
+    api = make_api(cron_jobs=1)
     body = api.body() if what == "events" else api.cron_body()
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: post(api, what, body), range(16)))
@@ -147,7 +147,7 @@ def test_two_at_the_same_instant_are_one_and_told_the_same(
 def test_the_last_that_a_quota_allows_is_answered_again(
     make_api: Callable[..., Any], what: str
 ) -> None:
-    api = make_api(jiter_cron_jobs=1, jiter_events_per_month=1)
+    api = make_api(cron_jobs=1, events_per_month=1)
     body = api.body() if what == "events" else api.cron_body()
     first = post(api, what, body)
 

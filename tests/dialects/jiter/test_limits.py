@@ -16,7 +16,7 @@ Make = Callable[..., Any]
 
 
 def test_payload_limit_counts_bytes_of_the_text_itself(make_api: Make) -> None:
-    api = make_api(jiter_payload_limit_bytes=1024)
+    api = make_api(payload_limit_bytes=1024)
     refused = (400, {"message": "'payload' cannot exceed 1024 bytes"})
 
     def post(payload: str) -> Any:
@@ -27,7 +27,7 @@ def test_payload_limit_counts_bytes_of_the_text_itself(make_api: Make) -> None:
 
 
 def test_payload_limit_holds_for_edits_and_cron_jobs(make_api: Make) -> None:
-    api = make_api(jiter_payload_limit_bytes=5)
+    api = make_api(payload_limit_bytes=5)
     event, job = api.create(), api.create_cron()
     refused = (400, {"message": "'payload' cannot exceed 5 bytes"})
     long = {"payload": "123456"}
@@ -93,7 +93,7 @@ def test_requests_per_minute_are_not_limited_by_default(api: Any) -> None:
 
 
 def test_requests_over_the_limit_are_told_when_to_come_again(make_api: Make) -> None:
-    api = make_api(jiter_requests_per_minute=2)
+    api = make_api(requests_per_minute=2)
 
     answers = [api.call("GET", "/api/events") for _ in range(7)]
 
@@ -108,7 +108,7 @@ def test_requests_over_the_limit_are_told_when_to_come_again(make_api: Make) -> 
 
 
 def test_requests_are_counted_per_tenant(make_api: Make) -> None:
-    one, other = (make_api(jiter_requests_per_minute=3) for _ in range(2))
+    one, other = (make_api(requests_per_minute=3) for _ in range(2))
     while one.call("GET", "/api/events")[0] == 200:
         pass
 
@@ -118,7 +118,7 @@ def test_requests_are_counted_per_tenant(make_api: Make) -> None:
 
 
 def test_events_per_month_are_counted_by_their_scheduled_time(make_api: Make) -> None:
-    api = make_api(jiter_events_per_month=2)
+    api = make_api(events_per_month=2)
 
     def post(at: str) -> Any:
         return api.call("POST", "/api/events", api.body(scheduledTime=at))
@@ -130,7 +130,7 @@ def test_events_per_month_are_counted_by_their_scheduled_time(make_api: Make) ->
 
 
 def test_refused_events_are_not_counted(make_api: Make) -> None:
-    api = make_api(jiter_events_per_month=1)
+    api = make_api(events_per_month=1)
     past = to_iso(api.cell.now_ms() - 1)
     soon = to_iso(api.cell.now_ms() + MINUTE_MS)
 
@@ -142,7 +142,7 @@ def test_refused_events_are_not_counted(make_api: Make) -> None:
 
 
 def test_moved_event_counts_for_its_new_month(make_api: Make) -> None:
-    api = make_api(jiter_events_per_month=1)
+    api = make_api(events_per_month=1)
     moved, other = api.create(scheduledTime=JULY), api.create(scheduledTime=AUGUST)
 
     def put(event: dict[str, Any], at: str) -> int:
@@ -157,7 +157,7 @@ def test_moved_event_counts_for_its_new_month(make_api: Make) -> None:
 
 
 def test_month_counts_go_after_their_month(make_api: Make) -> None:
-    api = make_api(jiter_events_per_month=5)
+    api = make_api(events_per_month=5)
     at_ms = api.cell.now_ms() + DAY_MS
     api.create(scheduledTime=to_iso(at_ms))
     api.create(scheduledTime=to_iso(at_ms - 1000))

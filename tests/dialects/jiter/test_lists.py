@@ -202,7 +202,7 @@ def test_start_before_the_window_is_refused(api: Any, name: str) -> None:
 
 
 def test_search_window_is_a_setting(make_api: Callable[..., Any]) -> None:
-    api = make_api(jiter_search_window_days=30)
+    api = make_api(search_window_days=30)
     event = api.past(ago_ms=20 * DAY_MS)
     api.attempt(event, "delivered", ago_ms=20 * DAY_MS, status=200)
 
@@ -233,7 +233,7 @@ def test_order_is_scheduled_time_then_number_of_the_id(api: Any) -> None:
 
 
 def test_cap_cuts_the_end(make_api: Callable[..., Any]) -> None:
-    api = make_api(jiter_list_limit=3)
+    api = make_api(list_limit=3)
     ids = [api.create()["id"] for _ in range(5)]
 
     assert _ids(api) == ids[:3]

@@ -110,7 +110,7 @@ def test_a_replay_under_a_key_is_one_however_often_it_is_asked_for(api: Any) -> 
 
 
 def test_a_replay_counts_for_its_month(make_api: Callable[..., Any]) -> None:
-    api = make_api(jiter_events_per_month=1)
+    api = make_api(events_per_month=1)
     origin, waiting = api.past(ago_ms=60_000), api.past(ago_ms=60_000)
     api.attempt(origin, "dead")
     assert replay(api, waiting) == NOT_FINISHED

@@ -7,6 +7,7 @@ from scheduler_api.core.model import Begun, Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects.qstash.settings import QstashSettings
 from tests import documents
 from tests.dialects.by_hand import TIMEOUTS, Hand, Web
 from typing import Any
@@ -90,7 +91,7 @@ def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
     """Applications with settings of their own, each seen by a new tenant."""
 
     def make(**changes: Any) -> Api:
-        web = make_web(**changes)
+        web = make_web(QstashSettings, **changes)
         return Api(
             app=web.app,
             store=web.store,

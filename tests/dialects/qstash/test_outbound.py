@@ -8,24 +8,23 @@ from qstash import Receiver
 from qstash.errors import SignatureError
 from scheduler_api.core.delivery.request import Outgoing
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Begun, Content
-from scheduler_api.core.tenants.accounts import SigningKeys
-from scheduler_api.dialects import outbound
+from scheduler_api.core.model import Begun, Content, Outcome
+from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY
+from scheduler_api.dialects.qstash.outbound import QstashOutbound
 from scheduler_api.dialects.qstash.parsing.message import Message
 from scheduler_api.settings import Settings
 from tests.attempts import NOW_MS
 from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
 
 CURRENT, NEXT, LATER = (f"sig_{letter * 28}" for letter in "abc")
-SIGNING = SigningKeys(
-    jiter="j", qstash_current=CURRENT, qstash_next=NEXT, events_v1="whsec_c2VjcmV0"
-)
+SECRETS = Secrets({CURRENT_KEY: CURRENT, NEXT_KEY: NEXT})
 SETTINGS = Settings(redis_url="redis://localhost", secret_key="k" * 32)
-QSTASH = outbound.of("qstash")
+QSTASH = QstashOutbound(SETTINGS)
 
 
 def render(begun: Begun = BEGUN, *, now_ms: int = NOW_MS) -> Outgoing:
-    return QSTASH.render(begun, signing=SIGNING, now_ms=now_ms, settings=SETTINGS)
+    return QSTASH.render(begun, secrets=SECRETS, now_ms=now_ms)
 
 
 def sent(outgoing: Outgoing) -> dict[str, str]:
@@ -36,9 +35,9 @@ def sent(outgoing: Outgoing) -> dict[str, str]:
 def delay_ms(
     reply: Reply, message: Message | None = None, *, failures: int = 0
 ) -> int | None:
-    return QSTASH.next_delay_ms(
-        begun_of(message or Message(), failures=failures), reply
-    )
+    begun = begun_of(message or Message(), failures=failures)
+    decision = QSTASH.conclude(begun, reply)
+    return decision.delay_ms if decision.outcome is Outcome.RETRY else None
 
 
 def test_request_is_the_publishers_byte_for_byte() -> None:
@@ -61,8 +60,8 @@ def test_plain_message_has_four_headers_of_ours() -> None:
 
 
 def kept(headers: tuple[tuple[str, str], ...], *, status: int = 500) -> object:
-    settings = replace(SETTINGS, response_log_bytes=20)
-    return QSTASH.kept_headers(Reply(status, headers=headers), settings=settings)
+    dialect = QstashOutbound(replace(SETTINGS, response_log_bytes=20))
+    return dialect.conclude(BEGUN, Reply(status, headers=headers)).headers
 
 
 def test_log_keeps_the_headers_of_a_failure_only() -> None:
@@ -70,7 +69,6 @@ def test_log_keeps_the_headers_of_a_failure_only() -> None:
 
     assert kept(headers) == kept(headers, status=302) == headers
     assert kept(headers, status=204) == ()
-    assert outbound.of("jiter").kept_headers(Reply(), settings=SETTINGS) == ()
 
 
 def test_log_keeps_as_many_headers_as_there_is_room_for() -> None:
@@ -204,7 +202,8 @@ def test_official_receiver_may_have_a_clock_that_is_behind() -> None:
 def test_success_is_a_complete_response_from_200_to_299(
     reply: Reply, expected: bool
 ) -> None:
-    assert QSTASH.is_success(reply) is expected
+    delivered = QSTASH.conclude(BEGUN, reply).outcome is Outcome.DELIVERED
+    assert delivered is expected
 
 
 def test_three_retries_with_the_default_waits() -> None:
@@ -273,5 +272,5 @@ def test_receiver_may_end_it_with_status_489(reply: Reply, gives_up: bool) -> No
 def test_only_a_message_without_a_url_is_for_a_group() -> None:
     to_group = replace(BEGUN, content=Content("g", b"", {}))
 
-    assert QSTASH.group_of(to_group) == "g"
-    assert QSTASH.group_of(BEGUN) == outbound.of("jiter").group_of(to_group) == ""
+    assert render(to_group).group == "g"
+    assert render().group == ""

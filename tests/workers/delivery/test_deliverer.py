@@ -2,9 +2,10 @@
 
 import asyncio
 import pytest
-from scheduler_api.core.model import Content
-from scheduler_api.core.store.leases import Outcome, Settlement
-from scheduler_api.core.tenants.accounts import SigningKeys
+from scheduler_api.core.model import Content, Outcome
+from scheduler_api.core.store.leases import Settlement
+from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.dialects.qstash.parsing.message import Callback, Message, to_options
 from scheduler_api.settings import Settings
 from tests import attempts
@@ -32,8 +33,8 @@ class HttpClient:
 class Keys:
     """Everybody has the same keys."""
 
-    async def of(self, _: str) -> SigningKeys:
-        return SigningKeys("j" * 32, "c" * 32, "n" * 32, "whsec_" + "a" * 32)
+    async def of(self, _: str) -> Secrets:
+        return Secrets({name: make() for name, make in SECRETS.items()})
 
 
 def settle(left_ms: int | None) -> Settlement:

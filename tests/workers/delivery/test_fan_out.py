@@ -5,13 +5,13 @@ import pytest
 import redis
 from collections.abc import Iterator
 from dataclasses import dataclass
-from scheduler_api.core.cron.expression import QSTASH
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import (
     Begun,
     Content,
     Event,
+    Outcome,
     Owner,
     ScheduleOptions,
     State,
@@ -21,10 +21,12 @@ from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.store.leases import Outcome, Settlement
+from scheduler_api.core.store.leases import Settlement
 from scheduler_api.core.store.reads import read_event
+from scheduler_api.core.tenants.accounts import Secrets
 from scheduler_api.core.tenants.url_groups import Endpoint, Groups
-from scheduler_api.dialects import outbound
+from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR as QSTASH
+from scheduler_api.dialects.qstash.outbound import QstashOutbound
 from scheduler_api.dialects.qstash.parsing.message import (
     Callback,
     Message,
@@ -46,7 +48,15 @@ TIMEOUTS = ClaimTimeouts(
     offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
 MESSAGE = Message(topic="g", retries=1, callback=Callback("https://told.example/"))
-EXPAND = outbound.of("qstash").expand
+SETTINGS = Settings(redis_url="redis://localhost", secret_key="k" * 32)
+EXPAND = QstashOutbound(SETTINGS).expand
+
+
+class NoSecrets:
+    """A key ring without secrets: an event for a group is not signed."""
+
+    async def of(self, _: str) -> Secrets:
+        return Secrets({})
 
 
 @dataclass
@@ -71,7 +81,8 @@ class Run:
         settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
         nobody = cast(Any, None)
         fan_out = FanOut(self.store)
-        deliverer = Deliverer(nobody, nobody, nobody, fan_out, settings=settings)
+        keys = cast(Any, NoSecrets())
+        deliverer = Deliverer(nobody, nobody, keys, fan_out, settings=settings)
         return asyncio.run(deliverer.deliver(self.begun, may_write=lambda: True))
 
 
@@ -149,7 +160,7 @@ def test_crash_half_way_neither_loses_nor_repeats_one(run: Run):
 
 
 def test_group_is_what_it_is_when_it_is_expanded(run: Run):
-    FanOut(run.store).make(run.begun, "g", expand=EXPAND)
+    FanOut(run.store).create(run.begun, "g", expand=EXPAND)
     run.groups.add(OWNER, "g", [Endpoint("https://late.example/")])
     run.groups.remove(OWNER, "g", urls=["https://1.example/"], names=[])
     run.deliver()
@@ -164,7 +175,7 @@ def test_run_of_a_group_that_is_gone_is_a_dead_letter(run: Run):
     assert settlement is not None
     assert settlement.outcome is Outcome.DEAD
     assert settlement.reason == "group-missing"
-    assert b'"error":"group-missing"' in settlement.log_entry
+    assert b'"error":"group-missing"' in settlement.line
     [told] = settlement.follow_ups
     assert told.content.url == "https://told.example/"
 
@@ -174,14 +185,14 @@ def test_groups_of_others_are_not_there(run: Run):
     run.groups.add(Owner("2", "qstash"), "g", [Endpoint("https://2.example/")])
 
     with pytest.raises(NotFound):
-        FanOut(run.store).make(run.begun, "g", expand=EXPAND)
+        FanOut(run.store).create(run.begun, "g", expand=EXPAND)
 
 
 def test_full_store_makes_none_until_there_is_room(run: Run):
     run.store.cell.client.set(keys.full(PREFIX), "1")
 
-    assert not FanOut(run.store).make(run.begun, "g", expand=EXPAND)
+    assert not FanOut(run.store).create(run.begun, "g", expand=EXPAND)
     assert run.made() == {}
     run.store.cell.client.delete(keys.full(PREFIX))
-    assert FanOut(run.store).make(run.begun, "g", expand=EXPAND)
+    assert FanOut(run.store).create(run.begun, "g", expand=EXPAND)
     assert len(run.made()) == 100

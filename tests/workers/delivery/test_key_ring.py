@@ -6,7 +6,9 @@ import redis
 import threading
 from collections import Counter
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.tenants.accounts import KEYS_KEPT_S, SigningKeys, Tenants
+from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Secrets, Tenants
+from scheduler_api.dialects.outbound import SECRETS
+from scheduler_api.dialects.qstash.credentials import rotate
 from workers.delivery.key_ring import KeyRing
 
 SECRET_KEY = "a secret key of the tests"
@@ -14,22 +16,22 @@ SECRET_KEY = "a secret key of the tests"
 
 def plain(client: redis.Redis) -> Tenants:
     """Tenants as another process sees them."""
-    return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY)
+    return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS)
 
 
 class Counted(Tenants):
     """Counts what is asked of the store; reads wait until they may go on."""
 
     def __init__(self, client: redis.Redis) -> None:
-        super().__init__(Cell(client, "{s1}:"), secret_key=SECRET_KEY)
+        super().__init__(Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS)
         self.asked = Counter[str]()
         self.read = threading.Event()
         self.may_answer = threading.Event()
         self.may_answer.set()
 
-    def signing(self, tenant_id: str) -> SigningKeys:
+    def secrets(self, tenant_id: str) -> Secrets:
         self.asked[tenant_id] += 1
-        found = super().signing(tenant_id)
+        found = super().secrets(tenant_id)
         self.read.set()
         self.may_answer.wait(10)
         return found
@@ -57,10 +59,10 @@ def test_deliveries_at_once_share_one_read(tenants: Counted):
     tenant = tenants.create("one")
     ring = KeyRing(tenants, clock_s=Clock())
 
-    async def ask() -> list[SigningKeys]:
+    async def ask() -> list[Secrets]:
         return await asyncio.gather(*(ring.of(tenant.id) for _ in range(20)))
 
-    assert asyncio.run(ask()) == [tenant.signing] * 20
+    assert asyncio.run(ask()) == [tenant.secrets] * 20
     assert tenants.asked == {tenant.id: 1, "rotated": 1}
 
 
@@ -71,9 +73,9 @@ def test_keys_that_nobody_rotated_are_not_read_again(tenants: Counted):
 
     async def ask() -> None:
         for _ in range(3):
-            assert await ring.of(one.id) == one.signing
-            assert await ring.of(two.id) == two.signing
-            clock.now_s += KEYS_KEPT_S
+            assert await ring.of(one.id) == one.secrets
+            assert await ring.of(two.id) == two.secrets
+            clock.now_s += SECRETS_CACHED_S
 
     asyncio.run(ask())
 
@@ -82,14 +84,14 @@ def test_keys_that_nobody_rotated_are_not_read_again(tenants: Counted):
 
 def test_the_newest_tenants_are_read_ahead(tenants: Counted, store_client: redis.Redis):
     old, broken, new = (tenants.create(name) for name in ("old", "broken", "new"))
-    store_client.hdel(f"{{s1}}:tn:{broken.id}", "jiter")
+    store_client.hdel(f"{{s1}}:tn:{broken.id}", "f")
     ring = KeyRing(tenants, clock_s=Clock())
 
     async def ask() -> None:
-        await ring.look_ahead(2)
+        await ring.preload(2)
         assert tenants.asked == {broken.id: 1, new.id: 1, "rotated": 1}
-        assert await ring.of(new.id) == new.signing
-        assert await ring.of(old.id) == old.signing
+        assert await ring.of(new.id) == new.secrets
+        assert await ring.of(old.id) == old.secrets
 
     asyncio.run(ask())
 
@@ -103,13 +105,13 @@ def test_while_it_runs_no_delivery_waits(tenants: Counted):
 
     async def work() -> None:
         await ring.of(tenant.id)
-        clock.now_s += KEYS_KEPT_S
+        clock.now_s += SECRETS_CACHED_S
         running = asyncio.create_task(ring.run())
         async with asyncio.timeout(10):
             while tenants.asked["rotated"] < 2:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.01)
-        assert await asyncio.wait_for(ring.of(tenant.id), 1) == tenant.signing
+        assert await asyncio.wait_for(ring.of(tenant.id), 1) == tenant.secrets
         running.cancel()
 
     asyncio.run(work())
@@ -125,9 +127,9 @@ def test_a_second_after_a_rotation_nothing_is_signed_with_older_keys(tenants: Co
     async def ask() -> None:
         await ring.of(tenant.id)
         for _ in range(2):
-            rotation = tenants.rotate_qstash(tenant.id, grace_ms=0)
-            clock.now_s += KEYS_KEPT_S
-            assert await ring.of(tenant.id) == rotation.signing
+            rotation = rotate(tenants, tenant.id, grace_ms=0)
+            clock.now_s += SECRETS_CACHED_S
+            assert await ring.of(tenant.id) == rotation.secrets
 
     asyncio.run(ask())
 
@@ -143,13 +145,13 @@ def test_keys_that_were_rotated_while_they_were_read_are_read_again(
     async def ask() -> None:
         first = asyncio.create_task(ring.of(one.id))
         await asyncio.to_thread(tenants.read.wait, 10)
-        rotation = plain(store_client).rotate_qstash(one.id, grace_ms=0)
-        clock.now_s += KEYS_KEPT_S
+        rotation = rotate(plain(store_client), one.id, grace_ms=0)
+        clock.now_s += SECRETS_CACHED_S
         second = asyncio.create_task(ring.of(two.id))
         async with asyncio.timeout(10):
             while not tenants.asked[two.id]:
                 await asyncio.sleep(0.01)
         tenants.may_answer.set()
-        assert (await first, await second) == (rotation.signing, two.signing)
+        assert (await first, await second) == (rotation.secrets, two.secrets)
 
     asyncio.run(ask())

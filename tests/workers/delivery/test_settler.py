@@ -6,12 +6,12 @@ import pytest
 import redis
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from scheduler_api.core.model import Content, Draft, Owner, State
+from scheduler_api.core.model import Content, Draft, Outcome, Owner, State
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.store.leases import Outcome, Settled, Settlement, WorkerStore
+from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.store.records import EVENT
 from tests.core.function_calls import functions_called

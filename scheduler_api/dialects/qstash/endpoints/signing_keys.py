@@ -5,11 +5,13 @@ import time
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.model import Owner
-from scheduler_api.core.tenants.accounts import KEYS_KEPT_S, SigningKeys
+from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Secrets
 from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects.qstash import credentials
 from scheduler_api.dialects.qstash.parsing.filters import read_flags, read_query
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
+from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
@@ -22,16 +24,16 @@ class Keys:
 
     def __init__(self, services: Services) -> None:
         self._tenants = services.tenants
-        self._grace_ms = services.settings.qstash_rotation_grace_ms
+        self._grace_ms = services.settings.of(QstashSettings).rotation_grace_ms
 
-    @documented(response=response_schemas.KeyPair)
+    @documented(answer=response_schemas.KeyPair)
     def get(self, owner: Owner) -> Response:
         """Get the keys that receivers verify signatures with."""
-        return responses.respond(_render(self._tenants.signing(owner.tenant)))
+        return responses.respond(_render(self._tenants.secrets(owner.tenant)))
 
     @documented(
         query=response_schemas.RotationQuery,
-        response=response_schemas.RotationResponse,
+        answer=response_schemas.RotationResponse,
         errors=(400,),
     )
     def rotate(self, owner: Owner) -> Response:
@@ -44,14 +46,17 @@ class Keys:
         """
         parameters = read_query(read_parameters(request.environ))
         flags = read_flags(parameters, ["force"])
-        rotation = self._tenants.rotate_qstash(
-            owner.tenant, grace_ms=self._grace_ms, force=flags["force"]
+        rotation = credentials.rotate(
+            self._tenants,
+            owner.tenant,
+            grace_ms=self._grace_ms,
+            force=flags["force"],
         )
-        log.info(logfmt.line("keys.rotated", owner=owner, both=rotation.whole))
+        log.info(logfmt.line("keys.rotated", owner=owner, both=rotation.replaced_both))
         # Answer only when every worker has dropped the old keys from its cache.
-        time.sleep(KEYS_KEPT_S)
-        answer = _render(rotation.signing) | {
-            "rotated": "both" if rotation.whole else "next",
+        time.sleep(SECRETS_CACHED_S)
+        answer = _render(rotation.secrets) | {
+            "rotated": "both" if rotation.replaced_both else "next",
             "graceEndsAt": rotation.at_ms + self._grace_ms,
         }
         if rotation.breaks_before_ms is not None:
@@ -60,5 +65,8 @@ class Keys:
         return responses.respond(answer)
 
 
-def _render(signing: SigningKeys) -> Json:
-    return {"current": signing.qstash_current, "next": signing.qstash_next}
+def _render(secrets: Secrets) -> Json:
+    return {
+        "current": secrets[credentials.CURRENT_KEY],
+        "next": secrets[credentials.NEXT_KEY],
+    }

@@ -23,6 +23,7 @@ from scheduler_api.dialects.qstash.parsing.request_headers import (
     from_headers,
 )
 from scheduler_api.dialects.qstash.parsing.targets import check_callbacks
+from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.settings import Settings
 from typing import Any
 
@@ -46,14 +47,15 @@ class Limits:
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
         """The limits from the settings."""
+        own = settings.of(QstashSettings)
         return cls(
             headers=HeaderLimits(
-                delay_ms=settings.qstash_delay_limit_days * DAY_MS,
-                timeout_ms=settings.qstash_timeout_limit_ms,
-                retries=settings.qstash_retries_limit,
+                delay_ms=own.delay_limit_days * DAY_MS,
+                timeout_ms=own.timeout_limit_ms,
+                retries=own.retries_limit,
             ),
-            default_timeout_ms=settings.qstash_timeout_ms,
-            deduplication_ms=settings.qstash_deduplication_ms,
+            default_timeout_ms=own.timeout_ms,
+            deduplication_ms=own.deduplication_ms,
             body_limit_bytes=settings.body_limit_bytes,
             address_policy=AddressPolicy.of(settings),
         )

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from scheduler_api.core.delivery.retry import GROUP_MISSING
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Content, Schedule, State
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.schedules.schedules import newest_occurrence
-from scheduler_api.core.tenants.url_groups import GROUP_MISSING, Group
+from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash.parsing.message import Message, to_options
 
 

@@ -1,21 +1,21 @@
 """The error when a tenant already has as many of something as its limit allows."""
 
-from scheduler_api.core.settings.limits import Room
+from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.core.store.gate_names import QUEUE
 from scheduler_api.core.tenants.url_groups import GROUP
 
 STATUS = 412
 
 
-def describe(resource: str, room: Room) -> str:
+def describe(resource: str, limits: OwnerLimits) -> str:
     """The limit that was reached, and what the client can do.
 
     Args:
         resource: as `LimitReached` and `Verdict.LIMIT_REACHED` name it.
     """
     if resource == GROUP:
-        return f"at most {room.groups} url groups are allowed: delete one first"
+        return f"at most {limits.url_groups} url groups are allowed: delete one first"
     if resource.startswith(f"{QUEUE}:"):
-        return f"at most {room.queues} queues are allowed: delete one first"
+        return f"at most {limits.queues} queues are allowed: delete one first"
     remedy = "unpin or resume one, or wait until one is forgotten"
-    return f"at most {room.flows} flow control keys are allowed: {remedy}"
+    return f"at most {limits.flow_keys} flow control keys are allowed: {remedy}"

@@ -85,7 +85,7 @@ def test_not_before_wins_and_past_is_now(api: Any) -> None:
 
 
 def test_deadline_is_the_timeout_or_the_setting(make_api: Make) -> None:
-    api = make_api(qstash_timeout_ms=12_345)
+    api = make_api(timeout_ms=12_345)
 
     for headers, deadline in (({}, b"12345"), ({"timeout": "7s"}, b"7000")):
         name = api.publish(**headers)["messageId"].removeprefix("msg_")
@@ -262,7 +262,7 @@ def test_content_is_no_id_of_another_message(api: Any) -> None:
 
 
 def test_window_counts_from_the_first(make_api: Make, wait_until: Any) -> None:
-    api = make_api(qstash_deduplication_ms=300)
+    api = make_api(deduplication_ms=300)
     first = api.publish(deduplication_id="d")["messageId"]
 
     assert api.publish(deduplication_id="d")["messageId"] == first

@@ -4,6 +4,7 @@ import pytest
 import redis
 from collections.abc import Callable
 from scheduler_api.core.store import keys
+from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY
 from typing import Any
 
 Make = Callable[..., Any]
@@ -26,15 +27,17 @@ def rotate(api: Any, query: str = "") -> Any:
 def age(api: Any, by_ms: int) -> None:
     """Makes the last rotation lie further back."""
     client: redis.Redis = api.cell.client
-    client.hincrby(keys.tenant(api.cell.prefix, api.owner.tenant), "qr", -by_ms)
+    client.hincrby(
+        keys.tenant(api.cell.prefix, api.owner.tenant), "qstash.rotated", -by_ms
+    )
 
 
 def test_pair_is_what_deliveries_are_signed_with(api: Any) -> None:
-    signing = api.tenants.signing(api.owner.tenant)
+    secrets = api.tenants.secrets(api.owner.tenant)
 
     assert get(api) == {
-        "current": signing.qstash_current,
-        "next": signing.qstash_next,
+        "current": secrets[CURRENT_KEY],
+        "next": secrets[NEXT_KEY],
     }
 
 
@@ -86,7 +89,7 @@ def test_forced_rotation_is_whole_and_says_what_breaks(api: Any) -> None:
 
 
 def test_grace_is_a_setting(make_api: Make) -> None:
-    api = make_api(qstash_rotation_grace_ms=0)
+    api = make_api(rotation_grace_ms=0)
 
     assert rotate(api)["next"] == rotate(api)["current"]
 
@@ -100,10 +103,10 @@ def test_bad_parameters_rotate_nothing(api: Any, query: str) -> None:
 
 
 def test_jiter_secret_stays(api: Any) -> None:
-    before = api.tenants.signing(api.owner.tenant).jiter
+    before = api.tenants.secrets(api.owner.tenant)["jiter.signing"]
     rotate(api)
 
-    assert api.tenants.signing(api.owner.tenant).jiter == before
+    assert api.tenants.secrets(api.owner.tenant)["jiter.signing"] == before
 
 
 def test_other_tenants_keys_stay(make_api: Make) -> None:

@@ -148,13 +148,13 @@ def test_batch_tells_which_message_goes_where_through_many_parts(group: Any) -> 
 
 
 def test_batch_makes_no_endless_number_of_messages(make_api: Make) -> None:
-    api = make_api(qstash_batch_limit=3)
+    api = make_api(batch_limit=3)
     add(api)
     items = [{"destination": to} for to in ("g", "g", A)]
     _, answers = api.call("POST", "/v2/batch", json=items)
 
     assert len(answers[0]) == 2
-    assert answers[1]["error"].startswith("destination would exceed the batch")
+    assert answers[1]["error"].startswith("destination would have the batch make more")
     assert answers[2]["url"] == A
 
 

@@ -16,7 +16,7 @@ KEYS = (
 @pytest.fixture
 def small(make_api: Callable[..., Any]) -> Any:
     """A tenant that may have one of each, and has it."""
-    api = make_api(qstash_queues=1, qstash_flow_control_keys=1, qstash_url_groups=1)
+    api = make_api(queues=1, flow_control_keys=1, url_groups=1)
     endpoints = {"endpoints": [{"url": HOOK}]}
     assert api.call("POST", f"/v2/enqueue/a/{HOOK}")[0] == 201
     assert api.call("POST", "/v2/flowControl/a/pause")[0] == 200

@@ -4,11 +4,10 @@ import pytest
 import redis
 from collections.abc import Callable
 from dataclasses import dataclass
-from scheduler_api.core.model import Owner, Schedule
+from scheduler_api.core.model import Outcome, Owner, Schedule
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import claims
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.leases import Outcome
 from tests.dialects.by_hand import TIMEOUTS
 from tests.sync_worker import new_sync_worker
 from typing import Any

@@ -2,11 +2,10 @@
 
 import pytest
 from scheduler_api.core.cron.expression import parse, upcoming
-from scheduler_api.core.model import MissedRuns, ScheduleOptions
+from scheduler_api.core.model import MissedRuns, Outcome, ScheduleOptions
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.store.leases import Outcome
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.qstash.parsing.message import from_options

@@ -1,0 +1,63 @@
+"""The interface between a dialect and the rest of the system, its HTTP API aside."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from scheduler_api.core.cron.expression import Grammar
+from scheduler_api.core.delivery.request import Answer, Decision, Outgoing
+from scheduler_api.core.model import Begun, Draft
+from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.core.settings.limits import NO_OWNER_LIMITS, OwnerLimits
+from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.url_groups import Group
+from typing import Protocol
+
+
+class Outbound(Protocol):
+    """The outbound half of a dialect: what to send, and what a result means.
+
+    Pure: no clock, no store, no network. Each method raises UnreadableRecord if the
+    content of the event was not fetched.
+    """
+
+    def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
+        """Return the request of this attempt, signed at `now_ms` (epoch ms).
+
+        The content of an event may name a group in place of a URL; then only
+        `Outgoing.group` is set.
+        """
+        ...
+
+    def expand(self, begun: Begun, group: Group) -> Sequence[Draft]:
+        """Return the events that replace this one: one for each endpoint."""
+        ...
+
+    def conclude(self, begun: Begun, answer: Answer) -> Decision:
+        """Decide what the result of an attempt means for its event."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One dialect as registered.
+
+    Attributes:
+        name: in keys, in records and as the name of the folder.
+        label: as clients spell it in a `dialect` parameter.
+        settings: the dataclass that declares its environment variables.
+        grammar: the cron expressions that it accepts.
+        secrets: for each secret of a tenant, a function that makes a new one. The
+            names begin with the name of the dialect and a dot.
+        client_variables: the environment variables that its clients read, from a
+            tenant's token, the tenant's secrets, and the base URL of the web process.
+        outbound: makes its outbound half.
+        owner_limits: how many named things an owner may have.
+    """
+
+    name: str
+    label: str
+    settings: type
+    grammar: Grammar
+    secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    client_variables: Callable[[str, Secrets, str], Mapping[str, str]]
+    outbound: Callable[[EngineSettings], Outbound]
+    owner_limits: Callable[[EngineSettings], OwnerLimits] = lambda _: NO_OWNER_LIMITS

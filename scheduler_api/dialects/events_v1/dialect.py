@@ -1,0 +1,21 @@
+"""The Scheduler v1 dialect, as registered."""
+
+from scheduler_api.dialects.dialect import Dialect
+from scheduler_api.dialects.events_v1.credentials import (
+    SIGNING_SECRET,
+    client_variables,
+    new_signing_secret,
+)
+from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
+from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound
+from scheduler_api.dialects.events_v1.settings import EventsV1Settings
+
+EVENTS_V1 = Dialect(
+    name="events_v1",
+    label="v1",
+    settings=EventsV1Settings,
+    grammar=GRAMMAR,
+    secrets={SIGNING_SECRET: new_signing_secret},
+    client_variables=client_variables,
+    outbound=EventsV1Outbound,
+)

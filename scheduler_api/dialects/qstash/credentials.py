@@ -1,0 +1,73 @@
+"""The signing keys of a QStash tenant, their rotation, and its clients' variables."""
+
+import secrets as random
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from scheduler_api.core.tenants.accounts import Secrets, Tenants
+
+CURRENT_KEY, NEXT_KEY = "qstash.current", "qstash.next"
+_LETTERS = string.ascii_letters + string.digits
+_KEY_LENGTH = 28
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The result of a rotation.
+
+    Attributes:
+        replaced_both: whether the current key changed too, not only the next one.
+        breaks_before_ms: pairs issued before this time no longer verify; None if all
+            pairs still do.
+    """
+
+    secrets: Secrets
+    replaced_both: bool
+    at_ms: int
+    breaks_before_ms: int | None
+
+
+def new_key() -> str:
+    """Return a random key in the format of the hosted service."""
+    return "sig_" + "".join(random.choice(_LETTERS) for _ in range(_KEY_LENGTH))
+
+
+def rotate(
+    tenants: Tenants, tenant_id: str, *, grace_ms: int, force: bool = False
+) -> Rotation:
+    """Replace the keys of a tenant so that every pair in use still verifies.
+
+    Deliveries are signed with the current key. A rotation makes the next key the
+    current one, so receivers with the old pair and with the new pair both verify.
+    Within `grace_ms` after a rotation, another one replaces only the next key: a
+    replaced pair works for at least that long.
+
+    Atomic; a repeat counts as a rotation within the grace.
+
+    Args:
+        force: replace both keys even within the grace; pairs from before the last
+            rotation break.
+
+    Raises: NotFound (unknown tenant), WrongSecretKey.
+    """
+
+    def replaces_both(last_ms: int | None, now_ms: int) -> bool:
+        return force or last_ms is None or now_ms - last_ms >= grace_ms
+
+    def replace(old: Secrets, last_ms: int | None, now_ms: int) -> Mapping[str, str]:
+        current = NEXT_KEY if replaces_both(last_ms, now_ms) else CURRENT_KEY
+        return {CURRENT_KEY: old[current], NEXT_KEY: new_key()}
+
+    done = tenants.rotate(tenant_id, "qstash", replace)
+    both = replaces_both(done.last_ms, done.at_ms)
+    return Rotation(done.secrets, both, done.at_ms, done.last_ms if both else None)
+
+
+def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
+    """Return the variables of a tenant's clients and receivers."""
+    return {
+        "QSTASH_URL": base_url,
+        "QSTASH_TOKEN": token,
+        "QSTASH_CURRENT_SIGNING_KEY": secrets[CURRENT_KEY],
+        "QSTASH_NEXT_SIGNING_KEY": secrets[NEXT_KEY],
+    }

@@ -1,0 +1,30 @@
+"""The QStash dialect, as registered."""
+
+from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.core.settings.limits import OwnerLimits
+from scheduler_api.dialects.dialect import Dialect
+from scheduler_api.dialects.qstash.credentials import (
+    CURRENT_KEY,
+    NEXT_KEY,
+    client_variables,
+    new_key,
+)
+from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
+from scheduler_api.dialects.qstash.outbound import QstashOutbound
+from scheduler_api.dialects.qstash.settings import QstashSettings
+
+
+def _owner_limits(settings: EngineSettings) -> OwnerLimits:
+    return settings.of(QstashSettings).owner_limits
+
+
+QSTASH = Dialect(
+    name="qstash",
+    label="qstash",
+    settings=QstashSettings,
+    grammar=GRAMMAR,
+    secrets={CURRENT_KEY: new_key, NEXT_KEY: new_key},
+    client_variables=client_variables,
+    outbound=QstashOutbound,
+    owner_limits=_owner_limits,
+)

@@ -1,0 +1,122 @@
+"""The signing keys of a tenant, and their rotation."""
+
+import pytest
+import redis
+from concurrent.futures import ThreadPoolExecutor
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.tenants.accounts import Secrets, Tenants
+from scheduler_api.dialects.outbound import SECRETS
+from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY, rotate
+
+PREFIX = "{s1}:"
+SECRET_KEY = "a secret key of the tests"
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+
+
+@pytest.fixture
+def tenants(store_client: redis.Redis) -> Tenants:
+    return Tenants(Cell(store_client, PREFIX), secret_key=SECRET_KEY, makers=SECRETS)
+
+
+def test_keys_have_the_format_that_clients_expect(tenants: Tenants):
+    secrets = tenants.create("first").secrets
+
+    for key in (secrets[CURRENT_KEY], secrets[NEXT_KEY]):
+        assert key.startswith("sig_")
+        assert key[4:].isalnum()
+        assert len(key) == 32
+
+
+def age(client: redis.Redis, tenant_id: str, by_ms: int) -> None:
+    """Makes the last rotation lie further back."""
+    client.hincrby(keys.tenant(PREFIX, tenant_id), "qstash.rotated", -by_ms)
+
+
+def pair(secrets: Secrets) -> tuple[str, str]:
+    return secrets[CURRENT_KEY], secrets[NEXT_KEY]
+
+
+def verify(handed_out: tuple[str, str], secrets: Secrets) -> bool:
+    """Whether a receiver with that pair accepts what is signed now."""
+    return secrets[CURRENT_KEY] in handed_out
+
+
+def test_first_rotation_signs_with_what_both_pairs_share(tenants: Tenants):
+    new = tenants.create("first")
+    rotation = rotate(tenants, new.id, grace_ms=DAY_MS)
+
+    assert rotation.secrets == tenants.secrets(new.id)
+    assert rotation.secrets["jiter.signing"] == new.secrets["jiter.signing"]
+    assert rotation.secrets[CURRENT_KEY] == new.secrets[NEXT_KEY]
+    assert rotation.secrets[NEXT_KEY] not in pair(new.secrets)
+    assert (rotation.replaced_both, rotation.breaks_before_ms) == (True, None)
+
+
+@pytest.mark.parametrize("hours", [0, 1, 5, 13, 23])
+def test_every_pair_verifies_for_a_day_after_it_was_replaced(
+    tenants: Tenants, store_client: redis.Redis, hours: int
+):
+    new = tenants.create("first")
+    handed_out = [pair(new.secrets)]
+    for _ in range(4):
+        secrets = rotate(tenants, new.id, grace_ms=DAY_MS).secrets
+        handed_out.append(pair(secrets))
+        assert all(verify(each, secrets) for each in handed_out)
+        age(store_client, new.id, hours * HOUR_MS)
+
+    assert len(set(handed_out)) == 5
+
+
+def test_rotations_a_day_apart_replace_both(
+    tenants: Tenants, store_client: redis.Redis
+):
+    new = tenants.create("first")
+    first = rotate(tenants, new.id, grace_ms=DAY_MS)
+    age(store_client, new.id, DAY_MS)
+    second = rotate(tenants, new.id, grace_ms=DAY_MS)
+
+    assert second.replaced_both
+    assert second.secrets[CURRENT_KEY] == first.secrets[NEXT_KEY]
+    assert not verify(pair(new.secrets), second.secrets)
+    assert second.breaks_before_ms == first.at_ms - DAY_MS
+
+
+def test_forced_rotation_tells_which_pairs_break(tenants: Tenants):
+    new = tenants.create("first")
+    first = rotate(tenants, new.id, grace_ms=DAY_MS)
+    second = rotate(tenants, new.id, grace_ms=DAY_MS)
+    forced = rotate(tenants, new.id, grace_ms=DAY_MS, force=True)
+
+    assert (first.replaced_both, second.replaced_both) == (True, False)
+    assert forced.replaced_both
+    assert forced.breaks_before_ms == second.at_ms
+    kept = [new.secrets, first.secrets, second.secrets]
+    found = [verify(pair(secrets), forced.secrets) for secrets in kept]
+    assert found == [False, False, True]
+
+
+def test_rotations_at_once_hand_out_only_pairs_that_verify(valkey: str):
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=SECRETS)
+        new = tenants.create("first")
+
+        def rotate_once(_: int) -> Secrets:
+            return rotate(tenants, new.id, grace_ms=DAY_MS).secrets
+
+        with ThreadPoolExecutor(8) as pool:
+            handed_out = list(pool.map(rotate_once, range(24)))
+        last = tenants.secrets(new.id)
+
+    assert len({secrets[NEXT_KEY] for secrets in handed_out}) == 24
+    assert all(verify(pair(secrets), last) for secrets in [new.secrets, *handed_out])
+
+
+def test_unknown_tenant_has_nothing_to_rotate(
+    tenants: Tenants, store_client: redis.Redis
+):
+    with pytest.raises(NotFound):
+        rotate(tenants, "7", grace_ms=DAY_MS)
+    assert not store_client.exists(keys.tenant(PREFIX, "7"))

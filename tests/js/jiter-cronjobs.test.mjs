@@ -1,25 +1,25 @@
-// Cron jobs as clients create, read, list, edit and disable them, and one execution.
+// Cron jobs: create, read, list, edit, disable, and one execution.
 
 import {
-  CONCURRENTLY,
+  CONCURRENT,
   DEAD_END,
   ISO,
   MIB,
+  assertSigned,
   createCronJob,
   createEvent,
   editCronJob,
-  ended,
   foreignApiKey,
   getCronJob,
   getManyCronJobs,
   idsOf,
   keysOf,
   later,
-  receiver,
-  refused,
+  newReceiver,
+  rejects,
   request,
-  until,
-  verify,
+  waitForEnd,
+  waitUntil,
 } from "./jiter.mjs";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -95,18 +95,18 @@ const BAD_EXPRESSIONS = [
   "@never",
 ];
 
-function create(words) {
+function create(fields) {
   const job = { payload: "x", destination: DEAD_END, expression: "0 0 1 1 *" };
-  return createCronJob({ ...job, ...words });
+  return createCronJob({ ...job, ...fields });
 }
 
 function nextMinute() {
   return new Date((Math.floor(Date.now() / 60_000) + 1) * 60_000).toISOString();
 }
 
-describe("cron jobs", CONCURRENTLY, () => {
+describe("cron jobs", CONCURRENT, () => {
   it("a job is executed at the full minute, unless it is disabled", async () => {
-    const [minutely, disabled] = [receiver(), receiver()];
+    const [minutely, disabled] = [newReceiver(), newReceiver()];
     const payload = '{"é":"😀\u2028\ud83d"}';
     const expression = "* * * * *";
     const job = await createCronJob({ payload, expression, destination: minutely.url });
@@ -116,10 +116,10 @@ describe("cron jobs", CONCURRENTLY, () => {
     const after = await createEvent({
       payload,
       scheduledTime: later(tick, 1_000),
-      destination: receiver().url,
+      destination: newReceiver().url,
     });
 
-    const { history } = await until(
+    const { history } = await waitUntil(
       async () => {
         const found = await getCronJob({ id: job.id });
         return found.history.length > 0 && found;
@@ -127,7 +127,7 @@ describe("cron jobs", CONCURRENTLY, () => {
       { withinMs: 70_000 },
     );
     await editCronJob({ id: job.id, status: "Disabled" });
-    await ended(after.id);
+    await waitForEnd(after.id);
 
     assert.deepEqual(minutely.events[0], { payload, scheduledTime: new Date(tick) });
     assert.equal(
@@ -144,21 +144,21 @@ describe("cron jobs", CONCURRENTLY, () => {
       [record.cron, record.status, record.responseData],
       [job.id, "200", "OK"],
     );
-    assert.deepEqual(verify(record).body, { payload, scheduledTime: tick });
+    assert.deepEqual(assertSigned(record).body, { payload, scheduledTime: tick });
     const current = await getCronJob({ id: job.id });
     assert.ok(current.nextExecutionDate > tick);
     assert.equal(current.nextExecutionStatus, "Pending");
   });
 
-  it("a created job is active, and shown as it was sent", async () => {
+  it("a created job is active and has the fields that were sent", async () => {
     const payload = 'é\u2028😀 \ud83d \u0000 " \\';
     const destination = "http://Example.com:8080//é/%2e?q=%2F&r=1;2#part";
     const expression = "0 0 1 1 *";
 
     const job = await createCronJob({ payload, destination, expression });
 
-    const { id, org, createdAt, updatedAt, ...shown } = job;
-    assert.deepEqual(shown, {
+    const { id, org, createdAt, updatedAt, ...rest } = job;
+    assert.deepEqual(rest, {
       payload,
       destination,
       expression,
@@ -182,14 +182,14 @@ describe("cron jobs", CONCURRENTLY, () => {
     assert.deepEqual(await getCronJob({ id }), job);
   });
 
-  it("the next execution is told in UTC", async () => {
+  it("the next execution is shown in UTC", async () => {
     for (const expression of AT_NEW_YEAR) {
       const { nextExecutionDate } = await create({ expression });
       assert.equal(nextExecutionDate, NEW_YEAR, expression);
     }
   });
 
-  it("an expression is kept as it was given", async () => {
+  it("an expression is stored unchanged", async () => {
     for (const expression of GOOD_EXPRESSIONS) {
       const earliest = nextMinute();
       const job = await create({ expression });
@@ -207,16 +207,16 @@ describe("cron jobs", CONCURRENTLY, () => {
 
     const jobs = await getManyCronJobs();
 
-    const { history, ...shown } = first;
+    const { history, ...withoutHistory } = first;
     assert.deepEqual(
       jobs.find(({ id }) => id === first.id),
-      shown,
+      withoutHistory,
     );
     assert.equal(jobs.find(({ id }) => id === second.id).status, "Disabled");
     for (const job of jobs) assert.deepEqual(keysOf(job), KEYS);
   });
 
-  it("an edit changes what it names, and no more", async () => {
+  it("an edit changes only the fields it names", async () => {
     const { id, ...job } = await create();
     const changes = [
       { payload: "é" },
@@ -250,7 +250,7 @@ describe("cron jobs", CONCURRENTLY, () => {
     assert.match((await getCronJob({ id })).nextExecutionDate, july);
   });
 
-  it("a disabled job tells when it would be next, and is enabled again", async () => {
+  it("a disabled job shows its next execution and can be enabled again", async () => {
     const { id, ...job } = await create();
 
     const disabled = await editCronJob({ id, status: "Disabled" });
@@ -267,7 +267,7 @@ describe("cron jobs", CONCURRENTLY, () => {
   it("bad expressions are refused, and nothing is stored", async () => {
     const destination = `${DEAD_END}/bad-expression`;
     for (const expression of BAD_EXPRESSIONS) {
-      await refused(create({ expression, destination }), 400, BAD_EXPRESSION);
+      await rejects(create({ expression, destination }), 400, BAD_EXPRESSION);
     }
 
     const jobs = await getManyCronJobs();
@@ -277,7 +277,7 @@ describe("cron jobs", CONCURRENTLY, () => {
   it("bad payloads and destinations are refused, and nothing is stored", async () => {
     const expression = "59 23 31 12 *";
     for (const payload of [undefined, null, 1, {}]) {
-      await refused(create({ expression, payload }), 400, BAD_PAYLOAD);
+      await rejects(create({ expression, payload }), 400, BAD_PAYLOAD);
     }
     for (const destination of [
       undefined,
@@ -287,15 +287,15 @@ describe("cron jobs", CONCURRENTLY, () => {
       "nowhere",
       "ftp://example.com/",
     ]) {
-      await refused(create({ expression, destination }), 400, BAD_DESTINATION);
+      await rejects(create({ expression, destination }), 400, BAD_DESTINATION);
     }
     const payload = "x".repeat(MIB + 1);
     const tooLarge = "The request body is too large";
-    await refused(create({ expression, payload }), 413, tooLarge);
+    await rejects(create({ expression, payload }), 413, tooLarge);
     for (const body of ['{"payload":', "[]", ""]) {
       const headers = { "content-type": "application/json" };
       const call = request("POST", "/cronjobs", { data: Buffer.from(body), headers });
-      await refused(call, 400, "Invalid request body");
+      await rejects(call, 400, "Invalid request body");
     }
 
     const jobs = await getManyCronJobs();
@@ -320,19 +320,19 @@ describe("cron jobs", CONCURRENTLY, () => {
     ];
 
     for (const [fault, message] of faults) {
-      await refused(editCronJob({ id, ...valid, ...fault }), 400, message);
+      await rejects(editCronJob({ id, ...valid, ...fault }), 400, message);
       assert.deepEqual(await getCronJob({ id }), { id, ...job });
     }
   });
 
-  it("no job has another id", async () => {
+  it("an unknown id is not found", async () => {
     for (const id of ["0", "999999999999", "abc"]) {
-      await refused(getCronJob({ id }), 404, NOT_FOUND);
-      await refused(editCronJob({ id, payload: "x" }), 404, NOT_FOUND);
+      await rejects(getCronJob({ id }), 404, NOT_FOUND);
+      await rejects(editCronJob({ id, payload: "x" }), 404, NOT_FOUND);
     }
   });
 
-  it("an event is no job, and a job is no event", async () => {
+  it("events and jobs are not found by each other's ids", async () => {
     const { id } = await create();
     const scheduledTime = NEW_YEAR;
     const event = await createEvent({
@@ -341,27 +341,27 @@ describe("cron jobs", CONCURRENTLY, () => {
       destination: DEAD_END,
     });
 
-    await refused(getCronJob({ id: event.id }), 404, NOT_FOUND);
-    await refused(request("GET", `/events/${id}`), 404, "Unable to find event");
+    await rejects(getCronJob({ id: event.id }), 404, NOT_FOUND);
+    await rejects(request("GET", `/events/${id}`), 404, "Unable to find event");
   });
 
-  it("another org sees and changes nothing of ours, and nobody without a key", async () => {
+  it("requests with a foreign, unknown or missing key have no access", async () => {
     const { id, ...job } = await create();
     const data = { status: "Disabled" };
     const key = foreignApiKey;
 
-    await refused(request("GET", `/cronjobs/${id}`, { key }), 404, NOT_FOUND);
-    await refused(request("PUT", `/cronjobs/${id}`, { key, data }), 404, NOT_FOUND);
+    await rejects(request("GET", `/cronjobs/${id}`, { key }), 404, NOT_FOUND);
+    await rejects(request("PUT", `/cronjobs/${id}`, { key, data }), 404, NOT_FOUND);
     assert.deepEqual((await request("GET", "/cronjobs", { key })).data, []);
     for (const key of [null, "unknown"]) {
       const call = request("PUT", `/cronjobs/${id}`, { key, data });
-      await refused(call, 401, UNAUTHORIZED);
-      await refused(request("GET", "/cronjobs", { key }), 401, UNAUTHORIZED);
+      await rejects(call, 401, UNAUTHORIZED);
+      await rejects(request("GET", "/cronjobs", { key }), 401, UNAUTHORIZED);
     }
     assert.deepEqual(await getCronJob({ id }), { id, ...job });
   });
 
-  it("both spellings of the path are the same", async () => {
+  it("the path may be spelled cronJobs or cronjobs", async () => {
     const { id } = await create();
 
     assert.equal((await request("GET", `/cronJobs/${id}`)).data.id, id);
@@ -375,7 +375,7 @@ describe("cron jobs", CONCURRENTLY, () => {
 
     await request("DELETE", `/cronjobs/${id}`);
 
-    await refused(getCronJob({ id }), 404, NOT_FOUND);
+    await rejects(getCronJob({ id }), 404, NOT_FOUND);
     assert.equal(idsOf(await getManyCronJobs()).includes(id), false);
   });
 });

@@ -1,25 +1,25 @@
-// Events reach receivers behind the client's own `webhookHandler`, and what becomes of
-// them is told as it happened.
+// Deliveries to receivers that use the client's `webhookHandler`, and how events and
+// their histories show the results.
 
 import {
-  CONCURRENTLY,
+  CONCURRENT,
   DEAD_END,
   EVENT_KEYS,
   ISO,
+  assertSigned,
   createEvent,
   editEvent,
-  ended,
   getEvent,
   keysOf,
   later,
-  receiver,
-  refused,
+  newReceiver,
+  rejects,
   request,
   signingSecret,
   soon,
   tomorrow,
-  until,
-  verify,
+  waitForEnd,
+  waitUntil,
 } from "./jiter.mjs";
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
@@ -37,8 +37,8 @@ const RECORD_KEYS = [
 
 const PAYLOADS = {
   "plain text": "hello",
-  "nothing at all": "",
-  blanks: "  two at both ends  ",
+  "an empty string": "",
+  spaces: "  two at both ends  ",
   "letters of many scripts": "Grüße, Привет, こんにちは, مرحبا, e\u0301 and \u00e9",
   emoji: "😀 👩‍👩‍👧‍👦 🏳️‍🌈",
   "line and paragraph separators": "one\u2028two\u2029three",
@@ -53,18 +53,18 @@ const PAYLOADS = {
   "100 kB": "é\u2028".repeat(20_000),
 };
 
-describe("deliveries", CONCURRENTLY, () => {
-  it("what the middleware refuses is tried again after 3, 5 and 10 s", async () => {
-    const spot = receiver({ tampered: 4 });
-    const [scheduledTime, destination] = [soon(), spot.url];
+describe("deliveries", CONCURRENT, () => {
+  it("a delivery that is refused is retried after 3, 5 and 10 s", async () => {
+    const receiver = newReceiver({ tampered: 4 });
+    const [scheduledTime, destination] = [soon(), receiver.url];
 
     const { id } = await createEvent({ payload: "whole", scheduledTime, destination });
-    const event = await ended(id, { withinMs: 50_000 });
+    const event = await waitForEnd(id, { withinMs: 50_000 });
 
     assert.equal(event.status, "Failed To Send");
     assert.deepEqual(keysOf(event), [...EVENT_KEYS, "failedAt", "history"].sort());
-    assert.deepEqual(spot.events, []);
-    const { requests } = spot;
+    assert.deepEqual(receiver.events, []);
+    const { requests } = receiver;
     assert.equal(requests.length, 4);
     const gaps = requests.slice(1).map(({ at }, n) => at.ms - requests[n].at.ms);
     for (const [n, atLeastMs] of [3_000, 5_000, 10_000].entries()) {
@@ -80,14 +80,14 @@ describe("deliveries", CONCURRENTLY, () => {
     const answers = history.map(({ status, responseData }) => [status, responseData]);
     assert.deepEqual(answers, Array(4).fill(["401", "Unauthorized"]));
     const signatures = history.map(
-      (record) => verify(record).headers["X-Jiter-Signature"],
+      (record) => assertSigned(record).headers["X-Jiter-Signature"],
     );
-    assert.equal(new Set(signatures).size, 4, "every attempt is signed anew");
+    assert.equal(new Set(signatures).size, 4, "every attempt has its own signature");
     assert.deepEqual(
       signatures,
       requests.map(({ headers }) => headers["x-jiter-signature"]),
     );
-    await refused(
+    await rejects(
       editEvent({ id, status: "Cancelled" }),
       400,
       "Only events that are pending can be edited",
@@ -96,45 +96,46 @@ describe("deliveries", CONCURRENTLY, () => {
 
   for (const [name, payload] of Object.entries(PAYLOADS)) {
     it(`the middleware accepts ${name}`, async () => {
-      const spot = receiver();
+      const receiver = newReceiver();
       const scheduledTime = soon();
 
       const event = await createEvent({
         payload,
         scheduledTime,
-        destination: spot.url,
+        destination: receiver.url,
       });
-      const { history, ...sent } = await ended(event.id);
+      const { history, ...sent } = await waitForEnd(event.id);
 
-      assert.deepEqual(spot.events, [
+      assert.deepEqual(receiver.events, [
         { payload, scheduledTime: new Date(scheduledTime) },
       ]);
-      assert.equal(spot.requests[0].raw, JSON.stringify({ payload, scheduledTime }));
-      assert.ok(spot.requests[0].at.date >= new Date(scheduledTime), "early");
+      const [{ raw, at }] = receiver.requests;
+      assert.equal(raw, JSON.stringify({ payload, scheduledTime }));
+      assert.ok(at.date >= new Date(scheduledTime), "early");
       const { status, sentAt, updatedAt } = sent;
       assert.deepEqual(sent, { ...event, status, sentAt, updatedAt });
       assert.equal(history.length, 1);
-      assert.deepEqual(verify(history[0]).body, { payload, scheduledTime });
+      assert.deepEqual(assertSigned(history[0]).body, { payload, scheduledTime });
     });
   }
 
-  it("a handler that asks for it gets its payload parsed", async () => {
-    const spot = receiver({ parse: true });
+  it("the middleware can parse the payload", async () => {
+    const receiver = newReceiver({ parse: true });
     const payload = { action: "buy", values: ["eggs", "bacon"], note: "\u2028😀" };
 
-    const [scheduledTime, destination] = [soon(), spot.url];
+    const [scheduledTime, destination] = [soon(), receiver.url];
     await createEvent({ payload: JSON.stringify(payload), scheduledTime, destination });
-    await until(() => spot.events.length > 0);
+    await waitUntil(() => receiver.events.length > 0);
 
-    assert.deepEqual(spot.events[0].payload, payload);
+    assert.deepEqual(receiver.events[0].payload, payload);
   });
 
-  it("a sent event tells when, and shows its one attempt", async () => {
-    const spot = receiver();
-    const [scheduledTime, destination] = [soon(), spot.url];
+  it("a sent event shows its time and its only attempt", async () => {
+    const receiver = newReceiver();
+    const [scheduledTime, destination] = [soon(), receiver.url];
 
     const { id } = await createEvent({ payload: "once", scheduledTime, destination });
-    const event = await ended(id);
+    const event = await waitForEnd(id);
 
     assert.deepEqual(keysOf(event), [...EVENT_KEYS, "history", "sentAt"].sort());
     assert.equal(event.status, "Sent");
@@ -150,37 +151,37 @@ describe("deliveries", CONCURRENTLY, () => {
       [record.event, record.status, record.responseData],
       [id, "200", "OK"],
     );
-    const { headers } = spot.requests[0];
-    const shown = Object.entries(verify(record).headers);
-    for (const [name, value] of shown) {
+    const { headers } = receiver.requests[0];
+    const recorded = Object.entries(assertSigned(record).headers);
+    for (const [name, value] of recorded) {
       assert.equal(headers[name.toLowerCase()], String(value));
     }
-    assert.equal(shown.length, 4);
-    await refused(
+    assert.equal(recorded.length, 4);
+    await rejects(
       editEvent({ id, payload: "again" }),
       400,
       "Only events that are pending can be edited",
     );
   });
 
-  it("the older header signs the payload alone", async () => {
-    const spot = receiver();
+  it("the older signature header signs only the payload", async () => {
+    const receiver = newReceiver();
     const payload = '{"é":"😀\u2028"}';
 
-    await createEvent({ payload, scheduledTime: soon(), destination: spot.url });
-    await until(() => spot.requests.length > 0);
+    await createEvent({ payload, scheduledTime: soon(), destination: receiver.url });
+    await waitUntil(() => receiver.requests.length > 0);
 
     const signature = createHmac("sha256", signingSecret).update(payload);
-    const { headers } = spot.requests[0];
+    const { headers } = receiver.requests[0];
     assert.equal(headers["jiter-signature"], signature.digest("base64"));
   });
 
-  it("an event is sent once a retry succeeds", async () => {
-    const spot = receiver({ tampered: 1 });
-    const [scheduledTime, destination] = [soon(), spot.url];
+  it("an event becomes Sent when a retry succeeds", async () => {
+    const receiver = newReceiver({ tampered: 1 });
+    const [scheduledTime, destination] = [soon(), receiver.url];
 
     const { id } = await createEvent({ payload: "whole", scheduledTime, destination });
-    const event = await ended(id);
+    const event = await waitForEnd(id);
 
     assert.equal(event.status, "Sent");
     assert.equal(event.failedAt, undefined);
@@ -189,16 +190,16 @@ describe("deliveries", CONCURRENTLY, () => {
       ["401", "200"],
     );
     assert.deepEqual(
-      spot.events.map(({ payload }) => payload),
+      receiver.events.map(({ payload }) => payload),
       ["whole"],
     );
   });
 
-  it("an event between two attempts is queued, and is not edited", async () => {
+  it("an event between two attempts is Queued and cannot be edited", async () => {
     const [payload, scheduledTime] = ["", soon()];
 
     const { id } = await createEvent({ payload, scheduledTime, destination: DEAD_END });
-    const event = await until(async () => {
+    const event = await waitUntil(async () => {
       const found = await getEvent({ id });
       return found.history.length > 0 && found;
     });
@@ -211,30 +212,30 @@ describe("deliveries", CONCURRENTLY, () => {
       RECORD_KEYS.filter((key) => key !== "status"),
     );
     assert.match(record.responseData, /\w/);
-    verify(record);
+    assertSigned(record);
     for (const change of [{ payload: "x" }, { status: "Cancelled" }]) {
       const message = "Only events that are pending can be edited";
-      await refused(editEvent({ id, ...change }), 400, message);
+      await rejects(editEvent({ id, ...change }), 400, message);
     }
   });
 
   it("a redirection is a failure, and is not followed", async () => {
-    const elsewhere = receiver();
-    const spot = receiver({ redirect: elsewhere.url });
+    const target = newReceiver();
+    const { url: destination } = newReceiver({ redirect: target.url });
     const [payload, scheduledTime] = ["stay", soon()];
 
-    const { id } = await createEvent({ payload, scheduledTime, destination: spot.url });
-    const { history, status } = await until(async () => {
+    const { id } = await createEvent({ payload, scheduledTime, destination });
+    const { history, status } = await waitUntil(async () => {
       const found = await getEvent({ id });
       return found.history.length > 0 && found;
     });
 
     assert.deepEqual([history[0].status, status], ["307", "Queued"]);
-    assert.deepEqual(elsewhere.requests, []);
+    assert.deepEqual(target.requests, []);
   });
 
-  it("an edited event is delivered as it was last edited", async () => {
-    const [before, spot] = [receiver(), receiver()];
+  it("an edited event is delivered with its latest fields", async () => {
+    const [before, after] = [newReceiver(), newReceiver()];
     const scheduledTime = soon(4_000);
 
     const { id } = await createEvent({
@@ -242,39 +243,39 @@ describe("deliveries", CONCURRENTLY, () => {
       scheduledTime,
       destination: before.url,
     });
-    await editEvent({ id, payload: "second", destination: spot.url });
-    await ended(id);
+    await editEvent({ id, payload: "second", destination: after.url });
+    await waitForEnd(id);
 
-    assert.deepEqual(spot.events, [
+    assert.deepEqual(after.events, [
       { payload: "second", scheduledTime: new Date(scheduledTime) },
     ]);
     assert.deepEqual(before.requests, []);
   });
 
-  it("an event that is moved is delivered at its new time", async () => {
-    const spot = receiver();
+  it("an event with a new scheduledTime is delivered at that time", async () => {
+    const receiver = newReceiver();
     const { id } = await createEvent({
       payload: "moved",
       scheduledTime: tomorrow(),
-      destination: spot.url,
+      destination: receiver.url,
     });
     const scheduledTime = soon();
 
     const { data } = await request("PUT", `/events/${id}`, { data: { scheduledTime } });
-    const event = await ended(id);
+    const event = await waitForEnd(id);
 
     assert.equal(data.scheduledTime, scheduledTime);
     assert.equal(event.scheduledTime, scheduledTime);
-    assert.deepEqual(spot.events, [
+    assert.deepEqual(receiver.events, [
       { payload: "moved", scheduledTime: new Date(scheduledTime) },
     ]);
-    assert.ok(spot.requests[0].at.date >= new Date(scheduledTime), "early");
+    assert.ok(receiver.requests[0].at.date >= new Date(scheduledTime), "early");
   });
 
   it("a cancelled event is not delivered", async () => {
-    const spot = receiver();
+    const receiver = newReceiver();
     const scheduledTime = soon(4_000);
-    const destination = spot.url;
+    const destination = receiver.url;
 
     const { id } = await createEvent({ payload: "never", scheduledTime, destination });
     const cancelled = await editEvent({ id, status: "Cancelled" });
@@ -283,11 +284,11 @@ describe("deliveries", CONCURRENTLY, () => {
       scheduledTime: later(scheduledTime, 500),
       destination,
     });
-    await ended(next.id);
+    await waitForEnd(next.id);
 
     assert.equal(cancelled.status, "Cancelled");
     assert.deepEqual(
-      spot.events.map(({ payload }) => payload),
+      receiver.events.map(({ payload }) => payload),
       ["after it"],
     );
     const event = await getEvent({ id });

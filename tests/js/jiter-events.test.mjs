@@ -1,8 +1,7 @@
-// Events as clients create, read, list and edit them, and all that they are told when
-// something is wrong.
+// Events: create, read, list and edit them, with all error responses.
 
 import {
-  CONCURRENTLY,
+  CONCURRENT,
   DAY_MS,
   DEAD_END,
   EVENT_KEYS,
@@ -21,13 +20,13 @@ import {
   keysOf,
   later,
   listedAt,
-  ownTime,
   pending,
-  refused,
+  rejects,
   request,
   sent,
   soon,
   tomorrow,
+  uniqueTime,
 } from "./jiter.mjs";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -43,7 +42,7 @@ const NOT_PENDING = "Only events that are pending can be edited";
 const TOO_LARGE = "The request body is too large";
 const UNAUTHORIZED = "Please provide a valid API key";
 
-const NO_TIMES = {
+const BAD_TIMES = {
   missing: undefined,
   null: null,
   empty: "",
@@ -52,14 +51,14 @@ const NO_TIMES = {
   "a list": [tomorrow()],
   "an impossible day": "2999-02-30T00:00:00Z",
 };
-const NO_PAYLOADS = {
+const BAD_PAYLOADS = {
   missing: undefined,
   null: null,
   number: 1,
   object: {},
   array: ["x"],
 };
-const NO_DESTINATIONS = {
+const BAD_DESTINATIONS = {
   missing: undefined,
   null: null,
   empty: "",
@@ -68,14 +67,14 @@ const NO_DESTINATIONS = {
   "without a scheme": "example.com/webhooks",
   "without a host": "http:///webhooks",
   "another scheme": "ftp://example.com/webhooks",
-  "a mail address": "mailto:me@example.com",
-  "a user before the host": "http://me:secret@example.com/",
-  "a blank": "http://example.com/a b",
-  "a port beyond all ports": "http://example.com:65536/",
+  "an email address": "mailto:me@example.com",
+  "user information": "http://me:secret@example.com/",
+  "a space": "http://example.com/a b",
+  "a port out of range": "http://example.com:65536/",
 };
 
-describe("events", CONCURRENTLY, () => {
-  it("an event that nobody takes fails, with a reason for each attempt", async () => {
+describe("events", CONCURRENT, () => {
+  it("an event to a closed port fails, with a reason for each attempt", async () => {
     const { history, ...event } = await failed();
 
     assert.equal(event.status, "Failed To Send");
@@ -88,15 +87,15 @@ describe("events", CONCURRENTLY, () => {
   });
 
   describe("create and get", () => {
-    it("a created event is pending, and shown as it was sent", async () => {
-      const scheduledTime = ownTime();
+    it("a created event is pending and has the fields that were sent", async () => {
+      const scheduledTime = uniqueTime();
       const payload = 'é\u2028😀 \ud83d \u0000 " \\';
       const destination = "http://Example.com:8080//é/%2e?q=%2F&r=1;2#part";
 
       const event = await createEvent({ payload, scheduledTime, destination });
 
-      const { id, org, createdAt, updatedAt, ...shown } = event;
-      assert.deepEqual(shown, {
+      const { id, org, createdAt, updatedAt, ...rest } = event;
+      assert.deepEqual(rest, {
         payload,
         scheduledTime,
         destination,
@@ -116,27 +115,27 @@ describe("events", CONCURRENTLY, () => {
       assert.ok(BigInt(second.id) > BigInt(first.id));
     });
 
-    it("a Date is a time, and so is one with an offset or without a zone", async () => {
-      const whole = new Date(Math.ceil(Date.now() / 1_000) * 1_000 + DAY_MS);
-      const iso = whole.toISOString();
-      const local = later(iso, 5.5 * 3_600_000).replace(".000Z", "+05:30");
-      const bare = iso.replace("Z", "");
+    it("a time may be a Date, have an offset, or have no zone", async () => {
+      const date = new Date(Math.ceil(Date.now() / 1_000) * 1_000 + DAY_MS);
+      const iso = date.toISOString();
+      const withOffset = later(iso, 5.5 * 3_600_000).replace(".000Z", "+05:30");
+      const withoutZone = iso.replace("Z", "");
 
-      for (const scheduledTime of [whole, local, bare]) {
+      for (const scheduledTime of [date, withOffset, withoutZone]) {
         const event = await create({ scheduledTime });
         assert.equal(event.scheduledTime, iso);
       }
     });
 
     it("unknown fields of the body are ignored", async () => {
-      const words = {
+      const fields = {
         id: "1",
         status: "Sent",
         sentAt: tomorrow(),
         retries: { n: 1e99 },
       };
 
-      const event = await create(words);
+      const event = await create(fields);
 
       assert.notEqual(event.id, "1");
       assert.equal(event.status, "Pending");
@@ -152,24 +151,24 @@ describe("events", CONCURRENTLY, () => {
       await editEvent({ id, payload: "" });
     });
 
-    it("no event has another id", async () => {
+    it("an unknown id is not found", async () => {
       for (const id of ["0", "999999999999", "9".repeat(40), "-1", "1.0", "abc", "é"]) {
-        await refused(getEvent({ id: encodeURIComponent(id) }), 404, NOT_FOUND);
+        await rejects(getEvent({ id: encodeURIComponent(id) }), 404, NOT_FOUND);
       }
     });
   });
 
-  describe("refusals to create store nothing", () => {
+  describe("a refused create stores nothing", () => {
     const isStored = async (destination) => {
       const all = await getManyEvents();
       return all.some((event) => event.destination === destination);
     };
 
-    for (const [name, scheduledTime] of Object.entries(NO_TIMES)) {
-      it(`no time: ${name}`, async () => {
-        const destination = `${DEAD_END}/no-time/${encodeURIComponent(name)}`;
+    for (const [name, scheduledTime] of Object.entries(BAD_TIMES)) {
+      it(`bad time: ${name}`, async () => {
+        const destination = `${DEAD_END}/bad-time/${encodeURIComponent(name)}`;
 
-        await refused(create({ scheduledTime, destination }), 400, BAD_TIME);
+        await rejects(create({ scheduledTime, destination }), 400, BAD_TIME);
 
         assert.equal(await isStored(destination), false);
       });
@@ -180,43 +179,43 @@ describe("events", CONCURRENTLY, () => {
         const destination = `${DEAD_END}/ago/${agoMs}`;
         const scheduledTime = soon(-agoMs);
 
-        await refused(create({ scheduledTime, destination }), 400, PAST_TIME);
+        await rejects(create({ scheduledTime, destination }), 400, PAST_TIME);
 
         assert.equal(await isStored(destination), false);
       });
     }
 
-    for (const [name, payload] of Object.entries(NO_PAYLOADS)) {
-      it(`no payload: ${name}`, async () => {
-        const scheduledTime = ownTime();
+    for (const [name, payload] of Object.entries(BAD_PAYLOADS)) {
+      it(`bad payload: ${name}`, async () => {
+        const scheduledTime = uniqueTime();
 
-        await refused(create({ scheduledTime, payload }), 400, BAD_PAYLOAD);
-
-        assert.deepEqual(await listedAt(scheduledTime), []);
-      });
-    }
-
-    for (const [name, destination] of Object.entries(NO_DESTINATIONS)) {
-      it(`no destination: ${name}`, async () => {
-        const scheduledTime = ownTime();
-
-        await refused(create({ scheduledTime, destination }), 400, BAD_DESTINATION);
+        await rejects(create({ scheduledTime, payload }), 400, BAD_PAYLOAD);
 
         assert.deepEqual(await listedAt(scheduledTime), []);
       });
     }
 
-    it("of several faults the time is told first, then the payload", async () => {
+    for (const [name, destination] of Object.entries(BAD_DESTINATIONS)) {
+      it(`bad destination: ${name}`, async () => {
+        const scheduledTime = uniqueTime();
+
+        await rejects(create({ scheduledTime, destination }), 400, BAD_DESTINATION);
+
+        assert.deepEqual(await listedAt(scheduledTime), []);
+      });
+    }
+
+    it("of several errors the time is reported first, then the payload", async () => {
       const [payload, destination] = [1, "nowhere"];
 
-      await refused(
+      await rejects(
         create({ scheduledTime: "?", payload, destination }),
         400,
         BAD_TIME,
       );
       const scheduledTime = soon(-1_000);
-      await refused(create({ scheduledTime, payload, destination }), 400, PAST_TIME);
-      await refused(create({ payload, destination }), 400, BAD_PAYLOAD);
+      await rejects(create({ scheduledTime, payload, destination }), 400, PAST_TIME);
+      await rejects(create({ payload, destination }), 400, BAD_PAYLOAD);
     });
 
     const bytes = {
@@ -225,43 +224,43 @@ describe("events", CONCURRENTLY, () => {
     };
     for (const [name, length] of Object.entries(bytes)) {
       it(`a payload of ${name}`, async () => {
-        const scheduledTime = ownTime();
+        const scheduledTime = uniqueTime();
         const payload = "x".repeat(length);
 
-        await refused(create({ scheduledTime, payload }), 413, TOO_LARGE);
+        await rejects(create({ scheduledTime, payload }), 413, TOO_LARGE);
 
         assert.deepEqual(await listedAt(scheduledTime), []);
       });
     }
 
-    it("a payload counts in bytes", async () => {
-      await refused(create({ payload: "é".repeat(MIB / 2 + 1) }), 413, TOO_LARGE);
+    it("the size of a payload is counted in bytes", async () => {
+      await rejects(create({ payload: "é".repeat(MIB / 2 + 1) }), 413, TOO_LARGE);
     });
 
-    it("a body that is no JSON object", async () => {
-      const whole = JSON.stringify({
+    it("a body that is not a JSON object", async () => {
+      const valid = JSON.stringify({
         payload: "",
         scheduledTime: tomorrow(),
         destination: `${DEAD_END}/no-object`,
       });
       const headers = { "content-type": "application/json" };
       for (const body of [
-        whole.slice(0, -1),
-        `[${whole}]`,
+        valid.slice(0, -1),
+        `[${valid}]`,
         '"text"',
         "null",
         "1",
         "",
       ]) {
         const data = Buffer.from(body);
-        await refused(request("POST", "/events", { data, headers }), 400, BAD_BODY);
+        await rejects(request("POST", "/events", { data, headers }), 400, BAD_BODY);
       }
 
       assert.equal(await isStored(`${DEAD_END}/no-object`), false);
     });
 
     it("a missing or an unknown key", async () => {
-      const scheduledTime = ownTime();
+      const scheduledTime = uniqueTime();
       const data = { payload: "", destination: DEAD_END, scheduledTime };
       const { id } = await pending();
 
@@ -273,7 +272,7 @@ describe("events", CONCURRENTLY, () => {
           request("GET", `/events/${id}`, { key }),
           request("PUT", `/events/${id}`, { data: edit, key }),
         ];
-        await Promise.all(calls.map((call) => refused(call, 401, UNAUTHORIZED)));
+        await Promise.all(calls.map((call) => rejects(call, 401, UNAUTHORIZED)));
       }
 
       assert.deepEqual(await listedAt(scheduledTime), []);
@@ -282,20 +281,20 @@ describe("events", CONCURRENTLY, () => {
   });
 
   describe("transport", () => {
-    it("another org sees and changes nothing of ours", async () => {
+    it("another org cannot see or change an event", async () => {
       const { id } = await pending();
       const key = foreignApiKey;
       const data = { status: EventStatus.Cancelled };
 
-      await refused(request("GET", `/events/${id}`, { key }), 404, NOT_FOUND);
-      await refused(request("PUT", `/events/${id}`, { key, data }), 404, NOT_FOUND);
+      await rejects(request("GET", `/events/${id}`, { key }), 404, NOT_FOUND);
+      await rejects(request("PUT", `/events/${id}`, { key, data }), 404, NOT_FOUND);
       const { data: theirs } = await request("GET", "/events", { key });
       assert.equal(idsOf(theirs).includes(id), false);
       assert.equal((await getEvent({ id })).status, "Pending");
     });
 
-    it("success is 200 for every method, and JSON", async () => {
-      const data = { payload: "", destination: DEAD_END, scheduledTime: ownTime() };
+    it("every successful response is 200 and JSON", async () => {
+      const data = { payload: "", destination: DEAD_END, scheduledTime: uniqueTime() };
 
       const created = await request("POST", "/events", { data });
       const url = `/events/${created.data.id}`;
@@ -308,33 +307,33 @@ describe("events", CONCURRENTLY, () => {
       }
     });
 
-    it("the key's header may be written in any case", async () => {
+    it("the API key header is case-insensitive", async () => {
       const { id } = await pending();
       const headers = { "X-API-KEY": process.env.JITER_API_KEY };
 
-      const shown = await request("GET", `/events/${id}`, { headers, key: null });
+      const { data } = await request("GET", `/events/${id}`, { headers, key: null });
 
-      assert.equal(shown.data.id, id);
+      assert.equal(data.id, id);
     });
 
-    it("a GET may name a content type, a path may end with a slash", async () => {
+    it("a GET may have a content type, and a path may end with a slash", async () => {
       const { id } = await pending();
       const headers = { "Content-Type": "application/json" };
 
-      const shown = await request("GET", `/events/${id}/`, { headers, data: "" });
+      const { data } = await request("GET", `/events/${id}/`, { headers, data: "" });
 
-      assert.equal(shown.data.id, id);
+      assert.equal(data.id, id);
       assert.ok(Array.isArray((await request("GET", "/events/")).data));
     });
 
-    it("errors of the server itself have a message too", async () => {
-      await refused(request("GET", "/nothing"), 404, "Not Found");
-      await refused(request("PATCH", "/events"), 405, "Method Not Allowed");
+    it("404 and 405 of the server have a message", async () => {
+      await rejects(request("GET", "/nothing"), 404, "Not Found");
+      await rejects(request("PATCH", "/events"), 405, "Method Not Allowed");
     });
   });
 
   describe("edit", () => {
-    it("changes what it names, and no more", async () => {
+    it("changes only the fields it names", async () => {
       const event = await create();
       const { id } = event;
 
@@ -352,20 +351,20 @@ describe("events", CONCURRENTLY, () => {
 
     it("changes payload, destination and status together", async () => {
       const event = await create();
-      const words = {
+      const changes = {
         payload: "é",
         destination: `${DEAD_END}/other`,
         status: "Cancelled",
       };
 
-      const edited = await editEvent({ id: event.id, ...words });
+      const edited = await editEvent({ id: event.id, ...changes });
 
-      assert.deepEqual(edited, { ...event, ...words, updatedAt: edited.updatedAt });
+      assert.deepEqual(edited, { ...event, ...changes, updatedAt: edited.updatedAt });
     });
 
-    it("moves an event, in lists too", async () => {
+    it("changes the time of an event, also in lists", async () => {
       const { id, scheduledTime: before } = await create();
-      const scheduledTime = ownTime();
+      const scheduledTime = uniqueTime();
 
       await request("PUT", `/events/${id}`, { data: { scheduledTime } });
 
@@ -373,7 +372,7 @@ describe("events", CONCURRENTLY, () => {
       assert.deepEqual(idsOf(await listedAt(scheduledTime)), [id]);
     });
 
-    it("of nothing, or of unknown fields, changes nothing", async () => {
+    it("without known fields changes nothing", async () => {
       const event = await create();
 
       const edited = await editEvent({ id: event.id, sentAt: tomorrow(), org: "0" });
@@ -400,32 +399,32 @@ describe("events", CONCURRENTLY, () => {
         const valid = { payload: "new", destination: `${DEAD_END}/new` };
         const data = { ...valid, status: "Cancelled", ...fault };
 
-        await refused(request("PUT", `/events/${id}`, { data }), 400, message);
+        await rejects(request("PUT", `/events/${id}`, { data }), 400, message);
 
         assert.deepEqual(await getEvent({ id }), { id, ...event, history: [] });
       });
     }
 
-    it("to a payload over the limit is refused, and changes nothing", async () => {
+    it("with a payload over the limit is refused, and changes nothing", async () => {
       const { id, ...event } = await create();
 
-      await refused(editEvent({ id, payload: "x".repeat(MIB + 1) }), 413, TOO_LARGE);
+      await rejects(editEvent({ id, payload: "x".repeat(MIB + 1) }), 413, TOO_LARGE);
 
       assert.deepEqual(await getEvent({ id }), { id, ...event, history: [] });
     });
 
-    it("is refused for all that is not pending", async () => {
+    it("is refused for events that are not pending", async () => {
       for (const { id, status } of await Promise.all([sent(), cancelled(), failed()])) {
         for (const change of [{ payload: "x" }, { status: EventStatus.Cancelled }]) {
-          await refused(editEvent({ id, ...change }), 400, NOT_PENDING);
+          await rejects(editEvent({ id, ...change }), 400, NOT_PENDING);
         }
         assert.equal((await getEvent({ id })).status, status);
       }
     });
 
-    it("finds no event by another id", async () => {
+    it("of an unknown id is not found", async () => {
       for (const id of ["0", "999999999999", "abc"]) {
-        await refused(editEvent({ id, payload: "x" }), 404, NOT_FOUND);
+        await rejects(editEvent({ id, payload: "x" }), 404, NOT_FOUND);
       }
     });
   });

@@ -1,7 +1,7 @@
-// Lists of events, with each filter as the client sends it.
+// Lists of events, with all filters of the client.
 
 import {
-  CONCURRENTLY,
+  CONCURRENT,
   DAY_MS,
   DEAD_END,
   EVENT_KEYS,
@@ -15,43 +15,43 @@ import {
   keysOf,
   later,
   listedAt,
-  ownTime,
   pending,
-  refused,
+  rejects,
   request,
   sent,
   soon,
-  until,
+  uniqueTime,
+  waitUntil,
 } from "./jiter.mjs";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-const MOST_LISTED = 1_000;
+const MAX_LISTED = 1_000;
 
-async function lists(options, event) {
+async function isListed(options, event) {
   return idsOf(await getManyEvents(options)).includes(event.id);
 }
 
-/** Holds that a filter's bounds include the moment itself, and nothing beyond it. */
-async function holdsBounds(name, moment, event) {
+/** Asserts that both bounds of a filter are inclusive and exact to a millisecond. */
+async function assertBounds(name, time, event) {
   const [start, end] = [`${name}StartDate`, `${name}EndDate`];
-  const [before, after] = [later(moment, -1), later(moment, 1)];
+  const [before, after] = [later(time, -1), later(time, 1)];
   const found = await Promise.all(
     [
       { [start]: before },
-      { [start]: moment },
+      { [start]: time },
       { [start]: after },
       { [end]: before },
-      { [end]: moment },
+      { [end]: time },
       { [end]: after },
-      { [start]: moment, [end]: moment },
+      { [start]: time, [end]: time },
       { [start]: after, [end]: before },
-    ].map((options) => lists(options, event)),
+    ].map((options) => isListed(options, event)),
   );
   assert.deepEqual(found, [true, true, false, false, true, true, true, false]);
 }
 
-describe("lists of events", CONCURRENTLY, () => {
+describe("lists of events", CONCURRENT, () => {
   it("are bare arrays of events without histories", async () => {
     await Promise.all([pending(), sent(), cancelled()]);
 
@@ -63,14 +63,14 @@ describe("lists of events", CONCURRENTLY, () => {
     }
   });
 
-  it("show an event as it was created, or as it ended", async () => {
-    const { history, ...event } = await sent();
+  it("show events with all fields except their history", async () => {
+    const { history, ...sentEvent } = await sent();
 
-    for (const one of [await pending(), event, await cancelled()]) {
-      const found = await listedAt(one.scheduledTime);
+    for (const event of [await pending(), sentEvent, await cancelled()]) {
+      const found = await listedAt(event.scheduledTime);
       assert.deepEqual(
-        found.find(({ id }) => id === one.id),
-        one,
+        found.find(({ id }) => id === event.id),
+        event,
       );
     }
   });
@@ -82,7 +82,7 @@ describe("lists of events", CONCURRENTLY, () => {
     [EventStatus.FailedToSend]: failed,
   };
   for (const [status, example] of Object.entries(examples)) {
-    it(`${status} selects only that`, async () => {
+    it(`status ${status} selects only events of that status`, async () => {
       const event = await example();
 
       const found = await getManyEvents({ status });
@@ -92,11 +92,11 @@ describe("lists of events", CONCURRENTLY, () => {
     });
   }
 
-  it("Queued selects what is between two attempts", async () => {
+  it("status Queued selects events between two attempts", async () => {
     const event = await failing();
     const status = EventStatus.Queued;
 
-    const found = await until(async () => {
+    const found = await waitUntil(async () => {
       const queued = await getManyEvents({ status });
       return idsOf(queued).includes(event.id) && queued;
     });
@@ -104,11 +104,11 @@ describe("lists of events", CONCURRENTLY, () => {
     assert.deepEqual([...new Set(found.map((other) => other.status))], [status]);
   });
 
-  it("Failed To Queue selects nothing while nothing is", async () => {
+  it("status Failed To Queue selects nothing", async () => {
     assert.deepEqual(await getManyEvents({ status: EventStatus.FailedToQueue }), []);
   });
 
-  it("several statuses select all of these", async () => {
+  it("several statuses select events of any of them", async () => {
     const events = await Promise.all([pending(), cancelled(), sent()]);
     const status = [
       EventStatus.Pending,
@@ -122,33 +122,33 @@ describe("lists of events", CONCURRENTLY, () => {
     assert.deepEqual(has, [true, true, false]);
   });
 
-  it("scheduled bounds include the moment itself", async () => {
+  it("scheduled bounds are inclusive", async () => {
     const event = await pending();
 
-    await holdsBounds("scheduled", event.scheduledTime, event);
+    await assertBounds("scheduled", event.scheduledTime, event);
   });
 
-  it("sentAt bounds include the moment itself, and only what was sent", async () => {
+  it("sentAt bounds are inclusive and select only sent events", async () => {
     const event = await sent();
 
-    await holdsBounds("sentAt", event.sentAt, event);
+    await assertBounds("sentAt", event.sentAt, event);
     const found = await getManyEvents({
       sentAtStartDate: later(event.sentAt, -DAY_MS),
     });
     assert.ok(found.every(({ sentAt }) => sentAt));
   });
 
-  it("failedAt bounds include the moment itself, and only what failed", async () => {
+  it("failedAt bounds are inclusive and select only failed events", async () => {
     const event = await failed();
 
-    await holdsBounds("failedAt", event.failedAt, event);
+    await assertBounds("failedAt", event.failedAt, event);
     const found = await getManyEvents({
       failedAtStartDate: later(event.failedAt, -DAY_MS),
     });
     assert.ok(found.every(({ failedAt }) => failedAt));
   });
 
-  it("all filters must hold", async () => {
+  it("an event must match all filters", async () => {
     const event = await sent();
     const { Pending, Sent } = EventStatus;
     const time = {
@@ -156,13 +156,13 @@ describe("lists of events", CONCURRENTLY, () => {
       scheduledEndDate: event.scheduledTime,
     };
 
-    assert.equal(await lists({ ...time, status: Sent }, event), true);
+    assert.equal(await isListed({ ...time, status: Sent }, event), true);
     assert.deepEqual(await getManyEvents({ ...time, status: Pending }), []);
     const scheduledStartDate = later(event.scheduledTime, 1);
     assert.deepEqual(await getManyEvents({ ...time, scheduledStartDate }), []);
   });
 
-  it("what is undefined or empty is no filter", async () => {
+  it("undefined and empty filters are ignored", async () => {
     const events = await Promise.all([pending(), sent(), cancelled()]);
     const unset = [
       { status: undefined },
@@ -180,57 +180,57 @@ describe("lists of events", CONCURRENTLY, () => {
     }
   });
 
-  it("bounds that are no times are refused by name", async () => {
+  it("an invalid bound is refused with its name", async () => {
     for (const filter of ["scheduled", "sentAt", "failedAt"]) {
       for (const end of ["StartDate", "EndDate"]) {
         const name = filter + end;
         const call = getManyEvents({ [name]: "yesterday" });
-        await refused(call, 400, `'${name}' must be a valid ISO timestamp`);
+        await rejects(call, 400, `'${name}' must be a valid ISO timestamp`);
       }
     }
   });
 
   it("unknown statuses are refused", async () => {
-    const known = Object.values(EventStatus).map((status) => `'${status}'`);
+    const quoted = Object.values(EventStatus).map((status) => `'${status}'`);
 
     for (const status of ["Done", "pending", ["Sent", "Done"]]) {
       const call = getManyEvents({ status });
       const { message } = (await call.catch((err) => err)).body;
-      await refused(call, 400, message);
-      for (const word of known) assert.ok(message.includes(word), message);
+      await rejects(call, 400, message);
+      for (const status of quoted) assert.ok(message.includes(status), message);
     }
   });
 
-  it("what ended more than seven days ago is not searched", async () => {
+  it("events that ended more than seven days ago cannot be searched", async () => {
     for (const name of ["sentAtStartDate", "failedAtStartDate"]) {
       const message = `${name} is outside of the searchable range`;
       const tooEarly = soon(-7 * DAY_MS - 120_000);
-      await refused(getManyEvents({ [name]: tooEarly }), 400, message);
+      await rejects(getManyEvents({ [name]: tooEarly }), 400, message);
       await getManyEvents({ [name]: soon(-7 * DAY_MS) });
     }
   });
 
-  it("go by scheduled time, then by id, up to a thousand", async () => {
+  it("are sorted by scheduled time, then by id, up to a thousand", async () => {
     const [destination, key] = [DEAD_END, foreignApiKey];
-    const scheduledStartDate = ownTime();
+    const scheduledStartDate = uniqueTime();
     const ids = [];
-    while (ids.length <= MOST_LISTED) {
-      const scheduledTime = ownTime();
+    while (ids.length <= MAX_LISTED) {
+      const scheduledTime = uniqueTime();
       const createOne = () => {
         const data = { payload: "", destination, scheduledTime };
         return request("POST", "/events", { data, key });
       };
       const created = await Promise.all(Array.from({ length: 50 }, createOne));
-      const tied = idsOf(created.map(({ data }) => data));
-      ids.push(...tied.sort((a, b) => Number(a) - Number(b)));
+      const sameTime = idsOf(created.map(({ data }) => data));
+      ids.push(...sameTime.sort((a, b) => Number(a) - Number(b)));
     }
 
-    const window = new URLSearchParams({
+    const query = new URLSearchParams({
       scheduledStartDate,
-      scheduledEndDate: ownTime(),
+      scheduledEndDate: uniqueTime(),
     });
-    const { data } = await request("GET", `/events?${window}`, { key });
+    const { data } = await request("GET", `/events?${query}`, { key });
 
-    assert.deepEqual(idsOf(data), ids.slice(0, MOST_LISTED));
+    assert.deepEqual(idsOf(data), ids.slice(0, MAX_LISTED));
   });
 });

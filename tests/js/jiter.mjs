@@ -1,5 +1,5 @@
-// What the tests of the Jiter dialect share: the official client, and receivers that
-// stand behind its own middleware.
+// Shared by the tests of the Jiter dialect: the official client, and receivers that use
+// its middleware.
 
 import jiterPackage from "@jiter/node";
 import axios from "axios";
@@ -8,9 +8,9 @@ import assert from "node:assert/strict";
 import { randomInt, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { after } from "node:test";
-import { environment, until } from "./every.mjs";
+import { environment, waitUntil } from "./common.mjs";
 
-export { until };
+export { waitUntil };
 
 export const Jiter = jiterPackage.default;
 export const { EventStatus } = jiterPackage;
@@ -30,18 +30,18 @@ export const EVENT_KEYS = [
   "status",
   "updatedAt",
 ];
-// Tests of one file that run at a time; those that take long come first.
-export const CONCURRENTLY = { concurrency: 10 };
+// How many tests of a file run at a time; each file starts with its slow tests.
+export const CONCURRENT = { concurrency: 10 };
 export const DAY_MS = 86_400_000;
 export const MIB = 2 ** 20;
 export const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
-// Nothing listens there.
+// Nothing listens at this address.
 export const DEAD_END = "http://127.0.0.1:1/dead-end";
 
 Jiter.init({ apiKey, signingSecret, baseUrl: baseURL });
 
-/** An answer that is no success; axios would show whole sockets. */
-export class Refusal extends Error {
+/** An error response. Unlike axios's error, it prints without internals. */
+export class ErrorResponse extends Error {
   constructor(err) {
     super(`${err.message}: ${JSON.stringify(err.response?.data)}`);
     this.status = err.response?.status;
@@ -49,54 +49,54 @@ export class Refusal extends Error {
   }
 }
 
-async function brief(answer) {
+async function briefErrors(answer) {
   try {
     return await answer;
   } catch (err) {
-    throw new Refusal(err);
+    throw new ErrorResponse(err);
   }
 }
 
-const official =
+const wrap =
   (call) =>
-  (...words) =>
-    brief(call(...words));
+  (...args) =>
+    briefErrors(call(...args));
 
-export const createEvent = official(Jiter.Events.createEvent);
-export const getEvent = official(Jiter.Events.getEvent);
-export const getManyEvents = official(Jiter.Events.getManyEvents);
-export const editEvent = official(Jiter.Events.editEvent);
-export const createCronJob = official(Jiter.CronJobs.createCronJob);
-export const getCronJob = official(Jiter.CronJobs.getCronJob);
-export const getManyCronJobs = official(Jiter.CronJobs.getManyCronJobs);
-export const editCronJob = official(Jiter.CronJobs.editCronJob);
+export const createEvent = wrap(Jiter.Events.createEvent);
+export const getEvent = wrap(Jiter.Events.getEvent);
+export const getManyEvents = wrap(Jiter.Events.getManyEvents);
+export const editEvent = wrap(Jiter.Events.editEvent);
+export const createCronJob = wrap(Jiter.CronJobs.createCronJob);
+export const getCronJob = wrap(Jiter.CronJobs.getCronJob);
+export const getManyCronJobs = wrap(Jiter.CronJobs.getManyCronJobs);
+export const editCronJob = wrap(Jiter.CronJobs.editCronJob);
 
-/** A request that the client has no method for; with `key: null` it names none. */
+/** Sends a request that the client has no method for; `key: null` sends no API key. */
 export function request(method, url, { data, headers, key = apiKey } = {}) {
   const config = { baseURL, method, url, data, timeout: 5_000 };
-  const named = key === null ? {} : { "x-api-key": key };
-  return brief(axios({ ...config, headers: { ...named, ...headers } }));
+  const auth = key === null ? {} : { "x-api-key": key };
+  return briefErrors(axios({ ...config, headers: { ...auth, ...headers } }));
 }
 
-/** Holds that a call is answered with this status, and this message and nothing else. */
-export async function refused(call, status, message) {
-  const refusal = await call.then(
-    (answer) => assert.fail(`was answered: ${JSON.stringify(answer.data ?? answer)}`),
+/** Asserts that a call fails with exactly this status and message. */
+export async function rejects(call, status, message) {
+  const err = await call.then(
+    (answer) => assert.fail(`succeeded: ${JSON.stringify(answer.data ?? answer)}`),
     (err) => err,
   );
-  if (!refusal.status) throw refusal;
-  assert.deepEqual([refusal.status, refusal.body], [status, { message }]);
+  if (!err.status) throw err;
+  assert.deepEqual([err.status, err.body], [status, { message }]);
 }
 
-/** Waits until an event is neither pending nor queued; with its history. */
-export function ended(id, options) {
-  return until(async () => {
+/** Waits until an event is neither pending nor queued; returns it with its history. */
+export function waitForEnd(id, options) {
+  return waitUntil(async () => {
     const event = await getEvent({ id });
     return event.status !== "Pending" && event.status !== "Queued" && event;
   }, options);
 }
 
-/** A time that is still ahead when a busy server reads it. */
+/** A time far enough ahead that a busy server still accepts it. */
 export function soon(afterMs = 3_000) {
   return new Date(Date.now() + afterMs).toISOString();
 }
@@ -109,17 +109,17 @@ export function tomorrow() {
   return soon(DAY_MS);
 }
 
-export const keysOf = (shown) => Object.keys(shown).sort();
-export const idsOf = (shown) => shown.map(({ id }) => id);
+export const keysOf = (object) => Object.keys(object).sort();
+export const idsOf = (objects) => objects.map(({ id }) => id);
 
-/** The same promise for everybody who asks. */
-export function shared(make) {
+/** A function that calls `make` once and always returns the same promise. */
+export function memoize(make) {
   let promise;
   return () => (promise ??= make());
 }
 
-/** Holds that a history record shows a request whose signature fits its own body. */
-export function verify({ requestData }) {
+/** Asserts that the request in a history record is signed; returns the request. */
+export function assertSigned({ requestData }) {
   const { headers, body } = JSON.parse(requestData);
   const requestTimestamp = headers["X-Jiter-Request-Timestamp"];
   assert.equal(typeof requestTimestamp, "number");
@@ -130,11 +130,11 @@ export function verify({ requestData }) {
   return { headers, body };
 }
 
-const spots = new Map();
+const receivers = new Map();
 const app = express();
 
-app.post("/:spot", express.json({ verify: noteRequest }), tamper, (req, res, next) =>
-  spots.get(req.params.spot).handler(req, res, next),
+app.post("/:id", express.json({ verify: recordRequest }), tamper, (req, res, next) =>
+  receivers.get(req.params.id).handler(req, res, next),
 );
 const server = app.listen(0, "127.0.0.1");
 await once(server, "listening");
@@ -144,65 +144,65 @@ after(() => {
 });
 
 /**
- * A destination of its own behind `webhookHandler`.
+ * A new destination that uses `webhookHandler`.
  *
- * `requests` holds all that arrived, `events` those that the middleware let through.
- * The payload of the first `tampered` requests is changed on its way to the middleware;
- * `redirect` answers with a redirection instead.
+ * `requests` lists all requests, `events` those that the middleware accepted. The
+ * payload of the first `tampered` requests is changed before the middleware sees it.
+ * With `redirect`, the destination answers with a redirection to that URL.
  */
-export function receiver({ tampered = 0, redirect, ...options } = {}) {
+export function newReceiver({ tampered = 0, redirect, ...options } = {}) {
   const id = randomUUID();
   const url = `http://127.0.0.1:${server.address().port}/${id}`;
-  const spot = { url, requests: [], events: [], tampered };
-  const take = ({ payload, scheduledTime }) =>
-    spot.events.push({ payload, scheduledTime });
-  spot.handler = redirect
+  const receiver = { url, requests: [], events: [], tampered };
+  const record = ({ payload, scheduledTime }) =>
+    receiver.events.push({ payload, scheduledTime });
+  receiver.handler = redirect
     ? (_, res) => res.redirect(307, redirect)
-    : Jiter.Middleware.webhookHandler(take, options);
-  spots.set(id, spot);
-  return spot;
+    : Jiter.Middleware.webhookHandler(record, options);
+  receivers.set(id, receiver);
+  return receiver;
 }
 
-function noteRequest(req, _, raw) {
+function recordRequest(req, _, raw) {
   const { headers } = req;
   const at = { ms: performance.now(), date: new Date() };
-  spots.get(req.params.spot).requests.push({ at, headers, raw: raw.toString() });
+  receivers.get(req.params.id).requests.push({ at, headers, raw: raw.toString() });
 }
 
 function tamper(req, _, next) {
-  const spot = spots.get(req.params.spot);
-  if (spot.requests.length <= spot.tampered) req.body.payload += "!";
+  const receiver = receivers.get(req.params.id);
+  if (receiver.requests.length <= receiver.tampered) req.body.payload += "!";
   next();
 }
 
-// One event per process and state, for all tests that only look at it.
+// One event for each state, shared by the tests of a file that only read it.
 
-export const pending = shared(() => create());
-export const sent = shared(async () => {
-  const { url } = receiver();
-  return ended((await create({ scheduledTime: soon(), destination: url })).id);
+export const pending = memoize(() => create());
+export const sent = memoize(async () => {
+  const { url } = newReceiver();
+  return waitForEnd((await create({ scheduledTime: soon(), destination: url })).id);
 });
-export const cancelled = shared(async () => {
+export const cancelled = memoize(async () => {
   return editEvent({ id: (await create()).id, status: EventStatus.Cancelled });
 });
-export const failing = shared(() => create({ scheduledTime: soon() }));
-export const failed = shared(async () => {
-  return ended((await failing()).id, { withinMs: 50_000 });
+export const failing = memoize(() => create({ scheduledTime: soon() }));
+export const failed = memoize(async () => {
+  return waitForEnd((await failing()).id, { withinMs: 50_000 });
 });
 
-/** An event that nobody else will look at, with a time of its own. */
-export function create(words) {
-  const scheduledTime = ownTime();
-  return createEvent({ payload: "x", destination: DEAD_END, scheduledTime, ...words });
+/** Creates an event with a unique time. */
+export function create(fields) {
+  const scheduledTime = uniqueTime();
+  return createEvent({ payload: "x", destination: DEAD_END, scheduledTime, ...fields });
 }
 
-// Within a year, so that it is ahead of everything in a list but what tests put beyond.
-const firstOwnMs = Date.now() + DAY_MS + randomInt(364 * DAY_MS);
-let ownTimes = 0;
+// Later than the events that tests deliver, and at most a year ahead.
+const firstUniqueMs = Date.now() + DAY_MS + randomInt(364 * DAY_MS);
+let uniqueTimes = 0;
 
-/** A time that no other event has, so that a list can tell its event apart. */
-export function ownTime() {
-  return new Date(firstOwnMs + 1_000 * (ownTimes += 1)).toISOString();
+/** A time that no other event has, to find the event in lists. */
+export function uniqueTime() {
+  return new Date(firstUniqueMs + 1_000 * (uniqueTimes += 1)).toISOString();
 }
 
 export function listedAt(time) {

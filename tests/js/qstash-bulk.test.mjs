@@ -1,28 +1,27 @@
-// Messages cancelled, one by one and in bulk, and logs read page by page.
+// Cancelling messages one by one and in bulk, and reading logs in pages.
 
 import {
-  CONCURRENTLY,
+  CONCURRENT,
   DEAD_END,
-  arrived,
   client,
   idsOf,
-  logged,
+  newDestination,
   other,
-  refused,
+  rejects,
   request,
-  spot,
   statesOf,
+  waitForArrivals,
+  waitForLogs,
 } from "./qstash.mjs";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-/** Pending messages; each takes its words over what all share. */
-async function pending(...each) {
+/** Publishes pending messages with these options; returns their ids. */
+async function pending(...messages) {
   const delay = "1h";
-  return idsOf(
-    await client.batch(each.map((words) => ({ url: DEAD_END, delay, ...words }))),
-  );
+  const batch = messages.map((options) => ({ url: DEAD_END, delay, ...options }));
+  return idsOf(await client.batch(batch));
 }
 
 async function isPending(messageId) {
@@ -34,34 +33,33 @@ async function isPending(messageId) {
   }
 }
 
-/** Holds which of some messages a filter cancels. */
-async function cancels(filter, ids, wanted) {
+/** Asserts that a filter cancels the messages at the expected indexes only. */
+async function assertCancels(filter, ids, expected) {
   const { cancelled } = await client.messages.cancel({ filter });
 
   const left = await Promise.all(ids.map(isPending));
-  const gone = left.map((stays) => !stays);
   assert.deepEqual(
-    gone,
-    ids.map((_, n) => wanted.includes(n)),
+    left,
+    ids.map((_, n) => !expected.includes(n)),
     JSON.stringify(filter),
   );
-  assert.equal(cancelled, wanted.length, JSON.stringify(filter));
+  assert.equal(cancelled, expected.length, JSON.stringify(filter));
 }
 
-describe("messages in bulk", CONCURRENTLY, () => {
+describe("messages in bulk", CONCURRENT, () => {
   it("a cancelled message never arrives", async () => {
-    const [gone, stays] = [spot(), spot()];
-    const { messageId } = await client.publish({ url: gone.url, delay: "5s" });
-    await client.publish({ url: stays.url, delay: "6s" });
+    const [cancelled, control] = [newDestination(), newDestination()];
+    const { messageId } = await client.publish({ url: cancelled.url, delay: "5s" });
+    await client.publish({ url: control.url, delay: "6s" });
 
     const answer = await client.messages.cancel(messageId);
 
     assert.equal(answer.cancelled, 1);
-    await refused(client.messages.cancel(messageId), 404, /./);
-    await refused(client.messages.get(messageId), 404, /./);
-    await arrived(stays);
-    assert.deepEqual(gone.arrivals, []);
-    const states = statesOf(await logged(messageId, "CANCELED"));
+    await rejects(client.messages.cancel(messageId), 404, /./);
+    await rejects(client.messages.get(messageId), 404, /./);
+    await waitForArrivals(control);
+    assert.deepEqual(cancelled.arrivals, []);
+    const states = statesOf(await waitForLogs(messageId, "CANCELED"));
     assert.ok(!states.includes("ACTIVE"), states);
   });
 
@@ -75,47 +73,47 @@ describe("messages in bulk", CONCURRENTLY, () => {
     assert.equal(await isPending(ids[3]), true);
   });
 
-  it("messages are cancelled by what they have in common", async () => {
+  it("messages are cancelled by a filter", async () => {
     const [a, b] = [randomUUID(), randomUUID()];
     const key = { key: a, parallelism: 1 };
-    const [here, there] = [`http://127.0.0.1:1/${a}`, `http://127.0.0.1:2/${b}`];
-    const around = { fromDate: Date.now() - 600_000, toDate: Date.now() + 600_000 };
-    const make = () =>
+    const [urlA, urlB] = [`http://127.0.0.1:1/${a}`, `http://127.0.0.1:2/${b}`];
+    const now = { fromDate: Date.now() - 600_000, toDate: Date.now() + 600_000 };
+    const publish = () =>
       pending(
-        { label: a, url: here },
-        { label: [a, b], url: there },
+        { label: a, url: urlA },
+        { label: [a, b], url: urlB },
         { label: b, flowControl: key },
-        { flowControl: { ...key, key: b }, url: `${here}?q=1` },
+        { flowControl: { ...key, key: b }, url: `${urlA}?q=1` },
       );
-    const kinds = [
+    const cases = [
       [{ label: a }, [0, 1]],
       [{ label: [a, b] }, [0, 1, 2]],
-      [{ label: b, url: there }, [1]],
-      [{ url: [here, there] }, [0, 1]],
+      [{ label: b, url: urlB }, [1]],
+      [{ url: [urlA, urlB] }, [0, 1]],
       [{ flowControlKey: a }, [2]],
       [{ flowControlKey: [a, b] }, [2, 3]],
       [{ path: `/${a}` }, [0, 3]],
       [{ path: `/${a}`, host: "127.0.0.1" }, [0, 3]],
       [{ label: a, callerIp: "127.0.0.1" }, [0, 1]],
       [{ label: a, callerIp: "127.0.0.9" }, []],
-      [{ label: [a, b], ...around }, [0, 1, 2]],
-      [{ label: a, toDate: around.fromDate }, []],
+      [{ label: [a, b], ...now }, [0, 1, 2]],
+      [{ label: a, toDate: now.fromDate }, []],
       [{ label: a, queueName: "none" }, []],
       [{ label: a, urlGroup: "none" }, []],
       [{ label: a, scheduleId: "none" }, []],
     ];
 
-    for (const [filter, wanted] of kinds) {
-      const ids = await make();
-      await cancels(filter, ids, wanted);
+    for (const [filter, expected] of cases) {
+      const ids = await publish();
+      await assertCancels(filter, ids, expected);
       await client.messages.cancel(ids);
     }
   });
 
-  it("a filter that does not exist cancels nothing", async () => {
+  it("an unknown filter is refused and cancels nothing", async () => {
     const ids = await pending({ label: "kept" });
 
-    await refused(
+    await rejects(
       client.messages.cancel({ filter: { labeel: "kept" } }),
       400,
       /labeel/,
@@ -124,29 +122,27 @@ describe("messages in bulk", CONCURRENTLY, () => {
     assert.equal(await isPending(ids[0]), true);
   });
 
-  it("all messages of a tenant are cancelled, and no other's", async () => {
-    const [ours] = await pending({});
+  it("cancelling all messages spares those of other tenants", async () => {
+    const [messageId] = await pending({});
     const message = { url: DEAD_END, delay: "1h" };
-    const theirs = idsOf(await other.batch(Array(250).fill(message)));
+    const otherIds = idsOf(await other.batch(Array(250).fill(message)));
 
     const answer = await other.messages.cancel({ all: true });
 
     assert.ok(answer.cancelled >= 250, answer.cancelled);
-    await refused(other.messages.get(theirs[249]), 404, /./);
-    assert.equal(await isPending(ours), true);
-    await refused(other.messages.get(ours), 404, /./);
-    await refused(other.messages.cancel(ours), 404, /./);
+    await rejects(other.messages.get(otherIds[249]), 404, /./);
+    assert.equal(await isPending(messageId), true);
+    await rejects(other.messages.get(messageId), 404, /./);
+    await rejects(other.messages.cancel(messageId), 404, /./);
   });
 
   it("logs are read page by page", async () => {
-    const to = spot();
+    const { url } = newDestination();
     const label = randomUUID();
     const ids = idsOf(
-      await client.batch(
-        Array.from({ length: 4 }, () => ({ url: to.url, label, retries: 0 })),
-      ),
+      await client.batch(Array.from({ length: 4 }, () => ({ url, label, retries: 0 }))),
     );
-    for (const id of ids) await logged(id, "DELIVERED");
+    for (const id of ids) await waitForLogs(id, "DELIVERED");
 
     const entries = [];
     let cursor;
@@ -166,13 +162,13 @@ describe("messages in bulk", CONCURRENTLY, () => {
     );
     for (const [filter, count] of [
       [{ label, state: "DELIVERED" }, 4],
-      [{ url: to.url, state: "CREATED" }, 4],
+      [{ url, state: "CREATED" }, 4],
       [{ label, fromDate: times.at(-1), toDate: times[0] }, 12],
       [{ label, fromDate: times[0] + 1 }, 0],
-      [{ label: [label, "nobody"] }, 12],
-      [{ label: "nobody" }, 0],
+      [{ label: [label, "none"] }, 12],
+      [{ label: "none" }, 0],
       [{ label, host: "127.0.0.1", callerIp: "127.0.0.1" }, 12],
-      [{ label, path: new URL(to.url).pathname }, 12],
+      [{ label, path: new URL(url).pathname }, 12],
       [{ label, queueName: "none" }, 0],
       [{ label, scheduleId: "none" }, 0],
     ]) {
@@ -184,7 +180,7 @@ describe("messages in bulk", CONCURRENTLY, () => {
     assert.deepEqual((await other.logs({ filter: { label } })).logs, []);
   });
 
-  it("logs have two addresses, and two names for their entries", async () => {
+  it("logs have two paths, and two names for the list of entries", async () => {
     const [id] = await pending({});
 
     for (const path of ["/v2/logs", "/v2/events"]) {

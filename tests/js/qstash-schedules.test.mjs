@@ -1,16 +1,16 @@
-// Schedules as clients create, read, list, replace, pause and delete them.
+// Schedules: create, read, list, replace, pause and delete.
 
 import {
-  CONCURRENTLY,
+  CONCURRENT,
   DEAD_END,
-  arrived,
+  assertSigned,
   client,
+  newDestination,
   other,
-  refused,
+  rejects,
   request,
-  spot,
-  until,
-  verify,
+  waitForArrivals,
+  waitUntil,
 } from "./qstash.mjs";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -21,58 +21,61 @@ const BAD_CRONS = ["* * * *", "* * * * * *", "61 * * * *", "CRON_TZ=X/Y * * * * 
 const newYear = (zoneHours = 0) =>
   Date.UTC(new Date().getUTCFullYear() + 1, 0, 1, -zoneHours);
 
-async function create(words) {
+async function create(options) {
   const { scheduleId } = await client.schedules.create({
     destination: DEAD_END,
     cron: AT_NEW_YEAR,
-    ...words,
+    ...options,
   });
   return scheduleId;
 }
 
-describe("schedules", CONCURRENTLY, () => {
+describe("schedules", CONCURRENT, () => {
   it("a schedule runs until it is paused", async () => {
-    const to = spot({ answers: [[500], [200]] });
+    const destination = newDestination({ answers: [[500], [200]] });
     const schedule = await create({
-      destination: to.url,
+      destination: destination.url,
       cron: "@every 1s",
       body: "tick",
       headers: { "X-Mine": "yes" },
       retries: 0,
     });
 
-    const arrivals = await arrived(to, 3);
+    const arrivals = await waitForArrivals(destination, 3);
     await client.schedules.pause({ schedule });
     const paused = await client.schedules.get(schedule);
-    const states = await until(async () => {
+    const states = await waitUntil(async () => {
       const { lastScheduleStates } = await client.schedules.get(schedule);
       const inProgress = Object.values(lastScheduleStates).includes("IN_PROGRESS");
       return !inProgress && lastScheduleStates;
     });
-    const ids = to.arrivals.map(({ headers }) => headers["upstash-message-id"]);
-    const later = spot();
+    const ids = destination.arrivals.map(
+      ({ headers }) => headers["upstash-message-id"],
+    );
+    const later = newDestination();
     await client.publish({ url: later.url, delay: "2s" });
-    await arrived(later);
+    await waitForArrivals(later);
 
     for (const arrival of arrivals) {
       assert.equal(arrival.raw.toString(), "tick");
       assert.equal(arrival.headers["x-mine"], "yes");
       assert.equal(arrival.headers["upstash-schedule-id"], schedule);
-      await verify(arrival);
+      await assertSigned(arrival);
     }
     assert.equal(new Set(ids).size, ids.length);
     assert.deepEqual(states, { [ids.at(-1)]: "SUCCESS" });
     assert.equal(paused.isPaused, true);
     assert.ok(paused.lastScheduleTime <= Date.now());
-    assert.equal(to.arrivals.length, ids.length, "went on after the pause");
+    assert.equal(destination.arrivals.length, ids.length, "runs after the pause");
     assert.equal((await client.messages.get(ids[0])).scheduleId, schedule);
     await client.schedules.delete(schedule);
   });
 
-  it("each run is made with what its schedule says", async () => {
-    const [to, told] = [spot({ answers: [[503]] }), spot()];
+  it("each message has the options of its schedule", async () => {
+    const destination = newDestination({ answers: [[503]] });
+    const onFailure = newDestination();
     const schedule = await create({
-      destination: to.url,
+      destination: destination.url,
       cron: "@every 2s",
       method: "PUT",
       body: JSON.stringify({ a: 1 }),
@@ -80,14 +83,14 @@ describe("schedules", CONCURRENTLY, () => {
       delay: "1s",
       retries: 1,
       retryDelay: "100",
-      failureCallback: told.url,
+      failureCallback: onFailure.url,
     });
 
-    const [telling] = await arrived(told);
+    const [callback] = await waitForArrivals(onFailure);
     await client.schedules.delete(schedule);
 
-    const [first, second] = to.arrivals;
-    const body = JSON.parse(telling.raw);
+    const [first, second] = destination.arrivals;
+    const body = JSON.parse(callback.raw);
     assert.equal(second.headers["upstash-retried"], "1");
     assert.deepEqual(
       [first.method, first.raw.toString(), first.headers["content-type"]],
@@ -98,7 +101,7 @@ describe("schedules", CONCURRENTLY, () => {
     assert.ok(first.at >= body.notBefore, "early");
   });
 
-  it("a schedule is shown as it was created", async () => {
+  it("a schedule has the fields that it was created with", async () => {
     const scheduleId = `Nightly.${randomUUID()}_1`;
     const created = await create({
       scheduleId,
@@ -116,11 +119,11 @@ describe("schedules", CONCURRENTLY, () => {
       label: ["a", "b"],
       flowControl: { key: "k", parallelism: 2, rate: 3, period: "1m" },
     });
-    const { createdAt, ...shown } = await client.schedules.get(scheduleId);
+    const { createdAt, ...rest } = await client.schedules.get(scheduleId);
 
     assert.equal(created, scheduleId);
     assert.ok(Math.abs(createdAt - Date.now()) < 60_000);
-    assert.deepEqual(shown, {
+    assert.deepEqual(rest, {
       scheduleId,
       destination: DEAD_END,
       cron: "CRON_TZ=Asia/Tokyo 0 0 1 1 *",
@@ -154,28 +157,28 @@ describe("schedules", CONCURRENTLY, () => {
     });
   });
 
-  it("an upsert replaces everything, and the list has it once", async () => {
+  it("an upsert replaces a schedule completely", async () => {
     const scheduleId = randomUUID();
     await create({ scheduleId, body: "old", label: "old", retries: 0, delay: "10s" });
     const before = await client.schedules.get(scheduleId);
 
     await create({ scheduleId, destination: `${DEAD_END}/other`, cron: "@yearly" });
 
-    const shown = await client.schedules.get(scheduleId);
-    const listed = await client.schedules.list();
-    assert.equal(shown.createdAt, before.createdAt);
-    assert.equal(shown.destination, `${DEAD_END}/other`);
-    assert.deepEqual([shown.cron, shown.retries], ["@yearly", 3]);
+    const after = await client.schedules.get(scheduleId);
+    const schedules = await client.schedules.list();
+    assert.equal(after.createdAt, before.createdAt);
+    assert.equal(after.destination, `${DEAD_END}/other`);
+    assert.deepEqual([after.cron, after.retries], ["@yearly", 3]);
     for (const name of ["body", "label", "labels", "delay"]) {
-      assert.equal(shown[name], undefined, name);
+      assert.equal(after[name], undefined, name);
     }
     assert.deepEqual(
-      listed.filter((each) => each.scheduleId === scheduleId),
-      [shown],
+      schedules.filter((listed) => listed.scheduleId === scheduleId),
+      [after],
     );
   });
 
-  it("a schedule is paused and resumed, by either method", async () => {
+  it("a schedule is paused and resumed by PATCH or POST", async () => {
     const schedule = await create();
     const isPaused = async () => (await client.schedules.get(schedule)).isPaused;
 
@@ -191,34 +194,34 @@ describe("schedules", CONCURRENTLY, () => {
     assert.deepEqual([resumed.status, await isPaused()], [200, false]);
   });
 
-  it("a destination may end like an action", async () => {
+  it("a destination may end with the name of an action", async () => {
     for (const destination of [`${DEAD_END}/pause`, "http://127.0.0.1:1/resume"]) {
-      const shown = await client.schedules.get(await create({ destination }));
-      assert.equal(shown.destination, destination);
+      const schedule = await client.schedules.get(await create({ destination }));
+      assert.equal(schedule.destination, destination);
     }
   });
 
-  it("a deleted schedule is gone, and others see none of it", async () => {
+  it("deleted schedules and those of other tenants are not found", async () => {
     const schedule = await create();
     const { schedules } = other;
 
-    await refused(schedules.get(schedule), 404, /not found/);
-    await refused(schedules.delete(schedule), 404, /not found/);
-    await refused(schedules.pause({ schedule }), 404, /not found/);
+    await rejects(schedules.get(schedule), 404, /not found/);
+    await rejects(schedules.delete(schedule), 404, /not found/);
+    await rejects(schedules.pause({ schedule }), 404, /not found/);
     assert.deepEqual(await schedules.list(), []);
     await client.schedules.delete(schedule);
-    await refused(client.schedules.get(schedule), 404, /not found/);
-    await refused(client.schedules.delete(schedule), 404, /not found/);
-    await refused(client.schedules.resume({ schedule }), 404, /not found/);
+    await rejects(client.schedules.get(schedule), 404, /not found/);
+    await rejects(client.schedules.delete(schedule), 404, /not found/);
+    await rejects(client.schedules.resume({ schedule }), 404, /not found/);
   });
 
-  it("what is wrong is named", async () => {
+  it("errors name the invalid field", async () => {
     for (const cron of BAD_CRONS) {
-      await refused(create({ cron }), 400, /^Upstash-Cron/);
+      await rejects(create({ cron }), 400, /^Upstash-Cron/);
     }
-    await refused(create({ scheduleId: "a b" }), 400, /^Upstash-Schedule-Id/);
-    await refused(create({ retryDelay: "1 +" }), 400, /^Upstash-Retry-Delay/);
-    await refused(create({ destination: "group" }), 404, /group/);
-    await refused(create({ destination: "ftp://a/" }), 400, /scheme/);
+    await rejects(create({ scheduleId: "a b" }), 400, /^Upstash-Schedule-Id/);
+    await rejects(create({ retryDelay: "1 +" }), 400, /^Upstash-Retry-Delay/);
+    await rejects(create({ destination: "group" }), 404, /group/);
+    await rejects(create({ destination: "ftp://a/" }), 400, /scheme/);
   });
 });

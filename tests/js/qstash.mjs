@@ -1,5 +1,5 @@
-// What the tests of the QStash dialect share: the official client, its receiver, and
-// destinations that note what arrives.
+// Shared by the tests of the QStash dialect: the official client, its signature
+// verifier, and destinations that record requests.
 
 import { Client, Receiver, SignatureError } from "@upstash/qstash";
 import assert from "node:assert/strict";
@@ -7,14 +7,14 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { after } from "node:test";
-import { environment, until } from "./every.mjs";
+import { environment, waitUntil } from "./common.mjs";
 
-export { until };
+export { waitUntil };
 
 const baseUrl = environment("QSTASH_URL");
 const token = environment("QSTASH_TOKEN");
 export const client = new Client({ baseUrl, token, enableTelemetry: true });
-// Another tenant, for what would disturb the other tests.
+// Another tenant, for calls that would disturb other tests.
 export const other = new Client({
   baseUrl,
   token: environment("QSTASH_OTHER_TOKEN"),
@@ -24,14 +24,14 @@ export const receiver = new Receiver({
   nextSigningKey: environment("QSTASH_NEXT_SIGNING_KEY"),
 });
 
-// Tests of one file that run at a time; those that take long come first.
-export const CONCURRENTLY = { concurrency: 10 };
-// Nothing listens there.
+// How many tests of a file run at a time; each file starts with its slow tests.
+export const CONCURRENT = { concurrency: 10 };
+// Nothing listens at this address.
 export const DEAD_END = "http://127.0.0.1:1/dead-end";
-// A server may round to milliseconds, and so do the clocks here.
+// Servers and these tests may round times to milliseconds.
 export const ROUNDING_MS = 2;
 
-/** A request that the client has no method for. */
+/** Sends a request that the client has no method for. */
 export async function request(method, path, { headers, body } = {}) {
   const answer = await fetch(baseUrl + path, {
     method,
@@ -42,20 +42,20 @@ export async function request(method, path, { headers, body } = {}) {
   return { status: answer.status, body: text ? JSON.parse(text) : undefined };
 }
 
-/** Holds that a call is answered with this status, and an error like this. */
-export async function refused(call, status, words) {
-  const refusal = await call.then(
-    (answer) => assert.fail(`was answered: ${JSON.stringify(answer)}`),
+/** Asserts that a call fails with this status, and with an error that matches. */
+export async function rejects(call, status, pattern) {
+  const err = await call.then(
+    (answer) => assert.fail(`succeeded: ${JSON.stringify(answer)}`),
     (err) => err,
   );
-  assert.equal(refusal.status, status, refusal);
-  const { error } = JSON.parse(refusal.message);
-  assert.match(error, words);
+  assert.equal(err.status, status, err);
+  const { error } = JSON.parse(err.message);
+  assert.match(error, pattern);
 }
 
-/** The entries of a message, oldest first, once there is one of that state. */
-export function logged(messageId, state) {
-  return until(async () => {
+/** Waits for a log entry of this state; returns all of the message, oldest first. */
+export function waitForLogs(messageId, state) {
+  return waitUntil(async () => {
     const { logs } = await client.logs({ messageIds: [messageId] });
     return logs.some((entry) => entry.state === state) && logs.reverse();
   });
@@ -63,19 +63,19 @@ export function logged(messageId, state) {
 
 export const statesOf = (entries) => entries.map(({ state }) => state);
 export const idsOf = (answers) => answers.map(({ messageId }) => messageId);
-export const text = (encoded) => Buffer.from(encoded, "base64").toString();
+export const decode = (encoded) => Buffer.from(encoded, "base64").toString();
 
-/** Holds that a destination can tell who sent it a request. */
-export async function verify({ url, headers, raw }, by = receiver) {
+/** Asserts that a request has a valid signature. */
+export async function assertSigned({ url, headers, raw }, by = receiver) {
   const signature = headers["upstash-signature"];
   assert.equal(await by.verify({ signature, body: raw.toString(), url }), true);
 }
 
-/** Whether a destination with this pair of keys takes a request. */
-export async function isTaken(arrival, { current, next }) {
+/** Whether the signature of a request is valid for this pair of keys. */
+export async function isValidFor(arrival, { current, next }) {
   const by = new Receiver({ currentSigningKey: current, nextSigningKey: next });
   try {
-    await verify(arrival, by);
+    await assertSigned(arrival, by);
     return true;
   } catch (err) {
     if (err instanceof SignatureError) return false;
@@ -83,18 +83,18 @@ export async function isTaken(arrival, { current, next }) {
   }
 }
 
-const spots = new Map();
+const destinations = new Map();
 const server = createServer(async (req, res) => {
   const chunks = [];
   for await (const chunk of req) chunks.push(chunk);
   const { method, url: target, headers } = req;
-  const spot = spots.get(target.split(/[/?]/)[1]);
+  const destination = destinations.get(target.split(/[/?]/)[1]);
   const raw = Buffer.concat(chunks);
   const url = `http://${headers.host}${target}`;
-  spot.arrivals.push({ at: Date.now(), method, url, headers, raw });
-  const [status, named, body] = spot.answers[0];
-  if (spot.answers.length > 1) spot.answers.shift();
-  res.writeHead(status, named).end(body);
+  destination.arrivals.push({ at: Date.now(), method, url, headers, raw });
+  const [status, answerHeaders, body] = destination.answers[0];
+  if (destination.answers.length > 1) destination.answers.shift();
+  res.writeHead(status, answerHeaders).end(body);
 });
 server.listen(0, "127.0.0.1");
 await once(server, "listening");
@@ -104,20 +104,20 @@ after(() => {
 });
 
 /**
- * A destination of its own; each answer is given once, the last for ever.
+ * A new destination that sends each answer once and repeats the last one.
  *
- * @param {{answers?: [number, object?, any?][], under?: string}} words `under` is what
- *   its URL goes on with.
+ * @param {{answers?: [number, object?, any?][], suffix?: string}} options `suffix` is
+ *   appended to the URL.
  */
-export function spot({ answers = [[200]], under = "" } = {}) {
+export function newDestination({ answers = [[200]], suffix = "" } = {}) {
   const id = randomUUID();
-  const url = `http://127.0.0.1:${server.address().port}/${id}${under}`;
-  const made = { url, answers: [...answers], arrivals: [] };
-  spots.set(id, made);
-  return made;
+  const url = `http://127.0.0.1:${server.address().port}/${id}${suffix}`;
+  const destination = { url, answers: [...answers], arrivals: [] };
+  destinations.set(id, destination);
+  return destination;
 }
 
-/** All arrivals at a destination, once there are so many. */
-export function arrived({ arrivals }, count = 1, options) {
-  return until(() => arrivals.length >= count && [...arrivals], options);
+/** Waits for this many arrivals at a destination; returns all of them. */
+export function waitForArrivals({ arrivals }, count = 1, options) {
+  return waitUntil(() => arrivals.length >= count && [...arrivals], options);
 }

@@ -1,13 +1,13 @@
-// Events of every second over real callbacks: paused, resumed, changed, ended, deleted.
+// Events that fire every second: run, paused, resumed, changed, ended, deleted.
 
 import {
   Application,
-  CONCURRENTLY,
+  CONCURRENT,
   VERSIONS,
+  assertSigned,
   inMs,
-  receiver,
-  until,
-  verify,
+  newReceiver,
+  waitUntil,
 } from "./v1.mjs";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -15,18 +15,18 @@ import { describe, it } from "node:test";
 const EVERY_SECOND = "* * * * * *";
 const GRACE_MS = 500;
 
-describe("callbacks", CONCURRENTLY, () => {
+describe("callbacks", CONCURRENT, () => {
   for (const axios of VERSIONS) {
-    it(`axios ${axios.VERSION}: an event does as it is told`, async () => {
+    it(`axios ${axios.VERSION}: callbacks follow changes of an event`, async () => {
       const app = await new Application(axios).register();
-      const [first, second, clock] = [receiver(), receiver(), receiver()];
-      const every = { interval: EVERY_SECOND };
-      // What arrives here shows that time has passed.
-      await app.create({ ...every, callbackUrl: clock.url });
+      const [first, second, clock] = [newReceiver(), newReceiver(), newReceiver()];
+      const interval = EVERY_SECOND;
+      // Two arrivals at this receiver show that a second has passed.
+      await app.create({ interval, callbackUrl: clock.url });
       const context = { user: 12345, "é": "\u2028😀", deep: [1.5, null, { a: true }] };
 
       const { eventId, status } = await app.create({
-        ...every,
+        interval,
         context,
         callbackUrl: first.url,
       });
@@ -47,33 +47,33 @@ describe("callbacks", CONCURRENTLY, () => {
           [method, headers["content-type"], headers["scheduler-attempt"]],
           ["POST", "application/json", "1"],
         );
-        verify(arrival, app.signingSecret);
+        assertSigned(arrival, app.signingSecret);
       }
 
-      const paused = await app.good("post", `/event/${eventId}/pause`);
+      const paused = await app.callForData("post", `/event/${eventId}/pause`);
       const pausedMs = Date.now();
       assert.equal(paused.status, "PAUSED");
       await clock.next(2);
       assert.ok(first.arrivals.every(({ ms }) => ms < pausedMs + GRACE_MS));
 
-      const called = first.next(1);
-      const { callbackId } = await app.good("post", `/event/${eventId}/run`);
-      await called;
+      const arrived = first.next(1);
+      const { callbackId } = await app.callForData("post", `/event/${eventId}/run`);
+      await arrived;
       const { headers } = first.arrivals.at(-1);
       assert.equal(headers["webhook-id"], callbackId);
-      const [byHand, fired] = await until(async () => {
-        const runs = await app.good("get", `/event/${eventId}/runs`);
-        const told = ({ callbackId: id, state }) =>
+      const [manual, scheduled] = await waitUntil(async () => {
+        const runs = await app.callForData("get", `/event/${eventId}/runs`);
+        const isDelivered = ({ callbackId: id, state }) =>
           id === callbackId && state === "delivered";
-        const index = runs.findIndex(told);
+        const index = runs.findIndex(isDelivered);
         return index >= 0 && [runs[index], runs.at(-1)];
       });
-      assert.equal(byHand.outcome, "run by hand");
-      assert.deepEqual([fired.outcome, fired.attempts], ["fired", 1]);
-      const attempts = await app.good("get", `/event/${eventId}/attempts`);
+      assert.equal(manual.outcome, "run by hand");
+      assert.deepEqual([scheduled.outcome, scheduled.attempts], ["fired", 1]);
+      const attempts = await app.callForData("get", `/event/${eventId}/attempts`);
       assert.ok(attempts.every(({ responseBody }) => responseBody === "ok"));
 
-      const resumed = await app.good("post", `/events/${eventId}/resume`);
+      const resumed = await app.callForData("post", `/events/${eventId}/resume`);
       assert.equal(resumed.status, "ACTIVE");
       await first.next(1);
 
@@ -87,7 +87,7 @@ describe("callbacks", CONCURRENTLY, () => {
 
       const endDate = inMs(1_500);
       assert.equal((await app.patch(eventId, { endDate })).endDate, endDate);
-      await until(async () => (await app.get(eventId)).status === "FINISHED");
+      await waitUntil(async () => (await app.get(eventId)).status === "FINISHED");
       assert.ok(Date.now() > Date.parse(endDate));
       await clock.next(2);
       assert.ok(second.arrivals.at(-1).fireMs <= Date.parse(endDate));
@@ -95,10 +95,10 @@ describe("callbacks", CONCURRENTLY, () => {
       assert.equal(again.status, "ACTIVE");
       await second.next(1);
 
-      const deleted = await app.good("delete", `/event/${eventId}`);
+      const deleted = await app.callForData("delete", `/event/${eventId}`);
       const deletedMs = Date.now();
       assert.equal(deleted.eventId, eventId);
-      await app.refused(404, "Event not found", "get", `/event/${eventId}`);
+      await app.rejects(404, "Event not found", "get", `/event/${eventId}`);
       await clock.next(2);
       assert.ok(second.arrivals.every(({ ms }) => ms < deletedMs + GRACE_MS));
     });

@@ -1,6 +1,6 @@
-// What events are told to be, how they are found, and every way to be refused.
+// Events: their fields, filters of lists, and all error responses.
 
-import { Application, CONCURRENTLY, DEAD_END, VERSIONS, inMs } from "./v1.mjs";
+import { Application, CONCURRENT, DEAD_END, VERSIONS, inMs } from "./v1.mjs";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
@@ -14,45 +14,45 @@ function nextMonth() {
   return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1)).toISOString();
 }
 
-async function listed(app, query, more) {
-  const { data } = await app.call("get", "/events", undefined, { query, ...more });
+async function list(app, query, page) {
+  const { data } = await app.call("get", "/events", undefined, { query, ...page });
   return [data.data.map(({ eventId }) => eventId), data.meta.total];
 }
 
 for (const axios of VERSIONS) {
-  describe(`axios ${axios.VERSION}`, CONCURRENTLY, () => {
-    it("the documented example is accepted, and shown as it was sent", async () => {
+  describe(`axios ${axios.VERSION}`, CONCURRENT, () => {
+    it("the documented example is accepted and stored unchanged", async () => {
       const app = await new Application(axios).register();
       const body = { ...app.example(), endDate: "2999-09-02T05:11:59.708Z" };
 
       const answer = await app.call("post", "/events", body);
 
-      const { eventId, status, createdDate, nextRun, options, ...shown } =
+      const { eventId, status, createdDate, nextRun, options, ...rest } =
         answer.data.data;
       assert.equal(options.timeZone, "UTC");
       assert.equal(answer.status, 201);
-      assert.deepEqual(shown, body);
+      assert.deepEqual(rest, body);
       assert.equal(status, "INACTIVE");
       assert.ok(Date.parse(createdDate) <= Date.now() + 1_000);
       if (new Date().getUTCDate() > 1) assert.equal(nextRun, nextMonth());
       assert.deepEqual(await app.get(eventId), answer.data.data);
       assert.deepEqual(
-        await app.good("get", `/events/${eventId}`),
+        await app.callForData("get", `/events/${eventId}`),
         answer.data.data,
       );
     });
 
-    it("every filter finds what it should, in parts", async () => {
+    it("every filter selects its events, in pages", async () => {
       const app = await new Application(axios).register();
-      const made = [];
-      for (const words of [
+      const ids = [];
+      for (const fields of [
         {},
         { tags: ["prod", "a+b c,d[0]"], context: { user: "12345", list: [7, "x"] } },
         { eventOwner: "o+1@example.com", tags: [], context: { "a.b": { c: 1.5 } } },
         { eventOwner: "o+1@example.com" },
       ])
-        made.push((await app.create(words)).eventId);
-      const [one, two, three, four] = made;
+        ids.push((await app.create(fields)).eventId);
+      const [one, two, three, four] = ids;
       const condition = (path, value, type, isArray) => ({ path, value, type, isArray });
       const documented = {
         eventOwner: ["user@example.com"],
@@ -61,12 +61,12 @@ for (const axios of VERSIONS) {
       };
 
       for (const [query, expected] of [
-        [undefined, made],
-        [{}, made],
+        [undefined, ids],
+        [{}, ids],
         [documented, [one]],
         [{ eventOwner: ["user@example.com"] }, [one, two]],
         [{ eventOwner: ["o+1@example.com", "nobody@example.com"] }, [three, four]],
-        [{ eventOwner: [], tags: [], context: [] }, made],
+        [{ eventOwner: [], tags: [], context: [] }, ids],
         [{ eventOwner: undefined, tags: ["a+b c,d[0]"] }, [two]],
         [{ tags: ["a+b c,d[0]", "prod"] }, [one, two, four]],
         [{ tags: ["none"] }, []],
@@ -79,23 +79,23 @@ for (const axios of VERSIONS) {
         [{ context: [condition(["a", "b", "c"], "1.5", "Number")] }, []],
       ])
         assert.deepEqual(
-          await listed(app, query),
+          await list(app, query),
           [expected, expected.length],
           JSON.stringify(query),
         );
 
       const tags = { tags: ["prod"] };
-      assert.deepEqual(await listed(app, tags, { limit: 2 }), [[one, two], 3]);
-      assert.deepEqual(await listed(app, tags, { limit: 2, offset: 2 }), [[four], 3]);
-      assert.deepEqual(await listed(app, {}, { limit: 10, offset: 4 }), [[], 4]);
+      assert.deepEqual(await list(app, tags, { limit: 2 }), [[one, two], 3]);
+      assert.deepEqual(await list(app, tags, { limit: 2, offset: 2 }), [[four], 3]);
+      assert.deepEqual(await list(app, {}, { limit: 10, offset: 4 }), [[], 4]);
     });
 
-    it("every fault is told, all at once", async () => {
+    it("an error response lists all invalid fields", async () => {
       const app = await new Application(axios).register();
       const { eventId } = await app.create();
       const empty = (name) => `${name} should not be empty`;
 
-      await app.refused(
+      await app.rejects(
         400,
         [
           empty("eventOwner"),
@@ -123,21 +123,21 @@ for (const axios of VERSIONS) {
         [{ endDate: 1, tags: {} }, DATE, "tags must be an array"],
       ]) {
         const body = { ...app.example(), ...fault };
-        await app.refused(400, messages, "post", "/events", body);
+        await app.rejects(400, messages, "post", "/events", body);
         if (!fault.eventOwner)
-          await app.refused(400, messages, "patch", `/event/${eventId}`, fault);
+          await app.rejects(400, messages, "patch", `/event/${eventId}`, fault);
       }
       for (const [params, ...messages] of [
         [{ limit: -1, offset: "x" }, "limit", "offset"],
         [{ limit: 1.5 }, "limit"],
       ])
-        await app.refused(
+        await app.rejects(
           400,
           messages.map((name) => `${name} must be a natural number`),
           ...["get", "/events", undefined, params],
         );
       const query = { context: [{ path: ["a"], value: "x", type: "Number" }] };
-      await app.refused(
+      await app.rejects(
         400,
         ["query.context.0.value must be a number"],
         ...["get", "/events", undefined, { query }],
@@ -146,7 +146,7 @@ for (const axios of VERSIONS) {
       assert.equal(data.meta.total, 1);
     });
 
-    it("nobody is answered without a key, and no event has another's id", async () => {
+    it("requests without a key and for foreign events are refused", async () => {
       const [app, foreign] = [
         await new Application(axios).register(),
         await new Application(axios).register(),
@@ -154,33 +154,33 @@ for (const axios of VERSIONS) {
       const { eventId } = await app.create({ callbackUrl: DEAD_END });
 
       const unauthorized = "Please provide a valid API key";
-      const stranger = new Application(axios);
-      await stranger.refused(401, unauthorized, "get", "/events");
+      const unregistered = new Application(axios);
+      await unregistered.rejects(401, unauthorized, "get", "/events");
       for (const path of [`/event/${eventId}`, "/event/x"])
-        await foreign.refused(404, "Event not found", "get", path);
-      await foreign.refused(404, "Event not found", "post", `/event/${eventId}/pause`);
-      await app.refused(
+        await foreign.rejects(404, "Event not found", "get", path);
+      await foreign.rejects(404, "Event not found", "post", `/event/${eventId}/pause`);
+      await app.rejects(
         400,
         ["appName already exists"],
         ...["post", "/register", { appName: app.name }],
       );
-      await app.refused(
+      await app.rejects(
         400,
         ["appName should not be empty", "appName must be a string"],
         ...["post", "/register", {}],
       );
     });
 
-    it("an event that has ended cannot be paused", async () => {
+    it("a finished event cannot be paused or resumed", async () => {
       const app = await new Application(axios).register();
       const { eventId } = await app.create({ endDate: inMs(1_000) });
       while ((await app.get(eventId)).status !== "FINISHED");
 
-      for (const word of ["pause", "resume"])
-        await app.refused(
+      for (const action of ["pause", "resume"])
+        await app.rejects(
           400,
           ["a finished event cannot be paused or resumed"],
-          ...["post", `/event/${eventId}/${word}`],
+          ...["post", `/event/${eventId}/${action}`],
         );
     });
   });

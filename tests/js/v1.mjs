@@ -1,4 +1,4 @@
-// What the tests of the Scheduler v1 dialect share: an application for each version of
+// Shared by the tests of the Scheduler v1 dialect: an application for each version of
 // axios, and receivers on loopback.
 
 import axios027 from "axios";
@@ -9,19 +9,19 @@ import { createHmac, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { after } from "node:test";
-import { environment, until } from "./every.mjs";
+import { environment, waitUntil } from "./common.mjs";
 
-export { until };
+export { waitUntil };
 
 export const VERSIONS = [axios027, axios16, axiosNewest];
-export const CONCURRENTLY = { concurrency: 10 };
+export const CONCURRENT = { concurrency: 10 };
 export const DAY_MS = 86_400_000;
-// Nothing listens there.
+// Nothing listens at this address.
 export const DEAD_END = "http://127.0.0.1:1/dead-end";
 
 const address = environment("SCHEDULER_API");
 
-/** An application of its own, spoken to with one version of axios. */
+/** A new application that is called with one version of axios. */
 export class Application {
   constructor(axios) {
     this.axios = axios;
@@ -45,26 +45,26 @@ export class Application {
     });
   }
 
-  /** What a success bears in `data`. */
-  async good(...words) {
-    const answer = await this.call(...words);
+  /** Calls, and returns the `data` of the successful response. */
+  async callForData(...args) {
+    const answer = await this.call(...args);
     assert.deepEqual(Object.keys(answer.data), ["data"]);
     return answer.data.data;
   }
 
-  create(words) {
-    return this.good("post", "/events", { ...this.example(), ...words });
+  create(fields) {
+    return this.callForData("post", "/events", { ...this.example(), ...fields });
   }
 
   get(id) {
-    return this.good("get", `/event/${id}`);
+    return this.callForData("get", `/event/${id}`);
   }
 
-  patch(id, words) {
-    return this.good("patch", `/events/${id}`, words);
+  patch(id, fields) {
+    return this.callForData("patch", `/events/${id}`, fields);
   }
 
-  /** As the documentation has it, but for the end, which is past there. */
+  /** The documented example, but with an end in the future. */
   example() {
     return {
       eventOwner: "user@example.com",
@@ -76,10 +76,10 @@ export class Application {
     };
   }
 
-  /** Holds that a call is answered with this status and message, in the four keys. */
-  async refused(status, message, ...words) {
-    const err = await this.call(...words).then(
-      (answer) => assert.fail(`was answered: ${JSON.stringify(answer.data)}`),
+  /** Asserts that a call fails with this status and message, in the error format. */
+  async rejects(status, message, ...args) {
+    const err = await this.call(...args).then(
+      (answer) => assert.fail(`succeeded: ${JSON.stringify(answer.data)}`),
       (err) => err,
     );
     if (!err.response) throw err;
@@ -95,7 +95,7 @@ export function inMs(ms) {
   return new Date(Date.now() + ms).toISOString();
 }
 
-const spots = new Map();
+const receivers = new Map();
 const server = createServer(async (req, res) => {
   const ms = Date.now();
   const parts = [];
@@ -103,7 +103,7 @@ const server = createServer(async (req, res) => {
   const raw = Buffer.concat(parts).toString();
   const { headers, method } = req;
   const fireMs = parseInt(headers["scheduler-event-id"].split("_")[1]) * 1_000;
-  spots.get(req.url).push({ ms, fireMs, method, headers, raw });
+  receivers.get(req.url).push({ ms, fireMs, method, headers, raw });
   res.end("ok");
 }).listen(0, "127.0.0.1");
 await once(server, "listening");
@@ -112,21 +112,21 @@ after(() => {
   server.closeAllConnections();
 });
 
-/** A destination of its own, and what has arrived there. */
-export function receiver() {
+/** A new destination: its URL, its arrivals, and `next(n)`, which waits for n more. */
+export function newReceiver() {
   const path = `/${randomUUID()}`;
   const arrivals = [];
-  spots.set(path, arrivals);
+  receivers.set(path, arrivals);
   const url = `http://127.0.0.1:${server.address().port}${path}`;
   const next = (count) => {
-    const wanted = arrivals.length + count;
-    return until(() => arrivals.length >= wanted && arrivals);
+    const total = arrivals.length + count;
+    return waitUntil(() => arrivals.length >= total && arrivals);
   };
   return { url, arrivals, next };
 }
 
-/** Holds that a callback was signed as Standard Webhooks says. */
-export function verify({ headers, raw }, signingSecret) {
+/** Asserts that a callback is signed according to Standard Webhooks. */
+export function assertSigned({ headers, raw }, signingSecret) {
   const key = Buffer.from(signingSecret.replace("whsec_", ""), "base64");
   const { "webhook-id": id, "webhook-timestamp": at } = headers;
   const signed = createHmac("sha256", key).update(`${id}.${at}.${raw}`);

@@ -1,4 +1,4 @@
-// What the tests of every dialect use: what pytest has told them, and waiting.
+// Shared by the tests of all dialects: environment variables and waiting.
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
@@ -9,14 +9,14 @@ export function environment(name) {
   return value;
 }
 
-/** Waits until an attempt finds something, and returns it. */
-export async function until(attempt, { withinMs = 20_000 } = {}) {
+/** Calls `find` until it returns a truthy value; returns that value. */
+export async function waitUntil(find, { withinMs = 20_000 } = {}) {
   const deadline = performance.now() + withinMs;
   for (;;) {
-    const found = await attempt();
+    const found = await find();
     if (found) return found;
     if (performance.now() > deadline)
-      assert.fail(`not within ${withinMs} ms: ${attempt}`);
+      assert.fail(`timed out after ${withinMs} ms: ${find}`);
     await pause(25);
   }
 }

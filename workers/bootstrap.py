@@ -1,4 +1,4 @@
-"""Settings, store and address policy for the processes that are not web processes."""
+"""Start-up code of the worker processes: settings, store, address policy."""
 
 import os
 import socket

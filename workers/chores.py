@@ -24,9 +24,9 @@ BATCH = 500
 
 
 def retention() -> int:
-    """Delete finished events, and their data, at the end of their retention.
+    """Delete what is older than its retention time: finished events, logs, templates.
 
-    Returns how many events it deleted. A run that follows a failed one continues it.
+    Returns how many events it deleted. After an error, the next run deletes the rest.
 
     Raises: SettingsError.
     """
@@ -55,14 +55,14 @@ def _retention_ms(settings: EngineSettings, state: State) -> int:
 
 
 def _template_retention_ms(settings: EngineSettings) -> int:
-    """The longest retention of an event, plus a day in which it is delivered."""
+    """The longest retention time of an event, plus a day until it is delivered."""
     return max(settings.dead_retention_days, settings.retention_days) * DAY_MS + DAY_MS
 
 
 def _older_than(client: redis.Redis, index: str, before_ms: int) -> Iterator[list[str]]:
-    """Batches of the members below a score; the caller removes each batch.
+    """Yield batches of the members below a score, for the caller to remove.
 
-    Stops if a batch is still there.
+    Stops if the caller has not removed a batch.
     """
     last: list[bytes] = []
     while True:
@@ -163,6 +163,6 @@ def libraries() -> int:
 
 
 def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
-    """Record when a chore has run, for the clock's check, and log it."""
+    """Log that a chore has run; record the time, so that the clock notices delays."""
     cell.client.set(keys.chore(cell.prefix, name), at_ms)
     logging.getLogger("rq.worker").info(logfmt.line(f"chore.{name}", **counts))

@@ -84,7 +84,7 @@ class RedisConnection:
                 try:
                     await self._authenticate(protocol)
                 except BaseException:
-                    # Each command opens a new connection, so this one would leak.
+                    # The next command opens another socket, so this one would leak.
                     protocol.close(redis.ConnectionError("not authenticated"))
                     raise
         except TimeoutError as err:

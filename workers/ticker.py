@@ -39,7 +39,7 @@ class EvictingStore(Exception):
 
 
 class Ticker:
-    """Claim due events into RQ, then sleep until the next event is due."""
+    """Claim due events and enqueue them in RQ, then sleep until the next is due."""
 
     def __init__(self, client: redis.Redis, settings: EngineSettings) -> None:
         self.client = client
@@ -99,7 +99,7 @@ class Ticker:
     def _check_epoch(self, epoch: bytes | None, accepted: bytes | None) -> bool:
         """Whether this is the store that the ticker started with, or an accepted one.
 
-        A store that came back empty or as another one has another epoch.
+        A store that lost its data, or was replaced by another, has another epoch.
         """
         if not self._epoch.known:
             take_database(self.client, self.prefix)

@@ -35,15 +35,15 @@ class Counts:
 class BreakerReports:
     """Count attempts and failures by destination, and report them to the store.
 
-    Destinations without failures are not reported, except those that the store watches
-    or that were reported with failures the last time.
+    A destination without failures is reported only if it is held, or if the last report
+    had failures of it.
     """
 
     def __init__(self, store: WorkerStore, limits: BreakerLimits) -> None:
         self._store = store
         self._limits = limits
         self._counts: dict[str, Counts] = {}
-        self._watched: set[str] = set()
+        self._also_report: set[str] = set()
         self._urgent = asyncio.Event()
 
     def count(self, begun: Begun, result: Result) -> None:
@@ -54,7 +54,7 @@ class BreakerReports:
         counts.attempts += 1
         counts.failures += is_destination_failure(result)
         if begun.destination_held:
-            self._watched.add(begun.destination)
+            self._also_report.add(begun.destination)
         if begun.destination_held or self._may_open(counts):
             self._urgent.set()
 
@@ -74,9 +74,9 @@ class BreakerReports:
             report = {
                 destination: (counts.attempts, counts.failures)
                 for destination, counts in counts_by_destination.items()
-                if counts.failures or destination in self._watched
+                if counts.failures or destination in self._also_report
             }
-            self._watched = {d for d, (_, failures) in report.items() if failures}
+            self._also_report = {d for d, (_, failures) in report.items() if failures}
             if report:
                 await self._send(report)
 
@@ -95,7 +95,7 @@ class BreakerReports:
 def is_destination_failure(result: Result) -> bool:
     """Whether an attempt failed because of the destination: no response, or a 5xx.
 
-    A 503 with `Retry-After` is not one: the destination works and limits its load.
+    A 503 with `Retry-After` does not count: the destination works and limits its load.
     """
     if result.error is not None:
         return result.error in DESTINATION_FAILURES

@@ -7,18 +7,18 @@ from scheduler_api.core.store.leases import Share
 
 # A destination counts as wanted for this long after its last begin.
 WANTED_S = 10.0
-# Extra room opens in a full worker when no delivery has ended for this long,
+# A full worker has extra room when no delivery has ended for this long.
 EXTRA_ROOM_AFTER_S = 0.25
-# and closes for this long when no event for another destination was found.
+# It has none for this long after a search found no event for another destination.
 SEARCH_PAUSE_S = 0.05
 
 
 class FairShare:
     """Counts a worker's deliveries by destination and limits each to its share.
 
-    The limit applies only while other destinations are wanted. A single destination may
-    use the entire capacity. If it then exceeds its share and no delivery ends, there is
-    extra room for events of other destinations. It is open part of the time only,
+    The limit applies only while other destinations are wanted; a single destination may
+    use the entire capacity. While it does so and no delivery ends, the worker has extra
+    room for events of other destinations. It has this room only from time to time,
     because each search for such events costs an envelope.
 
     Args:

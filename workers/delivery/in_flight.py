@@ -65,7 +65,8 @@ class InFlight:
         self._store = store
         self._deliverer = deliverer
         self._capacity = capacity
-        # Large batches save round trips, but a small capacity must not run empty first.
+        # Large batches save round trips. With a small capacity they are smaller, so
+        # that the worker does not have to become empty first.
         self._smallest_batch = max(1, min(SMALLEST_BATCH, capacity // SMALLEST_BATCHES))
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000
@@ -92,9 +93,9 @@ class InFlight:
         return self._is_accepting
 
     async def has_room(self, timeout_s: float) -> bool:
-        """Wait for room for more events than those being accepted.
+        """Whether there is room for more events than those being accepted.
 
-        Returns whether there is room.
+        Without room, waits for it until the time-out.
         """
         if self._room <= self._incoming:
             await self._wait_for_room(timeout_s)

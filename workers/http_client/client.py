@@ -109,8 +109,8 @@ class HttpClient:
 
     Args:
         limit: requests in flight. Further requests wait while their deadlines run.
-        body_cap_bytes: kept of a response body unless the request has another cap; the
-            rest is not read.
+        body_cap_bytes: how much of a response body to keep, unless the request has its
+            own cap; the rest is not read.
         keepalive_s: how long an idle connection is kept.
         user_agent: for requests without this header.
         tls: default: `tls_context()`.

@@ -21,7 +21,8 @@ RESPONSE_HEADERS_MAX = 100
 HEADER_MAX_BYTES = 8190
 # For interim responses (1xx) and headers together; legitimate servers send less.
 HEAD_MAX_BYTES = 256 * 1024
-# Bytes read per byte of the body cap. A chunk with one byte takes six.
+# Most bytes read per byte of the body cap, because of chunk headers: a chunk with one
+# byte takes six.
 FRAMING_MAX = 16
 # A longer body is written in pieces of this size, as fast as the receiver reads.
 PIECE_BYTES = 256 * 1024
@@ -32,7 +33,7 @@ class HttpExchange:
 
     Args:
         may_write: called right before the request is sent; False cancels it.
-        body_cap_bytes: kept of the response body.
+        body_cap_bytes: how much of the response body to keep.
     """
 
     __slots__ = (

@@ -39,7 +39,7 @@ class Deadline:
         self._timer.cancel()
         if not self._expired:
             return
-        # Any cancellation request beyond ours is somebody else's.
+        # With more cancellation requests than ours, others want to cancel the task too.
         cancelled_by_others = self._task.uncancel() > self._cancelling_before
         if kind is asyncio.CancelledError and not cancelled_by_others:
             raise TimeoutError from err

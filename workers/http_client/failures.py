@@ -19,7 +19,10 @@ from workers.http_client.errors import (
 
 
 class Failure(StrEnum):
-    """Why an attempt has no complete response. The values are stored: keep them."""
+    """Why an attempt has no complete response.
+
+    Values are stored, so they must not change.
+    """
 
     BAD_HEADER = "bad-header"
     BAD_URL = "bad-url"

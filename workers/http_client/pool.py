@@ -46,7 +46,7 @@ class HttpConnectionPool:
 
     @property
     def open_connections(self) -> int:
-        """Return how many connections are open, idle ones included."""
+        """How many connections are open, including idle ones."""
         return len(self._connections)
 
     async def connect(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:

@@ -27,11 +27,11 @@ class Resolver:
         self._threads = asyncio.Semaphore(RESOLVER_THREADS)
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """Return the addresses of a host name; return an address as it is.
+        """Return the addresses of a host name; a literal address is returned as it is.
 
         Raises:
-            Blocked: the policy refuses an address of the name. If the others were
-                used, the owner of the name could probe which ports of ours are open.
+            Blocked: the policy refuses an address of the name. Using the others would
+                let the owner of the name probe which internal ports are open.
             NoAddress: the name has no address.
         """
         if _is_address(host):

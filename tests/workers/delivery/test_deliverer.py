@@ -1,4 +1,4 @@
-"""What a deliverer makes of an attempt that failed shortly before its end."""
+"""A failed attempt shortly before the end of its event."""
 
 import asyncio
 import pytest
@@ -19,19 +19,19 @@ TOOK_MS = 40
 MESSAGE = Message(
     retries=3,
     retry_delay="2000",
-    failure_callback=Callback("https://told.example/"),
+    failure_callback=Callback("https://callback.example/"),
 )
 
 
-class HttpClient:
-    """Everybody answers 500."""
+class FakeHttpClient:
+    """A client that gets a 500 response to every request."""
 
     async def send(self, *_: Any, **__: Any) -> Result:
         return answered(500, total_ms=TOOK_MS)
 
 
-class Keys:
-    """Everybody has the same keys."""
+class FakeKeyRing:
+    """A key ring with new secrets for every call."""
 
     async def of(self, _: str) -> Secrets:
         return Secrets({name: make() for name, make in SECRETS.items()})
@@ -41,27 +41,25 @@ def settle(left_ms: int | None) -> Settlement:
     content = Content("https://receiver.example/", b"", to_options(MESSAGE))
     begun = attempts.begun("qstash", content, schedule="7", left_ms=left_ms)
     settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
-    nobody = cast(Any, None)
-    deliverer = Deliverer(
-        nobody, cast(Any, HttpClient()), cast(Any, Keys()), nobody, settings=settings
-    )
-    settled = asyncio.run(deliverer.deliver(begun, may_write=lambda: True))
-    assert settled is not None
-    return settled
+    http_client, key_ring = cast(Any, FakeHttpClient()), cast(Any, FakeKeyRing())
+    unused = cast(Any, None)
+    deliverer = Deliverer(unused, http_client, key_ring, unused, settings=settings)
+    settlement = asyncio.run(deliverer.deliver(begun, may_write=lambda: True))
+    assert settlement is not None
+    return settlement
 
 
 @pytest.mark.parametrize("left_ms", [None, 2 * SECOND_MS + TOOK_MS])
-def test_a_retry_before_the_end_is_planned(left_ms: int | None):
-    settled = settle(left_ms)
+def test_a_retry_that_begins_before_the_end_is_planned(left_ms: int | None):
+    settlement = settle(left_ms)
 
-    assert (settled.outcome, settled.delay_ms) == (Outcome.RETRY, 2 * SECOND_MS)
-    assert settled.follow_ups == ()
+    assert (settlement.outcome, settlement.delay_ms) == (Outcome.RETRY, 2 * SECOND_MS)
+    assert settlement.follow_ups == ()
 
 
-def test_where_no_retry_can_begin_before_the_end_the_failure_is_told():
-    settled = settle(2 * SECOND_MS + TOOK_MS - 1)
+def test_an_event_without_time_for_a_retry_is_dead_and_has_a_failure_callback():
+    settlement = settle(2 * SECOND_MS + TOOK_MS - 1)
 
-    assert (settled.outcome, settled.reason) == (Outcome.DEAD, "end")
-    assert [each.content.url for each in settled.follow_ups] == [
-        "https://told.example/"
-    ]
+    assert (settlement.outcome, settlement.reason) == (Outcome.DEAD, "end")
+    [callback] = settlement.follow_ups
+    assert callback.content.url == "https://callback.example/"

@@ -1,4 +1,4 @@
-"""Runs of schedules whose destination is a group: one event for each endpoint."""
+"""Events for groups: one event is created for each endpoint."""
 
 import asyncio
 import pytest
@@ -47,7 +47,7 @@ END_MS = START_MS + 2 * MINUTE_MS
 TIMEOUTS = ClaimTimeouts(
     offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
-MESSAGE = Message(topic="g", retries=1, callback=Callback("https://told.example/"))
+MESSAGE = Message(topic="g", retries=1, callback=Callback("https://callback.example/"))
 SETTINGS = Settings(redis_url="redis://localhost", secret_key="k" * 32)
 EXPAND = QstashOutbound(SETTINGS).expand
 
@@ -61,28 +61,28 @@ class NoSecrets:
 
 @dataclass
 class Run:
-    """A schedule of a group with 100 endpoints, the first run of which is begun."""
+    """The first run of a schedule for a group with 100 endpoints; it has begun."""
 
     store: EventStore
     groups: Groups
     begun: Begun
 
-    def made(self) -> dict[str, Event]:
-        """Every unfinished event but the run itself, by its destination."""
+    def created(self) -> dict[str, Event]:
+        """Every unfinished event except the run, by its destination."""
         index = keys.by_time(PREFIX, str(OWNER), "active")
         ids = cast(list[bytes], self.store.cell.client.zrange(index, 0, -1))
-        events = [read_event(self.store.cell, OWNER, each.decode()) for each in ids]
+        events = [read_event(self.store.cell, OWNER, id_.decode()) for id_ in ids]
         others = [event for event in events if event.id != self.begun.id]
         assert len({event.content.url for event in others}) == len(others)
         return {event.content.url: event for event in others}
 
     def deliver(self) -> Settlement | None:
-        """What a worker makes of the run."""
+        """Deliver the run as a worker does."""
         settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
-        nobody = cast(Any, None)
+        unused = cast(Any, None)
         fan_out = FanOut(self.store)
-        keys = cast(Any, NoSecrets())
-        deliverer = Deliverer(nobody, nobody, keys, fan_out, settings=settings)
+        key_ring = cast(Any, NoSecrets())
+        deliverer = Deliverer(unused, unused, key_ring, fan_out, settings=settings)
         return asyncio.run(deliverer.deliver(self.begun, may_write=lambda: True))
 
 
@@ -109,66 +109,69 @@ def run(store_client: redis.Redis) -> Iterator[Run]:
     assert walk.check(Cell(store_client, PREFIX)) == []
 
 
-def test_every_endpoint_gets_the_run_as_a_message_of_its_own(run: Run):
+def test_each_endpoint_gets_its_own_message(run: Run):
     settlement = run.deliver()
-    made = run.made()
+    created = run.created()
 
     assert settlement is not None and settlement.outcome is Outcome.DELIVERED
-    assert len(made) == 100
+    assert len(created) == 100
     for n in range(100):
-        event = made[f"https://{n}.example/"]
-        said = from_options(event.content.options)
-        assert (said.topic, said.endpoint) == ("g", f"n{n}")
-        assert said.schedule_id == f"scd_{run.begun.schedule}"
-        assert (said.retries, said.callback) == (1, MESSAGE.callback)
+        event = created[f"https://{n}.example/"]
+        message = from_options(event.content.options)
+        assert (message.topic, message.endpoint) == ("g", f"n{n}")
+        assert message.schedule_id == f"scd_{run.begun.schedule}"
+        assert (message.retries, message.callback) == (1, MESSAGE.callback)
         assert (event.content.body, event.wanted_ms) == (
             b"x" * 5_000,
             run.store.cell.clock_ms,
         )
 
 
-def test_what_a_run_makes_ends_when_that_does(run: Run):
+def test_the_messages_of_a_run_have_the_end_of_the_schedule(run: Run):
     run.deliver()
-    event_ids = [event.id for event in run.made().values()]
+    event_ids = [event.id for event in run.created().values()]
     claims.claim(run.store.cell, room=200, timeouts=TIMEOUTS)
     run.store.cell.clock_ms = END_MS + 1
 
     late = new_sync_worker(run.store.cell.client, PREFIX, clock_ms=END_MS + 1)
-    begun, fallen = late.try_begin(*event_ids)
+    begun, not_begun = late.try_begin(*event_ids)
 
     assert begun == []
-    assert fallen == dict.fromkeys(event_ids, "withdrawn")
+    assert not_begun == dict.fromkeys(event_ids, "withdrawn")
     ended = read_event(run.store.cell, OWNER, event_ids[0])
     assert (ended.state, ended.reason) == (State.CANCELLED, "end")
 
 
-def test_crash_half_way_neither_loses_nor_repeats_one(run: Run):
-    """R-23"""
+def test_r23_a_crash_during_the_expansion_neither_loses_nor_repeats_a_message(
+    run: Run,
+):
     group = run.groups.get(OWNER, "g")
     drafts = EXPAND(run.begun, group)
     run.store.create_many(OWNER, drafts[:50])
-    early = run.made()
-    done = early["https://7.example/"].id
-    run.store.cancel(OWNER, [done])
+    before = run.created()
+    cancelled = before["https://7.example/"].id
+    run.store.cancel(OWNER, [cancelled])
     run.deliver()
-    made = run.made()
+    created = run.created()
 
-    assert len(made) == 99 and "https://7.example/" not in made
-    assert all(made[url].id == event.id for url, event in early.items() if url in made)
+    assert len(created) == 99 and "https://7.example/" not in created
+    assert all(
+        created[url].id == event.id for url, event in before.items() if url in created
+    )
     run.deliver()
-    assert run.made() == made
+    assert run.created() == created
 
 
-def test_group_is_what_it_is_when_it_is_expanded(run: Run):
+def test_a_repeated_expansion_uses_the_current_endpoints_of_the_group(run: Run):
     FanOut(run.store).create(run.begun, "g", expand=EXPAND)
     run.groups.add(OWNER, "g", [Endpoint("https://late.example/")])
     run.groups.remove(OWNER, "g", urls=["https://1.example/"], names=[])
     run.deliver()
 
-    assert len(run.made()) == 101
+    assert len(run.created()) == 101
 
 
-def test_run_of_a_group_that_is_gone_is_a_dead_letter(run: Run):
+def test_a_run_of_a_deleted_group_is_a_dead_letter(run: Run):
     run.groups.delete(OWNER, "g")
     settlement = run.deliver()
 
@@ -176,11 +179,11 @@ def test_run_of_a_group_that_is_gone_is_a_dead_letter(run: Run):
     assert settlement.outcome is Outcome.DEAD
     assert settlement.reason == "group-missing"
     assert b'"error":"group-missing"' in settlement.line
-    [told] = settlement.follow_ups
-    assert told.content.url == "https://told.example/"
+    [callback] = settlement.follow_ups
+    assert callback.content.url == "https://callback.example/"
 
 
-def test_groups_of_others_are_not_there(run: Run):
+def test_a_group_of_another_owner_is_not_found(run: Run):
     run.groups.delete(OWNER, "g")
     run.groups.add(Owner("2", "qstash"), "g", [Endpoint("https://2.example/")])
 
@@ -188,11 +191,11 @@ def test_groups_of_others_are_not_there(run: Run):
         FanOut(run.store).create(run.begun, "g", expand=EXPAND)
 
 
-def test_full_store_makes_none_until_there_is_room(run: Run):
+def test_a_full_store_refuses_the_expansion_until_there_is_room(run: Run):
     run.store.cell.client.set(keys.full(PREFIX), "1")
 
     assert not FanOut(run.store).create(run.begun, "g", expand=EXPAND)
-    assert run.made() == {}
+    assert run.created() == {}
     run.store.cell.client.delete(keys.full(PREFIX))
     assert FanOut(run.store).create(run.begun, "g", expand=EXPAND)
-    assert len(run.made()) == 100
+    assert len(run.created()) == 100

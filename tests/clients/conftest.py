@@ -1,4 +1,4 @@
-"""One running system for the tests of all official clients, and node to run theirs."""
+"""One running system for the tests of all official clients, and node to run some."""
 
 import asyncio
 import os
@@ -10,73 +10,79 @@ from collections.abc import Iterator
 from pathlib import Path
 from qstash import AsyncQStash, QStash
 from tests.clients.node import Run
-from tests.clients.publisher import Blocking, Publisher
-from tests.clients.receivers import Receivers, Spot, receiving
+from tests.clients.publisher import BlockingClient, Publisher
+from tests.clients.receivers import Destination, Receivers, serve_receivers
 from tests.clients.system import System, running
 
 HERE = Path(__file__).parent
-WAITING = {"jiter_run", "minutely"}
+# These fixtures start what later waits for the next full minute.
+MINUTE_FIXTURES = {"jiter_run", "minutely"}
 
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system that all tests share: what one of them stores, others may see."""
+    """A system shared by all tests; a test may see data of other tests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    started = System(tmp_path_factory.mktemp("clients") / "data", port)
-    with running(started):
-        yield started
+    system = System(tmp_path_factory.mktemp("clients") / "data", port)
+    with running(system):
+        yield system
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """The program; without it a test is skipped, but never in CI."""
-    found = shutil.which("node")
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail("node is missing, and CI runs the client tests")
-    return found or pytest.skip("needs node")
+    """The path of node; without it, tests are skipped, or fail in CI."""
+    path = shutil.which("node")
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail("node is not installed; CI must run the client tests")
+    return path or pytest.skip("needs node")
 
 
 @pytest.fixture(scope="session")
 def jiter_run(system: System, node: str) -> Iterator[Run]:
-    """The tests of Jiter's client, of which one waits for a full minute."""
+    """The tests of Jiter's client; one of them waits for a full minute."""
     foreign = {"JITER_FOREIGN_API_KEY": system.new_tenant("foreign")["JITER_API_KEY"]}
     run = Run(node, "jiter*.test.mjs", system.credentials | foreign)
     yield run
-    run.end()
+    run.stop()
 
 
 @pytest.fixture(scope="session")
-def minutely(system: System, receivers: Receivers, no_proxy: None) -> tuple[str, Spot]:
-    """A schedule of the first tenant, which runs at every full minute."""
-    environ, spot = system.credentials, receivers.spot()
+def minutely(
+    system: System, receivers: Receivers, no_proxy: None
+) -> tuple[str, Destination]:
+    """A schedule of the first tenant that runs at every full minute."""
+    environ, destination = system.credentials, receivers.new_destination()
     client = QStash(environ["QSTASH_TOKEN"], base_url=environ["QSTASH_URL"])
     schedule_id = client.schedule.create(
-        destination=spot.url, cron="* * * * *", schedule_id="minutely", body="tick"
+        destination=destination.url,
+        cron="* * * * *",
+        schedule_id="minutely",
+        body="tick",
     )
-    return schedule_id, spot
+    return schedule_id, destination
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for a full minute comes last, so that the others give it the time."""
-    waiting = [item for item in items if _waits(item)]
-    if waiting:
-        ours = [item for item in items if item.path.parent == HERE and not _waits(item)]
-        first = min(items.index(item) for item in ours + waiting)
-        others = [item for item in items if item not in ours + waiting]
-        items[:] = others[:first] + ours + waiting + others[first:]
+    """Run the tests that wait for a full minute last, to wait less."""
+    last = [item for item in items if _uses_minute_fixture(item)]
+    if last:
+        first = [i for i in items if i.path.parent == HERE and i not in last]
+        start = min(items.index(item) for item in first + last)
+        others = [item for item in items if item not in first + last]
+        items[:] = others[:start] + first + last + others[start:]
 
 
-def _waits(item: pytest.Item) -> bool:
-    return not WAITING.isdisjoint(getattr(item, "fixturenames", ()))
+def _uses_minute_fixture(item: pytest.Item) -> bool:
+    return not MINUTE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def begun_early(request: pytest.FixtureRequest) -> None:
-    """Begins what waits for a full minute before everything else."""
-    wanted = {name for item in request.session.items for name in item.fixturenames}
-    for name in sorted(WAITING & wanted):
+def start_minute_fixtures(request: pytest.FixtureRequest) -> None:
+    """Start what waits for a full minute before all other tests."""
+    needed = {name for item in request.session.items for name in item.fixturenames}
+    for name in sorted(MINUTE_FIXTURES & needed):
         request.getfixturevalue(name)
 
 
@@ -108,13 +114,13 @@ def qstash(
     no_proxy: None,
 ) -> Publisher:
     environ = system.new_tenant(f"qstash-{request.param}")
-    words = {"token": environ["QSTASH_TOKEN"], "base_url": environ["QSTASH_URL"]}
+    options = {"token": environ["QSTASH_TOKEN"], "base_url": environ["QSTASH_URL"]}
     if request.param == "sync":
-        return Publisher(QStash(**words), environ)
-    return Publisher(Blocking(AsyncQStash(**words), loop), environ)
+        return Publisher(QStash(**options), environ)
+    return Publisher(BlockingClient(AsyncQStash(**options), loop), environ)
 
 
 @pytest.fixture(scope="session")
 def receivers() -> Iterator[Receivers]:
-    with receiving() as receivers:
+    with serve_receivers() as receivers:
         yield receivers

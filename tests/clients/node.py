@@ -1,4 +1,4 @@
-"""Runs files of tests/js with node's own runner."""
+"""Run test files of `tests/js` with node's test runner."""
 
 import os
 import subprocess
@@ -10,14 +10,14 @@ JS = Path(__file__).parents[1] / "js"
 
 
 class Run:
-    """Files whose names match a pattern, running at the same time from now on."""
+    """A background run of the test files that match a pattern, in parallel."""
 
     def __init__(self, node: str, pattern: str, environ: dict[str, str]) -> None:
         files = sorted(file.name for file in JS.glob(pattern))
-        assert files, f"no file is called {pattern}"
-        # A pipe that nobody reads would stop the runner.
-        told, name = tempfile.mkstemp()
-        self._told = Path(name)
+        assert files, f"no file matches {pattern}"
+        # Not a pipe: the runner would block when an unread pipe is full.
+        output, name = tempfile.mkstemp()
+        self._output = Path(name)
         self._process = subprocess.Popen(
             [
                 *(node, "--test", "--test-reporter=spec"),
@@ -26,23 +26,20 @@ class Run:
             cwd=JS,
             env=plain_environ() | environ,
             stdin=subprocess.DEVNULL,
-            stdout=told,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
-        os.close(told)
+        os.close(output)
 
-    def succeeds(self) -> None:
-        """Waits for the end, and holds that no test failed.
-
-        What the runner tells is printed, so that pytest shows it when one has.
-        """
+    def check(self) -> None:
+        """Wait for the end, print the output, and assert that no test failed."""
         code = self._process.wait()
-        print(self._told.read_text(encoding="utf-8"))
-        self._told.unlink()
+        print(self._output.read_text(encoding="utf-8"))
+        self._output.unlink()
         assert code == 0, "some of node's tests failed, see its output"
 
-    def end(self) -> None:
-        """Ends it, if it still runs."""
+    def stop(self) -> None:
+        """Kill the run if it has not ended."""
         self._process.kill()
         self._process.wait()
-        self._told.unlink(missing_ok=True)
+        self._output.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The official QStash client for Python, both kinds, called alike."""
+"""One interface to the official Python client of QStash, sync or async."""
 
 import asyncio
 from qstash import Receiver
@@ -7,23 +7,23 @@ from tests.clients.receivers import Arrival, wait_until
 from typing import Any
 
 
-class Blocking:
-    """The asynchronous client, called as if it were the other one."""
+class BlockingClient:
+    """The asynchronous client with blocking calls, like the synchronous one."""
 
     def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._inner = inner
         self._loop = loop
 
-    def __getattr__(self, name: str) -> "Blocking":
-        return Blocking(getattr(self._inner, name), self._loop)
+    def __getattr__(self, name: str) -> "BlockingClient":
+        return BlockingClient(getattr(self._inner, name), self._loop)
 
-    def __call__(self, *args: Any, **words: Any) -> Any:
-        call = self._inner(*args, **words)
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        call = self._inner(*args, **options)
         return asyncio.run_coroutine_threadsafe(call, self._loop).result(60)
 
 
 class Publisher:
-    """A client of one tenant, and the receivers' view of its keys."""
+    """A client of one tenant, with a verifier for its signatures."""
 
     def __init__(self, client: Any, environ: dict[str, str]) -> None:
         self.message = client.message
@@ -35,7 +35,7 @@ class Publisher:
         self.queue = client.queue
         self.flow_control = client.flow_control
         self.environ = environ
-        # As a destination would have it in its environment, for ever.
+        # Keeps the first pair of keys, like a destination that is never redeployed.
         self.receiver = Receiver(
             current_signing_key=environ["QSTASH_CURRENT_SIGNING_KEY"],
             next_signing_key=environ["QSTASH_NEXT_SIGNING_KEY"],
@@ -47,14 +47,14 @@ class Publisher:
         )
 
     def logs(self, message_id: str, *, until: LogState) -> list[Log]:
-        """The entries of a message, oldest first, once there is one of that state."""
+        """Wait for an entry in the state `until`; return all, oldest first."""
 
-        def listed() -> list[Log]:
+        def entries() -> list[Log]:
             newest_first = self.log.list(filter={"message_id": message_id}).logs
             return list(reversed(newest_first))
 
-        wait_until(lambda: until in states(listed()))
-        return listed()
+        wait_until(lambda: until in states(entries()))
+        return entries()
 
 
 def states(entries: list[Log]) -> list[LogState]:

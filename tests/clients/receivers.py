@@ -1,4 +1,4 @@
-"""Destinations on loopback that note what arrives, and answer as they are told."""
+"""Destinations on loopback that record requests and send prepared responses."""
 
 import threading
 import time
@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import uuid4
 
-WITHIN_S = 20.0
+TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a destination answers, and after how long."""
+    """A response, sent after a delay."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
-    after_s: float = 0.0
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A request as it came over the wire; header names are in lower case."""
+    """A received request; header names are in lower case."""
 
     at_s: float
     method: str
@@ -37,47 +37,49 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Spot:
-    """A destination of its own; each answer is given once, the last for ever."""
+class Destination:
+    """A URL that sends each answer once and repeats the last one."""
 
     url: str
     answers: Sequence[Answer]
     arrivals: list[Arrival] = field(default_factory=list)
 
-    def wait_for(self, count: int = 1, *, within_s: float = WITHIN_S) -> list[Arrival]:
-        """All arrivals, once there are so many."""
+    def wait_for(self, count: int = 1, *, within_s: float = TIMEOUT_S) -> list[Arrival]:
+        """Wait for this many arrivals; return all of them."""
         wait_until(lambda: len(self.arrivals) >= count, within_s=within_s)
         return list(self.arrivals)
 
 
 class Receivers:
-    """A server with a path for every spot, and whatever a test puts behind it."""
+    """A server with a path for each destination."""
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._spots: dict[str, Spot] = {}
+        self._destinations: dict[str, Destination] = {}
 
-    def spot(self, *answers: Answer, under: str = "") -> Spot:
-        """A new destination.
+    def new_destination(self, *answers: Answer, suffix: str = "") -> Destination:
+        """A new destination, which answers 200 by default.
 
         Args:
-            under: what its URL goes on with.
+            suffix: more path and query for its URL.
         """
         name = uuid4().hex
-        url = f"{self._address}/{name}{under}"
-        self._spots[name] = Spot(url, answers or [Answer()])
-        return self._spots[name]
+        url = f"{self._address}/{name}{suffix}"
+        self._destinations[name] = Destination(url, answers or [Answer()])
+        return self._destinations[name]
 
-    def take(self, arrival: Arrival) -> Answer:
+    def record(self, arrival: Arrival) -> Answer:
+        """Record a request at its destination; return the answer to send."""
         name = arrival.target.split("?")[0].split("/")[1]
-        spot = self._spots[name]
-        spot.arrivals.append(arrival)
-        return spot.answers[min(len(spot.arrivals), len(spot.answers)) - 1]
+        destination = self._destinations[name]
+        destination.arrivals.append(arrival)
+        count, answers = len(destination.arrivals), destination.answers
+        return answers[min(count, len(answers)) - 1]
 
 
 @contextmanager
-def receiving() -> Iterator[Receivers]:
-    """Runs a server for as long as it is needed."""
+def serve_receivers() -> Iterator[Receivers]:
+    """A context in which the server runs."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -96,8 +98,8 @@ def receiving() -> Iterator[Receivers]:
                 headers={name.lower(): v for name, v in self.headers.items()},
                 body=self.rfile.read(size),
             )
-            answer = receivers.take(arrival)
-            time.sleep(answer.after_s)
+            answer = receivers.record(arrival)
+            time.sleep(answer.delay_s)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -105,8 +107,8 @@ def receiving() -> Iterator[Receivers]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        def log_message(self, *_words: object) -> None:
-            """Says nothing."""
+        def log_message(self, *_args: object) -> None:
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         receivers = Receivers(f"http://127.0.0.1:{server.server_port}")
@@ -119,9 +121,9 @@ def receiving() -> Iterator[Receivers]:
             thread.join()
 
 
-def wait_until(condition: Callable[[], object], *, within_s: float = WITHIN_S) -> None:
-    """Waits until a condition holds."""
+def wait_until(condition: Callable[[], object], *, within_s: float = TIMEOUT_S) -> None:
+    """Wait until a condition holds; fail after `within_s` seconds."""
     deadline_s = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline_s, f"not within {within_s} s"
+        assert time.monotonic() < deadline_s, f"timed out after {within_s} s"
         time.sleep(0.02)

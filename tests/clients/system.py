@@ -1,4 +1,4 @@
-"""A system started with `scripts/up`, as its clients and its operator see it."""
+"""A system started with `scripts/up`, as clients and operators use it."""
 
 import http.client
 import os
@@ -11,39 +11,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-START_WITHIN_S = 120
-STOP_WITHIN_S = 90
+START_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 90
 
 
 @dataclass(frozen=True)
 class System:
-    """Where it keeps its data, and where it listens."""
+    """A system's data folder and port."""
 
     data: Path
     port: int
 
     @property
     def credentials(self) -> dict[str, str]:
-        """What clients of its first tenant need in their environment."""
+        """The environment variables for clients of the first tenant."""
         return read_env((self.data / "credentials.env").read_text())
 
     @property
     def log(self) -> Path:
-        """What its processes print."""
+        """The log file of all its processes."""
         return self.data.with_suffix(".log")
 
     def new_tenant(self, name: str) -> dict[str, str]:
-        """One more tenant, and what its clients need in their environment."""
-        operator = {
+        """Create a tenant; return the environment variables for its clients."""
+        settings = {
             "PORT": str(self.port),
             "REDIS_URL": self.credentials["REDIS_URL"],
             "SECRET_KEY": (self.data / "secret.key").read_text().strip(),
         }
-        words = ["-m", "scheduler_api", "tenant", "create", name, "--env"]
+        command = ["-m", "scheduler_api", "tenant", "create", name, "--env"]
         result = subprocess.run(
-            [sys.executable, *words],
+            [sys.executable, *command],
             cwd=ROOT,
-            env=plain_environ() | operator,
+            env=plain_environ() | settings,
             capture_output=True,
             text=True,
             check=False,
@@ -52,7 +52,7 @@ class System:
         return read_env(result.stdout)
 
     def is_ready(self) -> bool:
-        """Whether all runs that a delivery needs."""
+        """Whether `/readyz` answers 200."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/readyz")
@@ -65,11 +65,11 @@ class System:
 
 @contextmanager
 def running(system: System) -> Iterator[None]:
-    """Runs a system; it is ready inside, and has ended afterwards."""
-    words = ["--data", str(system.data), "--port", str(system.port)]
+    """A context in which the system runs and is ready."""
+    options = ["--data", str(system.data), "--port", str(system.port)]
     with system.log.open("wb") as log:
         process = subprocess.Popen(
-            [ROOT / "scripts" / "up", *words],
+            [ROOT / "scripts" / "up", *options],
             env=plain_environ(),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -77,7 +77,7 @@ def running(system: System) -> Iterator[None]:
             start_new_session=True,
         )
     try:
-        deadline_s = time.monotonic() + START_WITHIN_S
+        deadline_s = time.monotonic() + START_TIMEOUT_S
         while not system.is_ready():
             assert process.poll() is None, system.log.read_text()
             assert time.monotonic() < deadline_s, system.log.read_text()
@@ -86,13 +86,13 @@ def running(system: System) -> Iterator[None]:
     finally:
         process.terminate()
         try:
-            process.wait(timeout=STOP_WITHIN_S)
+            process.wait(timeout=STOP_TIMEOUT_S)
         finally:
             process.kill()
 
 
 def plain_environ() -> dict[str, str]:
-    """Ours without the project's settings, and without a proxy before loopback."""
+    """This process's environment without `SCHED_` settings and proxies."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -101,5 +101,5 @@ def plain_environ() -> dict[str, str]:
 
 
 def read_env(text: str) -> dict[str, str]:
-    """`NAME=value` lines."""
+    """Parse lines of the form `NAME=value`."""
     return dict(line.split("=", 1) for line in text.splitlines())

@@ -1,4 +1,4 @@
-"""Queues and flow control with the official client for Python, both kinds."""
+"""Queues and flow control with the official Python client, sync and async."""
 
 import pytest
 from itertools import pairwise
@@ -14,8 +14,8 @@ from uuid import uuid4
 pytestmark = [pytest.mark.slow]
 
 BUSY = Answer(503)
-SLOW = Answer(after_s=0.1)
-# Clocks of two processes, and the way between them.
+SLOW = Answer(delay_s=0.1)
+# Differences between the clocks of two processes, and time between them.
 ROUNDING_S = 0.03
 
 
@@ -27,11 +27,11 @@ def bodies(arrivals: list[Arrival]) -> list[str]:
     return [arrival.body.decode() for arrival in arrivals]
 
 
-def waits(arrivals: list[Arrival]) -> list[float]:
+def gaps_s(arrivals: list[Arrival]) -> list[float]:
     return [after.at_s - before.at_s for before, after in pairwise(arrivals)]
 
 
-def test_a_queue_lives_from_its_creation_to_its_deletion(qstash: Publisher) -> None:
+def test_a_queue_is_created_changed_and_deleted(qstash: Publisher) -> None:
     queues, name = qstash.queue, new_name()
     queues.upsert(queue=name, parallelism=3, paused=True)
     queue = queues.get(queue=name)
@@ -53,121 +53,132 @@ def test_a_queue_lives_from_its_creation_to_its_deletion(qstash: Publisher) -> N
         queues.get(queue=name)
 
 
-def test_a_queue_keeps_its_order_one_at_a_time_over_retries(
+def test_a_queue_delivers_one_by_one_in_order_with_retries(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot, name = receivers.spot(SLOW, BUSY, SLOW), new_name()
+    destination, name = receivers.new_destination(SLOW, BUSY, SLOW), new_name()
     for n in range(4):
-        qstash.message.enqueue(queue=name, url=spot.url, body=f"{n}", retry_delay="100")
+        qstash.message.enqueue(
+            queue=name, url=destination.url, body=f"{n}", retry_delay="100"
+        )
 
-    arrivals = spot.wait_for(5)
+    arrivals = destination.wait_for(5)
     assert bodies(arrivals) == ["0", "1", "1", "2", "3"]
-    assert min(waits(arrivals)) >= 0.1 - ROUNDING_S
+    assert min(gaps_s(arrivals)) >= 0.1 - ROUNDING_S
     wait_until(lambda: qstash.queue.get(queue=name).lag == 0)
 
 
-def test_a_paused_queue_goes_on_with_its_oldest(
+def test_a_resumed_queue_delivers_its_oldest_messages_first(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot, name = receivers.spot(), new_name()
+    destination, name = receivers.new_destination(), new_name()
     qstash.queue.upsert(queue=name, parallelism=2)
     qstash.queue.pause(queue=name)
     answers = [
-        qstash.message.enqueue_json(queue=name, url=spot.url, body=n) for n in range(3)
+        qstash.message.enqueue_json(queue=name, url=destination.url, body=n)
+        for n in range(3)
     ]
     queue = qstash.queue.get(queue=name)
     message = qstash.message.get(message_id=answers[0].message_id)
     assert (queue.paused, queue.lag, message.queue) == (True, 3, name)
-    assert spot.arrivals == []
+    assert destination.arrivals == []
 
     qstash.queue.resume(queue=name)
     # The two oldest start together, and either may arrive first.
-    assert "0" in bodies(spot.wait_for(3))[:2]
+    assert "0" in bodies(destination.wait_for(3))[:2]
     qstash.logs(answers[2].message_id, until=LogState.DELIVERED)
     found = qstash.log.list(filter={"queue": name}).logs
-    assert {entry.message_id for entry in found} == {
-        each.message_id for each in answers
-    }
+    assert {entry.message_id for entry in found} == {a.message_id for a in answers}
 
 
-def test_a_deleted_queue_cancels_what_waits_in_it(
+def test_deleting_a_queue_cancels_its_waiting_messages(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot, name = receivers.spot(), new_name()
+    destination, name = receivers.new_destination(), new_name()
     qstash.queue.upsert(queue=name, paused=True)
-    answer = qstash.message.enqueue(queue=name, url=spot.url, body="x")
+    answer = qstash.message.enqueue(queue=name, url=destination.url, body="x")
     qstash.queue.delete(queue=name)
 
     qstash.logs(answer.message_id, until=LogState.CANCELED)
-    again = qstash.message.enqueue(queue=name, url=spot.url, body="y")
+    again = qstash.message.enqueue(queue=name, url=destination.url, body="y")
     qstash.logs(again.message_id, until=LogState.DELIVERED)
-    assert bodies(spot.arrivals) == ["y"]
+    assert bodies(destination.arrivals) == ["y"]
 
 
-def test_a_schedule_enqueues_its_runs(qstash: Publisher, receivers: Receivers) -> None:
-    spot, name = receivers.spot(), new_name()
+def test_a_schedule_enqueues_its_messages(
+    qstash: Publisher, receivers: Receivers
+) -> None:
+    destination, name = receivers.new_destination(), new_name()
     schedule_id = qstash.schedule.create(
-        destination=spot.url, cron="@every 1s", queue=name, body="tick"
+        destination=destination.url, cron="@every 1s", queue=name, body="tick"
     )
 
-    spot.wait_for()
+    destination.wait_for()
     qstash.schedule.delete(schedule_id=schedule_id)
-    message_id = spot.arrivals[0].headers["upstash-message-id"]
+    message_id = destination.arrivals[0].headers["upstash-message-id"]
     assert qstash.message.get(message_id=message_id).queue == name
 
 
-def test_a_key_lets_so_many_run_at_once(
+def test_a_flow_control_key_limits_parallelism(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot, key = receivers.spot(SLOW), f"a/b c {new_name()}"
+    destination, key = receivers.new_destination(SLOW), f"a/b c {new_name()}"
     for n in range(4):
         qstash.message.publish(
-            url=spot.url, body=f"{n}", flow_control=FlowControl(key=key, parallelism=1)
+            url=destination.url,
+            body=f"{n}",
+            flow_control=FlowControl(key=key, parallelism=1),
         )
     flow = qstash.flow_control.get(key)
 
     assert (flow.key, flow.parallelism_max, flow.rate_max) == (key, 1, 0)
-    arrivals = spot.wait_for(4)
-    assert min(waits(arrivals)) >= 0.1 - ROUNDING_S
+    arrivals = destination.wait_for(4)
+    assert min(gaps_s(arrivals)) >= 0.1 - ROUNDING_S
     wait_until(lambda: qstash.flow_control.get(key).parallelism_count == 0)
 
 
-def test_a_key_lets_so_many_begin_in_a_period(
+def test_a_flow_control_key_limits_the_rate(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot, key = receivers.spot(), new_name()
+    destination, key = receivers.new_destination(), new_name()
     limits = FlowControl(key=key, rate=2, period="1s")
-    messages = [{"url": spot.url, "flow_control": limits} for _ in range(5)]
+    messages = [{"url": destination.url, "flow_control": limits} for _ in range(5)]
     qstash.message.batch(messages=messages)
 
-    spot.wait_for(5)
-    entries = qstash.log.list(filter={"url": spot.url, "state": LogState.ACTIVE}).logs
+    destination.wait_for(5)
+    entries = qstash.log.list(
+        filter={"url": destination.url, "state": LogState.ACTIVE}
+    ).logs
     times = sorted(entry.time for entry in entries)
     assert len(times) == 5
     for first, third in zip(times, times[2:], strict=False):
         assert third - first >= 1_000
 
 
-def test_a_key_is_paused_pinned_and_reset(
+def test_a_flow_control_key_is_paused_pinned_and_reset(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot, key, flows = receivers.spot(), new_name(), qstash.flow_control
+    destination, key, flows = (
+        receivers.new_destination(),
+        new_name(),
+        qstash.flow_control,
+    )
     limits = FlowControl(key=key, rate=1, period="1d", parallelism=9)
     flows.pause(key)
     for n in range(3):
-        qstash.message.publish(url=spot.url, body=f"{n}", flow_control=limits)
+        qstash.message.publish(url=destination.url, body=f"{n}", flow_control=limits)
     wait_until(lambda: flows.get(key).wait_list_size == 3)
-    assert (flows.get(key).is_paused, spot.arrivals) == (True, [])
+    assert (flows.get(key).is_paused, destination.arrivals) == (True, [])
 
     flows.resume(key)
-    spot.wait_for(1)
+    destination.wait_for(1)
     wait_until(lambda: flows.get(key).rate_count == 1)
     flow = flows.get(key)
     assert (flow.is_paused, flow.wait_list_size, flow.rate_period) == (False, 2, 86_400)
     flows.reset_rate(key)
-    spot.wait_for(2)
+    destination.wait_for(2)
     flows.pin(key, {"rate": 50, "period": 60, "parallelism": 5})
-    spot.wait_for(3)
+    destination.wait_for(3)
     flow = flows.get(key)
     assert (flow.rate_max, flow.rate_period, flow.parallelism_max) == (50, 60, 5)
     assert (flow.is_pinned_rate, flow.is_pinned_parallelism) == (True, True)
@@ -177,7 +188,7 @@ def test_a_key_is_paused_pinned_and_reset(
     assert flows.get_global_parallelism().parallelism_max == 0
 
 
-def test_another_tenant_has_queues_and_keys_of_its_own(
+def test_tenants_do_not_share_queues_and_flow_control_keys(
     system: System, qstash: Publisher
 ) -> None:
     name = new_name()

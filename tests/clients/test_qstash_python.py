@@ -1,4 +1,4 @@
-"""The official QStash client for Python, unmodified, both kinds, against it all."""
+"""The official Python client of QStash, sync and async, against a running system."""
 
 import base64
 import json
@@ -14,8 +14,8 @@ from tests.clients.publisher import Publisher, states
 from tests.clients.receivers import (
     Answer,
     Arrival,
+    Destination,
     Receivers,
-    Spot,
     wait_until,
 )
 from tests.clients.system import System
@@ -26,16 +26,16 @@ pytestmark = [pytest.mark.slow]
 
 # Nothing listens there.
 DEAD_END = "http://127.0.0.1:1/dead-end"
-# Every clock here is the same machine's; a server may round to milliseconds.
+# All processes share one clock, but may round its time to milliseconds.
 ROUNDING_S = 0.002
-UNAVAILABLE = Answer(503, {"X-Why": "busy"}, b"not now")
+UNAVAILABLE = Answer(503, {"X-Reason": "busy"}, b"not now")
 
 
-def text_of(encoded: str) -> str:
+def decode(encoded: str) -> str:
     return base64.b64decode(encoded).decode()
 
 
-def verifies(arrival: Arrival, url: str, current: str, next_key: str) -> bool:
+def is_signed_by(arrival: Arrival, url: str, current: str, next_key: str) -> bool:
     receiver = Receiver(current, next_key)
     try:
         receiver.verify(
@@ -47,36 +47,34 @@ def verifies(arrival: Arrival, url: str, current: str, next_key: str) -> bool:
 
 
 def refused(status: int, *words: str) -> Any:
-    """Expects that a call is answered with a status and a text with these words."""
-    rest = ".*".join(words)
-    return pytest.raises(QStashError, match=f"(?s)status: {status}, .*{rest}")
+    """Expect an error response with a status and a message with these words."""
+    message = ".*".join(words)
+    return pytest.raises(QStashError, match=f"(?s)status: {status}, .*{message}")
 
 
-def test_json_is_delivered_as_it_was_published(
-    qstash: Publisher, receivers: Receivers
-) -> None:
-    spot = receivers.spot(under="//a%2Fb/?x=1&y=%2F&x=2")
+def test_json_is_delivered_unchanged(qstash: Publisher, receivers: Receivers) -> None:
+    destination = receivers.new_destination(suffix="//a%2Fb/?x=1&y=%2F&x=2")
     body = {"text": "é😀", "n": 1.5}
 
     answer = qstash.message.publish_json(
-        url=spot.url, body=body, headers={"X-Mine": "yes"}, label="one"
+        url=destination.url, body=body, headers={"X-Mine": "yes"}, label="one"
     )
     message = qstash.message.get(message_id=answer.message_id)
 
-    [arrival] = spot.wait_for()
+    [arrival] = destination.wait_for()
     assert (arrival.method, arrival.body) == ("POST", json.dumps(body).encode())
-    assert spot.url.endswith(arrival.target)
+    assert destination.url.endswith(arrival.target)
     assert arrival.headers["content-type"] == "application/json"
     assert arrival.headers["x-mine"] == "yes"
     assert arrival.headers["user-agent"] == "Upstash-QStash"
     assert arrival.headers["upstash-message-id"] == answer.message_id
     assert arrival.headers["upstash-retried"] == "0"
     assert "authorization" not in arrival.headers
-    qstash.verify(arrival, spot.url)
+    qstash.verify(arrival, destination.url)
     assert answer.deduplicated is False
     assert message == Message(
         message_id=answer.message_id,
-        url=spot.url,
+        url=destination.url,
         url_group=None,
         endpoint=None,
         queue=None,
@@ -101,13 +99,13 @@ def test_json_is_delivered_as_it_was_published(
 
 
 def test_bytes_are_delivered_unchanged(qstash: Publisher, receivers: Receivers) -> None:
-    spot, body = receivers.spot(), bytes(range(256))
+    destination, body = receivers.new_destination(), bytes(range(256))
 
     answer = qstash.message.publish(
-        url=spot.url, body=body, method="PUT", content_type="application/x-mine"
+        url=destination.url, body=body, method="PUT", content_type="application/x-mine"
     )
 
-    [arrival] = spot.wait_for()
+    [arrival] = destination.wait_for()
     assert (arrival.method, arrival.body) == ("PUT", body)
     assert arrival.headers["content-type"] == "application/x-mine"
     message = qstash.message.get(message_id=answer.message_id)
@@ -115,40 +113,40 @@ def test_bytes_are_delivered_unchanged(qstash: Publisher, receivers: Receivers) 
     assert message.body is None
 
 
-def test_nothing_is_delivered_as_nothing(
+def test_a_message_without_a_body_is_delivered_without_one(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot = receivers.spot()
+    destination = receivers.new_destination()
 
-    qstash.message.publish(url=spot.url, method="GET")
+    qstash.message.publish(url=destination.url, method="GET")
 
-    [arrival] = spot.wait_for()
+    [arrival] = destination.wait_for()
     assert (arrival.method, arrival.body) == ("GET", b"")
-    qstash.verify(arrival, spot.url)
+    qstash.verify(arrival, destination.url)
 
 
-def test_a_signature_holds_for_its_body_its_url_and_its_keys_only(
+def test_a_signature_is_valid_for_its_body_url_and_keys_only(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot = receivers.spot()
-    qstash.message.publish(url=spot.url, body="body")
-    [arrival] = spot.wait_for()
-    stranger = Receiver("sig_" + "0" * 28, "sig_" + "1" * 28)
+    destination = receivers.new_destination()
+    qstash.message.publish(url=destination.url, body="body")
+    [arrival] = destination.wait_for()
+    other_keys = Receiver("sig_" + "0" * 28, "sig_" + "1" * 28)
 
     for receiver, body, url in (
-        (qstash.receiver, "bodY", spot.url),
-        (qstash.receiver, "body", f"{spot.url}/"),
-        (stranger, "body", spot.url),
+        (qstash.receiver, "bodY", destination.url),
+        (qstash.receiver, "body", f"{destination.url}/"),
+        (other_keys, "body", destination.url),
     ):
         with pytest.raises(SignatureError):
             receiver.verify(signature=arrival.signature, body=body, url=url)
-    qstash.verify(arrival, spot.url)
+    qstash.verify(arrival, destination.url)
 
 
-def test_a_message_waits_for_its_delay_or_its_time(
+def test_a_message_is_delivered_after_its_delay_or_at_its_time(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    delayed, timed, past = receivers.spot(), receivers.spot(), receivers.spot()
+    delayed, timed, past = (receivers.new_destination() for _ in range(3))
     now_s = time.time()
     at_s = int(now_s) + 2
 
@@ -165,16 +163,16 @@ def test_a_message_waits_for_its_delay_or_its_time(
     assert message.not_before == message.created_at
 
 
-def test_a_failed_attempt_is_repeated_after_what_the_expression_says(
+def test_a_failed_attempt_is_retried_after_the_delay_of_its_expression(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot = receivers.spot(UNAVAILABLE, UNAVAILABLE, Answer())
+    destination = receivers.new_destination(UNAVAILABLE, UNAVAILABLE, Answer())
 
     answer = qstash.message.publish(
-        url=spot.url, body="x", retries=5, retry_delay="200 * (1 + retried)"
+        url=destination.url, body="x", retries=5, retry_delay="200 * (1 + retried)"
     )
 
-    arrivals = spot.wait_for(3)
+    arrivals = destination.wait_for(3)
     first, second, third = (arrival.at_s for arrival in arrivals)
     assert second - first >= 0.2 - ROUNDING_S
     assert third - second >= 0.4 - ROUNDING_S
@@ -182,7 +180,7 @@ def test_a_failed_attempt_is_repeated_after_what_the_expression_says(
     ids = {arrival.headers["upstash-message-id"] for arrival in arrivals}
     assert ids == {answer.message_id}
     for arrival in arrivals:
-        qstash.verify(arrival, spot.url)
+        qstash.verify(arrival, destination.url)
     entries = qstash.logs(answer.message_id, until=LogState.DELIVERED)
     assert states(entries).count(LogState.ERROR) == 2
     assert states(entries)[-1] is LogState.DELIVERED
@@ -191,45 +189,49 @@ def test_a_failed_attempt_is_repeated_after_what_the_expression_says(
     }
     [failed, _] = [entry for entry in entries if entry.state is LogState.ERROR]
     assert failed.response_status == 503
-    assert text_of(failed.response_body) == "not now"
+    assert decode(failed.response_body) == "not now"
     assert failed.response_headers["Content-Length"] == ["7"]
     assert failed.next_delivery_time is not None
 
 
-def test_a_receiver_says_when_to_come_back(
+def test_a_receiver_can_delay_the_retry_by_response_headers(
     qstash: Publisher, receivers: Receivers
 ) -> None:
     headers = ["Retry-After", "X-RateLimit-Reset", "X-RateLimit-Reset-Tokens"]
-    spots = [receivers.spot(Answer(429, {name: "1"}), Answer()) for name in headers]
+    destinations = [
+        receivers.new_destination(Answer(429, {name: "1"}), Answer())
+        for name in headers
+    ]
 
-    for spot in spots:
-        qstash.message.publish(url=spot.url, retry_delay="3600000")
+    for destination in destinations:
+        qstash.message.publish(url=destination.url, retry_delay="3600000")
 
-    for spot in spots:
-        first, second = spot.wait_for(2)
+    for destination in destinations:
+        first, second = destination.wait_for(2)
         assert second.at_s - first.at_s >= 1 - ROUNDING_S
 
 
-def test_some_failures_are_final_and_told(
+def test_a_non_retryable_failure_is_final_and_calls_back(
     qstash: Publisher, receivers: Receivers
 ) -> None:
     final = Answer(489, {"Upstash-NonRetryable-Error": "true"}, b"never")
-    spot, told = receivers.spot(final), receivers.spot()
+    destination = receivers.new_destination(final)
+    callback_destination = receivers.new_destination()
 
     answer = qstash.message.publish(
-        url=spot.url,
+        url=destination.url,
         body="x",
         retry_delay="1",
-        failure_callback=told.url,
-        failure_callback_headers={"X-Told": "1"},
+        failure_callback=callback_destination.url,
+        failure_callback_headers={"X-Callback": "1"},
     )
 
-    [callback] = told.wait_for()
-    assert len(spot.arrivals) == 1
-    qstash.verify(callback, told.url)
-    assert callback.headers["x-told"] == "1"
+    [callback] = callback_destination.wait_for()
+    assert len(destination.arrivals) == 1
+    qstash.verify(callback, callback_destination.url)
+    assert callback.headers["x-callback"] == "1"
     body = json.loads(callback.body)
-    assert (body["status"], text_of(body["body"])) == (489, "never")
+    assert (body["status"], decode(body["body"])) == (489, "never")
     assert body["sourceMessageId"] == answer.message_id
     wanted_ms, _, event_id = body["dlqId"].partition("-")
     assert (int(wanted_ms), f"msg_{event_id}") == (body["notBefore"], answer.message_id)
@@ -242,90 +244,91 @@ def test_some_failures_are_final_and_told(
     ]
 
 
-def test_callbacks_tell_every_attempt_and_the_failure_once(
+def test_callbacks_report_every_attempt_and_the_final_failure(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot, every, failed = (
-        receivers.spot(UNAVAILABLE),
-        receivers.spot(),
-        receivers.spot(),
-    )
+    destination = receivers.new_destination(UNAVAILABLE)
+    on_attempt, on_failure = receivers.new_destination(), receivers.new_destination()
 
     answer = qstash.message.publish_json(
-        url=spot.url,
+        url=destination.url,
         body={"a": "é"},
         headers={"X-Mine": "yes"},
         retries=1,
         retry_delay="100",
-        callback=every.url,
-        callback_headers={"X-Told": "1", "Method": "PUT"},
-        failure_callback=failed.url,
+        callback=on_attempt.url,
+        callback_headers={"X-Callback": "1", "Method": "PUT"},
+        failure_callback=on_failure.url,
     )
 
-    tellings = every.wait_for(2)
-    [failure] = failed.wait_for()
+    callbacks = on_attempt.wait_for(2)
+    [failure] = on_failure.wait_for()
     bodies = sorted(
-        (json.loads(each.body) for each in tellings), key=lambda body: body["retried"]
+        (json.loads(callback.body) for callback in callbacks),
+        key=lambda body: body["retried"],
     )
-    for each in tellings:
-        assert (each.method, each.headers["x-told"]) == ("PUT", "1")
-        assert each.headers["content-type"] == "application/json"
-        assert each.headers["upstash-message-id"] != answer.message_id
-        qstash.verify(each, every.url)
-    qstash.verify(failure, failed.url)
+    for callback in callbacks:
+        assert (callback.method, callback.headers["x-callback"]) == ("PUT", "1")
+        assert callback.headers["content-type"] == "application/json"
+        assert callback.headers["upstash-message-id"] != answer.message_id
+        qstash.verify(callback, on_attempt.url)
+    qstash.verify(failure, on_failure.url)
     assert [body["retried"] for body in bodies] == [0, 1]
     for body in (*bodies, json.loads(failure.body)):
         assert body["status"] == 503
-        assert body["header"]["X-Why"] == ["busy"]
-        assert text_of(body["body"]) == "not now"
+        assert body["header"]["X-Reason"] == ["busy"]
+        assert decode(body["body"]) == "not now"
         assert body["maxRetries"] == 1
         assert body["sourceMessageId"] == answer.message_id
-        assert (body["url"], body["method"]) == (spot.url, "POST")
+        assert (body["url"], body["method"]) == (destination.url, "POST")
         assert body["sourceHeader"]["X-Mine"] == ["yes"]
-        assert text_of(body["sourceBody"]) == json.dumps({"a": "é"})
+        assert decode(body["sourceBody"]) == json.dumps({"a": "é"})
         assert isinstance(body["createdAt"], int)
     assert "dlqId" not in bodies[0]
     assert json.loads(failure.body)["dlqId"]
-    assert len(spot.arrivals) == 2
+    assert len(destination.arrivals) == 2
 
 
-def test_a_successful_attempt_is_told_with_its_response(
+def test_the_callback_of_a_success_has_the_response(
     qstash: Publisher, receivers: Receivers
 ) -> None:
     raw = bytes(range(256))
-    spot, told = receivers.spot(Answer(201, {"X-A": "b"}, raw)), receivers.spot()
+    destination = receivers.new_destination(Answer(201, {"X-A": "b"}, raw))
+    callback = receivers.new_destination()
 
-    qstash.message.publish(url=spot.url, callback=told.url, failure_callback=DEAD_END)
+    qstash.message.publish(
+        url=destination.url, callback=callback.url, failure_callback=DEAD_END
+    )
 
-    body = json.loads(told.wait_for()[0].body)
+    body = json.loads(callback.wait_for()[0].body)
     assert (body["status"], body["header"]["X-A"]) == (201, ["b"])
     assert base64.b64decode(body["body"]) == raw
 
 
-def test_a_message_is_published_once_by_its_id_or_its_content(
+def test_messages_are_deduplicated_by_id_or_by_content(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    named, same = receivers.spot(), receivers.spot()
+    by_id, by_content = receivers.new_destination(), receivers.new_destination()
 
-    first = qstash.message.publish(url=named.url, body="1", deduplication_id="a b")
-    again = qstash.message.publish(url=named.url, body="2", deduplication_id="a b")
-    contents = [
+    first = qstash.message.publish(url=by_id.url, body="1", deduplication_id="a b")
+    second = qstash.message.publish(url=by_id.url, body="2", deduplication_id="a b")
+    answers = [
         qstash.message.publish(
-            url=same.url, body=body, content_based_deduplication=based
+            url=by_content.url, body=body, content_based_deduplication=deduplicate
         )
-        for body, based in (("x", True), ("x", True), ("y", True), ("x", False))
+        for body, deduplicate in (("x", True), ("x", True), ("y", True), ("x", False))
     ]
 
-    assert (first.deduplicated, again.deduplicated) == (False, True)
-    assert again.message_id == first.message_id
-    assert [each.deduplicated for each in contents] == [False, True, False, False]
-    assert contents[1].message_id == contents[0].message_id
-    assert sorted(each.body for each in same.wait_for(3)) == [b"x", b"x", b"y"]
-    assert [each.body for each in named.wait_for()] == [b"1"]
+    assert (first.deduplicated, second.deduplicated) == (False, True)
+    assert second.message_id == first.message_id
+    assert [a.deduplicated for a in answers] == [False, True, False, False]
+    assert answers[1].message_id == answers[0].message_id
+    assert sorted(a.body for a in by_content.wait_for(3)) == [b"x", b"x", b"y"]
+    assert [arrival.body for arrival in by_id.wait_for()] == [b"1"]
 
 
 def test_a_batch_is_answered_in_order(qstash: Publisher, receivers: Receivers) -> None:
-    first, second, third = receivers.spot(), receivers.spot(), receivers.spot()
+    first, second, third = (receivers.new_destination() for _ in range(3))
 
     texts = qstash.message.batch(
         messages=[
@@ -344,7 +347,7 @@ def test_a_batch_is_answered_in_order(qstash: Publisher, receivers: Receivers) -
     assert arrival.headers["x"] == "1"
     assert arrival.headers["upstash-message-id"] == texts[0].message_id
     assert texts[1].message_id == ""
-    assert [each.deduplicated for each in texts] == [False, False, False, True]
+    assert [text.deduplicated for text in texts] == [False, False, False, True]
     assert texts[3].message_id == texts[2].message_id
     [later] = third.wait_for()
     assert json.loads(later.body) == {"a": 1}
@@ -355,17 +358,17 @@ def test_a_batch_is_answered_in_order(qstash: Publisher, receivers: Receivers) -
 def test_a_cancelled_message_never_arrives(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    gone, stays = receivers.spot(), receivers.spot()
-    answer = qstash.message.publish(url=gone.url, delay=2)
-    qstash.message.publish(url=stays.url, delay=3)
+    cancelled, control = receivers.new_destination(), receivers.new_destination()
+    answer = qstash.message.publish(url=cancelled.url, delay=2)
+    qstash.message.publish(url=control.url, delay=3)
 
     qstash.message.cancel(message_id=answer.message_id)
 
     for call in (qstash.message.get, qstash.message.cancel):
         with refused(404, "error"):
             call(message_id=answer.message_id)
-    stays.wait_for()
-    assert gone.arrivals == []
+    control.wait_for()
+    assert cancelled.arrivals == []
     entries = qstash.logs(answer.message_id, until=LogState.CANCELED)
     assert LogState.ACTIVE not in states(entries)
 
@@ -393,19 +396,19 @@ def test_all_messages_are_cancelled(qstash: Publisher) -> None:
         qstash.message.get(message_id=answers[0].message_id)
 
 
-def test_a_schedule_lives_from_its_creation_to_its_deletion(
+def test_a_schedule_is_created_paused_replaced_and_deleted(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot = receivers.spot()
+    destination = receivers.new_destination()
     zone = ZoneInfo("Asia/Tokyo")
     schedule_id = qstash.schedule.create_json(
-        destination=spot.url,
+        destination=destination.url,
         cron="CRON_TZ=Asia/Tokyo 30 9 * * *",
         body={"a": 1},
         method="PUT",
         headers={"X-Mine": "yes"},
         callback=DEAD_END,
-        callback_headers={"X-Told": "1"},
+        callback_headers={"X-Callback": "1"},
         failure_callback=DEAD_END,
         retries=7,
         retry_delay="1000",
@@ -422,14 +425,14 @@ def test_a_schedule_lives_from_its_creation_to_its_deletion(
     at += timedelta(days=at <= now)
     assert schedule == Schedule(
         schedule_id=schedule_id,
-        destination=spot.url,
+        destination=destination.url,
         cron="CRON_TZ=Asia/Tokyo 30 9 * * *",
         created_at=schedule.created_at,
         body='{"a": 1}',
         body_base64=None,
         method="PUT",
         headers={"Content-Type": ["application/json"], "X-Mine": ["yes"]},
-        callback_headers={"X-Told": ["1"]},
+        callback_headers={"X-Callback": ["1"]},
         failure_callback_headers=None,
         retries=7,
         retry_delay_expression="1000",
@@ -457,28 +460,28 @@ def test_a_schedule_lives_from_its_creation_to_its_deletion(
         qstash.schedule.resume(schedule_id=schedule_id)
         assert qstash.schedule.get(schedule_id=schedule_id).paused is False
 
-    again = qstash.schedule.create(
-        destination=spot.url, cron="0 0 1 1 *", schedule_id=schedule_id
+    replaced_id = qstash.schedule.create(
+        destination=destination.url, cron="0 0 1 1 *", schedule_id=schedule_id
     )
     replaced = qstash.schedule.get(schedule_id=schedule_id)
-    assert (again, replaced.created_at) == (schedule_id, schedule.created_at)
+    assert (replaced_id, replaced.created_at) == (schedule_id, schedule.created_at)
     assert (replaced.cron, replaced.retries) == ("0 0 1 1 *", 3)
     assert (replaced.body, replaced.label, replaced.delay) == (None, None, None)
-    listed = qstash.schedule.list()
-    assert [each for each in listed if each.schedule_id == schedule_id] == [replaced]
+    schedules = qstash.schedule.list()
+    assert [s for s in schedules if s.schedule_id == schedule_id] == [replaced]
 
     qstash.schedule.delete(schedule_id=schedule_id)
     with refused(404, schedule_id, "not found"):
         qstash.schedule.get(schedule_id=schedule_id)
-    assert spot.arrivals == []
+    assert destination.arrivals == []
 
 
-def test_a_schedule_runs_and_tells_how_its_runs_end(
+def test_a_schedule_delivers_and_shows_the_states_of_its_messages(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot = receivers.spot(Answer(500), Answer())
+    destination = receivers.new_destination(Answer(500), Answer())
     schedule_id = qstash.schedule.create(
-        destination=spot.url,
+        destination=destination.url,
         cron="@every 1s",
         schedule_id="often",
         body="tick",
@@ -486,20 +489,20 @@ def test_a_schedule_runs_and_tells_how_its_runs_end(
         headers={"X-Mine": "yes"},
     )
 
-    arrivals = spot.wait_for(3)
+    arrivals = destination.wait_for(3)
     qstash.schedule.pause(schedule_id=schedule_id)
     paused = qstash.schedule.get(schedule_id=schedule_id)
 
     def last_states() -> dict[str, ScheduleState]:
-        shown = qstash.schedule.get(schedule_id=schedule_id)
-        return dict(shown.last_schedule_states)
+        schedule = qstash.schedule.get(schedule_id=schedule_id)
+        return dict(schedule.last_schedule_states)
 
     wait_until(lambda: ScheduleState.IN_PROGRESS not in last_states().values())
     for arrival in arrivals:
         assert (arrival.body, arrival.headers["x-mine"]) == (b"tick", "yes")
         assert arrival.headers["upstash-schedule-id"] == schedule_id
-        qstash.verify(arrival, spot.url)
-    ids = [arrival.headers["upstash-message-id"] for arrival in spot.arrivals]
+        qstash.verify(arrival, destination.url)
+    ids = [arrival.headers["upstash-message-id"] for arrival in destination.arrivals]
     assert len(set(ids)) == len(ids)
     assert last_states() == {ids[-1]: ScheduleState.SUCCESS}
     assert paused.last_schedule_time <= time.time() * 1000
@@ -516,28 +519,32 @@ def test_old_keys_still_verify_after_a_rotation(
     old = qstash.signing_key.get()
     first = qstash.signing_key.rotate()
     second = qstash.signing_key.rotate()
-    spot = receivers.spot()
+    destination = receivers.new_destination()
 
-    def signed_anew() -> bool:
-        count = len(spot.arrivals)
-        qstash.message.publish(url=spot.url, body="x")
-        arrival = spot.wait_for(count + 1)[-1]
-        return verifies(arrival, spot.url, second.current, second.next)
+    def is_signed_by_new_keys() -> bool:
+        count = len(destination.arrivals)
+        qstash.message.publish(url=destination.url, body="x")
+        arrival = destination.wait_for(count + 1)[-1]
+        return is_signed_by(arrival, destination.url, second.current, second.next)
 
     assert first.current == old.next == second.current
     assert len({old.current, old.next, first.next, second.next}) == 4
     assert qstash.signing_key.get() == second
-    # A worker looks for new keys every few seconds.
-    wait_until(signed_anew)
-    for arrival in spot.arrivals:
-        assert verifies(arrival, spot.url, old.current, old.next)
-    assert verifies(spot.arrivals[-1], spot.url, first.current, first.next)
+    # A worker reads the signing keys again every few seconds.
+    wait_until(is_signed_by_new_keys)
+    for arrival in destination.arrivals:
+        assert is_signed_by(arrival, destination.url, old.current, old.next)
+    assert is_signed_by(
+        destination.arrivals[-1], destination.url, first.current, first.next
+    )
 
 
 def test_logs_are_read_page_by_page(qstash: Publisher, receivers: Receivers) -> None:
-    spot = receivers.spot()
+    destination = receivers.new_destination()
     answers = qstash.message.batch(
-        messages=[{"url": spot.url, "label": "paged", "retries": 0} for _ in range(4)]
+        messages=[
+            {"url": destination.url, "label": "paged", "retries": 0} for _ in range(4)
+        ]
     )
     ids = {answer.message_id for answer in answers}
     for message_id in ids:
@@ -560,37 +567,37 @@ def test_logs_are_read_page_by_page(qstash: Publisher, receivers: Receivers) -> 
     assert {entry.message_id for entry in entries} == ids
     times = [entry.time for entry in entries]
     assert times == sorted(times, reverse=True)
-    found = [(entry.message_id, entry.state) for entry in entries]
-    assert len(set(found)) == len(found) == 12
+    pairs = [(entry.message_id, entry.state) for entry in entries]
+    assert len(set(pairs)) == len(pairs) == 12
     assert {entry.message_id for entry in delivered} == ids
     assert {entry.message_id for entry in some} == set(sorted(ids)[:2])
     assert qstash.log.list(filter={"label": "nobody"}).logs == []
 
 
-def test_what_is_redacted_is_delivered_and_never_shown(
+def test_redacted_fields_are_delivered_but_never_shown(
     qstash: Publisher, receivers: Receivers
 ) -> None:
-    spot = receivers.spot()
+    destination = receivers.new_destination()
 
     answer = qstash.message.publish(
-        url=spot.url,
+        url=destination.url,
         body="secret",
         headers={"X-Key": "secret", "X-Open": "open"},
         redact={"body": True, "header": ["X-Key"]},
     )
     message = qstash.message.get(message_id=answer.message_id)
 
-    [arrival] = spot.wait_for()
+    [arrival] = destination.wait_for()
     assert (arrival.body, arrival.headers["x-key"]) == (b"secret", "secret")
     assert message.body.startswith("REDACTED:")
     assert message.headers["X-Key"][0].startswith("REDACTED:")
     assert message.headers["X-Open"] == ["open"]
     for entry in qstash.logs(answer.message_id, until=LogState.DELIVERED):
-        assert "secret" not in text_of(entry.body_base64)
+        assert "secret" not in decode(entry.body_base64)
         assert "secret" not in str(entry.headers)
 
 
-def test_what_is_wrong_is_named(qstash: Publisher) -> None:
+def test_errors_name_the_invalid_field(qstash: Publisher) -> None:
     publish, create = qstash.message.publish, qstash.schedule.create
 
     with refused(400, "invalid destination url", "scheme"):
@@ -614,7 +621,7 @@ def test_what_is_wrong_is_named(qstash: Publisher) -> None:
             call(message_id="msg_unknown")
 
 
-def test_nobody_is_served_with_a_wrong_token(system: System) -> None:
+def test_a_wrong_token_is_refused(system: System) -> None:
     client = QStash("wrong", base_url=system.credentials["QSTASH_URL"])
 
     for call in (client.schedule.list, client.signing_key.get, client.log.list):
@@ -622,7 +629,9 @@ def test_nobody_is_served_with_a_wrong_token(system: System) -> None:
             call()
 
 
-def test_another_tenant_sees_nothing(system: System, qstash: Publisher) -> None:
+def test_tenants_cannot_see_or_cancel_each_others_messages(
+    system: System, qstash: Publisher
+) -> None:
     other = QStash(
         system.credentials["QSTASH_TOKEN"], base_url=qstash.environ["QSTASH_URL"]
     )
@@ -635,17 +644,17 @@ def test_another_tenant_sees_nothing(system: System, qstash: Publisher) -> None:
         other.schedule.get(schedule_id)
     assert other.message.cancel_many([answer.message_id]) == 0
     assert other.log.list(filter={"message_id": answer.message_id}).logs == []
-    assert schedule_id not in [each.schedule_id for each in other.schedule.list()]
+    assert schedule_id not in [s.schedule_id for s in other.schedule.list()]
 
 
-def test_a_schedule_runs_at_the_full_minute(
-    system: System, minutely: tuple[str, Spot]
+def test_a_minutely_schedule_runs_at_the_full_minute(
+    system: System, minutely: tuple[str, Destination]
 ) -> None:
-    schedule_id, spot = minutely
+    schedule_id, destination = minutely
     environ = system.credentials
     client = QStash(environ["QSTASH_TOKEN"], base_url=environ["QSTASH_URL"])
 
-    arrival = spot.wait_for(within_s=70)[0]
+    arrival = destination.wait_for(within_s=70)[0]
     schedule = client.schedule.get(schedule_id)
     client.schedule.delete(schedule_id)
 
@@ -659,5 +668,5 @@ def test_a_schedule_runs_at_the_full_minute(
     )
     assert schedule.last_schedule_time % 60_000 == 0
     assert schedule.next_schedule_time == schedule.last_schedule_time + 60_000
-    minutes = [each.at_s // 60 for each in spot.arrivals]
+    minutes = [arrival.at_s // 60 for arrival in destination.arrivals]
     assert len(minutes) == len(set(minutes))

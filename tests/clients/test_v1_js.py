@@ -1,4 +1,4 @@
-"""axios, in the three ways it has spelt queries, against the whole system."""
+"""axios against a running system, in three versions that encode queries differently."""
 
 import pytest
 from tests.clients.node import Run
@@ -7,5 +7,5 @@ from tests.clients.system import System
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
 
-def test_everything_that_axios_does_works(system: System, node: str) -> None:
-    Run(node, "v1*.test.mjs", system.credentials).succeeds()
+def test_the_node_tests_of_scheduler_v1_pass(system: System, node: str) -> None:
+    Run(node, "v1*.test.mjs", system.credentials).check()

@@ -32,19 +32,19 @@ class Scenario:
 
 def in_cell(
     scenario: Callable[..., Report],
-    sized: Callable[[Sizes], dict[str, object]] = lambda _: {},
+    arguments: Callable[[Sizes], dict[str, object]] = lambda _: {},
     **settings: str,
 ) -> Scenario:
     """Make a scenario that runs on a system of separately started processes.
 
     Args:
-        sized: computes the scenario's arguments from the sizes.
+        arguments: computes the arguments of the scenario from the sizes.
         settings: of the processes.
     """
 
     def run(folder: Path, sizes: Sizes) -> Report:
         with Cell(folder, **settings) as cell:
-            return scenario(cell, **sized(sizes))
+            return scenario(cell, **arguments(sizes))
 
     return Scenario(first_line(scenario), run)
 

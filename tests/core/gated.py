@@ -1,20 +1,20 @@
-"""Events with gates, on the way from a claim to their end."""
+"""Helpers that create, offer, begin and settle events with gates."""
 
 from scheduler_api.core.model import Begun, Draft, Gates
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, Engine, settlement
 from typing import Any
 
-LOOK_MS = 5_000
+CHECK_EVERY_MS = 5_000
 
 
 def create(engine: Engine, count: int, gates: Gates, *, delay_ms: int = 0) -> list[str]:
-    """Ids of new events that go through gates."""
+    """Create events with gates; return their ids."""
     draft = Draft(CONTENT, DEADLINE_MS, gates=gates, delay_ms=delay_ms)
     return [each.id for each in engine.store.create_many(OWNER, [draft] * count)]
 
 
 def offer(engine: Engine) -> list[str]:
-    """What the claims of this moment offer, until there is no more."""
+    """Claim until nothing is left at this moment; return the offered ids."""
     offered: list[str] = []
     while True:
         claim = engine.claim()
@@ -24,10 +24,10 @@ def offer(engine: Engine) -> list[str]:
 
 
 def begin(engine: Engine) -> list[Begun]:
-    """All that may begin at this moment."""
+    """Claim and begin all events that may begin at this moment."""
     return engine.worker.begin(*offer(engine))
 
 
 def finish(engine: Engine, *begun: Begun, **how: Any) -> None:
-    """Settles attempts, all in the same way."""
+    """Settle attempts, all with the same outcome."""
     engine.worker.settle(*(settlement(each, **how) for each in begun))

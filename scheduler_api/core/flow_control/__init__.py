@@ -1,1 +1,1 @@
-"""Queues, flow-control keys and held destinations, as people see and change them."""
+"""Administration of queues, flow-control keys and held destinations."""

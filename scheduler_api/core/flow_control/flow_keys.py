@@ -1,4 +1,4 @@
-"""Flow-control keys, as people see and change them: limits, pauses and counts."""
+"""Administration of flow-control keys: their limits, pauses and counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ from typing import cast
 
 FORGOTTEN_AT_ONCE = 500
 COUNTED_AT_ONCE = 1_000
-# A key and its limits outlast its events by this, as the functions have it.
+# How long a key and its limits are kept after its last event; as in lib/gates.lua.
 KEPT_MS = 14 * 86_400_000
-# A sliding log holds a begin for a period and this, so that jitter on the way to the
-# receiver does not show.
+# A begin counts towards the rate for the period plus this. So network jitter does not
+# let a receiver see more requests in a period than the rate.
 JITTER_MS = 20
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A flow-control key; a limit of 0 is none.
+    """A flow-control key; a limit of 0 means unlimited.
 
-    `running` counts events let through and not ended; `begun` those begun within the
-    period that ends now, the oldest of them at `since_ms`.
+    `running` counts events that hold a slot, whether they have begun or not. `begun`
+    counts the begins within the current period, of which the first was at `since_ms`.
     """
 
     key: str
@@ -54,8 +54,7 @@ class Flow:
 class FlowKeys:
     """The flow-control keys of a cell.
 
-    A change creates a key that is not in use yet. It is atomic (set_gate) and raises
-    LimitReached.
+    A change creates the key if it does not exist. Redis: set_gate, atomic.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class FlowKeys:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).flow_keys
 
     def set_paused(self, owner: Owner, key: str, *, paused: bool) -> None:
-        """Pause a key, or let it go on with its oldest event.
+        """Pause a key, or resume it with its oldest event.
 
         Raises: LimitReached.
         """
@@ -86,7 +85,7 @@ class FlowKeys:
         """Set limits that events cannot change; setting a rate starts a new period.
 
         Args:
-            period_ms: that of the rate; one second if it is None.
+            period_ms: the period of the rate; None: one second.
 
         Raises: LimitReached.
         """
@@ -98,7 +97,7 @@ class FlowKeys:
         self._set(owner, key, fields, reset=rate is not None)
 
     def unpin(self, owner: Owner, key: str, *, parallelism: bool, rate: bool) -> None:
-        """Let the next event set limits again; until then the pinned ones stay.
+        """Let events change limits again; until one does, the pinned limits apply.
 
         Raises: LimitReached.
         """
@@ -110,7 +109,7 @@ class FlowKeys:
         self._set(owner, key, fields)
 
     def reset_rate(self, owner: Owner, key: str) -> None:
-        """Reset the count of this period; waiting events go on up to the rate.
+        """Reset the count of the current period, and admit waiting events.
 
         Raises: LimitReached.
         """
@@ -135,13 +134,13 @@ class FlowKeys:
             fields,
             paused=paused,
             reset=reset,
-            most=self._limit(owner),
+            limit=self._limit(owner),
             owner=owner,
             name=key,
         )
 
     def get(self, owner: Owner, key: str) -> Flow:
-        """One key. Redis: two round trips, not atomic.
+        """Read one key. Redis: two round trips, not atomic.
 
         Raises: NotFound, UnreadableRecord.
         """
@@ -150,26 +149,27 @@ class FlowKeys:
         raise NotFound
 
     def all_of(self, owner: Owner) -> list[Flow]:
-        """The keys of an owner that are not forgotten.
+        """All existing keys of an owner.
 
-        Redis: three round trips, not atomic; some of those forgotten leave the index.
+        Also remove up to 500 expired keys from the owner's index. Redis: three round
+        trips, not atomic.
 
         Raises: UnreadableRecord.
         """
         index = keys.flow_keys(self._cell.prefix, str(owner))
         names = cast(list[bytes], self._cell.client.zrange(index, 0, -1))
         found = self._read(owner, [decode_name(name) for name in names])
-        known = {encode_name(each.key) for each in found}
-        if gone := [name for name in names if name.decode() not in known]:
-            self._drop(owner, gone[:FORGOTTEN_AT_ONCE])
+        existing = {encode_name(flow.key) for flow in found}
+        if expired := [name for name in names if name.decode() not in existing]:
+            self._drop(owner, expired[:FORGOTTEN_AT_ONCE])
         return found
 
     def forget(self, owner: Owner) -> int:
-        """Take all keys out of the index that are forgotten; answer how many.
+        """Remove expired keys from the owner's index; return how many.
 
-        Redis: two round trips for each 500 that have had their limits for long.
+        Redis: two round trips for each 500 keys that are older than `KEPT_MS`.
         """
-        index, kept, gone = keys.flow_keys(self._cell.prefix, str(owner)), 0, 0
+        index, kept, removed = keys.flow_keys(self._cell.prefix, str(owner)), 0, 0
         before_ms = self._cell.now_ms() - KEPT_MS
         while True:
             names = cast(
@@ -179,12 +179,12 @@ class FlowKeys:
                 ),
             )
             if not names:
-                return gone
-            taken = self._drop(owner, names)
-            kept, gone = kept + len(names) - taken, gone + taken
+                return removed
+            dropped = self._drop(owner, names)
+            kept, removed = kept + len(names) - dropped, removed + dropped
 
     def running(self, tenant: str) -> int:
-        """How many deliveries of a tenant run at once, where these have a limit.
+        """How many deliveries of a tenant are running; 0 if the tenant has no cap.
 
         Redis: one read.
         """
@@ -192,7 +192,7 @@ class FlowKeys:
         return self._cell.client.scard(key)
 
     def running_by_key(self, owner: Owner) -> int:
-        """How many deliveries run at once through any key of an owner.
+        """How many deliveries are running through all keys of an owner.
 
         Redis: one read, and one for each thousand keys.
         """

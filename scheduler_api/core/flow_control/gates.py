@@ -1,6 +1,6 @@
-"""What queues, flow-control keys and destinations share: a gate is set by one function.
+"""Changes gates: queues, flow-control keys and destinations.
 
-The functions of the store decide which events a gate holds back, and until when.
+Which events a gate holds back is decided by the store's functions.
 """
 
 from scheduler_api.core.errors import LimitReached
@@ -8,7 +8,7 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import encode_name
 
-# What set_gate answers, besides 0: there is no such gate.
+# Replies of set_gate; 0 means that the gate does not exist.
 DONE, LIMIT_REACHED = 1, 2
 Fields = dict[str, str | int]
 
@@ -18,21 +18,21 @@ def set_gate(
     gate: str,
     fields: Fields,
     *,
-    most: int | None,
+    limit: int | None,
     paused: bool | None = None,
     reset: bool = False,
     owner: Owner | str = "",
     name: str = "",
 ) -> bool:
-    """Set fields of a gate, '' removes one; answer whether there is such a gate.
+    """Set fields of a gate; '' removes a field. Return whether the gate exists.
 
-    Events that the new fields admit go on at once. Redis: set_gate, atomic.
+    Events that the new values admit proceed at once. Redis: set_gate, atomic.
 
     Args:
-        paused: whether a person pauses it; None: as it is.
-        reset: whether what has begun in this period is forgotten.
-        most: how many gates of its kind the owner may have if this one has to be made,
-            0 is no limit; None: it is not made.
+        paused: pause or resume the gate; None changes nothing.
+        reset: whether to reset the count of the current rate period.
+        limit: create a missing gate if the owner has fewer gates of this kind, 0 means
+            unlimited; None: do not create it.
 
     Raises: LimitReached.
     """
@@ -43,8 +43,8 @@ def set_gate(
         "name": encode_name(name),
         "reset": reset,
     }
-    if most is not None:
-        options["most"] = most
+    if limit is not None:
+        options["most"] = limit
     if paused is not None:
         options["paused"] = paused
     code = cell.call("set_gate", options, pairs)

@@ -1,4 +1,4 @@
-"""Destinations that hold events back: paused by hand, broken, or beyond their share."""
+"""Destinations that hold events back: paused, failing, or over their share."""
 
 from dataclasses import dataclass
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
@@ -16,11 +16,11 @@ HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
 
 @dataclass(frozen=True)
 class HeldDestination:
-    """A destination of a tenant's that is paused, broken, or wanted beyond its share.
+    """A destination that is paused, failing, or over its share of a worker.
 
-    `origin` is None if no event waits there whose URL would tell it; `paused_ms` is
-    when it was paused by hand; `probe_ms` when an open breaker lets the next attempt
-    through.
+    `origin` is None if it is unknown: it is stored by a pause, otherwise read from the
+    first waiting event. `paused_ms` is the time of the pause. `probe_ms` is when an
+    open breaker admits the next attempt.
     """
 
     tenant: str
@@ -40,24 +40,24 @@ class HeldDestinations:
     def set_paused(
         self, tenant: str, destination: Destination, *, paused: bool
     ) -> None:
-        """Pause what a tenant sends to a destination, or let its oldest event go on.
+        """Pause a destination of a tenant, or resume it with its oldest event.
 
-        What is being sent runs on; what is offered or falls due waits, and is counted
-        by `all`. Redis: set_gate, atomic.
+        While it is paused, events that have not begun wait. Attempts in progress
+        continue. Redis: set_gate, atomic.
 
-        Raises: NotFound (nothing is held back there).
+        Raises: NotFound (on resuming: the destination is not held).
         """
         origin = str(destination.origin)
         gate = gate_names.destination_gate(
             tenant, gate_names.destination_digest(origin)
         )
         fields: Fields = {"origin": origin} if paused else {}
-        most = 0 if paused else None
-        if not set_gate(self._cell, gate, fields, paused=paused, most=most):
+        limit = 0 if paused else None
+        if not set_gate(self._cell, gate, fields, paused=paused, limit=limit):
             raise NotFound
 
     def all(self) -> list[HeldDestination]:
-        """All of the cell. Redis: some reads for each, not atomic."""
+        """All held destinations of the cell. Redis: some reads for each, not atomic."""
         key = keys.held_destinations(self._cell.prefix)
         found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
         return [self._read(gate.decode()) for gate in found]
@@ -69,10 +69,12 @@ class HeldDestinations:
         pipe.scard(keys.holders(prefix, gate))
         pipe.hmget(keys.gate(prefix, gate), HELD)
         first, waiting, running, (origin, paused, probe) = pipe.execute()
-        known = origin.decode() if origin else None
+        found = origin.decode() if origin else None
+        if found is None and first:
+            found = self._origin_of(first[0].decode())
         return HeldDestination(
             tenant=gate.split(":")[1],
-            origin=known or (self._origin_of(first[0].decode()) if first else None),
+            origin=found,
             waiting=waiting,
             running=running,
             paused_ms=int(paused) if paused and paused.isdigit() else None,

@@ -1,4 +1,4 @@
-"""Queues, as people see and change them."""
+"""Administration of queues."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from scheduler_api.core.store.gate_names import decode_name, encode_name, queue_
 from scheduler_api.core.store.records import GATE, Record
 from typing import cast
 
-# Few enough that one call does not block the store for long.
+# Events cancelled per call; few enough not to block the store for long.
 DROPPED_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue; `lag` counts its unfinished events, those being sent included."""
+    """A queue; `lag` counts its unfinished events, including those in progress."""
 
     name: str
     parallelism: int
@@ -46,7 +46,7 @@ class Queues:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).queues
 
     def put(self, owner: Owner, name: str, *, parallelism: int, paused: bool) -> None:
-        """Create a queue or change one; events that it now admits go on at once.
+        """Create or change a queue; events that it now admits proceed at once.
 
         Redis: set_gate, atomic.
 
@@ -57,37 +57,36 @@ class Queues:
             queue_gate(owner, name),
             {"parallelism": parallelism},
             paused=paused,
-            most=self._limit(owner),
+            limit=self._limit(owner),
             owner=owner,
             name=name,
         )
 
     def set_paused(self, owner: Owner, name: str, *, paused: bool) -> None:
-        """Pause a queue, or let it go on with its oldest event.
+        """Pause a queue, or resume it with its oldest event.
 
         Redis: set_gate, atomic.
 
         Raises: NotFound.
         """
-        there = set_gate(
+        exists = set_gate(
             self._cell,
             queue_gate(owner, name),
             {},
             paused=paused,
-            most=None,
+            limit=None,
             owner=owner,
             name=name,
         )
-        if not there:
+        if not exists:
             raise NotFound
 
     def delete(self, owner: Owner, name: str) -> int:
-        """Delete a queue and cancel the events in it; answer how many that were.
+        """Delete a queue and cancel its events; return how many were cancelled.
 
-        What is being sent is asked to stop; callbacks of what was sent go out. If this
-        ends half-way, claims go on with it.
-
-        Redis: delete_queue, atomic for each 100.
+        Attempts in progress are asked to stop; callbacks of finished attempts are still
+        sent. If this call is interrupted, claims complete the deletion. Redis:
+        delete_queue, atomic for each 100 events.
         """
         dropped, more = 0, 1
         options = {
@@ -103,7 +102,7 @@ class Queues:
         return dropped
 
     def get(self, owner: Owner, name: str) -> Queue:
-        """One queue. Redis: one round trip.
+        """Read one queue. Redis: one round trip.
 
         Raises: NotFound, UnreadableRecord.
         """

@@ -1,4 +1,4 @@
-"""Flow-control keys: a rate, a parallelism, or both; what is over the limit waits."""
+"""Flow-control keys: events over the rate or the parallelism wait."""
 
 import pytest
 from scheduler_api.core.errors import NotFound
@@ -14,7 +14,7 @@ from tests.core.engine import (
     Engine,
     ids,
 )
-from tests.core.gated import LOOK_MS, begin, create, finish, offer
+from tests.core.gated import CHECK_EVERY_MS, begin, create, finish, offer
 
 KEY = "a key, with a blank/slash"
 JITTER_MS = 20
@@ -27,7 +27,7 @@ def limited(
     return Gates(flow=FlowLimits(KEY, parallelism, rate, period_ms))
 
 
-def test_never_more_run_than_the_parallelism_allows(engine: Engine):
+def test_the_parallelism_limits_how_many_run_at_once(engine: Engine):
     accepted, sent = create(engine, 7, limited(3)), []
 
     while len(sent) < len(accepted):
@@ -39,7 +39,7 @@ def test_never_more_run_than_the_parallelism_allows(engine: Engine):
     assert sent == accepted
 
 
-def test_a_slot_that_comes_free_is_taken_at_once_by_the_oldest(engine: Engine):
+def test_a_freed_slot_goes_to_the_oldest_waiting_event_at_once(engine: Engine):
     accepted = create(engine, 5, limited(2))
     first, _ = begin(engine)
     finish(engine, first)
@@ -48,7 +48,7 @@ def test_a_slot_that_comes_free_is_taken_at_once_by_the_oldest(engine: Engine):
 
 
 @pytest.mark.parametrize("how", ["retry", "dead", "cancelled", "interrupted"])
-def test_e2_a_slot_comes_free_however_the_attempt_ends(engine: Engine, how: str):
+def test_e2_every_end_of_an_attempt_frees_its_slot(engine: Engine, how: str):
     accepted = create(engine, 2, limited(1))
     [begun] = begin(engine)
     if how == "retry":
@@ -60,16 +60,14 @@ def test_e2_a_slot_comes_free_however_the_attempt_ends(engine: Engine, how: str)
         finish(engine, begun, outcome=Outcome.DEAD)
     else:
         engine.tick(LEASE_MS)
-        # The older one of both goes first again.
+        # The interrupted event is the older one, so it goes first again.
         [again] = begin(engine)
         finish(engine, again)
 
     assert offer(engine) == [accepted[1]]
 
 
-def test_a_waiting_one_that_is_cancelled_leaves_the_line(
-    engine: Engine, flow_keys: FlowKeys
-):
+def test_a_cancelled_event_no_longer_waits(engine: Engine, flow_keys: FlowKeys):
     _, second = create(engine, 2, limited(1))
     begin(engine)
     engine.store.cancel(OWNER, [second])
@@ -78,7 +76,7 @@ def test_a_waiting_one_that_is_cancelled_leaves_the_line(
     assert engine.scores(keys.waiters(PREFIX, GATE)) == {}
 
 
-def test_no_window_of_a_period_sees_more_begins_than_the_rate(engine: Engine):
+def test_every_period_has_at_most_as_many_begins_as_the_rate(engine: Engine):
     create(engine, 25, limited(rate=5, period_ms=1_000))
     begun_ms: list[int] = []
     for _ in range(90):
@@ -93,7 +91,7 @@ def test_no_window_of_a_period_sees_more_begins_than_the_rate(engine: Engine):
     assert begun_ms[-1] - begun_ms[0] < 4 * (1_000 + JITTER_MS + 61)
 
 
-def test_what_was_offered_and_not_begun_counts_for_the_rate(engine: Engine):
+def test_offered_events_count_towards_the_rate(engine: Engine):
     create(engine, 10, limited(rate=5))
     offered = offer(engine)
     engine.now_ms += 900
@@ -106,7 +104,7 @@ def test_what_was_offered_and_not_begun_counts_for_the_rate(engine: Engine):
     assert len(offer(engine)) == 5
 
 
-def test_the_ticker_looks_when_the_rate_lets_the_next_go(engine: Engine):
+def test_the_ticker_claims_when_the_rate_admits_the_next_event(engine: Engine):
     create(engine, 2, limited(rate=1, period_ms=60_000))
     begin(engine)
 
@@ -118,7 +116,7 @@ def test_the_ticker_looks_when_the_rate_lets_the_next_go(engine: Engine):
     assert len(offer(engine)) == 1
 
 
-def test_an_offer_that_nobody_took_keeps_its_slot_and_no_more(engine: Engine):
+def test_an_event_whose_offer_expired_keeps_its_slot_and_uses_no_rate(engine: Engine):
     first, _ = create(engine, 2, limited(1, rate=1))
     offer(engine)
     engine.now_ms += OFFER_MS
@@ -126,7 +124,7 @@ def test_an_offer_that_nobody_took_keeps_its_slot_and_no_more(engine: Engine):
     assert offer(engine) == [first]
 
 
-def test_rate_and_parallelism_hold_together(engine: Engine):
+def test_rate_and_parallelism_apply_together(engine: Engine):
     create(engine, 10, limited(2, rate=3))
     first = begin(engine)
     finish(engine, *first)
@@ -138,7 +136,7 @@ def test_rate_and_parallelism_hold_together(engine: Engine):
     assert len(offer(engine)) == 1
 
 
-def test_the_limits_of_the_latest_message_hold(engine: Engine, flow_keys: FlowKeys):
+def test_the_limits_of_the_latest_event_apply(engine: Engine, flow_keys: FlowKeys):
     create(engine, 3, limited(1))
     before = offer(engine)
     create(engine, 1, limited(3))
@@ -150,7 +148,7 @@ def test_the_limits_of_the_latest_message_hold(engine: Engine, flow_keys: FlowKe
     assert (found.parallelism, found.rate, found.period_ms) == (0, 7, 2_000)
 
 
-def test_a_pin_holds_against_messages(engine: Engine, flow_keys: FlowKeys):
+def test_events_do_not_change_pinned_limits(engine: Engine, flow_keys: FlowKeys):
     flow_keys.pin(OWNER, KEY, parallelism=2)
     create(engine, 5, limited(4, rate=9))
     pinned = flow_keys.get(OWNER, KEY)
@@ -166,24 +164,24 @@ def test_a_pin_holds_against_messages(engine: Engine, flow_keys: FlowKeys):
     assert flow_keys.get(OWNER, KEY).parallelism == 4
 
 
-def test_a_paused_key_holds_everything_until_it_goes_on(
+def test_a_paused_key_holds_all_events_until_it_is_resumed(
     engine: Engine, flow_keys: FlowKeys
 ):
     accepted = create(engine, 1, limited(5))
     offered = offer(engine)
     flow_keys.set_paused(OWNER, KEY, paused=True)
     accepted += create(engine, 2, limited(5))
-    begun, fallen = engine.worker.try_begin(*offered)
+    begun, refused = engine.worker.try_begin(*offered)
     paused = offer(engine), flow_keys.get(OWNER, KEY)
     flow_keys.set_paused(OWNER, KEY, paused=False)
 
-    assert (begun, fallen) == ([], {accepted[0]: "held"})
+    assert (begun, refused) == ([], {accepted[0]: "held"})
     assert (paused[0], paused[1].waiting, paused[1].paused) == ([], 3, True)
     assert paused[1].running == 0
     assert offer(engine) == accepted
 
 
-def test_what_is_paused_stays_out_of_due(engine: Engine, flow_keys: FlowKeys):
+def test_events_of_a_paused_key_are_not_due(engine: Engine, flow_keys: FlowKeys):
     flow_keys.set_paused(OWNER, KEY, paused=True)
     create(engine, 2, limited(5))
     offer(engine)
@@ -192,7 +190,7 @@ def test_what_is_paused_stays_out_of_due(engine: Engine, flow_keys: FlowKeys):
     assert engine.claim().next_us is None
 
 
-def test_a_reset_lets_go_what_the_rate_held(engine: Engine, flow_keys: FlowKeys):
+def test_a_reset_admits_events_that_the_rate_held(engine: Engine, flow_keys: FlowKeys):
     create(engine, 4, limited(rate=2, period_ms=60_000))
     begin(engine)
     before = flow_keys.get(OWNER, KEY)
@@ -202,7 +200,7 @@ def test_a_reset_lets_go_what_the_rate_held(engine: Engine, flow_keys: FlowKeys)
     assert len(begin(engine)) == 2
 
 
-def test_counts_tell_what_waits_and_what_runs(engine: Engine, flow_keys: FlowKeys):
+def test_waiting_and_running_events_are_counted(engine: Engine, flow_keys: FlowKeys):
     create(engine, 5, limited(2, rate=10))
     begin(engine)
 
@@ -213,9 +211,7 @@ def test_counts_tell_what_waits_and_what_runs(engine: Engine, flow_keys: FlowKey
         flow_keys.get(Owner("2", "qstash"), KEY)
 
 
-def test_an_idle_key_is_forgotten_unless_somebody_wants_it(
-    engine: Engine, flow_keys: FlowKeys
-):
+def test_an_idle_key_expires_unless_it_is_pinned(engine: Engine, flow_keys: FlowKeys):
     create(engine, 1, limited(2))
     lives_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
     flow_keys.pin(OWNER, KEY, parallelism=1)
@@ -229,7 +225,7 @@ def test_an_idle_key_is_forgotten_unless_somebody_wants_it(
 
 
 @pytest.mark.parametrize("kept", ["paused", "pinned"])
-def test_limits_that_were_kept_by_hand_hold_for_events_of_next_year(
+def test_limits_kept_by_hand_last_for_events_due_in_a_year(
     engine: Engine, flow_keys: FlowKeys, kept: str
 ):
     year_ms = 365 * 86_400_000
@@ -244,19 +240,19 @@ def test_limits_that_were_kept_by_hand_hold_for_events_of_next_year(
     assert engine.client.pttl(keys.gate(PREFIX, GATE)) > year_ms
 
 
-def test_e2_a_ghost_in_a_full_gate_is_healed(engine: Engine):
+def test_e2_a_slot_held_by_a_missing_event_is_freed(engine: Engine):
     engine.stays_sound = False
     [waiting] = create(engine, 1, limited(1))
     engine.client.sadd(keys.holders(PREFIX, GATE), "ghost")
     engine.client.sadd(keys.not_begun(PREFIX, GATE), "ghost")
     held = offer(engine)
-    engine.now_ms += LOOK_MS
+    engine.now_ms += CHECK_EVERY_MS
 
     assert held == []
     assert offer(engine) == [waiting]
 
 
-def test_e22_a_clock_that_steps_back_holds_up_nobody(engine: Engine):
+def test_e22_setting_the_clock_back_does_not_block_a_rate(engine: Engine):
     create(engine, 4, limited(rate=2))
     finish(engine, *begin(engine))
     engine.now_ms -= 3_600_000

@@ -1,4 +1,4 @@
-"""Destinations that a person pauses, per tenant: what goes there waits, and is told."""
+"""Destinations paused by hand: their events wait, and they are listed."""
 
 import pytest
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import destination_digest, destination_gate
 from scheduler_api.core.store.records import GATE as GATE_FIELDS
 from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
-from tests.core.gated import LOOK_MS, begin, finish, offer
+from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer
 
 URL, ELSEWHERE = "https://shop.example/orders?key=1", "https://shop.example:8443/"
 PLACE = parse(URL)
@@ -36,17 +36,17 @@ def waiting(engine: Engine) -> set[str]:
 
 
 def begun_later(engine: Engine) -> list[str]:
-    """Ids of what begins in the next minute, each ending at once."""
+    """The ids of the events that begin in the next minute; each ends at once."""
     found: list[str] = []
     for _ in range(12):
         begun = begin(engine)
         finish(engine, *begun)
         found += ids(begun)
-        engine.now_ms += LOOK_MS
+        engine.now_ms += CHECK_EVERY_MS
     return found
 
 
-def test_what_goes_to_a_paused_destination_waits_and_all_else_goes(
+def test_only_events_for_a_paused_destination_wait(
     engine: Engine, destinations: HeldDestinations
 ):
     pause(destinations)
@@ -59,7 +59,7 @@ def test_what_goes_to_a_paused_destination_waits_and_all_else_goes(
     assert engine.faults() == []
 
 
-def test_in_flight_runs_on_and_what_was_offered_waits_in_its_old_order(
+def test_attempts_continue_and_offered_events_wait_in_their_old_order(
     engine: Engine, destinations: HeldDestinations
 ):
     [running] = send(engine, [URL])
@@ -70,16 +70,16 @@ def test_in_flight_runs_on_and_what_was_offered_waits_in_its_old_order(
         engine.now_ms += 10
     offered = offer(engine)
     pause(destinations)
-    _, fallen = engine.worker.try_begin(*reversed(offered))
+    _, refused = engine.worker.try_begin(*reversed(offered))
     finish(engine, begun)
     by_order = engine.scores(keys.waiters(PREFIX, GATE))
 
     assert engine.get(running).state == "delivered"
-    assert fallen == dict.fromkeys(accepted, "held")
+    assert refused == dict.fromkeys(accepted, "held")
     assert sorted(by_order, key=lambda each: by_order[each]) == accepted
 
 
-def test_a_resumed_destination_releases_all_the_oldest_first(
+def test_a_resumed_destination_releases_all_events_oldest_first(
     engine: Engine, destinations: HeldDestinations
 ):
     pause(destinations)
@@ -102,7 +102,9 @@ def test_a_resumed_destination_releases_all_the_oldest_first(
     assert engine.client.exists(keys.held_destinations(PREFIX)) == 0
 
 
-def test_a_retry_waits_with_its_number(engine: Engine, destinations: HeldDestinations):
+def test_a_waiting_retry_keeps_its_attempt_number(
+    engine: Engine, destinations: HeldDestinations
+):
     [event_id] = send(engine, [URL])
     [begun] = begin(engine)
     pause(destinations)
@@ -115,7 +117,7 @@ def test_a_retry_waits_with_its_number(engine: Engine, destinations: HeldDestina
     assert (again.id, again.attempt, again.failures) == (event_id, 2, 1)
 
 
-def test_a_paused_destination_is_told_with_its_origin_while_nobody_waits(
+def test_a_paused_destination_is_listed_with_its_origin_and_waiting_events(
     engine: Engine, destinations: HeldDestinations
 ):
     pause(destinations)
@@ -131,13 +133,13 @@ def test_a_paused_destination_is_told_with_its_origin_while_nobody_waits(
     assert [held.waiting, filled.waiting, left.waiting] == [0, 3, 2]
 
 
-def test_a_resumed_destination_that_nobody_waits_for_is_told_no_more(
+def test_a_resumed_destination_without_waiting_events_is_no_longer_listed(
     engine: Engine, destinations: HeldDestinations
 ):
     pause(destinations)
     resume(destinations)
     [resumed] = destinations.all()
-    engine.now_ms += LOOK_MS
+    engine.now_ms += CHECK_EVERY_MS
     engine.claim()
 
     assert resumed.paused_ms is None
@@ -146,14 +148,14 @@ def test_a_resumed_destination_that_nobody_waits_for_is_told_no_more(
     assert engine.client.exists(keys.gate(PREFIX, GATE)) == 0
 
 
-def test_only_what_is_held_back_can_be_resumed(
+def test_only_a_held_destination_can_be_resumed(
     engine: Engine, destinations: HeldDestinations
 ):
     with pytest.raises(NotFound):
         resume(destinations)
 
 
-def test_a_pause_outlasts_a_breaker_that_opens_meanwhile(
+def test_a_pause_continues_when_a_breaker_opens(
     engine: Engine, destinations: HeldDestinations
 ):
     pause(destinations)
@@ -170,7 +172,7 @@ def test_a_pause_outlasts_a_breaker_that_opens_meanwhile(
     assert [probe.id, *begun_later(engine)] == accepted
 
 
-def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
+def test_events_refused_by_a_pause_do_not_slow_the_destination_afterwards(
     engine: Engine, destinations: HeldDestinations
 ):
     accepted = send(engine, [URL] * 40 + [ELSEWHERE])
@@ -184,7 +186,7 @@ def test_being_turned_away_from_a_paused_destination_slows_nothing_later(
     assert sorted(ids(begin(engine))) == sorted(accepted[:40])
 
 
-def test_the_gate_of_a_share_is_forgotten_in_the_end(engine: Engine):
+def test_the_gate_of_a_fair_share_expires(engine: Engine):
     send(engine, [URL] * 4 + [ELSEWHERE])
     begun, _ = engine.worker.try_begin(
         *offer(engine), share={"limit": 2, "in_hand": {}}
@@ -197,7 +199,7 @@ def test_the_gate_of_a_share_is_forgotten_in_the_end(engine: Engine):
     assert engine.client.exists(keys.gate(PREFIX, GATE)) == 0
 
 
-def test_e5_pausing_and_resuming_twice_is_once(
+def test_e5_repeated_pauses_and_resumptions_change_nothing(
     engine: Engine, destinations: HeldDestinations
 ):
     pause(destinations)
@@ -215,7 +217,7 @@ def test_e5_pausing_and_resuming_twice_is_once(
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "expected"),
     [
         (
             ("HDEL", keys.held_destinations(PREFIX), GATE),
@@ -231,8 +233,11 @@ def test_e5_pausing_and_resuming_twice_is_once(
         ),
     ],
 )
-def test_fsck_knows_pauses(
-    engine: Engine, destinations: HeldDestinations, command: tuple[str, ...], told: str
+def test_fsck_detects_damaged_pauses(
+    engine: Engine,
+    destinations: HeldDestinations,
+    command: tuple[str, ...],
+    expected: str,
 ):
     engine.stays_sound = False
     pause(destinations)
@@ -240,4 +245,4 @@ def test_fsck_knows_pauses(
     engine.client.execute_command(*command)
 
     [fault] = engine.faults()
-    assert told in fault
+    assert expected in fault

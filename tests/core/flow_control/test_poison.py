@@ -1,4 +1,4 @@
-"""Gates that no function can read hold up nobody else; functions called twice."""
+"""Unreadable gates do not block other events; repeated calls have no further effect."""
 
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -9,7 +9,7 @@ from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.core.store.reads import read_events
 from scheduler_api.core.store.records import EVENT, GATE
 from tests.core.engine import OWNER, PREFIX, Engine, ids
-from tests.core.gated import LOOK_MS, begin, create, finish, offer
+from tests.core.gated import CHECK_EVERY_MS, begin, create, finish, offer
 
 FLOW = Gates(flow=FlowLimits("key", parallelism=2, rate=5))
 QUEUE = Gates(queue="orders")
@@ -18,7 +18,7 @@ FLOW_GATE = flow_gate(OWNER, "key")
 
 @pytest.mark.parametrize("value", ["x", "", "1e3", "nan"])
 @pytest.mark.parametrize("field", ["parallelism", "rate", "period_ms"])
-def test_e1_a_key_that_cannot_be_read_stands_in_nobody_elses_way(
+def test_e1_an_unreadable_key_does_not_block_other_events(
     engine: Engine, field: str, value: str
 ):
     engine.stays_sound = False
@@ -30,11 +30,11 @@ def test_e1_a_key_that_cannot_be_read_stands_in_nobody_elses_way(
 
     assert sorted(ids(begun)) == sorted(good)
     assert engine.quarantine().keys() == set(bad)
-    assert all(field in why for why in engine.quarantine_reasons().values())
+    assert all(field in reason for reason in engine.quarantine_reasons().values())
 
 
 @pytest.mark.parametrize("name", [keys.holders, keys.waiters, keys.not_begun])
-def test_e1_sets_of_a_key_that_are_none_stand_in_nobody_elses_way(engine: Engine, name):
+def test_e1_sets_of_the_wrong_type_do_not_block_other_events(engine: Engine, name):
     engine.stays_sound = False
     create(engine, 3, FLOW)
     good = create(engine, 2, NO_GATES)
@@ -46,18 +46,18 @@ def test_e1_sets_of_a_key_that_are_none_stand_in_nobody_elses_way(engine: Engine
     assert set(good) <= set(ids(begun))
 
 
-def test_e1_an_event_that_cannot_be_read_holds_up_no_queue(engine: Engine):
+def test_e1_an_unreadable_event_does_not_block_its_queue(engine: Engine):
     engine.stays_sound = False
     bad, good = create(engine, 2, QUEUE)
     engine.client.hset(keys.event(PREFIX, bad), EVENT.code("due_ms"), "soon")
     offer(engine)
-    engine.now_ms += LOOK_MS
+    engine.now_ms += CHECK_EVERY_MS
 
     assert offer(engine) == [good]
     assert engine.quarantine().keys() == {bad}
 
 
-def test_e1_a_waiting_event_that_cannot_be_read_holds_up_no_line(engine: Engine):
+def test_e1_an_unreadable_waiting_event_does_not_block_those_behind_it(engine: Engine):
     engine.stays_sound = False
     first, _, bad, good = create(engine, 4, FLOW)
     started = begin(engine)
@@ -69,7 +69,7 @@ def test_e1_a_waiting_event_that_cannot_be_read_holds_up_no_line(engine: Engine)
     assert engine.quarantine().keys() == {bad}
 
 
-def test_e1_an_attempt_ends_whatever_became_of_its_gate(engine: Engine):
+def test_e1_an_attempt_can_end_if_its_gate_is_unreadable(engine: Engine):
     engine.stays_sound = False
     create(engine, 3, FLOW)
     begun, *_ = begin(engine)
@@ -81,7 +81,7 @@ def test_e1_an_attempt_ends_whatever_became_of_its_gate(engine: Engine):
     assert engine.get(begun.id).state is State.DELIVERED
 
 
-def test_e5_settling_twice_frees_and_grants_once(engine: Engine, flow_keys: FlowKeys):
+def test_e5_a_repeated_settle_frees_one_slot(engine: Engine, flow_keys: FlowKeys):
     create(engine, 6, FLOW)
     begun, *_ = begin(engine)
     finish(engine, begun)
@@ -92,7 +92,7 @@ def test_e5_settling_twice_frees_and_grants_once(engine: Engine, flow_keys: Flow
     assert flow_keys.get(OWNER, "key").running == 2
 
 
-def test_e5_beginning_twice_under_one_token_is_charged_once(
+def test_e5_a_repeated_begin_counts_once_towards_the_rate(
     engine: Engine, flow_keys: FlowKeys
 ):
     [event_id] = create(engine, 1, FLOW)
@@ -105,10 +105,12 @@ def test_e5_beginning_twice_under_one_token_is_charged_once(
     assert flow_keys.get(OWNER, "key").begun == 1
 
 
-def test_e5_deleting_a_queue_twice_deletes_it_once(engine: Engine, queues: Queues):
+def test_e5_a_repeated_deletion_of_a_queue_deletes_it_once(
+    engine: Engine, queues: Queues
+):
     dropped = create(engine, 3, QUEUE)
 
-    # The first answer alone says how many were dropped.
+    # The answers differ: only the first has the number of cancelled events.
     with engine.repeating(alike=False) as repeats:
         queues.delete(OWNER, "orders")
 
@@ -117,7 +119,9 @@ def test_e5_deleting_a_queue_twice_deletes_it_once(engine: Engine, queues: Queue
     assert engine.everything() == repeats.stored
 
 
-def test_e5_a_creation_that_runs_twice_takes_one_turn(engine: Engine, queues: Queues):
+def test_e5_a_repeated_creation_takes_one_place_in_the_queue(
+    engine: Engine, queues: Queues
+):
     with engine.repeating() as repeats:
         create(engine, 1, QUEUE, delay_ms=5)
 

@@ -1,4 +1,4 @@
-"""Queues: one after the other in the order of acceptance, over retries and crashes."""
+"""Queues: events are sent in the order of acceptance, despite retries and crashes."""
 
 import pytest
 import redis
@@ -28,7 +28,7 @@ from tests.core.engine import (
     ids,
 )
 from tests.core.function_calls import cut_off
-from tests.core.gated import LOOK_MS, begin, create, finish, offer
+from tests.core.gated import CHECK_EVERY_MS, begin, create, finish, offer
 
 ORDERS = Gates(queue="orders")
 
@@ -37,7 +37,7 @@ def enqueue(engine: Engine, count: int, *, delay_ms: int = 0) -> list[str]:
     return create(engine, count, ORDERS, delay_ms=delay_ms)
 
 
-def test_one_message_goes_at_a_time_in_the_order_of_acceptance(engine: Engine):
+def test_one_event_at_a_time_is_sent_in_the_order_of_acceptance(engine: Engine):
     accepted, sent = enqueue(engine, 5), []
 
     for _ in accepted:
@@ -50,7 +50,7 @@ def test_one_message_goes_at_a_time_in_the_order_of_acceptance(engine: Engine):
     assert offer(engine) == []
 
 
-def test_a_retry_keeps_its_turn(engine: Engine):
+def test_a_retry_keeps_its_place_in_the_queue(engine: Engine):
     first, second = enqueue(engine, 2)
     [begun] = begin(engine)
     finish(engine, begun, outcome=Outcome.RETRY, delay_ms=60_000)
@@ -65,7 +65,7 @@ def test_a_retry_keeps_its_turn(engine: Engine):
     assert offer(engine) == [second]
 
 
-def test_an_interrupted_one_keeps_its_turn(engine: Engine):
+def test_an_interrupted_event_keeps_its_place_in_the_queue(engine: Engine):
     first, second = enqueue(engine, 2)
     begin(engine)
     engine.tick(LEASE_MS)
@@ -76,7 +76,7 @@ def test_an_interrupted_one_keeps_its_turn(engine: Engine):
     assert offer(engine) == [second]
 
 
-def test_an_offer_that_nobody_took_keeps_its_turn(engine: Engine):
+def test_an_event_whose_offer_expired_keeps_its_place_in_the_queue(engine: Engine):
     first, _ = enqueue(engine, 2)
     offer(engine)
     engine.now_ms += OFFER_MS
@@ -84,7 +84,7 @@ def test_an_offer_that_nobody_took_keeps_its_turn(engine: Engine):
     assert offer(engine) == [first]
 
 
-def test_a_message_for_later_holds_up_those_behind_it(engine: Engine):
+def test_a_delayed_event_blocks_the_events_behind_it(engine: Engine):
     [later] = enqueue(engine, 1, delay_ms=1_000)
     [now] = enqueue(engine, 1)
     too_soon = offer(engine)
@@ -97,24 +97,24 @@ def test_a_message_for_later_holds_up_those_behind_it(engine: Engine):
     assert offer(engine) == [now]
 
 
-def test_the_next_waits_for_callbacks_and_their_retries(engine: Engine):
+def test_the_next_event_waits_for_callbacks_and_their_retries(engine: Engine):
     first, second = enqueue(engine, 2)
     [begun] = begin(engine)
     child = FollowUp(f"{first}.c1", CONTENT, DEADLINE_MS)
     finish(engine, begun, follow_ups=(child,))
-    [told] = begin(engine)
-    finish(engine, told, outcome=Outcome.RETRY, delay_ms=5_000)
+    [callback] = begin(engine)
+    finish(engine, callback, outcome=Outcome.RETRY, delay_ms=5_000)
     waiting = offer(engine)
     engine.now_ms += 5_000
-    [told] = begin(engine)
-    finish(engine, told)
+    [callback] = begin(engine)
+    finish(engine, callback)
 
     assert waiting == []
-    assert told.id == child.id
+    assert callback.id == child.id
     assert offer(engine) == [second]
 
 
-def test_a_callback_goes_while_its_message_waits_for_a_retry(engine: Engine):
+def test_a_callback_is_sent_while_its_event_waits_for_a_retry(engine: Engine):
     first, _ = enqueue(engine, 2)
     [begun] = begin(engine)
     child = FollowUp(f"{first}.c1", CONTENT, DEADLINE_MS)
@@ -124,7 +124,9 @@ def test_a_callback_goes_while_its_message_waits_for_a_retry(engine: Engine):
     assert offer(engine) == [child.id]
 
 
-def test_as_many_go_as_the_parallelism_says(engine: Engine, queues: Queues):
+def test_the_parallelism_limits_how_many_events_are_sent_at_once(
+    engine: Engine, queues: Queues
+):
     queues.put(OWNER, "orders", parallelism=3, paused=False)
     accepted = enqueue(engine, 7)
     started = begin(engine)
@@ -134,7 +136,7 @@ def test_as_many_go_as_the_parallelism_says(engine: Engine, queues: Queues):
     assert offer(engine) == [accepted[3]]
 
 
-def test_e2_a_raised_parallelism_lets_go_at_once(engine: Engine, queues: Queues):
+def test_e2_a_higher_parallelism_takes_effect_at_once(engine: Engine, queues: Queues):
     accepted = enqueue(engine, 120)
     offered = offer(engine)
     queues.put(OWNER, "orders", parallelism=110, paused=False)
@@ -144,7 +146,7 @@ def test_e2_a_raised_parallelism_lets_go_at_once(engine: Engine, queues: Queues)
     assert sorted(offered + offer(engine)) == sorted(accepted[:110])
 
 
-def test_a_wide_queue_lets_all_go_though_some_end_before_all_were_looked_at(
+def test_a_wide_queue_sends_all_events_even_if_some_end_during_its_check(
     engine: Engine, queues: Queues
 ):
     queues.put(OWNER, "orders", parallelism=1_000, paused=True)
@@ -159,7 +161,7 @@ def test_a_wide_queue_lets_all_go_though_some_end_before_all_were_looked_at(
     assert sorted(ids(begun) + offer(engine)) == sorted(accepted)
 
 
-def test_a_queue_goes_on_though_too_many_do_at_once(engine: Engine):
+def test_more_than_two_hundred_queues_can_continue_at_the_same_moment(engine: Engine):
     queues = [Gates(queue=f"q{n}") for n in range(210)]
     for queue in queues:
         create(engine, 2, queue)
@@ -170,7 +172,9 @@ def test_a_queue_goes_on_though_too_many_do_at_once(engine: Engine):
     assert len(offer(engine)) == len(queues)
 
 
-def test_a_lowered_parallelism_lets_nobody_go_meanwhile(engine: Engine, queues: Queues):
+def test_a_lower_parallelism_admits_no_event_until_enough_have_ended(
+    engine: Engine, queues: Queues
+):
     queues.put(OWNER, "orders", parallelism=3, paused=False)
     accepted = enqueue(engine, 5)
     started = begin(engine)
@@ -184,7 +188,7 @@ def test_a_lowered_parallelism_lets_nobody_go_meanwhile(engine: Engine, queues: 
     assert offer(engine) == [accepted[3]]
 
 
-def test_a_paused_queue_accepts_and_goes_on_with_the_oldest(
+def test_a_paused_queue_accepts_events_and_resumes_with_the_oldest(
     engine: Engine, queues: Queues
 ):
     queues.put(OWNER, "orders", parallelism=2, paused=True)
@@ -196,18 +200,18 @@ def test_a_paused_queue_accepts_and_goes_on_with_the_oldest(
     assert offer(engine) == accepted[:2]
 
 
-def test_a_pause_counts_until_the_last_moment(engine: Engine, queues: Queues):
+def test_a_pause_stops_events_that_were_already_offered(engine: Engine, queues: Queues):
     [first] = enqueue(engine, 1)
     offered = offer(engine)
     queues.set_paused(OWNER, "orders", paused=True)
-    begun, fallen = engine.worker.try_begin(*offered)
+    begun, refused = engine.worker.try_begin(*offered)
     queues.set_paused(OWNER, "orders", paused=False)
 
-    assert (begun, fallen) == ([], {first: "held"})
+    assert (begun, refused) == ([], {first: "held"})
     assert offer(engine) == [first]
 
 
-def test_a_cancelled_message_makes_room(engine: Engine):
+def test_a_cancelled_event_frees_its_place(engine: Engine):
     first, second, third = enqueue(engine, 3)
     offer(engine)
     engine.store.cancel(OWNER, [second, first])
@@ -215,7 +219,7 @@ def test_a_cancelled_message_makes_room(engine: Engine):
     assert offer(engine) == [third]
 
 
-def test_lag_counts_whatever_has_not_ended(engine: Engine, queues: Queues):
+def test_lag_counts_unfinished_events(engine: Engine, queues: Queues):
     enqueue(engine, 3)
     enqueue(engine, 1, delay_ms=60_000)
     [begun] = begin(engine)
@@ -227,7 +231,9 @@ def test_lag_counts_whatever_has_not_ended(engine: Engine, queues: Queues):
     assert [each.name for each in queues.all_of(OWNER)] == ["orders"]
 
 
-def test_enqueuing_does_not_reset_a_queue(engine: Engine, queues: Queues):
+def test_an_event_does_not_reset_the_settings_of_its_queue(
+    engine: Engine, queues: Queues
+):
     queues.put(OWNER, "orders", parallelism=4, paused=True)
     enqueue(engine, 1)
 
@@ -235,7 +241,7 @@ def test_enqueuing_does_not_reset_a_queue(engine: Engine, queues: Queues):
     assert (found.parallelism, found.paused) == (4, True)
 
 
-def test_a_deleted_queue_drops_what_it_holds(engine: Engine, queues: Queues):
+def test_deleting_a_queue_cancels_its_events(engine: Engine, queues: Queues):
     accepted = enqueue(engine, 520)
     [begun] = begin(engine)
 
@@ -250,34 +256,30 @@ def test_a_deleted_queue_drops_what_it_holds(engine: Engine, queues: Queues):
     assert queues.delete(OWNER, "orders") == 0
 
 
-def test_a_deleted_queue_leaves_callbacks_of_what_was_sent(
-    engine: Engine, queues: Queues
-):
+def test_deleting_a_queue_does_not_cancel_callbacks(engine: Engine, queues: Queues):
     first, second = enqueue(engine, 2)
     [begun] = begin(engine)
     child = FollowUp(f"{first}.c1", CONTENT, DEADLINE_MS, delay_ms=1_000)
     finish(engine, begun, follow_ups=(child,))
     dropped = queues.delete(OWNER, "orders")
-    [anew] = enqueue(engine, 1)
+    [new] = enqueue(engine, 1)
     engine.now_ms += 1_000
-    [told] = begin(engine)
-    finish(engine, told)
+    [callback] = begin(engine)
+    finish(engine, callback)
 
-    assert (dropped, told.id) == (1, child.id)
+    assert (dropped, callback.id) == (1, child.id)
     assert engine.get(second).state is State.CANCELLED
-    assert offer(engine) == [anew]
+    assert offer(engine) == [new]
 
 
-def test_a_deletion_that_stopped_half_way_is_gone_on_with(
-    engine: Engine, queues: Queues
-):
+def test_claims_complete_an_interrupted_deletion(engine: Engine, queues: Queues):
     accepted = enqueue(engine, 250)
     with cut_off(engine.client, after=1), pytest.raises(redis.ConnectionError):
         queues.delete(OWNER, "orders")
     left = engine.client.zcard(keys.order(PREFIX, queue_gate(OWNER, "orders")))
     [later] = enqueue(engine, 1)
     for _ in range(4):
-        engine.now_ms += LOOK_MS
+        engine.now_ms += CHECK_EVERY_MS
         offered = offer(engine)
 
     states = {event.state for event in read_events(engine.cell, OWNER, accepted)}
@@ -286,13 +288,13 @@ def test_a_deletion_that_stopped_half_way_is_gone_on_with(
     assert offered == [later]
 
 
-def test_e5_a_repeated_deletion_spares_what_came_after_the_first(
+def test_e5_a_repeated_deletion_keeps_events_created_in_between(
     engine: Engine, queues: Queues
 ):
     enqueue(engine, 3)
     later: list[str] = []
 
-    # The first answer alone says how many were dropped.
+    # The answers differ: only the first has the number of cancelled events.
     with engine.repeating(lambda: later.extend(enqueue(engine, 1)), alike=False):
         queues.delete(OWNER, "orders")
 
@@ -301,7 +303,7 @@ def test_e5_a_repeated_deletion_spares_what_came_after_the_first(
     assert queues.delete(OWNER, "orders") == 1
 
 
-def test_queues_of_two_owners_never_meet(engine: Engine, queues: Queues):
+def test_queues_of_two_owners_are_independent(engine: Engine, queues: Queues):
     other = Owner("2", "qstash")
     enqueue(engine, 1)
     engine.store.create_many(other, [Draft(CONTENT, DEADLINE_MS, gates=ORDERS)])
@@ -311,7 +313,7 @@ def test_queues_of_two_owners_never_meet(engine: Engine, queues: Queues):
         queues.set_paused(Owner("3", "qstash"), "orders", paused=True)
 
 
-def test_occurrences_of_a_schedule_stand_in_its_queue(engine: Engine, queues: Queues):
+def test_occurrences_of_a_schedule_wait_in_its_queue(engine: Engine, queues: Queues):
     options = ScheduleOptions(gates=ORDERS)
     schedule = engine.schedules.create(
         OWNER,
@@ -332,7 +334,7 @@ def test_occurrences_of_a_schedule_stand_in_its_queue(engine: Engine, queues: Qu
     assert engine.schedules.get(OWNER, schedule.id).options == options
 
 
-def test_e5_changing_a_queue_twice_changes_it_once(engine: Engine, queues: Queues):
+def test_e5_a_repeated_change_of_a_queue_is_one_change(engine: Engine, queues: Queues):
     enqueue(engine, 3)
     offer(engine)
 
@@ -343,12 +345,12 @@ def test_e5_changing_a_queue_twice_changes_it_once(engine: Engine, queues: Queue
     assert engine.everything() == repeats.stored
 
 
-def test_a_head_without_a_record_holds_up_nobody(engine: Engine):
+def test_a_first_event_without_a_record_does_not_block_the_queue(engine: Engine):
     first, second = enqueue(engine, 2)
     offer(engine)
     for name in (keys.event, keys.body):
         engine.client.delete(name(PREFIX, first))
     engine.client.zrem(keys.by_time(PREFIX, str(OWNER), "active"), first)
-    engine.now_ms += LOOK_MS
+    engine.now_ms += CHECK_EVERY_MS
 
     assert offer(engine) == [second]

@@ -1,4 +1,4 @@
-"""How many queues, flow-control keys and groups an owner may have."""
+"""Limits on the number of queues, flow-control keys and groups per owner."""
 
 import pytest
 from scheduler_api.core.errors import LimitReached
@@ -19,7 +19,7 @@ from scheduler_api.core.store.gate_names import flow_gate, queue_gate
 from scheduler_api.core.tenants.url_groups import DONE, Endpoint, Groups
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, PREFIX, Engine
 
-ELSE = Owner("2", "jiter")
+OTHER_OWNER = Owner("2", "jiter")
 TWO_OF_EACH = {OWNER.dialect: OwnerLimits(queues=2, flow_keys=2, url_groups=2)}
 KINDS = {
     "queues": lambda name: Gates(queue=name),
@@ -48,7 +48,7 @@ def send(engine: Engine, *gates: Gates, owner: Owner = OWNER) -> list[Accepted]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_event_finds_no_room_for_one_more_and_nothing_is_stored(
+def test_an_event_that_needs_one_gate_too_many_is_refused_and_not_stored(
     engine: Engine, kind: str
 ):
     of = KINDS[kind]
@@ -61,10 +61,10 @@ def test_an_event_finds_no_room_for_one_more_and_nothing_is_stored(
     gate = queue_gate if kind == "queues" else flow_gate
     assert (refused.verdict, refused.id) == (Verdict.LIMIT_REACHED, gate(OWNER, "d"))
     assert engine.everything() == before
-    assert send(engine, of("d"), owner=ELSE)[0].verdict is Verdict.OK
+    assert send(engine, of("d"), owner=OTHER_OWNER)[0].verdict is Verdict.OK
 
 
-def test_a_large_event_that_is_refused_leaves_nothing(engine: Engine):
+def test_a_refused_large_event_leaves_no_content(engine: Engine):
     send(engine, Gates(queue="a"), Gates(queue="b"))
     sequence = keys.sequence(PREFIX)
     before = engine.everything()
@@ -77,7 +77,7 @@ def test_a_large_event_that_is_refused_leaves_nothing(engine: Engine):
     assert after | {sequence: before[sequence]} == before
 
 
-def test_by_hand_there_is_no_room_for_one_more_either(
+def test_the_limit_applies_to_changes_by_hand(
     engine: Engine, queues: Queues, flow_keys: FlowKeys
 ):
     queues.put(OWNER, "a", parallelism=1, paused=False)
@@ -97,7 +97,7 @@ def test_by_hand_there_is_no_room_for_one_more_either(
     queues.put(OWNER, "c", parallelism=1, paused=False)
 
 
-def test_what_a_schedule_makes_is_never_refused(engine: Engine):
+def test_occurrences_of_a_schedule_are_never_refused(engine: Engine):
     send(engine, Gates(queue="a"), Gates(queue="b"))
     schedule = engine.schedule("* * * * *", gates=Gates(queue="c"))
     engine.now_ms = schedule.times_ms[0]
@@ -108,7 +108,7 @@ def test_what_a_schedule_makes_is_never_refused(engine: Engine):
     assert engine.schedules.get(OWNER, schedule.id).options.gates == Gates(queue="c")
 
 
-def test_a_group_is_one_of_so_many_and_repeats_of_a_change_are_answered_alike(
+def test_groups_have_a_limit_and_a_repeated_change_has_the_same_answer(
     engine: Engine,
 ):
     groups, to = (
@@ -123,6 +123,6 @@ def test_a_group_is_one_of_so_many_and_repeats_of_a_change_are_answered_alike(
         groups.add(OWNER, "c", to)
     assert repeats.answers == [DONE]
     groups.add(OWNER, "b", [Endpoint("https://b.example/")])
-    groups.add(ELSE, "c", to)
+    groups.add(OTHER_OWNER, "c", to)
     groups.delete(OWNER, "a")
     groups.add(OWNER, "c", to)

@@ -57,7 +57,7 @@ def _report_alive(client: redis.Redis, *roles: str) -> None:
 
 
 def _set_epoch(client: redis.Redis, epoch: str) -> None:
-    """Bring the store into the state after a ticker has started on it."""
+    """Prepare the store as a ticker does when it starts."""
     take_database(client, PREFIX)
     client.set(keys.epoch(PREFIX), epoch)
 

@@ -1,4 +1,4 @@
-"""One running system for the tests of all official clients, and node to run some."""
+"""One running system for the tests of all official clients."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tests.clients.receivers import Destination, Receivers, serve_receivers
 from tests.clients.system import System, running
 
 HERE = Path(__file__).parent
-# These fixtures start what later waits for the next full minute.
+# Their tests wait for the next full minute, so they are set up before all others.
 MINUTE_FIXTURES = {"jiter_run", "minutely"}
 
 
@@ -80,7 +80,7 @@ def _uses_minute_fixture(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def start_minute_fixtures(request: pytest.FixtureRequest) -> None:
-    """Start what waits for a full minute before all other tests."""
+    """Set up `MINUTE_FIXTURES` before all other tests."""
     needed = {name for item in request.session.items for name in item.fixturenames}
     for name in sorted(MINUTE_FIXTURES & needed):
         request.getfixturevalue(name)

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 pytestmark = [pytest.mark.slow]
 
-# Nothing listens there.
+# Nothing listens at this address.
 DEAD_END = "http://127.0.0.1:1/dead-end"
 # All processes share one clock, but may round its time to milliseconds.
 ROUNDING_S = 0.002

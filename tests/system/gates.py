@@ -141,7 +141,7 @@ def rate_and_parallelism(
 
 
 def starvation(cell: Cell, *, few: int, others: int) -> Report:
-    """Messages behind two full gates are delivered among messages behind only one.
+    """Messages that need two full gates are not starved by those that need one.
 
     A few messages need both a flow-control key and a destination. Half of the others
     fill the key, half the destination; a tenth of them is published before the few.

@@ -70,7 +70,7 @@ def max_per_second(times_ms: Sequence[float]) -> int:
 
 
 def max_overtaking_ms(wanted_ms: Sequence[float]) -> float:
-    """The longest time by which an event was overtaken by a later one.
+    """How much later at most an event was scheduled than one that arrived after it.
 
     Args:
         wanted_ms: the scheduled times of the events, in order of arrival.

@@ -50,7 +50,7 @@ class Process:
 
     @property
     def output(self) -> str:
-        """What the process has output, over all its starts."""
+        """What the process has printed, over all its starts."""
         return self._log.read_text()
 
     def start(self) -> None:

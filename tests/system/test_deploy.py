@@ -72,7 +72,7 @@ def missing(cell: LibraryCell) -> object:
 
 
 def create_when_possible(cell: LibraryCell, label: str) -> Accepted:
-    """Retry to create an event until the system accepts it."""
+    """Try to create an event until the system accepts it."""
     answers: list[Answer] = []
 
     def is_accepted() -> bool:
@@ -105,7 +105,7 @@ def test_a_deploy_under_load_causes_no_errors_while_both_libraries_are_in_use(
         after_deletion = cell.loaded()
         cell["worker-kept"].thaw()
 
-        # Only the old version's worker is left to deliver.
+        # Now only a worker of the old version delivers.
         codes["new worker"] = cell["worker"].terminate()
         wait_for_arrivals(cell)
         at_end = cell.loaded()

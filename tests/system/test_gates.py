@@ -31,7 +31,7 @@ def test_three_workers_respect_rate_and_parallelism(new_cell: NewCell):
     assert report.problems == []
 
 
-def test_messages_behind_two_full_gates_are_not_starved(new_cell: NewCell):
+def test_messages_that_need_two_full_gates_are_not_starved(new_cell: NewCell):
     cell = new_cell(SCHED_DESTINATION_PARALLELISM="5")
 
     report = gates.starvation(cell, few=20, others=300)

@@ -1,1 +1,1 @@
-"""Reads for people: lists, filters, journals, logs of attempts."""
+"""Reads for users: lists, searches, journals and attempt logs."""

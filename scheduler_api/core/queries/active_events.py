@@ -1,4 +1,4 @@
-"""Walks over what an owner has unfinished, while others and the walker finish it."""
+"""Walks over an owner's unfinished events, which may finish during the walk."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from scheduler_api.core.store.records import EVENT, Record
 from typing import cast
 
 AT_ONCE = 500
-# How much of each content is read at first: the head before the body is mostly shorter.
+# Bytes of each content that are read first; most heads are shorter.
 HEAD_BYTES = 2048
 
 
@@ -22,7 +22,7 @@ log = logging.getLogger("scheduler.web")
 
 @dataclass(frozen=True)
 class Outline:
-    """An unfinished event as far as it says what is sent where: without its body."""
+    """An unfinished event without its body: `content.body` is empty."""
 
     id: str
     schedule: str | None
@@ -30,12 +30,9 @@ class Outline:
 
 
 def unfinished(cell: Cell, owner: Owner) -> Iterator[list[str]]:
-    """Ids of unfinished events, some hundred at a time, in no order.
+    """Yield lists of the ids of unfinished events, in no particular order.
 
-    Whatever is unfinished from the beginning to the end of the walk is met, maybe
-    twice. Redis: ZSCAN.
-
-    Raises: redis.RedisError.
+    Events that stay unfinished during the walk are yielded at least once. Redis: ZSCAN.
     """
     key, cursor = keys.by_time(cell.prefix, str(owner), State.ACTIVE), 0
     while True:
@@ -51,19 +48,14 @@ def unfinished(cell: Cell, owner: Owner) -> Iterator[list[str]]:
 
 
 def created_within(cell: Cell, event_ids: list[str], span: Span) -> list[str]:
-    """Those of the events that were created then. Redis: one read for all.
-
-    Raises: redis.RedisError.
-    """
+    """The ids of those events that were created in a span. Redis: one round trip."""
     return [*_records(cell, event_ids, span)]
 
 
 def outlines(cell: Cell, event_ids: list[str], span: Span) -> Iterator[Outline]:
-    """Those of the events that were created then and can be read.
+    """Outlines of those events that were created in a span and are readable.
 
-    Redis: two reads for all, and one for each whose head is long.
-
-    Raises: redis.RedisError.
+    Redis: two round trips, and one for each event with a long head.
     """
     records = _records(cell, event_ids, span)
     places = {
@@ -91,15 +83,15 @@ def _records(cell: Cell, event_ids: list[str], span: Span) -> dict[str, Record]:
         pairs = zip(codes, values, strict=True)
         record = EVENT.named({c.encode(): v for c, v in pairs if v is not None})
         created = record.get("created_ms", b"")
-        if created.isdigit() and span.holds(int(created)):
+        if created.isdigit() and span.contains(int(created)):
             found[event_id] = record
     return found
 
 
 def _heads(cell: Cell, places: Sequence[str]) -> dict[str, bytes]:
-    """The first line of each content; bodies may be large, so they stay where they are.
+    """The head (first line) of each content, without reading large bodies.
 
-    The few that are longer are read whole, but one by one.
+    Contents with longer heads are read in full, one by one.
     """
     pipe = cell.client.pipeline(transaction=False)
     for place in places:

@@ -1,4 +1,4 @@
-"""The attempts of schedules, newest first: reads for people."""
+"""Lists the attempts of schedules, newest first."""
 
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -11,59 +11,51 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.records import EVENT
 from typing import cast
 
-# Logs read at once, and members of a set.
+# How many logs are read at once, and how many members of a set.
 BATCH, PAGE = 100, 1_000
-# How far back those of one of many schedules are looked for.
-FARTHEST = 100_000
+# How many finished events are searched for the occurrences of some schedules.
+MAX_SEARCHED = 100_000
 
-Part = Callable[[int, int], list[bytes]]
+# Returns the members from a start index up to an end index.
+ReadPage = Callable[[int, int], list[bytes]]
 
 log = logging.getLogger("scheduler.web")
 
 
 def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
-    """All that are kept of a schedule, by fire time, then by number.
+    """All stored attempts of a schedule, newest fire time and newest attempt first.
 
-    Read in batches as they are asked for.
-
-    Raises: redis.RedisError.
+    They are read in batches on demand.
     """
     key = keys.occurrences(cell.prefix, schedule_id)
     return _logged(cell, _members(_newest(cell, key)))
 
 
 def of_finished(
-    cell: Cell, owner: Owner, state: State, *, of: Container[str] | None = None
+    cell: Cell, owner: Owner, state: State, *, schedules: Container[str] | None = None
 ) -> Iterator[Attempt]:
-    """Those of an owner's occurrences that ended in a state, the last ended first.
+    """The attempts of an owner's occurrences that ended in a state, newest end first.
 
-    Read in batches as they are asked for.
+    They are read in batches on demand. Only the newest `MAX_SEARCHED` finished events
+    are searched.
 
     Args:
-        of: the schedules that are meant; of any others are none told.
-
-    Raises: redis.RedisError.
+        schedules: include only occurrences of these schedules; None: of all.
     """
     key = keys.finished(cell.prefix, str(owner), state)
-    found = islice(_members(_newest(cell, key)), FARTHEST)
-    return _logged(cell, (each for each in found if _belongs(each, of)))
+    found = islice(_members(_newest(cell, key)), MAX_SEARCHED)
+    return _logged(cell, (event for event in found if _belongs(event, schedules)))
 
 
 def exists(cell: Cell, event_id: str, number: int) -> bool:
-    """Whether the log of an event tells of an attempt.
-
-    Raises: redis.RedisError.
-    """
+    """Whether the log of an event has an attempt with that number."""
     return cell.client.hexists(keys.log(cell.prefix, event_id), str(number))
 
 
-def origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
-    """The occurrences that others of these send again, by the ids of the latter.
-
-    Raises: redis.RedisError.
-    """
-    # What a fire time has made sends nothing again.
-    ids = [each for each in event_ids if not each.rpartition(".")[2].isdecimal()]
+def replay_origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
+    """The original occurrences of those events that are replays, by event id."""
+    # Only runs by hand are replays; other occurrences end in their fire time.
+    ids = [event for event in event_ids if not event.rpartition(".")[2].isdecimal()]
     if not ids:
         return {}
     pipe = cell.client.pipeline(transaction=False)
@@ -81,16 +73,18 @@ def _belongs(event_id: str, schedules: Container[str] | None) -> bool:
     return bool(dot) and (schedules is None or schedule in schedules)
 
 
-def _newest(cell: Cell, key: str) -> Part:
-    def part(start: int, end: int) -> list[bytes]:
+def _newest(cell: Cell, key: str) -> ReadPage:
+    """A reader of a sorted set, highest score first."""
+
+    def read_page(start: int, end: int) -> list[bytes]:
         return cast(list[bytes], cell.client.zrange(key, start, end - 1, desc=True))
 
-    return part
+    return read_page
 
 
-def _members(part: Part) -> Iterator[str]:
+def _members(read_page: ReadPage) -> Iterator[str]:
     start = 0
-    while page := part(start, start + PAGE):
+    while page := read_page(start, start + PAGE):
         yield from (member.decode() for member in page)
         start += PAGE
 
@@ -105,7 +99,7 @@ def _logged(cell: Cell, event_ids: Iterator[str]) -> Iterator[Attempt]:
 
 
 def _decoded(event_id: str, lines: dict[bytes, bytes]) -> Sequence[Attempt]:
-    """One bad line must not hide the others."""
+    """The readable attempts; unreadable ones are logged and left out."""
     found = []
     for number in sorted(lines, key=lambda name: (len(name), name), reverse=True):
         try:

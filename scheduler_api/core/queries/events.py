@@ -1,4 +1,4 @@
-"""Reads for people: lists, filters, histories. Workers never import it."""
+"""Reads for users: lists of events, and histories of events and schedules."""
 
 import heapq
 import logging
@@ -20,22 +20,22 @@ from scheduler_api.core.store.reads import read_event, read_events
 from scheduler_api.core.store.records import EVENT
 from typing import NamedTuple, cast
 
-# Records read at once: few enough that their bodies fit in memory, whatever they hold.
+# How many events are read at once; their contents have to fit in memory.
 BATCH = 100
-# Members of an index read at once, growing while nothing among them is wanted.
+# How many members of an index are read at once; pages grow while the reader goes on.
 FIRST_PAGE, LARGEST_PAGE = 500, 16_000
-# In how many tries the two reads of an event may be parted by an edit.
-EDITED_MEANWHILE = 20
-# Executions of one schedule that may overlap: a retry may wait longer than its rhythm.
-OVERLAPPING = 5
+# How often an event is read again because an edit came between the two reads of it.
+MAX_REREADS = 20
+# How many of the newest occurrences are checked: a retry may last over several runs.
+MAX_OVERLAPPING = 5
 
 log = logging.getLogger("scheduler.web")
 
 
-class Entry(NamedTuple):
-    """A member of an index; entries sort by time, then by the number of the id.
+class IndexEntry(NamedTuple):
+    """A member of an index. Entries sort by fire time, then by the number in the id.
 
-    A number with more digits is larger, one with as many is compared as text.
+    Ids in base 36 sort like their numbers if shorter ids come first.
     """
 
     wanted_ms: float
@@ -43,8 +43,8 @@ class Entry(NamedTuple):
     id: str
 
 
-class Past(NamedTuple):
-    """One attempt of an occurrence, and what it sent, if that is still kept."""
+class PastAttempt(NamedTuple):
+    """An attempt of an occurrence; `content` is None if it is no longer stored."""
 
     occurrence_ms: int
     content: Content | None
@@ -56,7 +56,7 @@ UNDER_WAY = EVENT.codes("attempts", "state")
 
 
 class Queries:
-    """Reads of one cell; nothing here writes."""
+    """Reads the events of one cell."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
@@ -66,30 +66,28 @@ class Queries:
     def events(
         self, owner: Owner, selection: Selection, *, now_ms: int
     ) -> Iterator[Event]:
-        """Events by wanted time, then by id, without occurrences of schedules.
+        """Events by fire time, then by id, without occurrences of schedules.
 
-        Read in batches as they are asked for: an event that moves on meanwhile is shown
-        once, as it stood when it was read.
-
-        Raises: redis.RedisError.
+        They are read in batches on demand. An event that changes state meanwhile is
+        yielded once, in the state in which it was read.
         """
         entries = heapq.merge(*self._sources(owner, selection, now_ms=now_ms))
-        shown: set[str] = set()
+        yielded: set[str] = set()
         while batch := list(islice(entries, BATCH)):
             for event in self._read([entry.id for entry in batch], owner):
-                if event.id not in shown and selection.takes(event):
-                    shown.add(event.id)
+                if event.id not in yielded and selection.matches(event):
+                    yielded.add(event.id)
                     yield event
 
     def event(self, owner: Owner, event_id: str) -> Event:
-        """The event of that id, if it is this owner's.
+        """The owner's event with that id.
 
-        An edit between the two reads takes away the content that the first one named,
-        so what seems unreadable is read again.
+        An edit between the reads of the record and of its content deletes that content.
+        So an event that seems unreadable is read again.
 
-        Raises: NotFound, UnreadableRecord, redis.RedisError.
+        Raises: NotFound, UnreadableRecord.
         """
-        for _ in range(EDITED_MEANWHILE):
+        for _ in range(MAX_REREADS):
             try:
                 return read_event(self._cell, owner, event_id)
             except UnreadableRecord:
@@ -97,7 +95,7 @@ class Queries:
         return read_event(self._cell, owner, event_id)
 
     def _read(self, event_ids: Sequence[str], owner: Owner) -> Iterator[Event]:
-        """The readable ones: one bad record must not hide the others."""
+        """The readable events; unreadable ones are logged and left out."""
         try:
             events = read_events(self._cell, owner, event_ids)
         except UnreadableRecord:
@@ -113,13 +111,13 @@ class Queries:
 
     def _sources(
         self, owner: Owner, selection: Selection, *, now_ms: int
-    ) -> list[Iterator[Entry]]:
+    ) -> list[Iterator[IndexEntry]]:
         sources = []
         active = keys.by_time(self._prefix, str(owner), State.ACTIVE)
         if Phase.WAITING in selection.phases:
             sources.append(self._walk(active, selection.wanted))
         elif Phase.UNDER_WAY in selection.phases:
-            # Nothing is begun before it is wanted, so the future need not be read.
+            # No event begins before its fire time, so the future need not be read.
             sources.append(self._walk(active, selection.wanted.until(now_ms)))
         if Phase.QUARANTINED in selection.phases:
             sources.append(self._quarantined(owner, selection))
@@ -129,8 +127,8 @@ class Queries:
                 sources.append(self._ended(owner, state, selection.wanted, ended))
         return sources
 
-    def _quarantined(self, owner: Owner, selection: Selection) -> Iterator[Entry]:
-        """What stands aside still is in its owner's index of the unfinished."""
+    def _quarantined(self, owner: Owner, selection: Selection) -> Iterator[IndexEntry]:
+        """Quarantined events; they are also in their owner's index of active events."""
         quarantined = keys.quarantine(self._prefix)
         span = selection.ended.get(Phase.QUARANTINED, ALWAYS)
         by_time = keys.by_time(self._prefix, str(owner), State.ACTIVE)
@@ -138,15 +136,19 @@ class Queries:
 
     def _ended(
         self, owner: Owner, state: State, wanted: Span, ended: Span
-    ) -> Iterator[Entry]:
-        """Those that ended in a span, by the cheaper of two ways."""
+    ) -> Iterator[IndexEntry]:
+        """Events that ended in a span, by the cheaper of two methods.
+
+        Sorting reads the events that ended in the span; walking reads the index by time
+        from its start.
+        """
         by_time = keys.by_time(self._prefix, str(owner), state)
         if ended == ALWAYS:
             return self._walk(by_time, wanted)
         finished = keys.finished(self._prefix, str(owner), state)
         pipe = self._client.pipeline(transaction=False)
         pipe.zcount(finished, *ended.bounds)
-        # What was wanted before the span has mostly ended before it.
+        # Most events with a fire time before the span also ended before it.
         pipe.zcount(by_time, *wanted.until(ended.start_ms).bounds)
         to_sort, to_skip = pipe.execute()
         if to_sort <= to_skip:
@@ -155,25 +157,25 @@ class Queries:
 
     def _sorted(
         self, key: str, span: Span, *, by_time: str, wanted: Span
-    ) -> Iterator[Entry]:
-        """Members of one set with a score in a span, in the order of another."""
-        entries: list[Entry] = []
+    ) -> Iterator[IndexEntry]:
+        """Members of the set `key` with a score in `span`, sorted by fire time."""
+        entries: list[IndexEntry] = []
         for page in self._pages(key, span):
             members = [member for member, _ in page if _is_event(member)]
             scores = self._scores(by_time, members)
             entries += [
-                Entry(score, len(member), member.decode())
+                IndexEntry(score, len(member), member.decode())
                 for member, score in zip(members, scores, strict=True)
-                if score is not None and wanted.holds(score)
+                if score is not None and wanted.contains(score)
             ]
         entries.sort()
         yield from entries
 
     def _walk(
         self, by_time: str, wanted: Span, *, finished: str = "", ended: Span = ALWAYS
-    ) -> Iterator[Entry]:
-        """An index in its order; those of one instant by the number of their ids."""
-        tied: list[Entry] = []
+    ) -> Iterator[IndexEntry]:
+        """The index by time in its order; equal times are sorted by id."""
+        tied: list[IndexEntry] = []
         for page in self._pages(by_time, wanted):
             kept = [pair for pair in page if _is_event(pair[0])]
             if finished:
@@ -181,22 +183,23 @@ class Queries:
                 kept = [
                     pair
                     for pair, end in zip(kept, ends, strict=True)
-                    if end is not None and ended.holds(end)
+                    if end is not None and ended.contains(end)
                 ]
             for member, score in kept:
                 if tied and tied[0].wanted_ms != score:
                     yield from sorted(tied)
                     tied = []
-                tied.append(Entry(score, len(member), member.decode()))
+                tied.append(IndexEntry(score, len(member), member.decode()))
         yield from sorted(tied)
 
     def _scores(self, key: str, members: list[bytes]) -> list[float | None]:
         return self._client.zmscore(key, cast(list[str], members)) if members else []
 
     def _pages(self, key: str, span: Span) -> Iterator[list[tuple[bytes, float]]]:
-        """A sorted set by score, a page at a time.
+        """Pages of a sorted set, by score.
 
-        Each goes on from the last score, so that what leaves meanwhile moves nothing.
+        A page starts at the last score of the page before. So members that are removed
+        meanwhile do not shift the others.
         """
         start, end = span.bounds
         skipped, size = 0, FIRST_PAGE
@@ -223,29 +226,31 @@ class Queries:
     def attempts(self, event_id: str) -> list[Attempt]:
         """The attempts of an event, oldest first. Redis: one read.
 
-        Raises: UnreadableRecord, redis.RedisError.
+        Raises: UnreadableRecord.
         """
         key = keys.log(self._prefix, event_id)
         return _attempts(event_id, cast(dict[bytes, bytes], self._client.hgetall(key)))
 
-    def history(self, schedule_id: str, *, most: int) -> Iterator[Past]:
+    def history(self, schedule_id: str, *, limit: int) -> Iterator[PastAttempt]:
         """The attempts of a schedule's newest occurrences, oldest first.
 
-        Read in batches as they are asked for. `most` counts occurrences.
+        They are read in batches on demand.
 
-        Raises: UnreadableRecord, redis.RedisError.
+        Args:
+            limit: the maximum number of occurrences.
+
+        Raises: UnreadableRecord.
         """
         key = keys.occurrences(self._prefix, schedule_id)
-        ids = [
-            m.decode() for m in cast(list[bytes], self._client.zrange(key, -most, -1))
-        ]
+        newest = cast(list[bytes], self._client.zrange(key, -limit, -1))
+        ids = [member.decode() for member in newest]
         contents: dict[bytes, Content | None] = {}
         for at in range(0, len(ids), BATCH):
             yield from self._past(schedule_id, ids[at : at + BATCH], contents)
 
     def _past(
         self, schedule_id: str, ids: list[str], contents: dict[bytes, Content | None]
-    ) -> Iterator[Past]:
+    ) -> Iterator[PastAttempt]:
         pipe = self._client.pipeline(transaction=False)
         for event_id in ids:
             pipe.hmget(keys.event(self._prefix, event_id), PAST)
@@ -261,7 +266,7 @@ class Queries:
                 contents.clear()
                 contents[revision] = self._template(schedule_id, revision.decode())
             for attempt in _attempts(event_id, lines):
-                yield Past(int(first_wanted or at), contents[revision], attempt)
+                yield PastAttempt(int(first_wanted or at), contents[revision], attempt)
 
     def _template(self, schedule_id: str, revision: str) -> Content | None:
         key = keys.template(self._prefix, schedule_id, revision)
@@ -269,13 +274,12 @@ class Queries:
         return None if stored is None else codec.decode_content(stored)
 
     def busy(self, schedule_ids: Sequence[str]) -> set[str]:
-        """Those of the schedules that have an occurrence under way.
-
-        Raises: redis.RedisError.
-        """
+        """The ids of those schedules that have an occurrence under way."""
         pipe = self._client.pipeline(transaction=False)
         for schedule_id in schedule_ids:
-            pipe.zrange(keys.occurrences(self._prefix, schedule_id), -OVERLAPPING, -1)
+            pipe.zrange(
+                keys.occurrences(self._prefix, schedule_id), -MAX_OVERLAPPING, -1
+            )
         newest = cast(list[list[bytes]], pipe.execute())
         ids = [member.decode() for members in newest for member in members]
         for event_id in ids:
@@ -294,5 +298,5 @@ def _attempts(event_id: str, lines: Mapping[bytes, bytes]) -> list[Attempt]:
 
 
 def _is_event(member: bytes) -> bool:
-    """Whether it is neither a schedule (`s:…`) nor an occurrence (`….…`)."""
+    """Whether a member is neither a schedule (`s:…`) nor an occurrence (`….…`)."""
     return b":" not in member and b"." not in member

@@ -1,4 +1,4 @@
-"""Which events people ask for, and how far an event is in their eyes. Pure."""
+"""Filters for lists of events, and the phases that users see. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from scheduler_api.core.model import Event, State
 
 
 class Phase(StrEnum):
-    """How far an event is, as people see it."""
+    """The state of an event as users see it."""
 
     WAITING = "waiting"
     UNDER_WAY = "under way"
@@ -26,7 +26,7 @@ FINAL_PHASES = {
 
 
 def phase_of(event: Event) -> Phase:
-    """The phase of an event; once it was begun it stays under way."""
+    """The phase of an event; between attempts it is still under way."""
     if event.quarantined_ms is not None:
         return Phase.QUARANTINED
     if event.state is State.ACTIVE:
@@ -36,24 +36,24 @@ def phase_of(event: Event) -> Phase:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time in epoch ms, both ends included; None is open."""
+    """A time span in epoch ms, including both ends; None is unbounded."""
 
     start_ms: int | None = None
     end_ms: int | None = None
 
-    def holds(self, at_ms: float) -> bool:
-        """Whether an instant lies in it."""
+    def contains(self, at_ms: float) -> bool:
+        """Whether an instant is within the span."""
         after = self.start_ms is None or at_ms >= self.start_ms
         return after and (self.end_ms is None or at_ms <= self.end_ms)
 
     def until(self, end_ms: int | None) -> "Span":
-        """The part of it up to an instant."""
+        """The part of the span up to an instant."""
         ends = [end for end in (self.end_ms, end_ms) if end is not None]
         return Span(self.start_ms, min(ends, default=None))
 
     @property
     def bounds(self) -> tuple[str | int, str | int]:
-        """Both ends as Redis takes them."""
+        """Both ends as Redis scores."""
         start = "-inf" if self.start_ms is None else self.start_ms
         return start, "+inf" if self.end_ms is None else self.end_ms
 
@@ -63,22 +63,22 @@ ALWAYS = Span()
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events are wanted: all conditions hold.
+    """Selects events that meet all conditions.
 
-    `ended` holds a span for the end of an event (of a quarantined one: its start) by
-    its phase; a phase without one has no such condition.
+    `wanted` is a span for the fire time. `ended` has spans for the end of an event, or
+    for the start of its quarantine, by phase; other phases have no such condition.
     """
 
     phases: frozenset[Phase] = frozenset(Phase)
     wanted: Span = ALWAYS
     ended: Mapping[Phase, Span] = field(default_factory=dict)
 
-    def takes(self, event: Event) -> bool:
-        """Whether an event is wanted."""
+    def matches(self, event: Event) -> bool:
+        """Whether an event meets all conditions."""
         phase = phase_of(event)
-        if phase not in self.phases or not self.wanted.holds(event.wanted_ms):
+        if phase not in self.phases or not self.wanted.contains(event.wanted_ms):
             return False
         end_ms = (
             event.quarantined_ms if phase is Phase.QUARANTINED else event.finished_ms
         )
-        return end_ms is None or self.ended.get(phase, ALWAYS).holds(end_ms)
+        return end_ms is None or self.ended.get(phase, ALWAYS).contains(end_ms)

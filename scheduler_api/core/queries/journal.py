@@ -1,4 +1,4 @@
-"""Reads what happened to an owner's events, in the order of time or against it."""
+"""Reads an owner's journal of events, forwards or backwards in time."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,9 +11,9 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_events
 from typing import NamedTuple, cast
 
-# Lines of a journal read at once, and records: few enough that their bodies fit in
-# memory, whatever they hold.
-LINES = 500
+# How many entries of a journal are read at once, and how many events. The contents of
+# the events have to fit in memory.
+ENTRIES = 500
 RECORDS = 100
 FIRST, LAST = "-", "+"
 
@@ -24,7 +24,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Entry(NamedTuple):
-    """What happened to an event: `kind` as `keys.journal` has it."""
+    """A change of an event; `keys.journal` lists the kinds."""
 
     ms: int
     sequence: int
@@ -34,15 +34,15 @@ class Entry(NamedTuple):
 
     @property
     def cursor(self) -> Cursor:
-        """Where it stands."""
+        """The position in the journal."""
         return self.ms, self.sequence
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A part of a journal: times in epoch ms, both included; None is open.
+class JournalRange:
+    """A part of a journal: times in epoch ms, both included; None is unbounded.
 
-    `after` is the line that a reader has seen last.
+    `after` is the last entry that the reader has seen.
     """
 
     start_ms: int | None = None
@@ -52,44 +52,38 @@ class Stretch:
 
 
 class Journal:
-    """The journals of one cell; nothing here writes."""
+    """Reads the journals of one cell."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._client = cell.client
         self._prefix = cell.prefix
 
-    def chunks(self, owner: Owner, stretch: Stretch) -> Iterator[list[Entry]]:
-        """The lines of a stretch, some hundred at a time. Redis: one read for each.
-
-        Raises: redis.RedisError.
-        """
+    def chunks(self, owner: Owner, range_: JournalRange) -> Iterator[list[Entry]]:
+        """Yield lists of the entries in a range. Redis: one read for each list."""
         key = keys.journal(self._prefix, str(owner))
-        after = stretch.after
+        after = range_.after
         while True:
-            low, high = _bounds(stretch, after)
-            if stretch.newest_first:
-                reply = self._client.xrevrange(key, high, low, count=LINES)
+            low, high = _bounds(range_, after)
+            if range_.newest_first:
+                reply = self._client.xrevrange(key, high, low, count=ENTRIES)
             else:
-                reply = self._client.xrange(key, low, high, count=LINES)
-            lines = [_line(name, fields) for name, fields in cast(Reply, reply)]
-            if lines:
-                yield lines
-            if len(lines) < LINES:
+                reply = self._client.xrange(key, low, high, count=ENTRIES)
+            entries = [_entry(name, fields) for name, fields in cast(Reply, reply)]
+            if entries:
+                yield entries
+            if len(entries) < ENTRIES:
                 return
-            after = lines[-1].cursor
+            after = entries[-1].cursor
 
     def events(self, owner: Owner, event_ids: Iterable[str]) -> Iterator[Event]:
-        """Those of the events that are there and can be read, in batches.
-
-        Raises: redis.RedisError.
-        """
+        """The existing, readable events among those ids; they are read in batches."""
         ids = list(dict.fromkeys(event_ids))
         for at in range(0, len(ids), RECORDS):
             yield from self._readable(owner, ids[at : at + RECORDS])
 
     def _readable(self, owner: Owner, ids: Sequence[str]) -> Iterator[Event]:
-        """One bad record must not hide the others."""
+        """Read each event by itself if one of them is unreadable."""
         try:
             found = read_events(self._cell, owner, ids)
             yield from (event for event in found if event is not None)
@@ -101,34 +95,31 @@ class Journal:
                 yield from self._readable(owner, [event_id])
 
     def attempts(self, of: Sequence[tuple[str, int]]) -> list[Attempt | None]:
-        """Attempts by event and number, None where there is no log of it.
-
-        Raises: redis.RedisError.
-        """
+        """The attempts with those event ids and numbers; None for missing ones."""
         pipe = self._client.pipeline(transaction=False)
         for event_id, number in of:
             pipe.hget(keys.log(self._prefix, event_id), str(number))
         return [
-            None if line is None else _attempt(event_id, number, line)
-            for (event_id, number), line in zip(of, pipe.execute(), strict=True)
+            None if stored is None else _attempt(event_id, number, stored)
+            for (event_id, number), stored in zip(of, pipe.execute(), strict=True)
         ]
 
 
-def _bounds(stretch: Stretch, after: Cursor | None) -> tuple[str, str]:
-    """What is left of a stretch behind a line, as Redis takes it."""
-    low = FIRST if stretch.start_ms is None else str(stretch.start_ms)
-    high = LAST if stretch.end_ms is None else str(stretch.end_ms)
+def _bounds(range_: JournalRange, after: Cursor | None) -> tuple[str, str]:
+    """The range that is left after an entry, as arguments of XRANGE."""
+    low = FIRST if range_.start_ms is None else str(range_.start_ms)
+    high = LAST if range_.end_ms is None else str(range_.end_ms)
     if after is None:
         return low, high
     bound = "({}-{}".format(*after)
-    if stretch.newest_first:
-        ends_first = stretch.end_ms is not None and stretch.end_ms < after[0]
+    if range_.newest_first:
+        ends_first = range_.end_ms is not None and range_.end_ms < after[0]
         return low, high if ends_first else bound
-    starts_later = stretch.start_ms is not None and stretch.start_ms > after[0]
+    starts_later = range_.start_ms is not None and range_.start_ms > after[0]
     return low if starts_later else bound, high
 
 
-def _line(name: bytes, fields: dict[bytes, bytes]) -> Entry:
+def _entry(name: bytes, fields: dict[bytes, bytes]) -> Entry:
     ms, _, sequence = name.partition(b"-")
     return Entry(
         int(ms),
@@ -139,9 +130,9 @@ def _line(name: bytes, fields: dict[bytes, bytes]) -> Entry:
     )
 
 
-def _attempt(event_id: str, number: int, line: bytes) -> Attempt | None:
+def _attempt(event_id: str, number: int, stored: bytes) -> Attempt | None:
     try:
-        return codec.decode_attempt(event_id, str(number).encode(), line)
+        return codec.decode_attempt(event_id, str(number).encode(), stored)
     except UnreadableRecord as err:
         log.warning(logfmt.line("record.unreadable", problem=err))
         return None

@@ -1,7 +1,8 @@
-"""Finds an owner's schedules by the terms that their dialect has given them.
+"""Finds an owner's schedules by the search terms that their dialect set.
 
-Each term has a sorted set of its own, so nothing is ever scanned. What sets cannot
-answer is looked at, once they have narrowed it down.
+Each search term has a sorted set of schedules, so searches never scan records. A
+`PostFilter` handles conditions that sets cannot express, after the sets have narrowed
+down the schedules.
 """
 
 import base64
@@ -16,25 +17,25 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
-# 72 bits: that two terms of one owner meet is not to be expected.
+# 72 bits: collisions between the search terms of one owner are not to be expected.
 DIGEST_BYTES = 9
-# Members of a set read at once, and asked for in the other sets; growing, as a first
-# page of matches is mostly near.
+# How many members of a set are read at once. Pages grow, because the first matches are
+# usually close to the start.
 FIRST_PAGE, LARGEST_PAGE = 250, 8_000
-# Up to so many matches the store tells all of them in one answer.
-FEW = 2_000
-# So many members the store puts together at once, some ten milliseconds of its time,
-# where a page lies too deep to walk there.
-MOST_TOGETHER = 40_000
-# Up to so many intersections are counted rather than walked.
-MOST_COUNTS = 64
+# Up to this many matches are read in one reply.
+FEW_MATCHES = 2_000
+# Up to this many members are combined by the store in one call (some 10 ms), if the
+# requested page is too far from the start to be walked.
+MAX_COMBINED = 40_000
+# Up to this many intersections are counted; for more, the matches are walked.
+MAX_COUNTS = 64
 
 Sets = Sequence[str]
-Entry = tuple[float, bytes]
+ScoredMember = tuple[float, bytes]
 
 
 def search_term(*words: str) -> str:
-    """The term that stands for some words, in their order."""
+    """The search term of a sequence of words."""
     text = json.dumps(words).encode()
     digest = hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
     return base64.urlsafe_b64encode(digest).decode()
@@ -42,7 +43,7 @@ def search_term(*words: str) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """A part of what matches, and how much matches in all."""
+    """A page of the matching schedules, and how many match in total."""
 
     ids: list[str]
     total: int
@@ -50,14 +51,17 @@ class Found:
 
 @dataclass(frozen=True)
 class PostFilter:
-    """Of those that have this term, only the ids that `look` answers match."""
+    """A condition on the schedules that have a search term.
+
+    They match only if `matching` returns their ids.
+    """
 
     search_term: str
     matching: Callable[[Sequence[str]], set[str]]
 
 
 class ScheduleSearch:
-    """Reads of one cell; nothing here writes."""
+    """Searches the schedules of one cell."""
 
     def __init__(self, cell: Cell) -> None:
         self._client = cell.client
@@ -72,112 +76,121 @@ class ScheduleSearch:
         limit: int,
         post_filter: PostFilter | None = None,
     ) -> Found:
-        """Schedules that have at least one term of each group, oldest first.
+        """Schedules that have at least one search term of each group, oldest first.
 
-        Of several reads: what is stored or removed meanwhile may be told or not.
-
-        Raises: redis.RedisError.
+        Redis: several reads, not atomic. Schedules that change during the search may or
+        may not be included.
         """
-        wanted: list[Sets] = [
-            [self._set(owner, of) for of in dict.fromkeys(group)] for group in groups
+        groups_of_sets: list[Sets] = [
+            [self._set(owner, term) for term in dict.fromkeys(group)]
+            for group in groups
         ]
-        every = keys.schedules(self._prefix, str(owner))
-        unsure = (
+        all_schedules = keys.schedules(self._prefix, str(owner))
+        filtered = (
             None if post_filter is None else self._set(owner, post_filter.search_term)
         )
-        names = [every, *(unsure,) * (post_filter is not None), *chain(*wanted)]
-        sizes = self._sizes([name for name in names if name is not None])
-        wanted = [[name for name in group if sizes[name]] for group in wanted]
-        if not all(wanted):
+        names = [all_schedules, *chain(*groups_of_sets)]
+        sizes = self._sizes(names if filtered is None else [*names, filtered])
+        groups_of_sets = [
+            [name for name in sets if sizes[name]] for sets in groups_of_sets
+        ]
+        if not all(groups_of_sets):
             return Found([], 0)
-        # What names the fewest is walked, the other groups are only asked.
-        wanted.sort(key=lambda group: sum(sizes[name] for name in group))
-        wanted = wanted or [[every]]
-        if unsure is None or post_filter is None or unsure not in chain(*wanted):
-            return self._exactly(wanted, sizes, offset=offset, limit=limit)
-        matching = list(self._looked_at(self._matching(wanted), unsure, post_filter))
+        # Walk the group with the fewest members; look these up in the other groups.
+        groups_of_sets.sort(key=lambda sets: sum(sizes[name] for name in sets))
+        groups_of_sets = groups_of_sets or [[all_schedules]]
+        if (
+            filtered is None
+            or post_filter is None
+            or filtered not in chain(*groups_of_sets)
+        ):
+            return self._by_sets(groups_of_sets, sizes, offset=offset, limit=limit)
+        candidates = self._walk(groups_of_sets)
+        matching = list(self._post_filtered(candidates, filtered, post_filter))
         return Found(_ids(matching[offset : offset + limit]), len(matching))
 
-    def _exactly(
-        self, wanted: list[Sets], sizes: dict[str, int], *, offset: int, limit: int
+    def _by_sets(
+        self, groups: list[Sets], sizes: dict[str, int], *, offset: int, limit: int
     ) -> Found:
-        """What the sets can answer alone."""
-        total = self._total(wanted, sizes)
+        """A search without a post filter, by the cheapest method."""
+        total = self._total(groups, sizes)
         if total is None:
-            matching = list(self._matching(wanted))
+            matching = list(self._walk(groups))
             return Found(_ids(matching[offset : offset + limit]), len(matching))
         end = min(offset + limit, total)
         if offset >= end:
             return Found([], total)
-        alone = all(len(group) == 1 for group in wanted)
-        if alone and len(wanted) == 1:
-            part = self._slice(wanted[0][0], offset, end)
-            return Found(_ids([member for _, member in part]), total)
-        read = sum(sizes[name] for name in wanted[0])
-        deep = end > FEW and read <= MOST_TOGETHER
-        if alone and (total <= FEW or deep):
-            common = self._client.zinter([g[0] for g in wanted], aggregate="MIN")
+        one_set_each = all(len(sets) == 1 for sets in groups)
+        if one_set_each and len(groups) == 1:
+            page = self._slice(groups[0][0], offset, end)
+            return Found(_ids([member for _, member in page]), total)
+        to_walk = sum(sizes[name] for name in groups[0])
+        deep = end > FEW_MATCHES and to_walk <= MAX_COMBINED
+        if one_set_each and (total <= FEW_MATCHES or deep):
+            common = self._client.zinter([sets[0] for sets in groups], aggregate="MIN")
             return Found(_ids(cast(list[bytes], common)[offset:end]), total)
-        if deep and len(wanted) == 1:
-            members = self._client.zunion(wanted[0], aggregate="MIN")
+        if deep and len(groups) == 1:
+            members = self._client.zunion(groups[0], aggregate="MIN")
             return Found(_ids(cast(list[bytes], members)[offset:end]), total)
-        return Found(_ids(islice(self._matching(wanted), offset, end)), total)
+        return Found(_ids(islice(self._walk(groups), offset, end)), total)
 
-    def _total(self, wanted: list[Sets], sizes: dict[str, int]) -> int | None:
-        """How much matches, None if that takes too many counts.
+    def _total(self, groups: list[Sets], sizes: dict[str, int]) -> int | None:
+        """How many schedules match; None if that needs too many counts.
 
-        One or more sets of each group are taken, in every way, and what they have in
-        common is counted; where some group gave an even number too many, subtracted.
+        By inclusion and exclusion: for each way to choose one or more sets of each
+        group, count the members that all these sets have in common. Subtract the count
+        if the number of sets beyond one per group is odd, otherwise add it.
         """
-        ways = list(islice(product(*map(_taken, wanted)), MOST_COUNTS + 1))
-        if len(ways) > MOST_COUNTS:
+        choices = list(islice(product(*map(_subsets, groups)), MAX_COUNTS + 1))
+        if len(choices) > MAX_COUNTS:
             return None
         pipe = self._client.pipeline(transaction=False)
-        together = [list(chain(*way)) for way in ways]
-        for sets in together:
+        intersections = [list(chain(*choice)) for choice in choices]
+        for sets in intersections:
             if len(sets) > 1:
                 pipe.zintercard(len(sets), sets)
         counts = iter(cast(list[int], pipe.execute()))
         total = 0
-        for sets in together:
+        for sets in intersections:
             count = next(counts) if len(sets) > 1 else sizes[sets[0]]
-            total += -count if (len(sets) - len(wanted)) % 2 else count
+            total += -count if (len(sets) - len(groups)) % 2 else count
         return total
 
-    def _matching(self, wanted: list[Sets]) -> Iterator[bytes]:
-        """All that stand in a set of each group, oldest first."""
-        walked, *others = wanted
+    def _walk(self, groups: list[Sets]) -> Iterator[bytes]:
+        """Members that are in at least one set of each group, oldest first."""
+        walked, *others = groups
         entries = heapq.merge(*(self._entries(name) for name in walked))
         members = (member for member, _ in groupby(member for _, member in entries))
         for page in _pages(members):
             kept = set(page)
-            for group in others:
+            for sets in others:
                 if kept:
-                    kept &= set[bytes]().union(*self._named(group, page))
+                    kept &= set[bytes]().union(*self._contained(sets, page))
             yield from (member for member in page if member in kept)
 
-    def _looked_at(
-        self, members: Iterator[bytes], unsure: str, post_filter: PostFilter
+    def _post_filtered(
+        self, members: Iterator[bytes], filtered: str, post_filter: PostFilter
     ) -> Iterator[bytes]:
+        """The members that are not in the set `filtered` or pass the filter."""
         for page in _pages(members):
-            [doubtful] = self._named([unsure], page)
-            good = post_filter.matching([m.decode() for m in page if m in doubtful])
+            [candidates] = self._contained([filtered], page)
+            passed = post_filter.matching([m.decode() for m in page if m in candidates])
             for member in page:
-                if member not in doubtful or member.decode() in good:
+                if member not in candidates or member.decode() in passed:
                     yield member
 
-    def _entries(self, name: str) -> Iterator[Entry]:
+    def _entries(self, name: str) -> Iterator[ScoredMember]:
         start, size = 0, FIRST_PAGE
         while page := self._slice(name, start, start + size):
             yield from page
             start, size = start + size, min(2 * size, LARGEST_PAGE)
 
-    def _slice(self, name: str, start: int, end: int) -> list[Entry]:
+    def _slice(self, name: str, start: int, end: int) -> list[ScoredMember]:
         found: Any = self._client.zrange(name, start, end - 1, withscores=True)
         return [(score, member) for member, score in found]
 
-    def _named(self, sets: Sets, members: Sequence[bytes]) -> list[set[bytes]]:
-        """Which of the members each set names."""
+    def _contained(self, sets: Sets, members: Sequence[bytes]) -> list[set[bytes]]:
+        """For each set, which of the members it contains."""
         pipe = self._client.pipeline(transaction=False)
         for name in sets:
             pipe.zmscore(name, cast(list[str], members))
@@ -192,13 +205,13 @@ class ScheduleSearch:
             pipe.zcard(name)
         return dict(zip(sets, pipe.execute(), strict=True))
 
-    def _set(self, owner: Owner, of: str) -> str:
-        return keys.search_term(self._prefix, str(owner), of)
+    def _set(self, owner: Owner, term: str) -> str:
+        return keys.search_term(self._prefix, str(owner), term)
 
 
-def _taken(group: Sets) -> Iterator[tuple[str, ...]]:
-    """Every way to take one or more of a group."""
-    return chain(*(combinations(group, n) for n in range(1, len(group) + 1)))
+def _subsets(sets: Sets) -> Iterator[tuple[str, ...]]:
+    """All subsets, except the empty one."""
+    return chain(*(combinations(sets, n) for n in range(1, len(sets) + 1)))
 
 
 def _pages(members: Iterator[bytes]) -> Iterator[list[bytes]]:

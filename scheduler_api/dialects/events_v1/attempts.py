@@ -71,7 +71,7 @@ class Attempts:
                 owner, [asked.owners], offset=0, limit=MOST_EVENTS
             )
             events = frozenset(found.ids)
-        dead = attempts.of_finished(self._cell, owner, State.DEAD, of=events)
+        dead = attempts.of_finished(self._cell, owner, State.DEAD, schedules=events)
         return self._answer(dead, asked.part)
 
     @documented(
@@ -127,7 +127,7 @@ class Attempts:
     def _answer(self, found: Iterator[Attempt], part: Part) -> Response:
         newest = list(islice(found, part.offset, part.offset + part.limit))
         ids = dict.fromkeys(each.event_id for each in newest)
-        origins = attempts.origins(self._cell, ids)
+        origins = attempts.replay_origins(self._cell, ids)
         return rendering.respond_data(
             [
                 rendering.attempt(each, origin=origins.get(each.event_id))

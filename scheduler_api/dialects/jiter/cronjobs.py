@@ -144,7 +144,7 @@ class CronJobs:
     def get(self, owner: Owner, cron_id: str) -> Response:
         """One cron job with the history of its newest executions."""
         schedule = self._find(owner, cron_id)
-        past = self._queries.history(schedule.id, most=self._settings.list_limit)
+        past = self._queries.history(schedule.id, limit=self._settings.list_limit)
         return rendering.respond_array(
             map(partial(rendering.past, cron_id=schedule.id), past),
             of=self._show([schedule])[0],

@@ -12,7 +12,7 @@ from scheduler_api.core.model import (
     Schedule,
     ScheduleState,
 )
-from scheduler_api.core.queries.events import Past
+from scheduler_api.core.queries.events import PastAttempt
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.timestamps import to_iso
@@ -133,7 +133,7 @@ def cron_job(of: Schedule, *, next_ms: int | None, busy: bool) -> Shown:
     return shown
 
 
-def past(of: Past, *, cron_id: str) -> Shown:
+def past(of: PastAttempt, *, cron_id: str) -> Shown:
     """One attempt of a cron job, as its history shows it."""
     attempt, tick_ms = of.attempt, of.occurrence_ms
     body = None

@@ -1,4 +1,4 @@
-"""Walks over unfinished events that are cancelled on the way."""
+"""Walks over unfinished events, which may be cancelled during the walk."""
 
 import pytest
 import redis
@@ -29,29 +29,29 @@ def create(store: EventStore, count: int, *, owner: Owner = OWNER) -> set[str]:
     return {accepted.id for accepted in store.create_many(owner, drafts)}
 
 
-def test_nothing_is_unfinished_at_first(store: EventStore) -> None:
+def test_a_new_store_has_no_unfinished_events(store: EventStore) -> None:
     assert [ids for ids in unfinished(store.cell, OWNER) if ids] == []
 
 
 @pytest.mark.parametrize("count", [1, 100, 1_203])
-def test_everything_is_met_although_the_walker_ends_it(
+def test_a_walk_finds_all_events_even_if_they_are_cancelled_on_the_way(
     store: EventStore, count: int
 ) -> None:
     created = create(store, count)
     create(store, 1, owner=Owner("2", "qstash"))
-    met = set()
+    found = set()
     for ids in unfinished(store.cell, OWNER):
         assert len(ids) <= AT_ONCE
         store.cancel(OWNER, ids)
-        met.update(ids)
+        found.update(ids)
 
-    assert met == created
+    assert found == created
     assert [ids for ids in unfinished(store.cell, OWNER) if ids] == []
 
 
 @pytest.mark.parametrize("head", [1, HEAD_BYTES, 3 * HEAD_BYTES])
 @pytest.mark.parametrize("body", [b"", b"a\nb", b"x" * 20_000])
-def test_outline_says_all_but_the_body(
+def test_an_outline_has_everything_but_the_body(
     store: EventStore, head: int, body: bytes
 ) -> None:
     content = Content("https://h", body, {"o": "x" * head})
@@ -63,7 +63,7 @@ def test_outline_says_all_but_the_body(
     assert found.content == Content("https://h", b"", {"o": "x" * head})
 
 
-def test_what_cannot_be_read_is_passed_over(store: EventStore) -> None:
+def test_unreadable_events_are_left_out(store: EventStore) -> None:
     good, bad = sorted(create(store, 2))
     store.cell.client.set(keys.body(store.cell.prefix, bad), "x")
 
@@ -72,7 +72,7 @@ def test_what_cannot_be_read_is_passed_over(store: EventStore) -> None:
     ]
 
 
-def test_times_of_creation_are_inclusive(store: EventStore) -> None:
+def test_a_span_of_creation_times_includes_both_ends(store: EventStore) -> None:
     [event_id] = create(store, 1)
     at_ms = read_event(store.cell, OWNER, event_id).created_ms
 

@@ -1,4 +1,4 @@
-"""Lists and histories, from the indexes that the functions keep."""
+"""Lists of events, and histories of events and schedules."""
 
 import pytest
 import random
@@ -30,7 +30,7 @@ TIMEOUTS = ClaimTimeouts(
 
 
 class Clocked:
-    """A store whose clock stands where it is told."""
+    """A store whose clock the test sets."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -48,7 +48,7 @@ class Clocked:
         )
 
     def schedule(self, seconds: str) -> str:
-        """A schedule of those seconds after the start of time."""
+        """Create a schedule that fires at those seconds of 1 January 1970."""
         made = Schedules(self.at(1).cell, grace_ms=60_000).create(
             OWNER,
             Content("http://a", b"1"),
@@ -68,11 +68,11 @@ class Clocked:
         [begun] = worker.begin(event_id)
         worker.end(begun, outcome, delay_ms=5_000, started_ms=at_ms, **line)
 
-    def ids(self, *phases: Phase, most: int = 1_000, **conditions: Any) -> list[str]:
+    def ids(self, *phases: Phase, limit: int = 1_000, **conditions: Any) -> list[str]:
         chosen = frozenset(phases or Phase)
         selection = Selection(phases=chosen, **conditions)
         events = self.queries.events(OWNER, selection, now_ms=NOW_MS)
-        return [event.id for event in islice(events, most)]
+        return [event.id for event in islice(events, limit)]
 
 
 @pytest.fixture
@@ -91,12 +91,12 @@ def _key(event: Event) -> tuple[int, int]:
     return event.wanted_ms, to_number(event.id)
 
 
-def test_nothing_is_an_empty_list(clocked: Clocked) -> None:
+def test_an_empty_store_lists_no_events(clocked: Clocked) -> None:
     assert clocked.ids() == []
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_all_phases_come_in_one_order(clocked: Clocked) -> None:
+def test_events_of_all_phases_are_merged_in_order(clocked: Clocked) -> None:
     rng = random.Random(3)
     ids = [clocked.event(rng.randrange(1_000, 1_020)) for _ in range(80)]
     for n, event_id in enumerate(ids):
@@ -110,15 +110,15 @@ def test_all_phases_come_in_one_order(clocked: Clocked) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_events_of_one_instant_come_by_number_over_all_pages(clocked: Clocked) -> None:
+def test_events_with_the_same_fire_time_are_sorted_by_id(clocked: Clocked) -> None:
     ids = [clocked.event(1_000) for _ in range(50)]
 
     assert clocked.ids() == ids
-    assert clocked.ids(most=40) == ids[:40]
+    assert clocked.ids(limit=40) == ids[:40]
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_span_of_ends_gives_the_same_by_sorting_and_by_walking(
+def test_sorting_and_walking_find_the_same_events(
     clocked: Clocked,
 ) -> None:
     rng = random.Random(4)
@@ -133,12 +133,14 @@ def test_span_of_ends_gives_the_same_by_sorting_and_by_walking(
     for start_ms in range(900, 6_100, 200):
         for width_ms in (0, 300, 2_000, 9_000):
             span = Span(start_ms, start_ms + width_ms)
-            kept = [i for i, (_, end_ms) in ended.items() if span.holds(end_ms)]
+            kept = [i for i, (_, end_ms) in ended.items() if span.contains(end_ms)]
             kept.sort(key=lambda i: (ended[i][0], to_number(i)))
             assert clocked.ids(Phase.DELIVERED, ended={Phase.DELIVERED: span}) == kept
 
 
-def test_wanted_span_includes_both_ends_in_every_phase(clocked: Clocked) -> None:
+def test_a_span_of_fire_times_includes_both_ends_in_every_phase(
+    clocked: Clocked,
+) -> None:
     for phase, outcome in ((Phase.DELIVERED, "delivered"), (Phase.DEAD, "dead")):
         ids = [clocked.event(1_000 + n) for n in range(4)]
         for event_id in ids:
@@ -148,7 +150,9 @@ def test_wanted_span_includes_both_ends_in_every_phase(clocked: Clocked) -> None
     assert clocked.ids(Phase.WAITING, wanted=Span(1_001, 1_002)) == waiting[1:3]
 
 
-def test_waiting_and_under_way_are_told_apart(clocked: Clocked) -> None:
+def test_waiting_events_and_events_under_way_are_distinguished(
+    clocked: Clocked,
+) -> None:
     waiting, retried = clocked.event(1_000), clocked.event(1_000)
     clocked.end(retried, "retry", at_ms=2_000)
 
@@ -157,7 +161,7 @@ def test_waiting_and_under_way_are_told_apart(clocked: Clocked) -> None:
     assert clocked.ids(Phase.WAITING, Phase.UNDER_WAY) == [waiting, retried]
 
 
-def test_future_is_not_read_for_what_is_under_way(
+def test_future_events_are_not_read_for_the_phase_under_way(
     clocked: Clocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(300):
@@ -169,7 +173,7 @@ def test_future_is_not_read_for_what_is_under_way(
     assert read == []
 
 
-def test_quarantined_events_are_listed_by_their_owner_and_time(
+def test_quarantined_events_are_listed_by_owner_and_time(
     clocked: Clocked,
 ) -> None:
     late, early, free = clocked.event(3_000), clocked.event(2_000), clocked.event(1_000)
@@ -185,7 +189,7 @@ def test_quarantined_events_are_listed_by_their_owner_and_time(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_event_that_moves_on_while_the_list_is_read_is_shown_once(
+def test_an_event_that_changes_state_during_the_list_appears_once(
     clocked: Clocked,
 ) -> None:
     ids = [clocked.event(1_000 + n) for n in range(60)]
@@ -200,7 +204,7 @@ def test_event_that_moves_on_while_the_list_is_read_is_shown_once(
     assert sorted(shown) == sorted(set(shown))
 
 
-def test_unreadable_record_is_left_out_of_the_list(clocked: Clocked) -> None:
+def test_an_unreadable_event_is_left_out_of_the_list(clocked: Clocked) -> None:
     ids = [clocked.event(1_000 + n) for n in range(3)]
     clocked.client.delete(keys.body(PREFIX, ids[1]))
 
@@ -209,7 +213,7 @@ def test_unreadable_record_is_left_out_of_the_list(clocked: Clocked) -> None:
         clocked.queries.event(OWNER, ids[1])
 
 
-def test_record_that_is_gone_is_left_out_of_the_list(clocked: Clocked) -> None:
+def test_a_deleted_event_is_left_out_of_the_list(clocked: Clocked) -> None:
     ids = [clocked.event(1_000 + n) for n in range(3)]
     clocked.client.delete(keys.event(PREFIX, ids[1]))
 
@@ -218,7 +222,7 @@ def test_record_that_is_gone_is_left_out_of_the_list(clocked: Clocked) -> None:
         clocked.queries.event(OWNER, ids[1])
 
 
-def test_edit_between_the_two_reads_of_an_event_does_no_harm(
+def test_an_event_edited_between_its_two_reads_is_read_again(
     clocked: Clocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event_id = clocked.event(NOW_MS + 5)
@@ -234,7 +238,7 @@ def test_edit_between_the_two_reads_of_an_event_does_no_harm(
     assert clocked.queries.event(OWNER, event_id).id == event_id
 
 
-def test_attempts_come_oldest_first(clocked: Clocked) -> None:
+def test_attempts_are_listed_oldest_first(clocked: Clocked) -> None:
     event_id = clocked.event(1_000)
     for n in range(12):
         clocked.end(event_id, "retry", at_ms=10_000 * (n + 1), status=500 + n)
@@ -246,7 +250,7 @@ def test_attempts_come_oldest_first(clocked: Clocked) -> None:
     assert attempts[0].next_ms == 15_000
 
 
-def test_history_of_a_schedule_is_that_of_its_newest_occurrences(
+def test_the_history_of_a_schedule_has_its_newest_occurrences(
     clocked: Clocked,
 ) -> None:
     sid = clocked.schedule("1-6")
@@ -254,7 +258,7 @@ def test_history_of_a_schedule_is_that_of_its_newest_occurrences(
         clocked.offer(at_ms=1_000 * n)
         clocked.end(f"{sid}.{n}", "delivered", at_ms=1_000 * n, status=200 + n)
 
-    past = list(clocked.queries.history(sid, most=3))
+    past = list(clocked.queries.history(sid, limit=3))
 
     assert [each.occurrence_ms for each in past] == [3_000, 4_000, 5_000]
     assert [each.attempt.status for each in past] == [203, 204, 205]
@@ -262,7 +266,7 @@ def test_history_of_a_schedule_is_that_of_its_newest_occurrences(
     assert clocked.ids() == []
 
 
-def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
+def test_a_schedule_is_busy_while_an_occurrence_is_under_way(
     clocked: Clocked,
 ) -> None:
     sid = clocked.schedule("1,2")
@@ -275,7 +279,7 @@ def test_schedule_is_busy_while_an_occurrence_was_begun_and_not_ended(
     assert (made, begun, clocked.queries.busy([sid])) == (set(), {sid}, set())
 
 
-def test_occurrence_under_way_is_no_event_of_the_list(clocked: Clocked) -> None:
+def test_occurrences_are_not_in_the_list_of_events(clocked: Clocked) -> None:
     sid = clocked.schedule("1,2")
     clocked.offer(at_ms=1_000)
     clocked.end(f"{sid}.1", "retry", at_ms=1_000)

@@ -1,4 +1,4 @@
-"""Which events people ask for."""
+"""Filters for lists of events."""
 
 import pytest
 from dataclasses import replace
@@ -34,12 +34,14 @@ QUARANTINED = replace(EVENT, quarantined_ms=60)
         (replace(DELIVERED, state=State.CANCELLED), Phase.CANCELLED),
     ],
 )
-def test_phase_tells_how_far_an_event_is(event: Event, phase: Phase) -> None:
+def test_the_phase_depends_on_state_attempts_and_quarantine(
+    event: Event, phase: Phase
+) -> None:
     assert phase_of(event) is phase
 
 
 @pytest.mark.parametrize(
-    ("span", "held"),
+    ("span", "expected"),
     [
         (ALWAYS, [1, 2, 3, 4]),
         (Span(2), [2, 3, 4]),
@@ -48,32 +50,32 @@ def test_phase_tells_how_far_an_event_is(event: Event, phase: Phase) -> None:
         (Span(3, 2), []),
     ],
 )
-def test_span_includes_both_ends(span: Span, held: list[int]) -> None:
-    assert [ms for ms in (1, 2, 3, 4) if span.holds(ms)] == held
+def test_a_span_includes_both_ends(span: Span, expected: list[int]) -> None:
+    assert [ms for ms in (1, 2, 3, 4) if span.contains(ms)] == expected
 
 
-def test_span_until_takes_the_earlier_end() -> None:
+def test_until_keeps_the_earlier_end() -> None:
     assert Span(1).until(5) == Span(1, 5)
     assert Span(1, 3).until(5) == Span(1, 5).until(3) == Span(1, 3)
     assert Span(1, 3).until(None) == Span(1, 3)
 
 
-def test_selection_of_nothing_in_particular_takes_everything() -> None:
-    assert all(Selection().takes(event) for event in (EVENT, DELIVERED, QUARANTINED))
+def test_the_default_selection_matches_every_event() -> None:
+    assert all(Selection().matches(event) for event in (EVENT, DELIVERED, QUARANTINED))
 
 
-def test_all_conditions_must_hold() -> None:
+def test_an_event_must_meet_all_conditions() -> None:
     phases, wanted = frozenset({Phase.DELIVERED}), Span(50, 50)
     ended = {Phase.DELIVERED: Span(60, 60)}
 
-    assert Selection(phases, wanted, ended).takes(DELIVERED)
-    assert not Selection(frozenset(), wanted, ended).takes(DELIVERED)
-    assert not Selection(phases, Span(51), ended).takes(DELIVERED)
-    assert not Selection(phases, wanted, {Phase.DELIVERED: Span(61)}).takes(DELIVERED)
+    assert Selection(phases, wanted, ended).matches(DELIVERED)
+    assert not Selection(frozenset(), wanted, ended).matches(DELIVERED)
+    assert not Selection(phases, Span(51), ended).matches(DELIVERED)
+    assert not Selection(phases, wanted, {Phase.DELIVERED: Span(61)}).matches(DELIVERED)
 
 
-def test_condition_on_the_end_is_for_its_own_phase_only() -> None:
+def test_a_condition_on_the_end_applies_to_its_phase_only() -> None:
     selection = Selection(ended={Phase.DEAD: Span(61), Phase.QUARANTINED: Span(61)})
 
-    assert selection.takes(DELIVERED) and selection.takes(EVENT)
-    assert not selection.takes(QUARANTINED)
+    assert selection.matches(DELIVERED) and selection.matches(EVENT)
+    assert not selection.matches(QUARANTINED)

@@ -1,10 +1,10 @@
-"""The journal read in both directions, from any place of it."""
+"""Reading the journal in both directions, from any position."""
 
 import pytest
 import redis
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.queries import journal as module
-from scheduler_api.core.queries.journal import Entry, Journal, Stretch
+from scheduler_api.core.queries.journal import Entry, Journal, JournalRange
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
@@ -22,8 +22,8 @@ def store(store_client: redis.Redis) -> EventStore:
 
 @pytest.fixture
 def journal(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Journal:
-    """A journal that reads three lines at a time, and two records."""
-    monkeypatch.setattr(module, "LINES", 3)
+    """A journal that reads three entries, or two events, at a time."""
+    monkeypatch.setattr(module, "ENTRIES", 3)
     monkeypatch.setattr(module, "RECORDS", 2)
     return Journal(store.cell)
 
@@ -35,9 +35,9 @@ def write(store: EventStore, *places: str) -> None:
 
 
 def read(journal: Journal, **of: object) -> list[str]:
-    chunks = list(journal.chunks(OWNER, Stretch(**of)))
+    chunks = list(journal.chunks(OWNER, JournalRange(**of)))
     assert all(chunks)
-    return ["{}-{}".format(*line.cursor) for chunk in chunks for line in chunk]
+    return ["{}-{}".format(*entry.cursor) for chunk in chunks for entry in chunk]
 
 
 PLACES = ["5-0", "5-1", "7-0", "7-1", "7-2", "9-0", "9-1"]
@@ -45,7 +45,7 @@ PLACES = ["5-0", "5-1", "7-0", "7-1", "7-2", "9-0", "9-1"]
 
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize("count", range(8))
-def test_everything_is_read_once_in_its_order(
+def test_every_entry_is_read_once_in_order(
     store: EventStore, journal: Journal, count: int, newest_first: bool
 ) -> None:
     write(store, *PLACES[:count])
@@ -67,7 +67,7 @@ def test_everything_is_read_once_in_its_order(
     ],
 )
 @pytest.mark.parametrize("newest_first", [True, False])
-def test_both_ends_are_included(
+def test_a_range_includes_both_ends(
     store: EventStore,
     journal: Journal,
     ends: tuple[int | None, int | None],
@@ -83,7 +83,7 @@ def test_both_ends_are_included(
 
 @pytest.mark.parametrize("after", [(5, 1), (7, 0), (7, 2), (6, 0), (1, 0), (99, 0)])
 @pytest.mark.parametrize("newest_first", [True, False])
-def test_reading_goes_on_behind_a_line(
+def test_reading_continues_after_an_entry(
     store: EventStore, journal: Journal, after: tuple[int, int], newest_first: bool
 ) -> None:
     write(store, *PLACES)
@@ -100,27 +100,29 @@ def test_reading_goes_on_behind_a_line(
     assert found == ["{}-{}".format(*place) for place in within]
 
 
-def test_line_tells_what_the_engine_wrote(store: EventStore, journal: Journal) -> None:
+def test_an_entry_has_what_the_engine_wrote(
+    store: EventStore, journal: Journal
+) -> None:
     draft = Draft(CONTENT, 1_000, delay_ms=1_000, journal=True)
     accepted = store.create_many(OWNER, [draft])[0]
-    ((line,),) = journal.chunks(OWNER, Stretch())
+    ((entry,),) = journal.chunks(OWNER, JournalRange())
 
-    assert line == Entry(line.ms, line.sequence, accepted.id, "created", 0)
-    assert list(journal.chunks(OTHER, Stretch())) == []
+    assert entry == Entry(entry.ms, entry.sequence, accepted.id, "created", 0)
+    assert list(journal.chunks(OTHER, JournalRange())) == []
 
 
-def test_events_are_read_once_each_without_the_missing(
+def test_existing_events_are_read_once_each(
     store: EventStore, journal: Journal
 ) -> None:
     drafts = [Draft(CONTENT, 1_000, delay_ms=1_000)] * 5
     ids = [accepted.id for accepted in store.create_many(OWNER, drafts)]
     foreign = store.create_many(OTHER, drafts[:1])[0].id
 
-    asked = [*ids, ids[0], "zzz", foreign]
-    assert [event.id for event in journal.events(OWNER, asked)] == ids
+    requested = [*ids, ids[0], "zzz", foreign]
+    assert [event.id for event in journal.events(OWNER, requested)] == ids
 
 
-def test_record_that_cannot_be_read_hides_no_other(
+def test_an_unreadable_event_does_not_hide_others(
     store: EventStore, journal: Journal
 ) -> None:
     drafts = [Draft(CONTENT, 1_000, delay_ms=1_000)] * 4
@@ -131,7 +133,7 @@ def test_record_that_cannot_be_read_hides_no_other(
     assert found == [ids[0], *ids[2:]]
 
 
-def test_attempts_are_found_by_number(store: EventStore, journal: Journal) -> None:
+def test_attempts_are_read_by_number(store: EventStore, journal: Journal) -> None:
     line = b'a 20 0 {"started_ms":10,"status":200}'
     store.cell.client.hset(keys.log(PREFIX, "1"), mapping={"1": line, "2": b"broken"})
     first, second, third = journal.attempts([("1", 1), ("1", 2), ("2", 1)])

@@ -1,4 +1,4 @@
-"""Terms that schedules are found by: kept with the schedule, and answered exactly."""
+"""Search terms: they are stored with the schedule, and searches are exact."""
 
 import pytest
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def find(
     return found.ids, found.total
 
 
-def test_a_schedule_is_found_by_each_of_its_terms(engine: Engine):
+def test_a_schedule_is_found_by_each_of_its_search_terms(engine: Engine):
     ball = create(engine, RED, ROUND)
     cube = create(engine, RED)
 
@@ -59,14 +59,14 @@ def test_a_schedule_is_found_by_each_of_its_terms(engine: Engine):
     assert engine.schedules.get(OWNER, ball.id).search_terms == (RED, ROUND)
 
 
-def test_without_terms_all_are_found_oldest_first(engine: Engine):
+def test_a_search_without_terms_finds_all_schedules_oldest_first(engine: Engine):
     made = [create(engine).id for _ in range(3)]
 
     assert find(engine) == (made, 3)
     assert find(engine, offset=1, limit=1) == ([made[1]], 3)
 
 
-def test_of_a_group_one_term_is_enough_and_every_group_must_hold(engine: Engine):
+def test_a_schedule_must_have_one_term_of_every_group(engine: Engine):
     ball, cube, ring = (create(engine, *t) for t in [(RED, ROUND), (RED,), (BLUE,)])
 
     assert find(engine, [RED, BLUE]) == ([ball.id, cube.id, ring.id], 3)
@@ -74,14 +74,14 @@ def test_of_a_group_one_term_is_enough_and_every_group_must_hold(engine: Engine)
     assert find(engine, [BLUE], [ROUND]) == ([], 0)
 
 
-def test_another_owner_finds_nothing_of_it(engine: Engine):
+def test_other_owners_do_not_find_a_schedule(engine: Engine):
     create(engine, RED, owner=OTHER)
 
     assert find(engine, [RED]) == ([], 0)
     assert find(engine) == ([], 0)
 
 
-def test_an_edit_replaces_the_terms_and_anything_else_keeps_them(engine: Engine):
+def test_only_an_edit_of_the_terms_replaces_them(engine: Engine):
     schedule = create(engine, RED, ROUND)
 
     edited = engine.schedules.edit(schedule, grammar=FULL, search_terms=[ROUND, BLUE])
@@ -96,7 +96,7 @@ def test_an_edit_replaces_the_terms_and_anything_else_keeps_them(engine: Engine)
     assert engine.client.keys(keys.search_term(PREFIX, "*", "*")) == []
 
 
-def test_a_put_that_is_repeated_leaves_the_same_terms(engine: Engine):
+def test_a_repeated_creation_stores_the_same_terms(engine: Engine):
     with engine.repeating() as repeats:
         schedule = create(engine, RED)
 
@@ -104,29 +104,34 @@ def test_a_put_that_is_repeated_leaves_the_same_terms(engine: Engine):
     assert engine.everything() == repeats.stored
 
 
-def test_a_deletion_leaves_no_term(engine: Engine):
+def test_a_deletion_removes_the_search_terms(engine: Engine):
     engine.schedules.delete(create(engine, RED, ROUND))
 
     assert find(engine, [RED]) == ([], 0)
     assert engine.client.keys(keys.search_term(PREFIX, "*", "*")) == []
 
 
-def test_what_is_in_doubt_is_looked_at_and_nothing_else(engine: Engine):
+def test_a_post_filter_applies_only_to_schedules_with_its_term(engine: Engine):
     good, bad = create(engine, ROUND), create(engine, ROUND)
     sure = create(engine, RED)
     create(engine, BLUE)
-    asked: list[str] = []
+    filtered: list[str] = []
 
-    def look(schedule_ids: Sequence[str]) -> set[str]:
-        asked.extend(schedule_ids)
+    def matching(schedule_ids: Sequence[str]) -> set[str]:
+        filtered.extend(schedule_ids)
         return {good.id}
 
-    found = find(engine, [RED, ROUND], post_filter=PostFilter(ROUND, look))
+    found = find(engine, [RED, ROUND], post_filter=PostFilter(ROUND, matching))
 
     assert found == ([good.id, sure.id], 2)
-    assert asked == [good.id, bad.id]
-    assert find(engine, [RED], post_filter=PostFilter(ROUND, look)) == ([sure.id], 1)
-    assert find(engine, [RED, BLUE], limit=0, post_filter=PostFilter(ROUND, look)) == (
+    assert filtered == [good.id, bad.id]
+    assert find(engine, [RED], post_filter=PostFilter(ROUND, matching)) == (
+        [sure.id],
+        1,
+    )
+    assert find(
+        engine, [RED, BLUE], limit=0, post_filter=PostFilter(ROUND, matching)
+    ) == (
         [],
         2,
     )
@@ -149,7 +154,7 @@ OWNED = st.tuples(st.sets(st.sampled_from(SHAPES)), st.sets(st.sampled_from(COLO
     part=st.tuples(st.integers(0, 5), st.integers(0, 5)),
     bounds=st.sampled_from([(0, 0), (0, 40_000), (2_000, 40_000)]),
 )
-def test_every_way_to_find_answers_alike(
+def test_every_search_method_finds_the_same_schedules(
     engine: Engine, *, owned, shapes, colours, part: tuple[int, int], bounds
 ):
     offset, limit = part
@@ -161,18 +166,20 @@ def test_every_way_to_find_answers_alike(
         for schedule_id, s, c in made
         if (not shapes or s & set(shapes)) and (not colours or c & set(colours))
     ]
-    kept = schedule_search.FEW, schedule_search.MOST_TOGETHER
-    schedule_search.FEW, schedule_search.MOST_TOGETHER = bounds
+    kept = schedule_search.FEW_MATCHES, schedule_search.MAX_COMBINED
+    schedule_search.FEW_MATCHES, schedule_search.MAX_COMBINED = bounds
     try:
         found = find(engine, *groups, offset=offset, limit=limit)
     finally:
-        schedule_search.FEW, schedule_search.MOST_TOGETHER = kept
+        schedule_search.FEW_MATCHES, schedule_search.MAX_COMBINED = kept
 
     assert found == (expected[offset : offset + limit], len(expected))
 
 
 @pytest.mark.parametrize("page", [1, 2])
-def test_a_walk_over_pages_tells_each_once(engine: Engine, monkeypatch, page: int):
+def test_a_walk_over_several_pages_finds_each_schedule_once(
+    engine: Engine, monkeypatch, page: int
+):
     monkeypatch.setattr(schedule_search, "FIRST_PAGE", page)
     monkeypatch.setattr(schedule_search, "LARGEST_PAGE", 2)
     both = [create(engine, RED, BLUE, ROUND).id for _ in range(3)]
@@ -184,13 +191,13 @@ def test_a_walk_over_pages_tells_each_once(engine: Engine, monkeypatch, page: in
     assert find(engine, [RED, BLUE, *many], [ROUND]) == ([*both, one], 4)
 
 
-def test_equal_words_in_another_order_are_another_term():
+def test_the_order_of_the_words_of_a_term_matters():
     assert search_term("a", "b") != search_term("b", "a")
     assert search_term("a", "b") != search_term("a b")
     assert len(search_term("x" * 10_000)) == 12
 
 
-def test_terms_of_a_schedule_that_none_bears_are_a_fault(engine: Engine):
+def test_fsck_reports_search_terms_that_do_not_match_the_schedule(engine: Engine):
     schedule = create(engine, RED)
     engine.stays_sound = False
     engine.client.zadd(keys.search_term(PREFIX, str(OWNER), BLUE), {schedule.id: 1})
@@ -202,7 +209,7 @@ def test_terms_of_a_schedule_that_none_bears_are_a_fault(engine: Engine):
     ]
 
 
-def test_content_does_not_decide_what_a_schedule_is_found_by(engine: Engine):
+def test_an_edit_of_the_content_keeps_the_search_terms(engine: Engine):
     schedule = create(engine, RED)
 
     engine.schedules.edit(

@@ -64,7 +64,7 @@ class Logs:
         """Entries, and where the next page goes on, None if there is none."""
         found: list[tuple[Cursor, Json]] = []
         looked = read = 0
-        for lines in self._journal.chunks(owner, query.stretch):
+        for lines in self._journal.chunks(owner, query.journal_range):
             for group in _groups(lines, query, size=min(GROUP, query.count + 1)):
                 found += self._entries(owner, query, group)
                 if len(found) > query.count:
@@ -88,16 +88,22 @@ class Logs:
             for event in self._journal.events(owner, known)
         ]
         conditions = replace(query.conditions, ids=tuple(known) if lives else ())
-        stretch = query.stretch
+        journal_range = query.journal_range
         if lives:
             first_ms = min(created_ms for created_ms, _ in lives) - SLACK_MS
-            stretch = replace(stretch, start_ms=max(stretch.start_ms or 0, first_ms, 0))
+            journal_range = replace(
+                journal_range, start_ms=max(journal_range.start_ms or 0, first_ms, 0)
+            )
         ends = [finished_ms for _, finished_ms in lives if finished_ms is not None]
         if len(ends) == len(lives):
             last_ms = max(ends, default=0) + SLACK_MS
-            end_ms = last_ms if stretch.end_ms is None else min(stretch.end_ms, last_ms)
-            stretch = replace(stretch, end_ms=end_ms)
-        return replace(query, conditions=conditions, stretch=stretch)
+            end_ms = (
+                last_ms
+                if journal_range.end_ms is None
+                else min(journal_range.end_ms, last_ms)
+            )
+            journal_range = replace(journal_range, end_ms=end_ms)
+        return replace(query, conditions=conditions, journal_range=journal_range)
 
     def _entries(
         self, owner: Owner, query: LogQuery, lines: list[Entry]

@@ -12,7 +12,7 @@ from scheduler_api.core.delivery import destinations
 from scheduler_api.core.model import Event
 from scheduler_api.core.queries.active_events import Outline
 from scheduler_api.core.queries.filters import ALWAYS, Span
-from scheduler_api.core.queries.journal import Cursor, Stretch
+from scheduler_api.core.queries.journal import Cursor, JournalRange
 from scheduler_api.core.recovery.dead_letters import Place
 from scheduler_api.dialects.qstash.parsing.header_values import MAX_UNIX_S, BadValue
 from scheduler_api.dialects.qstash.parsing.ids import EVENT_ID
@@ -105,7 +105,7 @@ class LogQuery:
 
     conditions: Conditions
     kinds: frozenset[str]
-    stretch: Stretch
+    journal_range: JournalRange
     count: int
 
 
@@ -186,7 +186,7 @@ def read_log_query(parameters: Parameters) -> LogQuery:
     return LogQuery(
         _conditions(parameters),
         _kinds(parameters),
-        Stretch(start_ms, end_ms, newest_first, _log_cursor(parameters)),
+        JournalRange(start_ms, end_ms, newest_first, _log_cursor(parameters)),
         _count(parameters, maximum=MAX_LOG_ENTRIES),
     )
 

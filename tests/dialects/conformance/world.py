@@ -1,0 +1,85 @@
+"""An API over a real store, and a worker that delivers to real receivers.
+
+The test moves the clock of the store, so no test waits for a fire time or a retry.
+"""
+
+import asyncio
+import redis
+from collections.abc import Sequence
+from scheduler_api.app import create_app
+from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.core.model import Begun
+from scheduler_api.core.settings.variables import read_networks
+from scheduler_api.core.store import claims, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.leases import Settlement
+from scheduler_api.core.tenants.accounts import NewTenant
+from scheduler_api.dialects import outbound
+from scheduler_api.settings import Settings
+from tests.dialects.by_hand import TIMEOUTS
+from tests.sync_worker import SyncWorker, new_sync_worker
+from typing import cast
+from workers.delivery.deliverer import Deliverer
+from workers.delivery.fan_out import FanOut
+from workers.delivery.key_ring import KeyRing
+from workers.http_client.client import HttpClient
+
+SECRET_KEY = "0123456789abcdef"
+MOST_CLAIMS = 1_000
+
+
+class World:
+    """One cell."""
+
+    def __init__(self, store_url: str) -> None:
+        loopback = read_networks("127.0.0.0/8")
+        self.settings = Settings(
+            redis_url=store_url, secret_key=SECRET_KEY, allow_networks=loopback
+        )
+        self.app = create_app(self.settings)
+        self.cell = Cell(redis.Redis.from_url(store_url), self.settings.prefix)
+        self.now_ms = self.cell.now_ms()
+
+    def new_tenant(self) -> NewTenant:
+        return outbound.tenants(self.cell, self.settings).create("test")
+
+    def run_for(self, duration_ms: int) -> None:
+        """Deliver all that becomes due within a time."""
+        end_ms = max(self.now_ms, self.cell.now_ms()) + duration_ms
+        for _ in range(MOST_CLAIMS):
+            due = self.cell.client.zrange(
+                keys.due(self.settings.prefix), 0, 0, withscores=True
+            )
+            wanted = cast(list[tuple[bytes, float]], due)
+            if not wanted or wanted[0][1] > end_ms:
+                self.now_ms = end_ms
+                return
+            self.now_ms = max(self.now_ms, int(wanted[0][1]))
+            self._deliver_due()
+        raise AssertionError("the due set never empties")
+
+    def _deliver_due(self) -> None:
+        cell = Cell(self.cell.client, self.cell.prefix, clock_ms=self.now_ms)
+        ids = claims.claim(cell, room=100, timeouts=TIMEOUTS).ids
+        worker = new_sync_worker(cell.client, cell.prefix, clock_ms=self.now_ms)
+        if begun := worker.begin(*ids) if ids else []:
+            settlements = asyncio.run(self._send(cell, worker, begun))
+            worker.settle(*settlements)
+
+    async def _send(
+        self, cell: Cell, worker: SyncWorker, begun: Sequence[Begun]
+    ) -> list[Settlement]:
+        ring = KeyRing(outbound.tenants(cell, self.settings))
+        policy = AddressPolicy.of(self.settings)
+        async with HttpClient(policy, limit=10, body_cap_bytes=4096) as http_client:
+            deliverer = Deliverer(
+                worker.store,
+                http_client,
+                ring,
+                FanOut(EventStore(cell)),
+                settings=self.settings,
+            )
+            deliveries = (deliverer.deliver(b, may_write=lambda: True) for b in begun)
+            settled = await asyncio.gather(*deliveries)
+        return [each for each in settled if each is not None]

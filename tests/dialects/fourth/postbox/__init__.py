@@ -1,0 +1,1 @@
+"""A small dialect that tests add to a copy of the project: `/postbox`."""

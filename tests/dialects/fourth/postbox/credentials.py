@@ -1,0 +1,19 @@
+"""The secret of a Postbox tenant."""
+
+import secrets as random
+from scheduler_api.core.tenants.accounts import Secrets
+
+SIGNING_SECRET = "postbox.signing"
+
+
+def new_signing_secret() -> str:
+    """Return a random secret of 128 bits."""
+    return random.token_hex(16)
+
+
+def client_variables(_token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
+    """Return the variables of a tenant's client."""
+    return {
+        "POSTBOX_URL": f"{base_url}/postbox",
+        "POSTBOX_SECRET": secrets[SIGNING_SECRET],
+    }

@@ -1,0 +1,5 @@
+"""The cron expressions that Postbox accepts: those with seconds and an `L`."""
+
+from scheduler_api.core.cron.expression import Grammar
+
+GRAMMAR = Grammar(aliases=frozenset(("@daily",)), marks=frozenset("L"), seconds=True)

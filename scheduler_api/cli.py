@@ -147,58 +147,63 @@ def empty_store(settings: Settings, yes: bool) -> None:
     click.echo(f"deleted {deleted} keys")
 
 
-@main.command("held")
+@main.group("destination")
+def destinations() -> None:
+    """Pause, resume and list destinations: scheme, host and port of a URL."""
+
+
+@destinations.command("list")
 @click.pass_obj
-def list_held(settings: Settings) -> None:
-    """List destinations that are paused, broken, or wanted beyond their share."""
-    place = Column("destination", overflow="fold")
-    table = Table("tenant", place, "state", "waiting", "running")
+def list_held_destinations(settings: Settings) -> None:
+    """List destinations that are paused, failing, or over their share of a worker."""
+    url = Column("destination", overflow="fold")
+    table = Table("tenant", url, "state", "waiting", "running")
     for held in HeldDestinations(_cell(settings)).all():
-        table.add_row(
-            *(held.tenant, held.origin or "-", _told(held)),
-            *(str(held.waiting), str(held.running)),
-        )
+        counts = str(held.waiting), str(held.running)
+        table.add_row(held.tenant, held.origin or "-", _state(held), *counts)
     Console().print(table)
 
 
-def _told(held: HeldDestination) -> str:
-    """The state of a destination, and since or until when."""
-    words: list[str] = []
+def _state(held: HeldDestination) -> str:
+    """Describe why a destination is held, and since or until when."""
+    states: list[str] = []
     if held.paused_ms is not None:
-        words.append(f"paused since {_seconds(held.paused_ms)}")
+        states.append(f"paused since {_seconds(held.paused_ms)}")
     if held.probe_ms is not None:
-        words.append(f"broken, next probe {_seconds(held.probe_ms)}")
-    return "; ".join(words) or "going on"
+        states.append(f"breaker open, next probe {_seconds(held.probe_ms)}")
+    return "; ".join(states) or "active"
 
 
-@main.group()
-def destination() -> None:
-    """Pause what a tenant sends to one scheme, host and port."""
-
-
-@destination.command("pause")
+@destinations.command("pause")
 @click.argument("tenant_id", metavar="TENANT", callback=_known_tenant)
-@click.argument("place", metavar="URL", callback=_read_url)
+@click.argument("destination", metavar="URL", callback=_read_url)
 @click.pass_obj
-def pause_destination(settings: Settings, tenant_id: str, place: Destination) -> None:
-    """Hold back all that goes there from now on; `held` counts it."""
-    HeldDestinations(_cell(settings)).set_paused(tenant_id, place, paused=True)
-    click.echo(f"{place.origin} of tenant {tenant_id} is paused")
+def pause_destination(
+    settings: Settings, tenant_id: str, destination: Destination
+) -> None:
+    """Hold back what this tenant sends to a destination."""
+    HeldDestinations(_cell(settings)).set_paused(tenant_id, destination, paused=True)
+    click.echo(f"{destination.origin} of tenant {tenant_id} is paused")
 
 
-@destination.command("resume")
+@destinations.command("resume")
 @click.argument("tenant_id", metavar="TENANT", callback=_known_tenant)
-@click.argument("place", metavar="URL", callback=_read_url)
+@click.argument("destination", metavar="URL", callback=_read_url)
 @click.pass_obj
-def resume_destination(settings: Settings, tenant_id: str, place: Destination) -> None:
-    """Let it go on with what has waited longest."""
+def resume_destination(
+    settings: Settings, tenant_id: str, destination: Destination
+) -> None:
+    """Deliver what has waited, oldest first."""
     try:
-        HeldDestinations(_cell(settings)).set_paused(tenant_id, place, paused=False)
+        HeldDestinations(_cell(settings)).set_paused(
+            tenant_id, destination, paused=False
+        )
     except NotFound as err:
         raise click.ClickException(
-            f"{place.origin} of tenant {tenant_id} is not paused: see `held`"
+            f"{destination.origin} of tenant {tenant_id} is not paused:"
+            " see `destination list`"
         ) from err
-    click.echo(f"{place.origin} of tenant {tenant_id} goes on")
+    click.echo(f"{destination.origin} of tenant {tenant_id} is resumed")
 
 
 @main.command("cron")

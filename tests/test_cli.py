@@ -158,11 +158,11 @@ def test_destinations_that_hold_events_back_are_listed(environ: dict[str, str]):
         probe = GATE.code("closed_until_ms")
         client.hset(keys.gate(PREFIX, "d:7:abc"), probe, 1_900_000_000_000)
 
-    result = run(environ | WIDE, "held")
+    result = run(environ | WIDE, "destination", "list")
 
     assert result.exit_code == 0
     assert "7" in result.output
-    assert "broken, next probe 2030-03-17" in result.output
+    assert "breaker open, next probe 2030-03-17" in result.output
 
 
 def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):
@@ -170,15 +170,15 @@ def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):
     url = "https://Shop.example/orders?key=secret"
 
     paused = run(environ, "destination", "pause", "1", url)
-    listed = run(environ | WIDE, "held")
+    listed = run(environ | WIDE, "destination", "list")
     resumed = run(environ, "destination", "resume", "1", url)
 
     assert paused.output == "https://shop.example:443 of tenant 1 is paused\n"
     assert "https://shop.example:443" in listed.output
     assert "paused since" in listed.output
     assert "secret" not in listed.output
-    assert resumed.output == "https://shop.example:443 of tenant 1 goes on\n"
-    assert "going on" in run(environ | WIDE, "held").output
+    assert resumed.output == "https://shop.example:443 of tenant 1 is resumed\n"
+    assert "active" in run(environ | WIDE, "destination", "list").output
 
 
 @pytest.mark.parametrize(

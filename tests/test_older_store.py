@@ -112,7 +112,10 @@ def test_a_running_web_process_is_not_ready_on_an_older_store(
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(("fsck",), ("held",), ("tenant", "list"), ("tenant", "create", "Ada")),
+        ("fsck",),
+        ("tenant", "list"),
+        ("tenant", "create", "Ada"),
+        ("destination", "list"),
         ("destination", "pause", "1", "https://shop.example/"),
     ],
     ids=" ".join,

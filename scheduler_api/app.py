@@ -15,7 +15,7 @@ from scheduler_api.core.errors import (
     StoreFull,
     UnknownLayout,
 )
-from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.settings import Settings, from_env
@@ -90,7 +90,7 @@ def _check_store(built: services.Services) -> None:
     A store that is away is asked by `/readyz` later.
     """
     try:
-        take_database(built.cell.client, built.cell.prefix)
+        claim_database(built.cell.client, built.cell.prefix)
         built.tenants.check_key()
     except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
         log.critical(str(err) or err.__doc__)

@@ -14,6 +14,12 @@ class Unauthorized(SchedulerError):
     """The request names no token, or one that belongs to nobody."""
 
 
+def bearer_token(authorization: str) -> str | None:
+    """The token in an `Authorization` header, None for any other scheme."""
+    scheme, blank, token = authorization.partition(" ")
+    return token.strip() if blank and scheme.lower() == "bearer" else None
+
+
 class Auth:
     """Looks tokens up; good answers are remembered for a few seconds.
 

@@ -28,7 +28,7 @@ from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
-from scheduler_api.core.store.epoch import accept, take_database
+from scheduler_api.core.store.epoch import accept, claim_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import client_variables, env_lines
@@ -143,7 +143,7 @@ def empty_store(settings: Settings, yes: bool) -> None:
         question = f"Delete all that the cell {settings.cell} holds?"
         click.confirm(question, abort=True)
     cell = Cell(connect(settings.redis_url), settings.prefix)
-    deleted = layout.empty(cell)
+    deleted = layout.delete_all(cell)
     click.echo(f"deleted {deleted} keys")
 
 
@@ -262,7 +262,7 @@ def _seconds(at_ms: int) -> str:
 
 def _cell(settings: Settings) -> Cell:
     cell = Cell(connect(settings.redis_url), settings.prefix)
-    take_database(cell.client, cell.prefix)
+    claim_database(cell.client, cell.prefix)
     return cell
 
 

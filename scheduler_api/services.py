@@ -68,7 +68,7 @@ def build(settings: Settings) -> Services:
     cell = Cell(client, settings.prefix)
     caps, limits = settings.caps, outbound.owner_limits(settings)
     tenants = outbound.tenants(cell, settings)
-    store = EventStore(cell, caps=caps, owner_limits=limits, gathers=True)
+    store = EventStore(cell, caps=caps, owner_limits=limits, batches=True)
     return Services(
         settings=settings,
         cell=cell,

@@ -95,7 +95,7 @@ class DataFolder:
     def keep_credentials(self, tenants: Tenants, *, base_url: str, store: str) -> None:
         """Write the variables that clients need; other lines of the file stay.
 
-        Creates the first tenant if there is no file.
+        Without a file, create the first tenant.
 
         Raises:
             Refusal: the file, the key and the store do not belong together.

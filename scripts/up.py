@@ -20,7 +20,7 @@ from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
-from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import from_env
 
@@ -110,7 +110,7 @@ class Up:
         if wait_for_store(client, should_stop=should_stop):
             cell = Cell(client, self._settings.prefix)
             try:
-                take_database(client, cell.prefix)
+                claim_database(client, cell.prefix)
             except ForeignDatabase as err:
                 raise Refusal(str(err)) from err
             except UnknownLayout as err:

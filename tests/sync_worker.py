@@ -85,7 +85,7 @@ class SyncWorker:
             token=begun.token,
             attempt=begun.attempt,
             outcome=Outcome(outcome),
-            line=orjson.dumps(log_entry),
+            log_entry=orjson.dumps(log_entry),
             delay_ms=delay_ms,
             reason=reason,
         )

@@ -9,7 +9,7 @@ from scheduler_api.app import create_app
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import functions, keys, layout
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.settings import Settings
@@ -38,7 +38,7 @@ def app(valkey: str, client: redis.Redis) -> Flask:
 
 @pytest.fixture
 def token(client: redis.Redis) -> str:
-    layout.take(client, PREFIX)
+    layout.ensure(client, PREFIX)
     return (
         Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=SECRETS)
         .create("one")
@@ -58,7 +58,7 @@ def _report_alive(client: redis.Redis, *roles: str) -> None:
 
 def _set_epoch(client: redis.Redis, epoch: str) -> None:
     """Prepare the store as a ticker does when it starts."""
-    take_database(client, PREFIX)
+    claim_database(client, PREFIX)
     client.set(keys.epoch(PREFIX), epoch)
 
 

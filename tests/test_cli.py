@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from scheduler_api.cli import main
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.store.records import GATE
 from scheduler_api.core.tenants.accounts import Tenant, Tenants
 from scheduler_api.dialects.outbound import SECRETS
@@ -153,7 +153,7 @@ def test_a_wrong_option_of_a_preview_is_told(words: tuple[str, ...], sentence: s
 
 def test_destinations_that_hold_events_back_are_listed(environ: dict[str, str]):
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        take_database(client, PREFIX)
+        claim_database(client, PREFIX)
         client.hset(keys.held_destinations(PREFIX), "d:7:abc", 1)
         probe = GATE.code("closed_until_ms")
         client.hset(keys.gate(PREFIX, "d:7:abc"), probe, 1_900_000_000_000)

@@ -33,7 +33,7 @@ def older(valkey: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         client.set(keys.DATABASE_CELL, PREFIX)
-        client.set(f"{PREFIX}{layout.OLDER[0]}", 7)
+        client.set(f"{PREFIX}{layout.OLDER_KEYS[0]}", 7)
         yield client
         client.flushall()
 
@@ -174,7 +174,7 @@ def test_without_confirmation_nothing_is_deleted(
     result = run(environ, "empty-store", answer=answer)
 
     assert result.exit_code == 1
-    assert older.exists(f"{PREFIX}{layout.OLDER[0]}")
+    assert older.exists(f"{PREFIX}{layout.OLDER_KEYS[0]}")
     assert older.get(keys.layout(PREFIX)) is None
 
 

@@ -47,7 +47,7 @@ def port() -> int:
 def tenant(valkey: str) -> NewTenant:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-        layout.take(client, "{s1}:")
+        layout.ensure(client, "{s1}:")
         return Tenants(
             Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS
         ).create("first")

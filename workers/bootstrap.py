@@ -8,7 +8,7 @@ from scheduler_api.core.delivery.destinations import Address, AddressPolicy
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RETRY_ONCE, connect
-from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.settings import Settings, from_env
 from workers.http_client.local_addresses import own_addresses
 
@@ -28,7 +28,7 @@ def open_cell(settings: EngineSettings) -> Cell:
     """
     client = connect(settings.redis_url, retry=RETRY_ONCE)
     cell = Cell(client, settings.prefix)
-    take_database(cell.client, cell.prefix)
+    claim_database(cell.client, cell.prefix)
     return cell
 
 

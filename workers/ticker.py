@@ -19,7 +19,7 @@ from scheduler_api.core.store.connection import (
     TIMEOUT_S,
     connect,
 )
-from scheduler_api.core.store.epoch import Epoch, establish, take_database
+from scheduler_api.core.store.epoch import Epoch, claim_database, establish
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from scheduler_api.settings import from_env
 from types import FrameType
@@ -101,13 +101,13 @@ class Ticker:
 
         A store that lost its data, or was replaced by another, has another epoch.
         """
-        if not self._epoch.known:
-            take_database(self.client, self.prefix)
+        if not self._epoch.expected:
+            claim_database(self.client, self.prefix)
             epoch = establish(self.client, self.prefix)
-        if self._epoch.holds(epoch, accepted):
+        if self._epoch.matches(epoch, accepted):
             return True
         log.critical(
-            logfmt.line("store.lost", expected=self._epoch.known, found=epoch)
+            logfmt.line("store.lost", expected=self._epoch.expected, found=epoch)
             + " run `python -m scheduler_api accept-store` to continue with this store"
         )
         return False

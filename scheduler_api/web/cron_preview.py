@@ -1,11 +1,10 @@
 """`GET /cron/preview`: when a cron expression would run, without making a schedule."""
 
 import orjson
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from flask import Blueprint, Response, request
-from scheduler_api.auth import Auth, Unauthorized
+from scheduler_api.auth import Auth, Unauthorized, bearer_token
 from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression, preview
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
@@ -20,13 +19,12 @@ from scheduler_api.core.tenants.accounts import Tenant
 from scheduler_api.services import Services
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.values import read_integer
 
 PREFIXES: tuple[str, ...] = ("/cron",)
 NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
-BEARER, KEY_HEADER = "bearer ", "X-API-Key"
+KEY_HEADER = "X-API-Key"
 INTERNAL_ERROR = "Internal server error"
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -105,13 +103,10 @@ def read_instant(text: str) -> int:
 
 def _tenant(auth: Auth) -> Tenant:
     """Raises: Unauthorized, redis.RedisError."""
-    bearer = request.headers.get("Authorization", "")
-    if bearer[: len(BEARER)].lower() == BEARER:
-        try:
-            return auth.tenant(bearer[len(BEARER) :].strip())
-        except Unauthorized:
-            pass
-    return auth.tenant(request.headers.get(KEY_HEADER))
+    try:
+        return auth.tenant(bearer_token(request.headers.get("Authorization", "")))
+    except Unauthorized:
+        return auth.tenant(request.headers.get(KEY_HEADER))
 
 
 def _rule(given: Mapping[str, str], grammars: Mapping[str, Grammar]) -> Cron:
@@ -142,8 +137,9 @@ def _after(given: Mapping[str, str]) -> int | None:
 
 def _count(given: Mapping[str, str]) -> int:
     text = given.get("count", str(DEFAULT_RUNS))
-    if _NUMBER.fullmatch(text) and 1 <= int(text) <= MAX_RUNS:
-        return int(text)
+    count = read_integer(text)
+    if count is not None and 1 <= count <= MAX_RUNS:
+        return count
     raise Refusal(
         400, f"'count' takes a number from 1 to {MAX_RUNS}, not {text[:40]!r}"
     )

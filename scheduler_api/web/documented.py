@@ -6,7 +6,7 @@ it does; the decorator adds what goes in and what comes out. From these and the
 dialect's `DOCUMENT` the module `scheduler_api.web.openapi` writes
 `/openapi/<name>.json`. A route without it fails `tests/web/test_openapi.py`:
 
-    @documented(body=NewEvent, answer=Event, errors=(400, 413))
+    @documented(body=NewEvent, response=Event, errors=(400, 413))
     def create(self, owner: Owner) -> Response:
         "Accepts an event; when it answers, the event is stored."
 
@@ -39,11 +39,11 @@ View = TypeVar("View", bound=Callable[..., object])
 class Route:
     """What a route's document has beyond what the route itself tells.
 
-    `answer` is that of all its `statuses`, None is an empty one; `errors` are statuses
+    `response` is the body for all of `statuses`, None is empty; `errors` are statuses
     beyond those that any route may answer with.
     """
 
-    answer: Shape | None = None
+    response: Shape | None = None
     statuses: tuple[int, ...] = (200,)
     body: Shape | None = None
     needs_body: bool = True
@@ -83,6 +83,6 @@ def documented(**fields: Any) -> Callable[[View], View]:
     return add
 
 
-def listed(items: Shape) -> Shape:
+def array_of(items: Shape) -> Shape:
     """A list."""
     return {"type": "array", "items": items}

@@ -138,8 +138,8 @@ def _responses(route: Route, document: Document) -> Shown:
     if not route.needs_token:
         errors.discard(401)
     answer = {"description": "Done"}
-    if route.answer is not None:
-        answer = {"description": "Done", **_content(route.answer)}
+    if route.response is not None:
+        answer = {"description": "Done", **_content(route.response)}
     return {
         **{str(status): copy.copy(answer) for status in route.statuses},
         **{str(status): str(status) for status in sorted(errors)},

@@ -5,7 +5,7 @@ from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import Epoch, take_database
+from scheduler_api.core.store.epoch import Epoch, claim_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 
@@ -37,7 +37,7 @@ class Readiness:
             pipe.exists(keys.alive(prefix, role))
         try:
             epoch, accepted, *alive = pipe.execute()
-            faults = [] if self._epoch.holds(epoch, accepted) else [STORE_CHANGED]
+            faults = [] if self._epoch.matches(epoch, accepted) else [STORE_CHANGED]
             faults += self._store_faults() or self._function_faults()
         except (redis.ConnectionError, redis.TimeoutError):
             return [STORE_AWAY]
@@ -47,7 +47,7 @@ class Readiness:
         """Asks until the store is this cell's: at the start it may have been away."""
         try:
             if not self._fits:
-                take_database(self._cell.client, self._cell.prefix)
+                claim_database(self._cell.client, self._cell.prefix)
                 self._tenants.check_key()
             self._fits = True
         except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:

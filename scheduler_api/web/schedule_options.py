@@ -15,22 +15,20 @@ from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import MissedRuns, Overlap, Schedule, ScheduleOptions
+from scheduler_api.web.values import read_date, read_integer
 from typing import Any, TypeVar
 
-HEADERS = "Scheduler-"
+HEADER_PREFIX = "Scheduler-"
 # What deliveries bear; whoever passes such a request on says nothing with them.
 NO_OPTIONS = frozenset(("event-id", "attempt", "possible-duplicate"))
 TIME_ZONE = "UTC"
 MOST_MISSED_DEFAULT, MOST_MISSED_LIMIT = 100, 1_000
 MOST_RUNS_LIMIT = 1_000_000_000
 JITTER_LIMIT_MS = 86_400_000
-# The last instant that has a four-digit year.
-LATEST_MS = 253_402_300_799_999
 SHOWN = 40
 
 Words = TypeVar("Words", bound=StrEnum)
 
-_NUMBER = re.compile(r"[0-9]{1,15}")
 _JITTER = DurationSyntax(
     *("h", "m", "s"), number="[0-9]{1,9}", bare_unit="s", descending=True
 )
@@ -47,42 +45,42 @@ class BadOption(SchedulerError):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ZonedOptions:
     """All that the options of a schedule say."""
 
     tz: str = TIME_ZONE
     options: ScheduleOptions = field(default_factory=ScheduleOptions)
 
     @classmethod
-    def of(cls, schedule: Schedule) -> "Chosen":
+    def of(cls, schedule: Schedule) -> "ZonedOptions":
         """What a schedule has."""
         return cls(schedule.tz, schedule.options)
 
 
-def header(name: str) -> str:
+def header_name(name: str) -> str:
     """The header that says an option: `Scheduler-Max-Runs` for `maxRuns`."""
-    return HEADERS + "-".join(word.capitalize() for word in _WORD.findall(name))
+    return HEADER_PREFIX + "-".join(word.capitalize() for word in _WORD.findall(name))
 
 
-def from_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def read_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The options that headers say, by their names; empty ones say nothing.
 
     Raises: BadOption, by the name of the header.
     """
     said = {}
     for name, value in headers:
-        rest = name.lower().removeprefix(HEADERS.lower())
+        rest = name.lower().removeprefix(HEADER_PREFIX.lower())
         if rest == name.lower() or rest in NO_OPTIONS:
             continue
         option = _BY_HEADER.get(rest)
         if option is None:
-            raise BadOption(name, f"is unknown: {', '.join(map(header, NAMES))}")
+            raise BadOption(name, f"is unknown: {', '.join(map(header_name, NAMES))}")
         if value.strip():
             said[option] = value.strip()
     return said
 
 
-def choose(said: Mapping[str, object], was: Chosen) -> Chosen:
+def apply_options(said: Mapping[str, object], was: ZonedOptions) -> ZonedOptions:
     """What is chosen once this is said; what is not named stays, null is the default.
 
     Raises: BadOption.
@@ -105,7 +103,7 @@ def choose(said: Mapping[str, object], was: Chosen) -> Chosen:
     return replace(chosen, options=options)
 
 
-def shown(of: Schedule) -> dict[str, object]:
+def render(of: Schedule) -> dict[str, object]:
     """The options of a schedule by their names; what has no default is there if set."""
     options = of.options
     told: dict[str, object] = {
@@ -128,7 +126,7 @@ def shown(of: Schedule) -> dict[str, object]:
     return told
 
 
-def _zone(name: str, value: object, chosen: Chosen) -> Chosen:
+def _zone(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     tz = TIME_ZONE if value is None else _text(name, value)
     try:
         expression.parse("* * * * *", tz=tz)
@@ -137,50 +135,50 @@ def _zone(name: str, value: object, chosen: Chosen) -> Chosen:
     return replace(chosen, tz=tz)
 
 
-def _missed(name: str, value: object, chosen: Chosen) -> Chosen:
+def _missed(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     policy = MissedRuns.LATEST if value is None else _one_of(MissedRuns, name, value)
     return _with(chosen, missed_runs=policy)
 
 
-def _most_missed(name: str, value: object, chosen: Chosen) -> Chosen:
+def _most_missed(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     most = None if value is None else _whole(name, value, MOST_MISSED_LIMIT)
     return _with(chosen, max_missed=most or 0)
 
 
-def _start(name: str, value: object, chosen: Chosen) -> Chosen:
+def _start(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     return _with(chosen, start_ms=_moment(name, value))
 
 
-def _end(name: str, value: object, chosen: Chosen) -> Chosen:
+def _end(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     return _with(chosen, end_ms=_moment(name, value))
 
 
-def _runs(name: str, value: object, chosen: Chosen) -> Chosen:
+def _runs(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     most = None if value is None else _whole(name, value, MOST_RUNS_LIMIT)
     return _with(chosen, max_runs=most)
 
 
-def _jitter(name: str, value: object, chosen: Chosen) -> Chosen:
+def _jitter(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     return _with(chosen, jitter_ms=0 if value is None else _duration_ms(name, value))
 
 
-def _overlap(name: str, value: object, chosen: Chosen) -> Chosen:
+def _overlap(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     policy = Overlap.RUN if value is None else _one_of(Overlap, name, value)
     return _with(chosen, overlap=policy)
 
 
-def _gap(name: str, value: object, chosen: Chosen) -> Chosen:
+def _gap(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     gap = ClockChange().gap if value is None else _one_of(Gap, name, value)
     return _with(chosen, clock=replace(chosen.options.clock, gap=gap))
 
 
-def _fold(name: str, value: object, chosen: Chosen) -> Chosen:
+def _fold(name: str, value: object, chosen: ZonedOptions) -> ZonedOptions:
     fold = ClockChange().fold if value is None else _one_of(Fold, name, value)
     return _with(chosen, clock=replace(chosen.options.clock, fold=fold))
 
 
 # In the order in which they are told.
-_READERS: dict[str, Callable[[str, object, Chosen], Chosen]] = {
+_READERS: dict[str, Callable[[str, object, ZonedOptions], ZonedOptions]] = {
     "timeZone": _zone,
     "gap": _gap,
     "fold": _fold,
@@ -194,7 +192,7 @@ _READERS: dict[str, Callable[[str, object, Chosen], Chosen]] = {
 }
 NAMES = tuple(_READERS)
 # What the dialects' documents say about each.
-MEANINGS = {
+DESCRIPTIONS = {
     "timeZone": "IANA time zone of the expression",
     "gap": f"Times that a clock change skips: {', '.join(Gap)}",
     "fold": f"Times that a clock change brings twice: {', '.join(Fold)}",
@@ -207,11 +205,12 @@ MEANINGS = {
     "overlap": f"While the run before has not ended: {', '.join(Overlap)}",
 }
 _BY_HEADER = {
-    header(name).lower().removeprefix(HEADERS.lower()): name for name in NAMES
+    header_name(name).lower().removeprefix(HEADER_PREFIX.lower()): name
+    for name in NAMES
 }
 
 
-def _with(chosen: Chosen, **changes: Any) -> Chosen:
+def _with(chosen: ZonedOptions, **changes: Any) -> ZonedOptions:
     return replace(chosen, options=replace(chosen.options, **changes))
 
 
@@ -232,9 +231,7 @@ def _one_of(words: type[Words], name: str, value: object) -> Words:
 
 
 def _whole(name: str, value: object, most: int) -> int:
-    number = value
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        number = int(value)
+    number = read_integer(value) if isinstance(value, str) else value
     if not isinstance(number, int) or isinstance(number, bool):
         number = 0
     if not 1 <= number <= most:
@@ -246,14 +243,12 @@ def _whole(name: str, value: object, most: int) -> int:
 def _moment(name: str, value: object) -> int | None:
     if value is None:
         return None
+    text = _text(name, value)
     try:
-        moment_ms = timestamps.from_iso(_text(name, value))
-        if 0 <= moment_ms <= LATEST_MS:
-            return moment_ms
-    except ValueError:
-        pass
-    wanted = "should be an ISO 8601 date such as 2026-01-31T12:00:00Z"
-    raise BadOption(name, f"{wanted}, not {str(value)[:SHOWN]!r}")
+        return read_date(text)
+    except ValueError as err:
+        wanted = "should be an ISO 8601 date such as 2026-01-31T12:00:00Z"
+        raise BadOption(name, f"{wanted}, not {text[:SHOWN]!r}") from err
 
 
 def _duration_ms(name: str, value: object) -> int:

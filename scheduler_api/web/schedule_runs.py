@@ -1,11 +1,11 @@
 """What happened at each fire time of a schedule, as every dialect tells it."""
 
-import re
 from collections.abc import Mapping
 from scheduler_api.core.model import FINAL_STATES, State
 from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.values import read_integer
 
 COUNT = "count"
 USUAL, MOST = 20, 1_000
@@ -14,21 +14,19 @@ WAITING, UNDER_WAY = "waiting", "under way"
 OUTCOMES = (FIRED, SKIPPED, BY_HAND)
 STATES = (WAITING, UNDER_WAY, *(state.value for state in FINAL_STATES))
 
-_NUMBER = re.compile(r"[0-9]{1,4}")
-
 
 def read_count(parameters: Mapping[str, str]) -> int:
     """How many fire times are asked for.
 
     Raises: Refusal.
     """
-    text = parameters.get(COUNT, str(USUAL))
-    if _NUMBER.fullmatch(text) and 1 <= int(text) <= MOST:
-        return int(text)
+    count = read_integer(parameters.get(COUNT, str(USUAL)))
+    if count is not None and 1 <= count <= MOST:
+        return count
     raise Refusal(400, f"{COUNT} should be a whole number from 1 to {MOST}")
 
 
-def shown(of: Run, **named: str) -> dict[str, object]:
+def render_run(of: Run, **named: str) -> dict[str, object]:
     """One fire time.
 
     Args:

@@ -4,12 +4,12 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
 from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.model import MissedRuns, Overlap
-from scheduler_api.web.schedule_options import MEANINGS
+from scheduler_api.web.schedule_options import DESCRIPTIONS
 from scheduler_api.web.schedule_runs import COUNT, MOST, OUTCOMES, STATES
 
 
 def _about(name: str) -> dict[str, str]:
-    return {"description": MEANINGS[name]}
+    return {"description": DESCRIPTIONS[name]}
 
 
 class Options(Schema):
@@ -37,7 +37,7 @@ class RunsQuery(Schema):
     )
 
 
-class ShownRun(Schema):
+class RunResponse(Schema):
     """What happened at one fire time."""
 
     at = fields.DateTime(required=True)

@@ -322,7 +322,7 @@ def settlement(
         token=begun.token,
         attempt=begun.attempt,
         outcome=outcome,
-        line=line,
+        log_entry=line,
         delay_ms=delay_ms,
         reason=reason,
         follow_ups=follow_ups,

@@ -5,7 +5,7 @@ import sys
 from data_folder import DataFolder, wait_for_store
 from pathlib import Path
 from scheduler_api.core.model import Owner
-from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.settings import from_env
@@ -67,7 +67,7 @@ class Cell(Observer):
 
     def __enter__(self) -> Self:
         self.start_store()
-        take_database(self.client, self.prefix)
+        claim_database(self.client, self.prefix)
         secret_key = self.settings.secret_key
         tenant = Tenants(
             self.events.cell, secret_key=secret_key, makers=SECRETS

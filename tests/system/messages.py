@@ -39,7 +39,7 @@ def publish(
         for label, url, message_gates in zip(labels, urls, gates, strict=True)
     ]
     cell.owner = Owner(cell.owner.tenant, "qstash")
-    created = cell.events.create_many(cell.owner, drafts, at_once=BATCH_SIZE)
+    created = cell.events.create_many(cell.owner, drafts, batch_size=BATCH_SIZE)
     return [
         Accepted(message.id, label, message.wanted_ms)
         for message, label in zip(created, labels, strict=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
-from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.epoch import claim_database
 from tests.system.cell import PROCFILE, Cell
 from tests.system.processes import ROOT, Process, wait_until
 from typing import Any
@@ -41,7 +41,7 @@ class LibraryCell(Cell):
     def start_store(self) -> None:
         """Start the store and assign its database to this cell, like `scripts/up`."""
         super().start_store()
-        take_database(self.client, self.prefix)
+        claim_database(self.client, self.prefix)
 
     def loaded(self) -> set[str]:
         """The names of all libraries on the store."""

@@ -168,7 +168,7 @@ def test_a_route_without_documentation_is_named() -> None:
 
 
 def test_a_route_is_told_by_its_view() -> None:
-    @documented(answer=Answer, statuses=(201,), errors=(404,))
+    @documented(response=Answer, statuses=(201,), errors=(404,))
     def view(_services: object, thing: str) -> str:
         """Does it; more of it.
 

@@ -12,7 +12,12 @@ from scheduler_api.core.model import (
     ScheduleOptions,
 )
 from scheduler_api.web import schedule_options
-from scheduler_api.web.schedule_options import BadOption, Chosen, choose, from_headers
+from scheduler_api.web.schedule_options import (
+    BadOption,
+    ZonedOptions,
+    apply_options,
+    read_headers,
+)
 from typing import Any
 
 HOUR_MS = 3_600_000
@@ -42,18 +47,18 @@ NOON = "2030-12-31T12:00:00Z"
 def test_an_option_says_one_thing_and_null_takes_it_back(
     name: str, value: Any, expected: dict[str, Any]
 ) -> None:
-    said = choose({name: value}, Chosen())
+    said = apply_options({name: value}, ZonedOptions())
 
-    assert said == Chosen(options=replace(ScheduleOptions(), **expected))
-    assert choose({}, said) == said
-    assert choose({name: None}, said) == Chosen()
+    assert said == ZonedOptions(options=replace(ScheduleOptions(), **expected))
+    assert apply_options({}, said) == said
+    assert apply_options({name: None}, said) == ZonedOptions()
 
 
 def test_a_time_zone_is_said_and_taken_back() -> None:
-    said = choose({"timeZone": "Asia/Tokyo"}, Chosen())
+    said = apply_options({"timeZone": "Asia/Tokyo"}, ZonedOptions())
 
     assert said.tz == "Asia/Tokyo"
-    assert choose({"timeZone": None}, said).tz == "UTC"
+    assert apply_options({"timeZone": None}, said).tz == "UTC"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +78,7 @@ def test_a_time_zone_is_said_and_taken_back() -> None:
 def test_what_is_no_value_is_refused_by_name(name: str, values: list[Any]) -> None:
     for value in values:
         with pytest.raises(BadOption) as refused:
-            choose({name: value}, Chosen())
+            apply_options({name: value}, ZonedOptions())
 
         assert refused.value.name == name
         assert len(str(refused.value)) < 150
@@ -82,36 +87,36 @@ def test_what_is_no_value_is_refused_by_name(name: str, values: list[Any]) -> No
 @pytest.mark.parametrize("most", [0, 1_001, "many"])
 def test_a_bound_of_missed_runs_has_limits(most: Any) -> None:
     with pytest.raises(BadOption):
-        choose({"missedRuns": "all", "mostMissed": most}, Chosen())
+        apply_options({"missedRuns": "all", "mostMissed": most}, ZonedOptions())
 
 
 def test_a_bound_goes_with_all_missed_runs_only() -> None:
-    bounded = choose({"missedRuns": "all", "mostMissed": 5}, Chosen())
+    bounded = apply_options({"missedRuns": "all", "mostMissed": 5}, ZonedOptions())
 
     assert bounded.options.max_missed == 5
-    assert choose({"mostMissed": None}, bounded).options.max_missed == 100
-    assert choose({"missedRuns": "skip"}, bounded).options.max_missed == 0
+    assert apply_options({"mostMissed": None}, bounded).options.max_missed == 100
+    assert apply_options({"missedRuns": "skip"}, bounded).options.max_missed == 0
     with pytest.raises(BadOption):
-        choose({"missedRuns": "latest", "mostMissed": 5}, Chosen())
+        apply_options({"missedRuns": "latest", "mostMissed": 5}, ZonedOptions())
 
 
 def test_a_start_after_the_end_is_refused() -> None:
-    ends = choose({"endDate": NOON}, Chosen())
+    ends = apply_options({"endDate": NOON}, ZonedOptions())
 
     with pytest.raises(BadOption):
-        choose({"startDate": "2031-01-01T00:00Z"}, ends)
-    assert choose({"startDate": NOON}, ends).options.start_ms == NOON_MS
+        apply_options({"startDate": "2031-01-01T00:00Z"}, ends)
+    assert apply_options({"startDate": NOON}, ends).options.start_ms == NOON_MS
 
 
 def test_an_unknown_option_is_refused_and_the_known_ones_are_told() -> None:
     with pytest.raises(BadOption, match=r"maxRun is unknown.*maxRuns"):
-        choose({"maxRun": 1}, Chosen())
+        apply_options({"maxRun": 1}, ZonedOptions())
     with pytest.raises(BadOption, match=r"scheduler-Max-Run is.*Scheduler-Max-Runs"):
-        from_headers([("scheduler-Max-Run", "1")])
+        read_headers([("scheduler-Max-Run", "1")])
 
 
 def test_headers_say_options_in_any_case() -> None:
-    said = from_headers(
+    said = read_headers(
         [
             ("SCHEDULER-TIME-ZONE", " Asia/Tokyo "),
             ("scheduler-max-runs", "3"),
@@ -143,7 +148,7 @@ def test_what_is_told_may_be_said_again() -> None:
         options=options,
     )
 
-    told = schedule_options.shown(schedule)
+    told = schedule_options.render(schedule)
 
     assert told.keys() == set(schedule_options.NAMES)
-    assert choose(told, Chosen()) == Chosen.of(schedule)
+    assert apply_options(told, ZonedOptions()) == ZonedOptions.of(schedule)

@@ -31,7 +31,7 @@ def client(valkey: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SECRET_KEY", "a" * 32)
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-        layout.take(client, PREFIX)
+        layout.ensure(client, PREFIX)
         yield client
 
 

@@ -30,7 +30,7 @@ def ticker(valkey: str, trips: Trips) -> Iterator[Ticker]:
     pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
     with redis.Redis.from_pool(pool) as client:
         client.flushall()
-        layout.take(client, PREFIX)
+        layout.ensure(client, PREFIX)
         settings = Settings(redis_url=valkey, secret_key="k" * 32)
         ticker = Ticker(client, settings)
         EventStore(ticker.cell).create_many(OWNER, [DRAFT])

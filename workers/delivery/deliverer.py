@@ -102,7 +102,7 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=Outcome.DELIVERED,
-            line=codec.encode_attempt({"started_ms": started_ms}),
+            log_entry=codec.encode_attempt({"started_ms": started_ms}),
         )
 
     def _conclude(
@@ -120,7 +120,7 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=decision.outcome,
-            line=self._line(result, signed, headers=decision.headers),
+            log_entry=self._line(result, signed, headers=decision.headers),
             delay_ms=decision.delay_ms,
             reason=decision.reason,
             contact=decision.contact,
@@ -171,7 +171,7 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=Outcome.DEAD,
-            line=codec.encode_attempt(
+            log_entry=codec.encode_attempt(
                 {"started_ms": started_ms, "error": "undeliverable"}
             ),
             reason="unreadable" if unreadable else "undeliverable",

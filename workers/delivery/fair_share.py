@@ -77,5 +77,9 @@ class FairShare:
             for destination, at_s in self._wanted_at.items()
             if destination in self._in_flight or now_s - at_s < WANTED_S
         }
-        in_hand = {d: self._in_flight[d] for d in self._wanted_at if d}
-        return {"limit": self._share, "in_hand": in_hand, "only_others": only_others}
+        in_flight = {d: self._in_flight[d] for d in self._wanted_at if d}
+        return {
+            "limit": self._share,
+            "in_flight": in_flight,
+            "only_others": only_others,
+        }

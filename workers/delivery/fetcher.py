@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
 from scheduler_api.core import logfmt
-from scheduler_api.core.store.rq_envelopes import Envelope, read, told_by
+from scheduler_api.core.store.rq_envelopes import Envelope, parse_job_data, parse_job_id
 from typing import cast
 from workers.delivery.in_flight import InFlight
 from workers.redis_connection import RedisConnection
@@ -89,7 +89,7 @@ class Fetcher:
     async def _process(self, job_id: bytes) -> None:
         try:
             name = job_id.decode()
-            envelope = told_by(name) or await self._read(name)
+            envelope = parse_job_id(name) or await self._read(name)
         except (ValueError, RecursionError, redis.ResponseError) as err:
             log.error(logfmt.line("envelope.unreadable", job=job_id, problem=err))
             if isinstance(err, UnicodeDecodeError):
@@ -109,7 +109,7 @@ class Fetcher:
         data = await self._connection.execute("HGET", Job.key_for(name), "data")
         if data is None:
             raise ValueError("there is no such job")
-        return read(cast(bytes, data))
+        return parse_job_data(cast(bytes, data))
 
     async def _accept(self, envelope: Envelope) -> None:
         """Accept an envelope; an error must not stop the fetching of the next one.

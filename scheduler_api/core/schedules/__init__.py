@@ -1,1 +1,1 @@
-"""Rules that yield events: stored, planned ahead, run by hand, looked back on."""
+"""Schedules: their storage, planning, runs by hand and run history."""

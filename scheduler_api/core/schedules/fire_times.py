@@ -1,30 +1,30 @@
-"""What the fire times of a schedule follow from, and what follows from them. Pure."""
+"""The fire times of a schedule: the next one, and those that were skipped. Pure."""
 
 from functools import lru_cache
 from scheduler_api.core.cron.clock_changes import gaps
 from scheduler_api.core.cron.expression import FULL, Cron, Every, Grammar, parse, skips
 from scheduler_api.core.model import Schedule, ScheduleState
 from scheduler_api.core.schedules.planning import (
-    MOST_TOLD,
+    MAX_REPORTED,
     fire_times,
     first_after_ms,
     newest_past,
 )
 from zoneinfo import ZoneInfo
 
-# How long skipped fire times are told.
-TOLD_MS = 30 * 86_400_000
+# How long times skipped by a clock change are reported.
+REPORTED_FOR_MS = 30 * 86_400_000
 
 
 def rule_of(schedule: Schedule) -> tuple[object, ...]:
-    """All that its fire times follow from: while it is the same they go on."""
+    """Everything that determines the fire times; while it is equal, they continue."""
     options = schedule.options
     rule = schedule.expression, schedule.tz, schedule.state, options.clock
     return *rule, options.start_ms, options.jitter_ms
 
 
 def cron_of(schedule: Schedule, grammar: Grammar = FULL) -> Cron:
-    """The rule of a schedule.
+    """The parsed cron expression of a schedule.
 
     Raises: CronError.
     """
@@ -38,7 +38,7 @@ def cron_of(schedule: Schedule, grammar: Grammar = FULL) -> Cron:
 
 
 def next_ms(schedule: Schedule, now_ms: int) -> int | None:
-    """When it fires next, or would if it were not paused; None if never again."""
+    """The next fire time, even if the schedule is paused; None if there is none."""
     if schedule.is_over(now_ms):
         return None
     found_ms = next((at for at in schedule.times_ms if at > now_ms), None)
@@ -54,26 +54,29 @@ def next_ms(schedule: Schedule, now_ms: int) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _first_after(cron: Cron, since_ms: int, after_ms: int) -> int | None:
-    """In a list of many schedules, many have the same rule."""
+    """The first fire time after an instant.
+
+    Cached because many schedules of a list have the same rule.
+    """
     return next(fire_times(cron, last_ms=since_ms, after_ms=after_ms), None)
 
 
 def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:
-    """The newest fire times that have passed since it was paused; [] if it is not."""
+    """The newest fire times since the schedule was paused; [] if it is not paused."""
     if schedule.state is not ScheduleState.PAUSED:
         return []
     end_ms = schedule.options.end_ms
     until_ms = now_ms if end_ms is None else min(now_ms, end_ms)
     cron = cron_of(schedule)
     return newest_past(
-        cron, last_ms=schedule.last_used_ms, now_ms=until_ms, most=MOST_TOLD
+        cron, last_ms=schedule.last_used_ms, now_ms=until_ms, count=MAX_REPORTED
     )
 
 
 def skipped_by_clock(schedule: Schedule, now_ms: int) -> list[int]:
-    """When clock changes skipped local times that it names, since its last edit."""
+    """The instants of clock changes since the last edit that skipped a fire time."""
     options = schedule.options
-    since_ms = max(schedule.updated_ms, options.start_ms or 0, now_ms - TOLD_MS)
+    since_ms = max(schedule.updated_ms, options.start_ms or 0, now_ms - REPORTED_FOR_MS)
     end_ms = now_ms if options.end_ms is None else min(now_ms, options.end_ms)
     if schedule.state is ScheduleState.PAUSED or end_ms <= since_ms:
         return []

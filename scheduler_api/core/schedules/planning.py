@@ -1,4 +1,4 @@
-"""Which fire times of a rule are stored, and which were missed. Pure."""
+"""Planning: which fire times of a rule to store, and which were missed. Pure."""
 
 import hashlib
 from collections import deque
@@ -9,23 +9,23 @@ from itertools import islice, takewhile
 from scheduler_api.core.cron.expression import Cron, Every, upcoming
 from scheduler_api.core.model import MissedRuns, ScheduleOptions
 
-PLAIN = ScheduleOptions()
-COVERED_MS = 600_000
-FEWEST, MOST = 5, 600
-MOST_COUNTED = 10_000
-# How many of the missed are told one by one.
-MOST_TOLD = 100
+DEFAULT_OPTIONS = ScheduleOptions()
+PLANNED_MS = 600_000
+MIN_TIMES, MAX_TIMES = 5, 600
+MAX_COUNTED = 10_000
+# How many missed fire times are listed individually.
+MAX_REPORTED = 100
 LOOK_BACK_MS = tuple(s * 1000 for s in (60, 3_600, 86_400, 32 * 86_400, 366 * 86_400))
 
 
 def first_after_ms(options: ScheduleOptions, now_ms: int) -> int:
-    """The instant after which a schedule may fire: now, or just before its start."""
+    """The instant after which a schedule may fire: now, or 1 ms before its start."""
     return now_ms if options.start_ms is None else max(now_ms, options.start_ms - 1)
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """Fire times to store, and the one that follows the last of them, if any."""
+    """Fire times to store, and the fire time that follows them, if there is one."""
 
     times_ms: tuple[int, ...]
     following_ms: int | None = None
@@ -33,9 +33,9 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Plan:
-    """Fire times to store, and the missed ones that they pass over.
+    """Fire times to store, and how many missed ones are not made up for.
 
-    `dropped_ms` are the newest of the missed.
+    `dropped_ms` are the newest of those missed fire times.
     """
 
     ahead: Ahead
@@ -48,10 +48,10 @@ class Plan:
 
 
 def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahead:
-    """The next fire times: those of ten minutes, at least 5, at most 600.
+    """The fire times of the next ten minutes, but at least 5 and at most 600.
 
     Args:
-        last_ms: the last fire time, which a distance is counted from; else `after_ms`.
+        last_ms: the last fire time, where an interval starts; None: `after_ms`.
     """
     if isinstance(cron.rule, Every):
         since_ms = after_ms if last_ms is None else last_ms
@@ -62,9 +62,9 @@ def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahea
 
 @lru_cache(maxsize=1024)
 def _planned(cron: Cron, after_s: int) -> Ahead:
-    """As `plan_ahead`; no rule tells apart the instants of a second.
+    """`plan_ahead` for rules; they depend only on the second of an instant.
 
-    Schedules of one rule run short of fire times together: that is worked out once.
+    Cached because schedules with the same rule need new fire times simultaneously.
     """
     after_ms = after_s * 1000
     return _to_store(upcoming(cron, after_ms=after_ms), after_ms=after_ms)
@@ -72,18 +72,18 @@ def _planned(cron: Cron, after_s: int) -> Ahead:
 
 def _to_store(times_ms: Iterator[int], *, after_ms: int) -> Ahead:
     stored: list[int] = []
-    for at_ms in islice(times_ms, MOST + 1):
-        enough = len(stored) >= FEWEST and at_ms > after_ms + COVERED_MS
-        if enough or len(stored) == MOST:
+    for at_ms in islice(times_ms, MAX_TIMES + 1):
+        enough = len(stored) >= MIN_TIMES and at_ms > after_ms + PLANNED_MS
+        if enough or len(stored) == MAX_TIMES:
             return Ahead(tuple(stored), at_ms)
         stored.append(at_ms)
     return Ahead(tuple(stored))
 
 
-def spread(ahead: Ahead, options: ScheduleOptions, *, seed: str) -> list[str]:
-    """Fire times as they are stored, each with the jitter that `seed` gives it.
+def encode_times(ahead: Ahead, options: ScheduleOptions, *, seed: str) -> list[str]:
+    """Fire times as they are stored: `<fire time>`, or `<due time>:<fire time>`, in ms.
 
-    With jitter `<when wanted>:<fire time>`, in ms.
+    The due time is the fire time plus its jitter, which is derived from `seed`.
     """
     if not options.jitter_ms:
         return [str(at_ms) for at_ms in ahead.times_ms]
@@ -97,24 +97,28 @@ def spread(ahead: Ahead, options: ScheduleOptions, *, seed: str) -> list[str]:
 def _jitter_ms(
     at_ms: int, next_ms: int | None, options: ScheduleOptions, seed: str
 ) -> int:
-    """Less than the distance to the next fire time, and not past the end."""
-    most_ms = options.jitter_ms
+    """The jitter of a fire time; it ends before the next fire time and `end_ms`."""
+    max_ms = options.jitter_ms
     if next_ms is not None:
-        most_ms = min(most_ms, next_ms - at_ms - 1)
+        max_ms = min(max_ms, next_ms - at_ms - 1)
     if options.end_ms is not None and options.end_ms >= at_ms:
-        most_ms = min(most_ms, options.end_ms - at_ms)
+        max_ms = min(max_ms, options.end_ms - at_ms)
     digest = hashlib.sha256(f"{seed}:{at_ms}".encode()).digest()
-    return int.from_bytes(digest[:8]) % (most_ms + 1)
+    return int.from_bytes(digest[:8]) % (max_ms + 1)
 
 
-def newest_past(cron: Cron, *, last_ms: int, now_ms: int, most: int = 1) -> list[int]:
-    """The newest fire times in (last, now], found without walking all of a long gap."""
-    newest: deque[int] = deque(maxlen=most)
+def newest_past(cron: Cron, *, last_ms: int, now_ms: int, count: int = 1) -> list[int]:
+    """The newest `count` fire times in (last, now], oldest first.
+
+    The search starts with the last minute and extends step by step, so a long gap is
+    rarely walked from its start.
+    """
+    newest: deque[int] = deque(maxlen=count)
     for back_ms in (*LOOK_BACK_MS, now_ms - last_ms):
         after_ms = max(last_ms, now_ms - back_ms)
         newest.clear()
         newest.extend(_until(cron, last_ms=last_ms, after_ms=after_ms, now_ms=now_ms))
-        if len(newest) == most or after_ms == last_ms:
+        if len(newest) == count or after_ms == last_ms:
             break
     return list(newest)
 
@@ -125,7 +129,7 @@ def _until(cron: Cron, *, last_ms: int, after_ms: int, now_ms: int) -> Iterator[
 
 
 def fire_times(cron: Cron, *, last_ms: int, after_ms: int) -> Iterator[int]:
-    """The fire times after an instant; a distance keeps the rhythm of its last one."""
+    """The fire times after an instant; an interval is counted from `last_ms`."""
     if isinstance(cron.rule, Every):
         step_ms = cron.rule.seconds * 1000
         start_ms = -(-last_ms // 1000) * 1000
@@ -139,39 +143,47 @@ def plan(
     last_ms: int,
     now_ms: int,
     grace_ms: int,
-    options: ScheduleOptions = PLAIN,
+    options: ScheduleOptions = DEFAULT_OPTIONS,
 ) -> Plan:
-    """What a schedule that ran dry has ahead of it, and what it has missed.
+    """Plan a schedule whose stored fire times are used up.
 
-    Of the fire times older than the grace as many of the newest are kept as its policy
-    may still want; the claim decides what of that is sent.
+    Fire times older than the grace are missed. The plan includes as many of the newest
+    as the policy may make up for; the claim makes the final decision.
+
+    Args:
+        last_ms: the last used fire time.
     """
     after_ms = first_after_ms(options, now_ms)
     ahead = plan_ahead(cron, after_ms=after_ms, last_ms=last_ms)
     since = plan_ahead(cron, after_ms=last_ms, last_ms=last_ms).times_ms
     if not since or since[0] > now_ms:
         return Plan(ahead)
-    young_ms = max(last_ms, now_ms - grace_ms - 1)
-    past = list(_until(cron, last_ms=last_ms, after_ms=young_ms, now_ms=now_ms))
-    older = _until(cron, last_ms=last_ms, after_ms=last_ms, now_ms=young_ms)
-    missed = sum(1 for _ in islice(older, MOST_COUNTED))
+    missed_until_ms = max(last_ms, now_ms - grace_ms - 1)
+    late = list(_until(cron, last_ms=last_ms, after_ms=missed_until_ms, now_ms=now_ms))
+    older = _until(cron, last_ms=last_ms, after_ms=last_ms, now_ms=missed_until_ms)
+    missed = sum(1 for _ in islice(older, MAX_COUNTED))
     if not missed:
-        return Plan(_before(ahead, past))
-    most = _wanted_of_missed(options, past)
-    kept = newest_past(cron, last_ms=last_ms, now_ms=young_ms, most=most)
-    before_ms = kept[0] - 1 if kept else young_ms
-    dropped = newest_past(cron, last_ms=last_ms, now_ms=before_ms, most=MOST_TOLD)
+        return Plan(_prepend(late, ahead))
+    count = _count_to_keep(options, late)
+    kept = newest_past(cron, last_ms=last_ms, now_ms=missed_until_ms, count=count)
+    before_ms = kept[0] - 1 if kept else missed_until_ms
+    dropped = newest_past(cron, last_ms=last_ms, now_ms=before_ms, count=MAX_REPORTED)
     missed = max(0, missed - len(kept))
-    return Plan(_before(ahead, kept + past), missed, tuple(dropped))
+    return Plan(_prepend(kept + late, ahead), missed, tuple(dropped))
 
 
-def _before(ahead: Ahead, past: list[int]) -> Ahead:
+def _prepend(past: list[int], ahead: Ahead) -> Ahead:
     return Ahead((*past, *ahead.times_ms), ahead.following_ms)
 
 
-def _wanted_of_missed(options: ScheduleOptions, past: list[int]) -> int:
-    # With jitter the newest may be wanted so late that it is young yet.
-    least = 1 if options.jitter_ms else 0
+def _count_to_keep(options: ScheduleOptions, late: list[int]) -> int:
+    """How many missed fire times the policy may make up for.
+
+    Args:
+        late: past fire times that are within the grace.
+    """
+    # Jitter may delay the newest one so much that it is still within the grace.
+    minimum = 1 if options.jitter_ms else 0
     if options.missed_runs is MissedRuns.ALL:
-        return max(options.max_missed, least)
-    return 1 if options.missed_runs is MissedRuns.LATEST and not past else least
+        return max(options.max_missed, minimum)
+    return 1 if options.missed_runs is MissedRuns.LATEST and not late else minimum

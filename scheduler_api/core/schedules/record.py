@@ -1,4 +1,4 @@
-"""The record of a schedule, by the full names of its fields. Pure."""
+"""Converts between schedules and their records, by full field names. Pure."""
 
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.errors import UnreadableRecord
@@ -14,18 +14,20 @@ from scheduler_api.core.store import codec, gate_names
 from scheduler_api.core.store.records import Record
 
 
-def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
-    """Names and values of what the schedule does; absent options stay absent.
+def fields(schedule: Schedule, *, times_ahead: int) -> list[str | int]:
+    """Alternating names and values of the rule and its options.
+
+    Options with default values have no field.
 
     Args:
-        wanted: how many fire times are to be planned ahead.
+        times_ahead: how many fire times to plan ahead.
     """
     options = schedule.options
-    said: dict[str, str | int | None] = {
+    values: dict[str, str | int | None] = {
         "expression": schedule.expression,
         "time_zone": schedule.tz,
         "deadline_ms": schedule.deadline_ms,
-        "times_ahead": wanted,
+        "times_ahead": times_ahead,
         "delay_ms": options.delay_ms or None,
         "journaled": 1 if options.journal else None,
         "start_ms": options.start_ms,
@@ -36,24 +38,24 @@ def fields(schedule: Schedule, *, wanted: int) -> list[str | int]:
         "search_terms": " ".join(schedule.search_terms) or None,
     }
     if options.missed_runs is not MissedRuns.LATEST:
-        said["missed_policy"] = options.missed_runs.value
-        said["missed_limit"] = options.max_missed
+        values["missed_policy"] = options.missed_runs.value
+        values["missed_limit"] = options.max_missed
     if options.overlap is not Overlap.RUN:
-        said["overlap"] = options.overlap.value
+        values["overlap"] = options.overlap.value
     if options.clock != ClockChange():
-        said["gap"] = options.clock.gap.value
-        said["fold"] = options.clock.fold.value
-    return [word for name, v in said.items() if v is not None for word in (name, v)]
+        values["gap"] = options.clock.gap.value
+        values["fold"] = options.clock.fold.value
+    return [word for name, v in values.items() if v is not None for word in (name, v)]
 
 
 def gate_fields(destination: str, gates: str) -> list[str]:
-    """Names and values of where its occurrences go, and through which gates."""
-    said = ["destination", destination] if destination else []
-    return [*said, "gates", gates] if gates else said
+    """Alternating names and values of the destination and gates of the occurrences."""
+    words = ["destination", destination] if destination else []
+    return [*words, "gates", gates] if gates else words
 
 
-def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
-    """A schedule from its record and its template.
+def decode(schedule_id: str, record: Record, template: bytes | None) -> Schedule:
+    """Decode a schedule from its record and its stored content.
 
     Raises: UnreadableRecord.
     """
@@ -62,7 +64,7 @@ def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
         return Schedule(
             id=schedule_id,
             owner=Owner.parse(record["owner"].decode()),
-            content=codec.decode_content(stored or b""),
+            content=codec.decode_content(template or b""),
             state=ScheduleState(record["state"].decode()),
             expression=record["expression"].decode(),
             tz=record["time_zone"].decode(),
@@ -74,12 +76,12 @@ def read(schedule_id: str, record: Record, stored: bytes | None) -> Schedule:
             times_ms=tuple(int(time.partition(b":")[0]) for time in times),
             missed=int(record.get("missed", 0)),
             name=record.get("name", b"").decode(),
-            last_fired_ms=_maybe(record, "last_fired_ms"),
+            last_fired_ms=_optional_int(record, "last_fired_ms"),
             options=_options(record),
             search_terms=tuple(record.get("search_terms", b"").decode().split()),
-            first_begun_ms=_maybe(record, "first_begun_ms"),
+            first_begun_ms=_optional_int(record, "first_begun_ms"),
             pauses=int(record.get("pauses", 0)),
-            runs_left=_maybe(record, "runs_left"),
+            runs_left=_optional_int(record, "runs_left"),
         )
     except (KeyError, ValueError) as err:
         raise UnreadableRecord(f"schedule {schedule_id}") from err
@@ -91,9 +93,9 @@ def _options(record: Record) -> ScheduleOptions:
         missed_runs=MissedRuns(record.get("missed_policy", b"latest").decode()),
         max_missed=int(record.get("missed_limit", 0)),
         journal="journaled" in record,
-        start_ms=_maybe(record, "start_ms"),
-        end_ms=_maybe(record, "end_ms"),
-        max_runs=_maybe(record, "runs"),
+        start_ms=_optional_int(record, "start_ms"),
+        end_ms=_optional_int(record, "end_ms"),
+        max_runs=_optional_int(record, "runs"),
         jitter_ms=int(record.get("jitter_ms", 0)),
         overlap=Overlap(record.get("overlap", b"run").decode()),
         clock=ClockChange(
@@ -105,5 +107,5 @@ def _options(record: Record) -> ScheduleOptions:
     )
 
 
-def _maybe(record: Record, name: str) -> int | None:
+def _optional_int(record: Record, name: str) -> int | None:
     return int(record[name]) if name in record else None

@@ -1,4 +1,4 @@
-"""What happened at each fire time of a schedule: a read for people."""
+"""The run history of a schedule: what happened at each of its fire times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +17,10 @@ RUN = EVENT.codes("owner", "state", "attempts", "reason", "replay_of")
 
 @dataclass(frozen=True)
 class Run:
-    """One fire time: it made an event, or was skipped for a reason.
+    """A fire time that created an event or was skipped, or a run by hand.
 
-    `by_hand` is no fire time of the rule: somebody asked for it, maybe for what
-    another event has sent (`replay_of`). A reason is told of
-    what was skipped, and of what ended without being delivered.
+    `replay_of` is the event whose content a run by hand sends again. `reason` is set if
+    the fire time was skipped, or if its event ended without a delivery.
     """
 
     at_ms: int
@@ -33,44 +32,44 @@ class Run:
     replay_of: str | None = None
 
 
-def newest(cell: Cell, schedule: Schedule, *, most: int) -> list[Run]:
-    """The newest fire times that have passed, newest first.
+def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
+    """The newest runs, newest first.
 
-    Skipped ones are told for 30 days, the newest thousand; events while they are kept.
-    What a clock change skips is told once, at its instant.
-    Redis: three reads, not atomic.
+    The newest thousand skipped fire times are kept for 30 days; events are included for
+    as long as they are stored. The times that a clock change skips are one run, at the
+    instant of the change. Redis: three reads, not atomic.
 
-    Raises: UnreadableRecord, redis.RedisError.
+    Raises: UnreadableRecord.
     """
     skipped_key = keys.skipped(cell.prefix, schedule.id)
     with cell.client.pipeline(transaction=False) as pipe:
         pipe.zrange(
             keys.occurrences(cell.prefix, schedule.id),
-            *(0, most - 1),
+            *(0, limit - 1),
             desc=True,
             withscores=True,
         )
-        pipe.zrange(skipped_key, 0, most - 1, desc=True)
-        made, skipped = pipe.execute()
+        pipe.zrange(skipped_key, 0, limit - 1, desc=True)
+        occurrences, skipped = pipe.execute()
     now_ms = cell.now_ms()
     paused = fire_times.skipped_by_pause(schedule, now_ms)
     clock = fire_times.skipped_by_clock(schedule, now_ms)
     found = [
-        *_fired(cell, cast(list[tuple[bytes, float]], made)),
+        *_fired(cell, cast(list[tuple[bytes, float]], occurrences)),
         *map(_skipped, skipped),
         *(Run(at_ms, reason=PAUSED) for at_ms in paused),
         *(Run(at_ms, reason=CLOCK_CHANGE) for at_ms in clock),
     ]
-    return sorted(found, key=lambda run: run.at_ms, reverse=True)[:most]
+    return sorted(found, key=lambda run: run.at_ms, reverse=True)[:limit]
 
 
-def _fired(cell: Cell, made: list[tuple[bytes, float]]) -> Iterator[Run]:
+def _fired(cell: Cell, occurrences: list[tuple[bytes, float]]) -> Iterator[Run]:
     pipe = cell.client.pipeline(transaction=False)
-    for event_id, _ in made:
+    for event_id, _ in occurrences:
         record = keys.event(cell.prefix, event_id.decode())
         pipe.hmget(record, RUN)
     for (event_id, wanted_ms), (owner, state, attempts, reason, origin) in zip(
-        made, pipe.execute(), strict=True
+        occurrences, pipe.execute(), strict=True
     ):
         if owner is None:
             continue

@@ -1,7 +1,7 @@
-"""Schedules: created, replaced, read, and topped up with fire times.
+"""Schedules: creates, edits, reads, runs and deletes them, and plans fire times.
 
-A claim makes occurrences from stored fire times; they are planned when a rule
-is given or changed, and whenever the list runs low.
+A claim creates occurrences from stored fire times. Fire times are planned when a
+schedule is created or edited, and whenever few are left.
 """
 
 import logging
@@ -39,11 +39,11 @@ from scheduler_api.core.model import (
 from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.schedules import record as schedule_record
 from scheduler_api.core.schedules.planning import (
-    PLAIN,
+    DEFAULT_OPTIONS,
+    encode_times,
     first_after_ms,
     plan,
     plan_ahead,
-    spread,
 )
 from scheduler_api.core.settings.limits import (
     NO_CAPS,
@@ -61,9 +61,9 @@ from typing import cast
 
 log = logging.getLogger("scheduler.store")
 
-# Schedules read at once: few enough that what they send fits in memory.
+# How many schedules are read at once; their contents have to fit in memory.
 BATCH = 100
-# What a function refused, and what that means; anything else is tried again.
+# The errors for reply codes. `create` retries after any other code.
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "named": Conflict,
@@ -73,7 +73,6 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "full": StoreFull,
     "unfinished": NotFinished,
 }
-# Of an occurrence, how far it is.
 NEWEST = EVENT.codes("owner", "state")
 PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
 
@@ -81,8 +80,8 @@ PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
 class Schedules:
     """The schedules of one cell.
 
-    `caps` and `owner_limits` bound the gates of their occurrences. What was missed by
-    more than `grace_ms` is subject to a schedule's policy of missed runs.
+    `caps` and `owner_limits` limit the gates of their occurrences. A fire time that is
+    not claimed within `grace_ms` is missed.
     """
 
     def __init__(
@@ -109,16 +108,17 @@ class Schedules:
         grammar: Grammar,
         deadline_ms: int,
         name: str = "",
-        options: ScheduleOptions = PLAIN,
+        options: ScheduleOptions = DEFAULT_OPTIONS,
         search_terms: Sequence[str] = (),
         deduplication: DeduplicationKey | None = None,
     ) -> Schedule:
-        """Stores an active schedule; its first fire time lies after now.
+        """Create an active schedule; its first fire time is in the future.
 
-        Redis: put_schedule, atomic; repeated in silence, it is one schedule.
+        Redis: put_schedule, atomic; if the client retries the call, one schedule
+        results.
 
-        Raises: CronError, Conflict (the owner has one of that name), TimePassed (it
-            would have ended by now), Repeated, redis.RedisError.
+        Raises: CronError, Conflict (the owner has a schedule with that name),
+            TimePassed (its end is not in the future), Repeated.
         """
         while True:
             schedule = Schedule.new(
@@ -152,21 +152,21 @@ class Schedules:
         search_terms: Sequence[str] | None = None,
         deduplication: DeduplicationKey | None = None,
     ) -> Schedule:
-        """Replaces the rule of a schedule as it was read.
+        """Change a schedule; None keeps the present value.
 
-        Once this returns, no occurrence is made from the old rule; one already made
-        goes out as it was. Fire times start from now, unless neither the rule nor the
-        state changes: then one that is due this moment is not lost. Redis:
+        Existing occurrences are sent unchanged; later ones follow the new rule. Stored
+        fire times are kept if neither the rule nor the state changes, so that one due
+        at this moment is not lost; otherwise planning starts from now. Editing the end
+        of a schedule that is over makes it active again, unless `state` is set. Redis:
         put_schedule, atomic.
 
-        One that is over goes on with a later end, unless it is given a state.
-
         Raises: CronError, NotFound, Conflict (it was changed since it was read),
-            TimePassed (its new end is not in the future), Repeated, redis.RedisError.
+            TimePassed (its new end is not in the future), Repeated.
         """
         now_ms = self._cell.now_ms()
-        options, was = options or schedule.options, schedule.options
-        if state is None and schedule.is_over(now_ms) and options.end_ms != was.end_ms:
+        end_ms = schedule.options.end_ms
+        options = options or schedule.options
+        if state is None and schedule.is_over(now_ms) and options.end_ms != end_ms:
             state = ScheduleState.ACTIVE
         changed = replace(
             schedule,
@@ -180,15 +180,13 @@ class Schedules:
             if search_terms is None
             else tuple(search_terms),
         )
-        goes_on = fire_times.rule_of(changed) == fire_times.rule_of(
-            schedule
-        ) and not schedule.is_over(now_ms)
+        same_rule = fire_times.rule_of(changed) == fire_times.rule_of(schedule)
         resumed = (schedule.state, changed.state) == PAUSED_TO_ACTIVE
         code = self._put(
             changed,
             grammar,
             deduplication=deduplication,
-            goes_on=goes_on,
+            keep_times=same_rule and not schedule.is_over(now_ms),
             skipped=fire_times.skipped_by_pause(schedule, now_ms) if resumed else [],
         )
         if code != "ok":
@@ -201,16 +199,16 @@ class Schedules:
         grammar: Grammar,
         *,
         deduplication: DeduplicationKey | None,
-        goes_on: bool = False,
+        keep_times: bool = False,
         skipped: Sequence[int] = (),
     ) -> str:
         cron = fire_times.cron_of(schedule, grammar)
         revision, now_ms = nonce(), self._cell.now_ms()
         after_ms = first_after_ms(schedule.options, now_ms)
-        since_ms = schedule.last_used_ms if goes_on else after_ms
+        since_ms = schedule.last_used_ms if keep_times else after_ms
         ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
         if not ahead.times_ms:
-            # What every clock change of its zone skips is only found by asking.
+            # Parsing accepts rules whose times are all skipped by clock changes.
             raise CronError("the expression never fires", None)
         url = schedule.content.url
         inline, _ = write_if_large(
@@ -218,7 +216,7 @@ class Schedules:
             keys.template(self._cell.prefix, schedule.id, revision),
             codec.encode_content(schedule.content),
         )
-        times = spread(ahead, schedule.options, seed=schedule.id)
+        times = encode_times(ahead, schedule.options, seed=schedule.id)
         gates = gate_names.encode_gates(
             *(schedule.owner, schedule.options.gates),
             url=url,
@@ -227,7 +225,7 @@ class Schedules:
                 schedule.owner.dialect, NO_OWNER_LIMITS
             ),
         )
-        fields = schedule_record.fields(schedule, wanted=len(times))
+        fields = schedule_record.fields(schedule, times_ahead=len(times))
         fields += schedule_record.gate_fields(gate_names.destination_digest(url), gates)
         options: dict[str, object] = {
             "id": schedule.id,
@@ -236,7 +234,7 @@ class Schedules:
             "revision": revision,
             "name": schedule.name,
             "state": schedule.state.value,
-            "keeps_times": goes_on,
+            "keeps_times": keep_times,
             "fire_times": ",".join(times),
             "skipped": skipped,
             **deduplication_options(deduplication),
@@ -247,9 +245,10 @@ class Schedules:
             options["end_ms"] = schedule.options.end_ms
         if schedule.options.max_runs is not None:
             options["runs"] = schedule.options.max_runs
-        code, _, named = self._cell.call("put_schedule", options, [inline, *fields])
+        reply = self._cell.call("put_schedule", options, [inline, *fields])
+        code, _, duplicate_of = reply
         if code == b"duplicate":
-            raise Repeated(Duplicate.parse(named))
+            raise Repeated(Duplicate.parse(duplicate_of))
         return str(code.decode())
 
     def run(
@@ -259,13 +258,13 @@ class Schedules:
         replay_of: str = "",
         deduplication: DeduplicationKey | None = None,
     ) -> str:
-        """Makes an occurrence for now, whatever its rule says; answers its id.
+        """Create an occurrence that is due now, and return its id.
 
-        It counts for no number of runs and moves no fire time on; one that is paused
-        runs as well. Redis: run_schedule, atomic.
+        Fire times and the number of runs left do not change. A paused schedule can be
+        run too. Redis: run_schedule, atomic.
 
         Args:
-            replay_of: the id of a finished occurrence, to send what that sent.
+            replay_of: the id of a finished occurrence whose content is sent again.
 
         Raises: NotFound, NotFinished, ScheduleEnded, RunInProgress, StoreFull,
             Repeated.
@@ -287,9 +286,9 @@ class Schedules:
         return event_id
 
     def id_of(self, owner: Owner, name: str) -> str:
-        """The id of the schedule that bears a name.
+        """The id of the schedule with that name.
 
-        Raises: NotFound, redis.RedisError.
+        Raises: NotFound.
         """
         key = keys.names(self._cell.prefix, str(owner))
         found = cast(bytes | None, self._cell.client.hget(key, name))
@@ -298,9 +297,9 @@ class Schedules:
         return found.decode()
 
     def get(self, owner: Owner, schedule_id: str) -> Schedule:
-        """The schedule of that id, if it is this owner's.
+        """The owner's schedule with that id.
 
-        Raises: NotFound, UnreadableRecord, redis.RedisError.
+        Raises: NotFound, UnreadableRecord.
         """
         found = self._find(schedule_id)
         if found is None or found.owner != owner:
@@ -313,18 +312,13 @@ class Schedules:
         return None
 
     def all_of(self, owner: Owner) -> list[Schedule]:
-        """All schedules of an owner, oldest first, but for unreadable ones.
-
-        Raises: redis.RedisError.
-        """
+        """All readable schedules of an owner, oldest first."""
         return [schedule for batch in self.batches_of(owner) for schedule in batch]
 
     def batches_of(self, owner: Owner) -> Iterator[list[Schedule]]:
-        """All schedules of an owner, oldest first, read as they are asked for.
+        """Batches of all schedules of an owner, oldest first; each is read on demand.
 
-        One bad record must not hide the others: it is left out, and logged.
-
-        Raises: redis.RedisError.
+        Unreadable schedules are logged and left out.
         """
         key = keys.schedules(self._cell.prefix, str(owner))
         ids = cast(list[bytes], self._cell.client.zrange(key, 0, -1))
@@ -333,25 +327,22 @@ class Schedules:
     def batches(
         self, owner: Owner, schedule_ids: Sequence[str]
     ) -> Iterator[list[Schedule]]:
-        """Those of the schedules that are there and this owner's; as `batches_of`.
-
-        Raises: redis.RedisError.
-        """
+        """Like `batches_of`, for the given ids; those of other owners are left out."""
         for at in range(0, len(schedule_ids), BATCH):
             reads = self._read(list(schedule_ids[at : at + BATCH]))
             found = (_if_readable(read) for read in reads)
             yield [each for each in found if each is not None and each.owner == owner]
 
     def count(self, owner: Owner) -> int:
-        """How many schedules an owner has.
-
-        Raises: redis.RedisError.
-        """
+        """How many schedules an owner has."""
         key = keys.schedules(self._cell.prefix, str(owner))
         return self._cell.client.zcard(key)
 
     def _read(self, schedule_ids: list[str]) -> Iterator[Callable[[], Schedule]]:
-        """What reads each of those that are there; reading may find it unreadable."""
+        """Read the records that exist; yield a function for each that decodes it.
+
+        The functions raise UnreadableRecord, so that callers can skip single records.
+        """
         prefix, pipe = self._cell.prefix, self._cell.client.pipeline(False)
         for schedule_id in schedule_ids:
             pipe.hgetall(keys.schedule(prefix, schedule_id))
@@ -364,14 +355,14 @@ class Schedules:
             revision = record.get("revision", b"").decode()
             pipe.get(keys.template(prefix, schedule_id, revision))
         for (schedule_id, record), stored in zip(found, pipe.execute(), strict=True):
-            yield partial(schedule_record.read, schedule_id, record, stored)
+            yield partial(schedule_record.decode, schedule_id, record, stored)
 
     def delete(self, schedule: Schedule) -> None:
-        """Removes a schedule; an occurrence that was already made goes out as it was.
+        """Delete a schedule; existing occurrences are still sent, unless it is strict.
 
         Redis: delete_schedule, atomic.
 
-        Raises: NotFound, redis.RedisError.
+        Raises: NotFound.
         """
         options = {
             "id": schedule.id,
@@ -382,13 +373,14 @@ class Schedules:
             raise NotFound
 
     def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:
-        """How far the newest occurrences are, by their ids; forgotten ones are absent.
+        """The states of the newest occurrences that are still stored, by their ids.
 
         Redis: one round trip.
 
-        Raises: UnreadableRecord, redis.RedisError.
+        Raises: UnreadableRecord.
         """
-        ids = [newest for each in schedules if (newest := newest_occurrence(each))]
+        newest = map(newest_occurrence, schedules)
+        ids = [event_id for event_id in newest if event_id is not None]
         pipe = self._cell.client.pipeline(transaction=False)
         for event_id in ids:
             pipe.hmget(keys.event(self._cell.prefix, event_id), NEWEST)
@@ -399,24 +391,22 @@ class Schedules:
         return states
 
     def next_ms(self, schedule: Schedule, *, now_ms: int | None = None) -> int | None:
-        """When it fires next, or would if it were not paused; None if never again.
+        """The next fire time, even if the schedule is paused; None if there is none.
 
         Args:
-            now_ms: the store's time, for callers that have asked for it.
-
-        Raises: redis.RedisError.
+            now_ms: the store's time, if the caller has already read it.
         """
         if now_ms is None:
             now_ms = self._cell.now_ms()
         return fire_times.next_ms(schedule, now_ms)
 
     def top_up(self, schedule_id: str) -> str:
-        """Plans the next fire times of a schedule that runs short of them.
+        """Plan further fire times of a schedule that has few left.
 
-        Answers done, stale (edited, paused or deleted meanwhile) or ended. Redis:
-        plan_schedule, atomic; the rule is compared by its revision.
+        Return `done`, `stale` (it was edited, paused or deleted meanwhile), or `ended`.
+        Redis: plan_schedule, atomic; it compares the revision of the schedule.
 
-        Raises: CronError, UnreadableRecord, redis.RedisError.
+        Raises: CronError, UnreadableRecord.
         """
         schedule = self._find(schedule_id)
         if schedule is None or schedule.state is not ScheduleState.ACTIVE:
@@ -434,7 +424,7 @@ class Schedules:
             "missed": planned.missed,
             "missed_times": planned.dropped_ms,
         }
-        times = spread(planned.ahead, schedule.options, seed=schedule_id)
+        times = encode_times(planned.ahead, schedule.options, seed=schedule_id)
         return str(self._cell.call("plan_schedule", options, times).decode())
 
 
@@ -447,7 +437,7 @@ def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:
-    """The id of the event that its newest fire time made, None before the first."""
+    """The id of the occurrence of the newest fire time, None before the first."""
     if schedule.last_fired_ms is None:
         return None
     return f"{schedule.id}.{schedule.last_fired_ms // 1000}"

@@ -1,5 +1,5 @@
 """Writes to Redis, and reads by id.
 
-Every call that reaches Redis may raise redis.RedisError, which docstrings do not
-repeat. It is unknown then whether the call was carried out.
+Every call that sends a command to Redis may raise redis.RedisError; other docstrings do
+not repeat this. After such an error it is unknown whether the command was executed.
 """

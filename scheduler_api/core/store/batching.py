@@ -1,4 +1,4 @@
-"""Calls of one moment, made as one: what each costs by itself is shared."""
+"""Batching of calls that several callers make at the same moment."""
 
 import threading
 import time
@@ -7,112 +7,119 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-# More than a call takes of a store that is near; one that is far is not waited for.
-PATIENCE_S = 0.002
-# Keys that share a turn wait for one another; their number must not cost memory.
-TURNS = 64
+# A call to a nearby store takes less. Calls to a distant store may overlap.
+MAX_WAIT_S = 0.002
+# Keys share these locks, so that memory does not grow with the number of keys.
+LOCKS = 64
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-def _held() -> threading.Lock:
+def _acquired() -> threading.Lock:
     lock = threading.Lock()
     lock.acquire()
     return lock
 
 
-def _let_others_run() -> None:
-    # By its name at this moment: gevent puts its own in place.
+def _yield_to_others() -> None:
+    # Looked up at call time, because gevent replaces time.sleep.
     time.sleep(0)
 
 
 @dataclass(eq=False, slots=True)
-class _Asked(Generic[Item, Answer]):
-    """What one caller wants; `told` is let go once there is an answer or an error."""
+class _PendingCall(Generic[Item, Answer]):
+    """The call of one caller; `done` is released when it has an answer or an error."""
 
     item: Item
     answers: list[Answer] = field(default_factory=list)
     error: BaseException | None = None
-    told: threading.Lock = field(default_factory=_held)
+    done: threading.Lock = field(default_factory=_acquired)
 
 
-class Gathering(Generic[Key, Item, Answer]):
-    """Answers callers that are ready at the same moment by one call for all of them.
+class CallBatcher(Generic[Key, Item, Answer]):
+    """Combines calls that are made at the same moment into one.
 
-    The first lets every other that could run go on, and the last call of its key end
-    unless that takes long; then it calls for those who have come so far. So under load,
-    where many are ready at once, the calls get fewer, and one alone is as fast as ever.
-    With 32 clients that publish to one tenant: 14 % more per second, a fifth less CPU
-    of the web process and a quarter less of the store than with a call for each.
-    Safe to share between greenlets and between threads (which seldom meet).
+    The first caller of a batch lets all other runnable callers proceed, waits a short
+    time for the previous call with its key to end, and then makes one call for the
+    whole batch. Under load this saves calls; a single caller is not delayed. With 32
+    clients that publish to one tenant, throughput rises by 14 %, the web process uses
+    20 % less CPU and the store 25 % less.
+
+    Safe to share between greenlets and between threads.
     """
 
     def __init__(
         self,
         call: Callable[[Key, list[Item]], list[Answer]],
         *,
-        most: int,
-        patience_s: float = PATIENCE_S,
-        let_others_run: Callable[[], None] = _let_others_run,
+        max_items: int,
+        max_wait_s: float = MAX_WAIT_S,
+        yield_to_others: Callable[[], None] = _yield_to_others,
     ) -> None:
-        """`call` answers up to `most` items of one key, in their order."""
-        self._call = call
-        self._most = most
-        self._let_others_run = let_others_run
-        self._patience_s = patience_s
-        self._lock = threading.Lock()
-        self._turns = tuple(threading.Lock() for _ in range(TURNS))
-        self._open: dict[Key, list[_Asked[Item, Answer]]] = {}
+        """Create a batcher.
 
-    def ask(self, key: Key, item: Item) -> Answer:
-        """The answer to an item; only items of the same key share a call.
-
-        Raises: what the call raises, for all whom it was made for.
+        Args:
+            call: takes up to `max_items` items of one key and answers in their order.
+            max_wait_s: how long to wait for the previous call with the same key.
+            yield_to_others: lets other runnable callers proceed.
         """
-        mine: _Asked[Item, Answer] = _Asked(item)
-        with self._lock:
-            party = self._open.setdefault(key, [])
-            party.append(mine)
-            if len(party) == self._most:
-                del self._open[key]
-        if mine is party[0]:
-            self._answer(key, party)
-        else:
-            mine.told.acquire()
-        if mine.error is not None:
-            raise mine.error
-        return mine.answers[0]
+        self._call = call
+        self._max_items = max_items
+        self._yield_to_others = yield_to_others
+        self._max_wait_s = max_wait_s
+        self._lock = threading.Lock()
+        self._key_locks = tuple(threading.Lock() for _ in range(LOCKS))
+        self._open: dict[Key, list[_PendingCall[Item, Answer]]] = {}
 
-    def _answer(self, key: Key, party: list[_Asked[Item, Answer]]) -> None:
-        """Gives each of a party its answer or the error, whatever happens."""
+    def submit(self, key: Key, item: Item) -> Answer:
+        """Return the answer to an item; only items with the same key share a call.
+
+        Raises: what the call raises, in every caller that shares it.
+        """
+        pending: _PendingCall[Item, Answer] = _PendingCall(item)
+        with self._lock:
+            batch = self._open.setdefault(key, [])
+            batch.append(pending)
+            if len(batch) == self._max_items:
+                del self._open[key]
+        if pending is batch[0]:
+            self._answer(key, batch)
+        else:
+            pending.done.acquire()
+        if pending.error is not None:
+            raise pending.error
+        return pending.answers[0]
+
+    def _answer(self, key: Key, batch: list[_PendingCall[Item, Answer]]) -> None:
+        """Make the call and give every caller its answer or the error."""
         try:
-            self._let_others_run()
-            with self._turn(key):
-                self._close(key, party)
-                answers = self._call(key, [asked.item for asked in party])
-            for asked, answer in zip(party, answers, strict=True):
-                asked.answers.append(answer)
+            self._yield_to_others()
+            with self._after_previous_call(key):
+                self._close(key, batch)
+                answers = self._call(key, [pending.item for pending in batch])
+            for pending, answer in zip(batch, answers, strict=True):
+                pending.answers.append(answer)
         except BaseException as err:
-            self._close(key, party)
-            for asked in party:
-                asked.error = err
-        for asked in party:
-            asked.told.release()
+            self._close(key, batch)
+            for pending in batch:
+                pending.error = err
+        for pending in batch:
+            pending.done.release()
 
     @contextmanager
-    def _turn(self, key: Key) -> Iterator[None]:
-        """Begins once the last call of a key has ended, or patience has."""
-        turn = self._turns[hash(key) % TURNS]
-        taken = turn.acquire(timeout=self._patience_s)
+    def _after_previous_call(self, key: Key) -> Iterator[None]:
+        """Wait for the previous call with this key, at most `max_wait_s`."""
+        lock = self._key_locks[hash(key) % LOCKS]
+        acquired = lock.acquire(timeout=self._max_wait_s)
         try:
             yield
         finally:
-            if taken:
-                turn.release()
+            if acquired:
+                lock.release()
 
-    def _close(self, key: Key, party: list[_Asked[Item, Answer]]) -> None:
+    def _close(self, key: Key, batch: list[_PendingCall[Item, Answer]]) -> None:
         with self._lock:
-            if self._open.get(key) is party:
+            if self._open.get(key) is batch:
                 del self._open[key]

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from scheduler_api.core.store.functions import Arg, Library, Options
 from typing import Any
 
-NONE: Options = {}
+NO_OPTIONS: Options = {}
 
 
 class Cell:
-    """What reads and writes go through, in one process.
+    """A connection of one process to a cell.
 
-    `clock_ms` stands still and is for tests only; None: the server's TIME.
+    `clock_ms` fixes the clock, for tests; None: use the server's TIME.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class Cell:
         seconds, micros = self.client.time()
         return seconds * 1000 + micros // 1000
 
-    def under_clock(self, options: Options) -> Options:
-        """The options of a function, with the time if a test has set it."""
+    def with_clock(self, options: Options) -> Options:
+        """Add the time to the options of a function if a test has fixed the clock."""
         if self.clock_ms is None:
             return options
         return {**options, "now_ms": self.clock_ms}
 
     def call(
-        self, function: str, options: Options = NONE, args: Iterable[Arg] = ()
+        self, function: str, options: Options = NO_OPTIONS, args: Iterable[Arg] = ()
     ) -> Any:
-        """Call a function of the store. Redis: one round trip, atomic."""
-        return self.library.call(self.client, function, self.under_clock(options), args)
+        """Call a Lua function of the store. Redis: one round trip, atomic."""
+        return self.library.call(self.client, function, self.with_clock(options), args)

@@ -1,4 +1,4 @@
-"""Claims: the ticker's call, which offers due events and ends leases that are over."""
+"""Claims: the ticker's call. It offers due events and ends expired leases."""
 
 from dataclasses import dataclass
 from scheduler_api.core.store.cell import Cell
@@ -7,9 +7,10 @@ from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 
 @dataclass(frozen=True)
 class ClaimTimeouts:
-    """Lengths of time that a claim works with, all in ms.
+    """Durations that a claim uses, in ms.
 
-    `grace_ms`: after an outage no lease ends for so long.
+    `grace_ms`: after an outage, no lease ends for this long. `missed_grace_ms`: an
+    older fire time counts as missed.
     """
 
     offer_ms: int
@@ -20,10 +21,11 @@ class ClaimTimeouts:
 
 @dataclass(frozen=True)
 class Claim:
-    """What one claim offers; `next_us` is None when nothing is due at any time.
+    """The result of one claim.
 
-    `rq_full`: what is overdue waits for room in RQ; a begin that finds some wakes the
-    ticker.
+    `schedule_ids` need more fire times. `next_us`: microseconds until the next check;
+    None if nothing is due at any time. `rq_full`: due events wait for room in RQ; the
+    first begin that finds room wakes the ticker.
     """
 
     ids: list[str]
@@ -43,11 +45,12 @@ def claim(
     timeouts: ClaimTimeouts,
     enqueuer: RqEnqueuer | None = None,
 ) -> Claim:
-    """Offer up to `room` due events and end leases that are over.
+    """Offer up to `room` due events and end expired leases.
 
-    With an enqueuer the function leaves them in RQ as well.
+    With an enqueuer, the function also puts them into RQ.
 
-    Redis: claim, atomic; a repeat costs the first batch one offer lease.
+    Redis: claim, atomic. If the client repeats the call, the events of the first call
+    wait until their offer lease ends.
     """
     options: dict[str, object] = {
         "room": room,
@@ -58,7 +61,7 @@ def claim(
     }
     if enqueuer is not None:
         options["rq"] = enqueuer.options
-    reply = cell.call("claim", options, [enqueuer.jobs()] if enqueuer else ())
+    reply = cell.call("claim", options, [enqueuer.job_template()] if enqueuer else ())
     ids, isolated, short, next_us, interrupted, quarantined, epoch, rq_full = reply
     return Claim(
         ids=[i.decode() for i in ids],

@@ -1,7 +1,6 @@
-"""How events, what they send and their attempts are written in the store. Pure.
+"""The stored form of events, content and attempts. Pure.
 
-Format 1. Content is one line of JSON, then its body byte for byte. Records
-have full names here (`records`).
+Format 1. Content is one line of JSON (URL and options), then the body unchanged.
 """
 
 import orjson
@@ -22,14 +21,14 @@ from typing import Any
 
 FORMAT = 1
 HEADERS = "headers"
-# What a line may say of an attempt; the rest of it stands beside the line.
-LINE = frozenset(field.name for field in fields(Attempt)) - {
+# Fields in the JSON of a logged attempt; the others are stored in front of the JSON.
+JSON_FIELDS = frozenset(field.name for field in fields(Attempt)) - {
     *("event_id", "number", "kind", "ended_ms", "next_ms", HEADERS)
 }
 
 
 def encode_content(content: Content) -> bytes:
-    """The stored form of what is to be sent."""
+    """Encode content as one line of JSON and the body."""
     head: dict[str, Any] = {"u": content.url}
     if content.options:
         head["o"] = dict(content.options)
@@ -37,14 +36,14 @@ def encode_content(content: Content) -> bytes:
 
 
 def decode_content(stored: bytes) -> Content:
-    """What `encode_content` wrote.
+    """Decode the result of `encode_content`.
 
     Raises: UnreadableRecord.
     """
     head, separator, body = stored.partition(b"\n")
     try:
-        told = orjson.loads(head)
-        url, options = told["u"], told.get("o", {})
+        parsed = orjson.loads(head)
+        url, options = parsed["u"], parsed.get("o", {})
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as err:
         raise UnreadableRecord(f"content: {head[:80]!r}") from err
     if not separator or not isinstance(url, str):
@@ -53,7 +52,7 @@ def decode_content(stored: bytes) -> Content:
 
 
 def content_key(prefix: str, event_id: str, record: Record) -> str:
-    """Where what an event sends is kept, by its schedule, revision or body revision."""
+    """The key of an event's content: a template of its schedule, or its own body."""
     if "schedule" in record:
         schedule = record["schedule"].decode()
         return keys.template(prefix, schedule, record.get("revision", b"").decode())
@@ -67,7 +66,9 @@ def decode_event(
     *,
     quarantined_ms: float | None,
 ) -> Event:
-    """An event from its record, its content, and its score in `keys.quarantine`.
+    """Build an event from its record and its content.
+
+    `quarantined_ms` is its score in `keys.quarantine`, None if it is not in quarantine.
 
     Raises: UnreadableRecord.
     """
@@ -83,7 +84,7 @@ def decode_event(
             created_ms=int(record["created_ms"]),
             updated_ms=int(record.get("updated_ms", record["created_ms"])),
             attempts=int(record.get("attempts", 0)),
-            finished_ms=_maybe(record, "finished_ms"),
+            finished_ms=_optional_integer(record, "finished_ms"),
             reason=record["reason"].decode() if "reason" in record else None,
             change=record.get("change", b"").decode(),
             quarantined_ms=None if quarantined_ms is None else int(quarantined_ms),
@@ -93,28 +94,28 @@ def decode_event(
         raise UnreadableRecord(f"event {event_id}") from err
 
 
-def _maybe(record: Record, name: str) -> int | None:
+def _optional_integer(record: Record, name: str) -> int | None:
     return int(record[name]) if name in record else None
 
 
 def encode_attempt(
-    told: dict[str, Any], *, headers: Iterable[tuple[str, str]] = ()
+    values: dict[str, Any], *, headers: Iterable[tuple[str, str]] = ()
 ) -> bytes:
-    """The log line of an attempt, without what the function adds (kind, end, next)."""
-    line = {name: v for name, v in told.items() if v is not None}
+    """Encode the JSON of a logged attempt; the Lua function adds kind, end and next."""
+    present = {name: v for name, v in values.items() if v is not None}
     flat = [text for pair in headers for text in pair]
-    return orjson.dumps(line | {HEADERS: flat} if flat else line)
+    return orjson.dumps(present | {HEADERS: flat} if flat else present)
 
 
 def decode_attempt(event_id: str, number: bytes, stored: bytes) -> Attempt:
-    """An entry of an event's log; what a later version adds to it is passed over.
+    """Decode an entry of an event's log; ignore fields of later versions.
 
     Raises: UnreadableRecord.
     """
     try:
-        kind, ended, following, line = stored.split(b" ", 3)
-        told = orjson.loads(line)
-        flat = iter(told.pop(HEADERS, ()))
+        kind, ended, following, encoded = stored.split(b" ", 3)
+        parsed = orjson.loads(encoded)
+        flat = iter(parsed.pop(HEADERS, ()))
         return Attempt(
             event_id=event_id,
             number=int(number),
@@ -122,7 +123,7 @@ def decode_attempt(event_id: str, number: bytes, stored: bytes) -> Attempt:
             ended_ms=int(ended),
             next_ms=int(following) or None,
             headers=tuple(zip(flat, flat, strict=True)),
-            **{name: value for name, value in told.items() if name in LINE},
+            **{name: value for name, value in parsed.items() if name in JSON_FIELDS},
         )
     except (ValueError, TypeError, AttributeError) as err:
         raise UnreadableRecord(f"log of {event_id}: {stored[:80]!r}") from err

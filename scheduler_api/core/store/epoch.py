@@ -1,7 +1,7 @@
-"""Whether the store is still the one that was first met.
+"""The epoch of a store: detects that the store was emptied or replaced.
 
-A store that comes back empty, or as another one, must not pass for the old one in
-silence: what was accepted is gone. Its epoch is made when it is first used.
+A store gets an epoch, a nonce, when it is first used. If a process later finds another
+epoch or none, accepted events were lost, and an operator must accept the new store.
 """
 
 import redis
@@ -12,54 +12,52 @@ from typing import cast
 
 
 class Epoch:
-    """One process's memory of its store."""
+    """The epoch that one process expects its store to have."""
 
     def __init__(self) -> None:
-        self._known = ""
+        self._expected = ""
 
-    def holds(self, found: bytes | None, accepted: bytes | None) -> bool:
-        """Whether that is the store first met, or one accepted since."""
+    def matches(self, found: bytes | None, accepted: bytes | None) -> bool:
+        """Whether the store has the expected epoch.
+
+        The first epoch found becomes the expected one, and later each one that an
+        operator has accepted.
+        """
         epoch = (found or b"").decode()
-        if not self._known or (epoch and found == accepted):
-            self._known = epoch
-        return epoch == self._known
+        if not self._expected or (epoch and found == accepted):
+            self._expected = epoch
+        return epoch == self._expected
 
     @property
-    def known(self) -> str:
-        """The epoch first met, or accepted since; empty before either."""
-        return self._known
+    def expected(self) -> str:
+        """The expected epoch; '' before the first match."""
+        return self._expected
 
 
 def establish(client: redis.Redis, prefix: str) -> bytes:
-    """The store's epoch, made now if it has none. Redis: SET NX, then GET.
-
-    Raises: redis.RedisError.
-    """
+    """Return the store's epoch; create it if there is none. Redis: SET NX, then GET."""
     client.set(keys.epoch(prefix), nonce(), nx=True)
     return cast(bytes, client.get(keys.epoch(prefix)))
 
 
 def accept(client: redis.Redis, prefix: str) -> str:
-    """Declares the store as it is now to be the right one; answers its epoch.
-
-    Raises: redis.RedisError.
-    """
+    """Accept the store in its present state; return its epoch."""
     epoch = establish(client, prefix)
     client.set(keys.accepted_epoch(prefix), epoch)
     return epoch.decode()
 
 
-def take_database(client: redis.Redis, prefix: str) -> None:
-    """Makes this database the cell's own, if it is nobody's, and checks its layout.
+def claim_database(client: redis.Redis, prefix: str) -> None:
+    """Reserve this database for the cell, and check its layout.
 
-    Every process does it before it writes anything else. Redis: GET, SET NX
-    if nobody has it, and what `layout.take` asks.
+    Every process does this before its first write. Redis: GET, SET NX if no cell has
+    the database, and the commands of `layout.ensure`.
 
-    Raises: ForeignDatabase, UnknownLayout, redis.RedisError.
+    Raises: ForeignDatabase, UnknownLayout.
     """
-    # A full store, and a replica, refuse a SET even where it would change nothing.
+    # A full store or a replica refuses every SET, even one that would change nothing.
     if client.get(keys.DATABASE_CELL) is None:
         client.set(keys.DATABASE_CELL, prefix, nx=True)
     if cast(bytes, client.get(keys.DATABASE_CELL)) != prefix.encode():
         raise ForeignDatabase(ForeignDatabase.__doc__)
-    layout.take(client, prefix)
+    layout.ensure(client, prefix)

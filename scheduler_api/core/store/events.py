@@ -1,4 +1,4 @@
-"""Writes of events; each is one function of the store. Reads by id are in `reads`."""
+"""Writes of events; each is one Lua function. Reads by id are in `reads`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ from scheduler_api.core.settings.limits import (
     LimitsByDialect,
 )
 from scheduler_api.core.store import codec, gate_names, keys
-from scheduler_api.core.store.batching import Gathering
+from scheduler_api.core.store.batching import CallBatcher
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.functions import Arg
 from scheduler_api.core.store.id_sequence import IdSequence
@@ -49,15 +49,15 @@ from scheduler_api.core.store.large_content import (
 )
 from typing import cast
 
-# Each takes some 50 us of the store, which does nothing else meanwhile.
-CANCELLED_AT_ONCE = 50
+# Each takes about 50 us, during which the store serves no other request.
+CANCEL_BATCH_SIZE = 50
 # Events that one round trip creates.
-AT_ONCE = 200
-# Of large content, as much may wait in memory for its round trip.
-PIPELINED_BYTES = 8_388_608
-# The id was in use, or the content expired before the call: write the draft again.
-AGAIN = frozenset(("taken", "expired"))
-# Large content is kept, or perhaps kept after a fault; else it is deleted.
+CREATE_BATCH_SIZE = 200
+# Large content is sent to the store when this much has been collected in memory.
+PIPELINE_BYTES = 8_388_608
+# The id was in use, or the content expired before the call: create the event again.
+RETRIED = frozenset(("taken", "expired"))
+# Codes after which large content is or may be in use; otherwise it is deleted.
 KEPT = (b"ok", b"fault")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
@@ -70,12 +70,15 @@ REFUSALS: dict[str, type[SchedulerError]] = {
 }
 
 # Code, wanted and created time in ms, and id (or the value of the deduplication key).
-Answer = tuple[bytes, int, int, bytes]
-FULL: Answer = (b"full", 0, 0, b"")
+Reply = tuple[bytes, int, int, bytes]
+FULL: Reply = (b"full", 0, 0, b"")
 
 
 class Cancelled(StrEnum):
-    """What a cancellation found; `requested`: this attempt is its last."""
+    """The result of a cancellation.
+
+    `requested`: the event is being sent; it will not be retried.
+    """
 
     DONE = "cancelled"
     REQUESTED = "requested"
@@ -85,10 +88,9 @@ class Cancelled(StrEnum):
 
 
 class EventStore:
-    """The events of one cell, for one process.
+    """The events of one cell.
 
-    With `gathers`, events that several greenlets create at the same moment, one each,
-    share a round trip.
+    With `batches`, concurrent creations of single events share a round trip.
     """
 
     def __init__(
@@ -97,19 +99,23 @@ class EventStore:
         *,
         caps: Caps = NO_CAPS,
         owner_limits: LimitsByDialect = NO_LIMITS,
-        gathers: bool = False,
+        batches: bool = False,
     ) -> None:
         self.cell = cell
         self._caps = caps
         self._owner_limits = owner_limits
         self._ids = IdSequence(cell.client, cell.prefix)
-        self._gathering = Gathering(self._write, most=AT_ONCE) if gathers else None
+        self._batcher = (
+            CallBatcher(self._create_all, max_items=CREATE_BATCH_SIZE)
+            if batches
+            else None
+        )
 
     def create(self, owner: Owner, draft: Draft) -> Event:
-        """Store an event; its id is higher than those of all events stored before.
+        """Store an event; its id is higher than the ids of all earlier events.
 
-        Redis: create_events, atomic; however often the client repeats it in silence, it
-        is one event.
+        Redis: create_events, atomic; if the client repeats the call, one event is
+        stored.
 
         Raises: TimePassed, StoreFull, Repeated.
         """
@@ -131,55 +137,55 @@ class EventStore:
         owner: Owner,
         drafts: Sequence[Draft],
         *,
-        at_once: int = AT_ONCE,
+        batch_size: int = CREATE_BATCH_SIZE,
         replaces: Sequence[str] = (),
     ) -> list[Accepted]:
-        """Store events, `at_once` per round trip; each draft has an answer of its own.
+        """Store events, `batch_size` per round trip, with one answer per draft.
 
-        A draft is one event, however often the client repeats a call in silence. After
-        an error, events of earlier round trips are stored.
+        If the client repeats a call, each draft is stored once. After an error, the
+        events of earlier round trips are stored.
 
         Redis: create_events, atomic per round trip; with `replaces`
         replay_dead_letters, atomic per dead letter.
 
         Args:
-            replaces: for each draft, the dead letter whose place it takes if that is
-                still there.
+            replaces: for each draft, the id of the dead letter that it replaces. If the
+                dead letter is gone, the draft is not stored.
         """
         one = drafts[0] if len(drafts) == 1 and not replaces else None
-        if self._gathering and one and len(one.content.body) <= INLINE_BYTES:
-            return [self._gathering.ask(owner, one)]
-        return self._write(owner, drafts, at_once=at_once, replaces=replaces)
+        if self._batcher and one and len(one.content.body) <= INLINE_BYTES:
+            return [self._batcher.submit(owner, one)]
+        return self._create_all(owner, drafts, batch_size=batch_size, replaces=replaces)
 
-    def _write(
+    def _create_all(
         self,
         owner: Owner,
         drafts: Sequence[Draft],
         *,
-        at_once: int = AT_ONCE,
+        batch_size: int = CREATE_BATCH_SIZE,
         replaces: Sequence[str] = (),
     ) -> list[Accepted]:
         accepted: dict[int, Accepted] = {}
         waiting = list(range(len(drafts)))
         while waiting:
-            batch, waiting = waiting[:at_once], waiting[at_once:]
+            batch, waiting = waiting[:batch_size], waiting[batch_size:]
             dead = [replaces[i] for i in batch] if replaces else []
             try:
-                answers = self._write_batch(owner, [drafts[i] for i in batch], dead)
+                replies = self._create_batch(owner, [drafts[i] for i in batch], dead)
             except OutOfMemoryError:
-                answers = [FULL] * len(batch)
-            for i, answer in zip(batch, answers, strict=True):
-                if (found := _accepted(drafts[i], answer)) is None:
+                replies = [FULL] * len(batch)
+            for i, reply in zip(batch, replies, strict=True):
+                if (answer := _parse_reply(drafts[i], reply)) is None:
                     waiting.append(i)
                 else:
-                    accepted[i] = found
+                    accepted[i] = answer
         return [accepted[i] for i in range(len(drafts))]
 
-    def _write_batch(
+    def _create_batch(
         self, owner: Owner, drafts: Sequence[Draft], replaces: Sequence[str]
-    ) -> list[Answer]:
-        """One call, and before it the content that is large."""
-        words: list[Arg] = []
+    ) -> list[Reply]:
+        """Write large content, then call the function."""
+        args: list[Arg] = []
         written: list[str] = []
         size = 0
         with self.cell.client.pipeline(transaction=False) as pipe:
@@ -190,49 +196,52 @@ class EventStore:
                 inline, _ = write_if_large(pipe, key, stored)
                 written.append("" if inline else key)
                 size += len(stored) - len(inline)
-                if size > PIPELINED_BYTES:
+                if size > PIPELINE_BYTES:
                     pipe.execute()
                     size = 0
-                words += [dead] if replaces else []
-                words += [event_id, name, str(owner), *_wanted(draft)]
-                words += [draft.deadline_ms, inline]
-                words += [
+                args += [dead] if replaces else []
+                args += [event_id, name, str(owner), *_time_arguments(draft)]
+                args += [draft.deadline_ms, inline]
+                args += [
                     "1" if draft.journal else "",
                     *arguments_of(draft.deduplication),
                 ]
-                words += self._gate_words(owner, draft.content.url, draft.gates)
+                args += self._gate_arguments(owner, draft.content.url, draft.gates)
             pipe.execute()
-            answers = self._call(words, replaces=bool(replaces))
-            for key, answer in zip(written, answers, strict=True):
-                if key and answer[0] not in KEPT:
+            replies = self._call(args, replaces=bool(replaces))
+            for key, reply in zip(written, replies, strict=True):
+                if key and reply[0] not in KEPT:
                     pipe.delete(key)
             pipe.execute()
-        return answers
+        return replies
 
-    def _call(self, words: Sequence[Arg], *, replaces: bool) -> list[Answer]:
+    def _call(self, args: Sequence[Arg], *, replaces: bool) -> list[Reply]:
         if replaces:
-            return cast(list[Answer], self.cell.call("replay_dead_letters", args=words))
+            return cast(list[Reply], self.cell.call("replay_dead_letters", args=args))
         try:
-            return cast(list[Answer], self.cell.call("create_events", args=words))
+            return cast(list[Reply], self.cell.call("create_events", args=args))
         except OutOfMemoryError:
-            return cast(list[Answer], self.cell.call("recall_events", args=words))
+            return cast(list[Reply], self.cell.call("recall_events", args=args))
 
     def _id_of(self, draft: Draft, *, large: bool) -> str:
-        """Its id, or '' for the call to give it one; large content is named by it."""
+        """The id of a draft, or '' if the function assigns it.
+
+        Large content needs an id beforehand, for its key.
+        """
         if draft.id or not draft.ascending:
             return draft.id or self._ids.take()
         return self._ids.next() if large else ""
 
-    def _gate_words(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
-        """An event's destination, and all gates that it goes through, as arguments."""
-        words = gate_names.encode_gates(
+    def _gate_arguments(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
+        """An event's destination and encoded gates, as arguments."""
+        encoded = gate_names.encode_gates(
             owner,
             gates,
             url=url,
             caps=self._caps,
             owner_limits=self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS),
         )
-        return gate_names.destination_digest(url), words
+        return gate_names.destination_digest(url), encoded
 
     def find_duplicate(
         self, owner: Owner, deduplication: DeduplicationKey
@@ -243,16 +252,16 @@ class EventStore:
         return None if stored is None else Duplicate.parse(stored)
 
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
-        """Cancel events in any state; one being sent is asked to stop.
+        """Cancel events in any state; an event being sent finishes its attempt first.
 
-        After an error, the first of many may be cancelled. Redis: cancel_events, some
-        at a time, atomic per event; repeated in silence, it answers alike.
+        After an error, some of the events may be cancelled. Redis: cancel_events, in
+        batches, atomic per event; if the client repeats a call, the answer is the same.
         """
         replies: list[bytes] = []
-        for at in range(0, len(event_ids), CANCELLED_AT_ONCE):
-            some = event_ids[at : at + CANCELLED_AT_ONCE]
+        for at in range(0, len(event_ids), CANCEL_BATCH_SIZE):
+            batch = event_ids[at : at + CANCEL_BATCH_SIZE]
             options = {"owner": str(owner), "change": nonce()}
-            replies += self.cell.call("cancel_events", options, some)
+            replies += self.cell.call("cancel_events", options, batch)
         return [Cancelled(reply.decode()) for reply in replies]
 
     def change(
@@ -263,11 +272,11 @@ class EventStore:
         at_ms: int | None = None,
         cancel: bool = False,
     ) -> None:
-        """Edit or cancel an event that was never begun, as it was read.
+        """Edit or cancel an event that was never begun.
 
-        Redis: change_event, atomic; nothing is sent from the old content afterwards.
+        Redis: change_event, atomic; afterwards the old content is never sent.
 
-        Raises: NotFound, NotPending, TimePassed, Conflict (it was changed since it was
+        Raises: NotFound, NotPending, TimePassed, Conflict (it has changed since it was
             read).
         """
         options: dict[str, object] = {
@@ -285,15 +294,15 @@ class EventStore:
             key = keys.body(self.cell.prefix, event.id, name)
             stored = codec.encode_content(content)
             inline, _ = write_if_large(self.cell.client, key, stored)
-            words = self._gate_words(event.owner, content.url, NO_GATES)
-            options["destination"], options["gates"] = words
+            arguments = self._gate_arguments(event.owner, content.url, NO_GATES)
+            options["destination"], options["gates"] = arguments
         reply = self.cell.call("change_event", options, [inline])
         code = reply.decode()
         if code != "ok":
             raise REFUSALS.get(code, Conflict)
 
     def forget(self, event_ids: Sequence[str], *, before_ms: int) -> int:
-        """Remove those of the events that finished before then; answer how many.
+        """Delete those of the events that finished before a time; return their number.
 
         Redis: forget_events, atomic per event.
         """
@@ -301,18 +310,18 @@ class EventStore:
         return cast(int, self.cell.call("forget_events", options, event_ids))
 
 
-def _wanted(draft: Draft) -> tuple[str, int, str]:
+def _time_arguments(draft: Draft) -> tuple[str, int, str]:
     future = "1" if draft.must_be_future else ""
     if draft.at_ms is None:
         return "in", draft.delay_ms, future
     return "at", draft.at_ms, future
 
 
-def _accepted(draft: Draft, answer: Answer) -> Accepted | None:
-    """The function's answer to a draft; None: write the draft again."""
-    code, wanted_ms, created_ms, event_id = answer
+def _parse_reply(draft: Draft, reply: Reply) -> Accepted | None:
+    """Parse the reply to a draft; None: create the event again."""
+    code, wanted_ms, created_ms, event_id = reply
     made_before = code == b"taken" and draft.id
-    if code.decode() in AGAIN and not made_before:
+    if code.decode() in RETRIED and not made_before:
         return None
     duplicate_of = Duplicate.parse(event_id) if code == b"duplicate" else None
     return Accepted(

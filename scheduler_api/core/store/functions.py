@@ -1,8 +1,9 @@
-"""The store's functions: one Redis Functions library for each cell and version.
+"""The Lua functions of the store: one Redis Functions library per cell and version.
 
-The server compiles the library once, replicates it, and keeps it with its data, also
-through FLUSHALL. Its name and those of its functions end in digests of database,
-prefix and source, so versions and cells run side by side on one server.
+The server compiles the library once, replicates it and stores it with its data; it
+survives FLUSHALL. The names of the library and its functions end in digests of the
+database, the prefix and the source, so that several versions and cells can share one
+server.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 
 log = logging.getLogger("scheduler.store")
 
-# A file fills the table of its name. Only `records` is used while others are loaded.
+# Each file defines one module table. The others use only `records` while they load.
 MODULES = (
     *("records", "context", "errors", "keys", "due", "journal", "deduplication"),
     *("gates", "slots", "gate_binding", "gate_checks", "fair_share"),
@@ -30,9 +31,9 @@ MODULES = (
 NAME = "scheduler"
 DIGEST_LENGTH = 12
 MISSING, EXISTS = "Function not found", "already exists"
-# For so long after a full store refused the library, a process does not send it again.
+# After a full store refused the library, wait this long before sending it again.
 REFUSED_FOR_S = 1.0
-# Between a load and the call, another process may delete the library.
+# Another process may delete the library between the load and the call.
 TRIES = 3
 
 Arg = str | bytes | int
@@ -40,15 +41,15 @@ Options = Mapping[str, object]
 
 
 class AsyncClient(Protocol):
-    """What it takes to call functions."""
+    """An asynchronous client that can call and load functions."""
 
-    async def fcall(self, function: str, numkeys: int, /, *words: Arg) -> object: ...
+    async def fcall(self, function: str, numkeys: int, /, *args: Arg) -> object: ...
 
     async def function_load(self, source: str, /) -> object: ...
 
 
 class Library:
-    """The functions of one cell, as this version of the code has them."""
+    """The function library of one cell, in this version of the code."""
 
     def __init__(self, prefix: str, database: int) -> None:
         self._prefix = prefix
@@ -59,12 +60,12 @@ class Library:
 
     @property
     def name(self) -> str:
-        """What the server calls the library."""
+        """The name of the library on the server."""
         return f"{NAME}_{self.version}"
 
     @property
     def source(self) -> str:
-        """The library as the server loads it."""
+        """The source code for FUNCTION LOAD."""
         tables = ", ".join(MODULES)
         empty = ", ".join("{}" for _ in MODULES)
         return (
@@ -76,51 +77,51 @@ class Library:
     def call(
         self, client: redis.Redis, function: str, options: Options, args: Iterable[Arg]
     ) -> Any:
-        """Calls a function in one round trip, or three if the server lacks the library.
+        """Call a function. One round trip, or three if the library is not loaded.
 
-        Raises: OutOfMemoryError (the store is too full for the library or for what the
-            function takes), redis.RedisError.
+        Raises: OutOfMemoryError: the store is too full to load the library, or for a
+            function that stores new events.
         """
-        words = self._words(function, options, args)
+        command = self._command(function, options, args)
         for _ in range(TRIES - 1):
             try:
-                return client.fcall(*words)
+                return client.fcall(*command)
             except ResponseError as err:
                 self._check_missing(err)
             try:
                 client.function_load(self.source)
             except ResponseError as err:
                 self._check_loaded(err)
-        return client.fcall(*words)
+        return client.fcall(*command)
 
     async def call_async(
         self, client: AsyncClient, function: str, options: Options, args: Iterable[Arg]
     ) -> Any:
-        """As `call`, for an asynchronous client.
+        """Like `call`, with an asynchronous client.
 
-        Raises: OutOfMemoryError, redis.RedisError.
+        Raises: OutOfMemoryError.
         """
-        words = self._words(function, options, args)
+        command = self._command(function, options, args)
         for _ in range(TRIES - 1):
             try:
-                return await client.fcall(*words)
+                return await client.fcall(*command)
             except ResponseError as err:
                 self._check_missing(err)
             try:
                 await client.function_load(self.source)
             except ResponseError as err:
                 self._check_loaded(err)
-        return await client.fcall(*words)
+        return await client.fcall(*command)
 
-    def _words(self, function: str, options: Options, args: Iterable[Arg]) -> Any:
+    def _command(self, function: str, options: Options, args: Iterable[Arg]) -> Any:
         name, encoded = f"{function}_{self.version}", orjson.dumps(options)
         return name, 1, self._prefix, encoded, *args
 
     def _check_missing(self, err: ResponseError) -> None:
-        """Raises `err` unless it says that the server lacks the library.
+        """Raise `err` unless it means that the library is not loaded.
 
-        While a full store refuses the library, raises that refusal for a second instead
-        of sending 130 KB with each call.
+        If a full store refused the library within the last second, raise that error
+        again instead of sending 130 KB with every call.
         """
         if MISSING not in str(err):
             raise err
@@ -128,7 +129,7 @@ class Library:
             raise OutOfMemoryError(self._refusal) from err
 
     def _check_loaded(self, err: ResponseError) -> None:
-        """Raises `err` unless another process has loaded the library meanwhile."""
+        """Raise `err` unless another process has loaded the library in the meantime."""
         if EXISTS in str(err):
             return
         if isinstance(err, OutOfMemoryError):
@@ -139,9 +140,9 @@ class Library:
 
 @cache
 def _body() -> str:
-    """All files: the modules in their order, then the functions.
+    """The text of all Lua files: the modules in order, then the functions.
 
-    Each is a block of its own, so its locals are seen nowhere else.
+    Each file is wrapped in a block, so that its locals stay private.
     """
     folder = files(__package__).joinpath("lua")
     modules = [folder.joinpath("lib", f"{name}.lua") for name in MODULES]
@@ -155,30 +156,31 @@ def _digest(text: str) -> str:
 
 
 def names() -> list[str]:
-    """The names of all functions, without their digests."""
+    """The names of all Lua functions, without digests."""
     found = files(__package__).joinpath("lua", "functions").iterdir()
     return sorted(file.name.removesuffix(".lua") for file in found)
 
 
 def delete(client: redis.Redis, library: Library, *, others_only: bool) -> list[str]:
-    """Deletes the cell's libraries, or those of other versions; returns their names.
+    """Delete the cell's libraries and return their names.
 
-    A process of another version that still runs loads its own again.
+    A running process whose library was deleted loads it again.
 
-    Raises: redis.RedisError.
+    Args:
+        others_only: keep the library of this version.
     """
     found = client.function_list(f"{NAME}_{library.cell}_*")
-    names = [_named(each)[b"library_name"].decode() for each in found]
+    names = [_as_dict(each)[b"library_name"].decode() for each in found]
     deleted = [name for name in names if name != library.name or not others_only]
     for name in deleted:
-        # Another process may have deleted it meanwhile.
+        # Another process may have deleted it in the meantime.
         with suppress(ResponseError):
             client.function_delete(name)
     return deleted
 
 
-def _named(library: Any) -> dict[bytes, Any]:
-    """A library of FUNCTION LIST by names: RESP3 has a map, RESP2 a flat list."""
+def _as_dict(library: Any) -> dict[bytes, Any]:
+    """An entry of FUNCTION LIST: a map in RESP3, a flat list in RESP2."""
     if isinstance(library, dict):
         return library
     return dict(zip(library[::2], library[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""The sequence that ids are taken from: one by one, or in blocks by each process."""
+"""The sequence of ids: one id at a time, or blocks of ids per process."""
 
 import redis
 import threading
@@ -9,7 +9,7 @@ BLOCK = 100
 
 
 class IdSequence:
-    """Hands out ids; safe to share between threads."""
+    """Hands out ids; thread-safe."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -19,18 +19,14 @@ class IdSequence:
         self._end = 0
 
     def next(self) -> str:
-        """An id after all that were given out so far; one round trip.
-
-        Raises: redis.RedisError.
-        """
+        """Return an id higher than all ids handed out before. Redis: one INCR."""
         return to_id(self._client.incr(self._key))
 
     def take(self) -> str:
-        """An id that no other process takes, unless the store lost its latest writes.
+        """Return a unique id from this process's block of ids.
 
-        Those of one process ascend, those of several do not.
-
-        Raises: redis.RedisError.
+        The ids of one process ascend; those of several processes interleave. An id may
+        repeat after the store has lost its latest writes. Redis: one INCRBY per block.
         """
         with self._lock:
             if self._next >= self._end:

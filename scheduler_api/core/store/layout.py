@@ -1,4 +1,7 @@
-"""The layout of keys and records: a store has a number, a version reads one number."""
+"""The version number of the layout of keys and records.
+
+The store of a cell has one layout number, and a version of the code reads one number.
+"""
 
 import redis
 from itertools import islice
@@ -7,26 +10,26 @@ from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
 from typing import cast
 
-# Goes up when this version cannot read what an older one wrote, or the other way round.
+# Increase it when this version cannot read what an older one wrote, or the reverse.
 LAYOUT = 2
-# Versions before the number wrote one of these with the first event or claim.
-OLDER = ("next", "beat")
-DELETED_AT_ONCE = 500
+# Versions without a layout number wrote one of these with their first event or claim.
+OLDER_KEYS = ("next", "beat")
+BATCH_SIZE = 500
 
 
-def take(client: redis.Redis, prefix: str) -> None:
-    """Marks a cell with this version's layout if it has no number; accepts its own.
+def ensure(client: redis.Redis, prefix: str) -> None:
+    """Check a cell's layout; write this version's number if the cell has none.
 
-    A cell without a number is new, or was lost under this version's processes, unless
-    it holds what only older versions wrote.
+    A cell without a number is new or has lost its data, unless it has keys that only
+    older versions wrote.
 
-    Redis: up to four commands, not atomic; processes may start at the same moment.
+    Redis: up to four commands, not atomic; processes may do this at the same time.
 
-    Raises: UnknownLayout, redis.RedisError.
+    Raises: UnknownLayout.
     """
     key = keys.layout(prefix)
     if client.get(key) is None:
-        if client.exists(*(f"{prefix}{name}" for name in OLDER)):
+        if client.exists(*(f"{prefix}{name}" for name in OLDER_KEYS)):
             raise UnknownLayout("none", LAYOUT)
         client.set(key, LAYOUT, nx=True)
     found = cast(bytes | None, client.get(key)) or b"none"
@@ -34,17 +37,15 @@ def take(client: redis.Redis, prefix: str) -> None:
         raise UnknownLayout(found.decode(), LAYOUT)
 
 
-def empty(cell: Cell) -> int:
-    """Deletes all that a cell holds, its functions too; returns how many keys.
+def delete_all(cell: Cell) -> int:
+    """Delete all keys and Lua functions of a cell; return the number of keys.
 
-    Then it marks the cell with this layout. Redis: SCAN, and an UNLINK for each 500
-    keys, not atomic; a repeat deletes the rest.
-
-    Raises: redis.RedisError.
+    Afterwards the cell has this version's layout number. Redis: SCAN, and one UNLINK
+    per 500 keys, not atomic; a repeat deletes the rest.
     """
     client, deleted = cell.client, 0
-    found = client.scan_iter(match=f"{cell.prefix}*", count=DELETED_AT_ONCE)
-    while names := list(islice(found, DELETED_AT_ONCE)):
+    found = client.scan_iter(match=f"{cell.prefix}*", count=BATCH_SIZE)
+    while names := list(islice(found, BATCH_SIZE)):
         deleted += client.unlink(*names)
     functions.delete(client, cell.library, others_only=False)
     client.set(keys.layout(cell.prefix), LAYOUT)

@@ -1,4 +1,4 @@
-"""What a worker does with events in hand: begin, renew, release, settle."""
+"""Leases of events: begin, renew, release and settle, as called by workers."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +14,14 @@ from scheduler_api.core.store.functions import Arg, AsyncClient, Options
 from scheduler_api.core.store.large_content import write_if_large
 from typing import Any, NotRequired, Protocol, TypedDict, cast
 
-# Longer content is not part of what begin answers: `fetch` reads it.
+# `begin` does not return longer content; `fetch` reads it.
 BEGIN_INLINE_BYTES = 8192
 
 
 class Client(AsyncClient, Protocol):
-    """What it takes to ask the store."""
+    """An asynchronous client of the store."""
 
-    # Each may lead to another server than the one before, after a failover.
+    # Number of connections made; after a failover, a new one is to another server.
     connects: int
 
     async def get(self, key: str) -> object: ...
@@ -30,29 +30,31 @@ class Client(AsyncClient, Protocol):
 
 
 class Share(TypedDict):
-    """What one destination may have of a worker while others are wanted.
+    """How much of a worker one destination may use while others have events, too.
 
-    `limit`: most of its events in hand; `in_hand`: counts by gate of a destination;
-    `only_others`: there is room left only for destinations below the limit.
+    `limit`: maximum of its events in flight. `in_flight`: number of events in flight,
+    by gate of the destination. `only_others`: the worker has room only for destinations
+    below the limit.
     """
 
     limit: int
-    in_hand: Mapping[str, int]
+    in_flight: Mapping[str, int]
     only_others: NotRequired[bool]
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """One attempt's end: valid only with the token of its begin; `line` is its log.
+    """The end of one attempt; valid only with the token of its begin.
 
-    `contact` is whom a log line names if the event is given up.
+    `log_entry`: JSON for the event's log (`codec.encode_attempt`). `contact`: whom to
+    name in the process log if the event is dead.
     """
 
     event_id: str
     token: str
     attempt: int
     outcome: Outcome
-    line: bytes
+    log_entry: bytes
     delay_ms: int = 0
     reason: str = ""
     follow_ups: tuple[FollowUp, ...] = ()
@@ -61,9 +63,10 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Settled:
-    """How settling went.
+    """The answer to a settlement.
 
-    `code`: settled, repeated, late, gone or quarantined; `next_ms` of a retry.
+    `code`: settled, repeated, late, gone or quarantined. `next_ms`: time of the retry,
+    0 if there is none.
     """
 
     event_id: str
@@ -72,7 +75,7 @@ class Settled:
 
 
 class WorkerStore:
-    """The store as one worker sees it; every call is one function, and may repeat."""
+    """The store's functions for one worker; each call can be repeated safely."""
 
     def __init__(self, client: Client, cell: Cell, *, lease_ms: int) -> None:
         self.client = client
@@ -90,21 +93,21 @@ class WorkerStore:
         self, function: str, options: Options, args: Iterable[Arg] = ()
     ) -> Any:
         return await self.cell.library.call_async(
-            self.client, function, self.cell.under_clock(options), args
+            self.client, function, self.cell.with_clock(options), args
         )
 
     async def begin(
         self, ids: Sequence[str], *, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
-        """Takes events for the length of a lease, right before they are sent.
+        """Take leases on events, immediately before they are sent.
 
-        Answers those taken, and for each other id why it fell out. Content that is too
-        long for an answer is left to `fetch`. Redis: begin, atomic per id.
+        Redis: begin, atomic per id.
 
         Args:
-            share: what one destination may have of this worker; None: all of it.
+            share: limits on the use of this worker by one destination; None: no limit.
 
-        Raises: redis.RedisError.
+        Returns: the begun events, without content that is too long (see `fetch`), and
+            the reason for each other id.
         """
         options: dict[str, object] = {
             "token": self._token(),
@@ -113,64 +116,59 @@ class WorkerStore:
         }
         if share is not None:
             options["share"] = share
-        begun, fallen = [], {}
+        begun, refused = [], {}
         for reply in await self._call("begin", options, ids):
             if reply[1] == b"begun":
                 begun.append(read_begun(str(options["token"]), reply))
             else:
-                fallen[reply[0].decode()] = reply[1].decode()
-        return begun, fallen
+                refused[reply[0].decode()] = reply[1].decode()
+        return begun, refused
 
     def _token(self) -> str:
         return f"{self._name}:{next(self._counter)}"
 
     async def fetch(self, begun: Begun) -> Begun:
-        """The same event with its content, from a read of its own.
+        """Read the content of a begun event; return the event with its content.
 
-        Raises: UnreadableRecord, redis.RedisError.
+        Raises: UnreadableRecord.
         """
         stored = cast(bytes | None, await self.client.get(begun.content_key))
         if stored is None:
             raise UnreadableRecord(f"{begun.content_key} is missing")
         return replace(begun, content=codec.decode_content(stored))
 
-    async def renew(self, held: Sequence[Begun]) -> set[str]:
-        """Prolongs leases; answers the ids that are lost. Redis: renew_leases.
-
-        Raises: redis.RedisError.
-        """
-        pairs = [word for begun in held for word in (begun.id, begun.token)]
+    async def renew(self, events: Sequence[Begun]) -> set[str]:
+        """Renew leases; return the ids whose lease is lost. Redis: renew_leases."""
+        pairs = [arg for begun in events for arg in (begun.id, begun.token)]
         lost = await self._call("renew_leases", {"lease_ms": self.lease_ms}, pairs)
         return {event_id.decode() for event_id in lost}
 
     async def report(
         self, counts: Mapping[str, tuple[int, int]], *, limits: BreakerLimits
     ) -> dict[str, str]:
-        """Tells attempts and failures by destination; answers whose breaker changed.
+        """Report attempts and failures by destination; return changes of breakers.
 
-        Redis: report_attempts, atomic per destination; repeated in silence, it counts
-        once.
-
-        Raises: redis.RedisError.
+        Redis: report_attempts, atomic per destination; if the client repeats the call,
+        it counts once.
         """
-        words = [word for gate, count in counts.items() for word in (gate, *count)]
+        args = [arg for gate, count in counts.items() for arg in (gate, *count)]
         options = {"token": self._token(), **asdict(limits)}
-        replies = await self._call("report_attempts", options, words)
+        replies = await self._call("report_attempts", options, args)
         changed = zip(counts, replies, strict=True)
         return {gate: reply.decode() for gate, reply in changed if reply}
 
     async def release(self, ids: Sequence[str]) -> int:
-        """Gives offered events back that were not begun. Redis: release.
+        """Give back offered events that were not begun; return their number.
 
-        Raises: redis.RedisError.
+        Redis: release, atomic per id.
         """
         return cast(int, await self._call("release", {}, ids))
 
     async def _content_of(self, child: FollowUp, name: str) -> bytes:
-        """The content of a follow-up as `settle` takes it.
+        """The content of a follow-up as an argument of `settle`.
 
-        A full store refuses to have it written first: then it is an argument even so,
-        because settling must go on.
+        A full store refuses to write large content beforehand. It is then passed as an
+        argument, because settling must still work.
         """
         stored = codec.encode_content(child.content)
         key = keys.body(self.cell.prefix, child.id, name)
@@ -183,32 +181,29 @@ class WorkerStore:
         return inline
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """Writes down how attempts ended, many in one call. Redis: settle.
-
-        Raises: redis.RedisError.
-        """
-        words: list[Arg] = []
+        """Record how attempts ended. Redis: settle, one call, atomic per attempt."""
+        args: list[Arg] = []
         for s in settlements:
-            words += [s.event_id, s.token, s.attempt, s.outcome.value, s.delay_ms]
-            words += [s.reason, s.line, len(s.follow_ups)]
+            args += [s.event_id, s.token, s.attempt, s.outcome.value, s.delay_ms]
+            args += [s.reason, s.log_entry, len(s.follow_ups)]
             for child in s.follow_ups:
-                words += [child.id, name := nonce(), child.delay_ms, child.deadline_ms]
-                words.append(await self._content_of(child, name))
+                args += [child.id, name := nonce(), child.delay_ms, child.deadline_ms]
+                args.append(await self._content_of(child, name))
                 url = child.content.url
-                words += [
+                args += [
                     gate_names.destination_digest(url),
                     gate_names.host_digest(url),
                 ]
         return [
             Settled(event_id.decode(), code.decode(), int(next_ms))
-            for event_id, code, next_ms in await self._call("settle", {}, words)
+            for event_id, code, next_ms in await self._call("settle", {}, args)
         ]
 
 
 def read_begun(token: str, reply: list[bytes]) -> Begun:
-    """An event from an answer of `begin`; content that is no content is left out.
+    """Parse a reply of `begin`.
 
-    Raises: nothing: what cannot be read is found when it is fetched.
+    Content is None if it is too long or unreadable; `fetch` then reads it or raises.
     """
     event_id, _, attempt, failures, interruptions, wanted = reply[:6]
     created, deadline, owner, key, stored, schedule = reply[6:12]

@@ -1,4 +1,4 @@
-"""Reads of events by their ids."""
+"""Reads of events by id."""
 
 from collections.abc import Sequence
 from scheduler_api.core.errors import NotFound
@@ -9,7 +9,7 @@ from scheduler_api.core.store.records import EVENT
 
 
 def read_event(cell: Cell, owner: Owner, event_id: str) -> Event:
-    """The event of that id, if it is this owner's. Redis: two reads, not atomic.
+    """Read an event of an owner. Redis: two round trips, not atomic.
 
     Raises: NotFound, UnreadableRecord.
     """
@@ -22,11 +22,11 @@ def read_event(cell: Cell, owner: Owner, event_id: str) -> Event:
 def read_events(
     cell: Cell, owner: Owner, event_ids: Sequence[str]
 ) -> list[Event | None]:
-    """The events of those ids, None where it is no event of this owner's.
+    """Read events of an owner; None for each id that is not one of the owner's events.
 
-    Redis: two round trips for all, not atomic.
+    Redis: two round trips, not atomic.
 
-    Raises: UnreadableRecord, for all if one of them cannot be read.
+    Raises: UnreadableRecord: at least one of the events is unreadable.
     """
     pipe = cell.client.pipeline(transaction=False)
     for event_id in event_ids:

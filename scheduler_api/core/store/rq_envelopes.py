@@ -1,4 +1,4 @@
-"""Envelopes: how claimed ids travel through RQ."""
+"""Envelopes: RQ jobs that carry the ids of claimed events to workers."""
 
 import json
 import orjson
@@ -16,20 +16,20 @@ QUEUE = "deliveries"
 FUNCTION = "workers.deliver.deliver"
 NO_TIMEOUT = -1
 FAILURE_TTL_S = 600
-MOST_WAITING = 2
+MAX_WAITING = 2
 ARGUMENTS = "arguments"
-WITH = "-with-"
-BETWEEN = "_"
-# The claim or RQ itself writes these for each job.
-NOT_IN_COMMON = ("data", "description", "created_at", "enqueued_at")
+IDS_MARKER = "-with-"
+ID_SEPARATOR = "_"
+# The claim or RQ itself writes these fields for each job.
+PER_JOB_FIELDS = ("data", "description", "created_at", "enqueued_at")
 
 
 class RqEnqueuer:
-    """What a claim must know to leave envelopes in the RQ queue that workers take from.
+    """What a claim needs to enqueue envelopes in RQ.
 
-    Deadlines are the engine's own, so a job has no time-out; jobs carry ids only. RQ
-    itself says how a job is stored: all but its arguments is copied from one of its
-    making.
+    The claim copies the fields of a job that RQ itself created, and replaces only the
+    arguments. Jobs contain only ids and have no RQ time-out: deliveries have their own
+    deadlines.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -43,26 +43,26 @@ class RqEnqueuer:
         )
         job.origin = queue.name
         head, _, tail = job.data.decode().partition(f'"{ARGUMENTS}"')
-        self.options = {"list": queue.key, "max_waiting": MOST_WAITING}
-        self._jobs = {
-            "lists": queue.redis_queues_keys,
-            "job_prefix": Job.key_for(""),
-            "job": nonce(),
-            "head": head,
-            "tail": tail,
+        self.options = {"list": queue.key, "max_waiting": MAX_WAITING}
+        self._template = {
+            "queues_key": queue.redis_queues_keys,
+            "job_key_prefix": Job.key_for(""),
+            "job_id_prefix": nonce(),
+            "data_head": head,
+            "data_tail": tail,
         }
         self._fields = [
             text
             for name, value in job.to_dict().items()
-            if name not in NOT_IN_COMMON and value != ""
+            if name not in PER_JOB_FIELDS and value != ""
             for text in (name, value)
         ]
 
-    def jobs(self) -> bytes:
-        """What all jobs of this moment have in common, as JSON."""
+    def job_template(self) -> bytes:
+        """What all jobs that are created now have in common, as JSON."""
         at = utcformat(now())
         fields = ["created_at", at, "enqueued_at", at, *self._fields]
-        return orjson.dumps({**self._jobs, "fields": fields})
+        return orjson.dumps({**self._template, "fields": fields})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +77,18 @@ class Envelope:
     isolated: bool
 
 
-def told_by(job_id: str) -> Envelope | None:
-    """The envelope whose job's name tells all of it; None: the job must be read."""
-    _, told, ids = job_id.rpartition(WITH)
-    return Envelope(ids.split(BETWEEN), [], False) if told else None
+def parse_job_id(job_id: str) -> Envelope | None:
+    """The envelope encoded in a job's id; None if the job's data must be read."""
+    _, marker, ids = job_id.rpartition(IDS_MARKER)
+    return Envelope(ids.split(ID_SEPARATOR), [], False) if marker else None
 
 
-def read(data: bytes) -> Envelope:
+def parse_job_data(data: bytes) -> Envelope:
     """The envelope in the data of a job.
 
-    Raises: ValueError, if it is none.
+    Raises: ValueError: the data is not an envelope.
     """
-    # RQ compresses what it stores, and takes uncompressed data too.
+    # RQ compresses data but also accepts uncompressed data, which the claim writes.
     with suppress(zlib.error):
         data = zlib.decompress(data)
     match json.loads(data):
@@ -96,4 +96,4 @@ def read(data: bytes) -> Envelope:
             name == FUNCTION and all(isinstance(i, str) for i in ids + schedule_ids)
         ):
             return Envelope(ids, schedule_ids, isolated)
-    raise ValueError("no envelope")
+    raise ValueError("not an envelope")

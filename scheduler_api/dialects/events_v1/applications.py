@@ -30,7 +30,7 @@ class Applications:
 
     @documented(
         body=NewApplication,
-        answer=OneApplication,
+        response=OneApplication,
         statuses=(201,),
         errors=(400, 403, 413),
         needs_token=False,
@@ -54,7 +54,7 @@ class Applications:
             201,
         )
 
-    @documented(answer=OneSecret)
+    @documented(response=OneSecret)
     def keys(self, owner: Owner) -> Response:
         """What the receivers of this application check signatures with."""
         secrets = self._tenants.secrets(owner.tenant)

@@ -48,7 +48,7 @@ class Attempts:
 
     @documented(
         query=response_schemas.Part,
-        answer=response_schemas.AttemptList,
+        response=response_schemas.AttemptList,
         errors=(400, 404),
     )
     def of_event(self, owner: Owner, event_id: str) -> Response:
@@ -59,7 +59,7 @@ class Attempts:
 
     @documented(
         query=response_schemas.FailureQuery,
-        answer=response_schemas.AttemptList,
+        response=response_schemas.AttemptList,
         errors=(400,),
     )
     def failures(self, owner: Owner) -> Response:
@@ -76,7 +76,7 @@ class Attempts:
 
     @documented(
         headers=IdempotencyKey,
-        answer=response_schemas.OneReplay,
+        response=response_schemas.OneReplay,
         statuses=(201,),
         errors=(400, 404, 409, 413, 422),
     )

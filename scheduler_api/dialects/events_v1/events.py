@@ -1,9 +1,7 @@
 """The endpoints of `/v1/events`: an event is a schedule."""
 
-import logging
 from collections.abc import Callable, Sequence
 from flask import Response, request
-from scheduler_api.core import logfmt
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import Conflict, TimePassed
@@ -42,16 +40,15 @@ from scheduler_api.web.documented import IdempotencyKey, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.schedule_options import Chosen
+from scheduler_api.web.schedule_log import log_schedule
+from scheduler_api.web.schedule_options import ZonedOptions
 from typing import TypedDict
 
 TRIES = 10
 # What the options of a new event say before it says anything.
-NEW = Chosen(options=ScheduleOptions(strict=True))
+NEW = ZonedOptions(options=ScheduleOptions(strict=True))
 
 Change = Callable[[Schedule], Schedule]
-
-log = logging.getLogger("scheduler.web")
 
 
 class Rule(TypedDict):
@@ -81,7 +78,7 @@ class Events:
     @documented(
         body=NewEvent,
         headers=IdempotencyKey,
-        answer=OneEvent,
+        response=OneEvent,
         statuses=(201,),
         errors=(400, 413, 422),
     )
@@ -134,7 +131,7 @@ class Events:
             )
         except TimePassed as err:
             raise invalid(PAST) from err
-        _log("schedule.accepted", schedule)
+        log_schedule("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
     def _as_at_first(self, owner: Owner, rule: Rule, duplicate: Duplicate) -> Response:
@@ -148,7 +145,7 @@ class Events:
         [shown] = self._show([schedule], now_ms=schedule.created_ms)
         return rendering.respond_data(shown, 201)
 
-    @documented(query=EventQuery, answer=EventList, errors=(400,))
+    @documented(query=EventQuery, response=EventList, errors=(400,))
     def select(self, owner: Owner) -> Response:
         """A part of the events that the query selects, oldest first."""
         listing = read_listing(read_parameters(request.environ))
@@ -171,12 +168,12 @@ class Events:
         batches = self._schedules.batches(owner, found.ids)
         return rendering.respond_list(map(self._show, batches), total=found.total)
 
-    @documented(answer=OneEvent, errors=(404,))
+    @documented(response=OneEvent, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event."""
         return self._answer(self._find(owner, event_id))
 
-    @documented(body=EventEdit, answer=OneEvent, errors=(400, 404, 413))
+    @documented(body=EventEdit, response=OneEvent, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Changes an event; what it names is replaced as a whole, from now on."""
         body = read_object(request)
@@ -184,14 +181,16 @@ class Events:
         def change(schedule: Schedule) -> Schedule:
             fields, chosen = load_event(
                 *(self._edit, body),
-                was=Chosen.of(schedule),
+                was=ZonedOptions.of(schedule),
                 clock_ms=self._cell.now_ms,
             )
             return self._edited(schedule, fields, chosen) if fields else schedule
 
         return self._answer(self._change(owner, event_id, change))
 
-    def _edited(self, schedule: Schedule, fields: Fields, chosen: Chosen) -> Schedule:
+    def _edited(
+        self, schedule: Schedule, fields: Fields, chosen: ZonedOptions
+    ) -> Schedule:
         was = schedule.content
         event_owner = was.options[OWNER]
         tags = fields.get("tags", was.options.get(rendering.TAGS, []))
@@ -214,21 +213,21 @@ class Events:
             search_terms=search_terms_of(event_owner, tags=tags, context=context),
         )
 
-    @documented(answer=OneEvent, errors=(404,))
+    @documented(response=OneEvent, errors=(404,))
     def delete(self, owner: Owner, event_id: str) -> Response:
         """Removes an event, and answers what it was."""
         schedule = self._find(owner, event_id)
         shown = self._show([schedule])[0]
         self._schedules.delete(schedule)
-        _log("schedule.deleted", schedule)
+        log_schedule("schedule.deleted", schedule)
         return rendering.respond_data(shown)
 
-    @documented(answer=OneEvent, errors=(400, 404))
+    @documented(response=OneEvent, errors=(400, 404))
     def pause(self, owner: Owner, event_id: str) -> Response:
         """Makes no further callback until resumed."""
         return self._into(owner, event_id, ScheduleState.PAUSED)
 
-    @documented(answer=OneEvent, errors=(400, 404))
+    @documented(response=OneEvent, errors=(400, 404))
     def resume(self, owner: Owner, event_id: str) -> Response:
         """Goes on with the next fire time after now."""
         return self._into(owner, event_id, ScheduleState.ACTIVE)
@@ -257,7 +256,7 @@ class Events:
             except TimePassed as err:
                 raise invalid(PAST) from err
             if changed is not schedule:
-                _log("schedule.edited", changed)
+                log_schedule("schedule.edited", changed)
             return changed
         raise Conflict
 
@@ -291,15 +290,3 @@ class Events:
 
 def _fulfils(schedule: Schedule, conditions: Sequence[Condition]) -> bool:
     return fulfils(rendering.context_of(schedule.content), conditions)
-
-
-def _log(name: str, schedule: Schedule) -> None:
-    log.info(
-        logfmt.line(
-            name,
-            schedule=schedule.id,
-            owner=schedule.owner,
-            expression=schedule.expression,
-            state=schedule.state,
-        )
-    )

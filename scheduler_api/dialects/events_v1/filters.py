@@ -1,6 +1,5 @@
 """What a list of events is asked for: its filters, and which part of it."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from scheduler_api.core.queries.schedule_search import search_term
@@ -15,6 +14,7 @@ from scheduler_api.dialects.events_v1.context import (
 from scheduler_api.dialects.events_v1.parsing import invalid
 from scheduler_api.dialects.events_v1.query_string import read_query
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.values import read_integer
 
 LIMIT, MOST = 100, 1_000
 LARGEST_OFFSET = 10**12
@@ -27,8 +27,6 @@ BOOLEANS: Mapping[object, bool] = {
     **{None: False, "": False, "false": False, "true": True},
     **{False: False, True: True},
 }
-
-_WHOLE = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True)
@@ -117,12 +115,13 @@ def _part(pairs: Iterable[tuple[str, str]]) -> tuple[Part, list[str]]:
         text = given.get(name, "")
         if not text:
             continue
-        if not _WHOLE.fullmatch(text):
+        number = read_integer(text)
+        if number is None:
             faults.append(f"{name} must be a natural number")
-        elif int(text) > most:
+        elif number > most:
             faults.append(f"{name} must not be greater than {most}")
         else:
-            parts[name] = int(text)
+            parts[name] = number
     return Part(**parts), faults
 
 

@@ -19,7 +19,7 @@ from scheduler_api.dialects.events_v1.request_schemas import (
 )
 from scheduler_api.web import request_body
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.schedule_options import BadOption, Chosen, choose
+from scheduler_api.web.schedule_options import BadOption, ZonedOptions, apply_options
 from typing import cast
 
 BAD_BODY = "the request body must be a JSON object"
@@ -95,9 +95,9 @@ def load_event(
     schema: Schema,
     body: dict[str, object],
     *,
-    was: Chosen,
+    was: ZonedOptions,
     clock_ms: Callable[[], int],
-) -> tuple[Fields, Chosen]:
+) -> tuple[Fields, ZonedOptions]:
     """The fields of an event's body, and all that its options say then.
 
     Args:
@@ -111,7 +111,7 @@ def load_event(
     end_ms = fields.get("end_ms", was.options.end_ms)
     chosen = replace(was, options=replace(was.options, end_ms=end_ms))
     try:
-        chosen = choose(fields.get("options", {}), chosen)
+        chosen = apply_options(fields.get("options", {}), chosen)
     except BadOption as err:
         found["options"] = [f"options.{err.name[:LONGEST_NAME]} {err.problem}"]
     if found and "end_ms" in fields and fields["end_ms"] <= clock_ms():

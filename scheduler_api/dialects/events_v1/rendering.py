@@ -1,7 +1,6 @@
 """How events look to clients of Scheduler v1."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from flask import Response
 from scheduler_api.core import model
@@ -16,6 +15,7 @@ from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1.ids import public_id
 from scheduler_api.dialects.events_v1.outbound import OWNER
+from scheduler_api.dialects.json_text import dump
 from scheduler_api.web import schedule_options, schedule_runs
 
 Shown = dict[str, object]
@@ -28,8 +28,6 @@ DELIVERED, FAILED, INTERRUPTED = "DELIVERED", "FAILED", "INTERRUPTED"
 TAGS, BARE = "t", "b"
 # An option that is a field of its own here.
 END = "endDate"
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def respond(body: object, status: int = 200) -> Response:
@@ -58,12 +56,6 @@ def respond_list(batches: Iterable[Sequence[Shown]], *, total: int) -> Response:
         yield b'],"meta":{"total":%d}}' % total
 
     return Response(parts(), mimetype=JSON)
-
-
-def dump(value: object) -> bytes:
-    """Compact JSON in UTF-8; lone surrogates have no other way than escapes."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def content(
@@ -113,7 +105,7 @@ def event(of: Schedule, *, now_ms: int, next_ms: int | None) -> Shown:
 
 def _options(of: Schedule) -> Shown:
     """What else the event does; its end stands beside them."""
-    options = schedule_options.shown(of)
+    options = schedule_options.render(of)
     options.pop(END, None)
     return options
 
@@ -138,7 +130,7 @@ def run(of: Run) -> Shown:
     named = {"callbackId": public_id(of.event_id or "0")}
     if of.replay_of is not None:
         named["replayOf"] = public_id(of.replay_of)
-    return schedule_runs.shown(of, **named)
+    return schedule_runs.render_run(of, **named)
 
 
 def attempt(of: Attempt, *, origin: str | None) -> Shown:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
-from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression
 from scheduler_api.core.delivery.destinations import AddressPolicy, BadDestination
 from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
-from scheduler_api.web.schedule_options import MEANINGS
+from scheduler_api.web.schedule_options import DESCRIPTIONS
+from scheduler_api.web.values import read_date
 from typing import Any, ClassVar, TypedDict
 
 MOST_TAGS = 50
@@ -14,8 +14,6 @@ LONGEST_TAG = 256
 LONGEST_EMAIL = 254
 ANYWHERE = AddressPolicy()
 LONGEST_NAME = 200
-# The last instant that has a four-digit year.
-LATEST_MS = 253_402_300_799_999
 
 Faults = dict[str, list[str]]
 
@@ -87,12 +85,9 @@ class EndDate(_Stated):
     def _deserialize(self, value: object, *_: object, **__: object) -> int:
         text = self.text(value)
         try:
-            moment_ms = timestamps.from_iso(text) if text.isprintable() else -1
+            return read_date(text)
         except ValueError as err:
             raise self.refuse() from err
-        if not 0 <= moment_ms <= LATEST_MS:
-            raise self.refuse()
-        return moment_ms
 
 
 class Interval(_Stated):
@@ -181,7 +176,7 @@ class Options(_Shaped):
         "type": "object",
         "properties": {
             name: {"description": about}
-            for name, about in MEANINGS.items()
+            for name, about in DESCRIPTIONS.items()
             if name != "endDate"
         },
     }

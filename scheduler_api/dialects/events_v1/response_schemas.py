@@ -12,7 +12,7 @@ from scheduler_api.dialects.events_v1.rendering import (
     INTERRUPTED,
     PAUSED,
 )
-from scheduler_api.web.schedule_schemas import Options, ShownRun
+from scheduler_api.web.schedule_schemas import Options, RunResponse
 
 _MESSAGES = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 
@@ -110,7 +110,7 @@ class OneCallback(Schema):
     data = fields.Nested(Callback, required=True)
 
 
-class EventRun(ShownRun):
+class EventRun(RunResponse):
     """What happened at one fire time of an event."""
 
     callbackId = fields.String(metadata={"description": "The id that it bears"})

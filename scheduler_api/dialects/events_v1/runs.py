@@ -32,16 +32,16 @@ class Runs:
         self._store = services.store
         self._schedules = services.schedules
 
-    @documented(query=RunsQuery, answer=response_schemas.RunList, errors=(400, 404))
+    @documented(query=RunsQuery, response=response_schemas.RunList, errors=(400, 404))
     def newest(self, owner: Owner, event_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
-        found = run_history.newest(self._cell, self._find(owner, event_id), most=most)
+        found = run_history.newest(self._cell, self._find(owner, event_id), limit=most)
         return rendering.respond_data([rendering.run(each) for each in found])
 
     @documented(
         headers=IdempotencyKey,
-        answer=response_schemas.OneCallback,
+        response=response_schemas.OneCallback,
         statuses=(201,),
         errors=(400, 404, 409, 413, 422),
     )

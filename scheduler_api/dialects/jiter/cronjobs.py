@@ -1,10 +1,8 @@
 """The endpoints of `/api/cronjobs`: a cron job is a schedule."""
 
-import logging
 from dataclasses import replace
 from flask import Response, request
 from functools import partial
-from scheduler_api.core import logfmt
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import (
@@ -41,11 +39,12 @@ from scheduler_api.dialects.jiter.response_schemas import (
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
-from scheduler_api.web.documented import IdempotencyKey, documented, listed
+from scheduler_api.web.documented import IdempotencyKey, array_of, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.schedule_options import BadOption, Chosen
+from scheduler_api.web.schedule_log import log_schedule
+from scheduler_api.web.schedule_options import BadOption, ZonedOptions
 from scheduler_api.web.schedule_schemas import RunsQuery
 
 NOT_FOUND = "Unable to find cron job"
@@ -57,8 +56,6 @@ STATES = {
     rendering.ACTIVE: ScheduleState.ACTIVE,
     rendering.DISABLED: ScheduleState.PAUSED,
 }
-
-log = logging.getLogger("scheduler.web")
 
 
 class CronJobs:
@@ -79,7 +76,7 @@ class CronJobs:
     @documented(
         body=NewCronJob,
         headers=IdempotencyKey,
-        answer=CronJobWithHistory,
+        response=CronJobWithHistory,
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -102,7 +99,7 @@ class CronJobs:
         most = self._settings.cron_jobs
         if most and self._schedules.count(owner) >= most:
             raise Refusal(400, f"You cannot have more than {most} cron jobs")
-        chosen = _chosen(fields, Chosen())
+        chosen = _chosen(fields, ZonedOptions())
         try:
             schedule = self._schedules.create(
                 owner,
@@ -116,14 +113,14 @@ class CronJobs:
             )
         except TimePassed as err:
             raise Refusal(400, PAST_END) from err
-        _log("schedule.accepted", schedule)
+        log_schedule("schedule.accepted", schedule)
         return self._answer_new(schedule)
 
     def _as_at_first(
         self, owner: Owner, fields: Fields, duplicate: Duplicate
     ) -> Response:
         """The answer that was given when this was stored."""
-        chosen = _chosen(fields, Chosen())
+        chosen = _chosen(fields, ZonedOptions())
         schedule = Schedule.new(
             *(duplicate.id, owner, Content(fields["destination"], fields["payload"])),
             expression=fields["expression"],
@@ -140,7 +137,7 @@ class CronJobs:
         shown = rendering.cron_job(schedule, next_ms=next_ms, busy=False)
         return rendering.respond(shown | {"history": []})
 
-    @documented(answer=CronJobWithHistory, errors=(404,))
+    @documented(response=CronJobWithHistory, errors=(404,))
     def get(self, owner: Owner, cron_id: str) -> Response:
         """One cron job with the history of its newest executions."""
         schedule = self._find(owner, cron_id)
@@ -150,12 +147,12 @@ class CronJobs:
             of=self._show([schedule])[0],
         )
 
-    @documented(answer=listed(CronJob))
+    @documented(response=array_of(CronJob))
     def all(self, owner: Owner) -> Response:
         """All cron jobs, oldest first, disabled ones too."""
         return rendering.respond(self._show(self._schedules.all_of(owner)))
 
-    @documented(body=CronJobEdit, answer=CronJobWithHistory, errors=(400, 404, 413))
+    @documented(body=CronJobEdit, response=CronJobWithHistory, errors=(400, 404, 413))
     def edit(self, owner: Owner, cron_id: str) -> Response:
         """Edits a cron job; what it has begun goes on as it was."""
         body = read_object(request)
@@ -173,7 +170,7 @@ class CronJobs:
             return rendering.respond(self._show([edited])[0] | {"history": []})
         raise Conflict
 
-    @documented(answer=CronJob, errors=(404,))
+    @documented(response=CronJob, errors=(404,))
     def delete(self, owner: Owner, cron_id: str) -> Response:
         """Removes a cron job, and answers what it was."""
         schedule = self._find(owner, cron_id)
@@ -182,11 +179,11 @@ class CronJobs:
             self._schedules.delete(schedule)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
-        _log("schedule.deleted", schedule)
+        log_schedule("schedule.deleted", schedule)
         return rendering.respond(shown)
 
     @documented(
-        headers=IdempotencyKey, answer=CronJob, errors=(400, 404, 409, 413, 422)
+        headers=IdempotencyKey, response=CronJob, errors=(400, 404, 409, 413, 422)
     )
     def run(self, owner: Owner, cron_id: str) -> Response:
         """Sends what a cron job sends once more, now; its next execution stays."""
@@ -212,22 +209,22 @@ class CronJobs:
             raise Refusal(409, OVER) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
-        _log("schedule.run", schedule)
+        log_schedule("schedule.run", schedule)
         return rendering.respond(self._show([schedule])[0])
 
-    @documented(query=RunsQuery, answer=Runs, errors=(400, 404))
+    @documented(query=RunsQuery, response=Runs, errors=(400, 404))
     def runs(self, owner: Owner, cron_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, cron_id)
-        found = run_history.newest(self._cell, schedule, most=most)
+        found = run_history.newest(self._cell, schedule, limit=most)
         return rendering.respond({"runs": [rendering.run(each) for each in found]})
 
     def _change(self, schedule: Schedule, fields: Fields) -> Schedule:
         """Raises: Conflict, NotFound, Refusal, TimePassed, redis.RedisError."""
         if not fields:
             return schedule
-        chosen = _chosen(fields, Chosen.of(schedule))
+        chosen = _chosen(fields, ZonedOptions.of(schedule))
         edited = self._schedules.edit(
             schedule,
             grammar=GRAMMAR,
@@ -241,7 +238,7 @@ class CronJobs:
             expression=fields.get("expression"),
             state=STATES.get(fields.get("status", "")),
         )
-        _log("schedule.edited", edited)
+        log_schedule("schedule.edited", edited)
         return edited
 
     def _find(self, owner: Owner, cron_id: str) -> Schedule:
@@ -270,21 +267,9 @@ class CronJobs:
         ]
 
 
-def _chosen(fields: Fields, was: Chosen) -> Chosen:
+def _chosen(fields: Fields, was: ZonedOptions) -> ZonedOptions:
     """Raises: Refusal."""
     try:
-        return schedule_options.choose(fields.get("options", {}), was)
+        return schedule_options.apply_options(fields.get("options", {}), was)
     except BadOption as err:
         raise Refusal(400, f"'options.{err.name[:40]}' {err.problem}") from err
-
-
-def _log(name: str, schedule: Schedule) -> None:
-    log.info(
-        logfmt.line(
-            name,
-            schedule=schedule.id,
-            owner=schedule.owner,
-            expression=schedule.expression,
-            state=schedule.state,
-        )
-    )

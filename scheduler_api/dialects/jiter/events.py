@@ -33,7 +33,6 @@ from scheduler_api.dialects.jiter.parsing import (
     read_object,
 )
 from scheduler_api.dialects.jiter.request_schemas import (
-    LATEST_MS,
     PAST_TIME,
     Body,
     EventEdit,
@@ -43,10 +42,11 @@ from scheduler_api.dialects.jiter.request_schemas import (
 )
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
-from scheduler_api.web.documented import IdempotencyKey, documented, listed
+from scheduler_api.web.documented import IdempotencyKey, array_of, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.values import LATEST_MS
 from typing import Any
 from werkzeug.datastructures import MultiDict
 
@@ -77,7 +77,7 @@ class Events:
     @documented(
         body=NewEvent,
         headers=IdempotencyKey,
-        answer=response_schemas.Event,
+        response=response_schemas.Event,
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -120,7 +120,7 @@ class Events:
 
     @documented(
         headers=IdempotencyKey,
-        answer=response_schemas.Event,
+        response=response_schemas.Event,
         errors=(400, 404, 413, 422),
     )
     def replay(self, owner: Owner, event_id: str) -> Response:
@@ -156,7 +156,7 @@ class Events:
             )
         return _accepted(event)
 
-    @documented(answer=response_schemas.EventWithHistory, errors=(404,))
+    @documented(response=response_schemas.EventWithHistory, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
         """One event with its history, unless it ended before the search window."""
         event, attempts = self._whole(owner, event_id)
@@ -169,7 +169,7 @@ class Events:
 
     @documented(
         query=response_schemas.EventQuery,
-        answer=listed(response_schemas.Event),
+        response=array_of(response_schemas.Event),
         errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
@@ -184,7 +184,7 @@ class Events:
         most = self._settings.list_limit
         return rendering.respond_array(map(rendering.event, islice(events, most)))
 
-    @documented(body=EventEdit, answer=response_schemas.Event, errors=(400, 404, 413))
+    @documented(body=EventEdit, response=response_schemas.Event, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Edits or cancels an event that was never begun; all or nothing."""
         body = read_object(request)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from scheduler_api.core.queries.filters import Phase, Selection, Span
 from scheduler_api.dialects.jiter.rendering import STATUSES
-from scheduler_api.dialects.jiter.request_schemas import read_moment
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.values import read_timestamp
 
 SLACK_MS = 60_000
 DAY_MS = 86_400_000
@@ -76,7 +76,7 @@ def _moment(query: Mapping[str, str], name: str) -> int | None:
     if text is None:
         return None
     try:
-        return read_moment(text)
+        return read_timestamp(text)
     except ValueError as err:
         raise Refusal(400, f"'{name}' must be a valid ISO timestamp") from err
 

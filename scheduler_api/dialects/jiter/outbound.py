@@ -5,9 +5,7 @@ body must be a fixed point of parsing and stringifying: compact, raw UTF-8, Java
 own escapes.
 """
 
-import json
 import orjson
-import re
 from collections.abc import Sequence
 from functools import partial
 from scheduler_api.core.delivery import retry
@@ -26,6 +24,7 @@ from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.tenants.accounts import Secrets
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects import json_text
 from scheduler_api.dialects.jiter.credentials import SIGNING_SECRET
 from scheduler_api.dialects.jiter.settings import JiterSettings
 
@@ -35,7 +34,6 @@ TIMESTAMP = "X-Jiter-Request-Timestamp"
 SIGNATURE = "X-Jiter-Signature"
 LEGACY_SIGNATURE = "Jiter-Signature"
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _next_delay_ms = partial(retry.planned_delay_ms, delays_ms=RETRY_DELAYS_MS)
 
 
@@ -107,5 +105,4 @@ def stringify(text: str) -> bytes:
     try:
         return orjson.dumps(text)
     except orjson.JSONEncodeError:
-        raw = json.dumps(text, ensure_ascii=False)
-        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", raw).encode()
+        return json_text.dump(text)

@@ -126,7 +126,7 @@ def cron_job(of: Schedule, *, next_ms: int | None, busy: bool) -> Shown:
         "nextExecutionStatus": QUEUED if busy else PENDING,
         "createdAt": to_iso(of.created_ms),
         "updatedAt": to_iso(of.updated_ms),
-        "options": schedule_options.shown(of),
+        "options": schedule_options.render(of),
     }
     if next_ms is not None:
         shown["nextExecutionDate"] = to_iso(next_ms)
@@ -148,7 +148,7 @@ def past(of: PastAttempt, *, cron_id: str) -> Shown:
 
 def run(of: Run) -> Shown:
     """One fire time; what it made is named as its deliveries name it."""
-    return schedule_runs.shown(of, execution=public_id(of.event_id or "0"))
+    return schedule_runs.render_run(of, execution=public_id(of.event_id or "0"))
 
 
 def _content(of: Content) -> Shown:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
-from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression as cron
 from scheduler_api.core.delivery.destinations import AddressPolicy, BadDestination
 from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
-from scheduler_api.web.schedule_options import MEANINGS
+from scheduler_api.web.schedule_options import DESCRIPTIONS
+from scheduler_api.web.values import read_date
 from typing import Any, ClassVar, TypedDict, cast
 
 BAD_TIME = "Please enter a valid time"
@@ -19,8 +19,6 @@ BAD_OPTIONS = "'options' must be an object"
 BAD_EVENT_STATUS = "'status' can only be set to 'Cancelled'"
 BAD_CRON_STATUS = "'status' must be one of 'Active' or 'Disabled'"
 
-# The last instant that has a four-digit year.
-LATEST_MS = 253_402_300_799_999
 ANYWHERE = AddressPolicy()
 _ID = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -52,12 +50,9 @@ class Time(_Exact):
 
     def _deserialize(self, value: object, *_: object, **__: object) -> int:
         try:
-            moment_ms = read_moment(value)
+            return read_date(value)
         except ValueError as err:
             raise self.make_error("invalid") from err
-        if not 0 <= moment_ms <= LATEST_MS:
-            raise self.make_error("invalid")
-        return moment_ms
 
 
 class Payload(_Exact):
@@ -113,7 +108,7 @@ class Options(_Exact):
     shape: ClassVar = {
         "type": "object",
         "properties": {
-            name: {"description": about} for name, about in MEANINGS.items()
+            name: {"description": about} for name, about in DESCRIPTIONS.items()
         },
     }
 
@@ -237,16 +232,6 @@ def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
         if faults:
             return name, str(faults[0])
     raise err
-
-
-def read_moment(value: object) -> int:
-    """The epoch ms of an ISO 8601 text.
-
-    Raises: ValueError.
-    """
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError("not a text")
-    return timestamps.from_iso(value)
 
 
 def read_id(text: str) -> int | None:

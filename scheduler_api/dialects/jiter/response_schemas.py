@@ -9,7 +9,7 @@ from scheduler_api.dialects.jiter.rendering import (
     QUEUED,
     STATUSES,
 )
-from scheduler_api.web.schedule_schemas import Options, ShownRun
+from scheduler_api.web.schedule_schemas import Options, RunResponse
 
 
 class Error(Schema):
@@ -81,7 +81,7 @@ class CronJob(Schema):
     options = fields.Nested(Options, required=True)
 
 
-class CronRun(ShownRun):
+class CronRun(RunResponse):
     """What happened at one fire time of a cron job."""
 
     execution = fields.String(metadata={"description": "The id its deliveries bear"})

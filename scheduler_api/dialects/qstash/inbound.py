@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request
 from flask.blueprints import BlueprintSetupState
 from functools import partial
-from scheduler_api.auth import Unauthorized
+from scheduler_api.auth import Unauthorized, bearer_token
 from scheduler_api.core.errors import LimitReached, NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.core.settings.limits import OwnerLimits
@@ -48,7 +48,6 @@ DOCUMENT = Document(
         "key": "A flow-control key, encoded or as it is",
     },
 )
-BEARER = "bearer "
 INTERNAL_ERROR = "internal server error"
 NOT_FOUND = "not found"
 UNAUTHORIZED = "Authorization should be Bearer and a token of this server"
@@ -209,9 +208,9 @@ def _with_owner(services: Services, view: View, **in_path: str) -> Response:
 
 
 def _token() -> str | None:
-    said = request.headers.get("Authorization", "")
-    if said[: len(BEARER)].lower() == BEARER:
-        return said[len(BEARER) :].strip()
+    token = bearer_token(request.headers.get("Authorization", ""))
+    if token is not None:
+        return token
     return dict(read_parameters(request.environ)).get(TOKEN)
 
 

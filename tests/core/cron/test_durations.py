@@ -9,7 +9,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
     read_duration_ms,
 )
 from scheduler_api.dialects.qstash.retry_delay import read_wait_ms
-from scheduler_api.web.schedule_options import BadOption, Chosen, choose
+from scheduler_api.web.schedule_options import BadOption, ZonedOptions, apply_options
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 TEN_YEARS = 3_660 * DAY
@@ -19,7 +19,7 @@ REFUSED = None
 def jitter(text: str) -> int | None:
     """The option `jitter` of a schedule: h, m and s in this order, up to a day."""
     try:
-        return choose({"jitter": text}, Chosen()).options.jitter_ms
+        return apply_options({"jitter": text}, ZonedOptions()).options.jitter_ms
     except BadOption:
         return REFUSED
 
@@ -162,9 +162,12 @@ def test_a_jitter_may_be_a_json_number_of_seconds(
 ) -> None:
     if expected_ms is None:
         with pytest.raises(BadOption, match="should be a duration from 0s to 24h"):
-            choose({"jitter": value}, Chosen())
+            apply_options({"jitter": value}, ZonedOptions())
     else:
-        assert choose({"jitter": value}, Chosen()).options.jitter_ms == expected_ms
+        assert (
+            apply_options({"jitter": value}, ZonedOptions()).options.jitter_ms
+            == expected_ms
+        )
 
 
 @pytest.mark.parametrize("caller", CALLERS)

@@ -225,7 +225,7 @@ def test_no_slot_is_reserved_for_events_behind_a_breaker(engine: Engine):
 def test_a_single_destination_may_use_the_entire_worker(engine: Engine):
     send(engine, [FAILING] * 6)
     begun, refused = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_hand": {}}
+        *offer(engine), share={"limit": 2, "in_flight": {}}
     )
 
     assert (len(begun), refused) == (6, {})
@@ -234,7 +234,7 @@ def test_a_single_destination_may_use_the_entire_worker(engine: Engine):
 def test_with_others_a_destination_gets_its_share_of_a_worker(engine: Engine):
     send(engine, [FAILING] * 6 + [HEALTHY])
     begun, refused = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_hand": {}}
+        *offer(engine), share={"limit": 2, "in_flight": {}}
     )
 
     assert sorted(each.destination for each in begun) == sorted(
@@ -250,7 +250,7 @@ def test_with_others_a_destination_gets_its_share_of_a_worker(engine: Engine):
 def test_events_over_the_share_begin_as_soon_as_there_is_room(engine: Engine):
     accepted = send(engine, [FAILING] * 6 + [HEALTHY])
     begun, _ = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_hand": {}}
+        *offer(engine), share={"limit": 2, "in_flight": {}}
     )
     finish(engine, *begun)
     rest = begin(engine)
@@ -272,7 +272,7 @@ def test_the_rate_of_refused_begins_is_limited(engine: Engine):
         engine.now_ms += 100
         claim = engine.claim()
         _, refused = engine.worker.try_begin(
-            *claim.ids, share={"limit": 2, "in_hand": {FAILING_GATE: 2, "other": 0}}
+            *claim.ids, share={"limit": 2, "in_flight": {FAILING_GATE: 2, "other": 0}}
         )
         count += len(refused)
 
@@ -283,7 +283,7 @@ def test_a_full_window_admits_other_destinations_only(engine: Engine):
     accepted = send(engine, [FAILING] * 3)
     begun, refused = engine.worker.try_begin(
         *offer(engine),
-        share={"limit": 2, "in_hand": {FAILING_GATE: 4}, "only_others": True},
+        share={"limit": 2, "in_flight": {FAILING_GATE: 4}, "only_others": True},
     )
 
     assert (begun, list(refused.values())) == ([], ["held"] * 3)

@@ -179,7 +179,7 @@ def test_events_refused_by_a_pause_do_not_slow_the_destination_afterwards(
     offered = offer(engine)
     pause(destinations)
     engine.worker.try_begin(
-        *offered, share={"limit": 2, "in_hand": {GATE: 2, "other": 1}}
+        *offered, share={"limit": 2, "in_flight": {GATE: 2, "other": 1}}
     )
     resume(destinations)
 
@@ -189,7 +189,7 @@ def test_events_refused_by_a_pause_do_not_slow_the_destination_afterwards(
 def test_the_gate_of_a_fair_share_expires(engine: Engine):
     send(engine, [URL] * 4 + [ELSEWHERE])
     begun, _ = engine.worker.try_begin(
-        *offer(engine), share={"limit": 2, "in_hand": {}}
+        *offer(engine), share={"limit": 2, "in_flight": {}}
     )
     left_ms = engine.client.pttl(keys.gate(PREFIX, GATE))
     finish(engine, *begun)

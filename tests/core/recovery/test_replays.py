@@ -77,7 +77,7 @@ def test_an_occurrence_is_sent_again_as_it_was(engine: Engine):
 
     assert engine.get(again).content == CONTENT
     assert engine.get(again).wanted_ms == engine.now_ms
-    newest, _ = run_history.newest(engine.cell, edited, most=2)
+    newest, _ = run_history.newest(engine.cell, edited, limit=2)
     assert (newest.event_id, newest.replay_of, newest.by_hand) == (again, first, True)
     assert engine.worker.begin(*engine.claim().ids)[0].content == CONTENT
 

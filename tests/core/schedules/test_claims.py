@@ -1,4 +1,4 @@
-"""Schedules that fire: occurrences, plans that are asked for, and what was missed."""
+"""Claims of schedules: occurrences, requests for planning, and missed fire times."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL, parse
@@ -24,7 +24,7 @@ SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 PLAN_AGAIN_MS = 5_000
 
 
-def nominal_s(event_ids: list[str]) -> list[int]:
+def fire_times_s(event_ids: list[str]) -> list[int]:
     return [int(event_id.partition(".")[2]) for event_id in event_ids]
 
 
@@ -41,7 +41,7 @@ def test_a_schedule_fires_exactly_at_its_time(engine: Engine):
     assert claim.ids == [f"{schedule.id}.{schedule.times_ms[0] // 1000}"]
 
 
-def test_an_occurrence_is_offered_by_the_claim_that_makes_it(engine: Engine):
+def test_an_occurrence_is_offered_by_the_claim_that_creates_it(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
 
@@ -54,7 +54,7 @@ def test_an_occurrence_is_offered_by_the_claim_that_makes_it(engine: Engine):
     assert event.content == schedule.content
 
 
-def test_the_state_of_a_newest_occurrence_is_told(engine: Engine):
+def test_the_state_of_the_newest_occurrence_can_be_read(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
@@ -72,7 +72,7 @@ def test_the_state_of_a_newest_occurrence_is_told(engine: Engine):
     assert engine.schedules.newest_states([fired]) == {}
 
 
-def test_a_newest_occurrence_that_cannot_be_read_is_told_as_such(engine: Engine):
+def test_reading_the_state_of_a_damaged_newest_occurrence_fails(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
@@ -83,7 +83,7 @@ def test_a_newest_occurrence_that_cannot_be_read_is_told_as_such(engine: Engine)
         engine.schedules.newest_states([engine.schedules.get(OWNER, schedule.id)])
 
 
-def test_a_begun_occurrence_names_its_schedule_and_template(engine: Engine):
+def test_a_begun_occurrence_has_its_schedule_and_template(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
 
@@ -94,7 +94,7 @@ def test_a_begun_occurrence_names_its_schedule_and_template(engine: Engine):
     assert begun.content_key == keys.template(PREFIX, schedule.id, schedule.revision)
 
 
-def test_a_claim_fires_a_schedule_once_a_look(engine: Engine):
+def test_a_claim_fires_a_schedule_at_most_once(engine: Engine):
     schedule = engine.schedule("*/10 * * * * *")
     engine.now_ms = schedule.times_ms[2]
 
@@ -102,10 +102,10 @@ def test_a_claim_fires_a_schedule_once_a_look(engine: Engine):
 
     assert [len(each) for each in fired] == [1, 1, 1, 0]
     made = [event_id for each in fired for event_id in each]
-    assert nominal_s(made) == [at // 1000 for at in schedule.times_ms[:3]]
+    assert fire_times_s(made) == [at // 1000 for at in schedule.times_ms[:3]]
 
 
-def test_e5_an_occurrence_already_made_is_not_made_again(engine: Engine):
+def test_e5_a_repeated_fire_time_creates_no_second_occurrence(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     engine.claim()
@@ -121,7 +121,7 @@ def test_e5_an_occurrence_already_made_is_not_made_again(engine: Engine):
     assert len(engine.leased()) == 1
 
 
-def test_the_past_times_of_a_schedule_share_the_room_of_a_claim(engine: Engine):
+def test_due_schedules_count_towards_the_room_of_a_claim(engine: Engine):
     schedules = [engine.schedule() for _ in range(8)]
     engine.now_ms = schedules[0].times_ms[0]
 
@@ -130,63 +130,65 @@ def test_the_past_times_of_a_schedule_share_the_room_of_a_claim(engine: Engine):
     assert (len(first.ids), len(second.ids)) == (5, 3)
 
 
-def test_e8_planning_is_asked_for_below_half_of_the_list(engine: Engine):
+def test_e8_planning_is_requested_when_fewer_than_half_the_times_are_left(
+    engine: Engine,
+):
     schedule = engine.schedule("* * * * *")
-    asked = []
+    requested = []
     for n, at_ms in enumerate(schedule.times_ms, 1):
         engine.now_ms = at_ms
         if engine.claim().schedule_ids:
-            asked.append(n)
+            requested.append(n)
 
     assert len(schedule.times_ms) == 10
-    assert asked == [6, 7, 8, 9, 10]
+    assert requested == [6, 7, 8, 9, 10]
 
 
-def test_e8_planning_is_asked_for_again_after_five_seconds(engine: Engine):
+def test_e8_planning_is_requested_again_after_five_seconds(engine: Engine):
     schedule = engine.schedule("* * * * * *")
     engine.now_ms = schedule.times_ms[400]
-    asked = []
+    requested = []
     for _ in range(12):
-        asked.append(bool(engine.claim().schedule_ids))
+        requested.append(bool(engine.claim().schedule_ids))
         engine.now_ms += SECOND_MS
 
-    assert [n for n, each in enumerate(asked) if each] == [0, 5, 10]
+    assert [n for n, each in enumerate(requested) if each] == [0, 5, 10]
 
 
-def test_e8_a_planned_schedule_is_not_asked_for_again(engine: Engine):
+def test_e8_planning_is_not_requested_again_once_it_is_done(engine: Engine):
     schedule = engine.schedule("* * * * * *")
     engine.now_ms = schedule.times_ms[400]
     engine.claim()
 
     answer = engine.schedules.top_up(schedule.id)
-    asked = []
+    requested = []
     for _ in range(10):
-        asked += engine.claim().schedule_ids
+        requested += engine.claim().schedule_ids
         engine.now_ms += SECOND_MS
 
     assert answer == "done"
-    assert asked == []
+    assert requested == []
     assert "planning_requested_ms" not in engine.schedule_record(schedule.id)
 
 
-def test_e8_a_chain_without_planning_fires_again_once_it_is_planned(engine: Engine):
+def test_e8_an_exhausted_schedule_fires_again_after_planning(engine: Engine):
     schedule = engine.schedule("* * * * *")
     for at_ms in schedule.times_ms:
         engine.now_ms = at_ms
         engine.claim()
-    dry = engine.schedules.get(OWNER, schedule.id)
-    next_look_ms = engine.due()[f"s:{schedule.id}"]
+    exhausted = engine.schedules.get(OWNER, schedule.id)
+    next_claim_ms = engine.due()[f"s:{schedule.id}"]
     engine.now_ms += 30 * SECOND_MS
 
     engine.schedules.top_up(schedule.id)
 
-    assert dry.times_ms == ()
-    assert next_look_ms == schedule.times_ms[-1] + PLAN_AGAIN_MS
+    assert exhausted.times_ms == ()
+    assert next_claim_ms == schedule.times_ms[-1] + PLAN_AGAIN_MS
     planned_ms = engine.due()[f"s:{schedule.id}"]
     assert planned_ms == schedule.times_ms[-1] + MINUTE_MS
 
 
-def test_e8_a_dry_schedule_tells_since_when(engine: Engine):
+def test_e8_an_exhausted_schedule_records_since_when(engine: Engine):
     schedule = engine.schedule("* * * * *")
     for at_ms in schedule.times_ms:
         engine.now_ms = at_ms
@@ -201,7 +203,7 @@ def test_e8_a_dry_schedule_tells_since_when(engine: Engine):
     assert "exhausted_since_ms" not in engine.schedule_record(schedule.id)
 
 
-def test_e8_occurrences_that_nobody_begins_do_not_break_the_chain(engine: Engine):
+def test_e8_a_schedule_keeps_firing_if_no_occurrence_is_begun(engine: Engine):
     schedule = engine.schedule("* * * * *")
     fired = set[str]()
     for _ in range(60):
@@ -215,7 +217,7 @@ def test_e8_occurrences_that_nobody_begins_do_not_break_the_chain(engine: Engine
     assert {event_id.partition(".")[0] for event_id in fired} == {schedule.id}
 
 
-def test_e22_planning_is_asked_for_after_a_step_back_of_the_clock(engine: Engine):
+def test_e22_planning_is_requested_after_the_clock_is_set_back(engine: Engine):
     schedule = engine.schedule("* * * * * *")
     engine.now_ms = schedule.times_ms[400]
     engine.claim()
@@ -227,7 +229,7 @@ def test_e22_planning_is_asked_for_after_a_step_back_of_the_clock(engine: Engine
     assert engine.claim().schedule_ids == [schedule.id]
 
 
-def test_e22_a_repeated_hour_makes_no_occurrence_twice(engine: Engine):
+def test_e22_no_occurrence_is_created_twice_when_the_clock_is_set_back(engine: Engine):
     schedule = engine.schedule("* * * * *")
     fired = []
 
@@ -245,14 +247,14 @@ def test_e22_a_repeated_hour_makes_no_occurrence_twice(engine: Engine):
     engine.now_ms -= HOUR_MS
     run_for(90)
 
-    made = nominal_s(fired)
+    made = fire_times_s(fired)
     assert len(made) == len(set(made))
     assert max(made) * 1000 > START_MS + 40 * MINUTE_MS
     assert schedule.id == fired[0].partition(".")[0]
 
 
 def down_for(engine: Engine, gap_ms: int) -> list[str]:
-    """Nobody claims for that long; then all is claimed and planned for a while."""
+    """Claim nothing for `gap_ms`, then work for 20 seconds; return the events fired."""
     engine.now_ms += gap_ms
     fired = []
     for _ in range(20):
@@ -279,37 +281,37 @@ def down_for(engine: Engine, gap_ms: int) -> list[str]:
         ("@every 1h", 100 * DAY_MS),
     ],
 )
-def test_after_a_gap_the_latest_runs_and_the_others_are_counted(
+def test_after_a_gap_the_latest_time_runs_and_the_others_are_counted(
     engine: Engine, rule: str, gap_ms: int
 ):
     schedule = engine.schedule(rule)
-    began_ms = engine.now_ms + gap_ms
+    end_of_gap_ms = engine.now_ms + gap_ms
 
-    fired = [int(s) * 1000 for s in nominal_s(down_for(engine, gap_ms))]
+    fired = [int(s) * 1000 for s in fire_times_s(down_for(engine, gap_ms))]
 
     cron = parse(rule)
     every = times_of(cron, after_ms=START_MS, until_ms=engine.now_ms - SECOND_MS)
-    past = [at for at in every if at <= began_ms]
+    past = [at for at in every if at <= end_of_gap_ms]
     missed = engine.schedules.get(OWNER, schedule.id).missed
     assert fired == sorted(fired)
     assert len(fired) + missed == len(every)
     assert fired[0] == min(
-        [at for at in past if at >= began_ms - MISSED_GRACE_MS] or past[-1:]
+        [at for at in past if at >= end_of_gap_ms - MISSED_GRACE_MS] or past[-1:]
     )
     assert fired == every[-len(fired) :]
 
 
-def test_what_is_younger_than_the_grace_is_delivered_late(engine: Engine):
+def test_fire_times_within_the_grace_are_delivered_late(engine: Engine):
     schedule = engine.schedule("*/20 * * * * *")
     down_ms = 3 * 20 * SECOND_MS
 
     fired = down_for(engine, down_ms)
 
-    assert nominal_s(fired)[:3] == [at // 1000 for at in schedule.times_ms[:3]]
+    assert fire_times_s(fired)[:3] == [at // 1000 for at in schedule.times_ms[:3]]
     assert engine.schedules.get(OWNER, schedule.id).missed == 0
 
 
-def test_e8_the_true_latest_is_not_guessed_from_a_list_that_ends(engine: Engine):
+def test_e8_planning_decides_which_missed_time_is_the_latest(engine: Engine):
     schedule = engine.schedule("* * * * *")
     engine.now_ms += DAY_MS
 
@@ -320,13 +322,13 @@ def test_e8_the_true_latest_is_not_guessed_from_a_list_that_ends(engine: Engine)
     assert engine.due() == {f"s:{schedule.id}": engine.now_ms + PLAN_AGAIN_MS}
 
 
-def test_beside_a_time_that_is_due_now_no_missed_one_runs(engine: Engine):
+def test_no_missed_time_runs_if_another_is_due_now(engine: Engine):
     schedule = engine.schedule("*/5 * * * *")
     engine.now_ms = schedule.times_ms[1]
 
     fired = [each for _ in range(2) for each in engine.claim().ids]
 
-    assert nominal_s(fired) == [schedule.times_ms[1] // 1000]
+    assert fire_times_s(fired) == [schedule.times_ms[1] // 1000]
     assert engine.schedules.get(OWNER, schedule.id).missed == 1
 
 
@@ -344,7 +346,7 @@ def test_a_plan_for_an_older_revision_is_stale(engine: Engine):
     assert engine.due() == {f"s:{old.id}": edited[0].times_ms[0]}
 
 
-def test_e5_a_plan_that_runs_twice_is_one_plan(engine: Engine):
+def test_e5_repeated_planning_is_done_once(engine: Engine):
     schedule = engine.schedule("* * * * *")
     engine.now_ms += DAY_MS
     engine.claim()
@@ -357,7 +359,7 @@ def test_e5_a_plan_that_runs_twice_is_one_plan(engine: Engine):
     assert engine.everything() == repeats.stored
 
 
-def test_a_plan_drops_what_was_used_meanwhile(engine: Engine):
+def test_a_plan_leaves_out_times_used_meanwhile(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
 
@@ -369,7 +371,7 @@ def test_a_plan_drops_what_was_used_meanwhile(engine: Engine):
     assert engine.schedules.get(OWNER, schedule.id).times_ms[: len(later)] == later
 
 
-def test_a_plan_with_nothing_new_is_stale(engine: Engine):
+def test_a_plan_whose_times_are_all_used_is_stale(engine: Engine):
     schedule = engine.schedule()
 
     def use_all() -> None:
@@ -384,7 +386,7 @@ def test_a_plan_with_nothing_new_is_stale(engine: Engine):
     assert engine.schedules.get(OWNER, schedule.id).times_ms == ()
 
 
-def test_a_rule_that_yields_no_more_ends_the_schedule(engine: Engine):
+def test_a_schedule_ends_when_its_rule_has_no_more_times(engine: Engine):
     schedule = engine.schedule()
     engine.client.hset(keys.schedule(PREFIX, schedule.id), mapping=NEVER)
 
@@ -395,7 +397,7 @@ def test_a_rule_that_yields_no_more_ends_the_schedule(engine: Engine):
     assert engine.due() == {}
 
 
-def test_planning_leaves_ended_paused_and_deleted_schedules_alone(engine: Engine):
+def test_planning_does_not_change_ended_paused_and_deleted_schedules(engine: Engine):
     ended, paused, deleted = (engine.schedule() for _ in range(3))
     engine.ended(ended)
     engine.schedules.edit(paused, grammar=FULL, state=ScheduleState.PAUSED)

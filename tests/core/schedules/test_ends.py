@@ -1,4 +1,4 @@
-"""Start, end and number of runs of schedules; strict ones take back what they made."""
+"""Start, end and number of runs of schedules; strict ones withdraw occurrences."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL
@@ -14,15 +14,15 @@ def state_of(engine: Engine, schedule: Schedule) -> ScheduleState:
     return engine.schedules.get(schedule.owner, schedule.id).state
 
 
-def made(engine: Engine, schedule: Schedule) -> str:
-    """The occurrence of its first fire time, offered and not begun."""
+def first_offered(engine: Engine, schedule: Schedule) -> str:
+    """The id of the occurrence of the first fire time: offered, not begun."""
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
     return event_id
 
 
 def work_until(engine: Engine, until_ms: int) -> list[int]:
-    """Everybody works whenever anything is due; answers the fire times made, in ms."""
+    """Claim, plan, begin and settle until a time; return the fire times, in ms."""
     fired = []
     while engine.now_ms < until_ms:
         next_ms = min(engine.due().values(), default=until_ms)
@@ -36,13 +36,13 @@ def work_until(engine: Engine, until_ms: int) -> list[int]:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_start_end_and_number_read_back_and_can_be_replaced(
+def test_start_end_and_number_of_runs_are_stored_and_can_be_replaced(
     engine: Engine, strict: bool
 ):
     start_ms, end_ms = START_MS + HOUR_MS, START_MS + DAY_MS
-    given = {"start_ms": start_ms, "end_ms": end_ms, "max_runs": 5, "strict": strict}
+    options = {"start_ms": start_ms, "end_ms": end_ms, "max_runs": 5, "strict": strict}
 
-    schedule = engine.schedule(**given)
+    schedule = engine.schedule(**options)
     edited = engine.edited(schedule, start_ms=None, end_ms=None, max_runs=None)
 
     read = schedule.options
@@ -56,15 +56,15 @@ def test_the_first_fire_time_is_not_before_the_start(engine: Engine):
 
     exactly = engine.schedule("@hourly", start_ms=start_ms)
     later = engine.schedule("@hourly", start_ms=start_ms + 1)
-    distance = engine.schedule("@every 90s", start_ms=start_ms)
+    interval = engine.schedule("@every 90s", start_ms=start_ms)
 
     assert exactly.times_ms[0] == start_ms
     assert later.times_ms[0] == start_ms + HOUR_MS
-    assert distance.times_ms[:2] == (start_ms + 90_000, start_ms + 180_000)
+    assert interval.times_ms[:2] == (start_ms + 90_000, start_ms + 180_000)
     assert engine.schedules.next_ms(exactly) == start_ms
 
 
-def test_neither_planning_nor_a_pause_brings_the_start_forward(engine: Engine):
+def test_planning_and_pausing_do_not_move_the_start(engine: Engine):
     start_ms = START_MS - START_MS % DAY_MS + DAY_MS
     schedule = engine.schedule("* * * * * *", start_ms=start_ms)
     engine.schedules.top_up(schedule.id)
@@ -94,7 +94,7 @@ def test_an_end_that_is_not_in_the_future_is_refused(engine: Engine, by_ms: int)
 
 
 @pytest.mark.parametrize("rule", ["* * * * *", "@daily", "*/7 * * * * *"])
-def test_a_schedule_ends_by_itself_after_its_end(engine: Engine, rule: str):
+def test_a_schedule_ends_1_ms_after_its_end(engine: Engine, rule: str):
     end_ms = START_MS + 3 * MINUTE_MS
     schedule = engine.schedule(rule, end_ms=end_ms)
 
@@ -111,7 +111,7 @@ def test_a_schedule_ends_by_itself_after_its_end(engine: Engine, rule: str):
     assert engine.schedules.next_ms(schedule) is None
 
 
-def test_a_fire_time_at_the_very_end_runs(engine: Engine):
+def test_a_fire_time_at_exactly_the_end_runs(engine: Engine):
     first_ms = engine.schedule().times_ms[0]
     schedule = engine.schedule(end_ms=first_ms)
 
@@ -121,18 +121,18 @@ def test_a_fire_time_at_the_very_end_runs(engine: Engine):
     assert schedule.id in {each.schedule for each in begun}
 
 
-def test_a_paused_schedule_with_an_end_stands_in_due_and_ends(engine: Engine):
+def test_a_paused_schedule_with_an_end_is_due_when_it_ends(engine: Engine):
     end_ms = START_MS + HOUR_MS
     schedule = engine.schedule(end_ms=end_ms)
     paused = engine.edited(schedule, state=PAUSED)
-    stands = engine.due(), engine.paused_schedules()
+    places = engine.due(), engine.paused_schedules()
     engine.now_ms = end_ms
     early = engine.claim().next_us, state_of(engine, schedule)
     engine.now_ms += 1
     engine.claim()
 
     assert paused.state is PAUSED
-    assert stands == ({f"s:{schedule.id}": end_ms + 1}, {})
+    assert places == ({f"s:{schedule.id}": end_ms + 1}, {})
     assert early == (1_000, PAUSED)
     assert state_of(engine, schedule) is ScheduleState.ENDED
     assert engine.due() == engine.paused_schedules() == {}
@@ -154,7 +154,7 @@ def test_a_paused_schedule_is_due_only_while_it_has_an_end(engine: Engine):
     assert with_end == ({f"s:{schedule.id}": START_MS + HOUR_MS + 1}, {})
 
 
-def test_an_ended_schedule_goes_on_with_a_later_end(engine: Engine):
+def test_a_later_end_restarts_an_ended_schedule(engine: Engine):
     schedule = engine.schedule(end_ms=START_MS + MINUTE_MS)
     work_until(engine, START_MS + HOUR_MS)
     other = engine.edited(schedule, content=OTHER)
@@ -169,7 +169,7 @@ def test_an_ended_schedule_goes_on_with_a_later_end(engine: Engine):
     assert work_until(engine, engine.now_ms + 2 * MINUTE_MS) == [*revived.times_ms[:2]]
 
 
-def test_a_schedule_whose_end_nobody_saw_pass_makes_nothing_up_when_revived(
+def test_a_schedule_restarted_before_its_end_was_claimed_makes_up_for_nothing(
     engine: Engine,
 ):
     schedule = engine.schedule(end_ms=START_MS + MINUTE_MS)
@@ -182,7 +182,7 @@ def test_a_schedule_whose_end_nobody_saw_pass_makes_nothing_up_when_revived(
     assert revived.times_ms[0] > engine.now_ms
 
 
-def test_fire_times_after_the_end_are_not_made_by_a_late_claim(engine: Engine):
+def test_a_late_claim_creates_no_occurrence_once_the_end_has_passed(engine: Engine):
     schedule = engine.schedule(end_ms=START_MS + MINUTE_MS + 1)
     engine.now_ms = START_MS + MINUTE_MS + 2
 
@@ -194,17 +194,15 @@ def test_fire_times_after_the_end_are_not_made_by_a_late_claim(engine: Engine):
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_an_occurrence_that_is_begun_after_the_end_falls_out(
-    engine: Engine, strict: bool
-):
+def test_an_occurrence_cannot_begin_after_the_end(engine: Engine, strict: bool):
     schedule = engine.schedule("* * * * *", end_ms=START_MS + MINUTE_MS, strict=strict)
-    event_id = made(engine, schedule)
+    event_id = first_offered(engine, schedule)
     engine.now_ms = START_MS + MINUTE_MS + 1
 
-    begun, fallen = engine.worker.try_begin(event_id)
+    begun, refused = engine.worker.try_begin(event_id)
 
     event = engine.get(event_id)
-    assert (begun, fallen) == ([], {event_id: "withdrawn"})
+    assert (begun, refused) == ([], {event_id: "withdrawn"})
     assert (event.state, event.reason) == (State.CANCELLED, "end")
 
 
@@ -212,7 +210,7 @@ def test_an_occurrence_that_is_begun_after_the_end_falls_out(
 def test_no_retry_is_planned_past_the_end(engine: Engine, strict: bool):
     schedule = engine.schedule("@hourly", strict=strict)
     engine.edited(schedule, end_ms=schedule.times_ms[0] + 5 * SECOND_MS)
-    [first] = engine.worker.begin(made(engine, schedule))
+    [first] = engine.worker.begin(first_offered(engine, schedule))
     within = settlement(first, Outcome.RETRY, delay_ms=5 * SECOND_MS)
     past = settlement(first, Outcome.RETRY, delay_ms=5 * SECOND_MS + 1)
 
@@ -224,7 +222,7 @@ def test_no_retry_is_planned_past_the_end(engine: Engine, strict: bool):
     assert engine.worker.settle(within)[0].code == "repeated"
 
 
-def test_a_worker_is_told_how_long_is_left_until_the_end(engine: Engine):
+def test_a_begun_event_has_the_time_left_until_the_end(engine: Engine):
     schedule = engine.schedule("@hourly")
     engine.schedule("@hourly")
     engine.edited(schedule, end_ms=schedule.times_ms[0] + 7 * SECOND_MS)
@@ -236,24 +234,24 @@ def test_a_worker_is_told_how_long_is_left_until_the_end(engine: Engine):
     assert left == {True: 4 * SECOND_MS, False: None}
 
 
-def test_a_retry_within_the_end_is_planned_but_not_begun_after_it(engine: Engine):
+def test_a_retry_planned_before_the_end_cannot_begin_after_it(engine: Engine):
     schedule = engine.schedule("@hourly")
     engine.edited(schedule, end_ms=schedule.times_ms[0] + 5 * SECOND_MS)
-    [first] = engine.worker.begin(made(engine, schedule))
+    [first] = engine.worker.begin(first_offered(engine, schedule))
     engine.worker.settle(settlement(first, Outcome.RETRY, delay_ms=5 * SECOND_MS))
     engine.now_ms += 5 * SECOND_MS
     claimed = engine.claim().ids
     engine.now_ms += 1
 
-    _, fallen = engine.worker.try_begin(first.id)
+    _, refused = engine.worker.try_begin(first.id)
 
     event = engine.get(first.id)
     assert claimed == [first.id]
-    assert fallen == {first.id: "withdrawn"}
+    assert refused == {first.id: "withdrawn"}
     assert (event.state, event.reason) == (State.DEAD, "end")
 
 
-def test_a_schedule_fires_as_often_as_it_may_and_ends(engine: Engine):
+def test_a_schedule_ends_after_its_maximum_number_of_runs(engine: Engine):
     schedule = engine.schedule("*/10 * * * * *", max_runs=3)
 
     fired = work_until(engine, START_MS + MINUTE_MS)
@@ -265,7 +263,7 @@ def test_a_schedule_fires_as_often_as_it_may_and_ends(engine: Engine):
     assert engine.due() == {}
 
 
-def test_an_edit_counts_the_runs_that_were(engine: Engine):
+def test_an_edit_keeps_count_of_earlier_runs(engine: Engine):
     schedule = engine.schedule("*/10 * * * * *", max_runs=3)
     work_until(engine, schedule.times_ms[1])
 
@@ -280,7 +278,7 @@ def test_an_edit_counts_the_runs_that_were(engine: Engine):
     assert revived.state is ACTIVE
 
 
-def test_missed_fire_times_cost_no_run(engine: Engine):
+def test_missed_fire_times_do_not_count_as_runs(engine: Engine):
     schedule = engine.schedule("* * * * *", max_runs=2)
     engine.now_ms += DAY_MS
 
@@ -290,18 +288,18 @@ def test_missed_fire_times_cost_no_run(engine: Engine):
     assert state_of(engine, schedule) is ScheduleState.ENDED
 
 
-def test_an_edit_of_a_claimed_schedule_repeats_no_fire_time(engine: Engine):
+def test_an_edit_after_a_claim_repeats_no_fire_time(engine: Engine):
     schedule = engine.schedule("*/10 * * * * *", max_runs=9)
     work_until(engine, schedule.times_ms[1])
 
-    # Read before those were claimed.
+    # `schedule` was read before the claims.
     edited = engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
     assert edited.times_ms[0] == schedule.times_ms[2]
     assert edited.runs_left == 7
 
 
-def test_e22_an_edit_repeats_no_fire_time_after_a_step_back_of_the_clock(
+def test_e22_an_edit_repeats_no_fire_time_after_the_clock_is_set_back(
     engine: Engine,
 ):
     schedule = engine.schedule("*/10 * * * * *")
@@ -315,47 +313,47 @@ def test_e22_an_edit_repeats_no_fire_time_after_a_step_back_of_the_clock(
     assert engine.claim().ids == []
 
 
-TAKEN_BACK = {
+WITHDRAWALS = {
     "paused": lambda engine, schedule: engine.edited(schedule, state=PAUSED),
     "deleted": lambda engine, schedule: engine.schedules.delete(schedule),
 }
 
 
 @pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("how", TAKEN_BACK)
-def test_only_a_strict_schedule_takes_back_what_it_made(
+@pytest.mark.parametrize("how", WITHDRAWALS)
+def test_only_a_strict_schedule_withdraws_its_occurrences(
     engine: Engine, how: str, strict: bool
 ):
     schedule = engine.schedule(strict=strict)
-    event_id = made(engine, schedule)
-    TAKEN_BACK[how](engine, schedule)
+    event_id = first_offered(engine, schedule)
+    WITHDRAWALS[how](engine, schedule)
 
-    begun, fallen = engine.worker.try_begin(event_id)
+    begun, refused = engine.worker.try_begin(event_id)
 
     event = engine.get(event_id)
     if strict:
-        assert (begun, fallen) == ([], {event_id: "withdrawn"})
+        assert (begun, refused) == ([], {event_id: "withdrawn"})
         assert (event.state, event.reason) == (State.CANCELLED, how)
     else:
         assert [each.id for each in begun] == [event_id]
 
 
-def test_what_was_made_before_a_pause_is_not_sent_after_it(engine: Engine):
+def test_a_strict_schedule_does_not_send_old_occurrences_after_a_pause(engine: Engine):
     schedule = engine.schedule(strict=True)
-    event_id = made(engine, schedule)
+    event_id = first_offered(engine, schedule)
     engine.edited(schedule, state=PAUSED)
     engine.edited(schedule, content=OTHER)
     resumed = engine.edited(schedule, state=ACTIVE)
 
-    _, fallen = engine.worker.try_begin(event_id)
+    _, refused = engine.worker.try_begin(event_id)
     engine.now_ms = resumed.times_ms[0]
     [later] = engine.worker.begin(*engine.claim().ids)
 
-    assert fallen == {event_id: "withdrawn"}
+    assert refused == {event_id: "withdrawn"}
     assert later.content == OTHER
 
 
-def test_e22_what_is_made_after_a_pause_is_sent_whatever_the_clock_does(
+def test_e22_occurrences_after_a_pause_are_sent_even_if_the_clock_is_set_back(
     engine: Engine,
 ):
     schedule = engine.schedule("*/10 * * * * *", strict=True)
@@ -369,9 +367,9 @@ def test_e22_what_is_made_after_a_pause_is_sent_whatever_the_clock_does(
     assert begun.schedule == schedule.id
 
 
-def test_any_other_edit_of_a_strict_schedule_leaves_what_it_made(engine: Engine):
+def test_other_edits_of_a_strict_schedule_do_not_withdraw_occurrences(engine: Engine):
     schedule = engine.schedule(strict=True, end_ms=START_MS + DAY_MS)
-    event_id = made(engine, schedule)
+    event_id = first_offered(engine, schedule)
     engine.edited(schedule, content=OTHER, expression="@daily")
 
     [begun] = engine.worker.begin(event_id)
@@ -379,39 +377,37 @@ def test_any_other_edit_of_a_strict_schedule_leaves_what_it_made(engine: Engine)
     assert begun.content == CONTENT
 
 
-def test_an_earlier_end_takes_back_what_a_strict_schedule_made(engine: Engine):
+def test_an_earlier_end_withdraws_occurrences_of_a_strict_schedule(engine: Engine):
     schedule = engine.schedule(strict=True, end_ms=START_MS + DAY_MS)
-    event_id = made(engine, schedule)
+    event_id = first_offered(engine, schedule)
     engine.edited(schedule, end_ms=engine.now_ms + 1)
     engine.now_ms += 2
 
     assert engine.worker.try_begin(event_id)[1] == {event_id: "withdrawn"}
 
 
-@pytest.mark.parametrize("how", TAKEN_BACK)
-def test_a_failed_attempt_is_not_repeated_for_a_schedule_that_was_taken_back(
-    engine: Engine, how: str
-):
+@pytest.mark.parametrize("how", WITHDRAWALS)
+def test_a_withdrawn_occurrence_is_not_retried(engine: Engine, how: str):
     schedule = engine.schedule("@hourly", strict=True)
-    [waits] = engine.worker.begin(made(engine, schedule))
+    [waits] = engine.worker.begin(first_offered(engine, schedule))
     engine.worker.settle(settlement(waits, Outcome.RETRY, delay_ms=3_000))
-    TAKEN_BACK[how](engine, schedule)
+    WITHDRAWALS[how](engine, schedule)
     engine.now_ms += 3_000
 
-    _, fallen = engine.worker.try_begin(*engine.claim().ids)
+    _, refused = engine.worker.try_begin(*engine.claim().ids)
 
     event = engine.get(waits.id)
-    assert fallen == {waits.id: "withdrawn"}
+    assert refused == {waits.id: "withdrawn"}
     assert (event.state, event.reason, event.attempts) == (State.CANCELLED, how, 1)
 
 
-@pytest.mark.parametrize("how", TAKEN_BACK)
-def test_an_attempt_under_way_ends_as_it_does_for_a_schedule_taken_back(
+@pytest.mark.parametrize("how", WITHDRAWALS)
+def test_a_withdrawn_occurrence_is_cancelled_when_its_attempt_fails(
     engine: Engine, how: str
 ):
     schedule = engine.schedule("@hourly", strict=True)
-    [under_way] = engine.worker.begin(made(engine, schedule))
-    TAKEN_BACK[how](engine, schedule)
+    [under_way] = engine.worker.begin(first_offered(engine, schedule))
+    WITHDRAWALS[how](engine, schedule)
 
     [answer] = engine.worker.settle(
         settlement(under_way, Outcome.RETRY, delay_ms=3_000)
@@ -431,11 +427,11 @@ def test_an_attempt_under_way_ends_as_it_does_for_a_schedule_taken_back(
         ("*/30 * * * * *", 3_000, False),
     ],
 )
-def test_a_strict_schedule_tries_again_only_before_its_next_fire_time(
+def test_a_strict_schedule_retries_only_before_its_next_fire_time(
     engine: Engine, rule: str, delay_ms: int, planned: bool
 ):
     schedule = engine.schedule(rule, strict=True)
-    [begun] = engine.worker.begin(made(engine, schedule))
+    [begun] = engine.worker.begin(first_offered(engine, schedule))
 
     [answer] = engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=delay_ms))
 
@@ -446,25 +442,25 @@ def test_a_strict_schedule_tries_again_only_before_its_next_fire_time(
     )
 
 
-def test_a_late_retry_of_a_strict_schedule_gives_way_to_the_next_fire_time(
+def test_a_late_retry_of_a_strict_schedule_is_withdrawn_at_the_next_fire_time(
     engine: Engine,
 ):
     schedule = engine.schedule("* * * * *", strict=True)
-    [first] = engine.worker.begin(made(engine, schedule))
+    [first] = engine.worker.begin(first_offered(engine, schedule))
     engine.worker.settle(settlement(first, Outcome.RETRY, delay_ms=3_000))
     engine.now_ms = schedule.times_ms[1]
     claimed = engine.claim().ids
 
-    begun, fallen = engine.worker.try_begin(*claimed)
+    begun, refused = engine.worker.try_begin(*claimed)
 
-    assert fallen == {first.id: "withdrawn"}
+    assert refused == {first.id: "withdrawn"}
     assert [each.id for each in begun] == [each for each in claimed if each != first.id]
     assert engine.get(first.id).reason == "next"
 
 
-def test_a_strict_schedule_tells_when_it_was_first_called(engine: Engine):
+def test_a_strict_schedule_records_when_its_first_attempt_began(engine: Engine):
     schedule = engine.schedule(strict=True)
-    event_id = made(engine, schedule)
+    event_id = first_offered(engine, schedule)
     offered = engine.schedules.get(schedule.owner, schedule.id)
     [begun] = engine.worker.begin(event_id)
     first_begun_ms = engine.now_ms
@@ -478,10 +474,10 @@ def test_a_strict_schedule_tells_when_it_was_first_called(engine: Engine):
     assert (offered.pauses, paused.pauses) == (0, 1)
 
 
-def test_an_interrupted_attempt_past_the_end_is_not_repeated(engine: Engine):
+def test_an_interrupted_attempt_is_not_repeated_after_the_end(engine: Engine):
     schedule = engine.schedule("@hourly")
     engine.edited(schedule, end_ms=schedule.times_ms[0] + SECOND_MS)
-    [lost] = engine.worker.begin(made(engine, schedule))
+    [lost] = engine.worker.begin(first_offered(engine, schedule))
     engine.tick(LEASE_MS - 1)
     engine.now_ms += 1
     engine.claim()

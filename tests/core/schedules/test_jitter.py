@@ -1,9 +1,14 @@
-"""Jitter: each run a part later, never as far as the next, and the same each time."""
+"""Jitter: it is stable, and it ends before the next fire time."""
 
 import pytest
 from scheduler_api.core.cron.expression import parse, upcoming
 from scheduler_api.core.model import MissedRuns, ScheduleOptions
-from scheduler_api.core.schedules.planning import FEWEST, MOST, plan_ahead, spread
+from scheduler_api.core.schedules.planning import (
+    MAX_TIMES,
+    MIN_TIMES,
+    encode_times,
+    plan_ahead,
+)
 from tests.core.engine import OTHER, OWNER, START_MS, Engine, settlement
 from tests.core.runs import reasons
 
@@ -11,7 +16,7 @@ SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 
 
 def work_until(engine: Engine, until_ms: int) -> list[tuple[str, int]]:
-    """Everybody works whenever anything is due: what was begun, and when."""
+    """Claim, plan, begin and settle until a time; return the events begun, and when."""
     begun = []
     while engine.now_ms < until_ms:
         next_ms = min(engine.due().values(), default=until_ms)
@@ -27,13 +32,11 @@ def work_until(engine: Engine, until_ms: int) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("rule", ["* * * * *", "* * * * * *", "@daily", "@every 90s"])
 @pytest.mark.parametrize("jitter_ms", [1, 30_000, DAY_MS])
-def test_jitter_is_the_same_each_time_and_never_reaches_the_next_fire_time(
-    rule: str, jitter_ms: int
-):
+def test_jitter_is_stable_and_ends_before_the_next_fire_time(rule: str, jitter_ms: int):
     options = ScheduleOptions(jitter_ms=jitter_ms)
     ahead = plan_ahead(parse(rule), after_ms=START_MS)
 
-    words = spread(ahead, options, seed="7")
+    words = encode_times(ahead, options, seed="7")
 
     late = [[int(ms) for ms in word.split(":")] for word in words]
     following = [*ahead.times_ms[1:], ahead.following_ms]
@@ -41,12 +44,12 @@ def test_jitter_is_the_same_each_time_and_never_reaches_the_next_fire_time(
     for (at_ms, nominal_ms), next_ms in zip(late, following, strict=True):
         assert nominal_ms <= at_ms <= nominal_ms + jitter_ms
         assert at_ms < next_ms
-    assert words == spread(ahead, options, seed="7")
-    assert words != spread(ahead, options, seed="8") or jitter_ms == 1
+    assert words == encode_times(ahead, options, seed="7")
+    assert words != encode_times(ahead, options, seed="8") or jitter_ms == 1
 
 
-def test_the_fire_time_after_the_stored_ones_is_known():
-    cases = [("* * * * * *", MOST), ("* * * * *", 10), ("@daily", FEWEST)]
+def test_a_plan_includes_the_fire_time_after_the_stored_ones():
+    cases = [("* * * * * *", MAX_TIMES), ("* * * * *", 10), ("@daily", MIN_TIMES)]
     for rule, count in cases:
         ahead = plan_ahead(parse(rule), after_ms=START_MS)
         expected = upcoming(parse(rule), after_ms=START_MS)
@@ -56,12 +59,12 @@ def test_the_fire_time_after_the_stored_ones_is_known():
         assert ahead.following_ms == next(expected)
 
 
-def test_jitter_is_not_past_the_end():
+def test_jitter_does_not_exceed_the_end():
     ahead = plan_ahead(parse("@daily"), after_ms=START_MS)
     end_ms = ahead.times_ms[0] + 5
     options = ScheduleOptions(jitter_ms=HOUR_MS, end_ms=end_ms)
 
-    firsts = {spread(ahead, options, seed=str(n))[0] for n in range(50)}
+    firsts = {encode_times(ahead, options, seed=str(n))[0] for n in range(50)}
 
     assert {int(word.partition(":")[0]) - ahead.times_ms[0] for word in firsts} <= {
         *range(6)
@@ -83,7 +86,7 @@ def test_a_schedule_with_jitter_fires_once_for_each_fire_time(engine: Engine):
     assert engine.schedules.get(OWNER, schedule.id).missed == 0
 
 
-def test_what_jitter_has_put_off_is_not_missed_when_it_is_planned(engine: Engine):
+def test_planning_does_not_miss_a_time_delayed_by_jitter(engine: Engine):
     skip = MissedRuns.SKIP
     schedule = engine.schedule("@hourly", jitter_ms=HOUR_MS, missed_runs=skip)
     nominal_ms = schedule.times_ms[0] - schedule.times_ms[0] % HOUR_MS
@@ -97,7 +100,7 @@ def test_what_jitter_has_put_off_is_not_missed_when_it_is_planned(engine: Engine
     assert planned.missed == 0
 
 
-def test_an_edit_keeps_what_jitter_has_put_off(engine: Engine):
+def test_an_edit_keeps_times_delayed_by_jitter(engine: Engine):
     schedule = engine.schedule("@hourly", jitter_ms=HOUR_MS)
     engine.now_ms = schedule.times_ms[0] - 1
 
@@ -106,7 +109,7 @@ def test_an_edit_keeps_what_jitter_has_put_off(engine: Engine):
     assert edited.times_ms[:5] == schedule.times_ms[:5]
 
 
-def test_another_end_keeps_what_jitter_has_put_off(engine: Engine):
+def test_changing_the_end_keeps_times_delayed_by_jitter(engine: Engine):
     schedule = engine.schedule("@hourly", jitter_ms=HOUR_MS)
     nominal_ms = schedule.times_ms[0] - schedule.times_ms[0] % HOUR_MS
     engine.now_ms = schedule.times_ms[0] - 1

@@ -1,4 +1,4 @@
-"""What schedules do beside firing: names, delays, missed runs, journals."""
+"""Options of schedules: names, delays, missed runs and journals."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL, parse, upcoming
@@ -55,7 +55,7 @@ def create(
 
 
 def work_for(engine: Engine, seconds: int) -> list[int]:
-    """Everybody works for so long; answers the fire times made, oldest first, in ms."""
+    """Claim, plan, begin and settle each second; return the fire times, in ms."""
     fired = []
     for _ in range(seconds):
         claim = engine.claim()
@@ -85,7 +85,7 @@ def times_between(expression: str, after_ms: int, until_ms: int) -> list[int]:
         ScheduleOptions(delay_ms=5_000, journal=True),
     ],
 )
-def test_options_read_back_and_can_be_replaced(
+def test_options_are_stored_and_can_be_replaced(
     engine: Engine, options: ScheduleOptions
 ):
     made = create(engine, options=options)
@@ -97,7 +97,7 @@ def test_options_read_back_and_can_be_replaced(
     assert engine.schedules.get(OWNER, made.id) == edited
 
 
-def test_a_name_finds_its_schedule(engine: Engine):
+def test_a_schedule_is_found_by_its_name(engine: Engine):
     made = create(engine, name="nightly")
 
     assert made.name == "nightly"
@@ -108,7 +108,7 @@ def test_a_name_finds_its_schedule(engine: Engine):
         engine.schedules.id_of(Owner("2", "jiter"), "nightly")
 
 
-def test_a_name_names_one_schedule_of_its_owner(engine: Engine):
+def test_a_name_is_unique_per_owner(engine: Engine):
     made = create(engine, name="nightly")
 
     with pytest.raises(Conflict):
@@ -119,7 +119,7 @@ def test_a_name_names_one_schedule_of_its_owner(engine: Engine):
     assert other.name == "nightly"
 
 
-def test_a_name_stays_through_edits_and_goes_with_the_schedule(engine: Engine):
+def test_a_name_survives_edits_and_is_deleted_with_its_schedule(engine: Engine):
     made = create(engine, name="nightly")
     edited = engine.schedules.edit(made, grammar=FULL, content=OTHER)
     found = engine.schedules.id_of(OWNER, "nightly")
@@ -131,23 +131,23 @@ def test_a_name_stays_through_edits_and_goes_with_the_schedule(engine: Engine):
     assert create(engine, name="nightly").id != made.id
 
 
-def test_a_delayed_occurrence_waits_after_its_fire_time(engine: Engine):
+def test_a_delayed_occurrence_is_due_after_its_fire_time(engine: Engine):
     schedule = create(engine, options=ScheduleOptions(delay_ms=5_000))
     engine.now_ms = schedule.times_ms[0]
     at_fire_time = engine.claim()
     event_id = f"{schedule.id}.{schedule.times_ms[0] // 1_000}"
-    waits = engine.due()[event_id]
+    due_ms = engine.due()[event_id]
     engine.now_ms += 4_999
     early = engine.claim()
     engine.now_ms += 1
 
     assert at_fire_time.ids == early.ids == []
-    assert waits == schedule.times_ms[0] + 5_000
+    assert due_ms == schedule.times_ms[0] + 5_000
     assert engine.claim().ids == [event_id]
-    assert engine.get(event_id).wanted_ms == waits
+    assert engine.get(event_id).wanted_ms == due_ms
 
 
-def test_a_schedule_tells_its_newest_occurrence(engine: Engine):
+def test_the_newest_occurrence_of_a_schedule_is_known(engine: Engine):
     schedule = create(engine)
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
@@ -159,15 +159,17 @@ def test_a_schedule_tells_its_newest_occurrence(engine: Engine):
     assert newest_occurrence(fired) == event_id
 
 
-def test_the_journal_tells_of_occurrences(engine: Engine):
+def test_the_journal_records_occurrences(engine: Engine):
     schedule = create(engine, options=ScheduleOptions(journal=True))
     engine.now_ms = schedule.times_ms[0]
     [begun] = engine.worker.begin(*engine.claim().ids)
     engine.worker.settle(settlement(begun))
 
     entries = engine.client.xrange(keys.journal(PREFIX, str(OWNER)))
-    told = [(entry[b"e"].decode(), entry[b"k"]) for _, entry in entries]
-    assert told == [(begun.id, kind) for kind in (b"created", b"begun", b"delivered")]
+    recorded = [(entry[b"e"].decode(), entry[b"k"]) for _, entry in entries]
+    assert recorded == [
+        (begun.id, kind) for kind in (b"created", b"begun", b"delivered")
+    ]
 
 
 GAPS_MS = [3 * MINUTE_MS, 9 * MINUTE_MS, HOUR_MS + 30_000, DAY_MS]
@@ -175,7 +177,9 @@ GAPS_MS = [3 * MINUTE_MS, 9 * MINUTE_MS, HOUR_MS + 30_000, DAY_MS]
 
 @pytest.mark.parametrize("gap_ms", GAPS_MS)
 @pytest.mark.parametrize("rule", ["* * * * *", "*/5 * * * *"])
-def test_skipped_runs_are_only_counted(engine: Engine, gap_ms: int, rule: str):
+def test_with_the_skip_policy_missed_runs_are_only_counted(
+    engine: Engine, gap_ms: int, rule: str
+):
     schedule = create(engine, rule, options=SKIP)
     engine.now_ms += gap_ms
     back_ms = engine.now_ms
@@ -190,7 +194,7 @@ def test_skipped_runs_are_only_counted(engine: Engine, gap_ms: int, rule: str):
 
 @pytest.mark.parametrize("most", [0, 3, 40])
 @pytest.mark.parametrize("gap_ms", [HOUR_MS + 30_000, DAY_MS])
-def test_of_all_missed_runs_as_many_as_bounded_are_made_up_for(
+def test_with_the_all_policy_a_limited_number_of_missed_runs_is_made_up_for(
     engine: Engine, gap_ms: int, most: int
 ):
     schedule = create(engine, "*/5 * * * *", options=all_missed(most))
@@ -208,7 +212,7 @@ def test_of_all_missed_runs_as_many_as_bounded_are_made_up_for(
 
 
 @pytest.mark.parametrize("most", [0, 1, 5, 1_000])
-def test_a_plan_keeps_what_its_policy_may_want(most: int):
+def test_a_plan_includes_the_missed_times_that_the_policy_allows(most: int):
     cron, now_ms = parse("@hourly"), START_MS + DAY_MS
     past = times_between("@hourly", START_MS, now_ms)
 
@@ -238,11 +242,11 @@ def test_an_edit_of_the_content_loses_no_fire_time(engine: Engine):
     assert [engine.get(each).content for each in made] == [OTHER, OTHER]
 
 
-def test_an_edit_of_the_content_makes_no_occurrence_twice(engine: Engine):
+def test_an_edit_of_the_content_creates_no_occurrence_twice(engine: Engine):
     schedule = create(engine)
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
-    # It was read before the claim, and says that its first time is still to come.
+    # `schedule` was read before the claim, so its first fire time is still listed.
     engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
     again = engine.claim()
@@ -251,7 +255,7 @@ def test_an_edit_of_the_content_makes_no_occurrence_twice(engine: Engine):
     assert engine.get(event_id).content == CONTENT
 
 
-def test_a_distance_keeps_its_rhythm_through_an_edit_of_the_content(engine: Engine):
+def test_an_interval_stays_on_its_grid_when_the_content_is_edited(engine: Engine):
     schedule = create(engine, "@every 90s")
     engine.now_ms = schedule.times_ms[0] + 10_000
     engine.claim()
@@ -271,7 +275,7 @@ def test_an_edit_of_an_ended_schedule_leaves_it_ended(engine: Engine):
     assert engine.due() == engine.paused_schedules() == {}
 
 
-def test_a_paused_schedule_stays_paused_through_an_edit(engine: Engine):
+def test_a_paused_schedule_stays_paused_when_it_is_edited(engine: Engine):
     schedule = create(engine)
     paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
     engine.now_ms += HOUR_MS

@@ -1,4 +1,4 @@
-"""Overlaps: what becomes of a fire time while the occurrence before has not ended."""
+"""Overlaps: what a fire time does while the previous occurrence is unfinished."""
 
 import pytest
 from scheduler_api.core.model import Outcome, Overlap, ScheduleState
@@ -8,11 +8,13 @@ from tests.core.engine import LEASE_MS, OWNER, PREFIX, Engine, all_ids, ids, set
 from tests.core.runs import first_begun, reasons
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
-LOOK_AGAIN_MS = 10_000
+CHECK_AGAIN_MS = 10_000
 ACTIVE, PAUSED = ScheduleState.ACTIVE, ScheduleState.PAUSED
 
 
-def test_while_one_has_not_ended_the_next_is_skipped(engine: Engine):
+def test_a_fire_time_is_skipped_while_the_previous_occurrence_is_unfinished(
+    engine: Engine,
+):
     schedule = engine.schedule("* * * * *", overlap=Overlap.SKIP)
     begun = first_begun(engine, schedule)
     _, second, third, fourth = schedule.times_ms[:4]
@@ -30,7 +32,7 @@ def test_while_one_has_not_ended_the_next_is_skipped(engine: Engine):
     assert engine.schedules.get(OWNER, schedule.id).missed == 0
 
 
-def test_an_edit_that_forbids_overlaps_knows_the_newest_occurrence(engine: Engine):
+def test_an_edit_that_forbids_overlaps_applies_to_the_newest_occurrence(engine: Engine):
     schedule = engine.schedule("* * * * *")
     begun = first_begun(engine, schedule)
     engine.edited(schedule, overlap=Overlap.SKIP)
@@ -43,7 +45,7 @@ def test_an_edit_that_forbids_overlaps_knows_the_newest_occurrence(engine: Engin
     assert len(engine.claim().ids) == 1
 
 
-def test_what_is_forgotten_holds_nothing_up(engine: Engine):
+def test_a_forgotten_occurrence_does_not_block_the_next(engine: Engine):
     schedule = engine.schedule("* * * * *", overlap=Overlap.SKIP)
     begun = first_begun(engine, schedule)
     engine.worker.settle(settlement(begun))
@@ -64,20 +66,20 @@ ENDS = {
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_queued_occurrence_goes_as_soon_as_the_one_before_has_ended(
+def test_a_queued_occurrence_starts_as_soon_as_the_previous_one_ends(
     engine: Engine, how: str
 ):
     schedule = engine.schedule("* * * * *", overlap=Overlap.QUEUE)
     begun = first_begun(engine, schedule)
     engine.now_ms = schedule.times_ms[1]
     [second] = engine.claim().ids
-    none, fallen = engine.worker.try_begin(second)
+    none, refused = engine.worker.try_begin(second)
     listener = engine.listen()
     engine.now_ms += 1
 
     ENDS[how](engine, begun)
 
-    assert (none, fallen) == ([], {second: "waits"})
+    assert (none, refused) == ([], {second: "waits"})
     assert engine.woken(listener) >= 1
     assert engine.due()[second] == engine.now_ms
     assert engine.claim().ids == [second]
@@ -85,14 +87,14 @@ def test_a_queued_occurrence_goes_as_soon_as_the_one_before_has_ended(
     assert engine.get(second).wanted_ms == schedule.times_ms[1]
 
 
-def test_queued_occurrences_go_one_after_another_in_their_order(engine: Engine):
+def test_queued_occurrences_run_one_by_one_in_order(engine: Engine):
     schedule = engine.schedule("* * * * *", overlap=Overlap.QUEUE)
-    hanging = first_begun(engine, schedule)
+    first = first_begun(engine, schedule)
     for at_ms in schedule.times_ms[1:5]:
         engine.now_ms = at_ms
         assert engine.worker.begin(*all_ids(engine.claim())) == []
     engine.edited(schedule, state=PAUSED)
-    engine.worker.settle(settlement(hanging))
+    engine.worker.settle(settlement(first))
 
     order = []
     for _ in range(5):
@@ -103,7 +105,7 @@ def test_queued_occurrences_go_one_after_another_in_their_order(engine: Engine):
     assert order == [*([at] for at in schedule.times_ms[1:5]), []]
 
 
-def test_a_queued_occurrence_that_nobody_sends_for_looks_again(engine: Engine):
+def test_a_queued_occurrence_checks_again_by_itself(engine: Engine):
     schedule = engine.schedule("* * * * *", overlap=Overlap.QUEUE)
     begun = first_begun(engine, schedule)
     engine.now_ms = schedule.times_ms[1]
@@ -111,12 +113,12 @@ def test_a_queued_occurrence_that_nobody_sends_for_looks_again(engine: Engine):
     engine.worker.begin(second)
     engine.client.hdel(keys.event(PREFIX, begun.id), EVENT.code("following"))
     engine.worker.settle(settlement(begun))
-    engine.now_ms += LOOK_AGAIN_MS
+    engine.now_ms += CHECK_AGAIN_MS
 
     assert ids(engine.worker.begin(*engine.claim().ids)) == [second]
 
 
-def test_an_interrupted_occurrence_holds_the_queue_up(engine: Engine):
+def test_an_interrupted_occurrence_blocks_the_queued_ones(engine: Engine):
     schedule = engine.schedule("*/10 * * * * *", overlap=Overlap.QUEUE)
     lost = first_begun(engine, schedule)
     engine.tick(LEASE_MS)
@@ -126,7 +128,7 @@ def test_an_interrupted_occurrence_holds_the_queue_up(engine: Engine):
     assert ids(begun) == [lost.id]
 
 
-def test_a_delayed_occurrence_is_not_sent_for_before_its_time(engine: Engine):
+def test_the_end_of_an_occurrence_does_not_start_a_delayed_one_early(engine: Engine):
     options = {"overlap": Overlap.QUEUE, "delay_ms": 30_000}
     schedule = engine.schedule("* * * * *", **options)
     engine.now_ms = schedule.times_ms[0]

@@ -1,11 +1,11 @@
-"""Planning: which fire times lie ahead, and which were missed."""
+"""Planning: which fire times are stored, and which were missed."""
 
 import pytest
 from scheduler_api.core.cron.expression import Cron, parse, upcoming
 from scheduler_api.core.schedules.planning import (
-    COVERED_MS,
-    FEWEST,
-    MOST,
+    MAX_TIMES,
+    MIN_TIMES,
+    PLANNED_MS,
     newest_past,
     plan,
 )
@@ -24,7 +24,7 @@ def test_ten_minutes_are_planned_ahead():
     times = plan_ahead(MINUTELY, after_ms=START_MS)
 
     assert times == times_of(
-        MINUTELY, after_ms=START_MS, until_ms=START_MS + COVERED_MS
+        MINUTELY, after_ms=START_MS, until_ms=START_MS + PLANNED_MS
     )
     assert len(times) == 10
 
@@ -32,18 +32,18 @@ def test_ten_minutes_are_planned_ahead():
 def test_at_least_five_times_are_planned_ahead():
     times = plan_ahead(parse("0 0 29 2 *"), after_ms=START_MS)
 
-    assert len(times) == FEWEST
+    assert len(times) == MIN_TIMES
     assert times[-1] > START_MS + 10 * 365 * DAY_MS
 
 
 def test_at_most_six_hundred_times_are_planned_ahead():
     times = plan_ahead(SECONDLY, after_ms=START_MS)
 
-    assert len(times) == MOST
-    assert times == [START_MS + n * SECOND_MS for n in range(1, MOST + 1)]
+    assert len(times) == MAX_TIMES
+    assert times == [START_MS + n * SECOND_MS for n in range(1, MAX_TIMES + 1)]
 
 
-def test_what_fires_now_is_not_ahead():
+def test_a_fire_time_at_this_instant_is_not_planned():
     minute_ms = plan_ahead(MINUTELY, after_ms=START_MS)[0]
 
     assert plan_ahead(MINUTELY, after_ms=minute_ms)[0] == minute_ms + MINUTE_MS
@@ -51,8 +51,8 @@ def test_what_fires_now_is_not_ahead():
 
 
 @pytest.mark.parametrize("rule", [MINUTELY, SECONDLY])
-def test_the_instants_of_a_second_have_the_same_times_ahead(rule: Cron):
-    expected = times_of(rule, after_ms=START_MS, until_ms=START_MS + COVERED_MS)
+def test_all_instants_of_a_second_have_the_same_plan(rule: Cron):
+    expected = times_of(rule, after_ms=START_MS, until_ms=START_MS + PLANNED_MS)
 
     assert plan_ahead(rule, after_ms=START_MS + 1) == expected
     assert plan_ahead(rule, after_ms=START_MS + 999) == expected
@@ -76,21 +76,21 @@ def test_the_newest_past_time_is_found_in_any_gap(gap_ms: int, rule: str):
         assert next(upcoming(cron, after_ms=newest)) > START_MS
 
 
-def test_the_newest_past_time_may_be_now_but_not_the_last_one():
+def test_the_newest_past_time_may_be_now_but_not_the_last_used_time():
     minute_ms = plan_ahead(MINUTELY, after_ms=START_MS)[0]
 
     assert newest_past(MINUTELY, last_ms=START_MS, now_ms=minute_ms) == [minute_ms]
     assert newest_past(MINUTELY, last_ms=minute_ms, now_ms=minute_ms) == []
 
 
-def test_without_a_gap_a_plan_is_what_lies_ahead():
+def test_without_a_gap_a_plan_has_future_times_only():
     planned = plan_at(MINUTELY, last_ms=START_MS, now_ms=START_MS)
 
     assert planned.times_ms == plan_ahead(MINUTELY, after_ms=START_MS)
     assert (planned.missed, planned.dropped_ms) == (0, ())
 
 
-def test_within_the_grace_every_past_time_is_kept():
+def test_all_past_times_within_the_grace_are_planned():
     cron, now_ms = parse("*/20 * * * * *"), START_MS + 1
 
     planned = plan_at(cron, last_ms=now_ms - MISSED_GRACE_MS, now_ms=now_ms)
@@ -111,7 +111,7 @@ def test_a_time_exactly_as_old_as_the_grace_is_not_missed():
     assert (at_grace.missed, beyond.missed) == (0, 0)
 
 
-def test_after_a_gap_only_the_newest_missed_time_is_kept():
+def test_after_a_gap_only_the_newest_missed_time_is_planned():
     now_ms = START_MS + 10 * HOUR_MS + 30 * MINUTE_MS
 
     planned = plan_at(HOURLY, last_ms=START_MS, now_ms=now_ms)
@@ -122,7 +122,7 @@ def test_after_a_gap_only_the_newest_missed_time_is_kept():
     assert list(planned.dropped_ms) == past[:-1]
 
 
-def test_beside_younger_ones_no_missed_time_is_kept():
+def test_no_missed_time_is_planned_if_one_is_within_the_grace():
     now_ms = START_MS + 10 * MINUTE_MS
 
     planned = plan_at(MINUTELY, last_ms=START_MS, now_ms=now_ms)
@@ -134,15 +134,15 @@ def test_beside_younger_ones_no_missed_time_is_kept():
     assert set(planned.dropped_ms) == set(past) - set(young)
 
 
-def test_a_gap_of_a_decade_is_planned_over_quickly():
+def test_missed_times_of_a_ten_year_gap_are_counted_up_to_a_limit():
     planned = plan_at(SECONDLY, last_ms=START_MS - 3650 * DAY_MS, now_ms=START_MS)
 
     assert planned.missed == 10_000
     assert planned.times_ms == sorted(set(planned.times_ms))
-    assert planned.times_ms[-1] == START_MS + MOST * SECOND_MS
+    assert planned.times_ms[-1] == START_MS + MAX_TIMES * SECOND_MS
 
 
-def test_after_a_clock_step_back_nothing_is_planned_twice():
+def test_after_the_clock_is_set_back_nothing_is_planned_twice():
     planned = plan_at(MINUTELY, last_ms=START_MS + HOUR_MS, now_ms=START_MS)
 
     assert planned.times_ms == plan_ahead(MINUTELY, after_ms=START_MS)
@@ -151,7 +151,9 @@ def test_after_a_clock_step_back_nothing_is_planned_twice():
 
 @pytest.mark.parametrize("seconds", [1, 7, 90, 3_600, 86_400])
 @pytest.mark.parametrize("gap_ms", [0, 1, 999, 12_345, HOUR_MS + 7, 30 * DAY_MS + 1])
-def test_a_distance_keeps_its_rhythm_whenever_it_is_planned(seconds: int, gap_ms: int):
+def test_an_interval_stays_on_its_grid_whenever_it_is_planned(
+    seconds: int, gap_ms: int
+):
     cron, step_ms = parse(f"@every {seconds}s"), seconds * SECOND_MS
     last_ms = START_MS - START_MS % SECOND_MS
 
@@ -163,7 +165,7 @@ def test_a_distance_keeps_its_rhythm_whenever_it_is_planned(seconds: int, gap_ms
     assert ahead[0] - (last_ms + gap_ms) <= step_ms
 
 
-def test_a_distance_counts_what_it_missed():
+def test_missed_times_of_an_interval_are_counted():
     cron = parse("@every 1h")
 
     planned = plan_at(cron, last_ms=START_MS, now_ms=START_MS + 5 * HOUR_MS + 1)

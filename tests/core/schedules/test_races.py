@@ -1,7 +1,7 @@
-"""People against the claim and the begin of a fire time, at the same instant.
+"""Races between a user and the claim and begin of a fire time, on a real server.
 
-On a real server, with connections of their own. Whatever is answered to a person as
-done is never followed by what it prevents.
+Once a cancellation, pause, deletion or edit has returned, no later begin contradicts
+its answer.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ from threading import Barrier
 
 TRIALS = 1_000
 SECOND_MS = 1_000
-# Each has a fire time of its own, and all come before any comes again.
+# The schedules have different fire times, and no second one before all first ones.
 FIRST_S = 2 * TRIALS
 
 
 @pytest.fixture
 def store_client(valkey: str) -> Iterator[redis.Redis]:
-    """A real server only: the imitation runs one command at a time anyhow."""
+    """A real server only: fakeredis runs one command at a time, so nothing races."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         yield client
@@ -49,18 +49,18 @@ def store_client(valkey: str) -> Iterator[redis.Redis]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One fire time, and what a person did about it at that instant."""
+    """A fire time, and the action of a user at the same instant."""
 
     schedule: Schedule
     event_id: str
     answer: object
-    # The occurrence as it stood right after the answer.
+    # The occurrence just after the answer.
     then: Event | None
     begun: list[Begun]
 
 
-class Person:
-    """Whoever acts on schedules while they fire."""
+class User:
+    """A client that changes schedules while they fire."""
 
     def __init__(self, url: str) -> None:
         self.client = redis.Redis.from_url(url)
@@ -77,20 +77,20 @@ def occurrence_of(schedule: Schedule) -> str:
     return f"{schedule.id}.{schedule.times_ms[0] // 1_000}"
 
 
-def cancel(person: Person, _: Schedule, event_id: str) -> object:
-    return person.store.cancel(OWNER, [event_id])[0]
+def cancel(user: User, _: Schedule, event_id: str) -> object:
+    return user.store.cancel(OWNER, [event_id])[0]
 
 
-def pause(person: Person, schedule: Schedule, _: str) -> object:
-    return person.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
+def pause(user: User, schedule: Schedule, _: str) -> object:
+    return user.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
 
 
-def delete(person: Person, schedule: Schedule, _: str) -> object:
-    return person.schedules.delete(schedule)
+def delete(user: User, schedule: Schedule, _: str) -> object:
+    return user.schedules.delete(schedule)
 
 
-def edit(person: Person, schedule: Schedule, _: str) -> object:
-    return person.schedules.edit(schedule, grammar=FULL, content=OTHER)
+def edit(user: User, schedule: Schedule, _: str) -> object:
+    return user.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
 
 class Worker:
@@ -121,7 +121,7 @@ class Worker:
 def race(
     engine: Engine, url: str, act: Callable[..., object], *, trials: int = TRIALS
 ) -> list[Trial]:
-    """At each fire time somebody acts: by turns against its claim and its begin."""
+    """At each fire time a user acts, alternately during the claim and the begin."""
     schedules = [
         engine.schedule(f"@every {FIRST_S + n}s", strict=True) for n in range(trials)
     ]
@@ -143,14 +143,14 @@ def race(
         return begun
 
     def interfere() -> list[tuple[object, Event | None]]:
-        person, answers = Person(url), []
+        user, answers = User(url), []
         for schedule in schedules:
             start.wait()
-            answer = person.act(schedule, act)
-            [then] = read_events(person.cell, OWNER, [occurrence_of(schedule)])
+            answer = user.act(schedule, act)
+            [then] = read_events(user.cell, OWNER, [occurrence_of(schedule)])
             answers.append((answer, then))
             start.wait()
-        person.cell.client.close()
+        user.cell.client.close()
         return answers
 
     with ThreadPoolExecutor(2) as pool:
@@ -166,7 +166,7 @@ def race(
 
 
 def begun_later(engine: Engine) -> list[Begun]:
-    """What is begun of all that is still wanted."""
+    """Claim and begin everything that becomes due later."""
     later = []
     for _ in range(3):
         engine.now_ms += LEASE_MS
@@ -195,7 +195,7 @@ def test_a_fire_time_is_cancelled_or_begun_but_never_both(engine: Engine, valkey
 
 
 @pytest.mark.parametrize(("act", "trials"), [(pause, TRIALS), (delete, TRIALS // 4)])
-def test_nothing_is_begun_after_a_pause_or_a_deletion_was_answered(
+def test_nothing_begins_after_a_pause_or_deletion_has_returned(
     engine: Engine, valkey: str, act: Callable[..., object], trials: int
 ):
     raced = race(engine, valkey, act, trials=trials)
@@ -213,7 +213,7 @@ def test_nothing_is_begun_after_a_pause_or_a_deletion_was_answered(
     assert later == []
 
 
-def test_an_edited_fire_time_goes_out_once_as_it_was_or_as_it_is(
+def test_an_occurrence_raced_by_an_edit_is_sent_once_with_old_or_new_content(
     engine: Engine, valkey: str
 ):
     trials = race(engine, valkey, edit)
@@ -223,6 +223,6 @@ def test_an_edited_fire_time_goes_out_once_as_it_was_or_as_it_is(
     begun |= {each.id: each for each in later}
     assert len(begun) == TRIALS == sum(len(each.begun) for each in trials) + len(later)
     for trial in trials:
-        # What goes out as it was had been made when the edit was answered.
-        as_it_was = trial.then is not None and trial.then.content == CONTENT
-        assert begun[trial.event_id].content == (CONTENT if as_it_was else OTHER)
+        # The old content is sent only if the occurrence existed when the edit returned.
+        existed = trial.then is not None and trial.then.content == CONTENT
+        assert begun[trial.event_id].content == (CONTENT if existed else OTHER)

@@ -1,4 +1,4 @@
-"""Runs by hand, and what is told of each fire time."""
+"""Runs by hand, and the run history."""
 
 import pytest
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
@@ -27,7 +27,7 @@ NOT_COUNTED = {f"cmdstat_{name}" for name in ("info", *COMMANDS)}
 ACTIVE, PAUSED = ScheduleState.ACTIVE, ScheduleState.PAUSED
 
 
-def test_options_of_the_rule_read_back_and_count(engine: Engine):
+def test_clock_overlap_and_jitter_options_are_stored_and_applied(engine: Engine):
     clock = ClockChange(gap=Gap.SKIP, fold=Fold.BOTH)
     schedule = engine.schedules.create(
         OWNER,
@@ -49,11 +49,11 @@ def test_options_of_the_rule_read_back_and_count(engine: Engine):
 
 
 def _before_gap() -> int:
-    """The midnight before the spring change of 2031 in Berlin (30 March)."""
+    """Midnight before clocks go forward in Berlin, on 30 March 2031."""
     return 1_932_591_600_000
 
 
-def test_a_run_by_hand_is_wanted_now_and_moves_nothing_on(engine: Engine):
+def test_a_run_by_hand_is_due_now_and_does_not_change_the_schedule(engine: Engine):
     schedule = engine.schedule("@daily", max_runs=3)
     engine.now_ms += 1_234
     listener = engine.listen()
@@ -70,7 +70,7 @@ def test_a_run_by_hand_is_wanted_now_and_moves_nothing_on(engine: Engine):
     assert run == Run(engine.now_ms, event_id, State.ACTIVE, by_hand=True)
 
 
-def test_e5_a_run_by_hand_that_runs_twice_is_one(engine: Engine):
+def test_e5_a_repeated_run_by_hand_creates_one_occurrence(engine: Engine):
     engine.go_by_server()
     schedule = engine.schedule()
 
@@ -82,7 +82,7 @@ def test_e5_a_run_by_hand_that_runs_twice_is_one(engine: Engine):
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_paused_schedule_runs_by_hand(engine: Engine, strict: bool):
+def test_a_paused_schedule_can_be_run_by_hand(engine: Engine, strict: bool):
     schedule = engine.schedule(strict=strict)
     engine.edited(schedule, state=PAUSED)
 
@@ -91,7 +91,7 @@ def test_a_paused_schedule_runs_by_hand(engine: Engine, strict: bool):
     assert ids(engine.worker.begin(*engine.claim().ids)) == [event_id]
 
 
-def test_a_run_by_hand_is_taken_back_like_any_other(engine: Engine):
+def test_a_run_by_hand_of_a_strict_schedule_is_withdrawn_by_a_pause(engine: Engine):
     schedule = engine.schedule(strict=True)
     event_id = engine.schedules.run(schedule)
     engine.claim()
@@ -101,7 +101,7 @@ def test_a_run_by_hand_is_taken_back_like_any_other(engine: Engine):
     assert engine.worker.try_begin(event_id)[1] == {event_id: "withdrawn"}
 
 
-def test_what_cannot_be_run_by_hand_is_refused(engine: Engine):
+def test_full_stores_and_ended_or_deleted_schedules_refuse_runs_by_hand(engine: Engine):
     schedule = engine.schedule(end_ms=START_MS + MINUTE_MS)
     other = engine.schedule(owner=Owner("2", "jiter"))
     engine.client.set(keys.full(PREFIX), 1, ex=60)
@@ -120,7 +120,7 @@ def test_what_cannot_be_run_by_hand_is_refused(engine: Engine):
         engine.schedules.run(other)
 
 
-def test_runs_by_hand_do_not_overlap_where_none_may(engine: Engine):
+def test_runs_by_hand_obey_the_overlap_policy(engine: Engine):
     skipping = engine.schedule("@daily", overlap=Overlap.SKIP)
     queueing = engine.schedule("@daily", overlap=Overlap.QUEUE)
     first = {each.id: engine.schedules.run(each) for each in (skipping, queueing)}
@@ -128,13 +128,13 @@ def test_runs_by_hand_do_not_overlap_where_none_may(engine: Engine):
 
     with pytest.raises(RunInProgress):
         engine.schedules.run(skipping)
-    begun, fallen = engine.worker.try_begin(*engine.claim().ids)
+    begun, refused = engine.worker.try_begin(*engine.claim().ids)
 
     assert sorted(ids(begun)) == sorted(first.values())
-    assert fallen == {second: "waits"}
+    assert refused == {second: "waits"}
 
 
-def test_every_fire_time_tells_what_came_of_it(engine: Engine):
+def test_the_history_has_an_entry_for_every_fire_time(engine: Engine):
     schedule = engine.schedule("* * * * *", missed_runs=MissedRuns.SKIP)
     begun = first_begun(engine, schedule)
     engine.worker.settle(settlement(begun, Outcome.DEAD, reason="exhausted"))
@@ -153,7 +153,7 @@ def test_every_fire_time_tells_what_came_of_it(engine: Engine):
     assert runs_of(engine, schedule, most=2) == found[:2]
 
 
-def test_what_planning_passes_over_is_told(engine: Engine):
+def test_the_history_includes_times_that_planning_dropped(engine: Engine):
     schedule = engine.schedule("@hourly")
     engine.now_ms += 3 * DAY_MS
     engine.claim()
@@ -168,7 +168,7 @@ def test_what_planning_passes_over_is_told(engine: Engine):
     ]
 
 
-def test_fire_times_of_a_pause_are_told_during_it_and_afterwards(engine: Engine):
+def test_times_skipped_by_a_pause_are_reported_during_and_after_it(engine: Engine):
     schedule = engine.schedule("@hourly")
     paused = engine.edited(schedule, state=PAUSED)
     engine.now_ms += 5 * HOUR_MS
@@ -179,7 +179,7 @@ def test_fire_times_of_a_pause_are_told_during_it_and_afterwards(engine: Engine)
     assert reasons(engine, resumed) == during
 
 
-def test_fire_times_that_a_late_claim_finds_past_the_end_are_told(engine: Engine):
+def test_times_that_a_late_claim_finds_after_the_end_are_reported(engine: Engine):
     schedule = engine.schedule("* * * * *", end_ms=START_MS + 3 * MINUTE_MS)
     engine.now_ms += HOUR_MS
 
@@ -189,7 +189,7 @@ def test_fire_times_that_a_late_claim_finds_past_the_end_are_told(engine: Engine
     assert reasons(engine, schedule) == [(at_ms, "end") for at_ms in before]
 
 
-def test_of_skipped_fire_times_a_thousand_are_kept_for_a_month(engine: Engine):
+def test_the_newest_thousand_skipped_times_are_kept_for_a_month(engine: Engine):
     schedule = engine.schedule("* * * * *")
     key = keys.skipped(PREFIX, schedule.id)
     skipped: set[int] = set()
@@ -203,7 +203,7 @@ def test_of_skipped_fire_times_a_thousand_are_kept_for_a_month(engine: Engine):
     assert 0 < engine.client.pttl(key) <= 30 * DAY_MS
 
 
-def test_what_was_skipped_goes_with_its_schedule(engine: Engine):
+def test_skipped_times_are_deleted_with_their_schedule(engine: Engine):
     schedule = engine.schedule("@hourly")
     engine.now_ms += DAY_MS
     engine.claim()
@@ -214,7 +214,7 @@ def test_what_was_skipped_goes_with_its_schedule(engine: Engine):
     assert not engine.client.exists(keys.skipped(PREFIX, schedule.id))
 
 
-# Berlin skips 02:00 to 03:00 two weeks after the clock of these tests starts.
+# In Berlin clocks skip 02:00 to 03:00 two weeks after START_MS.
 BERLIN, SPRING_MS = "CRON_TZ=Europe/Berlin", 1_901_149_200_000
 
 
@@ -230,23 +230,23 @@ BERLIN, SPRING_MS = "CRON_TZ=Europe/Berlin", 1_901_149_200_000
         ("@every 1h", Gap.SKIP, False),
     ],
 )
-def test_what_a_clock_change_skips_is_told_as_its_preview_foretold(
+def test_times_skipped_by_a_clock_change_are_reported_as_in_the_preview(
     engine: Engine, rule: str, gap: Gap, skipped: bool
 ):
     schedule = engine.schedule(f"{BERLIN} {rule}", clock=ClockChange(gap=gap))
     cron = fire_times.cron_of(schedule)
-    foretold = preview(cron, after_ms=START_MS, count=100).skipped
+    previewed = preview(cron, after_ms=START_MS, count=100).skipped
     before = reasons(engine, schedule)
 
     engine.now_ms = SPRING_MS + DAY_MS
 
     assert before == []
     assert reasons(engine, schedule) == [(SPRING_MS, "clock change")] * skipped
-    assert all(each.reason.startswith("clock change: ") for each in foretold)
-    assert any(each.local.month == 3 for each in foretold) is skipped
+    assert all(each.reason.startswith("clock change: ") for each in previewed)
+    assert any(each.local.month == 3 for each in previewed) is skipped
 
 
-def test_what_a_clock_change_skips_is_not_told_of_a_rule_that_was_not_in_force(
+def test_clock_changes_skip_nothing_of_paused_ended_or_changed_rules(
     engine: Engine,
 ):
     clock = ClockChange(gap=Gap.SKIP)
@@ -263,7 +263,7 @@ def test_what_a_clock_change_skips_is_not_told_of_a_rule_that_was_not_in_force(
         assert "clock change" not in dict(reasons(engine, schedule)).values()
 
 
-def test_what_a_clock_change_skips_is_forgotten_like_the_rest(engine: Engine):
+def test_times_skipped_by_a_clock_change_are_reported_for_30_days(engine: Engine):
     clock = ClockChange(gap=Gap.SKIP)
     schedule = engine.schedule(f"{BERLIN} 30 2 * * *", clock=clock)
 
@@ -273,7 +273,7 @@ def test_what_a_clock_change_skips_is_forgotten_like_the_rest(engine: Engine):
 
 
 @pytest.mark.parametrize("store_client", ["valkey"], indirect=True)
-def test_a_fire_time_without_options_costs_as_many_commands_as_ever(engine: Engine):
+def test_a_fire_time_without_options_needs_a_bounded_number_of_commands(engine: Engine):
     schedule = engine.schedule()
     engine.claim()
     engine.now_ms = schedule.times_ms[0]
@@ -285,6 +285,6 @@ def test_a_fire_time_without_options_costs_as_many_commands_as_ever(engine: Engi
 
 
 def _commands(engine: Engine) -> int:
-    """How many commands the server has carried out, those of functions included."""
+    """How many commands the server has run, including those of functions."""
     counted = engine.client.info("commandstats").items()
     return sum(count["calls"] for name, count in counted if name not in NOT_COUNTED)

@@ -1,4 +1,4 @@
-"""Schedules: what is stored of them; edits, pauses and deletions while they fire."""
+"""Schedules: creation, edits, pauses and deletions."""
 
 import pytest
 from dataclasses import replace
@@ -37,15 +37,15 @@ OTHER = Content("https://other.example/", b"changed")
 LARGE = Content("https://other.example/", b"y" * 50_000)
 
 
-class Slow(Cell):
-    """A cell that is asked for the time long before a function runs."""
+class SlowCell(Cell):
+    """A cell whose time is read two seconds before its function runs."""
 
     def now_ms(self) -> int:
         return super().now_ms() - 2 * SECOND_MS
 
 
-def test_a_fire_time_that_passed_while_it_was_planned_is_none(engine: Engine):
-    slow = Slow(engine.client, PREFIX, clock_ms=engine.now_ms)
+def test_a_fire_time_that_passes_during_planning_is_not_stored(engine: Engine):
+    slow = SlowCell(engine.client, PREFIX, clock_ms=engine.now_ms)
     schedules = Schedules(slow, grace_ms=MISSED_GRACE_MS)
 
     made = schedules.create(
@@ -65,7 +65,7 @@ def test_a_fire_time_that_passed_while_it_was_planned_is_none(engine: Engine):
     )
 
 
-def test_a_new_schedule_reads_back_as_it_was_given(engine: Engine):
+def test_a_new_schedule_is_read_as_it_was_created(engine: Engine):
     made = engine.schedule("*/5 * * * *")
 
     assert engine.schedules.get(OWNER, made.id) == made
@@ -83,7 +83,7 @@ def test_an_active_schedule_is_due_at_its_first_time(engine: Engine):
     assert engine.paused_schedules() == {}
 
 
-def test_a_schedule_with_large_content_keeps_it(engine: Engine):
+def test_a_schedule_can_have_large_content(engine: Engine):
     schedule = engine.schedule(content=LARGE)
 
     assert schedule.content == LARGE
@@ -92,7 +92,7 @@ def test_a_schedule_with_large_content_keeps_it(engine: Engine):
 
 
 @pytest.mark.parametrize("alias", ["@hourly", "@daily", "@weekly", "@every 1h30m"])
-def test_aliases_are_taken_as_they_stand(engine: Engine, alias: str):
+def test_aliases_are_stored_unchanged(engine: Engine, alias: str):
     schedule = engine.schedule(alias)
 
     assert schedule.expression == alias
@@ -101,7 +101,7 @@ def test_aliases_are_taken_as_they_stand(engine: Engine, alias: str):
     )
 
 
-def test_what_a_grammar_does_not_take_is_no_schedule(engine: Engine):
+def test_a_rule_that_the_grammar_does_not_support_is_refused(engine: Engine):
     with pytest.raises(CronError):
         engine.schedules.create(
             OWNER,
@@ -137,7 +137,7 @@ def test_many_schedules_are_read_in_batches(engine: Engine):
     )
 
 
-def test_others_see_no_schedule(engine: Engine):
+def test_other_owners_cannot_see_or_change_a_schedule(engine: Engine):
     schedule = engine.schedule()
 
     with pytest.raises(NotFound):
@@ -151,7 +151,7 @@ def test_others_see_no_schedule(engine: Engine):
     assert engine.schedules.get(OWNER, schedule.id) == schedule
 
 
-def test_a_broken_schedule_is_unreadable(engine: Engine):
+def test_a_damaged_schedule_is_unreadable(engine: Engine):
     engine.stays_sound = False
     schedule = engine.schedule()
     engine.client.hset(
@@ -162,7 +162,7 @@ def test_a_broken_schedule_is_unreadable(engine: Engine):
         engine.schedules.get(OWNER, schedule.id)
 
 
-def test_e5_a_creation_that_runs_twice_is_one_schedule(engine: Engine):
+def test_e5_a_repeated_creation_creates_one_schedule(engine: Engine):
     engine.go_by_server()
 
     with engine.repeating() as repeats:
@@ -172,7 +172,7 @@ def test_e5_a_creation_that_runs_twice_is_one_schedule(engine: Engine):
     assert engine.everything() == repeats.stored
 
 
-def test_e5_an_edit_that_runs_twice_is_one_edit(engine: Engine):
+def test_e5_a_repeated_edit_is_one_edit(engine: Engine):
     engine.go_by_server()
     made = engine.schedule()
 
@@ -183,7 +183,7 @@ def test_e5_an_edit_that_runs_twice_is_one_edit(engine: Engine):
     assert engine.everything() == repeats.stored
 
 
-def test_e4_an_id_in_use_is_taken(engine: Engine):
+def test_e4_an_id_that_is_in_use_is_not_reused(engine: Engine):
     made = engine.schedule()
     engine.client.delete(keys.sequence(PREFIX))
 
@@ -193,7 +193,7 @@ def test_e4_an_id_in_use_is_taken(engine: Engine):
     assert engine.schedules.get(OWNER, made.id) == made
 
 
-def test_a_template_that_expired_makes_no_schedule(engine: Engine):
+def test_an_edit_whose_content_expired_changes_nothing(engine: Engine):
     made = engine.schedule()
     present = keys.template(PREFIX, made.id, made.revision)
 
@@ -223,7 +223,7 @@ def test_an_edit_replaces_rule_and_content(engine: Engine):
     assert engine.due() == {f"s:{schedule.id}": edited.times_ms[0]}
 
 
-def test_of_two_edits_from_one_reading_the_second_is_refused(engine: Engine):
+def test_the_second_of_two_concurrent_edits_is_refused(engine: Engine):
     schedule = engine.schedule()
     first = engine.schedules.edit(schedule, grammar=FULL, expression="@daily")
 
@@ -233,7 +233,7 @@ def test_of_two_edits_from_one_reading_the_second_is_refused(engine: Engine):
     assert engine.schedules.get(OWNER, schedule.id) == first
 
 
-def test_an_edit_that_is_no_rule_changes_nothing(engine: Engine):
+def test_an_edit_with_an_invalid_rule_changes_nothing(engine: Engine):
     schedule = engine.schedule()
     stored = engine.everything()
 
@@ -243,7 +243,7 @@ def test_an_edit_that_is_no_rule_changes_nothing(engine: Engine):
     assert engine.everything() == stored
 
 
-def test_once_an_edit_returns_no_occurrence_follows_the_old_rule(engine: Engine):
+def test_after_an_edit_no_occurrence_follows_the_old_rule(engine: Engine):
     schedule = engine.schedule("* * * * *")
     old_ms = schedule.times_ms[0]
 
@@ -253,7 +253,7 @@ def test_once_an_edit_returns_no_occurrence_follows_the_old_rule(engine: Engine)
     assert engine.claim().ids == []
 
 
-def test_an_occurrence_made_before_an_edit_goes_out_as_it_was(engine: Engine):
+def test_an_occurrence_created_before_an_edit_is_sent_unchanged(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
@@ -264,7 +264,7 @@ def test_an_occurrence_made_before_an_edit_goes_out_as_it_was(engine: Engine):
     assert begun.content == CONTENT
 
 
-def test_a_template_is_kept_until_it_is_superseded_and_noted_then(engine: Engine):
+def test_an_edit_records_which_template_it_supersedes(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms += 10
     edited = engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
@@ -278,7 +278,7 @@ def test_a_template_is_kept_until_it_is_superseded_and_noted_then(engine: Engine
     }
 
 
-def test_a_paused_schedule_waits_apart_and_does_not_fire(engine: Engine):
+def test_a_paused_schedule_is_not_due_and_does_not_fire(engine: Engine):
     schedule = engine.schedule()
 
     paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
@@ -290,7 +290,7 @@ def test_a_paused_schedule_waits_apart_and_does_not_fire(engine: Engine):
     assert engine.claim().ids == []
 
 
-def test_a_resumed_schedule_fires_from_then_on(engine: Engine):
+def test_a_resumed_schedule_fires_only_from_now_on(engine: Engine):
     schedule = engine.schedule()
     paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
     engine.now_ms += DAY_MS
@@ -304,7 +304,7 @@ def test_a_resumed_schedule_fires_from_then_on(engine: Engine):
     assert resumed.missed == 0
 
 
-def test_an_occurrence_made_before_the_pause_goes_out(engine: Engine):
+def test_an_occurrence_created_before_a_pause_is_sent(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
@@ -339,7 +339,7 @@ def test_a_paused_schedule_can_be_deleted(engine: Engine):
     assert engine.paused_schedules() == {}
 
 
-def test_e5_a_deletion_that_runs_twice_is_answered_alike(engine: Engine):
+def test_e5_a_repeated_deletion_has_the_same_answer(engine: Engine):
     schedule = engine.schedule()
     engine.schedules.delete(schedule)
     stored = engine.everything()
@@ -349,7 +349,7 @@ def test_e5_a_deletion_that_runs_twice_is_answered_alike(engine: Engine):
     assert engine.everything() == stored
 
 
-def test_what_never_was_cannot_be_deleted(engine: Engine):
+def test_a_schedule_that_never_existed_cannot_be_deleted(engine: Engine):
     schedule = engine.schedule()
 
     with pytest.raises(NotFound):
@@ -358,7 +358,7 @@ def test_what_never_was_cannot_be_deleted(engine: Engine):
     assert engine.schedules.get(OWNER, schedule.id) == schedule
 
 
-def test_an_occurrence_made_before_the_deletion_goes_out(engine: Engine):
+def test_an_occurrence_created_before_the_deletion_is_sent(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
@@ -371,7 +371,7 @@ def test_an_occurrence_made_before_the_deletion_goes_out(engine: Engine):
     assert engine.due().keys() == {event_id}
 
 
-def test_e16_a_schedule_that_fires_before_the_planned_look_wakes_the_tickers(
+def test_e16_a_schedule_that_fires_before_the_next_claim_wakes_the_tickers(
     engine: Engine,
 ):
     engine.create(HOUR_MS)
@@ -383,7 +383,7 @@ def test_e16_a_schedule_that_fires_before_the_planned_look_wakes_the_tickers(
     assert engine.woken(listener) == 1
 
 
-def test_a_member_whose_schedule_is_gone_falls_out(engine: Engine):
+def test_a_member_of_due_without_a_schedule_is_removed(engine: Engine):
     engine.client.zadd(keys.due(PREFIX), {"s:nobody": START_MS})
 
     claim = engine.claim()
@@ -392,7 +392,7 @@ def test_a_member_whose_schedule_is_gone_falls_out(engine: Engine):
     assert engine.due() == {}
 
 
-def test_a_member_of_a_paused_schedule_falls_out(engine: Engine):
+def test_a_member_of_due_of_a_paused_schedule_is_removed(engine: Engine):
     schedule = engine.schedule()
     engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
     engine.client.zadd(keys.due(PREFIX), {f"s:{schedule.id}": START_MS})
@@ -401,7 +401,7 @@ def test_a_member_of_a_paused_schedule_falls_out(engine: Engine):
     assert engine.due() == {}
 
 
-def test_the_next_time_is_told_even_while_paused(engine: Engine):
+def test_the_next_fire_time_is_reported_even_while_paused(engine: Engine):
     schedule = engine.schedule("@hourly")
     paused = engine.schedules.edit(schedule, grammar=FULL, state=ScheduleState.PAUSED)
     first_ms = engine.schedules.next_ms(schedule)
@@ -414,7 +414,7 @@ def test_the_next_time_is_told_even_while_paused(engine: Engine):
     assert engine.now_ms < later_ms <= engine.now_ms + HOUR_MS
 
 
-def test_a_shorter_grace_misses_sooner(engine: Engine):
+def test_a_fire_time_is_missed_earlier_with_a_shorter_grace(engine: Engine):
     strict = Schedules(engine.cell, grace_ms=0)
     schedule = engine.schedule("* * * * *")
     engine.now_ms += DAY_MS + 1

@@ -9,7 +9,7 @@ import sys
 GREENLETS = """
 from gevent import monkey; monkey.patch_all()
 import gevent, sys
-from scheduler_api.core.store.batching import Gathering
+from scheduler_api.core.store.batching import CallBatcher
 
 calls = []
 
@@ -46,7 +46,7 @@ pool = redis.ConnectionPool.from_url(
     sys.argv[1], connection_class=Counting, trips=trips
 )
 cell = Cell(redis.Redis.from_pool(pool), "{gathered}:")
-store = EventStore(cell, gathers=True)
+store = EventStore(cell, batches=True)
 
 def create(number):
     content = Content(f"https://receiver.example/{number}", b"x")
@@ -65,7 +65,7 @@ print([each.wanted_ms for each in made] == [2**42 + n for n in range(30)])
 
 def test_those_who_are_ready_share_a_call_up_to_the_most() -> None:
     script = """
-ask = Gathering(call, most=3).ask
+ask = CallBatcher(call, max_items=3).submit
 print(all_at_once(ask, ("a", 1), ("b", 2), ("a", 3), ("a", 4), ("a", 5)))
 print(sorted(calls))
 """
@@ -83,7 +83,7 @@ def slow(key, items):
     under_way.set()
     end.wait(20)
     return call(key, items)
-ask = Gathering(slow, most=9, patience_s=20).ask
+ask = CallBatcher(slow, max_items=9, max_wait_s=20).submit
 first = gevent.spawn(ask, "a", 1)
 under_way.wait(20)
 second, _ = gevent.spawn(ask, "a", 2), gevent.sleep(0.01)
@@ -102,7 +102,7 @@ def first_hangs(key, items):
     under_way.set()
     (other.wait if items == [1] else other.set)()
     return call(key, items)
-ask = Gathering(first_hangs, most=9).ask
+ask = CallBatcher(first_hangs, max_items=9).submit
 first = gevent.spawn(ask, "a", 1)
 under_way.wait(20)
 second = gevent.spawn(ask, "a", 2)
@@ -117,7 +117,7 @@ def fail(key, items):
     if len(items) > 1:
         raise OSError(len(items))
     return call(key, items)
-ask = Gathering(fail, most=9).ask
+ask = CallBatcher(fail, max_items=9).submit
 print(all_at_once(ask, ("a", 1), ("a", 2), ("b", 3)))
 print(all_at_once(ask, ("a", 4)))
 """
@@ -126,7 +126,7 @@ print(all_at_once(ask, ("a", 4)))
 
 def test_one_who_is_stopped_before_the_call_leaves_nobody_waiting() -> None:
     script = """
-ask = Gathering(call, most=9, let_others_run=lambda: gevent.sleep(0.05)).ask
+ask = CallBatcher(call, max_items=9, yield_to_others=lambda: gevent.sleep(0.05)).submit
 first, second = gevent.spawn(ask, "a", 1), gevent.spawn(ask, "a", 2)
 gevent.sleep(0)
 first.kill()

@@ -89,7 +89,9 @@ async def one_way(client: redis.Redis, url: str) -> None:
     store.cell.clock_ms = 2_000
     ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
     assert bill.since() == CLAIM
-    begun, _ = await worker.begin(ids, share={"limit": 50, "in_hand": {"d:1:other": 3}})
+    begun, _ = await worker.begin(
+        ids, share={"limit": 50, "in_flight": {"d:1:other": 3}}
+    )
     assert bill.since() == BEGIN
     await worker.renew(begun)
     assert bill.since() == RENEW

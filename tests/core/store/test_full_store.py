@@ -10,7 +10,7 @@ from scheduler_api.core.errors import StoreFull
 from scheduler_api.core.model import Content, Draft, FollowUp, Outcome, State
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import take_database
+from scheduler_api.core.store.epoch import claim_database
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -109,10 +109,10 @@ def test_e17_a_full_store_still_recognises_a_repeated_request(
 def test_e17_a_process_that_starts_on_a_full_store_goes_on(
     engine: Engine, fill: Callable[[], None]
 ):
-    take_database(engine.client, PREFIX)
+    claim_database(engine.client, PREFIX)
     fill()
 
-    take_database(engine.client, PREFIX)
+    claim_database(engine.client, PREFIX)
 
     assert engine.faults() == []
 

@@ -292,7 +292,7 @@ def test_what_follows_of_large_content_expires_if_the_settle_came_too_late(
 def test_what_is_large_is_written_in_parts(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("scheduler_api.core.store.events.PIPELINED_BYTES", 60_000)
+    monkeypatch.setattr("scheduler_api.core.store.events.PIPELINE_BYTES", 60_000)
     contents = [replace(LARGE, body=bytes([n]) * 50_000) for n in range(5)]
 
     accepted = create(engine, *map(draft, contents))

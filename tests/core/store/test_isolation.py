@@ -38,7 +38,7 @@ from typing import Any
 Call = tuple[Any, ...]
 TWIN = "{s2}:"
 GATES = Gates(queue="orders", flow=FlowLimits("customer", parallelism=1, rate=2))
-SHARE = {"limit": 1, "in_hand": {"d:1:other": 1}}
+SHARE = {"limit": 1, "in_flight": {"d:1:other": 1}}
 
 
 @contextmanager

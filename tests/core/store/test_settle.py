@@ -277,7 +277,7 @@ def test_e13_the_last_interruption_of_a_poison_event_leaves_no_settle(engine: En
 def test_nobody_settles_without_the_token(engine: Engine):
     begun = engine.begun()
     mine = settlement(begun)
-    forged = type(mine)(begun.id, "", 1, Outcome.DEAD, mine.line)
+    forged = type(mine)(begun.id, "", 1, Outcome.DEAD, mine.log_entry)
 
     assert codes(engine.worker.settle(forged)) == ["late"]
     assert codes(engine.worker.settle(mine)) == ["settled"]
@@ -286,7 +286,7 @@ def test_nobody_settles_without_the_token(engine: Engine):
 def test_nobody_settles_what_was_never_begun(engine: Engine):
     event = engine.offered()
     mine = settlement(engine.begun())
-    forged = type(mine)(event.id, "", 1, Outcome.DELIVERED, mine.line)
+    forged = type(mine)(event.id, "", 1, Outcome.DELIVERED, mine.log_entry)
 
     assert codes(engine.worker.settle(forged)) == ["late"]
     assert engine.get(event.id).state is State.ACTIVE

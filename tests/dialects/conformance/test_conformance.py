@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from scheduler_api.core.fsck import walk
 from scheduler_api.dialects.outbound import DIALECTS
-from tests.clients.receivers import Answer, Receivers, receiving
+from tests.clients.receivers import Answer, Receivers, serve_receivers
 from tests.dialects.conformance.adaptor import Adaptor, Client, Status
 from tests.dialects.conformance.world import World
 
@@ -20,7 +20,7 @@ FAILURE = Answer(status=500, body=b"no")
 
 @pytest.fixture(scope="module")
 def receivers() -> Iterator[Receivers]:
-    with receiving() as receivers:
+    with serve_receivers() as receivers:
         yield receivers
 
 
@@ -54,34 +54,34 @@ def session(
 
 
 def test_an_accepted_webhook_is_pending_until_its_time(session: Session) -> None:
-    spot = session.receivers.spot()
-    webhook = session.adaptor.accept(session.client, spot.url)
+    destination = session.receivers.new_destination()
+    webhook = session.adaptor.accept(session.client, destination.url)
 
     session.world.run_for(0)
 
     assert session.status(webhook) is Status.PENDING
-    assert session.adaptor.url(session.client, webhook) == spot.url
-    assert spot.arrivals == []
+    assert session.adaptor.url(session.client, webhook) == destination.url
+    assert destination.arrivals == []
 
 
 def test_it_is_delivered_once_and_a_receiver_can_verify_it(session: Session) -> None:
-    spot = session.receivers.spot()
-    webhook = session.adaptor.accept(session.client, spot.url)
+    destination = session.receivers.new_destination()
+    webhook = session.adaptor.accept(session.client, destination.url)
 
     session.world.run_for(HOUR_MS)
 
     assert session.status(webhook) is Status.DELIVERED
-    [arrival] = spot.arrivals
+    [arrival] = destination.arrivals
     secrets = session.client.tenant.secrets
-    session.adaptor.check_request(arrival, secrets, spot.url)
+    session.adaptor.check_request(arrival, secrets, destination.url)
     with pytest.raises(Exception):  # noqa: B017 (each library has its own)
         session.adaptor.check_request(
-            arrival, session.other_client().tenant.secrets, spot.url
+            arrival, session.other_client().tenant.secrets, destination.url
         )
 
 
 def test_an_edited_webhook_goes_to_the_new_destination(session: Session) -> None:
-    old, new = session.receivers.spot(), session.receivers.spot()
+    old, new = session.receivers.new_destination(), session.receivers.new_destination()
     webhook = session.adaptor.accept_editable(session.client, old.url)
 
     assert session.adaptor.edit(session.client, webhook, new.url) == 200
@@ -91,66 +91,66 @@ def test_an_edited_webhook_goes_to_the_new_destination(session: Session) -> None
 
 
 def test_a_cancelled_webhook_is_never_delivered(session: Session) -> None:
-    spot = session.receivers.spot()
-    webhook = session.adaptor.accept(session.client, spot.url)
+    destination = session.receivers.new_destination()
+    webhook = session.adaptor.accept(session.client, destination.url)
 
     assert session.adaptor.cancel(session.client, webhook) == 200
     session.world.run_for(HOUR_MS)
 
     assert session.status(webhook) is Status.ABSENT
-    assert spot.arrivals == []
+    assert destination.arrivals == []
 
 
 def test_a_failed_attempt_is_retried_until_one_succeeds(session: Session) -> None:
-    spot = session.receivers.spot(FAILURE, Answer())
-    webhook = session.adaptor.accept(session.client, spot.url)
+    destination = session.receivers.new_destination(FAILURE, Answer())
+    webhook = session.adaptor.accept(session.client, destination.url)
 
     session.world.run_for(24 * HOUR_MS)
 
     assert session.status(webhook) is Status.DELIVERED
-    assert len(spot.arrivals) == 2
+    assert len(destination.arrivals) == 2
 
 
 def test_after_the_last_retry_it_is_dead(session: Session) -> None:
-    spot = session.receivers.spot(FAILURE)
-    webhook = session.adaptor.accept(session.client, spot.url)
+    destination = session.receivers.new_destination(FAILURE)
+    webhook = session.adaptor.accept(session.client, destination.url)
 
     session.world.run_for(24 * HOUR_MS)
 
     assert session.status(webhook) is Status.DEAD
-    assert len(spot.arrivals) == 1 + session.adaptor.retries
+    assert len(destination.arrivals) == 1 + session.adaptor.retries
 
 
 def test_a_dead_webhook_is_replayed(session: Session) -> None:
     failures = [FAILURE] * (1 + session.adaptor.retries)
-    spot = session.receivers.spot(*failures, Answer())
-    webhook = session.adaptor.accept(session.client, spot.url)
+    destination = session.receivers.new_destination(*failures, Answer())
+    webhook = session.adaptor.accept(session.client, destination.url)
     session.world.run_for(24 * HOUR_MS)
 
     assert session.adaptor.replay(session.client, webhook) in (200, 201)
     session.world.run_for(MINUTE_MS)
 
-    assert len(spot.arrivals) == len(failures) + 1
+    assert len(destination.arrivals) == len(failures) + 1
     secrets = session.client.tenant.secrets
-    session.adaptor.check_request(spot.arrivals[-1], secrets, spot.url)
+    session.adaptor.check_request(destination.arrivals[-1], secrets, destination.url)
 
 
 def test_another_tenant_neither_sees_nor_changes_it(session: Session) -> None:
-    spot, stranger = session.receivers.spot(), session.other_client()
-    webhook = session.adaptor.accept(session.client, spot.url)
-    editable = session.adaptor.accept_editable(session.client, spot.url)
+    destination, stranger = session.receivers.new_destination(), session.other_client()
+    webhook = session.adaptor.accept(session.client, destination.url)
+    editable = session.adaptor.accept_editable(session.client, destination.url)
 
     assert session.adaptor.status(stranger, webhook) is Status.ABSENT
     session.adaptor.edit(stranger, editable, "http://127.0.0.1:9/")
     assert session.adaptor.cancel(stranger, webhook) == 404
     session.world.run_for(HOUR_MS)
 
-    assert len(spot.arrivals) == 2
+    assert len(destination.arrivals) == 2
 
 
 def test_a_request_without_a_token_is_refused(session: Session) -> None:
     nobody = Client(session.world.app, session.client.tenant, {})
-    spot = session.receivers.spot()
+    destination = session.receivers.new_destination()
 
     with pytest.raises(AssertionError, match="401"):
-        session.adaptor.accept(nobody, spot.url)
+        session.adaptor.accept(nobody, destination.url)

@@ -178,7 +178,7 @@ def test_a_run_of_a_deleted_group_is_a_dead_letter(run: Run):
     assert settlement is not None
     assert settlement.outcome is Outcome.DEAD
     assert settlement.reason == "group-missing"
-    assert b'"error":"group-missing"' in settlement.line
+    assert b'"error":"group-missing"' in settlement.log_entry
     [callback] = settlement.follow_ups
     assert callback.content.url == "https://callback.example/"
 

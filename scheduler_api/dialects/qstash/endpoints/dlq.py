@@ -1,4 +1,4 @@
-"""The endpoints of `/v2/dlq`: messages that gave up, to be read, sent anew or removed.
+"""The endpoints of `/v2/dlq`: read, retry or delete dead letters.
 
 Source: https://upstash.com/docs/qstash/features/dlq
 """
@@ -56,36 +56,36 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
-# Read at once, and then the next: their bodies may be large.
-GROUP = 25
-# A page may be cut short, with a cursor, after so many messages or bytes of bodies.
-MESSAGES_MOST = 10_000
-BODIES_MOST_BYTES = 16_777_216
+# Dead letters that are read at once; their bodies may be large.
+BATCH = 25
+# A page ends early, with a cursor, after so many messages or bytes of bodies.
+MAX_MESSAGES_READ = 10_000
+MAX_BODY_BYTES = 16_777_216
 FORWARD_ALL = "UPSTASH-HEADER-FORWARD"
 
 log = logging.getLogger("scheduler.web")
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A dead letter: its event, what its publisher said, and the last attempt."""
+class DeadLetter:
+    """A dead letter: its event, the message in the event, and the last attempt."""
 
     event: Event
-    said: Message
+    message: Message
     attempt: Attempt | None
 
 
-# Letters that are meant, and where the next page goes on, None if nowhere.
-Page = tuple[list[Letter], Place | None]
+# Dead letters, and where the next page begins; None if there is none.
+Page = tuple[list[DeadLetter], Place | None]
 
 
 class DeadLetterQueue:
-    """Views; each is called with the owner that the request's token stands for."""
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(
         self, services: Services, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._letters = services.dead_letters
+        self._dead_letters = services.dead_letters
         self._journal = services.journal
         self._drafts = Drafts(Limits.of(services.settings))
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -94,87 +94,91 @@ class DeadLetterQueue:
 
     @documented(
         query=response_schemas.DeadLetterQuery,
-        answer=response_schemas.DeadLetterPage,
+        response=response_schemas.DeadLetterPage,
         errors=(400,),
     )
     def all(self, owner: Owner) -> Response:
-        """A page of dead letters."""
+        """List dead letters, page by page."""
         query = read_dead_letter_query(read_query(read_parameters(request.environ)))
         key = key_of(owner.tenant, secret_key=self._secret_key)
-        shown: list[Json] = []
+        messages: list[Json] = []
         cursor = None
-        for letters, behind in self._pages(owner, query):
-            cursor = behind
-            shown += [_shown(letter, key=key) for letter in letters]
-        return _page_answer({"messages": shown}, cursor)
+        for letters, next_place in self._pages(owner, query):
+            cursor = next_place
+            messages += [_render(letter, key=key) for letter in letters]
+        return _respond_page({"messages": messages}, cursor)
 
-    @documented(answer=response_schemas.DeadLetter, errors=(404,))
+    @documented(response=response_schemas.DeadLetter, errors=(404,))
     def get(self, owner: Owner, letter_id: str) -> Response:
-        """One dead letter."""
+        """Get a dead letter."""
         key = key_of(owner.tenant, secret_key=self._secret_key)
-        return responses.respond(_shown(self._find(owner, letter_id), key=key))
+        return responses.respond(_render(self._find(owner, letter_id), key=key))
 
     @documented(errors=(404,))
     def delete(self, owner: Owner, letter_id: str) -> Response:
-        """Removes a dead letter; the message is known as long as those that ended."""
+        """Delete a dead letter; its message is kept for the retention time."""
         if not self._clear(owner, [self._find(owner, letter_id)]):
-            raise _unknown(letter_id)
+            raise _not_found(letter_id)
         return responses.empty()
 
     @documented(
         query=response_schemas.DeadLetterQuery,
         body=response_schemas.DeadLetterBody,
         needs_body=False,
-        answer=response_schemas.DeleteResponse,
+        response=response_schemas.DeleteResponse,
         errors=(400, 413),
     )
     def delete_many(self, owner: Owner) -> Response:
-        """Removes the dead letters that are meant; unknown ones are passed over."""
-        done, cursor = 0, None
-        for letters, behind in self._pages(owner, self._bulk_query("/v2/dlq/")):
-            cursor = behind
-            done += self._clear(owner, letters)
-        return _page_answer({"deleted": done}, cursor)
+        """Delete all dead letters that match the filters; unknown ids are skipped."""
+        deleted, cursor = 0, None
+        for letters, next_place in self._pages(owner, self._bulk_query("/v2/dlq/")):
+            cursor = next_place
+            deleted += self._clear(owner, letters)
+        return _respond_page({"deleted": deleted}, cursor)
 
     @documented(
         headers=message_headers(),
-        answer=response_schemas.Published,
+        response=response_schemas.Published,
         statuses=(201, 202),
         errors=(400, 404, 412),
     )
     def retry(self, owner: Owner, letter_id: str) -> Response:
-        """Sends a dead letter anew, as a message of its own that takes its place."""
+        """Replace a dead letter with a new message that is sent now."""
         letter = self._find(owner, letter_id)
         replayed = self._replay(owner, [letter])
         if not replayed:
-            raise _unknown(letter_id)
+            raise _not_found(letter_id)
         [(_, accepted)] = replayed
-        duplicate = accepted.verdict is Verdict.DUPLICATE
-        return responses.respond(_told(letter, accepted), 202 if duplicate else 201)
+        status = 202 if accepted.verdict is Verdict.DUPLICATE else 201
+        return responses.respond(_render_replayed(letter, accepted), status)
 
     @documented(
         query=response_schemas.DeadLetterQuery,
         body=response_schemas.DeadLetterBody,
         needs_body=False,
         headers=message_headers(),
-        answer=response_schemas.RetryResponse,
+        response=response_schemas.RetryResponse,
         statuses=(201,),
         errors=(400, 412, 413),
     )
     def retry_many(self, owner: Owner) -> Response:
-        """Sends the dead letters that are meant anew; unknown ones are passed over."""
-        told: list[Json] = []
+        """Retry all dead letters that match the filters; unknown ids are skipped."""
+        replayed: list[Json] = []
         cursor = None
-        for letters, behind in self._pages(owner, self._bulk_query("/v2/dlq/retry/")):
-            cursor = behind
-            told += [_told(*pair) for pair in self._replay(owner, letters)]
-        return _page_answer({"responses": told}, cursor, status=201)
+        query = self._bulk_query("/v2/dlq/retry/")
+        for letters, next_place in self._pages(owner, query):
+            cursor = next_place
+            replayed += [
+                _render_replayed(*pair) for pair in self._replay(owner, letters)
+            ]
+        return _respond_page({"responses": replayed}, cursor, status=201)
 
-    def _bulk_query(self, nameless: str) -> DeadLetterQuery:
-        """Which ones a bulk call means, by its query or its body.
+    def _bulk_query(self, path_without_id: str) -> DeadLetterQuery:
+        """The dead letters that a bulk call selects in its query or body.
 
         Args:
-            nameless: the path of a call for one, whose client forgot the id of it.
+            path_without_id: the path of a call for one dead letter with an empty id,
+                which must not select all of them.
 
         Raises: BadValue, Refusal.
         """
@@ -187,64 +191,63 @@ class DeadLetterQueue:
         for name, values in read_fields(body).items():
             parameters.setdefault(name, []).extend(values)
         query = read_dead_letter_query(parameters)
-        if request.path == nameless and query.is_unfiltered:
-            raise BadValue("dlqIds", "is missing, or a filter")
+        if request.path == path_without_id and query.is_unfiltered:
+            raise BadValue("dlqIds", "or a filter is missing")
         return query
 
-    def _clear(self, owner: Owner, letters: Sequence[Letter]) -> int:
+    def _clear(self, owner: Owner, letters: Sequence[DeadLetter]) -> int:
         ids = [letter.event.id for letter in letters]
-        done = sum(self._letters.clear(owner, ids))
-        log.info(logfmt.line("letters.cleared", owner=owner, events=done))
-        return done
+        cleared = sum(self._dead_letters.clear(owner, ids))
+        log.info(logfmt.line("dead_letters.cleared", owner=owner, events=cleared))
+        return cleared
 
     def _replay(
-        self, owner: Owner, letters: Sequence[Letter]
-    ) -> list[tuple[Letter, Accepted]]:
-        """What took the place of those that were still there.
+        self, owner: Owner, letters: Sequence[DeadLetter]
+    ) -> list[tuple[DeadLetter, Accepted]]:
+        """Replace dead letters with new messages; skips those that no longer exist.
 
-        Raises: BadValue, LimitReached, StoreFull, redis.RedisError.
+        Raises: BadValue, LimitReached, StoreFull.
         """
         query = tuple(read_parameters(request.environ))
-        said = [
+        headers = tuple(
             pair
             for pair in read_headers(request.environ, query=())
             if pair[0].startswith(PREFIX.upper()) and pair[0] != FORWARD_ALL
-        ]
+        )
         drafts = [
-            (letter.event.id, self._draft(letter, tuple(said), query))
-            for letter in letters
+            (letter.event.id, self._draft(letter, headers, query)) for letter in letters
         ]
-        found = self._letters.replay(owner, drafts)
-        for each in found:
-            if each is not None and each.verdict is Verdict.FULL:
+        results = self._dead_letters.replay(owner, drafts)
+        for result in results:
+            if result is not None and result.verdict is Verdict.FULL:
                 raise StoreFull
-            if each is not None and each.verdict is Verdict.LIMIT_REACHED:
-                raise LimitReached(each.id)
-        pairs = zip(letters, found, strict=True)
-        replayed = [(letter, each) for letter, each in pairs if each is not None]
+            if result is not None and result.verdict is Verdict.LIMIT_REACHED:
+                raise LimitReached(result.id)
+        pairs = zip(letters, results, strict=True)
+        replayed = [(letter, result) for letter, result in pairs if result is not None]
         for letter, accepted in replayed:
             log.info(
                 logfmt.line(
-                    "letter.replayed",
+                    "dead_letter.replayed",
                     event=letter.event.id,
                     owner=owner,
-                    anew=accepted.id,
+                    new_event=accepted.id,
                 )
             )
         return replayed
 
-    def _draft(self, letter: Letter, headers: Headers, query: Headers) -> Draft:
-        """The same message, to be sent now, but for what is said otherwise.
+    def _draft(self, letter: DeadLetter, headers: Headers, query: Headers) -> Draft:
+        """A draft of the same message, sent now; headers override its settings.
 
         Raises: BadValue.
         """
         base = replace(
-            letter.said,
+            letter.message,
             delay_ms=0,
             not_before_ms=None,
             deduplication_id=None,
             content_based=False,
-            schedule_id=schedule_id(letter.event.schedule, letter.said),
+            schedule_id=schedule_id(letter.event.schedule, letter.message),
         )
         content = letter.event.content
         draft = self._drafts.draft(
@@ -253,46 +256,51 @@ class DeadLetterQueue:
             body=content.body,
             now_ms=int(self._clock() * 1000),
         )
-        if content.url == letter.said.topic:
-            # The run of a schedule for a url group: its endpoints' messages have these.
+        if content.url == letter.message.topic:
+            # A schedule's run to a url group. The messages to the endpoints pass the
+            # gates and write the journal, not the run itself.
             return replace(draft, gates=NO_GATES, journal=False)
         return draft
 
     def _pages(self, owner: Owner, query: DeadLetterQuery) -> Iterator[Page]:
-        """One page, or all that is named, some at a time; at least one."""
-        named = _named(query)
-        if named is None:
+        """At least one page.
+
+        If the query lists ids, all its dead letters, in batches and without a cursor.
+        """
+        event_ids = _listed_event_ids(query)
+        if event_ids is None:
             yield self._page(owner, query)
             return
-        for at in range(0, max(1, len(named)), GROUP):
-            yield list(self._meant(owner, named[at : at + GROUP], query)), None
+        for start in range(0, max(1, len(event_ids)), BATCH):
+            batch = event_ids[start : start + BATCH]
+            yield list(self._select(owner, batch, query)), None
 
     def _page(self, owner: Owner, query: DeadLetterQuery) -> Page:
-        found: list[tuple[Place, Letter]] = []
-        looked = size = 0
-        for places in self._groups(owner, query):
+        selected: list[tuple[Place, DeadLetter]] = []
+        read_count = size = 0
+        for places in self._batches(owner, query):
             by_id = {place.id: place for place in places}
-            for letter in self._meant(owner, list(by_id), query):
-                if len(found) == query.count or size > BODIES_MOST_BYTES:
-                    return [each for _, each in found], found[-1][0]
-                found.append((by_id[letter.event.id], letter))
+            for letter in self._select(owner, list(by_id), query):
+                if len(selected) == query.count or size > MAX_BODY_BYTES:
+                    return [each for _, each in selected], selected[-1][0]
+                selected.append((by_id[letter.event.id], letter))
                 size += len(letter.event.content.body)
-            looked += len(places)
-            if looked >= MESSAGES_MOST:
-                return [each for _, each in found], places[-1]
-        return [each for _, each in found], None
+            read_count += len(places)
+            if read_count >= MAX_MESSAGES_READ:
+                return [each for _, each in selected], places[-1]
+        return [each for _, each in selected], None
 
-    def _groups(self, owner: Owner, query: DeadLetterQuery) -> Iterator[list[Place]]:
-        for chunk in self._letters.chunks(
+    def _batches(self, owner: Owner, query: DeadLetterQuery) -> Iterator[list[Place]]:
+        for chunk in self._dead_letters.chunks(
             owner, query.span, after=query.after, newest_first=query.newest_first
         ):
-            for at in range(0, len(chunk), GROUP):
-                yield chunk[at : at + GROUP]
+            for start in range(0, len(chunk), BATCH):
+                yield chunk[start : start + BATCH]
 
-    def _meant(
+    def _select(
         self, owner: Owner, event_ids: Iterable[str], query: DeadLetterQuery
-    ) -> Iterator[Letter]:
-        """Those of the events that are dead letters as they are asked for."""
+    ) -> Iterator[DeadLetter]:
+        """The dead letters of these events that match the query."""
         for letter in self._read(owner, event_ids):
             event, attempt = letter.event, letter.attempt
             if query.ids is not None:
@@ -302,10 +310,10 @@ class DeadLetterQueue:
             status = (attempt and attempt.status) or 0
             if query.statuses is not None and status not in query.statuses:
                 continue
-            if query.conditions.match(event, letter.said):
+            if query.conditions.match(event, letter.message):
                 yield letter
 
-    def _read(self, owner: Owner, event_ids: Iterable[str]) -> Iterator[Letter]:
+    def _read(self, owner: Owner, event_ids: Iterable[str]) -> Iterator[DeadLetter]:
         events = [
             event
             for event in self._journal.events(owner, event_ids)
@@ -316,46 +324,49 @@ class DeadLetterQueue:
         )
         for event, attempt in zip(events, attempts, strict=True):
             try:
-                yield Letter(event, from_options(event.content.options), attempt)
+                message = from_options(event.content.options)
             except UnreadableRecord as err:
                 log.warning(logfmt.line("record.unreadable", problem=err))
+                continue
+            yield DeadLetter(event, message, attempt)
 
-    def _find(self, owner: Owner, letter_id: str) -> Letter:
-        """Raises: NotFound, redis.RedisError."""
-        known = read_dlq_id(letter_id)
-        if known is not None:
-            for letter in self._read(owner, [known.event_id]):
-                if letter.event.wanted_ms == known.wanted_ms:
+    def _find(self, owner: Owner, letter_id: str) -> DeadLetter:
+        """Raises: NotFound."""
+        parsed = read_dlq_id(letter_id)
+        if parsed is not None:
+            for letter in self._read(owner, [parsed.event_id]):
+                if letter.event.wanted_ms == parsed.wanted_ms:
                     return letter
-        raise _unknown(letter_id)
+        raise _not_found(letter_id)
 
 
-def _named(query: DeadLetterQuery) -> list[str] | None:
-    """The events whose ids, or whose dead letters' ids, are given, None if any goes."""
+def _listed_event_ids(query: DeadLetterQuery) -> list[str] | None:
+    """The ids of the events that the query lists, None if it lists none."""
     if query.ids is not None:
-        return [known.event_id for known in map(read_dlq_id, query.ids) if known]
+        return [parsed.event_id for parsed in map(read_dlq_id, query.ids) if parsed]
     if query.conditions.ids is not None:
-        return [known for known in map(read_message_id, query.conditions.ids) if known]
+        event_ids = map(read_message_id, query.conditions.ids)
+        return [event_id for event_id in event_ids if event_id]
     return None
 
 
-def _shown(letter: Letter, *, key: bytes) -> Json:
+def _render(letter: DeadLetter, *, key: bytes) -> Json:
     return responses.render_dead_letter(
-        letter.event, letter.said, letter.attempt, key=key
+        letter.event, letter.message, letter.attempt, key=key
     )
 
 
-def _told(letter: Letter, accepted: Accepted) -> Json:
+def _render_replayed(letter: DeadLetter, accepted: Accepted) -> Json:
     duplicate = accepted.verdict is Verdict.DUPLICATE
     return responses.render_published(
         accepted.id, url=letter.event.content.url, deduplicated=duplicate
     )
 
 
-def _page_answer(page: Json, cursor: Place | None, *, status: int = 200) -> Response:
+def _respond_page(page: Json, cursor: Place | None, *, status: int = 200) -> Response:
     more = {} if cursor is None else {"cursor": format_cursor(cursor)}
     return responses.respond(page | more, status)
 
 
-def _unknown(letter_id: str) -> NotFound:
+def _not_found(letter_id: str) -> NotFound:
     return NotFound(f"dead letter {letter_id[:80]} not found")

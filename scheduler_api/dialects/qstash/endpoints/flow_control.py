@@ -30,7 +30,7 @@ from scheduler_api.dialects.qstash.parsing.targets import read_target
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
-from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.query_string import read_parameters
 from urllib.parse import unquote
 
@@ -55,7 +55,7 @@ class FlowControlKeys:
 
     @documented(
         query=response_schemas.SearchQuery,
-        answer=listed(response_schemas.FlowControl),
+        response=array_of(response_schemas.FlowControl),
         errors=(400,),
     )
     def all(self, owner: Owner) -> Response:
@@ -66,7 +66,7 @@ class FlowControlKeys:
             [_render(flow) for flow in flows if search in flow.key]
         )
 
-    @documented(answer=response_schemas.FlowControl, errors=(400, 404))
+    @documented(response=response_schemas.FlowControl, errors=(400, 404))
     def get(self, owner: Owner, key: str) -> Response:
         """Get a key."""
         key = _read_key(read_target(request.environ, route=ROUTE).path)
@@ -75,7 +75,7 @@ class FlowControlKeys:
         except NotFound as err:
             raise NotFound(f"flow control key {key[:80]} not found") from err
 
-    @documented(answer=response_schemas.Parallelism)
+    @documented(response=response_schemas.Parallelism)
     def parallelism(self, owner: Owner) -> Response:
         """Get the tenant's number of running deliveries, and its limit.
 

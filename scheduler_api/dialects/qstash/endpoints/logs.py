@@ -1,4 +1,4 @@
-"""The endpoint of logs: what happened to messages, entry by entry."""
+"""The endpoints of `/v2/logs` and `/v2/events`: the states that messages entered."""
 
 import logging
 from collections.abc import Iterator
@@ -24,32 +24,33 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
-# A page may be cut short, with a cursor, once so many lines were looked at, or so many
-# messages read.
-LINES_MOST = 200_000
-MESSAGES_MOST = 10_000
-GROUP = 100
-# Larger bodies are left out: a page of them would fill the memory.
+# A page ends early, with a cursor, after so many journal entries or messages.
+MAX_ENTRIES_READ = 200_000
+MAX_MESSAGES_READ = 10_000
+BATCH = 100
+# Larger bodies are left out, so that a page fits into memory.
 BODY_MAX_BYTES = 16_384
-# What a journal tells may bear an earlier time than the record by a clock's correction.
-SLACK_MS = 60_000
+# After a clock correction, journal entries may be earlier than the event's own times.
+CLOCK_TOLERANCE_MS = 60_000
 WITH_OUTCOME = ("failed", "retry", "delivered", "dead")
 
 log = logging.getLogger("scheduler.web")
 
 
 class Logs:
-    """Views; each is called with the owner that the request's token stands for."""
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(self, services: Services) -> None:
         self._journal = services.journal
         self._secret_key = services.settings.secret_key
 
     @documented(
-        query=response_schemas.LogQuery, answer=response_schemas.LogPage, errors=(400,)
+        query=response_schemas.LogQuery,
+        response=response_schemas.LogPage,
+        errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
-        """A page of the log; both names of its list are in use."""
+        """List log entries, page by page; `events` and `logs` are the same list."""
         query = read_log_query(read_query(read_parameters(request.environ)))
         ids = query.conditions.ids
         if ids is not None:
@@ -61,42 +62,49 @@ class Logs:
         return responses.respond(page)
 
     def _page(self, owner: Owner, query: LogQuery) -> tuple[list[Json], Cursor | None]:
-        """Entries, and where the next page goes on, None if there is none."""
-        found: list[tuple[Cursor, Json]] = []
-        looked = read = 0
-        for lines in self._journal.chunks(owner, query.journal_range):
-            for group in _groups(lines, query, size=min(GROUP, query.count + 1)):
-                found += self._entries(owner, query, group)
-                if len(found) > query.count:
-                    del found[query.count :]
-                    return [entry for _, entry in found], found[-1][0]
-                read += len(group)
-                if read >= MESSAGES_MOST:
-                    return [entry for _, entry in found], group[-1].cursor
-            looked += len(lines)
-            if looked >= LINES_MOST:
-                return [entry for _, entry in found], lines[-1].cursor
-        return [entry for _, entry in found], None
+        """A page, and the cursor of the next page, None if there is none."""
+        page: list[tuple[Cursor, Json]] = []
+        entries_read = messages_read = 0
+        for entries in self._journal.chunks(owner, query.journal_range):
+            for batch in _batches(entries, query, size=min(BATCH, query.count + 1)):
+                page += self._render(owner, query, batch)
+                if len(page) > query.count:
+                    del page[query.count :]
+                    return [rendered for _, rendered in page], page[-1][0]
+                messages_read += len(batch)
+                if messages_read >= MAX_MESSAGES_READ:
+                    return [rendered for _, rendered in page], batch[-1].cursor
+            entries_read += len(entries)
+            if entries_read >= MAX_ENTRIES_READ:
+                return [rendered for _, rendered in page], entries[-1].cursor
+        return [rendered for _, rendered in page], None
 
     def _narrowed(
         self, owner: Owner, query: LogQuery, ids: tuple[str, ...]
     ) -> LogQuery:
-        """The same query, over no more of the journal than its messages' lives."""
-        known = [known for known in map(read_message_id, ids) if known is not None]
-        lives = [
+        """The query with event ids, limited to the time in which these events existed.
+
+        Args:
+            ids: the message ids in the query.
+        """
+        parsed = map(read_message_id, ids)
+        event_ids = [event_id for event_id in parsed if event_id is not None]
+        lifetimes = [
             (event.created_ms, event.finished_ms)
-            for event in self._journal.events(owner, known)
+            for event in self._journal.events(owner, event_ids)
         ]
-        conditions = replace(query.conditions, ids=tuple(known) if lives else ())
+        found_ids = tuple(event_ids) if lifetimes else ()
+        conditions = replace(query.conditions, ids=found_ids)
         journal_range = query.journal_range
-        if lives:
-            first_ms = min(created_ms for created_ms, _ in lives) - SLACK_MS
-            journal_range = replace(
-                journal_range, start_ms=max(journal_range.start_ms or 0, first_ms, 0)
+        if lifetimes:
+            first_ms = min(created_ms for created_ms, _ in lifetimes)
+            first_ms = max(
+                journal_range.start_ms or 0, first_ms - CLOCK_TOLERANCE_MS, 0
             )
-        ends = [finished_ms for _, finished_ms in lives if finished_ms is not None]
-        if len(ends) == len(lives):
-            last_ms = max(ends, default=0) + SLACK_MS
+            journal_range = replace(journal_range, start_ms=first_ms)
+        ends = [finished_ms for _, finished_ms in lifetimes if finished_ms is not None]
+        if len(ends) == len(lifetimes):
+            last_ms = max(ends, default=0) + CLOCK_TOLERANCE_MS
             end_ms = (
                 last_ms
                 if journal_range.end_ms is None
@@ -105,45 +113,48 @@ class Logs:
             journal_range = replace(journal_range, end_ms=end_ms)
         return replace(query, conditions=conditions, journal_range=journal_range)
 
-    def _entries(
-        self, owner: Owner, query: LogQuery, lines: list[Entry]
+    def _render(
+        self, owner: Owner, query: LogQuery, entries: list[Entry]
     ) -> Iterator[tuple[Cursor, Json]]:
-        """What lines tell of messages that are wanted and still there."""
+        """Render the entries whose messages match the query and still exist."""
         key = key_of(owner.tenant, secret_key=self._secret_key)
-        meant = {}
-        for event in self._journal.events(owner, (line.event_id for line in lines)):
+        matches = {}
+        ids = (entry.event_id for entry in entries)
+        for event in self._journal.events(owner, ids):
             try:
-                said = from_options(event.content.options)
+                message = from_options(event.content.options)
             except UnreadableRecord as err:
                 log.warning(logfmt.line("record.unreadable", problem=err))
                 continue
-            if query.conditions.match(event, said):
-                meant[event.id] = (event, said)
-        shown = [line for line in lines if line.event_id in meant]
-        outcomes = self._journal.attempts(
-            [(line.event_id, line.attempt) for line in shown]
+            if query.conditions.match(event, message):
+                matches[event.id] = (event, message)
+        entries = [entry for entry in entries if entry.event_id in matches]
+        attempts = self._journal.attempts(
+            [(entry.event_id, entry.attempt) for entry in entries]
         )
-        for line, attempt in zip(shown, outcomes, strict=True):
-            event, said = meant[line.event_id]
-            entry = responses.render_log_entry(
+        for entry, attempt in zip(entries, attempts, strict=True):
+            event, message = matches[entry.event_id]
+            rendered = responses.render_log_entry(
                 event,
-                said,
-                attempt if line.kind in WITH_OUTCOME else None,
-                time_ms=line.ms,
-                state=STATES[line.kind],
+                message,
+                attempt if entry.kind in WITH_OUTCOME else None,
+                time_ms=entry.ms,
+                state=STATES[entry.kind],
                 key=key,
                 body_max_bytes=BODY_MAX_BYTES,
             )
-            yield line.cursor, entry
+            yield entry.cursor, rendered
 
 
-def _groups(lines: list[Entry], query: LogQuery, *, size: int) -> Iterator[list[Entry]]:
-    """The lines that may be wanted, a few at a time."""
+def _batches(
+    entries: list[Entry], query: LogQuery, *, size: int
+) -> Iterator[list[Entry]]:
+    """The entries that may match the query, in batches."""
     ids = query.conditions.ids
-    wanted = [
-        line
-        for line in lines
-        if line.kind in query.kinds and (ids is None or line.event_id in ids)
+    candidates = [
+        entry
+        for entry in entries
+        if entry.kind in query.kinds and (ids is None or entry.event_id in ids)
     ]
-    for at in range(0, len(wanted), size):
-        yield wanted[at : at + size]
+    for start in range(0, len(candidates), size):
+        yield candidates[start : start + size]

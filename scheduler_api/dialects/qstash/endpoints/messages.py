@@ -50,7 +50,7 @@ class Messages:
         self._body_limit_bytes = services.settings.body_limit_bytes
         self._secret_key = services.settings.secret_key
 
-    @documented(answer=MessageResponse, errors=(404,))
+    @documented(response=MessageResponse, errors=(404,))
     def get(self, owner: Owner, message_id: str) -> Response:
         """Get a message, until the retention time after it has finished."""
         event, message = self._find(owner, message_id)
@@ -59,7 +59,7 @@ class Messages:
         key = key_of(owner.tenant, secret_key=self._secret_key)
         return responses.respond(responses.render_message(event, message, key=key))
 
-    @documented(answer=CancelResponse, errors=(404,))
+    @documented(response=CancelResponse, errors=(404,))
     def cancel(self, owner: Owner, message_id: str) -> Response:
         """Cancel a message; a running attempt may still deliver it."""
         event_id = read_message_id(message_id)
@@ -73,7 +73,7 @@ class Messages:
         query=CancelQuery,
         body=CancelBody,
         needs_body=False,
-        answer=CancelResponse,
+        response=CancelResponse,
         errors=(400, 413),
     )
     def cancel_many(self, owner: Owner) -> Response:

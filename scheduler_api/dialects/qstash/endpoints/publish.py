@@ -8,7 +8,7 @@ from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import LimitReached, NotFound, StoreFull
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
-from scheduler_api.core.store.events import AT_ONCE
+from scheduler_api.core.store.events import CREATE_BATCH_SIZE
 from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
@@ -35,41 +35,43 @@ from scheduler_api.dialects.qstash.rendering.header_schemas import message_heade
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
-from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.refusal import Refusal
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
-AWAY = "the store went away before this was stored, please try again"
-UNKNOWN = "the store went away meanwhile: whether this was stored is unknown"
+NOT_STORED = "the store became unavailable before this was stored, please try again"
+UNKNOWN = "the store became unavailable: it is unknown whether this was stored"
 
 PUBLISHING = documented(
     body={},
     content_type="*/*",
     headers=message_headers(),
-    answer={"oneOf": [response_schemas.Published, listed(response_schemas.Published)]},
+    response={
+        "oneOf": [response_schemas.Published, array_of(response_schemas.Published)]
+    },
     statuses=(201, 202),
     errors=(400, 404, 412, 413),
 )
-BATCH = listed(response_schemas.BatchItem)
-BATCH_ANSWER = listed(
+BATCH = array_of(response_schemas.BatchItem)
+BATCH_ANSWER = array_of(
     {
         "oneOf": [
             response_schemas.Published,
             response_schemas.BatchItemError,
-            listed(response_schemas.Published),
+            array_of(response_schemas.Published),
         ]
     }
 )
 
-# What an item of a batch comes to: a message, several, or what is wrong with it.
-Read = Draft | list[Draft] | str
+# A parsed item of a batch: a draft, a draft for each endpoint of a group, or an error.
+Parsed = Draft | list[Draft] | str
 
 log = logging.getLogger("scheduler.web")
 
 
 class Publishing:
-    """Views; each is called with the owner that the request's token stands for."""
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(
         self, services: Services, *, clock: Callable[[], float] = time.time
@@ -86,119 +88,122 @@ class Publishing:
 
     @PUBLISHING
     def publish(self, owner: Owner, destination: str) -> Response:
-        """Accepts a message; when it answers, the message is stored."""
+        """Publish a message; it is stored before the answer is sent."""
         return self._accept(owner, read_target(request.environ, route=PUBLISH))
 
     @PUBLISHING
     def enqueue(self, owner: Owner, queue: str, destination: str) -> Response:
-        """Accepts a message for a queue."""
+        """Publish a message through a queue."""
         queue, target = read_enqueue_target(request.environ, route=ENQUEUE)
         return self._accept(owner, target, queue=queue)
 
     def _accept(
         self, owner: Owner, target: Target, *, queue: str | None = None
     ) -> Response:
-        """One message, or one for each endpoint of a group: all of them or none."""
-        to = self._addressing(owner).resolve(target.destination)
-        said = self._drafts.read(
+        """Store one message, or one for each endpoint of a url group, all or none."""
+        destination = self._addressing(owner).resolve(target.destination)
+        group = destination if isinstance(destination, Group) else None
+        parsed = self._drafts.read(
             read_headers(request.environ, query=target.configuration),
             query=target.configuration,
             queue=queue,
             caller_ip=request.remote_addr,
-            base=self._drafts.defaults(to) if isinstance(to, Group) else DEFAULTS,
+            base=DEFAULTS if group is None else self._drafts.defaults(group),
         )
         body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
         now_ms = self._now_ms()
-        if isinstance(to, Group):
-            drafts = self._drafts.for_group(said, to, body=body, now_ms=now_ms)
+        if group is None:
+            url = str(destination)
+            drafts = [self._drafts.draft(parsed, url=url, body=body, now_ms=now_ms)]
         else:
-            drafts = [self._drafts.draft(said, url=to, body=body, now_ms=now_ms)]
-        accepted = self._store.create_many(owner, drafts, at_once=MOST_ENDPOINTS)
-        verdicts = {each.verdict for each in accepted}
+            drafts = self._drafts.for_group(parsed, group, body=body, now_ms=now_ms)
+        results = self._store.create_many(owner, drafts, batch_size=MOST_ENDPOINTS)
+        verdicts = {result.verdict for result in results}
         if Verdict.FULL in verdicts:
             raise StoreFull
-        for each in accepted:
-            if each.verdict is Verdict.LIMIT_REACHED:
-                raise LimitReached(each.id)
-        shown = list(map(self._told, drafts, accepted))
-        _log(owner, accepted)
+        for result in results:
+            if result.verdict is Verdict.LIMIT_REACHED:
+                raise LimitReached(result.id)
+        answers = list(map(self._render, drafts, results))
+        _log(owner, results)
         duplicate = verdicts == {Verdict.DUPLICATE}
-        answer: object = shown if isinstance(to, Group) else shown[0]
+        answer: object = answers[0] if group is None else answers
         return responses.respond(answer, 202 if duplicate else 201)
 
-    @documented(body=BATCH, answer=BATCH_ANSWER, errors=(400, 413))
+    @documented(body=BATCH, response=BATCH_ANSWER, errors=(400, 413))
     def batch(self, owner: Owner) -> Response:
-        """Accepts many messages; what is wrong with one is told in its place."""
+        """Publish many messages; an invalid item gets an error in its place."""
         items = read_json(request, limit_bytes=self._batch_limit_bytes)
         if not isinstance(items, list):
             raise Refusal(400, "body should be a list of messages")
         if len(items) > self._batch_limit:
-            most = f"at most {self._batch_limit} messages, not {len(items)}"
-            raise Refusal(413, f"body should have {most}: split the batch")
-        reader = _Items(
+            fault = f"at most {self._batch_limit} messages, not {len(items)}"
+            raise Refusal(413, f"body should have {fault}: split the batch")
+        parser = _ItemParser(
             self._limits,
             self._drafts,
             self._addressing(owner),
             caller_ip=request.remote_addr,
-            most=self._batch_limit,
+            max_group_messages=self._batch_limit,
         )
-        return responses.respond(self._take(owner, items, reader), 200)
+        return responses.respond(self._store_items(owner, items, parser), 200)
 
-    def _take(
-        self, owner: Owner, items: list[object], reader: "_Items"
+    def _store_items(
+        self, owner: Owner, items: list[object], parser: "_ItemParser"
     ) -> list[Json | list[Json]]:
-        """Stores what the items describe; the answer to each, in their order.
+        """Store the items of a batch; returns an answer for each, in their order.
 
-        If the store goes away, what was stored before is still told.
+        If the store becomes unavailable, items that were stored before keep their
+        answers and the others get errors.
 
         Raises: redis.RedisError, if nothing was stored.
         """
-        shown: list[Json | list[Json]] = []
-        begun: list[Read] = []
+        answers: list[Json | list[Json]] = []
+        unanswered: list[Parsed] = []
         stored = 0
         try:
             for part in _parts(
-                reader.read(item, now_ms=self._now_ms()) for item in items
+                parser.parse(item, now_ms=self._now_ms()) for item in items
             ):
-                begun = part
-                accepted = self._store.create_many(
-                    owner, list(_drafts_of(part)), at_once=MOST_ENDPOINTS
+                unanswered = part
+                results = self._store.create_many(
+                    owner, list(_drafts_of(part)), batch_size=MOST_ENDPOINTS
                 )
-                stored += sum(each.verdict is Verdict.OK for each in accepted)
-                shown += self._told_of_items(part, iter(accepted))
-                begun = []
+                stored += sum(result.verdict is Verdict.OK for result in results)
+                answers += self._render_items(part, iter(results))
+                unanswered = []
         except redis.RedisError as err:
             if not stored:
                 raise
-            log.error(
-                logfmt.line("batch.cut", owner=owner, told=len(shown)), exc_info=err
-            )
-            shown += [_failed(e if isinstance(e, str) else UNKNOWN) for e in begun]
-            shown += [_failed(AWAY)] * (len(items) - len(shown))
+            fields = {"owner": owner, "answered": len(answers)}
+            log.error(logfmt.line("batch.interrupted", **fields), exc_info=err)
+            for item in unanswered:
+                answers.append(_error(item if isinstance(item, str) else UNKNOWN))
+            answers += [_error(NOT_STORED)] * (len(items) - len(answers))
         log.info(
             logfmt.line("batch.accepted", owner=owner, items=len(items), events=stored)
         )
-        return shown
+        return answers
 
-    def _told_of_items(
-        self, read: Sequence[Read], accepted: Iterator[Accepted]
+    def _render_items(
+        self, items: Sequence[Parsed], results: Iterator[Accepted]
     ) -> Iterator[Json | list[Json]]:
-        for item in read:
+        for item in items:
             if isinstance(item, str):
-                yield _failed(item)
+                yield _error(item)
             elif isinstance(item, list):
-                yield [self._told(draft, next(accepted)) for draft in item]
+                yield [self._render(draft, next(results)) for draft in item]
             else:
-                yield self._told(item, next(accepted))
+                yield self._render(item, next(results))
 
-    def _told(self, draft: Draft, answer: Accepted) -> Json:
-        if answer.verdict is Verdict.FULL:
-            return _failed(FULL)
-        if answer.verdict is Verdict.LIMIT_REACHED:
-            return _failed(quota_errors.describe(answer.id, self._owner_limits))
-        duplicate = answer.verdict is Verdict.DUPLICATE
+    def _render(self, draft: Draft, result: Accepted) -> Json:
+        if result.verdict is Verdict.FULL:
+            return _error(FULL)
+        if result.verdict is Verdict.LIMIT_REACHED:
+            return _error(quota_errors.describe(result.id, self._owner_limits))
+        duplicate = result.verdict is Verdict.DUPLICATE
         return responses.render_published(
-            answer.id, url=draft.content.url, deduplicated=duplicate
+            result.id, url=draft.content.url, deduplicated=duplicate
         )
 
     def _addressing(self, owner: Owner) -> Addressing:
@@ -208,8 +213,12 @@ class Publishing:
         return int(self._clock() * 1000)
 
 
-class _Items:
-    """Reads the items of one batch; `most` messages may be for url groups."""
+class _ItemParser:
+    """Parses the items of one batch.
+
+    Args:
+        max_group_messages: how many messages all url groups in the batch may make.
+    """
 
     def __init__(
         self,
@@ -218,43 +227,45 @@ class _Items:
         addressing: Addressing,
         *,
         caller_ip: str | None,
-        most: int,
+        max_group_messages: int,
     ) -> None:
         self._limits = limits
         self._drafts = drafts
         self._addressing = addressing
         self._caller_ip = caller_ip
-        self._most = self._room = most
+        self._max_group_messages = max_group_messages
+        self._group_messages_left = max_group_messages
 
-    def read(self, item: object, *, now_ms: int) -> Read:
-        """What an item describes, or what is wrong with it."""
+    def parse(self, item: object, *, now_ms: int) -> Parsed:
+        """The drafts that an item describes, or its error."""
         try:
             if not isinstance(item, dict):
                 raise BadValue("item", "should be an object")
-            return self._read(item, now_ms)
+            return self._parse(item, now_ms)
         except (BadValue, NotFound) as err:
             return str(err)
 
-    def _read(self, item: dict[str, object], now_ms: int) -> Draft | list[Draft]:
-        named = _text(item, "destination")
-        if named is None:
+    def _parse(self, item: dict[str, object], now_ms: int) -> Draft | list[Draft]:
+        text = _text(item, "destination")
+        if text is None:
             raise BadValue("destination", "is missing")
-        target = parse_target(named)
-        to = self._addressing.resolve(target.destination)
-        group = to if isinstance(to, Group) else None
-        said = self._said(item, target, group)
+        target = parse_target(text)
+        destination = self._addressing.resolve(target.destination)
+        group = destination if isinstance(destination, Group) else None
+        message = self._parse_message(item, target, group)
         body = (_text(item, "body") or "").encode()
         if len(body) > self._limits.body_limit_bytes:
             raise BadValue("body", too_large(self._limits.body_limit_bytes)[5:])
         if group is None:
-            return self._drafts.draft(said, url=str(to), body=body, now_ms=now_ms)
-        self._room -= len(group.endpoints)
-        if self._room < 0:
-            most = f"would have the batch make more than {self._most} messages"
-            raise BadValue("destination", f"{most} for url groups")
-        return self._drafts.for_group(said, group, body=body, now_ms=now_ms)
+            url = str(destination)
+            return self._drafts.draft(message, url=url, body=body, now_ms=now_ms)
+        self._group_messages_left -= len(group.endpoints)
+        if self._group_messages_left < 0:
+            limit = f"{self._max_group_messages} messages to url groups"
+            raise BadValue("destination", f"would exceed the batch's limit of {limit}")
+        return self._drafts.for_group(message, group, body=body, now_ms=now_ms)
 
-    def _said(
+    def _parse_message(
         self, item: dict[str, object], target: Target, group: Group | None
     ) -> ParsedMessage:
         headers, queue = item.get("headers"), _text(item, "queue")
@@ -281,41 +292,42 @@ def _text(item: dict[str, object], name: str) -> str | None:
     return value
 
 
-def _parts(items: Iterator[Read]) -> Iterator[list[Read]]:
-    """A few hundred messages at a time; those to one group are stored together."""
-    part: list[Read] = []
+def _parts(items: Iterator[Parsed]) -> Iterator[list[Parsed]]:
+    """The items in parts of a few hundred messages; an item is never split."""
+    part: list[Parsed] = []
     size = 0
     for item in items:
-        weight = len(item) if isinstance(item, list) else 1
-        if part and size + weight > AT_ONCE:
+        item_size = len(item) if isinstance(item, list) else 1
+        if part and size + item_size > CREATE_BATCH_SIZE:
             yield part
             part, size = [], 0
         part.append(item)
-        size += weight
+        size += item_size
     if part:
         yield part
 
 
-def _drafts_of(read: Sequence[Read]) -> Iterator[Draft]:
-    for item in read:
+def _drafts_of(items: Sequence[Parsed]) -> Iterator[Draft]:
+    for item in items:
         if isinstance(item, Draft):
             yield item
         elif isinstance(item, list):
             yield from item
 
 
-def _failed(error: str) -> Json:
-    return {"messageId": "", "error": error}
+def _error(text: str) -> Json:
+    # Python's SDK reads `messageId` of every answer.
+    return {"messageId": "", "error": text}
 
 
-def _log(owner: Owner, accepted: Sequence[Accepted]) -> None:
-    for each in accepted:
-        duplicate = each.verdict is Verdict.DUPLICATE
+def _log(owner: Owner, results: Sequence[Accepted]) -> None:
+    for result in results:
+        duplicate = result.verdict is Verdict.DUPLICATE
         log.info(
             logfmt.line(
                 "event.deduplicated" if duplicate else "event.accepted",
-                event=each.id,
+                event=result.id,
                 owner=owner,
-                wanted_ms=None if duplicate else each.wanted_ms,
+                wanted_ms=None if duplicate else result.wanted_ms,
             )
         )

@@ -18,7 +18,7 @@ from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
-from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.refusal import Refusal
 
 NAME = "queueName"
@@ -51,13 +51,13 @@ class Queues:
         _log("queue.changed", owner, name)
         return responses.empty()
 
-    @documented(answer=listed(response_schemas.QueueResponse))
+    @documented(response=array_of(response_schemas.QueueResponse))
     def all(self, owner: Owner) -> Response:
         """List all queues, oldest first."""
         queues = self._queues.all_of(owner)
         return responses.respond([_render(queue) for queue in queues])
 
-    @documented(answer=response_schemas.QueueResponse, errors=(400, 404))
+    @documented(response=response_schemas.QueueResponse, errors=(400, 404))
     def get(self, owner: Owner, name: str) -> Response:
         """Get a queue."""
         name = read_name(name, NAME)

@@ -5,12 +5,10 @@ A schedule is known by the name that its owner gave it, else by an id that was m
 Source: https://upstash.com/docs/qstash/features/schedules
 """
 
-import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from flask import Response, request
-from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.deduplication import DeduplicationKey, Repeated
 from scheduler_api.core.errors import (
@@ -66,20 +64,21 @@ from scheduler_api.dialects.qstash.rendering.schedule_responses import (
 )
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
-from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.schedule_options import BadOption, Chosen
+from scheduler_api.web.schedule_log import log_schedule
+from scheduler_api.web.schedule_options import BadOption, ZonedOptions
 from scheduler_api.web.schedule_schemas import RunsQuery
 from urllib.parse import unquote
 
 OWN_HEADERS = {
-    schedule_options.header(name): about
-    for name, about in schedule_options.MEANINGS.items()
+    schedule_options.header_name(name): about
+    for name, about in schedule_options.DESCRIPTIONS.items()
 }
-OURS = schedule_options.HEADERS.lower()
-END_HEADER = schedule_options.header("endDate")
-ZONE_HEADER = schedule_options.header("timeZone")
+OURS = schedule_options.HEADER_PREFIX.lower()
+END_HEADER = schedule_options.header_name("endDate")
+ZONE_HEADER = schedule_options.header_name("timeZone")
 OVER = "the schedule has ended"
 OVERLAPS = "the run before this one has not ended"
 ROUTE = "/v2/schedules/"
@@ -89,8 +88,6 @@ TURNS = ("/pause", "/resume")
 TRIES = 50
 
 _MADE_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
-
-log = logging.getLogger("scheduler.web")
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ class Scheduling:
         body={},
         content_type="*/*",
         headers=schedule_headers(OWN_HEADERS),
-        answer=response_schemas.ScheduleId,
+        response=response_schemas.ScheduleId,
         errors=(400, 404, 413),
     )
     def create(self, owner: Owner, destination: str) -> Response:
@@ -144,19 +141,19 @@ class Scheduling:
                 except NotFound:
                     # Deleted this moment, and its deduplication key with it.
                     continue
-                _log("schedule.deduplicated", known)
+                log_schedule("schedule.deduplicated", known)
                 return responses.respond({"scheduleId": public_id(known)})
-            _log("schedule.accepted", schedule)
+            log_schedule("schedule.accepted", schedule)
             return responses.respond({"scheduleId": public_id(schedule)})
         raise Conflict
 
-    @documented(answer=response_schemas.ScheduleResponse, errors=(404,))
+    @documented(response=response_schemas.ScheduleResponse, errors=(404,))
     def get(self, owner: Owner, schedule_id: str) -> Response:
         """One schedule."""
         found = self._find(owner, schedule_id)
         return responses.respond(self._show([found], now_ms=self._cell.now_ms())[0])
 
-    @documented(answer=listed(response_schemas.ScheduleResponse))
+    @documented(response=array_of(response_schemas.ScheduleResponse))
     def all(self, owner: Owner) -> Response:
         """All schedules, oldest first."""
         now_ms, shown = self._cell.now_ms(), list[Json]()
@@ -172,7 +169,7 @@ class Scheduling:
             self._schedules.delete(schedule)
         except NotFound as err:
             raise _unknown(schedule_id) from err
-        _log("schedule.deleted", schedule)
+        log_schedule("schedule.deleted", schedule)
         return responses.empty()
 
     @documented(errors=(404,))
@@ -185,7 +182,7 @@ class Scheduling:
         """Lets a schedule go on with the first fire time after now."""
         return self._turn(owner, schedule_id, ScheduleState.ACTIVE)
 
-    @documented(answer=response_schemas.ManualRun, errors=(404, 409))
+    @documented(response=response_schemas.ManualRun, errors=(404, 409))
     def run(self, owner: Owner, schedule_id: str) -> Response:
         """Publishes what a schedule sends once more, now; its fire times stay."""
         schedule = self._find(owner, schedule_id)
@@ -197,19 +194,19 @@ class Scheduling:
             raise Refusal(409, OVER) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
-        _log("schedule.run", schedule)
+        log_schedule("schedule.run", schedule)
         return responses.respond(
             {"scheduleId": public_id(schedule), "messageId": message_id(event_id)}
         )
 
-    @documented(query=RunsQuery, answer=response_schemas.Runs, errors=(400, 404))
+    @documented(query=RunsQuery, response=response_schemas.Runs, errors=(400, 404))
     def runs(self, owner: Owner, schedule_id: str) -> Response:
         """What happened at each of the newest fire times, newest first."""
         most = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, schedule_id)
-        found = run_history.newest(self._cell, schedule, most=most)
+        found = run_history.newest(self._cell, schedule, limit=most)
         told = [
-            schedule_runs.shown(each, messageId=message_id(each.event_id or ""))
+            schedule_runs.render_run(each, messageId=message_id(each.event_id or ""))
             for each in found
         ]
         return responses.respond({"runs": told})
@@ -225,7 +222,7 @@ class Scheduling:
                 continue
             except NotFound as err:
                 raise _unknown(schedule_id) from err
-            _log("schedule.edited", edited)
+            log_schedule("schedule.edited", edited)
             return responses.empty()
         raise Conflict
 
@@ -370,7 +367,7 @@ class Scheduling:
 
 def _chosen(
     said: Message, headers: Iterable[tuple[str, str]], *, to_group: bool
-) -> Chosen:
+) -> ZonedOptions:
     """What a run makes of a group is for its endpoints: they have journals and gates.
 
     Raises: BadValue.
@@ -382,13 +379,13 @@ def _chosen(
         gates=NO_GATES if to_group else to_gates(said),
     )
     try:
-        asked = schedule_options.from_headers(headers)
-        chosen = schedule_options.choose(asked, Chosen(zone, own))
+        asked = schedule_options.read_headers(headers)
+        chosen = schedule_options.apply_options(asked, ZonedOptions(zone, own))
     except BadOption as err:
         name = err.name
         known = name in schedule_options.NAMES
         raise BadValue(
-            schedule_options.header(name) if known else name, err.problem
+            schedule_options.header_name(name) if known else name, err.problem
         ) from err
     if zone != chosen.tz and "TZ=" in (said.cron or ""):
         raise BadValue(ZONE_HEADER, f"is {zone} in Upstash-Cron")
@@ -397,15 +394,3 @@ def _chosen(
 
 def _unknown(schedule_id: str) -> NotFound:
     return NotFound(f"schedule {schedule_id[:NAME_MAX_LENGTH]} not found")
-
-
-def _log(name: str, schedule: Schedule) -> None:
-    log.info(
-        logfmt.line(
-            name,
-            schedule=schedule.id,
-            owner=schedule.owner,
-            expression=schedule.expression,
-            state=schedule.state,
-        )
-    )

@@ -26,14 +26,14 @@ class Keys:
         self._tenants = services.tenants
         self._grace_ms = services.settings.of(QstashSettings).rotation_grace_ms
 
-    @documented(answer=response_schemas.KeyPair)
+    @documented(response=response_schemas.KeyPair)
     def get(self, owner: Owner) -> Response:
         """Get the keys that receivers verify signatures with."""
         return responses.respond(_render(self._tenants.secrets(owner.tenant)))
 
     @documented(
         query=response_schemas.RotationQuery,
-        answer=response_schemas.RotationResponse,
+        response=response_schemas.RotationResponse,
         errors=(400,),
     )
     def rotate(self, owner: Owner) -> Response:

@@ -30,7 +30,7 @@ from scheduler_api.dialects.qstash.parsing.targets import read_destination
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
-from scheduler_api.web.documented import documented, listed
+from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.refusal import Refusal
 
 NAME = "url group"
@@ -79,7 +79,7 @@ class UrlGroups:
         _log("group.changed", owner, name)
         return responses.empty()
 
-    @documented(answer=response_schemas.UrlGroup, errors=(404,))
+    @documented(response=response_schemas.UrlGroup, errors=(404,))
     def get(self, owner: Owner, name: str) -> Response:
         """Get a url group."""
         try:
@@ -87,7 +87,7 @@ class UrlGroups:
         except NotFound as err:
             raise _not_found(name) from err
 
-    @documented(answer=listed(response_schemas.UrlGroup))
+    @documented(response=array_of(response_schemas.UrlGroup))
     def all(self, owner: Owner) -> Response:
         """List all url groups, oldest first."""
         groups = self._groups.all_of(owner)

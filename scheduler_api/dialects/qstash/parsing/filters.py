@@ -18,6 +18,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import MAX_UNIX_S, BadV
 from scheduler_api.dialects.qstash.parsing.ids import EVENT_ID
 from scheduler_api.dialects.qstash.parsing.message import Message, schedule_id
 from scheduler_api.dialects.qstash.parsing.targets import TOKEN
+from scheduler_api.web.values import read_integer
 from urllib.parse import urlsplit
 
 Parameters = dict[str, list[str]]
@@ -62,7 +63,6 @@ _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
     "IN_PROGRESS": IN_PROGRESS,
 }
 _ORDERS = {"earliestFirst": False, "latestFirst": True}
-_INTEGER = re.compile(r"[0-9]{1,18}")
 _DEAD_LETTER_CURSOR = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
 # 0-0 is not the id of any journal entry, and the store refuses to read before it.
 _LOG_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
@@ -204,7 +204,7 @@ def read_dead_letter_query(parameters: Parameters) -> DeadLetterQuery:
         ids = tuple(dict.fromkeys(filter(None, stripped)))
     statuses = parameters.get("responseStatus")
     for status in statuses or ():
-        if not _INTEGER.fullmatch(status):
+        if read_integer(status) is None:
             raise BadValue("responseStatus", "should be a status such as 503")
     return DeadLetterQuery(
         ids,
@@ -386,9 +386,10 @@ def _match_cursor(
 
 def _integer(parameters: Parameters, name: str, default: int = 0) -> int:
     text = _single(parameters, name, str(default))
-    if not _INTEGER.fullmatch(text):
+    number = read_integer(text)
+    if number is None:
         raise BadValue(name, f"should be a whole number, not {text[:40]!r}")
-    return int(text)
+    return number
 
 
 def _single(parameters: Parameters, name: str, default: str) -> str:

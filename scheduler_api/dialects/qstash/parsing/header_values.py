@@ -13,12 +13,13 @@ from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
 from scheduler_api.dialects.qstash.parsing.message import DEFAULT_PERIOD_S, FlowControl
 from scheduler_api.dialects.qstash.parsing.redaction import Redaction
+from scheduler_api.web.values import LATEST_MS, read_integer
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 MAX_PERIOD_MS = 7 * 86_400_000
 MAX_LIMIT = 1_000_000_000
 # The last second of the year 9999. A time in milliseconds by mistake is larger.
-MAX_UNIX_S = 253_402_300_799
+MAX_UNIX_S = LATEST_MS // 1000
 TEXT_MAX_LENGTH = 1024
 NAME_MAX_LENGTH = 256
 LABELS_MAX = 32
@@ -29,7 +30,6 @@ _DURATION = DurationSyntax(
     bare_unit="s",
     max_parts=16,
 )
-_INTEGER = re.compile(r"[0-9]{1,18}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # HTTP clients remove these from a path, so a resource of that name has no URL.
 _DOT_SEGMENTS = (".", "..")
@@ -80,8 +80,8 @@ def read_unix_ms(value: str, name: str) -> int:
 
     Raises: BadValue.
     """
-    seconds = int(value) if _INTEGER.fullmatch(value) else -1
-    if not 0 <= seconds <= MAX_UNIX_S:
+    seconds = read_integer(value)
+    if seconds is None or seconds > MAX_UNIX_S:
         fault = "should be a unix time in seconds"
         raise BadValue(name, f"{fault}, not {value[:40]!r}")
     return seconds * 1000
@@ -92,9 +92,10 @@ def read_retries(value: str, name: str) -> int:
 
     Raises: BadValue.
     """
-    if not _INTEGER.fullmatch(value):
+    retries = read_integer(value)
+    if retries is None:
         raise BadValue(name, f"should be a whole number from 0 on, not {value[:40]!r}")
-    return int(value)
+    return retries
 
 
 def read_retry_delay(value: str, name: str) -> str:
@@ -284,8 +285,8 @@ def _bad_flow_control(name: str) -> BadValue:
 def _limit(value: str | None, *, name: str) -> int | None:
     if value is None:
         return None
-    limit = int(value) if _INTEGER.fullmatch(value) else 0
-    if not 1 <= limit <= MAX_LIMIT:
+    limit = read_integer(value)
+    if limit is None or not 1 <= limit <= MAX_LIMIT:
         fault = f"should be a whole number from 1 to {MAX_LIMIT}"
         raise BadValue(name, f"{fault}, not {value[:40]!r}")
     return limit

@@ -13,7 +13,8 @@ HEADER, OURS = "HTTP_", "HTTP_UPSTASH_"
 FORWARD_ALL = "upstash-header-forward"
 FORWARDED = "upstash-forward-"
 OPTIONS = frozenset(
-    FORWARDED + schedule_options.header(name).lower() for name in schedule_options.NAMES
+    FORWARDED + schedule_options.header_name(name).lower()
+    for name in schedule_options.NAMES
 )
 
 

@@ -5,7 +5,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
 from scheduler_api.dialects.qstash.parsing import filters
 from scheduler_api.dialects.qstash.rendering import schedule_responses
-from scheduler_api.web.schedule_schemas import Options, ShownRun
+from scheduler_api.web.schedule_schemas import Options, RunResponse
 from typing import Any
 
 
@@ -219,7 +219,7 @@ class ManualRun(Schema):
     messageId = fields.String(required=True)
 
 
-class ScheduleRun(ShownRun):
+class ScheduleRun(RunResponse):
     """The outcome of one fire time of a schedule."""
 
     messageId = fields.String()

@@ -87,5 +87,5 @@ def _run_fields(
         "lastScheduleTime": schedule.last_fired_ms,
         "lastScheduleStates": last_states,
         "skippedRuns": schedule.missed,
-        **schedule_options.shown(schedule),
+        **schedule_options.render(schedule),
     }

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from scheduler_api import services
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.events import AT_ONCE, EventStore
-from scheduler_api.dialects.qstash.endpoints.publish import AWAY, UNKNOWN, Publishing
+from scheduler_api.core.store.events import CREATE_BATCH_SIZE, EventStore
+from scheduler_api.dialects.qstash.endpoints.publish import (
+    NOT_STORED,
+    UNKNOWN,
+    Publishing,
+)
 from scheduler_api.settings import Settings
 from tests.core.function_calls import functions_called
 from tests.dialects.by_hand import SECRET_KEY
@@ -197,17 +201,19 @@ def leaving(api: Any, store_url: str) -> Callable[..., Any]:
 def test_store_that_leaves_midway_is_told_in_the_places_of_the_rest(
     api: Any, leaving: Callable[..., Any]
 ) -> None:
-    items: list[Any] = [{"destination": HOOK, "headers": LATER}] * (2 * AT_ONCE + 2)
-    items[AT_ONCE + 1] = "bad"
+    items: list[Any] = [{"destination": HOOK, "headers": LATER}] * (
+        2 * CREATE_BATCH_SIZE + 2
+    )
+    items[CREATE_BATCH_SIZE + 1] = "bad"
     answers = leaving(items, after=1)
 
     assert len(answers) == len(items)
-    assert all(answer["messageId"] for answer in answers[:AT_ONCE])
-    assert api.message(answers[AT_ONCE - 1]["messageId"])["url"] == HOOK
-    assert all(answer["messageId"] == "" for answer in answers[AT_ONCE:])
-    errors = [answer["error"] for answer in answers[AT_ONCE:]]
+    assert all(answer["messageId"] for answer in answers[:CREATE_BATCH_SIZE])
+    assert api.message(answers[CREATE_BATCH_SIZE - 1]["messageId"])["url"] == HOOK
+    assert all(answer["messageId"] == "" for answer in answers[CREATE_BATCH_SIZE:])
+    errors = [answer["error"] for answer in answers[CREATE_BATCH_SIZE:]]
     assert errors[:2] == [UNKNOWN, "item should be an object"]
-    assert errors[2:] == [UNKNOWN] * (AT_ONCE - 2) + [AWAY] * 2
+    assert errors[2:] == [UNKNOWN] * (CREATE_BATCH_SIZE - 2) + [NOT_STORED] * 2
 
 
 def test_batch_of_which_nothing_was_stored_is_refused_whole(
@@ -216,7 +222,7 @@ def test_batch_of_which_nothing_was_stored_is_refused_whole(
     with pytest.raises(redis.ConnectionError):
         leaving([{"destination": HOOK}], after=0)
     with pytest.raises(redis.ConnectionError):
-        leaving(["bad"] * AT_ONCE + [{"destination": HOOK}], after=1)
+        leaving(["bad"] * CREATE_BATCH_SIZE + [{"destination": HOOK}], after=1)
 
 
 def test_a_batch_costs_one_round_trip_and_so_does_a_message(

@@ -139,9 +139,7 @@ def test_every_letter_is_met_however_many_share_a_millisecond(
 def test_page_of_large_bodies_is_cut_short(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "scheduler_api.dialects.qstash.endpoints.dlq.BODIES_MOST_BYTES", 4
-    )
+    monkeypatch.setattr("scheduler_api.dialects.qstash.endpoints.dlq.MAX_BODY_BYTES", 4)
     wanted = [die(api) for _ in range(2)]
     page = listed(api)
 

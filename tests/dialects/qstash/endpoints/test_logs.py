@@ -281,8 +281,8 @@ def test_page_has_hundred_entries_unless_asked_otherwise(api: Any) -> None:
 def test_page_may_be_cut_short_but_never_loses_its_place(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "MESSAGES_MOST", 10)
-    monkeypatch.setattr(logs, "GROUP", 10)
+    monkeypatch.setattr(logs, "MAX_MESSAGES_READ", 10)
+    monkeypatch.setattr(logs, "BATCH", 10)
     wanted = api.publish(label="a")["messageId"]
     for _ in range(25):
         api.publish()

@@ -154,7 +154,7 @@ def test_batch_makes_no_endless_number_of_messages(make_api: Make) -> None:
     _, answers = api.call("POST", "/v2/batch", json=items)
 
     assert len(answers[0]) == 2
-    assert answers[1]["error"].startswith("destination would have the batch make more")
+    assert answers[1]["error"].startswith("destination would exceed the batch")
     assert answers[2]["url"] == A
 
 

@@ -6,7 +6,7 @@ local GRANTS_PER_CALL = 200
 -- `now_ms` replaces the server's clock; only tests set it. The context also keeps what one call
 -- shares: gates that lost a holder and whose waiters are to be promoted (`freed`), how many waiters
 -- may still be tried (`grants_left`), the names of the two sets that every event passes, and what
--- was read once: `next_check`, `any_isolated`, `rq_jobs`.
+-- was read once: `next_check`, `any_isolated`, `job_template`.
 function context.new(key_names, args)
   local options, micros = cjson.decode(args[1]), 0
   local now = options.now_ms

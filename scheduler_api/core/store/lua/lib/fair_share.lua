@@ -4,18 +4,18 @@ local EVENT, GATE = records.EVENT, records.GATE
 local RAMP_PER_S = 16
 
 -- What one begin knows of destinations. The option `share` has `limit` (most events of one
--- destination in hand while others are wanted), `in_hand` (counts by gate) and `only_others`
+-- destination in hand while others are wanted), `in_flight` (counts by gate) and `only_others`
 -- (the worker has room left only for destinations below the limit); absent, there is no limit.
 function fair_share.new(ctx)
   local given = ctx.options.share
   local share = {
     limit = given and given.limit or 0,
     only_others = given and given.only_others,
-    in_hand = given and given.in_hand or {},
+    in_flight = given and given.in_flight or {},
     destinations = 0,
     prefixes = {},
   }
-  for _ in pairs(share.in_hand) do share.destinations = share.destinations + 1 end
+  for _ in pairs(share.in_flight) do share.destinations = share.destinations + 1 end
   return share
 end
 
@@ -32,8 +32,8 @@ function fair_share.meet(ctx, share, id)
   local event = records.read_event(ctx, id)
   local gate = destination_of(share, event)
   event.destination_gate = gate
-  if gate and not share.in_hand[gate] then
-    share.in_hand[gate], share.destinations = 0, share.destinations + 1
+  if gate and not share.in_flight[gate] then
+    share.in_flight[gate], share.destinations = 0, share.destinations + 1
   end
   return event
 end
@@ -48,7 +48,7 @@ function fair_share.is_held(ctx, share, gate)
 end
 
 function fair_share.count_begun(share, gate)
-  if gate then share.in_hand[gate] = share.in_hand[gate] + 1 end
+  if gate then share.in_flight[gate] = share.in_flight[gate] + 1 end
 end
 
 -- From now on the event passes the gate as well, in the order of checks.
@@ -88,7 +88,7 @@ end
 -- Whether an event may begin on this worker; if not, it has a new place.
 function fair_share.admit(ctx, share, id, event)
   local gate = event.destination_gate
-  local over = gate and share.limit > 0 and share.in_hand[gate] >= share.limit
+  local over = gate and share.limit > 0 and share.in_flight[gate] >= share.limit
   if over and share.destinations == 1 then
     if share.only_others then
       due.put(ctx, due.member(id, event), records.integer(event, 'due_ms'))

@@ -11,7 +11,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.dialects.qstash.parsing import redaction
 from scheduler_api.dialects.qstash.parsing.message import from_options
-from scheduler_api.web.schedule_options import header
+from scheduler_api.web.schedule_options import header_name
 from tests.dialects.by_hand import SECRET_KEY, TIMEOUTS
 from tests.dialects.qstash.endpoints.schedules.conftest import URL, Api
 from typing import Any
@@ -311,7 +311,7 @@ OPTIONS = {
 
 
 def test_every_option_is_shown_by_its_name_and_may_be_said_again(api: Api) -> None:
-    headers = {header(name): str(value) for name, value in OPTIONS.items()}
+    headers = {header_name(name): str(value) for name, value in OPTIONS.items()}
 
     schedule_id = api.create(Upstash_Schedule_Id="mine", **headers)
 

@@ -1,0 +1,20 @@
+"""The log line of a change to a schedule, the same in every dialect."""
+
+import logging
+from scheduler_api.core import logfmt
+from scheduler_api.core.model import Schedule
+
+log = logging.getLogger("scheduler.web")
+
+
+def log_schedule(event: str, schedule: Schedule) -> None:
+    """Log an event such as `schedule.accepted`."""
+    log.info(
+        logfmt.line(
+            event,
+            schedule=schedule.id,
+            owner=schedule.owner,
+            expression=schedule.expression,
+            state=schedule.state,
+        )
+    )

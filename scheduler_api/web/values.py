@@ -1,0 +1,36 @@
+"""Integers and timestamps as clients write them."""
+
+import re
+from scheduler_api.core.timestamps import from_iso
+
+# The last millisecond of the year 9999.
+LATEST_MS = 253_402_300_799_999
+
+# Longer numbers are out of every range, and slow to convert.
+_INTEGER = re.compile(r"[0-9]{1,18}")
+
+
+def read_integer(text: str) -> int | None:
+    """The value of 1 to 18 ASCII digits, None for any other text."""
+    return int(text) if _INTEGER.fullmatch(text) else None
+
+
+def read_timestamp(value: object) -> int:
+    """The epoch ms of an ISO 8601 text.
+
+    Raises: ValueError.
+    """
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError("not a text")
+    return from_iso(value)
+
+
+def read_date(value: object) -> int:
+    """The epoch ms of an ISO 8601 text from 1970 to 9999.
+
+    Raises: ValueError.
+    """
+    at_ms = read_timestamp(value)
+    if not 0 <= at_ms <= LATEST_MS:
+        raise ValueError(f"out of range: {value!r}")
+    return at_ms

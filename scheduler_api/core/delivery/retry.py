@@ -13,6 +13,7 @@ EXHAUSTED, END = "exhausted", "end"
 PERMANENT = frozenset((BLOCKED, GROUP_MISSING, "bad-url", "bad-header"))
 # Those of them that become the reason of the dead letter.
 REASONS = frozenset((BLOCKED, GROUP_MISSING))
+DELIVERED = Decision(Outcome.DELIVERED)
 RETRY_AFTER_STATUSES = frozenset((429, 503))
 
 _SECONDS = re.compile(r"[0-9]{1,15}")
@@ -39,7 +40,7 @@ def decide(
             no more retries. Not called for permanent errors.
     """
     if is_success(reply):
-        return Decision(Outcome.DELIVERED)
+        return DELIVERED
     if reply.error in PERMANENT:
         reason = str(reply.error) if reply.error in REASONS else EXHAUSTED
         return Decision(Outcome.DEAD, reason=reason)

@@ -13,7 +13,7 @@ from scheduler_api.core.delivery.request import (
     warning,
 )
 from scheduler_api.core.delivery.signing import standard_webhook
-from scheduler_api.core.model import Begun, Draft
+from scheduler_api.core.model import Begun, Draft, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.tenants.accounts import Secrets
 from scheduler_api.core.tenants.url_groups import Group
@@ -63,4 +63,7 @@ class EventsV1Outbound:
         The store drops a retry that would reach the schedule's next fire time.
         """
         decision = retry.decide(begun, answer, _next_delay_ms)
+        if decision.outcome is Outcome.DELIVERED:
+            return decision
+        # Also for a retry: the store may drop it, and then the event is dead.
         return replace(decision, contact=str(fetched(begun).options[OWNER]))

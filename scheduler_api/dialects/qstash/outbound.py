@@ -114,8 +114,10 @@ class QstashOutbound:
         """Decide about retries; a callback reports each attempt, and the failure."""
         decision = retry.decide(begun, answer, _next_delay_ms)
         delivered = decision.outcome is Outcome.DELIVERED
-        return replace(
-            decision,
+        return Decision(
+            decision.outcome,
+            delay_ms=decision.delay_ms,
+            reason=decision.reason,
             headers=() if delivered else self._logged_headers(answer),
             follow_ups=callbacks.follow_ups(
                 begun,

@@ -1,1 +1,1 @@
-"""What is sent, where, when again and with which signature. Pure."""
+"""Destinations, requests, retries and signatures of deliveries. Pure."""

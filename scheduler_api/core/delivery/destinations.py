@@ -1,8 +1,8 @@
-"""Where an event may be sent: one reading of a URL, and which addresses are shut.
+"""Destinations: how URLs are parsed, and which addresses may be connected to.
 
-Nothing here opens a socket. A URL is read at the door with `parse`; whether its
-address may be connected to is asked of `AddressPolicy` at the moment of connecting,
-because only then is it known which address a name stands for.
+`parse` checks a URL when it is submitted. `AddressPolicy.refusal` checks an address
+just before a connection is made, because only then is it known which address a host
+name resolves to. Nothing here opens a socket.
 """
 
 import re
@@ -27,8 +27,8 @@ Forms = tuple[Address, ...]
 
 URL_MAX_LENGTH = 8192
 
-# An own table, because `ipaddress.is_global` answers differently on each patch
-# release of Python and calls multicast, NAT64 and site-local addresses global.
+# Not `ipaddress.is_global`: it differs between patch releases of Python, and it counts
+# multicast, NAT64 and site-local addresses as global.
 BLOCKED_V4 = tuple(
     IPv4Network(block)
     for block in (
@@ -67,12 +67,13 @@ BLOCKED_V6 = tuple(
         "ff00::/8",
     )
 )
-# The one part of `::/8` with a life of its own: it is judged by the IPv4 address
-# in its last 32 bits.
+# The only exception within the blocked IPv6 networks: such an address is blocked if the
+# IPv4 address in its last 32 bits is.
 NAT64 = IPv6Network("64:ff9b::/96")
 
-# Shut whatever an operator allows: whoever reaches these gets the machine's own
-# credentials. 168.63.129.16 (Azure) lies in a public range.
+# Blocked even in networks that an operator allows, because the metadata services at
+# these addresses hand out the machine's credentials. 168.63.129.16 (Azure) is in a
+# public range.
 LINK_LOCAL: tuple[Network, ...] = (
     IPv4Network("169.254.0.0/16"),
     IPv6Network("fe80::/10"),
@@ -87,7 +88,7 @@ METADATA: frozenset[Address] = frozenset(
         "168.63.129.16",
     )
 )
-# Addresses that end at this machine; Linux connects 0.0.0.0 and :: to loopback.
+# Addresses of this machine; Linux connects 0.0.0.0 and :: to loopback.
 LOOPBACK: tuple[Network, ...] = (
     IPv4Network("127.0.0.0/8"),
     IPv4Network("0.0.0.0/8"),
@@ -97,38 +98,38 @@ LOOPBACK: tuple[Network, ...] = (
 _SHAPE = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-# Control characters and the space; `\s` would let through what is not white space.
+# The space, control characters and surrogates; `\s` matches only white space.
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class BadDestination(SchedulerError, ValueError):
-    """The URL cannot be a destination; the message says why and what to do."""
+    """The URL cannot be a destination; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port: what connections, breakers and pauses go by."""
+    """Scheme, host and port, which identify connections, breakers and pauses."""
 
     scheme: str
     host: str  # lower case, IDNA, no brackets, no trailing dot
     port: int
-    authority: str  # as it is connected to, the port only where the URL names one
-    host_header: str  # the port only where it is not the scheme's own
+    authority: str  # host in the URL, with the port if the URL has one
+    host_header: str  # with the port if it is not the default of the scheme
 
     def __str__(self) -> str:
-        """`scheme://host:port`, the port always written."""
+        """`scheme://host:port`, always with the port."""
         return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A URL in the one reading that every part of the system shares."""
+    """A parsed URL."""
 
-    url: str  # exactly as given
+    url: str  # unchanged
     origin: Origin
-    rest: str  # behind the authority: ASCII, path and query byte for byte, no fragment
+    rest: str  # path and query, unchanged except that non-ASCII characters are escaped
 
     @property
     def scheme(self) -> str:
@@ -137,33 +138,33 @@ class Destination:
 
     @property
     def host(self) -> str:
-        """In lower case, IDNA, without brackets or a trailing dot."""
+        """The host in lower case, IDNA, without brackets or a trailing dot."""
         return self.origin.host
 
     @property
     def port(self) -> int:
-        """The scheme's own where the URL names none."""
+        """The port of the URL, or the default of its scheme."""
         return self.origin.port
 
     @property
-    def wire(self) -> str:
-        """What is connected to."""
+    def normalized_url(self) -> str:
+        """The URL with its scheme and host in lower-case ASCII, without a fragment."""
         return f"{self.scheme}://{self.origin.authority}{self.rest}"
 
     @property
     def target(self) -> str:
-        """Path and query, as a request's first line has them."""
+        """The request target: path and query, starting with a slash."""
         return self.rest if self.rest.startswith("/") else f"/{self.rest}"
 
 
 def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
-    """Read `url` with the parser that will connect, and only if a second one agrees.
+    """Parse a URL. Two parsers have to agree on it: yarl and the standard library.
 
     Args:
         max_length: in characters.
 
     Raises:
-        BadDestination: it is no absolute http(s) URL, or two readings are possible.
+        BadDestination: it is not an absolute http(s) URL, or the parsers disagree.
     """
     if len(url) > max_length:
         raise BadDestination(f"URL is longer than {max_length} characters: shorten it")
@@ -181,23 +182,26 @@ def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Which addresses may be connected to; everything not public is shut by default.
+    """Which URLs and addresses may be connected to. By default, only public addresses.
 
-    `ports` are the only ones, none means any.
+    Args:
+        allow: networks that may be connected to although they are not public.
+        ports: the only allowed ports; empty: all ports.
+        own_addresses: addresses of this machine's interfaces, including public ones.
+        closed_ports: pairs of address and port that are blocked even in allowed
+            networks, such as the ports of the store and of this service. The address
+            None means all addresses of this machine.
     """
 
     allow: tuple[Network, ...] = ()
     https_only: bool = False
     ports: frozenset[int] = frozenset()
-    # Addresses of this machine's own interfaces, its public ones too.
     own_addresses: frozenset[Address] = frozenset()
-    # (address, port) that stay shut inside allowed networks, such as the store's and
-    # our own API's; None stands for every address that ends at this machine.
     closed_ports: frozenset[tuple[Address | None, int]] = frozenset()
 
     @classmethod
     def of(cls, settings: EngineSettings) -> "AddressPolicy":
-        """What the settings say; they do not know this machine's own addresses."""
+        """The policy of the settings, without own addresses and closed ports."""
         return cls(
             allow=settings.allow_networks,
             https_only=settings.https_only,
@@ -205,7 +209,7 @@ class AddressPolicy:
         )
 
     def read(self, url: str) -> Destination:
-        """A URL that deliveries may go to, by what it says itself.
+        """Parse a URL and check its scheme and port; addresses are not resolved.
 
         Raises: BadDestination.
         """
@@ -220,31 +224,31 @@ class AddressPolicy:
         return destination
 
     def refusal(self, address: str, port: int) -> str | None:
-        """Return why `address` may not be connected to, None if it may.
+        """Return why `address` may not be connected to; None if it may.
 
-        The text is short and stable. It is for the operator's log: a tenant must
-        not learn from it what an internal name stands for.
+        The reason is for the operator's log. Do not show it to tenants, who could learn
+        from it how internal names resolve.
 
         Args:
-            port: 0 asks about the address alone.
+            port: 0 checks the address only.
         """
         try:
-            given = ip_address(address)
+            literal = ip_address(address)
         except ValueError:
             return "not-an-address"
-        forms: Forms = (given, *_embedded(given))
-        shut = _always_shut(forms)
-        if shut is not None:
-            return shut
+        forms: Forms = (literal, *_embedded(literal))
+        always_blocked = _always_blocked(forms)
+        if always_blocked is not None:
+            return always_blocked
         if self._is_closed(forms, port):
             return "closed-port"
         if port and self.ports and port not in self.ports:
             return "port not allowed"
-        judged = forms[1] if given in NAT64 else given
-        if _within(given, self.allow) or _within(judged, self.allow):
+        effective = forms[1] if literal in NAT64 else literal
+        if _within(literal, self.allow) or _within(effective, self.allow):
             return None
         own = any(form in self.own_addresses for form in forms)
-        return "own-address" if own else _block_of(judged)
+        return "own-address" if own else _block_of(effective)
 
     def _is_closed(self, forms: Forms, port: int) -> bool:
         if any((form, port) in self.closed_ports for form in forms):
@@ -255,40 +259,41 @@ class AddressPolicy:
 
 
 def _split(url: str) -> tuple[str, str, str]:
-    """Return lower-case scheme, authority, and path with query; the fragment goes."""
+    """Return the lower-case scheme, the authority, and the path with the query."""
     shape = _SHAPE.fullmatch(url)
     if shape is None:
-        raise BadDestination("URL must start with http:// or https:// and name a host")
+        raise BadDestination("URL must start with http:// or https:// and have a host")
     scheme, authority, rest = shape.groups()
     if not authority:
-        raise BadDestination("URL names no host: write http://host/path")
+        raise BadDestination("URL has no host: write http://host/path")
     if "@" in authority:
         raise BadDestination(
             "URL has a user or password before the host: send an Authorization header"
         )
     if "%" in authority:
         raise BadDestination(
-            "URL has a percent escape or a zone in its host: write the plain name"
+            "URL has a percent escape or a zone in its host: write the name without it"
         )
     return scheme.lower(), authority, rest.partition("#")[0]
 
 
 @lru_cache(maxsize=4096)
 def _read_origin(scheme: str, authority: str) -> Origin:
-    """Read what many URLs have in common; what follows it is no part of either reading.
+    """Parse the origin, which many URLs have in common.
 
-    Raises: BadDestination, as often as it is asked.
+    Raises: BadDestination; errors are not cached.
     """
-    host, named_port = _read_authority(authority)
-    port = named_port or DEFAULT_PORTS[scheme]
-    shown = _bracketed(host)
-    written = shown if named_port is None else f"{shown}:{named_port}"
-    _check_agreement(f"{scheme}://{written}/", host=host, port=port)
+    host, explicit_port = _read_authority(authority)
+    port = explicit_port or DEFAULT_PORTS[scheme]
+    connect_to = _bracketed(host)
+    if explicit_port is not None:
+        connect_to = f"{connect_to}:{explicit_port}"
+    _check_agreement(f"{scheme}://{connect_to}/", host=host, port=port)
     host = host.rstrip(".")
     header = _bracketed(host)
     if port != DEFAULT_PORTS[scheme]:
         header = f"{header}:{port}"
-    return Origin(scheme, host, port, written, header)
+    return Origin(scheme, host, port, connect_to, header)
 
 
 def _bracketed(host: str) -> str:
@@ -296,11 +301,11 @@ def _bracketed(host: str) -> str:
 
 
 def _read_authority(authority: str) -> tuple[str, int | None]:
-    """Return the host in lower-case ASCII without brackets, and the port if named."""
+    """Return the host in lower-case ASCII without brackets, and the port, if any."""
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         raise BadDestination(
-            f"{authority!r} is no host: write host, host:port or [IPv6 address]:port"
+            f"{authority!r} is not a host: write host, host:port or [IPv6 address]:port"
         )
     host, digits = match.groups()
     port = int(digits) if digits is not None else None
@@ -315,7 +320,7 @@ def _read_ipv6(text: str) -> str:
     try:
         return str(IPv6Address(text))
     except ValueError as err:
-        raise BadDestination(f"[{text}] is no IPv6 address") from err
+        raise BadDestination(f"[{text}] is not an IPv6 address") from err
 
 
 def _read_name(host: str) -> str:
@@ -323,37 +328,38 @@ def _read_name(host: str) -> str:
         try:
             host = URL(f"http://{host}/").raw_host or ""
         except ValueError as err:
-            raise BadDestination(f"{host!r} is no host name: {err}") from err
+            raise BadDestination(f"{host!r} is not a host name: {err}") from err
     host = host.lower()
     labels = host.removesuffix(".").split(".")
     if len(host) > 254 or not all(map(_LABEL.fullmatch, labels)):
         raise BadDestination(
-            f"{host!r} is no host name: labels are 1 to 63 letters, digits and hyphens"
+            f"{host!r} is not a host name: each label has 1 to 63 letters, digits and"
+            " hyphens"
         )
     return host
 
 
-def _check_agreement(wire: str, *, host: str, port: int) -> None:
-    """Refuse what the parser that connects and the standard library read apart."""
+def _check_agreement(url: str, *, host: str, port: int) -> None:
+    """Refuse a URL that yarl and the standard library parse differently."""
     try:
-        connects, second = URL(wire, encoded=True), urlsplit(wire)
+        by_yarl, by_urllib = URL(url, encoded=True), urlsplit(url)
         agreed = (
-            (connects.raw_host, connects.port) == (host, port)
-            and (second.hostname, second.port or port) == (host, port)
-            and connects.scheme == second.scheme
-            and connects.user is second.username is None
+            (by_yarl.raw_host, by_yarl.port) == (host, port)
+            and (by_urllib.hostname, by_urllib.port or port) == (host, port)
+            and by_yarl.scheme == by_urllib.scheme
+            and by_yarl.user is by_urllib.username is None
         )
     except ValueError as err:
-        raise BadDestination(f"URL cannot be read: {err}") from err
+        raise BadDestination(f"URL cannot be parsed: {err}") from err
     if not agreed:
-        raise BadDestination("URL can be read in two ways: write it plainly")
+        raise BadDestination("URL is ambiguous: write its host and port plainly")
 
 
 def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-def _always_shut(forms: Forms) -> str | None:
+def _always_blocked(forms: Forms) -> str | None:
     if any(_within(form, LINK_LOCAL) for form in forms):
         return "link-local"
     return "metadata" if not METADATA.isdisjoint(forms) else None
@@ -365,10 +371,10 @@ def _block_of(address: Address) -> str | None:
 
 
 def _embedded(address: Address) -> tuple[IPv4Address, ...]:
-    """Return the IPv4 addresses that an IPv6 address may be a spelling of.
+    """Return the IPv4 addresses that are embedded in an IPv6 address.
 
-    Mapped, compatible, translated and NAT64 forms, ISATAP, 6to4 and Teredo. NAT64's
-    is the first.
+    Recognised are mapped, compatible, translated and NAT64 forms, ISATAP, 6to4 and
+    Teredo. The address of a NAT64 form comes first.
     """
     if isinstance(address, IPv4Address):
         return ()

@@ -1,8 +1,8 @@
-"""The arithmetic in which a publisher says how long to wait before a retry.
+"""Retry-delay expressions: arithmetic that gives the delay before a retry.
 
-A grammar of its own, and never `eval`: numbers, `retried`, `+ - * /`, parentheses, a
-minus before a value, and nine functions. All values are floats, so no number can grow:
-`pow(9999999,9999999)` of integers would hold up a worker for ever.
+They consist of numbers, `retried`, `+ - * /`, parentheses, unary minus and nine
+functions; `eval` is never used. All values are floats, because a large power of
+integers, such as `pow(9999999, 9999999)`, would block a worker forever.
 """
 
 import math
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
 
-# Every step of an evaluation takes at least one character, so this bounds them too.
+# Also bounds the steps of an evaluation, as each step has at least one character.
 MAX_LENGTH = 500
 MAX_DEPTH = 32
-# In search of a value; enough for a short expression and a thousand retries.
-STEPS_MOST = 10_000
-LONGEST_MS = 86_400_000
+# Limit for `may_have_value`; enough for a short expression and a thousand retries.
+MAX_STEPS = 10_000
+MAX_DELAY_MS = 86_400_000
 
 _RETRIED = "retried"
 _NEGATION = "negation"
@@ -29,7 +29,10 @@ _BLANKS = " \t"
 
 
 class ExpressionError(SchedulerError, ValueError):
-    """Says in one sentence why an expression is refused, and at which offset."""
+    """An expression is refused; the message is one sentence.
+
+    `position` is the offset of the fault in the expression.
+    """
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -50,15 +53,16 @@ def _exponential(value: float) -> float:
         return math.inf
 
 
-def _whole(function: Callable[[float], int]) -> Callable[[float], float]:
-    """Keep infinity, which no integer stands for."""
+def _to_integer(function: Callable[[float], int]) -> Callable[[float], float]:
+    """Apply a rounding function, but return infinity unchanged."""
     return lambda value: value if math.isinf(value) else float(function(value))
 
 
-def _nearest(value: float) -> int:
-    """Halves go away from zero; Python's own `round` takes them to even numbers."""
-    whole = math.trunc(value)
-    return whole + int(math.copysign(1, value)) * (abs(value - whole) >= 0.5)
+def _round(value: float) -> int:
+    """Round halves away from zero; Python's `round` rounds them to even numbers."""
+    truncated = math.trunc(value)
+    is_up = abs(value - truncated) >= 0.5
+    return truncated + int(math.copysign(1, value)) * is_up
 
 
 _FUNCTIONS: dict[str, tuple[int, Callable[..., float]]] = {
@@ -66,9 +70,9 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., float]]] = {
     "sqrt": (1, math.sqrt),
     "abs": (1, abs),
     "exp": (1, _exponential),
-    "floor": (1, _whole(math.floor)),
-    "ceil": (1, _whole(math.ceil)),
-    "round": (1, _whole(_nearest)),
+    "floor": (1, _to_integer(math.floor)),
+    "ceil": (1, _to_integer(math.ceil)),
+    "round": (1, _to_integer(_round)),
     "min": (2, min),
     "max": (2, max),
 }
@@ -84,20 +88,20 @@ _OPERATIONS: dict[str, tuple[int, Callable[..., float]]] = {
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed expression: its text as given, and its steps in postfix order."""
+    """A parsed expression: its original text, and its steps in postfix order."""
 
     text: str
     steps: tuple[float | str, ...]
 
     def delay_ms(self, retried: int) -> int | None:
-        """The wait before the next retry, from 0 to a day, None where it has no value.
+        """The delay before the next retry, from 0 to a day; None if it has no value.
 
-        What is too large for a float is infinite, so `min(1000, exp(9999))` is 1000,
-        and `exp(9999)` alone a day. Without a value are a division by zero, the root
-        of a negative number, and what follows from either.
+        Values that are too large for a float are infinite: `min(1000, exp(9999))` is
+        1000, and `exp(9999)` is a day. A division by zero or the root of a negative
+        number has no value, nor has an expression that contains one.
 
         Args:
-            retried: retries made so far, 0 before the first.
+            retried: the number of retries so far, 0 before the first.
         """
         stack: list[float] = []
         for step in self.steps:
@@ -116,22 +120,22 @@ class Expression:
                 if math.isnan(value):
                     return None
                 stack.append(value)
-        return round(max(0.0, min(stack[0], float(LONGEST_MS))))
+        return round(max(0.0, min(stack[0], float(MAX_DELAY_MS))))
 
     def may_have_value(self, *, retries: int) -> bool:
-        """Whether it may have a value for some count of retries, from 0 to this one.
+        """Whether some number of retries, from 0 to `retries`, may give a value.
 
-        True also where so many steps do not suffice to find none.
+        True also if no value is found within `MAX_STEPS` steps.
         """
         counts = retries + 1 if _RETRIED in self.steps else 1
-        looked_at = min(counts, max(1, STEPS_MOST // len(self.steps)))
-        found = any(self.delay_ms(retried) is not None for retried in range(looked_at))
-        return found or looked_at < counts
+        checked = min(counts, max(1, MAX_STEPS // len(self.steps)))
+        found = any(self.delay_ms(retried) is not None for retried in range(checked))
+        return found or checked < counts
 
 
 @dataclass(frozen=True)
 class _Token:
-    """One word of an expression; `kind` is empty at its end."""
+    """A token; `kind` is number, word or mark, or empty at the end of the text."""
 
     kind: str
     text: str
@@ -139,7 +143,7 @@ class _Token:
 
 
 def parse(text: str) -> Expression:
-    """Read an expression.
+    """Parse an expression.
 
     Raises: ExpressionError.
     """
@@ -159,14 +163,14 @@ def _tokens(text: str) -> list[_Token]:
             continue
         found = _TOKEN.match(text, at)
         if found is None:
-            raise ExpressionError(f"{text[at]!r} has no place in an expression", at)
+            raise ExpressionError(f"{text[at]!r} is not allowed in an expression", at)
         tokens.append(_Token(str(found.lastgroup), found[0], at))
         at = found.end()
     return [*tokens, _Token("", "", len(text))]
 
 
 class _Parser:
-    """Recursive descent over the tokens of one expression."""
+    """A recursive-descent parser of one expression."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -175,7 +179,7 @@ class _Parser:
         self._steps: list[float | str] = []
 
     def steps(self) -> list[float | str]:
-        """Read all of it."""
+        """Parse the entire expression."""
         self._sum()
         if self._token.kind:
             raise self._unexpected("an operator")
@@ -231,9 +235,10 @@ class _Parser:
 
     def _call(self, name: _Token) -> None:
         if name.text not in _FUNCTIONS:
-            known = ", ".join(_FUNCTIONS)
+            functions = ", ".join(_FUNCTIONS)
             raise ExpressionError(
-                f"{name.text[:20]!r} is neither 'retried' nor one of {known}", name.at
+                f"{name.text[:20]!r} is neither 'retried' nor one of {functions}",
+                name.at,
             )
         self._expect("(")
         arity, _ = _FUNCTIONS[name.text]

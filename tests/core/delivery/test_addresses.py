@@ -1,4 +1,4 @@
-"""Holds S-01 and S-02: which addresses are shut, however they are spelled."""
+"""Which addresses are blocked, in all forms in which they can be written."""
 
 import pytest
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from ipaddress import (
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.settings.variables import read_networks
 
-# Written out once more, so that a slip in the table of the module shows.
+# A copy of the tables in the module, to detect accidental changes.
 BLOCKS_V4 = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -66,7 +66,7 @@ addresses_v6 = st.integers(0, 2**128 - 1).map(IPv6Address)
 
 
 def spellings(address: IPv4Address) -> Iterator[IPv6Address]:
-    """Yield the IPv6 addresses that may end at an IPv4 one."""
+    """Yield the IPv6 addresses that may lead to an IPv4 address."""
     bits = int(address)
     for prefix in ("::", "::ffff:0:0", "::ffff:0:0:0", "64:ff9b::", "64:ff9b:1::"):
         yield IPv6Address(int(IPv6Address(prefix)) | bits)
@@ -84,7 +84,7 @@ def is_listed(address: IPv4Address | IPv6Address) -> bool:
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_s01_first_and_last_of_each_block_are_shut(
+def test_s01_the_first_and_last_address_of_each_block_are_blocked(
     block: IPv4Network | IPv6Network,
 ) -> None:
     for address in (block[0], block[-1]):
@@ -93,19 +93,19 @@ def test_s01_first_and_last_of_each_block_are_shut(
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_s01_the_neighbours_of_each_block_are_judged_on_their_own(
+def test_s01_the_neighbours_of_a_block_are_blocked_only_if_they_are_listed(
     block: IPv4Network | IPv6Network,
 ) -> None:
-    whole = 2**block.max_prefixlen
+    size = 2**block.max_prefixlen
     for number in (int(block[0]) - 1, int(block[-1]) + 1):
-        neighbour = type(block[0])(number % whole)
-        shut = DEFAULT.refusal(str(neighbour), 443) is not None
+        neighbour = type(block[0])(number % size)
+        blocked = DEFAULT.refusal(str(neighbour), 443) is not None
 
-        assert shut == is_listed(neighbour), neighbour
+        assert blocked == is_listed(neighbour), neighbour
 
 
 @given(st.sampled_from(BLOCKS), st.data())
-def test_s01_property_every_address_of_a_block_is_shut(
+def test_s01_every_address_of_a_block_is_blocked(
     block: IPv4Network | IPv6Network, data: st.DataObject
 ) -> None:
     number = data.draw(st.integers(int(block[0]), int(block[-1])))
@@ -115,14 +115,14 @@ def test_s01_property_every_address_of_a_block_is_shut(
 
 
 @given(st.one_of(addresses_v4, addresses_v6))
-def test_s01_property_any_address_is_shut_exactly_if_listed(
+def test_s01_an_address_is_blocked_exactly_if_it_is_listed(
     address: IPv4Address | IPv6Address,
 ) -> None:
     assert (DEFAULT.refusal(str(address), 443) is None) == (not is_listed(address))
 
 
 @given(addresses_v4)
-def test_s01_property_nat64_has_the_verdict_of_its_ipv4_address(
+def test_s01_a_nat64_address_is_blocked_like_its_ipv4_address(
     address: IPv4Address,
 ) -> None:
     translated = IPv6Address(int(NAT64[0]) | int(address))
@@ -131,18 +131,20 @@ def test_s01_property_nat64_has_the_verdict_of_its_ipv4_address(
 
 
 @given(addresses_v4)
-def test_s01_property_no_ipv6_spelling_opens_what_is_shut(address: IPv4Address) -> None:
+def test_s01_ipv6_forms_of_a_blocked_ipv4_address_are_blocked(
+    address: IPv4Address,
+) -> None:
     if DEFAULT.refusal(str(address), 1) is None:
         return
 
     for spelled in spellings(address):
         if IPv6Address("2606::") <= spelled:
-            continue  # an ordinary public network, whatever its last bits say
+            continue  # an ordinary public network; its last bits do not matter
         assert DEFAULT.refusal(str(spelled), 1) is not None, spelled
 
 
 @pytest.mark.parametrize("address", SINGLE)
-def test_s01_metadata_addresses_stay_shut_whatever_is_allowed(address: str) -> None:
+def test_s01_metadata_addresses_are_blocked_in_allowed_networks(address: str) -> None:
     assert DEFAULT.refusal(address, 80) == "metadata"
     assert OPEN.refusal(address, 80) == "metadata"
 
@@ -153,7 +155,7 @@ def test_s01_metadata_addresses_stay_shut_whatever_is_allowed(address: str) -> N
         st.sampled_from([IPv4Address(a) for a in SINGLE if "." in a]),
     )
 )
-def test_s01_property_no_spelling_of_link_local_or_metadata_is_ever_allowed(
+def test_s01_ipv6_forms_of_link_local_and_metadata_addresses_are_always_blocked(
     address: IPv4Address,
 ) -> None:
     assert OPEN.refusal(str(address), 80) is not None
@@ -162,12 +164,12 @@ def test_s01_property_no_spelling_of_link_local_or_metadata_is_ever_allowed(
 
 
 @pytest.mark.parametrize("address", ["fe80::1", "febf::1", "169.254.169.254"])
-def test_s01_link_local_stays_shut_whatever_is_allowed(address: str) -> None:
+def test_s01_link_local_addresses_are_blocked_in_allowed_networks(address: str) -> None:
     assert OPEN.refusal(address, 80) == "link-local"
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_s01_public_addresses_are_open(address: str) -> None:
+def test_s01_public_addresses_are_allowed(address: str) -> None:
     assert DEFAULT.refusal(address, 443) is None
 
 
@@ -182,7 +184,9 @@ def test_s01_public_addresses_are_open(address: str) -> None:
         ("10.0.0.0/8", "64:ff9b::10.1.2.3"),
     ],
 )
-def test_s01_an_allowed_network_is_open(allow: str, address: str) -> None:
+def test_s01_addresses_of_an_allowed_network_are_allowed(
+    allow: str, address: str
+) -> None:
     assert AddressPolicy(allow=read_networks(allow)).refusal(address, 80) is None
 
 
@@ -190,13 +194,13 @@ def test_s01_an_allowed_network_is_open(allow: str, address: str) -> None:
     "address",
     ["10.0.0.1", "128.0.0.1", "::1", "::ffff:127.0.0.1", "::7f00:1", "2002:7f00:1::"],
 )
-def test_s01_allowing_loopback_opens_nothing_else(address: str) -> None:
+def test_s01_allowing_loopback_allows_no_other_address(address: str) -> None:
     policy = AddressPolicy(allow=read_networks("127.0.0.0/8"))
 
     assert (policy.refusal(address, 80) is None) == (address == "128.0.0.1")
 
 
-def test_s01_own_addresses_are_shut_even_where_public() -> None:
+def test_s01_public_addresses_of_this_machine_are_blocked() -> None:
     own = frozenset({ip_address("93.184.215.14"), ip_address("2606:4700::7")})
     policy = AddressPolicy(own_addresses=own)
 
@@ -206,7 +210,7 @@ def test_s01_own_addresses_are_shut_even_where_public() -> None:
     assert policy.refusal("93.184.215.15", 443) is None
 
 
-def test_s01_own_addresses_open_with_the_network_they_are_in() -> None:
+def test_s01_addresses_of_this_machine_can_be_allowed() -> None:
     own = frozenset({ip_address("93.184.215.14")})
     policy = AddressPolicy(allow=read_networks("93.184.215.0/24"), own_addresses=own)
 
@@ -217,7 +221,7 @@ def test_s01_own_addresses_open_with_the_network_they_are_in() -> None:
     "address",
     ["127.0.0.1", "127.9.9.9", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1", "10.1.1.1"],
 )
-def test_s01_closed_ports_stay_shut_at_this_machine(address: str) -> None:
+def test_s01_closed_ports_of_this_machine_are_blocked(address: str) -> None:
     policy = AddressPolicy(
         allow=EVERYTHING,
         own_addresses=frozenset({ip_address("10.1.1.1")}),
@@ -228,7 +232,7 @@ def test_s01_closed_ports_stay_shut_at_this_machine(address: str) -> None:
     assert policy.refusal(address, 6380) is None
 
 
-def test_s01_a_closed_port_of_another_machine_is_shut_there_alone() -> None:
+def test_s01_a_closed_port_of_another_machine_is_blocked_only_there() -> None:
     store = ip_address("10.0.0.5")
     policy = AddressPolicy(allow=EVERYTHING, closed_ports=frozenset({(store, 6379)}))
 
@@ -243,7 +247,7 @@ def test_s01_a_closed_port_of_another_machine_is_shut_there_alone() -> None:
     "text",
     ["", "localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "fe80::1%0"],
 )
-def test_s01_what_is_no_plain_address_is_shut(text: str) -> None:
+def test_s01_text_that_is_not_an_address_is_refused(text: str) -> None:
     assert OPEN.refusal(text, 80) is not None
 
 
@@ -268,5 +272,7 @@ def test_s01_what_is_no_plain_address_is_shut(text: str) -> None:
         "100.64.0.1",
     ],
 )
-def test_s02_what_python_calls_global_is_shut_all_the_same(address: str) -> None:
+def test_s02_special_addresses_that_python_calls_global_are_blocked(
+    address: str,
+) -> None:
     assert DEFAULT.refusal(address, 443) is not None

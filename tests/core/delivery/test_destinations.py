@@ -1,4 +1,4 @@
-"""Holds S-05 to S-07: what a URL means, and which ones are taken."""
+"""Parsing of URLs, and which URLs are accepted as destinations."""
 
 import pytest
 from hypothesis import given
@@ -12,8 +12,8 @@ from scheduler_api.core.delivery.destinations import (
 from urllib.parse import urlsplit
 from yarl import URL
 
-READ = [
-    # (given, origin, what goes over the wire after the origin)
+VALID = [
+    # (URL, origin, request target)
     ("http://example.com", "http://example.com:80", "/"),
     ("http://example.com?x", "http://example.com:80", "/?x"),
     ("https://example.com/", "https://example.com:443", "/"),
@@ -132,25 +132,26 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("given_url", "origin", "target"), READ)
-def test_s06_a_readable_url_has_one_reading(
-    given_url: str, origin: str, target: str
+@pytest.mark.parametrize(("url", "origin", "target"), VALID)
+def test_s06_both_parsers_agree_on_a_valid_url(
+    url: str, origin: str, target: str
 ) -> None:
-    destination = parse(given_url)
+    destination = parse(url)
 
-    assert destination.url == given_url
+    assert destination.url == url
     assert str(destination.origin) == origin
     assert destination.target == target
-    connects, second = URL(destination.wire, encoded=True), urlsplit(destination.wire)
-    assert connects.raw_path_qs == target
-    assert connects.raw_host == second.hostname
-    assert connects.raw_host is not None
-    assert connects.raw_host.rstrip(".") == destination.host
-    assert connects.port == destination.port
+    by_yarl = URL(destination.normalized_url, encoded=True)
+    by_urllib = urlsplit(destination.normalized_url)
+    assert by_yarl.raw_path_qs == target
+    assert by_yarl.raw_host == by_urllib.hostname
+    assert by_yarl.raw_host is not None
+    assert by_yarl.raw_host.rstrip(".") == destination.host
+    assert by_yarl.port == destination.port
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_s06_what_could_be_read_in_two_ways_is_refused(url: str) -> None:
+def test_s06_an_invalid_or_ambiguous_url_is_refused(url: str) -> None:
     with pytest.raises(BadDestination) as refusal:
         parse(url)
     assert len(str(refusal.value)) > 10
@@ -168,12 +169,13 @@ def test_s06_property_both_parsers_agree_or_the_url_is_refused(rest: str) -> Non
     except BadDestination:
         return
 
-    connects, second = URL(destination.wire, encoded=True), urlsplit(destination.wire)
-    assert destination.wire.isascii()
-    assert connects.raw_host == second.hostname
-    assert connects.port == (second.port or 80) == destination.port
-    assert connects.user is None
-    assert second.username is None
+    by_yarl = URL(destination.normalized_url, encoded=True)
+    by_urllib = urlsplit(destination.normalized_url)
+    assert destination.normalized_url.isascii()
+    assert by_yarl.raw_host == by_urllib.hostname
+    assert by_yarl.port == (by_urllib.port or 80) == destination.port
+    assert by_yarl.user is None
+    assert by_urllib.username is None
 
 
 @pytest.mark.parametrize(
@@ -188,15 +190,15 @@ def test_s06_property_both_parsers_agree_or_the_url_is_refused(rest: str) -> Non
         "\uff11\uff12\uff17.0.0.1",
     ],
 )
-def test_s05_a_spelling_is_never_shown_as_another_host_than_it_connects_to(
+def test_s05_the_parsed_host_is_the_host_that_is_connected_to(
     host: str,
 ) -> None:
     destination = parse(f"http://{host}/")
 
-    assert URL(destination.wire, encoded=True).raw_host == destination.host
+    assert URL(destination.normalized_url, encoded=True).raw_host == destination.host
 
 
-def test_s07_only_https_where_only_https_is_wanted() -> None:
+def test_s07_a_policy_can_require_https() -> None:
     policy = AddressPolicy(https_only=True)
     assert policy.read("https://h/").port == 443
 
@@ -204,7 +206,7 @@ def test_s07_only_https_where_only_https_is_wanted() -> None:
         policy.read("http://h/")
 
 
-def test_s07_only_listed_ports_where_ports_are_listed() -> None:
+def test_s07_a_policy_can_restrict_the_ports_of_urls() -> None:
     policy = AddressPolicy(ports=frozenset({80, 443, 8080}))
     assert policy.read("http://h:8080/").port == 8080
     assert policy.read("https://h/").port == 443
@@ -213,7 +215,7 @@ def test_s07_only_listed_ports_where_ports_are_listed() -> None:
         policy.read("http://h:22/")
 
 
-def test_s07_ports_hold_at_the_socket_too() -> None:
+def test_s07_a_policy_restricts_the_ports_of_connections() -> None:
     policy = AddressPolicy(ports=frozenset({443}))
 
     assert policy.refusal("93.184.215.14", 443) is None
@@ -221,7 +223,7 @@ def test_s07_ports_hold_at_the_socket_too() -> None:
     assert policy.refusal("93.184.215.14", 80) == "port not allowed"
 
 
-def test_s07_the_longest_url_is_a_setting() -> None:
+def test_s07_the_maximum_length_of_a_url_can_be_set() -> None:
     assert parse("http://h/ab", max_length=11)
 
     with pytest.raises(BadDestination, match="10"):

@@ -1,14 +1,14 @@
-"""The arithmetic of a publisher's retry delays."""
+"""Retry-delay expressions."""
 
 import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scheduler_api.core.delivery.retry_expression import (
-    LONGEST_MS,
+    MAX_DELAY_MS,
     MAX_DEPTH,
     MAX_LENGTH,
-    STEPS_MOST,
+    MAX_STEPS,
     ExpressionError,
     parse,
 )
@@ -34,7 +34,9 @@ def delays_ms(text: str, retries: int = 3) -> list[int | None]:
         ("exp(2.5 * (retried + 1)) * 1000", [12_182, 148_413, 1_808_042]),
     ],
 )
-def test_examples_of_the_documentation(text: str, expected: list[int]) -> None:
+def test_the_examples_of_the_documentation_have_the_documented_values(
+    text: str, expected: list[int]
+) -> None:
     assert delays_ms(text) == expected
 
 
@@ -69,7 +71,7 @@ def test_examples_of_the_documentation(text: str, expected: list[int]) -> None:
         ("pow(4, 0.5)", 2),
     ],
 )
-def test_value_follows_the_rules_of_arithmetic(text: str, expected: int) -> None:
+def test_values_follow_the_rules_of_arithmetic(text: str, expected: int) -> None:
     assert parse(text).delay_ms(0) == expected
 
 
@@ -78,19 +80,21 @@ def test_value_follows_the_rules_of_arithmetic(text: str, expected: int) -> None
     [
         ("-1", 0),
         ("-pow(10, 300)", 0),
-        ("86400001", LONGEST_MS),
-        ("1e308 * 10", LONGEST_MS),
-        ("exp(9999)", LONGEST_MS),
-        ("pow(9999999, 9999999)", LONGEST_MS),
+        ("86400001", MAX_DELAY_MS),
+        ("1e308 * 10", MAX_DELAY_MS),
+        ("exp(9999)", MAX_DELAY_MS),
+        ("pow(9999999, 9999999)", MAX_DELAY_MS),
         ("pow(-10, 9999)", 0),
-        ("pow(-10, 9998)", LONGEST_MS),
+        ("pow(-10, 9998)", MAX_DELAY_MS),
         ("min(1000, exp(9999))", 1000),
-        ("floor(exp(9999))", LONGEST_MS),
+        ("floor(exp(9999))", MAX_DELAY_MS),
         ("1 / exp(9999)", 0),
-        ("round(1e300)", LONGEST_MS),
+        ("round(1e300)", MAX_DELAY_MS),
     ],
 )
-def test_s18_what_is_too_large_ends_at_zero_or_a_day(text: str, expected: int) -> None:
+def test_s18_delays_are_limited_to_between_zero_and_a_day(
+    text: str, expected: int
+) -> None:
     assert parse(text).delay_ms(0) == expected
 
 
@@ -108,7 +112,7 @@ def test_s18_what_is_too_large_ends_at_zero_or_a_day(text: str, expected: int) -
         "pow(sqrt(-1), 0)",
     ],
 )
-def test_what_has_no_value_has_no_delay(text: str) -> None:
+def test_an_expression_without_a_value_has_no_delay(text: str) -> None:
     assert parse(text).delay_ms(0) is None
 
 
@@ -150,23 +154,23 @@ def test_a_value_may_be_missing_for_one_retry_only() -> None:
         ("lambda: 0", 6),
     ],
 )
-def test_fault_is_told_with_its_position(text: str, position: int) -> None:
+def test_an_error_has_the_position_of_the_fault(text: str, position: int) -> None:
     with pytest.raises(ExpressionError) as fault:
         parse(text)
 
     assert fault.value.position == position
 
 
-def test_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_name_lists_the_functions() -> None:
     with pytest.raises(ExpressionError, match=r"'log' is neither .* sqrt"):
         parse("log(2)")
 
 
-def test_text_is_kept_as_given() -> None:
+def test_a_parsed_expression_keeps_its_text() -> None:
     assert parse(" 1000*  2 ").text == " 1000*  2 "
 
 
-def test_s18_length_is_limited() -> None:
+def test_s18_the_length_is_limited() -> None:
     longest = "1" + "+1" * ((MAX_LENGTH - 1) // 2)
 
     assert parse(longest).delay_ms(0) == (MAX_LENGTH + 1) // 2
@@ -175,7 +179,7 @@ def test_s18_length_is_limited() -> None:
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("(", ")"), ("-", ""), ("abs(", ")")])
-def test_s18_nesting_is_limited(opening: str, closing: str) -> None:
+def test_s18_the_nesting_is_limited(opening: str, closing: str) -> None:
     def nested(depth: int) -> str:
         return opening * depth + "1" + closing * depth
 
@@ -185,7 +189,7 @@ def test_s18_nesting_is_limited(opening: str, closing: str) -> None:
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=40), st.integers(0, 1000))
-def test_s18_property_any_text_is_refused_or_has_a_delay_within_a_day(
+def test_s18_any_text_is_refused_or_has_a_delay_within_a_day(
     parts: list[str], retried: int
 ) -> None:
     text = "".join(parts)
@@ -197,11 +201,11 @@ def test_s18_property_any_text_is_refused_or_has_a_delay_within_a_day(
 
     delay_ms = expression.delay_ms(retried)
 
-    assert delay_ms is None or 0 <= delay_ms <= LONGEST_MS
+    assert delay_ms is None or 0 <= delay_ms <= MAX_DELAY_MS
 
 
 @given(st.text(max_size=30))
-def test_s18_property_no_text_breaks_the_parser(text: str) -> None:
+def test_s18_no_text_breaks_the_parser(text: str) -> None:
     try:
         parse(text)
     except ExpressionError as fault:
@@ -226,10 +230,8 @@ def _sums(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     ),
     st.integers(0, 100),
 )
-def test_property_value_is_the_one_that_python_computes(
-    text: str, retried: int
-) -> None:
-    """`eval` is safe here: the text is made of numbers and signs by this test."""
+def test_values_are_the_ones_that_python_computes(text: str, retried: int) -> None:
+    """`eval` is safe here, because this test generates the text."""
     if len(text) > MAX_LENGTH:
         return
     names = {"retried": float(retried), "min": min, "max": max}
@@ -242,12 +244,12 @@ def test_property_value_is_the_one_that_python_computes(
     delay_ms = parse(text).delay_ms(retried)
 
     if math.isfinite(value):
-        assert delay_ms == round(max(0, min(value, LONGEST_MS)))
+        assert delay_ms == round(max(0, min(value, MAX_DELAY_MS)))
 
 
-def test_search_for_a_value_is_bounded() -> None:
+def test_the_search_for_a_value_is_limited() -> None:
     expression = parse("sqrt(0 - 1 - retried)")
-    looked_at = STEPS_MOST // len(expression.steps)
+    checked = MAX_STEPS // len(expression.steps)
 
-    assert not expression.may_have_value(retries=looked_at - 1)
+    assert not expression.may_have_value(retries=checked - 1)
     assert expression.may_have_value(retries=10**18)

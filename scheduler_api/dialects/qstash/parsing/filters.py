@@ -326,7 +326,7 @@ def _hosts(url: str) -> Collection[str]:
 
 
 def _path(url: str) -> str:
-    return urlsplit(destinations.parse(url).wire).path or "/"
+    return urlsplit(destinations.parse(url).normalized_url).path or "/"
 
 
 def _kinds(parameters: Parameters) -> frozenset[str]:

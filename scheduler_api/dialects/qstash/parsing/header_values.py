@@ -153,10 +153,10 @@ def read_url(value: str, name: str) -> str:
         fault = "endpoint has invalid scheme, add http:// or https://"
         raise BadValue(f"{name}:", fault)
     try:
-        wire = destinations.parse(value).wire
+        normalized_url = destinations.parse(value).normalized_url
     except destinations.BadDestination as err:
         raise BadValue(f"{name}:", str(err)) from err
-    return value if value.isascii() and "#" not in value else wire
+    return value if value.isascii() and "#" not in value else normalized_url
 
 
 def read_utf8(value: str) -> str:

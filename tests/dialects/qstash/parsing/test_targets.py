@@ -99,7 +99,7 @@ def test_a_fragment_is_removed() -> None:
         ("ftp://h", "endpoint has invalid scheme, add http:// or https://"),
         ("h.com/x", "endpoint has invalid scheme, add http:// or https://"),
         ("/http://h", "endpoint has invalid scheme, add http:// or https://"),
-        ("http://", "URL names no host"),
+        ("http://", "URL has no host"),
         ("http:/h", "endpoint has invalid scheme, add http:// or https://"),
         ("http://u:p@h/", "URL has a user or password before the host"),
         ("http://[::1]/", "endpoint resolves to a loopback address: ::1"),

@@ -30,7 +30,6 @@ from workers.http_client.resolver import Lookup, Resolver, resolve
 # connection fails with `connection-closed` and is left to the retry policy: the client
 # never repeats a POST.
 KEEPALIVE_S = 4.0
-PUBLIC_BLOCKED = "the destination is not allowed"
 
 # RuntimeError: uvloop raises it in place of some operating system errors.
 _EXPECTED = (
@@ -78,11 +77,6 @@ class Result:
     first_byte_ms: int | None
     total_ms: int
     dispatched: bool  # False: no byte of the request was sent
-
-    @property
-    def public_detail(self) -> str:
-        """The detail for tenants: it reveals nothing about blocked addresses."""
-        return PUBLIC_BLOCKED if self.error is Failure.BLOCKED else self.detail
 
 
 def always() -> bool:

@@ -17,7 +17,7 @@ from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import Receiver, receiving, until
 from tests.workers.http_client.sending import LOCAL, LONG_MS, new_client, post, run
 from typing import Any
-from workers.http_client.client import PUBLIC_BLOCKED, HttpClient, Request, Result
+from workers.http_client.client import HttpClient, Request, Result
 from workers.http_client.failures import Failure
 from workers.http_client.resolver import Lookup
 
@@ -40,7 +40,6 @@ def tenant_view(result: Result) -> tuple[object, ...]:
         result.headers,
         result.body,
         result.error,
-        result.public_detail,
         result.connect_ms,
         result.first_byte_ms,
         result.dispatched,
@@ -216,7 +215,7 @@ def test_s11_open_and_closed_ports_of_a_blocked_address_look_the_same() -> None:
                 ]
 
         assert len(set(views)) == 1
-        assert PUBLIC_BLOCKED in views[0]
+        assert Failure.BLOCKED in views[0]
 
     run(main())
 

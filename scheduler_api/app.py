@@ -96,7 +96,7 @@ def _check_store(built: services.Services) -> None:
         log.critical(str(err) or err.__doc__)
         sys.exit(BOOT_FAILED)
     except redis.RedisError as err:
-        log.warning(logfmt.line("store.away", error=err))
+        log.warning(logfmt.line("store.unreachable", problem=err))
 
 
 def _refuse_leading_slashes() -> None:
@@ -157,7 +157,9 @@ def _conflict(_err: Conflict) -> Response:
 
 
 def _store_away(err: redis.RedisError) -> Response:
-    log.warning(logfmt.line("store.away", endpoint=request.endpoint, error=err))
+    log.warning(
+        logfmt.line("store.unreachable", endpoint=request.endpoint, problem=err)
+    )
     return _error(503, STORE_AWAY)
 
 

@@ -34,7 +34,7 @@ from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import client_variables, env_lines
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings, from_env
-from scheduler_api.web.cron_preview import read
+from scheduler_api.web.cron_preview import parse_parameters
 from scheduler_api.web.refusal import Refusal
 
 DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
@@ -223,7 +223,7 @@ def preview_cron(**given: str | None) -> None:
     """Show when a cron expression would run; needs no store and no settings."""
     try:
         pairs = ((name, text) for name, text in given.items() if text is not None)
-        asked = read(pairs, grammars=outbound.GRAMMARS)
+        asked = parse_parameters(pairs, grammars=outbound.GRAMMARS)
         now_ms = time.time_ns() // 1_000_000
         after_ms = now_ms if asked.after_ms is None else asked.after_ms
         found = preview(asked.rule, after_ms=after_ms, count=asked.count)

@@ -217,7 +217,7 @@ def test_a_store_that_lost_its_data_is_not_ready(
     answer = app.test_client().get("/readyz")
 
     assert (ready, answer.status_code) == (200, 503)
-    assert "came back different" in answer.get_json()["missing"][0]
+    assert "was emptied or replaced" in answer.get_json()["missing"][0]
 
 
 def test_a_store_is_ready_again_after_its_data_loss_is_accepted(

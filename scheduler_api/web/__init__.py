@@ -1,1 +1,1 @@
-"""What every HTTP front shares."""
+"""Modules shared by the HTTP front ends of all dialects."""

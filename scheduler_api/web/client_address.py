@@ -1,4 +1,4 @@
-"""Who made a request, where reverse proxies stand before this process."""
+"""The address of a client behind reverse proxies."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,12 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 Address = IPv4Address | IPv6Address
 
-# Some proxies add the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
-_HOP = re.compile(r"\[(.+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
+# Some proxies append the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
+_WITH_PORT = re.compile(r"\[(.+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
 class ClientAddresses:
-    """Puts a client's address in place of the trusted proxy that passed it on."""
+    """WSGI middleware that sets `REMOTE_ADDR` to the address of the client."""
 
     def __init__(self, app: WSGIApplication, *, trusted: Sequence[Network]) -> None:
         self._app = app
@@ -31,31 +31,31 @@ class ClientAddresses:
 
 
 def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[Network]) -> str:
-    """The last address that is no trusted proxy's; the first, if all are.
+    """The last address that is not a trusted proxy; the first, if all are trusted.
 
-    A client may write what it likes into `X-Forwarded-For`: only what a trusted proxy
-    has added counts, so what is no address ends the search.
+    Clients can send any `X-Forwarded-For`, so only entries that trusted proxies added
+    count. The search stops at an entry that is not an address.
 
     Args:
-        peer: who is connected.
-        forwarded_for: the value of `X-Forwarded-For`, each proxy's client in order.
+        peer: the address of the connection.
+        forwarded_for: the value of `X-Forwarded-For`; each proxy appends its client.
     """
     client = peer
-    for hop in reversed(forwarded_for.split(",")):
-        known = _read(client)
-        if known is None or not any(known in network for network in trusted):
+    for entry in reversed(forwarded_for.split(",")):
+        address = _parse(client)
+        if address is None or not any(address in network for network in trusted):
             break
-        before = _read(hop)
-        if before is None:
+        previous = _parse(entry)
+        if previous is None:
             break
-        client = str(before)
+        client = str(previous)
     return client
 
 
-def _read(hop: str) -> Address | None:
-    found = _HOP.fullmatch(hop.strip())
+def _parse(entry: str) -> Address | None:
+    match = _WITH_PORT.fullmatch(entry.strip())
     try:
-        address = ip_address(found[1] or found[2] if found else hop.strip())
+        address = ip_address(match[1] or match[2] if match else entry.strip())
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -1,4 +1,4 @@
-"""`GET /cron/preview`: when a cron expression would run, without making a schedule."""
+"""`GET /cron/preview`: the next runs of a cron expression, without a schedule."""
 
 import orjson
 from collections.abc import Iterable, Mapping
@@ -21,6 +21,7 @@ from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_integer
 
+# Errors of these paths have the format of this endpoint.
 PREFIXES: tuple[str, ...] = ("/cron",)
 NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
 KEY_HEADER = "X-API-Key"
@@ -28,8 +29,8 @@ INTERNAL_ERROR = "Internal server error"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A rule, and which of its runs are to be shown: from now on without an instant."""
+class PreviewRequest:
+    """A rule, and which of its runs to list; `after_ms` None is now."""
 
     rule: Cron
     after_ms: int | None
@@ -37,18 +38,18 @@ class Asked:
 
 
 def blueprint(services: Services) -> Blueprint:
-    """The route; a token opens it whatever dialect its owner uses."""
+    """The route; it accepts the tokens of all tenants."""
     routes = Blueprint("preview", __name__, url_prefix="/cron")
 
     @routes.get("/preview")
-    def show() -> Response:
+    def get() -> Response:
         _tenant(services.auth)
         pairs = read_parameters(request.environ)
-        asked = read(pairs, grammars=services.grammars)
-        after_ms = asked.after_ms
+        wanted = parse_parameters(pairs, grammars=services.grammars)
+        after_ms = wanted.after_ms
         if after_ms is None:
             after_ms = services.cell.now_ms()
-        return _respond(_answer(asked, after_ms))
+        return _respond(_preview(wanted, after_ms))
 
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(CronError, _cron_error)
@@ -56,16 +57,18 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def error(status: int, message: str) -> Response:
-    """An error of this endpoint."""
+    """An error in the format of this endpoint."""
     return _respond({"error": message}, status)
 
 
 def internal_error(_endpoint: str | None) -> str:
-    """The message for a fault of ours."""
+    """The message of an internal error."""
     return INTERNAL_ERROR
 
 
-def read(pairs: Iterable[tuple[str, str]], *, grammars: Mapping[str, Grammar]) -> Asked:
+def parse_parameters(
+    pairs: Iterable[tuple[str, str]], *, grammars: Mapping[str, Grammar]
+) -> PreviewRequest:
     """Parse the parameters of a query.
 
     Args:
@@ -73,25 +76,26 @@ def read(pairs: Iterable[tuple[str, str]], *, grammars: Mapping[str, Grammar]) -
 
     Raises: Refusal, CronError.
     """
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name, value in pairs:
         if name not in NAMES:
-            known = ", ".join(NAMES)
-            raise Refusal(400, f"{name[:40]!r} is no parameter here: use {known}")
-        if name in given:
+            names = ", ".join(NAMES)
+            raise Refusal(400, f"{name[:40]!r} is no parameter here: use {names}")
+        if name in values:
             raise Refusal(400, f"{name!r} is given twice")
-        given[name] = value
-    if "expression" not in given:
+        values[name] = value
+    if "expression" not in values:
         raise Refusal(
             400, "'expression' is missing: it takes five cron fields, or more"
         )
-    return Asked(_rule(given, grammars), _after(given), _count(given))
+    rule = _rule(values, grammars)
+    return PreviewRequest(rule, _after_ms(values), _count(values))
 
 
 def read_instant(text: str) -> int:
-    """The epoch ms of an ISO 8601 text, within the years that previews take.
+    """The epoch ms of an ISO 8601 text from `FIRST_YEAR` to `LAST_YEAR`.
 
-    A blank before an offset was a plus until a query was decoded.
+    A blank before the offset is read as `+`: decoding a query turns `+` into a blank.
 
     Raises: ValueError.
     """
@@ -109,34 +113,34 @@ def _tenant(auth: Auth) -> Tenant:
         return auth.tenant(request.headers.get(KEY_HEADER))
 
 
-def _rule(given: Mapping[str, str], grammars: Mapping[str, Grammar]) -> Cron:
-    tz = given.get("tz", "UTC")
-    dialect = _word(given, "dialect", grammars)
-    gap, fold = _word(given, "gap", Gap), _word(given, "fold", Fold)
+def _rule(values: Mapping[str, str], grammars: Mapping[str, Grammar]) -> Cron:
+    tz = values.get("tz", "UTC")
+    dialect = _choice(values, "dialect", grammars)
+    gap, fold = _choice(values, "gap", Gap), _choice(values, "fold", Fold)
     expression.check_zone(tz)
     return expression.parse(
-        given["expression"],
+        values["expression"],
         tz=tz,
         grammar=grammars[dialect] if dialect else expression.FULL,
         policy=ClockChange(Gap(gap or Gap.AFTER), Fold(fold or Fold.FIRST)),
     )
 
 
-def _after(given: Mapping[str, str]) -> int | None:
-    if "after" not in given:
+def _after_ms(values: Mapping[str, str]) -> int | None:
+    if "after" not in values:
         return None
     try:
-        return read_instant(given["after"])
+        return read_instant(values["after"])
     except ValueError as err:
         raise Refusal(
             400,
             f"'after' takes an ISO 8601 time of the years {FIRST_YEAR} to {LAST_YEAR},"
-            f" as in 2026-03-29T00:00:00Z, not {given['after'][:40]!r}",
+            f" as in 2026-03-29T00:00:00Z, not {values['after'][:40]!r}",
         ) from err
 
 
-def _count(given: Mapping[str, str]) -> int:
-    text = given.get("count", str(DEFAULT_RUNS))
+def _count(values: Mapping[str, str]) -> int:
+    text = values.get("count", str(DEFAULT_RUNS))
     count = read_integer(text)
     if count is not None and 1 <= count <= MAX_RUNS:
         return count
@@ -145,19 +149,19 @@ def _count(given: Mapping[str, str]) -> int:
     )
 
 
-def _word(given: Mapping[str, str], name: str, known: Iterable[str]) -> str | None:
-    text = given.get(name)
-    if text is None or text in [*known]:
+def _choice(values: Mapping[str, str], name: str, choices: Iterable[str]) -> str | None:
+    text = values.get(name)
+    if text is None or text in [*choices]:
         return text
-    listed = ", ".join(known)
+    listed = ", ".join(choices)
     raise Refusal(400, f"{name!r} takes one of {listed}, not {text[:40]!r}")
 
 
-def _answer(asked: Asked, after_ms: int) -> dict[str, object]:
-    found = preview.preview(asked.rule, after_ms=after_ms, count=asked.count)
+def _preview(wanted: PreviewRequest, after_ms: int) -> dict[str, object]:
+    found = preview.preview(wanted.rule, after_ms=after_ms, count=wanted.count)
     return {
-        "expression": asked.rule.expression,
-        "tz": asked.rule.tz,
+        "expression": wanted.rule.expression,
+        "tz": wanted.rule.tz,
         "runs": [
             {
                 "at": timestamps.to_iso(run.at_ms).replace(".000Z", "Z"),
@@ -167,8 +171,8 @@ def _answer(asked: Asked, after_ms: int) -> dict[str, object]:
             for run in found.runs
         ],
         "skipped": [
-            {"local": each.local.isoformat(), "why": each.reason}
-            for each in found.skipped
+            {"local": skipped.local.isoformat(), "why": skipped.reason}
+            for skipped in found.skipped
         ],
     }
 

@@ -1,46 +1,45 @@
-"""How routes are documented: beside each view, by one decorator.
-
-The rule: a view that a dialect's blueprint routes is `@documented(...)`. The route
-itself tells path, method and what stands in the path; the view's docstring tells what
-it does; the decorator adds what goes in and what comes out. From these and the
-dialect's `DOCUMENT` the module `scheduler_api.web.openapi` writes
-`/openapi/<name>.json`. A route without it fails `tests/web/test_openapi.py`:
+"""The decorator that documents a view for OpenAPI.
 
     @documented(body=NewEvent, response=Event, errors=(400, 413))
     def create(self, owner: Owner) -> Response:
-        "Accepts an event; when it answers, the event is stored."
+        "Create an event; it is stored before the response is sent."
 
-Tests hold every answer they get to the document (`tests/documents.py`): a field or a
-status that it lacks fails them.
+Every view of a dialect needs it; `tests/web/test_openapi.py` fails otherwise. Path,
+method and path variables come from the route, the summary from the first line of the
+docstring, the rest from the decorator and the dialect's `DOCUMENT`. The module
+`scheduler_api.web.openapi` writes `/openapi/<name>.json` from them.
+
+The test clients compare every response with the document (`tests/documents.py`). They
+fail on an undocumented field or status.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from marshmallow import Schema, fields
 from marshmallow.validate import Length
-from scheduler_api.web.idempotency import HEADER, LONGEST
+from scheduler_api.web.idempotency import HEADER, MAX_LENGTH
 from typing import Any, TypeVar
 
 JSON = "application/json"
-# Where a view keeps its documentation.
+# The attribute of a view that contains its documentation.
 ATTRIBUTE = "documented_route"
 
-# The header by which a request is carried out once.
+# The header that makes a request safe to repeat.
 IdempotencyKey = Schema.from_dict(
-    {HEADER: fields.String(validate=Length(1, LONGEST))}, name="IdempotencyKey"
+    {HEADER: fields.String(validate=Length(1, MAX_LENGTH))}, name="IdempotencyKey"
 )
 
-# A schema, or JSON Schema in which schemas may stand: `{"type": "array", "items": …}`.
+# A schema, or JSON Schema that may contain schemas: `{"type": "array", "items": …}`.
 Shape = type[Schema] | Mapping[str, object]
 View = TypeVar("View", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
 class Route:
-    """What a route's document has beyond what the route itself tells.
+    """The documentation of a view.
 
-    `response` is the body for all of `statuses`, None is empty; `errors` are statuses
-    beyond those that any route may answer with.
+    `statuses` are the successful ones; all have the body `response`, None for an empty
+    one. `errors` are added to those of the dialect.
     """
 
     response: Shape | None = None
@@ -56,10 +55,11 @@ class Route:
 
 @dataclass(frozen=True)
 class Document:
-    """What a dialect's document has beside its routes, those of `blueprint`.
+    """What a dialect's document contains besides the routes of `blueprint`.
 
-    `security` has schemes by name, any of which is enough; `errors` are the statuses
-    that any route may answer with; `in_path` says what stands in paths.
+    `security` contains security schemes by name; one of them is enough. `errors` are
+    the error statuses of all routes, `error` the body of each. `in_path` describes
+    path variables.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Document:
 
 
 def documented(**fields: Any) -> Callable[[View], View]:
-    """Documents a view; takes the fields of `Route`."""
+    """Document a view; accepts the fields of `Route`."""
     route = Route(**fields)
 
     def add(view: View) -> View:
@@ -84,5 +84,5 @@ def documented(**fields: Any) -> Callable[[View], View]:
 
 
 def array_of(items: Shape) -> Shape:
-    """A list."""
+    """The shape of an array."""
     return {"type": "array", "items": items}

@@ -1,9 +1,8 @@
-"""`Idempotency-Key`: what creates something may be sent again without fear, for a day.
+"""`Idempotency-Key`: a client can safely repeat a creating request for a day.
 
-The deduplication key is set together with what is stored, with a digest of the request.
-So whoever repeats the request is told what was told at first, and whoever says
-something else under the same key is refused. What is refused or fails before it is
-stored leaves no deduplication key.
+The deduplication key is set atomically with the stored event or schedule, and contains
+a digest of the request. A repeated request gets the first response again; another
+request with the same key is refused. A request that stores nothing sets no key.
 """
 
 import hashlib
@@ -19,31 +18,31 @@ from scheduler_api.web.refusal import Refusal
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-LONGEST = 255
-HOLD_MS = 86_400_000
-BAD_KEY = f"{HEADER} must have 1 to {LONGEST} characters"
+MAX_LENGTH = 255
+TTL_MS = 86_400_000
+BAD_KEY = f"{HEADER} must have 1 to {MAX_LENGTH} characters"
 REUSED = f"{HEADER} was used for another request"
 
 log = logging.getLogger("scheduler.web")
 
 
 def read_deduplication(request: Request, body: bytes) -> DeduplicationKey | None:
-    """The deduplication key of a request, None if it has no such header.
+    """The deduplication key of a request, None without the header.
 
-    A request is the same if it goes to the same endpoint with the same bytes.
+    Requests are the same if their endpoints, path variables and bodies are equal.
 
     Raises: Refusal.
     """
     key = request.headers.get(HEADER)
     if key is None:
         return None
-    if not 1 <= len(key) <= LONGEST:
+    if not 1 <= len(key) <= MAX_LENGTH:
         raise Refusal(400, BAD_KEY)
-    to = f"{request.endpoint} {sorted((request.view_args or {}).items())}\n"
+    target = f"{request.endpoint} {sorted((request.view_args or {}).items())}\n"
     return DeduplicationKey(
         f"k{hashlib.sha256(key.encode()).hexdigest()}",
-        HOLD_MS,
-        hashlib.sha256(to.encode("utf-8", "surrogatepass") + body).hexdigest(),
+        TTL_MS,
+        hashlib.sha256(target.encode("utf-8", "surrogatepass") + body).hexdigest(),
     )
 
 
@@ -52,35 +51,35 @@ def once(
     owner: Owner,
     deduplication: DeduplicationKey | None,
     *,
-    make: Callable[[], Response],
-    again: Callable[[Duplicate], Response],
+    execute: Callable[[], Response],
+    repeat: Callable[[Duplicate], Response],
 ) -> Response:
-    """The answer to a request that is carried out once, however often it is sent.
+    """Execute a request once; respond to its repetitions as to the first.
 
-    Redis: nothing without a deduplication key, one read with it.
+    Redis: one read if there is a deduplication key.
 
     Args:
-        make: carries it out under the deduplication key.
-        again: answers as was answered when this was stored.
+        execute: executes the request; stores with the deduplication key.
+        repeat: renders the first response again.
 
-    Raises: Refusal, redis.RedisError, and what these two raise.
+    Raises: Refusal, redis.RedisError, and what the two functions raise.
     """
     if deduplication is None:
-        return make()
+        return execute()
     duplicate = store.find_duplicate(owner, deduplication)
     if duplicate is None:
         try:
-            return make()
+            return execute()
         except Repeated as err:
             duplicate = err.duplicate_of
         except SchedulerError:
-            # Perhaps the same request, at this instant, took the last that was left.
+            # The same request at the same instant may have used up a quota.
             duplicate = store.find_duplicate(owner, deduplication)
             if duplicate is None:
                 raise
     if duplicate.digest != deduplication.digest:
         raise Refusal(422, REUSED)
     log.info(logfmt.line("request.repeated", stored=duplicate.id, owner=owner))
-    response = again(duplicate)
+    response = repeat(duplicate)
     response.headers[REPLAYED] = "true"
     return response

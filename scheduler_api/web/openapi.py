@@ -1,6 +1,6 @@
-"""`GET /openapi/<dialect>.json`: each dialect's routes, from what stands beside them.
+"""`GET /openapi/<dialect>.json`: the OpenAPI document of each dialect.
 
-The rule by which a route is documented is in `scheduler_api.web.documented`.
+`scheduler_api.web.documented` explains how a view is documented.
 """
 
 import copy
@@ -16,41 +16,41 @@ from scheduler_api.web.documented import ATTRIBUTE, JSON, Document, Route, Shape
 from typing import Any
 from werkzeug.routing import Rule
 
-Shown = dict[str, Any]
+Json = dict[str, Any]
 
 OPENAPI_VERSION = "3.1.0"
 ERRORS = {
-    400: "What is asked for cannot be read, or cannot be",
+    400: "The request is malformed or not possible",
     401: "The token is missing or unknown",
-    403: "This is closed here",
-    404: "There is no such thing",
-    409: "Something else is in the way",
-    412: "There are too many of these",
+    403: "This server does not allow it",
+    404: "Not found",
+    409: "In conflict with the current state",
+    412: "A limit of the tenant is reached",
     413: "The body is too large",
-    422: "This was said before, with other words",
+    422: "The idempotency key was used for another request",
     429: "Too many requests",
-    500: "A fault of this service",
-    503: "The store is away or full; try again after the seconds of Retry-After",
+    500: "Internal error",
+    503: "The store is unreachable or full; retry after Retry-After seconds",
 }
 
-_IN_PATH = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
+_VARIABLE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
 class Undocumented(LookupError):
-    """A route's view is not `@documented`."""
+    """A view lacks `@documented`."""
 
 
 def blueprint(documents: Iterable[Document]) -> Blueprint:
-    """The route, which needs no token."""
+    """The route; it needs no token."""
     routes = Blueprint("openapi", __name__, url_prefix="/openapi")
-    by_name = {each.name: each for each in documents}
+    by_name = {document.name: document for document in documents}
 
     @cache
     def text(name: str) -> bytes:
         return orjson.dumps(write(current_app, by_name[name]))
 
     @routes.get("/<name>.json")
-    def show(name: str) -> Response:
+    def get(name: str) -> Response:
         if name not in by_name:
             abort(404)
         return Response(text(name), mimetype=JSON)
@@ -58,8 +58,8 @@ def blueprint(documents: Iterable[Document]) -> Blueprint:
     return routes
 
 
-def write(app: Flask, document: Document) -> Shown:
-    """A dialect's document.
+def write(app: Flask, document: Document) -> Json:
+    """The OpenAPI document of a dialect.
 
     Raises: Undocumented.
     """
@@ -72,13 +72,13 @@ def write(app: Flask, document: Document) -> Shown:
     )
     for name, scheme in document.security.items():
         spec.components.security_scheme(name, dict(scheme))
-    for status, words in ERRORS.items():
-        answer = {"description": words, **_content(document.error)}
-        spec.components.response(str(status), answer, lazy=True)
+    for status, description in ERRORS.items():
+        response = {"description": description, **_content(document.error)}
+        spec.components.response(str(status), response, lazy=True)
     named = set[str]()
     for rule, method, view in views(app, document):
         operation = _operation(rule, view, document)
-        # Of two spellings of a path, the first has the name.
+        # Ids must be unique: only the first path of an endpoint gets one.
         if rule.endpoint not in named:
             operation["operationId"] = rule.endpoint.partition(".")[2]
             named.add(rule.endpoint)
@@ -89,7 +89,7 @@ def write(app: Flask, document: Document) -> Shown:
 def views(
     app: Flask, document: Document
 ) -> Iterator[tuple[Rule, str, Callable[..., object]]]:
-    """Each route of a dialect by method, with its view."""
+    """Each route of a dialect, with one method and its view."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith(f"{document.blueprint}."):
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
@@ -97,15 +97,15 @@ def views(
 
 
 def path_of(rule: Rule) -> str:
-    """A route's path as a document has it."""
-    return _IN_PATH.sub(r"{\1}", rule.rule)
+    """The path of a route in OpenAPI's notation."""
+    return _VARIABLE.sub(r"{\1}", rule.rule)
 
 
-def _operation(rule: Rule, view: Callable[..., object], document: Document) -> Shown:
+def _operation(rule: Rule, view: Callable[..., object], document: Document) -> Json:
     route: Route | None = getattr(view, ATTRIBUTE, None)
     if route is None:
         raise Undocumented(f"{rule.endpoint}: {rule.rule} is not @documented")
-    operation: Shown = {
+    operation: Json = {
         "summary": str(inspect.getdoc(view)).partition("\n")[0].rstrip("."),
         "tags": [rule.rule.split("/")[2]],
         "parameters": list(_parameters(rule, route, document)),
@@ -119,45 +119,45 @@ def _operation(rule: Rule, view: Callable[..., object], document: Document) -> S
     return operation
 
 
-def _parameters(rule: Rule, route: Route, document: Document) -> Iterator[Shown]:
-    for name in _IN_PATH.findall(rule.rule):
-        said = document.in_path.get(name)
+def _parameters(rule: Rule, route: Route, document: Document) -> Iterator[Json]:
+    for name in _VARIABLE.findall(rule.rule):
+        description = document.in_path.get(name)
         yield {
             "in": "path",
             "name": name,
             "schema": {"type": "string"},
-            **({"description": said} if said else {}),
+            **({"description": description} if description else {}),
         }
-    for place, schema in (("query", route.query), ("header", route.headers)):
+    for location, schema in (("query", route.query), ("header", route.headers)):
         if schema is not None:
-            yield {"in": place, "schema": schema}
+            yield {"in": location, "schema": schema}
 
 
-def _responses(route: Route, document: Document) -> Shown:
+def _responses(route: Route, document: Document) -> Json:
     errors = {*document.errors, *route.errors}
     if not route.needs_token:
         errors.discard(401)
-    answer = {"description": "Done"}
+    response = {"description": "Done"}
     if route.response is not None:
-        answer = {"description": "Done", **_content(route.response)}
+        response = {"description": "Done", **_content(route.response)}
     return {
-        **{str(status): copy.copy(answer) for status in route.statuses},
+        **{str(status): copy.copy(response) for status in route.statuses},
         **{str(status): str(status) for status in sorted(errors)},
     }
 
 
-def _content(shape: Shape) -> Shown:
+def _content(shape: Shape) -> Json:
     return {"content": {JSON: {"schema": _copied(shape)}}}
 
 
 def _copied(shape: Shape) -> object:
-    """A shape that may be written to: schemas in it are replaced by references."""
+    """A copy of a shape; apispec replaces the schemas in it by references."""
     return copy.deepcopy(shape) if isinstance(shape, Mapping) else shape
 
 
 def _view(function: Callable[..., object]) -> Callable[..., object]:
-    """The view in what a dialect has wrapped around it."""
+    """The view inside the wrappers of a dialect."""
     while isinstance(function, partial):
-        inner = [each for each in function.args if callable(each)]
+        inner = [arg for arg in function.args if callable(arg)]
         function = inner[-1] if inner else function.func
     return function

@@ -1,4 +1,4 @@
-"""Whether the whole cell can do its work: what `/readyz` answers."""
+"""Checks whether the whole cell can work, for `/readyz`."""
 
 import redis
 from redis.exceptions import OutOfMemoryError
@@ -11,23 +11,25 @@ from scheduler_api.core.tenants.encryption import WrongSecretKey
 
 ROLES = ("ticker", "worker")
 STORE_AWAY = "the store does not answer"
-STORE_CHANGED = "the store came back different: accept its epoch, or restore its data"
+STORE_CHANGED = (
+    "the store was emptied or replaced: accept its epoch, or restore its data"
+)
 NO_FUNCTIONS = "the store is too full to load its functions: raise its memory limit"
 
 
 class Readiness:
-    """Asks the store who is alive; remembers which store it first saw."""
+    """Checks the store and the processes; remembers the epoch of the store."""
 
     def __init__(self, cell: Cell, *, tenants: Tenants) -> None:
         self._cell = cell
         self._tenants = tenants
-        self._fits = False
+        self._is_checked = False
         self._epoch = Epoch()
 
     def missing(self) -> list[str]:
-        """What keeps the cell from working; empty when it is ready.
+        """What the cell lacks; empty if it is ready.
 
-        Raises: redis.RedisError, for a store that answers with errors of its own.
+        Raises: redis.RedisError, if the store answers with an error.
         """
         prefix = self._cell.prefix
         pipe = self._cell.client.pipeline(transaction=False)
@@ -41,21 +43,25 @@ class Readiness:
             faults += self._store_faults() or self._function_faults()
         except (redis.ConnectionError, redis.TimeoutError):
             return [STORE_AWAY]
-        return faults + [r for r, there in zip(ROLES, alive, strict=True) if not there]
+        roles = zip(ROLES, alive, strict=True)
+        return faults + [role for role, is_alive in roles if not is_alive]
 
     def _store_faults(self) -> list[str]:
-        """Asks until the store is this cell's: at the start it may have been away."""
+        """Check that the store belongs to this cell, until it does.
+
+        The store may have been unreachable when the process started.
+        """
         try:
-            if not self._fits:
+            if not self._is_checked:
                 claim_database(self._cell.client, self._cell.prefix)
                 self._tenants.check_key()
-            self._fits = True
+            self._is_checked = True
         except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
             return [str(err) or str(err.__doc__)]
         return []
 
     def _function_faults(self) -> list[str]:
-        """Calls a function that does nothing; the store is given it if it lacks it."""
+        """Call a function without effect; loads the functions if they are missing."""
         try:
             self._cell.call("inspect_records")
         except OutOfMemoryError:

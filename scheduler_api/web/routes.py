@@ -1,4 +1,4 @@
-"""How a dialect's table of routes becomes the rules of its blueprint."""
+"""Turns a dialect's table of routes into the URL rules of its blueprint."""
 
 from collections.abc import Callable, Iterable
 from flask import Blueprint, Response
@@ -12,10 +12,10 @@ Route = tuple[str, str, str, View]
 def add_routes(
     blueprint: Blueprint, table: Iterable[Route], *, wrapper: Callable[..., Response]
 ) -> None:
-    """Adds all routes, each with and without a slash at its end.
+    """Add all routes, each with and without a trailing slash.
 
     Args:
-        wrapper: what is called with a view, and the names in the path, in its stead.
+        wrapper: called for each request, with the view and the variables in the path.
     """
     views: dict[str, View] = {}
     for method, path, endpoint, view in table:

@@ -1,4 +1,4 @@
-"""What happened at each fire time of a schedule, as every dialect tells it."""
+"""The newest fire times of a schedule, in the format that all dialects share."""
 
 from collections.abc import Mapping
 from scheduler_api.core.model import FINAL_STATES, State
@@ -8,7 +8,7 @@ from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_integer
 
 COUNT = "count"
-USUAL, MOST = 20, 1_000
+DEFAULT_COUNT, MAX_COUNT = 20, 1_000
 FIRED, SKIPPED, BY_HAND = "fired", "skipped", "run by hand"
 WAITING, UNDER_WAY = "waiting", "under way"
 OUTCOMES = (FIRED, SKIPPED, BY_HAND)
@@ -16,31 +16,31 @@ STATES = (WAITING, UNDER_WAY, *(state.value for state in FINAL_STATES))
 
 
 def read_count(parameters: Mapping[str, str]) -> int:
-    """How many fire times are asked for.
+    """The number of fire times that a client requests.
 
     Raises: Refusal.
     """
-    count = read_integer(parameters.get(COUNT, str(USUAL)))
-    if count is not None and 1 <= count <= MOST:
+    count = read_integer(parameters.get(COUNT, str(DEFAULT_COUNT)))
+    if count is not None and 1 <= count <= MAX_COUNT:
         return count
-    raise Refusal(400, f"{COUNT} should be a whole number from 1 to {MOST}")
+    raise Refusal(400, f"{COUNT} should be a whole number from 1 to {MAX_COUNT}")
 
 
-def render_run(of: Run, **named: str) -> dict[str, object]:
+def render_run(run: Run, **ids: str) -> dict[str, object]:
     """One fire time.
 
     Args:
-        named: what the dialect calls the id of the event that it made, and that id.
+        ids: ids of the event that it created, under the dialect's names for them.
     """
-    told: dict[str, object] = {"at": to_iso(of.at_ms)}
-    if of.event_id is None:
-        return told | {"outcome": SKIPPED, "reason": of.reason}
-    told |= {"outcome": BY_HAND if of.by_hand else FIRED} | named
-    told |= {"state": _state(of), "attempts": of.attempts}
-    return told | ({"reason": of.reason} if of.reason else {})
+    rendered: dict[str, object] = {"at": to_iso(run.at_ms)}
+    if run.event_id is None:
+        return rendered | {"outcome": SKIPPED, "reason": run.reason}
+    rendered |= {"outcome": BY_HAND if run.by_hand else FIRED} | ids
+    rendered |= {"state": _state(run), "attempts": run.attempts}
+    return rendered | ({"reason": run.reason} if run.reason else {})
 
 
-def _state(of: Run) -> str:
-    if of.state is State.ACTIVE or of.state is None:
-        return UNDER_WAY if of.attempts else WAITING
-    return of.state.value
+def _state(run: Run) -> str:
+    if run.state is State.ACTIVE or run.state is None:
+        return UNDER_WAY if run.attempts else WAITING
+    return run.state.value

@@ -1,11 +1,11 @@
-"""What documents say of schedules where all dialects say the same."""
+"""OpenAPI schemas for schedules that all dialects share."""
 
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
 from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.model import MissedRuns, Overlap
 from scheduler_api.web.schedule_options import DESCRIPTIONS
-from scheduler_api.web.schedule_runs import COUNT, MOST, OUTCOMES, STATES
+from scheduler_api.web.schedule_runs import COUNT, MAX_COUNT, OUTCOMES, STATES
 
 
 def _about(name: str) -> dict[str, str]:
@@ -13,7 +13,7 @@ def _about(name: str) -> dict[str, str]:
 
 
 class Options(Schema):
-    """What a schedule does beside firing."""
+    """Options of a schedule."""
 
     timeZone = fields.String(metadata=_about("timeZone"))
     gap = fields.String(validate=OneOf([*Gap]), metadata=_about("gap"))
@@ -30,18 +30,18 @@ class Options(Schema):
 
 
 class RunsQuery(Schema):
-    """How many fire times are wanted."""
+    """How many fire times to list."""
 
     count = fields.Integer(
-        validate=Range(1, MOST), metadata={"description": f"{COUNT} of fire times"}
+        validate=Range(1, MAX_COUNT), metadata={"description": f"{COUNT} of fire times"}
     )
 
 
 class RunResponse(Schema):
-    """What happened at one fire time."""
+    """A fire time: what happened at it."""
 
     at = fields.DateTime(required=True)
     outcome = fields.String(required=True, validate=OneOf(OUTCOMES))
     state = fields.String(validate=OneOf(STATES))
     attempts = fields.Integer()
-    reason = fields.String(metadata={"description": "Why it did not run, or failed"})
+    reason = fields.String(metadata={"description": "Why it was skipped or failed"})

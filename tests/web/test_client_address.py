@@ -1,4 +1,4 @@
-"""Who called, as peers and trusted proxies tell it."""
+"""The client's address, from the connection and `X-Forwarded-For`."""
 
 import pytest
 from ipaddress import ip_network
@@ -21,19 +21,21 @@ TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         ("10.0.0.1", "", "10.0.0.1"),
     ],
 )
-def test_last_address_that_is_not_trusted_is_the_client(
+def test_the_client_is_the_last_untrusted_address(
     peer: str, forwarded_for: str, client: str
 ) -> None:
     assert client_address(peer, forwarded_for, trusted=TRUSTED) == client
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.1", "2001:db8::1", "", "unix:"])
-def test_what_a_stranger_claims_does_not_count(peer: str) -> None:
+def test_the_header_of_an_untrusted_peer_is_ignored(peer: str) -> None:
     assert client_address(peer, "192.0.2.7", trusted=TRUSTED) == peer
 
 
-@pytest.mark.parametrize("hop", ["unknown", "_hidden", "[", "1.2.3", "1.2.3.4:x", "é"])
-def test_what_is_no_address_ends_the_search(hop: str) -> None:
-    forwarded_for = f"192.0.2.7, {hop}, 10.0.0.2"
+@pytest.mark.parametrize(
+    "entry", ["unknown", "_hidden", "[", "1.2.3", "1.2.3.4:x", "é"]
+)
+def test_the_search_stops_at_an_invalid_address(entry: str) -> None:
+    forwarded_for = f"192.0.2.7, {entry}, 10.0.0.2"
 
     assert client_address("10.0.0.1", forwarded_for, trusted=TRUSTED) == "10.0.0.2"

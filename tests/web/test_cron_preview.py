@@ -37,28 +37,30 @@ def http(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
-class Asking:
-    """Asks with a good token."""
+class Preview:
+    """Requests previews with a valid token."""
 
     def __init__(self, http: FlaskClient, token: str) -> None:
         self._http = http
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    def __call__(self, query: Any = None, **more: str) -> tuple[int, Any]:
-        answer = self._http.get(
-            "/cron/preview", query_string=query or more, headers=self._headers
+    def __call__(self, query: Any = None, **parameters: str) -> tuple[int, Any]:
+        response = self._http.get(
+            "/cron/preview", query_string=query or parameters, headers=self._headers
         )
-        assert answer.mimetype == "application/json"
-        return answer.status_code, answer.get_json()
+        assert response.mimetype == "application/json"
+        return response.status_code, response.get_json()
 
 
 @pytest.fixture
-def ask(http: FlaskClient, token: str) -> Asking:
-    return Asking(http, token)
+def preview(http: FlaskClient, token: str) -> Preview:
+    return Preview(http, token)
 
 
-def test_shows_runs_with_notes(ask: Asking) -> None:
-    status, body = ask(expression="30 1,2 * * *", tz=NEW_YORK, after=SPRING, count="2")
+def test_lists_runs_with_notes(preview: Preview) -> None:
+    status, body = preview(
+        expression="30 1,2 * * *", tz=NEW_YORK, after=SPRING, count="2"
+    )
 
     assert status == 200
     assert body == {
@@ -76,8 +78,8 @@ def test_shows_runs_with_notes(ask: Asking) -> None:
     }
 
 
-def test_shows_what_is_skipped_and_why(ask: Asking) -> None:
-    status, body = ask(
+def test_lists_skipped_times_with_reasons(preview: Preview) -> None:
+    status, body = preview(
         expression="30 2 * * *", tz=NEW_YORK, after=SPRING, count="1", gap="skip"
     )
 
@@ -90,11 +92,11 @@ def test_shows_what_is_skipped_and_why(ask: Asking) -> None:
     ]
 
 
-def test_fold_policy_is_taken(ask: Asking) -> None:
+def test_the_fold_policy_is_applied(preview: Preview) -> None:
     times = {
         fold: [
             run["at"]
-            for run in ask(
+            for run in preview(
                 expression="30 1 * * *",
                 tz=NEW_YORK,
                 after="2025-11-02T00:00:00-04:00",
@@ -111,8 +113,8 @@ def test_fold_policy_is_taken(ask: Asking) -> None:
     }
 
 
-def test_begins_now_in_utc_with_five_runs(ask: Asking) -> None:
-    status, body = ask(expression="* * * * *")
+def test_the_default_is_five_runs_from_now_in_utc(preview: Preview) -> None:
+    status, body = preview(expression="* * * * *")
 
     assert status == 200
     assert body["tz"] == "UTC"
@@ -120,8 +122,8 @@ def test_begins_now_in_utc_with_five_runs(ask: Asking) -> None:
     assert all(run["at"] == f"{run['local']}Z" for run in body["runs"])
 
 
-def test_zone_in_the_expression_goes_before_the_parameter(ask: Asking) -> None:
-    _, body = ask(
+def test_a_zone_in_the_expression_overrides_the_parameter(preview: Preview) -> None:
+    _, body = preview(
         expression="CRON_TZ=Asia/Tokyo 0 9 * * *", tz=NEW_YORK, after=SPRING, count="1"
     )
 
@@ -131,30 +133,30 @@ def test_zone_in_the_expression_goes_before_the_parameter(ask: Asking) -> None:
     ]
 
 
-def test_plus_that_a_client_left_bare_is_read_as_one(ask: Asking) -> None:
+def test_an_unencoded_plus_in_an_offset_is_accepted(preview: Preview) -> None:
     query = "expression=0+0+*+*+*&count=1&after=2025-03-09T00:00:00+02:00"
 
-    assert ask(query)[1]["runs"][0]["at"] == "2025-03-09T00:00:00Z"
+    assert preview(query)[1]["runs"][0]["at"] == "2025-03-09T00:00:00Z"
 
 
 @pytest.mark.parametrize(
-    ("dialect", "taken"),
+    ("dialect", "accepted"),
     [(None, True), ("v1", True), ("jiter", False), ("qstash", False)],
 )
-def test_takes_what_the_dialect_takes(
-    ask: Asking, dialect: str | None, taken: bool
+def test_a_dialect_accepts_its_own_grammar_only(
+    preview: Preview, dialect: str | None, accepted: bool
 ) -> None:
-    more = {} if dialect is None else {"dialect": dialect}
+    parameters = {} if dialect is None else {"dialect": dialect}
 
-    status, body = ask(expression="0 0 0 L * *", **more)
+    status, body = preview(expression="0 0 0 L * *", **parameters)
 
-    assert (status == 200) is taken, body
-    if not taken:
+    assert (status == 200) is accepted, body
+    if not accepted:
         assert "a field for seconds is not supported here" in body["error"]
 
 
 @pytest.mark.parametrize(
-    ("expression", "position", "sentence"),
+    ("expression", "position", "message"),
     [
         ("61 * * * *", 0, "'61' is out of range: the minute goes from 0 to 59"),
         ("0 0 1 january *", 6, "'january' is not a valid month"),
@@ -168,26 +170,28 @@ def test_takes_what_the_dialect_takes(
         ("", 0, "has 0 fields"),
     ],
 )
-def test_refused_expression_is_told_in_a_sentence_with_its_place(
-    ask: Asking, expression: str, position: int | None, sentence: str
+def test_a_wrong_expression_is_refused_with_the_position_of_the_fault(
+    preview: Preview, expression: str, position: int | None, message: str
 ) -> None:
-    status, body = ask({"expression": expression})
+    status, body = preview({"expression": expression})
 
     assert status == 400
     assert list(body) == ["error", "position"]
     assert body["position"] == position
-    assert sentence in body["error"]
+    assert message in body["error"]
 
 
-def test_expression_that_clock_changes_always_skip_is_refused(ask: Asking) -> None:
-    status, body = ask(expression="*/30 2 * 3 0#2", tz=NEW_YORK)
+def test_an_expression_always_skipped_by_clock_changes_is_refused(
+    preview: Preview,
+) -> None:
+    status, body = preview(expression="*/30 2 * 3 0#2", tz=NEW_YORK)
 
     assert (status, body["position"]) == (400, None)
     assert "the expression never fires" in body["error"]
 
 
 @pytest.mark.parametrize(
-    ("query", "sentence"),
+    ("query", "message"),
     [
         ({}, "'expression' is missing"),
         ({"tz": "Mars"}, "unknown time zone 'Mars'"),
@@ -209,48 +213,48 @@ def test_expression_that_clock_changes_always_skip_is_refused(ask: Asking) -> No
         ({"timezone": "UTC"}, "'timezone' is no parameter here: use expression, tz"),
     ],
 )
-def test_wrong_parameter_is_named(
-    ask: Asking, query: dict[str, str], sentence: str
+def test_the_refusal_names_the_wrong_parameter(
+    preview: Preview, query: dict[str, str], message: str
 ) -> None:
-    whole = query if not query else {"expression": "* * * * *", **query}
+    parameters = query if not query else {"expression": "* * * * *", **query}
 
-    status, body = ask(whole)
+    status, body = preview(parameters)
 
     assert status == 400
     assert body == {"error": body["error"], "position": None}
-    assert sentence in body["error"] and len(body["error"]) < 200
+    assert message in body["error"] and len(body["error"]) < 200
 
 
-def test_parameter_given_twice_is_refused(ask: Asking) -> None:
-    status, body = ask("expression=*+*+*+*+*&tz=UTC&tz=Asia/Tokyo")
+def test_a_repeated_parameter_is_refused(preview: Preview) -> None:
+    status, body = preview("expression=*+*+*+*+*&tz=UTC&tz=Asia/Tokyo")
 
     assert (status, body["error"]) == (400, "'tz' is given twice")
 
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-def test_token_as_bearer_opens_it(
+def test_a_bearer_token_is_accepted(
     http: FlaskClient, token: str, name: str, scheme: str
 ) -> None:
-    answer = http.get(
+    response = http.get(
         "/cron/preview?expression=@daily", headers={name: f"{scheme} {token}"}
     )
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("name", ["X-API-Key", "x-api-key", "X-Api-Key"])
-def test_token_as_key_opens_it(http: FlaskClient, token: str, name: str) -> None:
-    answer = http.get("/cron/preview?expression=@daily", headers={name: token})
+def test_an_api_key_is_accepted(http: FlaskClient, token: str, name: str) -> None:
+    response = http.get("/cron/preview?expression=@daily", headers={name: token})
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
-def test_one_good_token_of_two_is_enough(http: FlaskClient, token: str) -> None:
+def test_one_valid_token_of_two_is_enough(http: FlaskClient, token: str) -> None:
     for bearer, key in ((token, "other"), ("other", token)):
         headers = {"Authorization": f"Bearer {bearer}", "X-API-Key": key}
-        answer = http.get("/cron/preview?expression=@daily", headers=headers)
-        assert answer.status_code == 200
+        response = http.get("/cron/preview?expression=@daily", headers=headers)
+        assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -263,16 +267,16 @@ def test_one_good_token_of_two_is_enough(http: FlaskClient, token: str) -> None:
         {"X-API-Key": ""},
     ],
 )
-def test_without_a_good_token_nothing_is_told(
+def test_a_request_without_a_valid_token_is_unauthorized(
     http: FlaskClient, headers: dict[str, str]
 ) -> None:
-    answer = http.get("/cron/preview?expression=nonsense", headers=headers)
+    response = http.get("/cron/preview?expression=nonsense", headers=headers)
 
-    assert answer.status_code == 401
-    assert list(answer.get_json()) == ["error"]
+    assert response.status_code == 401
+    assert list(response.get_json()) == ["error"]
 
 
-def test_basic_scheme_is_no_token(http: FlaskClient, token: str) -> None:
+def test_the_basic_scheme_is_refused(http: FlaskClient, token: str) -> None:
     headers = {"Authorization": f"Basic {token}"}
 
     assert http.get("/cron/preview", headers=headers).status_code == 401
@@ -286,9 +290,9 @@ def test_basic_scheme_is_no_token(http: FlaskClient, token: str) -> None:
         ("GET", "/cron/previews", 404),
     ],
 )
-def test_other_errors_below_its_path_look_the_same(
+def test_unknown_paths_and_methods_have_the_same_error_format(
     http: FlaskClient, method: str, path: str, status: int
 ) -> None:
-    answer = http.open(path, method=method)
+    response = http.open(path, method=method)
 
-    assert (answer.status_code, list(answer.get_json())) == (status, ["error"])
+    assert (response.status_code, list(response.get_json())) == (status, ["error"])

@@ -1,61 +1,61 @@
-"""What a web process writes into a connection, write by write."""
+"""The writes of a web process to its connection."""
 
 from scheduler_api.web.gunicorn_worker import HeadWithBody
 
 
 class Recorder:
-    """A socket that keeps what is done with it."""
+    """A socket that records its calls."""
 
     def __init__(self) -> None:
-        self.done: list[object] = []
+        self.calls: list[object] = []
 
     def sendall(self, data: bytes) -> None:
-        self.done.append(data)
+        self.calls.append(data)
 
     def shutdown(self, how: int) -> None:
-        self.done.append(how)
+        self.calls.append(how)
 
 
 def test_head_and_body_are_one_write() -> None:
     sock = Recorder()
-    joined = HeadWithBody(sock)
+    buffered = HeadWithBody(sock)
 
-    joined.sendall(b"head ")
-    joined.sendall(b"body")
-    joined.send_held()
+    buffered.sendall(b"head ")
+    buffered.sendall(b"body")
+    buffered.flush()
 
-    assert sock.done == [b"head body"]
+    assert sock.calls == [b"head body"]
 
 
-def test_a_head_alone_is_sent_once_the_answer_ends() -> None:
+def test_a_head_without_a_body_is_sent_when_the_response_ends() -> None:
     sock = Recorder()
-    joined = HeadWithBody(sock)
+    buffered = HeadWithBody(sock)
 
-    joined.sendall(b"head")
-    assert sock.done == []
+    buffered.sendall(b"head")
+    assert sock.calls == []
 
-    joined.send_held()
-    joined.send_held()
-    assert sock.done == [b"head"]
+    buffered.flush()
+    buffered.flush()
+    assert sock.calls == [b"head"]
 
 
-def test_parts_behind_the_first_are_sent_as_they_come() -> None:
+def test_later_parts_of_a_body_are_sent_at_once() -> None:
     sock = Recorder()
-    joined = HeadWithBody(sock)
+    buffered = HeadWithBody(sock)
 
     for part in (b"head ", b"1", b"2"):
-        joined.sendall(part)
-    assert sock.done == [b"head 1", b"2"]
+        buffered.sendall(part)
+    assert sock.calls == [b"head 1", b"2"]
 
-    joined.sendall(b"3")
-    assert sock.done == [b"head 1", b"2", b"3"]
+    buffered.sendall(b"3")
+    assert sock.calls == [b"head 1", b"2", b"3"]
 
 
-def test_nothing_else_overtakes_the_head() -> None:
+def test_another_call_sends_the_head_first() -> None:
     sock = Recorder()
-    joined = HeadWithBody(sock)
+    buffered = HeadWithBody(sock)
 
-    joined.sendall(b"head")
-    joined.shutdown(2)
+    buffered.sendall(b"head")
+    buffered.shutdown(2)
 
-    assert sock.done == [b"head", 2]
+    assert sock.calls == [b"head", 2]

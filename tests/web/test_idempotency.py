@@ -1,4 +1,4 @@
-"""What is carried out once, whoever else does the same at this instant."""
+"""Equal requests at the same instant are executed once."""
 
 import pytest
 import redis
@@ -25,57 +25,54 @@ def store(store_client: redis.Redis) -> EventStore:
 
 
 @pytest.fixture
-def carry_out(store: EventStore) -> Run:
-    """Carry something out under the deduplication key; answer the stored id."""
-    return lambda make: once(
+def run(store: EventStore) -> Run:
+    """Execute a request under the deduplication key; a repetition gets the id."""
+    return lambda execute: once(
         store,
         OWNER,
         DEDUPLICATION,
-        make=make,
-        again=lambda duplicate: Response(duplicate.id),
+        execute=execute,
+        repeat=lambda duplicate: Response(duplicate.id),
     )
 
 
-def stored(store: EventStore, deduplication: DeduplicationKey = DEDUPLICATION) -> str:
+def create(store: EventStore, deduplication: DeduplicationKey = DEDUPLICATION) -> str:
     return store.create(OWNER, Draft(CONTENT, 1_000, deduplication=deduplication)).id
 
 
-def refused() -> Response:
+def exceed_quota() -> Response:
     raise OverQuota
 
 
-def test_what_another_has_stored_meanwhile_is_answered(
-    store: EventStore, carry_out: Run
-):
+def test_the_loser_of_a_race_gets_the_id_of_the_winner(store: EventStore, run: Run):
     ids = []
 
-    def beaten() -> Response:
-        ids.append(stored(store))
-        return Response(stored(store))
+    def lose_to_the_same_request() -> Response:
+        ids.append(create(store))
+        return Response(create(store))
 
-    answer = carry_out(beaten)
+    response = run(lose_to_the_same_request)
 
-    assert (answer.get_data(as_text=True), answer.headers[REPLAYED]) == (ids[0], "true")
+    assert response.get_data(as_text=True) == ids[0]
+    assert response.headers[REPLAYED] == "true"
 
 
-def test_who_finds_nothing_left_is_answered_if_it_was_the_same_that_took_it(
-    store: EventStore, carry_out: Run
-):
+def test_a_quota_used_up_by_the_same_request_is_no_error(store: EventStore, run: Run):
     ids = []
 
-    def beaten() -> Response:
-        ids.append(stored(store))
-        return refused()
+    def lose_to_the_same_request() -> Response:
+        ids.append(create(store))
+        return exceed_quota()
 
-    assert carry_out(beaten).get_data(as_text=True) == ids[0]
+    assert run(lose_to_the_same_request).get_data(as_text=True) == ids[0]
 
 
-def test_who_finds_nothing_left_is_refused_otherwise(store: EventStore, carry_out: Run):
-    def beaten_by_another() -> Response:
-        stored(store, DeduplicationKey("k", 60_000, "another"))
-        return refused()
+def test_a_quota_used_up_by_another_request_is_an_error(store: EventStore, run: Run):
+    def lose_to_another_request() -> Response:
+        create(store, DeduplicationKey("k", 60_000, "another"))
+        return exceed_quota()
 
     with pytest.raises(OverQuota):
-        carry_out(refused)
+        run(exceed_quota)
     with pytest.raises(Refusal):
-        carry_out(beaten_by_another)
+        run(lose_to_another_request)

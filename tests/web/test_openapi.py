@@ -1,4 +1,4 @@
-"""Documents tell all routes and no other, and what they tell is well-formed."""
+"""OpenAPI documents are valid and contain exactly the routes of their dialect."""
 
 import jsonschema
 import pytest
@@ -30,17 +30,17 @@ BLUEPRINTS = {dialect.DOCUMENT.name: dialect.DOCUMENT.blueprint for dialect in D
 
 @pytest.fixture(scope="module")
 def app() -> Flask:
-    """Without a store, which documents do not need."""
+    """An application without a store; documents do not need one."""
     settings = Settings(
         redis_url="redis://127.0.0.1:1/0", secret_key="0123456789abcdef"
     )
     return create_app(settings)
 
 
-def served(app: Flask, name: str) -> Json:
-    answer = app.test_client().get(f"/openapi/{name}.json")
-    assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    return answer.get_json()
+def get_document(app: Flask, name: str) -> Json:
+    response = app.test_client().get(f"/openapi/{name}.json")
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    return response.get_json()
 
 
 def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
@@ -55,9 +55,9 @@ def test_every_dialect_has_a_document() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_documents_are_valid(app: Flask, name: str) -> None:
-    faults = OpenAPIV31SpecValidator(served(app, name)).iter_errors()
+    errors = OpenAPIV31SpecValidator(get_document(app, name)).iter_errors()
 
-    assert [fault.message for fault in faults] == []
+    assert [error.message for error in errors] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,44 +71,46 @@ def test_a_document_has_the_routes_of_its_dialect_and_no_other(
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
-    told = {(path, method) for path, method, _ in operations(served(app, name))}
+    documented_routes = {
+        (path, method) for path, method, _ in operations(get_document(app, name))
+    }
 
-    assert told == routed
-    assert len(told) > 5
+    assert documented_routes == routed
+    assert len(routed) > 5
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_operation_says_what_it_does_answers_and_refuses(
+def test_every_operation_has_a_summary_responses_and_path_parameters(
     app: Flask, name: str
 ) -> None:
-    for path, method, operation in operations(served(app, name)):
-        where = f"{method} {path}"
-        assert len(operation["summary"]) > 5, where
-        assert {"500", "503"} < operation["responses"].keys(), where
-        assert any(status < "300" for status in operation["responses"]), where
-        in_path = [each for each in operation["parameters"] if each["in"] == "path"]
-        assert [each["name"] for each in in_path] == re.findall(r"{(\w+)}", path)
-        assert all(each["required"] for each in in_path), where
+    for path, method, operation in operations(get_document(app, name)):
+        location = f"{method} {path}"
+        assert len(operation["summary"]) > 5, location
+        assert {"500", "503"} < operation["responses"].keys(), location
+        assert any(status < "300" for status in operation["responses"]), location
+        in_path = [item for item in operation["parameters"] if item["in"] == "path"]
+        assert [item["name"] for item in in_path] == re.findall(r"{(\w+)}", path)
+        assert all(item["required"] for item in in_path), location
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operation_but_registering_needs_a_token(app: Flask, name: str) -> None:
-    document = served(app, name)
-    without = [
+    document = get_document(app, name)
+    without_token = [
         path
         for path, _, operation in operations(document)
         if operation.get("security", document["security"]) == []
     ]
 
-    assert without == (["/v1/register"] if name == "v1" else [])
+    assert without_token == (["/v1/register"] if name == "v1" else [])
 
 
-def test_an_unknown_document_is_none(app: Flask) -> None:
+def test_an_unknown_document_is_not_found(app: Flask) -> None:
     assert app.test_client().get("/openapi/other.json").status_code == 404
 
 
-def test_bodies_are_those_that_are_read(app: Flask) -> None:
-    document = served(app, "jiter")
+def test_documented_bodies_come_from_the_request_schemas(app: Flask) -> None:
+    document = get_document(app, "jiter")
 
     schema = document["components"]["schemas"]["NewEvent"]
 
@@ -123,22 +125,22 @@ def test_bodies_are_those_that_are_read(app: Flask) -> None:
         ("/v2/schedules/{destination}", SCHEDULE_HEADERS),
     ],
 )
-def test_headers_are_those_that_are_read(
+def test_all_headers_that_are_read_are_documented(
     app: Flask, path: str, table: dict[str, Any]
 ) -> None:
-    told = {
-        each["name"].lower(): each["description"]
-        for each in served(app, "qstash")["paths"][path]["post"]["parameters"]
-        if each["in"] == "header"
+    descriptions = {
+        item["name"].lower(): item["description"]
+        for item in get_document(app, "qstash")["paths"][path]["post"]["parameters"]
+        if item["in"] == "header"
     }
 
-    assert {f"upstash-{name}" for name in table} < set(told)
-    assert all(told.values()), [name for name, words in told.items() if not words]
+    assert {f"upstash-{name}" for name in table} < set(descriptions)
+    assert all(descriptions.values()), descriptions
     assert set(header_schemas.DESCRIPTIONS) == {*MESSAGE_HEADERS, *SCHEDULE_HEADERS}
 
 
-class Answer(Schema):
-    """What is answered here."""
+class Done(Schema):
+    """The body of a response."""
 
     done = fields.Boolean(required=True)
 
@@ -154,37 +156,37 @@ def small(view: Any) -> tuple[Flask, Document]:
         title="Small",
         version="1",
         security={"key": {"type": "apiKey", "in": "header", "name": "key"}},
-        error=Answer,
+        error=Done,
     )
 
 
-def test_a_route_without_documentation_is_named() -> None:
+def test_the_error_of_an_undocumented_view_names_its_route() -> None:
     def view(_services: object, thing: str) -> str:
-        """Does it."""
+        """Do it."""
         return thing
 
     with pytest.raises(openapi.Undocumented, match=r"small\.do: /small/<thing>"):
         openapi.write(*small(view))
 
 
-def test_a_route_is_told_by_its_view() -> None:
-    @documented(response=Answer, statuses=(201,), errors=(404,))
+def test_an_operation_is_documented_by_its_view() -> None:
+    @documented(response=Done, statuses=(201,), errors=(404,))
     def view(_services: object, thing: str) -> str:
-        """Does it; more of it.
+        """Do it; in detail.
 
         Source: elsewhere
         """
         return thing
 
-    (_, _, operation), *more = operations(openapi.write(*small(view)))
+    (_, _, operation), *others = operations(openapi.write(*small(view)))
 
-    assert more == []
-    assert operation["summary"] == "Does it; more of it"
+    assert others == []
+    assert operation["summary"] == "Do it; in detail"
     assert operation["operationId"] == "do"
     assert list(operation["responses"]) == ["201", "401", "404", "500", "503"]
 
 
-def test_answers_that_are_told_otherwise_are_noticed(app: Flask) -> None:
+def test_a_response_that_differs_from_its_document_is_an_error(app: Flask) -> None:
     path = "/v2/keys"
     pair = {"current": "a", "next": "b"}
     documents.check(app, "GET", path, 200, pair)

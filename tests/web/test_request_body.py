@@ -1,4 +1,4 @@
-"""Bodies are taken whole or not at all, as a server hands them on."""
+"""Bodies are read in full or refused."""
 
 import pytest
 from flask import Request
@@ -15,22 +15,22 @@ read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=MALFO
 
 
 class Broken:
-    """What a server reads from when a client sends what is no HTTP."""
+    """The input stream of a server when a client sends invalid HTTP."""
 
-    def __init__(self, problem: Exception) -> None:
-        self._problem = problem
+    def __init__(self, error: Exception) -> None:
+        self._error = error
 
     def read(self, size: int = -1) -> bytes:
-        raise self._problem
+        raise self._error
 
 
 def _request(stream: Any, **environ: str) -> Request:
-    # As gunicorn has it: a stream that ends where the connection does.
+    # As in gunicorn: the stream ends with the connection.
     return Request({"wsgi.input": stream, "wsgi.input_terminated": True, **environ})
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff\x00", b"x" * 200_000])
-def test_whole_body_is_read_as_it_came(raw: bytes) -> None:
+def test_a_complete_body_is_read_byte_for_byte(raw: bytes) -> None:
     length = str(len(raw))
 
     assert read_body(_request(BytesIO(raw), CONTENT_LENGTH=length)) == raw
@@ -38,19 +38,19 @@ def test_whole_body_is_read_as_it_came(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"x" * 99])
-def test_body_that_ends_before_its_length_is_none(raw: bytes) -> None:
+def test_a_body_shorter_than_its_length_is_refused(raw: bytes) -> None:
     with pytest.raises(Refusal, match=MALFORMED):
         read_body(_request(BytesIO(raw), CONTENT_LENGTH="100"))
 
 
-@pytest.mark.parametrize("problem", [InvalidChunkSize(b"zz"), NoMoreData()])
-def test_chunks_that_are_none_are_no_body(problem: Exception) -> None:
+@pytest.mark.parametrize("error", [InvalidChunkSize(b"zz"), NoMoreData()])
+def test_invalid_chunks_are_refused(error: Exception) -> None:
     with pytest.raises(Refusal, match=MALFORMED):
-        read_body(_request(Broken(problem), HTTP_TRANSFER_ENCODING="chunked"))
+        read_body(_request(Broken(error), HTTP_TRANSFER_ENCODING="chunked"))
 
 
 @pytest.mark.parametrize("size", [9, 10, 11])
-def test_body_of_as_many_bytes_as_are_looked_at_is_too_large(size: int) -> None:
+def test_a_body_of_the_maximum_or_more_is_too_large(size: int) -> None:
     for framing in (
         {"CONTENT_LENGTH": str(size)},
         {"HTTP_TRANSFER_ENCODING": "chunked"},

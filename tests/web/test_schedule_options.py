@@ -1,4 +1,4 @@
-"""Options of schedules: what is taken, what is refused, what is told."""
+"""Options of schedules: accepted and refused values, and responses."""
 
 import pytest
 from dataclasses import replace
@@ -44,21 +44,21 @@ NOON = "2030-12-31T12:00:00Z"
         ("overlap", "queue", {"overlap": Overlap.QUEUE}),
     ],
 )
-def test_an_option_says_one_thing_and_null_takes_it_back(
+def test_an_option_is_set_and_null_resets_it(
     name: str, value: Any, expected: dict[str, Any]
 ) -> None:
-    said = apply_options({name: value}, ZonedOptions())
+    options = apply_options({name: value}, ZonedOptions())
 
-    assert said == ZonedOptions(options=replace(ScheduleOptions(), **expected))
-    assert apply_options({}, said) == said
-    assert apply_options({name: None}, said) == ZonedOptions()
+    assert options == ZonedOptions(options=replace(ScheduleOptions(), **expected))
+    assert apply_options({}, options) == options
+    assert apply_options({name: None}, options) == ZonedOptions()
 
 
-def test_a_time_zone_is_said_and_taken_back() -> None:
-    said = apply_options({"timeZone": "Asia/Tokyo"}, ZonedOptions())
+def test_a_time_zone_is_set_and_null_resets_it() -> None:
+    options = apply_options({"timeZone": "Asia/Tokyo"}, ZonedOptions())
 
-    assert said.tz == "Asia/Tokyo"
-    assert apply_options({"timeZone": None}, said).tz == "UTC"
+    assert options.tz == "Asia/Tokyo"
+    assert apply_options({"timeZone": None}, options).tz == "UTC"
 
 
 @pytest.mark.parametrize(
@@ -75,48 +75,50 @@ def test_a_time_zone_is_said_and_taken_back() -> None:
         ("jitter", ["", "-1s", "25h", "1d", -1, True, 1.5, "s", "1s1h", "9" * 40]),
     ],
 )
-def test_what_is_no_value_is_refused_by_name(name: str, values: list[Any]) -> None:
+def test_a_wrong_value_is_refused_with_the_name_of_the_option(
+    name: str, values: list[Any]
+) -> None:
     for value in values:
-        with pytest.raises(BadOption) as refused:
+        with pytest.raises(BadOption) as raised:
             apply_options({name: value}, ZonedOptions())
 
-        assert refused.value.name == name
-        assert len(str(refused.value)) < 150
+        assert raised.value.name == name
+        assert len(str(raised.value)) < 150
 
 
-@pytest.mark.parametrize("most", [0, 1_001, "many"])
-def test_a_bound_of_missed_runs_has_limits(most: Any) -> None:
+@pytest.mark.parametrize("maximum", [0, 1_001, "many"])
+def test_most_missed_is_from_1_to_1000(maximum: Any) -> None:
     with pytest.raises(BadOption):
-        apply_options({"missedRuns": "all", "mostMissed": most}, ZonedOptions())
+        apply_options({"missedRuns": "all", "mostMissed": maximum}, ZonedOptions())
 
 
-def test_a_bound_goes_with_all_missed_runs_only() -> None:
-    bounded = apply_options({"missedRuns": "all", "mostMissed": 5}, ZonedOptions())
+def test_most_missed_needs_missed_runs_all() -> None:
+    limited = apply_options({"missedRuns": "all", "mostMissed": 5}, ZonedOptions())
 
-    assert bounded.options.max_missed == 5
-    assert apply_options({"mostMissed": None}, bounded).options.max_missed == 100
-    assert apply_options({"missedRuns": "skip"}, bounded).options.max_missed == 0
+    assert limited.options.max_missed == 5
+    assert apply_options({"mostMissed": None}, limited).options.max_missed == 100
+    assert apply_options({"missedRuns": "skip"}, limited).options.max_missed == 0
     with pytest.raises(BadOption):
         apply_options({"missedRuns": "latest", "mostMissed": 5}, ZonedOptions())
 
 
 def test_a_start_after_the_end_is_refused() -> None:
-    ends = apply_options({"endDate": NOON}, ZonedOptions())
+    with_end = apply_options({"endDate": NOON}, ZonedOptions())
 
     with pytest.raises(BadOption):
-        apply_options({"startDate": "2031-01-01T00:00Z"}, ends)
-    assert apply_options({"startDate": NOON}, ends).options.start_ms == NOON_MS
+        apply_options({"startDate": "2031-01-01T00:00Z"}, with_end)
+    assert apply_options({"startDate": NOON}, with_end).options.start_ms == NOON_MS
 
 
-def test_an_unknown_option_is_refused_and_the_known_ones_are_told() -> None:
+def test_the_refusal_of_an_unknown_option_lists_the_known_ones() -> None:
     with pytest.raises(BadOption, match=r"maxRun is unknown.*maxRuns"):
         apply_options({"maxRun": 1}, ZonedOptions())
     with pytest.raises(BadOption, match=r"scheduler-Max-Run is.*Scheduler-Max-Runs"):
         read_headers([("scheduler-Max-Run", "1")])
 
 
-def test_headers_say_options_in_any_case() -> None:
-    said = read_headers(
+def test_names_of_headers_are_case_insensitive() -> None:
+    values = read_headers(
         [
             ("SCHEDULER-TIME-ZONE", " Asia/Tokyo "),
             ("scheduler-max-runs", "3"),
@@ -126,10 +128,10 @@ def test_headers_say_options_in_any_case() -> None:
         ]
     )
 
-    assert said == {"timeZone": "Asia/Tokyo", "maxRuns": "3"}
+    assert values == {"timeZone": "Asia/Tokyo", "maxRuns": "3"}
 
 
-def test_what_is_told_may_be_said_again() -> None:
+def test_rendered_options_can_be_applied_again() -> None:
     options = ScheduleOptions(
         missed_runs=MissedRuns.ALL,
         max_missed=7,
@@ -148,7 +150,7 @@ def test_what_is_told_may_be_said_again() -> None:
         options=options,
     )
 
-    told = schedule_options.render(schedule)
+    rendered = schedule_options.render(schedule)
 
-    assert told.keys() == set(schedule_options.NAMES)
-    assert apply_options(told, ZonedOptions()) == ZonedOptions.of(schedule)
+    assert rendered.keys() == set(schedule_options.NAMES)
+    assert apply_options(rendered, ZonedOptions()) == ZonedOptions.of(schedule)

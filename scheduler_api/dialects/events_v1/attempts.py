@@ -96,8 +96,8 @@ class Attempts:
             self._store,
             owner,
             deduplication,
-            make=lambda: answer(self._send_again(schedule, origin, deduplication)),
-            again=lambda duplicate: answer(duplicate.id),
+            execute=lambda: answer(self._send_again(schedule, origin, deduplication)),
+            repeat=lambda duplicate: answer(duplicate.id),
         )
 
     def _send_again(

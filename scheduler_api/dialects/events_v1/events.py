@@ -91,8 +91,8 @@ class Events:
             self._store,
             owner,
             deduplication,
-            make=lambda: self._accept(owner, rule, deduplication),
-            again=lambda duplicate: self._as_at_first(owner, rule, duplicate),
+            execute=lambda: self._accept(owner, rule, deduplication),
+            repeat=lambda duplicate: self._as_at_first(owner, rule, duplicate),
         )
 
     def _rule(self, body: dict[str, object]) -> Rule:

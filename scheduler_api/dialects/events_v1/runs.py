@@ -57,8 +57,8 @@ class Runs:
             self._store,
             owner,
             deduplication,
-            make=lambda: answer(self._run(schedule, deduplication)),
-            again=lambda duplicate: answer(duplicate.id),
+            execute=lambda: answer(self._run(schedule, deduplication)),
+            repeat=lambda duplicate: answer(duplicate.id),
         )
 
     def _run(self, schedule: Schedule, deduplication: DeduplicationKey | None) -> str:

@@ -88,8 +88,8 @@ class CronJobs:
             self._store,
             owner,
             deduplication,
-            make=lambda: self._accept(owner, fields, deduplication),
-            again=lambda duplicate: self._as_at_first(owner, fields, duplicate),
+            execute=lambda: self._accept(owner, fields, deduplication),
+            repeat=lambda duplicate: self._as_at_first(owner, fields, duplicate),
         )
 
     def _accept(
@@ -193,8 +193,8 @@ class CronJobs:
             self._store,
             owner,
             deduplication,
-            make=lambda: self._run(schedule, deduplication),
-            again=lambda _: rendering.respond(self._show([schedule])[0]),
+            execute=lambda: self._run(schedule, deduplication),
+            repeat=lambda _: rendering.respond(self._show([schedule])[0]),
         )
 
     def _run(

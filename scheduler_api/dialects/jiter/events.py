@@ -91,10 +91,10 @@ class Events:
             self._store,
             owner,
             deduplication,
-            make=lambda: self._accept(
+            execute=lambda: self._accept(
                 owner, content, at_ms, deduplication=deduplication
             ),
-            again=lambda duplicate: _as_at_first(
+            repeat=lambda duplicate: _as_at_first(
                 owner, content, at_ms, duplicate=duplicate
             ),
         )
@@ -133,8 +133,10 @@ class Events:
             self._store,
             owner,
             deduplication,
-            make=lambda: self._send_again(origin, options, deduplication=deduplication),
-            again=lambda duplicate: _as_at_first(
+            execute=lambda: self._send_again(
+                origin, options, deduplication=deduplication
+            ),
+            repeat=lambda duplicate: _as_at_first(
                 owner, content, None, duplicate=duplicate
             ),
         )

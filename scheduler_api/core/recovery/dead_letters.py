@@ -1,4 +1,4 @@
-"""Dead letters: events that gave up, until somebody sends them anew or removes them."""
+"""Dead letters: failed events, kept until they are replayed or removed."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,8 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import EventStore
 from typing import NamedTuple, cast
 
-# Nothing has come of these.
-NONE = (Verdict.GONE, Verdict.FAULT)
-# Read at once: few enough that what they hold fits in memory.
+NOT_REPLAYED = (Verdict.GONE, Verdict.FAULT)
+# How many dead letters are listed at once; callers read their contents into memory.
 AT_ONCE = 100
 
 
@@ -20,7 +19,7 @@ log = logging.getLogger("scheduler.store")
 
 
 class Place(NamedTuple):
-    """Where a dead letter stands among its owner's: by when it gave up, then by id."""
+    """The position of a dead letter: the time of its failure, then its id."""
 
     ms: int
     id: str
@@ -35,11 +34,13 @@ class DeadLetters:
     def chunks(
         self, owner: Owner, span: Span, *, after: Place | None, newest_first: bool
     ) -> Iterator[list[Place]]:
-        """Those that gave up within a span, behind a place, some at a time.
+        """Yield lists of the dead letters that failed within a span.
 
-        What leaves meanwhile moves nothing. Redis: one read for each.
+        Letters that are removed meanwhile do not shift the others. Redis: one read for
+        each list.
 
-        Raises: redis.RedisError.
+        Args:
+            after: start after this position; None: at the first.
         """
         key = keys.finished(self._store.cell.prefix, str(owner), State.DEAD)
         low, high = span.bounds
@@ -63,22 +64,20 @@ class DeadLetters:
                 ),
             )
             places = [Place(int(ms), member.decode()) for member, ms in found]
-            yield [each for each in places if _is_behind(each, after, newest_first)]
+            yield [place for place in places if _is_after(place, after, newest_first)]
             if len(found) < AT_ONCE:
                 return
             last = places[-1]
-            at_last = sum(1 for each in places if each.ms == last.ms)
+            at_last = sum(1 for place in places if place.ms == last.ms)
             bound = high if newest_first else low
             skipped = at_last if last.ms != bound else skipped + at_last
             low, high = (low, last.ms) if newest_first else (last.ms, high)
 
     def clear(self, owner: Owner, event_ids: Sequence[str]) -> list[bool]:
-        """Removes dead letters; answers for each whether it was one of the owner's.
+        """Remove dead letters; return for each whether the owner had it.
 
-        Their events are kept like those that were delivered. Redis:
-        delete_dead_letters, atomic for each; repeated in silence, it answers alike.
-
-        Raises: redis.RedisError.
+        Their events are kept as long as delivered ones. Redis: delete_dead_letters,
+        atomic for each letter; if the client retries the call, the answer is the same.
         """
         if not event_ids:
             return []
@@ -89,29 +88,30 @@ class DeadLetters:
     def replay(
         self, owner: Owner, letters: Sequence[tuple[str, Draft]]
     ) -> list[Accepted | None]:
-        """Puts a new event in the place of each dead letter; None where there was none.
+        """Replace each dead letter by a new event; None if the letter does not exist.
 
-        A replay by which a letter ceases to be one, so that none is sent anew twice.
-
-        Redis: replay_dead_letters, atomic for each: a crash neither loses nor doubles
-        one.
-
-        Raises: redis.RedisError; what was answered before is stored.
+        The letter is removed in the same call, so it cannot be replayed twice. Redis:
+        replay_dead_letters, atomic for each letter.
         """
         accepted = self._store.create_many(
             owner,
             [draft for _, draft in letters],
             replaces=[event_id for event_id, _ in letters],
         )
-        for (event_id, _), each in zip(letters, accepted, strict=True):
-            if each.verdict is Verdict.FAULT:
-                line = logfmt.line("letter.unreadable", event=event_id, problem=each.id)
-                log.error(line)
-        return [None if each.verdict in NONE else each for each in accepted]
+        for (event_id, _), answer in zip(letters, accepted, strict=True):
+            if answer.verdict is Verdict.FAULT:
+                problem = answer.id
+                log.error(
+                    logfmt.line("letter.unreadable", event=event_id, problem=problem)
+                )
+        return [None if a.verdict in NOT_REPLAYED else a for a in accepted]
 
 
-def _is_behind(place: Place, after: Place | None, newest_first: bool) -> bool:
-    """Members of equal score stand in the order of their bytes."""
+def _is_after(place: Place, after: Place | None, newest_first: bool) -> bool:
+    """Whether a place comes after another in the order of the list.
+
+    Redis orders members with equal scores by their bytes, like `Place`.
+    """
     if after is None:
         return True
     return place < after if newest_first else place > after

@@ -1,7 +1,7 @@
-"""Replays: what a finished event sent is sent again, as an event of its own.
+"""Replays: send the content of a finished event again, as a new event.
 
-The finished one stays what it was. Where a dead letter is to be one no more, its place
-is taken in the same call: see `dead_letters`.
+The finished event does not change. To replay a dead letter and remove it, use
+`DeadLetters.replay`.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ def replay(
     deadline_ms: int,
     deduplication: DeduplicationKey | None = None,
 ) -> Event:
-    """Store an event that sends the same to the same at once; answer the new one.
+    """Store an event with the same URL and body, due now; return the new event.
 
     Args:
-        options: those of the new event, in which its dialect names the origin.
+        options: of the new event; its dialect stores the original event's id in them.
 
     Raises: NotFinished, StoreFull, Repeated.
     """

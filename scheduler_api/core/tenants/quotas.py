@@ -1,6 +1,6 @@
-"""Counts that limits are held against.
+"""Quotas: counts of requests and events that are compared with limits.
 
-A limit of 0 is none, and costs nothing.
+A limit of 0 means unlimited; then nothing is counted.
 """
 
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from typing import cast
 
 MINUTE_MS = 60_000
 TWO_MINUTES_S = 120
-# Beyond its month a count is of no use; a month has 31 days at most.
+# Long enough for every month: the count of a month is not needed after its end.
 KEPT_AFTER_MS = 32 * 86_400_000
 
 
@@ -27,9 +27,9 @@ class Quotas:
         self._cell = cell
 
     def count_request(self, owner: Owner, *, limit: int) -> None:
-        """Counts a request of this minute.
+        """Count a request in the current minute.
 
-        Raises: OverQuota, redis.RedisError.
+        Raises: OverQuota.
         """
         if not limit:
             return
@@ -37,10 +37,10 @@ class Quotas:
         if self._add(keys.requests(self._cell.prefix, str(owner), minute)) > limit:
             raise OverQuota
 
-    def take_month(self, owner: Owner, at_ms: int, *, limit: int) -> None:
-        """Counts an event for the month that it is wanted in.
+    def count_event(self, owner: Owner, at_ms: int, *, limit: int) -> None:
+        """Count an event in the month of its fire time.
 
-        Raises: OverQuota, redis.RedisError.
+        Raises: OverQuota; then the event is not counted.
         """
         if not limit:
             return
@@ -50,11 +50,8 @@ class Quotas:
             self._cell.client.decr(key)
             raise OverQuota
 
-    def give_month(self, owner: Owner, at_ms: int, *, limit: int) -> None:
-        """Takes one off again: the event was not accepted, or moved elsewhere.
-
-        Raises: redis.RedisError.
-        """
+    def uncount_event(self, owner: Owner, at_ms: int, *, limit: int) -> None:
+        """Undo `count_event`: the event was not accepted, or moved to another month."""
         if limit:
             key, until_ms = self._month_key(owner, at_ms), at_ms + KEPT_AFTER_MS
             self._add(key, by=-1, until_ms=until_ms)
@@ -74,7 +71,7 @@ class Quotas:
 
 
 def same_month(one_ms: int, other_ms: int) -> bool:
-    """Whether two instants lie in one month of UTC."""
+    """Whether two instants are in the same month in UTC."""
     return _month(one_ms) == _month(other_ms)
 
 

@@ -1,4 +1,4 @@
-"""Groups: a name of an owner's that stands for several destinations."""
+"""URL groups: named lists of destinations."""
 
 import hashlib
 import orjson
@@ -23,36 +23,33 @@ from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
 FORMAT = 1
-# What is published to a group is stored by one call: all of it or nothing.
-MOST_ENDPOINTS = 500
+# The events for a group are stored in one call: all of them or none.
+MAX_ENDPOINTS = 500
 DONE, LIMIT_REACHED = 1, 2
-# What `LimitReached` names.
+# The message of `LimitReached`.
 GROUP = "group"
-# How often a change may meet others to the same group.
+# How often a change is tried while others change the same group.
 TRIES = 50
 KEY_BITS = 60
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One destination of a group, known by its URL; its name is '' if it has none."""
+    """A destination of a group. The URL identifies it; the name may be empty."""
 
     url: str
     name: str = ""
 
     @property
     def key(self) -> str:
-        """What the id of an event ends in that is made for this endpoint."""
+        """The suffix of the ids of events for this endpoint."""
         digest = hashlib.sha256(self.url.encode("utf-8", "surrogatepass")).digest()
         return "e" + to_id(int.from_bytes(digest) >> (256 - KEY_BITS))
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group as it stands in the store.
-
-    `defaults` is the dialect's own: plain JSON that only its folder reads.
-    """
+    """A stored group; `defaults` is JSON that only its dialect reads."""
 
     name: str
     created_ms: int
@@ -62,7 +59,7 @@ class Group:
 
 
 class TooManyEndpoints(SchedulerError):
-    """The group would have more endpoints than one may have."""
+    """The group would have more than `MAX_ENDPOINTS` endpoints."""
 
 
 Edit = Callable[[Group | None], Group | None]
@@ -81,9 +78,9 @@ class Groups:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).url_groups
 
     def get(self, owner: Owner, name: str) -> Group:
-        """The group of that name. Redis: one read.
+        """The group with that name. Redis: one read.
 
-        Raises: NotFound, UnreadableRecord, redis.RedisError.
+        Raises: NotFound, UnreadableRecord.
         """
         record = self._record(owner, name)
         if not record:
@@ -93,7 +90,7 @@ class Groups:
     def all_of(self, owner: Owner) -> list[Group]:
         """All groups of an owner, oldest first. Redis: one read.
 
-        Raises: UnreadableRecord, redis.RedisError.
+        Raises: UnreadableRecord.
         """
         key = keys.groups(self._cell.prefix, str(owner))
         found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
@@ -101,9 +98,9 @@ class Groups:
         return sorted(groups, key=lambda group: (group.created_ms, group.name))
 
     def add(self, owner: Owner, name: str, endpoints: Sequence[Endpoint]) -> None:
-        """Puts endpoints into a group, which is made if it is missing.
+        """Add endpoints to a group, which is created if it does not exist.
 
-        One whose URL is there already gets the name that is given now. Redis:
+        An endpoint with an existing URL replaces the name of that endpoint. Redis:
         put_group, atomic.
 
         Raises: TooManyEndpoints, LimitReached, Conflict, UnreadableRecord.
@@ -112,8 +109,8 @@ class Groups:
 
         def edit(group: Group | None) -> Group:
             group = group or Group(name, now_ms, now_ms, ())
-            by_url = {each.url: each for each in (*group.endpoints, *endpoints)}
-            if len(by_url) > MOST_ENDPOINTS:
+            by_url = {e.url: e for e in (*group.endpoints, *endpoints)}
+            if len(by_url) > MAX_ENDPOINTS:
                 raise TooManyEndpoints
             return replace(group, updated_ms=now_ms, endpoints=tuple(by_url.values()))
 
@@ -122,13 +119,12 @@ class Groups:
     def remove(
         self, owner: Owner, name: str, *, urls: Sequence[str], names: Sequence[str]
     ) -> None:
-        """Takes endpoints out of a group; without any it is gone. Unknown ones count
-        as taken out.
+        """Remove endpoints by URL or name; delete the group if none is left.
 
-        Redis: put_group, atomic.
+        URLs and names that the group does not have are ignored. Redis: put_group,
+        atomic.
 
-        Raises: NotFound (there is no such group), Conflict, UnreadableRecord,
-            redis.RedisError.
+        Raises: NotFound (the group does not exist), Conflict, UnreadableRecord.
         """
         now_ms = self._cell.now_ms()
 
@@ -136,9 +132,10 @@ class Groups:
             if group is None:
                 raise NotFound
             left = tuple(
-                each
-                for each in group.endpoints
-                if each.url not in urls and (not each.name or each.name not in names)
+                endpoint
+                for endpoint in group.endpoints
+                if endpoint.url not in urls
+                and (not endpoint.name or endpoint.name not in names)
             )
             if left == group.endpoints:
                 return group
@@ -147,11 +144,9 @@ class Groups:
         self._change(owner, name, edit)
 
     def set_defaults(self, owner: Owner, name: str, defaults: dict[str, Any]) -> None:
-        """Replaces what publishing to a group goes by where nothing else is said.
+        """Replace the default options of events for a group. Redis: put_group, atomic.
 
-        Redis: put_group, atomic.
-
-        Raises: NotFound, Conflict, UnreadableRecord, redis.RedisError.
+        Raises: NotFound, Conflict, UnreadableRecord.
         """
         now_ms = self._cell.now_ms()
 
@@ -163,22 +158,20 @@ class Groups:
         self._change(owner, name, edit)
 
     def delete(self, owner: Owner, name: str) -> None:
-        """Removes a group; what was published to it goes out all the same.
+        """Delete a group, if it exists; existing events for it are still sent.
 
-        Redis: one HDEL; of a group that is not there nothing is left to do.
-
-        Raises: redis.RedisError.
+        Redis: one HDEL.
         """
         key = keys.groups(self._cell.prefix, str(owner))
         self._cell.client.hdel(key, name)
 
     def _change(self, owner: Owner, name: str, edit: Edit) -> None:
         for _ in range(TRIES):
-            was = self._record(owner, name)
-            becomes = edit(read_group(name, was) if was else None)
-            record = b"" if becomes is None else _written(becomes)
+            old = self._record(owner, name)
+            edited = edit(read_group(name, old) if old else None)
+            new = b"" if edited is None else _encode(edited)
             options = {"owner": str(owner), "name": name, "most": self._limit(owner)}
-            code = self._cell.call("put_group", options, [was, record])
+            code = self._cell.call("put_group", options, [old, new])
             if code == LIMIT_REACHED:
                 raise LimitReached(GROUP)
             if code == DONE:
@@ -191,7 +184,7 @@ class Groups:
 
 
 def read_group(name: str, record: bytes) -> Group:
-    """A group from its record.
+    """Decode a group.
 
     Raises: UnreadableRecord.
     """
@@ -201,18 +194,18 @@ def read_group(name: str, record: bytes) -> Group:
             name=name,
             created_ms=int(stored["c"]),
             updated_ms=int(stored["u"]),
-            endpoints=tuple(Endpoint(str(url), str(of)) for url, of in stored["e"]),
+            endpoints=tuple(Endpoint(str(url), str(name)) for url, name in stored["e"]),
             defaults=dict(stored.get("d", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise UnreadableRecord(f"group {name}: {record[:80]!r}") from err
 
 
-def _written(group: Group) -> bytes:
+def _encode(group: Group) -> bytes:
     stored = {
         "f": FORMAT,
         "c": group.created_ms,
         "u": group.updated_ms,
-        "e": [[each.url, each.name] for each in group.endpoints],
+        "e": [[endpoint.url, endpoint.name] for endpoint in group.endpoints],
     }
     return orjson.dumps(stored | ({"d": group.defaults} if group.defaults else {}))

@@ -296,13 +296,13 @@ class Events:
 
     def _take_month(self, owner: Owner, at_ms: int) -> None:
         try:
-            self._quotas.take_month(owner, at_ms, limit=self._month_limit)
+            self._quotas.count_event(owner, at_ms, limit=self._month_limit)
         except OverQuota as err:
             message = f"You cannot schedule more than {self._month_limit} events"
             raise Refusal(400, f"{message} per month") from err
 
     def _give_month(self, owner: Owner, at_ms: int) -> None:
-        self._quotas.give_month(owner, at_ms, limit=self._month_limit)
+        self._quotas.uncount_event(owner, at_ms, limit=self._month_limit)
 
 
 def _accepted(event: Event) -> Response:

@@ -1,4 +1,4 @@
-"""Dead letters: what removes them and what takes their place, also when said twice."""
+"""Dead letters: listing, removal and replay, also repeated."""
 
 import pytest
 import redis
@@ -43,14 +43,14 @@ def listed(engine: Engine) -> list[Place]:
     return [place for chunk in chunks for place in chunk]
 
 
-def test_letter_stands_where_it_gave_up(engine: Engine):
+def test_dead_letters_are_listed_by_the_time_of_failure(engine: Engine):
     event = dead(engine)
 
     assert event.finished_ms is not None
     assert listed(engine) == [Place(event.finished_ms, event.id)]
 
 
-def test_cleared_event_is_kept_and_no_letter(engine: Engine):
+def test_a_removed_dead_letter_is_kept_as_a_cleared_event(engine: Engine):
     event = dead(engine)
     with engine.repeating():
         answers = letters(engine).clear(OWNER, [event.id])
@@ -65,7 +65,7 @@ def test_cleared_event_is_kept_and_no_letter(engine: Engine):
 
 
 @pytest.mark.parametrize("stage", ["waits", "begun", "delivered", "cancelled", "none"])
-def test_what_did_not_give_up_is_no_letter(engine: Engine, stage: str):
+def test_events_that_did_not_fail_are_not_dead_letters(engine: Engine, stage: str):
     event_id = "zz" if stage == "none" else engine.create().id
     if stage in ("begun", "delivered"):
         begun = engine.begun()
@@ -80,7 +80,9 @@ def test_what_did_not_give_up_is_no_letter(engine: Engine, stage: str):
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=str)
-def test_letters_of_others_are_none(engine: Engine, other: Owner):
+def test_dead_letters_of_other_owners_cannot_be_removed_or_replayed(
+    engine: Engine, other: Owner
+):
     event = dead(engine)
 
     assert letters(engine).clear(other, [event.id]) == [False]
@@ -88,7 +90,7 @@ def test_letters_of_others_are_none(engine: Engine, other: Owner):
     assert engine.get(event.id).state is State.DEAD
 
 
-def test_new_event_takes_the_place_of_a_letter(engine: Engine):
+def test_a_replay_replaces_the_dead_letter_by_a_new_event(engine: Engine):
     event, left = dead(engine), dead(engine)
     [accepted] = letters(engine).replay(OWNER, [(event.id, LARGE)])
     assert accepted is not None
@@ -101,7 +103,7 @@ def test_new_event_takes_the_place_of_a_letter(engine: Engine):
 
 
 @pytest.mark.parametrize("ascending", [False, True])
-def test_replay_repeated_in_silence_is_one_event(engine: Engine, ascending: bool):
+def test_a_repeated_replay_creates_one_event(engine: Engine, ascending: bool):
     event = dead(engine)
     draft = Draft(CONTENT, DEADLINE_MS, delay_ms=7, ascending=ascending)
     with engine.repeating():
@@ -113,7 +115,7 @@ def test_replay_repeated_in_silence_is_one_event(engine: Engine, ascending: bool
     assert [*engine.due()] == [accepted.id]
 
 
-def test_full_store_leaves_the_letter(engine: Engine):
+def test_a_replay_in_a_full_store_keeps_the_dead_letter(engine: Engine):
     event = dead(engine)
     engine.client.set(keys.full(PREFIX), "1", ex=5)
     [accepted] = letters(engine).replay(OWNER, [(event.id, LARGE)])
@@ -122,7 +124,7 @@ def test_full_store_leaves_the_letter(engine: Engine):
     assert [place.id for place in listed(engine)] == [event.id]
 
 
-def test_many_letters_of_one_replay_are_each_their_own(engine: Engine):
+def test_each_dead_letter_is_replayed_once(engine: Engine):
     events = [dead(engine) for _ in range(3)]
     drafts = [(event.id, LARGE) for event in (*events, events[0])]
     found = letters(engine).replay(OWNER, drafts)
@@ -131,7 +133,7 @@ def test_many_letters_of_one_replay_are_each_their_own(engine: Engine):
     assert listed(engine) == []
 
 
-def test_bad_record_hides_no_other_and_is_logged(
+def test_an_unreadable_dead_letter_is_logged_and_does_not_block_others(
     engine: Engine, store_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ):
     bad, good = dead(engine), dead(engine)

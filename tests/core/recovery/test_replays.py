@@ -1,4 +1,4 @@
-"""Replays: what finished is sent again, as it was, by an event that names it."""
+"""Replays of finished events and occurrences."""
 
 import pytest
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
@@ -26,7 +26,7 @@ def send_again(engine: Engine, event_id: str):
 
 
 def fired(engine: Engine, schedule: Schedule, *outcomes: Outcome) -> str:
-    """The occurrence of the next fire time, after its attempts."""
+    """The id of the occurrence of the next fire time, after attempts with outcomes."""
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
     for n, outcome in enumerate(outcomes):
@@ -38,7 +38,7 @@ def fired(engine: Engine, schedule: Schedule, *outcomes: Outcome) -> str:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.DEAD])
-def test_a_finished_event_is_sent_again_at_once(engine: Engine, outcome: Outcome):
+def test_a_finished_event_is_replayed_at_once(engine: Engine, outcome: Outcome):
     begun = engine.begun()
     engine.worker.settle(settlement(begun, outcome))
 
@@ -52,14 +52,14 @@ def test_a_finished_event_is_sent_again_at_once(engine: Engine, outcome: Outcome
     ]
 
 
-def test_an_event_that_is_not_finished_is_not_sent_again(engine: Engine):
+def test_an_unfinished_event_cannot_be_replayed(engine: Engine):
     waiting, begun = engine.create(), engine.begun()
     for event_id in (waiting.id, begun.id):
         with pytest.raises(NotFinished):
             send_again(engine, event_id)
 
 
-def test_a_full_store_takes_none(engine: Engine):
+def test_a_full_store_refuses_replays(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(settlement(begun))
     engine.client.set(keys.full(PREFIX), 1, ex=5)
@@ -68,7 +68,7 @@ def test_a_full_store_takes_none(engine: Engine):
         send_again(engine, begun.id)
 
 
-def test_an_occurrence_is_sent_again_as_it_was(engine: Engine):
+def test_an_occurrence_is_replayed_with_its_old_content(engine: Engine):
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.RETRY, Outcome.DEAD)
     edited = engine.edited(schedule, content=OTHER)
@@ -82,7 +82,7 @@ def test_an_occurrence_is_sent_again_as_it_was(engine: Engine):
     assert engine.worker.begin(*engine.claim().ids)[0].content == CONTENT
 
 
-def test_what_it_sends_is_kept_for_as_long_as_itself(engine: Engine):
+def test_the_content_of_a_replay_is_kept_as_long_as_the_replay(engine: Engine):
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.DELIVERED)
     edited = engine.edited(schedule, content=OTHER)
@@ -94,7 +94,7 @@ def test_what_it_sends_is_kept_for_as_long_as_itself(engine: Engine):
     assert superseded == {f"{schedule.id}:{schedule.revision}": engine.now_ms}
 
 
-def test_what_is_sent_again_with_the_present_content_supersedes_nothing(
+def test_a_replay_of_the_present_content_supersedes_nothing(
     engine: Engine,
 ):
     schedule = engine.schedule()
@@ -106,7 +106,7 @@ def test_what_is_sent_again_with_the_present_content_supersedes_nothing(
     assert engine.record(again)["replay_of"] == first
 
 
-def test_an_occurrence_that_is_not_finished_is_not_sent_again(engine: Engine):
+def test_an_unfinished_occurrence_cannot_be_replayed(engine: Engine):
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.RETRY)
 
@@ -114,7 +114,7 @@ def test_an_occurrence_that_is_not_finished_is_not_sent_again(engine: Engine):
         engine.schedules.run(schedule, replay_of=first)
 
 
-def test_only_an_occurrence_of_the_schedule_is_sent_again(engine: Engine):
+def test_a_schedule_replays_only_its_own_occurrences(engine: Engine):
     schedule, other = engine.schedule(), engine.schedule("@daily")
     first = fired(engine, schedule, Outcome.DELIVERED)
     event = engine.create()
@@ -127,7 +127,7 @@ def test_only_an_occurrence_of_the_schedule_is_sent_again(engine: Engine):
         engine.schedules.run(other, replay_of=first)
 
 
-def test_what_an_occurrence_sent_may_be_gone(engine: Engine):
+def test_an_occurrence_without_stored_content_cannot_be_replayed(engine: Engine):
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.DELIVERED)
     edited = engine.edited(schedule, content=OTHER)
@@ -137,7 +137,7 @@ def test_what_an_occurrence_sent_may_be_gone(engine: Engine):
         engine.schedules.run(edited, replay_of=first)
 
 
-def test_what_is_sent_again_with_a_deduplication_key_is_sent_once(engine: Engine):
+def test_a_replay_with_a_deduplication_key_is_sent_once(engine: Engine):
     schedule = engine.schedule()
     deduplication = DeduplicationKey("m", 60_000, "d")
     first = fired(engine, schedule, Outcome.DELIVERED)
@@ -150,7 +150,7 @@ def test_what_is_sent_again_with_a_deduplication_key_is_sent_once(engine: Engine
     assert engine.claim().ids == [again]
 
 
-def test_e5_an_occurrence_that_is_sent_again_twice_in_silence_is_one(engine: Engine):
+def test_e5_a_repeated_replay_of_an_occurrence_creates_one_event(engine: Engine):
     schedule = engine.schedule()
     first = fired(engine, schedule, Outcome.DELIVERED)
     deduplication = DeduplicationKey("m", 60_000, "d")

@@ -1,10 +1,10 @@
-"""What is encrypted opens with the same key in the same place, and nowhere else."""
+"""Decryption needs the key and the context of the encryption."""
 
 import pytest
 from scheduler_api.core.tenants.encryption import Cipher, WrongSecretKey
 
 
-def test_what_was_closed_opens():
+def test_an_encrypted_text_can_be_decrypted():
     encrypted = Cipher("k" * 16).encrypt("naïve secret", "tenant 1 jiter")
 
     assert Cipher("k" * 16).decrypt(encrypted, "tenant 1 jiter") == "naïve secret"
@@ -12,20 +12,20 @@ def test_what_was_closed_opens():
     assert "secret" not in encrypted
 
 
-def test_the_same_text_never_looks_the_same():
+def test_the_same_text_is_encrypted_differently_each_time():
     cipher = Cipher("k" * 16)
 
     assert cipher.encrypt("text", "c") != cipher.encrypt("text", "c")
 
 
-def test_another_key_is_told_apart():
+def test_decryption_with_another_key_fails():
     encrypted = Cipher("k" * 16).encrypt("text", "c")
 
     with pytest.raises(WrongSecretKey):
         Cipher("l" * 16).decrypt(encrypted, "c")
 
 
-def test_another_place_does_not_open_it():
+def test_decryption_in_another_context_fails():
     encrypted = Cipher("k" * 16).encrypt("text", "tenant 1 jiter")
 
     with pytest.raises(WrongSecretKey):
@@ -33,7 +33,7 @@ def test_another_place_does_not_open_it():
 
 
 @pytest.mark.parametrize("damage", ["", "1", "1.2.3", "2{}", "{}A", "{}====", "\n{}"])
-def test_damaged_text_is_refused(damage: str):
+def test_decryption_of_a_damaged_text_fails(damage: str):
     cipher = Cipher("k" * 16)
     encrypted = cipher.encrypt("text", "c")
 

@@ -1,4 +1,4 @@
-"""Counts that limits are held against."""
+"""Quotas: counts of requests and events, and their limits."""
 
 import pytest
 import redis
@@ -30,61 +30,61 @@ def test_requests_over_the_limit_of_their_minute_are_refused(
     _quotas(store_client, MINUTE_MS * 11).count_request(OWNER, limit=3)
 
 
-def test_count_of_requests_expires(store_client: redis.Redis) -> None:
+def test_the_count_of_requests_expires(store_client: redis.Redis) -> None:
     _quotas(store_client).count_request(OWNER, limit=3)
 
     assert 0 < store_client.ttl(keys.requests(PREFIX, str(OWNER), 10)) <= 120
 
 
-def test_no_limit_costs_nothing(store_client: redis.Redis) -> None:
+def test_nothing_is_counted_without_a_limit(store_client: redis.Redis) -> None:
     quotas = _quotas(store_client)
 
     quotas.count_request(OWNER, limit=0)
-    quotas.take_month(OWNER, JULY_MS, limit=0)
-    quotas.give_month(OWNER, JULY_MS, limit=0)
+    quotas.count_event(OWNER, JULY_MS, limit=0)
+    quotas.uncount_event(OWNER, JULY_MS, limit=0)
 
     assert store_client.keys("*") == []
 
 
-def test_refused_event_takes_nothing_from_its_month(store_client: redis.Redis) -> None:
+def test_a_refused_event_is_not_counted(store_client: redis.Redis) -> None:
     quotas = _quotas(store_client)
-    quotas.take_month(OWNER, JULY_MS, limit=1)
+    quotas.count_event(OWNER, JULY_MS, limit=1)
     for _ in range(3):
         with pytest.raises(OverQuota):
-            quotas.take_month(OWNER, JULY_MS, limit=1)
+            quotas.count_event(OWNER, JULY_MS, limit=1)
 
-    quotas.give_month(OWNER, JULY_MS, limit=1)
+    quotas.uncount_event(OWNER, JULY_MS, limit=1)
 
-    quotas.take_month(OWNER, JULY_MS, limit=1)
+    quotas.count_event(OWNER, JULY_MS, limit=1)
 
 
-def test_months_and_owners_are_counted_apart(store_client: redis.Redis) -> None:
+def test_months_and_owners_are_counted_separately(store_client: redis.Redis) -> None:
     quotas = _quotas(store_client)
 
-    quotas.take_month(OWNER, JULY_MS, limit=1)
-    quotas.take_month(OWNER, JULY_MS + 1, limit=1)
-    quotas.take_month(OTHER, JULY_MS, limit=1)
+    quotas.count_event(OWNER, JULY_MS, limit=1)
+    quotas.count_event(OWNER, JULY_MS + 1, limit=1)
+    quotas.count_event(OTHER, JULY_MS, limit=1)
 
     assert store_client.get(keys.month(PREFIX, str(OWNER), "2398-06")) == b"1"
     assert store_client.get(keys.month(PREFIX, str(OWNER), "2398-07")) == b"1"
 
 
-def test_count_lives_as_long_as_its_latest_event_asks(
+def test_a_count_expires_32_days_after_its_latest_event(
     store_client: redis.Redis,
 ) -> None:
     quotas, key = _quotas(store_client), keys.month(PREFIX, str(OWNER), "2398-06")
 
-    quotas.take_month(OWNER, JULY_MS, limit=5)
+    quotas.count_event(OWNER, JULY_MS, limit=5)
     longest = store_client.pexpiretime(key)
-    quotas.take_month(OWNER, JULY_MS - 86_400_000, limit=5)
+    quotas.count_event(OWNER, JULY_MS - 86_400_000, limit=5)
 
     assert store_client.pexpiretime(key) == longest == JULY_MS + 32 * 86_400_000
 
 
-def test_event_of_before_the_limit_leaves_no_count_for_ever(
+def test_undoing_an_uncounted_event_leaves_a_count_that_expires(
     store_client: redis.Redis,
 ) -> None:
-    _quotas(store_client).give_month(OWNER, JULY_MS, limit=5)
+    _quotas(store_client).uncount_event(OWNER, JULY_MS, limit=5)
 
     key = keys.month(PREFIX, str(OWNER), "2398-06")
     assert store_client.pexpiretime(key) == JULY_MS + 32 * 86_400_000

@@ -1,4 +1,4 @@
-"""Groups: changed by many at a time, read by their owner only."""
+"""URL groups: endpoints, concurrent changes, and damaged records."""
 
 import pytest
 import redis
@@ -10,7 +10,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.url_groups import (
     DONE,
-    MOST_ENDPOINTS,
+    MAX_ENDPOINTS,
     Endpoint,
     Groups,
     TooManyEndpoints,
@@ -33,7 +33,7 @@ def groups(cell: Cell) -> Groups:
     return Groups(cell)
 
 
-def test_endpoints_keep_the_order_in_which_they_came(groups: Groups, cell: Cell):
+def test_endpoints_keep_the_order_of_their_creation(groups: Groups, cell: Cell):
     groups.add(OWNER, "g", [A])
     cell.clock_ms = START_MS + 5
     groups.add(OWNER, "g", [B, Endpoint(A.url, "renamed")])
@@ -54,14 +54,14 @@ def test_groups_are_listed_oldest_first(groups: Groups, cell: Cell):
 
 
 @pytest.mark.parametrize("by", [{"urls": [A.url]}, {"names": [A.name]}])
-def test_endpoints_leave_by_url_or_name(groups: Groups, by: dict[str, list[str]]):
+def test_endpoints_are_removed_by_url_or_name(groups: Groups, by: dict[str, list[str]]):
     groups.add(OWNER, "g", [A, B])
     groups.remove(OWNER, "g", **{"urls": ["https://x/"], "names": [""]} | by)
 
     assert groups.get(OWNER, "g").endpoints == (B,)
 
 
-def test_group_without_endpoints_is_gone(groups: Groups):
+def test_a_group_without_endpoints_is_deleted(groups: Groups):
     groups.add(OWNER, "g", [A, B])
     groups.set_defaults(OWNER, "g", {"x": 1})
     groups.remove(OWNER, "g", urls=[A.url, B.url], names=[])
@@ -72,7 +72,7 @@ def test_group_without_endpoints_is_gone(groups: Groups):
     assert groups.get(OWNER, "g").defaults == {}
 
 
-def test_what_is_missing_cannot_be_changed(groups: Groups):
+def test_a_missing_group_cannot_be_changed(groups: Groups):
     with pytest.raises(NotFound):
         groups.remove(OWNER, "g", urls=[], names=[])
     with pytest.raises(NotFound):
@@ -82,7 +82,7 @@ def test_what_is_missing_cannot_be_changed(groups: Groups):
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=str)
-def test_owners_know_nothing_of_each_others_groups(groups: Groups, other: Owner):
+def test_groups_of_two_owners_are_independent(groups: Groups, other: Owner):
     groups.add(OWNER, "g", [A])
 
     assert groups.all_of(other) == []
@@ -93,17 +93,17 @@ def test_owners_know_nothing_of_each_others_groups(groups: Groups, other: Owner)
     assert groups.get(OWNER, "g").endpoints == (A,)
 
 
-def test_group_takes_no_more_endpoints_than_one_script_stores(groups: Groups):
-    many = [Endpoint(f"https://{n}.example/") for n in range(MOST_ENDPOINTS)]
+def test_a_group_has_a_maximum_number_of_endpoints(groups: Groups):
+    many = [Endpoint(f"https://{n}.example/") for n in range(MAX_ENDPOINTS)]
     groups.add(OWNER, "g", many)
     groups.add(OWNER, "g", many[:1])
 
     with pytest.raises(TooManyEndpoints):
         groups.add(OWNER, "g", [A])
-    assert len({each.key for each in many}) == MOST_ENDPOINTS
+    assert len({each.key for each in many}) == MAX_ENDPOINTS
 
 
-def test_of_changes_at_one_time_none_is_lost(groups: Groups):
+def test_no_concurrent_change_is_lost(groups: Groups):
     endpoints = [Endpoint(f"https://{n}.example/") for n in range(24)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda each: groups.add(OWNER, "g", [each]), endpoints))
@@ -111,7 +111,7 @@ def test_of_changes_at_one_time_none_is_lost(groups: Groups):
     assert set(groups.get(OWNER, "g").endpoints) == set(endpoints)
 
 
-def test_change_repeated_in_silence_is_done_once(groups: Groups, cell: Cell):
+def test_a_repeated_change_is_made_once(groups: Groups, cell: Cell):
     with repeating(cell.client) as made:
         groups.add(OWNER, "g", [A])
     added = groups.get(OWNER, "g")
@@ -123,7 +123,9 @@ def test_change_repeated_in_silence_is_done_once(groups: Groups, cell: Cell):
     assert groups.all_of(OWNER) == []
 
 
-def test_change_of_what_has_changed_meanwhile_is_made_anew(groups: Groups, cell: Cell):
+def test_a_change_is_repeated_if_the_group_changed_meanwhile(
+    groups: Groups, cell: Cell
+):
     groups.add(OWNER, "g", [A])
 
     with ahead_of_function(cell.client, lambda: groups.add(OWNER, "g", [B])):
@@ -133,13 +135,15 @@ def test_change_of_what_has_changed_meanwhile_is_made_anew(groups: Groups, cell:
     assert (group.endpoints, group.defaults) == ((A, B), {"x": 1})
 
 
-def test_endpoint_is_known_by_its_url_alone():
+def test_the_key_of_an_endpoint_depends_on_its_url_only():
     assert A.key == Endpoint(A.url, "other").key != B.key
     assert A.key.isalnum() and A.key == A.key.lower() and len(A.key) <= 16
 
 
 @pytest.mark.parametrize("record", [b"", b"x", b"[]", b"{}", b'{"c":1,"u":1,"e":[1]}'])
-def test_what_is_no_group_is_told(cell: Cell, groups: Groups, record: bytes):
+def test_a_damaged_group_is_unreadable_and_reported_by_fsck(
+    cell: Cell, groups: Groups, record: bytes
+):
     with pytest.raises(UnreadableRecord):
         read_group("g", record)
     groups.add(OWNER, "good", [A])
@@ -149,7 +153,7 @@ def test_what_is_no_group_is_told(cell: Cell, groups: Groups, record: bytes):
     assert str(fault).startswith(f"groups:{OWNER} g: is no group")
 
 
-def test_fsck_finds_groups_of_nobody(cell: Cell, groups: Groups):
+def test_fsck_reports_groups_without_an_owner(cell: Cell, groups: Groups):
     groups.add(OWNER, "g", [A])
     assert walk.check(cell) == []
     cell.client.delete(keys.owners(PREFIX))

@@ -9,7 +9,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import LimitReached, NotFound, StoreFull
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE
-from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS, Group
+from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
@@ -117,7 +117,7 @@ class Publishing:
             drafts = [self._drafts.draft(parsed, url=url, body=body, now_ms=now_ms)]
         else:
             drafts = self._drafts.for_group(parsed, group, body=body, now_ms=now_ms)
-        results = self._store.create_many(owner, drafts, batch_size=MOST_ENDPOINTS)
+        results = self._store.create_many(owner, drafts, batch_size=MAX_ENDPOINTS)
         verdicts = {result.verdict for result in results}
         if Verdict.FULL in verdicts:
             raise StoreFull
@@ -167,7 +167,7 @@ class Publishing:
             ):
                 unanswered = part
                 results = self._store.create_many(
-                    owner, list(_drafts_of(part)), batch_size=MOST_ENDPOINTS
+                    owner, list(_drafts_of(part)), batch_size=MAX_ENDPOINTS
                 )
                 stored += sum(result.verdict is Verdict.OK for result in results)
                 answers += self._render_items(part, iter(results))

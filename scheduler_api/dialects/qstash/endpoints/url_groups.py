@@ -10,7 +10,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.core.tenants.url_groups import (
-    MOST_ENDPOINTS,
+    MAX_ENDPOINTS,
     Endpoint,
     Group,
     Groups,
@@ -56,7 +56,7 @@ class UrlGroups:
         try:
             self._groups.add(owner, name, endpoints)
         except TooManyEndpoints as err:
-            fault = f"should be at most {MOST_ENDPOINTS} in one url group"
+            fault = f"should be at most {MAX_ENDPOINTS} in one url group"
             raise BadValue("endpoints", fault) from err
         _log("group.changed", owner, name)
         return responses.empty()

@@ -4,7 +4,7 @@ import pytest
 from collections.abc import Callable
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.records import SCHEDULE
-from scheduler_api.core.tenants.url_groups import MOST_ENDPOINTS
+from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS
 from tests.core.function_calls import functions_called
 from tests.dialects.by_hand import TIMEOUTS
 from typing import Any
@@ -72,7 +72,7 @@ def test_group_goes_with_its_last_endpoint(group: Any) -> None:
         ([{"url": A, "name": "x" * 257}], "endpoints: name should have at most 256"),
         ([{"url": A, "name": "\n"}], "endpoints: name should have no control"),
         (
-            [{"url": f"{B}{n}"} for n in range(MOST_ENDPOINTS - 1)],
+            [{"url": f"{B}{n}"} for n in range(MAX_ENDPOINTS - 1)],
             "endpoints should be at most 500 in one url group",
         ),
     ],
@@ -180,12 +180,12 @@ def test_content_sent_to_a_group_is_no_double_of_that_to_a_url(group: Any) -> No
 
 
 def test_whole_group_is_stored_by_one_script(group: Any) -> None:
-    add(group, [{"url": f"{B}{n}"} for n in range(MOST_ENDPOINTS - 2)])
+    add(group, [{"url": f"{B}{n}"} for n in range(MAX_ENDPOINTS - 2)])
     group.call("POST", "/v2/publish/g")
     before = functions_called(group.cell.client)
     _, answers = group.call("POST", "/v2/publish/g", data=b"x" * 5_000)
 
-    assert len({each["messageId"] for each in answers}) == MOST_ENDPOINTS
+    assert len({each["messageId"] for each in answers}) == MAX_ENDPOINTS
     assert functions_called(group.cell.client) - before == 1
 
 

@@ -1,4 +1,4 @@
-"""The web process: one Flask application over all dialects."""
+"""The web process: a Flask application that serves all dialects."""
 
 import logging
 import os
@@ -25,29 +25,36 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
-# In JSON one byte of a body may take six (`\u001f`); the rest is for other fields.
+# JSON may write a byte of an event's body as six: `\u001f`.
 JSON_OVERHEAD = 6
+# Allowed for all other fields of a request.
 OTHER_FIELDS_BYTES = 65_536
 
-# gunicorn gives up at this exit code, where it would start one worker after another.
+# gunicorn stops when a worker exits with this code; for other codes it starts a new
+# worker each time.
 BOOT_FAILED = 3
 
 RETRY_AFTER_S = 1
-STORE_AWAY = "The store is not available, please try again"
+STORE_UNREACHABLE = "The store is not available, please try again"
 STORE_FULL = "The store is full, please try again later"
-BUSY = "Others keep changing the same record, please try again"
+BUSY = "Other requests keep changing the same record, please try again"
 UNAUTHORIZED = "Please provide a valid API key"
-# Answers by which a store says that it cannot serve now.
-TROUBLE = ("LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
+# Error codes of a store that cannot serve requests at the moment.
+UNAVAILABLE = ("LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
 
 log = logging.getLogger("scheduler.web")
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The application; without settings it is a process of its own.
+    """Create the application.
 
-    Raises: SettingsError; SystemExit, for such a process, if the store belongs to
-        another cell, has another version's layout, or another SECRET_KEY.
+    Without `settings`, start a web process: read the settings from the environment, set
+    up logging, and check the store.
+
+    Raises:
+        SettingsError: a setting in the environment is wrong.
+        SystemExit: the store belongs to another cell, has the layout of another
+            version, or contains secrets encrypted with another SECRET_KEY.
     """
     is_process = settings is None
     if settings is None:
@@ -77,17 +84,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_error_handler(Unauthorized, _unauthorized)
     app.register_error_handler(StoreFull, _store_full)
     app.register_error_handler(Conflict, _conflict)
-    app.register_error_handler(redis.ConnectionError, _store_away)
-    app.register_error_handler(redis.TimeoutError, _store_away)
+    app.register_error_handler(redis.ConnectionError, _store_unreachable)
+    app.register_error_handler(redis.TimeoutError, _store_unreachable)
     app.register_error_handler(ResponseError, _store_error)
-    app.register_error_handler(Exception, _fault)
+    app.register_error_handler(Exception, _internal_error)
     return app
 
 
 def _check_store(built: services.Services) -> None:
-    """Ends the process if the store answers and is not for this cell and version.
+    """End the process if the store is not for this cell, version and SECRET_KEY.
 
-    A store that is away is asked by `/readyz` later.
+    An unreachable store is not an error here: `/readyz` checks it again.
     """
     try:
         claim_database(built.cell.client, built.cell.prefix)
@@ -100,13 +107,13 @@ def _check_store(built: services.Services) -> None:
 
 
 def _refuse_leading_slashes() -> None:
-    """A route has one spelling; the router would pass over slashes in front of it."""
+    """Refuse a path that starts with `//`: the router would ignore the second slash."""
     if request.environ.get("PATH_INFO", "").startswith("//"):
         raise NotFound
 
 
 def _add_health(app: Flask, built: services.Services) -> None:
-    cell = readiness.Readiness(built.cell, tenants=built.tenants)
+    cell_readiness = readiness.Readiness(built.cell, tenants=built.tenants)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -114,7 +121,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
 
     @app.get("/readyz")
     def readyz() -> tuple[dict[str, object], int]:
-        missing = cell.missing()
+        missing = cell_readiness.missing()
         if missing:
             return {"status": "unavailable", "missing": missing}, 503
         return {"status": "ok"}, 200
@@ -130,18 +137,18 @@ def _api() -> Api:
 
 
 def _error(status: int, message: str) -> Response:
-    answer = _api().error(status, message)
+    response = _api().error(status, message)
     if status == 503:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return answer
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
 
 
 def _http_error(err: HTTPException) -> Response:
-    answer = _error(err.code or 500, err.name)
+    response = _error(err.code or 500, err.name)
     for name, value in err.get_headers():
         if name.lower() not in ("content-type", "content-length"):
-            answer.headers[name] = value
-    return answer
+            response.headers[name] = value
+    return response
 
 
 def _unauthorized(_err: Unauthorized) -> Response:
@@ -156,23 +163,23 @@ def _conflict(_err: Conflict) -> Response:
     return _error(503, BUSY)
 
 
-def _store_away(err: redis.RedisError) -> Response:
+def _store_unreachable(err: redis.RedisError) -> Response:
     log.warning(
         logfmt.line("store.unreachable", endpoint=request.endpoint, problem=err)
     )
-    return _error(503, STORE_AWAY)
+    return _error(503, STORE_UNREACHABLE)
 
 
 def _store_error(err: ResponseError) -> Response:
     if isinstance(err, (OutOfMemoryError, ReadOnlyError)):
-        return _store_away(err)
-    if str(err).startswith(TROUBLE):
-        return _store_away(err)
-    return _fault(err)
+        return _store_unreachable(err)
+    if str(err).startswith(UNAVAILABLE):
+        return _store_unreachable(err)
+    return _internal_error(err)
 
 
-def _fault(err: Exception) -> Response:
-    """Answer 500 with the endpoint's message, and log the ids in the path."""
+def _internal_error(err: Exception) -> Response:
+    """Answer 500, and log the error with the ids in the path."""
     ids = request.view_args or {}
     log.error(logfmt.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
     return _error(500, _api().internal_error(request.endpoint))

@@ -1,4 +1,4 @@
-"""From a token to the tenant it belongs to."""
+"""Authentication: finds the tenant of a token."""
 
 import hashlib
 import time
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.tenants.accounts import Tenant, Tenants
 
-REMEMBERED_S = 5.0
-MOST_REMEMBERED = 10_000
+CACHED_S = 5.0
+MAX_CACHED = 10_000
 
 
 class Unauthorized(SchedulerError):
-    """The request names no token, or one that belongs to nobody."""
+    """The request has no token, or an unknown one."""
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -21,11 +21,10 @@ def bearer_token(authorization: str) -> str | None:
 
 
 class Auth:
-    """Looks tokens up; good answers are remembered for a few seconds.
+    """Looks up tokens, and caches the tenants of valid ones for `CACHED_S`.
 
-    Tokens are compared and remembered by their SHA-256 only, so what a lookup does and
-    how long it takes says nothing about any token. A revoked one goes on working for
-    `REMEMBERED_S`.
+    A deleted token works until it leaves the cache. Tokens are compared and cached by
+    their SHA-256 only, so the time of a lookup reveals nothing about valid tokens.
     """
 
     def __init__(
@@ -33,25 +32,26 @@ class Auth:
     ) -> None:
         self._tenants = tenants
         self._clock = clock
-        self._remembered: dict[bytes, tuple[Tenant, float]] = {}
+        self._cached: dict[bytes, tuple[Tenant, float]] = {}
 
     def tenant(self, token: str | None) -> Tenant:
-        """Whom a request with this token acts for. Redis: one read, at most.
+        """Return the tenant of a token. Redis: at most one read.
 
-        Raises: Unauthorized, redis.RedisError.
+        Raises:
+            Unauthorized: no token, or an unknown one.
         """
         if not token:
             raise Unauthorized
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         now_s = self._clock()
-        tenant, until_s = self._remembered.get(digest, (None, 0.0))
+        tenant, until_s = self._cached.get(digest, (None, 0.0))
         if tenant is not None and now_s < until_s:
             return tenant
         tenant = self._tenants.by_token(token)
         if tenant is None:
-            self._remembered.pop(digest, None)
+            self._cached.pop(digest, None)
             raise Unauthorized
-        if len(self._remembered) >= MOST_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[digest] = (tenant, now_s + REMEMBERED_S)
+        if len(self._cached) >= MAX_CACHED:
+            self._cached.clear()
+        self._cached[digest] = (tenant, now_s + CACHED_S)
         return tenant

@@ -41,7 +41,7 @@ DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
 
 
 class Group(click.Group):
-    """Commands whose expected failures are one line, not a traceback."""
+    """A group of commands that print an expected error as one line."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -57,7 +57,7 @@ class Group(click.Group):
 @click.group(cls=Group)
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Operate a cell; reads the same environment as the processes."""
+    """Operate a cell, with the same environment variables as its processes."""
     if ctx.invoked_subcommand != preview_cron.name:
         ctx.obj = from_env(os.environ)
 
@@ -65,14 +65,16 @@ def main(ctx: click.Context) -> None:
 @main.command("fsck")
 @click.pass_obj
 def check_store(settings: Settings) -> None:
-    """Prove that records and sets agree; print every fault, and exit 1 if any."""
+    """Check that all records and sets agree. Print the faults; exit 1 if any."""
     faults = walk.check(_cell(settings))
     for fault in faults:
         click.echo(str(fault))
     raise SystemExit(1 if faults else 0)
 
 
-def _known_tenant(ctx: click.Context, _param: click.Parameter, tenant_id: str) -> str:
+def _existing_tenant(
+    ctx: click.Context, _param: click.Parameter, tenant_id: str
+) -> str:
     if tenant_id not in _tenants(ctx.obj).all_ids():
         raise click.BadParameter(f"there is no tenant {tenant_id}: see `tenant list`")
     return tenant_id
@@ -85,24 +87,29 @@ def _read_url(_ctx: click.Context, _param: click.Parameter, url: str) -> Destina
         raise click.BadParameter(str(err)) from err
 
 
-def _checked_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
+def _read_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
     if not name.strip():
-        raise click.BadParameter("is empty: what do you call this tenant?")
+        raise click.BadParameter("the name of a tenant must not be empty")
     return name.strip()
 
 
 @main.group()
 def tenant() -> None:
-    """Accounts."""
+    """Create and list tenants."""
 
 
 @tenant.command("create")
-@click.argument("name", callback=_checked_name)
-@click.option("--env", "as_env", is_flag=True, help="Print what its clients need.")
-@click.option("--url", help="Where clients reach the web process.")
+@click.argument("name", callback=_read_name)
+@click.option(
+    "--env",
+    "as_env",
+    is_flag=True,
+    help="Print the environment variables of its clients.",
+)
+@click.option("--url", help="URL of the web process for clients.")
 @click.pass_obj
 def create_tenant(settings: Settings, name: str, as_env: bool, url: str | None) -> None:
-    """Make a tenant and print its token, which is shown only now."""
+    """Create a tenant and print its token. The token cannot be shown again."""
     tenants = _tenants(settings)
     tenants.check_key()
     new = tenants.create(name)
@@ -126,21 +133,21 @@ def list_tenants(settings: Settings) -> None:
 @main.command("accept-store")
 @click.pass_obj
 def accept_store(settings: Settings) -> None:
-    """Go on with the store as it is, after it came back empty or as another one."""
+    """Continue with a store that came back empty or different."""
     epoch = accept(connect(settings.redis_url), settings.prefix)
-    click.echo(f"accepted store {epoch}; tickers go on within a second")
+    click.echo(f"accepted store {epoch}; tickers continue within a second")
 
 
 @main.command("empty-store")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def empty_store(settings: Settings, yes: bool) -> None:
-    """Delete all that the cell holds: events, schedules, tenants, history.
+    """Delete all data of the cell: events, schedules, tenants, history.
 
-    Stop its processes first. Afterwards this version starts on the empty store.
+    Stop its processes first. Afterwards this version can start on the empty store.
     """
     if not yes:
-        question = f"Delete all that the cell {settings.cell} holds?"
+        question = f"Delete all data of the cell {settings.cell}?"
         click.confirm(question, abort=True)
     cell = Cell(connect(settings.redis_url), settings.prefix)
     deleted = layout.delete_all(cell)
@@ -149,13 +156,19 @@ def empty_store(settings: Settings, yes: bool) -> None:
 
 @main.group("destination")
 def destinations() -> None:
-    """Pause, resume and list destinations: scheme, host and port of a URL."""
+    """Pause, resume and list destinations.
+
+    A destination is the scheme, host and port of a URL.
+    """
 
 
 @destinations.command("list")
 @click.pass_obj
 def list_held_destinations(settings: Settings) -> None:
-    """List destinations that are paused, failing, or over their share of a worker."""
+    """List destinations whose events wait.
+
+    They are paused, failing, or over their share of a worker.
+    """
     url = Column("destination", overflow="fold")
     table = Table("tenant", url, "state", "waiting", "running")
     for held in HeldDestinations(_cell(settings)).all():
@@ -175,7 +188,7 @@ def _state(held: HeldDestination) -> str:
 
 
 @destinations.command("pause")
-@click.argument("tenant_id", metavar="TENANT", callback=_known_tenant)
+@click.argument("tenant_id", metavar="TENANT", callback=_existing_tenant)
 @click.argument("destination", metavar="URL", callback=_read_url)
 @click.pass_obj
 def pause_destination(
@@ -187,7 +200,7 @@ def pause_destination(
 
 
 @destinations.command("resume")
-@click.argument("tenant_id", metavar="TENANT", callback=_known_tenant)
+@click.argument("tenant_id", metavar="TENANT", callback=_existing_tenant)
 @click.argument("destination", metavar="URL", callback=_read_url)
 @click.pass_obj
 def resume_destination(
@@ -208,34 +221,38 @@ def resume_destination(
 
 @main.command("cron")
 @click.argument("expression")
-@click.option("--tz", help="Time zone; UTC if not given.")
-@click.option("--after", help="ISO 8601 time to begin after; now if not given.")
+@click.option("--tz", help="Time zone; default UTC.")
+@click.option("--after", help="ISO 8601 time after which runs are shown; default now.")
 @click.option(
-    "--count", help=f"How many runs, up to {MAX_RUNS}; {DEFAULT_RUNS} if not given."
+    "--count", help=f"How many runs, up to {MAX_RUNS}; default {DEFAULT_RUNS}."
 )
 @click.option(
     "--dialect",
-    help=f"Its grammar: {', '.join(outbound.GRAMMARS)}; all features if not given.",
+    help=f"Dialect whose grammar applies: {', '.join(outbound.GRAMMARS)};"
+    " default: every feature is accepted.",
 )
-@click.option("--gap", help=f"What skipped times do: {', '.join(Gap)}.")
-@click.option("--fold", help=f"Which pass of doubled times: {', '.join(Fold)}.")
-def preview_cron(**given: str | None) -> None:
-    """Show when a cron expression would run; needs no store and no settings."""
+@click.option(
+    "--gap", help=f"When times skipped by a clock change run: {', '.join(Gap)}."
+)
+@click.option("--fold", help=f"At which pass repeated times run: {', '.join(Fold)}.")
+def preview_cron(**options: str | None) -> None:
+    """Show when a cron expression would run. Needs no store and no settings."""
     try:
-        pairs = ((name, text) for name, text in given.items() if text is not None)
-        asked = parse_parameters(pairs, grammars=outbound.GRAMMARS)
+        pairs = ((name, text) for name, text in options.items() if text is not None)
+        query = parse_parameters(pairs, grammars=outbound.GRAMMARS)
         now_ms = time.time_ns() // 1_000_000
-        after_ms = now_ms if asked.after_ms is None else asked.after_ms
-        found = preview(asked.rule, after_ms=after_ms, count=asked.count)
+        after_ms = now_ms if query.after_ms is None else query.after_ms
+        result = preview(query.rule, after_ms=after_ms, count=query.count)
     except (CronError, Refusal) as err:
-        raise click.ClickException(_pointed(err, given["expression"] or "")) from err
-    Console().print(_runs_table(asked.rule.tz, found.runs))
-    if found.skipped:
-        Console().print(_skipped_table(found.skipped))
+        message = _with_position(err, options["expression"] or "")
+        raise click.ClickException(message) from err
+    Console().print(_runs_table(query.rule.tz, result.runs))
+    if result.skipped:
+        Console().print(_skipped_table(result.skipped))
 
 
-def _pointed(err: CronError | Refusal, expression: str) -> str:
-    """What is wrong, and under the expression a sign where."""
+def _with_position(err: CronError | Refusal, expression: str) -> str:
+    """Return the message, and the expression with a sign under the error."""
     if isinstance(err, Refusal) or err.position is None or not expression:
         return str(err)
     return f"{err}\n  {expression.expandtabs(1)}\n  {' ' * err.position}^"
@@ -250,7 +267,7 @@ def _runs_table(tz: str, runs: Iterable[Run]) -> Table:
 
 
 def _skipped_table(skipped: Iterable[Skipped]) -> Table:
-    table = Table("skipped", "why")
+    table = Table("skipped", "reason")
     for each in skipped:
         table.add_row(f"{each.local:{DAY_AND_TIME}}", each.reason)
     return table

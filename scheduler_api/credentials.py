@@ -8,10 +8,10 @@ TOKEN = "SCHEDULER_API_TOKEN"
 
 
 def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
-    """Return the variables of all dialects.
+    """Return the environment variables of all dialects.
 
     Args:
-        base_url: where clients reach the web process, without a slash at the end.
+        base_url: the URL of the web process for clients, without a slash at the end.
     """
     variables = {TOKEN: token, "SCHEDULER_API": base_url}
     for dialect in DIALECTS:

@@ -1,7 +1,7 @@
-"""How gunicorn runs the web process; `gunicorn -c python:scheduler_api.gunicorn_conf`.
+"""gunicorn's settings: `gunicorn -c python:scheduler_api.gunicorn_conf`.
 
-gunicorn takes every name below that is a setting of its own. A wrong environment ends
-it with the message of `SettingsError`.
+gunicorn reads the names that are settings of its own and ignores the others. If the
+environment is wrong, it exits with the message of `SettingsError`.
 """
 
 import os
@@ -17,21 +17,22 @@ worker_class = "scheduler_api.web.gunicorn_worker.WebWorker"
 proc_name = "scheduler_api web"
 preload_app = False
 
-# Destinations stand in the path and forwarded headers are many. The line has gunicorn's
-# own ceiling: the next step, 0, lets anybody fill the memory with one line.
+# A path may contain an entire destination, and a request many headers to forward. 8190
+# is gunicorn's maximum for the request line; 0 would remove the limit, and then one
+# request line could fill the memory.
 limit_request_line = 8190
 limit_request_field_size = 16_384
 limit_request_fields = 500
 
 graceful_timeout = 10
 timeout = 60
-# Node, httpx and others keep an idle connection for 5 s: were it closed here as early,
-# they would now and then send into one that is just being closed.
+# Node, httpx and other clients close idle connections after 5 s. If the server did so
+# as early, they would sometimes send a request into a connection that is closing.
 keepalive = 7
 accesslog = None
 loglevel = "warning"
 
 
 def post_worker_init(_worker: object) -> None:
-    """The application is loaded."""
+    """Collect garbage less often, after a worker has loaded the application."""
     gc_tuning.collect_rarely()

@@ -1,4 +1,4 @@
-"""What the web process works with, handed to each dialect's inbound half."""
+"""The objects that the routes of all dialects share."""
 
 import redis
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ from scheduler_api.settings import Settings
 
 CONNECTIONS = 128
 TIMEOUT_S = 2.0
-# Waits 0.05, 0.1, 0.2 and 0.4 s: long enough for a restart of the store, and a request
-# fails within a second during an outage. A time-out is not retried: it has already
-# taken two seconds.
+# Waits 0.05, 0.1, 0.2 and 0.4 s: long enough for a restart of the store, and short
+# enough that a request fails within a second during an outage. A time-out is not
+# retried: it has already taken two seconds.
 RETRY = Retry(
     ExponentialBackoff(base=0.025, cap=0.4),
     retries=4,
@@ -37,7 +37,7 @@ RETRY = Retry(
 
 @dataclass(frozen=True)
 class Services:
-    """One per process."""
+    """The shared objects, created once per process."""
 
     settings: Settings
     cell: Cell
@@ -53,12 +53,12 @@ class Services:
     quotas: Quotas
     tenants: Tenants
     auth: Auth
-    # The cron expressions of each dialect, by its label.
+    # The cron grammar of each dialect, by the label of the dialect.
     grammars: Mapping[str, Grammar]
 
 
 def build(settings: Settings) -> Services:
-    """Everything for one process; connects on first use."""
+    """Create the objects; the client connects on first use."""
     client = connect(
         settings.redis_url,
         timeout_s=TIMEOUT_S,

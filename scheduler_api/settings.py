@@ -1,4 +1,4 @@
-"""The settings of a process: the engine's and the dialects', from its environment."""
+"""Reads the settings of the engine and of all dialects from the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ PREFIX = "SCHED_"
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Settings(EngineSettings):
-    """The settings of one process, read once at its start."""
+    """The settings of a process."""
 
     def __repr__(self) -> str:
-        shown = (f"{v.field}={self._show(v)!r}" for v in VARIABLES)
-        return f"Settings({', '.join(shown)})"
+        values = (f"{v.field}={self._show(v)!r}" for v in VARIABLES)
+        return f"Settings({', '.join(values)})"
 
     def log_line(self) -> str:
-        """Return `NAME=value` of all that differ from the defaults, secrets masked."""
+        """Return each setting that is not a default as `NAME=value`, secrets masked."""
         return " ".join(
             f"{v.name}={self._show(v)}"
             for v in VARIABLES
@@ -35,10 +35,10 @@ class Settings(EngineSettings):
         return getattr(owner, v.field)
 
 
-# The engine's come first; the table in the documentation has the same order.
+# The engine's variables come first, also in the table of the documentation.
 VARIABLES = tuple(
     v
-    for settings in (EngineSettings, *(each.settings for each in DIALECTS))
+    for settings in (EngineSettings, *(dialect.settings for dialect in DIALECTS))
     for v in declared(settings)
 )
 
@@ -47,7 +47,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     """Read the settings from `environ`; an empty value counts as absent.
 
     Raises:
-        SettingsError: one line for each fault, naming the variable.
+        SettingsError: with one line per fault, which names the variable.
     """
     faults = [_unknown(name) for name in sorted(environ) if _is_unknown(name)]
     values: dict[type, dict[str, Any]] = {v.settings: {} for v in VARIABLES}
@@ -64,7 +64,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     if faults:
         raise SettingsError("\n".join(faults))
     own = values.pop(EngineSettings)
-    dialects = tuple(kind(**given) for kind, given in values.items())
+    dialects = tuple(kind(**by_field) for kind, by_field in values.items())
     return Settings(dialects=dialects, **own)
 
 

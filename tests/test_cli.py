@@ -82,7 +82,7 @@ def test_a_tenant_has_a_name(environ: dict[str, str], name: str):
     result = run(environ, "tenant", "create", name)
 
     assert result.exit_code == 2
-    assert "what do you call this tenant?" in result.output
+    assert "must not be empty" in result.output
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
         assert (
             Tenants(

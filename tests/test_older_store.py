@@ -161,7 +161,7 @@ def test_a_store_emptied_after_confirmation_is_usable(
     result = run(environ, "empty-store", answer="y\n")
 
     assert result.exit_code == 0
-    question = "Delete all that the cell s1 holds? [y/N]: "
+    question = "Delete all data of the cell s1? [y/N]: "
     assert result.output == f"{question}y\ndeleted 1 keys\n"
     assert run(environ, "tenant", "create", "Ada").exit_code == 0
     assert older.get("{s2}:seq") == b"9"

@@ -216,6 +216,7 @@ class Attempt:
     """The log of one HTTP request for an event.
 
     Times are in epoch ms. `headers` are the response headers that the dialect keeps.
+    `signed` has those parts of the request that cannot be computed again.
     """
 
     event_id: str
@@ -248,7 +249,10 @@ class ScheduleState(StrEnum):
 
 
 class MissedRuns(StrEnum):
-    """Which fire times to make up for that were not claimed within the grace."""
+    """Which missed fire times to make up for.
+
+    A fire time is missed if it is not claimed within the grace.
+    """
 
     LATEST = "latest"
     SKIP = "skip"
@@ -378,10 +382,10 @@ class Begun:
     """An event that a worker has begun.
 
     `failures` counts failed attempts, `interruptions` successive interrupted ones.
-    `content` is None if it is too large to travel with the answer: read it at
+    `content` is None if it is too large for the reply of `begin`: read it at
     `content_key`. `destination` is the gate of its destination; `destination_held` is
     whether that gate holds events back. No attempt may begin later than `left_ms`
-    from now; None is no limit.
+    from now; None means no limit.
     """
 
     id: str

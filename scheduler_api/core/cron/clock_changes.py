@@ -4,8 +4,7 @@ When clocks go forward, the local times in the gap do not exist. When they go ba
 local times in the fold come twice. What a rule does then depends on its kind:
 
 - A rule with fixed times (`30 2 * * *`: none of second, minute and hour starts with a
-  star) runs once for each of its times. If the change is at most three hours, the
-  policies of the schedule decide when.
+  star) follows the policies of the schedule, if the change is at most three hours.
   Gap `after`: all skipped times share one run, right after the gap. `skip`: they do not
   run. `shift`: each runs later by the length of the gap, so 02:30 runs at 03:30.
   Fold `first`, `second`: a repeated time runs at that pass only. `both`: at both.
@@ -42,7 +41,7 @@ class Gap(StrEnum):
 
 
 class Fold(StrEnum):
-    """At which pass of a fold fixed times run."""
+    """At which pass of a fold a fixed time runs."""
 
     FIRST = "first"
     SECOND = "second"
@@ -67,9 +66,10 @@ class Jump:
 
 
 def instants_of(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
-    """The epoch seconds of a local time, by the offset before and after a change.
+    """The epoch seconds of a local time, with the offsets before and after a change.
 
-    Usually they are equal. In a gap the first is later, in a fold it is earlier.
+    Without a clock change nearby they are equal. In a gap the first is later, in a fold
+    it is earlier.
     """
     first = int(local.replace(tzinfo=zone, fold=0).timestamp())
     return first, int(local.replace(tzinfo=zone, fold=1).timestamp())

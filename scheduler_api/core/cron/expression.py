@@ -37,7 +37,7 @@ __all__ = [
     "walk",
 ]
 
-# Twice what an expression needs whose three longest fields list all their values.
+# Twice the length of an expression whose three longest fields list all their values.
 MAX_LENGTH = 1000
 
 # The longest possible pause is 40 years: a 29 February that must fall on a certain
@@ -81,7 +81,7 @@ class Grammar:
 
     aliases: frozenset[str]
     # Accepted special characters: any of `?` `L` `W` `#` and `H` (chosen by hash).
-    marks: frozenset[str] = frozenset()
+    special_characters: frozenset[str] = frozenset()
     # Whether a field for seconds may come first, as the sixth field.
     seconds: bool = False
     # Whether the expression may start with `CRON_TZ=<zone>` or `TZ=<zone>`.
@@ -90,7 +90,7 @@ class Grammar:
 
 FULL = Grammar(
     aliases=frozenset((*_ALIASES, _EVERY)),
-    marks=frozenset("?LW#H"),
+    special_characters=frozenset("?LW#H"),
     seconds=True,
     zone_prefix=True,
 )
@@ -278,7 +278,7 @@ def _rule(
         )
     if len(words) == 5:
         words = [("0", end), *words]
-    return read_rule(words, marks=grammar.marks, seed=seed)
+    return read_rule(words, special_characters=grammar.special_characters, seed=seed)
 
 
 def _days(rule: Rule, start: datetime) -> Iterator[datetime]:
@@ -356,7 +356,7 @@ def _runs(
     """Yield what `walk` yields, from a local time on."""
     zone, follows_clock = ZoneInfo(cron.tz), rule.follows_clock
     fired_year = start.year
-    # Second passes and shifted times, which later local times may precede.
+    # Second passes and shifted times; some later local times run before them.
     waiting: list[tuple[int, datetime]] = []
     for local, first, second in _local_times(rule, zone, start=start):
         if local.year >= min(fired_year + _MAX_PAUSE_YEARS, _LAST_YEAR):
@@ -380,7 +380,7 @@ def _runs(
 
 
 def _interval_times(every: Every, after_ms: int) -> Iterator[int]:
-    """Yield fire times on full seconds; the first is at least one interval away."""
+    """Yield fire times on full seconds, the first at least one interval later."""
     step_ms = every.seconds * 1000
     at_ms = -(-after_ms // 1000) * 1000 + step_ms
     while at_ms < _LAST_MS:

@@ -120,7 +120,7 @@ class FieldReader:
     kind: Kind
     position: int
     # Special characters that are accepted, besides those of every grammar.
-    marks: frozenset[str]
+    special_characters: frozenset[str]
     seed: str
 
     def read(self, text: str) -> Field:
@@ -131,7 +131,7 @@ class FieldReader:
                 accepted.
         """
         if text == "?" and self.kind in (MONTHDAY, WEEKDAY):
-            self._need("?", self.position)
+            self._require("?", self.position)
             text = "*"
         parts = [self._item(item, at) for item, at in self._items(text)]
         return Field(
@@ -155,7 +155,7 @@ class FieldReader:
             return special
         hashed = _HASHED.fullmatch(item)
         if hashed:
-            self._need("H", at)
+            self._require("H", at)
             values = self._hashed(hashed, at)
         else:
             values = self._stepped(item, at)
@@ -182,7 +182,7 @@ class FieldReader:
         return range(low, high + 1, step)
 
     def _hashed(self, found: re.Match[str], at: int) -> range:
-        """Choose values by a hash of the seed, which never change for a seed."""
+        """Choose values by a hash of the seed; equal seeds give equal values."""
         # Without a range, choose a day that every month has.
         low, high = self.kind.low, 28 if self.kind == MONTHDAY else self.kind.high
         if found[1]:
@@ -210,16 +210,16 @@ class FieldReader:
     def _monthday(self, item: str, at: int) -> Field | None:
         """Parse `L`, `LW` or `15W`."""
         if item.upper() == "L":
-            self._need("L", at)
+            self._require("L", at)
             return Field(frozenset({LAST}))
         if item.upper().startswith("L-"):
             raise CronError("days counted back from 'L' are not supported here", at)
         near = _NEAREST.fullmatch(item)
         if not near:
             return None
-        self._need("W", at)
+        self._require("W", at)
         if near[1].upper() == "L":
-            self._need("L", at)
+            self._require("L", at)
             return Field(frozenset(), nearest=frozenset({LAST}))
         day = self._value(near[1], at, item=item)
         return Field(frozenset(), nearest=frozenset({day}))
@@ -230,13 +230,13 @@ class FieldReader:
             raise CronError("'L' needs a day of week here, such as '5L'", at)
         last = _LAST_WEEKDAY.fullmatch(item)
         if last:
-            self._need("L", at)
+            self._require("L", at)
             day_text, nth = last[1] or last[2], LAST
         else:
             found = _NTH.fullmatch(item)
             if not found:
                 return None
-            self._need("#", at)
+            self._require("#", at)
             day_text = found[1]
             if found[2] not in ("1", "2", "3", "4", "5"):
                 raise CronError(
@@ -280,9 +280,9 @@ class FieldReader:
             f" '{start}-{kind.largest},{kind.low}-{end}'"
         )
 
-    def _need(self, mark: str, at: int) -> None:
-        if mark not in self.marks:
-            raise CronError(f"'{mark}' is not supported here", at)
+    def _require(self, character: str, at: int) -> None:
+        if character not in self.special_characters:
+            raise CronError(f"'{character}' is not supported here", at)
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ class Rule:
 
 
 def read_rule(
-    words: list[tuple[str, int]], *, marks: frozenset[str], seed: str
+    words: list[tuple[str, int]], *, special_characters: frozenset[str], seed: str
 ) -> Rule:
     """Parse six fields, each given as its text and position.
 
@@ -328,7 +328,7 @@ def read_rule(
     kinds = (SECOND, MINUTE, HOUR, MONTHDAY, MONTH, WEEKDAY)
     rule = Rule(
         *(
-            FieldReader(kind, at, marks, seed).read(text)
+            FieldReader(kind, at, special_characters, seed).read(text)
             for kind, (text, at) in zip(kinds, words, strict=True)
         )
     )

@@ -12,8 +12,8 @@ from scheduler_api.core.cron.expression import Cron, CronError, Every, upcoming,
 from zoneinfo import ZoneInfo
 
 MAX_RUNS, DEFAULT_RUNS = 100, 5
-# From any year up to 2999, every rule that fires has `MAX_RUNS` runs before the
-# calendar ends.
+# A preview that starts in these years always has room for `MAX_RUNS` runs before the
+# last year that is supported.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 # More local times than this are counted instead of listed.
 MAX_LISTED = 3

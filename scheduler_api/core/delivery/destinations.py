@@ -67,8 +67,8 @@ BLOCKED_V6 = tuple(
         "ff00::/8",
     )
 )
-# The only exception within the blocked IPv6 networks: such an address is blocked if the
-# IPv4 address in its last 32 bits is.
+# A NAT64 address is in a blocked network, but it is blocked only if the IPv4 address in
+# its last 32 bits is.
 NAT64 = IPv6Network("64:ff9b::/96")
 
 # Blocked even in networks that an operator allows, because the metadata services at

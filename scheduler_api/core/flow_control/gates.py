@@ -31,8 +31,8 @@ def set_gate(
     Args:
         paused: pause or resume the gate; None changes nothing.
         reset: whether to reset the count of the current rate period.
-        limit: create a missing gate if the owner has fewer gates of this kind, 0 means
-            unlimited; None: do not create it.
+        limit: how many gates of this kind the owner may have, if the gate has to be
+            created; 0 means unlimited. None: do not create it.
 
     Raises: LimitReached.
     """

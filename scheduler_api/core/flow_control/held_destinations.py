@@ -18,9 +18,9 @@ HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
 class HeldDestination:
     """A destination that is paused, failing, or over its share of a worker.
 
-    `origin` is None if it is unknown: it is stored by a pause, otherwise read from the
-    first waiting event. `paused_ms` is the time of the pause. `probe_ms` is when an
-    open breaker admits the next attempt.
+    `origin` comes from the pause, or from the URL of the first waiting event; None if
+    there is neither. `paused_ms` is the time of the pause. `probe_ms` is when an open
+    breaker admits the next attempt.
     """
 
     tenant: str

@@ -34,7 +34,7 @@ def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
 def of_finished(
     cell: Cell, owner: Owner, state: State, *, schedules: Container[str] | None = None
 ) -> Iterator[Attempt]:
-    """The attempts of an owner's occurrences that ended in a state, newest end first.
+    """The attempts of an owner's occurrences that ended in a state, last ended first.
 
     They are read in batches on demand. Only the newest `MAX_SEARCHED` finished events
     are searched.

@@ -17,7 +17,10 @@ REPORTED_FOR_MS = 30 * 86_400_000
 
 
 def rule_of(schedule: Schedule) -> tuple[object, ...]:
-    """Everything that determines the fire times; while it is equal, they continue."""
+    """Everything that determines the fire times.
+
+    If an edit does not change it, the stored fire times are kept.
+    """
     options = schedule.options
     rule = schedule.expression, schedule.tz, schedule.state, options.clock
     return *rule, options.start_ms, options.jitter_ms
@@ -74,7 +77,7 @@ def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:
 
 
 def skipped_by_clock(schedule: Schedule, now_ms: int) -> list[int]:
-    """The instants of clock changes since the last edit that skipped a fire time."""
+    """The instants at which clock changes skipped fire times, since the last edit."""
     options = schedule.options
     since_ms = max(schedule.updated_ms, options.start_ms or 0, now_ms - REPORTED_FOR_MS)
     end_ms = now_ms if options.end_ms is None else min(now_ms, options.end_ms)

@@ -62,9 +62,9 @@ def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahea
 
 @lru_cache(maxsize=1024)
 def _planned(cron: Cron, after_s: int) -> Ahead:
-    """`plan_ahead` for rules; they depend only on the second of an instant.
+    """`plan_ahead` for a cron rule, whose fire times depend on the second only.
 
-    Cached because schedules with the same rule need new fire times simultaneously.
+    Cached because schedules with the same rule need new fire times at the same time.
     """
     after_ms = after_s * 1000
     return _to_store(upcoming(cron, after_ms=after_ms), after_ms=after_ms)
@@ -97,7 +97,10 @@ def encode_times(ahead: Ahead, options: ScheduleOptions, *, seed: str) -> list[s
 def _jitter_ms(
     at_ms: int, next_ms: int | None, options: ScheduleOptions, seed: str
 ) -> int:
-    """The jitter of a fire time; it ends before the next fire time and `end_ms`."""
+    """The jitter of a fire time.
+
+    It is limited so that the event is due before the next fire time and by `end_ms`.
+    """
     max_ms = options.jitter_ms
     if next_ms is not None:
         max_ms = min(max_ms, next_ms - at_ms - 1)

@@ -17,6 +17,6 @@ GRAMMAR = Grammar(
             "@secondly",
         )
     ),
-    marks=frozenset("?L#"),
+    special_characters=frozenset("?L#"),
     seconds=True,
 )

@@ -2,4 +2,6 @@
 
 from scheduler_api.core.cron.expression import Grammar
 
-GRAMMAR = Grammar(aliases=frozenset(("@daily",)), marks=frozenset("L"), seconds=True)
+GRAMMAR = Grammar(
+    aliases=frozenset(("@daily",)), special_characters=frozenset("L"), seconds=True
+)

@@ -1,4 +1,4 @@
-"""All that a store holds, for comparing before and after."""
+"""Reads everything in a store, to compare its contents before and after a call."""
 
 import redis
 from collections.abc import Callable
@@ -12,12 +12,14 @@ READERS: dict[bytes, Callable[[redis.Redis, bytes], Any]] = {
     b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
     b"stream": lambda client, key: client.xrange(key),
 }
+EXPIRED = b"none"
 
 
 def everything(client: redis.Redis) -> dict[str, Any]:
-    """Each key with what stands under it; how long that is kept is left out."""
-    kept: dict[str, Any] = {}
+    """The contents of each key, without its TTL."""
+    contents: dict[str, Any] = {}
     for key in client.scan_iter(count=1_000):
         kind = cast(bytes, client.type(key))
-        kept[key.decode()] = READERS[kind](client, key)
-    return kept
+        if kind != EXPIRED:
+            contents[key.decode()] = READERS[kind](client, key)
+    return contents

@@ -37,7 +37,10 @@ from typing import Any
 
 Call = tuple[Any, ...]
 TWIN = "{s2}:"
-GATES = Gates(queue="orders", flow=FlowLimits("customer", parallelism=1, rate=2))
+# With a short period, keys would expire while the test runs.
+PERIOD_MS = 600_000
+LIMITS = FlowLimits("customer", parallelism=1, rate=2, period_ms=PERIOD_MS)
+GATES = Gates(queue="orders", flow=LIMITS)
 SHARE = {"limit": 1, "in_flight": {"d:1:other": 1}}
 
 
@@ -85,7 +88,7 @@ def live(engine: Engine) -> None:
     worker.report("d:1:abc", 20, 20)
     HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
     queues.put(OWNER, "orders", parallelism=2, paused=False)
-    flow_keys.pin(OWNER, "customer", parallelism=5, rate=5)
+    flow_keys.pin(OWNER, "customer", parallelism=5, rate=5, period_ms=PERIOD_MS)
     # From the second interruption in a row, events are isolated.
     for _ in range(3):
         worker.begin(*all_ids(engine.claim()))

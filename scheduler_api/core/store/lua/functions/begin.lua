@@ -68,7 +68,7 @@ local function begin(ctx, share, id, event, rates)
   redis.call('HSET', key, EVENT.token, token, EVENT.attempts, attempt, EVENT.updated_ms, now,
     EVENT.renewable_until_ms, records.renewable_until_ms(event, now))
   redis.call('ZADD', keys.leased(ctx), now + ctx.options.lease_ms, due.member(id, event))
-  if event.gates then slots.charge(ctx, id, event, rates) end
+  if event.gates then slots.count_begin(ctx, id, event, rates) end
   fair_share.count_begun(share, event.destination_gate)
   journal.append(ctx, event, id, 'begun', attempt)
   return reply
@@ -79,7 +79,7 @@ local function begin_events(key_names, args)
   local share, events, faults = fair_share.new(ctx), {}, {}
   local answers, rates = {}, {}
   for i = 2, #args do
-    local ok, event = pcall(fair_share.meet, ctx, share, args[i])
+    local ok, event = pcall(fair_share.read_event, ctx, share, args[i])
     if ok then events[i] = event else faults[i] = event end
   end
   for i = 2, #args do
@@ -92,7 +92,7 @@ local function begin_events(key_names, args)
     answers[i - 1] = reply
   end
   slots.promote_at_freed(ctx)
-  for gate in pairs(rates) do pcall(gates.place, ctx, gate) end
+  for gate in pairs(rates) do pcall(gates.plan_check, ctx, gate) end
   rq.wake_if_room(ctx)
   return answers
 end

@@ -63,7 +63,7 @@ local function change_event(key_names, args)
     gate_binding.rebind(ctx, id, event, options.gates)
   elseif due_ms then
     due.put(ctx, due.member(id, event), options.due_ms)
-    slots.leave_line(ctx, id, event)
+    slots.stop_waiting(ctx, id, event)
     slots.release(ctx, id, event)
   end
   slots.promote_at_freed(ctx)

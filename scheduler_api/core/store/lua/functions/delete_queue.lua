@@ -22,7 +22,7 @@ local function delete_queue(key_names, args)
     redis.call('ZREM', keys.queues(ctx, options.owner), options.name)
   end
   redis.call('SET', begun, gate, 'PX', REPEATED_FOR_MS)
-  local cancelled, all = gate_checks.drop(ctx, gate, options.most)
+  local cancelled, all = gate_checks.cancel_deleted(ctx, gate, options.most)
   if all and redis.call('HEXISTS', key, GATE.created_ms) == 1 then
     gates.check_at(ctx, gate, ctx.now)
   elseif all then

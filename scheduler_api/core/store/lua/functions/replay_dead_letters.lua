@@ -13,7 +13,7 @@ local function replay(ctx, batch, args, at)
   local event = endings.read_dead_letter(ctx, dead, item.owner)
   if not event then
     local id = item.id ~= '' and item.id or new_events.issued_id(ctx, item.nonce)
-    return new_events.made_before(ctx, id, item.nonce) or {'gone', 0, 0, id}
+    return new_events.created_before(ctx, id, item.nonce) or {'gone', 0, 0, id}
   end
   local answer = new_events.accept(ctx, batch, item)
   if answer[1] == 'ok' then

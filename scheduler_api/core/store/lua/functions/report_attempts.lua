@@ -18,7 +18,7 @@ local function open_for(ctx, gate, ms, probes_failed)
     probes_failed, GATE.closed_until_ms, until_ms)
   redis.call('HDEL', keys.gate(ctx, gate), GATE.ramp_since_ms, GATE.ramp_rate)
   redis.call('DEL', keys.health(ctx, gate))
-  gates.place(ctx, gate)
+  gates.plan_check(ctx, gate)
 end
 
 local function close(ctx, gate)

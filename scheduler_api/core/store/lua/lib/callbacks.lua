@@ -1,12 +1,14 @@
--- The events that an attempt brings about.
+-- Callbacks: the events that report the end of an attempt.
 local GATE = records.GATE
 
--- The arguments that describe one, in this order: id, nonce, delay ms, deadline of an attempt ms,
--- content ('' if it was written under the nonce before the call), destination, host.
+-- The number of arguments per callback: id, nonce, delay ms, deadline of an attempt ms, content (''
+-- if it was written before the call, with the nonce in its key), destination, host.
 callbacks.WIDTH = 7
 
--- A callback stands in its parent's queue at its parent's number, and passes the caps of operators.
--- Returns the names of its gates and '1' if it is exempt from waiting for its turn.
+-- A callback enters its parent's queue with its parent's number and is exempt from waiting for its
+-- turn; the next event waits for it. It passes the gates of operator limits, with its own
+-- destination and host, but not its parent's flow-control key. Returns the names of its gates and
+-- '1' if it is exempt.
 local function gates_after(ctx, parent_id, parent, id, destination, host)
   local names, number = {}, nil
   for _, gate in ipairs(gates.of(parent)) do
@@ -19,8 +21,8 @@ local function gates_after(ctx, parent_id, parent, id, destination, host)
       local own = kind == 'd' and gates.of_destination(parent.owner, destination) or 'h:' .. host
       local cap = redis.call('HGET', keys.gate(ctx, gate), GATE.parallelism)
       if cap and destination ~= '' then
-        local words = string.format('%s,%s,,', own, cap)
-        names[#names + 1] = gate_binding.bind(ctx, id, parent.owner, words, ctx.now)
+        local encoded = string.format('%s,%s,,', own, cap)
+        names[#names + 1] = gate_binding.bind(ctx, id, parent.owner, encoded, ctx.now)
       end
     elseif kind ~= 'f' then
       names[#names + 1] = gate
@@ -29,8 +31,8 @@ local function gates_after(ctx, parent_id, parent, id, destination, host)
   return names[1] and table.concat(names, ' '), number and '1' or nil
 end
 
--- Creates the callback that stands in args from `at`. Its id derives from its parent's, so creating
--- it twice is harmless.
+-- Creates the callback whose arguments start at `at`. Its id is derived from its parent's id, so a
+-- second call creates nothing.
 function callbacks.create(ctx, parent_id, parent, at)
   local id, nonce, delay, deadline, content, destination, host = unpack(ctx.args, at, at + 6)
   if redis.call('EXISTS', keys.event(ctx, id)) == 1 then return end

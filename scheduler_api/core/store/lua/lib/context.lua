@@ -1,12 +1,12 @@
--- What one call knows. Modules keep no state of their own: upvalues outlive a call.
+-- The context of one call. Modules must not keep state in local variables, which outlive a call.
 
-local GRANTS_PER_CALL = 200
+local PROMOTIONS_PER_CALL = 200
 
 -- key_names[1]: prefix of the cell. args[1]: the function's options, a JSON object. The option
--- `now_ms` replaces the server's clock; only tests set it. The context also keeps what one call
--- shares: gates that lost a holder and whose waiters are to be promoted (`freed`), how many waiters
--- may still be tried (`grants_left`), the names of the two sets that every event passes, and what
--- was read once: `next_check`, `any_isolated`, `job_template`.
+-- `now_ms` replaces the server's clock in tests. The context also has `freed` (gates that lost a
+-- holder, whose waiters must be promoted), `promotions_left` (how many promotions this call may
+-- still try), the names of the keys `due` and `leased`, and values that are read once per call:
+-- `next_check`, `any_isolated`, `job_template`.
 function context.new(key_names, args)
   local options, micros = cjson.decode(args[1]), 0
   local now = options.now_ms
@@ -26,6 +26,6 @@ function context.new(key_names, args)
     now = now,
     micros = micros,
     freed = {},
-    grants_left = GRANTS_PER_CALL,
+    promotions_left = PROMOTIONS_PER_CALL,
   }
 end

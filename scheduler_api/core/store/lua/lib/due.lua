@@ -1,11 +1,11 @@
--- Moves between `due` and `leased`, and out of both into quarantine.
+-- Moves members between `due` and `leased`, and from both into quarantine.
 --
--- Whatever still has to happen stands in exactly one of `due`, `leased` or a gate's line. A
--- function that fails keeps its effects, so each move writes the new place before it leaves the old
--- one, and each member is handled under pcall.
+-- Every unfinished event is in exactly one place: `due`, `leased` or the waiting line of a gate. A
+-- function that fails is not rolled back. Therefore each move writes the new place before it
+-- removes the old one, and each member is handled in its own pcall.
 
--- When tickers check next; nil if nothing stands anywhere. `ctx.next_check` keeps what is stored,
--- so that a call reads it once: text, or false if there is none.
+-- The time of the tickers' next check, or nil. `ctx.next_check` caches the stored text; false means
+-- that none is stored.
 local function next_check(ctx)
   if ctx.next_check == nil then ctx.next_check = redis.call('GET', keys.next_check(ctx)) end
   return ctx.next_check and tonumber(ctx.next_check) or nil
@@ -18,7 +18,7 @@ function due.set_next_check(ctx, at)
   else redis.call('DEL', keys.next_check(ctx)) end
 end
 
--- Tickers sleep until the next check; wakes them if something is due earlier.
+-- Wakes the tickers if something is due before their next check.
 function due.wake_for(ctx, at)
   local planned = next_check(ctx)
   if planned and planned <= at then return end
@@ -32,11 +32,11 @@ function due.put(ctx, member, at)
   due.wake_for(ctx, at)
 end
 
--- The member of an event in `due` and `leased`. A `~` marks events with gates: of events, a claim
--- reads the records of these only.
+-- The member of an event in `due` and `leased`. Events with gates have a `~` in front: a claim must
+-- read their records, and only theirs.
 function due.member(id, event) return event.gates and '~' .. id or id end
 
--- Moves members from `due` to `leased`, all in two commands.
+-- Moves members from `due` to `leased`.
 function due.lease(ctx, members, lease_ms)
   if #members == 0 then return end
   local scored = {}
@@ -48,11 +48,11 @@ function due.lease(ctx, members, lease_ms)
   redis.call('ZREM', keys.due(ctx), unpack(members))
 end
 
--- Leases members to nobody for a moment. Only one isolated event travels at a time; the others must
--- block neither what else is due nor RQ.
+-- Delays members by leasing them without a worker. Only one isolated event is offered at a time;
+-- the others must not block other due events or fill RQ.
 function due.hold_back(ctx, members) due.lease(ctx, members, 200) end
 
--- Whether any event is isolated; asked once per call, since nearly always none is.
+-- Whether any event is isolated; read once per call.
 function due.any_isolated(ctx)
   if ctx.any_isolated == nil then
     ctx.any_isolated = redis.call('EXISTS', keys.isolated(ctx)) == 1
@@ -60,7 +60,7 @@ function due.any_isolated(ctx)
   return ctx.any_isolated
 end
 
--- Removes an unreadable member from the sets and keeps the reason, so that the others go on.
+-- Moves an unreadable member to quarantine with the reason, so that it does not block others.
 function due.quarantine(ctx, member, problem)
   local id = string.gsub(member, '^~', '')
   redis.call('ZADD', keys.quarantine(ctx), ctx.now, id)

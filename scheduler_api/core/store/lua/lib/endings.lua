@@ -1,12 +1,12 @@
--- How an event leaves its place, and how it ends or waits for a retry.
+-- Ends events, retries them, and removes them from their place.
 local EVENT = records.EVENT
 local FOLLOWING = records.fields(EVENT, 'owner', 'state', 'attempts', 'first_due_ms', 'gates',
   'waits_at')
 local DEAD = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'finished_ms')
 
--- Removes an event from its place and releases its slots. Its new place, if any, is written before,
--- or afterwards by the same function, which then calls `slots.promote_at_freed`.
+-- Removes an event from its place and releases its slots. The caller writes the new place, if any,
+-- before or after, and calls `slots.promote_at_freed`.
 function endings.dequeue(ctx, id, event)
   local member = due.member(id, event)
   if redis.call('ZREM', keys.leased(ctx), member) == 0
@@ -16,11 +16,11 @@ function endings.dequeue(ctx, id, event)
   end
   if due.any_isolated(ctx) then redis.call('SREM', keys.isolated(ctx), id) end
   if not event.gates then return end
-  slots.leave_line(ctx, id, event)
+  slots.stop_waiting(ctx, id, event)
   slots.release(ctx, id, event)
 end
 
--- Leaves the queues for good and promotes those that waited for what the event held.
+-- Removes an ended event from its queues and promotes the events that waited for its slots.
 local function leave_queues(ctx, id, event)
   for _, gate in ipairs(gates.of(event)) do
     if gates.is_queue(gate) then
@@ -31,23 +31,24 @@ local function leave_queues(ctx, id, event)
   slots.promote_at_freed(ctx)
 end
 
--- The next occurrence of a schedule without overlaps waited for an event that has ended.
+-- Makes an occurrence due now whose previous occurrence, with which it must not overlap, has ended.
 local function start_following(ctx, id)
   local event = records.read(keys.event(ctx, id), FOLLOWING)
+  -- `withdrawal.waits` sets first_due_ms when it delays an occurrence that has not begun.
   local waits = event.owner and not event.state and not event.attempts and event.first_due_ms
   if not waits or event.waits_at then return end
   redis.call('HSET', keys.event(ctx, id), EVENT.due_ms, ctx.now)
   due.put(ctx, due.member(id, event), ctx.now)
 end
 
--- The begin is over: its token and what belongs to it go.
-local function end_begin(key)
+-- Removes the fields of a running or interrupted attempt.
+local function clear_attempt(key)
   redis.call('HDEL', key, EVENT.token, EVENT.interrupted_token, EVENT.renewable_until_ms,
     EVENT.interruptions)
 end
 
--- Ends an event as delivered, dead or cancelled. `event` needs owner, and of due_ms, first_due_ms,
--- schedule, journaled, attempts, following, gates, waits_at, passed_over those that it has.
+-- Ends an event as delivered, dead or cancelled. The caller must have read these fields: owner,
+-- due_ms, first_due_ms, schedule, journaled, attempts, following, gates, waits_at, passed_over.
 function endings.finish(ctx, id, event, state, reason)
   local key, owner, first_due = keys.event(ctx, id), event.owner, records.first_due_ms(event)
   if reason then
@@ -57,7 +58,7 @@ function endings.finish(ctx, id, event, state, reason)
     redis.call('HSET', key, EVENT.state, state, EVENT.finished_ms, ctx.now, EVENT.updated_ms,
       ctx.now)
   end
-  end_begin(key)
+  clear_attempt(key)
   if state ~= 'delivered' then deduplication.release(ctx, owner, id, key) end
   redis.call('ZADD', keys.finished(ctx, owner, state), ctx.now, id)
   redis.call('ZREM', keys.by_time(ctx, owner, 'active'), id)
@@ -68,37 +69,38 @@ function endings.finish(ctx, id, event, state, reason)
   if event.following then start_following(ctx, event.following) end
 end
 
--- Cancels an event that has not ended; returns whether it is being sent. Such an event is asked to
--- stop, once. `...` are fields and values that its record keeps with the cancellation.
+-- Cancels an event that has not ended. If it is being sent, records the request; it then ends with
+-- its attempt, and this returns true. `...`: fields and values to store with the cancellation.
 function endings.cancel(ctx, id, event, ...)
-  local key, asked = keys.event(ctx, id), event.cancel_requested_ms
-  if not asked then journal.append(ctx, event, id, 'cancel_requested', event.attempts) end
+  local key, requested = keys.event(ctx, id), event.cancel_requested_ms
+  if not requested then journal.append(ctx, event, id, 'cancel_requested', event.attempts) end
   if not event.token then
     endings.finish(ctx, id, event, 'cancelled')
     if ... then redis.call('HSET', key, ...) end
     return false
   end
-  if not asked then
+  if not requested then
     redis.call('HSET', key, EVENT.cancel_requested_ms, ctx.now, EVENT.updated_ms, ctx.now, ...)
     deduplication.release(ctx, event.owner, id, key)
   end
   return true
 end
 
--- An event waits for its next attempt and holds no slot.
+-- Schedules the next attempt of an event; it holds no slots until then.
 function endings.retry(ctx, id, event, due_ms)
   local key, first_due = keys.event(ctx, id), records.first_due_ms(event)
   redis.call('HSET', key, EVENT.first_due_ms, first_due, EVENT.due_ms, due_ms, EVENT.updated_ms,
     ctx.now)
   redis.call('HINCRBY', key, EVENT.failures, 1)
-  end_begin(key)
+  clear_attempt(key)
   endings.dequeue(ctx, id, event)
   due.put(ctx, due.member(id, event), due_ms)
   journal.append(ctx, event, id, 'retry', event.attempts)
   if event.gates then slots.promote_at_freed(ctx) end
 end
 
--- An owner's dead letter, or nil. Its numbers are read before anything is written.
+-- Reads an owner's dead letter; nil if there is none. Converts its numbers, so that an unreadable
+-- record raises an error before anything is written.
 function endings.read_dead_letter(ctx, id, owner)
   local event = records.read(keys.event(ctx, id), DEAD)
   if event.owner ~= owner or event.state ~= 'dead' then return nil end
@@ -107,7 +109,8 @@ function endings.read_dead_letter(ctx, id, owner)
   return event
 end
 
--- A dead letter was replayed or deleted. `change` names what did it, for a repeat of the call.
+-- Clears a dead letter that was replayed or deleted. `change`: nonce of the call, so that a repeat
+-- of the call recognises its own effect.
 function endings.clear(ctx, id, event, change)
   local owner = event.owner
   redis.call('HSET', keys.event(ctx, id), EVENT.state, 'cleared', EVENT.updated_ms, ctx.now,

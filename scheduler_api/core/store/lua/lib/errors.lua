@@ -1,6 +1,6 @@
--- Errors that pcall caught.
+-- Texts of the errors that pcall catches.
 
--- Servers raise tables, Lua raises strings, and an imitation of a server may raise userdata.
+-- Redis raises tables, Lua raises strings, and fakeredis raises userdata.
 function errors.text(problem)
   return tostring(type(problem) == 'table' and problem.err or problem)
 end

@@ -1,17 +1,17 @@
--- The share of a worker that one destination may use while others want it too, and the line of
--- events in front of a destination that is held.
+-- Limits how much of a worker one destination may use while other destinations have events, too. An
+-- event over the limit waits at the gate of its destination.
 local EVENT, GATE = records.EVENT, records.GATE
 local RAMP_PER_S = 16
 
--- What one begin knows of destinations. The option `share` has `limit` (most events of one
--- destination in hand while others are wanted), `in_flight` (counts by gate) and `only_others`
--- (the worker has room left only for destinations below the limit); absent, there is no limit.
+-- The option `share` has `limit` (maximum of one destination's events in flight while there are
+-- others), `in_flight` (number of events, by gate) and `only_others` (the worker has room only for
+-- destinations below the limit). Without the option there is no limit.
 function fair_share.new(ctx)
-  local given = ctx.options.share
+  local option = ctx.options.share
   local share = {
-    limit = given and given.limit or 0,
-    only_others = given and given.only_others,
-    in_flight = given and given.in_flight or {},
+    limit = option and option.limit or 0,
+    only_others = option and option.only_others,
+    in_flight = option and option.in_flight or {},
     destinations = 0,
     prefixes = {},
   }
@@ -26,9 +26,9 @@ local function destination_of(share, event)
   return prefix .. event.destination
 end
 
--- Reads an event and counts its destination as wanted. All events of a call are read before the
--- first of them begins: a share depends on which other destinations are wanted.
-function fair_share.meet(ctx, share, id)
+-- Reads an event and counts its destination. `begin` reads all events before it begins any, because
+-- the limit applies only if there are several destinations.
+function fair_share.read_event(ctx, share, id)
   local event = records.read_event(ctx, id)
   local gate = destination_of(share, event)
   event.destination_gate = gate
@@ -38,7 +38,7 @@ function fair_share.meet(ctx, share, id)
   return event
 end
 
--- Whether a destination is held; whether any is, is asked once per call.
+-- Whether a destination is held; whether any is held is read once per call.
 function fair_share.is_held(ctx, share, gate)
   if not gate then return false end
   if share.any_held == nil then
@@ -51,27 +51,28 @@ function fair_share.count_begun(share, gate)
   if gate then share.in_flight[gate] = share.in_flight[gate] + 1 end
 end
 
--- From now on the event passes the gate as well, in the order of checks.
+-- Adds the gate of its destination to an event: after its queue and flow-control key, before the
+-- gates of operator limits.
 local function add_gate(ctx, id, event, gate)
-  local found, behind = {}, {}
-  for _, each in ipairs(gates.of(event)) do
-    if each == gate then return end
-    local list = gates.is_named_by_owner(each) and found or behind
-    list[#list + 1] = each
+  local names, later = {}, {}
+  for _, name in ipairs(gates.of(event)) do
+    if name == gate then return end
+    local list = gates.is_named_by_owner(name) and names or later
+    list[#list + 1] = name
   end
-  found[#found + 1] = gate
-  for _, each in ipairs(behind) do found[#found + 1] = each end
+  names[#names + 1] = gate
+  for _, name in ipairs(later) do names[#names + 1] = name end
   local leased_until = not event.gates and redis.call('ZSCORE', keys.leased(ctx), id)
-  event.gates = table.concat(found, ' ')
+  event.gates = table.concat(names, ' ')
   redis.call('HSET', keys.event(ctx, id), EVENT.gates, event.gates)
   if not leased_until then return end
   redis.call('ZADD', keys.leased(ctx), leased_until, '~' .. id)
   redis.call('ZREM', keys.leased(ctx), id)
 end
 
--- Sends an event of a destination that is over its share into the destination's line. The line
--- empties at a rate that starts over whenever an admitted event is turned away; the line of a
--- paused destination only grows.
+-- Makes an event of a destination over its limit wait at the destination's gate. The waiting events
+-- are admitted at a ramp (see lib/gates), which restarts when an admitted event is turned away
+-- again. A paused destination admits none.
 local function turn_away(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))
@@ -85,7 +86,7 @@ local function turn_away(ctx, id, event, gate)
   slots.release(ctx, id, event)
 end
 
--- Whether an event may begin on this worker; if not, it has a new place.
+-- Whether an event may begin on this worker. If not, the event is moved to another place.
 function fair_share.admit(ctx, share, id, event)
   local gate = event.destination_gate
   local over = gate and share.limit > 0 and share.in_flight[gate] >= share.limit

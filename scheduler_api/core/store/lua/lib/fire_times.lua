@@ -1,13 +1,17 @@
--- The stored fire times of a schedule: a text of `<due ms>` or `<due ms>:<fire time ms>`, separated
--- by commas and ascending; and the record of those that were skipped.
-local MOST_SKIPPED, SKIPPED_KEPT_MS = 1000, 30 * 86400000
+-- The stored fire times of a schedule, and the record of skipped fire times.
+--
+-- The fire times are a text: `<due ms>` or, with jitter, `<due ms>:<fire time ms>`, separated by
+-- commas, ascending.
+local MAX_SKIPPED, SKIPPED_KEPT_MS = 1000, 30 * 86400000
 
--- When the first is due, its fire time, and the rest of the text; nil if there is none.
+-- Returns when the first fire time is due, the fire time, and the rest of the text; nil if the text
+-- is empty.
 function fire_times.first(times)
   local due_ms, fire_ms, rest = string.match(times, '^(%d+):?(%d*),?(.*)$')
   if due_ms then return tonumber(due_ms), tonumber(fire_ms) or tonumber(due_ms), rest end
 end
 
+-- Returns the text, or raises an error if it contains other characters than digits, `:` and `,`.
 function fire_times.checked(times)
   if string.find(times, '[^%d:,]') then error('fire_times is not readable: ' .. times, 0) end
   return times
@@ -17,61 +21,61 @@ function fire_times.count(times)
   return times == '' and 0 or select(2, string.gsub(times, ',', '')) + 1
 end
 
--- The stored ones and, of `later`, those after them and after the last one used: fire times ascend
--- even when the clock was set back.
+-- Appends those of `later` that are after all stored ones and after the last one used. So fire
+-- times ascend even if the clock was set back.
 function fire_times.join(stored, later, last_used)
-  local kept = stored ~= '' and {stored} or {}
+  local joined = stored ~= '' and {stored} or {}
   local newest = tonumber(string.match(stored, '(%d+)$') or last_used)
-  for word in string.gmatch(later, '[^,]+') do
-    local _, fire_ms = fire_times.first(word)
-    if fire_ms > newest then kept[#kept + 1] = word end
+  for text in string.gmatch(later, '[^,]+') do
+    local _, fire_ms = fire_times.first(text)
+    if fire_ms > newest then joined[#joined + 1] = text end
   end
-  return table.concat(kept, ',')
+  return table.concat(joined, ',')
 end
 
--- Reads the text up to the first fire time that is not before `since`. Returns the fire times
--- before it, the positions of all that were read (the last is that first one's), and when it is
--- due.
-local function before(times, since)
-  local found, starts = {}, {}
-  for from, word in string.gmatch(times, '()([^,]+)') do
-    local due_ms, fire_ms = fire_times.first(word)
-    starts[#starts + 1] = from
-    if due_ms >= since then return found, starts, due_ms end
-    found[#found + 1] = fire_ms
+-- Splits the text at the first fire time that is due at or after `since`. Returns the fire times
+-- before it, the start positions of these and of the first one after, and when that one is due.
+local function split(times, since)
+  local older, starts = {}, {}
+  for start, text in string.gmatch(times, '()([^,]+)') do
+    local due_ms, fire_ms = fire_times.first(text)
+    starts[#starts + 1] = start
+    if due_ms >= since then return older, starts, due_ms end
+    older[#older + 1] = fire_ms
   end
-  return found, starts
+  return older, starts
 end
 
--- Fire times older than the grace are missed. The policy decides how many of the newest still run:
--- none (skip), the newest unless a younger one is due (latest), or up to a bound (all). If all
--- stored times are missed, newer ones may be missed as well: then planning must add them before any
--- runs. Returns the text that stays, the fire times dropped, and whether to wait for that.
-function fire_times.drop_missed(ctx, times, grace_ms, policy, bound)
+-- Drops missed fire times, which are older than the grace. By policy some still run: none (skip),
+-- the newest unless a later one is due (latest), or the newest up to a limit (all). If all stored
+-- fire times are missed, fire times that are not stored yet may be missed, too; then planning must
+-- add them before any runs. Returns the remaining text, the dropped fire times, and whether to wait
+-- for planning.
+function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   local since, first = ctx.now - grace_ms, fire_times.first(times)
   if not first or first >= since then return times, {}, false end
-  local old, starts, younger = before(times, since)
+  local missed, starts, next_due = split(times, since)
   local keep = 0
   if policy == 'all' then
-    keep = bound
-  elseif policy == 'latest' and not (younger and younger <= ctx.now) then
+    keep = limit
+  elseif policy == 'latest' and not (next_due and next_due <= ctx.now) then
     keep = 1
   end
-  local dropped = math.max(0, #old - keep)
-  local from = starts[dropped + 1]
-  while #old > dropped do table.remove(old) end
-  return from and string.sub(times, from) or '', old, not younger and keep > 0
+  local dropped = math.max(0, #missed - keep)
+  local start = starts[dropped + 1]
+  while #missed > dropped do table.remove(missed) end
+  return start and string.sub(times, start) or '', missed, not next_due and keep > 0
 end
 
--- Records which fire times were skipped and why. A repeat records the same again.
+-- Records skipped fire times with the reason. A repeat changes nothing.
 function fire_times.record_skipped(ctx, sid, reason, skipped)
   if #skipped == 0 then return end
-  local key, words = keys.skipped(ctx, sid), {}
-  for i = math.max(1, #skipped - MOST_SKIPPED + 1), #skipped do
-    words[#words + 1] = skipped[i]
-    words[#words + 1] = string.format('%.0f:%s', skipped[i], reason)
+  local key, scored = keys.skipped(ctx, sid), {}
+  for i = math.max(1, #skipped - MAX_SKIPPED + 1), #skipped do
+    scored[#scored + 1] = skipped[i]
+    scored[#scored + 1] = string.format('%.0f:%s', skipped[i], reason)
   end
-  redis.call('ZADD', key, unpack(words))
-  redis.call('ZREMRANGEBYRANK', key, 0, -MOST_SKIPPED - 1)
+  redis.call('ZADD', key, unpack(scored))
+  redis.call('ZREMRANGEBYRANK', key, 0, -MAX_SKIPPED - 1)
   redis.call('PEXPIRE', key, SKIPPED_KEPT_MS)
 end

@@ -1,19 +1,21 @@
--- How a new event enters its queue and brings limits to its gates.
+-- Binds new events to their gates: an event enters its queue and sets the limits of its other
+-- gates.
 --
--- Gates arrive as words in the order of their checks, each with the limits that it brings and maybe
--- how many of its kind its owner may have: `<gate>,<parallelism>,<rate>,<period ms>[,<most>]`.
+-- Encoded gates are separated by blanks, in the order of their checks:
+-- `<gate>,<parallelism>,<rate>,<period ms>[,<limit>]`. The limit is how many queues or flow-control
+-- keys the owner may have.
 local EVENT, GATE = records.EVENT, records.GATE
 local LIMITS = records.fields(GATE, 'created_ms', 'parallelism', 'rate', 'period_ms',
   'parallelism_pinned', 'rate_pinned', 'paused_ms')
 
--- What the owner calls a gate, if the gate bears a name of theirs.
+-- The name that the owner gave to a gate, or nil.
 local function name_of(gate, owner)
   local prefix = string.sub(gate, 1, 2) .. owner .. ':'
   if string.sub(gate, 1, #prefix) == prefix then return string.sub(gate, #prefix + 1) end
 end
 
--- The order of a queue is the order of acceptance. A queue that was deleted and made again goes on
--- behind what is left of the old one.
+-- Returns the next acceptance number of a queue. In a queue that was deleted and created again,
+-- numbers continue after those of the remaining events.
 local function next_number(ctx, gate)
   local key = keys.gate(ctx, gate)
   local number = redis.call('HINCRBY', key, GATE.last_number, 1)
@@ -32,32 +34,32 @@ local function enter_queue(ctx, id, owner, gate, parallelism)
   redis.call('ZADD', keys.order(ctx, gate), next_number(ctx, gate), id)
 end
 
--- Sets a field, or removes it if the wanted value is ''. Returns whether it changed.
-local function set_or_drop(key, field, is, wanted)
-  if (is or '') == wanted then return false end
-  if wanted == '' then redis.call('HDEL', key, field)
-  else redis.call('HSET', key, field, wanted) end
+-- Sets a field, or removes it if the new value is ''. Returns whether it changed.
+local function set_or_remove(key, field, current, new)
+  if (current or '') == new then return false end
+  if new == '' then redis.call('HDEL', key, field)
+  else redis.call('HSET', key, field, new) end
   return true
 end
 
--- The limits of the latest event hold, unless they are pinned. Without events they expire, unless
--- somebody pinned or paused them.
-local function bring_limits(ctx, owner, gate, parallelism, rate, period, due_ms)
+-- Sets the limits of a gate to those of the newest event, except pinned limits. The gate expires
+-- some time after its last event, unless it is pinned or paused.
+local function set_limits(ctx, owner, gate, parallelism, rate, period, due_ms)
   local key, name = keys.gate(ctx, gate), name_of(gate, owner)
   local state = records.read(key, LIMITS)
   local changed = not state.parallelism_pinned
-    and set_or_drop(key, GATE.parallelism, state.parallelism, parallelism)
+    and set_or_remove(key, GATE.parallelism, state.parallelism, parallelism)
   if not state.rate_pinned then
-    changed = set_or_drop(key, GATE.rate, state.rate, rate) or changed
-    changed = set_or_drop(key, GATE.period_ms, state.period_ms, rate ~= '' and period or '')
+    changed = set_or_remove(key, GATE.rate, state.rate, rate) or changed
+    changed = set_or_remove(key, GATE.period_ms, state.period_ms, rate ~= '' and period or '')
       or changed
   end
-  local kept_ms = math.max(0, due_ms - ctx.now) + gates.KEPT_MS
+  local ttl_ms = math.max(0, due_ms - ctx.now) + gates.KEPT_MS
   if not state.created_ms then
     redis.call('HSET', key, GATE.created_ms, ctx.now)
-    redis.call('PEXPIRE', key, kept_ms)
+    redis.call('PEXPIRE', key, ttl_ms)
   elseif not (state.parallelism_pinned or state.rate_pinned or state.paused_ms) then
-    gates.keep(ctx, gate, kept_ms)
+    gates.extend_ttl(ctx, gate, ttl_ms)
   end
   if not changed then return end
   if name and string.sub(gate, 1, 1) == 'f' then
@@ -66,42 +68,42 @@ local function bring_limits(ctx, owner, gate, parallelism, rate, period, due_ms)
   if redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then gates.check_at(ctx, gate, ctx.now) end
 end
 
--- Binds an event to its gates; returns their names, separated by blanks.
-function gate_binding.bind(ctx, id, owner, words, due_ms)
+-- Binds an event to its encoded gates; returns their names, separated by blanks.
+function gate_binding.bind(ctx, id, owner, encoded, due_ms)
   local names = {}
-  for word in string.gmatch(words, '%S+') do
+  for text in string.gmatch(encoded, '%S+') do
     local gate, parallelism, rate, period =
-      string.match(word, '^([^,]+),(%d*),(%d*),(%d*),?%d*$')
+      string.match(text, '^([^,]+),(%d*),(%d*),(%d*),?%d*$')
     if gates.is_queue(gate) then enter_queue(ctx, id, owner, gate, parallelism)
-    else bring_limits(ctx, owner, gate, parallelism, rate, period, due_ms) end
+    else set_limits(ctx, owner, gate, parallelism, rate, period, due_ms) end
     names[#names + 1] = gate
   end
   return table.concat(names, ' ')
 end
 
--- Whether a gate exists or may be made; `most` 0 is no limit.
-function gate_binding.has_room(ctx, owner, gate, most)
-  if most == 0 or redis.call('EXISTS', keys.gate(ctx, gate)) == 1 then return true end
-  return redis.call('ZCARD', gates.index(ctx, owner, gate)) < most
+-- Whether a queue or flow-control key exists or may be created; limit 0: no limit.
+function gate_binding.has_room(ctx, owner, gate, limit)
+  if limit == 0 or redis.call('EXISTS', keys.gate(ctx, gate)) == 1 then return true end
+  return redis.call('ZCARD', gates.index(ctx, owner, gate)) < limit
 end
 
--- The first of an event's gates that its owner has no room for.
-function gate_binding.without_room(ctx, owner, words)
-  for word in string.gmatch(words, '%S+') do
-    local gate, most = string.match(word, '^([^,]+),%d*,%d*,%d*,(%d+)$')
-    if gate and not gate_binding.has_room(ctx, owner, gate, tonumber(most)) then return gate end
+-- The first of an event's gates that may not be created because of the owner's limit, or nil.
+function gate_binding.without_room(ctx, owner, encoded)
+  for text in string.gmatch(encoded, '%S+') do
+    local gate, limit = string.match(text, '^([^,]+),%d*,%d*,%d*,(%d+)$')
+    if gate and not gate_binding.has_room(ctx, owner, gate, tonumber(limit)) then return gate end
   end
 end
 
--- Gives an event that was dequeued the gates of its new destination; it keeps its queue and its
--- flow-control key. Puts it back into `due`.
-function gate_binding.rebind(ctx, id, event, words)
+-- Replaces the gates of an event whose destination changed; its queue and flow-control key stay.
+-- The event was dequeued before; puts it back into `due`.
+function gate_binding.rebind(ctx, id, event, encoded)
   local kept, due_ms = {}, records.integer(event, 'due_ms')
   for _, gate in ipairs(gates.of(event)) do
     if gates.is_named_by_owner(gate) then kept[#kept + 1] = gate end
   end
-  if words ~= '' then
-    kept[#kept + 1] = gate_binding.bind(ctx, id, event.owner, words, due_ms)
+  if encoded ~= '' then
+    kept[#kept + 1] = gate_binding.bind(ctx, id, event.owner, encoded, due_ms)
   end
   event.gates = kept[1] and table.concat(kept, ' ')
   if event.gates then redis.call('HSET', keys.event(ctx, id), EVENT.gates, event.gates)

@@ -1,15 +1,16 @@
--- Checks of gates: each gate with waiters is checked when it may open, otherwise every five
--- seconds. A check removes false holders, promotes waiters, and cancels what a deleted queue held.
+-- Checks of gates. A gate with waiters is checked when it may admit one, and at least every five
+-- seconds. A check removes stale holders, promotes waiters, and cancels the events of a deleted
+-- queue.
 local EVENT, GATE = records.EVENT, records.GATE
-local AUDITED, DROPPED_AT_ONCE, IDLE_MS = 64, 100, 600000
+local SAMPLE_SIZE, CANCEL_BATCH_SIZE, IDLE_MS = 64, 100, 600000
 local HOLDER = records.fields(EVENT, 'owner', 'state', 'gates', 'waits_at')
-local DROPPED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'journaled',
-  'state', 'token', 'cancel_requested_ms', 'attempts', 'gates', 'waits_at', 'passed_over',
-  'following', 'turn_exempt')
+local IN_DELETED_QUEUE = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule',
+  'journaled', 'state', 'token', 'cancel_requested_ms', 'attempts', 'gates', 'waits_at',
+  'passed_over', 'following', 'turn_exempt')
 
--- A slot belongs to an event that is on its way, or that reserves it while it waits for a gate
--- that is not closed.
-local function holds(ctx, id, gate)
+-- Whether an event is entitled to its slot: it is leased or due, or it reserves the slot while it
+-- waits at another gate that is not closed.
+local function may_hold(ctx, id, gate)
   local event = records.read(keys.event(ctx, id), HOLDER)
   if not event.owner or event.state or redis.call('ZSCORE', keys.quarantine(ctx), id) then
     return false
@@ -24,47 +25,47 @@ local function holds(ctx, id, gate)
   return at and tonumber(at) <= ctx.now
 end
 
--- Removes holders that do not hold, from a random sample.
-local function audit(ctx, gate)
+-- Removes stale holders, from a random sample of holders.
+local function remove_stale_holders(ctx, gate)
   local holders, not_begun = keys.holders(ctx, gate), keys.not_begun(ctx, gate)
-  for _, id in ipairs(redis.call('SRANDMEMBER', holders, AUDITED)) do
-    local readable, kept = pcall(holds, ctx, id, gate)
+  for _, id in ipairs(redis.call('SRANDMEMBER', holders, SAMPLE_SIZE)) do
+    local readable, kept = pcall(may_hold, ctx, id, gate)
     if not (readable and kept) then
       redis.call('SREM', holders, id)
       redis.call('SREM', not_begun, id)
     end
   end
   for _, key in ipairs({not_begun, keys.reserved(ctx, gate)}) do
-    for _, id in ipairs(redis.call('SRANDMEMBER', key, AUDITED)) do
+    for _, id in ipairs(redis.call('SRANDMEMBER', key, SAMPLE_SIZE)) do
       if redis.call('SISMEMBER', holders, id) == 0 then redis.call('SREM', key, id) end
     end
   end
 end
 
--- Promotes the first events of a queue, from where the last check stopped: after a pause or a
--- higher parallelism many may wait. It reads one event more than the budget allows: trying that one
--- records where the next check starts.
+-- Promotes the first events of a queue, starting where the last check stopped. It reads one event
+-- more than this call may promote: trying that one records where the next check starts.
 function gate_checks.promote_through(ctx, gate)
-  local state, line = gates.state(ctx, gate), keys.order(ctx, gate)
+  local state, order = gates.state(ctx, gate), keys.order(ctx, gate)
   redis.call('HDEL', keys.gate(ctx, gate), GATE.check_from)
-  local first = redis.call('ZCOUNT', line, '-inf', '(' .. state.check_from)
-  local last = math.min(state.parallelism, first + ctx.grants_left + 1) - 1
-  local ids = not state.closed and first <= last and redis.call('ZRANGE', line, first, last) or {}
+  local first = redis.call('ZCOUNT', order, '-inf', '(' .. state.check_from)
+  local last = math.min(state.parallelism, first + ctx.promotions_left + 1) - 1
+  local ids = not state.closed and first <= last and redis.call('ZRANGE', order, first, last) or {}
   for _, id in ipairs(ids) do
     local found = slots.try_promote(ctx, id, gate)
     if found == nil then break end
-    if not found and slots.has_left(ctx, id) then
-      redis.call('ZREM', line, id)
+    if not found and slots.is_out_of_queue(ctx, id) then
+      redis.call('ZREM', order, id)
       slots.promote_in_queue(ctx, gate)
     end
   end
-  gates.place(ctx, gate)
+  gates.plan_check(ctx, gate)
 end
 
--- Cancels one event of a deleted queue; answers whether it stays in the line. A callback stays: it
--- reports what was sent before. An event that is being sent is asked to stop.
-local function drop_one(ctx, id, gate)
-  local event = records.read(keys.event(ctx, id), DROPPED)
+-- Cancels one event of a deleted queue; returns whether it stays in the queue. A callback stays,
+-- because it reports an event that was sent before. An event being sent stays until its attempt
+-- ends.
+local function cancel_one(ctx, id, gate)
+  local event = records.read(keys.event(ctx, id), IN_DELETED_QUEUE)
   if not event.owner or event.state then
     redis.call('ZREM', keys.order(ctx, gate), id)
     return false
@@ -72,29 +73,29 @@ local function drop_one(ctx, id, gate)
   return event.turn_exempt or endings.cancel(ctx, id, event)
 end
 
--- Cancels up to `most` events that stood in a queue when it was deleted. Returns how many it
+-- Cancels up to `limit` events that were in a queue when it was deleted. Returns how many it
 -- cancelled, and whether none is left; until then the queue stays closed.
-function gate_checks.drop(ctx, gate, most)
+function gate_checks.cancel_deleted(ctx, gate, limit)
   local last, kept, done = redis.call('HGET', keys.gate(ctx, gate), GATE.cancel_until), 0, 0
-  local line = keys.order(ctx, gate)
-  while last and done < most do
-    local ids = redis.call('ZRANGEBYSCORE', line, '-inf', last, 'LIMIT', kept, DROPPED_AT_ONCE)
+  local order = keys.order(ctx, gate)
+  while last and done < limit do
+    local ids = redis.call('ZRANGEBYSCORE', order, '-inf', last, 'LIMIT', kept, CANCEL_BATCH_SIZE)
     if not ids[1] then
       redis.call('HDEL', keys.gate(ctx, gate), GATE.cancel_until)
       return done, true
     end
     for _, id in ipairs(ids) do
-      local ok, stays = pcall(drop_one, ctx, id, gate)
-      if not ok then redis.call('ZREM', line, id) end
+      local ok, stays = pcall(cancel_one, ctx, id, gate)
+      if not ok then redis.call('ZREM', order, id) end
       if ok and stays then kept = kept + 1 else done = done + 1 end
     end
   end
   return done, not last
 end
 
--- Forgets that a destination was held once nobody waits there any more, and the whole gate if
--- nothing but its creation time is left.
-local function forget_if_idle(ctx, gate)
+-- Ends the hold of a destination if no event waits there; deletes the gate if only its creation
+-- time is left.
+local function release_if_idle(ctx, gate)
   local state, key = gates.state(ctx, gate), keys.gate(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end
   if state.breaker_open and ctx.now - (state.closed_until_ms or 0) < IDLE_MS then return end
@@ -104,16 +105,16 @@ local function forget_if_idle(ctx, gate)
   if redis.call('HLEN', key) == 1 then redis.call('DEL', key) end
 end
 
--- Checks a gate that is due.
+-- Performs the check of a gate that is due.
 function gate_checks.check(ctx, gate)
   redis.call('ZADD', keys.due(ctx), ctx.now + gates.CHECK_EVERY_MS, 'g:' .. gate)
   if gates.is_queue(gate) then
-    gate_checks.drop(ctx, gate, AUDITED)
+    gate_checks.cancel_deleted(ctx, gate, SAMPLE_SIZE)
     return gate_checks.promote_through(ctx, gate)
   end
-  audit(ctx, gate)
-  gates.keep(ctx, gate)
+  remove_stale_holders(ctx, gate)
+  gates.extend_ttl(ctx, gate)
   slots.promote_waiters(ctx, gate)
-  if gates.is_destination(gate) then forget_if_idle(ctx, gate) end
-  gates.place(ctx, gate)
+  if gates.is_destination(gate) then release_if_idle(ctx, gate) end
+  gates.plan_check(ctx, gate)
 end

@@ -1,5 +1,5 @@
--- The names of all keys. `scheduler_api/core/store/keys.py` builds the same names and documents
--- type, members and lifetime of each.
+-- The names of all keys. `scheduler_api/core/store/keys.py` builds the same names and documents the
+-- type, contents and lifetime of each key.
 
 function keys.due(ctx) return ctx.due end
 function keys.leased(ctx) return ctx.leased end
@@ -35,7 +35,7 @@ function keys.skipped(ctx, sid) return ctx.prefix .. 'skipped:' .. sid end
 function keys.issued_id(ctx, nonce) return ctx.prefix .. 'issued_id:' .. nonce end
 function keys.last_report(ctx, worker) return ctx.prefix .. 'last_report:' .. worker end
 
--- Of an owner.
+-- Keys of an owner.
 function keys.by_time(ctx, owner, state) return ctx.prefix .. 'ix:' .. owner .. ':' .. state end
 function keys.finished(ctx, owner, state) return ctx.prefix .. 'fin:' .. owner .. ':' .. state end
 function keys.schedules(ctx, owner) return ctx.prefix .. 'ix:' .. owner .. ':schedules' end
@@ -45,9 +45,9 @@ function keys.groups(ctx, owner) return ctx.prefix .. 'groups:' .. owner end
 function keys.journal(ctx, owner) return ctx.prefix .. 'journal:' .. owner end
 function keys.queues(ctx, owner) return ctx.prefix .. 'queues:' .. owner end
 function keys.flow_keys(ctx, owner) return ctx.prefix .. 'flow_keys:' .. owner end
-function keys.deduplication(ctx, owner, key) return ctx.prefix .. 'dd:' .. owner .. ':' .. key end
+function keys.deduplication(ctx, owner, name) return ctx.prefix .. 'dd:' .. owner .. ':' .. name end
 
--- Of a gate.
+-- Keys of a gate.
 function keys.gate(ctx, gate)
   return ctx.prefix .. (gates.is_queue(gate) and '' or 'g:') .. gate
 end

@@ -1,17 +1,17 @@
--- New events: their ids, content, record, indexes and place.
+-- Creates events: id, content, record, indexes and place.
 local EVENT = records.EVENT
 local ISSUED_FOR_MS = 60000
-local MADE = records.fields(EVENT, 'nonce', 'due_ms', 'first_due_ms', 'created_ms')
+local CREATED = records.fields(EVENT, 'nonce', 'due_ms', 'first_due_ms', 'created_ms')
 -- Fields that not every event has.
 local OPTIONAL = {'body_revision', 'journaled', 'gates', 'turn_exempt', 'destination', 'end_ms'}
 
--- The arguments that describe one new event, in this order.
---   id: '' for the next one. kind, ms: 'at' and a time, or 'in' and a delay.
---   must_be_future: '1' or ''. deadline_ms: of an attempt.
---   content: '' if it was written under the nonce before the call; that expires unless the call
---   keeps it.
---   journaled: '1' or ''. deduplication_key, deduplication_ttl: see `deduplication`.
---   gates: see `gate_binding`.
+-- The number of arguments per new event, which `item` names.
+--   id: '' to assign the next id. kind, ms: 'at' and a time, or 'in' and a delay.
+--   must_be_future: '1' or ''. deadline_ms: time limit of an attempt.
+--   content: '' if it was written before the call, with the nonce in its key; the key expires
+--   unless the call keeps it.
+--   journaled: '1' or ''. deduplication_key, deduplication_ttl: see lib/deduplication.
+--   gates: encoded, see lib/gate_binding.
 new_events.WIDTH = 13
 
 function new_events.item(args, at)
@@ -23,8 +23,8 @@ function new_events.item(args, at)
   }
 end
 
--- What one call has recorded and not placed yet. One write per set places all: each command costs
--- the store as much again for its log.
+-- Collects the events that one call records, so that `place` can add all of them with one command
+-- per set. Fewer commands also keep the append-only file and the replication stream small.
 function new_events.batch() return {due = {}, active = {}, owners = {}} end
 
 local function base_36(number)
@@ -37,7 +37,8 @@ local function base_36(number)
   return id
 end
 
--- The next free id: ids ascend in the order of creation. It is kept for a repeat of the call.
+-- Assigns the next free id; ids ascend in the order of creation. Stores it for a repeat of the
+-- call.
 local function next_id(ctx, nonce)
   local id
   repeat id = base_36(redis.call('INCR', keys.sequence(ctx)))
@@ -46,13 +47,13 @@ local function next_id(ctx, nonce)
   return id
 end
 
--- The id that a nonce was issued before, or ''.
+-- The id that was assigned to this nonce before, or ''.
 function new_events.issued_id(ctx, nonce)
   return redis.call('GET', keys.issued_id(ctx, nonce)) or ''
 end
 
--- Keeps what is to be sent. Returns the revision of the body, or nil if content that was written
--- beforehand has expired.
+-- Stores the content, or keeps content that was written before the call. Returns the revision of
+-- the body; nil if the content has expired.
 function new_events.keep_content(ctx, id, revision, content)
   if content ~= '' then
     redis.call('SET', keys.body(ctx, id), content)
@@ -61,7 +62,7 @@ function new_events.keep_content(ctx, id, revision, content)
   if redis.call('PERSIST', keys.body(ctx, id, revision)) == 1 then return revision end
 end
 
--- Writes the record of an event; `place` must follow. A field that is '' counts as absent.
+-- Writes the record of an event; the caller must call `place` afterwards. '' means an absent field.
 function new_events.record(ctx, batch, id, event)
   local optional, due_ms, owner = {}, event.due_ms, event.owner
   for i = 1, #OPTIONAL do
@@ -80,7 +81,7 @@ function new_events.record(ctx, batch, id, event)
   placed[#placed + 1], placed[#placed + 2] = due_ms, due.member(id, event)
 end
 
--- Places all recorded events; the batch is empty then.
+-- Adds all recorded events to `due` and the indexes; empties the batch.
 function new_events.place(ctx, batch)
   for owner in pairs(batch.owners) do redis.call('SADD', keys.owners(ctx), owner) end
   if #batch.due == 0 then return end
@@ -94,39 +95,42 @@ function new_events.place(ctx, batch)
   batch.due, batch.active, batch.owners = {}, {}, {}
 end
 
--- The answer for an id that this very creation used before, or nil.
-function new_events.made_before(ctx, id, nonce)
-  local event = records.read(keys.event(ctx, id), MADE)
+-- The answer for an event that this call created before, or nil.
+function new_events.created_before(ctx, id, nonce)
+  local event = records.read(keys.event(ctx, id), CREATED)
   if event.nonce == nonce then
     return {'ok', event.first_due_ms or event.due_ms, event.created_ms, id}
   end
 end
 
--- What a run of a schedule makes, `<schedule>.<second>.<endpoint>`, ends when the run does.
+-- The end of a schedule's run to a URL group. An event that such a run creates has the id
+-- `<schedule>.<second>.<endpoint>` and the end of the run.
 local function end_of_run(ctx, id)
   local run = string.match(id, '^(.+%..+)%.[^.]+$')
   return run and redis.call('HGET', keys.event(ctx, run), EVENT.end_ms) or nil
 end
 
--- The answer to an event that stores nothing new: ok (made before), duplicate (of what id names),
--- taken (the id belongs to another nonce); nil if there is none. Also returns its id, or ''.
+-- The answer if nothing needs to be stored: ok (this call created it before), duplicate (the id is
+-- the value of the deduplication key), taken (another call used the id). Otherwise nil. The second
+-- result is the event's id, or ''.
 function new_events.recall(ctx, item)
   local id, nonce = item.id, item.nonce
   if id == '' then id = new_events.issued_id(ctx, nonce) end
   local taken = redis.call('EXISTS', keys.event(ctx, id)) == 1
-  local before = taken and new_events.made_before(ctx, id, nonce)
-  if before then return before, id end
+  local answer = taken and new_events.created_before(ctx, id, nonce)
+  if answer then return answer, id end
   local duplicate_of = deduplication.find(ctx, item.owner, item.deduplication_key)
   if duplicate_of then return {'duplicate', 0, 0, duplicate_of}, id end
   return taken and {'taken', 0, 0, id} or nil, id
 end
 
--- Records one new event; returns {code, due ms, created ms, id}. Codes: as of `recall`; past; full;
--- limit_reached (for the gate that id names); expired (content written beforehand).
+-- Records one new event; returns {code, due ms, created ms, id}. Codes: those of `recall`; past;
+-- full; limit_reached (the id is the gate that may not be created); expired (content written before
+-- the call).
 function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now
-  local known, id = new_events.recall(ctx, item)
-  if known then return known end
+  local answer, id = new_events.recall(ctx, item)
+  if answer then return answer end
   if batch.full == nil then batch.full = redis.call('EXISTS', keys.full(ctx)) == 1 end
   if batch.full then return {'full', 0, 0, id} end
   local due_ms = tonumber(item.ms)

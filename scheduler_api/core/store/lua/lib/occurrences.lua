@@ -1,7 +1,7 @@
--- Occurrences: the events that a schedule makes at its fire times, or a person asks for.
+-- Occurrences: the events that a schedule creates at its fire times or on request.
 --
--- A due schedule makes its occurrence from its stored fire times and moves itself on in the same
--- call, so a chain cannot break. When the list runs low, planning is asked for.
+-- One call creates the occurrence of a due schedule and moves the schedule to its next stored fire
+-- time, so no crash can stop a schedule. When few fire times are left, the call requests planning.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local PLAN_AGAIN_MS = 5000
 local COPIED = {'journaled', 'end_ms', 'strict', 'pauses', 'destination'}
@@ -11,23 +11,23 @@ local FIRED = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_m
   'end_ms', 'runs_left', 'strict', 'pauses', 'overlap', 'newest_occurrence', 'gates', 'destination')
 local LEFT = records.fields(SCHEDULE, 'runs_left')
 
--- Whether the newest occurrence has not ended. Nothing is counted, so nothing can be miscounted.
+-- Whether the newest occurrence has not ended. Reads its record, because a counter could be wrong.
 function occurrences.overlaps(ctx, record)
   if not (record.overlap and record.newest_occurrence) then return false end
   local newest = records.read(keys.event(ctx, record.newest_occurrence), NEWEST)
   return newest.owner and not newest.state
 end
 
--- Records an occurrence without a place; false if it exists. In a schedule without overlaps it
--- becomes the newest and waits for the one before, which learns its id.
+-- Writes the record of an occurrence; the caller gives it a place. Returns false if it exists. If
+-- occurrences may not overlap and the newest has not ended, links the two, so that this one waits.
 function occurrences.record(ctx, sid, record, id, due_ms)
   local key = keys.event(ctx, id)
   if redis.call('EXISTS', key) == 1 then return false end
-  local words = {EVENT.format, 1, EVENT.owner, record.owner, EVENT.created_ms, ctx.now,
+  local stored = {EVENT.format, 1, EVENT.owner, record.owner, EVENT.created_ms, ctx.now,
     EVENT.due_ms, due_ms, EVENT.deadline_ms, record.deadline_ms, EVENT.schedule, sid,
     EVENT.revision, record.revision}
   local function add(name, value)
-    if value then words[#words + 1], words[#words + 2] = EVENT[name], value end
+    if value then stored[#stored + 1], stored[#stored + 2] = EVENT[name], value end
   end
   for _, name in ipairs(COPIED) do add(name, record[name]) end
   if occurrences.overlaps(ctx, record) then
@@ -35,21 +35,21 @@ function occurrences.record(ctx, sid, record, id, due_ms)
     redis.call('HSET', keys.event(ctx, record.newest_occurrence), EVENT.following, id)
   end
   add('gates', record.gates and gate_binding.bind(ctx, id, record.owner, record.gates, due_ms))
-  redis.call('HSET', key, unpack(words))
+  redis.call('HSET', key, unpack(stored))
   redis.call('ZADD', keys.occurrences(ctx, sid), due_ms, id)
   redis.call('ZADD', keys.by_time(ctx, record.owner, 'active'), due_ms, id)
   journal.append(ctx, record, id, 'created')
   return true
 end
 
-local function ask_for_times(ctx, sid, asked_ms, batch)
-  if asked_ms <= ctx.now and ctx.now - asked_ms < PLAN_AGAIN_MS then return end
+local function request_planning(ctx, sid, requested_ms, batch)
+  if requested_ms <= ctx.now and ctx.now - requested_ms < PLAN_AGAIN_MS then return end
   redis.call('HSET', keys.schedule(ctx, sid), SCHEDULE.planning_requested_ms, ctx.now)
   batch.schedule_ids[#batch.schedule_ids + 1] = sid
 end
 
--- Makes the occurrence of a fire time. One that is due now and passes no gate is offered at once.
-local function occur(ctx, sid, record, due_ms, fire_ms, batch)
+-- Creates the occurrence of a fire time; offers it at once if it is due and has no gates.
+local function create(ctx, sid, record, due_ms, fire_ms, batch)
   local id = string.format('%s.%.0f', sid, math.floor(fire_ms / 1000))
   due_ms = due_ms + records.integer(record, 'delay_ms', 0)
   if not occurrences.record(ctx, sid, record, id, due_ms) then return end
@@ -64,20 +64,20 @@ local function occur(ctx, sid, record, due_ms, fire_ms, batch)
   batch.ids[#batch.ids + 1] = id
 end
 
--- A schedule whose end has passed: the fire times up to the end were skipped.
+-- Ends a schedule whose end has passed; records the remaining fire times up to the end as skipped.
 local function finish(ctx, sid, record)
   local skipped = {}
-  for word in string.gmatch(record.fire_times, '[^,]+') do
-    local _, fire_ms = fire_times.first(word)
+  for text in string.gmatch(record.fire_times, '[^,]+') do
+    local _, fire_ms = fire_times.first(text)
     if fire_ms <= records.integer(record, 'end_ms') then skipped[#skipped + 1] = fire_ms end
   end
   fire_times.record_skipped(ctx, sid, 'end', skipped)
   schedule_index.finish(ctx, sid)
 end
 
--- Whether a due schedule does not fire: it is gone, over or paused. A paused one with an end
--- stands in `due` only to end.
-local function rests(ctx, sid, key, record)
+-- Whether a due schedule does not fire, because it is deleted, ended or paused. Moves it to its
+-- proper place; a paused schedule stays in `due` only if it has an end.
+local function is_inactive(ctx, sid, key, record)
   local member = 's:' .. sid
   if not records.exists(key, record) or record.state == 'ended' then
     redis.call('ZREM', keys.due(ctx), member)
@@ -98,23 +98,23 @@ end
 function occurrences.fire(ctx, sid, batch)
   local key = keys.schedule(ctx, sid)
   local record = records.read(key, FIRED)
-  if rests(ctx, sid, key, record) then return end
+  if is_inactive(ctx, sid, key, record) then return end
   if record.state ~= 'active' then error('state is unknown', 0) end
   if not record.revision then error('revision is missing', 0) end
   local ahead = records.integer(record, 'times_ahead')
-  local asked_ms = records.integer(record, 'planning_requested_ms', 0)
+  local requested_ms = records.integer(record, 'planning_requested_ms', 0)
   record.deadline_ms = records.integer(record, 'deadline_ms')
-  local times, missed, unknown = fire_times.drop_missed(ctx,
+  local times, missed, must_plan = fire_times.drop_missed(ctx,
     fire_times.checked(record.fire_times), ctx.options.missed_grace_ms,
     record.missed_policy or 'latest', records.integer(record, 'missed_limit', 0))
   if missed[1] then redis.call('HINCRBY', key, SCHEDULE.missed, #missed) end
   fire_times.record_skipped(ctx, sid, 'missed', missed)
   local last, due_ms, fire_ms, rest = missed[#missed], fire_times.first(times)
-  if due_ms and due_ms <= ctx.now and not unknown then
+  if due_ms and due_ms <= ctx.now and not must_plan then
     if record.overlap == 'skip' and occurrences.overlaps(ctx, record) then
       fire_times.record_skipped(ctx, sid, 'overlap', {fire_ms})
     else
-      occur(ctx, sid, record, due_ms, fire_ms, batch)
+      create(ctx, sid, record, due_ms, fire_ms, batch)
     end
     times, last = rest, fire_ms
     due_ms = fire_times.first(times)
@@ -125,9 +125,11 @@ function occurrences.fire(ctx, sid, batch)
   if record.runs_left and records.integer(records.read(key, LEFT), 'runs_left') < 1 then
     return schedule_index.finish(ctx, sid)
   end
-  local dry = unknown or not due_ms
-  if dry then redis.call('HSETNX', key, SCHEDULE.exhausted_since_ms, ctx.now) end
-  if dry or fire_times.count(times) * 2 < ahead then ask_for_times(ctx, sid, asked_ms, batch) end
-  local check_at = schedule_index.check_at(record, dry and ctx.now + PLAN_AGAIN_MS or due_ms)
+  local exhausted = must_plan or not due_ms
+  if exhausted then redis.call('HSETNX', key, SCHEDULE.exhausted_since_ms, ctx.now) end
+  if exhausted or fire_times.count(times) * 2 < ahead then
+    request_planning(ctx, sid, requested_ms, batch)
+  end
+  local check_at = schedule_index.check_at(record, exhausted and ctx.now + PLAN_AGAIN_MS or due_ms)
   redis.call('ZADD', keys.due(ctx), check_at, 's:' .. sid)
 end

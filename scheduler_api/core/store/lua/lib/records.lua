@@ -1,10 +1,11 @@
--- How records are stored: short codes of fields, known here and in `store/records.py` only.
--- Everybody else names fields in full: `event.attempts`, `EVENT.attempts`.
+-- Reads records and maps the short codes of stored fields to full names. Only this file and
+-- `store/records.py` use codes; all other code uses names: `event.attempts`, `EVENT.attempts`.
 
--- For so long past its deadline an attempt may be renewed.
+-- A lease may be renewed for this long after the deadline of the attempt.
 local SLACK_MS = 10000
 
--- Codes by names, and names by codes. No standard function exists while a library is loaded.
+-- Returns codes by names, and names by codes. Standard functions such as `pairs` are not available
+-- while a library is loaded.
 local function codes(list)
   local by_name, by_code = {}, {}
   for i = 1, #list, 2 do by_name[list[i]], by_code[list[i + 1]] = list[i + 1], list[i] end
@@ -16,10 +17,10 @@ records.EVENT, records.EVENT_NAMES = codes({
   'first_due_ms', 'w', 'end_ms', 'end', 'deadline_ms', 'dl', 'body_revision', 'b', 'change', 'ch',
   'attempts', 'n', 'failures', 'fl', 'interruptions', 'in', 'token', 'tok',
   'interrupted_token', 'ptok', 'renewable_until_ms', 'un', 'state', 'st', 'finished_ms', 'fin',
-  'reason', 'y', 'cancel_requested_ms', 'cr', 'journaled', 'j', 'deduplication_key', 'm', 'schedule', 's',
-  'revision', 'rv', 'strict', 'sr', 'pauses', 'pn', 'previous', 'af', 'following', 'nx',
-  'replay_of', 'ro', 'destination', 'd', 'gates', 'g', 'waits_at', 'l', 'passed_over', 'ps',
-  'turn_exempt', 'qx',
+  'reason', 'y', 'cancel_requested_ms', 'cr', 'journaled', 'j', 'deduplication_key', 'm',
+  'schedule', 's', 'revision', 'rv', 'strict', 'sr', 'pauses', 'pn', 'previous', 'af',
+  'following', 'nx', 'replay_of', 'ro', 'destination', 'd', 'gates', 'g', 'waits_at', 'l',
+  'passed_over', 'ps', 'turn_exempt', 'qx',
 })
 
 records.SCHEDULE, records.SCHEDULE_NAMES = codes({
@@ -41,14 +42,14 @@ records.GATE = codes({
   'probes_failed', 'bk', 'ramp_since_ms', 'rp', 'ramp_rate', 'rr', 'origin', 'og',
 })
 
--- Some fields of a record, for `read`: made once, when the library is loaded.
+-- Selects fields of a record for `read`; called once, when the library is loaded.
 function records.fields(of, ...)
   local fields = {names = {...}, codes = {}}
   for i = 1, #fields.names do fields.codes[i] = of[fields.names[i]] end
   return fields
 end
 
--- Those fields of the record at `key`, by name; absent ones are nil.
+-- Reads the selected fields of the record at `key`, by name; absent fields are nil.
 function records.read(key, fields)
   local values, record, names = redis.call('HMGET', key, unpack(fields.codes)), {}, fields.names
   for i = 1, #names do
@@ -57,7 +58,7 @@ function records.read(key, fields)
   return record
 end
 
--- A whole record as HGETALL answers it, by name. Fields of later versions are left out.
+-- Converts a reply of HGETALL to field names. Fields of later versions are left out.
 function records.named(stored, names)
   local record = {}
   for i = 1, #stored, 2 do
@@ -67,12 +68,12 @@ function records.named(stored, names)
   return record
 end
 
--- All fields of an event: cheaper than HMGET for most of them.
+-- Reads all fields of an event; cheaper than HMGET of most fields.
 function records.read_event(ctx, id)
   return records.named(redis.call('HGETALL', keys.event(ctx, id)), records.EVENT_NAMES)
 end
 
--- An integer of a record. An error here quarantines the member that is being handled.
+-- An integer field. Raises an error if it is not an integer; callers then quarantine the member.
 function records.integer(record, name, default)
   local value = record[name] or default
   if not value then error(name .. ' is missing', 0) end
@@ -80,23 +81,23 @@ function records.integer(record, name, default)
   return tonumber(value)
 end
 
--- When an event was first due; retries move `due_ms`.
+-- When an event was first due, before retries changed `due_ms`.
 function records.first_due_ms(event)
   return records.integer(event, event.first_due_ms and 'first_due_ms' or 'due_ms')
 end
 
--- Until when an attempt that begins at `began_ms` may be renewed.
+-- The time until which the lease of an attempt that begins at `began_ms` may be renewed.
 function records.renewable_until_ms(event, began_ms)
   return began_ms + records.integer(event, 'deadline_ms') + SLACK_MS
 end
 
--- When the live attempt began, by the same rule.
+-- When the running attempt began; the inverse of `renewable_until_ms`.
 function records.began_ms(event)
   return records.integer(event, 'renewable_until_ms') - records.integer(event, 'deadline_ms')
     - SLACK_MS
 end
 
--- Whether the record is there. One without an owner is there but cannot be read.
+-- Whether the record exists. Raises an error if it exists without an owner.
 function records.exists(key, record)
   if record.owner then return true end
   if redis.call('EXISTS', key) == 1 then error('owner is missing', 0) end

@@ -1,13 +1,13 @@
--- Where a schedule stands, and the indexes that it is found by.
+-- The place of a schedule (`due`, `paused_schedules`, quarantine) and its indexes.
 local SCHEDULE = records.SCHEDULE
 
--- When a schedule due at `at` is to be checked: at the latest right after its end.
+-- The score in `due` of a schedule that fires at `at`: at the latest just after its end.
 function schedule_index.check_at(record, at)
   local end_ms = record.end_ms and records.integer(record, 'end_ms')
   return end_ms and math.min(at, end_ms + 1) or at
 end
 
--- Ends a schedule: it fires no more unless an edit revives it.
+-- Ends a schedule. It does not fire again unless an edit reactivates it.
 function schedule_index.finish(ctx, sid)
   local key = keys.schedule(ctx, sid)
   redis.call('HSET', key, SCHEDULE.state, 'ended', SCHEDULE.updated_ms, ctx.now,
@@ -16,7 +16,7 @@ function schedule_index.finish(ctx, sid)
   redis.call('ZREM', keys.due(ctx), 's:' .. sid)
 end
 
--- Search terms are separated by blanks. New ones are added before old ones are removed.
+-- Search terms are separated by blanks. Callers add new terms before they remove old ones.
 function schedule_index.add_terms(ctx, sid, owner, created_ms, terms)
   for term in string.gmatch(terms, '%S+') do
     redis.call('ZADD', keys.search_term(ctx, owner, term), created_ms, sid)
@@ -31,8 +31,7 @@ function schedule_index.remove_terms(ctx, sid, owner, terms, kept)
   end
 end
 
--- Places a schedule after a change. A paused one with an end stands in `due` as well, so that it
--- ends by itself.
+-- Places a schedule after a change. A paused schedule with an end is in `due`, so that it ends.
 function schedule_index.place(ctx, sid, state, end_ms, first_due)
   local at = state == 'active' and first_due or math.huge
   if state ~= 'ended' and end_ms then at = math.min(at, end_ms + 1) end
@@ -46,7 +45,7 @@ function schedule_index.place(ctx, sid, state, end_ms, first_due)
   redis.call('ZREM', keys.due(ctx), 's:' .. sid)
 end
 
--- Removes a schedule from every place that it may stand in.
+-- Removes a schedule from every place.
 function schedule_index.remove(ctx, sid)
   redis.call('ZREM', keys.due(ctx), 's:' .. sid)
   redis.call('ZREM', keys.paused_schedules(ctx), sid)

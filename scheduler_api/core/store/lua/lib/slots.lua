@@ -1,11 +1,12 @@
--- Slots: an event takes all it needs together or waits at the first gate that does not open;
--- when slots come free, the next waiters are promoted.
+-- Slots: an event takes the slots of all its gates together, or waits at the first gate that does
+-- not admit it. When slots become free, the next waiters are promoted.
 --
--- An event that was passed over four times reserves: it keeps the slots of lower gates while it
--- waits for a higher one. So two full gates starve no event, and none deadlock. At most half of
--- a gate may be reserved, so the other half goes on however long the reserving events wait.
+-- An event that was passed over four times reserves slots: while it waits at one gate, it keeps the
+-- slots of the gates before it. So an event that needs two busy gates does not starve. Gates are
+-- taken in a fixed order, so there is no deadlock. At most half of a gate's slots may be reserved;
+-- the other half stays available.
 local EVENT, GATE = records.EVENT, records.GATE
-local PASSES, PROMOTED_PER_GATE = 4, 16
+local RESERVES_FROM, PROMOTED_PER_GATE = 4, 16
 local ADMITTED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'state', 'gates',
   'waits_at', 'passed_over', 'turn_exempt')
 local ENDED = records.fields(EVENT, 'owner', 'state')
@@ -25,7 +26,7 @@ local function release_slot(ctx, id, gate, reserves)
   if reserves then redis.call('SREM', keys.reserved(ctx, gate), id) end
 end
 
--- Gives back all slots and reservations. An unreadable gate must not keep the event.
+-- Releases all slots and reservations. An unreadable gate must not prevent that.
 function slots.release(ctx, id, event)
   for _, gate in ipairs(gates.of(event)) do
     if not gates.is_queue(gate) then pcall(release_slot, ctx, id, gate, event.passed_over) end
@@ -34,7 +35,8 @@ function slots.release(ctx, id, event)
   event.passed_over = nil
 end
 
-function slots.leave_line(ctx, id, event)
+-- Removes an event from the waiting line of its gate.
+function slots.stop_waiting(ctx, id, event)
   if not event.waits_at then return end
   if not gates.is_queue(event.waits_at) then
     redis.call('ZREM', keys.waiters(ctx, event.waits_at), id)
@@ -43,7 +45,8 @@ function slots.leave_line(ctx, id, event)
   event.waits_at = nil
 end
 
--- The line becomes the event's place; then it leaves the others. A queue's line holds it anyway.
+-- Makes the waiting line of a gate the event's place, then removes it from its previous place. A
+-- queue lists the event in any case.
 function slots.wait_at(ctx, id, event, gate)
   local before = event.waits_at
   if not gates.is_queue(gate) then
@@ -54,11 +57,12 @@ function slots.wait_at(ctx, id, event, gate)
   end
   redis.call('HSET', keys.event(ctx, id), EVENT.waits_at, gate)
   event.waits_at = gate
-  gates.place(ctx, gate)
+  gates.plan_check(ctx, gate)
   redis.call('ZREM', keys.due(ctx), '~' .. id)
   redis.call('ZREM', keys.leased(ctx), '~' .. id)
 end
 
+-- Whether another event waits at the gate that was due earlier.
 local function older_waits(ctx, gate, id, first_due)
   local head = redis.call('ZRANGE', keys.waiters(ctx, gate), 0, 0, 'WITHSCORES')
   if not head[1] or head[1] == id then return false end
@@ -66,7 +70,8 @@ local function older_waits(ctx, gate, id, first_due)
   return at < first_due or (at == first_due and head[1] < id)
 end
 
--- A callback has the number of its parent and is exempt: the next message waits for it.
+-- A callback does not wait for its turn. It has its parent's number, so the next event waits for
+-- it.
 local function queue_admits(ctx, id, event, gate, state)
   if event.turn_exempt then return true end
   if state.closed then return false end
@@ -75,8 +80,8 @@ local function queue_admits(ctx, id, event, gate, state)
   return redis.call('ZCOUNT', keys.order(ctx, gate), '-inf', '(' .. number) < state.parallelism
 end
 
--- Releases slots that a waiter holds without reserving them: it was admitted, and then another gate
--- was added to its gates.
+-- Releases slots that a waiting event holds but has not reserved: it was admitted before a gate was
+-- added to its gates.
 local function release_unreserved(ctx, id, held)
   for _, gate in ipairs(held) do
     if redis.call('SISMEMBER', keys.reserved(ctx, gate), id) == 0 then
@@ -85,9 +90,11 @@ local function release_unreserved(ctx, id, held)
   end
 end
 
+-- Counts that the event was passed over; from the fourth time on, reserves the slots it can get of
+-- the gates before the one that blocks it.
 local function reserve(ctx, id, missing, first)
-  local passes = redis.call('HINCRBY', keys.event(ctx, id), EVENT.passed_over, 1)
-  for i = 1, passes >= PASSES and first - 1 or 0 do
+  local passed_over = redis.call('HINCRBY', keys.event(ctx, id), EVENT.passed_over, 1)
+  for i = 1, passed_over >= RESERVES_FROM and first - 1 or 0 do
     local gate, state = unpack(missing[i])
     local limit = math.min(state.parallelism or math.huge, state.rate or math.huge)
     local half = math.max(1, math.floor(limit / 2))
@@ -104,8 +111,8 @@ local function end_reservations(ctx, id, event)
   redis.call('HDEL', keys.event(ctx, id), EVENT.passed_over)
 end
 
--- Whether an event may go, holding all its slots. If not, it waits in a line and holds nothing in
--- front of a closed gate.
+-- Whether all gates admit the event; it then holds a slot of each. If not, it waits at a gate. At a
+-- closed gate it holds no slots at all.
 function slots.admit(ctx, id, event)
   local first_due, held, missing, first = records.first_due_ms(event), {}, {}, nil
   for _, gate in ipairs(gates.of(event)) do
@@ -130,25 +137,25 @@ function slots.admit(ctx, id, event)
     slots.wait_at(ctx, id, event, missing[first][1])
     return false
   end
-  for _, each in ipairs(missing) do take_slot(ctx, id, unpack(each)) end
+  for _, entry in ipairs(missing) do take_slot(ctx, id, unpack(entry)) end
   end_reservations(ctx, id, event)
   return true
 end
 
--- Promotes a waiter if its gates admit it. Returns false if it does not wait at this gate any more.
+-- Promotes a waiter if its gates admit it. Returns false if it no longer waits at this gate.
 local function promote(ctx, id, gate)
   local event = slots.read(ctx, id)
   if event.waits_at ~= gate or event.state then return false end
   if slots.admit(ctx, id, event) then
     due.put(ctx, '~' .. id, records.integer(event, 'due_ms'))
-    slots.leave_line(ctx, id, event)
+    slots.stop_waiting(ctx, id, event)
   end
   return true
 end
 
--- The budget of this call is spent: has the gate checked again at once. The check of a queue starts
--- at this event.
-local function go_on_later(ctx, id, gate)
+-- This call may promote no more events: plans a check of the gate at once. The check of a queue
+-- then starts at this event.
+local function continue_later(ctx, id, gate)
   gates.check_at(ctx, gate, ctx.now)
   if not gates.is_queue(gate) then return end
   local number = tonumber(redis.call('ZSCORE', keys.order(ctx, gate), id) or 1)
@@ -158,28 +165,30 @@ local function go_on_later(ctx, id, gate)
   end
 end
 
--- As `promote`, but nil when the budget is spent; unreadable waiters are quarantined.
+-- Like `promote`, but quarantines an unreadable waiter, and returns nil if this call may promote no
+-- more events.
 function slots.try_promote(ctx, id, gate)
-  if ctx.grants_left <= 0 then return go_on_later(ctx, id, gate) end
-  ctx.grants_left = ctx.grants_left - 1
+  if ctx.promotions_left <= 0 then return continue_later(ctx, id, gate) end
+  ctx.promotions_left = ctx.promotions_left - 1
   local ok, answer = pcall(promote, ctx, id, gate)
   if not ok then due.quarantine(ctx, id, answer) end
   return ok and answer
 end
 
--- Finished or unreadable events do not block a queue.
-function slots.has_left(ctx, id)
+-- Whether an event no longer counts in its queue, because it has ended or is unreadable.
+function slots.is_out_of_queue(ctx, id)
   local event = records.read(keys.event(ctx, id), ENDED)
   return not event.owner or event.state or redis.call('ZSCORE', keys.quarantine(ctx), id)
 end
 
--- An event left the queue: the one that now stands at the last admitted rank may go.
+-- Promotes one event after another has left the queue: the event at the last admitted rank.
 function slots.promote_in_queue(ctx, gate)
   local state = gates.state(ctx, gate)
   while not state.closed do
     local rank = state.parallelism - 1
     local id = redis.call('ZRANGE', keys.order(ctx, gate), rank, rank)[1]
-    if not id or slots.try_promote(ctx, id, gate) ~= false or not slots.has_left(ctx, id) then
+    if not id or slots.try_promote(ctx, id, gate) ~= false
+      or not slots.is_out_of_queue(ctx, id) then
       return
     end
     redis.call('ZREM', keys.order(ctx, gate), id)
@@ -190,7 +199,7 @@ end
 function slots.promote_waiters(ctx, gate)
   if gates.is_queue(gate) then
     slots.promote_in_queue(ctx, gate)
-    return gates.place(ctx, gate)
+    return gates.plan_check(ctx, gate)
   end
   for _ = 1, PROMOTED_PER_GATE do
     local state = gates.state(ctx, gate)
@@ -200,11 +209,11 @@ function slots.promote_waiters(ctx, gate)
     if found == nil then break end
     if not found then redis.call('ZREM', keys.waiters(ctx, gate), id) end
   end
-  gates.place(ctx, gate)
+  gates.plan_check(ctx, gate)
 end
 
--- Promotes waiters at every gate that lost a holder in this call. Whatever comes free meanwhile
--- (reservations that were given back) is left to the gate's next check.
+-- Promotes waiters at every gate that lost a holder in this call. If a promotion frees slots of
+-- other gates, plans checks of these gates.
 function slots.promote_at_freed(ctx)
   if #ctx.freed == 0 then return end
   local freed = ctx.freed
@@ -217,8 +226,8 @@ function slots.promote_at_freed(ctx)
   ctx.freed = {}
 end
 
--- A begin counts for one period of each rate; `rates` collects the gates that have one.
-function slots.charge(ctx, id, event, rates)
+-- Counts a begin at each gate with a rate; `rates` collects these gates.
+function slots.count_begin(ctx, id, event, rates)
   for _, gate in ipairs(gates.of(event)) do
     if not gates.is_queue(gate) then
       local state = gates.state(ctx, gate)
@@ -230,7 +239,7 @@ function slots.charge(ctx, id, event, rates)
         redis.call('SREM', keys.not_begun(ctx, gate), id)
         rates[gate] = true
       end
-      gates.keep(ctx, gate)
+      gates.extend_ttl(ctx, gate)
     end
   end
 end

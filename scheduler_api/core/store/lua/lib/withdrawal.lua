@@ -1,14 +1,14 @@
--- Whether an occurrence may be attempted at a time: its end, the occurrence before it and, if its
--- schedule is strict, the schedule as it stands now.
+-- Decides whether an attempt may begin at a given time. Depends on the end of the event, on the
+-- occurrence before it, and on the present state of its schedule if that is strict.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
-local SHORTEST_MS, CHECK_AGAIN_MS = 60000, 10000
+local MIN_INTERVAL_MS, CHECK_AGAIN_MS = 60000, 10000
 local RULE = records.fields(SCHEDULE, 'owner', 'pauses', 'end_ms', 'fire_times', 'last_fired_ms',
   'first_begun_ms')
 local PREVIOUS = records.fields(EVENT, 'owner', 'state')
 
--- A strict schedule withdraws what it made before a pause, and retries only before its next fire
--- time; if fire times are less than a minute apart, it never retries. Returns the reason or nil,
--- and when an attempt of the schedule first began.
+-- A strict schedule withdraws occurrences that it created before a pause, and retries only until
+-- its next fire time; if fire times are less than a minute apart, it never retries. Returns the
+-- reason or nil, and when an attempt of the schedule first began.
 local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   local schedule = records.read(keys.schedule(ctx, event.schedule), RULE)
   if not schedule.owner then return 'deleted' end
@@ -23,32 +23,32 @@ local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   if schedule.last_fired_ms and records.integer(schedule, 'last_fired_ms') > fire_ms then
     return 'next'
   end
-  if next_due and next_due - fire_ms < SHORTEST_MS then return 'next' end
+  if next_due and next_due - fire_ms < MIN_INTERVAL_MS then return 'next' end
   return nil, schedule.first_begun_ms
 end
 
--- Why no attempt may begin at `at`; nil if one may.
+-- The reason why no attempt may begin at `at`: end, deleted, paused or next (fire time); or nil.
 function withdrawal.reason(ctx, id, event, at, is_retry)
   if event.end_ms and at > records.integer(event, 'end_ms') then return 'end' end
   if event.strict then return withdrawn_by_schedule(ctx, id, event, at, is_retry) end
 end
 
--- The final state of a withdrawn event: a dead letter if it was attempted, unless a person
--- withdrew it.
+-- The final state of a withdrawn event: cancelled if it was never attempted or its schedule was
+-- paused or deleted, otherwise dead.
 function withdrawal.final_state(reason, attempted)
-  local by_person = reason == 'paused' or reason == 'deleted'
-  return (by_person or not attempted) and 'cancelled' or 'dead'
+  local by_user = reason == 'paused' or reason == 'deleted'
+  return (by_user or not attempted) and 'cancelled' or 'dead'
 end
 
--- What becomes of a retry at `at`: outcome, reason and time of the next attempt.
+-- Decides about a retry at `at`. Returns outcome, reason, and time of the next attempt or 0.
 function withdrawal.bound_retry(ctx, id, event, reason, at)
-  local why = withdrawal.reason(ctx, id, event, at, true)
-  if why then return withdrawal.final_state(why, true), why, 0 end
+  local withdrawn = withdrawal.reason(ctx, id, event, at, true)
+  if withdrawn then return withdrawal.final_state(withdrawn, true), withdrawn, 0 end
   return 'retry', reason, at
 end
 
--- Whether an occurrence still waits for the one before it. It checks again every ten seconds;
--- whatever ends the one before starts it at once.
+-- Whether an occurrence must wait for the previous one. If so, delays it by ten seconds; it starts
+-- earlier when the previous one ends.
 function withdrawal.waits(ctx, id, event)
   local previous = records.read(keys.event(ctx, event.previous), PREVIOUS)
   if not previous.owner or previous.state then return false end

@@ -1,4 +1,4 @@
-"""When a failed attempt is made again."""
+"""Which failed attempts are retried, and when."""
 
 import pytest
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ DELAYS_MS = (10, 20)
 
 @dataclass(frozen=True)
 class Reply:
-    """How an attempt ended."""
+    """The result of an attempt."""
 
     status: int | None = 500
     error: str | None = None
@@ -38,11 +38,11 @@ def next_delay_ms(
     return planned_delay_ms(begun, reply, delays_ms=delays_ms)
 
 
-def _asking(value: str, status: int = 503) -> Reply:
+def _retry_after(value: str, status: int = 503) -> Reply:
     return Reply(status, headers=(("date", "x"), ("RETRY-After", value)))
 
 
-def test_each_retry_has_its_own_delay_and_then_it_is_over() -> None:
+def test_each_retry_has_its_own_delay_and_there_are_no_more() -> None:
     delays = [next_delay_ms(n, Reply(), delays_ms=DELAYS_MS) for n in range(4)]
 
     assert delays == [10, 20, None, None]
@@ -85,30 +85,30 @@ def test_a_retry_that_would_begin_after_the_end_is_not_planned(
 
 
 @pytest.mark.parametrize("error", ["timeout", "dns", "connect", "tls", "protocol"])
-def test_what_may_pass_is_tried_again(error: str) -> None:
+def test_temporary_errors_are_retried(error: str) -> None:
     reply = Reply(status=None, error=error)
 
     assert next_delay_ms(0, reply, delays_ms=DELAYS_MS) == 10
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_in_seconds_is_followed(status: int) -> None:
-    assert next_delay_ms(0, _asking("7", status), delays_ms=DELAYS_MS) == 7_000
+def test_a_retry_after_in_seconds_is_the_delay(status: int) -> None:
+    assert next_delay_ms(0, _retry_after("7", status), delays_ms=DELAYS_MS) == 7_000
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 410, 500, 502, 504])
-def test_retry_after_beside_other_statuses_is_ignored(status: int) -> None:
-    assert next_delay_ms(0, _asking("7", status), delays_ms=DELAYS_MS) == 10
+def test_retry_after_is_ignored_for_other_statuses(status: int) -> None:
+    assert next_delay_ms(0, _retry_after("7", status), delays_ms=DELAYS_MS) == 10
 
 
-def test_retry_after_gives_no_further_retry() -> None:
-    assert next_delay_ms(2, _asking("7"), delays_ms=DELAYS_MS) is None
+def test_retry_after_does_not_add_a_retry() -> None:
+    assert next_delay_ms(2, _retry_after("7"), delays_ms=DELAYS_MS) is None
 
 
-def test_retry_after_as_a_date_counts_from_the_end_of_the_attempt() -> None:
+def test_a_date_in_retry_after_is_relative_to_the_end_of_the_attempt() -> None:
     date = formatdate(NOW_MS / 1000 + 30, usegmt=True)
 
-    assert next_delay_ms(0, _asking(date), delays_ms=DELAYS_MS) == 30_000
+    assert next_delay_ms(0, _retry_after(date), delays_ms=DELAYS_MS) == 30_000
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_retry_after_as_a_date_counts_from_the_end_of_the_attempt() -> None:
         ("Tue, 14 Nov 2023 23:13:50 +0100", 30_000),
     ],
 )
-def test_retry_after_is_read(value: str, wait_ms: int) -> None:
+def test_retry_after_is_parsed(value: str, wait_ms: int) -> None:
     assert retry_after_ms(value, now_ms=NOW_MS) == wait_ms
 
 
@@ -139,12 +139,12 @@ def test_retry_after_is_read(value: str, wait_ms: int) -> None:
         "Wed, 01 Jan 0001 00:00:00 +9999",
     ],
 )
-def test_garbage_is_ignored(value: str) -> None:
+def test_an_invalid_retry_after_is_ignored(value: str) -> None:
     assert retry_after_ms(value, now_ms=NOW_MS) == 0
 
 
 @given(st.text(max_size=80))
-def test_nothing_that_a_receiver_sends_is_an_error(value: str) -> None:
+def test_no_value_of_retry_after_causes_an_error(value: str) -> None:
     assert 0 <= retry_after_ms(value, now_ms=NOW_MS) <= LONGEST_WAIT_MS
 
 
@@ -160,7 +160,7 @@ def test_nothing_that_a_receiver_sends_is_an_error(value: str) -> None:
         (200, "timeout", False),
     ],
 )
-def test_success_is_a_complete_response_with_a_status_of_200_to_299(
+def test_only_complete_responses_with_status_200_to_299_are_successful(
     status: int | None, error: str | None, expected: bool
 ) -> None:
     assert is_success(Reply(status, error)) is expected

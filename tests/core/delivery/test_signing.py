@@ -1,4 +1,4 @@
-"""Signatures over what is sent."""
+"""Signatures of deliveries."""
 
 import base64
 import json
@@ -8,27 +8,27 @@ from scheduler_api.core.delivery.signing import hmac_sha256_base64, standard_web
 from standardwebhooks import Webhook
 
 
-def test_signature_is_that_of_rfc_4231() -> None:
-    """Its second test case."""
+def test_the_signature_of_the_example_in_rfc_4231_is_correct() -> None:
+    # Test case 2 of the RFC.
     signature = hmac_sha256_base64("Jefe", b"what do ya want for nothing?")
 
     digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     assert signature == base64.b64encode(bytes.fromhex(digest)).decode()
 
 
-def test_secret_counts_as_its_utf8_bytes() -> None:
+def test_a_secret_is_encoded_as_utf8() -> None:
     signatures = {hmac_sha256_base64(secret, b"x") for secret in ("é", "e\u0301", "e")}
 
     assert len(signatures) == 3
 
 
-def test_every_byte_of_the_message_counts() -> None:
+def test_the_signature_depends_on_every_byte_of_the_message() -> None:
     signatures = {hmac_sha256_base64("k", m) for m in (b"", b"\x00", b"a", b"a\n")}
 
     assert len(signatures) == 4
 
 
-def test_s19_signature_is_that_of_the_standards_own_example() -> None:
+def test_s19_the_signature_of_the_example_in_the_standard_is_correct() -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
     headers = standard_webhook(
@@ -46,7 +46,7 @@ def test_s19_signature_is_that_of_the_standards_own_example() -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", '{"é":"😀"}'.encode()])
-def test_the_standards_own_library_takes_the_signature(body: bytes) -> None:
+def test_the_library_of_the_standard_accepts_the_signature(body: bytes) -> None:
     secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
 

@@ -1,4 +1,4 @@
-"""Tenants: found by their token, their secrets unreadable in the store."""
+"""Tenants: their tokens, and their encrypted secrets."""
 
 import itertools
 import pytest
@@ -24,12 +24,12 @@ def tenants(store_client: redis.Redis) -> Tenants:
     return Tenants(Cell(store_client, PREFIX), secret_key=SECRET_KEY, makers=MAKERS)
 
 
-def whole_store(client: redis.Redis) -> str:
-    seen = []
+def store_contents(client: redis.Redis) -> str:
+    contents = []
     for key in client.scan_iter():
         kind = client.type(key)
-        seen += [key, client.hgetall(key)] if kind == b"hash" else [key]
-    return repr(seen)
+        contents += [key, client.hgetall(key)] if kind == b"hash" else [key]
+    return repr(contents)
 
 
 def test_a_tenant_is_found_by_its_token(tenants: Tenants):
@@ -40,20 +40,20 @@ def test_a_tenant_is_found_by_its_token(tenants: Tenants):
 
 
 @pytest.mark.parametrize("token", ["", "sched_", "é", "\ud800", "a" * 100_000])
-def test_another_token_finds_nobody(tenants: Tenants, token: str):
+def test_no_tenant_is_found_by_an_unknown_token(tenants: Tenants, token: str):
     tenants.create("first")
 
     assert tenants.by_token(token) is None
 
 
-def test_ids_are_short_and_ascend(tenants: Tenants):
+def test_ids_are_ascending_numbers(tenants: Tenants):
     made = [tenants.create("again").id for _ in range(11)]
 
     assert made == [str(number) for number in range(1, 12)]
     assert tenants.all_ids() == made
 
 
-def test_secrets_come_back_as_they_were_made(tenants: Tenants):
+def test_secrets_are_read_as_they_were_created(tenants: Tenants):
     new = tenants.create("first")
 
     assert set(new.secrets.by_name) == set(MAKERS)
@@ -69,9 +69,7 @@ def test_two_tenants_share_no_secret(tenants: Tenants):
     assert len(set(secrets)) == len(secrets)
 
 
-def test_a_tenant_from_before_a_secret_gets_one_that_stays(
-    tenants: Tenants, store_client: redis.Redis
-):
+def test_a_missing_secret_is_created_once(tenants: Tenants, store_client: redis.Redis):
     new = tenants.create("old")
     store_client.hdel(keys.tenant(PREFIX, new.id), "two.signing")
 
@@ -82,7 +80,7 @@ def test_a_tenant_from_before_a_secret_gets_one_that_stays(
     assert tenants.secrets(new.id) == first
 
 
-def test_several_who_need_a_new_secret_at_once_get_the_same(valkey: str):
+def test_concurrent_readers_of_a_missing_secret_get_the_same_one(valkey: str):
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=MAKERS)
@@ -112,7 +110,7 @@ def test_a_rotation_replaces_the_named_secrets_and_keeps_the_others(tenants: Ten
     assert other.secrets["two.signing"] == new.secrets["two.signing"]
 
 
-def test_an_unknown_tenant_has_nothing_to_rotate(
+def test_secrets_of_an_unknown_tenant_cannot_be_rotated(
     tenants: Tenants, store_client: redis.Redis
 ):
     with pytest.raises(NotFound):
@@ -131,7 +129,7 @@ def test_an_application_is_registered_once(tenants: Tenants):
     assert len(tenants.all_ids()) == 3
 
 
-def test_of_many_who_register_a_name_at_once_one_gets_it(
+def test_one_of_many_concurrent_registrations_of_a_name_succeeds(
     tenants: Tenants, store_client: redis.Redis
 ):
     def register(_: int) -> str:
@@ -147,19 +145,19 @@ def test_of_many_who_register_a_name_at_once_one_gets_it(
     assert walk.check(Cell(store_client, PREFIX)) == []
 
 
-def test_tokens_are_long_and_plain_words(tenants: Tenants):
+def test_tokens_are_long_and_url_safe(tenants: Tenants):
     token = tenants.create("first").token
 
     assert len(token) >= 32
     assert token.replace("-", "").replace("_", "").isalnum()
 
 
-def test_the_store_holds_no_secret_in_plain_text(
+def test_the_store_contains_no_secret_in_plain_text(
     tenants: Tenants, store_client: redis.Redis
 ):
     new = tenants.create("first")
 
-    stored = whole_store(store_client)
+    stored = store_contents(store_client)
     assert new.id in stored
     for secret in (new.token, *new.secrets.by_name.values()):
         assert secret not in stored
@@ -177,14 +175,16 @@ def test_every_record_has_a_format_number(tenants: Tenants, store_client: redis.
     assert formats == [b"1", b"1"]
 
 
-def test_another_secret_key_is_told_apart(tenants: Tenants, store_client: redis.Redis):
+def test_reading_secrets_with_another_secret_key_fails(
+    tenants: Tenants, store_client: redis.Redis
+):
     new = tenants.create("first")
-    stranger = Tenants(
+    other = Tenants(
         Cell(store_client, PREFIX), secret_key="another key altogether", makers=MAKERS
     )
 
     with pytest.raises(WrongSecretKey):
-        stranger.secrets(new.id)
+        other.secrets(new.id)
 
 
 def test_an_unknown_tenant_has_no_secrets(tenants: Tenants):
@@ -202,7 +202,7 @@ def test_accounts_are_listed_oldest_first(tenants: Tenants):
     assert 0 <= accounts[1].created_at_ms - accounts[0].created_at_ms < 60_000
 
 
-def test_finding_a_tenant_costs_one_round_trip(valkey: str):
+def test_finding_a_tenant_takes_one_round_trip(valkey: str):
     with redis.Redis.from_url(valkey, protocol=2) as client:
         tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=MAKERS)
         token = tenants.create("first").token
@@ -214,7 +214,7 @@ def test_finding_a_tenant_costs_one_round_trip(valkey: str):
     assert after - before == 2
 
 
-def test_another_secret_key_is_told_before_anything_is_signed(
+def test_check_key_detects_another_secret_key(
     store_client: redis.Redis,
 ) -> None:
     Tenants(Cell(store_client, "{s1}:"), secret_key="a" * 32, makers=MAKERS).create(

@@ -106,7 +106,7 @@ def read_instant(text: str) -> int:
 
 
 def _tenant(auth: Auth) -> Tenant:
-    """Raises: Unauthorized, redis.RedisError."""
+    """Raises: Unauthorized."""
     try:
         return auth.tenant(bearer_token(request.headers.get("Authorization", "")))
     except Unauthorized:

@@ -62,7 +62,7 @@ def once(
         execute: executes the request; stores with the deduplication key.
         repeat: renders the first response again.
 
-    Raises: Refusal, redis.RedisError, and what the two functions raise.
+    Raises: Refusal, and the errors of the two functions.
     """
     if deduplication is None:
         return execute()

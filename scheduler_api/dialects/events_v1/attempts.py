@@ -103,7 +103,7 @@ class Attempts:
     def _send_again(
         self, schedule: Schedule, origin: str, deduplication: DeduplicationKey | None
     ) -> str:
-        """Raises: Refusal, StoreFull, Repeated, redis.RedisError."""
+        """Raises: Refusal, StoreFull, Repeated."""
         try:
             run_id = self._schedules.run(
                 schedule, replay_of=origin, deduplication=deduplication

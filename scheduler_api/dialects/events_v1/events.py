@@ -124,7 +124,7 @@ class Events:
     def _accept(
         self, owner: Owner, rule: Rule, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refusal, Repeated, redis.RedisError."""
+        """Raises: Refusal, Repeated."""
         try:
             schedule = self._schedules.create(
                 owner, grammar=GRAMMAR, deduplication=deduplication, **rule
@@ -245,7 +245,7 @@ class Events:
     def _change(self, owner: Owner, event_id: str, change: Change) -> Schedule:
         """Changes an event as it is read, again while others change it.
 
-        Raises: Refusal, Conflict, NotFound, redis.RedisError.
+        Raises: Refusal, Conflict, NotFound.
         """
         for _ in range(TRIES):
             schedule = self._find(owner, event_id)

@@ -62,7 +62,7 @@ class Runs:
         )
 
     def _run(self, schedule: Schedule, deduplication: DeduplicationKey | None) -> str:
-        """Raises: NotFound, Refusal, StoreFull, Repeated, redis.RedisError."""
+        """Raises: NotFound, Refusal, StoreFull, Repeated."""
         try:
             run_id = self._schedules.run(schedule, deduplication=deduplication)
         except ScheduleEnded as err:

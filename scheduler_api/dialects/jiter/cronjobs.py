@@ -49,9 +49,10 @@ from scheduler_api.web.schedule_schemas import RunsQuery
 
 NOT_FOUND = "Unable to find cron job"
 PAST_END = "'options.endDate' should be in the future"
-OVER = "The cron job has ended"
+ENDED = "The cron job has ended"
 OVERLAPS = "The execution before this one has not ended"
-TRIES = 5
+# Attempts of an edit that meets other edits of the same cron job.
+MAX_TRIES = 5
 STATES = {
     rendering.ACTIVE: ScheduleState.ACTIVE,
     rendering.DISABLED: ScheduleState.PAUSED,
@@ -59,7 +60,7 @@ STATES = {
 
 
 class CronJobs:
-    """Views; each is called with the owner that the request's key stands for."""
+    """Views; each gets the owner of the API key in the request."""
 
     def __init__(self, services: Services) -> None:
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -80,7 +81,7 @@ class CronJobs:
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
-        """Accepts a cron job; it is active, and fires first after now."""
+        """Create a cron job; it is active."""
         body = read_body(request)
         deduplication = read_deduplication(request, body)
         fields = self._load(self._new, parse_object(body))
@@ -88,105 +89,107 @@ class CronJobs:
             self._store,
             owner,
             deduplication,
-            execute=lambda: self._accept(owner, fields, deduplication),
-            repeat=lambda duplicate: self._as_at_first(owner, fields, duplicate),
+            execute=lambda: self._create(owner, fields, deduplication),
+            repeat=lambda duplicate: self._render_first_response(
+                owner, fields, duplicate
+            ),
         )
 
-    def _accept(
+    def _create(
         self, owner: Owner, fields: Fields, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refusal, Repeated, redis.RedisError."""
-        most = self._settings.cron_jobs
-        if most and self._schedules.count(owner) >= most:
-            raise Refusal(400, f"You cannot have more than {most} cron jobs")
-        chosen = _chosen(fields, ZonedOptions())
+        """Raises: Refusal, Repeated."""
+        limit = self._settings.cron_jobs
+        if limit and self._schedules.count(owner) >= limit:
+            raise Refusal(400, f"You cannot have more than {limit} cron jobs")
+        zoned = _apply_options(fields, ZonedOptions())
         try:
             schedule = self._schedules.create(
                 owner,
                 Content(fields["destination"], fields["payload"]),
                 expression=fields["expression"],
-                tz=chosen.tz,
+                tz=zoned.tz,
                 grammar=GRAMMAR,
                 deadline_ms=self._settings.timeout_ms,
-                options=chosen.options,
+                options=zoned.options,
                 deduplication=deduplication,
             )
         except TimePassed as err:
             raise Refusal(400, PAST_END) from err
         log_schedule("schedule.accepted", schedule)
-        return self._answer_new(schedule)
+        return self._render_new(schedule)
 
-    def _as_at_first(
+    def _render_first_response(
         self, owner: Owner, fields: Fields, duplicate: Duplicate
     ) -> Response:
-        """The answer that was given when this was stored."""
-        chosen = _chosen(fields, ZonedOptions())
+        """The response that the first request got."""
+        zoned = _apply_options(fields, ZonedOptions())
         schedule = Schedule.new(
             *(duplicate.id, owner, Content(fields["destination"], fields["payload"])),
             expression=fields["expression"],
-            tz=chosen.tz,
-            options=chosen.options,
+            tz=zoned.tz,
+            options=zoned.options,
             deadline_ms=self._settings.timeout_ms,
             created_ms=duplicate.created_ms,
         )
-        return self._answer_new(schedule)
+        return self._render_new(schedule)
 
-    def _answer_new(self, schedule: Schedule) -> Response:
-        """A cron job as it stood when it was created."""
+    def _render_new(self, schedule: Schedule) -> Response:
+        """A cron job in its state after creation."""
         next_ms = self._schedules.next_ms(schedule, now_ms=schedule.created_ms)
-        shown = rendering.cron_job(schedule, next_ms=next_ms, busy=False)
-        return rendering.respond(shown | {"history": []})
+        cron_job = rendering.render_cron_job(schedule, next_ms=next_ms, busy=False)
+        return rendering.respond(cron_job | {"history": []})
 
     @documented(response=CronJobWithHistory, errors=(404,))
     def get(self, owner: Owner, cron_id: str) -> Response:
-        """One cron job with the history of its newest executions."""
+        """Return a cron job with the history of its newest executions."""
         schedule = self._find(owner, cron_id)
-        past = self._queries.history(schedule.id, limit=self._settings.list_limit)
+        history = self._queries.history(schedule.id, limit=self._settings.list_limit)
+        render_record = partial(rendering.render_cron_record, cron_id=schedule.id)
         return rendering.respond_array(
-            map(partial(rendering.past, cron_id=schedule.id), past),
-            of=self._show([schedule])[0],
+            map(render_record, history), parent=self._render([schedule])[0]
         )
 
     @documented(response=array_of(CronJob))
     def all(self, owner: Owner) -> Response:
-        """All cron jobs, oldest first, disabled ones too."""
-        return rendering.respond(self._show(self._schedules.all_of(owner)))
+        """List all cron jobs, including disabled ones, oldest first."""
+        return rendering.respond(self._render(self._schedules.all_of(owner)))
 
     @documented(body=CronJobEdit, response=CronJobWithHistory, errors=(400, 404, 413))
     def edit(self, owner: Owner, cron_id: str) -> Response:
-        """Edits a cron job; what it has begun goes on as it was."""
+        """Edit a cron job; a running execution does not change."""
         body = read_object(request)
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             schedule = self._find(owner, cron_id)
             fields = self._load(self._edit, body)
             try:
-                edited = self._change(schedule, fields)
+                edited = self._apply_edit(schedule, fields)
             except Conflict:
                 continue
             except NotFound as err:
                 raise Refusal(404, NOT_FOUND) from err
             except TimePassed as err:
                 raise Refusal(400, PAST_END) from err
-            return rendering.respond(self._show([edited])[0] | {"history": []})
+            return rendering.respond(self._render([edited])[0] | {"history": []})
         raise Conflict
 
     @documented(response=CronJob, errors=(404,))
     def delete(self, owner: Owner, cron_id: str) -> Response:
-        """Removes a cron job, and answers what it was."""
+        """Delete a cron job; return its last state."""
         schedule = self._find(owner, cron_id)
-        shown = self._show([schedule])[0]
+        cron_job = self._render([schedule])[0]
         try:
             self._schedules.delete(schedule)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
         log_schedule("schedule.deleted", schedule)
-        return rendering.respond(shown)
+        return rendering.respond(cron_job)
 
     @documented(
         headers=IdempotencyKey, response=CronJob, errors=(400, 404, 409, 413, 422)
     )
     def run(self, owner: Owner, cron_id: str) -> Response:
-        """Sends what a cron job sends once more, now; its next execution stays."""
+        """Run a cron job now, in addition to its next execution."""
         deduplication = read_deduplication(request, read_body(request))
         schedule = self._find(owner, cron_id)
         return once(
@@ -194,42 +197,42 @@ class CronJobs:
             owner,
             deduplication,
             execute=lambda: self._run(schedule, deduplication),
-            repeat=lambda _: rendering.respond(self._show([schedule])[0]),
+            repeat=lambda _: rendering.respond(self._render([schedule])[0]),
         )
 
     def _run(
         self, schedule: Schedule, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refusal, StoreFull, Repeated, redis.RedisError."""
+        """Raises: Refusal, StoreFull, Repeated."""
         try:
             self._schedules.run(schedule, deduplication=deduplication)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
         except ScheduleEnded as err:
-            raise Refusal(409, OVER) from err
+            raise Refusal(409, ENDED) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
         log_schedule("schedule.run", schedule)
-        return rendering.respond(self._show([schedule])[0])
+        return rendering.respond(self._render([schedule])[0])
 
     @documented(query=RunsQuery, response=Runs, errors=(400, 404))
     def runs(self, owner: Owner, cron_id: str) -> Response:
-        """What happened at each of the newest fire times, newest first."""
-        most = schedule_runs.read_count(dict(read_parameters(request.environ)))
+        """List what happened at the newest fire times, newest first."""
+        limit = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, cron_id)
-        found = run_history.newest(self._cell, schedule, limit=most)
-        return rendering.respond({"runs": [rendering.run(each) for each in found]})
+        runs = run_history.newest(self._cell, schedule, limit=limit)
+        return rendering.respond({"runs": [rendering.render_run(run) for run in runs]})
 
-    def _change(self, schedule: Schedule, fields: Fields) -> Schedule:
-        """Raises: Conflict, NotFound, Refusal, TimePassed, redis.RedisError."""
+    def _apply_edit(self, schedule: Schedule, fields: Fields) -> Schedule:
+        """Raises: Conflict, NotFound, Refusal, TimePassed."""
         if not fields:
             return schedule
-        chosen = _chosen(fields, ZonedOptions.of(schedule))
+        zoned = _apply_options(fields, ZonedOptions.of(schedule))
         edited = self._schedules.edit(
             schedule,
             grammar=GRAMMAR,
-            tz=chosen.tz,
-            options=chosen.options,
+            tz=zoned.tz,
+            options=zoned.options,
             content=replace(
                 schedule.content,
                 url=fields.get("destination", schedule.content.url),
@@ -255,10 +258,10 @@ class CronJobs:
         check_size(fields.get("payload", b""), self._body_limit_bytes)
         return fields
 
-    def _show(self, schedules: list[Schedule]) -> list[rendering.Shown]:
+    def _render(self, schedules: list[Schedule]) -> list[rendering.Json]:
         busy = self._queries.busy([schedule.id for schedule in schedules])
         return [
-            rendering.cron_job(
+            rendering.render_cron_job(
                 schedule,
                 next_ms=self._schedules.next_ms(schedule),
                 busy=schedule.id in busy,
@@ -267,9 +270,9 @@ class CronJobs:
         ]
 
 
-def _chosen(fields: Fields, was: ZonedOptions) -> ZonedOptions:
+def _apply_options(fields: Fields, current: ZonedOptions) -> ZonedOptions:
     """Raises: Refusal."""
     try:
-        return schedule_options.apply_options(fields.get("options", {}), was)
+        return schedule_options.apply_options(fields.get("options", {}), current)
     except BadOption as err:
         raise Refusal(400, f"'options.{err.name[:40]}' {err.problem}") from err

@@ -53,13 +53,14 @@ from werkzeug.datastructures import MultiDict
 NOT_FOUND = "Unable to find event"
 NOT_FINISHED = "Only events that are finished can be replayed"
 NOT_PENDING = "Only events that are pending can be edited"
-TRIES = 10
+# Attempts of an edit or a read that meets changes to the same event.
+MAX_TRIES = 10
 
 log = logging.getLogger("scheduler.web")
 
 
 class Events:
-    """Views; each is called with the owner that the request's key stands for."""
+    """Views; each gets the owner of the API key in the request."""
 
     def __init__(self, services: Services) -> None:
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -81,7 +82,7 @@ class Events:
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
-        """Accepts an event; when it answers, the event is stored."""
+        """Create an event; it is stored before the response is sent."""
         body = read_body(request)
         deduplication = read_deduplication(request, body)
         fields = self._load(self._new, parse_object(body))
@@ -91,15 +92,15 @@ class Events:
             self._store,
             owner,
             deduplication,
-            execute=lambda: self._accept(
+            execute=lambda: self._create(
                 owner, content, at_ms, deduplication=deduplication
             ),
-            repeat=lambda duplicate: _as_at_first(
+            repeat=lambda duplicate: _render_first_response(
                 owner, content, at_ms, duplicate=duplicate
             ),
         )
 
-    def _accept(
+    def _create(
         self,
         owner: Owner,
         content: Content,
@@ -114,9 +115,9 @@ class Events:
             must_be_future=True,
             deduplication=deduplication,
         )
-        with self._counted(owner, at_ms):
+        with self._counting(owner, at_ms):
             event = self._store.create(owner, draft)
-        return _accepted(event)
+        return _log_and_render(event)
 
     @documented(
         headers=IdempotencyKey,
@@ -124,24 +125,22 @@ class Events:
         errors=(400, 404, 413, 422),
     )
     def replay(self, owner: Owner, event_id: str) -> Response:
-        """Sends what a finished event sent again, at once, as an event of its own."""
+        """Send a finished event again, now, as a new event."""
         deduplication = read_deduplication(request, read_body(request))
         origin = self._find(owner, event_id)
-        options = rendering.replay_of(origin)
+        options = rendering.replay_options(origin)
         content = replace(origin.content, options=options)
         return once(
             self._store,
             owner,
             deduplication,
-            execute=lambda: self._send_again(
-                origin, options, deduplication=deduplication
-            ),
-            repeat=lambda duplicate: _as_at_first(
+            execute=lambda: self._replay(origin, options, deduplication=deduplication),
+            repeat=lambda duplicate: _render_first_response(
                 owner, content, None, duplicate=duplicate
             ),
         )
 
-    def _send_again(
+    def _replay(
         self,
         origin: Event,
         options: Mapping[str, Any],
@@ -149,25 +148,25 @@ class Events:
         deduplication: DeduplicationKey | None,
     ) -> Response:
         """Raises: Refusal, StoreFull, Repeated."""
-        with self._counted(origin.owner, self._cell.now_ms()):
+        with self._counting(origin.owner, self._cell.now_ms()):
             event = replay(
                 *(self._store, origin),
                 options=options,
                 deadline_ms=self._settings.timeout_ms,
                 deduplication=deduplication,
             )
-        return _accepted(event)
+        return _log_and_render(event)
 
     @documented(response=response_schemas.EventWithHistory, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
-        """One event with its history, unless it ended before the search window."""
-        event, attempts = self._whole(owner, event_id)
+        """Return an event with its history, if it is within the search window."""
+        event, attempts = self._find_with_attempts(owner, event_id)
         if event.finished_ms is not None:
             now_ms = self._cell.now_ms()
             earliest_ms = now_ms - self._settings.search_window_days * DAY_MS
             if max(event.finished_ms, event.wanted_ms) < earliest_ms:
                 raise Refusal(404, NOT_FOUND)
-        return rendering.respond(rendering.event_with_history(event, attempts))
+        return rendering.respond(rendering.render_event_with_history(event, attempts))
 
     @documented(
         query=response_schemas.EventQuery,
@@ -175,7 +174,7 @@ class Events:
         errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
-        """The first events that the query selects, by scheduled time."""
+        """List events that match the query, by scheduled time."""
         now_ms = self._cell.now_ms()
         selection = read_selection(
             MultiDict(read_parameters(request.environ)),
@@ -183,27 +182,29 @@ class Events:
             window_days=self._settings.search_window_days,
         )
         events = self._queries.events(owner, selection, now_ms=now_ms)
-        most = self._settings.list_limit
-        return rendering.respond_array(map(rendering.event, islice(events, most)))
+        page = islice(events, self._settings.list_limit)
+        return rendering.respond_array(map(rendering.render_event, page))
 
     @documented(body=EventEdit, response=response_schemas.Event, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
-        """Edits or cancels an event that was never begun; all or nothing."""
+        """Edit or cancel a pending event; either all fields change or none."""
         body = read_object(request)
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             event = self._find(owner, event_id)
             if phase_of(event) is not Phase.WAITING:
                 raise Refusal(400, NOT_PENDING)
             fields = self._load(self._edit, body)
             try:
-                self._change(event, fields)
+                self._apply_edit(event, fields)
             except Conflict:
                 continue
-            return rendering.respond(rendering.event(self._find(owner, event_id)))
+            return rendering.respond(
+                rendering.render_event(self._find(owner, event_id))
+            )
         raise Conflict
 
-    def _change(self, event: Event, fields: Fields) -> None:
-        """Raises: Conflict, Refusal, redis.RedisError."""
+    def _apply_edit(self, event: Event, fields: Fields) -> None:
+        """Raises: Conflict, Refusal."""
         if not fields:
             return
         content = replace(
@@ -212,10 +213,10 @@ class Events:
             body=fields.get("payload", event.content.body),
         )
         at_ms: int | None = fields.get("scheduled_ms")
-        becomes_ms = event.wanted_ms if at_ms is None else at_ms
-        moves = not same_month(becomes_ms, event.wanted_ms)
-        if moves:
-            self._take_month(event.owner, becomes_ms)
+        new_ms = event.wanted_ms if at_ms is None else at_ms
+        changes_month = not same_month(new_ms, event.wanted_ms)
+        if changes_month:
+            self._count(event.owner, new_ms)
         try:
             self._store.change(
                 event,
@@ -224,11 +225,11 @@ class Events:
                 cancel="status" in fields,
             )
         except (Conflict, NotFound, NotPending, TimePassed) as err:
-            if moves:
-                self._give_month(event.owner, becomes_ms)
+            if changes_month:
+                self._uncount(event.owner, new_ms)
             raise _refusal(err) from err
-        if moves:
-            self._give_month(event.owner, event.wanted_ms)
+        if changes_month:
+            self._uncount(event.owner, event.wanted_ms)
         log.info(
             logfmt.line(
                 "event.cancelled" if "status" in fields else "event.edited",
@@ -237,14 +238,16 @@ class Events:
             )
         )
 
-    def _whole(self, owner: Owner, event_id: str) -> tuple[Event, list[Attempt]]:
-        """An event and its attempts as they stood at one moment.
+    def _find_with_attempts(
+        self, owner: Owner, event_id: str
+    ) -> tuple[Event, list[Attempt]]:
+        """An event and its attempts, in one consistent state.
 
-        Else one that is settled between the two reads would be shown as pending, beside
-        the attempt that delivered it.
+        Without the check, an event that is settled between the two reads would be
+        pending and have an attempt that delivered it.
         """
         event = self._find(owner, event_id)
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             attempts = self._queries.attempts(event.id)
             if not attempts or event.finished_ms is not None:
                 break
@@ -263,12 +266,12 @@ class Events:
             raise Refusal(404, NOT_FOUND) from err
 
     def _load(self, schema: Body, body: dict[str, object]) -> Fields:
-        """The fields of a body; a past time is told before faults of later fields.
+        """The fields of a body; a past time is reported before faults of later fields.
 
-        The store's clock decides, so the function checks again; here it is asked only
-        when the answer is a fault anyway.
+        Reads the store's clock only if another field is wrong: the store itself refuses
+        a past time.
 
-        Raises: Refusal, redis.RedisError.
+        Raises: Refusal.
         """
         try:
             fields = load(schema, body)
@@ -282,30 +285,30 @@ class Events:
         return fields
 
     @contextmanager
-    def _counted(self, owner: Owner, at_ms: int) -> Iterator[None]:
-        """Counts an event for its month, unless it is refused.
+    def _counting(self, owner: Owner, at_ms: int) -> Iterator[None]:
+        """Count an event for its month, unless it is refused.
 
         Raises: Refusal, StoreFull, Repeated.
         """
-        self._take_month(owner, at_ms)
+        self._count(owner, at_ms)
         try:
             yield
         except (TimePassed, NotFinished, StoreFull, Repeated) as err:
-            self._give_month(owner, at_ms)
+            self._uncount(owner, at_ms)
             raise _refusal(err) from err
 
-    def _take_month(self, owner: Owner, at_ms: int) -> None:
+    def _count(self, owner: Owner, at_ms: int) -> None:
         try:
             self._quotas.count_event(owner, at_ms, limit=self._month_limit)
         except OverQuota as err:
             message = f"You cannot schedule more than {self._month_limit} events"
             raise Refusal(400, f"{message} per month") from err
 
-    def _give_month(self, owner: Owner, at_ms: int) -> None:
+    def _uncount(self, owner: Owner, at_ms: int) -> None:
         self._quotas.uncount_event(owner, at_ms, limit=self._month_limit)
 
 
-def _accepted(event: Event) -> Response:
+def _log_and_render(event: Event) -> Response:
     log.info(
         logfmt.line(
             "event.accepted",
@@ -314,24 +317,24 @@ def _accepted(event: Event) -> Response:
             wanted_ms=event.wanted_ms,
         )
     )
-    return rendering.respond(rendering.event(event))
+    return rendering.respond(rendering.render_event(event))
 
 
-def _as_at_first(
+def _render_first_response(
     owner: Owner, content: Content, at_ms: int | None, *, duplicate: Duplicate
 ) -> Response:
-    """The answer that was given when this was stored; without a time it is at once."""
+    """The response that the first request got; `at_ms` None is the creation time."""
     wanted_ms = duplicate.created_ms if at_ms is None else at_ms
     event = Event.new(
         *(duplicate.id, owner, content),
         wanted_ms=wanted_ms,
         created_ms=duplicate.created_ms,
     )
-    return rendering.respond(rendering.event(event))
+    return rendering.respond(rendering.render_event(event))
 
 
 def _refusal(err: Exception) -> Exception:
-    """What a client is told; a conflict is tried again before."""
+    """The refusal for an error of the engine; returns other errors unchanged."""
     if isinstance(err, NotFound):
         return Refusal(404, NOT_FOUND)
     if isinstance(err, NotPending):

@@ -1,4 +1,4 @@
-"""The query of Jiter's list of events."""
+"""Parses the query of Jiter's list of events."""
 
 from collections.abc import Mapping
 from scheduler_api.core.queries.filters import Phase, Selection, Span
@@ -6,9 +6,11 @@ from scheduler_api.dialects.jiter.rendering import STATUSES
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_timestamp
 
-SLACK_MS = 60_000
+# A client may compute the start of the window a little earlier than the server.
+TOLERANCE_MS = 60_000
 DAY_MS = 86_400_000
-NOT_GIVEN = ("", "undefined")
+# Values that clients send for an undefined parameter.
+UNDEFINED = ("", "undefined")
 FAILED = (Phase.DEAD, Phase.QUARANTINED)
 
 _PHASES = {status: phase for phase, status in STATUSES.items()}
@@ -17,9 +19,10 @@ _PHASES = {status: phase for phase, status in STATUSES.items()}
 def read_selection(
     query: Mapping[str, str], *, now_ms: int, window_days: int
 ) -> Selection:
-    """Which events a query asks for.
+    """The events that a query requests.
 
-    What ended before the window is never shown, and may not be asked for.
+    Events that were sent or failed before the window are never listed. A query for
+    them is refused.
 
     Raises: Refusal.
     """
@@ -28,7 +31,7 @@ def read_selection(
         _ended_span(query, name, earliest_ms=earliest_ms)
         for name in ("sentAt", "failedAt")
     )
-    phases = _phases(_given(query, "status"))
+    phases = _phases(_value(query, "status"))
     if sent is not None:
         phases &= {Phase.DELIVERED}
     if failed is not None:
@@ -44,14 +47,14 @@ def read_selection(
     )
 
 
-def _phases(words: str | None) -> frozenset[Phase]:
-    if words is None:
+def _phases(statuses: str | None) -> frozenset[Phase]:
+    if statuses is None:
         return frozenset(Phase)
     try:
-        return frozenset(_PHASES[word.strip()] for word in words.split(","))
+        return frozenset(_PHASES[status.strip()] for status in statuses.split(","))
     except KeyError as err:
-        known = ", ".join(f"'{status}'" for status in _PHASES)
-        raise Refusal(400, f"'status' must be one of {known}") from err
+        listed = ", ".join(f"'{status}'" for status in _PHASES)
+        raise Refusal(400, f"'status' must be one of {listed}") from err
 
 
 def _ended_span(
@@ -62,17 +65,19 @@ def _ended_span(
         return None
     if span.start_ms is None:
         return Span(earliest_ms, span.end_ms)
-    if span.start_ms < earliest_ms - SLACK_MS:
+    if span.start_ms < earliest_ms - TOLERANCE_MS:
         raise Refusal(400, f"{name}StartDate is outside of the searchable range")
     return span
 
 
 def _span(query: Mapping[str, str], name: str) -> Span:
-    return Span(_moment(query, f"{name}StartDate"), _moment(query, f"{name}EndDate"))
+    return Span(
+        _timestamp_ms(query, f"{name}StartDate"), _timestamp_ms(query, f"{name}EndDate")
+    )
 
 
-def _moment(query: Mapping[str, str], name: str) -> int | None:
-    text = _given(query, name)
+def _timestamp_ms(query: Mapping[str, str], name: str) -> int | None:
+    text = _value(query, name)
     if text is None:
         return None
     try:
@@ -81,7 +86,7 @@ def _moment(query: Mapping[str, str], name: str) -> int | None:
         raise Refusal(400, f"'{name}' must be a valid ISO timestamp") from err
 
 
-def _given(query: Mapping[str, str], name: str) -> str | None:
-    """A value; clients send nothing, or the word itself, for what is undefined."""
+def _value(query: Mapping[str, str], name: str) -> str | None:
+    """The value of a parameter, None if it is undefined."""
     text = query.get(name, "").strip()
-    return None if text in NOT_GIVEN else text
+    return None if text in UNDEFINED else text

@@ -1,4 +1,4 @@
-"""The routes of the Jiter dialect, and how its errors look."""
+"""The routes and the error format of the Jiter dialect."""
 
 from flask import Blueprint, Response, request
 from functools import partial
@@ -29,12 +29,12 @@ DOCUMENT = Document(
     errors=(401, 429, 500, 503),
 )
 RATE_EXCEEDED = "Too many requests, please try again in a minute"
-BLOCKED_S = 60
-# The docs write both.
+RETRY_AFTER_S = 60
+# Jiter's documentation uses both spellings.
 CRON_JOBS = ("/cronjobs", "/cronJobs")
 
-# What a client reads when an endpoint fails through a fault of ours.
-FAULTS = {
+# Messages of internal errors, by endpoint.
+INTERNAL_ERRORS = {
     "create_event": "Unable to create the event",
     "get_event": "An error ocurred finding the event",
     "edit_event": "Unable to update the event",
@@ -52,7 +52,7 @@ INTERNAL_ERROR = "Internal server error"
 
 
 def blueprint(services: Services) -> Blueprint:
-    """All routes; both spellings of each path, with and without a slash at its end."""
+    """All routes; both spellings of each path, with and without a trailing slash."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/api")
     events, jobs = Events(services), CronJobs(services)
     table: list[Route] = [
@@ -78,12 +78,12 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def internal_error(endpoint: str | None) -> str:
-    """The message for a fault of ours in an endpoint."""
+    """The message of an internal error of an endpoint."""
     name = (endpoint or "").removeprefix(f"{DIALECT}.")
-    return FAULTS.get(name, INTERNAL_ERROR)
+    return INTERNAL_ERRORS.get(name, INTERNAL_ERROR)
 
 
-def _with_owner(services: Services, view: View, **in_path: str) -> Response:
+def _with_owner(services: Services, view: View, **path_variables: str) -> Response:
     tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
     owner = Owner(tenant.id, DIALECT)
     try:
@@ -91,10 +91,10 @@ def _with_owner(services: Services, view: View, **in_path: str) -> Response:
             owner, limit=services.settings.of(JiterSettings).requests_per_minute
         )
     except OverQuota:
-        answer = error(429, RATE_EXCEEDED)
-        answer.headers["Retry-After"] = str(BLOCKED_S)
-        return answer
-    return view(owner, **in_path)
+        response = error(429, RATE_EXCEEDED)
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+    return view(owner, **path_variables)
 
 
 def _refusal(refusal: Refusal) -> Response:

@@ -1,4 +1,4 @@
-"""Reading what a client sent, and the errors that answer it."""
+"""Reads the bodies of requests, and renders errors."""
 
 import json
 from contextlib import suppress
@@ -12,28 +12,30 @@ from scheduler_api.web.refusal import Refusal
 from typing import cast
 
 BAD_BODY = "Invalid request body"
-WHOLE_DIGITS = 15
 TOO_LARGE = "The request body is too large"
+MAX_INTEGER_DIGITS = 15
+# Replaces numbers that no field accepts.
+NOT_AN_INTEGER = 0.5
 
 read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=BAD_BODY)
 
 
 class InvalidField(Refusal):
-    """A field of the body is wrong."""
+    """A field of the body is wrong; `valid` contains the valid ones."""
 
-    def __init__(self, field: str, message: str, data: Fields) -> None:
+    def __init__(self, field: str, message: str, valid: Fields) -> None:
         super().__init__(400, message)
         self.field = field
-        self.valid = data
+        self.valid = valid
 
 
 def error(status: int, message: str) -> Response:
-    """An error as this dialect shows it."""
+    """An error in the format of this dialect."""
     return rendering.respond({"message": message}, status)
 
 
 def read_object(request: Request) -> dict[str, object]:
-    """The JSON object in the body, whatever its content type says.
+    """The JSON object in the body; ignores the content type.
 
     Raises: Refusal.
     """
@@ -41,7 +43,7 @@ def read_object(request: Request) -> dict[str, object]:
 
 
 def parse_object(raw: bytes) -> dict[str, object]:
-    """The JSON object that a body is.
+    """Parse a body as a JSON object.
 
     Raises: Refusal.
     """
@@ -55,9 +57,9 @@ def parse_object(raw: bytes) -> dict[str, object]:
 
 
 def load(schema: Body, body: dict[str, object]) -> Fields:
-    """The body's fields.
+    """The fields of a body.
 
-    Raises: InvalidField, for the first that is wrong.
+    Raises: InvalidField, for the first wrong field.
     """
     with suppress(ValidationError):
         return schema.read(body)
@@ -70,7 +72,7 @@ def load(schema: Body, body: dict[str, object]) -> Fields:
 
 
 def check_size(payload: bytes, limit_bytes: int) -> None:
-    """Holds the limit that all dialects share.
+    """Apply the body limit that all dialects share to a payload.
 
     Raises: Refusal.
     """
@@ -78,20 +80,19 @@ def check_size(payload: bytes, limit_bytes: int) -> None:
         raise Refusal(413, TOO_LARGE)
 
 
-def _whole(digits: str) -> float:
-    return int(digits) if len(digits) <= WHOLE_DIGITS else _no_whole(digits)
+def _parse_int(digits: str) -> float:
+    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else NOT_AN_INTEGER
 
 
-def _no_whole(_digits: str) -> float:
-    return 0.5
+def _parse_float(_digits: str) -> float:
+    return NOT_AN_INTEGER
 
 
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
-# Only small whole numbers mean anything in this dialect, so no other is worth
-# converting: the digits of a huge one would only cost time.
+# No field accepts other numbers than small integers. Large ones are slow to convert.
 _DECODER = json.JSONDecoder(
-    parse_int=_whole, parse_float=_no_whole, parse_constant=_refuse
+    parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
 )

@@ -1,4 +1,4 @@
-"""How events and cron jobs look to Jiter clients."""
+"""Renders events, cron jobs and their history as JSON for Jiter clients."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -25,12 +25,13 @@ from scheduler_api.dialects.jiter.outbound import (
 from scheduler_api.web import schedule_options, schedule_runs
 from typing import Any
 
-Shown = dict[str, Any]
+Json = dict[str, Any]
 
-JSON = "application/json"
-# Compact, and in ASCII: lone surrogates have no other way.
+CONTENT_TYPE_JSON = "application/json"
+# Compact ASCII: lone surrogates must be escaped.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-ORIGIN = "ro"
+# The option of a content that contains the id of the replayed event.
+REPLAY_OF = "ro"
 PENDING, QUEUED = "Pending", "Queued"
 ACTIVE, DISABLED = "Active", "Disabled"
 
@@ -46,122 +47,124 @@ STATUSES = {
 
 def respond(body: object, status: int = 200) -> Response:
     """A JSON response."""
-    return Response(_dump(body), status=status, mimetype=JSON)
+    return Response(_dump(body), status=status, mimetype=CONTENT_TYPE_JSON)
 
 
-def respond_array(items: Iterable[Shown], *, of: Shown | None = None) -> Response:
-    """A JSON array, or an object with a last field `history`, written as it is read.
+def respond_array(items: Iterable[Json], *, parent: Json | None = None) -> Response:
+    """A streamed JSON array, or `parent` with the array as its last field `history`.
 
-    However long it is, only a batch of it is in memory. The first item is read before
-    this returns, so that a store that is away still has a status of its own.
+    Only one batch of items is in memory at a time. The first item is read before this
+    returns: the response of an unreachable store can still have an error status.
     """
-    head, tail = ("[", "]") if of is None else (_dump(of)[:-1] + ',"history":[', "]}")
-    reading = iter(items)
-    first = next(reading, None)
+    head, tail = "[", "]"
+    if parent is not None:
+        head, tail = _dump(parent)[:-1] + ',"history":[', "]}"
+    remaining = iter(items)
+    first = next(remaining, None)
 
     def parts() -> Iterator[str]:
         yield head if first is None else head + _dump(first)
-        for item in reading:
+        for item in remaining:
             yield "," + _dump(item)
         yield tail
 
-    return Response(parts(), mimetype=JSON)
+    return Response(parts(), mimetype=CONTENT_TYPE_JSON)
 
 
 def _dump(body: object) -> str:
     return _ENCODER.encode(body)
 
 
-def event(of: Event) -> Shown:
+def render_event(event: Event) -> Json:
     """An event without its history."""
-    phase = phase_of(of)
-    shown = {
-        "id": public_id(of.id),
-        "org": of.owner.tenant,
-        **_content(of.content),
-        "scheduledTime": to_iso(of.wanted_ms),
+    phase = phase_of(event)
+    rendered = {
+        "id": public_id(event.id),
+        "org": event.owner.tenant,
+        **_content(event.content),
+        "scheduledTime": to_iso(event.wanted_ms),
         "status": STATUSES[phase],
-        "createdAt": to_iso(of.created_ms),
-        "updatedAt": to_iso(max(of.updated_ms, of.quarantined_ms or 0)),
+        "createdAt": to_iso(event.created_ms),
+        "updatedAt": to_iso(max(event.updated_ms, event.quarantined_ms or 0)),
     }
-    if phase is Phase.DELIVERED and of.finished_ms is not None:
-        shown["sentAt"] = to_iso(of.finished_ms)
-    if ORIGIN in of.content.options:
-        shown["replayOf"] = public_id(of.content.options[ORIGIN])
-    failed_ms = of.finished_ms if phase is Phase.DEAD else of.quarantined_ms
+    if phase is Phase.DELIVERED and event.finished_ms is not None:
+        rendered["sentAt"] = to_iso(event.finished_ms)
+    if REPLAY_OF in event.content.options:
+        rendered["replayOf"] = public_id(event.content.options[REPLAY_OF])
+    failed_ms = event.finished_ms if phase is Phase.DEAD else event.quarantined_ms
     if failed_ms is not None:
-        shown["failedAt"] = to_iso(failed_ms)
-    return shown
+        rendered["failedAt"] = to_iso(failed_ms)
+    return rendered
 
 
-def replay_of(origin: Event) -> Shown:
-    """The options of an event that sends again what another has sent."""
-    return {ORIGIN: origin.id}
+def replay_options(origin: Event) -> Json:
+    """The content options of a replay."""
+    return {REPLAY_OF: origin.id}
 
 
-def event_with_history(of: Event, attempts: list[Attempt]) -> Shown:
+def render_event_with_history(event: Event, attempts: list[Attempt]) -> Json:
     """An event with one record per attempt."""
-    shown = event(of)
-    body = body_bytes(of.content.body, scheduled_ms=of.wanted_ms)
-    shown["history"] = [
+    rendered = render_event(event)
+    body = body_bytes(event.content.body, scheduled_ms=event.wanted_ms)
+    rendered["history"] = [
         {
-            "id": f"{shown['id']}{attempt.number:03d}",
-            "event": shown["id"],
+            "id": f"{rendered['id']}{attempt.number:03d}",
+            "event": rendered["id"],
             **_record(attempt, body),
         }
         for attempt in attempts
     ]
-    return shown
+    return rendered
 
 
-def cron_job(of: Schedule, *, next_ms: int | None, busy: bool) -> Shown:
+def render_cron_job(schedule: Schedule, *, next_ms: int | None, busy: bool) -> Json:
     """A cron job without its history."""
-    paused = of.state is ScheduleState.PAUSED
-    shown = {
-        "id": public_id(of.id),
-        "org": of.owner.tenant,
-        **_content(of.content),
-        "expression": of.expression,
+    paused = schedule.state is ScheduleState.PAUSED
+    rendered = {
+        "id": public_id(schedule.id),
+        "org": schedule.owner.tenant,
+        **_content(schedule.content),
+        "expression": schedule.expression,
         "status": DISABLED if paused else ACTIVE,
         "nextExecutionStatus": QUEUED if busy else PENDING,
-        "createdAt": to_iso(of.created_ms),
-        "updatedAt": to_iso(of.updated_ms),
-        "options": schedule_options.render(of),
+        "createdAt": to_iso(schedule.created_ms),
+        "updatedAt": to_iso(schedule.updated_ms),
+        "options": schedule_options.render(schedule),
     }
     if next_ms is not None:
-        shown["nextExecutionDate"] = to_iso(next_ms)
-    return shown
+        rendered["nextExecutionDate"] = to_iso(next_ms)
+    return rendered
 
 
-def past(of: PastAttempt, *, cron_id: str) -> Shown:
-    """One attempt of a cron job, as its history shows it."""
-    attempt, tick_ms = of.attempt, of.occurrence_ms
+def render_cron_record(past: PastAttempt, *, cron_id: str) -> Json:
+    """One attempt of a cron job, for its history."""
+    attempt, fire_ms = past.attempt, past.occurrence_ms
     body = None
-    if of.content is not None:
-        body = body_bytes(of.content.body, scheduled_ms=tick_ms)
+    if past.content is not None:
+        body = body_bytes(past.content.body, scheduled_ms=fire_ms)
     return {
-        "id": f"{public_id(cron_id)}{tick_ms // 1000}{attempt.number:03d}",
+        "id": f"{public_id(cron_id)}{fire_ms // 1000}{attempt.number:03d}",
         "cron": public_id(cron_id),
         **_record(attempt, body),
     }
 
 
-def run(of: Run) -> Shown:
-    """One fire time; what it made is named as its deliveries name it."""
-    return schedule_runs.render_run(of, execution=public_id(of.event_id or "0"))
+def render_run(run: Run) -> Json:
+    """One fire time of a cron job."""
+    return schedule_runs.render_run(run, execution=public_id(run.event_id or "0"))
 
 
-def _content(of: Content) -> Shown:
+def _content(content: Content) -> Json:
     return {
-        "payload": of.body.decode("utf-8", "surrogatepass"),
-        "destination": of.url,
+        "payload": content.body.decode("utf-8", "surrogatepass"),
+        "destination": content.url,
     }
 
 
-def _record(attempt: Attempt, body: bytes | None) -> Shown:
-    """What all history records have in common; `status` only if there was an answer."""
-    answered = {} if attempt.status is None else {"status": str(attempt.status)}
-    return answered | {
+def _record(attempt: Attempt, body: bytes | None) -> Json:
+    """The fields that all history records share; `status` only after a response."""
+    status = {} if attempt.status is None else {"status": str(attempt.status)}
+    return status | {
         "responseData": _response_text(attempt),
         "requestData": _request_text(attempt, body),
         "createdAt": to_iso(attempt.started_ms),
@@ -178,8 +181,8 @@ def _response_text(attempt: Attempt) -> str:
 
 
 def _request_text(attempt: Attempt, body: bytes | None) -> str:
-    """The headers that were signed, and the very bytes that were sent."""
-    headers: Shown = dict(sorted((attempt.signed or {}).items()))
+    """The signed headers and the exact body of a request, as JSON."""
+    headers: Json = dict(sorted((attempt.signed or {}).items()))
     if TIMESTAMP in headers:
         headers[TIMESTAMP] = int(headers[TIMESTAMP])
     headers |= dict([CONTENT_TYPE])

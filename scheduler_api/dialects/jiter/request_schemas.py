@@ -1,4 +1,4 @@
-"""What Jiter clients may say: bodies and queries, and the message for each fault."""
+"""Schemas of request bodies, with the error message of each field."""
 
 import re
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ _ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class _Exact(fields.Field[object]):
-    """A field with one message for whatever is wrong with it."""
+    """A field with the same message for every fault."""
 
     message = ""
-    # How documents show it.
+    # JSON Schema for the OpenAPI document.
     shape: ClassVar[Mapping[str, object]] = {"type": "string"}
 
     def __init__(self, **kwargs: Any) -> None:
@@ -56,7 +56,7 @@ class Time(_Exact):
 
 
 class Payload(_Exact):
-    """Any text at all, loaded as the bytes that are stored."""
+    """A text, loaded as UTF-8; lone surrogates are encoded like other characters."""
 
     message = BAD_PAYLOAD
 
@@ -71,7 +71,7 @@ class Payload(_Exact):
 
 
 class Destination(_Exact):
-    """An absolute http(s) URL, loaded as given."""
+    """An absolute http(s) URL, loaded unchanged."""
 
     message = BAD_DESTINATION
     shape: ClassVar = {"type": "string", "format": "uri"}
@@ -87,7 +87,7 @@ class Destination(_Exact):
 
 
 class Expression(_Exact):
-    """A cron expression in this dialect's grammar, loaded as given."""
+    """A cron expression in this dialect's grammar, loaded unchanged."""
 
     message = BAD_EXPRESSION
 
@@ -102,13 +102,13 @@ class Expression(_Exact):
 
 
 class Options(_Exact):
-    """What a schedule does beside firing, by the names that all dialects share."""
+    """Options of a schedule, which are checked later."""
 
     message = BAD_OPTIONS
     shape: ClassVar = {
         "type": "object",
         "properties": {
-            name: {"description": about} for name, about in DESCRIPTIONS.items()
+            name: {"description": text} for name, text in DESCRIPTIONS.items()
         },
     }
 
@@ -120,35 +120,35 @@ class Options(_Exact):
         return value
 
 
-class _Word(_Exact):
-    """One of a few words, loaded as given."""
+class _Choice(_Exact):
+    """One of a few texts, loaded unchanged."""
 
-    words: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
-        if value not in self.words:
+        if value not in self.choices:
             raise self.make_error("invalid")
         return str(value)
 
 
-class EventStatus(_Word):
-    """The one status that a client may give an event."""
+class EventStatus(_Choice):
+    """The status that a client can set on an event."""
 
     message = BAD_EVENT_STATUS
-    words = ("Cancelled",)
-    shape: ClassVar = {"type": "string", "enum": words}
+    choices = ("Cancelled",)
+    shape: ClassVar = {"type": "string", "enum": choices}
 
 
-class CronStatus(_Word):
-    """Whether a cron job fires."""
+class CronStatus(_Choice):
+    """The status that a client can set on a cron job."""
 
     message = BAD_CRON_STATUS
-    words = ("Active", "Disabled")
-    shape: ClassVar = {"type": "string", "enum": words}
+    choices = ("Active", "Disabled")
+    shape: ClassVar = {"type": "string", "enum": choices}
 
 
 class Fields(TypedDict, total=False):
-    """What a body says, as it is loaded: what its schema requires is there."""
+    """The loaded fields of a body; required fields are always present."""
 
     destination: str
     payload: bytes
@@ -159,7 +159,7 @@ class Fields(TypedDict, total=False):
 
 
 class Body(Schema):
-    """A JSON object; its fields are checked in their order, unknown ones ignored."""
+    """A JSON object; unknown fields are ignored."""
 
     class Meta:
         unknown = EXCLUDE
@@ -176,16 +176,18 @@ class Body(Schema):
         self.allow = allow
 
     def read(self, body: dict[str, object]) -> Fields:
-        """As `load`, at half its cost where nothing is wrong.
+        """Like `load`, but twice as fast for a valid body.
 
-        Raises: ValidationError, for the first field that is.
+        Raises: ValidationError, for the first wrong field.
         """
-        read = {
+        values = {
             name: field.deserialize(body.get(field.data_key or name, missing))
             for name, field in self.load_fields.items()
         }
-        said = {name: value for name, value in read.items() if value is not missing}
-        return cast(Fields, said)
+        present = {
+            name: value for name, value in values.items() if value is not missing
+        }
+        return cast(Fields, present)
 
 
 class NewEvent(Body):
@@ -197,7 +199,7 @@ class NewEvent(Body):
 
 
 class EventEdit(Body):
-    """The body that edits an event; every field may be left out."""
+    """The body that edits an event; every field is optional."""
 
     status = EventStatus()
     scheduled_ms = Time(data_key="scheduledTime")
@@ -215,7 +217,7 @@ class NewCronJob(Body):
 
 
 class CronJobEdit(Body):
-    """The body that edits a cron job; every field may be left out."""
+    """The body that edits a cron job; every field is optional."""
 
     status = CronStatus()
     expression = Expression()
@@ -225,7 +227,7 @@ class CronJobEdit(Body):
 
 
 def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
-    """Name and message of the first wrong field, in the schema's order."""
+    """Name and message of the first wrong field, in the order of the schema."""
     messages = err.messages_dict
     for name, field in schema.fields.items():
         faults = messages.get(field.data_key or name)
@@ -235,5 +237,5 @@ def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
 
 
 def read_id(text: str) -> int | None:
-    """The number that an id spells, None if no id is spelt like this."""
+    """The number in an id; None if the text is not an id."""
     return int(text) if _ID.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""What Jiter clients are shown and may ask for, as its document has it."""
+"""OpenAPI schemas of responses and queries."""
 
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
@@ -13,16 +13,18 @@ from scheduler_api.web.schedule_schemas import Options, RunResponse
 
 
 class Error(Schema):
-    """What is wrong, in words."""
+    """An error."""
 
     message = fields.String(required=True)
 
 
 class Record(Schema):
-    """One attempt."""
+    """An attempt."""
 
     id = fields.String(required=True)
-    status = fields.String(metadata={"description": "HTTP status, if any came"})
+    status = fields.String(
+        metadata={"description": "HTTP status, if there was a response"}
+    )
     responseData = fields.String(required=True)
     requestData = fields.String(required=True)
     createdAt = fields.DateTime(required=True)
@@ -30,13 +32,13 @@ class Record(Schema):
 
 
 class EventRecord(Record):
-    """One attempt of an event."""
+    """An attempt of an event."""
 
     event = fields.String(required=True)
 
 
 class CronRecord(Record):
-    """One attempt of an execution of a cron job."""
+    """An attempt of an execution of a cron job."""
 
     cron = fields.String(required=True)
 
@@ -54,7 +56,7 @@ class Event(Schema):
     updatedAt = fields.DateTime(required=True)
     sentAt = fields.DateTime()
     failedAt = fields.DateTime()
-    replayOf = fields.String(metadata={"description": "The event it repeats"})
+    replayOf = fields.String(metadata={"description": "The event that it replays"})
 
 
 class EventWithHistory(Event):
@@ -82,13 +84,13 @@ class CronJob(Schema):
 
 
 class CronRun(RunResponse):
-    """What happened at one fire time of a cron job."""
+    """A fire time of a cron job."""
 
-    execution = fields.String(metadata={"description": "The id its deliveries bear"})
+    execution = fields.String(metadata={"description": "Id of the execution"})
 
 
 class Runs(Schema):
-    """What happened at the newest fire times, newest first."""
+    """The newest fire times, newest first."""
 
     runs = fields.List(fields.Nested(CronRun), required=True)
 
@@ -100,7 +102,7 @@ class CronJobWithHistory(CronJob):
 
 
 class EventQuery(Schema):
-    """Which events are wanted; what is given must hold together."""
+    """Filters of the list of events; an event must match all of them."""
 
     status = fields.String(
         metadata={"description": f"One or more of {', '.join(STATUSES.values())}"}

@@ -1,6 +1,6 @@
-"""The endpoints of `/v2/schedules`: messages that are published again and again.
+"""The endpoints of `/v2/schedules`: messages that are published on a cron rule.
 
-A schedule is known by the name that its owner gave it, else by an id that was made.
+Clients identify a schedule by the name that its owner chose, or else by its id.
 
 Source: https://upstash.com/docs/qstash/features/schedules
 """
@@ -76,23 +76,23 @@ OWN_HEADERS = {
     schedule_options.header_name(name): about
     for name, about in schedule_options.DESCRIPTIONS.items()
 }
-OURS = schedule_options.HEADER_PREFIX.lower()
+OPTIONS_PREFIX = schedule_options.HEADER_PREFIX.lower()
 END_HEADER = schedule_options.header_name("endDate")
 ZONE_HEADER = schedule_options.header_name("timeZone")
-OVER = "the schedule has ended"
-OVERLAPS = "the run before this one has not ended"
+ENDED = "the schedule has ended"
+RUN_IN_PROGRESS = "the previous run has not finished"
 ROUTE = "/v2/schedules/"
-TURNS = ("/pause", "/resume")
-# How often a change may meet others to the same schedule: many copies of an app may
-# replace it at their start, and their clients do not try again.
-TRIES = 50
+ACTIONS = ("/pause", "/resume")
+# How often a change is repeated after a conflict. Many copies of an application may
+# replace the same schedule at their start, and their clients do not retry.
+MAX_TRIES = 50
 
-_MADE_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
+_GENERATED_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a schedule is to be, all of it; without a name it gets an id."""
+class ScheduleRequest:
+    """The schedule that a request describes; without a name it gets an id."""
 
     name: str | None
     expression: str
@@ -104,7 +104,7 @@ class Wanted:
 
 
 class Scheduling:
-    """Views; each is called with the owner that the request's token stands for."""
+    """Views; `owner` is the owner of the request's token."""
 
     def __init__(self, services: Services) -> None:
         self._settings = services.settings
@@ -123,77 +123,79 @@ class Scheduling:
         errors=(400, 404, 413),
     )
     def create(self, owner: Owner, destination: str) -> Response:
-        """Stores a schedule, or replaces all of the one that bears its name.
+        """Create a schedule, or replace the one with the same name.
 
-        One that was created before, by what deduplication goes by, stays as it is.
+        With a deduplication key that is in use, nothing changes and the answer has the
+        id of the existing schedule.
         """
-        wanted = self._wanted(owner)
-        for _ in range(TRIES):
+        parsed = self._parse_request(owner)
+        for _ in range(MAX_TRIES):
             try:
-                schedule = self._store_wanted(owner, wanted)
+                schedule = self._store(owner, parsed)
             except CronError as err:
                 raise BadValue("Upstash-Cron", f"cannot be planned: {err}") from err
             except TimePassed as err:
                 raise BadValue(END_HEADER, "should be in the future") from err
             except Repeated as err:
                 try:
-                    known = self._schedules.get(owner, err.duplicate_of.id)
+                    existing = self._schedules.get(owner, err.duplicate_of.id)
                 except NotFound:
-                    # Deleted this moment, and its deduplication key with it.
+                    # It was deleted just now, together with its deduplication key.
                     continue
-                log_schedule("schedule.deduplicated", known)
-                return responses.respond({"scheduleId": public_id(known)})
+                log_schedule("schedule.deduplicated", existing)
+                return responses.respond({"scheduleId": public_id(existing)})
             log_schedule("schedule.accepted", schedule)
             return responses.respond({"scheduleId": public_id(schedule)})
         raise Conflict
 
     @documented(response=response_schemas.ScheduleResponse, errors=(404,))
     def get(self, owner: Owner, schedule_id: str) -> Response:
-        """One schedule."""
-        found = self._find(owner, schedule_id)
-        return responses.respond(self._show([found], now_ms=self._cell.now_ms())[0])
+        """Get a schedule."""
+        schedule = self._find(owner, schedule_id)
+        [rendered] = self._render([schedule], now_ms=self._cell.now_ms())
+        return responses.respond(rendered)
 
     @documented(response=array_of(response_schemas.ScheduleResponse))
     def all(self, owner: Owner) -> Response:
-        """All schedules, oldest first."""
-        now_ms, shown = self._cell.now_ms(), list[Json]()
+        """List all schedules, oldest first."""
+        now_ms, schedules = self._cell.now_ms(), list[Json]()
         for batch in self._schedules.batches_of(owner):
-            shown += self._show(batch, now_ms=now_ms)
-        return responses.respond(shown)
+            schedules += self._render(batch, now_ms=now_ms)
+        return responses.respond(schedules)
 
     @documented(errors=(404,))
     def delete(self, owner: Owner, schedule_id: str) -> Response:
-        """Removes a schedule; a message that it has made goes out all the same."""
+        """Delete a schedule; its published messages are still delivered."""
         schedule = self._find(owner, schedule_id)
         try:
             self._schedules.delete(schedule)
         except NotFound as err:
-            raise _unknown(schedule_id) from err
+            raise _not_found(schedule_id) from err
         log_schedule("schedule.deleted", schedule)
         return responses.empty()
 
     @documented(errors=(404,))
     def pause(self, owner: Owner, schedule_id: str) -> Response:
-        """Stops a schedule; what would have been due meanwhile is never made up for."""
-        return self._turn(owner, schedule_id, ScheduleState.PAUSED)
+        """Pause a schedule; fire times during the pause are skipped."""
+        return self._set_state(owner, schedule_id, ScheduleState.PAUSED)
 
     @documented(errors=(404,))
     def resume(self, owner: Owner, schedule_id: str) -> Response:
-        """Lets a schedule go on with the first fire time after now."""
-        return self._turn(owner, schedule_id, ScheduleState.ACTIVE)
+        """Resume a schedule, with its first fire time after now."""
+        return self._set_state(owner, schedule_id, ScheduleState.ACTIVE)
 
     @documented(response=response_schemas.ManualRun, errors=(404, 409))
     def run(self, owner: Owner, schedule_id: str) -> Response:
-        """Publishes what a schedule sends once more, now; its fire times stay."""
+        """Publish a schedule's message now; its fire times do not change."""
         schedule = self._find(owner, schedule_id)
         try:
             event_id = self._schedules.run(schedule)
         except NotFound as err:
-            raise _unknown(schedule_id) from err
+            raise _not_found(schedule_id) from err
         except ScheduleEnded as err:
-            raise Refusal(409, OVER) from err
+            raise Refusal(409, ENDED) from err
         except RunInProgress as err:
-            raise Refusal(409, OVERLAPS) from err
+            raise Refusal(409, RUN_IN_PROGRESS) from err
         log_schedule("schedule.run", schedule)
         return responses.respond(
             {"scheduleId": public_id(schedule), "messageId": message_id(event_id)}
@@ -201,18 +203,19 @@ class Scheduling:
 
     @documented(query=RunsQuery, response=response_schemas.Runs, errors=(400, 404))
     def runs(self, owner: Owner, schedule_id: str) -> Response:
-        """What happened at each of the newest fire times, newest first."""
-        most = schedule_runs.read_count(dict(read_parameters(request.environ)))
+        """List the outcomes of the newest fire times, newest first."""
+        limit = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, schedule_id)
-        found = run_history.newest(self._cell, schedule, limit=most)
-        told = [
-            schedule_runs.render_run(each, messageId=message_id(each.event_id or ""))
-            for each in found
+        runs = [
+            schedule_runs.render_run(run, messageId=message_id(run.event_id or ""))
+            for run in run_history.newest(self._cell, schedule, limit=limit)
         ]
-        return responses.respond({"runs": told})
+        return responses.respond({"runs": runs})
 
-    def _turn(self, owner: Owner, schedule_id: str, state: ScheduleState) -> Response:
-        for _ in range(TRIES):
+    def _set_state(
+        self, owner: Owner, schedule_id: str, state: ScheduleState
+    ) -> Response:
+        for _ in range(MAX_TRIES):
             schedule = self._find(owner, schedule_id)
             if schedule.state in (state, ScheduleState.ENDED):
                 return responses.empty()
@@ -221,176 +224,183 @@ class Scheduling:
             except Conflict:
                 continue
             except NotFound as err:
-                raise _unknown(schedule_id) from err
+                raise _not_found(schedule_id) from err
             log_schedule("schedule.edited", edited)
             return responses.empty()
         raise Conflict
 
-    def _store_wanted(self, owner: Owner, wanted: Wanted) -> Schedule:
-        """Raises: Conflict, CronError, Repeated, redis.RedisError."""
-        if wanted.name is None:
-            return self._create_nameless(owner, wanted)
-        return self._upsert(owner, wanted, wanted.name)
+    def _store(self, owner: Owner, parsed: ScheduleRequest) -> Schedule:
+        """Raises: Conflict, CronError, Repeated, TimePassed."""
+        if parsed.name is None:
+            return self._create_unnamed(owner, parsed)
+        return self._upsert(owner, parsed, parsed.name)
 
-    def _create(self, owner: Owner, wanted: Wanted, name: str = "") -> Schedule:
-        """Raises: Conflict (the name is taken), CronError, Repeated, RedisError."""
+    def _create(
+        self, owner: Owner, parsed: ScheduleRequest, name: str = ""
+    ) -> Schedule:
+        """Raises: Conflict (the name is taken), CronError, Repeated, TimePassed."""
         return self._schedules.create(
             owner,
-            wanted.content,
-            expression=wanted.expression,
-            tz=wanted.tz,
+            parsed.content,
+            expression=parsed.expression,
+            tz=parsed.tz,
             grammar=GRAMMAR,
-            deadline_ms=wanted.deadline_ms,
+            deadline_ms=parsed.deadline_ms,
             name=name,
-            options=wanted.options,
-            deduplication=wanted.deduplication,
+            options=parsed.options,
+            deduplication=parsed.deduplication,
         )
 
-    def _create_nameless(self, owner: Owner, wanted: Wanted) -> Schedule:
-        """A schedule whose id is not some other's name, say one moved here with it.
+    def _create_unnamed(self, owner: Owner, parsed: ScheduleRequest) -> Schedule:
+        """Create a schedule whose id is not the name of another schedule.
 
-        Raises: redis.RedisError.
+        An owner who moves schedules here from another server may name them by the ids
+        that they had there.
         """
         while True:
-            schedule = self._create(owner, wanted)
+            schedule = self._create(owner, parsed)
             try:
                 self._schedules.id_of(owner, public_id(schedule))
             except NotFound:
                 return schedule
             self._schedules.delete(schedule)
 
-    def _upsert(self, owner: Owner, wanted: Wanted, name: str) -> Schedule:
-        """Raises: Conflict, redis.RedisError."""
-        for _ in range(TRIES):
+    def _upsert(self, owner: Owner, parsed: ScheduleRequest, name: str) -> Schedule:
+        """Raises: Conflict, after too many concurrent changes."""
+        for _ in range(MAX_TRIES):
             try:
-                return self._replace(self._find(owner, name), wanted)
+                return self._replace(self._find(owner, name), parsed)
             except Conflict:
                 continue
             except NotFound:
                 pass
             try:
-                return self._create(owner, wanted, name)
+                return self._create(owner, parsed, name)
             except Conflict:
                 continue
         raise Conflict
 
-    def _replace(self, schedule: Schedule, wanted: Wanted) -> Schedule:
-        """Replaces everything but when it was created, and whether it is paused.
+    def _replace(self, schedule: Schedule, parsed: ScheduleRequest) -> Schedule:
+        """Replace everything but the creation time and the pause.
 
-        Raises: Conflict, NotFound, redis.RedisError.
+        Raises: Conflict, NotFound.
         """
         paused = schedule.state is ScheduleState.PAUSED
         return self._schedules.edit(
             schedule,
             grammar=GRAMMAR,
-            content=wanted.content,
-            expression=wanted.expression,
-            tz=wanted.tz,
+            content=parsed.content,
+            expression=parsed.expression,
+            tz=parsed.tz,
             state=ScheduleState.PAUSED if paused else ScheduleState.ACTIVE,
-            deadline_ms=wanted.deadline_ms,
-            options=wanted.options,
-            deduplication=wanted.deduplication,
+            deadline_ms=parsed.deadline_ms,
+            options=parsed.options,
+            deduplication=parsed.deduplication,
         )
 
     def _find(self, owner: Owner, schedule_id: str) -> Schedule:
-        """Raises: NotFound, UnreadableRecord, redis.RedisError."""
+        """Raises: NotFound, UnreadableRecord."""
         try:
             return self._schedules.get(owner, self._internal_id(owner, schedule_id))
         except NotFound as err:
-            raise _unknown(schedule_id) from err
+            raise _not_found(schedule_id) from err
 
     def _internal_id(self, owner: Owner, schedule_id: str) -> str:
-        """Raises: NotFound, redis.RedisError."""
+        """Raises: NotFound."""
         try:
             return self._schedules.id_of(owner, schedule_id)
         except NotFound:
-            made = _MADE_ID.fullmatch(schedule_id)
-            if made is None:
+            match = _GENERATED_ID.fullmatch(schedule_id)
+            if match is None:
                 raise
-        # One with a name is not known by the id that it would have had without.
-        if self._schedules.get(owner, made[1]).name:
+        # A schedule with a name is found by its name only.
+        if self._schedules.get(owner, match[1]).name:
             raise NotFound
-        return made[1]
+        return match[1]
 
-    def _show(self, batch: list[Schedule], *, now_ms: int) -> list[Json]:
+    def _render(self, batch: list[Schedule], *, now_ms: int) -> list[Json]:
         states = self._schedules.newest_states(batch)
         secret_key = self._settings.secret_key
         return [
             schedule_responses.render_schedule(
-                each,
-                next_ms=self._schedules.next_ms(each, now_ms=now_ms),
+                schedule,
+                next_ms=self._schedules.next_ms(schedule, now_ms=now_ms),
                 states=states,
-                error=error_of(each, states=states, queries=self._queries),
-                key=redaction.key_of(each.owner.tenant, secret_key=secret_key),
+                error=error_of(schedule, states=states, queries=self._queries),
+                key=redaction.key_of(schedule.owner.tenant, secret_key=secret_key),
             )
-            for each in batch
+            for schedule in batch
         ]
 
-    def _wanted(self, owner: Owner) -> Wanted:
-        """What the request describes.
-
-        Raises: BadValue, NotFound, Refusal, redis.RedisError.
-        """
+    def _parse_request(self, owner: Owner) -> ScheduleRequest:
+        """Raises: BadValue, NotFound, Refusal."""
         policy = self._limits.address_policy
         target = read_target(request.environ, route=ROUTE)
-        if target.path.endswith(TURNS) and ":" not in unquote(target.path):
-            # No URL, and no id either: one has no slash in it.
+        if target.path.endswith(ACTIONS) and ":" not in unquote(target.path):
+            # An action on a schedule whose id is invalid, such as `a/b/pause`.
             raise NotFound(f"schedule {target.path[:80]} not found")
-        to = Addressing(self._groups, owner, policy=policy).resolve(target.destination)
-        group = to if isinstance(to, Group) else None
+        addressing = Addressing(self._groups, owner, policy=policy)
+        destination = addressing.resolve(target.destination)
+        group = destination if isinstance(destination, Group) else None
         headers = read_schedule_headers(request)
-        said = from_headers(
-            [pair for pair in headers if not pair[0].lower().startswith(OURS)],
+        message = from_headers(
+            [
+                pair
+                for pair in headers
+                if not pair[0].lower().startswith(OPTIONS_PREFIX)
+            ],
             query=target.configuration,
             base=DEFAULTS if group is None else self._drafts.defaults(group),
             caller_ip=request.remote_addr,
             schedule=True,
             limits=self._limits.headers,
         )
-        check_callbacks(said, policy=policy)
-        chosen = _chosen(said, headers, to_group=group is not None)
+        check_callbacks(message, policy=policy)
+        options = _options(message, headers, to_group=group is not None)
         body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
-        content = content_of(said, to, body)
-        name = schedule_deduplication_name(said, url=content.url, body=body)
-        return Wanted(
-            name=said.schedule_id,
-            expression=said.cron or "",
-            tz=chosen.tz,
+        content = content_of(message, destination, body)
+        name = schedule_deduplication_name(message, url=content.url, body=body)
+        return ScheduleRequest(
+            name=message.schedule_id,
+            expression=message.cron or "",
+            tz=options.tz,
             content=content,
-            deadline_ms=said.timeout_ms or self._limits.default_timeout_ms,
-            options=chosen.options,
+            deadline_ms=message.timeout_ms or self._limits.default_timeout_ms,
+            options=options.options,
             deduplication=DeduplicationKey(name, self._limits.deduplication_ms)
             if name
             else None,
         )
 
 
-def _chosen(
-    said: Message, headers: Iterable[tuple[str, str]], *, to_group: bool
+def _options(
+    message: Message, headers: Iterable[tuple[str, str]], *, to_group: bool
 ) -> ZonedOptions:
-    """What a run makes of a group is for its endpoints: they have journals and gates.
+    """The options of a schedule.
+
+    A run to a url group has no gates and writes no journal; the messages to the
+    endpoints do.
 
     Raises: BadValue.
     """
-    zone = said.tz or schedule_options.TIME_ZONE
-    own = ScheduleOptions(
-        delay_ms=said.delay_ms,
+    zone = message.tz or schedule_options.TIME_ZONE
+    defaults = ScheduleOptions(
+        delay_ms=message.delay_ms,
         journal=not to_group,
-        gates=NO_GATES if to_group else to_gates(said),
+        gates=NO_GATES if to_group else to_gates(message),
     )
     try:
-        asked = schedule_options.read_headers(headers)
-        chosen = schedule_options.apply_options(asked, ZonedOptions(zone, own))
+        fields = schedule_options.read_headers(headers)
+        zoned = schedule_options.apply_options(fields, ZonedOptions(zone, defaults))
     except BadOption as err:
         name = err.name
-        known = name in schedule_options.NAMES
-        raise BadValue(
-            schedule_options.header_name(name) if known else name, err.problem
-        ) from err
-    if zone != chosen.tz and "TZ=" in (said.cron or ""):
+        if name in schedule_options.NAMES:
+            name = schedule_options.header_name(name)
+        raise BadValue(name, err.problem) from err
+    if zone != zoned.tz and "TZ=" in (message.cron or ""):
         raise BadValue(ZONE_HEADER, f"is {zone} in Upstash-Cron")
-    return chosen
+    return zoned
 
 
-def _unknown(schedule_id: str) -> NotFound:
+def _not_found(schedule_id: str) -> NotFound:
     return NotFound(f"schedule {schedule_id[:NAME_MAX_LENGTH]} not found")

@@ -1,4 +1,4 @@
-"""One attempt of a message, for tests to vary."""
+"""Attempts of messages, for tests of outbound code."""
 
 from dataclasses import dataclass, replace
 from scheduler_api.core.model import Begun, Content
@@ -23,6 +23,6 @@ class Reply:
 
 
 def begun_of(message: Message, *, failures: int = 0, body: bytes = BODY) -> Begun:
-    """The attempt of a message after some that failed."""
+    """The attempt of a message after some failures."""
     content = Content(URL, body, to_options(message))
     return replace(BEGUN, content=content, failures=failures)

@@ -1,4 +1,4 @@
-"""A web application on a real store, and a worker by hand under a clock of its own."""
+"""An HTTP client of one tenant on a real store, with a synchronous worker."""
 
 import pytest
 from collections.abc import Callable
@@ -17,7 +17,7 @@ HOOK = "https://example.com/hook"
 
 @dataclass
 class Api:
-    """One tenant's view of the application."""
+    """A client with one tenant's token."""
 
     app: Any
     store: EventStore
@@ -32,7 +32,7 @@ class Api:
         return self.store.cell
 
     def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Status and parsed body of a request; an empty one is None."""
+        """Send a request; returns the status and the parsed body, None if empty."""
         headers = {"Authorization": f"Bearer {self.token}"} | more.pop("headers", {})
         with self.app.test_client() as client:
             answer = client.open(path, method=method, headers=headers, **more)
@@ -43,7 +43,7 @@ class Api:
             return answer.status_code, body
 
     def publish(self, to: str = HOOK, data: bytes = b"hello", **headers: str) -> Any:
-        """The answer to a message; `retry_delay` is `Upstash-Retry-Delay`."""
+        """Publish a message; `retry_delay` is the header `Upstash-Retry-Delay`."""
         status, answer = self.call(
             "POST", f"/v2/publish/{to}", data=data, headers=upstash(headers)
         )
@@ -62,15 +62,15 @@ class Api:
         return page
 
     def attempt(self, message_id: str, outcome: str, **log: Any) -> None:
-        """One attempt, as a worker makes and settles it."""
+        """Begin and settle one attempt, as a worker does."""
         self.settle(self.begin(message_id), outcome, **log)
 
     def begin(self, message_id: str) -> Begun:
-        """Offers what is due and begins one."""
+        """Claim due events and begin one."""
         return self.hand.begin(message_id.removeprefix("msg_"))
 
     def lose(self, message_id: str) -> None:
-        """Begins it and lets its lease end, under a ticker that looks all the time."""
+        """Begin an attempt and let its lease expire while a ticker keeps claiming."""
         self.begin(message_id)
         begun_ms = self.cell.now_ms()
         for after_ms in range(5_000, 2 * TIMEOUTS.lease_ms, 5_000):
@@ -82,13 +82,13 @@ class Api:
 
 
 def upstash(headers: dict[str, str]) -> dict[str, str]:
-    """Headers of this dialect by the words of their names."""
+    """Headers with the prefix `Upstash-`; `_` in a name stands for a dash."""
     return {f"Upstash-{name.replace('_', '-')}": v for name, v in headers.items()}
 
 
 @pytest.fixture
 def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
-    """Applications with settings of their own, each seen by a new tenant."""
+    """A factory of clients, each with a new tenant and its own settings."""
 
     def make(**changes: Any) -> Api:
         web = make_web(QstashSettings, **changes)

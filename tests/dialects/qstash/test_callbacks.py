@@ -1,4 +1,4 @@
-"""What tells a publisher how an attempt ended."""
+"""Callbacks: their content, and when they are sent."""
 
 import base64
 import json
@@ -22,21 +22,25 @@ from typing import Any
 
 BACK = Callback("https://example.com/back")
 KEY = b"key"
-ANSWER = Reply(200, headers=(("x-a", "1"), ("X-A", "2"), ("ETag", "3")), body=b"\xffok")
+RESPONSE = Reply(
+    200, headers=(("x-a", "1"), ("X-A", "2"), ("ETag", "3")), body=b"\xffok"
+)
 
 
-def told(message: Message, answer: Reply = ANSWER, *, failures: int = 0) -> Content:
+def callback(
+    message: Message, answer: Reply = RESPONSE, *, failures: int = 0
+) -> Content:
     begun = begun_of(replace(message, callback=BACK), failures=failures)
-    return existing(callback_content(begun, answer, redaction_key=KEY))
+    return not_none(callback_content(begun, answer, redaction_key=KEY))
 
 
-def told_of_failure(begun: Begun, answer: Reply = ANSWER) -> Content | None:
+def failure_callback(begun: Begun, answer: Reply = RESPONSE) -> Content | None:
     return failure_callback_content(
         begun, answer, dlq_id="1725323658779-0", redaction_key=KEY
     )
 
 
-def existing(content: Content | None) -> Content:
+def not_none(content: Content | None) -> Content:
     assert content is not None
     return content
 
@@ -51,7 +55,7 @@ def encoded(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def test_body_holds_the_answer_and_its_message() -> None:
+def test_the_body_has_the_response_and_the_message() -> None:
     message = Message(
         method="PUT",
         content_type="text/plain",
@@ -63,7 +67,7 @@ def test_body_holds_the_answer_and_its_message() -> None:
         schedule_id="s",
     )
 
-    assert body_of(told(message, failures=2)) == {
+    assert body_of(callback(message, failures=2)) == {
         "status": 200,
         "header": {"X-A": ["1", "2"], "Etag": ["3"]},
         "body": encoded(b"\xffok"),
@@ -83,46 +87,46 @@ def test_body_holds_the_answer_and_its_message() -> None:
     }
 
 
-def test_what_is_absent_has_no_key() -> None:
+def test_absent_values_have_no_key() -> None:
     absent = {"callerIP", "topicName", "endpointName", "scheduleId", "dlqId"}
 
-    assert not absent & body_of(told(Message())).keys()
+    assert not absent & body_of(callback(Message())).keys()
 
 
-def test_attempt_without_an_answer_has_status_0() -> None:
-    body = body_of(told(Message(), Reply(None, "timeout")))
+def test_the_status_is_0_without_a_response() -> None:
+    body = body_of(callback(Message(), Reply(None, "timeout")))
 
     assert (body["status"], body["header"], body["body"]) == (0, {}, "")
 
 
-def test_only_the_first_mebibyte_of_a_response_is_told() -> None:
-    long = replace(ANSWER, body=b"a" * RESPONSE_MAX_BYTES + b"b")
+def test_the_response_is_cut_after_one_mebibyte() -> None:
+    long = replace(RESPONSE, body=b"a" * RESPONSE_MAX_BYTES + b"b")
 
-    told_of = base64.b64decode(body_of(told(Message(), long))["body"])
+    callback_body = base64.b64decode(body_of(callback(Message(), long))["body"])
 
-    assert told_of == b"a" * RESPONSE_MAX_BYTES
+    assert callback_body == b"a" * RESPONSE_MAX_BYTES
 
 
-def test_failure_names_its_dead_letter() -> None:
+def test_a_failure_callback_names_the_dead_letter() -> None:
     begun = begun_of(Message(failure_callback=BACK), failures=3)
 
-    content = existing(told_of_failure(begun))
+    content = not_none(failure_callback(begun))
 
     body = body_of(content)
     assert (body["dlqId"], body["retried"]) == ("1725323658779-0", 3)
     assert content.url == BACK.url
 
 
-def test_nobody_is_told_unless_asked_for() -> None:
+def test_without_a_url_there_is_no_callback() -> None:
     only_failure = begun_of(Message(failure_callback=BACK))
     only_attempts = begun_of(Message(callback=BACK))
 
-    assert callback_content(only_failure, ANSWER, redaction_key=KEY) is None
-    assert told_of_failure(only_attempts) is None
+    assert callback_content(only_failure, RESPONSE, redaction_key=KEY) is None
+    assert failure_callback(only_attempts) is None
 
 
-def test_callback_is_a_post_of_json_with_the_retries_of_its_message() -> None:
-    content = told(Message(method="GET", retries=7, retry_delay="9", labels=("l",)))
+def test_a_callback_is_a_json_post_with_its_messages_retries() -> None:
+    content = callback(Message(method="GET", retries=7, retry_delay="9", labels=("l",)))
 
     assert content.url == BACK.url
     assert from_options(content.options) == Message(
@@ -130,7 +134,7 @@ def test_callback_is_a_post_of_json_with_the_retries_of_its_message() -> None:
     )
 
 
-def test_callback_may_be_sent_its_own_way() -> None:
+def test_a_callback_may_have_its_own_settings() -> None:
     own = Callback(
         BACK.url,
         method="PUT",
@@ -142,7 +146,7 @@ def test_callback_may_be_sent_its_own_way() -> None:
         delay_ms=7,
     )
 
-    content = existing(told_of_failure(begun_of(Message(failure_callback=own))))
+    content = not_none(failure_callback(begun_of(Message(failure_callback=own))))
 
     assert from_options(content.options) == Message(
         method="PUT",
@@ -157,21 +161,23 @@ def test_callback_may_be_sent_its_own_way() -> None:
 
 def test_a_callback_has_no_callback() -> None:
     message = Message(callback=BACK, failure_callback=BACK)
-    content = callback_content(begun_of(message), ANSWER, redaction_key=KEY)
-    begun = replace(BEGUN, content=existing(content))
+    content = callback_content(begun_of(message), RESPONSE, redaction_key=KEY)
+    begun = replace(BEGUN, content=not_none(content))
 
-    assert callback_content(begun, ANSWER, redaction_key=KEY) is None
-    assert told_of_failure(begun) is None
+    assert callback_content(begun, RESPONSE, redaction_key=KEY) is None
+    assert failure_callback(begun) is None
 
 
 @pytest.mark.parametrize(
     "redaction", [Redaction(True, True), Redaction(True, headers=("x-secret",))]
 )
-def test_s25_what_a_message_hides_its_callbacks_hide(redaction: Redaction) -> None:
+def test_s25_a_messages_redaction_applies_to_its_callbacks(
+    redaction: Redaction,
+) -> None:
     message = Message(headers=(("X-Secret", "canary"),), redaction=redaction)
     begun = begun_of(replace(message, failure_callback=BACK), body=b"canary")
 
-    content = existing(told_of_failure(begun))
+    content = not_none(failure_callback(begun))
 
     body = body_of(content)
     assert body["sourceHeader"]["X-Secret"] == [placeholder(b"canary", key=KEY)]

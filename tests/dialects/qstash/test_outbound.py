@@ -1,4 +1,4 @@
-"""What a QStash destination receives, and when it is tried again."""
+"""Requests to QStash destinations, and delays before retries."""
 
 import jwt
 import pytest
@@ -40,7 +40,7 @@ def delay_ms(
     return decision.delay_ms if decision.outcome is Outcome.RETRY else None
 
 
-def test_request_is_the_publishers_byte_for_byte() -> None:
+def test_method_url_and_body_are_the_publishers() -> None:
     outgoing = render(begun_of(Message(method="PATCH", content_type="text/plain")))
 
     assert (outgoing.method, outgoing.url, outgoing.body) == ("PATCH", URL, BODY)
@@ -48,7 +48,7 @@ def test_request_is_the_publishers_byte_for_byte() -> None:
     assert outgoing.timeout_ms == BEGUN.deadline_ms
 
 
-def test_plain_message_has_four_headers_of_ours() -> None:
+def test_a_message_without_settings_has_four_headers() -> None:
     headers = sent(render())
 
     assert headers.pop("Upstash-Signature").count(".") == 2
@@ -64,14 +64,14 @@ def kept(headers: tuple[tuple[str, str], ...], *, status: int = 500) -> object:
     return dialect.conclude(BEGUN, Reply(status, headers=headers)).headers
 
 
-def test_log_keeps_the_headers_of_a_failure_only() -> None:
+def test_only_headers_of_failures_are_logged() -> None:
     headers = (("Retry-After", "5"),)
 
     assert kept(headers) == kept(headers, status=302) == headers
     assert kept(headers, status=204) == ()
 
 
-def test_log_keeps_as_many_headers_as_there_is_room_for() -> None:
+def test_logged_headers_are_limited_in_bytes() -> None:
     long, short = ("A", "x" * 20), ("B", "\u00fc" * 5)
 
     assert kept((long, short, short)) == (short,)
@@ -79,7 +79,7 @@ def test_log_keeps_as_many_headers_as_there_is_room_for() -> None:
     assert kept((("A", "x" * 19),)) == (("A", "x" * 19),)
 
 
-def test_origin_of_a_message_is_told() -> None:
+def test_the_request_has_the_origin_of_the_message() -> None:
     message = Message(
         topic="t", endpoint="e", caller_ip="192.0.2.1", schedule_id="mine"
     )
@@ -91,26 +91,26 @@ def test_origin_of_a_message_is_told() -> None:
     assert headers["Upstash-Caller-Ip"] == "192.0.2.1"
 
 
-def test_schedule_without_a_name_is_told_by_its_id() -> None:
+def test_an_unnamed_schedule_is_sent_by_its_id() -> None:
     headers = sent(render(replace(BEGUN, schedule="9z")))
 
     assert headers["Upstash-Schedule-Id"] == "scd_9z"
 
 
-def test_forwarded_headers_go_along_in_their_order() -> None:
+def test_forwarded_headers_are_sent_in_their_order() -> None:
     forwarded = (("X-B", "1"), ("X-A", "2"), ("X-B", "3"))
 
     assert render(begun_of(Message(headers=forwarded))).headers[:3] == forwarded
 
 
-def test_message_id_stays_and_retried_counts_failures() -> None:
+def test_the_message_id_stays_and_retried_counts_failures() -> None:
     first, second = render(), render(replace(BEGUN, attempt=3, failures=1))
 
     assert sent(first)["Upstash-Message-Id"] == sent(second)["Upstash-Message-Id"]
     assert sent(second)["Upstash-Retried"] == "1"
 
 
-def test_r12_attempt_after_a_lost_one_warns_and_the_log_keeps_the_warning() -> None:
+def test_r12_an_attempt_after_a_lost_one_warns_and_logs_the_warning() -> None:
     lost, failed = replace(BEGUN, attempt=2), replace(BEGUN, attempt=2, failures=1)
     warning = {"Scheduler-Possible-Duplicate": "true"}
 
@@ -125,12 +125,12 @@ def test_content_that_was_not_fetched_is_unreadable() -> None:
         render(replace(BEGUN, content=None))
 
 
-def test_options_that_nobody_wrote_are_unreadable() -> None:
+def test_unknown_options_are_unreadable() -> None:
     with pytest.raises(UnreadableRecord):
         render(replace(BEGUN, content=Content(URL, BODY, {"what": 1})))
 
 
-def test_s19_every_attempt_is_signed_anew_with_the_current_key() -> None:
+def test_s19_every_attempt_has_a_new_signature_by_the_current_key() -> None:
     attempts = [
         render(),
         render(now_ms=NOW_MS + 1),
@@ -149,8 +149,10 @@ def test_s19_every_attempt_is_signed_anew_with_the_current_key() -> None:
 
 @pytest.mark.parametrize("body", ["", '{"n": 1.0}\n', "é漢😀\u2028"])
 @pytest.mark.parametrize("keys", [(CURRENT, NEXT), (LATER, CURRENT)])
-def test_s19_official_receiver_accepts_it(body: str, keys: tuple[str, str]) -> None:
-    """Also one that still checks with the pair before the last rotation."""
+def test_s19_the_official_receiver_accepts_signatures(
+    body: str, keys: tuple[str, str]
+) -> None:
+    """Also with the keys from before the last rotation."""
     begun = begun_of(Message(), body=body.encode())
     signature = sent(render(begun, now_ms=time.time_ns() // 1_000_000))[
         "Upstash-Signature"
@@ -168,7 +170,7 @@ def test_s19_official_receiver_accepts_it(body: str, keys: tuple[str, str]) -> N
         ((CURRENT, NEXT), "body", URL, 301_000),
     ],
 )
-def test_s19_official_receiver_refuses_what_is_not_ours_or_old(
+def test_s19_the_official_receiver_refuses_wrong_and_old_signatures(
     keys: tuple[str, str], body: str, url: str, age_ms: int
 ) -> None:
     now_ms = time.time_ns() // 1_000_000 - age_ms
@@ -180,7 +182,7 @@ def test_s19_official_receiver_refuses_what_is_not_ours_or_old(
         )
 
 
-def test_official_receiver_may_have_a_clock_that_is_behind() -> None:
+def test_the_official_receivers_clock_may_be_behind() -> None:
     now_ms = time.time_ns() // 1_000_000 + 4_000
     signature = sent(render(now_ms=now_ms))["Upstash-Signature"]
 
@@ -199,36 +201,36 @@ def test_official_receiver_may_have_a_clock_that_is_behind() -> None:
         (Reply(200, "timeout"), False),
     ],
 )
-def test_success_is_a_complete_response_from_200_to_299(
+def test_success_is_a_complete_response_with_a_2xx_status(
     reply: Reply, expected: bool
 ) -> None:
     delivered = QSTASH.conclude(BEGUN, reply).outcome is Outcome.DELIVERED
     assert delivered is expected
 
 
-def test_three_retries_with_the_default_waits() -> None:
+def test_by_default_there_are_three_retries_with_growing_delays() -> None:
     delays = [delay_ms(Reply(), failures=n) for n in range(5)]
 
     assert delays == [12_182, 148_413, 1_808_042, None, None]
 
 
 @pytest.mark.parametrize("reply", [Reply(301), Reply(404), Reply(None, "dns")])
-def test_any_failure_is_tried_again(reply: Reply) -> None:
+def test_any_failure_is_retried(reply: Reply) -> None:
     assert delay_ms(reply) == 12_182
 
 
-def test_number_of_retries_is_the_publishers() -> None:
+def test_the_publisher_sets_the_number_of_retries() -> None:
     assert delay_ms(Reply(), Message(retries=0)) is None
     assert delay_ms(Reply(), Message(retries=9), failures=8) is not None
     assert delay_ms(Reply(), Message(retries=9), failures=9) is None
 
 
 @pytest.mark.parametrize("error", ["blocked", "bad-url", "bad-header"])
-def test_s11_what_no_later_attempt_can_change_is_given_up(error: str) -> None:
+def test_s11_permanent_errors_are_not_retried(error: str) -> None:
     assert delay_ms(Reply(None, error)) is None
 
 
-def test_expression_counts_from_no_retries() -> None:
+def test_the_expressions_retried_starts_at_0() -> None:
     message = Message(retry_delay="1000*(1+retried)")
 
     delays = [delay_ms(Reply(), message, failures=n) for n in range(4)]
@@ -236,20 +238,20 @@ def test_expression_counts_from_no_retries() -> None:
     assert delays == [1_000, 2_000, 3_000, None]
 
 
-def test_receiver_goes_before_the_expression() -> None:
+def test_the_receivers_delay_overrides_the_expression() -> None:
     message = Message(retry_delay="1000")
     reply = Reply(headers=(("Retry-After", "0"),))
 
     assert delay_ms(reply, message) == 0
 
 
-def test_date_of_a_receiver_counts_from_the_end_of_the_attempt() -> None:
+def test_a_date_from_the_receiver_counts_from_the_end_of_the_attempt() -> None:
     reply = Reply(headers=(("Retry-After", "Tue, 14 Nov 2023 22:13:50 GMT"),))
 
     assert delay_ms(reply) == 30_000
 
 
-def test_receiver_cannot_ask_for_more_than_the_retries() -> None:
+def test_the_receiver_cannot_request_more_retries() -> None:
     reply = Reply(headers=(("Retry-After", "0"),))
 
     assert delay_ms(reply, failures=3) is None
@@ -265,11 +267,13 @@ def test_receiver_cannot_ask_for_more_than_the_retries() -> None:
         (Reply(500, headers=(("Upstash-NonRetryable-Error", "true"),)), False),
     ],
 )
-def test_receiver_may_end_it_with_status_489(reply: Reply, gives_up: bool) -> None:
+def test_the_receiver_can_stop_retries_with_status_489(
+    reply: Reply, gives_up: bool
+) -> None:
     assert (delay_ms(reply) is None) is gives_up
 
 
-def test_only_a_message_without_a_url_is_for_a_group() -> None:
+def test_a_content_without_a_url_is_for_a_group() -> None:
     to_group = replace(BEGUN, content=Content("g", b"", {}))
 
     assert render(to_group).group == "g"

@@ -1,4 +1,4 @@
-"""How long a failed message waits."""
+"""The delay before a failed message is retried."""
 
 import pytest
 from email.utils import formatdate
@@ -48,7 +48,9 @@ def date(in_s: int) -> str:
         (date(86_400), DAY_MS),
     ],
 )
-def test_wait_is_seconds_a_date_or_a_go_duration(value: str, expected_ms: int) -> None:
+def test_a_delay_is_seconds_a_date_or_a_go_duration(
+    value: str, expected_ms: int
+) -> None:
     assert wait_ms(value) == expected_ms
 
 
@@ -63,18 +65,18 @@ def test_more_than_a_day_is_ignored(value: str) -> None:
 @pytest.mark.parametrize(
     "value", ["", "-1", "soon", "1d", "1 h", "5s x", "1e3", "Wed, 21", "\u0663", "µs"]
 )
-def test_what_is_no_wait_is_ignored(value: str) -> None:
+def test_other_values_are_ignored(value: str) -> None:
     assert wait_ms(value) is None
 
 
 @given(st.text(max_size=70))
-def test_property_no_value_breaks_the_reading(value: str) -> None:
+def test_property_any_value_is_a_delay_or_ignored(value: str) -> None:
     wait = wait_ms(value)
 
     assert wait is None or 0 <= wait <= DAY_MS
 
 
-def test_first_header_that_says_anything_decides() -> None:
+def test_the_first_header_with_a_valid_value_wins() -> None:
     headers = [
         ("x-ratelimit-reset-tokens", "4"),
         ("X-RateLimit-Reset-Requests", "3s"),
@@ -82,39 +84,41 @@ def test_first_header_that_says_anything_decides() -> None:
         ("Retry-After", "1"),
     ]
 
-    waits = [asked_ms(headers[:n], now_ms=NOW_MS) for n in (1, 2, 3, 4)]
+    delays = [asked_ms(headers[:n], now_ms=NOW_MS) for n in (1, 2, 3, 4)]
 
-    assert waits == [4_000, 3_000, 2_000, 1_000]
+    assert delays == [4_000, 3_000, 2_000, 1_000]
 
 
-def test_header_that_says_nothing_leaves_it_to_the_next() -> None:
+def test_a_header_with_an_invalid_value_is_skipped() -> None:
     headers = [("Retry-After", "1700000000"), ("X-RateLimit-Reset", "0")]
 
     assert asked_ms(headers, now_ms=NOW_MS) == 0
 
 
-def test_header_given_twice_counts_once() -> None:
+def test_the_first_of_repeated_headers_counts() -> None:
     headers = [("Retry-After", "1"), ("retry-after", "2")]
 
     assert asked_ms(headers, now_ms=NOW_MS) == 1_000
 
 
-def test_response_without_such_headers_asks_for_nothing() -> None:
+def test_a_response_without_these_headers_has_no_delay() -> None:
     assert asked_ms([("Date", date(0))], now_ms=NOW_MS) is None
 
 
-def test_default_grows_to_a_day() -> None:
-    waits = [default_ms(retried) for retried in (0, 1, 2, 3, 4, 5, 999)]
+def test_the_default_delay_grows_to_a_day() -> None:
+    delays = [default_ms(retried) for retried in (0, 1, 2, 3, 4, 5, 999)]
 
-    assert waits == [12_182, 148_413, 1_808_042, 22_026_466, DAY_MS, DAY_MS, DAY_MS]
+    assert delays == [12_182, 148_413, 1_808_042, 22_026_466, DAY_MS, DAY_MS, DAY_MS]
 
 
-def test_expression_goes_before_the_default() -> None:
-    waits = [planned_ms(retried, "1000*(1+retried)") for retried in (0, 1, 2)]
+def test_an_expression_overrides_the_default() -> None:
+    delays = [planned_ms(retried, "1000*(1+retried)") for retried in (0, 1, 2)]
 
-    assert waits == [1_000, 2_000, 3_000]
+    assert delays == [1_000, 2_000, 3_000]
 
 
 @pytest.mark.parametrize("expression", [None, "1000 / retried", "sqrt(-1)", "log(2)"])
-def test_default_holds_where_an_expression_has_no_value(expression: str | None) -> None:
+def test_an_expression_without_a_value_means_the_default(
+    expression: str | None,
+) -> None:
     assert planned_ms(0, expression) == 12_182

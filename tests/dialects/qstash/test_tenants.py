@@ -1,4 +1,4 @@
-"""Tokens, what one tenant can know of another, and what stays hidden."""
+"""Tokens, the separation of tenants, and redaction in answers."""
 
 import pytest
 from collections.abc import Callable
@@ -15,7 +15,7 @@ CANARY = "canary-5f2c"
 
 
 def routes(api: Any) -> list[tuple[str, str]]:
-    """Every method and path of the dialect, with something for each variable."""
+    """Every method and path of the dialect, with a value for each variable."""
     parts = {
         "<rest:destination>": HOOK,
         "<rest:target>": HOOK,
@@ -55,7 +55,7 @@ def test_no_route_answers_without_a_token(api: Any, said: dict[str, str]) -> Non
         assert (answer.status_code, answer.get_json()) == UNAUTHORIZED, path
 
 
-def test_token_of_another_header_is_none(api: Any) -> None:
+def test_a_token_in_another_header_is_ignored(api: Any) -> None:
     with api.app.test_client() as client:
         answer = client.get("/v2/keys", headers={"x-api-key": api.token})
 
@@ -63,13 +63,13 @@ def test_token_of_another_header_is_none(api: Any) -> None:
 
 
 @pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER"])
-def test_word_before_the_token_is_in_any_case(api: Any, word: str) -> None:
+def test_the_authorization_scheme_is_case_insensitive(api: Any, word: str) -> None:
     headers = {"Authorization": f"{word}  {api.token} "}
 
     assert api.call("GET", "/v2/keys", headers=headers)[0] == 200
 
 
-def test_foreign_messages_are_not_found_and_nothing_happens_to_them(
+def test_other_tenants_messages_are_not_found_and_unchanged(
     make_api: Make,
 ) -> None:
     mine, other = make_api(), make_api()
@@ -98,7 +98,7 @@ def test_events_of_another_dialect_are_not_found(api: Any) -> None:
 
 
 @pytest.mark.parametrize("fields", ["body,header", "body, headers", "body,header[A]"])
-def test_hidden_values_are_in_no_answer(api: Any, fields: str) -> None:
+def test_redacted_values_are_in_no_answer(api: Any, fields: str) -> None:
     name = api.publish(
         data=CANARY.encode(),
         forward_a=CANARY,
@@ -109,7 +109,7 @@ def test_hidden_values_are_in_no_answer(api: Any, fields: str) -> None:
     api.attempt(name, "dead", status=500)
     answers = [api.message(name), api.logs(), api.logs(f"?messageId={name}")]
 
-    # In base64 a piece of it, wherever it begins.
+    # The canary in base64 is one of three texts, depending on its offset.
     for trace in (CANARY, "Y2FuYXJ5", "NhbmFye", "jYW5hcn"):
         assert trace not in repr(answers)
     assert answers[0]["body"].startswith("REDACTED:")
@@ -118,13 +118,13 @@ def test_hidden_values_are_in_no_answer(api: Any, fields: str) -> None:
     assert event.content.body == CANARY.encode()
 
 
-def test_equal_values_have_marks_of_their_own_for_each_tenant(make_api: Make) -> None:
-    marks = set()
+def test_placeholders_differ_between_tenants(make_api: Make) -> None:
+    placeholders = set()
     for api in (make_api(), make_api()):
         name = api.publish(redact_fields="body")["messageId"]
-        marks.add(api.message(name)["body"])
+        placeholders.add(api.message(name)["body"])
 
-    assert len(marks) == 2
+    assert len(placeholders) == 2
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_equal_values_have_marks_of_their_own_for_each_tenant(make_api: Make) ->
 @pytest.mark.parametrize(
     "query", ["\xff=1", "label=\xff", "%FF=%ff", "qstash_token=\xff"]
 )
-def test_bytes_in_a_query_that_are_no_text_are_no_fault(
+def test_invalid_utf8_in_a_query_is_not_a_server_error(
     api: Any, method: str, path: str, query: str
 ) -> None:
     environ = {"QUERY_STRING": query, "RAW_URI": f"{path}?{query}"}
@@ -163,7 +163,7 @@ def test_bytes_in_a_query_that_are_no_text_are_no_fault(
         ("POST", "/v2//publish/http://h", 404),
     ],
 )
-def test_unknown_routes_are_told_in_the_dialects_shape(
+def test_unknown_routes_have_the_dialects_error_format(
     api: Any, method: str, path: str, status: int
 ) -> None:
     answer = api.call(method, path)
@@ -173,7 +173,7 @@ def test_unknown_routes_are_told_in_the_dialects_shape(
 
 
 @pytest.mark.parametrize("route", ["publish", "enqueue/line", "schedules"])
-def test_destinations_are_no_arguments_that_a_fault_would_log(
+def test_destinations_are_not_view_arguments_that_errors_would_log(
     api: Any, route: str
 ) -> None:
     urls = api.app.url_map.bind("localhost")

@@ -1,4 +1,4 @@
-"""Queues and flow control, through the endpoints that accept messages."""
+"""Queues and flow control of published messages."""
 
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -15,7 +15,7 @@ def enqueue(api: Api, body: str) -> str:
 
 
 def offered(api: Api) -> list[str]:
-    """What claims of this moment offer, until there is no more."""
+    """Claim until no more events are due; returns their ids."""
     cell = api.hand.at(api.cell.now_ms() + 5)
     found: list[str] = []
     while True:
@@ -25,14 +25,14 @@ def offered(api: Api) -> list[str]:
             return found
 
 
-def test_enqueuing_makes_a_queue_that_goes_one_by_one(api: Api):
+def test_enqueueing_creates_a_queue_that_delivers_one_at_a_time(api: Api):
     accepted = [enqueue(api, body) for body in "abc"]
 
     assert Queues(api.cell).get(api.owner, "orders").lag == 3
     assert offered(api) == accepted[:1]
 
 
-def test_a_flow_key_is_known_as_soon_as_its_message_is_accepted(api: Api):
+def test_a_flow_control_key_exists_when_its_message_is_accepted(api: Api):
     api.publish(Flow_Control_Key="a/b c", Flow_Control_Value="parallelism=2, rate=7")
     flow = FlowKeys(api.cell).get(api.owner, "a/b c")
 

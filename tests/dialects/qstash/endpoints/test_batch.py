@@ -1,4 +1,4 @@
-"""Batches: each item is answered in its place."""
+"""Batches: every item gets an answer in its place."""
 
 import pytest
 import redis
@@ -45,7 +45,7 @@ def test_items_are_answered_in_order(api: Any) -> None:
     assert "body" not in second
 
 
-def test_headers_are_each_items_own(api: Any) -> None:
+def test_each_item_has_its_own_headers(api: Any) -> None:
     headers = {"upstash-forward-a": "1", "content-type": "text/plain"}
     answers = batch(
         api,
@@ -55,8 +55,8 @@ def test_headers_are_each_items_own(api: Any) -> None:
         {"destination": HOOK, "headers": None, "body": None},
     )
 
-    shown = [api.message(answer["messageId"]).get("header") for answer in answers]
-    assert shown == [
+    header_maps = [api.message(answer["messageId"]).get("header") for answer in answers]
+    assert header_maps == [
         {"Content-Type": ["text/plain"], "A": ["1"]},
         {"Content-Type": ["text/plain"], "A": ["2"]},
         None,
@@ -65,22 +65,22 @@ def test_headers_are_each_items_own(api: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "named",
+    "destination",
     [
         f"{HOOK}?a=1&qstash_token=secret&Upstash-Retries=7&b",
         "https%3A%2F%2Fexample.com%2Fhook%3Fa=1&qstash_token=secret&b?upstash-retries=7",
     ],
 )
-def test_destination_means_what_it_means_in_a_path(api: Any, named: str) -> None:
-    (answer,) = batch(api, {"destination": named, "headers": LATER})
-    in_path = api.publish(named, Delay="1h")
+def test_a_destination_is_parsed_as_in_a_path(api: Any, destination: str) -> None:
+    (answer,) = batch(api, {"destination": destination, "headers": LATER})
+    in_path = api.publish(destination, Delay="1h")
 
     messages = [api.message(each["messageId"]) for each in (answer, in_path)]
     assert [each["url"] for each in messages] == [f"{HOOK}?a=1&b"] * 2
     assert [each["maxRetries"] for each in messages] == [7, 7]
 
 
-def test_more_items_than_one_round_trip_takes(api: Any) -> None:
+def test_a_batch_may_exceed_one_round_trip(api: Any) -> None:
     items = [{"destination": f"{HOOK}/{i}", "headers": LATER} for i in range(1_001)]
     answers = batch(api, *items)
 
@@ -111,7 +111,7 @@ def test_more_items_than_one_round_trip_takes(api: Any) -> None:
         (None, "item should be an object"),
     ],
 )
-def test_bad_item_is_an_error_in_its_place(
+def test_an_invalid_item_gets_an_error_in_its_place(
     make_api: Make, item: Any, error: str
 ) -> None:
     api = make_api(body_limit_bytes=1000)
@@ -125,13 +125,13 @@ def test_bad_item_is_an_error_in_its_place(
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'"x"', b"[", b"\xff", b"null", b"1"])
-def test_what_is_no_list_is_refused(api: Any, body: bytes) -> None:
+def test_a_body_that_is_not_a_list_is_refused(api: Any, body: bytes) -> None:
     status, answer = api.call("POST", "/v2/batch", data=body)
 
     assert (status, list(answer)) == (400, ["error"])
 
 
-def test_empty_batch_is_answered_with_nothing(api: Any) -> None:
+def test_an_empty_batch_has_an_empty_answer(api: Any) -> None:
     assert batch(api) == []
 
 
@@ -143,7 +143,7 @@ def test_duplicates_within_a_batch_are_one_message(api: Any) -> None:
     assert two == one | {"deduplicated": True}
 
 
-def test_batch_may_be_larger_than_a_body(make_api: Make) -> None:
+def test_a_batch_may_be_larger_than_a_message(make_api: Make) -> None:
     api = make_api(body_limit_bytes=1000, batch_limit_bytes=200_000)
     item = {"destination": HOOK, "headers": LATER, "body": "x" * 1000}
 
@@ -152,18 +152,18 @@ def test_batch_may_be_larger_than_a_body(make_api: Make) -> None:
     assert (status, answer) == (413, {"error": "body should have at most 200000 bytes"})
 
 
-def test_batch_of_too_many_messages_is_refused_whole(make_api: Make) -> None:
+def test_a_batch_of_too_many_messages_is_refused(make_api: Make) -> None:
     api = make_api(batch_limit=3)
     item = {"destination": HOOK, "headers": LATER}
 
     assert len(batch(api, *[item] * 3)) == 3
     status, answer = api.call("POST", "/v2/batch", json=[item] * 4)
-    told = "body should have at most 3 messages, not 4: split the batch"
-    assert (status, answer) == (413, {"error": told})
+    error = "body should have at most 3 messages, not 4: split the batch"
+    assert (status, answer) == (413, {"error": error})
     assert len(api.logs()["logs"]) == 3
 
 
-def test_full_store_is_told_in_every_place(api: Any) -> None:
+def test_items_for_a_full_store_get_errors(api: Any) -> None:
     api.cell.client.set(keys.full(api.cell.prefix), "1")
     answers = batch(api, {"destination": HOOK}, {"destination": "x"})
 
@@ -171,41 +171,41 @@ def test_full_store_is_told_in_every_place(api: Any) -> None:
     assert answers[0]["error"] == "the store is full, please try again later"
 
 
-class LeavingStore(EventStore):
-    """Goes away when events are stored for the n-th time."""
+class UnavailableStore(EventStore):
+    """A store that fails after some calls of `create_many`."""
 
-    stays = 0
+    calls_left = 0
 
     def create_many(self, *args: Any, **more: Any) -> Any:
-        if not self.stays:
+        if not self.calls_left:
             raise redis.ConnectionError("gone")
-        self.stays -= 1
+        self.calls_left -= 1
         return super().create_many(*args, **more)
 
 
 @pytest.fixture
-def leaving(api: Any, store_url: str) -> Callable[..., Any]:
-    """The answer to a batch whose store goes away after some parts of it."""
+def batch_of_unavailable_store(api: Any, store_url: str) -> Callable[..., Any]:
+    """Send a batch to a store that fails after some parts; returns the answer."""
     settings = Settings(redis_url=store_url, secret_key=SECRET_KEY)
-    store = LeavingStore(api.cell)
+    store = UnavailableStore(api.cell)
     publishing = Publishing(replace(services.build(settings), store=store))
 
     def batch(items: list[Any], *, after: int) -> Any:
-        store.stays = after
+        store.calls_left = after
         with api.app.test_request_context("/v2/batch", method="POST", json=items):
             return publishing.batch(api.owner).get_json()
 
     return batch
 
 
-def test_store_that_leaves_midway_is_told_in_the_places_of_the_rest(
-    api: Any, leaving: Callable[..., Any]
+def test_the_rest_of_a_batch_gets_errors_when_the_store_fails_midway(
+    api: Any, batch_of_unavailable_store: Callable[..., Any]
 ) -> None:
     items: list[Any] = [{"destination": HOOK, "headers": LATER}] * (
         2 * CREATE_BATCH_SIZE + 2
     )
     items[CREATE_BATCH_SIZE + 1] = "bad"
-    answers = leaving(items, after=1)
+    answers = batch_of_unavailable_store(items, after=1)
 
     assert len(answers) == len(items)
     assert all(answer["messageId"] for answer in answers[:CREATE_BATCH_SIZE])
@@ -216,16 +216,18 @@ def test_store_that_leaves_midway_is_told_in_the_places_of_the_rest(
     assert errors[2:] == [UNKNOWN] * (CREATE_BATCH_SIZE - 2) + [NOT_STORED] * 2
 
 
-def test_batch_of_which_nothing_was_stored_is_refused_whole(
-    leaving: Callable[..., Any],
+def test_a_batch_of_which_nothing_was_stored_is_refused(
+    batch_of_unavailable_store: Callable[..., Any],
 ) -> None:
     with pytest.raises(redis.ConnectionError):
-        leaving([{"destination": HOOK}], after=0)
+        batch_of_unavailable_store([{"destination": HOOK}], after=0)
     with pytest.raises(redis.ConnectionError):
-        leaving(["bad"] * CREATE_BATCH_SIZE + [{"destination": HOOK}], after=1)
+        batch_of_unavailable_store(
+            ["bad"] * CREATE_BATCH_SIZE + [{"destination": HOOK}], after=1
+        )
 
 
-def test_a_batch_costs_one_round_trip_and_so_does_a_message(
+def test_a_batch_and_a_message_cost_one_round_trip_each(
     api: Any, store_url: str
 ) -> None:
     item = {"destination": HOOK, "headers": LATER}

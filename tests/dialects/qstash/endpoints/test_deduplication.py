@@ -1,4 +1,4 @@
-"""Deduplication of schedules, and when something may be created once more."""
+"""Deduplication of schedules, and what ends the deduplication of a message."""
 
 import pytest
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +8,10 @@ HOOK = "https://example.com/hook"
 CONTENT_BASED = {"content_based_deduplication": "true"}
 
 
-def schedule(api: Any, data: bytes = b"x", **said: str) -> Any:
-    """The answer to a schedule; `retry_delay` is `Upstash-Retry-Delay`."""
-    named = ({"cron": "0 0 1 1 *"} | said).items()
-    headers = {f"Upstash-{name.replace('_', '-')}": value for name, value in named}
+def schedule(api: Any, data: bytes = b"x", **headers: str) -> Any:
+    """Create a schedule; `retry_delay` is the header `Upstash-Retry-Delay`."""
+    fields = ({"cron": "0 0 1 1 *"} | headers).items()
+    headers = {f"Upstash-{name.replace('_', '-')}": value for name, value in fields}
     path = f"/v2/schedules/{HOOK}"
     status, answer = api.call("POST", path, data=data, headers=headers)
     assert status == 200, answer
@@ -29,27 +29,29 @@ def delete(api: Any, schedule_id: str) -> None:
         assert client.delete(path, headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("said", [{"deduplication_id": "d"}, CONTENT_BASED])
-def test_a_schedule_that_is_created_again_is_the_same(api: Any, said: Any) -> None:
-    first = schedule(api, **said)
-    again = schedule(api, **said, retries="1")
+@pytest.mark.parametrize("headers", [{"deduplication_id": "d"}, CONTENT_BASED])
+def test_creating_a_schedule_again_returns_the_existing_one(
+    api: Any, headers: Any
+) -> None:
+    first = schedule(api, **headers)
+    again = schedule(api, **headers, retries="1")
 
     assert again == first
-    [shown] = schedules(api)
-    assert (shown["scheduleId"], shown["retries"]) == (first["scheduleId"], 3)
+    [existing] = schedules(api)
+    assert (existing["scheduleId"], existing["retries"]) == (first["scheduleId"], 3)
 
 
-def test_a_named_schedule_is_answered_by_its_name_and_not_replaced(api: Any) -> None:
+def test_a_duplicate_returns_the_name_of_the_existing_schedule(api: Any) -> None:
     schedule(api, b"old", schedule_id="mine", deduplication_id="d")
     again = schedule(api, b"new", schedule_id="mine", deduplication_id="d")
     other = schedule(api, b"new", schedule_id="other", deduplication_id="d")
 
     assert again == other == {"scheduleId": "mine"}
-    assert [shown["body"] for shown in schedules(api)] == ["old"]
+    assert [existing["body"] for existing in schedules(api)] == ["old"]
 
 
 @pytest.mark.parametrize(
-    "said",
+    "headers",
     [
         {"cron": "0 0 2 1 *"},
         {"cron": "CRON_TZ=Asia/Tokyo 0 0 1 1 *"},
@@ -58,13 +60,15 @@ def test_a_named_schedule_is_answered_by_its_name_and_not_replaced(api: Any) -> 
         {"forward_content_type": "text/x"},
     ],
 )
-def test_a_rule_is_content_of_a_schedule(api: Any, said: dict[str, str]) -> None:
+def test_content_based_deduplication_compares_the_whole_schedule(
+    api: Any, headers: dict[str, str]
+) -> None:
     first = schedule(api, **CONTENT_BASED)
 
-    assert schedule(api, **CONTENT_BASED, **said) != first
+    assert schedule(api, **CONTENT_BASED, **headers) != first
 
 
-def test_a_message_is_no_duplicate_of_a_schedule(api: Any) -> None:
+def test_a_message_never_duplicates_a_schedule(api: Any) -> None:
     first = schedule(api, deduplication_id="d")
 
     assert "deduplicated" not in api.publish(deduplication_id="d")
@@ -80,7 +84,9 @@ def test_a_deleted_schedule_may_be_created_again(
 
     again = schedule(api, **named, deduplication_id="d")
 
-    assert [shown["scheduleId"] for shown in schedules(api)] == [again["scheduleId"]]
+    assert [existing["scheduleId"] for existing in schedules(api)] == [
+        again["scheduleId"]
+    ]
 
 
 def test_many_creations_at_once_make_one_schedule(api: Any) -> None:
@@ -107,7 +113,7 @@ def test_a_message_that_failed_or_was_cancelled_may_be_published_again(
     assert "deduplicated" not in api.publish(deduplication_id="d")
 
 
-def test_a_delivered_message_is_still_known(api: Any) -> None:
+def test_a_delivered_message_still_counts_for_deduplication(api: Any) -> None:
     name = api.publish(deduplication_id="d")["messageId"]
     api.attempt(name, "delivered", status=200)
 

@@ -1,4 +1,4 @@
-"""Dead letters: lists and filters, removal, and sending them anew."""
+"""Dead letters: lists, filters, deletion and retries."""
 
 import pytest
 from collections.abc import Callable
@@ -14,11 +14,11 @@ Make = Callable[..., Any]
 HOOK = "https://example.com/hook"
 
 
-def die(api: Any, to: str = HOOK, status: int = 500, **headers: str) -> str:
-    """A message that gave up; answers its id."""
+def dead_letter(api: Any, to: str = HOOK, status: int = 500, **headers: str) -> str:
+    """Publish a message and let it fail for good; returns its id."""
     name = api.publish(to, **headers)["messageId"]
-    told = ["Retry-After", "9", "X-Why", "busy"]
-    api.attempt(name, "dead", status=status, response="nö", headers=told)
+    response_headers = ["Retry-After", "9", "X-Reason", "busy"]
+    api.attempt(name, "dead", status=status, response="nö", headers=response_headers)
     return str(name)
 
 
@@ -37,13 +37,13 @@ def letter_ids(api: Any) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def sound(api: Any) -> Any:
+def consistent(api: Any) -> Any:
     yield
     assert walk.check(api.cell) == []
 
 
-def test_dead_letter_is_the_message_and_its_last_answer(api: Any) -> None:
-    name = die(api, status=503, label="a,b", forward_x_y="1", retries="0")
+def test_a_dead_letter_has_the_message_and_its_last_response(api: Any) -> None:
+    name = dead_letter(api, status=503, label="a,b", forward_x_y="1", retries="0")
     message = api.message(name)
     [letter] = listed(api)["messages"]
 
@@ -51,11 +51,11 @@ def test_dead_letter_is_the_message_and_its_last_answer(api: Any) -> None:
     assert {key: letter[key] for key in message} == message
     assert letter["responseStatus"] == 503
     assert letter["responseBody"] == "nö"
-    assert letter["responseHeader"] == {"Retry-After": ["9"], "X-Why": ["busy"]}
+    assert letter["responseHeader"] == {"Retry-After": ["9"], "X-Reason": ["busy"]}
     assert api.call("GET", f"/v2/dlq/{letter['dlqId']}") == (200, letter)
 
 
-def test_without_an_answer_the_status_is_0(api: Any) -> None:
+def test_the_response_status_is_0_without_a_response(api: Any) -> None:
     name = api.publish()["messageId"]
     api.attempt(name, "dead", error="timeout")
     [letter] = listed(api)["messages"]
@@ -64,7 +64,7 @@ def test_without_an_answer_the_status_is_0(api: Any) -> None:
     assert not {"responseBody", "responseBodyBase64", "responseHeader"} & {*letter}
 
 
-def test_only_what_gave_up_is_listed(api: Any) -> None:
+def test_only_failed_messages_are_listed(api: Any) -> None:
     for outcome in ("delivered", "retry"):
         api.attempt(api.publish()["messageId"], outcome, status=500)
     api.call("DELETE", f"/v2/messages/{api.publish()['messageId']}")
@@ -73,26 +73,26 @@ def test_only_what_gave_up_is_listed(api: Any) -> None:
     assert listed(api) == {"messages": []}
 
 
-def test_what_is_hidden_stays_hidden_and_is_sent_anew_as_it_was(api: Any) -> None:
-    die(api, redact_fields="body,header[X-Key]", forward_x_key="canary")
+def test_redacted_values_stay_hidden_and_a_retry_sends_the_originals(api: Any) -> None:
+    dead_letter(api, redact_fields="body,header[X-Key]", forward_x_key="canary")
     [letter] = listed(api)["messages"]
     assert letter["body"].startswith("REDACTED:")
     assert "canary" not in str(letter)
 
-    status, told = api.call("POST", f"/v2/dlq/retry/{letter['dlqId']}")
-    event = read_event(api.cell, api.owner, told["messageId"].removeprefix("msg_"))
+    status, answer = api.call("POST", f"/v2/dlq/retry/{letter['dlqId']}")
+    event = read_event(api.cell, api.owner, answer["messageId"].removeprefix("msg_"))
     assert (status, event.content.body) == (201, b"hello")
     assert "canary" in str(event.content.options)
 
 
 @pytest.mark.parametrize("order", ["earliestFirst", "latestFirst"])
-def test_pages_hold_every_letter_once_in_order(api: Any, order: str) -> None:
-    wanted = [die(api) for _ in range(7)]
+def test_pages_list_every_dead_letter_once_in_order(api: Any, order: str) -> None:
+    expected = [dead_letter(api) for _ in range(7)]
     index = keys.finished(api.cell.prefix, str(api.owner), State.DEAD)
-    # Three of one millisecond stand in the order of their ids.
-    for name in wanted[2:5]:
+    # Dead letters of the same millisecond are ordered by their ids.
+    for name in expected[2:5]:
         member = name.removeprefix("msg_")
-        ended = api.cell.client.zscore(index, wanted[2].removeprefix("msg_"))
+        ended = api.cell.client.zscore(index, expected[2].removeprefix("msg_"))
         api.cell.client.zadd(index, {member: ended})
         record = keys.event(api.cell.prefix, member)
         api.cell.client.hset(record, EVENT.code("finished_ms"), int(ended))
@@ -105,24 +105,24 @@ def test_pages_hold_every_letter_once_in_order(api: Any, order: str) -> None:
         page = listed(api, f"{query}&cursor={page['cursor']}")
 
     found += names(page)
-    assert found == (wanted if order == "earliestFirst" else wanted[::-1])
+    assert found == (expected if order == "earliestFirst" else expected[::-1])
 
 
-def test_page_goes_on_behind_a_letter_that_has_left(api: Any) -> None:
-    wanted = [die(api) for _ in range(4)]
+def test_a_cursor_works_after_its_dead_letter_was_deleted(api: Any) -> None:
+    expected = [dead_letter(api) for _ in range(4)]
     page = listed(api, "?count=2")
     api.call("DELETE", f"/v2/dlq/{page['messages'][1]['dlqId']}")
 
-    assert names(listed(api, f"?cursor={page['cursor']}")) == wanted[2:]
+    assert names(listed(api, f"?cursor={page['cursor']}")) == expected[2:]
 
 
-def test_every_letter_is_met_however_many_share_a_millisecond(
+def test_dead_letters_of_the_same_millisecond_are_all_listed(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduler_api.core.recovery.dead_letters.AT_ONCE", 2)
-    wanted = [die(api) for _ in range(5)]
+    expected = [dead_letter(api) for _ in range(5)]
     index = keys.finished(api.cell.prefix, str(api.owner), State.DEAD)
-    for name in wanted:
+    for name in expected:
         member = name.removeprefix("msg_")
         api.cell.client.zadd(index, {member: 5})
         api.cell.client.hset(
@@ -130,21 +130,21 @@ def test_every_letter_is_met_however_many_share_a_millisecond(
         )
 
     for order in ("earliestFirst", "latestFirst"):
-        assert sorted(names(listed(api, f"?order={order}"))) == sorted(wanted)
+        assert sorted(names(listed(api, f"?order={order}"))) == sorted(expected)
         page = listed(api, f"?order={order}&count=2")
         rest = listed(api, f"?order={order}&cursor={page['cursor']}")
-        assert sorted(names(page) + names(rest)) == sorted(wanted)
+        assert sorted(names(page) + names(rest)) == sorted(expected)
 
 
-def test_page_of_large_bodies_is_cut_short(
+def test_a_page_of_large_bodies_ends_early(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduler_api.dialects.qstash.endpoints.dlq.MAX_BODY_BYTES", 4)
-    wanted = [die(api) for _ in range(2)]
+    expected = [dead_letter(api) for _ in range(2)]
     page = listed(api)
 
-    assert names(page) == wanted[:1]
-    assert names(listed(api, f"?cursor={page['cursor']}")) == wanted[1:]
+    assert names(page) == expected[:1]
+    assert names(listed(api, f"?cursor={page['cursor']}")) == expected[1:]
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_filters(api: Any, name: str, right: str | None, wrong: str) -> None:
         "Upstash-Flow-Control-Key": "k",
         "Upstash-Flow-Control-Value": "rate=1",
     }
-    _, told = api.call("POST", f"/v2/enqueue/line/{HOOK}", headers=headers)
-    api.attempt(told["messageId"], "dead", status=503)
+    _, answer = api.call("POST", f"/v2/enqueue/line/{HOOK}", headers=headers)
+    api.attempt(answer["messageId"], "dead", status=503)
 
     for value, found in ((right, 1), (wrong, 0)):
         if value is not None:
@@ -181,8 +181,8 @@ def test_filters(api: Any, name: str, right: str | None, wrong: str) -> None:
         assert len(listed(api, both)["messages"]) == (right is not None)
 
 
-def test_message_and_letter_ids_are_filters_too(api: Any) -> None:
-    first, second = die(api), die(api)
+def test_message_ids_and_dead_letter_ids_are_filters(api: Any) -> None:
+    first, second = dead_letter(api), dead_letter(api)
     one, two = letter_ids(api)
 
     assert names(listed(api, f"?messageId={first}&label=none")) == [first]
@@ -204,23 +204,23 @@ def test_message_and_letter_ids_are_filters_too(api: Any) -> None:
         ("?fromDate=x", "fromDate should be a whole number"),
     ],
 )
-def test_bad_parameters_are_refused_before_anything_happens(
+def test_bad_parameters_are_refused_and_change_nothing(
     api: Any, query: str, begins: str
 ) -> None:
-    die(api)
+    dead_letter(api)
 
     for method, path in (
         ("GET", "/v2/dlq"),
         ("DELETE", "/v2/dlq"),
         ("POST", "/v2/dlq/retry"),
     ):
-        status, told = api.call(method, path + query)
-        assert (status, told["error"].startswith(begins)) == (400, True), told
+        status, answer = api.call(method, path + query)
+        assert (status, answer["error"].startswith(begins)) == (400, True), answer
     assert len(listed(api)["messages"]) == 1
 
 
-def test_deleted_letter_is_gone_and_its_message_still_known(api: Any) -> None:
-    name = die(api)
+def test_a_deleted_dead_letter_is_gone_but_its_message_is_kept(api: Any) -> None:
+    name = dead_letter(api)
     [letter] = letter_ids(api)
 
     assert api.call("DELETE", f"/v2/dlq/{letter}") == (200, None)
@@ -236,9 +236,9 @@ def test_deleted_letter_is_gone_and_its_message_still_known(api: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["query", "body"])
-def test_many_are_deleted_by_their_ids(api: Any, how: str) -> None:
+def test_many_dead_letters_can_be_deleted_by_id(api: Any, how: str) -> None:
     for _ in range(3):
-        die(api)
+        dead_letter(api)
     one, two, three = letter_ids(api)
     ids = [one, one, three, "1-unknown", "x"]
     sent: dict[str, Any] = {"json": {"dlqIds": ids}}
@@ -249,8 +249,8 @@ def test_many_are_deleted_by_their_ids(api: Any, how: str) -> None:
     assert letter_ids(api) == [two]
 
 
-def test_no_ids_mean_nothing(api: Any) -> None:
-    die(api)
+def test_an_empty_list_of_ids_selects_nothing(api: Any) -> None:
+    dead_letter(api)
 
     assert api.call("DELETE", "/v2/dlq", json={"dlqIds": []}) == (200, {"deleted": 0})
     assert api.call("DELETE", "/v2/dlq?dlqIds=") == (200, {"deleted": 0})
@@ -262,16 +262,16 @@ def test_no_ids_mean_nothing(api: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("DELETE", "/v2/dlq/"), ("POST", "/v2/dlq/retry/")]
 )
-def test_forgotten_id_does_not_mean_all(api: Any, method: str, path: str) -> None:
-    die(api)
+def test_a_missing_id_does_not_select_all(api: Any, method: str, path: str) -> None:
+    dead_letter(api)
 
     assert api.call(method, path)[0] == 400
     assert len(letter_ids(api)) == 1
 
 
-def test_bulk_deletion_goes_on_where_a_cursor_says(api: Any) -> None:
+def test_bulk_deletion_is_paged(api: Any) -> None:
     for label in "aabaa":
-        die(api, label=label)
+        dead_letter(api, label=label)
     _, page = api.call("DELETE", "/v2/dlq?label=a&count=3")
     assert page.pop("cursor")
     assert page == {"deleted": 3}
@@ -281,7 +281,7 @@ def test_bulk_deletion_goes_on_where_a_cursor_says(api: Any) -> None:
     assert api.call("DELETE", "/v2/dlq?count=100") == (200, {"deleted": 1})
 
 
-def test_letter_is_sent_anew_as_a_message_of_its_own(api: Any) -> None:
+def test_a_retry_creates_a_new_message_with_the_same_settings(api: Any) -> None:
     headers = {
         "retries": "5",
         "callback": HOOK,
@@ -292,25 +292,25 @@ def test_letter_is_sent_anew_as_a_message_of_its_own(api: Any) -> None:
         "timeout": "7s",
         "deduplication_id": "once",
     }
-    name = die(api, **headers)
+    name = dead_letter(api, **headers)
     old = api.message(name)
     [letter] = letter_ids(api)
-    status, told = api.call("POST", f"/v2/dlq/retry/{letter}")
+    status, answer = api.call("POST", f"/v2/dlq/retry/{letter}")
 
-    assert (status, told["url"]) == (201, HOOK)
-    assert told["messageId"] != name
-    new = api.message(told["messageId"])
+    assert (status, answer["url"]) == (201, HOOK)
+    assert answer["messageId"] != name
+    new = api.message(answer["messageId"])
     assert {*new} == {*old}
     for field in {*old} - {"messageId", "createdAt", "notBefore"}:
         assert new[field] == old[field]
     assert new["notBefore"] >= old["notBefore"]
     assert letter_ids(api) == []
-    api.attempt(told["messageId"], "dead", status=500)
+    api.attempt(answer["messageId"], "dead", status=500)
     assert len(letter_ids(api)) == 1
 
 
 def test_headers_of_a_retry_override_those_of_the_message(api: Any) -> None:
-    die(api, retries="5", forward_a="1", forward_b="1", label="l")
+    dead_letter(api, retries="5", forward_a="1", forward_b="1", label="l")
     [letter] = letter_ids(api)
     headers = {
         "Upstash-Retries": "0",
@@ -320,26 +320,26 @@ def test_headers_of_a_retry_override_those_of_the_message(api: Any) -> None:
         "X-Other": "1",
     }
     path = f"/v2/dlq/retry/{letter}?upstash-label=m"
-    _, told = api.call("POST", path, headers=headers)
-    message = api.message(told["messageId"])
+    _, answer = api.call("POST", path, headers=headers)
+    message = api.message(answer["messageId"])
 
     assert (message["maxRetries"], message["labels"]) == (0, ["m"])
     assert message["header"] == {"A": ["2"], "B": ["1"]}
 
 
-def test_bad_headers_of_a_retry_leave_the_letter(api: Any) -> None:
-    die(api)
+def test_a_retry_with_bad_headers_keeps_the_dead_letter(api: Any) -> None:
+    dead_letter(api)
     [letter] = letter_ids(api)
 
     for path in (f"/v2/dlq/retry/{letter}", "/v2/dlq/retry"):
-        status, told = api.call("POST", path, headers={"Upstash-Retries": "x"})
-        assert (status, told["error"][:15]) == (400, "Upstash-Retries")
+        status, answer = api.call("POST", path, headers={"Upstash-Retries": "x"})
+        assert (status, answer["error"][:15]) == (400, "Upstash-Retries")
     assert letter_ids(api) == [letter]
 
 
-def test_many_are_sent_anew(api: Any) -> None:
+def test_many_dead_letters_can_be_retried(api: Any) -> None:
     for label in "abaab":
-        die(api, f"{HOOK}/{label}", label=label)
+        dead_letter(api, f"{HOOK}/{label}", label=label)
     status, page = api.call("POST", "/v2/dlq/retry?label=a&count=2")
 
     assert status == 201
@@ -354,8 +354,8 @@ def test_many_are_sent_anew(api: Any) -> None:
     assert letter_ids(api) == []
 
 
-def test_retry_in_a_full_store_leaves_the_letters(api: Any) -> None:
-    die(api)
+def test_a_retry_in_a_full_store_keeps_the_dead_letters(api: Any) -> None:
+    dead_letter(api)
     [letter] = letter_ids(api)
     api.cell.client.set(keys.full(api.cell.prefix), "1", ex=5)
 
@@ -364,20 +364,20 @@ def test_retry_in_a_full_store_leaves_the_letters(api: Any) -> None:
     assert letter_ids(api) == [letter]
 
 
-def test_duplicate_of_a_retry_leaves_the_letter(api: Any) -> None:
-    die(api)
+def test_a_retry_that_is_a_duplicate_keeps_the_dead_letter(api: Any) -> None:
+    dead_letter(api)
     [letter] = letter_ids(api)
     first = api.publish(deduplication_id="once")["messageId"]
     headers = {"Upstash-Deduplication-Id": "once"}
 
-    status, told = api.call("POST", f"/v2/dlq/retry/{letter}", headers=headers)
-    assert (status, told["messageId"], told["deduplicated"]) == (202, first, True)
+    status, answer = api.call("POST", f"/v2/dlq/retry/{letter}", headers=headers)
+    assert (status, answer["messageId"], answer["deduplicated"]) == (202, first, True)
     assert letter_ids(api) == [letter]
 
 
-def test_letter_of_a_callback_names_it(api: Any) -> None:
-    """The id that a failure callback tells is the one of the list."""
-    name = die(api)
+def test_the_id_is_derived_from_fire_time_and_event(api: Any) -> None:
+    """Failure callbacks contain the same id."""
+    name = dead_letter(api)
     [letter] = letter_ids(api)
     wanted_ms = api.message(name)["notBefore"]
 
@@ -385,8 +385,8 @@ def test_letter_of_a_callback_names_it(api: Any) -> None:
     assert api.call("GET", f"/v2/dlq/{wanted_ms + 1}-{letter[14:]}")[0] == 404
 
 
-def test_tenants_know_nothing_of_each_others_letters(api: Any, make_api: Make) -> None:
-    die(api)
+def test_tenants_do_not_see_each_others_dead_letters(api: Any, make_api: Make) -> None:
+    dead_letter(api)
     [letter] = letter_ids(api)
     other = make_api()
 

@@ -1,4 +1,4 @@
-"""Flow-control keys over HTTP: their limits, pauses, pins and counts."""
+"""Flow-control keys over HTTP: limits, pauses, pins and counts."""
 
 import pytest
 import time
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 Make = Callable[..., Any]
-ODD = "a/b c?ü%2F,/pin"
+ODD_KEY = "a/b c?ü%2F,/pin"
 
 
 def publish(api: Any, limits: str, key: str = "k") -> str:
@@ -27,19 +27,19 @@ def get(api: Any, key: str = "k") -> Any:
     return flow
 
 
-def turn(api: Any, verb: str, key: str = "k") -> None:
+def act(api: Any, verb: str, key: str = "k") -> None:
     assert api.call("POST", path(key, verb)) == (200, None)
 
 
 def offered(api: Any) -> list[str]:
-    """Messages that a worker is offered now."""
+    """Claim due events; returns their message ids."""
     return [
         f"msg_{each}"
         for each in claims.claim(api.cell, room=100, timeouts=TIMEOUTS).ids
     ]
 
 
-def test_key_is_there_with_its_first_message(api: Any) -> None:
+def test_a_key_exists_with_its_first_message(api: Any) -> None:
     publish(api, "parallelism=3, rate=10, period=1m")
 
     flow = get(api)
@@ -66,7 +66,7 @@ def test_limits_that_are_not_set_are_0(api: Any) -> None:
         assert flow[name] == 0
 
 
-def test_counts_are_those_of_messages_running_and_waiting(api: Any) -> None:
+def test_running_and_waiting_messages_are_counted(api: Any) -> None:
     names = [publish(api, "parallelism=2, rate=10") for _ in range(3)]
     running = offered(api)
     api.hand.worker().begin(*(name.removeprefix("msg_") for name in running))
@@ -75,87 +75,90 @@ def test_counts_are_those_of_messages_running_and_waiting(api: Any) -> None:
     assert running == names[:2]
     assert (flow["parallelismCount"], flow["waitListSize"]) == (2, 1)
     assert flow["rateCount"] == 2
-    everywhere = api.call("GET", "/v2/globalParallelism")
-    assert everywhere == (200, {"parallelismMax": 0, "parallelismCount": 2})
+    parallelism = api.call("GET", "/v2/globalParallelism")
+    assert parallelism == (200, {"parallelismMax": 0, "parallelismCount": 2})
 
 
-def test_limit_of_a_tenant_is_told_with_what_runs_under_it(make_api: Make) -> None:
+def test_global_parallelism_has_the_tenants_limit_and_count(make_api: Make) -> None:
     api = make_api(tenant_parallelism=2)
     for _ in range(3):
         api.publish()
 
     assert len(offered(api)) == 2
-    everywhere = api.call("GET", "/v2/globalParallelism")
-    assert everywhere == (200, {"parallelismMax": 2, "parallelismCount": 2})
+    parallelism = api.call("GET", "/v2/globalParallelism")
+    assert parallelism == (200, {"parallelismMax": 2, "parallelismCount": 2})
 
 
-def test_latest_message_sets_the_limits_unless_they_are_pinned(api: Any) -> None:
+def test_the_latest_message_sets_the_limits_unless_they_are_pinned(api: Any) -> None:
     publish(api, "parallelism=2, rate=10, period=5")
     publish(api, "parallelism=3")
     flow = get(api)
     assert (flow["parallelismMax"], flow["rateMax"]) == (3, 0)
-    turn(api, "pin?parallelism=5&rate=7&period=9")
+    act(api, "pin?parallelism=5&rate=7&period=9")
     publish(api, "parallelism=1, rate=1")
 
     flow = get(api)
     assert (flow["parallelismMax"], flow["rateMax"], flow["ratePeriod"]) == (5, 7, 9)
     assert flow["isPinnedParallelism"] and flow["isPinnedRate"]
-    turn(api, "unpin?parallelism=true")
+    act(api, "unpin?parallelism=true")
     publish(api, "parallelism=4, rate=1")
     flow = get(api)
     assert (flow["parallelismMax"], flow["rateMax"], flow["ratePeriod"]) == (4, 7, 9)
     assert (flow["isPinnedParallelism"], flow["isPinnedRate"]) == (False, True)
-    turn(api, "unpin?rate=true")
+    act(api, "unpin?rate=true")
     assert (get(api)["rateMax"], get(api)["isPinnedRate"]) == (7, False)
 
 
-def test_paused_key_holds_everything_back(api: Any) -> None:
-    turn(api, "pause")
+def test_a_paused_key_delivers_nothing(api: Any) -> None:
+    act(api, "pause")
     name = publish(api, "parallelism=1")
     assert offered(api) == []
     assert (get(api)["isPaused"], get(api)["waitListSize"]) == (True, 1)
 
-    turn(api, "resume")
+    act(api, "resume")
     assert not get(api)["isPaused"]
     api.attempt(name, "delivered", status=200)
 
 
-def test_reset_rate_lets_more_go_at_once(api: Any) -> None:
+def test_reset_rate_allows_more_deliveries_at_once(api: Any) -> None:
     names = [publish(api, "rate=1, period=1d") for _ in range(2)]
     api.attempt(names[0], "delivered", status=200)
     assert offered(api) == []
-    turn(api, "resetRate")
+    act(api, "resetRate")
 
     assert get(api)["rateCount"] == 0
     api.attempt(names[1], "delivered", status=200)
 
 
-def test_key_is_any_text(api: Any) -> None:
-    publish(api, "rate=1", key=ODD)
-    turn(api, "pin?rate=9", key=ODD)
+def test_a_key_may_be_any_text(api: Any) -> None:
+    publish(api, "rate=1", key=ODD_KEY)
+    act(api, "pin?rate=9", key=ODD_KEY)
 
-    assert (get(api, ODD)["flowControlKey"], get(api, ODD)["rateMax"]) == (ODD, 9)
+    assert (get(api, ODD_KEY)["flowControlKey"], get(api, ODD_KEY)["rateMax"]) == (
+        ODD_KEY,
+        9,
+    )
     keys = [flow["flowControlKey"] for flow in api.call("GET", "/v2/flowControl")[1]]
-    assert keys == [ODD]
+    assert keys == [ODD_KEY]
 
 
 def test_keys_are_listed_and_searched(api: Any) -> None:
     for key in ("one", "two", "t,w"):
         publish(api, "rate=1", key=key)
 
-    for query, wanted in (
+    for query, expected in (
         ("", {"one", "two", "t,w"}),
         ("?search=o", {"one", "two"}),
         ("?search=t,w", {"t,w"}),
         ("?search=x", set()),
     ):
         _, flows = api.call("GET", f"/v2/flowControl{query}")
-        assert {flow["flowControlKey"] for flow in flows} == wanted
-        assert len(flows) == len(wanted)
+        assert {flow["flowControlKey"] for flow in flows} == expected
+        assert len(flows) == len(expected)
 
 
 @pytest.mark.parametrize(
-    ("rest", "begins"),
+    ("path_and_query", "begins"),
     [
         ("k/pin", "parallelism or rate should be given"),
         ("k/pin?parallelism=0", "parallelism should be a whole number from 1"),
@@ -173,16 +176,16 @@ def test_keys_are_listed_and_searched(api: Any) -> None:
         ("k" * 1025 + "/pause", "flowControlKey should have at most 1024"),
     ],
 )
-def test_bad_turns_are_named_and_change_nothing(
-    api: Any, rest: str, begins: str
+def test_invalid_actions_change_nothing(
+    api: Any, path_and_query: str, begins: str
 ) -> None:
-    status, told = api.call("POST", f"/v2/flowControl/{rest}")
+    status, answer = api.call("POST", f"/v2/flowControl/{path_and_query}")
 
-    assert (status, told["error"].startswith(begins)) == (400, True), told
+    assert (status, answer["error"].startswith(begins)) == (400, True), answer
     assert api.call("GET", "/v2/flowControl") == (200, [])
 
 
-def test_unknown_is_not_found(api: Any) -> None:
+def test_unknown_keys_and_actions_are_refused(api: Any) -> None:
     assert api.call("GET", "/v2/flowControl/k") == (
         404,
         {"error": "flow control key k not found"},
@@ -191,14 +194,14 @@ def test_unknown_is_not_found(api: Any) -> None:
     assert api.call("POST", "/v2/flowControl/k%2Fpause")[0] == 400
 
 
-def test_tenants_know_nothing_of_each_others_keys(api: Any, make_api: Make) -> None:
+def test_tenants_do_not_see_each_others_keys(api: Any, make_api: Make) -> None:
     publish(api, "parallelism=3")
     other = make_api()
 
     assert other.call("GET", "/v2/flowControl") == (200, [])
     assert other.call("GET", "/v2/flowControl/k")[0] == 404
-    turn(other, "pause")
-    turn(other, "pin?parallelism=1")
+    act(other, "pause")
+    act(other, "pin?parallelism=1")
     assert (get(api)["parallelismMax"], get(api)["isPaused"]) == (3, False)
-    everywhere = other.call("GET", "/v2/globalParallelism")
-    assert everywhere == (200, {"parallelismMax": 0, "parallelismCount": 0})
+    parallelism = other.call("GET", "/v2/globalParallelism")
+    assert parallelism == (200, {"parallelismMax": 0, "parallelismCount": 0})

@@ -1,4 +1,4 @@
-"""Logs: what happened to messages, filtered and in pages."""
+"""Logs: entries, filters and pages."""
 
 import base64
 import pytest
@@ -19,24 +19,24 @@ def states(api: Any, query: str = "") -> list[str]:
 
 @pytest.fixture
 def failed(api: Any) -> str:
-    """A message that failed at once."""
+    """A message whose only attempt failed."""
     name = str(api.publish(retries="0", timeout="7s")["messageId"])
     api.attempt(name, "dead", status=500, response="no")
     return name
 
 
-def test_message_that_fails_at_once_makes_four_entries(api: Any, failed: str) -> None:
+def test_a_message_that_fails_at_once_has_four_entries(api: Any, failed: str) -> None:
     assert states(api) == FAILED_AT_ONCE
 
 
-def test_newest_entry_comes_first_unless_asked_otherwise(api: Any, failed: str) -> None:
+def test_the_newest_entry_comes_first_by_default(api: Any, failed: str) -> None:
     newest = [entry["state"] for entry in api.logs()["logs"]]
 
     assert newest == FAILED_AT_ONCE[::-1]
     assert [e["state"] for e in api.logs("?order=latestFirst")["logs"]] == newest
 
 
-def test_entry_has_what_the_sdks_read(api: Any) -> None:
+def test_an_entry_has_the_fields_that_the_sdks_read(api: Any) -> None:
     name = api.publish(
         retry_delay="5000",
         callback="https://example.com/cb",
@@ -72,7 +72,7 @@ def test_entry_has_what_the_sdks_read(api: Any) -> None:
     }
 
 
-def test_failed_attempt_is_told_with_its_answer(api: Any) -> None:
+def test_a_failed_attempt_has_its_response(api: Any) -> None:
     name = api.publish()["messageId"]
     api.attempt(name, "retry", status=503, response="späte")
     created, active, error, retry = api.logs("?order=earliestFirst")["logs"]
@@ -87,7 +87,7 @@ def test_failed_attempt_is_told_with_its_answer(api: Any) -> None:
     assert error["error"] == "the destination answered 503"
 
 
-def test_headers_of_a_failure_are_told_under_both_names(api: Any) -> None:
+def test_response_headers_have_both_names(api: Any) -> None:
     name = api.publish()["messageId"]
     headers = ["retry-after", "1", "x-a", "b", "X-A", "\u00fc"]
     api.attempt(name, "retry", status=503, headers=headers)
@@ -106,21 +106,21 @@ def test_headers_of_a_failure_are_told_under_both_names(api: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "hidden"), [("header[x-secret]", 1), ("header", 2), ("body", 0)]
 )
-def test_what_a_message_hides_its_answers_do_not_tell(
+def test_a_messages_redaction_applies_to_response_headers(
     api: Any, fields: str, hidden: int
 ) -> None:
     name = api.publish(redact_fields=fields)["messageId"]
     headers = ["X-Secret", "canary", "X-Other", "canary"]
     api.attempt(name, "dead", status=500, headers=headers)
-    told = api.logs()["logs"][0]["responseHeaders"]
+    response_headers = api.logs()["logs"][0]["responseHeaders"]
 
-    assert [*told] == ["X-Secret", "X-Other"]
-    values = [value for [value] in told.values()]
+    assert [*response_headers] == ["X-Secret", "X-Other"]
+    values = [value for [value] in response_headers.values()]
     assert sum(value.startswith("REDACTED:") for value in values) == hidden
     assert values.count("canary") == 2 - hidden
 
 
-def test_attempt_without_an_answer_is_told_with_its_error(api: Any) -> None:
+def test_an_attempt_without_a_response_has_an_error(api: Any) -> None:
     name = api.publish()["messageId"]
     api.attempt(name, "dead", error="timeout")
 
@@ -129,7 +129,7 @@ def test_attempt_without_an_answer_is_told_with_its_error(api: Any) -> None:
         assert "responseStatus" not in entry
 
 
-def test_r12_attempt_after_a_lost_one_is_marked(api: Any) -> None:
+def test_r12_an_attempt_after_a_lost_one_is_a_possible_duplicate(api: Any) -> None:
     first, second = (api.publish()["messageId"] for _ in range(2))
     api.attempt(first, "delivered", status=200)
     signed = {"Scheduler-Possible-Duplicate": "true"}
@@ -140,7 +140,7 @@ def test_r12_attempt_after_a_lost_one_is_marked(api: Any) -> None:
     assert "possibleDuplicate" not in plain
 
 
-def test_lost_attempt_may_have_arrived(api: Any) -> None:
+def test_the_error_of_a_lost_attempt_says_that_it_may_have_arrived(api: Any) -> None:
     name = api.publish()["messageId"]
     api.lose(name)
 
@@ -148,7 +148,7 @@ def test_lost_attempt_may_have_arrived(api: Any) -> None:
     assert "may have arrived" in lost["error"]
 
 
-def test_delivered_message_has_no_error(api: Any) -> None:
+def test_a_delivered_message_has_no_error(api: Any) -> None:
     api.attempt(api.publish()["messageId"], "delivered", status=200, response="ok")
 
     entry = api.logs()["logs"][0]
@@ -156,7 +156,7 @@ def test_delivered_message_has_no_error(api: Any) -> None:
     assert "error" not in entry
 
 
-def test_cancelled_message_was_asked_to_stop_first(api: Any) -> None:
+def test_a_cancelled_message_has_a_cancel_request_first(api: Any) -> None:
     name = api.publish(delay="1h")["messageId"]
     api.call("DELETE", f"/v2/messages/{name}")
 
@@ -177,12 +177,14 @@ def test_cancelled_message_was_asked_to_stop_first(api: Any) -> None:
         ("CANCELLED", []),
     ],
 )
-def test_states(api: Any, failed: str, state: str, found: list[str]) -> None:
+def test_entries_can_be_filtered_by_state(
+    api: Any, failed: str, state: str, found: list[str]
+) -> None:
     assert states(api, f"state={state}") == found
 
 
 @pytest.mark.parametrize("spelling", ["CANCELED", "CANCELLED"])
-def test_both_spellings_of_cancelled_are_taken(api: Any, spelling: str) -> None:
+def test_both_spellings_of_cancelled_are_accepted(api: Any, spelling: str) -> None:
     name = api.publish(delay="1h")["messageId"]
     api.call("DELETE", f"/v2/messages/{name}")
 
@@ -219,7 +221,7 @@ def test_filters(api: Any, name: str, right: str | None, wrong: str) -> None:
             assert (status, len(page["logs"])) == (200, found)
 
 
-def test_ids_choose_messages(api: Any, failed: str) -> None:
+def test_entries_can_be_filtered_by_message_id(api: Any, failed: str) -> None:
     other = api.publish()["messageId"]
 
     assert states(api, f"messageId={failed}") == FAILED_AT_ONCE
@@ -244,7 +246,7 @@ def test_dates_are_inclusive(api: Any, failed: str) -> None:
 @pytest.mark.parametrize("order", ["earliestFirst", "latestFirst"])
 @pytest.mark.parametrize("more", ["", "&label=a", "&state=CREATED"])
 @pytest.mark.parametrize("count", [1, 3, 7, 20])
-def test_pages_tell_everything_once(
+def test_pages_list_every_entry_once(
     api: Any, order: str, more: str, count: int
 ) -> None:
     names = [api.publish(label="a")["messageId"] for _ in range(7)]
@@ -262,12 +264,12 @@ def test_pages_tell_everything_once(
     assert len(seen) == (7 if "label" in more else 8)
 
 
-def test_page_that_holds_all_has_no_cursor(api: Any, failed: str) -> None:
+def test_the_last_page_has_no_cursor(api: Any, failed: str) -> None:
     assert "cursor" not in api.logs("?count=4")
     assert "cursor" in api.logs("?count=3")
 
 
-def test_page_has_hundred_entries_unless_asked_otherwise(api: Any) -> None:
+def test_a_page_has_100_entries_by_default(api: Any) -> None:
     draft = Draft(Content(HOOK, b""), 1_000, delay_ms=3_600_000, journal=True)
     api.store.create_many(api.owner, [draft] * 1_203)
 
@@ -278,23 +280,23 @@ def test_page_has_hundred_entries_unless_asked_otherwise(api: Any) -> None:
     assert (len(rest["logs"]), "cursor" in rest) == (203, False)
 
 
-def test_page_may_be_cut_short_but_never_loses_its_place(
+def test_a_page_that_ends_early_has_a_cursor(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "MAX_MESSAGES_READ", 10)
     monkeypatch.setattr(logs, "BATCH", 10)
-    wanted = api.publish(label="a")["messageId"]
+    labelled = api.publish(label="a")["messageId"]
     for _ in range(25):
         api.publish()
     page, pages = api.logs("?label=a"), 1
     while "cursor" in page and not page["logs"]:
         page, pages = api.logs(f"?label=a&cursor={page['cursor']}"), pages + 1
 
-    assert [entry["messageId"] for entry in page["logs"]] == [wanted]
+    assert [entry["messageId"] for entry in page["logs"]] == [labelled]
     assert pages == 3
 
 
-def test_large_bodies_are_left_out_and_empty_ones(api: Any) -> None:
+def test_large_and_empty_bodies_are_left_out(api: Any) -> None:
     api.publish(data=b"")
     assert "body" not in api.logs()["logs"][0]
 
@@ -327,18 +329,18 @@ def test_large_bodies_are_left_out_and_empty_ones(api: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/v2/logs", "/v2/events"])
-def test_what_is_not_understood_is_refused(api: Any, path: str, query: str) -> None:
+def test_bad_parameters_are_refused(api: Any, path: str, query: str) -> None:
     status, answer = api.call("GET", f"{path}?{query}")
 
     assert (status, list(answer)) == (400, ["error"])
     assert answer["error"].startswith(query.partition("=")[0])
 
 
-def test_both_paths_answer_alike(api: Any, failed: str) -> None:
+def test_both_paths_have_the_same_answer(api: Any, failed: str) -> None:
     assert api.call("GET", "/v2/logs/") == api.call("GET", "/v2/events")
 
 
-def test_logs_are_each_tenants_own(make_api: Make) -> None:
+def test_tenants_do_not_see_each_others_logs(make_api: Make) -> None:
     mine, other = make_api(), make_api()
     name = mine.publish()["messageId"]
 
@@ -347,7 +349,7 @@ def test_logs_are_each_tenants_own(make_api: Make) -> None:
     assert len(mine.logs()["logs"]) == 1
 
 
-def test_forgotten_messages_leave_the_log(api: Any, failed: str) -> None:
+def test_forgotten_messages_have_no_entries(api: Any, failed: str) -> None:
     api.store.forget([failed.removeprefix("msg_")], before_ms=api.cell.now_ms() + 1_000)
 
     assert api.logs() == {"events": [], "logs": []}

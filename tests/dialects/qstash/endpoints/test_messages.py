@@ -1,4 +1,4 @@
-"""Reading and cancelling messages, one by one and many at once."""
+"""Messages: reading one, cancelling one or many."""
 
 import base64
 import pytest
@@ -11,28 +11,28 @@ from typing import Any
 
 Make = Callable[..., Any]
 HOOK = "https://example.com/hook"
-GONE = "https://example.com/other"
+OTHER = "https://example.com/other"
 
 
-def test_message_has_what_the_sdks_require(api: Any) -> None:
+def test_a_message_has_the_fields_that_the_sdks_require(api: Any) -> None:
     answer = api.publish(label="a,b", retries="0", method="put")
-    shown = api.message(answer["messageId"])
+    message = api.message(answer["messageId"])
 
-    assert shown == {
+    assert message == {
         "messageId": answer["messageId"],
         "url": HOOK,
         "method": "PUT",
         "body": "hello",
         "maxRetries": 0,
-        "notBefore": shown["createdAt"],
-        "createdAt": shown["createdAt"],
+        "notBefore": message["createdAt"],
+        "createdAt": message["createdAt"],
         "callerIP": "127.0.0.1",
         "label": "a",
         "labels": ["a", "b"],
     }
 
 
-def test_all_that_was_said_is_shown(api: Any) -> None:
+def test_a_message_has_all_its_settings(api: Any) -> None:
     name = api.publish(
         callback="https://example.com/cb",
         callback_forward_x="1",
@@ -42,17 +42,17 @@ def test_all_that_was_said_is_shown(api: Any) -> None:
         flow_control_key="a/b c",
         flow_control_value="rate=2,period=1m",
     )["messageId"]
-    shown = api.message(name)
+    message = api.message(name)
 
-    assert shown["header"] == {"Test-Header": ["v"]}
-    assert shown["callback"] == "https://example.com/cb"
-    assert shown["callbackHeader"] == {"X": ["1"]}
-    assert shown["failureCallback"] == "https://example.com/failed"
-    assert "failureCallbackHeader" not in shown
-    assert shown["retryDelayExpression"] == "1000 * retried"
-    flow = [shown[name] for name in ("flowControlKey", "rate", "period")]
+    assert message["header"] == {"Test-Header": ["v"]}
+    assert message["callback"] == "https://example.com/cb"
+    assert message["callbackHeader"] == {"X": ["1"]}
+    assert message["failureCallback"] == "https://example.com/failed"
+    assert "failureCallbackHeader" not in message
+    assert message["retryDelayExpression"] == "1000 * retried"
+    flow = [message[name] for name in ("flowControlKey", "rate", "period")]
     assert flow == ["a/b c", 2, 60]
-    assert "parallelism" not in shown
+    assert "parallelism" not in message
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,15 @@ def test_all_that_was_said_is_shown(api: Any) -> None:
         (b"\xff\x00", {"bodyBase64": base64.b64encode(b"\xff\x00").decode()}),
     ],
 )
-def test_body_is_text_or_base64(api: Any, body: bytes, fields: dict[str, str]) -> None:
-    shown = api.message(api.publish(data=body)["messageId"])
+def test_a_body_is_text_or_base64(
+    api: Any, body: bytes, fields: dict[str, str]
+) -> None:
+    message = api.message(api.publish(data=body)["messageId"])
 
-    assert {n: v for n, v in shown.items() if n.startswith("body")} == fields
+    assert {n: v for n, v in message.items() if n.startswith("body")} == fields
 
 
-def test_message_is_shown_in_flight_and_after_its_end(api: Any) -> None:
+def test_a_message_can_be_read_in_flight_and_after_delivery(api: Any) -> None:
     name = api.publish()["messageId"]
     begun = api.begin(name)
     in_flight = api.message(name)
@@ -78,7 +80,7 @@ def test_message_is_shown_in_flight_and_after_its_end(api: Any) -> None:
     assert api.message(name) == in_flight
 
 
-def test_message_cancelled_in_flight_is_cancelled_once(api: Any) -> None:
+def test_a_message_can_be_cancelled_in_flight(api: Any) -> None:
     name = api.publish()["messageId"]
     begun = api.begin(name)
     cancelled = (200, {"cancelled": 1})
@@ -90,7 +92,7 @@ def test_message_cancelled_in_flight_is_cancelled_once(api: Any) -> None:
     assert api.call("DELETE", f"/v2/messages/{name}")[0] == 404
 
 
-def test_finished_message_cannot_be_cancelled(api: Any) -> None:
+def test_a_finished_message_cannot_be_cancelled(api: Any) -> None:
     name = api.publish()["messageId"]
     api.attempt(name, "delivered", status=200)
 
@@ -109,7 +111,7 @@ def test_unknown_ids_are_not_found(api: Any, method: str, name: str) -> None:
     assert (status, list(answer)) == (404, ["error"])
 
 
-def test_bare_bulk_call_cancels_everything(api: Any) -> None:
+def test_a_bulk_call_without_filters_cancels_all_messages(api: Any) -> None:
     names = [api.publish(delay="1h")["messageId"] for _ in range(3)]
     api.attempt(api.publish()["messageId"], "delivered", status=200)
 
@@ -118,7 +120,7 @@ def test_bare_bulk_call_cancels_everything(api: Any) -> None:
     assert api.call("GET", f"/v2/messages/{names[0]}")[0] == 404
 
 
-def test_bulk_call_goes_through_all_pages(api: Any) -> None:
+def test_a_bulk_call_cancels_more_than_one_batch(api: Any) -> None:
     drafts = [Draft(Content(HOOK, b""), 1_000, delay_ms=3_600_000)] * 1_203
     api.store.create_many(api.owner, drafts)
 
@@ -126,7 +128,7 @@ def test_bulk_call_goes_through_all_pages(api: Any) -> None:
     assert api.call("DELETE", "/v2/messages") == (200, {"cancelled": 1_203})
 
 
-def test_id_that_was_forgotten_does_not_mean_everything(api: Any) -> None:
+def test_a_missing_id_does_not_cancel_all_messages(api: Any) -> None:
     name = api.publish(delay="1h")["messageId"]
 
     status, answer = api.call("DELETE", "/v2/messages/")
@@ -144,14 +146,14 @@ def test_id_that_was_forgotten_does_not_mean_everything(api: Any) -> None:
         {"query_string": "label="},
     ],
 )
-def test_empty_list_is_nothing(api: Any, more: dict[str, Any]) -> None:
+def test_an_empty_list_cancels_nothing(api: Any, more: dict[str, Any]) -> None:
     api.publish(delay="1h", label="a")
 
     assert api.call("DELETE", "/v2/messages", **more) == (200, {"cancelled": 0})
 
 
 @pytest.mark.parametrize("name", ["messageIds", "label"])
-def test_null_in_a_body_does_not_mean_everything(api: Any, name: str) -> None:
+def test_null_in_a_body_does_not_cancel_all_messages(api: Any, name: str) -> None:
     kept = api.publish(delay="1h")["messageId"]
 
     status, answer = api.call("DELETE", "/v2/messages", json={name: None})
@@ -160,7 +162,7 @@ def test_null_in_a_body_does_not_mean_everything(api: Any, name: str) -> None:
     assert api.message(kept)["messageId"] == kept
 
 
-def test_ids_come_by_query_or_body(api: Any) -> None:
+def test_ids_may_be_in_the_query_or_the_body(api: Any) -> None:
     names = [api.publish(delay="1h")["messageId"] for _ in range(6)]
     one, two, three, four, five, _ = names
     calls: list[tuple[dict[str, Any], int]] = [
@@ -176,7 +178,7 @@ def test_ids_come_by_query_or_body(api: Any) -> None:
 
 
 FILTERS = [
-    ("url", HOOK, GONE),
+    ("url", HOOK, OTHER),
     ("host", "example.com", "example.org"),
     ("host", "example.com:443", "example.com:80"),
     ("path", "/hook", "/hoo"),
@@ -191,7 +193,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("name", "right", "wrong"), FILTERS)
-def test_filter_takes_only_what_it_says(
+def test_a_filter_selects_only_matching_messages(
     api: Any, name: str, right: str, wrong: str
 ) -> None:
     headers = {
@@ -208,10 +210,10 @@ def test_filter_takes_only_what_it_says(
         assert answer == (200, {"cancelled": cancelled})
 
 
-def test_values_are_alternatives_and_filters_hold_together(api: Any) -> None:
+def test_values_are_alternatives_and_all_filters_must_match(api: Any) -> None:
     for label in ("a", "b", "c"):
         api.publish(delay="1h", label=label)
-    api.publish(GONE, delay="1h", label="a")
+    api.publish(OTHER, delay="1h", label="a")
 
     call = ("DELETE", f"/v2/messages?label=a&label=b&url={HOOK}")
     assert api.call(*call) == (200, {"cancelled": 2})
@@ -237,7 +239,7 @@ def test_values_are_alternatives_and_filters_hold_together(api: Any) -> None:
         {"data": b"\xff"},
     ],
 )
-def test_what_is_not_understood_cancels_nothing(api: Any, more: dict[str, Any]) -> None:
+def test_bad_parameters_cancel_nothing(api: Any, more: dict[str, Any]) -> None:
     api.publish(delay="1h", label="a")
 
     status, answer = api.call("DELETE", "/v2/messages", **more)
@@ -245,7 +247,7 @@ def test_what_is_not_understood_cancels_nothing(api: Any, more: dict[str, Any]) 
     assert api.call("DELETE", "/v2/messages") == (200, {"cancelled": 1})
 
 
-def test_message_that_was_cancelled_before_is_not_counted(api: Any) -> None:
+def test_a_message_that_was_cancelled_before_is_not_counted(api: Any) -> None:
     name = api.publish()["messageId"]
     api.begin(name)
 
@@ -253,7 +255,7 @@ def test_message_that_was_cancelled_before_is_not_counted(api: Any) -> None:
     assert api.call("DELETE", "/v2/messages") == (200, {"cancelled": 0})
 
 
-def test_only_ones_own_messages_are_cancelled(make_api: Make) -> None:
+def test_tenants_cannot_cancel_each_others_messages(make_api: Make) -> None:
     mine, other = make_api(), make_api()
     name = mine.publish(delay="1h")["messageId"]
 
@@ -262,7 +264,7 @@ def test_only_ones_own_messages_are_cancelled(make_api: Make) -> None:
     assert mine.message(name)["body"] == "hello"
 
 
-def test_bulk_call_neither_reads_bodies_nor_keeps_the_store_to_itself(api: Any) -> None:
+def test_a_bulk_call_reads_no_bodies_and_works_in_batches(api: Any) -> None:
     options = {"l": ["a"]}
     drafts = [Draft(Content(HOOK, b"x" * 100_000, options), 1_000, delay_ms=10**7)]
     api.store.create_many(api.owner, drafts * 101)
@@ -276,12 +278,12 @@ def test_bulk_call_neither_reads_bodies_nor_keeps_the_store_to_itself(api: Any) 
 
 
 def read_bytes_and_calls(api: Any) -> tuple[int, int]:
-    """What the store has given out so far, and how many functions it has run."""
-    told = api.cell.client.info("stats")
-    return told["total_net_output_bytes"], functions_called(api.cell.client)
+    """How many bytes the store has sent, and how many functions it has run."""
+    stats = api.cell.client.info("stats")
+    return stats["total_net_output_bytes"], functions_called(api.cell.client)
 
 
-def test_bulk_call_that_was_cut_off_goes_on_when_repeated(api: Any) -> None:
+def test_an_interrupted_bulk_call_can_be_repeated(api: Any) -> None:
     names = [api.publish(label="a", delay="1h")["messageId"] for _ in range(120)]
     kept = api.publish(label="b", delay="1h")["messageId"]
 
@@ -294,7 +296,7 @@ def test_bulk_call_that_was_cut_off_goes_on_when_repeated(api: Any) -> None:
     assert api.message(kept)["label"] == "b"
 
 
-def test_bulk_call_that_is_cut_off_cancels_nothing(api: Any) -> None:
+def test_a_bulk_call_with_a_truncated_body_cancels_nothing(api: Any) -> None:
     message_id = api.publish(delay="1h")["messageId"]
     ids = b'{"messageIds": ["msg_'
 

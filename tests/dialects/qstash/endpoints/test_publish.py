@@ -1,4 +1,4 @@
-"""Publishing: what is accepted, and what the answers say."""
+"""Publishing and enqueueing: accepted messages, answers and errors."""
 
 import gzip
 import pytest
@@ -25,15 +25,15 @@ def event_of(api: Any, name: str) -> Any:
     return read_event(api.cell, api.owner, name.removeprefix("msg_"))
 
 
-def test_published_message_is_stored(api: Any) -> None:
+def test_a_published_message_is_stored(api: Any) -> None:
     status, answer = post(api, Upstash_Delay="1h")
 
     assert status == 201
     assert answer == {"messageId": answer["messageId"], "url": HOOK}
-    shown = api.message(answer["messageId"])
-    assert shown["url"] == HOOK
-    assert shown["body"] == "hello"
-    assert shown["notBefore"] == shown["createdAt"] + HOUR_MS
+    message = api.message(answer["messageId"])
+    assert message["url"] == HOOK
+    assert message["body"] == "hello"
+    assert message["notBefore"] == message["createdAt"] + HOUR_MS
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,7 @@ def test_published_message_is_stored(api: Any) -> None:
         "https://h.com",
     ],
 )
-def test_destination_goes_through_the_routes_unchanged(
-    api: Any, destination: str
-) -> None:
+def test_a_destination_passes_the_routes_unchanged(api: Any, destination: str) -> None:
     assert api.publish(destination, delay="1h")["url"] == destination
     queued = post(api, f"/v2/enqueue/q/{destination}")
     assert queued[1]["url"] == destination
@@ -58,20 +56,20 @@ def test_destination_goes_through_the_routes_unchanged(
 @pytest.mark.parametrize(
     "path", ["/v2/publish/", "/v2/publish", "/v2//publish/http:/h"]
 )
-def test_no_destination_is_no_route(api: Any, path: str) -> None:
+def test_a_path_without_a_destination_is_not_found(api: Any, path: str) -> None:
     assert post(api, path) in (
         (404, {"error": "Not Found"}),
         (405, {"error": "Method Not Allowed"}),
     )
 
 
-def test_parameters_of_the_query_say_what_headers_say(api: Any) -> None:
+def test_query_parameters_work_like_headers(api: Any) -> None:
     name = post(api, f"/v2/publish/{HOOK}?a=1&upstash-delay=1h&upstash-retries=0")
-    shown = api.message(name[1]["messageId"])
+    message = api.message(name[1]["messageId"])
 
-    assert shown["url"] == f"{HOOK}?a=1"
-    assert shown["maxRetries"] == 0
-    assert shown["notBefore"] == shown["createdAt"] + HOUR_MS
+    assert message["url"] == f"{HOOK}?a=1"
+    assert message["maxRetries"] == 0
+    assert message["notBefore"] == message["createdAt"] + HOUR_MS
 
 
 def test_not_before_wins_and_past_is_now(api: Any) -> None:
@@ -80,11 +78,11 @@ def test_not_before_wins_and_past_is_now(api: Any) -> None:
     past = api.publish(not_before="1", delay="1h")["messageId"]
 
     assert api.message(later)["notBefore"] == later_s * 1000
-    shown = api.message(past)
-    assert shown["notBefore"] == shown["createdAt"]
+    message = api.message(past)
+    assert message["notBefore"] == message["createdAt"]
 
 
-def test_deadline_is_the_timeout_or_the_setting(make_api: Make) -> None:
+def test_the_deadline_is_the_timeout_or_the_setting(make_api: Make) -> None:
     api = make_api(timeout_ms=12_345)
 
     for headers, deadline in (({}, b"12345"), ({"timeout": "7s"}, b"7000")):
@@ -93,7 +91,7 @@ def test_deadline_is_the_timeout_or_the_setting(make_api: Make) -> None:
         assert EVENT.named(stored)["deadline_ms"] == deadline
 
 
-def test_credentials_for_this_api_are_not_kept(api: Any) -> None:
+def test_credentials_for_this_api_are_not_stored(api: Any) -> None:
     path = f"/v2/publish/{HOOK}?qstash_token={api.token}"
     status, answer = post(
         api,
@@ -112,27 +110,27 @@ def test_credentials_for_this_api_are_not_kept(api: Any) -> None:
     assert "'X-Y', '1'" in stored
 
 
-def test_parameter_forwards_all_headers_as_well(api: Any) -> None:
+def test_a_query_parameter_can_forward_all_headers(api: Any) -> None:
     path = f"/v2/publish/{HOOK}?Upstash-Header-Forward=true"
-    shown = api.message(post(api, path, X_Y="1")[1]["messageId"])
+    message = api.message(post(api, path, X_Y="1")[1]["messageId"])
 
-    assert shown["header"]["X-Y"] == ["1"]
-    assert shown["url"] == HOOK
+    assert message["header"]["X-Y"] == ["1"]
+    assert message["url"] == HOOK
 
 
-def test_what_was_said_once_is_said_anew_by_each(make_api: Make) -> None:
+def test_cached_headers_are_not_mixed_up_between_messages(make_api: Make) -> None:
     mine, other = make_api(), make_api()
     names = [
         api.publish(label="a", redact_fields="body", forward_a=value)["messageId"]
         for api, value in ((mine, "1"), (mine, "1"), (mine, "2"), (other, "1"))
     ]
 
-    shown = [mine.message(name) for name in names[:3]] + [other.message(names[3])]
-    assert [each["header"]["A"] for each in shown] == [["1"], ["1"], ["2"], ["1"]]
-    assert [each["label"] for each in shown] == ["a"] * 4
+    messages = [mine.message(name) for name in names[:3]] + [other.message(names[3])]
+    assert [each["header"]["A"] for each in messages] == [["1"], ["1"], ["2"], ["1"]]
+    assert [each["label"] for each in messages] == ["a"] * 4
 
 
-def test_query_token_stands_in_for_the_header_only(api: Any) -> None:
+def test_the_token_in_the_query_is_used_without_a_bearer_header(api: Any) -> None:
     path = f"/v2/keys?qstash_token={api.token}"
 
     assert api.call("GET", path, headers={"Authorization": ""})[0] == 200
@@ -159,7 +157,9 @@ def test_query_token_stands_in_for_the_header_only(api: Any) -> None:
         ({"Upstash_Flow_Control_Key": "k"}, "Upstash-Flow-Control-Value should be"),
     ],
 )
-def test_bad_headers_are_named(api: Any, headers: dict[str, str], begins: str) -> None:
+def test_an_error_names_the_header(
+    api: Any, headers: dict[str, str], begins: str
+) -> None:
     status, answer = post(api, **headers)
 
     assert (status, list(answer)) == (400, ["error"])
@@ -176,7 +176,7 @@ def test_bad_headers_are_named(api: Any, headers: dict[str, str], begins: str) -
         ("api/llm", 400, "destination 'api/llm' is not supported"),
     ],
 )
-def test_bad_destinations_are_told(
+def test_bad_destinations_are_refused(
     api: Any, destination: str, status: int, begins: str
 ) -> None:
     for path in (f"/v2/publish/{destination}", f"/v2/enqueue/q/{destination}"):
@@ -185,7 +185,7 @@ def test_bad_destinations_are_told(
         assert answer[1]["error"].startswith(begins)
 
 
-def test_body_may_be_as_large_as_the_limit(make_api: Make) -> None:
+def test_a_body_may_be_as_large_as_the_limit(make_api: Make) -> None:
     api = make_api(body_limit_bytes=1000)
 
     assert len(api.message(api.publish(data=b"x" * 1000)["messageId"])["body"]) == 1000
@@ -195,29 +195,29 @@ def test_body_may_be_as_large_as_the_limit(make_api: Make) -> None:
     )
 
 
-def test_compressed_body_goes_on_as_it_is(api: Any) -> None:
+def test_a_compressed_body_is_stored_unchanged(api: Any) -> None:
     body = gzip.compress(b"hello")
     name = api.publish(data=body, forward_content_encoding="gzip")["messageId"]
 
     assert event_of(api, name).content.body == body
 
 
-def test_queue_is_kept_and_answered(api: Any) -> None:
+def test_a_message_has_its_queue(api: Any) -> None:
     status, answer = post(api, f"/v2/enqueue/my%2Dline.1/{HOOK}?a=1")
 
     assert status == 201
-    shown = api.message(answer["messageId"])
-    assert (shown["queueName"], shown["url"]) == ("my-line.1", f"{HOOK}?a=1")
+    message = api.message(answer["messageId"])
+    assert (message["queueName"], message["url"]) == ("my-line.1", f"{HOOK}?a=1")
 
 
-def test_bad_name_of_a_queue_is_refused(api: Any) -> None:
+def test_a_bad_queue_name_is_refused(api: Any) -> None:
     status, answer = post(api, f"/v2/enqueue/a%20b/{HOOK}")
 
     assert status == 400
     assert answer["error"].startswith("queueName should be")
 
 
-def test_duplicate_is_answered_with_the_first(api: Any) -> None:
+def test_a_duplicate_is_answered_with_the_first_message(api: Any) -> None:
     first = api.publish(deduplication_id="d", delay="1h")
     status, again = post(
         api, "/v2/publish/https://example.com/other", Upstash_Deduplication_Id="d"
@@ -232,7 +232,7 @@ def test_duplicate_is_answered_with_the_first(api: Any) -> None:
     assert len(api.logs()["logs"]) == 1
 
 
-def test_content_tells_duplicates_apart(api: Any) -> None:
+def test_content_based_deduplication_compares_url_body_and_headers(api: Any) -> None:
     on = {"content_based_deduplication": "True"}
     first = api.publish(**on, forward_a="1")["messageId"]
     same = [
@@ -252,7 +252,7 @@ def test_content_tells_duplicates_apart(api: Any) -> None:
     assert api.publish(HOOK + "2", **on, forward_a="1")["messageId"] != first
 
 
-def test_content_is_no_id_of_another_message(api: Any) -> None:
+def test_content_is_not_compared_unless_true(api: Any) -> None:
     for value in ("False", "false", ""):
         names = {
             api.publish(content_based_deduplication=value)["messageId"]
@@ -261,7 +261,9 @@ def test_content_is_no_id_of_another_message(api: Any) -> None:
         assert len(names) == 2
 
 
-def test_window_counts_from_the_first(make_api: Make, wait_until: Any) -> None:
+def test_the_deduplication_window_starts_with_the_first_message(
+    make_api: Make, wait_until: Any
+) -> None:
     api = make_api(deduplication_ms=300)
     first = api.publish(deduplication_id="d")["messageId"]
 
@@ -269,7 +271,7 @@ def test_window_counts_from_the_first(make_api: Make, wait_until: Any) -> None:
     wait_until(lambda: api.publish(deduplication_id="d")["messageId"] != first)
 
 
-def test_hundred_at_once_make_one_message(api: Any) -> None:
+def test_concurrent_duplicates_make_one_message(api: Any) -> None:
     def publish(_: int) -> str:
         return str(api.publish(deduplication_id="race", delay="1h")["messageId"])
 
@@ -280,14 +282,14 @@ def test_hundred_at_once_make_one_message(api: Any) -> None:
     assert len(api.logs()["logs"]) == 1
 
 
-def test_deduplication_ids_are_each_tenants_own(make_api: Make) -> None:
+def test_deduplication_ids_are_separate_for_each_tenant(make_api: Make) -> None:
     mine, other = make_api(), make_api()
 
     assert "deduplicated" not in mine.publish(deduplication_id="d")
     assert "deduplicated" not in other.publish(deduplication_id="d")
 
 
-def test_full_store_is_told(api: Any) -> None:
+def test_a_full_store_refuses_messages(api: Any) -> None:
     api.cell.client.set(keys.full(api.cell.prefix), "1")
 
     status, answer = post(api)
@@ -298,7 +300,7 @@ def test_full_store_is_told(api: Any) -> None:
 @pytest.mark.parametrize(
     ("trusted", "caller"), [((), "127.0.0.1"), (("127.0.0.0/8",), "192.0.2.7")]
 )
-def test_caller_behind_a_trusted_proxy_is_known(
+def test_the_caller_behind_a_trusted_proxy_is_recorded(
     make_api: Make, trusted: tuple[str, ...], caller: str
 ) -> None:
     api = make_api(trusted_proxies=tuple(map(ip_network, trusted)))

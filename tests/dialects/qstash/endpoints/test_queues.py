@@ -1,4 +1,4 @@
-"""Queues over HTTP: what they are, who waits in them, and what removes them."""
+"""Queues over HTTP: creation, pause, lag and deletion."""
 
 import pytest
 from collections.abc import Callable
@@ -22,20 +22,20 @@ def get(api: Any, name: str = "line") -> Any:
 
 def enqueue(api: Any, name: str = "line", **headers: str) -> str:
     path = f"/v2/enqueue/{name}/{HOOK}"
-    status, told = api.call("POST", path, headers=headers)
-    assert status == 201, told
-    return str(told["messageId"])
+    status, answer = api.call("POST", path, headers=headers)
+    assert status == 201, answer
+    return str(answer["messageId"])
 
 
 def offered(api: Any) -> list[str]:
-    """Messages that a worker is offered now."""
+    """Claim due events; returns their message ids."""
     return [
         f"msg_{each}"
         for each in claims.claim(api.cell, room=100, timeouts=TIMEOUTS).ids
     ]
 
 
-def test_queue_is_shown_as_it_was_made(api: Any) -> None:
+def test_a_queue_has_the_values_that_it_was_created_with(api: Any) -> None:
     assert put(api, parallelism=3, paused=False) == (200, None)
     queue = get(api)
 
@@ -45,7 +45,7 @@ def test_queue_is_shown_as_it_was_made(api: Any) -> None:
     assert [each["name"] for each in api.call("GET", "/v2/queues")[1]] == ["line"]
 
 
-def test_upsert_without_more_unpauses_and_makes_one_at_a_time(api: Any) -> None:
+def test_an_upsert_without_values_resumes_and_sets_parallelism_1(api: Any) -> None:
     put(api, parallelism=3, paused=True)
     created_ms = get(api)["createdAt"]
     put(api, parallelism=None, paused=None)
@@ -55,7 +55,7 @@ def test_upsert_without_more_unpauses_and_makes_one_at_a_time(api: Any) -> None:
     assert queue["createdAt"] == created_ms <= queue["updatedAt"]
 
 
-def test_enqueueing_makes_a_queue_and_changes_none(api: Any) -> None:
+def test_enqueueing_creates_a_queue_but_does_not_change_one(api: Any) -> None:
     enqueue(api, "new")
     put(api, parallelism=7)
     enqueue(api)
@@ -63,7 +63,7 @@ def test_enqueueing_makes_a_queue_and_changes_none(api: Any) -> None:
     assert (get(api, "new")["parallelism"], get(api)["parallelism"]) == (1, 7)
 
 
-def test_lag_counts_what_is_not_finished(api: Any) -> None:
+def test_lag_is_the_number_of_unfinished_messages(api: Any) -> None:
     first, second, third = (enqueue(api) for _ in range(3))
     assert get(api)["lag"] == 3
     api.attempt(first, "delivered", status=200)
@@ -74,7 +74,7 @@ def test_lag_counts_what_is_not_finished(api: Any) -> None:
     assert get(api)["lag"] == 0
 
 
-def test_paused_queue_keeps_accepting_and_goes_on_with_the_oldest(api: Any) -> None:
+def test_a_paused_queue_accepts_messages_and_resumes_with_the_oldest(api: Any) -> None:
     first, second = enqueue(api), enqueue(api)
     for _ in range(2):
         assert api.call("POST", "/v2/queues/line/pause") == (200, None)
@@ -88,7 +88,7 @@ def test_paused_queue_keeps_accepting_and_goes_on_with_the_oldest(api: Any) -> N
         api.attempt(name, "delivered", status=200)
 
 
-def test_deleted_queue_cancels_what_waits(api: Any) -> None:
+def test_deleting_a_queue_cancels_its_waiting_messages(api: Any) -> None:
     names = [enqueue(api) for _ in range(3)]
     for _ in range(2):
         assert api.call("DELETE", "/v2/queues/line") == (200, None)
@@ -118,10 +118,10 @@ def test_deleted_queue_cancels_what_waits(api: Any) -> None:
         ({"queueName": "q", "paused": 1}, "paused should be true or false"),
     ],
 )
-def test_bad_queues_are_named(api: Any, body: Any, begins: str) -> None:
-    status, told = api.call("POST", "/v2/queues", json=body)
+def test_invalid_queues_are_refused(api: Any, body: Any, begins: str) -> None:
+    status, answer = api.call("POST", "/v2/queues", json=body)
 
-    assert (status, told["error"].startswith(begins)) == (400, True), told
+    assert (status, answer["error"].startswith(begins)) == (400, True), answer
     assert api.call("GET", "/v2/queues") == (200, [])
 
 
@@ -129,7 +129,7 @@ def test_bad_queues_are_named(api: Any, body: Any, begins: str) -> None:
     ("method", "path"),
     [("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume")],
 )
-def test_bad_name_is_refused_and_unknown_is_not_found(
+def test_bad_names_are_refused_and_unknown_ones_not_found(
     api: Any, method: str, path: str
 ) -> None:
     assert api.call(method, f"/v2/queues/a%20b{path}")[0] == 400
@@ -137,7 +137,7 @@ def test_bad_name_is_refused_and_unknown_is_not_found(
     assert status == (200 if method == "DELETE" else 404)
 
 
-def test_tenants_know_nothing_of_each_others_queues(api: Any, make_api: Make) -> None:
+def test_tenants_do_not_see_each_others_queues(api: Any, make_api: Make) -> None:
     name = enqueue(api)
     other = make_api()
 

@@ -1,4 +1,4 @@
-"""Signing keys over HTTP: read, rotated, forced."""
+"""Signing keys over HTTP: reading and rotating them."""
 
 import pytest
 import redis
@@ -24,15 +24,15 @@ def rotate(api: Any, query: str = "") -> Any:
     return answer
 
 
-def age(api: Any, by_ms: int) -> None:
-    """Makes the last rotation lie further back."""
+def age_rotation(api: Any, by_ms: int) -> None:
+    """Move the time of the last rotation into the past."""
     client: redis.Redis = api.cell.client
     client.hincrby(
         keys.tenant(api.cell.prefix, api.owner.tenant), "qstash.rotated", -by_ms
     )
 
 
-def test_pair_is_what_deliveries_are_signed_with(api: Any) -> None:
+def test_the_keys_are_those_that_sign_deliveries(api: Any) -> None:
     secrets = api.tenants.secrets(api.owner.tenant)
 
     assert get(api) == {
@@ -41,7 +41,7 @@ def test_pair_is_what_deliveries_are_signed_with(api: Any) -> None:
     }
 
 
-def test_old_and_new_pair_share_the_new_current(api: Any) -> None:
+def test_the_old_and_the_new_pair_share_the_new_current_key(api: Any) -> None:
     old = get(api)
     new = rotate(api)
 
@@ -51,9 +51,9 @@ def test_old_and_new_pair_share_the_new_current(api: Any) -> None:
     assert "breaks" not in new
 
 
-def test_second_rotation_within_the_grace_replaces_only_next(api: Any) -> None:
+def test_a_second_rotation_within_the_grace_replaces_only_next(api: Any) -> None:
     first = rotate(api)
-    age(api, DAY_MS - 60_000)
+    age_rotation(api, DAY_MS - 60_000)
     second = rotate(api)
 
     assert second["current"] == first["current"]
@@ -62,25 +62,25 @@ def test_second_rotation_within_the_grace_replaces_only_next(api: Any) -> None:
     assert "breaks" not in second
 
 
-def test_grace_begins_anew_with_every_pair_that_is_handed_out(api: Any) -> None:
+def test_every_rotation_starts_a_new_grace_period(api: Any) -> None:
     rotate(api)
-    age(api, DAY_MS - 60_000)
+    age_rotation(api, DAY_MS - 60_000)
     second = rotate(api)
-    age(api, DAY_MS - 60_000)
+    age_rotation(api, DAY_MS - 60_000)
 
     assert rotate(api)["current"] == second["current"]
 
 
-def test_rotation_after_the_grace_is_a_whole_one(api: Any) -> None:
+def test_a_rotation_after_the_grace_replaces_both_keys(api: Any) -> None:
     first = rotate(api)
-    age(api, DAY_MS)
+    age_rotation(api, DAY_MS)
     second = rotate(api)
 
     assert second["current"] == first["next"]
     assert second["rotated"] == "both"
 
 
-def test_forced_rotation_is_whole_and_says_what_breaks(api: Any) -> None:
+def test_a_forced_rotation_replaces_both_keys_and_reports_what_breaks(api: Any) -> None:
     first = rotate(api)
     second = rotate(api, "?force=true")
 
@@ -88,7 +88,7 @@ def test_forced_rotation_is_whole_and_says_what_breaks(api: Any) -> None:
     assert second["breaks"].startswith("pairs handed out before 20")
 
 
-def test_grace_is_a_setting(make_api: Make) -> None:
+def test_the_grace_period_is_a_setting(make_api: Make) -> None:
     api = make_api(rotation_grace_ms=0)
 
     assert rotate(api)["next"] == rotate(api)["current"]
@@ -102,14 +102,14 @@ def test_bad_parameters_rotate_nothing(api: Any, query: str) -> None:
     assert get(api) == before
 
 
-def test_jiter_secret_stays(api: Any) -> None:
-    before = api.tenants.secrets(api.owner.tenant)["jiter.signing"]
+def test_the_jiter_secret_is_unchanged(api: Any) -> None:
+    before = api.tenants.signing(api.owner.tenant).jiter
     rotate(api)
 
     assert api.tenants.secrets(api.owner.tenant)["jiter.signing"] == before
 
 
-def test_other_tenants_keys_stay(make_api: Make) -> None:
+def test_other_tenants_keys_are_unchanged(make_api: Make) -> None:
     mine, other = make_api(), make_api()
     before = get(other)
     rotate(mine)

@@ -1,4 +1,4 @@
-"""Url groups: their endpoints, and what is published to them."""
+"""Url groups: endpoints, messages to groups, and schedules for groups."""
 
 import pytest
 from collections.abc import Callable
@@ -34,22 +34,22 @@ def group(api: Any) -> Any:
     return api
 
 
-def test_group_is_made_with_its_first_endpoints(group: Any) -> None:
-    status, shown = get(group)
+def test_a_group_is_created_with_its_first_endpoints(group: Any) -> None:
+    status, url_group = get(group)
 
     assert status == 200
-    assert shown.pop("createdAt") == shown.pop("updatedAt") > 1_700_000_000_000
-    assert shown == {"name": "g", "endpoints": ENDPOINTS}
+    assert url_group.pop("createdAt") == url_group.pop("updatedAt") > 1_700_000_000_000
+    assert url_group == {"name": "g", "endpoints": ENDPOINTS}
     assert [each["name"] for each in group.call("GET", "/v2/topics/")[1]] == ["g"]
 
 
-def test_endpoint_of_the_same_url_is_renamed(group: Any) -> None:
+def test_adding_the_same_url_renames_the_endpoint(group: Any) -> None:
     add(group, [{"url": B, "name": "second"}, {"url": A, "name": None}])
 
     assert get(group)[1]["endpoints"] == [{"url": A}, {"url": B, "name": "second"}]
 
 
-def test_group_goes_with_its_last_endpoint(group: Any) -> None:
+def test_a_group_is_deleted_with_its_last_endpoint(group: Any) -> None:
     assert remove(group, {"name": "first"}, {"url": "https://unknown/"}) == (200, None)
     assert get(group)[1]["endpoints"] == [{"url": B}]
     assert remove(group, {"url": B, "name": "whatever"}) == (200, None)
@@ -77,12 +77,12 @@ def test_group_goes_with_its_last_endpoint(group: Any) -> None:
         ),
     ],
 )
-def test_bad_endpoints_are_named_and_change_nothing(
+def test_invalid_endpoints_are_refused_and_change_nothing(
     group: Any, endpoints: Any, begins: str
 ) -> None:
-    status, told = add(group, endpoints)
+    status, answer = add(group, endpoints)
 
-    assert (status, told["error"].startswith(begins)) == (400, True), told
+    assert (status, answer["error"].startswith(begins)) == (400, True), answer
     assert get(group)[1]["endpoints"] == ENDPOINTS
 
 
@@ -94,14 +94,14 @@ def test_bad_bodies_are_refused(group: Any, body: bytes) -> None:
     assert remove(group, {})[0] == 400
 
 
-def test_bad_name_is_refused(group: Any) -> None:
-    status, told = add(group, group="a b")
+def test_a_bad_name_is_refused(group: Any) -> None:
+    status, answer = add(group, group="a b")
 
     assert status == 400
-    assert told["error"].startswith("url group should be 1 to 256 letters")
+    assert answer["error"].startswith("url group should be 1 to 256 letters")
 
 
-def test_publishing_answers_with_a_message_for_each_endpoint(group: Any) -> None:
+def test_publishing_makes_a_message_for_each_endpoint(group: Any) -> None:
     path = "/v2/publish/g?upstash-label=l"
     status, answers = group.call("POST", path, data=b"hello")
     assert (status, [each["url"] for each in answers]) == (201, [A, B])
@@ -126,7 +126,7 @@ def test_enqueueing_puts_each_message_into_the_queue(group: Any) -> None:
         assert group.message(each["messageId"])["queueName"] == "line"
 
 
-def test_batch_nests_the_answers_of_a_group(group: Any) -> None:
+def test_a_batch_nests_the_answers_of_a_group(group: Any) -> None:
     items = [{"destination": to} for to in (A, "g", "none", "g")]
     status, answers = group.call("POST", "/v2/batch", json=items)
 
@@ -138,7 +138,7 @@ def test_batch_nests_the_answers_of_a_group(group: Any) -> None:
     assert len(set(ids)) == 4
 
 
-def test_batch_tells_which_message_goes_where_through_many_parts(group: Any) -> None:
+def test_a_batch_of_many_parts_answers_every_item_in_order(group: Any) -> None:
     items = [{"destination": "g" if n % 3 else f"{B}{n}"} for n in range(400)]
     _, answers = group.call("POST", "/v2/batch", json=items)
 
@@ -147,7 +147,7 @@ def test_batch_tells_which_message_goes_where_through_many_parts(group: Any) -> 
         assert urls == ([A, B] if n % 3 else f"{B}{n}")
 
 
-def test_batch_makes_no_endless_number_of_messages(make_api: Make) -> None:
+def test_the_messages_that_groups_in_a_batch_make_are_limited(make_api: Make) -> None:
     api = make_api(batch_limit=3)
     add(api)
     items = [{"destination": to} for to in ("g", "g", A)]
@@ -158,7 +158,7 @@ def test_batch_makes_no_endless_number_of_messages(make_api: Make) -> None:
     assert answers[2]["url"] == A
 
 
-def test_each_endpoint_is_deduplicated_by_itself(group: Any) -> None:
+def test_each_endpoint_is_deduplicated_separately(group: Any) -> None:
     once = {"headers": {"Upstash-Deduplication-Id": "once"}}
     first = group.call("POST", "/v2/publish/g", **once)[1]
     again = group.call("POST", "/v2/publish/g", **once)
@@ -171,7 +171,7 @@ def test_each_endpoint_is_deduplicated_by_itself(group: Any) -> None:
     assert "deduplicated" not in group.call("POST", f"/v2/publish/{A}", **once)[1]
 
 
-def test_content_sent_to_a_group_is_no_double_of_that_to_a_url(group: Any) -> None:
+def test_content_for_a_group_never_duplicates_content_for_a_url(group: Any) -> None:
     same = {"headers": {"Upstash-Content-Based-Deduplication": "true"}, "data": b"x"}
     group.call("POST", f"/v2/publish/{A}", **same)
 
@@ -179,7 +179,7 @@ def test_content_sent_to_a_group_is_no_double_of_that_to_a_url(group: Any) -> No
     assert group.call("POST", "/v2/publish/g", **same)[0] == 202
 
 
-def test_whole_group_is_stored_by_one_script(group: Any) -> None:
+def test_one_call_stores_the_messages_to_all_endpoints(group: Any) -> None:
     add(group, [{"url": f"{B}{n}"} for n in range(MAX_ENDPOINTS - 2)])
     group.call("POST", "/v2/publish/g")
     before = functions_called(group.cell.client)
@@ -189,7 +189,7 @@ def test_whole_group_is_stored_by_one_script(group: Any) -> None:
     assert functions_called(group.cell.client) - before == 1
 
 
-def test_full_store_takes_no_part_of_a_group(group: Any) -> None:
+def test_a_full_store_accepts_no_message_of_a_group(group: Any) -> None:
     group.cell.client.set(keys.full(group.cell.prefix), "1")
 
     status, _ = group.call("POST", "/v2/publish/g")
@@ -197,12 +197,12 @@ def test_full_store_takes_no_part_of_a_group(group: Any) -> None:
     assert group.logs()["logs"] == []
 
 
-def test_headers_of_a_group_hold_where_a_publisher_gives_none(group: Any) -> None:
+def test_a_groups_headers_are_defaults_for_publishers(group: Any) -> None:
     headers = {"Upstash-Retries": "7", "upstash-forward-x": ["1", "2"]}
     path = "/v2/topics/g"
     assert group.call("PATCH", path, json={"headers": headers}) == (200, None)
-    shown = get(group)[1]
-    assert shown["headers"] == {
+    url_group = get(group)[1]
+    assert url_group["headers"] == {
         "Upstash-Retries": ["7"],
         "Upstash-Forward-X": ["1", "2"],
     }
@@ -230,20 +230,20 @@ def test_headers_of_a_group_hold_where_a_publisher_gives_none(group: Any) -> Non
         ({"Upstash-Callback": "http://[::1]/"}, "Upstash-Callback: endpoint resolves"),
     ],
 )
-def test_bad_headers_of_a_group_are_named(
+def test_invalid_headers_of_a_group_are_refused(
     group: Any, headers: Any, begins: str
 ) -> None:
-    status, told = group.call("PATCH", "/v2/topics/g", json={"headers": headers})
+    status, answer = group.call("PATCH", "/v2/topics/g", json={"headers": headers})
 
-    assert (status, told["error"].startswith(begins)) == (400, True), told
+    assert (status, answer["error"].startswith(begins)) == (400, True), answer
     assert "headers" not in get(group)[1]
 
 
-def test_unknown_group_has_no_headers(group: Any) -> None:
+def test_headers_of_an_unknown_group_are_refused(group: Any) -> None:
     assert group.call("PATCH", "/v2/topics/x", json={"headers": {}})[0] == 404
 
 
-def test_tenants_know_nothing_of_each_others_groups(group: Any, make_api: Make) -> None:
+def test_tenants_do_not_see_each_others_groups(group: Any, make_api: Make) -> None:
     other = make_api()
 
     assert other.call("GET", "/v2/topics") == (200, [])
@@ -255,7 +255,7 @@ def test_tenants_know_nothing_of_each_others_groups(group: Any, make_api: Make) 
 
 
 def run_without_group(api: Any) -> None:
-    """The next run of a schedule, as a worker settles it that finds no group."""
+    """Make the next run of a schedule fail because its group does not exist."""
     index = keys.schedules(api.cell.prefix, str(api.owner))
     [internal_id] = api.cell.client.zrange(index, 0, -1)
     record = keys.schedule(api.cell.prefix, internal_id.decode())
@@ -267,7 +267,7 @@ def run_without_group(api: Any) -> None:
     worker.end(begun, "dead", reason="group-missing", started_ms=1)
 
 
-def test_schedule_tells_that_its_group_was_gone(group: Any) -> None:
+def test_a_schedule_reports_that_its_group_is_missing(group: Any) -> None:
     headers = {"Upstash-Cron": "* * * * *", "Upstash-Schedule-Id": "nightly"}
     path = "/v2/schedules/g"
     assert group.call("POST", path, headers=headers)[0] == 200
@@ -282,7 +282,7 @@ def test_schedule_tells_that_its_group_was_gone(group: Any) -> None:
     assert (letter["url"], letter["scheduleId"]) == ("g", "nightly")
 
 
-def test_run_for_a_group_is_sent_anew_as_one(group: Any) -> None:
+def test_the_retry_of_a_run_for_a_group_is_a_run_for_the_group(group: Any) -> None:
     headers = {
         "Upstash-Cron": "* * * * *",
         "Upstash-Queue-Name": "line",
@@ -292,18 +292,18 @@ def test_run_for_a_group_is_sent_anew_as_one(group: Any) -> None:
     group.call("POST", "/v2/schedules/g", headers=headers)
     run_without_group(group)
     [letter] = group.call("GET", "/v2/dlq")[1]["messages"]
-    status, told = group.call("POST", f"/v2/dlq/retry/{letter['dlqId']}")
+    status, answer = group.call("POST", f"/v2/dlq/retry/{letter['dlqId']}")
 
-    assert (status, told["url"]) == (201, "g")
-    message = group.message(told["messageId"])
+    assert (status, answer["url"]) == (201, "g")
+    message = group.message(answer["messageId"])
     assert (message["queueName"], message["topicName"]) == ("line", "g")
     assert group.call("GET", "/v2/queues")[1] == []
     assert group.call("GET", "/v2/flowControl")[1] == []
     assert group.logs()["logs"] == []
 
 
-def test_schedule_needs_its_group_to_be_there(group: Any) -> None:
+def test_a_schedule_for_an_unknown_group_is_refused(group: Any) -> None:
     headers = {"Upstash-Cron": "* * * * *"}
-    status, told = group.call("POST", "/v2/schedules/none", headers=headers)
+    status, answer = group.call("POST", "/v2/schedules/none", headers=headers)
 
-    assert (status, told["error"][:24]) == (404, "url group none not found")
+    assert (status, answer["error"][:24]) == (404, "url group none not found")

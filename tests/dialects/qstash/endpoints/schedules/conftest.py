@@ -1,4 +1,4 @@
-"""One tenant's view of the schedules of an application."""
+"""An HTTP client of one tenant, for tests of schedules."""
 
 import pytest
 import redis
@@ -17,7 +17,7 @@ URL = "https://example.com/hook"
 
 @dataclass
 class Api:
-    """One tenant's view of the application."""
+    """A client with one tenant's token."""
 
     app: Any
     client: redis.Redis
@@ -29,16 +29,20 @@ class Api:
         return Cell(self.client, "{s1}:")
 
     def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> Any:
-        """Status and parsed body of a request; `_` in a header's name is a dash."""
-        given = {"Authorization": f"Bearer {self.token}"}
-        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        """Send a request; returns the status and the parsed body.
+
+        Args:
+            headers: `_` in a name stands for a dash.
+        """
+        sent = {"Authorization": f"Bearer {self.token}"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         with self.app.test_client() as client:
-            answer = client.open(path, method=method, headers=given, data=body)
+            answer = client.open(path, method=method, headers=sent, data=body)
             return answer.status_code, answer.get_json() if answer.data else None
 
     def try_create(self, url: str = URL, body: bytes = b"", **headers: str) -> Any:
-        given = {"Upstash_Cron": "0 0 1 1 *"} | headers
-        return self.call("POST", f"/v2/schedules/{url}", body, **given)
+        headers = {"Upstash_Cron": "0 0 1 1 *"} | headers
+        return self.call("POST", f"/v2/schedules/{url}", body, **headers)
 
     def create(self, url: str = URL, body: bytes = b"", **headers: str) -> str:
         status, answer = self.try_create(url, body, **headers)
@@ -46,14 +50,14 @@ class Api:
         return str(answer["scheduleId"])
 
     def get(self, schedule_id: str) -> dict[str, Any]:
-        status, shown = self.call("GET", f"/v2/schedules/{schedule_id}")
-        assert status == 200, shown
-        return dict(shown)
+        status, schedule = self.call("GET", f"/v2/schedules/{schedule_id}")
+        assert status == 200, schedule
+        return dict(schedule)
 
     def all(self) -> list[dict[str, Any]]:
-        status, shown = self.call("GET", "/v2/schedules")
-        assert status == 200, shown
-        return list(shown)
+        status, schedules = self.call("GET", "/v2/schedules")
+        assert status == 200, schedules
+        return list(schedules)
 
     def stored(self, schedule_id: str) -> Schedule:
         schedules = Schedules(self.cell, grace_ms=60_000)
@@ -63,7 +67,10 @@ class Api:
         return schedules.get(self.owner, name)
 
     def run(self, schedule_id: str, outcome: Outcome | None = None) -> tuple[str, int]:
-        """Makes its next message, and tries it; answers its id and its fire time."""
+        """Make the schedule's next run and, with an outcome, attempt it.
+
+        Returns the event id of the run and its fire time.
+        """
         stored = self.stored(schedule_id)
         tick_ms = stored.times_ms[0]
         at_tick = Cell(self.client, "{s1}:", clock_ms=tick_ms)
@@ -78,7 +85,7 @@ class Api:
 
 @pytest.fixture
 def make_api(make_api: Callable[..., Any]) -> Callable[..., Api]:
-    """Applications with settings of their own, each seen by a new tenant."""
+    """A factory of clients, each with a new tenant and its own settings."""
 
     def make(**changes: Any) -> Api:
         made = make_api(**changes)

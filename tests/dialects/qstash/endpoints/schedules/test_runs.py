@@ -1,4 +1,4 @@
-"""What clients see of the runs of a schedule."""
+"""The runs of schedules over HTTP."""
 
 import pytest
 from scheduler_api.core.cron.expression import parse, upcoming
@@ -15,7 +15,7 @@ from tests.dialects.qstash.endpoints.schedules.conftest import URL, Api
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 
 
-def test_a_run_says_what_its_schedule_says_and_no_rule(api: Api) -> None:
+def test_a_run_has_the_settings_of_its_schedule_without_the_rule(api: Api) -> None:
     schedule_id = api.create(
         body=b"{}",
         Upstash_Schedule_Id="mine",
@@ -28,16 +28,16 @@ def test_a_run_says_what_its_schedule_says_and_no_rule(api: Api) -> None:
     event_id, tick_ms = api.run(schedule_id)
     event = read_event(api.cell, api.owner, event_id)
 
-    said = from_options(event.content.options)
-    assert (said.schedule_id, said.cron, said.tz) == ("mine", None, None)
-    assert (said.deduplication_id, said.not_before_ms) == (None, None)
+    message = from_options(event.content.options)
+    assert (message.schedule_id, message.cron, message.tz) == ("mine", None, None)
+    assert (message.deduplication_id, message.not_before_ms) == (None, None)
     assert (event.content.url, event.content.body) == (URL, b"{}")
     assert event.wanted_ms == tick_ms == stored.times_ms[0]
     assert (stored.deadline_ms, stored.tz) == (7_000, "Asia/Tokyo")
     assert stored.options == ScheduleOptions(journal=True)
 
 
-def test_without_a_timeout_the_default_holds(api: Api) -> None:
+def test_the_default_timeout_applies(api: Api) -> None:
     assert api.stored(api.create()).deadline_ms == 900_000
 
 
@@ -49,20 +49,20 @@ def test_a_delay_is_added_to_each_fire_time(api: Api) -> None:
     assert api.get(schedule_id)["nextScheduleTime"] == stored.times_ms[0]
 
 
-def test_a_schedule_is_run_by_hand_and_tells_of_each_run(api: Api) -> None:
+def test_a_schedule_can_be_run_manually_and_lists_its_runs(api: Api) -> None:
     schedule_id = api.create(Scheduler_Overlap="skip")
     path = f"/v2/schedules/{schedule_id}"
     event_id, tick_ms = api.run(schedule_id, Outcome.DELIVERED)
 
     status, run = api.call("POST", f"{path}/run")
     again, refused = api.call("POST", f"{path}/run")
-    told = api.call("GET", f"{path}/runs")
+    runs = api.call("GET", f"{path}/runs")
     newest = api.call("GET", f"{path}/runs?count=1")
 
     assert (status, run["scheduleId"]) == (200, schedule_id)
     assert (again, list(refused)) == (409, ["error"])
-    assert told[0] == 200
-    fired, by_hand = told[1]["runs"]
+    assert runs[0] == 200
+    fired, by_hand = runs[1]["runs"]
     assert fired == {
         "at": to_iso(tick_ms),
         "outcome": "fired",
@@ -77,7 +77,7 @@ def test_a_schedule_is_run_by_hand_and_tells_of_each_run(api: Api) -> None:
 
 
 @pytest.mark.parametrize("count", ["0", "1001", "-1", "x", "", "99999"])
-def test_a_number_of_runs_that_is_none_is_refused(api: Api, count: str) -> None:
+def test_an_invalid_number_of_runs_is_refused(api: Api, count: str) -> None:
     path = f"/v2/schedules/{api.create()}/runs?count={count}"
 
     status, answer = api.call("GET", path)
@@ -99,17 +99,17 @@ def test_a_number_of_runs_that_is_none_is_refused(api: Api, count: str) -> None:
         ),
     ],
 )
-def test_a_schedule_says_what_becomes_of_missed_runs(
+def test_the_missed_run_policy_is_set_by_headers(
     api: Api, headers: dict[str, str], options: tuple[MissedRuns, int]
 ) -> None:
     schedule_id = api.create(Upstash_Header_Forward="true", X_Other="1", **headers)
-    stored, shown = api.stored(schedule_id), api.get(schedule_id)
+    stored, schedule = api.stored(schedule_id), api.get(schedule_id)
 
     assert (stored.options.missed_runs, stored.options.max_missed) == options
-    assert shown["missedRuns"] == options[0]
-    assert shown.get("mostMissed", 0) == options[1]
-    # It is said to this server, so it is not passed on with the other headers.
-    assert shown["header"] == {"X-Other": ["1"]}
+    assert schedule["missedRuns"] == options[0]
+    assert schedule.get("mostMissed", 0) == options[1]
+    # The options are meant for this server, so `Upstash-Header-Forward` skips them.
+    assert schedule["header"] == {"X-Other": ["1"]}
 
 
 def test_skipped_runs_are_counted(api: Api) -> None:
@@ -136,11 +136,11 @@ def test_the_last_run_is_shown_with_its_state(
     schedule_id = api.create(Upstash_Cron="* * * * *")
     event_id, tick_ms = api.run(schedule_id, outcome)
 
-    shown = api.get(schedule_id)
+    schedule = api.get(schedule_id)
 
-    assert shown["lastScheduleTime"] == tick_ms
-    assert shown["lastScheduleStates"] == {f"msg_{event_id}": state}
-    assert shown["nextScheduleTime"] > tick_ms
+    assert schedule["lastScheduleTime"] == tick_ms
+    assert schedule["lastScheduleStates"] == {f"msg_{event_id}": state}
+    assert schedule["nextScheduleTime"] > tick_ms
 
 
 def test_a_cancelled_run_counts_as_failed(api: Api) -> None:
@@ -156,21 +156,23 @@ def test_states_of_forgotten_runs_are_left_out(api: Api) -> None:
     event_id, tick_ms = api.run(schedule_id)
     api.client.delete(keys.event("{s1}:", event_id))
 
-    shown = api.get(schedule_id)
+    schedule = api.get(schedule_id)
 
-    assert shown["lastScheduleTime"] == tick_ms
-    assert "lastScheduleStates" not in shown
+    assert schedule["lastScheduleTime"] == tick_ms
+    assert "lastScheduleStates" not in schedule
 
 
-def test_the_next_time_follows_the_named_zone(api: Api) -> None:
+def test_the_next_fire_time_is_in_the_schedules_time_zone(api: Api) -> None:
     zone = "America/New_York"
-    shown = api.get(api.create(Upstash_Cron=f"CRON_TZ={zone} 0 4 * * *"))
+    schedule = api.get(api.create(Upstash_Cron=f"CRON_TZ={zone} 0 4 * * *"))
 
     rule = parse("0 4 * * *", tz=zone)
-    assert shown["nextScheduleTime"] == next(upcoming(rule, after_ms=api.cell.now_ms()))
+    assert schedule["nextScheduleTime"] == next(
+        upcoming(rule, after_ms=api.cell.now_ms())
+    )
 
 
-def test_a_paused_schedule_tells_when_it_would_be_next(api: Api) -> None:
+def test_a_paused_schedule_still_has_a_next_fire_time(api: Api) -> None:
     schedule_id = api.create()
     before = api.get(schedule_id)
 

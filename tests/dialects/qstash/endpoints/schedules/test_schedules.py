@@ -1,4 +1,4 @@
-"""Schedules: every endpoint, and what clients are told of them."""
+"""Schedules over HTTP: every endpoint and its answers."""
 
 import base64
 import pytest
@@ -37,8 +37,8 @@ REQUIRED = {
 }
 
 
-def test_a_schedule_shows_everything_that_was_said_about_it(api: Api) -> None:
-    given = {
+def test_a_schedule_has_all_its_settings(api: Api) -> None:
+    headers = {
         "Upstash_Cron": " CRON_TZ=Europe/Berlin 30 9 * * MON-FRI\t",
         "Upstash_Schedule_Id": "every.working-day_1",
         "Upstash_Method": "PUT",
@@ -58,14 +58,14 @@ def test_a_schedule_shows_everything_that_was_said_about_it(api: Api) -> None:
         "Content_Type": "text/plain",
     }
 
-    schedule_id = api.create(f"{URL}//a?b=%2F&c=d", "hé".encode(), **given)
-    shown = api.get(schedule_id)
+    schedule_id = api.create(f"{URL}//a?b=%2F&c=d", "hé".encode(), **headers)
+    schedule = api.get(schedule_id)
 
     now_ms = api.cell.now_ms()
     rule = parse("30 9 * * 1-5", tz="Europe/Berlin")
-    assert 0 <= now_ms - shown.pop("createdAt") < MINUTE_MS
-    assert shown.pop("nextScheduleTime") == next(upcoming(rule, after_ms=now_ms))
-    assert shown == {
+    assert 0 <= now_ms - schedule.pop("createdAt") < MINUTE_MS
+    assert schedule.pop("nextScheduleTime") == next(upcoming(rule, after_ms=now_ms))
+    assert schedule == {
         "scheduleId": "every.working-day_1",
         "destination": f"{URL}//a?b=%2F&c=d",
         "cron": "CRON_TZ=Europe/Berlin 30 9 * * MON-FRI",
@@ -100,49 +100,49 @@ def test_a_schedule_shows_everything_that_was_said_about_it(api: Api) -> None:
     assert api.all() == [api.get(schedule_id)]
 
 
-def test_what_was_not_said_is_left_out(api: Api) -> None:
+def test_unset_fields_are_left_out(api: Api) -> None:
     schedule_id = api.create()
-    shown = api.get(schedule_id)
+    schedule = api.get(schedule_id)
 
     assert schedule_id.startswith("scd_")
-    assert shown.keys() == REQUIRED
-    assert (shown["method"], shown["retries"]) == ("POST", 3)
+    assert schedule.keys() == REQUIRED
+    assert (schedule["method"], schedule["retries"]) == ("POST", 3)
 
 
-def test_a_body_that_is_no_text_is_shown_in_base64(api: Api) -> None:
+def test_a_binary_body_is_returned_in_base64(api: Api) -> None:
     body = b"\x00\xff\xfe"
-    shown = api.get(api.create(body=body))
+    schedule = api.get(api.create(body=body))
 
-    assert "body" not in shown
-    assert base64.b64decode(shown["bodyBase64"]) == body
+    assert "body" not in schedule
+    assert base64.b64decode(schedule["bodyBase64"]) == body
 
 
-def test_parameters_count_like_headers_and_stay_out_of_the_destination(
+def test_query_parameters_work_like_headers(
     api: Api,
 ) -> None:
     path = f"/v2/schedules/{URL}?a=1&upstash-cron=@daily&UPSTASH-Retries=7&b=2"
     status, answer = api.call("POST", path)
 
     assert status == 200, answer
-    shown = api.get(answer["scheduleId"])
-    assert shown["destination"] == f"{URL}?a=1&b=2"
-    assert (shown["cron"], shown["retries"]) == ("@daily", 7)
+    schedule = api.get(answer["scheduleId"])
+    assert schedule["destination"] == f"{URL}?a=1&b=2"
+    assert (schedule["cron"], schedule["retries"]) == ("@daily", 7)
 
 
 @pytest.mark.parametrize("path", ["/v2/schedules", "/v2/schedules/"])
-def test_the_list_shows_all_oldest_first(api: Api, path: str) -> None:
+def test_the_list_has_all_schedules_oldest_first(api: Api, path: str) -> None:
     ids = [api.create(Upstash_Schedule_Id=f"n{n:03}") for n in range(120)]
 
-    status, shown = api.call("GET", path)
+    status, schedules = api.call("GET", path)
 
     assert status == 200
-    assert sorted(each["scheduleId"] for each in shown) == ids
-    created = [each["createdAt"] for each in shown]
+    assert sorted(each["scheduleId"] for each in schedules) == ids
+    created = [each["createdAt"] for each in schedules]
     assert created == sorted(created)
-    assert shown[7] == api.get(shown[7]["scheduleId"])
+    assert schedules[7] == api.get(schedules[7]["scheduleId"])
 
 
-def test_no_schedules_are_an_empty_list(api: Api) -> None:
+def test_without_schedules_the_list_is_empty(api: Api) -> None:
     assert api.call("GET", "/v2/schedules") == (200, [])
 
 
@@ -167,13 +167,13 @@ def test_an_upsert_replaces_everything_and_keeps_the_time_of_creation(
         Upstash_Cron="@hourly",
     )
 
-    shown = api.get(again)
+    schedule = api.get(again)
     assert again == schedule_id == "mine"
-    assert shown.keys() == REQUIRED
-    assert shown["destination"] == "https://example.com/other"
-    assert (shown["cron"], shown["retries"]) == ("@hourly", 3)
-    assert shown["createdAt"] == before["createdAt"]
-    assert api.all() == [shown]
+    assert schedule.keys() == REQUIRED
+    assert schedule["destination"] == "https://example.com/other"
+    assert (schedule["cron"], schedule["retries"]) == ("@hourly", 3)
+    assert schedule["createdAt"] == before["createdAt"]
+    assert api.all() == [schedule]
     assert api.stored("mine").deadline_ms == 900_000
     assert api.stored("mine").options == ScheduleOptions(journal=True)
 
@@ -188,7 +188,7 @@ def test_an_upsert_keeps_a_pause(api: Api) -> None:
     assert api.stored("mine").state is ScheduleState.PAUSED
 
 
-def test_a_schedule_without_a_name_is_replaced_by_its_made_id(api: Api) -> None:
+def test_an_unnamed_schedule_can_be_replaced_by_its_id(api: Api) -> None:
     schedule_id = api.create(body=b"old")
 
     again = api.create(body=b"new", Upstash_Schedule_Id=schedule_id)
@@ -197,7 +197,7 @@ def test_a_schedule_without_a_name_is_replaced_by_its_made_id(api: Api) -> None:
     assert [each["body"] for each in api.all()] == ["new"]
 
 
-def test_a_name_may_look_like_a_made_id(api: Api) -> None:
+def test_a_name_may_look_like_a_generated_id(api: Api) -> None:
     first = api.create()
     number = int(first.removeprefix("scd_"), 36)
     ahead = [f"scd_{n}" for n in range(number + 1, 10)]
@@ -212,7 +212,7 @@ def test_a_name_may_look_like_a_made_id(api: Api) -> None:
         assert api.get(name)["body"] == name
 
 
-def test_a_named_schedule_has_no_other_id(api: Api) -> None:
+def test_a_named_schedule_has_no_generated_id(api: Api) -> None:
     api.create(Upstash_Schedule_Id="mine")
     internal = api.stored("mine").id
 
@@ -243,7 +243,7 @@ def test_pause_and_resume_may_be_repeated(api: Api, method: str) -> None:
             assert api.get(schedule_id)["isPaused"] is paused
 
 
-def test_a_paused_schedule_makes_nothing_and_makes_up_for_nothing(api: Api) -> None:
+def test_a_paused_schedule_skips_its_fire_times(api: Api) -> None:
     schedule_id = api.create(Upstash_Cron="* * * * *", Scheduler_Missed_Runs="all")
     api.call("PATCH", f"/v2/schedules/{schedule_id}/pause")
     tick_ms = api.stored(schedule_id).times_ms[0]
@@ -258,13 +258,13 @@ def test_a_paused_schedule_makes_nothing_and_makes_up_for_nothing(api: Api) -> N
 
 
 @pytest.mark.parametrize("word", ["pause", "resume"])
-def test_a_destination_may_end_like_an_action(api: Api, word: str) -> None:
+def test_a_destination_may_end_with_the_name_of_an_action(api: Api, word: str) -> None:
     for url in (f"https://example.com/{word}", f"https://example.com/a/{word}"):
         assert api.get(api.create(url))["destination"] == url
         assert api.get(api.create(url))["isPaused"] is False
 
 
-def test_a_deleted_schedule_is_gone_and_its_last_message_goes_out(api: Api) -> None:
+def test_a_deleted_schedule_is_gone_but_its_last_message_is_sent(api: Api) -> None:
     schedule_id = api.create(Upstash_Schedule_Id="mine")
     event_id, _ = api.run(schedule_id)
 
@@ -282,7 +282,7 @@ def test_a_deleted_schedule_is_gone_and_its_last_message_goes_out(api: Api) -> N
 @pytest.mark.parametrize(
     "schedule_id", ["scd_0", "scd_zzzzzzzz", "scd_", "scd_A", "x", "scd_é", "%00"]
 )
-def test_what_is_not_there_is_not_found(api: Api, schedule_id: str) -> None:
+def test_unknown_schedules_are_not_found(api: Api, schedule_id: str) -> None:
     for method, path in (
         ("GET", ""),
         ("DELETE", ""),
@@ -310,13 +310,13 @@ OPTIONS = {
 }
 
 
-def test_every_option_is_shown_by_its_name_and_may_be_said_again(api: Api) -> None:
+def test_every_option_is_returned_as_it_was_sent(api: Api) -> None:
     headers = {header_name(name): str(value) for name, value in OPTIONS.items()}
 
     schedule_id = api.create(Upstash_Schedule_Id="mine", **headers)
 
-    shown = api.get(schedule_id)
-    assert {name: shown[name] for name in OPTIONS} == OPTIONS
+    schedule = api.get(schedule_id)
+    assert {name: schedule[name] for name in OPTIONS} == OPTIONS
     stored = api.stored(schedule_id)
     assert stored.tz == "Europe/Berlin"
     assert stored.options.max_runs == 12
@@ -326,11 +326,11 @@ def test_every_option_is_shown_by_its_name_and_may_be_said_again(api: Api) -> No
     }
 
 
-def test_what_a_proxy_passes_on_of_a_delivery_is_no_option(api: Api) -> None:
+def test_headers_of_a_forwarded_delivery_are_not_options(api: Api) -> None:
     api.create(Scheduler_Event_Id="msg_1", Scheduler_Attempt="2")
 
 
-def test_another_tenant_sees_and_changes_nothing(
+def test_another_tenant_cannot_see_or_change_a_schedule(
     api: Api, make_api: Callable[..., Api]
 ) -> None:
     made, named = api.create(body=b"a"), api.create(Upstash_Schedule_Id="mine")
@@ -397,7 +397,7 @@ def test_another_tenant_sees_and_changes_nothing(
         ({"Scheduler_Max_Run": "3"}, "Scheduler-Max-Run is unknown"),
     ],
 )
-def test_a_bad_header_is_named_and_nothing_is_stored(
+def test_an_error_names_the_header_and_nothing_is_stored(
     api: Api, headers: dict[str, str], name: str
 ) -> None:
     status, answer = api.try_create(**headers)
@@ -407,16 +407,16 @@ def test_a_bad_header_is_named_and_nothing_is_stored(
     assert api.all() == []
 
 
-def test_options_of_ours_count_behind_the_prefix_of_the_sdks(api: Api) -> None:
+def test_options_are_accepted_with_the_sdks_forward_prefix(api: Api) -> None:
     name = api.create(
         Upstash_Forward_Scheduler_Missed_Runs="skip",
         Upstash_Forward_Scheduler_Job="nightly",
     )
     status, answer = api.try_create(Upstash_Forward_Scheduler_Missed_Runs="some")
 
-    shown = api.get(name)
-    assert shown["missedRuns"] == "skip"
-    assert shown["header"] == {"Scheduler-Job": ["nightly"]}
+    schedule = api.get(name)
+    assert schedule["missedRuns"] == "skip"
+    assert schedule["header"] == {"Scheduler-Job": ["nightly"]}
     assert (status, answer["error"][:21]) == (400, "Scheduler-Missed-Runs")
 
 
@@ -437,14 +437,14 @@ def test_a_bad_destination_is_refused(api: Api, url: str, status: int) -> None:
     assert api.all() == []
 
 
-def test_a_body_beyond_the_limit_is_refused(make_api: Callable[..., Api]) -> None:
+def test_a_body_above_the_limit_is_refused(make_api: Callable[..., Api]) -> None:
     api = make_api(body_limit_bytes=10)
 
     assert api.try_create(body=b"x" * 10)[0] == 200
     assert api.try_create(body=b"x" * 11)[0] == 413
 
 
-def test_what_is_redacted_is_shown_as_marks_and_sent_as_it_is(api: Api) -> None:
+def test_redacted_values_are_hidden_in_answers_and_sent_unchanged(api: Api) -> None:
     schedule_id = api.create(
         body=b"secret",
         Upstash_Forward_X_Open="open",
@@ -453,17 +453,17 @@ def test_what_is_redacted_is_shown_as_marks_and_sent_as_it_is(api: Api) -> None:
     )
     key = redaction.key_of(api.owner.tenant, secret_key=SECRET_KEY)
 
-    for shown in (api.get(schedule_id), *api.all()):
-        assert shown["body"] == redaction.placeholder(b"secret", key=key)
-        assert shown["header"]["X-Key"] == [redaction.placeholder(b"key", key=key)]
-        assert shown["header"]["X-Open"] == ["open"]
+    for schedule in (api.get(schedule_id), *api.all()):
+        assert schedule["body"] == redaction.placeholder(b"secret", key=key)
+        assert schedule["header"]["X-Key"] == [redaction.placeholder(b"key", key=key)]
+        assert schedule["header"]["X-Open"] == ["open"]
     event_id, _ = api.run(schedule_id)
     content = read_event(api.cell, api.owner, event_id).content
     assert content.body == b"secret"
     assert ("X-Key", "key") in from_options(content.options).headers
 
 
-def test_without_a_token_nobody_is_served(api: Api) -> None:
+def test_a_wrong_token_is_refused(api: Api) -> None:
     api.token = "wrong"
 
     assert api.try_create()[0] == 401
@@ -471,12 +471,12 @@ def test_without_a_token_nobody_is_served(api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-@pytest.mark.parametrize("turn", ["pause", "resume"])
+@pytest.mark.parametrize("action", ["pause", "resume"])
 @pytest.mark.parametrize("what", ["unknown", "a%2Fb", "a/b", "%20", "\u00fc"])
-def test_what_is_no_schedule_is_neither_paused_nor_created(
-    api: Any, method: str, turn: str, what: str
+def test_an_action_on_an_invalid_id_is_refused(
+    api: Any, method: str, action: str, what: str
 ) -> None:
-    path = f"/v2/schedules/{what}/{turn}"
+    path = f"/v2/schedules/{what}/{action}"
     headers = {"Upstash-Cron": "* * * * *"}
 
     assert api.call(method, path, headers=headers)[0] in {404, 405}

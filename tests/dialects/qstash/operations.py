@@ -1,4 +1,4 @@
-"""The description of QStash's operations as a schema that requests are made from."""
+"""QStash's description as a schema that requests are generated from."""
 
 import copy
 import json
@@ -15,27 +15,27 @@ from typing import Any
 Json = Any
 
 DESCRIPTION = Path(__file__).with_name("operations.json")
-# Where requests have these, tests put the ids of what there is.
+# Tests replace these placeholders in requests with ids of existing resources.
 A_MESSAGE, A_SCHEDULE, A_LETTER = "msg_placeholder", "scd_placeholder", "1-placeholder"
 HOOK = "https://example.com/hook"
-LATEST_S = 253_402_300_799
-# What needs no escape in a path.
+MAX_UNIX_S = 253_402_300_799
+# Text that needs no percent escapes in a path.
 PLAIN = re.compile(r"[\w:/.@%+=&-]+", re.ASCII)
 
 TEXT: Json = {"type": "string"}
-WHOLE: Json = {"type": "integer"}
+INTEGER: Json = {"type": "integer"}
 TEXTS: Json = {"type": "array", "items": TEXT}
 MAP: Json = {"type": "object", "additionalProperties": TEXTS}
 ERROR: Json = {"$ref": "#/components/responses/Error"}
 DIGITS: Json = {"type": "string", "pattern": "^[0-9]{1,3}$"}
-# What may stand in a header.
+# Any header value.
 LATIN_1 = st.text(
     st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"])
 )
 
-# Values that are taken, by the name of a header or parameter: requests of mere noise
-# are refused for the first of their headers.
-GOOD: dict[str, tuple[str, ...]] = {
+# Valid values, by the name of a header or parameter. A request with random values only
+# would be refused because of its first header.
+VALID: dict[str, tuple[str, ...]] = {
     "destination": (
         HOOK,
         "http://example.com/a//b/%2F",
@@ -68,7 +68,8 @@ GOOD: dict[str, tuple[str, ...]] = {
     "label": ("first", "first,third"),
     "callerIp": ("127.0.0.1",),
 }
-ALIKE = {
+# Names with the same valid values as another name.
+SAME_VALUES = {
     "messageIds": "messageId",
     "dlqIds": "dlqId",
     "topicName": "urlGroupName",
@@ -90,18 +91,18 @@ ALIKE = {
 BOUNDS: dict[str, Json] = {
     "Upstash-Retries": {"type": "integer", "minimum": 0, "maximum": 1_000},
     "Upstash-Not-Before": {"type": "integer", "minimum": 0, "maximum": 2_000_000_000},
-    "fromDate": {"type": "integer", "minimum": 0, "maximum": LATEST_S * 1_000},
-    "toDate": {"type": "integer", "minimum": 0, "maximum": LATEST_S * 1_000},
+    "fromDate": {"type": "integer", "minimum": 0, "maximum": MAX_UNIX_S * 1_000},
+    "toDate": {"type": "integer", "minimum": 0, "maximum": MAX_UNIX_S * 1_000},
 }
 
 
 def headers(*names: str, schema: Json = TEXT) -> Json:
-    """Parameters by name."""
+    """Header parameters by name."""
     return {name: {"name": name, "in": "header", "schema": schema} for name in names}
 
 
 def query(**schemas: Json) -> Json:
-    """Parameters by name."""
+    """Query parameters by name."""
     return {
         name: {"name": name, "in": "query", "schema": schema}
         for name, schema in schemas.items()
@@ -113,8 +114,8 @@ def answer(schema: Json) -> Json:
     return {"content": {"application/json": {"schema": schema}}}
 
 
-def spelt(name: str) -> Json:
-    """A text that is mostly good where the name is that of a header or parameter."""
+def mostly_valid(name: str) -> Json:
+    """A text that is mostly a valid value of a header or parameter."""
     return TEXT | {"format": name.lower()}
 
 
@@ -135,10 +136,10 @@ def either(*schemas: Json) -> Json:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """Other values than the description's, below one place of it.
+    """A change of the description at one place.
 
-    `value` is merged into what is there, object by object; None removes a field.
-    Parameters are an object by name here.
+    `value` is merged into the value at the place, object by object; None removes a
+    field. Lists of parameters are objects by name here.
     """
 
     at: str
@@ -147,7 +148,11 @@ class Adaptation:
 
 
 def operations(more: Iterable[str]) -> list[tuple[str, str]]:
-    """Path and method of each operation, and of more, written in one."""
+    """Path and method of each operation.
+
+    Args:
+        more: other operations, as path and method in one text.
+    """
     paths = json.loads(DESCRIPTION.read_text())["paths"]
     described = [(path, method) for path, item in paths.items() for method in item]
     return described + [(path, method) for path, method in map(str.split, more)]
@@ -156,24 +161,25 @@ def operations(more: Iterable[str]) -> list[tuple[str, str]]:
 def load(
     adaptations: Iterable[Adaptation],
     *,
-    same: Mapping[str, str],
+    aliases: Mapping[str, str],
     general: Iterable[str],
 ) -> schemathesis.BaseSchema:
-    """The description, adapted, with the statuses that are general.
+    """The description after the adaptations.
 
     Args:
-        same: operations that it lacks, by path and method, each with one like it.
+        aliases: additional operations, each with the operation that it equals.
+        general: statuses that every operation may have.
     """
     described = json.loads(DESCRIPTION.read_text())
     for operation in _operations(described):
         _name_parameters(operation, described["components"]["parameters"])
     for adaptation in adaptations:
         _merge(_place(described, adaptation.at.split()), adaptation.value)
-    for missing, like in same.items():
-        path, method = missing.split()
-        like_path, like_method = like.split()
-        operation = copy.deepcopy(described["paths"][like_path][like_method])
-        described["paths"].setdefault(path, {})[method] = operation
+    for alias, original in aliases.items():
+        path, method = alias.split()
+        original_path, original_method = original.split()
+        operation = described["paths"][original_path][original_method]
+        described["paths"].setdefault(path, {})[method] = copy.deepcopy(operation)
     _close(described["components"]["schemas"])
     for operation in _operations(described):
         answers = operation["responses"]
@@ -191,24 +197,24 @@ def load(
 
 
 def cases(operation: schemathesis.APIOperation) -> st.SearchStrategy[Case]:
-    """Requests as described; where one may have more than a path, others as well."""
-    good = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+    """Requests that match the description, and some that do not."""
+    valid = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
     if not (operation.query or operation.headers or operation.body):
-        return good
-    bad = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
-    return st.one_of(good, good, bad)
+        return valid
+    invalid = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+    return st.one_of(valid, valid, invalid)
 
 
-def bare(case: Case) -> str:
-    """The path with its destination as clients write it, not escaped."""
-    named = (case.path_parameters or {}).get("destination")
-    if isinstance(named, str) and PLAIN.fullmatch(named):
-        return case.path.replace("{destination}", named)
+def unescaped_path(case: Case) -> str:
+    """The path with the destination unescaped, as clients send it."""
+    destination = (case.path_parameters or {}).get("destination")
+    if isinstance(destination, str) and PLAIN.fullmatch(destination):
+        return case.path.replace("{destination}", destination)
     return case.path
 
 
 def empty_unless_described(_: object, response: Response, case: Case) -> None:
-    """Holds that nothing is answered where no body is described."""
+    """Check that an answer is empty if the description has no body for it."""
     described = case.operation.responses.find_by_status_code(response.status_code)
     if described is not None and "content" not in described.definition:
         assert not response.content
@@ -220,11 +226,11 @@ def _operations(described: Json) -> Iterator[Json]:
 
 
 def _name_parameters(operation: Json, shared: Mapping[str, Json]) -> None:
-    given = [
+    parameters = [
         shared[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
         for each in operation.get("parameters", ())
     ]
-    operation["parameters"] = {each["name"]: copy.deepcopy(each) for each in given}
+    operation["parameters"] = {each["name"]: copy.deepcopy(each) for each in parameters}
 
 
 def _place(described: Json, at: list[str]) -> Json:
@@ -238,15 +244,15 @@ def _merge(into: Json, value: Json) -> None:
         if each is None:
             del into[name]
             continue
-        there = into.get(name)
-        if isinstance(each, dict) and isinstance(there, dict) and "$ref" not in there:
-            _merge(there, each)
+        old = into.get(name)
+        if isinstance(each, dict) and isinstance(old, dict) and "$ref" not in old:
+            _merge(old, each)
         else:
             into[name] = copy.deepcopy(each)
 
 
 def _close(schema: Json) -> None:
-    """Leaves no room for fields that are not described."""
+    """Forbid fields that are not described."""
     if isinstance(schema, list):
         for each in schema:
             _close(each)
@@ -267,7 +273,7 @@ def _add_inputs(described: Json) -> None:
     batch = paths["/v2/batch"]["post"]["requestBody"]["content"]["application/json"]
     item = batch["schema"]["items"]["properties"]
     item["destination"] = _input("destination", TEXT)
-    # A batch has its headers as texts.
+    # In a batch all header values are texts.
     item["headers"]["properties"] = {
         name: DIGITS if schema["type"] == "integer" else schema
         for name, schema in schemas.items()
@@ -275,18 +281,18 @@ def _add_inputs(described: Json) -> None:
 
 
 def _input(name: str, schema: Json) -> Json:
-    name = ALIKE.get(name, name)
+    name = SAME_VALUES.get(name, name)
     if name in BOUNDS:
         return BOUNDS[name]
     if schema.get("type") == "array":
         return schema | {"items": _input(name, schema["items"])}
-    return schema | {"format": name.lower()} if name in GOOD else schema
+    return schema | {"format": name.lower()} if name in VALID else schema
 
 
 def _declare_formats() -> None:
-    for name, good in GOOD.items():
-        schemathesis.openapi.format(name.lower(), _mostly(st.sampled_from(good)))
+    for name, values in VALID.items():
+        schemathesis.openapi.format(name.lower(), _mostly(st.sampled_from(values)))
 
 
-def _mostly(good: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.integers(0, 19).flatmap(lambda draw: good if draw < 19 else LATIN_1)
+def _mostly(valid: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.integers(0, 19).flatmap(lambda draw: valid if draw < 19 else LATIN_1)

@@ -103,7 +103,7 @@ def test_bad_parameters_rotate_nothing(api: Any, query: str) -> None:
 
 
 def test_the_jiter_secret_is_unchanged(api: Any) -> None:
-    before = api.tenants.signing(api.owner.tenant).jiter
+    before = api.tenants.secrets(api.owner.tenant)["jiter.signing"]
     rotate(api)
 
     assert api.tenants.secrets(api.owner.tenant)["jiter.signing"] == before

@@ -1,6 +1,6 @@
 """Races between a user and the claim and begin of a fire time, on a real server.
 
-Once a cancellation, pause, deletion or edit has returned, no later begin contradicts
+After a cancellation, pause, deletion or edit has returned, no begin contradicts
 its answer.
 """
 
@@ -35,7 +35,7 @@ from threading import Barrier
 
 TRIALS = 1_000
 SECOND_MS = 1_000
-# The schedules have different fire times, and no second one before all first ones.
+# All first fire times are different, and earlier than any second fire time.
 FIRST_S = 2 * TRIALS
 
 

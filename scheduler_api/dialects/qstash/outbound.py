@@ -148,10 +148,10 @@ def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     if begun.failures >= message.retries or _is_non_retryable(reply):
         return None
     ended_ms = reply.started_ms + int(reply.total_ms)
-    requested_ms = retry_delay.asked_ms(reply.headers, now_ms=ended_ms)
+    requested_ms = retry_delay.requested_ms(reply.headers, now_ms=ended_ms)
     if requested_ms is not None:
         return requested_ms
-    return retry_delay.planned_ms(begun.failures, message.retry_delay)
+    return retry_delay.configured_ms(begun.failures, message.retry_delay)
 
 
 def _origin(begun: Begun, message: Message) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt: what the receiver asks for, or a formula.
+"""The wait before a retry: requested by the receiver, or configured by the publisher.
 
 Source: https://upstash.com/docs/qstash/features/retry
 """
@@ -11,8 +11,8 @@ from scheduler_api.core.delivery.retry import LONGEST_WAIT_MS
 from scheduler_api.core.delivery.retry_expression import ExpressionError, parse
 from scheduler_api.core.timestamps import from_http_date
 
-# The first of them that says anything decides.
-ASKING = (
+# The first of these headers with a valid wait decides.
+WAIT_HEADERS = (
     "retry-after",
     "x-ratelimit-reset",
     "x-ratelimit-reset-requests",
@@ -20,7 +20,7 @@ ASKING = (
 )
 
 _TEXT_MAX_LENGTH = 64
-# As Go writes durations; the length of the text bounds its numbers.
+# Go's format of durations. The maximum length of the text limits its numbers.
 _DURATION = DurationSyntax(
     *("h", "m", "s", "ms", "us", "\u00b5s", "\u03bcs", "ns"),
     number=r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+",
@@ -28,20 +28,25 @@ _DURATION = DurationSyntax(
 )
 
 
-def asked_ms(headers: Sequence[tuple[str, str]], *, now_ms: int) -> int | None:
-    """The wait that a response asks for, None if it asks for none within a day."""
-    given = {name.lower(): value for name, value in reversed(headers)}
-    waits = (
-        read_wait_ms(given[name], now_ms=now_ms) for name in ASKING if name in given
+def requested_ms(headers: Sequence[tuple[str, str]], *, now_ms: int) -> int | None:
+    """Return the wait that the headers of a response request, in ms.
+
+    None if they request no wait, or more than a day.
+    """
+    values = {name.lower(): value for name, value in reversed(headers)}
+    waits_ms = (
+        parse_wait_ms(values[name], now_ms=now_ms)
+        for name in WAIT_HEADERS
+        if name in values
     )
-    return next((wait for wait in waits if wait is not None), None)
+    return next((wait_ms for wait_ms in waits_ms if wait_ms is not None), None)
 
 
-def read_wait_ms(value: str, *, now_ms: int) -> int | None:
-    """Seconds, a date, or a duration such as `6m5s`, as the wait that they mean.
+def parse_wait_ms(value: str, *, now_ms: int) -> int | None:
+    """Parse seconds, a date, or a duration such as `6m5s`, into a wait in ms.
 
-    Parts of a millisecond round up, a date that is over is 0. None is for more than a
-    day, and for anything else.
+    Fractions of a millisecond round up; a date in the past is 0. None for more than a
+    day, and for malformed text.
     """
     text = value.strip()
     if len(text) > _TEXT_MAX_LENGTH:
@@ -55,11 +60,12 @@ def read_wait_ms(value: str, *, now_ms: int) -> int | None:
     return wait_ms if wait_ms <= LONGEST_WAIT_MS else None
 
 
-def planned_ms(retried: int, expression: str | None) -> int:
-    """The wait that the publisher chose, or the default.
+def configured_ms(retried: int, expression: str | None) -> int:
+    """Return the wait in ms by the publisher's expression, or the default wait.
 
-    The default also holds where an expression has no value, such as `1000 / retried`
-    before the first retry: neither at once nor in a day is what was meant.
+    The default also replaces an expression without a value, such as `1000 / retried`
+    before the first retry: an immediate retry or a wait of a day would surprise the
+    publisher.
 
     Args:
         retried: retries made so far.
@@ -72,6 +78,6 @@ def planned_ms(retried: int, expression: str | None) -> int:
 
 
 def default_ms(retried: int) -> int:
-    """`min(86400, e^(2.5 * n))` seconds before the n-th retry."""
+    """Return the default wait in ms: `min(86400, e^(2.5 * n))` s before retry n."""
     exponent = min(2.5 * (retried + 1), math.log(LONGEST_WAIT_MS / 1000))
     return round(math.exp(exponent) * 1000)

@@ -8,7 +8,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
     BadValue,
     read_duration_ms,
 )
-from scheduler_api.dialects.qstash.retry_delay import read_wait_ms
+from scheduler_api.dialects.qstash.retry_delay import parse_wait_ms
 from scheduler_api.web.schedule_options import BadOption, ZonedOptions, apply_options
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -34,7 +34,7 @@ def header(text: str) -> int | None:
 
 def wait(text: str) -> int | None:
     """What a receiver of QStash asks for: Go's notation, up to a day."""
-    return read_wait_ms(text, now_ms=1_700_000_000_000)
+    return parse_wait_ms(text, now_ms=1_700_000_000_000)
 
 
 def every(text: str) -> int | None:

@@ -5,10 +5,10 @@ from email.utils import formatdate
 from hypothesis import given
 from hypothesis import strategies as st
 from scheduler_api.dialects.qstash.retry_delay import (
-    asked_ms,
+    configured_ms,
     default_ms,
-    planned_ms,
-    read_wait_ms,
+    parse_wait_ms,
+    requested_ms,
 )
 
 NOW_MS = 1_700_000_000_000
@@ -16,7 +16,7 @@ DAY_MS = 86_400_000
 
 
 def wait_ms(value: str) -> int | None:
-    return read_wait_ms(value, now_ms=NOW_MS)
+    return parse_wait_ms(value, now_ms=NOW_MS)
 
 
 def date(in_s: int) -> str:
@@ -84,7 +84,7 @@ def test_the_first_header_with_a_valid_value_wins() -> None:
         ("Retry-After", "1"),
     ]
 
-    delays = [asked_ms(headers[:n], now_ms=NOW_MS) for n in (1, 2, 3, 4)]
+    delays = [requested_ms(headers[:n], now_ms=NOW_MS) for n in (1, 2, 3, 4)]
 
     assert delays == [4_000, 3_000, 2_000, 1_000]
 
@@ -92,17 +92,17 @@ def test_the_first_header_with_a_valid_value_wins() -> None:
 def test_a_header_with_an_invalid_value_is_skipped() -> None:
     headers = [("Retry-After", "1700000000"), ("X-RateLimit-Reset", "0")]
 
-    assert asked_ms(headers, now_ms=NOW_MS) == 0
+    assert requested_ms(headers, now_ms=NOW_MS) == 0
 
 
 def test_the_first_of_repeated_headers_counts() -> None:
     headers = [("Retry-After", "1"), ("retry-after", "2")]
 
-    assert asked_ms(headers, now_ms=NOW_MS) == 1_000
+    assert requested_ms(headers, now_ms=NOW_MS) == 1_000
 
 
 def test_a_response_without_these_headers_has_no_delay() -> None:
-    assert asked_ms([("Date", date(0))], now_ms=NOW_MS) is None
+    assert requested_ms([("Date", date(0))], now_ms=NOW_MS) is None
 
 
 def test_the_default_delay_grows_to_a_day() -> None:
@@ -112,7 +112,7 @@ def test_the_default_delay_grows_to_a_day() -> None:
 
 
 def test_an_expression_overrides_the_default() -> None:
-    delays = [planned_ms(retried, "1000*(1+retried)") for retried in (0, 1, 2)]
+    delays = [configured_ms(retried, "1000*(1+retried)") for retried in (0, 1, 2)]
 
     assert delays == [1_000, 2_000, 3_000]
 
@@ -121,4 +121,4 @@ def test_an_expression_overrides_the_default() -> None:
 def test_an_expression_without_a_value_means_the_default(
     expression: str | None,
 ) -> None:
-    assert planned_ms(0, expression) == 12_182
+    assert configured_ms(0, expression) == 12_182

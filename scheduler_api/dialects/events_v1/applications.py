@@ -1,4 +1,4 @@
-"""Registering an application: a tenant of its own."""
+"""The endpoints for applications; an application is a tenant."""
 
 import logging
 from flask import Response, request
@@ -9,7 +9,10 @@ from scheduler_api.dialects.events_v1 import rendering
 from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
 from scheduler_api.dialects.events_v1.parsing import invalid, load, read_object
 from scheduler_api.dialects.events_v1.request_schemas import NewApplication
-from scheduler_api.dialects.events_v1.response_schemas import OneApplication, OneSecret
+from scheduler_api.dialects.events_v1.response_schemas import (
+    ApplicationResponse,
+    SecretResponse,
+)
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
@@ -25,19 +28,19 @@ class Applications:
     """Views."""
 
     def __init__(self, services: Services) -> None:
-        self._open = services.settings.of(EventsV1Settings).register
+        self._is_open = services.settings.of(EventsV1Settings).register
         self._tenants = services.tenants
 
     @documented(
         body=NewApplication,
-        response=OneApplication,
+        response=ApplicationResponse,
         statuses=(201,),
         errors=(400, 403, 413),
         needs_token=False,
     )
     def register(self) -> Response:
-        """Makes a tenant; its key and its secret are told now."""
-        if not self._open:
+        """Register an application; its API key is only in this response."""
+        if not self._is_open:
             raise Refusal(403, CLOSED)
         name = load(NewApplication(), read_object(request))["app_name"]
         try:
@@ -54,8 +57,8 @@ class Applications:
             201,
         )
 
-    @documented(response=OneSecret)
+    @documented(response=SecretResponse)
     def keys(self, owner: Owner) -> Response:
-        """What the receivers of this application check signatures with."""
+        """Return the secret with which receivers verify signatures."""
         secrets = self._tenants.secrets(owner.tenant)
         return rendering.respond_data({"signingSecret": secrets[SIGNING_SECRET]})

@@ -1,4 +1,4 @@
-"""What became of callbacks: the attempts of an event, and all that failed."""
+"""The endpoints for attempts: those of an event, failed ones, and replays."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ from scheduler_api.core.errors import (
 from scheduler_api.core.model import Attempt, Owner, Schedule, State
 from scheduler_api.core.queries import attempts
 from scheduler_api.dialects.events_v1 import rendering, response_schemas
-from scheduler_api.dialects.events_v1.filters import Part, read_failures, read_part
+from scheduler_api.dialects.events_v1.filters import Page, read_failure_query, read_page
 from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.parsing import invalid, read_body
 from scheduler_api.services import Services
@@ -25,11 +25,11 @@ from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 
-# More events of the owners that are asked for are not looked at.
-MOST_EVENTS = 100_000
+# The events of the requested owners whose failures are searched.
+MAX_EVENTS = 100_000
 NO_ATTEMPT = "Attempt not found"
 UNFINISHED = "a callback can be replayed once it is finished"
-OVER = "a finished event cannot be replayed"
+ENDED = "a finished event cannot be replayed"
 OVERLAPS = "the callback before this one is not finished"
 
 _ATTEMPT = re.compile(r"([0-9]{1,16}(?:r[0-9a-z]{1,16})?)-([1-9][0-9]{0,8})")
@@ -38,7 +38,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Attempts:
-    """Views; each is called with the owner that the request's key stands for."""
+    """Views; each gets the owner of the API key in the request."""
 
     def __init__(self, services: Services) -> None:
         self._cell = services.cell
@@ -47,15 +47,15 @@ class Attempts:
         self._schedule_search = services.schedule_search
 
     @documented(
-        query=response_schemas.Part,
+        query=response_schemas.PageQuery,
         response=response_schemas.AttemptList,
         errors=(400, 404),
     )
     def of_event(self, owner: Owner, event_id: str) -> Response:
-        """The attempts of one event, newest fire time first."""
-        part = read_part(read_parameters(request.environ))
+        """List the attempts of an event, newest fire time first."""
+        page = read_page(read_parameters(request.environ))
         schedule = self._find(owner, event_id)
-        return self._answer(attempts.of_schedule(self._cell, schedule.id), part)
+        return self._render(attempts.of_schedule(self._cell, schedule.id), page)
 
     @documented(
         query=response_schemas.FailureQuery,
@@ -63,44 +63,45 @@ class Attempts:
         errors=(400,),
     )
     def failures(self, owner: Owner) -> Response:
-        """The attempts of callbacks that were given up, the last given up first."""
-        asked = read_failures(read_parameters(request.environ))
-        events = None
-        if asked.owners:
+        """List the attempts of dead callbacks, last one first."""
+        query = read_failure_query(read_parameters(request.environ))
+        schedules = None
+        if query.owners:
             found = self._schedule_search.find(
-                owner, [asked.owners], offset=0, limit=MOST_EVENTS
+                owner, [query.owners], offset=0, limit=MAX_EVENTS
             )
-            events = frozenset(found.ids)
-        dead = attempts.of_finished(self._cell, owner, State.DEAD, schedules=events)
-        return self._answer(dead, asked.part)
+            schedules = frozenset(found.ids)
+        dead = attempts.of_finished(self._cell, owner, State.DEAD, schedules=schedules)
+        return self._render(dead, query.page)
 
     @documented(
         headers=IdempotencyKey,
-        response=response_schemas.OneReplay,
+        response=response_schemas.ReplayResponse,
         statuses=(201,),
         errors=(400, 404, 409, 413, 422),
     )
     def replay(self, owner: Owner, event_id: str, attempt_id: str) -> Response:
-        """Sends what the callback of an attempt sent again, at once, as it was."""
+        """Send the callback of an attempt again, now, with the same content."""
         deduplication = read_deduplication(request, read_body(request))
         schedule = self._find(owner, event_id)
-        named = _ATTEMPT.fullmatch(attempt_id)
-        origin = f"{schedule.id}.{named[1]}" if named else ""
-        if not named or not attempts.exists(self._cell, origin, int(named[2])):
+        match = _ATTEMPT.fullmatch(attempt_id)
+        origin = f"{schedule.id}.{match[1]}" if match else ""
+        if not match or not attempts.exists(self._cell, origin, int(match[2])):
             raise Refusal(404, NO_ATTEMPT)
 
-        def answer(run_id: str) -> Response:
-            return rendering.respond_data(rendering.replay(run_id, of=origin), 201)
+        def respond(run_id: str) -> Response:
+            replay = rendering.render_replay(run_id, origin=origin)
+            return rendering.respond_data(replay, 201)
 
         return once(
             self._store,
             owner,
             deduplication,
-            execute=lambda: answer(self._send_again(schedule, origin, deduplication)),
-            repeat=lambda duplicate: answer(duplicate.id),
+            execute=lambda: respond(self._replay(schedule, origin, deduplication)),
+            repeat=lambda duplicate: respond(duplicate.id),
         )
 
-    def _send_again(
+    def _replay(
         self, schedule: Schedule, origin: str, deduplication: DeduplicationKey | None
     ) -> str:
         """Raises: Refusal, StoreFull, Repeated."""
@@ -113,7 +114,7 @@ class Attempts:
         except NotFinished as err:
             raise invalid(UNFINISHED) from err
         except ScheduleEnded as err:
-            raise invalid(OVER) from err
+            raise invalid(ENDED) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
         log.info(
@@ -124,13 +125,13 @@ class Attempts:
     def _find(self, owner: Owner, event_id: str) -> Schedule:
         return self._schedules.get(owner, internal_id(event_id))
 
-    def _answer(self, found: Iterator[Attempt], part: Part) -> Response:
-        newest = list(islice(found, part.offset, part.offset + part.limit))
-        ids = dict.fromkeys(each.event_id for each in newest)
+    def _render(self, found: Iterator[Attempt], page: Page) -> Response:
+        newest = list(islice(found, page.offset, page.offset + page.limit))
+        ids = dict.fromkeys(attempt.event_id for attempt in newest)
         origins = attempts.replay_origins(self._cell, ids)
         return rendering.respond_data(
             [
-                rendering.attempt(each, origin=origins.get(each.event_id))
-                for each in newest
+                rendering.render_attempt(attempt, origin=origins.get(attempt.event_id))
+                for attempt in newest
             ]
         )

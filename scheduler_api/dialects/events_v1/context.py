@@ -1,7 +1,7 @@
-"""Contexts as filters see them: their leaves, and the terms these are found by. Pure.
+"""Filters on the context of an event, and the search terms of contexts. Pure.
 
-A number equals another if both are the same double, as in JavaScript; `true` and
-`false` are neither numbers nor texts.
+Numbers are equal if they are the same double, as in JavaScript. `true`, `false` and
+`null` match no filter.
 """
 
 import math
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from scheduler_api.core.queries.schedule_search import search_term
 
-# Of a context with more leaves none are terms: it is looked at.
-MOST_LEAVES = 32
+MAX_LEAVES = 32
+# The only search term of a context with more leaves: its events are post-filtered.
 POST_FILTERED = search_term("context")
-LONGEST_NUMBER = 400
+MAX_NUMBER_LENGTH = 400
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class Kind(StrEnum):
-    """What a filter compares."""
+    """The type of the values that a filter compares."""
 
     NUMBER = "Number"
     STRING = "String"
@@ -30,9 +30,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Condition:
-    """What must stand at a path, or in the array that stands there.
+    """The value at a path equals `value`, or the array at the path contains it.
 
-    `value` is as `comparable` writes it.
+    `value` is normalized by `comparable`.
     """
 
     path: tuple[str, ...]
@@ -42,81 +42,81 @@ class Condition:
 
     @property
     def search_term(self) -> str:
-        """What contexts that fulfil it are found by."""
-        how = "in" if self.in_array else "is"
-        return search_term("context", how, self.kind, self.value, *self.path)
+        """The search term of contexts that match."""
+        operator = "in" if self.in_array else "is"
+        return search_term("context", operator, self.kind, self.value, *self.path)
 
 
 def read_number(text: str) -> str | None:
-    """A number's text as `comparable` writes it, None if it is none."""
+    """Normalize the text of a number as `comparable` does; None if it is not one."""
     text = text.strip()
-    if len(text) > LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+    if len(text) > MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
     return comparable(float(text))[1] if math.isfinite(float(text)) else None
 
 
 def comparable(value: object) -> tuple[Kind | None, str]:
-    """A leaf as filters compare it; of no kind if none matches it."""
+    """Type and normalized text of a leaf; no type if no filter can match it."""
     if isinstance(value, str):
         return Kind.STRING, value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None, ""
     try:
-        # Adding 0 makes one zero of the two.
+        # Adding 0.0 turns -0.0 into 0.0.
         return Kind.NUMBER, repr(float(value) + 0.0)
     except OverflowError:
         return None, ""
 
 
 def search_terms(context: object) -> list[str]:
-    """What a context is found by; of one with many leaves, that it is looked at."""
+    """The search terms of a context; `POST_FILTERED` if it has too many leaves."""
     found: dict[str, None] = {}
-    for condition in _fulfilled(context):
+    for condition in _matching_conditions(context):
         found[condition.search_term] = None
-        if len(found) > MOST_LEAVES:
+        if len(found) > MAX_LEAVES:
             return [POST_FILTERED]
     return list(found)
 
 
-def fulfils(context: object, conditions: Sequence[Condition]) -> bool:
-    """Whether all conditions hold."""
-    return all(_holds(context, condition) for condition in conditions)
+def matches(context: object, conditions: Sequence[Condition]) -> bool:
+    """Whether a context matches all conditions."""
+    return all(_matches(context, condition) for condition in conditions)
 
 
-def _holds(context: object, condition: Condition) -> bool:
-    found = context
+def _matches(context: object, condition: Condition) -> bool:
+    value = context
     for key in condition.path:
-        if isinstance(found, dict) and key in found:
-            found = found[key]
-        elif isinstance(found, list) and _INDEX.fullmatch(key):
-            if int(key) >= len(found):
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and _INDEX.fullmatch(key):
+            if int(key) >= len(value):
                 return False
-            found = found[int(key)]
+            value = value[int(key)]
         else:
             return False
-    wanted = (condition.kind, condition.value)
+    expected = (condition.kind, condition.value)
     if condition.in_array:
-        return isinstance(found, list) and any(
-            comparable(each) == wanted for each in found
+        return isinstance(value, list) and any(
+            comparable(item) == expected for item in value
         )
-    return comparable(found) == wanted
+    return comparable(value) == expected
 
 
-def _fulfilled(context: object) -> Iterator[Condition]:
-    """Every condition that holds, those near the top first."""
-    waiting: deque[tuple[tuple[str, ...], object]] = deque([((), context)])
-    while waiting:
-        path, found = waiting.popleft()
+def _matching_conditions(context: object) -> Iterator[Condition]:
+    """Every condition that a context matches, breadth first."""
+    queue: deque[tuple[tuple[str, ...], object]] = deque([((), context)])
+    while queue:
+        path, value = queue.popleft()
         children: list[tuple[str, object]] = []
-        if isinstance(found, dict):
-            children = list(found.items())
-        elif isinstance(found, list):
-            children = [(str(index), each) for index, each in enumerate(found)]
+        if isinstance(value, dict):
+            children = list(value.items())
+        elif isinstance(value, list):
+            children = [(str(index), item) for index, item in enumerate(value)]
         for key, child in children:
-            waiting.append(((*path, key), child))
-            if isinstance(found, list):
+            queue.append(((*path, key), child))
+            if isinstance(value, list):
                 yield from _leaf(path, child, in_array=True)
-        yield from _leaf(path, found, in_array=False)
+        yield from _leaf(path, value, in_array=False)
 
 
 def _leaf(

@@ -14,9 +14,9 @@ from scheduler_api.core.model import (
 )
 from scheduler_api.core.queries.schedule_search import PostFilter
 from scheduler_api.dialects.events_v1 import rendering
-from scheduler_api.dialects.events_v1.context import POST_FILTERED, Condition, fulfils
+from scheduler_api.dialects.events_v1.context import POST_FILTERED, Condition, matches
 from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
-from scheduler_api.dialects.events_v1.filters import read_listing, search_terms_of
+from scheduler_api.dialects.events_v1.filters import read_event_query, search_terms_of
 from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.outbound import OWNER
 from scheduler_api.dialects.events_v1.parsing import (
@@ -32,7 +32,7 @@ from scheduler_api.dialects.events_v1.request_schemas import EventEdit, Fields, 
 from scheduler_api.dialects.events_v1.response_schemas import (
     EventList,
     EventQuery,
-    OneEvent,
+    EventResponse,
 )
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.services import Services
@@ -44,15 +44,16 @@ from scheduler_api.web.schedule_log import log_schedule
 from scheduler_api.web.schedule_options import ZonedOptions
 from typing import TypedDict
 
-TRIES = 10
-# What the options of a new event say before it says anything.
-NEW = ZonedOptions(options=ScheduleOptions(strict=True))
+# Attempts of an edit that meets other edits of the same event.
+MAX_TRIES = 10
+# The options of a new event before those of the request.
+NEW_OPTIONS = ZonedOptions(options=ScheduleOptions(strict=True))
 
 Change = Callable[[Schedule], Schedule]
 
 
 class Rule(TypedDict):
-    """What a schedule is made of."""
+    """The arguments that create a schedule."""
 
     content: Content
     expression: str
@@ -63,7 +64,7 @@ class Rule(TypedDict):
 
 
 class Events:
-    """Views; each is called with the owner that the request's key stands for."""
+    """Views; each gets the owner of the API key in the request."""
 
     def __init__(self, services: Services) -> None:
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -78,12 +79,12 @@ class Events:
     @documented(
         body=NewEvent,
         headers=IdempotencyKey,
-        response=OneEvent,
+        response=EventResponse,
         statuses=(201,),
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
-        """Accepts an event; it fires first after now."""
+        """Create an event."""
         body = read_body(request)
         deduplication = read_deduplication(request, body)
         rule = self._rule(parse_object(body))
@@ -91,17 +92,19 @@ class Events:
             self._store,
             owner,
             deduplication,
-            execute=lambda: self._accept(owner, rule, deduplication),
-            repeat=lambda duplicate: self._as_at_first(owner, rule, duplicate),
+            execute=lambda: self._create(owner, rule, deduplication),
+            repeat=lambda duplicate: self._render_first_response(
+                owner, rule, duplicate
+            ),
         )
 
     def _rule(self, body: dict[str, object]) -> Rule:
-        """What a schedule is made of.
+        """The schedule that a body describes.
 
         Raises: Refusal.
         """
-        fields, chosen = load_event(
-            self._new, body, was=NEW, clock_ms=self._cell.now_ms
+        fields, zoned = load_event(
+            self._new, body, current=NEW_OPTIONS, clock_ms=self._cell.now_ms
         )
         event_owner = fields["event_owner"]
         context, tags = fields.get("context"), fields.get("tags", [])
@@ -115,13 +118,13 @@ class Events:
         return {
             "content": content,
             "expression": fields["interval"],
-            "tz": chosen.tz,
+            "tz": zoned.tz,
             "deadline_ms": self._deadline_ms,
-            "options": chosen.options,
+            "options": zoned.options,
             "search_terms": search_terms_of(event_owner, tags=tags, context=context),
         }
 
-    def _accept(
+    def _create(
         self, owner: Owner, rule: Rule, deduplication: DeduplicationKey | None
     ) -> Response:
         """Raises: Refusal, Repeated."""
@@ -132,72 +135,75 @@ class Events:
         except TimePassed as err:
             raise invalid(PAST) from err
         log_schedule("schedule.accepted", schedule)
-        return self._answer_new(schedule)
+        return self._render_new(schedule)
 
-    def _as_at_first(self, owner: Owner, rule: Rule, duplicate: Duplicate) -> Response:
-        """The answer that was given when this was stored."""
+    def _render_first_response(
+        self, owner: Owner, rule: Rule, duplicate: Duplicate
+    ) -> Response:
+        """The response that the first request got."""
         created_ms = duplicate.created_ms
         new = Schedule.new(duplicate.id, owner, created_ms=created_ms, **rule)
-        return self._answer_new(new)
+        return self._render_new(new)
 
-    def _answer_new(self, schedule: Schedule) -> Response:
-        """An event as it stood when it was created."""
-        [shown] = self._show([schedule], now_ms=schedule.created_ms)
-        return rendering.respond_data(shown, 201)
+    def _render_new(self, schedule: Schedule) -> Response:
+        """An event in its state after creation."""
+        [event] = self._render([schedule], now_ms=schedule.created_ms)
+        return rendering.respond_data(event, 201)
 
     @documented(query=EventQuery, response=EventList, errors=(400,))
     def select(self, owner: Owner) -> Response:
-        """A part of the events that the query selects, oldest first."""
-        listing = read_listing(read_parameters(request.environ))
+        """List events that match the query, oldest first."""
+        query = read_event_query(read_parameters(request.environ))
 
-        def look(schedule_ids: Sequence[str]) -> set[str]:
+        def matching(schedule_ids: Sequence[str]) -> set[str]:
             return {
                 schedule.id
                 for batch in self._schedules.batches(owner, schedule_ids)
                 for schedule in batch
-                if _fulfils(schedule, listing.conditions)
+                if _matches(schedule, query.conditions)
             }
 
         found = self._schedule_search.find(
             owner,
-            listing.groups,
-            offset=listing.part.offset,
-            limit=listing.part.limit,
-            post_filter=PostFilter(POST_FILTERED, look) if listing.conditions else None,
+            query.groups,
+            offset=query.page.offset,
+            limit=query.page.limit,
+            post_filter=PostFilter(POST_FILTERED, matching)
+            if query.conditions
+            else None,
         )
         batches = self._schedules.batches(owner, found.ids)
-        return rendering.respond_list(map(self._show, batches), total=found.total)
+        return rendering.respond_list(map(self._render, batches), total=found.total)
 
-    @documented(response=OneEvent, errors=(404,))
+    @documented(response=EventResponse, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
-        """One event."""
-        return self._answer(self._find(owner, event_id))
+        """Return an event."""
+        return self._respond(self._find(owner, event_id))
 
-    @documented(body=EventEdit, response=OneEvent, errors=(400, 404, 413))
+    @documented(body=EventEdit, response=EventResponse, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
-        """Changes an event; what it names is replaced as a whole, from now on."""
+        """Edit an event; each field in the body replaces the stored one."""
         body = read_object(request)
 
         def change(schedule: Schedule) -> Schedule:
-            fields, chosen = load_event(
+            fields, zoned = load_event(
                 *(self._edit, body),
-                was=ZonedOptions.of(schedule),
+                current=ZonedOptions.of(schedule),
                 clock_ms=self._cell.now_ms,
             )
-            return self._edited(schedule, fields, chosen) if fields else schedule
+            return self._apply_edit(schedule, fields, zoned) if fields else schedule
 
-        return self._answer(self._change(owner, event_id, change))
+        return self._respond(self._change(owner, event_id, change))
 
-    def _edited(
-        self, schedule: Schedule, fields: Fields, chosen: ZonedOptions
+    def _apply_edit(
+        self, schedule: Schedule, fields: Fields, zoned: ZonedOptions
     ) -> Schedule:
-        was = schedule.content
-        event_owner = was.options[OWNER]
-        tags = fields.get("tags", was.options.get(rendering.TAGS, []))
-        context = rendering.context_of(was)
-        context = fields.get("context", context)
+        current = schedule.content
+        event_owner = current.options[OWNER]
+        tags = fields.get("tags", current.options.get(rendering.TAGS, []))
+        context = fields.get("context", rendering.context_of(current))
         content = rendering.content(
-            fields.get("callback_url", was.url),
+            fields.get("callback_url", current.url),
             event_owner=event_owner,
             context=context,
             tags=tags,
@@ -208,31 +214,31 @@ class Events:
             grammar=GRAMMAR,
             content=content,
             expression=fields.get("interval"),
-            tz=chosen.tz,
-            options=chosen.options,
+            tz=zoned.tz,
+            options=zoned.options,
             search_terms=search_terms_of(event_owner, tags=tags, context=context),
         )
 
-    @documented(response=OneEvent, errors=(404,))
+    @documented(response=EventResponse, errors=(404,))
     def delete(self, owner: Owner, event_id: str) -> Response:
-        """Removes an event, and answers what it was."""
+        """Delete an event; return its last state."""
         schedule = self._find(owner, event_id)
-        shown = self._show([schedule])[0]
+        event = self._render([schedule])[0]
         self._schedules.delete(schedule)
         log_schedule("schedule.deleted", schedule)
-        return rendering.respond_data(shown)
+        return rendering.respond_data(event)
 
-    @documented(response=OneEvent, errors=(400, 404))
+    @documented(response=EventResponse, errors=(400, 404))
     def pause(self, owner: Owner, event_id: str) -> Response:
-        """Makes no further callback until resumed."""
-        return self._into(owner, event_id, ScheduleState.PAUSED)
+        """Pause an event: no callbacks until it is resumed."""
+        return self._set_state(owner, event_id, ScheduleState.PAUSED)
 
-    @documented(response=OneEvent, errors=(400, 404))
+    @documented(response=EventResponse, errors=(400, 404))
     def resume(self, owner: Owner, event_id: str) -> Response:
-        """Goes on with the next fire time after now."""
-        return self._into(owner, event_id, ScheduleState.ACTIVE)
+        """Resume an event with its next fire time."""
+        return self._set_state(owner, event_id, ScheduleState.ACTIVE)
 
-    def _into(self, owner: Owner, event_id: str, state: ScheduleState) -> Response:
+    def _set_state(self, owner: Owner, event_id: str, state: ScheduleState) -> Response:
         def change(schedule: Schedule) -> Schedule:
             if schedule.is_over(self._cell.now_ms()):
                 raise invalid("a finished event cannot be paused or resumed")
@@ -240,14 +246,14 @@ class Events:
                 return schedule
             return self._schedules.edit(schedule, grammar=GRAMMAR, state=state)
 
-        return self._answer(self._change(owner, event_id, change))
+        return self._respond(self._change(owner, event_id, change))
 
     def _change(self, owner: Owner, event_id: str, change: Change) -> Schedule:
-        """Changes an event as it is read, again while others change it.
+        """Read and change an event; retry if another edit interferes.
 
         Raises: Refusal, Conflict, NotFound.
         """
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             schedule = self._find(owner, event_id)
             try:
                 changed = change(schedule)
@@ -263,15 +269,15 @@ class Events:
     def _find(self, owner: Owner, event_id: str) -> Schedule:
         return self._schedules.get(owner, internal_id(event_id))
 
-    def _answer(self, schedule: Schedule) -> Response:
-        return rendering.respond_data(self._show([schedule])[0])
+    def _respond(self, schedule: Schedule) -> Response:
+        return rendering.respond_data(self._render([schedule])[0])
 
-    def _show(
+    def _render(
         self, schedules: Sequence[Schedule], *, now_ms: int | None = None
-    ) -> list[rendering.Shown]:
+    ) -> list[rendering.Json]:
         now_ms = self._cell.now_ms() if now_ms is None else now_ms
         return [
-            rendering.event(
+            rendering.render_event(
                 schedule,
                 now_ms=now_ms,
                 next_ms=self._schedules.next_ms(schedule, now_ms=now_ms),
@@ -280,7 +286,7 @@ class Events:
         ]
 
     def _check_size(self, body: bytes) -> None:
-        """Holds the limit that all dialects share.
+        """Apply the body limit that all dialects share.
 
         Raises: Refusal.
         """
@@ -288,5 +294,5 @@ class Events:
             raise Refusal(413, TOO_LARGE)
 
 
-def _fulfils(schedule: Schedule, conditions: Sequence[Condition]) -> bool:
-    return fulfils(rendering.context_of(schedule.content), conditions)
+def _matches(schedule: Schedule, conditions: Sequence[Condition]) -> bool:
+    return matches(rendering.context_of(schedule.content), conditions)

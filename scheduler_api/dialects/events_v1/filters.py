@@ -1,4 +1,4 @@
-"""What a list of events is asked for: its filters, and which part of it."""
+"""Parses the queries of lists: filters and pages. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from scheduler_api.dialects.events_v1.query_string import read_query
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_integer
 
-LIMIT, MOST = 100, 1_000
-LARGEST_OFFSET = 10**12
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+MAX_OFFSET = 10**12
 # Values of one filter.
-MOST_VALUES = 100
-TOO_MANY = f"must contain no more than {MOST_VALUES} elements"
+MAX_VALUES = 100
+TOO_MANY = f"must contain no more than {MAX_VALUES} elements"
 KINDS: Mapping[object, Kind] = {kind.value: kind for kind in Kind}
-# In brackets every value is a text.
+# Bracketed parameters contain texts, JSON contains booleans.
 BOOLEANS: Mapping[object, bool] = {
     **{None: False, "": False, "false": False, "true": True},
     **{False: False, True: True},
@@ -30,29 +30,30 @@ BOOLEANS: Mapping[object, bool] = {
 
 
 @dataclass(frozen=True)
-class Part:
-    """Which part of a list is asked for."""
+class Page:
+    """The requested part of a list."""
 
-    limit: int = LIMIT
+    limit: int = DEFAULT_LIMIT
     offset: int = 0
 
 
 @dataclass(frozen=True)
-class Failures:
-    """A part of what failed; the terms of the owners that are meant, if not all."""
+class FailureQuery:
+    """A page of failed attempts; `owners` are search terms, none for all owners."""
 
-    part: Part
+    page: Page
     owners: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Listing:
-    """A part of the events that have a term of each group and fulfil all conditions.
+class EventQuery:
+    """A page of the events that have a search term of each group.
 
-    Contexts with too many leaves are found by every group of a condition.
+    The group of a condition also contains the search term of post-filtered contexts,
+    which must then be compared with `conditions`.
     """
 
-    part: Part
+    page: Page
     groups: tuple[tuple[str, ...], ...]
     conditions: tuple[Condition, ...]
 
@@ -60,17 +61,17 @@ class Listing:
 def search_terms_of(
     event_owner: str, *, tags: Iterable[str], context: object
 ) -> list[str]:
-    """What an event is found by."""
-    found = [_owner_term(event_owner), *map(_tag_term, tags), *search_terms(context)]
-    return list(dict.fromkeys(found))
+    """The search terms of an event."""
+    terms = [_owner_term(event_owner), *map(_tag_term, tags), *search_terms(context)]
+    return list(dict.fromkeys(terms))
 
 
-def read_listing(pairs: list[tuple[str, str]]) -> Listing:
-    """The list that a query asks for.
+def read_event_query(pairs: list[tuple[str, str]]) -> EventQuery:
+    """Parse the query of the list of events.
 
     Raises: Refusal, naming every fault.
     """
-    part, faults = _part(pairs)
+    page, faults = _page(pairs)
     try:
         query = read_query(pairs)
     except Refusal as err:
@@ -85,44 +86,44 @@ def read_listing(pairs: list[tuple[str, str]]) -> Listing:
         tuple(map(_tag_term, tags)),
         *((condition.search_term, POST_FILTERED) for condition in conditions),
     ]
-    return Listing(part, tuple(filter(None, groups)), conditions)
+    return EventQuery(page, tuple(filter(None, groups)), conditions)
 
 
-def read_part(pairs: list[tuple[str, str]]) -> Part:
-    """The part that `limit` and `offset` ask for.
+def read_page(pairs: list[tuple[str, str]]) -> Page:
+    """Parse `limit` and `offset`.
 
     Raises: Refusal, naming every fault.
     """
-    part, faults = _part(pairs)
+    page, faults = _page(pairs)
     if faults:
         raise invalid(*faults)
-    return part
+    return page
 
 
-def read_failures(pairs: list[tuple[str, str]]) -> Failures:
-    """Which failures are asked for; `eventOwner` may be repeated.
+def read_failure_query(pairs: list[tuple[str, str]]) -> FailureQuery:
+    """Parse the query of the list of failures; `eventOwner` may be repeated.
 
     Raises: Refusal, naming every fault.
     """
     owners = [value for name, value in pairs if name == "eventOwner" and value]
-    return Failures(read_part(pairs), tuple(map(_owner_term, owners)))
+    return FailureQuery(read_page(pairs), tuple(map(_owner_term, owners)))
 
 
-def _part(pairs: Iterable[tuple[str, str]]) -> tuple[Part, list[str]]:
-    """A part, and what is wrong with it."""
-    given, faults, parts = dict(pairs), [], {}
-    for name, most in (("limit", MOST), ("offset", LARGEST_OFFSET)):
-        text = given.get(name, "")
+def _page(pairs: Iterable[tuple[str, str]]) -> tuple[Page, list[str]]:
+    """The page, and the faults of its parameters."""
+    parameters, faults, values = dict(pairs), [], {}
+    for name, maximum in (("limit", MAX_LIMIT), ("offset", MAX_OFFSET)):
+        text = parameters.get(name, "")
         if not text:
             continue
         number = read_integer(text)
         if number is None:
             faults.append(f"{name} must be a natural number")
-        elif number > most:
-            faults.append(f"{name} must not be greater than {most}")
+        elif number > maximum:
+            faults.append(f"{name} must not be greater than {maximum}")
         else:
-            parts[name] = number
-    return Part(**parts), faults
+            values[name] = number
+    return Page(**values), faults
 
 
 def _owner_term(event_owner: str) -> str:
@@ -134,11 +135,11 @@ def _tag_term(tag: str) -> str:
 
 
 def _texts(query: Mapping[str, object], name: str, faults: list[str]) -> list[str]:
-    """A list of texts; one text is a list of it, nothing is no filter."""
-    given = query.get(name)
-    values = given if isinstance(given, list) else [given]
+    """The texts of a filter, which may be one text or a list; adds to `faults`."""
+    value = query.get(name)
+    values = value if isinstance(value, list) else [value]
     values = [value for value in values if value not in (None, "", {}, [])]
-    if len(values) > MOST_VALUES:
+    if len(values) > MAX_VALUES:
         faults.append(f"query.{name} {TOO_MANY}")
         return []
     texts = [value for value in values if isinstance(value, str)]
@@ -147,48 +148,48 @@ def _texts(query: Mapping[str, object], name: str, faults: list[str]) -> list[st
     return texts
 
 
-def _conditions(given: object, faults: list[str]) -> Iterator[Condition]:
-    if given in (None, "", {}, []):
+def _conditions(value: object, faults: list[str]) -> Iterator[Condition]:
+    """The valid conditions of a filter on the context; adds to `faults`."""
+    if value in (None, "", {}, []):
         return
-    conditions = given if isinstance(given, list) else [given]
-    if len(conditions) > MOST_VALUES:
+    conditions = value if isinstance(value, list) else [value]
+    if len(conditions) > MAX_VALUES:
         faults.append(f"query.context {TOO_MANY}")
         return
-    for index, each in enumerate(conditions):
-        where = f"query.context.{index}"
-        if not isinstance(each, dict):
-            faults.append(f"{where} must be an object")
+    for index, condition in enumerate(conditions):
+        name = f"query.context.{index}"
+        if not isinstance(condition, dict):
+            faults.append(f"{name} must be an object")
             continue
-        found = list(_faults_of(each))
-        faults += [f"{where}.{fault}" for fault in found]
+        found = list(_condition_faults(condition))
+        faults += [f"{name}.{fault}" for fault in found]
         if not found:
-            kind = KINDS[each["type"]]
-            value = _value(kind, each["value"])
-            path, in_array = tuple(each["path"]), BOOLEANS[each.get("isArray")]
-            yield Condition(path, kind, value or "", in_array)
+            kind = KINDS[condition["type"]]
+            compared = _compared_value(kind, condition["value"]) or ""
+            in_array = BOOLEANS[condition.get("isArray")]
+            yield Condition(tuple(condition["path"]), kind, compared, in_array)
 
 
-def _faults_of(given: Mapping[str, object]) -> Iterator[str]:
-    """What is wrong with a filter on the context."""
-    path, value, kind = (given.get(name) for name in ("path", "value", "type"))
+def _condition_faults(condition: Mapping[str, object]) -> Iterator[str]:
+    path, value, kind = (condition.get(name) for name in ("path", "value", "type"))
     if not isinstance(path, list) or not path:
         yield "path must be a list of at least one key"
     elif not all(isinstance(key, str) for key in path):
         yield "path must be a list of strings"
-    known = isinstance(kind, str) and kind in KINDS
-    if not known:
+    is_kind = isinstance(kind, str) and kind in KINDS
+    if not is_kind:
         yield f"type must be one of the following values: {', '.join(Kind)}"
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         yield "value must be a string or a number"
-    elif known and _value(KINDS[kind], value) is None:
+    elif is_kind and _compared_value(KINDS[kind], value) is None:
         yield "value must be a number"
-    is_array = given.get("isArray")
+    is_array = condition.get("isArray")
     if not isinstance(is_array, (str, bool, type(None))) or is_array not in BOOLEANS:
         yield "isArray must be a boolean value"
 
 
-def _value(kind: Kind, given: str | float) -> str | None:
-    """What is compared, None for what is no number."""
+def _compared_value(kind: Kind, value: str | float) -> str | None:
+    """The normalized value of a condition; None if it should be a number and is not."""
     if kind is Kind.NUMBER:
-        return read_number(given) if isinstance(given, str) else comparable(given)[1]
-    return given if isinstance(given, str) else f"{given}"
+        return read_number(value) if isinstance(value, str) else comparable(value)[1]
+    return value if isinstance(value, str) else f"{value}"

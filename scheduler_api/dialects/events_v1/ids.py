@@ -1,26 +1,26 @@
-"""Ids as clients of Scheduler v1 see them: UUIDs that stand for our numbers. Pure."""
+"""Converts between internal ids and the UUIDs that clients use. Pure."""
 
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.ids import to_id, to_number
 from uuid import UUID
 
-# Version 4 and the RFC's variant: what reads UUIDs takes every number for one.
-MARKS = 0x4000_8000_0000_0000_0000
-LARGEST = (1 << 62) - 1
+# The bits of version 4 and of the RFC's variant, which validators check.
+UUID_BITS = 0x4000_8000_0000_0000_0000
+MAX_NUMBER = (1 << 62) - 1
 
 
 def public_id(internal: str) -> str:
-    """The UUID of an event; that of a callback goes on with `_` and its second.
+    """The UUID of an event, or of a callback, which has its second appended after `_`.
 
-    No dot is in it: what is signed is put together with dots.
+    A dot would be ambiguous: Standard Webhooks joins the signed parts with dots.
     """
     number, dot, rest = internal.partition(".")
-    spelt = str(UUID(int=MARKS | to_number(number)))
-    return f"{spelt}_{rest}" if dot else spelt
+    uuid = str(UUID(int=UUID_BITS | to_number(number)))
+    return f"{uuid}_{rest}" if dot else uuid
 
 
 def internal_id(public: str) -> str:
-    """The id of the schedule that a UUID stands for.
+    """The id of the schedule with a UUID.
 
     Raises: NotFound.
     """
@@ -28,6 +28,6 @@ def internal_id(public: str) -> str:
         number = UUID(public).int
     except ValueError as err:
         raise NotFound from err
-    if number & ~LARGEST != MARKS or str(UUID(int=number)) != public.lower():
+    if number & ~MAX_NUMBER != UUID_BITS or str(UUID(int=number)) != public.lower():
         raise NotFound
-    return to_id(number & LARGEST)
+    return to_id(number & MAX_NUMBER)

@@ -1,4 +1,4 @@
-"""The routes of the Scheduler v1 dialect, and how its errors look."""
+"""The routes and the error format of Scheduler v1."""
 
 from flask import Blueprint, Response, request
 from functools import partial
@@ -30,12 +30,12 @@ DOCUMENT = Document(
 )
 INTERNAL_ERROR = "Internal server error"
 NOT_FOUND = "Event not found"
-# The docs write both.
-ONE_EVENT = ("/event/<event_id>", "/events/<event_id>")
+# The documentation of Scheduler v1 uses both spellings.
+EVENT_PATHS = ("/event/<event_id>", "/events/<event_id>")
 
 
 def blueprint(services: Services) -> Blueprint:
-    """All routes; both spellings of each, with and without a slash at its end."""
+    """All routes; both spellings of each path, with and without a trailing slash."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/v1")
     events, applications = Events(services), Applications(services)
     attempts, runs = Attempts(services), Runs(services)
@@ -45,7 +45,7 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/failures", "list_failures", attempts.failures),
         ("GET", "/keys", "show_keys", applications.keys),
     ]
-    for path in ONE_EVENT:
+    for path in EVENT_PATHS:
         table += [
             ("GET", path, "get_event", events.get),
             ("PATCH", path, "edit_event", events.edit),
@@ -69,13 +69,13 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def internal_error(_endpoint: str | None) -> str:
-    """The message for a fault of ours in an endpoint."""
+    """The message of an internal error."""
     return INTERNAL_ERROR
 
 
-def _with_owner(services: Services, view: View, **in_path: str) -> Response:
+def _with_owner(services: Services, view: View, **path_variables: str) -> Response:
     tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
-    return view(Owner(tenant.id, DIALECT), **in_path)
+    return view(Owner(tenant.id, DIALECT), **path_variables)
 
 
 def _without_owner(view: View) -> Response:
@@ -83,9 +83,9 @@ def _without_owner(view: View) -> Response:
 
 
 def _refusal(refusal: Refusal) -> Response:
-    """A bad request is answered with a list of messages, all else with one."""
-    bad = refusal.status == 400
-    return error(refusal.status, refusal.messages if bad else str(refusal))
+    """A refusal as an error; a 400 has a list of messages, other statuses have one."""
+    is_list = refusal.status == 400
+    return error(refusal.status, refusal.messages if is_list else str(refusal))
 
 
 def _not_found(_err: NotFound) -> Response:

@@ -1,4 +1,4 @@
-"""Reading what a client sent, and the errors that answer it."""
+"""Reads the bodies of requests, and renders errors."""
 
 import json
 import math
@@ -14,8 +14,8 @@ from scheduler_api.dialects.events_v1 import rendering
 from scheduler_api.dialects.events_v1.request_schemas import (
     Faults,
     Fields,
-    faults,
-    told,
+    ordered_messages,
+    read_faults,
 )
 from scheduler_api.web import request_body
 from scheduler_api.web.refusal import Refusal
@@ -24,20 +24,20 @@ from typing import cast
 
 BAD_BODY = "the request body must be a JSON object"
 TOO_LARGE = "The request body is too large"
-# Of an option's name, which anybody may have made up.
-LONGEST_NAME = 40
+# Characters of an unknown option that an error message quotes.
+MAX_QUOTED = 40
 PAST = "endDate must be in the future"
 
 read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=BAD_BODY)
 
 
 def error(status: int, message: str | Sequence[str]) -> Response:
-    """An error as this dialect shows it."""
-    shown = message if isinstance(message, str) else list(message)
+    """An error in the format of this dialect."""
+    messages = message if isinstance(message, str) else list(message)
     return rendering.respond(
         {
             "statusCode": status,
-            "message": shown,
+            "message": messages,
             "error": HTTPStatus(status).phrase,
             "timestamp": to_iso(time.time_ns() // 1_000_000),
         },
@@ -46,12 +46,12 @@ def error(status: int, message: str | Sequence[str]) -> Response:
 
 
 def invalid(*messages: str) -> Refusal:
-    """What is wrong with what a client sent, all of it."""
+    """A refusal with all faults of a request."""
     return Refusal(400, *messages)
 
 
 def read_object(request: Request) -> dict[str, object]:
-    """The JSON object in the body, whatever its content type says.
+    """The JSON object in the body; ignores the content type.
 
     Raises: Refusal.
     """
@@ -59,7 +59,7 @@ def read_object(request: Request) -> dict[str, object]:
 
 
 def parse_object(raw: bytes) -> dict[str, object]:
-    """The JSON object that a body is.
+    """Parse a body as a JSON object.
 
     Raises: Refusal.
     """
@@ -70,24 +70,24 @@ def parse_object(raw: bytes) -> dict[str, object]:
 
 
 def read_json(text: str) -> object:
-    """What a JSON text says, None if it is none.
+    """Parse a JSON text; None if it is invalid.
 
-    A number that no double holds would be another one to the receiver.
+    A number beyond the range of a double is invalid: a receiver would read another.
     """
     try:
-        return json.loads(text, parse_float=_finite, parse_constant=_refuse)
+        return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
 
 
 def load(schema: Schema, body: dict[str, object]) -> Fields:
-    """The body's fields.
+    """The fields of a body.
 
     Raises: Refusal, naming every fault.
     """
-    fields, found = _loaded(schema, body)
-    if found:
-        raise invalid(*faults(schema, found))
+    fields, faults = _load(schema, body)
+    if faults:
+        raise invalid(*ordered_messages(schema, faults))
     return fields
 
 
@@ -95,46 +95,46 @@ def load_event(
     schema: Schema,
     body: dict[str, object],
     *,
-    was: ZonedOptions,
+    current: ZonedOptions,
     clock_ms: Callable[[], int],
 ) -> tuple[Fields, ZonedOptions]:
-    """The fields of an event's body, and all that its options say then.
+    """The fields of an event's body, and its new options.
 
     Args:
-        was: what its options said before.
-        clock_ms: asked only where something is wrong, so that an end in the past is
-            told as well; whatever else is good, the store refuses it.
+        current: the options before.
+        clock_ms: the store's clock; called only if there are other faults, to report
+            an end in the past with them. The store itself refuses such an end.
 
     Raises: Refusal, naming every fault.
     """
-    fields, found = _loaded(schema, body)
-    end_ms = fields.get("end_ms", was.options.end_ms)
-    chosen = replace(was, options=replace(was.options, end_ms=end_ms))
+    fields, faults = _load(schema, body)
+    end_ms = fields.get("end_ms", current.options.end_ms)
+    zoned = replace(current, options=replace(current.options, end_ms=end_ms))
     try:
-        chosen = apply_options(fields.get("options", {}), chosen)
+        zoned = apply_options(fields.get("options", {}), zoned)
     except BadOption as err:
-        found["options"] = [f"options.{err.name[:LONGEST_NAME]} {err.problem}"]
-    if found and "end_ms" in fields and fields["end_ms"] <= clock_ms():
-        found["endDate"] = [PAST]
-    if found:
-        raise invalid(*faults(schema, found))
-    return fields, chosen
+        faults["options"] = [f"options.{err.name[:MAX_QUOTED]} {err.problem}"]
+    if faults and "end_ms" in fields and fields["end_ms"] <= clock_ms():
+        faults["endDate"] = [PAST]
+    if faults:
+        raise invalid(*ordered_messages(schema, faults))
+    return fields, zoned
 
 
-def _loaded(schema: Schema, body: dict[str, object]) -> tuple[Fields, Faults]:
-    """The fields that are good, and what is wrong with the others, by their names."""
+def _load(schema: Schema, body: dict[str, object]) -> tuple[Fields, Faults]:
+    """The valid fields, and the faults of the others."""
     try:
         return cast(Fields, schema.load(body)), {}
     except ValidationError as err:
-        return cast(Fields, err.valid_data), told(schema, err)
+        return cast(Fields, err.valid_data), read_faults(schema, err)
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError(f"{digits[:20]} is no double")
+        raise ValueError(f"{digits[:20]} is not a double")
     return number
 
 
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

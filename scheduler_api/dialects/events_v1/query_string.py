@@ -1,54 +1,56 @@
-"""`query` as clients have spelt it: one JSON text, or nested brackets.
+"""Parses the parameter `query`: either JSON, or nested bracketed parameters.
 
-axios wrote JSON up to 0.27, then brackets with indices, which from 1.12 on come
-percent-encoded; other clients leave the indices out, or repeat a name.
+axios sends JSON up to version 0.27, then brackets with indices (percent-encoded since
+1.12). Other clients omit the indices or repeat a name.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from scheduler_api.dialects.events_v1.parsing import invalid, read_json
 
-MOST_PAIRS = 200
-DEEPEST = 5
+MAX_PAIRS = 200
+MAX_DEPTH = 5
 NAME = "query"
 
 _BRACKETED = re.compile(r"query((?:\[[^\[\]]*\])+)")
 _INDEX = re.compile(r"[0-9]{0,9}")
-LAST = 10**9
+# Sorts behind every index.
+NO_INDEX = 10**9
 
 Entry = tuple[list[str], str]
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
-    """What `query` says, whichever way it is spelt; lists are lists in both.
+    """The value of `query`, from either notation.
 
     Raises: Refusal.
     """
     pairs = list(pairs)
-    if len(pairs) > MOST_PAIRS:
-        raise invalid(f"there must be no more than {MOST_PAIRS} parameters")
+    if len(pairs) > MAX_PAIRS:
+        raise invalid(f"there must be no more than {MAX_PAIRS} parameters")
     texts = [value for name, value in pairs if name == NAME and value]
     bracketed = [
-        (found[1][1:-1].split("]["), value)
+        (match[1][1:-1].split("]["), value)
         for name, value in pairs
-        if (found := _BRACKETED.fullmatch(name)) is not None
+        if (match := _BRACKETED.fullmatch(name)) is not None
     ]
-    if any(len(path) > DEEPEST for path, _ in bracketed):
-        raise invalid(f"query must be no more than {DEEPEST} levels deep")
+    if any(len(path) > MAX_DEPTH for path, _ in bracketed):
+        raise invalid(f"query must be no more than {MAX_DEPTH} levels deep")
     if texts and bracketed:
         raise invalid("query must be either JSON or bracketed parameters, not both")
     if len(texts) > 1:
         raise invalid("query must be given once")
-    said = read_json(texts[0]) if texts else _gathered(bracketed) if bracketed else {}
-    if not isinstance(said, dict):
+    query = read_json(texts[0]) if texts else _nest(bracketed) if bracketed else {}
+    if not isinstance(query, dict):
         raise invalid("query must be a JSON object")
-    return said
+    return query
 
 
-def _gathered(entries: Sequence[Entry]) -> object:
-    """What stands at and below one name; whose names are all indices, is a list.
+def _nest(entries: Sequence[Entry]) -> object:
+    """The nested value of bracketed parameters; a list if all names are indices.
 
-    Lists are sorted by index, never allocated by it; what has none comes last.
+    A list is sorted by index; items without an index come last. Its size does not
+    depend on the indices.
     """
     values = [value for path, value in entries if not path]
     groups: dict[str, list[Entry]] = {}
@@ -58,10 +60,10 @@ def _gathered(entries: Sequence[Entry]) -> object:
     if not groups:
         return values[0] if len(values) == 1 else values
     if not all(_INDEX.fullmatch(name) for name in groups):
-        return {name: _gathered(group) for name, group in groups.items()}
+        return {name: _nest(group) for name, group in groups.items()}
     items = []
-    for name in sorted(groups, key=lambda name: int(name or LAST)):
+    for name in sorted(groups, key=lambda name: int(name or NO_INDEX)):
         flat = [value for path, value in groups[name] if not path]
         deep = [entry for entry in groups[name] if entry[0]]
-        items += [*flat, *([_gathered(deep)] if deep else [])]
+        items += [*flat, *([_nest(deep)] if deep else [])]
     return items

@@ -1,4 +1,4 @@
-"""How events look to clients of Scheduler v1."""
+"""Renders events, callbacks and attempts as JSON."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,149 +18,150 @@ from scheduler_api.dialects.events_v1.outbound import OWNER
 from scheduler_api.dialects.json_text import dump
 from scheduler_api.web import schedule_options, schedule_runs
 
-Shown = dict[str, object]
+Json = dict[str, object]
 
-JSON = "application/json"
+CONTENT_TYPE_JSON = "application/json"
 INACTIVE, ACTIVE = "INACTIVE", "ACTIVE"
 PAUSED, FINISHED = "PAUSED", "FINISHED"
 DELIVERED, FAILED, INTERRUPTED = "DELIVERED", "FAILED", "INTERRUPTED"
-# What a content's options say beside its owner: its tags, that it has no context.
-TAGS, BARE = "t", "b"
-# An option that is a field of its own here.
+# Options of a content: the tags, and whether the event has no context.
+TAGS, NO_CONTEXT = "t", "b"
+# An option that this dialect has as a field of the event.
 END = "endDate"
 
 
 def respond(body: object, status: int = 200) -> Response:
     """A JSON response."""
-    return Response(dump(body), status=status, mimetype=JSON)
+    return Response(dump(body), status=status, mimetype=CONTENT_TYPE_JSON)
 
 
 def respond_data(data: object, status: int = 200) -> Response:
-    """A success."""
+    """A successful response."""
     return respond({"data": data}, status)
 
 
-def respond_list(batches: Iterable[Sequence[Shown]], *, total: int) -> Response:
-    """A part of a list, written as it is read, and how long all of it is.
+def respond_list(batches: Iterable[Sequence[Json]], *, total: int) -> Response:
+    """A streamed page of a list, with the total length of the list.
 
-    However large its items are, only a batch of them is in memory. The first is read
-    before this returns, so that a store that is away still has a status of its own.
+    Only one batch of items is in memory at a time. The first one is read before this
+    returns: the response of an unreachable store can still have an error status.
     """
-    reading = iter(batches)
-    first = next(reading, ())
+    remaining = iter(batches)
+    first = next(remaining, ())
 
     def parts() -> Iterator[bytes]:
         yield b'{"data":[' + b",".join(map(dump, first))
-        for batch in reading:
+        for batch in remaining:
             yield b"".join(b"," + dump(item) for item in batch)
         yield b'],"meta":{"total":%d}}' % total
 
-    return Response(parts(), mimetype=JSON)
+    return Response(parts(), mimetype=CONTENT_TYPE_JSON)
 
 
 def content(
     url: str, *, event_owner: str, context: object, tags: Sequence[str]
 ) -> Content:
-    """What the callbacks of an event send, and what else is told of it."""
-    options: Shown = {OWNER: event_owner}
+    """The content of an event's callbacks; the options keep what they do not send."""
+    options: Json = {OWNER: event_owner}
     if tags:
         options[TAGS] = list(tags)
     if context is None:
-        options[BARE] = True
+        options[NO_CONTEXT] = True
     return Content(url, dump({} if context is None else context), options)
 
 
-def context_of(of: Content) -> object:
-    """The context that an event was given, None if none."""
-    return None if BARE in of.options else json.loads(of.body)
+def context_of(content: Content) -> object:
+    """The context of an event, None without one."""
+    return None if NO_CONTEXT in content.options else json.loads(content.body)
 
 
-def status(of: Schedule, *, now_ms: int) -> str:
-    """How far an event is."""
-    if of.is_over(now_ms):
+def status(schedule: Schedule, *, now_ms: int) -> str:
+    """The status of an event."""
+    if schedule.is_over(now_ms):
         return FINISHED
-    if of.state is ScheduleState.PAUSED:
+    if schedule.state is ScheduleState.PAUSED:
         return PAUSED
-    return INACTIVE if of.first_begun_ms is None else ACTIVE
+    return INACTIVE if schedule.first_begun_ms is None else ACTIVE
 
 
-def event(of: Schedule, *, now_ms: int, next_ms: int | None) -> Shown:
-    """An event; `nextRun` is null while none is to come."""
-    shown = status(of, now_ms=now_ms)
-    runs = next_ms is not None and shown in (INACTIVE, ACTIVE)
+def render_event(schedule: Schedule, *, now_ms: int, next_ms: int | None) -> Json:
+    """An event; `nextRun` is null if it will not run again or is paused."""
+    event_status, content = status(schedule, now_ms=now_ms), schedule.content
+    runs = next_ms is not None and event_status in (INACTIVE, ACTIVE)
     return {
-        "eventId": public_id(of.id),
-        "status": shown,
-        "createdDate": to_iso(of.created_ms),
-        "eventOwner": of.content.options[OWNER],
-        "endDate": to_iso(of.options.end_ms or 0),
-        "interval": of.expression,
-        "callbackUrl": of.content.url,
-        "context": context_of(of.content),
-        "tags": of.content.options.get(TAGS, []),
+        "eventId": public_id(schedule.id),
+        "status": event_status,
+        "createdDate": to_iso(schedule.created_ms),
+        "eventOwner": content.options[OWNER],
+        "endDate": to_iso(schedule.options.end_ms or 0),
+        "interval": schedule.expression,
+        "callbackUrl": content.url,
+        "context": context_of(content),
+        "tags": content.options.get(TAGS, []),
         "nextRun": to_iso(next_ms or 0) if runs else None,
-        "options": _options(of),
+        "options": _options(schedule),
     }
 
 
-def _options(of: Schedule) -> Shown:
-    """What else the event does; its end stands beside them."""
-    options = schedule_options.render(of)
+def _options(schedule: Schedule) -> Json:
+    options = schedule_options.render(schedule)
     options.pop(END, None)
     return options
 
 
-def callback(run_id: str) -> Shown:
-    """A callback that somebody has asked for."""
-    schedule, _, fired = run_id.partition(".")
+def render_callback(run_id: str) -> Json:
+    """A callback that a client requested."""
+    schedule, _, occurrence = run_id.partition(".")
     return {
         "callbackId": public_id(run_id),
         "eventId": public_id(schedule),
-        "fireDate": _fire_date(fired),
+        "fireDate": _fire_date(occurrence),
     }
 
 
-def replay(run_id: str, *, of: str) -> Shown:
-    """A callback that sends again what another has sent."""
-    return callback(run_id) | {"replayOf": public_id(of)}
+def render_replay(run_id: str, *, origin: str) -> Json:
+    """A callback that replays another one."""
+    return render_callback(run_id) | {"replayOf": public_id(origin)}
 
 
-def run(of: Run) -> Shown:
-    """One fire time; what it made is named as the callback names itself."""
-    named = {"callbackId": public_id(of.event_id or "0")}
-    if of.replay_of is not None:
-        named["replayOf"] = public_id(of.replay_of)
-    return schedule_runs.render_run(of, **named)
+def render_run(run: Run) -> Json:
+    """One fire time of an event."""
+    ids = {"callbackId": public_id(run.event_id or "0")}
+    if run.replay_of is not None:
+        ids["replayOf"] = public_id(run.replay_of)
+    return schedule_runs.render_run(run, **ids)
 
 
-def attempt(of: Attempt, *, origin: str | None) -> Shown:
-    """One request of a callback; `attemptId` tells it from all others of its event.
+def render_attempt(attempt: Attempt, *, origin: str | None) -> Json:
+    """One request of a callback; `attemptId` is unique within its event.
 
     Args:
-        origin: the callback that it sends again, if any.
+        origin: the callback that it replays, if any.
     """
-    schedule, _, fired = of.event_id.partition(".")
-    lost = of.kind is AttemptKind.INTERRUPTED
-    error = model.INTERRUPTED if lost else of.error
-    answered = not lost and error is None and of.status is not None
-    good = answered and 200 <= (of.status or 0) < 300
+    schedule, _, occurrence = attempt.event_id.partition(".")
+    interrupted = attempt.kind is AttemptKind.INTERRUPTED
+    error = model.INTERRUPTED if interrupted else attempt.error
+    has_response = not interrupted and error is None and attempt.status is not None
+    delivered = has_response and 200 <= (attempt.status or 0) < 300
+    status = INTERRUPTED if interrupted else DELIVERED if delivered else FAILED
     return {
-        "attemptId": f"{fired}-{of.number}",
-        "callbackId": public_id(of.event_id),
+        "attemptId": f"{occurrence}-{attempt.number}",
+        "callbackId": public_id(attempt.event_id),
         "eventId": public_id(schedule),
-        "fireDate": _fire_date(fired),
-        "number": of.number,
-        "status": DELIVERED if good else INTERRUPTED if lost else FAILED,
-        "startedDate": to_iso(of.started_ms),
-        "endedDate": to_iso(of.ended_ms),
-        "nextDate": None if of.next_ms is None else to_iso(of.next_ms),
-        "responseStatus": of.status,
-        "responseBody": of.response,
+        "fireDate": _fire_date(occurrence),
+        "number": attempt.number,
+        "status": status,
+        "startedDate": to_iso(attempt.started_ms),
+        "endedDate": to_iso(attempt.ended_ms),
+        "nextDate": None if attempt.next_ms is None else to_iso(attempt.next_ms),
+        "responseStatus": attempt.status,
+        "responseBody": attempt.response,
         "error": error,
-        "possibleDuplicate": of.possible_duplicate,
+        "possibleDuplicate": attempt.possible_duplicate,
         "replayOf": None if origin is None else public_id(origin),
     }
 
 
-def _fire_date(fired: str) -> str:
-    return to_iso(int(fired.partition("r")[0]) * 1000)
+def _fire_date(occurrence: str) -> str:
+    """The date in the second part of an occurrence's id, such as `1700000000r1`."""
+    return to_iso(int(occurrence.partition("r")[0]) * 1000)

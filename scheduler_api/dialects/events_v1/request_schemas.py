@@ -1,4 +1,4 @@
-"""What clients of Scheduler v1 may say, and the messages for all that is wrong."""
+"""Schemas of request bodies, with all error messages of each field."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -9,19 +9,20 @@ from scheduler_api.web.schedule_options import DESCRIPTIONS
 from scheduler_api.web.values import read_date
 from typing import Any, ClassVar, TypedDict
 
-MOST_TAGS = 50
-LONGEST_TAG = 256
-LONGEST_EMAIL = 254
+MAX_TAGS = 50
+MAX_TAG_LENGTH = 256
+MAX_EMAIL_LENGTH = 254
 ANYWHERE = AddressPolicy()
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 
+# Messages by the name of the field.
 Faults = dict[str, list[str]]
 
 _email = validate.Email()
 
 
 class _Shaped(fields.Field[object]):
-    """A field that documents show in this shape."""
+    """A field with `shape` as its JSON Schema in the OpenAPI document."""
 
     shape: ClassVar[Mapping[str, object]] = {"type": "string"}
 
@@ -29,26 +30,26 @@ class _Shaped(fields.Field[object]):
         super().__init__(metadata=dict(self.shape), **kwargs)
 
 
-class _Stated(_Shaped):
-    """A field whose faults are told in class-validator's words.
+class _Validated(_Shaped):
+    """A field with error messages in the wording of class-validator.
 
-    `says` is the fault of what is no such value at all; where it is empty or missing,
-    that is told first.
+    `fault` is the message for a value of the wrong kind. A missing or empty value has
+    another message before it. `{}` is the name of the field.
     """
 
-    says = ""
+    fault = ""
 
     def __init__(self, **kwargs: Any) -> None:
-        self._empty = ["{} should not be empty", self.says]
+        self._empty = ["{} should not be empty", self.fault]
         messages: Any = {"required": self._empty, "null": self._empty}
         super().__init__(error_messages=messages, **kwargs)
 
     def refuse(self, *messages: str) -> ValidationError:
-        """The error that tells these faults."""
-        return ValidationError(list(messages or (self.says,)))
+        """An error with these messages, by default with `fault`."""
+        return ValidationError(list(messages or (self.fault,)))
 
     def text(self, value: object) -> str:
-        """A text that is not empty.
+        """Check that a value is a text and not empty.
 
         Raises: ValidationError.
         """
@@ -59,11 +60,15 @@ class _Stated(_Shaped):
         return value
 
 
-class EventOwner(_Stated):
-    """An e-mail address, loaded as given."""
+class EventOwner(_Validated):
+    """An e-mail address, loaded unchanged."""
 
-    says = "{} must be an email"
-    shape: ClassVar = {"type": "string", "format": "email", "maxLength": LONGEST_EMAIL}
+    fault = "{} must be an email"
+    shape: ClassVar = {
+        "type": "string",
+        "format": "email",
+        "maxLength": MAX_EMAIL_LENGTH,
+    }
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
         text = self.text(value)
@@ -71,15 +76,15 @@ class EventOwner(_Stated):
             _email(text)
         except ValidationError as err:
             raise self.refuse() from err
-        if len(text) > LONGEST_EMAIL or not text.isprintable():
+        if len(text) > MAX_EMAIL_LENGTH or not text.isprintable():
             raise self.refuse()
         return text
 
 
-class EndDate(_Stated):
+class EndDate(_Validated):
     """An ISO 8601 text, loaded as epoch ms."""
 
-    says = "{} must be a valid ISO 8601 date string"
+    fault = "{} must be a valid ISO 8601 date string"
     shape: ClassVar = {"type": "string", "format": "date-time"}
 
     def _deserialize(self, value: object, *_: object, **__: object) -> int:
@@ -90,10 +95,10 @@ class EndDate(_Stated):
             raise self.refuse() from err
 
 
-class Interval(_Stated):
-    """A cron expression in this dialect's grammar, loaded as given."""
+class Interval(_Validated):
+    """A cron expression in this dialect's grammar, loaded unchanged."""
 
-    says = "{} must be a string"
+    fault = "{} must be a string"
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
         text = self.text(value)
@@ -104,10 +109,10 @@ class Interval(_Stated):
         return text
 
 
-class CallbackUrl(_Stated):
-    """An absolute http(s) URL, loaded as given."""
+class CallbackUrl(_Validated):
+    """An absolute http(s) URL, loaded unchanged."""
 
-    says = "{} must be a URL address"
+    fault = "{} must be a URL address"
     shape: ClassVar = {"type": "string", "format": "uri"}
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
@@ -119,7 +124,7 @@ class CallbackUrl(_Stated):
 
 
 class Context(_Shaped):
-    """Any JSON object, loaded as given; null is none."""
+    """Any JSON object, loaded unchanged."""
 
     shape: ClassVar = {"type": "object"}
 
@@ -130,12 +135,12 @@ class Context(_Shaped):
 
 
 class Tags(_Shaped):
-    """A list of texts, loaded as given; null is an empty one."""
+    """A list of texts, loaded unchanged; null is an empty list."""
 
     shape: ClassVar = {
         "type": "array",
-        "items": {"type": "string", "maxLength": LONGEST_TAG},
-        "maxItems": MOST_TAGS,
+        "items": {"type": "string", "maxLength": MAX_TAG_LENGTH},
+        "maxItems": MAX_TAGS,
     }
 
     def deserialize(
@@ -145,38 +150,38 @@ class Tags(_Shaped):
         data: Mapping[str, object] | None = None,
         **kwargs: object,
     ) -> object:
-        given = [] if value is None else value
-        return super().deserialize(given, attr, data, **kwargs)
+        tags = [] if value is None else value
+        return super().deserialize(tags, attr, data, **kwargs)
 
     def _deserialize(self, value: object, *_: object, **__: object) -> list[str]:
         if not isinstance(value, list):
             raise ValidationError(["{} must be an array"])
-        found = list(self._faults(value))
-        if found:
-            raise ValidationError(found)
+        faults = list(self._faults(value))
+        if faults:
+            raise ValidationError(faults)
         return value
 
     def _faults(self, tags: list[object]) -> Iterator[str]:
-        if len(tags) > MOST_TAGS:
-            yield f"{{}} must contain no more than {MOST_TAGS} elements"
+        if len(tags) > MAX_TAGS:
+            yield f"{{}} must contain no more than {MAX_TAGS} elements"
         texts = [tag for tag in tags if isinstance(tag, str)]
         if len(texts) < len(tags):
             yield "each value in {} must be a string"
-        elif any(len(tag) > LONGEST_TAG for tag in texts):
+        elif any(len(tag) > MAX_TAG_LENGTH for tag in texts):
             yield (
                 "each value in {} must be shorter than or equal to"
-                f" {LONGEST_TAG} characters"
+                f" {MAX_TAG_LENGTH} characters"
             )
 
 
 class Options(_Shaped):
-    """What an event does beside firing, by the names that all dialects share."""
+    """Options of an event, which are checked later."""
 
     shape: ClassVar = {
         "type": "object",
         "properties": {
-            name: {"description": about}
-            for name, about in DESCRIPTIONS.items()
+            name: {"description": text}
+            for name, text in DESCRIPTIONS.items()
             if name != "endDate"
         },
     }
@@ -191,25 +196,25 @@ class Options(_Shaped):
         return value
 
 
-class AppName(_Stated):
-    """The name of an application, loaded as given."""
+class AppName(_Validated):
+    """The name of an application, loaded unchanged."""
 
-    says = "{} must be a string"
-    shape: ClassVar = {"type": "string", "maxLength": LONGEST_NAME}
+    fault = "{} must be a string"
+    shape: ClassVar = {"type": "string", "maxLength": MAX_NAME_LENGTH}
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
         text = self.text(value)
         if not text.isprintable():
             raise self.refuse("{} must contain only printable characters")
-        if len(text) > LONGEST_NAME:
+        if len(text) > MAX_NAME_LENGTH:
             raise self.refuse(
-                f"{{}} must be shorter than or equal to {LONGEST_NAME} characters"
+                f"{{}} must be shorter than or equal to {MAX_NAME_LENGTH} characters"
             )
         return text
 
 
 class Fields(TypedDict, total=False):
-    """What a body says, as it is loaded: what its schema requires is there."""
+    """The loaded fields of a body; required fields are always present."""
 
     event_owner: str
     end_ms: int
@@ -245,7 +250,7 @@ class NewEvent(Body):
 
 
 class EventEdit(Body):
-    """The body that changes an event; every field may be left out."""
+    """The body that edits an event; every field is optional."""
 
     end_ms = EndDate(data_key="endDate")
     interval = Interval()
@@ -261,19 +266,19 @@ class NewApplication(Body):
     app_name = AppName(data_key="appName", required=True)
 
 
-def told(schema: Schema, err: ValidationError) -> Faults:
-    """What is wrong with each field, by its name."""
-    found = err.messages_dict
+def read_faults(schema: Schema, err: ValidationError) -> Faults:
+    """The faults in an error, with complete messages."""
+    messages = err.messages_dict
     return {
-        name: [str(text).format(name) for text in found[name]]
+        name: [str(text).format(name) for text in messages[name]]
         for name in _names(schema)
-        if name in found
+        if name in messages
     }
 
 
-def faults(schema: Schema, found: Mapping[str, Sequence[str]]) -> list[str]:
-    """All messages, in the schema's order."""
-    return [text for name in _names(schema) for text in found.get(name, ())]
+def ordered_messages(schema: Schema, faults: Mapping[str, Sequence[str]]) -> list[str]:
+    """All messages, in the order of the schema."""
+    return [text for name in _names(schema) for text in faults.get(name, ())]
 
 
 def _names(schema: Schema) -> list[str]:

@@ -1,8 +1,8 @@
-"""What clients of Scheduler v1 are shown and may ask for, as its document has it."""
+"""OpenAPI schemas of responses and queries."""
 
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
-from scheduler_api.dialects.events_v1.filters import LIMIT, MOST
+from scheduler_api.dialects.events_v1.filters import DEFAULT_LIMIT, MAX_LIMIT
 from scheduler_api.dialects.events_v1.rendering import (
     ACTIVE,
     DELIVERED,
@@ -18,7 +18,7 @@ _MESSAGES = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 
 
 class Error(Schema):
-    """What is wrong: all faults of a body or a query, else one message."""
+    """An error; a list of messages for a body or query with faults."""
 
     statusCode = fields.Integer(required=True)
     message = fields.Raw(required=True, metadata={"anyOf": _MESSAGES})
@@ -27,13 +27,13 @@ class Error(Schema):
 
 
 class EventOptions(Options):
-    """What an event does beside firing until its end."""
+    """Options of an event; its end date is a field of the event itself."""
 
     class Meta:
         exclude = ("endDate",)
 
 
-class ShownEvent(Schema):
+class Event(Schema):
     """An event."""
 
     eventId = fields.UUID(required=True)
@@ -51,36 +51,37 @@ class ShownEvent(Schema):
     options = fields.Nested(EventOptions, required=True)
 
 
-class OneEvent(Schema):
-    """An event, as all that succeeds is shown."""
+class EventResponse(Schema):
+    """A response with an event."""
 
-    data = fields.Nested(ShownEvent, required=True)
+    data = fields.Nested(Event, required=True)
 
 
 class Meta(Schema):
-    """How long a whole list is."""
+    """The length of a complete list."""
 
     total = fields.Integer(required=True)
 
 
 class EventList(Schema):
-    """A part of a list of events."""
+    """A page of a list of events."""
 
-    data = fields.List(fields.Nested(ShownEvent), required=True)
+    data = fields.List(fields.Nested(Event), required=True)
     meta = fields.Nested(Meta, required=True)
 
 
-class Part(Schema):
-    """Which part of a list is wanted."""
+class PageQuery(Schema):
+    """The page of a list."""
 
     limit = fields.Integer(
-        validate=Range(0, MOST), metadata={"description": f"{LIMIT} if not given"}
+        validate=Range(0, MAX_LIMIT),
+        metadata={"description": f"default {DEFAULT_LIMIT}"},
     )
     offset = fields.Integer(validate=Range(min=0))
 
 
-class EventQuery(Part):
-    """Which events are wanted, and which part of them."""
+class EventQuery(PageQuery):
+    """Filters of the list of events, and the page."""
 
     query = fields.String(
         metadata={
@@ -90,52 +91,52 @@ class EventQuery(Part):
     )
 
 
-class FailureQuery(Part):
-    """Of which owners' events failures are wanted, and which part of them."""
+class FailureQuery(PageQuery):
+    """Filters of the list of failures, and the page."""
 
     eventOwner = fields.List(fields.Email())
 
 
 class Callback(Schema):
-    """A callback that somebody has asked for."""
+    """A callback that a client requested."""
 
     callbackId = fields.String(required=True)
     eventId = fields.UUID(required=True)
     fireDate = fields.DateTime(required=True)
 
 
-class OneCallback(Schema):
-    """A callback, as all that succeeds is shown."""
+class CallbackResponse(Schema):
+    """A response with a callback."""
 
     data = fields.Nested(Callback, required=True)
 
 
 class EventRun(RunResponse):
-    """What happened at one fire time of an event."""
+    """A fire time of an event."""
 
-    callbackId = fields.String(metadata={"description": "The id that it bears"})
-    replayOf = fields.String(metadata={"description": "The one that it sends again"})
+    callbackId = fields.String(metadata={"description": "Id of the callback"})
+    replayOf = fields.String(metadata={"description": "Id of the replayed callback"})
 
 
 class RunList(Schema):
-    """What happened at the newest fire times, newest first."""
+    """The newest fire times, newest first."""
 
     data = fields.List(fields.Nested(EventRun), required=True)
 
 
 class Replay(Callback):
-    """A callback that sends again what another has sent."""
+    """A callback that replays another one."""
 
     replayOf = fields.String(required=True)
 
 
-class OneReplay(Schema):
-    """A replay, as all that succeeds is shown."""
+class ReplayResponse(Schema):
+    """A response with a replay."""
 
     data = fields.Nested(Replay, required=True)
 
 
-class ShownAttempt(Schema):
+class Attempt(Schema):
     """One request of a callback."""
 
     attemptId = fields.String(required=True)
@@ -157,31 +158,31 @@ class ShownAttempt(Schema):
 
 
 class AttemptList(Schema):
-    """A part of a list of attempts."""
+    """A page of a list of attempts."""
 
-    data = fields.List(fields.Nested(ShownAttempt), required=True)
+    data = fields.List(fields.Nested(Attempt), required=True)
 
 
 class Secret(Schema):
-    """What receivers check signatures with."""
+    """The secret with which receivers verify signatures."""
 
     signingSecret = fields.String(required=True)
 
 
-class OneSecret(Schema):
-    """A secret, as all that succeeds is shown."""
+class SecretResponse(Schema):
+    """A response with a secret."""
 
     data = fields.Nested(Secret, required=True)
 
 
 class Application(Secret):
-    """An application that was registered; its key is told only now."""
+    """A new application; its API key is never shown again."""
 
     appName = fields.String(required=True)
     apiKey = fields.String(required=True)
 
 
-class OneApplication(Schema):
-    """An application, as all that succeeds is shown."""
+class ApplicationResponse(Schema):
+    """A response with a new application."""
 
     data = fields.Nested(Application, required=True)

@@ -1,4 +1,4 @@
-"""What happened at each fire time of an event, and one more, by hand."""
+"""The endpoints for runs: the newest fire times of an event, and a run now."""
 
 import logging
 from flask import Response, request
@@ -18,14 +18,14 @@ from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.schedule_schemas import RunsQuery
 
-OVER = "a finished event cannot be run"
+ENDED = "a finished event cannot be run"
 OVERLAPS = "the callback before this one is not finished"
 
 log = logging.getLogger("scheduler.web")
 
 
 class Runs:
-    """Views; each is called with the owner that the request's key stands for."""
+    """Views; each gets the owner of the API key in the request."""
 
     def __init__(self, services: Services) -> None:
         self._cell = services.cell
@@ -34,31 +34,31 @@ class Runs:
 
     @documented(query=RunsQuery, response=response_schemas.RunList, errors=(400, 404))
     def newest(self, owner: Owner, event_id: str) -> Response:
-        """What happened at each of the newest fire times, newest first."""
-        most = schedule_runs.read_count(dict(read_parameters(request.environ)))
-        found = run_history.newest(self._cell, self._find(owner, event_id), limit=most)
-        return rendering.respond_data([rendering.run(each) for each in found])
+        """List what happened at the newest fire times, newest first."""
+        limit = schedule_runs.read_count(dict(read_parameters(request.environ)))
+        runs = run_history.newest(self._cell, self._find(owner, event_id), limit=limit)
+        return rendering.respond_data([rendering.render_run(run) for run in runs])
 
     @documented(
         headers=IdempotencyKey,
-        response=response_schemas.OneCallback,
+        response=response_schemas.CallbackResponse,
         statuses=(201,),
         errors=(400, 404, 409, 413, 422),
     )
     def run(self, owner: Owner, event_id: str) -> Response:
-        """Makes a callback now; the next fire time stays as it is."""
+        """Send a callback now, in addition to the next fire time."""
         deduplication = read_deduplication(request, read_body(request))
         schedule = self._find(owner, event_id)
 
-        def answer(run_id: str) -> Response:
-            return rendering.respond_data(rendering.callback(run_id), 201)
+        def respond(run_id: str) -> Response:
+            return rendering.respond_data(rendering.render_callback(run_id), 201)
 
         return once(
             self._store,
             owner,
             deduplication,
-            execute=lambda: answer(self._run(schedule, deduplication)),
-            repeat=lambda duplicate: answer(duplicate.id),
+            execute=lambda: respond(self._run(schedule, deduplication)),
+            repeat=lambda duplicate: respond(duplicate.id),
         )
 
     def _run(self, schedule: Schedule, deduplication: DeduplicationKey | None) -> str:
@@ -66,7 +66,7 @@ class Runs:
         try:
             run_id = self._schedules.run(schedule, deduplication=deduplication)
         except ScheduleEnded as err:
-            raise invalid(OVER) from err
+            raise invalid(ENDED) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
         log.info(logfmt.line("schedule.run", event=run_id, owner=schedule.owner))

@@ -1,27 +1,27 @@
-"""Lists of events: the three spellings of a query, what filters mean, and parts."""
+"""Lists of events: notations of the query, filters and pages."""
 
 import json
 import pytest
 from itertools import product
-from scheduler_api.dialects.events_v1.context import Kind, fulfils, search_terms
-from scheduler_api.dialects.events_v1.filters import read_listing
+from scheduler_api.dialects.events_v1.context import Kind, matches, search_terms
+from scheduler_api.dialects.events_v1.filters import read_event_query
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
 from urllib.parse import parse_qsl
 
-# What versions of axios make of the documented example.
-JSON_TEXT = (
+# The documented example, as three versions of axios send it.
+JSON_NOTATION = (
     "query=%7B%22eventOwner%22:[%22user%40example.com%22],%22tags%22:[%22prod%22],"
     "%22context%22:[%7B%22path%22:[%22user%22],%22value%22:%2212345%22,"
     "%22type%22:%22Number%22,%22isArray%22:false%7D]%7D&limit=10&offset=0"
 )
-BARE = (
+BRACKETS = (
     "query[eventOwner][0]=user%40example.com&query[tags][0]=prod"
     "&query[context][0][path][0]=user&query[context][0][value]=12345"
     "&query[context][0][type]=Number&query[context][0][isArray]=false"
     "&limit=10&offset=0"
 )
-SPELLINGS = [JSON_TEXT, BARE, BARE.replace("[", "%5B").replace("]", "%5D")]
+NOTATIONS = [JSON_NOTATION, BRACKETS, BRACKETS.replace("[", "%5B").replace("]", "%5D")]
 
 
 def condition(
@@ -46,22 +46,22 @@ def three(api: Api) -> list[str]:
     return [event["eventId"] for event in made]
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_the_documented_example_is_read_in_each_spelling(
-    api: Api, three: list[str], spelling: str
+@pytest.mark.parametrize("notation", NOTATIONS)
+def test_the_documented_example_works_in_each_notation(
+    api: Api, three: list[str], notation: str
 ):
-    status, answer = api.call("GET", f"/v1/events?{spelling}")
+    status, response = api.call("GET", f"/v1/events?{notation}")
 
     assert status == 200
-    assert [event["eventId"] for event in answer["data"]] == three[:2]
-    assert answer["meta"] == {"total": 2}
+    assert [event["eventId"] for event in response["data"]] == three[:2]
+    assert response["meta"] == {"total": 2}
 
 
-def test_every_spelling_is_the_same_question():
-    first, *others = [read_listing(parse_qsl(spelling)) for spelling in SPELLINGS]
+def test_all_notations_of_a_query_are_equal():
+    first, *others = [read_event_query(parse_qsl(notation)) for notation in NOTATIONS]
 
     assert others == [first, first]
-    assert (first.part.limit, first.part.offset) == (10, 0)
+    assert (first.page.limit, first.page.offset) == (10, 0)
     assert [c.path for c in first.conditions] == [("user",)]
 
 
@@ -85,27 +85,25 @@ def test_every_spelling_is_the_same_question():
         ("", []),
     ],
 )
-def test_tags_are_read_however_they_are_spelt(query: str, tags: list[str]):
-    listing = read_listing(parse_qsl(query, keep_blank_values=True))
-    plain = read_listing([("query", json.dumps({"tags": tags}))])
+def test_tags_are_read_from_every_notation(query: str, tags: list[str]):
+    parsed = read_event_query(parse_qsl(query, keep_blank_values=True))
+    expected = read_event_query([("query", json.dumps({"tags": tags}))])
 
-    assert listing.groups == plain.groups
-    assert bool(listing.groups) == bool(tags)
+    assert parsed.groups == expected.groups
+    assert bool(parsed.groups) == bool(tags)
 
 
-def test_a_list_of_conditions_without_indices_is_one_condition():
+def test_a_condition_without_indices_is_one_condition():
     names = {"[path][]": "a", "[value]": "1", "[type]": "Number"}
     query = "&".join(f"query[context][]{name}={v}" for name, v in names.items())
-    bare = query.replace("[]", "")
+    without_brackets = query.replace("[]", "")
 
-    for spelling in (query, bare + "&query[context][path][]=b"):
-        [found] = read_listing(parse_qsl(spelling)).conditions
-        assert (found.kind, found.value) == (Kind.NUMBER, "1.0")
+    for notation in (query, without_brackets + "&query[context][path][]=b"):
+        [parsed] = read_event_query(parse_qsl(notation)).conditions
+        assert (parsed.kind, parsed.value) == (Kind.NUMBER, "1.0")
 
 
-def test_owners_and_tags_are_any_of_and_all_filters_must_hold(
-    api: Api, three: list[str]
-):
+def test_one_value_of_each_filter_must_match(api: Api, three: list[str]):
     assert select(api, eventOwner=["user@example.com"]) == three[:2]
     assert select(api, eventOwner=["x@y.zz", "other@example.com"]) == three[2:]
     assert select(api, tags=["test"]) == three[1:]
@@ -128,7 +126,7 @@ CONTEXT = {
     "big": 2**53,
     "zero": -0.0,
 }
-HOLDS = [
+MATCHING = [
     condition("n", value="12345", kind="Number"),
     condition("n", value=12345, kind="Number"),
     condition("n", value=" 12345.0 ", kind="Number"),
@@ -145,7 +143,7 @@ HOLDS = [
     condition("big", value=str(2**53 + 1), kind="Number"),
     condition("zero", value="0", kind="Number"),
 ]
-FAILS = [
+NOT_MATCHING = [
     condition("n", value="12345"),
     condition("s", value="12345", kind="Number"),
     condition("t", value="1", kind="Number"),
@@ -165,26 +163,27 @@ FAILS = [
 ]
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["few leaves", "many leaves"])
-def test_a_condition_on_the_context(api: Api, many: bool):
-    more = {f"other{n}": n for n in range(40)} if many else {}
-    made = api.create(context=CONTEXT | more)["eventId"]
-    api.create(context={"n": 1} | more)
+@pytest.mark.parametrize(
+    "post_filtered", [False, True], ids=["few leaves", "many leaves"]
+)
+def test_conditions_on_the_context(api: Api, post_filtered: bool):
+    other = {f"other{n}": n for n in range(40)} if post_filtered else {}
+    made = api.create(context=CONTEXT | other)["eventId"]
+    api.create(context={"n": 1} | other)
 
-    for each in HOLDS:
-        assert select(api, context=[each]) == [made], each
-    for each in FAILS:
-        assert select(api, context=[each]) == [], each
-    assert select(api, tags=["prod"], context=HOLDS) == [made]
+    for filter_ in MATCHING:
+        assert select(api, context=[filter_]) == [made], filter_
+    for filter_ in NOT_MATCHING:
+        assert select(api, context=[filter_]) == [], filter_
+    assert select(api, tags=["prod"], context=MATCHING) == [made]
 
 
-def test_terms_and_conditions_agree():
-    """A context of few leaves is found by exactly the conditions that it fulfils."""
+def test_a_context_has_the_search_terms_of_the_conditions_that_it_matches():
     values = [1, 1.5, "1", "x", True, None, [1, "x"], {"a": 1}, {"0": "x"}, []]
     contexts = [{"a": one, "b": two} for one, two in product(values, values)]
-    asked = [
-        read_listing([("query", json.dumps({"context": [each]}))]).conditions[0]
-        for each in (
+    conditions = [
+        read_event_query([("query", json.dumps({"context": [filter_]}))]).conditions[0]
+        for filter_ in (
             condition(*path, value=value, kind=kind, is_array=is_array)
             for path in (["a"], ["b"], ["a", "a"], ["a", "0"], ["b", "1"])
             for value, kind in [("1", "Number"), ("1", "String"), ("x", "String")]
@@ -193,19 +192,17 @@ def test_terms_and_conditions_agree():
     ]
 
     for context in contexts:
-        found = set(search_terms(context))
-        for each in asked:
-            assert (each.search_term in found) == fulfils(context, [each]), (
-                context,
-                each,
-            )
+        terms = set(search_terms(context))
+        for parsed in conditions:
+            has_term = parsed.search_term in terms
+            assert has_term == matches(context, [parsed]), (context, parsed)
 
 
-def test_a_context_has_a_bounded_number_of_terms():
-    few, many = ({f"key{n}": n for n in range(count)} for count in (32, 33))
+def test_a_context_has_a_limited_number_of_search_terms():
+    small, large = ({f"key{n}": n for n in range(count)} for count in (32, 33))
 
-    assert len(search_terms(few)) == 32
-    assert len(search_terms(many)) == 1
+    assert len(search_terms(small)) == 32
+    assert len(search_terms(large)) == 1
     assert len(search_terms({"list": [[[1] * 50_000] * 3]})) <= 32
 
 
@@ -226,9 +223,9 @@ BAD_CONTEXT = [
 ]
 
 
-@pytest.mark.parametrize(("given", "message"), BAD_CONTEXT)
-def test_a_wrong_condition_is_told(api: Api, given: object, message: str):
-    query = {"query": json.dumps({"context": [given]})}
+@pytest.mark.parametrize(("filter_", "message"), BAD_CONTEXT)
+def test_a_wrong_condition_is_refused(api: Api, filter_: object, message: str):
+    query = {"query": json.dumps({"context": [filter_]})}
 
     refused = api.refused("GET", "/v1/events", query_string=query)
 
@@ -262,11 +259,11 @@ MANY = "&".join(f"query[tags][{n}]=x" for n in range(201))
         ("offset=-1", "offset must be a natural number"),
     ],
 )
-def test_a_wrong_query_is_told(api: Api, query: str, message: str):
+def test_a_wrong_query_is_refused(api: Api, query: str, message: str):
     assert api.refused("GET", f"/v1/events?{query}") == (400, [message])
 
 
-def test_all_faults_of_a_query_are_told_at_once(api: Api):
+def test_all_faults_of_a_query_are_in_one_response(api: Api):
     status, messages = api.refused("GET", "/v1/events?limit=x&offset=y&query=z")
 
     assert status == 400
@@ -277,20 +274,20 @@ def test_all_faults_of_a_query_are_told_at_once(api: Api):
     ]
 
 
-def test_parts_of_a_list_make_up_the_whole(api: Api):
+def test_the_pages_of_a_list_contain_each_event_once(api: Api):
     made = [api.create(tags=[f"t{n % 2}"])["eventId"] for n in range(7)]
 
-    parts = [api.listed(limit=3, offset=offset) for offset in (0, 3, 6, 9)]
+    pages = [api.listed(limit=3, offset=offset) for offset in (0, 3, 6, 9)]
 
-    assert [total for _, total in parts] == [7] * 4
-    assert [each for ids, _ in parts for each in ids] == made
+    assert [total for _, total in pages] == [7] * 4
+    assert [event_id for ids, _ in pages for event_id in ids] == made
     assert api.listed(limit=0) == ([], 7)
     assert api.listed(limit="", offset="") == (made, 7)
     odd = api.listed(limit=2, offset=1, query='{"tags":["t1"]}')
     assert odd == (made[3::2], 3)
 
 
-def test_an_edited_event_is_found_by_what_it_is_now(api: Api):
+def test_an_edited_event_is_found_by_its_new_fields(api: Api):
     made = api.create(tags=["old"], context={"user": 1})
     path = f"/v1/events/{made['eventId']}"
 
@@ -306,7 +303,7 @@ def test_an_edited_event_is_found_by_what_it_is_now(api: Api):
     assert select(api, tags=["new"]) == []
 
 
-def test_a_filter_has_a_bounded_number_of_values(api: Api):
+def test_a_filter_has_a_limited_number_of_values(api: Api):
     for name, value in [("tags", "x"), ("eventOwner", "a@b.cc"), ("context", {})]:
         query = {"query": json.dumps({name: [value] * 101})}
         message = f"query.{name} must contain no more than 100 elements"
@@ -316,7 +313,7 @@ def test_a_filter_has_a_bounded_number_of_values(api: Api):
         assert refused == (400, [message])
 
 
-def test_a_list_of_more_than_a_batch_is_whole(api: Api):
+def test_a_list_of_several_batches_is_complete(api: Api):
     made = [api.create()["eventId"] for _ in range(101)]
 
     assert api.listed(limit=1000) == (made, 101)

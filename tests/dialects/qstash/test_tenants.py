@@ -35,7 +35,7 @@ def routes(api: Any) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "headers",
     [
         {},
         {"Authorization": "Bearer "},
@@ -45,13 +45,13 @@ def routes(api: Any) -> list[tuple[str, str]]:
         {"x-api-key": "x"},
     ],
 )
-def test_no_route_answers_without_a_token(api: Any, said: dict[str, str]) -> None:
-    known = routes(api)
-    assert len(known) >= 10
+def test_no_route_answers_without_a_token(api: Any, headers: dict[str, str]) -> None:
+    paths = routes(api)
+    assert len(paths) >= 10
 
-    for method, path in known:
+    for method, path in paths:
         with api.app.test_client() as client:
-            answer = client.open(path, method=method, headers=said)
+            answer = client.open(path, method=method, headers=headers)
         assert (answer.status_code, answer.get_json()) == UNAUTHORIZED, path
 
 
@@ -144,8 +144,8 @@ def test_invalid_utf8_in_a_query_is_not_a_server_error(
     api: Any, method: str, path: str, query: str
 ) -> None:
     environ = {"QUERY_STRING": query, "RAW_URI": f"{path}?{query}"}
-    for said in (f"Bearer {api.token}", ""):
-        headers = {"Authorization": said}
+    for authorization in (f"Bearer {api.token}", ""):
+        headers = {"Authorization": authorization}
         with api.app.test_client() as client:
             answer = client.open(
                 path, method=method, headers=headers, environ_overrides=environ

@@ -18,7 +18,6 @@ from scheduler_api.dialects.qstash.parsing.requests import (
     read_body,
     read_headers,
     read_json,
-    too_large,
 )
 from scheduler_api.dialects.qstash.parsing.targets import (
     Target,
@@ -255,7 +254,8 @@ class _ItemParser:
         message = self._parse_message(item, target, group)
         body = (_text(item, "body") or "").encode()
         if len(body) > self._limits.body_limit_bytes:
-            raise BadValue("body", too_large(self._limits.body_limit_bytes)[5:])
+            fault = f"should have at most {self._limits.body_limit_bytes} bytes"
+            raise BadValue("body", fault)
         if group is None:
             url = str(destination)
             return self._drafts.draft(message, url=url, body=body, now_ms=now_ms)

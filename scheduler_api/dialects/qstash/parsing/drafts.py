@@ -201,7 +201,7 @@ def _deduplication_name(message: Message, *, url: str, body: bytes) -> str:
 
 
 def _group_scope(message: Message, url: str) -> str:
-    """Text that tells the endpoints of a url group apart; ids contain no NUL."""
+    """Text that is unique to an endpoint of a url group; ids contain no NUL."""
     return "" if message.topic is None else f"\0{message.topic}\0{url}"
 
 

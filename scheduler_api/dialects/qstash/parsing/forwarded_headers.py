@@ -13,8 +13,8 @@ HEADERS_MAX = 100
 HEADERS_MAX_BYTES = 65_536
 CONTENT_TYPE = "Content-Type"
 
-# Deliveries set these themselves. `upstash-region` is among them because it tells a
-# receiver which keys to verify signatures with.
+# Deliveries set these themselves. Receivers choose their verification keys by
+# `upstash-region`, so publishers must not set it either.
 DELIVERY_HEADERS = frozenset(
     {
         "user-agent",

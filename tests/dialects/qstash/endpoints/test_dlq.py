@@ -191,7 +191,7 @@ def test_message_ids_and_dead_letter_ids_are_filters(api: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "begins"),
+    ("query", "error_start"),
     [
         ("?labeel=x", "labeel is not a known parameter"),
         ("?host=example.com", "host is not a known parameter"),
@@ -205,7 +205,7 @@ def test_message_ids_and_dead_letter_ids_are_filters(api: Any) -> None:
     ],
 )
 def test_bad_parameters_are_refused_and_change_nothing(
-    api: Any, query: str, begins: str
+    api: Any, query: str, error_start: str
 ) -> None:
     dead_letter(api)
 
@@ -215,7 +215,7 @@ def test_bad_parameters_are_refused_and_change_nothing(
         ("POST", "/v2/dlq/retry"),
     ):
         status, answer = api.call(method, path + query)
-        assert (status, answer["error"].startswith(begins)) == (400, True), answer
+        assert (status, answer["error"].startswith(error_start)) == (400, True), answer
     assert len(listed(api)["messages"]) == 1
 
 

@@ -158,7 +158,7 @@ def test_keys_are_listed_and_searched(api: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path_and_query", "begins"),
+    ("path_and_query", "error_start"),
     [
         ("k/pin", "parallelism or rate should be given"),
         ("k/pin?parallelism=0", "parallelism should be a whole number from 1"),
@@ -177,11 +177,11 @@ def test_keys_are_listed_and_searched(api: Any) -> None:
     ],
 )
 def test_invalid_actions_change_nothing(
-    api: Any, path_and_query: str, begins: str
+    api: Any, path_and_query: str, error_start: str
 ) -> None:
     status, answer = api.call("POST", f"/v2/flowControl/{path_and_query}")
 
-    assert (status, answer["error"].startswith(begins)) == (400, True), answer
+    assert (status, answer["error"].startswith(error_start)) == (400, True), answer
     assert api.call("GET", "/v2/flowControl") == (200, [])
 
 

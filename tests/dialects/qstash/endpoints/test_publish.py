@@ -139,7 +139,7 @@ def test_the_token_in_the_query_is_used_without_a_bearer_header(api: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("headers", "begins"),
+    ("headers", "error_start"),
     [
         ({"Upstash_Delay": "soon"}, "Upstash-Delay should be a duration"),
         ({"Upstash_Delay": "366d"}, "Upstash-Delay should be at most 31536000s"),
@@ -158,17 +158,17 @@ def test_the_token_in_the_query_is_used_without_a_bearer_header(api: Any) -> Non
     ],
 )
 def test_an_error_names_the_header(
-    api: Any, headers: dict[str, str], begins: str
+    api: Any, headers: dict[str, str], error_start: str
 ) -> None:
     status, answer = post(api, **headers)
 
     assert (status, list(answer)) == (400, ["error"])
-    assert answer["error"].startswith(begins)
+    assert answer["error"].startswith(error_start)
     assert api.logs()["logs"] == []
 
 
 @pytest.mark.parametrize(
-    ("destination", "status", "begins"),
+    ("destination", "status", "error_start"),
     [
         ("ftp://h", 400, "invalid destination url: endpoint has invalid scheme"),
         ("http://[::1]/", 400, "invalid destination url: endpoint resolves to a loop"),
@@ -177,12 +177,12 @@ def test_an_error_names_the_header(
     ],
 )
 def test_bad_destinations_are_refused(
-    api: Any, destination: str, status: int, begins: str
+    api: Any, destination: str, status: int, error_start: str
 ) -> None:
     for path in (f"/v2/publish/{destination}", f"/v2/enqueue/q/{destination}"):
         answer = post(api, path)
         assert answer[0] == status
-        assert answer[1]["error"].startswith(begins)
+        assert answer[1]["error"].startswith(error_start)
 
 
 def test_a_body_may_be_as_large_as_the_limit(make_api: Make) -> None:

@@ -105,7 +105,7 @@ def test_deleting_a_queue_cancels_its_waiting_messages(api: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "begins"),
+    ("body", "error_start"),
     [
         (None, "body should be an object"),
         ([], "body should be an object"),
@@ -118,10 +118,10 @@ def test_deleting_a_queue_cancels_its_waiting_messages(api: Any) -> None:
         ({"queueName": "q", "paused": 1}, "paused should be true or false"),
     ],
 )
-def test_invalid_queues_are_refused(api: Any, body: Any, begins: str) -> None:
+def test_invalid_queues_are_refused(api: Any, body: Any, error_start: str) -> None:
     status, answer = api.call("POST", "/v2/queues", json=body)
 
-    assert (status, answer["error"].startswith(begins)) == (400, True), answer
+    assert (status, answer["error"].startswith(error_start)) == (400, True), answer
     assert api.call("GET", "/v2/queues") == (200, [])
 
 

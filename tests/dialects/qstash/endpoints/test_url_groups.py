@@ -60,7 +60,7 @@ def test_a_group_is_deleted_with_its_last_endpoint(group: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "begins"),
+    ("endpoints", "error_start"),
     [
         ([], "endpoints should have at least one"),
         ("x", "endpoints should be a list of objects"),
@@ -78,11 +78,11 @@ def test_a_group_is_deleted_with_its_last_endpoint(group: Any) -> None:
     ],
 )
 def test_invalid_endpoints_are_refused_and_change_nothing(
-    group: Any, endpoints: Any, begins: str
+    group: Any, endpoints: Any, error_start: str
 ) -> None:
     status, answer = add(group, endpoints)
 
-    assert (status, answer["error"].startswith(begins)) == (400, True), answer
+    assert (status, answer["error"].startswith(error_start)) == (400, True), answer
     assert get(group)[1]["endpoints"] == ENDPOINTS
 
 
@@ -221,7 +221,7 @@ def test_a_groups_headers_are_defaults_for_publishers(group: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "begins"),
+    ("headers", "error_start"),
     [
         (None, "headers should be an object"),
         ({"Upstash-Retries": "x"}, "Upstash-Retries should be a whole number"),
@@ -231,11 +231,11 @@ def test_a_groups_headers_are_defaults_for_publishers(group: Any) -> None:
     ],
 )
 def test_invalid_headers_of_a_group_are_refused(
-    group: Any, headers: Any, begins: str
+    group: Any, headers: Any, error_start: str
 ) -> None:
     status, answer = group.call("PATCH", "/v2/topics/g", json={"headers": headers})
 
-    assert (status, answer["error"].startswith(begins)) == (400, True), answer
+    assert (status, answer["error"].startswith(error_start)) == (400, True), answer
     assert "headers" not in get(group)[1]
 
 

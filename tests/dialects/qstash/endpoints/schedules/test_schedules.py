@@ -47,7 +47,7 @@ def test_a_schedule_has_all_its_settings(api: Api) -> None:
         "Upstash_Delay": "1m30s",
         "Upstash_Timeout": "20s",
         "Upstash_Forward_x_tracked": "é",
-        "Upstash_Callback": "https://example.com/told",
+        "Upstash_Callback": "https://example.com/back",
         "Upstash_Callback_Forward_X_One": "1",
         "Upstash_Failure_Callback": "https://example.com/failed",
         "Upstash_Failure_Callback_Forward_X_Two": "2",
@@ -77,7 +77,7 @@ def test_a_schedule_has_all_its_settings(api: Api) -> None:
         "retryDelayExpression": "1000 * (1 + retried)",
         "delay": 90,
         "timeout": 20,
-        "callback": "https://example.com/told",
+        "callback": "https://example.com/back",
         "callbackHeader": {"X-One": ["1"]},
         "failureCallback": "https://example.com/failed",
         "failureCallbackHeader": {"X-Two": ["2"]},
@@ -156,7 +156,7 @@ def test_an_upsert_replaces_everything_and_keeps_the_time_of_creation(
         Upstash_Retries="0",
         Upstash_Delay="10s",
         Upstash_Timeout="10s",
-        Upstash_Callback="https://example.com/told",
+        Upstash_Callback="https://example.com/back",
         Scheduler_Missed_Runs="all",
     )
     before = api.get(schedule_id)

@@ -44,7 +44,7 @@ def set_gate(
         "reset": reset,
     }
     if limit is not None:
-        options["most"] = limit
+        options["limit"] = limit
     if paused is not None:
         options["paused"] = paused
     code = cell.call("set_gate", options, pairs)

@@ -93,8 +93,8 @@ class Queues:
             "gate": queue_gate(owner, name),
             "owner": str(owner),
             "name": encode_name(name),
-            "most": DROPPED_AT_ONCE,
-            "deletion": nonce(),
+            "limit": DROPPED_AT_ONCE,
+            "nonce": nonce(),
         }
         while more:
             _, done, more = self._cell.call("delete_queue", options)

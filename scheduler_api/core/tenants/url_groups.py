@@ -170,7 +170,7 @@ class Groups:
             old = self._record(owner, name)
             edited = edit(read_group(name, old) if old else None)
             new = b"" if edited is None else _encode(edited)
-            options = {"owner": str(owner), "name": name, "most": self._limit(owner)}
+            options = {"owner": str(owner), "name": name, "limit": self._limit(owner)}
             code = self._cell.call("put_group", options, [old, new])
             if code == LIMIT_REACHED:
                 raise LimitReached(GROUP)

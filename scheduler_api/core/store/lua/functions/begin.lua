@@ -1,16 +1,16 @@
--- A worker takes events right before it sends them. This decides everything, so stale, repeated or
--- late envelopes do no harm.
+-- Begins attempts: gives a worker leases on offered events, right before it sends them. Checks
+-- every event again, so outdated, repeated or delayed envelopes do no harm.
 --
 -- Keys: prefix.
--- Options: token, lease_ms, inline_bytes (most bytes of content in an answer); share, if
---   destinations share the worker (see lib/fair_share).
+-- Options: token, lease_ms, inline_bytes (maximum length of content in an answer); share (see
+--   lib/fair_share).
 -- Args: ids…
 -- Answer per id: {id, code, attempt, failures, interruptions, first due ms, created ms, deadline
---   ms, owner, content key, content or '' (then GET it), schedule, gate of its destination, '1' if
---   that gate is held, ms until its end or ''}. Codes: begun, or why not: gone (stands elsewhere),
---   taken, missing, ended, early, withdrawn (it ends with a reason), waits (for the occurrence
---   before it), held (it waits at a gate), quarantined.
--- Atomic: one event has one live token. A repeat with the same token gets the same answer.
+--   ms, owner, content key, content or '' (then read the key), schedule, gate of its destination,
+--   '1' if the destination is held, ms until its end or ''}. Codes: begun; gone (not leased), taken
+--   (another attempt is running), missing, ended, early (not due), withdrawn (ended with a reason),
+--   waits (for the previous occurrence), held (waits at a gate or in `due`), quarantined.
+-- Atomic: an event has one valid token. A repeat with the same token returns the same answer.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 
 local function content_key(ctx, id, event)
@@ -19,9 +19,9 @@ local function content_key(ctx, id, event)
 end
 
 local function describe(ctx, share, id, event, attempt)
-  local key, most = content_key(ctx, id, event), ctx.options.inline_bytes
-  local content = redis.call('GETRANGE', key, 0, most)
-  if #content > most then content = '' end
+  local key, max_length = content_key(ctx, id, event), ctx.options.inline_bytes
+  local content = redis.call('GETRANGE', key, 0, max_length)
+  if #content > max_length then content = '' end
   local left = event.end_ms and records.integer(event, 'end_ms') - ctx.now or ''
   local gate = event.destination_gate
   return {id, 'begun', attempt, records.integer(event, 'failures', 0),

@@ -1,11 +1,11 @@
--- Cancels events, also between and during their attempts. One that is being sent is asked to stop:
--- it ends delivered if this attempt succeeds, cancelled otherwise.
+-- Cancels events. If an event is being sent, the cancellation is recorded; the event then ends
+-- delivered if its attempt succeeds, otherwise cancelled.
 --
 -- Keys: prefix.
--- Options: owner, change (name of this cancellation).
+-- Options: owner, change (nonce of this cancellation).
 -- Args: ids…
--- Answer per id: cancelled, requested, already_requested, ended, missing.
--- Atomic per event. A repeat is answered as the first time: an event remembers the change.
+-- Answer per id: cancelled, requested (it is being sent), already_requested, ended, missing.
+-- Atomic per event. A repeat returns the same answer: an event stores the nonce.
 local EVENT = records.EVENT
 local CANCELLED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'journaled',
   'state', 'token', 'cancel_requested_ms', 'attempts', 'change', 'following', 'gates', 'waits_at',

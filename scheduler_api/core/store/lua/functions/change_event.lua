@@ -1,15 +1,13 @@
--- Edits or cancels an event that was never begun: removes it from its place, changes it, puts it
--- back.
+-- Edits or cancels an event that was never begun.
 --
 -- Keys: prefix.
--- Options: id, owner, read_change (the last change it was read with, or ''), change (name of this
---   one), due_ms (absent: it stays), cancel (true or absent), replaces_content (true or absent);
---   with new content: destination, gates (see lib/gate_binding).
--- Args: the new content, or '' if it was written before the call, under the name of this change.
--- Answer: ok, missing, begun, ended, past, changed (by somebody else: read again), expired (content
---   written beforehand), made (by a schedule, which decides what and when: it can only be
---   cancelled).
--- Atomic, so that a change answered ok wins every race with a worker. A repeat is answered ok.
+-- Options: id, owner, read_change (the nonce of the last change when the event was read, or ''),
+--   change (nonce of this change), due_ms (absent: no change), cancel (true or absent),
+--   replaces_content (true or absent); with new content: destination, gates (see lib/gate_binding).
+-- Args: the new content, or '' if it was written before the call, with the nonce in its key.
+-- Answer: ok, missing, begun, ended, past, changed (since it was read), expired (content written
+--   before the call), made (by a schedule: such an event can only be cancelled).
+-- Atomic: if the answer is ok, no worker sends the old content. A repeat is answered ok.
 local EVENT = records.EVENT
 local CHANGED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'body_revision', 'change',
   'attempts', 'schedule', 'state', 'following', 'gates', 'waits_at', 'passed_over')
@@ -26,7 +24,7 @@ local function refusal(ctx, event)
   if options.due_ms and options.due_ms <= ctx.now then return 'past' end
 end
 
--- Whether there was content to put into the place of the old.
+-- Replaces the content; returns false if the new content has expired.
 local function replace_content(ctx, key, old_revision, content)
   local id, change = ctx.options.id, ctx.options.change
   if content ~= '' then

@@ -1,25 +1,27 @@
--- Offers due events: `due` → `leased`, and leaves them in RQ; ends leases that are over; makes the
--- occurrences of schedules; checks gates.
+-- Claims due events: moves them from `due` to `leased` and enqueues them in RQ. Also ends expired
+-- leases, fires schedules, and checks gates.
 --
 -- Keys: prefix.
--- Options: room (ids), offer_ms, lease_ms, grace_ms (of leases after an outage), missed_grace_ms
---   (of fire times); rq, unless it only offers.
--- Args: what RQ jobs have in common, unless it only offers (see lib/rq).
--- Answer: {ids, an isolated id, schedules short of fire times, µs until the next check (-1: nothing
---   stands anywhere), ids interrupted, members quarantined, epoch, 1 if it waits for RQ}.
--- Atomic, so that claims exclude each other. A repeat leaves the first batch to its offer lease.
+-- Options: room (maximum number of ids), offer_ms, lease_ms, grace_ms (of leases after an outage),
+--   missed_grace_ms (of fire times); rq (see lib/rq; absent: do not enqueue).
+-- Args: what RQ jobs have in common (see lib/rq), if there is the option rq.
+-- Answer: {ids, ids of isolated events, ids of schedules to plan, µs until the next check (-1:
+--   there is none), ids interrupted, members quarantined, epoch, 1 if due events wait for room in
+--   RQ}.
+-- Atomic, so concurrent claims get different events. After a repeat, the events of the first call
+-- wait until their offer lease ends.
 local EVENT = records.EVENT
-local REAPED, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
-local POISON, ISOLATED_FROM = 5, 2
-local REAPED_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
+local LEASES_PER_CALL, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
+local DEAD_FROM, ISOLATED_FROM = 5, 2
+local LEASE_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt')
 
--- Records this claim. If the last one was long ago, the store or all tickers were away and nobody
--- could renew: a grace starts, in which no begun lease ends. If the clock was set back, no lease
--- ends later than one lease from now, and all gates are checked. Returns the end of the grace and
--- the epoch of the store.
-local function note_claim(ctx)
+-- Records the time of this claim. If the last claim was long ago, there was an outage in which
+-- workers could not renew leases: starts a grace in which no lease of a begun event ends. If the
+-- clock was set back, shortens leases to one lease from now and checks all gates. Returns the end
+-- of the grace and the epoch of the store.
+local function record_claim(ctx)
   local now, lease_ms = ctx.now, ctx.options.lease_ms
   local last, grace_until, epoch, next_check = unpack(redis.call('MGET', keys.last_claim_at(ctx),
     keys.lease_grace_until(ctx), keys.epoch(ctx), keys.next_check(ctx)))
@@ -40,19 +42,20 @@ local function note_claim(ctx)
   return now + ctx.options.grace_ms, epoch
 end
 
--- A begun event was interrupted: its token stays valid for a late settle only.
+-- Handles the end of a begun event's lease: the attempt counts as interrupted. Its token can still
+-- settle it until another attempt begins.
 local function interrupt(ctx, id, event, batch)
   local count = records.integer(event, 'interruptions', 0) + 1
   local due_ms, number = records.integer(event, 'due_ms'), records.integer(event, 'attempts')
-  local line = string.format('{"started_ms":%.0f}', records.began_ms(event))
+  local entry = string.format('{"started_ms":%.0f}', records.began_ms(event))
   batch.interrupted[#batch.interrupted + 1] = id
   journal.append(ctx, event, id, 'failed', number)
-  if count >= POISON or event.cancel_requested_ms then
-    journal.log_attempt(ctx, id, number, 'i', 0, line)
+  if count >= DEAD_FROM or event.cancel_requested_ms then
+    journal.log_attempt(ctx, id, number, 'i', 0, entry)
     if event.cancel_requested_ms then return endings.finish(ctx, id, event, 'cancelled') end
     return endings.finish(ctx, id, event, 'dead', 'poison')
   end
-  journal.log_attempt(ctx, id, number, 'i', ctx.now, line)
+  journal.log_attempt(ctx, id, number, 'i', ctx.now, entry)
   redis.call('HSET', keys.event(ctx, id), EVENT.interrupted_token, event.token,
     EVENT.interruptions, count, EVENT.updated_ms, ctx.now)
   redis.call('HDEL', keys.event(ctx, id), EVENT.token, EVENT.renewable_until_ms)
@@ -62,18 +65,19 @@ local function interrupt(ctx, id, event, batch)
   end
   due.put(ctx, due.member(id, event), due_ms)
   slots.release(ctx, id, event)
-  -- It keeps its turn: it is the first to ask for the slots that it has just released.
-  local goes = not event.gates or slots.admit(ctx, id, event)
-  -- Workers that die in the rhythm of leases would take it along each time: the delay breaks it.
-  if goes and count >= ISOLATED_FROM then due.hold_back(ctx, {due.member(id, event)}) end
+  -- Asks for the slots that it has just released before any waiter can.
+  local admitted = not event.gates or slots.admit(ctx, id, event)
+  -- Workers may crash once per lease for another reason. Without the delay, the event would be
+  -- running at each of these crashes.
+  if admitted and count >= ISOLATED_FROM then due.hold_back(ctx, {due.member(id, event)}) end
   slots.promote_at_freed(ctx)
 end
 
--- Ends a lease that is over. An offered event goes back to `due` at its old score with its slots.
-local function reap(ctx, member, batch)
+-- Ends an expired lease. An event that was only offered returns to `due` and keeps its slots.
+local function end_lease(ctx, member, batch)
   local id = string.gsub(member, '^~', '')
   local key = keys.event(ctx, id)
-  local event = records.read(key, REAPED_FIELDS)
+  local event = records.read(key, LEASE_FIELDS)
   if not records.exists(key, event) or event.state then
     redis.call('ZREM', keys.leased(ctx), member)
     return endings.dequeue(ctx, id, event)
@@ -85,9 +89,9 @@ local function reap(ctx, member, batch)
   interrupt(ctx, id, event, batch)
 end
 
--- The members to offer: the oldest first, but a fifth of the room for what came due just now, so
--- that a new event does not wait behind a whole backlog.
-local function pick(ctx)
+-- Selects the members to claim: the oldest first, but a fifth of the room for members that have
+-- just become due, so that new events do not wait behind a backlog.
+local function select_members(ctx)
   local room, now, set = ctx.options.room, ctx.now, keys.due(ctx)
   local oldest = math.max(1, math.floor(room * OLDEST_SHARE))
   local members = redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', 0, oldest)
@@ -102,7 +106,7 @@ local function pick(ctx)
   return members
 end
 
--- An event with gates is offered once all of them admit it.
+-- Offers an event with gates if all gates admit it.
 local function take_gated(ctx, id, batch)
   local event = slots.read(ctx, id)
   if not records.exists(keys.event(ctx, id), event) or event.state then
@@ -131,7 +135,7 @@ local function each(ctx, members, handle, batch)
   end
 end
 
--- Ids as they stand in `due`.
+-- The members of `due` for these ids.
 local function members_of(ids, gated)
   if not next(gated) then return ids end
   local members = {}
@@ -139,16 +143,16 @@ local function members_of(ids, gated)
   return members
 end
 
--- Takes isolated events out of the batch: one of them is offered by itself, the others later.
--- Returns the ids of the isolated events to offer now.
-local function part_isolated(ctx, batch)
-  local together, isolated, later = {}, {}, {}
+-- Removes isolated events from the batch: offers one of them by itself and delays the others.
+-- Returns its id in a list.
+local function separate_isolated(ctx, batch)
+  local regular, isolated, later = {}, {}, {}
   if #batch.ids == 0 or not due.any_isolated(ctx) then return isolated end
   for i, is_isolated in ipairs(redis.call('SMISMEMBER', keys.isolated(ctx), unpack(batch.ids))) do
-    local list = is_isolated == 0 and together or #isolated == 0 and isolated or later
+    local list = is_isolated == 0 and regular or #isolated == 0 and isolated or later
     list[#list + 1] = batch.ids[i]
   end
-  batch.ids = together
+  batch.ids = regular
   due.lease(ctx, members_of(isolated, batch.gated), ctx.options.offer_ms)
   due.hold_back(ctx, members_of(later, batch.gated))
   return isolated
@@ -160,7 +164,8 @@ local function head(set)
   return first[2] and tonumber(first[2])
 end
 
--- While anything is leased the next check is near: a pause of half a lease counts as an outage.
+-- Sets the next check; returns the µs until then. While there are leases, the next check is within
+-- a quarter of a lease: half a lease without a claim counts as an outage.
 local function micros_to_next(ctx, first_leased)
   local soonest = head(keys.due(ctx))
   if first_leased then
@@ -171,11 +176,12 @@ local function micros_to_next(ctx, first_leased)
   return soonest and math.max(0, (soonest - ctx.now) * 1000 - ctx.micros) or -1
 end
 
--- Ends leases that are over; answers whether any was.
+-- Ends expired leases; returns whether there were any.
 local function end_leases(ctx, first_leased, batch)
   if not first_leased or first_leased > ctx.now then return false end
-  local over = redis.call('ZRANGEBYSCORE', keys.leased(ctx), '-inf', ctx.now, 'LIMIT', 0, REAPED)
-  each(ctx, over, reap, batch)
+  local expired = redis.call('ZRANGEBYSCORE', keys.leased(ctx), '-inf', ctx.now,
+    'LIMIT', 0, LEASES_PER_CALL)
+  each(ctx, expired, end_lease, batch)
   return true
 end
 
@@ -183,18 +189,18 @@ local function claim(key_names, args)
   local ctx = context.new(key_names, args)
   local batch = {ids = {}, gated = {}, schedule_ids = {}, interrupted = {}, quarantined = {}}
   local epoch
-  batch.grace_until, epoch = note_claim(ctx)
+  batch.grace_until, epoch = record_claim(ctx)
   local first_leased = head(keys.leased(ctx))
   local changed = end_leases(ctx, first_leased, batch)
-  local picked = ctx.options.room > 0 and pick(ctx) or {}
-  if picked[1] and rq.has_room(ctx) then each(ctx, picked, take, batch) end
+  local selected = ctx.options.room > 0 and select_members(ctx) or {}
+  if selected[1] and rq.has_room(ctx) then each(ctx, selected, take, batch) end
   slots.promote_at_freed(ctx)
-  local isolated = part_isolated(ctx, batch)
+  local isolated = separate_isolated(ctx, batch)
   due.lease(ctx, members_of(batch.ids, batch.gated), ctx.options.offer_ms)
   rq.enqueue_envelope(ctx, batch.ids, batch.schedule_ids, false)
   for _, id in ipairs(isolated) do rq.enqueue_envelope(ctx, {id}, {}, true) end
-  -- It is the same as before unless a lease ended or something was offered.
-  if changed or picked[1] then first_leased = head(keys.leased(ctx)) end
+  -- Unchanged unless a lease ended or something was offered.
+  if changed or selected[1] then first_leased = head(keys.leased(ctx)) end
   local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)
   return {batch.ids, isolated, batch.schedule_ids, next_check, batch.interrupted, batch.quarantined,

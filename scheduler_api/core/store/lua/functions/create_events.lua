@@ -1,12 +1,12 @@
--- Accepts new events: record, indexes, then `due`.
+-- Stores new events.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args per event: see lib/new_events.
--- Answer per event: {code, due ms, created ms, id}; codes as of `new_events.accept`.
--- Atomic, so that an answer means "stored". A repeat is answered as the first time: an id remembers
--- its nonce, and a nonce its id. A full store refuses it, since it lacks the flag allow-oom; then
--- recall_events answers repeats.
+-- Answer per event: {code, due ms, created ms, id}; codes: see `new_events.accept`.
+-- Atomic. A repeat returns the same answer: an event stores its nonce, and a key its assigned id.
+--   Without the flag allow-oom, a full store refuses this function; recall_events then answers
+--   repeats.
 
 local function create_events(key_names, args)
   local ctx, batch, answers = context.new(key_names, args), new_events.batch(), {}

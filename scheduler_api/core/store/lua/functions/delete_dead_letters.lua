@@ -1,10 +1,10 @@
 -- Deletes dead letters; their events are kept as long as other finished events.
 --
 -- Keys: prefix.
--- Options: owner, change (name of this deletion).
+-- Options: owner, change (nonce of this deletion).
 -- Args: ids…
--- Answer per id: 1 if it was a dead letter of the owner's, else 0.
--- Atomic per event. A repeat is answered as the first time: an event remembers the change.
+-- Answer per id: 1 if it was a dead letter of the owner, else 0.
+-- Atomic per event. A repeat returns the same answer: an event stores the nonce.
 local CLEARED = records.fields(records.EVENT, 'owner', 'state', 'change')
 
 local function delete(ctx, id)

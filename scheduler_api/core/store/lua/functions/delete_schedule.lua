@@ -1,10 +1,11 @@
--- Deletes a schedule; an occurrence that was made before goes out as it was.
+-- Deletes a schedule. Occurrences that were created before are still sent, unless the schedule is
+-- strict.
 --
 -- Keys: prefix.
--- Options: id, owner, read_revision (it was read with).
+-- Options: id, owner, read_revision (the revision when the schedule was read).
 -- Args: none.
--- Answer: 1 if it was there, else 0.
--- Atomic. A repeat finds nothing left to do and answers alike: that revision was superseded.
+-- Answer: 1 if it existed, else 0.
+-- Atomic. A repeat is answered 1, because the revision is superseded.
 local DELETED = records.fields(records.SCHEDULE, 'owner', 'revision', 'name', 'search_terms')
 
 local function delete_schedule(key_names, args)

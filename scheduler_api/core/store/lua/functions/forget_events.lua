@@ -1,10 +1,10 @@
--- Removes finished events for good.
+-- Deletes finished events with their content and log.
 --
 -- Keys: prefix.
--- Options: before_ms (they must have finished before then).
+-- Options: before_ms (only events that finished earlier).
 -- Args: ids…
--- Answer: how many were removed.
--- Atomic per event, so that no index names a missing one. A repeat finds nothing left to do.
+-- Answer: the number of deleted events.
+-- Atomic per event, so no index refers to a deleted event. A repeat does nothing.
 local FORGOTTEN = records.fields(records.EVENT, 'owner', 'schedule', 'body_revision', 'state',
   'finished_ms')
 

@@ -1,10 +1,10 @@
--- Removes flow-control keys from their owner's index whose gates have expired.
+-- Removes flow-control keys whose gates have expired from their owner's index.
 --
 -- Keys: prefix.
 -- Options: owner.
--- Args: names as in the index…
--- Answer: how many were removed.
--- Atomic: one that is in use again stays. A repeat finds nothing left to do.
+-- Args: encoded names…
+-- Answer: the number of removed keys.
+-- Atomic: a key that is in use again stays. A repeat does nothing.
 
 local function forget_flow_keys(key_names, args)
   local ctx, removed = context.new(key_names, args), 0

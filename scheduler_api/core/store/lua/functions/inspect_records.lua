@@ -1,15 +1,15 @@
--- Reads records with every place that each stands in, for fsck.
+-- Reads records and every place and index that refers to them, for fsck.
 --
 -- Keys: prefix.
 -- Options: none.
--- Args: members as in `due`: event ids, and schedules as `s:<id>`…
--- Answer per member: {fields and values, or the error's text; places and scores}. Places are due,
+-- Args: members as in `due`: event ids, and `s:<id>` for schedules…
+-- Answer per member: {fields and values, or the text of an error; places and scores}. Places: due,
 --   leased, quarantine, quarantine_reasons, isolated, paused_schedules, occurrences, by_time and
---   finished (of its own state), schedules, names, owners; search_terms: in how many it stands;
---   content: -1 for good, else ms that it has left; line, checked (the gate whose line it is);
---   misspelt (its member in `due` or `leased` has a `~` without need, or lacks it); turns, slots:
---   of how many gates.
--- Atomic, so that nothing is seen between two places. Writes nothing.
+--   finished (of its state), schedules, names, owners; search_terms (how many of its terms index
+--   it); content (-1: permanent, else TTL in ms); line (it waits at its gate), checked (that gate
+--   has a planned check or is paused); misspelt (its member in `due` or `leased` wrongly has or
+--   lacks `~`); turns, slots (the number of its queues and of its other gates that list it).
+-- Atomic: sees no event between two places. Writes nothing.
 local GATE = records.GATE
 
 local function note(places, name, value)
@@ -69,8 +69,8 @@ local function note_schedule(ctx, sid, record, places)
   if not owner then return end
   note(places, 'schedules', redis.call('ZSCORE', keys.schedules(ctx, owner), sid))
   note_content(places, keys.template(ctx, sid, record.revision or ''))
-  local bearer = record.name and redis.call('HGET', keys.names(ctx, owner), record.name)
-  note(places, 'names', bearer == sid and 1)
+  local named = record.name and redis.call('HGET', keys.names(ctx, owner), record.name)
+  note(places, 'names', named == sid and 1)
   local terms = 0
   for term in string.gmatch(record.search_terms or '', '%S+') do
     terms = terms + (redis.call('ZSCORE', keys.search_term(ctx, owner, term), sid) and 1 or 0)

@@ -1,18 +1,18 @@
--- Adds fire times to a schedule that runs short of them.
+-- Stores further fire times of a schedule.
 --
 -- Keys: prefix.
--- Options: id, revision (whose rule they follow), missed (how many missed fire times were passed
---   over), missed_times (the newest of them, a list of ms, ascending).
+-- Options: id, revision (of the rule they follow), missed (how many fire times were missed before
+--   them), missed_times (the newest of these, a list of ms, ascending).
 -- Args: fire times (see lib/fire_times)…
--- Answer: done, stale (edited or deleted meanwhile, or all are used up), or ended (none given: the
---   rule yields no more).
--- Atomic with the check of the revision. A repeat writes the same list, less what was used since.
+-- Answer: done; stale (the schedule was edited or deleted, or all fire times are used); ended
+--   (there are no arguments: the rule yields no more fire times).
+-- Atomic with the check of the revision. A repeat stores the same fire times except used ones.
 local SCHEDULE = records.SCHEDULE
 local PLANNED = records.fields(SCHEDULE, 'revision', 'state', 'last_used_ms', 'end_ms')
 
 local function plan_schedule(key_names, args)
   local ctx = context.new(key_names, args)
-  local sid, dropped, words = ctx.options.id, ctx.options.missed_times, {}
+  local sid, dropped, unused = ctx.options.id, ctx.options.missed_times, {}
   local key = keys.schedule(ctx, sid)
   local record = records.read(key, PLANNED)
   if record.revision ~= ctx.options.revision or record.state ~= 'active' then return 'stale' end
@@ -29,13 +29,13 @@ local function plan_schedule(key_names, args)
   end
   for i = 2, #args do
     local _, fire_ms = fire_times.first(args[i])
-    if fire_ms > last then words[#words + 1] = args[i] end
+    if fire_ms > last then unused[#unused + 1] = args[i] end
   end
   redis.call('HDEL', key, SCHEDULE.planning_requested_ms)
-  if not words[1] then return 'stale' end
+  if not unused[1] then return 'stale' end
   redis.call('HDEL', key, SCHEDULE.exhausted_since_ms)
-  redis.call('HSET', key, SCHEDULE.fire_times, table.concat(words, ','))
-  local first_due = fire_times.first(words[1])
+  redis.call('HSET', key, SCHEDULE.fire_times, table.concat(unused, ','))
+  local first_due = fire_times.first(unused[1])
   due.put(ctx, 's:' .. sid, schedule_index.check_at(record, first_due))
   return 'done'
 end

@@ -1,24 +1,24 @@
--- Replaces an owner's URL group if it is still as it was read.
+-- Creates, replaces or deletes a URL group, unless it has changed since it was read.
 --
 -- Keys: prefix.
--- Options: owner, name, most (groups an owner may have; 0: any number).
--- Args: the record as it was read ('' if there was none), the new record ('' removes it).
--- Answer: 1 if done, 0 if it was changed meanwhile (read again), 2 if there is no room for it.
--- Atomic: of two changes at a time none is lost. A repeat is answered alike.
+-- Options: owner, name, limit (maximum number of the owner's groups; 0: no limit).
+-- Args: the record that was read ('' if there was none), the new record ('' deletes the group).
+-- Answer: 1 if done, 0 if it has changed since it was read, 2 if the limit is reached.
+-- Atomic: no concurrent change is lost. A repeat returns the same answer.
 
 local function put_group(key_names, args)
   local ctx = context.new(key_names, args)
-  local owner, name, most = ctx.options.owner, ctx.options.name, ctx.options.most
-  local key, was, becomes = keys.groups(ctx, owner), args[2], args[3]
+  local owner, name, limit = ctx.options.owner, ctx.options.name, ctx.options.limit
+  local key, read, new = keys.groups(ctx, owner), args[2], args[3]
   local record = redis.call('HGET', key, name) or ''
-  if record == becomes then return 1 end
-  if record ~= was then return 0 end
-  if was == '' and most > 0 and redis.call('HLEN', key) >= most then return 2 end
-  if becomes == '' then
+  if record == new then return 1 end
+  if record ~= read then return 0 end
+  if read == '' and limit > 0 and redis.call('HLEN', key) >= limit then return 2 end
+  if new == '' then
     redis.call('HDEL', key, name)
   else
     redis.call('SADD', keys.owners(ctx), owner)
-    redis.call('HSET', key, name, becomes)
+    redis.call('HSET', key, name, new)
   end
   return 1
 end

@@ -1,18 +1,19 @@
--- Creates a schedule, or replaces its rule: new revision, new template, new fire times.
+-- Creates a schedule, or replaces its rule with a new revision, template and fire times.
 --
 -- Keys: prefix.
--- Options: id, owner, read_revision (it was read with; '' to create), revision (the new one), name
---   (its name for its owner, or ''), state (active, paused or ended), last_used_ms (fire times up
---   to then count as used; absent: those up to now), keeps_times (true: the stored fire times and
---   the last used stay, and the given ones follow them), fire_times (see lib/fire_times), skipped
---   (fire times that a pause skipped, a list of ms), deduplication_key and deduplication_ttl (see
---   lib/deduplication), end_ms and runs as in the record, or absent.
--- Args: content of the template ('' if it was written before the call, under the revision),
---   then names and values of the other fields of the record.
--- Answer: {code, created ms, id}. Codes: ok, missing, changed (read again), taken (the id is in
---   use), named (the answered one has that name), past (its end is), expired (content written
---   beforehand), duplicate (of the answered one).
--- Atomic: an occurrence made after the answer follows the new rule. A repeat is answered ok.
+-- Options: id, owner, read_revision (the revision when the schedule was read; '' to create it),
+--   revision (the new one), name (given by the owner, or ''), state (active, paused or ended),
+--   last_used_ms (fire times up to this time count as used; absent: up to now), keeps_times (true:
+--   keep the stored fire times and the last used one, and append the new fire times), fire_times
+--   (see lib/fire_times), skipped (fire times that a pause skipped, a list of ms),
+--   deduplication_key and deduplication_ttl (see lib/deduplication), end_ms and runs (as in the
+--   record, or absent).
+-- Args: content of the template ('' if it was written before the call, with the revision in its
+--   key), then names and values of the other fields of the record.
+-- Answer: {code, created ms, id}. Codes: ok, missing, changed (since it was read), taken (the id is
+--   in use), named (the schedule with the answered id has the name), past (its end is), expired
+--   (content written before the call), duplicate (the id is the value of the deduplication key).
+-- Atomic: occurrences created after the answer follow the new rule. A repeat is answered ok.
 local SCHEDULE = records.SCHEDULE
 local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_requested_ms', 'delay_ms',
   'missed_policy', 'missed_limit', 'journaled', 'start_ms', 'end_ms', 'runs', 'runs_left',
@@ -20,7 +21,7 @@ local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_reques
 local RULE = records.fields(SCHEDULE, 'owner', 'revision', 'created_ms', 'state', 'fire_times',
   'last_used_ms', 'end_ms', 'runs', 'runs_left', 'search_terms', 'overlap', 'last_fired_ms')
 
--- Why the schedule cannot be stored, and the id that the answer names; nil if it can.
+-- The code why the schedule cannot be stored, with the id to answer; nil if it can.
 local function refusal(ctx, record)
   local options, sid = ctx.options, ctx.options.id
   local duplicate_of = deduplication.find(ctx, options.owner, options.deduplication_key)
@@ -29,9 +30,9 @@ local function refusal(ctx, record)
   if creates and record.owner then return 'taken', sid end
   if not creates and record.owner ~= options.owner then return 'missing', sid end
   if not creates and record.revision ~= options.read_revision then return 'changed', sid end
-  local bearer = options.name ~= ''
+  local named = options.name ~= ''
     and redis.call('HGET', keys.names(ctx, options.owner), options.name)
-  if bearer and bearer ~= sid then return 'named', bearer end
+  if named and named ~= sid then return 'named', named end
   local end_ms = options.end_ms
   if end_ms and end_ms <= ctx.now and end_ms ~= tonumber(record.end_ms) then return 'past', sid end
 end
@@ -43,8 +44,8 @@ local function keep_template(ctx, content)
   return true
 end
 
--- The fire times to store, and the newest that counts as used.
-local function times_of(ctx, record, state)
+-- Returns the fire times to store and the newest one that counts as used.
+local function fire_times_to_store(ctx, record, state)
   local options = ctx.options
   local last, times = options.last_used_ms or ctx.now, options.fire_times
   if options.keeps_times then
@@ -56,14 +57,14 @@ local function times_of(ctx, record, state)
   return state == 'ended' and '' or times, last
 end
 
--- The fields that follow from the change: runs left, pauses, and which occurrence the next may
--- overlap.
-local function record_change(ctx, key, record, given, state, left)
+-- Updates fields that depend on the old and the new rule: runs left, number of pauses, and the
+-- newest occurrence.
+local function update_dependent_fields(ctx, key, record, fields, state, left)
   if left then redis.call('HSET', key, SCHEDULE.runs_left, left) end
   if state == 'paused' and record.state ~= state then
     redis.call('HINCRBY', key, SCHEDULE.pauses, 1)
   end
-  if given.overlap and not record.overlap and record.last_fired_ms then
+  if fields.overlap and not record.overlap and record.last_fired_ms then
     local second = math.floor(record.last_fired_ms / 1000)
     redis.call('HSET', key, SCHEDULE.newest_occurrence,
       string.format('%s.%.0f', ctx.options.id, second))
@@ -78,8 +79,8 @@ local function put_schedule(key_names, args)
   if record.revision == options.revision and record.owner == owner then
     return {'ok', record.created_ms, sid}
   end
-  local code, named = refusal(ctx, record)
-  if code then return {code, 0, named} end
+  local code, answered_id = refusal(ctx, record)
+  if code then return {code, 0, answered_id} end
   if not keep_template(ctx, args[2]) then return {'expired', 0, sid} end
   if not creates then
     redis.call('ZADD', keys.superseded(ctx), now, sid .. ':' .. options.read_revision)
@@ -87,22 +88,22 @@ local function put_schedule(key_names, args)
   local state, end_ms, left = options.state, options.end_ms, options.runs
   if left and record.runs then left = left - (record.runs - record.runs_left) end
   if end_ms and end_ms < now or left and left < 1 then state = 'ended' end
-  local times, last = times_of(ctx, record, state)
+  local times, last = fire_times_to_store(ctx, record, state)
   local created_ms = record.created_ms or string.format('%.0f', now)
-  local given, words = {}, {}
+  local fields, stored = {}, {}
   for i = 3, #args, 2 do
-    given[args[i]] = args[i + 1]
-    words[#words + 1], words[#words + 2] = SCHEDULE[args[i]], args[i + 1]
+    fields[args[i]] = args[i + 1]
+    stored[#stored + 1], stored[#stored + 2] = SCHEDULE[args[i]], args[i + 1]
   end
   redis.call('HDEL', key, unpack(OPTIONAL.codes))
   redis.call('HSET', key, SCHEDULE.format, 1, SCHEDULE.owner, owner, SCHEDULE.created_ms,
-    created_ms, SCHEDULE.updated_ms, now, SCHEDULE.revision, options.revision, SCHEDULE.state, state,
-    SCHEDULE.fire_times, times, SCHEDULE.last_used_ms, last, unpack(words))
+    created_ms, SCHEDULE.updated_ms, now, SCHEDULE.revision, options.revision, SCHEDULE.state,
+    state, SCHEDULE.fire_times, times, SCHEDULE.last_used_ms, last, unpack(stored))
   fire_times.record_skipped(ctx, sid, 'paused', options.skipped)
-  record_change(ctx, key, record, given, state, left)
+  update_dependent_fields(ctx, key, record, fields, state, left)
   redis.call('SADD', keys.owners(ctx), owner)
   redis.call('ZADD', keys.schedules(ctx, owner), created_ms, sid)
-  local terms = given.search_terms or ''
+  local terms = fields.search_terms or ''
   schedule_index.add_terms(ctx, sid, owner, created_ms, terms)
   schedule_index.remove_terms(ctx, sid, owner, record.search_terms or '', terms)
   if options.name ~= '' then

@@ -1,17 +1,16 @@
--- Answers creations that store nothing new. A full store refuses create_events as a whole, also for
--- a repeat of what is stored already.
+-- Answers repeated creations in a full store, which refuses create_events.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args per event: see lib/new_events.
--- Answer per event: as of create_events; full if it would be stored.
+-- Answer per event: as in create_events; full if the event is not stored yet.
 -- Atomic. Writes nothing.
 
 local function recall_events(key_names, args)
   local ctx, answers = context.new(key_names, args), {}
   for i = 2, #args, new_events.WIDTH do
-    local known, id = new_events.recall(ctx, new_events.item(args, i))
-    answers[#answers + 1] = known or {'full', 0, 0, id}
+    local answer, id = new_events.recall(ctx, new_events.item(args, i))
+    answers[#answers + 1] = answer or {'full', 0, 0, id}
   end
   return answers
 end

@@ -1,11 +1,11 @@
--- Prolongs the leases of events that are being sent.
+-- Renews the leases of events that are being sent.
 --
 -- Keys: prefix.
 -- Options: lease_ms.
 -- Args: pairs of id, token.
--- Answer: the ids that are lost: settled, ended, taken from this worker, or past the time that no
---   renewal passes (a worker that hangs must lose its events in the end).
--- Atomic with the check of the token. A repeat prolongs again.
+-- Answer: the ids whose lease is lost: the event has ended, another attempt has begun, or
+--   renewable_until_ms has passed (so that a worker that hangs loses its events).
+-- Atomic with the check of the token. A repeat renews again.
 local LEASE = records.fields(records.EVENT, 'token', 'renewable_until_ms', 'gates')
 
 local function renew(ctx, id, token)

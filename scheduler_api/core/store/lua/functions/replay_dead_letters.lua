@@ -1,12 +1,12 @@
--- Sends dead letters again: a new event takes the place of each.
+-- Replays dead letters: stores a new event and clears the dead letter.
 --
 -- Keys: prefix.
 -- Options: none.
--- Args per dead letter: the id of its event, then the new event (see lib/new_events).
--- Answer per dead letter: as of create_events; also the codes gone (it is no dead letter of the
---   owner's) and fault (it could not be read; the id is the error's text).
--- Atomic per dead letter, so that a crash neither loses nor doubles one. A repeat is answered as
--- the first time: a new id remembers its nonce.
+-- Args per dead letter: its id, then the new event (see lib/new_events).
+-- Answer per dead letter: as in create_events; also gone (not a dead letter of the owner) and fault
+--   (unreadable; the id is the text of the error).
+-- Atomic per dead letter: a crash neither loses one nor replays it twice. A repeat returns the same
+-- answer: an event stores its nonce.
 
 local function replay(ctx, batch, args, at)
   local dead, item = args[at], new_events.item(args, at + 1)

@@ -1,13 +1,13 @@
--- Reports how attempts at destinations went; opens and closes their breakers.
+-- Counts attempts and failures at destinations; opens and closes their breakers.
 --
 -- Keys: prefix.
--- Options: token (`<worker>:<number>`), attempts (a breaker opens after at least so many in a
---   window; 0: never), percent (of them that must have failed), window_ms, hold_ms (open before the
---   first probe), longest_hold_ms (each failed probe doubles the hold), ramp_per_s (rate that a
---   ramp starts with).
+-- Options: token (`<worker>:<number>`), attempts (minimum number in a window before a breaker
+--   opens; 0: never open), percent (of failures, to open), window_ms, hold_ms (time before the
+--   first probe), longest_hold_ms (each failed probe doubles the time, up to this), ramp_per_s
+--   (initial rate of the ramp after closing).
 -- Args per destination: gate, attempts, failures.
 -- Answer per destination: opened, probe_failed, closed, or ''.
--- Atomic per destination. A repeat with the same token gets the same answer.
+-- Atomic per destination. A repeat with the same token returns the same answers.
 local GATE = records.GATE
 local REPEATED_FOR_MS = 60000
 local BREAKER = records.fields(GATE, 'breaker_open', 'probes_failed', 'closed_until_ms')
@@ -40,35 +40,35 @@ local function report(ctx, gate, attempts, failures)
     return 'probe_failed'
   end
   local all, failed = breaker_health.count(ctx, gate, attempts, failures, options.window_ms)
-  local least = options.attempts
-  if least == 0 or all < least or failed * 100 < options.percent * all then return '' end
+  local minimum = options.attempts
+  if minimum == 0 or all < minimum or failed * 100 < options.percent * all then return '' end
   open_for(ctx, gate, options.hold_ms, 0)
   return 'opened'
 end
 
--- What this token was answered before, or nil.
-local function answered_before(ctx, worker, number)
-  local last, kept =
+-- The answers to the same report before, or nil.
+local function previous_answers(ctx, worker, number)
+  local last, stored =
     string.match(redis.call('GET', keys.last_report(ctx, worker)) or '', '^(%d+) (.*)$')
   if last ~= number then return nil end
   local answers = {}
-  for answer in string.gmatch(kept, '([%a_]*),') do answers[#answers + 1] = answer end
+  for answer in string.gmatch(stored, '([%a_]*),') do answers[#answers + 1] = answer end
   return answers
 end
 
 local function report_attempts(key_names, args)
   local ctx, answers = context.new(key_names, args), {}
   local worker, number = string.match(ctx.options.token, '^(.*):(.*)$')
-  local before = answered_before(ctx, worker, number)
+  local before = previous_answers(ctx, worker, number)
   if before then return before end
-  local kept = number .. ' '
+  local stored = number .. ' '
   for i = 2, #args, 3 do
     local ok, answer =
       pcall(report, ctx, args[i], tonumber(args[i + 1]), tonumber(args[i + 2]))
     answers[#answers + 1] = ok and answer or ''
-    kept = kept .. answers[#answers] .. ','
+    stored = stored .. answers[#answers] .. ','
   end
-  redis.call('SET', keys.last_report(ctx, worker), kept, 'PX', REPEATED_FOR_MS)
+  redis.call('SET', keys.last_report(ctx, worker), stored, 'PX', REPEATED_FOR_MS)
   return answers
 end
 

@@ -1,32 +1,33 @@
--- Makes an occurrence of a schedule for now, because a person asks for it. The fire times do not
--- move on, and it counts for no number of runs.
+-- Creates an occurrence of a schedule that is due now, on request. Fire times and the number of
+-- runs left do not change.
 --
 -- Keys: prefix.
--- Options: id, owner, event_id (of the occurrence), replay_of (the occurrence whose content it sends
---   again; '' for what the schedule sends now), deduplication_key and deduplication_ttl (see
---   lib/deduplication).
+-- Options: id, owner, event_id (of the occurrence), replay_of (the id of the occurrence whose
+--   content is sent again; '' for the present content), deduplication_key and deduplication_ttl
+--   (see lib/deduplication).
 -- Args: none.
--- Answer: ok, missing, ended, full, overlaps (the one before has not ended), unfinished (the one
---   that is to be sent again); `duplicate:` and the value of the deduplication key.
--- Atomic: it has a place once it exists. A repeat is answered ok.
+-- Answer: ok, missing, ended, full, overlaps (the previous occurrence has not ended), unfinished
+--   (the occurrence to replay has not ended), or `duplicate:` and the value of the deduplication
+--   key.
+-- Atomic. A repeat is answered ok.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local RUN = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_ms', 'journaled',
   'end_ms', 'strict', 'overlap', 'newest_occurrence', 'pauses', 'gates', 'destination')
 local SENT = records.fields(EVENT, 'schedule', 'revision', 'state')
 
--- The revision that the earlier occurrence sent, kept for as long as this one; or nil and why it
--- cannot be sent again.
+-- Returns the revision of the template of the occurrence to replay, and keeps that template; or nil
+-- and a code if it cannot be replayed.
 local function revision_of(ctx, sid, event_id, present)
-  local before = records.read(keys.event(ctx, event_id), SENT)
-  if before.schedule ~= sid then return nil, 'missing' end
-  if not before.state then return nil, 'unfinished' end
-  if redis.call('EXISTS', keys.template(ctx, sid, before.revision)) == 0 then
+  local original = records.read(keys.event(ctx, event_id), SENT)
+  if original.schedule ~= sid then return nil, 'missing' end
+  if not original.state then return nil, 'unfinished' end
+  if redis.call('EXISTS', keys.template(ctx, sid, original.revision)) == 0 then
     return nil, 'missing'
   end
-  if before.revision ~= present then
-    redis.call('ZADD', keys.superseded(ctx), ctx.now, sid .. ':' .. before.revision)
+  if original.revision ~= present then
+    redis.call('ZADD', keys.superseded(ctx), ctx.now, sid .. ':' .. original.revision)
   end
-  return before.revision
+  return original.revision
 end
 
 local function refusal(ctx, record)

@@ -1,17 +1,17 @@
--- Changes a gate by hand: limits, pins, a pause. What it held back goes at once if it may.
+-- Sets limits, pins or a pause of a gate by hand, and admits events that the new values allow.
 --
 -- Keys: prefix.
--- Options: gate, owner, name (its name for its owner, or ''), most (how many of its kind the owner
---   may have, 0: any number; absent: do not make it), paused (true, false, or absent: as it is),
---   reset (true: forget what has begun in this period).
+-- Options: gate, owner, name (encoded, or ''), limit (maximum number of the owner's gates of this
+--   kind if the gate must be created; 0: no limit; absent: do not create it), paused (true, false,
+--   or absent: no change), reset (true: reset the count of the current rate period).
 -- Args: names and values of fields of its record; '' removes a field.
--- Answer: 1, 0 if there is no such gate, or 2 if there is no room for it.
--- Atomic with the check of who may go. A repeat changes nothing.
+-- Answer: 1 if done, 0 if there is no such gate, 2 if the limit is reached.
+-- Atomic. A repeat changes nothing.
 local GATE = records.GATE
--- Events may be delayed by a year, and their limits must last as long. While a key is pinned or
--- paused its lifetime is not updated, so afterwards it gets the longest.
+-- Limits must outlast events that are delayed by up to a year. A pinned or paused key has no TTL;
+-- afterwards it gets this one.
 local LONGEST_DAYS = 400
-local KEPT = records.fields(GATE, 'parallelism_pinned', 'rate_pinned', 'paused_ms')
+local PERSISTENT = records.fields(GATE, 'parallelism_pinned', 'rate_pinned', 'paused_ms')
 
 local function change(ctx, key, gate)
   local options, args = ctx.options, ctx.args
@@ -30,9 +30,9 @@ local function change(ctx, key, gate)
   end
 end
 
--- A queue stays until it is deleted; any other gate expires unless it is pinned or paused.
-local function set_lifetime(ctx, key, gate)
-  local state = records.read(key, KEPT)
+-- Sets the TTL: none for a queue or a pinned or paused gate.
+local function set_ttl(ctx, key, gate)
+  local state = records.read(key, PERSISTENT)
   if gates.is_queue(gate) then
     redis.call('HSETNX', key, GATE.parallelism, 1)
     redis.call('HSET', key, GATE.updated_ms, ctx.now)
@@ -50,12 +50,12 @@ local function set_gate(key_names, args)
   local options, gate, owner = ctx.options, ctx.options.gate, ctx.options.owner
   local key = keys.gate(ctx, gate)
   if redis.call('HEXISTS', key, GATE.created_ms) == 0 then
-    if not options.most then return 0 end
-    if not gate_binding.has_room(ctx, owner, gate, options.most) then return 2 end
+    if not options.limit then return 0 end
+    if not gate_binding.has_room(ctx, owner, gate, options.limit) then return 2 end
     redis.call('HSET', key, GATE.created_ms, ctx.now)
   end
   change(ctx, key, gate)
-  set_lifetime(ctx, key, gate)
+  set_ttl(ctx, key, gate)
   if options.name ~= '' then
     redis.call('ZADD', gates.index(ctx, owner, gate), 'NX', ctx.now, options.name)
   end

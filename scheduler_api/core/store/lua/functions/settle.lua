@@ -1,34 +1,34 @@
--- Records how attempts ended. Valid with the token of the last begin, or with the token that an
--- interruption took away while nobody has begun again.
+-- Records how attempts ended. Accepts the token of the running attempt, or of an interrupted
+-- attempt if no other has begun since.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args per attempt: id, token, attempt number, outcome (delivered, retry, dead), delay ms of the
---   retry, reason of a dead letter or '', log line (JSON), number of callbacks; then the callbacks
+--   retry, reason of a dead letter or '', log entry (JSON), number of callbacks; then the callbacks
 --   (see lib/callbacks).
--- Answer per attempt: {id, code, next ms}. Codes: settled, repeated, late (only logged),
---   gone, quarantined.
--- Atomic: log, state and place agree. A repeat answers 'repeated'.
+-- Answer per attempt: {id, code, next ms}. Codes: settled; repeated (the call was repeated); late
+--   (another attempt has begun or the event has ended: logs the attempt only); gone; quarantined.
+-- Atomic per attempt. A repeat is answered repeated and changes nothing.
 local WIDTH = 8
 local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule',
   'state', 'token', 'interrupted_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict',
   'pauses', 'following', 'gates', 'waits_at', 'passed_over')
 
--- A late outcome may replace the line of its interruption, never a settled one.
-local function too_late(ctx, id, number, line)
+-- Logs a late outcome. It replaces the log entry of an interruption, but not of a settled attempt.
+local function settle_late(ctx, id, number, entry)
   local logged = redis.call('HGET', keys.log(ctx, id), number)
   if logged and string.sub(logged, 1, 1) == 'a' then return {id, 'repeated', 0} end
-  journal.log_attempt(ctx, id, number, 'l', 0, line)
+  journal.log_attempt(ctx, id, number, 'l', 0, entry)
   return {id, 'late', 0}
 end
 
--- Settles one attempt; its callbacks stand in args from `first` to before `last`.
-local function settle(ctx, first, last, id, token, number, outcome, delay, reason, line)
+-- Settles one attempt. The arguments of its callbacks start at `first` and end before `last`.
+local function settle(ctx, first, last, id, token, number, outcome, delay, reason, entry)
   local key = keys.event(ctx, id)
   local event = records.read(key, SETTLED)
   if not records.exists(key, event) then return {id, 'gone', 0} end
   local valid = event.token == token or (event.interrupted_token == token and not event.token)
-  if event.state or not valid then return too_late(ctx, id, number, line) end
+  if event.state or not valid then return settle_late(ctx, id, number, entry) end
   local next_ms = 0
   if event.cancel_requested_ms and outcome ~= 'delivered' then
     outcome, last = 'cancelled', first
@@ -37,7 +37,7 @@ local function settle(ctx, first, last, id, token, number, outcome, delay, reaso
     outcome, reason, next_ms =
       withdrawal.bound_retry(ctx, id, event, reason, ctx.now + tonumber(delay))
   end
-  journal.log_attempt(ctx, id, number, 'a', next_ms, line)
+  journal.log_attempt(ctx, id, number, 'a', next_ms, entry)
   if outcome ~= 'delivered' then journal.append(ctx, event, id, 'failed', number) end
   for at = first, last - 1, callbacks.WIDTH do callbacks.create(ctx, id, event, at) end
   event.attempts = number

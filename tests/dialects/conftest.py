@@ -8,7 +8,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
-from tests.dialects.by_hand import SECRET_KEY, Web, settings_with
+from tests.dialects.engine import SECRET_KEY, Web, settings_with
 from typing import Any
 
 

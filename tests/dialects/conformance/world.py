@@ -17,7 +17,7 @@ from scheduler_api.core.store.leases import Settlement
 from scheduler_api.core.tenants.accounts import NewTenant
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
-from tests.dialects.by_hand import TIMEOUTS
+from tests.dialects.engine import TIMEOUTS
 from tests.sync_worker import SyncWorker, new_sync_worker
 from typing import cast
 from workers.delivery.deliverer import Deliverer

@@ -15,7 +15,7 @@ from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1.ids import internal_id
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from tests import documents
-from tests.dialects.by_hand import TIMEOUTS, Web
+from tests.dialects.engine import TIMEOUTS, Web
 from tests.sync_worker import SyncWorker, new_sync_worker
 from typing import Any
 

@@ -5,7 +5,7 @@ import pytest
 from concurrent.futures import ThreadPoolExecutor
 from scheduler_api.core.store import claims
 from scheduler_api.core.timestamps import from_iso, to_iso
-from tests.dialects.by_hand import TIMEOUTS
+from tests.dialects.engine import TIMEOUTS
 from tests.dialects.events_v1.conftest import HOUR_MS, Api
 from typing import Any
 from uuid import UUID

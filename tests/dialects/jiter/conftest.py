@@ -10,7 +10,7 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from tests import documents
-from tests.dialects.by_hand import Hand, Web
+from tests.dialects.engine import Engine, Web
 from typing import Any
 
 MINUTE_MS = 60_000
@@ -22,7 +22,7 @@ class Api:
 
     app: Any
     store: EventStore
-    hand: Hand
+    engine: Engine
     owner: Owner
     token: str
     headers: dict[str, str] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class Api:
     def attempt(self, event: str, outcome: str, *, ago_ms: int = 0, **log: Any) -> None:
         """One attempt of an event, that ended so long ago."""
         now_ms = self.cell.now_ms() - ago_ms
-        self.hand.attempt(to_id(int(event)), outcome, now_ms=now_ms, **log)
+        self.engine.attempt(to_id(int(event)), outcome, now_ms=now_ms, **log)
 
     def status(self, event: str) -> str:
         code, shown = self.call("GET", f"/api/events/{event}")
@@ -104,7 +104,7 @@ def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
         return Api(
             app=web.app,
             store=web.store,
-            hand=Hand(web.cell.client, web.cell.prefix),
+            engine=Engine(web.cell.client, web.cell.prefix),
             owner=web.owner("jiter"),
             token=web.tenant.token,
         )

@@ -29,7 +29,7 @@ def _put(api: Any, job: dict[str, Any], **body: Any) -> Any:
 def _tick(api: Any, job: dict[str, Any]) -> tuple[str, int]:
     """Makes the next occurrence; answers its id and its time."""
     tick_ms = from_iso(_get(api, job)["nextExecutionDate"])
-    api.hand.offer(now_ms=tick_ms)
+    api.engine.offer(now_ms=tick_ms)
     return f"{to_id(int(job['id']))}.{tick_ms // 1000}", tick_ms
 
 
@@ -258,10 +258,10 @@ def test_execution_under_way_is_queued_until_it_ends(api: Any) -> None:
     job, other = api.create_cron(), api.create_cron()
     occurrence, tick_ms = _tick(api, job)
     made = _get(api, job)["nextExecutionStatus"]
-    begun = api.hand.begin(occurrence, now_ms=tick_ms)
+    begun = api.engine.begin(occurrence, now_ms=tick_ms)
     under_way = _get(api, job)["nextExecutionStatus"]
     listed = [each["nextExecutionStatus"] for each in api.call("GET", PATHS[0])[1]]
-    api.hand.settle(begun, "delivered", now_ms=tick_ms, status=200)
+    api.engine.settle(begun, "delivered", now_ms=tick_ms, status=200)
 
     assert (made, under_way) == ("Pending", "Queued")
     assert listed == ["Queued", "Pending"]
@@ -272,14 +272,14 @@ def test_execution_under_way_is_queued_until_it_ends(api: Any) -> None:
 def test_history_shows_the_attempts_of_all_executions_oldest_first(api: Any) -> None:
     job = api.create_cron()
     cron, (first, tick_ms) = job["id"], _tick(api, job)
-    api.hand.attempt(first, "retry", now_ms=tick_ms, status=500, response="no")
+    api.engine.attempt(first, "retry", now_ms=tick_ms, status=500, response="no")
     signed = {"X-Jiter-Request-Timestamp": "5", "X-Jiter-Signature": "abc="}
     after_ms = tick_ms + 3_000
-    api.hand.attempt(first, "delivered", now_ms=after_ms, status=200, signed=signed)
+    api.engine.attempt(first, "delivered", now_ms=after_ms, status=200, signed=signed)
     second_ms = tick_ms + DAY_MS
-    api.hand.offer(now_ms=second_ms)
+    api.engine.offer(now_ms=second_ms)
     second = f"{to_id(int(cron))}.{second_ms // 1000}"
-    api.hand.attempt(second, "dead", now_ms=second_ms, error="timeout")
+    api.engine.attempt(second, "dead", now_ms=second_ms, error="timeout")
 
     history = _get(api, job)["history"]
 
@@ -300,7 +300,7 @@ def test_history_keeps_what_was_sent_before_an_edit(api: Any) -> None:
     job = api.create_cron()
     occurrence, tick_ms = _tick(api, job)
     _put(api, job, payload="new")
-    api.hand.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+    api.engine.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
 
     record = _get(api, job)["history"][0]
 
@@ -310,7 +310,7 @@ def test_history_keeps_what_was_sent_before_an_edit(api: Any) -> None:
 def test_history_without_the_old_template_still_shows_its_attempts(api: Any) -> None:
     job = api.create_cron()
     occurrence, tick_ms = _tick(api, job)
-    api.hand.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+    api.engine.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
     _put(api, job, payload="new")
     for key in api.cell.client.zrange(keys.superseded(api.cell.prefix), 0, -1):
         schedule, _, revision = key.decode().partition(":")

@@ -68,7 +68,7 @@ def test_edited_payload_is_what_will_be_sent(api: Any) -> None:
     _put(api, event["id"], payload="y" * 10_000)
     _put(api, event["id"], payload="z")
 
-    begun = api.hand.begin(to_id(1), now_ms=from_iso(event["scheduledTime"]))
+    begun = api.engine.begin(to_id(1), now_ms=from_iso(event["scheduledTime"]))
 
     assert begun.content.body == b"z"
     assert len(api.cell.client.keys(f"{api.cell.prefix}b:*")) == 1
@@ -144,13 +144,13 @@ def test_cancelled_event_stands_nowhere_any_more(api: Any) -> None:
 
 def test_offered_event_can_still_be_cancelled(api: Any) -> None:
     event, now_ms = api.past(ago_ms=1000), api.cell.now_ms()
-    api.hand.offer(now_ms=now_ms)
+    api.engine.offer(now_ms=now_ms)
 
     status, answer = _put(api, event, status="Cancelled")
 
     assert (status, answer["status"]) == (200, "Cancelled")
     event_id = to_id(int(event))
-    fallen = api.hand.worker(now_ms).try_begin(event_id)
+    fallen = api.engine.worker(now_ms).try_begin(event_id)
     assert fallen == ([], {event_id: "gone"})
 
 
@@ -162,7 +162,7 @@ def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> 
     api.attempt(retried, "retry", status=500)
     api.attempt(sent, "delivered", status=200)
     api.attempt(dead, "dead", status=500)
-    api.hand.begin(to_id(int(begun)), now_ms=api.cell.now_ms())
+    api.engine.begin(to_id(int(begun)), now_ms=api.cell.now_ms())
     api.cell.client.zadd(keys.quarantine(api.cell.prefix), {to_id(int(quarantined)): 5})
 
     for event in (begun, retried, sent, dead, quarantined, cancelled):
@@ -172,8 +172,8 @@ def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> 
 def test_cancel_against_begin_has_exactly_one_winner_200_times(api: Any) -> None:
     events = [api.past(ago_ms=1000) for _ in range(200)]
     now_ms = api.cell.now_ms()
-    worker = api.hand.worker(now_ms)
-    api.hand.offer(now_ms=now_ms)
+    worker = api.engine.worker(now_ms)
+    api.engine.offer(now_ms=now_ms)
     rng, wins = random.Random(5), {"cancel": 0, "begin": 0}
 
     with ThreadPoolExecutor(1) as pool:

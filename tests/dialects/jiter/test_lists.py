@@ -165,7 +165,7 @@ def test_bounds_of_the_end_are_inclusive(api: Any, name: str, outcome: str) -> N
     pending = api.past(ago_ms=DAY_MS)
     now_ms = api.cell.now_ms() - 1000
     for n, event in enumerate(ids):
-        api.hand.attempt(to_id(int(event)), outcome, now_ms=now_ms + n, status=200)
+        api.engine.attempt(to_id(int(event)), outcome, now_ms=now_ms + n, status=200)
 
     times = [to_iso(now_ms + n) for n in range(4)]
     assert _ids(api, **{f"{name}StartDate": times[1]}) == ids[1:]
@@ -253,7 +253,7 @@ def test_occurrences_of_cron_jobs_are_not_in_the_list(api: Any) -> None:
     job = api.create_cron()
     tick_ms = from_iso(job["nextExecutionDate"])
     occurrence = f"{to_id(int(job['id']))}.{tick_ms // 1000}"
-    api.hand.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+    api.engine.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
 
     assert _ids(api) == []
     assert _ids(api, sentAtStartDate=to_iso(tick_ms - MINUTE_MS)) == []

@@ -9,7 +9,7 @@ from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.dialects.jiter.events import Events
 from scheduler_api.settings import Settings
-from tests.dialects.by_hand import SECRET_KEY
+from tests.dialects.engine import SECRET_KEY
 from typing import Any
 
 

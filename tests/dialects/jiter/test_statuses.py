@@ -29,7 +29,7 @@ def test_offered_event_is_still_pending(api: Any) -> None:
     event = api.past(ago_ms=1000)
     now_ms = api.cell.now_ms()
 
-    api.hand.offer(now_ms=now_ms)
+    api.engine.offer(now_ms=now_ms)
 
     assert api.status(event) == "Pending"
 
@@ -37,7 +37,7 @@ def test_offered_event_is_still_pending(api: Any) -> None:
 def test_begun_event_is_queued(api: Any) -> None:
     event = api.past(ago_ms=1000)
 
-    api.hand.begin(to_id(int(event)), now_ms=api.cell.now_ms())
+    api.engine.begin(to_id(int(event)), now_ms=api.cell.now_ms())
 
     assert api.status(event) == "Queued"
 
@@ -162,10 +162,10 @@ def test_signature_in_the_history_fits_the_body_in_the_history(api: Any) -> None
 def test_interrupted_attempt_is_in_the_history(api: Any) -> None:
     event, now_ms = api.past(ago_ms=100_000), api.cell.now_ms()
     for at_ms in (now_ms - 90_000, now_ms - 89_000):
-        api.hand.offer(now_ms=at_ms, room=0)
-    api.hand.begin(to_id(int(event)), now_ms=now_ms - 60_000)
+        api.engine.offer(now_ms=at_ms, room=0)
+    api.engine.begin(to_id(int(event)), now_ms=now_ms - 60_000)
     for ago_ms in range(59_000, 0, -5_000):
-        api.hand.offer(now_ms=now_ms - ago_ms, room=0)
+        api.engine.offer(now_ms=now_ms - ago_ms, room=0)
 
     shown = _get(api, event)
 

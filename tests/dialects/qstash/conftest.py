@@ -9,7 +9,7 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from tests import documents
-from tests.dialects.by_hand import TIMEOUTS, Hand, Web
+from tests.dialects.engine import TIMEOUTS, Engine, Web
 from typing import Any
 
 HOOK = "https://example.com/hook"
@@ -22,7 +22,7 @@ class Api:
     app: Any
     store: EventStore
     tenants: Tenants
-    hand: Hand
+    engine: Engine
     owner: Owner
     token: str
     headers: dict[str, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Api:
 
     def begin(self, message_id: str) -> Begun:
         """Claim due events and begin one."""
-        return self.hand.begin(message_id.removeprefix("msg_"))
+        return self.engine.begin(message_id.removeprefix("msg_"))
 
     def lose(self, message_id: str) -> None:
         """Begin an attempt and let its lease expire while a ticker keeps claiming."""
@@ -75,10 +75,10 @@ class Api:
         begun_ms = self.cell.now_ms()
         for after_ms in range(5_000, 2 * TIMEOUTS.lease_ms, 5_000):
             clock_ms = begun_ms + after_ms
-            self.hand.offer(now_ms=clock_ms, room=0)
+            self.engine.offer(now_ms=clock_ms, room=0)
 
     def settle(self, begun: Begun, outcome: str, **log: Any) -> None:
-        self.hand.settle(begun, outcome, **log)
+        self.engine.settle(begun, outcome, **log)
 
 
 def upstash(headers: dict[str, str]) -> dict[str, str]:
@@ -96,7 +96,7 @@ def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
             app=web.app,
             store=web.store,
             tenants=web.tenants,
-            hand=Hand(web.cell.client, web.cell.prefix),
+            engine=Engine(web.cell.client, web.cell.prefix),
             owner=web.owner("qstash"),
             token=web.tenant.token,
         )

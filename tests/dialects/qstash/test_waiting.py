@@ -4,7 +4,7 @@ import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.store import claims
-from tests.dialects.by_hand import TIMEOUTS
+from tests.dialects.engine import TIMEOUTS
 from tests.dialects.qstash.conftest import HOOK, Api
 
 
@@ -16,7 +16,7 @@ def enqueue(api: Api, body: str) -> str:
 
 def offered(api: Api) -> list[str]:
     """Claim until no more events are due; returns their ids."""
-    cell = api.hand.at(api.cell.now_ms() + 5)
+    cell = api.engine.at(api.cell.now_ms() + 5)
     found: list[str] = []
     while True:
         claim = claims.claim(cell, room=100, timeouts=TIMEOUTS)

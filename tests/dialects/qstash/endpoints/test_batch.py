@@ -14,7 +14,7 @@ from scheduler_api.dialects.qstash.endpoints.publish import (
 )
 from scheduler_api.settings import Settings
 from tests.core.function_calls import functions_called
-from tests.dialects.by_hand import SECRET_KEY
+from tests.dialects.engine import SECRET_KEY
 from typing import Any
 
 Make = Callable[..., Any]

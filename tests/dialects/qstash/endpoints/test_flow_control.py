@@ -4,7 +4,7 @@ import pytest
 import time
 from collections.abc import Callable
 from scheduler_api.core.store import claims
-from tests.dialects.by_hand import TIMEOUTS
+from tests.dialects.engine import TIMEOUTS
 from typing import Any
 from urllib.parse import quote
 
@@ -69,7 +69,7 @@ def test_limits_that_are_not_set_are_0(api: Any) -> None:
 def test_running_and_waiting_messages_are_counted(api: Any) -> None:
     names = [publish(api, "parallelism=2, rate=10") for _ in range(3)]
     running = offered(api)
-    api.hand.worker().begin(*(name.removeprefix("msg_") for name in running))
+    api.engine.worker().begin(*(name.removeprefix("msg_") for name in running))
 
     flow = get(api)
     assert running == names[:2]

@@ -3,7 +3,7 @@
 import pytest
 from collections.abc import Callable
 from scheduler_api.core.store import claims
-from tests.dialects.by_hand import TIMEOUTS
+from tests.dialects.engine import TIMEOUTS
 from typing import Any
 
 Make = Callable[..., Any]

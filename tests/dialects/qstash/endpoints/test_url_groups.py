@@ -6,7 +6,7 @@ from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.records import SCHEDULE
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS
 from tests.core.function_calls import functions_called
-from tests.dialects.by_hand import TIMEOUTS
+from tests.dialects.engine import TIMEOUTS
 from typing import Any
 
 Make = Callable[..., Any]
@@ -260,9 +260,9 @@ def run_without_group(api: Any) -> None:
     [internal_id] = api.cell.client.zrange(index, 0, -1)
     record = keys.schedule(api.cell.prefix, internal_id.decode())
     first = api.cell.client.hget(record, SCHEDULE.code("fire_times")).split(b",")[0]
-    later = api.hand.at(int(first))
+    later = api.engine.at(int(first))
     [event_id] = claims.claim(later, room=10, timeouts=TIMEOUTS).ids
-    worker = api.hand.worker(int(first))
+    worker = api.engine.worker(int(first))
     [begun] = worker.begin(event_id)
     worker.end(begun, "dead", reason="group-missing", started_ms=1)
 

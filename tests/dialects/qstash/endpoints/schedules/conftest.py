@@ -8,7 +8,7 @@ from scheduler_api.core.model import Outcome, Owner, Schedule
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import claims
 from scheduler_api.core.store.cell import Cell
-from tests.dialects.by_hand import TIMEOUTS
+from tests.dialects.engine import TIMEOUTS
 from tests.sync_worker import new_sync_worker
 from typing import Any
 

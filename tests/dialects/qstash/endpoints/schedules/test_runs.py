@@ -9,7 +9,7 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.qstash.parsing.message import from_options
-from tests.dialects.by_hand import TIMEOUTS
+from tests.dialects.engine import TIMEOUTS
 from tests.dialects.qstash.endpoints.schedules.conftest import URL, Api
 
 MINUTE_MS, DAY_MS = 60_000, 86_400_000

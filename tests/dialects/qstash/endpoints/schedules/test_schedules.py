@@ -12,7 +12,7 @@ from scheduler_api.core.store.reads import read_event
 from scheduler_api.dialects.qstash.parsing import redaction
 from scheduler_api.dialects.qstash.parsing.message import from_options
 from scheduler_api.web.schedule_options import header_name
-from tests.dialects.by_hand import SECRET_KEY, TIMEOUTS
+from tests.dialects.engine import SECRET_KEY, TIMEOUTS
 from tests.dialects.qstash.endpoints.schedules.conftest import URL, Api
 from typing import Any
 

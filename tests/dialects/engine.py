@@ -52,7 +52,7 @@ class Web:
         return Owner(self.tenant.id, dialect)
 
 
-class Hand:
+class Engine:
     """Offers, begins and settles; at the store's own time where none is told.
 
     The journal goes by that: what is told of it agrees with what is told of attempts.

@@ -15,7 +15,7 @@ class Unauthorized(SchedulerError):
 
 
 def bearer_token(authorization: str) -> str | None:
-    """The token in an `Authorization` header, None for any other scheme."""
+    """Return the token of an `Authorization` header, None for other schemes."""
     scheme, blank, token = authorization.partition(" ")
     return token.strip() if blank and scheme.lower() == "bearer" else None
 

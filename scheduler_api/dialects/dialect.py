@@ -1,4 +1,4 @@
-"""The interface between a dialect and the rest of the system, its HTTP API aside."""
+"""The interface of a dialect to the engine and the workers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,19 +38,19 @@ class Outbound(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """One dialect as registered.
+    """A dialect in the registry.
 
     Attributes:
-        name: in keys, in records and as the name of the folder.
-        label: as clients spell it in a `dialect` parameter.
+        name: its name in keys and records, and the name of its folder.
+        label: its name in the `dialect` parameter of clients.
         settings: the dataclass that declares its environment variables.
         grammar: the cron expressions that it accepts.
-        secrets: for each secret of a tenant, a function that makes a new one. The
-            names begin with the name of the dialect and a dot.
-        client_variables: the environment variables that its clients read, from a
-            tenant's token, the tenant's secrets, and the base URL of the web process.
-        outbound: makes its outbound half.
-        owner_limits: how many named things an owner may have.
+        secrets: for each secret of a tenant, a function that creates a new one. Names
+            of secrets begin with the name of the dialect and a dot.
+        client_variables: returns the environment variables that its clients read.
+            Takes a token, the tenant's secrets, and the base URL of the web process.
+        outbound: creates its outbound half.
+        owner_limits: the maximum number of queues, keys and groups of an owner.
     """
 
     name: str

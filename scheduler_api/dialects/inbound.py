@@ -1,4 +1,4 @@
-"""The registry of the dialects' HTTP APIs; `dialects.outbound` has the rest of each."""
+"""The registry of the dialects' HTTP APIs; `dialects.outbound` registers the rest."""
 
 from flask import Blueprint, Response
 from scheduler_api.dialects.events_v1 import inbound as events_v1
@@ -10,24 +10,24 @@ from typing import Protocol
 
 
 class Api(Protocol):
-    """A set of routes with an error format of its own.
+    """Routes with a common error format.
 
-    `PREFIXES` are the paths, each with all paths below it, whose errors it formats,
-    also where no route exists.
+    Errors at the paths in `PREFIXES` and below have this format, even those of unknown
+    paths.
     """
 
     PREFIXES: tuple[str, ...]
 
     def blueprint(self, services: Services) -> Blueprint:
-        """Return its routes."""
+        """Return the routes."""
         ...
 
     def error(self, status: int, message: str) -> Response:
-        """Return an error in its format."""
+        """Return an error response in this format."""
         ...
 
     def internal_error(self, endpoint: str | None) -> str:
-        """Return the message of a 500 of an endpoint; None is an unknown path."""
+        """Return the message of a 500 response; `endpoint` is None at unknown paths."""
         ...
 
 
@@ -42,5 +42,5 @@ DIALECTS: tuple[Inbound, ...] = (
     qstash,
     events_v1,
 )
-# Formats the errors of all other paths.
+# Formats the errors at all other paths.
 DEFAULT: Api = jiter

@@ -1,4 +1,8 @@
-"""The registry of dialects, HTTP aside; `dialects.inbound` is that of their routes."""
+"""The registry of dialects for the engine and the workers.
+
+`dialects.inbound` registers their HTTP APIs; it is separate because workers must not
+import Flask.
+"""
 
 from collections.abc import Callable
 from scheduler_api.core.cron.expression import Grammar
@@ -17,23 +21,23 @@ DIALECTS: tuple[Dialect, ...] = (
     EVENTS_V1,
 )
 
-GRAMMARS: dict[str, Grammar] = {each.label: each.grammar for each in DIALECTS}
-# For each secret of a tenant, a function that makes a new one.
+GRAMMARS: dict[str, Grammar] = {dialect.label: dialect.grammar for dialect in DIALECTS}
+# For each secret of a tenant, a function that creates a new one.
 SECRETS: dict[str, Callable[[], str]] = {
-    name: make for each in DIALECTS for name, make in each.secrets.items()
+    name: make for dialect in DIALECTS for name, make in dialect.secrets.items()
 }
 
 
 def tenants(cell: Cell, settings: EngineSettings) -> Tenants:
-    """Return the tenants of a cell, with the secrets that the dialects need."""
+    """Return the tenants of a cell; each has the secrets that the dialects need."""
     return Tenants(cell, secret_key=settings.secret_key, makers=SECRETS)
 
 
 def outbound_halves(settings: EngineSettings) -> dict[str, Outbound]:
-    """Return the outbound half of each dialect, by the name of the dialect."""
-    return {each.name: each.outbound(settings) for each in DIALECTS}
+    """Return the outbound halves of all dialects, by the name of the dialect."""
+    return {dialect.name: dialect.outbound(settings) for dialect in DIALECTS}
 
 
 def owner_limits(settings: EngineSettings) -> dict[str, OwnerLimits]:
-    """Return the limits of owners, by the name of the dialect."""
-    return {each.name: each.owner_limits(settings) for each in DIALECTS}
+    """Return the owner limits of all dialects, by the name of the dialect."""
+    return {dialect.name: dialect.owner_limits(settings) for dialect in DIALECTS}

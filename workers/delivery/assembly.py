@@ -19,19 +19,21 @@ from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
 from workers.redis_connection import RedisConnection
 
-HTTP_CLIENT_ROOM = 2
+# The client accepts more requests than there are deliveries in flight, so that none
+# waits in the client while its deadline runs.
+HTTP_CLIENT_LIMIT_FACTOR = 2
 
 
 @asynccontextmanager
 async def open_in_flight(
     settings: EngineSettings, *, preload_tenants: int = 0
 ) -> AsyncIterator[InFlight]:
-    """Open the deliveries of a worker, with their own connections.
+    """Create everything that a worker needs for deliveries, with own connections.
 
-    On exit, deliveries in flight are cut off; their leases expire.
+    On exit, deliveries in flight are aborted; their leases expire.
 
     Args:
-        preload_tenants: for how many tenants to read the secrets first.
+        preload_tenants: of how many tenants to read the secrets in advance.
     """
     connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
     client = connect(settings.redis_url, retry=RETRY_ONCE)
@@ -41,7 +43,7 @@ async def open_in_flight(
     fan_out = FanOut(EventStore(cell, caps=settings.caps))
     http_client = HttpClient(
         address_policy(settings),
-        limit=settings.max_in_flight * HTTP_CLIENT_ROOM,
+        limit=settings.max_in_flight * HTTP_CLIENT_LIMIT_FACTOR,
         body_cap_bytes=settings.response_log_bytes,
     )
     breakers = BreakerReports(store, settings.breaker_limits)

@@ -1,4 +1,4 @@
-"""One attempt: fetch the content, send the request, conclude from the result."""
+"""Makes an attempt: fetches the content, sends the request, decides what follows."""
 
 import asyncio
 import logging
@@ -24,11 +24,11 @@ log = logging.getLogger("scheduler.worker")
 
 
 class LeaseLost(Exception):
-    """Another worker may have begun the event: nothing may be sent."""
+    """Another worker may have begun the event, so the request must not be sent."""
 
 
 class Deliverer:
-    """Sends begun events; never raises because of a receiver or a record."""
+    """Delivers begun events. Bad receivers and bad records raise no exception."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Deliverer:
     async def _expand(
         self, begun: Begun, group: str, started_ms: int, may_write: Callable[[], bool]
     ) -> Settlement | None:
-        """Create the events for the endpoints of a group, which replace this one."""
+        """Replace the event by one event for each endpoint of the group."""
         expand = self._dialects[begun.owner.dialect].expand
         create = partial(self._fan_out.create, begun, group, expand=expand)
         complete = False
@@ -120,7 +120,7 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=decision.outcome,
-            log_entry=self._line(result, signed, headers=decision.headers),
+            log_entry=self._log_entry(result, signed, headers=decision.headers),
             delay_ms=decision.delay_ms,
             reason=decision.reason,
             contact=decision.contact,
@@ -137,10 +137,10 @@ class Deliverer:
                 await asyncio.sleep(RETRY_INTERVAL_S)
         return begun
 
-    def _line(
+    def _log_entry(
         self, result: Result, signed: dict[str, str], *, headers: Headers
     ) -> bytes:
-        """Return the line of the attempt log."""
+        """Return the entry of the attempt log."""
         body = result.body[: self._response_log_bytes]
         return codec.encode_attempt(
             {
@@ -159,7 +159,7 @@ class Deliverer:
     def _undeliverable(
         self, begun: Begun, started_ms: int, problem: Exception
     ) -> Settlement:
-        """Return a dead letter: a retry would fail the same way."""
+        """Make the event dead: a retry would fail in the same way."""
         expected = isinstance(problem, SchedulerError)
         unreadable = isinstance(problem, UnreadableRecord)
         log.error(
@@ -199,7 +199,7 @@ def _log_dropped(begun: Begun) -> None:
 
 
 def _log_blocked(begun: Begun, result: Result) -> None:
-    """Log the address for operators; tenants must not see it."""
+    """Log the blocked address for operators; tenants must not see it."""
     log.warning(
         logfmt.line(
             "delivery.blocked",

@@ -1,4 +1,4 @@
-"""Creates the events for the endpoints of a group, which replace the group's event."""
+"""Replaces the event of a group by one event for each endpoint."""
 
 from collections.abc import Callable, Sequence
 from scheduler_api.core.model import Begun, Draft, Verdict
@@ -9,10 +9,10 @@ Expand = Callable[[Begun, Group], Sequence[Draft]]
 
 
 class FanOut:
-    """Creates the events of one group at a time.
+    """Creates the events for the endpoints of groups.
 
-    Their ids derive from the event and the endpoint, so a worker that repeats this
-    after a crash creates only what is missing.
+    The id of each derives from the event and the endpoint, so a repeat after a crash
+    creates only the missing ones.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -20,10 +20,10 @@ class FanOut:
         self._groups = Groups(store.cell)
 
     def create(self, begun: Begun, name: str, *, expand: Expand) -> bool:
-        """Create the events that do not exist yet; return whether all of them do now.
+        """Create the events that do not exist yet; return whether all exist now.
 
-        False means that the store is full. Each event is created atomically, not all
-        of them together.
+        False: the store is full. Each event is created atomically, but not all of them
+        together.
 
         Raises: NotFound (unknown group), UnreadableRecord.
         """

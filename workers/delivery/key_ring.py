@@ -1,6 +1,7 @@
-"""A cache of tenants' secrets: at most a tenant's first delivery waits for the store.
+"""A cache of tenants' secrets.
 
-A delay between begin and send would make the rate at the receiver uneven.
+Only the first delivery of a tenant may wait for the store: a wait between begin and
+send would make the rate at the receiver uneven.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ CHECK_EVERY_S = SECRETS_CACHED_S / 2
 
 
 class KeyRing:
-    """Caches secrets until any are rotated, which a background task checks.
+    """Caches secrets; a background task empties the cache when any are rotated.
 
     Not thread-safe: belongs to one event loop.
     """
@@ -36,20 +37,20 @@ class KeyRing:
         self._valid_until_s = -math.inf
         self._reads: dict[str | None, asyncio.Task[None]] = {}
 
-    async def preload(self, most: int) -> None:
-        """Read the secrets of the newest `most` tenants before their first delivery."""
+    async def preload(self, count: int) -> None:
+        """Read the secrets of the `count` newest tenants in advance."""
         with suppress(RedisError):
-            await self._share(None)
+            await self._shared_read(None)
             tenants = await asyncio.to_thread(self._tenants.all_ids)
-            for tenant in tenants[-most:]:
+            for tenant in tenants[-count:]:
                 with suppress(SchedulerError):
-                    await self._share(tenant)
+                    await self._shared_read(tenant)
 
     async def run(self) -> None:
         """Check for rotations twice per cache lifetime, until cancelled."""
         while True:
             try:
-                await self._share(None)
+                await self._shared_read(None)
             except RedisError as err:
                 log.warning(logfmt.line("store.unreachable", problem=err))
             await asyncio.sleep(CHECK_EVERY_S)
@@ -64,16 +65,19 @@ class KeyRing:
         while True:
             try:
                 if self._clock_s() >= self._valid_until_s:
-                    await self._share(None)
+                    await self._shared_read(None)
                 cached = self._cached.get(tenant)
                 if cached is not None:
                     return cached
-                await self._share(tenant)
+                await self._shared_read(tenant)
             except RedisError:
                 await asyncio.sleep(RETRY_INTERVAL_S)
 
-    async def _share(self, tenant: str | None) -> None:
-        """Await the read of a tenant, shared by all who need it; None: the check."""
+    async def _shared_read(self, tenant: str | None) -> None:
+        """Wait for a read of a tenant's secrets; None waits for a rotation check.
+
+        Concurrent callers share one read.
+        """
         task = self._reads.get(tenant)
         if task is None:
             work = self._check() if tenant is None else self._read(tenant)

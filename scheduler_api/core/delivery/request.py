@@ -1,4 +1,4 @@
-"""What a worker and an outbound dialect exchange about one attempt."""
+"""Data that a worker and the outbound half of a dialect exchange about an attempt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,14 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Outgoing:
-    """The HTTP request of an attempt, or the group that takes its place.
+    """The HTTP request of an attempt, or the name of a group.
 
     Attributes:
-        response_cap_bytes: how much of the response's body to read.
+        response_cap_bytes: how many bytes of the response body to read.
         signed: headers that the attempt log must keep, because they cannot be computed
             again.
-        group: the name of a group; if set, nothing is sent and the rest is unused.
+        group: the name of a group. If set, no request is sent; the event is replaced by
+            one event for each endpoint.
     """
 
     method: str = "POST"
@@ -37,9 +38,9 @@ class Decision:
 
     Attributes:
         delay_ms: from the end of the attempt to the retry.
-        reason: why the event is dead, as a stable code.
-        headers: the headers of the response that the attempt log keeps.
-        contact: who is named in the log if the event is dead.
+        reason: a stable code for why the event is dead.
+        headers: the response headers that the attempt log keeps.
+        contact: a name that the log shows if the event is dead.
         follow_ups: the events that this attempt creates.
     """
 
@@ -54,7 +55,7 @@ class Decision:
 def fetched(begun: Begun) -> Content:
     """Return the content of the event.
 
-    Raises: UnreadableRecord, if it was not fetched.
+    Raises: UnreadableRecord, if the content was not fetched.
     """
     if begun.content is None:
         raise UnreadableRecord(f"{begun.content_key} was not fetched")
@@ -71,7 +72,7 @@ def identity(begun: Begun, *, event_id: str) -> Headers:
 
 
 def warning(begun: Begun) -> dict[str, str]:
-    """Return the header that warns of a possible duplicate, if there may be one.
+    """Return the header that marks a possible duplicate, if the request is one.
 
     Callers add it to `Outgoing.signed` too, so that the attempt log shows it.
     """
@@ -101,7 +102,7 @@ class Reply(Protocol):
 
 
 class Answer(Reply, Protocol):
-    """The result of an attempt, with what was read of the response's body."""
+    """The result of an attempt, with the response body as far as it was read."""
 
     @property
     def body(self) -> bytes: ...

@@ -1,4 +1,4 @@
-"""What the result of an attempt means: delivered, dead, or when to retry."""
+"""Decides from the result of an attempt: delivered, dead, or a retry."""
 
 import re
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from scheduler_api.core.timestamps import from_http_date
 LONGEST_WAIT_MS = 86_400_000
 BLOCKED, GROUP_MISSING = "blocked", "group-missing"
 EXHAUSTED, END = "exhausted", "end"
-# Errors that no later attempt can change.
+# Errors that a retry cannot fix.
 PERMANENT = frozenset((BLOCKED, GROUP_MISSING, "bad-url", "bad-header"))
-# Those of them that become the reason of the dead letter.
+# The permanent errors that are also the reason of the dead letter.
 REASONS = frozenset((BLOCKED, GROUP_MISSING))
 DELIVERED = Decision(Outcome.DELIVERED)
 RETRY_AFTER_STATUSES = frozenset((429, 503))
@@ -21,7 +21,7 @@ _DATE_LENGTH = 64
 
 
 def is_success(reply: Reply) -> bool:
-    """Whether the response is complete and its status is 200 to 299."""
+    """Whether the response is complete, with a status from 200 to 299."""
     return (
         reply.error is None and reply.status is not None and 200 <= reply.status < 300
     )
@@ -30,14 +30,13 @@ def is_success(reply: Reply) -> bool:
 def decide(
     begun: Begun, reply: Reply, next_delay_ms: Callable[[Begun, Reply], int | None]
 ) -> Decision:
-    """Decide what a result means for the event, by the rules of all dialects.
+    """Decide about the event by the rules that all dialects share.
 
-    A retry that would begin after the end of the event's schedule is not planned: the
-    event is dead.
+    The event is dead if its retry would begin after the end of its schedule.
 
     Args:
-        next_delay_ms: for a failure, milliseconds until the retry, or None if there are
-            no more retries. Not called for permanent errors.
+        next_delay_ms: returns the milliseconds from a failure to the retry, or None if
+            there are no more retries. Not called for permanent errors.
     """
     if is_success(reply):
         return DELIVERED
@@ -60,7 +59,7 @@ def planned_delay_ms(
     A `Retry-After` with status 429 or 503 can lengthen the wait, not shorten it.
 
     Args:
-        delays_ms: the wait before each retry, in their order.
+        delays_ms: the wait before each retry, in order.
     """
     if begun.failures >= len(delays_ms):
         return None
@@ -74,7 +73,7 @@ def planned_delay_ms(
 def retry_after_ms(value: str, *, now_ms: int) -> int:
     """Return the wait in ms that a `Retry-After` requests, at most a day.
 
-    0 for a malformed value or a date in the past.
+    Malformed values and dates in the past are 0.
     """
     text = value.strip()
     if _SECONDS.fullmatch(text):

@@ -7,7 +7,7 @@ WEBHOOK_SECRET = "whsec_"
 
 
 def hmac_sha256_base64(secret: str, message: bytes) -> str:
-    """Return the HMAC-SHA256 of a message in base64; the key is `secret` in UTF-8."""
+    """Return the HMAC-SHA256 of a message in base64; `secret` is encoded as UTF-8."""
     digest = hmac.digest(secret.encode(), message, "sha256")
     return base64.b64encode(digest).decode()
 
@@ -15,10 +15,10 @@ def hmac_sha256_base64(secret: str, message: bytes) -> str:
 def standard_webhook(
     secret: str, body: bytes, *, message_id: str, now_ms: int
 ) -> dict[str, str]:
-    """Return the signature headers of an attempt, by Standard Webhooks.
+    """Return the signature headers of an attempt, as in Standard Webhooks.
 
     Args:
-        secret: `whsec_` and base64.
+        secret: `whsec_` and the key in base64.
         message_id: the same for all attempts of an event; contains no dot.
 
     Source: https://github.com/standard-webhooks/standard-webhooks

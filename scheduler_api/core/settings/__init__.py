@@ -1,1 +1,1 @@
-"""What operators can set: variables, engine settings, limits."""
+"""Settings: environment variables, the engine's settings, and limits."""

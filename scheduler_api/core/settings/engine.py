@@ -32,7 +32,7 @@ class SettingsError(SchedulerError):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class EngineSettings:
-    """The engine's settings, and beside them one settings object per dialect."""
+    """The settings of the engine, and in `dialects` those of each dialect."""
 
     dialects: tuple[object, ...] = ()
 
@@ -43,8 +43,8 @@ class EngineSettings:
         "SECRET_KEY",
         read_secret_key,
         mask=mask_all,
-        doc="encrypts the secrets in the store; every process needs the same, and it"
-        " never changes",
+        doc="encrypts the secrets in the store; must be the same in every process, and"
+        " must never change",
     )
     port: int = variable(
         "PORT",
@@ -92,7 +92,8 @@ class EngineSettings:
         "SCHED_DESTINATION_PORTS",
         read_ports,
         default=(),
-        doc="the only ports that deliveries may reach, separated by commas; none: any",
+        doc="the only ports that deliveries may reach, separated by commas; none: any"
+        " port",
     )
     max_in_flight: int = variable(
         "SCHED_WINDOW",
@@ -122,8 +123,8 @@ class EngineSettings:
         "SCHED_RESPONSE_LOG_BYTES",
         read_integer(0, MIB),
         default=4_096,
-        doc="bytes of each response's body that the attempt log keeps; for a failure"
-        " also of its headers, in dialects that show them",
+        doc="maximum bytes of a response body in the attempt log; in dialects that show"
+        " response headers, also of the headers of a failure",
     )
     retention_days: int = variable(
         "SCHED_RETENTION_DAYS",
@@ -172,7 +173,7 @@ class EngineSettings:
         "SCHED_QUIET_MS",
         read_integer(400, 600_000),
         default=15_000,
-        doc="milliseconds after an outage in which no lease expires; at least the"
+        doc="milliseconds after an outage during which no lease expires; at least the"
         " lease",
     )
     missed_grace_ms: int = variable(
@@ -224,7 +225,8 @@ class EngineSettings:
         "SCHED_BREAKER_PERCENT",
         read_integer(1, 100),
         default=90,
-        doc="percentage of them that must have failed (connection, TLS, time-out, 5xx)",
+        doc="percentage of these attempts that must fail (connection, TLS, time-out,"
+        " 5xx)",
     )
     breaker_window_ms: int = variable(
         "SCHED_BREAKER_WINDOW_MS",
@@ -254,10 +256,10 @@ class EngineSettings:
     )
 
     def __post_init__(self) -> None:
-        """Hold what must hold between two values.
+        """Check the settings that depend on each other.
 
         Raises:
-            SettingsError: naming both variables.
+            SettingsError: the message names both variables.
         """
         faults = []
         if self.renew_interval_ms * 4 > self.lease_ms:
@@ -274,8 +276,8 @@ class EngineSettings:
             raise SettingsError("\n".join(faults))
 
     def of(self, kind: type[T]) -> T:
-        """Return the settings of a dialect, given their class."""
-        return next((each for each in self.dialects if isinstance(each, kind)), kind())
+        """Return the settings of a dialect, which have the class `kind`."""
+        return next((own for own in self.dialects if isinstance(own, kind)), kind())
 
     @property
     def prefix(self) -> str:

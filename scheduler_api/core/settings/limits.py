@@ -1,4 +1,4 @@
-"""Limits that operators set, as the engine takes them."""
+"""Groups of limits that operators set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NO_CAPS = Caps()
 
 @dataclass(frozen=True)
 class OwnerLimits:
-    """How many named things an owner may have; 0 is no limit."""
+    """Maximum number of queues, keys and groups of an owner; 0 is no limit."""
 
     queues: int = 0
     flow_keys: int = 0
@@ -28,14 +28,14 @@ class OwnerLimits:
 
 
 NO_OWNER_LIMITS = OwnerLimits()
-# By the name of the dialect; a dialect that is absent has no limits.
+# Limits by the name of the dialect; a missing dialect has no limits.
 LimitsByDialect = Mapping[str, OwnerLimits]
 NO_LIMITS: LimitsByDialect = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class BreakerLimits:
-    """When a destination's breaker opens (attempts 0: never) and how it closes."""
+    """When a destination's breaker opens and closes; `attempts` 0: it never opens."""
 
     attempts: int
     percent: int

@@ -1,4 +1,4 @@
-"""How an environment variable is declared, parsed and logged."""
+"""Declares, parses and formats environment variables."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ MIB = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable, and the field of `settings` that it fills."""
+    """An environment variable; its value goes into a field of `settings`."""
 
     name: str
     default: str
@@ -34,7 +34,7 @@ class Variable:
 
 
 def declared(settings: type) -> tuple[Variable, ...]:
-    """List the variables of a dataclass in the order of its fields."""
+    """Return the variables of a dataclass, in the order of its fields."""
     return tuple(
         Variable(
             name=f.metadata["name"],
@@ -59,10 +59,10 @@ def variable(
     default: Any = MISSING,
     mask: Mask | None = None,
 ) -> Any:
-    """Declare a dataclass field that the environment fills.
+    """Declare a dataclass field whose value comes from an environment variable.
 
     Args:
-        parse: raises ValueError whose text completes "expected …".
+        parse: raises ValueError with a message that completes "expected …".
         mask: hides the secret part of a value in logs.
     """
     metadata = {"name": name, "parse": parse, "doc": doc, "mask": mask}
@@ -147,7 +147,7 @@ def read_secret_key(text: str) -> str:
 
 
 def write(value: Any) -> str:
-    """Format `value` as an environment variable would hold it."""
+    """Format `value` as in an environment variable."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

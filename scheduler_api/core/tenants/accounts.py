@@ -14,8 +14,8 @@ from scheduler_api.core.tenants.encryption import Cipher
 from typing import cast
 
 FORMAT = "1"
-# How long workers cache secrets between two checks for rotations. A rotation waits that
-# long before it returns: afterwards every signature verifies with the new secrets.
+# How long workers cache secrets before they check for rotations. This long after a
+# rotation, every worker signs with the new secrets.
 SECRETS_CACHED_S = 1.0
 Value = bytes | bytearray | memoryview | str | int | float
 Record = dict[Value, Value]
@@ -30,7 +30,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secrets of a tenant by their names, which are also the stored ones."""
+    """The secrets of a tenant, by the names of their stored fields."""
 
     by_name: Mapping[str, str] = field(repr=False)
 
@@ -49,9 +49,9 @@ class NewTenant:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A rotation of secrets: the secrets after it, its time and that of the last one.
+    """The result of a rotation: all secrets of the tenant, and the time in epoch ms.
 
-    `last_ms` is None for the first rotation.
+    `last_ms` is the time of the rotation before, None if there was none.
     """
 
     secrets: Secrets
@@ -59,8 +59,8 @@ class Rotation:
     last_ms: int | None
 
 
-# From the secrets so far, the time of the last rotation (None if there was none) and
-# the current time, both in epoch ms, to the secrets that change.
+# Takes the present secrets, the time of the last rotation (None if there was none) and
+# the current time, in epoch ms. Returns the secrets that change.
 Replace = Callable[[Secrets, int | None, int], Mapping[str, str]]
 
 
@@ -77,8 +77,8 @@ class Tenants:
     """All tenants of a cell.
 
     Args:
-        secret_key: encrypts their secrets.
-        makers: for each secret of a tenant, a function that makes a new one.
+        secret_key: encrypts the secrets of tenants.
+        makers: for each secret of a tenant, a function that creates a new one.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Tenants:
     def create(self, name: str) -> NewTenant:
         """Create a tenant with a token and secrets.
 
-        Atomic, one MULTI. A crash before it leaves a gap in the numbers of tenants.
+        Atomic, one MULTI. A crash before it leaves a gap in the ids of tenants.
         """
         new = self._new()
         with self._client.pipeline(transaction=True) as pipe:
@@ -108,10 +108,10 @@ class Tenants:
     def register(self, application: str) -> NewTenant:
         """Create a tenant for an application with a unique name.
 
-        Atomic: WATCH and one MULTI, repeated while others register.
+        Atomic: WATCH and one MULTI, repeated if another tenant registers meanwhile.
 
         Raises:
-            Conflict: the name is registered.
+            Conflict: the name is taken.
         """
         names, new = keys.applications(self._prefix), self._new()
         with self._client.pipeline() as pipe:
@@ -130,8 +130,8 @@ class Tenants:
 
     def _new(self) -> NewTenant:
         tenant_id = str(self._client.incr(keys.tenant_sequence(self._prefix)))
-        made = {name: make() for name, make in self._makers.items()}
-        return NewTenant(tenant_id, _new_token(), Secrets(made))
+        secrets = {name: make() for name, make in self._makers.items()}
+        return NewTenant(tenant_id, _new_token(), Secrets(secrets))
 
     def _write(self, pipe: Pipeline, new: NewTenant, name: str) -> None:
         record: Record = {
@@ -148,9 +148,9 @@ class Tenants:
         )
 
     def by_token(self, token: str) -> Tenant | None:
-        """Return the tenant of a token, if there is one. One round trip.
+        """Return the tenant of a token, None for an unknown token. One round trip.
 
-        The lookup key is a hash, so timing reveals nothing about valid tokens.
+        The lookup key is a hash, so the time reveals nothing about valid tokens.
         """
         key = keys.token(self._prefix, _digest(token))
         tenant_id = self._client.hget(key, "tn")
@@ -159,32 +159,32 @@ class Tenants:
     def secrets(self, tenant_id: str) -> Secrets:
         """Return the secrets of a tenant. One round trip.
 
-        A tenant that lacks one of them, because it was created before that secret
-        existed, gets it now. Several callers at once get the same.
+        Creates missing secrets: a tenant may be older than a dialect. Concurrent
+        callers get the same values.
 
         Raises:
             NotFound: unknown tenant.
-            WrongSecretKey: they were stored under another SECRET_KEY.
+            WrongSecretKey: the secrets were encrypted with another SECRET_KEY.
         """
         key, names = keys.tenant(self._prefix, tenant_id), [*self._makers]
-        form, *stored = self._client.hmget(key, ["f", *names])
-        if form is None:
+        record_format, *stored = self._client.hmget(key, ["f", *names])
+        if record_format is None:
             raise NotFound(f"tenant {tenant_id}")
-        found = {
+        existing = {
             name: self._cipher.decrypt(_text(text), _context(tenant_id, name))
             for name, text in zip(names, stored, strict=True)
             if text is not None
         }
-        missing = [name for name in names if name not in found]
+        missing = [name for name in names if name not in existing]
         if not missing:
-            return Secrets(found)
-        made = {name: self._makers[name]() for name in missing}
-        for name, text in self._encrypted(tenant_id, made).items():
+            return Secrets(existing)
+        new = {name: self._makers[name]() for name in missing}
+        for name, text in self._encrypted(tenant_id, new).items():
             self._client.hsetnx(key, str(name), text)
         return self.secrets(tenant_id)
 
     def rotated(self) -> bytes | None:
-        """Return an id of the last rotation of any tenant. One round trip."""
+        """Return an id that every rotation of any tenant changes. One round trip."""
         return cast(bytes | None, self._client.get(keys.rotated(self._prefix)))
 
     def check_key(self) -> None:
@@ -200,16 +200,16 @@ class Tenants:
     def rotate(self, tenant_id: str, dialect: str, replace: Replace) -> Rotation:
         """Replace secrets of a tenant.
 
-        Atomic: WATCH and one MULTI, repeated while others change the tenant. Workers
+        Atomic: WATCH and one MULTI, repeated if the tenant changes meanwhile. Workers
         use the new secrets within `SECRETS_CACHED_S`.
 
         Args:
-            dialect: the times of rotations are kept for each dialect.
+            dialect: whose secrets change; each dialect has its own last rotation.
             replace: may be called several times.
 
         Raises:
             NotFound: unknown tenant.
-            WrongSecretKey: the secrets were stored under another SECRET_KEY.
+            WrongSecretKey: the secrets were encrypted with another SECRET_KEY.
         """
         key, last_field = keys.tenant(self._prefix, tenant_id), f"{dialect}.rotated"
         with self._client.pipeline() as pipe:
@@ -233,12 +233,12 @@ class Tenants:
                     continue
 
     def all_ids(self) -> list[str]:
-        """Every tenant's id, oldest first."""
+        """Return the ids of all tenants, oldest first."""
         members = self._client.zrange(keys.tenants(self._prefix), 0, -1)
         return [_text(member) for member in cast(list[bytes | str], members)]
 
     def accounts(self) -> list[Account]:
-        """Every tenant, oldest first."""
+        """Return all tenants, oldest first."""
         ids = self.all_ids()
         with self._client.pipeline(transaction=False) as pipe:
             for tenant_id in ids:

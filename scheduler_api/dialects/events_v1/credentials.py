@@ -1,4 +1,4 @@
-"""The secret of a Scheduler v1 tenant, and the environment variable that holds it."""
+"""The secret of a Scheduler v1 tenant, and the environment variable of its clients."""
 
 import base64
 import secrets as random
@@ -14,5 +14,5 @@ def new_signing_secret() -> str:
 
 
 def client_variables(_token: str, secrets: Secrets, _base_url: str) -> dict[str, str]:
-    """Return the variables of a tenant's client."""
+    """Return the environment variables of a tenant's clients."""
     return {"SCHEDULER_API_SIGNING_SECRET": secrets[SIGNING_SECRET]}

@@ -1,4 +1,4 @@
-"""The Scheduler v1 dialect, as registered."""
+"""The registry entry of Scheduler v1."""
 
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.events_v1.credentials import (

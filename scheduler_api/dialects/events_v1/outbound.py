@@ -1,4 +1,4 @@
-"""What a callback of Scheduler v1 is, and when an attempt is retried. Pure."""
+"""The requests and retries of Scheduler v1. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from scheduler_api.dialects.events_v1.ids import public_id
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
-# The name of the event's owner in the options of its content.
+# The option of an event that contains the owner that the client named.
 OWNER = "e"
 CONTENT_TYPE = ("Content-Type", "application/json")
 
@@ -37,7 +37,7 @@ class EventsV1Outbound:
         self._signs = settings.of(EventsV1Settings).signature
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
-        """Return the POST of this attempt: the context, signed at `now_ms`."""
+        """Return the POST of this attempt with the context, signed at `now_ms`."""
         content = fetched(begun)
         body, run_id = content.body, public_id(begun.id)
         signed = warning(begun)
@@ -58,12 +58,10 @@ class EventsV1Outbound:
         return ()
 
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
-        """Retry a failure after 3, 5 and 10 s; name the event's owner in the log.
-
-        The store drops a retry that would reach the schedule's next fire time.
-        """
+        """Retry a failure after 3, 5 and 10 s; the contact is the event's owner."""
         decision = retry.decide(begun, answer, _next_delay_ms)
         if decision.outcome is Outcome.DELIVERED:
             return decision
-        # Also for a retry: the store may drop it, and then the event is dead.
+        # A retry needs the contact too: the store drops a retry that would reach the
+        # schedule's next fire time, and then the event is dead.
         return replace(decision, contact=str(fetched(begun).options[OWNER]))

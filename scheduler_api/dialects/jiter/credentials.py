@@ -12,7 +12,7 @@ def new_signing_secret() -> str:
 
 
 def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
-    """Return the variables of a tenant's client."""
+    """Return the environment variables of a tenant's clients."""
     return {
         "JITER_URL": f"{base_url}/api",
         "JITER_API_KEY": token,

@@ -1,4 +1,4 @@
-"""The Jiter dialect, as registered."""
+"""The registry entry of Jiter."""
 
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.jiter.credentials import (

@@ -1,8 +1,8 @@
-"""What a Jiter destination receives, and when an attempt is retried. Pure.
+"""The requests and retries of Jiter. Pure.
 
-The receiver's middleware signs what `JSON.stringify` makes of the parsed body, so the
-body must be a fixed point of parsing and stringifying: compact, raw UTF-8, JavaScript's
-own escapes.
+The middleware of a receiver parses the body, and verifies the signature of what
+`JSON.stringify` returns for it. So the body must be exactly what `JSON.stringify`
+writes: compact, raw UTF-8, with JavaScript's escapes.
 """
 
 import orjson
@@ -89,7 +89,7 @@ def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:
     """Return `{"payload":…,"scheduledTime":…}` as `JSON.stringify` would write it.
 
     Args:
-        payload: UTF-8, lone surrogates encoded like any other character.
+        payload: UTF-8; lone surrogates are encoded like other characters.
     """
     return b'{"payload":%b,"scheduledTime":"%b"}' % (
         stringify(payload.decode("utf-8", "surrogatepass")),
@@ -98,7 +98,7 @@ def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:
 
 
 def stringify(text: str) -> bytes:
-    """Return a JSON string, byte for byte as `JSON.stringify` writes it.
+    """Return the text as a JSON string, exactly as `JSON.stringify` writes it.
 
     orjson writes the same but refuses lone surrogates, which JavaScript escapes.
     """

@@ -1,4 +1,4 @@
-"""What operators can set about the Jiter dialect."""
+"""The environment variables of Jiter."""
 
 from dataclasses import dataclass
 from scheduler_api.core.settings.variables import (

@@ -1,7 +1,7 @@
 """Callbacks: messages that report the result of an attempt. Pure.
 
-There is one for every attempt, and one for the failure of the message. A callback has
-no callbacks.
+One callback reports each attempt, and a failure callback reports a failed message.
+Callbacks have no callbacks.
 
 Source: https://upstash.com/docs/qstash/features/callbacks
 """
@@ -32,7 +32,7 @@ def follow_ups(
     """Return the callbacks of this attempt.
 
     Args:
-        dead: whether the message has failed with it.
+        dead: whether the message has failed, with this as its last attempt.
 
     Raises: UnreadableRecord.
     """
@@ -56,7 +56,7 @@ def follow_ups(
 
 
 def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
-    """Return a callback; its default deadline is that of the message."""
+    """Return a callback; the deadline of the message is the default."""
     message = from_options(content.options)
     return FollowUp(
         event_id,
@@ -69,7 +69,7 @@ def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
 def callback_content(
     begun: Begun, answer: Answer, *, redaction_key: bytes
 ) -> Content | None:
-    """Return the callback for this attempt, None if the message has none.
+    """Return the callback for this attempt, None if the message requests none.
 
     Raises: UnreadableRecord.
     """
@@ -83,7 +83,7 @@ def callback_content(
 def failure_callback_content(
     begun: Begun, answer: Answer, *, dlq_id: str, redaction_key: bytes
 ) -> Content | None:
-    """Return the callback for the failed message, None if the message has none.
+    """Return the failure callback, None if the message requests none.
 
     Args:
         dlq_id: the id of the dead letter.
@@ -98,7 +98,7 @@ def failure_callback_content(
 
 
 def _content(message: Message, callback: Callback, body: dict[str, object]) -> Content:
-    """Return the content of a callback, redacted like its message."""
+    """Return the content of a callback; it inherits the redaction of the message."""
     retries = message.retries if callback.retries is None else callback.retries
     options = to_options(
         Message(

@@ -1,4 +1,4 @@
-"""The signing keys of a QStash tenant, their rotation, and its clients' variables."""
+"""The signing keys of a QStash tenant, their rotation, and their variables."""
 
 import secrets as random
 import string
@@ -16,7 +16,8 @@ class Rotation:
     """The result of a rotation.
 
     Attributes:
-        replaced_both: whether the current key changed too, not only the next one.
+        replaced_both: False if only the next key changed.
+        at_ms: the time of the rotation, in epoch ms.
         breaks_before_ms: pairs issued before this time no longer verify; None if all
             pairs still do.
     """
@@ -39,8 +40,8 @@ def rotate(
 
     Deliveries are signed with the current key. A rotation makes the next key the
     current one, so receivers with the old pair and with the new pair both verify.
-    Within `grace_ms` after a rotation, another one replaces only the next key: a
-    replaced pair works for at least that long.
+    A second rotation within `grace_ms` replaces only the next key, so a replaced pair
+    works for at least that long.
 
     Atomic; a repeat counts as a rotation within the grace.
 
@@ -64,7 +65,7 @@ def rotate(
 
 
 def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
-    """Return the variables of a tenant's clients and receivers."""
+    """Return the environment variables of a tenant's clients and receivers."""
     return {
         "QSTASH_URL": base_url,
         "QSTASH_TOKEN": token,

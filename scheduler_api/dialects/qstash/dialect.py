@@ -1,4 +1,4 @@
-"""The QStash dialect, as registered."""
+"""The registry entry of QStash."""
 
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import OwnerLimits

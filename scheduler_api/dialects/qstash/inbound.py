@@ -1,4 +1,4 @@
-"""The routes of the QStash dialect, and how its errors look."""
+"""The routes and the error format of QStash."""
 
 from flask import Blueprint, Response, request
 from flask.blueprints import BlueprintSetupState
@@ -44,8 +44,8 @@ DOCUMENT = Document(
     },
     error=Error,
     in_path={
-        "destination": "A URL as it is, not encoded, or the name of a url group",
-        "key": "A flow-control key, encoded or as it is",
+        "destination": "A URL, not percent-encoded, or the name of a url group",
+        "key": "A flow-control key, percent-encoded or not",
     },
 )
 INTERNAL_ERROR = "internal server error"
@@ -54,32 +54,32 @@ UNAUTHORIZED = "Authorization should be Bearer and a token of this server"
 
 
 class Rest(BaseConverter):
-    """Whatever stands at the end of a path, slashes and line breaks included.
+    """Matches the rest of a path, including slashes and line breaks.
 
-    It is a destination, which is read from the raw target: here it is only noticed, and
-    so kept out of logs, since many a webhook's address is its secret.
+    The rest is a destination, which views read from the raw request target. The view
+    argument is empty so that no log contains it: a webhook's URL is often secret.
     """
 
     regex = r"[\s\S]+"
     part_isolating = False
 
     def to_python(self, value: str) -> str:
-        """Nothing of it."""
+        """Return an empty string."""
         return ""
 
-    # Every rule with more to say goes first.
+    # More specific rules have a lower weight, and the router tries them first.
     weight = 200
 
 
 class Key(Rest):
-    """A flow-control key before the end of a path, or nothing."""
+    """Matches a flow-control key in the middle of a path; the key may be empty."""
 
     regex = r"[\s\S]*"
     part_isolating = False
 
 
 def blueprint(services: Services) -> Blueprint:
-    """All routes; collections with and without a slash at their end."""
+    """Return all routes, each with and without a slash at its end."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/v2")
     routes.record(_add_converter)
     limits = services.settings.of(QstashSettings).owner_limits
@@ -101,11 +101,11 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/events", "list_events", journal.select),
         ("GET", "/keys", "get_keys", keys.get),
         ("POST", "/keys/rotate", "rotate_keys", keys.rotate),
-        *_of_schedules(Scheduling(services)),
-        *_of_topics(UrlGroups(services)),
-        *_of_dlq(DeadLetterQueue(services)),
-        *_of_queues(Queues(services)),
-        *_of_flow_control(FlowControlKeys(services)),
+        *_schedule_routes(Scheduling(services)),
+        *_url_group_routes(UrlGroups(services)),
+        *_dlq_routes(DeadLetterQueue(services)),
+        *_queue_routes(Queues(services)),
+        *_flow_control_routes(FlowControlKeys(services)),
     ]
     add_routes(routes, table, wrapper=partial(_with_owner, services))
     routes.register_error_handler(Refusal, _refusal)
@@ -116,7 +116,7 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def _of_schedules(schedules: Scheduling) -> list[Route]:
+def _schedule_routes(schedules: Scheduling) -> list[Route]:
     one = "/schedules/<schedule_id>"
     table: list[Route] = [
         ("POST", "/schedules/<rest:destination>", "schedule", schedules.create),
@@ -126,29 +126,29 @@ def _of_schedules(schedules: Scheduling) -> list[Route]:
         ("POST", f"{one}/run", "run_schedule", schedules.run),
         ("GET", f"{one}/runs", "list_runs", schedules.runs),
     ]
-    # The SDKs send one of these, the docs tell the other.
+    # The SDKs use one of these methods, the documentation names the other.
     for method in ("PATCH", "POST"):
-        by = method.lower()
+        verb = method.lower()
         table += [
-            (method, f"{one}/pause", f"{by}_pause_schedule", schedules.pause),
-            (method, f"{one}/resume", f"{by}_resume_schedule", schedules.resume),
+            (method, f"{one}/pause", f"{verb}_pause_schedule", schedules.pause),
+            (method, f"{one}/resume", f"{verb}_resume_schedule", schedules.resume),
         ]
     return table
 
 
-def _of_topics(topics: UrlGroups) -> list[Route]:
+def _url_group_routes(url_groups: UrlGroups) -> list[Route]:
     one = "/topics/<name>"
     return [
-        ("GET", "/topics", "list_topics", topics.all),
-        ("GET", one, "get_topic", topics.get),
-        ("PATCH", one, "configure_topic", topics.configure),
-        ("DELETE", one, "delete_topic", topics.delete),
-        ("POST", f"{one}/endpoints", "add_endpoints", topics.add),
-        ("DELETE", f"{one}/endpoints", "remove_endpoints", topics.remove),
+        ("GET", "/topics", "list_topics", url_groups.all),
+        ("GET", one, "get_topic", url_groups.get),
+        ("PATCH", one, "configure_topic", url_groups.configure),
+        ("DELETE", one, "delete_topic", url_groups.delete),
+        ("POST", f"{one}/endpoints", "add_endpoints", url_groups.add),
+        ("DELETE", f"{one}/endpoints", "remove_endpoints", url_groups.remove),
     ]
 
 
-def _of_dlq(dlq: DeadLetterQueue) -> list[Route]:
+def _dlq_routes(dlq: DeadLetterQueue) -> list[Route]:
     one = "/dlq/<letter_id>"
     return [
         ("GET", "/dlq", "list_dlq", dlq.all),
@@ -160,7 +160,7 @@ def _of_dlq(dlq: DeadLetterQueue) -> list[Route]:
     ]
 
 
-def _of_queues(queues: Queues) -> list[Route]:
+def _queue_routes(queues: Queues) -> list[Route]:
     one = "/queues/<name>"
     return [
         ("POST", "/queues", "put_queue", queues.put),
@@ -172,8 +172,8 @@ def _of_queues(queues: Queues) -> list[Route]:
     ]
 
 
-def _of_flow_control(keys: FlowControlKeys) -> list[Route]:
-    # Without a key one is missing, but the route is the same.
+def _flow_control_routes(keys: FlowControlKeys) -> list[Route]:
+    # The key may be empty: the view answers that it is missing.
     one = "/flowControl/<key:key>"
     return [
         ("GET", "/flowControl", "list_flows", keys.all),
@@ -188,13 +188,13 @@ def _of_flow_control(keys: FlowControlKeys) -> list[Route]:
 
 
 def error(status: int, message: str) -> Response:
-    """Return an error; a 404 says so if the hosted service has that path."""
-    absent = compatibility.unsupported(request.path) if status == 404 else None
-    return requests.error(status, absent or message)
+    """Return an error; a 404 says so if only the hosted service has that path."""
+    unsupported = compatibility.unsupported(request.path) if status == 404 else None
+    return requests.error(status, unsupported or message)
 
 
 def internal_error(_endpoint: str | None) -> str:
-    """The message for a fault of ours."""
+    """Return the message of a 500 response."""
     return INTERNAL_ERROR
 
 

@@ -1,4 +1,4 @@
-"""What a QStash destination receives, and when an attempt is retried. Pure.
+"""The requests and retries of QStash. Pure.
 
 Source: https://upstash.com/docs/qstash/howto/receiving
 """
@@ -47,11 +47,11 @@ class QstashOutbound:
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the request of this attempt, signed at `now_ms`, or its url group.
 
-        `Upstash-Retried` counts retries: the attempt after an interrupted one has the
-        same number.
+        `Upstash-Retried` counts the failed attempts so far. An interrupted attempt does
+        not count, so the attempt after it has the same number.
         """
         content = fetched(begun)
-        # A group's name contains no colon.
+        # A URL contains a colon, the name of a url group does not.
         if ":" not in content.url:
             return Outgoing(group=content.url)
         message = from_options(content.options)
@@ -81,13 +81,13 @@ class QstashOutbound:
         )
 
     def _response_cap_bytes(self, message: Message) -> int:
-        """Return what the log keeps, or more if a callback needs it."""
+        """Return the bytes that the log keeps, or more if a callback needs them."""
         if message.callback is None and message.failure_callback is None:
             return self._response_log_bytes
         return max(callbacks.RESPONSE_MAX_BYTES, self._response_log_bytes)
 
     def expand(self, begun: Begun, group: Group) -> Sequence[Draft]:
-        """Return the message of a scheduled run for each endpoint of its url group."""
+        """Return a message for each endpoint of the url group of a schedule."""
         content = fetched(begun)
         message = from_options(content.options)
         message = replace(
@@ -111,7 +111,7 @@ class QstashOutbound:
         ]
 
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
-        """Decide about retries; a callback reports each attempt, and the failure."""
+        """Decide about a retry; add the callbacks that report the attempt."""
         decision = retry.decide(begun, answer, _next_delay_ms)
         delivered = decision.outcome is Outcome.DELIVERED
         return Decision(
@@ -128,7 +128,7 @@ class QstashOutbound:
         )
 
     def _logged_headers(self, reply: Reply) -> Headers:
-        """Return as many headers as the log keeps; skip one that does not fit."""
+        """Return the headers that fit into the log; skip a header that does not."""
         logged, left = [], self._response_log_bytes
         for name, value in reply.headers:
             length = len(name.encode()) + len(value.encode())
@@ -139,10 +139,10 @@ class QstashOutbound:
 
 
 def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:
-    """Return the wait before the next retry in ms, None to stop.
+    """Return the wait before the next retry in ms, None if there is no retry.
 
-    The receiver's request comes before the publisher's expression, and that before the
-    default.
+    The wait that the receiver requests takes precedence over the publisher's
+    expression, and the expression over the default.
     """
     message = from_options(fetched(begun).options)
     if begun.failures >= message.retries or _is_non_retryable(reply):

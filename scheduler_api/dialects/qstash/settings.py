@@ -1,4 +1,4 @@
-"""The environment variables of the QStash dialect."""
+"""The environment variables of QStash."""
 
 from dataclasses import dataclass
 from scheduler_api.core.settings.limits import OwnerLimits
@@ -80,7 +80,7 @@ class QstashSettings:
 
     @property
     def owner_limits(self) -> OwnerLimits:
-        """How many queues, flow-control keys and url groups a tenant may have."""
+        """Maximum number of queues, flow-control keys and url groups of a tenant."""
         return OwnerLimits(
             queues=self.queues,
             flow_keys=self.flow_control_keys,

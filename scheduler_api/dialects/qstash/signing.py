@@ -1,4 +1,4 @@
-"""The JWT of an attempt, as the receivers of both SDKs verify it. Pure.
+"""The JWT of an attempt, as the receivers in the SDKs verify it. Pure.
 
 Source: https://upstash.com/docs/qstash/features/security
 """
@@ -9,7 +9,8 @@ import hmac
 import orjson
 
 LIFETIME_S = 300
-# The SDK for Python refuses a token from the future: allow for a receiver's slow clock.
+# The SDK for Python refuses tokens from the future, so allow for receivers whose clock
+# is slow.
 BACKDATED_S = 5
 
 _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")

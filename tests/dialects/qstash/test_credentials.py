@@ -1,4 +1,4 @@
-"""The signing keys of a tenant, and their rotation."""
+"""The signing keys of a tenant and their rotation."""
 
 import pytest
 import redis
@@ -29,8 +29,8 @@ def test_keys_have_the_format_that_clients_expect(tenants: Tenants):
         assert len(key) == 32
 
 
-def age(client: redis.Redis, tenant_id: str, by_ms: int) -> None:
-    """Makes the last rotation lie further back."""
+def age_rotation(client: redis.Redis, tenant_id: str, by_ms: int) -> None:
+    """Move the time of the last rotation into the past."""
     client.hincrby(keys.tenant(PREFIX, tenant_id), "qstash.rotated", -by_ms)
 
 
@@ -38,12 +38,12 @@ def pair(secrets: Secrets) -> tuple[str, str]:
     return secrets[CURRENT_KEY], secrets[NEXT_KEY]
 
 
-def verify(handed_out: tuple[str, str], secrets: Secrets) -> bool:
-    """Whether a receiver with that pair accepts what is signed now."""
-    return secrets[CURRENT_KEY] in handed_out
+def verify(issued: tuple[str, str], secrets: Secrets) -> bool:
+    """Whether a receiver with the issued pair accepts current signatures."""
+    return secrets[CURRENT_KEY] in issued
 
 
-def test_first_rotation_signs_with_what_both_pairs_share(tenants: Tenants):
+def test_after_the_first_rotation_the_old_and_the_new_pair_verify(tenants: Tenants):
     new = tenants.create("first")
     rotation = rotate(tenants, new.id, grace_ms=DAY_MS)
 
@@ -55,26 +55,26 @@ def test_first_rotation_signs_with_what_both_pairs_share(tenants: Tenants):
 
 
 @pytest.mark.parametrize("hours", [0, 1, 5, 13, 23])
-def test_every_pair_verifies_for_a_day_after_it_was_replaced(
+def test_a_replaced_pair_verifies_for_another_day(
     tenants: Tenants, store_client: redis.Redis, hours: int
 ):
     new = tenants.create("first")
-    handed_out = [pair(new.secrets)]
+    issued = [pair(new.secrets)]
     for _ in range(4):
         secrets = rotate(tenants, new.id, grace_ms=DAY_MS).secrets
-        handed_out.append(pair(secrets))
-        assert all(verify(each, secrets) for each in handed_out)
-        age(store_client, new.id, hours * HOUR_MS)
+        issued.append(pair(secrets))
+        assert all(verify(each, secrets) for each in issued)
+        age_rotation(store_client, new.id, hours * HOUR_MS)
 
-    assert len(set(handed_out)) == 5
+    assert len(set(issued)) == 5
 
 
-def test_rotations_a_day_apart_replace_both(
+def test_rotations_a_day_apart_replace_both_keys(
     tenants: Tenants, store_client: redis.Redis
 ):
     new = tenants.create("first")
     first = rotate(tenants, new.id, grace_ms=DAY_MS)
-    age(store_client, new.id, DAY_MS)
+    age_rotation(store_client, new.id, DAY_MS)
     second = rotate(tenants, new.id, grace_ms=DAY_MS)
 
     assert second.replaced_both
@@ -83,7 +83,7 @@ def test_rotations_a_day_apart_replace_both(
     assert second.breaks_before_ms == first.at_ms - DAY_MS
 
 
-def test_forced_rotation_tells_which_pairs_break(tenants: Tenants):
+def test_a_forced_rotation_reports_which_pairs_break(tenants: Tenants):
     new = tenants.create("first")
     first = rotate(tenants, new.id, grace_ms=DAY_MS)
     second = rotate(tenants, new.id, grace_ms=DAY_MS)
@@ -97,7 +97,7 @@ def test_forced_rotation_tells_which_pairs_break(tenants: Tenants):
     assert found == [False, False, True]
 
 
-def test_rotations_at_once_hand_out_only_pairs_that_verify(valkey: str):
+def test_pairs_from_concurrent_rotations_all_verify(valkey: str):
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=SECRETS)
@@ -107,14 +107,14 @@ def test_rotations_at_once_hand_out_only_pairs_that_verify(valkey: str):
             return rotate(tenants, new.id, grace_ms=DAY_MS).secrets
 
         with ThreadPoolExecutor(8) as pool:
-            handed_out = list(pool.map(rotate_once, range(24)))
+            issued = list(pool.map(rotate_once, range(24)))
         last = tenants.secrets(new.id)
 
-    assert len({secrets[NEXT_KEY] for secrets in handed_out}) == 24
-    assert all(verify(pair(secrets), last) for secrets in [new.secrets, *handed_out])
+    assert len({secrets[NEXT_KEY] for secrets in issued}) == 24
+    assert all(verify(pair(secrets), last) for secrets in [new.secrets, *issued])
 
 
-def test_unknown_tenant_has_nothing_to_rotate(
+def test_rotating_the_keys_of_an_unknown_tenant_fails(
     tenants: Tenants, store_client: redis.Redis
 ):
     with pytest.raises(NotFound):

@@ -230,7 +230,7 @@ def test_s11_permanent_errors_are_not_retried(error: str) -> None:
     assert delay_ms(Reply(None, error)) is None
 
 
-def test_the_expressions_retried_starts_at_0() -> None:
+def test_retried_is_0_in_the_first_evaluation() -> None:
     message = Message(retry_delay="1000*(1+retried)")
 
     delays = [delay_ms(Reply(), message, failures=n) for n in range(4)]

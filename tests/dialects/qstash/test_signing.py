@@ -25,7 +25,7 @@ def claims_of(signed: str) -> dict[str, object]:
     return claims
 
 
-def test_s19_jwt_has_the_claims_that_both_sdks_check() -> None:
+def test_s19_a_jwt_has_the_claims_that_both_sdks_check() -> None:
     digest = hashlib.sha256(b"body").digest()
 
     assert claims_of(token()) == {
@@ -39,13 +39,13 @@ def test_s19_jwt_has_the_claims_that_both_sdks_check() -> None:
     }
 
 
-def test_jwt_of_an_empty_body_has_the_hash_of_no_bytes_with_padding() -> None:
+def test_a_jwt_of_an_empty_body_has_a_padded_hash_of_no_bytes() -> None:
     empty = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU="
 
     assert claims_of(token(b""))["body"] == empty
 
 
-def test_jwt_is_compact_and_without_padding() -> None:
+def test_a_jwt_is_compact_and_without_padding() -> None:
     signed = token()
 
     assert signed.count(".") == 2
@@ -53,7 +53,7 @@ def test_jwt_is_compact_and_without_padding() -> None:
     assert jwt.get_unverified_header(signed) == {"alg": "HS256", "typ": "JWT"}
 
 
-def test_s20_jwt_is_refused_when_a_bit_of_it_changes() -> None:
+def test_s20_a_changed_jwt_is_refused() -> None:
     header, payload, signature = token().split(".")
     other = token(b"other").split(".")[1]
 
@@ -72,8 +72,8 @@ def test_s20_jwt_is_refused_when_a_bit_of_it_changes() -> None:
     st.text(st.characters(exclude_categories=["Cs"]), min_size=32, max_size=40),
     st.binary(max_size=50),
 )
-def test_s19_property_pyjwt_reads_every_jwt(key: str, body: bytes) -> None:
+def test_s19_property_pyjwt_decodes_every_jwt(key: str, body: bytes) -> None:
     signed = token(body, key)
 
-    read = jwt.decode(signed, key, ["HS256"], options={"verify_exp": False})
-    assert read == claims_of(signed)
+    decoded = jwt.decode(signed, key, ["HS256"], options={"verify_exp": False})
+    assert decoded == claims_of(signed)

@@ -56,9 +56,9 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
-# Dead letters that are read at once; their bodies may be large.
+# Dead letters to read at once; few, because their bodies may be large.
 BATCH = 25
-# A page ends early, with a cursor, after so many messages or bytes of bodies.
+# A page that has read this many messages or bytes of bodies ends early, with a cursor.
 MAX_MESSAGES_READ = 10_000
 MAX_BODY_BYTES = 16_777_216
 FORWARD_ALL = "UPSTASH-HEADER-FORWARD"
@@ -263,10 +263,7 @@ class DeadLetterQueue:
         return draft
 
     def _pages(self, owner: Owner, query: DeadLetterQuery) -> Iterator[Page]:
-        """At least one page.
-
-        If the query lists ids, all its dead letters, in batches and without a cursor.
-        """
+        """One page, or all dead letters in batches if the query lists ids."""
         event_ids = _listed_event_ids(query)
         if event_ids is None:
             yield self._page(owner, query)

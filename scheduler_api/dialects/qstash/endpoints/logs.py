@@ -24,7 +24,7 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
-# A page ends early, with a cursor, after so many journal entries or messages.
+# A page that has read this many journal entries or messages ends early, with a cursor.
 MAX_ENTRIES_READ = 200_000
 MAX_MESSAGES_READ = 10_000
 BATCH = 100

@@ -52,7 +52,7 @@ class Messages:
 
     @documented(response=MessageResponse, errors=(404,))
     def get(self, owner: Owner, message_id: str) -> Response:
-        """Get a message, until the retention time after it has finished."""
+        """Get a message; finished messages are kept for the retention time."""
         event, message = self._find(owner, message_id)
         if event.state is State.CANCELLED:
             raise _not_found(message_id)

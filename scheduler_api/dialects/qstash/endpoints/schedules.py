@@ -281,7 +281,7 @@ class Scheduling:
         raise Conflict
 
     def _replace(self, schedule: Schedule, parsed: ScheduleRequest) -> Schedule:
-        """Replace everything but the creation time and the pause.
+        """Replace everything except the creation time and whether it is paused.
 
         Raises: Conflict, NotFound.
         """

@@ -28,8 +28,8 @@ from scheduler_api.settings import Settings
 from typing import Any
 
 DAY_MS = 86_400_000
-# A publisher sends mostly the same headers with each message, and parsing them costs
-# more than any other step of accepting a message but storing it.
+# A publisher sends mostly the same headers with each message. Parsing them is the most
+# expensive step of accepting a message, apart from storing it.
 CACHED_MESSAGES = 1_024
 CACHED_MAX_LENGTH = 4_096
 

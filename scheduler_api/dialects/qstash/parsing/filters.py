@@ -1,7 +1,7 @@
 """Filters and paging: the parameters that list and bulk calls take. Pure.
 
 The values of one filter are alternatives; a message must pass every filter. An unknown
-parameter is an error: with a misspelled filter left out, a bulk call would affect all
+parameter is an error: if a misspelled filter were ignored, a bulk call would affect all
 messages.
 """
 
@@ -146,7 +146,7 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
 def read_fields(body: object) -> Parameters:
     """The parameters in a JSON body; none for an empty body.
 
-    null is an error: as an absent filter it would select all messages.
+    null is an error: if it counted as an absent filter, it would select all messages.
 
     Raises: BadValue.
     """

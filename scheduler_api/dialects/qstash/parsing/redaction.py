@@ -1,7 +1,7 @@
 """Redaction: values that API answers and logs hide; the destination gets the original.
 
-A hidden value is replaced by a placeholder, a keyed hash: an attacker could find a
-short value behind a plain hash by trying. Equal values of one tenant have equal
+A placeholder replaces each hidden value. It is a keyed hash, because a short value
+could be found behind a plain hash by trying. Equal values of one tenant have equal
 placeholders.
 
 Source: https://upstash.com/docs/qstash/features/redaction

@@ -104,7 +104,7 @@ def render_log_entry(
     Some fields are named differently than in `render_message`, as the SDKs expect.
 
     Args:
-        attempt: the attempt that the entry reports the outcome of.
+        attempt: the attempt whose outcome the entry reports.
         key: the tenant's redaction key.
         body_max_bytes: a larger body is left out.
     """

@@ -163,7 +163,9 @@ def test_a_page_of_large_bodies_ends_early(
         ("toDate", "9999999999999", "1"),
     ],
 )
-def test_filters(api: Any, name: str, right: str | None, wrong: str) -> None:
+def test_dead_letters_can_be_filtered(
+    api: Any, name: str, right: str | None, wrong: str
+) -> None:
     headers = {
         "Upstash-Label": "a,b",
         "Upstash-Flow-Control-Key": "k",

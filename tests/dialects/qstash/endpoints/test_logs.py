@@ -207,7 +207,9 @@ def test_both_spellings_of_cancelled_are_accepted(api: Any, spelling: str) -> No
         ("scheduleId", None, "scd_1"),
     ],
 )
-def test_filters(api: Any, name: str, right: str | None, wrong: str) -> None:
+def test_entries_can_be_filtered_by_their_message(
+    api: Any, name: str, right: str | None, wrong: str
+) -> None:
     headers = {
         "Upstash-Label": "a,b",
         "Upstash-Flow-Control-Key": "k",

@@ -252,7 +252,7 @@ def test_content_based_deduplication_compares_url_body_and_headers(api: Any) -> 
     assert api.publish(HOOK + "2", **on, forward_a="1")["messageId"] != first
 
 
-def test_content_is_not_compared_unless_true(api: Any) -> None:
+def test_content_is_not_compared_if_the_header_is_false(api: Any) -> None:
     for value in ("False", "false", ""):
         names = {
             api.publish(content_based_deduplication=value)["messageId"]

@@ -363,7 +363,7 @@ def test_a_retry_delay_without_any_value_is_refused(prefix: str, text: str) -> N
     ("text", "retries"),
     [("1/retried", "0"), ("1/retried", "3"), ("sqrt(retried - 900)", "1000")],
 )
-def test_a_retry_delay_needs_a_value_before_one_retry_only(
+def test_a_retry_delay_with_a_value_before_any_retry_is_accepted(
     text: str, retries: str
 ) -> None:
     headers = {"Upstash-Retry-Delay": text, "Upstash-Retries": retries}

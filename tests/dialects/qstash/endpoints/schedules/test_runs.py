@@ -130,7 +130,7 @@ def test_skipped_runs_are_counted(api: Api) -> None:
         (Outcome.DEAD, "FAIL"),
     ],
 )
-def test_the_last_run_is_shown_with_its_state(
+def test_a_schedule_has_the_state_of_its_last_run(
     api: Api, outcome: Outcome | None, state: str
 ) -> None:
     schedule_id = api.create(Upstash_Cron="* * * * *")

@@ -1,4 +1,7 @@
-"""Which headers a publisher may set, and which characters they may contain."""
+"""Which headers a publisher may set, and which characters they may contain.
+
+Covers S-16 and S-17.
+"""
 
 import pytest
 from hypothesis import given

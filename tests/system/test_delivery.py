@@ -18,7 +18,7 @@ def test_events_at_random_times_arrive_once_and_never_early(
     assert report.tally.duplicates == 0
 
 
-def test_a_backlog_drains_oldest_first_with_flat_memory(
+def test_r24_a_backlog_drains_oldest_first_with_flat_memory(
     new_cell: Callable[..., Cell],
 ):
     report = workloads.backlog(new_cell(), events=4_000)

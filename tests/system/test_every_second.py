@@ -38,7 +38,7 @@ def callback(event_id: str, second: int) -> Accepted:
     return Accepted(f"{internal}.{second}", f"{event_id}_{second}", second * SECOND_MS)
 
 
-def test_two_hundred_every_second_schedules_send_each_callback_once_and_never_early(
+def test_r14_two_hundred_every_second_schedules_send_each_callback_once_and_never_early(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell()

@@ -16,7 +16,7 @@ def cell(new_cell: Callable[..., Cell]) -> Cell:
     return new_cell(**SHORT_LEASES)
 
 
-def test_killing_worker_and_ticker_loses_nothing(cell: Cell):
+def test_r01_r03_killing_worker_and_ticker_loses_nothing(cell: Cell):
     report = terminations.worker_and_ticker_kills(
         cell, events=400, over_s=5, workers=3, tickers=3
     )
@@ -25,14 +25,14 @@ def test_killing_worker_and_ticker_loses_nothing(cell: Cell):
     assert report.problems == []
 
 
-def test_attempts_of_a_killed_worker_are_repeated_within_lease_plus_5_s(cell: Cell):
+def test_r01_attempts_of_a_killed_worker_are_repeated_within_lease_plus_5_s(cell: Cell):
     report = terminations.interruption(cell, events=50)
 
     print(report)
     assert report.problems == []
 
 
-def test_a_ticker_that_was_frozen_fires_nothing_twice(cell: Cell):
+def test_r04_a_ticker_that_was_frozen_fires_nothing_twice(cell: Cell):
     report = outages.frozen_ticker(cell, per_s=100, frozen_s=4)
 
     print(report)
@@ -40,7 +40,7 @@ def test_a_ticker_that_was_frozen_fires_nothing_twice(cell: Cell):
     assert report.tally.duplicates == 0
 
 
-def test_accepted_events_survive_a_kill_of_the_web_process(cell: Cell):
+def test_r05_accepted_events_survive_a_kill_of_the_web_process(cell: Cell):
     report = terminations.web_kills(cell, kills=3)
 
     print(report)
@@ -48,7 +48,7 @@ def test_accepted_events_survive_a_kill_of_the_web_process(cell: Cell):
     assert report.tally.duplicates == 0
 
 
-def test_a_worker_frozen_beyond_its_lease_does_not_send_its_request(cell: Cell):
+def test_r12_a_worker_frozen_beyond_its_lease_does_not_send_its_request(cell: Cell):
     report = outages.frozen_worker(cell)
 
     print(report)
@@ -56,7 +56,7 @@ def test_a_worker_frozen_beyond_its_lease_does_not_send_its_request(cell: Cell):
     assert report.tally.duplicates == 0
 
 
-def test_an_event_that_kills_its_worker_becomes_a_dead_letter(
+def test_r13_an_event_that_kills_its_worker_becomes_a_dead_letter(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(
@@ -69,14 +69,14 @@ def test_an_event_that_kills_its_worker_becomes_a_dead_letter(
     assert report.problems == []
 
 
-def test_isolated_events_do_not_delay_others(cell: Cell):
+def test_r13_isolated_events_do_not_delay_others(cell: Cell):
     report = terminations.isolated_events(cell, suspects=30, others=300)
 
     print(report)
     assert report.problems == []
 
 
-def test_a_stopped_worker_finishes_requests_within_its_grace(
+def test_r19_a_stopped_worker_finishes_requests_within_its_grace(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(**SHORT_LEASES, SCHED_DRAIN_GRACE_S="3")
@@ -87,7 +87,7 @@ def test_a_stopped_worker_finishes_requests_within_its_grace(
     assert report.problems == []
 
 
-def test_a_rolling_restart_under_load_causes_no_errors(cell: Cell):
+def test_r19_a_rolling_restart_under_load_causes_no_errors(cell: Cell):
     report = terminations.rolling_restart(cell)
 
     print(report)
@@ -95,7 +95,7 @@ def test_a_rolling_restart_under_load_causes_no_errors(cell: Cell):
     assert report.tally.duplicates == 0
 
 
-def test_each_endpoint_of_a_group_gets_each_run_despite_kills(cell: Cell):
+def test_r23_each_endpoint_of_a_group_gets_each_run_despite_kills(cell: Cell):
     assert fan_outs.worker_kills(cell, runs=8, endpoints=100, kills=2) == []
 
 

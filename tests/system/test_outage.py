@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
-def test_an_outage_of_the_store_longer_than_a_lease_only_delays_events(
+def test_r06_an_outage_of_the_store_longer_than_a_lease_only_delays_events(
     how: str, new_cell: Callable[..., Cell]
 ):
     report = outages.store_outage(new_cell(**SHORT_LEASES), away_s=3, how=how)

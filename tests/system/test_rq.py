@@ -102,7 +102,7 @@ def test_a_stock_worker_and_a_delivery_worker_share_the_deliveries(
     assert "Job OK" in cell["stock"].output
 
 
-def test_a_stock_worker_loses_nothing_when_its_work_horse_is_killed(
+def test_r01_a_stock_worker_loses_nothing_when_its_work_horse_is_killed(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(**SHORT_LEASES)
@@ -175,7 +175,7 @@ def test_a_worker_for_two_queues_exits_and_names_the_only_supported_queue(
     assert "works on the queue deliveries only" in cell["two queues"].output
 
 
-def test_unreadable_jobs_do_not_affect_deliveries(
+def test_r13_unreadable_jobs_do_not_affect_deliveries(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell(**SHORT_LEASES)

@@ -1,4 +1,7 @@
-"""Which addresses are blocked, in all forms in which they can be written."""
+"""Which addresses are blocked, in all forms in which they can be written.
+
+Covers S-01 and S-02.
+"""
 
 import pytest
 from collections.abc import Iterator

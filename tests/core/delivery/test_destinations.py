@@ -1,4 +1,4 @@
-"""Parsing of URLs, and which URLs are accepted as destinations."""
+"""Parsing of URLs, and which URLs are accepted as destinations (S-05 to S-07)."""
 
 import pytest
 from hypothesis import given

@@ -21,7 +21,7 @@ def store_url(valkey: str) -> Iterator[str]:
 
 @pytest.fixture
 def make_web(store_url: str) -> Callable[..., Web]:
-    """Make applications, each with a new tenant; settings by the names of fields."""
+    """Makes applications, each with a new tenant, from names and values of settings."""
 
     def make(kind: type | None = None, **changes: Any) -> Web:
         settings = settings_with(kind, changes, redis_url=store_url)

@@ -1,4 +1,4 @@
-"""What ticker and worker do, by hand and at the time that is told."""
+"""The engine behind the web application under test, driven step by step."""
 
 import redis
 from dataclasses import dataclass, fields
@@ -21,12 +21,12 @@ TIMEOUTS = ClaimTimeouts(
 def settings_with(
     kind: type | None, changes: dict[str, Any], *, redis_url: str
 ) -> Settings:
-    """Settings that differ from the defaults.
+    """Settings with these changes to the defaults.
 
     Args:
-        kind: the class of a dialect's settings; takes those changes that it declares.
+        kind: the class of a dialect's settings, for the changes that it declares.
     """
-    declared = set() if kind is None else {each.name for each in fields(kind)}
+    declared = set() if kind is None else {field.name for field in fields(kind)}
     own = {name: value for name, value in changes.items() if name in declared}
     engine = {name: value for name, value in changes.items() if name not in declared}
     dialects = () if kind is None else (kind(**own),)
@@ -37,7 +37,7 @@ def settings_with(
 
 @dataclass
 class Web:
-    """An application, what stands behind it, and a new tenant of its own."""
+    """An application, its store and a new tenant."""
 
     app: Any
     store: EventStore
@@ -53,26 +53,26 @@ class Web:
 
 
 class Engine:
-    """Offers, begins and settles; at the store's own time where none is told.
+    """A ticker and a worker; `now_ms` None is the store's own time.
 
-    The journal goes by that: what is told of it agrees with what is told of attempts.
+    The journal always has the store's own time.
     """
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
 
-    def at(self, now_ms: int | None) -> Cell:
+    def cell_at(self, now_ms: int | None) -> Cell:
         return Cell(self._client, self._prefix, clock_ms=now_ms)
 
     def worker(self, now_ms: int | None = None) -> sync_worker.SyncWorker:
         return sync_worker.new_sync_worker(self._client, self._prefix, clock_ms=now_ms)
 
     def offer(self, *, now_ms: int | None = None, room: int = 10_000) -> Claim:
-        return claims.claim(self.at(now_ms), room=room, timeouts=TIMEOUTS)
+        return claims.claim(self.cell_at(now_ms), room=room, timeouts=TIMEOUTS)
 
     def begin(self, event_id: str, *, now_ms: int | None = None) -> Begun:
-        """Offers what is due and begins one."""
+        """Offer all due events and begin one of them."""
         self.offer(now_ms=now_ms)
         [begun] = self.worker(now_ms).begin(event_id)
         return begun
@@ -80,8 +80,11 @@ class Engine:
     def settle(
         self, begun: Begun, outcome: str, *, now_ms: int | None = None, **log: Any
     ) -> None:
-        line = {"started_ms": self.at(now_ms).now_ms() - 10, "total_ms": 10} | log
-        self.worker(now_ms).end(begun, outcome, **line)
+        attempt = {
+            "started_ms": self.cell_at(now_ms).now_ms() - 10,
+            "total_ms": 10,
+        } | log
+        self.worker(now_ms).end(begun, outcome, **attempt)
 
     def attempt(self, event_id: str, outcome: str, *, now_ms: int, **log: Any) -> None:
         self.settle(self.begin(event_id, now_ms=now_ms), outcome, now_ms=now_ms, **log)

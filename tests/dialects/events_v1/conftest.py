@@ -1,4 +1,4 @@
-"""A web application on a real store, and callbacks by hand under a clock of its own."""
+"""A web application on a real store, and callbacks at any time."""
 
 import pytest
 import redis
@@ -24,7 +24,7 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class Api:
-    """One tenant's view of the application."""
+    """A client of one tenant."""
 
     app: Any
     store: EventStore
@@ -39,60 +39,62 @@ class Api:
     def owner(self) -> Owner:
         return Owner(self.tenant.id, "events_v1")
 
-    def call(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """Status and parsed body of a request."""
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """Send a request; return the status and the parsed body."""
         if body is not None:
-            more["json"] = body
-        headers = {"X-API-Key": self.tenant.token} | more.pop("headers", {})
+            options["json"] = body
+        headers = {"X-API-Key": self.tenant.token} | options.pop("headers", {})
         with self.app.test_client() as client:
-            answer = client.open(path, method=method, headers=headers, **more)
-            assert answer.mimetype == "application/json", answer.data
-            body = answer.get_json()
-            documents.check(self.app, method, path, answer.status_code, body)
-            return answer.status_code, body
+            response = client.open(path, method=method, headers=headers, **options)
+            assert response.mimetype == "application/json", response.data
+            body = response.get_json()
+            documents.check(self.app, method, path, response.status_code, body)
+            return response.status_code, body
 
-    def good(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """What a success bears in `data`."""
-        status, answer = self.call(method, path, body, **more)
+    def data(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """Send a request that succeeds; return `data` of the response."""
+        status, response = self.call(method, path, body, **options)
         assert status == (201 if (method, path) == ("POST", "/v1/events") else 200)
-        return answer["data"]
+        return response["data"]
 
-    def refused(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """Status and message of a fault in its four keys."""
-        status, answer = self.call(method, path, body, **more)
-        assert set(answer) == {"statusCode", "message", "error", "timestamp"}
-        assert answer["statusCode"] == status
-        return status, answer["message"]
+    def error(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """Send a request that fails; return the status and the message."""
+        status, response = self.call(method, path, body, **options)
+        assert set(response) == {"statusCode", "message", "error", "timestamp"}
+        assert response["statusCode"] == status
+        return status, response["message"]
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """What creates an event for every new year."""
+        """The body of a yearly event; `...` omits a field."""
         body = {
             "eventOwner": "user@example.com",
-            "endDate": self.in_ms(HOUR_MS),
+            "endDate": self.date_in(HOUR_MS),
             "interval": "0 0 1 1 *",
             "callbackUrl": "https://example.com/hook",
             "context": {"user": 12345},
             "tags": ["prod"],
         }
-        return {name: v for name, v in (body | changes).items() if v is not ...}
+        fields = (body | changes).items()
+        return {name: value for name, value in fields if value is not ...}
 
     def create(self, **changes: Any) -> dict[str, Any]:
-        return dict(self.good("POST", "/v1/events", self.body(**changes)))
+        return dict(self.data("POST", "/v1/events", self.body(**changes)))
 
     def get(self, event_id: str) -> dict[str, Any]:
-        return dict(self.good("GET", f"/v1/events/{event_id}"))
+        return dict(self.data("GET", f"/v1/events/{event_id}"))
 
-    def in_ms(self, ms: int) -> str:
-        """An instant of the store's clock."""
+    def date_in(self, ms: int) -> str:
+        """The date in `ms` milliseconds, by the store's clock."""
         return to_iso(self.cell.now_ms() + ms)
 
-    def listed(self, **query: Any) -> tuple[list[str], int]:
-        """The ids of a list, and its total."""
-        status, answer = self.call("GET", "/v1/events", query_string=query)
-        assert status == 200, answer
-        return [e["eventId"] for e in answer["data"]], answer["meta"]["total"]
+    def list_events(self, **query: Any) -> tuple[list[str], int]:
+        """The ids in a list of events, and the total."""
+        status, response = self.call("GET", "/v1/events", query_string=query)
+        assert status == 200, response
+        ids = [event["eventId"] for event in response["data"]]
+        return ids, response["meta"]["total"]
 
-    def at(self, now_ms: int) -> Cell:
+    def cell_at(self, now_ms: int) -> Cell:
         return Cell(self.cell.client, self.cell.prefix, clock_ms=now_ms)
 
     def worker(self, now_ms: int) -> SyncWorker:
@@ -101,25 +103,30 @@ class Api:
     def fire(
         self, event_id: str, *, now_ms: int, outcome: str = "delivered", **log: Any
     ) -> bool:
-        """Claims at a time, and makes one attempt of whatever that gave of an event."""
-        claim = claims.claim(self.at(now_ms), room=100, timeouts=TIMEOUTS)
-        made = [e for e in claim.ids if e.partition(".")[0] == internal_id(event_id)]
-        for each in made:
-            begun = self.worker(now_ms).begin(each)
+        """Claim at a time, and make one attempt of each claimed callback of an event.
+
+        Returns:
+            Whether there was a callback.
+        """
+        claim = claims.claim(self.cell_at(now_ms), room=100, timeouts=TIMEOUTS)
+        own_id = internal_id(event_id)
+        callbacks = [id_ for id_ in claim.ids if id_.partition(".")[0] == own_id]
+        for callback in callbacks:
+            begun = self.worker(now_ms).begin(callback)
             if not begun:
                 return False
             reason = "exhausted" * (outcome == "dead")
             status = 200 if outcome == "delivered" else 500
-            line = {"started_ms": now_ms, "total_ms": 1, "status": status} | log
-            self.worker(now_ms + 1).end(*begun, outcome, reason=reason, **line)
-        return bool(made)
+            attempt = {"started_ms": now_ms, "total_ms": 1, "status": status} | log
+            self.worker(now_ms + 1).end(*begun, outcome, reason=reason, **attempt)
+        return bool(callbacks)
 
 
 @pytest.fixture
 def make_api(
     make_web: Callable[..., Web], store_url: str
 ) -> Iterator[Callable[..., Api]]:
-    """Applications with settings of their own, each seen by a new tenant."""
+    """Makes clients of applications with the given settings, each of a new tenant."""
 
     def make(**changes: Any) -> Api:
         web = make_web(EventsV1Settings, **changes)

@@ -1,4 +1,4 @@
-"""Registering an application, where that is open."""
+"""Registering an application."""
 
 import pytest
 from tests.dialects.events_v1.conftest import Api
@@ -13,29 +13,29 @@ def open_api(make_api) -> Api:
 
 def register(api: Api, name: object) -> dict[str, str]:
     headers = {"X-API-Key": ""}
-    status, answer = api.call(
+    status, response = api.call(
         "POST", "/v1/register", {"appName": name}, headers=headers
     )
-    assert status == 201, answer
-    return dict(answer["data"])
+    assert status == 201, response
+    return dict(response["data"])
 
 
-def test_an_application_gets_a_key_of_its_own(open_api: Api):
-    made = register(open_api, "my app")
+def test_an_application_gets_its_own_key(open_api: Api):
+    application = register(open_api, "my app")
 
-    headers = {"X-API-Key": made["apiKey"]}
-    assert set(made) == {"appName", "apiKey", "signingSecret"}
-    assert made["appName"] == "my app"
+    headers = {"X-API-Key": application["apiKey"]}
+    assert set(application) == {"appName", "apiKey", "signingSecret"}
+    assert application["appName"] == "my app"
     assert open_api.call("GET", "/v1/events", headers=headers)[0] == 200
-    assert open_api.good("GET", "/v1/keys", headers=headers) == {
-        "signingSecret": made["signingSecret"]
+    assert open_api.data("GET", "/v1/keys", headers=headers) == {
+        "signingSecret": application["signingSecret"]
     }
 
 
-def test_a_name_is_taken_once_and_its_key_is_never_told_again(open_api: Api):
+def test_a_name_can_be_registered_only_once(open_api: Api):
     register(open_api, "my app")
 
-    refused = open_api.refused("POST", "/v1/register", {"appName": "my app"})
+    refused = open_api.error("POST", "/v1/register", {"appName": "my app"})
 
     assert refused == (400, ["appName already exists"])
 
@@ -53,11 +53,11 @@ def test_a_name_is_taken_once_and_its_key_is_never_told_again(open_api: Api):
         ),
     ],
 )
-def test_a_wrong_name_is_told(open_api: Api, body: object, messages: list[str]):
-    assert open_api.refused("POST", "/v1/register", body) == (400, messages)
+def test_a_wrong_name_is_refused(open_api: Api, body: object, messages: list[str]):
+    assert open_api.error("POST", "/v1/register", body) == (400, messages)
 
 
-def test_registration_is_closed_unless_it_is_opened(api: Api):
-    status, message = api.refused("POST", "/v1/register", {"appName": "x"})
+def test_registration_is_closed_by_default(api: Api):
+    status, message = api.error("POST", "/v1/register", {"appName": "x"})
 
     assert (status, message) == (403, "Applications are registered by an operator here")

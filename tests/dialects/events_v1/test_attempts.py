@@ -1,4 +1,4 @@
-"""Attempts of an event, and what failed of an owner's events."""
+"""Lists of an event's attempts, and of an owner's failures."""
 
 from scheduler_api.core.store import claims
 from scheduler_api.core.timestamps import from_iso, to_iso
@@ -9,31 +9,35 @@ MINUTE_MS = 60_000
 
 
 def minutely(api: Api, **changes: Any) -> tuple[str, int]:
-    """An event of every minute, and its first fire time."""
+    """Create an event that fires each minute; return its id and its first fire time."""
     event = api.create(interval="* * * * *", **changes)
     return event["eventId"], from_iso(event["nextRun"])
 
 
 def failures(api: Api, **query: Any) -> list[str]:
-    shown = api.good("GET", "/v1/failures", query_string=query)
-    return [each["eventId"] for each in shown]
+    attempts = api.data("GET", "/v1/failures", query_string=query)
+    return [attempt["eventId"] for attempt in attempts]
 
 
-def test_attempts_are_told_newest_first(api: Api):
+def test_attempts_are_listed_newest_first(api: Api):
     event_id, at_ms = minutely(api)
     api.fire(event_id, now_ms=at_ms, outcome="retry", response="no", error=None)
     api.fire(event_id, now_ms=at_ms + 3_001)
     api.fire(event_id, now_ms=at_ms + MINUTE_MS, outcome="dead", error="timeout")
 
-    shown = api.good("GET", f"/v1/event/{event_id}/attempts")
+    attempts = api.data("GET", f"/v1/event/{event_id}/attempts")
 
-    assert [each["attemptId"] for each in shown] == [
+    assert [attempt["attemptId"] for attempt in attempts] == [
         f"{at_ms // 1000 + 60}-1",
         f"{at_ms // 1000}-2",
         f"{at_ms // 1000}-1",
     ]
-    assert [each["status"] for each in shown] == ["FAILED", "DELIVERED", "FAILED"]
-    assert shown[2] == {
+    assert [attempt["status"] for attempt in attempts] == [
+        "FAILED",
+        "DELIVERED",
+        "FAILED",
+    ]
+    assert attempts[2] == {
         "attemptId": f"{at_ms // 1000}-1",
         "callbackId": f"{event_id}_{at_ms // 1000}",
         "eventId": event_id,
@@ -49,24 +53,26 @@ def test_attempts_are_told_newest_first(api: Api):
         "possibleDuplicate": False,
         "replayOf": None,
     }
-    assert shown[0]["error"] == "timeout"
+    assert attempts[0]["error"] == "timeout"
     path = f"/v1/events/{event_id}/attempts"
-    assert api.good("GET", path, query_string={"limit": 1, "offset": 1}) == shown[1:2]
-    refused = api.refused("GET", path, query_string={"limit": "x"})
+    assert (
+        api.data("GET", path, query_string={"limit": 1, "offset": 1}) == attempts[1:2]
+    )
+    refused = api.error("GET", path, query_string={"limit": "x"})
     assert refused == (400, ["limit must be a natural number"])
 
 
-def test_an_interrupted_attempt_is_told(api: Api):
+def test_an_interrupted_attempt_is_listed(api: Api):
     event_id, at_ms = minutely(api)
-    [made] = claims.claim(api.at(at_ms), room=10, timeouts=api.timeouts).ids
-    assert api.worker(at_ms).begin(made)
+    [callback] = claims.claim(api.cell_at(at_ms), room=10, timeouts=api.timeouts).ids
+    assert api.worker(at_ms).begin(callback)
     for later_ms in range(at_ms, at_ms + 16_000, 1_000):
-        claims.claim(api.at(later_ms), room=0, timeouts=api.timeouts)
+        claims.claim(api.cell_at(later_ms), room=0, timeouts=api.timeouts)
 
-    [shown] = api.good("GET", f"/v1/events/{event_id}/attempts")
+    [attempt] = api.data("GET", f"/v1/events/{event_id}/attempts")
 
-    assert (shown["status"], shown["responseStatus"]) == ("INTERRUPTED", None)
-    assert "interrupted" in shown["error"]
+    assert (attempt["status"], attempt["responseStatus"]) == ("INTERRUPTED", None)
+    assert "interrupted" in attempt["error"]
 
 
 def test_failures_are_found_by_the_owner_of_the_event(api: Api):
@@ -76,7 +82,7 @@ def test_failures_are_found_by_the_owner_of_the_event(api: Api):
     )
     fire_ms = {e["eventId"]: from_iso(e["nextRun"]) for e in (one, two, three)}
     one, two, three = (e["eventId"] for e in (one, two, three))
-    for event_id in sorted(fire_ms, key=lambda each: fire_ms[each]):
+    for event_id in sorted(fire_ms, key=lambda event_id: fire_ms[event_id]):
         outcome = "delivered" if event_id == two else "dead"
         api.fire(event_id, now_ms=fire_ms[event_id], outcome=outcome)
     last, first = (three, one) if fire_ms[three] > fire_ms[one] else (one, three)
@@ -89,36 +95,36 @@ def test_failures_are_found_by_the_owner_of_the_event(api: Api):
     assert failures(api, **both) == [one]
 
 
-def test_another_application_sees_no_attempt(make_api):
-    mine, foreign = make_api(), make_api()
-    event_id, at_ms = minutely(mine)
-    mine.fire(event_id, now_ms=at_ms, outcome="dead")
+def test_another_application_cannot_read_attempts(make_api):
+    own, other = make_api(), make_api()
+    event_id, at_ms = minutely(own)
+    own.fire(event_id, now_ms=at_ms, outcome="dead")
 
-    refused = foreign.refused("GET", f"/v1/events/{event_id}/attempts")
+    refused = other.error("GET", f"/v1/events/{event_id}/attempts")
     assert refused == (404, "Event not found")
-    assert failures(foreign) == []
-    assert failures(mine) == [event_id]
+    assert failures(other) == []
+    assert failures(own) == [event_id]
 
 
-def test_where_the_next_second_is_the_retry_a_failure_is_final(api: Api):
+def test_a_failure_is_final_if_the_event_fires_before_the_retry(api: Api):
     event = api.create(interval="* * * * * *")
     event_id, at_ms = event["eventId"], from_iso(event["nextRun"])
 
     api.fire(event_id, now_ms=at_ms, outcome="retry")
 
-    [shown] = api.good("GET", f"/v1/events/{event_id}/attempts")
-    assert (shown["status"], shown["nextDate"]) == ("FAILED", None)
+    [attempt] = api.data("GET", f"/v1/events/{event_id}/attempts")
+    assert (attempt["status"], attempt["nextDate"]) == ("FAILED", None)
     assert failures(api) == [event_id]
 
 
-def test_a_retry_that_would_come_after_the_end_is_not_made(api: Api):
+def test_an_attempt_is_not_retried_after_the_end_of_the_event(api: Api):
     event = api.create(interval="* * * * *")
     event_id, at_ms = event["eventId"], from_iso(event["nextRun"])
     path = f"/v1/events/{event_id}"
-    api.good("PATCH", path, {"endDate": to_iso(at_ms + 2_000)})
+    api.data("PATCH", path, {"endDate": to_iso(at_ms + 2_000)})
 
     api.fire(event_id, now_ms=at_ms, outcome="retry")
 
-    [shown] = api.good("GET", f"{path}/attempts")
-    assert shown["nextDate"] is None
+    [attempt] = api.data("GET", f"{path}/attempts")
+    assert attempt["nextDate"] is None
     assert not api.fire(event_id, now_ms=at_ms + 3_001)

@@ -1,4 +1,4 @@
-"""Events as clients create, read, change and delete them, and how they end."""
+"""Creating, reading, editing, pausing and deleting events, and how they end."""
 
 import json
 import pytest
@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 SECOND_MS, MINUTE_MS = 1_000, 60_000
-BOTH = ("event", "events")
+SPELLINGS = ("event", "events")
 KEYS = {
     "eventId",
     "status",
@@ -35,7 +35,7 @@ def next_fire_ms(event: dict[str, Any]) -> int:
     return from_iso(event["nextRun"])
 
 
-def test_a_created_event_is_shown_as_it_was_sent(api: Api):
+def test_a_created_event_has_the_fields_of_the_request(api: Api):
     body = api.body(interval="* * * 1 * *", endDate="2999-09-02T05:11:59.708Z")
 
     event = api.create(**body)
@@ -48,20 +48,20 @@ def test_a_created_event_is_shown_as_it_was_sent(api: Api):
     assert api.get(event["eventId"]) == event
 
 
-@pytest.mark.parametrize("word", BOTH)
-def test_an_event_has_two_spellings_of_each_path(api: Api, word: str):
+@pytest.mark.parametrize("word", SPELLINGS)
+def test_both_spellings_of_a_path_work(api: Api, word: str):
     event = api.create()
     path = f"/v1/{word}/{event['eventId']}"
 
-    assert api.good("GET", path) == event
-    assert api.good("PATCH", path, {"tags": ["new"]})["tags"] == ["new"]
-    assert api.good("POST", f"{path}/pause")["status"] == "PAUSED"
-    assert api.good("POST", f"{path}/resume")["status"] == "INACTIVE"
-    assert api.good("DELETE", path)["tags"] == ["new"]
-    assert api.refused("GET", path) == (404, "Event not found")
+    assert api.data("GET", path) == event
+    assert api.data("PATCH", path, {"tags": ["new"]})["tags"] == ["new"]
+    assert api.data("POST", f"{path}/pause")["status"] == "PAUSED"
+    assert api.data("POST", f"{path}/resume")["status"] == "INACTIVE"
+    assert api.data("DELETE", path)["tags"] == ["new"]
+    assert api.error("GET", path) == (404, "Event not found")
 
 
-def test_what_is_optional_may_be_left_out_or_null(api: Api):
+def test_optional_fields_can_be_missing_or_null(api: Api):
     for context, tags in [(..., ...), (None, None)]:
         event = api.create(context=context, tags=tags)
 
@@ -77,30 +77,30 @@ def test_what_is_optional_may_be_left_out_or_null(api: Api):
         {"big": 9007199254740993, "__proto__": {"x": 1}},
     ],
 )
-def test_a_context_comes_back_as_it_was(api: Api, context: dict[str, Any]):
+def test_a_context_is_returned_unchanged(api: Api, context: dict[str, Any]):
     assert api.create(context=context)["context"] == context
 
 
-def test_a_number_that_no_double_holds_is_refused(api: Api):
+def test_a_number_beyond_the_range_of_a_double_is_refused(api: Api):
     raw = json.dumps(api.body()).replace("12345", "1e999")
 
-    refused = api.refused("POST", "/v1/events", data=raw)
+    error = api.error("POST", "/v1/events", data=raw)
 
-    assert refused == (400, ["the request body must be a JSON object"])
+    assert error == (400, ["the request body must be a JSON object"])
 
 
-def test_an_end_without_a_zone_is_utc_and_an_offset_is_converted(api: Api):
+def test_an_end_date_without_an_offset_is_utc(api: Api):
     plain = api.create(endDate="2999-09-02T05:11:59.708")
     offset = api.create(endDate="2999-09-02T07:11:59.708+02:00")
 
     assert plain["endDate"] == offset["endDate"] == "2999-09-02T05:11:59.708Z"
 
 
-def test_a_patch_changes_what_it_names_and_no_more(api: Api):
+def test_a_patch_changes_only_its_fields(api: Api):
     event = api.create()
     path = f"/v1/events/{event['eventId']}"
     changes: list[dict[str, Any]] = [
-        {"endDate": api.in_ms(2 * HOUR_MS)},
+        {"endDate": api.date_in(2 * HOUR_MS)},
         {"interval": "0 0 1 7 *"},
         {"callbackUrl": "http://localhost:3000/x?y=1"},
         {"context": {"other": [1]}},
@@ -110,109 +110,109 @@ def test_a_patch_changes_what_it_names_and_no_more(api: Api):
     ]
 
     for change in changes:
-        edited = api.good("PATCH", path, change)
+        edited = api.data("PATCH", path, change)
         assert {**event, **change, "nextRun": edited["nextRun"]} == edited
         event = edited
         assert api.get(event["eventId"]) == event
 
 
-def test_what_is_not_to_be_changed_is_ignored(api: Api):
+def test_a_patch_ignores_fields_that_cannot_be_edited(api: Api):
     event = api.create()
     change = {"eventOwner": "other@example.com", "status": "FINISHED", "eventId": "x"}
 
-    edited = api.good("PATCH", f"/v1/events/{event['eventId']}", change)
+    edited = api.data("PATCH", f"/v1/events/{event['eventId']}", change)
 
     assert edited == event
 
 
-def test_a_new_interval_is_in_force_at_once(api: Api):
+def test_a_new_interval_applies_at_once(api: Api):
     event = api.create(interval="0 0 1 1 *", endDate="2999-01-01T00:00:00Z")
 
-    edited = api.good(
+    edited = api.data(
         "PATCH", f"/v1/event/{event['eventId']}", {"interval": "* * * * * *"}
     )
 
     assert 0 < next_fire_ms(edited) - api.cell.now_ms() + SECOND_MS < 2 * SECOND_MS
 
 
-def test_no_event_has_another_id(api: Api):
-    mine = api.create()["eventId"]
-    number = UUID(mine).int & (1 << 62) - 1
-    others = [str(UUID(int=number)), f"{{{mine}}}", mine.replace("-", ""), f"{mine}0"]
+def test_other_notations_of_an_id_are_not_found(api: Api):
+    own = api.create()["eventId"]
+    number = UUID(own).int & (1 << 62) - 1
+    others = [str(UUID(int=number)), f"{{{own}}}", own.replace("-", ""), f"{own}0"]
 
     for event_id in ("x", "1", str(number), "7" * 40, *others):
-        for method, more in [("GET", ""), ("DELETE", ""), ("POST", "/pause")]:
-            path = f"/v1/events/{event_id}{more}"
-            assert api.refused(method, path) == (404, "Event not found"), event_id
-    assert api.get(mine.upper())["eventId"] == mine
+        for method, suffix in [("GET", ""), ("DELETE", ""), ("POST", "/pause")]:
+            path = f"/v1/events/{event_id}{suffix}"
+            assert api.error(method, path) == (404, "Event not found"), event_id
+    assert api.get(own.upper())["eventId"] == own
 
 
 def test_a_patch_or_delete_without_an_id_is_refused(api: Api):
     for method in ("PATCH", "DELETE"):
-        assert api.refused(method, "/v1/events", {})[0] == 405
+        assert api.error(method, "/v1/events", {})[0] == 405
 
 
-def test_s27_another_application_sees_and_changes_nothing(make_api):
-    mine, foreign = make_api(), make_api()
-    event = mine.create()
+def test_s27_another_application_cannot_read_or_change_an_event(make_api):
+    own, other = make_api(), make_api()
+    event = own.create()
     path = f"/v1/events/{event['eventId']}"
 
-    for method, more in [
+    for method, suffix in [
         ("GET", ""),
         ("PATCH", ""),
         ("DELETE", ""),
         ("POST", "/pause"),
     ]:
-        refused = foreign.refused(method, path + more, {"tags": []})
-        assert refused == (404, "Event not found")
-    assert foreign.listed() == ([], 0)
-    assert foreign.listed(query='{"tags":["prod"]}') == ([], 0)
-    assert mine.get(event["eventId"]) == event
+        error = other.error(method, path + suffix, {"tags": []})
+        assert error == (404, "Event not found")
+    assert other.list_events() == ([], 0)
+    assert other.list_events(query='{"tags":["prod"]}') == ([], 0)
+    assert own.get(event["eventId"]) == event
 
 
-def test_without_a_key_nothing_is_answered(api: Api):
+def test_a_request_without_a_valid_key_is_refused(api: Api):
     for key in ("", "wrong"):
         for method, path in [("GET", "/v1/events"), ("POST", "/v1/events")]:
-            refused = api.refused(method, path, {}, headers={"X-API-Key": key})
-            assert refused == (401, "Please provide a valid API key")
+            error = api.error(method, path, {}, headers={"X-API-Key": key})
+            assert error == (401, "Please provide a valid API key")
 
 
-def test_an_unknown_path_and_method_are_told_in_the_same_shape(api: Api):
-    assert api.refused("GET", "/v1/other") == (404, "Not Found")
-    assert api.refused("PUT", "/v1/events", {})[0] == 405
+def test_unknown_paths_and_methods_have_the_same_error_format(api: Api):
+    assert api.error("GET", "/v1/other") == (404, "Not Found")
+    assert api.error("PUT", "/v1/events", {})[0] == 405
 
 
-def test_pause_and_resume_take_the_empty_form_that_axios_sends(api: Api):
+def test_pause_and_resume_accept_an_empty_form_from_axios(api: Api):
     path = f"/v1/event/{api.create()['eventId']}"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
 
     for word, expected in [("pause", "PAUSED"), ("resume", "INACTIVE")]:
-        shown = api.good("POST", f"{path}/{word}", data=b"", headers=headers)
-        assert shown["status"] == expected
+        event = api.data("POST", f"{path}/{word}", data=b"", headers=headers)
+        assert event["status"] == expected
 
 
-def test_a_pause_of_what_is_paused_changes_nothing_and_so_for_resume(api: Api):
+def test_repeating_a_pause_or_a_resume_changes_nothing(api: Api):
     event = api.create()
     path = f"/v1/events/{event['eventId']}"
 
-    assert api.good("POST", f"{path}/resume") == event
-    paused = api.good("POST", f"{path}/pause")
-    assert api.good("POST", f"{path}/pause") == paused
+    assert api.data("POST", f"{path}/resume") == event
+    paused = api.data("POST", f"{path}/pause")
+    assert api.data("POST", f"{path}/pause") == paused
     assert (paused["status"], paused["nextRun"]) == ("PAUSED", None)
 
 
-def test_an_event_is_active_from_its_first_callback_on(api: Api):
+def test_an_event_is_active_after_its_first_callback(api: Api):
     event = api.create(interval="* * * * * *")
     path, at_ms = f"/v1/events/{event['eventId']}", next_fire_ms(event)
 
     assert api.fire(event["eventId"], now_ms=at_ms)
 
     assert status(api, event["eventId"]) == "ACTIVE"
-    assert api.good("POST", f"{path}/pause")["status"] == "PAUSED"
-    assert api.good("POST", f"{path}/resume")["status"] == "ACTIVE"
+    assert api.data("POST", f"{path}/pause")["status"] == "PAUSED"
+    assert api.data("POST", f"{path}/resume")["status"] == "ACTIVE"
 
 
-def test_a_callback_that_fails_has_been_called_all_the_same(api: Api):
+def test_an_event_is_active_after_a_failed_callback(api: Api):
     event = api.create(interval="* * * * * *")
 
     api.fire(event["eventId"], now_ms=next_fire_ms(event), outcome="retry")
@@ -220,49 +220,47 @@ def test_a_callback_that_fails_has_been_called_all_the_same(api: Api):
     assert status(api, event["eventId"]) == "ACTIVE"
 
 
-def test_what_was_only_offered_has_not_been_called(api: Api):
+def test_an_event_is_inactive_while_its_callback_is_only_offered(api: Api):
     event = api.create(interval="* * * * * *")
     path, at_ms = f"/v1/events/{event['eventId']}", next_fire_ms(event)
-    assert claims.claim(api.at(at_ms), room=10, timeouts=TIMEOUTS).ids
+    assert claims.claim(api.cell_at(at_ms), room=10, timeouts=TIMEOUTS).ids
 
     assert status(api, event["eventId"]) == "INACTIVE"
-    api.good("POST", f"{path}/pause")
+    api.data("POST", f"{path}/pause")
     assert not api.fire(event["eventId"], now_ms=at_ms + 1)
-    assert api.good("POST", f"{path}/resume")["status"] == "INACTIVE"
+    assert api.data("POST", f"{path}/resume")["status"] == "INACTIVE"
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_an_event_is_finished_by_itself_once_its_end_has_passed(
-    api: Api, paused: bool, wait_until
-):
-    event = api.create(endDate=api.in_ms(1_000))
+def test_an_event_is_finished_after_its_end_date(api: Api, paused: bool, wait_until):
+    event = api.create(endDate=api.date_in(1_000))
     path = f"/v1/events/{event['eventId']}"
     if paused:
-        api.good("POST", f"{path}/pause")
+        api.data("POST", f"{path}/pause")
 
     wait_until(lambda: status(api, event["eventId"]) == "FINISHED")
 
     assert api.get(event["eventId"])["nextRun"] is None
     for word in ("pause", "resume"):
-        refused = api.refused("POST", f"{path}/{word}")
-        assert refused == (400, ["a finished event cannot be paused or resumed"])
+        error = api.error("POST", f"{path}/{word}")
+        assert error == (400, ["a finished event cannot be paused or resumed"])
     assert status(api, event["eventId"]) == "FINISHED"
 
 
-def test_a_finished_event_goes_on_with_a_later_end(api: Api, wait_until):
-    event = api.create(endDate=api.in_ms(1_000), interval="* * * * * *")
+def test_a_later_end_date_revives_a_finished_event(api: Api, wait_until):
+    event = api.create(endDate=api.date_in(1_000), interval="* * * * * *")
     path = f"/v1/events/{event['eventId']}"
     wait_until(lambda: status(api, event["eventId"]) == "FINISHED")
-    claims.claim(api.at(api.cell.now_ms()), room=10, timeouts=TIMEOUTS)
+    claims.claim(api.cell_at(api.cell.now_ms()), room=10, timeouts=TIMEOUTS)
 
-    assert api.good("PATCH", path, {"tags": ["x"]})["status"] == "FINISHED"
-    revived = api.good("PATCH", path, {"endDate": api.in_ms(HOUR_MS)})
+    assert api.data("PATCH", path, {"tags": ["x"]})["status"] == "FINISHED"
+    revived = api.data("PATCH", path, {"endDate": api.date_in(HOUR_MS)})
 
     assert revived["status"] == "INACTIVE"
     assert api.fire(event["eventId"], now_ms=next_fire_ms(revived))
 
 
-def test_no_callback_begins_after_the_end_and_one_at_the_end_may(api: Api):
+def test_a_callback_can_begin_at_the_end_date_but_not_later(api: Api):
     start_ms = api.cell.now_ms() // SECOND_MS * SECOND_MS
     end_ms = start_ms + 2 * SECOND_MS
     event = api.create(endDate=to_iso(end_ms), interval="* * * * * *")
@@ -273,36 +271,36 @@ def test_no_callback_begins_after_the_end_and_one_at_the_end_may(api: Api):
     assert fired[1:] == [False, False]
 
 
-def test_a_deleted_event_is_answered_as_it_was_and_gone(api: Api):
+def test_a_deleted_event_is_returned_and_not_found_afterwards(api: Api):
     event = api.create()
     path = f"/v1/events/{event['eventId']}"
 
-    assert api.good("DELETE", path) == event
-    assert api.refused("DELETE", path) == (404, "Event not found")
-    assert api.listed() == ([], 0)
+    assert api.data("DELETE", path) == event
+    assert api.error("DELETE", path) == (404, "Event not found")
+    assert api.list_events() == ([], 0)
 
 
 def test_a_body_that_is_too_large_is_refused(make_api):
     api = make_api(body_limit_bytes=100)
 
-    refused = api.refused("POST", "/v1/events", api.body(context={"x": "y" * 100}))
+    error = api.error("POST", "/v1/events", api.body(context={"x": "y" * 100}))
 
-    assert refused == (413, "The request body is too large")
+    assert error == (413, "The request body is too large")
 
 
-def test_a_paused_event_stays_paused_through_changes(api: Api):
+def test_an_edit_keeps_an_event_paused(api: Api):
     event = api.create(interval="* * * * * *")
     path, at_ms = f"/v1/events/{event['eventId']}", next_fire_ms(event)
-    api.good("POST", f"{path}/pause")
+    api.data("POST", f"{path}/pause")
 
-    changes = {"interval": "*/2 * * * * *", "endDate": api.in_ms(2 * HOUR_MS)}
-    changed = api.good("PATCH", path, changes | {"context": {"x": 1}})
+    changes = {"interval": "*/2 * * * * *", "endDate": api.date_in(2 * HOUR_MS)}
+    changed = api.data("PATCH", path, changes | {"context": {"x": 1}})
 
     assert (changed["status"], changed["nextRun"]) == ("PAUSED", None)
     assert not api.fire(event["eventId"], now_ms=at_ms + 5 * SECOND_MS)
 
 
-def test_two_changes_at_once_are_both_in_force(api: Api):
+def test_concurrent_edits_are_all_applied(api: Api):
     event = api.create()
     path = f"/v1/events/{event['eventId']}"
     changes = [
@@ -313,8 +311,8 @@ def test_two_changes_at_once_are_both_in_force(api: Api):
     ]
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda change: api.good("PATCH", path, change), changes))
+        list(pool.map(lambda change: api.data("PATCH", path, change), changes))
 
-    shown = api.get(event["eventId"])
+    edited = api.get(event["eventId"])
     for change in changes:
-        assert shown | change == shown
+        assert edited | change == edited

@@ -1,4 +1,4 @@
-"""What is refused, with every fault at once, and nothing stored."""
+"""Refused requests: all faults in one response, and nothing stored."""
 
 import pytest
 from collections.abc import Callable
@@ -56,15 +56,15 @@ CREATES: list[tuple[str, Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "messages"), CREATES)
-def test_a_wrong_field_is_told(api: Api, name: str, value: Any, messages: list[str]):
-    refused = api.refused("POST", "/v1/events", api.body(**{name: value}))
+def test_a_wrong_field_is_refused(api: Api, name: str, value: Any, messages: list[str]):
+    error = api.error("POST", "/v1/events", api.body(**{name: value}))
 
-    assert refused == (400, messages)
-    assert api.listed() == ([], 0)
+    assert error == (400, messages)
+    assert api.list_events() == ([], 0)
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_the_fields(api: Api):
-    status, messages = api.refused("POST", "/v1/events", {"tags": 1, "context": []})
+def test_all_faults_are_in_one_response_in_the_order_of_the_fields(api: Api):
+    status, messages = api.error("POST", "/v1/events", {"tags": 1, "context": []})
 
     assert status == 400
     assert messages == [
@@ -76,37 +76,37 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_fields(api: Api):
     ]
 
 
-def test_an_end_in_the_past_is_told_beside_the_other_faults(api: Api):
+def test_an_end_date_in_the_past_is_reported_with_other_faults(api: Api):
     body = api.body(endDate="2001-01-01", callbackUrl="x")
 
-    assert api.refused("POST", "/v1/events", body) == (400, [PAST, URL])
+    assert api.error("POST", "/v1/events", body) == (400, [PAST, URL])
 
 
 @pytest.mark.parametrize(
     ("name", "value", "messages"),
     [case for case in CREATES if case[0] != "eventOwner" and case[1] is not ...],
 )
-def test_one_wrong_field_refuses_a_whole_patch(
+def test_a_patch_with_a_wrong_field_changes_nothing(
     api: Api, name: str, value: Any, messages: list[str]
 ):
     event = api.create()
     change = {"tags": ["new"], "interval": "@daily"} | {name: value}
 
-    refused = api.refused("PATCH", f"/v1/events/{event['eventId']}", change)
+    error = api.error("PATCH", f"/v1/events/{event['eventId']}", change)
 
-    assert refused == (400, messages)
+    assert error == (400, messages)
     assert api.get(event["eventId"]) == event
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b'{"a":', b"1", b"[" * 100_000, b"\xff"])
-def test_a_body_that_is_no_object_is_refused(api: Api, raw: bytes):
+def test_a_body_that_is_not_an_object_is_refused(api: Api, raw: bytes):
     event = api.create()
     for method, path in [
         ("POST", "/v1/events"),
         ("PATCH", f"/v1/events/{event['eventId']}"),
     ]:
-        refused = api.refused(method, path, data=raw)
-        assert refused == (400, ["the request body must be a JSON object"])
+        error = api.error(method, path, data=raw)
+        assert error == (400, ["the request body must be a JSON object"])
 
 
 @pytest.mark.parametrize(
@@ -117,19 +117,19 @@ def test_a_body_that_is_no_object_is_refused(api: Api, raw: bytes):
         *("1/15 * * * *", "  0   0 ? * mon  ", "*/100 * * * *", "1,2,2 * * * *"),
     ],
 )
-def test_an_interval_is_kept_as_it_was_given(api: Api, interval: str):
+def test_an_interval_is_stored_unchanged(api: Api, interval: str):
     assert api.create(interval=interval)["interval"] == interval
 
 
 @pytest.mark.parametrize(
-    "narrowed", [{"https_only": True}, {"destination_ports": (443,)}]
+    "settings", [{"https_only": True}, {"destination_ports": (443,)}]
 )
-def test_s07_installation_may_narrow_schemes_and_ports(
-    make_api: Callable[..., Any], narrowed: dict[str, Any]
+def test_s07_settings_can_restrict_schemes_and_ports(
+    make_api: Callable[..., Any], settings: dict[str, Any]
 ) -> None:
-    api = make_api(**narrowed)
-    shut, event = {"callbackUrl": "http://h/"}, api.create()
-    told = (400, ["callbackUrl must be a URL address"])
+    api = make_api(**settings)
+    forbidden, event = {"callbackUrl": "http://h/"}, api.create()
+    expected = (400, ["callbackUrl must be a URL address"])
 
-    assert api.refused("POST", "/v1/events", api.body(**shut)) == told
-    assert api.refused("PATCH", f"/v1/events/{event['eventId']}", shut) == told
+    assert api.error("POST", "/v1/events", api.body(**forbidden)) == expected
+    assert api.error("PATCH", f"/v1/events/{event['eventId']}", forbidden) == expected

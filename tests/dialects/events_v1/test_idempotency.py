@@ -1,77 +1,77 @@
-"""`Idempotency-Key`: a creation that is sent again is the same creation."""
+"""`Idempotency-Key`: a repeated creation is one creation."""
 
 import pytest
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-KEYED = {"Idempotency-Key": "order-7"}
+KEY_HEADER = {"Idempotency-Key": "order-7"}
 
 
 def post(api: Any, body: Any, **headers: str) -> Any:
-    return api.call("POST", "/v1/events", body, headers=KEYED | headers)
+    return api.call("POST", "/v1/events", body, headers=KEY_HEADER | headers)
 
 
-def test_the_same_request_is_answered_alike_and_stored_once(api: Any) -> None:
+def test_a_repeated_request_gets_the_same_response_and_stores_nothing(api: Any) -> None:
     body = api.body(context={"a": [1.5, None]}, interval="*/5 * * * * *")
     first = post(api, body)
     again = post(api, body)
 
     assert first[0] == 201
     assert again == first
-    assert api.listed() == ([first[1]["data"]["eventId"]], 1)
+    assert api.list_events() == ([first[1]["data"]["eventId"]], 1)
 
 
-def test_the_answer_is_the_first_whatever_has_become_of_the_event(api: Any) -> None:
+def test_the_response_stays_the_same_after_edits_and_deletion(api: Any) -> None:
     body = api.body()
     first = post(api, body)
     path = f"/v1/events/{first[1]['data']['eventId']}"
-    api.good("PATCH", path, {"interval": "0 0 2 1 *", "context": {}, "tags": []})
-    api.good("POST", f"{path}/pause")
+    api.data("PATCH", path, {"interval": "0 0 2 1 *", "context": {}, "tags": []})
+    api.data("POST", f"{path}/pause")
     assert post(api, body) == first
-    api.good("DELETE", path)
+    api.data("DELETE", path)
 
     assert post(api, body) == first
-    assert api.listed() == ([], 0)
+    assert api.list_events() == ([], 0)
 
 
-def test_the_answer_is_the_first_although_its_end_has_passed(
+def test_the_response_stays_the_same_after_the_end_date(
     api: Any, wait_until: Any
 ) -> None:
-    body = api.body(endDate=api.in_ms(1_000))
+    body = api.body(endDate=api.date_in(1_000))
     first = post(api, body)
-    wait_until(lambda: api.in_ms(0) > body["endDate"])
+    wait_until(lambda: api.date_in(0) > body["endDate"])
 
     assert first[0] == 201
     assert post(api, body) == first
 
 
-def test_another_request_under_the_same_key_is_refused(api: Any) -> None:
+def test_another_request_with_the_same_key_is_refused(api: Any) -> None:
     post(api, api.body())
 
-    refused = api.refused("POST", "/v1/events", api.body(tags=["b"]), headers=KEYED)
+    error = api.error("POST", "/v1/events", api.body(tags=["b"]), headers=KEY_HEADER)
 
-    assert refused == (422, "Idempotency-Key was used for another request")
-    assert api.listed()[1] == 1
+    assert error == (422, "Idempotency-Key was used for another request")
+    assert api.list_events()[1] == 1
 
 
-def test_two_at_the_same_instant_are_one_and_told_the_same(api: Any) -> None:
+def test_concurrent_equal_requests_create_one_event(api: Any) -> None:
     body = api.body()
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: post(api, body), range(16)))
+        responses = list(pool.map(lambda _: post(api, body), range(16)))
 
-    assert answers == [answers[0]] * 16
-    assert (answers[0][0], api.listed()[1]) == (201, 1)
+    assert responses == [responses[0]] * 16
+    assert (responses[0][0], api.list_events()[1]) == (201, 1)
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-def test_a_key_of_no_or_too_great_length_is_refused(api: Any, key: str) -> None:
+def test_an_empty_or_too_long_key_is_refused(api: Any, key: str) -> None:
     headers = {"Idempotency-Key": key}
-    refused = api.refused("POST", "/v1/events", api.body(), headers=headers)
+    error = api.error("POST", "/v1/events", api.body(), headers=headers)
 
-    assert refused == (400, ["Idempotency-Key must have 1 to 255 characters"])
+    assert error == (400, ["Idempotency-Key must have 1 to 255 characters"])
 
 
-def test_a_refused_request_leaves_no_deduplication_key(api: Any) -> None:
+def test_a_refused_request_sets_no_deduplication_key(api: Any) -> None:
     assert post(api, api.body(endDate="2020-01-01"))[0] == 400
     assert post(api, api.body(tags=7))[0] == 400
 

@@ -31,7 +31,7 @@ def condition(
 
 
 def select(api: Api, **query: Any) -> list[str]:
-    return api.listed(query=json.dumps(query))[0]
+    return api.list_events(query=json.dumps(query))[0]
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ BAD_CONTEXT = [
 def test_a_wrong_condition_is_refused(api: Api, filter_: object, message: str):
     query = {"query": json.dumps({"context": [filter_]})}
 
-    refused = api.refused("GET", "/v1/events", query_string=query)
+    refused = api.error("GET", "/v1/events", query_string=query)
 
     assert refused == (400, [f"query.context.0.{message}"])
 
@@ -260,11 +260,11 @@ MANY = "&".join(f"query[tags][{n}]=x" for n in range(201))
     ],
 )
 def test_a_wrong_query_is_refused(api: Api, query: str, message: str):
-    assert api.refused("GET", f"/v1/events?{query}") == (400, [message])
+    assert api.error("GET", f"/v1/events?{query}") == (400, [message])
 
 
 def test_all_faults_of_a_query_are_in_one_response(api: Api):
-    status, messages = api.refused("GET", "/v1/events?limit=x&offset=y&query=z")
+    status, messages = api.error("GET", "/v1/events?limit=x&offset=y&query=z")
 
     assert status == 400
     assert messages == [
@@ -277,13 +277,13 @@ def test_all_faults_of_a_query_are_in_one_response(api: Api):
 def test_the_pages_of_a_list_contain_each_event_once(api: Api):
     made = [api.create(tags=[f"t{n % 2}"])["eventId"] for n in range(7)]
 
-    pages = [api.listed(limit=3, offset=offset) for offset in (0, 3, 6, 9)]
+    pages = [api.list_events(limit=3, offset=offset) for offset in (0, 3, 6, 9)]
 
     assert [total for _, total in pages] == [7] * 4
     assert [event_id for ids, _ in pages for event_id in ids] == made
-    assert api.listed(limit=0) == ([], 7)
-    assert api.listed(limit="", offset="") == (made, 7)
-    odd = api.listed(limit=2, offset=1, query='{"tags":["t1"]}')
+    assert api.list_events(limit=0) == ([], 7)
+    assert api.list_events(limit="", offset="") == (made, 7)
+    odd = api.list_events(limit=2, offset=1, query='{"tags":["t1"]}')
     assert odd == (made[3::2], 3)
 
 
@@ -291,15 +291,15 @@ def test_an_edited_event_is_found_by_its_new_fields(api: Api):
     made = api.create(tags=["old"], context={"user": 1})
     path = f"/v1/events/{made['eventId']}"
 
-    api.good("PATCH", path, {"tags": ["new"]})
+    api.data("PATCH", path, {"tags": ["new"]})
 
     assert select(api, tags=["old"]) == []
     assert select(api, tags=["new"]) == [made["eventId"]]
     number = condition("user", value="1", kind="Number")
     assert select(api, context=[number]) == [made["eventId"]]
-    api.good("PATCH", path, {"context": None})
+    api.data("PATCH", path, {"context": None})
     assert select(api, context=[number]) == []
-    api.good("DELETE", path)
+    api.data("DELETE", path)
     assert select(api, tags=["new"]) == []
 
 
@@ -308,7 +308,7 @@ def test_a_filter_has_a_limited_number_of_values(api: Api):
         query = {"query": json.dumps({name: [value] * 101})}
         message = f"query.{name} must contain no more than 100 elements"
 
-        refused = api.refused("GET", "/v1/events", query_string=query)
+        refused = api.error("GET", "/v1/events", query_string=query)
 
         assert refused == (400, [message])
 
@@ -316,4 +316,4 @@ def test_a_filter_has_a_limited_number_of_values(api: Api):
 def test_a_list_of_several_batches_is_complete(api: Api):
     made = [api.create()["eventId"] for _ in range(101)]
 
-    assert api.listed(limit=1000) == (made, 101)
+    assert api.list_events(limit=1000) == (made, 101)

@@ -1,18 +1,18 @@
-"""What an event does beside firing: said, told, changed, and refused."""
+"""Options of events: set, returned, edited and refused."""
 
 import pytest
 from scheduler_api.core.timestamps import from_iso
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
 
-PLAIN = {
+DEFAULTS = {
     "timeZone": "UTC",
     "gap": "after",
     "fold": "first",
     "missedRuns": "latest",
     "overlap": "run",
 }
-CHOSEN = {
+OPTIONS = {
     "timeZone": "America/New_York",
     "gap": "skip",
     "fold": "both",
@@ -26,20 +26,20 @@ CHOSEN = {
 
 
 def test_an_event_without_options_has_the_defaults(api: Api):
-    assert api.create()["options"] == PLAIN
-    assert api.create(options={})["options"] == PLAIN
+    assert api.create()["options"] == DEFAULTS
+    assert api.create(options={})["options"] == DEFAULTS
 
 
-def test_options_are_told_as_they_were_said_and_may_be_said_again(api: Api):
-    event = api.create(options=CHOSEN, endDate="2999-01-01T00:00:00Z")
+def test_returned_options_can_be_sent_again(api: Api):
+    event = api.create(options=OPTIONS, endDate="2999-01-01T00:00:00Z")
 
-    assert event["options"] == CHOSEN
-    again = api.create(options=event["options"], endDate=event["endDate"])
-    assert again["options"] == CHOSEN
+    assert event["options"] == OPTIONS
+    copy = api.create(options=event["options"], endDate=event["endDate"])
+    assert copy["options"] == OPTIONS
     assert api.get(event["eventId"]) == event
 
 
-def test_an_event_fires_in_its_time_zone_and_from_its_start(api: Api):
+def test_an_event_fires_in_its_time_zone_after_its_start_date(api: Api):
     event = api.create(
         interval="0 0 12 * * *",
         endDate="2999-01-01T00:00:00Z",
@@ -49,15 +49,15 @@ def test_an_event_fires_in_its_time_zone_and_from_its_start(api: Api):
     assert event["nextRun"] == "2998-06-01T03:00:00.000Z"
 
 
-def test_a_patch_changes_the_options_that_it_names(api: Api):
+def test_a_patch_changes_only_its_options(api: Api):
     event = api.create(options={"maxRuns": 3, "timeZone": "Asia/Tokyo"})
     path = f"/v1/events/{event['eventId']}"
 
-    edited = api.good("PATCH", path, {"options": {"maxRuns": 5, "overlap": "skip"}})
+    edited = api.data("PATCH", path, {"options": {"maxRuns": 5, "overlap": "skip"}})
     assert edited["options"] == event["options"] | {"maxRuns": 5, "overlap": "skip"}
-    assert api.good("PATCH", path, {"tags": []})["options"] == edited["options"]
-    reset = api.good("PATCH", path, {"options": dict.fromkeys(edited["options"])})
-    assert reset["options"] == PLAIN
+    assert api.data("PATCH", path, {"tags": []})["options"] == edited["options"]
+    reset = api.data("PATCH", path, {"options": dict.fromkeys(edited["options"])})
+    assert reset["options"] == DEFAULTS
 
 
 def test_an_event_is_finished_after_its_last_run(api: Api):
@@ -80,7 +80,7 @@ def test_an_event_is_finished_after_its_last_run(api: Api):
         ({"startDate": "2999-01-01"}, "options.startDate should not be after endDate"),
     ],
 )
-def test_a_wrong_option_is_told_beside_other_faults(
+def test_a_wrong_option_is_reported_with_other_faults(
     api: Api, options: Any, message: str
 ):
     event = api.create()
@@ -90,7 +90,7 @@ def test_a_wrong_option_is_told_beside_other_faults(
         ("POST", "/v1/events", api.body(**wrong)),
         ("PATCH", f"/v1/event/{event['eventId']}", wrong),
     ]:
-        status, [tags, told] = api.refused(method, path, body)
-        assert (status, tags) == (400, "tags must be an array")
-        assert told.startswith(message)
-    assert api.listed()[1] == 1
+        status, [tags_message, options_message] = api.error(method, path, body)
+        assert (status, tags_message) == (400, "tags must be an array")
+        assert options_message.startswith(message)
+    assert api.list_events()[1] == 1

@@ -1,4 +1,4 @@
-"""What a callback is, and when it is tried again."""
+"""The request of a callback, and when it is retried."""
 
 import base64
 import json
@@ -32,14 +32,16 @@ def begun(context: object = CONTEXT, **changes: object) -> Begun:
         context=context,
         tags=["prod"],
     )
-    plain = attempts.begun("events_v1", content, id="7.1700000000", schedule="7")
-    return replace(plain, content_key="t:7:r", **changes)
+    base = attempts.begun("events_v1", content, id="7.1700000000", schedule="7")
+    return replace(base, content_key="t:7:r", **changes)
 
 
-def render(of: Begun, settings: Settings = SETTINGS):
-    # Receivers look at the clock, so a time of the module's import would grow too old.
+def render(begun_event: Begun, settings: Settings = SETTINGS):
+    # Receivers refuse old timestamps, so this must be the current time.
     now_ms = time.time_ns() // 1_000_000
-    return EventsV1Outbound(settings).render(of, secrets=SECRETS, now_ms=now_ms)
+    return EventsV1Outbound(settings).render(
+        begun_event, secrets=SECRETS, now_ms=now_ms
+    )
 
 
 @dataclass
@@ -52,30 +54,30 @@ class Reply:
     total_ms: float = 10
 
 
-def test_the_body_is_the_context_itself():
-    sent = render(begun())
+def test_the_body_is_the_context():
+    request = render(begun())
 
-    assert (sent.method, sent.url) == ("POST", "https://example.com/hook?x=%2F")
-    assert json.loads(sent.body) == CONTEXT
-    assert "\u2028😀".encode() in sent.body
-    assert dict(sent.headers)["Content-Type"] == "application/json"
-    assert sent.timeout_ms == 10_000
+    assert (request.method, request.url) == ("POST", "https://example.com/hook?x=%2F")
+    assert json.loads(request.body) == CONTEXT
+    assert "\u2028😀".encode() in request.body
+    assert dict(request.headers)["Content-Type"] == "application/json"
+    assert request.timeout_ms == 10_000
 
 
-def test_without_a_context_the_body_is_an_empty_object():
+def test_the_body_without_a_context_is_an_empty_object():
     assert render(begun(None)).body == b"{}"
     assert rendering.context_of(begun(None).content) is None
 
 
-def test_a_lone_surrogate_is_sent_as_an_escape():
+def test_a_lone_surrogate_is_escaped():
     assert render(begun({"x": "\ud83d"})).body == b'{"x":"\\ud83d"}'
 
 
 def test_s19_the_signature_covers_id_time_and_body():
-    sent = render(begun())
+    request = render(begun())
 
-    headers = dict(sent.headers)
-    assert Webhook(SECRET).verify(sent.body, headers) == CONTEXT
+    headers = dict(request.headers)
+    assert Webhook(SECRET).verify(request.body, headers) == CONTEXT
     assert headers["webhook-id"] == f"{EVENT_ID}_1700000000"
     assert "." not in headers["webhook-id"]
     assert headers["Scheduler-Event-Id"] == headers["webhook-id"]
@@ -86,36 +88,36 @@ def test_s19_the_signature_covers_id_time_and_body():
 
 def test_signatures_can_be_switched_off():
     unsigned = EventsV1Settings(signature=False)
-    sent = render(begun(), replace(SETTINGS, dialects=(unsigned,)))
+    request = render(begun(), replace(SETTINGS, dialects=(unsigned,)))
 
-    assert not [name for name, _ in sent.headers if name.startswith("webhook-")]
-
-
-def test_an_attempt_after_a_lost_one_says_so():
-    sent = render(begun(attempt=2))
-
-    assert dict(sent.headers)["Scheduler-Possible-Duplicate"] == "true"
-    assert sent.signed["Scheduler-Possible-Duplicate"] == "true"
+    assert not [name for name, _ in request.headers if name.startswith("webhook-")]
 
 
-def test_a_failure_is_tried_again_after_3_5_and_10_seconds():
+def test_an_attempt_after_an_interrupted_one_has_a_warning_header():
+    request = render(begun(attempt=2))
+
+    assert dict(request.headers)["Scheduler-Possible-Duplicate"] == "true"
+    assert request.signed["Scheduler-Possible-Duplicate"] == "true"
+
+
+def test_a_failure_is_retried_after_3_5_and_10_seconds():
     decisions = [V1.conclude(begun(failures=n), Reply()) for n in range(4)]
 
-    waits = [each.delay_ms for each in decisions]
+    waits = [decision.delay_ms for decision in decisions]
     assert waits == [3_000, 5_000, 10_000, 0]
     assert decisions[-1].outcome is Outcome.DEAD
 
 
-def test_r18_a_receiver_may_ask_for_more_time():
+def test_r18_a_receiver_can_delay_the_retry():
     reply = Reply(status=503, headers=(("Retry-After", "7"),))
 
     assert V1.conclude(begun(), reply).delay_ms == 7_000
 
 
-def test_content_that_was_not_fetched_cannot_be_sent():
+def test_rendering_without_the_content_is_an_error():
     with pytest.raises(UnreadableRecord):
         render(begun(content=None))
 
 
-def test_a_log_line_about_a_failure_names_the_owner_of_the_event():
+def test_the_contact_of_a_failure_is_the_event_owner():
     assert V1.conclude(begun(), Reply()).contact == "user@example.com"

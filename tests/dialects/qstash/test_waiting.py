@@ -16,7 +16,7 @@ def enqueue(api: Api, body: str) -> str:
 
 def offered(api: Api) -> list[str]:
     """Claim until no more events are due; returns their ids."""
-    cell = api.engine.at(api.cell.now_ms() + 5)
+    cell = api.engine.cell_at(api.cell.now_ms() + 5)
     found: list[str] = []
     while True:
         claim = claims.claim(cell, room=100, timeouts=TIMEOUTS)

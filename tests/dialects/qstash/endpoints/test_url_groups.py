@@ -260,7 +260,7 @@ def run_without_group(api: Any) -> None:
     [internal_id] = api.cell.client.zrange(index, 0, -1)
     record = keys.schedule(api.cell.prefix, internal_id.decode())
     first = api.cell.client.hget(record, SCHEDULE.code("fire_times")).split(b",")[0]
-    later = api.engine.at(int(first))
+    later = api.engine.cell_at(int(first))
     [event_id] = claims.claim(later, room=10, timeouts=TIMEOUTS).ids
     worker = api.engine.worker(int(first))
     [begun] = worker.begin(event_id)

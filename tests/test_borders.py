@@ -1,4 +1,4 @@
-"""What each part of the code may import, and that it does not import more."""
+"""Checks which parts of the code import each other."""
 
 import ast
 import pytest
@@ -16,8 +16,8 @@ MODULES = {
 }
 CORE, DIALECT = "scheduler_api.core", "scheduler_api.dialects"
 VOCABULARY = {"model", "headers", "deduplication", "timestamps", "logfmt", "gc_tuning"}
-# The floors of the engine, top down: a folder imports itself and what is below it.
-FLOORS = (
+# The layers of the engine, top down: a folder imports only itself and lower layers.
+LAYERS = (
     {"fsck", "recovery"},
     {"schedules", "tenants", "flow_control", "queries"},
     {"store"},
@@ -26,7 +26,7 @@ FLOORS = (
     {"cron", "ids", "errors"},
 )
 HEIGHT = {
-    name: height for height, floor in enumerate(reversed(FLOORS)) for name in floor
+    name: height for height, layer in enumerate(reversed(LAYERS)) for name in layer
 }
 REGISTRY = f"{DIALECT}.outbound"
 REGISTRIES = (REGISTRY, f"{DIALECT}.inbound")
@@ -40,7 +40,7 @@ DIALECTS = {
 
 @cache
 def imported(module: str) -> frozenset[str]:
-    """The modules that a module names in its imports."""
+    """The modules that a module imports itself."""
     return frozenset(_names(ast.parse(MODULES[module].read_text())))
 
 
@@ -56,7 +56,7 @@ def _names(tree: ast.Module) -> Iterator[str]:
 
 
 def reached(module: str) -> set[str]:
-    """All that is imported when a module is."""
+    """All modules that a module imports, directly and indirectly."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
@@ -72,16 +72,16 @@ def under(*folders: str) -> list[str]:
 
 
 def within(name: str, *folders: str) -> bool:
-    return any(name == each or name.startswith(f"{each}.") for each in folders)
+    return any(name == part or name.startswith(f"{part}.") for part in folders)
 
 
-def crossings(modules: list[str], *beyond: str) -> list[tuple[str, str]]:
-    """Imports of these modules that lead beyond a border."""
+def imports_from(modules: list[str], *folders: str) -> list[tuple[str, str]]:
+    """Pairs of a module and a module from these folders that it imports."""
     return [
         (module, name)
         for module in modules
         for name in sorted(imported(module))
-        if within(name, *beyond)
+        if within(name, *folders)
     ]
 
 
@@ -92,106 +92,108 @@ READERS = [
 ]
 
 
-def test_the_engine_knows_nothing_of_the_rest() -> None:
+def test_the_engine_imports_only_itself() -> None:
     rest = [
         name for name in MODULES if not within(name, CORE, "scheduler_api.__init__")
     ]
 
-    assert crossings(under(CORE), *rest, *WEB, "aiohttp", "requests") == []
+    assert imports_from(under(CORE), *rest, *WEB, "aiohttp", "requests") == []
 
 
-def room(module: str) -> str:
-    """The folder or file of the engine that a module is in or is."""
+def part_of(module: str) -> str:
+    """The top folder or file of the engine that a module belongs to."""
     return module.removeprefix(f"{CORE}.").partition(".")[0]
 
 
-def test_the_engine_imports_downward_only() -> None:
+def test_the_engine_imports_lower_layers_only() -> None:
     inside = [name for name in under(CORE) if not name.endswith("__init__")]
     upward = [
         (module, name)
-        for module, name in crossings(inside, CORE)
-        if room(module) != room(name)
-        and HEIGHT[room(module)] <= HEIGHT[room(name)]
-        and not {room(module), room(name)} <= VOCABULARY
+        for module, name in imports_from(inside, CORE)
+        if part_of(module) != part_of(name)
+        and HEIGHT[part_of(module)] <= HEIGHT[part_of(name)]
+        and not {part_of(module), part_of(name)} <= VOCABULARY
     ]
 
-    assert {room(name) for name in inside} == HEIGHT.keys()
+    assert {part_of(name) for name in inside} == HEIGHT.keys()
     assert upward == []
 
 
-def test_the_event_store_is_for_those_who_write_events() -> None:
+def test_only_parts_that_write_events_import_the_event_store() -> None:
     others = ("fsck", "schedules", "tenants", "flow_control", "queries")
     modules = under(*(f"{CORE}.{name}" for name in others))
 
-    assert crossings(modules, f"{CORE}.store.events") == []
-    assert crossings(under(f"{CORE}.recovery"), f"{CORE}.store.events") != []
+    assert imports_from(modules, f"{CORE}.store.events") == []
+    assert imports_from(under(f"{CORE}.recovery"), f"{CORE}.store.events") != []
 
 
-def test_no_import_leads_back_to_where_it_began() -> None:
+def test_no_imports_are_circular() -> None:
     assert [name for name in MODULES if name in reached(name)] == []
 
 
 @pytest.mark.parametrize("own", sorted(DIALECTS))
-def test_a_dialect_knows_no_other(own: str) -> None:
+def test_a_dialect_imports_no_other_dialect(own: str) -> None:
     others = [f"{DIALECT}.{each}" for each in DIALECTS - {own}]
 
-    assert crossings(under(f"{DIALECT}.{own}"), *others) == []
+    assert imports_from(under(f"{DIALECT}.{own}"), *others) == []
 
 
-def test_what_dialects_share_knows_none_of_them() -> None:
+def test_modules_shared_by_dialects_import_no_dialect() -> None:
     folders = [f"{DIALECT}.{each}" for each in DIALECTS]
     shared = set(under(DIALECT)) - {*under(*folders), *REGISTRIES}
 
-    assert crossings(sorted(shared), *folders) == []
+    assert imports_from(sorted(shared), *folders) == []
 
 
-def test_the_web_process_knows_no_worker() -> None:
-    assert crossings(under("scheduler_api"), "workers") == []
+def test_the_web_process_imports_no_worker() -> None:
+    assert imports_from(under("scheduler_api"), "workers") == []
 
 
-def test_workers_name_the_engine_the_settings_and_the_registry_only() -> None:
-    named = {name for _, name in crossings(under("workers"), "scheduler_api")}
+def test_workers_import_only_the_engine_the_settings_and_the_registry() -> None:
+    named = {name for _, name in imports_from(under("workers"), "scheduler_api")}
 
     assert {name for name in named if not within(name, CORE)} == {REGISTRY, SETTINGS}
 
 
-def test_settings_know_the_registry_of_dialects_only() -> None:
+def test_settings_import_dialects_only_through_the_registry() -> None:
     parts = [f"{DIALECT}.{each}.settings" for each in sorted(DIALECTS)]
 
-    assert [name for _, name in crossings([SETTINGS], DIALECT)] == [REGISTRY]
-    assert crossings(parts, "scheduler_api") == crossings(parts, f"{CORE}.settings")
+    assert [name for _, name in imports_from([SETTINGS], DIALECT)] == [REGISTRY]
+    assert imports_from(parts, "scheduler_api") == imports_from(
+        parts, f"{CORE}.settings"
+    )
 
 
-def test_of_the_dialects_only_the_registries_name_any() -> None:
+def test_only_the_registries_import_dialects() -> None:
     folders = [f"{DIALECT}.{each}" for each in DIALECTS]
     outside = [name for name in MODULES if not within(name, *folders, *REGISTRIES)]
 
-    assert crossings(outside, *folders) == []
+    assert imports_from(outside, *folders) == []
     for registry in REGISTRIES:
-        named = {name.split(".")[2] for _, name in crossings([registry], *folders)}
+        named = {name.split(".")[2] for _, name in imports_from([registry], *folders)}
         assert named == DIALECTS
 
 
 @pytest.mark.parametrize("module", under(CORE, "workers"))
-def test_the_engine_and_the_workers_spell_no_name_of_a_dialect(module: str) -> None:
+def test_the_engine_and_the_workers_mention_no_dialect(module: str) -> None:
     text = MODULES[module].read_text().lower()
 
     assert [name for name in (*DIALECTS, "upstash") if name in text] == []
 
 
-def test_workers_start_nothing_of_the_web() -> None:
+def test_workers_import_no_web_library() -> None:
     started = set().union(*map(reached, under("workers")))
 
     assert [name for name in sorted(started) if within(name, *WEB)] == []
 
 
-def test_schemas_stay_with_the_dialects() -> None:
+def test_only_dialects_and_the_web_folder_import_marshmallow() -> None:
     outside = set(MODULES) - {*under(DIALECT), *under("scheduler_api.web")}
 
-    assert crossings(sorted(outside), "marshmallow") == []
+    assert imports_from(sorted(outside), "marshmallow") == []
 
 
-def test_a_package_says_what_it_is_and_holds_nothing() -> None:
+def test_packages_contain_only_a_docstring() -> None:
     packages = [name for name in MODULES if name.endswith("__init__")]
     bodies = {name: ast.parse(MODULES[name].read_text()).body for name in packages}
 
@@ -199,14 +201,14 @@ def test_a_package_says_what_it_is_and_holds_nothing() -> None:
     assert [name for name in bodies if len(bodies[name]) > 1] == ["workers.__init__"]
 
 
-def test_of_the_dialects_engine_and_workers_name_the_registry_only() -> None:
-    named = {name for _, name in crossings(under(CORE, "workers"), DIALECT)}
+def test_the_engine_and_the_workers_import_dialects_through_the_registry() -> None:
+    named = {name for _, name in imports_from(under(CORE, "workers"), DIALECT)}
 
     assert named == {REGISTRY}
 
 
 @pytest.mark.parametrize("module", READERS)
-def test_only_the_module_of_records_names_stored_codes(module: str) -> None:
+def test_only_the_records_module_contains_field_codes(module: str) -> None:
     assert field_codes.literals(MODULES[module].read_text()) == []
 
 
@@ -229,7 +231,7 @@ def test_only_the_module_of_records_names_stored_codes(module: str) -> None:
 ask(("HMGET", self.place("7"), "st"))""",
     ],
 )
-def test_a_code_is_seen_however_it_is_handed_over(source: str) -> None:
+def test_a_literal_field_code_is_found(source: str) -> None:
     assert field_codes.literals(source) != []
 
 
@@ -242,5 +244,5 @@ def test_a_code_is_seen_however_it_is_handed_over(source: str) -> None:
         'client.hget(keys.names(prefix, "1:jiter"), "nightly")',
     ],
 )
-def test_a_field_that_is_named_in_full_is_no_code(source: str) -> None:
+def test_a_full_field_name_is_no_field_code(source: str) -> None:
     assert field_codes.literals(source) == []

@@ -29,7 +29,7 @@ def run(environ: dict[str, str], *words: str) -> Result:
     return CliRunner().invoke(main, words, env=environ)
 
 
-def test_a_tenant_made_here_is_known_to_the_cell(environ: dict[str, str]):
+def test_the_printed_token_belongs_to_the_new_tenant(environ: dict[str, str]):
     result = run(environ, "tenant", "create", "Ada")
 
     assert result.exit_code == 0
@@ -39,7 +39,7 @@ def test_a_tenant_made_here_is_known_to_the_cell(environ: dict[str, str]):
         assert tenants.by_token(lines["token"]) == Tenant(lines["tenant"])
 
 
-def test_its_clients_get_their_environment(environ: dict[str, str]):
+def test_create_prints_the_environment_of_clients(environ: dict[str, str]):
     result = run(environ, "tenant", "create", "Ada", "--env")
 
     lines = dict(line.split("=", 1) for line in result.output.splitlines())
@@ -48,7 +48,7 @@ def test_its_clients_get_their_environment(environ: dict[str, str]):
     assert len(lines) == 10
 
 
-def test_the_list_shows_names_and_no_secret(environ: dict[str, str]):
+def test_the_list_shows_names_but_no_token(environ: dict[str, str]):
     created = run(environ, "tenant", "create", "Ada").output
     token = created.split()[-1]
 
@@ -58,7 +58,7 @@ def test_the_list_shows_names_and_no_secret(environ: dict[str, str]):
     assert token not in result.output
 
 
-def test_a_wrong_environment_is_one_line(environ: dict[str, str]):
+def test_a_wrong_setting_is_reported_in_one_line(environ: dict[str, str]):
     result = run(environ | {"PORT": "x"}, "tenant", "list")
 
     assert result.exit_code == 1
@@ -67,10 +67,10 @@ def test_a_wrong_environment_is_one_line(environ: dict[str, str]):
     )
 
 
-def test_a_store_that_is_away_is_one_line(environ: dict[str, str]):
-    away = environ | {"REDIS_URL": "redis://127.0.0.1:1/0"}
+def test_an_unreachable_store_is_reported_in_one_line(environ: dict[str, str]):
+    unreachable = environ | {"REDIS_URL": "redis://127.0.0.1:1/0"}
 
-    result = run(away, "tenant", "list")
+    result = run(unreachable, "tenant", "list")
 
     assert result.exit_code == 1
     assert result.output.startswith("Error: the store does not answer: ")
@@ -78,7 +78,7 @@ def test_a_store_that_is_away_is_one_line(environ: dict[str, str]):
 
 
 @pytest.mark.parametrize("name", ["", " ", "\t"])
-def test_a_tenant_has_a_name(environ: dict[str, str], name: str):
+def test_a_tenant_needs_a_name(environ: dict[str, str], name: str):
     result = run(environ, "tenant", "create", name)
 
     assert result.exit_code == 2
@@ -92,7 +92,7 @@ def test_a_tenant_has_a_name(environ: dict[str, str], name: str):
         )
 
 
-def test_a_tenant_is_not_made_under_another_key_than_the_stores(
+def test_no_tenant_is_created_with_another_secret_key(
     environ: dict[str, str],
 ):
     run(environ, "tenant", "create", "Ada")
@@ -101,10 +101,10 @@ def test_a_tenant_is_not_made_under_another_key_than_the_stores(
     )
 
     assert result.exit_code == 1
-    told = (
+    expected = (
         "Error: SECRET_KEY: the secrets in the store were encrypted with another key.\n"
     )
-    assert result.output == told
+    assert result.output == expected
     assert "Bob" not in run(environ, "tenant", "list").output
 
 
@@ -117,7 +117,7 @@ def test_a_preview_needs_no_environment():
     assert "moved here from 02:30" in " ".join(result.output.split())
 
 
-def test_a_preview_shows_what_is_skipped():
+def test_a_preview_shows_skipped_times():
     words = ("--gap", "skip", "--count", "1", "--tz", NEW_YORK, "--after", SPRING)
     result = run({}, "cron", "30 2 * * *", *words)
 
@@ -125,7 +125,7 @@ def test_a_preview_shows_what_is_skipped():
     assert "Sun 2025-03-09 02:30:00" in result.output
 
 
-def test_a_refused_expression_is_shown_with_a_sign_at_its_fault():
+def test_an_invalid_expression_is_shown_with_the_position_of_its_error():
     result = run({}, "cron", "0 61 * * *")
 
     assert result.exit_code == 1
@@ -137,21 +137,21 @@ def test_a_refused_expression_is_shown_with_a_sign_at_its_fault():
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "message"),
     [
         (("--count", "0"), "'count' takes a number from 1 to 100, not '0'"),
         (("--tz", "Mars"), "unknown time zone 'Mars'"),
         (("--dialect", "jiter"), "a field for seconds is not supported here"),
     ],
 )
-def test_a_wrong_option_of_a_preview_is_told(words: tuple[str, ...], sentence: str):
+def test_a_wrong_option_of_a_preview_is_reported(words: tuple[str, ...], message: str):
     result = run({}, "cron", "0 0 0 * * *", *words)
 
     assert result.exit_code == 1
-    assert sentence in result.output
+    assert message in result.output
 
 
-def test_destinations_that_hold_events_back_are_listed(environ: dict[str, str]):
+def test_a_failing_destination_is_listed(environ: dict[str, str]):
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
         claim_database(client, PREFIX)
         client.hset(keys.held_destinations(PREFIX), "d:7:abc", 1)
@@ -182,19 +182,19 @@ def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (("pause", "9", "https://a.example/"), 2, "there is no tenant 9"),
         (("pause", "1", "a.example"), 2, "URL must start with http:// or https://"),
         (("resume", "1", "https://a.example/"), 1, "443 of tenant 1 is not paused"),
     ],
 )
-def test_a_destination_that_cannot_be_turned_is_told(
-    environ: dict[str, str], words: tuple[str, ...], code: int, told: str
+def test_wrong_arguments_of_destination_commands_are_reported(
+    environ: dict[str, str], words: tuple[str, ...], code: int, message: str
 ):
     run(environ, "tenant", "create", "Ada")
 
     result = run(environ, "destination", *words)
 
     assert result.exit_code == code
-    assert told in " ".join(result.output.split())
+    assert message in " ".join(result.output.split())

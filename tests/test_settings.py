@@ -1,4 +1,4 @@
-"""Settings are read once, refused by name, and shown without secrets."""
+"""Settings: parsing, error messages, defaults, and masked secrets."""
 
 import pytest
 from dataclasses import fields
@@ -11,20 +11,20 @@ from scheduler_api.dialects.outbound import DIALECTS
 from scheduler_api.settings import VARIABLES, environment_table, from_env
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
-NEEDED = {
+REQUIRED = {
     "REDIS_URL": "redis://:hunter2@store.example:6380/1",
     "SECRET_KEY": "0123456789abcdef",
 }
 
 
-def refusal(**environ: str) -> str:
+def error_message(**environ: str) -> str:
     with pytest.raises(SettingsError) as caught:
-        from_env(NEEDED | environ)
+        from_env(REQUIRED | environ)
     return str(caught.value)
 
 
-def test_the_procfile_needs_three_variables_only():
-    settings = from_env(NEEDED | {"PORT": "9000"})
+def test_three_variables_are_enough_for_the_procfile():
+    settings = from_env(REQUIRED | {"PORT": "9000"})
 
     assert settings.port == 9000
     assert settings.allow_networks == ()
@@ -32,7 +32,7 @@ def test_the_procfile_needs_three_variables_only():
     assert settings.prefix == "{s1}:"
 
 
-def test_what_is_missing_is_named():
+def test_missing_variables_are_named():
     with pytest.raises(SettingsError) as caught:
         from_env({})
 
@@ -44,8 +44,8 @@ def test_what_is_missing_is_named():
     ]
 
 
-def test_all_faults_are_told_at_once():
-    text = refusal(PORT="http", SCHED_WINDOW="0", SCHED_WIDNOW="7")
+def test_all_faults_are_reported_at_once():
+    text = error_message(PORT="http", SCHED_WINDOW="0", SCHED_WIDNOW="7")
 
     assert text.splitlines() == [
         "SCHED_WIDNOW: there is no such setting, SCHED_WINDOW?",
@@ -54,14 +54,14 @@ def test_all_faults_are_told_at_once():
     ]
 
 
-def test_names_of_clients_are_not_ours():
-    settings = from_env(NEEDED | {"SCHEDULER_API": "x", "SCHEDULER_API_TOKEN": "y"})
+def test_variables_of_clients_are_ignored():
+    settings = from_env(REQUIRED | {"SCHEDULER_API": "x", "SCHEDULER_API_TOKEN": "y"})
 
-    assert settings == from_env(NEEDED)
+    assert settings == from_env(REQUIRED)
 
 
-def test_an_empty_value_is_an_absent_one():
-    assert from_env(NEEDED | {"SCHED_WINDOW": ""}).max_in_flight == 100
+def test_an_empty_value_counts_as_absent():
+    assert from_env(REQUIRED | {"SCHED_WINDOW": ""}).max_in_flight == 100
 
 
 @pytest.mark.parametrize(
@@ -83,40 +83,40 @@ def test_an_empty_value_is_an_absent_one():
         ("SCHED_DESTINATION_PORTS", "0", "ports such as 443,8443"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(name: str, value: str, expected: str):
-    text = refusal(**{name: value})
+def test_a_wrong_value_is_refused_with_its_name(name: str, value: str, expected: str):
+    text = error_message(**{name: value})
 
     assert text.startswith(f"{name}: expected")
     assert expected in text
 
 
-def test_ports_are_read_as_operators_write_them():
-    settings = from_env(NEEDED | {"SCHED_DESTINATION_PORTS": " 443, 8443,"})
+def test_ports_may_have_blanks_and_a_trailing_comma():
+    settings = from_env(REQUIRED | {"SCHED_DESTINATION_PORTS": " 443, 8443,"})
 
     assert settings.destination_ports == (443, 8443)
     assert "SCHED_DESTINATION_PORTS=443,8443" in settings.log_line()
 
 
-def test_a_wrong_secret_is_not_repeated():
-    assert "hunter2" not in refusal(REDIS_URL="rdis://:hunter2@store.example")
-    assert "short-secret" not in refusal(SECRET_KEY="short-secret")
+def test_error_messages_contain_no_secret():
+    assert "hunter2" not in error_message(REDIS_URL="rdis://:hunter2@store.example")
+    assert "short-secret" not in error_message(SECRET_KEY="short-secret")
 
 
-def test_what_must_hold_between_two_values_is_checked():
-    assert refusal(SCHED_QUIET_MS="14999").startswith("SCHED_QUIET_MS: expected")
+def test_settings_that_depend_on_each_other_are_checked():
+    assert error_message(SCHED_QUIET_MS="14999").startswith("SCHED_QUIET_MS: expected")
 
 
-def test_secrets_are_in_no_log():
-    settings = from_env(NEEDED)
+def test_secrets_are_masked_in_logs():
+    settings = from_env(REQUIRED)
 
     for text in (repr(settings), str(settings), settings.log_line()):
         assert "hunter2" not in text
-        assert NEEDED["SECRET_KEY"] not in text
+        assert REQUIRED["SECRET_KEY"] not in text
 
 
-def test_the_log_line_holds_what_is_not_default():
+def test_the_log_line_lists_settings_that_are_not_defaults():
     settings = from_env(
-        NEEDED
+        REQUIRED
         | {
             "SCHED_WINDOW": "100",
             "SCHED_ENVELOPE_SIZE": "50",
@@ -131,8 +131,8 @@ def test_the_log_line_holds_what_is_not_default():
     assert settings.allow_networks == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
 
 
-def test_every_setting_has_one_variable_with_a_default_that_it_accepts():
-    settings = from_env(NEEDED)
+def test_every_setting_has_a_variable_that_accepts_its_default():
+    settings = from_env(REQUIRED)
 
     assert [v.name for v in VARIABLES][:2] == ["REDIS_URL", "SECRET_KEY"]
     for kind in (EngineSettings, *(each.settings for each in DIALECTS)):
@@ -150,7 +150,7 @@ def test_no_two_settings_have_the_same_variable():
 
 def test_each_dialect_gets_its_own_settings():
     settings = from_env(
-        NEEDED | {"SCHED_JITER_TIMEOUT_MS": "1234", "SCHED_V1_TIMEOUT_MS": "4321"}
+        REQUIRED | {"SCHED_JITER_TIMEOUT_MS": "1234", "SCHED_V1_TIMEOUT_MS": "4321"}
     )
 
     assert settings.of(JiterSettings).timeout_ms == 1234
@@ -158,5 +158,5 @@ def test_each_dialect_gets_its_own_settings():
     assert "SCHED_JITER_TIMEOUT_MS=1234" in settings.log_line()
 
 
-def test_the_documentation_has_the_table():
+def test_the_documentation_contains_the_table():
     assert environment_table() in PAGE.read_text()

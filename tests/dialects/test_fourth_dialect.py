@@ -1,7 +1,7 @@
-"""A fourth dialect is one folder and a line in each of two registries.
+"""A fourth dialect needs one folder, and an entry in each of two registries.
 
-The test adds one, with a secret, a setting and a grammar, to a copy of the project; the
-copy must pass the conformance suite and the tests of the borders.
+The test adds a dialect with a secret, a setting and a grammar to a copy of the project.
+The copy must pass the conformance suite and the tests of imports.
 """
 
 import os
@@ -90,7 +90,7 @@ def differences(compared: dircmp[str]) -> list[str]:
     return found
 
 
-def test_a_fourth_dialect_is_one_folder_and_a_line_in_two_registries(
+def test_a_fourth_dialect_needs_one_folder_and_two_registry_entries(
     tmp_path: Path,
 ) -> None:
     copy_project(tmp_path)

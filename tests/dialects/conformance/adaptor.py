@@ -1,6 +1,6 @@
-"""What the conformance suite needs to know about a dialect.
+"""The interface between the conformance suite and a dialect.
 
-Each dialect has a module `tests/dialects/<name>/adaptor.py` with an `ADAPTOR`.
+The module `tests/dialects/<name>/adaptor.py` of each dialect defines an `ADAPTOR`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BODY = '{"hello":"wörld"}'
 
 
 class Status(StrEnum):
-    """The state of a webhook, as a client sees it."""
+    """The state of a webhook that a client reads."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -31,20 +31,20 @@ class Client:
     tenant: NewTenant
     headers: dict[str, str]
 
-    def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
+    def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         """Return the status and the parsed body of a response."""
-        headers = self.headers | more.pop("headers", {})
+        headers = self.headers | options.pop("headers", {})
         with self.app.test_client() as client:
-            response = client.open(path, method=method, headers=headers, **more)
+            response = client.open(path, method=method, headers=headers, **options)
         body = response.get_json() if response.data else None
         documents.check(self.app, method, path, response.status_code, body)
         return response.status_code, body
 
 
 class Adaptor(Protocol):
-    """How a client of a dialect does what every dialect can do, by HTTP.
+    """Performs the operations of the suite by HTTP, as a client of one dialect.
 
-    `retries`: how many attempts follow a failed first one.
+    `retries` is the number of retries after a failed first attempt.
     """
 
     retries: int
@@ -54,17 +54,19 @@ class Adaptor(Protocol):
         ...
 
     def accept(self, client: Client, url: str) -> str:
-        """Schedule one webhook with `BODY` for a time within three minutes."""
+        """Schedule a webhook with `BODY` within three minutes; return its id."""
         ...
 
     def accept_editable(self, client: Client, url: str) -> str:
-        """Do the same with a kind of webhook that can be edited."""
+        """Schedule a webhook as `accept` does, but of a kind that can be edited."""
         ...
 
-    def status(self, client: Client, webhook: str) -> Status: ...
+    def status(self, client: Client, webhook: str) -> Status:
+        """Return the state of a webhook."""
+        ...
 
     def url(self, client: Client, webhook: str) -> str:
-        """Return the destination of a webhook that is pending."""
+        """Return the destination of a pending webhook."""
         ...
 
     def edit(self, client: Client, webhook: str, url: str) -> int:
@@ -72,15 +74,15 @@ class Adaptor(Protocol):
         ...
 
     def cancel(self, client: Client, webhook: str) -> int:
-        """Cancel it; return the status of the response."""
+        """Cancel a webhook; return the status of the response."""
         ...
 
     def replay(self, client: Client, webhook: str) -> int:
-        """Send a dead one again; return the status of the response."""
+        """Send a dead webhook again; return the status of the response."""
         ...
 
     def check_request(self, arrival: Arrival, secrets: Secrets, url: str) -> None:
-        """Check body and signature as a receiver would.
+        """Check the body and the signature as a receiver does.
 
         Raises: any exception, if a receiver would refuse the request.
         """

@@ -1,7 +1,6 @@
-"""What every dialect does: accept, read, edit, cancel, deliver, retry, give up, replay.
+"""What every dialect can do: accept, read, edit, cancel, deliver, retry and replay.
 
-The suite runs once for each registered dialect, through its HTTP API, and delivers to a
-real receiver.
+The suite runs for each registered dialect, through its HTTP API, with real receivers.
 """
 
 import importlib
@@ -26,7 +25,7 @@ def receivers() -> Iterator[Receivers]:
 
 @dataclass(frozen=True)
 class Session:
-    """A client of one dialect."""
+    """A client of a dialect, its API, and receivers."""
 
     world: World
     receivers: Receivers
@@ -41,7 +40,7 @@ class Session:
         return Client(self.world.app, tenant, self.adaptor.headers(tenant.token))
 
 
-@pytest.fixture(params=[each.name for each in DIALECTS])
+@pytest.fixture(params=[dialect.name for dialect in DIALECTS])
 def session(
     request: pytest.FixtureRequest, store_url: str, receivers: Receivers
 ) -> Iterator[Session]:
@@ -64,7 +63,9 @@ def test_an_accepted_webhook_is_pending_until_its_time(session: Session) -> None
     assert destination.arrivals == []
 
 
-def test_it_is_delivered_once_and_a_receiver_can_verify_it(session: Session) -> None:
+def test_a_webhook_is_delivered_once_and_the_receiver_can_verify_it(
+    session: Session,
+) -> None:
     destination = session.receivers.new_destination()
     webhook = session.adaptor.accept(session.client, destination.url)
 
@@ -111,7 +112,7 @@ def test_a_failed_attempt_is_retried_until_one_succeeds(session: Session) -> Non
     assert len(destination.arrivals) == 2
 
 
-def test_after_the_last_retry_it_is_dead(session: Session) -> None:
+def test_a_webhook_is_dead_after_the_last_retry(session: Session) -> None:
     destination = session.receivers.new_destination(FAILURE)
     webhook = session.adaptor.accept(session.client, destination.url)
 
@@ -135,22 +136,22 @@ def test_a_dead_webhook_is_replayed(session: Session) -> None:
     session.adaptor.check_request(destination.arrivals[-1], secrets, destination.url)
 
 
-def test_another_tenant_neither_sees_nor_changes_it(session: Session) -> None:
-    destination, stranger = session.receivers.new_destination(), session.other_client()
+def test_other_tenants_neither_see_nor_change_a_webhook(session: Session) -> None:
+    destination, other = session.receivers.new_destination(), session.other_client()
     webhook = session.adaptor.accept(session.client, destination.url)
     editable = session.adaptor.accept_editable(session.client, destination.url)
 
-    assert session.adaptor.status(stranger, webhook) is Status.ABSENT
-    session.adaptor.edit(stranger, editable, "http://127.0.0.1:9/")
-    assert session.adaptor.cancel(stranger, webhook) == 404
+    assert session.adaptor.status(other, webhook) is Status.ABSENT
+    session.adaptor.edit(other, editable, "http://127.0.0.1:9/")
+    assert session.adaptor.cancel(other, webhook) == 404
     session.world.run_for(HOUR_MS)
 
     assert len(destination.arrivals) == 2
 
 
 def test_a_request_without_a_token_is_refused(session: Session) -> None:
-    nobody = Client(session.world.app, session.client.tenant, {})
+    anonymous = Client(session.world.app, session.client.tenant, {})
     destination = session.receivers.new_destination()
 
     with pytest.raises(AssertionError, match="401"):
-        session.adaptor.accept(nobody, destination.url)
+        session.adaptor.accept(anonymous, destination.url)

@@ -1,6 +1,6 @@
-"""An API over a real store, and a worker that delivers to real receivers.
+"""An API with a real store, and a worker that delivers to real receivers.
 
-The test moves the clock of the store, so no test waits for a fire time or a retry.
+Tests set the store's clock, so that they need not wait for fire times and retries.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
 
 SECRET_KEY = "0123456789abcdef"
-MOST_CLAIMS = 1_000
+MAX_CLAIMS = 1_000
 
 
 class World:
-    """One cell."""
+    """A cell: its API, and a worker at the time `now_ms`."""
 
     def __init__(self, store_url: str) -> None:
         loopback = read_networks("127.0.0.0/8")
@@ -45,9 +45,9 @@ class World:
         return outbound.tenants(self.cell, self.settings).create("test")
 
     def run_for(self, duration_ms: int) -> None:
-        """Deliver all that becomes due within a time."""
+        """Advance the clock; deliver everything that becomes due meanwhile."""
         end_ms = max(self.now_ms, self.cell.now_ms()) + duration_ms
-        for _ in range(MOST_CLAIMS):
+        for _ in range(MAX_CLAIMS):
             due = self.cell.client.zrange(
                 keys.due(self.settings.prefix), 0, 0, withscores=True
             )
@@ -82,4 +82,4 @@ class World:
             )
             deliveries = (deliverer.deliver(b, may_write=lambda: True) for b in begun)
             settled = await asyncio.gather(*deliveries)
-        return [each for each in settled if each is not None]
+        return [settlement for settlement in settled if settlement is not None]

@@ -1,4 +1,4 @@
-"""Postbox, for the conformance suite."""
+"""The adaptor of Postbox for the conformance suite."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ STATUSES = {
 
 
 class Postbox:
-    """Events of Postbox."""
+    """A client of Postbox."""
 
     retries = 1
 

@@ -15,7 +15,7 @@ def run(environ: dict[str, str], *words: str) -> Result:
     return CliRunner().invoke(main, words, env=environ)
 
 
-def test_its_setting_is_read_and_refused_by_name() -> None:
+def test_its_setting_is_read_and_named_in_errors() -> None:
     settings = from_env(ENVIRON | {"SCHED_POSTBOX_TIMEOUT_MS": "1234"})
 
     assert settings.of(PostboxSettings).timeout_ms == 1234
@@ -32,8 +32,8 @@ def test_a_new_tenant_gets_its_secret(store_url: str, tmp_path: Path) -> None:
     assert "POSTBOX_URL=http://127.0.0.1:8080/postbox" in result.output
 
 
-def test_the_preview_knows_its_grammar() -> None:
-    taken = run({}, "cron", "0 0 0 L * *", "--dialect", "postbox")
+def test_the_preview_accepts_its_grammar() -> None:
+    accepted = run({}, "cron", "0 0 0 L * *", "--dialect", "postbox")
     refused = run({}, "cron", "0 0 * * 5#2", "--dialect", "postbox")
 
-    assert (taken.exit_code, refused.exit_code) == (0, 1)
+    assert (accepted.exit_code, refused.exit_code) == (0, 1)

@@ -1,4 +1,4 @@
-"""The Postbox dialect, as registered."""
+"""The registry entry of Postbox."""
 
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.postbox.credentials import (

@@ -23,7 +23,7 @@ KEY_HEADER = "x-postbox-key"
 
 
 class NewMemo(Schema):
-    """What a client sends."""
+    """The body of a request."""
 
     to = fields.String(required=True)
     text = fields.String()
@@ -31,7 +31,7 @@ class NewMemo(Schema):
 
 
 class Postbox(Schema):
-    """What a client gets."""
+    """The body of a response."""
 
     id = fields.String(required=True)
     to = fields.String(required=True)
@@ -55,14 +55,14 @@ DOCUMENT = Document(
 
 
 class Memos:
-    """Views; each is called with the owner that the request's key belongs to."""
+    """Views; `owner` is the owner of the request's key."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._timeout_ms = services.settings.of(PostboxSettings).timeout_ms
         self._policy = AddressPolicy.of(services.settings)
 
-    @documented(body=NewMemo, answer=Postbox, statuses=(201,), errors=(400, 413))
+    @documented(body=NewMemo, response=Postbox, statuses=(201,), errors=(400, 413))
     def create(self, owner: Owner) -> Response:
         """Create an event."""
         memo = self._load()
@@ -70,12 +70,12 @@ class Memos:
         draft = Draft(content, self._timeout_ms, delay_ms=memo["delay_ms"])
         return _render(self._services.store.create(owner, draft), 201)
 
-    @documented(answer=Postbox, errors=(404,))
+    @documented(response=Postbox, errors=(404,))
     def get(self, owner: Owner, memo_id: str) -> Response:
         """Get an event."""
         return _render(self._services.queries.event(owner, memo_id))
 
-    @documented(body=NewMemo, answer=Postbox, errors=(400, 404, 413))
+    @documented(body=NewMemo, response=Postbox, errors=(400, 404, 413))
     def edit(self, owner: Owner, memo_id: str) -> Response:
         """Change the destination of an event."""
         event = self._services.queries.event(owner, memo_id)
@@ -83,14 +83,14 @@ class Memos:
         self._services.store.change(event, content=content, at_ms=None, cancel=False)
         return self.get(owner, memo_id)
 
-    @documented(answer=Postbox, errors=(404,))
+    @documented(response=Postbox, errors=(404,))
     def cancel(self, owner: Owner, memo_id: str) -> Response:
         """Cancel an event."""
         event = self._services.queries.event(owner, memo_id)
         self._services.store.change(event, content=None, at_ms=None, cancel=True)
         return self.get(owner, memo_id)
 
-    @documented(answer=Postbox, statuses=(201,), errors=(400, 404))
+    @documented(response=Postbox, statuses=(201,), errors=(400, 404))
     def resend(self, owner: Owner, memo_id: str) -> Response:
         """Send a finished event again."""
         event = self._services.queries.event(owner, memo_id)
@@ -128,14 +128,14 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def error(status: int, message: str) -> Response:
-    """Return an error."""
-    answer = jsonify(error=message)
-    answer.status_code = status
-    return answer
+    """Return an error response."""
+    response = jsonify(error=message)
+    response.status_code = status
+    return response
 
 
 def internal_error(_endpoint: str | None) -> str:
-    """Return the message of a 500."""
+    """Return the message of a 500 response."""
     return "internal error"
 
 
@@ -145,6 +145,6 @@ def _with_owner(services: Services, view: View, **in_path: str) -> Response:
 
 
 def _render(event: Event, status: int = 200) -> Response:
-    answer = jsonify(id=event.id, to=event.content.url, state=event.state.value)
-    answer.status_code = status
-    return answer
+    response = jsonify(id=event.id, to=event.content.url, state=event.state.value)
+    response.status_code = status
+    return response

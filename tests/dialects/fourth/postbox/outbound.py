@@ -1,4 +1,4 @@
-"""What a Postbox destination receives. Pure."""
+"""The requests and retries of Postbox. Pure."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +23,7 @@ class PostboxOutbound:
         self._response_cap_bytes = settings.response_log_bytes
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
-        """Return the PUT of this attempt."""
+        """Return the signed PUT of this attempt."""
         content = fetched(begun)
         signature = hmac_sha256_base64(secrets[SIGNING_SECRET], content.body)
         return Outgoing(

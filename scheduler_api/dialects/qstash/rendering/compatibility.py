@@ -1,7 +1,7 @@
 """Which operations of QStash's API description this server has, and how they differ.
 
-The README has `operations_table()`; tests compare `OPERATIONS` with the description and
-with the routes, and the table with the README.
+`docs/qstash.md` has `operations_table()`; tests compare `OPERATIONS` with the
+description and with the routes, and the table with the page.
 """
 
 # Every operation of the description, with what differs from it.

@@ -1,4 +1,4 @@
-"""The table in the README, and answers to operations that this server does not have."""
+"""The table in docs/qstash.md, and answers to operations that are not supported."""
 
 import pytest
 import re
@@ -11,7 +11,7 @@ from scheduler_api.dialects.qstash.rendering.compatibility import (
 from tests.dialects.qstash.operations import operations
 from typing import Any
 
-README = Path(__file__).parents[4] / "README.md"
+PAGE = Path(__file__).parents[4] / "docs" / "qstash.md"
 
 
 def test_the_table_has_every_operation_of_the_description_in_its_order() -> None:
@@ -30,8 +30,8 @@ def test_every_operation_of_the_table_has_a_route(api: Any) -> None:
     assert {re.sub("{.*?}", "{}", each) for each in OPERATIONS} <= routed
 
 
-def test_the_readme_has_the_table() -> None:
-    assert operations_table() in README.read_text()
+def test_the_page_has_the_table() -> None:
+    assert operations_table() in PAGE.read_text()
 
 
 @pytest.mark.parametrize("path", ABSENT)

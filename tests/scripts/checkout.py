@@ -1,0 +1,60 @@
+"""A new checkout of the project, in which `scripts/venv` has already run."""
+
+import shutil
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(sysconfig.get_path("scripts"))
+NODE_MODULES = ROOT / "tests" / "js" / "node_modules"
+NOT_TRACKED = (
+    *(".git", ".venv", "data", "node_modules", "build", "dist"),
+    *("*.egg-info", ".hypothesis", ".*_cache"),
+)
+
+
+def new_checkout(folder: Path) -> Path:
+    """Copy the project; its packages are those of this Python, without a download.
+
+    Raises: CalledProcessError.
+    """
+    checkout = folder / "checkout"
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*NOT_TRACKED))
+    if NODE_MODULES.exists():
+        (checkout / "node_modules").symlink_to(NODE_MODULES)
+    _make_venv(checkout)
+    return checkout
+
+
+def _make_venv(checkout: Path) -> None:
+    made = checkout / ".venv"
+    venv.create(made, symlinks=True)
+    packages = sysconfig.get_path(
+        "purelib", "venv", vars={"base": str(made), "platbase": str(made)}
+    )
+    # The checkout's own modules come first, then all packages of this Python.
+    Path(packages, "checkout.pth").write_text(
+        f"{checkout}\nimport site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    )
+    for program in PROGRAMS.iterdir():
+        _copy_program(program, made / "bin")
+    (made / "made-for").write_text(f"{checkout}\n")
+    for extra in ("plain", "test"):
+        _mark_installed(checkout, extra)
+
+
+def _copy_program(program: Path, folder: Path) -> None:
+    """Copy a program that pip has made, to run with the Python of another folder."""
+    shebang, newline, rest = program.read_bytes().partition(b"\n")
+    if shebang.startswith(f"#!{PROGRAMS}/python".encode()):
+        copied = folder / program.name
+        copied.write_bytes(f"#!{folder / 'python'}".encode() + newline + rest)
+        copied.chmod(0o755)
+
+
+def _mark_installed(checkout: Path, extra: str) -> None:
+    """Write the mark of `scripts/venv`, so that it installs nothing."""
+    command = f"cat setup.cfg pyproject.toml | cksum >.venv/installed-{extra}"
+    subprocess.run(["sh", "-c", command], cwd=checkout, check=True)

@@ -1,0 +1,258 @@
+"""The commands of the README and of `docs/` run as printed, in a new checkout.
+
+Each page's blocks run in order, in one shell. Programs of the page are written to the
+file that their first line names. The system is the one that the README starts.
+"""
+
+import json
+import pytest
+import re
+import redis
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from qstash import QStash
+from tests.pages import PAGES, ROOT, Block, blocks, name_of
+from tests.scripts.checkout import new_checkout
+from tests.scripts.walk import (
+    RECEIVER,
+    SERVERS,
+    Outcome,
+    Shell,
+    Walk,
+    free_port,
+    plain_environ,
+)
+from typing import Any
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux"),
+]
+
+START_WITHIN_S = 60
+SECRET_KEY = "0123456789abcdef0123456789abcdef"
+
+
+# By page and a part of a block; a block without an outcome must only succeed.
+OUTCOMES: dict[str, dict[str, Outcome]] = {
+    "README.md": {
+        "soon=": Outcome('"status":"Pending"', received='"payload":"hello"'),
+        "$JITER_URL/events/1": Outcome('"status":"Sent".*history', eventually=True),
+        "readyz": Outcome(r'"status":"ok"[\s\S]*deliveries'),
+        "publish.py": Outcome("^msg_", received='{"hello": ?"world"}'),
+        "tenant create": Outcome("JITER_API_KEY=sched_"),
+    },
+    "docs/destinations.md": {
+        "destination pause": Outcome("is paused"),
+        "v2/publish": Outcome('"messageId"'),
+        "destination list": Outcome("paused since .*│ 1 +│", eventually=True),
+        "destination resume": Outcome("resumed|goes on", received="hello"),
+    },
+    "docs/jiter.md": {
+        "receiver.js": Outcome(received='got .*"hello":"world"'),
+    },
+    "docs/once.md": {"idempotency-key": Outcome('"status":"Pending"', again=True)},
+    "docs/operations.md": {
+        "tenant list": Outcome(r"fsck[\s\S]*first"),
+        "healthz": Outcome(r'("status":"ok"[\s\S]*){2}1 workers'),
+        "accept-store": Outcome("accepted"),
+    },
+    "docs/qstash.md": {"move_schedules.py": Outcome("^moved nightly$")},
+    "docs/schedules.md": {
+        "cron/preview": Outcome(r"2027-03-14T07:00:00[\s\S]*2027-03-14 03:00:00"),
+        "Upstash-Schedule-Id": Outcome('"scheduleId":"report"'),
+        "report/runs": Outcome("run by hand", received="daily report"),
+    },
+    "docs/v1.md": {"v1/events": Outcome('"eventId"', received='{"user":12345}')},
+}
+# By page and the beginning of a block: blocks that do not run, with the reason.
+NOT_RUN = {
+    ("README.md", "scripts/up"): "runs already, on another port",
+    ("docs/bench.md", "scripts/bench  "): "takes minutes and needs nginx",
+    ("docs/jiter.md", "npm i "): "downloads; tests/js has the same packages",
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A checkout with a running system, and an empty store beside it."""
+
+    folder: Path
+    store: str
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "up.log").read_text()
+
+    def fill_in(self, text: str) -> str:
+        """Replace what a reader replaces."""
+        values: dict[str, Callable[[], str]] = {
+            "redis://:password@store:6379/0": lambda: self.store,
+            "SECRET_KEY=…": lambda: f"SECRET_KEY={SECRET_KEY}",
+            "https://qstash.upstash.io": lambda: "$QSTASH_URL",
+            "HOSTED_QSTASH_TOKEN=…": lambda: f"HOSTED_QSTASH_TOKEN={self._hosted()}",
+        }
+        for placeholder, value in values.items():
+            if placeholder in text:
+                text = text.replace(placeholder, value())
+        return text
+
+    def _hosted(self) -> str:
+        """The token of another tenant, which has a schedule."""
+        environ = dict(
+            line.split("=", 1)
+            for line in (self.folder / "data" / "credentials.env").read_text().split()
+        )
+        operator = {
+            "REDIS_URL": environ["REDIS_URL"],
+            "SECRET_KEY": (self.folder / "data" / "secret.key").read_text().strip(),
+        }
+        created = subprocess.run(
+            [".venv/bin/python", "-m", "scheduler_api", "tenant", "create", "hosted"],
+            cwd=self.folder,
+            env=operator,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        token = created.stdout.split()[-1]
+        QStash(token, base_url=environ["QSTASH_URL"]).schedule.create(
+            destination="http://127.0.0.1:9000/",
+            cron="0 3 * * *",
+            schedule_id="nightly",
+            body="hello",
+        )
+        return token
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, valkey: str) -> Iterator[Site]:
+    """A system that the command of the README has started."""
+    folder = new_checkout(tmp_path_factory.mktemp("docs"))
+    site = Site(folder, valkey)
+    with (folder / "up.log").open("wb") as log:
+        up = subprocess.Popen(
+            ["scripts/up", "--port", str(free_port())],
+            cwd=folder,
+            env=plain_environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        deadline_s = time.monotonic() + START_WITHIN_S
+        while "Ctrl-C stops everything" not in site.log:
+            assert up.poll() is None and time.monotonic() < deadline_s, site.log
+            time.sleep(0.1)
+        yield site
+    finally:
+        up.terminate()
+        up.wait(timeout=60)
+
+
+def is_run(block: Block) -> bool:
+    excluded = any(
+        block.page == page and block.text.startswith(start) for page, start in NOT_RUN
+    )
+    return block.language != "" and not excluded
+
+
+def parameter(page: Path) -> Any:
+    """A page whose JavaScript needs node is a test of clients."""
+    has_js = any(block.language == "js" for block in blocks(page))
+    marks = [pytest.mark.client] if has_js else []
+    return pytest.param(page, id=name_of(page), marks=marks)
+
+
+def with_commands() -> list[Path]:
+    return [
+        page
+        for page in PAGES
+        if page.name != "CONTRIBUTING.md" and any(map(is_run, blocks(page)))
+    ]
+
+
+@pytest.mark.parametrize("page", [parameter(page) for page in with_commands()])
+def test_the_commands_of_a_page_run_as_printed(page: Path, site: Site) -> None:
+    with redis.Redis.from_url(site.store) as client:
+        client.flushall()
+    found = [block for block in blocks(page) if is_run(block)]
+    with Shell(site.folder) as shell:
+        walk = Walk(
+            shell,
+            receiver_log=site.folder / f"{page.stem}.receiver.log",
+            outcomes=OUTCOMES.get(name_of(page), {}),
+        )
+        if not any(name in block.text for block in found for name in SERVERS):
+            [receiver] = [b for b in blocks(PAGES[0]) if RECEIVER in b.text]
+            walk.run(receiver)
+        for block in found:
+            walk.run(block, site.fill_in)
+        walk.finish()
+
+
+@pytest.mark.parametrize(("page", "start"), NOT_RUN)
+def test_a_block_that_does_not_run_is_on_its_page(page: str, start: str) -> None:
+    found = [b for b in blocks(ROOT / page) if b.text.startswith(start)]
+
+    assert len(found) == 1
+
+
+def test_the_readme_starts_the_system_with_a_command_without_options() -> None:
+    [block] = [b for b in blocks(PAGES[0]) if b.text.startswith("scripts/up")]
+
+    assert block.text == "scripts/up\n"
+
+
+def test_the_benches_that_do_not_run_exist_with_their_options(site: Site) -> None:
+    [block] = [
+        b for b in blocks(ROOT / "docs/bench.md") if b.text.startswith("scripts/bench ")
+    ][:1]
+    help_of = cache(partial(print_help, site.folder))
+    for line in block.text.splitlines():
+        program, *words = shlex.split(line, comments=True)
+        commands = [word for word in words if not word.startswith("-")]
+        options = {word for word in words if word.startswith("-")}
+
+        text = help_of(program, *commands)
+
+        assert options <= set(re.findall(r"--\w+", text)), line
+
+
+def print_help(folder: Path, *command: str) -> str:
+    result = subprocess.run(
+        [*command, "--help"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_packages_that_a_reader_downloads_are_those_of_the_client_tests() -> None:
+    [block] = [b for b in blocks(ROOT / "docs/jiter.md") if "npm i" in b.text]
+    package = json.loads((ROOT / "tests" / "js" / "package.json").read_text())
+
+    _, _, *names = block.text.split()
+
+    assert set(names) <= package["dependencies"].keys()
+
+
+def test_a_command_that_fails_is_reported_with_its_page_and_line(
+    site: Site, tmp_path: Path
+) -> None:
+    block = Block("docs/wrong.md", 7, "sh", "true\nscripts/no-such-command\n")
+
+    with Shell(site.folder) as shell, pytest.raises(AssertionError) as caught:
+        Walk(shell, receiver_log=tmp_path / "log", outcomes={}).run(block)
+
+    assert "docs/wrong.md, line 7" in str(caught.value)
+    assert "no-such-command: No such file" in str(caught.value)

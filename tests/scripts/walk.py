@@ -1,0 +1,180 @@
+"""Runs the blocks of a page in one shell, and checks their outcomes."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tests.pages import Block
+from typing import Self
+from uuid import uuid4
+
+BLOCK_WITHIN_S = 60
+OUTCOME_WITHIN_S = 20
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
+RECEIVER = "receiver.py"
+SERVERS = (RECEIVER, "receiver.js")
+
+
+def plain_environ() -> dict[str, str]:
+    """The environment of a new terminal."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a page promises about a block, as regular expressions.
+
+    Attributes:
+        prints: in the output of the block.
+        received: in the output of the receiver, at the latest after 20 s.
+        eventually: the block may run again until its output matches.
+        again: the block prints the same when it runs again.
+    """
+
+    prints: str = ""
+    received: str = ""
+    eventually: bool = False
+    again: bool = False
+
+
+class Shell:
+    """A shell that stops at the first command that fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process = subprocess.Popen(
+            ["bash", "--noprofile", "--norc"],
+            cwd=folder,
+            env=plain_environ() | {"PYTHONUNBUFFERED": "1", "PIP_NO_INDEX": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        # A refused request is a failure, too.
+        self.run('set -eu\ncurl() { command curl --fail-with-body "$@"; }')
+
+    def run(self, commands: str) -> str:
+        """Run commands and return their output.
+
+        Raises: AssertionError, if one of them fails or all take too long.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        end, output = uuid4().hex, ""
+        timer = threading.Timer(BLOCK_WITHIN_S, self.kill)
+        timer.start()
+        try:
+            self._process.stdin.write(f"{commands}\necho {end}\n")
+            self._process.stdin.flush()
+            for line in self._process.stdout:
+                output += line.replace(f"{end}\n", "")
+                if end in line:
+                    return output
+        finally:
+            timer.cancel()
+        raise AssertionError(f"a command failed:\n{commands}\n{output}")
+
+    def kill(self) -> None:
+        """Kill the shell and what it has started."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._process.communicate()
+
+
+class Walk:
+    """Runs the blocks of a page.
+
+    Args:
+        outcomes: by a part of the text of a block.
+    """
+
+    def __init__(
+        self, shell: Shell, *, receiver_log: Path, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        self._shell = shell
+        self._receiver_log = receiver_log
+        self._outcomes = dict(outcomes)
+        # Nothing that one page sends or pauses affects the next page.
+        self._port = free_port()
+
+    def run(self, block: Block, replace: Callable[[str], str] = str) -> None:
+        """Run a block and check its outcome.
+
+        Raises: AssertionError.
+        """
+        text = re.sub(r"\b9000\b", str(self._port), replace(block.text))
+        assert "…" not in re.sub("#.*", "", text), f"replace the placeholder in {block}"
+        found = [part for part in self._outcomes if part in block.text]
+        assert len(found) <= 1, block
+        outcome = self._outcomes.pop(found[0]) if found else Outcome()
+        try:
+            if block.language == "sh":
+                self._check(outcome, lambda: self._shell.run(text))
+            else:
+                self._check(outcome, lambda: self._run_program(text))
+        except AssertionError as err:
+            raise AssertionError(f"{block}\n{err}\n{self._received()}") from err
+
+    def _run_program(self, text: str) -> str:
+        """Write a program to its file and run it, a server in the background."""
+        command = text.partition("\n")[0].lstrip("#/ ")
+        name = command.split()[-1]
+        (self._shell.folder / name).write_text(text)
+        if name not in SERVERS:
+            return self._shell.run(command)
+        self._shell.run(f"{command} >>{self._receiver_log} 2>&1 &")
+        wait_until(lambda: is_listening(self._port))
+        return ""
+
+    def _check(self, outcome: Outcome, run: Callable[[], str]) -> None:
+        output = run()
+        if outcome.eventually:
+            deadline_s = time.monotonic() + OUTCOME_WITHIN_S
+            while not _matches(outcome.prints, output):
+                assert time.monotonic() < deadline_s, output
+                time.sleep(0.2)
+                output = run()
+        assert _matches(outcome.prints, output), output
+        assert not outcome.again or run() == output, output
+        wait_until(lambda: _matches(outcome.received, self._received()))
+
+    def _received(self) -> str:
+        return self._receiver_log.read_text() if self._receiver_log.exists() else ""
+
+    def finish(self) -> None:
+        """Check that each outcome of the page belonged to a block."""
+        assert self._outcomes == {}
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return re.search(pattern, text, re.MULTILINE) is not None
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + OUTCOME_WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "the outcome did not come"
+        time.sleep(0.05)
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

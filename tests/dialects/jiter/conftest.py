@@ -1,4 +1,4 @@
-"""A web application on a real store, and a worker by hand under a clock of its own."""
+"""A web application on a real store, and attempts at any time."""
 
 import pytest
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MINUTE_MS = 60_000
 
 @dataclass
 class Api:
-    """One tenant's view of the application."""
+    """A client of one tenant."""
 
     app: Any
     store: EventStore
@@ -31,21 +31,21 @@ class Api:
     def cell(self) -> Cell:
         return self.store.cell
 
-    def call(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """Status and parsed body of a request."""
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """Send a request; return the status and the parsed body."""
         if body is not None:
-            more["json"] = body
-        headers = {"x-api-key": self.token} | more.pop("headers", {})
+            options["json"] = body
+        headers = {"x-api-key": self.token} | options.pop("headers", {})
         with self.app.test_client() as client:
-            answer = client.open(path, method=method, headers=headers, **more)
-            assert answer.mimetype == "application/json", answer.data
-            self.headers = dict(answer.headers)
-            body = answer.get_json()
-            documents.check(self.app, method, path, answer.status_code, body)
-            return answer.status_code, body
+            response = client.open(path, method=method, headers=headers, **options)
+            assert response.mimetype == "application/json", response.data
+            self.headers = dict(response.headers)
+            body = response.get_json()
+            documents.check(self.app, method, path, response.status_code, body)
+            return response.status_code, body
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """What creates an event in a minute."""
+        """The body of an event in one minute; `...` omits a field."""
         body = {
             "payload": "hello",
             "destination": "https://example.com/hook",
@@ -59,7 +59,7 @@ class Api:
         return dict(event)
 
     def cron_body(self, **changes: Any) -> dict[str, Any]:
-        """What creates a cron job for every midnight."""
+        """The body of a daily cron job; `...` omits a field."""
         body = {
             "payload": "tick",
             "destination": "https://example.com/hook",
@@ -72,8 +72,8 @@ class Api:
         assert status == 200, job
         return dict(job)
 
-    def past(self, *, ago_ms: int, payload: str = "hello") -> str:
-        """An event that was wanted so long ago; answers its id as clients see it."""
+    def create_past(self, *, ago_ms: int, payload: str = "hello") -> str:
+        """Create an event that was due `ago_ms` ago; return its public id."""
         wanted_ms = self.cell.now_ms() - ago_ms
         content = Content("https://example.com/hook", payload.encode())
         earlier = EventStore(
@@ -85,19 +85,19 @@ class Api:
         return str(int(event.id, 36))
 
     def attempt(self, event: str, outcome: str, *, ago_ms: int = 0, **log: Any) -> None:
-        """One attempt of an event, that ended so long ago."""
+        """Make an attempt of an event that ended `ago_ms` ago."""
         now_ms = self.cell.now_ms() - ago_ms
         self.engine.attempt(to_id(int(event)), outcome, now_ms=now_ms, **log)
 
     def status(self, event: str) -> str:
-        code, shown = self.call("GET", f"/api/events/{event}")
-        assert code == 200, shown
-        return str(shown["status"])
+        code, body = self.call("GET", f"/api/events/{event}")
+        assert code == 200, body
+        return str(body["status"])
 
 
 @pytest.fixture
 def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
-    """Applications with settings of their own, each seen by a new tenant."""
+    """Makes clients of applications with the given settings, each of a new tenant."""
 
     def make(**changes: Any) -> Api:
         web = make_web(JiterSettings, **changes)

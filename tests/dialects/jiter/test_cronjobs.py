@@ -1,4 +1,4 @@
-"""Cron jobs: every endpoint, and what clients see of their executions."""
+"""Cron jobs: every endpoint, and the history of executions."""
 
 import json
 import pytest
@@ -17,23 +17,23 @@ PATHS = ["/api/cronjobs", "/api/cronJobs", "/api/cronjobs/", "/api/cronJobs/"]
 
 
 def _get(api: Any, job: dict[str, Any]) -> dict[str, Any]:
-    status, shown = api.call("GET", f"/api/cronjobs/{job['id']}")
-    assert status == 200, shown
-    return dict(shown)
+    status, body = api.call("GET", f"/api/cronjobs/{job['id']}")
+    assert status == 200, body
+    return dict(body)
 
 
 def _put(api: Any, job: dict[str, Any], **body: Any) -> Any:
     return api.call("PUT", f"/api/cronjobs/{job['id']}", body)
 
 
-def _tick(api: Any, job: dict[str, Any]) -> tuple[str, int]:
-    """Makes the next occurrence; answers its id and its time."""
-    tick_ms = from_iso(_get(api, job)["nextExecutionDate"])
-    api.engine.offer(now_ms=tick_ms)
-    return f"{to_id(int(job['id']))}.{tick_ms // 1000}", tick_ms
+def _fire(api: Any, job: dict[str, Any]) -> tuple[str, int]:
+    """Create the next occurrence; return its id and its fire time."""
+    fire_ms = from_iso(_get(api, job)["nextExecutionDate"])
+    api.engine.offer(now_ms=fire_ms)
+    return f"{to_id(int(job['id']))}.{fire_ms // 1000}", fire_ms
 
 
-def test_created_cron_job_has_every_documented_field_and_no_other(api: Any) -> None:
+def test_a_created_cron_job_has_exactly_the_documented_fields(api: Any) -> None:
     body = api.cron_body(expression="* * * * *")
     status, job = api.call("POST", "/api/cronjobs", body)
 
@@ -65,17 +65,17 @@ def test_created_cron_job_has_every_documented_field_and_no_other(api: Any) -> N
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_both_spellings_serve_every_method(api: Any, path: str) -> None:
+def test_both_spellings_support_every_method(api: Any, path: str) -> None:
     status, job = api.call("POST", path, api.cron_body())
-    one = f"{path.rstrip('/')}/{job['id']}"
+    job_path = f"{path.rstrip('/')}/{job['id']}"
     slash = "/" if path.endswith("/") else ""
 
     assert status == 200
     assert api.call("GET", path)[0] == 200
-    assert api.call("GET", one + slash)[0] == 200
-    assert api.call("PUT", one + slash, {"payload": "x"})[0] == 200
-    assert api.call("DELETE", one + slash)[0] == 200
-    assert api.call("GET", one) == NOT_FOUND
+    assert api.call("GET", job_path + slash)[0] == 200
+    assert api.call("PUT", job_path + slash, {"payload": "x"})[0] == 200
+    assert api.call("DELETE", job_path + slash)[0] == 200
+    assert api.call("GET", job_path) == NOT_FOUND
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_both_spellings_serve_every_method(api: Any, path: str) -> None:
         "@annually",
     ],
 )
-def test_expression_is_kept_as_given(api: Any, expression: str) -> None:
+def test_an_expression_is_stored_unchanged(api: Any, expression: str) -> None:
     assert api.create_cron(expression=expression)["expression"] == expression
 
 
@@ -119,7 +119,7 @@ def test_expression_is_kept_as_given(api: Any, expression: str) -> None:
         "2026-01-01T00:00:00Z",
     ],
 )
-def test_bad_expression_is_refused(api: Any, expression: Any) -> None:
+def test_a_wrong_expression_is_refused(api: Any, expression: Any) -> None:
     body = api.cron_body(expression=expression)
 
     assert api.call("POST", "/api/cronjobs", body) == BAD_EXPRESSION
@@ -135,13 +135,15 @@ def test_bad_expression_is_refused(api: Any, expression: Any) -> None:
         ({"destination": "x"}, "Please enter a valid destination"),
     ],
 )
-def test_bad_fields_are_refused(api: Any, change: dict[str, Any], message: str) -> None:
-    answer = api.call("POST", "/api/cronjobs", api.cron_body(**change))
+def test_wrong_fields_are_refused(
+    api: Any, change: dict[str, Any], message: str
+) -> None:
+    response = api.call("POST", "/api/cronjobs", api.cron_body(**change))
 
-    assert answer == (400, {"message": message})
+    assert response == (400, {"message": message})
 
 
-def test_list_shows_all_without_history_oldest_first(api: Any) -> None:
+def test_the_list_has_all_jobs_without_history_oldest_first(api: Any) -> None:
     jobs = [api.create_cron(payload=str(n)) for n in range(12)]
     _, disabled = _put(api, jobs[3], status="Disabled")
     jobs[3] = disabled
@@ -153,7 +155,7 @@ def test_list_shows_all_without_history_oldest_first(api: Any) -> None:
     assert (status, listed) == (200, jobs)
 
 
-def test_each_field_can_be_edited_alone(api: Any) -> None:
+def test_each_field_can_be_edited_separately(api: Any) -> None:
     job = api.create_cron()
     changes = [
         {"payload": "other \ud83d"},
@@ -172,7 +174,7 @@ def test_each_field_can_be_edited_alone(api: Any) -> None:
     assert _get(api, job) == expected
 
 
-def test_edited_expression_decides_the_next_date(api: Any) -> None:
+def test_a_new_expression_changes_the_next_execution(api: Any) -> None:
     job = api.create_cron()
 
     status, edited = _put(api, job, expression="0 0 1 1 *")
@@ -181,7 +183,7 @@ def test_edited_expression_decides_the_next_date(api: Any) -> None:
     assert edited["nextExecutionDate"].endswith("-01-01T00:00:00.000Z")
 
 
-def test_empty_edit_changes_nothing(api: Any) -> None:
+def test_an_empty_edit_changes_nothing(api: Any) -> None:
     job = api.create_cron()
 
     assert _put(api, job) == (200, job)
@@ -191,10 +193,10 @@ def test_empty_edit_changes_nothing(api: Any) -> None:
 def test_status_is_active_or_disabled(api: Any, status: Any) -> None:
     job = api.create_cron()
 
-    answer = _put(api, job, status=status, payload="x")
+    response = _put(api, job, status=status, payload="x")
 
     message = "'status' must be one of 'Active' or 'Disabled'"
-    assert answer == (400, {"message": message})
+    assert response == (400, {"message": message})
     assert _get(api, job) == job
 
 
@@ -207,7 +209,7 @@ def test_status_is_active_or_disabled(api: Any, status: Any) -> None:
         ({"destination": "x"}, "Please enter a valid destination"),
     ],
 )
-def test_refused_edit_changes_nothing(
+def test_a_refused_edit_changes_nothing(
     api: Any, change: dict[str, Any], message: str
 ) -> None:
     job = api.create_cron()
@@ -217,7 +219,7 @@ def test_refused_edit_changes_nothing(
     assert _get(api, job) == job
 
 
-def test_disabled_job_keeps_its_next_date_but_is_due_nowhere(api: Any) -> None:
+def test_a_disabled_job_keeps_its_next_date_but_is_not_due(api: Any) -> None:
     job = api.create_cron()
 
     _, disabled = _put(api, job, status="Disabled")
@@ -229,54 +231,54 @@ def test_disabled_job_keeps_its_next_date_but_is_due_nowhere(api: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["2", "0", "x", "01", "9" * 40, "%00", "-1"])
-def test_id_that_names_nothing_is_not_found(api: Any, text: str) -> None:
+def test_an_unknown_id_is_not_found(api: Any, text: str) -> None:
     api.create_cron()
 
     for method, body in (("GET", None), ("PUT", {"payload": "x"}), ("DELETE", None)):
         assert api.call(method, f"/api/cronjobs/{text}", body) == NOT_FOUND
 
 
-def test_events_and_cron_jobs_do_not_answer_to_each_others_ids(api: Any) -> None:
+def test_an_id_of_an_event_is_not_found_as_a_cron_job_and_vice_versa(api: Any) -> None:
     event, job = api.create(), api.create_cron()
 
     assert api.call("GET", f"/api/cronjobs/{event['id']}") == NOT_FOUND
     assert api.call("GET", f"/api/events/{job['id']}")[0] == 404
 
 
-def test_deleted_job_is_gone_and_fires_no_more(api: Any) -> None:
+def test_a_deleted_job_is_not_found_and_not_due(api: Any) -> None:
     job = api.create_cron()
 
-    status, shown = api.call("DELETE", f"/api/cronjobs/{job['id']}")
+    status, deleted = api.call("DELETE", f"/api/cronjobs/{job['id']}")
 
-    assert (status, shown["id"]) == (200, job["id"])
+    assert (status, deleted["id"]) == (200, job["id"])
     assert api.call("GET", "/api/cronjobs") == (200, [])
     assert api.cell.client.zcard(keys.due(api.cell.prefix)) == 0
     assert api.call("DELETE", f"/api/cronjobs/{job['id']}") == NOT_FOUND
 
 
-def test_execution_under_way_is_queued_until_it_ends(api: Any) -> None:
+def test_a_running_execution_is_queued_until_it_ends(api: Any) -> None:
     job, other = api.create_cron(), api.create_cron()
-    occurrence, tick_ms = _tick(api, job)
-    made = _get(api, job)["nextExecutionStatus"]
-    begun = api.engine.begin(occurrence, now_ms=tick_ms)
-    under_way = _get(api, job)["nextExecutionStatus"]
-    listed = [each["nextExecutionStatus"] for each in api.call("GET", PATHS[0])[1]]
-    api.engine.settle(begun, "delivered", now_ms=tick_ms, status=200)
+    occurrence, fire_ms = _fire(api, job)
+    created = _get(api, job)["nextExecutionStatus"]
+    begun = api.engine.begin(occurrence, now_ms=fire_ms)
+    begun_status = _get(api, job)["nextExecutionStatus"]
+    listed = [item["nextExecutionStatus"] for item in api.call("GET", PATHS[0])[1]]
+    api.engine.settle(begun, "delivered", now_ms=fire_ms, status=200)
 
-    assert (made, under_way) == ("Pending", "Queued")
+    assert (created, begun_status) == ("Pending", "Queued")
     assert listed == ["Queued", "Pending"]
     assert _get(api, job)["nextExecutionStatus"] == "Pending"
     assert _get(api, other)["nextExecutionStatus"] == "Pending"
 
 
-def test_history_shows_the_attempts_of_all_executions_oldest_first(api: Any) -> None:
+def test_the_history_has_the_attempts_of_all_executions_oldest_first(api: Any) -> None:
     job = api.create_cron()
-    cron, (first, tick_ms) = job["id"], _tick(api, job)
-    api.engine.attempt(first, "retry", now_ms=tick_ms, status=500, response="no")
+    cron, (first, fire_ms) = job["id"], _fire(api, job)
+    api.engine.attempt(first, "retry", now_ms=fire_ms, status=500, response="no")
     signed = {"X-Jiter-Request-Timestamp": "5", "X-Jiter-Signature": "abc="}
-    after_ms = tick_ms + 3_000
+    after_ms = fire_ms + 3_000
     api.engine.attempt(first, "delivered", now_ms=after_ms, status=200, signed=signed)
-    second_ms = tick_ms + DAY_MS
+    second_ms = fire_ms + DAY_MS
     api.engine.offer(now_ms=second_ms)
     second = f"{to_id(int(cron))}.{second_ms // 1000}"
     api.engine.attempt(second, "dead", now_ms=second_ms, error="timeout")
@@ -292,25 +294,25 @@ def test_history_shows_the_attempts_of_all_executions_oldest_first(api: Any) -> 
     assert history[1]["updatedAt"] == to_iso(after_ms)
     request = json.loads(history[1]["requestData"])
     assert request["headers"]["X-Jiter-Request-Timestamp"] == 5
-    assert request["body"] == {"payload": "tick", "scheduledTime": to_iso(tick_ms)}
+    assert request["body"] == {"payload": "tick", "scheduledTime": to_iso(fire_ms)}
     assert _get(api, job)["status"] == "Active"
 
 
-def test_history_keeps_what_was_sent_before_an_edit(api: Any) -> None:
+def test_the_history_keeps_the_payload_from_before_an_edit(api: Any) -> None:
     job = api.create_cron()
-    occurrence, tick_ms = _tick(api, job)
+    occurrence, fire_ms = _fire(api, job)
     _put(api, job, payload="new")
-    api.engine.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+    api.engine.attempt(occurrence, "delivered", now_ms=fire_ms, status=200)
 
     record = _get(api, job)["history"][0]
 
     assert json.loads(record["requestData"])["body"]["payload"] == "tick"
 
 
-def test_history_without_the_old_template_still_shows_its_attempts(api: Any) -> None:
+def test_the_history_without_an_old_template_has_its_attempts(api: Any) -> None:
     job = api.create_cron()
-    occurrence, tick_ms = _tick(api, job)
-    api.engine.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+    occurrence, fire_ms = _fire(api, job)
+    api.engine.attempt(occurrence, "delivered", now_ms=fire_ms, status=200)
     _put(api, job, payload="new")
     for key in api.cell.client.zrange(keys.superseded(api.cell.prefix), 0, -1):
         schedule, _, revision = key.decode().partition(":")
@@ -322,16 +324,16 @@ def test_history_without_the_old_template_still_shows_its_attempts(api: Any) -> 
     assert "body" not in json.loads(record["requestData"])
 
 
-def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
+def test_a_broken_index_is_an_internal_error(api: Any) -> None:
     key = keys.schedules(api.cell.prefix, str(api.owner))
     api.cell.client.set(key, "no index")
 
-    answer = api.call("GET", "/api/cronjobs")
+    response = api.call("GET", "/api/cronjobs")
 
-    assert answer == (500, {"message": "Unable to retrieve cron jobs"})
+    assert response == (500, {"message": "Unable to retrieve cron jobs"})
 
 
-def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
+def test_an_unreadable_record_is_an_internal_error(api: Any) -> None:
     job = api.create_cron()
     key = keys.schedule(api.cell.prefix, to_id(int(job["id"])))
     api.cell.client.hset(key, SCHEDULE.code("created_ms"), "never")
@@ -343,15 +345,15 @@ def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
     assert edited == (500, {"message": "Unable to edit the cron job"})
 
 
-def test_store_that_refuses_an_id_is_a_fault_of_ours(api: Any) -> None:
+def test_a_broken_id_sequence_is_an_internal_error(api: Any) -> None:
     api.cell.client.set(keys.sequence(api.cell.prefix), "no number")
 
-    answer = api.call("POST", "/api/cronjobs", api.cron_body())
+    response = api.call("POST", "/api/cronjobs", api.cron_body())
 
-    assert answer == (500, {"message": "Unable to create the cron job"})
+    assert response == (500, {"message": "Unable to create the cron job"})
 
 
-def test_number_of_cron_jobs_is_limited_by_setting(
+def test_a_setting_limits_the_number_of_cron_jobs(
     make_api: Callable[..., Any],
 ) -> None:
     api = make_api(cron_jobs=2)
@@ -378,19 +380,19 @@ OPTIONS = {
 }
 
 
-def test_every_option_is_shown_by_its_name_and_may_be_said_again(api: Any) -> None:
+def test_returned_options_can_be_sent_again(api: Any) -> None:
     body = api.cron_body(options=OPTIONS)
-    _, made = api.call("POST", "/api/cronjobs", body)
-    path = f"/api/cronjobs/{made['id']}"
+    _, created = api.call("POST", "/api/cronjobs", body)
+    path = f"/api/cronjobs/{created['id']}"
 
-    _, same = api.call("PUT", path, {"options": made["options"]})
-    _, less = api.call("PUT", path, {"options": {"jitter": None, "maxRuns": 3}})
+    _, same = api.call("PUT", path, {"options": created["options"]})
+    _, changed = api.call("PUT", path, {"options": {"jitter": None, "maxRuns": 3}})
     _, other = api.call("PUT", path, {"payload": "other"})
 
-    assert made["options"] == same["options"] == OPTIONS
+    assert created["options"] == same["options"] == OPTIONS
     expected = OPTIONS | {"maxRuns": 3}
     del expected["jitter"]
-    assert less["options"] == other["options"] == expected
+    assert changed["options"] == other["options"] == expected
 
 
 @pytest.mark.parametrize(
@@ -406,35 +408,35 @@ def test_every_option_is_shown_by_its_name_and_may_be_said_again(api: Any) -> No
         ({"endDate": "2020-01-01T00:00Z"}, "'options.endDate' should be in the"),
     ],
 )
-def test_a_bad_option_is_named_and_nothing_is_stored(
+def test_a_wrong_option_is_named_and_nothing_is_stored(
     api: Any, options: Any, problem: str
 ) -> None:
-    kept = api.create_cron()
+    job = api.create_cron()
 
-    answers = [
+    responses = [
         api.call("POST", "/api/cronjobs", api.cron_body(options=options)),
-        api.call("PUT", f"/api/cronjobs/{kept['id']}", {"options": options}),
+        api.call("PUT", f"/api/cronjobs/{job['id']}", {"options": options}),
     ]
 
-    for status, answer in answers:
+    for status, response in responses:
         assert status == 400
-        assert answer["message"].startswith(problem)
-    [left] = api.call("GET", "/api/cronjobs")[1]
-    assert left["options"] == kept["options"]
+        assert response["message"].startswith(problem)
+    [stored] = api.call("GET", "/api/cronjobs")[1]
+    assert stored["options"] == job["options"]
 
 
-def test_a_cron_job_is_run_by_hand_and_tells_of_each_run(api: Any) -> None:
+def test_a_cron_job_can_be_run_now_and_lists_its_runs(api: Any) -> None:
     body = api.cron_body(expression="0 0 1 1 *", options={"overlap": "skip"})
     _, job = api.call("POST", "/api/cronjobs", body)
     path = f"/api/cronjobs/{job['id']}"
 
-    status, shown = api.call("POST", f"{path}/run")
+    status, response = api.call("POST", f"{path}/run")
     again = api.call("POST", f"{path}/run")
-    _, told = api.call("GET", f"{path}/runs")
+    _, listed = api.call("GET", f"{path}/runs")
 
-    assert (status, shown["nextExecutionDate"]) == (200, job["nextExecutionDate"])
+    assert (status, response["nextExecutionDate"]) == (200, job["nextExecutionDate"])
     assert again == (409, {"message": "The execution before this one has not ended"})
-    [run] = told["runs"]
+    [run] = listed["runs"]
     assert (run["outcome"], run["state"]) == ("run by hand", "waiting")
     assert run["execution"].startswith(f"{job['id']}.")
     assert api.call("GET", f"{path}/runs?count=0")[0] == 400

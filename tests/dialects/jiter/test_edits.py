@@ -19,7 +19,7 @@ def _put(api: Any, event: str, **body: Any) -> Any:
     return api.call("PUT", f"/api/events/{event}", body)
 
 
-def test_each_field_can_be_edited_alone(api: Any) -> None:
+def test_each_field_can_be_edited_separately(api: Any) -> None:
     event = api.create()
     later = to_iso(api.cell.now_ms() + 5 * MINUTE_MS)
     changes = [
@@ -36,7 +36,7 @@ def test_each_field_can_be_edited_alone(api: Any) -> None:
         assert (status, edited) == (200, expected)
 
 
-def test_edit_moves_updated_at_and_nothing_else_in_time(api: Any) -> None:
+def test_an_edit_changes_updated_at_and_no_other_time(api: Any) -> None:
     event = api.create()
     time.sleep(0.002)
 
@@ -46,7 +46,7 @@ def test_edit_moves_updated_at_and_nothing_else_in_time(api: Any) -> None:
     assert edited["createdAt"] == event["createdAt"]
 
 
-def test_all_fields_may_come_together(api: Any) -> None:
+def test_all_fields_can_be_edited_together(api: Any) -> None:
     event = api.create()
 
     status, edited = _put(
@@ -63,7 +63,7 @@ def test_all_fields_may_come_together(api: Any) -> None:
     assert edited["status"] == "Cancelled"
 
 
-def test_edited_payload_is_what_will_be_sent(api: Any) -> None:
+def test_the_edited_payload_is_sent(api: Any) -> None:
     event = api.create()
     _put(api, event["id"], payload="y" * 10_000)
     _put(api, event["id"], payload="z")
@@ -74,7 +74,7 @@ def test_edited_payload_is_what_will_be_sent(api: Any) -> None:
     assert len(api.cell.client.keys(f"{api.cell.prefix}b:*")) == 1
 
 
-def test_moved_event_is_due_at_its_new_time(api: Any) -> None:
+def test_a_rescheduled_event_is_due_at_its_new_time(api: Any) -> None:
     event = api.create()
     later_ms = api.cell.now_ms() + 5 * MINUTE_MS
 
@@ -84,7 +84,7 @@ def test_moved_event_is_due_at_its_new_time(api: Any) -> None:
     assert due == [(b"1", later_ms)]
 
 
-def test_empty_edit_changes_nothing(api: Any) -> None:
+def test_an_empty_edit_changes_nothing(api: Any) -> None:
     event = api.create()
 
     assert _put(api, event["id"]) == (200, event)
@@ -94,7 +94,7 @@ def test_empty_edit_changes_nothing(api: Any) -> None:
 @pytest.mark.parametrize(
     "status", ["Pending", "cancelled", "Sent", "", None, 5, [], {}]
 )
-def test_only_cancelled_can_be_set(api: Any, status: Any) -> None:
+def test_only_the_status_cancelled_can_be_set(api: Any, status: Any) -> None:
     event = api.create()
 
     assert _put(api, event["id"], status=status, payload="x") == BAD_STATUS
@@ -113,50 +113,52 @@ def test_only_cancelled_can_be_set(api: Any, status: Any) -> None:
         ({"scheduledTime": "2001-01-01T00:00:00Z"}, PAST[1]["message"]),
     ],
 )
-def test_refused_edit_changes_nothing(
+def test_a_refused_edit_changes_nothing(
     api: Any, change: dict[str, Any], message: str
 ) -> None:
     event = api.create()
     valid = {"payload": "new", "destination": "http://new.example/"}
 
-    answer = _put(api, event["id"], **(valid | {"status": "Cancelled"} | change))
+    response = _put(api, event["id"], **(valid | {"status": "Cancelled"} | change))
 
-    assert answer == (400, {"message": message})
+    assert response == (400, {"message": message})
     assert api.call("GET", "/api/events")[1] == [event]
 
 
-def test_body_that_is_no_object_is_refused(api: Any) -> None:
+def test_a_body_that_is_not_an_object_is_refused(api: Any) -> None:
     event = api.create()
 
-    answer = api.call("PUT", f"/api/events/{event['id']}", data=b"[]")
+    response = api.call("PUT", f"/api/events/{event['id']}", data=b"[]")
 
-    assert answer == (400, {"message": "Invalid request body"})
+    assert response == (400, {"message": "Invalid request body"})
 
 
-def test_cancelled_event_stands_nowhere_any_more(api: Any) -> None:
+def test_a_cancelled_event_is_not_due(api: Any) -> None:
     event = api.create()
 
-    status, answer = _put(api, event["id"], status="Cancelled")
+    status, response = _put(api, event["id"], status="Cancelled")
 
-    assert (status, answer["status"]) == (200, "Cancelled")
+    assert (status, response["status"]) == (200, "Cancelled")
     assert api.cell.client.zcard(keys.due(api.cell.prefix)) == 0
 
 
-def test_offered_event_can_still_be_cancelled(api: Any) -> None:
-    event, now_ms = api.past(ago_ms=1000), api.cell.now_ms()
+def test_an_offered_event_can_be_cancelled(api: Any) -> None:
+    event, now_ms = api.create_past(ago_ms=1000), api.cell.now_ms()
     api.engine.offer(now_ms=now_ms)
 
-    status, answer = _put(api, event, status="Cancelled")
+    status, response = _put(api, event, status="Cancelled")
 
-    assert (status, answer["status"]) == (200, "Cancelled")
+    assert (status, response["status"]) == (200, "Cancelled")
     event_id = to_id(int(event))
-    fallen = api.engine.worker(now_ms).try_begin(event_id)
-    assert fallen == ([], {event_id: "gone"})
+    refused = api.engine.worker(now_ms).try_begin(event_id)
+    assert refused == ([], {event_id: "gone"})
 
 
 @pytest.mark.parametrize("change", [{}, {"payload": "x"}, {"status": "Cancelled"}])
 def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> None:
-    begun, retried, sent, dead, quarantined = (api.past(ago_ms=1000) for _ in range(5))
+    begun, retried, sent, dead, quarantined = (
+        api.create_past(ago_ms=1000) for _ in range(5)
+    )
     cancelled = api.create()["id"]
     _put(api, cancelled, status="Cancelled")
     api.attempt(retried, "retry", status=500)
@@ -169,8 +171,8 @@ def test_only_pending_events_can_be_edited(api: Any, change: dict[str, Any]) -> 
         assert _put(api, event, **change) == NOT_PENDING
 
 
-def test_cancel_against_begin_has_exactly_one_winner_200_times(api: Any) -> None:
-    events = [api.past(ago_ms=1000) for _ in range(200)]
+def test_either_a_cancellation_or_a_begin_wins_200_times(api: Any) -> None:
+    events = [api.create_past(ago_ms=1000) for _ in range(200)]
     now_ms = api.cell.now_ms()
     worker = api.engine.worker(now_ms)
     api.engine.offer(now_ms=now_ms)
@@ -180,16 +182,16 @@ def test_cancel_against_begin_has_exactly_one_winner_200_times(api: Any) -> None
         for event in events:
             cancelling = pool.submit(_put, api, event, status="Cancelled")
             time.sleep(rng.random() * 0.004)
-            begun, fallen = worker.try_begin(to_id(int(event)))
-            code, answer = cancelling.result()
+            begun, refused = worker.try_begin(to_id(int(event)))
+            code, response = cancelling.result()
 
-            assert (code == 200) is not bool(begun), (code, answer, fallen)
+            assert (code == 200) is not bool(begun), (code, response, refused)
             wins["begin" if begun else "cancel"] += 1
 
     assert all(wins.values()), wins
 
 
-def test_parallel_edits_all_arrive_or_are_told_apart(api: Any) -> None:
+def test_concurrent_edits_succeed_or_get_503(api: Any) -> None:
     event = api.create()
 
     with ThreadPoolExecutor(4) as pool:

@@ -14,7 +14,7 @@ from typing import Any
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 
-NASTY = [
+UNUSUAL_TEXTS = [
     "",
     "é ü 漢字 😀",
     "\u2028\u2029\x7f",
@@ -27,7 +27,7 @@ NASTY = [
 ]
 
 
-def test_created_event_has_every_documented_field_and_no_other(api: Any) -> None:
+def test_a_created_event_has_exactly_the_documented_fields(api: Any) -> None:
     at = to_iso(api.cell.now_ms() + MINUTE_MS)
 
     status, event = api.call("POST", "/api/events", api.body(scheduledTime=at))
@@ -46,7 +46,7 @@ def test_created_event_has_every_documented_field_and_no_other(api: Any) -> None
     assert abs(from_iso(event["createdAt"]) - api.cell.now_ms()) < MINUTE_MS
 
 
-def test_created_event_is_due_at_its_time(api: Any) -> None:
+def test_a_created_event_is_due_at_its_time(api: Any) -> None:
     event = api.create()
 
     due = api.cell.client.zrange(keys.due(api.cell.prefix), 0, -1, withscores=True)
@@ -54,7 +54,9 @@ def test_created_event_is_due_at_its_time(api: Any) -> None:
     assert due == [(b"1", from_iso(event["scheduledTime"]))]
 
 
-def test_attempts_get_the_deadline_of_the_setting(make_api: Callable[..., Any]) -> None:
+def test_the_deadline_of_an_attempt_comes_from_the_setting(
+    make_api: Callable[..., Any],
+) -> None:
     api = make_api(timeout_ms=1234)
     api.create()
 
@@ -62,14 +64,14 @@ def test_attempts_get_the_deadline_of_the_setting(make_api: Callable[..., Any]) 
     assert record["deadline_ms"] == b"1234"
 
 
-def test_ids_ascend_and_are_decimal(api: Any) -> None:
+def test_ids_are_ascending_decimal_numbers(api: Any) -> None:
     ids = [api.create()["id"] for _ in range(40)]
 
     assert ids == [str(number) for number in range(1, 41)]
 
 
-@pytest.mark.parametrize("payload", NASTY)
-def test_payload_comes_back_as_it_was(api: Any, payload: str) -> None:
+@pytest.mark.parametrize("payload", UNUSUAL_TEXTS)
+def test_a_payload_is_returned_unchanged(api: Any, payload: str) -> None:
     event = api.create(payload=payload)
 
     _, again = api.call("GET", f"/api/events/{event['id']}")
@@ -78,7 +80,7 @@ def test_payload_comes_back_as_it_was(api: Any, payload: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("sent", "returned"),
     [
         ("2399-05-01T10:00:00.123Z", "2399-05-01T10:00:00.123Z"),
         ("2399-05-01T10:00:00Z", "2399-05-01T10:00:00.000Z"),
@@ -87,10 +89,10 @@ def test_payload_comes_back_as_it_was(api: Any, payload: str) -> None:
         ("2399-05-01", "2399-05-01T00:00:00.000Z"),
     ],
 )
-def test_time_is_shown_in_utc_with_milliseconds(
-    api: Any, given: str, shown: str
+def test_a_time_is_returned_in_utc_with_milliseconds(
+    api: Any, sent: str, returned: str
 ) -> None:
-    assert api.create(scheduledTime=given)["scheduledTime"] == shown
+    assert api.create(scheduledTime=sent)["scheduledTime"] == returned
 
 
 @pytest.mark.parametrize(
@@ -113,17 +115,17 @@ def test_time_is_shown_in_utc_with_milliseconds(
         "9" * 5000,
     ],
 )
-def test_bad_time_is_refused(api: Any, time: Any) -> None:
-    answer = api.call("POST", "/api/events", api.body(scheduledTime=time))
+def test_a_wrong_time_is_refused(api: Any, time: Any) -> None:
+    response = api.call("POST", "/api/events", api.body(scheduledTime=time))
 
-    assert answer == (400, {"message": "Please enter a valid time"})
+    assert response == (400, {"message": "Please enter a valid time"})
 
 
 @pytest.mark.parametrize("payload", [..., None, 5, True, ["a"], {"a": 1}])
-def test_payload_that_is_no_text_is_refused(api: Any, payload: Any) -> None:
-    answer = api.call("POST", "/api/events", api.body(payload=payload))
+def test_a_payload_that_is_not_a_text_is_refused(api: Any, payload: Any) -> None:
+    response = api.call("POST", "/api/events", api.body(payload=payload))
 
-    assert answer == (400, {"message": "'payload' must be a string"})
+    assert response == (400, {"message": "'payload' must be a string"})
 
 
 @pytest.mark.parametrize(
@@ -149,30 +151,30 @@ def test_payload_that_is_no_text_is_refused(api: Any, payload: Any) -> None:
         "http://" + "a" * 9000,
     ],
 )
-def test_bad_destination_is_refused(api: Any, destination: Any) -> None:
-    answer = api.call("POST", "/api/events", api.body(destination=destination))
+def test_a_wrong_destination_is_refused(api: Any, destination: Any) -> None:
+    response = api.call("POST", "/api/events", api.body(destination=destination))
 
-    assert answer == (400, {"message": "Please enter a valid destination"})
+    assert response == (400, {"message": "Please enter a valid destination"})
 
 
 @pytest.mark.parametrize("ago_ms", [0, 1, DAY_MS, 1_000_000_000_000])
-def test_past_time_is_refused(api: Any, ago_ms: int) -> None:
+def test_a_past_time_is_refused(api: Any, ago_ms: int) -> None:
     past = to_iso(api.cell.now_ms() - ago_ms)
 
-    answer = api.call("POST", "/api/events", api.body(scheduledTime=past))
+    response = api.call("POST", "/api/events", api.body(scheduledTime=past))
 
     message = "Please make sure your scheduled time is in the future."
-    assert answer == (400, {"message": message})
+    assert response == (400, {"message": message})
 
 
-def test_faults_are_told_in_the_order_time_payload_destination(api: Any) -> None:
+def test_faults_are_reported_in_the_order_time_payload_destination(api: Any) -> None:
     past = to_iso(api.cell.now_ms() - 1000)
     wrong = {"payload": 5, "destination": "x"}
 
     def message(body: dict[str, Any]) -> str:
-        status, answer = api.call("POST", "/api/events", body)
+        status, response = api.call("POST", "/api/events", body)
         assert status == 400
-        return str(answer["message"])
+        return str(response["message"])
 
     assert message({"scheduledTime": "x"} | wrong) == "Please enter a valid time"
     assert "in the future" in message({"scheduledTime": past} | wrong)
@@ -198,11 +200,11 @@ def test_faults_are_told_in_the_order_time_payload_destination(api: Any) -> None
         b"payload=a&destination=b",
     ],
 )
-def test_body_that_is_no_json_object_is_refused(api: Any, raw: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(api: Any, raw: bytes) -> None:
     for method, path in (("POST", "/api/events"), ("POST", "/api/cronjobs")):
-        answer = api.call(method, path, data=raw, content_type="application/json")
+        response = api.call(method, path, data=raw, content_type="application/json")
 
-        assert answer == (400, {"message": "Invalid request body"})
+        assert response == (400, {"message": "Invalid request body"})
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ def test_body_that_is_no_json_object_is_refused(api: Any, raw: bytes) -> None:
         "",
     ],
 )
-def test_content_type_does_not_matter(api: Any, content_type: str) -> None:
+def test_the_content_type_is_ignored(api: Any, content_type: str) -> None:
     status, _ = api.call(
         "POST", "/api/events", data=json.dumps(api.body()), content_type=content_type
     )
@@ -235,19 +237,19 @@ def test_unknown_fields_duplicates_and_huge_numbers_are_ignored(api: Any) -> Non
     assert event["payload"] == "hello"
 
 
-def test_refused_event_leaves_nothing_in_the_store(api: Any) -> None:
+def test_a_refused_event_stores_nothing(api: Any) -> None:
     before = set(api.cell.client.keys("*"))
 
     api.call("POST", "/api/events", api.body(payload=5))
     api.call("POST", "/api/events", api.body(scheduledTime="2001-01-01T00:00:00Z"))
     api.call("POST", "/api/events", data=b"{")
 
-    left = set(api.cell.client.keys("*")) - before
-    assert left <= {keys.sequence(api.cell.prefix).encode()}
+    added = set(api.cell.client.keys("*")) - before
+    assert added <= {keys.sequence(api.cell.prefix).encode()}
 
 
 @pytest.mark.parametrize("path", ["/api/events", "/api/events/"])
-def test_slash_at_the_end_is_the_same_route(api: Any, path: str) -> None:
+def test_a_trailing_slash_is_the_same_route(api: Any, path: str) -> None:
     status, event = api.call("POST", path, api.body())
     one, _ = api.call("GET", f"{path.rstrip('/')}/{event['id']}/")
     several, _ = api.call("GET", path)
@@ -262,13 +264,13 @@ def test_slash_at_the_end_is_the_same_route(api: Any, path: str) -> None:
         *("²", "٣", "9" * 30, "9" * 5000, "undefined", "1 ", "a.b"),
     ],
 )
-def test_id_that_names_nothing_is_not_found(api: Any, text: str) -> None:
+def test_an_unknown_id_is_not_found(api: Any, text: str) -> None:
     api.create()
 
     for method, body in (("GET", None), ("PUT", {"payload": "x"})):
-        answer = api.call(method, f"/api/events/{text}", body)
+        response = api.call(method, f"/api/events/{text}", body)
 
-        assert answer == (404, {"message": "Unable to find event"})
+        assert response == (404, {"message": "Unable to find event"})
 
 
 def test_get_with_a_content_type_and_no_body_works(api: Any) -> None:
@@ -282,7 +284,7 @@ def test_get_with_a_content_type_and_no_body_works(api: Any) -> None:
     assert again == event | {"history": []}
 
 
-def test_large_event_is_stored_beside_its_record(api: Any) -> None:
+def test_a_large_payload_is_returned_unchanged(api: Any) -> None:
     payload = "ü" * 500_000
 
     event = api.create(payload=payload)
@@ -291,7 +293,7 @@ def test_large_event_is_stored_beside_its_record(api: Any) -> None:
     assert again["payload"] == payload
 
 
-def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
+def test_an_unreadable_record_is_an_internal_error(api: Any) -> None:
     event = api.create()
     key = keys.event(api.cell.prefix, to_id(int(event["id"])))
     api.cell.client.hset(key, EVENT.code("due_ms"), "soon")
@@ -303,24 +305,24 @@ def test_unreadable_record_is_a_fault_of_ours(api: Any) -> None:
     assert edited == (500, {"message": "Unable to update the event"})
 
 
-def test_store_that_refuses_an_id_is_a_fault_of_ours(api: Any) -> None:
+def test_a_broken_id_sequence_is_an_internal_error(api: Any) -> None:
     api.cell.client.set(keys.sequence(api.cell.prefix), "no number")
 
-    answer = api.call("POST", "/api/events", api.body())
+    response = api.call("POST", "/api/events", api.body())
 
-    assert answer == (500, {"message": "Unable to create the event"})
+    assert response == (500, {"message": "Unable to create the event"})
 
 
-def test_full_store_refuses_new_events_for_a_while(api: Any) -> None:
+def test_a_full_store_refuses_new_events_with_retry_after(api: Any) -> None:
     api.cell.client.set(keys.full(api.cell.prefix), "1", ex=60)
 
-    status, answer = api.call("POST", "/api/events", api.body())
+    status, response = api.call("POST", "/api/events", api.body())
 
-    assert (status, list(answer)) == (503, ["message"])
+    assert (status, list(response)) == (503, ["message"])
     assert int(api.headers["Retry-After"]) > 0
 
 
-def test_store_out_of_memory_is_told_as_unavailable(api: Any, store_url: str) -> None:
+def test_a_store_out_of_memory_is_unavailable(api: Any, store_url: str) -> None:
     client = redis.Redis.from_url(store_url)
     client.config_set("maxmemory", "1")
     try:
@@ -332,7 +334,7 @@ def test_store_out_of_memory_is_told_as_unavailable(api: Any, store_url: str) ->
     assert int(api.headers["Retry-After"]) > 0
 
 
-def test_accepting_an_event_costs_one_round_trip(api: Any, store_url: str) -> None:
+def test_creating_an_event_costs_one_round_trip(api: Any, store_url: str) -> None:
     api.create()
     client = redis.Redis.from_url(store_url)
     before, called = client.info("commandstats"), functions_called(client)
@@ -341,21 +343,21 @@ def test_accepting_an_event_costs_one_round_trip(api: Any, store_url: str) -> No
     after = client.info("commandstats")
 
     def calls(name: str) -> int:
-        was = before.get(f"cmdstat_{name}", {"calls": 0})["calls"]
-        return int(after.get(f"cmdstat_{name}", {"calls": 0})["calls"] - was)
+        earlier = before.get(f"cmdstat_{name}", {"calls": 0})["calls"]
+        return int(after.get(f"cmdstat_{name}", {"calls": 0})["calls"] - earlier)
 
-    # `api.body` itself asks the store for the time.
+    # `api.body` also reads the time of the store.
     assert functions_called(client) - called == 10
     assert calls("hget") == calls("incrby") == 0
 
 
 @pytest.mark.parametrize(
-    "narrowed", [{"https_only": True}, {"destination_ports": (443,)}]
+    "settings", [{"https_only": True}, {"destination_ports": (443,)}]
 )
-def test_s07_installation_may_narrow_schemes_and_ports(
-    make_api: Callable[..., Any], narrowed: dict[str, Any]
+def test_s07_settings_can_restrict_schemes_and_ports(
+    make_api: Callable[..., Any], settings: dict[str, Any]
 ) -> None:
-    api = make_api(**narrowed)
+    api = make_api(**settings)
     for destination, status in (("http://h/", 400), ("https://h/", 200)):
         event, job = (
             body(destination=destination) for body in (api.body, api.cron_body)

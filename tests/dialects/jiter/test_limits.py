@@ -1,4 +1,4 @@
-"""Limits: each is a setting, and the hosted service's are off by default."""
+"""Limits: each is a setting; the limits of the hosted service are off by default."""
 
 import io
 import json
@@ -15,7 +15,7 @@ AUGUST = "2398-08-01T00:00:00.000Z"
 Make = Callable[..., Any]
 
 
-def test_payload_limit_counts_bytes_of_the_text_itself(make_api: Make) -> None:
+def test_the_payload_limit_counts_the_bytes_of_the_text(make_api: Make) -> None:
     api = make_api(payload_limit_bytes=1024)
     refused = (400, {"message": "'payload' cannot exceed 1024 bytes"})
 
@@ -26,7 +26,7 @@ def test_payload_limit_counts_bytes_of_the_text_itself(make_api: Make) -> None:
     assert post("é" * 512 + "x") == post("\x01" * 1025) == refused
 
 
-def test_payload_limit_holds_for_edits_and_cron_jobs(make_api: Make) -> None:
+def test_the_payload_limit_applies_to_edits_and_cron_jobs(make_api: Make) -> None:
     api = make_api(payload_limit_bytes=5)
     event, job = api.create(), api.create_cron()
     refused = (400, {"message": "'payload' cannot exceed 5 bytes"})
@@ -38,21 +38,21 @@ def test_payload_limit_holds_for_edits_and_cron_jobs(make_api: Make) -> None:
 
 
 @pytest.mark.parametrize("character", ["x", "\x01", "é", "😀"])
-def test_payload_of_exactly_the_body_limit_passes(
+def test_a_payload_of_exactly_the_body_limit_is_accepted(
     make_api: Make, character: str
 ) -> None:
     api = make_api(body_limit_bytes=100_000)
     width = len(character.encode())
 
     api.create(payload=character * (100_000 // width))
-    status, answer = api.call(
+    status, response = api.call(
         "POST", "/api/events", api.body(payload=character * (100_000 // width + 1))
     )
 
-    assert (status, answer) == (413, {"message": "The request body is too large"})
+    assert (status, response) == (413, {"message": "The request body is too large"})
 
 
-def test_body_limit_holds_for_every_body(make_api: Make) -> None:
+def test_the_body_limit_applies_to_every_body(make_api: Make) -> None:
     api = make_api(body_limit_bytes=5)
     event, job = api.create(), api.create_cron()
     long = {"payload": "123456"}
@@ -63,15 +63,17 @@ def test_body_limit_holds_for_every_body(make_api: Make) -> None:
     assert api.call("GET", "/api/events") == (200, [event])
 
 
-def test_request_that_cannot_fit_is_refused_unread(make_api: Make) -> None:
+def test_a_request_that_is_too_long_is_refused_without_reading_it(
+    make_api: Make,
+) -> None:
     api = make_api(body_limit_bytes=1000)
 
-    answer = api.call("POST", "/api/events", data=b"x" * 200_000)
+    response = api.call("POST", "/api/events", data=b"x" * 200_000)
 
-    assert answer == (413, {"message": "The request body is too large"})
+    assert response == (413, {"message": "The request body is too large"})
 
 
-def test_request_of_unknown_length_is_read_up_to_the_limit(make_api: Make) -> None:
+def test_a_request_of_unknown_length_is_read_up_to_the_limit(make_api: Make) -> None:
     api = make_api(body_limit_bytes=1000)
     small, large = (json.dumps(api.body(payload="x" * n)) for n in (9, 200_000))
 
@@ -92,14 +94,14 @@ def test_requests_per_minute_are_not_limited_by_default(api: Any) -> None:
     assert codes == {200}
 
 
-def test_requests_over_the_limit_are_told_when_to_come_again(make_api: Make) -> None:
+def test_requests_over_the_limit_get_429_with_retry_after(make_api: Make) -> None:
     api = make_api(requests_per_minute=2)
 
-    answers = [api.call("GET", "/api/events") for _ in range(7)]
+    responses = [api.call("GET", "/api/events") for _ in range(7)]
 
-    refused = [answer for answer in answers if answer[0] == 429]
-    assert answers[:2] == [(200, []), (200, [])]
-    # A minute may end in between, once.
+    refused = [response for response in responses if response[0] == 429]
+    assert responses[:2] == [(200, []), (200, [])]
+    # A minute may end during the requests, but only once.
     assert len(refused) >= 3
     assert refused[-1][1] == {
         "message": "Too many requests, please try again in a minute"
@@ -141,7 +143,7 @@ def test_refused_events_are_not_counted(make_api: Make) -> None:
     assert api.call("POST", "/api/events", api.body(scheduledTime=soon))[0] == 200
 
 
-def test_moved_event_counts_for_its_new_month(make_api: Make) -> None:
+def test_a_rescheduled_event_counts_for_its_new_month(make_api: Make) -> None:
     api = make_api(events_per_month=1)
     moved, other = api.create(scheduledTime=JULY), api.create(scheduledTime=AUGUST)
 
@@ -156,7 +158,7 @@ def test_moved_event_counts_for_its_new_month(make_api: Make) -> None:
     assert api.create(scheduledTime=JULY)
 
 
-def test_month_counts_go_after_their_month(make_api: Make) -> None:
+def test_the_count_of_a_month_expires_after_the_month(make_api: Make) -> None:
     api = make_api(events_per_month=5)
     at_ms = api.cell.now_ms() + DAY_MS
     api.create(scheduledTime=to_iso(at_ms))
@@ -168,13 +170,13 @@ def test_month_counts_go_after_their_month(make_api: Make) -> None:
     assert 32 * DAY_MS < left_ms <= 33 * DAY_MS
 
 
-def test_unlimited_services_keep_no_counts(api: Any) -> None:
+def test_nothing_is_counted_without_limits(api: Any) -> None:
     api.create()
 
     assert not api.cell.client.keys("*req:*") + api.cell.client.keys("*month:*")
 
 
-def test_many_escapes_do_not_make_a_small_payload_too_large(make_api: Make) -> None:
+def test_a_small_payload_may_have_many_escapes(make_api: Make) -> None:
     api = make_api(body_limit_bytes=1000)
     raw = json.dumps(api.body(payload="@")).replace("@", "\\u0061" * 1000)
 

@@ -1,4 +1,4 @@
-"""The list of events: filters, order, window and cap."""
+"""The list of events: filters, order, search window and limit."""
 
 import pytest
 import time
@@ -31,8 +31,10 @@ def _ids(api: Any, query: str = "", **filters: str) -> list[str]:
 
 @pytest.fixture
 def one_of_each(api: Any) -> dict[str, str]:
-    """An event of each status, by status; oldest first."""
-    events = {status: api.past(ago_ms=5000 - n) for n, status in enumerate(STATUSES)}
+    """The ids of events of each status, by status; oldest first."""
+    events = {
+        status: api.create_past(ago_ms=5000 - n) for n, status in enumerate(STATUSES)
+    }
     api.call("PUT", f"/api/events/{events['Cancelled']}", {"status": "Cancelled"})
     api.attempt(events["Queued"], "retry", status=500)
     api.attempt(events["Sent"], "delivered", status=200)
@@ -44,33 +46,35 @@ def one_of_each(api: Any) -> dict[str, str]:
     return events
 
 
-def test_list_of_nothing_is_an_empty_array(api: Any) -> None:
+def test_an_empty_list_is_an_empty_array(api: Any) -> None:
     assert api.call("GET", "/api/events") == (200, [])
 
 
-def test_list_shows_events_as_create_does_without_history(api: Any) -> None:
+def test_a_listed_event_equals_the_created_one(api: Any) -> None:
     first, second = api.create(), api.create(payload="\ud83d\u2028é")
 
     assert api.call("GET", "/api/events") == (200, [first, second])
 
 
-def test_list_without_filters_shows_every_status(
+def test_the_list_without_filters_has_every_status(
     api: Any, one_of_each: dict[str, str]
 ) -> None:
     _, events = api.call("GET", "/api/events")
 
-    shown = {event["status"]: event["id"] for event in events}
-    assert shown == one_of_each
+    found = {event["status"]: event["id"] for event in events}
+    assert found == one_of_each
     assert len(events) == len(STATUSES)
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_status_selects_one(api: Any, one_of_each: dict[str, str], status: str) -> None:
+def test_a_status_selects_its_events(
+    api: Any, one_of_each: dict[str, str], status: str
+) -> None:
     assert _ids(api, status=status) == [one_of_each[status]]
 
 
 @pytest.mark.parametrize("pair", list(combinations(STATUSES, 2)))
-def test_statuses_are_joined_by_commas(
+def test_statuses_can_be_combined_with_commas(
     api: Any, one_of_each: dict[str, str], pair: tuple[str, str]
 ) -> None:
     wanted = sorted({one_of_each[status] for status in pair}, key=int)
@@ -78,18 +82,20 @@ def test_statuses_are_joined_by_commas(
     assert _ids(api, status=",".join(pair)) == wanted
 
 
-def test_status_as_the_client_encodes_it(api: Any, one_of_each: dict[str, str]) -> None:
-    shown = _ids(api, "status=Pending%2CFailed+To+Send")
+def test_the_official_client_s_encoding_of_statuses_is_accepted(
+    api: Any, one_of_each: dict[str, str]
+) -> None:
+    found = _ids(api, "status=Pending%2CFailed+To+Send")
 
-    assert shown == [one_of_each["Pending"], one_of_each["Failed To Send"]]
+    assert found == [one_of_each["Pending"], one_of_each["Failed To Send"]]
 
 
 @pytest.mark.parametrize("status", ["pending", "Pending,Nope", "Sent,,Queued", "%00"])
-def test_unknown_status_is_refused(api: Any, status: str) -> None:
-    code, answer = api.call("GET", f"/api/events?status={status}")
+def test_an_unknown_status_is_refused(api: Any, status: str) -> None:
+    code, response = api.call("GET", f"/api/events?status={status}")
 
     assert code == 400
-    assert answer["message"].startswith("'status' must be one of 'Pending'")
+    assert response["message"].startswith("'status' must be one of 'Pending'")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +109,7 @@ def test_unknown_status_is_refused(api: Any, status: str) -> None:
         "unknown=1",
     ],
 )
-def test_what_the_client_leaves_undefined_filters_nothing(
+def test_undefined_and_empty_filters_are_ignored(
     api: Any, one_of_each: dict[str, str], query: str
 ) -> None:
     assert _ids(api, query) == sorted(one_of_each.values(), key=int)
@@ -121,10 +127,12 @@ def test_what_the_client_leaves_undefined_filters_nothing(
     ],
 )
 @pytest.mark.parametrize("text", ["x", "5", "2026-13-01T00:00:00Z", "null", "%00"])
-def test_bad_date_is_refused_by_name(api: Any, name: str, text: str) -> None:
-    answer = api.call("GET", f"/api/events?{name}={text}")
+def test_the_refusal_of_a_wrong_date_names_the_parameter(
+    api: Any, name: str, text: str
+) -> None:
+    response = api.call("GET", f"/api/events?{name}={text}")
 
-    assert answer == (400, {"message": f"'{name}' must be a valid ISO timestamp"})
+    assert response == (400, {"message": f"'{name}' must be a valid ISO timestamp"})
 
 
 def test_scheduled_bounds_are_inclusive(api: Any) -> None:
@@ -146,11 +154,11 @@ def test_scheduled_bounds_filter_every_status(
 
     for event in events:
         at = event["scheduledTime"]
-        shown = _ids(api, scheduledStartDate=at, scheduledEndDate=at)
-        assert shown == [event["id"]]
+        found = _ids(api, scheduledStartDate=at, scheduledEndDate=at)
+        assert found == [event["id"]]
 
 
-def test_past_scheduled_bound_just_filters(api: Any) -> None:
+def test_scheduled_bounds_may_be_in_the_past(api: Any) -> None:
     event = api.create()["id"]
 
     assert _ids(api, scheduledStartDate="1950-01-01T00:00:00Z") == [event]
@@ -160,9 +168,11 @@ def test_past_scheduled_bound_just_filters(api: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "outcome"), [("sentAt", "delivered"), ("failedAt", "dead")]
 )
-def test_bounds_of_the_end_are_inclusive(api: Any, name: str, outcome: str) -> None:
-    ids = [api.past(ago_ms=DAY_MS) for _ in range(4)]
-    pending = api.past(ago_ms=DAY_MS)
+def test_bounds_of_sent_at_and_failed_at_are_inclusive(
+    api: Any, name: str, outcome: str
+) -> None:
+    ids = [api.create_past(ago_ms=DAY_MS) for _ in range(4)]
+    pending = api.create_past(ago_ms=DAY_MS)
     now_ms = api.cell.now_ms() - 1000
     for n, event in enumerate(ids):
         api.engine.attempt(to_id(int(event)), outcome, now_ms=now_ms + n, status=200)
@@ -175,7 +185,7 @@ def test_bounds_of_the_end_are_inclusive(api: Any, name: str, outcome: str) -> N
     assert _ids(api) == [*ids, pending]
 
 
-def test_filters_of_both_ends_exclude_each_other(
+def test_filters_of_sent_at_and_failed_at_exclude_each_other(
     api: Any, one_of_each: dict[str, str]
 ) -> None:
     recent = to_iso(api.cell.now_ms() - MINUTE_MS)
@@ -190,20 +200,20 @@ def test_filters_of_both_ends_exclude_each_other(
 
 
 @pytest.mark.parametrize("name", ["sentAt", "failedAt"])
-def test_start_before_the_window_is_refused(api: Any, name: str) -> None:
+def test_a_start_before_the_search_window_is_refused(api: Any, name: str) -> None:
     old = to_iso(api.cell.now_ms() - 7 * DAY_MS - 2 * MINUTE_MS)
-    slack = to_iso(api.cell.now_ms() - 7 * DAY_MS - MINUTE_MS // 2)
+    within_tolerance = to_iso(api.cell.now_ms() - 7 * DAY_MS - MINUTE_MS // 2)
 
-    answer = api.call("GET", f"/api/events?{name}StartDate={old}")
+    response = api.call("GET", f"/api/events?{name}StartDate={old}")
 
     message = f"{name}StartDate is outside of the searchable range"
-    assert answer == (400, {"message": message})
-    assert _ids(api, **{f"{name}StartDate": slack}) == []
+    assert response == (400, {"message": message})
+    assert _ids(api, **{f"{name}StartDate": within_tolerance}) == []
 
 
-def test_search_window_is_a_setting(make_api: Callable[..., Any]) -> None:
+def test_the_search_window_is_a_setting(make_api: Callable[..., Any]) -> None:
     api = make_api(search_window_days=30)
-    event = api.past(ago_ms=20 * DAY_MS)
+    event = api.create_past(ago_ms=20 * DAY_MS)
     api.attempt(event, "delivered", ago_ms=20 * DAY_MS, status=200)
 
     start = to_iso(api.cell.now_ms() - 25 * DAY_MS)
@@ -211,19 +221,21 @@ def test_search_window_is_a_setting(make_api: Callable[..., Any]) -> None:
     assert _ids(api, sentAtStartDate=start) == _ids(api) == [event]
 
 
-def test_only_what_was_sent_or_failed_before_the_window_is_hidden(api: Any) -> None:
+def test_events_sent_or_failed_before_the_search_window_are_not_listed(
+    api: Any,
+) -> None:
     names = ("delivered", "dead", "retry", "waiting", "recent")
-    events = {name: api.past(ago_ms=30 * DAY_MS) for name in names}
+    events = {name: api.create_past(ago_ms=30 * DAY_MS) for name in names}
     for name in ("delivered", "dead", "retry"):
         api.attempt(events[name], name, ago_ms=8 * DAY_MS, status=200)
     api.attempt(events["recent"], "delivered", ago_ms=6 * DAY_MS, status=200)
 
-    shown = [events[name] for name in ("retry", "waiting", "recent")]
-    assert _ids(api) == shown
+    found = [events[name] for name in ("retry", "waiting", "recent")]
+    assert _ids(api) == found
     assert _ids(api, sentAtEndDate=to_iso(api.cell.now_ms())) == [events["recent"]]
 
 
-def test_order_is_scheduled_time_then_number_of_the_id(api: Any) -> None:
+def test_events_are_ordered_by_scheduled_time_and_id(api: Any) -> None:
     at_ms = api.cell.now_ms() + MINUTE_MS
     same = [api.create(scheduledTime=to_iso(at_ms))["id"] for _ in range(40)]
     late = api.create(scheduledTime=to_iso(at_ms + 1))["id"]
@@ -232,14 +244,14 @@ def test_order_is_scheduled_time_then_number_of_the_id(api: Any) -> None:
     assert _ids(api) == [early, *same, late]
 
 
-def test_cap_cuts_the_end(make_api: Callable[..., Any]) -> None:
+def test_the_list_limit_omits_the_last_events(make_api: Callable[..., Any]) -> None:
     api = make_api(list_limit=3)
     ids = [api.create()["id"] for _ in range(5)]
 
     assert _ids(api) == ids[:3]
 
 
-def test_moved_event_is_listed_at_its_new_time(api: Any) -> None:
+def test_a_rescheduled_event_is_listed_at_its_new_time(api: Any) -> None:
     first, second = api.create()["id"], api.create()["id"]
 
     later = to_iso(api.cell.now_ms() + 5 * MINUTE_MS)
@@ -251,15 +263,15 @@ def test_moved_event_is_listed_at_its_new_time(api: Any) -> None:
 
 def test_occurrences_of_cron_jobs_are_not_in_the_list(api: Any) -> None:
     job = api.create_cron()
-    tick_ms = from_iso(job["nextExecutionDate"])
-    occurrence = f"{to_id(int(job['id']))}.{tick_ms // 1000}"
-    api.engine.attempt(occurrence, "delivered", now_ms=tick_ms, status=200)
+    fire_ms = from_iso(job["nextExecutionDate"])
+    occurrence = f"{to_id(int(job['id']))}.{fire_ms // 1000}"
+    api.engine.attempt(occurrence, "delivered", now_ms=fire_ms, status=200)
 
     assert _ids(api) == []
-    assert _ids(api, sentAtStartDate=to_iso(tick_ms - MINUTE_MS)) == []
+    assert _ids(api, sentAtStartDate=to_iso(fire_ms - MINUTE_MS)) == []
 
 
-def test_one_unreadable_record_does_not_hide_the_others(api: Any) -> None:
+def test_an_unreadable_record_does_not_hide_others(api: Any) -> None:
     ids = [api.create()["id"] for _ in range(3)]
     key = keys.event(api.cell.prefix, to_id(int(ids[1])))
 
@@ -268,16 +280,16 @@ def test_one_unreadable_record_does_not_hide_the_others(api: Any) -> None:
     assert _ids(api) == [ids[0], ids[2]]
 
 
-def test_broken_index_is_a_fault_of_ours(api: Any) -> None:
+def test_a_broken_index_is_an_internal_error(api: Any) -> None:
     key = keys.by_time(api.cell.prefix, str(api.owner), "active")
     api.cell.client.set(key, "no index")
 
-    answer = api.call("GET", "/api/events")
+    response = api.call("GET", "/api/events")
 
-    assert answer == (500, {"message": "Unable to get events"})
+    assert response == (500, {"message": "Unable to get events"})
 
 
-def test_full_list_beside_very_many_others_takes_well_under_a_second(api: Any) -> None:
+def test_a_full_list_is_fast_among_100_000_finished_events(api: Any) -> None:
     client, prefix, owner = api.cell.client, api.cell.prefix, str(api.owner)
     now_ms = api.cell.now_ms()
     pipe = client.pipeline(transaction=False)
@@ -304,11 +316,11 @@ def test_full_list_beside_very_many_others_takes_well_under_a_second(api: Any) -
     took_s = time.perf_counter() - began_s
 
     assert ids == [str(number) for number in range(200_000, 201_000)]
-    # The official client gives up after five.
+    # The official client times out after 5 seconds.
     assert took_s < 5
 
 
-def test_a_query_that_is_no_text_filters_nothing(api: Any) -> None:
+def test_a_query_that_is_not_utf_8_is_accepted(api: Any) -> None:
     raw = {"QUERY_STRING": "status=&other=\xff"}
 
     assert api.call("GET", "/api/events", environ_overrides=raw) == (200, [])

@@ -1,4 +1,4 @@
-"""What a destination receives, and when it is tried again."""
+"""The request to a destination, and when it is retried."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ JITER = JiterOutbound(SETTINGS)
 
 @dataclass(frozen=True)
 class Reply:
-    """How an attempt ended."""
+    """The result of an attempt."""
 
     status: int | None = 500
     error: str | None = None
@@ -62,14 +62,14 @@ def _hmac(message: bytes) -> str:
 
 
 def _as_javascript(text: str) -> bytes:
-    """`JSON.stringify`: what Python leaves raw and cannot encode is escaped."""
+    """A reference for `JSON.stringify`, which escapes lone surrogates."""
     dumped = json.dumps(text, ensure_ascii=False)
     return re.sub(
         "[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", dumped
     ).encode()
 
 
-def test_request_is_a_post_to_the_url_as_given() -> None:
+def test_the_request_is_a_post_to_the_unchanged_url() -> None:
     outgoing = _render()
 
     assert outgoing.method == "POST"
@@ -77,13 +77,13 @@ def test_request_is_a_post_to_the_url_as_given() -> None:
     assert outgoing.timeout_ms == 10_000
 
 
-def test_body_has_exactly_two_keys_in_their_order() -> None:
+def test_the_body_has_payload_and_scheduled_time_in_this_order() -> None:
     expected = '{"payload":"né\u2028",' + SCHEDULED
 
     assert _render().body == expected.encode()
 
 
-def test_signature_is_over_timestamp_and_the_bytes_sent() -> None:
+def test_the_signature_covers_the_timestamp_and_the_body() -> None:
     outgoing = _render(now_ms=1_700_000_000_999)
 
     assert dict(outgoing.headers) == {
@@ -96,21 +96,21 @@ def test_signature_is_over_timestamp_and_the_bytes_sent() -> None:
     }
 
 
-def test_every_attempt_is_signed_anew_over_the_same_body() -> None:
+def test_each_attempt_has_its_own_signature_of_the_same_body() -> None:
     first, second = _render(now_ms=1), _render(replace(BEGUN, attempt=2), now_ms=2)
 
     assert first.body == second.body
     assert first.signed != second.signed
 
 
-def test_older_signature_can_be_switched_off() -> None:
+def test_the_legacy_signature_can_be_switched_off() -> None:
     outgoing = _render(legacy=False)
 
     assert "Jiter-Signature" not in dict(outgoing.headers)
     assert set(outgoing.signed) == {"X-Jiter-Request-Timestamp", "X-Jiter-Signature"}
 
 
-def test_event_and_attempt_are_told_as_clients_know_them() -> None:
+def test_the_headers_have_the_public_event_id_and_the_attempt_number() -> None:
     event = _render(replace(BEGUN, id="10", attempt=3, failures=2))
     execution = _render(replace(BEGUN, id="z.1700000000", schedule="z"))
 
@@ -119,21 +119,28 @@ def test_event_and_attempt_are_told_as_clients_know_them() -> None:
     assert dict(execution.headers)["Scheduler-Event-Id"] == "35.1700000000"
 
 
-def test_r12_attempt_after_a_lost_one_warns_and_the_log_keeps_the_warning() -> None:
-    lost, failed = replace(BEGUN, attempt=2), replace(BEGUN, attempt=2, failures=1)
+def test_r12_an_attempt_after_an_interrupted_one_sends_and_logs_a_warning() -> None:
+    interrupted, failed = (
+        replace(BEGUN, attempt=2),
+        replace(BEGUN, attempt=2, failures=1),
+    )
     name = "Scheduler-Possible-Duplicate"
 
-    assert dict(_render(lost).headers)[name] == _render(lost).signed[name] == "true"
+    assert (
+        dict(_render(interrupted).headers)[name]
+        == _render(interrupted).signed[name]
+        == "true"
+    )
     assert name not in dict(_render(failed).headers)
 
 
-def test_what_the_log_keeps_is_what_was_sent() -> None:
+def test_the_logged_headers_are_sent() -> None:
     outgoing = _render()
 
     assert outgoing.signed.items() <= dict(outgoing.headers).items()
 
 
-def test_content_that_was_not_fetched_is_unreadable() -> None:
+def test_rendering_without_the_content_is_an_error() -> None:
     with pytest.raises(UnreadableRecord):
         _render(replace(BEGUN, content=None))
 
@@ -152,7 +159,9 @@ def test_content_that_was_not_fetched_is_unreadable() -> None:
         ('{"n": 1.0, "n":2}', '"{\\"n\\": 1.0, \\"n\\":2}"'),
     ],
 )
-def test_body_is_what_json_stringify_writes(payload: str, written: str) -> None:
+def test_the_payload_is_encoded_as_by_json_stringify(
+    payload: str, written: str
+) -> None:
     stored = payload.encode("utf-8", "surrogatepass")
 
     body = body_bytes(stored, scheduled_ms=WANTED_MS)
@@ -160,7 +169,7 @@ def test_body_is_what_json_stringify_writes(payload: str, written: str) -> None:
     assert body == ('{"payload":' + written + "," + SCHEDULED).encode()
 
 
-def test_every_character_of_the_first_plane_is_written_as_javascript_does() -> None:
+def test_every_bmp_character_is_encoded_as_by_json_stringify() -> None:
     for start in range(0, 0x10000, 0x100):
         text = "".join(f"{chr(code)} " for code in range(start, start + 0x100))
 
@@ -168,7 +177,7 @@ def test_every_character_of_the_first_plane_is_written_as_javascript_does() -> N
 
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=40))
-def test_parsing_the_body_gives_the_payload_back(payload: str) -> None:
+def test_property_parsing_the_body_returns_the_payload(payload: str) -> None:
     stored = payload.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
     body = body_bytes(stored.encode("utf-8", "surrogatepass"), scheduled_ms=WANTED_MS)
@@ -189,18 +198,18 @@ def test_any_status_from_200_to_299_is_success(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [None, 100, 199, 300, 301, 307, 400, 404, 410, 500])
-def test_any_other_answer_is_a_failure_that_is_retried(status: int | None) -> None:
+def test_any_other_status_is_a_failure_that_is_retried(status: int | None) -> None:
     reply = Reply(status=status)
 
     assert not _is_delivered(reply)
     assert _delay_ms(0, reply) == 3_000
 
 
-def test_response_that_broke_off_is_no_success() -> None:
+def test_an_incomplete_response_is_not_a_success() -> None:
     assert not _is_delivered(Reply(status=200, error="timeout"))
 
 
-def test_retry_after_makes_it_later_and_never_earlier() -> None:
+def test_retry_after_only_delays_a_retry() -> None:
     def delay_ms(value: str) -> int | None:
         return _delay_ms(1, Reply(429, headers=(("Retry-After", value),)))
 
@@ -208,15 +217,15 @@ def test_retry_after_makes_it_later_and_never_earlier() -> None:
     assert delay_ms("1") == 5_000
 
 
-def test_outbound_halves_need_no_web_framework() -> None:
-    """A worker that imported one would pay for it at every start."""
+def test_outbound_halves_import_no_web_framework() -> None:
+    """Importing one would slow down the start of every worker."""
     code = (
         "import sys, scheduler_api.dialects.outbound as _;"
         "print({'flask', 'marshmallow', 'werkzeug'} & set(sys.modules))"
     )
 
-    answer = subprocess.run(
+    response = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
 
-    assert answer.stdout == "set()\n"
+    assert response.stdout == "set()\n"

@@ -1,4 +1,4 @@
-"""An event that moves on while a client's request reads it."""
+"""Reading an event while it is settled."""
 
 import pytest
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from tests.dialects.engine import SECRET_KEY
 from typing import Any
 
 
-class Meanwhile(Queries):
-    """Lets things happen right before attempts are read, one at each read."""
+class Interrupted(Queries):
+    """Queries that call one of `actions` before each read of attempts."""
 
-    def __init__(self, cell: Cell, *acts: Callable[[], None]) -> None:
+    def __init__(self, cell: Cell, *actions: Callable[[], None]) -> None:
         super().__init__(cell)
-        self._acts = list(acts)
+        self._actions = list(actions)
 
     def attempts(self, event_id: str) -> list[Attempt]:
-        if self._acts:
-            self._acts.pop(0)()
+        if self._actions:
+            self._actions.pop(0)()
         return super().attempts(event_id)
 
 
@@ -31,37 +31,35 @@ Read = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def read_while(api: Any, store_url: str) -> Read:
-    """A function that reads an event while the rest of its arguments happens."""
+    """Reads an event, and calls the other arguments during the read."""
     built = services.build(Settings(redis_url=store_url, secret_key=SECRET_KEY))
 
-    def read(event: str, *acts: Callable[[], None]) -> dict[str, Any]:
-        events = Events(replace(built, queries=Meanwhile(built.cell, *acts)))
+    def read(event: str, *actions: Callable[[], None]) -> dict[str, Any]:
+        events = Events(replace(built, queries=Interrupted(built.cell, *actions)))
         return dict(events.get(api.owner, event).get_json())
 
     return read
 
 
-def test_event_delivered_while_it_is_read_is_shown_as_sent(
+def test_an_event_delivered_during_the_read_is_sent(api: Any, read_while: Read) -> None:
+    event = api.create_past(ago_ms=1000)
+
+    event_read = read_while(event, lambda: api.attempt(event, "delivered", status=200))
+
+    assert event_read["status"] == "Sent"
+    assert [record["status"] for record in event_read["history"]] == ["200"]
+
+
+def test_an_event_retried_during_the_read_has_all_attempts(
     api: Any, read_while: Read
 ) -> None:
-    event = api.past(ago_ms=1000)
+    event = api.create_past(ago_ms=10_000)
 
-    shown = read_while(event, lambda: api.attempt(event, "delivered", status=200))
-
-    assert shown["status"] == "Sent"
-    assert [record["status"] for record in shown["history"]] == ["200"]
-
-
-def test_event_retried_while_it_is_read_is_shown_with_all_attempts(
-    api: Any, read_while: Read
-) -> None:
-    event = api.past(ago_ms=10_000)
-
-    shown = read_while(
+    event_read = read_while(
         event,
         lambda: api.attempt(event, "retry", ago_ms=5_000, status=500),
         lambda: api.attempt(event, "delivered", status=200),
     )
 
-    assert shown["status"] == "Sent"
-    assert [record["status"] for record in shown["history"]] == ["500", "200"]
+    assert event_read["status"] == "Sent"
+    assert [record["status"] for record in event_read["history"]] == ["500", "200"]

@@ -1,4 +1,4 @@
-"""Replays: what a finished event sent goes out again, as an event of its own."""
+"""Replays: a finished event is sent again as a new event."""
 
 import pytest
 from collections.abc import Callable
@@ -19,8 +19,8 @@ def get(api: Any, event: str) -> Any:
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "dead"])
-def test_a_finished_event_is_sent_again_as_a_new_one(api: Any, outcome: str) -> None:
-    origin = api.past(ago_ms=60_000, payload="naïve 漢")
+def test_a_replay_is_a_new_event_with_the_same_content(api: Any, outcome: str) -> None:
+    origin = api.create_past(ago_ms=60_000, payload="naïve 漢")
     api.attempt(origin, outcome, status=500)
     before = get(api, origin)
 
@@ -43,8 +43,8 @@ def test_a_finished_event_is_sent_again_as_a_new_one(api: Any, outcome: str) -> 
     assert get(api, origin) == before
 
 
-def test_a_replay_goes_out_at_once_and_may_itself_be_replayed(api: Any) -> None:
-    origin = api.past(ago_ms=60_000)
+def test_a_replay_is_due_at_once_and_can_be_replayed(api: Any) -> None:
+    origin = api.create_past(ago_ms=60_000)
     api.attempt(origin, "dead")
     first = replay(api, origin)[1]["id"]
     api.attempt(first, "delivered", status=200)
@@ -53,18 +53,18 @@ def test_a_replay_goes_out_at_once_and_may_itself_be_replayed(api: Any) -> None:
     assert replay(api, first)[1]["replayOf"] == first
 
 
-def test_a_cancelled_event_and_one_that_could_not_be_queued_are_finished(
+def test_cancelled_and_quarantined_events_can_be_replayed(
     api: Any,
 ) -> None:
-    cancelled, quarantined = api.create()["id"], api.past(ago_ms=1_000)
+    cancelled, quarantined = api.create()["id"], api.create_past(ago_ms=1_000)
     api.call("PUT", f"/api/events/{cancelled}", {"status": "Cancelled"})
     api.cell.client.zadd(keys.quarantine(api.cell.prefix), {to_id(int(quarantined)): 1})
 
     assert [replay(api, event)[0] for event in (cancelled, quarantined)] == [200, 200]
 
 
-def test_what_is_still_to_be_sent_is_not_replayed(api: Any) -> None:
-    waiting, retried = api.create()["id"], api.past(ago_ms=60_000)
+def test_an_unfinished_event_cannot_be_replayed(api: Any) -> None:
+    waiting, retried = api.create()["id"], api.create_past(ago_ms=60_000)
     api.attempt(retried, "retry", status=500)
 
     assert replay(api, waiting) == replay(api, retried) == NOT_FINISHED
@@ -76,17 +76,17 @@ def test_an_unknown_event_is_not_found(api: Any, event: str) -> None:
     assert replay(api, event) == NOT_FOUND
 
 
-def test_another_tenants_event_is_not_found(make_api: Callable[..., Any]) -> None:
-    mine, other = make_api(), make_api()
-    event = mine.past(ago_ms=60_000)
-    mine.attempt(event, "dead")
+def test_an_event_of_another_tenant_is_not_found(make_api: Callable[..., Any]) -> None:
+    own, other = make_api(), make_api()
+    event = own.create_past(ago_ms=60_000)
+    own.attempt(event, "dead")
 
     assert replay(other, event) == NOT_FOUND
-    assert replay(mine, event)[0] == 200
+    assert replay(own, event)[0] == 200
 
 
-def test_a_replay_may_be_edited_until_it_begins_and_names_its_origin(api: Any) -> None:
-    origin = api.past(ago_ms=60_000)
+def test_a_pending_replay_can_be_edited_and_names_its_origin(api: Any) -> None:
+    origin = api.create_past(ago_ms=60_000)
     api.attempt(origin, "dead")
     event = replay(api, origin)[1]["id"]
 
@@ -95,23 +95,23 @@ def test_a_replay_may_be_edited_until_it_begins_and_names_its_origin(api: Any) -
     assert (status, edited["payload"], edited["replayOf"]) == (200, "other", origin)
 
 
-def test_a_replay_under_a_key_is_one_however_often_it_is_asked_for(api: Any) -> None:
-    first, second = api.past(ago_ms=60_000), api.past(ago_ms=60_000)
+def test_a_repeated_replay_with_a_key_is_one_replay(api: Any) -> None:
+    first, second = api.create_past(ago_ms=60_000), api.create_past(ago_ms=60_000)
     for event in (first, second):
         api.attempt(event, "dead")
     key = {"Idempotency-Key": "again"}
 
-    answers = [replay(api, first, **key) for _ in range(2)]
+    responses = [replay(api, first, **key) for _ in range(2)]
 
-    assert answers[0] == answers[1]
-    assert answers[0][0] == 200
+    assert responses[0] == responses[1]
+    assert responses[0][0] == 200
     assert replay(api, second, **key)[0] == 422
     assert len(api.call("GET", "/api/events")[1]) == 3
 
 
 def test_a_replay_counts_for_its_month(make_api: Callable[..., Any]) -> None:
     api = make_api(events_per_month=1)
-    origin, waiting = api.past(ago_ms=60_000), api.past(ago_ms=60_000)
+    origin, waiting = api.create_past(ago_ms=60_000), api.create_past(ago_ms=60_000)
     api.attempt(origin, "dead")
     assert replay(api, waiting) == NOT_FINISHED
 
@@ -119,8 +119,8 @@ def test_a_replay_counts_for_its_month(make_api: Callable[..., Any]) -> None:
     assert replay(api, origin)[0] == 400
 
 
-def test_a_full_store_takes_no_replay(api: Any) -> None:
-    origin = api.past(ago_ms=60_000)
+def test_a_full_store_refuses_a_replay(api: Any) -> None:
+    origin = api.create_past(ago_ms=60_000)
     api.attempt(origin, "dead")
     api.cell.client.set(keys.full(api.cell.prefix), 1, ex=60)
 

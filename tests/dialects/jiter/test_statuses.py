@@ -1,4 +1,4 @@
-"""What clients see of an event on its way, and its history."""
+"""The status of an event in each phase, and its history."""
 
 import base64
 import hashlib
@@ -14,19 +14,19 @@ DAY_MS = 86_400_000
 
 
 def _get(api: Any, event: str) -> dict[str, Any]:
-    status, shown = api.call("GET", f"/api/events/{event}")
-    assert status == 200, shown
-    return dict(shown)
+    status, body = api.call("GET", f"/api/events/{event}")
+    assert status == 200, body
+    return dict(body)
 
 
-def test_event_waits_as_pending_even_when_it_is_overdue(api: Any) -> None:
-    event = api.past(ago_ms=DAY_MS)
+def test_an_overdue_event_is_pending(api: Any) -> None:
+    event = api.create_past(ago_ms=DAY_MS)
 
     assert api.status(event) == "Pending"
 
 
-def test_offered_event_is_still_pending(api: Any) -> None:
-    event = api.past(ago_ms=1000)
+def test_an_offered_event_is_pending(api: Any) -> None:
+    event = api.create_past(ago_ms=1000)
     now_ms = api.cell.now_ms()
 
     api.engine.offer(now_ms=now_ms)
@@ -34,60 +34,60 @@ def test_offered_event_is_still_pending(api: Any) -> None:
     assert api.status(event) == "Pending"
 
 
-def test_begun_event_is_queued(api: Any) -> None:
-    event = api.past(ago_ms=1000)
+def test_a_begun_event_is_queued(api: Any) -> None:
+    event = api.create_past(ago_ms=1000)
 
     api.engine.begin(to_id(int(event)), now_ms=api.cell.now_ms())
 
     assert api.status(event) == "Queued"
 
 
-def test_event_between_attempts_is_queued(api: Any) -> None:
-    event = api.past(ago_ms=1000)
+def test_an_event_between_attempts_is_queued(api: Any) -> None:
+    event = api.create_past(ago_ms=1000)
 
     api.attempt(event, "retry", status=500)
 
-    shown = _get(api, event)
-    assert shown["status"] == "Queued"
-    assert "sentAt" not in shown and "failedAt" not in shown
+    found = _get(api, event)
+    assert found["status"] == "Queued"
+    assert "sentAt" not in found and "failedAt" not in found
 
 
-def test_delivered_event_is_sent_and_says_when(api: Any) -> None:
-    event = api.past(ago_ms=1000)
+def test_a_delivered_event_is_sent_and_has_sent_at(api: Any) -> None:
+    event = api.create_past(ago_ms=1000)
 
     api.attempt(event, "delivered", status=200)
 
-    shown = _get(api, event)
-    assert shown["status"] == "Sent"
-    assert shown["updatedAt"] == shown["sentAt"] == shown["history"][0]["updatedAt"]
-    assert "failedAt" not in shown
+    found = _get(api, event)
+    assert found["status"] == "Sent"
+    assert found["updatedAt"] == found["sentAt"] == found["history"][0]["updatedAt"]
+    assert "failedAt" not in found
 
 
-def test_dead_event_has_failed_to_send_and_says_when(api: Any) -> None:
-    event = api.past(ago_ms=1000)
+def test_a_dead_event_is_failed_to_send_and_has_failed_at(api: Any) -> None:
+    event = api.create_past(ago_ms=1000)
 
     api.attempt(event, "dead", status=500)
 
-    shown = _get(api, event)
-    assert shown["status"] == "Failed To Send"
-    assert shown["updatedAt"] == shown["failedAt"]
-    assert "sentAt" not in shown
+    found = _get(api, event)
+    assert found["status"] == "Failed To Send"
+    assert found["updatedAt"] == found["failedAt"]
+    assert "sentAt" not in found
 
 
-def test_quarantined_event_has_failed_to_queue_and_says_when(api: Any) -> None:
-    event, since_ms = api.past(ago_ms=1000), api.cell.now_ms()
+def test_a_quarantined_event_is_failed_to_queue_and_has_failed_at(api: Any) -> None:
+    event, since_ms = api.create_past(ago_ms=1000), api.cell.now_ms()
     api.cell.client.zadd(
         keys.quarantine(api.cell.prefix), {to_id(int(event)): since_ms}
     )
 
-    shown = _get(api, event)
+    found = _get(api, event)
 
-    assert shown["status"] == "Failed To Queue"
-    assert shown["failedAt"] == shown["updatedAt"] == to_iso(since_ms)
+    assert found["status"] == "Failed To Queue"
+    assert found["failedAt"] == found["updatedAt"] == to_iso(since_ms)
 
 
-def test_retry_keeps_the_scheduled_time(api: Any) -> None:
-    event = api.past(ago_ms=5000)
+def test_a_retry_keeps_the_scheduled_time(api: Any) -> None:
+    event = api.create_past(ago_ms=5000)
     before = _get(api, event)["scheduledTime"]
 
     api.attempt(event, "retry", status=500)
@@ -95,8 +95,8 @@ def test_retry_keeps_the_scheduled_time(api: Any) -> None:
     assert _get(api, event)["scheduledTime"] == before
 
 
-def test_history_has_one_record_per_attempt_oldest_first(api: Any) -> None:
-    event = api.past(ago_ms=60_000)
+def test_the_history_has_one_record_per_attempt_oldest_first(api: Any) -> None:
+    event = api.create_past(ago_ms=60_000)
     api.attempt(event, "retry", ago_ms=50_000, status=500, response="no")
     api.attempt(event, "retry", ago_ms=40_000, error="timeout")
     api.attempt(event, "delivered", ago_ms=30_000, status=204)
@@ -113,8 +113,8 @@ def test_history_has_one_record_per_attempt_oldest_first(api: Any) -> None:
     assert began_ms == [at_ms - 10 for at_ms in ended_ms]
 
 
-def test_history_shows_the_very_request_that_was_sent(api: Any) -> None:
-    event = api.past(ago_ms=1000, payload='é "\u2028"')
+def test_the_history_has_the_exact_request(api: Any) -> None:
+    event = api.create_past(ago_ms=1000, payload='é "\u2028"')
     signed = {
         "X-Jiter-Request-Timestamp": "1700000000000",
         "X-Jiter-Signature": "abc=",
@@ -122,9 +122,9 @@ def test_history_shows_the_very_request_that_was_sent(api: Any) -> None:
     }
     api.attempt(event, "delivered", status=200, signed=signed)
 
-    shown = _get(api, event)
+    found = _get(api, event)
 
-    text = shown["history"][0]["requestData"]
+    text = found["history"][0]["requestData"]
     assert json.loads(text) == {
         "headers": {
             "Jiter-Signature": "def=",
@@ -134,14 +134,14 @@ def test_history_shows_the_very_request_that_was_sent(api: Any) -> None:
         },
         "body": {
             "payload": 'é "\u2028"',
-            "scheduledTime": shown["scheduledTime"],
+            "scheduledTime": found["scheduledTime"],
         },
     }
     assert '"body":{"payload":"é \\"\u2028\\"","scheduledTime":' in text
 
 
-def test_signature_in_the_history_fits_the_body_in_the_history(api: Any) -> None:
-    event = api.past(ago_ms=1000, payload="naïve")
+def test_the_signature_in_the_history_matches_the_body_in_it(api: Any) -> None:
+    event = api.create_past(ago_ms=1000, payload="naïve")
     body = _get(api, event)
     raw = json.dumps(
         {"payload": "naïve", "scheduledTime": body["scheduledTime"]},
@@ -159,25 +159,25 @@ def test_signature_in_the_history_fits_the_body_in_the_history(api: Any) -> None
     assert signature in text
 
 
-def test_interrupted_attempt_is_in_the_history(api: Any) -> None:
-    event, now_ms = api.past(ago_ms=100_000), api.cell.now_ms()
+def test_an_interrupted_attempt_is_in_the_history(api: Any) -> None:
+    event, now_ms = api.create_past(ago_ms=100_000), api.cell.now_ms()
     for at_ms in (now_ms - 90_000, now_ms - 89_000):
         api.engine.offer(now_ms=at_ms, room=0)
     api.engine.begin(to_id(int(event)), now_ms=now_ms - 60_000)
     for ago_ms in range(59_000, 0, -5_000):
         api.engine.offer(now_ms=now_ms - ago_ms, room=0)
 
-    shown = _get(api, event)
+    found = _get(api, event)
 
-    assert shown["status"] == "Queued"
-    (record,) = shown["history"]
+    assert found["status"] == "Queued"
+    (record,) = found["history"]
     assert "status" not in record
     assert "interrupted" in record["responseData"]
     assert json.loads(record["requestData"])["body"]["payload"] == "hello"
 
 
-def test_r12_warning_of_a_duplicate_is_in_the_history(api: Any) -> None:
-    event = api.past(ago_ms=1000)
+def test_r12_the_warning_of_a_possible_duplicate_is_in_the_history(api: Any) -> None:
+    event = api.create_past(ago_ms=1000)
     signed = {"Scheduler-Possible-Duplicate": "true", "X-Jiter-Signature": "abc="}
     api.attempt(event, "delivered", status=200, signed=signed)
 
@@ -187,10 +187,10 @@ def test_r12_warning_of_a_duplicate_is_in_the_history(api: Any) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "dead"])
-def test_event_that_ended_before_the_window_is_not_found(
+def test_an_event_that_ended_before_the_search_window_is_not_found(
     api: Any, outcome: str
 ) -> None:
-    old, new = (api.past(ago_ms=9 * DAY_MS) for _ in range(2))
+    old, new = (api.create_past(ago_ms=9 * DAY_MS) for _ in range(2))
 
     api.attempt(old, outcome, ago_ms=7 * DAY_MS + 1000, status=200)
     api.attempt(new, outcome, ago_ms=7 * DAY_MS - 60_000, status=200)
@@ -199,8 +199,8 @@ def test_event_that_ended_before_the_window_is_not_found(
     assert api.call("GET", f"/api/events/{new}")[0] == 200
 
 
-def test_event_that_is_late_or_retried_for_days_is_found(api: Any) -> None:
-    waiting, retried = (api.past(ago_ms=30 * DAY_MS) for _ in range(2))
+def test_an_old_unfinished_event_is_found(api: Any) -> None:
+    waiting, retried = (api.create_past(ago_ms=30 * DAY_MS) for _ in range(2))
 
     api.attempt(retried, "retry", ago_ms=20 * DAY_MS, status=500)
 
@@ -208,7 +208,7 @@ def test_event_that_is_late_or_retried_for_days_is_found(api: Any) -> None:
     assert api.status(retried) == "Queued"
 
 
-def test_cancelled_event_is_found_while_its_time_is_ahead_or_it_is_recent(
+def test_a_cancelled_event_is_found(
     api: Any,
 ) -> None:
     event = api.create()

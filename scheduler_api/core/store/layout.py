@@ -11,7 +11,7 @@ from scheduler_api.core.store.cell import Cell
 from typing import cast
 
 # Increase it when this version cannot read what an older one wrote, or the reverse.
-LAYOUT = 2
+LAYOUT = 3
 # Versions without a layout number wrote one of these with their first event or claim.
 OLDER_KEYS = ("next", "beat")
 BATCH_SIZE = 500

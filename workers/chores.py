@@ -106,7 +106,7 @@ def check() -> int:
         log.error(
             logfmt.line(
                 "store.fault",
-                where=fault.where,
+                key=fault.key,
                 member=fault.member,
                 problem=fault.problem,
             )

@@ -1,1 +1,1 @@
-"""Checks that the records and sets of a store agree."""
+"""Checks that the records and the sets of a store are consistent."""

@@ -1,4 +1,4 @@
-"""Part of fsck: who stands at a gate, and whether anybody checks it."""
+"""Checks of gates: their members, their planned checks, and held destinations."""
 
 from collections.abc import Callable, Iterator, Sequence
 from scheduler_api.core.store import keys
@@ -6,95 +6,90 @@ from scheduler_api.core.store.gate_names import DESTINATION
 from scheduler_api.core.store.records import EVENT, GATE
 from typing import Any
 
-# Answers of one MULTI; an error is an answer.
-AT_GATE = EVENT.codes("owner", "state", "gates", "waits_at")
-HELD = GATE.codes("paused_ms", "breaker_open", "ramp_since_ms", "origin")
-Ask = Callable[..., list[Any]]
+MEMBER_FIELDS = EVENT.codes("owner", "state", "gates", "waits_at")
+HOLD_REASONS = GATE.codes("paused_ms", "breaker_open", "ramp_since_ms", "origin")
+# Runs commands in one MULTI; returns errors instead of raising them.
+Execute = Callable[..., list[Any]]
+# Key, member, problem.
 Problem = tuple[str, str, str]
 Command = tuple[str, ...]
 
 
-def checked(ask: Ask, *, prefix: str, members: Sequence[str]) -> Iterator[Problem]:
-    """A gate that stands in `due` is one of `waiting_gates`.
-
-    Raises: redis.RedisError.
-    """
+def check_due_gates(
+    execute: Execute, *, prefix: str, members: Sequence[str]
+) -> Iterator[Problem]:
+    """Check that gates in `due` are in `waiting_gates`."""
     commands: list[Command] = []
     for member in members:
         gate = member.removeprefix("g:")
         commands.append(("ZSCORE", keys.due(prefix), member))
         commands.append(("SISMEMBER", keys.waiting_gates(prefix), gate))
-    replies = ask(*commands)
-    for member, due, listed in zip(members, replies[::2], replies[1::2], strict=True):
-        if due is not None and not listed:
-            yield "due", member, "is not among waiting_gates"
+    replies = execute(*commands)
+    for member, due, waits in zip(members, replies[::2], replies[1::2], strict=True):
+        if due is not None and not waits:
+            yield "due", member, "is missing in waiting_gates"
 
 
-def at_gate(
-    ask: Ask, *, prefix: str, name: str, members: Sequence[str]
+def check_members(
+    execute: Execute, *, prefix: str, name: str, members: Sequence[str]
 ) -> Iterator[Problem]:
-    """Whoever stands at a gate is an event under way that names it.
-
-    Raises: redis.RedisError.
-    """
+    """Check that members of a gate are unfinished events that name the gate."""
     family, _, gate = name.partition(":")
+    lookup = "ZSCORE" if family in ("ql", "gw") else "SISMEMBER"
     commands: list[Command] = []
     for member in members:
-        within = "ZSCORE" if family in ("ql", "gw") else "SISMEMBER"
-        commands.append((within, prefix + name, member))
+        commands.append((lookup, prefix + name, member))
         commands.append(("ZSCORE", keys.quarantine(prefix), member))
-        commands.append(("HMGET", keys.event(prefix, member), *AT_GATE))
-    replies = ask(*commands)
-    answers = zip(members, replies[::3], replies[1::3], replies[2::3], strict=True)
-    for member, there, aside, found in answers:
-        if (not there and there != 0.0) or aside is not None:
+        commands.append(("HMGET", keys.event(prefix, member), *MEMBER_FIELDS))
+    replies = execute(*commands)
+    rows = zip(members, replies[::3], replies[1::3], replies[2::3], strict=True)
+    for member, present, quarantined, record in rows:
+        if (not present and present != 0.0) or quarantined is not None:
             continue
-        if not isinstance(found, list):
+        if not isinstance(record, list):
             continue
-        owner, state, gates, line = (_text(v or b"") for v in found)
-        named = f"q:{gate}" if family == "ql" else gate
-        if not owner or state or named not in gates.split():
-            yield name, member, "has no business here"
-        elif family == "gw" and line != gate:
-            yield name, member, f"waits at {line or 'no gate'}"
+        owner, state, gates, waits_at = (_text(value or b"") for value in record)
+        gate_name = f"q:{gate}" if family == "ql" else gate
+        if not owner or state or gate_name not in gates.split():
+            yield name, member, "does not belong here"
+        elif family == "gw" and waits_at != gate:
+            yield name, member, f"waits at {waits_at or 'no gate'}"
 
 
-def held(ask: Ask, *, prefix: str, gates: Sequence[str]) -> Iterator[Problem]:
-    """What is held says why, and is checked unless a person has paused it.
-
-    Raises: redis.RedisError.
-    """
+def check_held(
+    execute: Execute, *, prefix: str, gates: Sequence[str]
+) -> Iterator[Problem]:
+    """Check that held destinations have a reason and a planned check or a pause."""
     commands: list[Command] = []
     for gate in gates:
         commands.append(("HEXISTS", keys.held_destinations(prefix), gate))
-        commands.append(("HMGET", keys.gate(prefix, gate), *HELD))
+        commands.append(("HMGET", keys.gate(prefix, gate), *HOLD_REASONS))
         commands.append(("ZSCORE", keys.due(prefix), f"g:{gate}"))
-    replies = ask(*commands)
-    answers = zip(gates, replies[::3], replies[1::3], replies[2::3], strict=True)
-    for gate, there, found, due in answers:
-        if not there or not isinstance(found, list):
+    replies = execute(*commands)
+    rows = zip(gates, replies[::3], replies[1::3], replies[2::3], strict=True)
+    for gate, present, reasons, due in rows:
+        if not present or not isinstance(reasons, list):
             continue
-        if not any(found):
+        if not any(reasons):
             yield "held_destinations", gate, "is held for no reason"
-        elif found[0] is None and due is None:
-            yield "held_destinations", gate, "is held and nobody checks it"
+        elif reasons[0] is None and due is None:
+            yield "held_destinations", gate, "is held, but no check is planned"
 
 
-def problems(ask: Ask, *, prefix: str, names: Sequence[str]) -> Iterator[Problem]:
-    """A paused destination is one of `held_destinations`, or begins would pass it.
-
-    Raises: redis.RedisError.
-    """
+def check_paused(
+    execute: Execute, *, prefix: str, names: Sequence[str]
+) -> Iterator[Problem]:
+    """Check that paused destinations are in `held_destinations`."""
     gates = [name.removeprefix("g:") for name in names]
     gates = [gate for gate in gates if gate.startswith(f"{DESTINATION}:")]
     commands: list[Command] = []
     for gate in gates:
         commands.append(("HEXISTS", keys.gate(prefix, gate), GATE.code("paused_ms")))
         commands.append(("HEXISTS", keys.held_destinations(prefix), gate))
-    replies = ask(*commands)
-    for gate, paused, listed in zip(gates, replies[::2], replies[1::2], strict=True):
-        if paused == 1 and not listed:
-            yield f"g:{gate}", "", "is paused and not among held_destinations"
+    replies = execute(*commands)
+    for gate, paused, held in zip(gates, replies[::2], replies[1::2], strict=True):
+        if paused == 1 and not held:
+            yield f"g:{gate}", "", "is paused, but missing in held_destinations"
 
 
 def _text(value: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What may stand in a record, and where its subject stands then: pure judgement."""
+"""Checks of one event or schedule: its record against the places it is in. Pure."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -6,38 +6,39 @@ from scheduler_api.core.model import FINAL_STATES, ScheduleState, State
 
 Problem = str
 Record = Mapping[str, str]
+# Places and scores, as answered by the Lua function `inspect_records`.
 Places = Mapping[str, float]
 
 FORMAT = "1"
-GOOD = -1
+PERMANENT = -1
 ISOLATED_FROM = 2
 RESERVES_FROM = 4
 EVENT_NUMBERS = ("due_ms", "created_ms", "deadline_ms")
-MAYBE_NUMBERS = (
+OPTIONAL_EVENT_NUMBERS = (
     *("attempts", "failures", "interruptions", "first_due_ms", "renewable_until_ms"),
     *("updated_ms", "finished_ms", "end_ms"),
 )
 SCHEDULE_NUMBERS = (
     *("created_ms", "updated_ms", "deadline_ms", "times_ahead", "last_used_ms"),
 )
-MAYBE_SCHEDULE_NUMBERS = (
+OPTIONAL_SCHEDULE_NUMBERS = (
     *("start_ms", "end_ms", "runs", "runs_left", "pauses", "first_begun_ms"),
     *("last_fired_ms", "jitter_ms"),
 )
-OF_A_BEGIN = ("token", "interrupted_token", "renewable_until_ms", "interruptions")
+ATTEMPT_FIELDS = ("token", "interrupted_token", "renewable_until_ms", "interruptions")
 STATES = (State.ACTIVE, *FINAL_STATES)
 
 
-def judge_event(record: Record, places: Places) -> Iterator[Problem]:
-    """What is wrong with an event, by its record and all places that it stands in."""
+def check_event(record: Record, places: Places) -> Iterator[Problem]:
+    """Check an event's record and places."""
     if "misspelt" in places:
-        yield "stands in due or leased as what it is not"
+        yield "has a wrong member in due or leased"
     quarantined = "quarantine" in places
-    yield from _where(places, wanted=0 if "state" in record else 1)
+    yield from _check_place(places, expected=0 if "state" in record else 1)
     if quarantined:
-        # What no function could read is not read here either.
+        # Its record is unreadable, so it cannot be checked.
         return
-    unreadable = list(_unreadable(record, EVENT_NUMBERS, MAYBE_NUMBERS))
+    unreadable = list(_unreadable_fields(record, EVENT_NUMBERS, OPTIONAL_EVENT_NUMBERS))
     if unreadable:
         yield from unreadable
         return
@@ -45,193 +46,206 @@ def judge_event(record: Record, places: Places) -> Iterator[Problem]:
     if state not in STATES or record.get("state") == State.ACTIVE:
         yield f"has the state {state!r}"
         return
-    yield from _content(
-        places, needed="schedule" not in record or "state" not in record
+    yield from _check_content(
+        places, required="schedule" not in record or "state" not in record
     )
-    yield from _indexed(record, places, state)
+    yield from _check_indexes(record, places, state)
     if "state" in record:
-        yield from _ended(record, places)
+        yield from _check_ended(record, places)
     else:
-        yield from _under_way(record, places)
-        yield from _at_gates(record, places)
+        yield from _check_unfinished(record, places)
+        yield from _check_gates(record, places)
 
 
-def _where(places: Places, *, wanted: int) -> Iterator[Problem]:
-    stands = [
+def _check_place(places: Places, *, expected: int) -> Iterator[Problem]:
+    found = [
         place for place in ("due", "leased", "quarantine", "line") if place in places
     ]
-    if len(stands) != wanted:
-        yield "stands " + (" and ".join(f"in {place}" for place in stands) or "nowhere")
+    if len(found) != expected:
+        yield "is " + (" and ".join(f"in {place}" for place in found) or "nowhere")
     if ("quarantine_reasons" in places) != ("quarantine" in places):
-        yield "stands in one of quarantine and quarantine_reasons"
+        yield "is in only one of quarantine and quarantine_reasons"
     if "paused_schedules" in places:
-        yield "stands in paused_schedules"
+        yield "is in paused_schedules"
 
 
-def _unreadable(
-    record: Record, numbers: tuple[str, ...], maybe: tuple[str, ...] = ()
+def _unreadable_fields(
+    record: Record, numbers: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> Iterator[Problem]:
     if record.get("format") != FORMAT:
         yield f"has the format {record.get('format')!r}"
     if "owner" not in record:
         yield "has no owner"
-    for name in (*numbers, *maybe):
-        if name not in record and name in maybe:
+    for name in (*numbers, *optional):
+        if name not in record and name in optional:
             continue
         if not record.get(name, "").removeprefix("-").isdecimal():
             yield f"{name} is not a number: {record.get(name)!r}"
 
 
-def _content(places: Places, *, needed: bool) -> Iterator[Problem]:
+def _check_content(places: Places, *, required: bool) -> Iterator[Problem]:
     if "owners" not in places:
-        yield "belongs to an owner that owners does not name"
+        yield "its owner is missing in owners"
     if "content" not in places:
-        if needed:
-            yield "what it sends is missing"
-    elif places["content"] != GOOD:
-        yield "what it sends expires"
+        if required:
+            yield "its content is missing"
+    elif places["content"] != PERMANENT:
+        yield "its content expires"
 
 
-def _indexed(record: Record, places: Places, state: str) -> Iterator[Problem]:
-    """In the indexes of its state; an occurrence also in its schedule's.
+def _check_indexes(record: Record, places: Places, state: str) -> Iterator[Problem]:
+    """Check the indexes that must have the event.
 
-    What else an index names, `fsck` finds from there.
+    `walk` checks the other direction: that each member of an index belongs there.
     """
-    wanted_ms = int(record.get("first_due_ms", record["due_ms"]))
-    indexes: dict[str, int] = {}
+    first_due_ms = int(record.get("first_due_ms", record["due_ms"]))
+    expected: dict[str, int] = {}
     if "state" in record:
-        indexes["finished"] = int(record.get("finished_ms", 0))
+        expected["finished"] = int(record.get("finished_ms", 0))
     if "schedule" in record:
-        indexes["occurrences"] = wanted_ms
+        expected["occurrences"] = first_due_ms
     if "schedule" not in record or "state" not in record:
-        indexes["by_time"] = wanted_ms
+        expected["by_time"] = first_due_ms
     for name in ("occurrences", "by_time", "finished"):
-        if indexes.get(name) != places.get(name):
-            stands = f"{places[name]:.0f}" if name in places else "absent"
-            where = name if name == "occurrences" else f"{name} {state}"
-            yield f"is {stands} in {where}, not {indexes.get(name, 'absent')}"
+        if expected.get(name) != places.get(name):
+            index = name if name == "occurrences" else f"{name} {state}"
+            yield _wrong_score(index, places.get(name), expected.get(name))
 
 
-def _ended(record: Record, places: Places) -> Iterator[Problem]:
+def _wrong_score(place: str, found: float | None, expected: int | None) -> Problem:
+    score = "absent" if found is None else f"{found:.0f}"
+    return (
+        f"its score in {place} is {score},"
+        f" expected {'absent' if expected is None else expected}"
+    )
+
+
+def _check_ended(record: Record, places: Places) -> Iterator[Problem]:
     if "isolated" in places:
-        yield "has ended and is isolated"
-    for name in OF_A_BEGIN:
+        yield "has ended, but is isolated"
+    for name in ATTEMPT_FIELDS:
         if name in record:
-            yield f"has ended and bears {name}"
+            yield f"has ended, but has {name}"
     for name in ("turns", "slots"):
         if name in places:
-            yield f"has ended and has {name}"
+            yield f"has ended, but has {name}"
     if "finished_ms" not in record:
-        yield "has ended without a time"
+        yield "has ended, but has no finished_ms"
 
 
-def _under_way(record: Record, places: Places) -> Iterator[Problem]:
-    if "due" in places and places["due"] != int(record["due_ms"]):
-        yield f"is due at {places['due']:.0f}, its record says {record['due_ms']}"
+def _check_unfinished(record: Record, places: Places) -> Iterator[Problem]:
+    due_ms = int(record["due_ms"])
+    if "due" in places and places["due"] != due_ms:
+        yield _wrong_score("due", places["due"], due_ms)
     if "due" in places and "token" in record:
-        yield "is due, and in a worker's hand"
+        yield "is in due, but an attempt is running"
     if ("token" in record) != ("renewable_until_ms" in record):
-        yield "bears one of token and renewable_until_ms"
+        yield "has only one of token and renewable_until_ms"
     if "token" in record and int(record.get("attempts", 0)) < 1:
-        yield "was begun, but never counted"
+        yield "an attempt is running, but none is counted"
     interruptions = int(record.get("interruptions", 0))
     if ("isolated" in places) != (interruptions >= ISOLATED_FROM):
-        yield f"being isolated does not go with {interruptions} interruptions"
+        isolated = "isolated" if "isolated" in places else "not isolated"
+        yield f"is {isolated} after {interruptions} interruptions"
     for name in ("finished_ms", "reason"):
         if name in record:
-            yield f"has not ended and bears {name}"
+            yield f"has not ended, but has {name}"
 
 
-def _at_gates(record: Record, places: Places) -> Iterator[Problem]:
-    """Its line is its place; whoever is being sent has its turn and all its slots."""
+def _check_gates(record: Record, places: Places) -> Iterator[Problem]:
     gates = record.get("gates", "").split()
     queues = sum(gate.startswith("q:") for gate in gates)
     slots = places.get("slots", 0)
     if ("waits_at" in record) != ("line" in places):
-        yield f"names the line {record.get('waits_at')!r}, and does not stand there"
+        yield f"waits_at is {record.get('waits_at')!r}, but it does not wait there"
     if "line" in places and "checked" not in places:
-        yield "waits at a gate that nobody checks"
+        yield "waits at a gate without a planned check"
     if "line" in places and slots and int(record.get("passed_over", 0)) < RESERVES_FROM:
         yield "holds slots while it waits"
     if "token" in record and slots != len(gates) - queues:
-        yield f"is being sent with {slots:.0f} of its slots"
+        yield f"holds {slots:.0f} of {len(gates) - queues} slots during its attempt"
     if places.get("turns", 0) != queues:
-        yield "does not stand in the order of its queue"
+        yield "is missing in its queue"
 
 
-def judge_schedule(record: Record, places: Places) -> Iterator[Problem]:
-    """What is wrong with a schedule, by its record and all places that it stands in."""
+def check_schedule(record: Record, places: Places) -> Iterator[Problem]:
+    """Check a schedule's record and places."""
     if "quarantine" in places:
-        yield from _where(places, wanted=1)
+        yield from _check_place(places, expected=1)
         return
-    unreadable = list(_unreadable(record, SCHEDULE_NUMBERS, MAYBE_SCHEDULE_NUMBERS))
+    unreadable = list(
+        _unreadable_fields(record, SCHEDULE_NUMBERS, OPTIONAL_SCHEDULE_NUMBERS)
+    )
     if unreadable:
         yield from unreadable
         return
-    yield from _stands(record, places)
-    yield from _content(places, needed=True)
-    if places.get("schedules") != int(record["created_ms"]):
-        yield f"is {places.get('schedules', 'absent')} in schedules"
+    yield from _check_schedule_place(record, places)
+    yield from _check_content(places, required=True)
+    created_ms = int(record["created_ms"])
+    if places.get("schedules") != created_ms:
+        yield _wrong_score("schedules", places.get("schedules"), created_ms)
     if ("name" in record) != ("names" in places):
-        yield f"does not own its name {record.get('name')!r}"
+        yield f"names does not map its name {record.get('name')!r} to it"
     terms = len(record.get("search_terms", "").split())
     if places.get("search_terms", 0) != terms:
-        yield f"stands in {places.get('search_terms', 0):.0f} of its {terms} terms"
-    times = record.get("fire_times", "")
-    listed = _listed(times)
-    if listed is None:
-        yield f"has unreadable times: {times[:80]!r}"
+        indexed = f"{places.get('search_terms', 0):.0f}"
+        yield f"is indexed under {indexed} of its {terms} search terms"
+    text = record.get("fire_times", "")
+    fire_times = _parse_fire_times(text)
+    if fire_times is None:
+        yield f"has unreadable fire times: {text[:80]!r}"
         return
-    wanted_ms = _check_at(record, [at_ms for at_ms, _ in listed])
-    if wanted_ms is not None and places.get("due", wanted_ms) != wanted_ms:
-        yield f"is due at {places['due']:.0f}, its next time is {wanted_ms}"
+    expected_ms = _expected_score(record, [due_ms for due_ms, _ in fire_times])
+    if expected_ms is not None and places.get("due", expected_ms) != expected_ms:
+        yield _wrong_score("due", places["due"], expected_ms)
 
 
-def _listed(times: str) -> list[tuple[int, int]] | None:
-    """When each is wanted, and its fire time; None if they are not all before the next.
+def _parse_fire_times(text: str) -> list[tuple[int, int]] | None:
+    """Parse due times and fire times; None if they are unreadable or not ascending.
 
-    What is wanted late is still wanted before the next fire time.
+    With jitter, a due time may be later than its fire time, but not later than the next
+    fire time.
     """
-    if not times:
+    if not text:
         return []
-    words = [word.partition(":") for word in times.split(",")]
+    pairs = [word.partition(":") for word in text.split(",")]
     try:
-        listed = [(int(at), int(nominal or at)) for at, _, nominal in words]
+        fire_times = [(int(due), int(fire or due)) for due, _, fire in pairs]
     except ValueError:
         return None
-    flat = [ms for at_ms, nominal_ms in listed for ms in (nominal_ms, at_ms)]
-    rising = all(
+    flat = [ms for due_ms, fire_ms in fire_times for ms in (fire_ms, due_ms)]
+    ascending = all(
         first <= second and (n % 2 == 0 or first < second)
         for n, (first, second) in enumerate(pairwise(flat))
     )
-    return listed if rising else None
+    return fire_times if ascending else None
 
 
-def _check_at(record: Record, listed: list[int]) -> int | None:
-    """When a schedule must be checked; None if that does not follow from it."""
+def _expected_score(record: Record, due_times: list[int]) -> int | None:
+    """The expected score in `due`; None if the record does not determine it."""
     if "exhausted_since_ms" in record:
         return None
-    checks = listed[:1] if record["state"] == ScheduleState.ACTIVE else []
+    checks = due_times[:1] if record["state"] == ScheduleState.ACTIVE else []
     checks += [int(record["end_ms"]) + 1] if "end_ms" in record else []
     return min(checks, default=None)
 
 
-def _stands(record: Record, places: Places) -> Iterator[Problem]:
+def _check_schedule_place(record: Record, places: Places) -> Iterator[Problem]:
     state = record.get("state", "")
-    wanted = {
+    expected = {
         ScheduleState.ACTIVE.value: ["due"],
         ScheduleState.PAUSED.value: [
             "due" if "end_ms" in record else "paused_schedules"
         ],
         ScheduleState.ENDED.value: [],
     }
-    stands = [
+    found = [
         place
         for place in ("due", "leased", "paused_schedules", "quarantine_reasons")
         if place in places
     ]
-    if state not in wanted:
+    if state not in expected:
         yield f"has the state {state!r}"
-    elif stands != wanted[state]:
-        where = " and ".join(f"in {place}" for place in stands) or "nowhere"
-        yield f"is {state} and stands {where}"
+    elif found != expected[state]:
+        where = " and ".join(f"in {place}" for place in found) or "nowhere"
+        yield f"is {state}, but is {where}"

@@ -1,63 +1,61 @@
-"""Part of fsck: what a term names must be found by it."""
+"""Checks that the schedules indexed under a search term have this term."""
 
 import redis
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from scheduler_api.core.fsck.gates import Execute, Problem
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.records import SCHEDULE
-from typing import Any
 
-# Most terms name one schedule or two: those are read many at once.
-FEW_MEMBERS = 2
-FOUND_BY = SCHEDULE.codes("owner", "search_terms")
+# Most terms have one or two schedules; small indexes are read in batches.
+SMALL_INDEX = 2
+INDEXED_FIELDS = SCHEDULE.codes("owner", "search_terms")
 
-# Answers of one MULTI; an error is an answer.
-Ask = Callable[..., list[Any]]
 Members = Callable[[str], Iterator[list[str]]]
-Problem = tuple[str, str, str]
 
 
 def problems(
-    ask: Ask, members: Members, *, prefix: str, names: Sequence[str]
+    execute: Execute, members: Members, *, prefix: str, names: Sequence[str]
 ) -> Iterator[Problem]:
-    """Name, member and problem of each that is not found by a term that names it.
-
-    Raises: redis.RedisError.
-    """
-    few: list[str] = []
-    many: list[str] = []
-    sizes = ask(*(("ZCARD", prefix + name) for name in names))
+    """Yield each schedule that is indexed under a term it does not have."""
+    small: list[str] = []
+    large: list[str] = []
+    sizes = execute(*(("ZCARD", prefix + name) for name in names))
     for name, size in zip(names, sizes, strict=True):
         if isinstance(size, redis.ResponseError):
             yield name, "", f"cannot be checked: {size}"
         else:
-            (few if size <= FEW_MEMBERS else many).append(name)
-    found = ask(*(("ZRANGE", prefix + name, "0", "-1") for name in few))
-    pairs = zip(few, found, strict=True)
-    named = [(name, _text(member)) for name, group in pairs for member in group]
-    yield from _not_found(ask, prefix, named)
-    for name in many:
+            (small if size <= SMALL_INDEX else large).append(name)
+    indexes = execute(*(("ZRANGE", prefix + name, "0", "-1") for name in small))
+    entries = [
+        (name, _text(member))
+        for name, index in zip(small, indexes, strict=True)
+        for member in index
+    ]
+    yield from _wrong_entries(execute, prefix, entries)
+    for name in large:
         for batch in members(name):
-            yield from _not_found(ask, prefix, [(name, member) for member in batch])
+            entries = [(name, member) for member in batch]
+            yield from _wrong_entries(execute, prefix, entries)
 
 
-def _not_found(
-    ask: Ask, prefix: str, named: Iterable[tuple[str, str]]
+def _wrong_entries(
+    execute: Execute, prefix: str, entries: Iterable[tuple[str, str]]
 ) -> Iterator[Problem]:
-    named = list(named)
+    entries = list(entries)
     commands: list[tuple[str, ...]] = []
-    for name, member in named:
+    for name, member in entries:
         commands.append(("ZSCORE", prefix + name, member))
-        commands.append(("HMGET", keys.schedule(prefix, member), *FOUND_BY))
-    replies = ask(*commands)
-    for (name, member), score, found in zip(
-        named, replies[::2], replies[1::2], strict=True
+        commands.append(("HMGET", keys.schedule(prefix, member), *INDEXED_FIELDS))
+    replies = execute(*commands)
+    for (name, member), score, record in zip(
+        entries, replies[::2], replies[1::2], strict=True
     ):
-        if score is None or not isinstance(found, list):
+        if score is None or not isinstance(record, list):
             continue
         owner, _, term = name.removeprefix("tm:").rpartition(":")
-        bearer, terms = (_text(v) if v is not None else "" for v in found)
-        if bearer != owner or term not in terms.split():
-            yield name, member, "is not found by this"
+        schedule_owner, terms = (_text(v) if v is not None else "" for v in record)
+        if schedule_owner != owner or term not in terms.split():
+            yield name, member, "does not have this search term"
 
 
 def _text(value: bytes) -> str:

@@ -221,7 +221,7 @@ def test_e5_repeated_pauses_and_resumptions_change_nothing(
     [
         (
             ("HDEL", keys.held_destinations(PREFIX), GATE),
-            "is paused and not among held_destinations",
+            "is paused, but missing in held_destinations",
         ),
         (
             ("HSET", keys.held_destinations(PREFIX), "d:9:x", "1"),
@@ -229,7 +229,7 @@ def test_e5_repeated_pauses_and_resumptions_change_nothing(
         ),
         (
             ("HDEL", keys.gate(PREFIX, GATE), GATE_FIELDS.code("paused_ms")),
-            "is held and nobody checks it",
+            "is held, but no check is planned",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""fsck: silent on a sound store, and every way to break the invariant is told."""
+"""fsck reports nothing on a consistent store, and every kind of inconsistency."""
 
 import pytest
 import redis
@@ -17,11 +17,11 @@ from scheduler_api.dialects.outbound import SECRETS
 from tests.core.engine import OWNER, PREFIX, START_MS, Engine, settlement
 
 LARGE = Content("https://receiver.example/", b"x" * 50_000)
-INSPECTED_AT_ONCE = 50
+BATCH_SIZE = 50
 
 
 def make(engine: Engine) -> dict[str, str]:
-    """One of everything; answers the ids by what they are."""
+    """Create one object of every kind; return their ids by name."""
     named = {"waits": engine.create(3_600_000).id}
     named["large"] = engine.create(3_600_000, content=LARGE).id
     edited = engine.create(3_600_000)
@@ -60,41 +60,41 @@ def make(engine: Engine) -> dict[str, str]:
     engine.client.set(keys.alive(PREFIX, "ticker"), 1, ex=5)
     engine.client.set(keys.chore(PREFIX, "check"), 1)
     engine.client.set(keys.epoch(PREFIX), "abc")
-    engine.client.set("rq:queue:deliveries", "not of this cell")
+    engine.client.set("rq:queue:deliveries", "of another owner")
     return named
 
 
-# What `make` made on each kind of store: it takes longer than putting it back.
-MADE: dict[str, tuple[dict[str, str], dict[bytes, tuple[int, bytes]]]] = {}
+# The result of `make` on each kind of store, since restoring it is faster.
+SAVED: dict[str, tuple[dict[str, str], dict[bytes, tuple[int, bytes]]]] = {}
 
 
 @pytest.fixture
 def broken(engine: Engine) -> tuple[redis.Redis, dict[str, str]]:
-    """A store with one of everything, about to be broken; the ids by their names."""
+    """A store with one object of every kind, and their ids by name."""
     engine.stays_sound = False
     client, kind = engine.client, type(engine.client).__name__
-    if kind in MADE:
-        named, kept = MADE[kind]
-        for key, (left_ms, stored) in kept.items():
-            client.restore(key, max(0, left_ms), stored)
+    if kind in SAVED:
+        named, dumps = SAVED[kind]
+        for key, (ttl_ms, dump) in dumps.items():
+            client.restore(key, max(0, ttl_ms), dump)
         return client, named
     named, found = make(engine), list(client.scan_iter())
-    MADE[kind] = named, {key: (client.pttl(key), client.dump(key)) for key in found}
+    SAVED[kind] = named, {key: (client.pttl(key), client.dump(key)) for key in found}
     return client, named
 
 
-def test_one_of_everything_is_sound(engine: Engine):
+def test_a_store_with_objects_of_every_kind_has_no_faults(engine: Engine):
     make(engine)
 
     assert walk.check(engine.cell) == []
 
 
-def test_an_empty_store_is_sound(store_client: redis.Redis):
+def test_an_empty_store_has_no_faults(store_client: redis.Redis):
     assert walk.check(Cell(store_client, PREFIX)) == []
 
 
-def test_more_than_fits_into_one_batch_is_sound(engine: Engine):
-    for _ in range(3 * INSPECTED_AT_ONCE):
+def test_many_events_have_no_faults(engine: Engine):
+    for _ in range(3 * BATCH_SIZE):
         engine.create(1_000)
     engine.now_ms += 1_000
     begun = engine.worker.begin(*engine.claim(100).ids)
@@ -103,7 +103,7 @@ def test_more_than_fits_into_one_batch_is_sound(engine: Engine):
     assert walk.check(engine.cell) == []
 
 
-def test_another_cell_in_the_same_store_is_not_looked_at(engine: Engine):
+def test_another_cell_in_the_same_store_is_ignored(engine: Engine):
     engine.client.set("{s10}:e:1", "x")
     engine.client.set("{s1}x", "x")
 
@@ -113,152 +113,152 @@ def test_another_cell_in_the_same_store_is_not_looked_at(engine: Engine):
 Break = Callable[[redis.Redis, dict[str, str]], object]
 
 
-def field(which: str, **values: str) -> Break:
+def set_field(which: str, **values: str) -> Break:
     return lambda client, named: client.hset(
         keys.event(PREFIX, named[which]),
         mapping={EVENT.code(name): value for name, value in values.items()},
     )
 
 
-def no_field(which: str, name: str) -> Break:
+def remove_field(which: str, name: str) -> Break:
     return lambda client, named: client.hdel(
         keys.event(PREFIX, named[which]), EVENT.code(name)
     )
 
 
-def rule_field(which: str, **values: str) -> Break:
+def set_rule_field(which: str, **values: str) -> Break:
     return lambda client, named: client.hset(
         keys.schedule(PREFIX, named[which]),
         mapping={SCHEDULE.code(name): value for name, value in values.items()},
     )
 
 
-def stand(place: str, which: str, score: int = START_MS) -> Break:
+def add_to(place: str, which: str, score: int = START_MS) -> Break:
     return lambda client, named: client.zadd(PREFIX + place, {named[which]: score})
 
 
-def leave(place: str, which: str) -> Break:
+def remove_from(place: str, which: str) -> Break:
     return lambda client, named: client.zrem(PREFIX + place, named[which])
 
 
-def rule_stand(place: str, which: str, score: int = START_MS) -> Break:
+def add_rule_to(place: str, which: str, score: int = START_MS) -> Break:
     return lambda client, named: client.zadd(
         PREFIX + place, {f"s:{named[which]}": score}
     )
 
 
 BREAKS: dict[str, tuple[Break, str]] = {
-    "stands nowhere": (leave("due", "waits"), "stands nowhere"),
-    "begun, stands nowhere": (leave("leased", "begun"), "stands nowhere"),
-    "stands twice": (stand("leased", "waits"), "stands in due and in leased"),
-    "finished, due": (stand("due", "delivered"), "stands in due"),
-    "finished, leased": (stand("leased", "dead"), "stands in leased"),
+    "in no place": (remove_from("due", "waits"), "is nowhere"),
+    "begun, in no place": (remove_from("leased", "begun"), "is nowhere"),
+    "in two places": (add_to("leased", "waits"), "is in due and in leased"),
+    "finished, due": (add_to("due", "delivered"), "is in due"),
+    "finished, leased": (add_to("leased", "dead"), "is in leased"),
     "cancelled, quarantined": (
-        stand("quarantine", "cancelled"),
-        "stands in quarantine",
+        add_to("quarantine", "cancelled"),
+        "is in quarantine",
     ),
     "quarantined without a reason": (
         lambda client, named: (
             client.zrem(keys.due(PREFIX), named["waits"]),
             client.zadd(keys.quarantine(PREFIX), {named["waits"]: 1}),
         ),
-        "stands in one of quarantine and quarantine_reasons",
+        "is in only one of quarantine and quarantine_reasons",
     ),
     "a reason without quarantine": (
         lambda client, named: client.hset(
             keys.quarantine_reasons(PREFIX), named["waits"], "x"
         ),
-        "stands in one of quarantine and quarantine_reasons",
+        "is in only one of quarantine and quarantine_reasons",
     ),
-    "due early": (stand("due", "waits", START_MS - 1), "its record says"),
-    "retry due early": (stand("due", "retried", START_MS), "its record says"),
-    "no member's record": (
+    "due early": (add_to("due", "waits", START_MS - 1), "its score in due is"),
+    "retry due early": (add_to("due", "retried", START_MS), "its score in due is"),
+    "due without record": (
         lambda client, _: client.zadd(keys.due(PREFIX), {"nobody": 1}),
         "due nobody: has no record",
     ),
-    "no leased member's record": (
+    "leased without record": (
         lambda client, _: client.zadd(keys.leased(PREFIX), {"nobody": 1}),
         "leased nobody: has no record",
     ),
-    "no quarantined member's record": (
+    "quarantined without record": (
         lambda client, _: client.zadd(keys.quarantine(PREFIX), {"s:nobody": 1}),
         "quarantine s:nobody: has no record",
     ),
-    "no paused schedule's record": (
+    "paused schedule without record": (
         lambda client, _: client.zadd(keys.paused_schedules(PREFIX), {"nobody": 1}),
         "paused_schedules s:nobody: has no record",
     ),
-    "no isolated member's record": (
+    "isolated without record": (
         lambda client, _: client.sadd(keys.isolated(PREFIX), "nobody"),
         "isolated nobody: has no record",
     ),
-    "no record behind a reason": (
+    "reason without record": (
         lambda client, _: client.hset(keys.quarantine_reasons(PREFIX), "nobody", "x"),
         "quarantine_reasons nobody: has no record",
     ),
-    "isolated, finished": (
+    "finished, isolated": (
         lambda client, named: client.sadd(keys.isolated(PREFIX), named["delivered"]),
-        "has ended and is isolated",
+        "has ended, but is isolated",
     ),
-    "isolated without need": (
+    "isolated without interruptions": (
         lambda client, named: client.sadd(keys.isolated(PREFIX), named["waits"]),
-        "being isolated does not go with 0 interruptions",
+        "is isolated after 0 interruptions",
     ),
     "not isolated": (
         lambda client, named: client.srem(keys.isolated(PREFIX), named["isolated"]),
-        "being isolated does not go with 2 interruptions",
+        "is not isolated after 2 interruptions",
     ),
-    "no active index": (
-        leave("ix:1:jiter:active", "waits"),
-        "is absent in by_time active",
+    "missing in the active index": (
+        remove_from("ix:1:jiter:active", "waits"),
+        "its score in by_time active is absent",
     ),
-    "active index too early": (
-        stand("ix:1:jiter:active", "waits", 5),
-        "is 5 in by_time active",
+    "wrong score in the active index": (
+        add_to("ix:1:jiter:active", "waits", 5),
+        "its score in by_time active is 5",
     ),
-    "active index of another": (
-        stand("ix:2:jiter:active", "waits"),
+    "in the active index of another owner": (
+        add_to("ix:2:jiter:active", "waits"),
         "ix:2:jiter:active {waits}: does not belong here",
     ),
-    "active, finished": (
-        stand("ix:1:jiter:active", "dead"),
+    "finished, in the active index": (
+        add_to("ix:1:jiter:active", "dead"),
         "ix:1:jiter:active {dead}: does not belong here",
     ),
-    "active, occurrence": (
+    "occurrence missing in the active index": (
         lambda client, named: client.zrem(
             "{s1}:ix:1:jiter:active", named["occurrence"]
         ),
-        "is absent in by_time active, not",
+        "its score in by_time active is absent, expected",
     ),
-    "active without record": (
+    "active index without record": (
         lambda client, _: client.zadd("{s1}:ix:1:jiter:active", {"nobody": 1}),
         "ix:1:jiter:active nobody: has no record",
     ),
-    "not found by end": (
-        leave("fin:1:jiter:dead", "dead"),
-        "is absent in finished dead",
+    "missing in the finished index": (
+        remove_from("fin:1:jiter:dead", "dead"),
+        "its score in finished dead is absent",
     ),
-    "found by wrong end": (
-        stand("fin:1:jiter:delivered", "delivered", 5),
-        "is 5 in finished delivered",
+    "wrong score in the finished index": (
+        add_to("fin:1:jiter:delivered", "delivered", 5),
+        "its score in finished delivered is 5",
     ),
-    "found by an end before it": (
-        stand("fin:1:jiter:dead", "waits"),
+    "unfinished, in the finished index": (
+        add_to("fin:1:jiter:dead", "waits"),
         "fin:1:jiter:dead {waits}: does not belong here",
     ),
-    "not found by time": (
-        leave("ix:1:jiter:dead", "dead"),
-        "is absent in by_time dead",
+    "missing in the index of dead events": (
+        remove_from("ix:1:jiter:dead", "dead"),
+        "its score in by_time dead is absent",
     ),
-    "found as another end": (
-        stand("ix:1:jiter:delivered", "dead"),
+    "in the index of another state": (
+        add_to("ix:1:jiter:delivered", "dead"),
         "ix:1:jiter:delivered {dead}: does not belong here",
     ),
-    "not an occurrence of its schedule": (
+    "missing in the occurrences of its schedule": (
         lambda client, named: client.zrem(
             keys.occurrences(PREFIX, named["fires"]), named["occurrence"]
         ),
-        "absent in occurrences",
+        "its score in occurrences is absent",
     ),
     "occurrence without record": (
         lambda client, named: client.zadd(
@@ -266,7 +266,7 @@ BREAKS: dict[str, tuple[Break, str]] = {
         ),
         "nobody: has no record",
     ),
-    "event among occurrences": (
+    "event in the occurrences": (
         lambda client, named: client.zadd(
             keys.occurrences(PREFIX, named["fires"]), {named["waits"]: 1}
         ),
@@ -274,232 +274,253 @@ BREAKS: dict[str, tuple[Break, str]] = {
     ),
     "no body": (
         lambda client, named: client.delete(keys.body(PREFIX, named["waits"])),
-        "what it sends is missing",
+        "its content is missing",
     ),
     "body expires": (
         lambda client, named: client.expire(keys.body(PREFIX, named["waits"]), 600),
-        "what it sends expires",
+        "its content expires",
     ),
-    "body of nobody": (
+    "body without event": (
         lambda client, _: client.set("{s1}:b:nobody", "x"),
-        "b:nobody: belongs to no event",
+        "b:nobody: belongs to no event and has no TTL",
     ),
     "body of an earlier edit": (
         lambda client, named: client.set(keys.body(PREFIX, named["edited"]), "x"),
-        "b:{edited}: belongs to no event",
+        "b:{edited}: belongs to no event and has no TTL",
     ),
     "no template of an occurrence": (
         lambda client, named: client.delete(
             *client.keys(f"{{s1}}:t:{named['fires']}:*")
         ),
-        "e:{occurrence}: what it sends is missing",
+        "e:{occurrence}: its content is missing",
     ),
     "no template of a schedule": (
         lambda client, named: client.delete(
             *client.keys(f"{{s1}}:t:{named['paused']}:*")
         ),
-        "s:{paused}: what it sends is missing",
+        "s:{paused}: its content is missing",
     ),
-    "template of nobody": (
+    "template without schedule": (
         lambda client, _: client.set("{s1}:t:nobody:abc", "x"),
-        "t:nobody:abc: belongs to no schedule",
+        "t:nobody:abc: belongs to no schedule and has no TTL",
     ),
-    "template that nothing will remove": (
+    "template of an unknown revision": (
         lambda client, named: client.set(f"{{s1}}:t:{named['fires']}:old", "x"),
-        "old: belongs to no schedule",
+        "old: belongs to no schedule and has no TTL",
     ),
-    "log of nobody": (
+    "log without event": (
         lambda client, _: client.hset("{s1}:log:nobody", "1", "a 1 0 {}"),
         "log:nobody: belongs to no event",
     ),
-    "log line": (
+    "unreadable log entry": (
         lambda client, named: client.hset(keys.log(PREFIX, named["dead"]), "1", "x"),
-        "log:{dead} 1: is no attempt",
+        "log:{dead} 1: is not a readable attempt",
     ),
-    "log number": (
+    "unreadable log number": (
         lambda client, named: client.hset(
             keys.log(PREFIX, named["dead"]), "one", 'a 1 0 {"started_ms":1}'
         ),
-        "log:{dead} one: is no attempt",
+        "log:{dead} one: is not a readable attempt",
     ),
-    "no number": (field("waits", due_ms="soon"), "due_ms is not a number: 'soon'"),
-    "no creation": (
-        no_field("waits", "created_ms"),
+    "due time is not a number": (
+        set_field("waits", due_ms="soon"),
+        "due_ms is not a number: 'soon'",
+    ),
+    "no creation time": (
+        remove_field("waits", "created_ms"),
         "created_ms is not a number: None",
     ),
-    "no owner": (no_field("waits", "owner"), "has no owner"),
-    "no format": (field("waits", format="2"), "has the format '2'"),
-    "unknown owner": (
+    "no owner": (remove_field("waits", "owner"), "has no owner"),
+    "no format": (set_field("waits", format="2"), "has the format '2'"),
+    "owner missing in owners": (
         lambda client, _: client.srem(keys.owners(PREFIX), str(OWNER)),
-        "belongs to an owner that owners does not name",
+        "its owner is missing in owners",
     ),
-    "no hash": (
+    "record is not a hash": (
         lambda client, named: (
             client.delete(keys.event(PREFIX, named["waits"])),
             client.set(keys.event(PREFIX, named["waits"]), "x"),
         ),
         "e:{waits}: cannot be read",
     ),
-    "unknown state": (field("dead", state="lost"), "has the state 'lost'"),
-    "ended as active": (field("dead", state="active"), "has the state 'active'"),
-    "ended without a time": (
-        no_field("dead", "finished_ms"),
-        "has ended without a time",
+    "unknown state": (set_field("dead", state="lost"), "has the state 'lost'"),
+    "state active is stored": (
+        set_field("dead", state="active"),
+        "has the state 'active'",
     ),
-    "ended with a token": (field("dead", token="x"), "has ended and bears token"),
+    "ended without a time": (
+        remove_field("dead", "finished_ms"),
+        "has ended, but has no finished_ms",
+    ),
+    "ended with a token": (set_field("dead", token="x"), "has ended, but has token"),
     "not ended with a time": (
-        field("waits", finished_ms="1"),
-        "has not ended and bears finished_ms",
+        set_field("waits", finished_ms="1"),
+        "has not ended, but has finished_ms",
     ),
     "not ended with a reason": (
-        field("waits", reason="x"),
-        "has not ended and bears reason",
+        set_field("waits", reason="x"),
+        "has not ended, but has reason",
     ),
     "begun without a limit": (
-        no_field("begun", "renewable_until_ms"),
-        "bears one of token and renewable_until_ms",
+        remove_field("begun", "renewable_until_ms"),
+        "has only one of token and renewable_until_ms",
     ),
     "a limit without begin": (
-        field("offered", renewable_until_ms="1"),
-        "bears one of token and renewable_until_ms",
+        set_field("offered", renewable_until_ms="1"),
+        "has only one of token and renewable_until_ms",
     ),
     "begun, not counted": (
-        no_field("begun", "attempts"),
-        "was begun, but never counted",
+        remove_field("begun", "attempts"),
+        "an attempt is running, but none is counted",
     ),
-    "in a hand and due": (
-        field("retried", token="x", renewable_until_ms="1"),
-        "is due, and in a worker's hand",
+    "running and due": (
+        set_field("retried", token="x", renewable_until_ms="1"),
+        "is in due, but an attempt is running",
     ),
     "active schedule nowhere": (
         lambda client, named: client.zrem(keys.due(PREFIX), f"s:{named['fires']}"),
-        "is active and stands nowhere",
+        "is active, but is nowhere",
     ),
-    "active schedule among the paused": (
-        stand("paused_schedules", "fires"),
-        "is active and stands in due and in paused_schedules",
+    "active schedule in paused_schedules": (
+        add_to("paused_schedules", "fires"),
+        "is active, but is in due and in paused_schedules",
     ),
     "active schedule leased": (
-        rule_stand("leased", "fires"),
-        "is active and stands in due and in leased",
+        add_rule_to("leased", "fires"),
+        "is active, but is in due and in leased",
     ),
     "paused schedule due": (
-        rule_stand("due", "paused"),
-        "is paused and stands in due and in paused_schedules",
+        add_rule_to("due", "paused"),
+        "is paused, but is in due and in paused_schedules",
     ),
     "paused schedule nowhere": (
-        leave("paused_schedules", "paused"),
-        "is paused and stands nowhere",
+        remove_from("paused_schedules", "paused"),
+        "is paused, but is nowhere",
     ),
-    "ended schedule due": (rule_stand("due", "ended"), "is ended and stands in due"),
-    "schedule due early": (rule_stand("due", "fires", 5), "is due at 5, its next time"),
-    "schedule's state": (rule_field("fires", state="x"), "has the state 'x'"),
-    "schedule's times": (
-        rule_field("fires", fire_times="soon"),
-        "has unreadable times",
+    "ended schedule due": (add_rule_to("due", "ended"), "is ended, but is in due"),
+    "schedule due early": (
+        add_rule_to("due", "fires", 5),
+        "its score in due is 5, expected",
     ),
-    "schedule's times fall": (
-        rule_field("fires", fire_times="9,8"),
-        "has unreadable times",
+    "unknown state of a schedule": (
+        set_rule_field("fires", state="x"),
+        "has the state 'x'",
     ),
-    "jitter beyond the next": (
-        rule_field("fires", fire_times="9:5,8:7"),
-        "has unreadable times",
+    "unreadable fire times": (
+        set_rule_field("fires", fire_times="soon"),
+        "has unreadable fire times",
     ),
-    "end before the next time": (
-        rule_field("fires", end_ms="7"),
-        "its next time is 8",
+    "descending fire times": (
+        set_rule_field("fires", fire_times="9,8"),
+        "has unreadable fire times",
     ),
-    "paused with an end, among those without": (
-        rule_field("paused", end_ms=f"{START_MS}"),
-        "is paused and stands in paused_schedules",
+    "jitter beyond the next fire time": (
+        set_rule_field("fires", fire_times="9:5,8:7"),
+        "has unreadable fire times",
     ),
-    "schedule's end": (rule_field("fires", end_ms="x"), "end_ms is not a number"),
-    "event's end": (field("waits", end_ms="x"), "end_ms is not a number"),
-    "schedule's number": (
-        rule_field("fires", times_ahead="x"),
+    "end before the next fire time": (
+        set_rule_field("fires", end_ms="7"),
+        "expected 8",
+    ),
+    "paused schedule with an end in paused_schedules": (
+        set_rule_field("paused", end_ms=f"{START_MS}"),
+        "is paused, but is in paused_schedules",
+    ),
+    "schedule's end is not a number": (
+        set_rule_field("fires", end_ms="x"),
+        "end_ms is not a number",
+    ),
+    "event's end is not a number": (
+        set_field("waits", end_ms="x"),
+        "end_ms is not a number",
+    ),
+    "schedule's field is not a number": (
+        set_rule_field("fires", times_ahead="x"),
         "times_ahead is not a number",
     ),
-    "schedule not listed": (leave("ix:1:jiter:schedules", "fires"), "in schedules"),
-    "schedule listed elsewhere": (
-        stand("ix:2:jiter:schedules", "fires"),
+    "missing in the owner's schedules": (
+        remove_from("ix:1:jiter:schedules", "fires"),
+        "its score in schedules is absent",
+    ),
+    "in another owner's schedules": (
+        add_to("ix:2:jiter:schedules", "fires"),
         "ix:2:jiter:schedules {fires}: does not belong here",
     ),
-    "name of nobody": (
+    "name of a missing schedule": (
         lambda client, _: client.hset("{s1}:names:1:jiter", "x", "nobody"),
-        "names:1:jiter x: names none that bears it",
+        "names:1:jiter x: points to a schedule that does not have this name",
     ),
-    "name of another": (
+    "name of another schedule": (
         lambda client, named: client.hset("{s1}:names:1:jiter", "x", named["fires"]),
-        "names:1:jiter x: names none that bears it",
+        "names:1:jiter x: points to a schedule that does not have this name",
     ),
-    "name taken away": (
+    "name missing in names": (
         lambda client, _: client.delete("{s1}:names:1:jiter"),
-        "s:{named}: does not own its name 'nightly'",
+        "s:{named}: names does not map its name 'nightly' to it",
     ),
-    "listed without record": (
+    "schedule index without record": (
         lambda client, _: client.zadd("{s1}:ix:1:jiter:schedules", {"nobody": 1}),
         "ix:1:jiter:schedules nobody: has no record",
     ),
-    "schedule is no hash": (
+    "schedule is not a hash": (
         lambda client, named: (
             client.delete(keys.schedule(PREFIX, named["fires"])),
             client.set(keys.schedule(PREFIX, named["fires"]), "x"),
         ),
         "s:{fires}: cannot be read",
     ),
-    "place is no set": (
+    "place is not a set": (
         lambda client, _: (
             client.delete(keys.paused_schedules(PREFIX)),
             client.set(keys.paused_schedules(PREFIX), "x"),
         ),
         "paused_schedules: cannot be checked: WRONGTYPE",
     ),
-    "index is no set": (
+    "index is not a set": (
         lambda client, _: client.set("{s1}:ix:1:jiter:active:", "x"),
         "ix:1:jiter:active:: cannot be checked: WRONGTYPE",
     ),
-    "log is no hash": (
+    "log is not a hash": (
         lambda client, _: client.set("{s1}:log:nobody", "x"),
         "log:nobody: cannot be checked: WRONGTYPE",
     ),
     "unknown key": (
         lambda client, _: client.set("{s1}:what", "x"),
-        "what: is unknown and never expires",
+        "what: is an unknown key without a TTL",
     ),
     "unknown family": (
         lambda client, _: client.hset("{s1}:zz:1", "x", "y"),
-        "zz:1: is unknown and never expires",
+        "zz:1: is an unknown key without a TTL",
     ),
-    "sign of life for ever": (
+    "heartbeat without a TTL": (
         lambda client, _: client.persist(keys.alive(PREFIX, "ticker")),
-        "alive:ticker: is unknown and never expires",
+        "alive:ticker: is an unknown key without a TTL",
     ),
 }
 
 
 @pytest.mark.parametrize("store_client", ["fakeredis"], indirect=True)
 @pytest.mark.parametrize("how", BREAKS)
-def test_a_broken_invariant_is_told(
+def test_an_inconsistency_is_reported(
     broken: tuple[redis.Redis, dict[str, str]], how: str
 ):
     client, named = broken
-    spoil, told = BREAKS[how]
+    damage, expected = BREAKS[how]
 
-    spoil(client, named)
+    damage(client, named)
 
     faults = [str(fault) for fault in walk.check(Cell(client, PREFIX))]
-    assert any(told.format(**named) in fault for fault in faults)
+    assert any(expected.format(**named) in fault for fault in faults)
 
 
-def test_an_unknown_key_that_expires_is_no_fault(engine: Engine):
+def test_an_unknown_key_with_a_ttl_is_no_fault(engine: Engine):
     engine.client.set("{s1}:what", "x", ex=60)
 
     assert engine.faults() == []
 
 
 @pytest.mark.parametrize("kind", ["event", "schedule"])
-def test_what_stands_aside_is_sound_however_broken_it_is(engine: Engine, kind: str):
+def test_a_quarantined_member_is_no_fault(engine: Engine, kind: str):
     schedule: Schedule = engine.schedule()
     event = engine.offered()
     member, key = {
@@ -507,7 +528,7 @@ def test_what_stands_aside_is_sound_however_broken_it_is(engine: Engine, kind: s
         "schedule": (f"s:{schedule.id}", keys.schedule(PREFIX, schedule.id)),
     }[kind]
     engine.client.delete(key)
-    engine.client.set(key, "no hash")
+    engine.client.set(key, "record is not a hash")
     engine.now_ms = max(schedule.times_ms[0], engine.now_ms)
 
     for _ in range(2):
@@ -517,16 +538,16 @@ def test_what_stands_aside_is_sound_however_broken_it_is(engine: Engine, kind: s
     assert engine.faults() == []
 
 
-def test_a_large_store_s_faults_are_told_up_to_a_thousand(store_client: redis.Redis):
+def test_at_most_a_thousand_faults_are_reported(store_client: redis.Redis):
     for n in range(0, 1_200, 100):
         store_client.zadd(keys.due(PREFIX), {f"x{m}": m for m in range(n, n + 100)})
 
     assert len(walk.check(Cell(store_client, PREFIX))) == 1_000
 
 
-def test_a_fault_reads_as_one_line():
+def test_a_fault_is_printed_as_one_line():
     assert str(Fault("due", "7", "has no record")) == "due 7: has no record"
-    assert str(Fault("e:7", "", "stands nowhere")) == "e:7: stands nowhere"
+    assert str(Fault("e:7", "", "is nowhere")) == "e:7: is nowhere"
 
 
 def run_command(url: str):
@@ -534,7 +555,7 @@ def run_command(url: str):
     return CliRunner().invoke(main, ["fsck"], env=environ)
 
 
-def test_the_command_is_silent_on_a_sound_store(valkey: str):
+def test_the_command_prints_nothing_for_a_consistent_store(valkey: str):
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
 

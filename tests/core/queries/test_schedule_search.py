@@ -204,8 +204,8 @@ def test_fsck_reports_search_terms_that_do_not_match_the_schedule(engine: Engine
     engine.client.delete(keys.search_term(PREFIX, str(OWNER), RED))
 
     assert sorted(engine.faults()) == [
-        f"s:{schedule.id}: stands in 0 of its 1 terms",
-        f"tm:{OWNER}:{BLUE} {schedule.id}: is not found by this",
+        f"s:{schedule.id}: is indexed under 0 of its 1 search terms",
+        f"tm:{OWNER}:{BLUE} {schedule.id}: does not have this search term",
     ]
 
 

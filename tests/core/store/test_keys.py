@@ -131,5 +131,5 @@ def test_fsck_knows_which_names_stay(store_client: redis.Redis, name: str):
 
     faults = [str(fault) for fault in walk.check(Cell(store_client, PREFIX))]
 
-    unknown = f"{key.removeprefix(PREFIX)}: is unknown and never expires"
+    unknown = f"{key.removeprefix(PREFIX)}: is an unknown key without a TTL"
     assert (unknown in faults) == (name in EXPIRING | NO_KEYS)

@@ -150,7 +150,7 @@ def test_a_damaged_group_is_unreadable_and_reported_by_fsck(
     cell.client.hset(keys.groups(PREFIX, str(OWNER)), "g", record)
 
     [fault] = walk.check(cell)
-    assert str(fault).startswith(f"groups:{OWNER} g: is no group")
+    assert str(fault).startswith(f"groups:{OWNER} g: is not a readable group")
 
 
 def test_fsck_reports_groups_without_an_owner(cell: Cell, groups: Groups):
@@ -159,4 +159,4 @@ def test_fsck_reports_groups_without_an_owner(cell: Cell, groups: Groups):
     cell.client.delete(keys.owners(PREFIX))
 
     [fault] = walk.check(cell)
-    assert fault.where == f"groups:{OWNER}"
+    assert fault.key == f"groups:{OWNER}"

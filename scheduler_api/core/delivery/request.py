@@ -52,7 +52,7 @@ class Decision:
     follow_ups: tuple[FollowUp, ...] = ()
 
 
-def fetched(begun: Begun) -> Content:
+def content_of(begun: Begun) -> Content:
     """Return the content of the event.
 
     Raises: UnreadableRecord, if the content was not fetched.
@@ -62,7 +62,7 @@ def fetched(begun: Begun) -> Content:
     return begun.content
 
 
-def identity(begun: Begun, *, event_id: str) -> Headers:
+def identity_headers(begun: Begun, *, event_id: str) -> Headers:
     """Return the headers that identify the event and the attempt to the receiver.
 
     Args:
@@ -71,7 +71,7 @@ def identity(begun: Begun, *, event_id: str) -> Headers:
     return (EVENT_ID, event_id), (ATTEMPT, str(begun.attempt))
 
 
-def warning(begun: Begun) -> dict[str, str]:
+def duplicate_warning(begun: Begun) -> dict[str, str]:
     """Return the header that marks a possible duplicate, if the request is one.
 
     Callers add it to `Outgoing.signed` too, so that the attempt log shows it.

@@ -8,9 +8,9 @@ from scheduler_api.core.delivery.request import (
     Answer,
     Decision,
     Outgoing,
-    fetched,
-    identity,
-    warning,
+    content_of,
+    duplicate_warning,
+    identity_headers,
 )
 from scheduler_api.core.delivery.signing import standard_webhook
 from scheduler_api.core.model import Begun, Draft, Outcome
@@ -38,15 +38,19 @@ class EventsV1Outbound:
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the POST of this attempt with the context, signed at `now_ms`."""
-        content = fetched(begun)
+        content = content_of(begun)
         body, run_id = content.body, public_id(begun.id)
-        signed = warning(begun)
+        signed = duplicate_warning(begun)
         if self._signs:
             secret = secrets[SIGNING_SECRET]
             signed |= standard_webhook(secret, body, message_id=run_id, now_ms=now_ms)
         return Outgoing(
             url=content.url,
-            headers=(CONTENT_TYPE, *signed.items(), *identity(begun, event_id=run_id)),
+            headers=(
+                CONTENT_TYPE,
+                *signed.items(),
+                *identity_headers(begun, event_id=run_id),
+            ),
             body=body,
             timeout_ms=begun.deadline_ms,
             response_cap_bytes=self._response_cap_bytes,
@@ -64,4 +68,4 @@ class EventsV1Outbound:
             return decision
         # A retry needs the contact too: the store drops a retry that would reach the
         # schedule's next fire time, and then the event is dead.
-        return replace(decision, contact=str(fetched(begun).options[OWNER]))
+        return replace(decision, contact=str(content_of(begun).options[OWNER]))

@@ -13,9 +13,9 @@ from scheduler_api.core.delivery.request import (
     Answer,
     Decision,
     Outgoing,
-    fetched,
-    identity,
-    warning,
+    content_of,
+    duplicate_warning,
+    identity_headers,
 )
 from scheduler_api.core.delivery.signing import hmac_sha256_base64
 from scheduler_api.core.ids import to_number
@@ -46,7 +46,7 @@ class JiterOutbound:
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the POST of this attempt, signed at `now_ms`."""
-        content = fetched(begun)
+        content = content_of(begun)
         payload, secret = content.body, secrets[SIGNING_SECRET]
         body = body_bytes(payload, scheduled_ms=begun.wanted_ms)
         timestamp = str(now_ms)
@@ -56,13 +56,13 @@ class JiterOutbound:
         }
         if self._sends_legacy_signature:
             signed[LEGACY_SIGNATURE] = hmac_sha256_base64(secret, payload)
-        signed |= warning(begun)
+        signed |= duplicate_warning(begun)
         return Outgoing(
             url=content.url,
             headers=(
                 CONTENT_TYPE,
                 *signed.items(),
-                *identity(begun, event_id=public_id(begun.id)),
+                *identity_headers(begun, event_id=public_id(begun.id)),
             ),
             body=body,
             timeout_ms=begun.deadline_ms,

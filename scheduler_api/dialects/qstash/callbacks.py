@@ -8,7 +8,7 @@ Source: https://upstash.com/docs/qstash/features/callbacks
 
 import base64
 import orjson
-from scheduler_api.core.delivery.request import Answer, fetched
+from scheduler_api.core.delivery.request import Answer, content_of
 from scheduler_api.core.model import Begun, Content, FollowUp
 from scheduler_api.dialects.qstash.parsing.ids import dlq_id
 from scheduler_api.dialects.qstash.parsing.message import (
@@ -36,7 +36,7 @@ def follow_ups(
 
     Raises: UnreadableRecord.
     """
-    message = from_options(fetched(begun).options)
+    message = from_options(content_of(begun).options)
     if message.callback is None and message.failure_callback is None:
         return ()
     key = key_of(begun.owner.tenant, secret_key=secret_key)
@@ -73,7 +73,7 @@ def callback_content(
 
     Raises: UnreadableRecord.
     """
-    message = from_options(fetched(begun).options)
+    message = from_options(content_of(begun).options)
     if message.callback is None:
         return None
     body = _body(begun, message, answer, redaction_key)
@@ -90,7 +90,7 @@ def failure_callback_content(
 
     Raises: UnreadableRecord.
     """
-    message = from_options(fetched(begun).options)
+    message = from_options(content_of(begun).options)
     if message.failure_callback is None:
         return None
     body = _body(begun, message, answer, redaction_key) | {"dlqId": dlq_id}
@@ -118,7 +118,7 @@ def _content(message: Message, callback: Callback, body: dict[str, object]) -> C
 def _body(
     begun: Begun, message: Message, answer: Answer, redaction_key: bytes
 ) -> dict[str, object]:
-    source = fetched(begun)
+    source = content_of(begun)
     hidden = message.redaction
     body = {
         "status": answer.status or 0,

@@ -12,8 +12,8 @@ from scheduler_api.core.delivery.request import (
     Headers,
     Outgoing,
     Reply,
-    fetched,
-    warning,
+    content_of,
+    duplicate_warning,
 )
 from scheduler_api.core.model import Begun, Content, Draft, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
@@ -50,7 +50,7 @@ class QstashOutbound:
         `Upstash-Retried` counts the failed attempts so far. An interrupted attempt does
         not count, so the attempt after it has the same number.
         """
-        content = fetched(begun)
+        content = content_of(begun)
         # A URL contains a colon, the name of a url group does not.
         if ":" not in content.url:
             return Outgoing(group=content.url)
@@ -72,12 +72,12 @@ class QstashOutbound:
                 ("Upstash-Retried", str(begun.failures)),
                 ("Upstash-Signature", signature),
                 *_origin(begun, message),
-                *warning(begun).items(),
+                *duplicate_warning(begun).items(),
             ),
             body=content.body,
             timeout_ms=begun.deadline_ms,
             response_cap_bytes=self._response_cap_bytes(message),
-            signed=warning(begun),
+            signed=duplicate_warning(begun),
         )
 
     def _response_cap_bytes(self, message: Message) -> int:
@@ -88,7 +88,7 @@ class QstashOutbound:
 
     def expand(self, begun: Begun, group: Group) -> Sequence[Draft]:
         """Return a message for each endpoint of the url group of a schedule."""
-        content = fetched(begun)
+        content = content_of(begun)
         message = from_options(content.options)
         message = replace(
             message, schedule_id=schedule_id(begun.schedule, message), delay_ms=0
@@ -144,7 +144,7 @@ def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     The wait that the receiver requests takes precedence over the publisher's
     expression, and the expression over the default.
     """
-    message = from_options(fetched(begun).options)
+    message = from_options(content_of(begun).options)
     if begun.failures >= message.retries or _is_non_retryable(reply):
         return None
     ended_ms = reply.started_ms + int(reply.total_ms)

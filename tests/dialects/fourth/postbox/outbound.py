@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from scheduler_api.core.delivery import retry
-from scheduler_api.core.delivery.request import Answer, Decision, Outgoing, fetched
+from scheduler_api.core.delivery.request import Answer, Decision, Outgoing, content_of
 from scheduler_api.core.delivery.signing import hmac_sha256_base64
 from scheduler_api.core.model import Begun, Draft
 from scheduler_api.core.settings.engine import EngineSettings
@@ -24,7 +24,7 @@ class PostboxOutbound:
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the signed PUT of this attempt."""
-        content = fetched(begun)
+        content = content_of(begun)
         signature = hmac_sha256_base64(secrets[SIGNING_SECRET], content.body)
         return Outgoing(
             method="PUT",

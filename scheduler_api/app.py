@@ -25,7 +25,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
-# JSON may write a byte of an event's body as six: `\u001f`.
+# In JSON, one byte of an event's body can take six: `\u001f`.
 JSON_OVERHEAD = 6
 # Allowed for all other fields of a request.
 OTHER_FIELDS_BYTES = 65_536

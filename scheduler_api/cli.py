@@ -41,7 +41,7 @@ DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
 
 
 class Group(click.Group):
-    """A group of commands that print an expected error as one line."""
+    """A command group that prints expected errors in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -165,10 +165,7 @@ def destinations() -> None:
 @destinations.command("list")
 @click.pass_obj
 def list_held_destinations(settings: Settings) -> None:
-    """List destinations whose events wait.
-
-    They are paused, failing, or over their share of a worker.
-    """
+    """List destinations that are paused, failing, or over their share."""
     url = Column("destination", overflow="fold")
     table = Table("tenant", url, "state", "waiting", "running")
     for held in HeldDestinations(_cell(settings)).all():
@@ -178,7 +175,7 @@ def list_held_destinations(settings: Settings) -> None:
 
 
 def _state(held: HeldDestination) -> str:
-    """Describe why a destination is held, and since or until when."""
+    """Describe the state of a destination, with its time."""
     states: list[str] = []
     if held.paused_ms is not None:
         states.append(f"paused since {_seconds(held.paused_ms)}")
@@ -194,7 +191,7 @@ def _state(held: HeldDestination) -> str:
 def pause_destination(
     settings: Settings, tenant_id: str, destination: Destination
 ) -> None:
-    """Hold back what this tenant sends to a destination."""
+    """Stop deliveries of a tenant to a destination; its events wait."""
     HeldDestinations(_cell(settings)).set_paused(tenant_id, destination, paused=True)
     click.echo(f"{destination.origin} of tenant {tenant_id} is paused")
 
@@ -206,7 +203,7 @@ def pause_destination(
 def resume_destination(
     settings: Settings, tenant_id: str, destination: Destination
 ) -> None:
-    """Deliver what has waited, oldest first."""
+    """Continue deliveries of a tenant to a destination, oldest event first."""
     try:
         HeldDestinations(_cell(settings)).set_paused(
             tenant_id, destination, paused=False

@@ -40,7 +40,7 @@ DIALECTS = {
 
 @cache
 def imported(module: str) -> frozenset[str]:
-    """The modules that a module imports itself."""
+    """The modules that a module imports directly."""
     return frozenset(_names(ast.parse(MODULES[module].read_text())))
 
 

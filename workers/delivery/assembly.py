@@ -28,12 +28,12 @@ HTTP_CLIENT_LIMIT_FACTOR = 2
 async def open_in_flight(
     settings: EngineSettings, *, preload_tenants: int = 0
 ) -> AsyncIterator[InFlight]:
-    """Create everything that a worker needs for deliveries, with own connections.
+    """Create everything that a worker needs for deliveries, with its own connections.
 
     On exit, deliveries in flight are aborted; their leases expire.
 
     Args:
-        preload_tenants: of how many tenants to read the secrets in advance.
+        preload_tenants: the number of tenants whose secrets are read in advance.
     """
     connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
     client = connect(settings.redis_url, retry=RETRY_ONCE)

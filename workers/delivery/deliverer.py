@@ -82,7 +82,7 @@ class Deliverer:
     async def _expand(
         self, begun: Begun, group: str, started_ms: int, may_write: Callable[[], bool]
     ) -> Settlement | None:
-        """Replace the event by one event for each endpoint of the group."""
+        """Replace the event with one event for each endpoint of the group."""
         expand = self._dialects[begun.owner.dialect].expand
         create = partial(self._fan_out.create, begun, group, expand=expand)
         complete = False

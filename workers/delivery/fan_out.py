@@ -1,4 +1,4 @@
-"""Replaces the event of a group by one event for each endpoint."""
+"""Replaces the event of a group with one event for each endpoint."""
 
 from collections.abc import Callable, Sequence
 from scheduler_api.core.model import Begun, Draft, Verdict

@@ -18,8 +18,8 @@ class Outgoing:
         response_cap_bytes: how many bytes of the response body to read.
         signed: headers that the attempt log must keep, because they cannot be computed
             again.
-        group: the name of a group. If set, no request is sent; the event is replaced by
-            one event for each endpoint.
+        group: the name of a group. If set, no request is sent; the event is replaced
+            with one event for each endpoint.
     """
 
     method: str = "POST"

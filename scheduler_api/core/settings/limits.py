@@ -35,7 +35,7 @@ NO_LIMITS: LimitsByDialect = MappingProxyType({})
 
 @dataclass(frozen=True)
 class BreakerLimits:
-    """When a destination's breaker opens and closes; `attempts` 0: it never opens."""
+    """When a destination's breaker opens and closes; `attempts` 0 disables it."""
 
     attempts: int
     percent: int

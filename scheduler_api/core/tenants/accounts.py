@@ -51,7 +51,7 @@ class NewTenant:
 class Rotation:
     """The result of a rotation: all secrets of the tenant, and the time in epoch ms.
 
-    `last_ms` is the time of the rotation before, None if there was none.
+    `last_ms` is the time of the previous rotation, None if there was none.
     """
 
     secrets: Secrets
@@ -191,7 +191,7 @@ class Tenants:
         """Check that SECRET_KEY decrypts the secrets in the store.
 
         Raises:
-            WrongSecretKey.
+            WrongSecretKey: it does not decrypt them.
         """
         ids = self.all_ids()
         for tenant_id in {*ids[:1], *ids[-1:]}:
@@ -205,7 +205,7 @@ class Tenants:
 
         Args:
             dialect: whose secrets change; each dialect has its own last rotation.
-            replace: may be called several times.
+            replace: returns the new secrets; may be called several times.
 
         Raises:
             NotFound: unknown tenant.

@@ -1,4 +1,4 @@
-"""The signing keys of a QStash tenant, their rotation, and their variables."""
+"""The signing keys of a QStash tenant: format, rotation, environment variables."""
 
 import secrets as random
 import string

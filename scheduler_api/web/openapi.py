@@ -89,7 +89,7 @@ def write(app: Flask, document: Document) -> Json:
 def views(
     app: Flask, document: Document
 ) -> Iterator[tuple[Rule, str, Callable[..., object]]]:
-    """Each route of a dialect, with one method and its view."""
+    """Each combination of a route and a method of a dialect, with its view."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith(f"{document.blueprint}."):
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):

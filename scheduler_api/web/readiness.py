@@ -27,9 +27,9 @@ class Readiness:
         self._epoch = Epoch()
 
     def missing(self) -> list[str]:
-        """What the cell lacks; empty if it is ready.
+        """What the cell lacks, as messages; empty if it is ready.
 
-        Raises: redis.RedisError, if the store answers with an error.
+        An unreachable store is a message; an error reply of the store is raised.
         """
         prefix = self._cell.prefix
         pipe = self._cell.client.pipeline(transaction=False)

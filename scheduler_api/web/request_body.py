@@ -1,4 +1,4 @@
-"""Reading the body of a request: in full, or not at all."""
+"""Reads the body of a request, in full or not at all."""
 
 from flask import Request
 from gunicorn.http.errors import ParseException
@@ -9,17 +9,17 @@ from werkzeug.exceptions import RequestEntityTooLarge
 def read_body(
     request: Request, *, too_large: str, malformed: str, limit_bytes: int | None = None
 ) -> bytes:
-    """The body, byte for byte.
+    """Read the complete body of a request.
 
-    A server also passes on what it received of a client that died while sending. Half
-    a message must not be published, and an empty list of ids may mean "all".
+    The server also passes on the incomplete body of a client that died while sending.
+    Half a message must not be published, and a missing list of ids can mean "all".
 
     Args:
         too_large, malformed: the messages of the refusals.
-        limit_bytes: the largest body; None: the application's `MAX_CONTENT_LENGTH`,
-            which itself is too large.
+        limit_bytes: the maximum size; None: below the application's
+            `MAX_CONTENT_LENGTH`.
 
-    Raises: Refusal, with 413; with 400, if the body is cut off or its chunks are bad.
+    Raises: Refusal, with 413 for a large body, 400 for an incomplete or malformed one.
     """
     if limit_bytes is not None:
         request.max_content_length = limit_bytes + 1

@@ -20,7 +20,7 @@ from scheduler_api.web.values import read_date, read_integer
 from typing import Any, TypeVar
 
 HEADER_PREFIX = "Scheduler-"
-# Headers of a delivery. A receiver that forwards them does not set an option.
+# Deliveries have these headers. A receiver may forward them, so they are ignored.
 NOT_OPTIONS = frozenset(("event-id", "attempt", "possible-duplicate"))
 TIME_ZONE = "UTC"
 DEFAULT_MISSED, MAX_MISSED = 100, 1_000
@@ -105,7 +105,7 @@ def apply_options(values: Mapping[str, object], current: ZonedOptions) -> ZonedO
 
 
 def render(schedule: Schedule) -> dict[str, object]:
-    """The options of a schedule; without those that are not set and have no default."""
+    """The options of a schedule; omits unset options that have no default."""
     options = schedule.options
     rendered: dict[str, object] = {
         "timeZone": schedule.tz,

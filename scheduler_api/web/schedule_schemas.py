@@ -38,7 +38,7 @@ class RunsQuery(Schema):
 
 
 class RunResponse(Schema):
-    """A fire time: what happened at it."""
+    """A fire time and its outcome."""
 
     at = fields.DateTime(required=True)
     outcome = fields.String(required=True, validate=OneOf(OUTCOMES))

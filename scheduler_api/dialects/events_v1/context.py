@@ -30,9 +30,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Condition:
-    """The value at a path equals `value`, or the array at the path contains it.
+    """A filter: the value at `path` equals `value`.
 
-    `value` is normalized by `comparable`.
+    With `in_array`, the array at `path` contains `value`. `comparable` normalizes both
+    values.
     """
 
     path: tuple[str, ...]

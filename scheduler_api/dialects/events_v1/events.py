@@ -44,7 +44,7 @@ from scheduler_api.web.schedule_log import log_schedule
 from scheduler_api.web.schedule_options import ZonedOptions
 from typing import TypedDict
 
-# Attempts of an edit that meets other edits of the same event.
+# How often an edit is tried while others edit the same event.
 MAX_TRIES = 10
 # The options of a new event before those of the request.
 NEW_OPTIONS = ZonedOptions(options=ScheduleOptions(strict=True))

@@ -49,8 +49,7 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
 def _nest(entries: Sequence[Entry]) -> object:
     """The nested value of bracketed parameters; a list if all names are indices.
 
-    A list is sorted by index; items without an index come last. Its size does not
-    depend on the indices.
+    A list is sorted by index, without gaps; items without an index come last.
     """
     values = [value for path, value in entries if not path]
     groups: dict[str, list[Entry]] = {}

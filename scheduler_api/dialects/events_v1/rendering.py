@@ -44,7 +44,7 @@ def respond_list(batches: Iterable[Sequence[Json]], *, total: int) -> Response:
     """A streamed page of a list, with the total length of the list.
 
     Only one batch of items is in memory at a time. The first one is read before this
-    returns: the response of an unreachable store can still have an error status.
+    returns, so an unreachable store still results in an error status.
     """
     remaining = iter(batches)
     first = next(remaining, ())
@@ -61,7 +61,7 @@ def respond_list(batches: Iterable[Sequence[Json]], *, total: int) -> Response:
 def content(
     url: str, *, event_owner: str, context: object, tags: Sequence[str]
 ) -> Content:
-    """The content of an event's callbacks; the options keep what they do not send."""
+    """The content of an event's callbacks; its options store the other fields."""
     options: Json = {OWNER: event_owner}
     if tags:
         options[TAGS] = list(tags)

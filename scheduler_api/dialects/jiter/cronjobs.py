@@ -51,7 +51,7 @@ NOT_FOUND = "Unable to find cron job"
 PAST_END = "'options.endDate' should be in the future"
 ENDED = "The cron job has ended"
 OVERLAPS = "The execution before this one has not ended"
-# Attempts of an edit that meets other edits of the same cron job.
+# How often an edit is tried while others edit the same cron job.
 MAX_TRIES = 5
 STATES = {
     rendering.ACTIVE: ScheduleState.ACTIVE,

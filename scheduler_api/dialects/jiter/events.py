@@ -53,7 +53,7 @@ from werkzeug.datastructures import MultiDict
 NOT_FOUND = "Unable to find event"
 NOT_FINISHED = "Only events that are finished can be replayed"
 NOT_PENDING = "Only events that are pending can be edited"
-# Attempts of an edit or a read that meets changes to the same event.
+# How often an edit or a read is tried while others change the same event.
 MAX_TRIES = 10
 
 log = logging.getLogger("scheduler.web")
@@ -243,8 +243,8 @@ class Events:
     ) -> tuple[Event, list[Attempt]]:
         """An event and its attempts, in one consistent state.
 
-        Without the check, an event that is settled between the two reads would be
-        pending and have an attempt that delivered it.
+        The event may be settled between the two reads. It would then be pending, with
+        an attempt that delivered it, so it is read again until it does not change.
         """
         event = self._find(owner, event_id)
         for _ in range(MAX_TRIES):

@@ -92,7 +92,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# No field accepts other numbers than small integers. Large ones are slow to convert.
+# Fields accept only small integers, and large ones are slow to convert.
 _DECODER = json.JSONDecoder(
     parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
 )

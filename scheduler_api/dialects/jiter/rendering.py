@@ -54,7 +54,7 @@ def respond_array(items: Iterable[Json], *, parent: Json | None = None) -> Respo
     """A streamed JSON array, or `parent` with the array as its last field `history`.
 
     Only one batch of items is in memory at a time. The first item is read before this
-    returns: the response of an unreachable store can still have an error status.
+    returns, so an unreachable store still results in an error status.
     """
     head, tail = "[", "]"
     if parent is not None:

@@ -1,4 +1,4 @@
-"""The engine on either store, under a clock of the test's own."""
+"""Fixtures of the engine on fakeredis and on Valkey, with a clock that tests set."""
 
 import asyncio
 import fakeredis
@@ -32,7 +32,7 @@ def engine(store_client: redis.Redis, connect: Connect) -> Iterator[Engine]:
         engine = Engine(store_client, connect, runner)
         yield engine
         engine.close()
-        assert not engine.stays_sound or engine.faults() == []
+        assert not engine.checks_faults or engine.faults() == []
 
 
 @pytest.fixture

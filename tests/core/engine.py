@@ -1,4 +1,4 @@
-"""A whole engine under one clock that only the test moves: no test sleeps."""
+"""An engine with one worker and a clock that only the test moves."""
 
 import asyncio
 import redis
@@ -43,11 +43,11 @@ PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
 CONTENT = Content("https://receiver.example/hook", b'{"n": 1}')
 OTHER = Content("https://other.example/", b"other")
-# What travels alone is offered to nobody for so long.
-HELD_BACK_MS = 200
+# An isolated event is delayed by this time.
+ISOLATION_DELAY_MS = 200
 START_MS = 1_900_000_000_000
 OFFER_MS = 3_000
-# Of a schedule that never fires: each year the clocks skip this very hour.
+# Fields of a schedule that never fires: the clock change skips its hour each year.
 NEVER = {
     SCHEDULE.code("expression"): "CRON_TZ=Europe/Berlin 30 2 * 3 0L",
     SCHEDULE.code("gap"): "skip",
@@ -65,7 +65,7 @@ TIMEOUTS = ClaimTimeouts(
 
 
 class Engine:
-    """Everything that may be done to one cell."""
+    """The operations on one cell, as tests need them."""
 
     def __init__(
         self,
@@ -74,19 +74,19 @@ class Engine:
         runner: asyncio.Runner,
     ) -> None:
         self.client = client
-        # Checked after every test, unless the test itself breaks what is stored.
-        self.stays_sound = True
+        # After the test, run fsck; tests that damage records turn this off.
+        self.checks_faults = True
         self.cell = Cell(client, PREFIX, clock_ms=START_MS)
-        self.limit()
+        self.set_limits()
         self._connect = connect
         self._runner = runner
-        self._hands: list[SyncWorker] = []
+        self._workers: list[SyncWorker] = []
         self.worker = self.new_worker()
 
-    def limit(
+    def set_limits(
         self, *, caps: Caps = NO_CAPS, owner_limits: LimitsByDialect = NO_LIMITS
     ) -> None:
-        """Goes on as a process does that was started with other limits."""
+        """Continue with other limits, like a process that is started with them."""
         self.store = EventStore(self.cell, caps=caps, owner_limits=owner_limits)
         self.schedules = Schedules(
             self.cell, grace_ms=MISSED_GRACE_MS, caps=caps, owner_limits=owner_limits
@@ -94,12 +94,12 @@ class Engine:
 
     def new_worker(self) -> SyncWorker:
         store = WorkerStore(self._connect(), self.cell, lease_ms=LEASE_MS)
-        self._hands.append(SyncWorker(store, self._runner))
-        return self._hands[-1]
+        self._workers.append(SyncWorker(store, self._runner))
+        return self._workers[-1]
 
     def close(self) -> None:
-        for hand in self._hands:
-            self._runner.run(hand.store.client.aclose())
+        for worker in self._workers:
+            self._runner.run(worker.store.client.aclose())
 
     @property
     def now_ms(self) -> int:
@@ -109,8 +109,8 @@ class Engine:
     def now_ms(self, now_ms: int) -> None:
         self.cell.clock_ms = now_ms
 
-    def go_by_server(self) -> None:
-        """From now on the clock is the server's: of two calls the second is later."""
+    def use_server_clock(self) -> None:
+        """Use the server's clock from now on."""
         self.cell.clock_ms = None
 
     def faults(self) -> list[str]:
@@ -133,7 +133,7 @@ class Engine:
         return claims.claim(self.cell, room=room, timeouts=TIMEOUTS, enqueuer=enqueuer)
 
     def tick(self, ms: int, *, step_ms: int = 1_000) -> list[Claim]:
-        """Lets time pass under a running ticker: no step looks like an outage."""
+        """Advance the clock in small steps, with a claim after each one."""
         claims = []
         while ms > 0:
             self.now_ms += min(step_ms, ms)
@@ -142,26 +142,26 @@ class Engine:
         return claims
 
     def offered(self, in_ms: int = 1_000, **how: Any) -> Event:
-        """An event that a claim has just offered."""
+        """Create an event and claim it."""
         event = self.create(in_ms, **how)
         self.now_ms += in_ms
         assert event.id in all_ids(self.claim())
         return event
 
     def begun(self, in_ms: int = 1_000, **how: Any) -> Begun:
-        """An event that the worker has just begun."""
+        """Create an event, claim it and begin it."""
         [begun] = self.worker.begin(self.offered(in_ms, **how).id)
         return begun
 
-    def worker_begins(self, event_id: str) -> Begun:
-        """An event that is due, offered and begun."""
+    def claim_and_begin(self, event_id: str) -> Begun:
+        """Claim an existing event when it is due, and begin it."""
         self.now_ms = max(self.now_ms, self.due()[event_id])
         assert event_id in all_ids(self.claim())
         [begun] = self.worker.begin(event_id)
         return begun
 
     def interrupted(self, times: int = 1) -> Begun:
-        """An event that was begun and lost so often in a row, now back in `due`."""
+        """Create an event and let its attempts be interrupted; it is in `due` then."""
         begun = self.begun()
         for n in range(times):
             if n:
@@ -171,7 +171,7 @@ class Engine:
             self.now_ms += 1
             assert begun.id in self.claim(room=0).interrupted
             if begun.id in self.leased():
-                self.now_ms += HELD_BACK_MS
+                self.now_ms += ISOLATION_DELAY_MS
                 self.claim(room=0)
         return begun
 
@@ -196,17 +196,19 @@ class Engine:
         )
 
     def edited(self, schedule: Schedule, **changes: Any) -> Schedule:
-        """The schedule edited as it stands now; what is no field of it is an option."""
-        now = self.schedules.get(schedule.owner, schedule.id)
-        own = {"content", "expression", "tz", "state", "deadline_ms"}
-        fields = {name: value for name, value in changes.items() if name in own}
-        options = {name: value for name, value in changes.items() if name not in own}
+        """Edit the present version of a schedule; changes are fields or options."""
+        current = self.schedules.get(schedule.owner, schedule.id)
+        field_names = {"content", "expression", "tz", "state", "deadline_ms"}
+        fields = {name: value for name, value in changes.items() if name in field_names}
+        options = {
+            name: value for name, value in changes.items() if name not in field_names
+        }
         return self.schedules.edit(
-            now, grammar=FULL, options=replace(now.options, **options), **fields
+            current, grammar=FULL, options=replace(current.options, **options), **fields
         )
 
     def ended(self, schedule: Schedule) -> Schedule:
-        """The schedule once it was planned, and its rule had no more fire times."""
+        """End a schedule, as when its rule yields no more fire times."""
         key = keys.schedule(PREFIX, schedule.id)
         self.client.hset(key, mapping=NEVER)
         assert self.schedules.top_up(schedule.id) == "ended"
@@ -238,7 +240,7 @@ class Engine:
         return {name.decode(): value.decode() for name, value in stored.items()}
 
     def places(self, event_id: str) -> list[str]:
-        """The sets that an event or `s:<schedule id>` stands in."""
+        """The names of the sets that have an event or `s:<schedule id>`."""
         sets = {
             "due": self.due(),
             "leased": self.leased(),
@@ -268,17 +270,17 @@ class Engine:
         )
         return {member.decode(): int(score) for member, score in members}
 
-    def listen(self) -> redis.client.PubSub:
-        """A listener to wake-ups, for `woken`."""
+    def listen_for_wakeups(self) -> redis.client.PubSub:
+        """Subscribe to wake-ups, for `count_wakeups`."""
         listener = self.client.pubsub()
         listener.subscribe(keys.wake(PREFIX))
-        # Until this is answered, what another connection publishes may be missed.
+        # Wait until the subscription is confirmed.
         while listener.get_message(timeout=1) is None:
             pass
         return listener
 
-    def woken(self, listener: redis.client.PubSub) -> int:
-        """How many wake-ups came since then."""
+    def count_wakeups(self, listener: redis.client.PubSub) -> int:
+        """The number of wake-ups since the subscription."""
         self.client.publish(keys.wake(PREFIX), "last")
         count = 0
         while True:
@@ -288,15 +290,19 @@ class Engine:
             count += message is not None
 
     def everything(self) -> dict[str, Any]:
-        """All that the store holds, for comparing before and after."""
+        """The contents of the store, to compare before and after."""
         return everything(self.client)
 
     def repeating(
-        self, between: Callable[[], object] = lambda: None, *, alike: bool = True
+        self, between: Callable[[], object] = lambda: None, *, same_answer: bool = True
     ) -> AbstractContextManager[Repeats]:
-        """As `function_calls.repeating`, whoever calls."""
-        workers = [cast(redis.asyncio.Redis, hand.store.client) for hand in self._hands]
-        return repeating(self.client, *workers, between=between, alike=alike)
+        """Like `function_calls.repeating`, for the calls of all clients."""
+        workers = [
+            cast(redis.asyncio.Redis, worker.store.client) for worker in self._workers
+        ]
+        return repeating(
+            self.client, *workers, between=between, same_answer=same_answer
+        )
 
 
 def all_ids(claim: Claim) -> list[str]:
@@ -316,13 +322,13 @@ def settlement(
     status: int = 200,
     follow_ups: tuple[FollowUp, ...] = (),
 ) -> Settlement:
-    line = codec.encode_attempt({"started_ms": START_MS, "status": status})
+    log_entry = codec.encode_attempt({"started_ms": START_MS, "status": status})
     return Settlement(
         event_id=begun.id,
         token=begun.token,
         attempt=begun.attempt,
         outcome=outcome,
-        log_entry=line,
+        log_entry=log_entry,
         delay_ms=delay_ms,
         reason=reason,
         follow_ups=follow_ups,

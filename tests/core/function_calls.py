@@ -1,7 +1,7 @@
-"""What may befall the call of a function: it runs twice, comes late, or is cut off.
+"""Simulates faults of calls to Lua functions: repeats, races and connection losses.
 
-Calls are met at the client, by the commands that carry them; what they say is left to
-the methods under test.
+Calls are intercepted at the client method that sends them, so the code under test runs
+unchanged.
 """
 
 import redis
@@ -12,52 +12,52 @@ from tests.core.stored import everything
 from typing import Any
 
 COMMANDS = ("fcall",)
-# A client, or the class of all of them.
+# One client, or the class of all clients.
 Target = redis.Redis | redis.asyncio.Redis | type[redis.Redis]
 
 
-def functions_called(client: redis.Redis) -> int:
-    """How many calls of functions the server has carried out."""
+def count_function_calls(client: redis.Redis) -> int:
+    """The number of function calls that the server has executed."""
     stats: Any = client.info("commandstats")
     counts = (stats.get(f"cmdstat_{name}", {"calls": 0}) for name in COMMANDS)
     return sum(int(count["calls"]) for count in counts)
 
 
 class Repeats:
-    """Calls that ran twice: what they answered, and what they found the second time."""
+    """The calls that ran twice."""
 
     def __init__(
-        self, reader: redis.Redis, between: Callable[[], object], *, alike: bool
+        self, reader: redis.Redis, between: Callable[[], object], *, same_answer: bool
     ) -> None:
         self.answers: list[Any] = []
-        # Right before the newest repeat.
+        # The contents of the store before the latest repeat.
         self.stored: dict[str, Any] = {}
         self._reader = reader
         self._between = between
-        self._alike = alike
+        self._same_answer = same_answer
         self._is_between = False
 
-    def twice(self, call: Callable[..., Any], *words: Any) -> Any:
+    def call_twice(self, call: Callable[..., Any], *args: Any) -> Any:
         if self._is_between:
-            return call(*words)
-        first = call(*words)
-        self._let_pass()
-        return self._told(first, call(*words))
+            return call(*args)
+        first = call(*args)
+        self._prepare_repeat()
+        return self._record(first, call(*args))
 
-    async def twice_awaited(self, call: Callable[..., Any], *words: Any) -> Any:
+    async def call_twice_async(self, call: Callable[..., Any], *args: Any) -> Any:
         if self._is_between:
-            return await call(*words)
-        first = await call(*words)
-        self._let_pass()
-        return self._told(first, await call(*words))
+            return await call(*args)
+        first = await call(*args)
+        self._prepare_repeat()
+        return self._record(first, await call(*args))
 
-    def _let_pass(self) -> None:
-        """What goes by the server's clock finds a later ms the second time."""
+    def _prepare_repeat(self) -> None:
+        """Run `between`, and wait until the server's clock shows a later time."""
         self._is_between = True
         self._between()
         self._is_between = False
-        answered_ms = self._now_ms()
-        while self._now_ms() == answered_ms:
+        first_ms = self._now_ms()
+        while self._now_ms() == first_ms:
             pass
         self.stored = everything(self._reader)
 
@@ -65,8 +65,8 @@ class Repeats:
         seconds, micros = self._reader.time()
         return int(seconds * 1000 + micros // 1000)
 
-    def _told(self, first: Any, second: Any) -> Any:
-        assert not self._alike or _as_text(first) == _as_text(second)
+    def _record(self, first: Any, second: Any) -> Any:
+        assert not self._same_answer or _as_text(first) == _as_text(second)
         self.answers.append(second)
         return second
 
@@ -76,80 +76,85 @@ def repeating(
     client: redis.Redis,
     *others: redis.asyncio.Redis,
     between: Callable[[], object] = lambda: None,
-    alike: bool = True,
+    same_answer: bool = True,
 ) -> Iterator[Repeats]:
-    """Has every function run twice, as clients do whose first answer was lost.
+    """Run every function twice, like a client that has lost the first answer.
 
-    Only the second answer arrives. It must be the first one again, unless it need not
-    be `alike`; numbers may come as text. What happens `between` runs once.
+    The caller gets the second answer.
+
+    Args:
+        between: runs between the first and the second call.
+        same_answer: both answers must be equal; numbers equal their text.
     """
-    repeats = Repeats(client, between, alike=alike)
+    repeats = Repeats(client, between, same_answer=same_answer)
     with ExitStack() as stack:
-        stack.enter_context(_met(client, repeats.twice))
+        stack.enter_context(_intercepted(client, repeats.call_twice))
         for other in others:
-            stack.enter_context(_met(other, repeats.twice_awaited))
+            stack.enter_context(_intercepted(other, repeats.call_twice_async))
         yield repeats
     assert repeats.answers, "no function was called"
 
 
 @contextmanager
-def ahead_of_function(client: redis.Redis, act: Callable[[], object]) -> Iterator[None]:
-    """Lets something happen right before the next call: what that is told is old."""
-    waiting = [act]
+def before_next_call(client: redis.Redis, act: Callable[[], object]) -> Iterator[None]:
+    """Run `act` just before the next call, whose arguments are then outdated."""
+    pending = [act]
 
-    def after_it(call: Callable[..., Any], *words: Any) -> Any:
-        if waiting:
-            waiting.pop()()
-        return call(*words)
+    def act_and_call(call: Callable[..., Any], *args: Any) -> Any:
+        if pending:
+            pending.pop()()
+        return call(*args)
 
-    with _met(client, after_it):
+    with _intercepted(client, act_and_call):
         yield
-    assert not waiting, "no function was called"
+    assert not pending, "no function was called"
 
 
 @contextmanager
-def cut_off(client: Target, *, after: int) -> Iterator[None]:
-    """Loses the store once so many functions have been carried out."""
-    carried_out = 0
+def unreachable_after(client: Target, *, calls: int) -> Iterator[None]:
+    """Make the store unreachable after a number of calls."""
+    executed = 0
 
-    def at_most(call: Callable[..., Any], *words: Any) -> Any:
-        nonlocal carried_out
-        if carried_out == after:
-            raise redis.ConnectionError("the store is away")
-        answer = call(*words)
-        carried_out += 1
+    def call_or_fail(call: Callable[..., Any], *args: Any) -> Any:
+        nonlocal executed
+        if executed == calls:
+            raise redis.ConnectionError("the store is unreachable")
+        answer = call(*args)
+        executed += 1
         return answer
 
-    with _met(client, at_most):
+    with _intercepted(client, call_or_fail):
         yield
-    assert carried_out == after, "too few functions were called"
+    assert executed == calls, "too few functions were called"
 
 
 @contextmanager
-def _met(client: Target, meet: Callable[..., Any]) -> Iterator[None]:
-    """Has `meet` called in the place of what calls functions, and told what it is."""
-    own = {name: vars(client).get(name) for name in COMMANDS}
+def _intercepted(client: Target, handler: Callable[..., Any]) -> Iterator[None]:
+    """Replace the methods that call functions by `handler(method, *args)`."""
+    originals = {name: vars(client).get(name) for name in COMMANDS}
     for name in COMMANDS:
-        setattr(client, name, _meeting(getattr(client, name), meet))
+        setattr(client, name, _interceptor(getattr(client, name), handler))
     try:
         yield
     finally:
-        for name, before in own.items():
-            if before is None:
+        for name, original in originals.items():
+            if original is None:
                 delattr(client, name)
             else:
-                setattr(client, name, before)
+                setattr(client, name, original)
 
 
-def _meeting(call: Callable[..., Any], meet: Callable[..., Any]) -> Callable[..., Any]:
-    # A function, which a class binds to its instances.
-    def met(*words: Any) -> Any:
-        return meet(call, *words)
+def _interceptor(
+    call: Callable[..., Any], handler: Callable[..., Any]
+) -> Callable[..., Any]:
+    # A plain function, so that it becomes a method when it is set on a class.
+    def intercept(*args: Any) -> Any:
+        return handler(call, *args)
 
-    return met
+    return intercept
 
 
 def _as_text(answer: Any) -> Any:
     if isinstance(answer, list):
-        return [_as_text(each) for each in answer]
+        return [_as_text(item) for item in answer]
     return str(answer).encode() if isinstance(answer, int) else answer

@@ -16,7 +16,7 @@ from scheduler_api.core.model import (
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
-    HELD_BACK_MS,
+    ISOLATION_DELAY_MS,
     LEASE_MS,
     OWNER,
     PREFIX,
@@ -75,11 +75,11 @@ def test_a_failed_or_cancelled_event_releases_its_key(engine: Engine, how: str):
         engine.store.change(engine.get(first.id), cancel=True)
     elif how == "poison":
         for _ in range(5):
-            engine.worker_begins(first.id)
+            engine.claim_and_begin(first.id)
             engine.tick(LEASE_MS)
-            engine.tick(HELD_BACK_MS)
+            engine.tick(ISOLATION_DELAY_MS)
     else:
-        begun = engine.worker_begins(first.id)
+        begun = engine.claim_and_begin(first.id)
         if how == "cancelled while sent":
             engine.store.cancel(OWNER, [first.id])
         else:
@@ -115,7 +115,7 @@ def test_a_deleted_queue_releases_the_keys_of_its_events(
 def test_an_event_does_not_release_a_key_that_another_event_has_taken(engine: Engine):
     [first] = accept(engine, "m")
     engine.now_ms += 1_000
-    begun = engine.worker_begins(first.id)
+    begun = engine.claim_and_begin(first.id)
     engine.store.cancel(OWNER, [first.id])
     [second] = accept(engine, "m")
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from redis.exceptions import AuthenticationError
-from tests.core.swallowing_proxy import SwallowingProxy
+from tests.core.reply_dropping_proxy import ReplyDroppingProxy
 from tests.workers.http_client import hostile
 from workers.redis_connection import RedisConnection
 
@@ -97,11 +97,11 @@ def test_errors_are_those_of_redis_py(valkey: str, client: redis.Redis):
 
 def test_a_command_whose_reply_is_lost_is_sent_again(valkey: str, client: redis.Redis):
     port = client.connection_pool.connection_kwargs["port"]
-    proxy = SwallowingProxy(port)
+    proxy = ReplyDroppingProxy(port)
 
     async def work(connection: RedisConnection) -> None:
         await connection.function_load(COUNT)
-        proxy.swallow()
+        proxy.drop_replies()
         assert await connection.fcall("count", 1, "n") == 2
         assert connection.connects == 2
 
@@ -115,11 +115,11 @@ def test_r06_a_command_whose_reply_is_lost_twice_fails(
     valkey: str, client: redis.Redis
 ):
     port = client.connection_pool.connection_kwargs["port"]
-    proxy = SwallowingProxy(port)
+    proxy = ReplyDroppingProxy(port)
 
     async def work(connection: RedisConnection) -> None:
         await connection.get("a")
-        proxy.swallow(2)
+        proxy.drop_replies(2)
         with pytest.raises(redis.ConnectionError):
             await connection.get("a")
         assert await connection.get("a") is None

@@ -10,7 +10,7 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import keys, layout
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.settings import Settings
-from tests.core.trips import Counting, Trips
+from tests.core.round_trips import CountingConnection, RoundTrips
 from workers.ticker import Ticker
 
 PREFIX = "{s1}:"
@@ -19,15 +19,17 @@ DRAFT = Draft(Content("http://127.0.0.1:9/", b"{}"), deadline_ms=10_000)
 
 
 @pytest.fixture
-def trips() -> Trips:
+def trips() -> RoundTrips:
     """A counter of the client's round trips."""
-    return Trips()
+    return RoundTrips()
 
 
 @pytest.fixture
-def ticker(valkey: str, trips: Trips) -> Iterator[Ticker]:
+def ticker(valkey: str, trips: RoundTrips) -> Iterator[Ticker]:
     """A ticker after its first tick: its library is loaded, its store is checked."""
-    pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
+    pool = redis.ConnectionPool.from_url(
+        valkey, connection_class=CountingConnection, trips=trips
+    )
     with redis.Redis.from_pool(pool) as client:
         client.flushall()
         layout.ensure(client, PREFIX)
@@ -40,7 +42,9 @@ def ticker(valkey: str, trips: Trips) -> Iterator[Ticker]:
         yield ticker
 
 
-def test_a_tick_with_nothing_due_costs_one_round_trip(ticker: Ticker, trips: Trips):
+def test_a_tick_with_nothing_due_costs_one_round_trip(
+    ticker: Ticker, trips: RoundTrips
+):
     before = trips.count
 
     ticker.tick()
@@ -49,7 +53,7 @@ def test_a_tick_with_nothing_due_costs_one_round_trip(ticker: Ticker, trips: Tri
 
 
 def test_offering_one_event_or_a_hundred_costs_one_round_trip(
-    ticker: Ticker, trips: Trips
+    ticker: Ticker, trips: RoundTrips
 ):
     spent = []
     for count in (1, 100):

@@ -68,7 +68,7 @@ def test_a_destination_is_scheme_host_and_port():
 
 
 def test_a_cap_applies_to_each_destination_of_each_tenant(engine: Engine):
-    engine.limit(caps=Caps(destination=2))
+    engine.set_limits(caps=Caps(destination=2))
     accepted = send(engine, [FAILING, FAILING, FAILING, HEALTHY])
     others = send(engine, [FAILING], owner=Owner("2", "jiter"))
 
@@ -76,7 +76,7 @@ def test_a_cap_applies_to_each_destination_of_each_tenant(engine: Engine):
 
 
 def test_a_cap_applies_to_each_host_across_tenants(engine: Engine):
-    engine.limit(caps=Caps(host=2))
+    engine.set_limits(caps=Caps(host=2))
     other_port = FAILING.replace(".example", ".example:8443")
     first = send(engine, [FAILING, HEALTHY])
     others = send(engine, [other_port, FAILING], owner=Owner("2", "jiter"))
@@ -88,7 +88,7 @@ def test_a_cap_applies_to_each_host_across_tenants(engine: Engine):
 
 
 def test_a_callback_counts_towards_the_cap_of_its_own_host(engine: Engine):
-    engine.limit(caps=Caps(host=1))
+    engine.set_limits(caps=Caps(host=1))
     [parent_id] = send(engine, [FAILING])
     [running_id] = send(engine, [HEALTHY])
     parent, running = sorted(begin(engine), key=lambda each: each.id != parent_id)
@@ -102,7 +102,7 @@ def test_a_callback_counts_towards_the_cap_of_its_own_host(engine: Engine):
 
 
 def test_changing_the_host_of_an_event_frees_the_slot_of_the_first_host(engine: Engine):
-    engine.limit(caps=Caps(host=1))
+    engine.set_limits(caps=Caps(host=1))
     [edited_id] = send(engine, [FAILING])
     offer(engine)
     engine.store.change(engine.get(edited_id), content=Content(HEALTHY, b""))
@@ -118,7 +118,7 @@ def test_changing_the_host_of_an_event_frees_the_slot_of_the_first_host(engine: 
 def test_a_cap_applies_to_a_tenant_and_to_the_cell(
     engine: Engine, caps: Caps, begun: int
 ):
-    engine.limit(caps=caps)
+    engine.set_limits(caps=caps)
     for tenant in ("1", "2"):
         send(engine, [FAILING, HEALTHY, HEALTHY], owner=Owner(tenant, "jiter"))
 
@@ -134,7 +134,7 @@ def test_a_cap_applies_to_a_tenant_and_to_the_cell(
 def test_e3_an_event_with_two_saturated_gates_does_not_starve(
     engine: Engine, most: int, few: int
 ):
-    engine.limit(caps=Caps(destination=most))
+    engine.set_limits(caps=Caps(destination=most))
     limited = Gates(flow=FlowLimits("key", parallelism=most))
     both = send(engine, [FAILING] * few, gates=limited)
     engine.now_ms -= 1_000
@@ -178,7 +178,7 @@ def with_reservations(engine: Engine) -> tuple[list[str], list[Begun]]:
 
     Return their ids, and the attempts in progress.
     """
-    engine.limit(caps=Caps(destination=1))
+    engine.set_limits(caps=Caps(destination=1))
     limited = Gates(flow=FlowLimits("key", parallelism=5))
     healthy_urls = [HEALTHY.replace("8443", str(port)) for port in range(8_400, 8_500)]
     both = send(engine, [FAILING] * 6, gates=limited)

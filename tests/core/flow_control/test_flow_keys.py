@@ -241,7 +241,7 @@ def test_limits_kept_by_hand_last_for_events_due_in_a_year(
 
 
 def test_e2_a_slot_held_by_a_missing_event_is_freed(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     [waiting] = create(engine, 1, limited(1))
     engine.client.sadd(keys.holders(PREFIX, GATE), "ghost")
     engine.client.sadd(keys.not_begun(PREFIX, GATE), "ghost")

@@ -239,7 +239,7 @@ def test_fsck_detects_damaged_pauses(
     command: tuple[str, ...],
     expected: str,
 ):
-    engine.stays_sound = False
+    engine.checks_faults = False
     pause(destinations)
     assert engine.faults() == []
     engine.client.execute_command(*command)

@@ -29,7 +29,7 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def two_of_each(engine: Engine) -> None:
-    engine.limit(owner_limits=TWO_OF_EACH)
+    engine.set_limits(owner_limits=TWO_OF_EACH)
 
 
 @pytest.fixture

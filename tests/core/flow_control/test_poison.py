@@ -21,7 +21,7 @@ FLOW_GATE = flow_gate(OWNER, "key")
 def test_e1_an_unreadable_key_does_not_block_other_events(
     engine: Engine, field: str, value: str
 ):
-    engine.stays_sound = False
+    engine.checks_faults = False
     bad, good = create(engine, 3, FLOW), create(engine, 2, NO_GATES)
     engine.client.hset(keys.gate(PREFIX, FLOW_GATE), GATE.code(field), value)
 
@@ -35,7 +35,7 @@ def test_e1_an_unreadable_key_does_not_block_other_events(
 
 @pytest.mark.parametrize("name", [keys.holders, keys.waiters, keys.not_begun])
 def test_e1_sets_of_the_wrong_type_do_not_block_other_events(engine: Engine, name):
-    engine.stays_sound = False
+    engine.checks_faults = False
     create(engine, 3, FLOW)
     good = create(engine, 2, NO_GATES)
     engine.client.set(name(PREFIX, FLOW_GATE), "no set")
@@ -47,7 +47,7 @@ def test_e1_sets_of_the_wrong_type_do_not_block_other_events(engine: Engine, nam
 
 
 def test_e1_an_unreadable_event_does_not_block_its_queue(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     bad, good = create(engine, 2, QUEUE)
     engine.client.hset(keys.event(PREFIX, bad), EVENT.code("due_ms"), "soon")
     offer(engine)
@@ -58,7 +58,7 @@ def test_e1_an_unreadable_event_does_not_block_its_queue(engine: Engine):
 
 
 def test_e1_an_unreadable_waiting_event_does_not_block_those_behind_it(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     first, _, bad, good = create(engine, 4, FLOW)
     started = begin(engine)
     engine.client.hset(keys.event(PREFIX, bad), EVENT.code("due_ms"), "soon")
@@ -70,7 +70,7 @@ def test_e1_an_unreadable_waiting_event_does_not_block_those_behind_it(engine: E
 
 
 def test_e1_an_attempt_can_end_if_its_gate_is_unreadable(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     create(engine, 3, FLOW)
     begun, *_ = begin(engine)
     engine.client.delete(keys.gate(PREFIX, FLOW_GATE))
@@ -111,7 +111,7 @@ def test_e5_a_repeated_deletion_of_a_queue_deletes_it_once(
     dropped = create(engine, 3, QUEUE)
 
     # The answers differ: only the first has the number of cancelled events.
-    with engine.repeating(alike=False) as repeats:
+    with engine.repeating(same_answer=False) as repeats:
         queues.delete(OWNER, "orders")
 
     states = {event.state for event in read_events(engine.cell, OWNER, dropped)}

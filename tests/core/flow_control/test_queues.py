@@ -27,7 +27,7 @@ from tests.core.engine import (
     Engine,
     ids,
 )
-from tests.core.function_calls import cut_off
+from tests.core.function_calls import unreachable_after
 from tests.core.gated import CHECK_EVERY_MS, begin, create, finish, offer
 
 ORDERS = Gates(queue="orders")
@@ -274,7 +274,10 @@ def test_deleting_a_queue_does_not_cancel_callbacks(engine: Engine, queues: Queu
 
 def test_claims_complete_an_interrupted_deletion(engine: Engine, queues: Queues):
     accepted = enqueue(engine, 250)
-    with cut_off(engine.client, after=1), pytest.raises(redis.ConnectionError):
+    with (
+        unreachable_after(engine.client, calls=1),
+        pytest.raises(redis.ConnectionError),
+    ):
         queues.delete(OWNER, "orders")
     left = engine.client.zcard(keys.order(PREFIX, queue_gate(OWNER, "orders")))
     [later] = enqueue(engine, 1)
@@ -295,7 +298,7 @@ def test_e5_a_repeated_deletion_keeps_events_created_in_between(
     later: list[str] = []
 
     # The answers differ: only the first has the number of cancelled events.
-    with engine.repeating(lambda: later.extend(enqueue(engine, 1)), alike=False):
+    with engine.repeating(lambda: later.extend(enqueue(engine, 1)), same_answer=False):
         queues.delete(OWNER, "orders")
 
     assert offer(engine) == later

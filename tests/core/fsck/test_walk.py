@@ -71,7 +71,7 @@ SAVED: dict[str, tuple[dict[str, str], dict[bytes, tuple[int, bytes]]]] = {}
 @pytest.fixture
 def broken(engine: Engine) -> tuple[redis.Redis, dict[str, str]]:
     """A store with one object of every kind, and their ids by name."""
-    engine.stays_sound = False
+    engine.checks_faults = False
     client, kind = engine.client, type(engine.client).__name__
     if kind in SAVED:
         named, dumps = SAVED[kind]

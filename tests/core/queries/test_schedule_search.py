@@ -199,7 +199,7 @@ def test_the_order_of_the_words_of_a_term_matters():
 
 def test_fsck_reports_search_terms_that_do_not_match_the_schedule(engine: Engine):
     schedule = create(engine, RED)
-    engine.stays_sound = False
+    engine.checks_faults = False
     engine.client.zadd(keys.search_term(PREFIX, str(OWNER), BLUE), {schedule.id: 1})
     engine.client.delete(keys.search_term(PREFIX, str(OWNER), RED))
 

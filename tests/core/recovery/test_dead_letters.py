@@ -98,7 +98,7 @@ def test_a_replay_replaces_the_dead_letter_by_a_new_event(engine: Engine):
 
     assert (new.content, new.wanted_ms) == (LARGE.content, engine.now_ms + 7)
     assert [place.id for place in listed(engine)] == [left.id]
-    assert engine.worker_begins(new.id).attempt == 1
+    assert engine.claim_and_begin(new.id).attempt == 1
     assert letters(engine).replay(OWNER, [(event.id, LARGE)]) == [None]
 
 
@@ -138,7 +138,7 @@ def test_an_unreadable_dead_letter_is_logged_and_does_not_block_others(
 ):
     bad, good = dead(engine), dead(engine)
     left = [*engine.due()]
-    engine.stays_sound = False
+    engine.checks_faults = False
     store_client.hset(keys.event(PREFIX, bad.id), EVENT.code("finished_ms"), "x")
     drafts = [(each.id, LARGE) for each in (bad, good)]
 

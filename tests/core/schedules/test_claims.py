@@ -18,7 +18,7 @@ from tests.core.engine import (
     Engine,
     settlement,
 )
-from tests.core.function_calls import ahead_of_function
+from tests.core.function_calls import before_next_call
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 PLAN_AGAIN_MS = 5_000
@@ -76,7 +76,7 @@ def test_reading_the_state_of_a_damaged_newest_occurrence_fails(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
-    engine.stays_sound = False
+    engine.checks_faults = False
     engine.client.hset(keys.event(PREFIX, event_id), EVENT.code("state"), "odd")
 
     with pytest.raises(UnreadableRecord):
@@ -338,7 +338,7 @@ def test_a_plan_for_an_older_revision_is_stale(engine: Engine):
     def edit() -> None:
         edited.append(engine.edited(old, expression="@daily"))
 
-    with ahead_of_function(engine.client, edit):
+    with before_next_call(engine.client, edit):
         answer = engine.schedules.top_up(old.id)
 
     assert answer == "stale"
@@ -363,7 +363,7 @@ def test_a_plan_leaves_out_times_used_meanwhile(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
 
-    with ahead_of_function(engine.client, engine.claim):
+    with before_next_call(engine.client, engine.claim):
         answer = engine.schedules.top_up(schedule.id)
 
     later = schedule.times_ms[1:]
@@ -379,7 +379,7 @@ def test_a_plan_whose_times_are_all_used_is_stale(engine: Engine):
             engine.now_ms = at_ms
             engine.claim()
 
-    with ahead_of_function(engine.client, use_all):
+    with before_next_call(engine.client, use_all):
         answer = engine.schedules.top_up(schedule.id)
 
     assert answer == "stale"

@@ -74,13 +74,13 @@ def test_a_queued_occurrence_starts_as_soon_as_the_previous_one_ends(
     engine.now_ms = schedule.times_ms[1]
     [second] = engine.claim().ids
     none, refused = engine.worker.try_begin(second)
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
     engine.now_ms += 1
 
     ENDS[how](engine, begun)
 
     assert (none, refused) == ([], {second: "waits"})
-    assert engine.woken(listener) >= 1
+    assert engine.count_wakeups(listener) >= 1
     assert engine.due()[second] == engine.now_ms
     assert engine.claim().ids == [second]
     assert ids(engine.worker.begin(second)) == [second]

@@ -56,13 +56,13 @@ def _before_gap() -> int:
 def test_a_run_by_hand_is_due_now_and_does_not_change_the_schedule(engine: Engine):
     schedule = engine.schedule("@daily", max_runs=3)
     engine.now_ms += 1_234
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     event_id = engine.schedules.run(schedule)
 
     after = engine.schedules.get(OWNER, schedule.id)
     assert after == schedule
-    assert engine.woken(listener) == 1
+    assert engine.count_wakeups(listener) == 1
     assert engine.claim().ids == [event_id]
     assert engine.get(event_id).wanted_ms == engine.now_ms
     assert engine.get(event_id).content == schedule.content
@@ -71,7 +71,7 @@ def test_a_run_by_hand_is_due_now_and_does_not_change_the_schedule(engine: Engin
 
 
 def test_e5_a_repeated_run_by_hand_creates_one_occurrence(engine: Engine):
-    engine.go_by_server()
+    engine.use_server_clock()
     schedule = engine.schedule()
 
     with engine.repeating() as repeats:

@@ -29,7 +29,7 @@ from tests.core.engine import (
     ids,
     settlement,
 )
-from tests.core.function_calls import ahead_of_function
+from tests.core.function_calls import before_next_call
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 SECONDLY, MINUTELY, HOURLY = parse("* * * * * *"), parse("* * * * *"), parse("@hourly")
@@ -152,7 +152,7 @@ def test_other_owners_cannot_see_or_change_a_schedule(engine: Engine):
 
 
 def test_a_damaged_schedule_is_unreadable(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     schedule = engine.schedule()
     engine.client.hset(
         keys.schedule(PREFIX, schedule.id), SCHEDULE.code("fire_times"), "soon"
@@ -163,7 +163,7 @@ def test_a_damaged_schedule_is_unreadable(engine: Engine):
 
 
 def test_e5_a_repeated_creation_creates_one_schedule(engine: Engine):
-    engine.go_by_server()
+    engine.use_server_clock()
 
     with engine.repeating() as repeats:
         made = engine.schedule("@hourly", name="hourly")
@@ -173,7 +173,7 @@ def test_e5_a_repeated_creation_creates_one_schedule(engine: Engine):
 
 
 def test_e5_a_repeated_edit_is_one_edit(engine: Engine):
-    engine.go_by_server()
+    engine.use_server_clock()
     made = engine.schedule()
 
     with engine.repeating() as repeats:
@@ -202,7 +202,7 @@ def test_an_edit_whose_content_expired_changes_nothing(engine: Engine):
         [written] = {key.decode() for key in templates} - {present}
         engine.client.delete(written)
 
-    with ahead_of_function(engine.client, expire), pytest.raises(Conflict):
+    with before_next_call(engine.client, expire), pytest.raises(Conflict):
         engine.edited(made, content=LARGE)
 
     assert engine.schedules.get(OWNER, made.id) == made
@@ -376,11 +376,11 @@ def test_e16_a_schedule_that_fires_before_the_next_claim_wakes_the_tickers(
 ):
     engine.create(HOUR_MS)
     engine.claim()
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     engine.schedule("* * * * *")
 
-    assert engine.woken(listener) == 1
+    assert engine.count_wakeups(listener) == 1
 
 
 def test_a_member_of_due_without_a_schedule_is_removed(engine: Engine):

@@ -39,11 +39,11 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.reads import read_events
-from tests.core.trips import Counting, Trips
+from tests.core.round_trips import CountingConnection, RoundTrips
 
-trips, one = Trips(), Owner("1", "jiter")
+trips, one = RoundTrips(), Owner("1", "jiter")
 pool = redis.ConnectionPool.from_url(
-    sys.argv[1], connection_class=Counting, trips=trips
+    sys.argv[1], connection_class=CountingConnection, trips=trips
 )
 cell = Cell(redis.Redis.from_pool(pool), "{gathered}:")
 store = EventStore(cell, batches=True)

@@ -213,10 +213,10 @@ def test_attempts_failures_and_interruptions_are_counted_apart(engine: Engine):
 
 def test_r12_once_an_attempt_was_lost_all_later_ones_may_be_duplicates(engine: Engine):
     lost = engine.interrupted()
-    again = engine.worker_begins(lost.id)
+    again = engine.claim_and_begin(lost.id)
     engine.worker.settle(settlement(again, Outcome.RETRY, delay_ms=1_000, status=500))
     engine.now_ms += 1_000
-    last = engine.worker_begins(lost.id)
+    last = engine.claim_and_begin(lost.id)
 
     assert [b.possible_duplicate for b in (lost, again, last)] == [False, True, True]
 
@@ -224,7 +224,7 @@ def test_r12_once_an_attempt_was_lost_all_later_ones_may_be_duplicates(engine: E
 def test_r12_attempts_whose_end_is_known_make_no_duplicate(engine: Engine):
     first = engine.begun()
     engine.worker.settle(settlement(first, Outcome.RETRY, status=500))
-    second = engine.worker_begins(first.id)
+    second = engine.claim_and_begin(first.id)
 
     assert not second.possible_duplicate
 
@@ -234,7 +234,7 @@ def test_r12_a_late_settle_of_a_lost_attempt_leaves_no_doubt(engine: Engine):
     engine.worker.settle(settlement(lost, Outcome.RETRY, delay_ms=1_000, status=500))
     engine.now_ms += 1_000
 
-    assert not engine.worker_begins(lost.id).possible_duplicate
+    assert not engine.claim_and_begin(lost.id).possible_duplicate
 
 
 def test_a_retry_tells_when_the_event_was_first_wanted(engine: Engine):
@@ -266,7 +266,7 @@ def test_e21_long_content_is_fetched_after_begin(engine: Engine):
 
 
 def test_content_that_is_gone_is_told_when_it_is_fetched(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     event = engine.offered()
     engine.client.delete(keys.body(PREFIX, event.id))
 
@@ -297,17 +297,17 @@ def test_e16_begin_wakes_a_ticker_that_waits_for_room_once_there_is_some(
     first, *_ = [engine.create(1_000) for _ in range(4)]
     engine.now_ms += 1_000
     full = [engine.claim(room=1, enqueuer=enqueuer).rq_full for _ in range(2)]
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     for _ in range(taken):
         engine.client.lpop("rq:queue:deliveries")
     engine.worker.begin(first.id)
-    woken = engine.woken(listener)
+    woken = engine.count_wakeups(listener)
     engine.worker.begin(first.id)
 
     assert full == [False, True]
     assert woken == taken
-    assert engine.woken(listener) == 0
+    assert engine.count_wakeups(listener) == 0
 
 
 def test_e16_begin_wakes_nobody_for_what_is_still_to_come(engine: Engine):
@@ -315,10 +315,10 @@ def test_e16_begin_wakes_nobody_for_what_is_still_to_come(engine: Engine):
     first, *_ = [engine.create(in_ms) for in_ms in (1_000, 1_000, 1_001)]
     engine.now_ms += 1_000
     full = [engine.claim(room=1, enqueuer=enqueuer).rq_full for _ in range(2)]
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     engine.client.lpop("rq:queue:deliveries")
     engine.worker.begin(first.id)
 
     assert full == [False, False]
-    assert engine.woken(listener) == 0
+    assert engine.count_wakeups(listener) == 0

@@ -155,7 +155,7 @@ def test_each_of_many_is_answered_by_itself(engine: Engine):
 
 
 def test_an_unreadable_event_does_not_hold_up_the_others(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     bad, good = engine.create(), engine.create()
     engine.client.hset(keys.event(PREFIX, bad.id), EVENT.code("due_ms"), "soon")
 

@@ -17,7 +17,7 @@ from tests.core.engine import (
     ids,
     settlement,
 )
-from tests.core.function_calls import ahead_of_function
+from tests.core.function_calls import before_next_call
 
 OTHER = Content("https://other.example/", b"changed")
 LARGE = Content("https://other.example/", b"y" * 50_000)
@@ -180,7 +180,7 @@ def test_of_two_edits_from_one_reading_the_second_is_refused(engine: Engine):
 
 @pytest.mark.parametrize("what", ["content", "time", "cancel"])
 def test_e5_a_change_that_runs_twice_is_answered_alike(engine: Engine, what: str):
-    engine.go_by_server()
+    engine.use_server_clock()
     event = engine.create(60_000)
     at_ms = event.wanted_ms + 60_000
     changes = {
@@ -204,7 +204,7 @@ def test_an_edit_whose_content_expired_is_refused(engine: Engine):
         [written] = engine.client.keys(keys.body(PREFIX, event.id, "*"))
         engine.client.delete(written)
 
-    with ahead_of_function(engine.client, expire), pytest.raises(Conflict):
+    with before_next_call(engine.client, expire), pytest.raises(Conflict):
         engine.store.change(event, **edit)
 
     assert engine.get(event.id) == event
@@ -223,11 +223,11 @@ def test_what_stands_aside_cannot_be_changed(engine: Engine):
 def test_e16_an_edit_to_an_earlier_time_wakes_the_tickers(engine: Engine):
     event = engine.create(60_000)
     engine.claim()
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     engine.store.change(event, at_ms=START_MS + 100)
 
-    assert engine.woken(listener) == 1
+    assert engine.count_wakeups(listener) == 1
 
 
 def occurrence(engine: Engine) -> Event:

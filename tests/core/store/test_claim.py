@@ -7,7 +7,7 @@ from scheduler_api.core.store.claims import ClaimTimeouts
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
-    HELD_BACK_MS,
+    ISOLATION_DELAY_MS,
     LEASE_GRACE_MS,
     LEASE_MS,
     OFFER_MS,
@@ -399,7 +399,7 @@ def test_e18_what_is_interrupted_again_goes_out_of_step_with_its_lease(engine: E
     engine.tick(LEASE_MS - 1)
     engine.now_ms += 1
     claims = [engine.claim()]
-    engine.now_ms += HELD_BACK_MS - 1
+    engine.now_ms += ISOLATION_DELAY_MS - 1
     claims.append(engine.claim())
     engine.now_ms += 1
     claims.append(engine.claim())
@@ -416,10 +416,10 @@ def test_e18_each_claim_offers_one_isolated_event(engine: Engine):
         engine.worker.begin(first.id, second.id)
         engine.tick(LEASE_MS)
     other = engine.create(1)
-    engine.now_ms += HELD_BACK_MS
+    engine.now_ms += ISOLATION_DELAY_MS
 
     claims = [engine.claim(), engine.claim()]
-    engine.now_ms += HELD_BACK_MS
+    engine.now_ms += ISOLATION_DELAY_MS
     later = engine.claim()
 
     assert [claim.isolated_ids for claim in claims] == [[first.id], []]
@@ -458,7 +458,7 @@ def test_e18_a_settle_in_between_starts_the_count_anew(engine: Engine):
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=0))
 
     for _ in range(4):
-        engine.now_ms += HELD_BACK_MS
+        engine.now_ms += ISOLATION_DELAY_MS
         engine.claim()
         [begun] = engine.worker.begin(begun.id)
         engine.tick(LEASE_MS)

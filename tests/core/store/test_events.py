@@ -34,7 +34,7 @@ from tests.core.engine import (
     Engine,
     settlement,
 )
-from tests.core.function_calls import ahead_of_function
+from tests.core.function_calls import before_next_call
 
 LARGE = Content("https://receiver.example/", b"x" * 100_000)
 PERMANENT = {
@@ -127,7 +127,7 @@ def test_a_past_time_is_taken_where_the_future_is_not_asked_for(engine: Engine):
 
 
 def test_e5_a_creation_that_runs_twice_is_one_event(engine: Engine):
-    engine.go_by_server()
+    engine.use_server_clock()
     draft = Draft(CONTENT, DEADLINE_MS, delay_ms=60_000)
 
     with engine.repeating() as repeats:
@@ -139,7 +139,7 @@ def test_e5_a_creation_that_runs_twice_is_one_event(engine: Engine):
 
 
 def test_e5_a_creation_that_is_given_its_id_runs_twice_and_is_one_event(engine: Engine):
-    engine.go_by_server()
+    engine.use_server_clock()
     draft = Draft(CONTENT, DEADLINE_MS, delay_ms=60_000, ascending=True)
 
     with engine.repeating() as repeats:
@@ -278,7 +278,7 @@ def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):
         seen.extend(bodies(engine))
         engine.client.delete(*bodies(engine))
 
-    with ahead_of_function(engine.client, expire):
+    with before_next_call(engine.client, expire):
         [accepted] = create(engine, Draft(LARGE, DEADLINE_MS, delay_ms=1_000))
 
     # It was written anew, and accepted under the next number.
@@ -311,24 +311,24 @@ def test_e17_an_event_accepted_before_is_answered_in_a_full_store(engine: Engine
 def test_e16_an_event_before_the_planned_look_wakes_the_tickers(engine: Engine):
     engine.create(60_000)
     engine.claim()
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     engine.create(60_001)
-    after_the_later = engine.woken(listener)
+    after_the_later = engine.count_wakeups(listener)
     engine.create(59_999)
 
     assert after_the_later == 0
-    assert engine.woken(listener) == 1
+    assert engine.count_wakeups(listener) == 1
 
 
 def test_e16_one_burst_wakes_once(engine: Engine):
     engine.claim()
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     for _ in range(20):
         engine.create(1_000)
 
-    assert engine.woken(listener) == 1
+    assert engine.count_wakeups(listener) == 1
 
 
 def test_owners_see_only_their_own(engine: Engine):
@@ -348,7 +348,7 @@ def test_many_are_read_in_the_order_asked_for(engine: Engine):
 
 
 def test_an_event_whose_content_is_gone_is_unreadable(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     event = engine.create()
     engine.client.delete(keys.body(PREFIX, event.id))
 
@@ -364,7 +364,7 @@ def test_an_event_whose_content_is_gone_is_unreadable(engine: Engine):
     ],
 )
 def test_a_broken_record_is_unreadable(engine: Engine, field: str, value: str | None):
-    engine.stays_sound = False
+    engine.checks_faults = False
     event = engine.create()
     key = keys.event(PREFIX, event.id)
     if value is None:
@@ -377,7 +377,7 @@ def test_a_broken_record_is_unreadable(engine: Engine, field: str, value: str | 
 
 
 def test_an_occurrence_without_a_revision_is_unreadable(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     event = engine.create()
     engine.client.hset(keys.event(PREFIX, event.id), EVENT.code("schedule"), "7")
 
@@ -386,7 +386,7 @@ def test_an_occurrence_without_a_revision_is_unreadable(engine: Engine):
 
 
 def test_what_stands_aside_tells_since_when(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     event = engine.create()
     engine.client.zadd(keys.quarantine(PREFIX), {event.id: START_MS + 7})
 
@@ -449,7 +449,7 @@ def test_what_is_not_finished_is_never_forgotten(engine: Engine):
 def test_an_unreadable_record_does_not_keep_others_from_being_forgotten(
     engine: Engine,
 ):
-    engine.stays_sound = False
+    engine.checks_faults = False
     begun = engine.begun()
     engine.worker.settle(settlement(begun))
     engine.client.set(keys.event(PREFIX, "bad"), "no hash")

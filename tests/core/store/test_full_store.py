@@ -85,7 +85,7 @@ def test_e17_a_creation_that_is_repeated_once_the_store_is_full_is_answered_alik
 ):
     once = [fill]
 
-    with engine.repeating(lambda: once and once.pop()(), alike=False):
+    with engine.repeating(lambda: once and once.pop()(), same_answer=False):
         event = engine.create()
 
     assert event.id in engine.due()

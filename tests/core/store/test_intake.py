@@ -205,7 +205,9 @@ def test_e5_what_runs_twice_is_told_once(engine: Engine, what: str):
         act = partial(engine.worker.begin, accepted.id)
     told: list[tuple[str, str, int]] = []
 
-    with engine.repeating(lambda: told.extend(journal(engine)), alike=what != "settle"):
+    with engine.repeating(
+        lambda: told.extend(journal(engine)), same_answer=what != "settle"
+    ):
         act()
 
     assert len(told) > len(before)
@@ -237,7 +239,7 @@ def test_e5_what_follows_is_made_once_however_often_it_is_settled(engine: Engine
         follow_ups=(follow(begun),),
     )
     engine.worker.settle(mine)
-    engine.worker.settle(settlement(engine.worker_begins(follow(begun).id)))
+    engine.worker.settle(settlement(engine.claim_and_begin(follow(begun).id)))
     stored = engine.everything()
 
     answers = engine.worker.settle(mine)
@@ -266,7 +268,7 @@ def test_what_follows_can_be_delivered_and_forgotten(engine: Engine):
     engine.worker.settle(
         replace(settlement(begun), follow_ups=(follow(begun, content=LARGE),))
     )
-    child = engine.worker_begins(follow(begun).id)
+    child = engine.claim_and_begin(follow(begun).id)
     engine.worker.settle(settlement(child))
 
     forgotten = engine.store.forget([begun.id, child.id], before_ms=2 * START_MS)

@@ -29,7 +29,7 @@ def test_a_later_start_on_the_same_layout_goes_on(engine: Engine) -> None:
 def test_a_cell_that_an_older_version_wrote_is_refused(
     engine: Engine, written: str
 ) -> None:
-    engine.stays_sound = False
+    engine.checks_faults = False
     engine.client.set(f"{PREFIX}{written}", 7)
 
     with pytest.raises(UnknownLayout, match=r"layout none.*empty-store"):

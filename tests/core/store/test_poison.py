@@ -174,7 +174,7 @@ def test_e1_poison_met_by_settle_does_not_hold_up_the_batch(
     crowd: Crowd, engine: Engine, outcome: Outcome
 ):
     # What settles without reading a broken field is done with, and still broken.
-    engine.stays_sound = False
+    engine.checks_faults = False
     begun = crowd.begin()
     crowd.poison(EVENTS)
 
@@ -202,7 +202,7 @@ def test_e1_poison_met_by_release_stands_aside_and_the_rest_is_given_back(
 def test_e1_poison_met_by_renewal_is_lost_and_the_rest_is_kept(
     crowd: Crowd, engine: Engine
 ):
-    engine.stays_sound = False
+    engine.checks_faults = False
     begun = crowd.begin()
     crowd.poison(NO_RECORD | OF_BEGUN)
 

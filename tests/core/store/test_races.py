@@ -37,7 +37,7 @@ from tests.core.engine import (
     ids,
     settlement,
 )
-from tests.core.swallowing_proxy import SwallowingProxy
+from tests.core.reply_dropping_proxy import ReplyDroppingProxy
 from tests.sync_worker import BREAKER
 
 LARGE = Content(CONTENT.url, b"z" * 9_000)
@@ -245,14 +245,14 @@ def test_fsck_is_silent_while_everything_moves(engine: Engine, valkey: str):
 
 
 @pytest.fixture
-def proxy(valkey: str) -> Iterator[SwallowingProxy]:
-    proxy = SwallowingProxy(int(valkey.rpartition(":")[2].partition("/")[0]))
+def proxy(valkey: str) -> Iterator[ReplyDroppingProxy]:
+    proxy = ReplyDroppingProxy(int(valkey.rpartition(":")[2].partition("/")[0]))
     yield proxy
     proxy.close()
 
 
 @pytest.fixture
-def through(proxy: SwallowingProxy) -> Iterator[EventStore]:
+def through(proxy: ReplyDroppingProxy) -> Iterator[EventStore]:
     """A store whose client repeats in silence what was not answered."""
     with redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), TRIES)) as client:
         store = EventStore(Cell(client, PREFIX, clock_ms=START_MS))
@@ -262,45 +262,45 @@ def through(proxy: SwallowingProxy) -> Iterator[EventStore]:
 
 
 def test_e5_a_creation_repeated_in_silence_is_one_event(
-    engine: Engine, through: EventStore, proxy: SwallowingProxy
+    engine: Engine, through: EventStore, proxy: ReplyDroppingProxy
 ):
     through.create(
         OWNER, Draft(CONTENT, DEADLINE_MS, at_ms=START_MS + 1_000, must_be_future=True)
     )
-    proxy.swallow()
+    proxy.drop_replies()
 
     event = through.create(
         OWNER, Draft(CONTENT, DEADLINE_MS, at_ms=START_MS + 2_000, must_be_future=True)
     )
 
-    assert proxy.swallowed == 1
+    assert proxy.dropped == 1
     assert sorted(engine.due().values()) == [START_MS + 1_000, START_MS + 2_000]
     assert engine.get(event.id) == event
 
 
 def test_e5_a_cancellation_repeated_in_silence_is_answered_as_done(
-    engine: Engine, through: EventStore, proxy: SwallowingProxy
+    engine: Engine, through: EventStore, proxy: ReplyDroppingProxy
 ):
     event = engine.create(1_000)
     read_event(through.cell, OWNER, event.id)
     claims.claim(through.cell, room=0, timeouts=TIMEOUTS)
     with pytest.raises(NotPending):
         through.change(read_event(through.cell, OWNER, engine.begun().id), cancel=True)
-    proxy.swallow()
+    proxy.drop_replies()
 
     through.change(event, cancel=True)
 
-    assert proxy.swallowed == 1
+    assert proxy.dropped == 1
     assert engine.get(event.id).state is State.CANCELLED
 
 
 def test_e5_a_claim_repeated_in_silence_costs_one_offer_lease(
-    engine: Engine, through: EventStore, proxy: SwallowingProxy
+    engine: Engine, through: EventStore, proxy: ReplyDroppingProxy
 ):
     event = engine.create(1_000)
     claims.claim(through.cell, room=0, timeouts=TIMEOUTS)
     through.cell.clock_ms = START_MS + 1_000
-    proxy.swallow()
+    proxy.drop_replies()
 
     claim = claims.claim(through.cell, room=10, timeouts=TIMEOUTS)
     through.cell.clock_ms += OFFER_MS
@@ -310,7 +310,7 @@ def test_e5_a_claim_repeated_in_silence_costs_one_offer_lease(
 
 
 def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
-    engine: Engine, proxy: SwallowingProxy
+    engine: Engine, proxy: ReplyDroppingProxy
 ):
     ill, iller = (destination_gate(OWNER.tenant, name) for name in ("ill", "iller"))
 
@@ -322,7 +322,7 @@ def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
         await store.report({}, limits=BREAKER)
         answers = []
         for failures in (BREAKER.attempts // 2, BREAKER.attempts // 2 - 1, 1):
-            proxy.swallow()
+            proxy.drop_replies()
             counts = {ill: (failures, failures), iller: (BREAKER.attempts,) * 2}
             answers.append(await store.report(counts, limits=BREAKER))
         await client.aclose()
@@ -330,12 +330,12 @@ def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
 
     answers = asyncio.run(work())
 
-    assert proxy.swallowed == 3
+    assert proxy.dropped == 3
     assert answers == [{iller: "opened"}, {}, {ill: "opened"}]
 
 
 def test_e5_begin_and_settle_repeated_in_silence_count_once(
-    engine: Engine, proxy: SwallowingProxy
+    engine: Engine, proxy: ReplyDroppingProxy
 ):
     event_ids = offered(engine, 3)
 
@@ -347,11 +347,11 @@ def test_e5_begin_and_settle_repeated_in_silence_count_once(
         await store.begin([])
         await store.settle([])
         await store.renew([])
-        proxy.swallow()
+        proxy.drop_replies()
         begun, fallen = await store.begin(event_ids)
-        proxy.swallow()
+        proxy.drop_replies()
         lost = await store.renew(begun)
-        proxy.swallow()
+        proxy.drop_replies()
         answers = await store.settle([settlement(each) for each in begun])
         await client.aclose()
         assert ids(begun) == event_ids
@@ -361,22 +361,22 @@ def test_e5_begin_and_settle_repeated_in_silence_count_once(
 
     answers = asyncio.run(work())
 
-    assert proxy.swallowed == 3
+    assert proxy.dropped == 3
     assert answers == ["repeated"] * 3
     assert [engine.get(i).attempts for i in event_ids] == [1, 1, 1]
     assert {engine.get(i).state for i in event_ids} == {State.DELIVERED}
 
 
 def test_e5_a_schedule_repeated_in_silence_is_one_schedule(
-    engine: Engine, through: EventStore, proxy: SwallowingProxy
+    engine: Engine, through: EventStore, proxy: ReplyDroppingProxy
 ):
     from_here = type(engine.schedules)(through.cell, grace_ms=60_000)
     rule = {"tz": "UTC", "grammar": FULL, "deadline_ms": DEADLINE_MS}
     from_here.create(OWNER, CONTENT, expression="@daily", **rule)
-    proxy.swallow()
+    proxy.drop_replies()
 
     made = from_here.create(OWNER, CONTENT, expression="@hourly", **rule)
 
-    assert proxy.swallowed == 1
+    assert proxy.dropped == 1
     assert engine.schedules.count(OWNER) == 2
     assert engine.schedules.get(OWNER, made.id) == made

@@ -90,7 +90,7 @@ def test_renewal_of_another_s_begin_is_refused(engine: Engine):
 
 
 def test_renewal_brings_nothing_back_that_left_leased(engine: Engine):
-    engine.stays_sound = False
+    engine.checks_faults = False
     begun = engine.begun()
     engine.client.zrem(keys.leased(PREFIX), begun.id)
 
@@ -119,14 +119,14 @@ def test_e14_giving_back_wakes_the_tickers_each_time(engine: Engine):
     first, second = engine.create(1_000), engine.create(1_000)
     engine.now_ms += 1_000
     engine.claim()
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     engine.worker.release(first.id)
-    after_the_first = engine.woken(listener)
+    after_the_first = engine.count_wakeups(listener)
     engine.worker.release(second.id)
 
     assert after_the_first >= 1
-    assert engine.woken(listener) >= 1
+    assert engine.count_wakeups(listener) >= 1
 
 
 def test_e5_giving_back_twice_finds_nothing_left(engine: Engine):

@@ -19,7 +19,11 @@ from tests.core.engine import (
     TIMEOUTS,
     settlement,
 )
-from tests.core.trips import AsyncCounting, Counting, Trips
+from tests.core.round_trips import (
+    AsyncCountingConnection,
+    CountingConnection,
+    RoundTrips,
+)
 
 GATES = {
     "ungated": Gates(),
@@ -33,10 +37,12 @@ def test_each_step_of_an_event_costs_one_round_trip(valkey: str, gates: Gates):
 
 
 async def one_round_trip_each(url: str, gates: Gates) -> None:
-    trips = Trips()
-    pool = redis.ConnectionPool.from_url(url, connection_class=Counting, trips=trips)
+    trips = RoundTrips()
+    pool = redis.ConnectionPool.from_url(
+        url, connection_class=CountingConnection, trips=trips
+    )
     async_pool = redis.asyncio.ConnectionPool.from_url(
-        url, connection_class=AsyncCounting, trips=trips
+        url, connection_class=AsyncCountingConnection, trips=trips
     )
     client, async_client = (
         redis.Redis.from_pool(pool),
@@ -83,8 +89,10 @@ async def one_round_trip_each(url: str, gates: Gates) -> None:
 
 @pytest.mark.parametrize("ascending", [False, True])
 def test_ids_do_not_cost_a_creation_its_one_round_trip(valkey: str, ascending: bool):
-    trips = Trips()
-    pool = redis.ConnectionPool.from_url(valkey, connection_class=Counting, trips=trips)
+    trips = RoundTrips()
+    pool = redis.ConnectionPool.from_url(
+        valkey, connection_class=CountingConnection, trips=trips
+    )
     with redis.Redis.from_pool(pool) as client:
         client.flushall()
         store = EventStore(Cell(client, PREFIX, clock_ms=1_000))

@@ -88,11 +88,11 @@ def test_a_retry_without_delay_is_due_at_once(engine: Engine):
 def test_e16_a_retry_before_the_planned_look_wakes_the_tickers(engine: Engine):
     begun = engine.begun()
     engine.claim()
-    listener = engine.listen()
+    listener = engine.listen_for_wakeups()
 
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=100))
 
-    assert engine.woken(listener) == 1
+    assert engine.count_wakeups(listener) == 1
 
 
 def test_the_log_tells_each_attempt(engine: Engine):

@@ -17,7 +17,7 @@ from scheduler_api.core.tenants.url_groups import (
     read_group,
 )
 from tests.core.engine import OWNER, PREFIX, START_MS
-from tests.core.function_calls import ahead_of_function, repeating
+from tests.core.function_calls import before_next_call, repeating
 
 A, B = Endpoint("https://a.example/", "first"), Endpoint("https://b.example/")
 OTHERS = (Owner("2", OWNER.dialect), Owner(OWNER.tenant, "other"))
@@ -128,7 +128,7 @@ def test_a_change_is_repeated_if_the_group_changed_meanwhile(
 ):
     groups.add(OWNER, "g", [A])
 
-    with ahead_of_function(cell.client, lambda: groups.add(OWNER, "g", [B])):
+    with before_next_call(cell.client, lambda: groups.add(OWNER, "g", [B])):
         groups.set_defaults(OWNER, "g", {"x": 1})
 
     group = groups.get(OWNER, "g")

@@ -8,7 +8,7 @@ from scheduler_api.core.ids import to_id
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.records import EVENT
 from scheduler_api.core.timestamps import from_iso, to_iso
-from tests.core.function_calls import functions_called
+from tests.core.function_calls import count_function_calls
 from typing import Any
 
 MINUTE_MS = 60_000
@@ -337,7 +337,7 @@ def test_a_store_out_of_memory_is_unavailable(api: Any, store_url: str) -> None:
 def test_creating_an_event_costs_one_round_trip(api: Any, store_url: str) -> None:
     api.create()
     client = redis.Redis.from_url(store_url)
-    before, called = client.info("commandstats"), functions_called(client)
+    before, called = client.info("commandstats"), count_function_calls(client)
     for _ in range(10):
         api.create()
     after = client.info("commandstats")
@@ -347,7 +347,7 @@ def test_creating_an_event_costs_one_round_trip(api: Any, store_url: str) -> Non
         return int(after.get(f"cmdstat_{name}", {"calls": 0})["calls"] - earlier)
 
     # `api.body` also reads the time of the store.
-    assert functions_called(client) - called == 10
+    assert count_function_calls(client) - called == 10
     assert calls("hget") == calls("incrby") == 0
 
 

@@ -14,7 +14,7 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.store.records import EVENT
-from tests.core.function_calls import functions_called
+from tests.core.function_calls import count_function_calls
 from workers.delivery import settler
 from workers.delivery.settler import Settler
 from workers.redis_connection import RedisConnection
@@ -112,7 +112,7 @@ def test_without_a_reconnect_no_settlement_is_repeated(valkey: str):
             running.add(second)
 
             await until_delivered(store, second.event_id)
-            assert functions_called(store.cell.client) == 1
+            assert count_function_calls(store.cell.client) == 1
 
     asyncio.run(run())
 

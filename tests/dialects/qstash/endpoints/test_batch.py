@@ -13,7 +13,7 @@ from scheduler_api.dialects.qstash.endpoints.publish import (
     Publishing,
 )
 from scheduler_api.settings import Settings
-from tests.core.function_calls import functions_called
+from tests.core.function_calls import count_function_calls
 from tests.dialects.engine import SECRET_KEY
 from typing import Any
 
@@ -236,7 +236,7 @@ def test_a_batch_and_a_message_cost_one_round_trip_each(
 
     def calls() -> tuple[int, int]:
         stats: Any = client.info("commandstats")
-        return functions_called(client), stats.get("cmdstat_hget", {"calls": 0})[
+        return count_function_calls(client), stats.get("cmdstat_hget", {"calls": 0})[
             "calls"
         ]
 

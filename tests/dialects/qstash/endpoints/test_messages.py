@@ -6,7 +6,7 @@ import redis
 from collections.abc import Callable
 from io import BytesIO
 from scheduler_api.core.model import Content, Draft
-from tests.core.function_calls import cut_off, functions_called
+from tests.core.function_calls import count_function_calls, unreachable_after
 from typing import Any
 
 Make = Callable[..., Any]
@@ -280,14 +280,14 @@ def test_a_bulk_call_reads_no_bodies_and_works_in_batches(api: Any) -> None:
 def read_bytes_and_calls(api: Any) -> tuple[int, int]:
     """How many bytes the store has sent, and how many functions it has run."""
     stats = api.cell.client.info("stats")
-    return stats["total_net_output_bytes"], functions_called(api.cell.client)
+    return stats["total_net_output_bytes"], count_function_calls(api.cell.client)
 
 
 def test_an_interrupted_bulk_call_can_be_repeated(api: Any) -> None:
     names = [api.publish(label="a", delay="1h")["messageId"] for _ in range(120)]
     kept = api.publish(label="b", delay="1h")["messageId"]
 
-    with cut_off(redis.Redis, after=1):
+    with unreachable_after(redis.Redis, calls=1):
         assert api.call("DELETE", "/v2/messages?label=a")[0] == 503
     status, answer = api.call("DELETE", "/v2/messages?label=a")
 

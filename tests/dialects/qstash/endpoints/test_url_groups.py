@@ -5,7 +5,7 @@ from collections.abc import Callable
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.records import SCHEDULE
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS
-from tests.core.function_calls import functions_called
+from tests.core.function_calls import count_function_calls
 from tests.dialects.engine import TIMEOUTS
 from typing import Any
 
@@ -182,11 +182,11 @@ def test_content_for_a_group_never_duplicates_content_for_a_url(group: Any) -> N
 def test_one_call_stores_the_messages_to_all_endpoints(group: Any) -> None:
     add(group, [{"url": f"{B}{n}"} for n in range(MAX_ENDPOINTS - 2)])
     group.call("POST", "/v2/publish/g")
-    before = functions_called(group.cell.client)
+    before = count_function_calls(group.cell.client)
     _, answers = group.call("POST", "/v2/publish/g", data=b"x" * 5_000)
 
     assert len({each["messageId"] for each in answers}) == MAX_ENDPOINTS
-    assert functions_called(group.cell.client) - before == 1
+    assert count_function_calls(group.cell.client) - before == 1
 
 
 def test_a_full_store_accepts_no_message_of_a_group(group: Any) -> None:

@@ -1,21 +1,21 @@
-"""Connections that count how often they go out to the server."""
+"""Redis connections that count their round trips."""
 
 import redis
 import redis.asyncio
 from typing import Any
 
 
-class Trips:
-    """Counts what goes out to the server in one write."""
+class RoundTrips:
+    """A counter of the writes to the server."""
 
     def __init__(self) -> None:
         self.count = 0
 
 
-class Counting(redis.Connection):
-    """A connection whose owner counts its round trips."""
+class CountingConnection(redis.Connection):
+    """A connection that counts its round trips in `trips`."""
 
-    def __init__(self, trips: Trips, **options: Any) -> None:
+    def __init__(self, trips: RoundTrips, **options: Any) -> None:
         self.trips = trips
         super().__init__(**options)
 
@@ -24,10 +24,10 @@ class Counting(redis.Connection):
         super().send_packed_command(command, check_health)
 
 
-class AsyncCounting(redis.asyncio.Connection):
-    """The same for the asynchronous client."""
+class AsyncCountingConnection(redis.asyncio.Connection):
+    """An asynchronous connection that counts its round trips in `trips`."""
 
-    def __init__(self, trips: Trips, **options: Any) -> None:
+    def __init__(self, trips: RoundTrips, **options: Any) -> None:
         self.trips = trips
         super().__init__(**options)
 

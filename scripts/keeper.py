@@ -139,10 +139,10 @@ class Watchdog:
 
     def _start(self) -> None:
         command = [sys.executable, str(ROOT / "scripts" / "watchdog.py")]
-        reading, writing = os.pipe()
-        self._process = subprocess.Popen(command, stdin=reading)
-        os.close(reading)
-        self._pipe = os.fdopen(writing, "w", buffering=1)
+        read_end, write_end = os.pipe()
+        self._process = subprocess.Popen(command, stdin=read_end)
+        os.close(read_end)
+        self._pipe = os.fdopen(write_end, "w", buffering=1)
         for pid in self._guarded:
             self._send(f"+{pid}")
 

@@ -23,7 +23,7 @@ _NEGATION = "negation"
 _TOKEN = re.compile(
     r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<word>[A-Za-z_][A-Za-z_0-9]*)"
-    r"|(?P<mark>[-+*/(),])"
+    r"|(?P<symbol>[-+*/(),])"
 )
 _BLANKS = " \t"
 
@@ -135,7 +135,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class _Token:
-    """A token; `kind` is number, word or mark, or empty at the end of the text."""
+    """A token; `kind` is number, word or symbol, or empty at the end of the text."""
 
     kind: str
     text: str
@@ -197,7 +197,7 @@ class _Parser:
 
     def _chain(self, operators: str, operand: Callable[[], None]) -> None:
         operand()
-        while self._token.kind == "mark" and self._token.text in operators:
+        while self._token.kind == "symbol" and self._token.text in operators:
             operator = self._token.text
             self._next += 1
             operand()
@@ -205,7 +205,7 @@ class _Parser:
 
     def _value(self) -> None:
         token = self._token
-        if not token.kind or (token.kind == "mark" and token.text not in "-("):
+        if not token.kind or (token.kind == "symbol" and token.text not in "-("):
             raise self._unexpected("a number, 'retried', a function or '('")
         self._next += 1
         self._depth += 1
@@ -249,9 +249,9 @@ class _Parser:
         self._expect(")")
         self._steps.append(name.text)
 
-    def _expect(self, mark: str) -> None:
-        if self._token.text != mark:
-            raise self._unexpected(f"'{mark}'")
+    def _expect(self, symbol: str) -> None:
+        if self._token.text != symbol:
+            raise self._unexpected(f"'{symbol}'")
         self._next += 1
 
     def _unexpected(self, wanted: str) -> ExpressionError:

@@ -15,7 +15,7 @@ MIN_TIMES, MAX_TIMES = 5, 600
 MAX_COUNTED = 10_000
 # How many missed fire times are listed individually.
 MAX_REPORTED = 100
-LOOK_BACK_MS = tuple(s * 1000 for s in (60, 3_600, 86_400, 32 * 86_400, 366 * 86_400))
+LOOKBACKS_MS = tuple(s * 1000 for s in (60, 3_600, 86_400, 32 * 86_400, 366 * 86_400))
 
 
 def first_after_ms(options: ScheduleOptions, now_ms: int) -> int:
@@ -117,7 +117,7 @@ def newest_past(cron: Cron, *, last_ms: int, now_ms: int, count: int = 1) -> lis
     rarely walked from its start.
     """
     newest: deque[int] = deque(maxlen=count)
-    for back_ms in (*LOOK_BACK_MS, now_ms - last_ms):
+    for back_ms in (*LOOKBACKS_MS, now_ms - last_ms):
         after_ms = max(last_ms, now_ms - back_ms)
         newest.clear()
         newest.extend(_until(cron, last_ms=last_ms, after_ms=after_ms, now_ms=now_ms))

@@ -33,7 +33,7 @@ class _PendingCall(Generic[Item, Answer]):
     """The call of one caller; `done` is released when it has an answer or an error."""
 
     item: Item
-    answers: list[Answer] = field(default_factory=list)
+    replies: list[Answer] = field(default_factory=list)
     error: BaseException | None = None
     done: threading.Lock = field(default_factory=_acquired)
 
@@ -90,7 +90,7 @@ class CallBatcher(Generic[Key, Item, Answer]):
             pending.done.acquire()
         if pending.error is not None:
             raise pending.error
-        return pending.answers[0]
+        return pending.replies[0]
 
     def _answer(self, key: Key, batch: list[_PendingCall[Item, Answer]]) -> None:
         """Make the call and give every caller its answer or the error."""
@@ -98,9 +98,9 @@ class CallBatcher(Generic[Key, Item, Answer]):
             self._yield_to_others()
             with self._after_previous_call(key):
                 self._close(key, batch)
-                answers = self._call(key, [pending.item for pending in batch])
-            for pending, answer in zip(batch, answers, strict=True):
-                pending.answers.append(answer)
+                replies = self._call(key, [pending.item for pending in batch])
+            for pending, answer in zip(batch, replies, strict=True):
+                pending.replies.append(answer)
         except BaseException as err:
             self._close(key, batch)
             for pending in batch:

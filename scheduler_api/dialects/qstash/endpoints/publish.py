@@ -53,7 +53,7 @@ PUBLISHING = documented(
     errors=(400, 404, 412, 413),
 )
 BATCH = array_of(response_schemas.BatchItem)
-BATCH_ANSWER = array_of(
+BATCH_RESPONSE = array_of(
     {
         "oneOf": [
             response_schemas.Published,
@@ -123,13 +123,13 @@ class Publishing:
         for result in results:
             if result.verdict is Verdict.LIMIT_REACHED:
                 raise LimitReached(result.id)
-        answers = list(map(self._render, drafts, results))
+        rendered = list(map(self._render, drafts, results))
         _log(owner, results)
         duplicate = verdicts == {Verdict.DUPLICATE}
-        answer: object = answers[0] if group is None else answers
+        answer: object = rendered[0] if group is None else rendered
         return responses.respond(answer, 202 if duplicate else 201)
 
-    @documented(body=BATCH, response=BATCH_ANSWER, errors=(400, 413))
+    @documented(body=BATCH, response=BATCH_RESPONSE, errors=(400, 413))
     def batch(self, owner: Owner) -> Response:
         """Publish many messages; an invalid item gets an error in its place."""
         items = read_json(request, limit_bytes=self._batch_limit_bytes)
@@ -157,7 +157,7 @@ class Publishing:
 
         Raises: redis.RedisError, if nothing was stored.
         """
-        answers: list[Json | list[Json]] = []
+        rendered: list[Json | list[Json]] = []
         unanswered: list[Parsed] = []
         stored = 0
         try:
@@ -169,20 +169,20 @@ class Publishing:
                     owner, list(_drafts_of(part)), batch_size=MAX_ENDPOINTS
                 )
                 stored += sum(result.verdict is Verdict.OK for result in results)
-                answers += self._render_items(part, iter(results))
+                rendered += self._render_items(part, iter(results))
                 unanswered = []
         except redis.RedisError as err:
             if not stored:
                 raise
-            fields = {"owner": owner, "answered": len(answers)}
+            fields = {"owner": owner, "answered": len(rendered)}
             log.error(logfmt.line("batch.interrupted", **fields), exc_info=err)
             for item in unanswered:
-                answers.append(_error(item if isinstance(item, str) else UNKNOWN))
-            answers += [_error(NOT_STORED)] * (len(items) - len(answers))
+                rendered.append(_error(item if isinstance(item, str) else UNKNOWN))
+            rendered += [_error(NOT_STORED)] * (len(items) - len(rendered))
         log.info(
             logfmt.line("batch.accepted", owner=owner, items=len(items), events=stored)
         )
-        return answers
+        return rendered
 
     def _render_items(
         self, items: Sequence[Parsed], results: Iterator[Accepted]

@@ -77,7 +77,7 @@ end
 local function begin_events(key_names, args)
   local ctx = context.new(key_names, args)
   local share, events, faults = fair_share.new(ctx), {}, {}
-  local answers, rates = {}, {}
+  local replies, rates = {}, {}
   for i = 2, #args do
     local ok, event = pcall(fair_share.read_event, ctx, share, args[i])
     if ok then events[i] = event else faults[i] = event end
@@ -89,12 +89,12 @@ local function begin_events(key_names, args)
       due.quarantine(ctx, id, reply)
       reply = {id, 'quarantined'}
     end
-    answers[i - 1] = reply
+    replies[i - 1] = reply
   end
   slots.promote_at_freed(ctx)
   for gate in pairs(rates) do pcall(gates.plan_check, ctx, gate) end
   rq.wake_if_room(ctx)
-  return answers
+  return replies
 end
 
 redis.register_function{function_name = 'begin_' .. VERSION, callback = begin_events,

@@ -22,12 +22,12 @@ local function cancel(ctx, id)
 end
 
 local function cancel_events(key_names, args)
-  local ctx, answers = context.new(key_names, args), {}
+  local ctx, replies = context.new(key_names, args), {}
   for i = 2, #args do
     local ok, answer = pcall(cancel, ctx, args[i])
-    answers[#answers + 1] = ok and answer or 'missing'
+    replies[#replies + 1] = ok and answer or 'missing'
   end
-  return answers
+  return replies
 end
 
 redis.register_function{function_name = 'cancel_events_' .. VERSION, callback = cancel_events,

@@ -9,12 +9,12 @@
 --   repeats.
 
 local function create_events(key_names, args)
-  local ctx, batch, answers = context.new(key_names, args), new_events.batch(), {}
+  local ctx, batch, replies = context.new(key_names, args), new_events.batch(), {}
   for i = 2, #args, new_events.WIDTH do
-    answers[#answers + 1] = new_events.accept(ctx, batch, new_events.item(args, i))
+    replies[#replies + 1] = new_events.accept(ctx, batch, new_events.item(args, i))
   end
   new_events.place(ctx, batch)
-  return answers
+  return replies
 end
 
 redis.register_function{function_name = 'create_events_' .. VERSION, callback = create_events}

@@ -20,12 +20,12 @@ local function delete(ctx, id)
 end
 
 local function delete_dead_letters(key_names, args)
-  local ctx, answers = context.new(key_names, args), {}
+  local ctx, replies = context.new(key_names, args), {}
   for i = 2, #args do
     local ok, answer = pcall(delete, ctx, args[i])
-    answers[#answers + 1] = ok and answer or 0
+    replies[#replies + 1] = ok and answer or 0
   end
-  return answers
+  return replies
 end
 
 redis.register_function{function_name = 'delete_dead_letters_' .. VERSION,

@@ -7,12 +7,12 @@
 -- Atomic. Writes nothing.
 
 local function recall_events(key_names, args)
-  local ctx, answers = context.new(key_names, args), {}
+  local ctx, replies = context.new(key_names, args), {}
   for i = 2, #args, new_events.WIDTH do
     local answer, id = new_events.recall(ctx, new_events.item(args, i))
-    answers[#answers + 1] = answer or {'full', 0, 0, id}
+    replies[#replies + 1] = answer or {'full', 0, 0, id}
   end
-  return answers
+  return replies
 end
 
 redis.register_function{function_name = 'recall_events_' .. VERSION, callback = recall_events,

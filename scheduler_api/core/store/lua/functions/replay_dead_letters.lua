@@ -24,12 +24,12 @@ local function replay(ctx, batch, args, at)
 end
 
 local function replay_dead_letters(key_names, args)
-  local ctx, batch, answers = context.new(key_names, args), new_events.batch(), {}
+  local ctx, batch, replies = context.new(key_names, args), new_events.batch(), {}
   for i = 2, #args, new_events.WIDTH + 1 do
     local ok, answer = pcall(replay, ctx, batch, args, i)
-    answers[#answers + 1] = ok and answer or {'fault', 0, 0, errors.text(answer)}
+    replies[#replies + 1] = ok and answer or {'fault', 0, 0, errors.text(answer)}
   end
-  return answers
+  return replies
 end
 
 redis.register_function{function_name = 'replay_dead_letters_' .. VERSION,

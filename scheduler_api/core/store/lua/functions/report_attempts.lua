@@ -7,7 +7,7 @@
 --   (initial rate of the ramp after closing).
 -- Args per destination: gate, attempts, failures.
 -- Answer per destination: opened, probe_failed, closed, or ''.
--- Atomic per destination. A repeat with the same token returns the same answers.
+-- Atomic per destination. A repeat with the same token returns the same replies.
 local GATE = records.GATE
 local REPEATED_FOR_MS = 60000
 local BREAKER = records.fields(GATE, 'breaker_open', 'probes_failed', 'closed_until_ms')
@@ -46,30 +46,30 @@ local function report(ctx, gate, attempts, failures)
   return 'opened'
 end
 
--- The answers to the same report before, or nil.
-local function previous_answers(ctx, worker, number)
+-- The replies to the same report before, or nil.
+local function previous_replies(ctx, worker, number)
   local last, stored =
     string.match(redis.call('GET', keys.last_report(ctx, worker)) or '', '^(%d+) (.*)$')
   if last ~= number then return nil end
-  local answers = {}
-  for answer in string.gmatch(stored, '([%a_]*),') do answers[#answers + 1] = answer end
-  return answers
+  local replies = {}
+  for answer in string.gmatch(stored, '([%a_]*),') do replies[#replies + 1] = answer end
+  return replies
 end
 
 local function report_attempts(key_names, args)
-  local ctx, answers = context.new(key_names, args), {}
+  local ctx, replies = context.new(key_names, args), {}
   local worker, number = string.match(ctx.options.token, '^(.*):(.*)$')
-  local before = previous_answers(ctx, worker, number)
+  local before = previous_replies(ctx, worker, number)
   if before then return before end
   local stored = number .. ' '
   for i = 2, #args, 3 do
     local ok, answer =
       pcall(report, ctx, args[i], tonumber(args[i + 1]), tonumber(args[i + 2]))
-    answers[#answers + 1] = ok and answer or ''
-    stored = stored .. answers[#answers] .. ','
+    replies[#replies + 1] = ok and answer or ''
+    stored = stored .. replies[#replies] .. ','
   end
   redis.call('SET', keys.last_report(ctx, worker), stored, 'PX', REPEATED_FOR_MS)
-  return answers
+  return replies
 end
 
 redis.register_function{function_name = 'report_attempts_' .. VERSION, callback = report_attempts,

@@ -47,7 +47,7 @@ local function settle(ctx, first, last, id, token, number, outcome, delay, reaso
 end
 
 local function settle_attempts(key_names, args)
-  local ctx, answers, i = context.new(key_names, args), {}, 2
+  local ctx, replies, i = context.new(key_names, args), {}, 2
   while i <= #args do
     local first = i + WIDTH
     local last = first + tonumber(args[first - 1]) * callbacks.WIDTH
@@ -56,9 +56,9 @@ local function settle_attempts(key_names, args)
       due.quarantine(ctx, args[i], reply)
       reply = {args[i], 'quarantined', 0}
     end
-    answers[#answers + 1], i = reply, last
+    replies[#replies + 1], i = reply, last
   end
-  return answers
+  return replies
 end
 
 redis.register_function{function_name = 'settle_' .. VERSION, callback = settle_attempts,

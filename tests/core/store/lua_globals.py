@@ -1,4 +1,4 @@
-"""The global names that compiled Lua 5.1 reads and writes, found in its bytecode."""
+"""Finds the global names that a Lua 5.1 chunk reads and writes, from its bytecode."""
 
 import struct
 from lupa import lua51
@@ -10,7 +10,7 @@ NIL, BOOLEAN, NUMBER, STRING = 0, 1, 3, 4
 
 
 def globals_of(source: str) -> tuple[set[str], set[str]]:
-    """Global names read and written anywhere in a chunk.
+    """The global names that a chunk reads, and those that it writes.
 
     Raises: lupa.LuaSyntaxError.
     """
@@ -24,7 +24,7 @@ def globals_of(source: str) -> tuple[set[str], set[str]]:
 
 
 class _Reader:
-    """A place in a dump, and what was found up to there."""
+    """Reads a bytecode dump and collects global names."""
 
     def __init__(self, dump: bytes, at: int) -> None:
         self._dump = dump
@@ -33,17 +33,17 @@ class _Reader:
         self.written_names: set[str] = set()
 
     def take(self, form: str) -> Any:
-        """The next value of a struct format."""
+        """Read a value in a struct format."""
         [value] = struct.unpack_from(f"<{form}", self._dump, self._at)
         self._at += struct.calcsize(f"<{form}")
         return value
 
     def skip(self, size: int) -> None:
-        """Passes over so many bytes."""
+        """Skip bytes."""
         self._at += size
 
     def string(self) -> str:
-        """The next string, without its closing zero."""
+        """Read a string, without its terminating zero."""
         size = self.take("Q")
         text = self._dump[self._at : self._at + size]
         self._at += size

@@ -1,4 +1,4 @@
-"""Stored forms: what goes in comes out, and anything else is told apart."""
+"""The stored forms of content and attempts."""
 
 import pytest
 from hypothesis import given
@@ -9,13 +9,13 @@ from scheduler_api.core.store import codec
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.binary())
-def test_content_comes_back_byte_for_byte(url: str, body: bytes):
+def test_content_round_trips(url: str, body: bytes):
     content = Content(url, body)
 
     assert codec.decode_content(codec.encode_content(content)) == content
 
 
-def test_a_body_is_stored_as_it_is():
+def test_a_body_is_stored_unchanged():
     stored = codec.encode_content(Content("https://a.example/", b"\x00\xff\n{}"))
 
     assert stored == b'{"u":"https://a.example/"}\n\x00\xff\n{}'
@@ -28,17 +28,17 @@ def test_a_body_is_stored_as_it_is():
         *(b'{"u":"https://a.example/"}', b'{"u":7}\nx', b'{"u":null}\nx', b'"u"\nx'),
     ],
 )
-def test_what_is_no_content_is_unreadable(stored: bytes):
+def test_decoding_invalid_content_is_an_error(stored: bytes):
     with pytest.raises(UnreadableRecord):
         codec.decode_content(stored)
 
 
-def test_an_attempt_comes_back_as_it_was_logged():
-    line = codec.encode_attempt(
+def test_an_attempt_round_trips():
+    encoded = codec.encode_attempt(
         {"started_ms": 5, "status": 200, "error": None, "response": "two\nlines"}
     )
 
-    attempt = codec.decode_attempt("7", b"3", b"a 9 12 " + line)
+    attempt = codec.decode_attempt("7", b"3", b"a 9 12 " + encoded)
 
     assert attempt == Attempt(
         event_id="7",
@@ -52,13 +52,13 @@ def test_an_attempt_comes_back_as_it_was_logged():
     )
 
 
-def test_no_next_time_is_none():
+def test_a_next_time_of_zero_is_none():
     attempt = codec.decode_attempt("7", b"1", b'l 9 0 {"started_ms":5}')
 
     assert (attempt.next_ms, attempt.kind) == (None, AttemptKind.LATE)
 
 
-def test_what_is_none_is_not_logged():
+def test_fields_that_are_none_are_not_logged():
     assert codec.encode_attempt({"started_ms": 5, "error": None}) == b'{"started_ms":5}'
 
 
@@ -74,7 +74,7 @@ def test_what_is_none_is_not_logged():
         },
     )
 )
-def test_every_field_of_an_attempt_comes_back(fields: dict[str, object]):
+def test_every_field_of_an_attempt_round_trips(fields: dict[str, object]):
     attempt = codec.decode_attempt(
         "7", b"1", b"a 9 0 " + codec.encode_attempt(dict(fields))
     )
@@ -82,15 +82,15 @@ def test_every_field_of_an_attempt_comes_back(fields: dict[str, object]):
     assert {name: getattr(attempt, name) for name in fields} == fields
 
 
-def test_headers_come_back_in_their_order_and_cost_nothing_where_there_are_none():
+def test_headers_round_trip_in_order_and_are_omitted_if_empty():
     headers = (("B", "1"), ("a", ""), ("B", "\u00fc"))
-    line = codec.encode_attempt({"started_ms": 5}, headers=headers)
+    encoded = codec.encode_attempt({"started_ms": 5}, headers=headers)
 
-    assert codec.decode_attempt("7", b"1", b"a 9 0 " + line).headers == headers
+    assert codec.decode_attempt("7", b"1", b"a 9 0 " + encoded).headers == headers
     assert codec.encode_attempt({"started_ms": 5}, headers=()) == b'{"started_ms":5}'
 
 
-def test_what_a_later_version_logs_is_passed_over():
+def test_fields_of_later_versions_are_ignored():
     attempt = codec.decode_attempt("7", b"1", b'a 9 0 {"started_ms":5,"later":[1]}')
 
     assert attempt == codec.decode_attempt("7", b"1", b'a 9 0 {"started_ms":5}')
@@ -111,6 +111,6 @@ def test_what_a_later_version_logs_is_passed_over():
         (b"1", b""),
     ],
 )
-def test_what_is_no_attempt_is_unreadable(number: bytes, stored: bytes):
+def test_decoding_an_invalid_attempt_is_an_error(number: bytes, stored: bytes):
     with pytest.raises(UnreadableRecord):
         codec.decode_attempt("7", number, stored)

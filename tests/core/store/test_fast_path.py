@@ -1,4 +1,4 @@
-"""What an event without gates costs the store: these commands, and no more."""
+"""The Redis commands that an event without gates needs."""
 
 import asyncio
 import pytest
@@ -20,7 +20,7 @@ from tests.core.engine import (
     settlement,
 )
 
-# Per call and, behind the plus, for each of 50 events; the clock is the test's own.
+# Per call, plus those for 50 events. The test sets the clock, so there is no TIME.
 CREATE = {
     **{"get": 1, "set": 1 + 50, "exists": 1 + 50},
     **{"hset": 50, "sadd": 1, "zadd": 2, "publish": 1},
@@ -44,23 +44,32 @@ RETRY = {
 }
 
 
-class Bill:
-    """What the server has run since the last look, commands of functions included."""
+class CommandCounter:
+    """Counts the commands of the server, including those run by functions."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._seen: dict[str, int] = {}
-        self.since()
+        self._before: dict[str, int] = {}
+        self.new()
 
-    def since(self) -> dict[str, int]:
+    def new(self) -> dict[str, int]:
         stats = self._client.info("commandstats")
-        now = {
+        counts = {
             name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()
         }
-        spent = {name: count - self._seen.get(name, 0) for name, count in now.items()}
-        self._seen = now
-        ours = ("info", "fcall", "function|load", "hello", "client|setinfo", "flushall")
-        return {name: n for name, n in spent.items() if n and name not in ours}
+        new = {
+            name: count - self._before.get(name, 0) for name, count in counts.items()
+        }
+        self._before = counts
+        ignored = (
+            "info",
+            "fcall",
+            "function|load",
+            "hello",
+            "client|setinfo",
+            "flushall",
+        )
+        return {name: n for name, n in new.items() if n and name not in ignored}
 
 
 @pytest.fixture
@@ -70,11 +79,11 @@ def client(valkey: str) -> Iterator[redis.Redis]:
         yield client
 
 
-def test_an_event_without_gates_costs_these_commands(client: redis.Redis, valkey: str):
-    asyncio.run(one_way(client, valkey))
+def test_an_event_without_gates_needs_these_commands(client: redis.Redis, valkey: str):
+    asyncio.run(count_commands(client, valkey))
 
 
-async def one_way(client: redis.Redis, url: str) -> None:
+async def count_commands(client: redis.Redis, url: str) -> None:
     async_client = redis.asyncio.Redis.from_url(url)
     store = EventStore(Cell(client, PREFIX, clock_ms=1_000))
     worker = WorkerStore(async_client, store.cell, lease_ms=LEASE_MS)
@@ -82,27 +91,27 @@ async def one_way(client: redis.Redis, url: str) -> None:
     store._ids.take()
     claims.claim(store.cell, room=0, timeouts=TIMEOUTS)
     await worker.begin([])
-    bill = Bill(client)
+    commands = CommandCounter(client)
 
     store.create_many(OWNER, drafts)
-    assert bill.since() == CREATE
+    assert commands.new() == CREATE
     store.cell.clock_ms = 2_000
     ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
-    assert bill.since() == CLAIM
+    assert commands.new() == CLAIM
     begun, _ = await worker.begin(
         ids, share={"limit": 50, "in_flight": {"d:1:other": 3}}
     )
-    assert bill.since() == BEGIN
+    assert commands.new() == BEGIN
     await worker.renew(begun)
-    assert bill.since() == RENEW
+    assert commands.new() == RENEW
     await worker.settle([settlement(each) for each in begun])
-    assert bill.since() == DELIVERED
+    assert commands.new() == DELIVERED
     store.create_many(OWNER, drafts)
     begun, _ = await worker.begin(
         claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
     )
-    bill.since()
+    commands.new()
     later = [settlement(each, Outcome.RETRY, delay_ms=1_000) for each in begun]
     await worker.settle(later)
-    assert bill.since() == RETRY
+    assert commands.new() == RETRY
     await async_client.aclose()

@@ -1,4 +1,4 @@
-"""The function library: how it reaches a server, and what happens when it cannot."""
+"""The function library: how it is loaded, deleted and refused."""
 
 import asyncio
 import pytest
@@ -20,14 +20,14 @@ READS = {"inspect_records", "recall_events"}
 
 @pytest.fixture
 def client(store_client: redis.Redis) -> redis.Redis:
-    """A store that knows no functions."""
+    """A store without functions."""
     store_client.function_flush()
     return store_client
 
 
 @pytest.fixture
 def server(valkey: str) -> Iterator[redis.Redis]:
-    """As `client`, a real server only."""
+    """Like `client`, on Valkey only."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         client.function_flush()
@@ -35,12 +35,12 @@ def server(valkey: str) -> Iterator[redis.Redis]:
 
 
 def inspect(client: redis.Redis, library: Library) -> Any:
-    """Calls a function that needs nothing."""
+    """Call a function that reads an absent record."""
     return library.call(client, "inspect_records", {}, ["7"])
 
 
 def loaded(client: redis.Redis) -> list[str]:
-    """The names of all libraries that the server knows."""
+    """The names of all libraries on the server."""
     found: list[Any] = client.function_list()
     return sorted(
         dict(zip(each[::2], each[1::2], strict=True))[b"library_name"].decode()
@@ -50,7 +50,7 @@ def loaded(client: redis.Redis) -> list[str]:
 
 @contextmanager
 def full(client: redis.Redis) -> Iterator[None]:
-    """The server is at its memory limit meanwhile."""
+    """Set a memory limit that is reached at once."""
     client.config_set("maxmemory", ONE_BYTE)
     try:
         yield
@@ -58,14 +58,14 @@ def full(client: redis.Redis) -> Iterator[None]:
         client.config_set("maxmemory", 0)
 
 
-def test_a_server_that_lacks_the_library_is_given_it(client: redis.Redis) -> None:
+def test_a_call_loads_a_missing_library(client: redis.Redis) -> None:
     library = Library(PREFIX, 0)
 
     assert inspect(client, library) == [[[], []]]
     assert loaded(client) == [library.name]
 
 
-def test_a_server_that_lost_the_library_is_given_it_again(client: redis.Redis) -> None:
+def test_a_call_loads_a_lost_library_again(client: redis.Redis) -> None:
     library = Library(PREFIX, 0)
     inspect(client, library)
     client.function_flush()
@@ -73,23 +73,23 @@ def test_a_server_that_lost_the_library_is_given_it_again(client: redis.Redis) -
     assert inspect(client, library) == [[[], []]]
 
 
-def test_a_worker_gives_a_server_the_library_too(
+def test_an_asynchronous_call_loads_a_missing_library(
     connect: Callable[[], redis.asyncio.Redis], client: redis.Redis
 ) -> None:
     library = Library(PREFIX, 0)
 
-    async def ask() -> Any:
+    async def call() -> Any:
         worker = connect()
         try:
             return await library.call_async(worker, "inspect_records", {}, ["7"])
         finally:
             await worker.aclose()
 
-    assert asyncio.run(ask()) == [[[], []]]
+    assert asyncio.run(call()) == [[[], []]]
     assert loaded(client) == [library.name]
 
 
-def test_the_library_outlives_the_loss_of_all_keys(client: redis.Redis) -> None:
+def test_the_library_survives_flushall(client: redis.Redis) -> None:
     library = Library(PREFIX, 0)
     inspect(client, library)
 
@@ -98,7 +98,7 @@ def test_the_library_outlives_the_loss_of_all_keys(client: redis.Redis) -> None:
     assert loaded(client) == [library.name]
 
 
-def test_ten_processes_that_load_at_once_all_succeed(
+def test_ten_processes_can_load_the_library_at_once(
     valkey: str, server: redis.Redis
 ) -> None:
     clients = [redis.Redis.from_url(valkey) for _ in range(10)]
@@ -115,7 +115,7 @@ def test_ten_processes_that_load_at_once_all_succeed(
 @pytest.mark.parametrize(
     ("prefix", "database"), [("{s2}:", 0), (PREFIX, 1)], ids=["prefix", "database"]
 )
-def test_cells_have_libraries_of_their_own(
+def test_each_cell_has_its_own_library(
     client: redis.Redis, prefix: str, database: int
 ) -> None:
     one, other = Library(PREFIX, 0), Library(prefix, database)
@@ -126,7 +126,7 @@ def test_cells_have_libraries_of_their_own(
     assert loaded(client) == sorted([one.name, other.name])
 
 
-def test_the_libraries_of_other_versions_of_the_cell_are_deleted(
+def test_delete_removes_libraries_of_other_versions(
     client: redis.Redis,
 ) -> None:
     library = Library(PREFIX, 0)
@@ -139,7 +139,7 @@ def test_the_libraries_of_other_versions_of_the_cell_are_deleted(
     assert loaded(client) == [library.name]
 
 
-def test_a_library_that_is_deleted_twice_at_once_is_no_error(
+def test_delete_ignores_a_library_that_is_already_gone(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = Library(PREFIX, 0)
@@ -151,9 +151,7 @@ def test_a_library_that_is_deleted_twice_at_once_is_no_error(
     assert functions.delete(client, library, others_only=False) == [library.name]
 
 
-def test_a_client_of_the_newer_protocol_deletes_libraries_too(
-    valkey: str, server: redis.Redis
-) -> None:
+def test_delete_works_with_resp3(valkey: str, server: redis.Redis) -> None:
     library = Library(PREFIX, 0)
     inspect(server, library)
 
@@ -164,25 +162,27 @@ def test_a_client_of_the_newer_protocol_deletes_libraries_too(
     assert loaded(server) == []
 
 
-def test_a_library_that_is_deleted_between_load_and_call_is_loaded_again(
+def test_a_library_deleted_between_load_and_call_is_loaded_again(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library, load, loads = Library(PREFIX, 0), client.function_load, []
 
-    def load_and_lose(source: str) -> Any:
+    def load_and_flush(source: str) -> Any:
         answer = load(source)
         if not loads:
             client.function_flush()
         loads.append(source)
         return answer
 
-    monkeypatch.setattr(client, "function_load", load_and_lose)
+    monkeypatch.setattr(client, "function_load", load_and_flush)
 
     assert inspect(client, library) == [[[], []]]
     assert len(loads) == 2
 
 
-def test_the_name_changes_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_library_name_depends_on_the_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before = Library(PREFIX, 0)
     body = functions._body()
     monkeypatch.setattr(functions, "_body", lambda: body + "-- changed\n")
@@ -193,7 +193,7 @@ def test_the_name_changes_with_the_source(monkeypatch: pytest.MonkeyPatch) -> No
     assert before.cell == after.cell
 
 
-def test_a_full_server_runs_what_it_knows_and_refuses_intake(
+def test_a_full_server_runs_loaded_functions_but_refuses_new_events(
     server: redis.Redis,
 ) -> None:
     library = Library(PREFIX, 0)
@@ -206,7 +206,7 @@ def test_a_full_server_runs_what_it_knows_and_refuses_intake(
             library.call(server, "create_events", {}, [])
 
 
-def test_a_full_server_refuses_the_library_and_the_log_says_so(
+def test_a_refusal_of_the_library_by_a_full_server_is_logged(
     server: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     library = Library(PREFIX, 0)
@@ -217,7 +217,7 @@ def test_a_full_server_refuses_the_library_and_the_log_says_so(
     assert "library.refused" in caplog.text
 
 
-def test_a_refused_library_is_not_sent_with_every_call(
+def test_a_refused_library_is_not_sent_again_for_a_second(
     server: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library, now = Library(PREFIX, 0), [100.0]
@@ -233,12 +233,12 @@ def test_a_refused_library_is_not_sent_with_every_call(
         errors.append(caught.value)
     now[0] += functions.REFUSED_FOR_S / 2
 
-    # One error that is raised again and again would keep the frames of all its callers.
+    # The same error object would keep the stack frames of all its callers.
     assert errors[0] is not errors[1]
     assert inspect(server, library) == [[[], []]]
 
 
-def test_a_replica_that_lacks_the_library_says_that_it_is_read_only(
+def test_a_replica_without_the_library_raises_a_read_only_error(
     server: redis.Redis,
 ) -> None:
     server.replicaof("127.0.0.1", 1)
@@ -249,7 +249,9 @@ def test_a_replica_that_lacks_the_library_says_that_it_is_read_only(
         server.replicaof("NO", "ONE")
 
 
-def test_every_function_but_intake_runs_in_a_full_store(client: redis.Redis) -> None:
+def test_every_function_but_create_events_runs_in_a_full_store(
+    client: redis.Redis,
+) -> None:
     library = Library(PREFIX, 0)
     inspect(client, library)
     [found] = client.function_list()

@@ -1,4 +1,4 @@
-"""Ids of one sequence: short, in blocks, never twice."""
+"""The id sequence: unique ids, one at a time or in blocks."""
 
 import redis
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ def test_ids_ascend_from_one(store_client: redis.Redis):
     ]
 
 
-def test_two_processes_share_no_id(store_client: redis.Redis):
+def test_two_processes_get_different_ids(store_client: redis.Redis):
     one, two = IdSequence(store_client, PREFIX), IdSequence(store_client, PREFIX)
 
     taken = [ids.take() for _ in range(2 * BLOCK) for ids in (one, two)]
@@ -23,17 +23,17 @@ def test_two_processes_share_no_id(store_client: redis.Redis):
     assert len(set(taken)) == len(taken)
 
 
-def test_next_id_is_above_all_that_are_given_out(store_client: redis.Redis):
+def test_next_returns_an_id_higher_than_all_earlier_ids(store_client: redis.Redis):
     one, two = IdSequence(store_client, PREFIX), IdSequence(store_client, PREFIX)
     one.take()
 
-    given = [to_number(ids.next()) for _ in range(40) for ids in (one, two)]
-    assert given == sorted(set(given))
-    assert given[0] > BLOCK
-    assert to_number(two.take()) > given[-1]
+    numbers = [to_number(ids.next()) for _ in range(40) for ids in (one, two)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] > BLOCK
+    assert to_number(two.take()) > numbers[-1]
 
 
-def test_threads_of_one_process_share_no_id(store_client: redis.Redis):
+def test_threads_get_different_ids(store_client: redis.Redis):
     ids = IdSequence(store_client, PREFIX)
 
     with ThreadPoolExecutor(8) as pool:

@@ -1,4 +1,4 @@
-"""A store carries the number of its layout; another version's is refused at a start."""
+"""The layout number of a cell; processes refuse a cell with another one."""
 
 import pytest
 import redis
@@ -8,7 +8,7 @@ from scheduler_api.core.store import keys, layout
 from tests.core.engine import PREFIX, Engine
 
 
-def test_an_empty_cell_takes_the_layout_of_the_first_start(
+def test_the_first_start_writes_the_layout(
     store_client: redis.Redis,
 ) -> None:
     layout.ensure(store_client, PREFIX)
@@ -16,7 +16,7 @@ def test_an_empty_cell_takes_the_layout_of_the_first_start(
     assert store_client.get(keys.layout(PREFIX)) == str(layout.LAYOUT).encode()
 
 
-def test_a_later_start_on_the_same_layout_goes_on(engine: Engine) -> None:
+def test_a_start_accepts_the_same_layout(engine: Engine) -> None:
     layout.ensure(engine.client, PREFIX)
     event = engine.create()
 
@@ -25,12 +25,10 @@ def test_a_later_start_on_the_same_layout_goes_on(engine: Engine) -> None:
     assert engine.get(event.id).id == event.id
 
 
-@pytest.mark.parametrize("written", layout.OLDER_KEYS)
-def test_a_cell_that_an_older_version_wrote_is_refused(
-    engine: Engine, written: str
-) -> None:
+@pytest.mark.parametrize("older_key", layout.OLDER_KEYS)
+def test_a_cell_of_an_older_version_is_refused(engine: Engine, older_key: str) -> None:
     engine.checks_faults = False
-    engine.client.set(f"{PREFIX}{written}", 7)
+    engine.client.set(f"{PREFIX}{older_key}", 7)
 
     with pytest.raises(UnknownLayout, match=r"layout none.*empty-store"):
         layout.ensure(engine.client, PREFIX)
@@ -38,7 +36,7 @@ def test_a_cell_that_an_older_version_wrote_is_refused(
     assert engine.client.get(keys.layout(PREFIX)) is None
 
 
-def test_a_cell_that_was_lost_and_written_again_is_not_an_older_one(
+def test_a_cell_that_lost_its_data_is_accepted(
     engine: Engine,
 ) -> None:
     engine.create()
@@ -57,7 +55,7 @@ def test_the_layout_of_a_later_version_is_refused(store_client: redis.Redis) -> 
         layout.ensure(store_client, PREFIX)
 
 
-def test_processes_that_start_at_once_all_take_an_empty_cell(valkey: str) -> None:
+def test_processes_can_start_on_an_empty_cell_at_once(valkey: str) -> None:
     clients = [redis.Redis.from_url(valkey) for _ in range(10)]
     clients[0].flushall()
 
@@ -73,7 +71,7 @@ def test_processes_that_start_at_once_all_take_an_empty_cell(valkey: str) -> Non
     assert started == [None] * len(clients)
 
 
-def test_an_emptied_cell_holds_nothing_and_can_be_started_on(engine: Engine) -> None:
+def test_a_deleted_cell_is_empty_and_can_be_started_on(engine: Engine) -> None:
     engine.create()
     engine.client.set("{s2}:seq", 7)
 

@@ -1,4 +1,4 @@
-"""How many round trips each step of an event costs."""
+"""The number of round trips of each step of an event."""
 
 import asyncio
 import pytest
@@ -32,11 +32,11 @@ GATES = {
 
 
 @pytest.mark.parametrize("gates", GATES.values(), ids=GATES)
-def test_each_step_of_an_event_costs_one_round_trip(valkey: str, gates: Gates):
-    asyncio.run(one_round_trip_each(valkey, gates))
+def test_each_step_of_an_event_needs_one_round_trip(valkey: str, gates: Gates):
+    asyncio.run(count_round_trips(valkey, gates))
 
 
-async def one_round_trip_each(url: str, gates: Gates) -> None:
+async def count_round_trips(url: str, gates: Gates) -> None:
     trips = RoundTrips()
     pool = redis.ConnectionPool.from_url(
         url, connection_class=CountingConnection, trips=trips
@@ -63,32 +63,32 @@ async def one_round_trip_each(url: str, gates: Gates) -> None:
     await worker.settle([])
     await worker.renew([])
     await worker.release([])
-    spent = []
+    counts = []
 
     for _ in range(50):
         create()
-    spent.append(trips.count)
+    counts.append(trips.count)
     store.cell.clock_ms = 2_000
     ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
-    spent.append(trips.count)
+    counts.append(trips.count)
     begun, _ = await worker.begin(ids[1:])
-    spent.append(trips.count)
+    counts.append(trips.count)
     await worker.renew(begun)
-    spent.append(trips.count)
+    counts.append(trips.count)
     await worker.settle([settlement(each) for each in begun])
-    spent.append(trips.count)
+    counts.append(trips.count)
     await worker.release(ids[:1])
-    spent.append(trips.count)
+    counts.append(trips.count)
 
     await async_client.aclose()
     client.close()
-    steps = [after - before for before, after in pairwise(spent)]
+    steps = [after - before for before, after in pairwise(counts)]
     assert len(begun) == 50
     assert steps == [1] * 5
 
 
 @pytest.mark.parametrize("ascending", [False, True])
-def test_ids_do_not_cost_a_creation_its_one_round_trip(valkey: str, ascending: bool):
+def test_a_creation_needs_one_round_trip_including_its_id(valkey: str, ascending: bool):
     trips = RoundTrips()
     pool = redis.ConnectionPool.from_url(
         valkey, connection_class=CountingConnection, trips=trips

@@ -1,4 +1,4 @@
-"""Begin: the one place that decides whether an event is sent now."""
+"""Begin: which events a worker may send."""
 
 import pytest
 from scheduler_api.core.errors import UnreadableRecord
@@ -24,7 +24,7 @@ from tests.core.engine import (
 WEEK_MS = 7 * 86_400_000
 
 
-def test_a_begun_event_is_told_in_full(engine: Engine):
+def test_a_begun_event_has_all_its_fields(engine: Engine):
     event = engine.offered()
 
     [begun] = engine.worker.begin(event.id)
@@ -37,7 +37,7 @@ def test_a_begun_event_is_told_in_full(engine: Engine):
     assert (begun.deadline_ms, begun.schedule) == (DEADLINE_MS, None)
 
 
-def test_begin_moves_the_lease_to_its_own_length(engine: Engine):
+def test_begin_replaces_the_offer_lease(engine: Engine):
     event = engine.offered()
     engine.now_ms += OFFER_MS - 1
 
@@ -46,64 +46,64 @@ def test_begin_moves_the_lease_to_its_own_length(engine: Engine):
     assert engine.leased() == {event.id: engine.now_ms + LEASE_MS}
 
 
-def test_e12_begin_fixes_the_time_that_no_renewal_passes(engine: Engine):
+def test_e12_begin_sets_the_limit_for_renewals(engine: Engine):
     begun = engine.begun()
 
     until_ms = engine.now_ms + DEADLINE_MS + SLACK_MS
     assert engine.record(begun.id)["renewable_until_ms"] == str(until_ms)
 
 
-def test_begin_exactly_at_the_wanted_time(engine: Engine):
+def test_an_event_begins_exactly_at_its_time(engine: Engine):
     event = engine.offered()
     assert engine.now_ms == event.wanted_ms
 
     assert ids(engine.worker.begin(event.id)) == [event.id]
 
 
-def test_e9_one_ms_early_nothing_begins_and_the_event_goes_back(engine: Engine):
+def test_e9_an_event_does_not_begin_one_ms_early_and_returns_to_due(engine: Engine):
     event = engine.offered()
     engine.now_ms -= 1
 
-    begun, fallen = engine.worker.try_begin(event.id)
+    begun, refused = engine.worker.try_begin(event.id)
 
     assert begun == []
-    assert fallen == {event.id: "early"}
+    assert refused == {event.id: "early"}
     assert engine.due() == {event.id: event.wanted_ms}
     assert engine.leased() == {}
 
 
-def test_e9_an_old_envelope_after_an_edit_to_next_week_begins_nothing(engine: Engine):
+def test_e9_after_an_edit_of_the_time_an_old_envelope_begins_nothing(engine: Engine):
     event = engine.offered()
     engine.store.change(event, at_ms=engine.now_ms + WEEK_MS)
 
-    begun, fallen = engine.worker.try_begin(event.id)
+    begun, refused = engine.worker.try_begin(event.id)
 
     assert begun == []
-    assert fallen == {event.id: "gone"}
+    assert refused == {event.id: "gone"}
     assert engine.due() == {event.id: engine.now_ms + WEEK_MS}
 
 
-def test_e9_a_doubled_envelope_meets_the_event_in_retry_wait_and_begins_nothing(
+def test_e9_a_repeated_envelope_begins_nothing_while_the_event_waits_for_a_retry(
     engine: Engine,
 ):
     begun = engine.begun()
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=60_000))
 
-    again, fallen = engine.worker.try_begin(begun.id)
+    again, refused = engine.worker.try_begin(begun.id)
 
     assert again == []
-    assert fallen == {begun.id: "gone"}
+    assert refused == {begun.id: "gone"}
     assert engine.due() == {begun.id: engine.now_ms + 60_000}
 
 
-def test_e9_a_doubled_envelope_after_the_delivery_begins_nothing(engine: Engine):
+def test_e9_a_repeated_envelope_begins_nothing_after_the_delivery(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(settlement(begun))
 
     assert engine.worker.try_begin(begun.id) == ([], {begun.id: "gone"})
 
 
-def test_e9_what_was_never_offered_is_not_begun(engine: Engine):
+def test_e9_an_event_that_was_not_offered_does_not_begin(engine: Engine):
     event = engine.create(1_000)
     engine.now_ms += 1_000
 
@@ -111,7 +111,7 @@ def test_e9_what_was_never_offered_is_not_begun(engine: Engine):
     assert engine.due().keys() == {event.id}
 
 
-def test_of_two_workers_one_begins(engine: Engine):
+def test_two_workers_cannot_begin_the_same_event(engine: Engine):
     event, other = engine.offered(), engine.new_worker()
     engine.worker.begin(event.id)
 
@@ -119,7 +119,7 @@ def test_of_two_workers_one_begins(engine: Engine):
     assert engine.record(event.id)["attempts"] == "1"
 
 
-def test_a_lease_that_is_over_is_still_its_holder_s_until_a_claim_ends_it(
+def test_an_expired_lease_is_valid_until_a_claim_ends_it(
     engine: Engine,
 ):
     begun, other = engine.begun(), engine.new_worker()
@@ -128,7 +128,7 @@ def test_a_lease_that_is_over_is_still_its_holder_s_until_a_claim_ends_it(
     assert other.try_begin(begun.id) == ([], {begun.id: "taken"})
 
 
-def test_an_event_without_a_record_falls_out_for_good(engine: Engine):
+def test_an_event_without_a_record_is_removed(engine: Engine):
     event = engine.offered()
     engine.client.delete(
         keys.event(PREFIX, event.id),
@@ -140,7 +140,7 @@ def test_an_event_without_a_record_falls_out_for_good(engine: Engine):
     assert engine.leased() == {}
 
 
-def test_a_finished_event_that_still_stands_in_leased_falls_out(engine: Engine):
+def test_a_finished_event_in_leased_is_removed(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(settlement(begun))
     engine.client.zadd(keys.leased(PREFIX), {begun.id: engine.now_ms + 5})
@@ -149,23 +149,25 @@ def test_a_finished_event_that_still_stands_in_leased_falls_out(engine: Engine):
     assert engine.leased() == {}
 
 
-def test_each_id_of_a_batch_is_decided_by_itself(engine: Engine):
+def test_each_id_of_a_call_gets_its_own_answer(engine: Engine):
     taken = engine.begun()
     good, later = engine.create(1_000), engine.create(60_000)
     engine.now_ms += 1_000
     engine.claim()
 
-    begun, fallen = engine.new_worker().try_begin("nobody", taken.id, good.id, later.id)
+    begun, refused = engine.new_worker().try_begin(
+        "nobody", taken.id, good.id, later.id
+    )
 
     assert ids(begun) == [good.id]
-    assert fallen == {"nobody": "gone", taken.id: "taken", later.id: "gone"}
+    assert refused == {"nobody": "gone", taken.id: "taken", later.id: "gone"}
 
 
-def test_an_empty_batch_begins_nothing(engine: Engine):
+def test_begin_without_ids_begins_nothing(engine: Engine):
     assert engine.worker.try_begin() == ([], {})
 
 
-def test_e5_begin_run_twice_answers_the_same_and_counts_once(engine: Engine):
+def test_e5_a_repeated_begin_returns_the_same_answer_and_counts_once(engine: Engine):
     event = engine.offered()
 
     with engine.repeating() as repeats:
@@ -175,7 +177,7 @@ def test_e5_begin_run_twice_answers_the_same_and_counts_once(engine: Engine):
     assert engine.everything() == repeats.stored
 
 
-def test_e4_every_begin_has_a_token_of_its_own(engine: Engine):
+def test_e4_every_begin_has_a_unique_token(engine: Engine):
     one, two = engine.begun(), engine.begun()
     other = engine.new_worker()
     three = other.begin(engine.offered().id)[0]
@@ -183,22 +185,22 @@ def test_e4_every_begin_has_a_token_of_its_own(engine: Engine):
     assert len({one.token, two.token, three.token}) == 3
 
 
-def test_e4_two_begins_that_count_alike_settle_by_token_only(engine: Engine):
+def test_e4_of_two_begins_with_one_number_only_the_last_token_settles(engine: Engine):
     lost = engine.begun()
     key = keys.event(PREFIX, lost.id)
     engine.client.hdel(key, *EVENT.codes("token", "renewable_until_ms", "attempts"))
     engine.client.zadd(keys.leased(PREFIX), {lost.id: engine.now_ms + OFFER_MS})
-    [held] = engine.new_worker().begin(lost.id)
-    assert held.attempt == lost.attempt
+    [running] = engine.new_worker().begin(lost.id)
+    assert running.attempt == lost.attempt
 
     answers = engine.worker.settle(settlement(lost, Outcome.DEAD))
 
     assert codes(answers) == ["late"]
-    assert engine.record(lost.id)["token"] == held.token
-    assert codes(engine.worker.settle(settlement(held))) == ["settled"]
+    assert engine.record(lost.id)["token"] == running.token
+    assert codes(engine.worker.settle(settlement(running))) == ["settled"]
 
 
-def test_attempts_failures_and_interruptions_are_counted_apart(engine: Engine):
+def test_attempts_failures_and_interruptions_are_counted(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=0))
     engine.claim()
@@ -211,7 +213,7 @@ def test_attempts_failures_and_interruptions_are_counted_apart(engine: Engine):
     assert (begun.attempt, begun.failures, begun.interruptions) == (3, 1, 1)
 
 
-def test_r12_once_an_attempt_was_lost_all_later_ones_may_be_duplicates(engine: Engine):
+def test_r12_after_a_lost_attempt_all_later_ones_may_be_duplicates(engine: Engine):
     lost = engine.interrupted()
     again = engine.claim_and_begin(lost.id)
     engine.worker.settle(settlement(again, Outcome.RETRY, delay_ms=1_000, status=500))
@@ -221,7 +223,9 @@ def test_r12_once_an_attempt_was_lost_all_later_ones_may_be_duplicates(engine: E
     assert [b.possible_duplicate for b in (lost, again, last)] == [False, True, True]
 
 
-def test_r12_attempts_whose_end_is_known_make_no_duplicate(engine: Engine):
+def test_r12_after_settled_attempts_the_next_is_not_a_possible_duplicate(
+    engine: Engine,
+):
     first = engine.begun()
     engine.worker.settle(settlement(first, Outcome.RETRY, status=500))
     second = engine.claim_and_begin(first.id)
@@ -229,7 +233,7 @@ def test_r12_attempts_whose_end_is_known_make_no_duplicate(engine: Engine):
     assert not second.possible_duplicate
 
 
-def test_r12_a_late_settle_of_a_lost_attempt_leaves_no_doubt(engine: Engine):
+def test_r12_after_a_late_settle_the_next_is_not_a_possible_duplicate(engine: Engine):
     lost = engine.interrupted()
     engine.worker.settle(settlement(lost, Outcome.RETRY, delay_ms=1_000, status=500))
     engine.now_ms += 1_000
@@ -237,7 +241,7 @@ def test_r12_a_late_settle_of_a_lost_attempt_leaves_no_doubt(engine: Engine):
     assert not engine.claim_and_begin(lost.id).possible_duplicate
 
 
-def test_a_retry_tells_when_the_event_was_first_wanted(engine: Engine):
+def test_a_retry_has_the_first_due_time(engine: Engine):
     begun = engine.begun()
     wanted_ms = begun.wanted_ms
     for _ in range(3):
@@ -250,7 +254,7 @@ def test_a_retry_tells_when_the_event_was_first_wanted(engine: Engine):
 
 
 @pytest.mark.parametrize("size", [0, 5_000, BEGIN_INLINE_BYTES - 100])
-def test_e21_content_that_fits_comes_with_the_answer(engine: Engine, size: int):
+def test_e21_begin_returns_content_up_to_a_limit(engine: Engine, size: int):
     content = Content("https://receiver.example/", b"\x00\xff\n" * (size // 3))
 
     assert engine.begun(content=content).content == content
@@ -265,7 +269,7 @@ def test_e21_long_content_is_fetched_after_begin(engine: Engine):
     assert engine.worker.fetch(begun).content == content
 
 
-def test_content_that_is_gone_is_told_when_it_is_fetched(engine: Engine):
+def test_fetching_missing_content_is_an_error(engine: Engine):
     engine.checks_faults = False
     event = engine.offered()
     engine.client.delete(keys.body(PREFIX, event.id))
@@ -277,7 +281,7 @@ def test_content_that_is_gone_is_told_when_it_is_fetched(engine: Engine):
         engine.worker.fetch(begun)
 
 
-def test_content_that_is_no_content_does_not_hold_up_its_neighbours(engine: Engine):
+def test_unreadable_content_does_not_block_other_events(engine: Engine):
     bad, good = engine.create(1_000), engine.create(1_000)
     engine.client.set(keys.body(PREFIX, bad.id), b"no content")
     engine.now_ms += 1_000
@@ -290,9 +294,7 @@ def test_content_that_is_no_content_does_not_hold_up_its_neighbours(engine: Engi
 
 
 @pytest.mark.parametrize("taken", [0, 1])
-def test_e16_begin_wakes_a_ticker_that_waits_for_room_once_there_is_some(
-    engine: Engine, taken: int
-):
+def test_e16_begin_wakes_a_ticker_that_waits_for_room_in_rq(engine: Engine, taken: int):
     enqueuer = RqEnqueuer(engine.client)
     first, *_ = [engine.create(1_000) for _ in range(4)]
     engine.now_ms += 1_000
@@ -302,15 +304,15 @@ def test_e16_begin_wakes_a_ticker_that_waits_for_room_once_there_is_some(
     for _ in range(taken):
         engine.client.lpop("rq:queue:deliveries")
     engine.worker.begin(first.id)
-    woken = engine.count_wakeups(listener)
+    wakeups = engine.count_wakeups(listener)
     engine.worker.begin(first.id)
 
     assert full == [False, True]
-    assert woken == taken
+    assert wakeups == taken
     assert engine.count_wakeups(listener) == 0
 
 
-def test_e16_begin_wakes_nobody_for_what_is_still_to_come(engine: Engine):
+def test_e16_begin_does_not_wake_a_ticker_that_waits_for_a_later_event(engine: Engine):
     enqueuer = RqEnqueuer(engine.client)
     first, *_ = [engine.create(in_ms) for in_ms in (1_000, 1_000, 1_001)]
     engine.now_ms += 1_000

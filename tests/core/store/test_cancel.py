@@ -1,4 +1,4 @@
-"""Cancelling wherever an event stands; one being sent is only asked to stop."""
+"""Cancelling events in any state; an event being sent finishes its attempt."""
 
 import pytest
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tests.core.engine import (
     settlement,
 )
 
-ASIDE = Content("https://callback.example/", b"told")
+CALLBACK = Content("https://callback.example/", b"callback")
 
 
 def cancel(engine: Engine, *event_ids: str) -> list[Cancelled]:
@@ -25,7 +25,9 @@ def cancel(engine: Engine, *event_ids: str) -> list[Cancelled]:
 
 
 @pytest.mark.parametrize("stage", ["waits", "offered", "lost", "retried"])
-def test_what_is_in_nobody_s_hand_is_cancelled_at_once(engine: Engine, stage: str):
+def test_an_event_that_is_not_being_sent_is_cancelled_at_once(
+    engine: Engine, stage: str
+):
     if stage == "waits":
         event_id = engine.create().id
     elif stage == "offered":
@@ -42,7 +44,7 @@ def test_what_is_in_nobody_s_hand_is_cancelled_at_once(engine: Engine, stage: st
     assert engine.places(event_id) == []
 
 
-def test_what_is_being_sent_is_asked_to_stop(engine: Engine):
+def test_the_cancellation_of_an_event_being_sent_is_recorded(engine: Engine):
     begun = engine.begun()
 
     assert cancel(engine, begun.id) == [Cancelled.REQUESTED]
@@ -58,7 +60,7 @@ def test_what_is_being_sent_is_asked_to_stop(engine: Engine):
         (Outcome.DEAD, State.CANCELLED),
     ],
 )
-def test_once_asked_this_attempt_is_the_last(
+def test_after_a_request_to_cancel_the_attempt_is_the_last(
     engine: Engine, outcome: Outcome, state: State
 ):
     begun = engine.begun()
@@ -71,17 +73,19 @@ def test_once_asked_this_attempt_is_the_last(
     assert engine.places(begun.id) == []
 
 
-def test_once_asked_a_failed_attempt_is_told_to_nobody(engine: Engine):
+def test_after_a_request_to_cancel_a_failure_has_no_callback(engine: Engine):
     begun = engine.begun()
     cancel(engine, begun.id)
-    told = FollowUp(f"{begun.id}.c1", ASIDE, DEADLINE_MS)
+    callback = FollowUp(f"{begun.id}.c1", CALLBACK, DEADLINE_MS)
 
-    engine.worker.settle(replace(settlement(begun, Outcome.DEAD), follow_ups=(told,)))
+    engine.worker.settle(
+        replace(settlement(begun, Outcome.DEAD), follow_ups=(callback,))
+    )
 
     assert engine.due() == {}
 
 
-def test_once_asked_a_lost_attempt_is_the_last(engine: Engine):
+def test_after_a_request_to_cancel_an_interruption_ends_the_event(engine: Engine):
     begun = engine.begun()
     cancel(engine, begun.id)
 
@@ -92,7 +96,7 @@ def test_once_asked_a_lost_attempt_is_the_last(engine: Engine):
     assert engine.places(begun.id) == []
 
 
-def test_asking_again_changes_nothing(engine: Engine):
+def test_a_second_request_to_cancel_changes_nothing(engine: Engine):
     begun = engine.begun()
     cancel(engine, begun.id)
     stored = engine.everything()
@@ -102,7 +106,7 @@ def test_asking_again_changes_nothing(engine: Engine):
     assert engine.everything() == stored
 
 
-def test_renewals_go_on_for_what_was_asked_to_stop(engine: Engine):
+def test_leases_are_renewed_after_a_request_to_cancel(engine: Engine):
     begun = engine.begun()
     cancel(engine, begun.id)
 
@@ -110,7 +114,7 @@ def test_renewals_go_on_for_what_was_asked_to_stop(engine: Engine):
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.DEAD])
-def test_what_has_ended_stays_as_it_is(engine: Engine, outcome: Outcome):
+def test_an_ended_event_cannot_be_cancelled(engine: Engine, outcome: Outcome):
     begun = engine.begun()
     engine.worker.settle(settlement(begun, outcome))
     stored = engine.everything()
@@ -129,21 +133,21 @@ def test_a_late_settle_after_the_cancellation_is_only_logged(engine: Engine):
     assert engine.get(begun.id).state is State.CANCELLED
 
 
-@pytest.mark.parametrize("stranger", [Owner("2", "jiter"), Owner("1", "qstash")])
-def test_others_events_are_missing(engine: Engine, stranger: Owner):
+@pytest.mark.parametrize("other_owner", [Owner("2", "jiter"), Owner("1", "qstash")])
+def test_events_of_other_owners_are_missing(engine: Engine, other_owner: Owner):
     event = engine.create()
 
-    answers = engine.store.cancel(stranger, [event.id, "nobody"])
+    answers = engine.store.cancel(other_owner, [event.id, "nobody"])
 
     assert answers == [Cancelled.MISSING, Cancelled.MISSING]
     assert engine.get(event.id) == event
 
 
-def test_each_of_many_is_answered_by_itself(engine: Engine):
-    waits, held, ended = engine.create(60_000), engine.begun(), engine.begun()
+def test_each_id_gets_its_own_answer(engine: Engine):
+    waits, begun, ended = engine.create(60_000), engine.begun(), engine.begun()
     engine.worker.settle(settlement(ended))
 
-    answers = cancel(engine, waits.id, "nobody", held.id, ended.id)
+    answers = cancel(engine, waits.id, "nobody", begun.id, ended.id)
 
     assert answers == [
         Cancelled.DONE,
@@ -154,7 +158,7 @@ def test_each_of_many_is_answered_by_itself(engine: Engine):
     assert cancel(engine) == []
 
 
-def test_an_unreadable_event_does_not_hold_up_the_others(engine: Engine):
+def test_an_unreadable_event_does_not_block_the_others(engine: Engine):
     engine.checks_faults = False
     bad, good = engine.create(), engine.create()
     engine.client.hset(keys.event(PREFIX, bad.id), EVENT.code("due_ms"), "soon")
@@ -165,10 +169,8 @@ def test_an_unreadable_event_does_not_hold_up_the_others(engine: Engine):
     assert engine.places(bad.id) == ["due"]
 
 
-@pytest.mark.parametrize("stage", ["waits", "held"])
-def test_e5_a_cancellation_that_runs_twice_is_answered_alike(
-    engine: Engine, stage: str
-):
+@pytest.mark.parametrize("stage", ["waits", "begun"])
+def test_e5_a_repeated_cancellation_returns_the_same_answer(engine: Engine, stage: str):
     event_id = engine.create().id if stage == "waits" else engine.begun().id
 
     with engine.repeating() as repeats:
@@ -178,7 +180,7 @@ def test_e5_a_cancellation_that_runs_twice_is_answered_alike(
     assert engine.everything() == repeats.stored
 
 
-def test_what_stands_aside_can_be_cancelled(engine: Engine):
+def test_a_quarantined_event_can_be_cancelled(engine: Engine):
     event = engine.offered()
     engine.client.hset(keys.event(PREFIX, event.id), EVENT.code("created_ms"), "soon")
     engine.worker.begin(event.id)
@@ -192,7 +194,7 @@ def test_what_stands_aside_can_be_cancelled(engine: Engine):
     assert engine.quarantine_reasons() == {}
 
 
-def test_an_occurrence_can_be_cancelled_in_flight(engine: Engine):
+def test_an_occurrence_can_be_cancelled_while_it_is_sent(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     [begun] = engine.worker.begin(*engine.claim().ids)
@@ -204,7 +206,7 @@ def test_an_occurrence_can_be_cancelled_in_flight(engine: Engine):
     assert engine.get(begun.id).content == CONTENT
 
 
-def test_a_cancelled_occurrence_leaves_its_schedule_going(engine: Engine):
+def test_after_a_cancelled_occurrence_its_schedule_continues(engine: Engine):
     schedule = engine.schedule()
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
@@ -213,7 +215,7 @@ def test_a_cancelled_occurrence_leaves_its_schedule_going(engine: Engine):
     assert engine.places(f"s:{schedule.id}") == ["due"]
 
 
-def test_an_offered_event_that_was_cancelled_cannot_be_begun(engine: Engine):
+def test_a_cancelled_offered_event_cannot_begin(engine: Engine):
     event = engine.offered()
     cancel(engine, event.id)
 

@@ -1,4 +1,4 @@
-"""Edit and cancel: in force until the first begin, and never after it."""
+"""Editing and cancelling events before their first attempt."""
 
 import pytest
 from dataclasses import replace
@@ -23,7 +23,7 @@ OTHER = Content("https://other.example/", b"changed")
 LARGE = Content("https://other.example/", b"y" * 50_000)
 
 
-def test_a_new_time_moves_the_event(engine: Engine):
+def test_an_edit_of_the_time_moves_the_event(engine: Engine):
     event = engine.create(5_000)
 
     engine.store.change(event, at_ms=START_MS + 60_000)
@@ -47,7 +47,7 @@ def test_new_content_replaces_the_old(engine: Engine, content: Content):
     assert engine.client.exists(keys.body(PREFIX, event.id)) == 0
 
 
-def test_the_content_of_the_last_edit_is_the_only_one_kept(engine: Engine):
+def test_only_the_content_of_the_last_edit_is_stored(engine: Engine):
     event = engine.create(5_000, content=LARGE)
     for n in range(3):
         content = Content("https://other.example/", b"%d" % n * 5_000)
@@ -58,7 +58,7 @@ def test_the_content_of_the_last_edit_is_the_only_one_kept(engine: Engine):
     assert engine.client.ttl(bodies[0]) == -1
 
 
-def test_what_is_sent_is_what_the_edit_says(engine: Engine):
+def test_the_edited_content_is_sent(engine: Engine):
     event = engine.offered()
 
     engine.store.change(event, content=OTHER)
@@ -76,7 +76,7 @@ def test_time_and_content_change_together(engine: Engine):
     assert (changed.content, changed.wanted_ms) == (OTHER, START_MS + 1_000)
 
 
-def test_a_cancelled_event_stands_nowhere(engine: Engine):
+def test_a_cancelled_event_is_in_no_place(engine: Engine):
     event = engine.create(5_000)
 
     engine.store.change(event, cancel=True)
@@ -88,7 +88,7 @@ def test_a_cancelled_event_stands_nowhere(engine: Engine):
     assert finished == {event.id: START_MS}
 
 
-def test_cancelling_works_while_an_envelope_carries_the_event(engine: Engine):
+def test_an_offered_event_can_be_cancelled(engine: Engine):
     event = engine.offered()
 
     engine.store.change(event, cancel=True)
@@ -97,7 +97,9 @@ def test_cancelling_works_while_an_envelope_carries_the_event(engine: Engine):
     assert engine.leased() == {}
 
 
-def test_an_edit_of_the_time_takes_the_event_out_of_its_envelope(engine: Engine):
+def test_after_an_edit_of_the_time_the_old_envelope_does_not_begin_the_event(
+    engine: Engine,
+):
     event = engine.offered()
 
     engine.store.change(event, at_ms=engine.now_ms + 1)
@@ -108,9 +110,11 @@ def test_an_edit_of_the_time_takes_the_event_out_of_its_envelope(engine: Engine)
     assert ids(engine.worker.begin(event.id)) == [event.id]
 
 
-@pytest.mark.parametrize("stage", ["held", "lost", "waits", "ended"])
+@pytest.mark.parametrize("stage", ["begun", "lost", "waits", "ended"])
 @pytest.mark.parametrize("what", ["cancel", "at", "content"])
-def test_from_the_first_begin_on_nothing_changes(engine: Engine, stage: str, what: str):
+def test_after_the_first_begin_an_event_cannot_be_changed(
+    engine: Engine, stage: str, what: str
+):
     begun = engine.begun()
     if stage == "lost":
         engine.tick(LEASE_MS)
@@ -129,7 +133,7 @@ def test_from_the_first_begin_on_nothing_changes(engine: Engine, stage: str, wha
     assert engine.everything() == stored
 
 
-def test_cancelling_twice_finds_it_ended(engine: Engine):
+def test_a_cancelled_event_cannot_be_cancelled_again(engine: Engine):
     event = engine.create()
     engine.store.change(event, cancel=True)
 
@@ -137,17 +141,17 @@ def test_cancelling_twice_finds_it_ended(engine: Engine):
         engine.store.change(engine.get(event.id), cancel=True)
 
 
-@pytest.mark.parametrize("stranger", [Owner("2", "jiter"), Owner("1", "qstash")])
-def test_others_cannot_change_it(engine: Engine, stranger: Owner):
+@pytest.mark.parametrize("other_owner", [Owner("2", "jiter"), Owner("1", "qstash")])
+def test_other_owners_cannot_change_an_event(engine: Engine, other_owner: Owner):
     event = engine.create()
 
     with pytest.raises(NotFound):
-        engine.store.change(replace(event, owner=stranger), cancel=True)
+        engine.store.change(replace(event, owner=other_owner), cancel=True)
 
     assert engine.get(event.id) == event
 
 
-def test_what_does_not_exist_cannot_be_changed(engine: Engine):
+def test_a_missing_event_cannot_be_changed(engine: Engine):
     event = engine.create()
     engine.store.change(event, cancel=True)
     engine.store.forget([event.id], before_ms=engine.now_ms + 1)
@@ -157,7 +161,7 @@ def test_what_does_not_exist_cannot_be_changed(engine: Engine):
 
 
 @pytest.mark.parametrize("ago_ms", [0, 1])
-def test_e10_the_new_time_must_lie_in_the_future_of_the_store(
+def test_e10_a_new_time_must_be_in_the_future_by_the_store_s_clock(
     engine: Engine, ago_ms: int
 ):
     event = engine.create(5_000)
@@ -168,7 +172,7 @@ def test_e10_the_new_time_must_lie_in_the_future_of_the_store(
     assert engine.get(event.id) == event
 
 
-def test_of_two_edits_from_one_reading_the_second_is_refused(engine: Engine):
+def test_an_edit_of_an_outdated_event_is_refused(engine: Engine):
     event = engine.create(5_000)
     engine.store.change(event, at_ms=START_MS + 6_000)
 
@@ -179,7 +183,7 @@ def test_of_two_edits_from_one_reading_the_second_is_refused(engine: Engine):
 
 
 @pytest.mark.parametrize("what", ["content", "time", "cancel"])
-def test_e5_a_change_that_runs_twice_is_answered_alike(engine: Engine, what: str):
+def test_e5_a_repeated_change_returns_the_same_answer(engine: Engine, what: str):
     engine.use_server_clock()
     event = engine.create(60_000)
     at_ms = event.wanted_ms + 60_000
@@ -196,7 +200,7 @@ def test_e5_a_change_that_runs_twice_is_answered_alike(engine: Engine, what: str
     assert engine.everything() == repeats.stored
 
 
-def test_an_edit_whose_content_expired_is_refused(engine: Engine):
+def test_an_edit_is_refused_if_its_content_has_expired(engine: Engine):
     event = engine.create(5_000)
     edit = {"content": LARGE, "at_ms": START_MS + 9_000}
 
@@ -210,7 +214,7 @@ def test_an_edit_whose_content_expired_is_refused(engine: Engine):
     assert engine.get(event.id) == event
 
 
-def test_what_stands_aside_cannot_be_changed(engine: Engine):
+def test_a_quarantined_event_cannot_be_changed(engine: Engine):
     event = engine.create(5_000)
     engine.client.zadd(keys.quarantine(PREFIX), {event.id: START_MS})
     engine.client.hset(keys.quarantine_reasons(PREFIX), event.id, "broken")
@@ -247,7 +251,7 @@ def test_an_occurrence_can_be_cancelled(engine: Engine):
 
 
 @pytest.mark.parametrize("change", [{"at_ms": START_MS * 2}, {"content": OTHER}])
-def test_an_occurrence_sends_what_and_when_its_schedule_says(engine: Engine, change):
+def test_time_and_content_of_an_occurrence_cannot_be_changed(engine: Engine, change):
     event = occurrence(engine)
 
     with pytest.raises(NotPending):
@@ -256,7 +260,7 @@ def test_an_occurrence_sends_what_and_when_its_schedule_says(engine: Engine, cha
     assert engine.get(event.id) == event
 
 
-def test_an_edit_in_another_process_is_seen(engine: Engine):
+def test_an_edit_by_another_process_is_seen(engine: Engine):
     event = engine.create(5_000)
     other = EventStore(Cell(engine.client, PREFIX, clock_ms=engine.now_ms))
 

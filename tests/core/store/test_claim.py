@@ -1,4 +1,4 @@
-"""Offering: what a claim hands out, and which leases it ends."""
+"""Claims: which events they offer, and which leases they end."""
 
 import pytest
 from scheduler_api.core.model import Draft, Outcome, State
@@ -21,11 +21,11 @@ from tests.core.engine import (
 )
 
 HOUR_MS = 3_600_000
-REAPED_AT_ONCE = 200
+LEASES_PER_CALL = 200
 
 
 def create_many(engine: Engine, count: int, *, first_ms: int, step_ms: int = 1):
-    """Events in one call, in their order; their ids are `m0`, `m1` and so on."""
+    """Create events in one call; return their ids in the order of their due times."""
     drafts = [
         Draft(
             *(CONTENT, 1_000),
@@ -37,7 +37,7 @@ def create_many(engine: Engine, count: int, *, first_ms: int, step_ms: int = 1):
     return [each.id for each in engine.store.create_many(OWNER, drafts)]
 
 
-def test_an_empty_store_offers_nothing_and_plans_no_look(engine: Engine):
+def test_a_claim_of_an_empty_store_offers_nothing_and_plans_no_check(engine: Engine):
     claim = engine.claim()
 
     assert all_ids(claim) == claim.schedule_ids == claim.quarantined == []
@@ -63,14 +63,14 @@ def test_an_event_is_not_offered_one_ms_early(engine: Engine):
     assert engine.due() == {event.id: START_MS + 1_000}
 
 
-def test_what_is_offered_stands_in_leased_for_the_offer_lease(engine: Engine):
+def test_an_offered_event_has_the_offer_lease(engine: Engine):
     event = engine.offered()
 
     assert engine.due() == {}
     assert engine.leased() == {event.id: engine.now_ms + OFFER_MS}
 
 
-def test_no_claim_offers_more_than_there_is_room_for(engine: Engine):
+def test_a_claim_offers_at_most_as_many_events_as_there_is_room_for(engine: Engine):
     made = create_many(engine, 25, first_ms=START_MS)
     engine.now_ms += 25
 
@@ -82,14 +82,14 @@ def test_no_claim_offers_more_than_there_is_room_for(engine: Engine):
     assert third.next_us == OFFER_MS * 1_000
 
 
-def test_room_for_one_is_enough_to_go_on(engine: Engine):
+def test_claims_with_room_for_one_offer_one_event_at_a_time(engine: Engine):
     made = create_many(engine, 3, first_ms=START_MS)
     engine.now_ms += 3
 
     assert [engine.claim(1).ids for _ in range(4)] == [*([each] for each in made), []]
 
 
-def test_without_room_nothing_is_offered(engine: Engine):
+def test_a_claim_without_room_offers_nothing(engine: Engine):
     event = engine.create(1_000)
     engine.now_ms += 1_000
 
@@ -100,7 +100,7 @@ def test_without_room_nothing_is_offered(engine: Engine):
     assert engine.due().keys() == {event.id}
 
 
-def test_the_largest_envelope_fits_into_one_claim(engine: Engine):
+def test_one_claim_can_offer_a_thousand_events(engine: Engine):
     engine.interrupted(2)
     made = create_many(engine, 1_000, first_ms=engine.now_ms - 10_000)
 
@@ -109,7 +109,7 @@ def test_the_largest_envelope_fits_into_one_claim(engine: Engine):
     assert set(made) <= set(claim.ids)
 
 
-def test_two_claims_share_nothing(engine: Engine):
+def test_two_claims_offer_different_events(engine: Engine):
     made = create_many(engine, 30, first_ms=START_MS)
     engine.now_ms += 30
 
@@ -119,21 +119,25 @@ def test_two_claims_share_nothing(engine: Engine):
     assert set(first.ids) | set(second.ids) == set(made)
 
 
-def test_e5_a_claim_whose_answer_is_lost_costs_one_offer_lease(engine: Engine):
+def test_e5_after_a_claim_with_a_lost_answer_events_wait_one_offer_lease(
+    engine: Engine,
+):
     event = engine.create(1_000)
     engine.now_ms += 1_000
     engine.claim()
 
     repeated = engine.claim()
     engine.now_ms += OFFER_MS - 1
-    before_its_end = engine.claim()
+    before_the_end = engine.claim()
     engine.now_ms += 1
 
-    assert repeated.ids == before_its_end.ids == []
+    assert repeated.ids == before_the_end.ids == []
     assert engine.claim().ids == [event.id]
 
 
-def test_e15_an_offer_that_nobody_begins_comes_back_with_its_turn(engine: Engine):
+def test_e15_an_offered_event_that_is_not_begun_returns_to_its_old_score(
+    engine: Engine,
+):
     event = engine.offered()
 
     engine.tick(OFFER_MS)
@@ -146,14 +150,16 @@ def test_e15_an_offer_that_nobody_begins_comes_back_with_its_turn(engine: Engine
     }
 
 
-def test_the_oldest_are_offered_first(engine: Engine):
+def test_the_oldest_events_are_offered_first(engine: Engine):
     late, early = engine.create(2_000), engine.create(1_000)
     engine.now_ms += 5_000
 
     assert engine.claim().ids == [early.id, late.id]
 
 
-def test_e19_a_fifth_of_the_room_is_for_what_came_due_just_now(engine: Engine):
+def test_e19_a_fifth_of_the_room_is_for_events_that_have_just_become_due(
+    engine: Engine,
+):
     backlog = create_many(engine, 120, first_ms=START_MS - 10_000)
     fresh = create_many(engine, 50, first_ms=START_MS - 100)
 
@@ -162,7 +168,9 @@ def test_e19_a_fifth_of_the_room_is_for_what_came_due_just_now(engine: Engine):
     assert claim.ids == [*backlog[:80], *fresh[:20]]
 
 
-def test_e19_what_is_both_oldest_and_fresh_is_offered_once(engine: Engine):
+def test_e19_an_event_that_is_both_among_the_oldest_and_recent_is_offered_once(
+    engine: Engine,
+):
     made = create_many(engine, 120, first_ms=START_MS - 200)
 
     claim = engine.claim(100)
@@ -170,7 +178,7 @@ def test_e19_what_is_both_oldest_and_fresh_is_offered_once(engine: Engine):
     assert claim.ids == made[:100]
 
 
-def test_e19_what_came_due_just_over_two_seconds_ago_is_not_fresh(engine: Engine):
+def test_e19_an_event_is_recent_for_two_seconds(engine: Engine):
     backlog = create_many(engine, 120, first_ms=START_MS - 10_000)
     [stale] = create_many(engine, 1, first_ms=START_MS - 2_001)
     [fresh] = create_many(engine, 1, first_ms=START_MS - 2_000)
@@ -181,7 +189,7 @@ def test_e19_what_came_due_just_over_two_seconds_ago_is_not_fresh(engine: Engine
     assert stale in engine.due()
 
 
-def test_the_next_look_is_at_the_first_end_of_a_lease(engine: Engine):
+def test_the_next_check_is_at_the_first_end_of_a_lease(engine: Engine):
     engine.offered(1_000)
     engine.create(60_000)
 
@@ -191,13 +199,13 @@ def test_the_next_look_is_at_the_first_end_of_a_lease(engine: Engine):
     )
 
 
-def test_a_claim_tells_which_store_it_met(engine: Engine):
+def test_a_claim_returns_the_epoch_of_the_store(engine: Engine):
     engine.client.set(keys.epoch(PREFIX), "abc")
 
     assert engine.claim().epoch == "abc"
 
 
-def test_an_offered_event_without_a_record_falls_out(engine: Engine):
+def test_an_offered_event_without_a_record_is_removed(engine: Engine):
     event = engine.offered()
     engine.client.delete(
         keys.event(PREFIX, event.id),
@@ -219,7 +227,7 @@ def test_a_lease_ends_exactly_at_its_time(engine: Engine):
     assert engine.claim(room=0).interrupted == [begun.id]
 
 
-def test_a_begun_lease_that_is_over_was_interrupted(engine: Engine):
+def test_the_end_of_a_begun_event_s_lease_is_an_interruption(engine: Engine):
     begun = engine.begun()
     began_ms = engine.now_ms
 
@@ -236,7 +244,7 @@ def test_a_begun_lease_that_is_over_was_interrupted(engine: Engine):
     }
 
 
-def test_an_interruption_is_told_once(engine: Engine):
+def test_an_interruption_is_reported_once(engine: Engine):
     begun = engine.begun()
     engine.tick(LEASE_MS)
 
@@ -244,7 +252,7 @@ def test_an_interruption_is_told_once(engine: Engine):
     assert engine.record(begun.id)["interruptions"] == "1"
 
 
-def test_an_interrupted_event_keeps_its_turn(engine: Engine):
+def test_an_interrupted_event_is_offered_before_younger_events(engine: Engine):
     begun = engine.begun()
     younger = engine.create(1_000)
     engine.tick(LEASE_MS)
@@ -252,7 +260,7 @@ def test_an_interrupted_event_keeps_its_turn(engine: Engine):
     assert engine.claim().ids == [begun.id, younger.id]
 
 
-def test_one_claim_ends_a_bounded_number_of_leases(engine: Engine):
+def test_one_claim_ends_at_most_200_leases(engine: Engine):
     create_many(engine, 250, first_ms=START_MS)
     engine.now_ms += 250
     engine.claim(1_000)
@@ -261,13 +269,13 @@ def test_one_claim_ends_a_bounded_number_of_leases(engine: Engine):
 
     first = engine.claim(room=0)
 
-    assert len(engine.due()) == REAPED_AT_ONCE
+    assert len(engine.due()) == LEASES_PER_CALL
     assert first.next_us == 0
     engine.claim(room=0)
     assert len(engine.due()) == 250
 
 
-def test_e6_no_begun_lease_ends_in_the_grace_after_an_outage(engine: Engine):
+def test_e6_in_the_grace_after_an_outage_no_lease_of_a_begun_event_ends(engine: Engine):
     begun = engine.begun()
     engine.now_ms += 10 * LEASE_MS
 
@@ -279,7 +287,7 @@ def test_e6_no_begun_lease_ends_in_the_grace_after_an_outage(engine: Engine):
     assert engine.claim(room=0).interrupted == [begun.id]
 
 
-def test_e6_whoever_renews_in_the_grace_keeps_what_it_holds(engine: Engine):
+def test_e6_a_lease_renewed_in_the_grace_is_kept(engine: Engine):
     begun = engine.begun(deadline_ms=HOUR_MS)
     engine.now_ms += 10 * LEASE_MS
     engine.claim(room=0)
@@ -291,7 +299,7 @@ def test_e6_whoever_renews_in_the_grace_keeps_what_it_holds(engine: Engine):
     assert [claim.interrupted for claim in claims] == [[]] * len(claims)
 
 
-def test_e6_what_was_only_offered_comes_back_in_the_grace(engine: Engine):
+def test_e6_offer_leases_end_in_the_grace(engine: Engine):
     event = engine.offered()
     engine.now_ms += 10 * LEASE_MS
 
@@ -301,7 +309,7 @@ def test_e6_what_was_only_offered_comes_back_in_the_grace(engine: Engine):
 
 
 @pytest.mark.parametrize(("gap_ms", "ends"), [(0, True), (1, False)])
-def test_e6_half_a_lease_without_a_claim_is_no_outage_yet(
+def test_e6_an_outage_is_more_than_half_a_lease_without_a_claim(
     engine: Engine, gap_ms: int, ends: bool
 ):
     begun = engine.begun()
@@ -313,13 +321,13 @@ def test_e6_half_a_lease_without_a_claim_is_no_outage_yet(
     assert claim.interrupted == ([begun.id] if ends else [])
 
 
-def test_e6_the_first_claim_of_a_store_is_no_outage(engine: Engine):
+def test_e6_the_first_claim_of_a_store_does_not_start_a_grace(engine: Engine):
     engine.claim()
 
     assert engine.client.exists(keys.lease_grace_until(PREFIX)) == 0
 
 
-def test_e6_even_a_short_lease_ends_under_a_ticker_that_looks_when_told(
+def test_e6_a_short_lease_ends_if_the_ticker_claims_at_each_next_check(
     engine: Engine,
 ):
     timeouts = ClaimTimeouts(
@@ -341,7 +349,7 @@ def test_e6_even_a_short_lease_ends_under_a_ticker_that_looks_when_told(
     assert interrupted == [event.id]
 
 
-def test_e22_after_a_step_back_no_lease_lies_further_off_than_one_lease(
+def test_e22_when_the_clock_is_set_back_leases_are_shortened_to_one_lease(
     engine: Engine,
 ):
     begun, offered = engine.begun(), engine.offered()
@@ -355,7 +363,9 @@ def test_e22_after_a_step_back_no_lease_lies_further_off_than_one_lease(
     }
 
 
-def test_e22_after_a_step_back_a_lost_event_comes_back_within_a_lease(engine: Engine):
+def test_e22_when_the_clock_is_set_back_an_interruption_is_seen_within_a_lease(
+    engine: Engine,
+):
     begun = engine.begun()
     engine.now_ms -= HOUR_MS
     engine.claim(room=0)
@@ -365,7 +375,9 @@ def test_e22_after_a_step_back_a_lost_event_comes_back_within_a_lease(engine: En
     assert claims[-1].interrupted == [begun.id]
 
 
-def test_e22_a_step_forward_interrupts_nobody_at_once(engine: Engine):
+def test_e22_when_the_clock_is_set_forward_no_attempt_is_interrupted_at_once(
+    engine: Engine,
+):
     begun = engine.begun()
     engine.now_ms += HOUR_MS
 
@@ -373,7 +385,7 @@ def test_e22_a_step_forward_interrupts_nobody_at_once(engine: Engine):
     assert engine.leased().keys() == {begun.id}
 
 
-def test_e18_once_interrupted_it_still_travels_with_others(engine: Engine):
+def test_e18_after_one_interruption_an_event_is_not_isolated(engine: Engine):
     begun = engine.interrupted(1)
 
     claim = engine.claim()
@@ -392,7 +404,7 @@ def test_e18_from_the_second_interruption_in_a_row_an_event_is_isolated(engine: 
     assert engine.leased().keys() == {begun.id, other.id}
 
 
-def test_e18_what_is_interrupted_again_goes_out_of_step_with_its_lease(engine: Engine):
+def test_e18_after_its_second_interruption_an_event_is_delayed(engine: Engine):
     begun = engine.interrupted(1)
     engine.claim()
     engine.worker.begin(begun.id)
@@ -440,18 +452,18 @@ def test_e18_an_event_is_isolated_until_it_settles(engine: Engine):
     assert engine.isolated() == set()
 
 
-def test_e18_five_interruptions_in_a_row_are_a_dead_letter(engine: Engine):
+def test_e18_after_five_interruptions_in_a_row_an_event_is_dead(engine: Engine):
     begun = engine.interrupted(5)
 
     event = engine.get(begun.id)
 
     assert (event.state, event.reason) == (State.DEAD, "poison")
     assert (event.attempts, event.finished_ms) == (5, engine.now_ms)
-    assert [line.split()[0] for line in engine.log(begun.id).values()] == ["i"] * 5
+    assert [entry.split()[0] for entry in engine.log(begun.id).values()] == ["i"] * 5
     assert engine.due() == engine.leased() == {}
 
 
-def test_e18_a_settle_in_between_starts_the_count_anew(engine: Engine):
+def test_e18_a_settle_resets_the_count_of_interruptions(engine: Engine):
     begun = engine.interrupted(4)
     engine.claim()
     [begun] = engine.worker.begin(begun.id)
@@ -467,7 +479,7 @@ def test_e18_a_settle_in_between_starts_the_count_anew(engine: Engine):
     assert engine.record(begun.id)["interruptions"] == "4"
 
 
-def test_e18_its_neighbours_are_not_charged_for_it(engine: Engine):
+def test_e18_events_interrupted_with_a_poison_event_are_delivered(engine: Engine):
     poison, neighbour = engine.create(1_000), engine.create(1_000)
     engine.now_ms += 1_000
     for _ in range(2):
@@ -486,7 +498,9 @@ def test_e18_its_neighbours_are_not_charged_for_it(engine: Engine):
     assert engine.get(neighbour.id).state is State.DELIVERED
 
 
-def test_an_attempt_s_deadline_is_not_the_lease(engine: Engine):
+def test_an_attempt_that_is_not_renewed_is_interrupted_before_its_deadline(
+    engine: Engine,
+):
     begun = engine.begun(deadline_ms=DEADLINE_MS * 100)
 
     engine.tick(LEASE_MS)

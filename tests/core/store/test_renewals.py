@@ -1,4 +1,4 @@
-"""Leases of what was begun or offered: prolonged, or given back before their end."""
+"""Renewing the leases of begun events, and releasing offered events."""
 
 from scheduler_api.core.store import keys
 from tests.core.engine import (
@@ -12,7 +12,7 @@ from tests.core.engine import (
 )
 
 
-def test_renewal_prolongs_the_lease(engine: Engine):
+def test_renew_extends_the_lease(engine: Engine):
     begun = engine.begun()
     engine.now_ms += 5_000
 
@@ -25,13 +25,13 @@ def test_a_renewed_event_is_not_interrupted(engine: Engine):
     interrupted = []
     for _ in range(20):
         claims = engine.tick(LEASE_MS - 1)
-        interrupted += [each for claim in claims for each in claim.interrupted]
+        interrupted += [i for claim in claims for i in claim.interrupted]
         assert engine.worker.renew(begun) == set()
 
     assert interrupted == []
 
 
-def test_e12_no_renewal_passes_the_deadline_and_ten_seconds(engine: Engine):
+def test_e12_a_lease_cannot_be_renewed_beyond_deadline_plus_ten_seconds(engine: Engine):
     begun = engine.begun()
     until_ms = engine.now_ms + DEADLINE_MS + SLACK_MS
 
@@ -45,19 +45,19 @@ def test_e12_no_renewal_passes_the_deadline_and_ten_seconds(engine: Engine):
     assert engine.worker.renew(begun) == {begun.id}
 
 
-def test_e12_a_worker_that_hangs_loses_its_event_in_the_end(engine: Engine):
+def test_e12_a_worker_that_hangs_loses_its_event(engine: Engine):
     begun = engine.begun()
     interrupted = []
     for _ in range(30):
         claims = engine.tick(1_000)
         engine.worker.renew(begun)
-        interrupted += [each for claim in claims for each in claim.interrupted]
+        interrupted += [i for claim in claims for i in claim.interrupted]
 
     assert interrupted == [begun.id]
     assert engine.due().keys() == {begun.id}
 
 
-def test_e5_renewing_twice_is_renewing_once(engine: Engine):
+def test_e5_a_repeated_renew_changes_nothing(engine: Engine):
     begun = engine.begun()
     engine.worker.renew(begun)
     stored = engine.everything()
@@ -66,30 +66,30 @@ def test_e5_renewing_twice_is_renewing_once(engine: Engine):
     assert engine.everything() == stored
 
 
-def test_renewal_tells_what_is_lost(engine: Engine):
-    held, settled, lost = engine.begun(), engine.begun(), engine.begun()
+def test_renew_returns_lost_ids(engine: Engine):
+    kept, settled, lost = engine.begun(), engine.begun(), engine.begun()
     engine.worker.settle(settlement(settled))
     engine.client.zadd(keys.leased(PREFIX), {lost.id: engine.now_ms})
     engine.claim(room=0)
 
-    answer = engine.worker.renew(held, settled, lost)
+    lost_ids = engine.worker.renew(kept, settled, lost)
 
-    assert answer == {settled.id, lost.id}
+    assert lost_ids == {settled.id, lost.id}
     assert engine.due().keys() == {lost.id}
 
 
-def test_renewal_of_another_s_begin_is_refused(engine: Engine):
+def test_renew_with_an_old_token_is_refused(engine: Engine):
     lost = engine.interrupted()
     engine.claim()
-    [held] = engine.worker.begin(lost.id)
+    [running] = engine.worker.begin(lost.id)
     lease = engine.leased()
 
     assert engine.worker.renew(lost) == {lost.id}
     assert engine.leased() == lease
-    assert engine.worker.renew(held) == set()
+    assert engine.worker.renew(running) == set()
 
 
-def test_renewal_brings_nothing_back_that_left_leased(engine: Engine):
+def test_renew_does_not_restore_a_missing_lease(engine: Engine):
     engine.checks_faults = False
     begun = engine.begun()
     engine.client.zrem(keys.leased(PREFIX), begun.id)
@@ -99,7 +99,7 @@ def test_renewal_brings_nothing_back_that_left_leased(engine: Engine):
     assert engine.leased() == {}
 
 
-def test_e14_what_finds_no_room_goes_back_to_its_own_time(engine: Engine):
+def test_e14_a_released_event_returns_to_its_own_time(engine: Engine):
     event = engine.offered()
     engine.now_ms += 250
 
@@ -108,14 +108,14 @@ def test_e14_what_finds_no_room_goes_back_to_its_own_time(engine: Engine):
     assert engine.leased() == {}
 
 
-def test_e14_what_was_given_back_is_offered_again_at_once(engine: Engine):
+def test_e14_a_released_event_is_offered_again_at_once(engine: Engine):
     event = engine.offered()
     engine.worker.release(event.id)
 
     assert engine.claim().ids == [event.id]
 
 
-def test_e14_giving_back_wakes_the_tickers_each_time(engine: Engine):
+def test_e14_each_release_wakes_the_tickers(engine: Engine):
     first, second = engine.create(1_000), engine.create(1_000)
     engine.now_ms += 1_000
     engine.claim()
@@ -129,7 +129,7 @@ def test_e14_giving_back_wakes_the_tickers_each_time(engine: Engine):
     assert engine.count_wakeups(listener) >= 1
 
 
-def test_e5_giving_back_twice_finds_nothing_left(engine: Engine):
+def test_e5_a_repeated_release_does_nothing(engine: Engine):
     event = engine.offered()
     engine.worker.release(event.id)
     stored = engine.everything()
@@ -138,14 +138,14 @@ def test_e5_giving_back_twice_finds_nothing_left(engine: Engine):
     assert engine.everything() == stored
 
 
-def test_what_is_begun_is_not_given_back(engine: Engine):
+def test_a_begun_event_is_not_released(engine: Engine):
     begun = engine.begun()
 
     assert engine.worker.release(begun.id) == 0
     assert engine.leased() == {begun.id: engine.now_ms + LEASE_MS}
 
 
-def test_giving_back_what_is_elsewhere_moves_nothing(engine: Engine):
+def test_release_ignores_events_that_are_not_leased(engine: Engine):
     waiting, ended = engine.create(60_000), engine.begun()
     engine.worker.settle(settlement(ended))
 
@@ -153,7 +153,7 @@ def test_giving_back_what_is_elsewhere_moves_nothing(engine: Engine):
     assert engine.due().keys() == {waiting.id}
 
 
-def test_giving_back_a_member_without_a_record_removes_it(engine: Engine):
+def test_release_removes_a_member_without_a_record(engine: Engine):
     engine.client.zadd(keys.leased(PREFIX), {"nobody": engine.now_ms + OFFER_MS})
 
     assert engine.worker.release("nobody") == 0

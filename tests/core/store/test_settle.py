@@ -1,4 +1,4 @@
-"""Settle: how an attempt ended, and who may still say so."""
+"""Settle: recording how an attempt ended, and which tokens are valid."""
 
 import pytest
 from scheduler_api.core.model import AttemptKind, Begun, Content, Outcome, State
@@ -14,7 +14,7 @@ def kinds(engine: Engine, begun: Begun) -> list[AttemptKind]:
 
 
 @pytest.mark.parametrize("outcome", ENDS)
-def test_an_event_that_ended_stands_nowhere(engine: Engine, outcome: Outcome):
+def test_an_ended_event_is_in_no_place(engine: Engine, outcome: Outcome):
     begun = engine.begun()
 
     [answer] = engine.worker.settle(settlement(begun, outcome))
@@ -27,9 +27,7 @@ def test_an_event_that_ended_stands_nowhere(engine: Engine, outcome: Outcome):
 
 
 @pytest.mark.parametrize("outcome", ENDS)
-def test_an_event_that_ended_is_found_by_both_its_times(
-    engine: Engine, outcome: Outcome
-):
+def test_an_ended_event_is_indexed_by_both_its_times(engine: Engine, outcome: Outcome):
     begun = engine.begun()
     engine.now_ms += 777
 
@@ -43,7 +41,7 @@ def test_an_event_that_ended_is_found_by_both_its_times(
     assert engine.scores(keys.by_time(PREFIX, owner, "active")) == {}
 
 
-def test_a_dead_letter_tells_why(engine: Engine):
+def test_a_dead_letter_has_its_reason(engine: Engine):
     begun = engine.begun()
 
     engine.worker.settle(settlement(begun, Outcome.DEAD, reason="retries used up"))
@@ -85,7 +83,7 @@ def test_a_retry_without_delay_is_due_at_once(engine: Engine):
     assert engine.claim().ids == [begun.id]
 
 
-def test_e16_a_retry_before_the_planned_look_wakes_the_tickers(engine: Engine):
+def test_e16_a_retry_before_the_next_check_wakes_the_tickers(engine: Engine):
     begun = engine.begun()
     engine.claim()
     listener = engine.listen_for_wakeups()
@@ -95,7 +93,7 @@ def test_e16_a_retry_before_the_planned_look_wakes_the_tickers(engine: Engine):
     assert engine.count_wakeups(listener) == 1
 
 
-def test_the_log_tells_each_attempt(engine: Engine):
+def test_each_attempt_is_logged(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=7, status=500))
     engine.now_ms += 7
@@ -112,23 +110,23 @@ def test_the_log_tells_each_attempt(engine: Engine):
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_e5_settling_twice_is_settling_once(engine: Engine, outcome: Outcome):
+def test_e5_a_repeated_settle_changes_nothing(engine: Engine, outcome: Outcome):
     begun = engine.begun()
-    mine = settlement(begun, outcome, delay_ms=1_000)
-    engine.worker.settle(mine)
+    attempt_end = settlement(begun, outcome, delay_ms=1_000)
+    engine.worker.settle(attempt_end)
     stored = engine.everything()
 
-    answers = engine.worker.settle(mine)
+    answers = engine.worker.settle(attempt_end)
 
     assert codes(answers) == ["repeated"]
     assert engine.everything() == stored
 
 
 @pytest.mark.parametrize("then", ["waits", "offered", "begun", "lost", "ended"])
-def test_e23_an_old_settle_repeated_changes_nothing(engine: Engine, then: str):
+def test_e23_a_settle_repeated_later_changes_nothing(engine: Engine, then: str):
     begun = engine.begun()
-    mine = settlement(begun, Outcome.RETRY, delay_ms=1_000)
-    engine.worker.settle(mine)
+    attempt_end = settlement(begun, Outcome.RETRY, delay_ms=1_000)
+    engine.worker.settle(attempt_end)
     if then != "waits":
         engine.now_ms += 1_000
         engine.claim()
@@ -140,20 +138,22 @@ def test_e23_an_old_settle_repeated_changes_nothing(engine: Engine, then: str):
         engine.worker.settle(settlement(again))
     stored = engine.everything()
 
-    answers = engine.worker.settle(mine)
+    answers = engine.worker.settle(attempt_end)
 
     assert codes(answers) == ["repeated"]
     assert engine.everything() == stored
 
 
-def test_e23_a_settle_that_the_store_lost_takes_effect_when_repeated(engine: Engine):
+def test_e23_a_settle_that_the_store_has_lost_takes_effect_when_repeated(
+    engine: Engine,
+):
     begun = engine.begun()
     client = engine.client
     before = {key: (client.pttl(key), client.dump(key)) for key in engine.everything()}
     engine.worker.settle(settlement(begun))
     client.flushall()
-    for key, (left_ms, stored) in before.items():
-        client.restore(key, max(left_ms, 0), stored)
+    for key, (ttl_ms, dump) in before.items():
+        client.restore(key, max(ttl_ms, 0), dump)
 
     answers = engine.worker.settle(settlement(begun))
 
@@ -161,7 +161,7 @@ def test_e23_a_settle_that_the_store_lost_takes_effect_when_repeated(engine: Eng
     assert engine.get(begun.id).state is State.DELIVERED
 
 
-def test_what_was_forgotten_is_gone(engine: Engine):
+def test_settling_a_forgotten_event_does_nothing(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(settlement(begun))
     engine.store.forget([begun.id], before_ms=engine.now_ms + 1)
@@ -172,7 +172,7 @@ def test_what_was_forgotten_is_gone(engine: Engine):
     assert engine.client.exists(keys.log(PREFIX, begun.id)) == 0
 
 
-def test_each_of_a_batch_is_settled_by_itself(engine: Engine):
+def test_each_settlement_of_a_call_gets_its_own_answer(engine: Engine):
     one, two, three = (engine.begun() for _ in range(3))
     engine.worker.settle(settlement(two))
     engine.store.forget([two.id], before_ms=engine.now_ms + 1)
@@ -185,7 +185,7 @@ def test_each_of_a_batch_is_settled_by_itself(engine: Engine):
     assert codes(answers) == ["settled", "gone", "settled"]
 
 
-def test_a_large_batch_settles_in_one_call(engine: Engine):
+def test_150_attempts_settle_in_one_call(engine: Engine):
     made = [engine.create(1_000) for _ in range(150)]
     engine.now_ms += 1_000
     engine.claim(1_000)
@@ -196,21 +196,23 @@ def test_a_large_batch_settles_in_one_call(engine: Engine):
     assert codes(answers) == ["settled"] * 150
 
 
-def test_log_lines_are_kept_byte_for_byte(engine: Engine):
+def test_log_entries_are_stored_unchanged(engine: Engine):
     begun = engine.begun()
-    said = 'two\nlines, "quotes", % and %s, \x00, ünïcode'
-    line = codec.encode_attempt({"started_ms": 1, "response": said})
-    mine = settlement(begun)
+    response = 'two\nlines, "quotes", % and %s, \x00, ünïcode'
+    log_entry = codec.encode_attempt({"started_ms": 1, "response": response})
+    attempt_end = settlement(begun)
 
     engine.worker.settle(
-        type(mine)(begun.id, begun.token, begun.attempt, Outcome.DELIVERED, line)
+        type(attempt_end)(
+            begun.id, begun.token, begun.attempt, Outcome.DELIVERED, log_entry
+        )
     )
 
     [attempt] = Queries(engine.cell).attempts(begun.id)
-    assert attempt.response == said
+    assert attempt.response == response
 
 
-def test_e13_a_settle_after_the_lease_but_before_its_end_was_seen_counts(
+def test_e13_a_settle_is_valid_until_a_claim_ends_the_lease(
     engine: Engine,
 ):
     begun = engine.begun()
@@ -221,7 +223,7 @@ def test_e13_a_settle_after_the_lease_but_before_its_end_was_seen_counts(
 
 @pytest.mark.parametrize("offered_again", [False, True])
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_e13_a_late_settle_counts_until_the_next_begin(
+def test_e13_a_late_settle_is_valid_until_the_next_begin(
     engine: Engine, outcome: Outcome, offered_again: bool
 ):
     begun = engine.interrupted()
@@ -238,7 +240,7 @@ def test_e13_a_late_settle_counts_until_the_next_begin(
 def test_e13_after_the_next_begin_a_late_settle_is_only_logged(engine: Engine):
     lost = engine.interrupted()
     engine.claim()
-    [held] = engine.worker.begin(lost.id)
+    [running] = engine.worker.begin(lost.id)
     before = engine.record(lost.id)
 
     answers = engine.worker.settle(settlement(lost))
@@ -246,14 +248,14 @@ def test_e13_after_the_next_begin_a_late_settle_is_only_logged(engine: Engine):
     assert codes(answers) == ["late"]
     assert kinds(engine, lost) == [AttemptKind.LATE]
     assert engine.record(lost.id) == before
-    assert codes(engine.worker.settle(settlement(held))) == ["settled"]
+    assert codes(engine.worker.settle(settlement(running))) == ["settled"]
 
 
 def test_e13_after_the_end_a_late_settle_is_only_logged(engine: Engine):
     lost = engine.interrupted()
     engine.claim()
-    [held] = engine.worker.begin(lost.id)
-    engine.worker.settle(settlement(held))
+    [running] = engine.worker.begin(lost.id)
+    engine.worker.settle(settlement(running))
 
     answers = engine.worker.settle(settlement(lost, Outcome.DEAD))
 
@@ -262,7 +264,7 @@ def test_e13_after_the_end_a_late_settle_is_only_logged(engine: Engine):
     assert kinds(engine, lost) == [AttemptKind.LATE, AttemptKind.SETTLED]
 
 
-def test_e13_the_last_interruption_of_a_poison_event_leaves_no_settle(engine: Engine):
+def test_e13_after_the_last_interruption_a_settle_is_only_logged(engine: Engine):
     begun = engine.interrupted(4)
     engine.claim()
     [begun] = engine.worker.begin(begun.id)
@@ -274,25 +276,27 @@ def test_e13_the_last_interruption_of_a_poison_event_leaves_no_settle(engine: En
     assert engine.get(begun.id).state is State.DEAD
 
 
-def test_nobody_settles_without_the_token(engine: Engine):
+def test_a_settle_needs_the_token(engine: Engine):
     begun = engine.begun()
-    mine = settlement(begun)
-    forged = type(mine)(begun.id, "", 1, Outcome.DEAD, mine.log_entry)
+    attempt_end = settlement(begun)
+    forged = type(attempt_end)(begun.id, "", 1, Outcome.DEAD, attempt_end.log_entry)
 
     assert codes(engine.worker.settle(forged)) == ["late"]
-    assert codes(engine.worker.settle(mine)) == ["settled"]
+    assert codes(engine.worker.settle(attempt_end)) == ["settled"]
 
 
-def test_nobody_settles_what_was_never_begun(engine: Engine):
+def test_an_event_that_was_not_begun_cannot_be_settled(engine: Engine):
     event = engine.offered()
-    mine = settlement(engine.begun())
-    forged = type(mine)(event.id, "", 1, Outcome.DELIVERED, mine.log_entry)
+    attempt_end = settlement(engine.begun())
+    forged = type(attempt_end)(
+        event.id, "", 1, Outcome.DELIVERED, attempt_end.log_entry
+    )
 
     assert codes(engine.worker.settle(forged)) == ["late"]
     assert engine.get(event.id).state is State.ACTIVE
 
 
-def test_a_retried_event_keeps_what_it_sends(engine: Engine):
+def test_a_retry_sends_the_same_content(engine: Engine):
     content = Content("https://receiver.example/", b"\x00" * 3)
     begun = engine.begun(content=content)
     engine.worker.settle(settlement(begun, Outcome.RETRY))

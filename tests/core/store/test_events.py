@@ -1,4 +1,4 @@
-"""Intake, reads by id and retention."""
+"""Creating events, reading them by id, and forgetting them."""
 
 import pytest
 import redis
@@ -65,7 +65,7 @@ def bodies(engine: Engine) -> list[bytes]:
     return list(engine.client.scan_iter(match=keys.body(PREFIX, "*")))
 
 
-def test_an_accepted_event_reads_back_as_it_was_given(engine: Engine):
+def test_a_created_event_can_be_read(engine: Engine):
     created = engine.create(5_000)
 
     assert engine.get(created.id) == created
@@ -77,25 +77,25 @@ def test_an_accepted_event_reads_back_as_it_was_given(engine: Engine):
     assert (created.attempts, created.finished_ms, created.reason) == (0, None, None)
 
 
-def test_an_accepted_event_is_due_at_its_time(engine: Engine):
+def test_a_created_event_is_due_at_its_time(engine: Engine):
     event = engine.create(5_000)
 
     assert engine.due() == {event.id: START_MS + 5_000}
 
 
-def test_one_ms_ahead_lies_in_the_future(engine: Engine):
+def test_a_time_one_ms_ahead_is_in_the_future(engine: Engine):
     assert engine.create(1).wanted_ms == START_MS + 1
 
 
 @pytest.mark.parametrize("ago_ms", [0, 1, 3_600_000])
-def test_what_does_not_lie_in_the_future_is_refused(engine: Engine, ago_ms: int):
+def test_a_time_that_is_not_in_the_future_is_refused(engine: Engine, ago_ms: int):
     with pytest.raises(TimePassed):
         engine.create(-ago_ms)
 
     assert engine.everything() == {}
 
 
-def test_e10_the_store_s_clock_judges_the_future(store_client: redis.Redis):
+def test_e10_the_future_is_judged_by_the_store_s_clock(store_client: redis.Redis):
     store = EventStore(Cell(store_client, PREFIX))
     now_ms = store.cell.now_ms()
 
@@ -110,14 +110,14 @@ def test_e10_the_store_s_clock_judges_the_future(store_client: redis.Redis):
     assert later.wanted_ms == now_ms + 60_000
 
 
-def test_e10_a_delay_counts_from_the_store_s_clock(engine: Engine):
+def test_e10_a_delay_starts_at_the_store_s_time(engine: Engine):
     [accepted] = create(engine, Draft(CONTENT, DEADLINE_MS, delay_ms=10_000, id="7"))
 
     assert accepted == Accepted(Verdict.OK, "7", START_MS + 10_000, START_MS)
     assert engine.due() == {"7": START_MS + 10_000}
 
 
-def test_a_past_time_is_taken_where_the_future_is_not_asked_for(engine: Engine):
+def test_a_past_time_is_accepted_unless_the_draft_requires_the_future(engine: Engine):
     past = replace(soon("7", in_ms=-1_000), must_be_future=False)
 
     [accepted] = create(engine, past)
@@ -126,7 +126,7 @@ def test_a_past_time_is_taken_where_the_future_is_not_asked_for(engine: Engine):
     assert engine.claim().ids == ["7"]
 
 
-def test_e5_a_creation_that_runs_twice_is_one_event(engine: Engine):
+def test_e5_a_repeated_creation_stores_one_event(engine: Engine):
     engine.use_server_clock()
     draft = Draft(CONTENT, DEADLINE_MS, delay_ms=60_000)
 
@@ -138,7 +138,7 @@ def test_e5_a_creation_that_runs_twice_is_one_event(engine: Engine):
     assert engine.everything() == repeats.stored
 
 
-def test_e5_a_creation_that_is_given_its_id_runs_twice_and_is_one_event(engine: Engine):
+def test_e5_a_repeated_creation_that_gets_its_id_stores_one_event(engine: Engine):
     engine.use_server_clock()
     draft = Draft(CONTENT, DEADLINE_MS, delay_ms=60_000, ascending=True)
 
@@ -150,7 +150,7 @@ def test_e5_a_creation_that_is_given_its_id_runs_twice_and_is_one_event(engine: 
     assert engine.everything() == repeats.stored
 
 
-def test_an_id_in_use_is_given_to_nobody_else(engine: Engine):
+def test_an_id_in_use_is_not_assigned_again(engine: Engine):
     create(engine, soon("1"), soon("2"))
 
     [accepted] = create(engine, soon())
@@ -159,7 +159,7 @@ def test_an_id_in_use_is_given_to_nobody_else(engine: Engine):
 
 
 @pytest.mark.parametrize("number", [9, 10, 35, 36, 1_295, 46_656, 2**52])
-def test_ids_are_spelt_alike_by_functions(engine: Engine, number: int):
+def test_lua_functions_encode_ids_like_python(engine: Engine, number: int):
     engine.client.set(keys.sequence(PREFIX), number - 1)
 
     [accepted] = create(engine, soon())
@@ -168,15 +168,17 @@ def test_ids_are_spelt_alike_by_functions(engine: Engine, number: int):
 
 
 @pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
-def test_ids_of_single_events_ascend_over_processes(
+def test_ids_of_single_events_ascend_across_processes(
     store_client: redis.Redis, content: Content
 ):
-    web = [EventStore(Cell(store_client, PREFIX, clock_ms=START_MS)) for _ in range(3)]
+    stores = [
+        EventStore(Cell(store_client, PREFIX, clock_ms=START_MS)) for _ in range(3)
+    ]
     later = Draft(content, DEADLINE_MS, at_ms=START_MS + 1, must_be_future=True)
     made = []
     for turn in range(9):
-        web[turn % 2].create_many(OWNER, [Draft(CONTENT, DEADLINE_MS)])
-        made.append(web[turn % 3].create(OWNER, later).id)
+        stores[turn % 2].create_many(OWNER, [Draft(CONTENT, DEADLINE_MS)])
+        made.append(stores[turn % 3].create(OWNER, later).id)
 
     assert made == sorted(set(made), key=to_number)
 
@@ -195,7 +197,7 @@ def test_e5_a_creation_repeated_after_the_delivery_changes_nothing(engine: Engin
     assert engine.everything() == repeats.stored
 
 
-def test_one_refused_event_does_not_hold_up_the_others(engine: Engine):
+def test_a_refused_event_does_not_block_the_others(engine: Engine):
     accepted = create(engine, soon("7"), soon("8", in_ms=0), soon("9"))
 
     verdicts = [each.verdict for each in accepted]
@@ -203,7 +205,7 @@ def test_one_refused_event_does_not_hold_up_the_others(engine: Engine):
     assert engine.due().keys() == {"7", "9"}
 
 
-def test_e4_an_id_that_bears_another_nonce_is_taken(engine: Engine):
+def test_e4_an_id_of_another_creation_is_a_duplicate(engine: Engine):
     create(engine, soon("7"))
     stored = engine.everything()
 
@@ -213,7 +215,7 @@ def test_e4_an_id_that_bears_another_nonce_is_taken(engine: Engine):
     assert engine.everything() == stored
 
 
-def test_e4_after_a_lost_sequence_creation_goes_on_with_the_next_number(
+def test_e4_after_the_loss_of_the_sequence_a_used_id_is_skipped(
     engine: Engine,
 ):
     first = engine.create()
@@ -229,8 +231,8 @@ def test_e4_after_a_lost_sequence_creation_goes_on_with_the_next_number(
     assert engine.get(second.id).content == LARGE
 
 
-def test_e4_two_creations_of_one_id_never_share_what_they_send(engine: Engine):
-    mine, other = codec.encode_content(LARGE), codec.encode_content(CONTENT)
+def test_e4_content_left_under_an_id_is_not_used(engine: Engine):
+    own, other = codec.encode_content(LARGE), codec.encode_content(CONTENT)
     abandoned = keys.body(PREFIX, "1")
     engine.client.set(abandoned, other, ex=600)
 
@@ -239,10 +241,10 @@ def test_e4_two_creations_of_one_id_never_share_what_they_send(engine: Engine):
     )
 
     assert event.id == "1"
-    assert codec.encode_content(engine.get("1").content) == mine
+    assert codec.encode_content(engine.get("1").content) == own
 
 
-def test_e21_only_small_content_goes_through_a_function(engine: Engine):
+def test_e21_only_small_content_is_an_argument(engine: Engine):
     fits, too_long = b"x" * INLINE_BYTES, b"x" * (INLINE_BYTES + 1)
 
     assert write_if_large(engine.client, "{s1}:b:7", fits) == (fits, None)
@@ -252,7 +254,7 @@ def test_e21_only_small_content_goes_through_a_function(engine: Engine):
     assert 0 < engine.client.ttl("{s1}:b:8") <= 600
 
 
-def test_e21_large_content_is_kept_once_its_event_is_accepted(engine: Engine):
+def test_e21_large_content_of_a_created_event_does_not_expire(engine: Engine):
     event = engine.create(content=LARGE)
 
     assert engine.get(event.id).content == LARGE
@@ -260,18 +262,18 @@ def test_e21_large_content_is_kept_once_its_event_is_accepted(engine: Engine):
     assert [engine.client.ttl(key) for key in bodies] == [-1]
 
 
-@pytest.mark.parametrize("why", ["past", "full"])
-def test_e17_large_content_of_a_refused_event_takes_no_room(engine: Engine, why: str):
-    if why == "full":
+@pytest.mark.parametrize("reason", ["past", "full"])
+def test_e17_large_content_of_a_refused_event_is_deleted(engine: Engine, reason: str):
+    if reason == "full":
         engine.client.set(keys.full(PREFIX), 1, ex=5)
 
     with pytest.raises((TimePassed, StoreFull)):
-        engine.create(0 if why == "past" else 1_000, content=LARGE)
+        engine.create(0 if reason == "past" else 1_000, content=LARGE)
 
     assert [key for key in engine.everything() if key.startswith(f"{PREFIX}b:")] == []
 
 
-def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):
+def test_an_event_whose_content_has_expired_is_created_again(engine: Engine):
     seen: list[object] = []
 
     def expire() -> None:
@@ -281,7 +283,7 @@ def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):
     with before_next_call(engine.client, expire):
         [accepted] = create(engine, Draft(LARGE, DEADLINE_MS, delay_ms=1_000))
 
-    # It was written anew, and accepted under the next number.
+    # The content was written again, and the event was created with the next id.
     assert len(seen) == 1
     assert (accepted.verdict, accepted.id) == (Verdict.OK, "2")
     assert engine.due().keys() == {"2"}
@@ -289,7 +291,7 @@ def test_an_event_whose_content_expired_is_not_accepted(engine: Engine):
     assert engine.get("2").content == LARGE
 
 
-def test_e17_nothing_is_accepted_while_the_store_counts_as_full(engine: Engine):
+def test_e17_no_event_is_created_while_the_store_is_marked_as_full(engine: Engine):
     engine.client.set(keys.full(PREFIX), 1, ex=5)
 
     with pytest.raises(StoreFull):
@@ -298,7 +300,7 @@ def test_e17_nothing_is_accepted_while_the_store_counts_as_full(engine: Engine):
     assert engine.due() == {}
 
 
-def test_e17_an_event_accepted_before_is_answered_in_a_full_store(engine: Engine):
+def test_e17_a_repeated_creation_is_answered_in_a_full_store(engine: Engine):
     def fill() -> None:
         engine.client.set(keys.full(PREFIX), 1, ex=5)
 
@@ -308,20 +310,20 @@ def test_e17_an_event_accepted_before_is_answered_in_a_full_store(engine: Engine
     assert accepted.verdict is Verdict.OK
 
 
-def test_e16_an_event_before_the_planned_look_wakes_the_tickers(engine: Engine):
+def test_e16_an_event_before_the_next_check_wakes_the_tickers(engine: Engine):
     engine.create(60_000)
     engine.claim()
     listener = engine.listen_for_wakeups()
 
     engine.create(60_001)
-    after_the_later = engine.count_wakeups(listener)
+    after_a_later_event = engine.count_wakeups(listener)
     engine.create(59_999)
 
-    assert after_the_later == 0
+    assert after_a_later_event == 0
     assert engine.count_wakeups(listener) == 1
 
 
-def test_e16_one_burst_wakes_once(engine: Engine):
+def test_e16_twenty_events_at_once_wake_the_tickers_once(engine: Engine):
     engine.claim()
     listener = engine.listen_for_wakeups()
 
@@ -331,15 +333,15 @@ def test_e16_one_burst_wakes_once(engine: Engine):
     assert engine.count_wakeups(listener) == 1
 
 
-def test_owners_see_only_their_own(engine: Engine):
+def test_owners_can_read_only_their_own_events(engine: Engine):
     event = engine.create()
 
-    for stranger in (Owner("2", "jiter"), Owner("1", "qstash")):
+    for other_owner in (Owner("2", "jiter"), Owner("1", "qstash")):
         with pytest.raises(NotFound):
-            read_event(engine.cell, stranger, event.id)
+            read_event(engine.cell, other_owner, event.id)
 
 
-def test_many_are_read_in_the_order_asked_for(engine: Engine):
+def test_events_are_read_in_the_requested_order(engine: Engine):
     first, second = engine.create(), engine.create(2_000)
 
     found = read_events(engine.cell, OWNER, [second.id, "nobody", first.id])
@@ -347,7 +349,7 @@ def test_many_are_read_in_the_order_asked_for(engine: Engine):
     assert found == [second, None, first]
 
 
-def test_an_event_whose_content_is_gone_is_unreadable(engine: Engine):
+def test_an_event_without_content_is_unreadable(engine: Engine):
     engine.checks_faults = False
     event = engine.create()
     engine.client.delete(keys.body(PREFIX, event.id))
@@ -363,7 +365,7 @@ def test_an_event_whose_content_is_gone_is_unreadable(engine: Engine):
         *(("attempts", "x"), ("state", "lost")),
     ],
 )
-def test_a_broken_record_is_unreadable(engine: Engine, field: str, value: str | None):
+def test_an_invalid_record_is_unreadable(engine: Engine, field: str, value: str | None):
     engine.checks_faults = False
     event = engine.create()
     key = keys.event(PREFIX, event.id)
@@ -385,7 +387,7 @@ def test_an_occurrence_without_a_revision_is_unreadable(engine: Engine):
         engine.get(event.id)
 
 
-def test_what_stands_aside_tells_since_when(engine: Engine):
+def test_a_quarantined_event_has_the_time_of_its_quarantine(engine: Engine):
     engine.checks_faults = False
     event = engine.create()
     engine.client.zadd(keys.quarantine(PREFIX), {event.id: START_MS + 7})
@@ -394,7 +396,7 @@ def test_what_stands_aside_tells_since_when(engine: Engine):
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.DEAD])
-def test_forgetting_leaves_no_trace(engine: Engine, outcome: Outcome):
+def test_forgetting_deletes_everything_of_an_event(engine: Engine, outcome: Outcome):
     begun = engine.begun(content=LARGE)
     engine.worker.settle(settlement(begun, outcome))
 
@@ -404,19 +406,19 @@ def test_forgetting_leaves_no_trace(engine: Engine, outcome: Outcome):
     assert engine.everything().keys() <= PERMANENT
 
 
-def test_a_cancelled_edited_event_is_forgotten_whole(engine: Engine):
+def test_forgetting_deletes_everything_of_an_edited_event(engine: Engine):
     event = engine.create()
-    [given] = engine.client.keys(keys.issued_id(PREFIX, "*"))
+    [issued_id] = engine.client.keys(keys.issued_id(PREFIX, "*"))
     engine.store.change(event, content=LARGE)
     engine.store.change(engine.get(event.id), cancel=True)
 
     forgotten = engine.store.forget([event.id], before_ms=engine.now_ms + 1)
 
     assert forgotten == 1
-    assert engine.everything().keys() <= PERMANENT | {given.decode()}
+    assert engine.everything().keys() <= PERMANENT | {issued_id.decode()}
 
 
-def test_forgetting_twice_finds_nothing_left(engine: Engine):
+def test_a_repeated_forget_does_nothing(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(settlement(begun))
     engine.store.forget([begun.id], before_ms=engine.now_ms + 1)
@@ -424,7 +426,7 @@ def test_forgetting_twice_finds_nothing_left(engine: Engine):
     assert engine.store.forget([begun.id], before_ms=engine.now_ms + 1) == 0
 
 
-def test_what_finished_at_the_limit_is_kept(engine: Engine):
+def test_an_event_that_finished_at_the_limit_is_kept(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(settlement(begun))
 
@@ -432,7 +434,7 @@ def test_what_finished_at_the_limit_is_kept(engine: Engine):
     assert engine.get(begun.id).state is State.DELIVERED
 
 
-def test_what_is_not_finished_is_never_forgotten(engine: Engine):
+def test_an_unfinished_event_is_not_forgotten(engine: Engine):
     waiting, begun = engine.create(60_000), engine.begun()
     retried = engine.begun()
     engine.worker.settle(settlement(retried, Outcome.RETRY, delay_ms=60_000))
@@ -446,7 +448,7 @@ def test_what_is_not_finished_is_never_forgotten(engine: Engine):
     assert engine.leased().keys() == {begun.id}
 
 
-def test_an_unreadable_record_does_not_keep_others_from_being_forgotten(
+def test_an_unreadable_record_does_not_stop_forgetting(
     engine: Engine,
 ):
     engine.checks_faults = False

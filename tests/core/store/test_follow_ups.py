@@ -1,4 +1,4 @@
-"""Events that the end of an attempt brings about, and the journal that tells of all."""
+"""Follow-up events of attempts, and their entries in the journal."""
 
 import pytest
 from dataclasses import replace
@@ -14,18 +14,20 @@ from tests.core.engine import (
     settlement,
 )
 
-TOLD = Content("https://told.example/", b"how it went")
-LARGE = Content("https://told.example/", b"y" * 50_000)
+CALLBACK = Content("https://callback.example/", b"result")
+LARGE = Content("https://callback.example/", b"y" * 50_000)
 
 
 def journaled(engine: Engine) -> Begun:
-    draft = Draft(TOLD, DEADLINE_MS, journal=True)
+    draft = Draft(CALLBACK, DEADLINE_MS, journal=True)
     [accepted] = engine.store.create_many(OWNER, [draft])
     assert engine.claim().ids == [accepted.id]
     return engine.worker.begin(accepted.id)[0]
 
 
-def told(begun: Begun, outcome: Outcome, content: Content = TOLD, **how: int):
+def with_callback(
+    begun: Begun, outcome: Outcome, content: Content = CALLBACK, **how: int
+):
     child = FollowUp(f"{begun.id}.c{begun.attempt}", content, DEADLINE_MS, **how)
     return replace(settlement(begun, outcome), follow_ups=(child,))
 
@@ -38,14 +40,12 @@ def journal(engine: Engine) -> list[tuple[str, str, int]]:
     ]
 
 
-@pytest.mark.parametrize("content", [TOLD, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("content", [CALLBACK, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("outcome", Outcome)
-def test_a_follow_up_is_an_event_of_its_own(
-    engine: Engine, outcome: Outcome, content: Content
-):
+def test_a_follow_up_is_a_new_event(engine: Engine, outcome: Outcome, content: Content):
     begun = engine.begun()
 
-    engine.worker.settle(told(begun, outcome, content))
+    engine.worker.settle(with_callback(begun, outcome, content))
 
     child = engine.get(f"{begun.id}.c1")
     assert child.content == content
@@ -53,46 +53,46 @@ def test_a_follow_up_is_an_event_of_its_own(
     assert child.id in engine.claim().ids
 
 
-def test_a_follow_up_may_wait(engine: Engine):
+def test_a_follow_up_can_have_a_delay(engine: Engine):
     begun = engine.begun()
 
-    engine.worker.settle(told(begun, Outcome.DELIVERED, delay_ms=7_000))
+    engine.worker.settle(with_callback(begun, Outcome.DELIVERED, delay_ms=7_000))
 
     assert engine.due() == {f"{begun.id}.c1": engine.now_ms + 7_000}
 
 
-def test_e5_a_settle_that_runs_twice_makes_its_follow_up_once(engine: Engine):
+def test_e5_a_repeated_settle_creates_its_follow_up_once(engine: Engine):
     begun = engine.begun()
-    engine.worker.settle(told(begun, Outcome.DELIVERED))
+    engine.worker.settle(with_callback(begun, Outcome.DELIVERED))
     stored = engine.everything()
 
-    answers = engine.worker.settle(told(begun, Outcome.DELIVERED))
+    answers = engine.worker.settle(with_callback(begun, Outcome.DELIVERED))
 
     assert codes(answers) == ["repeated"]
     assert engine.everything() == stored
 
 
-def test_a_settle_that_comes_too_late_tells_nobody(engine: Engine):
+def test_a_late_settle_creates_no_follow_up(engine: Engine):
     begun = engine.begun()
     engine.tick(LEASE_MS)
     engine.worker.begin(*engine.claim().ids)
 
-    answers = engine.worker.settle(told(begun, Outcome.DELIVERED))
+    answers = engine.worker.settle(with_callback(begun, Outcome.DELIVERED))
 
     assert codes(answers) == ["late"]
     assert engine.record(f"{begun.id}.c1") == {}
 
 
-def test_the_end_of_a_cancelled_attempt_tells_nobody(engine: Engine):
+def test_the_failure_of_a_cancelled_event_creates_no_follow_up(engine: Engine):
     begun = engine.begun()
     engine.store.cancel(OWNER, [begun.id])
 
-    engine.worker.settle(told(begun, Outcome.DEAD))
+    engine.worker.settle(with_callback(begun, Outcome.DEAD))
 
     assert engine.record(f"{begun.id}.c1") == {}
 
 
-def test_the_journal_tells_a_delivery_in_order(engine: Engine):
+def test_the_journal_has_a_delivery_in_order(engine: Engine):
     begun = journaled(engine)
 
     engine.worker.settle(settlement(begun))
@@ -104,7 +104,7 @@ def test_the_journal_tells_a_delivery_in_order(engine: Engine):
     ]
 
 
-def test_the_journal_tells_every_attempt_and_the_end(engine: Engine):
+def test_the_journal_has_every_attempt_and_the_end(engine: Engine):
     begun = journaled(engine)
     engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=1_000))
     engine.now_ms += 1_000
@@ -124,7 +124,7 @@ def test_the_journal_tells_every_attempt_and_the_end(engine: Engine):
     ]
 
 
-def test_the_journal_tells_a_cancellation(engine: Engine):
+def test_the_journal_has_a_cancellation(engine: Engine):
     begun = journaled(engine)
     engine.store.cancel(OWNER, [begun.id])
 
@@ -134,15 +134,15 @@ def test_the_journal_tells_a_cancellation(engine: Engine):
     assert kinds == ["created", "begun", "cancel_requested", "failed", "cancelled"]
 
 
-def test_a_follow_up_stands_in_the_journal_if_its_parent_does(engine: Engine):
+def test_a_follow_up_is_journaled_if_its_parent_is(engine: Engine):
     begun = journaled(engine)
 
-    engine.worker.settle(told(begun, Outcome.DELIVERED))
+    engine.worker.settle(with_callback(begun, Outcome.DELIVERED))
 
     assert (f"{begun.id}.c1", "created", 0) in journal(engine)
 
 
-def test_without_being_asked_the_journal_tells_nothing(engine: Engine):
+def test_an_event_that_is_not_journaled_has_no_entries(engine: Engine):
     engine.worker.settle(settlement(engine.begun()))
 
     assert journal(engine) == []

@@ -32,7 +32,7 @@ from tests.core.engine import (
 MINUTE_MS = 60_000
 KEY_A = DeduplicationKey("a", MINUTE_MS)
 LARGE = Content("https://receiver.example/", b"x" * 50_000)
-TOLD = Content("https://callback.example/", b"told")
+CALLBACK = Content("https://callback.example/", b"callback")
 
 
 def draft(content: Content = CONTENT, **how) -> Draft:
@@ -46,8 +46,8 @@ def create(engine: Engine, *drafts: Draft, owner: Owner = OWNER):
 def journal(engine: Engine) -> list[tuple[str, str, int]]:
     entries = engine.client.xrange(keys.journal(PREFIX, str(OWNER)))
     return [
-        (told[b"e"].decode(), told[b"k"].decode(), int(told[b"n"]))
-        for _, told in entries
+        (fields[b"e"].decode(), fields[b"k"].decode(), int(fields[b"n"]))
+        for _, fields in entries
     ]
 
 
@@ -55,7 +55,7 @@ def deduplication_keys(engine: Engine) -> list[bytes]:
     return list(engine.client.scan_iter(match=f"{PREFIX}dd:*"))
 
 
-def test_a_delay_counts_from_the_store_s_clock(engine: Engine):
+def test_a_delay_starts_at_the_store_s_time(engine: Engine):
     [accepted] = create(engine, draft(delay_ms=5_000))
 
     assert accepted.verdict is Verdict.OK
@@ -63,13 +63,13 @@ def test_a_delay_counts_from_the_store_s_clock(engine: Engine):
     assert engine.due() == {accepted.id: START_MS + 5_000}
 
 
-def test_without_a_delay_an_event_is_wanted_at_once(engine: Engine):
+def test_an_event_without_a_delay_is_due_at_once(engine: Engine):
     [accepted] = create(engine, draft())
 
     assert engine.claim().ids == [accepted.id]
 
 
-def test_each_draft_is_answered_in_its_place(engine: Engine):
+def test_answers_are_in_the_order_of_the_drafts(engine: Engine):
     accepted = create(
         engine,
         draft(at_ms=START_MS + 1, must_be_future=True),
@@ -84,12 +84,12 @@ def test_each_draft_is_answered_in_its_place(engine: Engine):
     assert engine.due().keys() == {accepted[n].id for n in (0, 2, 3)}
 
 
-def test_no_drafts_are_no_events(engine: Engine):
+def test_no_drafts_create_no_events(engine: Engine):
     assert create(engine) == []
     assert engine.everything() == {}
 
 
-def test_e4_numbers_in_use_are_passed_over(engine: Engine):
+def test_e4_ids_in_use_are_skipped(engine: Engine):
     first = create(engine, *[draft(delay_ms=1)] * 150)
     engine.client.delete(keys.sequence(PREFIX))
     other = EventStore(Cell(engine.client, PREFIX, clock_ms=engine.now_ms))
@@ -141,7 +141,7 @@ def test_large_content_of_a_duplicate_is_not_stored(engine: Engine):
     assert len(bodies) == 1
 
 
-def test_the_journal_tells_what_happened_in_its_order(engine: Engine):
+def test_the_journal_has_all_steps_of_a_delivery_in_order(engine: Engine):
     [accepted] = create(engine, draft(journal=True))
     engine.claim()
     [begun] = engine.worker.begin(accepted.id)
@@ -153,8 +153,8 @@ def test_the_journal_tells_what_happened_in_its_order(engine: Engine):
     [begun] = engine.worker.begin(accepted.id)
     engine.worker.settle(settlement(begun))
 
-    told = [(kind, number) for _, kind, number in journal(engine)]
-    assert told == [
+    entries = [(kind, number) for _, kind, number in journal(engine)]
+    assert entries == [
         ("created", 0),
         ("begun", 1),
         ("failed", 1),
@@ -167,32 +167,34 @@ def test_the_journal_tells_what_happened_in_its_order(engine: Engine):
     assert {event_id for event_id, *_ in journal(engine)} == {accepted.id}
 
 
-def test_the_journal_tells_of_cancellations_and_dead_letters(engine: Engine):
-    waits, asked, dead = create(engine, *[draft(journal=True)] * 3)
+def test_the_journal_has_cancellations_and_dead_letters(engine: Engine):
+    waits, sent, dead = create(engine, *[draft(journal=True)] * 3)
     engine.claim()
-    begun = {each.id: each for each in engine.worker.begin(asked.id, dead.id)}
-    engine.store.cancel(OWNER, [waits.id, asked.id])
+    begun = {each.id: each for each in engine.worker.begin(sent.id, dead.id)}
+    engine.store.cancel(OWNER, [waits.id, sent.id])
     engine.worker.settle(
-        settlement(begun[asked.id], Outcome.RETRY),
+        settlement(begun[sent.id], Outcome.RETRY),
         settlement(begun[dead.id], Outcome.DEAD),
     )
 
-    told = [(each, kind) for each, kind, _ in journal(engine) if kind != "created"]
-    assert told == [
-        (asked.id, "begun"),
+    entries = [
+        (event_id, kind) for event_id, kind, _ in journal(engine) if kind != "created"
+    ]
+    assert entries == [
+        (sent.id, "begun"),
         (dead.id, "begun"),
         (waits.id, "cancel_requested"),
         (waits.id, "cancelled"),
-        (asked.id, "cancel_requested"),
-        (asked.id, "failed"),
-        (asked.id, "cancelled"),
+        (sent.id, "cancel_requested"),
+        (sent.id, "failed"),
+        (sent.id, "cancelled"),
         (dead.id, "failed"),
         (dead.id, "dead"),
     ]
 
 
 @pytest.mark.parametrize("what", ["settle", "cancel", "begin"])
-def test_e5_what_runs_twice_is_told_once(engine: Engine, what: str):
+def test_e5_a_repeated_call_is_journaled_once(engine: Engine, what: str):
     [accepted] = create(engine, draft(journal=True))
     engine.claim()
     before = journal(engine)
@@ -203,23 +205,23 @@ def test_e5_what_runs_twice_is_told_once(engine: Engine, what: str):
         act = partial(engine.store.cancel, OWNER, [accepted.id])
     else:
         act = partial(engine.worker.begin, accepted.id)
-    told: list[tuple[str, str, int]] = []
+    entries: list[tuple[str, str, int]] = []
 
     with engine.repeating(
-        lambda: told.extend(journal(engine)), same_answer=what != "settle"
+        lambda: entries.extend(journal(engine)), same_answer=what != "settle"
     ):
         act()
 
-    assert len(told) > len(before)
-    assert journal(engine) == told
+    assert len(entries) > len(before)
+    assert journal(engine) == entries
 
 
 def follow(begun: Begun, number: int = 1, **how) -> FollowUp:
-    content = how.pop("content", TOLD)
+    content = how.pop("content", CALLBACK)
     return FollowUp(f"{begun.id}.c{number}", content, DEADLINE_MS, **how)
 
 
-def test_several_follow_from_one_attempt_among_others(engine: Engine):
+def test_settlements_of_one_call_can_have_several_follow_ups(engine: Engine):
     one, two, three = (engine.begun() for _ in range(3))
 
     answers = engine.worker.settle(
@@ -232,38 +234,38 @@ def test_several_follow_from_one_attempt_among_others(engine: Engine):
     assert engine.due().keys() == {f"{one.id}.c1", f"{one.id}.c2", f"{three.id}.c1"}
 
 
-def test_e5_what_follows_is_made_once_however_often_it_is_settled(engine: Engine):
+def test_e5_a_repeated_settle_creates_a_follow_up_once(engine: Engine):
     begun = engine.begun()
-    mine = replace(
+    attempt_end = replace(
         settlement(begun, Outcome.RETRY, delay_ms=MINUTE_MS),
         follow_ups=(follow(begun),),
     )
-    engine.worker.settle(mine)
+    engine.worker.settle(attempt_end)
     engine.worker.settle(settlement(engine.claim_and_begin(follow(begun).id)))
     stored = engine.everything()
 
-    answers = engine.worker.settle(mine)
+    answers = engine.worker.settle(attempt_end)
 
     assert codes(answers) == ["repeated"]
     assert engine.everything() == stored
 
 
-def test_what_follows_twice_under_one_id_is_made_once(engine: Engine):
+def test_follow_ups_with_the_same_id_are_created_once(engine: Engine):
     begun = engine.begun()
     child = follow(begun, delay_ms=MINUTE_MS)
-    mine = settlement(begun, Outcome.RETRY)
-    engine.worker.settle(replace(mine, follow_ups=(child,)))
+    attempt_end = settlement(begun, Outcome.RETRY)
+    engine.worker.settle(replace(attempt_end, follow_ups=(child,)))
     engine.claim()
     [begun] = engine.worker.begin(begun.id)
 
     changed = replace(child, content=LARGE, delay_ms=1)
     engine.worker.settle(replace(settlement(begun), follow_ups=(changed,)))
 
-    assert engine.get(child.id).content == TOLD
+    assert engine.get(child.id).content == CALLBACK
     assert engine.due() == {child.id: engine.now_ms + MINUTE_MS}
 
 
-def test_what_follows_can_be_delivered_and_forgotten(engine: Engine):
+def test_a_follow_up_can_be_delivered_and_forgotten(engine: Engine):
     begun = engine.begun()
     engine.worker.settle(
         replace(settlement(begun), follow_ups=(follow(begun, content=LARGE),))
@@ -277,7 +279,7 @@ def test_what_follows_can_be_delivered_and_forgotten(engine: Engine):
     assert [key for key in engine.everything() if ":b:" in key] == []
 
 
-def test_what_follows_of_large_content_expires_if_the_settle_came_too_late(
+def test_large_content_of_a_follow_up_expires_after_a_late_settle(
     engine: Engine, store_client: redis.Redis
 ):
     lost = engine.interrupted()
@@ -291,7 +293,7 @@ def test_what_follows_of_large_content_expires_if_the_settle_came_too_late(
     assert 0 < store_client.ttl(body) <= 600
 
 
-def test_what_is_large_is_written_in_parts(
+def test_large_contents_are_sent_in_several_pipelines(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("scheduler_api.core.store.events.PIPELINE_BYTES", 60_000)

@@ -1,4 +1,4 @@
-"""Several at once on a real server, and answers that get lost on the way."""
+"""Concurrent calls on Valkey, and replies that get lost."""
 
 import asyncio
 import contextlib
@@ -47,21 +47,21 @@ TRIES = 3
 
 @pytest.fixture
 def store_client(valkey: str) -> Iterator[redis.Redis]:
-    """A real server only: the imitation runs one command at a time anyhow."""
+    """Valkey only: fakeredis has no concurrency."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         yield client
 
 
-def together(*actions: Callable[[], object]) -> list[object]:
-    """Runs all of them in threads of their own; raises what the first one raised."""
+def run_together(*actions: Callable[[], object]) -> list[object]:
+    """Run each action in its own thread; return the results."""
     with ThreadPoolExecutor(len(actions)) as pool:
         futures = [pool.submit(action) for action in actions]
         return [future.result() for future in futures]
 
 
 def begin_all(url: str, batches: list[list[str]], *, before: Callable[[], object]):
-    """What a worker of its own thread begins, batch by batch."""
+    """Begin events with a new worker, batch by batch; return the begun ids."""
 
     async def work() -> list[str]:
         client, begun = redis.asyncio.Redis.from_url(url), list[str]()
@@ -83,7 +83,7 @@ def offered(engine: Engine, count: int) -> list[str]:
     return ids(events)
 
 
-def test_of_cancel_and_begin_exactly_one_wins(engine: Engine, valkey: str):
+def test_either_the_cancellation_or_the_begin_succeeds(engine: Engine, valkey: str):
     event_ids = offered(engine, TRIALS)
     start = threading.Barrier(2)
     events = [engine.get(event_id) for event_id in event_ids]
@@ -100,7 +100,7 @@ def test_of_cancel_and_begin_exactly_one_wins(engine: Engine, valkey: str):
         return cancelled
 
     batches = [[event_id] for event_id in event_ids]
-    cancelled, begun = together(
+    cancelled, begun = run_together(
         cancel_all, lambda: begin_all(valkey, batches, before=start.wait)
     )
 
@@ -109,9 +109,7 @@ def test_of_cancel_and_begin_exactly_one_wins(engine: Engine, valkey: str):
     assert engine.leased().keys() == set(begun)
 
 
-def test_of_edit_and_begin_no_edited_event_is_sent_as_it_was(
-    engine: Engine, valkey: str
-):
+def test_either_the_edit_or_the_begin_succeeds(engine: Engine, valkey: str):
     event_ids = offered(engine, TRIALS)
     start = threading.Barrier(2)
     events = [engine.get(event_id) for event_id in event_ids]
@@ -129,7 +127,7 @@ def test_of_edit_and_begin_no_edited_event_is_sent_as_it_was(
         return edited
 
     batches = [[event_id] for event_id in event_ids]
-    edited, begun = together(
+    edited, begun = run_together(
         edit_all, lambda: begin_all(valkey, batches, before=start.wait)
     )
 
@@ -137,7 +135,7 @@ def test_of_edit_and_begin_no_edited_event_is_sent_as_it_was(
     assert engine.due() == dict.fromkeys(edited, week_ms)
 
 
-def test_several_claimers_never_offer_the_same_event(engine: Engine, valkey: str):
+def test_concurrent_claims_offer_different_events(engine: Engine, valkey: str):
     events = [engine.create(1_000) for _ in range(600)]
 
     def claim_all() -> list[str]:
@@ -148,37 +146,37 @@ def test_several_claimers_never_offer_the_same_event(engine: Engine, valkey: str
                 claimed += found
         return claimed
 
-    claimed = together(*[claim_all] * 4)
+    claimed = run_together(*[claim_all] * 4)
 
     offers = Counter(event_id for each in claimed for event_id in each)
     assert offers == Counter(ids(events))
     assert sum(1 for each in claimed if each) > 1
 
 
-def test_several_workers_never_begin_the_same_event(engine: Engine, valkey: str):
+def test_concurrent_workers_begin_different_events(engine: Engine, valkey: str):
     event_ids = offered(engine, 200)
     start = threading.Barrier(4)
     batches = [event_ids[at : at + 10] for at in range(0, 200, 10)]
 
-    begun = together(*[lambda: begin_all(valkey, batches, before=start.wait)] * 4)
+    begun = run_together(*[lambda: begin_all(valkey, batches, before=start.wait)] * 4)
 
     assert Counter(i for each in begun for i in each) == Counter(event_ids)
 
 
-def test_once_an_edit_returned_no_occurrence_is_made_from_the_old_rule(
+def test_after_an_edit_no_occurrence_is_created_from_the_old_rule(
     engine: Engine, valkey: str
 ):
     schedule = engine.schedule("* * * * * *")
     done = threading.Event()
 
-    def claim_on() -> None:
+    def claim_repeatedly() -> None:
         with redis.Redis.from_url(valkey) as client:
             store = EventStore(Cell(client, PREFIX, clock_ms=START_MS))
             while not done.is_set():
                 store.cell.clock_ms = (store.cell.clock_ms or 0) + 500
                 claims.claim(store.cell, room=10, timeouts=TIMEOUTS)
 
-    def edit_on() -> list[tuple[str, set[bytes]]]:
+    def edit_repeatedly() -> list[tuple[str, set[bytes]]]:
         seen, edited = [], schedule
         occurrences = keys.occurrences(PREFIX, schedule.id)
         for n in range(40):
@@ -189,27 +187,27 @@ def test_once_an_edit_returned_no_occurrence_is_made_from_the_old_rule(
         done.set()
         return seen
 
-    _, seen = together(claim_on, edit_on)
+    _, seen = run_together(claim_repeatedly, edit_repeatedly)
 
     made = engine.client.zrange(keys.occurrences(PREFIX, schedule.id), 0, -1)
     revisions = [schedule.revision, *(revision for revision, _ in seen)]
     for event_id in made:
-        its_edit = revisions.index(engine.record(event_id.decode())["revision"])
+        own_edit = revisions.index(engine.record(event_id.decode())["revision"])
         for edit, (_, before) in enumerate(seen, 1):
-            assert event_id in before or its_edit >= edit
+            assert event_id in before or own_edit >= edit
 
 
-def test_fsck_is_silent_while_everything_moves(engine: Engine, valkey: str):
+def test_fsck_reports_nothing_while_events_move(engine: Engine, valkey: str):
     done = threading.Event()
     schedules = [engine.schedule("* * * * * *") for _ in range(3)]
 
-    def move() -> int:
+    def run_engine() -> int:
         settled = 0
         with redis.Redis.from_url(valkey) as client, asyncio.Runner() as runner:
             own = Engine(client, lambda: redis.asyncio.Redis.from_url(valkey), runner)
             while not done.is_set():
                 events = [own.create(500, content=CONTENT) for _ in range(20)]
-                # The other one's clock may be ahead.
+                # The clock of the other thread may be ahead.
                 with contextlib.suppress(NotPending, NotFound):
                     own.store.change(events[0], cancel=True)
                     own.store.change(events[1], content=LARGE)
@@ -230,14 +228,14 @@ def test_fsck_is_silent_while_everything_moves(engine: Engine, valkey: str):
             own.close()
         return settled
 
-    def look() -> list[walk.Fault]:
+    def run_fsck() -> list[walk.Fault]:
         faults = []
         for _ in range(15):
             faults += walk.check(engine.cell)
         done.set()
         return faults
 
-    *settled, faults = together(move, move, look)
+    *settled, faults = run_together(run_engine, run_engine, run_fsck)
 
     assert faults == []
     assert min(settled) > 0
@@ -252,8 +250,8 @@ def proxy(valkey: str) -> Iterator[ReplyDroppingProxy]:
 
 
 @pytest.fixture
-def through(proxy: ReplyDroppingProxy) -> Iterator[EventStore]:
-    """A store whose client repeats in silence what was not answered."""
+def proxied(proxy: ReplyDroppingProxy) -> Iterator[EventStore]:
+    """A store whose client repeats commands without a reply."""
     with redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), TRIES)) as client:
         store = EventStore(Cell(client, PREFIX, clock_ms=START_MS))
         store.cell.now_ms()
@@ -261,15 +259,15 @@ def through(proxy: ReplyDroppingProxy) -> Iterator[EventStore]:
         yield store
 
 
-def test_e5_a_creation_repeated_in_silence_is_one_event(
-    engine: Engine, through: EventStore, proxy: ReplyDroppingProxy
+def test_e5_a_creation_repeated_by_the_client_stores_one_event(
+    engine: Engine, proxied: EventStore, proxy: ReplyDroppingProxy
 ):
-    through.create(
+    proxied.create(
         OWNER, Draft(CONTENT, DEADLINE_MS, at_ms=START_MS + 1_000, must_be_future=True)
     )
     proxy.drop_replies()
 
-    event = through.create(
+    event = proxied.create(
         OWNER, Draft(CONTENT, DEADLINE_MS, at_ms=START_MS + 2_000, must_be_future=True)
     )
 
@@ -278,41 +276,41 @@ def test_e5_a_creation_repeated_in_silence_is_one_event(
     assert engine.get(event.id) == event
 
 
-def test_e5_a_cancellation_repeated_in_silence_is_answered_as_done(
-    engine: Engine, through: EventStore, proxy: ReplyDroppingProxy
+def test_e5_a_cancellation_repeated_by_the_client_is_answered_ok(
+    engine: Engine, proxied: EventStore, proxy: ReplyDroppingProxy
 ):
     event = engine.create(1_000)
-    read_event(through.cell, OWNER, event.id)
-    claims.claim(through.cell, room=0, timeouts=TIMEOUTS)
+    read_event(proxied.cell, OWNER, event.id)
+    claims.claim(proxied.cell, room=0, timeouts=TIMEOUTS)
     with pytest.raises(NotPending):
-        through.change(read_event(through.cell, OWNER, engine.begun().id), cancel=True)
+        proxied.change(read_event(proxied.cell, OWNER, engine.begun().id), cancel=True)
     proxy.drop_replies()
 
-    through.change(event, cancel=True)
+    proxied.change(event, cancel=True)
 
     assert proxy.dropped == 1
     assert engine.get(event.id).state is State.CANCELLED
 
 
-def test_e5_a_claim_repeated_in_silence_costs_one_offer_lease(
-    engine: Engine, through: EventStore, proxy: ReplyDroppingProxy
+def test_e5_after_a_claim_repeated_by_the_client_events_wait_one_offer_lease(
+    engine: Engine, proxied: EventStore, proxy: ReplyDroppingProxy
 ):
     event = engine.create(1_000)
-    claims.claim(through.cell, room=0, timeouts=TIMEOUTS)
-    through.cell.clock_ms = START_MS + 1_000
+    claims.claim(proxied.cell, room=0, timeouts=TIMEOUTS)
+    proxied.cell.clock_ms = START_MS + 1_000
     proxy.drop_replies()
 
-    claim = claims.claim(through.cell, room=10, timeouts=TIMEOUTS)
-    through.cell.clock_ms += OFFER_MS
+    claim = claims.claim(proxied.cell, room=10, timeouts=TIMEOUTS)
+    proxied.cell.clock_ms += OFFER_MS
 
     assert claim.ids == []
-    assert claims.claim(through.cell, room=10, timeouts=TIMEOUTS).ids == [event.id]
+    assert claims.claim(proxied.cell, room=10, timeouts=TIMEOUTS).ids == [event.id]
 
 
-def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
+def test_e5_a_report_repeated_by_the_client_counts_once(
     engine: Engine, proxy: ReplyDroppingProxy
 ):
-    ill, iller = (destination_gate(OWNER.tenant, name) for name in ("ill", "iller"))
+    one, other = (destination_gate(OWNER.tenant, name) for name in ("one", "other"))
 
     async def work() -> list[dict[str, str]]:
         client = redis.asyncio.Redis(
@@ -323,7 +321,7 @@ def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
         answers = []
         for failures in (BREAKER.attempts // 2, BREAKER.attempts // 2 - 1, 1):
             proxy.drop_replies()
-            counts = {ill: (failures, failures), iller: (BREAKER.attempts,) * 2}
+            counts = {one: (failures, failures), other: (BREAKER.attempts,) * 2}
             answers.append(await store.report(counts, limits=BREAKER))
         await client.aclose()
         return answers
@@ -331,10 +329,10 @@ def test_e5_a_report_repeated_in_silence_counts_once_and_is_answered_alike(
     answers = asyncio.run(work())
 
     assert proxy.dropped == 3
-    assert answers == [{iller: "opened"}, {}, {ill: "opened"}]
+    assert answers == [{other: "opened"}, {}, {one: "opened"}]
 
 
-def test_e5_begin_and_settle_repeated_in_silence_count_once(
+def test_e5_begin_and_settle_repeated_by_the_client_count_once(
     engine: Engine, proxy: ReplyDroppingProxy
 ):
     event_ids = offered(engine, 3)
@@ -348,14 +346,14 @@ def test_e5_begin_and_settle_repeated_in_silence_count_once(
         await store.settle([])
         await store.renew([])
         proxy.drop_replies()
-        begun, fallen = await store.begin(event_ids)
+        begun, refused = await store.begin(event_ids)
         proxy.drop_replies()
         lost = await store.renew(begun)
         proxy.drop_replies()
         answers = await store.settle([settlement(each) for each in begun])
         await client.aclose()
         assert ids(begun) == event_ids
-        assert fallen == {}
+        assert refused == {}
         assert lost == set()
         return codes(answers)
 
@@ -367,15 +365,15 @@ def test_e5_begin_and_settle_repeated_in_silence_count_once(
     assert {engine.get(i).state for i in event_ids} == {State.DELIVERED}
 
 
-def test_e5_a_schedule_repeated_in_silence_is_one_schedule(
-    engine: Engine, through: EventStore, proxy: ReplyDroppingProxy
+def test_e5_a_schedule_repeated_by_the_client_is_stored_once(
+    engine: Engine, proxied: EventStore, proxy: ReplyDroppingProxy
 ):
-    from_here = type(engine.schedules)(through.cell, grace_ms=60_000)
+    schedules = type(engine.schedules)(proxied.cell, grace_ms=60_000)
     rule = {"tz": "UTC", "grammar": FULL, "deadline_ms": DEADLINE_MS}
-    from_here.create(OWNER, CONTENT, expression="@daily", **rule)
+    schedules.create(OWNER, CONTENT, expression="@daily", **rule)
     proxy.drop_replies()
 
-    made = from_here.create(OWNER, CONTENT, expression="@hourly", **rule)
+    made = schedules.create(OWNER, CONTENT, expression="@hourly", **rule)
 
     assert proxy.dropped == 1
     assert engine.schedules.count(OWNER) == 2

@@ -1,4 +1,4 @@
-"""A server at its memory limit: intake is refused, everything accepted goes on."""
+"""A server at its memory limit refuses new events and processes accepted ones."""
 
 import pytest
 import redis
@@ -37,7 +37,7 @@ end)
 
 @pytest.fixture
 def store_client(valkey: str) -> Iterator[redis.Redis]:
-    """A real server only: the imitation has no limit."""
+    """Valkey only: fakeredis has no memory limit."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         yield client
@@ -46,17 +46,17 @@ def store_client(valkey: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def fill(store_client: redis.Redis) -> Iterator[Callable[[], None]]:
-    """Fills the server to its limit, as the ticker notices before that."""
+    """Makes the server full and sets the mark of the ticker."""
 
-    def now() -> None:
+    def fill_now() -> None:
         store_client.set(keys.full(PREFIX), 1, ex=60)
         store_client.config_set("maxmemory", ONE_BYTE)
 
-    yield now
+    yield fill_now
     store_client.config_set("maxmemory", 0)
 
 
-def test_e17_a_function_that_does_not_say_it_may_is_refused_what_grows(
+def test_e17_a_full_server_refuses_writes_and_functions_without_allow_oom(
     store_client: redis.Redis, fill: Callable[[], None]
 ):
     store_client.function_load(ADDING, replace=True)
@@ -68,7 +68,7 @@ def test_e17_a_function_that_does_not_say_it_may_is_refused_what_grows(
         store_client.set("{s1}:x", 1)
 
 
-def test_e17_intake_is_refused(engine: Engine, fill: Callable[[], None]):
+def test_e17_new_events_are_refused(engine: Engine, fill: Callable[[], None]):
     engine.create(1)
     fill()
 
@@ -80,7 +80,7 @@ def test_e17_intake_is_refused(engine: Engine, fill: Callable[[], None]):
     assert len(engine.due()) == 1
 
 
-def test_e17_a_creation_that_is_repeated_once_the_store_is_full_is_answered_alike(
+def test_e17_a_creation_repeated_when_the_store_is_full_is_answered_ok(
     engine: Engine, fill: Callable[[], None]
 ):
     once = [fill]
@@ -91,7 +91,7 @@ def test_e17_a_creation_that_is_repeated_once_the_store_is_full_is_answered_alik
     assert event.id in engine.due()
 
 
-def test_e17_a_full_store_still_recognises_a_repeated_request(
+def test_e17_a_full_store_recognises_a_duplicate(
     engine: Engine, fill: Callable[[], None]
 ):
     draft = Draft(
@@ -106,7 +106,7 @@ def test_e17_a_full_store_still_recognises_a_repeated_request(
     assert repeated.value.duplicate_of.id == first.id
 
 
-def test_e17_a_process_that_starts_on_a_full_store_goes_on(
+def test_e17_a_process_can_start_on_a_full_store(
     engine: Engine, fill: Callable[[], None]
 ):
     claim_database(engine.client, PREFIX)
@@ -117,7 +117,7 @@ def test_e17_a_process_that_starts_on_a_full_store_goes_on(
     assert engine.faults() == []
 
 
-def test_e17_a_store_that_nobody_saw_filling_up_refuses_large_content(
+def test_e17_a_full_store_without_the_ticker_s_mark_refuses_large_content(
     engine: Engine, fill: Callable[[], None]
 ):
     engine.create(1)
@@ -128,7 +128,7 @@ def test_e17_a_store_that_nobody_saw_filling_up_refuses_large_content(
         engine.create(content=LARGE)
 
 
-def test_e17_claim_begin_renew_and_settle_go_on(
+def test_e17_claim_begin_renew_and_settle_work(
     engine: Engine, fill: Callable[[], None]
 ):
     delivered, retried, dead = (engine.create(1_000) for _ in range(3))
@@ -150,7 +150,7 @@ def test_e17_claim_begin_renew_and_settle_go_on(
     assert engine.claim().ids == [retried.id]
 
 
-def test_e17_a_settle_goes_on_whatever_follows_from_it(
+def test_e17_settle_works_with_a_large_follow_up(
     engine: Engine, fill: Callable[[], None]
 ):
     begun = engine.begun()
@@ -163,7 +163,7 @@ def test_e17_a_settle_goes_on_whatever_follows_from_it(
     assert engine.get(child.id).content == LARGE
 
 
-def test_e17_leases_end_and_offers_come_back(engine: Engine, fill: Callable[[], None]):
+def test_e17_leases_and_offers_end(engine: Engine, fill: Callable[[], None]):
     offered, begun = engine.offered(), engine.begun()
     fill()
     engine.worker.release(offered.id)
@@ -189,7 +189,7 @@ def test_e17_schedules_fire(engine: Engine, fill: Callable[[], None]):
     assert engine.schedules.top_up(schedule.id) == "done"
 
 
-def test_e17_cancelling_and_forgetting_go_on(engine: Engine, fill: Callable[[], None]):
+def test_e17_cancel_and_forget_work(engine: Engine, fill: Callable[[], None]):
     event, ended = engine.create(60_000), engine.begun()
     engine.worker.settle(settlement(ended))
     fill()
@@ -200,7 +200,7 @@ def test_e17_cancelling_and_forgetting_go_on(engine: Engine, fill: Callable[[], 
     assert forgotten == 2
 
 
-def test_e17_a_store_with_room_again_accepts_again(
+def test_e17_a_store_with_free_memory_accepts_events_again(
     engine: Engine, fill: Callable[[], None]
 ):
     engine.create(1)
@@ -215,7 +215,7 @@ def test_e17_a_store_with_room_again_accepts_again(
     assert event.id in engine.due()
 
 
-def test_e17_a_process_that_starts_finds_the_functions_in_a_full_store(
+def test_e17_a_new_process_can_claim_in_a_full_store(
     engine: Engine, fill: Callable[[], None]
 ):
     event = engine.create(1_000)

@@ -1,4 +1,4 @@
-"""A function keeps nothing for the next call: the server compiles the library once."""
+"""Lua functions keep no state between calls, although the library stays loaded."""
 
 import redis
 from collections.abc import Iterator
@@ -46,13 +46,13 @@ SHARE = {"limit": 1, "in_flight": {"d:1:other": 1}}
 
 @contextmanager
 def recorded(client: redis.Redis) -> Iterator[list[Call]]:
-    """What the client calls meanwhile, with all that the functions are told."""
+    """Record the function calls of a client with their arguments."""
     calls: list[Call] = []
     call = client.fcall
 
-    def record(*words: Any) -> Any:
-        calls.append(words)
-        return call(*words)
+    def record(*args: Any) -> Any:
+        calls.append(args)
+        return call(*args)
 
     client.fcall = record  # type: ignore[method-assign]
     try:
@@ -61,8 +61,8 @@ def recorded(client: redis.Redis) -> Iterator[list[Call]]:
         del client.fcall
 
 
-def live(engine: Engine) -> None:
-    """A life that calls every function, most of them in several ways."""
+def call_all_functions(engine: Engine) -> None:
+    """Call every function, most of them with different options."""
     client, store, cell = engine.client, engine.store, engine.cell
     worker = SyncWorker(
         WorkerStore(AwaitableClient(client), cell, lease_ms=LEASE_MS), ImmediateRunner()
@@ -109,14 +109,14 @@ def live(engine: Engine) -> None:
     engine.faults()
 
 
-def moved(words: Call, prefix: str) -> Call:
+def moved(args: Call, prefix: str) -> Call:
     """The same call for another cell."""
-    name, count, _, *rest = words
+    name, count, _, *rest = args
     return name, count, prefix, *rest
 
 
 def comparable(answer: Any, prefix: str) -> Any:
-    """An answer, or what is stored, without the name of the cell."""
+    """An answer or the contents of a store, without the prefix of the cell."""
     if isinstance(answer, (list, tuple)):
         return [comparable(each, prefix) for each in answer]
     if isinstance(answer, dict):
@@ -128,8 +128,8 @@ def comparable(answer: Any, prefix: str) -> Any:
     return answer
 
 
-def held_by(client: redis.Redis, prefix: str) -> dict[str, Any]:
-    """What a cell holds, but for the ids that the server's clock gives a stream."""
+def contents_of(client: redis.Redis, prefix: str) -> dict[str, Any]:
+    """The contents of a cell, without the ids of stream entries."""
     return {
         key: [fields for _, fields in value] if ":journal:" in key else value
         for key, value in everything(client).items()
@@ -137,26 +137,26 @@ def held_by(client: redis.Redis, prefix: str) -> dict[str, Any]:
     }
 
 
-def test_calls_of_two_cells_in_turn_answer_as_calls_of_a_fresh_library(
+def test_alternating_calls_of_two_cells_answer_like_a_fresh_library(
     engine: Engine,
 ) -> None:
     client, library = engine.client, Library(PREFIX, 0)
     engine.checks_faults = False
     with recorded(client) as calls:
-        live(engine)
-    called = {words[0].removesuffix(f"_{library.version}") for words in calls}
+        call_all_functions(engine)
+    called = {args[0].removesuffix(f"_{library.version}") for args in calls}
 
     client.flushall()
-    alone = []
-    for words in calls:
+    fresh = []
+    for args in calls:
         client.function_flush()
         client.function_load(library.source)
-        alone.append((client.fcall(*words), held_by(client, PREFIX)))
+        fresh.append((client.fcall(*args), contents_of(client, PREFIX)))
     client.flushall()
-    for words, expected in zip(calls, alone, strict=True):
+    for args, expected in zip(calls, fresh, strict=True):
         for prefix in (PREFIX, TWIN):
-            answer = client.fcall(*moved(words, prefix))
-            found = comparable((answer, held_by(client, prefix)), prefix)
-            assert found == comparable(expected, PREFIX), words
+            answer = client.fcall(*moved(args, prefix))
+            found = comparable((answer, contents_of(client, prefix)), prefix)
+            assert found == comparable(expected, PREFIX), args
 
     assert called == set(functions.names())

@@ -1,4 +1,4 @@
-"""Key names: the functions build the same ones, and fsck knows every one of them."""
+"""Key names: Lua builds the same names, and fsck knows all of them."""
 
 import inspect
 import pytest
@@ -12,7 +12,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.functions import Library
 from tests.core.engine import PREFIX
 
-# How the functions spell what `keys` names.
+# Lua expressions and the Python functions that build the same names.
 IN_LUA: dict[str, Callable[[str], str]] = {
     **{
         f"keys.{name}(ctx)": getattr(keys, name)
@@ -84,40 +84,39 @@ def name_of(function: Callable[..., str]) -> str:
     return function(PREFIX, *["7"] * count)
 
 
-def test_functions_build_the_same_names(store_client: redis.Redis):
+def test_lua_builds_the_same_names(store_client: redis.Redis):
     library = Library(PREFIX, 0)
-    spelt = ", ".join(IN_LUA)
+    expressions = ", ".join(IN_LUA)
     store_client.function_load(
-        library.source.replace(library.version, "spelling")
-        + "redis.register_function('spell', function(key_names, args)\n"
-        f"local ctx = context.new(key_names, {{'{{}}'}}) return {{{spelt}}} end)\n",
+        library.source.replace(library.version, "names")
+        + "redis.register_function('names', function(key_names, args)\n"
+        "local ctx = context.new(key_names, {'{}'})\n"
+        f"return {{{expressions}}} end)\n",
         replace=True,
     )
 
-    built = store_client.fcall("spell", 1, PREFIX)
+    built = store_client.fcall("names", 1, PREFIX)
 
-    assert built == [named(PREFIX).encode() for named in IN_LUA.values()]
+    assert built == [build(PREFIX).encode() for build in IN_LUA.values()]
 
 
-def test_every_name_that_functions_build_is_compared():
+def test_every_name_in_lua_is_compared():
     text = FOLDER.joinpath("lib", "keys.lua").read_text()
 
     defined = set(re.findall(r"^function keys\.(\w+)", text, re.MULTILINE))
 
-    assert defined == {
-        spelt.partition("(")[0].removeprefix("keys.") for spelt in IN_LUA
-    }
+    assert defined == {lua.partition("(")[0].removeprefix("keys.") for lua in IN_LUA}
 
 
 @pytest.mark.parametrize("file", LUA, ids=lambda file: file.name)
-def test_only_the_module_of_keys_spells_names(file):
+def test_only_keys_lua_builds_names(file):
     builds = "ctx.prefix" in file.read_text()
 
     assert builds == (file.name == "keys.lua")
 
 
 @pytest.mark.parametrize("name", functions())
-def test_every_name_begins_with_the_cell_and_belongs_to_one_function(name: str):
+def test_every_name_is_unique_and_starts_with_the_cell(name: str):
     others = {name_of(each) for other, each in functions().items() if other != name}
 
     assert name_of(functions()[name]).startswith(PREFIX)
@@ -125,7 +124,7 @@ def test_every_name_begins_with_the_cell_and_belongs_to_one_function(name: str):
 
 
 @pytest.mark.parametrize("name", functions())
-def test_fsck_knows_which_names_stay(store_client: redis.Redis, name: str):
+def test_fsck_knows_which_keys_have_no_ttl(store_client: redis.Redis, name: str):
     key = name_of(functions()[name])
     store_client.set(key, "x")
 

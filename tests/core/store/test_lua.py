@@ -1,4 +1,4 @@
-"""The form of the store's function library: what keeps its modules apart."""
+"""Rules for the Lua files of the function library."""
 
 import pytest
 import re
@@ -16,13 +16,13 @@ FUNCTIONS = {
     for name in functions.names()
 }
 FILES = {**LIB, **FUNCTIONS}
-# What servers offer to a function, and only while it runs.
-OFFERED = {
+# Globals that servers provide to a running function.
+PROVIDED = {
     *("redis", "cjson", "string", "table", "math"),
     *("error", "ipairs", "next", "pairs", "pcall", "select", "tonumber", "tostring"),
     *("type", "unpack"),
 }
-MOST_OTHERS = 9
+MAX_USED_MODULES = 9
 
 
 def code_of(source: str) -> str:
@@ -30,29 +30,29 @@ def code_of(source: str) -> str:
     return re.sub(r"--.*", "", source)
 
 
-def known_fields() -> dict[str, set[str]]:
-    """The names of the fields of each kind of record, as `records` has them."""
+def record_fields() -> dict[str, set[str]]:
+    """The field names of each kind of record in the module `records`."""
     text = LIB["records"]
     return {
-        kind: set(re.findall(r"'(\w+)', '\w+'", listed))
-        for kind, listed in re.findall(
+        kind: set(re.findall(r"'(\w+)', '\w+'", fields))
+        for kind, fields in re.findall(
             r"records\.([A-Z]+)(?:, records\.\w+)? = codes\(\{(.*?)\}\)", text, re.S
         )
     }
 
 
-def test_every_file_of_a_module_is_loaded() -> None:
+def test_every_module_file_is_loaded() -> None:
     folder = LUA.joinpath("lib").iterdir()
 
     assert sorted(file.name for file in folder) == sorted(f"{name}.lua" for name in LIB)
 
 
-def test_no_global_is_named_that_servers_do_not_offer() -> None:
+def test_only_globals_that_servers_provide_are_used() -> None:
     source = functions.Library("{s1}:", 0).source.partition("\n")[2]
 
     read, written = globals_of(source)
 
-    assert (read - OFFERED, written) == (set(), set())
+    assert (read - PROVIDED, written) == (set(), set())
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -70,7 +70,7 @@ def test_a_file_declares_each_local_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_module_fills_its_own_table_and_no_other(name: str) -> None:
+def test_a_module_defines_only_its_own_table(name: str) -> None:
     code = code_of(FILES[name])
     defined = re.findall(r"^function (\w+)\.", code, re.MULTILINE)
     assigned = re.findall(r"(?:^|, )(\w+)\.\w+(?=[^=~<>\n]* = )", code, re.MULTILINE)
@@ -81,16 +81,16 @@ def test_a_module_fills_its_own_table_and_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIB)
-def test_a_module_uses_few_others(name: str) -> None:
+def test_a_module_uses_at_most_nine_others(name: str) -> None:
     used = set(re.findall(r"(?<![.\w])(\w+)\.\w", code_of(LIB[name])))
 
     others = (used & set(functions.MODULES)) - {name}
 
-    assert len(others) <= MOST_OTHERS, others
+    assert len(others) <= MAX_USED_MODULES, others
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_file_of_a_function_registers_the_one_that_it_is_named_after(
+def test_a_function_file_registers_the_function_of_its_name(
     name: str,
 ) -> None:
     registered = re.findall(r"function_name = '(\w+)_' \.\. VERSION", FUNCTIONS[name])
@@ -99,8 +99,8 @@ def test_a_file_of_a_function_registers_the_one_that_it_is_named_after(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_field_that_is_named_exists(name: str) -> None:
-    code, known = code_of(FILES[name]), known_fields()
+def test_every_record_field_in_use_exists(name: str) -> None:
+    code, known = code_of(FILES[name]), record_fields()
     constants = re.findall(r"\b(EVENT|SCHEDULE|GATE)\.(\w+)", code)
     for kind, listed in re.findall(
         r"records\.fields\((?:records\.)?(EVENT|SCHEDULE|GATE),([^)]*)\)", code
@@ -111,13 +111,13 @@ def test_every_field_that_is_named_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_only_the_module_of_records_names_stored_codes(name: str) -> None:
+def test_only_records_lua_contains_field_codes(name: str) -> None:
     calls = re.findall(
         r"'(?:HSET|HSETNX|HDEL|HGET|HMGET|HEXISTS|HINCRBY)',[^)\n]*",
         code_of(FILES[name]),
     )
     codes = set(re.findall(r"'\w+', '(\w+)'", LIB["records"]))
-    # The counters of a destination's health are no record.
+    # `breaker_health` uses a hash of counters, which is not a record.
     codes -= {"a", "f"} if name == "breaker_health" else set()
 
     literals = {each for call in calls for each in re.findall(r", '(\w+)'", call)}
@@ -126,14 +126,14 @@ def test_only_the_module_of_records_names_stored_codes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_uses_nothing_that_some_server_lacks(name: str) -> None:
+def test_a_file_uses_only_redis_functions_that_all_servers_have(name: str) -> None:
     used = set(re.findall(r"\bredis\.(\w+)", code_of(FILES[name])))
 
     assert used <= {"call", "register_function"}
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_has_no_function_that_nothing_names(name: str) -> None:
+def test_every_function_is_used(name: str) -> None:
     own, everywhere = code_of(FILES[name]), code_of("\n".join(FILES.values()))
     local = re.findall(r"local function (\w+)", own)
     shared = re.findall(r"^function (\w+\.\w+)", own, re.MULTILINE)

@@ -1,7 +1,6 @@
-"""Records that no function can read: the bad stand aside, and no good one waits.
+"""Unreadable records are quarantined with a reason and do not block other events.
 
-Every way to break a record is written straight into the store. `quarantine` must name
-each of them, with the reason, wherever it was met, and the good must go their way.
+The tests damage records in the store in many ways before each function that reads them.
 """
 
 import pytest
@@ -30,16 +29,16 @@ Break = Callable[[redis.Redis, str], object]
 MINUTE_MS = 60_000
 
 
-def put(field: str, value: str, *, of: Fields = EVENT) -> Break:
+def set_value(field: str, value: str, *, of: Fields = EVENT) -> Break:
     return lambda client, key: client.hset(key, of.code(field), value)
 
 
-def drop(field: str, *, of: Fields = EVENT) -> Break:
+def remove(field: str, *, of: Fields = EVENT) -> Break:
     return lambda client, key: client.hdel(key, of.code(field))
 
 
-def become(kind: str) -> Break:
-    def take_its_place(client: redis.Redis, key: str) -> None:
+def replace_by(kind: str) -> Break:
+    def replace_record(client: redis.Redis, key: str) -> None:
         client.delete(key)
         if kind == "string":
             client.set(key, "no record")
@@ -50,7 +49,7 @@ def become(kind: str) -> Break:
         else:
             client.zadd(key, {"no record": 1})
 
-    return take_its_place
+    return replace_record
 
 
 REQUIRED = ("owner", "due_ms", "deadline_ms", "created_ms")
@@ -58,55 +57,57 @@ NUMBERS = (
     *("deadline_ms", "created_ms", "attempts", "failures"),
     *("interruptions", "first_due_ms"),
 )
-NO_RECORD = {f"is a {kind}": become(kind) for kind in ("string", "list", "set", "zset")}
-WITHOUT = {f"without {field}": drop(field) for field in REQUIRED}
+NOT_A_HASH = {
+    f"is a {kind}": replace_by(kind) for kind in ("string", "list", "set", "zset")
+}
+WITHOUT = {f"without {field}": remove(field) for field in REQUIRED}
 NO_NUMBERS = ("", "soon", "1e3", "0x10", "1.5", "inf", "-inf", "nan", "\x00", "9 9")
-NOT_DUE = {f"due_ms {text!r}": put("due_ms", text) for text in NO_NUMBERS}
+NOT_DUE = {f"due_ms {text!r}": set_value("due_ms", text) for text in NO_NUMBERS}
 GARBLED = {
-    f"{field} {text!r}": put(field, text)
+    f"{field} {text!r}": set_value(field, text)
     for field in NUMBERS
     for text in ("", "x", "nan")
 }
 EVENTS = {
-    **NO_RECORD,
+    **NOT_A_HASH,
     **WITHOUT,
     **NOT_DUE,
     **GARBLED,
-    "no revision": put("schedule", "7"),
+    "no revision": set_value("schedule", "7"),
 }
-OF_BEGUN = {
-    "limit ''": put("renewable_until_ms", ""),
-    "limit x": put("renewable_until_ms", "x"),
-    "no limit": drop("renewable_until_ms"),
+BEGUN_EVENTS = {
+    "limit ''": set_value("renewable_until_ms", ""),
+    "limit x": set_value("renewable_until_ms", "x"),
+    "no limit": remove("renewable_until_ms"),
 }
 
 
 class Crowd:
-    """Many events, of which one in 25 is good; all due, none offered."""
+    """Many due events, of which one in 25 stays readable."""
 
     def __init__(self, engine: Engine, size: int) -> None:
         self.engine = engine
-        self.good = {f"good{n}" for n in range(0, size, 25)}
-        self.bad = [f"bad{n}" for n in range(size) if n % 25]
+        self.readable = {f"readable{n}" for n in range(0, size, 25)}
+        self.damaged = [f"damaged{n}" for n in range(size) if n % 25]
         draft = Draft(CONTENT, 10_000, at_ms=START_MS + 1)
-        drafts = [replace(draft, id=each) for each in (*self.good, *self.bad)]
+        drafts = [replace(draft, id=each) for each in (*self.readable, *self.damaged)]
         engine.store.create_many(OWNER, drafts)
         engine.now_ms += 1
 
     def offer(self) -> list[str]:
         claimed = []
-        while some := self.engine.claim(1_000).ids:
-            claimed += some
+        while batch := self.engine.claim(1_000).ids:
+            claimed += batch
         return claimed
 
     def begin(self) -> list[Begun]:
         return self.engine.worker.begin(*self.offer())
 
-    def poison(self, with_kinds: dict[str, Break]) -> None:
-        """Breaks every bad one, by all kinds in turn."""
-        kinds = list(with_kinds.values())
+    def damage(self, all_kinds: dict[str, Break]) -> None:
+        """Damage the records, in all ways in turn."""
+        kinds = list(all_kinds.values())
         with self.engine.client.pipeline(transaction=False) as pipe:
-            for n, event_id in enumerate(self.bad):
+            for n, event_id in enumerate(self.damaged):
                 kinds[n % len(kinds)](pipe, keys.event(PREFIX, event_id))
             pipe.execute()
 
@@ -116,8 +117,8 @@ def crowd(engine: Engine) -> Crowd:
     return Crowd(engine, 250 if isinstance(engine.client, FakeRedis) else 1_000)
 
 
-def carry_out(engine: Engine, *, rounds: int = 5) -> set[str]:
-    """Claims, begins and delivers, a second a round; answers what was delivered."""
+def deliver_all(engine: Engine, *, rounds: int = 5) -> set[str]:
+    """Claim, begin and deliver, one second per round; return the delivered ids."""
     delivered = set[str]()
     for _ in range(rounds):
         engine.now_ms += 1_000
@@ -127,104 +128,100 @@ def carry_out(engine: Engine, *, rounds: int = 5) -> set[str]:
     return delivered
 
 
-def assert_aside(crowd: Crowd) -> None:
-    """The bad stand in quarantine, each with its reason, and nothing else is wrong."""
+def assert_quarantined(crowd: Crowd) -> None:
+    """All damaged events are in quarantine with a reason, and nowhere else."""
     engine = crowd.engine
     reasons = engine.quarantine_reasons()
 
-    assert engine.quarantine().keys() == set(crowd.bad)
-    assert reasons.keys() == set(crowd.bad)
+    assert engine.quarantine().keys() == set(crowd.damaged)
+    assert reasons.keys() == set(crowd.damaged)
     assert all(reasons.values())
     assert engine.due() == engine.leased() == {}
 
 
-def test_e1_poison_met_by_begin_stands_aside_and_the_rest_goes_on(
-    crowd: Crowd, engine: Engine
-):
-    crowd.poison(EVENTS)
+def test_e1_begin_quarantines_unreadable_events(crowd: Crowd, engine: Engine):
+    crowd.damage(EVENTS)
 
-    assert carry_out(engine) == crowd.good
-    assert_aside(crowd)
+    assert deliver_all(engine) == crowd.readable
+    assert_quarantined(crowd)
 
 
-def test_e1_poison_met_when_offers_end_stands_aside_and_the_rest_goes_on(
+def test_e1_the_end_of_offers_quarantines_unreadable_events(
     crowd: Crowd, engine: Engine
 ):
     crowd.offer()
-    crowd.poison(EVENTS)
+    crowd.damage(EVENTS)
     engine.tick(2 * OFFER_MS)
 
-    assert carry_out(engine) == crowd.good
-    assert_aside(crowd)
+    assert deliver_all(engine) == crowd.readable
+    assert_quarantined(crowd)
 
 
-def test_e1_poison_met_when_begun_leases_end_stands_aside_and_the_rest_goes_on(
+def test_e1_the_end_of_leases_quarantines_unreadable_events(
     crowd: Crowd, engine: Engine
 ):
     crowd.begin()
-    crowd.poison(EVENTS | OF_BEGUN)
+    crowd.damage(EVENTS | BEGUN_EVENTS)
     engine.tick(2 * LEASE_MS)
 
-    assert carry_out(engine) == crowd.good
-    assert_aside(crowd)
+    assert deliver_all(engine) == crowd.readable
+    assert_quarantined(crowd)
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_e1_poison_met_by_settle_does_not_hold_up_the_batch(
+def test_e1_settle_quarantines_unreadable_events(
     crowd: Crowd, engine: Engine, outcome: Outcome
 ):
-    # What settles without reading a broken field is done with, and still broken.
+    # An event is settled if the damaged field is not needed; its record stays damaged.
     engine.checks_faults = False
     begun = crowd.begin()
-    crowd.poison(EVENTS)
+    crowd.damage(EVENTS)
 
     answers = engine.worker.settle(*(settlement(each, outcome) for each in begun))
 
-    answered = dict(zip(ids(begun), codes(answers), strict=True))
-    assert {answered[event_id] for event_id in crowd.good} == {"settled"}
-    assert set(answered.values()) == {"settled", "quarantined"}
-    aside = {event_id for event_id, code in answered.items() if code == "quarantined"}
-    assert engine.quarantine().keys() == engine.quarantine_reasons().keys() == aside
+    codes_by_id = dict(zip(ids(begun), codes(answers), strict=True))
+    assert {codes_by_id[event_id] for event_id in crowd.readable} == {"settled"}
+    assert set(codes_by_id.values()) == {"settled", "quarantined"}
+    quarantined = {i for i, code in codes_by_id.items() if code == "quarantined"}
+    assert (
+        engine.quarantine().keys() == engine.quarantine_reasons().keys() == quarantined
+    )
 
 
-def test_e1_poison_met_by_release_stands_aside_and_the_rest_is_given_back(
-    crowd: Crowd, engine: Engine
-):
+def test_e1_release_quarantines_unreadable_events(crowd: Crowd, engine: Engine):
     offered = crowd.offer()
-    crowd.poison(EVENTS)
+    crowd.damage(EVENTS)
 
     engine.worker.release(*offered)
 
-    assert carry_out(engine) == crowd.good
-    assert_aside(crowd)
+    assert deliver_all(engine) == crowd.readable
+    assert_quarantined(crowd)
 
 
-def test_e1_poison_met_by_renewal_is_lost_and_the_rest_is_kept(
-    crowd: Crowd, engine: Engine
-):
+def test_e1_renew_loses_unreadable_events(crowd: Crowd, engine: Engine):
     engine.checks_faults = False
     begun = crowd.begin()
-    crowd.poison(NO_RECORD | OF_BEGUN)
+    crowd.damage(NOT_A_HASH | BEGUN_EVENTS)
 
-    assert engine.worker.renew(*begun) == set(crowd.bad)
+    assert engine.worker.renew(*begun) == set(crowd.damaged)
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_each_way_to_break_an_event_is_named(engine: Engine, kind: str):
+def test_each_kind_of_damage_has_a_reason(engine: Engine, kind: str):
     event = engine.create(1_000)
     engine.now_ms += 1_000
     EVENTS[kind](engine.client, keys.event(PREFIX, event.id))
     engine.claim()
 
-    begun, fallen = engine.worker.try_begin(event.id)
+    begun, refused = engine.worker.try_begin(event.id)
 
     assert begun == []
-    assert fallen == {event.id: "quarantined"}
+    assert refused == {event.id: "quarantined"}
     assert len(engine.quarantine_reasons()[event.id]) > 5
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"),
+    ("kind", "start"),
     [
         ("without owner", "owner "),
         ("without due_ms", "due_ms "),
@@ -232,16 +229,16 @@ def test_each_way_to_break_an_event_is_named(engine: Engine, kind: str):
         ("created_ms ''", "created_ms "),
     ],
 )
-def test_the_reason_names_the_field(engine: Engine, kind: str, word: str):
+def test_the_reason_names_the_field(engine: Engine, kind: str, start: str):
     event = engine.offered()
     EVENTS[kind](engine.client, keys.event(PREFIX, event.id))
 
     engine.worker.begin(event.id)
 
-    assert engine.quarantine_reasons()[event.id].startswith(word)
+    assert engine.quarantine_reasons()[event.id].startswith(start)
 
 
-def test_a_claim_tells_what_it_set_aside(engine: Engine):
+def test_a_claim_returns_quarantined_members(engine: Engine):
     event = engine.offered()
     engine.client.hset(keys.event(PREFIX, event.id), EVENT.code("due_ms"), "soon")
     engine.now_ms += OFFER_MS
@@ -249,7 +246,7 @@ def test_a_claim_tells_what_it_set_aside(engine: Engine):
     assert engine.claim().quarantined == [event.id]
 
 
-def test_a_late_retry_of_what_stands_aside_brings_it_back_whole(engine: Engine):
+def test_a_late_retry_takes_an_event_out_of_quarantine(engine: Engine):
     begun = engine.begun()
     engine.client.hset(
         keys.event(PREFIX, begun.id), EVENT.code("renewable_until_ms"), "x"
@@ -263,7 +260,7 @@ def test_a_late_retry_of_what_stands_aside_brings_it_back_whole(engine: Engine):
     assert engine.quarantine_reasons() == {}
 
 
-def test_a_late_delivery_of_what_stands_aside_ends_it(engine: Engine):
+def test_a_late_delivery_ends_a_quarantined_event(engine: Engine):
     begun = engine.begun()
     engine.client.hset(
         keys.event(PREFIX, begun.id), EVENT.code("renewable_until_ms"), "x"
@@ -277,7 +274,7 @@ def test_a_late_delivery_of_what_stands_aside_ends_it(engine: Engine):
     assert engine.quarantine_reasons() == {}
 
 
-def test_an_unreadable_event_is_not_half_finished(engine: Engine):
+def test_an_unreadable_event_is_not_ended(engine: Engine):
     begun = engine.begun()
     engine.client.hset(keys.event(PREFIX, begun.id), EVENT.code("due_ms"), "soon")
 
@@ -288,39 +285,41 @@ def test_an_unreadable_event_is_not_half_finished(engine: Engine):
 
 
 SCHEDULES = {
-    **NO_RECORD,
+    **NOT_A_HASH,
     **{
-        f"without {field}": drop(field, of=SCHEDULE)
+        f"without {field}": remove(field, of=SCHEDULE)
         for field in ("owner", "state", "revision", "deadline_ms", "times_ahead")
     },
     **{
-        field: put(field, "x", of=SCHEDULE)
+        field: set_value(field, "x", of=SCHEDULE)
         for field in ("state", "times_ahead", "deadline_ms")
     },
-    "times": put("fire_times", "soon", of=SCHEDULE),
-    "times and more": put("fire_times", f"{START_MS}x,{START_MS + 1}", of=SCHEDULE),
+    "times": set_value("fire_times", "soon", of=SCHEDULE),
+    "times and more": set_value(
+        "fire_times", f"{START_MS}x,{START_MS + 1}", of=SCHEDULE
+    ),
 }
 
 
-def test_e1_poisoned_schedules_stand_aside_and_the_rest_fires(engine: Engine):
-    good = [engine.schedule("* * * * *") for _ in range(5)]
-    bad = [engine.schedule("* * * * *") for _ in range(3 * len(SCHEDULES))]
+def test_e1_unreadable_schedules_are_quarantined_and_others_fire(engine: Engine):
+    readable = [engine.schedule("* * * * *") for _ in range(5)]
+    damaged = [engine.schedule("* * * * *") for _ in range(3 * len(SCHEDULES))]
     kinds = list(SCHEDULES.values())
-    for n, schedule in enumerate(bad):
+    for n, schedule in enumerate(damaged):
         kinds[n % len(kinds)](engine.client, keys.schedule(PREFIX, schedule.id))
-    engine.now_ms = good[0].times_ms[0]
+    engine.now_ms = readable[0].times_ms[0]
 
     claims = [engine.claim(1_000) for _ in range(2)]
 
     fired = {event_id.partition(".")[0] for event_id in claims[0].ids}
-    assert fired >= set(ids(good))
-    aside = {f"s:{schedule.id}" for schedule in bad}
-    assert set(claims[0].quarantined) == aside
-    assert engine.quarantine().keys() == engine.quarantine_reasons().keys() == aside
-    assert engine.due().keys() == {f"s:{schedule.id}" for schedule in good}
+    assert fired >= set(ids(readable))
+    members = {f"s:{schedule.id}" for schedule in damaged}
+    assert set(claims[0].quarantined) == members
+    assert engine.quarantine().keys() == engine.quarantine_reasons().keys() == members
+    assert engine.due().keys() == {f"s:{schedule.id}" for schedule in readable}
 
 
-def test_a_schedule_whose_planning_mark_is_broken_stands_aside(engine: Engine):
+def test_a_schedule_with_an_invalid_planning_request_is_quarantined(engine: Engine):
     schedule = engine.schedule("* * * * *")
     key = keys.schedule(PREFIX, schedule.id)
     engine.client.hset(key, SCHEDULE.code("planning_requested_ms"), "x")
@@ -336,13 +335,13 @@ def test_an_edit_or_deletion_takes_a_schedule_out_of_quarantine(
 ):
     schedule = engine.schedule("* * * * * *")
     key = keys.schedule(PREFIX, schedule.id)
-    whole = engine.client.hgetall(key)
+    record = engine.client.hgetall(key)
     SCHEDULES[kind](engine.client, key)
     engine.now_ms += 1_000
     engine.claim()
     assert engine.quarantine().keys() == {f"s:{schedule.id}"}
 
-    engine.client.hset(key, mapping=whole)
+    engine.client.hset(key, mapping=record)
     engine.schedules.delete(schedule)
 
     assert engine.quarantine() == {}

@@ -1,7 +1,7 @@
-"""Everything that may happen to a cell, in any order, against a model of it.
+"""A state machine that runs random operations on a cell and on a model of it.
 
-After every step records and sets agree, and the store says what the model says. Nothing
-begins early, no event is in two hands, and in the end everything accepted has ended.
+After every step fsck finds no faults, and the store matches the model. No event begins
+early or twice at once, and finally every accepted event has ended.
 """
 
 import asyncio
@@ -65,8 +65,8 @@ from typing import Any
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 TICK_MS = 5_000
-POISON, ISOLATED_FROM = 5, 2
-MOST_ROUNDS = 200
+DEAD_FROM, ISOLATED_FROM = 5, 2
+MAX_ROUNDS = 200
 LARGE = Content("https://receiver.example/", b"x" * 10_000)
 OTHER = Content("https://other.example/", b"other")
 QUEUE, KEY, RATE_KEY = "queue", "key", "rate"
@@ -78,12 +78,12 @@ GATES = st.sampled_from(
     ]
 )
 CONTENTS = st.sampled_from([CONTENT, OTHER, LARGE])
-PLACE = parse(OTHER.url)
+DESTINATION = parse(OTHER.url)
 DELAYS_MS = st.sampled_from([1, 1, 1, 999, 5_000, 30_000, HOUR_MS])
 RULES = st.sampled_from(["*/5 * * * * *", "* * * * *", "@every 20s"])
 NEVER_MS = 1 << 60
-LOOK_AGAIN_MS, SHORTEST_MS = 10_000, 60_000
-TAKEN_BACK = ("paused", "deleted")
+CHECK_AGAIN_MS, MIN_INTERVAL_MS = 10_000, 60_000
+BY_USER = ("paused", "deleted")
 ENDS_IN_MS = st.sampled_from([None, None, 7_000, 90_000, HOUR_MS])
 OPTIONS = st.fixed_dictionaries(
     {
@@ -93,13 +93,13 @@ OPTIONS = st.fixed_dictionaries(
         "strict": st.booleans(),
     }
 )
-WITHDRAWN = (State.DEAD, State.CANCELLED)
+CANCELLED_OR_DEAD = (State.DEAD, State.CANCELLED)
 Connections = tuple[redis.Redis, Callable[[], redis.asyncio.Redis]]
 
 
 @dataclass
 class Expected:
-    """What the model knows of an event."""
+    """The model of an event."""
 
     content: Content
     at_ms: int
@@ -107,33 +107,33 @@ class Expected:
     begun: int = 0
     failures: int = 0
     interruptions: int = 0
-    live: Begun | None = None
+    running: Begun | None = None
     lost: Begun | None = None
-    held_at_ms: int = 0
-    until_ms: int = 0
-    asked: bool = False
+    lease_from_ms: int = 0
+    renewable_until_ms: int = 0
+    cancel_requested: bool = False
     settled: set[int] = field(default_factory=set)
     gates: Gates = NO_GATES
-    child: bool = False
+    is_callback: bool = False
     state: State = State.ACTIVE
     finished_ms: int = 0
     schedule: str = ""
     pauses: int = 0
     end_ms: int = NEVER_MS
     strict: bool = False
-    before: str = ""
-    after: str = ""
-    held: bool = False
+    previous: str = ""
+    following: str = ""
+    waits_for_previous: bool = False
 
-    def takes(self, begun: Begun) -> bool:
-        """Whether a settle of that begin counts."""
+    def accepts(self, begun: Begun) -> bool:
+        """Whether a settlement of this attempt is valid."""
         if self.state is not State.ACTIVE:
             return False
-        return self.live == begun or (self.live is None and self.lost == begun)
+        return self.running == begun or (self.running is None and self.lost == begun)
 
 
-class Cell(RuleBasedStateMachine):
-    """One cell with two workers; RQ is a list of envelopes."""
+class CellMachine(RuleBasedStateMachine):
+    """A cell with two workers, and a list of envelopes in place of RQ."""
 
     def __init__(self, connect: Callable[[], Connections]) -> None:
         super().__init__()
@@ -142,36 +142,35 @@ class Cell(RuleBasedStateMachine):
         self.engine = Engine(client, connect_async, self.runner)
         self.workers = [self.engine.worker, self.engine.new_worker()]
         self.events: dict[str, Expected] = {}
-        self.rules: dict[str, Schedule] = {}
+        self.schedules: dict[str, Schedule] = {}
         self.latest_ms: dict[str, int] = {}
         self.pauses: Counter[str] = Counter()
         self.runs: Counter[str] = Counter()
         self.newest: dict[str, str] = {}
         self.envelopes: list[list[str]] = []
-        self.hands: list[Begun] = []
-        self.asked: list[str] = []
+        self.attempts: list[Begun] = []
+        self.to_plan: list[str] = []
         self.deduplication: dict[str, str] = {}
         self.queues = Queues(self.engine.cell)
         self.flow_keys = FlowKeys(self.engine.cell)
-        self.held = HeldDestinations(self.engine.cell)
-        # Whether all that goes to PLACE is.
-        self.paused = False
-        # A queue in the order of acceptance; callbacks stand behind their parents.
-        self.turns: list[str] = []
+        self.destinations = HeldDestinations(self.engine.cell)
+        self.destination_paused = False
+        # The events of the queue in order; callbacks follow their parents.
+        self.queue_order: list[str] = []
         self.claimed_ms = self.grace_until_ms = 0
-        # What a watch would show that nobody sets: it goes on when the clock steps.
-        self.passed_ms = 0
+        # Elapsed time, which changes of the clock do not affect.
+        self.elapsed_ms = 0
 
     @property
     def now_ms(self) -> int:
         return self.engine.now_ms
 
     @initialize(content=CONTENTS, options=OPTIONS)
-    def a_ticker_starts(self, content: Content, options: dict[str, Any]) -> None:
-        self.look(room=100)
+    def start(self, content: Content, options: dict[str, Any]) -> None:
+        self.claim_ids(room=100)
         self.create([1, 1, 1], content, "")
         self.create_schedule("* * * * *", content, None, options)
-        self.time_passes(1_000)
+        self.advance(1_000)
 
     @rule(
         delays_ms=st.lists(DELAYS_MS, min_size=1, max_size=3),
@@ -208,67 +207,72 @@ class Cell(RuleBasedStateMachine):
             self.expect(answer.id, content, self.now_ms + delay_ms)
             self.events[answer.id].gates = gates
             if gates.queue:
-                self.turns.append(answer.id)
+                self.queue_order.append(answer.id)
             if key:
                 self.deduplication[key] = answer.id
 
-    @rule(paused=st.booleans(), what=st.sampled_from(["queue", "key", "destination"]))
-    def turn(self, paused: bool, what: str) -> None:
-        if what == "destination":
+    @rule(paused=st.booleans(), kind=st.sampled_from(["queue", "key", "destination"]))
+    def set_paused(self, paused: bool, kind: str) -> None:
+        if kind == "destination":
             with suppress(NotFound):
-                self.held.set_paused(OWNER.tenant, PLACE, paused=paused)
-            self.paused = paused
-        elif what == "key":
+                self.destinations.set_paused(OWNER.tenant, DESTINATION, paused=paused)
+            self.destination_paused = paused
+        elif kind == "key":
             self.flow_keys.set_paused(OWNER, KEY, paused=paused)
-        elif self.turns:
+        elif self.queue_order:
             with suppress(NotFound):
                 self.queues.set_paused(OWNER, QUEUE, paused=paused)
 
-    @precondition(lambda self: self.turns)
+    @precondition(lambda self: self.queue_order)
     @rule(really=st.sampled_from([False, False, True]))
     def delete_queue(self, really: bool) -> None:
         if not really:
             return
         self.queues.delete(OWNER, QUEUE)
-        for event_id in self.turns:
+        for event_id in self.queue_order:
             expected = self.events.get(event_id)
             if expected is None or expected.state is not State.ACTIVE:
                 continue
-            if expected.child:
+            if expected.is_callback:
                 continue
-            if expected.live is not None:
-                expected.asked = True
+            if expected.running is not None:
+                expected.cancel_requested = True
             else:
                 self.end(event_id, State.CANCELLED)
 
-    def check_turn(self, event_id: str) -> None:
-        """Whoever was accepted before has ended, and so have its callbacks."""
+    def check_queue_order(self, event_id: str) -> None:
+        """All earlier events of the queue and their callbacks have ended."""
         expected = self.events[event_id]
-        if event_id not in self.turns or expected.child:
+        if event_id not in self.queue_order or expected.is_callback:
             return
-        for earlier in self.turns[: self.turns.index(event_id)]:
-            known = self.events.get(earlier)
-            assert known is None or known.state is not State.ACTIVE
+        for earlier in self.queue_order[: self.queue_order.index(event_id)]:
+            assert not self.is_active(earlier)
 
     def check_limits(self) -> None:
-        """Never more are in hand than the key allows."""
+        """The flow-control key limits the number of running attempts."""
         limited = (e for e in self.events.values() if e.gates.flow == TWO_AT_ONCE)
-        assert sum(each.live is not None for each in limited) <= 2
+        assert sum(each.running is not None for each in limited) <= 2
 
     def release_deduplication_keys(self) -> None:
         """A failed or cancelled event releases its deduplication key."""
         for key, event_id in [*self.deduplication.items()]:
             expected = self.events.get(event_id)
-            if expected and (expected.asked or expected.state in WITHDRAWN):
+            if expected and (
+                expected.cancel_requested or expected.state in CANCELLED_OR_DEAD
+            ):
                 del self.deduplication[key]
 
     def end(self, event_id: str, state: State) -> None:
-        """Ends an event; who waits for it goes on."""
+        """End an event; the following occurrence becomes due."""
         expected = self.events[event_id]
         expected.state, expected.finished_ms = state, self.now_ms
-        expected.live = expected.lost = None
-        follower = self.events.get(expected.after)
-        if follower and follower.held and self.under_way(expected.after):
+        expected.running = expected.lost = None
+        follower = self.events.get(expected.following)
+        if (
+            follower
+            and follower.waits_for_previous
+            and self.is_active(expected.following)
+        ):
             follower.at_ms = self.now_ms if not follower.begun else follower.at_ms
 
     def expect(self, event_id: str, content: Content, at_ms: int) -> None:
@@ -317,68 +321,68 @@ class Cell(RuleBasedStateMachine):
         [answer] = self.engine.store.cancel(OWNER, [event_id])
         if expected.state is not State.ACTIVE:
             assert answer is Cancelled.ENDED
-        elif expected.asked:
+        elif expected.cancel_requested:
             assert answer is Cancelled.ALREADY_REQUESTED
-        elif expected.live is not None:
+        elif expected.running is not None:
             assert answer is Cancelled.REQUESTED
-            expected.asked = True
+            expected.cancel_requested = True
         else:
             assert answer is Cancelled.DONE
             self.end(event_id, State.CANCELLED)
 
     @rule(room=st.sampled_from([1, 3, 100]))
     def claim(self, room: int) -> None:
-        if envelope := self.look(room):
+        if envelope := self.claim_ids(room):
             self.envelopes.append(envelope)
 
-    def look(self, room: int) -> list[str]:
-        """Claims, and answers what was offered."""
+    def claim_ids(self, room: int) -> list[str]:
+        """Claim, update the model, and return the offered ids."""
         gap_ms, self.claimed_ms = self.now_ms - self.claimed_ms, self.now_ms
         if gap_ms < 0 or gap_ms > LEASE_MS / 2:
             self.grace_until_ms = self.now_ms + LEASE_GRACE_MS
         claim = self.engine.claim(room)
-        self.learn(claim)
+        self.apply_claim(claim)
         assert len(all_ids(claim)) <= room
         return all_ids(claim)
 
-    def learn(self, claim: Claim) -> None:
-        """Checks what a claim tells against the model, and takes it over."""
+    def apply_claim(self, claim: Claim) -> None:
+        """Check a claim against the model and update the model."""
         assert claim.quarantined == []
         assert not claim.interrupted or self.now_ms >= self.grace_until_ms
         for event_id in claim.interrupted:
             expected = self.events[event_id]
-            assert expected.live is not None
-            over = self.passed_ms - expected.held_at_ms >= LEASE_MS
-            assert over or self.now_ms >= expected.until_ms
-            expected.lost, expected.live = expected.live, None
+            assert expected.running is not None
+            expired = self.elapsed_ms - expected.lease_from_ms >= LEASE_MS
+            assert expired or self.now_ms >= expected.renewable_until_ms
+            expected.lost, expected.running = expected.running, None
             expected.interruptions += 1
-            if expected.asked:
+            if expected.cancel_requested:
                 self.end(event_id, State.CANCELLED)
-            elif expected.interruptions == POISON:
+            elif expected.interruptions == DEAD_FROM:
                 self.end(event_id, State.DEAD)
         for event_id in all_ids(claim):
             if event_id not in self.events:
-                self.learn_occurrence(event_id)
+                self.add_occurrence(event_id)
             expected = self.events[event_id]
             assert expected.at_ms <= self.now_ms
             assert expected.state is State.ACTIVE
-            assert expected.live is None
+            assert expected.running is None
             isolated = expected.interruptions >= ISOLATED_FROM
             assert (event_id in claim.isolated_ids) == isolated
         assert len(claim.isolated_ids) <= 1
-        self.asked += claim.schedule_ids
+        self.to_plan += claim.schedule_ids
 
-    def learn_occurrence(self, event_id: str) -> None:
-        schedule_id, _, nominal_s = event_id.partition(".")
-        schedule, nominal_ms = self.rules[schedule_id], int(nominal_s) * 1_000
+    def add_occurrence(self, event_id: str) -> None:
+        schedule_id, _, fire_s = event_id.partition(".")
+        schedule, fire_ms = self.schedules[schedule_id], int(fire_s) * 1_000
         at_ms, options = self.engine.get(event_id).wanted_ms, schedule.options
         assert schedule.state is ScheduleState.ACTIVE
-        assert nominal_ms > self.latest_ms[schedule_id]
-        assert 0 <= at_ms - nominal_ms <= options.jitter_ms
+        assert fire_ms > self.latest_ms[schedule_id]
+        assert 0 <= at_ms - fire_ms <= options.jitter_ms
         assert self.now_ms <= (options.end_ms or NEVER_MS)
         if options.overlap is Overlap.SKIP:
-            assert not self.under_way(self.newest.get(schedule_id, ""))
-        self.latest_ms[schedule_id] = nominal_ms
+            assert not self.is_active(self.newest.get(schedule_id, ""))
+        self.latest_ms[schedule_id] = fire_ms
         self.runs[schedule_id] += 1
         assert self.runs[schedule_id] <= (options.max_runs or NEVER_MS)
         self.expect_occurrence(event_id, schedule, at_ms)
@@ -389,20 +393,20 @@ class Cell(RuleBasedStateMachine):
         expected.schedule, expected.strict = schedule.id, options.strict
         expected.pauses = self.pauses[schedule.id]
         expected.end_ms = options.end_ms or NEVER_MS
-        before = self.newest.get(schedule.id, "")
+        previous = self.newest.get(schedule.id, "")
         if options.overlap is not Overlap.RUN:
-            if self.under_way(before):
-                expected.before, self.events[before].after = before, event_id
+            if self.is_active(previous):
+                expected.previous, self.events[previous].following = previous, event_id
             self.newest[schedule.id] = event_id
 
-    def under_way(self, event_id: str) -> bool:
+    def is_active(self, event_id: str) -> bool:
         found = self.events.get(event_id)
         return found is not None and found.state is State.ACTIVE
 
     def withdrawn(self, event_id: str, at_ms: int, *, again: bool) -> str:
-        """Why no attempt may begin at that time; '' if it may."""
+        """The reason why no attempt may begin at that time, or ''."""
         expected = self.events[event_id]
-        schedule = self.rules.get(expected.schedule)
+        schedule = self.schedules.get(expected.schedule)
         if at_ms > expected.end_ms:
             return "end"
         if not expected.strict:
@@ -411,21 +415,21 @@ class Cell(RuleBasedStateMachine):
             return "deleted"
         if expected.pauses != self.pauses[schedule.id]:
             return "paused"
-        now = self.engine.schedules.get(OWNER, schedule.id)
-        if at_ms > (now.options.end_ms or NEVER_MS):
+        current = self.engine.schedules.get(OWNER, schedule.id)
+        if at_ms > (current.options.end_ms or NEVER_MS):
             return "end"
-        return self.next_is_near(event_id, at_ms, now) if again else ""
+        return self.next_is_near(event_id, at_ms, current) if again else ""
 
     def next_is_near(self, event_id: str, at_ms: int, schedule: Schedule) -> str:
         next_ms = schedule.times_ms[0] if schedule.times_ms else NEVER_MS
         if at_ms >= next_ms:
             return "next"
-        nominal_s = event_id.partition(".")[2]
-        if not nominal_s.isdecimal():
+        fire_s = event_id.partition(".")[2]
+        if not fire_s.isdecimal():
             return ""
-        nominal_ms = int(nominal_s) * 1_000
-        passed = (schedule.last_fired_ms or 0) > nominal_ms
-        return "next" if passed or next_ms - nominal_ms < SHORTEST_MS else ""
+        fire_ms = int(fire_s) * 1_000
+        fired_later = (schedule.last_fired_ms or 0) > fire_ms
+        return "next" if fired_later or next_ms - fire_ms < MIN_INTERVAL_MS else ""
 
     @precondition(lambda self: self.envelopes)
     @rule(data=st.data())
@@ -434,7 +438,7 @@ class Cell(RuleBasedStateMachine):
 
     @precondition(lambda self: self.envelopes)
     @rule(data=st.data())
-    def double_envelope(self, data: st.DataObject) -> None:
+    def duplicate_envelope(self, data: st.DataObject) -> None:
         envelope = self.draw_envelope(data)
         self.envelopes += [envelope, envelope]
 
@@ -446,17 +450,17 @@ class Cell(RuleBasedStateMachine):
     @precondition(lambda self: self.envelopes)
     @rule(data=st.data(), which=st.integers(0, 1))
     def begin(self, data: st.DataObject, which: int) -> None:
-        self.carry_out(self.draw_envelope(data), which)
+        self.process(self.draw_envelope(data), which)
 
     def draw_envelope(self, data: st.DataObject) -> list[str]:
         at = data.draw(st.integers(0, len(self.envelopes) - 1))
         return self.envelopes.pop(at)
 
-    def carry_out(self, envelope: list[str], which: int = 0) -> list[Begun]:
+    def process(self, envelope: list[str], which: int = 0) -> list[Begun]:
         worker = self.workers[which]
-        begun, fallen = worker.try_begin(*envelope)
-        assert {each.id for each in begun} | fallen.keys() == set(envelope)
-        assert set(fallen.values()) <= {
+        begun, refused = worker.try_begin(*envelope)
+        assert {each.id for each in begun} | refused.keys() == set(envelope)
+        assert set(refused.values()) <= {
             "held",
             "gone",
             "taken",
@@ -464,183 +468,192 @@ class Cell(RuleBasedStateMachine):
             "withdrawn",
             "waits",
         }
-        taken = {each.id: each for each in begun}
+        begun_by_id = {each.id: each for each in begun}
         for event_id in envelope:
-            if event_id in taken:
-                self.learn_begun(taken[event_id], worker)
-            elif fallen[event_id] in ("withdrawn", "waits"):
-                self.learn_fallen(event_id, fallen[event_id])
-        self.hands += begun
+            if event_id in begun_by_id:
+                self.apply_begun(begun_by_id[event_id], worker)
+            elif refused[event_id] in ("withdrawn", "waits"):
+                self.apply_refused(event_id, refused[event_id])
+        self.attempts += begun
         return begun
 
-    def learn_begun(self, begun: Begun, worker: SyncWorker) -> None:
+    def apply_begun(self, begun: Begun, worker: SyncWorker) -> None:
         expected = self.events[begun.id]
         content = begun.content or worker.fetch(begun).content
-        assert expected.live is None
-        assert not (self.paused and parse(expected.content.url).origin == PLACE.origin)
+        assert expected.running is None
+        assert not (
+            self.destination_paused
+            and parse(expected.content.url).origin == DESTINATION.origin
+        )
         assert expected.at_ms <= self.now_ms
         assert expected.state is State.ACTIVE
         assert not self.withdrawn(begun.id, self.now_ms, again=expected.begun > 0)
-        assert not self.under_way(expected.before)
+        assert not self.is_active(expected.previous)
         assert (content, begun.wanted_ms) == (expected.content, expected.wanted_ms)
         assert begun.attempt == expected.begun + 1
         assert begun.failures == expected.failures
         assert begun.interruptions == expected.interruptions
-        expected.begun, expected.live = begun.attempt, begun
-        self.check_turn(begun.id)
+        expected.begun, expected.running = begun.attempt, begun
+        self.check_queue_order(begun.id)
         self.check_limits()
-        expected.held_at_ms = self.passed_ms
-        expected.until_ms = self.now_ms + begun.deadline_ms + 10_000
+        expected.lease_from_ms = self.elapsed_ms
+        expected.renewable_until_ms = self.now_ms + begun.deadline_ms + 10_000
 
-    def learn_fallen(self, event_id: str, code: str) -> None:
+    def apply_refused(self, event_id: str, code: str) -> None:
         expected = self.events[event_id]
-        why = self.withdrawn(event_id, self.now_ms, again=expected.begun > 0)
+        reason = self.withdrawn(event_id, self.now_ms, again=expected.begun > 0)
         assert expected.state is State.ACTIVE
-        assert expected.live is None
-        assert bool(why) == (code == "withdrawn")
-        if why:
-            self.end_withdrawn(event_id, why)
+        assert expected.running is None
+        assert bool(reason) == (code == "withdrawn")
+        if reason:
+            self.end_withdrawn(event_id, reason)
         else:
-            assert self.under_way(expected.before)
-            expected.held, expected.at_ms = True, self.now_ms + LOOK_AGAIN_MS
+            assert self.is_active(expected.previous)
+            expected.waits_for_previous, expected.at_ms = (
+                True,
+                self.now_ms + CHECK_AGAIN_MS,
+            )
 
-    def end_withdrawn(self, event_id: str, why: str) -> None:
-        tried = self.events[event_id].begun and why not in TAKEN_BACK
-        self.end(event_id, State.DEAD if tried else State.CANCELLED)
-        assert self.engine.get(event_id).reason == why
+    def end_withdrawn(self, event_id: str, reason: str) -> None:
+        attempted = self.events[event_id].begun and reason not in BY_USER
+        self.end(event_id, State.DEAD if attempted else State.CANCELLED)
+        assert self.engine.get(event_id).reason == reason
 
     @rule(again=st.booleans())
     def offer_and_begin(self, again: bool) -> None:
-        """The usual way; now and then the envelope is doubled, and met by another."""
-        envelope = self.look(room=100)
-        self.carry_out(envelope, 0)
+        """Claim and begin; sometimes the other worker gets the same envelope."""
+        envelope = self.claim_ids(room=100)
+        self.process(envelope, 0)
         if again:
-            self.carry_out(envelope, 1)
+            self.process(envelope, 1)
 
     @precondition(lambda self: self.envelopes)
     @rule(data=st.data(), hours=st.sampled_from([-1, 1]))
-    def the_clock_steps_before_begin(self, data: st.DataObject, hours: int) -> None:
-        self.the_clock_steps(hours)
-        self.carry_out(self.draw_envelope(data))
-        # Tickers look several times in a lease: no step goes unnoticed for long.
-        self.look(room=0)
+    def change_clock_before_begin(self, data: st.DataObject, hours: int) -> None:
+        self.change_clock(hours)
+        self.process(self.draw_envelope(data))
+        # Tickers claim several times per lease, so they notice a clock change soon.
+        self.claim_ids(room=0)
 
-    @precondition(lambda self: self.hands)
-    @rule(what=st.sampled_from(["ends", "ends in grace", "is renewed"]))
-    def a_lease(self, what: str) -> None:
-        if what == "is renewed":
-            held = self.hands[-1]
-            self.renew_one(held)
-        elif what == "ends in grace":
-            self.all_tickers_are_away(LEASE_MS)
-            self.look(room=0)
+    @precondition(lambda self: self.attempts)
+    @rule(change=st.sampled_from(["ends", "ends in grace", "is renewed"]))
+    def change_lease(self, change: str) -> None:
+        if change == "is renewed":
+            self.renew_one(self.attempts[-1])
+        elif change == "ends in grace":
+            self.advance_without_ticker(LEASE_MS)
+            self.claim_ids(room=0)
         else:
-            self.time_passes(LEASE_MS)
+            self.advance(LEASE_MS)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.attempts)
     @rule(
         data=st.data(),
         outcome=st.sampled_from(Outcome),
         delay_ms=DELAYS_MS,
-        told=st.none() | CONTENTS,
+        callback=st.none() | CONTENTS,
     )
     def settle(
         self,
         data: st.DataObject,
         outcome: Outcome,
         delay_ms: int,
-        told: Content | None,
+        callback: Content | None,
     ) -> None:
-        begun = data.draw(st.sampled_from(self.hands))
-        self.write_down(begun, outcome, delay_ms, told)
+        begun = data.draw(st.sampled_from(self.attempts))
+        self.settle_attempt(begun, outcome, delay_ms, callback)
 
-    def write_down(
+    def settle_attempt(
         self,
         begun: Begun,
         outcome: Outcome = Outcome.DELIVERED,
         delay_ms: int = 0,
-        told: Content | None = None,
+        callback: Content | None = None,
     ) -> None:
         expected = self.events.get(begun.id)
         code = "gone"
         if expected is not None:
             code = "repeated" if begun.attempt in expected.settled else "late"
-            code = "settled" if expected.takes(begun) else code
+            code = "settled" if expected.accepts(begun) else code
 
-        mine = settlement(begun, outcome, delay_ms=delay_ms)
+        attempt_end = settlement(begun, outcome, delay_ms=delay_ms)
         child_id = f"{begun.id}-{begun.attempt}"
-        if told is not None:
-            child = FollowUp(child_id, told, DEADLINE_MS, delay_ms)
-            mine = replace(mine, follow_ups=(child,))
-        [answer] = self.workers[0].settle(mine)
+        if callback is not None:
+            child = FollowUp(child_id, callback, DEADLINE_MS, delay_ms)
+            attempt_end = replace(attempt_end, follow_ups=(child,))
+        [answer] = self.workers[0].settle(attempt_end)
 
         assert answer.code == code
         if expected is None or code != "settled":
             return
         expected.settled.add(begun.attempt)
-        expected.live = expected.lost = None
+        expected.running = expected.lost = None
         expected.interruptions = 0
-        if expected.asked and outcome is not Outcome.DELIVERED:
+        if expected.cancel_requested and outcome is not Outcome.DELIVERED:
             self.end(begun.id, State.CANCELLED)
             return
-        if told is not None:
-            self.expect(child_id, told, self.now_ms + delay_ms)
-            if begun.id in self.turns:
-                self.turns.insert(self.turns.index(begun.id) + 1, child_id)
-                self.events[child_id].child = True
+        if callback is not None:
+            self.expect(child_id, callback, self.now_ms + delay_ms)
+            if begun.id in self.queue_order:
+                self.queue_order.insert(self.queue_order.index(begun.id) + 1, child_id)
+                self.events[child_id].is_callback = True
         if outcome is not Outcome.RETRY:
             self.end(begun.id, State(outcome.value))
-        elif why := self.withdrawn(begun.id, self.now_ms + delay_ms, again=True):
-            self.end_withdrawn(begun.id, why)
+        elif reason := self.withdrawn(begun.id, self.now_ms + delay_ms, again=True):
+            self.end_withdrawn(begun.id, reason)
         else:
             expected.failures += 1
             expected.at_ms = self.now_ms + delay_ms
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
-        self.renew_one(data.draw(st.sampled_from(self.hands)))
+        self.renew_one(data.draw(st.sampled_from(self.attempts)))
 
     def renew_one(self, begun: Begun) -> None:
         expected = self.events.get(begun.id)
-        held = expected is not None and expected.live == begun
-        kept = held and expected is not None and self.now_ms < expected.until_ms
+        running = expected is not None and expected.running == begun
+        kept = (
+            running
+            and expected is not None
+            and self.now_ms < expected.renewable_until_ms
+        )
 
         lost = self.workers[0].renew(begun)
 
         assert lost == (set() if kept else {begun.id})
         if kept and expected is not None:
-            expected.held_at_ms = self.passed_ms
+            expected.lease_from_ms = self.elapsed_ms
         if self.now_ms < self.claimed_ms:
-            # As after a begin: the clock does not go back and forth between two looks.
-            self.look(room=0)
+            # The clock does not change twice between two claims.
+            self.claim_ids(room=0)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.attempts)
     @rule()
-    def a_worker_dies(self) -> None:
-        """Nobody settles or renews what it held; its leases end."""
-        self.hands.clear()
+    def crash_worker(self) -> None:
+        """Forget all running attempts, so that their leases end."""
+        self.attempts.clear()
 
     @rule(ms=st.sampled_from([1, 1_000, 4_999, 15_000, 40_000]))
-    def time_passes(self, ms: int) -> None:
+    def advance(self, ms: int) -> None:
         while ms > 0:
-            self.pass_by(min(ms, TICK_MS))
+            self.advance_clock(min(ms, TICK_MS))
             ms -= TICK_MS
-            self.look(room=0)
+            self.claim_ids(room=0)
 
     @rule(ms=st.sampled_from([8_000, 60_000, HOUR_MS]))
-    def all_tickers_are_away(self, ms: int) -> None:
-        self.pass_by(ms)
+    def advance_without_ticker(self, ms: int) -> None:
+        self.advance_clock(ms)
 
-    def pass_by(self, ms: int) -> None:
+    def advance_clock(self, ms: int) -> None:
         self.engine.now_ms += ms
-        self.passed_ms += ms
+        self.elapsed_ms += ms
 
     @rule(hours=st.sampled_from([-1, 1]))
-    def the_clock_steps(self, hours: int) -> None:
+    def change_clock(self, hours: int) -> None:
         self.engine.now_ms += hours * HOUR_MS
 
-    @precondition(lambda self: len(self.rules) < 2)
+    @precondition(lambda self: len(self.schedules) < 2)
     @rule(expression=RULES, content=CONTENTS, ends_in_ms=ENDS_IN_MS, options=OPTIONS)
     def create_schedule(
         self,
@@ -653,10 +666,10 @@ class Cell(RuleBasedStateMachine):
         schedule = self.engine.schedule(
             expression, content=content, end_ms=end_ms, **options
         )
-        self.rules[schedule.id] = schedule
+        self.schedules[schedule.id] = schedule
         self.latest_ms[schedule.id] = self.now_ms
 
-    @precondition(lambda self: self.rules)
+    @precondition(lambda self: self.schedules)
     @rule(
         data=st.data(),
         expression=st.none() | RULES,
@@ -672,82 +685,82 @@ class Cell(RuleBasedStateMachine):
         state: ScheduleState | None,
         ends_in_ms: int | None,
     ) -> None:
-        was = self.engine.schedules.get(OWNER, self.draw_schedule(data).id)
-        options = was.options
+        current = self.engine.schedules.get(OWNER, self.draw_schedule(data).id)
+        options = current.options
         if ends_in_ms is not None:
             options = replace(options, end_ms=self.now_ms + ends_in_ms)
         changes = {"expression": expression, "content": content, "options": options}
-        self.edit(was, state, **changes)
+        self.edit(current, state, **changes)
 
-    def edit(self, was: Schedule, state: ScheduleState | None, **changes: Any) -> None:
-        schedule_id = was.id
-        edited = self.engine.schedules.edit(was, grammar=FULL, state=state, **changes)
-        self.rules[schedule_id] = edited
+    def edit(self, old: Schedule, state: ScheduleState | None, **changes: Any) -> None:
+        schedule_id = old.id
+        edited = self.engine.schedules.edit(old, grammar=FULL, state=state, **changes)
+        self.schedules[schedule_id] = edited
         assert state is None or edited.state in (state, ScheduleState.ENDED)
         paused = edited.state is ScheduleState.PAUSED
-        if paused and was.state is not ScheduleState.PAUSED:
+        if paused and old.state is not ScheduleState.PAUSED:
             self.pauses[schedule_id] += 1
-        # Fire times rise from the last change of what they follow from.
-        if fire_times.rule_of(edited) != fire_times.rule_of(was) or was.is_over(
+        # After a change of the rule, fire times start from now.
+        if fire_times.rule_of(edited) != fire_times.rule_of(old) or old.is_over(
             self.now_ms
         ):
             self.latest_ms[schedule_id] = self.now_ms
 
-    @precondition(lambda self: self.rules)
+    @precondition(lambda self: self.schedules)
     @rule(
         data=st.data(),
         then=st.sampled_from(["begins", "begins", "is paused", "is deleted"]),
-        ends=st.booleans(),
+        settles=st.booleans(),
     )
-    def it_fires(self, data: st.DataObject, then: str, ends: bool) -> None:
-        """The usual way of a schedule, and of whoever comes between offer and begin."""
+    def fire(self, data: st.DataObject, then: str, settles: bool) -> None:
+        """Fire a schedule; sometimes pause or delete it between offer and begin."""
         schedule_id = self.draw_schedule(data).id
         wanted_ms = self.engine.due().get(f"s:{schedule_id}", self.now_ms)
-        self.pass_by(min(max(0, wanted_ms - self.now_ms), HOUR_MS))
-        envelope = self.look(room=100)
-        now = self.engine.schedules.get(OWNER, schedule_id)
+        self.advance_clock(min(max(0, wanted_ms - self.now_ms), HOUR_MS))
+        envelope = self.claim_ids(room=100)
+        current = self.engine.schedules.get(OWNER, schedule_id)
         if then == "is paused":
-            self.edit(now, ScheduleState.PAUSED)
+            self.edit(current, ScheduleState.PAUSED)
         elif then == "is deleted":
-            self.engine.schedules.delete(now)
-            del self.rules[schedule_id]
-        begun = self.carry_out(envelope)
-        for each in begun if ends else []:
-            self.write_down(each)
+            self.engine.schedules.delete(current)
+            del self.schedules[schedule_id]
+        begun = self.process(envelope)
+        for each in begun if settles else []:
+            self.settle_attempt(each)
 
-    @precondition(lambda self: self.rules)
+    @precondition(lambda self: self.schedules)
     @rule(data=st.data())
     def run_by_hand(self, data: st.DataObject) -> None:
         schedule = self.draw_schedule(data)
         skips = schedule.options.overlap is Overlap.SKIP
         newest = self.newest.get(schedule.id, "")
-        now = self.engine.schedules.get(OWNER, schedule.id)
-        if now.is_over(self.now_ms):
+        current = self.engine.schedules.get(OWNER, schedule.id)
+        if current.is_over(self.now_ms):
             with pytest.raises(ScheduleEnded):
                 self.engine.schedules.run(schedule)
-        elif skips and self.under_way(newest):
+        elif skips and self.is_active(newest):
             with pytest.raises(RunInProgress):
                 self.engine.schedules.run(schedule)
         else:
             event_id = self.engine.schedules.run(schedule)
             self.expect_occurrence(event_id, schedule, self.now_ms)
 
-    @precondition(lambda self: self.rules)
+    @precondition(lambda self: self.schedules)
     @rule(data=st.data())
     def delete_schedule(self, data: st.DataObject) -> None:
         schedule = self.draw_schedule(data)
         self.engine.schedules.delete(self.engine.schedules.get(OWNER, schedule.id))
-        del self.rules[schedule.id]
+        del self.schedules[schedule.id]
 
     def draw_schedule(self, data: st.DataObject) -> Schedule:
-        return self.rules[data.draw(st.sampled_from(sorted(self.rules)))]
+        return self.schedules[data.draw(st.sampled_from(sorted(self.schedules)))]
 
-    @precondition(lambda self: self.asked)
+    @precondition(lambda self: self.to_plan)
     @rule()
     def plan(self) -> None:
-        while self.asked:
-            schedule_id = self.asked.pop()
-            active = schedule_id in self.rules and (
+        while self.to_plan:
+            schedule_id = self.to_plan.pop()
+            active = schedule_id in self.schedules and (
                 self.engine.schedules.get(OWNER, schedule_id).state
                 is ScheduleState.ACTIVE
             )
@@ -758,22 +771,22 @@ class Cell(RuleBasedStateMachine):
     def forget(self, age_ms: int) -> None:
         self.release_deduplication_keys()
         before_ms = self.now_ms - age_ms
-        gone = [
+        forgotten_ids = [
             event_id
             for event_id, expected in self.events.items()
             if expected.state is not State.ACTIVE and expected.finished_ms < before_ms
         ]
         forgotten = self.engine.store.forget([*self.events], before_ms=before_ms)
-        assert forgotten == len(gone)
-        for event_id in gone:
+        assert forgotten == len(forgotten_ids)
+        for event_id in forgotten_ids:
             del self.events[event_id]
 
     @invariant()
-    def records_and_sets_agree(self) -> None:
+    def fsck_finds_no_faults(self) -> None:
         assert self.engine.faults() == []
 
     @invariant()
-    def the_store_says_what_the_model_says(self) -> None:
+    def the_store_matches_the_model(self) -> None:
         found = read_events(self.engine.cell, OWNER, [*self.events])
         for event, expected in zip(found, self.events.values(), strict=True):
             assert event is not None
@@ -784,43 +797,43 @@ class Cell(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.bring_to_an_end()
+            self.finish_all()
         finally:
             self.engine.close()
             self.runner.close()
 
-    def bring_to_an_end(self) -> None:
-        """With everybody at work again, everything accepted ends."""
-        while self.rules:
-            self.engine.schedules.delete(self.rules.popitem()[1])
-        for what in ("queue", "key", "destination"):
-            self.turn(paused=False, what=what)
+    def finish_all(self) -> None:
+        """Deliver all events; every accepted event must end."""
+        while self.schedules:
+            self.engine.schedules.delete(self.schedules.popitem()[1])
+        for kind in ("queue", "key", "destination"):
+            self.set_paused(paused=False, kind=kind)
         idle = 0
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             active = [e for e in self.events.values() if e.state is State.ACTIVE]
             if not active:
                 break
             later = [e.at_ms for e in active if e.at_ms > self.now_ms]
-            # What is due may wait, in a queue, for what is not; what waits for the
-            # occurrence before it becomes due later each time.
+            # A due event may wait in a queue for one that is not due yet. An
+            # occurrence that waits for the previous one is delayed again and again.
             if idle > 4 and later:
-                self.pass_by((min if idle < 10 else max)(later) - self.now_ms)
-            self.pass_by(TICK_MS)
-            begun = self.carry_out(self.look(room=100))
+                self.advance_clock((min if idle < 10 else max)(later) - self.now_ms)
+            self.advance_clock(TICK_MS)
+            begun = self.process(self.claim_ids(room=100))
             idle = 0 if begun else idle + 1
             for each in begun:
-                self.write_down(each)
+                self.settle_attempt(each)
         assert not active
-        # Gates stand in `due` until a look finds nobody there.
-        self.pass_by(TICK_MS)
-        self.look(room=100)
+        # Gates stay in `due` until a check finds no waiting event.
+        self.advance_clock(TICK_MS)
+        self.claim_ids(room=100)
         assert (
             self.engine.due() == self.engine.leased() == self.engine.quarantine() == {}
         )
         assert self.engine.faults() == []
 
 
-def on_fakeredis() -> Connections:
+def connect_to_fakeredis() -> Connections:
     server = fakeredis.FakeServer()
     return fakeredis.FakeRedis(server=server), lambda: fakeredis.FakeAsyncRedis(
         server=server
@@ -829,7 +842,7 @@ def on_fakeredis() -> Connections:
 
 def run(connect: Callable[[], Connections], *, examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        lambda: Cell(connect),
+        lambda: CellMachine(connect),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -840,11 +853,11 @@ def run(connect: Callable[[], Connections], *, examples: int, steps: int) -> Non
     )
 
 
-def test_any_order_of_steps_keeps_the_invariant_on_fakeredis():
-    run(on_fakeredis, examples=10, steps=40)
+def test_random_operations_match_the_model_on_fakeredis():
+    run(connect_to_fakeredis, examples=10, steps=40)
 
 
-def test_any_order_of_steps_keeps_the_invariant_on_a_real_server(valkey: str):
+def test_random_operations_match_the_model_on_valkey(valkey: str):
     client = redis.Redis.from_url(valkey)
 
     def connect() -> Connections:

@@ -1,4 +1,4 @@
-"""Web applications on a real store, for the fixtures of each dialect."""
+"""Fixtures that start the web application on a real store."""
 
 import pytest
 import redis
@@ -21,7 +21,7 @@ def store_url(valkey: str) -> Iterator[str]:
 
 @pytest.fixture
 def make_web(store_url: str) -> Callable[..., Web]:
-    """Makes applications, each with a new tenant, from names and values of settings."""
+    """A factory of applications with the given settings, each with a new tenant."""
 
     def make(kind: type | None = None, **changes: Any) -> Web:
         settings = settings_with(kind, changes, redis_url=store_url)

@@ -1,4 +1,4 @@
-"""The engine behind the web application under test, driven step by step."""
+"""Helpers that claim, begin and settle events of the web application under test."""
 
 import redis
 from dataclasses import dataclass, fields
@@ -21,10 +21,12 @@ TIMEOUTS = ClaimTimeouts(
 def settings_with(
     kind: type | None, changes: dict[str, Any], *, redis_url: str
 ) -> Settings:
-    """Settings with these changes to the defaults.
+    """Return the default settings with some changes.
 
     Args:
-        kind: the class of a dialect's settings, for the changes that it declares.
+        kind: the class of a dialect's settings; without it, all changes are to the
+            settings of the engine.
+        changes: values by name, for fields of `kind` and of `Settings`.
     """
     declared = set() if kind is None else {field.name for field in fields(kind)}
     own = {name: value for name, value in changes.items() if name in declared}
@@ -37,7 +39,7 @@ def settings_with(
 
 @dataclass
 class Web:
-    """An application, its store and a new tenant."""
+    """A web application with its store, and a new tenant in this store."""
 
     app: Any
     store: EventStore
@@ -53,9 +55,10 @@ class Web:
 
 
 class Engine:
-    """A ticker and a worker; `now_ms` None is the store's own time.
+    """Claims events as a ticker does, and begins and settles events as a worker does.
 
-    The journal always has the store's own time.
+    Each step happens at the time `now_ms`, by default the time of the store's clock.
+    Entries in the journal always have the time of the store's clock.
     """
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
@@ -72,7 +75,7 @@ class Engine:
         return claims.claim(self.cell_at(now_ms), room=room, timeouts=TIMEOUTS)
 
     def begin(self, event_id: str, *, now_ms: int | None = None) -> Begun:
-        """Offer all due events and begin one of them."""
+        """Claim all due events and begin one of them."""
         self.offer(now_ms=now_ms)
         [begun] = self.worker(now_ms).begin(event_id)
         return begun

@@ -1,7 +1,8 @@
-"""A fourth dialect needs one folder, and an entry in each of two registries.
+"""Tests that a dialect needs only one folder, and an entry in each of two registries.
 
-The test adds a dialect with a secret, a setting and a grammar to a copy of the project.
-The copy must pass the conformance suite and the tests of imports.
+The test adds Postbox, a dialect with a secret, a setting and a cron grammar, to a copy
+of the project. The copy must pass the conformance suite, the tests of Postbox and the
+tests of imports. After Postbox is removed, the copy must equal the project again.
 """
 
 import os

@@ -1,6 +1,7 @@
-"""The interface between the conformance suite and a dialect.
+"""The interface through which the conformance suite uses the API of a dialect.
 
-The module `tests/dialects/<name>/adaptor.py` of each dialect defines an `ADAPTOR`.
+Each dialect implements `Adaptor` in its module `tests/dialects/<name>/adaptor.py`, as
+the constant `ADAPTOR`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ BODY = '{"hello":"wörld"}'
 
 
 class Status(StrEnum):
-    """The state of a webhook that a client reads."""
+    """The state of a webhook, as the API reports it to clients."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -25,14 +26,14 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Client:
-    """Calls the API as one tenant."""
+    """An HTTP client of the API with the credentials of one tenant."""
 
     app: Flask
     tenant: NewTenant
     headers: dict[str, str]
 
     def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        """Return the status and the parsed body of a response."""
+        """Send a request; return the status and the parsed body of the response."""
         headers = self.headers | options.pop("headers", {})
         with self.app.test_client() as client:
             response = client.open(path, method=method, headers=headers, **options)
@@ -42,23 +43,24 @@ class Client:
 
 
 class Adaptor(Protocol):
-    """Performs the operations of the suite by HTTP, as a client of one dialect.
+    """Performs the operations of the suite through the HTTP API of one dialect.
 
-    `retries` is the number of retries after a failed first attempt.
+    Attributes:
+        retries: the number of retries after a failed first attempt.
     """
 
     retries: int
 
     def headers(self, token: str) -> dict[str, str]:
-        """Return the headers that authenticate a tenant."""
+        """Return the request headers that authenticate the tenant with this token."""
         ...
 
     def accept(self, client: Client, url: str) -> str:
-        """Schedule a webhook with `BODY` within three minutes; return its id."""
+        """Schedule a webhook with `BODY`, due within three minutes; return its id."""
         ...
 
     def accept_editable(self, client: Client, url: str) -> str:
-        """Schedule a webhook as `accept` does, but of a kind that can be edited."""
+        """Like `accept`, but schedule a kind of webhook that clients can edit."""
         ...
 
     def status(self, client: Client, webhook: str) -> Status:
@@ -70,7 +72,7 @@ class Adaptor(Protocol):
         ...
 
     def edit(self, client: Client, webhook: str, url: str) -> int:
-        """Change the destination; return the status of the response."""
+        """Change the destination of a webhook; return the status of the response."""
         ...
 
     def cancel(self, client: Client, webhook: str) -> int:
@@ -82,8 +84,8 @@ class Adaptor(Protocol):
         ...
 
     def check_request(self, arrival: Arrival, secrets: Secrets, url: str) -> None:
-        """Check the body and the signature as a receiver does.
+        """Check the body and the signature of a delivery, as a receiver does.
 
-        Raises: any exception, if a receiver would refuse the request.
+        Raises: any exception, if the body or the signature is wrong.
         """
         ...

@@ -1,6 +1,7 @@
-"""What every dialect can do: accept, read, edit, cancel, deliver, retry and replay.
+"""The conformance suite: tests that every registered dialect must pass.
 
-The suite runs for each registered dialect, through its HTTP API, with real receivers.
+The tests accept, read, edit, cancel, deliver, retry and replay webhooks through the
+HTTP API of the dialect. A worker delivers the webhooks to real HTTP receivers.
 """
 
 import importlib
@@ -25,7 +26,7 @@ def receivers() -> Iterator[Receivers]:
 
 @dataclass(frozen=True)
 class Session:
-    """A client of a dialect, its API, and receivers."""
+    """A client of one dialect, with the API under test and the HTTP receivers."""
 
     world: World
     receivers: Receivers

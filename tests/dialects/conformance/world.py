@@ -1,6 +1,6 @@
-"""An API with a real store, and a worker that delivers to real receivers.
+"""An API on a real store, and a worker that sends real HTTP requests to receivers.
 
-Tests set the store's clock, so that they need not wait for fire times and retries.
+Tests set the time of the worker, so that they need not wait for fire times and retries.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ MAX_CLAIMS = 1_000
 
 
 class World:
-    """A cell: its API, and a worker at the time `now_ms`."""
+    """The API of a cell, and a worker whose clock shows `now_ms`."""
 
     def __init__(self, store_url: str) -> None:
         loopback = read_networks("127.0.0.0/8")
@@ -45,7 +45,7 @@ class World:
         return outbound.tenants(self.cell, self.settings).create("test")
 
     def run_for(self, duration_ms: int) -> None:
-        """Advance the clock; deliver everything that becomes due meanwhile."""
+        """Advance the worker's clock, and deliver all webhooks that become due."""
         end_ms = max(self.now_ms, self.cell.now_ms()) + duration_ms
         for _ in range(MAX_CLAIMS):
             due = self.cell.client.zrange(

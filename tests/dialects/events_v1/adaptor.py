@@ -1,4 +1,4 @@
-"""Scheduler v1, for the conformance suite."""
+"""The adaptor of Scheduler v1 for the conformance suite."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,10 @@ STATUSES = {
 
 
 class EventsV1:
-    """Events of Scheduler v1 that have one callback a year."""
+    """Adapts the API of Scheduler v1 to the conformance suite.
+
+    Each webhook is an event with one callback a year, the first within three minutes.
+    """
 
     retries = 3
 
@@ -25,7 +28,7 @@ class EventsV1:
         return {"x-api-key": token}
 
     def accept(self, client: Client, url: str) -> str:
-        # Only an event that is not finished can be replayed: it must outlive its run.
+        # A callback can be replayed only until the end date of its event.
         at = datetime.now(UTC) + timedelta(minutes=2)
         event = {
             "eventOwner": "user@example.com",

@@ -1,4 +1,4 @@
-"""A web application on a real store, and callbacks at any time."""
+"""Fixtures for Scheduler v1: an API client, which can also attempt callbacks."""
 
 import pytest
 import redis
@@ -24,7 +24,7 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class Api:
-    """A client of one tenant."""
+    """A client of the API for one tenant, and the store of this API."""
 
     app: Any
     store: EventStore
@@ -65,7 +65,7 @@ class Api:
         return status, response["message"]
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """The body of a yearly event; `...` omits a field."""
+        """Return a body that creates a yearly event; the value `...` omits a field."""
         body = {
             "eventOwner": "user@example.com",
             "endDate": self.date_in(HOUR_MS),
@@ -84,11 +84,11 @@ class Api:
         return dict(self.data("GET", f"/v1/events/{event_id}"))
 
     def date_in(self, ms: int) -> str:
-        """The date in `ms` milliseconds, by the store's clock."""
+        """Return the time `ms` milliseconds from now, by the store's clock."""
         return to_iso(self.cell.now_ms() + ms)
 
     def list_events(self, **query: Any) -> tuple[list[str], int]:
-        """The ids in a list of events, and the total."""
+        """List events; return the ids on the page, and the total."""
         status, response = self.call("GET", "/v1/events", query_string=query)
         assert status == 200, response
         ids = [event["eventId"] for event in response["data"]]
@@ -103,10 +103,10 @@ class Api:
     def fire(
         self, event_id: str, *, now_ms: int, outcome: str = "delivered", **log: Any
     ) -> bool:
-        """Claim at a time, and make one attempt of each claimed callback of an event.
+        """Claim at `now_ms`, and make one attempt of each due callback of an event.
 
         Returns:
-            Whether there was a callback.
+            Whether the event had a callback that could begin.
         """
         claim = claims.claim(self.cell_at(now_ms), room=100, timeouts=TIMEOUTS)
         own_id = internal_id(event_id)
@@ -126,7 +126,7 @@ class Api:
 def make_api(
     make_web: Callable[..., Web], store_url: str
 ) -> Iterator[Callable[..., Api]]:
-    """Makes clients of applications with the given settings, each of a new tenant."""
+    """A factory of clients of an API with the given settings, each of a new tenant."""
 
     def make(**changes: Any) -> Api:
         web = make_web(EventsV1Settings, **changes)

@@ -1,4 +1,4 @@
-"""Registering an application."""
+"""Tests of the registration of applications."""
 
 import pytest
 from tests.dialects.events_v1.conftest import Api

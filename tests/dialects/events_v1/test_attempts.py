@@ -1,4 +1,4 @@
-"""Lists of an event's attempts, and of an owner's failures."""
+"""Tests of two lists: the attempts of an event, and the failures of an owner."""
 
 from scheduler_api.core.store import claims
 from scheduler_api.core.timestamps import from_iso, to_iso
@@ -9,7 +9,7 @@ MINUTE_MS = 60_000
 
 
 def minutely(api: Api, **changes: Any) -> tuple[str, int]:
-    """Create an event that fires each minute; return its id and its first fire time."""
+    """Create an event that fires every minute; return its id and first fire time."""
     event = api.create(interval="* * * * *", **changes)
     return event["eventId"], from_iso(event["nextRun"])
 

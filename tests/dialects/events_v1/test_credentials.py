@@ -1,4 +1,4 @@
-"""The signing secret of a tenant."""
+"""Tests of the signing secret of a tenant."""
 
 import base64
 from scheduler_api.dialects.events_v1.credentials import new_signing_secret

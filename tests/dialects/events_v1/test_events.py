@@ -1,4 +1,4 @@
-"""Creating, reading, editing, pausing and deleting events, and how they end."""
+"""Tests of creating, reading, editing, pausing, deleting and ending events."""
 
 import json
 import pytest

@@ -1,4 +1,4 @@
-"""Refused requests: all faults in one response, and nothing stored."""
+"""Tests of invalid requests: the error lists every fault, and nothing is stored."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a repeated creation is one creation."""
+"""Tests of `Idempotency-Key`: a repeated request creates only one event."""
 
 import pytest
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Lists of events: notations of the query, filters and pages."""
+"""Tests of lists of events: notations of the query, filters and pages."""
 
 import json
 import pytest
@@ -9,7 +9,7 @@ from tests.dialects.events_v1.conftest import Api
 from typing import Any
 from urllib.parse import parse_qsl
 
-# The documented example, as three versions of axios send it.
+# The example query of the documentation, as three versions of axios encode it.
 JSON_NOTATION = (
     "query=%7B%22eventOwner%22:[%22user%40example.com%22],%22tags%22:[%22prod%22],"
     "%22context%22:[%7B%22path%22:[%22user%22],%22value%22:%2212345%22,"

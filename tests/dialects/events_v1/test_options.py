@@ -1,4 +1,4 @@
-"""Options of events: set, returned, edited and refused."""
+"""Tests of options of events: how they are set, returned, edited and refused."""
 
 import pytest
 from scheduler_api.core.timestamps import from_iso

@@ -1,4 +1,4 @@
-"""The request of a callback, and when it is retried."""
+"""Tests of the HTTP request of a callback, and of its retries."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ def begun(context: object = CONTEXT, **changes: object) -> Begun:
 
 
 def render(begun_event: Begun, settings: Settings = SETTINGS):
-    # Receivers refuse old timestamps, so this must be the current time.
+    # The time is real, because receivers refuse requests with old timestamps.
     now_ms = time.time_ns() // 1_000_000
     return EventsV1Outbound(settings).render(
         begun_event, secrets=SECRETS, now_ms=now_ms

@@ -1,4 +1,4 @@
-"""Replays: a callback is sent again with the same content."""
+"""Tests of replays, which send a finished callback again with the same content."""
 
 import pytest
 from scheduler_api.core.store import claims, keys
@@ -13,7 +13,7 @@ NO_ATTEMPT = (404, "Attempt not found")
 
 
 def fired(api: Api, outcome: str = "dead", **changes: Any) -> tuple[str, str]:
-    """Create an event and make one attempt; return the ids of both."""
+    """Create an event and make one attempt; return the ids of event and attempt."""
     event = api.create(**{"interval": "* * * * *"} | changes)
     event_id, at_ms = event["eventId"], from_iso(event["nextRun"])
     assert api.fire(event_id, now_ms=at_ms, outcome=outcome)

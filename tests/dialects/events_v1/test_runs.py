@@ -1,4 +1,4 @@
-"""Runs on demand, and the list of runs."""
+"""Tests of runs that a client starts on demand, and of the list of runs."""
 
 from scheduler_api.core.timestamps import from_iso, to_iso
 from tests.dialects.events_v1.conftest import Api

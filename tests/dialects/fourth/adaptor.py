@@ -16,7 +16,7 @@ STATUSES = {
 
 
 class Postbox:
-    """A client of Postbox."""
+    """Adapts the Postbox API to the conformance suite."""
 
     retries = 1
 

@@ -1,4 +1,4 @@
-"""The settings, the secret and the grammar of Postbox."""
+"""Tests of the setting, the secret and the cron grammar of Postbox."""
 
 import pytest
 from click.testing import CliRunner, Result

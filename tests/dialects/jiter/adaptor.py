@@ -1,4 +1,4 @@
-"""Jiter, for the conformance suite."""
+"""The adaptor of Jiter for the conformance suite."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ STATUSES = {
 
 
 class Jiter:
-    """Events of Jiter."""
+    """Adapts the Jiter API to the conformance suite; each webhook is an event."""
 
     retries = 3
 

@@ -1,4 +1,4 @@
-"""A web application on a real store, and attempts at any time."""
+"""Fixtures for Jiter: an API client, which can also create and attempt past events."""
 
 import pytest
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MINUTE_MS = 60_000
 
 @dataclass
 class Api:
-    """A client of one tenant."""
+    """A client of the API for one tenant, with the store and the engine of this API."""
 
     app: Any
     store: EventStore
@@ -45,7 +45,7 @@ class Api:
             return response.status_code, body
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """The body of an event in one minute; `...` omits a field."""
+        """Return a body that creates an event due in a minute; `...` omits a field."""
         body = {
             "payload": "hello",
             "destination": "https://example.com/hook",
@@ -59,7 +59,7 @@ class Api:
         return dict(event)
 
     def cron_body(self, **changes: Any) -> dict[str, Any]:
-        """The body of a daily cron job; `...` omits a field."""
+        """Return a body that creates a daily cron job; `...` omits a field."""
         body = {
             "payload": "tick",
             "destination": "https://example.com/hook",
@@ -85,7 +85,7 @@ class Api:
         return str(int(event.id, 36))
 
     def attempt(self, event: str, outcome: str, *, ago_ms: int = 0, **log: Any) -> None:
-        """Make an attempt of an event that ended `ago_ms` ago."""
+        """Make one attempt of an event, as if `ago_ms` ago."""
         now_ms = self.cell.now_ms() - ago_ms
         self.engine.attempt(to_id(int(event)), outcome, now_ms=now_ms, **log)
 
@@ -97,7 +97,7 @@ class Api:
 
 @pytest.fixture
 def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
-    """Makes clients of applications with the given settings, each of a new tenant."""
+    """A factory of clients of an API with the given settings, each of a new tenant."""
 
     def make(**changes: Any) -> Api:
         web = make_web(JiterSettings, **changes)

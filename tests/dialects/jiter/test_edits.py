@@ -1,4 +1,4 @@
-"""Editing and cancelling events."""
+"""Tests of editing and cancelling events."""
 
 import pytest
 import random

@@ -1,4 +1,4 @@
-"""Creating and reading events."""
+"""Tests of creating and reading events."""
 
 import json
 import pytest
@@ -346,7 +346,7 @@ def test_creating_an_event_costs_one_round_trip(api: Any, store_url: str) -> Non
         earlier = before.get(f"cmdstat_{name}", {"calls": 0})["calls"]
         return int(after.get(f"cmdstat_{name}", {"calls": 0})["calls"] - earlier)
 
-    # `api.body` also reads the time of the store.
+    # Function calls only: `api.body` reads the store's time with another command.
     assert count_function_calls(client) - called == 10
     assert calls("hget") == calls("incrby") == 0
 

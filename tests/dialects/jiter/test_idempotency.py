@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a repeated creation is one creation."""
+"""Tests of `Idempotency-Key`: a repeated request creates only one object."""
 
 import pytest
 from collections.abc import Callable

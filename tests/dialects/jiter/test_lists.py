@@ -1,4 +1,4 @@
-"""The list of events: filters, order, search window and limit."""
+"""Tests of the list of events: filters, order, search window and limit."""
 
 import pytest
 import time
@@ -31,7 +31,7 @@ def _ids(api: Any, query: str = "", **filters: str) -> list[str]:
 
 @pytest.fixture
 def one_of_each(api: Any) -> dict[str, str]:
-    """The ids of events of each status, by status; oldest first."""
+    """Create an event of each status, oldest first; return the ids by status."""
     events = {
         status: api.create_past(ago_ms=5000 - n) for n, status in enumerate(STATUSES)
     }

@@ -1,4 +1,4 @@
-"""The request to a destination, and when it is retried."""
+"""Tests of the HTTP request to a destination, and of its retries."""
 
 import base64
 import hashlib
@@ -62,7 +62,7 @@ def _hmac(message: bytes) -> str:
 
 
 def _as_javascript(text: str) -> bytes:
-    """A reference for `JSON.stringify`, which escapes lone surrogates."""
+    """Encode a text as JavaScript's `JSON.stringify` does: escape lone surrogates."""
     dumped = json.dumps(text, ensure_ascii=False)
     return re.sub(
         "[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", dumped
@@ -218,7 +218,7 @@ def test_retry_after_only_delays_a_retry() -> None:
 
 
 def test_outbound_halves_import_no_web_framework() -> None:
-    """Importing one would slow down the start of every worker."""
+    """A web framework would slow down the start of every worker."""
     code = (
         "import sys, scheduler_api.dialects.outbound as _;"
         "print({'flask', 'marshmallow', 'werkzeug'} & set(sys.modules))"

@@ -1,4 +1,4 @@
-"""Replays: a finished event is sent again as a new event."""
+"""Tests of replays, which send a finished event again as a new event."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The status of an event in each phase, and its history."""
+"""Tests of the status and the history of an event, from creation to its end."""
 
 import base64
 import hashlib

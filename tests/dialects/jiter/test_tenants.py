@@ -1,4 +1,4 @@
-"""API keys, and the isolation of tenants (S-27, S-29)."""
+"""Tests of API keys and of the isolation of tenants (S-27, S-29)."""
 
 import pytest
 from collections.abc import Callable

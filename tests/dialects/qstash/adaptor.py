@@ -1,4 +1,4 @@
-"""QStash, for the conformance suite."""
+"""The adaptor of QStash for the conformance suite."""
 
 from qstash import Receiver
 from scheduler_api.core.tenants.accounts import Secrets
@@ -11,7 +11,11 @@ SCHEDULE = {"Upstash-Cron": "* * * * *", "Scheduler-Max-Runs": "1"}
 
 
 class QStash:
-    """Messages of QStash; a message cannot be edited, a schedule can."""
+    """Adapts the QStash API to the conformance suite.
+
+    Each webhook is a message; an editable webhook is a schedule with one run, because
+    QStash cannot edit messages.
+    """
 
     retries = 2
 

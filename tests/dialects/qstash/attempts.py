@@ -1,4 +1,4 @@
-"""Attempts of messages, for tests of outbound code."""
+"""Begun attempts of messages, and their results, for tests of outbound code."""
 
 from dataclasses import dataclass, replace
 from scheduler_api.core.model import Begun, Content
@@ -12,7 +12,7 @@ BEGUN = begun("qstash", Content(URL, BODY), id="7k")
 
 @dataclass(frozen=True)
 class Reply:
-    """How an attempt ended."""
+    """The result of an attempt."""
 
     status: int | None = 500
     error: str | None = None
@@ -23,6 +23,6 @@ class Reply:
 
 
 def begun_of(message: Message, *, failures: int = 0, body: bytes = BODY) -> Begun:
-    """The attempt of a message after some failures."""
+    """Return a begun attempt of a message that has failed `failures` times."""
     content = Content(URL, body, to_options(message))
     return replace(BEGUN, content=content, failures=failures)

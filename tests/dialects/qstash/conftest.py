@@ -1,4 +1,4 @@
-"""An HTTP client of one tenant on a real store, with a synchronous worker."""
+"""Fixtures for QStash: an API client, which can also attempt messages."""
 
 import pytest
 from collections.abc import Callable
@@ -17,7 +17,7 @@ HOOK = "https://example.com/hook"
 
 @dataclass
 class Api:
-    """A client with one tenant's token."""
+    """A client of the API for one tenant, with the store and the engine of this API."""
 
     app: Any
     store: EventStore
@@ -32,7 +32,7 @@ class Api:
         return self.store.cell
 
     def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Send a request; returns the status and the parsed body, None if empty."""
+        """Send a request; return the status and the parsed body, None if empty."""
         headers = {"Authorization": f"Bearer {self.token}"} | more.pop("headers", {})
         with self.app.test_client() as client:
             answer = client.open(path, method=method, headers=headers, **more)
@@ -43,7 +43,7 @@ class Api:
             return answer.status_code, body
 
     def publish(self, to: str = HOOK, data: bytes = b"hello", **headers: str) -> Any:
-        """Publish a message; `retry_delay` is the header `Upstash-Retry-Delay`."""
+        """Publish a message; `retry_delay` sets the header `Upstash-Retry-Delay`."""
         status, answer = self.call(
             "POST", f"/v2/publish/{to}", data=data, headers=upstash(headers)
         )
@@ -62,15 +62,15 @@ class Api:
         return page
 
     def attempt(self, message_id: str, outcome: str, **log: Any) -> None:
-        """Begin and settle one attempt, as a worker does."""
+        """Begin and settle one attempt of a message, as a worker does."""
         self.settle(self.begin(message_id), outcome, **log)
 
     def begin(self, message_id: str) -> Begun:
-        """Claim due events and begin one."""
+        """Claim all due events and begin one message."""
         return self.engine.begin(message_id.removeprefix("msg_"))
 
     def lose(self, message_id: str) -> None:
-        """Begin an attempt and let its lease expire while a ticker keeps claiming."""
+        """Begin an attempt, then claim regularly until its lease has expired."""
         self.begin(message_id)
         begun_ms = self.cell.now_ms()
         for after_ms in range(5_000, 2 * TIMEOUTS.lease_ms, 5_000):
@@ -82,13 +82,13 @@ class Api:
 
 
 def upstash(headers: dict[str, str]) -> dict[str, str]:
-    """Headers with the prefix `Upstash-`; `_` in a name stands for a dash."""
+    """Return headers with the prefix `Upstash-` and dashes for `_` in names."""
     return {f"Upstash-{name.replace('_', '-')}": v for name, v in headers.items()}
 
 
 @pytest.fixture
 def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
-    """A factory of clients, each with a new tenant and its own settings."""
+    """A factory of clients of an API with the given settings, each of a new tenant."""
 
     def make(**changes: Any) -> Api:
         web = make_web(QstashSettings, **changes)

@@ -1,4 +1,4 @@
-"""Parsing headers in tests: the message, or the error."""
+"""Helpers that parse headers and return the message, or the expected error."""
 
 import pytest
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue

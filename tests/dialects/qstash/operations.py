@@ -1,4 +1,4 @@
-"""QStash's description as a schema that requests are generated from."""
+"""A schema for generated requests, made from the description of the QStash API."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ DESCRIPTION = Path(__file__).with_name("operations.json")
 A_MESSAGE, A_SCHEDULE, A_LETTER = "msg_placeholder", "scd_placeholder", "1-placeholder"
 HOOK = "https://example.com/hook"
 MAX_UNIX_S = 253_402_300_799
-# Text that needs no percent escapes in a path.
+# Texts that clients send in a path without percent escapes.
 PLAIN = re.compile(r"[\w:/.@%+=&-]+", re.ASCII)
 
 TEXT: Json = {"type": "string"}
@@ -28,13 +28,13 @@ TEXTS: Json = {"type": "array", "items": TEXT}
 MAP: Json = {"type": "object", "additionalProperties": TEXTS}
 ERROR: Json = {"$ref": "#/components/responses/Error"}
 DIGITS: Json = {"type": "string", "pattern": "^[0-9]{1,3}$"}
-# Any header value.
+# Texts of all characters that a header value may contain.
 LATIN_1 = st.text(
     st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"])
 )
 
-# Valid values, by the name of a header or parameter. A request with random values only
-# would be refused because of its first header.
+# Valid values of headers and parameters, by name. Most generated values are taken from
+# this table, because the server would refuse nearly all requests with random values.
 VALID: dict[str, tuple[str, ...]] = {
     "destination": (
         HOOK,
@@ -68,7 +68,7 @@ VALID: dict[str, tuple[str, ...]] = {
     "label": ("first", "first,third"),
     "callerIp": ("127.0.0.1",),
 }
-# Names with the same valid values as another name.
+# Headers and parameters that accept the same values as another in `VALID` or `BOUNDS`.
 SAME_VALUES = {
     "messageIds": "messageId",
     "dlqIds": "dlqId",
@@ -97,12 +97,12 @@ BOUNDS: dict[str, Json] = {
 
 
 def headers(*names: str, schema: Json = TEXT) -> Json:
-    """Header parameters by name."""
+    """Return descriptions of header parameters, by name."""
     return {name: {"name": name, "in": "header", "schema": schema} for name in names}
 
 
 def query(**schemas: Json) -> Json:
-    """Query parameters by name."""
+    """Return descriptions of query parameters, by name."""
     return {
         name: {"name": name, "in": "query", "schema": schema}
         for name, schema in schemas.items()
@@ -110,36 +110,40 @@ def query(**schemas: Json) -> Json:
 
 
 def answer(schema: Json) -> Json:
-    """A response with a body."""
+    """Return the description of a response with a JSON body."""
     return {"content": {"application/json": {"schema": schema}}}
 
 
 def mostly_valid(name: str) -> Json:
-    """A text that is mostly a valid value of a header or parameter."""
+    """Return the schema of a parameter that mostly has a value from `VALID`."""
     return TEXT | {"format": name.lower()}
 
 
 def record(*required: str, **fields: Json) -> Json:
-    """An object."""
+    """Return the schema of an object."""
     return {"type": "object", "required": list(required), "properties": fields}
 
 
 def listed(items: Json) -> Json:
-    """A list."""
+    """Return the schema of a list."""
     return {"type": "array", "items": items}
 
 
 def either(*schemas: Json) -> Json:
-    """One of some."""
+    """Return the schema of a value that matches any of some schemas."""
     return {"anyOf": list(schemas)}
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """A change of the description at one place.
+    """A change to one place in the description.
 
-    `value` is merged into the value at the place, object by object; None removes a
-    field. Lists of parameters are objects by name here.
+    Attributes:
+        at: the path to the place, as names of fields separated by spaces. Parameters of
+            an operation are found by name.
+        value: an object that is merged recursively into the object at the place; a
+            field with the value None is removed.
+        reason: why our API differs from the description.
     """
 
     at: str
@@ -148,10 +152,10 @@ class Adaptation:
 
 
 def operations(more: Iterable[str]) -> list[tuple[str, str]]:
-    """Path and method of each operation.
+    """Return the path and the method of each operation in the description.
 
     Args:
-        more: other operations, as path and method in one text.
+        more: operations to add, as path and method separated by a space.
     """
     paths = json.loads(DESCRIPTION.read_text())["paths"]
     described = [(path, method) for path, item in paths.items() for method in item]
@@ -164,11 +168,11 @@ def load(
     aliases: Mapping[str, str],
     general: Iterable[str],
 ) -> schemathesis.BaseSchema:
-    """The description after the adaptations.
+    """Return the description with the adaptations, as a schema for Schemathesis.
 
     Args:
-        aliases: additional operations, each with the operation that it equals.
-        general: statuses that every operation may have.
+        aliases: operations to add, each with the described operation that it equals.
+        general: statuses to add to every operation.
     """
     described = json.loads(DESCRIPTION.read_text())
     for operation in _operations(described):
@@ -197,7 +201,7 @@ def load(
 
 
 def cases(operation: schemathesis.APIOperation) -> st.SearchStrategy[Case]:
-    """Requests that match the description, and some that do not."""
+    """Return a strategy for requests; about a third do not match the description."""
     valid = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
     if not (operation.query or operation.headers or operation.body):
         return valid
@@ -206,7 +210,7 @@ def cases(operation: schemathesis.APIOperation) -> st.SearchStrategy[Case]:
 
 
 def unescaped_path(case: Case) -> str:
-    """The path with the destination unescaped, as clients send it."""
+    """Return the path of a request, with the destination unescaped as clients do."""
     destination = (case.path_parameters or {}).get("destination")
     if isinstance(destination, str) and PLAIN.fullmatch(destination):
         return case.path.replace("{destination}", destination)
@@ -252,7 +256,7 @@ def _merge(into: Json, value: Json) -> None:
 
 
 def _close(schema: Json) -> None:
-    """Forbid fields that are not described."""
+    """Forbid fields that the schema of an object does not describe."""
     if isinstance(schema, list):
         for each in schema:
             _close(each)
@@ -273,7 +277,7 @@ def _add_inputs(described: Json) -> None:
     batch = paths["/v2/batch"]["post"]["requestBody"]["content"]["application/json"]
     item = batch["schema"]["items"]["properties"]
     item["destination"] = _input("destination", TEXT)
-    # In a batch all header values are texts.
+    # Headers of batch items are JSON strings, even if they contain integers.
     item["headers"]["properties"] = {
         name: DIGITS if schema["type"] == "integer" else schema
         for name, schema in schemas.items()

@@ -1,4 +1,4 @@
-"""Callbacks: their content, and when they are sent."""
+"""Tests of callbacks: their content, and when they are sent."""
 
 import base64
 import json

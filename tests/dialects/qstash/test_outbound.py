@@ -1,4 +1,4 @@
-"""Requests to QStash destinations, and delays before retries."""
+"""Tests of the HTTP requests to destinations, and of the delays before retries."""
 
 import jwt
 import pytest
@@ -152,7 +152,7 @@ def test_s19_every_attempt_has_a_new_signature_by_the_current_key() -> None:
 def test_s19_the_official_receiver_accepts_signatures(
     body: str, keys: tuple[str, str]
 ) -> None:
-    """Also with the keys from before the last rotation."""
+    """A receiver may still have the pair of keys from before the last rotation."""
     begun = begun_of(Message(), body=body.encode())
     signature = sent(render(begun, now_ms=time.time_ns() // 1_000_000))[
         "Upstash-Signature"

@@ -1,4 +1,4 @@
-"""The delay before a failed message is retried."""
+"""Tests of the delay before a failed message is retried."""
 
 import pytest
 from email.utils import formatdate

@@ -1,4 +1,4 @@
-"""The JWT that signs a delivery."""
+"""Tests of the JWT that signs a delivery."""
 
 import base64
 import hashlib

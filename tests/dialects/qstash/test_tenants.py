@@ -1,4 +1,4 @@
-"""Tokens, the separation of tenants, and redaction in answers."""
+"""Tests of tokens, the isolation of tenants, and redaction in answers."""
 
 import pytest
 from collections.abc import Callable
@@ -15,7 +15,7 @@ CANARY = "canary-5f2c"
 
 
 def routes(api: Any) -> list[tuple[str, str]]:
-    """Every method and path of the dialect, with a value for each variable."""
+    """Return every method and path of the dialect, with values for path variables."""
     parts = {
         "<rest:destination>": HOOK,
         "<rest:target>": HOOK,
@@ -109,7 +109,7 @@ def test_redacted_values_are_in_no_answer(api: Any, fields: str) -> None:
     api.attempt(name, "dead", status=500)
     answers = [api.message(name), api.logs(), api.logs(f"?messageId={name}")]
 
-    # The canary in base64 is one of three texts, depending on its offset.
+    # The canary in plain text, and in base64 at each of the three possible offsets.
     for trace in (CANARY, "Y2FuYXJ5", "NhbmFye", "jYW5hcn"):
         assert trace not in repr(answers)
     assert answers[0]["body"].startswith("REDACTED:")

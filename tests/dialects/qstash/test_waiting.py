@@ -1,4 +1,4 @@
-"""Queues and flow control of published messages."""
+"""Tests of published messages that wait for a queue or a flow-control key."""
 
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -15,7 +15,7 @@ def enqueue(api: Api, body: str) -> str:
 
 
 def offered(api: Api) -> list[str]:
-    """Claim until no more events are due; returns their ids."""
+    """Claim until no more events are due; return the ids of all claimed events."""
     cell = api.engine.cell_at(api.cell.now_ms() + 5)
     found: list[str] = []
     while True:

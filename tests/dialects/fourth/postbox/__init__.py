@@ -1,1 +1,1 @@
-"""A small dialect that tests add to a copy of the project: `/postbox`."""
+"""Postbox, a small dialect that a test adds to a copy of the project."""

@@ -12,7 +12,7 @@ def new_signing_secret() -> str:
 
 
 def client_variables(_token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
-    """Return the environment variables of a tenant's clients."""
+    """Return the environment variables that clients of a tenant need."""
     return {
         "POSTBOX_URL": f"{base_url}/postbox",
         "POSTBOX_SECRET": secrets[SIGNING_SECRET],

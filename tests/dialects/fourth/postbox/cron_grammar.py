@@ -1,4 +1,4 @@
-"""The cron expressions that Postbox accepts: those with seconds and an `L`."""
+"""The grammar of cron expressions that Postbox accepts: seconds, `L` and `@daily`."""
 
 from scheduler_api.core.cron.expression import Grammar
 

@@ -1,4 +1,4 @@
-"""The routes of Postbox: an event is created, read, edited, cancelled and resent."""
+"""The routes of Postbox: they create, read, edit, cancel and resend events."""
 
 from flask import Blueprint, Response, jsonify, request
 from functools import partial
@@ -23,7 +23,7 @@ KEY_HEADER = "x-postbox-key"
 
 
 class NewMemo(Schema):
-    """The body of a request."""
+    """The body of a request that creates or edits an event."""
 
     to = fields.String(required=True)
     text = fields.String()
@@ -31,7 +31,7 @@ class NewMemo(Schema):
 
 
 class Postbox(Schema):
-    """The body of a response."""
+    """The body of a successful response."""
 
     id = fields.String(required=True)
     to = fields.String(required=True)
@@ -39,7 +39,7 @@ class Postbox(Schema):
 
 
 class Error(Schema):
-    """An error."""
+    """The body of an error response."""
 
     error = fields.String(required=True)
 
@@ -55,7 +55,7 @@ DOCUMENT = Document(
 
 
 class Memos:
-    """Views; `owner` is the owner of the request's key."""
+    """Views, called with the owner that the request's key authenticates."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -110,7 +110,7 @@ class Memos:
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Return all routes."""
+    """Return a blueprint with all routes."""
     routes, memos = Blueprint(DIALECT, __name__, url_prefix="/postbox"), Memos(services)
     table: list[Route] = [
         ("POST", "/", "create", memos.create),

@@ -1,4 +1,4 @@
-"""The requests and retries of Postbox. Pure."""
+"""The requests and retries of Postbox, as functions without input or output."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,13 +17,13 @@ _next_delay_ms = partial(retry.planned_delay_ms, delays_ms=(1_000,))
 
 
 class PostboxOutbound:
-    """The outbound half of Postbox."""
+    """Builds the HTTP requests of Postbox, and decides about retries."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self._response_cap_bytes = settings.response_log_bytes
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
-        """Return the signed PUT of this attempt."""
+        """Return the signed PUT request of an attempt."""
         content = content_of(begun)
         signature = hmac_sha256_base64(secrets[SIGNING_SECRET], content.body)
         return Outgoing(
@@ -36,9 +36,9 @@ class PostboxOutbound:
         )
 
     def expand(self, _begun: Begun, _group: Group) -> Sequence[Draft]:
-        """Return nothing: Postbox has no groups."""
+        """Return an empty sequence, because Postbox has no groups of destinations."""
         return ()
 
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
-        """Retry a failure once, after a second."""
+        """Decide on one retry, a second after the first failure."""
         return retry.decide(begun, answer, _next_delay_ms)

@@ -1,4 +1,4 @@
-"""Batches: every item gets an answer in its place."""
+"""Tests of batches: the answer has one entry per item, in the order of the items."""
 
 import pytest
 import redis
@@ -172,7 +172,7 @@ def test_items_for_a_full_store_get_errors(api: Any) -> None:
 
 
 class UnavailableStore(EventStore):
-    """A store that fails after some calls of `create_many`."""
+    """A store in which `create_many` fails after `calls_left` successful calls."""
 
     calls_left = 0
 
@@ -185,7 +185,7 @@ class UnavailableStore(EventStore):
 
 @pytest.fixture
 def batch_of_unavailable_store(api: Any, store_url: str) -> Callable[..., Any]:
-    """Send a batch to a store that fails after some parts; returns the answer."""
+    """A function that sends a batch to a store that fails after some parts."""
     settings = Settings(redis_url=store_url, secret_key=SECRET_KEY)
     store = UnavailableStore(api.cell)
     publishing = Publishing(replace(services.build(settings), store=store))

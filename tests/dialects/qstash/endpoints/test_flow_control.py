@@ -1,4 +1,4 @@
-"""Flow-control keys over HTTP: limits, pauses, pins and counts."""
+"""Tests of flow-control keys, through the HTTP API: limits, pauses, pins and counts."""
 
 import pytest
 import time
@@ -32,7 +32,7 @@ def act(api: Any, verb: str, key: str = "k") -> None:
 
 
 def offered(api: Any) -> list[str]:
-    """Claim due events; returns their message ids."""
+    """Claim due events; return their message ids."""
     return [
         f"msg_{each}"
         for each in claims.claim(api.cell, room=100, timeouts=TIMEOUTS).ids

@@ -1,4 +1,4 @@
-"""Logs: entries, filters and pages."""
+"""Tests of logs: entries, filters and pages."""
 
 import base64
 import pytest
@@ -19,7 +19,7 @@ def states(api: Any, query: str = "") -> list[str]:
 
 @pytest.fixture
 def failed(api: Any) -> str:
-    """A message whose only attempt failed."""
+    """Publish a message whose only attempt fails; return its id."""
     name = str(api.publish(retries="0", timeout="7s")["messageId"])
     api.attempt(name, "dead", status=500, response="no")
     return name

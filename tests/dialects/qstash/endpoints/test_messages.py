@@ -1,4 +1,4 @@
-"""Messages: reading one, cancelling one or many."""
+"""Tests of reading a message, and of cancelling one or many messages."""
 
 import base64
 import pytest
@@ -278,7 +278,7 @@ def test_a_bulk_call_reads_no_bodies_and_works_in_batches(api: Any) -> None:
 
 
 def read_bytes_and_calls(api: Any) -> tuple[int, int]:
-    """How many bytes the store has sent, and how many functions it has run."""
+    """Return how many bytes the store has sent, and how many function calls it ran."""
     stats = api.cell.client.info("stats")
     return stats["total_net_output_bytes"], count_function_calls(api.cell.client)
 

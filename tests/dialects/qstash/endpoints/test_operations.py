@@ -1,7 +1,8 @@
-"""Generated requests to every operation; every answer must match the description.
+"""Generated requests to every operation, and checks of the answers.
 
-`operations.json` is QStash's published description: parameters, bodies, statuses and
-fields. The adaptations below are our differences from it, each with its reason.
+`operations.json` is the published description of the QStash API. Answers must match
+this description after the adaptations below, where our API differs from QStash. Each
+adaptation has a reason.
 
 Source: https://upstash.com/docs/qstash/api-reference
 """
@@ -47,7 +48,7 @@ from tests.dialects.qstash.operations import (
 from typing import Any
 
 EXAMPLES = 20
-# Without it, every change of the test's source changes the generated requests.
+# Without a seed, each edit of the test function changes the generated requests.
 SEED = 1
 CHECKS = [
     not_a_server_error,
@@ -57,7 +58,7 @@ CHECKS = [
     empty_unless_described,
 ]
 
-# Statuses that every operation may have, described or not.
+# Statuses that every operation may return, even if its description lacks them.
 GENERAL = {
     "401": "the token is missing or unknown",
     "404": "an id, a name or a route is unknown",
@@ -114,8 +115,8 @@ STATES = (
 )
 FLOW_CONTROL_HEADERS = headers("Upstash-Flow-Control-Key", "Upstash-Flow-Control-Value")
 
-# Requests that clients send although the description lacks them. These adaptations
-# must not allow more answers.
+# Parameters and bodies that clients send although the description lacks them. The
+# adaptations concern requests only: which answers are allowed must not change.
 REQUESTS = (
     Adaptation(
         f"{BATCH} requestBody content application/json schema items properties",
@@ -227,7 +228,7 @@ REQUESTS = (
         "the hosted service had it",
     ),
 )
-# Fields that an SDK requires. They make the description stricter.
+# Optional fields of the description that are required here, since an SDK needs them.
 MESSAGE = ("messageId", "url", "method", "maxRetries", "notBefore", "createdAt")
 NEEDED = {
     "Message": MESSAGE,
@@ -242,7 +243,7 @@ NEEDED = {
     "FlowControlKey": ("flowControlKey",),
     "SigningKeys": ("current", "next"),
 }
-# Answers that the SDKs need although the description has others.
+# Answers that the SDKs need, where the description has other answers.
 ANSWERS = (
     Adaptation(
         f"{PUBLISH} responses",
@@ -322,8 +323,9 @@ ANSWERS = (
         "as for publishing",
     ),
 )
-# Operations without a 400 in the description, and which invalid input gets one here.
-# To ignore the input would do more than the client asked for, or something else.
+# The description has no 400 for these operations, but our server answers 400 to this
+# invalid input. If the server ignored the input, the operation could change or return
+# more than the client asked for.
 INVALID_INPUT = {
     "/v2/messages delete": "an unknown filter, which must not cancel all messages",
     "/v2/logs get": "an unknown or invalid filter",
@@ -336,7 +338,7 @@ INVALID_INPUT = {
     "/v2/dlq/retry/{dlqId} post": "an invalid header",
     "/v2/flowControl get": "an unknown parameter",
 }
-# Our additional fields. The description allows them, and clients ignore unknown fields.
+# Our additional fields: the description allows more, and clients ignore unknown fields.
 OWN_FIELDS = {
     "Schedule": {
         **{"missedRuns": TEXT, "mostMissed": INTEGER, "skippedRuns": INTEGER},
@@ -367,7 +369,7 @@ ADAPTATIONS = (
         for kind, fields in OWN_FIELDS.items()
     ),
 )
-# Other names of described operations, which the SDKs use.
+# Operations that the SDKs use, each with the described operation that it equals.
 ALIASES = {
     "/v2/events get": "/v2/logs get",
     "/v2/schedules/{scheduleId}/pause patch": "/v2/schedules/{scheduleId}/pause post",
@@ -398,7 +400,7 @@ SETTINGS = settings(
 
 @dataclass
 class Subject:
-    """The application with one resource of each kind; checks every answer."""
+    """The application under test, and the ids of its newest resources."""
 
     api: Any
     description: schemathesis.BaseSchema
@@ -435,7 +437,7 @@ class Subject:
         assert self.api.call("POST", path, json={"endpoints": endpoints})[0] == 200
 
     def check(self, case: Case) -> Response:
-        """Make the request and compare its answer with the description."""
+        """Send a generated request, and check the answer against the description."""
         return case.call_and_validate(
             app=self.api.app,
             headers={"Authorization": f"Bearer {self.api.token}"},
@@ -446,7 +448,7 @@ class Subject:
         self.check(self.description[path]["get"].Case(**parts))
 
     def read_created(self, response: Response) -> None:
-        """Get the messages and schedules that a request has created."""
+        """Read the messages and schedules that a request created; check the answers."""
         body = response.json() if response.content else None
         for each in body if isinstance(body, list) else [body]:
             for name, path in LOOKUPS.items():
@@ -454,7 +456,7 @@ class Subject:
                     self.get(path, path_parameters={name: each[name]})
 
     def fill(self, case: Case) -> None:
-        """Replace the placeholders in a request with ids of existing resources."""
+        """Replace placeholders in a request by ids of resources, which are created."""
         in_path = list((case.path_parameters or {}).values())
         if A_MESSAGE in in_path:
             self.publish()
@@ -538,7 +540,7 @@ def test_every_answer_matches_the_description(
     def answers_as_described(case: Case) -> None:
         subject.fill(case)
         case.path = unescaped_path(case)
-        # The second request may be a duplicate, or for a deleted resource.
+        # Repeated, because a duplicate or a deleted resource may get another answer.
         for response in (subject.check(case), subject.check(case)):
             subject.read_created(response)
             statuses.add(response.status_code)

@@ -1,4 +1,4 @@
-"""Publishing and enqueueing: accepted messages, answers and errors."""
+"""Tests of publishing and enqueueing: accepted messages, answers and errors."""
 
 import gzip
 import pytest

@@ -1,4 +1,4 @@
-"""Queues over HTTP: creation, pause, lag and deletion."""
+"""Tests of queues, through the HTTP API: creation, pause, lag and deletion."""
 
 import pytest
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def enqueue(api: Any, name: str = "line", **headers: str) -> str:
 
 
 def offered(api: Any) -> list[str]:
-    """Claim due events; returns their message ids."""
+    """Claim due events; return their message ids."""
     return [
         f"msg_{each}"
         for each in claims.claim(api.cell, room=100, timeouts=TIMEOUTS).ids

@@ -1,4 +1,4 @@
-"""Signing keys over HTTP: reading and rotating them."""
+"""Tests of reading and rotating signing keys, through the HTTP API."""
 
 import pytest
 import redis
@@ -25,7 +25,7 @@ def rotate(api: Any, query: str = "") -> Any:
 
 
 def age_rotation(api: Any, by_ms: int) -> None:
-    """Move the time of the last rotation into the past."""
+    """Make the last rotation `by_ms` older."""
     client: redis.Redis = api.cell.client
     client.hincrby(
         keys.tenant(api.cell.prefix, api.owner.tenant), "qstash.rotated", -by_ms

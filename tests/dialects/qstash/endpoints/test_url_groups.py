@@ -1,4 +1,4 @@
-"""Url groups: endpoints, messages to groups, and schedules for groups."""
+"""Tests of URL groups: their endpoints, and messages and schedules sent to groups."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Drafts of events from parsed messages."""
+"""Tests of how parsed messages become drafts of events."""
 
 import pytest
 from scheduler_api.core.delivery.destinations import AddressPolicy

@@ -1,4 +1,4 @@
-"""Forwarded headers: which ones, their names, and reserved headers."""
+"""Tests of forwarded headers: which are forwarded, under which names, and refusals."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Readers of header values: accepted values and errors."""
+"""Tests of the readers of header values: accepted values and errors."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Messages: how an event's options store them, and their content hash."""
+"""Tests of messages: how options of events store them, and their content hash."""
 
 import orjson
 import pytest

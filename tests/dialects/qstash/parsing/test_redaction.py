@@ -1,4 +1,4 @@
-"""Redaction: hidden values and their placeholders."""
+"""Tests of redaction: which values are hidden, and their placeholders."""
 
 import re
 from scheduler_api.dialects.qstash.parsing.redaction import (

@@ -1,4 +1,4 @@
-"""Parsing of a publisher's headers and query parameters."""
+"""Tests of the parser of a publisher's headers and query parameters."""
 
 import pytest
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
@@ -156,7 +156,7 @@ def test_the_error_for_a_queue_name_names_its_field() -> None:
 
 
 def test_py_flow_control_without_limits_is_refused() -> None:
-    """The Python SDK sends the key with an empty value."""
+    """Without limits, the Python SDK sends `Upstash-Flow-Control-Value: `."""
     headers = {"Upstash-Flow-Control-Key": "k", "Upstash-Flow-Control-Value": ""}
 
     assert "either rate=X or parallelism=Y" in str(refusal(headers))

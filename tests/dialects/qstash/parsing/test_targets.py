@@ -1,4 +1,4 @@
-"""Destinations in the raw request target, and the checks on them."""
+"""Tests of destinations in the path of a request: how they are read and checked."""
 
 import pytest
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""The table in docs/qstash.md, and answers to operations that are not supported."""
+"""Tests of the table in docs/qstash.md, and of answers to unsupported operations."""
 
 import pytest
 import re

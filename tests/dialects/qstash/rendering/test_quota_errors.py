@@ -1,4 +1,4 @@
-"""The limits of a tenant's queues, flow-control keys and url groups."""
+"""Tests of errors at the limits of queues, flow-control keys and URL groups."""
 
 import pytest
 from collections.abc import Callable
@@ -15,7 +15,7 @@ KEYS = (
 
 @pytest.fixture
 def small(make_api: Callable[..., Any]) -> Any:
-    """A tenant that may have one of each, and has it."""
+    """A client whose tenant is at its limits: one queue, one key and one URL group."""
     api = make_api(queues=1, flow_control_keys=1, url_groups=1)
     endpoints = {"endpoints": [{"url": HOOK}]}
     assert api.call("POST", f"/v2/enqueue/a/{HOOK}")[0] == 201

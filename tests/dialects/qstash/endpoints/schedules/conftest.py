@@ -1,4 +1,4 @@
-"""An HTTP client of one tenant, for tests of schedules."""
+"""Fixtures for tests of schedules: an API client, which can also make runs."""
 
 import pytest
 import redis
@@ -17,7 +17,7 @@ URL = "https://example.com/hook"
 
 @dataclass
 class Api:
-    """A client with one tenant's token."""
+    """A client of the API for one tenant."""
 
     app: Any
     client: redis.Redis
@@ -29,10 +29,10 @@ class Api:
         return Cell(self.client, "{s1}:")
 
     def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> Any:
-        """Send a request; returns the status and the parsed body.
+        """Send a request; return the status and the parsed body.
 
         Args:
-            headers: `_` in a name stands for a dash.
+            headers: values by name; `_` in a name stands for a dash.
         """
         sent = {"Authorization": f"Bearer {self.token}"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -67,9 +67,13 @@ class Api:
         return schedules.get(self.owner, name)
 
     def run(self, schedule_id: str, outcome: Outcome | None = None) -> tuple[str, int]:
-        """Make the schedule's next run and, with an outcome, attempt it.
+        """Claim at the next fire time of a schedule, which creates an event.
 
-        Returns the event id of the run and its fire time.
+        Args:
+            outcome: if given, attempt the event with this outcome.
+
+        Returns:
+            The id of the event, and the fire time.
         """
         stored = self.stored(schedule_id)
         tick_ms = stored.times_ms[0]
@@ -85,7 +89,7 @@ class Api:
 
 @pytest.fixture
 def make_api(make_api: Callable[..., Any]) -> Callable[..., Api]:
-    """A factory of clients, each with a new tenant and its own settings."""
+    """A factory of clients of an API with the given settings, each of a new tenant."""
 
     def make(**changes: Any) -> Api:
         made = make_api(**changes)

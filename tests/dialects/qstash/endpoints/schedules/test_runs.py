@@ -1,4 +1,4 @@
-"""The runs of schedules over HTTP."""
+"""Tests of the runs of schedules, through the HTTP API."""
 
 import pytest
 from scheduler_api.core.cron.expression import parse, upcoming
@@ -108,7 +108,7 @@ def test_the_missed_run_policy_is_set_by_headers(
     assert (stored.options.missed_runs, stored.options.max_missed) == options
     assert schedule["missedRuns"] == options[0]
     assert schedule.get("mostMissed", 0) == options[1]
-    # The options are meant for this server, so `Upstash-Header-Forward` skips them.
+    # `Upstash-Header-Forward` forwards no headers that are options of this server.
     assert schedule["header"] == {"X-Other": ["1"]}
 
 

@@ -1,4 +1,4 @@
-"""Schedules over HTTP: every endpoint and its answers."""
+"""Tests of schedules, through the HTTP API: every endpoint and its answers."""
 
 import base64
 import pytest

@@ -10,7 +10,7 @@ from scheduler_api.core.errors import SchedulerError
 
 @dataclass(frozen=True)
 class DeduplicationKey:
-    """The deduplication key of a request; unique per owner.
+    """The deduplication key of a request. Each owner has its own keys.
 
     Args:
         name: must not contain blanks.

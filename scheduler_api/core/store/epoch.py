@@ -20,7 +20,7 @@ class Epoch:
     def matches(self, found: bytes | None, accepted: bytes | None) -> bool:
         """Whether the store has the expected epoch.
 
-        The first epoch found becomes the expected one, and later each one that an
+        The first epoch found becomes the expected one; so does any later epoch that an
         operator has accepted.
         """
         epoch = (found or b"").decode()

@@ -1,7 +1,7 @@
 """Names of gates, and their encoding as an argument of the Lua functions. Pure.
 
-The name of a gate has a kind and, depending on the kind, the owner or tenant and a
-name or digest: `q:<owner>:<name>` for a queue. Names are percent-encoded.
+A gate's name starts with its kind. The rest depends on the kind: `q:<owner>:<name>` for
+a queue, `d:<tenant>:<digest>` for a destination. Names are percent-encoded.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Content that is too large for an argument is written before the function is called.
+"""Large content is written before the call of the Lua function that uses it.
 
 It is stored under its own key, which expires unless the function keeps it.
 """

@@ -21,7 +21,7 @@ BEGIN_INLINE_BYTES = 8192
 class Client(AsyncClient, Protocol):
     """An asynchronous client of the store."""
 
-    # Number of connections made; after a failover, a new one is to another server.
+    # How often it has connected; after a failover it connects to another server.
     connects: int
 
     async def get(self, key: str) -> object: ...

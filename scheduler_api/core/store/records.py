@@ -90,7 +90,8 @@ SCHEDULE = Fields(
     expression="ex",
     time_zone="tz",
     deadline_ms="dl",  # time limit of one attempt
-    fire_times="times",  # `<due ms>`, with jitter `<due ms>:<ms>`; by commas
+    # Separated by commas: `<due ms>` or, with jitter, `<due ms>:<fire time ms>`.
+    fire_times="times",
     times_ahead="k",  # how many fire times to store
     last_used_ms="last",  # the newest fire time that was used or missed
     last_fired_ms="lf",  # the newest fire time that was used

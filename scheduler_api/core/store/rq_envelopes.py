@@ -69,7 +69,8 @@ class RqEnqueuer:
 class Envelope:
     """The contents of one RQ job.
 
-    `isolated`: its event has interrupted workers; run no other such event beside it.
+    `isolated`: its event has interrupted workers; a worker must not run it together
+    with another isolated event.
     """
 
     ids: list[str]

@@ -1,4 +1,4 @@
-"""fsck reports nothing on a consistent store, and every kind of inconsistency."""
+"""fsck reports every kind of inconsistency, and nothing on a consistent store."""
 
 import pytest
 import redis

@@ -193,22 +193,22 @@ def test_the_journal_has_cancellations_and_dead_letters(engine: Engine):
     ]
 
 
-@pytest.mark.parametrize("what", ["settle", "cancel", "begin"])
-def test_e5_a_repeated_call_is_journaled_once(engine: Engine, what: str):
+@pytest.mark.parametrize("call", ["settle", "cancel", "begin"])
+def test_e5_a_repeated_call_is_journaled_once(engine: Engine, call: str):
     [accepted] = create(engine, draft(journal=True))
     engine.claim()
     before = journal(engine)
-    if what == "settle":
+    if call == "settle":
         begun = engine.worker.begin(accepted.id)[0]
         act = partial(engine.worker.settle, settlement(begun))
-    elif what == "cancel":
+    elif call == "cancel":
         act = partial(engine.store.cancel, OWNER, [accepted.id])
     else:
         act = partial(engine.worker.begin, accepted.id)
     entries: list[tuple[str, str, int]] = []
 
     with engine.repeating(
-        lambda: entries.extend(journal(engine)), same_answer=what != "settle"
+        lambda: entries.extend(journal(engine)), same_answer=call != "settle"
     ):
         act()
 

@@ -65,11 +65,11 @@ local function interrupt(ctx, id, event, batch)
   end
   due.put(ctx, due.member(id, event), due_ms)
   slots.release(ctx, id, event)
-  -- Asks for the slots that it has just released before any waiter can.
+  -- The event may take the slots that it has just released again, before any waiter.
   local admitted = not event.gates or slots.admit(ctx, id, event)
   -- Workers may crash once per lease for another reason. Without the delay, the event would be
   -- running at each of these crashes.
-  if admitted and count >= ISOLATED_FROM then due.hold_back(ctx, {due.member(id, event)}) end
+  if admitted and count >= ISOLATED_FROM then due.delay(ctx, {due.member(id, event)}) end
   slots.promote_at_freed(ctx)
 end
 
@@ -154,7 +154,7 @@ local function separate_isolated(ctx, batch)
   end
   batch.ids = regular
   due.lease(ctx, members_of(isolated, batch.gated), ctx.options.offer_ms)
-  due.hold_back(ctx, members_of(later, batch.gated))
+  due.delay(ctx, members_of(later, batch.gated))
   return isolated
 end
 

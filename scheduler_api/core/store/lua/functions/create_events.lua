@@ -5,8 +5,9 @@
 -- Args per event: see lib/new_events.
 -- Answer per event: {code, due ms, created ms, id}; codes: see `new_events.accept`.
 -- Atomic. A repeat returns the same answer: an event stores its nonce, and a key its assigned id.
---   Without the flag allow-oom, a full store refuses this function; recall_events then answers
---   repeats.
+--
+-- The function lacks the flag allow-oom, so a full store refuses it; recall_events then answers
+-- repeats.
 
 local function create_events(key_names, args)
   local ctx, batch, replies = context.new(key_names, args), new_events.batch(), {}

@@ -21,7 +21,7 @@ local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_reques
 local RULE = records.fields(SCHEDULE, 'owner', 'revision', 'created_ms', 'state', 'fire_times',
   'last_used_ms', 'end_ms', 'runs', 'runs_left', 'search_terms', 'overlap', 'last_fired_ms')
 
--- The code why the schedule cannot be stored, with the id to answer; nil if it can.
+-- Returns a code if the schedule cannot be stored, and the id to answer; nil otherwise.
 local function refusal(ctx, record)
   local options, sid = ctx.options, ctx.options.id
   local duplicate_of = deduplication.find(ctx, options.owner, options.deduplication_key)

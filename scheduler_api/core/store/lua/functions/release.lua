@@ -1,5 +1,5 @@
--- Returns offered events that were not begun from `leased` to `due`; they keep their slots. Delays
--- isolated events, so that they are not offered and released in a tight loop.
+-- Moves offered events that were not begun back from `leased` to `due`; they keep their slots.
+-- Delays isolated events, so that they are not offered and released in a tight loop.
 --
 -- Keys: prefix.
 -- Options: none.
@@ -17,7 +17,7 @@ local function release(ctx, id)
     endings.dequeue(ctx, id, event)
     return 0
   end
-  if redis.call('SISMEMBER', keys.isolated(ctx), id) == 1 then due.hold_back(ctx, {member})
+  if redis.call('SISMEMBER', keys.isolated(ctx), id) == 1 then due.delay(ctx, {member})
   else due.put(ctx, member, records.integer(event, 'due_ms')) end
   return 1
 end

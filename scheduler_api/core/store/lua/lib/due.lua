@@ -50,7 +50,7 @@ end
 
 -- Delays members by leasing them without a worker. Only one isolated event is offered at a time;
 -- the others must not block other due events or fill RQ.
-function due.hold_back(ctx, members) due.lease(ctx, members, 200) end
+function due.delay(ctx, members) due.lease(ctx, members, 200) end
 
 -- Whether any event is isolated; read once per call.
 function due.any_isolated(ctx)

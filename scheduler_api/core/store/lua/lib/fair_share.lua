@@ -70,9 +70,9 @@ local function add_gate(ctx, id, event, gate)
   redis.call('ZREM', keys.leased(ctx), id)
 end
 
--- Makes an event of a destination over its limit wait at the destination's gate. The waiting events
--- are admitted at a ramp (see lib/gates), which restarts when an admitted event is turned away
--- again. A paused destination admits none.
+-- Makes an event wait at the gate of its destination, which is over its limit. Waiting events are
+-- admitted at a ramp (see lib/gates), which restarts when an admitted event is turned away again. A
+-- paused destination admits none.
 local function turn_away(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))

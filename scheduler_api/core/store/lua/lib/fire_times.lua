@@ -21,8 +21,8 @@ function fire_times.count(times)
   return times == '' and 0 or select(2, string.gsub(times, ',', '')) + 1
 end
 
--- Appends those of `later` that are after all stored ones and after the last one used. So fire
--- times ascend even if the clock was set back.
+-- Appends the fire times in `later` that are after all stored ones and after the last used one, so
+-- that fire times ascend even if the clock was set back.
 function fire_times.join(stored, later, last_used)
   local joined = stored ~= '' and {stored} or {}
   local newest = tonumber(string.match(stored, '(%d+)$') or last_used)

@@ -1,11 +1,12 @@
 -- Gates: names, state, and when a gate next admits an event.
 --
 -- The name of a gate starts with its kind: q: queue, f: flow-control key, d: destination, h: host,
--- t: tenant, a: everything. An event lists its gates in the order of their checks. A queue has no
--- slots: it lists all its unfinished events in the order of acceptance, and admits the first
--- `parallelism` of them. Any other gate has holders (ids of admitted events) and waiters (in the
--- order of their first due time); with a rate it also has the begins of one period, and the holders
--- that have not begun.
+-- t: tenant, a: everything. An event lists its gates in the order of their checks.
+--
+-- A queue has no slots: it lists all its unfinished events in the order of acceptance, and admits
+-- the first `parallelism` of them. Any other gate has holders (ids of admitted events) and waiters
+-- (in the order of their first due time); with a rate it also has the begins of one period, and the
+-- holders that have not begun.
 local GATE = records.GATE
 local CHECK_EVERY_MS, JITTER_MS, DAY_MS = 5000, 20, 86400000
 local RAMP_DOUBLES_MS, RAMP_LIMIT = 2000, 1000

@@ -62,7 +62,7 @@ function slots.wait_at(ctx, id, event, gate)
   redis.call('ZREM', keys.leased(ctx), '~' .. id)
 end
 
--- Whether another event waits at the gate that was due earlier.
+-- Whether an event that was due earlier waits at the gate.
 local function older_waits(ctx, gate, id, first_due)
   local head = redis.call('ZRANGE', keys.waiters(ctx, gate), 0, 0, 'WITHSCORES')
   if not head[1] or head[1] == id then return false end

@@ -1,4 +1,4 @@
-"""A receiver of webhooks, and the requests that arrived there."""
+"""Run `receiver.py` as a process, and read the requests that it reports."""
 
 import http.client
 import json
@@ -54,11 +54,11 @@ class Receiver:
             )
 
     def url(self, query: str = "") -> str:
-        """A URL of the receiver; the query selects how it responds (`receiver.py`)."""
+        """A URL of the receiver; `query` selects the response (see `receiver.py`)."""
         return f"http://127.0.0.1:{self._port}/?{query}"
 
     def sync(self) -> None:
-        """Wait until all requests that have arrived so far are in `arrivals`."""
+        """Wait until `arrivals` has all requests that the receiver has got so far."""
         self._syncs += 1
         label = f"sync-{self._syncs}"
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
@@ -76,7 +76,7 @@ class Receiver:
         return times
 
     def count(self, label: str) -> int:
-        """How many requests with this label arrived."""
+        """The number of requests with this label."""
         return sum(1 for arrival in list(self.arrivals) if arrival.label == label)
 
     def max_in_flight(self) -> int:
@@ -91,7 +91,7 @@ class Receiver:
         return max(accumulate(step for _, step in sorted(steps)), default=0)
 
     def count_unwarned(self) -> Counter[str]:
-        """How many requests arrived without a duplicate warning, by label."""
+        """The number of requests without a duplicate warning, by label."""
         return Counter(
             arrival.label
             for arrival in list(self.arrivals)
@@ -99,6 +99,6 @@ class Receiver:
         )
 
     def close(self) -> None:
-        """Kill the process."""
+        """Kill the process of the receiver."""
         self._process.kill()
         self._process.wait()

@@ -1,4 +1,4 @@
-"""A receiver that accepts no connections until it is opened."""
+"""A receiver that accepts no connection until the test opens it."""
 
 import socket
 import threading
@@ -11,7 +11,7 @@ RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 class BlockedReceiver:
-    """A listening socket with a full backlog; after `open` it counts requests."""
+    """A receiver whose full backlog blocks clients; it counts requests after `open`."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -39,7 +39,7 @@ class BlockedReceiver:
 
     @property
     def url(self) -> str:
-        """Its URL, to use as a destination."""
+        """The URL of the receiver, to use as a destination."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
 
     def open(self) -> None:

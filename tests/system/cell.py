@@ -1,4 +1,4 @@
-"""A system of Procfile processes that tests can kill or freeze one by one."""
+"""A system whose processes tests can start, kill and freeze one by one."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ PROCFILE = dict(
     line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
 )
 DELIVERY_WORKER = "rq worker -S json -w workers.DeliveryWorker"
-# Workers that exit by themselves.
+# Workers that exit without a signal.
 EXITING_COMMANDS = {
     "burst": f"{DELIVERY_WORKER} --burst deliveries",
     "one job": f"{DELIVERY_WORKER} --max-jobs 1 deliveries",
@@ -28,7 +28,7 @@ EXITING_COMMANDS = {
 }
 OTHER_COMMANDS = {"stock": "rq worker -S json deliveries", **EXITING_COMMANDS}
 
-# Leases that end within the time of a test.
+# Settings for leases that expire within seconds.
 SHORT_LEASES = {
     "SCHED_LEASE_MS": "2000",
     "SCHED_RENEW_INTERVAL_MS": "500",
@@ -38,9 +38,9 @@ SHORT_LEASES = {
 
 
 class Cell(Observer):
-    """A context with its own store, a tenant, a receiver, and Procfile processes.
+    """Context manager: a store, a tenant, a receiver, and processes of the Procfile.
 
-    The processes get `settings` as environment variables, and do not inherit others.
+    The processes get `settings` as environment variables, and inherit no variables.
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -91,7 +91,7 @@ class Cell(Observer):
         return self.processes[name]
 
     def start_store(self) -> None:
-        """Start the store on its existing data; return when it answers."""
+        """Start the store on its existing data, and wait until the store answers."""
         self.store.start()
         answers = wait_for_store(
             self.client, should_stop=lambda: not self.store.is_running()
@@ -115,7 +115,7 @@ class Cell(Observer):
             self.wait_started(name)
 
     def wait_started(self, name: str) -> None:
-        """Wait until a process is running its main loop."""
+        """Wait until a process is ready to work."""
         process = self.processes[name]
 
         def is_up() -> bool:
@@ -141,7 +141,7 @@ class Cell(Observer):
     def kill_worker(self, name: str = "worker") -> set[str]:
         """Kill a worker and record its attempts in flight; return their event ids.
 
-        With several workers, this also records the attempts of the others.
+        If several workers run, this records the attempts in flight of all of them.
         """
         self.processes[name].kill()
         return self.record_in_flight()

@@ -1,4 +1,4 @@
-"""Whole systems of processes, each with its own store."""
+"""A fixture that creates whole systems of processes."""
 
 import pytest
 from collections.abc import Callable, Iterator
@@ -9,6 +9,6 @@ from tests.system.cell import Cell
 
 @pytest.fixture
 def new_cell(tmp_path: Path) -> Iterator[Callable[..., Cell]]:
-    """A function that starts a system with these settings."""
+    """A function that creates a `Cell` with its arguments as settings."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(Cell(tmp_path, **settings))

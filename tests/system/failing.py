@@ -21,13 +21,14 @@ BREAKER_STATE = re.compile(r"breaker\.changed .*state=(\w+)")
 def hanging_destination(
     cell: Cell, *, events: int, over_s: float, rounds: int = 1, slack_ms: float = 0
 ) -> Report:
-    """Half of the events go to a destination that never answers.
+    """A destination that never answers does not delay events for other destinations.
 
-    Each round measures the lateness of the other half without and with the hanging
-    destination. The medians over all rounds are compared.
+    Each round measures the lateness of events for a healthy destination: first alone,
+    then with as many events for a hanging destination. The median lateness with the
+    hanging destination may be at most twice the median lateness without it.
 
     Args:
-        slack_ms: how much later than twice the usual lateness is accepted.
+        slack_ms: how much more median lateness is accepted.
     """
     cell.start("ticker", "worker")
     without_ms, with_ms, healthy = [], [], []
@@ -57,8 +58,8 @@ def spread(
     """Create events at random times, and wait until they have arrived.
 
     Args:
-        hanging: gets as many events at the same times and never answers them; they
-            are cancelled at the end.
+        hanging: a receiver that gets as many events at the same times and never
+            answers; the events for this receiver are cancelled at the end.
     """
     answered, unanswered = [], []
     start_ms = cell.earliest_start_ms(count)
@@ -114,8 +115,9 @@ def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
         "overtaken by": f"{overtaking_ms:.0f} ms",
     }
     report = Report(cell.tally(accepted), figures)
-    # Attempts in flight when enough have failed to open the breaker, attempts begun
-    # before that is reported, and probes.
+    # During the outage, the destination gets the attempts in flight when the failures
+    # suffice to open the breaker, the attempts begun until the worker has reported
+    # these failures, and probes.
     maximum = 3 * cell.settings.max_in_flight + away_s
     report.expect(len(during) <= maximum, "a failing destination gets few requests")
     report.expect({a.label for a in after} == {*labels}, "all arrive in the end")

@@ -13,7 +13,7 @@ from tests.system.processes import wait_until
 
 
 def worker_kills(cell: Cell, *, runs: int, endpoints: int, kills: int) -> list[str]:
-    """Each endpoint gets each run; a second time only with a duplicate warning.
+    """Each endpoint gets each run; a repeated request has a duplicate warning.
 
     Returns: the claims that did not hold.
     """
@@ -35,7 +35,8 @@ def worker_kills(cell: Cell, *, runs: int, endpoints: int, kills: int) -> list[s
         cell["worker"].start()
     cell.wait_drained(within_s=120)
     cell.receiver.sync()
-    # The attempts of a killed worker are repeated with a warning, arrived or not.
+    # A repeated attempt has a warning even if the killed worker sent no request, so an
+    # endpoint may get a run without an unwarned request.
     unwarned, times = cell.receiver.count_unwarned(), cell.receiver.times_ms()
     problems = [
         f"{label} arrived {len(times[label])} times, {unwarned[label]} without warning"

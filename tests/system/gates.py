@@ -1,4 +1,4 @@
-"""Scenarios: queues, limits, pauses, and two limits at once."""
+"""Scenarios: queues, rates, parallelism, pauses, and messages that need two gates."""
 
 import time
 from scheduler_api.core.delivery.destinations import parse
@@ -17,7 +17,7 @@ TIMEOUT_S = 600
 
 
 def queue_order(cell: Cell, *, events: int, every_s: float) -> Report:
-    """A queue of parallelism one keeps its order while workers are killed."""
+    """A queue of parallelism one delivers in order, although workers are killed."""
     cell.start("ticker", *WORKERS)
     labels = [f"event-{n}" for n in range(events)]
     urls = [
@@ -39,7 +39,7 @@ def queue_order(cell: Cell, *, events: int, every_s: float) -> Report:
 
 
 def kill_in_turn(cell: Cell, *, every_s: float) -> int:
-    """Kill and restart one worker after the other until nothing is pending.
+    """Kill and restart the workers in turn until no event is pending.
 
     Returns: the number of kills.
     """
@@ -60,7 +60,7 @@ def kill_in_turn(cell: Cell, *, every_s: float) -> int:
 
 
 def paused_destination(cell: Cell, *, events: int) -> Report:
-    """A destination is paused during requests, and resumed when all others wait."""
+    """A paused destination gets no events until it is resumed."""
     cell.start("ticker", "worker")
     held, tenant = HeldDestinations(cell.events.cell), cell.owner.tenant
     destination, other = parse(cell.receiver.url("")), Receiver()
@@ -141,11 +141,12 @@ def rate_and_parallelism(
 
 
 def starvation(cell: Cell, *, few: int, others: int) -> Report:
-    """Messages that need two full gates are not starved by those that need one.
+    """Messages that need two full gates are not starved by messages that need one.
 
-    A few messages need both a flow-control key and a destination. Half of the others
-    fill the key, half the destination; a tenth of them is published before the few.
-    Each gate admits five messages at once.
+    The `few` messages need a flow-control key and a destination. Half of the `others`
+    fill the key, the other half fill the destination. A tenth of the `others` is
+    published before the `few`, the rest afterwards. Each gate admits five messages at
+    once.
 
     The cell needs `SCHED_DESTINATION_PARALLELISM=5`.
     """

@@ -12,7 +12,7 @@ from typing import Self
 
 @dataclass
 class Load:
-    """A context in which a thread creates events, one request after the other.
+    """Context manager: a thread creates events, one request after the other.
 
     Attributes:
         per_s: how many events to create per second.
@@ -61,11 +61,11 @@ class Load:
         elif answer.status == 503:
             self.retry_after.append(answer.retry_after)
         elif time.monotonic() < started_s + self.in_ms / 1000:
-            # A slower request may be refused because its time has passed.
+            # A slower request may be refused because the event's time has passed.
             self.unexpected.append(f"{answer.status} {answer.body}")
 
 
 def accepted_event(answer: Answer, label: str) -> Accepted:
-    """The event that a response of the web process describes."""
+    """The accepted event that a response of the web process describes."""
     at_ms = from_iso(str(answer.body["scheduledTime"]))
     return Accepted(to_id(int(str(answer.body["id"]))), label, at_ms)

@@ -1,4 +1,4 @@
-"""Publish QStash messages, and read when the engine began to deliver them."""
+"""Publish QStash messages, and read when their attempts began."""
 
 import json
 from bisect import bisect_left
@@ -19,7 +19,7 @@ BATCH_SIZE = 100
 def publish(
     cell: Cell, labels: Sequence[str], urls: Sequence[str], gates: Sequence[Gates]
 ) -> list[Accepted]:
-    """Create messages that are due now, in this order.
+    """Create messages in this order, all due now.
 
     Sets `cell.owner` to the tenant's owner in the QStash dialect.
     """
@@ -47,7 +47,7 @@ def publish(
 
 
 def _id_of(label: str) -> str:
-    """An id that does not end in a number, which the receiver reads as a fire time."""
+    """An id with a final letter: the receiver reads a final number as a fire time."""
     return f"{label.replace('-', '')}x"
 
 
@@ -70,7 +70,9 @@ def max_per_second(times_ms: Sequence[float]) -> int:
 
 
 def max_overtaking_ms(wanted_ms: Sequence[float]) -> float:
-    """How much later at most an event was scheduled than one that arrived after it.
+    """The largest time in ms by which events overtook events scheduled earlier.
+
+    An event scheduled for 5 ms overtakes an event for 2 ms by 3 ms if it arrives first.
 
     Args:
         wanted_ms: the scheduled times of the events, in order of arrival.

@@ -50,7 +50,7 @@ class Answer:
 
 
 class Observer:
-    """A system's store, its web process, and a receiver of its events.
+    """Gives access to a system's store and web process, and runs a receiver.
 
     Subclasses and callers create the tenant and set its `token` and `owner`.
     """
@@ -106,13 +106,13 @@ class Observer:
         return Accepted(event.id, label, at_ms, sends)
 
     def earliest_start_ms(self, events: int) -> int:
-        """A time in ms before which this many events can be created one by one."""
+        """A time in ms by which a test can create this many events one by one."""
         return self.events.cell.now_ms() + 1_000 + 5 * events
 
     def create_many(
         self, count: int, *, over_s: float, query: str = ""
     ) -> list[Accepted]:
-        """Create events for random times within a span that begins in the future.
+        """Create events that are scheduled at random times within a future span.
 
         Args:
             over_s: the length of the span.
@@ -175,7 +175,7 @@ class Observer:
         return Queries(self.events.cell).attempts(accepted.id)
 
     def begun(self) -> set[tuple[str, str]]:
-        """The events that workers have begun, each with the token of its begin."""
+        """The event id and token of each attempt in flight."""
         leased = keys.leased(self.prefix)
         members = cast(list[bytes], self.client.zrange(leased, 0, -1))
         ids = [member.decode().removeprefix("~") for member in members]
@@ -186,23 +186,25 @@ class Observer:
         return {(event_id, token.decode()) for event_id, token in pairs if token}
 
     def record_in_flight(self) -> set[str]:
-        """Record the attempts of a killed worker, which may be repeated.
+        """Record all attempts in flight, after a worker was killed.
 
-        Returns: the ids of their events.
+        Each recorded attempt excuses one duplicate request in `tally`.
+
+        Returns: the event ids of the attempts that were not recorded before.
         """
         interrupted = self.begun() - self._in_flight
         self._in_flight |= interrupted
         return {event_id for event_id, _ in interrupted}
 
     def pending(self) -> int:
-        """How many members the sets `due` and `leased` have together."""
+        """The number of members of the sets `due` and `leased`."""
         pipe = self.client.pipeline()
         pipe.zcard(keys.due(self.prefix))
         pipe.zcard(keys.leased(self.prefix))
         return sum(pipe.execute())
 
     def wait_drained(self, *, within_s: float = 60) -> float:
-        """Wait until nothing is pending; return how many seconds that took."""
+        """Wait until no event is pending; return how many seconds the wait took."""
         return wait_until(lambda: self.pending() == 0, within_s=within_s)
 
     def tally(self, accepted: Sequence[Accepted]) -> Tally:
@@ -244,5 +246,5 @@ class Observer:
         return found
 
     def _inconsistencies(self) -> list[str]:
-        """Where the records and the sets of the store disagree."""
+        """The inconsistencies that fsck finds in the store."""
         return [str(fault) for fault in walk.check(self.events.cell)]

@@ -18,7 +18,7 @@ def store_outage(cell: Cell, *, away_s: float, how: str) -> Report:
     """The store becomes unavailable under load, and returns with its data.
 
     Args:
-        how: `stopped`, `killed`, or `frozen`: connections stay open without replies.
+        how: `stopped`, `killed`, or `frozen` (connections stay open without replies).
     """
     cell.start(*ROLES)
     pids = {role: cell[role].pid for role in ROLES}
@@ -77,8 +77,9 @@ def _interrupt_store(
 ) -> tuple[float, float, float]:
     """Make the store unavailable for `away_s` seconds.
 
-    Returns: the seconds from the start until the system is not ready, and those from
-        the end until it delivers and until it is ready.
+    Returns: three durations in seconds: from the start of the outage until the system
+        is not ready, from the end of the outage until the system delivers again, and
+        from the end of the outage until the system is ready again.
     """
     stop, restart = {
         "stopped": (cell.store.terminate, cell.start_store),
@@ -114,7 +115,7 @@ def frozen_ticker(cell: Cell, *, per_s: int, frozen_s: float) -> Report:
 
 
 def frozen_worker(cell: Cell) -> Report:
-    """A worker freezes while it connects, and resumes after its lease has expired."""
+    """A worker freezes while it connects, and resumes after its lease expired."""
     cell.start("ticker", "worker-a")
     with BlockedReceiver() as receiver:
         event = cell.create(

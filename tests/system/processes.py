@@ -1,4 +1,4 @@
-"""Processes that tests start, disturb and clean up."""
+"""Start, signal and inspect the processes of a test."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def wait_until(condition: Callable[[], object], *, within_s: float = 20) -> float:
-    """Wait until a condition holds; return how many seconds that took.
+    """Wait until a condition holds; return how many seconds the wait took.
 
     Raises: AssertionError after `within_s` seconds.
     """
@@ -50,7 +50,7 @@ class Process:
 
     @property
     def output(self) -> str:
-        """What the process has printed, over all its starts."""
+        """The output of the process since its first start."""
         return self._log.read_text()
 
     def start(self) -> None:
@@ -100,7 +100,7 @@ class Process:
         return self._process.wait(timeout=within_s)
 
     def children(self) -> set[int]:
-        """The ids of its child processes and of their descendants."""
+        """The ids of all descendants of the process."""
         return descendants({self.pid})
 
     def memory_mib(self) -> float:
@@ -125,7 +125,7 @@ class Process:
 
 
 def free_port() -> int:
-    """A TCP port that was free a moment ago."""
+    """A TCP port that is free at the time of the call."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

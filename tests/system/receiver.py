@@ -2,20 +2,23 @@
 
     python -m tests.system.receiver
 
-The first line of output is its port. Each request is printed before it is answered:
+The first line of output is the port of the receiver. Before it responds to a request,
+the receiver prints a line:
 
     <arrival time, wall clock ns> <scheduled time> <label> <duplicate>
 
-The label is the payload; for an occurrence of a schedule it is the occurrence's id,
-and the scheduled time comes from that id. `duplicate` is 1 if the request has the
-header `Scheduler-Possible-Duplicate`, else 0. The end of a delayed request is printed
-too, even if its sender is gone by then:
+Scheduled time and label are the fields `scheduledTime` and `payload` of the body. For
+an occurrence of a schedule, the label is the occurrence's id, which contains the
+scheduled time. `duplicate` is 1 if the request has the header
+`Scheduler-Possible-Duplicate`, else 0. When the delay of a request ends, the receiver
+prints a second line, even if the sender has closed the connection:
 
-    <end time, wall clock ns> <number of requests that arrived before it>
+    <end time, wall clock ns> <number of the request in order of arrival, from 0>
 
 The query of the URL selects the response: `?delay_ms=200&status=500`, or `?hang=1` for
-none. `&first=2` limits this to the first two requests with the same label,
-`&until_ms=<wall clock>` to requests before that time. All others get 200 at once.
+no response. `&first=2` limits this response to the first two requests with the same
+label, `&until_ms=<wall clock>` limits it to requests before that time. All other
+requests get 200 at once.
 """
 
 import asyncio
@@ -43,8 +46,8 @@ class Behaviour(NamedTuple):
 
     Attributes:
         answer: the response; None to send none.
-        first: how many requests with the same label this applies to; 0 for all.
-        until_s: the wall clock time at which this ends; 0 for never.
+        first: how many requests with the same label get this response; 0 for all.
+        until_s: the wall clock time after which requests get 200; 0 for never.
     """
 
     delay_s: float
@@ -72,7 +75,7 @@ DEFAULT = Behaviour(0, _answer(200), 0)
 
 
 class Connection(asyncio.Protocol):
-    """One connection; its client sends the next request after the response."""
+    """One connection, whose client sends its next request after the response."""
 
     def __init__(self, counts: Counter[str], numbers: Iterator[int]) -> None:
         self._counts = counts

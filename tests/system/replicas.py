@@ -1,4 +1,4 @@
-"""A store with a replica, behind an address that can be switched to the replica."""
+"""A cell whose store has a replica; tests can switch all processes to the replica."""
 
 import os
 import select
@@ -18,7 +18,7 @@ REPLICATION_TIMEOUT_MS = 10_000
 
 
 class Forwarder:
-    """A TCP proxy to one server at a time."""
+    """A TCP proxy whose target tests can change."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -28,7 +28,7 @@ class Forwarder:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def switch_to(self, port: int) -> None:
-        """Forward new connections to another port, and close the open ones."""
+        """Close all connections, and forward new ones to another port."""
         self._target = port
         for connection in self._open:
             with suppress(OSError):
@@ -68,12 +68,12 @@ def _forward(client: socket.socket, server: socket.socket) -> None:
 
 
 class ReplicatedCell(LibraryCell):
-    """A cell with a replica of its store, reached through a forwarder."""
+    """A cell with a replica; the processes reach the store through a `Forwarder`."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         data = DataFolder(folder / "data")
         url = urlsplit(data.store_url())
-        # The base class opens the folder again and takes its lock.
+        # The base class opens the same folder and needs its lock.
         os.close(data.lock_fd)
         assert url.port and url.password
         self._port, self._password = url.port, url.password
@@ -116,7 +116,7 @@ class ReplicatedCell(LibraryCell):
     def wait_replicated(self) -> None:
         """Wait until the replica has received all writes so far."""
         with self.client.pipeline(transaction=False) as pipe:
-            # WAIT covers the writes of its own connection only.
+            # WAIT only waits if its own connection has written something.
             pipe.set("replicated", 1)
             pipe.execute_command("WAIT", 1, REPLICATION_TIMEOUT_MS)
             _, replicas = pipe.execute()
@@ -133,7 +133,7 @@ class ReplicatedCell(LibraryCell):
         return libraries(self.replica)
 
     def switch_to_replica(self) -> None:
-        """Connect all processes to the replica from now on."""
+        """Close all connections to the store, and connect new ones to the replica."""
         self._forwarder.switch_to(self._replica_port)
 
     def promote(self) -> None:

@@ -9,10 +9,10 @@ class Tally:
 
     Attributes:
         lost: the labels of events that never arrived.
-        duplicates: how many requests were sent beyond those expected.
-        in_flight: how many attempts were under way when their worker was killed.
+        duplicates: how many more requests arrived than expected.
+        in_flight: how many attempts were in flight when their worker was killed.
         early: how many events arrived before their time.
-        late_ms: how late each event arrived first, ascending.
+        late_ms: the lateness of each event's first request, ascending.
         faults: events not recorded as delivered, and inconsistencies in the store.
     """
 
@@ -28,7 +28,7 @@ class Tally:
     def is_sound(self) -> bool:
         """Whether nothing is lost, early, inconsistent, or duplicated without reason.
 
-        Only an attempt that was in flight when its worker died may be repeated.
+        The only valid reason: the attempt was in flight when its worker was killed.
         """
         explained = self.duplicates <= self.in_flight
         return explained and not (self.lost or self.early or self.faults)

@@ -15,7 +15,7 @@ GREETING = "Ctrl-C stops everything"
 
 
 class Supervised:
-    """A context in which the system runs; `observer` gives access to it."""
+    """Context manager that runs the system; `observer` gives access to the system."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self._data = folder / "data"
@@ -54,7 +54,7 @@ class Supervised:
         return GREETING in self._up.output
 
     def pids(self) -> dict[int, str]:
-        """The processes under the supervisor: command lines by process id."""
+        """The command lines of the supervised processes, by process id."""
         found = {pid: _command_line(pid) for pid in self._up.children()}
         return {pid: line for pid, line in found.items() if line}
 

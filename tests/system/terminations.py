@@ -13,7 +13,7 @@ from tests.system.supervised import Supervised
 
 SLOW = "delay_ms=200"
 REDELIVERY_SLACK_S = 5
-# An event is dead after it has lost its worker this often.
+# An event becomes a dead letter when its worker has died this often.
 POISON_AFTER = 5
 LEAD_MS = 500
 # Parts of the command lines of the processes that `scripts/up` restarts.
@@ -31,7 +31,7 @@ SUPERVISED = (
 def worker_and_ticker_kills(
     cell: Cell, *, events: int, over_s: float, workers: int, tickers: int
 ) -> Report:
-    """Worker and ticker are killed repeatedly, and restarted at once."""
+    """The worker and the ticker are killed repeatedly, and restarted at once."""
     cell.start("ticker", "worker")
     accepted = cell.create_many(events, over_s=over_s, query=SLOW)
     # Some events fail at first, so that kills also interrupt retries.
@@ -65,7 +65,7 @@ def worker_and_ticker_kills(
 
 
 def interruption(cell: Cell, *, events: int) -> Report:
-    """A worker is killed during its requests; another worker repeats them in time."""
+    """A worker is killed during its requests; another worker repeats them soon."""
     cell.start("ticker", "worker", "worker-2")
     cell["worker-2"].freeze()
     accepted = cell.create_many(events, over_s=0, query="delay_ms=1000")
@@ -91,7 +91,7 @@ def interruption(cell: Cell, *, events: int) -> Report:
 
 
 def web_kills(cell: Cell, *, kills: int) -> Report:
-    """Web processes are killed, possibly right after they accepted an event."""
+    """Web processes are killed; no accepted event is lost."""
     cell.start("web", "ticker", "worker")
     with Load(cell, per_s=200, in_ms=3_000) as load:
         for number in range(1, kills + 1):
@@ -108,7 +108,7 @@ def web_kills(cell: Cell, *, kills: int) -> Report:
 
 
 def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
-    """A worker is stopped under load; another one repeats what it did not finish."""
+    """A worker is stopped under load; another repeats the unfinished requests."""
     grace_ms = cell.settings.drain_grace_s * 1000
     cell.start("ticker", "worker")
     at_ms = cell.earliest_start_ms(events)
@@ -167,7 +167,7 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
 
 
 def rolling_restart(cell: Cell) -> Report:
-    """Each process is replaced under load."""
+    """Each process is replaced by a new process under load."""
     cell.start("web", "ticker", "worker", "clock")
     codes = {}
     with Load(cell, per_s=50, in_ms=3_000, query=SLOW) as load:
@@ -175,7 +175,7 @@ def rolling_restart(cell: Cell) -> Report:
             before = len(load.accepted)
             wait_until(lambda n=before: len(load.accepted) >= n + 20)
             if role == "web":
-                # The old process uses the port until it exits.
+                # The new process needs the port of the old process.
                 codes[role] = cell[role].terminate()
                 cell.start("web")
             else:
@@ -191,7 +191,7 @@ def rolling_restart(cell: Cell) -> Report:
 
 
 def poison_event(cell: Cell, *, neighbours: int) -> Report:
-    """An event kills its worker each time; its neighbours are delivered."""
+    """An event whose worker dies each time becomes a dead letter; others arrive."""
     cell.start("ticker", "worker")
     accepted = cell.create_many(neighbours, over_s=0.2, query="delay_ms=300")
     event = cell.create(
@@ -217,7 +217,7 @@ def poison_event(cell: Cell, *, neighbours: int) -> Report:
 
 
 def isolated_events(cell: Cell, *, suspects: int, others: int) -> Report:
-    """Ordinary events arrive after many events have lost their worker twice."""
+    """Ordinary events do not wait for many events that have lost their worker twice."""
     cell.start("ticker", "worker")
     suspected = [
         cell.create(

@@ -1,4 +1,4 @@
-"""Deliveries of a system without disturbances."""
+"""Tests of deliveries in a system without disturbances."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Function libraries: deploys, failovers, and a store too full to load one."""
+"""Tests of function libraries during deploys, failovers, and on a full store."""
 
 import pytest
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def cell(tmp_path: Path) -> Iterator[LibraryCell]:
 
 @pytest.fixture
 def versions(tmp_path: Path) -> Iterator[TwoVersions]:
-    """A system with two versions; one web worker, so that it answers each request."""
+    """A system with two versions of the code; one web worker answers all requests."""
     with TwoVersions(tmp_path, SCHED_WEB_WORKERS="1") as cell:
         yield cell
 
@@ -43,13 +43,13 @@ def replicated(tmp_path: Path) -> Iterator[ReplicatedCell]:
 
 
 def wait_for_arrivals(cell: LibraryCell) -> None:
-    """Wait until another batch has arrived."""
+    """Wait until `BATCH` more requests have arrived."""
     before = len(cell.receiver.arrivals)
     wait_until(lambda: len(cell.receiver.arrivals) >= before + BATCH)
 
 
 def calls(cell: LibraryCell, command: str) -> tuple[int, int]:
-    """How many calls of a command succeeded and failed since the last reset."""
+    """How many calls of a store command succeeded and failed since the last reset."""
     stats = cell.client.info("commandstats").get(f"cmdstat_{command}")
     if not stats:
         return 0, 0
@@ -58,14 +58,14 @@ def calls(cell: LibraryCell, command: str) -> tuple[int, int]:
 
 @contextmanager
 def full(cell: LibraryCell) -> Iterator[None]:
-    """A context in which the store is at its memory limit."""
+    """Context manager that keeps the store at its memory limit."""
     cell.client.config_set("maxmemory", 1)
     yield
     cell.client.config_set("maxmemory", 0)
 
 
 def missing(cell: LibraryCell) -> object:
-    """The `missing` list of `/readyz`, which must answer 503."""
+    """Return the `missing` list of `/readyz`; fail unless the status is 503."""
     answer = cell.request("GET", "/readyz")
     assert answer.status == 503
     return answer.body.get("missing", [])
@@ -105,7 +105,7 @@ def test_a_deploy_under_load_causes_no_errors_while_both_libraries_are_in_use(
         after_deletion = cell.loaded()
         cell["worker-kept"].thaw()
 
-        # Now only a worker of the old version delivers.
+        # From now on, only the kept worker of the old version delivers.
         codes["new worker"] = cell["worker"].terminate()
         wait_for_arrivals(cell)
         at_end = cell.loaded()
@@ -131,7 +131,8 @@ def test_ten_processes_can_load_the_library_at_the_same_time(cell: LibraryCell):
     wake = keys.wake(cell.prefix)
     wait_until(lambda: cell.client.pubsub_numsub(wake) == [(wake.encode(), TICKERS)])
 
-    # Repeat until enough loads have been refused because another was first.
+    # The store refuses a load if another process has loaded the library first. Repeat
+    # until the store has refused enough loads.
     refused = 0
     while refused < TICKERS - 1:
         cell.client.config_resetstat()
@@ -164,7 +165,7 @@ def test_a_failover_loses_no_replicated_event(replica: str, replicated: Replicat
         replicated_events = len(load.accepted)
         cell.wait_replicated()
         cell.store.kill()
-        # The store may have accepted one more event whose response is on its way.
+        # The store may have accepted one more event, whose response is still missing.
         uncertain = len(load.accepted) + 1
         loaded = cell.loaded_on_replica()
         if replica == READ_ONLY:

@@ -1,4 +1,4 @@
-"""Many schedules that fire every second, for half a minute of real time."""
+"""Test of 200 schedules that fire every second, for 30 s of real time."""
 
 import pytest
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def create(cell: Cell) -> str:
 
 
 def callback(event_id: str, second: int) -> Accepted:
-    """The callback that a v1 event should send in a second of Unix time."""
+    """The expected callback of a v1 event at this second of Unix time."""
     internal = to_id(UUID(event_id).int & (1 << 62) - 1)
     return Accepted(f"{internal}.{second}", f"{event_id}_{second}", second * SECOND_MS)
 

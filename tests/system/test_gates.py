@@ -1,4 +1,4 @@
-"""Queues, limits and failing destinations, with real processes."""
+"""Tests of queues, limits and failing destinations, with real processes."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Processes that are killed, frozen or stopped under load."""
+"""Tests of processes that are killed, frozen or stopped under load."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A store that is unavailable under load, and returns with its data."""
+"""Tests of a store that is unavailable under load, and returns with its data."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""RQ's own command line tools, worker options and stock worker."""
+"""Tests with RQ's own command line tools, worker options and stock worker."""
 
 import os
 import pytest

@@ -1,4 +1,4 @@
-"""Cells for tests of function libraries, also with two versions of the code."""
+"""Cells for tests of function libraries, with one or two versions of the code."""
 
 import shlex
 import shutil
@@ -35,7 +35,7 @@ class LibraryCell(Cell):
 
     @property
     def library(self) -> str:
-        """The library of the code under test."""
+        """The name of the library of the code under test."""
         return self.events.cell.library.name
 
     def start_store(self) -> None:
@@ -44,7 +44,7 @@ class LibraryCell(Cell):
         claim_database(self.client, self.prefix)
 
     def loaded(self) -> set[str]:
-        """The names of all libraries on the store."""
+        """The names of all libraries in the store."""
         return libraries(self.client)
 
     def delete_other_libraries(self) -> int:
@@ -56,7 +56,7 @@ class LibraryCell(Cell):
 
 
 class TwoVersions(LibraryCell):
-    """A cell that also runs a copy of the code, with one more line of Lua."""
+    """A cell that also runs a second version: a copy with one more line of Lua."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         super().__init__(folder, **settings)
@@ -87,7 +87,7 @@ class TwoVersions(LibraryCell):
         return name
 
     def start_other(self, *names: str) -> None:
-        """Start processes of the copy, named as for `start`."""
+        """Start processes of the copy; their names are as in `start`."""
         for name in names:
             line = PROCFILE[name.partition("-")[0]]
             self.processes[name] = process = Process(

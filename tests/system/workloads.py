@@ -12,7 +12,7 @@ LEAD_MS = 500
 
 
 def on_time(cell: Cell, *, events: int, over_s: float) -> Report:
-    """Events at random times, without any disturbance."""
+    """Events at random times arrive on time if no process is disturbed."""
     cell.start("ticker", "worker")
     accepted = cell.create_many(events, over_s=over_s)
     cell.wait_drained(within_s=over_s + 60)
@@ -20,7 +20,7 @@ def on_time(cell: Cell, *, events: int, over_s: float) -> Report:
 
 
 def schedule_every_second(cell: Cell, *, seconds: int) -> Report:
-    """A schedule fires every second while ticker and worker are killed."""
+    """A schedule fires every second although the ticker and the worker are killed."""
     cell.start("ticker", "worker")
     schedule = cell.schedules.create(
         cell.owner,
@@ -48,13 +48,14 @@ def schedule_every_second(cell: Cell, *, seconds: int) -> Report:
 
 
 def backlog(cell: Cell, *, events: int) -> Report:
-    """Many events came due while no worker was running."""
+    """A worker starts when many events are overdue."""
     cell.start("ticker")
     accepted = [
         cell.create(f"event-{number}", at_ms=time.time_ns() // 1_000_000 + LEAD_MS)
         for number in range(events)
     ]
-    # A fifth of each envelope is for events that came due in the last two seconds.
+    # A fifth of each envelope is reserved for events that came due in the last two
+    # seconds. Wait until no event is that recent, so that the oldest go first.
     wait_until(lambda: cell.events.cell.now_ms() > accepted[-1].at_ms + 2_000)
     cell.start("worker")
     idle_mib = cell["worker"].memory_mib()

@@ -1,4 +1,4 @@
-"""One running system for the tests of all official clients."""
+"""Fixtures: one running system, and official clients of it."""
 
 import asyncio
 import os
@@ -15,13 +15,13 @@ from tests.clients.receivers import Destination, Receivers, serve_receivers
 from tests.clients.system import System, running
 
 HERE = Path(__file__).parent
-# Their tests wait for the next full minute, so they are set up before all others.
+# Fixtures whose tests wait for a full minute: they are set up before all others.
 MINUTE_FIXTURES = {"jiter_run", "minutely"}
 
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system shared by all tests; a test may see data of other tests."""
+    """A running system, shared by all tests; a test may see data of other tests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -32,7 +32,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """The path of node; without it, tests are skipped, or fail in CI."""
+    """The path of node; without node, tests are skipped, or fail in CI."""
     path = shutil.which("node")
     if path is None and os.environ.get("CI") == "true":
         pytest.fail("node is not installed; CI must run the client tests")
@@ -41,7 +41,7 @@ def node() -> str:
 
 @pytest.fixture(scope="session")
 def jiter_run(system: System, node: str) -> Iterator[Run]:
-    """The tests of Jiter's client; one of them waits for a full minute."""
+    """A background run of the node tests of Jiter's client."""
     foreign = {"JITER_FOREIGN_API_KEY": system.new_tenant("foreign")["JITER_API_KEY"]}
     run = Run(node, "jiter*.test.mjs", system.credentials | foreign)
     yield run
@@ -65,7 +65,7 @@ def minutely(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that wait for a full minute last, to wait less."""
+    """Run the tests that wait for a full minute last, so that they wait less."""
     last = [item for item in items if _uses_minute_fixture(item)]
     if last:
         first = [i for i in items if i.path.parent == HERE and i not in last]

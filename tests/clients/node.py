@@ -10,12 +10,12 @@ JS = Path(__file__).parents[1] / "js"
 
 
 class Run:
-    """A background run of the test files that match a pattern, in parallel."""
+    """A run in the background of all test files that match a pattern, in parallel."""
 
     def __init__(self, node: str, pattern: str, environ: dict[str, str]) -> None:
         files = sorted(file.name for file in JS.glob(pattern))
         assert files, f"no file matches {pattern}"
-        # Not a pipe: the runner would block when an unread pipe is full.
+        # Node writes to a file, because node would block on a full pipe.
         output, name = tempfile.mkstemp()
         self._output = Path(name)
         self._process = subprocess.Popen(
@@ -32,7 +32,7 @@ class Run:
         os.close(output)
 
     def check(self) -> None:
-        """Wait for the end, print the output, and assert that no test failed."""
+        """Wait for the run, print its output, and assert that no test failed."""
         code = self._process.wait()
         print(self._output.read_text(encoding="utf-8"))
         self._output.unlink()

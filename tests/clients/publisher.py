@@ -1,4 +1,4 @@
-"""One interface to the official Python client of QStash, sync or async."""
+"""One interface to the sync and async variants of QStash's Python client."""
 
 import asyncio
 from qstash import Receiver
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class BlockingClient:
-    """The asynchronous client with blocking calls, like the synchronous one."""
+    """Wraps the async client: calls block, like those of the sync client."""
 
     def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._inner = inner
@@ -23,7 +23,7 @@ class BlockingClient:
 
 
 class Publisher:
-    """A client of one tenant, with a verifier for its signatures."""
+    """A QStash client of one tenant, and a verifier for the tenant's signatures."""
 
     def __init__(self, client: Any, environ: dict[str, str]) -> None:
         self.message = client.message
@@ -35,7 +35,7 @@ class Publisher:
         self.queue = client.queue
         self.flow_control = client.flow_control
         self.environ = environ
-        # Keeps the first pair of keys, like a destination that is never redeployed.
+        # The verifier keeps its first keys, like a destination with outdated settings.
         self.receiver = Receiver(
             current_signing_key=environ["QSTASH_CURRENT_SIGNING_KEY"],
             next_signing_key=environ["QSTASH_NEXT_SIGNING_KEY"],
@@ -47,7 +47,7 @@ class Publisher:
         )
 
     def logs(self, message_id: str, *, until: LogState) -> list[Log]:
-        """Wait for an entry in the state `until`; return all, oldest first."""
+        """Wait for a log entry in state `until`; return all entries, oldest first."""
 
         def entries() -> list[Log]:
             newest_first = self.log.list(filter={"message_id": message_id}).logs

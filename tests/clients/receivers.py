@@ -13,7 +13,7 @@ TIMEOUT_S = 20.0
 
 @dataclass(frozen=True)
 class Answer:
-    """A response, sent after a delay."""
+    """A response to send after `delay_s` seconds."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -38,14 +38,14 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Destination:
-    """A URL that sends each answer once and repeats the last one."""
+    """A URL that sends its answers in order, and then repeats the last answer."""
 
     url: str
     answers: Sequence[Answer]
     arrivals: list[Arrival] = field(default_factory=list)
 
     def wait_for(self, count: int = 1, *, within_s: float = TIMEOUT_S) -> list[Arrival]:
-        """Wait for this many arrivals; return all of them."""
+        """Wait for this many arrivals; return all arrivals."""
         wait_until(lambda: len(self.arrivals) >= count, within_s=within_s)
         return list(self.arrivals)
 
@@ -58,10 +58,10 @@ class Receivers:
         self._destinations: dict[str, Destination] = {}
 
     def new_destination(self, *answers: Answer, suffix: str = "") -> Destination:
-        """A new destination, which answers 200 by default.
+        """Create a destination, which answers 200 by default.
 
         Args:
-            suffix: more path and query for its URL.
+            suffix: path and query to append to the URL of the destination.
         """
         name = uuid4().hex
         url = f"{self._address}/{name}{suffix}"
@@ -79,7 +79,7 @@ class Receivers:
 
 @contextmanager
 def serve_receivers() -> Iterator[Receivers]:
-    """A context in which the server runs."""
+    """Context manager that runs a server for destinations."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -29,7 +29,7 @@ class System:
 
     @property
     def log(self) -> Path:
-        """The log file of all its processes."""
+        """The log file of all processes of the system."""
         return self.data.with_suffix(".log")
 
     def new_tenant(self, name: str) -> dict[str, str]:
@@ -65,7 +65,7 @@ class System:
 
 @contextmanager
 def running(system: System) -> Iterator[None]:
-    """A context in which the system runs and is ready."""
+    """Context manager that runs the system and waits until it is ready."""
     options = ["--data", str(system.data), "--port", str(system.port)]
     with system.log.open("wb") as log:
         process = subprocess.Popen(
@@ -92,7 +92,7 @@ def running(system: System) -> Iterator[None]:
 
 
 def plain_environ() -> dict[str, str]:
-    """This process's environment without `SCHED_` settings and proxies."""
+    """The environment of this process without `SCHED_` settings and proxies."""
     return {
         name: value
         for name, value in os.environ.items()

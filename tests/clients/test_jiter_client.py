@@ -1,4 +1,4 @@
-"""The official Jiter client for node, unmodified, against a running system."""
+"""Tests of the official Jiter client for node, unmodified, against a running system."""
 
 import pytest
 from tests.clients.node import Run

@@ -1,4 +1,4 @@
-"""Queues and flow control with the official Python client, sync and async."""
+"""Tests of queues and flow control with QStash's Python client, sync and async."""
 
 import pytest
 from itertools import pairwise
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow]
 
 BUSY = Answer(503)
 SLOW = Answer(delay_s=0.1)
-# Differences between the clocks of two processes, and time between them.
+# Tolerance for times between requests: clock differences and transit times.
 ROUNDING_S = 0.03
 
 
@@ -84,7 +84,7 @@ def test_a_resumed_queue_delivers_its_oldest_messages_first(
     assert destination.arrivals == []
 
     qstash.queue.resume(queue=name)
-    # The two oldest start together, and either may arrive first.
+    # The queue starts its two oldest messages together; either may arrive first.
     assert "0" in bodies(destination.wait_for(3))[:2]
     qstash.logs(answers[2].message_id, until=LogState.DELIVERED)
     found = qstash.log.list(filter={"queue": name}).logs

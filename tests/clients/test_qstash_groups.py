@@ -1,4 +1,4 @@
-"""URL groups and dead letters with the official Python client, sync and async."""
+"""Tests of URL groups and dead letters with QStash's Python client, sync and async."""
 
 import json
 import pytest
@@ -37,7 +37,7 @@ def dead_letters(qstash: Publisher, label: str) -> list[Any]:
 def create_dead_letters(
     qstash: Publisher, destination: Destination, *, label: str, count: int = 1
 ) -> list[Any]:
-    """Publish messages that fail without retries; return all letters of the label."""
+    """Publish messages that fail without retries; return the label's dead letters."""
     before = len(dead_letters(qstash, label))
     for n in range(count):
         qstash.message.publish(

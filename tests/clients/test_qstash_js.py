@@ -1,4 +1,4 @@
-"""The official QStash client for node, unmodified, against a running system."""
+"""Tests of the official QStash client for node, unmodified, on a running system."""
 
 import pytest
 from tests.clients.node import Run

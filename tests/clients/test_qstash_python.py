@@ -1,4 +1,4 @@
-"""The official Python client of QStash, sync and async, against a running system."""
+"""Tests of QStash's Python client, sync and async, against a running system."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow]
 
 # Nothing listens at this address.
 DEAD_END = "http://127.0.0.1:1/dead-end"
-# All processes share one clock, but may round its time to milliseconds.
+# Tolerance for times from other processes, which may be rounded to milliseconds.
 ROUNDING_S = 0.002
 UNAVAILABLE = Answer(503, {"X-Reason": "busy"}, b"not now")
 
@@ -530,7 +530,7 @@ def test_old_keys_still_verify_after_a_rotation(
     assert first.current == old.next == second.current
     assert len({old.current, old.next, first.next, second.next}) == 4
     assert qstash.signing_key.get() == second
-    # A worker reads the signing keys again every few seconds.
+    # A worker may use the old signing keys for a few seconds after a rotation.
     wait_until(is_signed_by_new_keys)
     for arrival in destination.arrivals:
         assert is_signed_by(arrival, destination.url, old.current, old.next)

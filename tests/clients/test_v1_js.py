@@ -1,4 +1,4 @@
-"""axios against a running system, in three versions that encode queries differently."""
+"""Tests of Scheduler v1 with three axios versions, which encode queries differently."""
 
 import pytest
 from tests.clients.node import Run

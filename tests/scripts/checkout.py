@@ -1,4 +1,4 @@
-"""A new checkout of the project, in which `scripts/venv` has already run."""
+"""Create a checkout of the project in which `scripts/venv` has nothing to install."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ NOT_TRACKED = (
 
 
 def new_checkout(folder: Path) -> Path:
-    """Copy the project; its packages are those of this Python, without a download.
+    """Copy the project; the copy uses the installed packages of this Python.
 
     Raises: CalledProcessError.
     """
@@ -34,7 +34,7 @@ def _make_venv(checkout: Path) -> None:
     packages = sysconfig.get_path(
         "purelib", "venv", vars={"base": str(made), "platbase": str(made)}
     )
-    # The checkout's own modules come first, then all packages of this Python.
+    # Python finds modules of the checkout first, then packages of this Python.
     Path(packages, "checkout.pth").write_text(
         f"{checkout}\nimport site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
     )
@@ -46,7 +46,7 @@ def _make_venv(checkout: Path) -> None:
 
 
 def _copy_program(program: Path, folder: Path) -> None:
-    """Copy a program that pip has made, to run with the Python of another folder."""
+    """Copy a program that pip installed; the copy runs with the Python in `folder`."""
     shebang, newline, rest = program.read_bytes().partition(b"\n")
     if shebang.startswith(f"#!{PROGRAMS}/python".encode()):
         copied = folder / program.name
@@ -55,6 +55,6 @@ def _copy_program(program: Path, folder: Path) -> None:
 
 
 def _mark_installed(checkout: Path, extra: str) -> None:
-    """Write the mark of `scripts/venv`, so that it installs nothing."""
+    """Mark the packages as installed, so that `scripts/venv` does not install them."""
     command = f"cat setup.cfg pyproject.toml | cksum >.venv/installed-{extra}"
     subprocess.run(["sh", "-c", command], cwd=checkout, check=True)

@@ -1,4 +1,4 @@
-"""How a bench evaluates the log of a sink, and what it draws and tabulates."""
+"""Tests of benches: the evaluation of a sink's log, the picture and the table."""
 
 import bench_growth
 import json
@@ -88,7 +88,7 @@ def test_figures_can_be_written_as_json_drawn_and_tabulated():
 
 
 def texts(svg: str) -> set[str]:
-    """The texts of a picture; fails if it is not well-formed."""
+    """Return the texts in an SVG picture; fail if the XML is not well-formed."""
     return {element.text or "" for element in ElementTree.fromstring(svg).iter()}
 
 
@@ -99,7 +99,7 @@ def test_each_system_is_drawn_in_its_own_colour():
 
     root = ElementTree.fromstring(draw([ours, heavy, other], ["made & drawn"]))
 
-    # Each system has a curve, and a short line in the legend.
+    # Each of the three systems has two lines: a curve, and a sample in the legend.
     curves = [line.attrib for line in root.iter(f"{SVG}polyline")]
     assert len(curves) == 6
     assert curves[0]["stroke"] == curves[2]["stroke"] != curves[4]["stroke"]

@@ -1,4 +1,4 @@
-"""The credentials file in the data folder of `scripts/up`."""
+"""Test of the credentials file in the data folder of `scripts/up`."""
 
 import fakeredis
 from data_folder import DataFolder

@@ -1,7 +1,8 @@
-"""The commands of the README and of `docs/` run as printed, in a new checkout.
+"""Tests that the commands of the README and of `docs/` run as printed.
 
-Each page's blocks run in order, in one shell. Programs of the page are written to the
-file that their first line names. The system is the one that the README starts.
+The tests start a system in a new checkout, with the command of the README. The blocks
+of a page run in order, in one shell. A block with a program is first written to the
+file that the first line of the program names.
 """
 
 import json
@@ -38,7 +39,8 @@ START_WITHIN_S = 60
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
 
 
-# By page and a part of a block; a block without an outcome must only succeed.
+# Expected outcomes, by page and by a part of the block. All other blocks need only
+# succeed.
 OUTCOMES: dict[str, dict[str, Outcome]] = {
     "README.md": {
         "soon=": Outcome('"status":"Pending"', received='"payload":"hello"'),
@@ -70,7 +72,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     },
     "docs/v1.md": {"v1/events": Outcome('"eventId"', received='{"user":12345}')},
 }
-# By page and the beginning of a block: blocks that do not run, with the reason.
+# Blocks that the tests do not run, by page and beginning of the block; the reasons.
 NOT_RUN = {
     ("README.md", "scripts/up"): "runs already, on another port",
     ("docs/bench.md", "scripts/bench  "): "takes minutes and needs nginx",
@@ -80,7 +82,7 @@ NOT_RUN = {
 
 @dataclass(frozen=True)
 class Site:
-    """A checkout with a running system, and an empty store beside it."""
+    """A checkout with a running system, and the URL of a second, empty store."""
 
     folder: Path
     store: str
@@ -90,7 +92,7 @@ class Site:
         return (self.folder / "up.log").read_text()
 
     def fill_in(self, text: str) -> str:
-        """Replace what a reader replaces."""
+        """Replace the placeholders, as a reader does."""
         values: dict[str, Callable[[], str]] = {
             "redis://:password@store:6379/0": lambda: self.store,
             "SECRET_KEY=…": lambda: f"SECRET_KEY={SECRET_KEY}",
@@ -103,7 +105,7 @@ class Site:
         return text
 
     def _hosted(self) -> str:
-        """The token of another tenant, which has a schedule."""
+        """Create another tenant with a schedule; return the token of the tenant."""
         environ = dict(
             line.split("=", 1)
             for line in (self.folder / "data" / "credentials.env").read_text().split()
@@ -132,7 +134,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, valkey: str) -> Iterator[Site]:
-    """A system that the command of the README has started."""
+    """A system, started with the command of the README."""
     folder = new_checkout(tmp_path_factory.mktemp("docs"))
     site = Site(folder, valkey)
     with (folder / "up.log").open("wb") as log:
@@ -164,7 +166,7 @@ def is_run(block: Block) -> bool:
 
 
 def parameter(page: Path) -> Any:
-    """A page whose JavaScript needs node is a test of clients."""
+    """The page as a test parameter, marked as a client test if it needs node."""
     has_js = any(block.language == "js" for block in blocks(page))
     marks = [pytest.mark.client] if has_js else []
     return pytest.param(page, id=name_of(page), marks=marks)

@@ -1,4 +1,4 @@
-"""A keeper restarts and stops its process; output never blocks a process."""
+"""Tests of keepers: they restart and stop a process; output never blocks it."""
 
 import os
 import pytest

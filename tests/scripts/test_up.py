@@ -1,4 +1,4 @@
-"""`scripts/up` starts a complete system and leaves no process behind."""
+"""Tests that `scripts/up` starts a complete system and, at its end, stops all of it."""
 
 import http.client
 import http.server
@@ -49,7 +49,7 @@ pytestmark = [
 
 @dataclass
 class System:
-    """A `scripts/up` in a separate session, and its data folder."""
+    """A process of `scripts/up`, and its data folder."""
 
     data: Path
     port: int
@@ -70,7 +70,7 @@ class System:
         return "Ctrl-C stops everything" in self.output
 
     def pids(self) -> set[int]:
-        """The ids of all its processes; `seen` collects them."""
+        """Return the ids of all descendants of `scripts/up`, and add them to `seen`."""
         found = descendants({self.process.pid})
         self.seen |= found
         return found

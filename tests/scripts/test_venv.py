@@ -1,4 +1,4 @@
-"""`scripts/venv` reports in one line why it cannot create an environment."""
+"""Tests that `scripts/venv` reports in one line why it cannot create an environment."""
 
 import pytest
 import shutil
@@ -11,7 +11,7 @@ TOOLS = ("cat", "cksum", "dirname", "sh")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A fresh checkout, with a `bin` folder that is the entire PATH."""
+    """A new checkout, and a `bin` folder in it to use as the entire PATH."""
     root = tmp_path / "a checkout"
     (root / "scripts").mkdir(parents=True)
     for name in ("scripts/up", "scripts/venv", "setup.cfg", "pyproject.toml"):

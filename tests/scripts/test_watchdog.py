@@ -1,4 +1,4 @@
-"""The watchdog kills guarded processes and their children when its pipe closes."""
+"""Tests that the watchdog kills processes and their children when its pipe closes."""
 
 import os
 import pytest
@@ -11,7 +11,7 @@ from watchdog import descendants, kill_trees
 
 WATCHDOG = Path(__file__).parents[2] / "scripts" / "watchdog.py"
 # A shell with a child in another process group, like the work horse of an RQ worker.
-# It ends with `read`, because `wait` also returns when the child is suspended.
+# The shell waits with `read`: `wait` would also return when the child is suspended.
 FAMILY = "set -m; sleep 300 & echo started; read"
 
 

@@ -1,4 +1,4 @@
-"""Runs the blocks of a page in one shell, and checks their outcomes."""
+"""Run the code blocks of a page in one shell, and check their outcomes."""
 
 import os
 import re
@@ -28,13 +28,13 @@ def plain_environ() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a page promises about a block, as regular expressions.
+    """The expected outcome of a block.
 
     Attributes:
-        prints: in the output of the block.
-        received: in the output of the receiver, at the latest after 20 s.
-        eventually: the block may run again until its output matches.
-        again: the block prints the same when it runs again.
+        prints: a regular expression to find in the output of the block.
+        received: a regular expression to find in the receiver's output within 20 s.
+        eventually: whether to repeat the block until its output matches, up to 20 s.
+        again: whether to run the block a second time and expect the same output.
     """
 
     prints: str = ""
@@ -58,13 +58,13 @@ class Shell:
             text=True,
             start_new_session=True,
         )
-        # A refused request is a failure, too.
+        # Let curl fail if the response is an error.
         self.run('set -eu\ncurl() { command curl --fail-with-body "$@"; }')
 
     def run(self, commands: str) -> str:
         """Run commands and return their output.
 
-        Raises: AssertionError, if one of them fails or all take too long.
+        Raises: AssertionError, if a command fails or all commands take more than 60 s.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         end, output = uuid4().hex, ""
@@ -82,7 +82,7 @@ class Shell:
         raise AssertionError(f"a command failed:\n{commands}\n{output}")
 
     def kill(self) -> None:
-        """Kill the shell and what it has started."""
+        """Kill the shell and all processes in its process group."""
         os.killpg(self._process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Self:
@@ -97,7 +97,7 @@ class Walk:
     """Runs the blocks of a page.
 
     Args:
-        outcomes: by a part of the text of a block.
+        outcomes: the expected outcomes, by a part of the text of the block.
     """
 
     def __init__(
@@ -106,13 +106,13 @@ class Walk:
         self._shell = shell
         self._receiver_log = receiver_log
         self._outcomes = dict(outcomes)
-        # Nothing that one page sends or pauses affects the next page.
+        # Each page has a receiver with another port, so that no page affects the next.
         self._port = free_port()
 
     def run(self, block: Block, replace: Callable[[str], str] = str) -> None:
         """Run a block and check its outcome.
 
-        Raises: AssertionError.
+        Raises: AssertionError, if the outcome differs from the expected outcome.
         """
         text = re.sub(r"\b9000\b", str(self._port), replace(block.text))
         assert "…" not in re.sub("#.*", "", text), f"replace the placeholder in {block}"
@@ -128,7 +128,7 @@ class Walk:
             raise AssertionError(f"{block}\n{err}\n{self._received()}") from err
 
     def _run_program(self, text: str) -> str:
-        """Write a program to its file and run it, a server in the background."""
+        """Write a program to its file and run it; run a server in the background."""
         command = text.partition("\n")[0].lstrip("#/ ")
         name = command.split()[-1]
         (self._shell.folder / name).write_text(text)
@@ -154,7 +154,7 @@ class Walk:
         return self._receiver_log.read_text() if self._receiver_log.exists() else ""
 
     def finish(self) -> None:
-        """Check that each outcome of the page belonged to a block."""
+        """Check that a block has run for each expected outcome."""
         assert self._outcomes == {}
 
 

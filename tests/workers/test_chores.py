@@ -1,4 +1,4 @@
-"""Chores, run in this process on a real store."""
+"""Tests of chores, run in this process on a real store."""
 
 import os
 import pytest

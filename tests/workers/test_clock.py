@@ -1,4 +1,4 @@
-"""The clock enqueues each chore once, as JSON, and registers lost ones again."""
+"""Tests that the clock enqueues chores once, and registers lost chores again."""
 
 import json
 import pytest

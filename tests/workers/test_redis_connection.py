@@ -1,4 +1,4 @@
-"""RedisConnection on a real server."""
+"""Tests of RedisConnection on a real server."""
 
 import asyncio
 import pytest
@@ -27,7 +27,7 @@ Work = Callable[[RedisConnection], Awaitable[None]]
 
 
 def run(url: str, work: Work, *, timeout_s: float = TIMEOUT_S) -> None:
-    """Run work with a connection, on a uvloop event loop as in a worker."""
+    """Call `work` with a connection, in a uvloop event loop as in a worker."""
 
     async def main() -> None:
         connection = RedisConnection(url, timeout_s=timeout_s)
@@ -221,7 +221,7 @@ def test_the_url_names_database_user_and_password(valkey: str, client: redis.Red
 
 
 async def hi(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Reply to one GET, as a store in which every key has the value `hi`."""
+    """Reply `hi` to the command `GET key`."""
     with suppress(asyncio.IncompleteReadError):
         await reader.readuntil(b"key\r\n")
         writer.write(b"$2\r\nhi\r\n")

@@ -1,4 +1,4 @@
-"""A process ends when one of its essential threads or tasks fails."""
+"""Tests that a process ends when one of its essential threads or tasks fails."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a tick offers, and how many round trips it costs."""
+"""Tests of what a tick offers, and of how many round trips a tick costs."""
 
 import pytest
 import redis
@@ -26,7 +26,7 @@ def trips() -> RoundTrips:
 
 @pytest.fixture
 def ticker(valkey: str, trips: RoundTrips) -> Iterator[Ticker]:
-    """A ticker after its first tick: its library is loaded, its store is checked."""
+    """A ticker after its first tick, which loads the library and checks the store."""
     pool = redis.ConnectionPool.from_url(
         valkey, connection_class=CountingConnection, trips=trips
     )
@@ -37,7 +37,7 @@ def ticker(valkey: str, trips: RoundTrips) -> Iterator[Ticker]:
         ticker = Ticker(client, settings)
         EventStore(ticker.cell).create_many(OWNER, [DRAFT])
         ticker.tick()
-        # No further check of the store: it would cost round trips on a slow machine.
+        # Prevent another check of the store, which would cost round trips.
         ticker._checked_at = float("inf")
         yield ticker
 
@@ -97,5 +97,6 @@ def test_events_stay_due_while_two_envelopes_wait_in_rq(ticker: Ticker):
 
     assert client.llen("rq:queue:deliveries") == 2
     assert client.zcard(keys.due(ticker.prefix)) == 1
-    # The longest wait, although an event is overdue: a begin wakes the ticker.
+    # An event is overdue, but the ticker waits as long as it may: when a worker begins
+    # events, the worker wakes the ticker.
     assert waits_s[-1] == 1.0

@@ -1,4 +1,4 @@
-"""Workers report results by destination each second, and likely outages at once."""
+"""Tests of reports to circuit breakers: each second, and at once for likely outages."""
 
 import asyncio
 import pytest
@@ -47,7 +47,7 @@ def reported_at_once(
     *,
     destination_held: bool = False,
 ) -> list[dict[str, tuple[int, int]]]:
-    """The reports sent before the end of the interval."""
+    """The reports that a worker sends without waiting for the regular interval."""
     monkeypatch.setattr(breaker_reports, "REPORT_EVERY_S", 3_600)
     store = FakeStore()
 

@@ -1,4 +1,4 @@
-"""A failed attempt shortly before the end of its event."""
+"""Tests of failed attempts shortly before the last time at which a retry may begin."""
 
 import asyncio
 import pytest

@@ -1,4 +1,4 @@
-"""Extra room in a full worker, for other destinations than the one that fills it."""
+"""Tests of extra room for other destinations when one destination fills a worker."""
 
 import pytest
 from workers.delivery.fair_share import (
@@ -25,7 +25,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def fair_share(clock: Clock) -> FairShare:
-    """Of a worker with room for four, all of it used by one destination."""
+    """The `FairShare` of a worker with room for four events, all of one destination."""
     fair_share = FairShare(4, percent=50, clock=clock)
     for _ in range(4):
         fair_share.add(BUSY)

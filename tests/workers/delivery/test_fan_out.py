@@ -1,4 +1,4 @@
-"""Events for groups: one event is created for each endpoint."""
+"""Tests of events for groups: the worker creates one event for each endpoint."""
 
 import asyncio
 import pytest
@@ -61,14 +61,14 @@ class NoSecrets:
 
 @dataclass
 class Run:
-    """The first run of a schedule for a group with 100 endpoints; it has begun."""
+    """The begun first run of a schedule whose group has 100 endpoints."""
 
     store: EventStore
     groups: Groups
     begun: Begun
 
     def created(self) -> dict[str, Event]:
-        """Every unfinished event except the run, by its destination."""
+        """All unfinished events except the run, by destination."""
         index = keys.by_time(PREFIX, str(OWNER), "active")
         ids = cast(list[bytes], self.store.cell.client.zrange(index, 0, -1))
         events = [read_event(self.store.cell, OWNER, id_.decode()) for id_ in ids]

@@ -1,4 +1,4 @@
-"""Fetch envelopes from RQ on a real server."""
+"""Tests of fetching envelopes from RQ on a real server."""
 
 import asyncio
 import pytest
@@ -25,8 +25,8 @@ class FakeInFlight:
     """A fake of `InFlight` that records what it accepts.
 
     Args:
-        maximum: envelopes after which it stops accepting.
-        room: for so many envelopes.
+        maximum: the number of accepted envelopes at which `is_accepting` becomes false.
+        room: the number of accepted envelopes at which `has_room` becomes false.
         bad: an id that makes `accept` fail.
     """
 
@@ -53,7 +53,7 @@ class FakeInFlight:
 
 
 class Station:
-    """An RQ queue, claims that fill it, and a fetcher that empties it."""
+    """An RQ queue, with methods that fill it by claims and empty it with a fetcher."""
 
     def __init__(self, client: redis.Redis, url: str) -> None:
         self.client = client
@@ -98,7 +98,7 @@ class Station:
             try:
                 fetched = await work(fetcher)
                 await fetcher.finish()
-                # Replies arrive in order, so commands sent without waiting are done.
+                # Replies arrive in order, so all earlier commands have run.
                 await connection.get("nothing")
                 return fetched
             finally:
@@ -237,5 +237,5 @@ def test_r13_a_job_id_that_is_not_utf8_is_removed(station: Station):
     station.fetch()
 
     assert station.in_flight.accepted == [(claim.ids, False)]
-    # RQ's maintenance would fail on such an id.
+    # RQ's maintenance would fail on the id of this job.
     assert station.unread == []

@@ -1,4 +1,4 @@
-"""The cache of tenants' secrets: it saves reads, and notices rotations in time."""
+"""Tests of the cache of tenants' secrets: it saves reads, but notices rotations."""
 
 import asyncio
 import pytest
@@ -15,12 +15,12 @@ SECRET_KEY = "a secret key of the tests"
 
 
 def other_process(client: redis.Redis) -> Tenants:
-    """The tenants, accessed by another process."""
+    """A `Tenants` that shares only the store, like that of another process."""
     return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS)
 
 
 class CountedTenants(Tenants):
-    """Tenants that count reads by tenant; a read waits for `may_return`."""
+    """A `Tenants` that counts reads; reads of secrets wait for `may_return`."""
 
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS)

@@ -1,4 +1,4 @@
-"""Settlements survive an unreachable store, and a failover that loses writes."""
+"""Tests that no settlement is lost if the store is unreachable or loses writes."""
 
 import asyncio
 import logging

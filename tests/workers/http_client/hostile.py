@@ -23,8 +23,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
 DRIP_S = 0.02
-# Long enough that the kernel's buffers on both sides are full and the client cannot
-# write more; there is no event for that.
+# A time after which the kernel's buffers on both sides are full, so that the client
+# cannot write more. The kernel does not signal this.
 BUFFERS_FULL_S = 0.1
 BLOCK = bytes(65536)
 
@@ -62,7 +62,7 @@ Behaviour = Callable[[Connection], Awaitable[None]]
 
 @dataclass
 class Receiver:
-    """What a receiver has recorded."""
+    """A running receiver, and what it has recorded."""
 
     port: int = 0
     requests: list[bytes] = field(default_factory=list)
@@ -133,7 +133,7 @@ def answering(response: bytes = OK) -> Behaviour:
 
 
 def answering_once(response: bytes, *, then_close: bool = False) -> Behaviour:
-    """Respond to the first request, then hang or close."""
+    """Respond to the first request, then hang or close the connection."""
 
     async def behave(connection: Connection) -> None:
         await connection.read_request()
@@ -173,7 +173,7 @@ def sending_unrequested(response: bytes, *, at_once: bool) -> Behaviour:
     """Respond to the first request, then send a response without a request.
 
     Args:
-        at_once: send it right after the first response, not on `may_continue`.
+        at_once: send both responses together, not the second on `may_continue`.
     """
 
     async def behave(connection: Connection) -> None:
@@ -204,8 +204,7 @@ async def never_respond(connection: Connection) -> None:
 def not_reading(response: bytes, counts: list[int]) -> Behaviour:
     """Read one byte and write `response`; on `may_continue` count the remaining bytes.
 
-    The count is appended to `counts` when the connection ends, so it is there only if
-    the client has closed the connection.
+    The count is appended to `counts` when the client closes the connection.
     """
 
     async def behave(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""An HTTP client for tests, and helpers that send."""
+"""Create HTTP clients for tests, and send requests."""
 
 import asyncio
 import gc
@@ -22,14 +22,14 @@ from workers.http_client.resolver import Lookup, resolve
 LOCAL = AddressPolicy(allow=read_networks("127.0.0.0/8"))
 DEADLINE_MS = 300
 GRACE_MS = 250
-CLOCK_MS = 5  # the event loop's clock does not advance while callbacks run
+CLOCK_MS = 5  # tolerance: the event loop reads its clock only between callbacks
 LONG_MS = 5_000
 CAP_BYTES = 100_000
 HEADERS = (("X-B", "1"), ("x-a", "2"), ("X-b", "3"))
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a test; fail it if the garbage collector has to close its resources."""
+    """Run a test; fail if the garbage collector has to close resources of the test."""
     errors = list[dict[str, Any]]()
 
     async def guarded() -> None:
@@ -53,7 +53,7 @@ def post(url: str, *, body: bytes = b"body", timeout_ms: int = LONG_MS) -> Reque
 
 @cache
 def system_tls() -> ssl.SSLContext:
-    """A context that is shared, because reading the system's authorities is slow."""
+    """A TLS context for all tests, because reading the system's authorities is slow."""
     return tls_context()
 
 
@@ -83,7 +83,7 @@ async def send_to(
 
 
 def answered(status: int, *, total_ms: int = 3) -> Result:
-    """A result with a complete response without a body."""
+    """The result of a complete response with an empty body."""
     return Result(
         status=status,
         headers=(),

@@ -1,4 +1,4 @@
-"""What the client sends, and what it reads (S-06, S-08, S-10, S-16)."""
+"""Tests of sent requests and read responses (S-06, S-08, S-10, S-16)."""
 
 import pytest
 import random
@@ -19,7 +19,7 @@ from workers.http_client.failures import Failure
 
 
 async def sent_bytes(request: Request) -> bytes:
-    """Send a request, whose URL is a path only; return the bytes that arrive."""
+    """Send a request, whose `url` is only a path; return the bytes that arrive."""
     async with receiving(hostile.answering()) as receiver, new_client() as client:
         url = receiver.url(request.url)
         absolute = Request(request.method, url, request.headers, request.body, LONG_MS)

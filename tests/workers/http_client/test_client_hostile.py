@@ -1,4 +1,4 @@
-"""No receiver can block, overload or break the client (S-12 to S-14)."""
+"""Tests that no receiver can block, overload or break the client (S-12 to S-14)."""
 
 import asyncio
 import pytest
@@ -50,7 +50,7 @@ def test_s12_an_attempt_ends_at_its_deadline(name: str) -> None:
         body = bytes(2**24) if name == "unread" else b"body"
         result = await send_to(DRIPS[name], body=body, timeout_ms=DEADLINE_MS)
 
-        # An endless chunk size or header may exceed a limit before the deadline.
+        # An endless chunk size or header may fail with PROTOCOL before the deadline.
         assert result.error in {Failure.TIMEOUT, Failure.PROTOCOL}, result
         assert result.total_ms <= DEADLINE_MS + GRACE_MS
         if result.error is Failure.TIMEOUT:

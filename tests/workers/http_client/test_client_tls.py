@@ -1,4 +1,4 @@
-"""Certificates and TLS versions that the client accepts (S-22)."""
+"""Tests of the certificates and TLS versions that the client accepts (S-22)."""
 
 import pytest
 import ssl
@@ -70,8 +70,8 @@ def test_s22_nothing_is_sent_to_a_receiver_with_a_bad_certificate(
     run(main())
 
 
-# TLS records of an old server: it chooses version 1.1 or 1.0, or sends the alert that
-# it supports none of the offered versions.
+# TLS records of an old server, which chooses version 1.1 or 1.0, or sends an alert
+# because the server supports none of the offered versions.
 OLD_TLS = {
     "1.1": bytes.fromhex("160302002a0200002603 02") + bytes(32) + b"\x00\x00\x2f\x00",
     "1.0": bytes.fromhex("160301002a0200002603 01") + bytes(32) + b"\x00\x00\x2f\x00",

@@ -1,4 +1,4 @@
-"""A deadline ends its own block and nothing else."""
+"""Tests that a deadline ends its own `with` block and nothing else."""
 
 import asyncio
 import pytest
@@ -29,7 +29,7 @@ def test_a_block_that_ends_in_time_is_not_interrupted() -> None:
             await asyncio.sleep(0)
         with Deadline(SHORT_S):
             pass
-        await asyncio.sleep(2 * SHORT_S)  # until after the deadline
+        await asyncio.sleep(2 * SHORT_S)  # until the deadline has passed
 
     run(main())
 

@@ -1,4 +1,4 @@
-"""The addresses of this machine, as listed by the operating system."""
+"""Tests of listing the addresses of this machine."""
 
 import psutil
 import pytest

@@ -1,4 +1,4 @@
-"""Which addresses are connected to, and when connections are reused.
+"""Tests of which addresses the client connects to, and when it reuses connections.
 
 Covers S-01, S-03 to S-05, S-07, S-11 and S-15.
 """
@@ -22,7 +22,7 @@ from workers.http_client.failures import Failure
 from workers.http_client.resolver import Lookup
 
 DEFAULT = AddressPolicy()
-# In these tests one address is allowed, like a public one, and loopback is blocked.
+# The tests allow OUTSIDE, like a public address, and block INSIDE, like loopback.
 OUTSIDE, INSIDE = "127.0.0.2", "127.0.0.1"
 ONLY_OUTSIDE = AddressPolicy(allow=read_networks(f"{OUTSIDE}/32"))
 
@@ -34,7 +34,7 @@ def new_client_with_lookup(
 
 
 def tenant_view(result: Result) -> tuple[object, ...]:
-    """What the tenant can see of a result, without the start and total time."""
+    """The parts of a result that the tenant sees, except start and total time."""
     return (
         result.status,
         result.headers,
@@ -50,7 +50,7 @@ def tenant_view(result: Result) -> tuple[object, ...]:
 async def inside_and_outside(
     behave: hostile.Behaviour,
 ) -> AsyncIterator[tuple[Receiver, Receiver]]:
-    """A blocked and an allowed receiver, on the same port."""
+    """Two receivers on the same port of a blocked and of an allowed address."""
     async with receiving(behave, host=INSIDE) as inside:
         try:
             async with receiving(behave, host=OUTSIDE, port=inside.port) as outside:
@@ -140,7 +140,7 @@ def test_s04_a_rebinding_name_never_leads_to_a_blocked_address(
     addresses = [[OUTSIDE], [INSIDE], [OUTSIDE, INSIDE]]
 
     def lookup(host: str) -> Sequence[str]:
-        """Return other addresses each time, so that a second lookup is noticed."""
+        """Return different addresses each time, so that the test notices repeats."""
         lookups.append(host)
         return addresses[len(lookups) % 3]
 
@@ -400,7 +400,7 @@ def test_an_unrequested_response_is_not_taken_for_the_next_one(
             for _ in range(3):
                 results.append(await client.send(post(receiver.url())))
                 receiver.may_continue.set()
-                # Other round trips let the event loop read the unrequested response.
+                # Give the event loop time to read the unrequested response.
                 for _ in range(5):
                     await client.send(post(other.url()))
 

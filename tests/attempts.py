@@ -1,4 +1,4 @@
-"""A begun attempt that tests can vary."""
+"""Create begun attempts for tests."""
 
 from dataclasses import replace
 from scheduler_api.core.model import Begun, Content, Owner
@@ -22,6 +22,6 @@ _FIRST = Begun(
 
 
 def begun(dialect: str, content: Content | None = None, **changes: Any) -> Begun:
-    """The first attempt of an event of this dialect; `changes` replace its fields."""
+    """The first attempt of an event; `changes` replace fields of the attempt."""
     owner = Owner(_FIRST.owner.tenant, dialect)
     return replace(_FIRST, owner=owner, content=content, **changes)

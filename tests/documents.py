@@ -77,7 +77,7 @@ def _validator(
     if "content" not in response:
         return None
     schema = response["content"]["application/json"]["schema"]
-    # The schema's references start at the root: `#/components/…`.
+    # References in the schema start at the root (`#/components/…`): add components.
     return Draft202012Validator({**schema, "components": document["components"]})
 
 

@@ -1,7 +1,7 @@
 """Find literal field codes of stored records in Python source.
 
-Stored hashes use short codes as field names. Only `store/records.py` may spell them
-out; other modules translate full names with `code` and `codes`.
+Stored hashes use short codes as field names. Only `store/records.py` may contain
+these codes; other modules translate full names with `code` and `codes`.
 """
 
 import ast
@@ -68,7 +68,7 @@ def _outside_functions(tree: ast.AST) -> list[ast.AST]:
 
 
 def _assigned(nodes: list[ast.AST]) -> Assigned:
-    """The values assigned to each name; a loop assigns its iterable."""
+    """The values assigned to each name; for the variable of a loop, the iterable."""
     found: Assigned = defaultdict(list)
     for node in nodes:
         targets: list[ast.AST] = []
@@ -116,9 +116,9 @@ def _commands(nodes: list[ast.AST]) -> Iterator[list[ast.AST]]:
 
 
 def _parts(tree: ast.AST, assigned: Assigned) -> list[ast.AST]:
-    """All nodes of an expression, with the values of the names in it.
+    """All nodes of an expression and of the values assigned to its names.
 
-    Arguments of `code` and `codes` are left out: they are full names.
+    Arguments of `code` and `codes` are left out, because they are full names.
     """
     found: list[ast.AST] = []
     waiting, seen = [tree], {""}

@@ -1,6 +1,6 @@
-"""Find words that the project has replaced with the standard term.
+"""Find names that contain a word which the project has replaced with a standard term.
 
-`python -m tests.glossary` lists them with the files that contain them.
+`python -m tests.glossary` lists these names with the files that contain them.
 """
 
 import ast
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 CODE = ("scheduler_api", "workers", "scripts")
 NAMED = (*CODE, "tests", "docs")
 
-# Each word that is gone, and the term that replaced it.
+# Each replaced word, and the term to use instead.
 REPLACED = {
     "mark": "deduplication key",
     "double": "duplicate",
@@ -72,7 +72,7 @@ REPLACED = {
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NAME = re.compile(r"[A-Za-z_]\w*")
-# A key, a field, a reply code or a log event: no blanks, nothing but names in it.
+# A string that may be a key, a field, a reply code or a log event.
 _CODE = re.compile(r"[A-Za-z_][\w.:-]{1,60}")
 _LUA_COMMENT = re.compile(r"--[^\n]*")
 
@@ -87,7 +87,7 @@ def remaining() -> dict[str, set[str]]:
 
 
 def replaced_in(name: str) -> set[str]:
-    """Return the replaced words in an identifier; `wait_until` has the word `until`."""
+    """Return the replaced words in an identifier; `is_stuck` contains `stuck`."""
     parts = [part for part in _HUMP.sub("_", name).lower().split("_") if part]
     pairs = {"_".join(pair) for pair in pairwise(parts)}
     return {word for word in REPLACED if word in parts or word in pairs}

@@ -29,7 +29,7 @@ class Block:
 
 
 def name_of(page: Path) -> str:
-    """The path of a page in the project."""
+    """The path of a page, relative to the root of the project."""
     return str(page.relative_to(ROOT))
 
 
@@ -81,7 +81,7 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of the headings of a page, as GitHub makes them."""
+    """The anchors that GitHub creates for the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

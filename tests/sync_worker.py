@@ -46,7 +46,7 @@ class SyncWorker:
     def try_begin(
         self, *ids: str, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
-        """Begin events; also return, for each id not begun, the reason."""
+        """Begin events; return the begun events, and a reason for each other id."""
         return self._runner.run(self.store.begin(ids, share=share))
 
     def report(self, gate: str, attempts: int, failures: int) -> str:
@@ -132,7 +132,7 @@ def new_sync_worker(
     """A new worker on a blocking client.
 
     Args:
-        clock_ms: the fixed time of its calls; None for the store's time.
+        clock_ms: the time for all calls of the worker; None for the store's time.
     """
     cell = Cell(client, prefix, clock_ms=clock_ms)
     return SyncWorker(

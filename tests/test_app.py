@@ -1,4 +1,4 @@
-"""The whole application: errors, health, readiness, and an unreachable store."""
+"""Tests of the application: errors, health, readiness, and an unreachable store."""
 
 import logging
 import pytest
@@ -369,7 +369,7 @@ def test_an_accepted_event_is_logged_in_one_line_without_its_payload(
 
 def test_leading_slashes_are_part_of_the_path(app: Flask, token: str) -> None:
     def code(path: str) -> int:
-        # The test client reads a path that begins with two slashes as a host.
+        # As an argument, `//api` would be a host for the test client, not a path.
         raw, headers = {"PATH_INFO": path}, {"x-api-key": token}
         http = app.test_client()
         return http.get("/", environ_overrides=raw, headers=headers).status_code

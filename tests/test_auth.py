@@ -1,4 +1,4 @@
-"""Finding a tenant by its token."""
+"""Tests of authentication: finding a tenant by its token."""
 
 import pytest
 import redis
@@ -20,7 +20,7 @@ class Clock:
 
 
 class CountingTenants(Tenants):
-    """Tenants that count lookups in the store."""
+    """A `Tenants` that counts its lookups in the store."""
 
     lookups = 0
 

@@ -1,4 +1,4 @@
-"""Checks which parts of the code import each other."""
+"""Tests that parts of the code import only the parts that they may import."""
 
 import ast
 import pytest
@@ -16,7 +16,8 @@ MODULES = {
 }
 CORE, DIALECT = "scheduler_api.core", "scheduler_api.dialects"
 VOCABULARY = {"model", "headers", "deduplication", "timestamps", "logfmt", "gc_tuning"}
-# The layers of the engine, top down: a folder imports only itself and lower layers.
+# The layers of the engine, top down. A folder may import lower layers, but no other
+# folder of its own layer.
 LAYERS = (
     {"fsck", "recovery"},
     {"schedules", "tenants", "flow_control", "queries"},
@@ -76,7 +77,7 @@ def within(name: str, *folders: str) -> bool:
 
 
 def imports_from(modules: list[str], *folders: str) -> list[tuple[str, str]]:
-    """Pairs of a module and a module from these folders that it imports."""
+    """Pairs of one of these modules and a module in `folders` that it imports."""
     return [
         (module, name)
         for module in modules

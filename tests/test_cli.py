@@ -1,4 +1,4 @@
-"""The operator's command line, on a real store."""
+"""Tests of the operator's command line on a real store."""
 
 import pytest
 import re

@@ -1,6 +1,6 @@
-"""The pages name files, settings and messages that exist, and link to each other.
+"""Tests that files, settings, log messages and links in the documentation exist.
 
-`tests/scripts/test_docs_commands.py` runs their commands.
+`tests/scripts/test_docs_commands.py` runs the commands in the documentation.
 """
 
 import ast
@@ -10,14 +10,15 @@ from pathlib import Path
 from scheduler_api.settings import VARIABLES
 from tests.pages import PAGES, ROOT, anchors, blocks, inline_code, links, name_of
 
-# A path has a slash or one of these suffixes; `file.py: name` is a name in a file.
-# A file name without a path is the name of some file of the project.
+# Inline code with a slash or one of these suffixes is a path; `file.py: name` refers
+# to a name in a file. A file name without a folder may be in any folder.
 SUFFIXES = (".py", ".lua", ".md", ".json", ".cfg", ".toml")
 REFERENCE = re.compile(r"([\w.-][\w.<>/-]*)(?:: ([A-Za-z_][\w.]*))?")
 EXAMPLE = "file.py"
-# Folders that pages name without `scheduler_api/`.
+# A path in a page is relative to one of these folders.
 FOLDERS = (ROOT, ROOT / "scheduler_api")
-# Names that look like paths: made by npm or `scripts/up`, or no files.
+# Names that look like paths of the project: created by npm or `scripts/up`, or an
+# npm package.
 NO_FILES = {"tests/js/node_modules", "data/credentials.env", "@jiter/node"}
 CODE_PAGES = [
     page for page in PAGES if page.name in ("internals.md", "CONTRIBUTING.md")
@@ -30,7 +31,7 @@ SOURCES = [
 
 
 def references(page: Path) -> list[tuple[str, str]]:
-    """Paths that a page names, each with the name in that file or ''."""
+    """Pairs of a path that a page names and a name in that file, '' without a name."""
     found: list[tuple[str, str]] = []
     for text in inline_code(page):
         match = REFERENCE.fullmatch(text)
@@ -42,7 +43,7 @@ def references(page: Path) -> list[tuple[str, str]]:
 
 
 def files_of(path: str) -> list[Path]:
-    """The files of a path; `<name>` in it is any name."""
+    """The files that a path in a page means; a part `<name>` matches any name."""
     pattern = re.sub(r"<\w+>", "*", path).rstrip("/")
     if "/" not in pattern and not (ROOT / pattern).exists():
         return [*(ROOT / "scheduler_api").rglob(pattern)]

@@ -1,4 +1,4 @@
-"""Requests generated from the OpenAPI documents of Jiter and Scheduler v1.
+"""Tests with requests generated from the OpenAPI documents of Jiter and Scheduler v1.
 
 The QStash dialect has its own generated tests, from the publisher's OpenAPI document.
 """
@@ -25,14 +25,14 @@ from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
 HOOK, FAR_FUTURE = "https://example.com/hook", "2399-01-01T00:00:00Z"
-# For each path parameter: the route and body that create such an object, and the
-# location of the new id in the response.
 EVENT = {"payload": "", "destination": HOOK, "scheduledTime": FAR_FUTURE}
 CRON_JOB = {"payload": "", "destination": HOOK, "expression": "0 0 1 1 *"}
 V1_EVENT = {
     **{"eventOwner": "user@example.com", "endDate": FAR_FUTURE},
     **{"interval": "0 0 1 1 *", "callbackUrl": HOOK},
 }
+# How to create the object of a path parameter: the route, the body, and the location
+# of the new id in the response.
 CREATION: dict[tuple[str, str], tuple[str, dict[str, str], tuple[str, ...]]] = {
     ("jiter", "event_id"): ("/api/events", EVENT, ("id",)),
     ("jiter", "cron_id"): ("/api/cronjobs", CRON_JOB, ("id",)),

@@ -1,4 +1,4 @@
-"""The words that the project has replaced stay out of names, keys and codes."""
+"""Tests that names, keys and codes contain no word that the project has replaced."""
 
 import pytest
 from tests import glossary

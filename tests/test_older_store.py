@@ -1,4 +1,4 @@
-"""Processes refuse a store of another version and name the command that empties it."""
+"""Tests that a store of another version is refused, and that a command empties it."""
 
 import logging
 import os

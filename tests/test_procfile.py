@@ -1,4 +1,4 @@
-"""The Procfile's commands, run as written, with the three required settings only."""
+"""Tests of the Procfile's commands, run as written with only the required settings."""
 
 import http.client
 import http.server
@@ -57,7 +57,7 @@ def tenant(valkey: str) -> NewTenant:
 def shells(
     valkey: str, tenant: NewTenant, port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Path]]:
-    """Run every command; yield the log file of each role."""
+    """Run all commands of the Procfile; yield the log file of each role."""
     environ = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "REDIS_URL": valkey,

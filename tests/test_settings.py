@@ -1,4 +1,4 @@
-"""Settings: parsing, error messages, defaults, and masked secrets."""
+"""Tests of settings: parsing, error messages, defaults, and masked secrets."""
 
 import pytest
 from dataclasses import fields

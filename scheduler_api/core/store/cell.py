@@ -11,7 +11,7 @@ NO_OPTIONS: Options = {}
 class Cell:
     """A connection of one process to a cell.
 
-    `clock_ms` fixes the clock, for tests; None: use the server's TIME.
+    `clock_ms` is a fixed time, for tests; None means the time of the server.
     """
 
     def __init__(
@@ -24,14 +24,14 @@ class Cell:
         self.library = Library(prefix, database)
 
     def now_ms(self) -> int:
-        """The cell's time in epoch ms. Redis: one TIME."""
+        """Return the present time of the cell in epoch ms. Redis: one TIME."""
         if self.clock_ms is not None:
             return self.clock_ms
         seconds, micros = self.client.time()
         return seconds * 1000 + micros // 1000
 
     def with_clock(self, options: Options) -> Options:
-        """Add the time to the options of a function if a test has fixed the clock."""
+        """Return the options of a function, plus `clock_ms` if a test has set it."""
         if self.clock_ms is None:
             return options
         return {**options, "now_ms": self.clock_ms}

@@ -1,4 +1,4 @@
-"""Claims: the ticker's call. It offers due events and ends expired leases."""
+"""Claims: with a claim, the ticker offers due events and ends expired leases."""
 
 from dataclasses import dataclass
 from scheduler_api.core.store.cell import Cell
@@ -9,8 +9,11 @@ from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 class ClaimTimeouts:
     """Durations that a claim uses, in ms.
 
-    `grace_ms`: after an outage, no lease ends for this long. `missed_grace_ms`: an
-    older fire time counts as missed.
+    Attributes:
+        offer_ms: lease of an offered event; a worker should begin the event earlier.
+        lease_ms: lease of a begun event, unless the worker renews the lease.
+        grace_ms: for this long after an outage, no lease of a begun event ends.
+        missed_grace_ms: a due fire time that is older than this counts as missed.
     """
 
     offer_ms: int
@@ -23,9 +26,11 @@ class ClaimTimeouts:
 class Claim:
     """The result of one claim.
 
-    `schedule_ids` need more fire times. `next_us`: microseconds until the next check;
-    None if nothing is due at any time. `rq_full`: due events wait for room in RQ; the
-    first begin that finds room wakes the ticker.
+    Attributes:
+        schedule_ids: schedules that need more fire times.
+        next_us: microseconds until the next check; None if no check is needed.
+        rq_full: due events wait because RQ is full. The first `begin` that finds room
+            in RQ wakes the ticker.
     """
 
     ids: list[str]
@@ -47,10 +52,10 @@ def claim(
 ) -> Claim:
     """Offer up to `room` due events and end expired leases.
 
-    With an enqueuer, the function also puts them into RQ.
+    With an enqueuer, the Lua function also enqueues the offered events in RQ.
 
-    Redis: claim, atomic. If the client repeats the call, the events of the first call
-    wait until their offer lease ends.
+    Redis: claim, atomic. If the client repeats the call, the second call offers other
+    events; those of the first call are offered again when their offer lease ends.
     """
     options: dict[str, object] = {
         "room": room,

@@ -21,7 +21,8 @@ from typing import Any
 
 FORMAT = 1
 HEADERS = "headers"
-# Fields in the JSON of a logged attempt; the others are stored in front of the JSON.
+# Fields of `Attempt` in the JSON of a log entry. The other fields are stored in front
+# of the JSON.
 JSON_FIELDS = frozenset(field.name for field in fields(Attempt)) - {
     *("event_id", "number", "kind", "ended_ms", "next_ms", HEADERS)
 }
@@ -52,7 +53,10 @@ def decode_content(stored: bytes) -> Content:
 
 
 def content_key(prefix: str, event_id: str, record: Record) -> str:
-    """The key of an event's content: a template of its schedule, or its own body."""
+    """Return the key of an event's content.
+
+    For an occurrence: the template of its schedule. For any other event: its body.
+    """
     if "schedule" in record:
         schedule = record["schedule"].decode()
         return keys.template(prefix, schedule, record.get("revision", b"").decode())
@@ -68,7 +72,8 @@ def decode_event(
 ) -> Event:
     """Build an event from its record and its content.
 
-    `quarantined_ms` is its score in `keys.quarantine`, None if it is not in quarantine.
+    `quarantined_ms` is the event's score in `keys.quarantine`, or None if the event is
+    not in quarantine.
 
     Raises: UnreadableRecord.
     """
@@ -101,7 +106,11 @@ def _optional_integer(record: Record, name: str) -> int | None:
 def encode_attempt(
     values: dict[str, Any], *, headers: Iterable[tuple[str, str]] = ()
 ) -> bytes:
-    """Encode the JSON of a logged attempt; the Lua function adds kind, end and next."""
+    """Encode the JSON of a log entry.
+
+    The Lua function that stores the entry puts the kind of the attempt, its end, and
+    the time of the next attempt in front of the JSON.
+    """
     present = {name: v for name, v in values.items() if v is not None}
     flat = [text for pair in headers for text in pair]
     return orjson.dumps(present | {HEADERS: flat} if flat else present)

@@ -1,4 +1,4 @@
-"""Clients of the store: how long a process waits for a reply, and when it retries."""
+"""Creates clients of the store, with time-outs and retries."""
 
 import redis
 from redis.backoff import NoBackoff
@@ -6,7 +6,7 @@ from redis.retry import Retry
 from typing import Any
 
 TIMEOUT_S = 5.0
-# Between a failed call and the next attempt of a process that waits for the store.
+# A process that waits for the store repeats a failed call after this time.
 RETRY_INTERVAL_S = 1.0
 NO_RETRY = Retry(NoBackoff(), 0)
 RETRY_ONCE = Retry(NoBackoff(), 1)
@@ -22,9 +22,11 @@ def connect(
     """Return a client, which connects on first use.
 
     Args:
-        timeout_s: for connecting, for each reply, and for a free connection.
-        retry: applied to each command, without a log entry.
-        max_connections: callers wait for a free one; default: as many as are needed.
+        timeout_s: how long to wait for connecting, for each reply, and for a free
+            connection.
+        retry: how the client retries a failed command; retries are not logged.
+        max_connections: while all of them are in use, callers wait for a free
+            connection. None: no limit.
     """
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,

@@ -1,7 +1,8 @@
-"""The epoch of a store: detects that the store was emptied or replaced.
+"""Detects by the epoch of a store that the store was emptied or replaced.
 
-A store gets an epoch, a nonce, when it is first used. If a process later finds another
-epoch or none, accepted events were lost, and an operator must accept the new store.
+When a store is first used, it gets an epoch, which is a nonce. If a process later finds
+a different epoch or no epoch, accepted events were lost; then an operator must accept
+the store as it is.
 """
 
 import redis
@@ -18,10 +19,15 @@ class Epoch:
         self._expected = ""
 
     def matches(self, found: bytes | None, accepted: bytes | None) -> bool:
-        """Whether the store has the expected epoch.
+        """Return whether the store has the expected epoch.
 
-        The first epoch found becomes the expected one; so does any later epoch that an
-        operator has accepted.
+        The first epoch that the process finds becomes the expected epoch. If the store
+        later has a different epoch, and an operator has accepted that epoch, it becomes
+        the expected epoch.
+
+        Args:
+            found: the epoch of the store.
+            accepted: the epoch that an operator accepted last.
         """
         epoch = (found or b"").decode()
         if not self._expected or (epoch and found == accepted):
@@ -41,7 +47,7 @@ def establish(client: redis.Redis, prefix: str) -> bytes:
 
 
 def accept(client: redis.Redis, prefix: str) -> str:
-    """Accept the store in its present state; return its epoch."""
+    """Record that an operator accepts the store as it is; return the store's epoch."""
     epoch = establish(client, prefix)
     client.set(keys.accepted_epoch(prefix), epoch)
     return epoch.decode()
@@ -55,7 +61,7 @@ def claim_database(client: redis.Redis, prefix: str) -> None:
 
     Raises: ForeignDatabase, UnknownLayout.
     """
-    # A full store or a replica refuses every SET, even one that would change nothing.
+    # The GET avoids a useless SET NX, which a full store or a replica would refuse.
     if client.get(keys.DATABASE_CELL) is None:
         client.set(keys.DATABASE_CELL, prefix, nx=True)
     if cast(bytes, client.get(keys.DATABASE_CELL)) != prefix.encode():

@@ -1,4 +1,7 @@
-"""Writes of events; each is one Lua function. Reads by id are in `reads`."""
+"""Creates, changes, cancels and deletes events by Lua functions.
+
+The module `reads` reads events by id.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,15 +52,18 @@ from scheduler_api.core.store.large_content import (
 )
 from typing import cast
 
-# Each takes about 50 us, during which the store serves no other request.
+# Events that one round trip cancels. Each event takes about 50 us, and the store serves
+# no other request until the round trip has ended.
 CANCEL_BATCH_SIZE = 50
 # Events that one round trip creates.
 CREATE_BATCH_SIZE = 200
-# Large content is sent to the store when this much has been collected in memory.
+# Large content is collected in memory up to this size, then sent to the store.
 PIPELINE_BYTES = 8_388_608
-# The id was in use, or the content expired before the call: create the event again.
+# Codes after which an event is created again: the id was in use, or the large content
+# expired before the call.
 RETRIED = frozenset(("taken", "expired"))
-# Codes after which large content is or may be in use; otherwise it is deleted.
+# Codes after which an event uses or may use the large content. After any other code,
+# the large content is deleted.
 KEPT = (b"ok", b"fault")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
@@ -69,7 +75,8 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "full": StoreFull,
 }
 
-# Code, wanted and created time in ms, and id (or the value of the deduplication key).
+# The answer of `new_events.accept`: code, wanted time in ms, creation time in ms, and
+# the id or another text that depends on the code.
 Reply = tuple[bytes, int, int, bytes]
 FULL: Reply = (b"full", 0, 0, b"")
 
@@ -77,7 +84,7 @@ FULL: Reply = (b"full", 0, 0, b"")
 class Cancelled(StrEnum):
     """The result of a cancellation.
 
-    `requested`: the event is being sent; it will not be retried.
+    `REQUESTED`: the event is being sent now; it is cancelled if this attempt fails.
     """
 
     DONE = "cancelled"
@@ -112,10 +119,10 @@ class EventStore:
         )
 
     def create(self, owner: Owner, draft: Draft) -> Event:
-        """Store an event; its id is higher than the ids of all earlier events.
+        """Store an event whose id is higher than the ids of all earlier events.
 
-        Redis: create_events, atomic; if the client repeats the call, one event is
-        stored.
+        Redis: create_events, atomic; if the client repeats the call, the event is
+        still stored only once.
 
         Raises: TimePassed, StoreFull, Repeated.
         """
@@ -142,8 +149,8 @@ class EventStore:
     ) -> list[Accepted]:
         """Store events, `batch_size` per round trip, with one answer per draft.
 
-        If the client repeats a call, each draft is stored once. After an error, the
-        events of earlier round trips are stored.
+        If the client repeats a call, each draft is still stored only once. If a round
+        trip raises an error, the events of earlier round trips remain stored.
 
         Redis: create_events, atomic per round trip; with `replaces`
         replay_dead_letters, atomic per dead letter.
@@ -184,7 +191,7 @@ class EventStore:
     def _create_batch(
         self, owner: Owner, drafts: Sequence[Draft], replaces: Sequence[str]
     ) -> list[Reply]:
-        """Write large content, then call the function."""
+        """Create the events of one round trip; write their large content beforehand."""
         args: list[Arg] = []
         written: list[str] = []
         size = 0
@@ -224,16 +231,17 @@ class EventStore:
             return cast(list[Reply], self.cell.call("recall_events", args=args))
 
     def _id_of(self, draft: Draft, *, large: bool) -> str:
-        """The id of a draft, or '' if the function assigns it.
+        """Return the id of a draft, or '' if the Lua function assigns the id.
 
-        Large content needs an id beforehand, for its key.
+        A draft with large content gets its id here, because large content is written
+        before the call, to a key that contains the id.
         """
         if draft.id or not draft.ascending:
             return draft.id or self._ids.take()
         return self._ids.next() if large else ""
 
     def _gate_arguments(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
-        """An event's destination and encoded gates, as arguments."""
+        """Return the arguments for an event's destination and its encoded gates."""
         encoded = gate_names.encode_gates(
             owner,
             gates,
@@ -246,7 +254,10 @@ class EventStore:
     def find_duplicate(
         self, owner: Owner, deduplication: DeduplicationKey
     ) -> Duplicate | None:
-        """The event or schedule that has this key, or None. Redis: one read."""
+        """Return the event or schedule that was stored with this key, or None.
+
+        Redis: one read.
+        """
         key = keys.deduplication(self.cell.prefix, str(owner), deduplication.name)
         stored = cast(bytes | None, self.cell.client.get(key))
         return None if stored is None else Duplicate.parse(stored)
@@ -254,8 +265,10 @@ class EventStore:
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
         """Cancel events in any state; an event being sent finishes its attempt first.
 
-        After an error, some of the events may be cancelled. Redis: cancel_events, in
-        batches, atomic per event; if the client repeats a call, the answer is the same.
+        After an error, some of the events may be cancelled already.
+
+        Redis: cancel_events, in batches, atomic per event; if the client repeats a
+        call, the answer is the same.
         """
         replies: list[bytes] = []
         for at in range(0, len(event_ids), CANCEL_BATCH_SIZE):
@@ -276,8 +289,8 @@ class EventStore:
 
         Redis: change_event, atomic; afterwards the old content is never sent.
 
-        Raises: NotFound, NotPending, TimePassed, Conflict (it has changed since it was
-            read).
+        Raises: NotFound, NotPending, TimePassed, Conflict (the event has changed since
+            `event` was read).
         """
         options: dict[str, object] = {
             "id": event.id,
@@ -302,7 +315,9 @@ class EventStore:
             raise REFUSALS.get(code, Conflict)
 
     def forget(self, event_ids: Sequence[str], *, before_ms: int) -> int:
-        """Delete those of the events that finished before a time; return their number.
+        """Delete the events that finished before `before_ms`; leave the other events.
+
+        Return the number of deleted events.
 
         Redis: forget_events, atomic per event.
         """
@@ -318,7 +333,7 @@ def _time_arguments(draft: Draft) -> tuple[str, int, str]:
 
 
 def _parse_reply(draft: Draft, reply: Reply) -> Accepted | None:
-    """Parse the reply to a draft; None: create the event again."""
+    """Parse the reply to a draft. Return None if the event must be created again."""
     code, wanted_ms, created_ms, event_id = reply
     made_before = code == b"taken" and draft.id
     if code.decode() in RETRIED and not made_before:

@@ -1,9 +1,9 @@
 """The Lua functions of the store: one Redis Functions library per cell and version.
 
-The server compiles the library once, replicates it and stores it with its data; it
-survives FLUSHALL. The names of the library and its functions end in digests of the
-database, the prefix and the source, so that several versions and cells can share one
-server.
+The server compiles the library when it is loaded, replicates the library to replicas,
+and persists it with the data. FLUSHALL does not delete the library. The names of the
+library and its functions end in digests of the database, the prefix and the source, so
+that several versions and cells can share one server.
 """
 
 import hashlib
@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 log = logging.getLogger("scheduler.store")
 
-# Each file defines one module table. The others use only `records` while they load.
+# Each file fills the table of its module. `records` comes first, because other files
+# use `records` while they are loaded; they use all other modules only in calls.
 MODULES = (
     *("records", "context", "errors", "keys", "due", "journal", "deduplication"),
     *("gates", "slots", "gate_binding", "gate_checks", "fair_share"),
@@ -31,9 +32,10 @@ MODULES = (
 NAME = "scheduler"
 DIGEST_LENGTH = 12
 MISSING, EXISTS = "Function not found", "already exists"
-# After a full store refused the library, wait this long before sending it again.
+# If a full store refuses the library, the library is not sent again for this long.
 REFUSED_FOR_S = 1.0
-# Another process may delete the library between the load and the call.
+# How often a function is called if its library is missing. Loading the library once is
+# not always enough, because another process may delete it before the next call.
 TRIES = 3
 
 Arg = str | bytes | int
@@ -79,7 +81,7 @@ class Library:
     ) -> Any:
         """Call a function. One round trip, or three if the library is not loaded.
 
-        Raises: OutOfMemoryError: the store is too full to load the library, or for a
+        Raises: OutOfMemoryError: the store is too full to load the library, or to run a
             function that stores new events.
         """
         command = self._command(function, options, args)
@@ -120,8 +122,8 @@ class Library:
     def _check_missing(self, err: ResponseError) -> None:
         """Raise `err` unless it means that the library is not loaded.
 
-        If a full store refused the library within the last second, raise that error
-        again instead of sending 130 KB with every call.
+        If a full store refused the library within the last second, raise the error of
+        that refusal again, so that not every call sends the library (about 140 KB).
         """
         if MISSING not in str(err):
             raise err
@@ -164,7 +166,7 @@ def names() -> list[str]:
 def delete(client: redis.Redis, library: Library, *, others_only: bool) -> list[str]:
     """Delete the cell's libraries and return their names.
 
-    A running process whose library was deleted loads it again.
+    A process that still uses a deleted library loads the library again.
 
     Args:
         others_only: keep the library of this version.
@@ -173,14 +175,14 @@ def delete(client: redis.Redis, library: Library, *, others_only: bool) -> list[
     names = [_as_dict(each)[b"library_name"].decode() for each in found]
     deleted = [name for name in names if name != library.name or not others_only]
     for name in deleted:
-        # Another process may have deleted it in the meantime.
+        # Another process may have deleted the library in the meantime.
         with suppress(ResponseError):
             client.function_delete(name)
     return deleted
 
 
 def _as_dict(library: Any) -> dict[bytes, Any]:
-    """An entry of FUNCTION LIST: a map in RESP3, a flat list in RESP2."""
+    """Convert an entry of FUNCTION LIST, which is a flat list in RESP2, to a dict."""
     if isinstance(library, dict):
         return library
     return dict(zip(library[::2], library[1::2], strict=True))

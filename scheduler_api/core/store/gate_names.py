@@ -35,7 +35,7 @@ def flow_gate(owner: Owner, key: str) -> str:
 
 
 def destination_gate(tenant: str, digest: str) -> str:
-    """The gate of a tenant's destination; tenants do not share it."""
+    """The gate of a destination; each tenant has a separate gate."""
     return f"{DESTINATION}:{tenant}:{digest}"
 
 
@@ -45,7 +45,7 @@ def tenant_gate(tenant: str) -> str:
 
 
 def encode_name(name: str) -> str:
-    """Percent-encode a name: no blanks, commas or line breaks."""
+    """Percent-encode a name, so that it has no blanks, commas or line breaks."""
     return quote(name, safe="")
 
 
@@ -87,11 +87,11 @@ def encode_gates(
     caps: Caps = NO_CAPS,
     owner_limits: OwnerLimits = NO_OWNER_LIMITS,
 ) -> str:
-    """Encode the gates of an event, in the order of their checks.
+    """Encode the gates of an event, in the order in which they are checked.
 
-    The gates are separated by blanks; each one is
-    `<gate>,<parallelism>,<rate>,<period ms>`. A queue or flow-control key also has
-    `,<limit>` if the number of the owner's queues or keys is limited.
+    The gates are separated by blanks. The form of a gate is
+    `<gate>,<parallelism>,<rate>,<period ms>`. If the number of the owner's queues or
+    flow-control keys is limited, `,<limit>` follows a queue or flow-control key.
     """
     encoded = []
     if gates.queue:
@@ -113,7 +113,7 @@ def encode_gates(
 
 
 def decode_gates(text: str) -> Gates:
-    """Decode the queue and the flow-control key from `encode_gates`.
+    """Decode the queue and the flow-control key from the result of `encode_gates`.
 
     Raises: ValueError.
     """

@@ -1,4 +1,4 @@
-"""The sequence of ids: one id at a time, or blocks of ids per process."""
+"""Issues ids from a sequence in the store: one by one, or a block per process."""
 
 import redis
 import threading
@@ -9,7 +9,7 @@ BLOCK = 100
 
 
 class IdSequence:
-    """Hands out ids; thread-safe."""
+    """Issues the ids of a cell; thread-safe."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -19,14 +19,15 @@ class IdSequence:
         self._end = 0
 
     def next(self) -> str:
-        """Return an id higher than all ids handed out before. Redis: one INCR."""
+        """Return an id higher than all ids issued before. Redis: one INCR."""
         return to_id(self._client.incr(self._key))
 
     def take(self) -> str:
         """Return a unique id from this process's block of ids.
 
-        The ids of one process ascend; those of several processes interleave. An id may
-        repeat after the store has lost its latest writes. Redis: one INCRBY per block.
+        The ids of one process ascend; the ids of several processes interleave. If the
+        store loses its latest writes, an id may be issued twice. Redis: one INCRBY per
+        block.
         """
         with self._lock:
             if self._next >= self._end:

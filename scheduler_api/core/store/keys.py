@@ -1,4 +1,4 @@
-"""The names of all Redis keys of a cell. The Lua module `keys` builds the same names.
+"""Builds the names of all Redis keys of a cell, like the Lua module `keys`.
 
 `prefix` is `{<cell>}:`, so all keys of a cell share one hash tag. Times are in epoch
 milliseconds. Docstrings give the type, the contents and the lifetime of each key:
@@ -11,10 +11,10 @@ DATABASE_CELL = "rq:cell"
 
 
 def due(prefix: str) -> str:
-    """Sorted set of everything that has a time. Score: when it is due.
+    """Sorted set of events, schedules and gates. Score: when the member is due.
 
-    Members: `<event id>`, `~<event id>` for an event with gates, `s:<schedule id>`, and
-    `g:<gate>` for a gate, scored with its next check.
+    Members: `<event id>` for an event without gates, `~<event id>` for an event with
+    gates, `s:<schedule id>`, and `g:<gate>`. A gate is due at its next check.
     """
     return f"{prefix}due"
 
@@ -27,7 +27,7 @@ def leased(prefix: str) -> str:
 def paused_schedules(prefix: str) -> str:
     """Sorted set of schedule ids. Score: when the schedule was paused.
 
-    A paused schedule that has an end is in `due` instead, so that it still ends.
+    A paused schedule that has an end is in `due` instead, so that a claim ends it.
     """
     return f"{prefix}paused_schedules"
 
@@ -35,8 +35,8 @@ def paused_schedules(prefix: str) -> str:
 def quarantine(prefix: str) -> str:
     """Sorted set of events, schedules and gates that a function could not read.
 
-    Members as in `due`, without `~`. Score: when it was quarantined. An operator
-    removes members after repairing or deleting the record.
+    Members as in `due`, without `~`. Score: when the member was quarantined. An
+    operator removes members after repairing or deleting the record.
     """
     return f"{prefix}quarantine"
 
@@ -47,7 +47,10 @@ def quarantine_reasons(prefix: str) -> str:
 
 
 def isolated(prefix: str) -> str:
-    """Set of ids of isolated events; removed when the event settles or ends."""
+    """Set of ids of isolated events; an id is removed when its event settles or ends.
+
+    An event is isolated after two interrupted attempts in a row.
+    """
     return f"{prefix}isolated"
 
 
@@ -57,7 +60,10 @@ def event(prefix: str, event_id: str) -> str:
 
 
 def body(prefix: str, event_id: str, revision: str = "") -> str:
-    """String, the content of an event (`codec`); TTL 600 s until the event exists."""
+    """String, the content of an event (`codec`); removed by `forget_events`.
+
+    Content that is written before its event is stored has a TTL of 600 s until then.
+    """
     return f"{prefix}b:{event_id}{'.' + revision if revision else ''}"
 
 
@@ -72,8 +78,8 @@ def template(prefix: str, schedule_id: str, revision: str) -> str:
 def superseded(prefix: str) -> str:
     """Sorted set of `<schedule id>:<revision>` of replaced templates.
 
-    Score: when it was replaced, or last used for a replay. A chore removes members
-    together with their templates.
+    Score: when the template was replaced, or last used for a replay. A chore removes
+    members together with their templates.
     """
     return f"{prefix}superseded"
 
@@ -88,7 +94,7 @@ def log(prefix: str, event_id: str) -> str:
 
 
 def schedule(prefix: str, schedule_id: str) -> str:
-    """Hash, the record of a schedule (`records.SCHEDULE`); removed with it."""
+    """Hash, the record of a schedule (`records.SCHEDULE`); removed by its deletion."""
     return f"{prefix}s:{schedule_id}"
 
 
@@ -101,9 +107,10 @@ def occurrences(prefix: str, schedule_id: str) -> str:
 
 
 def skipped(prefix: str, schedule_id: str) -> str:
-    """Sorted set of `<fire time>:<reason>`, the newest 1,000. Score: the fire time.
+    """Sorted set of a schedule's newest 1,000 skipped fire times. Score: the fire time.
 
-    Reasons: missed, overlap, end, paused. TTL 30 days after the last one.
+    Members: `<fire time>:<reason>`. Reasons: missed, overlap, end, paused. TTL: 30 days
+    after the last addition.
     """
     return f"{prefix}skipped:{schedule_id}"
 
@@ -111,14 +118,14 @@ def skipped(prefix: str, schedule_id: str) -> str:
 def by_time(prefix: str, owner: str, state: str) -> str:
     """Sorted set of an owner's event ids in one state. Score: first due time.
 
-    State `active` has all unfinished events, also occurrences; the final states do not
-    have occurrences. `forget_events` removes members.
+    The set of state `active` contains all unfinished events, including occurrences. The
+    sets of final states contain no occurrences. `forget_events` removes members.
     """
     return f"{prefix}ix:{owner}:{state}"
 
 
 def finished(prefix: str, owner: str, state: str) -> str:
-    """Sorted set of an owner's event ids in one final state. Score: when it ended.
+    """Sorted set of an owner's event ids in one final state. Score: time of the end.
 
     `forget_events` removes members.
     """
@@ -142,21 +149,24 @@ def search_term(prefix: str, owner: str, term: str) -> str:
 
 
 def names(prefix: str, owner: str) -> str:
-    """Hash of schedule ids, by the name the owner gave; removed with the schedule."""
+    """Hash of an owner's schedule ids, by the names that the owner gave.
+
+    A field is removed with the schedule.
+    """
     return f"{prefix}names:{owner}"
 
 
 def groups(prefix: str, owner: str) -> str:
-    """Hash of URL groups (JSON), by name; fields are removed with the group.
+    """Hash of an owner's URL groups, by name; a field is removed with the group.
 
-    `f` format, `c`/`u` created/updated ms, `e` endpoints (URL and name), `d` default
-    settings of messages to the group.
+    Values: JSON with `f` format, `c`/`u` created/updated ms, `e` endpoints (URL and
+    name), and `d` default settings of messages to the group.
     """
     return f"{prefix}groups:{owner}"
 
 
 def journal(prefix: str, owner: str) -> str:
-    """Stream of what happened to an owner's events: `e` id, `k` kind, `n` attempt.
+    """Stream of the changes of an owner's events: `e` id, `k` kind, `n` attempt.
 
     Kinds: created, begun, failed, retry, cancel_requested, and the final states. A
     chore trims entries older than the retention.
@@ -180,9 +190,9 @@ def requests(prefix: str, owner: str, minute: int) -> str:
 
 
 def month(prefix: str, owner: str, month: str) -> str:
-    """String, number of events accepted for a month (`YYYY-MM`).
+    """String, number of an owner's accepted events that are due in a month (`YYYY-MM`).
 
-    TTL: until 32 days after the event.
+    TTL: until 32 days after the latest of these events.
     """
     return f"{prefix}month:{owner}:{month}"
 
@@ -198,27 +208,32 @@ def queue(prefix: str, gate: str) -> str:
 def order(prefix: str, gate: str) -> str:
     """Sorted set of the unfinished event ids of a queue. Score: acceptance number.
 
-    A callback has the number of its parent. Members are removed when they end.
+    The score of a callback is the score of its parent. An id is removed when its event
+    ends.
     """
     return f"{prefix}ql:{gate.removeprefix('q:')}"
 
 
 def gate(prefix: str, gate: str) -> str:
-    """Hash, the record of any other gate (`records.GATE`).
+    """Hash, the record of a gate that is not a queue (`records.GATE`).
 
-    TTL: two weeks after its last event; none while it is pinned or paused by hand; 400
-    days for a flow-control key after its pin or pause ends.
+    TTL: until two weeks after the last event of the gate. A gate that is pinned or
+    paused by hand has no TTL. When the pin or pause of a flow-control key ends, the key
+    gets a TTL of 400 days.
     """
     return f"{prefix}g:{gate}"
 
 
 def holders(prefix: str, gate: str) -> str:
-    """Set of event ids that hold a slot; removed when the attempt or event ends."""
+    """Set of the holders of a gate: ids of events that hold a slot of the gate.
+
+    An id is removed when the attempt or the event ends.
+    """
     return f"{prefix}gh:{gate}"
 
 
 def waiters(prefix: str, gate: str) -> str:
-    """Sorted set of event ids that wait at a gate. Score: first due time.
+    """Sorted set of ids of events that wait at a gate. Score: first due time.
 
     Members are removed when the gate admits them.
     """
@@ -226,35 +241,45 @@ def waiters(prefix: str, gate: str) -> str:
 
 
 def begins(prefix: str, gate: str) -> str:
-    """List of the times of the last begins, at most as many as the rate allows.
+    """List of the times at which attempts of a gate with a rate began.
 
-    TTL: the gate's period plus one second.
+    The newest times of one period, at most as many as the rate allows. TTL: the period
+    plus one second.
     """
     return f"{prefix}gl:{gate}"
 
 
 def not_begun(prefix: str, gate: str) -> str:
-    """Set of ids of holders that have not begun; removed as in `holders`."""
+    """Set of ids of holders whose attempt has not begun, for a gate with a rate.
+
+    An id is removed when the attempt begins, or together with the id in `holders`.
+    """
     return f"{prefix}gp:{gate}"
 
 
 def reserved(prefix: str, gate: str) -> str:
-    """Set of ids of holders that wait at another gate; removed as in `holders`."""
+    """Set of ids of holders that reserve their slot while they wait at another gate.
+
+    An id is removed when all gates admit the event, or together with the id in
+    `holders`.
+    """
     return f"{prefix}gr:{gate}"
 
 
 def held_destinations(prefix: str) -> str:
-    """Hash of destinations that hold events back: since when, by gate.
+    """Hash of held destinations. Fields: gates, which every begin checks. Values: ms.
 
-    Checks of the gate remove the field unless the destination is paused.
+    When no event waits at a gate, a check removes the field, unless the destination is
+    paused.
     """
     return f"{prefix}held_destinations"
 
 
 def health(prefix: str, gate: str) -> str:
-    """Hash of attempts (`a<n>`) and failures (`f<n>`) in part n of a time window.
+    """Hash of a destination's attempts and failures in a time window.
 
-    TTL: the window.
+    Fields: `a<n>` and `f<n>`, the number of attempts and of failures in part n of the
+    window. TTL: the length of the window.
     """
     return f"{prefix}gf:{gate}"
 
@@ -281,27 +306,29 @@ def flow_keys(prefix: str, owner: str) -> str:
 
 
 def owners(prefix: str) -> str:
-    """Set of every `<tenant>:<dialect>` that ever owned anything; permanent."""
+    """Set of all owners (`<tenant>:<dialect>`) that created anything; permanent."""
     return f"{prefix}owners"
 
 
 def sequence(prefix: str) -> str:
-    """String, the number of the last issued id, or of its block; permanent."""
+    """String, the number of the last id that was issued or reserved; permanent."""
     return f"{prefix}seq"
 
 
 def issued_id(prefix: str, nonce: str) -> str:
-    """String, the id that a creation was given, for a repeat of the call; TTL 60 s.
+    """String, the id that a creation with this nonce assigned; TTL 60 s.
 
-    For the deletion of a queue: the queue's gate.
+    If the client repeats the call, the second call finds this id. For the deletion of a
+    queue, the value is the gate of the queue.
     """
     return f"{prefix}issued_id:{nonce}"
 
 
 def last_report(prefix: str, worker: str) -> str:
-    """String, a worker's last report and its answers, for a repeat; TTL 60 s.
+    """String, a worker's last report and the answers to it; TTL 60 s.
 
-    Value: `<number> <answer>,<answer>,…`
+    Value: `<number> <answer>,<answer>,…`. If the worker's client repeats the call, it
+    gets the same answers.
     """
     return f"{prefix}last_report:{worker}"
 
@@ -325,7 +352,7 @@ def lease_grace_until(prefix: str) -> str:
 
 
 def next_check(prefix: str) -> str:
-    """String, the time of the tickers' next check; permanent."""
+    """String, the time when the tickers will next claim; absent if nothing is due."""
     return f"{prefix}next_check"
 
 
@@ -367,14 +394,17 @@ def wake(prefix: str) -> str:
 def tenant(prefix: str, tenant_id: str) -> str:
     """Hash, a tenant; permanent.
 
-    `f` format, `name`, `c` created ms, and for each dialect that has them: its
-    secrets, encrypted (`encryption`), and `<dialect>.rotated`, ms of the last rotation.
+    Fields: `f` format, `name`, `c` created ms; for each dialect with secrets, the
+    encrypted secrets (`encryption`) and `<dialect>.rotated`, ms of the last rotation.
     """
     return f"{prefix}tn:{tenant_id}"
 
 
 def token(prefix: str, digest: str) -> str:
-    """Hash of a token, named by its SHA-256: `f` format, `tn` tenant id; permanent."""
+    """Hash, an API token; `digest` is the token's SHA-256; permanent.
+
+    Fields: `f` format, `tn` tenant id.
+    """
     return f"{prefix}tok:{digest}"
 
 
@@ -394,5 +424,5 @@ def applications(prefix: str) -> str:
 
 
 def tenant_sequence(prefix: str) -> str:
-    """String, the number of the last tenant; permanent."""
+    """String, the number of the newest tenant; permanent."""
     return f"{prefix}tnseq"

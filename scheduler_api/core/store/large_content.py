@@ -1,6 +1,7 @@
-"""Large content is written before the call of the Lua function that uses it.
+"""Writes large content to the store before the call of a Lua function.
 
-It is stored under its own key, which expires unless the function keeps it.
+Small content is an argument of the function. Large content has its own key, which
+expires unless the function keeps the key.
 """
 
 from typing import Protocol, TypeVar
@@ -20,7 +21,7 @@ class Writer(Protocol[Reply_co]):
 
 
 def is_large(stored: bytes) -> bool:
-    """Whether encoded content must be written before the call."""
+    """Return whether encoded content is too large for an argument."""
     return len(stored) > INLINE_BYTES
 
 
@@ -29,7 +30,7 @@ def write_if_large(
 ) -> tuple[bytes, Reply_co | None]:
     """Write encoded content to `key` if it is large.
 
-    `key` must end in a nonce, so that it cannot belong to other content.
+    `key` must end in a nonce, so that no other content has the same key.
 
     Returns: the argument for the function, which is the content, or b"" if it was
         written; and the client's reply (an awaitable from an asynchronous client), or

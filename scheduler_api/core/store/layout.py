@@ -1,6 +1,6 @@
-"""The version number of the layout of keys and records.
+"""Checks the number of the layout of keys and records.
 
-The store of a cell has one layout number, and a version of the code reads one number.
+A cell stores the number of its layout. Each version of the code works with one layout.
 """
 
 import redis
@@ -10,9 +10,11 @@ from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
 from typing import cast
 
-# Increase it when this version cannot read what an older one wrote, or the reverse.
+# Increase this number when the code can no longer read what older versions of the code
+# wrote, or when older versions cannot read what the code writes.
 LAYOUT = 3
-# Versions without a layout number wrote one of these with their first event or claim.
+# The oldest versions of the code stored no layout number, but one of these keys with
+# their first event or claim.
 OLDER_KEYS = ("next", "beat")
 BATCH_SIZE = 500
 
@@ -20,10 +22,10 @@ BATCH_SIZE = 500
 def ensure(client: redis.Redis, prefix: str) -> None:
     """Check a cell's layout; write this version's number if the cell has none.
 
-    A cell without a number is new or has lost its data, unless it has keys that only
-    older versions wrote.
+    A cell without a number is new or has lost its data. But if the cell has keys that
+    only the oldest versions wrote, its layout is unknown.
 
-    Redis: up to four commands, not atomic; processes may do this at the same time.
+    Redis: up to four commands, not atomic; several processes may call this at once.
 
     Raises: UnknownLayout.
     """
@@ -41,7 +43,7 @@ def delete_all(cell: Cell) -> int:
     """Delete all keys and Lua functions of a cell; return the number of keys.
 
     Afterwards the cell has this version's layout number. Redis: SCAN, and one UNLINK
-    per 500 keys, not atomic; a repeat deletes the rest.
+    per 500 keys, not atomic; after an interruption, a second call deletes the rest.
     """
     client, deleted = cell.client, 0
     found = client.scan_iter(match=f"{cell.prefix}*", count=BATCH_SIZE)

@@ -1,4 +1,4 @@
-"""Leases of events: begin, renew, release and settle, as called by workers."""
+"""The calls of workers: begin, renew, release and settle events; report attempts."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +14,15 @@ from scheduler_api.core.store.functions import Arg, AsyncClient, Options
 from scheduler_api.core.store.large_content import write_if_large
 from typing import Any, NotRequired, Protocol, TypedDict, cast
 
-# `begin` does not return longer content; `fetch` reads it.
+# `begin` returns content up to this length; `fetch` reads longer content.
 BEGIN_INLINE_BYTES = 8192
 
 
 class Client(AsyncClient, Protocol):
     """An asynchronous client of the store."""
 
-    # How often it has connected; after a failover it connects to another server.
+    # Number of connections made so far. A new connection may mean a failover to another
+    # server.
     connects: int
 
     async def get(self, key: str) -> object: ...
@@ -32,9 +33,10 @@ class Client(AsyncClient, Protocol):
 class Share(TypedDict):
     """How much of a worker one destination may use while others have events, too.
 
-    `limit`: maximum of its events in flight. `in_flight`: number of events in flight,
-    by gate of the destination. `only_others`: the worker has room only for destinations
-    below the limit.
+    Attributes:
+        limit: maximum number of one destination's events in flight.
+        in_flight: number of events in flight, by gate of the destination.
+        only_others: the worker has room only for destinations below the limit.
     """
 
     limit: int
@@ -44,10 +46,12 @@ class Share(TypedDict):
 
 @dataclass(frozen=True)
 class Settlement:
-    """The end of one attempt; valid only with the token of its begin.
+    """The end of one attempt.
 
-    `log_entry`: JSON for the event's log (`codec.encode_attempt`). `contact`: whom to
-    name in the process log if the event is dead.
+    Attributes:
+        token: the token that `begin` gave to the attempt.
+        log_entry: JSON for the event's log (`codec.encode_attempt`).
+        contact: the contact that the process log names if the event is dead.
     """
 
     event_id: str
@@ -65,8 +69,9 @@ class Settlement:
 class Settled:
     """The answer to a settlement.
 
-    `code`: settled, repeated, late, gone or quarantined. `next_ms`: time of the retry,
-    0 if there is none.
+    Attributes:
+        code: settled, repeated, late, gone or quarantined.
+        next_ms: time of the retry; 0 without a retry.
     """
 
     event_id: str
@@ -106,8 +111,8 @@ class WorkerStore:
         Args:
             share: limits on the use of this worker by one destination; None: no limit.
 
-        Returns: the begun events, without content that is too long (see `fetch`), and
-            the reason for each other id.
+        Returns: the begun events, and for every other id the code why its event was not
+            begun. Long content is left out of the begun events (see `fetch`).
         """
         options: dict[str, object] = {
             "token": self._token(),
@@ -146,10 +151,13 @@ class WorkerStore:
     async def report(
         self, counts: Mapping[str, tuple[int, int]], *, limits: BreakerLimits
     ) -> dict[str, str]:
-        """Report attempts and failures by destination; return changes of breakers.
+        """Report attempts and failures; return the changes of breakers.
 
         Redis: report_attempts, atomic per destination; if the client repeats the call,
-        it counts once.
+        the attempts are still counted only once.
+
+        Args:
+            counts: numbers of attempts and of failures, by gate of the destination.
         """
         args = [arg for gate, count in counts.items() for arg in (gate, *count)]
         options = {"token": self._token(), **asdict(limits)}
@@ -165,10 +173,11 @@ class WorkerStore:
         return cast(int, await self._call("release", {}, ids))
 
     async def _content_of(self, child: FollowUp, name: str) -> bytes:
-        """The content of a follow-up as an argument of `settle`.
+        """Return the content of a follow-up as an argument of `settle`.
 
-        A full store refuses to write large content beforehand. It is then passed as an
-        argument, because settling must still work.
+        Normally, large content is written to its key before the call, and the argument
+        is empty. A full store refuses this write. Then large content is an argument,
+        too, because a full store must still settle attempts.
         """
         stored = codec.encode_content(child.content)
         key = keys.body(self.cell.prefix, child.id, name)
@@ -203,7 +212,8 @@ class WorkerStore:
 def read_begun(token: str, reply: list[bytes]) -> Begun:
     """Parse a reply of `begin`.
 
-    Content is None if it is too long or unreadable; `fetch` then reads it or raises.
+    The content of the event is None if it is too long for the reply or unreadable. Then
+    `fetch` returns the long content, or raises an error if it is unreadable.
     """
     event_id, _, attempt, failures, interruptions, wanted = reply[:6]
     created, deadline, owner, key, stored, schedule = reply[6:12]

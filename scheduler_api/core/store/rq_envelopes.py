@@ -20,16 +20,16 @@ MAX_WAITING = 2
 ARGUMENTS = "arguments"
 IDS_MARKER = "-with-"
 ID_SEPARATOR = "_"
-# The claim or RQ itself writes these fields for each job.
+# Fields that differ from job to job; all other fields are copied from one job.
 PER_JOB_FIELDS = ("data", "description", "created_at", "enqueued_at")
 
 
 class RqEnqueuer:
-    """What a claim needs to enqueue envelopes in RQ.
+    """Options and a template with which a claim enqueues envelopes in RQ.
 
     The claim copies the fields of a job that RQ itself created, and replaces only the
-    arguments. Jobs contain only ids and have no RQ time-out: deliveries have their own
-    deadlines.
+    arguments. The arguments contain only ids. Jobs have no RQ time-out, because each
+    delivery has a deadline.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -59,7 +59,7 @@ class RqEnqueuer:
         ]
 
     def job_template(self) -> bytes:
-        """What all jobs that are created now have in common, as JSON."""
+        """Return the fields that all jobs enqueued now have in common, as JSON."""
         at = utcformat(now())
         fields = ["created_at", at, "enqueued_at", at, *self._fields]
         return orjson.dumps({**self._template, "fields": fields})
@@ -69,8 +69,8 @@ class RqEnqueuer:
 class Envelope:
     """The contents of one RQ job.
 
-    `isolated`: its event has interrupted workers; a worker must not run it together
-    with another isolated event.
+    `isolated`: the envelope contains one event, which has interrupted workers before. A
+    worker runs only one such event at a time.
     """
 
     ids: list[str]
@@ -79,17 +79,17 @@ class Envelope:
 
 
 def parse_job_id(job_id: str) -> Envelope | None:
-    """The envelope encoded in a job's id; None if the job's data must be read."""
+    """Parse the envelope in a job's id; None if only the job's data contains it."""
     _, marker, ids = job_id.rpartition(IDS_MARKER)
     return Envelope(ids.split(ID_SEPARATOR), [], False) if marker else None
 
 
 def parse_job_data(data: bytes) -> Envelope:
-    """The envelope in the data of a job.
+    """Parse the envelope in the data of a job.
 
     Raises: ValueError: the data is not an envelope.
     """
-    # RQ compresses data but also accepts uncompressed data, which the claim writes.
+    # A claim writes the data uncompressed; RQ itself compresses the data.
     with suppress(zlib.error):
         data = zlib.decompress(data)
     match json.loads(data):

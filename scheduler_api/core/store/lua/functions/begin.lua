@@ -1,16 +1,17 @@
--- Begins attempts: gives a worker leases on offered events, right before it sends them. Checks
--- every event again, so outdated, repeated or delayed envelopes do no harm.
+-- Begins attempts: gives a worker leases on offered events, right before the worker sends them.
+-- Checks every event again, so outdated, repeated or delayed envelopes do no harm.
 --
 -- Keys: prefix.
 -- Options: token, lease_ms, inline_bytes (maximum length of content in an answer); share (see
 --   lib/fair_share).
 -- Args: ids…
 -- Answer per id: {id, code, attempt, failures, interruptions, first due ms, created ms, deadline
---   ms, owner, content key, content or '' (then read the key), schedule, gate of its destination,
---   '1' if the destination is held, ms until its end or ''}. Codes: begun; gone (not leased), taken
---   (another attempt is running), missing, ended, early (not due), withdrawn (ended with a reason),
---   waits (for the previous occurrence), held (waits at a gate or in `due`), quarantined.
--- Atomic: an event has one valid token. A repeat with the same token returns the same answer.
+--   ms, owner, content key, content ('' if too long: then the caller reads the key), schedule, gate
+--   of the destination, '1' if the destination is held, ms until the event's end or ''}; without
+--   begin only {id, code}. Codes: begun; gone (not leased), taken (another attempt is running),
+--   missing, ended, early (not due), withdrawn (ended with a reason), waits (for the previous
+--   occurrence), held (waits at a gate or in `due`), quarantined.
+-- Atomic: an event has one valid token. A repeated call with the same token gets the same answer.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 
 local function content_key(ctx, id, event)

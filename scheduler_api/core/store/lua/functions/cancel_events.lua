@@ -1,11 +1,11 @@
--- Cancels events. If an event is being sent, the cancellation is recorded; the event then ends
--- delivered if its attempt succeeds, otherwise cancelled.
+-- Cancels events. If an event is being sent, only records the request: the event ends as delivered
+-- if the attempt succeeds, otherwise as cancelled.
 --
 -- Keys: prefix.
 -- Options: owner, change (nonce of this cancellation).
 -- Args: ids…
--- Answer per id: cancelled, requested (it is being sent), already_requested, ended, missing.
--- Atomic per event. A repeat returns the same answer: an event stores the nonce.
+-- Answer per id: cancelled, requested (the event is being sent), already_requested, ended, missing.
+-- Atomic per event. A repeated call gets the same answer, because the event stores the nonce.
 local EVENT = records.EVENT
 local CANCELLED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'journaled',
   'state', 'token', 'cancel_requested_ms', 'attempts', 'change', 'following', 'gates', 'waits_at',

@@ -4,12 +4,12 @@
 -- Keys: prefix.
 -- Options: room (maximum number of ids), offer_ms, lease_ms, grace_ms (of leases after an outage),
 --   missed_grace_ms (of fire times); rq (see lib/rq; absent: do not enqueue).
--- Args: what RQ jobs have in common (see lib/rq), if there is the option rq.
--- Answer: {ids, ids of isolated events, ids of schedules to plan, µs until the next check (-1:
---   there is none), ids interrupted, members quarantined, epoch, 1 if due events wait for room in
---   RQ}.
--- Atomic, so concurrent claims get different events. After a repeat, the events of the first call
--- wait until their offer lease ends.
+-- Args: with the option rq, the template of RQ jobs (see lib/rq).
+-- Answer: {ids, ids of isolated events, ids of schedules to plan, µs until the next check (-1: no
+--   check is needed), ids of interrupted events, members moved to quarantine, epoch, 1 if due
+--   events wait because RQ is full}.
+-- Atomic, so concurrent claims get different events. A repeated call offers other events; those of
+-- the first call are offered again when their offer lease ends.
 local EVENT = records.EVENT
 local LEASES_PER_CALL, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
 local DEAD_FROM, ISOLATED_FROM = 5, 2
@@ -17,10 +17,10 @@ local LEASE_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 's
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt')
 
--- Records the time of this claim. If the last claim was long ago, there was an outage in which
--- workers could not renew leases: starts a grace in which no lease of a begun event ends. If the
--- clock was set back, shortens leases to one lease from now and checks all gates. Returns the end
--- of the grace and the epoch of the store.
+-- Records the time of this claim. If the last claim was long ago, workers could not renew leases
+-- meanwhile: starts a grace, during which no lease of a begun event ends. Does the same if the clock
+-- was set back, and makes all gates due for a check. In both cases, limits the rest of every lease
+-- to `lease_ms`. Returns the end of the grace and the epoch of the store.
 local function record_claim(ctx)
   local now, lease_ms = ctx.now, ctx.options.lease_ms
   local last, grace_until, epoch, next_check = unpack(redis.call('MGET', keys.last_claim_at(ctx),
@@ -42,8 +42,8 @@ local function record_claim(ctx)
   return now + ctx.options.grace_ms, epoch
 end
 
--- Handles the end of a begun event's lease: the attempt counts as interrupted. Its token can still
--- settle it until another attempt begins.
+-- Handles the end of a begun event's lease: the attempt counts as interrupted. The worker can still
+-- settle the attempt with its token until another attempt begins.
 local function interrupt(ctx, id, event, batch)
   local count = records.integer(event, 'interruptions', 0) + 1
   local due_ms, number = records.integer(event, 'due_ms'), records.integer(event, 'attempts')
@@ -65,15 +65,16 @@ local function interrupt(ctx, id, event, batch)
   end
   due.put(ctx, due.member(id, event), due_ms)
   slots.release(ctx, id, event)
-  -- The event may take the slots that it has just released again, before any waiter.
+  -- The event may take back its slots before any waiter gets them.
   local admitted = not event.gates or slots.admit(ctx, id, event)
-  -- Workers may crash once per lease for another reason. Without the delay, the event would be
-  -- running at each of these crashes.
+  -- The delay avoids that this event runs at every crash of a worker and counts as the cause, if
+  -- workers crash once per lease for another reason.
   if admitted and count >= ISOLATED_FROM then due.delay(ctx, {due.member(id, event)}) end
   slots.promote_at_freed(ctx)
 end
 
--- Ends an expired lease. An event that was only offered returns to `due` and keeps its slots.
+-- Ends an expired lease. If the event was offered but not begun, it returns to `due` and keeps its
+-- slots.
 local function end_lease(ctx, member, batch)
   local id = string.gsub(member, '^~', '')
   local key = keys.event(ctx, id)
@@ -89,8 +90,8 @@ local function end_lease(ctx, member, batch)
   interrupt(ctx, id, event, batch)
 end
 
--- Selects the members to claim: the oldest first, but a fifth of the room for members that have
--- just become due, so that new events do not wait behind a backlog.
+-- Selects the members to claim: four fifths of the room for the oldest, and a fifth for members
+-- that became due just now, so that new events do not wait for a whole backlog.
 local function select_members(ctx)
   local room, now, set = ctx.options.room, ctx.now, keys.due(ctx)
   local oldest = math.max(1, math.floor(room * OLDEST_SHARE))
@@ -135,7 +136,7 @@ local function each(ctx, members, handle, batch)
   end
 end
 
--- The members of `due` for these ids.
+-- Returns the members of `due` for these ids.
 local function members_of(ids, gated)
   if not next(gated) then return ids end
   local members = {}
@@ -143,8 +144,8 @@ local function members_of(ids, gated)
   return members
 end
 
--- Removes isolated events from the batch: offers one of them by itself and delays the others.
--- Returns its id in a list.
+-- Removes isolated events from the batch. Offers one isolated event by itself, and delays the other
+-- isolated events. Returns a list of the id of the offered event, or an empty list.
 local function separate_isolated(ctx, batch)
   local regular, isolated, later = {}, {}, {}
   if #batch.ids == 0 or not due.any_isolated(ctx) then return isolated end
@@ -164,8 +165,9 @@ local function head(set)
   return first[2] and tonumber(first[2])
 end
 
--- Sets the next check; returns the µs until then. While there are leases, the next check is within
--- a quarter of a lease: half a lease without a claim counts as an outage.
+-- Sets the time of the next check; returns the µs until then or -1. While any event is leased, the
+-- next check is at most a quarter of `lease_ms` away, because a time of half of `lease_ms` without
+-- a claim counts as an outage.
 local function micros_to_next(ctx, first_leased)
   local soonest = head(keys.due(ctx))
   if first_leased then
@@ -176,7 +178,7 @@ local function micros_to_next(ctx, first_leased)
   return soonest and math.max(0, (soonest - ctx.now) * 1000 - ctx.micros) or -1
 end
 
--- Ends expired leases; returns whether there were any.
+-- Ends expired leases; returns whether any lease was expired.
 local function end_leases(ctx, first_leased, batch)
   if not first_leased or first_leased > ctx.now then return false end
   local expired = redis.call('ZRANGEBYSCORE', keys.leased(ctx), '-inf', ctx.now,
@@ -199,7 +201,7 @@ local function claim(key_names, args)
   due.lease(ctx, members_of(batch.ids, batch.gated), ctx.options.offer_ms)
   rq.enqueue_envelope(ctx, batch.ids, batch.schedule_ids, false)
   for _, id in ipairs(isolated) do rq.enqueue_envelope(ctx, {id}, {}, true) end
-  -- Unchanged unless a lease ended or something was offered.
+  -- The first lease can only differ if leases ended or members were claimed.
   if changed or selected[1] then first_leased = head(keys.leased(ctx)) end
   local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)

@@ -4,10 +4,11 @@
 -- Options: none.
 -- Args per event: see lib/new_events.
 -- Answer per event: {code, due ms, created ms, id}; codes: see `new_events.accept`.
--- Atomic. A repeat returns the same answer: an event stores its nonce, and a key its assigned id.
+-- Atomic. A repeated call gets the same answer, because an event stores its nonce, and the key
+-- `issued_id` stores the id that was assigned to the nonce.
 --
--- The function lacks the flag allow-oom, so a full store refuses it; recall_events then answers
--- repeats.
+-- The function lacks the flag allow-oom, so a full store refuses it. Then recall_events answers
+-- repeated calls.
 
 local function create_events(key_names, args)
   local ctx, batch, replies = context.new(key_names, args), new_events.batch(), {}

@@ -3,8 +3,8 @@
 -- Keys: prefix.
 -- Options: owner, change (nonce of this deletion).
 -- Args: ids…
--- Answer per id: 1 if it was a dead letter of the owner, else 0.
--- Atomic per event. A repeat returns the same answer: an event stores the nonce.
+-- Answer per id: 1 if the event was a dead letter of the owner, else 0.
+-- Atomic per event. A repeated call gets the same answer, because the event stores the nonce.
 local CLEARED = records.fields(records.EVENT, 'owner', 'state', 'change')
 
 local function delete(ctx, id)

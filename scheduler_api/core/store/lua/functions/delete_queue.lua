@@ -1,13 +1,13 @@
--- Deletes a queue and cancels its events. The caller repeats the call until all are cancelled; if
--- it stops earlier, claims cancel the others.
+-- Deletes a queue and cancels its events. The caller repeats the call until all events are
+-- cancelled; if the caller stops earlier, claims cancel the remaining events.
 --
 -- Keys: prefix.
 -- Options: gate, owner, name (of the queue), limit (number of events to cancel in this call), nonce
 --   (of this deletion).
 -- Args: none.
--- Answer: {1 if the queue existed, number of events cancelled, 1 if there are more}.
--- Atomic. A repeat with the same nonce continues the deletion; events accepted after the first call
--- belong to a new queue.
+-- Answer: {1 if the queue existed, number of events cancelled, 1 if more events remain}.
+-- Atomic. A repeated call with the same nonce continues the deletion; events accepted after the
+-- first call belong to a new queue.
 local GATE = records.GATE
 local REPEATED_FOR_MS = 60000
 

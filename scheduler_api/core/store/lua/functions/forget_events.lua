@@ -1,10 +1,10 @@
 -- Deletes finished events with their content and log.
 --
 -- Keys: prefix.
--- Options: before_ms (only events that finished earlier).
+-- Options: before_ms (delete only events that finished before this time).
 -- Args: ids…
 -- Answer: the number of deleted events.
--- Atomic per event, so no index refers to a deleted event. A repeat does nothing.
+-- Atomic per event, so no index refers to a deleted event. A repeated call does nothing.
 local FORGOTTEN = records.fields(records.EVENT, 'owner', 'schedule', 'body_revision', 'state',
   'finished_ms')
 

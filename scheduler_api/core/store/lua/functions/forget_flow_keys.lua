@@ -1,10 +1,10 @@
--- Removes flow-control keys whose gates have expired from their owner's index.
+-- Removes flow-control keys from their owner's index if the record of their gate has expired.
 --
 -- Keys: prefix.
 -- Options: owner.
 -- Args: encoded names…
 -- Answer: the number of removed keys.
--- Atomic: a key that is in use again stays. A repeat does nothing.
+-- Atomic: a flow-control key that is in use again stays. A repeated call does nothing.
 
 local function forget_flow_keys(key_names, args)
   local ctx, removed = context.new(key_names, args), 0

@@ -1,15 +1,18 @@
--- Reads records and every place and index that refers to them, for fsck.
+-- Reads records, and the places and indexes that refer to these records, for fsck.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args: members as in `due`: event ids, and `s:<id>` for schedules…
--- Answer per member: {fields and values, or the text of an error; places and scores}. Places: due,
---   leased, quarantine, quarantine_reasons, isolated, paused_schedules, occurrences, by_time and
---   finished (of its state), schedules, names, owners; search_terms (how many of its terms index
---   it); content (-1: permanent, else TTL in ms); line (it waits at its gate), checked (that gate
---   has a planned check or is paused); misspelt (its member in `due` or `leased` wrongly has or
---   lacks `~`); turns, slots (the number of its queues and of its other gates that list it).
--- Atomic: sees no event between two places. Writes nothing.
+-- Answer per member: {fields and values, or the text of an error; names and values of places}.
+--   A sorted set or a set that contains the member, with the score or 1: due, leased, quarantine,
+--   quarantine_reasons, isolated, paused_schedules, occurrences, by_time and finished (of the
+--   event's state), schedules, names, owners.
+--   Other places: search_terms (how many of the schedule's search terms list it), content (TTL in
+--   ms, -1: none), line (1: the gate at which the event waits lists it), checked (1: a check of
+--   this gate is planned, or the gate is paused), misspelt (1: the member in `due` or `leased`
+--   wrongly has or lacks `~`), turns (how many of the event's queues list it), slots (how many of
+--   its other gates list it as a holder).
+-- Atomic: never reads an event halfway between two places. Writes nothing.
 local GATE = records.GATE
 
 local function note(places, name, value)

@@ -1,12 +1,13 @@
 -- Stores further fire times of a schedule.
 --
 -- Keys: prefix.
--- Options: id, revision (of the rule they follow), missed (how many fire times were missed before
---   them), missed_times (the newest of these, a list of ms, ascending).
+-- Options: id, revision (from whose rule the fire times were computed), missed (how many fire times
+--   before the first argument were missed), missed_times (the newest missed fire times: a list of
+--   ms, ascending).
 -- Args: fire times (see lib/fire_times)…
 -- Answer: done; stale (the schedule was edited or deleted, or all fire times are used); ended
---   (there are no arguments: the rule yields no more fire times).
--- Atomic with the check of the revision. A repeat stores the same fire times except used ones.
+--   (without arguments: the rule yields no more fire times, so the schedule ends).
+-- Atomic with the check of the revision. A repeated call stores the fire times that are not used.
 local SCHEDULE = records.SCHEDULE
 local PLANNED = records.fields(SCHEDULE, 'revision', 'state', 'last_used_ms', 'end_ms')
 

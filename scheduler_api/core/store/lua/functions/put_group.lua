@@ -1,10 +1,10 @@
--- Creates, replaces or deletes a URL group, unless it has changed since it was read.
+-- Creates, replaces or deletes a URL group, unless the group has changed since the caller read it.
 --
 -- Keys: prefix.
 -- Options: owner, name, limit (maximum number of the owner's groups; 0: no limit).
--- Args: the record that was read ('' if there was none), the new record ('' deletes the group).
--- Answer: 1 if done, 0 if it has changed since it was read, 2 if the limit is reached.
--- Atomic: no concurrent change is lost. A repeat returns the same answer.
+-- Args: the record that the caller read ('' for a new group), the new record ('' to delete it).
+-- Answer: 1 if done, 0 if the group has changed, 2 if the limit is reached.
+-- Atomic: no concurrent change is lost. A repeated call gets the same answer.
 
 local function put_group(key_names, args)
   local ctx = context.new(key_names, args)

@@ -1,19 +1,20 @@
 -- Creates a schedule, or replaces its rule with a new revision, template and fire times.
 --
 -- Keys: prefix.
--- Options: id, owner, read_revision (the revision when the schedule was read; '' to create it),
---   revision (the new one), name (given by the owner, or ''), state (active, paused or ended),
---   last_used_ms (fire times up to this time count as used; absent: up to now), keeps_times (true:
---   keep the stored fire times and the last used one, and append the new fire times), fire_times
---   (see lib/fire_times), skipped (fire times that a pause skipped, a list of ms),
+-- Options: id, owner, read_revision (the revision when the schedule was read; '' to create a
+--   schedule), revision (the new revision), name (given by the owner, or ''), state (active, paused
+--   or ended), last_used_ms (fire times up to this time count as used; absent: up to now),
+--   keeps_times (true: keep last_used_ms and the stored fire times, and append the new ones),
+--   fire_times (see lib/fire_times), skipped (fire times that a pause skipped, a list of ms),
 --   deduplication_key and deduplication_ttl (see lib/deduplication), end_ms and runs (as in the
 --   record, or absent).
 -- Args: content of the template ('' if it was written before the call, with the revision in its
 --   key), then names and values of the other fields of the record.
--- Answer: {code, created ms, id}. Codes: ok, missing, changed (since it was read), taken (the id is
---   in use), named (the schedule with the answered id has the name), past (its end is), expired
---   (content written before the call), duplicate (the id is the value of the deduplication key).
--- Atomic: occurrences created after the answer follow the new rule. A repeat is answered ok.
+-- Answer: {code, created ms, id}. Codes: ok, missing, changed (since the schedule was read), taken
+--   (the id is in use), named (another schedule, whose id is in the answer, has the name), past
+--   (end_ms is not in the future), expired (the content written before the call), duplicate (the
+--   answer contains the value of the deduplication key instead of the id).
+-- Atomic: occurrences created after the answer follow the new rule. A repeated call gets ok.
 local SCHEDULE = records.SCHEDULE
 local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_requested_ms', 'delay_ms',
   'missed_policy', 'missed_limit', 'journaled', 'start_ms', 'end_ms', 'runs', 'runs_left',
@@ -21,7 +22,7 @@ local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_reques
 local RULE = records.fields(SCHEDULE, 'owner', 'revision', 'created_ms', 'state', 'fire_times',
   'last_used_ms', 'end_ms', 'runs', 'runs_left', 'search_terms', 'overlap', 'last_fired_ms')
 
--- Returns a code if the schedule cannot be stored, and the id to answer; nil otherwise.
+-- If the schedule cannot be stored, returns the code and the id for the answer; otherwise nil.
 local function refusal(ctx, record)
   local options, sid = ctx.options, ctx.options.id
   local duplicate_of = deduplication.find(ctx, options.owner, options.deduplication_key)
@@ -44,7 +45,7 @@ local function keep_template(ctx, content)
   return true
 end
 
--- Returns the fire times to store and the newest one that counts as used.
+-- Returns the fire times to store, and the newest fire time that counts as used.
 local function fire_times_to_store(ctx, record, state)
   local options = ctx.options
   local last, times = options.last_used_ms or ctx.now, options.fire_times
@@ -57,7 +58,7 @@ local function fire_times_to_store(ctx, record, state)
   return state == 'ended' and '' or times, last
 end
 
--- Updates fields that depend on the old and the new rule: runs left, number of pauses, and the
+-- Updates the fields that depend on both the old and the new rule: runs left, number of pauses, and
 -- newest occurrence.
 local function update_dependent_fields(ctx, key, record, fields, state, left)
   if left then redis.call('HSET', key, SCHEDULE.runs_left, left) end

@@ -1,9 +1,9 @@
--- Answers repeated creations in a full store, which refuses create_events.
+-- Answers repeated calls of create_events while the store is full and refuses create_events.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args per event: see lib/new_events.
--- Answer per event: as in create_events; full if the event is not stored yet.
+-- Answer per event: as in create_events; the code is full if the event is not stored.
 -- Atomic. Writes nothing.
 
 local function recall_events(key_names, args)

@@ -1,11 +1,11 @@
--- Moves offered events that were not begun back from `leased` to `due`; they keep their slots.
--- Delays isolated events, so that they are not offered and released in a tight loop.
+-- Moves offered events that were not begun back from `leased` to `due`. The events keep their
+-- slots. Delays isolated events, so that they are not offered and released in a tight loop.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args: ids…
 -- Answer: the number of released events.
--- Atomic per event. A repeat does nothing.
+-- Atomic per event. A repeated call does nothing.
 local OFFERED = records.fields(records.EVENT, 'owner', 'due_ms', 'token', 'state', 'gates')
 
 local function release(ctx, id)
@@ -28,7 +28,7 @@ local function release_events(key_names, args)
     local ok, answer = pcall(release, ctx, args[i])
     if ok then released = released + answer else due.quarantine(ctx, args[i], answer) end
   end
-  -- Another worker may have room, so the tickers should claim at once.
+  -- Another worker may have room for the released events: wakes the tickers.
   local head = redis.call('ZRANGE', keys.due(ctx), 0, 0, 'WITHSCORES')
   if head[2] and tonumber(head[2]) <= ctx.now then redis.call('PUBLISH', keys.wake(ctx), '') end
   return released

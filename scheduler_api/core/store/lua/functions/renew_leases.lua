@@ -5,7 +5,7 @@
 -- Args: pairs of id, token.
 -- Answer: the ids whose lease is lost: the event has ended, another attempt has begun, or
 --   renewable_until_ms has passed (so that a worker that hangs loses its events).
--- Atomic with the check of the token. A repeat renews again.
+-- Atomic with the check of the token. A repeated call renews the leases again.
 local LEASE = records.fields(records.EVENT, 'token', 'renewable_until_ms', 'gates')
 
 local function renew(ctx, id, token)

@@ -1,12 +1,12 @@
--- Replays dead letters: stores a new event and clears the dead letter.
+-- Replays dead letters: for each one, stores a new event and clears the dead letter.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args per dead letter: its id, then the new event (see lib/new_events).
--- Answer per dead letter: as in create_events; also gone (not a dead letter of the owner) and fault
---   (unreadable; the id is the text of the error).
--- Atomic per dead letter: a crash neither loses one nor replays it twice. A repeat returns the same
--- answer: an event stores its nonce.
+-- Answer per dead letter: as in create_events, with two more codes: gone (the id is not a dead
+--   letter of the owner) and fault (unreadable: the answer contains the error instead of the id).
+-- Atomic per dead letter: a crash neither loses a dead letter nor replays it twice. A repeated call
+-- gets the same answer, because the new event stores its nonce.
 
 local function replay(ctx, batch, args, at)
   local dead, item = args[at], new_events.item(args, at + 1)

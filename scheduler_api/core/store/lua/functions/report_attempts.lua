@@ -1,13 +1,13 @@
 -- Counts attempts and failures at destinations; opens and closes their breakers.
 --
 -- Keys: prefix.
--- Options: token (`<worker>:<number>`), attempts (minimum number in a window before a breaker
---   opens; 0: never open), percent (of failures, to open), window_ms, hold_ms (time before the
---   first probe), longest_hold_ms (each failed probe doubles the time, up to this), ramp_per_s
---   (initial rate of the ramp after closing).
+-- Options: token (`<worker>:<number>`), attempts (a breaker opens only after this many attempts in
+--   a window; 0: never), percent (a breaker opens at this percentage of failures), window_ms,
+--   hold_ms (time before the first probe), longest_hold_ms (each failed probe doubles the time
+--   before the next probe, up to this time), ramp_per_s (initial rate of the ramp after closing).
 -- Args per destination: gate, attempts, failures.
 -- Answer per destination: opened, probe_failed, closed, or ''.
--- Atomic per destination. A repeat with the same token returns the same replies.
+-- Atomic per destination. A repeated call with the same token gets the same answers.
 local GATE = records.GATE
 local REPEATED_FOR_MS = 60000
 local BREAKER = records.fields(GATE, 'breaker_open', 'probes_failed', 'closed_until_ms')
@@ -46,7 +46,7 @@ local function report(ctx, gate, attempts, failures)
   return 'opened'
 end
 
--- The replies to the same report before, or nil.
+-- Returns the answers that an earlier call with the same token got, or nil.
 local function previous_replies(ctx, worker, number)
   local last, stored =
     string.match(redis.call('GET', keys.last_report(ctx, worker)) or '', '^(%d+) (.*)$')

@@ -1,5 +1,5 @@
--- Creates an occurrence of a schedule that is due now, on request. Fire times and the number of
--- runs left do not change.
+-- Creates, on request, an occurrence that is due now. The fire times of the schedule and its number
+-- of runs left do not change.
 --
 -- Keys: prefix.
 -- Options: id, owner, event_id (of the occurrence), replay_of (the id of the occurrence whose
@@ -9,14 +9,14 @@
 -- Answer: ok, missing, ended, full, overlaps (the previous occurrence has not ended), unfinished
 --   (the occurrence to replay has not ended), or `duplicate:` and the value of the deduplication
 --   key.
--- Atomic. A repeat is answered ok.
+-- Atomic. A repeated call gets the answer ok.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local RUN = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_ms', 'journaled',
   'end_ms', 'strict', 'overlap', 'newest_occurrence', 'pauses', 'gates', 'destination')
 local SENT = records.fields(EVENT, 'schedule', 'revision', 'state')
 
--- Returns the revision of the template of the occurrence to replay, and keeps that template; or nil
--- and a code if it cannot be replayed.
+-- Finds the template of the occurrence to replay, and postpones the deletion of the template.
+-- Returns its revision; or nil and a code if the occurrence cannot be replayed.
 local function revision_of(ctx, sid, event_id, present)
   local original = records.read(keys.event(ctx, event_id), SENT)
   if original.schedule ~= sid then return nil, 'missing' end

@@ -1,15 +1,16 @@
--- Sets limits, pins or a pause of a gate by hand, and admits events that the new values allow.
+-- Sets the limits, pins or pause of a gate on request, and admits the events that the gate now
+-- allows.
 --
 -- Keys: prefix.
 -- Options: gate, owner, name (encoded, or ''), limit (maximum number of the owner's gates of this
---   kind if the gate must be created; 0: no limit; absent: do not create it), paused (true, false,
---   or absent: no change), reset (true: reset the count of the current rate period).
--- Args: names and values of fields of its record; '' removes a field.
--- Answer: 1 if done, 0 if there is no such gate, 2 if the limit is reached.
--- Atomic. A repeat changes nothing.
+--   kind if the gate must be created; 0: no limit; absent: do not create a gate), paused (true,
+--   false, or absent: no change), reset (true: forget the begins of the current rate period).
+-- Args: names and values of fields of the gate's record; the value '' removes a field.
+-- Answer: 1 if done, 0 if the gate does not exist, 2 if the limit is reached.
+-- Atomic. A repeated call changes nothing.
 local GATE = records.GATE
--- Limits must outlast events that are delayed by up to a year. A pinned or paused key has no TTL;
--- afterwards it gets this one.
+-- TTL of a flow-control key after its pin or pause, during which it has no TTL. Its events may be
+-- delayed by up to a year, and the limits must still exist then.
 local LONGEST_DAYS = 400
 local PERSISTENT = records.fields(GATE, 'parallelism_pinned', 'rate_pinned', 'paused_ms')
 
@@ -30,7 +31,7 @@ local function change(ctx, key, gate)
   end
 end
 
--- Sets the TTL: none for a queue or a pinned or paused gate.
+-- Sets the TTL of a gate. A queue, a pinned gate or a paused gate has no TTL.
 local function set_ttl(ctx, key, gate)
   local state = records.read(key, PERSISTENT)
   if gates.is_queue(gate) then

@@ -1,20 +1,22 @@
--- Records how attempts ended. Accepts the token of the running attempt, or of an interrupted
--- attempt if no other has begun since.
+-- Records how attempts ended. Accepts the token of the running attempt, or the token of an
+-- interrupted attempt if no other attempt has begun since the interruption.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args per attempt: id, token, attempt number, outcome (delivered, retry, dead), delay ms of the
 --   retry, reason of a dead letter or '', log entry (JSON), number of callbacks; then the callbacks
 --   (see lib/callbacks).
--- Answer per attempt: {id, code, next ms}. Codes: settled; repeated (the call was repeated); late
---   (another attempt has begun or the event has ended: logs the attempt only); gone; quarantined.
--- Atomic per attempt. A repeat is answered repeated and changes nothing.
+-- Answer per attempt: {id, code, next ms}. Codes: settled; repeated (an earlier call settled the
+--   attempt); late (another attempt has begun or the event has ended: the attempt is only logged);
+--   gone; quarantined.
+-- Atomic per attempt. A repeated call gets the code repeated and changes nothing.
 local WIDTH = 8
 local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule',
   'state', 'token', 'interrupted_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict',
   'pauses', 'following', 'gates', 'waits_at', 'passed_over')
 
--- Logs a late outcome. It replaces the log entry of an interruption, but not of a settled attempt.
+-- Logs a late outcome. The entry replaces the log entry of an interrupted attempt, but not the log
+-- entry of a settled attempt.
 local function settle_late(ctx, id, number, entry)
   local logged = redis.call('HGET', keys.log(ctx, id), number)
   if logged and string.sub(logged, 1, 1) == 'a' then return {id, 'repeated', 0} end

@@ -1,4 +1,4 @@
-"""Fixtures of the engine on fakeredis and on Valkey, with a clock that tests set."""
+"""Fixtures of an engine whose clock tests set; the store is fakeredis or Valkey."""
 
 import asyncio
 import fakeredis
@@ -18,7 +18,7 @@ Connect = Callable[[], redis.asyncio.Redis]
 
 @pytest.fixture
 def connect(store_client: redis.Redis, request: pytest.FixtureRequest) -> Connect:
-    """Opens asynchronous connections to the server of `store_client`."""
+    """A factory of asynchronous connections to the server of `store_client`."""
     if isinstance(store_client, fakeredis.FakeRedis):
         server = store_client.connection_pool.connection_kwargs["server"]
         return lambda: fakeredis.FakeAsyncRedis(server=server)

@@ -1,4 +1,4 @@
-"""An engine with one worker and a clock that only the test moves."""
+"""An engine for tests, with a worker and a clock that only the test moves."""
 
 import asyncio
 import redis
@@ -43,11 +43,11 @@ PREFIX = "{s1}:"
 OWNER = Owner("1", "jiter")
 CONTENT = Content("https://receiver.example/hook", b'{"n": 1}')
 OTHER = Content("https://other.example/", b"other")
-# An isolated event is delayed by this time.
+# The delay before an isolated event is offered again.
 ISOLATION_DELAY_MS = 200
 START_MS = 1_900_000_000_000
 OFFER_MS = 3_000
-# Fields of a schedule that never fires: the clock change skips its hour each year.
+# A rule that never fires: 02:30 on the days on which Berlin skips 02:00 to 03:00.
 NEVER = {
     SCHEDULE.code("expression"): "CRON_TZ=Europe/Berlin 30 2 * 3 0L",
     SCHEDULE.code("gap"): "skip",
@@ -65,7 +65,7 @@ TIMEOUTS = ClaimTimeouts(
 
 
 class Engine:
-    """The operations on one cell, as tests need them."""
+    """The operations of the engine on one cell, and shortcuts for tests."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Engine:
         runner: asyncio.Runner,
     ) -> None:
         self.client = client
-        # After the test, run fsck; tests that damage records turn this off.
+        # Whether fsck runs after the test; tests that damage records set this to False.
         self.checks_faults = True
         self.cell = Cell(client, PREFIX, clock_ms=START_MS)
         self.set_limits()
@@ -86,7 +86,7 @@ class Engine:
     def set_limits(
         self, *, caps: Caps = NO_CAPS, owner_limits: LimitsByDialect = NO_LIMITS
     ) -> None:
-        """Continue with other limits, like a process that is started with them."""
+        """Use these limits from now on, like processes that restart with new settings."""
         self.store = EventStore(self.cell, caps=caps, owner_limits=owner_limits)
         self.schedules = Schedules(
             self.cell, grace_ms=MISSED_GRACE_MS, caps=caps, owner_limits=owner_limits
@@ -110,7 +110,7 @@ class Engine:
         self.cell.clock_ms = now_ms
 
     def use_server_clock(self) -> None:
-        """Use the server's clock from now on."""
+        """Use the server's clock instead of the clock that the test sets."""
         self.cell.clock_ms = None
 
     def faults(self) -> list[str]:
@@ -133,7 +133,7 @@ class Engine:
         return claims.claim(self.cell, room=room, timeouts=TIMEOUTS, enqueuer=enqueuer)
 
     def tick(self, ms: int, *, step_ms: int = 1_000) -> list[Claim]:
-        """Advance the clock in small steps, with a claim after each one."""
+        """Advance the clock by `ms`, in small steps with a claim after each step."""
         claims = []
         while ms > 0:
             self.now_ms += min(step_ms, ms)
@@ -154,14 +154,14 @@ class Engine:
         return begun
 
     def claim_and_begin(self, event_id: str) -> Begun:
-        """Claim an existing event when it is due, and begin it."""
+        """Advance the clock until an event is due; claim and begin this event."""
         self.now_ms = max(self.now_ms, self.due()[event_id])
         assert event_id in all_ids(self.claim())
         [begun] = self.worker.begin(event_id)
         return begun
 
     def interrupted(self, times: int = 1) -> Begun:
-        """Create an event and let its attempts be interrupted; it is in `due` then."""
+        """Create an event, interrupt `times` attempts, and leave the event in `due`."""
         begun = self.begun()
         for n in range(times):
             if n:
@@ -196,7 +196,7 @@ class Engine:
         )
 
     def edited(self, schedule: Schedule, **changes: Any) -> Schedule:
-        """Edit the present version of a schedule; changes are fields or options."""
+        """Edit the stored version of a schedule; changes are fields or options."""
         current = self.schedules.get(schedule.owner, schedule.id)
         field_names = {"content", "expression", "tz", "state", "deadline_ms"}
         fields = {name: value for name, value in changes.items() if name in field_names}
@@ -208,7 +208,7 @@ class Engine:
         )
 
     def ended(self, schedule: Schedule) -> Schedule:
-        """End a schedule, as when its rule yields no more fire times."""
+        """End a schedule as if its rule had no more fire times."""
         key = keys.schedule(PREFIX, schedule.id)
         self.client.hset(key, mapping=NEVER)
         assert self.schedules.top_up(schedule.id) == "ended"
@@ -240,7 +240,7 @@ class Engine:
         return {name.decode(): value.decode() for name, value in stored.items()}
 
     def places(self, event_id: str) -> list[str]:
-        """The names of the sets that have an event or `s:<schedule id>`."""
+        """Return the sets that contain an event id, or `s:<schedule id>`."""
         sets = {
             "due": self.due(),
             "leased": self.leased(),
@@ -271,7 +271,7 @@ class Engine:
         return {member.decode(): int(score) for member, score in members}
 
     def listen_for_wakeups(self) -> redis.client.PubSub:
-        """Subscribe to wake-ups, for `count_wakeups`."""
+        """Subscribe to the wake-ups of tickers, for `count_wakeups`."""
         listener = self.client.pubsub()
         listener.subscribe(keys.wake(PREFIX))
         # Wait until the subscription is confirmed.
@@ -280,7 +280,7 @@ class Engine:
         return listener
 
     def count_wakeups(self, listener: redis.client.PubSub) -> int:
-        """The number of wake-ups since the subscription."""
+        """Return the number of wake-ups since the subscription."""
         self.client.publish(keys.wake(PREFIX), "last")
         count = 0
         while True:
@@ -290,13 +290,13 @@ class Engine:
             count += message is not None
 
     def everything(self) -> dict[str, Any]:
-        """The contents of the store, to compare before and after."""
+        """Return the contents of the store, so that tests can compare these later."""
         return everything(self.client)
 
     def repeating(
         self, between: Callable[[], object] = lambda: None, *, same_answer: bool = True
     ) -> AbstractContextManager[Repeats]:
-        """Like `function_calls.repeating`, for the calls of all clients."""
+        """Like `function_calls.repeating`, for the clients of engine and workers."""
         workers = [
             cast(redis.asyncio.Redis, worker.store.client) for worker in self._workers
         ]

@@ -1,6 +1,6 @@
 """Simulates faults of calls to Lua functions: repeats, races and connection losses.
 
-Calls are intercepted at the client method that sends them, so the code under test runs
+The helpers replace the client method that sends a call, so the code under test runs
 unchanged.
 """
 
@@ -12,25 +12,25 @@ from tests.core.stored import everything
 from typing import Any
 
 COMMANDS = ("fcall",)
-# One client, or the class of all clients.
+# One client, or the class of all synchronous clients.
 Target = redis.Redis | redis.asyncio.Redis | type[redis.Redis]
 
 
 def count_function_calls(client: redis.Redis) -> int:
-    """The number of function calls that the server has executed."""
+    """Return the number of function calls that the server has executed."""
     stats: Any = client.info("commandstats")
     counts = (stats.get(f"cmdstat_{name}", {"calls": 0}) for name in COMMANDS)
     return sum(int(count["calls"]) for count in counts)
 
 
 class Repeats:
-    """The calls that ran twice."""
+    """Runs calls twice, and records the answers to the second calls."""
 
     def __init__(
         self, reader: redis.Redis, between: Callable[[], object], *, same_answer: bool
     ) -> None:
         self.answers: list[Any] = []
-        # The contents of the store before the latest repeat.
+        # The contents of the store between the first and the second call.
         self.stored: dict[str, Any] = {}
         self._reader = reader
         self._between = between
@@ -78,13 +78,14 @@ def repeating(
     between: Callable[[], object] = lambda: None,
     same_answer: bool = True,
 ) -> Iterator[Repeats]:
-    """Run every function twice, like a client that has lost the first answer.
+    """Call every function twice, like a client that did not receive the first answer.
 
-    The caller gets the second answer.
+    The code under test gets the second answer.
 
     Args:
-        between: runs between the first and the second call.
-        same_answer: both answers must be equal; numbers equal their text.
+        between: a function to run between the first and the second call.
+        same_answer: whether to check that both answers are equal; a number equals the
+            text of this number.
     """
     repeats = Repeats(client, between, same_answer=same_answer)
     with ExitStack() as stack:
@@ -97,7 +98,7 @@ def repeating(
 
 @contextmanager
 def before_next_call(client: redis.Redis, act: Callable[[], object]) -> Iterator[None]:
-    """Run `act` just before the next call, whose arguments are then outdated."""
+    """Run `act` just before the next call, so that its arguments are outdated."""
     pending = [act]
 
     def act_and_call(call: Callable[..., Any], *args: Any) -> Any:
@@ -130,7 +131,7 @@ def unreachable_after(client: Target, *, calls: int) -> Iterator[None]:
 
 @contextmanager
 def _intercepted(client: Target, handler: Callable[..., Any]) -> Iterator[None]:
-    """Replace the methods that call functions by `handler(method, *args)`."""
+    """Make calls of Lua functions call `handler(method, *args)` instead."""
     originals = {name: vars(client).get(name) for name in COMMANDS}
     for name in COMMANDS:
         setattr(client, name, _interceptor(getattr(client, name), handler))
@@ -147,7 +148,7 @@ def _intercepted(client: Target, handler: Callable[..., Any]) -> Iterator[None]:
 def _interceptor(
     call: Callable[..., Any], handler: Callable[..., Any]
 ) -> Callable[..., Any]:
-    # A plain function, so that it becomes a method when it is set on a class.
+    # A plain function: if `client` is a class, this function must become a method.
     def intercept(*args: Any) -> Any:
         return handler(call, *args)
 

@@ -1,4 +1,4 @@
-"""Helpers that create, offer, begin and settle events with gates."""
+"""Helpers that create, claim, begin and settle events with gates, such as queues."""
 
 from scheduler_api.core.model import Begun, Draft, Gates
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, Engine, settlement
@@ -14,7 +14,7 @@ def create(engine: Engine, count: int, gates: Gates, *, delay_ms: int = 0) -> li
 
 
 def offer(engine: Engine) -> list[str]:
-    """Claim until nothing is left at this moment; return the offered ids."""
+    """Claim until no more events may be offered now; return the offered ids."""
     offered: list[str] = []
     while True:
         claim = engine.claim()
@@ -24,7 +24,7 @@ def offer(engine: Engine) -> list[str]:
 
 
 def begin(engine: Engine) -> list[Begun]:
-    """Claim and begin all events that may begin at this moment."""
+    """Claim and begin all events that may begin now."""
     return engine.worker.begin(*offer(engine))
 
 

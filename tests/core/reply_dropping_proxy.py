@@ -1,4 +1,4 @@
-"""A proxy in front of a store that can drop replies to executed commands."""
+"""A TCP proxy to a store, which can drop the replies to executed commands."""
 
 import contextlib
 import select
@@ -7,7 +7,7 @@ import threading
 
 
 class ReplyDroppingProxy:
-    """Forwards connections; on request, closes a connection instead of a reply."""
+    """Forwards connections; on request, closes a connection before it gets a reply."""
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
@@ -19,7 +19,7 @@ class ReplyDroppingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def drop_replies(self, count: int = 1) -> None:
-        """Drop the next replies and close their connections."""
+        """Close a connection instead of forwarding a reply, `count` times."""
         self._to_drop = count
 
     def close(self) -> None:

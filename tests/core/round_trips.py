@@ -1,4 +1,4 @@
-"""Redis connections that count their round trips."""
+"""Redis connections that count their round trips to the server."""
 
 import redis
 import redis.asyncio
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class RoundTrips:
-    """A counter of the writes to the server."""
+    """The number of writes to the server; each write begins one round trip."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""Helpers that read the run history of a schedule."""
+"""Helpers for tests of the run history of a schedule."""
 
 from scheduler_api.core.model import Begun, Schedule
 from scheduler_api.core.schedules import run_history
@@ -7,18 +7,18 @@ from tests.core.engine import Engine
 
 
 def runs_of(engine: Engine, schedule: Schedule, most: int = 100) -> list[Run]:
-    """The runs, newest first."""
+    """Return the newest runs of a schedule, newest first."""
     return run_history.newest(engine.cell, schedule, limit=most)
 
 
 def reasons(engine: Engine, schedule: Schedule) -> list[tuple[int, str]]:
-    """The skipped fire times with their reasons, oldest first."""
+    """Return the skipped fire times and their reasons, oldest first."""
     found = reversed(runs_of(engine, schedule))
     return [(run.at_ms, run.reason) for run in found if run.event_id is None]
 
 
 def first_begun(engine: Engine, schedule: Schedule) -> Begun:
-    """Begin the occurrence of the first fire time, at that time."""
+    """Set the clock to the first fire time, and begin the occurrence."""
     engine.now_ms = schedule.times_ms[0]
     [begun] = engine.worker.begin(*engine.claim().ids)
     return begun

@@ -1,4 +1,4 @@
-"""Reads everything in a store, to compare its contents before and after a call."""
+"""A helper that reads a whole store, so that tests can compare its contents."""
 
 import redis
 from collections.abc import Callable
@@ -16,7 +16,7 @@ EXPIRED = b"none"
 
 
 def everything(client: redis.Redis) -> dict[str, Any]:
-    """The contents of each key, without its TTL."""
+    """Return the contents of each key, without the TTLs."""
     contents: dict[str, Any] = {}
     for key in client.scan_iter(count=1_000):
         kind = cast(bytes, client.type(key))

@@ -1,4 +1,4 @@
-"""Deduplication keys: a repeated request within the window stores nothing."""
+"""Tests of deduplication keys: a repeated request within the window stores nothing."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL

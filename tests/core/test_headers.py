@@ -1,6 +1,6 @@
-"""Which headers a publisher may set, and which characters they may contain.
+"""Tests of which headers a publisher may set, and which characters are allowed.
 
-Covers S-16 and S-17.
+The tests cover the rules S-16 and S-17.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Ids: how they are encoded and derived."""
+"""Tests of ids: how they are encoded and derived."""
 
 import pytest
 from hypothesis import given

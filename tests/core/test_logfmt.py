@@ -1,4 +1,4 @@
-"""Log lines: their times and their quoting."""
+"""Tests of log lines: timestamps and quoting."""
 
 import logging
 import pytest

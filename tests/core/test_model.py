@@ -1,4 +1,4 @@
-"""The data types: owners as text, and the names of states and outcomes."""
+"""Tests of data types: owners as text, and the names of states and outcomes."""
 
 import pytest
 from scheduler_api.core.model import FINAL_STATES, Outcome, Owner, State

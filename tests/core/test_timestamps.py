@@ -1,4 +1,4 @@
-"""Timestamps: ISO 8601 to epoch milliseconds and back, never rounded down."""
+"""Tests of timestamps: ISO 8601 to epoch milliseconds and back, never rounded down."""
 
 import pytest
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Helpers that return the fire times of a cron expression, or its error."""
+"""Helpers that return the fire times of a cron expression, or its parse error."""
 
 import pytest
 from datetime import UTC, datetime

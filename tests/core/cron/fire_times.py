@@ -1,11 +1,11 @@
-"""Helpers that return fire times as lists of epoch ms."""
+"""Helpers that return fire times of a parsed cron expression, in epoch ms."""
 
 from scheduler_api.core.cron.expression import Cron, upcoming
 from scheduler_api.core.schedules import planning
 
 
 def times_of(cron: Cron, *, after_ms: int, until_ms: int) -> list[int]:
-    """The fire times in (after_ms, until_ms]."""
+    """Return the fire times after `after_ms`, up to and including `until_ms`."""
     found = []
     for at_ms in upcoming(cron, after_ms=after_ms):
         if at_ms > until_ms:
@@ -15,5 +15,5 @@ def times_of(cron: Cron, *, after_ms: int, until_ms: int) -> list[int]:
 
 
 def plan_ahead(cron: Cron, *, after_ms: int) -> list[int]:
-    """The fire times that a new schedule stores."""
+    """Return the fire times that are stored with a schedule created at `after_ms`."""
     return list(planning.plan_ahead(cron, after_ms=after_ms).times_ms)

@@ -1,4 +1,4 @@
-"""Clock-change policies, case by case; `test_clock_years` covers entire years."""
+"""Tests of clock-change policies with single cases; `test_clock_years` covers years."""
 
 import pytest
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def times(
     count: int,
     tz: str = NEW_YORK,
 ) -> list[str]:
-    """Fire times as `<day of month> <time>` in UTC."""
+    """Return fire times as `<day of month> <time>` in UTC."""
     cron = parse(expression, tz=tz, policy=policy)
     after_ms = round(datetime.fromisoformat(after).timestamp() * 1000)
     instants = islice(upcoming(cron, after_ms=after_ms), count)
@@ -45,7 +45,7 @@ def test_shifted_times_are_in_order_with_the_others() -> None:
 
     got = times("15,30 2,3,4 * * *", policy, after=SPRING, count=5)
 
-    # 02:15 and 03:15 run at the same instant, and so do 02:30 and 03:30.
+    # 02:15 and 02:30 are shifted to 03:15 and 03:30, which run only once.
     assert got == ["09 07:15", "09 07:30", "09 08:15", "09 08:30", "10 06:15"]
 
 
@@ -91,7 +91,7 @@ def test_policies_do_not_apply_to_rules_that_follow_the_clock(
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_policies_do_not_apply_to_jumps_over_three_hours(policy: ClockChange) -> None:
-    # Apia skipped 30 December 2011. Kwajalein repeated most of 30 September 1969.
+    # Apia skipped 30 December 2011; Kwajalein repeated most of 30 September 1969.
     gap = times(
         "0 12 * * *", policy, after="2011-12-30T00:00Z", count=2, tz="Pacific/Apia"
     )

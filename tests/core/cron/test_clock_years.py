@@ -1,7 +1,8 @@
-"""Clock-change policies compared with a model, over entire years.
+"""Tests that compare clock-change policies with a model, over entire years.
 
-The model shares no code with the engine: it reads the local time of each minute of the
-year, and notices a clock change when two successive readings are not a minute apart.
+The model shares no code with the engine. The model computes the local time of each
+minute of the year, and finds a clock change where two successive local times are not a
+minute apart.
 """
 
 import pytest
@@ -39,16 +40,17 @@ class Year:
     """The local time of each minute of a year, and the effects of clock changes."""
 
     local_times: Times = field(default_factory=list)
-    # Skipped local times, each with the instant of the clock change.
+    # Skipped local times, each with the instant at which the clock skipped them.
     skipped: Times = field(default_factory=list)
-    # For each skipped local time, its distance from the start of the gap.
+    # Seconds from the start of the gap to each skipped local time.
     late_s: dict[datetime, int] = field(default_factory=dict)
-    # Instants of repeated local times: of the first pass, and of the second.
+    # Instants at which the clock shows a repeated local time: the first time, and the
+    # second time.
     first_passes: set[int] = field(default_factory=set)
     second_passes: set[int] = field(default_factory=set)
 
     def add_jump(self, at_s: int, jump: timedelta, local: datetime) -> None:
-        """Record the times that a jump to `local` skips or repeats."""
+        """Record the local times that are skipped or repeated by a jump to `local`."""
         if abs(jump) > SUMMER_TIME:
             return
         jump_s = int(jump.total_seconds())
@@ -71,7 +73,7 @@ def walked(tz: str) -> Year:
     seconds = range(first_s, end_s, MINUTE_S)
     year.local_times = [(at_s, datetime.fromtimestamp(at_s, zone)) for at_s in seconds]
     for (_, before), (at_s, local) in pairwise(year.local_times):
-        # With equal tzinfo, Python subtracts local times, not instants.
+        # Both times have the same zone, so Python subtracts local times, not instants.
         if local - before != MINUTE:
             year.add_jump(at_s, local - before - MINUTE, local.replace(tzinfo=None))
     return year
@@ -89,7 +91,7 @@ def numbers(text: str, low: int, high: int) -> set[int]:
 
 
 def matching(expression: str, times: Iterable[tuple[int, datetime]]) -> Times:
-    """The times whose local time matches the expression."""
+    """Return those of `times` whose local time matches the expression."""
     minute, hour, monthday, month, weekday = expression.split()
     assert "*" in (monthday, weekday), "not modelled: a match of either day field"
     minutes, hours = numbers(minute, 0, 59), numbers(hour, 0, 23)
@@ -107,7 +109,7 @@ def matching(expression: str, times: Iterable[tuple[int, datetime]]) -> Times:
 
 
 def expected(expression: str, tz: str, policy: ClockChange) -> list[int]:
-    """The instants at which the model runs a rule with fixed times."""
+    """Return the instants in the year at which the model fires a rule, in seconds."""
     year = walked(tz)
     runs = {at_s for at_s, _ in matching_instants(expression, tz)}
     if policy.fold is Fold.FIRST:
@@ -128,7 +130,7 @@ def matching_instants(expression: str, tz: str) -> Times:
 
 
 def actual(expression: str, tz: str, policy: ClockChange) -> list[int]:
-    """The instants at which the engine runs the rule in the same year."""
+    """Return the instants in the year at which the engine fires a rule, in seconds."""
     cron = parse(expression, tz=tz, policy=policy)
     year = walked(tz).local_times
     times = upcoming(cron, after_ms=year[0][0] * 1000 - 1)

@@ -1,4 +1,4 @@
-"""Which durations each caller of the shared parser accepts, and their milliseconds."""
+"""Tests of which durations each caller of the shared parser accepts."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ REFUSED = None
 
 
 def jitter(text: str) -> int | None:
-    """The option `jitter` of a schedule: h, m and s in this order, up to a day."""
+    """Read the option `jitter` of a schedule: h, m and s in this order, up to a day."""
     try:
         return apply_options({"jitter": text}, ZonedOptions()).options.jitter_ms
     except BadOption:
@@ -25,7 +25,7 @@ def jitter(text: str) -> int | None:
 
 
 def header(text: str) -> int | None:
-    """QStash's `Upstash-Delay` and the like: fractions, days, any order."""
+    """Read a QStash header such as `Upstash-Delay`: fractions, days, any order."""
     try:
         return read_duration_ms(text, "Upstash-Delay")
     except BadValue:
@@ -33,12 +33,12 @@ def header(text: str) -> int | None:
 
 
 def wait(text: str) -> int | None:
-    """What a receiver of QStash asks for: Go's notation, up to a day."""
+    """Read the delay that a QStash receiver asks for: Go's notation, up to a day."""
     return parse_wait_ms(text, now_ms=1_700_000_000_000)
 
 
 def every(text: str) -> int | None:
-    """The distance of `@every`: whole h, m and s in any order, up to ten years."""
+    """Read the interval of `@every`: whole h, m, s in any order, up to ten years."""
     try:
         rule = parse(f"@every {text}").rule
     except CronError:
@@ -50,23 +50,23 @@ def every(text: str) -> int | None:
 CALLERS = (jitter, header, wait, every)
 
 TABLE = [
-    # text, jitter, header, wait, every
+    # Columns: the text, and the milliseconds of jitter, header, wait and every.
     ("10s", 10 * SECOND, 10 * SECOND, 10 * SECOND, 10 * SECOND),
     ("90m", 90 * MINUTE, 90 * MINUTE, 90 * MINUTE, 90 * MINUTE),
     ("1h30m", 90 * MINUTE, 90 * MINUTE, 90 * MINUTE, 90 * MINUTE),
     ("1h2m3s", 3_723_000, 3_723_000, 3_723_000, 3_723_000),
     ("1h3s", 3_603_000, 3_603_000, 3_603_000, 3_603_000),
     ("007s", 7_000, 7_000, 7_000, 7_000),
-    # Zero.
+    # Durations of zero.
     ("0s", 0, 0, 0, REFUSED),
     ("0h0m0s", 0, 0, 0, REFUSED),
     ("0", 0, 0, 0, REFUSED),
-    # A number without a unit.
+    # Numbers without a unit.
     ("90", 90_000, 90_000, 90_000, REFUSED),
     ("1.5", REFUSED, 1_500, 1_500, REFUSED),
     ("1h30", REFUSED, REFUSED, REFUSED, REFUSED),
     ("30 ", REFUSED, REFUSED, 30_000, REFUSED),
-    # Units.
+    # Units other than h, m and s.
     ("1d", REFUSED, DAY, REFUSED, REFUSED),
     ("1d10h30m", REFUSED, 34 * HOUR + 30 * MINUTE, REFUSED, REFUSED),
     ("1w", REFUSED, REFUSED, REFUSED, REFUSED),
@@ -78,11 +78,11 @@ TABLE = [
     ("2000000ns", REFUSED, REFUSED, 2, REFUSED),
     ("1H", REFUSED, REFUSED, REFUSED, REFUSED),
     ("10S", REFUSED, REFUSED, REFUSED, REFUSED),
-    # Order and repeats.
+    # Units in another order, and repeated units.
     ("30m1h", REFUSED, 90 * MINUTE, 90 * MINUTE, 90 * MINUTE),
     ("1s1h", REFUSED, 3_601_000, 3_601_000, 3_601_000),
     ("1h1h", REFUSED, 2 * HOUR, 2 * HOUR, 2 * HOUR),
-    # Fractions: exact, a part of a millisecond rounds up.
+    # Fractions: exact, but parts of a millisecond are rounded up.
     ("1.5s", REFUSED, 1_500, 1_500, REFUSED),
     ("1h0m0.5s", REFUSED, HOUR + 500, HOUR + 500, REFUSED),
     ("0.0001s", REFUSED, 1, 1, REFUSED),
@@ -98,7 +98,7 @@ TABLE = [
     (".", REFUSED, REFUSED, REFUSED, REFUSED),
     ("1..5s", REFUSED, REFUSED, REFUSED, REFUSED),
     ("1,5s", REFUSED, REFUSED, REFUSED, REFUSED),
-    # Bounds.
+    # The greatest accepted durations, and greater ones.
     ("24h", DAY, DAY, DAY, DAY),
     ("86400", DAY, DAY, DAY, REFUSED),
     ("86400s", DAY, DAY, DAY, DAY),
@@ -106,7 +106,7 @@ TABLE = [
     ("24h1ms", REFUSED, REFUSED, REFUSED, REFUSED),
     ("87840h", REFUSED, TEN_YEARS, REFUSED, TEN_YEARS),
     ("87840h1s", REFUSED, TEN_YEARS + SECOND, REFUSED, REFUSED),
-    # Long texts.
+    # The longest accepted texts, and longer ones.
     ("0" * 8 + "5s", 5_000, 5_000, 5_000, 5_000),
     ("0" * 9 + "5s", REFUSED, 5_000, 5_000, 5_000),
     ("0" * 8 + "5", 5_000, 5_000, 5_000, REFUSED),
@@ -126,7 +126,7 @@ TABLE = [
     ("0" * 992 + "1s", REFUSED, REFUSED, REFUSED, REFUSED),
     ("9" * 18 + "d", REFUSED, (10**18 - 1) * DAY, REFUSED, REFUSED),
     ("9" * 991 + "h", REFUSED, REFUSED, REFUSED, REFUSED),
-    # No durations.
+    # Texts that are not durations.
     ("", REFUSED, REFUSED, REFUSED, REFUSED),
     ("s", REFUSED, REFUSED, REFUSED, REFUSED),
     ("-5s", REFUSED, REFUSED, REFUSED, REFUSED),
@@ -138,7 +138,7 @@ TABLE = [
     ("10x", REFUSED, REFUSED, REFUSED, REFUSED),
     ("\u0663s", REFUSED, REFUSED, REFUSED, REFUSED),
     ("\uff11s", REFUSED, REFUSED, REFUSED, REFUSED),
-    # White space around it: a cron expression is split there.
+    # White space around the duration.
     (" 10s", REFUSED, REFUSED, 10 * SECOND, 10 * SECOND),
     ("10s\n", REFUSED, REFUSED, 10 * SECOND, 10 * SECOND),
 ]

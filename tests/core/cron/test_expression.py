@@ -1,4 +1,4 @@
-"""When cron expressions fire: a table of known answers, and clock changes."""
+"""Tests of when cron expressions fire: a table of fire times, and clock changes."""
 
 import json
 import pytest
@@ -77,7 +77,7 @@ def test_a_start_in_the_first_pass_of_a_fold_includes_the_second_pass() -> None:
 
 
 def test_times_are_in_order_when_a_fold_spans_midnight() -> None:
-    # In St. John's clocks went back an hour at 00:01.
+    # In St. John's, clocks went back from 00:01 to 23:01 of the day before.
     got = times(
         "0,30 * * * *", after="2010-11-07T01:30Z", count=6, tz="America/St_Johns"
     )
@@ -93,7 +93,7 @@ def test_times_are_in_order_when_a_fold_spans_midnight() -> None:
 
 
 def test_a_jump_of_more_than_three_hours_is_not_summer_time() -> None:
-    # Kwajalein skipped 21 August 1993.
+    # Kwajalein skipped all of 21 August 1993.
     got = times(
         "0 12 * * *", after="1993-08-20T00:00-12:00", count=2, tz="Pacific/Kwajalein"
     )
@@ -135,7 +135,7 @@ def month_days(expression: str, month: str) -> list[int]:
         ("L * *", "2024-02", [29]),
         ("1,L * *", "2025-02", [1, 28]),
         ("LW * *", "2025-08", [29]),
-        # The 1st is a Saturday, the 31st a Sunday; the workday is in the same month.
+        # The 1st is a Saturday, the 31st a Sunday; `W` stays in the same month.
         ("1W * *", "2025-02", [3]),
         ("31W * *", "2025-08", [29]),
         ("1W,15W * *", "2025-06", [2, 16]),
@@ -212,7 +212,7 @@ def test_a_zone_in_the_expression_overrides_the_argument() -> None:
 
 
 def test_a_day_that_comes_once_in_forty_years_is_found() -> None:
-    # 29 February on a Sunday; 2100 is not a leap year.
+    # The rule fires on Sundays that are 29 February; 2100 is not a leap year.
     got = times("0 0 29 2 */7", after="2089-01-01T00:00Z", count=1)
 
     assert got == ["2128-02-29T00:00:00Z"]

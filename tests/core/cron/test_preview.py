@@ -1,4 +1,4 @@
-"""Previews of cron expressions; they agree with the engine for every policy."""
+"""Tests of previews of cron expressions, and that previews and engine agree."""
 
 import pytest
 from datetime import datetime

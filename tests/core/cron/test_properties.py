@@ -1,4 +1,4 @@
-"""Properties of all cron expressions, in all zones."""
+"""Property-based tests of generated cron expressions, in many time zones."""
 
 import pytest
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +27,7 @@ expressions = st.builds(
     "{} {} {} {} {}".format,
     st.one_of(listed(minutes, maximum=5), stepped(st.integers(1, 40))),
     st.one_of(listed(hours, maximum=5), stepped(st.integers(1, 12))),
-    # Up to 28, so that some day matches in any month.
+    # Every month has the days up to 28, so every generated expression fires.
     st.one_of(listed(st.integers(1, 28), maximum=5), stepped(st.integers(1, 15))),
     st.one_of(listed(st.integers(1, 12), maximum=5), st.just("*")),
     st.one_of(listed(st.integers(0, 7), maximum=3), st.just("*")),
@@ -37,7 +37,7 @@ instants = st.integers(ms("2000-01-01T00:00Z"), ms("2035-01-01T00:00Z"))
 
 @cache
 def unfolded(text: str, *, low: int, high: int) -> set[int]:
-    """The values of a field, by enumeration."""
+    """Return all values of a field of an expression."""
     if not text.startswith("*"):
         return set(map(int, text.split(",")))
     step = int(text.partition("/")[2] or 1)
@@ -45,7 +45,7 @@ def unfolded(text: str, *, low: int, high: int) -> set[int]:
 
 
 def matches(expression: str, local: datetime) -> bool:
-    """Whether a local time matches an expression, field by field."""
+    """Return whether a local time matches an expression."""
     minute, hour, monthday, month, weekday = expression.split()
     by_monthday = local.day in unfolded(monthday, low=1, high=31)
     weekdays = {number % 7 for number in unfolded(weekday, low=0, high=6)}
@@ -90,7 +90,7 @@ def test_in_utc_it_fires_at_every_minute_that_matches(
     expression: str, after_ms: int
 ) -> None:
     first_ms = next(upcoming(parse(expression), after_ms=after_ms))
-    # From just before the first time, so that the window is not empty.
+    # The window starts just before the first fire time, so that one is in the window.
     start = datetime.fromtimestamp(first_ms // 1000, UTC) - timedelta(minutes=1)
     window = [start + timedelta(minutes=n) for n in range(1, 1440)]
     wanted = [moment for moment in window if matches(expression, moment)]
@@ -115,7 +115,7 @@ def test_in_utc_it_fires_on_every_day_that_matches(
     assert got == [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in wanted]
 
 
-# Some of these changes are at midnight, or by half an hour, or by two hours.
+# Clock changes, some of them at midnight, by half an hour or by two hours.
 CHANGES = (
     (NEW_YORK, "2010-03-14T07:00Z"),
     (NEW_YORK, "2010-11-07T06:00Z"),
@@ -153,7 +153,7 @@ def test_a_wildcard_fires_at_every_minute_that_matches_the_local_time(
 
 @pytest.mark.parametrize(
     ("tz", "change"),
-    # Clocks went forward by 44:30 minutes in Monrovia, by 28 seconds in Amsterdam.
+    # Clocks went forward by 44.5 minutes in Monrovia, and by 28 seconds in Amsterdam.
     [
         (NEW_YORK, "2025-03-09T07:00Z"),
         (NEW_YORK, "2025-11-02T06:00Z"),

@@ -1,4 +1,4 @@
-"""Invalid cron expressions are refused with a reason and a position."""
+"""Tests of invalid cron expressions, which are refused with a reason and a position."""
 
 import pytest
 from scheduler_api.core.cron.expression import (

@@ -1,6 +1,6 @@
-"""Which addresses are blocked, in all forms in which they can be written.
+"""Tests of which IP addresses are blocked, also in IPv6 forms of IPv4 addresses.
 
-Covers S-01 and S-02.
+The tests cover the rules S-01 and S-02.
 """
 
 import pytest
@@ -18,7 +18,7 @@ from ipaddress import (
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.settings.variables import read_networks
 
-# A copy of the tables in the module, to detect accidental changes.
+# Copies of the tables of blocked networks, so that accidental changes fail a test.
 BLOCKS_V4 = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -69,7 +69,7 @@ addresses_v6 = st.integers(0, 2**128 - 1).map(IPv6Address)
 
 
 def spellings(address: IPv4Address) -> Iterator[IPv6Address]:
-    """Yield the IPv6 addresses that may lead to an IPv4 address."""
+    """Yield IPv6 addresses that contain an IPv4 address and may be routed to it."""
     bits = int(address)
     for prefix in ("::", "::ffff:0:0", "::ffff:0:0:0", "64:ff9b::", "64:ff9b:1::"):
         yield IPv6Address(int(IPv6Address(prefix)) | bits)
@@ -142,7 +142,7 @@ def test_s01_ipv6_forms_of_a_blocked_ipv4_address_are_blocked(
 
     for spelled in spellings(address):
         if IPv6Address("2606::") <= spelled:
-            continue  # an ordinary public network; its last bits do not matter
+            continue  # a public network, which may contain any bits
         assert DEFAULT.refusal(str(spelled), 1) is not None, spelled
 
 

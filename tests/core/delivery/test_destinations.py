@@ -1,4 +1,4 @@
-"""Parsing of URLs, and which URLs are accepted as destinations (S-05 to S-07)."""
+"""Tests of parsing URLs, and of which URLs may be destinations (S-05 to S-07)."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 VALID = [
-    # (URL, origin, request target)
+    # Columns: URL, origin, request target.
     ("http://example.com", "http://example.com:80", "/"),
     ("http://example.com?x", "http://example.com:80", "/?x"),
     ("https://example.com/", "https://example.com:443", "/"),

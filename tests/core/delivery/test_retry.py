@@ -1,4 +1,4 @@
-"""Which failed attempts are retried, and when."""
+"""Tests of which failed attempts are retried, and when."""
 
 import pytest
 from dataclasses import dataclass

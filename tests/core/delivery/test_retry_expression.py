@@ -1,4 +1,4 @@
-"""Retry-delay expressions."""
+"""Tests of the expressions with which users set delays before retries."""
 
 import math
 import pytest
@@ -231,7 +231,7 @@ def _sums(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     st.integers(0, 100),
 )
 def test_values_are_the_ones_that_python_computes(text: str, retried: int) -> None:
-    """`eval` is safe here, because this test generates the text."""
+    """The test calls `eval` safely, because only the test generates the text."""
     if len(text) > MAX_LENGTH:
         return
     names = {"retried": float(retried), "min": min, "max": max}

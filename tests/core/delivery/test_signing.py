@@ -1,4 +1,4 @@
-"""Signatures of deliveries."""
+"""Tests of the functions that sign deliveries."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from standardwebhooks import Webhook
 
 
 def test_the_signature_of_the_example_in_rfc_4231_is_correct() -> None:
-    # Test case 2 of the RFC.
+    # Test case 2 of RFC 4231.
     signature = hmac_sha256_base64("Jefe", b"what do ya want for nothing?")
 
     digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"

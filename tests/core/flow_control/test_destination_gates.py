@@ -1,4 +1,4 @@
-"""Destinations: caps, shares of a worker, and breakers; no held event is lost."""
+"""Tests of limits per destination: caps, shares of a worker, and circuit breakers."""
 
 import pytest
 from collections.abc import Sequence
@@ -138,7 +138,7 @@ def test_e3_an_event_with_two_saturated_gates_does_not_starve(
     limited = Gates(flow=FlowLimits("key", parallelism=most))
     both = send(engine, [FAILING] * few, gates=limited)
     engine.now_ms -= 1_000
-    # Older events saturate both gates, and more of each kind keep arriving.
+    # Older events saturate both gates, and newer events keep arriving for each gate.
     send(
         engine,
         [HEALTHY.replace("8443", f"84{n}") for n in range(10, 22)],
@@ -174,9 +174,11 @@ def reserving(engine: Engine) -> int:
 
 
 def with_reservations(engine: Engine) -> tuple[list[str], list[Begun]]:
-    """Create events that reserve slots of a key with parallelism 5.
+    """Create events that reserve slots of a flow-control key with parallelism 5.
 
-    Return their ids, and the attempts in progress.
+    Returns:
+        The ids of the events that wait for both the key and the failing destination, and
+        the attempts in progress.
     """
     engine.set_limits(caps=Caps(destination=1))
     limited = Gates(flow=FlowLimits("key", parallelism=5))

@@ -1,4 +1,4 @@
-"""Flow-control keys: events over the rate or the parallelism wait."""
+"""Tests of flow-control keys: events over the rate or the parallelism wait."""
 
 import pytest
 from scheduler_api.core.errors import NotFound
@@ -60,7 +60,7 @@ def test_e2_every_end_of_an_attempt_frees_its_slot(engine: Engine, how: str):
         finish(engine, begun, outcome=Outcome.DEAD)
     else:
         engine.tick(LEASE_MS)
-        # The interrupted event is the older one, so it goes first again.
+        # The interrupted event begins again first: it is older than the waiting event.
         [again] = begin(engine)
         finish(engine, again)
 

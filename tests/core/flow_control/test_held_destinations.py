@@ -1,4 +1,4 @@
-"""Destinations paused by hand: their events wait, and they are listed."""
+"""Tests of destinations that a user pauses: events wait, and the pauses are listed."""
 
 import pytest
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def waiting(engine: Engine) -> set[str]:
 
 
 def begun_later(engine: Engine) -> list[str]:
-    """The ids of the events that begin in the next minute; each ends at once."""
+    """Begin and settle events for a minute; return their ids."""
     found: list[str] = []
     for _ in range(12):
         begun = begin(engine)

@@ -1,4 +1,4 @@
-"""Limits on the number of queues, flow-control keys and groups per owner."""
+"""Tests of limits on the number of queues, flow-control keys and groups per owner."""
 
 import pytest
 from scheduler_api.core.errors import LimitReached

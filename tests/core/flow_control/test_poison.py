@@ -1,4 +1,4 @@
-"""Unreadable gates do not block other events; repeated calls have no further effect."""
+"""Tests of unreadable gates, which block no other events, and of repeated calls."""
 
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -110,7 +110,7 @@ def test_e5_a_repeated_deletion_of_a_queue_deletes_it_once(
 ):
     dropped = create(engine, 3, QUEUE)
 
-    # The answers differ: only the first has the number of cancelled events.
+    # The answers differ: only the first call cancels events and returns their number.
     with engine.repeating(same_answer=False) as repeats:
         queues.delete(OWNER, "orders")
 

@@ -1,4 +1,4 @@
-"""Queues: events are sent in the order of acceptance, despite retries and crashes."""
+"""Tests of queues: events keep the order of acceptance, despite retries and crashes."""
 
 import pytest
 import redis
@@ -297,7 +297,7 @@ def test_e5_a_repeated_deletion_keeps_events_created_in_between(
     enqueue(engine, 3)
     later: list[str] = []
 
-    # The answers differ: only the first has the number of cancelled events.
+    # The answers differ: only the first call cancels events and returns their number.
     with engine.repeating(lambda: later.extend(enqueue(engine, 1)), same_answer=False):
         queues.delete(OWNER, "orders")
 

@@ -1,4 +1,4 @@
-"""fsck reports every kind of inconsistency, and nothing on a consistent store."""
+"""Tests of fsck: it reports every kind of fault, and no fault of a consistent store."""
 
 import pytest
 import redis
@@ -21,7 +21,7 @@ BATCH_SIZE = 50
 
 
 def make(engine: Engine) -> dict[str, str]:
-    """Create one object of every kind; return their ids by name."""
+    """Create one object of every kind; return the ids by the name of the kind."""
     named = {"waits": engine.create(3_600_000).id}
     named["large"] = engine.create(3_600_000, content=LARGE).id
     edited = engine.create(3_600_000)
@@ -64,13 +64,14 @@ def make(engine: Engine) -> dict[str, str]:
     return named
 
 
-# The result of `make` on each kind of store, since restoring it is faster.
+# The ids and the dumped keys that `make` created on fakeredis and on Valkey. Restoring
+# dumped keys is faster than calling `make` in each test.
 SAVED: dict[str, tuple[dict[str, str], dict[bytes, tuple[int, bytes]]]] = {}
 
 
 @pytest.fixture
 def broken(engine: Engine) -> tuple[redis.Redis, dict[str, str]]:
-    """A store with one object of every kind, and their ids by name."""
+    """A store with one object of every kind, for tests to damage, and the ids by name."""
     engine.checks_faults = False
     client, kind = engine.client, type(engine.client).__name__
     if kind in SAVED:

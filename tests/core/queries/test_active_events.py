@@ -1,4 +1,4 @@
-"""Walks over unfinished events, which may be cancelled during the walk."""
+"""Tests of iterating over unfinished events, some of which are cancelled meanwhile."""
 
 import pytest
 import redis

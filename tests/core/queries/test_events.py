@@ -1,4 +1,4 @@
-"""Lists of events, and histories of events and schedules."""
+"""Tests of lists of events, and of the histories of events and schedules."""
 
 import pytest
 import random
@@ -48,7 +48,7 @@ class Clocked:
         )
 
     def schedule(self, seconds: str) -> str:
-        """Create a schedule that fires at those seconds of 1 January 1970."""
+        """Create a schedule with fire times at `seconds` after 1970-01-01T00:00Z."""
         made = Schedules(self.at(1).cell, grace_ms=60_000).create(
             OWNER,
             Content("http://a", b"1"),

@@ -1,4 +1,4 @@
-"""Filters for lists of events."""
+"""Tests of filters for lists of events."""
 
 import pytest
 from dataclasses import replace

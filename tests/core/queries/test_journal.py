@@ -1,4 +1,4 @@
-"""Reading the journal in both directions, from any position."""
+"""Tests of reading the journal in both directions, from any position."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""Search terms: they are stored with the schedule, and searches are exact."""
+"""Tests of searching schedules by terms that are stored with each schedule."""
 
 import pytest
 from collections.abc import Sequence

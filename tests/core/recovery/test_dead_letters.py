@@ -1,4 +1,4 @@
-"""Dead letters: listing, removal and replay, also repeated."""
+"""Tests of dead letters: listing, removal and replay, and repeated calls of these."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""Replays of finished events and occurrences."""
+"""Tests of replays of finished events and occurrences."""
 
 import pytest
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
@@ -26,7 +26,7 @@ def send_again(engine: Engine, event_id: str):
 
 
 def fired(engine: Engine, schedule: Schedule, *outcomes: Outcome) -> str:
-    """The id of the occurrence of the next fire time, after attempts with outcomes."""
+    """Attempt the next occurrence once for each of `outcomes`; return its id."""
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
     for n, outcome in enumerate(outcomes):

@@ -1,4 +1,4 @@
-"""Claims of schedules: occurrences, requests for planning, and missed fire times."""
+"""Tests of claims of schedules: new occurrences, planning, and missed fire times."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL, parse
@@ -254,7 +254,7 @@ def test_e22_no_occurrence_is_created_twice_when_the_clock_is_set_back(engine: E
 
 
 def down_for(engine: Engine, gap_ms: int) -> list[str]:
-    """Claim nothing for `gap_ms`, then work for 20 seconds; return the events fired."""
+    """Stop for `gap_ms`, then work for 20 s; return the ids of new occurrences."""
     engine.now_ms += gap_ms
     fired = []
     for _ in range(20):

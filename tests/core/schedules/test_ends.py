@@ -1,4 +1,4 @@
-"""Start, end and number of runs of schedules; strict ones withdraw occurrences."""
+"""Tests of the start, the end and the number of runs of schedules, and of `strict`."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL
@@ -15,14 +15,14 @@ def state_of(engine: Engine, schedule: Schedule) -> ScheduleState:
 
 
 def first_offered(engine: Engine, schedule: Schedule) -> str:
-    """The id of the occurrence of the first fire time: offered, not begun."""
+    """Offer the occurrence of the first fire time, and return its id."""
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
     return event_id
 
 
 def work_until(engine: Engine, until_ms: int) -> list[int]:
-    """Claim, plan, begin and settle until a time; return the fire times, in ms."""
+    """Claim, plan, begin and settle until `until_ms`; return the fire times, in ms."""
     fired = []
     while engine.now_ms < until_ms:
         next_ms = min(engine.due().values(), default=until_ms)
@@ -292,7 +292,7 @@ def test_an_edit_after_a_claim_repeats_no_fire_time(engine: Engine):
     schedule = engine.schedule("*/10 * * * * *", max_runs=9)
     work_until(engine, schedule.times_ms[1])
 
-    # `schedule` was read before the claims.
+    # The client passes a schedule that it read before the claims.
     edited = engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
     assert edited.times_ms[0] == schedule.times_ms[2]

@@ -1,4 +1,4 @@
-"""Options of schedules: names, delays, missed runs and journals."""
+"""Tests of options of schedules: names, delays, missed runs and journals."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL, parse, upcoming
@@ -55,7 +55,7 @@ def create(
 
 
 def work_for(engine: Engine, seconds: int) -> list[int]:
-    """Claim, plan, begin and settle each second; return the fire times, in ms."""
+    """Claim, plan, begin and settle every second; return the fire times, in ms."""
     fired = []
     for _ in range(seconds):
         claim = engine.claim()
@@ -246,7 +246,8 @@ def test_an_edit_of_the_content_creates_no_occurrence_twice(engine: Engine):
     schedule = create(engine)
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
-    # `schedule` was read before the claim, so its first fire time is still listed.
+    # The client passes a schedule that it read before the claim, so that the edit still
+    # has the first fire time.
     engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
     again = engine.claim()

@@ -1,4 +1,4 @@
-"""Overlaps: what a fire time does while the previous occurrence is unfinished."""
+"""Tests of fire times that come while the previous occurrence is unfinished."""
 
 import pytest
 from scheduler_api.core.model import Outcome, Overlap, ScheduleState

@@ -1,4 +1,4 @@
-"""Planning: which fire times are stored, and which were missed."""
+"""Tests of planning: which fire times are stored, and which are missed."""
 
 import pytest
 from scheduler_api.core.cron.expression import Cron, parse, upcoming

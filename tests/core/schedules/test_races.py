@@ -1,7 +1,7 @@
-"""Races between a user and the claim and begin of a fire time, on a real server.
+"""Tests of users who change a schedule while a worker begins an occurrence.
 
-After a cancellation, pause, deletion or edit has returned, no begin contradicts
-its answer.
+Each test checks that the answer to the user stays true: for example, that no occurrence
+begins after a pause has returned.
 """
 
 import asyncio
@@ -35,13 +35,14 @@ from threading import Barrier
 
 TRIALS = 1_000
 SECOND_MS = 1_000
-# All first fire times are different, and earlier than any second fire time.
+# Schedule n fires every FIRST_S + n seconds, so that the first fire times are all
+# different, and earlier than any second fire time.
 FIRST_S = 2 * TRIALS
 
 
 @pytest.fixture
 def store_client(valkey: str) -> Iterator[redis.Redis]:
-    """A real server only: fakeredis runs one command at a time, so nothing races."""
+    """A client of Valkey; fakeredis cannot run commands of several clients at once."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         yield client
@@ -49,12 +50,12 @@ def store_client(valkey: str) -> Iterator[redis.Redis]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A fire time, and the action of a user at the same instant."""
+    """The results of a user's action and of a claim at the same fire time."""
 
     schedule: Schedule
     event_id: str
     answer: object
-    # The occurrence just after the answer.
+    # The occurrence as stored just after the user got the answer.
     then: Event | None
     begun: list[Begun]
 
@@ -121,7 +122,7 @@ class Worker:
 def race(
     engine: Engine, url: str, act: Callable[..., object], *, trials: int = TRIALS
 ) -> list[Trial]:
-    """At each fire time a user acts, alternately during the claim and the begin."""
+    """Let a user act at each fire time, alternately during the claim and the begin."""
     schedules = [
         engine.schedule(f"@every {FIRST_S + n}s", strict=True) for n in range(trials)
     ]
@@ -166,7 +167,7 @@ def race(
 
 
 def begun_later(engine: Engine) -> list[Begun]:
-    """Claim and begin everything that becomes due later."""
+    """Advance the clock, and claim and begin everything that becomes due."""
     later = []
     for _ in range(3):
         engine.now_ms += LEASE_MS
@@ -223,6 +224,6 @@ def test_an_occurrence_raced_by_an_edit_is_sent_once_with_old_or_new_content(
     begun |= {each.id: each for each in later}
     assert len(begun) == TRIALS == sum(len(each.begun) for each in trials) + len(later)
     for trial in trials:
-        # The old content is sent only if the occurrence existed when the edit returned.
+        # An occurrence that was created before the edit may keep the old content.
         existed = trial.then is not None and trial.then.content == CONTENT
         assert begun[trial.event_id].content == (CONTENT if existed else OTHER)

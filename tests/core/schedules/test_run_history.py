@@ -1,4 +1,4 @@
-"""Runs by hand, and the run history."""
+"""Tests of runs that a user starts, and of the run history."""
 
 import pytest
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
@@ -49,7 +49,7 @@ def test_clock_overlap_and_jitter_options_are_stored_and_applied(engine: Engine)
 
 
 def _before_gap() -> int:
-    """Midnight before clocks go forward in Berlin, on 30 March 2031."""
+    """Return the midnight before clocks go forward in Berlin, on 30 March 2031."""
     return 1_932_591_600_000
 
 
@@ -214,7 +214,7 @@ def test_skipped_times_are_deleted_with_their_schedule(engine: Engine):
     assert not engine.client.exists(keys.skipped(PREFIX, schedule.id))
 
 
-# In Berlin clocks skip 02:00 to 03:00 two weeks after START_MS.
+# Clocks in Berlin skip 02:00 to 03:00 two weeks after START_MS.
 BERLIN, SPRING_MS = "CRON_TZ=Europe/Berlin", 1_901_149_200_000
 
 
@@ -285,6 +285,6 @@ def test_a_fire_time_without_options_needs_a_bounded_number_of_commands(engine: 
 
 
 def _commands(engine: Engine) -> int:
-    """How many commands the server has run, including those of functions."""
+    """Return how many commands the server has run, including those in functions."""
     counted = engine.client.info("commandstats").items()
     return sum(count["calls"] for name, count in counted if name not in NOT_COUNTED)

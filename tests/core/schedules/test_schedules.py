@@ -1,4 +1,4 @@
-"""Schedules: creation, edits, pauses and deletions."""
+"""Tests of creating, editing, pausing and deleting schedules."""
 
 import pytest
 from dataclasses import replace
@@ -38,7 +38,7 @@ LARGE = Content("https://other.example/", b"y" * 50_000)
 
 
 class SlowCell(Cell):
-    """A cell whose time is read two seconds before its function runs."""
+    """A cell that reads the time two seconds before it calls a function."""
 
     def now_ms(self) -> int:
         return super().now_ms() - 2 * SECOND_MS

@@ -1,4 +1,4 @@
-"""Values that must fit each other, and what follows from them."""
+"""Tests of settings that limit each other, and of values derived from settings."""
 
 import pytest
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError

@@ -1,4 +1,4 @@
-"""Tenants: their tokens, and their encrypted secrets."""
+"""Tests of tenants: their tokens, and their encrypted secrets."""
 
 import itertools
 import pytest

@@ -1,4 +1,4 @@
-"""Decryption needs the key and the context of the encryption."""
+"""Tests of encryption: decryption needs the same key and the same context."""
 
 import pytest
 from scheduler_api.core.tenants.encryption import Cipher, WrongSecretKey

@@ -1,4 +1,4 @@
-"""Quotas: counts of requests and events, and their limits."""
+"""Tests of quotas: counts of requests and events, and their limits."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""URL groups: endpoints, concurrent changes, and damaged records."""
+"""Tests of URL groups: endpoints, concurrent changes, and damaged records."""
 
 import pytest
 import redis

@@ -86,7 +86,7 @@ class Engine:
     def set_limits(
         self, *, caps: Caps = NO_CAPS, owner_limits: LimitsByDialect = NO_LIMITS
     ) -> None:
-        """Use these limits from now on, like processes that restart with new settings."""
+        """Use these limits from now on, like processes with changed settings."""
         self.store = EventStore(self.cell, caps=caps, owner_limits=owner_limits)
         self.schedules = Schedules(
             self.cell, grace_ms=MISSED_GRACE_MS, caps=caps, owner_limits=owner_limits

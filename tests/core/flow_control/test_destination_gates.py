@@ -177,8 +177,8 @@ def with_reservations(engine: Engine) -> tuple[list[str], list[Begun]]:
     """Create events that reserve slots of a flow-control key with parallelism 5.
 
     Returns:
-        The ids of the events that wait for both the key and the failing destination, and
-        the attempts in progress.
+        The ids of the events for both the key and the failing destination, and the
+        attempts in progress.
     """
     engine.set_limits(caps=Caps(destination=1))
     limited = Gates(flow=FlowLimits("key", parallelism=5))

@@ -71,7 +71,7 @@ SAVED: dict[str, tuple[dict[str, str], dict[bytes, tuple[int, bytes]]]] = {}
 
 @pytest.fixture
 def broken(engine: Engine) -> tuple[redis.Redis, dict[str, str]]:
-    """A store with one object of every kind, for tests to damage, and the ids by name."""
+    """A store with one object of every kind, to be damaged, and the ids by name."""
     engine.checks_faults = False
     client, kind = engine.client, type(engine.client).__name__
     if kind in SAVED:

@@ -1,4 +1,4 @@
-"""Finds the global names that a Lua 5.1 chunk reads and writes, from its bytecode."""
+"""Finds the global names that Lua 5.1 source code reads and writes, in the bytecode."""
 
 import struct
 from lupa import lua51
@@ -10,7 +10,7 @@ NIL, BOOLEAN, NUMBER, STRING = 0, 1, 3, 4
 
 
 def globals_of(source: str) -> tuple[set[str], set[str]]:
-    """The global names that a chunk reads, and those that it writes.
+    """Compile source code; return the global names that it reads, and those it writes.
 
     Raises: lupa.LuaSyntaxError.
     """
@@ -33,17 +33,17 @@ class _Reader:
         self.written_names: set[str] = set()
 
     def take(self, form: str) -> Any:
-        """Read a value in a struct format."""
+        """Read the next value, which has a format of the module `struct`."""
         [value] = struct.unpack_from(f"<{form}", self._dump, self._at)
         self._at += struct.calcsize(f"<{form}")
         return value
 
     def skip(self, size: int) -> None:
-        """Skip bytes."""
+        """Skip `size` bytes."""
         self._at += size
 
     def string(self) -> str:
-        """Read a string, without its terminating zero."""
+        """Read the next string; return the text without the terminating zero."""
         size = self.take("Q")
         text = self._dump[self._at : self._at + size]
         self._at += size

@@ -1,6 +1,6 @@
-"""Batching: concurrent calls share one call, and each caller gets its own answer.
+"""Tests of batching: concurrent calls become one call, and each caller gets an answer.
 
-Each test runs in its own process, which is patched by gevent like a web process.
+Each test runs a script in a new process that gevent patches, as in web processes.
 """
 
 import subprocess
@@ -26,7 +26,7 @@ def call(key, items):
 
 
 def printed(script: str, *args: str) -> str:
-    """The output of a script in such a process."""
+    """Run a script in a process that gevent patches; return the output."""
     command = [sys.executable, "-c", GREENLETS + script, *args]
     result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return result.stdout

@@ -1,4 +1,4 @@
-"""Begin: which events a worker may send."""
+"""Tests of begin, which decides which events a worker may send."""
 
 import pytest
 from scheduler_api.core.errors import UnreadableRecord

@@ -1,4 +1,4 @@
-"""Cancelling events in any state; an event being sent finishes its attempt."""
+"""Tests of cancelling events in any state; an attempt in progress is completed."""
 
 import pytest
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Editing and cancelling events before their first attempt."""
+"""Tests of editing and cancelling events before the first attempt."""
 
 import pytest
 from dataclasses import replace

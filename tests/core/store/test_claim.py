@@ -1,4 +1,4 @@
-"""Claims: which events they offer, and which leases they end."""
+"""Tests of claims: which events a claim offers, and which leases a claim ends."""
 
 import pytest
 from scheduler_api.core.model import Draft, Outcome, State

@@ -1,4 +1,4 @@
-"""The stored forms of content and attempts."""
+"""Tests of encoding and decoding the content and the attempts of events."""
 
 import pytest
 from hypothesis import given

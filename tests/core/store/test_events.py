@@ -1,4 +1,4 @@
-"""Creating events, reading them by id, and forgetting them."""
+"""Tests of creating events, reading events by id, and forgetting events."""
 
 import pytest
 import redis
@@ -283,7 +283,7 @@ def test_an_event_whose_content_has_expired_is_created_again(engine: Engine):
     with before_next_call(engine.client, expire):
         [accepted] = create(engine, Draft(LARGE, DEADLINE_MS, delay_ms=1_000))
 
-    # The content was written again, and the event was created with the next id.
+    # The store wrote the content again, and created the event with the next id.
     assert len(seen) == 1
     assert (accepted.verdict, accepted.id) == (Verdict.OK, "2")
     assert engine.due().keys() == {"2"}

@@ -1,4 +1,4 @@
-"""The Redis commands that an event without gates needs."""
+"""Tests of the number of Redis commands that events without gates need."""
 
 import asyncio
 import pytest
@@ -20,7 +20,7 @@ from tests.core.engine import (
     settlement,
 )
 
-# Per call, plus those for 50 events. The test sets the clock, so there is no TIME.
+# The commands that one call for 50 events runs; no TIME, since the test sets the clock.
 CREATE = {
     **{"get": 1, "set": 1 + 50, "exists": 1 + 50},
     **{"hset": 50, "sadd": 1, "zadd": 2, "publish": 1},
@@ -45,7 +45,7 @@ RETRY = {
 
 
 class CommandCounter:
-    """Counts the commands of the server, including those run by functions."""
+    """Counts the commands that the server runs, including commands in functions."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client

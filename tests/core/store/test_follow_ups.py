@@ -1,4 +1,4 @@
-"""Follow-up events of attempts, and their entries in the journal."""
+"""Tests of follow-up events, which are created by settling an attempt, and the journal."""
 
 import pytest
 from dataclasses import replace

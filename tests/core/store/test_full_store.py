@@ -1,4 +1,4 @@
-"""A server at its memory limit refuses new events and processes accepted ones."""
+"""Tests of a server at its memory limit, which refuses new events and delivers others."""
 
 import pytest
 import redis
@@ -37,7 +37,7 @@ end)
 
 @pytest.fixture
 def store_client(valkey: str) -> Iterator[redis.Redis]:
-    """Valkey only: fakeredis has no memory limit."""
+    """A client of Valkey; fakeredis has no memory limit."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         yield client
@@ -46,7 +46,7 @@ def store_client(valkey: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def fill(store_client: redis.Redis) -> Iterator[Callable[[], None]]:
-    """Makes the server full and sets the mark of the ticker."""
+    """A function that fills the server, and marks the store as full like a ticker."""
 
     def fill_now() -> None:
         store_client.set(keys.full(PREFIX), 1, ex=60)

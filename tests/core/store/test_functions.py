@@ -1,4 +1,4 @@
-"""The function library: how it is loaded, deleted and refused."""
+"""Tests of the library of Lua functions: how it is loaded, deleted and refused."""
 
 import asyncio
 import pytest
@@ -20,14 +20,14 @@ READS = {"inspect_records", "recall_events"}
 
 @pytest.fixture
 def client(store_client: redis.Redis) -> redis.Redis:
-    """A store without functions."""
+    """A client of a server, fakeredis or Valkey, without function libraries."""
     store_client.function_flush()
     return store_client
 
 
 @pytest.fixture
 def server(valkey: str) -> Iterator[redis.Redis]:
-    """Like `client`, on Valkey only."""
+    """A client of Valkey without function libraries."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         client.function_flush()
@@ -35,12 +35,12 @@ def server(valkey: str) -> Iterator[redis.Redis]:
 
 
 def inspect(client: redis.Redis, library: Library) -> Any:
-    """Call a function that reads an absent record."""
+    """Call a function, which reads a record that does not exist."""
     return library.call(client, "inspect_records", {}, ["7"])
 
 
 def loaded(client: redis.Redis) -> list[str]:
-    """The names of all libraries on the server."""
+    """Return the names of all function libraries on the server."""
     found: list[Any] = client.function_list()
     return sorted(
         dict(zip(each[::2], each[1::2], strict=True))[b"library_name"].decode()
@@ -50,7 +50,7 @@ def loaded(client: redis.Redis) -> list[str]:
 
 @contextmanager
 def full(client: redis.Redis) -> Iterator[None]:
-    """Set a memory limit that is reached at once."""
+    """Set a memory limit that the server exceeds, until the context ends."""
     client.config_set("maxmemory", ONE_BYTE)
     try:
         yield
@@ -233,7 +233,7 @@ def test_a_refused_library_is_not_sent_again_for_a_second(
         errors.append(caught.value)
     now[0] += functions.REFUSED_FOR_S / 2
 
-    # The same error object would keep the stack frames of all its callers.
+    # Each caller gets a new error: a shared error would keep the frames of all callers.
     assert errors[0] is not errors[1]
     assert inspect(server, library) == [[[], []]]
 

@@ -1,4 +1,4 @@
-"""The id sequence: unique ids, one at a time or in blocks."""
+"""Tests of the id sequence: all ids are unique, whether taken singly or in blocks."""
 
 import redis
 from concurrent.futures import ThreadPoolExecutor

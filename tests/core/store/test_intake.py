@@ -1,4 +1,4 @@
-"""Many drafts at once, deduplication keys, the journal, and follow-up events."""
+"""Tests of creating many events at once, deduplication, the journal and follow-ups."""
 
 import pytest
 import redis

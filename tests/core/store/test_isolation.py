@@ -1,4 +1,4 @@
-"""Lua functions keep no state between calls, although the library stays loaded."""
+"""Tests that Lua functions keep no state between calls, while the library is loaded."""
 
 import redis
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ from typing import Any
 
 Call = tuple[Any, ...]
 TWIN = "{s2}:"
-# With a short period, keys would expire while the test runs.
+# Keys expire after the period, and must not expire during the test.
 PERIOD_MS = 600_000
 LIMITS = FlowLimits("customer", parallelism=1, rate=2, period_ms=PERIOD_MS)
 GATES = Gates(queue="orders", flow=LIMITS)
@@ -46,7 +46,7 @@ SHARE = {"limit": 1, "in_flight": {"d:1:other": 1}}
 
 @contextmanager
 def recorded(client: redis.Redis) -> Iterator[list[Call]]:
-    """Record the function calls of a client with their arguments."""
+    """Record the arguments of all function calls of a client."""
     calls: list[Call] = []
     call = client.fcall
 
@@ -89,7 +89,7 @@ def call_all_functions(engine: Engine) -> None:
     HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
     queues.put(OWNER, "orders", parallelism=2, paused=False)
     flow_keys.pin(OWNER, "customer", parallelism=5, rate=5, period_ms=PERIOD_MS)
-    # From the second interruption in a row, events are isolated.
+    # Claims isolate an event after the second interruption in a row.
     for _ in range(3):
         worker.begin(*all_ids(engine.claim()))
         engine.tick(LEASE_MS + 1_000)
@@ -110,13 +110,13 @@ def call_all_functions(engine: Engine) -> None:
 
 
 def moved(args: Call, prefix: str) -> Call:
-    """The same call for another cell."""
+    """Return the arguments of a call, with the prefix of another cell."""
     name, count, _, *rest = args
     return name, count, prefix, *rest
 
 
 def comparable(answer: Any, prefix: str) -> Any:
-    """An answer or the contents of a store, without the prefix of the cell."""
+    """Remove the prefix of the cell from an answer or the contents of a store."""
     if isinstance(answer, (list, tuple)):
         return [comparable(each, prefix) for each in answer]
     if isinstance(answer, dict):
@@ -129,7 +129,7 @@ def comparable(answer: Any, prefix: str) -> Any:
 
 
 def contents_of(client: redis.Redis, prefix: str) -> dict[str, Any]:
-    """The contents of a cell, without the ids of stream entries."""
+    """Return the contents of a cell, without the ids of stream entries."""
     return {
         key: [fields for _, fields in value] if ":journal:" in key else value
         for key, value in everything(client).items()

@@ -1,4 +1,4 @@
-"""Key names: Lua builds the same names, and fsck knows all of them."""
+"""Tests of key names: Lua and Python build the same names, and fsck knows all names."""
 
 import inspect
 import pytest
@@ -12,7 +12,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.functions import Library
 from tests.core.engine import PREFIX
 
-# Lua expressions and the Python functions that build the same names.
+# Lua expressions for key names, each with the Python function for the same name.
 IN_LUA: dict[str, Callable[[str], str]] = {
     **{
         f"keys.{name}(ctx)": getattr(keys, name)

@@ -1,4 +1,4 @@
-"""The layout number of a cell; processes refuse a cell with another one."""
+"""Tests of the layout number of a cell: processes accept only their own layout."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""Rules for the Lua files of the function library."""
+"""Tests of rules for the source code of the Lua function library."""
 
 import pytest
 import re
@@ -16,7 +16,7 @@ FUNCTIONS = {
     for name in functions.names()
 }
 FILES = {**LIB, **FUNCTIONS}
-# Globals that servers provide to a running function.
+# Global names that Redis and Valkey provide to a function while it runs.
 PROVIDED = {
     *("redis", "cjson", "string", "table", "math"),
     *("error", "ipairs", "next", "pairs", "pcall", "select", "tonumber", "tostring"),
@@ -26,12 +26,12 @@ MAX_USED_MODULES = 9
 
 
 def code_of(source: str) -> str:
-    """The source without comments."""
+    """Return Lua source code without the comments."""
     return re.sub(r"--.*", "", source)
 
 
 def record_fields() -> dict[str, set[str]]:
-    """The field names of each kind of record in the module `records`."""
+    """Return the field names of each kind of record, from the Lua module `records`."""
     text = LIB["records"]
     return {
         kind: set(re.findall(r"'(\w+)', '\w+'", fields))
@@ -117,7 +117,7 @@ def test_only_records_lua_contains_field_codes(name: str) -> None:
         code_of(FILES[name]),
     )
     codes = set(re.findall(r"'\w+', '(\w+)'", LIB["records"]))
-    # `breaker_health` uses a hash of counters, which is not a record.
+    # The fields `a` and `f` in `breaker_health` are counters, not fields of a record.
     codes -= {"a", "f"} if name == "breaker_health" else set()
 
     literals = {each for call in calls for each in re.findall(r", '(\w+)'", call)}

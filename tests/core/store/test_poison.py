@@ -1,6 +1,7 @@
-"""Unreadable records are quarantined with a reason and do not block other events.
+"""Tests of unreadable records: such events are quarantined, and all others delivered.
 
-The tests damage records in the store in many ways before each function that reads them.
+Each test damages records in the store in many ways, then calls a function that reads
+the records.
 """
 
 import pytest
@@ -83,7 +84,7 @@ BEGUN_EVENTS = {
 
 
 class Crowd:
-    """Many due events, of which one in 25 stays readable."""
+    """Many due events; the tests damage all of them but one in 25."""
 
     def __init__(self, engine: Engine, size: int) -> None:
         self.engine = engine
@@ -104,7 +105,7 @@ class Crowd:
         return self.engine.worker.begin(*self.offer())
 
     def damage(self, all_kinds: dict[str, Break]) -> None:
-        """Damage the records, in all ways in turn."""
+        """Damage the records of the events in `damaged`, using all kinds in turn."""
         kinds = list(all_kinds.values())
         with self.engine.client.pipeline(transaction=False) as pipe:
             for n, event_id in enumerate(self.damaged):
@@ -129,7 +130,7 @@ def deliver_all(engine: Engine, *, rounds: int = 5) -> set[str]:
 
 
 def assert_quarantined(crowd: Crowd) -> None:
-    """All damaged events are in quarantine with a reason, and nowhere else."""
+    """Check that all damaged events are in quarantine, each with a reason."""
     engine = crowd.engine
     reasons = engine.quarantine_reasons()
 
@@ -172,7 +173,7 @@ def test_e1_the_end_of_leases_quarantines_unreadable_events(
 def test_e1_settle_quarantines_unreadable_events(
     crowd: Crowd, engine: Engine, outcome: Outcome
 ):
-    # An event is settled if the damaged field is not needed; its record stays damaged.
+    # Settle accepts events whose damaged field is not needed, and keeps the damage.
     engine.checks_faults = False
     begun = crowd.begin()
     crowd.damage(EVENTS)

@@ -1,4 +1,4 @@
-"""Concurrent calls on Valkey, and replies that get lost."""
+"""Tests of concurrent calls on Valkey, and of calls whose replies are lost."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ TRIES = 3
 
 @pytest.fixture
 def store_client(valkey: str) -> Iterator[redis.Redis]:
-    """Valkey only: fakeredis has no concurrency."""
+    """A client of Valkey; fakeredis has no concurrency."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         yield client
@@ -61,7 +61,7 @@ def run_together(*actions: Callable[[], object]) -> list[object]:
 
 
 def begin_all(url: str, batches: list[list[str]], *, before: Callable[[], object]):
-    """Begin events with a new worker, batch by batch; return the begun ids."""
+    """Begin batches of events with a new worker; return the ids of begun events."""
 
     async def work() -> list[str]:
         client, begun = redis.asyncio.Redis.from_url(url), list[str]()
@@ -207,7 +207,7 @@ def test_fsck_reports_nothing_while_events_move(engine: Engine, valkey: str):
             own = Engine(client, lambda: redis.asyncio.Redis.from_url(valkey), runner)
             while not done.is_set():
                 events = [own.create(500, content=CONTENT) for _ in range(20)]
-                # The clock of the other thread may be ahead.
+                # The other thread may begin or delete the event first.
                 with contextlib.suppress(NotPending, NotFound):
                     own.store.change(events[0], cancel=True)
                     own.store.change(events[1], content=LARGE)
@@ -251,7 +251,7 @@ def proxy(valkey: str) -> Iterator[ReplyDroppingProxy]:
 
 @pytest.fixture
 def proxied(proxy: ReplyDroppingProxy) -> Iterator[EventStore]:
-    """A store whose client repeats commands without a reply."""
+    """A store behind the proxy; the client repeats commands that get no reply."""
     with redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), TRIES)) as client:
         store = EventStore(Cell(client, PREFIX, clock_ms=START_MS))
         store.cell.now_ms()

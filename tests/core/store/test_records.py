@@ -1,4 +1,4 @@
-"""Names and codes of record fields, in Python and in Lua."""
+"""Tests of the names and codes of record fields, in Python and in Lua."""
 
 import pytest
 from importlib.resources import files
@@ -10,7 +10,7 @@ KINDS = {"EVENT": EVENT, "SCHEDULE": SCHEDULE, "GATE": GATE}
 
 
 def lua_records() -> Any:
-    """Load the Lua module `records`."""
+    """Return the Lua module `records`."""
     file = files("scheduler_api.core.store").joinpath("lua", "lib", "records.lua")
     lua = lua51.LuaRuntime()
     lua.execute("records = {}")

@@ -1,4 +1,4 @@
-"""Renewing the leases of begun events, and releasing offered events."""
+"""Tests of renewing the leases of begun events, and of releasing offered events."""
 
 from scheduler_api.core.store import keys
 from tests.core.engine import (

@@ -1,4 +1,4 @@
-"""The number of round trips of each step of an event."""
+"""Tests of the number of round trips to the store in each step of an event."""
 
 import asyncio
 import pytest

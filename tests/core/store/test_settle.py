@@ -1,4 +1,4 @@
-"""Settle: recording how an attempt ended, and which tokens are valid."""
+"""Tests of settle, which records how an attempt ended, and of tokens of attempts."""
 
 import pytest
 from scheduler_api.core.model import AttemptKind, Begun, Content, Outcome, State

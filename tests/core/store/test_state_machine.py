@@ -1,7 +1,8 @@
-"""A state machine that runs random operations on a cell and on a model of it.
+"""Tests that run random operations on a cell, and compare the cell with a model.
 
-After every step fsck finds no faults, and the store matches the model. No event begins
-early or twice at once, and finally every accepted event has ended.
+After every step, the store must match the model, and fsck must find no faults. No event
+may begin early, or have two attempts at once. At the end of a run, every accepted event
+must have ended.
 """
 
 import asyncio
@@ -99,7 +100,7 @@ Connections = tuple[redis.Redis, Callable[[], redis.asyncio.Redis]]
 
 @dataclass
 class Expected:
-    """The model of an event."""
+    """The state in which the model expects an event."""
 
     content: Content
     at_ms: int
@@ -126,14 +127,14 @@ class Expected:
     waits_for_previous: bool = False
 
     def accepts(self, begun: Begun) -> bool:
-        """Whether a settlement of this attempt is valid."""
+        """Return whether the store must accept a settlement of this attempt."""
         if self.state is not State.ACTIVE:
             return False
         return self.running == begun or (self.running is None and self.lost == begun)
 
 
 class CellMachine(RuleBasedStateMachine):
-    """A cell with two workers, and a list of envelopes in place of RQ."""
+    """Runs the operations on a cell with two workers; a list replaces the RQ queue."""
 
     def __init__(self, connect: Callable[[], Connections]) -> None:
         super().__init__()
@@ -155,10 +156,10 @@ class CellMachine(RuleBasedStateMachine):
         self.flow_keys = FlowKeys(self.engine.cell)
         self.destinations = HeldDestinations(self.engine.cell)
         self.destination_paused = False
-        # The events of the queue in order; callbacks follow their parents.
+        # Ids of the events of the queue, in order; a callback is next to its parent.
         self.queue_order: list[str] = []
         self.claimed_ms = self.grace_until_ms = 0
-        # Elapsed time, which changes of the clock do not affect.
+        # The time that has really passed, even if the clock is set forward or back.
         self.elapsed_ms = 0
 
     @property
@@ -241,7 +242,7 @@ class CellMachine(RuleBasedStateMachine):
                 self.end(event_id, State.CANCELLED)
 
     def check_queue_order(self, event_id: str) -> None:
-        """All earlier events of the queue and their callbacks have ended."""
+        """Check that all earlier events of the queue and their callbacks have ended."""
         expected = self.events[event_id]
         if event_id not in self.queue_order or expected.is_callback:
             return
@@ -249,12 +250,12 @@ class CellMachine(RuleBasedStateMachine):
             assert not self.is_active(earlier)
 
     def check_limits(self) -> None:
-        """The flow-control key limits the number of running attempts."""
+        """Check that the flow-control key limits the number of running attempts."""
         limited = (e for e in self.events.values() if e.gates.flow == TWO_AT_ONCE)
         assert sum(each.running is not None for each in limited) <= 2
 
     def release_deduplication_keys(self) -> None:
-        """A failed or cancelled event releases its deduplication key."""
+        """Forget the deduplication keys of failed and cancelled events."""
         for key, event_id in [*self.deduplication.items()]:
             expected = self.events.get(event_id)
             if expected and (
@@ -263,7 +264,7 @@ class CellMachine(RuleBasedStateMachine):
                 del self.deduplication[key]
 
     def end(self, event_id: str, state: State) -> None:
-        """End an event; the following occurrence becomes due."""
+        """End an event in the model; an occurrence that waits for it becomes due."""
         expected = self.events[event_id]
         expected.state, expected.finished_ms = state, self.now_ms
         expected.running = expected.lost = None
@@ -346,7 +347,7 @@ class CellMachine(RuleBasedStateMachine):
         return all_ids(claim)
 
     def apply_claim(self, claim: Claim) -> None:
-        """Check a claim against the model and update the model."""
+        """Check the results of a claim, and apply these to the model."""
         assert claim.quarantined == []
         assert not claim.interrupted or self.now_ms >= self.grace_until_ms
         for event_id in claim.interrupted:
@@ -404,7 +405,7 @@ class CellMachine(RuleBasedStateMachine):
         return found is not None and found.state is State.ACTIVE
 
     def withdrawn(self, event_id: str, at_ms: int, *, again: bool) -> str:
-        """The reason why no attempt may begin at that time, or ''."""
+        """Return the reason why no attempt may begin at `at_ms`, or ''."""
         expected = self.events[event_id]
         schedule = self.schedules.get(expected.schedule)
         if at_ms > expected.end_ms:
@@ -521,7 +522,7 @@ class CellMachine(RuleBasedStateMachine):
 
     @rule(again=st.booleans())
     def offer_and_begin(self, again: bool) -> None:
-        """Claim and begin; sometimes the other worker gets the same envelope."""
+        """Claim and begin; if `again`, the other worker gets the same envelope too."""
         envelope = self.claim_ids(room=100)
         self.process(envelope, 0)
         if again:
@@ -532,7 +533,7 @@ class CellMachine(RuleBasedStateMachine):
     def change_clock_before_begin(self, data: st.DataObject, hours: int) -> None:
         self.change_clock(hours)
         self.process(self.draw_envelope(data))
-        # Tickers claim several times per lease, so they notice a clock change soon.
+        # A ticker always claims before a lease ends, and so notices a clock change.
         self.claim_ids(room=0)
 
     @precondition(lambda self: self.attempts)
@@ -625,13 +626,13 @@ class CellMachine(RuleBasedStateMachine):
         if kept and expected is not None:
             expected.lease_from_ms = self.elapsed_ms
         if self.now_ms < self.claimed_ms:
-            # The clock does not change twice between two claims.
+            # The clock was set back. Claim, so that it is not set again before a claim.
             self.claim_ids(room=0)
 
     @precondition(lambda self: self.attempts)
     @rule()
     def crash_worker(self) -> None:
-        """Forget all running attempts, so that their leases end."""
+        """Forget all begun attempts: without renewals, the leases end."""
         self.attempts.clear()
 
     @rule(ms=st.sampled_from([1, 1_000, 4_999, 15_000, 40_000]))
@@ -700,7 +701,7 @@ class CellMachine(RuleBasedStateMachine):
         paused = edited.state is ScheduleState.PAUSED
         if paused and old.state is not ScheduleState.PAUSED:
             self.pauses[schedule_id] += 1
-        # After a change of the rule, fire times start from now.
+        # Fire times restart now if the edit changes the rule, or the schedule was over.
         if fire_times.rule_of(edited) != fire_times.rule_of(old) or old.is_over(
             self.now_ms
         ):
@@ -713,7 +714,7 @@ class CellMachine(RuleBasedStateMachine):
         settles=st.booleans(),
     )
     def fire(self, data: st.DataObject, then: str, settles: bool) -> None:
-        """Fire a schedule; sometimes pause or delete it between offer and begin."""
+        """Claim at a fire time; pause or delete the schedule as `then` says; begin."""
         schedule_id = self.draw_schedule(data).id
         wanted_ms = self.engine.due().get(f"s:{schedule_id}", self.now_ms)
         self.advance_clock(min(max(0, wanted_ms - self.now_ms), HOUR_MS))
@@ -803,7 +804,7 @@ class CellMachine(RuleBasedStateMachine):
             self.runner.close()
 
     def finish_all(self) -> None:
-        """Deliver all events; every accepted event must end."""
+        """Resume everything and deliver all events; check that every event ends."""
         while self.schedules:
             self.engine.schedules.delete(self.schedules.popitem()[1])
         for kind in ("queue", "key", "destination"):
@@ -814,8 +815,8 @@ class CellMachine(RuleBasedStateMachine):
             if not active:
                 break
             later = [e.at_ms for e in active if e.at_ms > self.now_ms]
-            # A due event may wait in a queue for one that is not due yet. An
-            # occurrence that waits for the previous one is delayed again and again.
+            # A due event may wait in a queue for an event that is due later. A waiting
+            # occurrence is delayed repeatedly until the previous occurrence ends.
             if idle > 4 and later:
                 self.advance_clock((min if idle < 10 else max)(later) - self.now_ms)
             self.advance_clock(TICK_MS)
@@ -824,7 +825,7 @@ class CellMachine(RuleBasedStateMachine):
             for each in begun:
                 self.settle_attempt(each)
         assert not active
-        # Gates stay in `due` until a check finds no waiting event.
+        # Gates (queues and limits) stay in `due` until a claim finds no waiting event.
         self.advance_clock(TICK_MS)
         self.claim_ids(room=100)
         assert (

@@ -1,4 +1,4 @@
-"""Tests of follow-up events, which are created by settling an attempt, and the journal."""
+"""Tests of follow-up events, which settling an attempt creates, and of the journal."""
 
 import pytest
 from dataclasses import replace

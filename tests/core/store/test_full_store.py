@@ -1,4 +1,4 @@
-"""Tests of a server at its memory limit, which refuses new events and delivers others."""
+"""Tests of a server at its memory limit: only new events are refused."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""The processes that deliver events: ticker, delivery worker, clock, chores."""
+"""The background processes: ticker, delivery worker, clock and chores."""
 
 from workers.delivery_worker import DeliveryWorker
 

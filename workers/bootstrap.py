@@ -22,7 +22,7 @@ def read_settings() -> Settings:
 
 
 def open_cell(settings: EngineSettings) -> Cell:
-    """Open the cell of this process, and check that its database belongs to it.
+    """Return the cell of this process; check that the database belongs to the cell.
 
     Raises: ForeignDatabase, UnknownLayout.
     """
@@ -33,10 +33,10 @@ def open_cell(settings: EngineSettings) -> Cell:
 
 
 def address_policy(settings: EngineSettings) -> AddressPolicy:
-    """The addresses that deliveries may reach.
+    """Return the policy on the addresses that deliveries may reach.
 
-    The web process's port on this machine and the store's port are excluded even inside
-    allowed networks.
+    Even in allowed networks, deliveries cannot reach the port of the web process on
+    this machine or the port of the store.
     """
     closed_ports: set[tuple[Address | None, int]] = {(None, settings.port)}
     if settings.store_address is not None:

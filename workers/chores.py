@@ -24,9 +24,9 @@ BATCH = 500
 
 
 def retention() -> int:
-    """Delete what is older than its retention time: finished events, logs, templates.
+    """Delete old finished events, journal entries and templates of schedules.
 
-    Returns how many events it deleted. After an error, the next run deletes the rest.
+    Returns the number of deleted events. If a run fails, the next run deletes the rest.
 
     Raises: SettingsError.
     """
@@ -55,14 +55,19 @@ def _retention_ms(settings: EngineSettings, state: State) -> int:
 
 
 def _template_retention_ms(settings: EngineSettings) -> int:
-    """The longest retention time of an event, plus a day until it is delivered."""
+    """Return how long to keep a template that an edit of its schedule has replaced.
+
+    Occurrences need their template until they are deleted: this allows a day for the
+    delivery of an occurrence, followed by the longest retention time of events.
+    """
     return max(settings.dead_retention_days, settings.retention_days) * DAY_MS + DAY_MS
 
 
 def _older_than(client: redis.Redis, index: str, before_ms: int) -> Iterator[list[str]]:
-    """Yield batches of the members below a score, for the caller to remove.
+    """Yield batches of the members whose score is less than `before_ms`.
 
-    Stops if the caller has not removed a batch.
+    The caller has to remove each batch from the set before it requests the next batch;
+    otherwise the iteration ends.
     """
     last: list[bytes] = []
     while True:
@@ -116,10 +121,10 @@ def check() -> int:
 
 
 def failures() -> int:
-    """Report the dead letters since the last run, by tenant and destination.
+    """Report how many events failed since the last run, by tenant and destination.
 
-    Each destination gets a log entry. If `SCHED_FAILURE_DIGEST_URL` is set, a digest of
-    all is sent there. Returns how many events failed.
+    Writes a log entry for each destination. If `SCHED_FAILURE_DIGEST_URL` is set, sends
+    a digest of all entries to this URL. Returns the number of failed events.
 
     Raises: SettingsError.
     """
@@ -148,10 +153,10 @@ def failures() -> int:
 
 
 def libraries() -> int:
-    """Delete the cell's function libraries of other versions; return how many.
+    """Delete the cell's function libraries of other versions; return their number.
 
-    A running process of another version loads its library again. A full store refuses
-    that, so nothing is deleted while the store is full.
+    A process of another version that is still running loads its library again. A full
+    store would refuse to load a library, so no library is deleted from a full store.
 
     Raises: SettingsError.
     """
@@ -163,6 +168,6 @@ def libraries() -> int:
 
 
 def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
-    """Log that a chore has run; record the time, so that the clock notices delays."""
+    """Log that a chore has run; store the time, so that the clock notices delays."""
     cell.client.set(keys.chore(cell.prefix, name), at_ms)
     logging.getLogger("rq.worker").info(logfmt.line(f"chore.{name}", **counts))

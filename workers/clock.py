@@ -36,7 +36,7 @@ NEVER_EXPIRES = -1
 
 
 class JsonJob(Job):
-    """A job that is JSON by default: rq-scheduler passes no serializer."""
+    """An RQ job in JSON, also if no serializer is given, as by rq-scheduler."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["serializer"] = kwargs.get("serializer") or JSONSerializer
@@ -44,7 +44,10 @@ class JsonJob(Job):
 
 
 class Clock:
-    """Enqueue due chores. Several clocks may run: a lock lets one enqueue at a time."""
+    """Enqueue due chores.
+
+    Several clocks may run: a lock ensures that only one clock enqueues at a time.
+    """
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -70,7 +73,11 @@ class Clock:
                 self._scheduler.remove_lock()
 
     def _register(self) -> None:
-        """Register every chore by a fixed id: a crash of rq-scheduler may lose one."""
+        """Register every chore, under a fixed id.
+
+        This restores a chore that was lost in a crash of rq-scheduler. Due to the fixed
+        ids, a repeated registration does not duplicate a chore.
+        """
         for function, cron in CHORES.items():
             self._scheduler.cron(
                 cron,
@@ -104,7 +111,7 @@ class Clock:
 def main() -> None:
     """Run a clock, with settings from the environment, until SIGTERM or SIGINT."""
     logfmt.set_up()
-    # The cron library warns at each call about how rq-scheduler calls it.
+    # rq-scheduler calls the cron library in a way that prints a warning at each call.
     warnings.filterwarnings("ignore", category=FutureWarning, module="rq_scheduler")
     try:
         settings = read_settings()

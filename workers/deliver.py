@@ -1,4 +1,4 @@
-"""The job that RQ runs for an envelope; any RQ worker can execute it."""
+"""The RQ job that delivers an envelope; any RQ worker can run this job."""
 
 import asyncio
 import logging
@@ -14,10 +14,10 @@ log = logging.getLogger("scheduler.worker")
 
 
 def deliver(ids: list[str], schedule_ids: list[str], isolated: bool) -> None:
-    """Deliver the events of an envelope, top up its schedules, then return.
+    """Deliver the events of an envelope, and plan fire times for its schedules.
 
-    An error of the store does not fail the job: the events become due again when their
-    offer ends.
+    The job does not fail after an error of the store, because the events become due
+    again when their offer ends.
 
     Raises: SettingsError, ForeignDatabase, UnknownLayout.
     """

@@ -1,4 +1,4 @@
-"""An RQ worker that has many deliveries in flight; it overrides RQ's public hooks."""
+"""An RQ worker that makes many deliveries at the same time."""
 
 import logging
 import signal
@@ -30,7 +30,7 @@ ALIVE_INTERVAL_S = 1.0
 FETCH_INTERVAL_S = 1.0
 HEARTBEAT_INTERVAL_S = 5.0
 
-# Retrying does not help: the process exits with the message.
+# After these errors the process exits with the message, because a retry cannot help.
 FATAL = (SettingsError, WrongSecretKey, ForeignDatabase, UnknownLayout)
 
 T = TypeVar("T")
@@ -39,10 +39,10 @@ T = TypeVar("T")
 class DeliveryWorker(SimpleWorker):
     """Fetch envelopes and deliver their events on a separate event loop.
 
-    RQ's loop does registration, heartbeats, suspension, maintenance and signals. It
-    does not fetch jobs: passing each envelope from RQ's thread to the event loop made
-    deliveries 7 ms later at 1,000 events a second. While the store is unreachable, the
-    worker waits for it.
+    RQ's work loop does registration, heartbeats, suspension, maintenance and signals.
+    Jobs are fetched on the event loop instead: when RQ's thread fetched them and passed
+    them on, deliveries were 7 ms later at 1,000 events a second. While the store is
+    unreachable, the worker retries.
     """
 
     def __init__(self, queues: list[Queue], *args: Any, **kwargs: Any) -> None:
@@ -91,7 +91,7 @@ class DeliveryWorker(SimpleWorker):
         return WorkerStatus.BUSY.value if is_busy else WorkerStatus(self._state).value
 
     def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:
-        """Keep RQ's state in memory; the displayed state is written once a second."""
+        """Keep the state in memory; `_report_alive` writes it to RQ once a second."""
         self._state = state
 
     def heartbeat(
@@ -99,7 +99,8 @@ class DeliveryWorker(SimpleWorker):
     ) -> None:
         """Send RQ's heartbeat, at most once every five seconds.
 
-        Register again if the worker's key expired while the store was unreachable.
+        If the worker's key expired while the store was unreachable, register the worker
+        again.
         """
         if time.monotonic() - self._heartbeat_at < HEARTBEAT_INTERVAL_S:
             return
@@ -181,9 +182,9 @@ class DeliveryWorker(SimpleWorker):
         return None
 
     def handle_warm_shutdown_request(self) -> None:
-        """Release events not begun yet; the drain grace is for in-flight deliveries."""
+        """Begin to stop: release the events that have not begun."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
-        # RQ raises StopRequested next, but the interrupted code may catch it.
+        # RQ raises StopRequested after this, but the interrupted code may catch it.
         self._stop_requested = True
         if self._loop is not None:
             self._loop.stop_accepting()
@@ -191,8 +192,8 @@ class DeliveryWorker(SimpleWorker):
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """Ignore a second SIGTERM; a second SIGINT (Ctrl-C) stops at once.
 
-        A SIGTERM arrives twice if it is sent to the process group and the supervisor
-        forwards it. The drain grace limits the shutdown anyway.
+        The worker gets SIGTERM twice if the signal is sent to the process group and the
+        supervisor forwards it as well. The drain grace limits the shutdown anyway.
         """
         if signum == signal.SIGINT:
             super().request_force_stop(signum, frame)

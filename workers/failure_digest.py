@@ -1,4 +1,4 @@
-"""The failure digest: how many events failed, by destination."""
+"""Counts failed events by destination, and sends the counts (the failure digest)."""
 
 import asyncio
 import logging
@@ -61,7 +61,7 @@ def _origin(cell: Cell, owner: Owner, event_id: str) -> str:
 
 
 def post(failures: Sequence[Failures], settings: EngineSettings) -> None:
-    """POST the digest as JSON, once; the address policy of deliveries applies."""
+    """POST the digest as JSON, without retries, under deliveries' address policy."""
     body = orjson.dumps({"failures": [asdict(entry) for entry in failures]})
     request = Request(
         method="POST",

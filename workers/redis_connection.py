@@ -1,8 +1,8 @@
 """A pipelined connection to the store, shared by all deliveries of a worker.
 
-redis-py's asynchronous client takes 90 us of processor time for a command, this one 15;
-a delivery that is in no batch needs three commands. URLs, TLS and errors are as in
-redis-py.
+redis-py's asynchronous client takes 90 us of processor time for a command; this client
+takes 15 us. A delivery whose calls are not batched with other deliveries needs three
+commands. URLs, TLS and errors are as in redis-py.
 """
 
 import asyncio
@@ -21,9 +21,10 @@ PORT = 6379
 class RedisConnection:
     """A client with a few commands; many callers may use it at the same time.
 
-    Commands are written at once, without waiting for earlier replies, which arrive in
-    order. The connection is opened on first use and after a loss. A command whose reply
-    is lost is sent once more. Use it on one event loop only.
+    Commands are written at once, without waiting for the replies to earlier commands;
+    replies arrive in the order of the commands. The connection is opened on first use,
+    and again after it was lost. If the reply to a command is lost, the command is sent
+    once more. Use an instance on one event loop only.
 
     Args:
         url: as in `redis.Redis.from_url`.
@@ -84,7 +85,7 @@ class RedisConnection:
                 try:
                     await self._authenticate(protocol)
                 except BaseException:
-                    # The next command opens another socket, so this one would leak.
+                    # The next command opens another socket, so close this socket.
                     protocol.close(redis.ConnectionError("not authenticated"))
                     raise
         except TimeoutError as err:
@@ -122,7 +123,7 @@ class RedisConnection:
 
 
 def _ignore(reply: "asyncio.Future[object]") -> None:
-    """Retrieve the exception so asyncio does not log "never retrieved"."""
+    """Retrieve the exception, so that asyncio does not log "never retrieved"."""
     if not reply.cancelled():
         reply.exception()
 
@@ -156,7 +157,7 @@ class _RedisProtocol(asyncio.Protocol):
         try:
             self._transport.write(hiredis.pack_command(cast(Any, command)))
         except RuntimeError as err:
-            # uvloop raises it if the connection has just been lost.
+            # uvloop raises RuntimeError if the connection has just been lost.
             self.close(redis.ConnectionError(str(err)))
             return reply
         if self._timer is None:
@@ -164,7 +165,7 @@ class _RedisProtocol(asyncio.Protocol):
         return reply
 
     def _check_timeout(self) -> None:
-        """Close if the oldest command has timed out; replies arrive in order."""
+        """Close the socket if the oldest command without a reply has timed out."""
         self._timer = None
         if not self._pending:
             return
@@ -207,7 +208,7 @@ class _RedisProtocol(asyncio.Protocol):
             return
         _, future = self._pending.popleft()
         if future.done():
-            # The caller was cancelled.
+            # The caller that waited for this reply was cancelled.
             return
         if isinstance(reply, Exception):
             future.set_exception(reply)

@@ -1,8 +1,8 @@
-"""End the process when one of its essential threads or tasks fails.
+"""Ends the process when one of its essential threads or tasks fails.
 
-A worker that no longer settles, for example, would look healthy and do harm. The
-process manager restarts the worker, and its events become due again when their leases
-end.
+Otherwise a worker that can no longer settle, for example, would look healthy while its
+deliveries are never recorded. When the process has ended, the process manager restarts
+the worker, and its events become due again when their leases end.
 """
 
 import asyncio

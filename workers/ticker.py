@@ -27,8 +27,9 @@ from types import FrameType
 log = logging.getLogger("scheduler.ticker")
 
 MAX_WAIT_S = 1.0
-# How long it takes to wake up and reach the store. The store's clock decides what is
-# due: a claim that arrives too early offers nothing, and the ticker claims again.
+# How long it takes to wake up and reach the store; the ticker wakes up earlier by this
+# time. The store's clock decides which events are due: if a claim arrives too early, it
+# moves no events, and the ticker claims again.
 WAKE_UP_S = 0.0005
 ALIVE_TTL_S = 5
 FULL_TTL_S = 5
@@ -81,7 +82,7 @@ class Ticker:
         return min(max(0.0, wait_s), MAX_WAIT_S)
 
     def _check_store(self) -> None:
-        """Report that a ticker runs; check the store's memory, eviction and epoch."""
+        """Report that a ticker runs; check the store's memory, policy and epoch."""
         self._checked_at = time.monotonic()
         pipe = self.client.pipeline(transaction=False)
         pipe.set(keys.alive(self.prefix, "ticker"), self.cell.now_ms(), ex=ALIVE_TTL_S)
@@ -97,9 +98,10 @@ class Ticker:
         self._is_same_store = self._check_epoch(epoch, accepted)
 
     def _check_epoch(self, epoch: bytes | None, accepted: bytes | None) -> bool:
-        """Whether this is the store that the ticker started with, or an accepted one.
+        """Return whether the epoch is the same as at the ticker's start, or accepted.
 
-        A store that lost its data, or was replaced by another, has another epoch.
+        The epoch differs if the store lost its data or was replaced by another store.
+        An operator can accept the new epoch.
         """
         if not self._epoch.expected:
             claim_database(self.client, self.prefix)
@@ -137,11 +139,15 @@ class Ticker:
             self.stopping.wait(RETRY_INTERVAL_S)
 
     def _run_until_error(self) -> None:
-        """Subscribe to wake-ups before the first tick, so that none is missed."""
+        """Tick until `stop`; between ticks, sleep until a wake-up or the next due time.
+
+        Subscribes to wake-ups before the first tick, so that no wake-up is missed.
+        """
         with self.client.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(keys.wake(self.prefix))
-            # After a reconnect redis-py subscribes again, and the confirmation wakes
-            # the ticker, which may have missed a wake-up.
+            # Read the confirmation, which is not a wake-up. After a reconnect redis-py
+            # subscribes again; then the confirmation ends the ticker's sleep, because a
+            # wake-up may have been missed.
             channel.get_message(timeout=TIMEOUT_S)
             while not self.stopping.is_set():
                 _sleep(self.tick(), channel)
@@ -152,9 +158,9 @@ class Ticker:
 
 
 def _sleep(wait_s: float, channel: PubSub) -> None:
-    """Sleep for some time, or until a wake-up; drop the wake-ups after the first."""
+    """Sleep for some time, or until a wake-up; drop further wake-ups."""
     end_s = time.monotonic() + wait_s
-    # A socket's time-out has a resolution of one millisecond.
+    # A socket's time-out has a resolution of 1 ms; `time.sleep` waits for the rest.
     while left_ms := max(0, int((end_s - time.monotonic()) * 1000)):
         if channel.get_message(timeout=left_ms / 1000):
             while channel.get_message(timeout=0):
@@ -171,7 +177,7 @@ def main() -> None:
     except SettingsError as err:
         sys.exit(str(err))
     log.info(logfmt.line("ticker.started") + " " + settings.log_line())
-    # The client does not retry: `Ticker.run` does.
+    # The client does not retry, because `Ticker.run` does.
     ticker = Ticker(connect(settings.redis_url), settings)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

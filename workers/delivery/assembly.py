@@ -19,8 +19,8 @@ from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
 from workers.redis_connection import RedisConnection
 
-# The client accepts more requests than there are deliveries in flight, so that none
-# waits in the client while its deadline runs.
+# The HTTP client accepts more requests than there are deliveries in flight, so that no
+# request waits in the client while the deadline of its attempt runs.
 HTTP_CLIENT_LIMIT_FACTOR = 2
 
 
@@ -28,9 +28,10 @@ HTTP_CLIENT_LIMIT_FACTOR = 2
 async def open_in_flight(
     settings: EngineSettings, *, preload_tenants: int = 0
 ) -> AsyncIterator[InFlight]:
-    """Create everything that a worker needs for deliveries, with its own connections.
+    """Create an `InFlight` with its own connections and background tasks.
 
-    On exit, deliveries in flight are aborted; their leases expire.
+    On exit, deliveries in flight are aborted; their events become due again when their
+    leases end.
 
     Args:
         preload_tenants: the number of tenants whose secrets are read in advance.

@@ -1,4 +1,4 @@
-"""Report the results of attempts by destination: the store opens breakers from them."""
+"""Reports the results of attempts to the store, which opens and closes breakers."""
 
 import asyncio
 import logging
@@ -35,8 +35,8 @@ class Counts:
 class BreakerReports:
     """Count attempts and failures by destination, and report them to the store.
 
-    A destination without failures is reported only if it is held, or if the last report
-    had failures of it.
+    A destination without failures is reported only if the destination is held, or if
+    the previous report contained failures of this destination.
     """
 
     def __init__(self, store: WorkerStore, limits: BreakerLimits) -> None:
@@ -47,7 +47,10 @@ class BreakerReports:
         self._urgent = asyncio.Event()
 
     def count(self, begun: Begun, result: Result) -> None:
-        """Count an attempt; a probe is reported at once, and so is a likely outage."""
+        """Count an attempt; report at once if the attempt may open or close a breaker.
+
+        An attempt at a held destination (a probe) may close the breaker.
+        """
         if not (self._limits.attempts and begun.destination):
             return
         counts = self._counts.setdefault(begun.destination, Counts())
@@ -65,7 +68,7 @@ class BreakerReports:
         return enough and counts.failures * 100 >= counts.attempts * percent
 
     async def run(self) -> None:
-        """Report once a second, and at once when it is urgent, until cancelled."""
+        """Report once a second, or at once if a report is urgent, until cancelled."""
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
@@ -93,9 +96,10 @@ class BreakerReports:
 
 
 def is_destination_failure(result: Result) -> bool:
-    """Whether an attempt failed because of the destination: no response, or a 5xx.
+    """Return whether the destination caused a failure: no response, or a 5xx.
 
-    A 503 with `Retry-After` does not count: the destination works and limits its load.
+    A 503 with `Retry-After` is not such a failure: the destination works, and asks
+    clients to slow down.
     """
     if result.error is not None:
         return result.error in DESTINATION_FAILURES

@@ -1,4 +1,4 @@
-"""Makes an attempt: fetches the content, sends the request, decides what follows."""
+"""Makes an attempt: reads the content, sends the request, decides about a retry."""
 
 import asyncio
 import logging
@@ -24,11 +24,15 @@ log = logging.getLogger("scheduler.worker")
 
 
 class LeaseLost(Exception):
-    """Another worker may have begun the event, so the request must not be sent."""
+    """The lease ended before the request; another worker may have the event."""
 
 
 class Deliverer:
-    """Delivers begun events. Bad receivers and bad records raise no exception."""
+    """Makes attempts for begun events.
+
+    Errors of receivers and unreadable records become outcomes of attempts; they raise
+    no exceptions.
+    """
 
     def __init__(
         self,
@@ -159,7 +163,7 @@ class Deliverer:
     def _undeliverable(
         self, begun: Begun, started_ms: int, problem: Exception
     ) -> Settlement:
-        """Make the event dead: a retry would fail in the same way."""
+        """Return a settlement that makes the event dead, as a retry would fail too."""
         expected = isinstance(problem, SchedulerError)
         unreadable = isinstance(problem, UnreadableRecord)
         log.error(

@@ -1,4 +1,4 @@
-"""The event loop of a delivery worker, controlled from other threads."""
+"""Runs the deliveries of a worker on an event loop in a separate thread."""
 
 import asyncio
 import logging
@@ -31,9 +31,9 @@ T = TypeVar("T")
 
 
 class DeliveryLoop:
-    """The deliveries of a worker, on an event loop in a separate thread.
+    """Controls the deliveries on the event loop from RQ's thread.
 
-    Call its methods from other threads only.
+    Call the methods from other threads than that of the event loop only.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -60,7 +60,7 @@ class DeliveryLoop:
 
     @property
     def in_flight(self) -> int:
-        """How many events are begun and not settled yet."""
+        """The number of events that are begun and not yet settled."""
         return self._in_flight.count
 
     def _plan(self, schedule_ids: list[str]) -> None:
@@ -70,12 +70,12 @@ class DeliveryLoop:
         try:
             top_up(self._schedules, schedule_ids)
         except Exception:
-            # The claim requests these schedules again in five seconds.
+            # These schedules are in an envelope again five seconds later.
             log.exception(logfmt.line("schedules.not_planned", count=len(schedule_ids)))
 
     @property
     def fetched(self) -> int:
-        """Envelopes fetched so far."""
+        """The number of envelopes fetched so far."""
         return self._fetcher.fetched
 
     def fetch(self, *, for_s: float, is_burst: bool, max_fetched: int | None) -> bool:
@@ -90,11 +90,11 @@ class DeliveryLoop:
         self.client.set(key, int(time.time() * 1000), ex=ALIVE_TTL_S)
 
     def stop_accepting(self) -> None:
-        """Begin no more events. Safe in a signal handler."""
+        """Stop beginning events. This method may be called in a signal handler."""
         self._loop.call_soon_threadsafe(self._in_flight.stop_accepting)
 
     def close(self) -> None:
-        """Wait for the events in flight, at most for the drain grace; then close."""
+        """Wait for the events in flight, at most for the drain grace; then clean up."""
         left = self._run(self._drain(self.settings.drain_grace_s))
         if left:
             log.warning(logfmt.line("worker.drain_incomplete", events=left))

@@ -1,29 +1,32 @@
-"""Divides the room of one worker among destinations."""
+"""Divides the capacity of one worker among destinations."""
 
 import time
 from collections import Counter
 from collections.abc import Callable
 from scheduler_api.core.store.leases import Share
 
-# A destination counts as wanted for this long after its last begin.
+# A destination is wanted while it has deliveries in flight, and for this long after its
+# last delivery began.
 WANTED_S = 10.0
-# A full worker has extra room when no delivery has ended for this long.
+# A full worker gets extra room if no delivery has ended for this long.
 EXTRA_ROOM_AFTER_S = 0.25
-# It has none for this long after a search found no event for another destination.
+# If a search finds no event for another destination, the worker gets no extra room for
+# this long.
 SEARCH_PAUSE_S = 0.05
 
 
 class FairShare:
     """Counts a worker's deliveries by destination and limits each to its share.
 
-    The limit applies only while other destinations are wanted; a single destination may
-    use the entire capacity. While it does so and no delivery ends, the worker has extra
-    room for events of other destinations. It has this room only from time to time,
-    because each search for such events costs an envelope.
+    The limit applies only while several destinations are wanted; a single destination
+    may use the entire capacity. If a destination fills the worker and no delivery ends,
+    the worker gets extra room, beyond its capacity, for events of other destinations.
+    The extra room opens only from time to time, because the worker has to fetch an
+    envelope to find out whether there are such events.
 
     Args:
-        capacity: of the worker, in deliveries.
-        percent: of the capacity, for one destination; 100 turns the limit off.
+        capacity: the maximum number of deliveries of the worker.
+        percent: the share of one destination; 100 turns the limit off.
     """
 
     def __init__(
@@ -52,22 +55,22 @@ class FairShare:
             del self._in_flight[destination]
 
     def pause_search(self) -> None:
-        """Close the extra room for a moment: no other destination has events due."""
+        """Close the extra room for a moment, after a search that found no events."""
         self._opens_at = self._clock() + SEARCH_PAUSE_S
 
     @property
     def extra_room(self) -> int:
-        """Room above the capacity, for other destinations than the largest."""
+        """Room beyond the capacity, not for the destination with most deliveries."""
         if not self._share or self._clock() < self._opens_at:
             return 0
         largest = max((n for d, n in self._in_flight.items() if d), default=0)
         return max(0, largest - self._share)
 
     def limits(self, *, only_others: bool) -> Share | None:
-        """The limits to pass to `WorkerStore.begin`; None if there are none.
+        """Return the limits for `WorkerStore.begin`; None if the limit is off.
 
         Args:
-            only_others: only extra room is left.
+            only_others: the worker is full, so only its extra room is left.
         """
         if not self._share:
             return None

@@ -11,8 +11,8 @@ Expand = Callable[[Begun, Group], Sequence[Draft]]
 class FanOut:
     """Creates the events for the endpoints of groups.
 
-    The id of each derives from the event and the endpoint, so a repeat after a crash
-    creates only the missing ones.
+    The id of a new event is derived from the group's event and the endpoint, so a
+    repetition after a crash creates only the missing events.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -20,10 +20,9 @@ class FanOut:
         self._groups = Groups(store.cell)
 
     def create(self, begun: Begun, name: str, *, expand: Expand) -> bool:
-        """Create the events that do not exist yet; return whether all exist now.
+        """Create the events that do not exist yet; return False if the store is full.
 
-        False: the store is full. Each event is created atomically, but not all of them
-        together.
+        Each event is created atomically, but a full store may accept only some events.
 
         Raises: NotFound (unknown group), UnreadableRecord.
         """

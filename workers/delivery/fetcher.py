@@ -17,17 +17,19 @@ from workers.redis_connection import RedisConnection
 log = logging.getLogger("scheduler.worker")
 
 MAX_WAIT_S = 1
-# Extra room opens after some time, without an event to wait for: poll for it.
+# The fetcher polls for extra room at this interval: extra room opens after some time,
+# without a notification.
 ROOM_POLL_S = 0.05
 
 
 class Fetcher:
     """Fetch envelopes from an RQ queue while there is room for more events.
 
-    The next envelope is fetched while the events of the previous one begin. An envelope
-    is deleted from RQ at once: events that are lost afterwards become due again when
-    their leases end. A job that is not an envelope stays in RQ's intermediate queue,
-    where RQ's maintenance handles it. Use it on the event loop of `in_flight` only.
+    The next envelope is fetched while the events of the previous envelope begin. An
+    envelope is deleted from RQ as soon as it is read; if the worker crashes afterwards,
+    the events become due again when their leases end. A job that is not an envelope
+    stays in RQ's intermediate queue, where RQ's maintenance handles it. Use a fetcher
+    on the event loop of `in_flight` only.
 
     Args:
         connection: used for blocking commands, so it must not be shared.
@@ -79,7 +81,7 @@ class Fetcher:
             return True
 
     async def _next_job_id(self, *, wait: bool) -> bytes | None:
-        """Move a job to the intermediate queue, in the direction that RQ uses."""
+        """Move a job to the intermediate queue, in the same direction as RQ."""
         command, *timeout = ("BLMOVE", MAX_WAIT_S) if wait else ("LMOVE",)
         job_id = await self._connection.execute(
             command, self._queue_key, self._intermediate_key, "LEFT", "RIGHT", *timeout
@@ -93,7 +95,8 @@ class Fetcher:
         except (ValueError, RecursionError, redis.ResponseError) as err:
             log.error(logfmt.line("envelope.unreadable", job=job_id, problem=err))
             if isinstance(err, UnicodeDecodeError):
-                # RQ's maintenance fails on such a name and skips all other jobs.
+                # If this job stayed, RQ's maintenance would fail to decode its name,
+                # and would skip all other jobs.
                 self._connection.send("LREM", self._intermediate_key, 1, job_id)
             return
         self._connection.send("LREM", self._intermediate_key, 1, job_id)
@@ -112,9 +115,9 @@ class Fetcher:
         return parse_job_data(cast(bytes, data))
 
     async def _accept(self, envelope: Envelope) -> None:
-        """Accept an envelope; an error must not stop the fetching of the next one.
+        """Accept an envelope; log errors, so that `fetch` continues.
 
-        The events become due again when their offer ends.
+        After an error, the events become due again when their offer ends.
         """
         try:
             await self._in_flight.accept(envelope.ids, isolated=envelope.isolated)

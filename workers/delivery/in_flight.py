@@ -22,12 +22,13 @@ RELEASE_AFTER_S = 0.25
 SMALLEST_BATCH = 20
 SMALLEST_BATCHES = 5
 ISOLATED_FROM = 2
-# This clock includes time in suspend: a machine that wakes up sees its leases as ended.
+# This clock also counts the time in which the machine is suspended, so that a worker
+# notices after the suspension that its leases have ended.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_s() -> float:
-    """Seconds on a monotonic clock that includes time in suspend."""
+    """Return seconds of a monotonic clock that also counts while suspended."""
     return time.clock_gettime(CLOCK)
 
 
@@ -39,18 +40,19 @@ class Delivery:
     until_s: float
 
     def may_write(self) -> bool:
-        """Whether the lease is still valid, so that no other worker sends the event."""
+        """Whether the lease is valid; otherwise another worker may have the event."""
         return boot_s() < self.until_s
 
 
 class InFlight:
     """Begin events, deliver them, renew their leases, and queue their settlements.
 
-    Use it on one event loop only; no method is thread-safe.
+    Use an instance on one event loop only; no method is thread-safe.
 
     Args:
-        capacity: most events in flight.
-        share_percent: of the capacity, for one destination while others are wanted.
+        capacity: the maximum number of events in flight.
+        share_percent: how much of the capacity one destination may use while other
+            destinations are wanted.
     """
 
     def __init__(
@@ -65,8 +67,8 @@ class InFlight:
         self._store = store
         self._deliverer = deliverer
         self._capacity = capacity
-        # Large batches save round trips. With a small capacity they are smaller, so
-        # that the worker does not have to become empty first.
+        # Large batches save round trips. But a worker with a small capacity would have
+        # to become empty before a large batch fits, so its batches are smaller.
         self._smallest_batch = max(1, min(SMALLEST_BATCH, capacity // SMALLEST_BATCHES))
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000
@@ -84,7 +86,7 @@ class InFlight:
 
     @property
     def count(self) -> int:
-        """How many events are begun and not settled yet."""
+        """The number of events that are begun and not yet settled."""
         return len(self._deliveries)
 
     @property
@@ -93,9 +95,9 @@ class InFlight:
         return self._is_accepting
 
     async def has_room(self, timeout_s: float) -> bool:
-        """Whether there is room for more events than those being accepted.
+        """Return whether there is room beyond the events that are being accepted.
 
-        Without room, waits for it until the time-out.
+        If there is no room, wait for room until the time-out.
         """
         if self._room <= self._incoming:
             await self._wait_for_room(timeout_s)
@@ -109,10 +111,11 @@ class InFlight:
     async def accept(self, ids: Sequence[str], *, isolated: bool) -> None:
         """Begin the events of an envelope, in batches, as soon as there is room.
 
-        Events are released, so that another worker can begin them, if there is no room
-        for 250 ms or after `stop_accepting`. So is an isolated event (one that has
-        interrupted workers) while another one is in flight here. After a RedisError the
-        events that have not begun become due again when their offer ends.
+        Events that have not begun are released, so that another worker can begin them,
+        if there is no room for 250 ms, or after `stop_accepting`. An isolated event is
+        released as well if another isolated event is in flight in this worker. After a
+        RedisError, the events that have not begun become due again when their offer
+        ends.
         """
         self._incoming += len(ids)
         try:
@@ -144,7 +147,7 @@ class InFlight:
             await self._store.release(list(waiting))
 
     def stop_accepting(self) -> None:
-        """Begin no more events; release those that wait for room."""
+        """Begin no more events; release the events that wait for room."""
         self._is_accepting = False
         self._room_changed.set()
 
@@ -223,7 +226,7 @@ class InFlight:
         return len(self._deliveries)
 
     async def close(self) -> None:
-        """Cancel all tasks; events in flight become due again as their leases end."""
+        """Cancel all tasks; events in flight become due again when their leases end."""
         tasks = (*self._background, *self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,7 +1,7 @@
 """A cache of tenants' secrets.
 
-Only the first delivery of a tenant may wait for the store: a wait between begin and
-send would make the rate at the receiver uneven.
+If each delivery waited for the secrets between begin and send, requests would reach the
+receiver at an uneven rate. Due to the cache, only the first delivery of a tenant waits.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ CHECK_EVERY_S = SECRETS_CACHED_S / 2
 
 
 class KeyRing:
-    """Caches secrets; a background task empties the cache when any are rotated.
+    """Caches secrets; `run` empties the cache when secrets of any tenant are rotated.
 
-    Not thread-safe: belongs to one event loop.
+    Use an instance on one event loop only; it is not thread-safe.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class KeyRing:
                 await asyncio.sleep(RETRY_INTERVAL_S)
 
     async def _shared_read(self, tenant: str | None) -> None:
-        """Wait for a read of a tenant's secrets; None waits for a rotation check.
+        """Read the secrets of a tenant, or check for rotations if `tenant` is None.
 
         Concurrent callers share one read.
         """
@@ -89,7 +89,8 @@ class KeyRing:
         started_s = self._clock_s()
         rotation = await asyncio.to_thread(self._tenants.rotated)
         if rotation != self._rotation:
-            # A new dict: a read that has started writes to the old one.
+            # Replace the dict: a read that began before the rotation writes to the old
+            # dict.
             self._rotation, self._cached = rotation, {}
         self._valid_until_s = started_s + SECRETS_CACHED_S
 

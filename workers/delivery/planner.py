@@ -1,4 +1,4 @@
-"""Plan more fire times for schedules that have few left."""
+"""Plans more fire times for schedules that have few planned fire times left."""
 
 import logging
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ log = logging.getLogger("scheduler.worker")
 
 
 def top_up(schedules: Schedules, schedule_ids: Sequence[str]) -> None:
-    """Plan fire times for each schedule; log those that fail.
+    """Plan fire times for each schedule; log failures.
 
-    The claim requests a schedule again five seconds later if it still needs fire times.
+    A schedule that still needs fire times is in an envelope again five seconds later.
     """
     for schedule_id in schedule_ids:
         try:

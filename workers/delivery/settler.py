@@ -1,4 +1,4 @@
-"""Settle attempts in batches; keep the outcomes while the store is unreachable."""
+"""Settles attempts in batches; keeps the outcomes while the store is unreachable."""
 
 import asyncio
 import logging
@@ -13,20 +13,20 @@ from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 
 log = logging.getLogger("scheduler.worker")
 
-# Most events begun or settled in one call. A full worker needs several calls, so that
-# begin, send and settle overlap; with a single large batch, store and worker would take
-# turns, and each would be idle half of the time.
+# The maximum number of events that are begun or settled in one call. A full worker thus
+# needs several calls, and begin, send and settle overlap. With a single large batch,
+# store and worker would take turns, and each would be idle half of the time.
 MAX_BATCH = 25
 REPEATED_S = 5.0
 MAX_REPEATED = 10_000
 
 
 class Settler:
-    """A queue of settlements with one writer.
+    """A queue of settlements; `run` is the only task that writes them to the store.
 
-    After a reconnect it repeats the settlements of the last five seconds: a store that
-    failed over may have lost its latest writes. Repeating a settlement that was not
-    lost has no effect.
+    After a reconnect, `run` repeats the settlements of the last five seconds, because a
+    store that failed over may have lost its latest writes. Repeating a settlement that
+    was not lost has no effect.
 
     Args:
         on_settled: called with id and token of each event that the store has settled.
@@ -96,7 +96,7 @@ class Settler:
 
 
 def _log_settled(settlement: Settlement, settled: Settled) -> None:
-    # The store plans no retry that would begin after the event's end.
+    # If a retry would begin after the event's end, the store makes the event dead.
     has_no_retry = settlement.outcome is Outcome.RETRY and not settled.next_ms
     is_dead = settlement.outcome is Outcome.DEAD or has_no_retry
     level = logging.WARNING if is_dead else logging.DEBUG

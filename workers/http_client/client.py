@@ -1,4 +1,4 @@
-"""Send HTTP requests to receivers that may be slow, broken or hostile."""
+"""Sends HTTP requests to receivers that may be slow, broken or hostile."""
 
 import ssl
 import time
@@ -24,14 +24,14 @@ from workers.http_client.failures import Failure, explain
 from workers.http_client.pool import HttpConnectionPool
 from workers.http_client.resolver import Lookup, Resolver, resolve
 
-# If a receiver closes an idle connection while a request is on its way, it is unknown
-# whether the request was processed. Node, Apache and uvicorn close idle connections
-# after 5 s, so the client closes them earlier. A request that still meets a closing
-# connection fails with `connection-closed` and is left to the retry policy: the client
-# never repeats a POST.
+# If a receiver closes an idle connection while a request is on its way, the client
+# cannot know whether the request was processed. Node, Apache and uvicorn close idle
+# connections after 5 s, so the client closes them earlier. If a connection is closed
+# nevertheless, the request fails with `connection-closed`; the client itself never
+# repeats a POST.
 KEEPALIVE_S = 4.0
 
-# RuntimeError: uvloop raises it in place of some operating system errors.
+# RuntimeError is included because uvloop raises it for some operating system errors.
 _EXPECTED = (
     IncompleteBody,
     ConnectionClosed,
@@ -48,7 +48,7 @@ _BODYLESS = frozenset(("GET", "HEAD"))
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. Headers and body are sent unchanged and in order."""
+    """A request. Headers are sent unchanged and in this order."""
 
     method: str
     url: str
@@ -62,8 +62,8 @@ class Request:
 class Result:
     """The result of one attempt.
 
-    The response is complete only if `error` is None. With both `status` and `error` the
-    response head was read, but not the entire response.
+    The response is complete only if `error` is None. If both `status` and `error` are
+    set, the response head was read, but not the entire response.
     """
 
     status: int | None
@@ -88,7 +88,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     """Return a context that verifies certificates and requires TLS 1.2 or later.
 
     Args:
-        ca_file: the trusted authorities; None: those of the system.
+        ca_file: a file of trusted authorities; None: the system's authorities.
     """
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -102,11 +102,12 @@ class HttpClient:
     Use it as an async context manager.
 
     Args:
-        limit: requests in flight. Further requests wait while their deadlines run.
+        limit: the maximum number of requests in flight. Further requests wait, and the
+            time that they wait counts towards their deadlines.
         body_cap_bytes: how much of a response body to keep, unless the request has its
             own cap; the rest is not read.
         keepalive_s: how long an idle connection is kept.
-        user_agent: for requests without this header.
+        user_agent: the value of User-Agent in requests without this header.
         tls: default: `tls_context()`.
         lookup: resolves a name; runs in a thread.
     """
@@ -206,7 +207,7 @@ class HttpClient:
         host = destination.origin.host_header
         lines = [f"{request.method} {destination.target} HTTP/1.1\r\nHost: {host}"]
         values = "".join([value for _, value in request.headers])
-        # Two checks of the joined values are faster than one for each value.
+        # It is faster to check the joined values than to check each value.
         if values.isascii() and values.isprintable():
             lines += [f"{name}: {value}" for name, value in request.headers]
         else:
@@ -241,8 +242,8 @@ def _header_line(name: str, value: str) -> str:
 def _undo_latin1(value: str) -> str:
     """Decode a UTF-8 value that a web server decoded as latin-1.
 
-    Without this it would be encoded as UTF-8 twice. A value that is not UTF-8 is
-    returned unchanged.
+    `_head` would otherwise encode the value as UTF-8 a second time. A value that is not
+    UTF-8 is returned unchanged.
     """
     try:
         return value.encode("latin-1").decode("utf-8")

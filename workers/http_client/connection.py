@@ -1,7 +1,7 @@
 """A connection to a receiver: sends a request and reads a bounded response.
 
-Responses are parsed by llhttp (`httptools`), the parser of Node. The limits on what is
-read and kept are applied here.
+Responses are parsed by llhttp (`httptools`), the parser of Node. This module limits how
+many bytes of a response are read and kept.
 """
 
 import asyncio
@@ -21,10 +21,11 @@ RESPONSE_HEADERS_MAX = 100
 HEADER_MAX_BYTES = 8190
 # For interim responses (1xx) and headers together; legitimate servers send less.
 HEAD_MAX_BYTES = 256 * 1024
-# Most bytes read per byte of the body cap, because of chunk headers: a chunk with one
-# byte takes six.
+# The maximum number of bytes to read for each byte of the body cap. Chunk headers need
+# extra bytes: a chunk with one byte of content takes six bytes.
 FRAMING_MAX = 16
-# A longer body is written in pieces of this size, as fast as the receiver reads.
+# A body that is longer than this is written in pieces of this size, as fast as the
+# receiver reads.
 PIECE_BYTES = 256 * 1024
 
 
@@ -32,7 +33,8 @@ class HttpExchange:
     """The state of one request and its response.
 
     Args:
-        may_write: called right before the request is sent; False cancels it.
+        may_write: called right before the request is sent; if it returns False, the
+            request is not sent.
         body_cap_bytes: how much of the response body to keep.
     """
 
@@ -71,7 +73,7 @@ class HttpExchange:
 
     @property
     def read_max_bytes(self) -> int:
-        """The limit on the bytes of the response that are read."""
+        """The maximum number of bytes to read of the response."""
         if not self.has_head:
             return HEAD_MAX_BYTES
         return HEAD_MAX_BYTES + FRAMING_MAX * self.body_cap_bytes
@@ -92,7 +94,8 @@ class HttpConnection(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
-        # As lenient as browsers: a malformed response harms its own receiver only.
+        # Be as lenient as browsers: a receiver that sends malformed responses can harm
+        # only deliveries to itself.
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
@@ -106,7 +109,7 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is connected."""
+        """Whether the connection is open."""
         return self._transport is not None
 
     async def perform(self, exchange: HttpExchange, head: bytes, body: bytes) -> None:
@@ -148,7 +151,7 @@ class HttpConnection(asyncio.Protocol):
         self._sent = True
 
     def finish(self) -> bool:
-        """End the exchange; abort the connection or return True if it is reusable."""
+        """End the exchange; return True if the connection is reusable, else abort."""
         exchange, self._exchange, done = self._exchange, None, self._done
         self._done = None
         if done is not None:
@@ -169,7 +172,7 @@ class HttpConnection(asyncio.Protocol):
     def is_stale(self) -> bool:
         """Whether the receiver has closed an idle connection, or has written to it.
 
-        Polls the socket, because the event loop may not have processed it yet.
+        Polls the socket, because the event loop may not have noticed this yet.
         """
         if self._transport is None or not self._reusable:
             return True
@@ -206,7 +209,8 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None or self._done is None:
-            # Data without a request: the next request must not get it as its response.
+            # The receiver sent data without a request: close the connection, so that
+            # the next request does not get this data as its response.
             self.abort()
             return
         if not exchange.first_byte_s:
@@ -244,7 +248,7 @@ class HttpConnection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if status == 101:
-            # No request asks for another protocol.
+            # The client never asks to switch protocols, so the response is invalid.
             self._end(NotHttp())
         elif status < 200:
             exchange.headers.clear()
@@ -288,7 +292,7 @@ class HttpConnection(asyncio.Protocol):
 
 
 def _ends_with_connection(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether the end of the connection is the end of the body."""
+    """Return whether the body of a response ends when the connection is closed."""
     framing = [
         value.lower()
         for name, value in headers

@@ -8,11 +8,11 @@ class Deadline:
     """End a block with TimeoutError after some time, like `asyncio.timeout`.
 
     `asyncio.timeout` takes 5 to 7 us on uvloop, a twentieth of a delivery; this class
-    takes 2 us. It cannot be rescheduled or used twice. If the task is cancelled for
-    another reason, the block ends with CancelledError.
+    takes 2 us. A deadline cannot be rescheduled or used twice. If the task is cancelled
+    for another reason, the block ends with CancelledError.
 
     Raises:
-        TimeoutError: after `seconds`; at once if that is 0 or less.
+        TimeoutError: after `seconds`; at once if `seconds` is 0 or less.
     """
 
     __slots__ = ("_cancelling_before", "_expired", "_seconds", "_task", "_timer")
@@ -39,7 +39,8 @@ class Deadline:
         self._timer.cancel()
         if not self._expired:
             return
-        # With more cancellation requests than ours, others want to cancel the task too.
+        # `uncancel` returns how many cancellation requests are left. If there are more
+        # than before the block, other code has requested a cancellation as well.
         cancelled_by_others = self._task.uncancel() > self._cancelling_before
         if kind is asyncio.CancelledError and not cancelled_by_others:
             raise TimeoutError from err

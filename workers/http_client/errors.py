@@ -1,6 +1,6 @@
 """Exceptions that end an attempt before its response is complete.
 
-`failures` maps each to its code.
+The module `failures` maps each exception to its code.
 """
 
 from scheduler_api.core.errors import SchedulerError

@@ -40,5 +40,5 @@ def _host_name_addresses() -> Iterator[Address]:
 
 
 def _without_scope(address: str) -> Address:
-    """Parse an address without its scope: a link-local one is `fe80::1%eth0`."""
+    """Parse an address; drop the scope of a link-local address (`fe80::1%eth0`)."""
     return ip_address(address.partition("%")[0])

@@ -1,8 +1,9 @@
 """Connections to receivers, at addresses that the policy allows.
 
-All addresses of a name are checked when it is resolved, and each address again, with
-its port, before a socket connects to it. The socket connects to the checked address,
-not to the name; the Host header and the TLS server name are those of the URL.
+All addresses of a host name are checked when the name is resolved. Each address is
+checked again, with its port, before a socket connects to this address. The socket does
+not resolve the name again; the Host header and the TLS server name are those of the
+URL.
 """
 
 import asyncio
@@ -16,14 +17,15 @@ from workers.http_client.connection import HttpConnection, HttpExchange
 from workers.http_client.errors import Blocked, LeaseLost
 from workers.http_client.resolver import Resolver
 
-# From the first socket to the end of the TLS handshake.
+# The time limit from the first socket to the end of the TLS handshake.
 CONNECT_TIMEOUT_S = 30.0
-# Try the next address in parallel if one has not connected for this long.
+# If connecting to an address takes longer than this, the next address is tried in
+# parallel.
 NEXT_ADDRESS_S = 0.25
 
 
 class HttpConnectionPool:
-    """Connect to allowed addresses; keep idle connections for their origin."""
+    """Connect to allowed addresses; keep idle connections for later requests."""
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class HttpConnectionPool:
         return len(self._connections)
 
     async def connect(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:
-        """Return a connection to an origin; `release` must follow.
+        """Return a connection to an origin; the caller has to `release` it.
 
         Raises:
             Blocked, NoAddress, OSError, ssl.SSLError, TimeoutError: cannot connect.
@@ -84,12 +86,12 @@ class HttpConnectionPool:
             self._sweep_later()
 
     async def close(self) -> None:
-        """Abort every connection: a receiver that does not read cannot delay this."""
+        """Abort every connection, without waiting for receivers."""
         if self._sweep is not None:
             self._sweep.cancel()
         for connection in tuple(self._connections):
             connection.abort()
-        # The event loop calls `connection_lost` of each in its next iterations.
+        # Wait until the event loop has called `connection_lost` of every connection.
         while self._connections:
             await asyncio.sleep(0)
 
@@ -113,7 +115,7 @@ class HttpConnectionPool:
         oldest_s = perf_counter() - self._keepalive_s
         for origin, idle in list(self._idle.items()):
             kept = [c for c in idle if c.idle_since_s > oldest_s]
-            # `idle` is sorted: the longest idle come first.
+            # `idle` is sorted: the connections that are idle for longest come first.
             for connection in idle[: len(idle) - len(kept)]:
                 connection.abort()
             if kept:
@@ -130,7 +132,7 @@ class HttpConnectionPool:
         loop = asyncio.get_running_loop()
 
         def open_socket(info: AddrInfoType) -> socket.socket:
-            """Check an address and open a socket; also for literal addresses."""
+            """Check an address, which may be a literal in the URL; open a socket."""
             address, port = str(info[4][0]), int(info[4][1])
             reason = self._policy.refusal(address, port)
             if reason is not None:
@@ -153,7 +155,8 @@ class HttpConnectionPool:
                 ssl=self._tls if secure else None,
                 server_hostname=origin.host if secure else None,
             )
-        # Only now: after a cancelled connect, `connection_lost` is never called.
+        # Added only now: if connecting is cancelled, `connection_lost`, which removes
+        # the connection from the set, is never called.
         if connection.is_open:
             self._connections.add(connection)
         return connection

@@ -1,4 +1,4 @@
-"""Resolve host names to addresses that the policy allows."""
+"""Resolves host names to addresses that the policy allows."""
 
 import asyncio
 import socket
@@ -11,8 +11,8 @@ from scheduler_api.core.delivery.destinations import AddressPolicy
 from workers.http_client.errors import Blocked, NoAddress
 
 ADDRESSES_MAX = 8
-# A name whose server does not reply blocks a thread until the system's resolver gives
-# up, so there are enough threads that a few such names do not block the others.
+# A name whose name server does not reply blocks a thread until the system's resolver
+# gives up. There are so many threads that a few such names do not block other names.
 RESOLVER_THREADS = 128
 
 Lookup = Callable[[str], Sequence[str]]
@@ -27,11 +27,12 @@ class Resolver:
         self._threads = asyncio.Semaphore(RESOLVER_THREADS)
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """Return the addresses of a host name; a literal address is returned as it is.
+        """Return the addresses of a host name, or a literal address unchanged.
 
         Raises:
-            Blocked: the policy refuses an address of the name. Using the others would
-                let the owner of the name probe which internal ports are open.
+            Blocked: the policy refuses an address of the name. If the client then tried
+                the other addresses, the owner of the name could find out which internal
+                ports are open.
             NoAddress: the name has no address.
         """
         if _is_address(host):
@@ -50,7 +51,7 @@ class Resolver:
         return addresses[:ADDRESSES_MAX]
 
     async def _resolve(self, host: str) -> Sequence[str]:
-        """Resolve in a daemon thread, so that a slow name server delays no exit."""
+        """Resolve in a daemon thread, which does not delay the end of the process."""
         loop = asyncio.get_running_loop()
         addresses: asyncio.Future[Sequence[str]] = loop.create_future()
         await self._threads.acquire()
@@ -67,7 +68,7 @@ class Resolver:
                 set_outcome = partial(addresses.set_exception, err)
             else:
                 set_outcome = partial(addresses.set_result, found)
-            # RuntimeError: the loop has been closed in the meantime.
+            # The loop raises RuntimeError if it has been closed in the meantime.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(finish, set_outcome)
 

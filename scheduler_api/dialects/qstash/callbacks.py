@@ -1,7 +1,7 @@
-"""Callbacks: messages that report the result of an attempt. Pure.
+"""Creates callbacks: messages that report the result of an attempt. Pure.
 
-One callback reports each attempt, and a failure callback reports a failed message.
-Callbacks have no callbacks.
+A message may request a callback after each attempt, and a failure callback after the
+last attempt if the message has failed. Callbacks are not themselves reported.
 
 Source: https://upstash.com/docs/qstash/features/callbacks
 """
@@ -29,10 +29,10 @@ CONTENT_TYPE = "application/json"
 def follow_ups(
     begun: Begun, answer: Answer, *, dead: bool, secret_key: str
 ) -> tuple[FollowUp, ...]:
-    """Return the callbacks of this attempt.
+    """Return the callbacks that report an attempt.
 
     Args:
-        dead: whether the message has failed, with this as its last attempt.
+        dead: whether this was the last attempt of a message that has failed.
 
     Raises: UnreadableRecord.
     """
@@ -56,7 +56,7 @@ def follow_ups(
 
 
 def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
-    """Return a callback; the deadline of the message is the default."""
+    """Return a callback; without a timeout, it has the deadline of the message."""
     message = from_options(content.options)
     return FollowUp(
         event_id,
@@ -69,7 +69,7 @@ def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
 def callback_content(
     begun: Begun, answer: Answer, *, redaction_key: bytes
 ) -> Content | None:
-    """Return the callback for this attempt, None if the message requests none.
+    """Return the callback for this attempt, or None without a callback URL.
 
     Raises: UnreadableRecord.
     """
@@ -83,7 +83,7 @@ def callback_content(
 def failure_callback_content(
     begun: Begun, answer: Answer, *, dlq_id: str, redaction_key: bytes
 ) -> Content | None:
-    """Return the failure callback, None if the message requests none.
+    """Return the failure callback, or None without a failure-callback URL.
 
     Args:
         dlq_id: the id of the dead letter.
@@ -98,7 +98,7 @@ def failure_callback_content(
 
 
 def _content(message: Message, callback: Callback, body: dict[str, object]) -> Content:
-    """Return the content of a callback; it inherits the redaction of the message."""
+    """Return the content of a callback, with the redaction of the message."""
     retries = message.retries if callback.retries is None else callback.retries
     options = to_options(
         Message(

@@ -18,8 +18,8 @@ class Rotation:
     Attributes:
         replaced_both: False if only the next key changed.
         at_ms: the time of the rotation, in epoch ms.
-        breaks_before_ms: pairs issued before this time no longer verify; None if all
-            pairs still do.
+        breaks_before_ms: receivers with a pair of keys issued before this time can no
+            longer verify deliveries; None if every receiver still can.
     """
 
     secrets: Secrets
@@ -29,25 +29,26 @@ class Rotation:
 
 
 def new_key() -> str:
-    """Return a random key in the format of the hosted service."""
+    """Return a random signing key in the format of the hosted service."""
     return "sig_" + "".join(random.choice(_LETTERS) for _ in range(_KEY_LENGTH))
 
 
 def rotate(
     tenants: Tenants, tenant_id: str, *, grace_ms: int, force: bool = False
 ) -> Rotation:
-    """Replace the keys of a tenant so that every pair in use still verifies.
+    """Replace the keys of a tenant so that receivers still verify deliveries.
 
-    Deliveries are signed with the current key. A rotation makes the next key the
-    current one, so receivers with the old pair and with the new pair both verify.
-    A second rotation within `grace_ms` replaces only the next key, so a replaced pair
-    works for at least that long.
+    A receiver has the current key and the next key, and deliveries are signed with the
+    current key. A rotation makes the next key the current key. Receivers with the old
+    pair and receivers with the new pair can both verify this key. A second rotation
+    within `grace_ms` replaces only the next key, so that the old pair works for at
+    least `grace_ms`.
 
-    Atomic; a repeat counts as a rotation within the grace.
+    Atomic. If the client repeats the call, the second call counts as a second rotation.
 
     Args:
-        force: replace both keys even within the grace; pairs from before the last
-            rotation break.
+        force: replace both keys even within `grace_ms`; receivers with a pair from
+            before the last rotation can then no longer verify deliveries.
 
     Raises: NotFound (unknown tenant), WrongSecretKey.
     """

@@ -1,4 +1,4 @@
-"""The cron expressions that QStash accepts."""
+"""The grammar of the cron expressions that QStash accepts."""
 
 from scheduler_api.core.cron.expression import Grammar
 

@@ -1,4 +1,4 @@
-"""The registry entry of QStash."""
+"""The entry of QStash in the registry of dialects."""
 
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import OwnerLimits

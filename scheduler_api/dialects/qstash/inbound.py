@@ -56,8 +56,9 @@ UNAUTHORIZED = "Authorization should be Bearer and a token of this server"
 class Rest(BaseConverter):
     """Matches the rest of a path, including slashes and line breaks.
 
-    The rest is a destination, which views read from the raw request target. The view
-    argument is empty so that no log contains it: a webhook's URL is often secret.
+    The rest is a destination or a flow-control key, which the view reads from the raw
+    request target. The view's argument is an empty string, so that no log contains a
+    destination: the URL of a webhook is often secret.
     """
 
     regex = r"[\s\S]+"
@@ -67,7 +68,8 @@ class Rest(BaseConverter):
         """Return an empty string."""
         return ""
 
-    # More specific rules have a lower weight, and the router tries them first.
+    # The router tries rules with a lower weight first. This weight is high, so that
+    # more specific rules take precedence.
     weight = 200
 
 
@@ -79,7 +81,7 @@ class Key(Rest):
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Return all routes, each with and without a slash at its end."""
+    """Return a blueprint with all routes; their paths may end with a slash."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/v2")
     routes.record(_add_converter)
     limits = services.settings.of(QstashSettings).owner_limits
@@ -126,7 +128,7 @@ def _schedule_routes(schedules: Scheduling) -> list[Route]:
         ("POST", f"{one}/run", "run_schedule", schedules.run),
         ("GET", f"{one}/runs", "list_runs", schedules.runs),
     ]
-    # The SDKs use one of these methods, the documentation names the other.
+    # The SDKs send PATCH, but the documentation of QStash says POST: accept both.
     for method in ("PATCH", "POST"):
         verb = method.lower()
         table += [
@@ -173,7 +175,7 @@ def _queue_routes(queues: Queues) -> list[Route]:
 
 
 def _flow_control_routes(keys: FlowControlKeys) -> list[Route]:
-    # The key may be empty: the view answers that it is missing.
+    # The rule also matches an empty key, for which the view returns an error.
     one = "/flowControl/<key:key>"
     return [
         ("GET", "/flowControl", "list_flows", keys.all),
@@ -188,7 +190,10 @@ def _flow_control_routes(keys: FlowControlKeys) -> list[Route]:
 
 
 def error(status: int, message: str) -> Response:
-    """Return an error; a 404 says so if only the hosted service has that path."""
+    """Return an error response.
+
+    If only the hosted service has the requested path, the 404 says so.
+    """
     unsupported = compatibility.unsupported(request.path) if status == 404 else None
     return requests.error(status, unsupported or message)
 

@@ -1,4 +1,4 @@
-"""The requests and retries of QStash. Pure.
+"""Builds the requests that deliver QStash messages, and decides on retries. Pure.
 
 Source: https://upstash.com/docs/qstash/howto/receiving
 """
@@ -38,20 +38,20 @@ NON_RETRYABLE_HEADER = "upstash-nonretryable-error"
 
 
 class QstashOutbound:
-    """The outbound half of QStash."""
+    """Implements the outbound half of the QStash dialect."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self._response_log_bytes = settings.response_log_bytes
         self._secret_key = settings.secret_key
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
-        """Return the request of this attempt, signed at `now_ms`, or its url group.
+        """Return the signed request of an attempt, or the name of its url group.
 
-        `Upstash-Retried` counts the failed attempts so far. An interrupted attempt does
-        not count, so the attempt after it has the same number.
+        `Upstash-Retried` counts the failed attempts so far. Interrupted attempts are
+        not counted, so the next attempt repeats the number.
         """
         content = content_of(begun)
-        # A URL contains a colon, the name of a url group does not.
+        # A URL contains a colon, but the name of a url group does not.
         if ":" not in content.url:
             return Outgoing(group=content.url)
         message = from_options(content.options)
@@ -81,13 +81,13 @@ class QstashOutbound:
         )
 
     def _response_cap_bytes(self, message: Message) -> int:
-        """Return the bytes that the log keeps, or more if a callback needs them."""
+        """Return how many bytes of a response the log and the callbacks need."""
         if message.callback is None and message.failure_callback is None:
             return self._response_log_bytes
         return max(callbacks.RESPONSE_MAX_BYTES, self._response_log_bytes)
 
     def expand(self, begun: Begun, group: Group) -> Sequence[Draft]:
-        """Return a message for each endpoint of the url group of a schedule."""
+        """Return a draft for each endpoint of the url group that a schedule names."""
         content = content_of(begun)
         message = from_options(content.options)
         message = replace(
@@ -111,7 +111,7 @@ class QstashOutbound:
         ]
 
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
-        """Decide about a retry; add the callbacks that report the attempt."""
+        """Return whether to retry, and the callbacks that report the attempt."""
         decision = retry.decide(begun, answer, _next_delay_ms)
         delivered = decision.outcome is Outcome.DELIVERED
         return Decision(
@@ -128,7 +128,7 @@ class QstashOutbound:
         )
 
     def _logged_headers(self, reply: Reply) -> Headers:
-        """Return the headers that fit into the log; skip a header that does not."""
+        """Return the response headers to log; skip headers that exceed the limit."""
         logged, left = [], self._response_log_bytes
         for name, value in reply.headers:
             length = len(name.encode()) + len(value.encode())
@@ -141,8 +141,8 @@ class QstashOutbound:
 def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     """Return the wait before the next retry in ms, None if there is no retry.
 
-    The wait that the receiver requests takes precedence over the publisher's
-    expression, and the expression over the default.
+    The wait is the first that exists of: the wait that the receiver requests, the value
+    of the publisher's expression, the default.
     """
     message = from_options(content_of(begun).options)
     if begun.failures >= message.retries or _is_non_retryable(reply):

@@ -1,4 +1,4 @@
-"""The wait before a retry: requested by the receiver, or configured by the publisher.
+"""Computes the wait before a retry, from the response or the publisher's expression.
 
 Source: https://upstash.com/docs/qstash/features/retry
 """
@@ -11,7 +11,7 @@ from scheduler_api.core.delivery.retry import LONGEST_WAIT_MS
 from scheduler_api.core.delivery.retry_expression import ExpressionError, parse
 from scheduler_api.core.timestamps import from_http_date
 
-# The first of these headers with a valid wait decides.
+# Response headers that may request a wait. The first with a valid value is used.
 WAIT_HEADERS = (
     "retry-after",
     "x-ratelimit-reset",
@@ -20,7 +20,7 @@ WAIT_HEADERS = (
 )
 
 _TEXT_MAX_LENGTH = 64
-# Go's format of durations. The maximum length of the text limits its numbers.
+# Durations in Go's format. `_TEXT_MAX_LENGTH` also limits how long the numbers are.
 _DURATION = DurationSyntax(
     *("h", "m", "s", "ms", "us", "\u00b5s", "\u03bcs", "ns"),
     number=r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+",
@@ -31,7 +31,7 @@ _DURATION = DurationSyntax(
 def requested_ms(headers: Sequence[tuple[str, str]], *, now_ms: int) -> int | None:
     """Return the wait that the headers of a response request, in ms.
 
-    None if they request no wait, or more than a day.
+    Return None if no header requests a wait of at most a day.
     """
     values = {name.lower(): value for name, value in reversed(headers)}
     waits_ms = (
@@ -45,8 +45,8 @@ def requested_ms(headers: Sequence[tuple[str, str]], *, now_ms: int) -> int | No
 def parse_wait_ms(value: str, *, now_ms: int) -> int | None:
     """Parse seconds, a date, or a duration such as `6m5s`, into a wait in ms.
 
-    Fractions of a millisecond round up; a date in the past is 0. None for more than a
-    day, and for malformed text.
+    Fractions of a millisecond are rounded up; a date in the past means 0. Return None
+    for malformed text, and for waits of more than a day.
     """
     text = value.strip()
     if len(text) > _TEXT_MAX_LENGTH:
@@ -61,14 +61,14 @@ def parse_wait_ms(value: str, *, now_ms: int) -> int | None:
 
 
 def configured_ms(retried: int, expression: str | None) -> int:
-    """Return the wait in ms by the publisher's expression, or the default wait.
+    """Return the value of the publisher's expression, or the default wait, in ms.
 
-    The default also replaces an expression without a value, such as `1000 / retried`
-    before the first retry: an immediate retry or a wait of a day would surprise the
-    publisher.
+    An expression may have no value: `1000 / retried` has none before the first retry.
+    The default wait then applies, because an immediate retry or a wait of a day would
+    surprise the publisher.
 
     Args:
-        retried: retries made so far.
+        retried: the number of retries so far.
     """
     delay_ms = None
     if expression is not None:
@@ -78,6 +78,9 @@ def configured_ms(retried: int, expression: str | None) -> int:
 
 
 def default_ms(retried: int) -> int:
-    """Return the default wait in ms: `min(86400, e^(2.5 * n))` s before retry n."""
+    """Return the default wait in ms.
+
+    Before the n-th retry, the default is `min(86400, e^(2.5 * n))` seconds.
+    """
     exponent = min(2.5 * (retried + 1), math.log(LONGEST_WAIT_MS / 1000))
     return round(math.exp(exponent) * 1000)

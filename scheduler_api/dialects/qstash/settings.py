@@ -7,7 +7,7 @@ from scheduler_api.core.settings.variables import DAY_MS, MIB, read_integer, var
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class QstashSettings:
-    """Deadlines, limits and key rotation of QStash."""
+    """The settings of QStash: deadlines, limits and the rotation of signing keys."""
 
     timeout_ms: int = variable(
         "SCHED_QSTASH_TIMEOUT_MS",
@@ -80,7 +80,7 @@ class QstashSettings:
 
     @property
     def owner_limits(self) -> OwnerLimits:
-        """Maximum number of queues, flow-control keys and url groups of a tenant."""
+        """The maximum number of queues, flow-control keys and url groups per tenant."""
         return OwnerLimits(
             queues=self.queues,
             flow_keys=self.flow_control_keys,

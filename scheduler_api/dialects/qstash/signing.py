@@ -1,4 +1,4 @@
-"""The JWT of an attempt, as the receivers in the SDKs verify it. Pure.
+"""Signs deliveries with a JWT that the SDKs of receivers can verify. Pure.
 
 Source: https://upstash.com/docs/qstash/features/security
 """
@@ -9,20 +9,20 @@ import hmac
 import orjson
 
 LIFETIME_S = 300
-# The SDK for Python refuses tokens from the future, so allow for receivers whose clock
-# is slow.
+# The Python SDK refuses a token issued in the future. Tokens are therefore backdated,
+# so that receivers whose clock is slow accept them.
 BACKDATED_S = 5
 
 _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 
 
 def jwt(key: str, body: bytes, *, url: str, jti: str, now_ms: int) -> str:
-    """Return the signed claims of an attempt; they contain a hash of the body.
+    """Return a JWT for one attempt, with a hash of the body as a claim.
 
     Args:
-        key: used as its UTF-8 bytes.
-        url: the exact destination, query included.
-        jti: unique per attempt.
+        key: the signing key, as text; its UTF-8 bytes are the key of the HMAC.
+        url: the exact destination, including the query.
+        jti: the id of the token, unique for each attempt.
     """
     issued_s = now_ms // 1000 - BACKDATED_S
     claims = orjson.dumps(

@@ -56,9 +56,10 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
-# Dead letters to read at once; few, because their bodies may be large.
+# How many dead letters are read at once. Small, because their bodies may be large.
 BATCH = 25
-# A page that has read this many messages or bytes of bodies ends early, with a cursor.
+# Limits of reading for one page: after this many messages or bytes of bodies the page
+# ends, even if it is not full, with a cursor for the next page.
 MAX_MESSAGES_READ = 10_000
 MAX_BODY_BYTES = 16_777_216
 FORWARD_ALL = "UPSTASH-HEADER-FORWARD"
@@ -75,12 +76,12 @@ class DeadLetter:
     attempt: Attempt | None
 
 
-# Dead letters, and where the next page begins; None if there is none.
+# Dead letters, and the place after which the next page begins; None on the last page.
 Page = tuple[list[DeadLetter], Place | None]
 
 
 class DeadLetterQueue:
-    """Views; `owner` is the owner of the request's token."""
+    """Views of dead letters. `owner` is the owner that the token identifies."""
 
     def __init__(
         self, services: Services, *, clock: Callable[[], float] = time.time
@@ -98,7 +99,7 @@ class DeadLetterQueue:
         errors=(400,),
     )
     def all(self, owner: Owner) -> Response:
-        """List dead letters, page by page."""
+        """List one page of dead letters."""
         query = read_dead_letter_query(read_query(read_parameters(request.environ)))
         key = key_of(owner.tenant, secret_key=self._secret_key)
         messages: list[Json] = []
@@ -129,7 +130,10 @@ class DeadLetterQueue:
         errors=(400, 413),
     )
     def delete_many(self, owner: Owner) -> Response:
-        """Delete all dead letters that match the filters; unknown ids are skipped."""
+        """Delete the listed dead letters, or one page of those that match filters.
+
+        Unknown ids are skipped.
+        """
         deleted, cursor = 0, None
         for letters, next_place in self._pages(owner, self._bulk_query("/v2/dlq/")):
             cursor = next_place
@@ -162,7 +166,10 @@ class DeadLetterQueue:
         errors=(400, 412, 413),
     )
     def retry_many(self, owner: Owner) -> Response:
-        """Retry all dead letters that match the filters; unknown ids are skipped."""
+        """Retry the listed dead letters, or one page of those that match filters.
+
+        Unknown ids are skipped.
+        """
         replayed: list[Json] = []
         cursor = None
         query = self._bulk_query("/v2/dlq/retry/")
@@ -174,11 +181,12 @@ class DeadLetterQueue:
         return _respond_page({"responses": replayed}, cursor, status=201)
 
     def _bulk_query(self, path_without_id: str) -> DeadLetterQuery:
-        """The dead letters that a bulk call selects in its query or body.
+        """Return which dead letters a bulk call selects in its query or JSON body.
 
         Args:
-            path_without_id: the path of a call for one dead letter with an empty id,
-                which must not select all of them.
+            path_without_id: the path of the call for one dead letter, with an empty id.
+                A client whose id is empty by mistake must not affect all dead letters,
+                so a request with this path needs a filter.
 
         Raises: BadValue, Refusal.
         """
@@ -204,7 +212,7 @@ class DeadLetterQueue:
     def _replay(
         self, owner: Owner, letters: Sequence[DeadLetter]
     ) -> list[tuple[DeadLetter, Accepted]]:
-        """Replace dead letters with new messages; skips those that no longer exist.
+        """Replace dead letters with new messages; skip dead letters that are gone.
 
         Raises: BadValue, LimitReached, StoreFull.
         """
@@ -237,7 +245,9 @@ class DeadLetterQueue:
         return replayed
 
     def _draft(self, letter: DeadLetter, headers: Headers, query: Headers) -> Draft:
-        """A draft of the same message, sent now; headers override its settings.
+        """Return a draft that sends the message of a dead letter again, now.
+
+        Headers and query parameters override settings of the message.
 
         Raises: BadValue.
         """
@@ -257,13 +267,14 @@ class DeadLetterQueue:
             now_ms=int(self._clock() * 1000),
         )
         if content.url == letter.message.topic:
-            # A schedule's run to a url group. The messages to the endpoints pass the
-            # gates and write the journal, not the run itself.
+            # The dead letter is a schedule's run to a url group. The run only creates
+            # the messages to the endpoints. These messages have the gates and the
+            # journal entries, so the run must not have them too.
             return replace(draft, gates=NO_GATES, journal=False)
         return draft
 
     def _pages(self, owner: Owner, query: DeadLetterQuery) -> Iterator[Page]:
-        """One page, or all dead letters in batches if the query lists ids."""
+        """Yield one page; if the query lists ids, yield all of these in batches."""
         event_ids = _listed_event_ids(query)
         if event_ids is None:
             yield self._page(owner, query)
@@ -297,7 +308,7 @@ class DeadLetterQueue:
     def _select(
         self, owner: Owner, event_ids: Iterable[str], query: DeadLetterQuery
     ) -> Iterator[DeadLetter]:
-        """The dead letters of these events that match the query."""
+        """Yield the dead letters of these events that match the query."""
         for letter in self._read(owner, event_ids):
             event, attempt = letter.event, letter.attempt
             if query.ids is not None:
@@ -338,7 +349,7 @@ class DeadLetterQueue:
 
 
 def _listed_event_ids(query: DeadLetterQuery) -> list[str] | None:
-    """The ids of the events that the query lists, None if it lists none."""
+    """Return the event ids in the query, None if the query contains no ids."""
     if query.ids is not None:
         return [parsed.event_id for parsed in map(read_dlq_id, query.ids) if parsed]
     if query.conditions.ids is not None:

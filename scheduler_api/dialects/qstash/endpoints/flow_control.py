@@ -1,6 +1,7 @@
 """The endpoints of `/v2/flowControl`: keys that limit deliveries across URLs.
 
-A key may be any text and clients do not escape it, so it is read from the raw target.
+A key may be any text, and clients put keys into paths without percent-encoding. The
+views therefore read the key from the raw request target.
 
 Source: https://upstash.com/docs/qstash/features/flowcontrol
 """
@@ -47,7 +48,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class FlowControlKeys:
-    """Views; `owner` is the owner of the request's token."""
+    """Views of flow-control keys. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
         self._flow_keys = services.flow_keys
@@ -59,7 +60,7 @@ class FlowControlKeys:
         errors=(400,),
     )
     def all(self, owner: Owner) -> Response:
-        """List all keys in use, or those that contain the search text."""
+        """List the keys in use, or only the keys that contain the search text."""
         search = read_search(read_query(read_parameters(request.environ)))
         flows = self._flow_keys.all_of(owner)
         return responses.respond(
@@ -68,7 +69,7 @@ class FlowControlKeys:
 
     @documented(response=response_schemas.FlowControl, errors=(400, 404))
     def get(self, owner: Owner, key: str) -> Response:
-        """Get a key."""
+        """Get the limits and the state of a key."""
         key = _read_key(read_target(request.environ, route=ROUTE).path)
         try:
             return responses.respond(_render(self._flow_keys.get(owner, key)))
@@ -77,10 +78,10 @@ class FlowControlKeys:
 
     @documented(response=response_schemas.Parallelism)
     def parallelism(self, owner: Owner) -> Response:
-        """Get the tenant's number of running deliveries, and its limit.
+        """Get the number of the tenant's running deliveries, and the maximum number.
 
-        The limit 0 means no limit. Without a limit only deliveries under keys are
-        counted.
+        The maximum 0 means that there is no maximum. The number then includes only
+        deliveries with a flow-control key.
         """
         if self._max_parallelism:
             running = self._flow_keys.running(owner.tenant)
@@ -113,7 +114,7 @@ class FlowControlKeys:
 
     @documented(query=response_schemas.PinQuery, errors=(400, 412))
     def pin(self, owner: Owner, key: str) -> Response:
-        """Pin limits of a key; messages do not change pinned limits."""
+        """Pin limits of a key, so that messages cannot change these limits."""
         key, parameters = _read(allowed=LIMITS)
         limits = read_limits(parameters, LIMITS)
         if limits["parallelism"] is None and limits["rate"] is None:
@@ -132,14 +133,14 @@ class FlowControlKeys:
 
     @documented(query=response_schemas.UnpinQuery, errors=(400, 412))
     def unpin(self, owner: Owner, key: str) -> Response:
-        """Unpin limits of a key; they apply until a message changes them."""
+        """Unpin limits of a key, so that messages can change these limits again."""
         key, parameters = _read(allowed=PINNED)
         self._flow_keys.unpin(owner, key, **read_flags(parameters, PINNED))
         return _done("flow.unpinned", owner, key)
 
 
 def _read(*, allowed: Collection[str]) -> tuple[str, Parameters]:
-    """The key, which is the path without its last segment, and the parameters."""
+    """Return the key, from the path before the last segment, and the parameters."""
     path, _, _ = read_target(request.environ, route=ROUTE).path.rpartition("/")
     parameters = read_query(read_parameters(request.environ))
     check_names(parameters, allowed)
@@ -159,7 +160,11 @@ def _read_key(path: str) -> str:
 
 
 def _render(flow: Flow) -> Json:
-    """A limit that is not set is 0; without a rate its other fields are 0 too."""
+    """Return a key as JSON.
+
+    A limit that is not set is 0. Without a rate limit, the count and the period of the
+    rate are 0 too.
+    """
     limited = flow.rate > 0
     return {
         "flowControlKey": flow.key,

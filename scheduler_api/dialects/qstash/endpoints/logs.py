@@ -24,13 +24,15 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
-# A page that has read this many journal entries or messages ends early, with a cursor.
+# Limits of reading for one page: after this many journal entries or messages the page
+# ends, even if it is not full, with a cursor for the next page.
 MAX_ENTRIES_READ = 200_000
 MAX_MESSAGES_READ = 10_000
 BATCH = 100
-# Larger bodies are left out, so that a page fits into memory.
+# Log entries leave out larger bodies, so that a page fits into memory.
 BODY_MAX_BYTES = 16_384
-# After a clock correction, journal entries may be earlier than the event's own times.
+# After a clock correction, an event may have journal entries from before its creation
+# or after its end. A query by ids therefore reads this much more of the journal.
 CLOCK_TOLERANCE_MS = 60_000
 WITH_OUTCOME = ("failed", "retry", "delivered", "dead")
 
@@ -38,7 +40,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Logs:
-    """Views; `owner` is the owner of the request's token."""
+    """Views of the log. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
         self._journal = services.journal
@@ -50,7 +52,7 @@ class Logs:
         errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
-        """List log entries, page by page; `events` and `logs` are the same list."""
+        """List one page of log entries; `events` and `logs` are the same list."""
         query = read_log_query(read_query(read_parameters(request.environ)))
         ids = query.conditions.ids
         if ids is not None:
@@ -62,7 +64,7 @@ class Logs:
         return responses.respond(page)
 
     def _page(self, owner: Owner, query: LogQuery) -> tuple[list[Json], Cursor | None]:
-        """A page, and the cursor of the next page, None if there is none."""
+        """Return a page, and the cursor of the next page or None on the last page."""
         page: list[tuple[Cursor, Json]] = []
         entries_read = messages_read = 0
         for entries in self._journal.chunks(owner, query.journal_range):
@@ -82,7 +84,9 @@ class Logs:
     def _narrowed(
         self, owner: Owner, query: LogQuery, ids: tuple[str, ...]
     ) -> LogQuery:
-        """The query with event ids, limited to the time in which these events existed.
+        """Replace the message ids in a query by the ids of their events.
+
+        The new query is limited to the lifetime of these events.
 
         Args:
             ids: the message ids in the query.
@@ -149,7 +153,7 @@ class Logs:
 def _batches(
     entries: list[Entry], query: LogQuery, *, size: int
 ) -> Iterator[list[Entry]]:
-    """The entries that may match the query, in batches."""
+    """Yield the entries whose kind and event match the query, in batches."""
     ids = query.conditions.ids
     candidates = [
         entry

@@ -41,7 +41,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Messages:
-    """Views; `owner` is the owner of the request's token."""
+    """Views of messages. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
         self._cell = services.cell
@@ -84,7 +84,8 @@ class Messages:
             parameters.setdefault(name, []).extend(values)
         cancellation = read_cancellation(parameters)
         if request.path.endswith("/") and cancellation.is_unfiltered:
-            # `DELETE /v2/messages/` is a call for one message with an empty id.
+            # `DELETE /v2/messages/` is the call for one message, with an empty id. A
+            # client whose id is empty by mistake must not cancel all messages.
             raise BadValue("messageIds", "or a filter is missing")
         cancelled = 0
         for ids in self._batches(owner, cancellation):
@@ -94,7 +95,7 @@ class Messages:
         return responses.respond({"cancelled": cancelled})
 
     def _batches(self, owner: Owner, cancellation: Cancellation) -> Iterator[list[str]]:
-        """The event ids to cancel, in batches."""
+        """Yield the ids of the events to cancel, in batches."""
         conditions = cancellation.conditions
         if conditions.ids is not None:
             parsed = map(read_message_id, conditions.ids)

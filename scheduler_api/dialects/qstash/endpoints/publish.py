@@ -63,14 +63,15 @@ BATCH_RESPONSE = array_of(
     }
 )
 
-# A parsed item of a batch: a draft, a draft for each endpoint of a group, or an error.
+# A parsed item of a batch: the draft of a message to a URL; the drafts of a message to
+# a url group, one for each endpoint; or the text of an error.
 Parsed = Draft | list[Draft] | str
 
 log = logging.getLogger("scheduler.web")
 
 
 class Publishing:
-    """Views; `owner` is the owner of the request's token."""
+    """Views that accept messages. `owner` is the owner that the token identifies."""
 
     def __init__(
         self, services: Services, *, clock: Callable[[], float] = time.time
@@ -87,7 +88,7 @@ class Publishing:
 
     @PUBLISHING
     def publish(self, owner: Owner, destination: str) -> Response:
-        """Publish a message; it is stored before the answer is sent."""
+        """Publish a message, which is stored before the response is sent."""
         return self._accept(owner, read_target(request.environ, route=PUBLISH))
 
     @PUBLISHING
@@ -99,7 +100,10 @@ class Publishing:
     def _accept(
         self, owner: Owner, target: Target, *, queue: str | None = None
     ) -> Response:
-        """Store one message, or one for each endpoint of a url group, all or none."""
+        """Store a message to a URL, or the messages to all endpoints of a url group.
+
+        The messages to a url group are stored atomically.
+        """
         destination = self._addressing(owner).resolve(target.destination)
         group = destination if isinstance(destination, Group) else None
         parsed = self._drafts.read(
@@ -131,7 +135,7 @@ class Publishing:
 
     @documented(body=BATCH, response=BATCH_RESPONSE, errors=(400, 413))
     def batch(self, owner: Owner) -> Response:
-        """Publish many messages; an invalid item gets an error in its place."""
+        """Publish many messages; the response has an error for each invalid item."""
         items = read_json(request, limit_bytes=self._batch_limit_bytes)
         if not isinstance(items, list):
             raise Refusal(400, "body should be a list of messages")
@@ -150,12 +154,12 @@ class Publishing:
     def _store_items(
         self, owner: Owner, items: list[object], parser: "_ItemParser"
     ) -> list[Json | list[Json]]:
-        """Store the items of a batch; returns an answer for each, in their order.
+        """Store the items of a batch; return an answer for each item, in order.
 
-        If the store becomes unavailable, items that were stored before keep their
-        answers and the others get errors.
+        If the store becomes unavailable after some items were stored, the answers to
+        all further items are errors.
 
-        Raises: redis.RedisError, if nothing was stored.
+        Raises: redis.RedisError, if the store is unavailable before any item is stored.
         """
         rendered: list[Json | list[Json]] = []
         unanswered: list[Parsed] = []
@@ -216,7 +220,8 @@ class _ItemParser:
     """Parses the items of one batch.
 
     Args:
-        max_group_messages: how many messages all url groups in the batch may make.
+        max_group_messages: the maximum number of messages that the batch may send to
+            the endpoints of url groups.
     """
 
     def __init__(
@@ -236,7 +241,7 @@ class _ItemParser:
         self._group_messages_left = max_group_messages
 
     def parse(self, item: object, *, now_ms: int) -> Parsed:
-        """The drafts that an item describes, or its error."""
+        """Return the draft or drafts that an item describes, or an error text."""
         try:
             if not isinstance(item, dict):
                 raise BadValue("item", "should be an object")
@@ -293,7 +298,10 @@ def _text(item: dict[str, object], name: str) -> str | None:
 
 
 def _parts(items: Iterator[Parsed]) -> Iterator[list[Parsed]]:
-    """The items in parts of a few hundred messages; an item is never split."""
+    """Divide items into parts of up to `CREATE_BATCH_SIZE` messages.
+
+    An item with several messages is never split, even if the item exceeds the size.
+    """
     part: list[Parsed] = []
     size = 0
     for item in items:
@@ -316,7 +324,7 @@ def _drafts_of(items: Sequence[Parsed]) -> Iterator[Draft]:
 
 
 def _error(text: str) -> Json:
-    # Python's SDK reads `messageId` of every answer.
+    # The Python SDK reads `messageId` even if the answer is an error.
     return {"messageId": "", "error": text}
 
 

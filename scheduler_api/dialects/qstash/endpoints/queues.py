@@ -27,7 +27,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Queues:
-    """Views; `owner` is the owner of the request's token."""
+    """Views of queues. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
         self._queues = services.queues
@@ -35,7 +35,7 @@ class Queues:
 
     @documented(body=response_schemas.NewQueue, errors=(400, 412, 413))
     def put(self, owner: Owner) -> Response:
-        """Create or update a queue; without `paused` it is resumed."""
+        """Create or update a queue; a request without `paused` resumes the queue."""
         body = read_json(request, limit_bytes=self._body_limit_bytes)
         if not isinstance(body, dict):
             raise Refusal(400, "body should be an object")
@@ -76,12 +76,12 @@ class Queues:
 
     @documented(errors=(400, 404))
     def pause(self, owner: Owner, name: str) -> Response:
-        """Pause a queue; it still accepts messages."""
+        """Pause a queue; a paused queue still accepts messages."""
         return self._set_paused(owner, name, paused=True)
 
     @documented(errors=(400, 404))
     def resume(self, owner: Owner, name: str) -> Response:
-        """Resume a queue, from its oldest message."""
+        """Resume a queue; deliveries continue with the oldest message."""
         return self._set_paused(owner, name, paused=False)
 
     def _set_paused(self, owner: Owner, name: str, *, paused: bool) -> Response:

@@ -1,6 +1,7 @@
-"""The endpoints of `/v2/schedules`: messages that are published on a cron rule.
+"""The endpoints of `/v2/schedules`: schedules publish messages by cron expressions.
 
-Clients identify a schedule by the name that its owner chose, or else by its id.
+Clients identify a schedule by the name that its owner chose. A schedule without a name
+has a generated id instead.
 
 Source: https://upstash.com/docs/qstash/features/schedules
 """
@@ -83,8 +84,9 @@ ENDED = "the schedule has ended"
 RUN_IN_PROGRESS = "the previous run has not finished"
 ROUTE = "/v2/schedules/"
 ACTIONS = ("/pause", "/resume")
-# How often a change is repeated after a conflict. Many copies of an application may
-# replace the same schedule at their start, and their clients do not retry.
+# How often a change is tried if other changes of the schedule conflict with it. Many
+# copies of an application may replace the same schedule when they start, and the SDKs
+# do not retry after a conflict.
 MAX_TRIES = 50
 
 _GENERATED_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
@@ -92,7 +94,7 @@ _GENERATED_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
 
 @dataclass(frozen=True)
 class ScheduleRequest:
-    """The schedule that a request describes; without a name it gets an id."""
+    """The schedule that a request describes; `name` is None for a generated id."""
 
     name: str | None
     expression: str
@@ -104,7 +106,7 @@ class ScheduleRequest:
 
 
 class Scheduling:
-    """Views; `owner` is the owner of the request's token."""
+    """Views of schedules. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
         self._settings = services.settings
@@ -125,8 +127,8 @@ class Scheduling:
     def create(self, owner: Owner, destination: str) -> Response:
         """Create a schedule, or replace the one with the same name.
 
-        With a deduplication key that is in use, nothing changes and the answer has the
-        id of the existing schedule.
+        If an earlier request had the same deduplication key, nothing changes, and the
+        response contains the id of the earlier request's schedule.
         """
         parsed = self._parse_request(owner)
         for _ in range(MAX_TRIES):
@@ -140,7 +142,8 @@ class Scheduling:
                 try:
                     existing = self._schedules.get(owner, err.duplicate_of.id)
                 except NotFound:
-                    # It was deleted just now, together with its deduplication key.
+                    # The earlier schedule and its deduplication key were deleted after
+                    # `_store`: try again.
                     continue
                 log_schedule("schedule.deduplicated", existing)
                 return responses.respond({"scheduleId": public_id(existing)})
@@ -181,12 +184,12 @@ class Scheduling:
 
     @documented(errors=(404,))
     def resume(self, owner: Owner, schedule_id: str) -> Response:
-        """Resume a schedule, with its first fire time after now."""
+        """Resume a schedule, which fires next at its first fire time after now."""
         return self._set_state(owner, schedule_id, ScheduleState.ACTIVE)
 
     @documented(response=response_schemas.ManualRun, errors=(404, 409))
     def run(self, owner: Owner, schedule_id: str) -> Response:
-        """Publish a schedule's message now; its fire times do not change."""
+        """Publish a schedule's message now; the fire times do not change."""
         schedule = self._find(owner, schedule_id)
         try:
             event_id = self._schedules.run(schedule)
@@ -203,7 +206,7 @@ class Scheduling:
 
     @documented(query=RunsQuery, response=response_schemas.Runs, errors=(400, 404))
     def runs(self, owner: Owner, schedule_id: str) -> Response:
-        """List the outcomes of the newest fire times, newest first."""
+        """List the outcomes of a schedule's latest fire times, latest first."""
         limit = schedule_runs.read_count(dict(read_parameters(request.environ)))
         schedule = self._find(owner, schedule_id)
         runs = [
@@ -252,10 +255,10 @@ class Scheduling:
         )
 
     def _create_unnamed(self, owner: Owner, parsed: ScheduleRequest) -> Schedule:
-        """Create a schedule whose id is not the name of another schedule.
+        """Create a schedule whose generated id is not the name of another schedule.
 
-        An owner who moves schedules here from another server may name them by the ids
-        that they had there.
+        Such names are possible: an owner who moves schedules from another server may
+        use the ids from the old server as names.
         """
         while True:
             schedule = self._create(owner, parsed)
@@ -281,7 +284,7 @@ class Scheduling:
         raise Conflict
 
     def _replace(self, schedule: Schedule, parsed: ScheduleRequest) -> Schedule:
-        """Replace everything except the creation time and whether it is paused.
+        """Replace a schedule; the creation time and a pause are kept.
 
         Raises: Conflict, NotFound.
         """
@@ -313,7 +316,7 @@ class Scheduling:
             match = _GENERATED_ID.fullmatch(schedule_id)
             if match is None:
                 raise
-        # A schedule with a name is found by its name only.
+        # Clients must identify a schedule that has a name by the name.
         if self._schedules.get(owner, match[1]).name:
             raise NotFound
         return match[1]
@@ -337,7 +340,8 @@ class Scheduling:
         policy = self._limits.address_policy
         target = read_target(request.environ, route=ROUTE)
         if target.path.endswith(ACTIONS) and ":" not in unquote(target.path):
-            # An action on a schedule whose id is invalid, such as `a/b/pause`.
+            # Not a destination: the path of a pause or resume call with an invalid
+            # schedule id, such as `a/b/pause`.
             raise NotFound(f"schedule {target.path[:80]} not found")
         addressing = Addressing(self._groups, owner, policy=policy)
         destination = addressing.resolve(target.destination)
@@ -376,10 +380,10 @@ class Scheduling:
 def _options(
     message: Message, headers: Iterable[tuple[str, str]], *, to_group: bool
 ) -> ZonedOptions:
-    """The options of a schedule.
+    """Return the options of a schedule.
 
-    A run to a url group has no gates and writes no journal; the messages to the
-    endpoints do.
+    A run to a url group only creates the messages to the endpoints. These messages have
+    the gates and the journal entries, so the run has no gates and no journal entries.
 
     Raises: BadValue.
     """

@@ -20,7 +20,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Keys:
-    """Views; `owner` is the owner of the request's token."""
+    """Views of signing keys. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
         self._tenants = services.tenants
@@ -39,8 +39,8 @@ class Keys:
     def rotate(self, owner: Owner) -> Response:
         """Rotate the signing keys.
 
-        The answer has the new keys, which of them changed, and which older keys no
-        longer work.
+        The response contains the new keys, and says which key changed and which older
+        pairs of keys no longer verify deliveries.
 
         Source: https://upstash.com/docs/qstash/howto/roll-signing-keys
         """
@@ -53,7 +53,8 @@ class Keys:
             force=flags["force"],
         )
         log.info(logfmt.line("keys.rotated", owner=owner, both=rotation.replaced_both))
-        # Answer only when every worker has dropped the old keys from its cache.
+        # Workers cache keys for this long. Respond only after all of them use the new
+        # keys.
         time.sleep(SECRETS_CACHED_S)
         answer = _render(rotation.secrets) | {
             "rotated": "both" if rotation.replaced_both else "next",

@@ -1,4 +1,4 @@
-"""The endpoints of `/v2/topics`: url groups, destinations with several URLs.
+"""The endpoints of `/v2/topics`: url groups, which send a message to several URLs.
 
 Source: https://upstash.com/docs/qstash/features/url-groups
 """
@@ -39,7 +39,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class UrlGroups:
-    """Views; `owner` is the owner of the request's token."""
+    """Views of url groups. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
         self._groups: Groups = services.groups
@@ -48,7 +48,7 @@ class UrlGroups:
 
     @documented(body=response_schemas.NewEndpoints, errors=(400, 412, 413))
     def add(self, owner: Owner, name: str) -> Response:
-        """Add endpoints to a url group; creates the group if necessary."""
+        """Add endpoints to a url group; create the group if necessary."""
         name = read_name(name, NAME)
         endpoints = [self._endpoint(item) for item in self._items()]
         if not endpoints:
@@ -63,7 +63,7 @@ class UrlGroups:
 
     @documented(body=response_schemas.NamedEndpoints, errors=(400, 404, 413))
     def remove(self, owner: Owner, name: str) -> Response:
-        """Remove endpoints from a url group; without endpoints it is deleted."""
+        """Remove endpoints from a url group; an empty group is deleted."""
         urls, names = [], []
         for item in self._items():
             if url := _text(item, "url"):
@@ -125,7 +125,7 @@ class UrlGroups:
                 fault = "should be Content-Type or begin with Upstash-"
                 raise BadValue(canonical(name[:40]), fault)
             headers.setdefault(canonical(name), []).extend(values)
-        # Raises BadValue for an invalid value.
+        # Parse the headers only to check them: `read` raises BadValue.
         self._drafts.read(default_headers({"headers": headers}))
         return headers
 
@@ -154,7 +154,7 @@ class UrlGroups:
         )
 
     def _stored_url(self, url: str) -> str:
-        """A URL as groups store it; unchanged if no group can have it."""
+        """Return a URL as url groups store URLs; return an invalid URL unchanged."""
         try:
             return read_destination(url, self._limits.address_policy)
         except BadValue:

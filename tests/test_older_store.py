@@ -46,6 +46,8 @@ def environ(valkey: str, free_port: int) -> dict[str, str]:
         "REDIS_URL": valkey,
         "SECRET_KEY": SECRET_KEY,
         "PORT": str(free_port),
+        # If two workers exit at the same time, gunicorn may exit with another code.
+        "SCHED_WEB_WORKERS": "1",
     }
 
 

@@ -71,7 +71,8 @@ def shells(
         with logs[role].open("wb") as log:
             processes.append(
                 subprocess.Popen(
-                    ["sh", "-c", line],
+                    # Without `exec` only the shell is waited for at the end.
+                    ["sh", "-c", f"exec {line}"],
                     cwd=ROOT,
                     env=environ,
                     stdout=log,

@@ -1,4 +1,4 @@
-"""Finding the URL or url group that a publisher names as destination."""
+"""Finds the URL or the url group that a publisher names as the destination."""
 
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import NotFound
@@ -20,7 +20,7 @@ class Addressing:
         self._groups_by_name: dict[str, Group | None] = {}
 
     def resolve(self, destination: str) -> str | Group:
-        """The URL, or the url group of that name.
+        """Return a destination URL, as it will be sent, or the named url group.
 
         Raises: BadValue, NotFound, UnreadableRecord.
         """

@@ -1,4 +1,4 @@
-"""Drafts of events, made from the headers that publishers send. Pure."""
+"""Creates drafts of events from the headers that publishers send. Pure."""
 
 import hashlib
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ from scheduler_api.settings import Settings
 from typing import Any
 
 DAY_MS = 86_400_000
-# A publisher sends mostly the same headers with each message. Parsing them is the most
-# expensive step of accepting a message, apart from storing it.
+# Parsed headers are cached: publishers mostly send the same headers with each message,
+# and only storing a message takes more time than parsing its headers.
 CACHED_MESSAGES = 1_024
 CACHED_MAX_LENGTH = 4_096
 
@@ -46,7 +46,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """The limits from the settings."""
+        """Return the limits in the settings."""
         own = settings.of(QstashSettings)
         return cls(
             headers=HeaderLimits(
@@ -63,9 +63,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class ParsedMessage:
-    """A message, and the same message as an event's options.
+    """A message, and the same message as the options of an event.
 
-    Events share both, so neither may be changed.
+    The cache returns one instance for many events, so neither attribute may be changed.
     """
 
     message: Message
@@ -119,7 +119,7 @@ class Drafts:
         return ParsedMessage(message, to_options(message))
 
     def defaults(self, group: Group) -> Message:
-        """The message that a url group's default headers describe.
+        """Return a message with the settings in a url group's default headers.
 
         Raises: BadValue.
         """
@@ -129,7 +129,7 @@ class Drafts:
     def for_group(
         self, parsed: ParsedMessage, group: Group, *, body: bytes, now_ms: int
     ) -> list[Draft]:
-        """Drafts of a message to a url group, one for each endpoint.
+        """Return the drafts of a message to a url group, one for each endpoint.
 
         Args:
             now_ms: see `draft`.
@@ -146,11 +146,11 @@ class Drafts:
     def draft(
         self, parsed: ParsedMessage, *, url: str, body: bytes, now_ms: int
     ) -> Draft:
-        """A draft of a message to a URL.
+        """Return a draft of a message to a URL.
 
         Args:
-            now_ms: used to check `Upstash-Not-Before`, and to send at once if that time
-                has passed.
+            now_ms: the current time. If `Upstash-Not-Before` is earlier, the message is
+                due at once; if it is too far in the future, it is refused.
 
         Raises: BadValue.
         """
@@ -176,10 +176,11 @@ class Drafts:
 
 
 def schedule_deduplication_name(message: Message, *, url: str, body: bytes) -> str:
-    """The deduplication name for the creation of a schedule; '' for none.
+    """Return the deduplication name of a request for a schedule; '' means none.
 
-    It differs from every message's name. Content-based deduplication also compares the
-    cron rule and the name of the schedule.
+    The name begins with `s`, so it differs from the deduplication names of messages.
+    Content-based deduplication of schedules also compares the cron expression, the time
+    zone and the name of the schedule.
     """
     name = _deduplication_name(message, url=url, body=body)
     if not name or message.deduplication_id is not None:
@@ -189,23 +190,27 @@ def schedule_deduplication_name(message: Message, *, url: str, body: bytes) -> s
 
 
 def _deduplication_name(message: Message, *, url: str, body: bytes) -> str:
-    """The deduplication name of a message; '' for none."""
+    """Return the deduplication name of a message; '' means no deduplication."""
     if message.deduplication_id is not None:
         scoped_id = message.deduplication_id + _group_scope(message, url)
         return "i" + hashlib.sha256(scoped_id.encode()).hexdigest()
     if message.content_based:
-        # A message to a group never duplicates one sent straight to its endpoint.
+        # A message to a url group is never a duplicate of a message that was published
+        # to the URL of one of the group's endpoints.
         scope = _group_scope(message, url) or url
         return "c" + content_hash(message, url=scope, body=body)
     return ""
 
 
 def _group_scope(message: Message, url: str) -> str:
-    """Text that is unique to an endpoint of a url group; ids contain no NUL."""
+    """Return a text that is unique to an endpoint of a url group, '' without a group.
+
+    The text begins with NUL, which deduplication ids cannot contain.
+    """
     return "" if message.topic is None else f"\0{message.topic}\0{url}"
 
 
 def default_headers(defaults: Mapping[str, Any]) -> Headers:
-    """The default headers of a url group, as pairs."""
+    """Return the default headers of a url group as pairs of name and value."""
     headers: dict[str, list[str]] = defaults.get("headers", {})
     return tuple((name, value) for name in headers for value in headers[name])

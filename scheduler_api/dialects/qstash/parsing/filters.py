@@ -1,8 +1,8 @@
-"""Filters and paging: the parameters that list and bulk calls take. Pure.
+"""Parses the filters and the paging parameters of list and bulk calls. Pure.
 
-The values of one filter are alternatives; a message must pass every filter. An unknown
-parameter is an error: if a misspelled filter were ignored, a bulk call would affect all
-messages.
+A message passes a filter if it has one of the filter's values. A call selects the
+messages that pass all of its filters. An unknown parameter is an error: if a misspelled
+filter were ignored, a bulk call would affect all messages.
 """
 
 import re
@@ -29,10 +29,10 @@ CONDITIONS = (
 )
 ALIASES = {"callerIP": "callerIp"}
 DATES = ("fromDate", "toDate")
-# Values of these may contain commas.
+# Parameters whose values may contain commas. The values of all others are split.
 NEVER_SPLIT = ("url", "path", "flowControlKey", "search")
 
-# The states of log entries, by the kind of the journal entry.
+# The state that a log entry shows for each kind of journal entry.
 STATES = {
     "created": "CREATED",
     "begun": "ACTIVE",
@@ -64,7 +64,8 @@ _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
 }
 _ORDERS = {"earliestFirst": False, "latestFirst": True}
 _DEAD_LETTER_CURSOR = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
-# 0-0 is not the id of any journal entry, and the store refuses to read before it.
+# Does not match 0-0, which is not the id of any journal entry: Redis returns an error
+# for a read of the entries before 0-0.
 _LOG_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
 
 
@@ -72,7 +73,8 @@ _LOG_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
 class Conditions:
     """Filters of messages.
 
-    `ids` are message ids, None for any. `values` has the accepted values by filter.
+    `ids` are the accepted message ids; None accepts all. `values` maps the name of a
+    filter to the accepted values.
     """
 
     ids: tuple[str, ...] | None = None
@@ -95,7 +97,7 @@ class Cancellation:
 
     @property
     def is_unfiltered(self) -> bool:
-        """Whether it cancels all messages."""
+        """Whether the call cancels all messages."""
         return self == Cancellation(Conditions(), ALWAYS)
 
 
@@ -113,8 +115,8 @@ class LogQuery:
 class DeadLetterQuery:
     """Which dead letters to select; `count` is the size of the page.
 
-    `ids` are the dead letters' own ids, None for any. `statuses` are response statuses
-    of the last attempt.
+    `ids` are the accepted ids of dead letters, and `statuses` the accepted response
+    statuses of the last attempt; None accepts all.
     """
 
     ids: tuple[str, ...] | None
@@ -127,14 +129,14 @@ class DeadLetterQuery:
 
     @property
     def is_unfiltered(self) -> bool:
-        """Whether it selects all dead letters, page by page."""
+        """Whether the query selects all dead letters, from the first page on."""
         if any(part is not None for part in (self.ids, self.statuses, self.after)):
             return False
         return (self.conditions, self.span) == (Conditions(), ALWAYS)
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
-    """The parameters of a query by name, without the token."""
+    """Return the values of a query's parameters by name, except for the token."""
     parameters: Parameters = {}
     for name, value in pairs:
         if name != TOKEN:
@@ -144,9 +146,10 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:
 
 
 def read_fields(body: object) -> Parameters:
-    """The parameters in a JSON body; none for an empty body.
+    """Return the parameters in a JSON body, {} for an empty body.
 
-    null is an error: if it counted as an absent filter, it would select all messages.
+    A filter that is null is an error: if it were ignored, the call would affect all
+    messages.
 
     Raises: BadValue.
     """
@@ -164,7 +167,7 @@ def read_fields(body: object) -> Parameters:
 
 
 def read_cancellation(parameters: Parameters) -> Cancellation:
-    """The messages that a bulk call cancels; `count` is checked and ignored.
+    """Return which messages a bulk call cancels; check `count`, but do not use it.
 
     Raises: BadValue.
     """
@@ -176,7 +179,7 @@ def read_cancellation(parameters: Parameters) -> Cancellation:
 
 
 def read_log_query(parameters: Parameters) -> LogQuery:
-    """The log entries that a call lists.
+    """Return which log entries a call lists.
 
     Raises: BadValue.
     """
@@ -192,7 +195,7 @@ def read_log_query(parameters: Parameters) -> LogQuery:
 
 
 def read_dead_letter_query(parameters: Parameters) -> DeadLetterQuery:
-    """The dead letters that a call selects.
+    """Return which dead letters a call selects.
 
     Raises: BadValue.
     """
@@ -218,7 +221,7 @@ def read_dead_letter_query(parameters: Parameters) -> DeadLetterQuery:
 
 
 def read_flags(parameters: Parameters, names: Collection[str]) -> dict[str, bool]:
-    """All parameters of a call, each `true` or `false`; an absent one is false.
+    """Parse parameters that are `true` or `false`; absent parameters are False.
 
     Raises: BadValue.
     """
@@ -233,7 +236,7 @@ def read_flags(parameters: Parameters, names: Collection[str]) -> dict[str, bool
 def read_limits(
     parameters: Parameters, maximums: Mapping[str, int]
 ) -> dict[str, int | None]:
-    """All parameters of a call, each an integer from 1; an absent one is None.
+    """Parse parameters that are integers from 1; absent parameters are None.
 
     Args:
         maximums: the largest value of each parameter.
@@ -250,7 +253,7 @@ def read_limits(
 
 
 def read_search(parameters: Parameters) -> str:
-    """The search text, the only parameter of a call; '' matches everything.
+    """Return the search text, the only parameter of its call; '' if it is absent.
 
     Raises: BadValue.
     """
@@ -259,7 +262,7 @@ def read_search(parameters: Parameters) -> str:
 
 
 def format_cursor(cursor: Cursor | Place) -> str:
-    """The text of a cursor; clients send it back unchanged."""
+    """Return a cursor as the text that clients send to get the next page."""
     return "{}-{}".format(*cursor)
 
 
@@ -279,7 +282,7 @@ def _canonical_name(name: str) -> str:
 
 
 def _conditions(parameters: Parameters) -> Conditions:
-    """The filters; if there are ids, the other filters are ignored."""
+    """Return the filters of messages; message ids replace all other filters."""
     if "messageIds" in parameters or "messageId" in parameters:
         ids = (
             value.strip()
@@ -299,7 +302,7 @@ def _conditions(parameters: Parameters) -> Conditions:
 
 
 def _values(name: str, event: Event | Outline, message: Message) -> Collection[str]:
-    """The values that a message has for a filter."""
+    """Return the values of a message that a filter compares."""
     url = event.content.url
     if name in ("host", "path"):
         if url == message.topic:
@@ -320,7 +323,7 @@ def _values(name: str, event: Event | Outline, message: Message) -> Collection[s
 
 
 def _hosts(url: str) -> Collection[str]:
-    """The host of a URL without and with the port."""
+    """Return the host of a URL, without and with the port."""
     destination = destinations.parse(url)
     return destination.host, str(destination.origin).partition("//")[2]
 

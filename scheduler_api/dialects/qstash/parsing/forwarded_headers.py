@@ -1,7 +1,7 @@
-"""Which of a publisher's headers are forwarded to the destination.
+"""Selects and checks the publisher's headers that are forwarded to the destination.
 
-Headers that publishers may not set are dropped. A header that cannot be sent is an
-error. So a stored message has only headers that can be sent.
+Headers that publishers may not set are dropped. A header that is invalid in an HTTP
+request is an error, so a stored message contains only headers that can be sent.
 """
 
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ HEADERS_MAX = 100
 HEADERS_MAX_BYTES = 65_536
 CONTENT_TYPE = "Content-Type"
 
-# Deliveries set these themselves. Receivers choose their verification keys by
-# `upstash-region`, so publishers must not set it either.
+# Headers that publishers may not set. Deliveries have all of these except
+# `upstash-region`, by which receivers choose their verification keys.
 DELIVERY_HEADERS = frozenset(
     {
         "user-agent",
@@ -28,8 +28,9 @@ DELIVERY_HEADERS = frozenset(
     }
 )
 TELEMETRY = ("upstash-telemetry-",)
-# Headers that `Upstash-Header-Forward` leaves out: credentials for this API, and what
-# clients and proxies send about their connection to it.
+# Headers that `Upstash-Header-Forward` leaves out: credentials for this API, headers
+# about the client's connection to this API, and the content type, which is forwarded
+# even without `Upstash-Header-Forward`.
 NOT_FORWARDED = frozenset(
     {
         "accept-encoding",
@@ -52,10 +53,10 @@ def is_reserved_name(name: str) -> bool:
 
 
 def outbound_header(name: str, value: str, *, source_name: str) -> tuple[str, str]:
-    """A header for the destination, with its name in canonical form.
+    """Check a header for the destination; return it with a canonical name.
 
     Args:
-        source_name: the name that the publisher wrote, for the error.
+        source_name: the name of the publisher's header, for the error message.
 
     Raises: BadValue, if the header cannot be sent.
     """
@@ -68,7 +69,7 @@ def outbound_header(name: str, value: str, *, source_name: str) -> tuple[str, st
 
 
 def forward_all(pairs: Iterable[tuple[str, str]]) -> Headers:
-    """The headers that `Upstash-Header-Forward` forwards without a prefix.
+    """Return the headers that `Upstash-Header-Forward: true` forwards.
 
     Raises: BadValue.
     """
@@ -85,7 +86,7 @@ def forward_all(pairs: Iterable[tuple[str, str]]) -> Headers:
 
 
 def merge(base: Headers, forwarded: Headers) -> Headers:
-    """All headers; a forwarded header replaces base headers of the same name.
+    """Combine headers; forwarded headers replace base headers of the same name.
 
     Raises: BadValue, if there are more headers than a message may have.
     """

@@ -1,7 +1,7 @@
-"""Readers of header values.
+"""Parses the values of headers.
 
-Every reader takes a value and the name of its header. Errors begin with that name:
-their text is all that the SDKs show to a user.
+Each function takes the value and the name of a header. Error messages begin with the
+name of the header, because the SDKs show users only the message of an error.
 """
 
 import re
@@ -18,7 +18,8 @@ from scheduler_api.web.values import LATEST_MS, read_integer
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 MAX_PERIOD_MS = 7 * 86_400_000
 MAX_LIMIT = 1_000_000_000
-# The last second of the year 9999. A time in milliseconds by mistake is larger.
+# The last second of the year 9999. If a client mistakenly sends milliseconds instead of
+# seconds, the number exceeds this maximum, and the client gets an error.
 MAX_UNIX_S = LATEST_MS // 1000
 TEXT_MAX_LENGTH = 1024
 NAME_MAX_LENGTH = 256
@@ -31,7 +32,8 @@ _DURATION = DurationSyntax(
     max_parts=16,
 )
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
-# HTTP clients remove these from a path, so a resource of that name has no URL.
+# HTTP clients remove these segments from paths, so they could not send a request for a
+# resource with such a name.
 _DOT_SEGMENTS = (".", "..")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _REDACTED_HEADER = re.compile(r"headers?\[\s*([^\[\],\s]+)\s*\]", re.IGNORECASE)
@@ -40,11 +42,12 @@ _BLANKS = " \t"
 
 
 class BadValue(SchedulerError, ValueError):
-    """A header or parameter has an invalid value; the message begins with its name.
+    """A header or parameter has an invalid value.
 
     Args:
-        name: may end with a colon and the invalid part of the value.
-        fault: the rest of the sentence, such as `should be a text`.
+        name: the name of the header or parameter, with which the message begins. A
+            colon may follow, and then the invalid part, as in `endpoints: name`.
+        fault: completes the message, such as `should be a text`.
     """
 
     def __init__(self, name: str, fault: str) -> None:
@@ -53,7 +56,7 @@ class BadValue(SchedulerError, ValueError):
 
 
 def read_duration_ms(value: str, name: str) -> int:
-    """A duration such as `1d10h30m`, or a number of seconds, rounded up to ms.
+    """Parse a duration such as `1d10h30m`, or a number of seconds; round up to ms.
 
     Raises: BadValue.
     """
@@ -65,7 +68,7 @@ def read_duration_ms(value: str, name: str) -> int:
 
 
 def read_timeout_ms(value: str, name: str) -> int:
-    """The deadline of one attempt.
+    """Parse the timeout of one attempt, a duration of more than 0.
 
     Raises: BadValue.
     """
@@ -76,7 +79,7 @@ def read_timeout_ms(value: str, name: str) -> int:
 
 
 def read_unix_ms(value: str, name: str) -> int:
-    """A unix time in seconds, as milliseconds.
+    """Parse a unix time in seconds; return milliseconds.
 
     Raises: BadValue.
     """
@@ -88,7 +91,7 @@ def read_unix_ms(value: str, name: str) -> int:
 
 
 def read_retries(value: str, name: str) -> int:
-    """The maximum number of retries.
+    """Parse the maximum number of retries.
 
     Raises: BadValue.
     """
@@ -99,7 +102,7 @@ def read_retries(value: str, name: str) -> int:
 
 
 def read_retry_delay(value: str, name: str) -> str:
-    """An expression for the delay before a retry, as written.
+    """Check the expression for the delay before a retry; return the expression.
 
     Raises: BadValue.
     """
@@ -113,8 +116,8 @@ def read_retry_delay(value: str, name: str) -> str:
 def check_retry_delay(value: str, name: str, *, retries: int) -> None:
     """Check that an expression has a value before at least one retry.
 
-    `1000 / retried` passes for any number of retries, although it has no value before
-    the first.
+    For example, `1000 / retried` has no value before the first retry, but has a value
+    before the second, so it is accepted for any number of retries.
 
     Raises: BadValue.
     """
@@ -124,7 +127,7 @@ def check_retry_delay(value: str, name: str, *, retries: int) -> None:
 
 
 def read_method(value: str, name: str) -> str:
-    """A method, in upper case.
+    """Parse an HTTP method; return it in upper case.
 
     Raises: BadValue.
     """
@@ -137,15 +140,15 @@ def read_method(value: str, name: str) -> str:
 
 
 def read_boolean(value: str, _name: str = "") -> bool:
-    """Whether the value is `true` in any case; the Python SDK sends `True`."""
+    """Tell whether the value is `true` in any case; the Python SDK sends `True`."""
     return value.lower() == "true"
 
 
 def read_url(value: str, name: str) -> str:
-    """An absolute http(s) URL.
+    """Check an absolute http(s) URL; return it as it will be sent.
 
-    A URL that is not ASCII or has a fragment is returned as it will be sent, because
-    the signature must contain the URL that the receiver sees.
+    Most URLs are sent unchanged. A URL with non-ASCII characters or a fragment is
+    normalized here, because the signature must contain the URL that the receiver sees.
 
     Raises: BadValue.
     """
@@ -160,7 +163,7 @@ def read_url(value: str, name: str) -> str:
 
 
 def read_utf8(value: str) -> str:
-    """Decode UTF-8 that the WSGI server has decoded as latin-1."""
+    """Decode a text as UTF-8 that the WSGI server has decoded as latin-1."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:
@@ -168,7 +171,7 @@ def read_utf8(value: str) -> str:
 
 
 def read_text(value: str, name: str) -> str:
-    """Free text, decoded by `read_utf8`.
+    """Decode free text with `read_utf8`, and check it with `check_text`.
 
     Raises: BadValue.
     """
@@ -177,9 +180,9 @@ def read_text(value: str, name: str) -> str:
 
 
 def check_text(value: str, name: str) -> str:
-    """Free text that is already decoded.
+    """Check free text that is already decoded; return the text.
 
-    Raises: BadValue, if it is too long or has control characters.
+    Raises: BadValue, if the text is too long or has control characters.
     """
     if len(value) > TEXT_MAX_LENGTH:
         raise BadValue(name, f"should have at most {TEXT_MAX_LENGTH} characters")
@@ -189,7 +192,7 @@ def check_text(value: str, name: str) -> str:
 
 
 def read_name(value: str, name: str) -> str:
-    """The name of a queue, a url group or a schedule.
+    """Check the name of a queue, a url group or a schedule; return the name.
 
     Raises: BadValue.
     """
@@ -205,7 +208,7 @@ def read_name(value: str, name: str) -> str:
 
 
 def read_labels(value: str, name: str) -> tuple[str, ...]:
-    """Labels, separated by commas; repeated labels are dropped.
+    """Parse labels, separated by commas; drop repeated labels.
 
     Raises: BadValue.
     """
@@ -216,7 +219,7 @@ def read_labels(value: str, name: str) -> tuple[str, ...]:
 
 
 def read_cron(value: str, name: str) -> cron.Cron:
-    """A cron expression, optionally with a `CRON_TZ=` prefix.
+    """Parse a cron expression, optionally with a `CRON_TZ=` prefix.
 
     Raises: BadValue.
     """
@@ -227,7 +230,9 @@ def read_cron(value: str, name: str) -> cron.Cron:
 
 
 def read_redaction(value: str, name: str) -> Redaction:
-    """A list of `body`, `header` or `headers`, `header[Name]` or `headers[Name]`.
+    """Parse a list of `body`, `header` and `header[Name]`.
+
+    `headers` has the same meaning as `header`.
 
     Raises: BadValue.
     """
@@ -247,10 +252,10 @@ def read_redaction(value: str, name: str) -> Redaction:
 
 
 def read_flow_control(key: str, value: str, *, name: str) -> FlowControl:
-    """A key with limits such as `parallelism=3, rate=10, period=1m`.
+    """Parse the limits of a flow-control key: `parallelism=3, rate=10, period=1m`.
 
     Args:
-        name: of the header with the limits.
+        name: the name of the header with the limits.
 
     Raises: BadValue.
     """

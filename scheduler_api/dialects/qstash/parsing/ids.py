@@ -1,4 +1,4 @@
-"""The ids of messages and dead letters, and the event ids in them. Pure."""
+"""Formats and parses the ids of messages and dead letters. Pure."""
 
 import re
 from typing import NamedTuple
@@ -10,24 +10,24 @@ _DEAD_LETTER = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
 
 
 class DeadLetterId(NamedTuple):
-    """The parts of a dead letter's id: its event, and that event's fire time."""
+    """The parts of a dead letter's id: the fire time and the id of its event."""
 
     wanted_ms: int
     event_id: str
 
 
 def read_message_id(message_id: str) -> str | None:
-    """The event id in a message id, None if the text is not a message id."""
+    """Return the event id in a message id, None if the text is not a message id."""
     match = _MESSAGE.fullmatch(message_id)
     return None if match is None else match[1]
 
 
 def dlq_id(wanted_ms: int, event_id: str) -> str:
-    """The id of an event's dead letter."""
+    """Return the id of an event's dead letter."""
     return f"{wanted_ms}-{event_id}"
 
 
 def read_dlq_id(text: str) -> DeadLetterId | None:
-    """The parts of a dead letter's id, None if the text is not one."""
+    """Return the parts of a dead letter's id, None if the text is not such an id."""
     match = _DEAD_LETTER.fullmatch(text)
     return None if match is None else DeadLetterId(int(match[1]), match[2])

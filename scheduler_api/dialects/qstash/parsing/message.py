@@ -1,4 +1,4 @@
-"""Messages: their settings and headers, and how an event's options store them."""
+"""The settings and headers of messages, and their format in an event's options."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ DEFAULT_PERIOD_S = 1
 
 @dataclass(frozen=True)
 class FlowControl:
-    """A flow-control key and its limits; None is no limit."""
+    """A flow-control key, and the limits that a message sets for it; None sets none."""
 
     key: str
     parallelism: int | None = None
@@ -29,9 +29,9 @@ class FlowControl:
 
 @dataclass(frozen=True)
 class Callback:
-    """A callback's URL, and how the message to it is sent.
+    """The URL of a callback, and the settings of the request to this URL.
 
-    If `retries` or `retry_delay` is None, the callback uses its message's.
+    If `retries` or `retry_delay` is None, the value of the reported message is used.
     """
 
     url: str
@@ -48,9 +48,9 @@ class Callback:
 class Message:
     """A message without its destination and body.
 
-    The names of forwarded headers are in canonical form, their order is the
-    publisher's. `topic` and `endpoint` are the names of the url group and the endpoint
-    that the message is for. Only schedules have `cron`, `tz` and `schedule_id`.
+    `headers` are the forwarded headers, with canonical names, in the publisher's order.
+    `topic` and `endpoint` are the names of the url group and of the endpoint to which
+    the message is sent. Requests for schedules have `cron`, `tz` and `schedule_id`.
     """
 
     method: str = POST
@@ -84,14 +84,14 @@ class Message:
         return (("Content-Type", self.content_type), *self.headers)
 
     def wanted_ms(self, now_ms: int) -> int:
-        """The time of the first attempt; `not_before_ms` wins over the delay."""
+        """Return the time of the first attempt; `not_before_ms` overrides the delay."""
         if self.not_before_ms is not None:
             return max(self.not_before_ms, now_ms)
         return now_ms + self.delay_ms
 
 
 def to_gates(message: Message) -> Gates:
-    """The gates of a message: its queue, and its flow-control key with limits."""
+    """Return a message's gates: its queue, and its flow-control key with limits."""
     limits = message.flow_control
     if limits is None:
         return Gates(queue=message.queue or "")
@@ -105,15 +105,15 @@ def to_gates(message: Message) -> Gates:
 
 
 def message_id(event_id: str) -> str:
-    """The message id of an event, which clients and receivers see."""
+    """Return the message id of an event, which clients and receivers see."""
     return f"msg_{event_id}"
 
 
 def schedule_id(schedule: str | None, message: Message) -> str | None:
-    """The schedule's id that clients see, None if the event has no schedule.
+    """Return the schedule id that clients see, None if the event has no schedule.
 
     Args:
-        schedule: the id in the event.
+        schedule: the internal id of the schedule, which the event contains.
     """
     if message.schedule_id is not None or schedule is None:
         return message.schedule_id
@@ -121,18 +121,18 @@ def schedule_id(schedule: str | None, message: Message) -> str | None:
 
 
 def to_endpoint(message: Message, *, group: str, endpoint: Endpoint) -> Message:
-    """The copy of a message to a url group for one of the group's endpoints."""
+    """Return the copy of a message for one endpoint of a url group."""
     return replace(message, topic=group, endpoint=endpoint.name or None)
 
 
 @lru_cache(maxsize=1024)
 def canonical(name: str) -> str:
-    """A header's name in canonical form: `Test-Header`."""
+    """Return the name of a header in canonical form, such as `Test-Header`."""
     return "-".join(map(str.capitalize, name.split("-")))
 
 
 def header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """All values of each header, by canonical name."""
+    """Return all values of each header, by canonical name."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(canonical(name), []).append(value)
@@ -140,10 +140,10 @@ def header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def content_hash(message: Message, *, url: str, body: bytes) -> str:
-    """The hash that content-based deduplication compares.
+    """Return the hash that content-based deduplication compares.
 
-    It covers the destination, the body, and the headers sent to the destination in any
-    order. It leaves out the method, delays and retries.
+    The hash covers the destination, the body and the headers for the destination,
+    whose order does not matter. The hash leaves out the method, delays and retries.
     """
     digest = hashlib.sha256()
     fields = [url, *(field for pair in sorted(message.sent_headers) for field in pair)]
@@ -154,12 +154,12 @@ def content_hash(message: Message, *, url: str, body: bytes) -> str:
 
 
 def to_options(message: Message) -> dict[str, object]:
-    """A message as an event's options; fields with default values are left out."""
+    """Return a message as an event's options; leave out attributes with defaults."""
     return _write(message, _MESSAGE)
 
 
 def from_options(options: Mapping[str, object]) -> Message:
-    """The message that `to_options` wrote.
+    """Read a message from the options that `to_options` returned.
 
     Raises: UnreadableRecord.
     """
@@ -171,7 +171,10 @@ def from_options(options: Mapping[str, object]) -> Message:
 
 @dataclass(frozen=True)
 class _Field:
-    """How one attribute is stored: its default, and how to write and read it."""
+    """How options store one attribute.
+
+    An attribute that has the default value is left out.
+    """
 
     name: str
     default: object = None
@@ -196,8 +199,8 @@ def _read(stored: Mapping[str, object], fields: dict[str, _Field]) -> dict[str, 
     return {fields[key].name: fields[key].read(value) for key, value in stored.items()}
 
 
-# The keys are short because every event stores them. Stored events keep old keys, so
-# never give a key another meaning.
+# The keys are short because every event stores them. Never give a key a new meaning:
+# the store still contains events with the old meaning.
 _SENDING = {
     "m": _Field("method", POST),
     "h": _Field("headers", (), _flat, _pairs),

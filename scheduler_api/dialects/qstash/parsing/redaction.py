@@ -1,8 +1,8 @@
-"""Redaction: values that API answers and logs hide; the destination gets the original.
+"""Hides values in API answers and logs; the destination still gets the values.
 
-A placeholder replaces each hidden value. It is a keyed hash, because a short value
-could be found behind a plain hash by trying. Equal values of one tenant have equal
-placeholders.
+A placeholder replaces each hidden value. The placeholder is a keyed hash: from a plain
+hash, anyone could find a short value by trying all values. Equal values of one tenant
+have equal placeholders.
 
 Source: https://upstash.com/docs/qstash/features/redaction
 """
@@ -19,7 +19,7 @@ _PURPOSE = "scheduler_api redaction 1"
 
 @dataclass(frozen=True)
 class Redaction:
-    """What to hide: the body, all headers, or headers by lower-case name."""
+    """What to hide: the body, all headers, or the listed headers, in lower case."""
 
     body: bool = False
     all_headers: bool = False
@@ -30,13 +30,13 @@ class Redaction:
         return self.all_headers or name.lower() in self.headers
 
     def redact_body(self, body: bytes, *, key: bytes) -> bytes:
-        """The body, or its placeholder if it is hidden; an empty body stays empty."""
+        """Return the body, or a placeholder if a body that is not empty is hidden."""
         return placeholder(body, key=key).encode() if self.body and body else body
 
     def redact_headers(
         self, headers: Iterable[tuple[str, str]], *, key: bytes
     ) -> tuple[tuple[str, str], ...]:
-        """The headers, with placeholders for hidden values."""
+        """Return the headers, with placeholders for hidden values."""
         return tuple(
             (
                 name,
@@ -52,11 +52,11 @@ NOTHING_HIDDEN = Redaction()
 
 
 def key_of(tenant: str, *, secret_key: str) -> bytes:
-    """A tenant's redaction key, derived from the installation's secret key."""
+    """Return a tenant's redaction key, derived from the installation's secret key."""
     context = f"{_PURPOSE} {tenant}".encode()
     return hmac.digest(secret_key.encode(), context, hashlib.sha256)
 
 
 def placeholder(value: bytes, *, key: bytes) -> str:
-    """`REDACTED:` and 64 hexadecimal digits, the HMAC-SHA256 of a value."""
+    """Return `REDACTED:` and the HMAC-SHA256 of a value, in hexadecimal."""
     return PREFIX + hmac.digest(key, value, hashlib.sha256).hex()

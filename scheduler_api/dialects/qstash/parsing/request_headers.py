@@ -1,4 +1,4 @@
-"""Parsing a publisher's headers and query parameters into a message.
+"""Parses a publisher's headers and query parameters into a message.
 
 Names are case-insensitive. An empty value counts as absent, and a header overrides a
 parameter of the same name. Unknown names that begin with `Upstash-` are ignored; the
@@ -29,12 +29,13 @@ CALLBACK = "upstash-callback"
 FAILURE_CALLBACK = "upstash-failure-callback"
 FORWARD = "forward-"
 CONTENT_TYPE = "content-type"
-# Beginnings of the names that are parsed.
+# Headers are parsed only if their name begins with one of these.
 PARSED = (PREFIX, CONTENT_TYPE)
 
 _BLANKS = " \t"
 
-# By the header's name without its prefix: the attribute, and the reader of its value.
+# Maps the name of a header, without the prefix, to the attribute that the header sets
+# and to the function that parses the value.
 CALLBACK_HEADERS: Table = {
     "delay": ("delay_ms", header_values.read_duration_ms),
     "method": ("method", header_values.read_method),
@@ -77,15 +78,16 @@ DEFAULT_LIMITS = HeaderLimits()
 class _Grouped:
     """A publisher's headers and parameters, grouped for parsing.
 
-    `settings` maps a lower-case name to the name as written and the value. `forwarded`
-    maps a prefix to the headers to forward under it, each as written.
+    `settings` maps the lower-case name of a header to the name as the publisher wrote
+    it, and the value. `forwarded` maps a prefix, such as `upstash-callback-`, to the
+    headers with this prefix that are to be forwarded.
     """
 
     settings: dict[str, tuple[str, str]] = field(default_factory=dict)
     forwarded: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def value(self, name: str) -> str:
-        """The value of a setting, '' if it is absent."""
+        """Return the value of a setting, '' if the setting is absent."""
         return self.settings.get(name, ("", ""))[1]
 
 
@@ -99,14 +101,14 @@ def from_headers(
     schedule: bool = False,
     limits: HeaderLimits = DEFAULT_LIMITS,
 ) -> Message:
-    """The message that a request or an item of a batch describes.
+    """Return the message that a request or an item of a batch describes.
 
     Args:
-        query: decoded parameters; only those that begin with `upstash-` are read.
-        base: the values of absent headers, such as a url group's defaults or a message
-            that is retried.
-        queue: the name in the path or in the item.
-        schedule: read the headers of a schedule; a message ignores them.
+        query: decoded parameters; parameters without the prefix `upstash-` are ignored.
+        base: has the values for absent headers: the defaults of a url group, or the
+            settings of a message that is sent again.
+        queue: the name of the queue in the path or in the item.
+        schedule: parse the headers of a request for a schedule, not for a message.
 
     Raises: BadValue.
     """
@@ -175,10 +177,11 @@ def _group(pairs: Pairs) -> _Grouped:
 
 @lru_cache(maxsize=1024)
 def _forwarding_prefix(lower_name: str) -> str | None:
-    """The prefix before the name of a header to forward, None for other headers.
+    """Return the prefix of a header that is to be forwarded, else None.
 
-    Every header after a callback's prefix that is not one of the callback's settings is
-    forwarded: the Python SDK adds no `Forward-` to them.
+    For messages, the prefix is followed by `Forward-`. For callbacks, the Python SDK
+    leaves `Forward-` out. So every header with the prefix of a callback is forwarded,
+    unless it is one of the callback's settings.
     """
     if lower_name.startswith(PREFIX + FORWARD):
         return PREFIX
@@ -227,7 +230,8 @@ def _callback(grouped: _Grouped, name: str, base: Callback | None) -> Callback |
         url = header_values.read_url(header_values.read_utf8(text), canonical(name))
         base = Callback(url) if base is None else replace(base, url=url)
     prefix = f"{name}-"
-    # Read before the return: a faulty setting is an error even without a callback URL.
+    # Parse the settings even if there is no callback URL, so that an invalid setting is
+    # always an error.
     fields = _read(grouped, prefix, CALLBACK_HEADERS)
     forwarded = _forwarded(grouped, prefix)
     if base is None:
@@ -236,7 +240,7 @@ def _callback(grouped: _Grouped, name: str, base: Callback | None) -> Callback |
 
 
 def _forwarded(grouped: _Grouped, prefix: str) -> Headers:
-    """The headers to forward under a prefix, without the reserved ones."""
+    """Return the headers to forward, without the prefix; drop reserved headers."""
     headers = []
     for source_name, value in grouped.forwarded.get(prefix, ()):
         name = source_name[len(prefix) :]
@@ -250,7 +254,10 @@ def _forwarded(grouped: _Grouped, prefix: str) -> Headers:
 
 
 def _header_fields(base: Headers, forwarded: Headers) -> dict[str, Any]:
-    """The attributes that forwarded headers set; `Content-Type` has its own."""
+    """Return the attributes that forwarded headers set.
+
+    `Content-Type` sets `content_type`; all other headers are added to `headers`.
+    """
     content_type = forwarded_headers.CONTENT_TYPE
     rest = tuple(pair for pair in forwarded if pair[0] != content_type)
     fields: dict[str, object] = {"headers": forwarded_headers.merge(base, rest)}

@@ -1,4 +1,4 @@
-"""Reading headers and bodies of requests, and the format of errors."""
+"""Reads the headers and bodies of requests, and renders errors."""
 
 import orjson
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from scheduler_api.web import request_body, schedule_options
 from scheduler_api.web.refusal import Refusal
 from typing import Any
 
-# Beginnings of the names that WSGI servers give to headers.
+# WSGI servers put these prefixes before the names of headers.
 WSGI_HEADER, WSGI_UPSTASH_HEADER = "HTTP_", "HTTP_UPSTASH_"
 FORWARD_ALL = "upstash-header-forward"
 FORWARD_PREFIX = "upstash-forward-"
@@ -20,19 +20,19 @@ FORWARDED_OPTIONS = frozenset(
 
 
 def error(status: int, message: str) -> Response:
-    """An error in this dialect's format."""
+    """Return an error response in this dialect's format."""
     return responses.respond({"error": message}, status)
 
 
 def read_headers(environ: Mapping[str, Any], *, query: Headers) -> Headers:
-    """The headers that describe a message, with names in upper case.
+    """Return the headers that describe a message, with names in upper case.
 
     Headers that do not begin with `Upstash-` are left out, unless the request forwards
-    all headers. Reading the WSGI environment takes a tenth of the time that
-    `request.headers` takes.
+    all headers. This function reads the WSGI environment, because reading
+    `request.headers` takes ten times as long.
 
     Args:
-        query: the configuration in the query.
+        query: the query parameters that configure the message.
     """
     forward_all = WSGI_HEADER + FORWARD_ALL.upper().replace("-", "_")
     needs_all = forward_all in environ or any(name == FORWARD_ALL for name, _ in query)
@@ -47,10 +47,11 @@ def read_headers(environ: Mapping[str, Any], *, query: Headers) -> Headers:
 
 
 def read_schedule_headers(request: Request) -> Headers:
-    """The headers that describe a schedule.
+    """Return the headers that describe a schedule.
 
-    Both SDKs write `Upstash-Forward-` before the name of every header that they do not
-    know. The prefix is removed from the options of schedules.
+    Both SDKs put `Upstash-Forward-` before the name of every header that they do not
+    know, such as `Scheduler-Max-Runs`. This function removes the prefix from such
+    options of schedules.
     """
     return tuple(
         (
@@ -62,7 +63,7 @@ def read_schedule_headers(request: Request) -> Headers:
 
 
 def read_body(request: Request, *, limit_bytes: int) -> bytes:
-    """The body, byte for byte.
+    """Return the body as bytes.
 
     Raises: Refusal.
     """
@@ -75,7 +76,7 @@ def read_body(request: Request, *, limit_bytes: int) -> bytes:
 
 
 def read_json(request: Request, *, limit_bytes: int) -> object:
-    """The JSON in the body, None for an empty body; ignores the content type.
+    """Parse a JSON body, whatever its content type; an empty body is None.
 
     Raises: Refusal.
     """

@@ -1,8 +1,9 @@
-"""Destinations in the paths of requests, and the checks that a destination must pass.
+"""Reads destinations from the paths of requests, and checks them.
 
-A destination is part of the path, unencoded. Only the raw request target still has its
-double slashes and percent escapes. The query of the request belongs to the destination,
-except for the parameters that configure the message.
+The path of a request contains the destination without percent-encoding. The destination
+is read from the raw request target, because Flask's path has lost double slashes and
+percent escapes. The query of the request belongs to the destination, except for the
+parameters that configure the message.
 """
 
 from collections.abc import Mapping
@@ -35,8 +36,8 @@ _LOCALHOST = "localhost"
 class Target:
     """A destination as a publisher wrote it.
 
-    `path` is the part before the query. `query` is the destination's own, None if it
-    has none. `configuration` has the decoded parameters that configure the message.
+    `path` is the part before the query. `query` is the query of the destination, or
+    None. `configuration` has the decoded parameters that configure the message.
     """
 
     path: str
@@ -45,17 +46,17 @@ class Target:
 
     @property
     def destination(self) -> str:
-        """A URL or the name of a url group."""
+        """The destination with its query: a URL or the name of a url group."""
         return self.path if self.query is None else f"{self.path}?{self.query}"
 
 
 def read_target(environ: Mapping[str, object], *, route: str) -> Target:
-    """The target after the route, from the raw request target.
+    """Read the destination after the route from the raw request target.
 
     Args:
         route: the path before the destination, such as `/v2/publish/`.
 
-    Raises: NotFound, if the route is written with percent escapes.
+    Raises: NotFound, if the client wrote the route with percent escapes.
     """
     return parse_target(_after_route(environ, route))
 
@@ -63,16 +64,16 @@ def read_target(environ: Mapping[str, object], *, route: str) -> Target:
 def read_enqueue_target(
     environ: Mapping[str, object], *, route: str
 ) -> tuple[str, Target]:
-    """The queue name and the target after the route; see `read_target`.
+    """Read the queue name and the destination after the route; see `read_target`.
 
-    Raises: NotFound, if the route is written with percent escapes.
+    Raises: NotFound, if the client wrote the route with percent escapes.
     """
     queue, _, text = _after_route(environ, route).partition("/")
     return unquote(queue), parse_target(text)
 
 
 def _after_route(environ: Mapping[str, object], route: str) -> str:
-    """Everything after the route in the raw request target."""
+    """Return everything after the route in the raw request target."""
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if not raw.isascii():
         # WSGI servers decode the target as latin-1, but clients send UTF-8.
@@ -86,7 +87,7 @@ def _after_route(environ: Mapping[str, object], route: str) -> str:
 
 
 def parse_target(text: str) -> Target:
-    """Split a target into its parts; a percent-encoded URL is decoded once."""
+    """Split a destination into its parts; decode a percent-encoded URL once."""
     path, question, query = text.partition("#")[0].partition("?")
     if path[:8].lower().startswith(_ESCAPED_SCHEMES):
         path, inner_question, inner_query = (
@@ -111,9 +112,9 @@ def _with_query(path: str, query: str) -> Target:
 
 
 def read_group_name(destination: str) -> str | None:
-    """The destination if it is the name of a url group, None if it is a URL.
+    """Return the destination if it is the name of a url group, None if it is a URL.
 
-    Raises: BadValue, if it is neither, or is a name with a query.
+    Raises: BadValue, if the destination is neither, or is a name with a query.
     """
     name, question, _ = destination.partition("?")
     if "/" in name or ":" in name or len(name) > NAME_MAX_LENGTH:
@@ -126,9 +127,9 @@ def read_group_name(destination: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def read_destination(destination: str, policy: AddressPolicy) -> str:
-    """A destination URL, as it will be sent.
+    """Check a destination URL; return it as it will be sent.
 
-    Raises: BadValue, also if the policy blocks the address in it.
+    Raises: BadValue, if the URL is invalid or the policy blocks its address.
     """
     if destination.startswith("api/"):
         raise BadValue(
@@ -140,7 +141,7 @@ def read_destination(destination: str, policy: AddressPolicy) -> str:
 
 
 def check_callbacks(message: Message, *, policy: AddressPolicy) -> None:
-    """Check the callback URLs of a message like destinations.
+    """Check that the policy allows the callback URLs of a message.
 
     Raises: BadValue.
     """

@@ -123,7 +123,7 @@ class Library:
         """Raise `err` unless it means that the library is not loaded.
 
         If a full store refused the library within the last second, raise the error of
-        that refusal again, so that not every call sends the library (about 140 KB).
+        that refusal again, so that not every call sends the library (about 150 KB).
         """
         if MISSING not in str(err):
             raise err

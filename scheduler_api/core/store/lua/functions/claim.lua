@@ -18,9 +18,9 @@ local LEASE_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 's
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt')
 
 -- Records the time of this claim. If the last claim was long ago, workers could not renew leases
--- meanwhile: starts a grace, during which no lease of a begun event ends. Does the same if the clock
--- was set back, and makes all gates due for a check. In both cases, limits the rest of every lease
--- to `lease_ms`. Returns the end of the grace and the epoch of the store.
+-- meanwhile: limits the rest of every lease to `lease_ms`, and starts a grace, during which no
+-- lease of a begun event ends. If the clock was set back, does the same, and makes all gates with
+-- waiters due for a check. Returns the end of the grace and the epoch of the store.
 local function record_claim(ctx)
   local now, lease_ms = ctx.now, ctx.options.lease_ms
   local last, grace_until, epoch, next_check = unpack(redis.call('MGET', keys.last_claim_at(ctx),

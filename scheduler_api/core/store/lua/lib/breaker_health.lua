@@ -1,7 +1,7 @@
 -- Counts attempts and failures at a destination, in six parts of a time window.
 local PARTS = 6
 
--- Adds attempts and failures; returns both sums over the window.
+-- Adds attempts and failures; returns the sums of attempts and of failures over the window.
 function breaker_health.count(ctx, gate, attempts, failures, window_ms)
   local key, size = keys.health(ctx, gate), math.ceil(window_ms / PARTS)
   local part, sums = math.floor(ctx.now / size), {a = 0, f = 0}

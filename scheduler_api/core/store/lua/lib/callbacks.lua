@@ -1,14 +1,14 @@
--- Callbacks: the events that report the end of an attempt.
+-- Creates callbacks: events that report the end of an attempt of another event, their parent.
 local GATE = records.GATE
 
--- The number of arguments per callback: id, nonce, delay ms, deadline of an attempt ms, content (''
--- if it was written before the call, with the nonce in its key), destination, host.
+-- The number of arguments per callback: id, nonce, delay ms, time limit of an attempt in ms,
+-- content ('' if it was written before the call, with the nonce in its key), destination, host.
 callbacks.WIDTH = 7
 
--- A callback enters its parent's queue with its parent's number and is exempt from waiting for its
--- turn; the next event waits for it. It passes the gates of operator limits, with its own
--- destination and host, but not its parent's flow-control key. Returns the names of its gates and
--- '1' if it is exempt.
+-- Binds a callback to gates. In its parent's queue, the callback gets its parent's number and need
+-- not wait for its turn; the next event of the queue waits for the callback. The gates of operator
+-- limits apply, with the callback's destination and host. The parent's flow-control key does not
+-- apply. Returns the names of the gates, and '1' if the callback is in a queue.
 local function gates_after(ctx, parent_id, parent, id, destination, host)
   local names, number = {}, nil
   for _, gate in ipairs(gates.of(parent)) do
@@ -31,8 +31,8 @@ local function gates_after(ctx, parent_id, parent, id, destination, host)
   return names[1] and table.concat(names, ' '), number and '1' or nil
 end
 
--- Creates the callback whose arguments start at `at`. Its id is derived from its parent's id, so a
--- second call creates nothing.
+-- Creates the callback whose arguments start at `at`, unless an event with its id exists. The id is
+-- derived from the parent's id, so a repeated call creates no second callback.
 function callbacks.create(ctx, parent_id, parent, at)
   local id, nonce, delay, deadline, content, destination, host = unpack(ctx.args, at, at + 6)
   if redis.call('EXISTS', keys.event(ctx, id)) == 1 then return end

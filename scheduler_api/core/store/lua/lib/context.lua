@@ -1,12 +1,15 @@
--- The context of one call. Modules must not keep state in local variables, which outlive a call.
+-- The context of one call: all state that the modules share during the call. Modules must not keep
+-- state in their local variables, because these outlive the call.
 
 local PROMOTIONS_PER_CALL = 200
 
--- key_names[1]: prefix of the cell. args[1]: the function's options, a JSON object. The option
--- `now_ms` replaces the server's clock in tests. The context also has `freed` (gates that lost a
--- holder, whose waiters must be promoted), `promotions_left` (how many promotions this call may
--- still try), the names of the keys `due` and `leased`, and values that are read once per call:
--- `next_check`, `any_isolated`, `job_template`.
+-- Creates the context. key_names[1]: prefix of the cell. args[1]: the function's options, a JSON
+-- object; in tests, the option `now_ms` replaces the server's clock.
+--
+-- Fields: `due` and `leased` (names of these keys), `freed` (gates that lost a holder and whose
+-- waiters must be promoted), `promotions_left` (how many promotions this call may still try). Other
+-- modules add values that they read only once per call: `next_check`, `any_isolated`,
+-- `job_template`.
 function context.new(key_names, args)
   local options, micros = cjson.decode(args[1]), 0
   local now = options.now_ms

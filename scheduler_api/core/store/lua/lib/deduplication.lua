@@ -1,10 +1,10 @@
--- Deduplication keys: how a repeated request is recognised.
+-- Deduplication keys, by which the store recognises a repeated request.
 --
--- `name` is '' if the request has none. `ttl` is `<ms>` or `<ms> <digest of the request>`. With a
--- digest, the key stays for that long even if the event or schedule is cancelled or deleted.
+-- `name` is '' if the request has no key. `ttl` is `<ms>` or `<ms> <digest of the request>`. A key
+-- with a digest stays for this time even if the event or schedule is cancelled or deleted.
 local EVENT = records.EVENT
 
--- The value of an owner's key (`<id>` or `<id> <created ms> <digest>`), or nil.
+-- Returns the value of an owner's key (`<id>` or `<id> <created ms> <digest>`), or nil.
 function deduplication.find(ctx, owner, name)
   return name ~= '' and redis.call('GET', keys.deduplication(ctx, owner, name)) or nil
 end
@@ -16,11 +16,12 @@ function deduplication.set(ctx, owner, name, ttl, id, record_key)
   local value = id
   if digest ~= '' then value = string.format('%s %.0f %s', id, ctx.now, digest) end
   redis.call('SET', keys.deduplication(ctx, owner, name), value, 'PX', ms)
-  -- Events and schedules store it under the same code.
+  -- The field `deduplication_key` has the same code in the records of events and schedules.
   if digest == '' then redis.call('HSET', record_key, EVENT.deduplication_key, name) end
 end
 
--- Deletes the key, unless it has a digest, so that the request can be repeated.
+-- Deletes the key of an event or schedule, so that a request with the same key is accepted again. A
+-- key with a digest stays.
 function deduplication.release(ctx, owner, id, record_key)
   local name = redis.call('HGET', record_key, EVENT.deduplication_key)
   if not name then return end

@@ -1,11 +1,11 @@
 -- Moves members between `due` and `leased`, and from both into quarantine.
 --
--- Every unfinished event is in exactly one place: `due`, `leased` or the waiting line of a gate. A
--- function that fails is not rolled back. Therefore each move writes the new place before it
--- removes the old one, and each member is handled in its own pcall.
+-- Every readable, unfinished event is in exactly one place: `due`, `leased` or the waiting line of
+-- a gate. Redis does not roll back a function that fails. Therefore each move writes the new place
+-- before it removes the old place, and functions handle each member in a separate pcall.
 
--- The time of the tickers' next check, or nil. `ctx.next_check` caches the stored text; false means
--- that none is stored.
+-- Returns the time when the tickers will next claim, or nil. `ctx.next_check` caches the stored
+-- text; the value false means that no time is stored.
 local function next_check(ctx)
   if ctx.next_check == nil then ctx.next_check = redis.call('GET', keys.next_check(ctx)) end
   return ctx.next_check and tonumber(ctx.next_check) or nil
@@ -18,7 +18,7 @@ function due.set_next_check(ctx, at)
   else redis.call('DEL', keys.next_check(ctx)) end
 end
 
--- Wakes the tickers if something is due before their next check.
+-- Wakes the tickers if `at` is before their next check.
 function due.wake_for(ctx, at)
   local planned = next_check(ctx)
   if planned and planned <= at then return end
@@ -32,8 +32,8 @@ function due.put(ctx, member, at)
   due.wake_for(ctx, at)
 end
 
--- The member of an event in `due` and `leased`. Events with gates have a `~` in front: a claim must
--- read their records, and only theirs.
+-- Returns the member of an event in `due` and `leased`. The `~` marks events with gates, because a
+-- claim must read the records of these events; it does not read the records of other events.
 function due.member(id, event) return event.gates and '~' .. id or id end
 
 -- Moves members from `due` to `leased`.
@@ -48,11 +48,11 @@ function due.lease(ctx, members, lease_ms)
   redis.call('ZREM', keys.due(ctx), unpack(members))
 end
 
--- Delays members by leasing them without a worker. Only one isolated event is offered at a time;
--- the others must not block other due events or fill RQ.
+-- Delays isolated events by 200 ms: leases them without an offer. Otherwise isolated events, of
+-- which each claim offers only one, would block other due events or fill RQ.
 function due.delay(ctx, members) due.lease(ctx, members, 200) end
 
--- Whether any event is isolated; read once per call.
+-- Whether any event is isolated. Reads the store only once per call.
 function due.any_isolated(ctx)
   if ctx.any_isolated == nil then
     ctx.any_isolated = redis.call('EXISTS', keys.isolated(ctx)) == 1
@@ -60,7 +60,7 @@ function due.any_isolated(ctx)
   return ctx.any_isolated
 end
 
--- Moves an unreadable member to quarantine with the reason, so that it does not block others.
+-- Moves an unreadable member to quarantine, with the reason, so that it blocks no other members.
 function due.quarantine(ctx, member, problem)
   local id = string.gsub(member, '^~', '')
   redis.call('ZADD', keys.quarantine(ctx), ctx.now, id)

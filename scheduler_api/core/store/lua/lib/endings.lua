@@ -1,12 +1,12 @@
--- Ends events, retries them, and removes them from their place.
+-- Ends events, plans retries, and removes events from their place (see lib/due).
 local EVENT = records.EVENT
 local FOLLOWING = records.fields(EVENT, 'owner', 'state', 'attempts', 'first_due_ms', 'gates',
   'waits_at')
 local DEAD = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'finished_ms')
 
--- Removes an event from its place and releases its slots. The caller writes the new place, if any,
--- before or after, and calls `slots.promote_at_freed`.
+-- Removes an event from its place and releases its slots. If the event gets a new place, the caller
+-- writes it. The caller also calls `slots.promote_at_freed` afterwards.
 function endings.dequeue(ctx, id, event)
   local member = due.member(id, event)
   if redis.call('ZREM', keys.leased(ctx), member) == 0
@@ -31,7 +31,7 @@ local function leave_queues(ctx, id, event)
   slots.promote_at_freed(ctx)
 end
 
--- Makes an occurrence due now whose previous occurrence, with which it must not overlap, has ended.
+-- Makes an occurrence due now if it waited for the previous occurrence, which has now ended.
 local function start_following(ctx, id)
   local event = records.read(keys.event(ctx, id), FOLLOWING)
   -- `withdrawal.waits` sets first_due_ms when it delays an occurrence that has not begun.
@@ -69,8 +69,9 @@ function endings.finish(ctx, id, event, state, reason)
   if event.following then start_following(ctx, event.following) end
 end
 
--- Cancels an event that has not ended. If it is being sent, records the request; it then ends with
--- its attempt, and this returns true. `...`: fields and values to store with the cancellation.
+-- Cancels an event that has not ended. If the event is being sent, only records the request, and
+-- returns true; the event then ends with its attempt. `...`: fields and values to store with the
+-- cancellation.
 function endings.cancel(ctx, id, event, ...)
   local key, requested = keys.event(ctx, id), event.cancel_requested_ms
   if not requested then journal.append(ctx, event, id, 'cancel_requested', event.attempts) end
@@ -86,7 +87,7 @@ function endings.cancel(ctx, id, event, ...)
   return true
 end
 
--- Schedules the next attempt of an event; it holds no slots until then.
+-- Plans the next attempt of an event at `due_ms`, and releases the slots of the event.
 function endings.retry(ctx, id, event, due_ms)
   local key, first_due = keys.event(ctx, id), records.first_due_ms(event)
   redis.call('HSET', key, EVENT.first_due_ms, first_due, EVENT.due_ms, due_ms, EVENT.updated_ms,
@@ -99,8 +100,8 @@ function endings.retry(ctx, id, event, due_ms)
   if event.gates then slots.promote_at_freed(ctx) end
 end
 
--- Reads an owner's dead letter; nil if there is none. Converts its numbers, so that an unreadable
--- record raises an error before anything is written.
+-- Reads an owner's dead letter; returns nil if the event is not one. Converts the numbers already
+-- here, so that an unreadable record raises an error before anything is written.
 function endings.read_dead_letter(ctx, id, owner)
   local event = records.read(keys.event(ctx, id), DEAD)
   if event.owner ~= owner or event.state ~= 'dead' then return nil end
@@ -109,8 +110,8 @@ function endings.read_dead_letter(ctx, id, owner)
   return event
 end
 
--- Clears a dead letter that was replayed or deleted. `change`: nonce of the call, so that a repeat
--- of the call recognises its own effect.
+-- Clears a dead letter that was replayed or deleted. `change`: nonce of the call, by which a
+-- repeated call recognises that the first call cleared the dead letter.
 function endings.clear(ctx, id, event, change)
   local owner = event.owner
   redis.call('HSET', keys.event(ctx, id), EVENT.state, 'cleared', EVENT.updated_ms, ctx.now,

@@ -1,11 +1,12 @@
--- Limits how much of a worker one destination may use while other destinations have events, too. An
--- event over the limit waits at the gate of its destination.
+-- Limits how much of a worker one destination may use while other destinations have events, too. If
+-- a destination is over the limit, its further events wait at its gate.
 local EVENT, GATE = records.EVENT, records.GATE
 local RAMP_PER_S = 16
 
--- The option `share` has `limit` (maximum of one destination's events in flight while there are
--- others), `in_flight` (number of events, by gate) and `only_others` (the worker has room only for
--- destinations below the limit). Without the option there is no limit.
+-- The option `share` has `limit` (maximum number of one destination's events in flight while other
+-- destinations have events), `in_flight` (number of events in flight, by gate of the destination)
+-- and `only_others` (the worker has room only for destinations below the limit). Without the
+-- option, use is not limited.
 function fair_share.new(ctx)
   local option = ctx.options.share
   local share = {
@@ -26,8 +27,8 @@ local function destination_of(share, event)
   return prefix .. event.destination
 end
 
--- Reads an event and counts its destination. `begin` reads all events before it begins any, because
--- the limit applies only if there are several destinations.
+-- Reads an event and counts its destination. `begin` reads all its events before it begins the
+-- first, because the limit applies only if the events have several destinations.
 function fair_share.read_event(ctx, share, id)
   local event = records.read_event(ctx, id)
   local gate = destination_of(share, event)
@@ -38,7 +39,7 @@ function fair_share.read_event(ctx, share, id)
   return event
 end
 
--- Whether a destination is held; whether any is held is read once per call.
+-- Whether a destination is held. Reads only once per call whether any destination is held.
 function fair_share.is_held(ctx, share, gate)
   if not gate then return false end
   if share.any_held == nil then
@@ -51,8 +52,8 @@ function fair_share.count_begun(share, gate)
   if gate then share.in_flight[gate] = share.in_flight[gate] + 1 end
 end
 
--- Adds the gate of its destination to an event: after its queue and flow-control key, before the
--- gates of operator limits.
+-- Adds the gate of an event's destination to the event's gates, after the queue and flow-control
+-- key and before the gates of operator limits.
 local function add_gate(ctx, id, event, gate)
   local names, later = {}, {}
   for _, name in ipairs(gates.of(event)) do
@@ -70,9 +71,9 @@ local function add_gate(ctx, id, event, gate)
   redis.call('ZREM', keys.leased(ctx), id)
 end
 
--- Makes an event wait at the gate of its destination, which is over its limit. Waiting events are
--- admitted at a ramp (see lib/gates), which restarts when an admitted event is turned away again. A
--- paused destination admits none.
+-- Makes an event wait at the gate of its destination, because the destination is over its limit.
+-- The gate admits waiting events at a rate that rises (the ramp, see lib/gates). When an admitted
+-- event is turned away again, the ramp restarts. A paused destination admits no events.
 local function turn_away(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))
@@ -86,7 +87,8 @@ local function turn_away(ctx, id, event, gate)
   slots.release(ctx, id, event)
 end
 
--- Whether an event may begin on this worker. If not, the event is moved to another place.
+-- Returns whether an event may begin on this worker. If not, moves the event to `due` or to the
+-- waiting line of a gate.
 function fair_share.admit(ctx, share, id, event)
   local gate = event.destination_gate
   local over = gate and share.limit > 0 and share.in_flight[gate] >= share.limit

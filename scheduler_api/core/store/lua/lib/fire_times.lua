@@ -1,17 +1,17 @@
 -- The stored fire times of a schedule, and the record of skipped fire times.
 --
--- The fire times are a text: `<due ms>` or, with jitter, `<due ms>:<fire time ms>`, separated by
--- commas, ascending.
+-- Fire times are stored as a text, ascending and separated by commas. Each one is `<due ms>` or,
+-- with jitter, `<due ms>:<fire time ms>`.
 local MAX_SKIPPED, SKIPPED_KEPT_MS = 1000, 30 * 86400000
 
--- Returns when the first fire time is due, the fire time, and the rest of the text; nil if the text
--- is empty.
+-- Returns the due time of the first fire time, the first fire time itself, and the rest of the
+-- text; or nil if the text is empty.
 function fire_times.first(times)
   local due_ms, fire_ms, rest = string.match(times, '^(%d+):?(%d*),?(.*)$')
   if due_ms then return tonumber(due_ms), tonumber(fire_ms) or tonumber(due_ms), rest end
 end
 
--- Returns the text, or raises an error if it contains other characters than digits, `:` and `,`.
+-- Returns the text. Raises an error if the text contains other characters than digits, `:` and `,`.
 function fire_times.checked(times)
   if string.find(times, '[^%d:,]') then error('fire_times is not readable: ' .. times, 0) end
   return times
@@ -21,8 +21,8 @@ function fire_times.count(times)
   return times == '' and 0 or select(2, string.gsub(times, ',', '')) + 1
 end
 
--- Appends the fire times in `later` that are after all stored ones and after the last used one, so
--- that fire times ascend even if the clock was set back.
+-- Appends to `stored` the fire times in `later` that are after all stored fire times, or after the
+-- last used fire time if none is stored. So fire times ascend even if the clock was set back.
 function fire_times.join(stored, later, last_used)
   local joined = stored ~= '' and {stored} or {}
   local newest = tonumber(string.match(stored, '(%d+)$') or last_used)
@@ -33,8 +33,9 @@ function fire_times.join(stored, later, last_used)
   return table.concat(joined, ',')
 end
 
--- Splits the text at the first fire time that is due at or after `since`. Returns the fire times
--- before it, the start positions of these and of the first one after, and when that one is due.
+-- Splits the text at the first fire time that is due at or after `since`. Returns the earlier fire
+-- times, the start positions of all these fire times in the text, and the due time of the first
+-- later one.
 local function split(times, since)
   local older, starts = {}, {}
   for start, text in string.gmatch(times, '()([^,]+)') do
@@ -46,11 +47,13 @@ local function split(times, since)
   return older, starts
 end
 
--- Drops missed fire times, which are older than the grace. By policy some still run: none (skip),
--- the newest unless a later one is due (latest), or the newest up to a limit (all). If all stored
--- fire times are missed, fire times that are not stored yet may be missed, too; then planning must
--- add them before any runs. Returns the remaining text, the dropped fire times, and whether to wait
--- for planning.
+-- Drops missed fire times: those that were due more than `grace_ms` ago. The policy decides which
+-- missed fire times still run: none (skip), the newest, unless a later fire time is due (latest),
+-- or the newest ones up to `limit` (all).
+--
+-- If all stored fire times are missed, later fire times that are not stored yet may be missed, too,
+-- and the newest of those must run instead. Then planning must store them before any occurrence is
+-- created. Returns the remaining text, the dropped fire times, and whether to wait for planning.
 function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   local since, first = ctx.now - grace_ms, fire_times.first(times)
   if not first or first >= since then return times, {}, false end
@@ -67,7 +70,7 @@ function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   return start and string.sub(times, start) or '', missed, not next_due and keep > 0
 end
 
--- Records skipped fire times with the reason. A repeat changes nothing.
+-- Records skipped fire times with the reason. A repeated call changes nothing.
 function fire_times.record_skipped(ctx, sid, reason, skipped)
   if #skipped == 0 then return end
   local key, scored = keys.skipped(ctx, sid), {}

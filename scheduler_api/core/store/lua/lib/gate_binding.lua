@@ -1,21 +1,21 @@
--- Binds new events to their gates: an event enters its queue and sets the limits of its other
+-- Binds new events to their gates: puts an event into its queue, and sets the limits of its other
 -- gates.
 --
--- Encoded gates are separated by blanks, in the order of their checks:
--- `<gate>,<parallelism>,<rate>,<period ms>[,<limit>]`. The limit is how many queues or flow-control
--- keys the owner may have.
+-- Encoded gates are separated by blanks, in the order in which they are checked. The form of a gate
+-- is `<gate>,<parallelism>,<rate>,<period ms>[,<limit>]`. `limit` is the maximum number of the
+-- owner's queues or flow-control keys.
 local EVENT, GATE = records.EVENT, records.GATE
 local LIMITS = records.fields(GATE, 'created_ms', 'parallelism', 'rate', 'period_ms',
   'parallelism_pinned', 'rate_pinned', 'paused_ms')
 
--- The name that the owner gave to a gate, or nil.
+-- Returns the name that the owner gave to a gate, or nil.
 local function name_of(gate, owner)
   local prefix = string.sub(gate, 1, 2) .. owner .. ':'
   if string.sub(gate, 1, #prefix) == prefix then return string.sub(gate, #prefix + 1) end
 end
 
--- Returns the next acceptance number of a queue. In a queue that was deleted and created again,
--- numbers continue after those of the remaining events.
+-- Returns the next acceptance number of a queue. If the queue was deleted and created again, and
+-- events of the deleted queue remain, the number is higher than theirs.
 local function next_number(ctx, gate)
   local key = keys.gate(ctx, gate)
   local number = redis.call('HINCRBY', key, GATE.last_number, 1)
@@ -34,7 +34,7 @@ local function enter_queue(ctx, id, owner, gate, parallelism)
   redis.call('ZADD', keys.order(ctx, gate), next_number(ctx, gate), id)
 end
 
--- Sets a field, or removes it if the new value is ''. Returns whether it changed.
+-- Sets a field, or removes the field if the new value is ''. Returns whether the value changed.
 local function set_or_remove(key, field, current, new)
   if (current or '') == new then return false end
   if new == '' then redis.call('HDEL', key, field)
@@ -42,8 +42,8 @@ local function set_or_remove(key, field, current, new)
   return true
 end
 
--- Sets the limits of a gate to those of the newest event, except pinned limits. The gate expires
--- some time after its last event, unless it is pinned or paused.
+-- Sets the limits of a gate to the limits of the newest event, except limits that are pinned.
+-- Extends the TTL of the gate to two weeks after the event, unless the gate is pinned or paused.
 local function set_limits(ctx, owner, gate, parallelism, rate, period, due_ms)
   local key, name = keys.gate(ctx, gate), name_of(gate, owner)
   local state = records.read(key, LIMITS)
@@ -68,7 +68,7 @@ local function set_limits(ctx, owner, gate, parallelism, rate, period, due_ms)
   if redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then gates.check_at(ctx, gate, ctx.now) end
 end
 
--- Binds an event to its encoded gates; returns their names, separated by blanks.
+-- Binds an event to its encoded gates; returns the names of the gates, separated by blanks.
 function gate_binding.bind(ctx, id, owner, encoded, due_ms)
   local names = {}
   for text in string.gmatch(encoded, '%S+') do
@@ -87,7 +87,8 @@ function gate_binding.has_room(ctx, owner, gate, limit)
   return redis.call('ZCARD', gates.index(ctx, owner, gate)) < limit
 end
 
--- The first of an event's gates that may not be created because of the owner's limit, or nil.
+-- Returns the first of an event's gates that may not be created because of the owner's limit, or
+-- nil.
 function gate_binding.without_room(ctx, owner, encoded)
   for text in string.gmatch(encoded, '%S+') do
     local gate, limit = string.match(text, '^([^,]+),%d*,%d*,%d*,(%d+)$')
@@ -95,8 +96,8 @@ function gate_binding.without_room(ctx, owner, encoded)
   end
 end
 
--- Replaces the gates of an event whose destination changed; its queue and flow-control key stay.
--- The event was dequeued before; puts it back into `due`.
+-- Replaces the gates of an event whose destination changed. The queue and flow-control key of the
+-- event stay. The caller has removed the event from its place; `rebind` puts it into `due`.
 function gate_binding.rebind(ctx, id, event, encoded)
   local kept, due_ms = {}, records.integer(event, 'due_ms')
   for _, gate in ipairs(gates.of(event)) do

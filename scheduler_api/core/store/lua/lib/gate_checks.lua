@@ -1,6 +1,6 @@
--- Checks of gates. A gate with waiters is checked when it may admit one, and at least every five
--- seconds. A check removes stale holders, promotes waiters, and cancels the events of a deleted
--- queue.
+-- Checks of gates. A claim checks a gate with waiters when the gate can admit an event, and at
+-- least every five seconds. A check removes stale holders, promotes waiters, and cancels the events
+-- of a deleted queue.
 local EVENT, GATE = records.EVENT, records.GATE
 local SAMPLE_SIZE, CANCEL_BATCH_SIZE, IDLE_MS = 64, 100, 600000
 local HOLDER = records.fields(EVENT, 'owner', 'state', 'gates', 'waits_at')
@@ -8,8 +8,8 @@ local IN_DELETED_QUEUE = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms'
   'journaled', 'state', 'token', 'cancel_requested_ms', 'attempts', 'gates', 'waits_at',
   'passed_over', 'following', 'turn_exempt')
 
--- Whether an event is entitled to its slot: it is leased or due, or it reserves the slot while it
--- waits at another gate that is not closed.
+-- Whether an event may keep its slot of a gate: the event is leased or due, or it reserves the slot
+-- while it waits at another gate that is not closed.
 local function may_hold(ctx, id, gate)
   local event = records.read(keys.event(ctx, id), HOLDER)
   if not event.owner or event.state or redis.call('ZSCORE', keys.quarantine(ctx), id) then
@@ -25,7 +25,7 @@ local function may_hold(ctx, id, gate)
   return at and tonumber(at) <= ctx.now
 end
 
--- Removes stale holders, from a random sample of holders.
+-- Removes the stale holders in a random sample of a gate's holders.
 local function remove_stale_holders(ctx, gate)
   local holders, not_begun = keys.holders(ctx, gate), keys.not_begun(ctx, gate)
   for _, id in ipairs(redis.call('SRANDMEMBER', holders, SAMPLE_SIZE)) do
@@ -42,8 +42,9 @@ local function remove_stale_holders(ctx, gate)
   end
 end
 
--- Promotes the first events of a queue, starting where the last check stopped. It reads one event
--- more than this call may promote: trying that one records where the next check starts.
+-- Promotes the first events of a queue, starting where the last check stopped. Reads one event more
+-- than this call may promote: the attempt to promote this event records it as the start of the next
+-- check.
 function gate_checks.promote_through(ctx, gate)
   local state, order = gates.state(ctx, gate), keys.order(ctx, gate)
   redis.call('HDEL', keys.gate(ctx, gate), GATE.check_from)
@@ -61,9 +62,9 @@ function gate_checks.promote_through(ctx, gate)
   gates.plan_check(ctx, gate)
 end
 
--- Cancels one event of a deleted queue; returns whether it stays in the queue. A callback stays,
--- because it reports an event that was sent before. An event being sent stays until its attempt
--- ends.
+-- Cancels one event of a deleted queue; returns whether the event stays in the queue. A callback
+-- stays, because it reports an event that was already sent. An event that is being sent stays until
+-- its attempt ends.
 local function cancel_one(ctx, id, gate)
   local event = records.read(keys.event(ctx, id), IN_DELETED_QUEUE)
   if not event.owner or event.state then
@@ -73,8 +74,8 @@ local function cancel_one(ctx, id, gate)
   return event.turn_exempt or endings.cancel(ctx, id, event)
 end
 
--- Cancels up to `limit` events that were in a queue when it was deleted. Returns how many it
--- cancelled, and whether none is left; until then the queue stays closed.
+-- Cancels up to `limit` events that were in a queue when the queue was deleted. Returns the number
+-- of cancelled events, and whether all are cancelled. Until then, the queue admits no events.
 function gate_checks.cancel_deleted(ctx, gate, limit)
   local last, kept, done = redis.call('HGET', keys.gate(ctx, gate), GATE.cancel_until), 0, 0
   local order = keys.order(ctx, gate)
@@ -93,8 +94,9 @@ function gate_checks.cancel_deleted(ctx, gate, limit)
   return done, not last
 end
 
--- Ends the hold of a destination if no event waits there; deletes the gate if only its creation
--- time is left.
+-- Ends the hold of a destination if no event waits at its gate, unless the destination is paused,
+-- or its breaker is open and a probe became possible less than ten minutes ago. Deletes the gate if
+-- its record then contains only the creation time.
 local function release_if_idle(ctx, gate)
   local state, key = gates.state(ctx, gate), keys.gate(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end
@@ -105,7 +107,7 @@ local function release_if_idle(ctx, gate)
   if redis.call('HLEN', key) == 1 then redis.call('DEL', key) end
 end
 
--- Performs the check of a gate that is due.
+-- Checks a gate whose check is due.
 function gate_checks.check(ctx, gate)
   redis.call('ZADD', keys.due(ctx), ctx.now + gates.CHECK_EVERY_MS, 'g:' .. gate)
   if gates.is_queue(gate) then

@@ -1,12 +1,12 @@
--- Gates: names, state, and when a gate next admits an event.
+-- Gates: their names, their state, and the times when they admit events.
 --
 -- The name of a gate starts with its kind: q: queue, f: flow-control key, d: destination, h: host,
--- t: tenant, a: everything. An event lists its gates in the order of their checks.
+-- t: tenant, a: everything. An event lists its gates in the order in which they are checked.
 --
 -- A queue has no slots: it lists all its unfinished events in the order of acceptance, and admits
 -- the first `parallelism` of them. Any other gate has holders (ids of admitted events) and waiters
--- (in the order of their first due time); with a rate it also has the begins of one period, and the
--- holders that have not begun.
+-- (in the order of their first due time). A gate with a rate also has a list of the begins of one
+-- period, and a set of the holders that have not begun.
 local GATE = records.GATE
 local CHECK_EVERY_MS, JITTER_MS, DAY_MS = 5000, 20, 86400000
 local RAMP_DOUBLES_MS, RAMP_LIMIT = 2000, 1000
@@ -24,28 +24,29 @@ function gates.is_queue(gate) return string.sub(gate, 1, 2) == 'q:' end
 
 function gates.is_destination(gate) return string.sub(gate, 1, 2) == 'd:' end
 
--- Whether the owner chose the name: queues and flow-control keys.
+-- Whether the owner chose the name of a gate. True for queues and flow-control keys.
 function gates.is_named_by_owner(gate) return string.find(gate, '^[qf]:') ~= nil end
 
--- The owner's index of queues or of flow-control keys, depending on the gate.
+-- Returns the key of the owner's index of queues or of flow-control keys, depending on the gate.
 function gates.index(ctx, owner, gate)
   return gates.is_queue(gate) and keys.queues(ctx, owner) or keys.flow_keys(ctx, owner)
 end
 
--- The gate of a destination. It belongs to one tenant; others are not affected when it closes.
+-- Returns the gate of a destination. Each tenant has a separate gate, so that a closed gate affects
+-- no other tenant.
 function gates.of_destination(owner, digest)
   return 'd:' .. string.match(owner, '^[^:]*') .. ':' .. digest
 end
 
--- The gates of an event, in the order of their checks.
+-- Returns the gates of an event, in the order in which they are checked.
 function gates.of(event)
   local names = {}
   for gate in string.gmatch(event.gates or '', '%S+') do names[#names + 1] = gate end
   return names
 end
 
--- The present state and limits of a gate. An open breaker limits parallelism to one probe; a ramp
--- is a rate that doubles every two seconds.
+-- Returns the present state and limits of a gate. While a breaker is open, parallelism is 1, for
+-- the probe. While a ramp lasts, the rate doubles every two seconds.
 function gates.state(ctx, gate)
   local state = records.read(keys.gate(ctx, gate), STATE)
   for _, name in ipairs(NUMBERS) do
@@ -65,9 +66,10 @@ function gates.state(ctx, gate)
   return state
 end
 
--- When the gate can admit an event: now, or a later time. With a rate, an admitted event counts
--- until it begins, and a begin counts for one period; so no period has more begins than the rate.
--- Begins in the future were recorded before the clock was set back and are deleted.
+-- Returns when the gate can admit an event: now, or a later time. If the gate has a rate, an
+-- admitted event counts until it begins, and a begin counts for one period, so that no period has
+-- more begins than the rate. Begins in the future were recorded before the clock was set back;
+-- deletes them.
 function gates.opens_at(ctx, gate, state)
   local now = ctx.now
   if state.parallelism and redis.call('SCARD', keys.holders(ctx, gate)) >= state.parallelism then
@@ -84,7 +86,8 @@ function gates.opens_at(ctx, gate, state)
   return math.max(now, begun + (state.period_ms or 1000) + JITTER_MS)
 end
 
--- Extends the TTL of a gate, by default to two weeks; only if at least a week is missing.
+-- Extends the TTL of a gate to `ttl_ms` (default: two weeks) if the present TTL is more than a week
+-- shorter.
 function gates.extend_ttl(ctx, gate, ttl_ms)
   ttl_ms = ttl_ms or KEPT_MS
   local left = redis.call('PTTL', keys.gate(ctx, gate))
@@ -93,8 +96,8 @@ function gates.extend_ttl(ctx, gate, ttl_ms)
   end
 end
 
--- Plans a check at `at`, unless one is planned earlier. The gate is in `due`, so a crash loses no
--- check.
+-- Plans a check of a gate at `at`, unless an earlier check is planned. A planned check is a member
+-- of `due`, so a crash does not lose it.
 function gates.check_at(ctx, gate, at)
   local member = 'g:' .. gate
   local planned = redis.call('ZSCORE', keys.due(ctx), member)
@@ -110,7 +113,8 @@ function gates.cancel_check(ctx, gate)
   redis.call('SREM', keys.waiting_gates(ctx), gate)
 end
 
--- Plans the next check of a gate, or none if it is paused or needs none.
+-- Plans the next check of a gate. Cancels the planned check if the gate is paused or needs no
+-- check.
 function gates.plan_check(ctx, gate)
   local state, queue = gates.state(ctx, gate), gates.is_queue(gate)
   local waiting = state.cancel_until
@@ -125,8 +129,8 @@ function gates.plan_check(ctx, gate)
   gates.check_at(ctx, gate, waiting and gates.opens_at(ctx, gate, state) or later)
 end
 
--- Holds a destination: from now on, every begin checks its gate. The gate expires two weeks after
--- its last event, unless it is paused. `...`: fields and values of its record.
+-- Holds a destination: from now on, every begin of its events checks its gate. The gate gets a TTL
+-- of two weeks, unless it has a TTL or is paused. `...`: fields and values of its record.
 function gates.hold_destination(ctx, gate, at, ...)
   local key = keys.gate(ctx, gate)
   redis.call('HSET', keys.held_destinations(ctx), gate, at)

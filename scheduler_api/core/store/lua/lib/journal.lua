@@ -1,7 +1,7 @@
 -- The journal of an owner's events, and the log of an event's attempts.
 
--- Appends an entry to the owner's journal if the event is journaled. Kinds: see `journal` in
--- keys.py.
+-- Appends an entry to the owner's journal if the event is journaled. For the kinds, see `journal`
+-- in keys.py.
 function journal.append(ctx, event, id, kind, attempt)
   if not event.journaled then return end
   redis.call('XADD', keys.journal(ctx, event.owner), '*', 'e', id, 'k', kind, 'n', attempt or 0)

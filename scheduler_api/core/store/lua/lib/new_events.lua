@@ -1,11 +1,12 @@
--- Creates events: id, content, record, indexes and place.
+-- Creates events: assigns the id, stores content and record, and adds the event to `due` and the
+-- indexes.
 local EVENT = records.EVENT
 local ISSUED_FOR_MS = 60000
 local CREATED = records.fields(EVENT, 'nonce', 'due_ms', 'first_due_ms', 'created_ms')
--- Fields that not every event has.
+-- Fields that are absent in some events.
 local OPTIONAL = {'body_revision', 'journaled', 'gates', 'turn_exempt', 'destination', 'end_ms'}
 
--- The number of arguments per new event, which `item` names.
+-- The number of arguments per new event. `item` gives their names:
 --   id: '' to assign the next id. kind, ms: 'at' and a time, or 'in' and a delay.
 --   must_be_future: '1' or ''. deadline_ms: time limit of an attempt.
 --   content: '' if it was written before the call, with the nonce in its key; the key expires
@@ -37,8 +38,8 @@ local function base_36(number)
   return id
 end
 
--- Assigns the next free id; ids ascend in the order of creation. Stores it for a repeat of the
--- call.
+-- Assigns the next free id; ids ascend in the order of creation. Stores the id by nonce, so that a
+-- repeated call finds it.
 local function next_id(ctx, nonce)
   local id
   repeat id = base_36(redis.call('INCR', keys.sequence(ctx)))
@@ -47,13 +48,13 @@ local function next_id(ctx, nonce)
   return id
 end
 
--- The id that was assigned to this nonce before, or ''.
+-- Returns the id that an earlier call assigned to this nonce, or ''.
 function new_events.issued_id(ctx, nonce)
   return redis.call('GET', keys.issued_id(ctx, nonce)) or ''
 end
 
--- Stores the content, or keeps content that was written before the call. Returns the revision of
--- the body; nil if the content has expired.
+-- Stores the content. If `content` is '', it was written before the call: removes its TTL. Returns
+-- the revision of the body, or nil if the content has expired.
 function new_events.keep_content(ctx, id, revision, content)
   if content ~= '' then
     redis.call('SET', keys.body(ctx, id), content)
@@ -62,7 +63,8 @@ function new_events.keep_content(ctx, id, revision, content)
   if redis.call('PERSIST', keys.body(ctx, id, revision)) == 1 then return revision end
 end
 
--- Writes the record of an event; the caller must call `place` afterwards. '' means an absent field.
+-- Writes the record of an event, without optional fields whose value is ''. The caller must call
+-- `place` afterwards.
 function new_events.record(ctx, batch, id, event)
   local optional, due_ms, owner = {}, event.due_ms, event.owner
   for i = 1, #OPTIONAL do
@@ -95,7 +97,8 @@ function new_events.place(ctx, batch)
   batch.due, batch.active, batch.owners = {}, {}, {}
 end
 
--- The answer for an event that this call created before, or nil.
+-- If an earlier call with the same nonce created the event, returns the answer of that call;
+-- otherwise nil.
 function new_events.created_before(ctx, id, nonce)
   local event = records.read(keys.event(ctx, id), CREATED)
   if event.nonce == nonce then
@@ -103,16 +106,17 @@ function new_events.created_before(ctx, id, nonce)
   end
 end
 
--- The end of a schedule's run to a URL group. An event that such a run creates has the id
--- `<schedule>.<second>.<endpoint>` and the end of the run.
+-- Returns the end of the run that creates the event, or nil. A run of a schedule whose destination
+-- is a URL group creates one event per endpoint, with the id `<schedule>.<second>.<endpoint>`. Each
+-- of these events has the same end as the run.
 local function end_of_run(ctx, id)
   local run = string.match(id, '^(.+%..+)%.[^.]+$')
   return run and redis.call('HGET', keys.event(ctx, run), EVENT.end_ms) or nil
 end
 
--- The answer if nothing needs to be stored: ok (this call created it before), duplicate (the id is
--- the value of the deduplication key), taken (another call used the id). Otherwise nil. The second
--- result is the event's id, or ''.
+-- Returns the answer if nothing needs to be stored, otherwise nil; and the event's id, or ''.
+-- Codes: ok (an earlier call with the same nonce created the event), duplicate (the answer contains
+-- the value of the deduplication key instead of the id), taken (another event has the id).
 function new_events.recall(ctx, item)
   local id, nonce = item.id, item.nonce
   if id == '' then id = new_events.issued_id(ctx, nonce) end
@@ -124,9 +128,9 @@ function new_events.recall(ctx, item)
   return taken and {'taken', 0, 0, id} or nil, id
 end
 
--- Records one new event; returns {code, due ms, created ms, id}. Codes: those of `recall`; past;
--- full; limit_reached (the id is the gate that may not be created); expired (content written before
--- the call).
+-- Records one new event; returns {code, due ms, created ms, id}. Codes: those of `recall`; past
+-- (the due time must be in the future but is not); full; limit_reached (the answer contains the
+-- gate that may not be created instead of the id); expired (the content written before the call).
 function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now
   local answer, id = new_events.recall(ctx, item)

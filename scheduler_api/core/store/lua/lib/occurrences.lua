@@ -1,7 +1,8 @@
 -- Occurrences: the events that a schedule creates at its fire times or on request.
 --
--- One call creates the occurrence of a due schedule and moves the schedule to its next stored fire
--- time, so no crash can stop a schedule. When few fire times are left, the call requests planning.
+-- The same call creates the occurrence of a due schedule and moves the schedule to its next stored
+-- fire time, so that no crash can stop the schedule. When few stored fire times remain, the call
+-- requests planning: the computation of further fire times.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local PLAN_AGAIN_MS = 5000
 local COPIED = {'journaled', 'end_ms', 'strict', 'pauses', 'destination'}
@@ -11,15 +12,17 @@ local FIRED = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_m
   'end_ms', 'runs_left', 'strict', 'pauses', 'overlap', 'newest_occurrence', 'gates', 'destination')
 local LEFT = records.fields(SCHEDULE, 'runs_left')
 
--- Whether the newest occurrence has not ended. Reads its record, because a counter could be wrong.
+-- Whether occurrences may not overlap and the newest one has not ended. Reads the record of the
+-- newest occurrence, because a counter of running occurrences could be wrong.
 function occurrences.overlaps(ctx, record)
   if not (record.overlap and record.newest_occurrence) then return false end
   local newest = records.read(keys.event(ctx, record.newest_occurrence), NEWEST)
   return newest.owner and not newest.state
 end
 
--- Writes the record of an occurrence; the caller gives it a place. Returns false if it exists. If
--- occurrences may not overlap and the newest has not ended, links the two, so that this one waits.
+-- Writes the record of an occurrence; the caller adds the occurrence to `due` or `leased`. Returns
+-- false if the occurrence exists. If occurrences may not overlap and the newest one has not ended,
+-- links the new one to it, so that the new one waits.
 function occurrences.record(ctx, sid, record, id, due_ms)
   local key = keys.event(ctx, id)
   if redis.call('EXISTS', key) == 1 then return false end
@@ -48,7 +51,8 @@ local function request_planning(ctx, sid, requested_ms, batch)
   batch.schedule_ids[#batch.schedule_ids + 1] = sid
 end
 
--- Creates the occurrence of a fire time; offers it at once if it is due and has no gates.
+-- Creates the occurrence of a fire time. Offers the occurrence at once if it is due and has no
+-- gates.
 local function create(ctx, sid, record, due_ms, fire_ms, batch)
   local id = string.format('%s.%.0f', sid, math.floor(fire_ms / 1000))
   due_ms = due_ms + records.integer(record, 'delay_ms', 0)
@@ -64,7 +68,7 @@ local function create(ctx, sid, record, due_ms, fire_ms, batch)
   batch.ids[#batch.ids + 1] = id
 end
 
--- Ends a schedule whose end has passed; records the remaining fire times up to the end as skipped.
+-- Ends a schedule whose end has passed. Records the unused fire times before the end as skipped.
 local function finish(ctx, sid, record)
   local skipped = {}
   for text in string.gmatch(record.fire_times, '[^,]+') do
@@ -75,8 +79,9 @@ local function finish(ctx, sid, record)
   schedule_index.finish(ctx, sid)
 end
 
--- Whether a due schedule does not fire, because it is deleted, ended or paused. Moves it to its
--- proper place; a paused schedule stays in `due` only if it has an end.
+-- Returns whether a due schedule must not fire, because it is deleted, ended or paused. Then
+-- removes the schedule from `due`; a paused schedule with an end stays, and is due just after the
+-- end.
 local function is_inactive(ctx, sid, key, record)
   local member = 's:' .. sid
   if not records.exists(key, record) or record.state == 'ended' then

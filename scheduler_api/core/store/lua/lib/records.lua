@@ -1,11 +1,12 @@
--- Reads records and maps the short codes of stored fields to full names. Only this file and
--- `store/records.py` use codes; all other code uses names: `event.attempts`, `EVENT.attempts`.
+-- Reads records, and maps the short codes of stored fields to full names. Only this file and
+-- `store/records.py` contain the codes. All other code uses the names: `event.attempts` is a value,
+-- `EVENT.attempts` is the code of the field.
 
 -- A lease may be renewed for this long after the deadline of the attempt.
 local SLACK_MS = 10000
 
--- Returns codes by names, and names by codes. Standard functions such as `pairs` are not available
--- while a library is loaded.
+-- Returns codes by names, and names by codes. Uses no `pairs`, because Redis does not offer
+-- standard functions while it loads a library.
 local function codes(list)
   local by_name, by_code = {}, {}
   for i = 1, #list, 2 do by_name[list[i]], by_code[list[i + 1]] = list[i + 1], list[i] end
@@ -42,14 +43,14 @@ records.GATE = codes({
   'probes_failed', 'bk', 'ramp_since_ms', 'rp', 'ramp_rate', 'rr', 'origin', 'og',
 })
 
--- Selects fields of a record for `read`; called once, when the library is loaded.
+-- Selects fields of a record for `read`. Called only while the library is loaded.
 function records.fields(of, ...)
   local fields = {names = {...}, codes = {}}
   for i = 1, #fields.names do fields.codes[i] = of[fields.names[i]] end
   return fields
 end
 
--- Reads the selected fields of the record at `key`, by name; absent fields are nil.
+-- Returns the selected fields of the record at `key`, by name. Absent fields are nil.
 function records.read(key, fields)
   local values, record, names = redis.call('HMGET', key, unpack(fields.codes)), {}, fields.names
   for i = 1, #names do
@@ -58,7 +59,7 @@ function records.read(key, fields)
   return record
 end
 
--- Converts a reply of HGETALL to field names. Fields of later versions are left out.
+-- Converts a reply of HGETALL to a table by field name. Leaves out fields of later versions.
 function records.named(stored, names)
   local record = {}
   for i = 1, #stored, 2 do
@@ -68,12 +69,13 @@ function records.named(stored, names)
   return record
 end
 
--- Reads all fields of an event; cheaper than HMGET of most fields.
+-- Reads all fields of an event. HGETALL is cheaper than an HMGET of most fields.
 function records.read_event(ctx, id)
   return records.named(redis.call('HGETALL', keys.event(ctx, id)), records.EVENT_NAMES)
 end
 
--- An integer field. Raises an error if it is not an integer; callers then quarantine the member.
+-- Returns the value of an integer field. Raises an error if the value is not an integer; the caller
+-- that handles the member then moves it to quarantine.
 function records.integer(record, name, default)
   local value = record[name] or default
   if not value then error(name .. ' is missing', 0) end
@@ -81,23 +83,23 @@ function records.integer(record, name, default)
   return tonumber(value)
 end
 
--- When an event was first due, before retries changed `due_ms`.
+-- Returns when an event was first due, before a retry or a wait changed `due_ms`.
 function records.first_due_ms(event)
   return records.integer(event, event.first_due_ms and 'first_due_ms' or 'due_ms')
 end
 
--- The time until which the lease of an attempt that begins at `began_ms` may be renewed.
+-- Returns until when the lease of an attempt that began at `began_ms` may be renewed.
 function records.renewable_until_ms(event, began_ms)
   return began_ms + records.integer(event, 'deadline_ms') + SLACK_MS
 end
 
--- When the running attempt began; the inverse of `renewable_until_ms`.
+-- Returns when the running attempt began; the inverse of `renewable_until_ms`.
 function records.began_ms(event)
   return records.integer(event, 'renewable_until_ms') - records.integer(event, 'deadline_ms')
     - SLACK_MS
 end
 
--- Whether the record exists. Raises an error if it exists without an owner.
+-- Whether the record exists. Raises an error if the record exists without an owner.
 function records.exists(key, record)
   if record.owner then return true end
   if redis.call('EXISTS', key) == 1 then error('owner is missing', 0) end

@@ -1,13 +1,14 @@
--- The place of a schedule (`due`, `paused_schedules`, quarantine) and its indexes.
+-- Writes the place of a schedule (`due`, `paused_schedules` or quarantine) and its indexes.
 local SCHEDULE = records.SCHEDULE
 
--- The score in `due` of a schedule that fires at `at`: at the latest just after its end.
+-- Returns the score in `due` of a schedule that fires at `at`: `at`, or just after the end of the
+-- schedule if that is earlier.
 function schedule_index.check_at(record, at)
   local end_ms = record.end_ms and records.integer(record, 'end_ms')
   return end_ms and math.min(at, end_ms + 1) or at
 end
 
--- Ends a schedule. It does not fire again unless an edit reactivates it.
+-- Ends a schedule. An ended schedule does not fire unless an edit reactivates it.
 function schedule_index.finish(ctx, sid)
   local key = keys.schedule(ctx, sid)
   redis.call('HSET', key, SCHEDULE.state, 'ended', SCHEDULE.updated_ms, ctx.now,
@@ -16,7 +17,8 @@ function schedule_index.finish(ctx, sid)
   redis.call('ZREM', keys.due(ctx), 's:' .. sid)
 end
 
--- Search terms are separated by blanks. Callers add new terms before they remove old ones.
+-- Adds a schedule to the indexes of its search terms, which are separated by blanks. An edit adds
+-- the new terms before it removes the old terms.
 function schedule_index.add_terms(ctx, sid, owner, created_ms, terms)
   for term in string.gmatch(terms, '%S+') do
     redis.call('ZADD', keys.search_term(ctx, owner, term), created_ms, sid)
@@ -31,7 +33,8 @@ function schedule_index.remove_terms(ctx, sid, owner, terms, kept)
   end
 end
 
--- Places a schedule after a change. A paused schedule with an end is in `due`, so that it ends.
+-- Moves a schedule to its place after a change. A paused schedule with an end is in `due`, so that
+-- a claim ends it.
 function schedule_index.place(ctx, sid, state, end_ms, first_due)
   local at = state == 'active' and first_due or math.huge
   if state ~= 'ended' and end_ms then at = math.min(at, end_ms + 1) end

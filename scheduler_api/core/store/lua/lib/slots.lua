@@ -1,10 +1,10 @@
--- Slots: an event takes the slots of all its gates together, or waits at the first gate that does
+-- Slots: an event takes a slot of each of its gates together, or waits at the first gate that does
 -- not admit it. When slots become free, the next waiters are promoted.
 --
--- An event that was passed over four times reserves slots: while it waits at one gate, it keeps the
--- slots of the gates before it. So an event that needs two busy gates does not starve. Gates are
--- taken in a fixed order, so there is no deadlock. At most half of a gate's slots may be reserved;
--- the other half stays available.
+-- Normally, a waiting event holds no slots. An event that was passed over four times reserves
+-- slots: while it waits at one gate, it keeps its slots of the gates before that gate. So an event
+-- that needs two busy gates does not starve. Events take slots in a fixed order of gates, so they
+-- cannot deadlock. At most half of a gate's slots may be reserved.
 local EVENT, GATE = records.EVENT, records.GATE
 local RESERVES_FROM, PROMOTED_PER_GATE = 4, 16
 local ADMITTED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'state', 'gates',
@@ -26,7 +26,7 @@ local function release_slot(ctx, id, gate, reserves)
   if reserves then redis.call('SREM', keys.reserved(ctx, gate), id) end
 end
 
--- Releases all slots and reservations. An unreadable gate must not prevent that.
+-- Releases all slots and reservations of an event, even if a gate is unreadable.
 function slots.release(ctx, id, event)
   for _, gate in ipairs(gates.of(event)) do
     if not gates.is_queue(gate) then pcall(release_slot, ctx, id, gate, event.passed_over) end
@@ -45,8 +45,8 @@ function slots.stop_waiting(ctx, id, event)
   event.waits_at = nil
 end
 
--- Makes the waiting line of a gate the event's place, then removes it from its previous place. A
--- queue lists the event in any case.
+-- Adds an event to the waiting line of a gate, then removes the event from its previous place. The
+-- waiting line of a queue is its list of unfinished events, which contains the event already.
 function slots.wait_at(ctx, id, event, gate)
   local before = event.waits_at
   if not gates.is_queue(gate) then
@@ -70,8 +70,8 @@ local function older_waits(ctx, gate, id, first_due)
   return at < first_due or (at == first_due and head[1] < id)
 end
 
--- A callback does not wait for its turn. It has its parent's number, so the next event waits for
--- it.
+-- Whether a queue admits an event. A callback need not wait for its turn. It has its parent's
+-- number, so the next event of the queue waits for the callback.
 local function queue_admits(ctx, id, event, gate, state)
   if event.turn_exempt then return true end
   if state.closed then return false end
@@ -80,8 +80,8 @@ local function queue_admits(ctx, id, event, gate, state)
   return redis.call('ZCOUNT', keys.order(ctx, gate), '-inf', '(' .. number) < state.parallelism
 end
 
--- Releases slots that a waiting event holds but has not reserved: it was admitted before a gate was
--- added to its gates.
+-- Releases slots that an event holds without a reservation although it must wait now. This happens
+-- if a further gate was added to the event after its gates had admitted it.
 local function release_unreserved(ctx, id, held)
   for _, gate in ipairs(held) do
     if redis.call('SISMEMBER', keys.reserved(ctx, gate), id) == 0 then
@@ -90,8 +90,8 @@ local function release_unreserved(ctx, id, held)
   end
 end
 
--- Counts that the event was passed over; from the fourth time on, reserves the slots it can get of
--- the gates before the one that blocks it.
+-- Counts that the event was passed over. From the fourth time on, reserves free slots of the gates
+-- that come before the gate at which the event waits.
 local function reserve(ctx, id, missing, first)
   local passed_over = redis.call('HINCRBY', keys.event(ctx, id), EVENT.passed_over, 1)
   for i = 1, passed_over >= RESERVES_FROM and first - 1 or 0 do
@@ -111,8 +111,8 @@ local function end_reservations(ctx, id, event)
   redis.call('HDEL', keys.event(ctx, id), EVENT.passed_over)
 end
 
--- Whether all gates admit the event; it then holds a slot of each. If not, it waits at a gate. At a
--- closed gate it holds no slots at all.
+-- Returns whether all gates admit the event. If so, the event then holds a slot of each gate. If
+-- not, the event then waits at a gate; at a closed gate, it holds no slots.
 function slots.admit(ctx, id, event)
   local first_due, held, missing, first = records.first_due_ms(event), {}, {}, nil
   for _, gate in ipairs(gates.of(event)) do
@@ -142,7 +142,8 @@ function slots.admit(ctx, id, event)
   return true
 end
 
--- Promotes a waiter if its gates admit it. Returns false if it no longer waits at this gate.
+-- Promotes a waiter if all its gates admit it: moves it to `due`. Returns false if the event no
+-- longer waits at this gate.
 local function promote(ctx, id, gate)
   local event = slots.read(ctx, id)
   if event.waits_at ~= gate or event.state then return false end
@@ -153,8 +154,8 @@ local function promote(ctx, id, gate)
   return true
 end
 
--- This call may promote no more events: plans a check of the gate at once. The check of a queue
--- then starts at this event.
+-- Used when this call may promote no more events: plans an immediate check of the gate. In a queue,
+-- this check starts at the event `id`.
 local function continue_later(ctx, id, gate)
   gates.check_at(ctx, gate, ctx.now)
   if not gates.is_queue(gate) then return end
@@ -181,7 +182,8 @@ function slots.is_out_of_queue(ctx, id)
   return not event.owner or event.state or redis.call('ZSCORE', keys.quarantine(ctx), id)
 end
 
--- Promotes one event after another has left the queue: the event at the last admitted rank.
+-- Promotes the next event after an event has left a queue: the event that now has the last rank
+-- which the queue admits.
 function slots.promote_in_queue(ctx, gate)
   local state = gates.state(ctx, gate)
   while not state.closed do
@@ -195,7 +197,7 @@ function slots.promote_in_queue(ctx, gate)
   end
 end
 
--- Promotes the oldest waiters of a gate while it has slots.
+-- Promotes the oldest waiters of a gate while the gate has free slots.
 function slots.promote_waiters(ctx, gate)
   if gates.is_queue(gate) then
     slots.promote_in_queue(ctx, gate)
@@ -212,8 +214,8 @@ function slots.promote_waiters(ctx, gate)
   gates.plan_check(ctx, gate)
 end
 
--- Promotes waiters at every gate that lost a holder in this call. If a promotion frees slots of
--- other gates, plans checks of these gates.
+-- Promotes waiters at every gate that lost a holder in this call. If these promotions free slots of
+-- gates, plans checks of those gates.
 function slots.promote_at_freed(ctx)
   if #ctx.freed == 0 then return end
   local freed = ctx.freed

@@ -1,14 +1,15 @@
--- Decides whether an attempt may begin at a given time. Depends on the end of the event, on the
--- occurrence before it, and on the present state of its schedule if that is strict.
+-- Decides whether an attempt may begin at a given time. This depends on the end of the event, on
+-- the previous occurrence, and, if the schedule is strict, on the present state of the schedule.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local MIN_INTERVAL_MS, CHECK_AGAIN_MS = 60000, 10000
 local RULE = records.fields(SCHEDULE, 'owner', 'pauses', 'end_ms', 'fire_times', 'last_fired_ms',
   'first_begun_ms')
 local PREVIOUS = records.fields(EVENT, 'owner', 'state')
 
--- A strict schedule withdraws occurrences that it created before a pause, and retries only until
--- its next fire time; if fire times are less than a minute apart, it never retries. Returns the
--- reason or nil, and when an attempt of the schedule first began.
+-- Decides for an occurrence of a strict schedule. A deletion or pause withdraws all occurrences
+-- created before. An occurrence is retried only until the next fire time, and never if the next
+-- fire time is less than a minute later. Returns the reason for the withdrawal or nil; and when the
+-- first attempt of the schedule began.
 local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   local schedule = records.read(keys.schedule(ctx, event.schedule), RULE)
   if not schedule.owner then return 'deleted' end
@@ -27,28 +28,29 @@ local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   return nil, schedule.first_begun_ms
 end
 
--- The reason why no attempt may begin at `at`: end, deleted, paused or next (fire time); or nil.
+-- Returns why no attempt may begin at `at`: end (passed), deleted, paused or next (fire time came);
+-- or nil.
 function withdrawal.reason(ctx, id, event, at, is_retry)
   if event.end_ms and at > records.integer(event, 'end_ms') then return 'end' end
   if event.strict then return withdrawn_by_schedule(ctx, id, event, at, is_retry) end
 end
 
--- The final state of a withdrawn event: cancelled if it was never attempted or its schedule was
--- paused or deleted, otherwise dead.
+-- Returns the final state of a withdrawn event: cancelled if the event was never attempted or its
+-- schedule was paused or deleted, otherwise dead.
 function withdrawal.final_state(reason, attempted)
   local by_user = reason == 'paused' or reason == 'deleted'
   return (by_user or not attempted) and 'cancelled' or 'dead'
 end
 
--- Decides about a retry at `at`. Returns outcome, reason, and time of the next attempt or 0.
+-- Decides whether a retry may begin at `at`. Returns outcome, reason, and time of the retry or 0.
 function withdrawal.bound_retry(ctx, id, event, reason, at)
   local withdrawn = withdrawal.reason(ctx, id, event, at, true)
   if withdrawn then return withdrawal.final_state(withdrawn, true), withdrawn, 0 end
   return 'retry', reason, at
 end
 
--- Whether an occurrence must wait for the previous one. If so, delays it by ten seconds; it starts
--- earlier when the previous one ends.
+-- Returns whether an occurrence must wait for the previous one. If so, delays the occurrence by ten
+-- seconds; if the previous one ends before, the occurrence becomes due at once.
 function withdrawal.waits(ctx, id, event)
   local previous = records.read(keys.event(ctx, event.previous), PREVIOUS)
   if not previous.owner or previous.state then return false end

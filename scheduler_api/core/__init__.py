@@ -1,12 +1,12 @@
-"""The engine: it imports no web framework and no HTTP client.
+"""The engine, which imports no web framework and no HTTP client.
 
-Its layers, from top to bottom. A module imports only from lower layers, which
-`tests/test_borders.py` checks.
+A module imports only from lower layers, as `tests/test_borders.py` checks. Modules
+described as "Pure" do no input or output. The layers from top to bottom:
 
     fsck, recovery
     schedules, tenants, flow_control, queries
     store        all writes, and reads by id
-    delivery     destinations, requests, retries and signatures; pure
-    settings     and the vocabulary: model, headers, deduplication, timestamps …
+    delivery     destinations, requests, retries and signatures; no I/O
+    settings     and shared definitions: model, headers, deduplication, timestamps …
     cron, ids, errors
 """

@@ -1,1 +1,1 @@
-"""Cron expressions: parsing, fire times and previews; and durations."""
+"""Parses cron expressions and durations; calculates and previews fire times."""

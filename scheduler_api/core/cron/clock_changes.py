@@ -1,20 +1,24 @@
-"""When rules run at local times that a clock change skips or repeats.
+"""Decides when rules run at local times that a clock change skips or repeats.
 
-When clocks go forward, the local times in the gap do not exist. When they go back, the
-local times in the fold come twice. What a rule does then depends on its kind:
+When clocks go forward, the skipped local times are the gap. When clocks go back, the
+repeated local times are the fold, which has a first and a second pass. When a rule runs
+depends on its kind:
 
-- A rule with fixed times (`30 2 * * *`: none of second, minute and hour starts with a
-  star) follows the policies of the schedule, if the change is at most three hours.
-  Gap `after`: all skipped times share one run, right after the gap. `skip`: they do not
-  run. `shift`: each runs later by the length of the gap, so 02:30 runs at 03:30.
-  Fold `first`, `second`: a repeated time runs at that pass only. `both`: at both.
+- A rule with fixed times (`30 2 * * *`: neither the second, the minute nor the hour
+  field starts with a star) follows the policies of its schedule:
+  Gap `after`: all skipped times share one run, right after the gap. `skip`: skipped
+  times do not run. `shift`: each skipped time runs later by the length of the gap, so
+  02:30 runs at 03:30.
+  Fold `first`: a repeated time runs in the first pass. `second`: a repeated time runs
+  in the second pass. `both`: a repeated time runs in both passes.
 - A rule that follows the clock (`*/5 * * * *`, `0 * * * *`, `*/10 2 * * *`) runs
   whenever the clock shows one of its times, so skipped times do not run and repeated
-  times run twice. Policies do not apply.
+  times run twice. The policies do not apply.
 
-A change of more than three hours, such as moving to another side of the date line, is
-not daylight saving time: every rule follows the clock there. Local times that fall on
-the same instant run once. An interval (`@every`) counts seconds and ignores the clock.
+A change of more than three hours, such as when a country moves to the other side of the
+date line, is not daylight saving time; every rule then follows the clock. If several
+local times of a rule result in the same instant, the rule runs once at that instant. An
+interval (`@every`) counts seconds and is not affected by clock changes.
 """
 
 from bisect import bisect_left
@@ -24,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-# Debian's cron treats a longer jump as a corrected clock, not as summer time.
+# As in Debian's cron, which treats a longer change as a correction of the clock.
 LONGEST_SUMMER_TIME_S = 3 * 3600
 DAY_S = 86_400
 
@@ -41,7 +45,7 @@ class Gap(StrEnum):
 
 
 class Fold(StrEnum):
-    """At which pass of a fold a fixed time runs."""
+    """In which pass of a fold a fixed time runs."""
 
     FIRST = "first"
     SECOND = "second"
@@ -58,7 +62,7 @@ class ClockChange:
 
 @dataclass(frozen=True)
 class Jump:
-    """A clock change: its instant, and the local time just before and after it."""
+    """A clock change: its instant, and the local times just before and after the change."""
 
     at_s: int
     before: datetime
@@ -66,10 +70,11 @@ class Jump:
 
 
 def instants_of(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
-    """The epoch seconds of a local time, with the offsets before and after a change.
+    """Return the epoch seconds of a local time, computed with two UTC offsets.
 
-    Without a clock change nearby they are equal. In a gap the first is later, in a fold
-    it is earlier.
+    The first result uses the offset before a nearby clock change, the second result the
+    offset after the change. Without such a change both are equal. In a gap the first
+    result is later, in a fold the first result is earlier.
     """
     first = int(local.replace(tzinfo=zone, fold=0).timestamp())
     return first, int(local.replace(tzinfo=zone, fold=1).timestamp())
@@ -78,10 +83,10 @@ def instants_of(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
 def run_instants(
     first: int, second: int, zone: ZoneInfo, *, follows_clock: bool, policy: ClockChange
 ) -> tuple[int, ...]:
-    """The instants, in epoch seconds, at which a local time runs; () if it is skipped.
+    """Return the epoch seconds at which a local time runs; () if the time is skipped.
 
     Args:
-        first: with `second`, what `instants_of` returns for the local time.
+        first, second: the result of `instants_of` for the local time.
     """
     if first == second:
         return (first,)

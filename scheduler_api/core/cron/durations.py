@@ -1,4 +1,4 @@
-"""Durations such as `10s` and `1h30m`: one parser, several syntaxes. Pure."""
+"""Parses durations such as `10s` and `1h30m`, in a configurable syntax. Pure."""
 
 import re
 from fractions import Fraction
@@ -7,7 +7,7 @@ from math import ceil
 UNITS_MS = {
     "ns": Fraction(1, 1_000_000),
     "us": Fraction(1, 1_000),
-    # The micro sign and the Greek letter mu: Go accepts both.
+    # The micro sign and the Greek letter mu: both are accepted, as in Go.
     "\u00b5s": Fraction(1, 1_000),
     "\u03bcs": Fraction(1, 1_000),
     "ms": Fraction(1),
@@ -19,7 +19,7 @@ UNITS_MS = {
 
 
 class DurationSyntax:
-    """The durations that one caller accepts: numbers, each followed by a unit."""
+    """The syntax of the durations that a caller accepts: numbers with units."""
 
     def __init__(
         self,
@@ -32,11 +32,11 @@ class DurationSyntax:
         """
         Args:
             units: keys of `UNITS_MS`.
-            number: regular expression of a number; bounds its digits, and says
-                whether it may have a fraction.
-            bare_unit: the unit of a number that stands alone; None refuses one.
+            number: regular expression of a number, which limits the number of digits
+                and may allow a fraction.
+            bare_unit: the unit of a number without a unit; None: refuse such a number.
             descending: whether units must come in descending order, each at most once.
-            max_parts: how many numbers are allowed; None: any number of them.
+            max_parts: the maximum number of pairs of number and unit; None: no maximum.
         """
         # `ms` must be tried before `m`.
         longest_first = sorted(units, key=len, reverse=True)
@@ -47,7 +47,7 @@ class DurationSyntax:
         self._max_parts = max_parts
 
     def parse_ms(self, text: str) -> int | None:
-        """Return the milliseconds, rounded up, or None for any other text."""
+        """Return the milliseconds, rounded up; None if `text` is not a valid duration."""
         if self._bare_unit is not None and self._number.fullmatch(text):
             text += self._bare_unit
         total_ms, sizes, position = Fraction(0), list[Fraction](), 0

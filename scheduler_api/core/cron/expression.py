@@ -1,10 +1,10 @@
-"""Cron expressions: how they are parsed and when they fire.
+"""Parses cron expressions and calculates their fire times.
 
-Expressions mean what they mean to Debian's cron. croniter finds candidate days only,
-from plain lists of numbers; `Rule.matches` then checks each day for what such lists
-cannot express (`L`, `W`, `#`, either day field). The times of a day are computed here,
-because croniter takes 10 to 40 ms for 600 of them, and its results are wrong around
-clock changes; `clock_changes` handles those.
+Expressions have the same meaning as in Debian's cron. croniter only finds candidate
+days, from plain lists of numbers; `Rule.matches` then checks each candidate for
+conditions that such lists cannot express (`L`, `W`, `#`, a match of either day field).
+This module calculates the times of a day itself, because croniter takes 10 to 40 ms for
+600 times, and its results are wrong around clock changes, which `clock_changes` handles.
 """
 
 import re
@@ -37,11 +37,12 @@ __all__ = [
     "walk",
 ]
 
-# Twice the length of an expression whose three longest fields list all their values.
+# In characters: twice the length of an expression whose three longest fields list all
+# their values.
 MAX_LENGTH = 1000
 
-# The longest possible pause is 40 years: a 29 February that must fall on a certain
-# weekday, around a century year that is not a leap year.
+# The longest possible pause between fire times is 40 years: between two 29 February on
+# the same weekday, with a century year in between that is not a leap year.
 _MAX_PAUSE_YEARS = 50
 
 # croniter fails close to the last year of `datetime`, 9999.
@@ -67,7 +68,7 @@ _EVERY = "@every"
 
 _WORD = re.compile(r"\S+", re.ASCII)
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=")
-# MAX_LENGTH bounds the number of digits.
+# Needs no limit for digits, because MAX_LENGTH limits the entire expression.
 _INTERVAL = DurationSyntax("h", "m", "s", number="[0-9]+")
 _MAX_INTERVAL_S = 3660 * 86_400
 
@@ -80,9 +81,10 @@ class Grammar:
     """
 
     aliases: frozenset[str]
-    # Accepted special characters: any of `?` `L` `W` `#` and `H` (chosen by hash).
+    # Accepted special characters: any of `?` `L` `W` `#` and `H` (a value
+    # chosen by a hash).
     special_characters: frozenset[str] = frozenset()
-    # Whether a field for seconds may come first, as the sixth field.
+    # Whether a sixth field, for seconds, may precede the other five.
     seconds: bool = False
     # Whether the expression may start with `CRON_TZ=<zone>` or `TZ=<zone>`.
     zone_prefix: bool = False
@@ -128,7 +130,7 @@ def parse(
 
     Args:
         tz: the time zone, unless the expression names one.
-        seed: determines the values of `H`, such as the id of the schedule.
+        seed: a text, such as the schedule's id, that determines the values of `H`.
         policy: when times run that a clock change skips or repeats.
 
     Raises:
@@ -156,35 +158,36 @@ def parse(
 def upcoming(cron: Cron, *, after_ms: int) -> Iterator[int]:
     """Yield the fire times after an instant, as epoch ms in ascending order.
 
-    They end in the year 9900, or earlier if clock changes skip all the times that are
-    left. An interval (`@every`) starts at `after_ms`, so pass the creation time or the
-    last fire time of the schedule.
+    The fire times end in the year 9900, or earlier if clock changes skip all remaining
+    times. An interval (`@every`) is counted from `after_ms`, so pass the creation time
+    or the last fire time of the schedule.
     """
     if isinstance(cron.rule, Every):
         yield from _interval_times(cron.rule, after_ms)
         return
     after_s = after_ms // 1000
     for fire_s, _ in walk(cron, after_ms=after_ms):
-        # Several local times may share an instant, which fires once.
+        # Several local times may have the same instant, at which the rule fires once.
         if fire_s is not None and fire_s > after_s:
             yield fire_s * 1000
             after_s = fire_s
 
 
 def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
-    """Yield the local times of a rule, each with its instant, or None if it is skipped.
+    """Yield the local times of a rule, each with the instant at which it runs.
 
-    Instants are epoch seconds in ascending order, with repeats. The first ones may be
-    before `after_ms`; none after it is left out.
+    The instant is None if a clock change skips the local time, otherwise in epoch
+    seconds. Instants ascend and may repeat. The first instants may be before
+    `after_ms`; all instants after `after_ms` are included.
     """
     if isinstance(cron.rule, Every) or after_ms >= _LAST_MS:
         return
     after_s = after_ms // 1000
     zone = ZoneInfo(cron.tz)
     now = datetime.fromtimestamp(after_s, zone)
-    # In the first pass of a fold, start early enough to include the second pass.
+    # In the first pass of a fold, earlier local times are repeated later: include them.
     until_second_pass_s = int(now.replace(fold=1).timestamp()) - after_s
-    # Soon after a gap, times shifted by it may still have to run.
+    # Soon after a gap, skipped times may still have to run, shifted: include them.
     before = datetime.fromtimestamp(after_s - LONGEST_SUMMER_TIME_S, zone)
     shift = (now.utcoffset() or _NO_TIME) - (before.utcoffset() or _NO_TIME)
     start = now.replace(tzinfo=None) - timedelta(seconds=until_second_pass_s)
@@ -192,7 +195,7 @@ def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
 
 
 def skips(cron: Cron, gap: Jump) -> bool:
-    """Whether a rule has local times in a gap that do not run."""
+    """Whether a gap has local times of the rule that do not run."""
     if isinstance(cron.rule, Every):
         return False
     zone, rule = ZoneInfo(cron.tz), cron.rule
@@ -211,13 +214,13 @@ def _check_text(expression: str) -> None:
             f"the expression is longer than {MAX_LENGTH} characters", MAX_LENGTH
         )
     for at, letter in enumerate(expression):
-        # str.isdigit, int() and \w would accept digits and letters of other scripts.
+        # The parser uses str.isdigit, int() and \w, which accept other scripts too.
         if not letter.isascii():
             raise CronError(f"{letter!r} is not allowed in a cron expression", at)
 
 
 def check_zone(tz: str, position: int | None = None) -> None:
-    """Refuse unknown time zones, and those that are not the same on every machine.
+    """Refuse time zones that are unknown or not the same on every machine.
 
     `right/…` zones are refused because they count leap seconds.
 
@@ -266,7 +269,7 @@ def _every(words: list[tuple[str, int]], end: int) -> Every:
 def _rule(
     words: list[tuple[str, int]], grammar: Grammar, *, end: int, seed: str
 ) -> Rule:
-    """Parse five fields, or six if the grammar has seconds."""
+    """Parse five fields; accept six fields too if the grammar has seconds."""
     maximum = 6 if grammar.seconds else 5
     if not 5 <= len(words) <= maximum:
         needed = "5 fields, or 6 with seconds first" if grammar.seconds else "5 fields"
@@ -282,9 +285,9 @@ def _rule(
 
 
 def _days(rule: Rule, start: datetime) -> Iterator[datetime]:
-    """Yield the midnight of each day that the rule matches, from the day of `start`."""
+    """Yield the midnight of each day that the rule matches, from the day of `start` on."""
     months = _listed(rule.month.values)
-    # The lists may have too many days, never too few: `rule.matches` decides.
+    # The lists select all matching days and maybe others; `rule.matches` decides.
     monthdays = _listed(rule.monthday.values) if rule.monthday.plain else "*"
     weekdays = _listed(rule.weekday.values | {day for day, _ in rule.weekday.nths})
     lists = [f"{monthdays} {months} {weekdays}"]
@@ -311,9 +314,9 @@ def _listed(numbers: frozenset[int]) -> str:
 
 
 def _minutes(rule: Rule, start: datetime) -> Iterator[datetime]:
-    """Yield the minutes that the rule matches, from the minute of `start`.
+    """Yield the minutes that the rule matches, from the minute of `start` on.
 
-    They are local times; a clock change may skip or repeat them.
+    The minutes are local times, which a clock change may skip or repeat.
     """
     first_minute = start.replace(second=0)
     minutes = tuple(product(sorted(rule.hour.values), sorted(rule.minute.values)))
@@ -329,7 +332,7 @@ def _local_times(
 ) -> Iterator[tuple[datetime, int, int]]:
     """Yield the local times that the rule matches, each with its `instants_of`.
 
-    Start at the minute of `start`.
+    The first local time may be before `start`, but in the same minute.
     """
     lowest, *others = sorted(rule.second.values)
     for minute in _minutes(rule, start):
@@ -340,7 +343,7 @@ def _local_times(
             continue
         span = others[-1] - lowest
         last = instants_of(minute.replace(second=others[-1]), zone)
-        # Without a clock change within the minute, adding seconds is exact and cheap.
+        # Without a clock change in the minute, adding seconds is correct and fast.
         unbroken = last == (first + span, second + span)
         for number in others:
             local, offset = minute.replace(second=number), number - lowest
@@ -353,10 +356,10 @@ def _local_times(
 def _runs(
     cron: Cron, rule: Rule, *, start: datetime
 ) -> Iterator[tuple[int | None, datetime]]:
-    """Yield what `walk` yields, from a local time on."""
+    """Yield the same pairs as `walk`, from the minute of `start` on."""
     zone, follows_clock = ZoneInfo(cron.tz), rule.follows_clock
     fired_year = start.year
-    # Second passes and shifted times; some later local times run before them.
+    # A heap of runs in a second pass or after a gap; later local times may run before.
     waiting: list[tuple[int, datetime]] = []
     for local, first, second in _local_times(rule, zone, start=start):
         if local.year >= min(fired_year + _MAX_PAUSE_YEARS, _LAST_YEAR):
@@ -380,7 +383,7 @@ def _runs(
 
 
 def _interval_times(every: Every, after_ms: int) -> Iterator[int]:
-    """Yield fire times on full seconds, the first at least one interval later."""
+    """Yield fire times at full seconds, the first at least an interval after `after_ms`."""
     step_ms = every.seconds * 1000
     at_ms = -(-after_ms // 1000) * 1000 + step_ms
     while at_ms < _LAST_MS:

@@ -1,4 +1,4 @@
-"""The fields of a cron expression: how they are parsed and which days they match."""
+"""Parses the fields of cron expressions and decides which days they match."""
 
 import re
 from calendar import monthrange
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-# In place of a number: the last day, or the last weekday, of the month.
+# Used as a number: the last day, or the last of a certain weekday, of the month.
 LAST = -1
 
 _MONTHS = (
@@ -36,12 +36,13 @@ class CronError(ValueError):
 
 @dataclass(frozen=True)
 class Kind:
-    """What a field counts, and its range."""
+    """The unit of a field, such as minutes, and the range of its values."""
 
     word: str
     low: int
     high: int
-    # The largest number that may be written: 7 is another name for Sunday, 0.
+    # The largest accepted number; above `high` only for weekdays, where 0 and 7 are
+    # Sunday.
     largest: int
     names: tuple[str, ...] = ()
 
@@ -59,11 +60,12 @@ class Field:
     """The values that a field matches."""
 
     values: frozenset[int]
-    # Whether the text starts with a star; Debian's rules depend on it.
+    # Whether the text starts with a star; `Rule.follows_clock` and `Rule.either_day`
+    # depend on the star.
     starred: bool = False
     # Days of the month whose nearest workday matches (`15W`, `LW`).
     nearest: frozenset[int] = frozenset()
-    # Weekdays by their place in the month: (weekday, 1 to 5 or LAST).
+    # Weekdays by their place in the month (`1#2`, `5L`): (weekday, 1 to 5 or LAST).
     nths: frozenset[tuple[int, int]] = frozenset()
 
     @property
@@ -119,7 +121,7 @@ class FieldReader:
 
     kind: Kind
     position: int
-    # Special characters that are accepted, besides those of every grammar.
+    # Accepted special characters, as in `Grammar`.
     special_characters: frozenset[str]
     seed: str
 
@@ -183,7 +185,7 @@ class FieldReader:
 
     def _hashed(self, found: re.Match[str], at: int) -> range:
         """Choose values by a hash of the seed; equal seeds give equal values."""
-        # Without a range, choose a day that every month has.
+        # Without a range, choose only days up to the 28th, which every month has.
         low, high = self.kind.low, 28 if self.kind == MONTHDAY else self.kind.high
         if found[1]:
             low = self._value(found[1], at + found.start(1), item=found[0])
@@ -200,7 +202,7 @@ class FieldReader:
         return range(low + chance % min(step, span), high + 1, step)
 
     def _special(self, item: str, at: int) -> Field | None:
-        """Parse an item with `L`, `W` or `#`; None if it has none."""
+        """Parse an item with `L`, `W` or `#`; return None for any other item."""
         if self.kind == MONTHDAY:
             return self._monthday(item, at)
         if self.kind == WEEKDAY:
@@ -298,15 +300,16 @@ class Rule:
 
     @property
     def follows_clock(self) -> bool:
-        """Whether the rule runs whenever the clock shows its times (`clock_changes`).
+        """Whether the rule follows the clock, as described in `clock_changes`.
 
-        As in Debian's cron: the second, minute or hour field starts with a star.
+        As in Debian's cron, a rule does so if its second, minute or hour field starts
+        with a star.
         """
         return self.second.starred or self.minute.starred or self.hour.starred
 
     @property
     def either_day(self) -> bool:
-        """Whether a match of either day field is enough: neither starts with a star."""
+        """Whether a match of one day field is enough, as neither starts with a star."""
         return not (self.monthday.starred or self.weekday.starred)
 
     def matches(self, day: date) -> bool:
@@ -338,9 +341,9 @@ def read_rule(
 
 
 def _sample_days(month: Field) -> Iterator[date]:
-    """Yield the days of the months in 28 years, which cover every kind of year.
+    """Yield all days in the months of the field `month`, for 28 years.
 
-    A kind is given by the first weekday and by whether it is a leap year.
+    These years contain common years and leap years that start on each weekday.
     """
     for year in range(2000, 2028):
         for number in sorted(month.values):

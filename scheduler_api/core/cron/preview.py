@@ -1,6 +1,6 @@
 """Previews a cron expression: its next runs, and how clock changes affect them. Pure.
 
-The preview and the engine take their times from the same function.
+The preview and the engine calculate fire times with the same function.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from scheduler_api.core.cron.expression import Cron, CronError, Every, upcoming,
 from zoneinfo import ZoneInfo
 
 MAX_RUNS, DEFAULT_RUNS = 100, 5
-# A preview that starts in these years always has room for `MAX_RUNS` runs before the
-# last year that is supported.
+# The years in which a preview may start, so that `MAX_RUNS` runs always fit before the
+# last supported year.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
-# More local times than this are counted instead of listed.
+# A note lists up to this many local times; otherwise it gives their number.
 MAX_LISTED = 3
 
 
@@ -41,14 +41,14 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Preview:
-    """The next runs, and the times skipped before the last run, up to `MAX_RUNS`."""
+    """The next runs, and up to `MAX_RUNS` skipped times before the last of them."""
 
     runs: tuple[Run, ...]
     skipped: tuple[Skipped, ...] = ()
 
 
 def preview(cron: Cron, *, after_ms: int, count: int) -> Preview:
-    """The first `count` runs after an instant; an interval starts at that instant.
+    """Return the first `count` runs after an instant, from which intervals count.
 
     Raises: CronError, if clock changes skip all times of the expression.
     """
@@ -84,7 +84,7 @@ def preview(cron: Cron, *, after_ms: int, count: int) -> Preview:
 
 
 def _run(at_s: int, locals_: Sequence[datetime], zone: ZoneInfo) -> Run:
-    """The run at an instant for those local times of the rule that run then."""
+    """Return the run at an instant, at which all times in `locals_` run."""
     local = _local(at_s, zone)
     moved = sorted(time for time in locals_ if time != local)
     notes = []
@@ -97,7 +97,7 @@ def _run(at_s: int, locals_: Sequence[datetime], zone: ZoneInfo) -> Run:
 
 
 def _pass(at_s: int, local: datetime, zone: ZoneInfo) -> str:
-    """Which pass of a fold an instant belongs to; '' if its local time comes once."""
+    """Describe the pass of a fold in which an instant is; '' if it is not in a fold."""
     jump = jump_at(local, zone)
     if jump is None:
         return ""

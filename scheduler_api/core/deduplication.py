@@ -1,7 +1,8 @@
-"""Deduplication keys: how a repeated request is recognised for a limited time.
+"""Deduplication keys, by which repeated requests are recognised for a limited time.
 
-The function that stores an event or a schedule also sets its key, so of two equal
-requests at the same instant one is stored and the other is reported as a duplicate.
+The Lua function that stores an event or a schedule also sets its deduplication key. So
+of two equal requests at the same instant, the function stores one and reports the other
+as a duplicate.
 """
 
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ class DeduplicationKey:
     Args:
         name: must not contain blanks.
         ttl_ms: how long the key lasts.
-        digest: of the request. With a digest the key lasts for its full time. Without
-            one it is deleted early when the stored event or schedule is cancelled, dead
-            or deleted, so that the request can be repeated.
+        digest: a digest of the request. A key with a digest always lasts for `ttl_ms`.
+            A key without a digest is deleted early when its event is cancelled or dead,
+            or its schedule is deleted, so that the request can be repeated.
     """
 
     name: str
@@ -32,7 +33,7 @@ class DeduplicationKey:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """The event or schedule that an earlier request with the same key stored.
+    """The event or schedule that was stored by an earlier request with the same key.
 
     `created_ms` is 0 if the key has no digest.
     """

@@ -1,6 +1,6 @@
-"""The engine's errors: one class for each reaction that a caller can choose.
+"""The engine's errors, one class for each way in which callers can react.
 
-Some docstrings are also the message that the user reads.
+If an error has no message, users see the docstring of its class.
 """
 
 

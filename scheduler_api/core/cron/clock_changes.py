@@ -62,7 +62,7 @@ class ClockChange:
 
 @dataclass(frozen=True)
 class Jump:
-    """A clock change: its instant, and the local times just before and after the change."""
+    """A clock change: its instant, and the local times just before and after it."""
 
     at_s: int
     before: datetime

@@ -47,7 +47,7 @@ class DurationSyntax:
         self._max_parts = max_parts
 
     def parse_ms(self, text: str) -> int | None:
-        """Return the milliseconds, rounded up; None if `text` is not a valid duration."""
+        """Return the milliseconds, rounded up; None if `text` is not valid."""
         if self._bare_unit is not None and self._number.fullmatch(text):
             text += self._bare_unit
         total_ms, sizes, position = Fraction(0), list[Fraction](), 0

@@ -4,7 +4,7 @@ Expressions have the same meaning as in Debian's cron. croniter only finds candi
 days, from plain lists of numbers; `Rule.matches` then checks each candidate for
 conditions that such lists cannot express (`L`, `W`, `#`, a match of either day field).
 This module calculates the times of a day itself, because croniter takes 10 to 40 ms for
-600 times, and its results are wrong around clock changes, which `clock_changes` handles.
+600 times and is wrong around clock changes, which `clock_changes` handles.
 """
 
 import re
@@ -285,7 +285,7 @@ def _rule(
 
 
 def _days(rule: Rule, start: datetime) -> Iterator[datetime]:
-    """Yield the midnight of each day that the rule matches, from the day of `start` on."""
+    """Yield the midnight of each matching day, from the day of `start` on."""
     months = _listed(rule.month.values)
     # The lists select all matching days and maybe others; `rule.matches` decides.
     monthdays = _listed(rule.monthday.values) if rule.monthday.plain else "*"
@@ -383,7 +383,7 @@ def _runs(
 
 
 def _interval_times(every: Every, after_ms: int) -> Iterator[int]:
-    """Yield fire times at full seconds, the first at least an interval after `after_ms`."""
+    """Yield fire times at full seconds, at least one interval after `after_ms`."""
     step_ms = every.seconds * 1000
     at_ms = -(-after_ms // 1000) * 1000 + step_ms
     while at_ms < _LAST_MS:

@@ -1,8 +1,8 @@
-"""Destinations: how URLs are parsed, and which addresses may be connected to.
+"""Parses destination URLs and decides to which addresses deliveries may connect.
 
 `parse` checks a URL when it is submitted. `AddressPolicy.refusal` checks an address
-just before a connection is made, because only then is it known which address a host
-name resolves to. Nothing here opens a socket.
+just before a worker connects, because the addresses of a host name may change until
+then. This module opens no sockets.
 """
 
 import re
@@ -27,8 +27,8 @@ Forms = tuple[Address, ...]
 
 URL_MAX_LENGTH = 8192
 
-# Not `ipaddress.is_global`: it differs between patch releases of Python, and it counts
-# multicast, NAT64 and site-local addresses as global.
+# `ipaddress.is_global` is not used, because its results differ between patch releases of
+# Python, and multicast, NAT64 and site-local addresses count as global.
 BLOCKED_V4 = tuple(
     IPv4Network(block)
     for block in (
@@ -67,13 +67,13 @@ BLOCKED_V6 = tuple(
         "ff00::/8",
     )
 )
-# A NAT64 address is in a blocked network, but it is blocked only if the IPv4 address in
-# its last 32 bits is.
+# These addresses are in `BLOCKED_V6`, but `AddressPolicy` blocks them only if it blocks
+# the IPv4 address in their last 32 bits.
 NAT64 = IPv6Network("64:ff9b::/96")
 
-# Blocked even in networks that an operator allows, because the metadata services at
-# these addresses hand out the machine's credentials. 168.63.129.16 (Azure) is in a
-# public range.
+# These addresses are blocked even in networks that an operator allows, because metadata
+# services at these addresses hand out the machine's credentials. 168.63.129.16 (Azure)
+# is listed although it is a public address.
 LINK_LOCAL: tuple[Network, ...] = (
     IPv4Network("169.254.0.0/16"),
     IPv6Network("fe80::/10"),
@@ -88,7 +88,7 @@ METADATA: frozenset[Address] = frozenset(
         "168.63.129.16",
     )
 )
-# Addresses of this machine; Linux connects 0.0.0.0 and :: to loopback.
+# Addresses of this machine; Linux treats 0.0.0.0 and :: like loopback addresses.
 LOOPBACK: tuple[Network, ...] = (
     IPv4Network("127.0.0.0/8"),
     IPv4Network("0.0.0.0/8"),
@@ -98,7 +98,7 @@ LOOPBACK: tuple[Network, ...] = (
 _SHAPE = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-# The space, control characters and surrogates; `\s` matches only white space.
+# White space, control characters and surrogates.
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -127,7 +127,7 @@ class Origin:
 class Destination:
     """A parsed URL."""
 
-    url: str  # unchanged
+    url: str  # as submitted
     origin: Origin
     rest: str  # path and query, unchanged except that non-ASCII characters are escaped
 
@@ -158,13 +158,13 @@ class Destination:
 
 
 def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
-    """Parse a URL. Two parsers have to agree on it: yarl and the standard library.
+    """Parse a URL, on which yarl and the standard library have to agree.
 
     Args:
         max_length: in characters.
 
     Raises:
-        BadDestination: it is not an absolute http(s) URL, or the parsers disagree.
+        BadDestination: the URL is not absolute and http(s), or the parsers disagree.
     """
     if len(url) > max_length:
         raise BadDestination(f"URL is longer than {max_length} characters: shorten it")
@@ -182,12 +182,13 @@ def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Which URLs and addresses may be connected to. By default, only public addresses.
+    """Decides which URLs and addresses are allowed: by default, all public addresses.
 
     Args:
-        allow: networks that may be connected to although they are not public.
+        allow: networks that are allowed although they are not public.
         ports: the only allowed ports; empty: all ports.
-        own_addresses: addresses of this machine's interfaces, including public ones.
+        own_addresses: addresses of this machine's interfaces, which are blocked unless
+            `allow` contains them, even if they are public.
         closed_ports: pairs of address and port that are blocked even in allowed
             networks, such as the ports of the store and of this service. The address
             None means all addresses of this machine.
@@ -201,7 +202,7 @@ class AddressPolicy:
 
     @classmethod
     def of(cls, settings: EngineSettings) -> "AddressPolicy":
-        """The policy of the settings, without own addresses and closed ports."""
+        """Create the policy of the settings, without own addresses and closed ports."""
         return cls(
             allow=settings.allow_networks,
             https_only=settings.https_only,
@@ -224,13 +225,13 @@ class AddressPolicy:
         return destination
 
     def refusal(self, address: str, port: int) -> str | None:
-        """Return why `address` may not be connected to; None if it may.
+        """Return the reason why `address` is blocked; None if the address is allowed.
 
         The reason is for the operator's log. Do not show it to tenants, who could learn
         from it how internal names resolve.
 
         Args:
-            port: 0 checks the address only.
+            port: 0: check only the address.
         """
         try:
             literal = ip_address(address)
@@ -279,9 +280,9 @@ def _split(url: str) -> tuple[str, str, str]:
 
 @lru_cache(maxsize=4096)
 def _read_origin(scheme: str, authority: str) -> Origin:
-    """Parse the origin, which many URLs have in common.
+    """Parse an origin; cached, because many URLs have the same origin.
 
-    Raises: BadDestination; errors are not cached.
+    Raises: BadDestination, which is not cached.
     """
     host, explicit_port = _read_authority(authority)
     port = explicit_port or DEFAULT_PORTS[scheme]

@@ -15,11 +15,11 @@ class Outgoing:
     """The HTTP request of an attempt, or the name of a group.
 
     Attributes:
-        response_cap_bytes: how many bytes of the response body to read.
+        response_cap_bytes: the maximum number of bytes to read of the response body.
         signed: headers that the attempt log must keep, because they cannot be computed
             again.
-        group: the name of a group. If set, no request is sent; the event is replaced
-            with one event for each endpoint.
+        group: the name of a URL group. If set, no request is sent; instead, the event
+            is replaced with one event for each endpoint of the group.
     """
 
     method: str = "POST"
@@ -37,10 +37,10 @@ class Decision:
     """What happens to an event after an attempt.
 
     Attributes:
-        delay_ms: from the end of the attempt to the retry.
+        delay_ms: the time from the end of the attempt to the retry.
         reason: a stable code for why the event is dead.
         headers: the response headers that the attempt log keeps.
-        contact: a name that the log shows if the event is dead.
+        contact: a name that the log line of a dead event contains.
         follow_ups: the events that this attempt creates.
     """
 
@@ -72,9 +72,9 @@ def identity_headers(begun: Begun, *, event_id: str) -> Headers:
 
 
 def duplicate_warning(begun: Begun) -> dict[str, str]:
-    """Return the header that marks a possible duplicate, if the request is one.
+    """Return the header of a possible duplicate; {} if the request is not a duplicate.
 
-    Callers add it to `Outgoing.signed` too, so that the attempt log shows it.
+    Callers also add the header to `Outgoing.signed`, so that the attempt log has it.
     """
     return {POSSIBLE_DUPLICATE: "true"} if begun.possible_duplicate else {}
 
@@ -82,7 +82,8 @@ def duplicate_warning(begun: Begun) -> dict[str, str]:
 class Reply(Protocol):
     """The result of an attempt, without the body of the response.
 
-    A complete response has a `status` and no `error`; `error` is a stable code.
+    If the response is complete, `status` is set and `error` is None. Otherwise `error`
+    is a stable code.
     """
 
     @property
@@ -102,7 +103,7 @@ class Reply(Protocol):
 
 
 class Answer(Reply, Protocol):
-    """The result of an attempt, with the response body as far as it was read."""
+    """The result of an attempt, with the part of the response body that was read."""
 
     @property
     def body(self) -> bytes: ...

@@ -1,4 +1,4 @@
-"""Decides from the result of an attempt: delivered, dead, or a retry."""
+"""Decides from the result of an attempt whether its event is delivered, dead or retried."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ BLOCKED, GROUP_MISSING = "blocked", "group-missing"
 EXHAUSTED, END = "exhausted", "end"
 # Errors that a retry cannot fix.
 PERMANENT = frozenset((BLOCKED, GROUP_MISSING, "bad-url", "bad-header"))
-# The permanent errors that are also the reason of the dead letter.
+# Permanent errors that a dead letter has as its reason; for others it is EXHAUSTED.
 REASONS = frozenset((BLOCKED, GROUP_MISSING))
 DELIVERED = Decision(Outcome.DELIVERED)
 RETRY_AFTER_STATUSES = frozenset((429, 503))
@@ -30,13 +30,13 @@ def is_success(reply: Reply) -> bool:
 def decide(
     begun: Begun, reply: Reply, next_delay_ms: Callable[[Begun, Reply], int | None]
 ) -> Decision:
-    """Decide about the event by the rules that all dialects share.
+    """Decide what happens to the event, by the rules that all dialects share.
 
     The event is dead if its retry would begin after the end of its schedule.
 
     Args:
-        next_delay_ms: returns the milliseconds from a failure to the retry, or None if
-            there are no more retries. Not called for permanent errors.
+        next_delay_ms: returns the time from the end of the attempt to the retry, or
+            None if there are no more retries. Not called for permanent errors.
     """
     if is_success(reply):
         return DELIVERED
@@ -56,7 +56,7 @@ def planned_delay_ms(
 ) -> int | None:
     """Return the wait before the next retry in ms, None after the last retry.
 
-    A `Retry-After` with status 429 or 503 can lengthen the wait, not shorten it.
+    A `Retry-After` with status 429 or 503 can lengthen the wait, but not shorten it.
 
     Args:
         delays_ms: the wait before each retry, in order.
@@ -73,7 +73,7 @@ def planned_delay_ms(
 def retry_after_ms(value: str, *, now_ms: int) -> int:
     """Return the wait in ms that a `Retry-After` requests, at most a day.
 
-    Malformed values and dates in the past are 0.
+    The wait is 0 for malformed values and dates in the past.
     """
     text = value.strip()
     if _SECONDS.fullmatch(text):

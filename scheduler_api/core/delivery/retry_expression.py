@@ -1,7 +1,7 @@
-"""Retry-delay expressions: arithmetic that gives the delay before a retry.
+"""Parses and evaluates retry-delay expressions, which give the delay before a retry.
 
-They consist of numbers, `retried`, `+ - * /`, parentheses, unary minus and nine
-functions; `eval` is never used. All values are floats, because a large power of
+Expressions consist of numbers, `retried`, `+ - * /`, parentheses, unary minus and nine
+functions; `eval` is not used. All values are floats, because a large power of
 integers, such as `pow(9999999, 9999999)`, would block a worker forever.
 """
 
@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
 
-# Also bounds the steps of an evaluation, as each step has at least one character.
+# In characters. Also limits the steps of an evaluation, because each step takes at least
+# one character of the text.
 MAX_LENGTH = 500
 MAX_DEPTH = 32
-# Limit for `may_have_value`; enough for a short expression and a thousand retries.
+# The steps that `may_have_value` evaluates at most; enough for a thousand retries and a
+# short expression.
 MAX_STEPS = 10_000
 MAX_DELAY_MS = 86_400_000
 
@@ -94,11 +96,11 @@ class Expression:
     steps: tuple[float | str, ...]
 
     def delay_ms(self, retried: int) -> int | None:
-        """The delay before the next retry, from 0 to a day; None if it has no value.
+        """Return the delay before the next retry, from 0 to a day; None if undefined.
 
         Values that are too large for a float are infinite: `min(1000, exp(9999))` is
-        1000, and `exp(9999)` is a day. A division by zero or the root of a negative
-        number has no value, nor has an expression that contains one.
+        1000, and the delay for `exp(9999)` is a day. If a part of the expression
+        divides by zero or is the root of a negative number, the delay is undefined.
 
         Args:
             retried: the number of retries so far, 0 before the first.
@@ -123,9 +125,10 @@ class Expression:
         return round(max(0.0, min(stack[0], float(MAX_DELAY_MS))))
 
     def may_have_value(self, *, retries: int) -> bool:
-        """Whether some number of retries, from 0 to `retries`, may give a value.
+        """Whether `delay_ms` may be defined for some `retried` from 0 to `retries`.
 
-        True also if no value is found within `MAX_STEPS` steps.
+        Also True if about `MAX_STEPS` steps find no value, but do not cover all numbers
+        of retries.
         """
         counts = retries + 1 if _RETRIED in self.steps else 1
         checked = min(counts, max(1, MAX_STEPS // len(self.steps)))

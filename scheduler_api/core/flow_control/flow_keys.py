@@ -25,8 +25,8 @@ FORGOTTEN_AT_ONCE = 500
 COUNTED_AT_ONCE = 1_000
 # How long a key and its limits are kept after its last event; as in lib/gates.lua.
 KEPT_MS = 14 * 86_400_000
-# A begin counts towards the rate for the period plus this. So network jitter does not
-# let a receiver see more requests in a period than the rate.
+# The begin of an attempt counts towards the rate for the period plus this time, so that
+# in spite of network jitter a receiver gets no more requests in a period than the rate.
 JITTER_MS = 20
 
 
@@ -34,8 +34,9 @@ JITTER_MS = 20
 class Flow:
     """A flow-control key; a limit of 0 means unlimited.
 
-    `running` counts events that hold a slot, whether they have begun or not. `begun`
-    counts the begins within the current period, of which the first was at `since_ms`.
+    `running` counts events that hold a slot, including events whose attempt has not
+    begun yet. `begun` counts the attempts that began in the current period, the first
+    of them at `since_ms`.
     """
 
     key: str
@@ -54,7 +55,8 @@ class Flow:
 class FlowKeys:
     """The flow-control keys of a cell.
 
-    A change creates the key if it does not exist. Redis: set_gate, atomic.
+    Every method that changes a key creates the key if it does not exist. Redis:
+    set_gate, atomic.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class FlowKeys:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).flow_keys
 
     def set_paused(self, owner: Owner, key: str, *, paused: bool) -> None:
-        """Pause a key, or resume it with its oldest event.
+        """Pause a key, or resume it, starting with its oldest event.
 
         Raises: LimitReached.
         """
@@ -97,7 +99,7 @@ class FlowKeys:
         self._set(owner, key, fields, reset=rate is not None)
 
     def unpin(self, owner: Owner, key: str, *, parallelism: bool, rate: bool) -> None:
-        """Let events change limits again; until one does, the pinned limits apply.
+        """Let events change limits again; the pinned limits apply until an event does.
 
         Raises: LimitReached.
         """
@@ -109,7 +111,7 @@ class FlowKeys:
         self._set(owner, key, fields)
 
     def reset_rate(self, owner: Owner, key: str) -> None:
-        """Reset the count of the current period, and admit waiting events.
+        """Reset the count of the current period, so that waiting events can begin.
 
         Raises: LimitReached.
         """
@@ -165,7 +167,7 @@ class FlowKeys:
         return found
 
     def forget(self, owner: Owner) -> int:
-        """Remove expired keys from the owner's index; return how many.
+        """Remove expired keys from the owner's index; return their number.
 
         Redis: two round trips for each 500 keys that are older than `KEPT_MS`.
         """
@@ -184,7 +186,7 @@ class FlowKeys:
             kept, removed = kept + len(names) - dropped, removed + dropped
 
     def running(self, tenant: str) -> int:
-        """How many deliveries of a tenant are running; 0 if the tenant has no cap.
+        """The number of running deliveries of a tenant; 0 if the tenant has no cap.
 
         Redis: one read.
         """
@@ -192,9 +194,9 @@ class FlowKeys:
         return self._cell.client.scard(key)
 
     def running_by_key(self, owner: Owner) -> int:
-        """How many deliveries are running through all keys of an owner.
+        """The number of running deliveries that have a flow-control key of an owner.
 
-        Redis: one read, and one for each thousand keys.
+        Redis: one read, and another read for each thousand keys.
         """
         index = keys.flow_keys(self._cell.prefix, str(owner))
         names = cast(list[bytes], self._cell.client.zrange(index, 0, -1))

@@ -1,6 +1,6 @@
-"""Changes gates: queues, flow-control keys and destinations.
+"""Changes the settings of gates: queues, flow-control keys and destinations.
 
-Which events a gate holds back is decided by the store's functions.
+The Lua functions of the store decide which events a gate holds back.
 """
 
 from scheduler_api.core.errors import LimitReached
@@ -29,10 +29,11 @@ def set_gate(
     Events that the new values admit proceed at once. Redis: set_gate, atomic.
 
     Args:
-        paused: pause or resume the gate; None changes nothing.
+        paused: True pauses the gate, False resumes the gate, None changes nothing.
         reset: whether to reset the count of the current rate period.
-        limit: how many gates of this kind the owner may have, if the gate has to be
-            created; 0 means unlimited. None: do not create it.
+        limit: the maximum number of gates of this kind that the owner may have, checked
+            if the gate does not exist and is created. 0 means unlimited; None: do not
+            create the gate.
 
     Raises: LimitReached.
     """

@@ -1,4 +1,4 @@
-"""Destinations that hold events back: paused, failing, or over their share."""
+"""Pauses, resumes and lists destinations that hold events back."""
 
 from dataclasses import dataclass
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
@@ -16,11 +16,11 @@ HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
 
 @dataclass(frozen=True)
 class HeldDestination:
-    """A destination that is paused, failing, or over its share of a worker.
+    """A destination whose events wait: paused, failing, or using up its share of a worker.
 
-    `origin` comes from the pause, or from the URL of the first waiting event; None if
-    there is neither. `paused_ms` is the time of the pause. `probe_ms` is when an open
-    breaker admits the next attempt.
+    `origin` was stored with the pause, or else is taken from the URL of the first
+    waiting event; None if neither exists. `paused_ms` is the time of the pause.
+    `probe_ms` is the time at which an open breaker admits the next attempt.
     """
 
     tenant: str
@@ -40,12 +40,12 @@ class HeldDestinations:
     def set_paused(
         self, tenant: str, destination: Destination, *, paused: bool
     ) -> None:
-        """Pause a destination of a tenant, or resume it with its oldest event.
+        """Pause a destination of a tenant, or resume it, starting with its oldest event.
 
-        While it is paused, events that have not begun wait. Attempts in progress
+        During the pause, events that have not begun wait. Attempts in progress
         continue. Redis: set_gate, atomic.
 
-        Raises: NotFound (on resuming: the destination is not held).
+        Raises: NotFound (the destination to resume is not held).
         """
         origin = str(destination.origin)
         gate = gate_names.destination_gate(

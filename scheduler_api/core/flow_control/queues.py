@@ -17,7 +17,7 @@ from scheduler_api.core.store.gate_names import decode_name, encode_name, queue_
 from scheduler_api.core.store.records import GATE, Record
 from typing import cast
 
-# Events cancelled per call; few enough not to block the store for long.
+# The maximum of events cancelled per call, so that no call blocks the store for long.
 DROPPED_AT_ONCE = 100
 
 
@@ -46,7 +46,7 @@ class Queues:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).queues
 
     def put(self, owner: Owner, name: str, *, parallelism: int, paused: bool) -> None:
-        """Create or change a queue; events that it now admits proceed at once.
+        """Create or change a queue; events that the queue now admits proceed at once.
 
         Redis: set_gate, atomic.
 
@@ -63,7 +63,7 @@ class Queues:
         )
 
     def set_paused(self, owner: Owner, name: str, *, paused: bool) -> None:
-        """Pause a queue, or resume it with its oldest event.
+        """Pause a queue, or resume it, starting with its oldest event.
 
         Redis: set_gate, atomic.
 
@@ -82,11 +82,11 @@ class Queues:
             raise NotFound
 
     def delete(self, owner: Owner, name: str) -> int:
-        """Delete a queue and cancel its events; return how many were cancelled.
+        """Delete a queue and cancel its events; return the number of cancelled events.
 
         Attempts in progress are asked to stop; callbacks of finished attempts are still
-        sent. If this call is interrupted, claims complete the deletion. Redis:
-        delete_queue, atomic for each 100 events.
+        sent. If this call is interrupted, the claims of workers complete the deletion.
+        Redis: delete_queue, atomic for each 100 events.
         """
         dropped, more = 0, 1
         options = {

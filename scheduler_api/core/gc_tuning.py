@@ -8,9 +8,9 @@ THRESHOLDS = (20_000, 20, 100)
 
 
 def collect_rarely() -> None:
-    """Exempt all existing objects from collection, and collect the others less often.
+    """Exempt all existing objects from collection, and collect new objects less often.
 
-    Call it once, at the end of the process's startup.
+    Call this function once, at the end of the process's startup.
     """
     gc.collect()
     gc.freeze()

@@ -29,8 +29,8 @@ DELIVERY_HEADERS = frozenset(
 )
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Everything but printable latin-1 and the tab. 0x80 to 0x9f are control characters as
-# well, but they also occur in UTF-8 that a server decoded as latin-1, so allow them.
+# All characters except printable latin-1 and the tab. 0x80 to 0x9f are allowed although
+# they are control characters, because UTF-8 that a server decoded as latin-1 has them.
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
@@ -39,7 +39,7 @@ class BadHeader(SchedulerError, ValueError):
 
 
 def check_outbound(name: str, value: str) -> None:
-    """Check that a header is sent as exactly one header.
+    """Check that a header can be sent and does not contain another header.
 
     Raises:
         BadHeader: the name is not an HTTP token, or the value has a line break, another
@@ -65,7 +65,7 @@ def is_reserved(name: str, prefixes: tuple[str, ...] = ()) -> bool:
     """Whether publishers must not set the header.
 
     Args:
-        prefixes: of headers that the dialect sets itself, in lower case.
+        prefixes: prefixes, in lower case, of headers that the dialect itself sets.
     """
     lowered = name.lower()
     is_set_by_us = lowered in DELIVERY_HEADERS or lowered.startswith(prefixes)

@@ -23,7 +23,7 @@ def to_number(event_id: str) -> int:
 
 
 def nonce() -> str:
-    """A random name for one write, so that a repeated call recognises its own write."""
+    """A random name for one write, by which a retried call recognises its own write."""
     return secrets.token_urlsafe(6)
 
 

@@ -12,7 +12,7 @@ _TO_QUOTE = re.compile(r'[ "=\n\r]')
 
 
 class Formatter(logging.Formatter):
-    """Formats times like `logging.Formatter`, but formats each second only once."""
+    """Formats times like `logging.Formatter`, but caches the text of each second."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return f"{_format_second(int(record.created))},{int(record.msecs):03d}"
@@ -33,9 +33,10 @@ def set_up(level: int = logging.INFO) -> None:
 
 
 def line(name: str, **fields: object) -> str:
-    """A log line without the fields that are None.
+    """Format a log line; fields that are None are left out.
 
-    Values with blanks, `"`, `=` or line breaks are quoted, with `"` replaced by `'`.
+    Values that are empty or have blanks, `"`, `=` or line breaks are quoted. In quoted
+    values `"` becomes `'`, and a line break becomes a space.
     """
     words = [name]
     for field, value in fields.items():

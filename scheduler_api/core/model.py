@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Owner:
-    """A tenant in one dialect; every event and schedule belongs to an owner."""
+    """A tenant combined with a dialect; each event and schedule belongs to an owner."""
 
     tenant: str
     dialect: str
@@ -21,14 +21,14 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str) -> "Owner":
-        """Parse the result of `str`."""
+        """Parse the result of `str(owner)`."""
         tenant, _, dialect = text.partition(":")
         return cls(tenant, dialect)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What to send, and where. Stored content never changes; an edit stores a new one.
+    """What to send, and where. Stored content never changes; edits store new content.
 
     `options` is JSON that only the event's dialect reads.
     """
@@ -40,7 +40,7 @@ class Content:
 
 @dataclass(frozen=True)
 class FlowLimits:
-    """A flow-control key, and the limits that an event sets for it; None sets none."""
+    """A flow-control key, and the limits that an event sets for the key, if any."""
 
     key: str
     parallelism: int | None = None
@@ -63,10 +63,11 @@ NO_GATES = Gates()
 class Draft:
     """An event to be stored, due at `at_ms`, or `delay_ms` from now.
 
-    `journal`: whether to record it in its owner's journal. `id`: set it only for events
-    that must be created at most once, such as callbacks, and derive it from their
-    origin. Without an `id` a new one is taken; with `ascending`, it is higher than all
-    issued so far.
+    Attributes:
+        journal: whether the event is recorded in its owner's journal.
+        id: an id derived from the event's origin, only for events that must be created
+            at most once, such as callbacks. Other events get a new id.
+        ascending: whether the new id must be higher than all ids issued so far.
     """
 
     content: Content
@@ -82,14 +83,14 @@ class Draft:
 
 
 class Verdict(StrEnum):
-    """The result for a draft, with the meaning of `Accepted.id`.
+    """The result for a draft, which determines the meaning of `Accepted.id`.
 
-    `ok`: the new event. `duplicate`: the existing event with the same deduplication key
-    or id. `past`: the fire time is not in the future. `full`: the store is nearly full.
-    `gone`: the dead letter to replace does not exist. `fault`: the dead letter is
-    unreadable; the id is the error message. `limit_reached`: the event needs a new
-    queue or flow-control key, and its owner already has the maximum number; the id is
-    the gate.
+    `ok`: the draft was stored; the id is that of the new event. `duplicate`: an event
+    has the same deduplication key or id; the id is that of the existing event. `past`:
+    the fire time is not in the future. `full`: the store is nearly full. `gone`: the
+    dead letter to replace does not exist. `fault`: the dead letter is unreadable; the
+    id is the error message. `limit_reached`: the event needs a new queue or
+    flow-control key, but its owner already has the maximum number; the id is the gate.
     """
 
     OK = "ok"
@@ -103,7 +104,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Accepted:
-    """The answer to a draft; the times are set only if the event was stored.
+    """The result of storing a draft; the times are set only if the event was stored.
 
     `duplicate_of` is set if another event has the same deduplication key.
     """
@@ -117,7 +118,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """An event that is created when an attempt ends; its id is derived from both."""
+    """An event, such as a callback, that is created when an attempt of an event ends.
+
+    `id` is derived from the id of the attempted event.
+    """
 
     id: str
     content: Content
@@ -128,7 +132,7 @@ class FollowUp:
 class State(StrEnum):
     """The state of an event; all but `active` are final.
 
-    `cleared`: it was `dead`, then its dead letter was removed or replayed.
+    `cleared`: the event was `dead`, then its dead letter was removed or replayed.
     """
 
     ACTIVE = "active"
@@ -145,9 +149,9 @@ FINAL_STATES = (State.DELIVERED, State.DEAD, State.CANCELLED, State.CLEARED)
 class Event:
     """A stored event.
 
-    `wanted_ms` is its fire time, `next_ms` the time of its next attempt; they differ
-    while a retry is planned. `change` is the nonce of the last edit, '' if there was
-    none. `quarantined_ms` is the time of its quarantine.
+    `wanted_ms` is the fire time, and `next_ms` is the time of the next attempt; the two
+    times differ while a retry is planned. `change` is the nonce of the last edit, '' if
+    the event was not edited. `quarantined_ms` is when the event was quarantined.
     """
 
     id: str
@@ -175,7 +179,7 @@ class Event:
         wanted_ms: int,
         created_ms: int,
     ) -> "Event":
-        """A new event, as it is just after it was stored."""
+        """Create an event in the state in which new events are stored."""
         return cls(
             id=event_id,
             owner=owner,
@@ -196,7 +200,7 @@ INTERRUPTED = "the attempt was interrupted; the request may have arrived"
 
 
 class Outcome(StrEnum):
-    """What an attempt means for its event: it ends, or it is tried again."""
+    """The result of an attempt for its event: delivered, dead, or to be retried."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
@@ -204,7 +208,11 @@ class Outcome(StrEnum):
 
 
 class AttemptKind(StrEnum):
-    """How an attempt ended: settled, interrupted, or settled after its lease ended."""
+    """How an attempt ended.
+
+    `SETTLED`: the worker stored the result. `INTERRUPTED`: the lease ended before the
+    worker stored a result. `LATE`: the worker stored the result after the lease ended.
+    """
 
     SETTLED = "a"
     INTERRUPTED = "i"
@@ -236,12 +244,12 @@ class Attempt:
 
     @property
     def possible_duplicate(self) -> bool:
-        """Whether the request said that an earlier request may have arrived."""
+        """Whether a header of the request marked it as a possible duplicate."""
         return POSSIBLE_DUPLICATE in (self.signed or {})
 
 
 class ScheduleState(StrEnum):
-    """Whether a schedule fires; `ended` means that it has no further fire times."""
+    """Whether a schedule fires; an `ended` schedule has no further fire times."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -251,7 +259,7 @@ class ScheduleState(StrEnum):
 class MissedRuns(StrEnum):
     """Which missed fire times to make up for.
 
-    A fire time is missed if it is not claimed within the grace.
+    A fire time is missed if no worker claims it within the grace period.
     """
 
     LATEST = "latest"
@@ -260,10 +268,11 @@ class MissedRuns(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What a fire time does while the newest occurrence is unfinished.
+    """What happens at a fire time while the newest occurrence is unfinished.
 
-    `run`: it runs at the same time. `skip`: it is skipped. `queue`: it waits. An
-    occurrence for a URL group is finished when the events of the endpoints exist.
+    `run`: a new occurrence runs at the same time. `skip`: the fire time is skipped.
+    `queue`: the fire time waits. An occurrence for a URL group is finished when the
+    events for its endpoints are stored.
     """
 
     RUN = "run"
@@ -275,18 +284,20 @@ class Overlap(StrEnum):
 class ScheduleOptions:
     """The options of a schedule.
 
-    delay_ms: events are due this long after their fire time.
-    max_missed: with `MissedRuns.ALL`, how many missed fire times to make up for.
-    journal: whether events are recorded in the owner's journal.
-    start_ms, end_ms: it does not fire before the start, and no attempt begins after
-        the end.
-    max_runs: how often it may fire in total.
-    jitter_ms: the maximum delay of a fire time; the delay of each is derived from
-        it, and ends before the next fire time.
-    strict: pausing or deleting the schedule also withdraws its unfinished events, and
-        retries are made only before the next fire time, if that is at least a minute
-        away.
-    gates: of its events.
+    Attributes:
+        delay_ms: how long after their fire time events are due.
+        max_missed: with `MissedRuns.ALL`, how many missed fire times to make up for.
+        journal: whether events are recorded in the owner's journal.
+        start_ms, end_ms: the schedule does not fire before the start, and no attempt
+            begins after the end.
+        max_runs: how often the schedule may fire in total.
+        jitter_ms: the maximum jitter, by which an event is due later than its fire
+            time. Each jitter is derived from its fire time, and ends before the next
+            fire time.
+        strict: whether pausing or deleting the schedule also withdraws its unfinished
+            events. Retries are then made only before the next fire time, and never if
+            fire times are less than a minute apart.
+        gates: the queue and the flow-control key of the events.
     """
 
     delay_ms: int = 0
@@ -305,13 +316,13 @@ class ScheduleOptions:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A rule that creates events, as it is stored.
+    """A stored schedule: a rule that creates events.
 
     `last_used_ms` is the newest fire time that fired or was missed, `last_fired_ms`
-    the newest that fired. `first_begun_ms` is when the first attempt of all began; only
-    strict schedules have it. `missed` counts missed fire times. `pauses` counts how
-    often the schedule was paused. `search_terms` are made by
-    `queries.schedule_search.search_term`.
+    the newest fire time that fired. `first_begun_ms` is when the first attempt of any
+    event of the schedule began, recorded only for strict schedules. `missed` counts
+    missed fire times. `pauses` counts how often the schedule was paused.
+    `search_terms` are made by `queries.schedule_search.search_term`.
     """
 
     id: str
@@ -371,7 +382,7 @@ class Schedule:
         )
 
     def is_over(self, now_ms: int) -> bool:
-        """Whether it has ended, or its end time has passed."""
+        """Whether the schedule has ended, or its end time has passed."""
         end_ms = self.options.end_ms
         past = end_ms is not None and end_ms < now_ms
         return past or self.state is ScheduleState.ENDED
@@ -379,13 +390,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Begun:
-    """An event that a worker has begun.
+    """An event of which a worker has begun an attempt.
 
-    `failures` counts failed attempts, `interruptions` successive interrupted ones.
-    `content` is None if it is too large for the reply of `begin`: read it at
-    `content_key`. `destination` is the gate of its destination; `destination_held` is
-    whether that gate holds events back. No attempt may begin later than `left_ms`
-    from now; None means no limit.
+    `failures` counts failed attempts, `interruptions` successive interrupted attempts.
+    `content` is None if the content is too large for the reply of `begin`; then read
+    the content from the key `content_key`. `destination` is the gate of the event's
+    destination; `destination_held` is whether this gate holds events back. No attempt
+    may begin later than `left_ms` from now; None means no limit.
     """
 
     id: str
@@ -406,5 +417,5 @@ class Begun:
 
     @property
     def possible_duplicate(self) -> bool:
-        """Whether the request of an earlier, unsettled attempt may have arrived."""
+        """Whether an earlier attempt without a result may have reached the receiver."""
         return self.attempt - 1 > self.failures

@@ -1,4 +1,4 @@
-"""Conversions between epoch milliseconds, which the engine uses, and date texts."""
+"""Converts between epoch milliseconds, which the engine uses, and dates as text."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -9,7 +9,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @lru_cache(maxsize=64)
 def to_iso(ms: int) -> str:
-    """`YYYY-MM-DDTHH:MM:SS.mmmZ`, as JavaScript's `Date.toISOString` writes it."""
+    """Format as `YYYY-MM-DDTHH:MM:SS.mmmZ`, like JavaScript's `Date.toISOString`."""
     moment = EPOCH + timedelta(milliseconds=ms)
     return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
 
@@ -17,7 +17,8 @@ def to_iso(ms: int) -> str:
 def from_iso(text: str) -> int:
     """Parse an ISO 8601 date or timestamp, in UTC unless it has an offset.
 
-    Microseconds round up, so that an event is never due before its requested time.
+    Microseconds are rounded up to milliseconds, so that an event is never due before
+    its requested time.
 
     Raises: ValueError.
     """

@@ -27,8 +27,8 @@ Forms = tuple[Address, ...]
 
 URL_MAX_LENGTH = 8192
 
-# `ipaddress.is_global` is not used, because its results differ between patch releases of
-# Python, and multicast, NAT64 and site-local addresses count as global.
+# `ipaddress.is_global` is not used: its results differ between patch releases of
+# Python, and it counts multicast, NAT64 and site-local addresses as global.
 BLOCKED_V4 = tuple(
     IPv4Network(block)
     for block in (

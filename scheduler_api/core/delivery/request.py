@@ -72,7 +72,7 @@ def identity_headers(begun: Begun, *, event_id: str) -> Headers:
 
 
 def duplicate_warning(begun: Begun) -> dict[str, str]:
-    """Return the header of a possible duplicate; {} if the request is not a duplicate.
+    """Return the header that marks a possible duplicate; {} for other requests.
 
     Callers also add the header to `Outgoing.signed`, so that the attempt log has it.
     """

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
 
-# In characters. Also limits the steps of an evaluation, because each step takes at least
-# one character of the text.
+# In characters. Also limits the steps of an evaluation, because each step has at least
+# one character.
 MAX_LENGTH = 500
 MAX_DEPTH = 32
 # The steps that `may_have_value` evaluates at most; enough for a thousand retries and a

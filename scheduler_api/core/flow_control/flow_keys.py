@@ -69,7 +69,7 @@ class FlowKeys:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).flow_keys
 
     def set_paused(self, owner: Owner, key: str, *, paused: bool) -> None:
-        """Pause a key, or resume it, starting with its oldest event.
+        """Pause a key, or resume it from its oldest event on.
 
         Raises: LimitReached.
         """

@@ -16,7 +16,7 @@ HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
 
 @dataclass(frozen=True)
 class HeldDestination:
-    """A destination whose events wait: paused, failing, or using up its share of a worker.
+    """A destination that is paused, failing, or using its full share of a worker.
 
     `origin` was stored with the pause, or else is taken from the URL of the first
     waiting event; None if neither exists. `paused_ms` is the time of the pause.
@@ -40,7 +40,7 @@ class HeldDestinations:
     def set_paused(
         self, tenant: str, destination: Destination, *, paused: bool
     ) -> None:
-        """Pause a destination of a tenant, or resume it, starting with its oldest event.
+        """Pause a destination of a tenant, or resume it from its oldest event on.
 
         During the pause, events that have not begun wait. Attempts in progress
         continue. Redis: set_gate, atomic.

@@ -63,7 +63,7 @@ class Queues:
         )
 
     def set_paused(self, owner: Owner, name: str, *, paused: bool) -> None:
-        """Pause a queue, or resume it, starting with its oldest event.
+        """Pause a queue, or resume it from its oldest event on.
 
         Redis: set_gate, atomic.
 

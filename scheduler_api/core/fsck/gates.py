@@ -1,4 +1,4 @@
-"""Checks of gates: their members, their planned checks, and held destinations."""
+"""Checks gates: their members, their entries in `due`, and held destinations."""
 
 from collections.abc import Callable, Iterator, Sequence
 from scheduler_api.core.store import keys
@@ -8,9 +8,9 @@ from typing import Any
 
 MEMBER_FIELDS = EVENT.codes("owner", "state", "gates", "waits_at")
 HOLD_REASONS = GATE.codes("paused_ms", "breaker_open", "ramp_since_ms", "origin")
-# Runs commands in one MULTI; returns errors instead of raising them.
+# A function that runs commands in one MULTI and returns errors instead of raising them.
 Execute = Callable[..., list[Any]]
-# Key, member, problem.
+# The key, the member, and a description of the problem.
 Problem = tuple[str, str, str]
 Command = tuple[str, ...]
 
@@ -33,7 +33,7 @@ def check_due_gates(
 def check_members(
     execute: Execute, *, prefix: str, name: str, members: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that members of a gate are unfinished events that name the gate."""
+    """Check that members of a gate are unfinished events whose record names it."""
     family, _, gate = name.partition(":")
     lookup = "ZSCORE" if family in ("ql", "gw") else "SISMEMBER"
     commands: list[Command] = []
@@ -59,7 +59,7 @@ def check_members(
 def check_held(
     execute: Execute, *, prefix: str, gates: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that held destinations have a reason and a planned check or a pause."""
+    """Check that held destinations are paused, or are in `due` and have a reason."""
     commands: list[Command] = []
     for gate in gates:
         commands.append(("HEXISTS", keys.held_destinations(prefix), gate))

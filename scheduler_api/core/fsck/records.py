@@ -1,4 +1,4 @@
-"""Checks of one event or schedule: its record against the places it is in. Pure."""
+"""Checks the record of an event or schedule against the sets that contain it. Pure."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -6,7 +6,8 @@ from scheduler_api.core.model import FINAL_STATES, ScheduleState, State
 
 Problem = str
 Record = Mapping[str, str]
-# Places and scores, as answered by the Lua function `inspect_records`.
+# The sets that contain the event or schedule, with its scores, as returned by the Lua
+# function `inspect_records`.
 Places = Mapping[str, float]
 
 FORMAT = "1"
@@ -30,13 +31,13 @@ STATES = (State.ACTIVE, *FINAL_STATES)
 
 
 def check_event(record: Record, places: Places) -> Iterator[Problem]:
-    """Check an event's record and places."""
+    """Check the record of an event and the sets that contain the event."""
     if "misspelt" in places:
         yield "has a wrong member in due or leased"
     quarantined = "quarantine" in places
     yield from _check_place(places, expected=0 if "state" in record else 1)
     if quarantined:
-        # Its record is unreadable, so it cannot be checked.
+        # The record of a quarantined event is unreadable: skip the other checks.
         return
     unreadable = list(_unreadable_fields(record, EVENT_NUMBERS, OPTIONAL_EVENT_NUMBERS))
     if unreadable:
@@ -94,9 +95,9 @@ def _check_content(places: Places, *, required: bool) -> Iterator[Problem]:
 
 
 def _check_indexes(record: Record, places: Places, state: str) -> Iterator[Problem]:
-    """Check the indexes that must have the event.
+    """Check that all indexes that must contain the event do so, with the right score.
 
-    `walk` checks the other direction: that each member of an index belongs there.
+    `walk` checks the other direction: that each member of an index belongs to it.
     """
     first_due_ms = int(record.get("first_due_ms", record["due_ms"]))
     expected: dict[str, int] = {}
@@ -169,7 +170,7 @@ def _check_gates(record: Record, places: Places) -> Iterator[Problem]:
 
 
 def check_schedule(record: Record, places: Places) -> Iterator[Problem]:
-    """Check a schedule's record and places."""
+    """Check the record of a schedule and the sets that contain the schedule."""
     if "quarantine" in places:
         yield from _check_place(places, expected=1)
         return
@@ -203,7 +204,7 @@ def check_schedule(record: Record, places: Places) -> Iterator[Problem]:
 def _parse_fire_times(text: str) -> list[tuple[int, int]] | None:
     """Parse due times and fire times; None if they are unreadable or not ascending.
 
-    With jitter, a due time may be later than its fire time, but not later than the next
+    With jitter, a due time may be later than its fire time, but must be before the next
     fire time.
     """
     if not text:
@@ -222,7 +223,7 @@ def _parse_fire_times(text: str) -> list[tuple[int, int]] | None:
 
 
 def _expected_score(record: Record, due_times: list[int]) -> int | None:
-    """The expected score in `due`; None if the record does not determine it."""
+    """The expected score in `due`; None if the record does not determine the score."""
     if "exhausted_since_ms" in record:
         return None
     checks = due_times[:1] if record["state"] == ScheduleState.ACTIVE else []

@@ -6,7 +6,7 @@ from scheduler_api.core.fsck.gates import Execute, Problem
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.records import SCHEDULE
 
-# Most terms have one or two schedules; small indexes are read in batches.
+# Indexes of up to this many schedules are read together; most indexes are this small.
 SMALL_INDEX = 2
 INDEXED_FIELDS = SCHEDULE.codes("owner", "search_terms")
 
@@ -16,7 +16,7 @@ Members = Callable[[str], Iterator[list[str]]]
 def problems(
     execute: Execute, members: Members, *, prefix: str, names: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yield each schedule that is indexed under a term it does not have."""
+    """Yield each schedule that is indexed under a term that its record lacks."""
     small: list[str] = []
     large: list[str] = []
     sizes = execute(*(("ZCARD", prefix + name) for name in names))

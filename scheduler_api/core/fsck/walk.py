@@ -1,7 +1,7 @@
 """Compares all records with all sets of a cell, in both directions.
 
-Works on a store in use: a record and all its places are read atomically, so an event
-that moves meanwhile is not reported.
+The store may be in use: a record and all sets that contain it are read atomically, so
+events that move between sets meanwhile are not reported.
 """
 
 import redis
@@ -22,10 +22,10 @@ from typing import Any, cast
 MAX_FAULTS = 1_000
 SCAN_COUNT = 500
 BATCH_SIZE = 50
-# Such a call takes a millisecond, during which the store serves no other request.
+# How many records are inspected per call, which blocks the store for a millisecond.
 INSPECT_BATCH_SIZE = 20
 NO_TTL = -1
-# Keys, and families of keys, without a TTL; all other keys must expire.
+# Keys, and families of keys, that need no TTL. Unknown keys without a TTL are faults.
 PERMANENT = frozenset(
     (
         *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
@@ -52,9 +52,10 @@ Command = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Fault:
-    """An inconsistency.
+    """An inconsistency in the store.
 
-    `key`: without the cell's prefix. `member`: a member or field of the key, or ''.
+    `key` does not include the prefix of the cell. `member` is a member or field of the
+    key, or '' if the entire key is inconsistent.
     """
 
     key: str
@@ -66,7 +67,7 @@ class Fault:
 
 
 def check(cell: Cell) -> list[Fault]:
-    """Check a cell; return at most 1,000 faults.
+    """Check a cell; return the first faults, at most 1,000.
 
     Redis: SCAN in chunks; inspect_records or MULTI for each batch.
     """
@@ -102,7 +103,7 @@ class _Walk:
         }
 
     def faults(self) -> Iterator[Fault]:
-        """Yield faults; SCAN may return a key twice, then its faults are repeated."""
+        """Yield faults, and repeat the faults of keys that SCAN returns twice."""
         pattern, cursor = f"{self._prefix}*", 0
         while True:
             cursor, found = cast(
@@ -149,7 +150,7 @@ class _Walk:
         return self._records(names)
 
     def _records(self, members: Names) -> Iterator[Fault]:
-        """Check events and schedules; `members` as in `due`."""
+        """Check events and schedules, given by their members in `due`."""
         for batch in _batches(members, INSPECT_BATCH_SIZE):
             yield from self._inspect(batch)
 
@@ -175,7 +176,7 @@ class _Walk:
                     self._execute, prefix=self._prefix, members=gates
                 ):
                     yield Fault(*problem)
-                # Existing records are checked when their own keys are scanned.
+                # Check only members without a record; the scan checks all records.
                 replies = self._execute(*(("EXISTS", self._record(m)) for m in members))
                 rows = zip(members, replies, strict=True)
                 yield from self._records([m for m, exists in rows if not exists])
@@ -225,7 +226,7 @@ class _Walk:
                 yield from self._index_members(name, members)
 
     def _index_members(self, name: str, members: Names) -> Iterator[Fault]:
-        """Check that the members of an index exist and belong there."""
+        """Check that the members of an index have a record and belong to the index."""
         of_schedules = name.startswith("ix:") and name.endswith(":schedules")
         commands: list[Command] = []
         for member in members:
@@ -253,7 +254,7 @@ class _Walk:
                 yield Fault(name, member, "does not belong here")
 
     def _names(self, names: Names) -> Iterator[Fault]:
-        """Check that names point to schedules that have the name."""
+        """Check that each name points to a schedule that has this name."""
         for name in names:
             key, owner = self._prefix + name, name.removeprefix("names:").encode()
             found = self._client.hscan_iter(key, count=SCAN_COUNT)
@@ -294,7 +295,7 @@ class _Walk:
                     yield Fault(name, _text(field), f"is not a readable group: {err}")
 
     def _bodies(self, names: Names) -> Iterator[Fault]:
-        """Check that bodies belong to an event or expire."""
+        """Check that each body belongs to an event or has a TTL."""
         commands: list[Command] = []
         for name in names:
             commands.append(("PTTL", self._prefix + name))
@@ -313,7 +314,7 @@ class _Walk:
                 yield Fault(name, "", "belongs to no event and has no TTL")
 
     def _uses(self, event_id: str, record: Any, *, body: str) -> bool:
-        """Whether an event uses a body; an unreadable event may use it."""
+        """Whether an event uses a body; True if the event is unreadable."""
         if not isinstance(record, list):
             return True
         format_, owner, revision = record
@@ -323,7 +324,7 @@ class _Walk:
         return key == self._prefix + body
 
     def _templates(self, names: Names) -> Iterator[Fault]:
-        """Check that templates belong to a schedule, are superseded, or expire."""
+        """Check that templates belong to a schedule, are superseded, or have a TTL."""
         commands: list[Command] = []
         for name in names:
             member = name.removeprefix("t:")
@@ -335,7 +336,7 @@ class _Walk:
         rows = zip(names, *_threes(replies), strict=True)
         for name, ttl_ms, record, superseded in rows:
             revision = name.rpartition(":")[2].encode()
-            # An unreadable schedule may use the template.
+            # Assume that an unreadable schedule uses the template.
             format_, current = record if isinstance(record, list) else (b"?", None)
             unreadable = format_ is not None and current is None
             used = unreadable or current == revision or superseded is not None
@@ -384,7 +385,7 @@ def _check(member: str, fields: Any, places: dict[str, float]) -> Iterator[Probl
 
 
 def _event_ids_of_body(name: str) -> tuple[str, str]:
-    """The ids of events that a body may belong to: without or with a revision."""
+    """The possible ids of the event of a body, whose key may end in a revision."""
     rest = name.removeprefix("b:")
     return rest, rest.rpartition(".")[0]
 

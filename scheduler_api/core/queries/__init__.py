@@ -1,1 +1,1 @@
-"""Reads for users: lists, searches, journals and attempt logs."""
+"""Queries for users: lists, searches, journals and attempt logs."""

@@ -1,4 +1,4 @@
-"""Walks over an owner's unfinished events, which may finish during the walk."""
+"""Iterates over an owner's unfinished events, which may finish meanwhile."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from scheduler_api.core.store.records import EVENT, Record
 from typing import cast
 
 AT_ONCE = 500
-# Bytes of each content that are read first; most heads are shorter.
+# How many bytes of a content are read at first; most heads (first lines) are shorter.
 HEAD_BYTES = 2048
 
 
@@ -32,7 +32,7 @@ class Outline:
 def unfinished(cell: Cell, owner: Owner) -> Iterator[list[str]]:
     """Yield lists of the ids of unfinished events, in no particular order.
 
-    Events that stay unfinished during the walk are yielded at least once. Redis: ZSCAN.
+    Events that stay unfinished meanwhile are yielded at least once. Redis: ZSCAN.
     """
     key, cursor = keys.by_time(cell.prefix, str(owner), State.ACTIVE), 0
     while True:
@@ -53,7 +53,7 @@ def created_within(cell: Cell, event_ids: list[str], span: Span) -> list[str]:
 
 
 def outlines(cell: Cell, event_ids: list[str], span: Span) -> Iterator[Outline]:
-    """Outlines of those events that were created in a span and are readable.
+    """Yield outlines of those events that were created in a span and are readable.
 
     Redis: two round trips, and one for each event with a long head.
     """

@@ -13,10 +13,10 @@ from typing import cast
 
 # How many logs are read at once, and how many members of a set.
 BATCH, PAGE = 100, 1_000
-# How many finished events are searched for the occurrences of some schedules.
+# How many finished events `of_finished` searches for occurrences at most.
 MAX_SEARCHED = 100_000
 
-# Returns the members from a start index up to an end index.
+# A function that returns the members from a start index to before an end index.
 ReadPage = Callable[[int, int], list[bytes]]
 
 log = logging.getLogger("scheduler.web")
@@ -25,7 +25,7 @@ log = logging.getLogger("scheduler.web")
 def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
     """All stored attempts of a schedule, newest fire time and newest attempt first.
 
-    They are read in batches on demand.
+    The attempts are read in batches on demand.
     """
     key = keys.occurrences(cell.prefix, schedule_id)
     return _logged(cell, _members(_newest(cell, key)))
@@ -34,13 +34,13 @@ def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
 def of_finished(
     cell: Cell, owner: Owner, state: State, *, schedules: Container[str] | None = None
 ) -> Iterator[Attempt]:
-    """The attempts of an owner's occurrences that ended in a state, last ended first.
+    """The attempts of an owner's occurrences in a final state, last ended first.
 
-    They are read in batches on demand. Only the newest `MAX_SEARCHED` finished events
-    are searched.
+    The attempts are read in batches on demand. Only the newest `MAX_SEARCHED` finished
+    events are searched.
 
     Args:
-        schedules: include only occurrences of these schedules; None: of all.
+        schedules: include only occurrences of these schedules; None: of all schedules.
     """
     key = keys.finished(cell.prefix, str(owner), state)
     found = islice(_members(_newest(cell, key)), MAX_SEARCHED)
@@ -53,8 +53,8 @@ def exists(cell: Cell, event_id: str, number: int) -> bool:
 
 
 def replay_origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
-    """The original occurrences of those events that are replays, by event id."""
-    # Only runs by hand are replays; other occurrences end in their fire time.
+    """Map the ids of those events that are replays to their original occurrences."""
+    # Only runs by hand are replays; the ids of other occurrences end in a fire time.
     ids = [event for event in event_ids if not event.rpartition(".")[2].isdecimal()]
     if not ids:
         return {}
@@ -74,7 +74,7 @@ def _belongs(event_id: str, schedules: Container[str] | None) -> bool:
 
 
 def _newest(cell: Cell, key: str) -> ReadPage:
-    """A reader of a sorted set, highest score first."""
+    """Return a function that reads a sorted set, highest score first."""
 
     def read_page(start: int, end: int) -> list[bytes]:
         return cast(list[bytes], cell.client.zrange(key, start, end - 1, desc=True))
@@ -99,7 +99,7 @@ def _logged(cell: Cell, event_ids: Iterator[str]) -> Iterator[Attempt]:
 
 
 def _decoded(event_id: str, lines: dict[bytes, bytes]) -> Sequence[Attempt]:
-    """The readable attempts; unreadable ones are logged and left out."""
+    """The readable attempts; unreadable attempts are logged and left out."""
     found = []
     for number in sorted(lines, key=lambda name: (len(name), name), reverse=True):
         try:

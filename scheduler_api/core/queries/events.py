@@ -1,4 +1,4 @@
-"""Reads for users: lists of events, and histories of events and schedules."""
+"""Queries for users: lists of events, and histories of events and schedules."""
 
 import heapq
 import logging
@@ -22,11 +22,11 @@ from typing import NamedTuple, cast
 
 # How many events are read at once; their contents have to fit in memory.
 BATCH = 100
-# How many members of an index are read at once; pages grow while the reader goes on.
+# How many members of an index are read at once; each page is larger than the last.
 FIRST_PAGE, LARGEST_PAGE = 500, 16_000
-# How often an event is read again because an edit came between the two reads of it.
+# How often an event is read again if it was edited between reads of record and content.
 MAX_REREADS = 20
-# How many of the newest occurrences are checked: a retry may last over several runs.
+# How many of the newest occurrences `busy` checks, as several may be under way.
 MAX_OVERLAPPING = 5
 
 log = logging.getLogger("scheduler.web")
@@ -35,7 +35,8 @@ log = logging.getLogger("scheduler.web")
 class IndexEntry(NamedTuple):
     """A member of an index. Entries sort by fire time, then by the number in the id.
 
-    Ids in base 36 sort like their numbers if shorter ids come first.
+    `digits` is the length of the id: if shorter ids come first, ids in base 36 sort
+    like their numbers.
     """
 
     wanted_ms: float
@@ -44,7 +45,7 @@ class IndexEntry(NamedTuple):
 
 
 class PastAttempt(NamedTuple):
-    """An attempt of an occurrence; `content` is None if it is no longer stored."""
+    """An attempt of an occurrence; `content` is None if no longer stored."""
 
     occurrence_ms: int
     content: Content | None
@@ -66,10 +67,10 @@ class Queries:
     def events(
         self, owner: Owner, selection: Selection, *, now_ms: int
     ) -> Iterator[Event]:
-        """Events by fire time, then by id, without occurrences of schedules.
+        """Yield events by fire time, then by id, without occurrences of schedules.
 
-        They are read in batches on demand. An event that changes state meanwhile is
-        yielded once, in the state in which it was read.
+        The events are read in batches on demand. An event whose state changes meanwhile
+        is yielded at most once.
         """
         entries = heapq.merge(*self._sources(owner, selection, now_ms=now_ms))
         yielded: set[str] = set()
@@ -82,8 +83,8 @@ class Queries:
     def event(self, owner: Owner, event_id: str) -> Event:
         """The owner's event with that id.
 
-        An edit between the reads of the record and of its content deletes that content.
-        So an event that seems unreadable is read again.
+        The record and the content are read one after the other. An edit in between
+        deletes the content, so an event that seems unreadable is read again.
 
         Raises: NotFound, UnreadableRecord.
         """
@@ -95,7 +96,7 @@ class Queries:
         return read_event(self._cell, owner, event_id)
 
     def _read(self, event_ids: Sequence[str], owner: Owner) -> Iterator[Event]:
-        """The readable events; unreadable ones are logged and left out."""
+        """The readable events; unreadable events are logged and left out."""
         try:
             events = read_events(self._cell, owner, event_ids)
         except UnreadableRecord:
@@ -117,7 +118,7 @@ class Queries:
         if Phase.WAITING in selection.phases:
             sources.append(self._walk(active, selection.wanted))
         elif Phase.UNDER_WAY in selection.phases:
-            # No event begins before its fire time, so the future need not be read.
+            # Events never begin before their fire time, so skip future fire times.
             sources.append(self._walk(active, selection.wanted.until(now_ms)))
         if Phase.QUARANTINED in selection.phases:
             sources.append(self._quarantined(owner, selection))
@@ -128,7 +129,7 @@ class Queries:
         return sources
 
     def _quarantined(self, owner: Owner, selection: Selection) -> Iterator[IndexEntry]:
-        """Quarantined events; they are also in their owner's index of active events."""
+        """Quarantined events, which are also in the index of active events."""
         quarantined = keys.quarantine(self._prefix)
         span = selection.ended.get(Phase.QUARANTINED, ALWAYS)
         by_time = keys.by_time(self._prefix, str(owner), State.ACTIVE)
@@ -139,8 +140,9 @@ class Queries:
     ) -> Iterator[IndexEntry]:
         """Events that ended in a span, by the cheaper of two methods.
 
-        Sorting reads the events that ended in the span; walking reads the index by time
-        from its start.
+        One method reads the events that ended in the span, and sorts them by fire time.
+        The other method reads the index by fire time from its start, and skips events
+        that did not end in the span.
         """
         by_time = keys.by_time(self._prefix, str(owner), state)
         if ended == ALWAYS:
@@ -148,7 +150,8 @@ class Queries:
         finished = keys.finished(self._prefix, str(owner), state)
         pipe = self._client.pipeline(transaction=False)
         pipe.zcount(finished, *ended.bounds)
-        # Most events with a fire time before the span also ended before it.
+        # Estimates how many events the second method skips: most events that were due
+        # before the span also ended before the span.
         pipe.zcount(by_time, *wanted.until(ended.start_ms).bounds)
         to_sort, to_skip = pipe.execute()
         if to_sort <= to_skip:
@@ -174,7 +177,7 @@ class Queries:
     def _walk(
         self, by_time: str, wanted: Span, *, finished: str = "", ended: Span = ALWAYS
     ) -> Iterator[IndexEntry]:
-        """The index by time in its order; equal times are sorted by id."""
+        """Yield the entries of the index by fire time, then by id."""
         tied: list[IndexEntry] = []
         for page in self._pages(by_time, wanted):
             kept = [pair for pair in page if _is_event(pair[0])]
@@ -196,10 +199,10 @@ class Queries:
         return self._client.zmscore(key, cast(list[str], members)) if members else []
 
     def _pages(self, key: str, span: Span) -> Iterator[list[tuple[bytes, float]]]:
-        """Pages of a sorted set, by score.
+        """Yield pages of a sorted set, by score.
 
-        A page starts at the last score of the page before. So members that are removed
-        meanwhile do not shift the others.
+        Each page starts at the last score of the previous page instead of at an index,
+        because the indexes of members change when members are removed meanwhile.
         """
         start, end = span.bounds
         skipped, size = 0, FIRST_PAGE
@@ -234,7 +237,7 @@ class Queries:
     def history(self, schedule_id: str, *, limit: int) -> Iterator[PastAttempt]:
         """The attempts of a schedule's newest occurrences, oldest first.
 
-        They are read in batches on demand.
+        The attempts are read in batches on demand.
 
         Args:
             limit: the maximum number of occurrences.
@@ -298,5 +301,5 @@ def _attempts(event_id: str, lines: Mapping[bytes, bytes]) -> list[Attempt]:
 
 
 def _is_event(member: bytes) -> bool:
-    """Whether a member is neither a schedule (`s:…`) nor an occurrence (`….…`)."""
+    """Whether a member is not a schedule (`s:…`) and not an occurrence (`….…`)."""
     return b":" not in member and b"." not in member

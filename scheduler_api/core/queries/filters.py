@@ -26,7 +26,7 @@ FINAL_PHASES = {
 
 
 def phase_of(event: Event) -> Phase:
-    """The phase of an event; between attempts it is still under way."""
+    """The phase of an event; an event is also under way between its attempts."""
     if event.quarantined_ms is not None:
         return Phase.QUARANTINED
     if event.state is State.ACTIVE:
@@ -65,8 +65,9 @@ ALWAYS = Span()
 class Selection:
     """Selects events that meet all conditions.
 
-    `wanted` is a span for the fire time. `ended` has spans for the end of an event, or
-    for the start of its quarantine, by phase; other phases have no such condition.
+    `wanted` is the span of the fire time. `ended` maps a phase to the span in which an
+    event must have ended, or must have been quarantined; events in phases that are not
+    in `ended` need not meet this condition.
     """
 
     phases: frozenset[Phase] = frozenset(Phase)

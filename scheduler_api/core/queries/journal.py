@@ -11,8 +11,8 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_events
 from typing import NamedTuple, cast
 
-# How many entries of a journal are read at once, and how many events. The contents of
-# the events have to fit in memory.
+# How many entries of a journal, and how many events, are read at once. The contents of
+# these events have to fit in memory.
 ENTRIES = 500
 RECORDS = 100
 FIRST, LAST = "-", "+"
@@ -34,15 +34,15 @@ class Entry(NamedTuple):
 
     @property
     def cursor(self) -> Cursor:
-        """The position in the journal."""
+        """The position of the entry in the journal."""
         return self.ms, self.sequence
 
 
 @dataclass(frozen=True)
 class JournalRange:
-    """A part of a journal: times in epoch ms, both included; None is unbounded.
+    """A part of a journal, from `start_ms` to `end_ms` inclusive; None is unbounded.
 
-    `after` is the last entry that the reader has seen.
+    `after` is the position of the last entry that the reader has seen.
     """
 
     start_ms: int | None = None
@@ -77,13 +77,13 @@ class Journal:
             after = entries[-1].cursor
 
     def events(self, owner: Owner, event_ids: Iterable[str]) -> Iterator[Event]:
-        """The existing, readable events among those ids; they are read in batches."""
+        """Yield the existing, readable events with the given ids; read in batches."""
         ids = list(dict.fromkeys(event_ids))
         for at in range(0, len(ids), RECORDS):
             yield from self._readable(owner, ids[at : at + RECORDS])
 
     def _readable(self, owner: Owner, ids: Sequence[str]) -> Iterator[Event]:
-        """Read each event by itself if one of them is unreadable."""
+        """Read events at once, or one by one if any event is unreadable."""
         try:
             found = read_events(self._cell, owner, ids)
             yield from (event for event in found if event is not None)
@@ -95,7 +95,7 @@ class Journal:
                 yield from self._readable(owner, [event_id])
 
     def attempts(self, of: Sequence[tuple[str, int]]) -> list[Attempt | None]:
-        """The attempts with those event ids and numbers; None for missing ones."""
+        """The attempts with the given event ids and numbers; None if missing."""
         pipe = self._client.pipeline(transaction=False)
         for event_id, number in of:
             pipe.hget(keys.log(self._prefix, event_id), str(number))
@@ -106,7 +106,7 @@ class Journal:
 
 
 def _bounds(range_: JournalRange, after: Cursor | None) -> tuple[str, str]:
-    """The range that is left after an entry, as arguments of XRANGE."""
+    """The part of a range that follows the entry `after`, as arguments of XRANGE."""
     low = FIRST if range_.start_ms is None else str(range_.start_ms)
     high = LAST if range_.end_ms is None else str(range_.end_ms)
     if after is None:

@@ -17,17 +17,18 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
-# 72 bits: collisions between the search terms of one owner are not to be expected.
+# 72 bits, so that equal digests of two search terms of an owner are very unlikely.
 DIGEST_BYTES = 9
 # How many members of a set are read at once. Pages grow, because the first matches are
 # usually close to the start.
 FIRST_PAGE, LARGEST_PAGE = 250, 8_000
 # Up to this many matches are read in one reply.
 FEW_MATCHES = 2_000
-# Up to this many members are combined by the store in one call (some 10 ms), if the
-# requested page is too far from the start to be walked.
+# If the requested page is far from the start, the store combines up to this many
+# members in one call (about 10 ms). Larger sets are read from the start.
 MAX_COMBINED = 40_000
-# Up to this many intersections are counted; for more, the matches are walked.
+# Up to this many intersections are counted to get the total; if there are more, all
+# matches are read.
 MAX_COUNTS = 64
 
 Sets = Sequence[str]
@@ -35,7 +36,7 @@ ScoredMember = tuple[float, bytes]
 
 
 def search_term(*words: str) -> str:
-    """The search term of a sequence of words."""
+    """Return the search term for a sequence of words."""
     text = json.dumps(words).encode()
     digest = hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
     return base64.urlsafe_b64encode(digest).decode()
@@ -51,9 +52,9 @@ class Found:
 
 @dataclass(frozen=True)
 class PostFilter:
-    """A condition on the schedules that have a search term.
+    """A further condition, only for schedules that have a certain search term.
 
-    They match only if `matching` returns their ids.
+    `matching` takes the ids of such schedules and returns the ids of those that match.
     """
 
     search_term: str
@@ -112,7 +113,7 @@ class ScheduleSearch:
     def _by_sets(
         self, groups: list[Sets], sizes: dict[str, int], *, offset: int, limit: int
     ) -> Found:
-        """A search without a post filter, by the cheapest method."""
+        """Search without a post filter, by the cheapest method."""
         total = self._total(groups, sizes)
         if total is None:
             matching = list(self._walk(groups))
@@ -135,7 +136,7 @@ class ScheduleSearch:
         return Found(_ids(islice(self._walk(groups), offset, end)), total)
 
     def _total(self, groups: list[Sets], sizes: dict[str, int]) -> int | None:
-        """How many schedules match; None if that needs too many counts.
+        """The number of matching schedules; None if it takes too many counts.
 
         By inclusion and exclusion: for each way to choose one or more sets of each
         group, count the members that all these sets have in common. Subtract the count
@@ -171,7 +172,7 @@ class ScheduleSearch:
     def _post_filtered(
         self, members: Iterator[bytes], filtered: str, post_filter: PostFilter
     ) -> Iterator[bytes]:
-        """The members that are not in the set `filtered` or pass the filter."""
+        """Yield members that pass the filter or are not in the set `filtered`."""
         for page in _pages(members):
             [candidates] = self._contained([filtered], page)
             passed = post_filter.matching([m.decode() for m in page if m in candidates])
@@ -190,7 +191,7 @@ class ScheduleSearch:
         return [(score, member) for member, score in found]
 
     def _contained(self, sets: Sets, members: Sequence[bytes]) -> list[set[bytes]]:
-        """For each set, which of the members it contains."""
+        """For each set, return those of the members that the set contains."""
         pipe = self._client.pipeline(transaction=False)
         for name in sets:
             pipe.zmscore(name, cast(list[str], members))

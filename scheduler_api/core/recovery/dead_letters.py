@@ -36,11 +36,11 @@ class DeadLetters:
     ) -> Iterator[list[Place]]:
         """Yield lists of the dead letters that failed within a span.
 
-        Letters that are removed meanwhile do not shift the others. Redis: one read for
-        each list.
+        If letters are removed meanwhile, the positions of the other letters do not
+        change. Redis: one read for each list.
 
         Args:
-            after: start after this position; None: at the first.
+            after: start after this position; None: start with the first letter.
         """
         key = keys.finished(self._store.cell.prefix, str(owner), State.DEAD)
         low, high = span.bounds
@@ -74,10 +74,10 @@ class DeadLetters:
             low, high = (low, last.ms) if newest_first else (last.ms, high)
 
     def clear(self, owner: Owner, event_ids: Sequence[str]) -> list[bool]:
-        """Remove dead letters; return for each whether the owner had it.
+        """Remove dead letters; return for each whether the owner had this letter.
 
-        Their events are kept as long as delivered ones. Redis: delete_dead_letters,
-        atomic for each letter; if the client retries the call, the answer is the same.
+        The events of removed letters are kept as long as delivered events. Redis:
+        delete_dead_letters, atomic for each letter; a retried call returns the same.
         """
         if not event_ids:
             return []
@@ -88,9 +88,10 @@ class DeadLetters:
     def replay(
         self, owner: Owner, letters: Sequence[tuple[str, Draft]]
     ) -> list[Accepted | None]:
-        """Replace each dead letter by a new event; None if the letter does not exist.
+        """Replace each dead letter by a new event; None if missing or unreadable.
 
-        The letter is removed in the same call, so it cannot be replayed twice. Redis:
+        The call that creates the event also removes the letter, so that the letter
+        cannot be replayed twice. Redis:
         replay_dead_letters, atomic for each letter.
         """
         accepted = self._store.create_many(
@@ -110,7 +111,7 @@ class DeadLetters:
 def _is_after(place: Place, after: Place | None, newest_first: bool) -> bool:
     """Whether a place comes after another in the order of the list.
 
-    Redis orders members with equal scores by their bytes, like `Place`.
+    Both Redis and `Place` order members with equal scores by their bytes.
     """
     if after is None:
         return True

@@ -1,4 +1,4 @@
-"""Replays: send the content of a finished event again, as a new event.
+"""Replays finished events: sends the content of an event again, as a new event.
 
 The finished event does not change. To replay a dead letter and remove it, use
 `DeadLetters.replay`.
@@ -25,7 +25,8 @@ def replay(
     """Store an event with the same URL and body, due now; return the new event.
 
     Args:
-        options: of the new event; its dialect stores the original event's id in them.
+        options: options of the new event, with the original event's id if the dialect
+            records the id.
 
     Raises: NotFinished, StoreFull, Repeated.
     """

@@ -1,4 +1,4 @@
-"""The fire times of a schedule: the next one, and those that were skipped. Pure."""
+"""Calculates the next fire time and the skipped fire times of a schedule. Pure."""
 
 from functools import lru_cache
 from scheduler_api.core.cron.clock_changes import gaps
@@ -12,14 +12,14 @@ from scheduler_api.core.schedules.planning import (
 )
 from zoneinfo import ZoneInfo
 
-# How long times skipped by a clock change are reported.
+# How long the run history has the times that a clock change skipped.
 REPORTED_FOR_MS = 30 * 86_400_000
 
 
 def rule_of(schedule: Schedule) -> tuple[object, ...]:
-    """Everything that determines the fire times.
+    """Return all values that determine the fire times.
 
-    If an edit does not change it, the stored fire times are kept.
+    An edit that does not change these values keeps the stored fire times.
     """
     options = schedule.options
     rule = schedule.expression, schedule.tz, schedule.state, options.clock
@@ -65,7 +65,7 @@ def _first_after(cron: Cron, since_ms: int, after_ms: int) -> int | None:
 
 
 def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:
-    """The newest fire times since the schedule was paused; [] if it is not paused."""
+    """The newest fire times skipped by a pause; [] if the schedule is not paused."""
     if schedule.state is not ScheduleState.PAUSED:
         return []
     end_ms = schedule.options.end_ms

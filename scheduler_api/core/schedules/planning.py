@@ -1,4 +1,4 @@
-"""Planning: which fire times of a rule to store, and which were missed. Pure."""
+"""Plans which fire times of a rule to store, and finds missed fire times. Pure."""
 
 import hashlib
 from collections import deque
@@ -33,9 +33,9 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Plan:
-    """Fire times to store, and how many missed ones are not made up for.
+    """Fire times to store, and the number of missed fire times not made up for.
 
-    `dropped_ms` are the newest of those missed fire times.
+    `dropped_ms` are the newest of the missed fire times that are not made up for.
     """
 
     ahead: Ahead
@@ -51,7 +51,7 @@ def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahea
     """The fire times of the next ten minutes, but at least 5 and at most 600.
 
     Args:
-        last_ms: the last fire time, where an interval starts; None: `after_ms`.
+        last_ms: the last fire time, from which an interval counts; None: `after_ms`.
     """
     if isinstance(cron.rule, Every):
         since_ms = after_ms if last_ms is None else last_ms
@@ -62,9 +62,9 @@ def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahea
 
 @lru_cache(maxsize=1024)
 def _planned(cron: Cron, after_s: int) -> Ahead:
-    """`plan_ahead` for a cron rule, whose fire times depend on the second only.
+    """Plan ahead for a cron rule, whose fire times are full seconds.
 
-    Cached because schedules with the same rule need new fire times at the same time.
+    Cached, because schedules with the same rule need new fire times in the same second.
     """
     after_ms = after_s * 1000
     return _to_store(upcoming(cron, after_ms=after_ms), after_ms=after_ms)
@@ -99,7 +99,8 @@ def _jitter_ms(
 ) -> int:
     """The jitter of a fire time.
 
-    It is limited so that the event is due before the next fire time and by `end_ms`.
+    The jitter is limited so that the event is due before the next fire time, and not
+    after `end_ms`.
     """
     max_ms = options.jitter_ms
     if next_ms is not None:
@@ -113,8 +114,8 @@ def _jitter_ms(
 def newest_past(cron: Cron, *, last_ms: int, now_ms: int, count: int = 1) -> list[int]:
     """The newest `count` fire times in (last, now], oldest first.
 
-    The search starts with the last minute and extends step by step, so a long gap is
-    rarely walked from its start.
+    The search covers the last minute first and then longer spans, because listing all
+    fire times of a long span takes long.
     """
     newest: deque[int] = deque(maxlen=count)
     for back_ms in (*LOOKBACKS_MS, now_ms - last_ms):
@@ -132,7 +133,7 @@ def _until(cron: Cron, *, last_ms: int, after_ms: int, now_ms: int) -> Iterator[
 
 
 def fire_times(cron: Cron, *, last_ms: int, after_ms: int) -> Iterator[int]:
-    """The fire times after an instant; an interval is counted from `last_ms`."""
+    """Yield the fire times after `after_ms`; an interval is counted from `last_ms`."""
     if isinstance(cron.rule, Every):
         step_ms = cron.rule.seconds * 1000
         start_ms = -(-last_ms // 1000) * 1000
@@ -148,13 +149,14 @@ def plan(
     grace_ms: int,
     options: ScheduleOptions = DEFAULT_OPTIONS,
 ) -> Plan:
-    """Plan a schedule whose stored fire times are used up.
+    """Plan the fire times of a schedule after `last_ms`.
 
-    Fire times older than the grace are missed. The plan includes as many of the newest
-    as the policy may make up for; the claim makes the final decision.
+    Fire times older than the grace period are missed. The plan includes the newest
+    missed fire times, as many as the policy may make up for. The store decides finally
+    which of them run when a worker claims the schedule.
 
     Args:
-        last_ms: the last used fire time.
+        last_ms: the newest fire time that fired or was missed.
     """
     after_ms = first_after_ms(options, now_ms)
     ahead = plan_ahead(cron, after_ms=after_ms, last_ms=last_ms)
@@ -183,9 +185,9 @@ def _count_to_keep(options: ScheduleOptions, late: list[int]) -> int:
     """How many missed fire times the policy may make up for.
 
     Args:
-        late: past fire times that are within the grace.
+        late: past fire times that are within the grace period.
     """
-    # Jitter may delay the newest one so much that it is still within the grace.
+    # With jitter, the newest missed fire time may be due within the grace period.
     minimum = 1 if options.jitter_ms else 0
     if options.missed_runs is MissedRuns.ALL:
         return max(options.max_missed, minimum)

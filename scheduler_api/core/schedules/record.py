@@ -1,4 +1,4 @@
-"""Converts between schedules and their records, by full field names. Pure."""
+"""Converts schedules to records with full field names, and back. Pure."""
 
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.errors import UnreadableRecord
@@ -15,9 +15,9 @@ from scheduler_api.core.store.records import Record
 
 
 def fields(schedule: Schedule, *, times_ahead: int) -> list[str | int]:
-    """Alternating names and values of the rule and its options.
+    """Return the rule and the options as alternating field names and values.
 
-    Options with default values have no field.
+    Options with default values are left out.
 
     Args:
         times_ahead: how many fire times to plan ahead.
@@ -49,7 +49,7 @@ def fields(schedule: Schedule, *, times_ahead: int) -> list[str | int]:
 
 
 def gate_fields(destination: str, gates: str) -> list[str]:
-    """Alternating names and values of the destination and gates of the occurrences."""
+    """Return the occurrences' destination and gates as alternating names and values."""
     words = ["destination", destination] if destination else []
     return [*words, "gates", gates] if gates else words
 

@@ -35,9 +35,9 @@ class Run:
 def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
     """The newest runs, newest first.
 
-    The newest thousand skipped fire times are kept for 30 days; events are included for
-    as long as they are stored. The times that a clock change skips are one run, at the
-    instant of the change. Redis: three reads, not atomic.
+    Events are included as long as they are stored, and the newest thousand skipped fire
+    times for 30 days. All fire times that a clock change skips are listed as one run,
+    at the instant of the change. Redis: three reads, not atomic.
 
     Raises: UnreadableRecord.
     """

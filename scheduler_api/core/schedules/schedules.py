@@ -1,7 +1,8 @@
-"""Schedules: creates, edits, reads, runs and deletes them, and plans fire times.
+"""Creates, edits, reads, runs and deletes schedules, and plans their fire times.
 
-A claim creates occurrences from stored fire times. Fire times are planned when a
-schedule is created or edited, and whenever few are left.
+The store keeps the next fire times of a schedule; when a worker claims the schedule,
+the store creates an occurrence for each fire time that has come. Fire times are planned
+when a schedule is created or edited, and when few stored fire times are left.
 """
 
 import logging
@@ -63,7 +64,7 @@ log = logging.getLogger("scheduler.store")
 
 # How many schedules are read at once; their contents have to fit in memory.
 BATCH = 100
-# The errors for reply codes. `create` retries after any other code.
+# Reply codes and their errors; `create` retries after a code that is not listed.
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "named": Conflict,
@@ -80,8 +81,8 @@ PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
 class Schedules:
     """The schedules of one cell.
 
-    `caps` and `owner_limits` limit the gates of their occurrences. A fire time that is
-    not claimed within `grace_ms` is missed.
+    `caps` and `owner_limits` apply to the gates of occurrences. A fire time is missed
+    if no worker claims it within `grace_ms`.
     """
 
     def __init__(
@@ -114,11 +115,10 @@ class Schedules:
     ) -> Schedule:
         """Create an active schedule; its first fire time is in the future.
 
-        Redis: put_schedule, atomic; if the client retries the call, one schedule
-        results.
+        Redis: put_schedule, atomic; a retried call creates no second schedule.
 
         Raises: CronError, Conflict (the owner has a schedule with that name),
-            TimePassed (its end is not in the future), Repeated.
+            TimePassed (the end is not in the future), Repeated.
         """
         while True:
             schedule = Schedule.new(
@@ -155,13 +155,13 @@ class Schedules:
         """Change a schedule; None keeps the present value.
 
         Existing occurrences are sent unchanged; later ones follow the new rule. Stored
-        fire times are kept if neither the rule nor the state changes, so that one due
-        at this moment is not lost; otherwise planning starts from now. Editing the end
-        of a schedule that is over makes it active again, unless `state` is set. Redis:
-        put_schedule, atomic.
+        fire times are kept if neither the rule nor the state changes, so that a fire
+        time due at this moment is not lost; otherwise planning starts from now. Editing
+        the end of a schedule that is over makes the schedule active again, unless
+        `state` is set. Redis: put_schedule, atomic.
 
-        Raises: CronError, NotFound, Conflict (it was changed since it was read),
-            TimePassed (its new end is not in the future), Repeated.
+        Raises: CronError, NotFound, Conflict (the schedule was changed since it was
+            read), TimePassed (the new end is not in the future), Repeated.
         """
         now_ms = self._cell.now_ms()
         end_ms = schedule.options.end_ms
@@ -260,8 +260,8 @@ class Schedules:
     ) -> str:
         """Create an occurrence that is due now, and return its id.
 
-        Fire times and the number of runs left do not change. A paused schedule can be
-        run too. Redis: run_schedule, atomic.
+        Fire times and the number of runs left do not change. A paused schedule can also
+        be run. Redis: run_schedule, atomic.
 
         Args:
             replay_of: the id of a finished occurrence whose content is sent again.
@@ -316,7 +316,7 @@ class Schedules:
         return [schedule for batch in self.batches_of(owner) for schedule in batch]
 
     def batches_of(self, owner: Owner) -> Iterator[list[Schedule]]:
-        """Batches of all schedules of an owner, oldest first; each is read on demand.
+        """Batches of all schedules of an owner, oldest first, each read on demand.
 
         Unreadable schedules are logged and left out.
         """
@@ -327,19 +327,19 @@ class Schedules:
     def batches(
         self, owner: Owner, schedule_ids: Sequence[str]
     ) -> Iterator[list[Schedule]]:
-        """Like `batches_of`, for the given ids; those of other owners are left out."""
+        """Like `batches_of`, but only for those of the given ids that the owner has."""
         for at in range(0, len(schedule_ids), BATCH):
             reads = self._read(list(schedule_ids[at : at + BATCH]))
             found = (_if_readable(read) for read in reads)
             yield [each for each in found if each is not None and each.owner == owner]
 
     def count(self, owner: Owner) -> int:
-        """How many schedules an owner has."""
+        """The number of schedules of an owner."""
         key = keys.schedules(self._cell.prefix, str(owner))
         return self._cell.client.zcard(key)
 
     def _read(self, schedule_ids: list[str]) -> Iterator[Callable[[], Schedule]]:
-        """Read the records that exist; yield a function for each that decodes it.
+        """Read the existing records; yield a function that decodes the record for each.
 
         The functions raise UnreadableRecord, so that callers can skip single records.
         """
@@ -358,7 +358,7 @@ class Schedules:
             yield partial(schedule_record.decode, schedule_id, record, stored)
 
     def delete(self, schedule: Schedule) -> None:
-        """Delete a schedule; existing occurrences are still sent, unless it is strict.
+        """Delete a schedule; send existing occurrences, unless the schedule is strict.
 
         Redis: delete_schedule, atomic.
 
@@ -373,7 +373,7 @@ class Schedules:
             raise NotFound
 
     def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:
-        """The states of the newest occurrences that are still stored, by their ids.
+        """The state of each schedule's newest occurrence, if still stored, by event id.
 
         Redis: one round trip.
 
@@ -403,8 +403,8 @@ class Schedules:
     def top_up(self, schedule_id: str) -> str:
         """Plan further fire times of a schedule that has few left.
 
-        Return `done`, `stale` (it was edited, paused or deleted meanwhile), or `ended`.
-        Redis: plan_schedule, atomic; it compares the revision of the schedule.
+        Return `done`, `stale` (edited, paused or deleted meanwhile), or `ended`.
+        Redis: plan_schedule, atomic with a check of the revision of the schedule.
 
         Raises: CronError, UnreadableRecord.
         """
@@ -437,7 +437,7 @@ def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:
-    """The id of the occurrence of the newest fire time, None before the first."""
+    """The id of the newest occurrence with a fire time, None before the first."""
     if schedule.last_fired_ms is None:
         return None
     return f"{schedule.id}.{schedule.last_fired_ms // 1000}"

@@ -1,4 +1,4 @@
-"""The engine's environment variables: names, defaults, meanings."""
+"""The engine's environment variables, with their defaults and meanings."""
 
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
@@ -32,7 +32,7 @@ class SettingsError(SchedulerError):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class EngineSettings:
-    """The settings of the engine, and in `dialects` those of each dialect."""
+    """The settings of the engine; `dialects` has the settings of each dialect."""
 
     dialects: tuple[object, ...] = ()
 
@@ -286,7 +286,7 @@ class EngineSettings:
 
     @property
     def store_address(self) -> tuple[str, int] | None:
-        """Host and port of the store, forbidden to deliveries; None for a socket."""
+        """Host and port of the store, blocked for deliveries; None for a socket."""
         url = urlsplit(self.redis_url)
         return None if url.scheme == "unix" else (str(url.hostname), url.port or 6379)
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Caps:
-    """Maximum concurrent deliveries; 0 is no limit."""
+    """Maximum numbers of concurrent deliveries; 0 means unlimited."""
 
     destination: int = 0
     host: int = 0
@@ -20,7 +20,7 @@ NO_CAPS = Caps()
 
 @dataclass(frozen=True)
 class OwnerLimits:
-    """Maximum number of queues, keys and groups of an owner; 0 is no limit."""
+    """Maximum numbers of queues, keys and groups of an owner; 0 means unlimited."""
 
     queues: int = 0
     flow_keys: int = 0
@@ -28,14 +28,14 @@ class OwnerLimits:
 
 
 NO_OWNER_LIMITS = OwnerLimits()
-# Limits by the name of the dialect; a missing dialect has no limits.
+# Limits by the name of the dialect; a dialect that is not listed is unlimited.
 LimitsByDialect = Mapping[str, OwnerLimits]
 NO_LIMITS: LimitsByDialect = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class BreakerLimits:
-    """When a destination's breaker opens and closes; `attempts` 0 disables it."""
+    """When a destination's breaker opens and closes; `attempts=0` disables breakers."""
 
     attempts: int
     percent: int

@@ -17,7 +17,7 @@ MIB = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """An environment variable; its value goes into a field of `settings`."""
+    """An environment variable, whose value is stored in a field of `settings`."""
 
     name: str
     default: str

@@ -1,1 +1,1 @@
-"""Accounts, their secrets, quotas and URL groups."""
+"""Manages accounts, their secrets, quotas and URL groups."""

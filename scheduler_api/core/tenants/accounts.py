@@ -1,4 +1,4 @@
-"""Accounts: their tokens, stored as hashes, and their secrets, stored encrypted."""
+"""Manages accounts; stores their tokens as hashes and their secrets encrypted."""
 
 import hashlib
 import secrets as random
@@ -14,8 +14,8 @@ from scheduler_api.core.tenants.encryption import Cipher
 from typing import cast
 
 FORMAT = "1"
-# How long workers cache secrets before they check for rotations. This long after a
-# rotation, every worker signs with the new secrets.
+# How long workers use cached secrets before they check for a rotation. So every worker
+# signs with the new secrets at most this long after a rotation.
 SECRETS_CACHED_S = 1.0
 Value = bytes | bytearray | memoryview | str | int | float
 Record = dict[Value, Value]
@@ -40,7 +40,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class NewTenant:
-    """A tenant just created; only a hash of its token is stored."""
+    """A new tenant with its token, of which only a hash is stored."""
 
     id: str
     token: str = field(repr=False)
@@ -59,8 +59,8 @@ class Rotation:
     last_ms: int | None
 
 
-# Takes the present secrets, the time of the last rotation (None if there was none) and
-# the current time, in epoch ms. Returns the secrets that change.
+# A function that takes the present secrets, the time of the last rotation (None before
+# the first) and the current time, in epoch ms, and returns the secrets that change.
 Replace = Callable[[Secrets, int | None, int], Mapping[str, str]]
 
 
@@ -97,7 +97,7 @@ class Tenants:
     def create(self, name: str) -> NewTenant:
         """Create a tenant with a token and secrets.
 
-        Atomic, one MULTI. A crash before it leaves a gap in the ids of tenants.
+        Atomic, one MULTI. A crash before the MULTI leaves the tenant's id unused.
         """
         new = self._new()
         with self._client.pipeline(transaction=True) as pipe:
@@ -150,7 +150,7 @@ class Tenants:
     def by_token(self, token: str) -> Tenant | None:
         """Return the tenant of a token, None for an unknown token. One round trip.
 
-        The lookup key is a hash, so the time reveals nothing about valid tokens.
+        Tokens are looked up by hash, so that response times reveal nothing about them.
         """
         key = keys.token(self._prefix, _digest(token))
         tenant_id = self._client.hget(key, "tn")
@@ -159,8 +159,8 @@ class Tenants:
     def secrets(self, tenant_id: str) -> Secrets:
         """Return the secrets of a tenant. One round trip.
 
-        Creates missing secrets: a tenant may be older than a dialect. Concurrent
-        callers get the same values.
+        Secrets that are missing, because a dialect is newer than the tenant, are
+        created. Concurrent callers get the same values.
 
         Raises:
             NotFound: unknown tenant.
@@ -184,14 +184,14 @@ class Tenants:
         return self.secrets(tenant_id)
 
     def rotated(self) -> bytes | None:
-        """Return an id that every rotation of any tenant changes. One round trip."""
+        """Return an id that changes when any tenant rotates secrets. One round trip."""
         return cast(bytes | None, self._client.get(keys.rotated(self._prefix)))
 
     def check_key(self) -> None:
         """Check that SECRET_KEY decrypts the secrets in the store.
 
         Raises:
-            WrongSecretKey: it does not decrypt them.
+            WrongSecretKey: SECRET_KEY does not decrypt them.
         """
         ids = self.all_ids()
         for tenant_id in {*ids[:1], *ids[-1:]}:
@@ -204,7 +204,8 @@ class Tenants:
         use the new secrets within `SECRETS_CACHED_S`.
 
         Args:
-            dialect: whose secrets change; each dialect has its own last rotation.
+            dialect: the dialect whose secrets change; the time of the last rotation is
+                stored for each dialect.
             replace: returns the new secrets; may be called several times.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Quotas: counts of requests and events that are compared with limits.
+"""Counts requests and events, and compares the counts with limits.
 
 A limit of 0 means unlimited; then nothing is counted.
 """
@@ -12,7 +12,8 @@ from typing import cast
 
 MINUTE_MS = 60_000
 TWO_MINUTES_S = 120
-# Long enough for every month: the count of a month is not needed after its end.
+# How long the count of a month is kept after a fire time in that month. Longer than any
+# month, because the count is needed until the end of the month.
 KEPT_AFTER_MS = 32 * 86_400_000
 
 
@@ -51,7 +52,7 @@ class Quotas:
             raise OverQuota
 
     def uncount_event(self, owner: Owner, at_ms: int, *, limit: int) -> None:
-        """Undo `count_event`: the event was not accepted, or moved to another month."""
+        """Undo `count_event`, if the event was refused or moved to another month."""
         if limit:
             key, until_ms = self._month_key(owner, at_ms), at_ms + KEPT_AFTER_MS
             self._add(key, by=-1, until_ms=until_ms)

@@ -23,19 +23,19 @@ from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
 FORMAT = 1
-# The events for a group are stored in one call: all of them or none.
+# Limited because one call stores the events for all endpoints of a group atomically.
 MAX_ENDPOINTS = 500
 DONE, LIMIT_REACHED = 1, 2
-# The message of `LimitReached`.
+# The message of `LimitReached` if the owner has too many groups.
 GROUP = "group"
-# How often a change is tried while others change the same group.
+# How often a change is tried if other clients change the same group meanwhile.
 TRIES = 50
 KEY_BITS = 60
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A destination of a group. The URL identifies it; the name may be empty."""
+    """A destination of a group, identified by its URL; the name may be empty."""
 
     url: str
     name: str = ""
@@ -100,8 +100,8 @@ class Groups:
     def add(self, owner: Owner, name: str, endpoints: Sequence[Endpoint]) -> None:
         """Add endpoints to a group, which is created if it does not exist.
 
-        An endpoint with an existing URL replaces the name of that endpoint. Redis:
-        put_group, atomic.
+        If the group has the URL of an endpoint already, only the name is replaced.
+        Redis: put_group, atomic.
 
         Raises: TooManyEndpoints, LimitReached, Conflict, UnreadableRecord.
         """
@@ -119,7 +119,7 @@ class Groups:
     def remove(
         self, owner: Owner, name: str, *, urls: Sequence[str], names: Sequence[str]
     ) -> None:
-        """Remove endpoints by URL or name; delete the group if none is left.
+        """Remove endpoints by URL or name; delete the group if no endpoint is left.
 
         URLs and names that the group does not have are ignored. Redis: put_group,
         atomic.

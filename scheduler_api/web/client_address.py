@@ -1,4 +1,4 @@
-"""The address of a client behind reverse proxies."""
+"""Finds the address of a client whose requests come through reverse proxies."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -31,14 +31,16 @@ class ClientAddresses:
 
 
 def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[Network]) -> str:
-    """The last address that is not a trusted proxy; the first, if all are trusted.
+    """Return the last address that does not belong to a trusted proxy.
 
     Clients can send any `X-Forwarded-For`, so only entries that trusted proxies added
-    count. The search stops at an entry that is not an address.
+    are used. If all addresses belong to trusted proxies, return the first address. The
+    search stops at an entry that is not an address.
 
     Args:
-        peer: the address of the connection.
-        forwarded_for: the value of `X-Forwarded-For`; each proxy appends its client.
+        peer: the address from which the connection comes; it counts as the last.
+        forwarded_for: the value of `X-Forwarded-For`, to which each proxy appends the
+            address from which the request came.
     """
     client = peer
     for entry in reversed(forwarded_for.split(",")):

@@ -1,4 +1,4 @@
-"""`GET /cron/preview`: the next runs of a cron expression, without a schedule."""
+"""`GET /cron/preview`: lists the next runs of a cron expression."""
 
 import orjson
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_integer
 
-# Errors of these paths have the format of this endpoint.
+# For requests with these paths, this module renders the errors.
 PREFIXES: tuple[str, ...] = ("/cron",)
 NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
 KEY_HEADER = "X-API-Key"
@@ -30,7 +30,7 @@ INTERNAL_ERROR = "Internal server error"
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """A rule, and which of its runs to list; `after_ms` None is now."""
+    """A cron rule, and which of its runs to list; if `after_ms` is None, from now."""
 
     rule: Cron
     after_ms: int | None
@@ -38,7 +38,7 @@ class PreviewRequest:
 
 
 def blueprint(services: Services) -> Blueprint:
-    """The route; it accepts the tokens of all tenants."""
+    """Return a blueprint with the endpoint, which accepts the token of any tenant."""
     routes = Blueprint("preview", __name__, url_prefix="/cron")
 
     @routes.get("/preview")
@@ -57,12 +57,12 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def error(status: int, message: str) -> Response:
-    """An error in the format of this endpoint."""
+    """Return an error response in the format of this endpoint."""
     return _respond({"error": message}, status)
 
 
 def internal_error(_endpoint: str | None) -> str:
-    """The message of an internal error."""
+    """Return the message of an internal error."""
     return INTERNAL_ERROR
 
 
@@ -72,7 +72,7 @@ def parse_parameters(
     """Parse the parameters of a query.
 
     Args:
-        grammars: by the names that `dialect` accepts.
+        grammars: the grammars by name; the parameter `dialect` selects one by name.
 
     Raises: Refusal, CronError.
     """
@@ -93,9 +93,10 @@ def parse_parameters(
 
 
 def read_instant(text: str) -> int:
-    """The epoch ms of an ISO 8601 text from `FIRST_YEAR` to `LAST_YEAR`.
+    """Parse an ISO 8601 time from `FIRST_YEAR` to `LAST_YEAR`; return epoch ms.
 
-    A blank before the offset is read as `+`: decoding a query turns `+` into a blank.
+    A blank before the offset from UTC is read as `+`, because the decoding of a query
+    replaces `+` by a blank.
 
     Raises: ValueError.
     """

@@ -4,13 +4,14 @@
     def create(self, owner: Owner) -> Response:
         "Create an event; it is stored before the response is sent."
 
-Every view of a dialect needs it; `tests/web/test_openapi.py` fails otherwise. Path,
-method and path variables come from the route, the summary from the first line of the
-docstring, the rest from the decorator and the dialect's `DOCUMENT`. The module
-`scheduler_api.web.openapi` writes `/openapi/<name>.json` from them.
+Every view of a dialect needs the decorator; `tests/web/test_openapi.py` fails if a view
+lacks the decorator. The module `scheduler_api.web.openapi` creates the documents
+`/openapi/<name>.json`: with path, method and path variables from the route, the summary
+from the first line of the view's docstring, and the rest from the decorator and the
+dialect's `DOCUMENT`.
 
-The test clients compare every response with the document (`tests/documents.py`). They
-fail on an undocumented field or status.
+In tests, the HTTP clients compare every response with the document
+(`tests/documents.py`). A field or status that is not documented fails the test.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,15 +22,16 @@ from scheduler_api.web.idempotency import HEADER, MAX_LENGTH
 from typing import Any, TypeVar
 
 JSON = "application/json"
-# The attribute of a view that contains its documentation.
+# The name of the attribute in which `documented` stores the `Route` of a view.
 ATTRIBUTE = "documented_route"
 
-# The header that makes a request safe to repeat.
+# The schema of the header that makes a request safe to repeat.
 IdempotencyKey = Schema.from_dict(
     {HEADER: fields.String(validate=Length(1, MAX_LENGTH))}, name="IdempotencyKey"
 )
 
-# A schema, or JSON Schema that may contain schemas: `{"type": "array", "items": …}`.
+# A marshmallow schema, or JSON Schema that may contain marshmallow schemas, such as
+# `{"type": "array", "items": Event}`.
 Shape = type[Schema] | Mapping[str, object]
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -38,8 +40,9 @@ View = TypeVar("View", bound=Callable[..., object])
 class Route:
     """The documentation of a view.
 
-    `statuses` are the successful ones; all have the body `response`, None for an empty
-    one. `errors` are added to those of the dialect.
+    `statuses` are the statuses of successful responses, whose body is `response`; None
+    means an empty body. `errors` are error statuses in addition to those that all views
+    of the dialect have.
     """
 
     response: Shape | None = None
@@ -57,8 +60,8 @@ class Route:
 class Document:
     """What a dialect's document contains besides the routes of `blueprint`.
 
-    `security` contains security schemes by name; one of them is enough. `errors` are
-    the error statuses of all routes, `error` the body of each. `in_path` describes
+    `security` contains security schemes by name; a request needs only one of them. All
+    routes can return the statuses `errors`, with the body `error`. `in_path` describes
     path variables.
     """
 
@@ -73,7 +76,7 @@ class Document:
 
 
 def documented(**fields: Any) -> Callable[[View], View]:
-    """Document a view; accepts the fields of `Route`."""
+    """Return a decorator that documents a view; `fields` are the fields of `Route`."""
     route = Route(**fields)
 
     def add(view: View) -> View:
@@ -84,5 +87,5 @@ def documented(**fields: Any) -> Callable[[View], View]:
 
 
 def array_of(items: Shape) -> Shape:
-    """The shape of an array."""
+    """Return the shape of an array of items."""
     return {"type": "array", "items": items}

@@ -1,7 +1,7 @@
-"""gunicorn's gevent worker, changed to send head and body of a response together.
+"""Changes gunicorn's gevent worker to send head and body of a response in one write.
 
-gunicorn writes them separately. The second write costs a third of the CPU time that
-Flask needs for a request, and a packet.
+gunicorn sends head and body in two writes. The second write costs an extra packet, and
+a third of the CPU time that Flask needs for a request.
 """
 
 from gunicorn.workers.ggevent import GeventWorker
@@ -21,15 +21,15 @@ class WebWorker(GeventWorker):
 
 
 class HeadWithBody:
-    """A socket that delays its first write until the second."""
+    """A socket that delays the first write, and sends it together with the second."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        # None before the first write, empty after the second.
+        # The delayed data: None before the first write, empty when it has been sent.
         self._head: bytes | None = None
 
     def sendall(self, data: bytes) -> None:
-        """Send the first data together with the second, later data at once."""
+        """Delay the first data until the second call; send later data at once."""
         if self._head is None:
             self._head = data
         elif self._head:
@@ -39,12 +39,12 @@ class HeadWithBody:
             self._sock.sendall(data)
 
     def flush(self) -> None:
-        """Send the first data, if it is still delayed."""
+        """Send the first data if they are still delayed."""
         if self._head:
             head, self._head = self._head, b""
             self._sock.sendall(head)
 
     def __getattr__(self, name: str) -> Any:
-        """Any other attribute of the socket; flushes first, to keep the order."""
+        """Return an attribute of the socket; flush first, to keep the order of data."""
         self.flush()
         return getattr(self._sock, name)

@@ -1,8 +1,9 @@
-"""`Idempotency-Key`: a client can safely repeat a creating request for a day.
+"""`Idempotency-Key`: a client can safely repeat a request that creates something.
 
-The deduplication key is set atomically with the stored event or schedule, and contains
-a digest of the request. A repeated request gets the first response again; another
-request with the same key is refused. A request that stores nothing sets no key.
+The event or schedule is stored atomically with a deduplication key, which contains a
+digest of the request and is kept for a day. If the request is repeated, the client gets
+the first response again. A different request with the same key is refused. A
+request that stores no event or schedule stores no deduplication key either.
 """
 
 import hashlib
@@ -27,9 +28,9 @@ log = logging.getLogger("scheduler.web")
 
 
 def read_deduplication(request: Request, body: bytes) -> DeduplicationKey | None:
-    """The deduplication key of a request, None without the header.
+    """Return the deduplication key of a request, None without `Idempotency-Key`.
 
-    Requests are the same if their endpoints, path variables and bodies are equal.
+    Two requests are the same if they have the same endpoint, path variables and body.
 
     Raises: Refusal.
     """
@@ -54,15 +55,15 @@ def once(
     execute: Callable[[], Response],
     repeat: Callable[[Duplicate], Response],
 ) -> Response:
-    """Execute a request once; respond to its repetitions as to the first.
+    """Execute a request; if it is a repetition, return the first response again.
 
     Redis: one read if there is a deduplication key.
 
     Args:
-        execute: executes the request; stores with the deduplication key.
+        execute: executes the request, and stores the deduplication key.
         repeat: renders the first response again.
 
-    Raises: Refusal, and the errors of the two functions.
+    Raises: Refusal, and the errors of `execute` and `repeat`.
     """
     if deduplication is None:
         return execute()
@@ -73,7 +74,8 @@ def once(
         except Repeated as err:
             duplicate = err.duplicate_of
         except SchedulerError:
-            # The same request at the same instant may have used up a quota.
+            # The error may mean that a quota is used up by the same request, if the
+            # client sent it twice at the same time. Then this is the repetition.
             duplicate = store.find_duplicate(owner, deduplication)
             if duplicate is None:
                 raise

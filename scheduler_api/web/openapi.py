@@ -41,7 +41,7 @@ class Undocumented(LookupError):
 
 
 def blueprint(documents: Iterable[Document]) -> Blueprint:
-    """The route; it needs no token."""
+    """Return a blueprint with the endpoint, which needs no token."""
     routes = Blueprint("openapi", __name__, url_prefix="/openapi")
     by_name = {document.name: document for document in documents}
 
@@ -59,7 +59,7 @@ def blueprint(documents: Iterable[Document]) -> Blueprint:
 
 
 def write(app: Flask, document: Document) -> Json:
-    """The OpenAPI document of a dialect.
+    """Create the OpenAPI document of a dialect.
 
     Raises: Undocumented.
     """
@@ -78,7 +78,8 @@ def write(app: Flask, document: Document) -> Json:
     named = set[str]()
     for rule, method, view in views(app, document):
         operation = _operation(rule, view, document)
-        # Ids must be unique: only the first path of an endpoint gets one.
+        # Operation ids must be unique. If an endpoint has several paths, only the first
+        # path gets an id.
         if rule.endpoint not in named:
             operation["operationId"] = rule.endpoint.partition(".")[2]
             named.add(rule.endpoint)
@@ -89,7 +90,7 @@ def write(app: Flask, document: Document) -> Json:
 def views(
     app: Flask, document: Document
 ) -> Iterator[tuple[Rule, str, Callable[..., object]]]:
-    """Each combination of a route and a method of a dialect, with its view."""
+    """Yield the routes of a dialect with each of their methods and their view."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith(f"{document.blueprint}."):
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
@@ -97,7 +98,7 @@ def views(
 
 
 def path_of(rule: Rule) -> str:
-    """The path of a route in OpenAPI's notation."""
+    """Return the path of a route in OpenAPI's notation."""
     return _VARIABLE.sub(r"{\1}", rule.rule)
 
 
@@ -151,12 +152,12 @@ def _content(shape: Shape) -> Json:
 
 
 def _copied(shape: Shape) -> object:
-    """A copy of a shape; apispec replaces the schemas in it by references."""
+    """Return a copy of a shape, because apispec replaces the schemas in shapes."""
     return copy.deepcopy(shape) if isinstance(shape, Mapping) else shape
 
 
 def _view(function: Callable[..., object]) -> Callable[..., object]:
-    """The view inside the wrappers of a dialect."""
+    """Return the view that a dialect has wrapped with `partial`."""
     while isinstance(function, partial):
         inner = [arg for arg in function.args if callable(arg)]
         function = inner[-1] if inner else function.func

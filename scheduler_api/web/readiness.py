@@ -1,4 +1,4 @@
-"""Checks whether the whole cell can work, for `/readyz`."""
+"""Checks for `/readyz` whether the store and all processes of the cell can work."""
 
 import redis
 from redis.exceptions import OutOfMemoryError
@@ -18,7 +18,10 @@ NO_FUNCTIONS = "the store is too full to load its functions: raise its memory li
 
 
 class Readiness:
-    """Checks the store and the processes; remembers the epoch of the store."""
+    """Checks the store and the processes.
+
+    Remembers the epoch of the store, to notice that the store was emptied or replaced.
+    """
 
     def __init__(self, cell: Cell, *, tenants: Tenants) -> None:
         self._cell = cell
@@ -27,9 +30,10 @@ class Readiness:
         self._epoch = Epoch()
 
     def missing(self) -> list[str]:
-        """What the cell lacks, as messages; empty if it is ready.
+        """Return a message for everything that the cell lacks; [] if it is ready.
 
-        An unreachable store is a message; an error reply of the store is raised.
+        If the store is unreachable, return a message. If the store replies with an
+        error, raise the error.
         """
         prefix = self._cell.prefix
         pipe = self._cell.client.pipeline(transaction=False)
@@ -47,9 +51,10 @@ class Readiness:
         return faults + [role for role, is_alive in roles if not is_alive]
 
     def _store_faults(self) -> list[str]:
-        """Check that the store belongs to this cell, until it does.
+        """Check that the store belongs to this cell; later calls skip the check.
 
-        The store may have been unreachable when the process started.
+        The process checks this at its start too, but the store may have been
+        unreachable then.
         """
         try:
             if not self._is_checked:
@@ -61,7 +66,7 @@ class Readiness:
         return []
 
     def _function_faults(self) -> list[str]:
-        """Call a function without effect; loads the functions if they are missing."""
+        """Call a Redis function, which loads the functions if they are missing."""
         try:
             self._cell.call("inspect_records")
         except OutOfMemoryError:

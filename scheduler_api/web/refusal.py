@@ -1,10 +1,10 @@
-"""The refusal of a request; each dialect shows it as an error of its own format."""
+"""The exception that refuses a request; each dialect renders it in its error format."""
 
 from scheduler_api.core.errors import SchedulerError
 
 
 class Refusal(SchedulerError):
-    """The request is refused with an HTTP status and one message or more."""
+    """The request is refused, with an HTTP status and at least one message."""
 
     def __init__(self, status: int, *messages: str) -> None:
         super().__init__("; ".join(messages))

@@ -1,4 +1,4 @@
-"""Reads the body of a request, in full or not at all."""
+"""Reads the body of a request, and refuses an incomplete body."""
 
 from flask import Request
 from gunicorn.http.errors import ParseException
@@ -11,13 +11,14 @@ def read_body(
 ) -> bytes:
     """Read the complete body of a request.
 
-    The server also passes on the incomplete body of a client that died while sending.
-    Half a message must not be published, and a missing list of ids can mean "all".
+    If a client disconnects while it sends the body, the server passes on the incomplete
+    body. Such a body is refused: half a message must not be published, and a bulk call
+    without its list of ids might affect all events.
 
     Args:
         too_large, malformed: the messages of the refusals.
-        limit_bytes: the maximum size; None: below the application's
-            `MAX_CONTENT_LENGTH`.
+        limit_bytes: the maximum size. If None, the body must be smaller than the
+            application's `MAX_CONTENT_LENGTH`.
 
     Raises: Refusal, with 413 for a large body, 400 for an incomplete or malformed one.
     """
@@ -30,16 +31,17 @@ def read_body(
         if length is None:
             raw = request.get_data(cache=False)
         else:
-            # Straight from the server: Werkzeug's wrappers cost as much as parsing
-            # the JSON of a small body.
+            # Read the stream of the server directly: Werkzeug's wrappers of the stream
+            # take as much time as parsing the JSON of a small body.
             raw = request.environ["wsgi.input"].read(length)
-        # Werkzeug cuts a body without a length at the maximum, without an error.
+        # Werkzeug truncates a body without `Content-Length` at the maximum size, and
+        # raises no error.
         if maximum is not None and len(raw) >= maximum:
             raise RequestEntityTooLarge
     except RequestEntityTooLarge as err:
         raise Refusal(413, too_large) from err
     except (OSError, ParseException) as err:
-        # What gunicorn raises for a lost connection and for bad chunks.
+        # gunicorn raises these errors for a lost connection and for invalid chunks.
         raise Refusal(400, malformed) from err
     if len(raw) < (length or 0):
         raise Refusal(400, malformed)

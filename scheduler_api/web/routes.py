@@ -15,7 +15,7 @@ def add_routes(
     """Add all routes, each with and without a trailing slash.
 
     Args:
-        wrapper: called for each request, with the view and the variables in the path.
+        wrapper: is called for each request, with the view and the path variables.
     """
     views: dict[str, View] = {}
     for method, path, endpoint, view in table:

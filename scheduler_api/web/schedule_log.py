@@ -1,4 +1,4 @@
-"""The log line of a change to a schedule, the same in every dialect."""
+"""Logs changes of schedules, in the same format for every dialect."""
 
 import logging
 from scheduler_api.core import logfmt

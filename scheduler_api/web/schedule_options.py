@@ -1,8 +1,8 @@
-"""Options of schedules beyond the cron expression; the same in all dialects.
+"""Options of schedules besides the cron expression, the same in all dialects.
 
-Clients set them as fields of a JSON object (`maxRuns`), or as headers
-(`Scheduler-Max-Runs`) where a dialect has no JSON body of its own. Responses have the
-format of the JSON object.
+Clients set options as fields of a JSON object (`maxRuns`). In dialects that do not
+describe schedules in JSON, clients set options as headers (`Scheduler-Max-Runs`).
+Responses contain options as JSON fields in all dialects.
 """
 
 import re
@@ -20,13 +20,14 @@ from scheduler_api.web.values import read_date, read_integer
 from typing import Any, TypeVar
 
 HEADER_PREFIX = "Scheduler-"
-# Deliveries have these headers. A receiver may forward them, so they are ignored.
+# Deliveries have headers with these names after `Scheduler-`. A receiver may copy the
+# headers of a delivery into a request for a schedule, so these names are ignored.
 NOT_OPTIONS = frozenset(("event-id", "attempt", "possible-duplicate"))
 TIME_ZONE = "UTC"
 DEFAULT_MISSED, MAX_MISSED = 100, 1_000
 MAX_RUNS = 1_000_000_000
 MAX_JITTER_MS = 86_400_000
-# Characters of a value that an error message quotes.
+# How many characters of an invalid value an error message quotes at most.
 QUOTED = 40
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -38,7 +39,7 @@ _WORD = re.compile(r"[A-Z]?[a-z]+")
 
 
 class BadOption(SchedulerError):
-    """An option is refused; `name` and `problem` form a sentence."""
+    """An option is invalid; `name` and `problem` form a sentence."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name} {problem}")
@@ -55,17 +56,17 @@ class ZonedOptions:
 
     @classmethod
     def of(cls, schedule: Schedule) -> "ZonedOptions":
-        """The options of a schedule."""
+        """Return the time zone and the other options of a schedule."""
         return cls(schedule.tz, schedule.options)
 
 
 def header_name(name: str) -> str:
-    """The header of an option: `Scheduler-Max-Runs` for `maxRuns`."""
+    """Return the header of an option, such as `Scheduler-Max-Runs` for `maxRuns`."""
     return HEADER_PREFIX + "-".join(word.capitalize() for word in _WORD.findall(name))
 
 
 def read_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The options in a request's headers, by option name; skips empty headers.
+    """Return the options in a request's headers, by option name; skip empty headers.
 
     Raises: BadOption, with the name of an unknown header.
     """
@@ -83,7 +84,7 @@ def read_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def apply_options(values: Mapping[str, object], current: ZonedOptions) -> ZonedOptions:
-    """The current options with new values; None resets an option to its default.
+    """Return options with new values; the value None means the option's default.
 
     Raises: BadOption.
     """
@@ -105,7 +106,7 @@ def apply_options(values: Mapping[str, object], current: ZonedOptions) -> ZonedO
 
 
 def render(schedule: Schedule) -> dict[str, object]:
-    """The options of a schedule; omits unset options that have no default."""
+    """Return a schedule's options as JSON; omit unset options without a default."""
     options = schedule.options
     rendered: dict[str, object] = {
         "timeZone": schedule.tz,
@@ -178,7 +179,7 @@ def _set_fold(name: str, value: object, current: ZonedOptions) -> ZonedOptions:
     return _with(current, clock=replace(current.options.clock, fold=fold))
 
 
-# In the order of error messages.
+# Error messages list the options in this order.
 _SETTERS: dict[str, Callable[[str, object, ZonedOptions], ZonedOptions]] = {
     "timeZone": _set_zone,
     "gap": _set_gap,
@@ -192,7 +193,7 @@ _SETTERS: dict[str, Callable[[str, object, ZonedOptions], ZonedOptions]] = {
     "overlap": _set_overlap,
 }
 NAMES = tuple(_SETTERS)
-# For the OpenAPI documents.
+# The descriptions of the options in OpenAPI documents.
 DESCRIPTIONS = {
     "timeZone": "IANA time zone of the expression",
     "gap": f"Local times that a clock change skips: {', '.join(Gap)}",
@@ -253,7 +254,7 @@ def _date_ms(name: str, value: object) -> int | None:
 
 
 def _duration_ms(name: str, value: object) -> int:
-    """A duration such as `1h30m`, or a number of seconds."""
+    """Parse a duration such as `1h30m`, or a number of seconds, into ms."""
     text = str(value)
     duration_ms = _JITTER.parse_ms(text) if isinstance(value, str | int) else None
     if duration_ms is None or duration_ms > MAX_JITTER_MS:

@@ -1,4 +1,4 @@
-"""The newest fire times of a schedule, in the format that all dialects share."""
+"""Renders the latest fire times of a schedule, in the same format for every dialect."""
 
 from collections.abc import Mapping
 from scheduler_api.core.model import FINAL_STATES, State
@@ -16,7 +16,7 @@ STATES = (WAITING, UNDER_WAY, *(state.value for state in FINAL_STATES))
 
 
 def read_count(parameters: Mapping[str, str]) -> int:
-    """The number of fire times that a client requests.
+    """Return the number of fire times that a client requests.
 
     Raises: Refusal.
     """
@@ -27,10 +27,11 @@ def read_count(parameters: Mapping[str, str]) -> int:
 
 
 def render_run(run: Run, **ids: str) -> dict[str, object]:
-    """One fire time.
+    """Return a fire time and its outcome as JSON.
 
     Args:
-        ids: ids of the event that it created, under the dialect's names for them.
+        ids: the ids of the event that the schedule created at this fire time. The
+            names of the arguments become the names of the fields.
     """
     rendered: dict[str, object] = {"at": to_iso(run.at_ms)}
     if run.event_id is None:

@@ -1,4 +1,4 @@
-"""Integers and timestamps as clients write them."""
+"""Parses integers and timestamps in requests."""
 
 import re
 from scheduler_api.core.timestamps import from_iso
@@ -6,17 +6,17 @@ from scheduler_api.core.timestamps import from_iso
 # The last millisecond of the year 9999.
 LATEST_MS = 253_402_300_799_999
 
-# Longer numbers are out of every range, and slow to convert.
+# Longer numbers exceed every limit, and are slow to convert.
 _INTEGER = re.compile(r"[0-9]{1,18}")
 
 
 def read_integer(text: str) -> int | None:
-    """The value of 1 to 18 ASCII digits, None for any other text."""
+    """Parse 1 to 18 ASCII digits; return None for any other text."""
     return int(text) if _INTEGER.fullmatch(text) else None
 
 
 def read_timestamp(value: object) -> int:
-    """The epoch ms of an ISO 8601 text.
+    """Parse an ISO 8601 text; return epoch ms.
 
     Raises: ValueError.
     """
@@ -26,7 +26,7 @@ def read_timestamp(value: object) -> int:
 
 
 def read_date(value: object) -> int:
-    """The epoch ms of an ISO 8601 text from 1970 to 9999.
+    """Parse an ISO 8601 text from 1970 to 9999; return epoch ms.
 
     Raises: ValueError.
     """

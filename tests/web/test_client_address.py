@@ -1,4 +1,4 @@
-"""The client's address, from the connection and `X-Forwarded-For`."""
+"""Tests of the client's address, from the connection and `X-Forwarded-For`."""
 
 import pytest
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""`GET /cron/preview`, on a real store."""
+"""Tests of `GET /cron/preview`, on a real store."""
 
 import pytest
 import redis

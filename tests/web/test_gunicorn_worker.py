@@ -1,4 +1,4 @@
-"""The writes of a web process to its connection."""
+"""Tests that a web process sends head and body of a response in one write."""
 
 from scheduler_api.web.gunicorn_worker import HeadWithBody
 

@@ -1,4 +1,4 @@
-"""Equal requests at the same instant are executed once."""
+"""Tests that equal requests at the same time are executed only once."""
 
 import pytest
 import redis
@@ -26,7 +26,10 @@ def store(store_client: redis.Redis) -> EventStore:
 
 @pytest.fixture
 def run(store: EventStore) -> Run:
-    """Execute a request under the deduplication key; a repetition gets the id."""
+    """Return a function that executes a request with the deduplication key.
+
+    If the request is a repetition, the response is the id of the stored event.
+    """
     return lambda execute: once(
         store,
         OWNER,

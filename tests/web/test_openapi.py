@@ -1,4 +1,4 @@
-"""OpenAPI documents are valid and contain exactly the routes of their dialect."""
+"""Tests of OpenAPI documents: valid, and with exactly the routes of their dialect."""
 
 import jsonschema
 import pytest
@@ -30,7 +30,7 @@ BLUEPRINTS = {dialect.DOCUMENT.name: dialect.DOCUMENT.blueprint for dialect in D
 
 @pytest.fixture(scope="module")
 def app() -> Flask:
-    """An application without a store; documents do not need one."""
+    """Return an application without a store, because documents need no store."""
     settings = Settings(
         redis_url="redis://127.0.0.1:1/0", secret_key="0123456789abcdef"
     )
@@ -146,7 +146,7 @@ class Done(Schema):
 
 
 def small(view: Any) -> tuple[Flask, Document]:
-    """An application with one route."""
+    """Return an application with one route, and the document of the application."""
     app, routes = Flask("small"), Blueprint("small", "small", url_prefix="/small")
     routes.add_url_rule("/<thing>", endpoint="do", view_func=partial(view, object()))
     app.register_blueprint(routes)

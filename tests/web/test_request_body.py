@@ -1,4 +1,4 @@
-"""Bodies are read in full or refused."""
+"""Tests of request bodies: complete bodies are read, other bodies are refused."""
 
 import pytest
 from flask import Request
@@ -15,7 +15,7 @@ read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=MALFO
 
 
 class Broken:
-    """The input stream of a server when a client sends invalid HTTP."""
+    """An input stream that raises an error, as if a client had sent invalid HTTP."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -25,7 +25,7 @@ class Broken:
 
 
 def _request(stream: Any, **environ: str) -> Request:
-    # As in gunicorn: the stream ends with the connection.
+    # gunicorn sets `wsgi.input_terminated` too: the stream ends at the end of the body.
     return Request({"wsgi.input": stream, "wsgi.input_terminated": True, **environ})
 
 

@@ -1,4 +1,4 @@
-"""Options of schedules: accepted and refused values, and responses."""
+"""Tests of schedule options: accepted and refused values, and responses."""
 
 import pytest
 from dataclasses import replace

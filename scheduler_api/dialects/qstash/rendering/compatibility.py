@@ -1,10 +1,10 @@
-"""Which operations of QStash's API description this server has, and how they differ.
+"""Lists the operations in QStash's API description that this server has.
 
-`docs/qstash.md` has `operations_table()`; tests compare `OPERATIONS` with the
-description and with the routes, and the table with the page.
+`docs/qstash.md` contains the output of `operations_table()`. Tests check that the page
+is up to date, and that `OPERATIONS` agrees with the API description and the routes.
 """
 
-# Every operation of the description, with what differs from it.
+# Maps each operation to how this server differs from the API description.
 OPERATIONS = {
     "POST /v2/publish/{destination}": "201, or 202 for a duplicate; a bare array for a"
     " url group, as both SDKs expect",
@@ -63,7 +63,7 @@ OPERATIONS = {
     "GET /v2/logs": "also `/v2/events`; the list is in both `logs` and `events`, up to"
     " 1000 entries a page; `CANCELED`, as the SDKs spell it",
 }
-# Operations that only the hosted service has: beginnings of paths, and their feature.
+# Operations that only the hosted service has: maps the start of a path to a feature.
 ABSENT = {
     "/llm/": "language models",
     "/v2/workflows": "workflows",
@@ -77,7 +77,7 @@ PROVIDER = "a provider's own URL works as a destination"
 
 
 def unsupported(path: str) -> str | None:
-    """The error for a path that only the hosted service has, else None."""
+    """Return the error for a path that only the hosted service has, else None."""
     for beginning, feature in ABSENT.items():
         if path.startswith(beginning):
             return f"{feature}: not supported by this server"
@@ -85,7 +85,7 @@ def unsupported(path: str) -> str | None:
 
 
 def operations_table() -> str:
-    """The table of all operations, in Markdown."""
+    """Return the table of all operations in Markdown."""
     rows = [
         f"| `{operation}` | {'differs' if difference else 'supported'} | {difference} |"
         for operation, difference in OPERATIONS.items()

@@ -1,4 +1,4 @@
-"""The runs of schedules: what they send, and why a run to a url group failed."""
+"""Creates the content of schedules' runs, and explains failed runs to url groups."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from scheduler_api.dialects.qstash.parsing.message import Message, to_options
 def error_of(
     schedule: Schedule, *, states: Mapping[str, State], queries: Queries
 ) -> str | None:
-    """The error of the last run if its url group did not exist, else None.
+    """Return an error if the last run failed because its url group does not exist.
 
     Args:
         states: the states of the newest runs, by event id.
@@ -32,11 +32,12 @@ def error_of(
 
 
 def content_of(message: Message, destination: str | Group, body: bytes) -> Content:
-    """The content of every run of a schedule.
+    """Return the content of every run of a schedule.
 
-    It leaves out the cron rule, which belongs to the schedule, and deduplication, which
-    applies only to the schedule's creation. The content for a url group has the group's
-    name as its URL; each run sends to the endpoints that the group has by then.
+    The content leaves out the cron expression, which the schedule stores, and
+    deduplication, which applies only to the creation of the schedule. For a url group,
+    the content has the name of the group instead of a URL. Each run sends a message to
+    each endpoint that the group has at the time of the run.
     """
     message = replace(
         message, cron=None, tz=None, deduplication_id=None, content_based=False

@@ -1,7 +1,7 @@
-"""The headers of messages and schedules in the API description.
+"""OpenAPI schemas for the headers of messages and schedules.
 
-The names come from the tables that parse requests; a test checks that each name has a
-description here.
+The names come from the tables with which requests are parsed. A test checks that each
+name has a description in this module.
 """
 
 from collections.abc import Collection, Mapping
@@ -42,16 +42,16 @@ OTHER_DESCRIPTIONS = {
 
 
 def message_headers() -> type[Schema]:
-    """The headers of a message."""
+    """Return the schema of a message's headers."""
     descriptions = _described(MESSAGE_HEADERS) | OTHER_DESCRIPTIONS
     return _schema("MessageHeaders", descriptions)
 
 
 def schedule_headers(own: Mapping[str, str]) -> type[Schema]:
-    """The headers of a schedule.
+    """Return the schema of a schedule's headers.
 
     Args:
-        own: this service's additional headers, with their descriptions.
+        own: headers that only this server accepts, with their descriptions.
     """
     descriptions = {CRON: "Fire times: five cron fields, an alias, or @every"}
     descriptions |= {**_described(SCHEDULE_HEADERS), **OTHER_DESCRIPTIONS, **own}
@@ -59,7 +59,7 @@ def schedule_headers(own: Mapping[str, str]) -> type[Schema]:
 
 
 def _described(table: Mapping[str, object]) -> dict[str, str]:
-    """Descriptions of a table's headers and of those of both callbacks, by name."""
+    """Return the descriptions of a table's headers and of all callback headers."""
     described = {
         f"Upstash-{canonical(name)}": DESCRIPTIONS.get(name, "") for name in table
     }

@@ -1,4 +1,4 @@
-"""The error when a tenant already has as many of something as its limit allows."""
+"""The error if a tenant has the maximum number of queues, keys or url groups."""
 
 from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.core.store.gate_names import QUEUE
@@ -8,10 +8,10 @@ STATUS = 412
 
 
 def describe(resource: str, limits: OwnerLimits) -> str:
-    """The limit that was reached, and what the client can do.
+    """Return a message with the limit that was reached, and what the client can do.
 
     Args:
-        resource: as `LimitReached` and `Verdict.LIMIT_REACHED` name it.
+        resource: the text of `LimitReached`, or the id with `Verdict.LIMIT_REACHED`.
     """
     if resource == GROUP:
         return f"at most {limits.url_groups} url groups are allowed: delete one first"

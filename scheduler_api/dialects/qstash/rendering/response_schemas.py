@@ -1,4 +1,4 @@
-"""The schemas of requests and responses in the API description."""
+"""OpenAPI schemas for requests and responses."""
 
 from collections.abc import Iterable
 from marshmallow import Schema, fields
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def _header_map() -> fields.Dict:
-    """Headers by name, each with a list of values."""
+    """Return a field for headers by name, each with a list of values."""
     return fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
@@ -123,7 +123,7 @@ class Page(Schema):
 
 
 class LogPage(Page):
-    """A page of the log; clients read the list under either name."""
+    """A page of the log; `logs` and `events` are the same list."""
 
     logs = fields.List(fields.Nested(LogEntry), required=True)
     events = fields.List(fields.Nested(LogEntry), required=True)
@@ -313,7 +313,7 @@ class FlowControl(Schema):
 
 
 class Parallelism(Schema):
-    """The number of running deliveries, and its limit; 0 is no limit."""
+    """The number of running deliveries, and the maximum; 0 means no maximum."""
 
     parallelismMax = fields.Integer(required=True)
     parallelismCount = fields.Integer(required=True)
@@ -326,7 +326,7 @@ class SearchQuery(Schema):
 
 
 class PinQuery(Schema):
-    """Limits to pin; messages do not change pinned limits."""
+    """Limits to pin, so that messages cannot change them."""
 
     parallelism = fields.Integer(validate=Range(min=1))
     rate = fields.Integer(validate=Range(min=1))
@@ -336,7 +336,7 @@ class PinQuery(Schema):
 
 
 class UnpinQuery(Schema):
-    """Limits to unpin; messages change them again."""
+    """Limits to unpin, so that messages can change them again."""
 
     parallelism = fields.Boolean()
     rate = fields.Boolean()
@@ -345,10 +345,11 @@ class UnpinQuery(Schema):
 def parameter_schema(
     name: str, names: Iterable[str], *, in_body: bool = False
 ) -> type[Schema]:
-    """A schema of filters and paging parameters.
+    """Create a schema of filters and paging parameters.
 
     Args:
-        in_body: for a JSON body, where a filter may be one value or a list.
+        in_body: whether a JSON body contains the parameters; a filter may then be one
+            value or a list.
     """
     filter_field: fields.Field[Any] = fields.String(
         metadata={"description": "One or more values, separated by commas"}

@@ -1,4 +1,4 @@
-"""How messages and their log entries are rendered for QStash clients.
+"""Renders messages and log entries for QStash clients.
 
 Fields without a value are left out.
 
@@ -26,23 +26,23 @@ DELIVERED = "DELIVERED"
 
 
 def respond(body: object, status: int = 200) -> Response:
-    """A JSON response."""
+    """Return a JSON response."""
     return Response(orjson.dumps(body), status=status, mimetype=MIMETYPE)
 
 
 def empty() -> Response:
-    """A 200 without a body, for calls whose clients do not read one."""
+    """Return a 200 without a body, for calls whose response clients do not read."""
     return Response(status=200, mimetype=MIMETYPE)
 
 
 def render_published(event_id: str, *, url: str, deduplicated: bool) -> Json:
-    """The answer to the publisher of a message."""
+    """Return the JSON with which a publisher is answered."""
     published: Json = {"messageId": message_id(event_id), "url": url}
     return published | {"deduplicated": True} if deduplicated else published
 
 
 def render_message(event: Event, message: Message, *, key: bytes) -> Json:
-    """A message.
+    """Return a message as JSON.
 
     Args:
         key: the tenant's redaction key.
@@ -68,10 +68,11 @@ def render_message(event: Event, message: Message, *, key: bytes) -> Json:
 def render_dead_letter(
     event: Event, message: Message, attempt: Attempt | None, *, key: bytes
 ) -> Json:
-    """A message that failed for good, with the last response.
+    """Return a message that failed for good, with the last response, as JSON.
 
     Args:
-        attempt: the last one; `responseStatus` is 0 if it got no response.
+        attempt: the last attempt. If the destination did not respond, `responseStatus`
+            is 0.
         key: the tenant's redaction key.
     """
     text = "" if attempt is None else attempt.response
@@ -99,14 +100,15 @@ def render_log_entry(
     key: bytes,
     body_max_bytes: int,
 ) -> Json:
-    """A log entry: one state that a message entered.
+    """Return a log entry, which reports one state that a message entered, as JSON.
 
-    Some fields are named differently than in `render_message`, as the SDKs expect.
+    Some fields have other names than in `render_message`, because the SDKs expect this.
 
     Args:
-        attempt: the attempt whose outcome the entry reports.
+        attempt: the attempt whose outcome the entry reports; None for other entries.
         key: the tenant's redaction key.
-        body_max_bytes: a larger body is left out.
+        body_max_bytes: the maximum size of the message's body in the entry; a larger
+            body is left out.
     """
     body = message.redaction.redact_body(event.content.body, key=key)
     callbacks = callback_fields(message, key=key)
@@ -135,7 +137,7 @@ def render_log_entry(
 
 
 def settings_fields(message: Message) -> Json:
-    """The fields that messages, log entries and schedules have in common.
+    """Return the fields that messages, log entries and schedules have in common.
 
     Values may be None.
     """
@@ -156,7 +158,7 @@ def settings_fields(message: Message) -> Json:
 
 
 def callback_fields(message: Message, *, key: bytes) -> Json:
-    """Both callbacks; the message's redaction applies to their headers too."""
+    """Return the fields of both callbacks, with the message's redaction applied."""
     fields: Json = {}
     for name, callback in (
         ("callback", message.callback),
@@ -173,12 +175,12 @@ def callback_fields(message: Message, *, key: bytes) -> Json:
 def redacted_headers(
     message: Message, headers: Headers, *, key: bytes
 ) -> dict[str, list[str]] | None:
-    """Headers by name after the message's redaction; None if there are none."""
+    """Return headers by name, with redaction applied; None if `headers` is empty."""
     return header_map(message.redaction.redact_headers(headers, key=key)) or None
 
 
 def body_fields(body: bytes) -> Json:
-    """`body` if the bytes are UTF-8, `bodyBase64` if not, no field if empty."""
+    """Return `body` if the bytes are UTF-8, else `bodyBase64`; omit an empty body."""
     if not body:
         return {}
     try:
@@ -188,7 +190,7 @@ def body_fields(body: bytes) -> Json:
 
 
 def drop_none(fields: Json) -> Json:
-    """The fields that have a value."""
+    """Return the fields whose value is not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -212,7 +214,7 @@ def _outcome(attempt: Attempt, message: Message, state: str, *, key: bytes) -> J
         "nextDeliveryTime": attempt.next_ms,
         "responseStatus": attempt.status,
         "responseBody": _base64(response) if response else None,
-        # The SDKs read the first name, the documentation has the second.
+        # The SDKs read `responseHeader`, but the documentation says `responseHeaders`.
         "responseHeader": headers,
         "responseHeaders": headers,
     }

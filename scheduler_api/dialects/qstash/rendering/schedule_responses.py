@@ -1,4 +1,4 @@
-"""How schedules are rendered for QStash clients.
+"""Renders schedules for QStash clients.
 
 Source: https://upstash.com/docs/qstash/api-reference/schedules/get-a-schedule
 """
@@ -22,7 +22,7 @@ STATES = {
 
 
 def public_id(schedule: Schedule) -> str:
-    """The id that clients use: the name that the owner chose, or `scd_` and the id."""
+    """Return the id that clients see: the schedule's name, or `scd_` and its id."""
     return schedule.name or f"{ID_PREFIX}{schedule.id}"
 
 
@@ -34,12 +34,12 @@ def render_schedule(
     error: str | None,
     key: bytes,
 ) -> Json:
-    """A schedule.
+    """Return a schedule as JSON.
 
     Args:
-        next_ms: its next fire time.
-        states: the states of occurrences, by event id.
-        error: why its last run could not be sent at all.
+        next_ms: the next fire time.
+        states: the states of the newest runs, by event id.
+        error: why the last run could not send any message, or None.
         key: the tenant's redaction key.
 
     Raises: UnreadableRecord.
@@ -55,7 +55,7 @@ def render_schedule(
             "createdAt": schedule.created_ms,
             "isPaused": schedule.state is ScheduleState.PAUSED,
             **responses.settings_fields(message),
-            # Some clients read this spelling of `callerIP`.
+            # Some clients read `callerIp` instead of `callerIP`.
             "callerIp": message.caller_ip,
             "header": headers,
             **responses.body_fields(body),
@@ -71,7 +71,7 @@ def render_schedule(
 
 
 def _seconds(duration_ms: int) -> int:
-    """Whole seconds, rounded up."""
+    """Convert to whole seconds, rounded up."""
     return -(-duration_ms // 1000)
 
 

@@ -1,1 +1,1 @@
-"""A scheduler for webhooks: HTTP in, events stored, webhooks out on time."""
+"""A scheduler that accepts webhooks over HTTP and delivers them on time."""

@@ -1,4 +1,4 @@
-"""`python -m scheduler_api` is the operator's command line."""
+"""Runs the operator's command line: `python -m scheduler_api`."""
 
 from scheduler_api.cli import main
 

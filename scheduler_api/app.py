@@ -25,13 +25,13 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
-# In JSON, one byte of an event's body can take six: `\u001f`.
+# In JSON, one byte of an event's body can become six bytes: `\u001f`.
 JSON_OVERHEAD = 6
-# Allowed for all other fields of a request.
+# The size that is allowed for all other fields of a request together.
 OTHER_FIELDS_BYTES = 65_536
 
-# gunicorn stops when a worker exits with this code; for other codes it starts a new
-# worker each time.
+# gunicorn stops when a worker exits with this code. After any other code it starts a
+# new worker.
 BOOT_FAILED = 3
 
 RETRY_AFTER_S = 1
@@ -94,7 +94,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def _check_store(built: services.Services) -> None:
     """End the process if the store is not for this cell, version and SECRET_KEY.
 
-    An unreachable store is not an error here: `/readyz` checks it again.
+    The process starts even if the store is unreachable, which `/readyz` reports.
     """
     try:
         claim_database(built.cell.client, built.cell.prefix)
@@ -128,7 +128,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
 
 
 def _api() -> Api:
-    """Return the API that formats errors on this path."""
+    """Return the API that formats errors at the request's path."""
     for api in APIS:
         for prefix in api.PREFIXES:
             if request.path == prefix or request.path.startswith(f"{prefix}/"):
@@ -179,7 +179,7 @@ def _store_error(err: ResponseError) -> Response:
 
 
 def _internal_error(err: Exception) -> Response:
-    """Answer 500, and log the error with the ids in the path."""
+    """Return a response with status 500; log the error and the ids in the path."""
     ids = request.view_args or {}
     log.error(logfmt.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
     return _error(500, _api().internal_error(request.endpoint))

@@ -11,20 +11,20 @@ MAX_CACHED = 10_000
 
 
 class Unauthorized(SchedulerError):
-    """The request has no token, or an unknown one."""
+    """The request has no token or an unknown token."""
 
 
 def bearer_token(authorization: str) -> str | None:
-    """Return the token of an `Authorization` header, None for other schemes."""
+    """Return the bearer token of an `Authorization` header, or None."""
     scheme, blank, token = authorization.partition(" ")
     return token.strip() if blank and scheme.lower() == "bearer" else None
 
 
 class Auth:
-    """Looks up tokens, and caches the tenants of valid ones for `CACHED_S`.
+    """Finds the tenants of tokens; caches the tenants of valid tokens for `CACHED_S`.
 
-    A deleted token works until it leaves the cache. Tokens are compared and cached by
-    their SHA-256 only, so the time of a lookup reveals nothing about valid tokens.
+    A deleted token works until it leaves the cache. Tokens are compared and cached only
+    as SHA-256 digests, so the time of a lookup reveals nothing about valid tokens.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Auth:
         """Return the tenant of a token. Redis: at most one read.
 
         Raises:
-            Unauthorized: no token, or an unknown one.
+            Unauthorized: the token is missing or unknown.
         """
         if not token:
             raise Unauthorized

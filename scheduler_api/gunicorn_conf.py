@@ -1,7 +1,8 @@
 """gunicorn's settings: `gunicorn -c python:scheduler_api.gunicorn_conf`.
 
-gunicorn reads the names that are settings of its own and ignores the others. If the
-environment is wrong, it exits with the message of `SettingsError`.
+gunicorn reads the names in this module that are gunicorn settings, and ignores all
+other names. If an environment variable is wrong, gunicorn exits with the message of
+`SettingsError`.
 """
 
 import os
@@ -17,17 +18,19 @@ worker_class = "scheduler_api.web.gunicorn_worker.WebWorker"
 proc_name = "scheduler_api web"
 preload_app = False
 
-# A path may contain an entire destination, and a request many headers to forward. 8190
-# is gunicorn's maximum for the request line; 0 would remove the limit, and then one
-# request line could fill the memory.
+# These limits are higher than gunicorn's defaults, because a path may contain an entire
+# destination URL, and a request many headers to forward. 8190 is the largest limit that
+# gunicorn accepts for the request line. 0 would mean no limit, so that one request line
+# could fill the memory.
 limit_request_line = 8190
 limit_request_field_size = 16_384
 limit_request_fields = 500
 
 graceful_timeout = 10
 timeout = 60
-# Node, httpx and other clients close idle connections after 5 s. If the server did so
-# as early, they would sometimes send a request into a connection that is closing.
+# Node, httpx and other clients close idle connections after 5 s. The server waits
+# longer, because a client may send a request at the moment when the server closes the
+# connection.
 keepalive = 7
 accesslog = None
 loglevel = "warning"

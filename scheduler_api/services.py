@@ -25,9 +25,9 @@ from scheduler_api.settings import Settings
 
 CONNECTIONS = 128
 TIMEOUT_S = 2.0
-# Waits 0.05, 0.1, 0.2 and 0.4 s: long enough for a restart of the store, and short
-# enough that a request fails within a second during an outage. A time-out is not
-# retried: it has already taken two seconds.
+# The client waits 0.05, 0.1, 0.2 and 0.4 s before its retries: long enough for a
+# restart of the store, and short enough that a request fails within a second during an
+# outage. A call that has timed out is not retried, as it has already taken two seconds.
 RETRY = Retry(
     ExponentialBackoff(base=0.025, cap=0.4),
     retries=4,
@@ -58,7 +58,7 @@ class Services:
 
 
 def build(settings: Settings) -> Services:
-    """Create the objects; the client connects on first use."""
+    """Create the objects; the Redis client connects on first use."""
     client = connect(
         settings.redis_url,
         timeout_s=TIMEOUT_S,

@@ -20,7 +20,10 @@ class Settings(EngineSettings):
         return f"Settings({', '.join(values)})"
 
     def log_line(self) -> str:
-        """Return each setting that is not a default as `NAME=value`, secrets masked."""
+        """Return the settings that differ from their defaults, with masked secrets.
+
+        The format is `NAME=value`, separated by spaces.
+        """
         return " ".join(
             f"{v.name}={self._show(v)}"
             for v in VARIABLES
@@ -35,7 +38,7 @@ class Settings(EngineSettings):
         return getattr(owner, v.field)
 
 
-# The engine's variables come first, also in the table of the documentation.
+# The engine's variables come first; the table in the documentation has the same order.
 VARIABLES = tuple(
     v
     for settings in (EngineSettings, *(dialect.settings for dialect in DIALECTS))

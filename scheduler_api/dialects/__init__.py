@@ -1,1 +1,1 @@
-"""The HTTP dialects: one folder each, with an inbound half and an outbound half."""
+"""The dialects (HTTP APIs): each folder has an inbound half and an outbound half."""

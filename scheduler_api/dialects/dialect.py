@@ -1,4 +1,4 @@
-"""The interface of a dialect to the engine and the workers."""
+"""The interface that a dialect implements for the engine and the workers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from typing import Protocol
 
 
 class Outbound(Protocol):
-    """The outbound half of a dialect: what to send, and what a result means.
+    """The outbound half of a dialect: renders requests and interprets their results.
 
-    Pure: no clock, no store, no network. Each method raises UnreadableRecord if the
-    content of the event was not fetched.
+    Pure: the methods use no clock, no store and no network. Each method raises
+    UnreadableRecord if the content of the event was not fetched before.
     """
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
@@ -28,7 +28,7 @@ class Outbound(Protocol):
         ...
 
     def expand(self, begun: Begun, group: Group) -> Sequence[Draft]:
-        """Return the events that replace this one: one for each endpoint."""
+        """Return the events that replace a group's event: one for each endpoint."""
         ...
 
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
@@ -41,15 +41,15 @@ class Dialect:
     """A dialect in the registry.
 
     Attributes:
-        name: its name in keys and records, and the name of its folder.
-        label: its name in the `dialect` parameter of clients.
-        settings: the dataclass that declares its environment variables.
-        grammar: the cron expressions that it accepts.
-        secrets: for each secret of a tenant, a function that creates a new one. Names
-            of secrets begin with the name of the dialect and a dot.
-        client_variables: returns the environment variables that its clients read.
-            Takes a token, the tenant's secrets, and the base URL of the web process.
-        outbound: creates its outbound half.
+        name: the dialect's name in keys and records, and the name of its folder.
+        label: the dialect's name in the request parameter `dialect`.
+        settings: the dataclass that declares the dialect's environment variables.
+        grammar: the cron expressions that the dialect accepts.
+        secrets: maps the name of each secret of a tenant to a function that creates a
+            new secret. A name begins with the name of the dialect and a dot.
+        client_variables: takes a tenant's token and secrets and the base URL of the web
+            process; returns the environment variables that the tenant's clients read.
+        outbound: creates the outbound half of the dialect.
         owner_limits: the maximum number of queues, keys and groups of an owner.
     """
 

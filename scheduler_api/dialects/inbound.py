@@ -1,4 +1,7 @@
-"""The registry of the dialects' HTTP APIs; `dialects.outbound` registers the rest."""
+"""The registry of the dialects' HTTP APIs, for the web process.
+
+All other parts of the dialects are registered in `dialects.outbound`.
+"""
 
 from flask import Blueprint, Response
 from scheduler_api.dialects.events_v1 import inbound as events_v1
@@ -12,8 +15,8 @@ from typing import Protocol
 class Api(Protocol):
     """Routes with a common error format.
 
-    Errors at the paths in `PREFIXES` and below have this format, even those of unknown
-    paths.
+    All errors at the paths in `PREFIXES` and below have this format, including errors
+    at unknown paths.
     """
 
     PREFIXES: tuple[str, ...]
@@ -42,5 +45,5 @@ DIALECTS: tuple[Inbound, ...] = (
     qstash,
     events_v1,
 )
-# Formats the errors at all other paths.
+# The API that formats errors at all other paths.
 DEFAULT: Api = jiter

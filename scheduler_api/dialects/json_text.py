@@ -1,4 +1,4 @@
-"""JSON bodies that are signed or stored byte for byte. Pure."""
+"""Writes JSON whose exact bytes are signed or stored. Pure."""
 
 import json
 import re
@@ -7,6 +7,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def dump(value: object) -> bytes:
-    """Compact JSON in UTF-8; lone surrogates, which UTF-8 lacks, are escaped."""
+    """Return compact JSON in UTF-8; escape lone surrogates, which UTF-8 lacks."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()

@@ -1,7 +1,7 @@
 """The registry of dialects for the engine and the workers.
 
-`dialects.inbound` registers their HTTP APIs; it is separate because workers must not
-import Flask.
+The HTTP APIs are registered in `dialects.inbound`, a separate module, because workers
+must not import Flask.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 
 GRAMMARS: dict[str, Grammar] = {dialect.label: dialect.grammar for dialect in DIALECTS}
-# For each secret of a tenant, a function that creates a new one.
+# Maps the name of each secret of a tenant to a function that creates a new secret.
 SECRETS: dict[str, Callable[[], str]] = {
     name: make for dialect in DIALECTS for name, make in dialect.secrets.items()
 }
 
 
 def tenants(cell: Cell, settings: EngineSettings) -> Tenants:
-    """Return the tenants of a cell; each has the secrets that the dialects need."""
+    """Return the tenants of a cell; new tenants get the secrets of all dialects."""
     return Tenants(cell, secret_key=settings.secret_key, makers=SECRETS)
 
 

@@ -25,7 +25,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Applications:
-    """Views."""
+    """The views for applications."""
 
     def __init__(self, services: Services) -> None:
         self._is_open = services.settings.of(EventsV1Settings).register

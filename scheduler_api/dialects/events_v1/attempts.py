@@ -1,4 +1,4 @@
-"""The endpoints for attempts: those of an event, failed ones, and replays."""
+"""The endpoints that list attempts of events, and that replay attempts."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 
-# The events of the requested owners whose failures are searched.
+# If a client asks for certain owners, at most this many of their events are searched.
 MAX_EVENTS = 100_000
 NO_ATTEMPT = "Attempt not found"
 UNFINISHED = "a callback can be replayed once it is finished"
@@ -38,7 +38,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Attempts:
-    """Views; each gets the owner of the API key in the request."""
+    """The views for attempts; `owner` is the owner of the request's API key."""
 
     def __init__(self, services: Services) -> None:
         self._cell = services.cell
@@ -104,7 +104,10 @@ class Attempts:
     def _replay(
         self, schedule: Schedule, origin: str, deduplication: DeduplicationKey | None
     ) -> str:
-        """Raises: Refusal, StoreFull, Repeated."""
+        """Replay a callback; return the id of the new callback.
+
+        Raises: Refusal, StoreFull, Repeated.
+        """
         try:
             run_id = self._schedules.run(
                 schedule, replay_of=origin, deduplication=deduplication

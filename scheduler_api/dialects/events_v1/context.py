@@ -13,7 +13,8 @@ from enum import StrEnum
 from scheduler_api.core.queries.schedule_search import search_term
 
 MAX_LEAVES = 32
-# The only search term of a context with more leaves: its events are post-filtered.
+# A context with more than `MAX_LEAVES` search terms gets only this search term instead.
+# A search compares each context that has this term with the conditions (`matches`).
 POST_FILTERED = search_term("context")
 MAX_NUMBER_LENGTH = 400
 
@@ -32,8 +33,8 @@ class Kind(StrEnum):
 class Condition:
     """A filter: the value at `path` equals `value`.
 
-    With `in_array`, the array at `path` contains `value`. `comparable` normalizes both
-    values.
+    If `in_array` is set, the array at `path` contains `value` instead. Both values are
+    normalized by `comparable` before they are compared.
     """
 
     path: tuple[str, ...]
@@ -43,13 +44,13 @@ class Condition:
 
     @property
     def search_term(self) -> str:
-        """The search term of contexts that match."""
+        """The search term of contexts that match the condition."""
         operator = "in" if self.in_array else "is"
         return search_term("context", operator, self.kind, self.value, *self.path)
 
 
 def read_number(text: str) -> str | None:
-    """Normalize the text of a number as `comparable` does; None if it is not one."""
+    """Normalize a number in a text like `comparable`; None if it is not a number."""
     text = text.strip()
     if len(text) > MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
@@ -57,7 +58,7 @@ def read_number(text: str) -> str | None:
 
 
 def comparable(value: object) -> tuple[Kind | None, str]:
-    """Type and normalized text of a leaf; no type if no filter can match it."""
+    """Return type and normalized text of a leaf; None as type if no filter matches."""
     if isinstance(value, str):
         return Kind.STRING, value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -70,7 +71,7 @@ def comparable(value: object) -> tuple[Kind | None, str]:
 
 
 def search_terms(context: object) -> list[str]:
-    """The search terms of a context; `POST_FILTERED` if it has too many leaves."""
+    """Return the search terms of a context, or only `POST_FILTERED` if too many."""
     found: dict[str, None] = {}
     for condition in _matching_conditions(context):
         found[condition.search_term] = None
@@ -80,7 +81,7 @@ def search_terms(context: object) -> list[str]:
 
 
 def matches(context: object, conditions: Sequence[Condition]) -> bool:
-    """Whether a context matches all conditions."""
+    """Return whether a context matches all conditions."""
     return all(_matches(context, condition) for condition in conditions)
 
 
@@ -104,7 +105,7 @@ def _matches(context: object, condition: Condition) -> bool:
 
 
 def _matching_conditions(context: object) -> Iterator[Condition]:
-    """Every condition that a context matches, breadth first."""
+    """Yield every condition that a context matches, breadth first."""
     queue: deque[tuple[tuple[str, ...], object]] = deque([((), context)])
     while queue:
         path, value = queue.popleft()

@@ -1,4 +1,4 @@
-"""The endpoints of `/v1/events`: an event is a schedule."""
+"""The endpoints of `/v1/events`. An event of this API is a schedule of the engine."""
 
 from collections.abc import Callable, Sequence
 from flask import Response, request
@@ -44,16 +44,16 @@ from scheduler_api.web.schedule_log import log_schedule
 from scheduler_api.web.schedule_options import ZonedOptions
 from typing import TypedDict
 
-# How often an edit is tried while others edit the same event.
+# How often an edit is tried if other requests edit the same event at the same time.
 MAX_TRIES = 10
-# The options of a new event before those of the request.
+# The options of a new event, unless the request contains other options.
 NEW_OPTIONS = ZonedOptions(options=ScheduleOptions(strict=True))
 
 Change = Callable[[Schedule], Schedule]
 
 
 class Rule(TypedDict):
-    """The arguments that create a schedule."""
+    """The arguments for a new schedule that come from the request."""
 
     content: Content
     expression: str
@@ -64,7 +64,7 @@ class Rule(TypedDict):
 
 
 class Events:
-    """Views; each gets the owner of the API key in the request."""
+    """The views for events; `owner` is the owner of the request's API key."""
 
     def __init__(self, services: Services) -> None:
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -99,7 +99,7 @@ class Events:
         )
 
     def _rule(self, body: dict[str, object]) -> Rule:
-        """The schedule that a body describes.
+        """Return the arguments for the schedule that a body describes.
 
         Raises: Refusal.
         """
@@ -127,7 +127,10 @@ class Events:
     def _create(
         self, owner: Owner, rule: Rule, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refusal, Repeated."""
+        """Create a schedule and render it.
+
+        Raises: Refusal, Repeated.
+        """
         try:
             schedule = self._schedules.create(
                 owner, grammar=GRAMMAR, deduplication=deduplication, **rule
@@ -140,13 +143,13 @@ class Events:
     def _render_first_response(
         self, owner: Owner, rule: Rule, duplicate: Duplicate
     ) -> Response:
-        """The response that the first request got."""
+        """Repeat the response to the first request with the same idempotency key."""
         created_ms = duplicate.created_ms
         new = Schedule.new(duplicate.id, owner, created_ms=created_ms, **rule)
         return self._render_new(new)
 
     def _render_new(self, schedule: Schedule) -> Response:
-        """An event in its state after creation."""
+        """Render an event in its state right after creation."""
         [event] = self._render([schedule], now_ms=schedule.created_ms)
         return rendering.respond_data(event, 201)
 
@@ -249,7 +252,7 @@ class Events:
         return self._respond(self._change(owner, event_id, change))
 
     def _change(self, owner: Owner, event_id: str, change: Change) -> Schedule:
-        """Read and change an event; retry if another edit interferes.
+        """Read and change an event; retry if another request changes the event too.
 
         Raises: Refusal, Conflict, NotFound.
         """
@@ -286,7 +289,7 @@ class Events:
         ]
 
     def _check_size(self, body: bytes) -> None:
-        """Apply the body limit that all dialects share.
+        """Check the size of a body against the limit that all dialects share.
 
         Raises: Refusal.
         """

@@ -1,4 +1,4 @@
-"""Parses the queries of lists: filters and pages. Pure."""
+"""Parses the query parameters of lists: filters and pages. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from scheduler_api.web.values import read_integer
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_OFFSET = 10**12
-# Values of one filter.
+# The maximum number of values of one filter.
 MAX_VALUES = 100
 TOO_MANY = f"must contain no more than {MAX_VALUES} elements"
 KINDS: Mapping[object, Kind] = {kind.value: kind for kind in Kind}
-# Bracketed parameters contain texts, JSON contains booleans.
+# A boolean is a text in bracketed parameters, and a boolean in JSON.
 BOOLEANS: Mapping[object, bool] = {
     **{None: False, "": False, "false": False, "true": True},
     **{False: False, True: True},
@@ -39,7 +39,10 @@ class Page:
 
 @dataclass(frozen=True)
 class FailureQuery:
-    """A page of failed attempts; `owners` are search terms, none for all owners."""
+    """A page of failed attempts.
+
+    `owners` contains search terms for the owners; it is empty if all owners are meant.
+    """
 
     page: Page
     owners: tuple[str, ...]
@@ -47,10 +50,10 @@ class FailureQuery:
 
 @dataclass(frozen=True)
 class EventQuery:
-    """A page of the events that have a search term of each group.
+    """A page of the events that have at least one search term of each group.
 
-    The group of a condition also contains the search term of post-filtered contexts,
-    which must then be compared with `conditions`.
+    The group of a condition contains `POST_FILTERED` as well. An event found by this
+    search term matches only if its context matches all `conditions`.
     """
 
     page: Page
@@ -61,7 +64,7 @@ class EventQuery:
 def search_terms_of(
     event_owner: str, *, tags: Iterable[str], context: object
 ) -> list[str]:
-    """The search terms of an event."""
+    """Return the search terms of an event."""
     terms = [_owner_term(event_owner), *map(_tag_term, tags), *search_terms(context)]
     return list(dict.fromkeys(terms))
 
@@ -110,7 +113,7 @@ def read_failure_query(pairs: list[tuple[str, str]]) -> FailureQuery:
 
 
 def _page(pairs: Iterable[tuple[str, str]]) -> tuple[Page, list[str]]:
-    """The page, and the faults of its parameters."""
+    """Return the page, and the faults in the parameters `limit` and `offset`."""
     parameters, faults, values = dict(pairs), [], {}
     for name, maximum in (("limit", MAX_LIMIT), ("offset", MAX_OFFSET)):
         text = parameters.get(name, "")
@@ -135,7 +138,7 @@ def _tag_term(tag: str) -> str:
 
 
 def _texts(query: Mapping[str, object], name: str, faults: list[str]) -> list[str]:
-    """The texts of a filter, which may be one text or a list; adds to `faults`."""
+    """Return the texts of a filter (one text or a list); append errors to `faults`."""
     value = query.get(name)
     values = value if isinstance(value, list) else [value]
     values = [value for value in values if value not in (None, "", {}, [])]
@@ -149,7 +152,7 @@ def _texts(query: Mapping[str, object], name: str, faults: list[str]) -> list[st
 
 
 def _conditions(value: object, faults: list[str]) -> Iterator[Condition]:
-    """The valid conditions of a filter on the context; adds to `faults`."""
+    """Yield the valid conditions on the context; append errors to `faults`."""
     if value in (None, "", {}, []):
         return
     conditions = value if isinstance(value, list) else [value]
@@ -189,7 +192,7 @@ def _condition_faults(condition: Mapping[str, object]) -> Iterator[str]:
 
 
 def _compared_value(kind: Kind, value: str | float) -> str | None:
-    """The normalized value of a condition; None if it should be a number and is not."""
+    """Return the normalized value of a condition; None if the kind does not match."""
     if kind is Kind.NUMBER:
         return read_number(value) if isinstance(value, str) else comparable(value)[1]
     return value if isinstance(value, str) else f"{value}"

@@ -4,15 +4,16 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.ids import to_id, to_number
 from uuid import UUID
 
-# The bits of version 4 and of the RFC's variant, which validators check.
+# The bits for version 4 and for the RFC's variant; validators of UUIDs check them.
 UUID_BITS = 0x4000_8000_0000_0000_0000
 MAX_NUMBER = (1 << 62) - 1
 
 
 def public_id(internal: str) -> str:
-    """The UUID of an event, or of a callback, which has its second appended after `_`.
+    """Return the public id of an event (a UUID) or of a callback.
 
-    A dot would be ambiguous: Standard Webhooks joins the signed parts with dots.
+    The id of a callback is the UUID of its event, `_`, and its fire time in seconds.
+    The separator is not a dot, because Standard Webhooks joins signed parts with dots.
     """
     number, dot, rest = internal.partition(".")
     uuid = str(UUID(int=UUID_BITS | to_number(number)))
@@ -20,7 +21,7 @@ def public_id(internal: str) -> str:
 
 
 def internal_id(public: str) -> str:
-    """The id of the schedule with a UUID.
+    """Return the internal id of the event with this UUID.
 
     Raises: NotFound.
     """

@@ -35,7 +35,7 @@ EVENT_PATHS = ("/event/<event_id>", "/events/<event_id>")
 
 
 def blueprint(services: Services) -> Blueprint:
-    """All routes; both spellings of each path, with and without a trailing slash."""
+    """Return all routes, with both spellings, with and without a trailing slash."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/v1")
     events, applications = Events(services), Applications(services)
     attempts, runs = Attempts(services), Runs(services)
@@ -69,7 +69,7 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def internal_error(_endpoint: str | None) -> str:
-    """The message of an internal error."""
+    """Return the message of an internal error."""
     return INTERNAL_ERROR
 
 
@@ -83,7 +83,7 @@ def _without_owner(view: View) -> Response:
 
 
 def _refusal(refusal: Refusal) -> Response:
-    """A refusal as an error; a 400 has a list of messages, other statuses have one."""
+    """Render a refusal: a 400 with a list of messages, other statuses with a text."""
     is_list = refusal.status == 400
     return error(refusal.status, refusal.messages if is_list else str(refusal))
 

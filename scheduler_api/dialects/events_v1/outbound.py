@@ -1,4 +1,4 @@
-"""The requests and retries of Scheduler v1. Pure."""
+"""Renders the requests of Scheduler v1 and decides about retries. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from scheduler_api.dialects.events_v1.ids import public_id
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
-# The option of an event that contains the owner that the client named.
+# The content option that contains `eventOwner`, an e-mail address.
 OWNER = "e"
 CONTENT_TYPE = ("Content-Type", "application/json")
 
@@ -62,10 +62,13 @@ class EventsV1Outbound:
         return ()
 
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
-        """Retry a failure after 3, 5 and 10 s; the contact is the event's owner."""
+        """Retry a failure after 3, 5 and 10 s.
+
+        The contact in the decision is the e-mail address in `eventOwner`.
+        """
         decision = retry.decide(begun, answer, _next_delay_ms)
         if decision.outcome is Outcome.DELIVERED:
             return decision
-        # A retry needs the contact too: the store drops a retry that would reach the
-        # schedule's next fire time, and then the event is dead.
+        # A decision to retry needs the contact too: if the retry would not begin before
+        # the schedule's next fire time, the store makes the event dead instead.
         return replace(decision, contact=str(content_of(begun).options[OWNER]))

@@ -24,7 +24,7 @@ from typing import cast
 
 BAD_BODY = "the request body must be a JSON object"
 TOO_LARGE = "The request body is too large"
-# Characters of an unknown option that an error message quotes.
+# How many characters of an unknown option's name an error message quotes.
 MAX_QUOTED = 40
 PAST = "endDate must be in the future"
 
@@ -32,7 +32,7 @@ read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=BAD_B
 
 
 def error(status: int, message: str | Sequence[str]) -> Response:
-    """An error in the format of this dialect."""
+    """Return an error response in the format of this dialect."""
     messages = message if isinstance(message, str) else list(message)
     return rendering.respond(
         {
@@ -46,12 +46,12 @@ def error(status: int, message: str | Sequence[str]) -> Response:
 
 
 def invalid(*messages: str) -> Refusal:
-    """A refusal with all faults of a request."""
+    """Return a refusal with the messages for all faults of a request."""
     return Refusal(400, *messages)
 
 
 def read_object(request: Request) -> dict[str, object]:
-    """The JSON object in the body; ignores the content type.
+    """Return the JSON object in the body, whatever the content type is.
 
     Raises: Refusal.
     """
@@ -70,9 +70,10 @@ def parse_object(raw: bytes) -> dict[str, object]:
 
 
 def read_json(text: str) -> object:
-    """Parse a JSON text; None if it is invalid.
+    """Parse a JSON text; return None if the text is invalid.
 
-    A number beyond the range of a double is invalid: a receiver would read another.
+    A number beyond the range of a double counts as invalid, because receivers would
+    read a different number.
     """
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant)
@@ -81,7 +82,7 @@ def read_json(text: str) -> object:
 
 
 def load(schema: Schema, body: dict[str, object]) -> Fields:
-    """The fields of a body.
+    """Return the fields of a body.
 
     Raises: Refusal, naming every fault.
     """
@@ -98,12 +99,12 @@ def load_event(
     current: ZonedOptions,
     clock_ms: Callable[[], int],
 ) -> tuple[Fields, ZonedOptions]:
-    """The fields of an event's body, and its new options.
+    """Return the fields of a body that creates or edits an event, and the new options.
 
     Args:
-        current: the options before.
-        clock_ms: the store's clock; called only if there are other faults, to report
-            an end in the past with them. The store itself refuses such an end.
+        current: the options before the request.
+        clock_ms: reads the store's clock. The store refuses an end in the past anyway,
+            so this is called only if the body has other faults, to report them all.
 
     Raises: Refusal, naming every fault.
     """
@@ -122,7 +123,7 @@ def load_event(
 
 
 def _load(schema: Schema, body: dict[str, object]) -> tuple[Fields, Faults]:
-    """The valid fields, and the faults of the others."""
+    """Return the valid fields, and the faults of the invalid fields."""
     try:
         return cast(Fields, schema.load(body)), {}
     except ValidationError as err:

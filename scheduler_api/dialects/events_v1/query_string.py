@@ -1,7 +1,7 @@
 """Parses the parameter `query`: either JSON, or nested bracketed parameters.
 
-axios sends JSON up to version 0.27, then brackets with indices (percent-encoded since
-1.12). Other clients omit the indices or repeat a name.
+axios sends JSON up to version 0.27; later versions send brackets with indices, percent-
+encoded since 1.12. Other clients send brackets without indices, or repeat a name.
 """
 
 import re
@@ -14,14 +14,14 @@ NAME = "query"
 
 _BRACKETED = re.compile(r"query((?:\[[^\[\]]*\])+)")
 _INDEX = re.compile(r"[0-9]{0,9}")
-# Sorts behind every index.
+# Used for items without an index, which are sorted after all other items.
 NO_INDEX = 10**9
 
 Entry = tuple[list[str], str]
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
-    """The value of `query`, from either notation.
+    """Return the value of `query`, in either notation.
 
     Raises: Refusal.
     """
@@ -47,9 +47,10 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
 
 
 def _nest(entries: Sequence[Entry]) -> object:
-    """The nested value of bracketed parameters; a list if all names are indices.
+    """Return the value of bracketed parameters; a list if all names are indices.
 
-    A list is sorted by index, without gaps; items without an index come last.
+    The items of a list are in the order of their indices; gaps between indices are
+    ignored, and items without an index come last.
     """
     values = [value for path, value in entries if not path]
     groups: dict[str, list[Entry]] = {}

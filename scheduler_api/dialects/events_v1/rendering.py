@@ -24,9 +24,9 @@ CONTENT_TYPE_JSON = "application/json"
 INACTIVE, ACTIVE = "INACTIVE", "ACTIVE"
 PAUSED, FINISHED = "PAUSED", "FINISHED"
 DELIVERED, FAILED, INTERRUPTED = "DELIVERED", "FAILED", "INTERRUPTED"
-# Options of a content: the tags, and whether the event has no context.
+# Content options: the tags of the event, and a flag for an event without a context.
 TAGS, NO_CONTEXT = "t", "b"
-# An option that this dialect has as a field of the event.
+# The engine has the end date as an option; in this dialect it is a field of the event.
 END = "endDate"
 
 
@@ -41,10 +41,10 @@ def respond_data(data: object, status: int = 200) -> Response:
 
 
 def respond_list(batches: Iterable[Sequence[Json]], *, total: int) -> Response:
-    """A streamed page of a list, with the total length of the list.
+    """Return a streamed page of a list, with the total length of the list.
 
-    Only one batch of items is in memory at a time. The first one is read before this
-    returns, so an unreachable store still results in an error status.
+    Only one batch of items is in memory at a time. The first batch is read before the
+    function returns, so that the response to an unreachable store has an error status.
     """
     remaining = iter(batches)
     first = next(remaining, ())
@@ -61,7 +61,10 @@ def respond_list(batches: Iterable[Sequence[Json]], *, total: int) -> Response:
 def content(
     url: str, *, event_owner: str, context: object, tags: Sequence[str]
 ) -> Content:
-    """The content of an event's callbacks; its options store the other fields."""
+    """Return the content of an event's callbacks: URL, context, and other fields.
+
+    The context is the body; the owner and the tags are stored as content options.
+    """
     options: Json = {OWNER: event_owner}
     if tags:
         options[TAGS] = list(tags)
@@ -71,7 +74,7 @@ def content(
 
 
 def context_of(content: Content) -> object:
-    """The context of an event, None without one."""
+    """Return the context of an event, or None if the event has no context."""
     return None if NO_CONTEXT in content.options else json.loads(content.body)
 
 
@@ -85,7 +88,7 @@ def status(schedule: Schedule, *, now_ms: int) -> str:
 
 
 def render_event(schedule: Schedule, *, now_ms: int, next_ms: int | None) -> Json:
-    """An event; `nextRun` is null if it will not run again or is paused."""
+    """Render an event; `nextRun` is null if it is finished or paused."""
     event_status, content = status(schedule, now_ms=now_ms), schedule.content
     runs = next_ms is not None and event_status in (INACTIVE, ACTIVE)
     return {
@@ -110,7 +113,7 @@ def _options(schedule: Schedule) -> Json:
 
 
 def render_callback(run_id: str) -> Json:
-    """A callback that a client requested."""
+    """Render a callback that a client requested."""
     schedule, _, occurrence = run_id.partition(".")
     return {
         "callbackId": public_id(run_id),
@@ -120,12 +123,12 @@ def render_callback(run_id: str) -> Json:
 
 
 def render_replay(run_id: str, *, origin: str) -> Json:
-    """A callback that replays another one."""
+    """Render a callback that replays an earlier callback, `origin`."""
     return render_callback(run_id) | {"replayOf": public_id(origin)}
 
 
 def render_run(run: Run) -> Json:
-    """One fire time of an event."""
+    """Render what happened at a fire time of an event."""
     ids = {"callbackId": public_id(run.event_id or "0")}
     if run.replay_of is not None:
         ids["replayOf"] = public_id(run.replay_of)
@@ -133,10 +136,10 @@ def render_run(run: Run) -> Json:
 
 
 def render_attempt(attempt: Attempt, *, origin: str | None) -> Json:
-    """One request of a callback; `attemptId` is unique within its event.
+    """Render an attempt of a callback; `attemptId` is unique within the event.
 
     Args:
-        origin: the callback that it replays, if any.
+        origin: the id of the replayed callback, if the attempt's callback is a replay.
     """
     schedule, _, occurrence = attempt.event_id.partition(".")
     interrupted = attempt.kind is AttemptKind.INTERRUPTED
@@ -163,5 +166,9 @@ def render_attempt(attempt: Attempt, *, origin: str | None) -> Json:
 
 
 def _fire_date(occurrence: str) -> str:
-    """The date in the second part of an occurrence's id, such as `1700000000r1`."""
+    """Return the fire date of an occurrence.
+
+    Args:
+        occurrence: the second part of an occurrence's id, such as `1700000000r1`.
+    """
     return to_iso(int(occurrence.partition("r")[0]) * 1000)

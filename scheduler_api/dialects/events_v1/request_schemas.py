@@ -15,7 +15,7 @@ MAX_EMAIL_LENGTH = 254
 ANYWHERE = AddressPolicy()
 MAX_NAME_LENGTH = 200
 
-# Messages by the name of the field.
+# Error messages by the name of the field.
 Faults = dict[str, list[str]]
 
 _email = validate.Email()
@@ -33,8 +33,9 @@ class _Shaped(fields.Field[object]):
 class _Validated(_Shaped):
     """A field with error messages in the wording of class-validator.
 
-    `fault` is the message for a value of the wrong kind. A missing or empty value has
-    another message before it. `{}` is the name of the field.
+    `fault` is the message for a value of the wrong kind. For a missing or empty value,
+    "should not be empty" is reported before `fault`. In a message, `{}` stands for the
+    name of the field.
     """
 
     fault = ""
@@ -45,11 +46,11 @@ class _Validated(_Shaped):
         super().__init__(error_messages=messages, **kwargs)
 
     def refuse(self, *messages: str) -> ValidationError:
-        """An error with these messages, by default with `fault`."""
+        """Return an error with these messages, by default with the message `fault`."""
         return ValidationError(list(messages or (self.fault,)))
 
     def text(self, value: object) -> str:
-        """Check that a value is a text and not empty.
+        """Return a value; check that it is a text and not empty.
 
         Raises: ValidationError.
         """
@@ -175,7 +176,7 @@ class Tags(_Shaped):
 
 
 class Options(_Shaped):
-    """Options of an event, which are checked later."""
+    """Options of an event; `apply_options` checks their names and values later."""
 
     shape: ClassVar = {
         "type": "object",
@@ -267,7 +268,7 @@ class NewApplication(Body):
 
 
 def read_faults(schema: Schema, err: ValidationError) -> Faults:
-    """The faults in an error, with complete messages."""
+    """Return the messages in a ValidationError, with the names of fields inserted."""
     messages = err.messages_dict
     return {
         name: [str(text).format(name) for text in messages[name]]
@@ -277,7 +278,7 @@ def read_faults(schema: Schema, err: ValidationError) -> Faults:
 
 
 def ordered_messages(schema: Schema, faults: Mapping[str, Sequence[str]]) -> list[str]:
-    """All messages, in the order of the schema."""
+    """Return the messages of all fields, in the order of the schema."""
     return [text for name in _names(schema) for text in faults.get(name, ())]
 
 

@@ -18,7 +18,7 @@ _MESSAGES = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 
 
 class Error(Schema):
-    """An error; a list of messages for a body or query with faults."""
+    """An error; `message` is a list if a body or a query has faults."""
 
     statusCode = fields.Integer(required=True)
     message = fields.Raw(required=True, metadata={"anyOf": _MESSAGES})
@@ -27,7 +27,7 @@ class Error(Schema):
 
 
 class EventOptions(Options):
-    """Options of an event; its end date is a field of the event itself."""
+    """Options of an event, without the end date, which is a field of the event."""
 
     class Meta:
         exclude = ("endDate",)
@@ -58,7 +58,7 @@ class EventResponse(Schema):
 
 
 class Meta(Schema):
-    """The length of a complete list."""
+    """The total length of a list of which the response contains a page."""
 
     total = fields.Integer(required=True)
 
@@ -71,7 +71,7 @@ class EventList(Schema):
 
 
 class PageQuery(Schema):
-    """The page of a list."""
+    """The query parameters that select a page of a list."""
 
     limit = fields.Integer(
         validate=Range(0, MAX_LIMIT),
@@ -112,7 +112,7 @@ class CallbackResponse(Schema):
 
 
 class EventRun(RunResponse):
-    """A fire time of an event."""
+    """What happened at a fire time of an event."""
 
     callbackId = fields.String(metadata={"description": "Id of the callback"})
     replayOf = fields.String(metadata={"description": "Id of the replayed callback"})
@@ -125,7 +125,7 @@ class RunList(Schema):
 
 
 class Replay(Callback):
-    """A callback that replays another one."""
+    """A callback that replays an earlier callback."""
 
     replayOf = fields.String(required=True)
 

@@ -1,4 +1,4 @@
-"""The endpoints for runs: the newest fire times of an event, and a run now."""
+"""The endpoints that list the newest fire times of an event, and run it now."""
 
 import logging
 from flask import Response, request
@@ -25,7 +25,7 @@ log = logging.getLogger("scheduler.web")
 
 
 class Runs:
-    """Views; each gets the owner of the API key in the request."""
+    """The views for runs; `owner` is the owner of the request's API key."""
 
     def __init__(self, services: Services) -> None:
         self._cell = services.cell
@@ -62,7 +62,10 @@ class Runs:
         )
 
     def _run(self, schedule: Schedule, deduplication: DeduplicationKey | None) -> str:
-        """Raises: NotFound, Refusal, StoreFull, Repeated."""
+        """Run an event now; return the id of the callback.
+
+        Raises: NotFound, Refusal, StoreFull, Repeated.
+        """
         try:
             run_id = self._schedules.run(schedule, deduplication=deduplication)
         except ScheduleEnded as err:

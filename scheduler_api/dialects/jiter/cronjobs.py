@@ -1,4 +1,4 @@
-"""The endpoints of `/api/cronjobs`: a cron job is a schedule."""
+"""The endpoints of `/api/cronjobs`. A cron job is a schedule of the engine."""
 
 from dataclasses import replace
 from flask import Response, request
@@ -51,7 +51,7 @@ NOT_FOUND = "Unable to find cron job"
 PAST_END = "'options.endDate' should be in the future"
 ENDED = "The cron job has ended"
 OVERLAPS = "The execution before this one has not ended"
-# How often an edit is tried while others edit the same cron job.
+# How often an edit is tried if other requests edit the same cron job at the same time.
 MAX_TRIES = 5
 STATES = {
     rendering.ACTIVE: ScheduleState.ACTIVE,
@@ -60,7 +60,7 @@ STATES = {
 
 
 class CronJobs:
-    """Views; each gets the owner of the API key in the request."""
+    """The views for cron jobs; `owner` is the owner of the request's API key."""
 
     def __init__(self, services: Services) -> None:
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -98,7 +98,10 @@ class CronJobs:
     def _create(
         self, owner: Owner, fields: Fields, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refusal, Repeated."""
+        """Create a cron job and render it.
+
+        Raises: Refusal, Repeated.
+        """
         limit = self._settings.cron_jobs
         if limit and self._schedules.count(owner) >= limit:
             raise Refusal(400, f"You cannot have more than {limit} cron jobs")
@@ -122,7 +125,7 @@ class CronJobs:
     def _render_first_response(
         self, owner: Owner, fields: Fields, duplicate: Duplicate
     ) -> Response:
-        """The response that the first request got."""
+        """Repeat the response to the first request with the same idempotency key."""
         zoned = _apply_options(fields, ZonedOptions())
         schedule = Schedule.new(
             *(duplicate.id, owner, Content(fields["destination"], fields["payload"])),
@@ -135,7 +138,7 @@ class CronJobs:
         return self._render_new(schedule)
 
     def _render_new(self, schedule: Schedule) -> Response:
-        """A cron job in its state after creation."""
+        """Render a cron job in its state right after creation."""
         next_ms = self._schedules.next_ms(schedule, now_ms=schedule.created_ms)
         cron_job = rendering.render_cron_job(schedule, next_ms=next_ms, busy=False)
         return rendering.respond(cron_job | {"history": []})
@@ -203,7 +206,10 @@ class CronJobs:
     def _run(
         self, schedule: Schedule, deduplication: DeduplicationKey | None
     ) -> Response:
-        """Raises: Refusal, StoreFull, Repeated."""
+        """Run a cron job now and render it.
+
+        Raises: Refusal, StoreFull, Repeated.
+        """
         try:
             self._schedules.run(schedule, deduplication=deduplication)
         except NotFound as err:
@@ -224,7 +230,10 @@ class CronJobs:
         return rendering.respond({"runs": [rendering.render_run(run) for run in runs]})
 
     def _apply_edit(self, schedule: Schedule, fields: Fields) -> Schedule:
-        """Raises: Conflict, NotFound, Refusal, TimePassed."""
+        """Edit a cron job and return its new state.
+
+        Raises: Conflict, NotFound, Refusal, TimePassed.
+        """
         if not fields:
             return schedule
         zoned = _apply_options(fields, ZonedOptions.of(schedule))
@@ -271,7 +280,10 @@ class CronJobs:
 
 
 def _apply_options(fields: Fields, current: ZonedOptions) -> ZonedOptions:
-    """Raises: Refusal."""
+    """Return the current options, changed by the options in a body.
+
+    Raises: Refusal.
+    """
     try:
         return schedule_options.apply_options(fields.get("options", {}), current)
     except BadOption as err:

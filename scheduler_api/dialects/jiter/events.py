@@ -53,14 +53,14 @@ from werkzeug.datastructures import MultiDict
 NOT_FOUND = "Unable to find event"
 NOT_FINISHED = "Only events that are finished can be replayed"
 NOT_PENDING = "Only events that are pending can be edited"
-# How often an edit or a read is tried while others change the same event.
+# How often an edit or a read is tried if the event is changed at the same time.
 MAX_TRIES = 10
 
 log = logging.getLogger("scheduler.web")
 
 
 class Events:
-    """Views; each gets the owner of the API key in the request."""
+    """The views for events; `owner` is the owner of the request's API key."""
 
     def __init__(self, services: Services) -> None:
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -204,7 +204,10 @@ class Events:
         raise Conflict
 
     def _apply_edit(self, event: Event, fields: Fields) -> None:
-        """Raises: Conflict, Refusal."""
+        """Edit or cancel a pending event.
+
+        Raises: Conflict, Refusal.
+        """
         if not fields:
             return
         content = replace(
@@ -241,10 +244,11 @@ class Events:
     def _find_with_attempts(
         self, owner: Owner, event_id: str
     ) -> tuple[Event, list[Attempt]]:
-        """An event and its attempts, in one consistent state.
+        """Return an event and its attempts, in one consistent state.
 
-        The event may be settled between the two reads. It would then be pending, with
-        an attempt that delivered it, so it is read again until it does not change.
+        If the event is settled after it is read and before its attempts are read, it
+        looks pending although an attempt has delivered it. So the event is read again
+        until it no longer changes.
         """
         event = self._find(owner, event_id)
         for _ in range(MAX_TRIES):
@@ -266,10 +270,10 @@ class Events:
             raise Refusal(404, NOT_FOUND) from err
 
     def _load(self, schema: Body, body: dict[str, object]) -> Fields:
-        """The fields of a body; a past time is reported before faults of later fields.
+        """Return the fields of a body; report a past time before later wrong fields.
 
-        Reads the store's clock only if another field is wrong: the store itself refuses
-        a past time.
+        The store refuses a past time anyway, so the time is checked here only if a
+        later field is wrong.
 
         Raises: Refusal.
         """
@@ -286,7 +290,7 @@ class Events:
 
     @contextmanager
     def _counting(self, owner: Owner, at_ms: int) -> Iterator[None]:
-        """Count an event for its month, unless it is refused.
+        """Count an event in its month's quota; undo this if the block refuses it.
 
         Raises: Refusal, StoreFull, Repeated.
         """
@@ -323,7 +327,10 @@ def _log_and_render(event: Event) -> Response:
 def _render_first_response(
     owner: Owner, content: Content, at_ms: int | None, *, duplicate: Duplicate
 ) -> Response:
-    """The response that the first request got; `at_ms` None is the creation time."""
+    """Repeat the response to the first request with the same idempotency key.
+
+    If `at_ms` is None, the event was due at its creation.
+    """
     wanted_ms = duplicate.created_ms if at_ms is None else at_ms
     event = Event.new(
         *(duplicate.id, owner, content),
@@ -334,7 +341,7 @@ def _render_first_response(
 
 
 def _refusal(err: Exception) -> Exception:
-    """The refusal for an error of the engine; returns other errors unchanged."""
+    """Return the refusal for an error of the engine; return other errors unchanged."""
     if isinstance(err, NotFound):
         return Refusal(404, NOT_FOUND)
     if isinstance(err, NotPending):

@@ -6,7 +6,8 @@ from scheduler_api.dialects.jiter.rendering import STATUSES
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_timestamp
 
-# A client may compute the start of the window a little earlier than the server.
+# A client may ask for events since the start of the search window; its start may be a
+# little earlier than the server's, which is computed later.
 TOLERANCE_MS = 60_000
 DAY_MS = 86_400_000
 # Values that clients send for an undefined parameter.
@@ -19,10 +20,10 @@ _PHASES = {status: phase for phase, status in STATUSES.items()}
 def read_selection(
     query: Mapping[str, str], *, now_ms: int, window_days: int
 ) -> Selection:
-    """The events that a query requests.
+    """Return the selection of events that a query requests.
 
-    Events that were sent or failed before the window are never listed. A query for
-    them is refused.
+    Events that were sent or failed before the search window are never listed. A query
+    that asks for such events is refused.
 
     Raises: Refusal.
     """
@@ -87,6 +88,6 @@ def _timestamp_ms(query: Mapping[str, str], name: str) -> int | None:
 
 
 def _value(query: Mapping[str, str], name: str) -> str | None:
-    """The value of a parameter, None if it is undefined."""
+    """Return the value of a parameter, or None if the parameter is undefined."""
     text = query.get(name, "").strip()
     return None if text in UNDEFINED else text

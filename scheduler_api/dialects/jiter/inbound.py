@@ -52,7 +52,7 @@ INTERNAL_ERROR = "Internal server error"
 
 
 def blueprint(services: Services) -> Blueprint:
-    """All routes; both spellings of each path, with and without a trailing slash."""
+    """Return all routes, with both spellings, with and without a trailing slash."""
     routes = Blueprint(DIALECT, __name__, url_prefix="/api")
     events, jobs = Events(services), CronJobs(services)
     table: list[Route] = [
@@ -78,7 +78,7 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def internal_error(endpoint: str | None) -> str:
-    """The message of an internal error of an endpoint."""
+    """Return the message of an internal error of an endpoint."""
     name = (endpoint or "").removeprefix(f"{DIALECT}.")
     return INTERNAL_ERRORS.get(name, INTERNAL_ERROR)
 

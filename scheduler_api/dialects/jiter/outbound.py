@@ -1,8 +1,8 @@
-"""The requests and retries of Jiter. Pure.
+"""Renders the requests of Jiter and decides about retries. Pure.
 
-The middleware of a receiver parses the body, and verifies the signature of what
-`JSON.stringify` returns for it. So the body must be exactly what `JSON.stringify`
-writes: compact, raw UTF-8, with JavaScript's escapes.
+The middleware of receivers parses the body, writes it again with `JSON.stringify`, and
+verifies the signature of the resulting text. So the body must be exactly as
+`JSON.stringify` writes it: compact, raw UTF-8, with JavaScript's escapes.
 """
 
 import orjson
@@ -100,7 +100,8 @@ def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:
 def stringify(text: str) -> bytes:
     """Return the text as a JSON string, exactly as `JSON.stringify` writes it.
 
-    orjson writes the same but refuses lone surrogates, which JavaScript escapes.
+    orjson writes the same text, except that it refuses lone surrogates, which
+    JavaScript escapes.
     """
     try:
         return orjson.dumps(text)

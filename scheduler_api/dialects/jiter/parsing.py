@@ -14,14 +14,14 @@ from typing import cast
 BAD_BODY = "Invalid request body"
 TOO_LARGE = "The request body is too large"
 MAX_INTEGER_DIGITS = 15
-# Replaces numbers that no field accepts.
+# The decoder replaces numbers that no field accepts by this number.
 NOT_AN_INTEGER = 0.5
 
 read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=BAD_BODY)
 
 
 class InvalidField(Refusal):
-    """A field of the body is wrong; `valid` contains the valid ones."""
+    """A field of the body is wrong; `valid` contains the valid fields."""
 
     def __init__(self, field: str, message: str, valid: Fields) -> None:
         super().__init__(400, message)
@@ -30,12 +30,12 @@ class InvalidField(Refusal):
 
 
 def error(status: int, message: str) -> Response:
-    """An error in the format of this dialect."""
+    """Return an error response in the format of this dialect."""
     return rendering.respond({"message": message}, status)
 
 
 def read_object(request: Request) -> dict[str, object]:
-    """The JSON object in the body; ignores the content type.
+    """Return the JSON object in the body, whatever the content type is.
 
     Raises: Refusal.
     """
@@ -57,7 +57,7 @@ def parse_object(raw: bytes) -> dict[str, object]:
 
 
 def load(schema: Body, body: dict[str, object]) -> Fields:
-    """The fields of a body.
+    """Return the fields of a body.
 
     Raises: InvalidField, for the first wrong field.
     """
@@ -72,7 +72,7 @@ def load(schema: Body, body: dict[str, object]) -> Fields:
 
 
 def check_size(payload: bytes, limit_bytes: int) -> None:
-    """Apply the body limit that all dialects share to a payload.
+    """Check the size of a payload against the limit that all dialects share.
 
     Raises: Refusal.
     """
@@ -92,7 +92,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# Fields accept only small integers, and large ones are slow to convert.
+# Fields accept only small integers. Other numbers are not converted, because large
+# integers are slow to convert.
 _DECODER = json.JSONDecoder(
     parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
 )

@@ -28,9 +28,9 @@ from typing import Any
 Json = dict[str, Any]
 
 CONTENT_TYPE_JSON = "application/json"
-# Compact ASCII: lone surrogates must be escaped.
+# The encoder writes ASCII, so that lone surrogates are escaped.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-# The option of a content that contains the id of the replayed event.
+# The content option that contains the id of the replayed event.
 REPLAY_OF = "ro"
 PENDING, QUEUED = "Pending", "Queued"
 ACTIVE, DISABLED = "Active", "Disabled"
@@ -51,10 +51,10 @@ def respond(body: object, status: int = 200) -> Response:
 
 
 def respond_array(items: Iterable[Json], *, parent: Json | None = None) -> Response:
-    """A streamed JSON array, or `parent` with the array as its last field `history`.
+    """Return a streamed JSON array, or `parent` with the array in the field `history`.
 
-    Only one batch of items is in memory at a time. The first item is read before this
-    returns, so an unreachable store still results in an error status.
+    Only one batch of items is in memory at a time. The first item is read before the
+    function returns, so that the response to an unreachable store has an error status.
     """
     head, tail = "[", "]"
     if parent is not None:
@@ -76,7 +76,7 @@ def _dump(body: object) -> str:
 
 
 def render_event(event: Event) -> Json:
-    """An event without its history."""
+    """Render an event without its history."""
     phase = phase_of(event)
     rendered = {
         "id": public_id(event.id),
@@ -98,12 +98,12 @@ def render_event(event: Event) -> Json:
 
 
 def replay_options(origin: Event) -> Json:
-    """The content options of a replay."""
+    """Return the content options of a replay."""
     return {REPLAY_OF: origin.id}
 
 
 def render_event_with_history(event: Event, attempts: list[Attempt]) -> Json:
-    """An event with one record per attempt."""
+    """Render an event with one history record per attempt."""
     rendered = render_event(event)
     body = body_bytes(event.content.body, scheduled_ms=event.wanted_ms)
     rendered["history"] = [
@@ -118,7 +118,7 @@ def render_event_with_history(event: Event, attempts: list[Attempt]) -> Json:
 
 
 def render_cron_job(schedule: Schedule, *, next_ms: int | None, busy: bool) -> Json:
-    """A cron job without its history."""
+    """Render a cron job without its history."""
     paused = schedule.state is ScheduleState.PAUSED
     rendered = {
         "id": public_id(schedule.id),
@@ -137,7 +137,7 @@ def render_cron_job(schedule: Schedule, *, next_ms: int | None, busy: bool) -> J
 
 
 def render_cron_record(past: PastAttempt, *, cron_id: str) -> Json:
-    """One attempt of a cron job, for its history."""
+    """Render an attempt of a cron job as a history record."""
     attempt, fire_ms = past.attempt, past.occurrence_ms
     body = None
     if past.content is not None:
@@ -150,7 +150,7 @@ def render_cron_record(past: PastAttempt, *, cron_id: str) -> Json:
 
 
 def render_run(run: Run) -> Json:
-    """One fire time of a cron job."""
+    """Render what happened at a fire time of a cron job."""
     return schedule_runs.render_run(run, execution=public_id(run.event_id or "0"))
 
 
@@ -162,7 +162,7 @@ def _content(content: Content) -> Json:
 
 
 def _record(attempt: Attempt, body: bytes | None) -> Json:
-    """The fields that all history records share; `status` only after a response."""
+    """Render the fields of every history record; `status` only after a response."""
     status = {} if attempt.status is None else {"status": str(attempt.status)}
     return status | {
         "responseData": _response_text(attempt),
@@ -181,7 +181,7 @@ def _response_text(attempt: Attempt) -> str:
 
 
 def _request_text(attempt: Attempt, body: bytes | None) -> str:
-    """The signed headers and the exact body of a request, as JSON."""
+    """Render the signed headers and the exact body of a request as JSON."""
     headers: Json = dict(sorted((attempt.signed or {}).items()))
     if TIMESTAMP in headers:
         headers[TIMESTAMP] = int(headers[TIMESTAMP])

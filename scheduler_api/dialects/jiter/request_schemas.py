@@ -27,7 +27,7 @@ class _Exact(fields.Field[object]):
     """A field with the same message for every fault."""
 
     message = ""
-    # JSON Schema for the OpenAPI document.
+    # The JSON Schema of the field for the OpenAPI document.
     shape: ClassVar[Mapping[str, object]] = {"type": "string"}
 
     def __init__(self, **kwargs: Any) -> None:
@@ -102,7 +102,7 @@ class Expression(_Exact):
 
 
 class Options(_Exact):
-    """Options of a schedule, which are checked later."""
+    """Options of a cron job; `apply_options` checks their names and values later."""
 
     message = BAD_OPTIONS
     shape: ClassVar = {
@@ -176,7 +176,7 @@ class Body(Schema):
         self.allow = allow
 
     def read(self, body: dict[str, object]) -> Fields:
-        """Like `load`, but twice as fast for a valid body.
+        """Load a body like `load`, but twice as fast if the body is valid.
 
         Raises: ValidationError, for the first wrong field.
         """
@@ -227,7 +227,7 @@ class CronJobEdit(Body):
 
 
 def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
-    """Name and message of the first wrong field, in the order of the schema."""
+    """Return name and message of the first wrong field, in the order of the schema."""
     messages = err.messages_dict
     for name, field in schema.fields.items():
         faults = messages.get(field.data_key or name)
@@ -237,5 +237,5 @@ def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
 
 
 def read_id(text: str) -> int | None:
-    """The number in an id; None if the text is not an id."""
+    """Return the number that an id consists of; None if the text is not an id."""
     return int(text) if _ID.fullmatch(text) else None

@@ -84,7 +84,7 @@ class CronJob(Schema):
 
 
 class CronRun(RunResponse):
-    """A fire time of a cron job."""
+    """What happened at a fire time of a cron job."""
 
     execution = fields.String(metadata={"description": "Id of the execution"})
 

@@ -41,8 +41,8 @@ __all__ = [
 # their values.
 MAX_LENGTH = 1000
 
-# The longest possible pause between fire times is 40 years: between two 29 February on
-# the same weekday, with a century year in between that is not a leap year.
+# The longest possible pause between fire times is 40 years, for a rule that needs a
+# 29 February on a certain weekday, if a century year without this day is in between.
 _MAX_PAUSE_YEARS = 50
 
 # croniter fails close to the last year of `datetime`, 9999.
@@ -68,7 +68,7 @@ _EVERY = "@every"
 
 _WORD = re.compile(r"\S+", re.ASCII)
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=")
-# Needs no limit for digits, because MAX_LENGTH limits the entire expression.
+# This pattern need not limit the digits, because MAX_LENGTH limits the expression.
 _INTERVAL = DurationSyntax("h", "m", "s", number="[0-9]+")
 _MAX_INTERVAL_S = 3660 * 86_400
 

@@ -309,7 +309,10 @@ class Rule:
 
     @property
     def either_day(self) -> bool:
-        """Whether a match of one day field is enough, as neither starts with a star."""
+        """Whether a day that matches only one of the two day fields matches the rule.
+
+        As in Debian's cron, this is so if neither day field starts with a star.
+        """
         return not (self.monthday.starred or self.weekday.starred)
 
     def matches(self, day: date) -> bool:

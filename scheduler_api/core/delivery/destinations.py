@@ -164,7 +164,8 @@ def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
         max_length: in characters.
 
     Raises:
-        BadDestination: the URL is not absolute and http(s), or the parsers disagree.
+        BadDestination: the URL is not an absolute http(s) URL, or the parsers
+            disagree.
     """
     if len(url) > max_length:
         raise BadDestination(f"URL is longer than {max_length} characters: shorten it")

@@ -1,4 +1,4 @@
-"""Decides from the result of an attempt if its event is delivered, dead or retried."""
+"""Decides after an attempt whether its event is delivered, dead or retried."""
 
 import re
 from collections.abc import Callable

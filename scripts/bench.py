@@ -1,7 +1,9 @@
-"""Measure workloads, and compare them with a bare client and an empty view.
+"""Measures workloads, and compares the system with two simpler systems.
 
-Run `scripts/bench` by hand. All processes share the machine's cores, so ratios are more
-reliable than rates. The contenders take turns, and figures are medians over rounds.
+Deliveries are compared with a bare client, which only sends requests. Creations are
+compared with an empty view, a Flask view that only responds 200. Run `scripts/bench` by
+hand. All processes share the machine's cores, so ratios are more reliable than rates.
+The compared systems take turns, and figures are medians over rounds.
 """
 
 import click
@@ -53,7 +55,7 @@ File = click.Path(path_type=Path, dir_okay=False)
 
 @contextmanager
 def new_cell() -> Iterator[Cell]:
-    """A new system in which only the store is started."""
+    """Create a system in which only the store is started."""
     scratch = tempfile.TemporaryDirectory(prefix="bench-")
     with scratch as folder, Cell(Path(folder)) as cell:
         yield cell
@@ -61,7 +63,7 @@ def new_cell() -> Iterator[Cell]:
 
 @contextmanager
 def new_place() -> Iterator[Place]:
-    """A new system and a sink for its deliveries."""
+    """Create a system and a sink, an nginx that receives the deliveries."""
     scratch = tempfile.TemporaryDirectory(prefix="bench-")
     with scratch as folder, new_cell() as cell, Sink(Path(folder)) as sink:
         yield Place(cell, sink)
@@ -82,7 +84,7 @@ def sends(sizes: Sizes) -> Results:
 
 
 def creating(sizes: Sizes) -> list[Row]:
-    """Measure the creation of single events over HTTP, and an empty view."""
+    """Measure the creation of single events over HTTP, compared with an empty view."""
     with new_cell() as cell:
         cell.start("web")
         kinds = {"events": events(cell), "empty view": empty_view(cell)}
@@ -112,7 +114,7 @@ def creating(sizes: Sizes) -> list[Row]:
 
 
 def events(cell: Cell) -> Kind:
-    """Requests for events that are due tomorrow, so that nothing is delivered."""
+    """Return requests that create events for tomorrow, so that nothing is delivered."""
     body = {
         "destination": "https://customer.example.com/hooks/orders",
         "payload": "x" * 100,
@@ -136,7 +138,7 @@ def pending(sizes: Sizes) -> list[Row]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the store and the sink."""
+    """Return the versions of the store and the sink."""
     sink = nginx_version()
     with new_cell() as cell:
         server = cell.client.info("server")
@@ -226,7 +228,7 @@ def _draw(figures: Path, peers: Path | None) -> None:
 
 
 def from_json(sources: list[dict[str, Any]]) -> str:
-    """Draw the figures of JSON files: ours first, then those of peers."""
+    """Draw the figures of JSON files: first our figures, then figures of peers."""
     systems = [System(**system) for source in sources for system in source["systems"]]
     return draw(systems, [origin(source["made_by"]) for source in sources])
 

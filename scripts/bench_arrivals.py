@@ -1,10 +1,10 @@
-"""Evaluate the log of a sink: how many requests arrived, how fast, and how late."""
+"""Evaluates the log of a sink: how many requests arrived, how fast, and how late."""
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-# For each bound, the deliveries with a lateness below it are counted.
+# For each bound, the deliveries with a lateness below this bound are counted.
 BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
@@ -35,7 +35,7 @@ def read(log: str, *, run: str) -> Iterator[Arrival]:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The deliveries of one run. Lateness counts the first arrival of each."""
+    """The deliveries of a run; the first arrival of each gives its lateness."""
 
     expected: int
     delivered: int = 0
@@ -68,29 +68,29 @@ class RunResult:
 
     @property
     def lost(self) -> int:
-        """How many did not arrive."""
+        """How many deliveries did not arrive."""
         return self.expected - self.delivered
 
     @property
     def early(self) -> int:
-        """How many arrived before they were due."""
+        """How many deliveries arrived before they were due."""
         return sum(late < 0 for late in self.late_ms)
 
     def late_at(self, share: float) -> float:
-        """The quantile of lateness, in ms: that share was at most this late."""
+        """Return the lateness, in ms, that a share of the deliveries did not exceed."""
         if not self.late_ms:
             return math.nan
         last = len(self.late_ms) - 1
         return self.late_ms[min(int(share * len(self.late_ms)), last)]
 
     def below_ms(self) -> dict[str, int]:
-        """How many deliveries have a lateness below each bound."""
+        """Count the deliveries with a lateness below each bound."""
         return {
             str(bound): sum(late < bound for late in self.late_ms)
             for bound in BOUNDS_MS
         }
 
     def faults(self) -> str:
-        """Describe lost, early and duplicate deliveries; empty if there are none."""
+        """Describe lost, early and duplicate deliveries; return "" if all is well."""
         counts = {"lost": self.lost, "early": self.early, "twice": self.duplicates}
         return ", ".join(f"{count} {fault}" for fault, count in counts.items() if count)

@@ -1,7 +1,7 @@
 """The bare client: one process that only sends POST requests at their due times.
 
-It has no store, no signatures and no log, so it measures the cost of the requests
-alone. It reads a JSON list of `[due ms, URL]` from standard input.
+The bare client has no store, no signatures and no log, so it shows the cost of the
+requests alone. It reads a JSON list of `[due ms, URL]` from standard input.
 """
 
 import aiohttp

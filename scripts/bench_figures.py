@@ -1,4 +1,4 @@
-"""The results of a bench: rows of a table, systems of a picture, and their origin."""
+"""The results of `scripts/bench`: rows of a table, and systems in a picture."""
 
 import os
 import platform
@@ -18,9 +18,9 @@ NAME = "Scheduler API"
 
 @dataclass(frozen=True)
 class Row:
-    """A figure: the median over rounds, and that of a simpler system to compare with.
+    """A row of the table: a figure of our system, as the median over rounds.
 
-    `of` is the name of the simpler system.
+    `beside` is the same figure of a simpler system, and `of` the name of that system.
     """
 
     workload: str
@@ -42,7 +42,7 @@ class Row:
         beside: Sequence[float] = (),
         of: str = "",
     ) -> "Row":
-        """Make a row; its ratio is the median of the ratios of the rounds."""
+        """Make a row; the ratio is the median of the ratios of all rounds."""
         row = cls(workload, figure, median(ours), list(ours))
         if not beside:
             return row
@@ -56,9 +56,10 @@ class Row:
 
 @dataclass(frozen=True)
 class System:
-    """A system in a picture; files with figures of other systems have the same format.
+    """A system in the picture.
 
-    `of` is the number of deliveries.
+    `of` is the number of deliveries whose lateness was measured. Files with figures of
+    other systems (`--peers`) have the same fields.
     """
 
     name: str
@@ -79,14 +80,14 @@ class System:
 
 
 def our_version() -> str:
-    """The version in setup.cfg."""
+    """Return our version, from setup.cfg."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     return setup["metadata"]["version"]
 
 
 def made_by(command: str, versions: dict[str, str]) -> dict[str, Any]:
-    """The origin of figures: command, date, cores, load average, versions."""
+    """Return the origin of figures: command, date, cores, load average, versions."""
     return {
         "command": command,
         "at": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -104,7 +105,7 @@ def made_by(command: str, versions: dict[str, str]) -> dict[str, Any]:
 def to_json(
     made: dict[str, Any], rows: Sequence[Row], systems: Sequence[System]
 ) -> dict[str, Any]:
-    """The content of a bench's JSON file."""
+    """Return the content of the JSON file."""
     return {
         "made_by": made,
         "rows": [asdict(row) for row in rows],
@@ -113,7 +114,7 @@ def to_json(
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """The rows as a table for the terminal."""
+    """Return the rows as a table for the terminal."""
     drawn = Table("workload", "figure")
     for column in ("ours", "beside", "ratio"):
         drawn.add_column(column, justify="right")
@@ -125,7 +126,7 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def rounded(figure: float) -> str:
-    """Format a figure with three significant digits, or as an integer from 100."""
+    """Format a figure with three significant digits, or from 100 on as an integer."""
     if abs(figure) >= 100 or figure == int(figure):
         return f"{figure:,.0f}"
     return f"{figure:.1f}" if abs(figure) >= 10 else f"{figure:.2f}"

@@ -1,4 +1,4 @@
-"""Measure with an increasing number of pending events; write a page with the table."""
+"""Measures with more and more pending events; writes the figures into a page."""
 
 from bench_figures import rounded
 from bench_pending import fill, idle
@@ -38,7 +38,7 @@ def measure_growth(place: Place, counts: Sequence[int]) -> list[dict[str, float]
 
 
 def _measure(place: Place, count: int, *, bytes_each: float) -> dict[str, float]:
-    # The ticker must not run while claims are measured.
+    # The ticker, which would claim the same events, is started after this.
     create, claim = create_us(place.cell, CREATIONS), claim_us(place.cell, CLAIMS)
     idling = idle(place.cell, count=count, seconds=IDLE_S)
     place.start()
@@ -58,7 +58,7 @@ def _measure(place: Place, count: int, *, bytes_each: float) -> dict[str, float]
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """The figures as a Markdown table, followed by their origin."""
+    """Return the figures as a Markdown table, followed by their origin."""
     lines = [list(COLUMNS.values()), ["---:"] * len(COLUMNS)]
     lines += [[rounded(row[name]) for name in COLUMNS] for row in figures["rows"]]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -66,7 +66,7 @@ def markdown(figures: dict[str, Any]) -> str:
 
 
 def update_page(page: Path, figures: dict[str, Any]) -> None:
-    """Replace the table between the two comments of a page."""
+    """Replace the table in a page between the comments `BEGIN` and `END`."""
     text = page.read_text()
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
     page.write_text(f"{before}{BEGIN}\n\n{markdown(figures)}\n\n{END}{after}")

@@ -1,4 +1,4 @@
-"""The cost of many pending events: memory, claims, and idle processor time."""
+"""Measures the cost of many pending events: memory, claims, idle processor time."""
 
 import time
 from bench_figures import Row
@@ -20,17 +20,17 @@ CLAIMS = 100
 # After this time the processes have finished their start.
 SETTLED_AFTER_S = 3.0
 IDLING = ("ticker", "worker-1")
-# Like a simple `publish` of JSON.
+# A message as from a simple `publish` of JSON.
 MESSAGE = Message(content_type="application/json", caller_ip="127.0.0.1")
 
 
 def jiter(number: int, at_ms: int) -> Draft:
-    """A pending event like one created through the Jiter dialect."""
+    """Return a pending event as if created over the API of Jiter."""
     return Draft(Content(_url(number), BODY), DEADLINE_MS, at_ms=at_ms, ascending=True)
 
 
 def qstash(number: int, at_ms: int) -> Draft:
-    """A pending message like one published through the QStash dialect."""
+    """Return a pending message as if published over the API of QStash."""
     content = Content(_url(number), BODY, to_options(MESSAGE))
     return Draft(content, DEADLINE_MS, at_ms=at_ms, journal=True)
 
@@ -43,7 +43,10 @@ def _url(number: int) -> str:
 
 
 def fill(cell: Cell, count: int, *, dialect: str = "jiter", existing: int = 0) -> float:
-    """Create events for tomorrow until there are `count`; return the bytes of each."""
+    """Create events for tomorrow until `count` exist; return the memory of each.
+
+    The memory is that of the store, in bytes for each created event.
+    """
     owner = replace(cell.owner, dialect=dialect)
     tomorrow_ms, before = cell.events.cell.now_ms() + DAY_MS, used_bytes(cell)
     started_s = time.monotonic()
@@ -72,7 +75,10 @@ def memory_of_messages(cell: Cell, *, count: int) -> Row:
 
 
 def million(cell: Cell, *, count: int, rounds: int) -> list[Row]:
-    """Measure memory for each pending event of Jiter, and claims with few and many."""
+    """Measure the store's memory for each pending event of Jiter, and claims.
+
+    Claims are measured with few and with many pending events.
+    """
     fill(cell, FEW)
     few_us = [claim_us(cell, CLAIMS) for _ in range(rounds)]
     bytes_each = fill(cell, count, existing=FEW)

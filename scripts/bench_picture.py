@@ -1,4 +1,4 @@
-"""The picture of a bench: lateness of deliveries, and the drain rate of a burst."""
+"""Draws the lateness of deliveries, and the drain rate of a burst."""
 
 import math
 from bench_arrivals import BOUNDS_MS
@@ -13,9 +13,9 @@ LEFT, TOP, GAP = 52, 56, 90
 LINES_WIDTH, BARS_WIDTH = 380, 260
 LINE = 18
 CHARACTERS = 120
-# A curve of this load or more is dashed.
+# Curves for this load or a higher load are dashed.
 HEAVY_PER_S = 1_000
-# Readable on white and on black. The first is for our system.
+# Colours that are readable on white and on black. The first is for our system.
 COLOURS = ("#2f81f7", "#8b949e", "#d29922", "#db61a2", "#3fb950", "#a371f7", "#f0883e")
 STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #1f2328; }
@@ -79,7 +79,7 @@ class Picture:
 
 
 def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
-    """Draw an SVG of systems, ours first, and the origin of the figures below."""
+    """Draw systems, our system first; write the origin of the figures at the bottom."""
     picture = Picture()
     late = [system for system in systems if system.of]
     drained = [system for system in systems if system.drain_per_s]
@@ -97,7 +97,7 @@ def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
 def _lateness(
     picture: Picture, systems: Sequence[System], colours: dict[str, str]
 ) -> float:
-    """Draw the shares of deliveries by lateness; return the bottom of the legend."""
+    """Draw a curve of lateness for each system; return the bottom of the legend."""
     picture.text(LEFT, TOP - 28, "Share delivered within … of its time", kind="title")
     for percent in range(0, 101, 25):
         y = TOP + PLOT * (1 - percent / 100)
@@ -121,7 +121,7 @@ def _lateness(
 
 
 def _x(ms: float) -> float:
-    """The x coordinate of a lateness, on a logarithmic axis."""
+    """Return the x coordinate of a lateness, on a logarithmic axis."""
     share = math.log10(ms / BOUNDS_MS[0]) / math.log10(BOUNDS_MS[-1] / BOUNDS_MS[0])
     return LEFT + LINES_WIDTH * share
 

@@ -19,7 +19,7 @@ from statistics import median
 from tests.system.cell import Cell
 
 DEADLINE_MS = 10_000
-# The time until the first event is due, in which the bare client can start.
+# The first event of a run is due after this time, so that the bare client can start.
 LEAD_MS = 3_000
 STORED_PER_S = 2_000
 DRAINED_PER_S = 100
@@ -34,7 +34,7 @@ Contender = Callable[[Sequence[int]], RunResult]
 
 @dataclass(frozen=True)
 class Place:
-    """A system that delivers, with one or two workers, and a sink."""
+    """A system with one or two workers, and the sink that receives its deliveries."""
 
     cell: Cell
     sink: Sink
@@ -50,9 +50,9 @@ class Place:
             self.cell[name].terminate()
 
     def ours(self, offsets_ms: Sequence[int]) -> RunResult:
-        """Deliver events that are due at these offsets from a future start.
+        """Deliver events that are due at these offsets from a start in the future.
 
-        Raises: ClickException, if creating the events takes until after the start.
+        Raises: ClickException, if the start passes before all events are created.
         """
         run, store = self.sink.new_run(), self.cell.events
         lead_ms = LEAD_MS + len(offsets_ms) * 1_000 // STORED_PER_S
@@ -91,7 +91,7 @@ class Place:
         return result
 
     def cpu_s(self) -> dict[str, float]:
-        """The processor time that each measured process has used so far."""
+        """Return the processor time that each measured process has used so far."""
         processes = {"store": self.cell.store} | self.cell.processes
         return {name: processes[name].cpu_s() for name in MEASURED}
 
@@ -154,7 +154,10 @@ def _drained(rates: dict[str, list[float]]) -> list[Row]:
 
 
 def _costs(spent: Sequence[dict[str, float]], events: int) -> list[Row]:
-    """Processor time of each process per event; the store's includes creating it."""
+    """Return rows with the processor time of each process per event.
+
+    The store's time includes the creation of the event.
+    """
     return [
         Row.of_rounds(
             "burst, 1 worker",
@@ -204,7 +207,9 @@ def in_turn(
 ) -> dict[str, list[RunResult]]:
     """Run each contender once per round, so that all meet similar conditions.
 
-    Prints progress. Raises: ClickException, if a delivery is lost.
+    Prints the progress.
+
+    Raises: ClickException, if a delivery is lost.
     """
     results: dict[str, list[RunResult]] = {name: [] for name in contenders}
     for number in range(rounds):

@@ -1,4 +1,4 @@
-"""The sink: an nginx that responds to every request, and whose log is evaluated."""
+"""The sink: an nginx that receives deliveries and logs when they arrive."""
 
 import click
 import os
@@ -13,7 +13,7 @@ from tests.system.processes import Process, free_port, wait_until
 from types import TracebackType
 from typing import Self
 
-# Debian installs nginx here, but not every user has it in PATH.
+# Debian installs nginx in this folder, which is not in the PATH of every user.
 SYSTEM_BIN = "/usr/sbin"
 CONFIGURATION = """\
 daemon off;
@@ -38,7 +38,7 @@ http {{
 }}
 """
 POLL_INTERVAL_S = 0.25
-# Covers the flush interval of the log, and late duplicates.
+# How long to wait for late duplicates and for the last flush of the log.
 SETTLED_AFTER_S = 0.5
 
 
@@ -70,7 +70,7 @@ def nginx_version() -> str:
 
 
 class Sink:
-    """An nginx that runs as long as this context; it records arrivals by run."""
+    """Runs nginx during a `with` block, and reads arrivals from nginx's log."""
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "arrivals.log"
@@ -106,7 +106,7 @@ class Sink:
         return f"run{self._runs}"
 
     def url(self, run: str, number: int, *, due_ms: int) -> str:
-        """The URL for a request of a run."""
+        """Return the URL for a request of a run."""
         return f"http://127.0.0.1:{self._port}/?due={due_ms}&id={run}.{number}"
 
     def wait_for(self, run: str, *, expected: int, within_s: float) -> RunResult:
@@ -121,7 +121,7 @@ class Sink:
         return self._read(run, expected)
 
     def arrived(self) -> int:
-        """How many requests have arrived, in all runs."""
+        """Return how many requests have arrived, in all runs together."""
         return self._log.read_bytes().count(b"\n")
 
     def _read(self, run: str, expected: int) -> RunResult:

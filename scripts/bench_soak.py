@@ -1,4 +1,4 @@
-"""The memory of a worker under constant full load, minute by minute."""
+"""Measures the memory of a worker under constant full load, minute by minute."""
 
 import time
 from bench_sends import WORKERS, Place
@@ -10,9 +10,11 @@ from statistics import median
 
 BODY = b'{"user":12345,"payload":"hello"}'
 DEADLINE_MS = 10_000
-# The backlog of overdue events is refilled at this interval.
+# If fewer than `BACKLOG` events are overdue, as many are created; this is checked at
+# this interval.
 BACKLOG, REFILL_INTERVAL_S = 5_000, 0.5
-# Events of older batches are delivered by now; they are deleted to save memory.
+# Events are created in batches. Only the events of this many batches are kept; the
+# events of older batches, which are delivered by then, are deleted to save memory.
 KEPT_BATCHES = 4
 MINUTE_S = 60
 

@@ -1,7 +1,7 @@
-"""Run failure scenarios on complete systems and report the outcome of their events.
+"""Runs failure scenarios on complete systems and reports the outcome of the events.
 
-Run it with `scripts/chaos`. These are the scenarios of the system tests, but with
-production leases and sizes.
+`scripts/chaos` runs this module. The scenarios are those of the system tests, but with
+the leases and sizes of a production system.
 """
 
 import click
@@ -23,7 +23,7 @@ Sizes = dict[str, int]
 class Scenario:
     """A failure scenario: a description in one line, and a function that runs it.
 
-    The function gets a folder and sizes.
+    The arguments of the function are a folder and sizes, such as the number of events.
     """
 
     description: str
@@ -39,7 +39,7 @@ def in_cell(
 
     Args:
         arguments: computes the arguments of the scenario from the sizes.
-        settings: of the processes.
+        settings: environment variables of the processes.
     """
 
     def run(folder: Path, sizes: Sizes) -> Report:
@@ -50,7 +50,7 @@ def in_cell(
 
 
 def first_line(scenario: Callable[..., Report]) -> str:
-    """The first line of a scenario's docstring."""
+    """Return the first line of a scenario's docstring."""
     return (scenario.__doc__ or "").partition("\n")[0]
 
 

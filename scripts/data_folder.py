@@ -15,8 +15,8 @@ from scheduler_api.core.tenants.accounts import Secrets, Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.credentials import TOKEN, client_variables, env_lines
 
-# Below the range for outgoing connections: while the store is down, no connection of
-# another program can take its port.
+# These ports are below the range for outgoing connections, so that no outgoing
+# connection of another program takes the store's port while the store is down.
 STORE_PORTS = range(16_384, 32_768)
 LOCK_TIMEOUT_S = 2
 
@@ -36,7 +36,7 @@ hash-max-listpack-value 256
 
 
 class Refusal(Exception):
-    """Why the system cannot start; the message has one line."""
+    """The system cannot start; the message gives the reason in one line."""
 
 
 class DataFolder:
@@ -54,7 +54,9 @@ class DataFolder:
         self._take_lock()
 
     def _take_lock(self) -> None:
-        """Lock the folder. The store inherits the lock, so it never runs twice here.
+        """Lock the folder, so that only one store runs in it.
+
+        The store process inherits the lock, and keeps it if `scripts/up` is killed.
 
         Raises:
             Refusal: another process has the lock for longer than the time-out.
@@ -93,9 +95,9 @@ class DataFolder:
         return f"redis://:{values['password']}@127.0.0.1:{values['port']}/0"
 
     def keep_credentials(self, tenants: Tenants, *, base_url: str, store: str) -> None:
-        """Write the variables that clients need; other lines of the file stay.
+        """Write the variables that clients need into the credentials file.
 
-        Without a file, create the first tenant.
+        Other lines of the file are kept. If there is no file, create the first tenant.
 
         Raises:
             Refusal: the file, the key and the store do not belong together.
@@ -128,7 +130,7 @@ class DataFolder:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server can listen on the port, with the options that gunicorn uses."""
+    """Return whether a server can listen on the port, with gunicorn's options."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -143,7 +145,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def wait_for_store(client: Redis, *, should_stop: Callable[[], bool]) -> bool:
-    """Wait until the store has loaded its files; return False if `should_stop`."""
+    """Wait until the store has loaded its files; return False if told to stop."""
     while not should_stop():
         try:
             client.ping()

@@ -1,4 +1,4 @@
-"""Run a process, restart it when it exits, print its output, and stop it in time."""
+"""Runs processes, restarts them when they exit, prints their output, stops them."""
 
 import os
 import queue
@@ -21,7 +21,7 @@ OWN_ROLE = "up"
 
 
 def pause_s(restarts: int) -> int:
-    """Seconds to wait before a restart, after so many restarts in short succession."""
+    """Return the seconds to wait before a restart, after `restarts` quick restarts."""
     return min(2 ** (restarts - 1), MAX_PAUSE_S) if restarts else 0
 
 
@@ -45,7 +45,7 @@ class Output:
         self.print_from(OWN_ROLE, text.encode())
 
     def print_from(self, role: str, line: bytes) -> None:
-        """Print a line of the process with that role."""
+        """Print a line that the process with this role has written."""
         text = b"[%s] %s\n" % (role.encode(), line)
         with self._diverting:
             if self._file is None or role == OWN_ROLE:
@@ -80,7 +80,7 @@ class Output:
             self._lines.put_nowait(text)
 
     def close(self) -> None:
-        """Print the queued lines; give up after a second without a reader."""
+        """Print the queued lines; give up if standard output is not read."""
         try:
             self._lines.put(None, timeout=1)
         except queue.Full:
@@ -97,7 +97,10 @@ class Output:
 
 
 class Watchdog:
-    """Run the process that kills the others if this process is killed."""
+    """Run a watchdog process, which kills guarded processes if `scripts/up` is killed.
+
+    The watchdog process is restarted if it exits.
+    """
 
     def __init__(self) -> None:
         self._guarded: set[int] = set()
@@ -112,13 +115,13 @@ class Watchdog:
         return self._process.pid
 
     def guard(self, pid: int) -> None:
-        """Kill this process when the watchdog's pipe closes."""
+        """Tell the watchdog to kill a process if `scripts/up` is killed."""
         with self._lock:
             self._guarded.add(pid)
             self._send(f"+{pid}")
 
     def release(self, pid: int) -> None:
-        """Forget a process that has exited."""
+        """Tell the watchdog to forget a process that has exited."""
         with self._lock:
             self._guarded.discard(pid)
             self._send(f"-{pid}")
@@ -147,8 +150,8 @@ class Watchdog:
             self._send(f"+{pid}")
 
     def _send(self, line: str) -> None:
-        # If the watchdog was killed, its replacement gets all ids when it starts; if it
-        # was closed, it guards nothing.
+        # An error can be ignored: if the watchdog was killed, its replacement gets all
+        # ids when it starts, and after `close` there are no processes to guard.
         with suppress(BrokenPipeError, ValueError):
             print(line, file=self._pipe)
 
@@ -237,14 +240,16 @@ class Keeper:
         reader.start()
         code = process.wait()
         self._watchdog.release(process.pid)
-        # Print its last lines first. A child that still has the pipe open would block.
+        # Wait until the last lines are printed, but not for long: a child of the
+        # process may keep the pipe open.
         reader.join(timeout=0.2)
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def _block_signals(self) -> None:
         """Block SIGINT and SIGHUP in this thread, and so in the processes it starts.
 
-        Ctrl-C sends SIGINT to the process group, but processes stop in a fixed order.
+        Ctrl-C sends SIGINT to the whole process group, but the processes must not stop
+        until `Up` terminates them, in a fixed order.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
 

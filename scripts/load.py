@@ -1,4 +1,4 @@
-"""Measure a complete system on this machine: schedules, publishing, listing events.
+"""Measures a complete system on this machine: schedules, publishing, listing events.
 
 Run `scripts/load` by hand. Clients, receiver, store and all other processes share the
 machine's cores, so ratios are more reliable than rates.
@@ -26,9 +26,9 @@ from tests.system.processes import Process, free_port, wait_until
 from tests.system.report import Report
 
 MINUTE_S = 60
-# After this time the work from the creation of the schedules is done.
+# The work that the creation of the schedules causes is done after this time.
 SETTLED_AFTER_S = 5
-# Measure at the end of each minute, so long before the next fire time.
+# Each minute is measured this long before the next minute begins.
 MEASURE_BEFORE_S = 2
 MEASURED = ("ticker", "worker", "store")
 
@@ -43,7 +43,7 @@ LATER = JSON | {"Upstash-Delay": "1h"}
 
 @contextmanager
 def new_cell() -> Iterator[Cell]:
-    """A new system with a web process and a tenant that uses QStash's API."""
+    """Start a new system with a web process and a tenant that uses QStash's API."""
     scratch = tempfile.TemporaryDirectory(prefix="load-")
     with scratch as folder, Cell(Path(folder)) as cell:
         cell.owner = replace(cell.owner, dialect="qstash")
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def busy() -> str:
-    """The load average of the machine."""
+    """Return the load average of the machine."""
     return "load average {:.1f} {:.1f} {:.1f}".format(*os.getloadavg())
 
 
@@ -108,7 +108,7 @@ def create_schedules(cell: Cell, count: int) -> list[str]:
 
 
 def occurrences(ids: list[str], fire_times_s: range) -> list[Accepted]:
-    """The expected occurrences of schedules, with the ids that receivers get."""
+    """Return the expected occurrences of schedules, with the ids that receivers get."""
     return [
         Accepted(f"{id_}.{fire_s}", f"msg_{id_}.{fire_s}", fire_s * 1000)
         for fire_s in fire_times_s
@@ -122,13 +122,13 @@ def sleep_until(at_s: float) -> None:
 
 
 def cpu_s(cell: Cell) -> dict[str, float]:
-    """The processor time that each measured process has used."""
+    """Return the processor time that each measured process has used so far."""
     processes = {"store": cell.store} | cell.processes
     return {name: processes[name].cpu_s() for name in MEASURED}
 
 
 def difference(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """The processor time used between two measurements."""
+    """Return the processor time that was used between two measurements."""
     return {name: after[name] - before[name] for name in after}
 
 
@@ -172,7 +172,10 @@ class Rate:
 
     @property
     def cpu_us(self) -> float:
-        """The total. Unlike a rate, it hardly depends on other work on the machine."""
+        """The processor time of web process and store together, per item.
+
+        Unlike a rate, this time hardly depends on other work on the machine.
+        """
         return self.web_us + self.store_us
 
 
@@ -180,7 +183,8 @@ class Rate:
 class Kind:
     """A kind of request to measure.
 
-    `status`: expected in responses; `counts`: items in each request.
+    `status` is the expected status of the responses, `counts` the number of items in
+    each request.
     """
 
     server: Process
@@ -191,7 +195,7 @@ class Kind:
     counts: int = 1
 
     def measure(self, store: Process, *, seconds: float) -> Rate:
-        """Send requests for some time without a pause, and measure."""
+        """Send requests without a pause for some seconds; return the rate and times."""
         end_s, processes = time.monotonic() + seconds, (self.server, store)
         before = [process.cpu_s() for process in processes]
         requests = takewhile(lambda _: time.monotonic() < end_s, repeat(self.request))
@@ -244,7 +248,7 @@ def publish(rounds: int, seconds: float) -> None:
 
 
 def empty_view(cell: Cell) -> Kind:
-    """Start an empty view with the same server as the web process."""
+    """Start a view that only responds 200, on the same server as the web process."""
     port = free_port()
     line = PROCFILE["web"].replace("scheduler_api.app", "scripts.empty_view")
     process = cell.processes["empty"] = Process(
@@ -258,21 +262,21 @@ def empty_view(cell: Cell) -> Kind:
 
 
 def listens(port: int) -> bool:
-    """Whether a server accepts connections on the port."""
+    """Return whether a server accepts connections on the port."""
     with suppress(ConnectionRefusedError), create_connection(("127.0.0.1", port)):
         return True
     return False
 
 
 def publishing(cell: Cell, *, path: str = "") -> Kind:
-    """Requests that publish a message for later, so that nothing is delivered."""
+    """Return requests that publish a message for later: nothing is delivered now."""
     path = path or f"/v2/publish/{cell.receiver.url()}"
     request = request_of(cell, path, json.dumps(BODY).encode(), headers=LATER)
     return Kind(cell["web"], cell.settings.port, request, CONNECTIONS, 201)
 
 
 def batches(cell: Cell) -> Kind:
-    """Requests that publish many messages with different bodies for later."""
+    """Return requests that publish many messages with different bodies for later."""
     items = [
         {
             "destination": cell.receiver.url(),
@@ -288,7 +292,7 @@ def batches(cell: Cell) -> Kind:
 
 
 def check(sent: Round, status: int) -> None:
-    """Check that all responses have a status and contain no error.
+    """Check that all responses have the expected status and contain no error.
 
     Raises: AssertionError.
     """

@@ -26,7 +26,7 @@ class Round:
 
 
 class Connection(asyncio.Protocol):
-    """Send requests one after the other, each after the response to the previous."""
+    """Send requests; send each request after the response to the previous request."""
 
     def __init__(self, requests: Iterator[bytes], responses: list[Response]) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -67,7 +67,7 @@ def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 def send(requests: Iterator[bytes], *, port: int, connections: int) -> Round:
-    """Send all requests over a number of connections.
+    """Send all requests, distributed over a number of connections.
 
     Raises: OSError.
     """

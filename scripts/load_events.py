@@ -1,4 +1,4 @@
-"""Measure many events of Scheduler v1: list queries, memory, and claims."""
+"""Measures many events of Scheduler v1: list queries, memory, and claims."""
 
 import click
 import http.client
@@ -62,7 +62,7 @@ def _create(cell: Cell, count: int) -> None:
         for body in _bodies(cell.receiver.url(), count)
     )
     took_s = 0.0
-    # In batches, because `send` keeps all responses.
+    # The requests are sent in batches, because `send` keeps all responses in memory.
     while batch := list(islice(requests, BATCH)):
         sent = send(iter(batch), port=cell.settings.port, connections=CONNECTIONS)
         failed = [response for response in sent.responses if response.status != 201]
@@ -135,9 +135,9 @@ def _measure_claims(cell: Cell, size: int) -> str:
 
 
 def claim_us(cell: Cell, claims: int) -> float:
-    """Measure a claim of a hundred due events; return the store's time for it.
+    """Measure claims of a hundred due events; return the store's time for a claim.
 
-    No ticker may run. The claimed events are cancelled.
+    No ticker may run meanwhile. The claimed events are cancelled afterwards.
     """
     drafts = _hundred(cell)
     spent_us = 0
@@ -152,9 +152,9 @@ def claim_us(cell: Cell, claims: int) -> float:
 
 
 def create_us(cell: Cell, rounds: int) -> float:
-    """Measure the creation of future events; return the store's time for each.
+    """Measure the creation of future events; return the store's time for an event.
 
-    The events are cancelled.
+    The events are cancelled afterwards.
     """
     drafts = _hundred(cell, delay_ms=86_400_000)
     spent_us = 0
@@ -172,7 +172,7 @@ def _hundred(cell: Cell, delay_ms: int = 0) -> list[Draft]:
 
 
 def _fill(cell: Cell, size: int) -> None:
-    """Fill `due` up to a size with members that are due in the far future."""
+    """Add members to the set `due`, up to a size; they are due in the far future."""
     due = keys.due(cell.prefix)
     existing = cell.client.zcard(due)
     for start in range(existing, size, BATCH):
@@ -181,11 +181,11 @@ def _fill(cell: Cell, size: int) -> None:
 
 
 def used_bytes(cell: Cell) -> int:
-    """The memory that the store uses."""
+    """Return the memory that the store uses."""
     return int(cell.client.info("memory")["used_memory"])
 
 
 def _functions_us(cell: Cell) -> int:
-    """The time that the store has spent in function calls."""
+    """Return the time that the store has spent in function calls so far."""
     stats = cell.client.info("commandstats")
     return int(stats["cmdstat_fcall"]["usec"])

@@ -13,7 +13,7 @@ Environ = Mapping[str, str]
 
 
 def store(folder: DataFolder, *, environ: Environ) -> Role:
-    """The store. It starts first and stops last."""
+    """Return the role of the store, which starts first and stops last."""
     return Role(
         "store",
         "stores all data",
@@ -27,7 +27,10 @@ def store(folder: DataFolder, *, environ: Environ) -> Role:
 def stages(
     settings: EngineSettings, *, workers: int, environ: Environ
 ) -> list[list[Role]]:
-    """All other processes, in the order in which they start; they stop in reverse."""
+    """Return all other roles, in the order in which the processes start.
+
+    The processes stop in reverse order.
+    """
     rq_worker = (str(BIN / "rq"), "worker", "-S", "json")
     deliver = (*rq_worker, "-w", "workers.DeliveryWorker", "deliveries")
     drain_s = settings.drain_grace_s + 5

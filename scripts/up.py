@@ -1,4 +1,4 @@
-"""Start store, web, ticker, workers, clock and chores, and restart those that exit.
+"""Starts store, web, ticker, workers, clock and chores; restarts those that exit.
 
 `scripts/up` runs this module in the checkout's virtual environment.
 """
@@ -95,7 +95,7 @@ class Up:
             self._stop()
 
     def stop(self, *_: object) -> None:
-        """Begin to stop; the second call kills processes that have not exited yet."""
+        """Begin to stop; a second call kills the processes that have not exited yet."""
         if self._stopping.is_set():
             self._hurry.set()
         self._stopping.set()
@@ -163,7 +163,7 @@ class Up:
             curl=curl,
         )
         self._output.print(welcome)
-        # The last web process may not have logged its start yet.
+        # Wait, because the last web process may not have logged its start yet.
         self._stopping.wait(SETTLED_AFTER_S)
         self._output.end_diversion(show=False)
 
@@ -181,8 +181,9 @@ class Up:
         if has_workers:
             grace_s = self._settings.drain_grace_s
             self._output.print(f"stopping; deliveries in flight get {grace_s} s to end")
-        # A signal to the process group reaches all processes: do not restart those that
-        # exit. The store is still needed by the others, so it may restart.
+        # If the signal was sent to the process group, it has reached all processes: do
+        # not restart processes that exit. Only the store may still be restarted,
+        # because the other processes need it until they have exited.
         for keepers in self._started[1:]:
             for keeper in keepers:
                 keeper.stop_restarting()
@@ -198,7 +199,7 @@ class Up:
 
 
 def _compose_environ(folder: DataFolder, *, port: int) -> dict[str, str]:
-    # RQ and gunicorn read such variables, which would override the settings.
+    # RQ and gunicorn would read these variables and override the settings with them.
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -227,7 +228,7 @@ def main() -> None:
     try:
         up = Up(**vars(options))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Under nohup SIGHUP is ignored, and stays so.
+            # Under nohup, SIGHUP is ignored; continue to ignore it.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, up.stop)
         up.run()

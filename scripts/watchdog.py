@@ -1,8 +1,9 @@
-"""Kill the guarded processes and their descendants when standard input closes.
+"""Kills the guarded processes and their descendants when standard input closes.
 
-Standard input is a pipe from `scripts/up`, which closes even after `kill -9`. The line
-`+<pid>` adds a process, `-<pid>` removes one. Other processes of the group, such as the
-calling shell, are not killed.
+Standard input is a pipe from `scripts/up`; the pipe closes even if `scripts/up` is
+killed with SIGKILL. On standard input, the line `+<pid>` adds a guarded process, and
+the line `-<pid>` removes a guarded process. Other processes of the process group, such
+as the calling shell, are not killed.
 """
 
 import os
@@ -16,7 +17,8 @@ from pathlib import Path
 def kill_trees(roots: set[int]) -> None:
     """Kill these processes and all their descendants.
 
-    Each process is suspended before its children are listed, so it cannot start more.
+    Each process is suspended before its children are listed, so that it cannot start
+    more children.
     """
     suspended: set[int] = set()
     while found := (roots | descendants(roots)) - suspended:
@@ -28,7 +30,7 @@ def kill_trees(roots: set[int]) -> None:
 
 
 def descendants(roots: set[int]) -> set[int]:
-    """The children of these processes, their children, and so on."""
+    """Return the children of these processes, the children of those, and so on."""
     parents = _parents()
     found: set[int] = set()
     while (
@@ -50,7 +52,7 @@ def _parents() -> dict[int, int]:
 
 def _read_stat(path: Path) -> tuple[int, int] | None:
     try:
-        # The process name, in parentheses, may contain any text: start after it.
+        # The process name, in parentheses, may contain spaces: skip it.
         fields = path.read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None

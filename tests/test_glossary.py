@@ -8,7 +8,7 @@ KEPT = {
     HELD: """
         HELD HOLD_REASONS HeldDestination HeldDestinations any_held check_held
         destination_held held _held_destinations held_destinations
-        list_held_destinations is_held test_held_destinations hold_back
+        list_held_destinations is_held test_held_destinations
         hold_destination hold_ms longest_hold_ms breaker_hold_ms
         breaker_longest_hold_ms may_hold
     """,
@@ -20,7 +20,7 @@ KEPT = {
         breaker_window_ms window_ms search_window_days window_days
     """,
     "the engine is the core of the project": """
-        EngineSettings engine test_engine test_whole_engine
+        EngineSettings engine test_engine
     """,
     "a line of text, or in a picture": """
         LINE line first_line _header_line limit_request_line log_line

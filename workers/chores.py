@@ -55,7 +55,7 @@ def _retention_ms(settings: EngineSettings, state: State) -> int:
 
 
 def _template_retention_ms(settings: EngineSettings) -> int:
-    """Return how long to keep a template that an edit of its schedule has replaced.
+    """Return how long to keep a template after its schedule was edited or deleted.
 
     Occurrences need their template until they are deleted: this allows a day for the
     delivery of an occurrence, followed by the longest retention time of events.

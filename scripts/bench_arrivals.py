@@ -35,7 +35,7 @@ def read(log: str, *, run: str) -> Iterator[Arrival]:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The deliveries of a run; the first arrival of each gives its lateness."""
+    """The results of a run. Only the first arrival of a delivery has a lateness."""
 
     expected: int
     delivered: int = 0

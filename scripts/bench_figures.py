@@ -42,7 +42,7 @@ class Row:
         beside: Sequence[float] = (),
         of: str = "",
     ) -> "Row":
-        """Make a row; the ratio is the median of the ratios of all rounds."""
+        """Make a row from the figures of the rounds; its ratio is a median as well."""
         row = cls(workload, figure, median(ours), list(ours))
         if not beside:
             return row

@@ -38,7 +38,7 @@ def measure_growth(place: Place, counts: Sequence[int]) -> list[dict[str, float]
 
 
 def _measure(place: Place, count: int, *, bytes_each: float) -> dict[str, float]:
-    # The ticker, which would claim the same events, is started after this.
+    # Measure these first: a running ticker would claim the same events.
     create, claim = create_us(place.cell, CREATIONS), claim_us(place.cell, CLAIMS)
     idling = idle(place.cell, count=count, seconds=IDLE_S)
     place.start()

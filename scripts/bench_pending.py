@@ -43,9 +43,9 @@ def _url(number: int) -> str:
 
 
 def fill(cell: Cell, count: int, *, dialect: str = "jiter", existing: int = 0) -> float:
-    """Create events for tomorrow until `count` exist; return the memory of each.
+    """Create events for tomorrow until `count` exist.
 
-    The memory is that of the store, in bytes for each created event.
+    Returns how many bytes of the store's memory a created event needs on average.
     """
     owner = replace(cell.owner, dialect=dialect)
     tomorrow_ms, before = cell.events.cell.now_ms() + DAY_MS, used_bytes(cell)
@@ -75,9 +75,9 @@ def memory_of_messages(cell: Cell, *, count: int) -> Row:
 
 
 def million(cell: Cell, *, count: int, rounds: int) -> list[Row]:
-    """Measure the store's memory for each pending event of Jiter, and claims.
+    """Measure how much of the store's memory a pending event of Jiter needs.
 
-    Claims are measured with few and with many pending events.
+    Also measures how long a claim takes with few and with many pending events.
     """
     fill(cell, FEW)
     few_us = [claim_us(cell, CLAIMS) for _ in range(rounds)]

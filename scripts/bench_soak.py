@@ -10,11 +10,11 @@ from statistics import median
 
 BODY = b'{"user":12345,"payload":"hello"}'
 DEADLINE_MS = 10_000
-# If fewer than `BACKLOG` events are overdue, as many are created; this is checked at
-# this interval.
+# At each interval, if fewer than `BACKLOG` events are overdue, `BACKLOG` more events
+# are created.
 BACKLOG, REFILL_INTERVAL_S = 5_000, 0.5
-# Events are created in batches. Only the events of this many batches are kept; the
-# events of older batches, which are delivered by then, are deleted to save memory.
+# The store keeps only the events of this many batches, the latest ones. Older events
+# have been delivered, and are deleted to save memory.
 KEPT_BATCHES = 4
 MINUTE_S = 60
 

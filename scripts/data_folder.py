@@ -130,7 +130,7 @@ class DataFolder:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether a server can listen on the port, with gunicorn's options."""
+    """Return whether a server can listen on the port, with the options of gunicorn."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -60,10 +60,10 @@ class Output:
             self._file = file.open("wb", buffering=0)
 
     def end_diversion(self, *, show: bool) -> None:
-        """Print the output of processes again.
+        """Stop diverting the output of processes, and resume printing it.
 
         Args:
-            show: print the diverted output as well.
+            show: first print the output that has been diverted.
         """
         if self._file is None:
             return
@@ -229,7 +229,7 @@ class Keeper:
             self._stopping.wait(pause)
 
     def _run(self) -> str:
-        """Run the process until it exits; return the cause."""
+        """Run the process until it exits; return why it exited."""
         try:
             process = self._spawn()
         except OSError as err:

@@ -26,9 +26,9 @@ from tests.system.processes import Process, free_port, wait_until
 from tests.system.report import Report
 
 MINUTE_S = 60
-# The work that the creation of the schedules causes is done after this time.
+# How long the system stays busy after the schedules have been created.
 SETTLED_AFTER_S = 5
-# Each minute is measured this long before the next minute begins.
+# The figures of a minute are read this long before the next minute begins.
 MEASURE_BEFORE_S = 2
 MEASURED = ("ticker", "worker", "store")
 
@@ -108,7 +108,7 @@ def create_schedules(cell: Cell, count: int) -> list[str]:
 
 
 def occurrences(ids: list[str], fire_times_s: range) -> list[Accepted]:
-    """Return the expected occurrences of schedules, with the ids that receivers get."""
+    """Return the occurrences that the receiver should get from the schedules."""
     return [
         Accepted(f"{id_}.{fire_s}", f"msg_{id_}.{fire_s}", fire_s * 1000)
         for fire_s in fire_times_s
@@ -183,8 +183,8 @@ class Rate:
 class Kind:
     """A kind of request to measure.
 
-    `status` is the expected status of the responses, `counts` the number of items in
-    each request.
+    `status` is the expected status of the responses. `counts` is the number of items
+    in each request.
     """
 
     server: Process

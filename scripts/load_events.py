@@ -172,7 +172,7 @@ def _hundred(cell: Cell, delay_ms: int = 0) -> list[Draft]:
 
 
 def _fill(cell: Cell, size: int) -> None:
-    """Add members to the set `due`, up to a size; they are due in the far future."""
+    """Fill the set `due` up to a size, with members due in the far future."""
     due = keys.due(cell.prefix)
     existing = cell.client.zcard(due)
     for start in range(existing, size, BATCH):

@@ -30,7 +30,7 @@ def kill_trees(roots: set[int]) -> None:
 
 
 def descendants(roots: set[int]) -> set[int]:
-    """Return the children of these processes, the children of those, and so on."""
+    """Return the descendants of these processes: children, grandchildren, and so on."""
     parents = _parents()
     found: set[int] = set()
     while (

@@ -68,7 +68,7 @@ def _outside_functions(tree: ast.AST) -> list[ast.AST]:
 
 
 def _assigned(nodes: list[ast.AST]) -> Assigned:
-    """The values assigned to each name; for the variable of a loop, the iterable."""
+    """The values assigned to each name; a loop assigns its iterable to its variable."""
     found: Assigned = defaultdict(list)
     for node in nodes:
         targets: list[ast.AST] = []

@@ -369,7 +369,7 @@ def test_an_accepted_event_is_logged_in_one_line_without_its_payload(
 
 def test_leading_slashes_are_part_of_the_path(app: Flask, token: str) -> None:
     def code(path: str) -> int:
-        # As an argument, `//api` would be a host for the test client, not a path.
+        # The test client would take `//api/events` for a URL with the host `api`.
         raw, headers = {"PATH_INFO": path}, {"x-api-key": token}
         http = app.test_client()
         return http.get("/", environ_overrides=raw, headers=headers).status_code

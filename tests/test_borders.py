@@ -16,8 +16,8 @@ MODULES = {
 }
 CORE, DIALECT = "scheduler_api.core", "scheduler_api.dialects"
 VOCABULARY = {"model", "headers", "deduplication", "timestamps", "logfmt", "gc_tuning"}
-# The layers of the engine, top down. A folder may import lower layers, but no other
-# folder of its own layer.
+# The layers of the engine, top down. A folder may import folders of lower layers,
+# but not the other folders of its own layer.
 LAYERS = (
     {"fsck", "recovery"},
     {"schedules", "tenants", "flow_control", "queries"},
@@ -77,7 +77,7 @@ def within(name: str, *folders: str) -> bool:
 
 
 def imports_from(modules: list[str], *folders: str) -> list[tuple[str, str]]:
-    """Pairs of one of these modules and a module in `folders` that it imports."""
+    """Pairs (importing module, imported module) whose second module is in `folders`."""
     return [
         (module, name)
         for module in modules

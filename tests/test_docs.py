@@ -31,7 +31,7 @@ SOURCES = [
 
 
 def references(page: Path) -> list[tuple[str, str]]:
-    """Pairs of a path that a page names and a name in that file, '' without a name."""
+    """Pairs (path, name in the file) that a page refers to; the name may be ''."""
     found: list[tuple[str, str]] = []
     for text in inline_code(page):
         match = REFERENCE.fullmatch(text)
@@ -43,7 +43,7 @@ def references(page: Path) -> list[tuple[str, str]]:
 
 
 def files_of(path: str) -> list[Path]:
-    """The files that a path in a page means; a part `<name>` matches any name."""
+    """The files that match a path in a page; `<name>` in the path matches any text."""
     pattern = re.sub(r"<\w+>", "*", path).rstrip("/")
     if "/" not in pattern and not (ROOT / pattern).exists():
         return [*(ROOT / "scheduler_api").rglob(pattern)]

@@ -71,7 +71,8 @@ def shells(
         with logs[role].open("wb") as log:
             processes.append(
                 subprocess.Popen(
-                    # Without `exec` only the shell is waited for at the end.
+                    # With `exec`, the command replaces the shell, so that
+                    # `process.wait` waits for the command.
                     ["sh", "-c", f"exec {line}"],
                     cwd=ROOT,
                     env=environ,

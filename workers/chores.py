@@ -57,8 +57,8 @@ def _retention_ms(settings: EngineSettings, state: State) -> int:
 def _template_retention_ms(settings: EngineSettings) -> int:
     """Return how long to keep a template after its schedule was edited or deleted.
 
-    Occurrences need their template until they are deleted: this allows a day for the
-    delivery of an occurrence, followed by the longest retention time of events.
+    The template is needed until the last occurrence is deleted. An occurrence may take
+    a day to be delivered, and is then kept for the longest retention time of events.
     """
     return max(settings.dead_retention_days, settings.retention_days) * DAY_MS + DAY_MS
 
@@ -155,8 +155,8 @@ def failures() -> int:
 def libraries() -> int:
     """Delete the cell's function libraries of other versions; return their number.
 
-    A process of another version that is still running loads its library again. A full
-    store would refuse to load a library, so no library is deleted from a full store.
+    If a process of another version still runs, it loads its library again. A full store
+    would refuse to load the library, so nothing is deleted while the store is full.
 
     Raises: SettingsError.
     """
@@ -168,6 +168,6 @@ def libraries() -> int:
 
 
 def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
-    """Log that a chore has run; store the time, so that the clock notices delays."""
+    """Log that a chore has run; store when, so that overdue chores are noticed."""
     cell.client.set(keys.chore(cell.prefix, name), at_ms)
     logging.getLogger("rq.worker").info(logfmt.line(f"chore.{name}", **counts))

@@ -27,9 +27,9 @@ from types import FrameType
 log = logging.getLogger("scheduler.ticker")
 
 MAX_WAIT_S = 1.0
-# How long it takes to wake up and reach the store; the ticker wakes up earlier by this
-# time. The store's clock decides which events are due: if a claim arrives too early, it
-# moves no events, and the ticker claims again.
+# It takes this long to wake up and reach the store, so the ticker wakes up this long
+# before the next event is due. The clock of the store decides which events are due: if
+# a claim arrives too early, it moves no events, and the ticker claims again.
 WAKE_UP_S = 0.0005
 ALIVE_TTL_S = 5
 FULL_TTL_S = 5
@@ -98,7 +98,7 @@ class Ticker:
         self._is_same_store = self._check_epoch(epoch, accepted)
 
     def _check_epoch(self, epoch: bytes | None, accepted: bytes | None) -> bool:
-        """Return whether the epoch is the same as at the ticker's start, or accepted.
+        """Return whether the epoch is unchanged since the ticker's start, or accepted.
 
         The epoch differs if the store lost its data or was replaced by another store.
         An operator can accept the new epoch.
@@ -158,9 +158,10 @@ class Ticker:
 
 
 def _sleep(wait_s: float, channel: PubSub) -> None:
-    """Sleep for some time, or until a wake-up; drop further wake-ups."""
+    """Sleep for some time, or until a wake-up; drop wake-ups that have queued up."""
     end_s = time.monotonic() + wait_s
-    # A socket's time-out has a resolution of 1 ms; `time.sleep` waits for the rest.
+    # `get_message` can wait only for whole milliseconds; `time.sleep` waits for the
+    # rest.
     while left_ms := max(0, int((end_s - time.monotonic()) * 1000)):
         if channel.get_message(timeout=left_ms / 1000):
             while channel.get_message(timeout=0):

@@ -41,7 +41,7 @@ def node() -> str:
 
 @pytest.fixture(scope="session")
 def jiter_run(system: System, node: str) -> Iterator[Run]:
-    """A background run of the node tests of Jiter's client."""
+    """The node tests of Jiter's client, running in the background."""
     foreign = {"JITER_FOREIGN_API_KEY": system.new_tenant("foreign")["JITER_API_KEY"]}
     run = Run(node, "jiter*.test.mjs", system.credentials | foreign)
     yield run

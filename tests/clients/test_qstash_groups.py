@@ -37,7 +37,7 @@ def dead_letters(qstash: Publisher, label: str) -> list[Any]:
 def create_dead_letters(
     qstash: Publisher, destination: Destination, *, label: str, count: int = 1
 ) -> list[Any]:
-    """Publish messages that fail without retries; return the label's dead letters."""
+    """Publish messages that fail; return all dead letters with this label."""
     before = len(dead_letters(qstash, label))
     for n in range(count):
         qstash.message.publish(

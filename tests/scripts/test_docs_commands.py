@@ -72,7 +72,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     },
     "docs/v1.md": {"v1/events": Outcome('"eventId"', received='{"user":12345}')},
 }
-# Blocks that the tests do not run, by page and beginning of the block; the reasons.
+# Why the tests do not run some blocks, by page and by the beginning of the block.
 NOT_RUN = {
     ("README.md", "scripts/up"): "runs already, on another port",
     ("docs/bench.md", "scripts/bench  "): "takes minutes and needs nginx",
@@ -105,7 +105,7 @@ class Site:
         return text
 
     def _hosted(self) -> str:
-        """Create another tenant with a schedule; return the token of the tenant."""
+        """Create another tenant, which has a schedule; return the tenant's token."""
         environ = dict(
             line.split("=", 1)
             for line in (self.folder / "data" / "credentials.env").read_text().split()

@@ -1,4 +1,4 @@
-"""Tests of keepers: they restart and stop a process; output never blocks it."""
+"""Tests that keepers restart and stop a process, and never block its output."""
 
 import os
 import pytest

@@ -1,4 +1,4 @@
-"""Tests that `scripts/up` starts a complete system and, at its end, stops all of it."""
+"""Tests that `scripts/up` starts a complete system, and stops all its processes."""
 
 import http.client
 import http.server

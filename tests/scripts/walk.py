@@ -64,7 +64,8 @@ class Shell:
     def run(self, commands: str) -> str:
         """Run commands and return their output.
 
-        Raises: AssertionError, if a command fails or all commands take more than 60 s.
+        Raises: AssertionError, if a command fails or if the commands take more than
+            60 s together.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         end, output = uuid4().hex, ""
@@ -106,7 +107,7 @@ class Walk:
         self._shell = shell
         self._receiver_log = receiver_log
         self._outcomes = dict(outcomes)
-        # Each page has a receiver with another port, so that no page affects the next.
+        # Each page has a receiver on a different port, so no page affects the next.
         self._port = free_port()
 
     def run(self, block: Block, replace: Callable[[str], str] = str) -> None:

@@ -115,9 +115,9 @@ def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
         "overtaken by": f"{overtaking_ms:.0f} ms",
     }
     report = Report(cell.tally(accepted), figures)
-    # During the outage, the destination gets the attempts in flight when the failures
-    # suffice to open the breaker, the attempts begun until the worker has reported
-    # these failures, and probes.
+    # During the outage, the destination gets three kinds of requests: those in flight
+    # when there are enough failures to open the breaker, those that begin before the
+    # worker has reported these failures, and probes.
     maximum = 3 * cell.settings.max_in_flight + away_s
     report.expect(len(during) <= maximum, "a failing destination gets few requests")
     report.expect({a.label for a in after} == {*labels}, "all arrive in the end")

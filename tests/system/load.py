@@ -61,7 +61,8 @@ class Load:
         elif answer.status == 503:
             self.retry_after.append(answer.retry_after)
         elif time.monotonic() < started_s + self.in_ms / 1000:
-            # A slower request may be refused because the event's time has passed.
+            # Only fast requests count: if a request is slow, the time of its event
+            # may have passed, so that the system refuses it.
             self.unexpected.append(f"{answer.status} {answer.body}")
 
 

@@ -21,7 +21,7 @@ def publish(
 ) -> list[Accepted]:
     """Create messages in this order, all due now.
 
-    Sets `cell.owner` to the tenant's owner in the QStash dialect.
+    Sets the dialect of `cell.owner` to QStash.
     """
     at = to_iso(cell.events.cell.now_ms())
     drafts = [
@@ -52,7 +52,7 @@ def _id_of(label: str) -> str:
 
 
 def begin_times(cell: Cell) -> list[tuple[float, str]]:
-    """Time in ms and event id of each begun attempt, from the journal of the owner."""
+    """Time in ms and event id of each begun attempt, from the journal of the tenant."""
     journal = cell.client.xrange(keys.journal(cell.prefix, str(cell.owner)))
     entries = cast(list[tuple[bytes, dict[bytes, bytes]]], journal)
     return [

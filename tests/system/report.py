@@ -28,7 +28,7 @@ class Tally:
     def is_sound(self) -> bool:
         """Whether nothing is lost, early, inconsistent, or duplicated without reason.
 
-        The only valid reason: the attempt was in flight when its worker was killed.
+        A duplicate has a valid reason only if a worker was killed during the attempt.
         """
         explained = self.duplicates <= self.in_flight
         return explained and not (self.lost or self.early or self.faults)

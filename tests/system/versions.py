@@ -87,7 +87,7 @@ class TwoVersions(LibraryCell):
         return name
 
     def start_other(self, *names: str) -> None:
-        """Start processes of the copy; their names are as in `start`."""
+        """Start processes of the copy, given their names as for `start`."""
         for name in names:
             line = PROCFILE[name.partition("-")[0]]
             self.processes[name] = process = Process(

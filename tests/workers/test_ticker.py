@@ -97,6 +97,6 @@ def test_events_stay_due_while_two_envelopes_wait_in_rq(ticker: Ticker):
 
     assert client.llen("rq:queue:deliveries") == 2
     assert client.zcard(keys.due(ticker.prefix)) == 1
-    # An event is overdue, but the ticker waits as long as it may: when a worker begins
-    # events, the worker wakes the ticker.
+    # Although an event is overdue, the ticker sleeps for the maximum time: it cannot
+    # offer the event before a worker begins others, and that worker wakes the ticker.
     assert waits_s[-1] == 1.0

@@ -35,8 +35,9 @@ class Counts:
 class BreakerReports:
     """Count attempts and failures by destination, and report them to the store.
 
-    A destination without failures is reported only if the destination is held, or if
-    the previous report contained failures of this destination.
+    A destination is held while events may have to wait for it, for example because its
+    breaker is open. A destination without failures is reported only if it is held, or
+    if the previous report contained failures of it.
     """
 
     def __init__(self, store: WorkerStore, limits: BreakerLimits) -> None:

@@ -33,7 +33,7 @@ T = TypeVar("T")
 class DeliveryLoop:
     """Controls the deliveries on the event loop from RQ's thread.
 
-    Call the methods from other threads than that of the event loop only.
+    Do not call the methods on the thread of the event loop.
     """
 
     def __init__(self, queue: Queue) -> None:

@@ -60,7 +60,7 @@ class FairShare:
 
     @property
     def extra_room(self) -> int:
-        """Room beyond the capacity, not for the destination with most deliveries."""
+        """How many events of other destinations may begin beyond the capacity now."""
         if not self._share or self._clock() < self._opens_at:
             return 0
         largest = max((n for d, n in self._in_flight.items() if d), default=0)
@@ -70,7 +70,7 @@ class FairShare:
         """Return the limits for `WorkerStore.begin`; None if the limit is off.
 
         Args:
-            only_others: the worker is full, so only its extra room is left.
+            only_others: whether the worker is full, so only extra room may be left.
         """
         if not self._share:
             return None

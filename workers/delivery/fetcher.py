@@ -17,8 +17,8 @@ from workers.redis_connection import RedisConnection
 log = logging.getLogger("scheduler.worker")
 
 MAX_WAIT_S = 1
-# The fetcher polls for extra room at this interval: extra room opens after some time,
-# without a notification.
+# The fetcher polls at this interval whether the worker has extra room, because there is
+# no notification when the extra room opens.
 ROOM_POLL_S = 0.05
 
 
@@ -33,7 +33,7 @@ class Fetcher:
 
     Args:
         connection: used for blocking commands, so it must not be shared.
-        plan: called with the ids of schedules to top up; must not block.
+        plan: called with ids of schedules that need more fire times; must not block.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Fetcher:
             return True
 
     async def _next_job_id(self, *, wait: bool) -> bytes | None:
-        """Move a job to the intermediate queue, in the same direction as RQ."""
+        """Move a job to the intermediate queue, as RQ does; return the job's id."""
         command, *timeout = ("BLMOVE", MAX_WAIT_S) if wait else ("LMOVE",)
         job_id = await self._connection.execute(
             command, self._queue_key, self._intermediate_key, "LEFT", "RIGHT", *timeout
@@ -105,7 +105,7 @@ class Fetcher:
             self._plan(envelope.schedule_ids)
         await self._wait_until_accepted()
         self._accepting = asyncio.create_task(self._accept(envelope))
-        # Let the task start: `has_room` must count these events.
+        # Let the task start, so that `has_room` counts the events of this envelope.
         await asyncio.sleep(0)
 
     async def _read(self, name: str) -> Envelope:

@@ -151,7 +151,10 @@ class HttpConnection(asyncio.Protocol):
         self._sent = True
 
     def finish(self) -> bool:
-        """End the exchange; return True if the connection is reusable, else abort."""
+        """End the exchange; abort the connection unless it is reusable.
+
+        Returns whether the connection is reusable.
+        """
         exchange, self._exchange, done = self._exchange, None, self._done
         self._done = None
         if done is not None:

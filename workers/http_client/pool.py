@@ -132,7 +132,7 @@ class HttpConnectionPool:
         loop = asyncio.get_running_loop()
 
         def open_socket(info: AddrInfoType) -> socket.socket:
-            """Check an address, which may be a literal in the URL; open a socket."""
+            """Open a socket if the policy allows the address and port."""
             address, port = str(info[4][0]), int(info[4][1])
             reason = self._policy.refusal(address, port)
             if reason is not None:
@@ -155,8 +155,8 @@ class HttpConnectionPool:
                 ssl=self._tls if secure else None,
                 server_hostname=origin.host if secure else None,
             )
-        # Added only now: if connecting is cancelled, `connection_lost`, which removes
-        # the connection from the set, is never called.
+        # `connection_lost` removes the connection from the set, but is never called if
+        # connecting is cancelled. So the connection is added only now.
         if connection.is_open:
             self._connections.add(connection)
         return connection

@@ -237,5 +237,5 @@ def test_r13_a_job_id_that_is_not_utf8_is_removed(station: Station):
     station.fetch()
 
     assert station.in_flight.accepted == [(claim.ids, False)]
-    # RQ's maintenance would fail on the id of this job.
+    # The job must be removed, because RQ's maintenance would fail to decode its id.
     assert station.unread == []

@@ -21,7 +21,10 @@ def store_url(valkey: str) -> Iterator[str]:
 
 @pytest.fixture
 def make_web(store_url: str) -> Callable[..., Web]:
-    """A factory of applications with the given settings, each with a new tenant."""
+    """A function that returns an application with a new tenant.
+
+    The arguments of the function are `kind` and `changes` of `settings_with`.
+    """
 
     def make(kind: type | None = None, **changes: Any) -> Web:
         settings = settings_with(kind, changes, redis_url=store_url)

@@ -24,9 +24,8 @@ def settings_with(
     """Return the default settings with some changes.
 
     Args:
-        kind: the class of a dialect's settings; without it, all changes are to the
-            settings of the engine.
-        changes: values by name, for fields of `kind` and of `Settings`.
+        kind: a dialect's class of settings; None if only settings of the engine change.
+        changes: new values, by the name of a field of `kind` or of `Settings`.
     """
     declared = set() if kind is None else {field.name for field in fields(kind)}
     own = {name: value for name, value in changes.items() if name in declared}
@@ -75,7 +74,7 @@ class Engine:
         return claims.claim(self.cell_at(now_ms), room=room, timeouts=TIMEOUTS)
 
     def begin(self, event_id: str, *, now_ms: int | None = None) -> Begun:
-        """Claim all due events and begin one of them."""
+        """Claim all due events, and begin the event with this id."""
         self.offer(now_ms=now_ms)
         [begun] = self.worker(now_ms).begin(event_id)
         return begun

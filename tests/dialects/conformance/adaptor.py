@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Client:
-    """An HTTP client of the API with the credentials of one tenant."""
+    """An HTTP client that calls the API as one tenant."""
 
     app: Flask
     tenant: NewTenant
@@ -52,7 +52,7 @@ class Adaptor(Protocol):
     retries: int
 
     def headers(self, token: str) -> dict[str, str]:
-        """Return the request headers that authenticate the tenant with this token."""
+        """Return the request headers that authenticate a client with this token."""
         ...
 
     def accept(self, client: Client, url: str) -> str:
@@ -68,19 +68,19 @@ class Adaptor(Protocol):
         ...
 
     def url(self, client: Client, webhook: str) -> str:
-        """Return the destination of a pending webhook."""
+        """Return the URL to which a pending webhook will be sent."""
         ...
 
     def edit(self, client: Client, webhook: str, url: str) -> int:
-        """Change the destination of a webhook; return the status of the response."""
+        """Change the URL of a webhook; return the HTTP status of the response."""
         ...
 
     def cancel(self, client: Client, webhook: str) -> int:
-        """Cancel a webhook; return the status of the response."""
+        """Cancel a webhook; return the HTTP status of the response."""
         ...
 
     def replay(self, client: Client, webhook: str) -> int:
-        """Send a dead webhook again; return the status of the response."""
+        """Replay a dead webhook; return the HTTP status of the response."""
         ...
 
     def check_request(self, arrival: Arrival, secrets: Secrets, url: str) -> None:

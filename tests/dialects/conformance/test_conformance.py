@@ -1,7 +1,7 @@
 """The conformance suite: tests that every registered dialect must pass.
 
-The tests accept, read, edit, cancel, deliver, retry and replay webhooks through the
-HTTP API of the dialect. A worker delivers the webhooks to real HTTP receivers.
+The tests create, read, edit, cancel and replay webhooks through the HTTP API of the
+dialect. A worker delivers and retries the webhooks, and real HTTP receivers answer.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """An API on a real store, and a worker that sends real HTTP requests to receivers.
 
-Tests set the time of the worker, so that they need not wait for fire times and retries.
+Tests set the worker's clock instead of waiting for fire times and retries.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ MAX_CLAIMS = 1_000
 
 
 class World:
-    """The API of a cell, and a worker whose clock shows `now_ms`."""
+    """The API under test, and a worker whose clock shows `now_ms`."""
 
     def __init__(self, store_url: str) -> None:
         loopback = read_networks("127.0.0.0/8")

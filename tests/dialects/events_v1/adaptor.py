@@ -28,7 +28,7 @@ class EventsV1:
         return {"x-api-key": token}
 
     def accept(self, client: Client, url: str) -> str:
-        # A callback can be replayed only until the end date of its event.
+        # The event ends late, because callbacks can be replayed only before this end.
         at = datetime.now(UTC) + timedelta(minutes=2)
         event = {
             "eventOwner": "user@example.com",

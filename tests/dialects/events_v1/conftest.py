@@ -24,7 +24,7 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class Api:
-    """A client of the API for one tenant, and the store of this API."""
+    """An API client of one tenant, with the API's store."""
 
     app: Any
     store: EventStore
@@ -52,20 +52,20 @@ class Api:
             return response.status_code, body
 
     def data(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """Send a request that succeeds; return `data` of the response."""
+        """Send a request that succeeds; return the field `data` of the response."""
         status, response = self.call(method, path, body, **options)
         assert status == (201 if (method, path) == ("POST", "/v1/events") else 200)
         return response["data"]
 
     def error(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """Send a request that fails; return the status and the message."""
+        """Send a request that fails; return the status and the field `message`."""
         status, response = self.call(method, path, body, **options)
         assert set(response) == {"statusCode", "message", "error", "timestamp"}
         assert response["statusCode"] == status
         return status, response["message"]
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """Return a body that creates a yearly event; the value `...` omits a field."""
+        """Return a request body for a yearly event; the value `...` omits a field."""
         body = {
             "eventOwner": "user@example.com",
             "endDate": self.date_in(HOUR_MS),
@@ -103,10 +103,10 @@ class Api:
     def fire(
         self, event_id: str, *, now_ms: int, outcome: str = "delivered", **log: Any
     ) -> bool:
-        """Claim at `now_ms`, and make one attempt of each due callback of an event.
+        """Claim all due events; make one attempt of each claimed callback of one event.
 
         Returns:
-            Whether the event had a callback that could begin.
+            False if no callback is due, or a due callback cannot begin.
         """
         claim = claims.claim(self.cell_at(now_ms), room=100, timeouts=TIMEOUTS)
         own_id = internal_id(event_id)
@@ -126,7 +126,10 @@ class Api:
 def make_api(
     make_web: Callable[..., Web], store_url: str
 ) -> Iterator[Callable[..., Api]]:
-    """A factory of clients of an API with the given settings, each of a new tenant."""
+    """A function that returns an API client of a new tenant.
+
+    The arguments of the function are settings of the API.
+    """
 
     def make(**changes: Any) -> Api:
         web = make_web(EventsV1Settings, **changes)

@@ -1,4 +1,4 @@
-"""Tests of two lists: the attempts of an event, and the failures of an owner."""
+"""Tests of the list of an event's attempts, and of the list of failed attempts."""
 
 from scheduler_api.core.store import claims
 from scheduler_api.core.timestamps import from_iso, to_iso

@@ -9,7 +9,8 @@ from tests.dialects.events_v1.conftest import Api
 from typing import Any
 from urllib.parse import parse_qsl
 
-# The example query of the documentation, as three versions of axios encode it.
+# The example query of the documentation, as encoded by three versions of the HTTP
+# client axios.
 JSON_NOTATION = (
     "query=%7B%22eventOwner%22:[%22user%40example.com%22],%22tags%22:[%22prod%22],"
     "%22context%22:[%7B%22path%22:[%22user%22],%22value%22:%2212345%22,"

@@ -37,7 +37,7 @@ def begun(context: object = CONTEXT, **changes: object) -> Begun:
 
 
 def render(begun_event: Begun, settings: Settings = SETTINGS):
-    # The time is real, because receivers refuse requests with old timestamps.
+    # Use the real time, because receivers refuse signatures with old timestamps.
     now_ms = time.time_ns() // 1_000_000
     return EventsV1Outbound(settings).render(
         begun_event, secrets=SECRETS, now_ms=now_ms

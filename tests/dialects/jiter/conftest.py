@@ -1,4 +1,4 @@
-"""Fixtures for Jiter: an API client, which can also create and attempt past events."""
+"""Fixtures for Jiter: an API client, which can also create events in the past."""
 
 import pytest
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MINUTE_MS = 60_000
 
 @dataclass
 class Api:
-    """A client of the API for one tenant, with the store and the engine of this API."""
+    """An API client of one tenant, with the API's store and an `Engine` on it."""
 
     app: Any
     store: EventStore
@@ -45,7 +45,7 @@ class Api:
             return response.status_code, body
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """Return a body that creates an event due in a minute; `...` omits a field."""
+        """Return a request body for an event due in a minute; `...` omits a field."""
         body = {
             "payload": "hello",
             "destination": "https://example.com/hook",
@@ -59,7 +59,7 @@ class Api:
         return dict(event)
 
     def cron_body(self, **changes: Any) -> dict[str, Any]:
-        """Return a body that creates a daily cron job; `...` omits a field."""
+        """Return a request body for a daily cron job; `...` omits a field."""
         body = {
             "payload": "tick",
             "destination": "https://example.com/hook",
@@ -85,7 +85,7 @@ class Api:
         return str(int(event.id, 36))
 
     def attempt(self, event: str, outcome: str, *, ago_ms: int = 0, **log: Any) -> None:
-        """Make one attempt of an event, as if `ago_ms` ago."""
+        """Make one attempt of an event, with the clock set back by `ago_ms`."""
         now_ms = self.cell.now_ms() - ago_ms
         self.engine.attempt(to_id(int(event)), outcome, now_ms=now_ms, **log)
 
@@ -97,7 +97,10 @@ class Api:
 
 @pytest.fixture
 def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
-    """A factory of clients of an API with the given settings, each of a new tenant."""
+    """A function that returns an API client of a new tenant.
+
+    The arguments of the function are settings of the API.
+    """
 
     def make(**changes: Any) -> Api:
         web = make_web(JiterSettings, **changes)

@@ -346,7 +346,7 @@ def test_creating_an_event_costs_one_round_trip(api: Any, store_url: str) -> Non
         earlier = before.get(f"cmdstat_{name}", {"calls": 0})["calls"]
         return int(after.get(f"cmdstat_{name}", {"calls": 0})["calls"] - earlier)
 
-    # Function calls only: `api.body` reads the store's time with another command.
+    # Count only function calls, because `api.body` also sends a command: `TIME`.
     assert count_function_calls(client) - called == 10
     assert calls("hget") == calls("incrby") == 0
 

@@ -1,4 +1,4 @@
-"""Tests of limits, which settings define; limits of the hosted service are optional."""
+"""Tests of the limits on sizes, on requests per minute and on events per month."""
 
 import io
 import json
@@ -101,7 +101,7 @@ def test_requests_over_the_limit_get_429_with_retry_after(make_api: Make) -> Non
 
     refused = [response for response in responses if response[0] == 429]
     assert responses[:2] == [(200, []), (200, [])]
-    # At most 4 of 7 requests pass, even if the minute, and with it the count, ends.
+    # At most 4 of 7 requests pass: 2 in this minute, and 2 if the next minute begins.
     assert len(refused) >= 3
     assert refused[-1][1] == {
         "message": "Too many requests, please try again in a minute"

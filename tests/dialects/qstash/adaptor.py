@@ -13,8 +13,8 @@ SCHEDULE = {"Upstash-Cron": "* * * * *", "Scheduler-Max-Runs": "1"}
 class QStash:
     """Adapts the QStash API to the conformance suite.
 
-    Each webhook is a message; an editable webhook is a schedule with one run, because
-    QStash cannot edit messages.
+    A webhook is a message. QStash cannot edit messages, so an editable webhook is a
+    schedule with one run.
     """
 
     retries = 2

@@ -1,4 +1,4 @@
-"""Begun attempts of messages, and their results, for tests of outbound code."""
+"""Helpers for tests of outbound code: begun attempts of messages, and results."""
 
 from dataclasses import dataclass, replace
 from scheduler_api.core.model import Begun, Content
@@ -23,6 +23,6 @@ class Reply:
 
 
 def begun_of(message: Message, *, failures: int = 0, body: bytes = BODY) -> Begun:
-    """Return a begun attempt of a message that has failed `failures` times."""
+    """Return a begun attempt of a message, after `failures` failed attempts."""
     content = Content(URL, body, to_options(message))
     return replace(BEGUN, content=content, failures=failures)

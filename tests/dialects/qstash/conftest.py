@@ -17,7 +17,7 @@ HOOK = "https://example.com/hook"
 
 @dataclass
 class Api:
-    """A client of the API for one tenant, with the store and the engine of this API."""
+    """An API client of one tenant, with the API's store and an `Engine` on it."""
 
     app: Any
     store: EventStore
@@ -32,7 +32,7 @@ class Api:
         return self.store.cell
 
     def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Send a request; return the status and the parsed body, None if empty."""
+        """Send a request; return the status and the parsed body, or None if empty."""
         headers = {"Authorization": f"Bearer {self.token}"} | more.pop("headers", {})
         with self.app.test_client() as client:
             answer = client.open(path, method=method, headers=headers, **more)
@@ -43,7 +43,11 @@ class Api:
             return answer.status_code, body
 
     def publish(self, to: str = HOOK, data: bytes = b"hello", **headers: str) -> Any:
-        """Publish a message; `retry_delay` sets the header `Upstash-Retry-Delay`."""
+        """Publish a message.
+
+        Args:
+            headers: values by name; `retry_delay` means `Upstash-Retry-Delay`.
+        """
         status, answer = self.call(
             "POST", f"/v2/publish/{to}", data=data, headers=upstash(headers)
         )
@@ -66,11 +70,11 @@ class Api:
         self.settle(self.begin(message_id), outcome, **log)
 
     def begin(self, message_id: str) -> Begun:
-        """Claim all due events and begin one message."""
+        """Claim all due events, and begin an attempt of one message."""
         return self.engine.begin(message_id.removeprefix("msg_"))
 
     def lose(self, message_id: str) -> None:
-        """Begin an attempt, then claim regularly until its lease has expired."""
+        """Begin an attempt, never settle it, and claim until the lease has expired."""
         self.begin(message_id)
         begun_ms = self.cell.now_ms()
         for after_ms in range(5_000, 2 * TIMEOUTS.lease_ms, 5_000):
@@ -82,13 +86,16 @@ class Api:
 
 
 def upstash(headers: dict[str, str]) -> dict[str, str]:
-    """Return headers with the prefix `Upstash-` and dashes for `_` in names."""
+    """Rename headers: `retry_delay` becomes `Upstash-retry-delay`."""
     return {f"Upstash-{name.replace('_', '-')}": v for name, v in headers.items()}
 
 
 @pytest.fixture
 def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
-    """A factory of clients of an API with the given settings, each of a new tenant."""
+    """A function that returns an API client of a new tenant.
+
+    The arguments of the function are settings of the API.
+    """
 
     def make(**changes: Any) -> Api:
         web = make_web(QstashSettings, **changes)

@@ -1,4 +1,4 @@
-"""A schema for generated requests, made from the description of the QStash API."""
+"""Helpers that adapt the description of the QStash API and generate requests."""
 
 import copy
 import json
@@ -28,7 +28,7 @@ TEXTS: Json = {"type": "array", "items": TEXT}
 MAP: Json = {"type": "object", "additionalProperties": TEXTS}
 ERROR: Json = {"$ref": "#/components/responses/Error"}
 DIGITS: Json = {"type": "string", "pattern": "^[0-9]{1,3}$"}
-# Texts of all characters that a header value may contain.
+# A strategy for texts of any characters that a header value may contain.
 LATIN_1 = st.text(
     st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"])
 )
@@ -68,7 +68,8 @@ VALID: dict[str, tuple[str, ...]] = {
     "label": ("first", "first,third"),
     "callerIp": ("127.0.0.1",),
 }
-# Headers and parameters that accept the same values as another in `VALID` or `BOUNDS`.
+# Headers and parameters without an entry in `VALID` or `BOUNDS`, each with the entry
+# whose values are valid for it too.
 SAME_VALUES = {
     "messageIds": "messageId",
     "dlqIds": "dlqId",
@@ -139,8 +140,8 @@ class Adaptation:
     """A change to one place in the description.
 
     Attributes:
-        at: the path to the place, as names of fields separated by spaces. Parameters of
-            an operation are found by name.
+        at: the path to the place, as names of fields separated by spaces. Below
+            `parameters`, the name is that of a parameter.
         value: an object that is merged recursively into the object at the place; a
             field with the value None is removed.
         reason: why our API differs from the description.
@@ -171,8 +172,8 @@ def load(
     """Return the description with the adaptations, as a schema for Schemathesis.
 
     Args:
-        aliases: operations to add, each with the described operation that it equals.
-        general: statuses to add to every operation.
+        aliases: operations to add, each with the described operation to copy.
+        general: statuses of error responses to add to every operation.
     """
     described = json.loads(DESCRIPTION.read_text())
     for operation in _operations(described):
@@ -210,7 +211,7 @@ def cases(operation: schemathesis.APIOperation) -> st.SearchStrategy[Case]:
 
 
 def unescaped_path(case: Case) -> str:
-    """Return the path of a request, with the destination unescaped as clients do."""
+    """Return the path of a request, without percent escapes in a plain destination."""
     destination = (case.path_parameters or {}).get("destination")
     if isinstance(destination, str) and PLAIN.fullmatch(destination):
         return case.path.replace("{destination}", destination)
@@ -218,7 +219,7 @@ def unescaped_path(case: Case) -> str:
 
 
 def empty_unless_described(_: object, response: Response, case: Case) -> None:
-    """Check that an answer is empty if the description has no body for it."""
+    """Check that an answer is empty if the description has no body for its status."""
     described = case.operation.responses.find_by_status_code(response.status_code)
     if described is not None and "content" not in described.definition:
         assert not response.content
@@ -256,7 +257,7 @@ def _merge(into: Json, value: Json) -> None:
 
 
 def _close(schema: Json) -> None:
-    """Forbid fields that the schema of an object does not describe."""
+    """Forbid undescribed fields in all objects, unless the schema says otherwise."""
     if isinstance(schema, list):
         for each in schema:
             _close(each)

@@ -30,7 +30,7 @@ def test_keys_have_the_format_that_clients_expect(tenants: Tenants):
 
 
 def age_rotation(client: redis.Redis, tenant_id: str, by_ms: int) -> None:
-    """Make the last rotation `by_ms` older."""
+    """Move the time of the last rotation `by_ms` milliseconds into the past."""
     client.hincrby(keys.tenant(PREFIX, tenant_id), "qstash.rotated", -by_ms)
 
 
@@ -39,7 +39,7 @@ def pair(secrets: Secrets) -> tuple[str, str]:
 
 
 def verify(issued: tuple[str, str], secrets: Secrets) -> bool:
-    """Return whether a receiver with the pair `issued` accepts new signatures."""
+    """Return whether a receiver with the keys `issued` accepts new signatures."""
     return secrets[CURRENT_KEY] in issued
 
 

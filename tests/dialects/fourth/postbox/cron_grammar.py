@@ -1,4 +1,4 @@
-"""The grammar of cron expressions that Postbox accepts: seconds, `L` and `@daily`."""
+"""The cron grammar of Postbox, which has a field for seconds, `L` and `@daily`."""
 
 from scheduler_api.core.cron.expression import Grammar
 

@@ -55,7 +55,7 @@ DOCUMENT = Document(
 
 
 class Memos:
-    """Views, called with the owner that the request's key authenticates."""
+    """Views of events. `owner` is the owner that the request's key identifies."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

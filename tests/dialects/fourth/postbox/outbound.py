@@ -40,5 +40,5 @@ class PostboxOutbound:
         return ()
 
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
-        """Decide on one retry, a second after the first failure."""
+        """Decide whether to retry: once, a second after the first failure."""
         return retry.decide(begun, answer, _next_delay_ms)

@@ -6,7 +6,7 @@ from scheduler_api.core.settings.variables import read_integer, variable
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PostboxSettings:
-    """The deadline of an attempt."""
+    """The settings of Postbox: only the deadline of an attempt."""
 
     timeout_ms: int = variable(
         "SCHED_POSTBOX_TIMEOUT_MS",

@@ -1,4 +1,4 @@
-"""Tests of deduplication: of schedules, and when that of a message ends."""
+"""Tests of duplicate schedules, and of when a message can be published again."""
 
 import pytest
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,11 @@ CONTENT_BASED = {"content_based_deduplication": "true"}
 
 
 def schedule(api: Any, data: bytes = b"x", **headers: str) -> Any:
-    """Create a schedule; `retry_delay` sets the header `Upstash-Retry-Delay`."""
+    """Create a schedule.
+
+    Args:
+        headers: values by name; `retry_delay` means `Upstash-Retry-Delay`.
+    """
     fields = ({"cron": "0 0 1 1 *"} | headers).items()
     headers = {f"Upstash-{name.replace('_', '-')}": value for name, value in fields}
     path = f"/v2/schedules/{HOOK}"

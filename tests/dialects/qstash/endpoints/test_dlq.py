@@ -15,7 +15,7 @@ HOOK = "https://example.com/hook"
 
 
 def dead_letter(api: Any, to: str = HOOK, status: int = 500, **headers: str) -> str:
-    """Publish a message and let its last attempt fail; return the message's id."""
+    """Publish a message and let it fail for good; return the message's id."""
     name = api.publish(to, **headers)["messageId"]
     response_headers = ["Retry-After", "9", "X-Reason", "busy"]
     api.attempt(name, "dead", status=status, response="nö", headers=response_headers)
@@ -89,7 +89,7 @@ def test_redacted_values_stay_hidden_and_a_retry_sends_the_originals(api: Any) -
 def test_pages_list_every_dead_letter_once_in_order(api: Any, order: str) -> None:
     expected = [dead_letter(api) for _ in range(7)]
     index = keys.finished(api.cell.prefix, str(api.owner), State.DEAD)
-    # Give three letters the same end, so that only their ids order them.
+    # Let three messages end at the same time, so that only their ids define the order.
     for name in expected[2:5]:
         member = name.removeprefix("msg_")
         ended = api.cell.client.zscore(index, expected[2].removeprefix("msg_"))
@@ -378,7 +378,7 @@ def test_a_retry_that_is_a_duplicate_keeps_the_dead_letter(api: Any) -> None:
 
 
 def test_the_id_is_derived_from_fire_time_and_event(api: Any) -> None:
-    """Failure callbacks contain this id too, so it must be known beforehand."""
+    """A failure callback must contain this id before the dead letter exists."""
     name = dead_letter(api)
     [letter] = letter_ids(api)
     wanted_ms = api.message(name)["notBefore"]

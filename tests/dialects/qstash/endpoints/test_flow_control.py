@@ -32,7 +32,7 @@ def act(api: Any, verb: str, key: str = "k") -> None:
 
 
 def offered(api: Any) -> list[str]:
-    """Claim due events; return their message ids."""
+    """Claim the due events; return the ids of their messages."""
     return [
         f"msg_{each}"
         for each in claims.claim(api.cell, room=100, timeouts=TIMEOUTS).ids

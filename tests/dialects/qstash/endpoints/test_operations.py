@@ -1,8 +1,8 @@
-"""Generated requests to every operation, and checks of the answers.
+"""Tests that send generated requests to every operation, and check the answers.
 
-`operations.json` is the published description of the QStash API. Answers must match
-this description after the adaptations below, where our API differs from QStash. Each
-adaptation has a reason.
+`operations.json` is the published description of the QStash API. Where our API differs
+on purpose, the adaptations below change the description. Answers must match the changed
+description.
 
 Source: https://upstash.com/docs/qstash/api-reference
 """
@@ -48,7 +48,7 @@ from tests.dialects.qstash.operations import (
 from typing import Any
 
 EXAMPLES = 20
-# Without a seed, each edit of the test function changes the generated requests.
+# Without this seed, every edit of the test would change the generated requests.
 SEED = 1
 CHECKS = [
     not_a_server_error,
@@ -115,8 +115,8 @@ STATES = (
 )
 FLOW_CONTROL_HEADERS = headers("Upstash-Flow-Control-Key", "Upstash-Flow-Control-Value")
 
-# Parameters and bodies that clients send although the description lacks them. The
-# adaptations concern requests only: which answers are allowed must not change.
+# Adaptations of requests, mostly by parameters and bodies that clients send but the
+# description lacks. These adaptations must not change which answers are allowed.
 REQUESTS = (
     Adaptation(
         f"{BATCH} requestBody content application/json schema items properties",
@@ -228,7 +228,8 @@ REQUESTS = (
         "the hosted service had it",
     ),
 )
-# Optional fields of the description that are required here, since an SDK needs them.
+# Fields of answers that are optional in the description, but that an SDK needs. The
+# adaptations make these fields required.
 MESSAGE = ("messageId", "url", "method", "maxRetries", "notBefore", "createdAt")
 NEEDED = {
     "Message": MESSAGE,
@@ -243,7 +244,7 @@ NEEDED = {
     "FlowControlKey": ("flowControlKey",),
     "SigningKeys": ("current", "next"),
 }
-# Answers that the SDKs need, where the description has other answers.
+# Adaptations of answers: the SDKs need these answers, but the description has others.
 ANSWERS = (
     Adaptation(
         f"{PUBLISH} responses",
@@ -338,7 +339,8 @@ INVALID_INPUT = {
     "/v2/dlq/retry/{dlqId} post": "an invalid header",
     "/v2/flowControl get": "an unknown parameter",
 }
-# Our additional fields: the description allows more, and clients ignore unknown fields.
+# Fields of our answers that the description lacks. The description allows additional
+# fields, and clients ignore unknown fields.
 OWN_FIELDS = {
     "Schedule": {
         **{"missedRuns": TEXT, "mostMissed": INTEGER, "skippedRuns": INTEGER},
@@ -369,7 +371,8 @@ ADAPTATIONS = (
         for kind, fields in OWN_FIELDS.items()
     ),
 )
-# Operations that the SDKs use, each with the described operation that it equals.
+# Operations that the SDKs use but the description lacks, each with the described
+# operation that does the same.
 ALIASES = {
     "/v2/events get": "/v2/logs get",
     "/v2/schedules/{scheduleId}/pause patch": "/v2/schedules/{scheduleId}/pause post",
@@ -400,7 +403,11 @@ SETTINGS = settings(
 
 @dataclass
 class Subject:
-    """The application under test, and the ids of its newest resources."""
+    """The application under test.
+
+    Attributes:
+        newest_ids: the id of the newest resource, by its placeholder in requests.
+    """
 
     api: Any
     description: schemathesis.BaseSchema
@@ -456,7 +463,7 @@ class Subject:
                     self.get(path, path_parameters={name: each[name]})
 
     def fill(self, case: Case) -> None:
-        """Replace placeholders in a request by ids of resources, which are created."""
+        """Create the resources that a request refers to, and insert their ids."""
         in_path = list((case.path_parameters or {}).values())
         if A_MESSAGE in in_path:
             self.publish()
@@ -540,7 +547,8 @@ def test_every_answer_matches_the_description(
     def answers_as_described(case: Case) -> None:
         subject.fill(case)
         case.path = unescaped_path(case)
-        # Repeated, because a duplicate or a deleted resource may get another answer.
+        # Send each request twice: the answer to a duplicate, or for a resource that the
+        # first request has deleted, may differ.
         for response in (subject.check(case), subject.check(case)):
             subject.read_created(response)
             statuses.add(response.status_code)

@@ -28,7 +28,7 @@ def enqueue(api: Any, name: str = "line", **headers: str) -> str:
 
 
 def offered(api: Any) -> list[str]:
-    """Claim due events; return their message ids."""
+    """Claim the due events; return the ids of their messages."""
     return [
         f"msg_{each}"
         for each in claims.claim(api.cell, room=100, timeouts=TIMEOUTS).ids

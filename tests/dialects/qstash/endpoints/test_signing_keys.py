@@ -25,7 +25,7 @@ def rotate(api: Any, query: str = "") -> Any:
 
 
 def age_rotation(api: Any, by_ms: int) -> None:
-    """Make the last rotation `by_ms` older."""
+    """Move the time of the last rotation `by_ms` milliseconds into the past."""
     client: redis.Redis = api.cell.client
     client.hincrby(
         keys.tenant(api.cell.prefix, api.owner.tenant), "qstash.rotated", -by_ms

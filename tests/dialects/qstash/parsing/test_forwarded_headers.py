@@ -1,4 +1,4 @@
-"""Tests of forwarded headers: which are forwarded, under which names, and refusals."""
+"""Tests of forwarded headers: which are forwarded or refused, and under which names."""
 
 import pytest
 from hypothesis import given

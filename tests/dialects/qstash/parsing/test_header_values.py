@@ -1,4 +1,4 @@
-"""Tests of the readers of header values: accepted values and errors."""
+"""Tests of the functions that parse header values: accepted values and errors."""
 
 import pytest
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Tests of messages: how options of events store them, and their content hash."""
+"""Tests of messages: conversion to options of an event and back, and content hashes."""
 
 import orjson
 import pytest

@@ -156,7 +156,7 @@ def test_the_error_for_a_queue_name_names_its_field() -> None:
 
 
 def test_py_flow_control_without_limits_is_refused() -> None:
-    """Without limits, the Python SDK sends `Upstash-Flow-Control-Value: `."""
+    """If the caller gives no limits, the Python SDK sends an empty header value."""
     headers = {"Upstash-Flow-Control-Key": "k", "Upstash-Flow-Control-Value": ""}
 
     assert "either rate=X or parallelism=Y" in str(refusal(headers))

@@ -1,4 +1,4 @@
-"""Tests of the table in docs/qstash.md, and of answers to unsupported operations."""
+"""Tests of the operations in docs/qstash.md, and of answers to unsupported ones."""
 
 import pytest
 import re

@@ -15,7 +15,7 @@ KEYS = (
 
 @pytest.fixture
 def small(make_api: Callable[..., Any]) -> Any:
-    """A client whose tenant is at its limits: one queue, one key and one URL group."""
+    """A client whose tenant has one queue, key and URL group, and may have no more."""
     api = make_api(queues=1, flow_control_keys=1, url_groups=1)
     endpoints = {"endpoints": [{"url": HOOK}]}
     assert api.call("POST", f"/v2/enqueue/a/{HOOK}")[0] == 201

@@ -1,4 +1,4 @@
-"""Fixtures for tests of schedules: an API client, which can also make runs."""
+"""Fixtures for tests of schedules: an API client, which can also run schedules."""
 
 import pytest
 import redis
@@ -17,7 +17,7 @@ URL = "https://example.com/hook"
 
 @dataclass
 class Api:
-    """A client of the API for one tenant."""
+    """An API client of one tenant, with a client of the store."""
 
     app: Any
     client: redis.Redis
@@ -67,10 +67,10 @@ class Api:
         return schedules.get(self.owner, name)
 
     def run(self, schedule_id: str, outcome: Outcome | None = None) -> tuple[str, int]:
-        """Claim at the next fire time of a schedule, which creates an event.
+        """Claim at a schedule's next fire time, which creates an event.
 
         Args:
-            outcome: if given, attempt the event with this outcome.
+            outcome: the outcome of an attempt of the event; None for no attempt.
 
         Returns:
             The id of the event, and the fire time.
@@ -89,7 +89,10 @@ class Api:
 
 @pytest.fixture
 def make_api(make_api: Callable[..., Any]) -> Callable[..., Api]:
-    """A factory of clients of an API with the given settings, each of a new tenant."""
+    """A function that returns an API client of a new tenant.
+
+    The arguments of the function are settings of the API.
+    """
 
     def make(**changes: Any) -> Api:
         made = make_api(**changes)

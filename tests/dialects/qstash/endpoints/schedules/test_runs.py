@@ -108,7 +108,7 @@ def test_the_missed_run_policy_is_set_by_headers(
     assert (stored.options.missed_runs, stored.options.max_missed) == options
     assert schedule["missedRuns"] == options[0]
     assert schedule.get("mostMissed", 0) == options[1]
-    # `Upstash-Header-Forward` forwards no headers that are options of this server.
+    # The headers that set options of the schedule are not forwarded.
     assert schedule["header"] == {"X-Other": ["1"]}
 
 

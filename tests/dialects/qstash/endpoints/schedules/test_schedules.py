@@ -1,4 +1,4 @@
-"""Tests of schedules, through the HTTP API: every endpoint and its answers."""
+"""Tests of all endpoints for schedules, through the HTTP API."""
 
 import base64
 import pytest

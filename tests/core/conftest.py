@@ -1,4 +1,4 @@
-"""Fixtures of an engine whose clock tests set; the store is fakeredis or Valkey."""
+"""Fixtures for an engine on fakeredis or Valkey; tests set the clock of the engine."""
 
 import asyncio
 import fakeredis
@@ -18,7 +18,7 @@ Connect = Callable[[], redis.asyncio.Redis]
 
 @pytest.fixture
 def connect(store_client: redis.Redis, request: pytest.FixtureRequest) -> Connect:
-    """A factory of asynchronous connections to the server of `store_client`."""
+    """A function that connects asynchronously to the server of `store_client`."""
     if isinstance(store_client, fakeredis.FakeRedis):
         server = store_client.connection_pool.connection_kwargs["server"]
         return lambda: fakeredis.FakeAsyncRedis(server=server)

@@ -86,7 +86,7 @@ class Engine:
     def set_limits(
         self, *, caps: Caps = NO_CAPS, owner_limits: LimitsByDialect = NO_LIMITS
     ) -> None:
-        """Use these limits from now on, like processes with changed settings."""
+        """Use these limits from now on, as if the settings had changed."""
         self.store = EventStore(self.cell, caps=caps, owner_limits=owner_limits)
         self.schedules = Schedules(
             self.cell, grace_ms=MISSED_GRACE_MS, caps=caps, owner_limits=owner_limits
@@ -196,7 +196,7 @@ class Engine:
         )
 
     def edited(self, schedule: Schedule, **changes: Any) -> Schedule:
-        """Edit the stored version of a schedule; changes are fields or options."""
+        """Read a schedule from the store, and edit the given fields or options."""
         current = self.schedules.get(schedule.owner, schedule.id)
         field_names = {"content", "expression", "tz", "state", "deadline_ms"}
         fields = {name: value for name, value in changes.items() if name in field_names}
@@ -240,7 +240,7 @@ class Engine:
         return {name.decode(): value.decode() for name, value in stored.items()}
 
     def places(self, event_id: str) -> list[str]:
-        """Return the sets that contain an event id, or `s:<schedule id>`."""
+        """Return the names of the sets that contain an event or `s:<schedule id>`."""
         sets = {
             "due": self.due(),
             "leased": self.leased(),
@@ -290,13 +290,13 @@ class Engine:
             count += message is not None
 
     def everything(self) -> dict[str, Any]:
-        """Return the contents of the store, so that tests can compare these later."""
+        """Return the contents of the store, for a later comparison."""
         return everything(self.client)
 
     def repeating(
         self, between: Callable[[], object] = lambda: None, *, same_answer: bool = True
     ) -> AbstractContextManager[Repeats]:
-        """Like `function_calls.repeating`, for the clients of engine and workers."""
+        """Call `function_calls.repeating` for the clients of engine and workers."""
         workers = [
             cast(redis.asyncio.Redis, worker.store.client) for worker in self._workers
         ]

@@ -52,7 +52,7 @@ class Repeats:
         return self._record(first, await call(*args))
 
     def _prepare_repeat(self) -> None:
-        """Run `between`, and wait until the server's clock shows a later time."""
+        """Run `between`, wait a millisecond, and record what the store contains."""
         self._is_between = True
         self._between()
         self._is_between = False
@@ -84,8 +84,8 @@ def repeating(
 
     Args:
         between: a function to run between the first and the second call.
-        same_answer: whether to check that both answers are equal; a number equals the
-            text of this number.
+        same_answer: whether to check that both answers are equal; a number and its
+            decimal text count as equal.
     """
     repeats = Repeats(client, between, same_answer=same_answer)
     with ExitStack() as stack:
@@ -98,7 +98,7 @@ def repeating(
 
 @contextmanager
 def before_next_call(client: redis.Redis, act: Callable[[], object]) -> Iterator[None]:
-    """Run `act` just before the next call, so that its arguments are outdated."""
+    """Run `act` just before the next call, when its arguments are already fixed."""
     pending = [act]
 
     def act_and_call(call: Callable[..., Any], *args: Any) -> Any:
@@ -131,7 +131,7 @@ def unreachable_after(client: Target, *, calls: int) -> Iterator[None]:
 
 @contextmanager
 def _intercepted(client: Target, handler: Callable[..., Any]) -> Iterator[None]:
-    """Make calls of Lua functions call `handler(method, *args)` instead."""
+    """Run `handler(method, *args)` instead of each client method in `COMMANDS`."""
     originals = {name: vars(client).get(name) for name in COMMANDS}
     for name in COMMANDS:
         setattr(client, name, _interceptor(getattr(client, name), handler))
@@ -148,7 +148,8 @@ def _intercepted(client: Target, handler: Callable[..., Any]) -> Iterator[None]:
 def _interceptor(
     call: Callable[..., Any], handler: Callable[..., Any]
 ) -> Callable[..., Any]:
-    # A plain function: if `client` is a class, this function must become a method.
+    # A nested function instead of a `functools.partial`: as an attribute of a class,
+    # only a function becomes a method.
     def intercept(*args: Any) -> Any:
         return handler(call, *args)
 

@@ -7,7 +7,7 @@ import threading
 
 
 class ReplyDroppingProxy:
-    """Forwards connections; on request, closes a connection before it gets a reply."""
+    """Forwards connections; on request, drops a reply and closes the connection."""
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
@@ -19,7 +19,7 @@ class ReplyDroppingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def drop_replies(self, count: int = 1) -> None:
-        """Close a connection instead of forwarding a reply, `count` times."""
+        """Drop each of the next `count` replies, and close its connection."""
         self._to_drop = count
 
     def close(self) -> None:

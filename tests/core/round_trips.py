@@ -6,7 +6,7 @@ from typing import Any
 
 
 class RoundTrips:
-    """The number of writes to the server; each write begins one round trip."""
+    """A counter of round trips: each write to the server begins one round trip."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -7,7 +7,7 @@ from tests.core.engine import Engine
 
 
 def runs_of(engine: Engine, schedule: Schedule, most: int = 100) -> list[Run]:
-    """Return the newest runs of a schedule, newest first."""
+    """Return up to `most` runs of a schedule, newest first."""
     return run_history.newest(engine.cell, schedule, limit=most)
 
 
@@ -18,7 +18,7 @@ def reasons(engine: Engine, schedule: Schedule) -> list[tuple[int, str]]:
 
 
 def first_begun(engine: Engine, schedule: Schedule) -> Begun:
-    """Set the clock to the first fire time, and begin the occurrence."""
+    """Set the clock to a schedule's first fire time, and begin the occurrence."""
     engine.now_ms = schedule.times_ms[0]
     [begun] = engine.worker.begin(*engine.claim().ids)
     return begun

@@ -1,4 +1,4 @@
-"""A helper that reads a whole store, so that tests can compare its contents."""
+"""A helper that reads the contents of a store, for comparisons."""
 
 import redis
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Tests of timestamps: ISO 8601 to epoch milliseconds and back, never rounded down."""
+"""Tests of conversion between ISO 8601 and epoch ms, which never rounds down."""
 
 import pytest
 from datetime import UTC, datetime, timedelta, timezone

@@ -44,13 +44,13 @@ class Year:
     skipped: Times = field(default_factory=list)
     # Seconds from the start of the gap to each skipped local time.
     late_s: dict[datetime, int] = field(default_factory=dict)
-    # Instants at which the clock shows a repeated local time: the first time, and the
-    # second time.
+    # Of the local times that the clock shows twice: the instants of the first time, and
+    # the instants of the second time.
     first_passes: set[int] = field(default_factory=set)
     second_passes: set[int] = field(default_factory=set)
 
     def add_jump(self, at_s: int, jump: timedelta, local: datetime) -> None:
-        """Record the local times that are skipped or repeated by a jump to `local`."""
+        """Record the local times that a clock change to `local` skips or repeats."""
         if abs(jump) > SUMMER_TIME:
             return
         jump_s = int(jump.total_seconds())

@@ -50,7 +50,7 @@ def every(text: str) -> int | None:
 CALLERS = (jitter, header, wait, every)
 
 TABLE = [
-    # Columns: the text, and the milliseconds of jitter, header, wait and every.
+    # Columns: the text, and the milliseconds that each of CALLERS reads.
     ("10s", 10 * SECOND, 10 * SECOND, 10 * SECOND, 10 * SECOND),
     ("90m", 90 * MINUTE, 90 * MINUTE, 90 * MINUTE, 90 * MINUTE),
     ("1h30m", 90 * MINUTE, 90 * MINUTE, 90 * MINUTE, 90 * MINUTE),

@@ -135,7 +135,7 @@ def month_days(expression: str, month: str) -> list[int]:
         ("L * *", "2024-02", [29]),
         ("1,L * *", "2025-02", [1, 28]),
         ("LW * *", "2025-08", [29]),
-        # The 1st is a Saturday, the 31st a Sunday; `W` stays in the same month.
+        # 1 February is a Saturday, and 31 August a Sunday; `W` stays in the same month.
         ("1W * *", "2025-02", [3]),
         ("31W * *", "2025-08", [29]),
         ("1W,15W * *", "2025-06", [2, 16]),
@@ -212,7 +212,7 @@ def test_a_zone_in_the_expression_overrides_the_argument() -> None:
 
 
 def test_a_day_that_comes_once_in_forty_years_is_found() -> None:
-    # The rule fires on Sundays that are 29 February; 2100 is not a leap year.
+    # No 29 February between 2088 and 2128 is a Sunday, as 2100 is not a leap year.
     got = times("0 0 29 2 */7", after="2089-01-01T00:00Z", count=1)
 
     assert got == ["2128-02-29T00:00:00Z"]

@@ -27,7 +27,7 @@ expressions = st.builds(
     "{} {} {} {} {}".format,
     st.one_of(listed(minutes, maximum=5), stepped(st.integers(1, 40))),
     st.one_of(listed(hours, maximum=5), stepped(st.integers(1, 12))),
-    # Every month has the days up to 28, so every generated expression fires.
+    # Days up to 28 exist in every month, so every generated expression fires.
     st.one_of(listed(st.integers(1, 28), maximum=5), stepped(st.integers(1, 15))),
     st.one_of(listed(st.integers(1, 12), maximum=5), st.just("*")),
     st.one_of(listed(st.integers(0, 7), maximum=3), st.just("*")),
@@ -37,7 +37,7 @@ instants = st.integers(ms("2000-01-01T00:00Z"), ms("2035-01-01T00:00Z"))
 
 @cache
 def unfolded(text: str, *, low: int, high: int) -> set[int]:
-    """Return all values of a field of an expression."""
+    """Return all numbers that a field of an expression matches."""
     if not text.startswith("*"):
         return set(map(int, text.split(",")))
     step = int(text.partition("/")[2] or 1)
@@ -90,7 +90,7 @@ def test_in_utc_it_fires_at_every_minute_that_matches(
     expression: str, after_ms: int
 ) -> None:
     first_ms = next(upcoming(parse(expression), after_ms=after_ms))
-    # The window starts just before the first fire time, so that one is in the window.
+    # The window starts just before the first fire time, and so contains this fire time.
     start = datetime.fromtimestamp(first_ms // 1000, UTC) - timedelta(minutes=1)
     window = [start + timedelta(minutes=n) for n in range(1, 1440)]
     wanted = [moment for moment in window if matches(expression, moment)]

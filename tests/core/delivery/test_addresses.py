@@ -1,4 +1,4 @@
-"""Tests of which IP addresses are blocked, also in IPv6 forms of IPv4 addresses.
+"""Tests of which IP addresses are blocked; IPv4 addresses also in their IPv6 forms.
 
 The tests cover the rules S-01 and S-02.
 """
@@ -69,7 +69,7 @@ addresses_v6 = st.integers(0, 2**128 - 1).map(IPv6Address)
 
 
 def spellings(address: IPv4Address) -> Iterator[IPv6Address]:
-    """Yield IPv6 addresses that contain an IPv4 address and may be routed to it."""
+    """Yield IPv6 addresses that contain `address`, and may be routed to `address`."""
     bits = int(address)
     for prefix in ("::", "::ffff:0:0", "::ffff:0:0:0", "64:ff9b::", "64:ff9b:1::"):
         yield IPv6Address(int(IPv6Address(prefix)) | bits)
@@ -142,7 +142,7 @@ def test_s01_ipv6_forms_of_a_blocked_ipv4_address_are_blocked(
 
     for spelled in spellings(address):
         if IPv6Address("2606::") <= spelled:
-            continue  # a public network, which may contain any bits
+            continue  # a public network, which is allowed with any last bits
         assert DEFAULT.refusal(str(spelled), 1) is not None, spelled
 
 

@@ -138,7 +138,8 @@ def test_e3_an_event_with_two_saturated_gates_does_not_starve(
     limited = Gates(flow=FlowLimits("key", parallelism=most))
     both = send(engine, [FAILING] * few, gates=limited)
     engine.now_ms -= 1_000
-    # Older events saturate both gates, and newer events keep arriving for each gate.
+    # These events are older than `both`. The first call saturates the key, and the
+    # second call the destination. The loop below adds newer events for each gate.
     send(
         engine,
         [HEALTHY.replace("8443", f"84{n}") for n in range(10, 22)],
@@ -174,11 +175,11 @@ def reserving(engine: Engine) -> int:
 
 
 def with_reservations(engine: Engine) -> tuple[list[str], list[Begun]]:
-    """Create events that reserve slots of a flow-control key with parallelism 5.
+    """Create and settle events until two reserve slots of a key with parallelism 5.
 
     Returns:
-        The ids of the events for both the key and the failing destination, and the
-        attempts in progress.
+        The ids of the events that need both the key and the failing destination, and
+        the attempts in progress.
     """
     engine.set_limits(caps=Caps(destination=1))
     limited = Gates(flow=FlowLimits("key", parallelism=5))

@@ -1,4 +1,4 @@
-"""Tests of destinations that a user pauses: events wait, and the pauses are listed."""
+"""Tests of pausing destinations: their events wait, and users can list the pauses."""
 
 import pytest
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Tests of unreadable gates, which block no other events, and of repeated calls."""
+"""Tests of repeated calls, and of unreadable gates, which block no other events."""
 
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -110,7 +110,7 @@ def test_e5_a_repeated_deletion_of_a_queue_deletes_it_once(
 ):
     dropped = create(engine, 3, QUEUE)
 
-    # The answers differ: only the first call cancels events and returns their number.
+    # Each call returns how many events it cancels, so the answers differ.
     with engine.repeating(same_answer=False) as repeats:
         queues.delete(OWNER, "orders")
 

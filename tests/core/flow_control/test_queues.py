@@ -297,7 +297,7 @@ def test_e5_a_repeated_deletion_keeps_events_created_in_between(
     enqueue(engine, 3)
     later: list[str] = []
 
-    # The answers differ: only the first call cancels events and returns their number.
+    # Each call returns how many events it cancels, so the answers differ.
     with engine.repeating(lambda: later.extend(enqueue(engine, 1)), same_answer=False):
         queues.delete(OWNER, "orders")
 

@@ -21,7 +21,7 @@ BATCH_SIZE = 50
 
 
 def make(engine: Engine) -> dict[str, str]:
-    """Create one object of every kind; return the ids by the name of the kind."""
+    """Create one object of every kind, such as `large`; return the ids by kind."""
     named = {"waits": engine.create(3_600_000).id}
     named["large"] = engine.create(3_600_000, content=LARGE).id
     edited = engine.create(3_600_000)
@@ -71,7 +71,7 @@ SAVED: dict[str, tuple[dict[str, str], dict[bytes, tuple[int, bytes]]]] = {}
 
 @pytest.fixture
 def broken(engine: Engine) -> tuple[redis.Redis, dict[str, str]]:
-    """A store with one object of every kind, to be damaged, and the ids by name."""
+    """A store with one object of every kind, for tests to damage; the ids by kind."""
     engine.checks_faults = False
     client, kind = engine.client, type(engine.client).__name__
     if kind in SAVED:

@@ -1,4 +1,4 @@
-"""Tests of iterating over unfinished events, some of which are cancelled meanwhile."""
+"""Tests of iterating over unfinished events while some of them are cancelled."""
 
 import pytest
 import redis

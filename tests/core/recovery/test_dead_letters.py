@@ -1,4 +1,4 @@
-"""Tests of dead letters: listing, removal and replay, and repeated calls of these."""
+"""Tests of listing, removing and replaying dead letters, also in repeated calls."""
 
 import pytest
 import redis

@@ -254,7 +254,7 @@ def test_e22_no_occurrence_is_created_twice_when_the_clock_is_set_back(engine: E
 
 
 def down_for(engine: Engine, gap_ms: int) -> list[str]:
-    """Stop for `gap_ms`, then work for 20 s; return the ids of new occurrences."""
+    """Claim nothing for `gap_ms`, then work for 20 s; return new occurrences' ids."""
     engine.now_ms += gap_ms
     fired = []
     for _ in range(20):

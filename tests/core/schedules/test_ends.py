@@ -1,4 +1,4 @@
-"""Tests of the start, the end and the number of runs of schedules, and of `strict`."""
+"""Tests of schedules with a start, an end, a number of runs, or the option `strict`."""
 
 import pytest
 from scheduler_api.core.cron.expression import FULL
@@ -15,7 +15,7 @@ def state_of(engine: Engine, schedule: Schedule) -> ScheduleState:
 
 
 def first_offered(engine: Engine, schedule: Schedule) -> str:
-    """Offer the occurrence of the first fire time, and return its id."""
+    """Claim at the first fire time; return the id of the offered occurrence."""
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
     return event_id
@@ -292,7 +292,7 @@ def test_an_edit_after_a_claim_repeats_no_fire_time(engine: Engine):
     schedule = engine.schedule("*/10 * * * * *", max_runs=9)
     work_until(engine, schedule.times_ms[1])
 
-    # The client passes a schedule that it read before the claims.
+    # `schedule` was read before the claims, and still has the times of these runs.
     edited = engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
     assert edited.times_ms[0] == schedule.times_ms[2]

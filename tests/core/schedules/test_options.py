@@ -246,8 +246,7 @@ def test_an_edit_of_the_content_creates_no_occurrence_twice(engine: Engine):
     schedule = create(engine)
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
-    # The client passes a schedule that it read before the claim, so that the edit still
-    # has the first fire time.
+    # `schedule` was read before the claim, and still has the first fire time.
     engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
     again = engine.claim()

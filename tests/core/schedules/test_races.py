@@ -122,7 +122,7 @@ class Worker:
 def race(
     engine: Engine, url: str, act: Callable[..., object], *, trials: int = TRIALS
 ) -> list[Trial]:
-    """Let a user act at each fire time, alternately during the claim and the begin."""
+    """Let a user act while a worker begins, or (in even trials) claims and begins."""
     schedules = [
         engine.schedule(f"@every {FIRST_S + n}s", strict=True) for n in range(trials)
     ]

@@ -38,7 +38,7 @@ LARGE = Content("https://other.example/", b"y" * 50_000)
 
 
 class SlowCell(Cell):
-    """A cell that reads the time two seconds before it calls a function."""
+    """Simulates slow calls: the client's time is two seconds before the server's."""
 
     def now_ms(self) -> int:
         return super().now_ms() - 2 * SECOND_MS

@@ -33,7 +33,7 @@ class _Reader:
         self.written_names: set[str] = set()
 
     def take(self, form: str) -> Any:
-        """Read the next value, which has a format of the module `struct`."""
+        """Read the next value; `form` is its format in the syntax of `struct`."""
         [value] = struct.unpack_from(f"<{form}", self._dump, self._at)
         self._at += struct.calcsize(f"<{form}")
         return value

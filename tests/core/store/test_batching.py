@@ -1,6 +1,6 @@
 """Tests of batching: concurrent calls become one call, and each caller gets an answer.
 
-Each test runs a script in a new process that gevent patches, as in web processes.
+Each test runs a script in a new process, which gevent patches like a web process.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""Tests of follow-up events, which settling an attempt creates, and of the journal."""
+"""Tests of the follow-up events that a settlement creates, and of the journal."""
 
 import pytest
 from dataclasses import replace

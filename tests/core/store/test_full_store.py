@@ -46,7 +46,7 @@ def store_client(valkey: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def fill(store_client: redis.Redis) -> Iterator[Callable[[], None]]:
-    """A function that fills the server, and marks the store as full like a ticker."""
+    """A function that fills the server, and marks the store as full, as tickers do."""
 
     def fill_now() -> None:
         store_client.set(keys.full(PREFIX), 1, ex=60)

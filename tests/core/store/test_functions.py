@@ -35,7 +35,7 @@ def server(valkey: str) -> Iterator[redis.Redis]:
 
 
 def inspect(client: redis.Redis, library: Library) -> Any:
-    """Call a function, which reads a record that does not exist."""
+    """Call a Lua function that tries to read a missing record."""
     return library.call(client, "inspect_records", {}, ["7"])
 
 
@@ -233,7 +233,7 @@ def test_a_refused_library_is_not_sent_again_for_a_second(
         errors.append(caught.value)
     now[0] += functions.REFUSED_FOR_S / 2
 
-    # Each caller gets a new error: a shared error would keep the frames of all callers.
+    # Each caller gets a new error; a shared one would collect all callers' tracebacks.
     assert errors[0] is not errors[1]
     assert inspect(server, library) == [[[], []]]
 

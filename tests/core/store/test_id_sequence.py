@@ -1,4 +1,4 @@
-"""Tests of the id sequence: all ids are unique, whether taken singly or in blocks."""
+"""Tests of the id sequence: ids ascend, and no two processes or threads share an id."""
 
 import redis
 from concurrent.futures import ThreadPoolExecutor

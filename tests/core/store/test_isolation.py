@@ -1,4 +1,4 @@
-"""Tests that Lua functions keep no state between calls, while the library is loaded."""
+"""Tests that a loaded library of Lua functions keeps no state between calls."""
 
 import redis
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ from typing import Any
 
 Call = tuple[Any, ...]
 TWIN = "{s2}:"
-# Keys expire after the period, and must not expire during the test.
+# Keys for rate limits expire after this period, so it is longer than the test.
 PERIOD_MS = 600_000
 LIMITS = FlowLimits("customer", parallelism=1, rate=2, period_ms=PERIOD_MS)
 GATES = Gates(queue="orders", flow=LIMITS)
@@ -89,7 +89,7 @@ def call_all_functions(engine: Engine) -> None:
     HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
     queues.put(OWNER, "orders", parallelism=2, paused=False)
     flow_keys.pin(OWNER, "customer", parallelism=5, rate=5, period_ms=PERIOD_MS)
-    # Claims isolate an event after the second interruption in a row.
+    # After two interruptions in a row, a claim isolates an event.
     for _ in range(3):
         worker.begin(*all_ids(engine.claim()))
         engine.tick(LEASE_MS + 1_000)
@@ -110,13 +110,13 @@ def call_all_functions(engine: Engine) -> None:
 
 
 def moved(args: Call, prefix: str) -> Call:
-    """Return the arguments of a call, with the prefix of another cell."""
+    """Return the arguments of the same call to the cell with another prefix."""
     name, count, _, *rest = args
     return name, count, prefix, *rest
 
 
 def comparable(answer: Any, prefix: str) -> Any:
-    """Remove the prefix of the cell from an answer or the contents of a store."""
+    """Return an answer or the contents of a store, without the cell's prefix."""
     if isinstance(answer, (list, tuple)):
         return [comparable(each, prefix) for each in answer]
     if isinstance(answer, dict):

@@ -1,4 +1,4 @@
-"""Tests of the layout number of a cell: processes accept only their own layout."""
+"""Tests of the layout number of a cell: processes refuse cells of another layout."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""Tests of unreadable records: such events are quarantined, and all others delivered.
+"""Tests that events with unreadable records are quarantined, and others delivered.
 
 Each test damages records in the store in many ways, then calls a function that reads
 the records.
@@ -84,7 +84,7 @@ BEGUN_EVENTS = {
 
 
 class Crowd:
-    """Many due events; the tests damage all of them but one in 25."""
+    """Many due events, of which the tests damage 24 in 25."""
 
     def __init__(self, engine: Engine, size: int) -> None:
         self.engine = engine
@@ -105,7 +105,7 @@ class Crowd:
         return self.engine.worker.begin(*self.offer())
 
     def damage(self, all_kinds: dict[str, Break]) -> None:
-        """Damage the records of the events in `damaged`, using all kinds in turn."""
+        """Damage each event in `damaged`, with the kinds of damage in turn."""
         kinds = list(all_kinds.values())
         with self.engine.client.pipeline(transaction=False) as pipe:
             for n, event_id in enumerate(self.damaged):
@@ -173,7 +173,7 @@ def test_e1_the_end_of_leases_quarantines_unreadable_events(
 def test_e1_settle_quarantines_unreadable_events(
     crowd: Crowd, engine: Engine, outcome: Outcome
 ):
-    # Settle accepts events whose damaged field is not needed, and keeps the damage.
+    # Settle ends events without repairing damaged fields that it does not need.
     engine.checks_faults = False
     begun = crowd.begin()
     crowd.damage(EVENTS)

@@ -1,4 +1,4 @@
-"""Tests of settle, which records how an attempt ended, and of tokens of attempts."""
+"""Tests of settle, which checks the token of an attempt and records the outcome."""
 
 import pytest
 from scheduler_api.core.model import AttemptKind, Begun, Content, Outcome, State

@@ -134,7 +134,7 @@ class Expected:
 
 
 class CellMachine(RuleBasedStateMachine):
-    """Runs the operations on a cell with two workers; a list replaces the RQ queue."""
+    """Runs operations on a cell with two workers; `envelopes` replaces the RQ queue."""
 
     def __init__(self, connect: Callable[[], Connections]) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class CellMachine(RuleBasedStateMachine):
         self.flow_keys = FlowKeys(self.engine.cell)
         self.destinations = HeldDestinations(self.engine.cell)
         self.destination_paused = False
-        # Ids of the events of the queue, in order; a callback is next to its parent.
+        # Ids of the events in the queue, in order. Each callback follows its parent.
         self.queue_order: list[str] = []
         self.claimed_ms = self.grace_until_ms = 0
         # The time that has really passed, even if the clock is set forward or back.
@@ -242,7 +242,7 @@ class CellMachine(RuleBasedStateMachine):
                 self.end(event_id, State.CANCELLED)
 
     def check_queue_order(self, event_id: str) -> None:
-        """Check that all earlier events of the queue and their callbacks have ended."""
+        """Check that earlier events in the queue, and their callbacks, have ended."""
         expected = self.events[event_id]
         if event_id not in self.queue_order or expected.is_callback:
             return
@@ -250,7 +250,7 @@ class CellMachine(RuleBasedStateMachine):
             assert not self.is_active(earlier)
 
     def check_limits(self) -> None:
-        """Check that the flow-control key limits the number of running attempts."""
+        """Check that at most two attempts with the flow-control key are running."""
         limited = (e for e in self.events.values() if e.gates.flow == TWO_AT_ONCE)
         assert sum(each.running is not None for each in limited) <= 2
 
@@ -264,7 +264,7 @@ class CellMachine(RuleBasedStateMachine):
                 del self.deduplication[key]
 
     def end(self, event_id: str, state: State) -> None:
-        """End an event in the model; an occurrence that waits for it becomes due."""
+        """End an event in the model, so that the occurrence waiting for it is due."""
         expected = self.events[event_id]
         expected.state, expected.finished_ms = state, self.now_ms
         expected.running = expected.lost = None
@@ -522,7 +522,7 @@ class CellMachine(RuleBasedStateMachine):
 
     @rule(again=st.booleans())
     def offer_and_begin(self, again: bool) -> None:
-        """Claim and begin; if `again`, the other worker gets the same envelope too."""
+        """Claim and begin; if `again`, the other worker begins this envelope too."""
         envelope = self.claim_ids(room=100)
         self.process(envelope, 0)
         if again:
@@ -533,7 +533,7 @@ class CellMachine(RuleBasedStateMachine):
     def change_clock_before_begin(self, data: st.DataObject, hours: int) -> None:
         self.change_clock(hours)
         self.process(self.draw_envelope(data))
-        # A ticker always claims before a lease ends, and so notices a clock change.
+        # Claim, because a ticker would notice the clock change before a lease ends.
         self.claim_ids(room=0)
 
     @precondition(lambda self: self.attempts)
@@ -626,13 +626,14 @@ class CellMachine(RuleBasedStateMachine):
         if kept and expected is not None:
             expected.lease_from_ms = self.elapsed_ms
         if self.now_ms < self.claimed_ms:
-            # The clock was set back. Claim, so that it is not set again before a claim.
+            # The clock was set back. Claim now: after a change in the other direction,
+            # a claim would not notice that the clock was set back.
             self.claim_ids(room=0)
 
     @precondition(lambda self: self.attempts)
     @rule()
     def crash_worker(self) -> None:
-        """Forget all begun attempts: without renewals, the leases end."""
+        """Forget all begun attempts, so that their leases are not renewed."""
         self.attempts.clear()
 
     @rule(ms=st.sampled_from([1, 1_000, 4_999, 15_000, 40_000]))
@@ -701,7 +702,7 @@ class CellMachine(RuleBasedStateMachine):
         paused = edited.state is ScheduleState.PAUSED
         if paused and old.state is not ScheduleState.PAUSED:
             self.pauses[schedule_id] += 1
-        # Fire times restart now if the edit changes the rule, or the schedule was over.
+        # If the rule is new or the schedule was over, it fires only after the edit.
         if fire_times.rule_of(edited) != fire_times.rule_of(old) or old.is_over(
             self.now_ms
         ):
@@ -714,7 +715,7 @@ class CellMachine(RuleBasedStateMachine):
         settles=st.booleans(),
     )
     def fire(self, data: st.DataObject, then: str, settles: bool) -> None:
-        """Claim at a fire time; pause or delete the schedule as `then` says; begin."""
+        """Claim at a fire time; pause or delete the schedule, or neither; begin."""
         schedule_id = self.draw_schedule(data).id
         wanted_ms = self.engine.due().get(f"s:{schedule_id}", self.now_ms)
         self.advance_clock(min(max(0, wanted_ms - self.now_ms), HOUR_MS))
@@ -804,7 +805,7 @@ class CellMachine(RuleBasedStateMachine):
             self.runner.close()
 
     def finish_all(self) -> None:
-        """Resume everything and deliver all events; check that every event ends."""
+        """Delete schedules, end pauses, deliver events; check that every event ends."""
         while self.schedules:
             self.engine.schedules.delete(self.schedules.popitem()[1])
         for kind in ("queue", "key", "destination"):
@@ -815,8 +816,9 @@ class CellMachine(RuleBasedStateMachine):
             if not active:
                 break
             later = [e.at_ms for e in active if e.at_ms > self.now_ms]
-            # A due event may wait in a queue for an event that is due later. A waiting
-            # occurrence is delayed repeatedly until the previous occurrence ends.
+            # If no event begins for some rounds, advance to a later due time: the first
+            # event of a queue may not be due yet, and delay the other events. Advance
+            # further after more rounds, because waiting occurrences are often due.
             if idle > 4 and later:
                 self.advance_clock((min if idle < 10 else max)(later) - self.now_ms)
             self.advance_clock(TICK_MS)

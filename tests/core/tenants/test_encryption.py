@@ -1,4 +1,4 @@
-"""Tests of encryption: decryption needs the same key and the same context."""
+"""Tests of encryption: decryption needs the key and the context of the encryption."""
 
 import pytest
 from scheduler_api.core.tenants.encryption import Cipher, WrongSecretKey

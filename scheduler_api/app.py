@@ -27,11 +27,11 @@ APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
 # In JSON, one byte of an event's body can become six bytes: `\u001f`.
 JSON_OVERHEAD = 6
-# The size that is allowed for all other fields of a request together.
+# The maximum size of all other fields of a request together.
 OTHER_FIELDS_BYTES = 65_536
 
-# gunicorn stops when a worker exits with this code. After any other code it starts a
-# new worker.
+# If a worker exits with this code, gunicorn stops. After any other code, gunicorn
+# starts a new worker.
 BOOT_FAILED = 3
 
 RETRY_AFTER_S = 1
@@ -92,9 +92,9 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _check_store(built: services.Services) -> None:
-    """End the process if the store is not for this cell, version and SECRET_KEY.
+    """End the process if the store does not fit the cell, the version or SECRET_KEY.
 
-    The process starts even if the store is unreachable, which `/readyz` reports.
+    If the store is unreachable, log a warning; `/readyz` then reports the fault.
     """
     try:
         claim_database(built.cell.client, built.cell.prefix)

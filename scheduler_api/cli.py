@@ -65,7 +65,7 @@ def main(ctx: click.Context) -> None:
 @main.command("fsck")
 @click.pass_obj
 def check_store(settings: Settings) -> None:
-    """Check that all records and sets agree. Print the faults; exit 1 if any."""
+    """Print each fault in the records and sets of the store; exit 1 if any."""
     faults = walk.check(_cell(settings))
     for fault in faults:
         click.echo(str(fault))
@@ -191,7 +191,7 @@ def _state(held: HeldDestination) -> str:
 def pause_destination(
     settings: Settings, tenant_id: str, destination: Destination
 ) -> None:
-    """Stop deliveries of a tenant to a destination; its events wait."""
+    """Stop deliveries of a tenant to a destination; the events wait."""
     HeldDestinations(_cell(settings)).set_paused(tenant_id, destination, paused=True)
     click.echo(f"{destination.origin} of tenant {tenant_id} is paused")
 

@@ -16,7 +16,7 @@ class Outbound(Protocol):
     """The outbound half of a dialect: renders requests and interprets their results.
 
     Pure: the methods use no clock, no store and no network. Each method raises
-    UnreadableRecord if the content of the event was not fetched before.
+    UnreadableRecord if `begun` lacks the content of the event.
     """
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
@@ -49,8 +49,9 @@ class Dialect:
             new secret. A name begins with the name of the dialect and a dot.
         client_variables: takes a tenant's token and secrets and the base URL of the web
             process; returns the environment variables that the tenant's clients read.
-        outbound: creates the outbound half of the dialect.
-        owner_limits: the maximum number of queues, keys and groups of an owner.
+        outbound: takes the settings; returns the outbound half of the dialect.
+        owner_limits: takes the settings; returns the maximum numbers of queues,
+            flow-control keys and url groups that one owner may have.
     """
 
     name: str

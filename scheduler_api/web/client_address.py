@@ -38,7 +38,7 @@ def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[Network])
     search stops at an entry that is not an address.
 
     Args:
-        peer: the address from which the connection comes; it counts as the last.
+        peer: the address from which the connection comes; counts as the last entry.
         forwarded_for: the value of `X-Forwarded-For`, to which each proxy appends the
             address from which the request came.
     """

@@ -21,7 +21,7 @@ from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_integer
 
-# For requests with these paths, this module renders the errors.
+# This module renders the errors of all requests at these paths and below.
 PREFIXES: tuple[str, ...] = ("/cron",)
 NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
 KEY_HEADER = "X-API-Key"
@@ -30,7 +30,10 @@ INTERNAL_ERROR = "Internal server error"
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """A cron rule, and which of its runs to list; if `after_ms` is None, from now."""
+    """A cron rule, and which runs of the rule to list.
+
+    If `after_ms` is None, the list begins with the next run after now.
+    """
 
     rule: Cron
     after_ms: int | None
@@ -72,7 +75,7 @@ def parse_parameters(
     """Parse the parameters of a query.
 
     Args:
-        grammars: the grammars by name; the parameter `dialect` selects one by name.
+        grammars: maps the values of the parameter `dialect` to grammars.
 
     Raises: Refusal, CronError.
     """

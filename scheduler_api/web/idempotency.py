@@ -74,8 +74,9 @@ def once(
         except Repeated as err:
             duplicate = err.duplicate_of
         except SchedulerError:
-            # The error may mean that a quota is used up by the same request, if the
-            # client sent it twice at the same time. Then this is the repetition.
+            # If the client sent the request twice at the same time, the other copy may
+            # have caused the error, such as by using up a quota. Then this copy is the
+            # repetition.
             duplicate = store.find_duplicate(owner, deduplication)
             if duplicate is None:
                 raise

@@ -51,10 +51,10 @@ class Readiness:
         return faults + [role for role, is_alive in roles if not is_alive]
 
     def _store_faults(self) -> list[str]:
-        """Check that the store belongs to this cell; later calls skip the check.
+        """Check that the store belongs to this cell, until the check succeeds once.
 
-        The process checks this at its start too, but the store may have been
-        unreachable then.
+        The process also checks the store when it starts, but the store may be
+        unreachable at that time.
         """
         try:
             if not self._is_checked:
@@ -66,7 +66,7 @@ class Readiness:
         return []
 
     def _function_faults(self) -> list[str]:
-        """Call a Redis function, which loads the functions if they are missing."""
+        """Call any Redis function; the call loads the functions if they are missing."""
         try:
             self._cell.call("inspect_records")
         except OutOfMemoryError:

@@ -30,8 +30,8 @@ def render_run(run: Run, **ids: str) -> dict[str, object]:
     """Return a fire time and its outcome as JSON.
 
     Args:
-        ids: the ids of the event that the schedule created at this fire time. The
-            names of the arguments become the names of the fields.
+        ids: ids of the event that the schedule created at this fire time; each argument
+            becomes a field of the same name.
     """
     rendered: dict[str, object] = {"at": to_iso(run.at_ms)}
     if run.event_id is None:

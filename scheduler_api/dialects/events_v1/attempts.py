@@ -25,7 +25,7 @@ from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 
-# If a client asks for certain owners, at most this many of their events are searched.
+# A list of failures with the filter `eventOwner` covers at most this many events.
 MAX_EVENTS = 100_000
 NO_ATTEMPT = "Attempt not found"
 UNFINISHED = "a callback can be replayed once it is finished"
@@ -63,7 +63,7 @@ class Attempts:
         errors=(400,),
     )
     def failures(self, owner: Owner) -> Response:
-        """List the attempts of dead callbacks, last one first."""
+        """List the attempts of dead callbacks, the callback that ended last first."""
         query = read_failure_query(read_parameters(request.environ))
         schedules = None
         if query.owners:

@@ -13,8 +13,9 @@ from enum import StrEnum
 from scheduler_api.core.queries.schedule_search import search_term
 
 MAX_LEAVES = 32
-# A context with more than `MAX_LEAVES` search terms gets only this search term instead.
-# A search compares each context that has this term with the conditions (`matches`).
+# If a context has more than `MAX_LEAVES` search terms, only this term is stored. A
+# search reads each such context, and compares the context with the conditions
+# (`matches`).
 POST_FILTERED = search_term("context")
 MAX_NUMBER_LENGTH = 400
 
@@ -31,10 +32,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Condition:
-    """A filter: the value at `path` equals `value`.
+    """A filter: the context must have the value `value` at `path`.
 
-    If `in_array` is set, the array at `path` contains `value` instead. Both values are
-    normalized by `comparable` before they are compared.
+    If `in_array` is true, the context must have an array that contains `value` there.
+    Values are normalized by `comparable` before they are compared.
     """
 
     path: tuple[str, ...]
@@ -50,7 +51,7 @@ class Condition:
 
 
 def read_number(text: str) -> str | None:
-    """Normalize a number in a text like `comparable`; None if it is not a number."""
+    """Return the number in a text, in the format of `comparable`; None if invalid."""
     text = text.strip()
     if len(text) > MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
@@ -58,7 +59,10 @@ def read_number(text: str) -> str | None:
 
 
 def comparable(value: object) -> tuple[Kind | None, str]:
-    """Return type and normalized text of a leaf; None as type if no filter matches."""
+    """Return the type and the normalized text of a leaf.
+
+    The type is None for a leaf that no filter can match.
+    """
     if isinstance(value, str):
         return Kind.STRING, value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -71,7 +75,7 @@ def comparable(value: object) -> tuple[Kind | None, str]:
 
 
 def search_terms(context: object) -> list[str]:
-    """Return the search terms of a context, or only `POST_FILTERED` if too many."""
+    """Return the search terms of a context, or `POST_FILTERED` in place of too many."""
     found: dict[str, None] = {}
     for condition in _matching_conditions(context):
         found[condition.search_term] = None

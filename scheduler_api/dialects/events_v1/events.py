@@ -53,7 +53,7 @@ Change = Callable[[Schedule], Schedule]
 
 
 class Rule(TypedDict):
-    """The arguments for a new schedule that come from the request."""
+    """The part of a new schedule that the request determines."""
 
     content: Content
     expression: str
@@ -99,7 +99,7 @@ class Events:
         )
 
     def _rule(self, body: dict[str, object]) -> Rule:
-        """Return the arguments for the schedule that a body describes.
+        """Return the part of a new schedule that the body of a request determines.
 
         Raises: Refusal.
         """
@@ -185,7 +185,7 @@ class Events:
 
     @documented(body=EventEdit, response=EventResponse, errors=(400, 404, 413))
     def edit(self, owner: Owner, event_id: str) -> Response:
-        """Edit an event; each field in the body replaces the stored one."""
+        """Edit an event; each field in the body replaces the stored field."""
         body = read_object(request)
 
         def change(schedule: Schedule) -> Schedule:
@@ -233,12 +233,12 @@ class Events:
 
     @documented(response=EventResponse, errors=(400, 404))
     def pause(self, owner: Owner, event_id: str) -> Response:
-        """Pause an event: no callbacks until it is resumed."""
+        """Pause an event; no callbacks are sent until the event is resumed."""
         return self._set_state(owner, event_id, ScheduleState.PAUSED)
 
     @documented(response=EventResponse, errors=(400, 404))
     def resume(self, owner: Owner, event_id: str) -> Response:
-        """Resume an event with its next fire time."""
+        """Resume an event; callbacks continue at the next fire time."""
         return self._set_state(owner, event_id, ScheduleState.ACTIVE)
 
     def _set_state(self, owner: Owner, event_id: str, state: ScheduleState) -> Response:
@@ -252,7 +252,7 @@ class Events:
         return self._respond(self._change(owner, event_id, change))
 
     def _change(self, owner: Owner, event_id: str, change: Change) -> Schedule:
-        """Read and change an event; retry if another request changes the event too.
+        """Read and change an event; start again if another request changed the event.
 
         Raises: Refusal, Conflict, NotFound.
         """

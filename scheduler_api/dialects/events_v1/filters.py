@@ -22,7 +22,7 @@ MAX_OFFSET = 10**12
 MAX_VALUES = 100
 TOO_MANY = f"must contain no more than {MAX_VALUES} elements"
 KINDS: Mapping[object, Kind] = {kind.value: kind for kind in Kind}
-# A boolean is a text in bracketed parameters, and a boolean in JSON.
+# The values of `isArray`: texts in bracketed parameters, booleans in JSON.
 BOOLEANS: Mapping[object, bool] = {
     **{None: False, "": False, "false": False, "true": True},
     **{False: False, True: True},
@@ -41,7 +41,8 @@ class Page:
 class FailureQuery:
     """A page of failed attempts.
 
-    `owners` contains search terms for the owners; it is empty if all owners are meant.
+    `owners` contains a search term for each `eventOwner` in the query. If `owners` is
+    empty, the attempts of all events are meant.
     """
 
     page: Page
@@ -50,10 +51,12 @@ class FailureQuery:
 
 @dataclass(frozen=True)
 class EventQuery:
-    """A page of the events that have at least one search term of each group.
+    """A page of the events that match all filters.
 
-    The group of a condition contains `POST_FILTERED` as well. An event found by this
-    search term matches only if its context matches all `conditions`.
+    Each group contains search terms; an event must have at least one term of each
+    group. The group of a condition consists of the condition's search term and
+    `POST_FILTERED`. The contexts of events with the term `POST_FILTERED` must also be
+    compared with `conditions`.
     """
 
     page: Page
@@ -192,7 +195,7 @@ def _condition_faults(condition: Mapping[str, object]) -> Iterator[str]:
 
 
 def _compared_value(kind: Kind, value: str | float) -> str | None:
-    """Return the normalized value of a condition; None if the kind does not match."""
+    """Return the normalized value of a condition; None if it is not of this kind."""
     if kind is Kind.NUMBER:
         return read_number(value) if isinstance(value, str) else comparable(value)[1]
     return value if isinstance(value, str) else f"{value}"

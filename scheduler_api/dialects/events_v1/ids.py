@@ -4,7 +4,7 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.ids import to_id, to_number
 from uuid import UUID
 
-# The bits for version 4 and for the RFC's variant; validators of UUIDs check them.
+# The version bits (4) and the variant bits, which validators of UUIDs check.
 UUID_BITS = 0x4000_8000_0000_0000_0000
 MAX_NUMBER = (1 << 62) - 1
 

@@ -69,6 +69,6 @@ class EventsV1Outbound:
         decision = retry.decide(begun, answer, _next_delay_ms)
         if decision.outcome is Outcome.DELIVERED:
             return decision
-        # A decision to retry needs the contact too: if the retry would not begin before
-        # the schedule's next fire time, the store makes the event dead instead.
+        # A decision to retry needs the contact too. If the schedule fires again before
+        # the retry, the event becomes dead, and its log line has the contact.
         return replace(decision, contact=str(content_of(begun).options[OWNER]))

@@ -103,8 +103,8 @@ def load_event(
 
     Args:
         current: the options before the request.
-        clock_ms: reads the store's clock. The store refuses an end in the past anyway,
-            so this is called only if the body has other faults, to report them all.
+        clock_ms: reads the store's clock, to report an end in the past together with
+            other faults. If there are no other faults, the store refuses such an end.
 
     Raises: Refusal, naming every fault.
     """

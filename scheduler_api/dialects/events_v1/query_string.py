@@ -14,7 +14,7 @@ NAME = "query"
 
 _BRACKETED = re.compile(r"query((?:\[[^\[\]]*\])+)")
 _INDEX = re.compile(r"[0-9]{0,9}")
-# Used for items without an index, which are sorted after all other items.
+# The index of items without an index: such items come after all other items.
 NO_INDEX = 10**9
 
 Entry = tuple[list[str], str]

@@ -26,7 +26,7 @@ PAUSED, FINISHED = "PAUSED", "FINISHED"
 DELIVERED, FAILED, INTERRUPTED = "DELIVERED", "FAILED", "INTERRUPTED"
 # Content options: the tags of the event, and a flag for an event without a context.
 TAGS, NO_CONTEXT = "t", "b"
-# The engine has the end date as an option; in this dialect it is a field of the event.
+# The end date is an option in the engine, but a field of the event in this dialect.
 END = "endDate"
 
 
@@ -44,7 +44,7 @@ def respond_list(batches: Iterable[Sequence[Json]], *, total: int) -> Response:
     """Return a streamed page of a list, with the total length of the list.
 
     Only one batch of items is in memory at a time. The first batch is read before the
-    function returns, so that the response to an unreachable store has an error status.
+    function returns, so that the client gets an error status if the read fails.
     """
     remaining = iter(batches)
     first = next(remaining, ())
@@ -88,7 +88,7 @@ def status(schedule: Schedule, *, now_ms: int) -> str:
 
 
 def render_event(schedule: Schedule, *, now_ms: int, next_ms: int | None) -> Json:
-    """Render an event; `nextRun` is null if it is finished or paused."""
+    """Render an event; `nextRun` is null if the event is finished or paused."""
     event_status, content = status(schedule, now_ms=now_ms), schedule.content
     runs = next_ms is not None and event_status in (INACTIVE, ACTIVE)
     return {
@@ -139,7 +139,7 @@ def render_attempt(attempt: Attempt, *, origin: str | None) -> Json:
     """Render an attempt of a callback; `attemptId` is unique within the event.
 
     Args:
-        origin: the id of the replayed callback, if the attempt's callback is a replay.
+        origin: the id of the callback that the attempt's callback replays, or None.
     """
     schedule, _, occurrence = attempt.event_id.partition(".")
     interrupted = attempt.kind is AttemptKind.INTERRUPTED
@@ -169,6 +169,6 @@ def _fire_date(occurrence: str) -> str:
     """Return the fire date of an occurrence.
 
     Args:
-        occurrence: the second part of an occurrence's id, such as `1700000000r1`.
+        occurrence: the part of a callback's id after the dot, such as `1700000000r1`.
     """
     return to_iso(int(occurrence.partition("r")[0]) * 1000)

@@ -50,7 +50,7 @@ class _Validated(_Shaped):
         return ValidationError(list(messages or (self.fault,)))
 
     def text(self, value: object) -> str:
-        """Return a value; check that it is a text and not empty.
+        """Check that a value is a text and not empty; return the value.
 
         Raises: ValidationError.
         """

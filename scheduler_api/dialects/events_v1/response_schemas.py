@@ -58,7 +58,7 @@ class EventResponse(Schema):
 
 
 class Meta(Schema):
-    """The total length of a list of which the response contains a page."""
+    """The length of the whole list; the response contains one page of the list."""
 
     total = fields.Integer(required=True)
 

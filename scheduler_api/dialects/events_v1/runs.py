@@ -1,4 +1,4 @@
-"""The endpoints that list the newest fire times of an event, and run it now."""
+"""The endpoints that list the newest fire times of an event, and run an event now."""
 
 import logging
 from flask import Response, request

@@ -81,7 +81,7 @@ class CronJobs:
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
-        """Create a cron job; it is active."""
+        """Create an active cron job."""
         body = read_body(request)
         deduplication = read_deduplication(request, body)
         fields = self._load(self._new, parse_object(body))

@@ -53,7 +53,7 @@ from werkzeug.datastructures import MultiDict
 NOT_FOUND = "Unable to find event"
 NOT_FINISHED = "Only events that are finished can be replayed"
 NOT_PENDING = "Only events that are pending can be edited"
-# How often an edit or a read is tried if the event is changed at the same time.
+# How often an edit or a read of an event is tried while the event keeps changing.
 MAX_TRIES = 10
 
 log = logging.getLogger("scheduler.web")
@@ -159,7 +159,7 @@ class Events:
 
     @documented(response=response_schemas.EventWithHistory, errors=(404,))
     def get(self, owner: Owner, event_id: str) -> Response:
-        """Return an event with its history, if it is within the search window."""
+        """Return an event and its history; 404 if it ended before the search window."""
         event, attempts = self._find_with_attempts(owner, event_id)
         if event.finished_ms is not None:
             now_ms = self._cell.now_ms()
@@ -246,9 +246,9 @@ class Events:
     ) -> tuple[Event, list[Attempt]]:
         """Return an event and its attempts, in one consistent state.
 
-        If the event is settled after it is read and before its attempts are read, it
-        looks pending although an attempt has delivered it. So the event is read again
-        until it no longer changes.
+        A worker may settle the event after the event is read and before the attempts
+        are read. The event would then look pending beside an attempt that delivered it.
+        So the event is read again until it no longer changes.
         """
         event = self._find(owner, event_id)
         for _ in range(MAX_TRIES):
@@ -270,10 +270,10 @@ class Events:
             raise Refusal(404, NOT_FOUND) from err
 
     def _load(self, schema: Body, body: dict[str, object]) -> Fields:
-        """Return the fields of a body; report a past time before later wrong fields.
+        """Return the fields of a body; report the first fault in the order of fields.
 
-        The store refuses a past time anyway, so the time is checked here only if a
-        later field is wrong.
+        The time comes before the payload and the destination. If one of these is wrong,
+        a past time is refused here, else by the store.
 
         Raises: Refusal.
         """
@@ -290,7 +290,9 @@ class Events:
 
     @contextmanager
     def _counting(self, owner: Owner, at_ms: int) -> Iterator[None]:
-        """Count an event in its month's quota; undo this if the block refuses it.
+        """Count an event in the quota of its month, before the block stores the event.
+
+        If the store refuses the event, undo the count.
 
         Raises: Refusal, StoreFull, Repeated.
         """
@@ -329,7 +331,7 @@ def _render_first_response(
 ) -> Response:
     """Repeat the response to the first request with the same idempotency key.
 
-    If `at_ms` is None, the event was due at its creation.
+    `at_ms` is the requested time; None means the time of the creation.
     """
     wanted_ms = duplicate.created_ms if at_ms is None else at_ms
     event = Event.new(

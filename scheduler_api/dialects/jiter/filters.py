@@ -6,8 +6,8 @@ from scheduler_api.dialects.jiter.rendering import STATUSES
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_timestamp
 
-# A client may ask for events since the start of the search window; its start may be a
-# little earlier than the server's, which is computed later.
+# How far before the search window a query may start. A client that asks for the whole
+# window computes the start of the window a little earlier than the server does.
 TOLERANCE_MS = 60_000
 DAY_MS = 86_400_000
 # Values that clients send for an undefined parameter.

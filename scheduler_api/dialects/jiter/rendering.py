@@ -54,7 +54,7 @@ def respond_array(items: Iterable[Json], *, parent: Json | None = None) -> Respo
     """Return a streamed JSON array, or `parent` with the array in the field `history`.
 
     Only one batch of items is in memory at a time. The first item is read before the
-    function returns, so that the response to an unreachable store has an error status.
+    function returns, so that the client gets an error status if the read fails.
     """
     head, tail = "[", "]"
     if parent is not None:
@@ -162,7 +162,7 @@ def _content(content: Content) -> Json:
 
 
 def _record(attempt: Attempt, body: bytes | None) -> Json:
-    """Render the fields of every history record; `status` only after a response."""
+    """Render the fields that all history records have; omit an unknown `status`."""
     status = {} if attempt.status is None else {"status": str(attempt.status)}
     return status | {
         "responseData": _response_text(attempt),

@@ -38,7 +38,7 @@ class EventRecord(Record):
 
 
 class CronRecord(Record):
-    """An attempt of an execution of a cron job."""
+    """An attempt to execute a cron job."""
 
     cron = fields.String(required=True)
 

@@ -32,7 +32,7 @@ def follow_ups(
     """Return the callbacks that report an attempt.
 
     Args:
-        dead: whether this was the last attempt of a message that has failed.
+        dead: whether the message has failed, so that this attempt was the last.
 
     Raises: UnreadableRecord.
     """
@@ -56,7 +56,7 @@ def follow_ups(
 
 
 def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
-    """Return a callback; without a timeout, it has the deadline of the message."""
+    """Return the event of a callback; the default deadline is the message's."""
     message = from_options(content.options)
     return FollowUp(
         event_id,
@@ -69,7 +69,7 @@ def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
 def callback_content(
     begun: Begun, answer: Answer, *, redaction_key: bytes
 ) -> Content | None:
-    """Return the callback for this attempt, or None without a callback URL.
+    """Return the callback for this attempt, None if the message requests none.
 
     Raises: UnreadableRecord.
     """
@@ -83,7 +83,7 @@ def callback_content(
 def failure_callback_content(
     begun: Begun, answer: Answer, *, dlq_id: str, redaction_key: bytes
 ) -> Content | None:
-    """Return the failure callback, or None without a failure-callback URL.
+    """Return the failure callback, None if the message requests none.
 
     Args:
         dlq_id: the id of the dead letter.
@@ -98,7 +98,7 @@ def failure_callback_content(
 
 
 def _content(message: Message, callback: Callback, body: dict[str, object]) -> Content:
-    """Return the content of a callback, with the redaction of the message."""
+    """Return the content of a callback; the callback inherits the redaction."""
     retries = message.retries if callback.retries is None else callback.retries
     options = to_options(
         Message(

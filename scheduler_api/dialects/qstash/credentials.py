@@ -36,13 +36,13 @@ def new_key() -> str:
 def rotate(
     tenants: Tenants, tenant_id: str, *, grace_ms: int, force: bool = False
 ) -> Rotation:
-    """Replace the keys of a tenant so that receivers still verify deliveries.
+    """Replace the keys of a tenant so that receivers can still verify deliveries.
 
-    A receiver has the current key and the next key, and deliveries are signed with the
-    current key. A rotation makes the next key the current key. Receivers with the old
-    pair and receivers with the new pair can both verify this key. A second rotation
-    within `grace_ms` replaces only the next key, so that the old pair works for at
-    least `grace_ms`.
+    Deliveries are signed with the current key; receivers accept the current key and the
+    next key. A rotation makes the next key the current key, and creates a new next key.
+    The new current key is in the old pair and in the new pair, so receivers with either
+    pair can verify deliveries. A second rotation within `grace_ms` replaces only the
+    next key, so that the old pair works for at least `grace_ms`.
 
     Atomic. If the client repeats the call, the second call counts as a second rotation.
 

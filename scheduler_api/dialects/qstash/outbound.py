@@ -45,7 +45,7 @@ class QstashOutbound:
         self._secret_key = settings.secret_key
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
-        """Return the signed request of an attempt, or the name of its url group.
+        """Return the signed request of an attempt, or the url group to expand.
 
         `Upstash-Retried` counts the failed attempts so far. Interrupted attempts are
         not counted, so the next attempt repeats the number.
@@ -141,8 +141,8 @@ class QstashOutbound:
 def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     """Return the wait before the next retry in ms, None if there is no retry.
 
-    The wait is the first that exists of: the wait that the receiver requests, the value
-    of the publisher's expression, the default.
+    A wait that the receiver requests has priority over the publisher's expression, and
+    the expression has priority over the default.
     """
     message = from_options(content_of(begun).options)
     if begun.failures >= message.retries or _is_non_retryable(reply):

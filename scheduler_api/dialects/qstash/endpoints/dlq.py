@@ -58,8 +58,8 @@ from scheduler_api.web.query_string import read_parameters
 
 # How many dead letters are read at once. Small, because their bodies may be large.
 BATCH = 25
-# Limits of reading for one page: after this many messages or bytes of bodies the page
-# ends, even if it is not full, with a cursor for the next page.
+# How much is read for one page. After this many messages or bytes of bodies, the page
+# ends even if it is not full; its cursor leads to the next page.
 MAX_MESSAGES_READ = 10_000
 MAX_BODY_BYTES = 16_777_216
 FORWARD_ALL = "UPSTASH-HEADER-FORWARD"
@@ -76,7 +76,8 @@ class DeadLetter:
     attempt: Attempt | None
 
 
-# Dead letters, and the place after which the next page begins; None on the last page.
+# The dead letters, and the place after which the next page begins; the place is None on
+# the last page.
 Page = tuple[list[DeadLetter], Place | None]
 
 
@@ -117,7 +118,7 @@ class DeadLetterQueue:
 
     @documented(errors=(404,))
     def delete(self, owner: Owner, letter_id: str) -> Response:
-        """Delete a dead letter; its message is kept for the retention time."""
+        """Delete a dead letter; the message itself is kept for the retention time."""
         if not self._clear(owner, [self._find(owner, letter_id)]):
             raise _not_found(letter_id)
         return responses.empty()
@@ -130,7 +131,7 @@ class DeadLetterQueue:
         errors=(400, 413),
     )
     def delete_many(self, owner: Owner) -> Response:
-        """Delete the listed dead letters, or one page of those that match filters.
+        """Delete the listed dead letters, or one page of all that match the filters.
 
         Unknown ids are skipped.
         """
@@ -166,7 +167,7 @@ class DeadLetterQueue:
         errors=(400, 412, 413),
     )
     def retry_many(self, owner: Owner) -> Response:
-        """Retry the listed dead letters, or one page of those that match filters.
+        """Retry the listed dead letters, or one page of all that match the filters.
 
         Unknown ids are skipped.
         """
@@ -212,7 +213,7 @@ class DeadLetterQueue:
     def _replay(
         self, owner: Owner, letters: Sequence[DeadLetter]
     ) -> list[tuple[DeadLetter, Accepted]]:
-        """Replace dead letters with new messages; skip dead letters that are gone.
+        """Replace dead letters with new messages; skip deleted dead letters.
 
         Raises: BadValue, LimitReached, StoreFull.
         """
@@ -274,7 +275,7 @@ class DeadLetterQueue:
         return draft
 
     def _pages(self, owner: Owner, query: DeadLetterQuery) -> Iterator[Page]:
-        """Yield one page; if the query lists ids, yield all of these in batches."""
+        """Yield one page, or in batches all dead letters whose ids the query lists."""
         event_ids = _listed_event_ids(query)
         if event_ids is None:
             yield self._page(owner, query)
@@ -308,7 +309,7 @@ class DeadLetterQueue:
     def _select(
         self, owner: Owner, event_ids: Iterable[str], query: DeadLetterQuery
     ) -> Iterator[DeadLetter]:
-        """Yield the dead letters of these events that match the query."""
+        """Yield the dead letters that match the query, among these events."""
         for letter in self._read(owner, event_ids):
             event, attempt = letter.event, letter.attempt
             if query.ids is not None:

@@ -80,8 +80,8 @@ class FlowControlKeys:
     def parallelism(self, owner: Owner) -> Response:
         """Get the number of the tenant's running deliveries, and the maximum number.
 
-        The maximum 0 means that there is no maximum. The number then includes only
-        deliveries with a flow-control key.
+        If the maximum is 0, the tenant has no maximum, and only running deliveries with
+        a flow-control key are counted.
         """
         if self._max_parallelism:
             running = self._flow_keys.running(owner.tenant)
@@ -140,7 +140,7 @@ class FlowControlKeys:
 
 
 def _read(*, allowed: Collection[str]) -> tuple[str, Parameters]:
-    """Return the key, from the path before the last segment, and the parameters."""
+    """Return the key, without the action after it in the path, and the parameters."""
     path, _, _ = read_target(request.environ, route=ROUTE).path.rpartition("/")
     parameters = read_query(read_parameters(request.environ))
     check_names(parameters, allowed)

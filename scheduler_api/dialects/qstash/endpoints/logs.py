@@ -24,15 +24,15 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
-# Limits of reading for one page: after this many journal entries or messages the page
-# ends, even if it is not full, with a cursor for the next page.
+# How much is read for one page. After this many journal entries or messages, the page
+# ends even if it is not full; its cursor leads to the next page.
 MAX_ENTRIES_READ = 200_000
 MAX_MESSAGES_READ = 10_000
 BATCH = 100
 # Log entries leave out larger bodies, so that a page fits into memory.
 BODY_MAX_BYTES = 16_384
-# After a clock correction, an event may have journal entries from before its creation
-# or after its end. A query by ids therefore reads this much more of the journal.
+# A query by ids reads the journal from the creation of the events to their end, and
+# this much before and after, because clock corrections can put entries there.
 CLOCK_TOLERANCE_MS = 60_000
 WITH_OUTCOME = ("failed", "retry", "delivered", "dead")
 
@@ -64,7 +64,7 @@ class Logs:
         return responses.respond(page)
 
     def _page(self, owner: Owner, query: LogQuery) -> tuple[list[Json], Cursor | None]:
-        """Return a page, and the cursor of the next page or None on the last page."""
+        """Return a page and the cursor for the next page; None on the last page."""
         page: list[tuple[Cursor, Json]] = []
         entries_read = messages_read = 0
         for entries in self._journal.chunks(owner, query.journal_range):
@@ -86,7 +86,7 @@ class Logs:
     ) -> LogQuery:
         """Replace the message ids in a query by the ids of their events.
 
-        The new query is limited to the lifetime of these events.
+        The new query reads the journal only for the lifetime of these events.
 
         Args:
             ids: the message ids in the query.

@@ -300,7 +300,7 @@ def _text(item: dict[str, object], name: str) -> str | None:
 def _parts(items: Iterator[Parsed]) -> Iterator[list[Parsed]]:
     """Divide items into parts of up to `CREATE_BATCH_SIZE` messages.
 
-    An item with several messages is never split, even if the item exceeds the size.
+    An item with several messages is never split, even if it alone exceeds this number.
     """
     part: list[Parsed] = []
     size = 0

@@ -84,7 +84,7 @@ ENDED = "the schedule has ended"
 RUN_IN_PROGRESS = "the previous run has not finished"
 ROUTE = "/v2/schedules/"
 ACTIONS = ("/pause", "/resume")
-# How often a change is tried if other changes of the schedule conflict with it. Many
+# How often a request tries to change a schedule that other requests keep changing. Many
 # copies of an application may replace the same schedule when they start, and the SDKs
 # do not retry after a conflict.
 MAX_TRIES = 50
@@ -94,7 +94,7 @@ _GENERATED_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
 
 @dataclass(frozen=True)
 class ScheduleRequest:
-    """The schedule that a request describes; `name` is None for a generated id."""
+    """The schedule that a request describes; without a `name`, it gets a new id."""
 
     name: str | None
     expression: str
@@ -125,7 +125,7 @@ class Scheduling:
         errors=(400, 404, 413),
     )
     def create(self, owner: Owner, destination: str) -> Response:
-        """Create a schedule, or replace the one with the same name.
+        """Create a schedule, or replace the schedule with the same name.
 
         If an earlier request had the same deduplication key, nothing changes, and the
         response contains the id of the earlier request's schedule.
@@ -257,8 +257,8 @@ class Scheduling:
     def _create_unnamed(self, owner: Owner, parsed: ScheduleRequest) -> Schedule:
         """Create a schedule whose generated id is not the name of another schedule.
 
-        Such names are possible: an owner who moves schedules from another server may
-        use the ids from the old server as names.
+        A name may look like a generated id: an owner who moves schedules from another
+        server may use the ids from that server as names.
         """
         while True:
             schedule = self._create(owner, parsed)
@@ -316,7 +316,7 @@ class Scheduling:
             match = _GENERATED_ID.fullmatch(schedule_id)
             if match is None:
                 raise
-        # Clients must identify a schedule that has a name by the name.
+        # A schedule that has a name is found only by the name, not by the generated id.
         if self._schedules.get(owner, match[1]).name:
             raise NotFound
         return match[1]

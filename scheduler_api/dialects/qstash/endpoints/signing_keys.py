@@ -53,7 +53,7 @@ class Keys:
             force=flags["force"],
         )
         log.info(logfmt.line("keys.rotated", owner=owner, both=rotation.replaced_both))
-        # Workers cache keys for this long. Respond only after all of them use the new
+        # Workers cache keys for this long. Respond only after all workers use the new
         # keys.
         time.sleep(SECRETS_CACHED_S)
         answer = _render(rotation.secrets) | {

@@ -154,7 +154,7 @@ class UrlGroups:
         )
 
     def _stored_url(self, url: str) -> str:
-        """Return a URL as url groups store URLs; return an invalid URL unchanged."""
+        """Return a URL as it is stored in url groups; keep an invalid URL unchanged."""
         try:
             return read_destination(url, self._limits.address_policy)
         except BadValue:

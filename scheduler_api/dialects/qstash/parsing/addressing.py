@@ -20,7 +20,7 @@ class Addressing:
         self._groups_by_name: dict[str, Group | None] = {}
 
     def resolve(self, destination: str) -> str | Group:
-        """Return a destination URL, as it will be sent, or the named url group.
+        """Return the URL to send to, or the url group that the destination names.
 
         Raises: BadValue, NotFound, UnreadableRecord.
         """

@@ -28,8 +28,8 @@ from scheduler_api.settings import Settings
 from typing import Any
 
 DAY_MS = 86_400_000
-# Parsed headers are cached: publishers mostly send the same headers with each message,
-# and only storing a message takes more time than parsing its headers.
+# Parsed headers are cached, because parsing is slow (only storing a message takes more
+# time), and publishers mostly send the same headers with each message.
 CACHED_MESSAGES = 1_024
 CACHED_MAX_LENGTH = 4_096
 
@@ -63,7 +63,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ParsedMessage:
-    """A message, and the same message as the options of an event.
+    """A message, as an object and in the form of an event's options.
 
     The cache returns one instance for many events, so neither attribute may be changed.
     """
@@ -149,8 +149,8 @@ class Drafts:
         """Return a draft of a message to a URL.
 
         Args:
-            now_ms: the current time. If `Upstash-Not-Before` is earlier, the message is
-                due at once; if it is too far in the future, it is refused.
+            now_ms: the current time. A message whose `Upstash-Not-Before` is earlier is
+                due at once. A time too far in the future is refused.
 
         Raises: BadValue.
         """

@@ -29,7 +29,7 @@ CONDITIONS = (
 )
 ALIASES = {"callerIP": "callerIp"}
 DATES = ("fromDate", "toDate")
-# Parameters whose values may contain commas. The values of all others are split.
+# Parameters whose values may contain commas. Other values are split at commas.
 NEVER_SPLIT = ("url", "path", "flowControlKey", "search")
 
 # The state that a log entry shows for each kind of journal entry.
@@ -64,14 +64,14 @@ _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
 }
 _ORDERS = {"earliestFirst": False, "latestFirst": True}
 _DEAD_LETTER_CURSOR = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
-# Does not match 0-0, which is not the id of any journal entry: Redis returns an error
-# for a read of the entries before 0-0.
+# Does not match 0-0, because Redis returns an error for a read of the entries before
+# 0-0. No journal entry has this id.
 _LOG_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Filters of messages.
+    """Filters that messages must pass.
 
     `ids` are the accepted message ids; None accepts all. `values` maps the name of a
     filter to the accepted values.
@@ -236,7 +236,7 @@ def read_flags(parameters: Parameters, names: Collection[str]) -> dict[str, bool
 def read_limits(
     parameters: Parameters, maximums: Mapping[str, int]
 ) -> dict[str, int | None]:
-    """Parse parameters that are integers from 1; absent parameters are None.
+    """Parse integer parameters of at least 1; absent parameters are None.
 
     Args:
         maximums: the largest value of each parameter.
@@ -302,7 +302,7 @@ def _conditions(parameters: Parameters) -> Conditions:
 
 
 def _values(name: str, event: Event | Outline, message: Message) -> Collection[str]:
-    """Return the values of a message that a filter compares."""
+    """Return the values that a message has for the filter with this name."""
     url = event.content.url
     if name in ("host", "path"):
         if url == message.topic:

@@ -13,8 +13,8 @@ HEADERS_MAX = 100
 HEADERS_MAX_BYTES = 65_536
 CONTENT_TYPE = "Content-Type"
 
-# Headers that publishers may not set. Deliveries have all of these except
-# `upstash-region`, by which receivers choose their verification keys.
+# Headers that publishers may not set, because the server sets them in deliveries. The
+# server never sets `upstash-region`, by which receivers choose their verification keys.
 DELIVERY_HEADERS = frozenset(
     {
         "user-agent",

@@ -32,8 +32,8 @@ _DURATION = DurationSyntax(
     max_parts=16,
 )
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
-# HTTP clients remove these segments from paths, so they could not send a request for a
-# resource with such a name.
+# HTTP clients remove these segments from paths, so no client could request a resource
+# with such a name.
 _DOT_SEGMENTS = (".", "..")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _REDACTED_HEADER = re.compile(r"headers?\[\s*([^\[\],\s]+)\s*\]", re.IGNORECASE)
@@ -45,8 +45,8 @@ class BadValue(SchedulerError, ValueError):
     """A header or parameter has an invalid value.
 
     Args:
-        name: the name of the header or parameter, with which the message begins. A
-            colon may follow, and then the invalid part, as in `endpoints: name`.
+        name: the beginning of the message: the name of the header or parameter, or this
+            name, a colon and the invalid part, as in `endpoints: name`.
         fault: completes the message, such as `should be a text`.
     """
 
@@ -163,7 +163,7 @@ def read_url(value: str, name: str) -> str:
 
 
 def read_utf8(value: str) -> str:
-    """Decode a text as UTF-8 that the WSGI server has decoded as latin-1."""
+    """Decode a UTF-8 text that the WSGI server has wrongly decoded as latin-1."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

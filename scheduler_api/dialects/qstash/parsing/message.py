@@ -19,7 +19,10 @@ DEFAULT_PERIOD_S = 1
 
 @dataclass(frozen=True)
 class FlowControl:
-    """A flow-control key, and the limits that a message sets for it; None sets none."""
+    """A flow-control key, and the limits that a message sets for the key.
+
+    The message does not set a limit that is None.
+    """
 
     key: str
     parallelism: int | None = None
@@ -113,7 +116,7 @@ def schedule_id(schedule: str | None, message: Message) -> str | None:
     """Return the schedule id that clients see, None if the event has no schedule.
 
     Args:
-        schedule: the internal id of the schedule, which the event contains.
+        schedule: the internal id of the schedule that created the event, or None.
     """
     if message.schedule_id is not None or schedule is None:
         return message.schedule_id
@@ -142,8 +145,8 @@ def header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 def content_hash(message: Message, *, url: str, body: bytes) -> str:
     """Return the hash that content-based deduplication compares.
 
-    The hash covers the destination, the body and the headers for the destination,
-    whose order does not matter. The hash leaves out the method, delays and retries.
+    The hash covers the destination, the body and, in any order, the headers for the
+    destination. The hash leaves out the method, delays and retries.
     """
     digest = hashlib.sha256()
     fields = [url, *(field for pair in sorted(message.sent_headers) for field in pair)]
@@ -171,9 +174,9 @@ def from_options(options: Mapping[str, object]) -> Message:
 
 @dataclass(frozen=True)
 class _Field:
-    """How options store one attribute.
+    """How the options of an event store one attribute of a message.
 
-    An attribute that has the default value is left out.
+    Options leave out an attribute that has the default value.
     """
 
     name: str

@@ -30,7 +30,7 @@ class Redaction:
         return self.all_headers or name.lower() in self.headers
 
     def redact_body(self, body: bytes, *, key: bytes) -> bytes:
-        """Return the body, or a placeholder if a body that is not empty is hidden."""
+        """Return the body, or a placeholder if the body is hidden and not empty."""
         return placeholder(body, key=key).encode() if self.body and body else body
 
     def redact_headers(

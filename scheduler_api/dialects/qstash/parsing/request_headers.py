@@ -78,9 +78,9 @@ DEFAULT_LIMITS = HeaderLimits()
 class _Grouped:
     """A publisher's headers and parameters, grouped for parsing.
 
-    `settings` maps the lower-case name of a header to the name as the publisher wrote
-    it, and the value. `forwarded` maps a prefix, such as `upstash-callback-`, to the
-    headers with this prefix that are to be forwarded.
+    `settings` maps the lower-case name of a header to a pair: the name as the publisher
+    wrote it, and the value. `forwarded` maps a prefix, such as `upstash-callback-`, to
+    the headers with this prefix that are to be forwarded.
     """
 
     settings: dict[str, tuple[str, str]] = field(default_factory=dict)

@@ -1,10 +1,11 @@
-"""Lists the operations in QStash's API description that this server has.
+"""Lists the operations of QStash's API that this server has, and their differences.
 
 `docs/qstash.md` contains the output of `operations_table()`. Tests check that the page
 is up to date, and that `OPERATIONS` agrees with the API description and the routes.
 """
 
-# Maps each operation to how this server differs from the API description.
+# Maps each operation to how this server differs from the API description; '' means that
+# there is no difference.
 OPERATIONS = {
     "POST /v2/publish/{destination}": "201, or 202 for a duplicate; a bare array for a"
     " url group, as both SDKs expect",
@@ -63,7 +64,7 @@ OPERATIONS = {
     "GET /v2/logs": "also `/v2/events`; the list is in both `logs` and `events`, up to"
     " 1000 entries a page; `CANCELED`, as the SDKs spell it",
 }
-# Operations that only the hosted service has: maps the start of a path to a feature.
+# The features that only the hosted service has, by the start of their paths.
 ABSENT = {
     "/llm/": "language models",
     "/v2/workflows": "workflows",

@@ -11,7 +11,8 @@ def describe(resource: str, limits: OwnerLimits) -> str:
     """Return a message with the limit that was reached, and what the client can do.
 
     Args:
-        resource: the text of `LimitReached`, or the id with `Verdict.LIMIT_REACHED`.
+        resource: the text of a `LimitReached`, or the id of a result whose verdict is
+            `Verdict.LIMIT_REACHED`.
     """
     if resource == GROUP:
         return f"at most {limits.url_groups} url groups are allowed: delete one first"

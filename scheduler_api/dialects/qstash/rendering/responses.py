@@ -36,7 +36,7 @@ def empty() -> Response:
 
 
 def render_published(event_id: str, *, url: str, deduplicated: bool) -> Json:
-    """Return the JSON with which a publisher is answered."""
+    """Return the response to a publisher as JSON."""
     published: Json = {"messageId": message_id(event_id), "url": url}
     return published | {"deduplicated": True} if deduplicated else published
 

@@ -1,4 +1,4 @@
-"""Combines calls that several callers make at the same moment into one call."""
+"""Combines the calls of several callers at the same moment into one call."""
 
 import threading
 import time
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-# Longer than a call to a nearby store. If the store is distant, this wait ends before
-# the previous call does, and the calls overlap.
+# A call to a nearby store takes less time than this. A call to a distant store takes
+# longer; then the next call does not wait for its end, and the calls overlap.
 MAX_WAIT_S = 0.002
 # All keys share this fixed number of locks, so memory does not grow with their number.
 LOCKS = 64

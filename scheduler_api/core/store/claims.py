@@ -1,4 +1,4 @@
-"""Claims: with a claim, the ticker offers due events and ends expired leases."""
+"""The claim: the call by which the ticker offers due events and ends leases."""
 
 from dataclasses import dataclass
 from scheduler_api.core.store.cell import Cell
@@ -10,10 +10,10 @@ class ClaimTimeouts:
     """Durations that a claim uses, in ms.
 
     Attributes:
-        offer_ms: lease of an offered event; a worker should begin the event earlier.
-        lease_ms: lease of a begun event, unless the worker renews the lease.
-        grace_ms: for this long after an outage, no lease of a begun event ends.
-        missed_grace_ms: a due fire time that is older than this counts as missed.
+        offer_ms: length of the lease of an offered event that no worker has begun.
+        lease_ms: length of the lease of a begun event; each renewal starts it again.
+        grace_ms: time after an outage during which no lease of a begun event ends.
+        missed_grace_ms: a fire time that was due longer ago than this counts as missed.
     """
 
     offer_ms: int

@@ -21,8 +21,8 @@ from typing import Any
 
 FORMAT = 1
 HEADERS = "headers"
-# Fields of `Attempt` in the JSON of a log entry. The other fields are stored in front
-# of the JSON.
+# Fields of `Attempt` in the JSON of a log entry. The other fields of `Attempt` are
+# stored outside the JSON.
 JSON_FIELDS = frozenset(field.name for field in fields(Attempt)) - {
     *("event_id", "number", "kind", "ended_ms", "next_ms", HEADERS)
 }
@@ -55,7 +55,8 @@ def decode_content(stored: bytes) -> Content:
 def content_key(prefix: str, event_id: str, record: Record) -> str:
     """Return the key of an event's content.
 
-    For an occurrence: the template of its schedule. For any other event: its body.
+    The content of an occurrence is a template of its schedule; the content of any other
+    event is the body of the event.
     """
     if "schedule" in record:
         schedule = record["schedule"].decode()
@@ -108,8 +109,8 @@ def encode_attempt(
 ) -> bytes:
     """Encode the JSON of a log entry.
 
-    The Lua function that stores the entry puts the kind of the attempt, its end, and
-    the time of the next attempt in front of the JSON.
+    The Lua function that stores the entry puts three values in front of the JSON: the
+    kind of the entry, the time of the attempt's end, and the time of the next attempt.
     """
     present = {name: v for name, v in values.items() if v is not None}
     flat = [text for pair in headers for text in pair]

@@ -1,8 +1,8 @@
 """Detects by the epoch of a store that the store was emptied or replaced.
 
 When a store is first used, it gets an epoch, which is a nonce. If a process later finds
-a different epoch or no epoch, accepted events were lost; then an operator must accept
-the store as it is.
+a different epoch or no epoch, stored events were lost. Then an operator must decide to
+accept the store without these events.
 """
 
 import redis
@@ -21,9 +21,9 @@ class Epoch:
     def matches(self, found: bytes | None, accepted: bytes | None) -> bool:
         """Return whether the store has the expected epoch.
 
-        The first epoch that the process finds becomes the expected epoch. If the store
-        later has a different epoch, and an operator has accepted that epoch, it becomes
-        the expected epoch.
+        The first epoch that the process finds becomes the expected epoch. A different
+        epoch that the process finds later becomes the expected epoch only if an
+        operator has accepted this different epoch.
 
         Args:
             found: the epoch of the store.
@@ -47,7 +47,7 @@ def establish(client: redis.Redis, prefix: str) -> bytes:
 
 
 def accept(client: redis.Redis, prefix: str) -> str:
-    """Record that an operator accepts the store as it is; return the store's epoch."""
+    """Record that an operator accepts the store's epoch; return this epoch."""
     epoch = establish(client, prefix)
     client.set(keys.accepted_epoch(prefix), epoch)
     return epoch.decode()

@@ -52,18 +52,18 @@ from scheduler_api.core.store.large_content import (
 )
 from typing import cast
 
-# Events that one round trip cancels. Each event takes about 50 us, and the store serves
-# no other request until the round trip has ended.
+# Maximum number of events that one call cancels. Each event takes about 50 us, and the
+# store serves no other request during the call.
 CANCEL_BATCH_SIZE = 50
-# Events that one round trip creates.
+# Maximum number of events that one round trip creates.
 CREATE_BATCH_SIZE = 200
-# Large content is collected in memory up to this size, then sent to the store.
+# Large content is sent in pipelines of about this size, to limit the memory used.
 PIPELINE_BYTES = 8_388_608
-# Codes after which an event is created again: the id was in use, or the large content
-# expired before the call.
+# Codes after which the creation of an event is tried again: the id was in use, or the
+# large content expired before the call.
 RETRIED = frozenset(("taken", "expired"))
-# Codes after which an event uses or may use the large content. After any other code,
-# the large content is deleted.
+# After these codes, the large content is kept, because an event uses or may use it.
+# After any other code, the large content is deleted.
 KEPT = (b"ok", b"fault")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
@@ -75,8 +75,8 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "full": StoreFull,
 }
 
-# The answer of `new_events.accept`: code, wanted time in ms, creation time in ms, and
-# the id or another text that depends on the code.
+# The answer of the Lua function `new_events.accept`: code, wanted time in ms, creation
+# time in ms, and a text: the id, or what the code says instead.
 Reply = tuple[bytes, int, int, bytes]
 FULL: Reply = (b"full", 0, 0, b"")
 
@@ -156,8 +156,8 @@ class EventStore:
         replay_dead_letters, atomic per dead letter.
 
         Args:
-            replaces: for each draft, the id of the dead letter that it replaces. If the
-                dead letter is gone, the draft is not stored.
+            replaces: for each draft, the id of the dead letter that the draft replaces.
+                If the dead letter is gone, the draft is not stored.
         """
         one = drafts[0] if len(drafts) == 1 and not replaces else None
         if self._batcher and one and len(one.content.body) <= INLINE_BYTES:
@@ -241,7 +241,7 @@ class EventStore:
         return self._ids.next() if large else ""
 
     def _gate_arguments(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
-        """Return the arguments for an event's destination and its encoded gates."""
+        """Return two arguments: the digest of the destination and the encoded gates."""
         encoded = gate_names.encode_gates(
             owner,
             gates,
@@ -254,7 +254,7 @@ class EventStore:
     def find_duplicate(
         self, owner: Owner, deduplication: DeduplicationKey
     ) -> Duplicate | None:
-        """Return the event or schedule that was stored with this key, or None.
+        """Return the event or schedule stored with a deduplication key, or None.
 
         Redis: one read.
         """
@@ -263,12 +263,13 @@ class EventStore:
         return None if stored is None else Duplicate.parse(stored)
 
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
-        """Cancel events in any state; an event being sent finishes its attempt first.
+        """Cancel events; return one result per event.
 
-        After an error, some of the events may be cancelled already.
+        An event that is being sent finishes its attempt first. After an error, some of
+        the events may be cancelled already.
 
         Redis: cancel_events, in batches, atomic per event; if the client repeats a
-        call, the answer is the same.
+        call, it gets the answer of the first call.
         """
         replies: list[bytes] = []
         for at in range(0, len(event_ids), CANCEL_BATCH_SIZE):
@@ -287,7 +288,7 @@ class EventStore:
     ) -> None:
         """Edit or cancel an event that was never begun.
 
-        Redis: change_event, atomic; afterwards the old content is never sent.
+        Redis: change_event, atomic; after an edit, the old content is never sent.
 
         Raises: NotFound, NotPending, TimePassed, Conflict (the event has changed since
             `event` was read).

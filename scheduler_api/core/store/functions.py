@@ -22,7 +22,7 @@ from typing import Any, Protocol
 log = logging.getLogger("scheduler.store")
 
 # Each file fills the table of its module. `records` comes first, because other files
-# use `records` while they are loaded; they use all other modules only in calls.
+# use `records` while they are loaded. All other modules are used only during calls.
 MODULES = (
     *("records", "context", "errors", "keys", "due", "journal", "deduplication"),
     *("gates", "slots", "gate_binding", "gate_checks", "fair_share"),
@@ -32,10 +32,10 @@ MODULES = (
 NAME = "scheduler"
 DIGEST_LENGTH = 12
 MISSING, EXISTS = "Function not found", "already exists"
-# If a full store refuses the library, the library is not sent again for this long.
+# After a full store has refused the library, do not send the library for this long.
 REFUSED_FOR_S = 1.0
-# How often a function is called if its library is missing. Loading the library once is
-# not always enough, because another process may delete it before the next call.
+# Maximum number of calls of a function, with the library loaded in between. Loading the
+# library once may not be enough: another process may delete it before the second call.
 TRIES = 3
 
 Arg = str | bytes | int

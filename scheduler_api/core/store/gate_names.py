@@ -90,8 +90,8 @@ def encode_gates(
     """Encode the gates of an event, in the order in which they are checked.
 
     The gates are separated by blanks. The form of a gate is
-    `<gate>,<parallelism>,<rate>,<period ms>`. If the number of the owner's queues or
-    flow-control keys is limited, `,<limit>` follows a queue or flow-control key.
+    `<gate>,<parallelism>,<rate>,<period ms>`. For a queue or flow-control key, `,<max>`
+    follows if the owner may have only `max` queues or flow-control keys.
     """
     encoded = []
     if gates.queue:

@@ -1,4 +1,4 @@
-"""Issues ids from a sequence in the store: one by one, or a block per process."""
+"""Issues ids from a sequence in the store: one by one, or from reserved blocks."""
 
 import redis
 import threading
@@ -23,7 +23,7 @@ class IdSequence:
         return to_id(self._client.incr(self._key))
 
     def take(self) -> str:
-        """Return a unique id from this process's block of ids.
+        """Return a unique id from a block of ids that this process has reserved.
 
         The ids of one process ascend; the ids of several processes interleave. If the
         store loses its latest writes, an id may be issued twice. Redis: one INCRBY per

@@ -6,7 +6,7 @@ its TTL, or what removes it.
 """
 
 # String, the prefix of the one cell that uses this database; permanent. RQ's keys do
-# not name a cell, so two cells in one database would take each other's envelopes.
+# not contain the prefix, so two cells in one database would get each other's envelopes.
 DATABASE_CELL = "rq:cell"
 
 
@@ -27,7 +27,8 @@ def leased(prefix: str) -> str:
 def paused_schedules(prefix: str) -> str:
     """Sorted set of schedule ids. Score: when the schedule was paused.
 
-    A paused schedule that has an end is in `due` instead, so that a claim ends it.
+    A paused schedule that has an end is in `due` instead, so that a claim can end the
+    schedule in time.
     """
     return f"{prefix}paused_schedules"
 
@@ -70,13 +71,14 @@ def body(prefix: str, event_id: str, revision: str = "") -> str:
 def template(prefix: str, schedule_id: str, revision: str) -> str:
     """String, the content of a schedule's occurrences.
 
-    A chore removes superseded templates that no occurrence uses.
+    After an edit has replaced the template, and no occurrence uses the old template any
+    more, a chore removes the old template.
     """
     return f"{prefix}t:{schedule_id}:{revision}"
 
 
 def superseded(prefix: str) -> str:
-    """Sorted set of `<schedule id>:<revision>` of replaced templates.
+    """Sorted set of replaced templates, as `<schedule id>:<revision>`.
 
     Score: when the template was replaced, or last used for a replay. A chore removes
     members together with their templates.
@@ -87,14 +89,14 @@ def superseded(prefix: str) -> str:
 def log(prefix: str, event_id: str) -> str:
     """Hash of an event's attempts, by number; removed by `forget_events`.
 
-    Value: `<kind> <ended ms> <next ms> <JSON>`. Kinds: `a` settled, `i` interrupted,
-    `l` settled too late.
+    Value: `<kind> <ended ms> <next ms> <JSON>`; `next` is the next attempt. Kinds: `a`
+    settled, `i` interrupted, `l` settled too late.
     """
     return f"{prefix}log:{event_id}"
 
 
 def schedule(prefix: str, schedule_id: str) -> str:
-    """Hash, the record of a schedule (`records.SCHEDULE`); removed by its deletion."""
+    """Hash, the record of a schedule (`records.SCHEDULE`); removed with it."""
     return f"{prefix}s:{schedule_id}"
 
 
@@ -175,7 +177,7 @@ def journal(prefix: str, owner: str) -> str:
 
 
 def deduplication(prefix: str, owner: str, name: str) -> str:
-    """String, the event or schedule that was stored with a deduplication key.
+    """String, the id of the event or schedule stored with a deduplication key.
 
     Value: `<id>`, or `<id> <created ms> <digest of the request>` for a key with a
     digest. TTL: the deduplication window. A key without a digest is removed when its
@@ -218,8 +220,8 @@ def gate(prefix: str, gate: str) -> str:
     """Hash, the record of a gate that is not a queue (`records.GATE`).
 
     TTL: until two weeks after the last event of the gate. A gate that is pinned or
-    paused by hand has no TTL. When the pin or pause of a flow-control key ends, the key
-    gets a TTL of 400 days.
+    paused by hand has no TTL. When the pin or pause of a flow-control key ends, the
+    record of its gate gets a TTL of 400 days.
     """
     return f"{prefix}g:{gate}"
 
@@ -243,8 +245,8 @@ def waiters(prefix: str, gate: str) -> str:
 def begins(prefix: str, gate: str) -> str:
     """List of the times at which attempts of a gate with a rate began.
 
-    The newest times of one period, at most as many as the rate allows. TTL: the period
-    plus one second.
+    Contains the newest times, at most as many as the rate allows in one period. TTL:
+    about the period plus one second.
     """
     return f"{prefix}gl:{gate}"
 
@@ -267,10 +269,10 @@ def reserved(prefix: str, gate: str) -> str:
 
 
 def held_destinations(prefix: str) -> str:
-    """Hash of held destinations. Fields: gates, which every begin checks. Values: ms.
+    """Hash of the times since which destinations are held, by gate of the destination.
 
-    When no event waits at a gate, a check removes the field, unless the destination is
-    paused.
+    Every begin checks the gate of a held destination. When no event waits at the gate,
+    a check removes the field, unless the destination is paused.
     """
     return f"{prefix}held_destinations"
 
@@ -298,9 +300,9 @@ def queues(prefix: str, owner: str) -> str:
 
 
 def flow_keys(prefix: str, owner: str) -> str:
-    """Sorted set of an owner's flow-control keys. Score: last change of limits.
+    """Sorted set of an owner's flow-control keys. Score: last change of their limits.
 
-    A listing, or a chore, removes keys whose gate has expired.
+    A listing or a chore removes the flow-control keys whose gate has expired.
     """
     return f"{prefix}flow_keys:{owner}"
 
@@ -318,8 +320,8 @@ def sequence(prefix: str) -> str:
 def issued_id(prefix: str, nonce: str) -> str:
     """String, the id that a creation with this nonce assigned; TTL 60 s.
 
-    If the client repeats the call, the second call finds this id. For the deletion of a
-    queue, the value is the gate of the queue.
+    If the client repeats the call, the second call finds this id. The deletion of a
+    queue also stores its nonce here, with the gate of the queue as the value.
     """
     return f"{prefix}issued_id:{nonce}"
 
@@ -327,8 +329,8 @@ def issued_id(prefix: str, nonce: str) -> str:
 def last_report(prefix: str, worker: str) -> str:
     """String, a worker's last report and the answers to it; TTL 60 s.
 
-    Value: `<number> <answer>,<answer>,…`. If the worker's client repeats the call, it
-    gets the same answers.
+    Value: `<number of the report> <answer>,<answer>,…`. If the worker's client repeats
+    the call, the client gets the stored answers.
     """
     return f"{prefix}last_report:{worker}"
 
@@ -341,7 +343,8 @@ def last_claim_at(prefix: str) -> str:
 def rq_full(prefix: str) -> str:
     """String, present while the ticker waits for room in RQ.
 
-    Value: `<max waiting jobs> <RQ's list>`. The first begin that finds room removes it.
+    Value: `<max waiting jobs> <RQ's list>`. The first begin that finds room in RQ
+    removes the key.
     """
     return f"{prefix}rq_full"
 
@@ -387,7 +390,7 @@ def chore(prefix: str, name: str) -> str:
 
 
 def wake(prefix: str) -> str:
-    """Channel that wakes tickers when something is due before their next check."""
+    """Channel of messages that wake tickers before the time of their next check."""
     return f"{prefix}wake"
 
 
@@ -414,7 +417,7 @@ def tenants(prefix: str) -> str:
 
 
 def rotated(prefix: str) -> str:
-    """String, a nonce of the last rotation of any tenant's signing keys; permanent."""
+    """String, a nonce that each rotation of signing keys replaces; permanent."""
     return f"{prefix}rotated"
 
 

@@ -1,7 +1,7 @@
 """Writes large content to the store before the call of a Lua function.
 
-Small content is an argument of the function. Large content has its own key, which
-expires unless the function keeps the key.
+Small content is an argument of the function. Large content is written to a separate
+key with a TTL, which the function removes when it stores the event or schedule.
 """
 
 from typing import Protocol, TypeVar
@@ -21,7 +21,7 @@ class Writer(Protocol[Reply_co]):
 
 
 def is_large(stored: bytes) -> bool:
-    """Return whether encoded content is too large for an argument."""
+    """Return whether encoded content is too large for an argument of a function."""
     return len(stored) > INLINE_BYTES
 
 
@@ -32,9 +32,9 @@ def write_if_large(
 
     `key` must end in a nonce, so that no other content has the same key.
 
-    Returns: the argument for the function, which is the content, or b"" if it was
-        written; and the client's reply (an awaitable from an asynchronous client), or
-        None if nothing was written.
+    Returns: the argument for the function (the content, or b"" if the content was
+        written to `key`); and the reply of `client.set`, which an asynchronous client
+        returns as an awaitable, or None if nothing was written.
     """
     if not is_large(stored):
         return stored, None

@@ -13,8 +13,8 @@ from typing import cast
 # Increase this number when the code can no longer read what older versions of the code
 # wrote, or when older versions cannot read what the code writes.
 LAYOUT = 3
-# The oldest versions of the code stored no layout number, but one of these keys with
-# their first event or claim.
+# The oldest versions of the code stored no layout number. Their first event or claim
+# wrote one of these keys.
 OLDER_KEYS = ("next", "beat")
 BATCH_SIZE = 500
 

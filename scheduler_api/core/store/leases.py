@@ -14,15 +14,15 @@ from scheduler_api.core.store.functions import Arg, AsyncClient, Options
 from scheduler_api.core.store.large_content import write_if_large
 from typing import Any, NotRequired, Protocol, TypedDict, cast
 
-# `begin` returns content up to this length; `fetch` reads longer content.
+# `begin` returns content up to this length; longer content must be read by `fetch`.
 BEGIN_INLINE_BYTES = 8192
 
 
 class Client(AsyncClient, Protocol):
     """An asynchronous client of the store."""
 
-    # Number of connections made so far. A new connection may mean a failover to another
-    # server.
+    # Number of connections made so far. If it rises, another server may have become
+    # the store.
     connects: int
 
     async def get(self, key: str) -> object: ...
@@ -31,7 +31,7 @@ class Client(AsyncClient, Protocol):
 
 
 class Share(TypedDict):
-    """How much of a worker one destination may use while others have events, too.
+    """How much of a worker one destination may use if others have events, too.
 
     Attributes:
         limit: maximum number of one destination's events in flight.
@@ -51,7 +51,8 @@ class Settlement:
     Attributes:
         token: the token that `begin` gave to the attempt.
         log_entry: JSON for the event's log (`codec.encode_attempt`).
-        contact: the contact that the process log names if the event is dead.
+        contact: the e-mail address of the event's owner, or ''; if the event is dead,
+            the process log contains this address.
     """
 
     event_id: str
@@ -91,7 +92,7 @@ class WorkerStore:
 
     @property
     def connects(self) -> int:
-        """How often the client has connected."""
+        """The number of connections that the client has made so far."""
         return self.client.connects
 
     async def _call(
@@ -175,9 +176,9 @@ class WorkerStore:
     async def _content_of(self, child: FollowUp, name: str) -> bytes:
         """Return the content of a follow-up as an argument of `settle`.
 
-        Normally, large content is written to its key before the call, and the argument
-        is empty. A full store refuses this write. Then large content is an argument,
-        too, because a full store must still settle attempts.
+        Normally, large content is written to its key before `settle`, and the argument
+        is empty. A full store refuses this write, but it runs `settle`. Then the large
+        content itself is the argument.
         """
         stored = codec.encode_content(child.content)
         key = keys.body(self.cell.prefix, child.id, name)
@@ -212,8 +213,8 @@ class WorkerStore:
 def read_begun(token: str, reply: list[bytes]) -> Begun:
     """Parse a reply of `begin`.
 
-    The content of the event is None if it is too long for the reply or unreadable. Then
-    `fetch` returns the long content, or raises an error if it is unreadable.
+    If the content is too long for the reply, or unreadable, `Begun.content` is None. To
+    read long content, call `fetch`, which raises an error if the content is unreadable.
     """
     event_id, _, attempt, failures, interruptions, wanted = reply[:6]
     created, deadline, owner, key, stored, schedule = reply[6:12]

@@ -59,7 +59,7 @@ class RqEnqueuer:
         ]
 
     def job_template(self) -> bytes:
-        """Return the fields that all jobs enqueued now have in common, as JSON."""
+        """Return, as JSON, the template of the jobs that a claim enqueues now."""
         at = utcformat(now())
         fields = ["created_at", at, "enqueued_at", at, *self._fields]
         return orjson.dumps({**self._template, "fields": fields})

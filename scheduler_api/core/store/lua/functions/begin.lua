@@ -6,12 +6,14 @@
 --   lib/fair_share).
 -- Args: ids…
 -- Answer per id: {id, code, attempt, failures, interruptions, first due ms, created ms, deadline
---   ms, owner, content key, content ('' if too long: then the caller reads the key), schedule, gate
---   of the destination, '1' if the destination is held, ms until the event's end or ''}; without
---   begin only {id, code}. Codes: begun; gone (not leased), taken (another attempt is running),
---   missing, ended, early (not due), withdrawn (ended with a reason), waits (for the previous
---   occurrence), held (waits at a gate or in `due`), quarantined.
--- Atomic: an event has one valid token. A repeated call with the same token gets the same answer.
+--   ms, owner, content key, content ('' if too long: the caller must read the content key),
+--   schedule, gate of the destination, '1' if the destination is held, ms until the event's end or
+--   ''}; for an event that was not begun, only {id, code}. Codes: begun; gone (not leased), taken
+--   (another attempt is running), missing, ended, early (not due), withdrawn (now ended, see
+--   lib/withdrawal), waits (for the previous occurrence), held (must wait at a gate or in `due`),
+--   quarantined.
+-- Atomic: if several workers begin the same event, only one succeeds. A repeated call with the same
+-- token gets the same answer.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 
 local function content_key(ctx, id, event)

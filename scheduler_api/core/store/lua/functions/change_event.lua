@@ -6,9 +6,10 @@
 --   replaces_content (true or absent); with new content: destination, gates (see lib/gate_binding).
 -- Args: the new content, or '' if it was written before the call, with the nonce in its key.
 -- Answer: ok, missing, begun, ended, past (due_ms is not in the future), changed (since the event
---   was read), expired (the content written before the call), made (by a schedule: such an event
---   can only be cancelled).
--- Atomic: if the answer is ok, no worker sends the old content. A repeated call gets the answer ok.
+--   was read), expired (the content written before the call), made (a schedule created the event:
+--   it can only be cancelled).
+-- Atomic: if the answer is ok, no worker sends the old content. If the first call got ok, a
+-- repeated call also gets ok, because the event stores the nonce.
 local EVENT = records.EVENT
 local CHANGED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'body_revision', 'change',
   'attempts', 'schedule', 'state', 'following', 'gates', 'waits_at', 'passed_over')

@@ -2,8 +2,8 @@
 -- leases, fires schedules, and checks gates.
 --
 -- Keys: prefix.
--- Options: room (maximum number of ids), offer_ms, lease_ms, grace_ms (of leases after an outage),
---   missed_grace_ms (of fire times); rq (see lib/rq; absent: do not enqueue).
+-- Options: room (maximum number of ids), offer_ms, lease_ms, grace_ms and missed_grace_ms (see
+--   `ClaimTimeouts` in claims.py); rq (see lib/rq; absent: do not enqueue).
 -- Args: with the option rq, the template of RQ jobs (see lib/rq).
 -- Answer: {ids, ids of isolated events, ids of schedules to plan, µs until the next check (-1: no
 --   check is needed), ids of interrupted events, members moved to quarantine, epoch, 1 if due
@@ -17,10 +17,11 @@ local LEASE_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 's
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt')
 
--- Records the time of this claim. If the last claim was long ago, workers could not renew leases
--- meanwhile: limits the rest of every lease to `lease_ms`, and starts a grace, during which no
--- lease of a begun event ends. If the clock was set back, does the same, and makes all gates with
--- waiters due for a check. Returns the end of the grace and the epoch of the store.
+-- Records the time of this claim. If the last claim was long ago, the store may have been down, and
+-- workers may have been unable to renew leases. Therefore starts a grace period, during which no
+-- lease of a begun event ends, and shortens longer leases to `lease_ms`. If the clock was set back,
+-- does the same, and makes all gates with waiters due for a check. Returns the end of the grace
+-- period and the epoch of the store.
 local function record_claim(ctx)
   local now, lease_ms = ctx.now, ctx.options.lease_ms
   local last, grace_until, epoch, next_check = unpack(redis.call('MGET', keys.last_claim_at(ctx),
@@ -65,15 +66,15 @@ local function interrupt(ctx, id, event, batch)
   end
   due.put(ctx, due.member(id, event), due_ms)
   slots.release(ctx, id, event)
-  -- The event may take back its slots before any waiter gets them.
+  -- The event released its slots. It tries to take slots again before waiters are promoted.
   local admitted = not event.gates or slots.admit(ctx, id, event)
-  -- The delay avoids that this event runs at every crash of a worker and counts as the cause, if
-  -- workers crash once per lease for another reason.
+  -- If workers crash at regular intervals for another reason, an event that is retried at once
+  -- could run at every crash and be taken for the cause. The delay avoids this.
   if admitted and count >= ISOLATED_FROM then due.delay(ctx, {due.member(id, event)}) end
   slots.promote_at_freed(ctx)
 end
 
--- Ends an expired lease. If the event was offered but not begun, it returns to `due` and keeps its
+-- Ends an expired lease. An event that was offered but not begun returns to `due` and keeps its
 -- slots.
 local function end_lease(ctx, member, batch)
   local id = string.gsub(member, '^~', '')
@@ -90,8 +91,8 @@ local function end_lease(ctx, member, batch)
   interrupt(ctx, id, event, batch)
 end
 
--- Selects the members to claim: four fifths of the room for the oldest, and a fifth for members
--- that became due just now, so that new events do not wait for a whole backlog.
+-- Selects the members to claim: four fifths are the oldest members, and one fifth are members that
+-- became due just now. So new events do not wait for a whole backlog.
 local function select_members(ctx)
   local room, now, set = ctx.options.room, ctx.now, keys.due(ctx)
   local oldest = math.max(1, math.floor(room * OLDEST_SHARE))
@@ -145,7 +146,7 @@ local function members_of(ids, gated)
 end
 
 -- Removes isolated events from the batch. Offers one isolated event by itself, and delays the other
--- isolated events. Returns a list of the id of the offered event, or an empty list.
+-- isolated events. Returns a list that contains the id of the offered event, or an empty list.
 local function separate_isolated(ctx, batch)
   local regular, isolated, later = {}, {}, {}
   if #batch.ids == 0 or not due.any_isolated(ctx) then return isolated end
@@ -166,8 +167,8 @@ local function head(set)
 end
 
 -- Sets the time of the next check; returns the µs until then or -1. While any event is leased, the
--- next check is at most a quarter of `lease_ms` away, because a time of half of `lease_ms` without
--- a claim counts as an outage.
+-- next check is at most a quarter of `lease_ms` away, because `record_claim` assumes an outage if
+-- there was no claim for half of `lease_ms`.
 local function micros_to_next(ctx, first_leased)
   local soonest = head(keys.due(ctx))
   if first_leased then
@@ -201,7 +202,7 @@ local function claim(key_names, args)
   due.lease(ctx, members_of(batch.ids, batch.gated), ctx.options.offer_ms)
   rq.enqueue_envelope(ctx, batch.ids, batch.schedule_ids, false)
   for _, id in ipairs(isolated) do rq.enqueue_envelope(ctx, {id}, {}, true) end
-  -- The first lease can only differ if leases ended or members were claimed.
+  -- If no lease ended and no member was claimed, `first_leased` is still correct.
   if changed or selected[1] then first_leased = head(keys.leased(ctx)) end
   local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)

@@ -7,8 +7,8 @@
 -- Atomic. A repeated call gets the same answer, because an event stores its nonce, and the key
 -- `issued_id` stores the id that was assigned to the nonce.
 --
--- The function lacks the flag allow-oom, so a full store refuses it. Then recall_events answers
--- repeated calls.
+-- The function lacks the flag allow-oom, so a full store refuses to run the function. Then the
+-- caller calls recall_events, which finds events that an earlier call has stored.
 
 local function create_events(key_names, args)
   local ctx, batch, replies = context.new(key_names, args), new_events.batch(), {}

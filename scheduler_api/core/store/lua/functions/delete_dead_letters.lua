@@ -1,4 +1,4 @@
--- Deletes dead letters; their events are kept as long as other finished events.
+-- Removes events from the dead letters. The events are kept as long as other finished events.
 --
 -- Keys: prefix.
 -- Options: owner, change (nonce of this deletion).

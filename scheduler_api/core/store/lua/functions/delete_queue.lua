@@ -1,13 +1,14 @@
--- Deletes a queue and cancels its events. The caller repeats the call until all events are
--- cancelled; if the caller stops earlier, claims cancel the remaining events.
+-- Deletes a queue and cancels its events. One call cancels a limited number of events; the caller
+-- calls again until all events are cancelled. If the caller stops earlier, claims cancel the
+-- remaining events.
 --
 -- Keys: prefix.
 -- Options: gate, owner, name (of the queue), limit (number of events to cancel in this call), nonce
 --   (of this deletion).
 -- Args: none.
 -- Answer: {1 if the queue existed, number of events cancelled, 1 if more events remain}.
--- Atomic. A repeated call with the same nonce continues the deletion; events accepted after the
--- first call belong to a new queue.
+-- Atomic. A further call with the same nonce cancels only events accepted before the first call;
+-- later events belong to a new queue.
 local GATE = records.GATE
 local REPEATED_FOR_MS = 60000
 

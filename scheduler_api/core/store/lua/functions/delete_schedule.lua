@@ -1,10 +1,10 @@
--- Deletes a schedule. Workers still send occurrences created before, unless the schedule is strict.
+-- Deletes a schedule. Occurrences that already exist are still sent, unless the schedule is strict.
 --
 -- Keys: prefix.
 -- Options: id, owner, read_revision (the revision when the schedule was read).
 -- Args: none.
 -- Answer: 1 if the schedule existed, else 0.
--- Atomic. A repeated call gets the answer 1, because `superseded` contains the revision.
+-- Atomic. A repeated call gets the answer 1: `superseded` still contains the deleted revision.
 local DELETED = records.fields(records.SCHEDULE, 'owner', 'revision', 'name', 'search_terms')
 
 local function delete_schedule(key_names, args)

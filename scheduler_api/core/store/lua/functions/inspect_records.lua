@@ -1,18 +1,21 @@
--- Reads records, and the places and indexes that refer to these records, for fsck.
+-- Reads records for fsck, and reports which places (keys and indexes) refer to each record.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args: members as in `due`: event ids, and `s:<id>` for schedules…
--- Answer per member: {fields and values, or the text of an error; names and values of places}.
---   A sorted set or a set that contains the member, with the score or 1: due, leased, quarantine,
---   quarantine_reasons, isolated, paused_schedules, occurrences, by_time and finished (of the
---   event's state), schedules, names, owners.
---   Other places: search_terms (how many of the schedule's search terms list it), content (TTL in
---   ms, -1: none), line (1: the gate at which the event waits lists it), checked (1: a check of
---   this gate is planned, or the gate is paused), misspelt (1: the member in `due` or `leased`
---   wrongly has or lacks `~`), turns (how many of the event's queues list it), slots (how many of
---   its other gates list it as a holder).
--- Atomic: never reads an event halfway between two places. Writes nothing.
+-- Answer per member: {fields and values of the record, or the text of an error; names and values of
+--   places}. Places that do not refer to the record are left out.
+--   Places with a score: due, leased, quarantine, paused_schedules, occurrences, by_time and
+--   finished (the sets of the event's state), schedules.
+--   Places with the value 1: quarantine_reasons, isolated, names, owners (contains the record's
+--   owner), line (the event is in the waiting line of the gate at which it waits), checked (a check
+--   of this gate is planned, or the gate is paused), misspelt (the member in `due` or `leased`
+--   wrongly has or lacks `~`).
+--   Other places: search_terms (number of the schedule's search terms whose index contains the
+--   schedule), content (TTL of the content in ms; -1: no TTL), turns (number of the event's queues
+--   that contain the event), slots (number of other gates of which the event is a holder).
+-- Atomic: never reads an event while another call moves the event between two places. Writes
+-- nothing.
 local GATE = records.GATE
 
 local function note(places, name, value)

@@ -1,13 +1,15 @@
--- Stores further fire times of a schedule.
+-- Replaces the stored fire times of a schedule with newly computed ones.
 --
 -- Keys: prefix.
--- Options: id, revision (from whose rule the fire times were computed), missed (how many fire times
---   before the first argument were missed), missed_times (the newest missed fire times: a list of
---   ms, ascending).
+-- Options: id, revision (the revision whose rule yielded the fire times), missed (number of missed
+--   fire times, which precede the arguments), missed_times (the newest of these: a list of ms,
+--   ascending).
 -- Args: fire times (see lib/fire_times)…
--- Answer: done; stale (the schedule was edited or deleted, or all fire times are used); ended
---   (without arguments: the rule yields no more fire times, so the schedule ends).
--- Atomic with the check of the revision. A repeated call stores the fire times that are not used.
+-- Answer: done; stale (the schedule was edited, paused or deleted, or has already fired or dropped
+--   all these fire times); ended (the caller passed no fire times, because the rule yields no more:
+--   the schedule has ended).
+-- Atomic with the check of the revision. A repeated call never stores a fire time that the schedule
+-- has fired or dropped in between.
 local SCHEDULE = records.SCHEDULE
 local PLANNED = records.fields(SCHEDULE, 'revision', 'state', 'last_used_ms', 'end_ms')
 

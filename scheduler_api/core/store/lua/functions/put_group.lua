@@ -3,8 +3,9 @@
 -- Keys: prefix.
 -- Options: owner, name, limit (maximum number of the owner's groups; 0: no limit).
 -- Args: the record that the caller read ('' for a new group), the new record ('' to delete it).
--- Answer: 1 if done, 0 if the group has changed, 2 if the limit is reached.
--- Atomic: no concurrent change is lost. A repeated call gets the same answer.
+-- Answer: 1 if done, 0 if the group has changed, 2 if the owner has `limit` groups.
+-- Atomic: no concurrent change is lost. If the first call got 1, a repeated call also gets 1,
+-- because the stored record already equals the new record; that does not count as a change.
 
 local function put_group(key_names, args)
   local ctx = context.new(key_names, args)

@@ -1,4 +1,4 @@
--- Creates a schedule, or replaces its rule with a new revision, template and fire times.
+-- Creates a schedule, or edits a schedule: stores a new revision, template and fire times.
 --
 -- Keys: prefix.
 -- Options: id, owner, read_revision (the revision when the schedule was read; '' to create a
@@ -14,7 +14,8 @@
 --   (the id is in use), named (another schedule, whose id is in the answer, has the name), past
 --   (end_ms is not in the future), expired (the content written before the call), duplicate (the
 --   answer contains the value of the deduplication key instead of the id).
--- Atomic: occurrences created after the answer follow the new rule. A repeated call gets ok.
+-- Atomic: occurrences created after the answer follow the new rule. If the first call got ok, a
+-- repeated call also gets ok, because the record contains the new revision.
 local SCHEDULE = records.SCHEDULE
 local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_requested_ms', 'delay_ms',
   'missed_policy', 'missed_limit', 'journaled', 'start_ms', 'end_ms', 'runs', 'runs_left',
@@ -22,7 +23,7 @@ local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_reques
 local RULE = records.fields(SCHEDULE, 'owner', 'revision', 'created_ms', 'state', 'fire_times',
   'last_used_ms', 'end_ms', 'runs', 'runs_left', 'search_terms', 'overlap', 'last_fired_ms')
 
--- If the schedule cannot be stored, returns the code and the id for the answer; otherwise nil.
+-- Returns nil if the schedule can be stored; otherwise the code and the id for the answer.
 local function refusal(ctx, record)
   local options, sid = ctx.options, ctx.options.id
   local duplicate_of = deduplication.find(ctx, options.owner, options.deduplication_key)
@@ -58,8 +59,8 @@ local function fire_times_to_store(ctx, record, state)
   return state == 'ended' and '' or times, last
 end
 
--- Updates the fields that depend on both the old and the new rule: runs left, number of pauses, and
--- newest occurrence.
+-- Updates the fields that depend on both the old and the new record: the number of runs left, the
+-- number of pauses, and the newest occurrence.
 local function update_dependent_fields(ctx, key, record, fields, state, left)
   if left then redis.call('HSET', key, SCHEDULE.runs_left, left) end
   if state == 'paused' and record.state ~= state then

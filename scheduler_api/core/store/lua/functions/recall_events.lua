@@ -1,4 +1,5 @@
--- Answers repeated calls of create_events while the store is full and refuses create_events.
+-- Replaces create_events while the store is full: finds events that an earlier call has stored, and
+-- refuses new events.
 --
 -- Keys: prefix.
 -- Options: none.

@@ -1,5 +1,5 @@
--- Moves offered events that were not begun back from `leased` to `due`. The events keep their
--- slots. Delays isolated events, so that they are not offered and released in a tight loop.
+-- Gives back offered events that were not begun: moves them from `leased` to `due`. The events keep
+-- their slots. Delays isolated events, so that they are not offered and released in a tight loop.
 --
 -- Keys: prefix.
 -- Options: none.
@@ -28,7 +28,7 @@ local function release_events(key_names, args)
     local ok, answer = pcall(release, ctx, args[i])
     if ok then released = released + answer else due.quarantine(ctx, args[i], answer) end
   end
-  -- Another worker may have room for the released events: wakes the tickers.
+  -- Wakes the tickers, because another worker may have room for the released events.
   local head = redis.call('ZRANGE', keys.due(ctx), 0, 0, 'WITHSCORES')
   if head[2] and tonumber(head[2]) <= ctx.now then redis.call('PUBLISH', keys.wake(ctx), '') end
   return released

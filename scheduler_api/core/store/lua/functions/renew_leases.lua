@@ -3,8 +3,8 @@
 -- Keys: prefix.
 -- Options: lease_ms.
 -- Args: pairs of id, token.
--- Answer: the ids whose lease is lost: the event has ended, another attempt has begun, or
---   renewable_until_ms has passed (so that a worker that hangs loses its events).
+-- Answer: the ids of events whose lease the worker has lost: the event has ended, another attempt
+--   has begun, or renewable_until_ms has passed (this limit takes events from a worker that hangs).
 -- Atomic with the check of the token. A repeated call renews the leases again.
 local LEASE = records.fields(records.EVENT, 'token', 'renewable_until_ms', 'gates')
 

@@ -4,7 +4,8 @@
 -- Options: none.
 -- Args per dead letter: its id, then the new event (see lib/new_events).
 -- Answer per dead letter: as in create_events, with two more codes: gone (the id is not a dead
---   letter of the owner) and fault (unreadable: the answer contains the error instead of the id).
+--   letter of the owner) and fault (the dead letter is unreadable: the answer contains the error
+--   instead of the id).
 -- Atomic per dead letter: a crash neither loses a dead letter nor replays it twice. A repeated call
 -- gets the same answer, because the new event stores its nonce.
 

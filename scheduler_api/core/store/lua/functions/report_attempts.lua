@@ -1,10 +1,11 @@
 -- Counts attempts and failures at destinations; opens and closes their breakers.
 --
 -- Keys: prefix.
--- Options: token (`<worker>:<number>`), attempts (a breaker opens only after this many attempts in
---   a window; 0: never), percent (a breaker opens at this percentage of failures), window_ms,
---   hold_ms (time before the first probe), longest_hold_ms (each failed probe doubles the time
---   before the next probe, up to this time), ramp_per_s (initial rate of the ramp after closing).
+-- Options: token (`<worker>:<number of the report>`), attempts (a breaker opens only after this
+--   many attempts in a window; 0: never), percent (a breaker opens at this percentage of failures),
+--   window_ms, hold_ms (time before the first probe), longest_hold_ms (each failed probe doubles
+--   the time before the next probe, up to this time), ramp_per_s (initial rate of the ramp after
+--   closing).
 -- Args per destination: gate, attempts, failures.
 -- Answer per destination: opened, probe_failed, closed, or ''.
 -- Atomic per destination. A repeated call with the same token gets the same answers.

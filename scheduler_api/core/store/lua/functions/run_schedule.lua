@@ -3,20 +3,20 @@
 --
 -- Keys: prefix.
 -- Options: id, owner, event_id (of the occurrence), replay_of (the id of the occurrence whose
---   content is sent again; '' for the present content), deduplication_key and deduplication_ttl
+--   content is sent again; '' to send the present content), deduplication_key and deduplication_ttl
 --   (see lib/deduplication).
 -- Args: none.
--- Answer: ok, missing, ended, full, overlaps (the previous occurrence has not ended), unfinished
---   (the occurrence to replay has not ended), or `duplicate:` and the value of the deduplication
---   key.
--- Atomic. A repeated call gets the answer ok.
+-- Answer: ok, missing, ended, full (the store is full), overlaps (the previous occurrence has not
+--   ended), unfinished (the occurrence to replay has not ended), or `duplicate:` and the value of
+--   the deduplication key.
+-- Atomic. If the first call got ok, a repeated call also gets ok, because the occurrence exists.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local RUN = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_ms', 'journaled',
   'end_ms', 'strict', 'overlap', 'newest_occurrence', 'pauses', 'gates', 'destination')
 local SENT = records.fields(EVENT, 'schedule', 'revision', 'state')
 
--- Finds the template of the occurrence to replay, and postpones the deletion of the template.
--- Returns its revision; or nil and a code if the occurrence cannot be replayed.
+-- Returns the revision of the template of the occurrence to replay, and postpones the deletion of
+-- this template. If the occurrence cannot be replayed, returns nil and a code.
 local function revision_of(ctx, sid, event_id, present)
   local original = records.read(keys.event(ctx, event_id), SENT)
   if original.schedule ~= sid then return nil, 'missing' end

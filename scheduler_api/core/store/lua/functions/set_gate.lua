@@ -2,15 +2,15 @@
 -- allows.
 --
 -- Keys: prefix.
--- Options: gate, owner, name (encoded, or ''), limit (maximum number of the owner's gates of this
---   kind if the gate must be created; 0: no limit; absent: do not create a gate), paused (true,
+-- Options: gate, owner, name (encoded, or ''), limit (create the gate if the owner has fewer gates
+--   of this kind than this number; 0: always create it; absent: never create it), paused (true,
 --   false, or absent: no change), reset (true: forget the begins of the current rate period).
 -- Args: names and values of fields of the gate's record; the value '' removes a field.
--- Answer: 1 if done, 0 if the gate does not exist, 2 if the limit is reached.
--- Atomic. A repeated call changes nothing.
+-- Answer: 1 if done, 0 if the gate does not exist, 2 if the owner has `limit` gates of this kind.
+-- Atomic. A repeated call sets the same values again.
 local GATE = records.GATE
--- TTL of a flow-control key after its pin or pause, during which it has no TTL. Its events may be
--- delayed by up to a year, and the limits must still exist then.
+-- TTL that a flow-control key gets when its pin or pause ends. It is more than a year, because an
+-- event with this key may be due in a year, and the key's limits must still exist then.
 local LONGEST_DAYS = 400
 local PERSISTENT = records.fields(GATE, 'parallelism_pinned', 'rate_pinned', 'paused_ms')
 

@@ -1,5 +1,5 @@
--- Records how attempts ended. Accepts the token of the running attempt, or the token of an
--- interrupted attempt if no other attempt has begun since the interruption.
+-- Records how attempts ended. A worker can settle the running attempt, or an interrupted attempt if
+-- no other attempt has begun since the interruption.
 --
 -- Keys: prefix.
 -- Options: none.
@@ -15,8 +15,8 @@ local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms',
   'state', 'token', 'interrupted_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict',
   'pauses', 'following', 'gates', 'waits_at', 'passed_over')
 
--- Logs a late outcome. The entry replaces the log entry of an interrupted attempt, but not the log
--- entry of a settled attempt.
+-- Logs the outcome of an attempt that is settled too late. Replaces the log entry if the attempt
+-- was interrupted, but not if it was settled.
 local function settle_late(ctx, id, number, entry)
   local logged = redis.call('HGET', keys.log(ctx, id), number)
   if logged and string.sub(logged, 1, 1) == 'a' then return {id, 'repeated', 0} end

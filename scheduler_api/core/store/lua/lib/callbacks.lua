@@ -5,10 +5,11 @@ local GATE = records.GATE
 -- content ('' if it was written before the call, with the nonce in its key), destination, host.
 callbacks.WIDTH = 7
 
--- Binds a callback to gates. In its parent's queue, the callback gets its parent's number and need
--- not wait for its turn; the next event of the queue waits for the callback. The gates of operator
--- limits apply, with the callback's destination and host. The parent's flow-control key does not
--- apply. Returns the names of the gates, and '1' if the callback is in a queue.
+-- Binds a callback to gates. If the parent is in a queue, the callback enters the queue with the
+-- parent's number, and need not wait for its turn; the next event of the queue waits for the
+-- callback. The gates of operator limits apply to the callback's own destination and host. The
+-- parent's flow-control key does not apply. Returns the names of the gates, and '1' if the callback
+-- is in a queue.
 local function gates_after(ctx, parent_id, parent, id, destination, host)
   local names, number = {}, nil
   for _, gate in ipairs(gates.of(parent)) do

@@ -1,5 +1,5 @@
 -- The context of one call: all state that the modules share during the call. Modules must not keep
--- state in their local variables, because these outlive the call.
+-- state in local variables of the file, because these outlive the call.
 
 local PROMOTIONS_PER_CALL = 200
 

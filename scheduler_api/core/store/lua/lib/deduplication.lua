@@ -1,7 +1,8 @@
 -- Deduplication keys, by which the store recognises a repeated request.
 --
--- `name` is '' if the request has no key. `ttl` is `<ms>` or `<ms> <digest of the request>`. A key
--- with a digest stays for this time even if the event or schedule is cancelled or deleted.
+-- `name`: the key, or '' if the request has none. `ttl`: `<ms>` or `<ms> <digest of the request>`.
+-- A key with a digest exists for the whole TTL, even if the event or schedule is cancelled or
+-- deleted.
 local EVENT = records.EVENT
 
 -- Returns the value of an owner's key (`<id>` or `<id> <created ms> <digest>`), or nil.

@@ -32,8 +32,8 @@ function due.put(ctx, member, at)
   due.wake_for(ctx, at)
 end
 
--- Returns the member of an event in `due` and `leased`. The `~` marks events with gates, because a
--- claim must read the records of these events; it does not read the records of other events.
+-- Returns the member of an event in `due` and `leased`. An event with gates has the prefix `~`,
+-- because a claim must read its record; a claim does not read the records of other events.
 function due.member(id, event) return event.gates and '~' .. id or id end
 
 -- Moves members from `due` to `leased`.
@@ -48,11 +48,12 @@ function due.lease(ctx, members, lease_ms)
   redis.call('ZREM', keys.due(ctx), unpack(members))
 end
 
--- Delays isolated events by 200 ms: leases them without an offer. Otherwise isolated events, of
--- which each claim offers only one, would block other due events or fill RQ.
+-- Delays isolated events by 200 ms: leases them without offering them to a worker. Each claim
+-- offers only one isolated event. Without the delay, the others would block other due events or
+-- fill RQ.
 function due.delay(ctx, members) due.lease(ctx, members, 200) end
 
--- Whether any event is isolated. Reads the store only once per call.
+-- Whether any event is isolated. Within one call, reads this from the store only once.
 function due.any_isolated(ctx)
   if ctx.any_isolated == nil then
     ctx.any_isolated = redis.call('EXISTS', keys.isolated(ctx)) == 1

@@ -5,8 +5,8 @@ local FOLLOWING = records.fields(EVENT, 'owner', 'state', 'attempts', 'first_due
 local DEAD = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'finished_ms')
 
--- Removes an event from its place and releases its slots. If the event gets a new place, the caller
--- writes it. The caller also calls `slots.promote_at_freed` afterwards.
+-- Removes an event from its place and releases its slots. Afterwards the caller must put the event
+-- into a new place, unless the event has ended, and must call `slots.promote_at_freed`.
 function endings.dequeue(ctx, id, event)
   local member = due.member(id, event)
   if redis.call('ZREM', keys.leased(ctx), member) == 0
@@ -100,7 +100,7 @@ function endings.retry(ctx, id, event, due_ms)
   if event.gates then slots.promote_at_freed(ctx) end
 end
 
--- Reads an owner's dead letter; returns nil if the event is not one. Converts the numbers already
+-- Reads a dead letter; returns nil if the event is not a dead letter of the owner. Converts numbers
 -- here, so that an unreadable record raises an error before anything is written.
 function endings.read_dead_letter(ctx, id, owner)
   local event = records.read(keys.event(ctx, id), DEAD)

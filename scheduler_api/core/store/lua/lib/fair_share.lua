@@ -1,12 +1,12 @@
 -- Limits how much of a worker one destination may use while other destinations have events, too. If
--- a destination is over the limit, its further events wait at its gate.
+-- a destination has reached its limit, further events for it wait at its gate.
 local EVENT, GATE = records.EVENT, records.GATE
 local RAMP_PER_S = 16
 
 -- The option `share` has `limit` (maximum number of one destination's events in flight while other
 -- destinations have events), `in_flight` (number of events in flight, by gate of the destination)
--- and `only_others` (the worker has room only for destinations below the limit). Without the
--- option, use is not limited.
+-- and `only_others` (the worker has room only for destinations below the limit). Without this
+-- option, a destination may use the entire worker.
 function fair_share.new(ctx)
   local option = ctx.options.share
   local share = {
@@ -27,8 +27,8 @@ local function destination_of(share, event)
   return prefix .. event.destination
 end
 
--- Reads an event and counts its destination. `begin` reads all its events before it begins the
--- first, because the limit applies only if the events have several destinations.
+-- Reads an event and counts its destination. The function `begin` reads all events of a call before
+-- it begins any of them, because the limit applies only if there are several destinations.
 function fair_share.read_event(ctx, share, id)
   local event = records.read_event(ctx, id)
   local gate = destination_of(share, event)
@@ -39,7 +39,8 @@ function fair_share.read_event(ctx, share, id)
   return event
 end
 
--- Whether a destination is held. Reads only once per call whether any destination is held.
+-- Whether a destination is held. To save reads, checks once per call whether any destination is
+-- held.
 function fair_share.is_held(ctx, share, gate)
   if not gate then return false end
   if share.any_held == nil then
@@ -71,9 +72,9 @@ local function add_gate(ctx, id, event, gate)
   redis.call('ZREM', keys.leased(ctx), id)
 end
 
--- Makes an event wait at the gate of its destination, because the destination is over its limit.
--- The gate admits waiting events at a rate that rises (the ramp, see lib/gates). When an admitted
--- event is turned away again, the ramp restarts. A paused destination admits no events.
+-- Makes an event wait at the gate of its destination, because the destination has reached its
+-- limit. The gate admits waiting events at a rate that rises (the ramp, see lib/gates). When an
+-- admitted event is turned away again, the ramp restarts. A paused destination admits no events.
 local function turn_away(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))

@@ -11,7 +11,7 @@ function fire_times.first(times)
   if due_ms then return tonumber(due_ms), tonumber(fire_ms) or tonumber(due_ms), rest end
 end
 
--- Returns the text. Raises an error if the text contains other characters than digits, `:` and `,`.
+-- Returns `times`. Raises an error if `times` contains other characters than digits, `:` and `,`.
 function fire_times.checked(times)
   if string.find(times, '[^%d:,]') then error('fire_times is not readable: ' .. times, 0) end
   return times
@@ -22,7 +22,8 @@ function fire_times.count(times)
 end
 
 -- Appends to `stored` the fire times in `later` that are after all stored fire times, or after the
--- last used fire time if none is stored. So fire times ascend even if the clock was set back.
+-- last used fire time if none is stored. So the stored fire times ascend even if the clock was set
+-- back.
 function fire_times.join(stored, later, last_used)
   local joined = stored ~= '' and {stored} or {}
   local newest = tonumber(string.match(stored, '(%d+)$') or last_used)
@@ -33,9 +34,9 @@ function fire_times.join(stored, later, last_used)
   return table.concat(joined, ',')
 end
 
--- Splits the text at the first fire time that is due at or after `since`. Returns the earlier fire
--- times, the start positions of all these fire times in the text, and the due time of the first
--- later one.
+-- Splits the text at the first fire time that is due at or after `since`. Returns the fire times
+-- before this one; the start positions in the text, of those and of this one; and the due time of
+-- this one, or nil if there is none.
 local function split(times, since)
   local older, starts = {}, {}
   for start, text in string.gmatch(times, '()([^,]+)') do
@@ -48,12 +49,13 @@ local function split(times, since)
 end
 
 -- Drops missed fire times: those that were due more than `grace_ms` ago. The policy decides which
--- missed fire times still run: none (skip), the newest, unless a later fire time is due (latest),
--- or the newest ones up to `limit` (all).
+-- missed fire times still run. skip: none. latest: only the newest, and not even this one if a
+-- later fire time is due. all: the newest `limit`.
 --
--- If all stored fire times are missed, later fire times that are not stored yet may be missed, too,
--- and the newest of those must run instead. Then planning must store them before any occurrence is
--- created. Returns the remaining text, the dropped fire times, and whether to wait for planning.
+-- If all stored fire times are missed, the rule may have later fire times that are not stored yet
+-- and are missed, too. One of those may be the newest, so planning must store them before any
+-- occurrence is created. Returns the remaining text, the dropped fire times, and whether to wait
+-- for planning.
 function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   local since, first = ctx.now - grace_ms, fire_times.first(times)
   if not first or first >= since then return times, {}, false end
@@ -70,7 +72,8 @@ function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   return start and string.sub(times, start) or '', missed, not next_due and keep > 0
 end
 
--- Records skipped fire times with the reason. A repeated call changes nothing.
+-- Records skipped fire times with the reason for which they were skipped. A repeated call only
+-- extends the TTL.
 function fire_times.record_skipped(ctx, sid, reason, skipped)
   if #skipped == 0 then return end
   local key, scored = keys.skipped(ctx, sid), {}

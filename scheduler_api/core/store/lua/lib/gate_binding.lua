@@ -2,8 +2,8 @@
 -- gates.
 --
 -- Encoded gates are separated by blanks, in the order in which they are checked. The form of a gate
--- is `<gate>,<parallelism>,<rate>,<period ms>[,<limit>]`. `limit` is the maximum number of the
--- owner's queues or flow-control keys.
+-- is `<gate>,<parallelism>,<rate>,<period ms>[,<max>]`. `max`: how many queues or flow-control keys
+-- the owner may have. The limits of a gate are its parallelism and its rate.
 local EVENT, GATE = records.EVENT, records.GATE
 local LIMITS = records.fields(GATE, 'created_ms', 'parallelism', 'rate', 'period_ms',
   'parallelism_pinned', 'rate_pinned', 'paused_ms')
@@ -43,7 +43,8 @@ local function set_or_remove(key, field, current, new)
 end
 
 -- Sets the limits of a gate to the limits of the newest event, except limits that are pinned.
--- Extends the TTL of the gate to two weeks after the event, unless the gate is pinned or paused.
+-- Extends the TTL of the gate to two weeks after the event is due, unless the gate is pinned or
+-- paused.
 local function set_limits(ctx, owner, gate, parallelism, rate, period, due_ms)
   local key, name = keys.gate(ctx, gate), name_of(gate, owner)
   local state = records.read(key, LIMITS)
@@ -81,13 +82,14 @@ function gate_binding.bind(ctx, id, owner, encoded, due_ms)
   return table.concat(names, ' ')
 end
 
--- Whether a queue or flow-control key exists or may be created; limit 0: no limit.
+-- Whether a queue or flow-control key exists, or may be created: the owner has fewer than `limit`
+-- of this kind, or `limit` is 0.
 function gate_binding.has_room(ctx, owner, gate, limit)
   if limit == 0 or redis.call('EXISTS', keys.gate(ctx, gate)) == 1 then return true end
   return redis.call('ZCARD', gates.index(ctx, owner, gate)) < limit
 end
 
--- Returns the first of an event's gates that may not be created because of the owner's limit, or
+-- Returns the first of an event's gates that may not be created because the owner has too many, or
 -- nil.
 function gate_binding.without_room(ctx, owner, encoded)
   for text in string.gmatch(encoded, '%S+') do

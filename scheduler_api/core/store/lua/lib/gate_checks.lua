@@ -1,6 +1,6 @@
--- Checks of gates. A claim checks a gate with waiters when the gate can admit an event, and at
--- least every five seconds. A check removes stale holders, promotes waiters, and cancels the events
--- of a deleted queue.
+-- Checks of gates. While events wait at a gate that is not paused, a claim checks the gate when the
+-- gate can admit an event or, if this time is unknown, every five seconds. A check removes stale
+-- holders, promotes waiters, and cancels the events of a deleted queue.
 local EVENT, GATE = records.EVENT, records.GATE
 local SAMPLE_SIZE, CANCEL_BATCH_SIZE, IDLE_MS = 64, 100, 600000
 local HOLDER = records.fields(EVENT, 'owner', 'state', 'gates', 'waits_at')
@@ -25,7 +25,7 @@ local function may_hold(ctx, id, gate)
   return at and tonumber(at) <= ctx.now
 end
 
--- Removes the stale holders in a random sample of a gate's holders.
+-- Takes a random sample of a gate's holders, and removes those that may not hold a slot.
 local function remove_stale_holders(ctx, gate)
   local holders, not_begun = keys.holders(ctx, gate), keys.not_begun(ctx, gate)
   for _, id in ipairs(redis.call('SRANDMEMBER', holders, SAMPLE_SIZE)) do
@@ -43,8 +43,8 @@ local function remove_stale_holders(ctx, gate)
 end
 
 -- Promotes the first events of a queue, starting where the last check stopped. Reads one event more
--- than this call may promote: the attempt to promote this event records it as the start of the next
--- check.
+-- than this call may promote. For the last event, `slots.try_promote` then only stores the event's
+-- number, at which the next check starts.
 function gate_checks.promote_through(ctx, gate)
   local state, order = gates.state(ctx, gate), keys.order(ctx, gate)
   redis.call('HDEL', keys.gate(ctx, gate), GATE.check_from)
@@ -75,7 +75,8 @@ local function cancel_one(ctx, id, gate)
 end
 
 -- Cancels up to `limit` events that were in a queue when the queue was deleted. Returns the number
--- of cancelled events, and whether all are cancelled. Until then, the queue admits no events.
+-- of cancelled events, and whether all are cancelled. Until all are cancelled, the queue admits no
+-- events.
 function gate_checks.cancel_deleted(ctx, gate, limit)
   local last, kept, done = redis.call('HGET', keys.gate(ctx, gate), GATE.cancel_until), 0, 0
   local order = keys.order(ctx, gate)

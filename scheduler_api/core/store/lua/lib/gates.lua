@@ -45,8 +45,8 @@ function gates.of(event)
   return names
 end
 
--- Returns the present state and limits of a gate. While a breaker is open, parallelism is 1, for
--- the probe. While a ramp lasts, the rate doubles every two seconds.
+-- Returns the present state and limits of a gate. While a breaker is open, the parallelism is 1, so
+-- that only a probe is sent. During a ramp, the rate doubles every two seconds.
 function gates.state(ctx, gate)
   local state = records.read(keys.gate(ctx, gate), STATE)
   for _, name in ipairs(NUMBERS) do
@@ -66,10 +66,10 @@ function gates.state(ctx, gate)
   return state
 end
 
--- Returns when the gate can admit an event: now, or a later time. If the gate has a rate, an
--- admitted event counts until it begins, and a begin counts for one period, so that no period has
--- more begins than the rate. Begins in the future were recorded before the clock was set back;
--- deletes them.
+-- Returns when the gate can admit an event: now, or a later time (if unknown, the time of the next
+-- regular check). A rate limits the sum of two numbers: the admitted events that have not begun,
+-- and the begins during the last period. If a recorded begin is in the future, the clock was set
+-- back afterwards; then deletes all recorded begins.
 function gates.opens_at(ctx, gate, state)
   local now = ctx.now
   if state.parallelism and redis.call('SCARD', keys.holders(ctx, gate)) >= state.parallelism then
@@ -113,7 +113,7 @@ function gates.cancel_check(ctx, gate)
   redis.call('SREM', keys.waiting_gates(ctx), gate)
 end
 
--- Plans the next check of a gate. Cancels the planned check if the gate is paused or needs no
+-- Plans the next check of a gate. If the gate is paused or needs no check, removes the planned
 -- check.
 function gates.plan_check(ctx, gate)
   local state, queue = gates.state(ctx, gate), gates.is_queue(gate)
@@ -130,7 +130,8 @@ function gates.plan_check(ctx, gate)
 end
 
 -- Holds a destination: from now on, every begin of its events checks its gate. The gate gets a TTL
--- of two weeks, unless it has a TTL or is paused. `...`: fields and values of its record.
+-- of two weeks, unless the gate already has a TTL or is paused. `...`: fields and values to store
+-- in the gate's record.
 function gates.hold_destination(ctx, gate, at, ...)
   local key = keys.gate(ctx, gate)
   redis.call('HSET', keys.held_destinations(ctx), gate, at)

@@ -9,8 +9,8 @@ local OPTIONAL = {'body_revision', 'journaled', 'gates', 'turn_exempt', 'destina
 -- The number of arguments per new event. `item` gives their names:
 --   id: '' to assign the next id. kind, ms: 'at' and a time, or 'in' and a delay.
 --   must_be_future: '1' or ''. deadline_ms: time limit of an attempt.
---   content: '' if it was written before the call, with the nonce in its key; the key expires
---   unless the call keeps it.
+--   content: '' if it was written before the call, with the nonce in its key; the call removes the
+--   TTL of this key.
 --   journaled: '1' or ''. deduplication_key, deduplication_ttl: see lib/deduplication.
 --   gates: encoded, see lib/gate_binding.
 new_events.WIDTH = 13
@@ -24,8 +24,9 @@ function new_events.item(args, at)
   }
 end
 
--- Collects the events that one call records, so that `place` can add all of them with one command
--- per set. Fewer commands also keep the append-only file and the replication stream small.
+-- Creates a batch, which collects the events that one call records. `place` then adds all of them
+-- to each sorted set with one command. Fewer commands also keep the append-only file and the
+-- replication stream small.
 function new_events.batch() return {due = {}, active = {}, owners = {}} end
 
 local function base_36(number)
@@ -38,8 +39,8 @@ local function base_36(number)
   return id
 end
 
--- Assigns the next free id; ids ascend in the order of creation. Stores the id by nonce, so that a
--- repeated call finds it.
+-- Assigns the next free id; ids ascend in the order of creation. Stores the id under the nonce, so
+-- that a repeated call finds the id.
 local function next_id(ctx, nonce)
   local id
   repeat id = base_36(redis.call('INCR', keys.sequence(ctx)))
@@ -53,8 +54,8 @@ function new_events.issued_id(ctx, nonce)
   return redis.call('GET', keys.issued_id(ctx, nonce)) or ''
 end
 
--- Stores the content. If `content` is '', it was written before the call: removes its TTL. Returns
--- the revision of the body, or nil if the content has expired.
+-- Stores the content. If `content` is '', the content was written before the call; then removes its
+-- TTL. Returns the revision of the body, or nil if the content has expired.
 function new_events.keep_content(ctx, id, revision, content)
   if content ~= '' then
     redis.call('SET', keys.body(ctx, id), content)
@@ -106,9 +107,9 @@ function new_events.created_before(ctx, id, nonce)
   end
 end
 
--- Returns the end of the run that creates the event, or nil. A run of a schedule whose destination
--- is a URL group creates one event per endpoint, with the id `<schedule>.<second>.<endpoint>`. Each
--- of these events has the same end as the run.
+-- If a schedule sends to a URL group, each of its occurrences creates one event per endpoint, with
+-- the id `<schedule>.<second>.<endpoint>`. For such an event, returns the end of the occurrence,
+-- which is also the end of the event. Otherwise returns nil.
 local function end_of_run(ctx, id)
   local run = string.match(id, '^(.+%..+)%.[^.]+$')
   return run and redis.call('HGET', keys.event(ctx, run), EVENT.end_ms) or nil
@@ -129,8 +130,8 @@ function new_events.recall(ctx, item)
 end
 
 -- Records one new event; returns {code, due ms, created ms, id}. Codes: those of `recall`; past
--- (the due time must be in the future but is not); full; limit_reached (the answer contains the
--- gate that may not be created instead of the id); expired (the content written before the call).
+-- (the due time must be in the future but is not); full; limit_reached (a gate may not be created;
+-- the answer contains this gate instead of the id); expired (the content written before the call).
 function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now
   local answer, id = new_events.recall(ctx, item)

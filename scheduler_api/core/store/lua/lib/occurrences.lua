@@ -1,8 +1,8 @@
 -- Occurrences: the events that a schedule creates at its fire times or on request.
 --
--- The same call creates the occurrence of a due schedule and moves the schedule to its next stored
--- fire time, so that no crash can stop the schedule. When few stored fire times remain, the call
--- requests planning: the computation of further fire times.
+-- When a schedule is due, one atomic call creates its occurrence and moves the schedule to its next
+-- stored fire time, so that a crash in between cannot stop the schedule. When few stored fire times
+-- remain, the call requests planning: the computation of further fire times.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local PLAN_AGAIN_MS = 5000
 local COPIED = {'journaled', 'end_ms', 'strict', 'pauses', 'destination'}
@@ -22,7 +22,7 @@ end
 
 -- Writes the record of an occurrence; the caller adds the occurrence to `due` or `leased`. Returns
 -- false if the occurrence exists. If occurrences may not overlap and the newest one has not ended,
--- links the new one to it, so that the new one waits.
+-- links the two, so that the new one waits until the newest one has ended.
 function occurrences.record(ctx, sid, record, id, due_ms)
   local key = keys.event(ctx, id)
   if redis.call('EXISTS', key) == 1 then return false end
@@ -79,9 +79,9 @@ local function finish(ctx, sid, record)
   schedule_index.finish(ctx, sid)
 end
 
--- Returns whether a due schedule must not fire, because it is deleted, ended or paused. Then
--- removes the schedule from `due`; a paused schedule with an end stays, and is due just after the
--- end.
+-- Returns whether a due schedule must not fire, because it is deleted, ended or paused. Such a
+-- schedule is removed from `due`, except a paused schedule with an end: it becomes due just after
+-- its end.
 local function is_inactive(ctx, sid, key, record)
   local member = 's:' .. sid
   if not records.exists(key, record) or record.state == 'ended' then

@@ -5,8 +5,8 @@
 -- A lease may be renewed for this long after the deadline of the attempt.
 local SLACK_MS = 10000
 
--- Returns codes by names, and names by codes. Uses no `pairs`, because Redis does not offer
--- standard functions while it loads a library.
+-- Returns codes by names, and names by codes. Does not call `pairs`, because Redis does not offer
+-- the standard functions of Lua while it loads a library.
 local function codes(list)
   local by_name, by_code = {}, {}
   for i = 1, #list, 2 do by_name[list[i]], by_code[list[i + 1]] = list[i + 1], list[i] end
@@ -74,8 +74,8 @@ function records.read_event(ctx, id)
   return records.named(redis.call('HGETALL', keys.event(ctx, id)), records.EVENT_NAMES)
 end
 
--- Returns the value of an integer field. Raises an error if the value is not an integer; the caller
--- that handles the member then moves it to quarantine.
+-- Returns the value of an integer field. Raises an error if the value is not an integer; the
+-- function that catches the error moves the member to quarantine.
 function records.integer(record, name, default)
   local value = record[name] or default
   if not value then error(name .. ' is missing', 0) end
@@ -83,7 +83,8 @@ function records.integer(record, name, default)
   return tonumber(value)
 end
 
--- Returns when an event was first due, before a retry or a wait changed `due_ms`.
+-- Returns the first due time of an event. The field `first_due_ms` exists only after a retry or a
+-- wait has changed `due_ms`.
 function records.first_due_ms(event)
   return records.integer(event, event.first_due_ms and 'first_due_ms' or 'due_ms')
 end

@@ -19,7 +19,8 @@ function rq.has_room(ctx)
   return not queue or has_room(queue.list, queue.max_waiting)
 end
 
--- Returns whether RQ is full. If so, records this, so that begins check for room (`wake_if_room`).
+-- Returns whether RQ is full. If so, records this, so that a later begin wakes the ticker when RQ
+-- has room (`wake_if_room`).
 function rq.note_full(ctx)
   if rq.has_room(ctx) then return false end
   local queue = ctx.options.rq
@@ -38,9 +39,9 @@ end
 
 local function array(ids) return #ids == 0 and '[]' or cjson.encode(ids) end
 
--- Returns a job id that is unique among all tickers and calls. The id of a small envelope contains
--- the event ids, so that the worker need not read the job. At 1,000 events per second, this saves
--- workers 15 % of CPU time and lowers the median delay by 13 %.
+-- Returns a unique job id. The id of a small envelope contains the event ids, so that the worker
+-- need not read the job. At 1,000 events per second, this saves workers 15 % of CPU time and lowers
+-- the median delay by 13 %.
 local function next_job_id(ctx, prefix, ids, schedule_ids, isolated)
   ctx.envelopes = (ctx.envelopes or 0) + 1
   local moment = ctx.now * 1000 + ctx.micros

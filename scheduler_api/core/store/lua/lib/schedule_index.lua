@@ -1,8 +1,8 @@
 -- Writes the place of a schedule (`due`, `paused_schedules` or quarantine) and its indexes.
 local SCHEDULE = records.SCHEDULE
 
--- Returns the score in `due` of a schedule that fires at `at`: `at`, or just after the end of the
--- schedule if that is earlier.
+-- Returns the score in `due` of a schedule whose next fire time is due at `at`: this time, or the
+-- time just after the end of the schedule if the end comes first.
 function schedule_index.check_at(record, at)
   local end_ms = record.end_ms and records.integer(record, 'end_ms')
   return end_ms and math.min(at, end_ms + 1) or at

@@ -1,5 +1,6 @@
--- Slots: an event takes a slot of each of its gates together, or waits at the first gate that does
--- not admit it. When slots become free, the next waiters are promoted.
+-- Slots: an event needs a slot of each of its gates. It takes all of them at the same moment, or
+-- waits at the first gate that does not admit it. When slots become free, the next waiters are
+-- promoted.
 --
 -- Normally, a waiting event holds no slots. An event that was passed over four times reserves
 -- slots: while it waits at one gate, it keeps its slots of the gates before that gate. So an event
@@ -80,8 +81,8 @@ local function queue_admits(ctx, id, event, gate, state)
   return redis.call('ZCOUNT', keys.order(ctx, gate), '-inf', '(' .. number) < state.parallelism
 end
 
--- Releases slots that an event holds without a reservation although it must wait now. This happens
--- if a further gate was added to the event after its gates had admitted it.
+-- Releases the slots that a waiting event holds without a reservation. An event has such slots if
+-- all its gates had admitted it, and another gate was added afterwards.
 local function release_unreserved(ctx, id, held)
   for _, gate in ipairs(held) do
     if redis.call('SISMEMBER', keys.reserved(ctx, gate), id) == 0 then
@@ -90,8 +91,8 @@ local function release_unreserved(ctx, id, held)
   end
 end
 
--- Counts that the event was passed over. From the fourth time on, reserves free slots of the gates
--- that come before the gate at which the event waits.
+-- Increments the number of times that the event was passed over. From the fourth time on, reserves
+-- free slots of the gates before the gate at which the event waits.
 local function reserve(ctx, id, missing, first)
   local passed_over = redis.call('HINCRBY', keys.event(ctx, id), EVENT.passed_over, 1)
   for i = 1, passed_over >= RESERVES_FROM and first - 1 or 0 do
@@ -111,8 +112,8 @@ local function end_reservations(ctx, id, event)
   redis.call('HDEL', keys.event(ctx, id), EVENT.passed_over)
 end
 
--- Returns whether all gates admit the event. If so, the event then holds a slot of each gate. If
--- not, the event then waits at a gate; at a closed gate, it holds no slots.
+-- Returns whether all gates admit the event. If so, takes a slot of each gate. If not, makes the
+-- event wait at a gate; an event that waits at a closed gate holds no slots.
 function slots.admit(ctx, id, event)
   local first_due, held, missing, first = records.first_due_ms(event), {}, {}, nil
   for _, gate in ipairs(gates.of(event)) do
@@ -154,8 +155,8 @@ local function promote(ctx, id, gate)
   return true
 end
 
--- Used when this call may promote no more events: plans an immediate check of the gate. In a queue,
--- this check starts at the event `id`.
+-- Called when this call may promote no more events: plans an immediate check of the gate. If the
+-- gate is a queue, the check starts at the event `id`.
 local function continue_later(ctx, id, gate)
   gates.check_at(ctx, gate, ctx.now)
   if not gates.is_queue(gate) then return end
@@ -182,8 +183,8 @@ function slots.is_out_of_queue(ctx, id)
   return not event.owner or event.state or redis.call('ZSCORE', keys.quarantine(ctx), id)
 end
 
--- Promotes the next event after an event has left a queue: the event that now has the last rank
--- which the queue admits.
+-- Called when an event has left a queue. The queue admits its first `parallelism` events: promotes
+-- the last of these, because only this event has just moved up among them.
 function slots.promote_in_queue(ctx, gate)
   local state = gates.state(ctx, gate)
   while not state.closed do
@@ -228,7 +229,7 @@ function slots.promote_at_freed(ctx)
   ctx.freed = {}
 end
 
--- Counts a begin at each gate with a rate; `rates` collects these gates.
+-- Records a begin at each gate with a rate, and adds these gates to `rates`.
 function slots.count_begin(ctx, id, event, rates)
   for _, gate in ipairs(gates.of(event)) do
     if not gates.is_queue(gate) then

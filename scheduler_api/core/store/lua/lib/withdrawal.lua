@@ -6,10 +6,10 @@ local RULE = records.fields(SCHEDULE, 'owner', 'pauses', 'end_ms', 'fire_times',
   'first_begun_ms')
 local PREVIOUS = records.fields(EVENT, 'owner', 'state')
 
--- Decides for an occurrence of a strict schedule. A deletion or pause withdraws all occurrences
--- created before. An occurrence is retried only until the next fire time, and never if the next
--- fire time is less than a minute later. Returns the reason for the withdrawal or nil; and when the
--- first attempt of the schedule began.
+-- Decides whether an occurrence of a strict schedule is withdrawn. A deletion or pause of the
+-- schedule withdraws its existing occurrences. The occurrence is not retried after the next fire
+-- time, and not at all if fire times are less than a minute apart. Returns the reason or nil; and
+-- the time when the first attempt of the schedule began.
 local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   local schedule = records.read(keys.schedule(ctx, event.schedule), RULE)
   if not schedule.owner then return 'deleted' end
@@ -28,8 +28,8 @@ local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   return nil, schedule.first_begun_ms
 end
 
--- Returns why no attempt may begin at `at`: end (passed), deleted, paused or next (fire time came);
--- or nil.
+-- Returns nil if an attempt may begin at `at`; otherwise the reason: end (of the event or schedule
+-- has passed), deleted, paused, or next (the next fire time has come).
 function withdrawal.reason(ctx, id, event, at, is_retry)
   if event.end_ms and at > records.integer(event, 'end_ms') then return 'end' end
   if event.strict then return withdrawn_by_schedule(ctx, id, event, at, is_retry) end
@@ -50,7 +50,7 @@ function withdrawal.bound_retry(ctx, id, event, reason, at)
 end
 
 -- Returns whether an occurrence must wait for the previous one. If so, delays the occurrence by ten
--- seconds; if the previous one ends before, the occurrence becomes due at once.
+-- seconds; it becomes due earlier if the previous one ends earlier.
 function withdrawal.waits(ctx, id, event)
   local previous = records.read(keys.event(ctx, event.previous), PREVIOUS)
   if not previous.owner or previous.state then return false end

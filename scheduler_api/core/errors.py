@@ -1,4 +1,4 @@
-"""The engine's errors, one class for each way in which callers can react.
+"""The engine's errors, one class for each case that callers handle differently.
 
 If an error has no message, users see the docstring of its class.
 """

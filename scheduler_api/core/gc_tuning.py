@@ -2,8 +2,9 @@
 
 import gc
 
-# As in `gc.set_threshold`. Python's defaults (700, 10, 10) take an eighth of the CPU
-# time of a delivery, and a full collection pauses the process for tens of milliseconds.
+# The arguments of `gc.set_threshold`. With Python's defaults (700, 10, 10), collections
+# take an eighth of the CPU time of a delivery, and a full collection pauses the process
+# for tens of milliseconds.
 THRESHOLDS = (20_000, 20, 100)
 
 

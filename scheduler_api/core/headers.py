@@ -30,7 +30,8 @@ DELIVERY_HEADERS = frozenset(
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # All characters except printable latin-1 and the tab. 0x80 to 0x9f are allowed although
-# they are control characters, because UTF-8 that a server decoded as latin-1 has them.
+# they are control characters, because UTF-8 text that a server decoded as latin-1
+# contains them.
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
@@ -39,7 +40,7 @@ class BadHeader(SchedulerError, ValueError):
 
 
 def check_outbound(name: str, value: str) -> None:
-    """Check that a header can be sent and does not contain another header.
+    """Check that a header can be sent, and that its value does not contain a header.
 
     Raises:
         BadHeader: the name is not an HTTP token, or the value has a line break, another
@@ -56,7 +57,7 @@ def check_outbound(name: str, value: str) -> None:
 
 
 def is_framing(name: str) -> bool:
-    """Whether the header describes the connection, so only the HTTP client sets it."""
+    """Whether only the HTTP client sets the header: it describes the connection."""
     lowered = name.lower()
     return lowered in RESERVED or lowered.startswith(RESERVED_PREFIXES)
 

@@ -83,14 +83,15 @@ class Draft:
 
 
 class Verdict(StrEnum):
-    """The result for a draft, which determines the meaning of `Accepted.id`.
+    """The result of storing a draft; it determines the meaning of `Accepted.id`.
 
-    `ok`: the draft was stored; the id is that of the new event. `duplicate`: an event
-    has the same deduplication key or id; the id is that of the existing event. `past`:
-    the fire time is not in the future. `full`: the store is nearly full. `gone`: the
-    dead letter to replace does not exist. `fault`: the dead letter is unreadable; the
-    id is the error message. `limit_reached`: the event needs a new queue or
-    flow-control key, but its owner already has the maximum number; the id is the gate.
+    `ok`: the draft was stored; the id is that of the new event. `duplicate`: an
+    existing event has the same deduplication key or id; the id is that of this event.
+    `past`: the fire time is not in the future. `full`: the store is nearly full.
+    `gone`: the dead letter to replace does not exist. `fault`: the dead letter is
+    unreadable; the id is the error message. `limit_reached`: the event needs a new
+    queue or flow-control key, but its owner already has the maximum number; the id is
+    the gate.
     """
 
     OK = "ok"
@@ -118,7 +119,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """An event, such as a callback, that is created when an attempt of an event ends.
+    """An event, such as a callback, that is created when another event's attempt ends.
 
     `id` is derived from the id of the attempted event.
     """
@@ -200,7 +201,7 @@ INTERRUPTED = "the attempt was interrupted; the request may have arrived"
 
 
 class Outcome(StrEnum):
-    """The result of an attempt for its event: delivered, dead, or to be retried."""
+    """What happens to an event after an attempt: it is delivered, dead or retried."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
@@ -271,8 +272,8 @@ class Overlap(StrEnum):
     """What happens at a fire time while the newest occurrence is unfinished.
 
     `run`: a new occurrence runs at the same time. `skip`: the fire time is skipped.
-    `queue`: the fire time waits. An occurrence for a URL group is finished when the
-    events for its endpoints are stored.
+    `queue`: the fire time waits until the newest occurrence is finished. An occurrence
+    for a URL group is finished when the events for the group's endpoints are stored.
     """
 
     RUN = "run"
@@ -285,7 +286,7 @@ class ScheduleOptions:
     """The options of a schedule.
 
     Attributes:
-        delay_ms: how long after their fire time events are due.
+        delay_ms: how long after its fire time an event is due.
         max_missed: with `MissedRuns.ALL`, how many missed fire times to make up for.
         journal: whether events are recorded in the owner's journal.
         start_ms, end_ms: the schedule does not fire before the start, and no attempt
@@ -295,8 +296,8 @@ class ScheduleOptions:
             time. Each jitter is derived from its fire time, and ends before the next
             fire time.
         strict: whether pausing or deleting the schedule also withdraws its unfinished
-            events. Retries are then made only before the next fire time, and never if
-            fire times are less than a minute apart.
+            events. Events of a strict schedule are retried only before its next fire
+            time, and not at all if its fire times are less than a minute apart.
         gates: the queue and the flow-control key of the events.
     """
 
@@ -390,9 +391,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Begun:
-    """An event of which a worker has begun an attempt.
+    """An event for which a worker has begun an attempt.
 
-    `failures` counts failed attempts, `interruptions` successive interrupted attempts.
+    `failures` counts failed attempts, `interruptions` interrupted attempts in a row.
     `content` is None if the content is too large for the reply of `begin`; then read
     the content from the key `content_key`. `destination` is the gate of the event's
     destination; `destination_held` is whether this gate holds events back. No attempt

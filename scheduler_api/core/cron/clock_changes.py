@@ -32,12 +32,12 @@ from zoneinfo import ZoneInfo
 LONGEST_SUMMER_TIME_S = 3 * 3600
 DAY_S = 86_400
 
-# The reason why a skipped local time did not run.
+# The reason that is reported for a skipped local time.
 CLOCK_CHANGE = "clock change"
 
 
 class Gap(StrEnum):
-    """When fixed times in a gap run."""
+    """The policy for fixed times in a gap, as described above."""
 
     AFTER = "after"
     SKIP = "skip"
@@ -45,7 +45,7 @@ class Gap(StrEnum):
 
 
 class Fold(StrEnum):
-    """In which pass of a fold a fixed time runs."""
+    """The policy for fixed times in a fold, as described above."""
 
     FIRST = "first"
     SECOND = "second"
@@ -62,7 +62,7 @@ class ClockChange:
 
 @dataclass(frozen=True)
 class Jump:
-    """A clock change: its instant, and the local times just before and after it."""
+    """A clock change: its instant, and the local times just before and after."""
 
     at_s: int
     before: datetime
@@ -70,11 +70,11 @@ class Jump:
 
 
 def instants_of(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
-    """Return the epoch seconds of a local time, computed with two UTC offsets.
+    """Return two instants for a local time, both as epoch seconds.
 
-    The first result uses the offset before a nearby clock change, the second result the
-    offset after the change. Without such a change both are equal. In a gap the first
-    result is later, in a fold the first result is earlier.
+    The first is computed with the UTC offset before a nearby clock change, the second
+    with the offset after the change. If no change is near, both are equal. In a gap the
+    first instant is the later one, in a fold the first instant is the earlier one.
     """
     first = int(local.replace(tzinfo=zone, fold=0).timestamp())
     return first, int(local.replace(tzinfo=zone, fold=1).timestamp())
@@ -83,7 +83,7 @@ def instants_of(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
 def run_instants(
     first: int, second: int, zone: ZoneInfo, *, follows_clock: bool, policy: ClockChange
 ) -> tuple[int, ...]:
-    """Return the epoch seconds at which a local time runs; () if the time is skipped.
+    """Return the epoch seconds at which a rule runs for a local time; () if never.
 
     Args:
         first, second: the result of `instants_of` for the local time.

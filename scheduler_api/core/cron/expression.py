@@ -68,7 +68,7 @@ _EVERY = "@every"
 
 _WORD = re.compile(r"\S+", re.ASCII)
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=")
-# This pattern need not limit the digits, because MAX_LENGTH limits the expression.
+# The number of digits is not limited here: MAX_LENGTH limits the whole expression.
 _INTERVAL = DurationSyntax("h", "m", "s", number="[0-9]+")
 _MAX_INTERVAL_S = 3660 * 86_400
 
@@ -131,7 +131,7 @@ def parse(
     Args:
         tz: the time zone, unless the expression names one.
         seed: a text, such as the schedule's id, that determines the values of `H`.
-        policy: when times run that a clock change skips or repeats.
+        policy: what happens at local times that a clock change skips or repeats.
 
     Raises:
         CronError: the expression is invalid, the grammar does not accept a part of it,
@@ -174,7 +174,7 @@ def upcoming(cron: Cron, *, after_ms: int) -> Iterator[int]:
 
 
 def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
-    """Yield the local times of a rule, each with the instant at which it runs.
+    """Yield the local times of a rule, each with the instant of its run.
 
     The instant is None if a clock change skips the local time, otherwise in epoch
     seconds. Instants ascend and may repeat. The first instants may be before
@@ -185,9 +185,11 @@ def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
     after_s = after_ms // 1000
     zone = ZoneInfo(cron.tz)
     now = datetime.fromtimestamp(after_s, zone)
-    # In the first pass of a fold, earlier local times are repeated later: include them.
+    # If `now` is in the first pass of a fold, the clock shows the local times before
+    # `now` again in the second pass: include them.
     until_second_pass_s = int(now.replace(fold=1).timestamp()) - after_s
-    # Soon after a gap, skipped times may still have to run, shifted: include them.
+    # If a gap has just ended, the runs of skipped times may be shifted to after `now`:
+    # include these times.
     before = datetime.fromtimestamp(after_s - LONGEST_SUMMER_TIME_S, zone)
     shift = (now.utcoffset() or _NO_TIME) - (before.utcoffset() or _NO_TIME)
     start = now.replace(tzinfo=None) - timedelta(seconds=until_second_pass_s)
@@ -195,7 +197,7 @@ def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
 
 
 def skips(cron: Cron, gap: Jump) -> bool:
-    """Whether a gap has local times of the rule that do not run."""
+    """Whether the rule has local times in a gap, but does not run for them."""
     if isinstance(cron.rule, Every):
         return False
     zone, rule = ZoneInfo(cron.tz), cron.rule
@@ -214,7 +216,8 @@ def _check_text(expression: str) -> None:
             f"the expression is longer than {MAX_LENGTH} characters", MAX_LENGTH
         )
     for at, letter in enumerate(expression):
-        # The parser uses str.isdigit, int() and \w, which accept other scripts too.
+        # The parser uses str.isdigit, int() and \w, which also accept digits and
+        # letters of other scripts.
         if not letter.isascii():
             raise CronError(f"{letter!r} is not allowed in a cron expression", at)
 
@@ -359,7 +362,8 @@ def _runs(
     """Yield the same pairs as `walk`, from the minute of `start` on."""
     zone, follows_clock = ZoneInfo(cron.tz), rule.follows_clock
     fired_year = start.year
-    # A heap of runs in a second pass or after a gap; later local times may run before.
+    # A heap of runs for local times that a clock change skips or repeats. Runs for
+    # later local times may come before these runs.
     waiting: list[tuple[int, datetime]] = []
     for local, first, second in _local_times(rule, zone, start=start):
         if local.year >= min(fired_year + _MAX_PAUSE_YEARS, _LAST_YEAR):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-# Used as a number: the last day, or the last of a certain weekday, of the month.
+# Used in place of a number: the last day (`L`), or the last Friday (`5L`), of a month.
 LAST = -1
 
 _MONTHS = (
@@ -65,7 +65,8 @@ class Field:
     starred: bool = False
     # Days of the month whose nearest workday matches (`15W`, `LW`).
     nearest: frozenset[int] = frozenset()
-    # Weekdays by their place in the month (`1#2`, `5L`): (weekday, 1 to 5 or LAST).
+    # Pairs of a weekday and its place in the month, which is 1 to 5 or LAST: `1#2` is
+    # (1, 2), the second Monday.
     nths: frozenset[tuple[int, int]] = frozenset()
 
     @property
@@ -302,8 +303,8 @@ class Rule:
     def follows_clock(self) -> bool:
         """Whether the rule follows the clock, as described in `clock_changes`.
 
-        As in Debian's cron, a rule does so if its second, minute or hour field starts
-        with a star.
+        True if the second, minute or hour field starts with a star, as in Debian's
+        cron.
         """
         return self.second.starred or self.minute.starred or self.hour.starred
 
@@ -311,7 +312,7 @@ class Rule:
     def either_day(self) -> bool:
         """Whether a day that matches only one of the two day fields matches the rule.
 
-        As in Debian's cron, this is so if neither day field starts with a star.
+        True if neither day field starts with a star, as in Debian's cron.
         """
         return not (self.monthday.starred or self.weekday.starred)
 

@@ -12,8 +12,8 @@ from scheduler_api.core.cron.expression import Cron, CronError, Every, upcoming,
 from zoneinfo import ZoneInfo
 
 MAX_RUNS, DEFAULT_RUNS = 100, 5
-# The years in which a preview may start, so that `MAX_RUNS` runs always fit before the
-# last supported year.
+# A preview may start from FIRST_YEAR to LAST_YEAR. LAST_YEAR leaves room for `MAX_RUNS`
+# runs, even of the rarest rule, before the year in which all fire times end.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 # A note lists up to this many local times; otherwise it gives their number.
 MAX_LISTED = 3
@@ -33,7 +33,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A local time of the rule that does not run, and the reason."""
+    """A local time at which the rule would fire but does not, and the reason."""
 
     local: datetime
     reason: str
@@ -41,14 +41,14 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Preview:
-    """The next runs, and up to `MAX_RUNS` skipped times before the last of them."""
+    """The next runs, and up to `MAX_RUNS` skipped times before the last run."""
 
     runs: tuple[Run, ...]
     skipped: tuple[Skipped, ...] = ()
 
 
 def preview(cron: Cron, *, after_ms: int, count: int) -> Preview:
-    """Return the first `count` runs after an instant, from which intervals count.
+    """Return the first `count` runs after `after_ms`; intervals count from `after_ms`.
 
     Raises: CronError, if clock changes skip all times of the expression.
     """
@@ -84,7 +84,7 @@ def preview(cron: Cron, *, after_ms: int, count: int) -> Preview:
 
 
 def _run(at_s: int, locals_: Sequence[datetime], zone: ZoneInfo) -> Run:
-    """Return the run at an instant, at which all times in `locals_` run."""
+    """Return the run at an instant; all local times in `locals_` share this run."""
     local = _local(at_s, zone)
     moved = sorted(time for time in locals_ if time != local)
     notes = []
@@ -97,7 +97,7 @@ def _run(at_s: int, locals_: Sequence[datetime], zone: ZoneInfo) -> Run:
 
 
 def _pass(at_s: int, local: datetime, zone: ZoneInfo) -> str:
-    """Describe the pass of a fold in which an instant is; '' if it is not in a fold."""
+    """Say in which pass of a fold an instant is; '' if the instant is not in a fold."""
     jump = jump_at(local, zone)
     if jump is None:
         return ""

@@ -67,8 +67,8 @@ BLOCKED_V6 = tuple(
         "ff00::/8",
     )
 )
-# These addresses are in `BLOCKED_V6`, but `AddressPolicy` blocks them only if it blocks
-# the IPv4 address in their last 32 bits.
+# A NAT64 address contains an IPv4 address in its last 32 bits. All NAT64 addresses are
+# in `BLOCKED_V6`, but `AddressPolicy` blocks them only if it blocks the IPv4 address.
 NAT64 = IPv6Network("64:ff9b::/96")
 
 # These addresses are blocked even in networks that an operator allows, because metadata
@@ -110,7 +110,7 @@ class BadDestination(SchedulerError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port, which identify connections, breakers and pauses."""
+    """A scheme, host and port; connections, breakers and pauses are kept by origin."""
 
     scheme: str
     host: str  # lower case, IDNA, no brackets, no trailing dot
@@ -158,10 +158,10 @@ class Destination:
 
 
 def parse(url: str, *, max_length: int = URL_MAX_LENGTH) -> Destination:
-    """Parse a URL, on which yarl and the standard library have to agree.
+    """Parse a URL; refuse a URL that yarl and the standard library parse differently.
 
     Args:
-        max_length: in characters.
+        max_length: the maximum length of the URL in characters.
 
     Raises:
         BadDestination: the URL is not an absolute http(s) URL, or the parsers
@@ -203,7 +203,7 @@ class AddressPolicy:
 
     @classmethod
     def of(cls, settings: EngineSettings) -> "AddressPolicy":
-        """Create the policy of the settings, without own addresses and closed ports."""
+        """Create a policy from the settings, without own addresses and closed ports."""
         return cls(
             allow=settings.allow_networks,
             https_only=settings.https_only,
@@ -375,8 +375,8 @@ def _block_of(address: Address) -> str | None:
 def _embedded(address: Address) -> tuple[IPv4Address, ...]:
     """Return the IPv4 addresses that are embedded in an IPv6 address.
 
-    Recognised are mapped, compatible, translated and NAT64 forms, ISATAP, 6to4 and
-    Teredo. The address of a NAT64 form comes first.
+    These forms are recognised: mapped, compatible, translated, NAT64, ISATAP, 6to4 and
+    Teredo. For a NAT64 form, the result is one address.
     """
     if isinstance(address, IPv4Address):
         return ()

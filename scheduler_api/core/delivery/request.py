@@ -12,7 +12,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Outgoing:
-    """The HTTP request of an attempt, or the name of a group.
+    """The HTTP request to send in an attempt, or the URL group to send the event to.
 
     Attributes:
         response_cap_bytes: the maximum number of bytes to read of the response body.
@@ -40,7 +40,8 @@ class Decision:
         delay_ms: the time from the end of the attempt to the retry.
         reason: a stable code for why the event is dead.
         headers: the response headers that the attempt log keeps.
-        contact: a name that the log line of a dead event contains.
+        contact: whom to ask about the event, such as an e-mail address, set by
+            the dialect. If the event is dead, the process log contains the contact.
         follow_ups: the events that this attempt creates.
     """
 
@@ -72,9 +73,10 @@ def identity_headers(begun: Begun, *, event_id: str) -> Headers:
 
 
 def duplicate_warning(begun: Begun) -> dict[str, str]:
-    """Return the header that marks a possible duplicate; {} for other requests.
+    """Return the header that marks a request as a possible duplicate, {} if it is not.
 
-    Callers also add the header to `Outgoing.signed`, so that the attempt log has it.
+    Callers also add the header to `Outgoing.signed`, so that the attempt log
+    contains the header.
     """
     return {POSSIBLE_DUPLICATE: "true"} if begun.possible_duplicate else {}
 

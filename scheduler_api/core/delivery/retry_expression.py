@@ -1,8 +1,8 @@
 """Parses and evaluates retry-delay expressions, which give the delay before a retry.
 
 Expressions consist of numbers, `retried`, `+ - * /`, parentheses, unary minus and nine
-functions; `eval` is not used. All values are floats, because a large power of
-integers, such as `pow(9999999, 9999999)`, would block a worker forever.
+functions; `eval` is not used. All values are floats, because with integers a large
+power, such as `pow(9999999, 9999999)`, would block a worker forever.
 """
 
 import math
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
 
-# In characters. Also limits the steps of an evaluation, because each step has at least
-# one character.
+# In characters. Also limits the steps of an evaluation, because each step is written
+# with at least one character.
 MAX_LENGTH = 500
 MAX_DEPTH = 32
-# The steps that `may_have_value` evaluates at most; enough for a thousand retries and a
-# short expression.
+# The maximum number of steps that `may_have_value` evaluates. Enough to evaluate a
+# short expression for each of a thousand retries.
 MAX_STEPS = 10_000
 MAX_DELAY_MS = 86_400_000
 
@@ -56,7 +56,7 @@ def _exponential(value: float) -> float:
 
 
 def _to_integer(function: Callable[[float], int]) -> Callable[[float], float]:
-    """Apply a rounding function, but return infinity unchanged."""
+    """Return a rounding function that leaves infinity unchanged."""
     return lambda value: value if math.isinf(value) else float(function(value))
 
 
@@ -127,8 +127,8 @@ class Expression:
     def may_have_value(self, *, retries: int) -> bool:
         """Whether `delay_ms` may be defined for some `retried` from 0 to `retries`.
 
-        Also True if about `MAX_STEPS` steps find no value, but do not cover all numbers
-        of retries.
+        The values of `retried` are tried in turn, for about `MAX_STEPS` steps. If some
+        values could not be tried, the result is True.
         """
         counts = retries + 1 if _RETRIED in self.steps else 1
         checked = min(counts, max(1, MAX_STEPS // len(self.steps)))

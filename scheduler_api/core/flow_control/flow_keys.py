@@ -23,10 +23,11 @@ from typing import cast
 
 FORGOTTEN_AT_ONCE = 500
 COUNTED_AT_ONCE = 1_000
-# How long a key and its limits are kept after its last event; as in lib/gates.lua.
+# How long a key and its limits are kept after the last event with this key. The same
+# as in lib/gates.lua.
 KEPT_MS = 14 * 86_400_000
-# The begin of an attempt counts towards the rate for the period plus this time, so that
-# in spite of network jitter a receiver gets no more requests in a period than the rate.
+# Added to the period for which an attempt counts towards the rate. Otherwise network
+# jitter could let a receiver get more requests in a period than the rate allows.
 JITTER_MS = 20
 
 
@@ -55,8 +56,8 @@ class Flow:
 class FlowKeys:
     """The flow-control keys of a cell.
 
-    Every method that changes a key creates the key if it does not exist. Redis:
-    set_gate, atomic.
+    Every method that changes a key creates the key if it does not exist, by one atomic
+    call of set_gate in Redis.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class FlowKeys:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).flow_keys
 
     def set_paused(self, owner: Owner, key: str, *, paused: bool) -> None:
-        """Pause a key, or resume it from its oldest event on.
+        """Pause a key, or resume it; then its waiting events proceed, oldest first.
 
         Raises: LimitReached.
         """
@@ -99,7 +100,7 @@ class FlowKeys:
         self._set(owner, key, fields, reset=rate is not None)
 
     def unpin(self, owner: Owner, key: str, *, parallelism: bool, rate: bool) -> None:
-        """Let events change limits again; the pinned limits apply until an event does.
+        """Let events change limits again; until an event does, the pinned limits apply.
 
         Raises: LimitReached.
         """
@@ -186,7 +187,9 @@ class FlowKeys:
             kept, removed = kept + len(names) - dropped, removed + dropped
 
     def running(self, tenant: str) -> int:
-        """The number of running deliveries of a tenant; 0 if the tenant has no cap.
+        """The number of running deliveries of a tenant.
+
+        Deliveries are counted only if tenants have a cap; otherwise the result is 0.
 
         Redis: one read.
         """
@@ -194,7 +197,7 @@ class FlowKeys:
         return self._cell.client.scard(key)
 
     def running_by_key(self, owner: Owner) -> int:
-        """The number of running deliveries that have a flow-control key of an owner.
+        """The number of running deliveries of an owner that have a flow-control key.
 
         Redis: one read, and another read for each thousand keys.
         """

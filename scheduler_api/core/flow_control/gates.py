@@ -32,8 +32,8 @@ def set_gate(
         paused: True pauses the gate, False resumes the gate, None changes nothing.
         reset: whether to reset the count of the current rate period.
         limit: the maximum number of gates of this kind that the owner may have, checked
-            if the gate does not exist and is created. 0 means unlimited; None: do not
-            create the gate.
+            before a missing gate is created; 0 means unlimited. None: do not create a
+            missing gate.
 
     Raises: LimitReached.
     """

@@ -18,8 +18,9 @@ HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
 class HeldDestination:
     """A destination that is paused, failing, or using its full share of a worker.
 
-    `origin` was stored with the pause, or else is taken from the URL of the first
-    waiting event; None if neither exists. `paused_ms` is the time of the pause.
+    `origin` is stored when a destination is paused. If it is not stored, it is taken
+    from the URL of the first waiting event; None if no event waits. `paused_ms` is the
+    time of the pause.
     `probe_ms` is the time at which an open breaker admits the next attempt.
     """
 
@@ -40,10 +41,11 @@ class HeldDestinations:
     def set_paused(
         self, tenant: str, destination: Destination, *, paused: bool
     ) -> None:
-        """Pause a destination of a tenant, or resume it from its oldest event on.
+        """Pause a destination of a tenant, or resume it.
 
-        During the pause, events that have not begun wait. Attempts in progress
-        continue. Redis: set_gate, atomic.
+        During the pause, events that have not begun wait, and attempts in progress
+        continue. Afterwards the waiting events proceed, oldest first. Redis: set_gate,
+        atomic.
 
         Raises: NotFound (the destination to resume is not held).
         """
@@ -57,7 +59,10 @@ class HeldDestinations:
             raise NotFound
 
     def all(self) -> list[HeldDestination]:
-        """All held destinations of the cell. Redis: some reads for each, not atomic."""
+        """All held destinations of the cell.
+
+        Redis: several reads for each destination, not atomic.
+        """
         key = keys.held_destinations(self._cell.prefix)
         found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
         return [self._read(gate.decode()) for gate in found]

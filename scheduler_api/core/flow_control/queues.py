@@ -17,7 +17,8 @@ from scheduler_api.core.store.gate_names import decode_name, encode_name, queue_
 from scheduler_api.core.store.records import GATE, Record
 from typing import cast
 
-# The maximum of events cancelled per call, so that no call blocks the store for long.
+# The maximum number of events that one call cancels, so that no call blocks the store
+# for long.
 DROPPED_AT_ONCE = 100
 
 
@@ -63,7 +64,7 @@ class Queues:
         )
 
     def set_paused(self, owner: Owner, name: str, *, paused: bool) -> None:
-        """Pause a queue, or resume it from its oldest event on.
+        """Pause a queue, or resume it; then its waiting events proceed, oldest first.
 
         Redis: set_gate, atomic.
 
@@ -85,8 +86,8 @@ class Queues:
         """Delete a queue and cancel its events; return the number of cancelled events.
 
         Attempts in progress are asked to stop; callbacks of finished attempts are still
-        sent. If this call is interrupted, the claims of workers complete the deletion.
-        Redis: delete_queue, atomic for each 100 events.
+        sent. If this process stops meanwhile, workers cancel the remaining events when
+        they claim events. Redis: delete_queue, atomic for each 100 events.
         """
         dropped, more = 0, 1
         options = {

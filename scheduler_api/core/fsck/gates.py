@@ -18,7 +18,7 @@ Command = tuple[str, ...]
 def check_due_gates(
     execute: Execute, *, prefix: str, members: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that gates in `due` are in `waiting_gates`."""
+    """Check that all gates in `due` are also in `waiting_gates`."""
     commands: list[Command] = []
     for member in members:
         gate = member.removeprefix("g:")
@@ -33,7 +33,7 @@ def check_due_gates(
 def check_members(
     execute: Execute, *, prefix: str, name: str, members: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that members of a gate are unfinished events whose record names it."""
+    """Check that a gate has only unfinished events whose records name the gate."""
     family, _, gate = name.partition(":")
     lookup = "ZSCORE" if family in ("ql", "gw") else "SISMEMBER"
     commands: list[Command] = []
@@ -59,7 +59,7 @@ def check_members(
 def check_held(
     execute: Execute, *, prefix: str, gates: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that held destinations are paused, or are in `due` and have a reason."""
+    """Check that each held destination has a reason, and is in `due` if not paused."""
     commands: list[Command] = []
     for gate in gates:
         commands.append(("HEXISTS", keys.held_destinations(prefix), gate))
@@ -79,7 +79,7 @@ def check_held(
 def check_paused(
     execute: Execute, *, prefix: str, names: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that paused destinations are in `held_destinations`."""
+    """Check that all paused destinations are in `held_destinations`."""
     gates = [name.removeprefix("g:") for name in names]
     gates = [gate for gate in gates if gate.startswith(f"{DESTINATION}:")]
     commands: list[Command] = []

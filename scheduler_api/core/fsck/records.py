@@ -1,4 +1,4 @@
-"""Checks the record of an event or schedule against the sets that contain it. Pure."""
+"""Checks that events and schedules are in the sets that fit their records. Pure."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -6,8 +6,8 @@ from scheduler_api.core.model import FINAL_STATES, ScheduleState, State
 
 Problem = str
 Record = Mapping[str, str]
-# The sets that contain the event or schedule, with its scores, as returned by the Lua
-# function `inspect_records`.
+# Maps the name of each set that contains the event or schedule to the score there. The
+# Lua function `inspect_records` returns the names and scores.
 Places = Mapping[str, float]
 
 FORMAT = "1"
@@ -95,9 +95,10 @@ def _check_content(places: Places, *, required: bool) -> Iterator[Problem]:
 
 
 def _check_indexes(record: Record, places: Places, state: str) -> Iterator[Problem]:
-    """Check that all indexes that must contain the event do so, with the right score.
+    """Check that the event is in each index that must contain it, with the right score.
 
-    `walk` checks the other direction: that each member of an index belongs to it.
+    The converse, that an index contains only events that belong there, is checked by
+    `walk`.
     """
     first_due_ms = int(record.get("first_due_ms", record["due_ms"]))
     expected: dict[str, int] = {}

@@ -1,7 +1,8 @@
-"""Compares all records with all sets of a cell, in both directions.
+"""Checks that the records and the sets of a cell agree.
 
-The store may be in use: a record and all sets that contain it are read atomically, so
-events that move between sets meanwhile are not reported.
+Each record must be in the right sets, and each member of a set must have a record.
+The store may be in use during the check. A record and the sets that contain its event
+are read atomically, so an event that just moves between sets is not reported.
 """
 
 import redis
@@ -22,7 +23,8 @@ from typing import Any, cast
 MAX_FAULTS = 1_000
 SCAN_COUNT = 500
 BATCH_SIZE = 50
-# How many records are inspected per call, which blocks the store for a millisecond.
+# How many records are inspected per call; such a call blocks the store for about a
+# millisecond.
 INSPECT_BATCH_SIZE = 20
 NO_TTL = -1
 # Keys, and families of keys, that need no TTL. Unknown keys without a TTL are faults.
@@ -103,7 +105,7 @@ class _Walk:
         }
 
     def faults(self) -> Iterator[Fault]:
-        """Yield faults, and repeat the faults of keys that SCAN returns twice."""
+        """Yield faults, some of them twice, because SCAN may return a key twice."""
         pattern, cursor = f"{self._prefix}*", 0
         while True:
             cursor, found = cast(
@@ -176,7 +178,8 @@ class _Walk:
                     self._execute, prefix=self._prefix, members=gates
                 ):
                     yield Fault(*problem)
-                # Check only members without a record; the scan checks all records.
+                # Check only members without a record: other records are checked when
+                # SCAN returns their keys.
                 replies = self._execute(*(("EXISTS", self._record(m)) for m in members))
                 rows = zip(members, replies, strict=True)
                 yield from self._records([m for m, exists in rows if not exists])
@@ -385,7 +388,7 @@ def _check(member: str, fields: Any, places: dict[str, float]) -> Iterator[Probl
 
 
 def _event_ids_of_body(name: str) -> tuple[str, str]:
-    """The possible ids of the event of a body, whose key may end in a revision."""
+    """The possible event ids of a body; its key has an id, and perhaps a revision."""
     rest = name.removeprefix("b:")
     return rest, rest.rpartition(".")[0]
 

@@ -13,7 +13,7 @@ from typing import cast
 
 # How many logs are read at once, and how many members of a set.
 BATCH, PAGE = 100, 1_000
-# How many finished events `of_finished` searches for occurrences at most.
+# The maximum number of finished events that `of_finished` searches for occurrences.
 MAX_SEARCHED = 100_000
 
 # A function that returns the members from a start index to before an end index.
@@ -34,7 +34,7 @@ def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
 def of_finished(
     cell: Cell, owner: Owner, state: State, *, schedules: Container[str] | None = None
 ) -> Iterator[Attempt]:
-    """The attempts of an owner's occurrences in a final state, last ended first.
+    """The attempts of an owner's occurrences that ended in `state`, last ended first.
 
     The attempts are read in batches on demand. Only the newest `MAX_SEARCHED` finished
     events are searched.
@@ -53,7 +53,10 @@ def exists(cell: Cell, event_id: str, number: int) -> bool:
 
 
 def replay_origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
-    """Map the ids of those events that are replays to their original occurrences."""
+    """Map the ids of replays to the ids of the occurrences that they replay.
+
+    Events that are not replays are left out.
+    """
     # Only runs by hand are replays; the ids of other occurrences end in a fire time.
     ids = [event for event in event_ids if not event.rpartition(".")[2].isdecimal()]
     if not ids:

@@ -26,7 +26,8 @@ BATCH = 100
 FIRST_PAGE, LARGEST_PAGE = 500, 16_000
 # How often an event is read again if it was edited between reads of record and content.
 MAX_REREADS = 20
-# How many of the newest occurrences `busy` checks, as several may be under way.
+# How many occurrences of each schedule `busy` checks, newest first. More than one,
+# because several occurrences may be under way at the same time.
 MAX_OVERLAPPING = 5
 
 log = logging.getLogger("scheduler.web")
@@ -45,7 +46,7 @@ class IndexEntry(NamedTuple):
 
 
 class PastAttempt(NamedTuple):
-    """An attempt of an occurrence; `content` is None if no longer stored."""
+    """An attempt of an occurrence; `content` is None if it is no longer stored."""
 
     occurrence_ms: int
     content: Content | None
@@ -83,8 +84,8 @@ class Queries:
     def event(self, owner: Owner, event_id: str) -> Event:
         """The owner's event with that id.
 
-        The record and the content are read one after the other. An edit in between
-        deletes the content, so an event that seems unreadable is read again.
+        The record is read first, then the content. An edit in between deletes the
+        content that the record names; so an event that seems unreadable is read again.
 
         Raises: NotFound, UnreadableRecord.
         """
@@ -150,8 +151,8 @@ class Queries:
         finished = keys.finished(self._prefix, str(owner), state)
         pipe = self._client.pipeline(transaction=False)
         pipe.zcount(finished, *ended.bounds)
-        # Estimates how many events the second method skips: most events that were due
-        # before the span also ended before the span.
+        # An estimate of how many events the second method skips: most events that were
+        # due before the span also ended before the span.
         pipe.zcount(by_time, *wanted.until(ended.start_ms).bounds)
         to_sort, to_skip = pipe.execute()
         if to_sort <= to_skip:
@@ -301,5 +302,8 @@ def _attempts(event_id: str, lines: Mapping[bytes, bytes]) -> list[Attempt]:
 
 
 def _is_event(member: bytes) -> bool:
-    """Whether a member is not a schedule (`s:…`) and not an occurrence (`….…`)."""
+    """Whether a member is an event that is not an occurrence.
+
+    The other members are occurrences (`….…`) and schedules (`s:…`).
+    """
     return b":" not in member and b"." not in member

@@ -63,11 +63,11 @@ ALWAYS = Span()
 
 @dataclass(frozen=True)
 class Selection:
-    """Selects events that meet all conditions.
+    """Selects events by their phase, their fire time, and the time when they ended.
 
-    `wanted` is the span of the fire time. `ended` maps a phase to the span in which an
-    event must have ended, or must have been quarantined; events in phases that are not
-    in `ended` need not meet this condition.
+    The fire time must be in the span `wanted`. `ended` maps a phase to a span, in which
+    events in this phase must have ended (or must have been quarantined). If a phase is
+    not in `ended`, its events may have ended at any time.
     """
 
     phases: frozenset[Phase] = frozenset(Phase)

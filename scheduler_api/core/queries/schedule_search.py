@@ -1,4 +1,4 @@
-"""Finds an owner's schedules by the search terms that their dialect set.
+"""Finds an owner's schedules by search terms, which dialects give to schedules.
 
 Each search term has a sorted set of schedules, so searches never scan records. A
 `PostFilter` handles conditions that sets cannot express, after the sets have narrowed
@@ -27,8 +27,8 @@ FEW_MATCHES = 2_000
 # If the requested page is far from the start, the store combines up to this many
 # members in one call (about 10 ms). Larger sets are read from the start.
 MAX_COMBINED = 40_000
-# Up to this many intersections are counted to get the total; if there are more, all
-# matches are read.
+# To get the total number of matches, up to this many intersections are counted. If more
+# would have to be counted, all matches are read instead.
 MAX_COUNTS = 64
 
 Sets = Sequence[str]
@@ -54,7 +54,8 @@ class Found:
 class PostFilter:
     """A further condition, only for schedules that have a certain search term.
 
-    `matching` takes the ids of such schedules and returns the ids of those that match.
+    `matching` takes the ids of such schedules and returns the ids of those that
+    meet the condition.
     """
 
     search_term: str
@@ -97,7 +98,7 @@ class ScheduleSearch:
         ]
         if not all(groups_of_sets):
             return Found([], 0)
-        # Walk the group with the fewest members; look these up in the other groups.
+        # Walk the group with the fewest members; look each member up in other groups.
         groups_of_sets.sort(key=lambda sets: sum(sizes[name] for name in sets))
         groups_of_sets = groups_of_sets or [[all_schedules]]
         if (
@@ -172,7 +173,7 @@ class ScheduleSearch:
     def _post_filtered(
         self, members: Iterator[bytes], filtered: str, post_filter: PostFilter
     ) -> Iterator[bytes]:
-        """Yield members that pass the filter or are not in the set `filtered`."""
+        """Yield the members that are not in `filtered`, or that pass the filter."""
         for page in _pages(members):
             [candidates] = self._contained([filtered], page)
             passed = post_filter.matching([m.decode() for m in page if m in candidates])

@@ -88,11 +88,11 @@ class DeadLetters:
     def replay(
         self, owner: Owner, letters: Sequence[tuple[str, Draft]]
     ) -> list[Accepted | None]:
-        """Replace each dead letter by a new event; None if missing or unreadable.
+        """Replace each dead letter by a new event.
 
-        The call that creates the event also removes the letter, so that the letter
-        cannot be replayed twice. Redis:
-        replay_dead_letters, atomic for each letter.
+        The result is None for a letter that is missing or unreadable. The call that
+        creates the event also removes the letter, so that the letter cannot be replayed
+        twice. Redis: replay_dead_letters, atomic for each letter.
         """
         accepted = self._store.create_many(
             owner,

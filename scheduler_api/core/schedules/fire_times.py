@@ -12,7 +12,7 @@ from scheduler_api.core.schedules.planning import (
 )
 from zoneinfo import ZoneInfo
 
-# How long the run history has the times that a clock change skipped.
+# How long the run history shows fire times that a clock change skipped.
 REPORTED_FOR_MS = 30 * 86_400_000
 
 
@@ -59,7 +59,7 @@ def next_ms(schedule: Schedule, now_ms: int) -> int | None:
 def _first_after(cron: Cron, since_ms: int, after_ms: int) -> int | None:
     """The first fire time after an instant.
 
-    Cached because many schedules of a list have the same rule.
+    Cached because many schedules in the same list often have the same rule.
     """
     return next(fire_times(cron, last_ms=since_ms, after_ms=after_ms), None)
 
@@ -77,7 +77,10 @@ def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:
 
 
 def skipped_by_clock(schedule: Schedule, now_ms: int) -> list[int]:
-    """The instants at which clock changes skipped fire times, since the last edit."""
+    """The instants of clock changes that skipped fire times of a schedule.
+
+    Only changes since the last edit, and in the last 30 days, are included.
+    """
     options = schedule.options
     since_ms = max(schedule.updated_ms, options.start_ms or 0, now_ms - REPORTED_FOR_MS)
     end_ms = now_ms if options.end_ms is None else min(now_ms, options.end_ms)

@@ -33,9 +33,9 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Plan:
-    """Fire times to store, and the number of missed fire times not made up for.
+    """Fire times to store, and missed fire times that will not be made up for.
 
-    `dropped_ms` are the newest of the missed fire times that are not made up for.
+    `missed` is the number of these missed fire times, and `dropped_ms` are the newest.
     """
 
     ahead: Ahead
@@ -81,7 +81,7 @@ def _to_store(times_ms: Iterator[int], *, after_ms: int) -> Ahead:
 
 
 def encode_times(ahead: Ahead, options: ScheduleOptions, *, seed: str) -> list[str]:
-    """Fire times as they are stored: `<fire time>`, or `<due time>:<fire time>`, in ms.
+    """Fire times in stored form: `<fire time>`, or `<due time>:<fire time>`, in ms.
 
     The due time is the fire time plus its jitter, which is derived from `seed`.
     """
@@ -152,8 +152,8 @@ def plan(
     """Plan the fire times of a schedule after `last_ms`.
 
     Fire times older than the grace period are missed. The plan includes the newest
-    missed fire times, as many as the policy may make up for. The store decides finally
-    which of them run when a worker claims the schedule.
+    missed fire times, as many as the policy may make up for. When a worker claims the
+    schedule, the store decides which of these fire times run.
 
     Args:
         last_ms: the newest fire time that fired or was missed.

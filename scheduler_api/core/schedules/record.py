@@ -49,7 +49,7 @@ def fields(schedule: Schedule, *, times_ahead: int) -> list[str | int]:
 
 
 def gate_fields(destination: str, gates: str) -> list[str]:
-    """Return the occurrences' destination and gates as alternating names and values."""
+    """Return the non-empty fields for the destination and gates of occurrences."""
     words = ["destination", destination] if destination else []
     return [*words, "gates", gates] if gates else words
 

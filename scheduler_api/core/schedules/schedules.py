@@ -64,7 +64,8 @@ log = logging.getLogger("scheduler.store")
 
 # How many schedules are read at once; their contents have to fit in memory.
 BATCH = 100
-# Reply codes and their errors; `create` retries after a code that is not listed.
+# Reply codes and their errors. After any other code except `ok`, `create` tries again
+# with a new id.
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "named": Conflict,
@@ -327,7 +328,7 @@ class Schedules:
     def batches(
         self, owner: Owner, schedule_ids: Sequence[str]
     ) -> Iterator[list[Schedule]]:
-        """Like `batches_of`, but only for those of the given ids that the owner has."""
+        """Like `batches_of`, but only schedules of the owner that have a given id."""
         for at in range(0, len(schedule_ids), BATCH):
             reads = self._read(list(schedule_ids[at : at + BATCH]))
             found = (_if_readable(read) for read in reads)
@@ -339,9 +340,9 @@ class Schedules:
         return self._cell.client.zcard(key)
 
     def _read(self, schedule_ids: list[str]) -> Iterator[Callable[[], Schedule]]:
-        """Read the existing records; yield a function that decodes the record for each.
+        """Read existing schedules; yield for each a function that decodes its record.
 
-        The functions raise UnreadableRecord, so that callers can skip single records.
+        The function raises UnreadableRecord, so that callers can skip single schedules.
         """
         prefix, pipe = self._cell.prefix, self._cell.client.pipeline(False)
         for schedule_id in schedule_ids:
@@ -358,7 +359,7 @@ class Schedules:
             yield partial(schedule_record.decode, schedule_id, record, stored)
 
     def delete(self, schedule: Schedule) -> None:
-        """Delete a schedule; send existing occurrences, unless the schedule is strict.
+        """Delete a schedule; unless it is strict, existing occurrences are still sent.
 
         Redis: delete_schedule, atomic.
 
@@ -404,7 +405,7 @@ class Schedules:
         """Plan further fire times of a schedule that has few left.
 
         Return `done`, `stale` (edited, paused or deleted meanwhile), or `ended`.
-        Redis: plan_schedule, atomic with a check of the revision of the schedule.
+        Redis: plan_schedule, atomic; it also checks whether the schedule was edited.
 
         Raises: CronError, UnreadableRecord.
         """
@@ -437,7 +438,7 @@ def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:
-    """The id of the newest occurrence with a fire time, None before the first."""
+    """The id of the newest occurrence not run by hand, None if there was none yet."""
     if schedule.last_fired_ms is None:
         return None
     return f"{schedule.id}.{schedule.last_fired_ms // 1000}"

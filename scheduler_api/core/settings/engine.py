@@ -286,13 +286,13 @@ class EngineSettings:
 
     @property
     def store_address(self) -> tuple[str, int] | None:
-        """Host and port of the store, blocked for deliveries; None for a socket."""
+        """Host and port of the store, closed to deliveries; None for a Unix socket."""
         url = urlsplit(self.redis_url)
         return None if url.scheme == "unix" else (str(url.hostname), url.port or 6379)
 
     @property
     def caps(self) -> Caps:
-        """The maximum number of concurrent deliveries."""
+        """The maximum numbers of concurrent deliveries."""
         return Caps(
             destination=self.destination_parallelism,
             host=self.host_parallelism,

@@ -20,7 +20,7 @@ NO_CAPS = Caps()
 
 @dataclass(frozen=True)
 class OwnerLimits:
-    """Maximum numbers of queues, keys and groups of an owner; 0 means unlimited."""
+    """Maximum numbers of queues, flow keys and URL groups of an owner; 0: unlimited."""
 
     queues: int = 0
     flow_keys: int = 0

@@ -17,7 +17,7 @@ MIB = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """An environment variable, whose value is stored in a field of `settings`."""
+    """An environment variable; the dataclass `settings` has a field for its value."""
 
     name: str
     default: str

@@ -14,8 +14,8 @@ from scheduler_api.core.tenants.encryption import Cipher
 from typing import cast
 
 FORMAT = "1"
-# How long workers use cached secrets before they check for a rotation. So every worker
-# signs with the new secrets at most this long after a rotation.
+# How long workers use cached secrets before they check for a rotation. So after a
+# rotation, it takes at most this long until all workers sign with the new secrets.
 SECRETS_CACHED_S = 1.0
 Value = bytes | bytearray | memoryview | str | int | float
 Record = dict[Value, Value]
@@ -106,7 +106,7 @@ class Tenants:
         return new
 
     def register(self, application: str) -> NewTenant:
-        """Create a tenant for an application with a unique name.
+        """Create a tenant for an application, whose name must not be taken.
 
         Atomic: WATCH and one MULTI, repeated if another tenant registers meanwhile.
 
@@ -150,7 +150,8 @@ class Tenants:
     def by_token(self, token: str) -> Tenant | None:
         """Return the tenant of a token, None for an unknown token. One round trip.
 
-        Tokens are looked up by hash, so that response times reveal nothing about them.
+        Tokens are looked up by hash, so that response times do not reveal
+        parts of stored tokens.
         """
         key = keys.token(self._prefix, _digest(token))
         tenant_id = self._client.hget(key, "tn")

@@ -49,7 +49,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Group:
-    """A stored group; `defaults` is JSON that only its dialect reads."""
+    """A stored group; `defaults` is JSON that only the owner's dialect reads."""
 
     name: str
     created_ms: int
@@ -144,7 +144,9 @@ class Groups:
         self._change(owner, name, edit)
 
     def set_defaults(self, owner: Owner, name: str, defaults: dict[str, Any]) -> None:
-        """Replace the default options of events for a group. Redis: put_group, atomic.
+        """Replace the options that events for a group have by default.
+
+        Redis: put_group, atomic.
 
         Raises: NotFound, Conflict, UnreadableRecord.
         """
@@ -158,7 +160,7 @@ class Groups:
         self._change(owner, name, edit)
 
     def delete(self, owner: Owner, name: str) -> None:
-        """Delete a group, if it exists; existing events for it are still sent.
+        """Delete a group, if it exists; events for its endpoints are still sent.
 
         Redis: one HDEL.
         """

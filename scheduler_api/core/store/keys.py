@@ -96,7 +96,7 @@ def log(prefix: str, event_id: str) -> str:
 
 
 def schedule(prefix: str, schedule_id: str) -> str:
-    """Hash, the record of a schedule (`records.SCHEDULE`); removed with it."""
+    """Hash, a schedule's record (`records.SCHEDULE`); removed with the schedule."""
     return f"{prefix}s:{schedule_id}"
 
 

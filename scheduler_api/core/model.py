@@ -271,7 +271,7 @@ class MissedRuns(StrEnum):
 class Overlap(StrEnum):
     """What happens at a fire time while the newest occurrence is unfinished.
 
-    `run`: a new occurrence runs at the same time. `skip`: the fire time is skipped.
+    `run`: a new occurrence runs beside it. `skip`: the fire time is skipped.
     `queue`: the fire time waits until the newest occurrence is finished. An occurrence
     for a URL group is finished when the events for the group's endpoints are stored.
     """
@@ -292,9 +292,9 @@ class ScheduleOptions:
         start_ms, end_ms: the schedule does not fire before the start, and no attempt
             begins after the end.
         max_runs: how often the schedule may fire in total.
-        jitter_ms: the maximum jitter, by which an event is due later than its fire
-            time. Each jitter is derived from its fire time, and ends before the next
-            fire time.
+        jitter_ms: the maximum delay of an event after its fire time. The actual delay
+            is computed from the fire time, and the event is due before the next fire
+            time.
         strict: whether pausing or deleting the schedule also withdraws its unfinished
             events. Events of a strict schedule are retried only before its next fire
             time, and not at all if its fire times are less than a minute apart.

@@ -217,7 +217,7 @@ def poison_event(cell: Cell, *, neighbours: int) -> Report:
 
 
 def isolated_events(cell: Cell, *, suspects: int, others: int) -> Report:
-    """Ordinary events do not wait for many events that have lost their worker twice."""
+    """Many events that have lost their worker twice do not delay ordinary events."""
     cell.start("ticker", "worker")
     suspected = [
         cell.create(

@@ -12,8 +12,8 @@ from scheduler_api.core.cron.expression import Cron, CronError, Every, upcoming,
 from zoneinfo import ZoneInfo
 
 MAX_RUNS, DEFAULT_RUNS = 100, 5
-# A preview may start from FIRST_YEAR to LAST_YEAR. LAST_YEAR leaves room for `MAX_RUNS`
-# runs, even of the rarest rule, before the year in which all fire times end.
+# A preview may start from FIRST_YEAR to LAST_YEAR. LAST_YEAR is so early that even the
+# rarest rule has `MAX_RUNS` runs before the last year that the engine can compute.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 # A note lists up to this many local times; otherwise it gives their number.
 MAX_LISTED = 3

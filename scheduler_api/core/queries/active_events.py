@@ -91,7 +91,8 @@ def _records(cell: Cell, event_ids: list[str], span: Span) -> dict[str, Record]:
 def _heads(cell: Cell, places: Sequence[str]) -> dict[str, bytes]:
     """The head (first line) of each content, without reading large bodies.
 
-    Contents with longer heads are read in full, one by one.
+    Reads the first HEAD_BYTES of each content. If a head is longer, its content is read
+    in full.
     """
     pipe = cell.client.pipeline(transaction=False)
     for place in places:

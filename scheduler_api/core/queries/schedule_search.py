@@ -139,9 +139,10 @@ class ScheduleSearch:
     def _total(self, groups: list[Sets], sizes: dict[str, int]) -> int | None:
         """The number of matching schedules; None if it takes too many counts.
 
-        By inclusion and exclusion: for each way to choose one or more sets of each
-        group, count the members that all these sets have in common. Subtract the count
-        if the number of sets beyond one per group is odd, otherwise add it.
+        A schedule matches if it is in at least one set of every group. By inclusion and
+        exclusion: for each choice of one or more sets from every group, count the
+        members common to all chosen sets. Add the count if the number of chosen sets
+        minus the number of groups is even; subtract it if it is odd.
         """
         choices = list(islice(product(*map(_subsets, groups)), MAX_COUNTS + 1))
         if len(choices) > MAX_COUNTS:

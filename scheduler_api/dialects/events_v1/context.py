@@ -34,7 +34,8 @@ class Kind(StrEnum):
 class Condition:
     """A filter: the context must have the value `value` at `path`.
 
-    If `in_array` is true, the context must have an array that contains `value` there.
+    If `in_array` is true, the context must have an array at `path` that contains
+    `value`.
     Values are normalized by `comparable` before they are compared.
     """
 

@@ -131,7 +131,7 @@ def listed(items: Json) -> Json:
 
 
 def either(*schemas: Json) -> Json:
-    """Return the schema of a value that matches any of some schemas."""
+    """Return a schema that accepts what at least one of the given schemas accepts."""
     return {"anyOf": list(schemas)}
 
 

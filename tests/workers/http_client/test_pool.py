@@ -140,7 +140,7 @@ def test_s04_a_rebinding_name_never_leads_to_a_blocked_address(
     addresses = [[OUTSIDE], [INSIDE], [OUTSIDE, INSIDE]]
 
     def lookup(host: str) -> Sequence[str]:
-        """Return different addresses each time, so that the test notices repeats."""
+        """Return other addresses on each call, so that a second lookup shows."""
         lookups.append(host)
         return addresses[len(lookups) % 3]
 

@@ -45,8 +45,8 @@ class BadValue(SchedulerError, ValueError):
     """A header or parameter has an invalid value.
 
     Args:
-        name: the beginning of the message: the name of the header or parameter, or this
-            name, a colon and the invalid part, as in `endpoints: name`.
+        name: how the message begins. This is the name of the header or parameter, with
+            `: <part>` after it if only a part of the value is invalid.
         fault: completes the message, such as `should be a text`.
     """
 
@@ -114,10 +114,10 @@ def read_retry_delay(value: str, name: str) -> str:
 
 
 def check_retry_delay(value: str, name: str, *, retries: int) -> None:
-    """Check that an expression has a value before at least one retry.
+    """Check that an expression can be computed for at least one number of retries.
 
-    For example, `1000 / retried` has no value before the first retry, but has a value
-    before the second, so it is accepted for any number of retries.
+    For example, `1000 / retried` cannot be computed before the first retry, but it can
+    before the second. So the expression is accepted, whatever the message's limit.
 
     Raises: BadValue.
     """

@@ -1,4 +1,5 @@
--- Begins attempts: gives a worker leases on offered events, right before the worker sends them.
+-- Begins attempts: turns the short leases of claimed events into leases of a worker, right before
+-- the worker sends the events.
 -- Checks every event again, so outdated, repeated or delayed envelopes do no harm.
 --
 -- Keys: prefix.

@@ -5,15 +5,16 @@
 -- Args: members as in `due`: event ids, and `s:<id>` for schedules…
 -- Answer per member: {fields and values of the record, or the text of an error; names and values of
 --   places}. Places that do not refer to the record are left out.
---   Places with a score: due, leased, quarantine, paused_schedules, occurrences, by_time and
---   finished (the sets of the event's state), schedules.
+--   Places with a score: due, leased, quarantine, paused_schedules, schedules, occurrences; of
+--   by_time and finished, the sets of the event's state.
 --   Places with the value 1: quarantine_reasons, isolated, names, owners (contains the record's
 --   owner), line (the event is in the waiting line of the gate at which it waits), checked (a check
 --   of this gate is planned, or the gate is paused), misspelt (the member in `due` or `leased`
 --   wrongly has or lacks `~`).
 --   Other places: search_terms (number of the schedule's search terms whose index contains the
 --   schedule), content (TTL of the content in ms; -1: no TTL), turns (number of the event's queues
---   that contain the event), slots (number of other gates of which the event is a holder).
+--   that contain the event), slots (number of
+--   gates, queues excepted, of which the event is a holder).
 -- Atomic: never reads an event while another call moves the event between two places. Writes
 -- nothing.
 local GATE = records.GATE

@@ -1,6 +1,6 @@
--- Checks of gates. While events wait at a gate that is not paused, a claim checks the gate when the
--- gate can admit an event or, if this time is unknown, every five seconds. A check removes stale
--- holders, promotes waiters, and cancels the events of a deleted queue.
+-- Checks of gates. Claims check a gate while events wait at it, unless the gate is paused: at the
+-- time when the gate can next admit an event, or every five seconds if that time is unknown. A
+-- check removes stale holders, promotes waiters, and cancels the events of a deleted queue.
 local EVENT, GATE = records.EVENT, records.GATE
 local SAMPLE_SIZE, CANCEL_BATCH_SIZE, IDLE_MS = 64, 100, 600000
 local HOLDER = records.fields(EVENT, 'owner', 'state', 'gates', 'waits_at')

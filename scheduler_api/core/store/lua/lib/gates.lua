@@ -5,8 +5,8 @@
 --
 -- A queue has no slots: it lists all its unfinished events in the order of acceptance, and admits
 -- the first `parallelism` of them. Any other gate has holders (ids of admitted events) and waiters
--- (in the order of their first due time). A gate with a rate also has a list of the begins of one
--- period, and a set of the holders that have not begun.
+-- (in the order of their first due time). A gate with a rate also has a list of the times at
+-- which attempts began within one period, and a set of the holders that have not begun.
 local GATE = records.GATE
 local CHECK_EVERY_MS, JITTER_MS, DAY_MS = 5000, 20, 86400000
 local RAMP_DOUBLES_MS, RAMP_LIMIT = 2000, 1000

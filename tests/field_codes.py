@@ -116,9 +116,10 @@ def _commands(nodes: list[ast.AST]) -> Iterator[list[ast.AST]]:
 
 
 def _parts(tree: ast.AST, assigned: Assigned) -> list[ast.AST]:
-    """All nodes of an expression and of the values assigned to its names.
+    """Return all nodes of an expression.
 
-    Arguments of `code` and `codes` are left out, because they are full names.
+    For a variable, add the nodes of the value that was assigned to it. Leave out the
+    arguments of `code` and `codes`, which are full names.
     """
     found: list[ast.AST] = []
     waiting, seen = [tree], {""}

@@ -18,14 +18,14 @@ SEARCH_PAUSE_S = 0.05
 class FairShare:
     """Counts a worker's deliveries by destination and limits each to its share.
 
-    The limit applies only while several destinations are wanted; a single destination
-    may use the entire capacity. If a destination fills the worker and no delivery ends,
-    the worker gets extra room, beyond its capacity, for events of other destinations.
-    The extra room opens only from time to time, because the worker has to fetch an
-    envelope to find out whether there are such events.
+    The limit applies only while events for several destinations are due; a single
+    destination may use the entire capacity. If one destination fills the worker and no
+    delivery ends, the worker gets extra room for events of other destinations. The
+    extra room opens only from time to time: to find out whether there are such events,
+    the worker has to fetch an envelope.
 
     Args:
-        capacity: the maximum number of deliveries of the worker.
+        capacity: the maximum number of deliveries without the extra room.
         percent: the share of one destination; 100 turns the limit off.
     """
 

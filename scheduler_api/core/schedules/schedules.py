@@ -155,11 +155,10 @@ class Schedules:
     ) -> Schedule:
         """Change a schedule; None keeps the present value.
 
-        Existing occurrences are sent unchanged; later ones follow the new rule. Stored
-        fire times are kept if neither the rule nor the state changes, so that a fire
-        time due at this moment is not lost; otherwise planning starts from now. Editing
-        the end of a schedule that is over makes the schedule active again, unless
-        `state` is set. Redis: put_schedule, atomic.
+        Existing occurrences do not change. If the rule and the state stay the same, the
+        schedule keeps its stored fire times, so that a fire time due at this moment is
+        not lost. Otherwise the new fire times begin now. A new end makes a schedule
+        that is over active again, unless `state` is set. Redis: put_schedule, atomic.
 
         Raises: CronError, NotFound, Conflict (the schedule was changed since it was
             read), TimePassed (the new end is not in the future), Repeated.

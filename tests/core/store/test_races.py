@@ -47,7 +47,7 @@ TRIES = 3
 
 @pytest.fixture
 def store_client(valkey: str) -> Iterator[redis.Redis]:
-    """A client of Valkey; fakeredis has no concurrency."""
+    """A client of Valkey, because fakeredis runs one command at a time."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         yield client

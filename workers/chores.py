@@ -57,8 +57,9 @@ def _retention_ms(settings: EngineSettings, state: State) -> int:
 def _template_retention_ms(settings: EngineSettings) -> int:
     """Return how long to keep a template after its schedule was edited or deleted.
 
-    The template is needed until the last occurrence is deleted. An occurrence may take
-    a day to be delivered, and is then kept for the longest retention time of events.
+    Occurrences need the template until they are deleted. It may take a day until an
+    occurrence is delivered. Afterwards the occurrence is kept, at most for the longest
+    retention time of events.
     """
     return max(settings.dead_retention_days, settings.retention_days) * DAY_MS + DAY_MS
 
@@ -155,8 +156,8 @@ def failures() -> int:
 def libraries() -> int:
     """Delete the cell's function libraries of other versions; return their number.
 
-    If a process of another version still runs, it loads its library again. A full store
-    would refuse to load the library, so nothing is deleted while the store is full.
+    A process of another version that still runs then loads its library again. Because a
+    full store refuses to load libraries, nothing is deleted while the store is full.
 
     Raises: SettingsError.
     """
@@ -168,6 +169,9 @@ def libraries() -> int:
 
 
 def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
-    """Log that a chore has run; store when, so that overdue chores are noticed."""
+    """Log that a chore has run, and store the time of the run.
+
+    The clock uses the time to warn about overdue chores.
+    """
     cell.client.set(keys.chore(cell.prefix, name), at_ms)
     logging.getLogger("rq.worker").info(logfmt.line(f"chore.{name}", **counts))

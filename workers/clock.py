@@ -36,7 +36,10 @@ NEVER_EXPIRES = -1
 
 
 class JsonJob(Job):
-    """An RQ job in JSON, also if no serializer is given, as by rq-scheduler."""
+    """An RQ job that is stored as JSON by default.
+
+    rq-scheduler creates jobs without a serializer; RQ would then use pickle.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["serializer"] = kwargs.get("serializer") or JSONSerializer

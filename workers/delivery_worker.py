@@ -40,9 +40,9 @@ class DeliveryWorker(SimpleWorker):
     """Fetch envelopes and deliver their events on a separate event loop.
 
     RQ's work loop does registration, heartbeats, suspension, maintenance and signals.
-    Jobs are fetched on the event loop instead: when RQ's thread fetched them and passed
-    them on, deliveries were 7 ms later at 1,000 events a second. While the store is
-    unreachable, the worker retries.
+    The event loop of the deliveries fetches the jobs. If RQ's thread fetched the jobs
+    and passed them on, deliveries would be 7 ms later at 1,000 events a second. While
+    the store is unreachable, the worker retries.
     """
 
     def __init__(self, queues: list[Queue], *args: Any, **kwargs: Any) -> None:
@@ -184,7 +184,8 @@ class DeliveryWorker(SimpleWorker):
     def handle_warm_shutdown_request(self) -> None:
         """Begin to stop: release the events that have not begun."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
-        # RQ raises StopRequested after this, but the interrupted code may catch it.
+        # RQ then raises StopRequested in the interrupted code. This code may catch the
+        # exception, so also remember the request.
         self._stop_requested = True
         if self._loop is not None:
             self._loop.stop_accepting()

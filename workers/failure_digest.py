@@ -61,7 +61,10 @@ def _origin(cell: Cell, owner: Owner, event_id: str) -> str:
 
 
 def post(failures: Sequence[Failures], settings: EngineSettings) -> None:
-    """POST the digest as JSON, without retries, under deliveries' address policy."""
+    """POST the digest as JSON, without retries.
+
+    The address policy of deliveries also applies to the URL of the digest.
+    """
     body = orjson.dumps({"failures": [asdict(entry) for entry in failures]})
     request = Request(
         method="POST",

@@ -1,8 +1,8 @@
 """Ends the process when one of its essential threads or tasks fails.
 
-Otherwise a worker that can no longer settle, for example, would look healthy while its
-deliveries are never recorded. When the process has ended, the process manager restarts
-the worker, and its events become due again when their leases end.
+The process manager then restarts the process, and the worker's events become due again
+when their leases end. If the process went on without the failed task, it would look
+healthy although, for example, no deliveries are recorded.
 """
 
 import asyncio

@@ -27,9 +27,10 @@ from types import FrameType
 log = logging.getLogger("scheduler.ticker")
 
 MAX_WAIT_S = 1.0
-# It takes this long to wake up and reach the store, so the ticker wakes up this long
-# before the next event is due. The clock of the store decides which events are due: if
-# a claim arrives too early, it moves no events, and the ticker claims again.
+# The ticker wakes up this long before the next event is due, because it takes about
+# this long to wake up and reach the store. A claim that arrives too early does no harm:
+# the store's clock decides which events are due, so the claim moves no events. The
+# ticker then claims again.
 WAKE_UP_S = 0.0005
 ALIVE_TTL_S = 5
 FULL_TTL_S = 5
@@ -98,10 +99,11 @@ class Ticker:
         self._is_same_store = self._check_epoch(epoch, accepted)
 
     def _check_epoch(self, epoch: bytes | None, accepted: bytes | None) -> bool:
-        """Return whether the epoch is unchanged since the ticker's start, or accepted.
+        """Return whether the ticker may go on with the store.
 
-        The epoch differs if the store lost its data or was replaced by another store.
-        An operator can accept the new epoch.
+        The epoch changes if the store loses its data, or is replaced by another store.
+        The ticker may go on if the epoch has not changed since the ticker's start, or
+        if an operator has accepted the new epoch.
         """
         if not self._epoch.expected:
             claim_database(self.client, self.prefix)
@@ -145,9 +147,9 @@ class Ticker:
         """
         with self.client.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(keys.wake(self.prefix))
-            # Read the confirmation, which is not a wake-up. After a reconnect redis-py
-            # subscribes again; then the confirmation ends the ticker's sleep, because a
-            # wake-up may have been missed.
+            # Read the confirmation of the subscription; otherwise it would end the
+            # first sleep. After a reconnect, redis-py subscribes again. Then the
+            # confirmation does end the sleep, because a wake-up may have been missed.
             channel.get_message(timeout=TIMEOUT_S)
             while not self.stopping.is_set():
                 _sleep(self.tick(), channel)

@@ -7,6 +7,6 @@ described as "Pure" do no input or output. The layers from top to bottom:
     schedules, tenants, flow_control, queries
     store        all writes, and reads by id
     delivery     destinations, requests, retries and signatures; no I/O
-    settings     and shared definitions: model, headers, deduplication, timestamps …
+    settings     settings; shared definitions such as model, headers and timestamps
     cron, ids, errors
 """

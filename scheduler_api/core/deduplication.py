@@ -1,8 +1,8 @@
 """Deduplication keys, by which repeated requests are recognised for a limited time.
 
-The Lua function that stores an event or a schedule also sets its deduplication key. So
-of two equal requests at the same instant, the function stores one and reports the other
-as a duplicate.
+The Lua function that stores an event or a schedule also sets its deduplication key, in
+one atomic step. So if two requests with the same key arrive at the same instant, one is
+stored, and the other is reported as a duplicate.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ class DeduplicationKey:
     Args:
         name: must not contain blanks.
         ttl_ms: how long the key lasts.
-        digest: a digest of the request. A key with a digest always lasts for `ttl_ms`.
-            A key without a digest is deleted early when its event is cancelled or dead,
-            or its schedule is deleted, so that the request can be repeated.
+        digest: a digest of the request, or ''. A key with a digest always lasts for
+            `ttl_ms`. A key without a digest is deleted early, so that the request can
+            be repeated: when its event is cancelled or dead, or when its schedule is
+            deleted.
     """
 
     name: str

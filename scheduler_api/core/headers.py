@@ -3,7 +3,8 @@
 import re
 from scheduler_api.core.errors import SchedulerError
 
-# Framing, hop-by-hop and proxy headers: they describe the connection, not the event.
+# Framing, hop-by-hop and proxy headers. They describe the connection, so publishers may
+# not set them.
 RESERVED = frozenset(
     {
         "connection",
@@ -40,7 +41,7 @@ class BadHeader(SchedulerError, ValueError):
 
 
 def check_outbound(name: str, value: str) -> None:
-    """Check that a header can be sent, and that its value does not contain a header.
+    """Check that a header can be sent, and that its value adds no further header.
 
     Raises:
         BadHeader: the name is not an HTTP token, or the value has a line break, another
@@ -57,7 +58,7 @@ def check_outbound(name: str, value: str) -> None:
 
 
 def is_framing(name: str) -> bool:
-    """Whether only the HTTP client sets the header: it describes the connection."""
+    """Whether the header describes the connection: only the HTTP client may set it."""
     lowered = name.lower()
     return lowered in RESERVED or lowered.startswith(RESERVED_PREFIXES)
 

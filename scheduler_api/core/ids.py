@@ -23,7 +23,11 @@ def to_number(event_id: str) -> int:
 
 
 def nonce() -> str:
-    """A random name for one write, by which a retried call recognises its own write."""
+    """A random name for a write.
+
+    The name is stored with the write. If the call is retried after a lost reply, the
+    store finds the name and does not write again.
+    """
     return secrets.token_urlsafe(6)
 
 
@@ -31,7 +35,7 @@ def by_hand_id(schedule_id: str, now_ms: int) -> str:
     """A new id for an occurrence that is run by hand, without a fire time.
 
     The random part distinguishes runs in the same second. At most 16 characters follow
-    the dot, the maximum that dialects parse.
+    the dot, because dialects do not parse longer ids.
     """
     random_part = to_id(secrets.randbelow(len(DIGITS) ** 5))
     return f"{schedule_id}.{now_ms // 1000}r{random_part}"

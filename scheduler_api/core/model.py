@@ -65,8 +65,8 @@ class Draft:
 
     Attributes:
         journal: whether the event is recorded in its owner's journal.
-        id: an id derived from the event's origin, only for events that must be created
-            at most once, such as callbacks. Other events get a new id.
+        id: normally empty; the event then gets a new id. An event that must be created
+            at most once, such as a callback, has an id that is derived from its origin.
         ascending: whether the new id must be higher than all ids issued so far.
     """
 
@@ -83,15 +83,17 @@ class Draft:
 
 
 class Verdict(StrEnum):
-    """The result of storing a draft; it determines the meaning of `Accepted.id`.
+    """The result of storing a draft. It determines what `Accepted.id` contains.
 
-    `ok`: the draft was stored; the id is that of the new event. `duplicate`: an
-    existing event has the same deduplication key or id; the id is that of this event.
-    `past`: the fire time is not in the future. `full`: the store is nearly full.
-    `gone`: the dead letter to replace does not exist. `fault`: the dead letter is
-    unreadable; the id is the error message. `limit_reached`: the event needs a new
-    queue or flow-control key, but its owner already has the maximum number; the id is
-    the gate.
+    `ok`: the draft was stored. `Accepted.id` is the id of the new event.
+    `duplicate`: an existing event has the same deduplication key or id. `Accepted.id`
+    is the id of the existing event.
+    `past`: the fire time is not in the future.
+    `full`: the store is nearly full.
+    `gone`: the dead letter that the draft replaces does not exist.
+    `fault`: the dead letter is unreadable. `Accepted.id` is the error message.
+    `limit_reached`: the event needs a new queue or flow-control key, but its owner
+    already has the maximum number. `Accepted.id` is the gate.
     """
 
     OK = "ok"
@@ -105,9 +107,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Accepted:
-    """The result of storing a draft; the times are set only if the event was stored.
+    """The result of storing a draft.
 
-    `duplicate_of` is set if another event has the same deduplication key.
+    `wanted_ms` and `created_ms` are set only if the event was stored. `duplicate_of` is
+    set if another event has the same deduplication key.
     """
 
     verdict: Verdict
@@ -211,8 +214,9 @@ class Outcome(StrEnum):
 class AttemptKind(StrEnum):
     """How an attempt ended.
 
-    `SETTLED`: the worker stored the result. `INTERRUPTED`: the lease ended before the
-    worker stored a result. `LATE`: the worker stored the result after the lease ended.
+    `SETTLED`: the worker stored the result in time, before its lease ended.
+    `INTERRUPTED`: the lease ended, and the worker has stored no result. `LATE`: the
+    worker stored the result after the lease ended.
     """
 
     SETTLED = "a"
@@ -271,9 +275,10 @@ class MissedRuns(StrEnum):
 class Overlap(StrEnum):
     """What happens at a fire time while the newest occurrence is unfinished.
 
-    `run`: a new occurrence runs beside it. `skip`: the fire time is skipped.
-    `queue`: the fire time waits until the newest occurrence is finished. An occurrence
-    for a URL group is finished when the events for the group's endpoints are stored.
+    `run`: a new occurrence runs at the same time. `skip`: the fire time is skipped.
+    `queue`: the fire time waits until the newest occurrence is finished.
+    An occurrence for a URL group is finished as soon as the events for the group's
+    endpoints are stored.
     """
 
     RUN = "run"
@@ -319,11 +324,11 @@ class ScheduleOptions:
 class Schedule:
     """A stored schedule: a rule that creates events.
 
-    `last_used_ms` is the newest fire time that fired or was missed, `last_fired_ms`
-    the newest fire time that fired. `first_begun_ms` is when the first attempt of any
-    event of the schedule began, recorded only for strict schedules. `missed` counts
-    missed fire times. `pauses` counts how often the schedule was paused.
-    `search_terms` are made by `queries.schedule_search.search_term`.
+    `last_used_ms` is the newest fire time that fired or was missed. `last_fired_ms` is
+    the newest fire time that fired. `first_begun_ms` is the time at which the first
+    attempt of any event of the schedule began; it is recorded only for strict
+    schedules. `missed` counts missed fire times. `pauses` counts how often the schedule
+    was paused. `queries.schedule_search.search_term` creates the `search_terms`.
     """
 
     id: str
@@ -393,11 +398,12 @@ class Schedule:
 class Begun:
     """An event for which a worker has begun an attempt.
 
-    `failures` counts failed attempts, `interruptions` interrupted attempts in a row.
-    `content` is None if the content is too large for the reply of `begin`; then read
-    the content from the key `content_key`. `destination` is the gate of the event's
-    destination; `destination_held` is whether this gate holds events back. No attempt
-    may begin later than `left_ms` from now; None means no limit.
+    `failures` counts failed attempts. `interruptions` counts the latest attempts in a
+    row that were interrupted. `content` is None if the content is too large for the
+    reply of `begin`; the key `content_key` then has the content. `destination` is the
+    gate of the event's destination; `destination_held` is whether this gate holds
+    events back. No attempt may begin later than `left_ms` from now; None means no
+    limit.
     """
 
     id: str

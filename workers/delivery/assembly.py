@@ -19,8 +19,8 @@ from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
 from workers.redis_connection import RedisConnection
 
-# The HTTP client accepts more requests than there are deliveries in flight, so that no
-# request waits in the client while the deadline of its attempt runs.
+# The HTTP client accepts this many times as many requests as there can be deliveries in
+# flight. A request that waited in the client would use up the deadline of its attempt.
 HTTP_CLIENT_LIMIT_FACTOR = 2
 
 

@@ -35,9 +35,10 @@ class Counts:
 class BreakerReports:
     """Count attempts and failures by destination, and report them to the store.
 
-    A destination is held while events may have to wait for it, for example because its
-    breaker is open. A destination without failures is reported only if it is held, or
-    if the previous report contained failures of it.
+    A destination is "held" while its events may have to wait, for example because its
+    breaker is open. Destinations with failures are always reported. A destination
+    without failures is reported only if it is held, or if it had failures in the
+    previous report.
     """
 
     def __init__(self, store: WorkerStore, limits: BreakerLimits) -> None:
@@ -97,10 +98,11 @@ class BreakerReports:
 
 
 def is_destination_failure(result: Result) -> bool:
-    """Return whether the destination caused a failure: no response, or a 5xx.
+    """Return whether an attempt failed because its destination does not work.
 
-    A 503 with `Retry-After` is not such a failure: the destination works, and asks
-    clients to slow down.
+    True after an error in `DESTINATION_FAILURES`, or a status of 500 or higher. But
+    after a 503 with `Retry-After` the result is False: such a destination works, and
+    asks clients to slow down.
     """
     if result.error is not None:
         return result.error in DESTINATION_FAILURES

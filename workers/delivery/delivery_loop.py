@@ -70,7 +70,8 @@ class DeliveryLoop:
         try:
             top_up(self._schedules, schedule_ids)
         except Exception:
-            # These schedules are in an envelope again five seconds later.
+            # The next attempt is in five seconds: another envelope then contains these
+            # schedules.
             log.exception(logfmt.line("schedules.not_planned", count=len(schedule_ids)))
 
     @property

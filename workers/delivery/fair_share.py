@@ -8,10 +8,10 @@ from scheduler_api.core.store.leases import Share
 # A destination is wanted while it has deliveries in flight, and for this long after its
 # last delivery began.
 WANTED_S = 10.0
-# A full worker gets extra room if no delivery has ended for this long.
+# If no delivery of a full worker has ended for this long, the worker gets extra room.
 EXTRA_ROOM_AFTER_S = 0.25
-# If a search finds no event for another destination, the worker gets no extra room for
-# this long.
+# A full worker with extra room searches for events of other destinations. If it finds
+# none, it gets no extra room for this long.
 SEARCH_PAUSE_S = 0.05
 
 
@@ -20,9 +20,9 @@ class FairShare:
 
     The limit applies only while events for several destinations are due; a single
     destination may use the entire capacity. If one destination fills the worker and no
-    delivery ends, the worker gets extra room for events of other destinations. The
-    extra room opens only from time to time: to find out whether there are such events,
-    the worker has to fetch an envelope.
+    delivery ends, the worker gets extra room for events of other destinations. To find
+    such events, the worker has to fetch envelopes. The extra room opens only from time
+    to time, so that the worker does not fetch envelopes in vain all the time.
 
     Args:
         capacity: the maximum number of deliveries without the extra room.

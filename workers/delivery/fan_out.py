@@ -11,8 +11,8 @@ Expand = Callable[[Begun, Group], Sequence[Draft]]
 class FanOut:
     """Creates the events for the endpoints of groups.
 
-    The id of a new event is derived from the group's event and the endpoint, so a
-    repetition after a crash creates only the missing events.
+    The id of a new event is derived from the group's event and the endpoint. So if
+    `create` is repeated after a crash, it creates only the missing events.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -22,7 +22,7 @@ class FanOut:
     def create(self, begun: Begun, name: str, *, expand: Expand) -> bool:
         """Create the events that do not exist yet; return False if the store is full.
 
-        Each event is created atomically, but a full store may accept only some events.
+        If the store becomes full meanwhile, only some of the events are created.
 
         Raises: NotFound (unknown group), UnreadableRecord.
         """

@@ -81,7 +81,7 @@ class Fetcher:
             return True
 
     async def _next_job_id(self, *, wait: bool) -> bytes | None:
-        """Move a job to the intermediate queue, as RQ does; return the job's id."""
+        """Move a job from the queue to RQ's intermediate queue; return the job's id."""
         command, *timeout = ("BLMOVE", MAX_WAIT_S) if wait else ("LMOVE",)
         job_id = await self._connection.execute(
             command, self._queue_key, self._intermediate_key, "LEFT", "RIGHT", *timeout
@@ -95,8 +95,8 @@ class Fetcher:
         except (ValueError, RecursionError, redis.ResponseError) as err:
             log.error(logfmt.line("envelope.unreadable", job=job_id, problem=err))
             if isinstance(err, UnicodeDecodeError):
-                # If this job stayed, RQ's maintenance would fail to decode its name,
-                # and would skip all other jobs.
+                # Delete the job from the intermediate queue. Otherwise RQ's maintenance
+                # would fail to decode the name of this job, and skip all other jobs.
                 self._connection.send("LREM", self._intermediate_key, 1, job_id)
             return
         self._connection.send("LREM", self._intermediate_key, 1, job_id)
@@ -134,7 +134,7 @@ class Fetcher:
     async def finish(self) -> None:
         """Wait until all fetched events have begun or been released.
 
-        Call `stop_accepting` of `in_flight` first, unless `fetch` has returned.
+        If `fetch` still runs, call `in_flight.stop_accepting` first.
         """
         async with self._fetching:
             await self._wait_until_accepted()

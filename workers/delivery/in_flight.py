@@ -67,8 +67,8 @@ class InFlight:
         self._store = store
         self._deliverer = deliverer
         self._capacity = capacity
-        # Large batches save round trips. But a worker with a small capacity would have
-        # to become empty before a large batch fits, so its batches are smaller.
+        # Large batches save round trips. But in a worker with a small capacity, a large
+        # batch would fit only when no event is in flight. So its batches are smaller.
         self._smallest_batch = max(1, min(SMALLEST_BATCH, capacity // SMALLEST_BATCHES))
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000
@@ -111,11 +111,13 @@ class InFlight:
     async def accept(self, ids: Sequence[str], *, isolated: bool) -> None:
         """Begin the events of an envelope, in batches, as soon as there is room.
 
-        Events that have not begun are released, so that another worker can begin them,
-        if there is no room for 250 ms, or after `stop_accepting`. An isolated event is
-        released as well if another isolated event is in flight in this worker. After a
-        RedisError, the events that have not begun become due again when their offer
-        ends.
+        If there is no room for 250 ms, or after `stop_accepting`, the events that have
+        not begun are released. Another worker can then begin them. An isolated event is
+        also released if another isolated event is in flight in this worker.
+
+        Raises:
+            RedisError: events that have not begun become due again when their offer
+                ends.
         """
         self._incoming += len(ids)
         try:

@@ -1,7 +1,8 @@
 """A cache of tenants' secrets.
 
-If each delivery waited for the secrets between begin and send, requests would reach the
-receiver at an uneven rate. Due to the cache, only the first delivery of a tenant waits.
+Due to the cache, only the first delivery of a tenant waits until its secrets are read.
+If every delivery waited before it is sent, receivers would get requests at an uneven
+rate.
 """
 
 import asyncio
@@ -89,8 +90,8 @@ class KeyRing:
         started_s = self._clock_s()
         rotation = await asyncio.to_thread(self._tenants.rotated)
         if rotation != self._rotation:
-            # Replace the dict: a read that began before the rotation writes to the old
-            # dict.
+            # Replace the dict instead of emptying it. A read that began before the
+            # rotation then stores its old secrets in the old dict.
             self._rotation, self._cached = rotation, {}
         self._valid_until_s = started_s + SECRETS_CACHED_S
 

@@ -14,7 +14,8 @@ log = logging.getLogger("scheduler.worker")
 def top_up(schedules: Schedules, schedule_ids: Sequence[str]) -> None:
     """Plan fire times for each schedule; log failures.
 
-    A schedule that still needs fire times is in an envelope again five seconds later.
+    This function does not retry: if a schedule still needs fire times, another envelope
+    contains the schedule five seconds later.
     """
     for schedule_id in schedule_ids:
         try:

@@ -13,9 +13,9 @@ from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 
 log = logging.getLogger("scheduler.worker")
 
-# The maximum number of events that are begun or settled in one call. A full worker thus
-# needs several calls, and begin, send and settle overlap. With a single large batch,
-# store and worker would take turns, and each would be idle half of the time.
+# The maximum number of events that are begun or settled in one call. The limit makes a
+# full worker use several calls, so that begin, send and settle overlap. With a single
+# large call, store and worker would work in turns, each idle half of the time.
 MAX_BATCH = 25
 REPEATED_S = 5.0
 MAX_REPEATED = 10_000
@@ -24,9 +24,9 @@ MAX_REPEATED = 10_000
 class Settler:
     """A queue of settlements; `run` is the only task that writes them to the store.
 
-    After a reconnect, `run` repeats the settlements of the last five seconds, because a
-    store that failed over may have lost its latest writes. Repeating a settlement that
-    was not lost has no effect.
+    After a reconnect, `run` repeats the settlements of the last five seconds, because
+    the store may have failed over and lost its latest writes. If a settlement was not
+    lost, its repetition has no effect.
 
     Args:
         on_settled: called with id and token of each event that the store has settled.

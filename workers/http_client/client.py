@@ -24,11 +24,11 @@ from workers.http_client.failures import Failure, explain
 from workers.http_client.pool import HttpConnectionPool
 from workers.http_client.resolver import Lookup, Resolver, resolve
 
-# If a receiver closes an idle connection while a request is on its way, the client
-# cannot know whether the request was processed. Node, Apache and uvicorn close idle
-# connections after 5 s, so the client closes them earlier. If a connection is closed
-# nevertheless, the request fails with `connection-closed`; the client itself never
-# repeats a POST.
+# How long the client keeps an idle connection. Node, Apache and uvicorn close idle
+# connections after 5 s; the client closes them earlier. If a receiver closes a
+# connection while a request is on its way, the client cannot know whether the request
+# was processed. The request then fails with `connection-closed`, because the client
+# never repeats a POST.
 KEEPALIVE_S = 4.0
 
 # RuntimeError is included because uvloop raises it for some operating system errors.
@@ -73,9 +73,9 @@ class Result:
     error: Failure | None
     detail: str  # for operators: contains the address if `error` is "blocked"
     started_ms: int  # Unix time
-    connect_ms: int | None  # since `started_ms`, like the next two; None: not reached
-    first_byte_ms: int | None
-    total_ms: int
+    connect_ms: int | None  # since `started_ms`; None: never connected
+    first_byte_ms: int | None  # since `started_ms`; None: no byte was received
+    total_ms: int  # since `started_ms`
     dispatched: bool  # False: no byte of the request was sent
 
 

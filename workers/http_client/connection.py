@@ -19,10 +19,11 @@ from workers.http_client.errors import (
 
 RESPONSE_HEADERS_MAX = 100
 HEADER_MAX_BYTES = 8190
-# For interim responses (1xx) and headers together; legitimate servers send less.
+# The maximum number of bytes to read before the body: headers and interim responses
+# (1xx). Legitimate servers send less.
 HEAD_MAX_BYTES = 256 * 1024
-# The maximum number of bytes to read for each byte of the body cap. Chunk headers need
-# extra bytes: a chunk with one byte of content takes six bytes.
+# The maximum number of bytes to read for each byte of the body cap. More than one,
+# because chunk headers need bytes too: a chunk with one byte of content takes six.
 FRAMING_MAX = 16
 # A body that is longer than this is written in pieces of this size, as fast as the
 # receiver reads.

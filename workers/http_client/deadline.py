@@ -39,8 +39,9 @@ class Deadline:
         self._timer.cancel()
         if not self._expired:
             return
-        # `uncancel` returns how many cancellation requests are left. If there are more
-        # than before the block, other code has requested a cancellation as well.
+        # `uncancel` withdraws the cancellation by this deadline, and returns how many
+        # cancellation requests are left. If there are more requests than before the
+        # block, other code has requested a cancellation as well.
         cancelled_by_others = self._task.uncancel() > self._cancelling_before
         if kind is asyncio.CancelledError and not cancelled_by_others:
             raise TimeoutError from err

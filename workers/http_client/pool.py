@@ -155,8 +155,8 @@ class HttpConnectionPool:
                 ssl=self._tls if secure else None,
                 server_hostname=origin.host if secure else None,
             )
-        # `connection_lost` removes the connection from the set, but is never called if
-        # connecting is cancelled. So the connection is added only now.
+        # Add the connection only after connecting. If connecting is cancelled,
+        # `connection_lost` is never called and could not remove the connection again.
         if connection.is_open:
             self._connections.add(connection)
         return connection

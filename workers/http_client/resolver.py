@@ -11,8 +11,9 @@ from scheduler_api.core.delivery.destinations import AddressPolicy
 from workers.http_client.errors import Blocked, NoAddress
 
 ADDRESSES_MAX = 8
-# A name whose name server does not reply blocks a thread until the system's resolver
-# gives up. There are so many threads that a few such names do not block other names.
+# If a name server does not reply, the thread that resolves the name is blocked until
+# the system's resolver gives up. With this many threads, a few such names do not block
+# the resolution of other names.
 RESOLVER_THREADS = 128
 
 Lookup = Callable[[str], Sequence[str]]

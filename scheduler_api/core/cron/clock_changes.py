@@ -1,19 +1,19 @@
 """Decides when rules run at local times that a clock change skips or repeats.
 
 When clocks go forward, the skipped local times are the gap. When clocks go back, the
-repeated local times are the fold, which has a first and a second pass. When a rule runs
-depends on its kind:
+repeated local times are the fold, which has a first and a second pass. The two kinds of
+rules treat such local times differently:
 
 - A rule with fixed times (`30 2 * * *`: neither the second, the minute nor the hour
   field starts with a star) follows the policies of its schedule:
-  Gap `after`: all skipped times share one run, right after the gap. `skip`: skipped
-  times do not run. `shift`: each skipped time runs later by the length of the gap, so
-  02:30 runs at 03:30.
-  Fold `first`: a repeated time runs in the first pass. `second`: a repeated time runs
-  in the second pass. `both`: a repeated time runs in both passes.
+  Gap `after`: the rule runs once for all skipped times, right after the gap. `skip`:
+  the rule does not run for skipped times. `shift`: the rule runs for each skipped time,
+  but later by the length of the gap, so the run for 02:30 is at 03:30.
+  Fold `first`: for a repeated time, the rule runs in the first pass. `second`: it runs
+  in the second pass. `both`: it runs in both passes.
 - A rule that follows the clock (`*/5 * * * *`, `0 * * * *`, `*/10 2 * * *`) runs
-  whenever the clock shows one of its times, so skipped times do not run and repeated
-  times run twice. The policies do not apply.
+  whenever the clock shows one of its times. So the rule does not run for skipped times,
+  and runs twice for repeated times. The policies do not apply.
 
 A change of more than three hours, such as when a country moves to the other side of the
 date line, is not daylight saving time; every rule then follows the clock. If several
@@ -28,7 +28,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-# As in Debian's cron, which treats a longer change as a correction of the clock.
+# Debian's cron has the same limit: it treats a longer change as a correction of the
+# clock.
 LONGEST_SUMMER_TIME_S = 3 * 3600
 DAY_S = 86_400
 
@@ -72,9 +73,10 @@ class Jump:
 def instants_of(local: datetime, zone: ZoneInfo) -> tuple[int, int]:
     """Return two instants for a local time, both as epoch seconds.
 
-    The first is computed with the UTC offset before a nearby clock change, the second
-    with the offset after the change. If no change is near, both are equal. In a gap the
-    first instant is the later one, in a fold the first instant is the earlier one.
+    The instants are equal unless a clock change skips or repeats the local time. Then
+    the first instant is computed with the UTC offset before the change, the second
+    instant with the offset after the change. In a gap, the first instant is later than
+    the second; in a fold, the first instant is earlier.
     """
     first = int(local.replace(tzinfo=zone, fold=0).timestamp())
     return first, int(local.replace(tzinfo=zone, fold=1).timestamp())

@@ -1,8 +1,9 @@
 """Parses cron expressions and calculates their fire times.
 
 Expressions have the same meaning as in Debian's cron. croniter only finds candidate
-days, from plain lists of numbers; `Rule.matches` then checks each candidate for
-conditions that such lists cannot express (`L`, `W`, `#`, a match of either day field).
+days, and gets only plain lists of numbers. `Rule.matches` then checks each candidate
+for conditions that such lists cannot express (`L`, `W`, `#`, a match of either day
+field).
 This module calculates the times of a day itself, because croniter takes 10 to 40 ms for
 600 times and is wrong around clock changes, which `clock_changes` handles.
 """
@@ -37,12 +38,13 @@ __all__ = [
     "walk",
 ]
 
-# In characters: twice the length of an expression whose three longest fields list all
-# their values.
+# The maximum number of characters in an expression. An expression whose three longest
+# fields list all their values has half this length.
 MAX_LENGTH = 1000
 
-# The longest possible pause between fire times is 40 years, for a rule that needs a
-# 29 February on a certain weekday, if a century year without this day is in between.
+# The longest possible pause between fire times is 40 years. It occurs if a rule needs a
+# 29 February on a certain weekday, and the pause contains a century year without a
+# 29 February.
 _MAX_PAUSE_YEARS = 50
 
 # croniter fails close to the last year of `datetime`, 9999.
@@ -176,9 +178,9 @@ def upcoming(cron: Cron, *, after_ms: int) -> Iterator[int]:
 def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
     """Yield the local times of a rule, each with the instant of its run.
 
-    The instant is None if a clock change skips the local time, otherwise in epoch
-    seconds. Instants ascend and may repeat. The first instants may be before
-    `after_ms`; all instants after `after_ms` are included.
+    The instant is in epoch seconds, or None if the rule does not run for the local time
+    because of a clock change. Instants are in ascending order, and several local times
+    may have the same instant. The first instants may be before `after_ms`.
     """
     if isinstance(cron.rule, Every) or after_ms >= _LAST_MS:
         return
@@ -197,7 +199,7 @@ def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
 
 
 def skips(cron: Cron, gap: Jump) -> bool:
-    """Whether the rule has local times in a gap, but does not run for them."""
+    """Whether a gap has a local time of the rule for which the rule never runs."""
     if isinstance(cron.rule, Every):
         return False
     zone, rule = ZoneInfo(cron.tz), cron.rule
@@ -290,7 +292,7 @@ def _rule(
 def _days(rule: Rule, start: datetime) -> Iterator[datetime]:
     """Yield the midnight of each matching day, from the day of `start` on."""
     months = _listed(rule.month.values)
-    # The lists select all matching days and maybe others; `rule.matches` decides.
+    # The lists may also select days that do not match; `rule.matches` sorts them out.
     monthdays = _listed(rule.monthday.values) if rule.monthday.plain else "*"
     weekdays = _listed(rule.weekday.values | {day for day, _ in rule.weekday.nths})
     lists = [f"{monthdays} {months} {weekdays}"]
@@ -335,7 +337,7 @@ def _local_times(
 ) -> Iterator[tuple[datetime, int, int]]:
     """Yield the local times that the rule matches, each with its `instants_of`.
 
-    The first local time may be before `start`, but in the same minute.
+    Begins with the minute of `start`, so the first local times may be before `start`.
     """
     lowest, *others = sorted(rule.second.values)
     for minute in _minutes(rule, start):
@@ -346,7 +348,8 @@ def _local_times(
             continue
         span = others[-1] - lowest
         last = instants_of(minute.replace(second=others[-1]), zone)
-        # Without a clock change in the minute, adding seconds is correct and fast.
+        # If there is no clock change in the minute, the instants of the other seconds
+        # need not be looked up: they follow from the first.
         unbroken = last == (first + span, second + span)
         for number in others:
             local, offset = minute.replace(second=number), number - lowest
@@ -362,8 +365,8 @@ def _runs(
     """Yield the same pairs as `walk`, from the minute of `start` on."""
     zone, follows_clock = ZoneInfo(cron.tz), rule.follows_clock
     fired_year = start.year
-    # A heap of runs for local times that a clock change skips or repeats. Runs for
-    # later local times may come before these runs.
+    # A heap of runs for local times that a clock change skips or repeats. Such a run
+    # waits here until all earlier runs, also of later local times, have been yielded.
     waiting: list[tuple[int, datetime]] = []
     for local, first, second in _local_times(rule, zone, start=start):
         if local.year >= min(fired_year + _MAX_PAUSE_YEARS, _LAST_YEAR):

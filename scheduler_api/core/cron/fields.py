@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-# Used in place of a number: the last day (`L`), or the last Friday (`5L`), of a month.
+# Stands for the last day of a month (`L`), or for the last of the weekdays (`5L`, the
+# last Friday) of a month.
 LAST = -1
 
 _MONTHS = (
@@ -41,8 +42,8 @@ class Kind:
     word: str
     low: int
     high: int
-    # The largest accepted number; above `high` only for weekdays, where 0 and 7 are
-    # Sunday.
+    # The largest number that is accepted in an expression. It equals `high`, except for
+    # weekdays: 7 is accepted for Sunday and stored as 0.
     largest: int
     names: tuple[str, ...] = ()
 
@@ -63,10 +64,10 @@ class Field:
     # Whether the text starts with a star; `Rule.follows_clock` and `Rule.either_day`
     # depend on the star.
     starred: bool = False
-    # Days of the month whose nearest workday matches (`15W`, `LW`).
+    # `15W` adds 15 and `LW` adds LAST: the workday nearest to this day matches.
     nearest: frozenset[int] = frozenset()
-    # Pairs of a weekday and its place in the month, which is 1 to 5 or LAST: `1#2` is
-    # (1, 2), the second Monday.
+    # `1#2` adds the pair (1, 2), the second Monday of the month. The second number is
+    # 1 to 5, or LAST for the last such weekday.
     nths: frozenset[tuple[int, int]] = frozenset()
 
     @property
@@ -101,7 +102,7 @@ class Field:
 def _nearest_workday(day: date, number: int, last: int) -> int | None:
     """The workday (Monday to Friday) nearest to day `number` of the month of `day`.
 
-    None if the month has no day `number`. The result is in the same month.
+    The result is always a day of this month. None if the month has no day `number`.
 
     Args:
         last: the last day of the month.
@@ -186,7 +187,7 @@ class FieldReader:
 
     def _hashed(self, found: re.Match[str], at: int) -> range:
         """Choose values by a hash of the seed; equal seeds give equal values."""
-        # Without a range, choose only days up to the 28th, which every month has.
+        # If the item has no range, choose a day up to the 28th: every month has it.
         low, high = self.kind.low, 28 if self.kind == MONTHDAY else self.kind.high
         if found[1]:
             low = self._value(found[1], at + found.start(1), item=found[0])

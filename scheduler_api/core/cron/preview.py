@@ -12,8 +12,9 @@ from scheduler_api.core.cron.expression import Cron, CronError, Every, upcoming,
 from zoneinfo import ZoneInfo
 
 MAX_RUNS, DEFAULT_RUNS = 100, 5
-# A preview may start from FIRST_YEAR to LAST_YEAR. LAST_YEAR is so early that even the
-# rarest rule has `MAX_RUNS` runs before the last year that the engine can compute.
+# The first and last year in which a preview may start. The engine computes fire times
+# up to the year 9900. LAST_YEAR leaves enough years for `MAX_RUNS` runs of the rarest
+# rule.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 # A note lists up to this many local times; otherwise it gives their number.
 MAX_LISTED = 3
@@ -48,7 +49,9 @@ class Preview:
 
 
 def preview(cron: Cron, *, after_ms: int, count: int) -> Preview:
-    """Return the first `count` runs after `after_ms`; intervals count from `after_ms`.
+    """Return the first `count` runs after `after_ms`.
+
+    An interval (`@every`) is counted from `after_ms`.
 
     Raises: CronError, if clock changes skip all times of the expression.
     """

@@ -67,8 +67,9 @@ BLOCKED_V6 = tuple(
         "ff00::/8",
     )
 )
-# A NAT64 address contains an IPv4 address in its last 32 bits. All NAT64 addresses are
-# in `BLOCKED_V6`, but `AddressPolicy` blocks them only if it blocks the IPv4 address.
+# A NAT64 address contains an IPv4 address in its last 32 bits. `BLOCKED_V6` contains
+# all NAT64 addresses, but `AddressPolicy` does not look them up there: it looks up the
+# IPv4 address instead.
 NAT64 = IPv6Network("64:ff9b::/96")
 
 # These addresses are blocked even in networks that an operator allows, because metadata
@@ -115,8 +116,8 @@ class Origin:
     scheme: str
     host: str  # lower case, IDNA, no brackets, no trailing dot
     port: int
-    authority: str  # host in the URL, with the port if the URL has one
-    host_header: str  # with the port if it is not the default of the scheme
+    authority: str  # host, and the port if the URL names a port
+    host_header: str  # host, and the port unless it is the default of the scheme
 
     def __str__(self) -> str:
         """`scheme://host:port`, always with the port."""
@@ -188,8 +189,8 @@ class AddressPolicy:
     Args:
         allow: networks that are allowed although they are not public.
         ports: the only allowed ports; empty: all ports.
-        own_addresses: addresses of this machine's interfaces, which are blocked unless
-            `allow` contains them, even if they are public.
+        own_addresses: addresses of this machine's interfaces. They are blocked, even
+            if they are public, unless `allow` contains them.
         closed_ports: pairs of address and port that are blocked even in allowed
             networks, such as the ports of the store and of this service. The address
             None means all addresses of this machine.
@@ -228,11 +229,11 @@ class AddressPolicy:
     def refusal(self, address: str, port: int) -> str | None:
         """Return the reason why `address` is blocked; None if the address is allowed.
 
-        The reason is for the operator's log. Do not show it to tenants, who could learn
-        from it how internal names resolve.
+        The reason is for the operator's log. Do not show the reason to tenants: they
+        could learn from it how internal names resolve.
 
         Args:
-            port: 0: check only the address.
+            port: the port to connect to; 0: check only the address.
         """
         try:
             literal = ip_address(address)
@@ -376,7 +377,7 @@ def _embedded(address: Address) -> tuple[IPv4Address, ...]:
     """Return the IPv4 addresses that are embedded in an IPv6 address.
 
     These forms are recognised: mapped, compatible, translated, NAT64, ISATAP, 6to4 and
-    Teredo. For a NAT64 form, the result is one address.
+    Teredo. A Teredo address contains two IPv4 addresses; all other forms contain one.
     """
     if isinstance(address, IPv4Address):
         return ()

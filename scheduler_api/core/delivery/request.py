@@ -16,8 +16,8 @@ class Outgoing:
 
     Attributes:
         response_cap_bytes: the maximum number of bytes to read of the response body.
-        signed: headers that the attempt log must keep, because they cannot be computed
-            again.
+        signed: those of the headers that the attempt log must keep. These headers
+            cannot be computed again later.
         group: the name of a URL group. If set, no request is sent; instead, the event
             is replaced with one event for each endpoint of the group.
     """
@@ -40,8 +40,8 @@ class Decision:
         delay_ms: the time from the end of the attempt to the retry.
         reason: a stable code for why the event is dead.
         headers: the response headers that the attempt log keeps.
-        contact: whom to ask about the event, such as an e-mail address, set by
-            the dialect. If the event is dead, the process log contains the contact.
+        contact: a person to ask about the event, such as an e-mail address. The
+            worker logs the contact if the event is dead. Empty: no contact.
         follow_ups: the events that this attempt creates.
     """
 
@@ -73,10 +73,10 @@ def identity_headers(begun: Begun, *, event_id: str) -> Headers:
 
 
 def duplicate_warning(begun: Begun) -> dict[str, str]:
-    """Return the header that marks a request as a possible duplicate, {} if it is not.
+    """Return the header that marks a request as a possible duplicate.
 
-    Callers also add the header to `Outgoing.signed`, so that the attempt log
-    contains the header.
+    The result is empty if the request cannot be a duplicate. Callers also add the
+    header to `Outgoing.signed`, so that the attempt log contains the header.
     """
     return {POSSIBLE_DUPLICATE: "true"} if begun.possible_duplicate else {}
 

@@ -11,8 +11,8 @@ BLOCKED, GROUP_MISSING = "blocked", "group-missing"
 EXHAUSTED, END = "exhausted", "end"
 # Errors that a retry cannot fix.
 PERMANENT = frozenset((BLOCKED, GROUP_MISSING, "bad-url", "bad-header"))
-# Permanent errors that are also the reason of the dead letter. After another permanent
-# error, the reason is EXHAUSTED.
+# Permanent errors whose code becomes the reason of the dead letter. For all other
+# permanent errors, the reason is EXHAUSTED.
 REASONS = frozenset((BLOCKED, GROUP_MISSING))
 DELIVERED = Decision(Outcome.DELIVERED)
 RETRY_AFTER_STATUSES = frozenset((429, 503))

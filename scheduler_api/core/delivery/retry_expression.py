@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
 
-# In characters. Also limits the steps of an evaluation, because each step is written
-# with at least one character.
+# The maximum number of characters. An evaluation has at most as many steps, because
+# each step is written with at least one character.
 MAX_LENGTH = 500
 MAX_DEPTH = 32
-# The maximum number of steps that `may_have_value` evaluates. Enough to evaluate a
-# short expression for each of a thousand retries.
+# The maximum number of steps that `may_have_value` evaluates. A thousand retries of a
+# short expression need fewer steps.
 MAX_STEPS = 10_000
 MAX_DELAY_MS = 86_400_000
 
@@ -127,8 +127,9 @@ class Expression:
     def may_have_value(self, *, retries: int) -> bool:
         """Whether `delay_ms` may be defined for some `retried` from 0 to `retries`.
 
-        The values of `retried` are tried in turn, for about `MAX_STEPS` steps. If some
-        values could not be tried, the result is True.
+        Tries the values of `retried` from 0 on, but evaluates only about `MAX_STEPS`
+        steps. If no tried value gives a delay, and some values were not tried, the
+        result is True.
         """
         counts = retries + 1 if _RETRIED in self.steps else 1
         checked = min(counts, max(1, MAX_STEPS // len(self.steps)))

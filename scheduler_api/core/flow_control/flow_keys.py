@@ -26,8 +26,8 @@ COUNTED_AT_ONCE = 1_000
 # How long a key and its limits are kept after the last event with this key. The same
 # as in lib/gates.lua.
 KEPT_MS = 14 * 86_400_000
-# Added to the period for which an attempt counts towards the rate. Otherwise network
-# jitter could let a receiver get more requests in a period than the rate allows.
+# An attempt counts towards the rate for one period plus this time. Without this time,
+# network jitter could bring a receiver more requests in a period than the rate allows.
 JITTER_MS = 20
 
 
@@ -36,8 +36,8 @@ class Flow:
     """A flow-control key; a limit of 0 means unlimited.
 
     `running` counts events that hold a slot, including events whose attempt has not
-    begun yet. `begun` counts the attempts that began in the current period, the first
-    of them at `since_ms`.
+    begun yet. `begun` counts the attempts that began in the current period. The first
+    of these attempts began at `since_ms`.
     """
 
     key: str
@@ -56,8 +56,8 @@ class Flow:
 class FlowKeys:
     """The flow-control keys of a cell.
 
-    Every method that changes a key creates the key if it does not exist, by one atomic
-    call of set_gate in Redis.
+    The methods that change a key call set_gate, which is atomic. If the key does not
+    exist, set_gate creates it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class FlowKeys:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).flow_keys
 
     def set_paused(self, owner: Owner, key: str, *, paused: bool) -> None:
-        """Pause a key, or resume it; then its waiting events proceed, oldest first.
+        """Pause or resume a key; after a resume, waiting events proceed, oldest first.
 
         Raises: LimitReached.
         """
@@ -100,7 +100,9 @@ class FlowKeys:
         self._set(owner, key, fields, reset=rate is not None)
 
     def unpin(self, owner: Owner, key: str, *, parallelism: bool, rate: bool) -> None:
-        """Let events change limits again; until an event does, the pinned limits apply.
+        """Let events change the limits of a key again.
+
+        The limits keep their values until an event changes them.
 
         Raises: LimitReached.
         """

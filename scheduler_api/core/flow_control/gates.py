@@ -24,16 +24,17 @@ def set_gate(
     owner: Owner | str = "",
     name: str = "",
 ) -> bool:
-    """Set fields of a gate; '' removes a field. Return whether the gate exists.
+    """Set fields of a gate; the value '' removes a field.
 
-    Events that the new values admit proceed at once. Redis: set_gate, atomic.
+    If the new values admit waiting events, the events proceed at once. Returns False
+    if the gate does not exist and may not be created. Redis: set_gate, atomic.
 
     Args:
         paused: True pauses the gate, False resumes the gate, None changes nothing.
         reset: whether to reset the count of the current rate period.
-        limit: the maximum number of gates of this kind that the owner may have, checked
-            before a missing gate is created; 0 means unlimited. None: do not create a
-            missing gate.
+        limit: how many gates of this kind the owner may have; 0 means unlimited. A
+            missing gate is created only within this limit. None: a missing gate is not
+            created.
 
     Raises: LimitReached.
     """

@@ -18,9 +18,8 @@ HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
 class HeldDestination:
     """A destination that is paused, failing, or using its full share of a worker.
 
-    `origin` is stored when a destination is paused. If it is not stored, it is taken
-    from the URL of the first waiting event; None if no event waits. `paused_ms` is the
-    time of the pause.
+    `origin` is known if the destination was paused, or from the URL of the first
+    waiting event; otherwise it is None. `paused_ms` is the time of the pause.
     `probe_ms` is the time at which an open breaker admits the next attempt.
     """
 

@@ -64,7 +64,9 @@ class Queues:
         )
 
     def set_paused(self, owner: Owner, name: str, *, paused: bool) -> None:
-        """Pause a queue, or resume it; then its waiting events proceed, oldest first.
+        """Pause or resume a queue.
+
+        After a resume, the waiting events proceed, oldest first.
 
         Redis: set_gate, atomic.
 
@@ -85,9 +87,10 @@ class Queues:
     def delete(self, owner: Owner, name: str) -> int:
         """Delete a queue and cancel its events; return the number of cancelled events.
 
-        Attempts in progress are asked to stop; callbacks of finished attempts are still
-        sent. If this process stops meanwhile, workers cancel the remaining events when
-        they claim events. Redis: delete_queue, atomic for each 100 events.
+        Attempts in progress are asked to stop. Callbacks of finished attempts are still
+        sent. Each call of delete_queue cancels up to 100 events and is atomic. If this
+        process stops between two calls, workers cancel the remaining events when they
+        claim events.
         """
         dropped, more = 0, 1
         options = {

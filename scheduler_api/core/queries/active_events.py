@@ -48,12 +48,12 @@ def unfinished(cell: Cell, owner: Owner) -> Iterator[list[str]]:
 
 
 def created_within(cell: Cell, event_ids: list[str], span: Span) -> list[str]:
-    """The ids of those events that were created in a span. Redis: one round trip."""
+    """Return which of the events were created in a span. Redis: one round trip."""
     return [*_records(cell, event_ids, span)]
 
 
 def outlines(cell: Cell, event_ids: list[str], span: Span) -> Iterator[Outline]:
-    """Yield outlines of those events that were created in a span and are readable.
+    """Yield outlines of the readable events among `event_ids` created in a span.
 
     Redis: two round trips, and one for each event with a long head.
     """

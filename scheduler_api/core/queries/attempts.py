@@ -11,21 +11,23 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.records import EVENT
 from typing import cast
 
-# How many logs are read at once, and how many members of a set.
+# BATCH logs are read at once, and PAGE members of a set.
 BATCH, PAGE = 100, 1_000
 # The maximum number of finished events that `of_finished` searches for occurrences.
 MAX_SEARCHED = 100_000
 
-# A function that returns the members from a start index to before an end index.
+# A function that takes a start index and an end index. It returns the members from the
+# start index on, without the member at the end index.
 ReadPage = Callable[[int, int], list[bytes]]
 
 log = logging.getLogger("scheduler.web")
 
 
 def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
-    """All stored attempts of a schedule, newest fire time and newest attempt first.
+    """All stored attempts of a schedule.
 
-    The attempts are read in batches on demand.
+    Occurrences are ordered by fire time, and the attempts of an occurrence by number;
+    the newest come first. The attempts are read in batches on demand.
     """
     key = keys.occurrences(cell.prefix, schedule_id)
     return _logged(cell, _members(_newest(cell, key)))
@@ -34,10 +36,10 @@ def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
 def of_finished(
     cell: Cell, owner: Owner, state: State, *, schedules: Container[str] | None = None
 ) -> Iterator[Attempt]:
-    """The attempts of an owner's occurrences that ended in `state`, last ended first.
+    """The attempts of those occurrences of an owner whose final state is `state`.
 
-    The attempts are read in batches on demand. Only the newest `MAX_SEARCHED` finished
-    events are searched.
+    The occurrence that ended last comes first. Occurrences are searched only among the
+    `MAX_SEARCHED` events that ended last. The attempts are read in batches on demand.
 
     Args:
         schedules: include only occurrences of these schedules; None: of all schedules.
@@ -57,7 +59,8 @@ def replay_origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
 
     Events that are not replays are left out.
     """
-    # Only runs by hand are replays; the ids of other occurrences end in a fire time.
+    # Every replay is a run by hand, so it has no fire time in its id. Leave out the
+    # occurrences whose ids end in a fire time.
     ids = [event for event in event_ids if not event.rpartition(".")[2].isdecimal()]
     if not ids:
         return {}

@@ -24,7 +24,7 @@ from typing import NamedTuple, cast
 BATCH = 100
 # How many members of an index are read at once; each page is larger than the last.
 FIRST_PAGE, LARGEST_PAGE = 500, 16_000
-# How often an event is read again if it was edited between reads of record and content.
+# How often an event is read again if an edit between two reads made it unreadable.
 MAX_REREADS = 20
 # How many occurrences of each schedule `busy` checks, newest first. More than one,
 # because several occurrences may be under way at the same time.
@@ -36,8 +36,8 @@ log = logging.getLogger("scheduler.web")
 class IndexEntry(NamedTuple):
     """A member of an index. Entries sort by fire time, then by the number in the id.
 
-    `digits` is the length of the id: if shorter ids come first, ids in base 36 sort
-    like their numbers.
+    `digits` is the length of the id. It is compared before the id, because the text of
+    ids in base 36 sorts like their numbers only if the ids have the same length.
     """
 
     wanted_ms: float
@@ -46,7 +46,7 @@ class IndexEntry(NamedTuple):
 
 
 class PastAttempt(NamedTuple):
-    """An attempt of an occurrence; `content` is None if it is no longer stored."""
+    """An attempt of an occurrence; `content` is None if the content was deleted."""
 
     occurrence_ms: int
     content: Content | None
@@ -84,8 +84,9 @@ class Queries:
     def event(self, owner: Owner, event_id: str) -> Event:
         """The owner's event with that id.
 
-        The record is read first, then the content. An edit in between deletes the
-        content that the record names; so an event that seems unreadable is read again.
+        Reads the record, then the content. An edit between the two reads deletes the
+        content that the record names, and the event seems unreadable. So an unreadable
+        event is read again, up to `MAX_REREADS` times.
 
         Raises: NotFound, UnreadableRecord.
         """
@@ -130,7 +131,7 @@ class Queries:
         return sources
 
     def _quarantined(self, owner: Owner, selection: Selection) -> Iterator[IndexEntry]:
-        """Quarantined events, which are also in the index of active events."""
+        """Quarantined events, with fire times from the index of active events."""
         quarantined = keys.quarantine(self._prefix)
         span = selection.ended.get(Phase.QUARANTINED, ALWAYS)
         by_time = keys.by_time(self._prefix, str(owner), State.ACTIVE)
@@ -151,8 +152,8 @@ class Queries:
         finished = keys.finished(self._prefix, str(owner), state)
         pipe = self._client.pipeline(transaction=False)
         pipe.zcount(finished, *ended.bounds)
-        # An estimate of how many events the second method skips: most events that were
-        # due before the span also ended before the span.
+        # The second method skips about as many events as were due before the span,
+        # because most of these events also ended before the span.
         pipe.zcount(by_time, *wanted.until(ended.start_ms).bounds)
         to_sort, to_skip = pipe.execute()
         if to_sort <= to_skip:
@@ -278,7 +279,7 @@ class Queries:
         return None if stored is None else codec.decode_content(stored)
 
     def busy(self, schedule_ids: Sequence[str]) -> set[str]:
-        """The ids of those schedules that have an occurrence under way."""
+        """Return which of the schedules have an occurrence under way."""
         pipe = self._client.pipeline(transaction=False)
         for schedule_id in schedule_ids:
             pipe.zrange(

@@ -65,9 +65,10 @@ ALWAYS = Span()
 class Selection:
     """Selects events by their phase, their fire time, and the time when they ended.
 
-    The fire time must be in the span `wanted`. `ended` maps a phase to a span, in which
-    events in this phase must have ended (or must have been quarantined). If a phase is
-    not in `ended`, its events may have ended at any time.
+    The fire time must be in the span `wanted`. `ended` maps a phase to a span. Events
+    in this phase must have ended in this span; quarantined events must have been
+    quarantined in this span. If a phase is not in `ended`, its events may have ended at
+    any time.
     """
 
     phases: frozenset[Phase] = frozenset(Phase)

@@ -42,7 +42,8 @@ class Entry(NamedTuple):
 class JournalRange:
     """A part of a journal, from `start_ms` to `end_ms` inclusive; None is unbounded.
 
-    `after` is the position of the last entry that the reader has seen.
+    `after` is the position of the last entry that the reader has seen; None if the
+    reader starts at the beginning of the range.
     """
 
     start_ms: int | None = None
@@ -95,7 +96,10 @@ class Journal:
                 yield from self._readable(owner, [event_id])
 
     def attempts(self, of: Sequence[tuple[str, int]]) -> list[Attempt | None]:
-        """The attempts with the given event ids and numbers; None if missing."""
+        """Return an attempt for each pair of an event id and an attempt number.
+
+        If the attempt is missing or unreadable, its place in the result is None.
+        """
         pipe = self._client.pipeline(transaction=False)
         for event_id, number in of:
             pipe.hget(keys.log(self._prefix, event_id), str(number))
@@ -106,7 +110,10 @@ class Journal:
 
 
 def _bounds(range_: JournalRange, after: Cursor | None) -> tuple[str, str]:
-    """The part of a range that follows the entry `after`, as arguments of XRANGE."""
+    """Return the lowest and the highest entry to read, as arguments of XRANGE.
+
+    The entry `after`, and the entries that the reader has seen before it, are excluded.
+    """
     low = FIRST if range_.start_ms is None else str(range_.start_ms)
     high = LAST if range_.end_ms is None else str(range_.end_ms)
     if after is None:

@@ -24,11 +24,12 @@ DIGEST_BYTES = 9
 FIRST_PAGE, LARGEST_PAGE = 250, 8_000
 # Up to this many matches are read in one reply.
 FEW_MATCHES = 2_000
-# If the requested page is far from the start, the store combines up to this many
-# members in one call (about 10 ms). Larger sets are read from the start.
+# To reach a page that is far from the start, the store combines the sets in one call.
+# The call takes about 10 ms for this many members. Sets with more members are read page
+# by page instead.
 MAX_COMBINED = 40_000
-# To get the total number of matches, up to this many intersections are counted. If more
-# would have to be counted, all matches are read instead.
+# The total number of matches is calculated from the sizes of up to this many
+# intersections of sets. If more intersections are needed, all matches are read instead.
 MAX_COUNTS = 64
 
 Sets = Sequence[str]
@@ -52,10 +53,10 @@ class Found:
 
 @dataclass(frozen=True)
 class PostFilter:
-    """A further condition, only for schedules that have a certain search term.
+    """A further condition on the schedules that have a certain search term.
 
-    `matching` takes the ids of such schedules and returns the ids of those that
-    meet the condition.
+    `matching` takes the ids of schedules with this search term, and returns the ids of
+    those that meet the condition. Schedules without this search term always pass.
     """
 
     search_term: str
@@ -139,10 +140,11 @@ class ScheduleSearch:
     def _total(self, groups: list[Sets], sizes: dict[str, int]) -> int | None:
         """The number of matching schedules; None if it takes too many counts.
 
-        A schedule matches if it is in at least one set of every group. By inclusion and
-        exclusion: for each choice of one or more sets from every group, count the
-        members common to all chosen sets. Add the count if the number of chosen sets
-        minus the number of groups is even; subtract it if it is odd.
+        A schedule matches if it is in at least one set of every group. The number is
+        calculated by inclusion and exclusion. Consider each choice of one or more sets
+        from every group, and count the members common to all chosen sets. The count is
+        added if the number of chosen sets minus the number of groups is even, and
+        subtracted if this difference is odd.
         """
         choices = list(islice(product(*map(_subsets, groups)), MAX_COUNTS + 1))
         if len(choices) > MAX_COUNTS:
@@ -193,7 +195,7 @@ class ScheduleSearch:
         return [(score, member) for member, score in found]
 
     def _contained(self, sets: Sets, members: Sequence[bytes]) -> list[set[bytes]]:
-        """For each set, return those of the members that the set contains."""
+        """For each set, return which of `members` the set contains."""
         pipe = self._client.pipeline(transaction=False)
         for name in sets:
             pipe.zmscore(name, cast(list[str], members))

@@ -36,8 +36,8 @@ class DeadLetters:
     ) -> Iterator[list[Place]]:
         """Yield lists of the dead letters that failed within a span.
 
-        If letters are removed meanwhile, the positions of the other letters do not
-        change. Redis: one read for each list.
+        A position stays valid when letters are removed, because it consists of a time
+        and an id. Redis: one read for each list.
 
         Args:
             after: start after this position; None: start with the first letter.
@@ -76,8 +76,9 @@ class DeadLetters:
     def clear(self, owner: Owner, event_ids: Sequence[str]) -> list[bool]:
         """Remove dead letters; return for each whether the owner had this letter.
 
-        The events of removed letters are kept as long as delivered events. Redis:
-        delete_dead_letters, atomic for each letter; a retried call returns the same.
+        The event of a removed letter is kept as long as a delivered event. Redis:
+        delete_dead_letters, atomic for each letter. If the call is retried after a lost
+        reply, the result is still that of the first call.
         """
         if not event_ids:
             return []

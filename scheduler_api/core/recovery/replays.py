@@ -25,8 +25,8 @@ def replay(
     """Store an event with the same URL and body, due now; return the new event.
 
     Args:
-        options: options of the new event, with the original event's id if the dialect
-            records the id.
+        options: the options of the new event. Dialects may put the original event's id
+            into the options.
 
     Raises: NotFinished, StoreFull, Repeated.
     """

@@ -286,7 +286,10 @@ class EngineSettings:
 
     @property
     def store_address(self) -> tuple[str, int] | None:
-        """Host and port of the store, closed to deliveries; None for a Unix socket."""
+        """Host and port of the store; None if the store has a Unix socket.
+
+        Deliveries must not connect to this port.
+        """
         url = urlsplit(self.redis_url)
         return None if url.scheme == "unix" else (str(url.hostname), url.port or 6379)
 

@@ -62,7 +62,8 @@ def variable(
     """Declare a dataclass field whose value comes from an environment variable.
 
     Args:
-        parse: raises ValueError with a message that completes "expected …".
+        parse: converts the text to a value. If the text is invalid, it raises a
+            ValueError, whose message completes the sentence "expected …".
         mask: hides the secret part of a value in logs.
     """
     metadata = {"name": name, "parse": parse, "doc": doc, "mask": mask}

@@ -59,8 +59,9 @@ class Rotation:
     last_ms: int | None
 
 
-# A function that takes the present secrets, the time of the last rotation (None before
-# the first) and the current time, in epoch ms, and returns the secrets that change.
+# A function that returns the secrets that change in a rotation. Its arguments are the
+# present secrets, the time of the last rotation (None if there was none) and the
+# current time, both in epoch ms.
 Replace = Callable[[Secrets, int | None, int], Mapping[str, str]]
 
 
@@ -160,8 +161,9 @@ class Tenants:
     def secrets(self, tenant_id: str) -> Secrets:
         """Return the secrets of a tenant. One round trip.
 
-        Secrets that are missing, because a dialect is newer than the tenant, are
-        created. Concurrent callers get the same values.
+        If a dialect was added after the tenant was created, the tenant has no secrets
+        for the dialect yet; this method creates them. Concurrent callers get the same
+        secrets.
 
         Raises:
             NotFound: unknown tenant.

@@ -12,8 +12,8 @@ from typing import cast
 
 MINUTE_MS = 60_000
 TWO_MINUTES_S = 120
-# How long the count of a month is kept after a fire time in that month. Longer than any
-# month, because the count is needed until the end of the month.
+# How long the count of a month is kept after a fire time in that month. This is longer
+# than any month, so the count is kept at least until the month has ended.
 KEPT_AFTER_MS = 32 * 86_400_000
 
 

@@ -23,7 +23,8 @@ from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
 FORMAT = 1
-# Limited because one call stores the events for all endpoints of a group atomically.
+# The maximum number of endpoints of a group. One call stores the events for all these
+# endpoints, and the store serves no other client meanwhile.
 MAX_ENDPOINTS = 500
 DONE, LIMIT_REACHED = 1, 2
 # The message of `LimitReached` if the owner has too many groups.
@@ -100,7 +101,8 @@ class Groups:
     def add(self, owner: Owner, name: str, endpoints: Sequence[Endpoint]) -> None:
         """Add endpoints to a group, which is created if it does not exist.
 
-        If the group has the URL of an endpoint already, only the name is replaced.
+        If the group already has an endpoint with the same URL, only the name of this
+        endpoint is replaced.
         Redis: put_group, atomic.
 
         Raises: TooManyEndpoints, LimitReached, Conflict, UnreadableRecord.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-# For each bound, the deliveries with a lateness below this bound are counted.
+# `below_ms` counts, for each of these bounds, the deliveries with a smaller lateness.
 BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
@@ -29,13 +29,14 @@ def read(log: str, *, run: str) -> Iterator[Arrival]:
     for line in log[: log.rfind("\n") + 1].splitlines():
         at_s, due_ms, label = line.split()
         if label.partition(".")[0] == run:
-            # Times have three decimals; a conversion through float could be 1 ms off.
+            # Seconds with three decimals become ms if the point is removed. A
+            # conversion through float could be 1 ms off.
             yield Arrival(label, int(at_s.replace(".", "")), int(due_ms))
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results of a run. Only the first arrival of a delivery has a lateness."""
+    """The results of a run. The lateness of a delivery is that of its first arrival."""
 
     expected: int
     delivered: int = 0
@@ -77,7 +78,7 @@ class RunResult:
         return sum(late < 0 for late in self.late_ms)
 
     def late_at(self, share: float) -> float:
-        """Return the lateness, in ms, that a share of the deliveries did not exceed."""
+        """Return a quantile of the lateness, in ms; `share` is between 0 and 1."""
         if not self.late_ms:
             return math.nan
         last = len(self.late_ms) - 1

@@ -18,9 +18,10 @@ NAME = "Scheduler API"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: a figure of our system, as the median over rounds.
+    """A row of the table.
 
-    `beside` is the same figure of a simpler system, and `of` the name of that system.
+    `ours` is a figure of our system, as the median over rounds. `beside` is the same
+    figure of a simpler system, whose name is `of`.
     """
 
     workload: str
@@ -42,7 +43,7 @@ class Row:
         beside: Sequence[float] = (),
         of: str = "",
     ) -> "Row":
-        """Make a row from the figures of the rounds; its ratio is a median as well."""
+        """Make a row from figures of rounds; the row's ratio is a median as well."""
         row = cls(workload, figure, median(ours), list(ours))
         if not beside:
             return row
@@ -58,8 +59,8 @@ class Row:
 class System:
     """A system in the picture.
 
-    `of` is the number of deliveries whose lateness was measured. Files with figures of
-    other systems (`--peers`) have the same fields.
+    `late_ms_below` counts deliveries by lateness, and `of` counts all deliveries of the
+    same run. The files for the option `--peers` have the same fields.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Measures with more and more pending events; writes the figures into a page."""
+"""Measures a system with more and more pending events; writes a table into a page."""
 
 from bench_figures import rounded
 from bench_pending import fill, idle
@@ -38,7 +38,7 @@ def measure_growth(place: Place, counts: Sequence[int]) -> list[dict[str, float]
 
 
 def _measure(place: Place, count: int, *, bytes_each: float) -> dict[str, float]:
-    # Measure these first: a running ticker would claim the same events.
+    # Measure claims before the ticker starts: the ticker would claim the same events.
     create, claim = create_us(place.cell, CREATIONS), claim_us(place.cell, CLAIMS)
     idling = idle(place.cell, count=count, seconds=IDLE_S)
     place.start()

@@ -45,7 +45,7 @@ def _url(number: int) -> str:
 def fill(cell: Cell, count: int, *, dialect: str = "jiter", existing: int = 0) -> float:
     """Create events for tomorrow until `count` exist.
 
-    Returns how many bytes of the store's memory a created event needs on average.
+    Returns the average memory of a created event in the store, in bytes.
     """
     owner = replace(cell.owner, dialect=dialect)
     tomorrow_ms, before = cell.events.cell.now_ms() + DAY_MS, used_bytes(cell)

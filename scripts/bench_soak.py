@@ -13,8 +13,8 @@ DEADLINE_MS = 10_000
 # At each interval, if fewer than `BACKLOG` events are overdue, `BACKLOG` more events
 # are created.
 BACKLOG, REFILL_INTERVAL_S = 5_000, 0.5
-# The store keeps only the events of this many batches, the latest ones. Older events
-# have been delivered, and are deleted to save memory.
+# The store keeps the events of the last four batches. Older events have been
+# delivered; they are deleted to save memory.
 KEPT_BATCHES = 4
 MINUTE_S = 60
 

@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 
 class DataFolder:
-    """The state of a system in a folder, locked by one `scripts/up` at a time."""
+    """The folder with a system's state. Only one `scripts/up` at a time can lock it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -81,7 +81,7 @@ class DataFolder:
     def store_url(self) -> str:
         """Write the store's configuration and return its URL.
 
-        Port and password of an earlier configuration are kept.
+        An earlier configuration keeps its password, and its port if the port is free.
         """
         old = self.store_conf.read_text() if self.store_conf.exists() else ""
         port = re.search(r"^port (\d+)$", old, re.MULTILINE)
@@ -100,7 +100,8 @@ class DataFolder:
         Other lines of the file are kept. If there is no file, create the first tenant.
 
         Raises:
-            Refusal: the file, the key and the store do not belong together.
+            Refusal: the store does not know the token in the file, or the secrets in
+                the store are encrypted with another key.
         """
         kept: dict[str, str] = {}
         if self.credentials.exists():

@@ -21,7 +21,7 @@ OWN_ROLE = "up"
 
 
 def pause_s(restarts: int) -> int:
-    """Return the seconds to wait before a restart, after `restarts` quick restarts."""
+    """Return the seconds to wait before a restart that follows some quick restarts."""
     return min(2 ** (restarts - 1), MAX_PAUSE_S) if restarts else 0
 
 
@@ -55,7 +55,7 @@ class Output:
                 self._file.write(text)
 
     def divert(self, file: Path) -> None:
-        """Write the output of processes into a new file until `end_diversion`."""
+        """Write the output of processes into a new file instead of printing it."""
         with self._diverting:
             self._file = file.open("wb", buffering=0)
 
@@ -63,7 +63,7 @@ class Output:
         """Stop diverting the output of processes, and resume printing it.
 
         Args:
-            show: first print the output that has been diverted.
+            show: whether to print the diverted output first.
         """
         if self._file is None:
             return
@@ -150,8 +150,8 @@ class Watchdog:
             self._send(f"+{pid}")
 
     def _send(self, line: str) -> None:
-        # An error can be ignored: if the watchdog was killed, its replacement gets all
-        # ids when it starts, and after `close` there are no processes to guard.
+        # These errors are harmless. If the watchdog was killed, the new watchdog gets
+        # all ids when it starts. After `close`, there are no processes to guard.
         with suppress(BrokenPipeError, ValueError):
             print(line, file=self._pipe)
 

@@ -32,7 +32,8 @@ SETTLED_AFTER_S = 5
 MEASURE_BEFORE_S = 2
 MEASURED = ("ticker", "worker", "store")
 
-# Enough to keep two web processes busy, but few enough that no request waits long.
+# Enough connections to keep two web processes busy, but so few that no request waits
+# long.
 CONNECTIONS, CONNECTIONS_OF_BATCHES = 32, 4
 BATCH = 1_000
 WARM_UP_S = 1.0
@@ -164,7 +165,7 @@ def events(count: int) -> None:
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate, and the processor time (µs) of web process and store per item."""
+    """Items per second, and the processor time per item, in µs."""
 
     per_s: float
     web_us: float

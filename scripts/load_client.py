@@ -26,7 +26,7 @@ class Round:
 
 
 class Connection(asyncio.Protocol):
-    """Send requests; send each request after the response to the previous request."""
+    """A connection that sends each request after the response to the previous one."""
 
     def __init__(self, requests: Iterator[bytes], responses: list[Response]) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -163,7 +163,8 @@ class Up:
             curl=curl,
         )
         self._output.print(welcome)
-        # Wait, because the last web process may not have logged its start yet.
+        # The last web process may not have logged its start yet. Wait, so that these
+        # lines are diverted too.
         self._stopping.wait(SETTLED_AFTER_S)
         self._output.end_diversion(show=False)
 
@@ -181,9 +182,9 @@ class Up:
         if has_workers:
             grace_s = self._settings.drain_grace_s
             self._output.print(f"stopping; deliveries in flight get {grace_s} s to end")
-        # If the signal was sent to the process group, it has reached all processes: do
-        # not restart processes that exit. Only the store may still be restarted,
-        # because the other processes need it until they have exited.
+        # A signal to the process group reaches all processes. Processes that exit must
+        # not be restarted, except the store: the other processes need the store until
+        # they have exited.
         for keepers in self._started[1:]:
             for keeper in keepers:
                 keeper.stop_restarting()
@@ -199,7 +200,7 @@ class Up:
 
 
 def _compose_environ(folder: DataFolder, *, port: int) -> dict[str, str]:
-    # RQ and gunicorn would read these variables and override the settings with them.
+    # Leave out the variables that RQ and gunicorn read: they override the settings.
     inherited = {
         name: value
         for name, value in os.environ.items()

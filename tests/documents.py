@@ -15,10 +15,12 @@ DOCUMENTS = [dialect.DOCUMENT for dialect in DIALECTS]
 
 
 def check(app: Flask, method: str, path: str, status: int, body: Json) -> None:
-    """Check a response against the document of its route, if the path has a route.
+    """Check a response against the OpenAPI document that describes its route.
+
+    Responses for paths without a route are not checked.
 
     Args:
-        body: the parsed body, None if it is empty.
+        body: the parsed body of the response; None if the body is empty.
     """
     try:
         rule, _ = app.url_map.bind("localhost").match(
@@ -48,7 +50,7 @@ _validators: dict[tuple[str, ...], Draft202012Validator | None] = {}
 def _cached_validator(
     name: str, app: Flask, location: tuple[str, ...]
 ) -> Draft202012Validator | None:
-    """The validator of a response's body; None if the body must be empty."""
+    """The validator for a response's body. For an empty body, it is None."""
     key = (name, *location)
     if key not in _validators:
         if name not in _documents:
@@ -77,7 +79,7 @@ def _validator(
     if "content" not in response:
         return None
     schema = response["content"]["application/json"]["schema"]
-    # References in the schema start at the root (`#/components/…`): add components.
+    # The schema refers to `#/components/…`, so it needs the document's components.
     return Draft202012Validator({**schema, "components": document["components"]})
 
 

@@ -87,7 +87,7 @@ def remaining() -> dict[str, set[str]]:
 
 
 def replaced_in(name: str) -> set[str]:
-    """Return the replaced words in an identifier; `is_stuck` contains `stuck`."""
+    """Return the replaced words in an identifier, such as `stuck` in `is_stuck`."""
     parts = [part for part in _HUMP.sub("_", name).lower().split("_") if part]
     pairs = {"_".join(pair) for pair in pairwise(parts)}
     return {word for word in REPLACED if word in parts or word in pairs}

@@ -46,7 +46,7 @@ class SyncWorker:
     def try_begin(
         self, *ids: str, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
-        """Begin events; return the begun events, and why any others did not begin."""
+        """Begin events; return the begun events, and for other ids the reasons."""
         return self._runner.run(self.store.begin(ids, share=share))
 
     def report(self, gate: str, attempts: int, failures: int) -> str:

@@ -369,7 +369,8 @@ def test_an_accepted_event_is_logged_in_one_line_without_its_payload(
 
 def test_leading_slashes_are_part_of_the_path(app: Flask, token: str) -> None:
     def code(path: str) -> int:
-        # The test client would take `//api/events` for a URL with the host `api`.
+        # If the path were an argument, the test client would take the `api` of
+        # `//api/events` for the host.
         raw, headers = {"PATH_INFO": path}, {"x-api-key": token}
         http = app.test_client()
         return http.get("/", environ_overrides=raw, headers=headers).status_code

@@ -10,15 +10,16 @@ from pathlib import Path
 from scheduler_api.settings import VARIABLES
 from tests.pages import PAGES, ROOT, anchors, blocks, inline_code, links, name_of
 
-# Inline code with a slash or one of these suffixes is a path; `file.py: name` refers
-# to a name in a file. A file name without a folder may be in any folder.
+# Inline code is a path if it contains a slash or ends with one of these suffixes. A
+# file name without a folder may be in any folder. `file.py: name` refers to a name in
+# that file.
 SUFFIXES = (".py", ".lua", ".md", ".json", ".cfg", ".toml")
 REFERENCE = re.compile(r"([\w.-][\w.<>/-]*)(?:: ([A-Za-z_][\w.]*))?")
 EXAMPLE = "file.py"
 # A path in a page is relative to one of these folders.
 FOLDERS = (ROOT, ROOT / "scheduler_api")
-# Names that look like paths of the project: created by npm or `scripts/up`, or an
-# npm package.
+# Inline code that looks like a path, but is no path of the repository: npm and
+# `scripts/up` create the first two, and the third is an npm package.
 NO_FILES = {"tests/js/node_modules", "data/credentials.env", "@jiter/node"}
 CODE_PAGES = [
     page for page in PAGES if page.name in ("internals.md", "CONTRIBUTING.md")
@@ -31,7 +32,7 @@ SOURCES = [
 
 
 def references(page: Path) -> list[tuple[str, str]]:
-    """Pairs (path, name in the file) that a page refers to; the name may be ''."""
+    """Pairs (path, name in the file) from a page. The name is '' for a whole file."""
     found: list[tuple[str, str]] = []
     for text in inline_code(page):
         match = REFERENCE.fullmatch(text)

@@ -31,8 +31,8 @@ V1_EVENT = {
     **{"eventOwner": "user@example.com", "endDate": FAR_FUTURE},
     **{"interval": "0 0 1 1 *", "callbackUrl": HOOK},
 }
-# How to create the object of a path parameter: the route, the body, and the location
-# of the new id in the response.
+# How to create an object whose id replaces a path parameter: the route, the body, and
+# the location of the id in the response.
 CREATION: dict[tuple[str, str], tuple[str, dict[str, str], tuple[str, ...]]] = {
     ("jiter", "event_id"): ("/api/events", EVENT, ("id",)),
     ("jiter", "cron_id"): ("/api/cronjobs", CRON_JOB, ("id",)),
@@ -85,7 +85,7 @@ def test_every_response_is_as_documented(app: Any, token: str, name: str) -> Non
     headers = {"X-API-Key": token}
 
     def fill_in_ids(case: Case) -> None:
-        """Create the objects that the path names and put their ids into it."""
+        """Create an object for each id in the path, and use the ids of the objects."""
         for parameter in case.path_parameters or {}:
             if (name, parameter) in CREATION:
                 path, body, location = CREATION[name, parameter]

@@ -1,4 +1,4 @@
-"""Tests that a store of another version is refused, and that a command empties it."""
+"""Tests that a store of another version is refused. A command empties the store."""
 
 import logging
 import os
@@ -46,7 +46,8 @@ def environ(valkey: str, free_port: int) -> dict[str, str]:
         "REDIS_URL": valkey,
         "SECRET_KEY": SECRET_KEY,
         "PORT": str(free_port),
-        # If two workers exit at the same time, gunicorn may exit with another code.
+        # Use one worker: if two workers exit at the same time, the exit code of
+        # gunicorn varies.
         "SCHED_WEB_WORKERS": "1",
     }
 

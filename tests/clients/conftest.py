@@ -15,7 +15,8 @@ from tests.clients.receivers import Destination, Receivers, serve_receivers
 from tests.clients.system import System, running
 
 HERE = Path(__file__).parent
-# Fixtures whose tests wait for a full minute: they are set up before all others.
+# Tests with these fixtures wait for a full minute. The fixtures are set up before all
+# other fixtures, and the tests run after all other tests.
 MINUTE_FIXTURES = {"jiter_run", "minutely"}
 
 
@@ -65,7 +66,7 @@ def minutely(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that wait for a full minute last, so that they wait less."""
+    """Move the tests that wait for a full minute to the end, so that they wait less."""
     last = [item for item in items if _uses_minute_fixture(item)]
     if last:
         first = [i for i in items if i.path.parent == HERE and i not in last]

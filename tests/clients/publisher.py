@@ -35,7 +35,8 @@ class Publisher:
         self.queue = client.queue
         self.flow_control = client.flow_control
         self.environ = environ
-        # The verifier keeps its first keys, like a destination with outdated settings.
+        # The verifier does not follow rotations of the keys. A destination whose
+        # settings are outdated behaves in the same way.
         self.receiver = Receiver(
             current_signing_key=environ["QSTASH_CURRENT_SIGNING_KEY"],
             next_signing_key=environ["QSTASH_NEXT_SIGNING_KEY"],

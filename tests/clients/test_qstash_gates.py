@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow]
 
 BUSY = Answer(503)
 SLOW = Answer(delay_s=0.1)
-# Tolerance for times between requests: clock differences and transit times.
+# Tolerance for times between requests, because clocks and transit times differ.
 ROUNDING_S = 0.03
 
 

@@ -47,7 +47,7 @@ def is_signed_by(arrival: Arrival, url: str, current: str, next_key: str) -> boo
 
 
 def refused(status: int, *words: str) -> Any:
-    """Expect an error response with a status and a message with these words."""
+    """Expect an error response with this status and these words in the message."""
     message = ".*".join(words)
     return pytest.raises(QStashError, match=f"(?s)status: {status}, .*{message}")
 

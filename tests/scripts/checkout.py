@@ -1,4 +1,4 @@
-"""Create a checkout of the project in which `scripts/venv` has nothing to install."""
+"""Create checkouts for tests. In a checkout, `scripts/venv` has nothing to install."""
 
 import shutil
 import subprocess

@@ -39,8 +39,8 @@ START_WITHIN_S = 60
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
 
 
-# Expected outcomes, by page and by a part of the block. All other blocks need only
-# succeed.
+# The expected outcomes. The keys are a page and a part of a block's text. A block
+# without an entry must only succeed.
 OUTCOMES: dict[str, dict[str, Outcome]] = {
     "README.md": {
         "soon=": Outcome('"status":"Pending"', received='"payload":"hello"'),
@@ -72,7 +72,8 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     },
     "docs/v1.md": {"v1/events": Outcome('"eventId"', received='{"user":12345}')},
 }
-# Why the tests do not run some blocks, by page and by the beginning of the block.
+# Blocks that the tests do not run, and why. The key is a page and the beginning of the
+# block.
 NOT_RUN = {
     ("README.md", "scripts/up"): "runs already, on another port",
     ("docs/bench.md", "scripts/bench  "): "takes minutes and needs nginx",

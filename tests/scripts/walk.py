@@ -33,7 +33,7 @@ class Outcome:
     Attributes:
         prints: a regular expression to find in the output of the block.
         received: a regular expression to find in the receiver's output within 20 s.
-        eventually: whether to repeat the block until its output matches, up to 20 s.
+        eventually: whether to repeat the block for up to 20 s, until `prints` matches.
         again: whether to run the block a second time and expect the same output.
     """
 
@@ -98,7 +98,7 @@ class Walk:
     """Runs the blocks of a page.
 
     Args:
-        outcomes: the expected outcomes, by a part of the text of the block.
+        outcomes: the expected outcomes. The key is a part of the text of a block.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Walk:
         return self._receiver_log.read_text() if self._receiver_log.exists() else ""
 
     def finish(self) -> None:
-        """Check that a block has run for each expected outcome."""
+        """Fail if an expected outcome belongs to none of the blocks that have run."""
         assert self._outcomes == {}
 
 

@@ -87,7 +87,7 @@ class Receiver:
         arrivals, steps = list(self.arrivals), []
         for number, ended_ms in list(self._ended_ms.items()):
             steps += [(arrivals[number].at_ms, 1), (ended_ms, -1)]
-        # At equal times, ends sort before starts.
+        # If a request ends when another starts, the end sorts first: no overlap.
         return max(accumulate(step for _, step in sorted(steps)), default=0)
 
     def count_unwarned(self) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""A receiver that accepts no connection until the test opens it."""
+"""A receiver that accepts no connection until a test calls `open`."""
 
 import socket
 import threading
@@ -11,7 +11,11 @@ RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 class BlockedReceiver:
-    """A receiver whose full backlog blocks clients; it counts requests after `open`."""
+    """A receiver to which clients cannot connect before `open`.
+
+    Until then, the receiver's backlog of connections is full. `requests` counts the
+    requests that arrive after `open`.
+    """
 
     def __init__(self) -> None:
         self.requests = 0

@@ -19,7 +19,7 @@ PROCFILE = dict(
     line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
 )
 DELIVERY_WORKER = "rq worker -S json -w workers.DeliveryWorker"
-# Workers that exit without a signal.
+# The command lines of workers that exit by themselves, without a signal.
 EXITING_COMMANDS = {
     "burst": f"{DELIVERY_WORKER} --burst deliveries",
     "one job": f"{DELIVERY_WORKER} --max-jobs 1 deliveries",
@@ -38,9 +38,10 @@ SHORT_LEASES = {
 
 
 class Cell(Observer):
-    """Context manager: a store, a tenant, a receiver, and processes of the Procfile.
+    """Context manager that runs a store and a receiver, and creates a tenant.
 
-    The processes get `settings` as environment variables, and inherit no variables.
+    Tests start the processes of the Procfile with `start`. The processes get `settings`
+    as environment variables, and inherit no variables.
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -141,7 +142,7 @@ class Cell(Observer):
     def kill_worker(self, name: str = "worker") -> set[str]:
         """Kill a worker and record its attempts in flight; return their event ids.
 
-        If several workers run, this records the attempts in flight of all of them.
+        The attempts in flight of all other workers are recorded too.
         """
         self.processes[name].kill()
         return self.record_in_flight()

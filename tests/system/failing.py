@@ -23,12 +23,13 @@ def hanging_destination(
 ) -> Report:
     """A destination that never answers does not delay events for other destinations.
 
-    Each round measures the lateness of events for a healthy destination: first alone,
-    then with as many events for a hanging destination. The median lateness with the
-    hanging destination may be at most twice the median lateness without it.
+    Each round has two phases. In the first phase, only a healthy destination gets
+    events. In the second phase, a hanging destination gets as many events. Both phases
+    measure the 99th percentile of the lateness at the healthy destination. The median
+    of the second phase over all rounds may be at most twice that of the first phase.
 
     Args:
-        slack_ms: how much more median lateness is accepted.
+        slack_ms: an amount by which the second median may exceed this maximum.
     """
     cell.start("ticker", "worker")
     without_ms, with_ms, healthy = [], [], []
@@ -58,8 +59,8 @@ def spread(
     """Create events at random times, and wait until they have arrived.
 
     Args:
-        hanging: a receiver that gets as many events at the same times and never
-            answers; the events for this receiver are cancelled at the end.
+        hanging: a receiver that never answers. For each event, another event with the
+            same time is created for this receiver, and cancelled at the end.
     """
     answered, unanswered = [], []
     start_ms = cell.earliest_start_ms(count)

@@ -13,7 +13,9 @@ from tests.system.processes import wait_until
 
 
 def worker_kills(cell: Cell, *, runs: int, endpoints: int, kills: int) -> list[str]:
-    """Each endpoint gets each run; a repeated request has a duplicate warning.
+    """Each endpoint gets each run, although workers are killed.
+
+    Repeated requests have a duplicate warning.
 
     Returns: the claims that did not hold.
     """
@@ -35,8 +37,9 @@ def worker_kills(cell: Cell, *, runs: int, endpoints: int, kills: int) -> list[s
         cell["worker"].start()
     cell.wait_drained(within_s=120)
     cell.receiver.sync()
-    # A repeated attempt has a warning even if the killed worker sent no request, so an
-    # endpoint may get a run without an unwarned request.
+    # Usually, an endpoint gets exactly one request of a run without a warning. If the
+    # worker is killed after it began the attempt and before it sends the request, the
+    # endpoint gets only the repeated request, which has a warning.
     unwarned, times = cell.receiver.count_unwarned(), cell.receiver.times_ms()
     problems = [
         f"{label} arrived {len(times[label])} times, {unwarned[label]} without warning"

@@ -143,10 +143,10 @@ def rate_and_parallelism(
 def starvation(cell: Cell, *, few: int, others: int) -> Report:
     """Messages that need two full gates are not starved by messages that need one.
 
-    The `few` messages need a flow-control key and a destination. Half of the `others`
-    fill the key, the other half fill the destination. A tenth of the `others` is
-    published before the `few`, the rest afterwards. Each gate admits five messages at
-    once.
+    The two gates are a flow-control key and a destination; each admits five messages at
+    the same time. The `few` messages need both gates. Half of the `others` fill the
+    key, the other half fill the destination. A tenth of the `others` is published
+    before the `few`, the rest afterwards.
 
     The cell needs `SCHED_DESTINATION_PARALLELISM=5`.
     """

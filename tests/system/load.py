@@ -12,7 +12,7 @@ from typing import Self
 
 @dataclass
 class Load:
-    """Context manager: a thread creates events, one request after the other.
+    """Context manager that creates events in a thread, one request after the other.
 
     Attributes:
         per_s: how many events to create per second.
@@ -61,8 +61,8 @@ class Load:
         elif answer.status == 503:
             self.retry_after.append(answer.retry_after)
         elif time.monotonic() < started_s + self.in_ms / 1000:
-            # Only fast requests count: if a request is slow, the time of its event
-            # may have passed, so that the system refuses it.
+            # The response to a slow request is ignored: the system may refuse the
+            # request, because the time of its event has passed.
             self.unexpected.append(f"{answer.status} {answer.body}")
 
 

@@ -47,7 +47,10 @@ def publish(
 
 
 def _id_of(label: str) -> str:
-    """An id with a final letter: the receiver reads a final number as a fire time."""
+    """An event id that ends with a letter.
+
+    If the id ended with a number, the receiver would take this number for a fire time.
+    """
     return f"{label.replace('-', '')}x"
 
 
@@ -70,9 +73,10 @@ def max_per_second(times_ms: Sequence[float]) -> int:
 
 
 def max_overtaking_ms(wanted_ms: Sequence[float]) -> float:
-    """The largest time in ms by which events overtook events scheduled earlier.
+    """The largest time in ms by which an event overtook an event scheduled earlier.
 
-    An event scheduled for 5 ms overtakes an event for 2 ms by 3 ms if it arrives first.
+    If an event scheduled for 5 ms arrives before an event scheduled for 2 ms, the first
+    event has overtaken the second event by 3 ms.
 
     Args:
         wanted_ms: the scheduled times of the events, in order of arrival.

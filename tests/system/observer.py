@@ -186,9 +186,9 @@ class Observer:
         return {(event_id, token.decode()) for event_id, token in pairs if token}
 
     def record_in_flight(self) -> set[str]:
-        """Record all attempts in flight, after a worker was killed.
+        """Record all attempts in flight; to be called after a worker was killed.
 
-        Each recorded attempt excuses one duplicate request in `tally`.
+        For each recorded attempt, `Tally.is_sound` accepts one duplicate request.
 
         Returns: the event ids of the attempts that were not recorded before.
         """

@@ -18,7 +18,8 @@ def store_outage(cell: Cell, *, away_s: float, how: str) -> Report:
     """The store becomes unavailable under load, and returns with its data.
 
     Args:
-        how: `stopped`, `killed`, or `frozen` (connections stay open without replies).
+        how: `stopped`, `killed` or `frozen`. A frozen store keeps its connections open,
+            but does not reply.
     """
     cell.start(*ROLES)
     pids = {role: cell[role].pid for role in ROLES}
@@ -115,7 +116,7 @@ def frozen_ticker(cell: Cell, *, per_s: int, frozen_s: float) -> Report:
 
 
 def frozen_worker(cell: Cell) -> Report:
-    """A worker freezes while it connects, and resumes after its lease expired."""
+    """A worker freezes while it connects; it resumes after the lease has expired."""
     cell.start("ticker", "worker-a")
     with BlockedReceiver() as receiver:
         event = cell.create(

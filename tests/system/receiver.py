@@ -16,9 +16,9 @@ prints a second line, even if the sender has closed the connection:
     <end time, wall clock ns> <number of the request in order of arrival, from 0>
 
 The query of the URL selects the response: `?delay_ms=200&status=500`, or `?hang=1` for
-no response. `&first=2` limits this response to the first two requests with the same
-label, `&until_ms=<wall clock>` limits it to requests before that time. All other
-requests get 200 at once.
+no response. With `&first=2`, only the first two requests with the same label get this
+response. With `&until_ms=<wall clock>`, only requests before that time get this
+response. All other requests get 200 at once.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ REPLICATION_TIMEOUT_MS = 10_000
 
 
 class Forwarder:
-    """A TCP proxy whose target tests can change."""
+    """A TCP proxy; tests can change its target."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -73,7 +73,7 @@ class ReplicatedCell(LibraryCell):
     def __init__(self, folder: Path, **settings: str) -> None:
         data = DataFolder(folder / "data")
         url = urlsplit(data.store_url())
-        # The base class opens the same folder and needs its lock.
+        # Release the lock, because the base class locks the same folder.
         os.close(data.lock_fd)
         assert url.port and url.password
         self._port, self._password = url.port, url.password
@@ -116,7 +116,7 @@ class ReplicatedCell(LibraryCell):
     def wait_replicated(self) -> None:
         """Wait until the replica has received all writes so far."""
         with self.client.pipeline(transaction=False) as pipe:
-            # WAIT only waits if its own connection has written something.
+            # WAIT would return at once if its own connection had written nothing.
             pipe.set("replicated", 1)
             pipe.execute_command("WAIT", 1, REPLICATION_TIMEOUT_MS)
             _, replicas = pipe.execute()

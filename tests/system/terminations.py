@@ -13,7 +13,7 @@ from tests.system.supervised import Supervised
 
 SLOW = "delay_ms=200"
 REDELIVERY_SLACK_S = 5
-# An event becomes a dead letter when its worker has died this often.
+# An event becomes a dead letter if its worker dies during this many attempts.
 POISON_AFTER = 5
 LEAD_MS = 500
 # Parts of the command lines of the processes that `scripts/up` restarts.
@@ -65,7 +65,7 @@ def worker_and_ticker_kills(
 
 
 def interruption(cell: Cell, *, events: int) -> Report:
-    """A worker is killed during its requests; another worker repeats them soon."""
+    """A worker is killed during requests; another worker soon repeats the requests."""
     cell.start("ticker", "worker", "worker-2")
     cell["worker-2"].freeze()
     accepted = cell.create_many(events, over_s=0, query="delay_ms=1000")
@@ -108,7 +108,7 @@ def web_kills(cell: Cell, *, kills: int) -> Report:
 
 
 def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
-    """A worker is stopped under load; another repeats the unfinished requests."""
+    """A worker is stopped under load; another worker repeats unfinished requests."""
     grace_ms = cell.settings.drain_grace_s * 1000
     cell.start("ticker", "worker")
     at_ms = cell.earliest_start_ms(events)
@@ -175,7 +175,7 @@ def rolling_restart(cell: Cell) -> Report:
             before = len(load.accepted)
             wait_until(lambda n=before: len(load.accepted) >= n + 20)
             if role == "web":
-                # The new process needs the port of the old process.
+                # Stop the old process first: the new process needs its port.
                 codes[role] = cell[role].terminate()
                 cell.start("web")
             else:
@@ -191,7 +191,7 @@ def rolling_restart(cell: Cell) -> Report:
 
 
 def poison_event(cell: Cell, *, neighbours: int) -> Report:
-    """An event whose worker dies each time becomes a dead letter; others arrive."""
+    """An event that kills its worker becomes a dead letter; other events arrive."""
     cell.start("ticker", "worker")
     accepted = cell.create_many(neighbours, over_s=0.2, query="delay_ms=300")
     event = cell.create(
@@ -217,7 +217,7 @@ def poison_event(cell: Cell, *, neighbours: int) -> Report:
 
 
 def isolated_events(cell: Cell, *, suspects: int, others: int) -> Report:
-    """Many events that have lost their worker twice do not delay ordinary events."""
+    """Many events whose worker died twice do not delay ordinary events."""
     cell.start("ticker", "worker")
     suspected = [
         cell.create(

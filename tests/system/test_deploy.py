@@ -131,8 +131,8 @@ def test_ten_processes_can_load_the_library_at_the_same_time(cell: LibraryCell):
     wake = keys.wake(cell.prefix)
     wait_until(lambda: cell.client.pubsub_numsub(wake) == [(wake.encode(), TICKERS)])
 
-    # The store refuses a load if another process has loaded the library first. Repeat
-    # until the store has refused enough loads.
+    # If several tickers load the library at the same time, the store accepts one load
+    # and refuses the others. Repeat until the store has refused enough loads.
     refused = 0
     while refused < TICKERS - 1:
         cell.client.config_resetstat()
@@ -165,7 +165,7 @@ def test_a_failover_loses_no_replicated_event(replica: str, replicated: Replicat
         replicated_events = len(load.accepted)
         cell.wait_replicated()
         cell.store.kill()
-        # The store may have accepted one more event, whose response is still missing.
+        # The store may contain one more event, whose response has not arrived yet.
         uncertain = len(load.accepted) + 1
         loaded = cell.loaded_on_replica()
         if replica == READ_ONLY:

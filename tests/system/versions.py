@@ -56,7 +56,10 @@ class LibraryCell(Cell):
 
 
 class TwoVersions(LibraryCell):
-    """A cell that also runs a second version: a copy with one more line of Lua."""
+    """A cell that can also run processes of a second version of the code.
+
+    The second version is a copy of the code with one more line of Lua.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         super().__init__(folder, **settings)
@@ -87,7 +90,7 @@ class TwoVersions(LibraryCell):
         return name
 
     def start_other(self, *names: str) -> None:
-        """Start processes of the copy, given their names as for `start`."""
+        """Start processes of the copy. The names have the same form as for `start`."""
         for name in names:
             line = PROCFILE[name.partition("-")[0]]
             self.processes[name] = process = Process(

@@ -28,7 +28,8 @@ def store(store_client: redis.Redis) -> EventStore:
 def run(store: EventStore) -> Run:
     """Return a function that executes a request with the deduplication key.
 
-    If the request is a repetition, the response is the id of the stored event.
+    If an earlier request had the same key, the response is the id of the event that the
+    earlier request created.
     """
     return lambda execute: once(
         store,

@@ -97,6 +97,6 @@ def test_events_stay_due_while_two_envelopes_wait_in_rq(ticker: Ticker):
 
     assert client.llen("rq:queue:deliveries") == 2
     assert client.zcard(keys.due(ticker.prefix)) == 1
-    # Although an event is overdue, the ticker sleeps for the maximum time: it cannot
-    # offer the event before a worker begins others, and that worker wakes the ticker.
+    # The ticker sleeps for the maximum time although an event is overdue. It can offer
+    # the event only after a worker has taken an envelope; that worker wakes the ticker.
     assert waits_s[-1] == 1.0

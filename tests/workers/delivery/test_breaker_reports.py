@@ -1,4 +1,8 @@
-"""Tests of reports to circuit breakers: each second, and at once for likely outages."""
+"""Tests of reports to circuit breakers.
+
+Normally, a worker sends a report once per second. It sends the report at once if the
+counted attempts may open or close a breaker.
+"""
 
 import asyncio
 import pytest

@@ -1,4 +1,7 @@
-"""Tests of extra room for other destinations when one destination fills a worker."""
+"""Tests of `FairShare`.
+
+If one destination fills a worker, the worker opens extra room for other destinations.
+"""
 
 import pytest
 from workers.delivery.fair_share import (

@@ -53,7 +53,7 @@ EXPAND = QstashOutbound(SETTINGS).expand
 
 
 class NoSecrets:
-    """A key ring without secrets: an event for a group is not signed."""
+    """A key ring without secrets, because an event for a group is not signed."""
 
     async def of(self, _: str) -> Secrets:
         return Secrets({})
@@ -61,7 +61,7 @@ class NoSecrets:
 
 @dataclass
 class Run:
-    """The begun first run of a schedule whose group has 100 endpoints."""
+    """The first run of a schedule, already begun. Its group has 100 endpoints."""
 
     store: EventStore
     groups: Groups

@@ -53,7 +53,7 @@ class FakeInFlight:
 
 
 class Station:
-    """An RQ queue, with methods that fill it by claims and empty it with a fetcher."""
+    """An RQ queue. `offer` adds claimed events; `fetch` reads them with a `Fetcher`."""
 
     def __init__(self, client: redis.Redis, url: str) -> None:
         self.client = client
@@ -98,7 +98,8 @@ class Station:
             try:
                 fetched = await work(fetcher)
                 await fetcher.finish()
-                # Replies arrive in order, so all earlier commands have run.
+                # Wait for a last reply: replies arrive in the order of the commands,
+                # so all earlier commands have then run.
                 await connection.get("nothing")
                 return fetched
             finally:
@@ -237,5 +238,5 @@ def test_r13_a_job_id_that_is_not_utf8_is_removed(station: Station):
     station.fetch()
 
     assert station.in_flight.accepted == [(claim.ids, False)]
-    # The job must be removed, because RQ's maintenance would fail to decode its id.
+    # If the job stayed in RQ, RQ's maintenance would fail to decode the job's id.
     assert station.unread == []

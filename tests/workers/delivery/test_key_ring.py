@@ -1,4 +1,4 @@
-"""Tests of the cache of tenants' secrets: it saves reads, but notices rotations."""
+"""Tests of `KeyRing`: it caches the secrets of tenants, but notices rotations."""
 
 import asyncio
 import pytest
@@ -15,12 +15,12 @@ SECRET_KEY = "a secret key of the tests"
 
 
 def other_process(client: redis.Redis) -> Tenants:
-    """A `Tenants` that shares only the store, like that of another process."""
+    """Return a second `Tenants` of the same store, which stands for another process."""
     return Tenants(Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS)
 
 
 class CountedTenants(Tenants):
-    """A `Tenants` that counts reads; reads of secrets wait for `may_return`."""
+    """A `Tenants` that counts reads. `secrets` waits until `may_return` is set."""
 
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(Cell(client, "{s1}:"), secret_key=SECRET_KEY, makers=SECRETS)

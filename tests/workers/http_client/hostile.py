@@ -23,8 +23,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
 DRIP_S = 0.02
-# A time after which the kernel's buffers on both sides are full, so that the client
-# cannot write more. The kernel does not signal this.
+# If the receiver stops reading, the kernel's buffers on both sides are full after this
+# time, and the client cannot write more. The kernel does not signal this.
 BUFFERS_FULL_S = 0.1
 BLOCK = bytes(65536)
 
@@ -173,7 +173,8 @@ def sending_unrequested(response: bytes, *, at_once: bool) -> Behaviour:
     """Respond to the first request, then send a response without a request.
 
     Args:
-        at_once: send both responses together, not the second on `may_continue`.
+        at_once: whether to send both responses together. Otherwise, the second response
+            waits for `may_continue`.
     """
 
     async def behave(connection: Connection) -> None:
@@ -202,9 +203,10 @@ async def never_respond(connection: Connection) -> None:
 
 
 def not_reading(response: bytes, counts: list[int]) -> Behaviour:
-    """Read one byte and write `response`; on `may_continue` count the remaining bytes.
+    """Read one byte of a request, and write `response`.
 
-    The count is appended to `counts` when the client closes the connection.
+    After `may_continue` is set, read the remaining bytes until the client closes the
+    connection. Then append the number of these bytes to `counts`.
     """
 
     async def behave(connection: Connection) -> None:

@@ -29,7 +29,7 @@ HEADERS = (("X-B", "1"), ("x-a", "2"), ("X-b", "3"))
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a test; fail if the garbage collector has to close resources of the test."""
+    """Run a test; fail if the test leaves resources for the garbage collector."""
     errors = list[dict[str, Any]]()
 
     async def guarded() -> None:
@@ -53,7 +53,7 @@ def post(url: str, *, body: bytes = b"body", timeout_ms: int = LONG_MS) -> Reque
 
 @cache
 def system_tls() -> ssl.SSLContext:
-    """A TLS context for all tests, because reading the system's authorities is slow."""
+    """Return the TLS context that all tests share: creating a context is slow."""
     return tls_context()
 
 

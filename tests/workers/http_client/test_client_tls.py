@@ -70,8 +70,8 @@ def test_s22_nothing_is_sent_to_a_receiver_with_a_bad_certificate(
     run(main())
 
 
-# TLS records of an old server, which chooses version 1.1 or 1.0, or sends an alert
-# because the server supports none of the offered versions.
+# The first TLS records of three old servers. The first server chooses version 1.1, the
+# second chooses version 1.0. The third supports no offered version, and sends an alert.
 OLD_TLS = {
     "1.1": bytes.fromhex("160302002a0200002603 02") + bytes(32) + b"\x00\x00\x2f\x00",
     "1.0": bytes.fromhex("160301002a0200002603 01") + bytes(32) + b"\x00\x00\x2f\x00",

@@ -1,4 +1,4 @@
-"""Tests that a deadline ends its own `with` block and nothing else."""
+"""Tests of `Deadline`: a `with` block that takes too long ends with a TimeoutError."""
 
 import asyncio
 import pytest

@@ -22,7 +22,8 @@ from workers.http_client.failures import Failure
 from workers.http_client.resolver import Lookup
 
 DEFAULT = AddressPolicy()
-# The tests allow OUTSIDE, like a public address, and block INSIDE, like loopback.
+# Both are loopback addresses. The tests allow OUTSIDE, in place of a public address,
+# and block INSIDE.
 OUTSIDE, INSIDE = "127.0.0.2", "127.0.0.1"
 ONLY_OUTSIDE = AddressPolicy(allow=read_networks(f"{OUTSIDE}/32"))
 
@@ -50,7 +51,7 @@ def tenant_view(result: Result) -> tuple[object, ...]:
 async def inside_and_outside(
     behave: hostile.Behaviour,
 ) -> AsyncIterator[tuple[Receiver, Receiver]]:
-    """Two receivers on the same port of a blocked and of an allowed address."""
+    """Two receivers with the same port: on a blocked and on an allowed address."""
     async with receiving(behave, host=INSIDE) as inside:
         try:
             async with receiving(behave, host=OUTSIDE, port=inside.port) as outside:
@@ -140,7 +141,10 @@ def test_s04_a_rebinding_name_never_leads_to_a_blocked_address(
     addresses = [[OUTSIDE], [INSIDE], [OUTSIDE, INSIDE]]
 
     def lookup(host: str) -> Sequence[str]:
-        """Return other addresses on each call, so that a second lookup shows."""
+        """Return different addresses on each call.
+
+        After a second lookup, the client would connect to other addresses.
+        """
         lookups.append(host)
         return addresses[len(lookups) % 3]
 

@@ -33,7 +33,7 @@ def check_due_gates(
 def check_members(
     execute: Execute, *, prefix: str, name: str, members: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that a gate has only unfinished events whose records name the gate."""
+    """Check that the members of a gate are unfinished events bound to the gate."""
     family, _, gate = name.partition(":")
     lookup = "ZSCORE" if family in ("ql", "gw") else "SISMEMBER"
     commands: list[Command] = []
@@ -59,7 +59,10 @@ def check_members(
 def check_held(
     execute: Execute, *, prefix: str, gates: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that each held destination has a reason, and is in `due` if not paused."""
+    """Check that each held destination has a reason to be held, and a planned check.
+
+    A paused destination needs no planned check.
+    """
     commands: list[Command] = []
     for gate in gates:
         commands.append(("HEXISTS", keys.held_destinations(prefix), gate))

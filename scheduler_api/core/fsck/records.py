@@ -6,8 +6,8 @@ from scheduler_api.core.model import FINAL_STATES, ScheduleState, State
 
 Problem = str
 Record = Mapping[str, str]
-# Maps the name of each set that contains the event or schedule to the score there. The
-# Lua function `inspect_records` returns the names and scores.
+# The sets that contain an event or schedule: the name of each set, and the score in
+# this set. The Lua function `inspect_records` returns the names and scores.
 Places = Mapping[str, float]
 
 FORMAT = "1"
@@ -95,10 +95,9 @@ def _check_content(places: Places, *, required: bool) -> Iterator[Problem]:
 
 
 def _check_indexes(record: Record, places: Places, state: str) -> Iterator[Problem]:
-    """Check that the event is in each index that must contain it, with the right score.
+    """Check that the event is in all its indexes, with the right scores.
 
-    The converse, that an index contains only events that belong there, is checked by
-    `walk`.
+    The module `walk` checks that an index contains no other events.
     """
     first_due_ms = int(record.get("first_due_ms", record["due_ms"]))
     expected: dict[str, int] = {}
@@ -203,10 +202,10 @@ def check_schedule(record: Record, places: Places) -> Iterator[Problem]:
 
 
 def _parse_fire_times(text: str) -> list[tuple[int, int]] | None:
-    """Parse due times and fire times; None if they are unreadable or not ascending.
+    """Return pairs of a due time and a fire time, or None if the text is invalid.
 
-    With jitter, a due time may be later than its fire time, but must be before the next
-    fire time.
+    The pairs must ascend. With jitter, a due time may be later than its fire time, but
+    it must be earlier than the next fire time.
     """
     if not text:
         return []
@@ -224,7 +223,10 @@ def _parse_fire_times(text: str) -> list[tuple[int, int]] | None:
 
 
 def _expected_score(record: Record, due_times: list[int]) -> int | None:
-    """The expected score in `due`; None if the record does not determine the score."""
+    """Return the score that the schedule must have in `due`.
+
+    None if the record does not determine the score.
+    """
     if "exhausted_since_ms" in record:
         return None
     checks = due_times[:1] if record["state"] == ScheduleState.ACTIVE else []

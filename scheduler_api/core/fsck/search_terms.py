@@ -1,4 +1,4 @@
-"""Checks that the schedules indexed under a search term have this term."""
+"""Checks the indexes of search terms: each indexed schedule must have the term."""
 
 import redis
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,7 +6,8 @@ from scheduler_api.core.fsck.gates import Execute, Problem
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.records import SCHEDULE
 
-# Indexes of up to this many schedules are read together; most indexes are this small.
+# Most indexes contain at most this many schedules. Such small indexes are read in one
+# round trip.
 SMALL_INDEX = 2
 INDEXED_FIELDS = SCHEDULE.codes("owner", "search_terms")
 
@@ -16,7 +17,7 @@ Members = Callable[[str], Iterator[list[str]]]
 def problems(
     execute: Execute, members: Members, *, prefix: str, names: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yield each schedule that is indexed under a term that its record lacks."""
+    """Yield a problem for each schedule in an index whose term the schedule lacks."""
     small: list[str] = []
     large: list[str] = []
     sizes = execute(*(("ZCARD", prefix + name) for name in names))

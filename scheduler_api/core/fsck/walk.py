@@ -1,8 +1,8 @@
 """Checks that the records and the sets of a cell agree.
 
 Each record must be in the right sets, and each member of a set must have a record.
-The store may be in use during the check. A record and the sets that contain its event
-are read atomically, so an event that just moves between sets is not reported.
+The store may be in use during the check. The check reads a record and all its sets
+atomically, so an event that moves from one set to another causes no false report.
 """
 
 import redis
@@ -23,11 +23,11 @@ from typing import Any, cast
 MAX_FAULTS = 1_000
 SCAN_COUNT = 500
 BATCH_SIZE = 50
-# How many records are inspected per call; such a call blocks the store for about a
-# millisecond.
+# How many records one call inspects. Such a call blocks the store for about 1 ms.
 INSPECT_BATCH_SIZE = 20
 NO_TTL = -1
-# Keys, and families of keys, that need no TTL. Unknown keys without a TTL are faults.
+# These keys and families of keys are not checked, and need no TTL. Any other key that
+# is not checked must have a TTL.
 PERMANENT = frozenset(
     (
         *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
@@ -105,7 +105,7 @@ class _Walk:
         }
 
     def faults(self) -> Iterator[Fault]:
-        """Yield faults, some of them twice, because SCAN may return a key twice."""
+        """Yield faults. A fault may come twice, because SCAN may return a key twice."""
         pattern, cursor = f"{self._prefix}*", 0
         while True:
             cursor, found = cast(
@@ -152,7 +152,10 @@ class _Walk:
         return self._records(names)
 
     def _records(self, members: Names) -> Iterator[Fault]:
-        """Check events and schedules, given by their members in `due`."""
+        """Check events and schedules.
+
+        Members: `<event id>`, `~<event id>` or `s:<schedule id>`, as in `due`.
+        """
         for batch in _batches(members, INSPECT_BATCH_SIZE):
             yield from self._inspect(batch)
 
@@ -178,8 +181,8 @@ class _Walk:
                     self._execute, prefix=self._prefix, members=gates
                 ):
                     yield Fault(*problem)
-                # Check only members without a record: other records are checked when
-                # SCAN returns their keys.
+                # Check only the members that have no record. A member with a record is
+                # checked when SCAN returns the key of the record.
                 replies = self._execute(*(("EXISTS", self._record(m)) for m in members))
                 rows = zip(members, replies, strict=True)
                 yield from self._records([m for m, exists in rows if not exists])
@@ -211,7 +214,7 @@ class _Walk:
         return keys.event(self._prefix, member)
 
     def _members(self, name: str) -> Iterator[list[str]]:
-        """The members of a set or sorted set, or the fields of a hash, in batches."""
+        """Yield the members of a set, or the fields of a hash, in batches."""
         key, client = self._prefix + name, self._client
         found: Iterator[bytes]
         if name == "isolated" or name.startswith(("gh:", "gp:", "gr:")):
@@ -327,7 +330,7 @@ class _Walk:
         return key == self._prefix + body
 
     def _templates(self, names: Names) -> Iterator[Fault]:
-        """Check that templates belong to a schedule, are superseded, or have a TTL."""
+        """Check that each template is in use, superseded, or has a TTL."""
         commands: list[Command] = []
         for name in names:
             member = name.removeprefix("t:")
@@ -339,7 +342,7 @@ class _Walk:
         rows = zip(names, *_threes(replies), strict=True)
         for name, ttl_ms, record, superseded in rows:
             revision = name.rpartition(":")[2].encode()
-            # Assume that an unreadable schedule uses the template.
+            # If the schedule is unreadable, assume that it uses the template.
             format_, current = record if isinstance(record, list) else (b"?", None)
             unreadable = format_ is not None and current is None
             used = unreadable or current == revision or superseded is not None
@@ -388,7 +391,11 @@ def _check(member: str, fields: Any, places: dict[str, float]) -> Iterator[Probl
 
 
 def _event_ids_of_body(name: str) -> tuple[str, str]:
-    """The possible event ids of a body; its key has an id, and perhaps a revision."""
+    """Return the two event ids that the key of a body may contain.
+
+    The key is `b:<event id>` or `b:<event id>.<revision>`. An event id may also contain
+    a dot, so the key does not show which of the two forms it has.
+    """
     rest = name.removeprefix("b:")
     return rest, rest.rpartition(".")[0]
 

@@ -12,7 +12,7 @@ from scheduler_api.core.schedules.planning import (
 )
 from zoneinfo import ZoneInfo
 
-# How long the run history shows fire times that a clock change skipped.
+# The run history shows skipped fire times of a clock change for this long.
 REPORTED_FOR_MS = 30 * 86_400_000
 
 
@@ -57,15 +57,18 @@ def next_ms(schedule: Schedule, now_ms: int) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _first_after(cron: Cron, since_ms: int, after_ms: int) -> int | None:
-    """The first fire time after an instant.
+    """Return the first fire time after `after_ms`.
 
-    Cached because many schedules in the same list often have the same rule.
+    The result is cached, because schedules in a list often have the same rule.
     """
     return next(fire_times(cron, last_ms=since_ms, after_ms=after_ms), None)
 
 
 def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:
-    """The newest fire times skipped by a pause; [] if the schedule is not paused."""
+    """Return the newest fire times that the present pause has skipped.
+
+    If the schedule is not paused, the result is empty.
+    """
     if schedule.state is not ScheduleState.PAUSED:
         return []
     end_ms = schedule.options.end_ms
@@ -77,9 +80,9 @@ def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:
 
 
 def skipped_by_clock(schedule: Schedule, now_ms: int) -> list[int]:
-    """The instants of clock changes that skipped fire times of a schedule.
+    """Return the times of the clock changes that skipped fire times of a schedule.
 
-    Only changes since the last edit, and in the last 30 days, are included.
+    Clock changes before the last edit, or more than 30 days ago, are left out.
     """
     options = schedule.options
     since_ms = max(schedule.updated_ms, options.start_ms or 0, now_ms - REPORTED_FOR_MS)

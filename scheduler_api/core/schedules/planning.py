@@ -19,13 +19,16 @@ LOOKBACKS_MS = tuple(s * 1000 for s in (60, 3_600, 86_400, 32 * 86_400, 366 * 86
 
 
 def first_after_ms(options: ScheduleOptions, now_ms: int) -> int:
-    """The instant after which a schedule may fire: now, or 1 ms before its start."""
+    """Return the instant after which a schedule may fire.
+
+    This is the present time, or 1 ms before the start of the schedule if that is later.
+    """
     return now_ms if options.start_ms is None else max(now_ms, options.start_ms - 1)
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """Fire times to store, and the fire time that follows them, if there is one."""
+    """Fire times to store, and the next fire time after these, or None."""
 
     times_ms: tuple[int, ...]
     following_ms: int | None = None
@@ -33,9 +36,12 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Plan:
-    """Fire times to store, and missed fire times that will not be made up for.
+    """The fire times to store, and the missed fire times to give up.
 
-    `missed` is the number of these missed fire times, and `dropped_ms` are the newest.
+    Attributes:
+        ahead: the fire times to store.
+        missed: how many missed fire times are given up.
+        dropped_ms: the newest missed fire times that are given up, at most 100.
     """
 
     ahead: Ahead
@@ -48,10 +54,13 @@ class Plan:
 
 
 def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahead:
-    """The fire times of the next ten minutes, but at least 5 and at most 600.
+    """Return the fire times of the next ten minutes, or the next 5 if those are fewer.
+
+    The result contains at most 600 fire times.
 
     Args:
-        last_ms: the last fire time, from which an interval counts; None: `after_ms`.
+        last_ms: the last fire time, from which an interval is counted. If None, an
+            interval is counted from `after_ms`.
     """
     if isinstance(cron.rule, Every):
         since_ms = after_ms if last_ms is None else last_ms
@@ -62,9 +71,10 @@ def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahea
 
 @lru_cache(maxsize=1024)
 def _planned(cron: Cron, after_s: int) -> Ahead:
-    """Plan ahead for a cron rule, whose fire times are full seconds.
+    """Return the fire times to store for a cron rule.
 
-    Cached, because schedules with the same rule need new fire times in the same second.
+    The result is cached, because many schedules with the same rule are planned in the
+    same second. The fire times of a cron rule are full seconds, so `after_s` suffices.
     """
     after_ms = after_s * 1000
     return _to_store(upcoming(cron, after_ms=after_ms), after_ms=after_ms)
@@ -81,9 +91,11 @@ def _to_store(times_ms: Iterator[int], *, after_ms: int) -> Ahead:
 
 
 def encode_times(ahead: Ahead, options: ScheduleOptions, *, seed: str) -> list[str]:
-    """Fire times in stored form: `<fire time>`, or `<due time>:<fire time>`, in ms.
+    """Encode each fire time as the store keeps it.
 
-    The due time is the fire time plus its jitter, which is derived from `seed`.
+    Without jitter, the form is `<fire time ms>`. With jitter, the form is
+    `<due time ms>:<fire time ms>`. The due time is the fire time plus a jitter. The
+    jitter is derived from `seed`.
     """
     if not options.jitter_ms:
         return [str(at_ms) for at_ms in ahead.times_ms]
@@ -112,10 +124,10 @@ def _jitter_ms(
 
 
 def newest_past(cron: Cron, *, last_ms: int, now_ms: int, count: int = 1) -> list[int]:
-    """The newest `count` fire times in (last, now], oldest first.
+    """Return the newest `count` fire times in (last, now], in ascending order.
 
-    The search covers the last minute first and then longer spans, because listing all
-    fire times of a long span takes long.
+    The search begins with the last minute. If the last minute has too few fire times,
+    longer spans are searched. Most searches so avoid a long span, which takes long.
     """
     newest: deque[int] = deque(maxlen=count)
     for back_ms in (*LOOKBACKS_MS, now_ms - last_ms):
@@ -151,9 +163,9 @@ def plan(
 ) -> Plan:
     """Plan the fire times of a schedule after `last_ms`.
 
-    Fire times older than the grace period are missed. The plan includes the newest
-    missed fire times, as many as the policy may make up for. When a worker claims the
-    schedule, the store decides which of these fire times run.
+    A fire time that is older than the grace period is missed. The options of the
+    schedule may allow the newest missed fire times to run late. The plan includes these
+    fire times. A later claim decides which of them run.
 
     Args:
         last_ms: the newest fire time that fired or was missed.
@@ -182,12 +194,13 @@ def _prepend(past: list[int], ahead: Ahead) -> Ahead:
 
 
 def _count_to_keep(options: ScheduleOptions, late: list[int]) -> int:
-    """How many missed fire times the policy may make up for.
+    """Return how many of the newest missed fire times may still run.
 
     Args:
-        late: past fire times that are within the grace period.
+        late: past fire times within the grace period; these are not missed.
     """
-    # With jitter, the newest missed fire time may be due within the grace period.
+    # Jitter makes an event due later than its fire time. So the event of the newest
+    # missed fire time may be due within the grace period.
     minimum = 1 if options.jitter_ms else 0
     if options.missed_runs is MissedRuns.ALL:
         return max(options.max_missed, minimum)

@@ -49,7 +49,10 @@ def fields(schedule: Schedule, *, times_ahead: int) -> list[str | int]:
 
 
 def gate_fields(destination: str, gates: str) -> list[str]:
-    """Return the non-empty fields for the destination and gates of occurrences."""
+    """Return the destination and gates of occurrences as field names and values.
+
+    Empty values are left out.
+    """
     words = ["destination", destination] if destination else []
     return [*words, "gates", gates] if gates else words
 

@@ -17,10 +17,12 @@ RUN = EVENT.codes("owner", "state", "attempts", "reason", "replay_of")
 
 @dataclass(frozen=True)
 class Run:
-    """A fire time that created an event or was skipped, or a run by hand.
+    """An entry of the run history: a fire time, or a run by hand.
 
-    `replay_of` is the event whose content a run by hand sends again. `reason` is set if
-    the fire time was skipped, or if its event ended without a delivery.
+    Attributes:
+        event_id: the event that was created; None if the fire time was skipped.
+        reason: why the fire time was skipped, or why the event was not delivered.
+        replay_of: the id of the event whose content a run by hand sends again.
     """
 
     at_ms: int
@@ -33,11 +35,13 @@ class Run:
 
 
 def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
-    """The newest runs, newest first.
+    """Return up to `limit` newest runs, newest first.
 
-    Events are included as long as they are stored, and the newest thousand skipped fire
-    times for 30 days. All fire times that a clock change skips are listed as one run,
-    at the instant of the change. Redis: three reads, not atomic.
+    The run of an event is listed while the event is stored. Skipped fire times are
+    listed for 30 days, at most the newest thousand. If a clock change skips several
+    fire times, they are listed as one run, at the time of the change.
+
+    Redis: three reads, not atomic.
 
     Raises: UnreadableRecord.
     """

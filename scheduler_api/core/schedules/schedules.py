@@ -1,8 +1,8 @@
 """Creates, edits, reads, runs and deletes schedules, and plans their fire times.
 
-The store keeps the next fire times of a schedule; when a worker claims the schedule,
-the store creates an occurrence for each fire time that has come. Fire times are planned
-when a schedule is created or edited, and when few stored fire times are left.
+The store keeps the next fire times of a schedule. A claim creates an occurrence for
+each fire time that has come. New fire times are planned when a schedule is created or
+edited, and when only few stored fire times are left.
 """
 
 import logging
@@ -62,10 +62,10 @@ from typing import cast
 
 log = logging.getLogger("scheduler.store")
 
-# How many schedules are read at once; their contents have to fit in memory.
+# How many schedules are read at once. More schedules would take too much memory.
 BATCH = 100
-# Reply codes and their errors. After any other code except `ok`, `create` tries again
-# with a new id.
+# Maps codes of the Lua functions to errors. If `create` gets a code other than these
+# and `ok`, it tries again with a new id.
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
     "named": Conflict,
@@ -83,7 +83,7 @@ class Schedules:
     """The schedules of one cell.
 
     `caps` and `owner_limits` apply to the gates of occurrences. A fire time is missed
-    if no worker claims it within `grace_ms`.
+    if no claim handles it within `grace_ms`.
     """
 
     def __init__(
@@ -116,7 +116,8 @@ class Schedules:
     ) -> Schedule:
         """Create an active schedule; its first fire time is in the future.
 
-        Redis: put_schedule, atomic; a retried call creates no second schedule.
+        Redis: put_schedule, atomic. If the client repeats the call, the schedule is
+        still created only once.
 
         Raises: CronError, Conflict (the owner has a schedule with that name),
             TimePassed (the end is not in the future), Repeated.
@@ -153,12 +154,14 @@ class Schedules:
         search_terms: Sequence[str] | None = None,
         deduplication: DeduplicationKey | None = None,
     ) -> Schedule:
-        """Change a schedule; None keeps the present value.
+        """Change a schedule; arguments that are None keep the present values.
 
-        Existing occurrences do not change. If the rule and the state stay the same, the
-        schedule keeps its stored fire times, so that a fire time due at this moment is
-        not lost. Otherwise the new fire times begin now. A new end makes a schedule
-        that is over active again, unless `state` is set. Redis: put_schedule, atomic.
+        Existing occurrences do not change. If the edit changes neither the rule nor the
+        state, the schedule keeps its stored fire times, so a fire time that is due now
+        is not lost. Otherwise, the new fire times begin now. If the schedule has ended,
+        a new end makes the schedule active again, unless `state` is given.
+
+        Redis: put_schedule, atomic.
 
         Raises: CronError, NotFound, Conflict (the schedule was changed since it was
             read), TimePassed (the new end is not in the future), Repeated.
@@ -208,7 +211,7 @@ class Schedules:
         since_ms = schedule.last_used_ms if keep_times else after_ms
         ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
         if not ahead.times_ms:
-            # Parsing accepts rules whose times are all skipped by clock changes.
+            # A valid rule may still never fire: clock changes may skip all its times.
             raise CronError("the expression never fires", None)
         url = schedule.content.url
         inline, _ = write_if_large(
@@ -258,13 +261,14 @@ class Schedules:
         replay_of: str = "",
         deduplication: DeduplicationKey | None = None,
     ) -> str:
-        """Create an occurrence that is due now, and return its id.
+        """Run a schedule by hand: create an occurrence that is due now; return its id.
 
-        Fire times and the number of runs left do not change. A paused schedule can also
-        be run. Redis: run_schedule, atomic.
+        The run changes neither the fire times nor the number of runs left. A paused
+        schedule can be run, too. Redis: run_schedule, atomic.
 
         Args:
-            replay_of: the id of a finished occurrence whose content is sent again.
+            replay_of: the id of a finished occurrence whose content is sent again. If
+                '', the present content of the schedule is sent.
 
         Raises: NotFound, NotFinished, ScheduleEnded, RunInProgress, StoreFull,
             Repeated.
@@ -286,7 +290,7 @@ class Schedules:
         return event_id
 
     def id_of(self, owner: Owner, name: str) -> str:
-        """The id of the schedule with that name.
+        """Return the id of an owner's schedule, given its name.
 
         Raises: NotFound.
         """
@@ -297,7 +301,7 @@ class Schedules:
         return found.decode()
 
     def get(self, owner: Owner, schedule_id: str) -> Schedule:
-        """The owner's schedule with that id.
+        """Return an owner's schedule, given its id.
 
         Raises: NotFound, UnreadableRecord.
         """
@@ -316,9 +320,10 @@ class Schedules:
         return [schedule for batch in self.batches_of(owner) for schedule in batch]
 
     def batches_of(self, owner: Owner) -> Iterator[list[Schedule]]:
-        """Batches of all schedules of an owner, oldest first, each read on demand.
+        """Yield all schedules of an owner in batches, oldest first.
 
-        Unreadable schedules are logged and left out.
+        Each batch is read when it is requested. Unreadable schedules are logged and
+        left out.
         """
         key = keys.schedules(self._cell.prefix, str(owner))
         ids = cast(list[bytes], self._cell.client.zrange(key, 0, -1))
@@ -327,7 +332,10 @@ class Schedules:
     def batches(
         self, owner: Owner, schedule_ids: Sequence[str]
     ) -> Iterator[list[Schedule]]:
-        """Like `batches_of`, but only schedules of the owner that have a given id."""
+        """Yield the schedules with the given ids in batches, as `batches_of` does.
+
+        Schedules that do not exist or have another owner are left out.
+        """
         for at in range(0, len(schedule_ids), BATCH):
             reads = self._read(list(schedule_ids[at : at + BATCH]))
             found = (_if_readable(read) for read in reads)
@@ -339,9 +347,10 @@ class Schedules:
         return self._cell.client.zcard(key)
 
     def _read(self, schedule_ids: list[str]) -> Iterator[Callable[[], Schedule]]:
-        """Read existing schedules; yield for each a function that decodes its record.
+        """Read schedules; yield one function per existing schedule.
 
-        The function raises UnreadableRecord, so that callers can skip single schedules.
+        The function decodes and returns the schedule. It raises UnreadableRecord if the
+        schedule is unreadable, so callers can skip the schedule and go to the next.
         """
         prefix, pipe = self._cell.prefix, self._cell.client.pipeline(False)
         for schedule_id in schedule_ids:
@@ -358,7 +367,9 @@ class Schedules:
             yield partial(schedule_record.decode, schedule_id, record, stored)
 
     def delete(self, schedule: Schedule) -> None:
-        """Delete a schedule; unless it is strict, existing occurrences are still sent.
+        """Delete a schedule.
+
+        Existing occurrences are still sent, unless the schedule is strict.
 
         Redis: delete_schedule, atomic.
 
@@ -373,9 +384,9 @@ class Schedules:
             raise NotFound
 
     def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:
-        """The state of each schedule's newest occurrence, if still stored, by event id.
+        """Return the states of the newest occurrences of schedules, by event id.
 
-        Redis: one round trip.
+        Occurrences that are no longer stored are left out. Redis: one round trip.
 
         Raises: UnreadableRecord.
         """
@@ -403,8 +414,11 @@ class Schedules:
     def top_up(self, schedule_id: str) -> str:
         """Plan further fire times of a schedule that has few left.
 
-        Return `done`, `stale` (edited, paused or deleted meanwhile), or `ended`.
-        Redis: plan_schedule, atomic; it also checks whether the schedule was edited.
+        Return `done`; `ended` if the schedule has ended; or `stale` if the schedule was
+        edited, paused or deleted in the meantime.
+
+        Redis: reads, then plan_schedule, atomic. The function stores nothing if the
+        schedule was edited after the reads.
 
         Raises: CronError, UnreadableRecord.
         """
@@ -437,7 +451,10 @@ def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:
-    """The id of the newest occurrence not run by hand, None if there was none yet."""
+    """Return the id of the occurrence of the newest fire time.
+
+    None if no fire time has created an occurrence. Runs by hand do not count.
+    """
     if schedule.last_fired_ms is None:
         return None
     return f"{schedule.id}.{schedule.last_fired_ms // 1000}"

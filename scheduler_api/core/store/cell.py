@@ -11,7 +11,8 @@ NO_OPTIONS: Options = {}
 class Cell:
     """A connection of one process to a cell.
 
-    `clock_ms` is a fixed time, for tests; None means the time of the server.
+    `clock_ms` is a fixed time, which tests set. If None, the cell uses the time of the
+    Redis server.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Cell:
         return seconds * 1000 + micros // 1000
 
     def with_clock(self, options: Options) -> Options:
-        """Return the options of a function, plus `clock_ms` if a test has set it."""
+        """Return the options of a function, with `clock_ms` added if it is set."""
         if self.clock_ms is None:
             return options
         return {**options, "now_ms": self.clock_ms}

@@ -11,9 +11,9 @@ class ClaimTimeouts:
 
     Attributes:
         offer_ms: length of the lease of an offered event that no worker has begun.
-        lease_ms: length of the lease of a begun event; each renewal starts it again.
-        grace_ms: time after an outage during which no lease of a begun event ends.
-        missed_grace_ms: a fire time that was due longer ago than this counts as missed.
+        lease_ms: length of the lease of a begun event, from the begin or last renewal.
+        grace_ms: after an outage, no lease of a begun event ends during this time.
+        missed_grace_ms: a fire time that was due longer ago than this is missed.
     """
 
     offer_ms: int
@@ -29,8 +29,8 @@ class Claim:
     Attributes:
         schedule_ids: schedules that need more fire times.
         next_us: microseconds until the next check; None if no check is needed.
-        rq_full: due events wait because RQ is full. The first `begin` that finds room
-            in RQ wakes the ticker.
+        rq_full: whether due events wait because RQ is full. If so, the first `begin`
+            that finds room in RQ wakes the ticker.
     """
 
     ids: list[str]
@@ -55,7 +55,7 @@ def claim(
     With an enqueuer, the Lua function also enqueues the offered events in RQ.
 
     Redis: claim, atomic. If the client repeats the call, the second call offers other
-    events; those of the first call are offered again when their offer lease ends.
+    events. The events of the first call are offered again when their leases end.
     """
     options: dict[str, object] = {
         "room": room,

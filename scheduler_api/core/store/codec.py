@@ -109,8 +109,8 @@ def encode_attempt(
 ) -> bytes:
     """Encode the JSON of a log entry.
 
-    The Lua function that stores the entry puts three values in front of the JSON: the
-    kind of the entry, the time of the attempt's end, and the time of the next attempt.
+    The Lua function that stores the entry adds three values before the JSON: the kind
+    of the entry, the time when the attempt ended, and the time of the next attempt.
     """
     present = {name: v for name, v in values.items() if v is not None}
     flat = [text for pair in headers for text in pair]

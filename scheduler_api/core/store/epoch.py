@@ -1,8 +1,7 @@
-"""Detects by the epoch of a store that the store was emptied or replaced.
+"""Detects that a store was emptied or replaced, by comparing epochs.
 
-When a store is first used, it gets an epoch, which is a nonce. If a process later finds
-a different epoch or no epoch, stored events were lost. Then an operator must decide to
-accept the store without these events.
+A new store gets an epoch, which is a nonce. If a process later finds a different epoch
+or none, the store has lost its events. Then an operator must accept the store as it is.
 """
 
 import redis
@@ -21,9 +20,8 @@ class Epoch:
     def matches(self, found: bytes | None, accepted: bytes | None) -> bool:
         """Return whether the store has the expected epoch.
 
-        The first epoch that the process finds becomes the expected epoch. A different
-        epoch that the process finds later becomes the expected epoch only if an
-        operator has accepted this different epoch.
+        The first epoch that the process finds becomes the expected epoch. Afterwards,
+        the expected epoch changes only if an operator accepts the store's new epoch.
 
         Args:
             found: the epoch of the store.
@@ -47,7 +45,7 @@ def establish(client: redis.Redis, prefix: str) -> bytes:
 
 
 def accept(client: redis.Redis, prefix: str) -> str:
-    """Record that an operator accepts the store's epoch; return this epoch."""
+    """Store that an operator accepts the present epoch; return the epoch."""
     epoch = establish(client, prefix)
     client.set(keys.accepted_epoch(prefix), epoch)
     return epoch.decode()
@@ -56,12 +54,13 @@ def accept(client: redis.Redis, prefix: str) -> str:
 def claim_database(client: redis.Redis, prefix: str) -> None:
     """Reserve this database for the cell, and check its layout.
 
-    Every process does this before its first write. Redis: GET, SET NX if no cell has
-    the database, and the commands of `layout.ensure`.
+    Every process calls this before its first write. Redis: two GETs, one SET NX if the
+    database is not yet reserved, and the commands of `layout.ensure`.
 
     Raises: ForeignDatabase, UnknownLayout.
     """
-    # The GET avoids a useless SET NX, which a full store or a replica would refuse.
+    # SET NX would fail on a full store or a replica, even if the key exists. So try it
+    # only if the key does not exist.
     if client.get(keys.DATABASE_CELL) is None:
         client.set(keys.DATABASE_CELL, prefix, nx=True)
     if cast(bytes, client.get(keys.DATABASE_CELL)) != prefix.encode():

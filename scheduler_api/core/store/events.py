@@ -59,11 +59,11 @@ CANCEL_BATCH_SIZE = 50
 CREATE_BATCH_SIZE = 200
 # Large content is sent in pipelines of about this size, to limit the memory used.
 PIPELINE_BYTES = 8_388_608
-# Codes after which the creation of an event is tried again: the id was in use, or the
-# large content expired before the call.
+# After these codes, the creation of an event is tried again. `taken`: the id is in use.
+# `expired`: the large content expired before the Lua function was called.
 RETRIED = frozenset(("taken", "expired"))
-# After these codes, the large content is kept, because an event uses or may use it.
-# After any other code, the large content is deleted.
+# After these codes, the large content is kept. `ok`: the event uses the content.
+# `fault`: the event may use the content. After any other code, the content is deleted.
 KEPT = (b"ok", b"fault")
 REFUSALS: dict[str, type[SchedulerError]] = {
     "missing": NotFound,
@@ -75,8 +75,8 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "full": StoreFull,
 }
 
-# The answer of the Lua function `new_events.accept`: code, wanted time in ms, creation
-# time in ms, and a text: the id, or what the code says instead.
+# The answer to one draft: code, wanted time in ms, creation time in ms, and event id.
+# If the code is `duplicate`, the value of the deduplication key replaces the event id.
 Reply = tuple[bytes, int, int, bytes]
 FULL: Reply = (b"full", 0, 0, b"")
 
@@ -84,7 +84,7 @@ FULL: Reply = (b"full", 0, 0, b"")
 class Cancelled(StrEnum):
     """The result of a cancellation.
 
-    `REQUESTED`: the event is being sent now; it is cancelled if this attempt fails.
+    `REQUESTED`: an attempt is running. If this attempt fails, the event is cancelled.
     """
 
     DONE = "cancelled"
@@ -152,12 +152,12 @@ class EventStore:
         If the client repeats a call, each draft is still stored only once. If a round
         trip raises an error, the events of earlier round trips remain stored.
 
-        Redis: create_events, atomic per round trip; with `replaces`
+        Redis: create_events, atomic per round trip. With `replaces`, instead:
         replay_dead_letters, atomic per dead letter.
 
         Args:
             replaces: for each draft, the id of the dead letter that the draft replaces.
-                If the dead letter is gone, the draft is not stored.
+                If the dead letter no longer exists, the draft is not stored.
         """
         one = drafts[0] if len(drafts) == 1 and not replaces else None
         if self._batcher and one and len(one.content.body) <= INLINE_BYTES:
@@ -231,10 +231,10 @@ class EventStore:
             return cast(list[Reply], self.cell.call("recall_events", args=args))
 
     def _id_of(self, draft: Draft, *, large: bool) -> str:
-        """Return the id of a draft, or '' if the Lua function assigns the id.
+        """Return the id of a draft, or '' if the Lua function is to assign the id.
 
-        A draft with large content gets its id here, because large content is written
-        before the call, to a key that contains the id.
+        A draft with large content always gets its id here: the content is written
+        before the call of the Lua function, and the key of the content contains the id.
         """
         if draft.id or not draft.ascending:
             return draft.id or self._ids.take()
@@ -254,7 +254,7 @@ class EventStore:
     def find_duplicate(
         self, owner: Owner, deduplication: DeduplicationKey
     ) -> Duplicate | None:
-        """Return the event or schedule stored with a deduplication key, or None.
+        """Return what a deduplication key refers to: an event, a schedule, or None.
 
         Redis: one read.
         """
@@ -265,11 +265,11 @@ class EventStore:
     def cancel(self, owner: Owner, event_ids: Sequence[str]) -> list[Cancelled]:
         """Cancel events; return one result per event.
 
-        An event that is being sent finishes its attempt first. After an error, some of
-        the events may be cancelled already.
+        If an attempt is running, its event is cancelled only after the attempt has
+        failed. If a call raises an error, some events may already be cancelled.
 
-        Redis: cancel_events, in batches, atomic per event; if the client repeats a
-        call, it gets the answer of the first call.
+        Redis: cancel_events, in batches, atomic per event. If the client repeats a
+        call, the second call gets the same answer as the first call.
         """
         replies: list[bytes] = []
         for at in range(0, len(event_ids), CANCEL_BATCH_SIZE):
@@ -316,7 +316,7 @@ class EventStore:
             raise REFUSALS.get(code, Conflict)
 
     def forget(self, event_ids: Sequence[str], *, before_ms: int) -> int:
-        """Delete the events that finished before `before_ms`; leave the other events.
+        """Delete those of the events that finished before `before_ms`.
 
         Return the number of deleted events.
 

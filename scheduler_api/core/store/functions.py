@@ -32,10 +32,11 @@ MODULES = (
 NAME = "scheduler"
 DIGEST_LENGTH = 12
 MISSING, EXISTS = "Function not found", "already exists"
-# After a full store has refused the library, do not send the library for this long.
+# A full store refuses the library. After a refusal, the library is not sent again for
+# this long.
 REFUSED_FOR_S = 1.0
-# Maximum number of calls of a function, with the library loaded in between. Loading the
-# library once may not be enough: another process may delete it before the second call.
+# How often a function is called until the library is found. After each failed call, the
+# library is loaded. Another process may delete the library before the next call.
 TRIES = 3
 
 Arg = str | bytes | int
@@ -81,8 +82,8 @@ class Library:
     ) -> Any:
         """Call a function. One round trip, or three if the library is not loaded.
 
-        Raises: OutOfMemoryError: the store is too full to load the library, or to run a
-            function that stores new events.
+        Raises: OutOfMemoryError: the store is full. A full store refuses to load the
+            library, and to run functions that store new events.
         """
         command = self._command(function, options, args)
         for _ in range(TRIES - 1):
@@ -122,8 +123,8 @@ class Library:
     def _check_missing(self, err: ResponseError) -> None:
         """Raise `err` unless it means that the library is not loaded.
 
-        If a full store refused the library within the last second, raise the error of
-        that refusal again, so that not every call sends the library (about 150 KB).
+        If a full store refused the library less than a second ago, raise the error of
+        this refusal again. Otherwise, every call would send the library (about 150 KB).
         """
         if MISSING not in str(err):
             raise err
@@ -166,7 +167,7 @@ def names() -> list[str]:
 def delete(client: redis.Redis, library: Library, *, others_only: bool) -> list[str]:
     """Delete the cell's libraries and return their names.
 
-    A process that still uses a deleted library loads the library again.
+    If a process still uses a deleted library, the process loads the library again.
 
     Args:
         others_only: keep the library of this version.

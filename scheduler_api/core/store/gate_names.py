@@ -87,11 +87,11 @@ def encode_gates(
     caps: Caps = NO_CAPS,
     owner_limits: OwnerLimits = NO_OWNER_LIMITS,
 ) -> str:
-    """Encode the gates of an event, in the order in which they are checked.
+    """Encode the gates of an event, in the order in which the store checks them.
 
-    The gates are separated by blanks. The form of a gate is
-    `<gate>,<parallelism>,<rate>,<period ms>`. For a queue or flow-control key, `,<max>`
-    follows if the owner may have only `max` queues or flow-control keys.
+    The gates are separated by blanks. Each gate is encoded as
+    `<name>,<parallelism>,<rate>,<period ms>`. If the number of an owner's queues or
+    flow-control keys is limited, `,<max>` is added to a gate of this kind.
     """
     encoded = []
     if gates.queue:
@@ -113,7 +113,7 @@ def encode_gates(
 
 
 def decode_gates(text: str) -> Gates:
-    """Decode the queue and the flow-control key from the result of `encode_gates`.
+    """Decode the result of `encode_gates`; return the queue and the flow-control key.
 
     Raises: ValueError.
     """

@@ -1,12 +1,12 @@
 """Builds the names of all Redis keys of a cell, like the Lua module `keys`.
 
 `prefix` is `{<cell>}:`, so all keys of a cell share one hash tag. Times are in epoch
-milliseconds. Docstrings give the type, the contents and the lifetime of each key:
-its TTL, or what removes it.
+milliseconds. Each docstring gives the type and the contents of the key, and says what
+removes the contents, or that the key expires after a TTL.
 """
 
-# String, the prefix of the one cell that uses this database; permanent. RQ's keys do
-# not contain the prefix, so two cells in one database would get each other's envelopes.
+# String, the prefix of the only cell that may use this database. Never expires. RQ's
+# keys do not contain the prefix, so two cells in one database would share their jobs.
 DATABASE_CELL = "rq:cell"
 
 
@@ -20,37 +20,45 @@ def due(prefix: str) -> str:
 
 
 def leased(prefix: str) -> str:
-    """Sorted set of leased events; members as in `due`. Score: end of the lease."""
+    """Sorted set of leased events. Score: end of the lease.
+
+    Members: `<event id>` or `~<event id>`, as in `due`.
+    """
     return f"{prefix}leased"
 
 
 def paused_schedules(prefix: str) -> str:
-    """Sorted set of schedule ids. Score: when the schedule was paused.
+    """Sorted set of ids of paused schedules without an end. Score: time of the pause.
 
-    A paused schedule that has an end is in `due` instead, so that a claim can end the
+    A paused schedule with an end is in `due` instead, because a claim must end the
     schedule in time.
     """
     return f"{prefix}paused_schedules"
 
 
 def quarantine(prefix: str) -> str:
-    """Sorted set of events, schedules and gates that a function could not read.
+    """Sorted set of the events, schedules and gates whose records are unreadable.
 
-    Members as in `due`, without `~`. Score: when the member was quarantined. An
-    operator removes members after repairing or deleting the record.
+    Members: `<event id>`, `s:<schedule id>`, and `g:<gate>`. Score: when a Lua function
+    quarantined the member. An operator repairs or deletes the record, and then removes
+    the member.
     """
     return f"{prefix}quarantine"
 
 
 def quarantine_reasons(prefix: str) -> str:
-    """Hash of error texts, by member of `quarantine`; removed with the member."""
+    """Hash of error texts, by member of `quarantine`.
+
+    A field is removed with the member.
+    """
     return f"{prefix}quarantine_reasons"
 
 
 def isolated(prefix: str) -> str:
-    """Set of ids of isolated events; an id is removed when its event settles or ends.
+    """Set of ids of isolated events.
 
-    An event is isolated after two interrupted attempts in a row.
+    An event is isolated after two interrupted attempts in a row. Its id is removed when
+    an attempt is settled, or when the event ends.
     """
     return f"{prefix}isolated"
 
@@ -63,7 +71,8 @@ def event(prefix: str, event_id: str) -> str:
 def body(prefix: str, event_id: str, revision: str = "") -> str:
     """String, the content of an event (`codec`); removed by `forget_events`.
 
-    Content that is written before its event is stored has a TTL of 600 s until then.
+    Large content is written before the event is stored. Until the event is stored, the
+    key has a TTL of 600 s.
     """
     return f"{prefix}b:{event_id}{'.' + revision if revision else ''}"
 
@@ -71,8 +80,8 @@ def body(prefix: str, event_id: str, revision: str = "") -> str:
 def template(prefix: str, schedule_id: str, revision: str) -> str:
     """String, the content of a schedule's occurrences.
 
-    After an edit has replaced the template, and no occurrence uses the old template any
-    more, a chore removes the old template.
+    An edit of the schedule stores a new template. A chore removes the old template when
+    no occurrence uses the old template any more.
     """
     return f"{prefix}t:{schedule_id}:{revision}"
 
@@ -80,8 +89,8 @@ def template(prefix: str, schedule_id: str, revision: str) -> str:
 def superseded(prefix: str) -> str:
     """Sorted set of replaced templates, as `<schedule id>:<revision>`.
 
-    Score: when the template was replaced, or last used for a replay. A chore removes
-    members together with their templates.
+    Score: the time when an edit replaced the template, or when a replay last used the
+    template. A chore removes a member together with its template.
     """
     return f"{prefix}superseded"
 
@@ -89,8 +98,8 @@ def superseded(prefix: str) -> str:
 def log(prefix: str, event_id: str) -> str:
     """Hash of an event's attempts, by number; removed by `forget_events`.
 
-    Value: `<kind> <ended ms> <next ms> <JSON>`; `next` is the next attempt. Kinds: `a`
-    settled, `i` interrupted, `l` settled too late.
+    Value: `<kind> <end ms> <next ms> <JSON>`: the end of this attempt, and the time of
+    the next attempt. Kinds: `a` settled, `i` interrupted, `l` settled too late.
     """
     return f"{prefix}log:{event_id}"
 
@@ -143,9 +152,10 @@ def schedules(prefix: str, owner: str) -> str:
 
 
 def search_term(prefix: str, owner: str, term: str) -> str:
-    """Sorted set of the owner's schedule ids that have a search term.
+    """Sorted set of the ids of an owner's schedules that have a search term.
 
-    Score: creation time. An edit or deletion of the schedule removes members.
+    Score: creation time of the schedule. An edit that removes the term from the
+    schedule, or the deletion of the schedule, removes the member.
     """
     return f"{prefix}tm:{owner}:{term}"
 
@@ -159,19 +169,20 @@ def names(prefix: str, owner: str) -> str:
 
 
 def groups(prefix: str, owner: str) -> str:
-    """Hash of an owner's URL groups, by name; a field is removed with the group.
+    """Hash of an owner's URL groups, by name. A field is removed with the group.
 
-    Values: JSON with `f` format, `c`/`u` created/updated ms, `e` endpoints (URL and
-    name), and `d` default settings of messages to the group.
+    Values: JSON with `f` format, `c` created ms, `u` updated ms, `e` endpoints (URL and
+    name of each), and `d` default settings of messages to the group.
     """
     return f"{prefix}groups:{owner}"
 
 
 def journal(prefix: str, owner: str) -> str:
-    """Stream of the changes of an owner's events: `e` id, `k` kind, `n` attempt.
+    """Stream of the changes of an owner's events.
 
-    Kinds: created, begun, failed, retry, cancel_requested, and the final states. A
-    chore trims entries older than the retention.
+    Fields of an entry: `e` event id, `k` kind, and `n` number of the attempt. Kinds:
+    created, begun, failed, retry, cancel_requested, and the final states. A chore
+    removes entries that are older than the retention.
     """
     return f"{prefix}journal:{owner}"
 
@@ -179,22 +190,26 @@ def journal(prefix: str, owner: str) -> str:
 def deduplication(prefix: str, owner: str, name: str) -> str:
     """String, the id of the event or schedule stored with a deduplication key.
 
-    Value: `<id>`, or `<id> <created ms> <digest of the request>` for a key with a
-    digest. TTL: the deduplication window. A key without a digest is removed when its
-    event is cancelled or dead, or its schedule is deleted.
+    Value: `<id>`, or `<id> <created ms> <digest of the request>`. TTL: the
+    deduplication window. If the value has no digest, the key is also removed when the
+    event is cancelled or dead, or when the schedule is deleted.
     """
     return f"{prefix}dd:{owner}:{name}"
 
 
 def requests(prefix: str, owner: str, minute: int) -> str:
-    """String, number of requests of an owner in one minute of the epoch; TTL 120 s."""
+    """String, number of requests of an owner in one minute. TTL: 120 s.
+
+    `minute` is the number of full minutes since the epoch.
+    """
     return f"{prefix}req:{owner}:{minute}"
 
 
 def month(prefix: str, owner: str, month: str) -> str:
-    """String, number of an owner's accepted events that are due in a month (`YYYY-MM`).
+    """String, number of an owner's accepted events that are due in a month.
 
-    TTL: until 32 days after the latest of these events.
+    `month` is `YYYY-MM`. The key expires 32 days after the latest of these events is
+    due.
     """
     return f"{prefix}month:{owner}:{month}"
 
@@ -208,9 +223,9 @@ def queue(prefix: str, gate: str) -> str:
 
 
 def order(prefix: str, gate: str) -> str:
-    """Sorted set of the unfinished event ids of a queue. Score: acceptance number.
+    """Sorted set of ids of a queue's unfinished events. Score: acceptance number.
 
-    The score of a callback is the score of its parent. An id is removed when its event
+    A callback has the same score as its parent event. An id is removed when its event
     ends.
     """
     return f"{prefix}ql:{gate.removeprefix('q:')}"
@@ -219,17 +234,17 @@ def order(prefix: str, gate: str) -> str:
 def gate(prefix: str, gate: str) -> str:
     """Hash, the record of a gate that is not a queue (`records.GATE`).
 
-    TTL: until two weeks after the last event of the gate. A gate that is pinned or
-    paused by hand has no TTL. When the pin or pause of a flow-control key ends, the
-    record of its gate gets a TTL of 400 days.
+    Normally, the record expires two weeks after the last event of the gate. While the
+    gate is pinned or paused by hand, the record has no TTL. When the pin or pause of a
+    flow-control key ends, the record of its gate gets a TTL of 400 days.
     """
     return f"{prefix}g:{gate}"
 
 
 def holders(prefix: str, gate: str) -> str:
-    """Set of the holders of a gate: ids of events that hold a slot of the gate.
+    """Set of the ids of events that hold a slot of a gate.
 
-    An id is removed when the attempt or the event ends.
+    An id is removed when the attempt of the event ends, or when the event ends.
     """
     return f"{prefix}gh:{gate}"
 
@@ -237,42 +252,45 @@ def holders(prefix: str, gate: str) -> str:
 def waiters(prefix: str, gate: str) -> str:
     """Sorted set of ids of events that wait at a gate. Score: first due time.
 
-    Members are removed when the gate admits them.
+    An id is removed when the gate admits the event, or when the event ends.
     """
     return f"{prefix}gw:{gate}"
 
 
 def begins(prefix: str, gate: str) -> str:
-    """List of the times at which attempts of a gate with a rate began.
+    """List of the times at which events of a gate with a rate began their attempts.
 
-    Contains the newest times, at most as many as the rate allows in one period. TTL:
-    about the period plus one second.
+    The list contains only the newest times, at most as many as the rate allows in one
+    period. TTL: about the period plus one second.
     """
     return f"{prefix}gl:{gate}"
 
 
 def not_begun(prefix: str, gate: str) -> str:
-    """Set of ids of holders whose attempt has not begun, for a gate with a rate.
+    """Set of the ids in `holders` whose attempt has not begun.
 
-    An id is removed when the attempt begins, or together with the id in `holders`.
+    Only a gate with a rate has this set. An id is removed when the attempt begins, or
+    when the id is removed from `holders`.
     """
     return f"{prefix}gp:{gate}"
 
 
 def reserved(prefix: str, gate: str) -> str:
-    """Set of ids of holders that reserve their slot while they wait at another gate.
+    """Set of the ids in `holders` whose events wait at another gate.
 
-    An id is removed when all gates admit the event, or together with the id in
-    `holders`.
+    Such an event keeps its slot while it waits. An id is removed when all gates admit
+    the event, or when the id is removed from `holders`.
     """
     return f"{prefix}gr:{gate}"
 
 
 def held_destinations(prefix: str) -> str:
-    """Hash of the times since which destinations are held, by gate of the destination.
+    """Hash of held destinations, by gate of the destination.
 
-    Every begin checks the gate of a held destination. When no event waits at the gate,
-    a check removes the field, unless the destination is paused.
+    Value: when the hold began or, for an open breaker, the time of the next probe.
+    While a destination is held, an attempt begins only if the gate admits the event. A
+    check of the gate ends the hold when no event waits at the gate, unless the
+    destination is paused or its breaker opened recently.
     """
     return f"{prefix}held_destinations"
 
@@ -280,14 +298,14 @@ def held_destinations(prefix: str) -> str:
 def health(prefix: str, gate: str) -> str:
     """Hash of a destination's attempts and failures in a time window.
 
-    Fields: `a<n>` and `f<n>`, the number of attempts and of failures in part n of the
-    window. TTL: the length of the window.
+    Fields: `a<n>`, the number of attempts in part n of the window, and `f<n>`, the
+    number of failures in this part. TTL: a little longer than the window.
     """
     return f"{prefix}gf:{gate}"
 
 
 def waiting_gates(prefix: str) -> str:
-    """Set of the gates that are in `due`; permanent."""
+    """Set of the gates that are in `due`. Never expires."""
     return f"{prefix}waiting_gates"
 
 
@@ -308,26 +326,29 @@ def flow_keys(prefix: str, owner: str) -> str:
 
 
 def owners(prefix: str) -> str:
-    """Set of all owners (`<tenant>:<dialect>`) that created anything; permanent."""
+    """Set of all owners that have created anything. Never expires.
+
+    Members: `<tenant>:<dialect>`.
+    """
     return f"{prefix}owners"
 
 
 def sequence(prefix: str) -> str:
-    """String, the number of the last id that was issued or reserved; permanent."""
+    """String, the number of the last id that was issued or reserved. Never expires."""
     return f"{prefix}seq"
 
 
 def issued_id(prefix: str, nonce: str) -> str:
-    """String, the id that a creation with this nonce assigned; TTL 60 s.
+    """String, the id that the call with this nonce assigned to an event. TTL: 60 s.
 
     If the client repeats the call, the second call finds this id. The deletion of a
-    queue also stores its nonce here, with the gate of the queue as the value.
+    queue also writes such a key. Its value is the gate of the queue.
     """
     return f"{prefix}issued_id:{nonce}"
 
 
 def last_report(prefix: str, worker: str) -> str:
-    """String, a worker's last report and the answers to it; TTL 60 s.
+    """String, the number of a worker's last report, and its answers. TTL: 60 s.
 
     Value: `<number of the report> <answer>,<answer>,…`. If the worker's client repeats
     the call, the client gets the stored answers.
@@ -336,7 +357,7 @@ def last_report(prefix: str, worker: str) -> str:
 
 
 def last_claim_at(prefix: str) -> str:
-    """String, the time of the last claim; permanent."""
+    """String, the time of the last claim. Never expires."""
     return f"{prefix}last_claim_at"
 
 
@@ -350,42 +371,54 @@ def rq_full(prefix: str) -> str:
 
 
 def lease_grace_until(prefix: str) -> str:
-    """String, the time until which leases of begun events do not end; permanent."""
+    """String, the end of the grace period after the last outage. Never expires.
+
+    During the grace period, no lease of a begun event ends.
+    """
     return f"{prefix}lease_grace_until"
 
 
 def next_check(prefix: str) -> str:
-    """String, the time when the tickers will next claim; absent if nothing is due."""
+    """String, the time of the tickers' next claim.
+
+    The key is absent if no claim is needed.
+    """
     return f"{prefix}next_check"
 
 
 def full(prefix: str) -> str:
-    """String, present while new events are refused; TTL 5 s, renewed by the ticker."""
+    """String, present while the store refuses new events.
+
+    TTL: 5 s. The ticker renews the key.
+    """
     return f"{prefix}full"
 
 
 def epoch(prefix: str) -> str:
-    """String, a nonce made when the store is first used; permanent."""
+    """String, a nonce that is created when the store is first used. Never expires."""
     return f"{prefix}epoch"
 
 
 def accepted_epoch(prefix: str) -> str:
-    """String, the epoch that an operator accepted after a data loss; permanent."""
+    """String, the epoch that an operator accepted after a data loss. Never expires."""
     return f"{prefix}accepted_epoch"
 
 
 def layout(prefix: str) -> str:
-    """String, the number of the layout of keys and records (`layout`); permanent."""
+    """String, the number of the layout of keys and records. Never expires.
+
+    See the module `layout`.
+    """
     return f"{prefix}layout"
 
 
 def alive(prefix: str, role: str) -> str:
-    """String, the time of the last heartbeat of any process of a role; TTL 5 s."""
+    """String, the time of the last heartbeat of any process of a role. TTL: 5 s."""
     return f"{prefix}alive:{role}"
 
 
 def chore(prefix: str, name: str) -> str:
-    """String, the time when a chore last completed; permanent."""
+    """String, the time when a chore last completed. Never expires."""
     return f"{prefix}chore:{name}"
 
 
@@ -395,37 +428,38 @@ def wake(prefix: str) -> str:
 
 
 def tenant(prefix: str, tenant_id: str) -> str:
-    """Hash, a tenant; permanent.
+    """Hash, the record of a tenant. Never expires.
 
-    Fields: `f` format, `name`, `c` created ms; for each dialect with secrets, the
-    encrypted secrets (`encryption`) and `<dialect>.rotated`, ms of the last rotation.
+    Fields: `f` format, `name`, and `c` created ms. For each dialect with secrets, also
+    the encrypted secrets (`encryption`), and `<dialect>.rotated`, the time of the last
+    rotation in ms.
     """
     return f"{prefix}tn:{tenant_id}"
 
 
 def token(prefix: str, digest: str) -> str:
-    """Hash, an API token; `digest` is the token's SHA-256; permanent.
+    """Hash, the record of an API token. Never expires.
 
-    Fields: `f` format, `tn` tenant id.
+    `digest` is the SHA-256 of the token. Fields: `f` format, `tn` tenant id.
     """
     return f"{prefix}tok:{digest}"
 
 
 def tenants(prefix: str) -> str:
-    """Sorted set of tenant ids. Score: the tenant's number; permanent."""
+    """Sorted set of tenant ids. Score: the tenant's number. Never expires."""
     return f"{prefix}tenants"
 
 
 def rotated(prefix: str) -> str:
-    """String, a nonce that each rotation of signing keys replaces; permanent."""
+    """String, a nonce that each rotation of signing keys replaces. Never expires."""
     return f"{prefix}rotated"
 
 
 def applications(prefix: str) -> str:
-    """Hash of tenant ids, by the name of a registered application; permanent."""
+    """Hash of tenant ids, by the name of a registered application. Never expires."""
     return f"{prefix}applications"
 
 
 def tenant_sequence(prefix: str) -> str:
-    """String, the number of the newest tenant; permanent."""
+    """String, the number of the newest tenant. Never expires."""
     return f"{prefix}tnseq"

@@ -1,7 +1,7 @@
 """Writes large content to the store before the call of a Lua function.
 
-Small content is an argument of the function. Large content is written to a separate
-key with a TTL, which the function removes when it stores the event or schedule.
+Small content is an argument of the Lua function. Large content is written to a key
+with a TTL. When the function stores the event or schedule, it removes this TTL.
 """
 
 from typing import Protocol, TypeVar
@@ -32,9 +32,9 @@ def write_if_large(
 
     `key` must end in a nonce, so that no other content has the same key.
 
-    Returns: the argument for the function (the content, or b"" if the content was
-        written to `key`); and the reply of `client.set`, which an asynchronous client
-        returns as an awaitable, or None if nothing was written.
+    Returns: two values. The first is the argument for the Lua function: the content, or
+        b"" if the content is large. The second is the result of `client.set`, or None
+        if the content is small. An asynchronous client returns an awaitable result.
     """
     if not is_large(stored):
         return stored, None

@@ -10,8 +10,8 @@ from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
 from typing import cast
 
-# Increase this number when the code can no longer read what older versions of the code
-# wrote, or when older versions cannot read what the code writes.
+# Increase this number when this version cannot read the records of older versions, or
+# when older versions cannot read the records of this version.
 LAYOUT = 3
 # The oldest versions of the code stored no layout number. Their first event or claim
 # wrote one of these keys.
@@ -22,10 +22,10 @@ BATCH_SIZE = 500
 def ensure(client: redis.Redis, prefix: str) -> None:
     """Check a cell's layout; write this version's number if the cell has none.
 
-    A cell without a number is new or has lost its data. But if the cell has keys that
-    only the oldest versions wrote, its layout is unknown.
+    Normally, a cell without a number is empty. But the oldest versions of the code
+    stored no number. If a cell contains keys of these versions, its layout is unknown.
 
-    Redis: up to four commands, not atomic; several processes may call this at once.
+    Redis: up to four commands, not atomic. Several processes may call this at once.
 
     Raises: UnknownLayout.
     """
@@ -42,8 +42,8 @@ def ensure(client: redis.Redis, prefix: str) -> None:
 def delete_all(cell: Cell) -> int:
     """Delete all keys and Lua functions of a cell; return the number of keys.
 
-    Afterwards the cell has this version's layout number. Redis: SCAN, and one UNLINK
-    per 500 keys, not atomic; after an interruption, a second call deletes the rest.
+    Then write this version's layout number. Redis: SCAN, and one UNLINK per 500 keys,
+    not atomic. If the call is interrupted, a second call deletes the remaining keys.
     """
     client, deleted = cell.client, 0
     found = client.scan_iter(match=f"{cell.prefix}*", count=BATCH_SIZE)

@@ -21,8 +21,8 @@ BEGIN_INLINE_BYTES = 8192
 class Client(AsyncClient, Protocol):
     """An asynchronous client of the store."""
 
-    # Number of connections made so far. If it rises, another server may have become
-    # the store.
+    # Number of connections made so far. After a new connection, the client may be
+    # connected to a different server, such as a replica that became the primary.
     connects: int
 
     async def get(self, key: str) -> object: ...
@@ -49,10 +49,10 @@ class Settlement:
     """The end of one attempt.
 
     Attributes:
-        token: the token that `begin` gave to the attempt.
+        token: the token with which `begin` began the attempt.
         log_entry: JSON for the event's log (`codec.encode_attempt`).
-        contact: the e-mail address of the event's owner, or ''; if the event is dead,
-            the process log contains this address.
+        contact: whom to ask about the event, such as an e-mail address, or ''. If the
+            event is dead, the worker logs the contact.
     """
 
     event_id: str
@@ -72,7 +72,7 @@ class Settled:
 
     Attributes:
         code: settled, repeated, late, gone or quarantined.
-        next_ms: time of the retry; 0 without a retry.
+        next_ms: time of the next attempt; 0 if there is no retry.
     """
 
     event_id: str
@@ -81,7 +81,7 @@ class Settled:
 
 
 class WorkerStore:
-    """The store's functions for one worker; each call can be repeated safely."""
+    """Calls the store for one worker. The client may safely repeat each call."""
 
     def __init__(self, client: Client, cell: Cell, *, lease_ms: int) -> None:
         self.client = client
@@ -105,15 +105,15 @@ class WorkerStore:
     async def begin(
         self, ids: Sequence[str], *, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
-        """Take leases on events, immediately before they are sent.
+        """Take leases on events, immediately before the worker sends them.
 
         Redis: begin, atomic per id.
 
         Args:
-            share: limits on the use of this worker by one destination; None: no limit.
+            share: limits the use of this worker by one destination. None: no limit.
 
-        Returns: the begun events, and for every other id the code why its event was not
-            begun. Long content is left out of the begun events (see `fetch`).
+        Returns: the begun events, and a code for each id whose event was not begun. A
+            begun event with long content has no content here; `fetch` reads it.
         """
         options: dict[str, object] = {
             "token": self._token(),
@@ -152,13 +152,16 @@ class WorkerStore:
     async def report(
         self, counts: Mapping[str, tuple[int, int]], *, limits: BreakerLimits
     ) -> dict[str, str]:
-        """Report attempts and failures; return the changes of breakers.
+        """Report attempts and failures at destinations, and return changed breakers.
 
-        Redis: report_attempts, atomic per destination; if the client repeats the call,
+        Redis: report_attempts, atomic per destination. If the client repeats the call,
         the attempts are still counted only once.
 
         Args:
-            counts: numbers of attempts and of failures, by gate of the destination.
+            counts: by gate of the destination, the number of attempts and the number of
+                failures.
+
+        Returns: the change of each changed breaker, by gate of the destination.
         """
         args = [arg for gate, count in counts.items() for arg in (gate, *count)]
         options = {"token": self._token(), **asdict(limits)}
@@ -174,11 +177,11 @@ class WorkerStore:
         return cast(int, await self._call("release", {}, ids))
 
     async def _content_of(self, child: FollowUp, name: str) -> bytes:
-        """Return the content of a follow-up as an argument of `settle`.
+        """Return the argument of `settle` that holds the content of a follow-up.
 
-        Normally, large content is written to its key before `settle`, and the argument
-        is empty. A full store refuses this write, but it runs `settle`. Then the large
-        content itself is the argument.
+        Small content is the argument. Large content is normally written to its key
+        before `settle`, and the argument is empty. A full store refuses this write, but
+        still runs `settle`. Then the large content is the argument.
         """
         stored = codec.encode_content(child.content)
         key = keys.body(self.cell.prefix, child.id, name)
@@ -213,8 +216,9 @@ class WorkerStore:
 def read_begun(token: str, reply: list[bytes]) -> Begun:
     """Parse a reply of `begin`.
 
-    If the content is too long for the reply, or unreadable, `Begun.content` is None. To
-    read long content, call `fetch`, which raises an error if the content is unreadable.
+    `Begun.content` is None if the content is too long for the reply, or unreadable. In
+    both cases, the caller calls `fetch`: it reads long content, and raises an error if
+    the content is unreadable.
     """
     event_id, _, attempt, failures, interruptions, wanted = reply[:6]
     created, deadline, owner, key, stored, schedule = reply[6:12]

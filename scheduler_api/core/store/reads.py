@@ -22,7 +22,9 @@ def read_event(cell: Cell, owner: Owner, event_id: str) -> Event:
 def read_events(
     cell: Cell, owner: Owner, event_ids: Sequence[str]
 ) -> list[Event | None]:
-    """Read events of an owner; None for each id that is not one of the owner's events.
+    """Return the events of an owner with the given ids, in the same order.
+
+    If the owner has no event with an id, the result contains None in its place.
 
     Redis: two round trips, not atomic.
 

@@ -25,11 +25,11 @@ PER_JOB_FIELDS = ("data", "description", "created_at", "enqueued_at")
 
 
 class RqEnqueuer:
-    """Options and a template with which a claim enqueues envelopes in RQ.
+    """Provides the options and the job template of a claim that enqueues envelopes.
 
-    The claim copies the fields of a job that RQ itself created, and replaces only the
-    arguments. The arguments contain only ids. Jobs have no RQ time-out, because each
-    delivery has a deadline.
+    RQ creates one job as the template. The claim copies the fields of this job, and
+    replaces its arguments by ids. Jobs have no RQ time-out, because each delivery has a
+    deadline.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -69,8 +69,8 @@ class RqEnqueuer:
 class Envelope:
     """The contents of one RQ job.
 
-    `isolated`: the envelope contains one event, which has interrupted workers before. A
-    worker runs only one such event at a time.
+    `isolated` is true if the envelope contains a single event whose attempts were
+    interrupted before. A worker runs only one such event at a time.
     """
 
     ids: list[str]
@@ -79,7 +79,10 @@ class Envelope:
 
 
 def parse_job_id(job_id: str) -> Envelope | None:
-    """Parse the envelope in a job's id; None if only the job's data contains it."""
+    """Return the envelope that a job's id contains.
+
+    None if the id contains no envelope. Then the job's data contains the envelope.
+    """
     _, marker, ids = job_id.rpartition(IDS_MARKER)
     return Envelope(ids.split(ID_SEPARATOR), [], False) if marker else None
 
@@ -89,7 +92,7 @@ def parse_job_data(data: bytes) -> Envelope:
 
     Raises: ValueError: the data is not an envelope.
     """
-    # A claim writes the data uncompressed; RQ itself compresses the data.
+    # Data that a claim wrote is not compressed. Data that RQ wrote is compressed.
     with suppress(zlib.error):
         data = zlib.decompress(data)
     match json.loads(data):

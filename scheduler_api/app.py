@@ -25,7 +25,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
-# In JSON, one byte of an event's body can become six bytes: `\u001f`.
+# One byte of an event's body can take six bytes in JSON: control characters are
+# escaped, such as `\u001f`.
 JSON_OVERHEAD = 6
 # The maximum size of all other fields of a request together.
 OTHER_FIELDS_BYTES = 65_536
@@ -39,7 +40,7 @@ STORE_UNREACHABLE = "The store is not available, please try again"
 STORE_FULL = "The store is full, please try again later"
 BUSY = "Other requests keep changing the same record, please try again"
 UNAUTHORIZED = "Please provide a valid API key"
-# Error codes of a store that cannot serve requests at the moment.
+# Redis replies with these error codes if it cannot serve requests at the moment.
 UNAVAILABLE = ("LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
 
 log = logging.getLogger("scheduler.web")
@@ -107,7 +108,10 @@ def _check_store(built: services.Services) -> None:
 
 
 def _refuse_leading_slashes() -> None:
-    """Refuse a path that starts with `//`: the router would ignore the second slash."""
+    """Refuse a path that starts with `//`.
+
+    The router would otherwise ignore the second slash.
+    """
     if request.environ.get("PATH_INFO", "").startswith("//"):
         raise NotFound
 
@@ -128,7 +132,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
 
 
 def _api() -> Api:
-    """Return the API that formats errors at the request's path."""
+    """Return the API whose error format applies to the path of the request."""
     for api in APIS:
         for prefix in api.PREFIXES:
             if request.path == prefix or request.path.startswith(f"{prefix}/"):

@@ -23,8 +23,8 @@ def bearer_token(authorization: str) -> str | None:
 class Auth:
     """Finds the tenants of tokens; caches the tenants of valid tokens for `CACHED_S`.
 
-    A deleted token works until the cache forgets it. Tokens are compared and cached
-    only as SHA-256 digests, so the time of a lookup reveals nothing about valid tokens.
+    A deleted token works until the cache forgets it. Only SHA-256 digests of tokens are
+    compared and cached. So the duration of a lookup reveals nothing about valid tokens.
     """
 
     def __init__(

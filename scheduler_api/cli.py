@@ -175,7 +175,7 @@ def list_held_destinations(settings: Settings) -> None:
 
 
 def _state(held: HeldDestination) -> str:
-    """Describe the state of a destination, with the time of its pause or next probe."""
+    """Return a text such as `paused since …`, or `active`."""
     states: list[str] = []
     if held.paused_ms is not None:
         states.append(f"paused since {_seconds(held.paused_ms)}")
@@ -249,7 +249,11 @@ def preview_cron(**options: str | None) -> None:
 
 
 def _with_position(err: CronError | Refusal, expression: str) -> str:
-    """Return the error message; add the expression with a `^` under the error."""
+    """Return the error message.
+
+    If the position of the error is known, add the expression, with a `^` below this
+    position.
+    """
     if isinstance(err, Refusal) or err.position is None or not expression:
         return str(err)
     return f"{err}\n  {expression.expandtabs(1)}\n  {' ' * err.position}^"

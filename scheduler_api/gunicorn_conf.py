@@ -19,9 +19,9 @@ proc_name = "scheduler_api web"
 preload_app = False
 
 # These limits are higher than gunicorn's defaults, because a path may contain an entire
-# destination URL, and a request many headers to forward. 8190 is the largest limit that
-# gunicorn accepts for the request line. 0 would mean no limit, so that one request line
-# could fill the memory.
+# destination URL, and a request may contain many headers to forward. For the request
+# line, 8190 is the largest limit that gunicorn accepts. The value 0 would mean no
+# limit, and a single request line could then fill the memory.
 limit_request_line = 8190
 limit_request_field_size = 16_384
 limit_request_fields = 500
@@ -29,13 +29,16 @@ limit_request_fields = 500
 graceful_timeout = 10
 timeout = 60
 # Node, httpx and other clients close idle connections after 5 s. The server waits
-# longer, because a client may send a request at the moment when the server closes the
-# connection.
+# longer, so that the client closes the connection first. If the server closed it first,
+# a request that is sent at that moment would fail.
 keepalive = 7
 accesslog = None
 loglevel = "warning"
 
 
 def post_worker_init(_worker: object) -> None:
-    """Collect garbage less often, after a worker has loaded the application."""
+    """Make the garbage collector of a worker run less often.
+
+    gunicorn calls this function after the worker has loaded the application.
+    """
     gc_tuning.collect_rarely()

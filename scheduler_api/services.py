@@ -25,9 +25,9 @@ from scheduler_api.settings import Settings
 
 CONNECTIONS = 128
 TIMEOUT_S = 2.0
-# The Redis client waits 0.05, 0.1, 0.2 and 0.4 s before retries: long enough for a
-# restart of the store, and short enough that a request fails within a second during an
-# outage. A call that has timed out is not retried, as it has already taken two seconds.
+# The Redis client waits 0.05, 0.1, 0.2 and 0.4 s before retries. The store can restart
+# in this time. During an outage, a request still fails within a second. A call that has
+# timed out is not retried, because it has already taken two seconds.
 RETRY = Retry(
     ExponentialBackoff(base=0.025, cap=0.4),
     retries=4,

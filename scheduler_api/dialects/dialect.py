@@ -22,8 +22,8 @@ class Outbound(Protocol):
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the request of this attempt, signed at `now_ms` (epoch ms).
 
-        The content of an event may name a group in place of a URL; then only
-        `Outgoing.group` is set.
+        If the content of the event names a group instead of a URL, there is no request:
+        only `Outgoing.group` is set.
         """
         ...
 

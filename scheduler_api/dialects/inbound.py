@@ -45,5 +45,5 @@ DIALECTS: tuple[Inbound, ...] = (
     qstash,
     events_v1,
 )
-# The API that formats errors at all other paths.
+# The API that formats errors at paths that belong to no API.
 DEFAULT: Api = jiter

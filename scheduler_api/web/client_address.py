@@ -33,9 +33,9 @@ class ClientAddresses:
 def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[Network]) -> str:
     """Return the last address that does not belong to a trusted proxy.
 
-    Clients can send any `X-Forwarded-For`, so only entries that trusted proxies added
-    are used. If all addresses belong to trusted proxies, return the first address. The
-    search stops at an entry that is not an address.
+    The addresses before it are not used, because a client can send any
+    `X-Forwarded-For`. If all addresses belong to trusted proxies, return the first
+    address. If an entry is not an address, return the address after this entry.
 
     Args:
         peer: the address from which the connection comes; counts as the last entry.

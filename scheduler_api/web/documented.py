@@ -40,9 +40,9 @@ View = TypeVar("View", bound=Callable[..., object])
 class Route:
     """The documentation of a view.
 
-    `statuses` are the statuses of successful responses, whose body is `response`; None
-    means an empty body. `errors` are error statuses in addition to those that all views
-    of the dialect have.
+    `statuses` are the statuses of successful responses. `response` is the body of these
+    responses; None means an empty body. `errors` are the error statuses of this view;
+    `Document.errors` has the error statuses of all views.
     """
 
     response: Shape | None = None
@@ -58,11 +58,12 @@ class Route:
 
 @dataclass(frozen=True)
 class Document:
-    """What a dialect's document contains besides the routes of `blueprint`.
+    """The parts of a dialect's OpenAPI document that do not come from its routes.
 
-    `security` contains security schemes by name; a request needs only one of them. All
-    routes can return the statuses `errors`, with the body `error`. `in_path` describes
-    path variables.
+    `blueprint` is the name of the blueprint with the routes. `security` maps names to
+    security schemes; a request needs only one of the schemes. `errors` are statuses
+    that every route can return; `error` is the body of these responses. `in_path` maps
+    path variables to their descriptions.
     """
 
     name: str

@@ -25,11 +25,11 @@ class HeadWithBody:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        # The delayed data: None before the first write, empty when it has been sent.
+        # The delayed data. None before the first write; empty after the data was sent.
         self._head: bytes | None = None
 
     def sendall(self, data: bytes) -> None:
-        """Delay the first data until the second call; send later data at once."""
+        """Send data; the first call only stores its data until the second call."""
         if self._head is None:
             self._head = data
         elif self._head:
@@ -39,12 +39,16 @@ class HeadWithBody:
             self._sock.sendall(data)
 
     def flush(self) -> None:
-        """Send the first data if they are still delayed."""
+        """Send the delayed data, if any."""
         if self._head:
             head, self._head = self._head, b""
             self._sock.sendall(head)
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the socket; flush first, to keep the order of data."""
+        """Return an attribute of the socket, after sending the delayed data.
+
+        The attribute may be a method that sends data, which must follow the delayed
+        data.
+        """
         self.flush()
         return getattr(self._sock, name)

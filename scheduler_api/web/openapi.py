@@ -152,7 +152,7 @@ def _content(shape: Shape) -> Json:
 
 
 def _copied(shape: Shape) -> object:
-    """Return a copy of a shape, because apispec replaces the schemas in shapes."""
+    """Return a copy of a shape for apispec, which modifies the shapes that it gets."""
     return copy.deepcopy(shape) if isinstance(shape, Mapping) else shape
 
 

@@ -30,10 +30,10 @@ class Readiness:
         self._epoch = Epoch()
 
     def missing(self) -> list[str]:
-        """Return a message for everything that the cell lacks; [] if it is ready.
+        """Return a message for each thing that the cell lacks; [] if the cell is ready.
 
-        If the store is unreachable, return a message. If the store replies with an
-        error, raise the error.
+        If the store is unreachable, return only a message that says so. Most error
+        replies of the store are raised as exceptions.
         """
         prefix = self._cell.prefix
         pipe = self._cell.client.pipeline(transaction=False)
@@ -51,10 +51,11 @@ class Readiness:
         return faults + [role for role, is_alive in roles if not is_alive]
 
     def _store_faults(self) -> list[str]:
-        """Check that the store belongs to this cell, until the check succeeds once.
+        """Check that the store belongs to this cell; return the fault that was found.
 
-        The process also checks the store when it starts, but the store may be
-        unreachable at that time.
+        The process already checks the store when it starts, but the store may be
+        unreachable at that time. So this method repeats the check until it succeeds
+        once.
         """
         try:
             if not self._is_checked:
@@ -66,7 +67,11 @@ class Readiness:
         return []
 
     def _function_faults(self) -> list[str]:
-        """Call any Redis function; the call loads the functions if they are missing."""
+        """Return a fault if the store has no memory for the cell's Redis functions.
+
+        The method calls one of the functions. The call loads the functions if they are
+        missing.
+        """
         try:
             self._cell.call("inspect_records")
         except OutOfMemoryError:

@@ -20,8 +20,9 @@ from scheduler_api.web.values import read_date, read_integer
 from typing import Any, TypeVar
 
 HEADER_PREFIX = "Scheduler-"
-# Deliveries have headers with these names after `Scheduler-`. A receiver may copy the
-# headers of a delivery into a request for a schedule, so these names are ignored.
+# Deliveries have headers that begin with `Scheduler-` but are not options, such as
+# `Scheduler-Event-Id`. These headers are ignored in a request for a schedule, because a
+# receiver may copy the headers of a delivery into the request.
 NOT_OPTIONS = frozenset(("event-id", "attempt", "possible-duplicate"))
 TIME_ZONE = "UTC"
 DEFAULT_MISSED, MAX_MISSED = 100, 1_000
@@ -84,7 +85,7 @@ def read_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def apply_options(values: Mapping[str, object], current: ZonedOptions) -> ZonedOptions:
-    """Return options with new values; the value None means the option's default.
+    """Return the options with new values; None resets an option to its default.
 
     Raises: BadOption.
     """
@@ -106,7 +107,11 @@ def apply_options(values: Mapping[str, object], current: ZonedOptions) -> ZonedO
 
 
 def render(schedule: Schedule) -> dict[str, object]:
-    """Return a schedule's options as JSON; omit unset options without a default."""
+    """Return a schedule's options as JSON.
+
+    An option that is not set has its default value, or is left out if it has no
+    default.
+    """
     options = schedule.options
     rendered: dict[str, object] = {
         "timeZone": schedule.tz,

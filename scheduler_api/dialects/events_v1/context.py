@@ -1,7 +1,7 @@
 """Filters on the context of an event, and the search terms of contexts. Pure.
 
-Numbers are equal if they are the same double, as in JavaScript. `true`, `false` and
-`null` match no filter.
+Numbers are compared as doubles, as JavaScript does. No filter matches the values
+`true`, `false` and `null`.
 """
 
 import math
@@ -13,9 +13,9 @@ from enum import StrEnum
 from scheduler_api.core.queries.schedule_search import search_term
 
 MAX_LEAVES = 32
-# If a context has more than `MAX_LEAVES` search terms, only this term is stored. A
-# search reads each such context, and compares the context with the conditions
-# (`matches`).
+# Usually all search terms of a context are stored. If a context has more than
+# `MAX_LEAVES` terms, only this term is stored. A search then reads the context itself,
+# and calls `matches`.
 POST_FILTERED = search_term("context")
 MAX_NUMBER_LENGTH = 400
 
@@ -32,11 +32,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Condition:
-    """A filter: the context must have the value `value` at `path`.
+    """A filter on the value that a context has at `path`.
 
-    If `in_array` is true, the context must have an array at `path` that contains
-    `value`.
-    Values are normalized by `comparable` before they are compared.
+    If `in_array` is false, the context must have the value `value` at `path`. If
+    `in_array` is true, the context must have an array at `path` that contains `value`.
+    The attribute `value` is a normalized text, as `comparable` returns it.
     """
 
     path: tuple[str, ...]
@@ -52,7 +52,10 @@ class Condition:
 
 
 def read_number(text: str) -> str | None:
-    """Return the number in a text, in the format of `comparable`; None if invalid."""
+    """Return the number in a text; None if the text is not a number.
+
+    The returned number is a normalized text, in the same format as from `comparable`.
+    """
     text = text.strip()
     if len(text) > MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
@@ -60,9 +63,9 @@ def read_number(text: str) -> str | None:
 
 
 def comparable(value: object) -> tuple[Kind | None, str]:
-    """Return the type and the normalized text of a leaf.
+    """Return the type and the normalized text of a value in a context.
 
-    The type is None for a leaf that no filter can match.
+    If no filter can match the value, such as `true`, the type is None.
     """
     if isinstance(value, str):
         return Kind.STRING, value
@@ -76,7 +79,10 @@ def comparable(value: object) -> tuple[Kind | None, str]:
 
 
 def search_terms(context: object) -> list[str]:
-    """Return the search terms of a context, or `POST_FILTERED` in place of too many."""
+    """Return the search terms of a context.
+
+    If there are more than `MAX_LEAVES` terms, return only `POST_FILTERED`.
+    """
     found: dict[str, None] = {}
     for condition in _matching_conditions(context):
         found[condition.search_term] = None

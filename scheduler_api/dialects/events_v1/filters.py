@@ -22,7 +22,8 @@ MAX_OFFSET = 10**12
 MAX_VALUES = 100
 TOO_MANY = f"must contain no more than {MAX_VALUES} elements"
 KINDS: Mapping[object, Kind] = {kind.value: kind for kind in Kind}
-# The values of `isArray`: texts in bracketed parameters, booleans in JSON.
+# The valid values of `isArray`. They are texts in bracketed parameters, and booleans in
+# JSON.
 BOOLEANS: Mapping[object, bool] = {
     **{None: False, "": False, "false": False, "true": True},
     **{False: False, True: True},
@@ -41,8 +42,9 @@ class Page:
 class FailureQuery:
     """A page of failed attempts.
 
-    `owners` contains a search term for each `eventOwner` in the query. If `owners` is
-    empty, the attempts of all events are meant.
+    `owners` contains a search term for each `eventOwner` in the query. The page has the
+    attempts of events with one of these terms. If `owners` is empty, it has the
+    attempts of all events.
     """
 
     page: Page
@@ -53,10 +55,10 @@ class FailureQuery:
 class EventQuery:
     """A page of the events that match all filters.
 
-    Each group contains search terms; an event must have at least one term of each
-    group. The group of a condition consists of the condition's search term and
-    `POST_FILTERED`. The contexts of events with the term `POST_FILTERED` must also be
-    compared with `conditions`.
+    Each item of `groups` contains search terms. An event must have at least one of
+    these terms. For a condition on the context, the terms are the condition's search
+    term and `POST_FILTERED`. An event with the term `POST_FILTERED` does not
+    necessarily match, so its context must also be compared with `conditions`.
     """
 
     page: Page
@@ -195,7 +197,7 @@ def _condition_faults(condition: Mapping[str, object]) -> Iterator[str]:
 
 
 def _compared_value(kind: Kind, value: str | float) -> str | None:
-    """Return the normalized value of a condition; None if it is not of this kind."""
+    """Return the normalized value; None if `kind` is a number but the value is not."""
     if kind is Kind.NUMBER:
         return read_number(value) if isinstance(value, str) else comparable(value)[1]
     return value if isinstance(value, str) else f"{value}"

@@ -4,7 +4,7 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.ids import to_id, to_number
 from uuid import UUID
 
-# The version bits (4) and the variant bits, which validators of UUIDs check.
+# The version (4) and the variant of every UUID. Validators of UUIDs check these bits.
 UUID_BITS = 0x4000_8000_0000_0000_0000
 MAX_NUMBER = (1 << 62) - 1
 
@@ -12,8 +12,9 @@ MAX_NUMBER = (1 << 62) - 1
 def public_id(internal: str) -> str:
     """Return the public id of an event (a UUID) or of a callback.
 
-    The id of a callback is the UUID of its event, `_`, and its fire time in seconds.
-    The separator is not a dot, because Standard Webhooks joins signed parts with dots.
+    The public id of a callback is the UUID of its event, `_`, and its fire time in
+    seconds. The internal id has a dot in place of `_`. The public id must not contain a
+    dot, because Standard Webhooks joins signed parts with dots.
     """
     number, dot, rest = internal.partition(".")
     uuid = str(UUID(int=UUID_BITS | to_number(number)))

@@ -69,6 +69,7 @@ class EventsV1Outbound:
         decision = retry.decide(begun, answer, _next_delay_ms)
         if decision.outcome is Outcome.DELIVERED:
             return decision
-        # A decision to retry needs the contact too. If the schedule fires again before
-        # the retry, the event becomes dead, and its log line has the contact.
+        # A decision to retry has the contact too. If the schedule fires again before
+        # the retry, the event becomes dead without another decision. The log line of
+        # the dead event then contains this contact.
         return replace(decision, contact=str(content_of(begun).options[OWNER]))

@@ -103,8 +103,9 @@ def load_event(
 
     Args:
         current: the options before the request.
-        clock_ms: reads the store's clock, to report an end in the past together with
-            other faults. If there are no other faults, the store refuses such an end.
+        clock_ms: reads the store's clock. If the body has faults, an end in the past is
+            reported together with them. If the body has no faults, this function does
+            not check the end: the store refuses an end in the past.
 
     Raises: Refusal, naming every fault.
     """

@@ -14,7 +14,7 @@ NAME = "query"
 
 _BRACKETED = re.compile(r"query((?:\[[^\[\]]*\])+)")
 _INDEX = re.compile(r"[0-9]{0,9}")
-# The index of items without an index: such items come after all other items.
+# Items without an index are sorted by this number, so they come after all other items.
 NO_INDEX = 10**9
 
 Entry = tuple[list[str], str]
@@ -47,10 +47,10 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
 
 
 def _nest(entries: Sequence[Entry]) -> object:
-    """Return the value of bracketed parameters; a list if all names are indices.
+    """Return the value that bracketed parameters describe.
 
-    The items of a list are in the order of their indices; gaps between indices are
-    ignored, and items without an index come last.
+    If all names are indices, the value is a list. Its items are sorted by index, and
+    gaps between indices are ignored. Items without an index come last.
     """
     values = [value for path, value in entries if not path]
     groups: dict[str, list[Entry]] = {}

@@ -44,7 +44,7 @@ def respond_list(batches: Iterable[Sequence[Json]], *, total: int) -> Response:
     """Return a streamed page of a list, with the total length of the list.
 
     Only one batch of items is in memory at a time. The first batch is read before the
-    function returns, so that the client gets an error status if the read fails.
+    function returns. If this read fails, the client therefore gets an error status.
     """
     remaining = iter(batches)
     first = next(remaining, ())
@@ -139,7 +139,7 @@ def render_attempt(attempt: Attempt, *, origin: str | None) -> Json:
     """Render an attempt of a callback; `attemptId` is unique within the event.
 
     Args:
-        origin: the id of the callback that the attempt's callback replays, or None.
+        origin: if the callback is a replay, the id of the replayed callback; else None.
     """
     schedule, _, occurrence = attempt.event_id.partition(".")
     interrupted = attempt.kind is AttemptKind.INTERRUPTED
@@ -169,6 +169,7 @@ def _fire_date(occurrence: str) -> str:
     """Return the fire date of an occurrence.
 
     Args:
-        occurrence: the part of a callback's id after the dot, such as `1700000000r1`.
+        occurrence: the part after the dot in the internal id of a callback. It begins
+            with the fire time in seconds, such as `1700000000r1`.
     """
     return to_iso(int(occurrence.partition("r")[0]) * 1000)

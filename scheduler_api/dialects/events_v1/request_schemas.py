@@ -33,9 +33,9 @@ class _Shaped(fields.Field[object]):
 class _Validated(_Shaped):
     """A field with error messages in the wording of class-validator.
 
-    `fault` is the message for a value of the wrong kind. For a missing or empty value,
-    "should not be empty" is reported before `fault`. In a message, `{}` stands for the
-    name of the field.
+    A value of the wrong kind has one message, `fault`. A missing or empty value has two
+    messages: "should not be empty", then `fault`. The name of the field replaces `{}`
+    in a message.
     """
 
     fault = ""
@@ -46,7 +46,7 @@ class _Validated(_Shaped):
         super().__init__(error_messages=messages, **kwargs)
 
     def refuse(self, *messages: str) -> ValidationError:
-        """Return an error with these messages, by default with the message `fault`."""
+        """Return an error with the given messages, or else with the message `fault`."""
         return ValidationError(list(messages or (self.fault,)))
 
     def text(self, value: object) -> str:
@@ -136,7 +136,7 @@ class Context(_Shaped):
 
 
 class Tags(_Shaped):
-    """A list of texts, loaded unchanged; null is an empty list."""
+    """A list of texts; null is loaded as an empty list."""
 
     shape: ClassVar = {
         "type": "array",

@@ -247,8 +247,9 @@ class Events:
         """Return an event and its attempts, in one consistent state.
 
         A worker may settle the event after the event is read and before the attempts
-        are read. The event would then look pending beside an attempt that delivered it.
-        So the event is read again until it no longer changes.
+        are read. The response would then show a pending event with an attempt that
+        delivered the event. So event and attempts are read again until the event no
+        longer changes.
         """
         event = self._find(owner, event_id)
         for _ in range(MAX_TRIES):
@@ -272,8 +273,9 @@ class Events:
     def _load(self, schema: Body, body: dict[str, object]) -> Fields:
         """Return the fields of a body; report the first fault in the order of fields.
 
-        The time comes before the payload and the destination. If one of these is wrong,
-        a past time is refused here, else by the store.
+        The time precedes the payload and the destination. If the payload or the
+        destination is wrong, this method checks first whether the time is in the past.
+        Otherwise, the store checks the time.
 
         Raises: Refusal.
         """
@@ -290,9 +292,9 @@ class Events:
 
     @contextmanager
     def _counting(self, owner: Owner, at_ms: int) -> Iterator[None]:
-        """Count an event in the quota of its month, before the block stores the event.
+        """Count an event in the quota of its month, then run the `with` block.
 
-        If the store refuses the event, undo the count.
+        The block stores the event. If the store refuses the event, the count is undone.
 
         Raises: Refusal, StoreFull, Repeated.
         """

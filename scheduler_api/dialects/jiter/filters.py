@@ -6,8 +6,9 @@ from scheduler_api.dialects.jiter.rendering import STATUSES
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_timestamp
 
-# How far before the search window a query may start. A client that asks for the whole
-# window computes the start of the window a little earlier than the server does.
+# A query may start this long before the search window. If a client requests the whole
+# window, it computes the start before it sends the request, and the server computes the
+# start a little later.
 TOLERANCE_MS = 60_000
 DAY_MS = 86_400_000
 # Values that clients send for an undefined parameter.

@@ -89,7 +89,7 @@ def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:
     """Return `{"payload":…,"scheduledTime":…}` as `JSON.stringify` would write it.
 
     Args:
-        payload: UTF-8; lone surrogates are encoded like other characters.
+        payload: the payload as `request_schemas.Payload` encodes it.
     """
     return b'{"payload":%b,"scheduledTime":"%b"}' % (
         stringify(payload.decode("utf-8", "surrogatepass")),
@@ -100,8 +100,8 @@ def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:
 def stringify(text: str) -> bytes:
     """Return the text as a JSON string, exactly as `JSON.stringify` writes it.
 
-    orjson writes the same text, except that it refuses lone surrogates, which
-    JavaScript escapes.
+    orjson writes the same text as JavaScript, but refuses a text with lone surrogates.
+    `json_text.dump` escapes lone surrogates, as JavaScript does.
     """
     try:
         return orjson.dumps(text)

@@ -14,7 +14,8 @@ from typing import cast
 BAD_BODY = "Invalid request body"
 TOO_LARGE = "The request body is too large"
 MAX_INTEGER_DIGITS = 15
-# The decoder returns this number in place of every number that no field accepts.
+# Fields accept only integers of up to `MAX_INTEGER_DIGITS` digits. The decoder replaces
+# every other number with this number.
 NOT_AN_INTEGER = 0.5
 
 read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=BAD_BODY)
@@ -92,8 +93,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# Fields accept only small integers. The decoder does not convert long integers, because
-# that would be slow.
+# The decoder does not convert long integers, because the conversion would be slow.
 _DECODER = json.JSONDecoder(
     parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
 )

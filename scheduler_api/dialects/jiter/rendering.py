@@ -28,7 +28,8 @@ from typing import Any
 Json = dict[str, Any]
 
 CONTENT_TYPE_JSON = "application/json"
-# The encoder writes ASCII, so that lone surrogates are escaped.
+# The encoder escapes all characters outside ASCII, including lone surrogates, which
+# UTF-8 cannot encode.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 # The content option that contains the id of the replayed event.
 REPLAY_OF = "ro"
@@ -51,10 +52,12 @@ def respond(body: object, status: int = 200) -> Response:
 
 
 def respond_array(items: Iterable[Json], *, parent: Json | None = None) -> Response:
-    """Return a streamed JSON array, or `parent` with the array in the field `history`.
+    """Return a streamed JSON array.
+
+    With `parent`, return this object with the array in its field `history` instead.
 
     Only one batch of items is in memory at a time. The first item is read before the
-    function returns, so that the client gets an error status if the read fails.
+    function returns. If this read fails, the client therefore gets an error status.
     """
     head, tail = "[", "]"
     if parent is not None:
@@ -162,7 +165,10 @@ def _content(content: Content) -> Json:
 
 
 def _record(attempt: Attempt, body: bytes | None) -> Json:
-    """Render the fields that all history records have; omit an unknown `status`."""
+    """Render the fields that all history records have.
+
+    If the attempt got no response status, the field `status` is left out.
+    """
     status = {} if attempt.status is None else {"status": str(attempt.status)}
     return status | {
         "responseData": _response_text(attempt),

@@ -56,7 +56,11 @@ class Time(_Exact):
 
 
 class Payload(_Exact):
-    """A text, loaded as UTF-8; lone surrogates are encoded like other characters."""
+    """A text, loaded as bytes.
+
+    The bytes are UTF-8, unless the text contains lone surrogates, which UTF-8 cannot
+    encode. Each lone surrogate is then encoded in three bytes (`surrogatepass`).
+    """
 
     message = BAD_PAYLOAD
 
@@ -176,9 +180,9 @@ class Body(Schema):
         self.allow = allow
 
     def read(self, body: dict[str, object]) -> Fields:
-        """Load a body like `load`, but twice as fast if the body is valid.
+        """Return the fields that `load` returns for a valid body, in half the time.
 
-        Raises: ValidationError, for the first wrong field.
+        Raises: ValidationError, for the first wrong field only.
         """
         values = {
             name: field.deserialize(body.get(field.data_key or name, missing))
@@ -237,5 +241,5 @@ def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
 
 
 def read_id(text: str) -> int | None:
-    """Return the number that an id consists of; None if the text is not an id."""
+    """Parse an id, which is a decimal number; return None for any other text."""
     return int(text) if _ID.fullmatch(text) else None

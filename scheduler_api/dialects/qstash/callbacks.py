@@ -32,7 +32,7 @@ def follow_ups(
     """Return the callbacks that report an attempt.
 
     Args:
-        dead: whether the message has failed, so that this attempt was the last.
+        dead: whether the message has failed for good with this attempt.
 
     Raises: UnreadableRecord.
     """
@@ -56,7 +56,10 @@ def follow_ups(
 
 
 def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
-    """Return the event of a callback; the default deadline is the message's."""
+    """Return the event of a callback.
+
+    If the callback has no timeout, it has the deadline of the reported message.
+    """
     message = from_options(content.options)
     return FollowUp(
         event_id,
@@ -98,7 +101,7 @@ def failure_callback_content(
 
 
 def _content(message: Message, callback: Callback, body: dict[str, object]) -> Content:
-    """Return the content of a callback; the callback inherits the redaction."""
+    """Return a callback's content, with the redaction of the reported message."""
     retries = message.retries if callback.retries is None else callback.retries
     options = to_options(
         Message(

@@ -56,9 +56,9 @@ UNAUTHORIZED = "Authorization should be Bearer and a token of this server"
 class Rest(BaseConverter):
     """Matches the rest of a path, including slashes and line breaks.
 
-    The rest is a destination or a flow-control key, which the view reads from the raw
-    request target. The view's argument is an empty string, so that no log contains a
-    destination: the URL of a webhook is often secret.
+    The rest is a destination or a flow-control key. The view reads the rest from the
+    raw request target, and gets an empty string as its argument. Arguments of views may
+    be logged, but the URL of a webhook is often secret.
     """
 
     regex = r"[\s\S]+"

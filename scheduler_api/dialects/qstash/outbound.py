@@ -47,8 +47,8 @@ class QstashOutbound:
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the signed request of an attempt, or the url group to expand.
 
-        `Upstash-Retried` counts the failed attempts so far. Interrupted attempts are
-        not counted, so the next attempt repeats the number.
+        `Upstash-Retried` is the number of failed attempts so far. An interrupted
+        attempt does not count as failed, so the next attempt has the same number.
         """
         content = content_of(begun)
         # A URL contains a colon, but the name of a url group does not.

@@ -64,8 +64,8 @@ def configured_ms(retried: int, expression: str | None) -> int:
     """Return the value of the publisher's expression, or the default wait, in ms.
 
     An expression may have no value: `1000 / retried` has none before the first retry.
-    The default wait then applies, because an immediate retry or a wait of a day would
-    surprise the publisher.
+    The default wait is then used: the publisher would expect neither an immediate retry
+    nor a wait of a day.
 
     Args:
         retried: the number of retries so far.

@@ -58,8 +58,8 @@ from scheduler_api.web.query_string import read_parameters
 
 # How many dead letters are read at once. Small, because their bodies may be large.
 BATCH = 25
-# How much is read for one page. After this many messages or bytes of bodies, the page
-# ends even if it is not full; its cursor leads to the next page.
+# How many messages and how many bytes of bodies are read for one page. At one of these
+# limits, the page ends even if it is not full. The next page then continues the search.
 MAX_MESSAGES_READ = 10_000
 MAX_BODY_BYTES = 16_777_216
 FORWARD_ALL = "UPSTASH-HEADER-FORWARD"
@@ -76,8 +76,8 @@ class DeadLetter:
     attempt: Attempt | None
 
 
-# The dead letters, and the place after which the next page begins; the place is None on
-# the last page.
+# The dead letters of a page, and the place after which the next page begins. The place
+# is None if this page is the last.
 Page = tuple[list[DeadLetter], Place | None]
 
 
@@ -185,9 +185,9 @@ class DeadLetterQueue:
         """Return which dead letters a bulk call selects in its query or JSON body.
 
         Args:
-            path_without_id: the path of the call for one dead letter, with an empty id.
-                A client whose id is empty by mistake must not affect all dead letters,
-                so a request with this path needs a filter.
+            path_without_id: the path of a call for one dead letter whose id is empty. A
+                client may send an empty id by mistake, and must not affect all dead
+                letters. So a request with this path must have a filter.
 
         Raises: BadValue, Refusal.
         """
@@ -268,14 +268,18 @@ class DeadLetterQueue:
             now_ms=int(self._clock() * 1000),
         )
         if content.url == letter.message.topic:
-            # The dead letter is a schedule's run to a url group. The run only creates
-            # the messages to the endpoints. These messages have the gates and the
-            # journal entries, so the run must not have them too.
+            # The dead letter is a schedule's run to a url group. Such a run only
+            # creates the messages to the group's endpoints. Only these messages need
+            # gates and journal entries.
             return replace(draft, gates=NO_GATES, journal=False)
         return draft
 
     def _pages(self, owner: Owner, query: DeadLetterQuery) -> Iterator[Page]:
-        """Yield one page, or in batches all dead letters whose ids the query lists."""
+        """Yield the page that the query selects.
+
+        If the query lists ids, yield the dead letters with these ids instead, in
+        batches.
+        """
         event_ids = _listed_event_ids(query)
         if event_ids is None:
             yield self._page(owner, query)
@@ -309,7 +313,7 @@ class DeadLetterQueue:
     def _select(
         self, owner: Owner, event_ids: Iterable[str], query: DeadLetterQuery
     ) -> Iterator[DeadLetter]:
-        """Yield the dead letters that match the query, among these events."""
+        """Yield the dead letters among these events that match the query."""
         for letter in self._read(owner, event_ids):
             event, attempt = letter.event, letter.attempt
             if query.ids is not None:

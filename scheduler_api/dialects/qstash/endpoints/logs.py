@@ -24,15 +24,16 @@ from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
-# How much is read for one page. After this many journal entries or messages, the page
-# ends even if it is not full; its cursor leads to the next page.
+# How many journal entries and how many messages are read for one page. At one of these
+# limits, the page ends even if it is not full. The next page then continues the search.
 MAX_ENTRIES_READ = 200_000
 MAX_MESSAGES_READ = 10_000
 BATCH = 100
 # Log entries leave out larger bodies, so that a page fits into memory.
 BODY_MAX_BYTES = 16_384
-# A query by ids reads the journal from the creation of the events to their end, and
-# this much before and after, because clock corrections can put entries there.
+# A query by ids reads the journal from the creation of the events to their end. Clock
+# corrections can put entries outside this range, so the range is extended by this much
+# at both ends.
 CLOCK_TOLERANCE_MS = 60_000
 WITH_OUTCOME = ("failed", "retry", "delivered", "dead")
 
@@ -84,9 +85,9 @@ class Logs:
     def _narrowed(
         self, owner: Owner, query: LogQuery, ids: tuple[str, ...]
     ) -> LogQuery:
-        """Replace the message ids in a query by the ids of their events.
+        """Return a copy of a query with event ids in place of message ids.
 
-        The new query reads the journal only for the lifetime of these events.
+        The copy reads the journal only from the creation of these events to their end.
 
         Args:
             ids: the message ids in the query.

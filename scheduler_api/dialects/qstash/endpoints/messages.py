@@ -84,8 +84,9 @@ class Messages:
             parameters.setdefault(name, []).extend(values)
         cancellation = read_cancellation(parameters)
         if request.path.endswith("/") and cancellation.is_unfiltered:
-            # `DELETE /v2/messages/` is the call for one message, with an empty id. A
-            # client whose id is empty by mistake must not cancel all messages.
+            # A client that cancels one message, but whose message id is empty by
+            # mistake, sends `DELETE /v2/messages/`. This call must not cancel all
+            # messages.
             raise BadValue("messageIds", "or a filter is missing")
         cancelled = 0
         for ids in self._batches(owner, cancellation):

@@ -63,8 +63,8 @@ BATCH_RESPONSE = array_of(
     }
 )
 
-# A parsed item of a batch: the draft of a message to a URL; the drafts of a message to
-# a url group, one for each endpoint; or the text of an error.
+# A parsed item of a batch. A message to a URL is one draft. A message to a url group is
+# a list of drafts, one for each endpoint. An invalid item is the text of an error.
 Parsed = Draft | list[Draft] | str
 
 log = logging.getLogger("scheduler.web")

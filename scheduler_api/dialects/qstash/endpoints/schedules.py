@@ -142,8 +142,8 @@ class Scheduling:
                 try:
                     existing = self._schedules.get(owner, err.duplicate_of.id)
                 except NotFound:
-                    # The earlier schedule and its deduplication key were deleted after
-                    # `_store`: try again.
+                    # After `_store` found the earlier schedule, this schedule and its
+                    # deduplication key were deleted. Try again.
                     continue
                 log_schedule("schedule.deduplicated", existing)
                 return responses.respond({"scheduleId": public_id(existing)})
@@ -257,8 +257,9 @@ class Scheduling:
     def _create_unnamed(self, owner: Owner, parsed: ScheduleRequest) -> Schedule:
         """Create a schedule whose generated id is not the name of another schedule.
 
-        A name may look like a generated id: an owner who moves schedules from another
-        server may use the ids from that server as names.
+        An owner who moves schedules from another server may use the ids from that
+        server as names. If the new id is such a name, the new schedule is deleted, and
+        is created again with another id.
         """
         while True:
             schedule = self._create(owner, parsed)
@@ -284,7 +285,7 @@ class Scheduling:
         raise Conflict
 
     def _replace(self, schedule: Schedule, parsed: ScheduleRequest) -> Schedule:
-        """Replace a schedule; the creation time and a pause are kept.
+        """Replace a schedule; keep its creation time. A paused schedule stays paused.
 
         Raises: Conflict, NotFound.
         """
@@ -340,8 +341,8 @@ class Scheduling:
         policy = self._limits.address_policy
         target = read_target(request.environ, route=ROUTE)
         if target.path.endswith(ACTIONS) and ":" not in unquote(target.path):
-            # Not a destination: the path of a pause or resume call with an invalid
-            # schedule id, such as `a/b/pause`.
+            # The path is not a destination. The client wants to pause or resume a
+            # schedule, but the schedule id is invalid, such as in `a/b/pause`.
             raise NotFound(f"schedule {target.path[:80]} not found")
         addressing = Addressing(self._groups, owner, policy=policy)
         destination = addressing.resolve(target.destination)
@@ -382,8 +383,8 @@ def _options(
 ) -> ZonedOptions:
     """Return the options of a schedule.
 
-    A run to a url group only creates the messages to the endpoints. These messages have
-    the gates and the journal entries, so the run has no gates and no journal entries.
+    A schedule's run to a url group only creates the messages to the group's endpoints.
+    Only these messages need gates and journal entries.
 
     Raises: BadValue.
     """

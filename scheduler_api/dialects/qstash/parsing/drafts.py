@@ -28,8 +28,8 @@ from scheduler_api.settings import Settings
 from typing import Any
 
 DAY_MS = 86_400_000
-# Parsed headers are cached, because parsing is slow (only storing a message takes more
-# time), and publishers mostly send the same headers with each message.
+# Parsed headers are cached, because most publishers send the same headers with each
+# message. Parsing is slow: only storing the message takes more time.
 CACHED_MESSAGES = 1_024
 CACHED_MAX_LENGTH = 4_096
 
@@ -63,9 +63,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class ParsedMessage:
-    """A message, as an object and in the form of an event's options.
+    """A message, and the same message in the format of an event's options.
 
-    The cache returns one instance for many events, so neither attribute may be changed.
+    Many events share one instance from the cache, so callers must not change `options`.
     """
 
     message: Message
@@ -176,11 +176,12 @@ class Drafts:
 
 
 def schedule_deduplication_name(message: Message, *, url: str, body: bytes) -> str:
-    """Return the deduplication name of a request for a schedule; '' means none.
+    """Return the deduplication name of a request for a schedule.
 
-    The name begins with `s`, so it differs from the deduplication names of messages.
-    Content-based deduplication of schedules also compares the cron expression, the time
-    zone and the name of the schedule.
+    Return '' if the request is not deduplicated. The name begins with `s`, so it
+    differs from the deduplication names of messages. If requests are compared by
+    content, the cron expression, the time zone and the name of the schedule are part of
+    the content.
     """
     name = _deduplication_name(message, url=url, body=body)
     if not name or message.deduplication_id is not None:
@@ -195,17 +196,18 @@ def _deduplication_name(message: Message, *, url: str, body: bytes) -> str:
         scoped_id = message.deduplication_id + _group_scope(message, url)
         return "i" + hashlib.sha256(scoped_id.encode()).hexdigest()
     if message.content_based:
-        # A message to a url group is never a duplicate of a message that was published
-        # to the URL of one of the group's endpoints.
+        # A message to an endpoint of a url group is never a duplicate of a message that
+        # was published to the endpoint's URL without the group.
         scope = _group_scope(message, url) or url
         return "c" + content_hash(message, url=scope, body=body)
     return ""
 
 
 def _group_scope(message: Message, url: str) -> str:
-    """Return a text that is unique to an endpoint of a url group, '' without a group.
+    """Return a text that identifies an endpoint of a url group.
 
-    The text begins with NUL, which deduplication ids cannot contain.
+    Return '' if the message was not sent to a url group. The text begins with NUL,
+    which deduplication ids cannot contain.
     """
     return "" if message.topic is None else f"\0{message.topic}\0{url}"
 

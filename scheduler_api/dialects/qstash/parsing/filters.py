@@ -64,8 +64,8 @@ _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
 }
 _ORDERS = {"earliestFirst": False, "latestFirst": True}
 _DEAD_LETTER_CURSOR = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
-# Does not match 0-0, because Redis returns an error for a read of the entries before
-# 0-0. No journal entry has this id.
+# Does not match `0-0`. No journal entry has this id, and Redis returns an error if the
+# entries before `0-0` are read.
 _LOG_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
 
 

@@ -13,8 +13,9 @@ HEADERS_MAX = 100
 HEADERS_MAX_BYTES = 65_536
 CONTENT_TYPE = "Content-Type"
 
-# Headers that publishers may not set, because the server sets them in deliveries. The
-# server never sets `upstash-region`, by which receivers choose their verification keys.
+# Headers that publishers may not set. The server sets these headers in deliveries,
+# except for `upstash-region`. Receivers choose their verification keys by
+# `upstash-region`, so no delivery may contain this header.
 DELIVERY_HEADERS = frozenset(
     {
         "user-agent",
@@ -28,9 +29,9 @@ DELIVERY_HEADERS = frozenset(
     }
 )
 TELEMETRY = ("upstash-telemetry-",)
-# Headers that `Upstash-Header-Forward` leaves out: credentials for this API, headers
-# about the client's connection to this API, and the content type, which is forwarded
-# even without `Upstash-Header-Forward`.
+# `Upstash-Header-Forward` forwards neither credentials for this API nor headers about
+# the client's connection to this API. The content type is in this list too, because it
+# is forwarded even without `Upstash-Header-Forward`.
 NOT_FORWARDED = frozenset(
     {
         "accept-encoding",

@@ -45,8 +45,8 @@ class BadValue(SchedulerError, ValueError):
     """A header or parameter has an invalid value.
 
     Args:
-        name: how the message begins. This is the name of the header or parameter, with
-            `: <part>` after it if only a part of the value is invalid.
+        name: the name of the header or parameter. The message begins with this name. If
+            only a part of the value is invalid, `: <part>` follows the name.
         fault: completes the message, such as `should be a text`.
     """
 
@@ -116,8 +116,9 @@ def read_retry_delay(value: str, name: str) -> str:
 def check_retry_delay(value: str, name: str, *, retries: int) -> None:
     """Check that an expression can be computed for at least one number of retries.
 
-    For example, `1000 / retried` cannot be computed before the first retry, but it can
-    before the second. So the expression is accepted, whatever the message's limit.
+    For example, `1000 / retried` cannot be computed before the first retry, but can be
+    computed before the second retry. So the expression is accepted, even if the message
+    has only one retry.
 
     Raises: BadValue.
     """

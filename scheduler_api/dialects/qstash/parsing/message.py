@@ -21,7 +21,7 @@ DEFAULT_PERIOD_S = 1
 class FlowControl:
     """A flow-control key, and the limits that a message sets for the key.
 
-    The message does not set a limit that is None.
+    If a limit is None, the message does not set this limit.
     """
 
     key: str

@@ -1,8 +1,8 @@
 """Hides values in API answers and logs; the destination still gets the values.
 
-A placeholder replaces each hidden value. The placeholder is a keyed hash: from a plain
-hash, anyone could find a short value by trying all values. Equal values of one tenant
-have equal placeholders.
+A placeholder replaces each hidden value. The placeholder is a keyed hash, because a
+plain hash of a short value could be reversed by trying all short values. Equal values
+of one tenant have equal placeholders.
 
 Source: https://upstash.com/docs/qstash/features/redaction
 """

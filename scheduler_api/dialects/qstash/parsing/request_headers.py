@@ -105,8 +105,8 @@ def from_headers(
 
     Args:
         query: decoded parameters; parameters without the prefix `upstash-` are ignored.
-        base: has the values for absent headers: the defaults of a url group, or the
-            settings of a message that is sent again.
+        base: the message whose values are used for absent headers. It contains the
+            defaults of a url group, or the settings of a message that is sent again.
         queue: the name of the queue in the path or in the item.
         schedule: parse the headers of a request for a schedule, not for a message.
 
@@ -179,9 +179,9 @@ def _group(pairs: Pairs) -> _Grouped:
 def _forwarding_prefix(lower_name: str) -> str | None:
     """Return the prefix of a header that is to be forwarded, else None.
 
-    For messages, the prefix is followed by `Forward-`. For callbacks, the Python SDK
-    leaves `Forward-` out. So every header with the prefix of a callback is forwarded,
-    unless it is one of the callback's settings.
+    Headers for the message have `Forward-` after the prefix. Headers for a callback may
+    lack `Forward-`, because the Python SDK leaves it out. So every header with the
+    prefix of a callback is forwarded, except for the settings of the callback.
     """
     if lower_name.startswith(PREFIX + FORWARD):
         return PREFIX
@@ -283,7 +283,7 @@ def _check_limits(limits: HeaderLimits, message: Message) -> None:
 
 
 def _check_retry_delays(grouped: _Grouped, message: Message) -> None:
-    """Refuse a retry delay that has no value before any retry."""
+    """Refuse a retry delay whose expression never has a value."""
     for prefix, sent in (
         (PREFIX, message),
         (f"{CALLBACK}-", message.callback),

@@ -50,8 +50,8 @@ def read_schedule_headers(request: Request) -> Headers:
     """Return the headers that describe a schedule.
 
     Both SDKs put `Upstash-Forward-` before the name of every header that they do not
-    know, such as `Scheduler-Max-Runs`. This function removes the prefix from such
-    options of schedules.
+    know. They do not know the options of schedules, such as `Scheduler-Max-Runs`, so
+    this function removes the prefix from the names of these options.
     """
     return tuple(
         (

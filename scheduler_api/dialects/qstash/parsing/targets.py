@@ -87,7 +87,10 @@ def _after_route(environ: Mapping[str, object], route: str) -> str:
 
 
 def parse_target(text: str) -> Target:
-    """Split a destination into its parts; decode a percent-encoded URL once."""
+    """Split a destination into its parts.
+
+    If the client has percent-encoded the whole URL, it is decoded once.
+    """
     path, question, query = text.partition("#")[0].partition("?")
     if path[:8].lower().startswith(_ESCAPED_SCHEMES):
         path, inner_question, inner_query = (

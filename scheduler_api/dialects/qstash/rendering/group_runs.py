@@ -34,10 +34,10 @@ def error_of(
 def content_of(message: Message, destination: str | Group, body: bytes) -> Content:
     """Return the content of every run of a schedule.
 
-    The content leaves out the cron expression, which the schedule stores, and
-    deduplication, which applies only to the creation of the schedule. For a url group,
-    the content has the name of the group instead of a URL. Each run sends a message to
-    each endpoint that the group has at the time of the run.
+    The content has no cron expression, because the schedule stores it. The content has
+    no deduplication, because only the creation of the schedule is deduplicated. For a
+    url group, the content has the name of the group instead of a URL. Each run sends a
+    message to each endpoint that the group has at the time of the run.
     """
     message = replace(
         message, cron=None, tz=None, deduplication_id=None, content_based=False

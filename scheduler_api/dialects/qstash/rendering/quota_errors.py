@@ -1,4 +1,4 @@
-"""The error if a tenant has the maximum number of queues, keys or url groups."""
+"""Describes errors of tenants that already have as many resources as allowed."""
 
 from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.core.store.gate_names import QUEUE
@@ -11,8 +11,8 @@ def describe(resource: str, limits: OwnerLimits) -> str:
     """Return a message with the limit that was reached, and what the client can do.
 
     Args:
-        resource: the text of a `LimitReached`, or the id of a result whose verdict is
-            `Verdict.LIMIT_REACHED`.
+        resource: names what has reached its limit. This is the text of a
+            `LimitReached`, or the id in a result with `Verdict.LIMIT_REACHED`.
     """
     if resource == GROUP:
         return f"at most {limits.url_groups} url groups are allowed: delete one first"

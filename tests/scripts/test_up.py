@@ -280,8 +280,7 @@ def test_an_invalid_setting_is_reported_in_one_line(tmp_path: Path):
     text = refusal(tmp_path / "data", spare_port(), SCHED_WINDOW="many")
 
     assert text == (
-        "scripts/up: SCHED_WINDOW: expected a whole number from 1 to 10000,"
-        " got 'many'\n"
+        "scripts/up: SCHED_WINDOW: expected an integer from 1 to 10000, got 'many'\n"
     )
 
 

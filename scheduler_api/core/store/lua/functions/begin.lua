@@ -1,20 +1,29 @@
--- Begins attempts: turns the short leases of claimed events into leases of a worker, right before
--- the worker sends the events.
+-- Begins attempts, right before the worker sends the events. Each claimed event has a short offer
+-- lease; the begin replaces this lease with a lease of the worker.
 -- Checks every event again, so outdated, repeated or delayed envelopes do no harm.
 --
 -- Keys: prefix.
--- Options: token, lease_ms, inline_bytes (maximum length of content in an answer); share (see
---   lib/fair_share).
+-- Options: token (of the new attempts), lease_ms, inline_bytes (maximum length of content in an
+--   answer), share (see lib/fair_share).
 -- Args: ids…
--- Answer per id: {id, code, attempt, failures, interruptions, first due ms, created ms, deadline
---   ms, owner, content key, content ('' if too long: the caller must read the content key),
---   schedule, gate of the destination, '1' if the destination is held, ms until the event's end or
---   ''}; for an event that was not begun, only {id, code}. Codes: begun; gone (not leased), taken
---   (another attempt is running), missing, ended, early (not due), withdrawn (now ended, see
---   lib/withdrawal), waits (for the previous occurrence), held (must wait at a gate or in `due`),
---   quarantined.
--- Atomic: if several workers begin the same event, only one succeeds. A repeated call with the same
--- token gets the same answer.
+-- Answer per id: {id, code}. If the code is begun, the answer continues with: attempt, failures,
+--   interruptions, first due ms, created ms, time limit of the attempt in ms, owner, content key,
+--   content ('' if longer than inline_bytes; the caller then reads the content key), schedule, gate
+--   of the destination, '1' if the destination is held, ms until the event's end ('' if the event
+--   has no end).
+-- Codes:
+--   begun: the attempt has begun.
+--   gone: the event is not leased.
+--   taken: an attempt with another token is running.
+--   missing: the event does not exist.
+--   ended: the event ended before this call.
+--   early: the event is not due.
+--   withdrawn: the event may no longer be sent, and this call has ended it (see lib/withdrawal).
+--   waits: the previous occurrence has not ended.
+--   held: the event must wait at a gate or in `due`.
+--   quarantined: the event is unreadable.
+-- Atomic: if several workers begin the same event, only one succeeds. If this worker repeats its
+-- call with the same token, it gets the code begun again.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 
 local function content_key(ctx, id, event)

@@ -1,11 +1,18 @@
--- Cancels events. If an event is being sent, only records the request: the event ends as delivered
--- if the attempt succeeds, otherwise as cancelled.
+-- Cancels events. An event that is being sent is not cancelled at once. The call only records the
+-- request, and the event ends with its attempt: as delivered if the attempt succeeds, otherwise as
+-- cancelled.
 --
 -- Keys: prefix.
 -- Options: owner, change (nonce of this cancellation).
 -- Args: ids…
--- Answer per id: cancelled, requested (the event is being sent), already_requested, ended, missing.
--- Atomic per event. A repeated call gets the same answer, because the event stores the nonce.
+-- Answer per id:
+--   cancelled: the event has ended as cancelled.
+--   requested: the event is being sent, and the call has recorded the request.
+--   already_requested: the event is being sent, and another call has recorded a request.
+--   ended: the event ended before this call.
+--   missing: the owner has no such event.
+-- Atomic per event. A repeated call with the same nonce gets the same answer, because the event
+-- stores the nonce.
 local EVENT = records.EVENT
 local CANCELLED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'journaled',
   'state', 'token', 'cancel_requested_ms', 'attempts', 'change', 'following', 'gates', 'waits_at',

@@ -1,13 +1,26 @@
 -- Edits or cancels an event that was never begun.
 --
 -- Keys: prefix.
--- Options: id, owner, read_change (the nonce of the last change when the event was read, or ''),
---   change (nonce of this change), due_ms (absent: no change), cancel (true or absent),
---   replaces_content (true or absent); with new content: destination, gates (see lib/gate_binding).
--- Args: the new content, or '' if it was written before the call, with the nonce in its key.
--- Answer: ok, missing, begun, ended, past (due_ms is not in the future), changed (since the event
---   was read), expired (the content written before the call), made (a schedule created the event:
---   it can only be cancelled).
+-- Options:
+--   id, owner.
+--   read_change: the nonce of the last change when the caller read the event. '' if the event had
+--     not been changed.
+--   change: the nonce of this change.
+--   due_ms: the new due time. Absent to keep the due time.
+--   cancel: true to cancel the event, otherwise absent.
+--   replaces_content: true to replace the content, otherwise absent.
+--   destination, gates: those of the new content (see lib/gate_binding).
+-- Args: the new content. '' if the caller wrote the content before the call, to the key that
+--   contains the nonce `change`.
+-- Answer:
+--   ok: the event is changed.
+--   missing: the owner has no such event.
+--   begun: an attempt has begun, or the event is in quarantine.
+--   ended: the event has ended.
+--   past: due_ms is not in the future.
+--   changed: the event has changed since the caller read it.
+--   expired: the caller wrote the content before the call, and the content has expired.
+--   made: a schedule created the event. Such an event can only be cancelled.
 -- Atomic: if the answer is ok, no worker sends the old content. If the first call got ok, a
 -- repeated call also gets ok, because the event stores the nonce.
 local EVENT = records.EVENT
@@ -26,7 +39,8 @@ local function refusal(ctx, event)
   if options.due_ms and options.due_ms <= ctx.now then return 'past' end
 end
 
--- Replaces the content; returns false if the new content has expired.
+-- Replaces the content. Returns false if the new content was written before the call and has
+-- expired.
 local function replace_content(ctx, key, old_revision, content)
   local id, change = ctx.options.id, ctx.options.change
   if content ~= '' then

@@ -1,15 +1,22 @@
 -- Claims due events: moves them from `due` to `leased` and enqueues them in RQ. Also ends expired
--- leases, fires schedules, and checks gates.
+-- leases, fires due schedules, and checks gates.
 --
 -- Keys: prefix.
--- Options: room (maximum number of ids), offer_ms, lease_ms, grace_ms and missed_grace_ms (see
---   `ClaimTimeouts` in claims.py); rq (see lib/rq; absent: do not enqueue).
--- Args: with the option rq, the template of RQ jobs (see lib/rq).
--- Answer: {ids, ids of isolated events, ids of schedules to plan, µs until the next check (-1: no
---   check is needed), ids of interrupted events, members moved to quarantine, epoch, 1 if due
---   events wait because RQ is full}.
--- Atomic, so concurrent claims get different events. A repeated call offers other events; those of
--- the first call are offered again when their offer lease ends.
+-- Options: room (maximum number of members to take from `due`); offer_ms, lease_ms, grace_ms and
+--   missed_grace_ms (see `ClaimTimeouts` in claims.py); rq (see lib/rq; if it is absent, the call
+--   enqueues nothing).
+-- Args: the template of RQ jobs (see lib/rq), if the option rq is present.
+-- Answer: a list of:
+--   ids of the offered events that are not isolated;
+--   ids of the offered isolated events (at most one);
+--   ids of schedules to plan;
+--   µs until the next check, or -1 if no check is needed;
+--   ids of events whose attempts were interrupted;
+--   members that this call moved to quarantine;
+--   the epoch of the store;
+--   1 if due events wait because RQ is full, otherwise 0.
+-- Atomic, so concurrent claims get different events. A repeated call does not get the events of the
+-- first call again. They return to `due` when their offer leases end.
 local EVENT = records.EVENT
 local LEASES_PER_CALL, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
 local DEAD_FROM, ISOLATED_FROM = 5, 2
@@ -17,11 +24,13 @@ local LEASE_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 's
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt')
 
--- Records the time of this claim. If the last claim was long ago, the store may have been down, and
--- workers may have been unable to renew leases. Therefore starts a grace period, during which no
--- lease of a begun event ends, and shortens longer leases to `lease_ms`. If the clock was set back,
--- does the same, and makes all gates with waiters due for a check. Returns the end of the grace
--- period and the epoch of the store.
+-- Records the time of this claim. Returns the end of the grace period and the epoch of the store.
+--
+-- If the last claim was more than half of `lease_ms` ago, the store may have been down, and workers
+-- may have been unable to renew leases. Then this claim starts a grace period, during which no
+-- lease of a begun event ends. It also shortens longer leases to `lease_ms`.
+-- If the clock was set back, this claim does the same. In addition, it makes all gates with waiters
+-- due for a check.
 local function record_claim(ctx)
   local now, lease_ms = ctx.now, ctx.options.lease_ms
   local last, grace_until, epoch, next_check = unpack(redis.call('MGET', keys.last_claim_at(ctx),
@@ -43,8 +52,10 @@ local function record_claim(ctx)
   return now + ctx.options.grace_ms, epoch
 end
 
--- Handles the end of a begun event's lease: the attempt counts as interrupted. The worker can still
--- settle the attempt with its token until another attempt begins.
+-- Called when the lease of a begun event has ended. Counts the attempt as interrupted. Then the
+-- event becomes due again; or it ends, if it was interrupted too often or its cancellation was
+-- requested. Until another attempt begins, the worker can still settle the interrupted attempt of
+-- an event that became due again.
 local function interrupt(ctx, id, event, batch)
   local count = records.integer(event, 'interruptions', 0) + 1
   local due_ms, number = records.integer(event, 'due_ms'), records.integer(event, 'attempts')
@@ -66,16 +77,17 @@ local function interrupt(ctx, id, event, batch)
   end
   due.put(ctx, due.member(id, event), due_ms)
   slots.release(ctx, id, event)
-  -- The event released its slots. It tries to take slots again before waiters are promoted.
+  -- The event may take slots again before other waiting events can take them.
   local admitted = not event.gates or slots.admit(ctx, id, event)
-  -- If workers crash at regular intervals for another reason, an event that is retried at once
-  -- could run at every crash and be taken for the cause. The delay avoids this.
+  -- Workers may crash at regular intervals for a reason other than this event. If the event were
+  -- retried at once each time, it could be running at every crash, and would wrongly be taken for
+  -- the cause. The delay avoids this.
   if admitted and count >= ISOLATED_FROM then due.delay(ctx, {due.member(id, event)}) end
   slots.promote_at_freed(ctx)
 end
 
--- Ends an expired lease. An event that was offered but not begun returns to `due` and keeps its
--- slots.
+-- Ends an expired lease. If the event was begun, its attempt counts as interrupted. If the event
+-- was only offered, it returns to `due` and keeps its slots.
 local function end_lease(ctx, member, batch)
   local id = string.gsub(member, '^~', '')
   local key = keys.event(ctx, id)
@@ -91,8 +103,9 @@ local function end_lease(ctx, member, batch)
   interrupt(ctx, id, event, batch)
 end
 
--- Selects the members to claim: four fifths are the oldest members, and one fifth are members that
--- became due just now. So new events do not wait for a whole backlog.
+-- Selects the members to claim. At most four fifths of them are the oldest members. The others are
+-- members that became due within the last two seconds, so that new events need not wait for a whole
+-- backlog.
 local function select_members(ctx)
   local room, now, set = ctx.options.room, ctx.now, keys.due(ctx)
   local oldest = math.max(1, math.floor(room * OLDEST_SHARE))
@@ -166,9 +179,9 @@ local function head(set)
   return first[2] and tonumber(first[2])
 end
 
--- Sets the time of the next check; returns the µs until then or -1. While any event is leased, the
--- next check is at most a quarter of `lease_ms` away, because `record_claim` assumes an outage if
--- there was no claim for half of `lease_ms`.
+-- Sets the time of the next check. Returns the µs until this time, or -1 if no check is needed.
+-- While any event is leased, the next check is at most a quarter of `lease_ms` away, because
+-- `record_claim` assumes an outage if there was no claim for half of `lease_ms`.
 local function micros_to_next(ctx, first_leased)
   local soonest = head(keys.due(ctx))
   if first_leased then

@@ -4,8 +4,9 @@
 -- Options: none.
 -- Args per event: see lib/new_events.
 -- Answer per event: {code, due ms, created ms, id}; codes: see `new_events.accept`.
--- Atomic. A repeated call gets the same answer, because an event stores its nonce, and the key
--- `issued_id` stores the id that was assigned to the nonce.
+-- Atomic. A repeated call finds the events of the first call by their nonces, and gets the same
+-- answer. Each event stores its nonce. If the first call assigned the id, the key `issued_id`
+-- stores this id under the nonce.
 --
 -- The function lacks the flag allow-oom, so a full store refuses to run the function. Then the
 -- caller calls recall_events, which finds events that an earlier call has stored.

@@ -1,10 +1,12 @@
--- Removes events from the dead letters. The events are kept as long as other finished events.
+-- Deletes dead letters: they are no longer listed as dead letters. The records of the events are
+-- kept for as long as those of other finished events.
 --
 -- Keys: prefix.
 -- Options: owner, change (nonce of this deletion).
 -- Args: ids…
--- Answer per id: 1 if the event was a dead letter of the owner, else 0.
--- Atomic per event. A repeated call gets the same answer, because the event stores the nonce.
+-- Answer per id: 1 if the event was a dead letter of the owner, otherwise 0.
+-- Atomic per event. A repeated call with the same nonce gets the same answer, because the event
+-- stores the nonce.
 local CLEARED = records.fields(records.EVENT, 'owner', 'state', 'change')
 
 local function delete(ctx, id)

@@ -1,14 +1,16 @@
--- Deletes a queue and cancels its events. One call cancels a limited number of events; the caller
--- calls again until all events are cancelled. If the caller stops earlier, claims cancel the
+-- Deletes a queue and cancels its events. One call cancels a limited number of events. The caller
+-- repeats the call until all events are cancelled. If the caller stops earlier, claims cancel the
 -- remaining events.
 --
 -- Keys: prefix.
--- Options: gate, owner, name (of the queue), limit (number of events to cancel in this call), nonce
---   (of this deletion).
+-- Options: gate, owner, name (of the queue), limit (maximum number of events to cancel in this
+--   call), nonce (of this deletion).
 -- Args: none.
--- Answer: {1 if the queue existed, number of events cancelled, 1 if more events remain}.
--- Atomic. A further call with the same nonce cancels only events accepted before the first call;
--- later events belong to a new queue.
+-- Answer: {1 if the queue existed before this call, otherwise 0; number of events that this call
+--   cancelled; 1 if events remain to be cancelled, otherwise 0}.
+-- Atomic. The first call deletes the queue. Further calls with the same nonce only cancel events
+-- that were accepted before the first call. Events that were accepted later belong to a new queue
+-- of the same name.
 local GATE = records.GATE
 local REPEATED_FOR_MS = 60000
 

@@ -1,10 +1,12 @@
--- Deletes a schedule. Occurrences that already exist are still sent, unless the schedule is strict.
+-- Deletes a schedule. Its existing occurrences are still sent, unless the schedule is strict.
 --
 -- Keys: prefix.
--- Options: id, owner, read_revision (the revision when the schedule was read).
+-- Options: id, owner, read_revision (the revision of the schedule when the caller read the
+--   schedule).
 -- Args: none.
--- Answer: 1 if the schedule existed, else 0.
--- Atomic. A repeated call gets the answer 1: `superseded` still contains the deleted revision.
+-- Answer: 1 if the schedule existed, otherwise 0.
+-- Atomic. A repeated call also gets 1, because the key `superseded` contains the revision that the
+-- caller read.
 local DELETED = records.fields(records.SCHEDULE, 'owner', 'revision', 'name', 'search_terms')
 
 local function delete_schedule(key_names, args)

@@ -1,10 +1,12 @@
--- Removes flow-control keys from their owner's index if the record of their gate has expired.
+-- Removes flow-control keys from the index of their owner. Only removes a flow-control key if the
+-- record of its gate has expired.
 --
 -- Keys: prefix.
 -- Options: owner.
--- Args: encoded names…
--- Answer: the number of removed keys.
--- Atomic: a flow-control key that is in use again stays. A repeated call does nothing.
+-- Args: encoded names of flow-control keys…
+-- Answer: the number of removed flow-control keys.
+-- Atomic: if new events use a flow-control key again, the record of its gate exists again, and the
+-- flow-control key stays in the index. A repeated call does nothing.
 
 local function forget_flow_keys(key_names, args)
   local ctx, removed = context.new(key_names, args), 0

@@ -2,19 +2,23 @@
 --
 -- Keys: prefix.
 -- Options: none.
--- Args: members as in `due`: event ids, and `s:<id>` for schedules…
--- Answer per member: {fields and values of the record, or the text of an error; names and values of
---   places}. Places that do not refer to the record are left out.
---   Places with a score: due, leased, quarantine, paused_schedules, schedules, occurrences; of
---   by_time and finished, the sets of the event's state.
---   Places with the value 1: quarantine_reasons, isolated, names, owners (contains the record's
---   owner), line (the event is in the waiting line of the gate at which it waits), checked (a check
---   of this gate is planned, or the gate is paused), misspelt (the member in `due` or `leased`
---   wrongly has or lacks `~`).
---   Other places: search_terms (number of the schedule's search terms whose index contains the
---   schedule), content (TTL of the content in ms; -1: no TTL), turns (number of the event's queues
---   that contain the event), slots (number of
---   gates, queues excepted, of which the event is a holder).
+-- Args: an event id for each event, `s:<id>` for each schedule…
+-- Answer per member: {record, places}. `record` lists fields and values; if the record is
+--   unreadable, `record` is the text of the error. `places` lists names and values of places,
+--   without the places that do not refer to the record.
+-- The values of the places:
+--   due, leased, quarantine, paused_schedules, schedules, occurrences: the score in this key.
+--   by_time, finished: the score in the set for the event's state.
+--   quarantine_reasons, isolated: 1 if this key contains the event or schedule.
+--   owners: 1 if this key contains the owner of the record.
+--   names: 1 if the schedule's name leads to the schedule.
+--   line: 1 if the event is in the waiting line of the gate at which the event waits.
+--   checked: 1 if a check of that gate is planned, or that gate is paused.
+--   misspelt: 1 if the member in `due` or `leased` wrongly has or lacks the prefix `~`.
+--   search_terms: how many of the schedule's search terms have an index that contains the schedule.
+--   content: the TTL of the content in ms, or -1 if the content has no TTL.
+--   turns: how many of the event's queues contain the event.
+--   slots: how many of the event's other gates have the event as a holder.
 -- Atomic: never reads an event while another call moves the event between two places. Writes
 -- nothing.
 local GATE = records.GATE

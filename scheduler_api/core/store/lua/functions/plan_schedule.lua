@@ -1,15 +1,21 @@
--- Replaces the stored fire times of a schedule with newly computed ones.
+-- Replaces the stored fire times of a schedule with newly computed fire times.
 --
 -- Keys: prefix.
--- Options: id, revision (the revision whose rule yielded the fire times), missed (number of missed
---   fire times, which precede the arguments), missed_times (the newest of these: a list of ms,
---   ascending).
+-- Options:
+--   id.
+--   revision: the revision of the schedule from which the caller computed the fire times.
+--   missed: the number of missed fire times. They precede the fire times in the arguments.
+--   missed_times: the newest missed fire times, a list of ms, ascending.
 -- Args: fire times (see lib/fire_times)…
--- Answer: done; stale (the schedule was edited, paused or deleted, or has already fired or dropped
---   all these fire times); ended (the caller passed no fire times, because the rule yields no more:
---   the schedule has ended).
--- Atomic with the check of the revision. A repeated call never stores a fire time that the schedule
--- has fired or dropped in between.
+-- Answer:
+--   done: fire times are stored.
+--   stale: no fire times are stored. The schedule was edited, paused or deleted, or it has already
+--     fired or dropped all these fire times.
+--   ended: the caller passed no fire times, because the rule yields no more. The schedule has
+--     ended.
+-- Atomic: no edit can happen between the check of the revision and the storing. If the schedule has
+-- fired or dropped some of the fire times since the first call, a repeated call does not store
+-- those again.
 local SCHEDULE = records.SCHEDULE
 local PLANNED = records.fields(SCHEDULE, 'revision', 'state', 'last_used_ms', 'end_ms')
 

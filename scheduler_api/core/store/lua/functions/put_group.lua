@@ -1,11 +1,15 @@
--- Creates, replaces or deletes a URL group, unless the group has changed since the caller read it.
+-- Creates, replaces or deletes a URL group. Does nothing if the group has changed since the caller
+-- read it.
 --
 -- Keys: prefix.
 -- Options: owner, name, limit (maximum number of the owner's groups; 0: no limit).
--- Args: the record that the caller read ('' for a new group), the new record ('' to delete it).
--- Answer: 1 if done, 0 if the group has changed, 2 if the owner has `limit` groups.
--- Atomic: no concurrent change is lost. If the first call got 1, a repeated call also gets 1,
--- because the stored record already equals the new record; that does not count as a change.
+-- Args: the record that the caller read ('' for a new group), the new record ('' to delete the
+--   group).
+-- Answer:
+--   1: the stored record equals the new record.
+--   0: the stored record equals neither the new record nor the record that the caller read.
+--   2: the owner already has `limit` groups.
+-- Atomic: no concurrent change is lost. If the first call got 1, a repeated call also gets 1.
 
 local function put_group(key_names, args)
   local ctx = context.new(key_names, args)

@@ -1,19 +1,31 @@
--- Creates a schedule, or edits a schedule: stores a new revision, template and fire times.
+-- Creates or edits a schedule: stores a new revision, template and fire times.
 --
 -- Keys: prefix.
--- Options: id, owner, read_revision (the revision when the schedule was read; '' to create a
---   schedule), revision (the new revision), name (given by the owner, or ''), state (active, paused
---   or ended), last_used_ms (fire times up to this time count as used; absent: up to now),
---   keeps_times (true: keep last_used_ms and the stored fire times, and append the new ones),
---   fire_times (see lib/fire_times), skipped (fire times that a pause skipped, a list of ms),
---   deduplication_key and deduplication_ttl (see lib/deduplication), end_ms and runs (as in the
---   record, or absent).
--- Args: content of the template ('' if it was written before the call, with the revision in its
---   key), then names and values of the other fields of the record.
--- Answer: {code, created ms, id}. Codes: ok, missing, changed (since the schedule was read), taken
---   (the id is in use), named (another schedule, whose id is in the answer, has the name), past
---   (end_ms is not in the future), expired (the content written before the call), duplicate (the
---   answer contains the value of the deduplication key instead of the id).
+-- Options:
+--   id, owner.
+--   read_revision: the revision that the caller read. '' to create a schedule.
+--   revision: the new revision.
+--   name: the name that the owner gave to the schedule, or ''.
+--   state: active, paused or ended.
+--   last_used_ms: the schedule does not fire at fire times up to this time. Absent: up to now.
+--   fire_times: new fire times (see lib/fire_times).
+--   keeps_times: true to keep last_used_ms and the fire times that are stored. The new fire times
+--     are then appended to the stored ones.
+--   skipped: the fire times that a pause skipped, a list of ms.
+--   deduplication_key, deduplication_ttl: see lib/deduplication.
+--   end_ms, runs: fields of the record. Absent if the schedule has no end or no maximum of runs.
+-- Args: the content of the template, then names and values of the other fields of the record. The
+--   content is '' if the caller wrote it before the call, to the key that contains the revision.
+-- Answer: {code, created ms, id}.
+-- Codes:
+--   ok: the schedule is stored.
+--   missing: the owner has no such schedule.
+--   changed: the schedule has changed since the caller read it.
+--   taken: the new schedule has an id that is in use.
+--   named: another schedule has the name. The answer contains the id of that schedule.
+--   past: end_ms is new and not in the future.
+--   expired: the caller wrote the content before the call, and the content has expired.
+--   duplicate: the deduplication key exists. The answer contains its value in place of the id.
 -- Atomic: occurrences created after the answer follow the new rule. If the first call got ok, a
 -- repeated call also gets ok, because the record contains the new revision.
 local SCHEDULE = records.SCHEDULE
@@ -23,7 +35,8 @@ local OPTIONAL = records.fields(SCHEDULE, 'exhausted_since_ms', 'planning_reques
 local RULE = records.fields(SCHEDULE, 'owner', 'revision', 'created_ms', 'state', 'fire_times',
   'last_used_ms', 'end_ms', 'runs', 'runs_left', 'search_terms', 'overlap', 'last_fired_ms')
 
--- Returns nil if the schedule can be stored; otherwise the code and the id for the answer.
+-- Returns nil if the schedule can be stored. Otherwise returns the code for the answer, and the
+-- value that the answer contains as id.
 local function refusal(ctx, record)
   local options, sid = ctx.options, ctx.options.id
   local duplicate_of = deduplication.find(ctx, options.owner, options.deduplication_key)
@@ -46,7 +59,7 @@ local function keep_template(ctx, content)
   return true
 end
 
--- Returns the fire times to store, and the newest fire time that counts as used.
+-- Returns the fire times and the value of last_used_ms to store.
 local function fire_times_to_store(ctx, record, state)
   local options = ctx.options
   local last, times = options.last_used_ms or ctx.now, options.fire_times
@@ -59,8 +72,8 @@ local function fire_times_to_store(ctx, record, state)
   return state == 'ended' and '' or times, last
 end
 
--- Updates the fields that depend on both the old and the new record: the number of runs left, the
--- number of pauses, and the newest occurrence.
+-- Updates the fields whose new values depend on the old record: the number of runs left, the number
+-- of pauses, and the newest occurrence.
 local function update_dependent_fields(ctx, key, record, fields, state, left)
   if left then redis.call('HSET', key, SCHEDULE.runs_left, left) end
   if state == 'paused' and record.state ~= state then

@@ -1,10 +1,11 @@
--- Replaces create_events while the store is full: finds events that an earlier call has stored, and
--- refuses new events.
+-- Called instead of create_events while the store is full. Finds events that an earlier call of
+-- create_events has stored. Stores no new events.
 --
 -- Keys: prefix.
 -- Options: none.
 -- Args per event: see lib/new_events.
--- Answer per event: as in create_events; the code is full if the event is not stored.
+-- Answer per event: {code, due ms, created ms, id}. Codes: those of `new_events.recall`; full if
+--   the event would have to be stored.
 -- Atomic. Writes nothing.
 
 local function recall_events(key_names, args)

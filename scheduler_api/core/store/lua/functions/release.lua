@@ -1,5 +1,6 @@
--- Gives back offered events that were not begun: moves them from `leased` to `due`. The events keep
--- their slots. Delays isolated events, so that they are not offered and released in a tight loop.
+-- Gives back events that were offered but not begun: moves them from `leased` to `due`. The events
+-- keep their slots. An isolated event stays in `leased` for a short delay. Without the delay, it
+-- could be offered and released in a tight loop.
 --
 -- Keys: prefix.
 -- Options: none.
@@ -28,7 +29,7 @@ local function release_events(key_names, args)
     local ok, answer = pcall(release, ctx, args[i])
     if ok then released = released + answer else due.quarantine(ctx, args[i], answer) end
   end
-  -- Wakes the tickers, because another worker may have room for the released events.
+  -- If events are due, wakes the tickers, because another worker may have room for the events.
   local head = redis.call('ZRANGE', keys.due(ctx), 0, 0, 'WITHSCORES')
   if head[2] and tonumber(head[2]) <= ctx.now then redis.call('PUBLISH', keys.wake(ctx), '') end
   return released

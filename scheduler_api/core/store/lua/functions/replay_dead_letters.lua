@@ -1,11 +1,12 @@
--- Replays dead letters: for each one, stores a new event and clears the dead letter.
+-- Replays dead letters. For each dead letter, stores a new event and clears the dead letter.
 --
 -- Keys: prefix.
 -- Options: none.
--- Args per dead letter: its id, then the new event (see lib/new_events).
--- Answer per dead letter: as in create_events, with two more codes: gone (the id is not a dead
---   letter of the owner) and fault (the dead letter is unreadable: the answer contains the error
---   instead of the id).
+-- Args per dead letter: the id of the dead letter, then the new event (see lib/new_events).
+-- Answer per dead letter: {code, due ms, created ms, id of the new event}. Codes: see
+--   `new_events.accept`, and two more:
+--   gone: the id does not belong to a dead letter of the owner.
+--   fault: the dead letter is unreadable. The answer contains the error in place of the id.
 -- Atomic per dead letter: a crash neither loses a dead letter nor replays it twice. A repeated call
 -- gets the same answer, because the new event stores its nonce.
 

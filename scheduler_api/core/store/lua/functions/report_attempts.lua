@@ -1,13 +1,18 @@
--- Counts attempts and failures at destinations; opens and closes their breakers.
+-- Counts attempts and failures at destinations, and opens and closes the breakers of the
+-- destinations.
 --
 -- Keys: prefix.
--- Options: token (`<worker>:<number of the report>`), attempts (a breaker opens only after this
---   many attempts in a window; 0: never), percent (a breaker opens at this percentage of failures),
---   window_ms, hold_ms (time before the first probe), longest_hold_ms (each failed probe doubles
---   the time before the next probe, up to this time), ramp_per_s (initial rate of the ramp after
---   closing).
+-- Options:
+--   token: `<worker>:<number of the report>`.
+--   attempts: a breaker opens only after this many attempts in a window. 0: breakers never open.
+--   percent: a breaker opens if this percentage of the attempts in a window failed.
+--   window_ms: the length of a window.
+--   hold_ms: the time from the opening of a breaker to the first probe.
+--   longest_hold_ms: the longest time from a failed probe to the next probe. Each failed probe
+--     doubles the time to the next one, up to this limit.
+--   ramp_per_s: events per second that the destination admits at first after its breaker closes.
 -- Args per destination: gate, attempts, failures.
--- Answer per destination: opened, probe_failed, closed, or ''.
+-- Answer per destination: opened, closed, probe_failed (the breaker stays open), or '' (no change).
 -- Atomic per destination. A repeated call with the same token gets the same answers.
 local GATE = records.GATE
 local REPEATED_FOR_MS = 60000

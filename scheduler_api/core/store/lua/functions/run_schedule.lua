@@ -1,22 +1,31 @@
--- Creates, on request, an occurrence that is due now. The fire times of the schedule and its number
--- of runs left do not change.
+-- Creates an occurrence on request. The occurrence is due now. The fire times of the schedule and
+-- its number of runs left do not change.
 --
 -- Keys: prefix.
--- Options: id, owner, event_id (of the occurrence), replay_of (the id of the occurrence whose
---   content is sent again; '' to send the present content), deduplication_key and deduplication_ttl
---   (see lib/deduplication).
+-- Options:
+--   id, owner: those of the schedule.
+--   event_id: the id of the new occurrence.
+--   replay_of: the id of an old occurrence, to send the content of that occurrence again. '' to
+--     send the present content of the schedule.
+--   deduplication_key, deduplication_ttl: see lib/deduplication.
 -- Args: none.
--- Answer: ok, missing, ended, full (the store is full), overlaps (the previous occurrence has not
---   ended), unfinished (the occurrence to replay has not ended), or `duplicate:` and the value of
---   the deduplication key.
+-- Answer:
+--   ok: the occurrence exists.
+--   missing: the schedule, the occurrence to replay or its content does not exist.
+--   ended: the schedule has ended.
+--   full: the store is full.
+--   overlaps: the schedule skips overlapping occurrences, and its newest occurrence has not ended.
+--   unfinished: the occurrence to replay has not ended.
+--   `duplicate:<value>`: the deduplication key exists and has this value.
 -- Atomic. If the first call got ok, a repeated call also gets ok, because the occurrence exists.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
 local RUN = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_ms', 'journaled',
   'end_ms', 'strict', 'overlap', 'newest_occurrence', 'pauses', 'gates', 'destination')
 local SENT = records.fields(EVENT, 'schedule', 'revision', 'state')
 
--- Returns the revision of the template of the occurrence to replay, and postpones the deletion of
--- this template. If the occurrence cannot be replayed, returns nil and a code.
+-- Finds the template of the occurrence to replay, and postpones the deletion of this template.
+-- Returns the revision of the template. If the occurrence cannot be replayed, returns nil and a
+-- code.
 local function revision_of(ctx, sid, event_id, present)
   local original = records.read(keys.event(ctx, event_id), SENT)
   if original.schedule ~= sid then return nil, 'missing' end

@@ -1,16 +1,20 @@
--- Sets the limits, pins or pause of a gate on request, and admits the events that the gate now
--- allows.
+-- Sets the limits, pins or pause of a gate on request. Then admits the waiting events that the gate
+-- now allows.
 --
 -- Keys: prefix.
--- Options: gate, owner, name (encoded, or ''), limit (create the gate if the owner has fewer gates
---   of this kind than this number; 0: always create it; absent: never create it), paused (true,
---   false, or absent: no change), reset (true: forget the begins of the current rate period).
--- Args: names and values of fields of the gate's record; the value '' removes a field.
+-- Options:
+--   gate, owner.
+--   name: the encoded name of the gate, or ''.
+--   limit: whether to create a gate that does not exist. Absent: never. 0: always. Otherwise: if
+--     the owner has fewer than `limit` gates of this kind.
+--   paused: true to pause the gate, false to end the pause, absent to change neither.
+--   reset: true to forget the begins of the current rate period.
+-- Args: names and values of fields of the gate's record. The value '' removes a field.
 -- Answer: 1 if done, 0 if the gate does not exist, 2 if the owner has `limit` gates of this kind.
 -- Atomic. A repeated call sets the same values again.
 local GATE = records.GATE
--- TTL that a flow-control key gets when its pin or pause ends. It is more than a year, because an
--- event with this key may be due in a year, and the key's limits must still exist then.
+-- TTL of a flow-control key after its pin or pause has ended. An event with this flow-control key
+-- may be due in up to a year, and the limits must still exist then. So the TTL is more than a year.
 local LONGEST_DAYS = 400
 local PERSISTENT = records.fields(GATE, 'parallelism_pinned', 'rate_pinned', 'paused_ms')
 
@@ -31,7 +35,7 @@ local function change(ctx, key, gate)
   end
 end
 
--- Sets the TTL of a gate. A queue, a pinned gate or a paused gate has no TTL.
+-- Sets the TTL of a gate. Queues, pinned gates and paused gates have no TTL.
 local function set_ttl(ctx, key, gate)
   local state = records.read(key, PERSISTENT)
   if gates.is_queue(gate) then

@@ -1,22 +1,26 @@
--- Records how attempts ended. A worker can settle the running attempt, or an interrupted attempt if
--- no other attempt has begun since the interruption.
+-- Records how attempts ended. A worker can settle its running attempt. After an interruption, a
+-- worker can still settle the interrupted attempt until another attempt begins.
 --
 -- Keys: prefix.
 -- Options: none.
--- Args per attempt: id, token, attempt number, outcome (delivered, retry, dead), delay ms of the
---   retry, reason of a dead letter or '', log entry (JSON), number of callbacks; then the callbacks
---   (see lib/callbacks).
--- Answer per attempt: {id, code, next ms}. Codes: settled; repeated (an earlier call settled the
---   attempt); late (another attempt has begun or the event has ended: the attempt is only logged);
---   gone; quarantined.
+-- Args per attempt: id, token, attempt number, outcome (delivered, retry or dead), delay of the
+--   retry in ms, reason of a dead letter or '', log entry (JSON), number of callbacks; then the
+--   arguments of the callbacks (see lib/callbacks).
+-- Answer per attempt: {id, code, time of the retry in ms or 0}.
+-- Codes:
+--   settled: this call has settled the attempt.
+--   repeated: an earlier call settled the attempt.
+--   late: another attempt has begun, or the event has ended. The call has only logged the attempt.
+--   gone: the event does not exist.
+--   quarantined: the event is unreadable.
 -- Atomic per attempt. A repeated call gets the code repeated and changes nothing.
 local WIDTH = 8
 local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule',
   'state', 'token', 'interrupted_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict',
   'pauses', 'following', 'gates', 'waits_at', 'passed_over')
 
--- Logs the outcome of an attempt that is settled too late. Replaces the log entry if the attempt
--- was interrupted, but not if it was settled.
+-- Logs the outcome of an attempt that is settled too late. The new log entry replaces the entry of
+-- an interrupted attempt. If an earlier call settled the attempt, the log stays as it is.
 local function settle_late(ctx, id, number, entry)
   local logged = redis.call('HGET', keys.log(ctx, id), number)
   if logged and string.sub(logged, 1, 1) == 'a' then return {id, 'repeated', 0} end

@@ -1,7 +1,8 @@
--- Counts attempts and failures at a destination, in six parts of a time window.
+-- Counts attempts and failures at a destination in a time window, which consists of six parts.
 local PARTS = 6
 
--- Adds attempts and failures; returns the sums of attempts and of failures over the window.
+-- Adds attempts and failures. Returns the number of attempts and the number of failures in the
+-- window.
 function breaker_health.count(ctx, gate, attempts, failures, window_ms)
   local key, size = keys.health(ctx, gate), math.ceil(window_ms / PARTS)
   local part, sums = math.floor(ctx.now / size), {a = 0, f = 0}

@@ -1,15 +1,18 @@
--- Creates callbacks: events that report the end of an attempt of another event, their parent.
+-- Creates callbacks. A callback is an event that reports the end of an attempt of another event,
+-- the parent.
 local GATE = records.GATE
 
--- The number of arguments per callback: id, nonce, delay ms, time limit of an attempt in ms,
--- content ('' if it was written before the call, with the nonce in its key), destination, host.
+-- The number of arguments per callback. The arguments are: id, nonce, delay in ms, time limit of an
+-- attempt in ms, content, destination, host. The content is '' if the caller wrote it before the
+-- call, to the key that contains the nonce.
 callbacks.WIDTH = 7
 
--- Binds a callback to gates. If the parent is in a queue, the callback enters the queue with the
--- parent's number, and need not wait for its turn; the next event of the queue waits for the
--- callback. The gates of operator limits apply to the callback's own destination and host. The
--- parent's flow-control key does not apply. Returns the names of the gates, and '1' if the callback
--- is in a queue.
+-- Binds a callback to gates. Returns the names of the gates, and '1' if the callback is in a queue.
+--
+-- If the parent is in a queue, the callback enters the same queue with the number of the parent.
+-- The callback need not wait for its turn, but the next event of the queue waits for the callback.
+-- Operator limits on destinations and hosts apply to the destination and host of the callback. The
+-- flow-control key of the parent does not apply to the callback.
 local function gates_after(ctx, parent_id, parent, id, destination, host)
   local names, number = {}, nil
   for _, gate in ipairs(gates.of(parent)) do
@@ -32,8 +35,8 @@ local function gates_after(ctx, parent_id, parent, id, destination, host)
   return names[1] and table.concat(names, ' '), number and '1' or nil
 end
 
--- Creates the callback whose arguments start at `at`, unless an event with its id exists. The id is
--- derived from the parent's id, so a repeated call creates no second callback.
+-- Creates the callback whose arguments start at `at`. Does nothing if an event with the callback's
+-- id exists. The id is derived from the parent's id, so a repeated call creates no second callback.
 function callbacks.create(ctx, parent_id, parent, at)
   local id, nonce, delay, deadline, content, destination, host = unpack(ctx.args, at, at + 6)
   if redis.call('EXISTS', keys.event(ctx, id)) == 1 then return end

@@ -1,15 +1,17 @@
--- The context of one call: all state that the modules share during the call. Modules must not keep
--- state in local variables of the file, because these outlive the call.
+-- The context of one call: the state that the modules share during the call. Modules must not keep
+-- state in local variables of a file, because these variables outlive the call.
 
 local PROMOTIONS_PER_CALL = 200
 
--- Creates the context. key_names[1]: prefix of the cell. args[1]: the function's options, a JSON
--- object; in tests, the option `now_ms` replaces the server's clock.
+-- Creates the context. key_names[1] is the prefix of the cell. args[1] contains the function's
+-- options, a JSON object. In tests, the option `now_ms` replaces the server's clock.
 --
--- Fields: `due` and `leased` (names of these keys), `freed` (gates that lost a holder and whose
--- waiters must be promoted), `promotions_left` (how many promotions this call may still try). Other
--- modules add values that they read only once per call: `next_check`, `any_isolated`,
--- `job_template`.
+-- Fields:
+--   due, leased: the names of these keys.
+--   freed: gates that lost a holder. Their waiters must be promoted.
+--   promotions_left: how many more promotions this call may try.
+--   next_check, any_isolated, job_template: values that other modules read only once per call. They
+--     are absent at first.
 function context.new(key_names, args)
   local options, micros = cjson.decode(args[1]), 0
   local now = options.now_ms

@@ -2,10 +2,11 @@
 --
 -- Every readable, unfinished event is in exactly one place: `due`, `leased` or the waiting line of
 -- a gate. Redis does not roll back a function that fails. Therefore each move writes the new place
--- before it removes the old place, and functions handle each member in a separate pcall.
+-- before it removes the old place: a failure in between loses no event. Functions handle each
+-- member in a separate pcall: an unreadable member does not stop the others.
 
--- Returns the time when the tickers will next claim, or nil. `ctx.next_check` caches the stored
--- text; the value false means that no time is stored.
+-- Returns the time when the tickers will next claim, or nil if no time is stored. `ctx.next_check`
+-- caches the stored text, or false if no time is stored.
 local function next_check(ctx)
   if ctx.next_check == nil then ctx.next_check = redis.call('GET', keys.next_check(ctx)) end
   return ctx.next_check and tonumber(ctx.next_check) or nil
@@ -49,8 +50,8 @@ function due.lease(ctx, members, lease_ms)
 end
 
 -- Delays isolated events by 200 ms: leases them without offering them to a worker. Each claim
--- offers only one isolated event. Without the delay, the others would block other due events or
--- fill RQ.
+-- offers only one isolated event. Without the delay, the other isolated events would block regular
+-- events in `due`, or fill RQ.
 function due.delay(ctx, members) due.lease(ctx, members, 200) end
 
 -- Whether any event is isolated. Within one call, reads this from the store only once.

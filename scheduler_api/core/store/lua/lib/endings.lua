@@ -5,8 +5,9 @@ local FOLLOWING = records.fields(EVENT, 'owner', 'state', 'attempts', 'first_due
 local DEAD = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'finished_ms')
 
--- Removes an event from its place and releases its slots. Afterwards the caller must put the event
--- into a new place, unless the event has ended, and must call `slots.promote_at_freed`.
+-- Removes an event from its place and releases its slots. Afterwards the caller must call
+-- `slots.promote_at_freed`. If the event has not ended, the caller must also put the event into a
+-- new place.
 function endings.dequeue(ctx, id, event)
   local member = due.member(id, event)
   if redis.call('ZREM', keys.leased(ctx), member) == 0
@@ -20,7 +21,8 @@ function endings.dequeue(ctx, id, event)
   slots.release(ctx, id, event)
 end
 
--- Removes an ended event from its queues and promotes the events that waited for its slots.
+-- Removes an ended event from its queues. Then promotes waiting events into the turns and slots
+-- that the ended event has left.
 local function leave_queues(ctx, id, event)
   for _, gate in ipairs(gates.of(event)) do
     if gates.is_queue(gate) then
@@ -31,10 +33,11 @@ local function leave_queues(ctx, id, event)
   slots.promote_at_freed(ctx)
 end
 
--- Makes an occurrence due now if it waited for the previous occurrence, which has now ended.
+-- Called when an occurrence has ended. If the following occurrence waited for this end, makes the
+-- following occurrence due now.
 local function start_following(ctx, id)
   local event = records.read(keys.event(ctx, id), FOLLOWING)
-  -- `withdrawal.waits` sets first_due_ms when it delays an occurrence that has not begun.
+  -- Before the first attempt, only `withdrawal.waits` sets first_due_ms.
   local waits = event.owner and not event.state and not event.attempts and event.first_due_ms
   if not waits or event.waits_at then return end
   redis.call('HSET', keys.event(ctx, id), EVENT.due_ms, ctx.now)
@@ -69,9 +72,9 @@ function endings.finish(ctx, id, event, state, reason)
   if event.following then start_following(ctx, event.following) end
 end
 
--- Cancels an event that has not ended. If the event is being sent, only records the request, and
--- returns true; the event then ends with its attempt. `...`: fields and values to store with the
--- cancellation.
+-- Cancels an event that has not ended. `...` lists fields and values to store with the
+-- cancellation. If the event is being sent, only records the request, and returns true. The event
+-- then ends when its attempt ends.
 function endings.cancel(ctx, id, event, ...)
   local key, requested = keys.event(ctx, id), event.cancel_requested_ms
   if not requested then journal.append(ctx, event, id, 'cancel_requested', event.attempts) end
@@ -100,8 +103,9 @@ function endings.retry(ctx, id, event, due_ms)
   if event.gates then slots.promote_at_freed(ctx) end
 end
 
--- Reads a dead letter; returns nil if the event is not a dead letter of the owner. Converts numbers
--- here, so that an unreadable record raises an error before anything is written.
+-- Reads a dead letter. Returns nil if the event is not a dead letter of the owner. Also converts
+-- the numbers of the record, so that an unreadable record raises an error before anything is
+-- written.
 function endings.read_dead_letter(ctx, id, owner)
   local event = records.read(keys.event(ctx, id), DEAD)
   if event.owner ~= owner or event.state ~= 'dead' then return nil end
@@ -110,8 +114,8 @@ function endings.read_dead_letter(ctx, id, owner)
   return event
 end
 
--- Clears a dead letter that was replayed or deleted. `change`: nonce of the call, by which a
--- repeated call recognises that the first call cleared the dead letter.
+-- Clears a dead letter that was replayed or deleted. Stores `change`, the nonce of the call. By
+-- this nonce, a repeated call recognises that the first call cleared the dead letter.
 function endings.clear(ctx, id, event, change)
   local owner = event.owner
   redis.call('HSET', keys.event(ctx, id), EVENT.state, 'cleared', EVENT.updated_ms, ctx.now,

@@ -1,12 +1,15 @@
--- Limits how much of a worker one destination may use while other destinations have events, too. If
--- a destination has reached its limit, further events for it wait at its gate.
+-- Limits how many events of one destination a worker sends at the same time. The limit applies only
+-- while the worker has events of several destinations. If a destination has reached the limit, its
+-- further events wait at the gate of the destination.
 local EVENT, GATE = records.EVENT, records.GATE
 local RAMP_PER_S = 16
 
--- The option `share` has `limit` (maximum number of one destination's events in flight while other
--- destinations have events), `in_flight` (number of events in flight, by gate of the destination)
--- and `only_others` (the worker has room only for destinations below the limit). Without this
--- option, a destination may use the entire worker.
+-- Reads the option `share`. If the option is absent, there is no limit. Its fields:
+--   limit: the maximum number of events of one destination in flight, while other destinations have
+--     events.
+--   in_flight: the number of events in flight, by gate of the destination.
+--   only_others: true if the worker accepts no further events of a destination that has reached the
+--     limit, even if no other destination has events.
 function fair_share.new(ctx)
   local option = ctx.options.share
   local share = {
@@ -39,8 +42,8 @@ function fair_share.read_event(ctx, share, id)
   return event
 end
 
--- Whether a destination is held. To save reads, checks once per call whether any destination is
--- held.
+-- Whether a destination is held (see `gates.hold_destination`). Usually no destination is held;
+-- this is checked only once per call, to save reads.
 function fair_share.is_held(ctx, share, gate)
   if not gate then return false end
   if share.any_held == nil then
@@ -72,9 +75,10 @@ local function add_gate(ctx, id, event, gate)
   redis.call('ZREM', keys.leased(ctx), id)
 end
 
--- Makes an event wait at the gate of its destination, because the destination has reached its
--- limit. The gate admits waiting events at a rate that rises (the ramp, see lib/gates). When an
--- admitted event is turned away again, the ramp restarts. A paused destination admits no events.
+-- Makes an event wait at the gate of its destination, because the destination has reached the
+-- limit. The gate admits waiting events at a rising rate (the ramp, see lib/gates). Each event that
+-- is turned away restarts the ramp. A paused destination needs no ramp, because it admits no
+-- events.
 local function turn_away(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))
@@ -88,8 +92,8 @@ local function turn_away(ctx, id, event, gate)
   slots.release(ctx, id, event)
 end
 
--- Returns whether an event may begin on this worker. If not, moves the event to `due` or to the
--- waiting line of a gate.
+-- Returns whether an event may begin on this worker. If the event may not begin, moves it to `due`
+-- or to the waiting line of a gate.
 function fair_share.admit(ctx, share, id, event)
   local gate = event.destination_gate
   local over = gate and share.limit > 0 and share.in_flight[gate] >= share.limit

@@ -4,8 +4,8 @@
 -- with jitter, `<due ms>:<fire time ms>`.
 local MAX_SKIPPED, SKIPPED_KEPT_MS = 1000, 30 * 86400000
 
--- Returns the due time of the first fire time, the first fire time itself, and the rest of the
--- text; or nil if the text is empty.
+-- Reads the first fire time of a text. Returns its due time, the fire time itself, and the rest of
+-- the text. Returns nil if the text is empty.
 function fire_times.first(times)
   local due_ms, fire_ms, rest = string.match(times, '^(%d+):?(%d*),?(.*)$')
   if due_ms then return tonumber(due_ms), tonumber(fire_ms) or tonumber(due_ms), rest end
@@ -21,9 +21,9 @@ function fire_times.count(times)
   return times == '' and 0 or select(2, string.gsub(times, ',', '')) + 1
 end
 
--- Appends to `stored` the fire times in `later` that are after all stored fire times, or after the
--- last used fire time if none is stored. So the stored fire times ascend even if the clock was set
--- back.
+-- Appends fire times of the text `later` to the text `stored`. Only appends those after the newest
+-- fire time of `stored`; if `stored` is empty, those after `last_used`. So the fire times ascend
+-- even if the clock was set back.
 function fire_times.join(stored, later, last_used)
   local joined = stored ~= '' and {stored} or {}
   local newest = tonumber(string.match(stored, '(%d+)$') or last_used)
@@ -34,9 +34,10 @@ function fire_times.join(stored, later, last_used)
   return table.concat(joined, ',')
 end
 
--- Splits the text at the first fire time that is due at or after `since`. Returns the fire times
--- before this one; the start positions in the text, of those and of this one; and the due time of
--- this one, or nil if there is none.
+-- Splits the text at the next fire time: the first one that is due at or after `since`. Returns the
+-- list of the fire times before the next one; the list of the start positions of these fire times
+-- and of the next one; and the due time of the next one. The due time is nil if there is no next
+-- fire time.
 local function split(times, since)
   local older, starts = {}, {}
   for start, text in string.gmatch(times, '()([^,]+)') do
@@ -48,14 +49,18 @@ local function split(times, since)
   return older, starts
 end
 
--- Drops missed fire times: those that were due more than `grace_ms` ago. The policy decides which
--- missed fire times still run. skip: none. latest: only the newest, and not even this one if a
--- later fire time is due. all: the newest `limit`.
+-- Drops fire times that were missed: they were due more than `grace_ms` ago. Returns the text of
+-- the remaining fire times, the dropped fire times, and whether the schedule must wait for
+-- planning.
 --
--- If all stored fire times are missed, the rule may have later fire times that are not stored yet
--- and are missed, too. One of those may be the newest, so planning must store them before any
--- occurrence is created. Returns the remaining text, the dropped fire times, and whether to wait
--- for planning.
+-- The policy decides which missed fire times remain:
+--   skip: none.
+--   latest: the newest one. None if a later fire time is already due.
+--   all: the newest ones, up to `limit`.
+--
+-- Fire times that are not stored yet may be missed, too. This is possible if all stored fire times
+-- are missed. In this case, the newest missed fire times are not known before planning has stored
+-- the further ones. So the schedule must wait for planning, unless no missed fire times remain.
 function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   local since, first = ctx.now - grace_ms, fire_times.first(times)
   if not first or first >= since then return times, {}, false end
@@ -72,8 +77,7 @@ function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   return start and string.sub(times, start) or '', missed, not next_due and keep > 0
 end
 
--- Records skipped fire times with the reason for which they were skipped. A repeated call only
--- extends the TTL.
+-- Records fire times that were skipped, and the reason. A repeated call only extends the TTL.
 function fire_times.record_skipped(ctx, sid, reason, skipped)
   if #skipped == 0 then return end
   local key, scored = keys.skipped(ctx, sid), {}

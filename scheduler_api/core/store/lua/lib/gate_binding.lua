@@ -1,9 +1,10 @@
 -- Binds new events to their gates: puts an event into its queue, and sets the limits of its other
 -- gates.
 --
--- Encoded gates are separated by blanks, in the order in which they are checked. The form of a gate
--- is `<gate>,<parallelism>,<rate>,<period ms>[,<max>]`. `max`: how many queues or flow-control keys
--- the owner may have. The limits of a gate are its parallelism and its rate.
+-- A text of encoded gates lists the gates in the order in which they are checked, separated by
+-- blanks. The form of a gate is `<gate>,<parallelism>,<rate>,<period ms>[,<max>]`. The parallelism
+-- and the rate are the limits of the gate. A queue or flow-control key also has `max`: how many
+-- queues or flow-control keys the owner may have.
 local EVENT, GATE = records.EVENT, records.GATE
 local LIMITS = records.fields(GATE, 'created_ms', 'parallelism', 'rate', 'period_ms',
   'parallelism_pinned', 'rate_pinned', 'paused_ms')
@@ -14,8 +15,9 @@ local function name_of(gate, owner)
   if string.sub(gate, 1, #prefix) == prefix then return string.sub(gate, #prefix + 1) end
 end
 
--- Returns the next acceptance number of a queue. If the queue was deleted and created again, and
--- events of the deleted queue remain, the number is higher than theirs.
+-- Returns the next acceptance number of a queue. A queue may have been created again after a
+-- deletion, while events of the deleted queue remain. In this case, the new number is higher than
+-- the numbers of those events.
 local function next_number(ctx, gate)
   local key = keys.gate(ctx, gate)
   local number = redis.call('HINCRBY', key, GATE.last_number, 1)
@@ -42,9 +44,9 @@ local function set_or_remove(key, field, current, new)
   return true
 end
 
--- Sets the limits of a gate to the limits of the newest event, except limits that are pinned.
--- Extends the TTL of the gate to two weeks after the event is due, unless the gate is pinned or
--- paused.
+-- Sets the limits of a gate to the limits that the newest event asks for. Pinned limits do not
+-- change. Extends the TTL of the gate to two weeks after the due time of the event. A pinned or
+-- paused gate has no TTL.
 local function set_limits(ctx, owner, gate, parallelism, rate, period, due_ms)
   local key, name = keys.gate(ctx, gate), name_of(gate, owner)
   local state = records.read(key, LIMITS)
@@ -82,15 +84,15 @@ function gate_binding.bind(ctx, id, owner, encoded, due_ms)
   return table.concat(names, ' ')
 end
 
--- Whether a queue or flow-control key exists, or may be created: the owner has fewer than `limit`
--- of this kind, or `limit` is 0.
+-- Returns true if a queue or flow-control key exists or may be created. It may be created if the
+-- owner has fewer than `limit` gates of this kind, or if `limit` is 0.
 function gate_binding.has_room(ctx, owner, gate, limit)
   if limit == 0 or redis.call('EXISTS', keys.gate(ctx, gate)) == 1 then return true end
   return redis.call('ZCARD', gates.index(ctx, owner, gate)) < limit
 end
 
--- Returns the first of an event's gates that may not be created because the owner has too many, or
--- nil.
+-- Returns the first of the encoded gates that may not be created, because the owner has too many
+-- gates of its kind. Returns nil if there is no such gate.
 function gate_binding.without_room(ctx, owner, encoded)
   for text in string.gmatch(encoded, '%S+') do
     local gate, limit = string.match(text, '^([^,]+),%d*,%d*,%d*,(%d+)$')
@@ -98,8 +100,9 @@ function gate_binding.without_room(ctx, owner, encoded)
   end
 end
 
--- Replaces the gates of an event whose destination changed. The queue and flow-control key of the
--- event stay. The caller has removed the event from its place; `rebind` puts it into `due`.
+-- Replaces the gates of an event whose destination changed. The event keeps its queue and its
+-- flow-control key. The caller must first remove the event from its place; `rebind` puts the event
+-- into `due`.
 function gate_binding.rebind(ctx, id, event, encoded)
   local kept, due_ms = {}, records.integer(event, 'due_ms')
   for _, gate in ipairs(gates.of(event)) do

@@ -1,6 +1,9 @@
--- Checks of gates. Claims check a gate while events wait at it, unless the gate is paused: at the
--- time when the gate can next admit an event, or every five seconds if that time is unknown. A
--- check removes stale holders, promotes waiters, and cancels the events of a deleted queue.
+-- Checks of gates. A check removes stale holders, promotes waiters, and cancels the events of a
+-- deleted queue.
+--
+-- While events wait at a gate, claims check the gate. The next check is at the time when the gate
+-- can admit an event. If this time is unknown, the next check is after five seconds. A paused gate
+-- is not checked.
 local EVENT, GATE = records.EVENT, records.GATE
 local SAMPLE_SIZE, CANCEL_BATCH_SIZE, IDLE_MS = 64, 100, 600000
 local HOLDER = records.fields(EVENT, 'owner', 'state', 'gates', 'waits_at')
@@ -8,8 +11,9 @@ local IN_DELETED_QUEUE = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms'
   'journaled', 'state', 'token', 'cancel_requested_ms', 'attempts', 'gates', 'waits_at',
   'passed_over', 'following', 'turn_exempt')
 
--- Whether an event may keep its slot of a gate: the event is leased or due, or it reserves the slot
--- while it waits at another gate that is not closed.
+-- Whether an event may keep its slot of a gate. An event that is leased or due may keep the slot.
+-- An event that waits at another gate may keep the slot if the slot is reserved and the other gate
+-- is not closed.
 local function may_hold(ctx, id, gate)
   local event = records.read(keys.event(ctx, id), HOLDER)
   if not event.owner or event.state or redis.call('ZSCORE', keys.quarantine(ctx), id) then
@@ -42,9 +46,9 @@ local function remove_stale_holders(ctx, gate)
   end
 end
 
--- Promotes the first events of a queue, starting where the last check stopped. Reads one event more
--- than this call may promote. For the last event, `slots.try_promote` then only stores the event's
--- number, at which the next check starts.
+-- Promotes the first events of a queue, starting where the last check stopped. The function reads
+-- one event more than this call may promote. `slots.try_promote` does not promote this last event,
+-- but stores its number. The next check starts at this number.
 function gate_checks.promote_through(ctx, gate)
   local state, order = gates.state(ctx, gate), keys.order(ctx, gate)
   redis.call('HDEL', keys.gate(ctx, gate), GATE.check_from)
@@ -74,9 +78,9 @@ local function cancel_one(ctx, id, gate)
   return event.turn_exempt or endings.cancel(ctx, id, event)
 end
 
--- Cancels up to `limit` events that were in a queue when the queue was deleted. Returns the number
--- of cancelled events, and whether all are cancelled. Until all are cancelled, the queue admits no
--- events.
+-- Cancels up to `limit` events of a deleted queue: those that were in the queue at the deletion.
+-- Returns the number of cancelled events, and whether no events remain to be cancelled. As long as
+-- some remain, the queue admits no events.
 function gate_checks.cancel_deleted(ctx, gate, limit)
   local last, kept, done = redis.call('HGET', keys.gate(ctx, gate), GATE.cancel_until), 0, 0
   local order = keys.order(ctx, gate)
@@ -95,9 +99,10 @@ function gate_checks.cancel_deleted(ctx, gate, limit)
   return done, not last
 end
 
--- Ends the hold of a destination if no event waits at its gate, unless the destination is paused,
--- or its breaker is open and a probe became possible less than ten minutes ago. Deletes the gate if
--- its record then contains only the creation time.
+-- Ends the hold of a destination that is idle. A destination is idle if it is not paused, no event
+-- waits at its gate, and its breaker is closed. If the breaker is open, the destination is idle
+-- when a probe has been possible for ten minutes. Deletes the record of the gate if only the
+-- creation time is left.
 local function release_if_idle(ctx, gate)
   local state, key = gates.state(ctx, gate), keys.gate(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end

@@ -3,10 +3,11 @@
 -- The name of a gate starts with its kind: q: queue, f: flow-control key, d: destination, h: host,
 -- t: tenant, a: everything. An event lists its gates in the order in which they are checked.
 --
--- A queue has no slots: it lists all its unfinished events in the order of acceptance, and admits
--- the first `parallelism` of them. Any other gate has holders (ids of admitted events) and waiters
--- (in the order of their first due time). A gate with a rate also has a list of the times at
--- which attempts began within one period, and a set of the holders that have not begun.
+-- A queue lists all its unfinished events in the order of acceptance, and admits the first
+-- `parallelism` of them. A queue has no slots.
+-- Any other gate has holders (ids of admitted events) and waiters (ids of waiting events, in the
+-- order of their first due time). If such a gate has a rate, it also has a list of the times at
+-- which attempts began, and a set of the holders whose attempts have not begun.
 local GATE = records.GATE
 local CHECK_EVERY_MS, JITTER_MS, DAY_MS = 5000, 20, 86400000
 local RAMP_DOUBLES_MS, RAMP_LIMIT = 2000, 1000
@@ -66,10 +67,12 @@ function gates.state(ctx, gate)
   return state
 end
 
--- Returns when the gate can admit an event: now, or a later time (if unknown, the time of the next
--- regular check). A rate limits the sum of two numbers: the admitted events that have not begun,
--- and the begins during the last period. If a recorded begin is in the future, the clock was set
--- back afterwards; then deletes all recorded begins.
+-- Returns the time when the gate can admit an event. This is now if the limits allow another event.
+-- If the time is unknown, returns the time of the next regular check.
+--
+-- A rate limits the sum of two numbers: the admitted events that have not begun, and the begins
+-- during the last period. If a recorded begin is in the future, the clock was set back after the
+-- begin. In this case, the function deletes all recorded begins.
 function gates.opens_at(ctx, gate, state)
   local now = ctx.now
   if state.parallelism and redis.call('SCARD', keys.holders(ctx, gate)) >= state.parallelism then
@@ -86,8 +89,8 @@ function gates.opens_at(ctx, gate, state)
   return math.max(now, begun + (state.period_ms or 1000) + JITTER_MS)
 end
 
--- Extends the TTL of a gate to `ttl_ms` (default: two weeks) if the present TTL is more than a week
--- shorter.
+-- Extends the TTL of a gate to `ttl_ms` (default: two weeks). To save writes, extends the TTL only
+-- if more than a week is gained. A gate without a TTL does not change.
 function gates.extend_ttl(ctx, gate, ttl_ms)
   ttl_ms = ttl_ms or KEPT_MS
   local left = redis.call('PTTL', keys.gate(ctx, gate))
@@ -113,8 +116,8 @@ function gates.cancel_check(ctx, gate)
   redis.call('SREM', keys.waiting_gates(ctx), gate)
 end
 
--- Plans the next check of a gate. If the gate is paused or needs no check, removes the planned
--- check.
+-- Plans the next check of a gate. A paused gate, or a gate that needs no check, has no planned
+-- check; for such a gate, removes the planned check.
 function gates.plan_check(ctx, gate)
   local state, queue = gates.state(ctx, gate), gates.is_queue(gate)
   local waiting = state.cancel_until
@@ -129,9 +132,9 @@ function gates.plan_check(ctx, gate)
   gates.check_at(ctx, gate, waiting and gates.opens_at(ctx, gate, state) or later)
 end
 
--- Holds a destination: from now on, every begin of its events checks its gate. The gate gets a TTL
--- of two weeks, unless the gate already has a TTL or is paused. `...`: fields and values to store
--- in the gate's record.
+-- Holds a destination: from now on, an event of the destination can begin only if the gate of the
+-- destination admits the event. `...` lists fields and values to store in the record of the gate.
+-- The gate gets a TTL of two weeks, unless it already has a TTL or is paused.
 function gates.hold_destination(ctx, gate, at, ...)
   local key = keys.gate(ctx, gate)
   redis.call('HSET', keys.held_destinations(ctx), gate, at)

@@ -7,8 +7,8 @@ function journal.append(ctx, event, id, kind, attempt)
   redis.call('XADD', keys.journal(ctx, event.owner), '*', 'e', id, 'k', kind, 'n', attempt or 0)
 end
 
--- Logs an attempt. Kinds: a settled, i interrupted, l settled too late. `next_ms`: time of the next
--- attempt, or 0. `entry`: JSON.
+-- Logs an attempt. `kind`: a (settled), i (interrupted) or l (settled too late). `next_ms`: time of
+-- the next attempt, or 0. `entry`: JSON.
 function journal.log_attempt(ctx, id, number, kind, next_ms, entry)
   redis.call('HSET', keys.log(ctx, id), number,
     string.format('%s %.0f %.0f %s', kind, ctx.now, next_ms, entry))

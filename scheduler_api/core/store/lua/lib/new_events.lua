@@ -6,12 +6,15 @@ local CREATED = records.fields(EVENT, 'nonce', 'due_ms', 'first_due_ms', 'create
 -- Fields that are absent in some events.
 local OPTIONAL = {'body_revision', 'journaled', 'gates', 'turn_exempt', 'destination', 'end_ms'}
 
--- The number of arguments per new event. `item` gives their names:
---   id: '' to assign the next id. kind, ms: 'at' and a time, or 'in' and a delay.
---   must_be_future: '1' or ''. deadline_ms: time limit of an attempt.
---   content: '' if it was written before the call, with the nonce in its key; the call removes the
---   TTL of this key.
---   journaled: '1' or ''. deduplication_key, deduplication_ttl: see lib/deduplication.
+-- The number of arguments per new event. `item` gives the names of the arguments. Their values:
+--   id: '' to assign the next id.
+--   kind, ms: 'at' and a time, or 'in' and a delay.
+--   must_be_future: '1' if the due time must be in the future, otherwise ''.
+--   deadline_ms: the time limit of an attempt.
+--   content: '' if the caller wrote the content before the call, to the key that contains the
+--     nonce. The call removes the TTL of this key.
+--   journaled: '1' or ''.
+--   deduplication_key, deduplication_ttl: see lib/deduplication.
 --   gates: encoded, see lib/gate_binding.
 new_events.WIDTH = 13
 
@@ -24,9 +27,9 @@ function new_events.item(args, at)
   }
 end
 
--- Creates a batch, which collects the events that one call records. `place` then adds all of them
--- to each sorted set with one command. Fewer commands also keep the append-only file and the
--- replication stream small.
+-- Creates a batch. A batch collects the events that one call records; then `place` adds all of them
+-- to each sorted set with one command. Fewer commands keep the append-only file and the replication
+-- stream small.
 function new_events.batch() return {due = {}, active = {}, owners = {}} end
 
 local function base_36(number)
@@ -39,7 +42,7 @@ local function base_36(number)
   return id
 end
 
--- Assigns the next free id; ids ascend in the order of creation. Stores the id under the nonce, so
+-- Assigns the next free id. Ids ascend in the order of creation. Stores the id under the nonce, so
 -- that a repeated call finds the id.
 local function next_id(ctx, nonce)
   local id
@@ -54,8 +57,9 @@ function new_events.issued_id(ctx, nonce)
   return redis.call('GET', keys.issued_id(ctx, nonce)) or ''
 end
 
--- Stores the content. If `content` is '', the content was written before the call; then removes its
--- TTL. Returns the revision of the body, or nil if the content has expired.
+-- Stores the content, or keeps content that is already stored: if `content` is '', the caller wrote
+-- it before the call, and this function removes its TTL. Returns the revision of the body, or nil
+-- if the content has expired.
 function new_events.keep_content(ctx, id, revision, content)
   if content ~= '' then
     redis.call('SET', keys.body(ctx, id), content)
@@ -64,7 +68,7 @@ function new_events.keep_content(ctx, id, revision, content)
   if redis.call('PERSIST', keys.body(ctx, id, revision)) == 1 then return revision end
 end
 
--- Writes the record of an event, without optional fields whose value is ''. The caller must call
+-- Writes the record of an event. Leaves out optional fields whose value is ''. The caller must call
 -- `place` afterwards.
 function new_events.record(ctx, batch, id, event)
   local optional, due_ms, owner = {}, event.due_ms, event.owner
@@ -98,8 +102,8 @@ function new_events.place(ctx, batch)
   batch.due, batch.active, batch.owners = {}, {}, {}
 end
 
--- If an earlier call with the same nonce created the event, returns the answer of that call;
--- otherwise nil.
+-- Returns the answer of an earlier call with the same nonce that created the event. Returns nil if
+-- there was no such call.
 function new_events.created_before(ctx, id, nonce)
   local event = records.read(keys.event(ctx, id), CREATED)
   if event.nonce == nonce then
@@ -107,17 +111,20 @@ function new_events.created_before(ctx, id, nonce)
   end
 end
 
--- If a schedule sends to a URL group, each of its occurrences creates one event per endpoint, with
--- the id `<schedule>.<second>.<endpoint>`. For such an event, returns the end of the occurrence,
--- which is also the end of the event. Otherwise returns nil.
+-- Returns the end of an event that belongs to a run of a schedule with a URL group. In such a run,
+-- the occurrence creates one event per endpoint, with the id `<schedule>.<second>.<endpoint>`. The
+-- event has the same end as the occurrence. Returns nil for other events.
 local function end_of_run(ctx, id)
   local run = string.match(id, '^(.+%..+)%.[^.]+$')
   return run and redis.call('HGET', keys.event(ctx, run), EVENT.end_ms) or nil
 end
 
--- Returns the answer if nothing needs to be stored, otherwise nil; and the event's id, or ''.
--- Codes: ok (an earlier call with the same nonce created the event), duplicate (the answer contains
--- the value of the deduplication key instead of the id), taken (another event has the id).
+-- Returns {code, due ms, created ms, id} if the event is not to be stored, otherwise nil. The
+-- second result is the id of the event, or '' if no id is assigned yet.
+-- Codes:
+--   ok: an earlier call with the same nonce created the event.
+--   duplicate: the deduplication key exists. The answer contains its value in place of the id.
+--   taken: another event has the id.
 function new_events.recall(ctx, item)
   local id, nonce = item.id, item.nonce
   if id == '' then id = new_events.issued_id(ctx, nonce) end
@@ -129,9 +136,13 @@ function new_events.recall(ctx, item)
   return taken and {'taken', 0, 0, id} or nil, id
 end
 
--- Records one new event; returns {code, due ms, created ms, id}. Codes: those of `recall`; past
--- (the due time must be in the future but is not); full; limit_reached (a gate may not be created;
--- the answer contains this gate instead of the id); expired (the content written before the call).
+-- Records one new event. Returns {code, due ms, created ms, id}.
+-- Codes: those of `new_events.recall`, where ok also means that this call recorded the event; and:
+--   past: the due time must be in the future but is not.
+--   full: the store is full.
+--   limit_reached: a gate of the event may not be created. The answer contains this gate in place
+--     of the id.
+--   expired: the caller wrote the content before the call, and the content has expired.
 function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now
   local answer, id = new_events.recall(ctx, item)

@@ -12,17 +12,17 @@ local FIRED = records.fields(SCHEDULE, 'owner', 'revision', 'state', 'deadline_m
   'end_ms', 'runs_left', 'strict', 'pauses', 'overlap', 'newest_occurrence', 'gates', 'destination')
 local LEFT = records.fields(SCHEDULE, 'runs_left')
 
--- Whether occurrences may not overlap and the newest one has not ended. Reads the record of the
--- newest occurrence, because a counter of running occurrences could be wrong.
+-- Whether a new occurrence must not overlap the newest one, which has not ended. Reads the record
+-- of the newest occurrence, because a counter of running occurrences could be wrong.
 function occurrences.overlaps(ctx, record)
   if not (record.overlap and record.newest_occurrence) then return false end
   local newest = records.read(keys.event(ctx, record.newest_occurrence), NEWEST)
   return newest.owner and not newest.state
 end
 
--- Writes the record of an occurrence; the caller adds the occurrence to `due` or `leased`. Returns
--- false if the occurrence exists. If occurrences may not overlap and the newest one has not ended,
--- links the two, so that the new one waits until the newest one has ended.
+-- Writes the record of a new occurrence. The caller adds the occurrence to `due` or `leased`.
+-- Returns false if the occurrence exists. If the new occurrence must not overlap the newest one,
+-- links the two, so that the new occurrence waits for the end of the other one.
 function occurrences.record(ctx, sid, record, id, due_ms)
   local key = keys.event(ctx, id)
   if redis.call('EXISTS', key) == 1 then return false end
@@ -51,8 +51,8 @@ local function request_planning(ctx, sid, requested_ms, batch)
   batch.schedule_ids[#batch.schedule_ids + 1] = sid
 end
 
--- Creates the occurrence of a fire time. Offers the occurrence at once if it is due and has no
--- gates.
+-- Creates the occurrence of a fire time. If the occurrence is due and has no gates, offers it at
+-- once. Otherwise puts it into `due`.
 local function create(ctx, sid, record, due_ms, fire_ms, batch)
   local id = string.format('%s.%.0f', sid, math.floor(fire_ms / 1000))
   due_ms = due_ms + records.integer(record, 'delay_ms', 0)
@@ -68,7 +68,7 @@ local function create(ctx, sid, record, due_ms, fire_ms, batch)
   batch.ids[#batch.ids + 1] = id
 end
 
--- Ends a schedule whose end has passed. Records the unused fire times before the end as skipped.
+-- Ends a schedule whose end has passed. Records the remaining fire times up to the end as skipped.
 local function finish(ctx, sid, record)
   local skipped = {}
   for text in string.gmatch(record.fire_times, '[^,]+') do
@@ -79,9 +79,9 @@ local function finish(ctx, sid, record)
   schedule_index.finish(ctx, sid)
 end
 
--- Returns whether a due schedule must not fire, because it is deleted, ended or paused. Such a
--- schedule is removed from `due`, except a paused schedule with an end: it becomes due just after
--- its end.
+-- Returns whether a due schedule must not fire, because it is deleted, ended or paused. Removes
+-- such a schedule from `due`. Only a paused schedule with an end stays in `due`, and becomes due
+-- just after its end.
 local function is_inactive(ctx, sid, key, record)
   local member = 's:' .. sid
   if not records.exists(key, record) or record.state == 'ended' then

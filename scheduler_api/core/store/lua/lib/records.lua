@@ -74,8 +74,8 @@ function records.read_event(ctx, id)
   return records.named(redis.call('HGETALL', keys.event(ctx, id)), records.EVENT_NAMES)
 end
 
--- Returns the value of an integer field. Raises an error if the value is not an integer; the
--- function that catches the error moves the member to quarantine.
+-- Returns the value of an integer field. Raises an error if the value is not an integer. The
+-- function that catches the error moves the event, schedule or gate to quarantine.
 function records.integer(record, name, default)
   local value = record[name] or default
   if not value then error(name .. ' is missing', 0) end
@@ -89,12 +89,13 @@ function records.first_due_ms(event)
   return records.integer(event, event.first_due_ms and 'first_due_ms' or 'due_ms')
 end
 
--- Returns until when the lease of an attempt that began at `began_ms` may be renewed.
+-- Returns the time until which the lease of an attempt may be renewed, if the attempt began at
+-- `began_ms`.
 function records.renewable_until_ms(event, began_ms)
   return began_ms + records.integer(event, 'deadline_ms') + SLACK_MS
 end
 
--- Returns when the running attempt began; the inverse of `renewable_until_ms`.
+-- Returns when the running attempt began, computed from the field `renewable_until_ms`.
 function records.began_ms(event)
   return records.integer(event, 'renewable_until_ms') - records.integer(event, 'deadline_ms')
     - SLACK_MS

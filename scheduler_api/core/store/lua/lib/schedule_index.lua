@@ -1,8 +1,8 @@
 -- Writes the place of a schedule (`due`, `paused_schedules` or quarantine) and its indexes.
 local SCHEDULE = records.SCHEDULE
 
--- Returns the score in `due` of a schedule whose next fire time is due at `at`: this time, or the
--- time just after the end of the schedule if the end comes first.
+-- Returns the score of a schedule in `due`. Normally, the score is `at`, the due time of the next
+-- fire time. If the schedule ends before `at`, the score is the time just after the end.
 function schedule_index.check_at(record, at)
   local end_ms = record.end_ms and records.integer(record, 'end_ms')
   return end_ms and math.min(at, end_ms + 1) or at
@@ -33,8 +33,9 @@ function schedule_index.remove_terms(ctx, sid, owner, terms, kept)
   end
 end
 
--- Moves a schedule to its place after a change. A paused schedule with an end is in `due`, so that
--- a claim ends it.
+-- Moves a schedule to the place that its state requires. An active schedule is in `due`. A paused
+-- schedule is in `paused_schedules`; but if it has an end, it is in `due`, so that a claim ends it.
+-- An ended schedule is in no place.
 function schedule_index.place(ctx, sid, state, end_ms, first_due)
   local at = state == 'active' and first_due or math.huge
   if state ~= 'ended' and end_ms then at = math.min(at, end_ms + 1) end

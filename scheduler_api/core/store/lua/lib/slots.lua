@@ -1,6 +1,6 @@
--- Slots: an event needs a slot of each of its gates. It takes all of them at the same moment, or
--- waits at the first gate that does not admit it. When slots become free, the next waiters are
--- promoted.
+-- Slots: an event needs a slot of each of its gates except queues. The event takes all these slots
+-- at the same moment, or waits at the first gate that does not admit the event. When slots become
+-- free, the next waiters are promoted.
 --
 -- Normally, a waiting event holds no slots. An event that was passed over four times reserves
 -- slots: while it waits at one gate, it keeps its slots of the gates before that gate. So an event
@@ -47,7 +47,7 @@ function slots.stop_waiting(ctx, id, event)
 end
 
 -- Adds an event to the waiting line of a gate, then removes the event from its previous place. The
--- waiting line of a queue is its list of unfinished events, which contains the event already.
+-- waiting line of a queue is its list of unfinished events. This list already contains the event.
 function slots.wait_at(ctx, id, event, gate)
   local before = event.waits_at
   if not gates.is_queue(gate) then
@@ -71,8 +71,9 @@ local function older_waits(ctx, gate, id, first_due)
   return at < first_due or (at == first_due and head[1] < id)
 end
 
--- Whether a queue admits an event. A callback need not wait for its turn. It has its parent's
--- number, so the next event of the queue waits for the callback.
+-- Whether a queue admits an event. An event must wait for its turn, but a callback is always
+-- admitted. A callback has the acceptance number of its parent. So the next event of the queue
+-- waits not only for the parent, but also for the callback.
 local function queue_admits(ctx, id, event, gate, state)
   if event.turn_exempt then return true end
   if state.closed then return false end
@@ -81,8 +82,8 @@ local function queue_admits(ctx, id, event, gate, state)
   return redis.call('ZCOUNT', keys.order(ctx, gate), '-inf', '(' .. number) < state.parallelism
 end
 
--- Releases the slots that a waiting event holds without a reservation. An event has such slots if
--- all its gates had admitted it, and another gate was added afterwards.
+-- Releases those slots of a waiting event that are not reserved. Normally there are no such slots.
+-- There are some if all gates had admitted the event, and another gate was added afterwards.
 local function release_unreserved(ctx, id, held)
   for _, gate in ipairs(held) do
     if redis.call('SISMEMBER', keys.reserved(ctx, gate), id) == 0 then
@@ -91,8 +92,8 @@ local function release_unreserved(ctx, id, held)
   end
 end
 
--- Increments the number of times that the event was passed over. From the fourth time on, reserves
--- free slots of the gates before the gate at which the event waits.
+-- Counts that the event was passed over once more. From the fourth time on, reserves free slots of
+-- the gates that come before the gate at which the event waits.
 local function reserve(ctx, id, missing, first)
   local passed_over = redis.call('HINCRBY', keys.event(ctx, id), EVENT.passed_over, 1)
   for i = 1, passed_over >= RESERVES_FROM and first - 1 or 0 do
@@ -112,8 +113,9 @@ local function end_reservations(ctx, id, event)
   redis.call('HDEL', keys.event(ctx, id), EVENT.passed_over)
 end
 
--- Returns whether all gates admit the event. If so, takes a slot of each gate. If not, makes the
--- event wait at a gate; an event that waits at a closed gate holds no slots.
+-- Returns whether all gates admit the event. If all admit it, the event takes a slot of each gate.
+-- Otherwise the event waits at a gate. While it waits at a closed gate, it has no slots, not even
+-- reserved ones.
 function slots.admit(ctx, id, event)
   local first_due, held, missing, first = records.first_due_ms(event), {}, {}, nil
   for _, gate in ipairs(gates.of(event)) do
@@ -143,8 +145,8 @@ function slots.admit(ctx, id, event)
   return true
 end
 
--- Promotes a waiter if all its gates admit it: moves it to `due`. Returns false if the event no
--- longer waits at this gate.
+-- Moves a waiting event to `due` if all its gates admit it. Returns whether the event was still
+-- waiting at this gate, even if it must wait further.
 local function promote(ctx, id, gate)
   local event = slots.read(ctx, id)
   if event.waits_at ~= gate or event.state then return false end
@@ -155,8 +157,8 @@ local function promote(ctx, id, gate)
   return true
 end
 
--- Called when this call may promote no more events: plans an immediate check of the gate. If the
--- gate is a queue, the check starts at the event `id`.
+-- Plans an immediate check of the gate, because this call may promote no more events. If the gate
+-- is a queue, the check starts at the event `id`.
 local function continue_later(ctx, id, gate)
   gates.check_at(ctx, gate, ctx.now)
   if not gates.is_queue(gate) then return end
@@ -167,8 +169,8 @@ local function continue_later(ctx, id, gate)
   end
 end
 
--- Like `promote`, but quarantines an unreadable waiter, and returns nil if this call may promote no
--- more events.
+-- Calls `promote`. If the event is unreadable, quarantines the event and returns false. If this
+-- call may promote no more events, plans a check instead and returns nil.
 function slots.try_promote(ctx, id, gate)
   if ctx.promotions_left <= 0 then return continue_later(ctx, id, gate) end
   ctx.promotions_left = ctx.promotions_left - 1
@@ -183,8 +185,8 @@ function slots.is_out_of_queue(ctx, id)
   return not event.owner or event.state or redis.call('ZSCORE', keys.quarantine(ctx), id)
 end
 
--- Called when an event has left a queue. The queue admits its first `parallelism` events: promotes
--- the last of these, because only this event has just moved up among them.
+-- Called when an event has left a queue. The queue admits its first `parallelism` events. Only the
+-- last of them has just moved up, so promotes only this event.
 function slots.promote_in_queue(ctx, gate)
   local state = gates.state(ctx, gate)
   while not state.closed do
@@ -215,8 +217,8 @@ function slots.promote_waiters(ctx, gate)
   gates.plan_check(ctx, gate)
 end
 
--- Promotes waiters at every gate that lost a holder in this call. If these promotions free slots of
--- gates, plans checks of those gates.
+-- Promotes waiters at every gate of which this call has freed slots. These promotions may free
+-- slots of further gates. Plans an immediate check of each of those gates.
 function slots.promote_at_freed(ctx)
   if #ctx.freed == 0 then return end
   local freed = ctx.freed
@@ -229,7 +231,7 @@ function slots.promote_at_freed(ctx)
   ctx.freed = {}
 end
 
--- Records a begin at each gate with a rate, and adds these gates to `rates`.
+-- Records the begin of an event at each of its gates that has a rate. Adds these gates to `rates`.
 function slots.count_begin(ctx, id, event, rates)
   for _, gate in ipairs(gates.of(event)) do
     if not gates.is_queue(gate) then

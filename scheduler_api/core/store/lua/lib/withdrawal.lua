@@ -7,9 +7,10 @@ local RULE = records.fields(SCHEDULE, 'owner', 'pauses', 'end_ms', 'fire_times',
 local PREVIOUS = records.fields(EVENT, 'owner', 'state')
 
 -- Decides whether an occurrence of a strict schedule is withdrawn. A deletion or pause of the
--- schedule withdraws its existing occurrences. The occurrence is not retried after the next fire
--- time, and not at all if fire times are less than a minute apart. Returns the reason or nil; and
--- the time when the first attempt of the schedule began.
+-- schedule withdraws its existing occurrences. The next fire time withdraws retries. If fire times
+-- are less than a minute apart, all retries are withdrawn.
+-- Returns the reason if the occurrence is withdrawn. Otherwise returns nil, and the time when the
+-- first attempt of the schedule began.
 local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   local schedule = records.read(keys.schedule(ctx, event.schedule), RULE)
   if not schedule.owner then return 'deleted' end
@@ -28,8 +29,10 @@ local function withdrawn_by_schedule(ctx, id, event, at, is_retry)
   return nil, schedule.first_begun_ms
 end
 
--- Returns nil if an attempt may begin at `at`; otherwise the reason: end (of the event or schedule
--- has passed), deleted, paused, or next (the next fire time has come).
+-- Returns nil if an attempt may begin at `at`. Otherwise returns the reason:
+--   end: the end of the event or schedule has passed.
+--   deleted, paused: the schedule was deleted or paused.
+--   next: the next fire time has come.
 function withdrawal.reason(ctx, id, event, at, is_retry)
   if event.end_ms and at > records.integer(event, 'end_ms') then return 'end' end
   if event.strict then return withdrawn_by_schedule(ctx, id, event, at, is_retry) end
@@ -42,15 +45,16 @@ function withdrawal.final_state(reason, attempted)
   return (by_user or not attempted) and 'cancelled' or 'dead'
 end
 
--- Decides whether a retry may begin at `at`. Returns outcome, reason, and time of the retry or 0.
+-- Decides whether a retry may begin at `at`. If it may, returns 'retry', the given reason and `at`.
+-- Otherwise returns the final state of the event, the reason of the withdrawal and 0.
 function withdrawal.bound_retry(ctx, id, event, reason, at)
   local withdrawn = withdrawal.reason(ctx, id, event, at, true)
   if withdrawn then return withdrawal.final_state(withdrawn, true), withdrawn, 0 end
   return 'retry', reason, at
 end
 
--- Returns whether an occurrence must wait for the previous one. If so, delays the occurrence by ten
--- seconds; it becomes due earlier if the previous one ends earlier.
+-- Returns whether an occurrence must wait for the previous occurrence. If it must wait, delays it
+-- by ten seconds. If the previous occurrence ends earlier, `endings.finish` makes it due at once.
 function withdrawal.waits(ctx, id, event)
   local previous = records.read(keys.event(ctx, event.previous), PREVIOUS)
   if not previous.owner or previous.state then return false end

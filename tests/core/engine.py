@@ -47,7 +47,8 @@ OTHER = Content("https://other.example/", b"other")
 ISOLATION_DELAY_MS = 200
 START_MS = 1_900_000_000_000
 OFFER_MS = 3_000
-# A rule that never fires: 02:30 on the days on which Berlin skips 02:00 to 03:00.
+# A rule that never fires. Its only time is 02:30 on the last Sunday in March, but on
+# this day clocks in Berlin skip 02:00 to 03:00.
 NEVER = {
     SCHEDULE.code("expression"): "CRON_TZ=Europe/Berlin 30 2 * 3 0L",
     SCHEDULE.code("gap"): "skip",
@@ -133,7 +134,7 @@ class Engine:
         return claims.claim(self.cell, room=room, timeouts=TIMEOUTS, enqueuer=enqueuer)
 
     def tick(self, ms: int, *, step_ms: int = 1_000) -> list[Claim]:
-        """Advance the clock by `ms`, in small steps with a claim after each step."""
+        """Advance the clock by `ms` in small steps, and claim after each step."""
         claims = []
         while ms > 0:
             self.now_ms += min(step_ms, ms)
@@ -240,7 +241,10 @@ class Engine:
         return {name.decode(): value.decode() for name, value in stored.items()}
 
     def places(self, event_id: str) -> list[str]:
-        """Return the names of the sets that contain an event or `s:<schedule id>`."""
+        """Return the names of the sets that contain the member `event_id`.
+
+        The member of an event is its id, and that of a schedule is `s:<schedule id>`.
+        """
         sets = {
             "due": self.due(),
             "leased": self.leased(),

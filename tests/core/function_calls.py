@@ -12,7 +12,7 @@ from tests.core.stored import everything
 from typing import Any
 
 COMMANDS = ("fcall",)
-# One client, or the class of all synchronous clients.
+# Helpers replace methods of one client, or of the class of all synchronous clients.
 Target = redis.Redis | redis.asyncio.Redis | type[redis.Redis]
 
 
@@ -98,7 +98,10 @@ def repeating(
 
 @contextmanager
 def before_next_call(client: redis.Redis, act: Callable[[], object]) -> Iterator[None]:
-    """Run `act` just before the next call, when its arguments are already fixed."""
+    """Run `act` just before the next call is sent.
+
+    The arguments of the call are computed before `act` runs.
+    """
     pending = [act]
 
     def act_and_call(call: Callable[..., Any], *args: Any) -> Any:
@@ -148,8 +151,8 @@ def _intercepted(client: Target, handler: Callable[..., Any]) -> Iterator[None]:
 def _interceptor(
     call: Callable[..., Any], handler: Callable[..., Any]
 ) -> Callable[..., Any]:
-    # A nested function instead of a `functools.partial`: as an attribute of a class,
-    # only a function becomes a method.
+    # Do not use `functools.partial` here. If the attribute of a class is a function,
+    # Python passes the instance to it, but it passes none to a `partial`.
     def intercept(*args: Any) -> Any:
         return handler(call, *args)
 

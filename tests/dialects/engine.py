@@ -24,7 +24,8 @@ def settings_with(
     """Return the default settings with some changes.
 
     Args:
-        kind: a dialect's class of settings; None if only settings of the engine change.
+        kind: the class of a dialect's settings. It may be None if `changes` contains
+            only settings of the engine.
         changes: new values, by the name of a field of `kind` or of `Settings`.
     """
     declared = set() if kind is None else {field.name for field in fields(kind)}
@@ -56,8 +57,8 @@ class Web:
 class Engine:
     """Claims events as a ticker does, and begins and settles events as a worker does.
 
-    Each step happens at the time `now_ms`, by default the time of the store's clock.
-    Entries in the journal always have the time of the store's clock.
+    Callers may give the time of a step as `now_ms`; the default is the time of the
+    store's clock. Entries in the journal always have the time of the store's clock.
     """
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""Tests of clock-change policies at single changes; `test_clock_years` tests years."""
+"""Tests of clock-change policies at single clock changes."""
 
 import pytest
 from datetime import UTC, datetime
@@ -45,7 +45,8 @@ def test_shifted_times_are_in_order_with_the_others() -> None:
 
     got = times("15,30 2,3,4 * * *", policy, after=SPRING, count=5)
 
-    # 02:15 and 02:30 are shifted to 03:15 and 03:30, which fire only once.
+    # 02:15 and 02:30 are shifted to 03:15 and 03:30. The rule matches 03:15 and 03:30
+    # too, but fires only once at each of these times.
     assert got == ["09 07:15", "09 07:30", "09 08:15", "09 08:30", "10 06:15"]
 
 

@@ -42,15 +42,18 @@ class Year:
     local_times: Times = field(default_factory=list)
     # Skipped local times, each with the instant at which the clock skipped them.
     skipped: Times = field(default_factory=list)
-    # Seconds from the start of the gap to each skipped local time.
+    # Seconds by which each skipped local time is later than the start of the gap.
     late_s: dict[datetime, int] = field(default_factory=dict)
-    # Of the local times that the clock shows twice: the instants of the first time, and
-    # the instants of the second time.
+    # Instants at which the clock shows a local time that it shows twice: for the first
+    # time (`first_passes`), or for the second time (`second_passes`).
     first_passes: set[int] = field(default_factory=set)
     second_passes: set[int] = field(default_factory=set)
 
     def add_jump(self, at_s: int, jump: timedelta, local: datetime) -> None:
-        """Record the local times that a clock change to `local` skips or repeats."""
+        """Record which local times a clock change skips or repeats.
+
+        At `at_s`, the clock jumps by `jump`, and then shows `local`.
+        """
         if abs(jump) > SUMMER_TIME:
             return
         jump_s = int(jump.total_seconds())
@@ -73,7 +76,8 @@ def walked(tz: str) -> Year:
     seconds = range(first_s, end_s, MINUTE_S)
     year.local_times = [(at_s, datetime.fromtimestamp(at_s, zone)) for at_s in seconds]
     for (_, before), (at_s, local) in pairwise(year.local_times):
-        # Both times have the same zone, so Python subtracts local times, not instants.
+        # Python ignores offsets when it subtracts times of the same zone. The result is
+        # the difference between the local times.
         if local - before != MINUTE:
             year.add_jump(at_s, local - before - MINUTE, local.replace(tzinfo=None))
     return year

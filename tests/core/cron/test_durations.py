@@ -1,4 +1,7 @@
-"""Tests of which durations each caller of the shared parser accepts."""
+"""Tests of the functions that read durations with the same parser.
+
+The functions accept different notations and lengths.
+"""
 
 import pytest
 from hypothesis import given
@@ -17,7 +20,10 @@ REFUSED = None
 
 
 def jitter(text: str) -> int | None:
-    """Read the option `jitter` of a schedule: h, m and s in this order, up to a day."""
+    """Read the option `jitter` of a schedule.
+
+    Hours, minutes and seconds are accepted in this order, up to a day.
+    """
     try:
         return apply_options({"jitter": text}, ZonedOptions()).options.jitter_ms
     except BadOption:
@@ -25,7 +31,10 @@ def jitter(text: str) -> int | None:
 
 
 def header(text: str) -> int | None:
-    """Read a QStash header such as `Upstash-Delay`: fractions, days, any order."""
+    """Read a QStash header such as `Upstash-Delay`.
+
+    Fractions and days are accepted too, and the units may be in any order.
+    """
     try:
         return read_duration_ms(text, "Upstash-Delay")
     except BadValue:
@@ -33,12 +42,18 @@ def header(text: str) -> int | None:
 
 
 def wait(text: str) -> int | None:
-    """Read the delay that a QStash receiver asks for: Go's notation, up to a day."""
+    """Read the delay that a QStash receiver asks for.
+
+    The notation is that of Go. The longest delay is a day.
+    """
     return parse_wait_ms(text, now_ms=1_700_000_000_000)
 
 
 def every(text: str) -> int | None:
-    """Read the interval of `@every`: whole h, m, s in any order, up to ten years."""
+    """Read the interval of `@every`.
+
+    Whole hours, minutes and seconds are accepted in any order, up to ten years.
+    """
     try:
         rule = parse(f"@every {text}").rule
     except CronError:

@@ -119,7 +119,7 @@ def test_a_fixed_time_fires_once_a_day_in_every_zone(tz: str, at: str) -> None:
     assert {later - day for day, later in pairwise(days)} == {timedelta(days=1)}
 
 
-# Days that a list of numbers cannot express
+# Days given by `L`, `W`, `#`, `?` or `H`
 
 
 def month_days(expression: str, month: str) -> list[int]:
@@ -135,7 +135,8 @@ def month_days(expression: str, month: str) -> list[int]:
         ("L * *", "2024-02", [29]),
         ("1,L * *", "2025-02", [1, 28]),
         ("LW * *", "2025-08", [29]),
-        # 1 February is a Saturday, and 31 August a Sunday; `W` stays in the same month.
+        # `W` is the nearest working day in the same month. 1 February is a Saturday, so
+        # `1W` is Monday, the 3rd. 31 August is a Sunday, so `31W` is Friday, the 29th.
         ("1W * *", "2025-02", [3]),
         ("31W * *", "2025-08", [29]),
         ("1W,15W * *", "2025-06", [2, 16]),
@@ -212,7 +213,8 @@ def test_a_zone_in_the_expression_overrides_the_argument() -> None:
 
 
 def test_a_day_that_comes_once_in_forty_years_is_found() -> None:
-    # No 29 February between 2088 and 2128 is a Sunday, as 2100 is not a leap year.
+    # 29 February is a Sunday in 2088, and then not before 2128, because 2100 is not a
+    # leap year.
     got = times("0 0 29 2 */7", after="2089-01-01T00:00Z", count=1)
 
     assert got == ["2128-02-29T00:00:00Z"]

@@ -1,4 +1,7 @@
-"""Tests of previews of cron expressions, and that previews and engine agree."""
+"""Tests of previews of cron expressions.
+
+A preview must have the same fire times as the engine.
+"""
 
 import pytest
 from datetime import datetime

@@ -115,7 +115,7 @@ def test_in_utc_it_fires_on_every_day_that_matches(
     assert got == [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in wanted]
 
 
-# Clock changes, some of them at midnight, by half an hour or by two hours.
+# Clock changes. Some happen at midnight, and some are half an hour or two hours long.
 CHANGES = (
     (NEW_YORK, "2010-03-14T07:00Z"),
     (NEW_YORK, "2010-11-07T06:00Z"),

@@ -1,6 +1,7 @@
-"""Tests of which IP addresses are blocked; IPv4 addresses also in their IPv6 forms.
+"""Tests of which IP addresses are blocked.
 
-The tests cover the rules S-01 and S-02.
+The tests cover the rules S-01 and S-02, also for IPv6 addresses that contain an IPv4
+address.
 """
 
 import pytest
@@ -69,7 +70,10 @@ addresses_v6 = st.integers(0, 2**128 - 1).map(IPv6Address)
 
 
 def spellings(address: IPv4Address) -> Iterator[IPv6Address]:
-    """Yield IPv6 addresses that contain `address`, and may be routed to `address`."""
+    """Yield IPv6 addresses that contain `address`.
+
+    A network may route packets for these IPv6 addresses to `address`.
+    """
     bits = int(address)
     for prefix in ("::", "::ffff:0:0", "::ffff:0:0:0", "64:ff9b::", "64:ff9b:1::"):
         yield IPv6Address(int(IPv6Address(prefix)) | bits)
@@ -142,7 +146,7 @@ def test_s01_ipv6_forms_of_a_blocked_ipv4_address_are_blocked(
 
     for spelled in spellings(address):
         if IPv6Address("2606::") <= spelled:
-            continue  # a public network, which is allowed with any last bits
+            continue  # `spelled` is in a public network, which is allowed
         assert DEFAULT.refusal(str(spelled), 1) is not None, spelled
 
 

@@ -231,7 +231,10 @@ def _sums(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     st.integers(0, 100),
 )
 def test_values_are_the_ones_that_python_computes(text: str, retried: int) -> None:
-    """The call of `eval` is safe, because the test itself generates the text."""
+    """Compare values with the results of `eval`.
+
+    The call of `eval` is safe, because this test generates the text.
+    """
     if len(text) > MAX_LENGTH:
         return
     names = {"retried": float(retried), "min": min, "max": max}

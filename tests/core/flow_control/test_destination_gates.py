@@ -138,8 +138,9 @@ def test_e3_an_event_with_two_saturated_gates_does_not_starve(
     limited = Gates(flow=FlowLimits("key", parallelism=most))
     both = send(engine, [FAILING] * few, gates=limited)
     engine.now_ms -= 1_000
-    # These events are older than `both`. The first call saturates the key, and the
-    # second call the destination. The loop below adds newer events for each gate.
+    # The next two calls send events that are older than `both`. The first call
+    # saturates the key, and the second call saturates the destination. The loop below
+    # sends newer events for the key and for the destination.
     send(
         engine,
         [HEALTHY.replace("8443", f"84{n}") for n in range(10, 22)],
@@ -175,7 +176,9 @@ def reserving(engine: Engine) -> int:
 
 
 def with_reservations(engine: Engine) -> tuple[list[str], list[Begun]]:
-    """Create and settle events until two reserve slots of a key with parallelism 5.
+    """Create and settle events until two events reserve slots of a flow-control key.
+
+    The key has parallelism 5.
 
     Returns:
         The ids of the events that need both the key and the failing destination, and

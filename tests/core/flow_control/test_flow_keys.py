@@ -60,7 +60,7 @@ def test_e2_every_end_of_an_attempt_frees_its_slot(engine: Engine, how: str):
         finish(engine, begun, outcome=Outcome.DEAD)
     else:
         engine.tick(LEASE_MS)
-        # The interrupted event begins before the waiting event, because it is older.
+        # The interrupted event is older than the waiting event, so it begins first.
         [again] = begin(engine)
         finish(engine, again)
 

@@ -1,4 +1,4 @@
-"""Tests of pausing destinations: their events wait, and users can list the pauses."""
+"""Tests of paused destinations: their events wait, and users can list destinations."""
 
 import pytest
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def waiting(engine: Engine) -> set[str]:
 
 
 def begun_later(engine: Engine) -> list[str]:
-    """Begin and settle events for a minute; return their ids."""
+    """Begin and settle all events that may begin within a minute; return their ids."""
     found: list[str] = []
     for _ in range(12):
         begun = begin(engine)

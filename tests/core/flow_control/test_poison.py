@@ -1,4 +1,4 @@
-"""Tests of repeated calls, and of unreadable gates, which block no other events."""
+"""Tests of unreadable gates, which block no other events, and of repeated calls."""
 
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -110,7 +110,8 @@ def test_e5_a_repeated_deletion_of_a_queue_deletes_it_once(
 ):
     dropped = create(engine, 3, QUEUE)
 
-    # Each call returns how many events it cancels, so the answers differ.
+    # A deletion returns the number of cancelled events. The repeated deletion cancels
+    # no events, so its answer differs.
     with engine.repeating(same_answer=False) as repeats:
         queues.delete(OWNER, "orders")
 

@@ -297,7 +297,8 @@ def test_e5_a_repeated_deletion_keeps_events_created_in_between(
     enqueue(engine, 3)
     later: list[str] = []
 
-    # Each call returns how many events it cancels, so the answers differ.
+    # A deletion returns the number of cancelled events. The repeated deletion cancels
+    # no events, so its answer differs.
     with engine.repeating(lambda: later.extend(enqueue(engine, 1)), same_answer=False):
         queues.delete(OWNER, "orders")
 

@@ -1,4 +1,4 @@
-"""Tests of fsck: it reports every kind of fault, and no fault of a consistent store."""
+"""Tests of fsck: it reports each kind of fault, and nothing in a consistent store."""
 
 import pytest
 import redis
@@ -21,7 +21,10 @@ BATCH_SIZE = 50
 
 
 def make(engine: Engine) -> dict[str, str]:
-    """Create one object of every kind, such as `large`; return the ids by kind."""
+    """Create events and schedules of every kind; return the ids by kind.
+
+    A kind is, for example, `large` or `cancelled`.
+    """
     named = {"waits": engine.create(3_600_000).id}
     named["large"] = engine.create(3_600_000, content=LARGE).id
     edited = engine.create(3_600_000)
@@ -64,14 +67,17 @@ def make(engine: Engine) -> dict[str, str]:
     return named
 
 
-# The ids and the dumped keys that `make` created on fakeredis and on Valkey. Restoring
-# dumped keys is faster than calling `make` in each test.
+# The ids that `make` returned, and dumps of all keys that `make` created, for fakeredis
+# and for Valkey. Restoring the dumps is faster than calling `make` in each test.
 SAVED: dict[str, tuple[dict[str, str], dict[bytes, tuple[int, bytes]]]] = {}
 
 
 @pytest.fixture
 def broken(engine: Engine) -> tuple[redis.Redis, dict[str, str]]:
-    """A store with one object of every kind, for tests to damage; the ids by kind."""
+    """The client of a store that contains objects of every kind, and the ids by kind.
+
+    Tests damage these objects.
+    """
     engine.checks_faults = False
     client, kind = engine.client, type(engine.client).__name__
     if kind in SAVED:

@@ -48,7 +48,7 @@ class Clocked:
         )
 
     def schedule(self, seconds: str) -> str:
-        """Create a schedule that first fires at these seconds of 1970-01-01T00:00Z."""
+        """Create a schedule that fires on 1 January at 00:00, at the given seconds."""
         made = Schedules(self.at(1).cell, grace_ms=60_000).create(
             OWNER,
             Content("http://a", b"1"),

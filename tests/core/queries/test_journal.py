@@ -22,7 +22,7 @@ def store(store_client: redis.Redis) -> EventStore:
 
 @pytest.fixture
 def journal(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Journal:
-    """A journal that reads three entries at a time, and their events two at a time."""
+    """A journal that reads entries in batches of 3, and events in batches of 2."""
     monkeypatch.setattr(module, "ENTRIES", 3)
     monkeypatch.setattr(module, "RECORDS", 2)
     return Journal(store.cell)

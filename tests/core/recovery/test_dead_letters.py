@@ -1,4 +1,4 @@
-"""Tests of listing, removing and replaying dead letters, also in repeated calls."""
+"""Tests of listing, removing and replaying dead letters."""
 
 import pytest
 import redis

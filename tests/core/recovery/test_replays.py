@@ -26,7 +26,7 @@ def send_again(engine: Engine, event_id: str):
 
 
 def fired(engine: Engine, schedule: Schedule, *outcomes: Outcome) -> str:
-    """Attempt the next occurrence, with these outcomes; return the occurrence's id."""
+    """Attempt the next occurrence once for each outcome; return the occurrence's id."""
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
     for n, outcome in enumerate(outcomes):

@@ -254,7 +254,11 @@ def test_e22_no_occurrence_is_created_twice_when_the_clock_is_set_back(engine: E
 
 
 def down_for(engine: Engine, gap_ms: int) -> list[str]:
-    """Claim nothing for `gap_ms`, then work for 20 s; return new occurrences' ids."""
+    """Simulate a ticker that is down for `gap_ms`, and then claims for 20 s.
+
+    Returns:
+        The ids of the occurrences that these claims created.
+    """
     engine.now_ms += gap_ms
     fired = []
     for _ in range(20):

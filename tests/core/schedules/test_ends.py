@@ -292,7 +292,8 @@ def test_an_edit_after_a_claim_repeats_no_fire_time(engine: Engine):
     schedule = engine.schedule("*/10 * * * * *", max_runs=9)
     work_until(engine, schedule.times_ms[1])
 
-    # `schedule` was read before the claims, and still has the times of these runs.
+    # `schedule` was read before the claims, so `schedule.times_ms` still contains the
+    # fire times of the claimed occurrences.
     edited = engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
     assert edited.times_ms[0] == schedule.times_ms[2]

@@ -1,4 +1,4 @@
-"""Tests of jitter, which is stable and never delays a run past the next fire time."""
+"""Tests of jitter, a delay that stays the same and ends before the next fire time."""
 
 import pytest
 from scheduler_api.core.cron.expression import parse, upcoming
@@ -16,7 +16,11 @@ SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 
 
 def work_until(engine: Engine, until_ms: int) -> list[tuple[str, int]]:
-    """Claim, plan, begin and settle until `until_ms`; return ids and begin times."""
+    """Claim, plan, begin and settle until `until_ms`.
+
+    Returns:
+        The id and the begin time of each occurrence that began.
+    """
     begun = []
     while engine.now_ms < until_ms:
         next_ms = min(engine.due().values(), default=until_ms)

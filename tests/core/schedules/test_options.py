@@ -246,7 +246,8 @@ def test_an_edit_of_the_content_creates_no_occurrence_twice(engine: Engine):
     schedule = create(engine)
     engine.now_ms = schedule.times_ms[0]
     [event_id] = engine.claim().ids
-    # `schedule` was read before the claim, and still has the first fire time.
+    # `schedule` was read before the claim, so `schedule.times_ms` still contains the
+    # fire time of the claimed occurrence.
     engine.schedules.edit(schedule, grammar=FULL, content=OTHER)
 
     again = engine.claim()

@@ -1,7 +1,7 @@
 """Tests of users who change a schedule while a worker begins an occurrence.
 
-Each test checks that the answer to the user stays true: for example, that no occurrence
-begins after a pause has returned.
+Each test checks that events behave as the answer to the user says. For example, no
+occurrence may begin after a pause has returned.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ from threading import Barrier
 
 TRIALS = 1_000
 SECOND_MS = 1_000
-# Schedule n fires every FIRST_S + n seconds, so that the first fire times are all
-# different, and earlier than any second fire time.
+# Schedule n fires every FIRST_S + n seconds. The schedules therefore first fire at
+# different times, and no schedule fires twice before all have fired once.
 FIRST_S = 2 * TRIALS
 
 
@@ -50,12 +50,12 @@ def store_client(valkey: str) -> Iterator[redis.Redis]:
 
 @dataclass(frozen=True)
 class Trial:
-    """The results of a user's action and of a claim at the same fire time."""
+    """The results of one race between a user and a worker."""
 
     schedule: Schedule
     event_id: str
     answer: object
-    # The occurrence as stored just after the user got the answer.
+    # The occurrence, read directly after the user got the answer.
     then: Event | None
     begun: list[Begun]
 
@@ -122,7 +122,11 @@ class Worker:
 def race(
     engine: Engine, url: str, act: Callable[..., object], *, trials: int = TRIALS
 ) -> list[Trial]:
-    """Let a user act while a worker begins, or (in even trials) claims and begins."""
+    """Race a user against a worker, once for each of many schedules.
+
+    The user acts while the worker begins the occurrence. In odd trials, the worker has
+    claimed the occurrence before. In even trials, the worker claims during the race.
+    """
     schedules = [
         engine.schedule(f"@every {FIRST_S + n}s", strict=True) for n in range(trials)
     ]

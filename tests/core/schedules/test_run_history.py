@@ -49,7 +49,7 @@ def test_clock_overlap_and_jitter_options_are_stored_and_applied(engine: Engine)
 
 
 def _before_gap() -> int:
-    """Return the midnight before clocks go forward in Berlin, on 30 March 2031."""
+    """Return the start of 30 March 2031. Clocks in Berlin go forward on this day."""
     return 1_932_591_600_000
 
 
@@ -214,7 +214,7 @@ def test_skipped_times_are_deleted_with_their_schedule(engine: Engine):
     assert not engine.client.exists(keys.skipped(PREFIX, schedule.id))
 
 
-# Clocks in Berlin skip 02:00 to 03:00 two weeks after START_MS.
+# At SPRING_MS, two weeks after START_MS, clocks in Berlin skip 02:00 to 03:00.
 BERLIN, SPRING_MS = "CRON_TZ=Europe/Berlin", 1_901_149_200_000
 
 
@@ -285,6 +285,6 @@ def test_a_fire_time_without_options_needs_a_bounded_number_of_commands(engine: 
 
 
 def _commands(engine: Engine) -> int:
-    """Return how many commands the server has run, including those in functions."""
+    """Return the number of commands that the server has run, also inside functions."""
     counted = engine.client.info("commandstats").items()
     return sum(count["calls"] for name, count in counted if name not in NOT_COUNTED)

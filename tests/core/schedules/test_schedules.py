@@ -38,7 +38,10 @@ LARGE = Content("https://other.example/", b"y" * 50_000)
 
 
 class SlowCell(Cell):
-    """Simulates slow calls: the client's time is two seconds before the server's."""
+    """A cell in which the client reads a time two seconds before the server's time.
+
+    This simulates calls that take two seconds to reach the server.
+    """
 
     def now_ms(self) -> int:
         return super().now_ms() - 2 * SECOND_MS

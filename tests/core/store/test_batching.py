@@ -1,6 +1,7 @@
-"""Tests of batching: concurrent calls become one call, and each caller gets an answer.
+"""Tests of batching: several callers share one call, and each gets its own answer.
 
-Each test runs a script in a new process, which gevent patches like a web process.
+Each test runs a script in a new process. gevent patches this process in the same way as
+a process of the web application.
 """
 
 import subprocess

@@ -1,4 +1,7 @@
-"""Tests of cancelling events in any state; an attempt in progress is completed."""
+"""Tests of cancelling events in any state.
+
+A cancellation does not stop an attempt in progress.
+"""
 
 import pytest
 from dataclasses import replace

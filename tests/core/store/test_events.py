@@ -283,7 +283,8 @@ def test_an_event_whose_content_has_expired_is_created_again(engine: Engine):
     with before_next_call(engine.client, expire):
         [accepted] = create(engine, Draft(LARGE, DEADLINE_MS, delay_ms=1_000))
 
-    # The content of event 1 was gone, so the store wrote it again, for event 2.
+    # The content had been stored under id 1, and had expired. It was therefore stored
+    # again, for an event with id 2.
     assert len(seen) == 1
     assert (accepted.verdict, accepted.id) == (Verdict.OK, "2")
     assert engine.due().keys() == {"2"}

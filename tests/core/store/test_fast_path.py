@@ -20,8 +20,8 @@ from tests.core.engine import (
     settlement,
 )
 
-# The commands that each call runs for 50 events. The calls do not run TIME, because the
-# test sets the clock.
+# The number of times that each call runs each Redis command, for 50 events. TIME is
+# not among the commands, because the test sets the clock.
 CREATE = {
     **{"get": 1, "set": 1 + 50, "exists": 1 + 50},
     **{"hset": 50, "sadd": 1, "zadd": 2, "publish": 1},

@@ -46,7 +46,11 @@ def store_client(valkey: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def fill(store_client: redis.Redis) -> Iterator[Callable[[], None]]:
-    """A function that fills the server, and marks the store as full, as tickers do."""
+    """A function that makes the server full.
+
+    The function sets a memory limit that the server exceeds. Like a ticker, the
+    function also marks the store as full.
+    """
 
     def fill_now() -> None:
         store_client.set(keys.full(PREFIX), 1, ex=60)

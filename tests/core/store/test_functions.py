@@ -233,7 +233,8 @@ def test_a_refused_library_is_not_sent_again_for_a_second(
         errors.append(caught.value)
     now[0] += functions.REFUSED_FOR_S / 2
 
-    # Each caller gets a new error; a shared one would collect all callers' tracebacks.
+    # Each caller gets a new error object. A shared error object would collect the
+    # tracebacks of all callers.
     assert errors[0] is not errors[1]
     assert inspect(server, library) == [[[], []]]
 

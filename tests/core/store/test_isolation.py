@@ -37,7 +37,8 @@ from typing import Any
 
 Call = tuple[Any, ...]
 TWIN = "{s2}:"
-# Keys for rate limits expire after this period, so it is longer than the test.
+# Keys for rate limits expire after this period. The period is longer than the test, so
+# that no key expires during the test.
 PERIOD_MS = 600_000
 LIMITS = FlowLimits("customer", parallelism=1, rate=2, period_ms=PERIOD_MS)
 GATES = Gates(queue="orders", flow=LIMITS)
@@ -89,7 +90,7 @@ def call_all_functions(engine: Engine) -> None:
     HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
     queues.put(OWNER, "orders", parallelism=2, paused=False)
     flow_keys.pin(OWNER, "customer", parallelism=5, rate=5, period_ms=PERIOD_MS)
-    # After two interruptions in a row, a claim isolates an event.
+    # A claim isolates an event that was interrupted twice in a row.
     for _ in range(3):
         worker.begin(*all_ids(engine.claim()))
         engine.tick(LEASE_MS + 1_000)
@@ -110,13 +111,13 @@ def call_all_functions(engine: Engine) -> None:
 
 
 def moved(args: Call, prefix: str) -> Call:
-    """Return the arguments of the same call to the cell with another prefix."""
+    """Return the arguments of a call, changed to the cell with another prefix."""
     name, count, _, *rest = args
     return name, count, prefix, *rest
 
 
 def comparable(answer: Any, prefix: str) -> Any:
-    """Return an answer or the contents of a store, without the cell's prefix."""
+    """Remove the prefix of the cell from all texts in a value."""
     if isinstance(answer, (list, tuple)):
         return [comparable(each, prefix) for each in answer]
     if isinstance(answer, dict):

@@ -117,7 +117,7 @@ def test_only_records_lua_contains_field_codes(name: str) -> None:
         code_of(FILES[name]),
     )
     codes = set(re.findall(r"'\w+', '(\w+)'", LIB["records"]))
-    # The fields `a` and `f` in `breaker_health` are counters, not fields of a record.
+    # `breaker_health` uses `a` and `f` as names of counters, not as field codes.
     codes -= {"a", "f"} if name == "breaker_health" else set()
 
     literals = {each for call in calls for each in re.findall(r", '(\w+)'", call)}

@@ -84,7 +84,7 @@ BEGUN_EVENTS = {
 
 
 class Crowd:
-    """Many due events, of which the tests damage 24 in 25."""
+    """Many due events. Tests damage 24 of every 25 events, those in `damaged`."""
 
     def __init__(self, engine: Engine, size: int) -> None:
         self.engine = engine
@@ -105,7 +105,7 @@ class Crowd:
         return self.engine.worker.begin(*self.offer())
 
     def damage(self, all_kinds: dict[str, Break]) -> None:
-        """Damage each event in `damaged`, with the kinds of damage in turn."""
+        """Damage all events in `damaged`; the kinds of damage alternate."""
         kinds = list(all_kinds.values())
         with self.engine.client.pipeline(transaction=False) as pipe:
             for n, event_id in enumerate(self.damaged):
@@ -173,7 +173,8 @@ def test_e1_the_end_of_leases_quarantines_unreadable_events(
 def test_e1_settle_quarantines_unreadable_events(
     crowd: Crowd, engine: Engine, outcome: Outcome
 ):
-    # Settle ends events without repairing damaged fields that it does not need.
+    # Settle does not read all fields, so some events end although a field is damaged.
+    # fsck would report these fields.
     engine.checks_faults = False
     begun = crowd.begin()
     crowd.damage(EVENTS)

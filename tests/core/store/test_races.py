@@ -251,7 +251,10 @@ def proxy(valkey: str) -> Iterator[ReplyDroppingProxy]:
 
 @pytest.fixture
 def proxied(proxy: ReplyDroppingProxy) -> Iterator[EventStore]:
-    """A store behind the proxy; the client repeats commands that get no reply."""
+    """A store that is reached through the proxy.
+
+    If a command gets no reply, the client sends the command again.
+    """
     with redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), TRIES)) as client:
         store = EventStore(Cell(client, PREFIX, clock_ms=START_MS))
         store.cell.now_ms()

@@ -134,7 +134,11 @@ class Expected:
 
 
 class CellMachine(RuleBasedStateMachine):
-    """Runs operations on a cell with two workers; `envelopes` replaces the RQ queue."""
+    """Runs operations on a cell with two workers.
+
+    The list `envelopes` replaces the RQ queue. Each envelope contains the ids of the
+    events that one claim offered.
+    """
 
     def __init__(self, connect: Callable[[], Connections]) -> None:
         super().__init__()
@@ -156,10 +160,11 @@ class CellMachine(RuleBasedStateMachine):
         self.flow_keys = FlowKeys(self.engine.cell)
         self.destinations = HeldDestinations(self.engine.cell)
         self.destination_paused = False
-        # Ids of the events in the queue, in order. Each callback follows its parent.
+        # Ids of the events in the queue, in order. The callbacks of an event come
+        # directly after the event.
         self.queue_order: list[str] = []
         self.claimed_ms = self.grace_until_ms = 0
-        # The time that has really passed, even if the clock is set forward or back.
+        # The time that has passed; changes of the clock do not count.
         self.elapsed_ms = 0
 
     @property
@@ -242,7 +247,7 @@ class CellMachine(RuleBasedStateMachine):
                 self.end(event_id, State.CANCELLED)
 
     def check_queue_order(self, event_id: str) -> None:
-        """Check that earlier events in the queue, and their callbacks, have ended."""
+        """Check that all earlier events and callbacks in the queue have ended."""
         expected = self.events[event_id]
         if event_id not in self.queue_order or expected.is_callback:
             return
@@ -264,7 +269,10 @@ class CellMachine(RuleBasedStateMachine):
                 del self.deduplication[key]
 
     def end(self, event_id: str, state: State) -> None:
-        """End an event in the model, so that the occurrence waiting for it is due."""
+        """End an event in the model.
+
+        If an occurrence has been waiting for this event, the occurrence becomes due.
+        """
         expected = self.events[event_id]
         expected.state, expected.finished_ms = state, self.now_ms
         expected.running = expected.lost = None
@@ -347,7 +355,7 @@ class CellMachine(RuleBasedStateMachine):
         return all_ids(claim)
 
     def apply_claim(self, claim: Claim) -> None:
-        """Check the results of a claim, and apply these to the model."""
+        """Check the results of a claim, and update the model."""
         assert claim.quarantined == []
         assert not claim.interrupted or self.now_ms >= self.grace_until_ms
         for event_id in claim.interrupted:
@@ -405,7 +413,7 @@ class CellMachine(RuleBasedStateMachine):
         return found is not None and found.state is State.ACTIVE
 
     def withdrawn(self, event_id: str, at_ms: int, *, again: bool) -> str:
-        """Return the reason why no attempt may begin at `at_ms`, or ''."""
+        """Return why an event may not begin at `at_ms`; '' if the event may begin."""
         expected = self.events[event_id]
         schedule = self.schedules.get(expected.schedule)
         if at_ms > expected.end_ms:
@@ -522,7 +530,10 @@ class CellMachine(RuleBasedStateMachine):
 
     @rule(again=st.booleans())
     def offer_and_begin(self, again: bool) -> None:
-        """Claim and begin; if `again`, the other worker begins this envelope too."""
+        """Claim, and begin the offered events.
+
+        If `again`, the other worker then tries to begin the same events.
+        """
         envelope = self.claim_ids(room=100)
         self.process(envelope, 0)
         if again:
@@ -533,7 +544,8 @@ class CellMachine(RuleBasedStateMachine):
     def change_clock_before_begin(self, data: st.DataObject, hours: int) -> None:
         self.change_clock(hours)
         self.process(self.draw_envelope(data))
-        # Claim, because a ticker would notice the clock change before a lease ends.
+        # A ticker claims often, and so notices a clock change before a lease ends.
+        # Claim here, as a ticker would.
         self.claim_ids(room=0)
 
     @precondition(lambda self: self.attempts)
@@ -626,8 +638,8 @@ class CellMachine(RuleBasedStateMachine):
         if kept and expected is not None:
             expected.lease_from_ms = self.elapsed_ms
         if self.now_ms < self.claimed_ms:
-            # The clock was set back. Claim now: after a change in the other direction,
-            # a claim would not notice that the clock was set back.
+            # The clock was set back after the last claim. Claim now, to notice this. If
+            # the clock were first set forward again, a claim would notice nothing.
             self.claim_ids(room=0)
 
     @precondition(lambda self: self.attempts)
@@ -702,7 +714,8 @@ class CellMachine(RuleBasedStateMachine):
         paused = edited.state is ScheduleState.PAUSED
         if paused and old.state is not ScheduleState.PAUSED:
             self.pauses[schedule_id] += 1
-        # If the rule is new or the schedule was over, it fires only after the edit.
+        # If the edit changed the rule, or the schedule was over before the edit, the
+        # schedule fires only at times after the edit.
         if fire_times.rule_of(edited) != fire_times.rule_of(old) or old.is_over(
             self.now_ms
         ):
@@ -715,7 +728,10 @@ class CellMachine(RuleBasedStateMachine):
         settles=st.booleans(),
     )
     def fire(self, data: st.DataObject, then: str, settles: bool) -> None:
-        """Claim at a fire time; pause or delete the schedule, or neither; begin."""
+        """Claim at a fire time, and begin the occurrence.
+
+        Between claim and begin, the schedule may be paused or deleted, as `then` says.
+        """
         schedule_id = self.draw_schedule(data).id
         wanted_ms = self.engine.due().get(f"s:{schedule_id}", self.now_ms)
         self.advance_clock(min(max(0, wanted_ms - self.now_ms), HOUR_MS))
@@ -805,7 +821,10 @@ class CellMachine(RuleBasedStateMachine):
             self.runner.close()
 
     def finish_all(self) -> None:
-        """Delete schedules, end pauses, deliver events; check that every event ends."""
+        """Deliver all events, and check that every event ends.
+
+        Before the deliveries, delete all schedules and end all pauses.
+        """
         while self.schedules:
             self.engine.schedules.delete(self.schedules.popitem()[1])
         for kind in ("queue", "key", "destination"):
@@ -816,9 +835,10 @@ class CellMachine(RuleBasedStateMachine):
             if not active:
                 break
             later = [e.at_ms for e in active if e.at_ms > self.now_ms]
-            # If no event begins for some rounds, advance to a later due time: the first
-            # event of a queue may not be due yet, and delay the other events. Advance
-            # further after more rounds, because waiting occurrences are often due.
+            # The first event of a queue delays the other events while it is not due. If
+            # no event begins for some rounds, advance to the next due time. This step
+            # may be short, because occurrences that wait are due again soon. After more
+            # rounds, advance to the last due time.
             if idle > 4 and later:
                 self.advance_clock((min if idle < 10 else max)(later) - self.now_ms)
             self.advance_clock(TICK_MS)
@@ -827,7 +847,8 @@ class CellMachine(RuleBasedStateMachine):
             for each in begun:
                 self.settle_attempt(each)
         assert not active
-        # Gates (queues and limits) stay in `due` until a claim finds no waiting event.
+        # `due` contains the queues and limits for which events wait. Claim once more,
+        # because only a claim removes a queue or a limit without waiting events.
         self.advance_clock(TICK_MS)
         self.claim_ids(room=100)
         assert (

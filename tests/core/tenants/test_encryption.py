@@ -1,4 +1,4 @@
-"""Tests of encryption: decryption needs the key and the context of the encryption."""
+"""Tests of encryption: only the same key and context can decrypt a text."""
 
 import pytest
 from scheduler_api.core.tenants.encryption import Cipher, WrongSecretKey

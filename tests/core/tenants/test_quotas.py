@@ -10,7 +10,7 @@ from scheduler_api.core.tenants.quotas import OverQuota, Quotas
 OWNER, OTHER = Owner("1", "jiter"), Owner("2", "jiter")
 PREFIX = "{t}:"
 MINUTE_MS = 60_000
-JULY_MS = 13_522_031_999_999  # 2398-06-30T23:59:59.999Z
+JULY_MS = 13_522_031_999_999  # 2398-06-30T23:59:59.999Z, just before July
 
 
 def _quotas(client: redis.Redis, now_ms: int = MINUTE_MS * 10) -> Quotas:

@@ -28,7 +28,8 @@ class EventsV1:
         return {"x-api-key": token}
 
     def accept(self, client: Client, url: str) -> str:
-        # The event ends late, because callbacks can be replayed only before this end.
+        # Callbacks can be replayed only before the end of their event. The end is late,
+        # so that the suite can replay callbacks.
         at = datetime.now(UTC) + timedelta(minutes=2)
         event = {
             "eventOwner": "user@example.com",

@@ -65,7 +65,10 @@ class Api:
         return status, response["message"]
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """Return a request body for a yearly event; the value `...` omits a field."""
+        """Return a request body for a yearly event.
+
+        A field whose value in `changes` is `...` is omitted.
+        """
         body = {
             "eventOwner": "user@example.com",
             "endDate": self.date_in(HOUR_MS),
@@ -103,10 +106,10 @@ class Api:
     def fire(
         self, event_id: str, *, now_ms: int, outcome: str = "delivered", **log: Any
     ) -> bool:
-        """Claim all due events; make one attempt of each claimed callback of one event.
+        """Claim all due callbacks, and attempt those of one event once.
 
         Returns:
-            False if no callback is due, or a due callback cannot begin.
+            Whether a callback of the event was due, and all its due callbacks began.
         """
         claim = claims.claim(self.cell_at(now_ms), room=100, timeouts=TIMEOUTS)
         own_id = internal_id(event_id)

@@ -18,7 +18,7 @@ MINUTE_MS = 60_000
 
 @dataclass
 class Api:
-    """An API client of one tenant, with the API's store and an `Engine` on it."""
+    """An API client of one tenant, with an `Engine` that uses the store of the API."""
 
     app: Any
     store: EventStore
@@ -45,7 +45,10 @@ class Api:
             return response.status_code, body
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """Return a request body for an event due in a minute; `...` omits a field."""
+        """Return a request body for an event due in a minute.
+
+        A field whose value in `changes` is `...` is omitted.
+        """
         body = {
             "payload": "hello",
             "destination": "https://example.com/hook",
@@ -59,7 +62,10 @@ class Api:
         return dict(event)
 
     def cron_body(self, **changes: Any) -> dict[str, Any]:
-        """Return a request body for a daily cron job; `...` omits a field."""
+        """Return a request body for a daily cron job.
+
+        A field whose value in `changes` is `...` is omitted.
+        """
         body = {
             "payload": "tick",
             "destination": "https://example.com/hook",

@@ -62,7 +62,10 @@ def _hmac(message: bytes) -> str:
 
 
 def _as_javascript(text: str) -> bytes:
-    """Encode a text as JavaScript's `JSON.stringify` does: escape lone surrogates."""
+    """Encode a text as JSON, as JavaScript's `JSON.stringify` does.
+
+    Lone surrogates are escaped. Other characters outside ASCII are not escaped.
+    """
     dumped = json.dumps(text, ensure_ascii=False)
     return re.sub(
         "[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", dumped

@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Interrupted(Queries):
-    """Queries that call one of `actions`, in order, before each read of attempts."""
+    """Queries that call the next of `actions` before each read of attempts."""
 
     def __init__(self, cell: Cell, *actions: Callable[[], None]) -> None:
         super().__init__(cell)
@@ -31,7 +31,7 @@ Read = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def read_while(api: Any, store_url: str) -> Read:
-    """A function that reads an event, and calls `actions` during the read."""
+    """A function that reads an event. During the read, the function calls `actions`."""
     built = services.build(Settings(redis_url=store_url, secret_key=SECRET_KEY))
 
     def read(event: str, *actions: Callable[[], None]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ HOOK = "https://example.com/hook"
 
 @dataclass
 class Api:
-    """An API client of one tenant, with the API's store and an `Engine` on it."""
+    """An API client of one tenant, with an `Engine` that uses the store of the API."""
 
     app: Any
     store: EventStore
@@ -32,7 +32,10 @@ class Api:
         return self.store.cell
 
     def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Send a request; return the status and the parsed body, or None if empty."""
+        """Send a request; return the status and the parsed body.
+
+        The body is None if the response has no body.
+        """
         headers = {"Authorization": f"Bearer {self.token}"} | more.pop("headers", {})
         with self.app.test_client() as client:
             answer = client.open(path, method=method, headers=headers, **more)
@@ -46,7 +49,8 @@ class Api:
         """Publish a message.
 
         Args:
-            headers: values by name; `retry_delay` means `Upstash-Retry-Delay`.
+            headers: values by name. The name `retry_delay` means the header
+                `Upstash-Retry-Delay`.
         """
         status, answer = self.call(
             "POST", f"/v2/publish/{to}", data=data, headers=upstash(headers)
@@ -74,7 +78,7 @@ class Api:
         return self.engine.begin(message_id.removeprefix("msg_"))
 
     def lose(self, message_id: str) -> None:
-        """Begin an attempt, never settle it, and claim until the lease has expired."""
+        """Begin an attempt, and let its lease expire as if the worker had crashed."""
         self.begin(message_id)
         begun_ms = self.cell.now_ms()
         for after_ms in range(5_000, 2 * TIMEOUTS.lease_ms, 5_000):

@@ -19,7 +19,7 @@ DESCRIPTION = Path(__file__).with_name("operations.json")
 A_MESSAGE, A_SCHEDULE, A_LETTER = "msg_placeholder", "scd_placeholder", "1-placeholder"
 HOOK = "https://example.com/hook"
 MAX_UNIX_S = 253_402_300_799
-# Texts that clients send in a path without percent escapes.
+# Clients send a destination that matches this pattern without percent escapes.
 PLAIN = re.compile(r"[\w:/.@%+=&-]+", re.ASCII)
 
 TEXT: Json = {"type": "string"}
@@ -68,8 +68,8 @@ VALID: dict[str, tuple[str, ...]] = {
     "label": ("first", "first,third"),
     "callerIp": ("127.0.0.1",),
 }
-# Headers and parameters without an entry in `VALID` or `BOUNDS`, each with the entry
-# whose values are valid for it too.
+# Some headers and parameters accept the same values as an entry of `VALID` or `BOUNDS`.
+# This table has the name of this entry, by the name of the header or parameter.
 SAME_VALUES = {
     "messageIds": "messageId",
     "dlqIds": "dlqId",
@@ -116,7 +116,7 @@ def answer(schema: Json) -> Json:
 
 
 def mostly_valid(name: str) -> Json:
-    """Return the schema of a parameter that mostly has a value from `VALID`."""
+    """Return the schema of a parameter; most generated values are from `VALID`."""
     return TEXT | {"format": name.lower()}
 
 
@@ -140,10 +140,10 @@ class Adaptation:
     """A change to one place in the description.
 
     Attributes:
-        at: the path to the place, as names of fields separated by spaces. Below
-            `parameters`, the name is that of a parameter.
-        value: an object that is merged recursively into the object at the place; a
-            field with the value None is removed.
+        at: the path to the place, as names of fields separated by spaces. The name
+            after `parameters` is the name of a parameter.
+        value: an object that is merged recursively into the object at the place. If a
+            field of `value` is None, the field is removed from the description.
         reason: why our API differs from the description.
     """
 
@@ -211,7 +211,10 @@ def cases(operation: schemathesis.APIOperation) -> st.SearchStrategy[Case]:
 
 
 def unescaped_path(case: Case) -> str:
-    """Return the path of a request, without percent escapes in a plain destination."""
+    """Return the path of a request.
+
+    A destination that matches `PLAIN` is in the path without percent escapes.
+    """
     destination = (case.path_parameters or {}).get("destination")
     if isinstance(destination, str) and PLAIN.fullmatch(destination):
         return case.path.replace("{destination}", destination)

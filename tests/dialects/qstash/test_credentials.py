@@ -39,7 +39,10 @@ def pair(secrets: Secrets) -> tuple[str, str]:
 
 
 def verify(issued: tuple[str, str], secrets: Secrets) -> bool:
-    """Return whether a receiver with the keys `issued` accepts new signatures."""
+    """Return whether a receiver that has the keys `issued` accepts new signatures.
+
+    New deliveries are signed with the current key in `secrets`.
+    """
     return secrets[CURRENT_KEY] in issued
 
 

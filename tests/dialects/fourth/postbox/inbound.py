@@ -55,7 +55,7 @@ DOCUMENT = Document(
 
 
 class Memos:
-    """Views of events. `owner` is the owner that the request's key identifies."""
+    """Views of events. The key in a request identifies the `owner`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

@@ -1,4 +1,4 @@
-"""The requests and retries of Postbox, as functions without input or output."""
+"""The requests and retries of Postbox. The functions do no I/O."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -40,5 +40,5 @@ class PostboxOutbound:
         return ()
 
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
-        """Decide whether to retry: once, a second after the first failure."""
+        """Retry an event once, a second after the first failure."""
         return retry.decide(begun, answer, _next_delay_ms)

@@ -185,7 +185,10 @@ class UnavailableStore(EventStore):
 
 @pytest.fixture
 def batch_of_unavailable_store(api: Any, store_url: str) -> Callable[..., Any]:
-    """A function that sends a batch; the store fails after `after` successful calls."""
+    """A function that sends a batch to an API whose store fails.
+
+    The store fails after `after` successful calls.
+    """
     settings = Settings(redis_url=store_url, secret_key=SECRET_KEY)
     store = UnavailableStore(api.cell)
     publishing = Publishing(replace(services.build(settings), store=store))

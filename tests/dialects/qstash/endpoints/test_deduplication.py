@@ -1,4 +1,4 @@
-"""Tests of duplicate schedules, and of when a message can be published again."""
+"""Tests of the deduplication of schedules and messages."""
 
 import pytest
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,8 @@ def schedule(api: Any, data: bytes = b"x", **headers: str) -> Any:
     """Create a schedule.
 
     Args:
-        headers: values by name; `retry_delay` means `Upstash-Retry-Delay`.
+        headers: values by name. The name `retry_delay` means the header
+            `Upstash-Retry-Delay`.
     """
     fields = ({"cron": "0 0 1 1 *"} | headers).items()
     headers = {f"Upstash-{name.replace('_', '-')}": value for name, value in fields}

@@ -378,7 +378,7 @@ def test_a_retry_that_is_a_duplicate_keeps_the_dead_letter(api: Any) -> None:
 
 
 def test_the_id_is_derived_from_fire_time_and_event(api: Any) -> None:
-    """A failure callback must contain this id before the dead letter exists."""
+    """The id is known in advance, because failure callbacks contain the id."""
     name = dead_letter(api)
     [letter] = letter_ids(api)
     wanted_ms = api.message(name)["notBefore"]

@@ -115,8 +115,8 @@ STATES = (
 )
 FLOW_CONTROL_HEADERS = headers("Upstash-Flow-Control-Key", "Upstash-Flow-Control-Value")
 
-# Adaptations of requests, mostly by parameters and bodies that clients send but the
-# description lacks. These adaptations must not change which answers are allowed.
+# Changes to described requests. Most of these changes add parameters or bodies that
+# clients send, but that the description lacks. Described answers stay unchanged.
 REQUESTS = (
     Adaptation(
         f"{BATCH} requestBody content application/json schema items properties",
@@ -244,7 +244,7 @@ NEEDED = {
     "FlowControlKey": ("flowControlKey",),
     "SigningKeys": ("current", "next"),
 }
-# Adaptations of answers: the SDKs need these answers, but the description has others.
+# Changes to described answers. The SDKs need answers that the description lacks.
 ANSWERS = (
     Adaptation(
         f"{PUBLISH} responses",
@@ -371,8 +371,8 @@ ADAPTATIONS = (
         for kind, fields in OWN_FIELDS.items()
     ),
 )
-# Operations that the SDKs use but the description lacks, each with the described
-# operation that does the same.
+# The SDKs use these operations, but the description lacks them. Each operation has the
+# same effect as the described operation that follows its name.
 ALIASES = {
     "/v2/events get": "/v2/logs get",
     "/v2/schedules/{scheduleId}/pause patch": "/v2/schedules/{scheduleId}/pause post",
@@ -406,7 +406,8 @@ class Subject:
     """The application under test.
 
     Attributes:
-        newest_ids: the id of the newest resource, by its placeholder in requests.
+        newest_ids: the id of the newest message, schedule and dead letter. The key is
+            the placeholder that generated requests contain instead of the id.
     """
 
     api: Any
@@ -547,8 +548,8 @@ def test_every_answer_matches_the_description(
     def answers_as_described(case: Case) -> None:
         subject.fill(case)
         case.path = unescaped_path(case)
-        # Send each request twice: the answer to a duplicate, or for a resource that the
-        # first request has deleted, may differ.
+        # Send each request twice. The second answer may differ, because the request is
+        # a duplicate, or because the first request has deleted the resource.
         for response in (subject.check(case), subject.check(case)):
             subject.read_created(response)
             statuses.add(response.status_code)

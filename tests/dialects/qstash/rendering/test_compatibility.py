@@ -1,4 +1,4 @@
-"""Tests of the operations in docs/qstash.md, and of answers to unsupported ones."""
+"""Tests of the operations in docs/qstash.md, and of unsupported operations."""
 
 import pytest
 import re

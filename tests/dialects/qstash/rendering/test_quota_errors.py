@@ -15,7 +15,10 @@ KEYS = (
 
 @pytest.fixture
 def small(make_api: Callable[..., Any]) -> Any:
-    """A client whose tenant has one queue, key and URL group, and may have no more."""
+    """A client of a tenant that has one queue, one flow-control key and one URL group.
+
+    The tenant may have no more of each.
+    """
     api = make_api(queues=1, flow_control_keys=1, url_groups=1)
     endpoints = {"endpoints": [{"url": HOOK}]}
     assert api.call("POST", f"/v2/enqueue/a/{HOOK}")[0] == 201

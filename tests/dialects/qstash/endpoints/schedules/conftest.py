@@ -70,7 +70,7 @@ class Api:
         """Claim at a schedule's next fire time, which creates an event.
 
         Args:
-            outcome: the outcome of an attempt of the event; None for no attempt.
+            outcome: if given, the event is attempted once, with this outcome.
 
         Returns:
             The id of the event, and the fire time.

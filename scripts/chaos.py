@@ -38,7 +38,7 @@ def in_cell(
     """Make a scenario that runs on a system of separately started processes.
 
     Args:
-        arguments: computes the arguments of the scenario from the sizes.
+        arguments: a function that computes the scenario's arguments from the sizes.
         settings: environment variables of the processes.
     """
 

@@ -81,7 +81,7 @@ class DataFolder:
     def store_url(self) -> str:
         """Write the store's configuration and return its URL.
 
-        An earlier configuration keeps its password, and its port if the port is free.
+        The password of an earlier configuration is kept, and its port if that is free.
         """
         old = self.store_conf.read_text() if self.store_conf.exists() else ""
         port = re.search(r"^port (\d+)$", old, re.MULTILINE)

@@ -132,7 +132,7 @@ def new_sync_worker(
     """A new worker on a blocking client.
 
     Args:
-        clock_ms: the time for all calls of the worker; None for the store's time.
+        clock_ms: the time for all calls; if it is None, calls use the store's time.
     """
     cell = Cell(client, prefix, clock_ms=clock_ms)
     return SyncWorker(

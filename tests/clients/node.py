@@ -10,7 +10,7 @@ JS = Path(__file__).parents[1] / "js"
 
 
 class Run:
-    """A run in the background of all test files that match a pattern, in parallel."""
+    """Runs all test files that match a pattern, in parallel and in the background."""
 
     def __init__(self, node: str, pattern: str, environ: dict[str, str]) -> None:
         files = sorted(file.name for file in JS.glob(pattern))

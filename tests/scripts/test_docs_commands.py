@@ -1,8 +1,8 @@
 """Tests that the commands of the README and of `docs/` run as printed.
 
 The tests start a system in a new checkout, with the command of the README. The blocks
-of a page run in order, in one shell. A block with a program is first written to the
-file that the first line of the program names.
+of a page run in order, in one shell. The first line of a program names a file; the
+tests write the program to this file and run it.
 """
 
 import json

@@ -32,7 +32,7 @@ BATCH_SIZE = 500
 
 @dataclass(frozen=True)
 class Accepted:
-    """An event that the system accepted, and how many requests it should cause."""
+    """An accepted event, and how many requests the event should cause."""
 
     id: str
     label: str

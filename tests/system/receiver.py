@@ -47,7 +47,7 @@ class Behaviour(NamedTuple):
     Attributes:
         answer: the response; None to send none.
         first: how many requests with the same label get this response; 0 for all.
-        until_s: the wall clock time after which requests get 200; 0 for never.
+        until_s: after this wall clock time, requests get 200; 0 if there is no limit.
     """
 
     delay_s: float

@@ -39,7 +39,7 @@ class LibraryCell(Cell):
         return self.events.cell.library.name
 
     def start_store(self) -> None:
-        """Start the store and assign its database to this cell, like `scripts/up`."""
+        """Start the store; assign its database to this cell as `scripts/up` does."""
         super().start_store()
         claim_database(self.client, self.prefix)
 

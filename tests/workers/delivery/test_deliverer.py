@@ -1,4 +1,4 @@
-"""Tests of failed attempts shortly before the last time at which a retry may begin."""
+"""Tests of attempts that fail when little or no time is left for a retry."""
 
 import asyncio
 import pytest

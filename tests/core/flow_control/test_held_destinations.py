@@ -1,4 +1,4 @@
-"""Tests of paused destinations: their events wait, and users can list destinations."""
+"""Tests of pausing, resuming and listing destinations, and of the waiting events."""
 
 import pytest
 from collections.abc import Sequence

@@ -69,7 +69,7 @@ VALID: dict[str, tuple[str, ...]] = {
     "callerIp": ("127.0.0.1",),
 }
 # Some headers and parameters accept the same values as an entry of `VALID` or `BOUNDS`.
-# This table has the name of this entry, by the name of the header or parameter.
+# This table maps the name of the header or parameter to the name of that entry.
 SAME_VALUES = {
     "messageIds": "messageId",
     "dlqIds": "dlqId",

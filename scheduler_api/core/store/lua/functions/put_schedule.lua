@@ -9,8 +9,8 @@
 --   state: active, paused or ended.
 --   last_used_ms: the schedule does not fire at fire times up to this time. Absent: up to now.
 --   fire_times: new fire times (see lib/fire_times).
---   keeps_times: true to keep last_used_ms and the fire times that are stored. The new fire times
---     are then appended to the stored ones.
+--   keeps_times: true to keep the last_used_ms and the fire times of the record, and to append the
+--     new fire times.
 --   skipped: the fire times that a pause skipped, a list of ms.
 --   deduplication_key, deduplication_ttl: see lib/deduplication.
 --   end_ms, runs: fields of the record. Absent if the schedule has no end or no maximum of runs.

@@ -58,9 +58,9 @@ end
 --   latest: the newest one. None if a later fire time is already due.
 --   all: the newest ones, up to `limit`.
 --
--- Fire times that are not stored yet may be missed, too. This is possible if all stored fire times
--- are missed. In this case, the newest missed fire times are not known before planning has stored
--- the further ones. So the schedule must wait for planning, unless no missed fire times remain.
+-- If all stored fire times are missed, later fire times that are not stored yet may be missed, too.
+-- Then the newest missed fire time may be one of those, so the schedule must wait until planning has
+-- stored them. It need not wait if the policy drops all missed fire times.
 function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   local since, first = ctx.now - grace_ms, fire_times.first(times)
   if not first or first >= since then return times, {}, false end

@@ -79,7 +79,7 @@ class Picture:
 
 
 def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
-    """Draw systems, our system first; write the origin of the figures at the bottom."""
+    """Draw systems, ours first; below them, say who measured the figures."""
     picture = Picture()
     late = [system for system in systems if system.of]
     drained = [system for system in systems if system.drain_per_s]

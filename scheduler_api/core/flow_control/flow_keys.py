@@ -116,7 +116,7 @@ class FlowKeys:
     def reset_rate(self, owner: Owner, key: str) -> None:
         """Reset the count of the current period, so that waiting events can begin.
 
-        Raises: LimitReached.
+        Raises: LimitReached, if the key is new and the owner has too many keys.
         """
         self._set(owner, key, {}, reset=True)
 

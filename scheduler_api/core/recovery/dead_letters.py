@@ -76,7 +76,7 @@ class DeadLetters:
     def clear(self, owner: Owner, event_ids: Sequence[str]) -> list[bool]:
         """Remove dead letters; return for each whether the owner had this letter.
 
-        The event of a removed letter is kept as long as a delivered event. Redis:
+        The event of a removed letter has the retention of a delivered event. Redis:
         delete_dead_letters, atomic for each letter. If the call is retried after a lost
         reply, the result is still that of the first call.
         """

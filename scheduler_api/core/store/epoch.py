@@ -45,7 +45,7 @@ def establish(client: redis.Redis, prefix: str) -> bytes:
 
 
 def accept(client: redis.Redis, prefix: str) -> str:
-    """Store that an operator accepts the present epoch; return the epoch."""
+    """Record that an operator accepts the present epoch, and return the epoch."""
     epoch = establish(client, prefix)
     client.set(keys.accepted_epoch(prefix), epoch)
     return epoch.decode()

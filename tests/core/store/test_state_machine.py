@@ -835,10 +835,9 @@ class CellMachine(RuleBasedStateMachine):
             if not active:
                 break
             later = [e.at_ms for e in active if e.at_ms > self.now_ms]
-            # The first event of a queue delays the other events while it is not due. If
-            # no event begins for some rounds, advance to the next due time. This step
-            # may be short, because occurrences that wait are due again soon. After more
-            # rounds, advance to the last due time.
+            # If no event begins for some rounds, advance to the next due time, because
+            # the first event of a queue blocks the others until its due time. If that
+            # is not enough after more rounds, advance to the last due time.
             if idle > 4 and later:
                 self.advance_clock((min if idle < 10 else max)(later) - self.now_ms)
             self.advance_clock(TICK_MS)

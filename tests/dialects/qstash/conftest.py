@@ -1,4 +1,4 @@
-"""Fixtures for QStash: an API client, which can also attempt messages."""
+"""Fixtures for QStash: an API client that can also deliver messages."""
 
 import pytest
 from collections.abc import Callable

@@ -157,7 +157,7 @@ def content_hash(message: Message, *, url: str, body: bytes) -> str:
 
 
 def to_options(message: Message) -> dict[str, object]:
-    """Return a message as an event's options; leave out attributes with defaults."""
+    """Return a message as an event's options, without default values."""
     return _write(message, _MESSAGE)
 
 

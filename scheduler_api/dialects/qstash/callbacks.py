@@ -58,7 +58,7 @@ def follow_ups(
 def _follow_up(event_id: str, content: Content, begun: Begun) -> FollowUp:
     """Return the event of a callback.
 
-    If the callback has no timeout, it has the deadline of the reported message.
+    If the callback has no timeout, the timeout of the reported message is used.
     """
     message = from_options(content.options)
     return FollowUp(

@@ -182,12 +182,14 @@ class DeadLetterQueue:
         return _respond_page({"responses": replayed}, cursor, status=201)
 
     def _bulk_query(self, path_without_id: str) -> DeadLetterQuery:
-        """Return which dead letters a bulk call selects in its query or JSON body.
+        """Return which dead letters a bulk call selects.
+
+        The query and the JSON body contain the filters.
 
         Args:
-            path_without_id: the path of a call for one dead letter whose id is empty. A
-                client may send an empty id by mistake, and must not affect all dead
-                letters. So a request with this path must have a filter.
+            path_without_id: a request with this path must have a filter. A client sends
+                such a request if it means one dead letter, but the id is empty by
+                mistake. This request must not affect all dead letters.
 
         Raises: BadValue, Refusal.
         """

@@ -84,8 +84,8 @@ class Messages:
             parameters.setdefault(name, []).extend(values)
         cancellation = read_cancellation(parameters)
         if request.path.endswith("/") and cancellation.is_unfiltered:
-            # A client that cancels one message, but whose message id is empty by
-            # mistake, sends `DELETE /v2/messages/`. This call must not cancel all
+            # A client may want to cancel one message, but send an empty id by mistake.
+            # The request is then `DELETE /v2/messages/`. It must not cancel all
             # messages.
             raise BadValue("messageIds", "or a filter is missing")
         cancelled = 0

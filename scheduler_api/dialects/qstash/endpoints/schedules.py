@@ -142,8 +142,8 @@ class Scheduling:
                 try:
                     existing = self._schedules.get(owner, err.duplicate_of.id)
                 except NotFound:
-                    # After `_store` found the earlier schedule, this schedule and its
-                    # deduplication key were deleted. Try again.
+                    # `_store` found the earlier schedule. Since then, the earlier
+                    # schedule and its deduplication key were deleted. Try again.
                     continue
                 log_schedule("schedule.deduplicated", existing)
                 return responses.respond({"scheduleId": public_id(existing)})

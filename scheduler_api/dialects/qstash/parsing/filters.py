@@ -129,7 +129,7 @@ class DeadLetterQuery:
 
     @property
     def is_unfiltered(self) -> bool:
-        """Whether the query selects all dead letters, from the first page on."""
+        """Whether the query has neither a filter nor a cursor."""
         if any(part is not None for part in (self.ids, self.statuses, self.after)):
             return False
         return (self.conditions, self.span) == (Conditions(), ALWAYS)

@@ -114,11 +114,11 @@ def read_retry_delay(value: str, name: str) -> str:
 
 
 def check_retry_delay(value: str, name: str, *, retries: int) -> None:
-    """Check that an expression can be computed for at least one number of retries.
+    """Refuse an expression that never has a value.
 
-    For example, `1000 / retried` cannot be computed before the first retry, but can be
-    computed before the second retry. So the expression is accepted, even if the message
-    has only one retry.
+    The values of `retried` from 0 to `retries`, but at least 0 and 1, are considered.
+    For example, `1000 / retried` has no value if `retried` is 0, but has a value if
+    `retried` is 1. So this expression is accepted.
 
     Raises: BadValue.
     """

@@ -25,11 +25,11 @@ def error(status: int, message: str) -> Response:
 
 
 def read_headers(environ: Mapping[str, Any], *, query: Headers) -> Headers:
-    """Return the headers that describe a message, with names in upper case.
+    """Return the headers that describe a message.
 
-    Headers that do not begin with `Upstash-` are left out, unless the request forwards
-    all headers. This function reads the WSGI environment, because reading
-    `request.headers` takes ten times as long.
+    These are `Content-Type` and the headers that begin with `Upstash-`. If the request
+    forwards all headers, all headers are returned. This function reads the WSGI
+    environment, because reading `request.headers` takes ten times as long.
 
     Args:
         query: the query parameters that configure the message.

@@ -1,11 +1,11 @@
-"""Lists the operations of QStash's API that this server has, and their differences.
+"""Lists the operations of QStash's API that this server has, and how they differ here.
 
 `docs/qstash.md` contains the output of `operations_table()`. Tests check that the page
 is up to date, and that `OPERATIONS` agrees with the API description and the routes.
 """
 
-# Maps each operation to how this server differs from the API description; '' means that
-# there is no difference.
+# Maps each operation to a text that says how this server differs from the API
+# description that QStash publishes. The text is empty if there is no difference.
 OPERATIONS = {
     "POST /v2/publish/{destination}": "201, or 202 for a duplicate; a bare array for a"
     " url group, as both SDKs expect",

@@ -11,8 +11,9 @@ def describe(resource: str, limits: OwnerLimits) -> str:
     """Return a message with the limit that was reached, and what the client can do.
 
     Args:
-        resource: names what has reached its limit. This is the text of a
-            `LimitReached`, or the id in a result with `Verdict.LIMIT_REACHED`.
+        resource: identifies the kind of resource whose limit was reached. This is the
+            text of a `LimitReached`, or the id in a result with
+            `Verdict.LIMIT_REACHED`.
     """
     if resource == GROUP:
         return f"at most {limits.url_groups} url groups are allowed: delete one first"

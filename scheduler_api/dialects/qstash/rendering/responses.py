@@ -31,7 +31,7 @@ def respond(body: object, status: int = 200) -> Response:
 
 
 def empty() -> Response:
-    """Return a 200 without a body, for calls whose response clients do not read."""
+    """Return a 200 without a body; clients read no body after such calls."""
     return Response(status=200, mimetype=MIMETYPE)
 
 

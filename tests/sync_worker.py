@@ -46,7 +46,7 @@ class SyncWorker:
     def try_begin(
         self, *ids: str, share: Share | None = None
     ) -> tuple[list[Begun], dict[str, str]]:
-        """Begin events; return the begun events, and for other ids the reasons."""
+        """Begin events; return those begun, and why each other event was not begun."""
         return self._runner.run(self.store.begin(ids, share=share))
 
     def report(self, gate: str, attempts: int, failures: int) -> str:

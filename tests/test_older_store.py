@@ -1,4 +1,4 @@
-"""Tests that a store of another version is refused. A command empties the store."""
+"""Tests that a store of another version is refused, and that a command empties it."""
 
 import logging
 import os

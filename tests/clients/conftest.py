@@ -15,8 +15,8 @@ from tests.clients.receivers import Destination, Receivers, serve_receivers
 from tests.clients.system import System, running
 
 HERE = Path(__file__).parent
-# Tests with these fixtures wait for a full minute. The fixtures are set up before all
-# other fixtures, and the tests run after all other tests.
+# Tests with these fixtures wait until a new minute starts. The fixtures are set up
+# before all tests, and the tests that use them run last.
 MINUTE_FIXTURES = {"jiter_run", "minutely"}
 
 
@@ -53,7 +53,7 @@ def jiter_run(system: System, node: str) -> Iterator[Run]:
 def minutely(
     system: System, receivers: Receivers, no_proxy: None
 ) -> tuple[str, Destination]:
-    """A schedule of the first tenant that runs at every full minute."""
+    """The id and the destination of a schedule that runs when a minute starts."""
     environ, destination = system.credentials, receivers.new_destination()
     client = QStash(environ["QSTASH_TOKEN"], base_url=environ["QSTASH_URL"])
     schedule_id = client.schedule.create(
@@ -66,7 +66,7 @@ def minutely(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the tests that wait for a full minute to the end, so that they wait less."""
+    """Run the tests with `MINUTE_FIXTURES` last, so that they wait less."""
     last = [item for item in items if _uses_minute_fixture(item)]
     if last:
         first = [i for i in items if i.path.parent == HERE and i not in last]
@@ -81,7 +81,7 @@ def _uses_minute_fixture(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def start_minute_fixtures(request: pytest.FixtureRequest) -> None:
-    """Set up `MINUTE_FIXTURES` before all other tests."""
+    """Set up the needed `MINUTE_FIXTURES` before all tests."""
     needed = {name for item in request.session.items for name in item.fixturenames}
     for name in sorted(MINUTE_FIXTURES & needed):
         request.getfixturevalue(name)

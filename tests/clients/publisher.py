@@ -35,8 +35,8 @@ class Publisher:
         self.queue = client.queue
         self.flow_control = client.flow_control
         self.environ = environ
-        # The verifier does not follow rotations of the keys. A destination whose
-        # settings are outdated behaves in the same way.
+        # The verifier keeps these keys after a rotation, like a destination whose
+        # settings were not updated.
         self.receiver = Receiver(
             current_signing_key=environ["QSTASH_CURRENT_SIGNING_KEY"],
             next_signing_key=environ["QSTASH_NEXT_SIGNING_KEY"],

@@ -24,12 +24,10 @@ def hanging_destination(
     """A destination that never answers does not delay events for other destinations.
 
     Each round has two phases. In the first phase, only a healthy destination gets
-    events. In the second phase, a hanging destination gets as many events. Both phases
-    measure the 99th percentile of the lateness at the healthy destination. The median
-    of the second phase over all rounds may be at most twice that of the first phase.
-
-    Args:
-        slack_ms: an amount by which the second median may exceed this maximum.
+    events. In the second phase, a hanging destination gets as many events as the
+    healthy destination. Each phase measures the 99th percentile of the lateness at the
+    healthy destination. Each phase has a median of this percentile over all rounds. The
+    second median may be at most twice the first median plus `slack_ms`.
     """
     cell.start("ticker", "worker")
     without_ms, with_ms, healthy = [], [], []

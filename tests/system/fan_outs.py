@@ -37,7 +37,7 @@ def worker_kills(cell: Cell, *, runs: int, endpoints: int, kills: int) -> list[s
         cell["worker"].start()
     cell.wait_drained(within_s=120)
     cell.receiver.sync()
-    # Usually, an endpoint gets exactly one request of a run without a warning. If the
+    # Usually, each run sends an endpoint exactly one request without a warning. If the
     # worker is killed after it began the attempt and before it sends the request, the
     # endpoint gets only the repeated request, which has a warning.
     unwarned, times = cell.receiver.count_unwarned(), cell.receiver.times_ms()

@@ -141,7 +141,7 @@ def rate_and_parallelism(
 
 
 def starvation(cell: Cell, *, few: int, others: int) -> Report:
-    """Messages that need two full gates are not starved by messages that need one.
+    """Messages that need two full gates get through despite messages that need one.
 
     The two gates are a flow-control key and a destination; each admits five messages at
     the same time. The `few` messages need both gates. Half of the `others` fill the

@@ -2,8 +2,8 @@
 
     python -m tests.system.receiver
 
-The first line of output is the port of the receiver. Before it responds to a request,
-the receiver prints a line:
+The first line of output is the port of the receiver. For each request, the receiver
+prints a line before it responds:
 
     <arrival time, wall clock ns> <scheduled time> <label> <duplicate>
 
@@ -75,7 +75,7 @@ DEFAULT = Behaviour(0, _answer(200), 0)
 
 
 class Connection(asyncio.Protocol):
-    """One connection, whose client sends its next request after the response."""
+    """A connection. The client must wait for each response before the next request."""
 
     def __init__(self, counts: Counter[str], numbers: Iterator[int]) -> None:
         self._counts = counts

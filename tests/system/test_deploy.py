@@ -105,7 +105,7 @@ def test_a_deploy_under_load_causes_no_errors_while_both_libraries_are_in_use(
         after_deletion = cell.loaded()
         cell["worker-kept"].thaw()
 
-        # From now on, only the kept worker of the old version delivers.
+        # From now on, only `worker-kept`, which has the old version, delivers.
         codes["new worker"] = cell["worker"].terminate()
         wait_for_arrivals(cell)
         at_end = cell.loaded()

@@ -54,8 +54,8 @@ def backlog(cell: Cell, *, events: int) -> Report:
         cell.create(f"event-{number}", at_ms=time.time_ns() // 1_000_000 + LEAD_MS)
         for number in range(events)
     ]
-    # Normally, a fifth of each envelope is for events that came due in the last two
-    # seconds. Wait until no event is that recent: then the oldest events come first.
+    # Events that came due in the last two seconds may overtake older events. Wait until
+    # there are no such events, so that the oldest events come first.
     wait_until(lambda: cell.events.cell.now_ms() > accepted[-1].at_ms + 2_000)
     cell.start("worker")
     idle_mib = cell["worker"].memory_mib()

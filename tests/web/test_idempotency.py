@@ -26,9 +26,9 @@ def store(store_client: redis.Redis) -> EventStore:
 
 @pytest.fixture
 def run(store: EventStore) -> Run:
-    """Return a function that executes a request with the deduplication key.
+    """Return a function that executes a request with the key `DEDUPLICATION`.
 
-    If an earlier request had the same key, the response is the id of the event that the
+    If an earlier request had this key, the response is the id of the event that the
     earlier request created.
     """
     return lambda execute: once(

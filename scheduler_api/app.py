@@ -25,8 +25,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
-# One byte of an event's body can take six bytes in JSON: control characters are
-# escaped, such as `\u001f`.
+# One byte of an event's body can take six bytes in JSON. For example, JSON writes the
+# control character 31 as `\u001f`.
 JSON_OVERHEAD = 6
 # The maximum size of all other fields of a request together.
 OTHER_FIELDS_BYTES = 65_536

@@ -6,9 +6,9 @@
 
 Every view of a dialect needs the decorator; `tests/web/test_openapi.py` fails if a view
 lacks the decorator. The module `scheduler_api.web.openapi` creates the documents
-`/openapi/<name>.json`: with path, method and path variables from the route, the summary
-from the first line of the view's docstring, and the rest from the decorator and the
-dialect's `DOCUMENT`.
+`/openapi/<name>.json`. It takes path, method and path variables from the route, and the
+summary from the first line of the view's docstring. It takes all else from the
+decorator and the dialect's `DOCUMENT`.
 
 In tests, the HTTP clients compare every response with the document
 (`tests/documents.py`). A field or status that is not documented fails the test.

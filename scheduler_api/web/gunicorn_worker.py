@@ -1,7 +1,7 @@
 """Changes gunicorn's gevent worker to send head and body of a response in one write.
 
-gunicorn sends head and body in two writes. The second write costs an extra packet, and
-a third of the CPU time that Flask needs for a request.
+gunicorn sends head and body in two writes. The second write costs an extra packet. It
+also costs CPU time: a third of the time that Flask needs for a request.
 """
 
 from gunicorn.workers.ggevent import GeventWorker
@@ -47,8 +47,8 @@ class HeadWithBody:
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the socket, after sending the delayed data.
 
-        The attribute may be a method that sends data, which must follow the delayed
-        data.
+        The attribute may be a method that sends data. The delayed data must be sent
+        before this data.
         """
         self.flush()
         return getattr(self._sock, name)

@@ -75,7 +75,7 @@ def once(
             duplicate = err.duplicate_of
         except SchedulerError:
             # If the client sent the request twice at the same time, the other copy may
-            # have succeeded and caused this error, such as by using up a quota. Then
+            # have succeeded and caused this error: it may have used up a quota. Then
             # this copy is the repetition.
             duplicate = store.find_duplicate(owner, deduplication)
             if duplicate is None:

@@ -32,8 +32,8 @@ class Readiness:
     def missing(self) -> list[str]:
         """Return a message for each thing that the cell lacks; [] if the cell is ready.
 
-        If the store is unreachable, return only a message that says so. Most error
-        replies of the store are raised as exceptions.
+        If the store is unreachable, return only a message that says so. If the store
+        replies with an unexpected error, this method raises the error.
         """
         prefix = self._cell.prefix
         pipe = self._cell.client.pipeline(transaction=False)

@@ -25,7 +25,7 @@ from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 
-# If failures are filtered by `eventOwner`, the list has failures of at most this many
+# If a client filters failures by `eventOwner`, the response covers at most this many
 # events.
 MAX_EVENTS = 100_000
 NO_ATTEMPT = "Attempt not found"

@@ -44,7 +44,8 @@ from scheduler_api.web.schedule_log import log_schedule
 from scheduler_api.web.schedule_options import ZonedOptions
 from typing import TypedDict
 
-# How often an edit is tried if other requests edit the same event at the same time.
+# If other requests edit the same event at the same time, an edit is tried at most this
+# many times.
 MAX_TRIES = 10
 # The options of a new event, unless the request contains other options.
 NEW_OPTIONS = ZonedOptions(options=ScheduleOptions(strict=True))

@@ -1,7 +1,8 @@
 """Parses the parameter `query`: either JSON, or nested bracketed parameters.
 
-axios sends JSON up to version 0.27; later versions send brackets with indices, percent-
-encoded since 1.12. Other clients send brackets without indices, or repeat a name.
+axios up to version 0.27 sends JSON. Later versions send brackets with indices; since
+version 1.12, the brackets are percent-encoded. Other clients send brackets without
+indices, or repeat a name.
 """
 
 import re

@@ -51,7 +51,8 @@ NOT_FOUND = "Unable to find cron job"
 PAST_END = "'options.endDate' should be in the future"
 ENDED = "The cron job has ended"
 OVERLAPS = "The execution before this one has not ended"
-# How often an edit is tried if other requests edit the same cron job at the same time.
+# If other requests edit the same cron job at the same time, an edit is tried at most
+# this many times.
 MAX_TRIES = 5
 STATES = {
     rendering.ACTIVE: ScheduleState.ACTIVE,

@@ -53,7 +53,8 @@ from werkzeug.datastructures import MultiDict
 NOT_FOUND = "Unable to find event"
 NOT_FINISHED = "Only events that are finished can be replayed"
 NOT_PENDING = "Only events that are pending can be edited"
-# How often an edit or a read of an event is tried while the event keeps changing.
+# If an event keeps changing, an edit or a read of the event is tried at most this many
+# times.
 MAX_TRIES = 10
 
 log = logging.getLogger("scheduler.web")

@@ -6,9 +6,9 @@ from scheduler_api.dialects.jiter.rendering import STATUSES
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_timestamp
 
-# A query may start this long before the search window. If a client requests the whole
-# window, it computes the start before it sends the request, and the server computes the
-# start a little later.
+# A query may start this long before the search window. A client that requests the whole
+# window computes the start of the window before it sends the request. The server
+# computes the start a little later, so the start has moved.
 TOLERANCE_MS = 60_000
 DAY_MS = 86_400_000
 # Values that clients send for an undefined parameter.

@@ -1,4 +1,4 @@
-"""Fixtures for Scheduler v1: an API client, which can also attempt callbacks."""
+"""Fixtures for Scheduler v1: an API client with a method that attempts callbacks."""
 
 import pytest
 import redis
@@ -109,7 +109,7 @@ class Api:
         """Claim all due callbacks, and attempt those of one event once.
 
         Returns:
-            Whether a callback of the event was due, and all its due callbacks began.
+            True if the event had due callbacks and the worker began all of them.
         """
         claim = claims.claim(self.cell_at(now_ms), room=100, timeouts=TIMEOUTS)
         own_id = internal_id(event_id)

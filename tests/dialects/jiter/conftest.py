@@ -1,4 +1,4 @@
-"""Fixtures for Jiter: an API client, which can also create events in the past."""
+"""Fixtures for Jiter: an API client with a method that creates past events."""
 
 import pytest
 from collections.abc import Callable

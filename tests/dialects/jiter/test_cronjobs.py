@@ -27,7 +27,7 @@ def _put(api: Any, job: dict[str, Any], **body: Any) -> Any:
 
 
 def _fire(api: Any, job: dict[str, Any]) -> tuple[str, int]:
-    """Claim at the next fire time of a job; return the new event's id and this time."""
+    """Claim the event of a job's next fire time; return its id and the fire time."""
     fire_ms = from_iso(_get(api, job)["nextExecutionDate"])
     api.engine.offer(now_ms=fire_ms)
     return f"{to_id(int(job['id']))}.{fire_ms // 1000}", fire_ms

@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Interrupted(Queries):
-    """Queries that call the next of `actions` before each read of attempts."""
+    """Queries that call one of `actions`, in order, before each read of attempts."""
 
     def __init__(self, cell: Cell, *actions: Callable[[], None]) -> None:
         super().__init__(cell)

@@ -1,4 +1,4 @@
-"""Fixtures for QStash: an API client that can also deliver messages."""
+"""Fixtures for QStash: an API client with methods that attempt messages."""
 
 import pytest
 from collections.abc import Callable

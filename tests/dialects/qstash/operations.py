@@ -19,7 +19,7 @@ DESCRIPTION = Path(__file__).with_name("operations.json")
 A_MESSAGE, A_SCHEDULE, A_LETTER = "msg_placeholder", "scd_placeholder", "1-placeholder"
 HOOK = "https://example.com/hook"
 MAX_UNIX_S = 253_402_300_799
-# Clients send a destination that matches this pattern without percent escapes.
+# If a destination matches this pattern, clients send it without percent escapes.
 PLAIN = re.compile(r"[\w:/.@%+=&-]+", re.ASCII)
 
 TEXT: Json = {"type": "string"}

@@ -152,7 +152,10 @@ def test_s19_every_attempt_has_a_new_signature_by_the_current_key() -> None:
 def test_s19_the_official_receiver_accepts_signatures(
     body: str, keys: tuple[str, str]
 ) -> None:
-    """A receiver with the second pair of keys has missed one rotation."""
+    """A receiver with the second pair of `keys` does not know of the last rotation.
+
+    The next key of this receiver is already the current key.
+    """
     begun = begun_of(Message(), body=body.encode())
     signature = sent(render(begun, now_ms=time.time_ns() // 1_000_000))[
         "Upstash-Signature"

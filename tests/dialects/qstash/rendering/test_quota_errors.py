@@ -17,7 +17,7 @@ KEYS = (
 def small(make_api: Callable[..., Any]) -> Any:
     """A client of a tenant that has one queue, one flow-control key and one URL group.
 
-    The tenant may have no more of each.
+    The settings allow no second one.
     """
     api = make_api(queues=1, flow_control_keys=1, url_groups=1)
     endpoints = {"endpoints": [{"url": HOOK}]}

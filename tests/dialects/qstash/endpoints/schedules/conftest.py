@@ -1,4 +1,4 @@
-"""Fixtures for tests of schedules: an API client, which can also run schedules."""
+"""Fixtures for tests of schedules: an API client with a method that runs schedules."""
 
 import pytest
 import redis
@@ -67,7 +67,7 @@ class Api:
         return schedules.get(self.owner, name)
 
     def run(self, schedule_id: str, outcome: Outcome | None = None) -> tuple[str, int]:
-        """Claim at a schedule's next fire time, which creates an event.
+        """Create and claim the event of a schedule's next fire time.
 
         Args:
             outcome: if given, the event is attempted once, with this outcome.

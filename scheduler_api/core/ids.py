@@ -34,8 +34,9 @@ def nonce() -> str:
 def by_hand_id(schedule_id: str, now_ms: int) -> str:
     """A new id for an occurrence that is run by hand, without a fire time.
 
-    The random part distinguishes runs in the same second. At most 16 characters follow
-    the dot, because dialects do not parse longer ids.
+    The form is `<schedule id>.<seconds>r<random part>`. The random part distinguishes
+    runs in the same second. At most 16 characters follow the dot, because not every
+    dialect accepts ids with more.
     """
     random_part = to_id(secrets.randbelow(len(DIGITS) ** 5))
     return f"{schedule_id}.{now_ms // 1000}r{random_part}"

@@ -324,11 +324,12 @@ class ScheduleOptions:
 class Schedule:
     """A stored schedule: a rule that creates events.
 
-    `last_used_ms` is the newest fire time that fired or was missed. `last_fired_ms` is
-    the newest fire time that fired. `first_begun_ms` is the time at which the first
-    attempt of any event of the schedule began; it is recorded only for strict
-    schedules. `missed` counts missed fire times. `pauses` counts how often the schedule
-    was paused. `queries.schedule_search.search_term` creates the `search_terms`.
+    `last_used_ms` is the newest fire time that fired, was skipped, or missed.
+    `last_fired_ms` is the newest fire time that fired. `first_begun_ms` is the time at
+    which the first attempt of any event of the schedule began; it is recorded only for
+    strict schedules. `missed` counts missed fire times. `pauses` counts how often the
+    schedule was paused. `queries.schedule_search.search_term` creates the
+    `search_terms`.
     """
 
     id: str

@@ -32,8 +32,8 @@ class DurationSyntax:
         """
         Args:
             units: keys of `UNITS_MS`.
-            number: regular expression for a number. The expression limits how many
-                digits a number has, and may allow a fraction.
+            number: regular expression for a number. The expression may limit the
+                number of digits, and may allow a fraction.
             bare_unit: the unit of a number without a unit; None: refuse such a number.
             descending: whether units must come in descending order, each at most once.
             max_parts: the maximum number of pairs of number and unit; None: no maximum.

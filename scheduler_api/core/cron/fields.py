@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-# Stands for the last day of a month (`L`), or for the last of the weekdays (`5L`, the
-# last Friday) of a month.
+# Stands for the last day of a month (`L`), or the last such weekday of a month (`5L`:
+# the last Friday).
 LAST = -1
 
 _MONTHS = (
@@ -348,7 +348,7 @@ def read_rule(
 def _sample_days(month: Field) -> Iterator[date]:
     """Yield all days in the months of the field `month`, for 28 years.
 
-    These years contain common years and leap years that start on each weekday.
+    In 28 years, at least one common year and one leap year start on each weekday.
     """
     for year in range(2000, 2028):
         for number in sorted(month.values):

@@ -12,7 +12,7 @@ from scheduler_api.core.schedules.planning import (
 )
 from zoneinfo import ZoneInfo
 
-# The run history shows skipped fire times of a clock change for this long.
+# For this long, the run history shows the fire times that a clock change skipped.
 REPORTED_FOR_MS = 30 * 86_400_000
 
 

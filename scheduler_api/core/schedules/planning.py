@@ -54,9 +54,9 @@ class Plan:
 
 
 def plan_ahead(cron: Cron, *, after_ms: int, last_ms: int | None = None) -> Ahead:
-    """Return the fire times of the next ten minutes, or the next 5 if those are fewer.
+    """Return the fire times of the next ten minutes, at most 600.
 
-    The result contains at most 600 fire times.
+    If the next ten minutes have fewer than 5 fire times, return the next 5 fire times.
 
     Args:
         last_ms: the last fire time, from which an interval is counted. If None, an
@@ -127,7 +127,7 @@ def newest_past(cron: Cron, *, last_ms: int, now_ms: int, count: int = 1) -> lis
     """Return the newest `count` fire times in (last, now], in ascending order.
 
     The search begins with the last minute. If the last minute has too few fire times,
-    longer spans are searched. Most searches so avoid a long span, which takes long.
+    longer spans are searched. The search of a long span is slow, but seldom needed.
     """
     newest: deque[int] = deque(maxlen=count)
     for back_ms in (*LOOKBACKS_MS, now_ms - last_ms):

@@ -46,10 +46,11 @@ class CallBatcher(Generic[Key, Item, Answer]):
     """Combines calls that are made at the same moment into one call.
 
     The first caller of a batch lets all other runnable callers proceed, so that they
-    can join the batch. The first caller then waits a short time for the end of the
-    previous call with the same key, and makes one call for the whole batch. A single
-    caller is not delayed. With 32 clients that publish to one tenant, throughput rises
-    by 14 %, the web process uses 20 % less CPU, and the store uses 25 % less CPU.
+    can join the batch. If the previous call with the same key is still running, the
+    first caller waits a short time for its end. Then the first caller makes one call
+    for the whole batch. So a caller that is alone does not wait. With 32 clients that
+    publish to one tenant, throughput rises by 14 %, the web process uses 20 % less CPU,
+    and the store uses 25 % less CPU.
 
     Safe to share between greenlets and between threads.
     """

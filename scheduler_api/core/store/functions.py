@@ -35,8 +35,9 @@ MISSING, EXISTS = "Function not found", "already exists"
 # A full store refuses the library. After a refusal, the library is not sent again for
 # this long.
 REFUSED_FOR_S = 1.0
-# How often a function is called until the library is found. After each failed call, the
-# library is loaded. Another process may delete the library before the next call.
+# The maximum number of calls of a function. If a call does not find the library, the
+# library is loaded, and the function is called again. The second call may fail too,
+# because another process may have deleted the library again.
 TRIES = 3
 
 Arg = str | bytes | int

@@ -342,7 +342,7 @@ def issued_id(prefix: str, nonce: str) -> str:
     """String, the id that the call with this nonce assigned to an event. TTL: 60 s.
 
     If the client repeats the call, the second call finds this id. The deletion of a
-    queue also writes such a key. Its value is the gate of the queue.
+    queue also writes such a key, with the gate of the queue as the value.
     """
     return f"{prefix}issued_id:{nonce}"
 

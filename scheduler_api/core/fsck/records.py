@@ -1,4 +1,7 @@
-"""Checks that events and schedules are in the sets that fit their records. Pure."""
+"""Checks that events and schedules are in the sets that fit their records.
+
+The functions receive the records and sets as arguments; they do not read the store.
+"""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -6,8 +9,8 @@ from scheduler_api.core.model import FINAL_STATES, ScheduleState, State
 
 Problem = str
 Record = Mapping[str, str]
-# The sets that contain an event or schedule: the name of each set, and the score in
-# this set. The Lua function `inspect_records` returns the names and scores.
+# The places that refer to an event or schedule, with their values. The Lua function
+# `inspect_records` returns and documents them.
 Places = Mapping[str, float]
 
 FORMAT = "1"

@@ -17,7 +17,10 @@ Members = Callable[[str], Iterator[list[str]]]
 def problems(
     execute: Execute, members: Members, *, prefix: str, names: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yield a problem for each schedule in an index whose term the schedule lacks."""
+    """Check that each schedule in the index of a term has this term.
+
+    Yield a problem for each schedule that lacks the term.
+    """
     small: list[str] = []
     large: list[str] = []
     sizes = execute(*(("ZCARD", prefix + name) for name in names))

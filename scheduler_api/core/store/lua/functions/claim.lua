@@ -52,10 +52,10 @@ local function record_claim(ctx)
   return now + ctx.options.grace_ms, epoch
 end
 
--- Called when the lease of a begun event has ended. Counts the attempt as interrupted. Then the
--- event becomes due again; or it ends, if it was interrupted too often or its cancellation was
--- requested. Until another attempt begins, the worker can still settle the interrupted attempt of
--- an event that became due again.
+-- Called when the lease of a begun event has ended. Counts the attempt as interrupted. Normally, the
+-- event then becomes due again. The worker can still settle the interrupted attempt until another
+-- attempt begins. If the event was interrupted too often, or its cancellation was requested, the
+-- event ends instead.
 local function interrupt(ctx, id, event, batch)
   local count = records.integer(event, 'interruptions', 0) + 1
   local due_ms, number = records.integer(event, 'due_ms'), records.integer(event, 'attempts')
@@ -77,7 +77,7 @@ local function interrupt(ctx, id, event, batch)
   end
   due.put(ctx, due.member(id, event), due_ms)
   slots.release(ctx, id, event)
-  -- The event may take slots again before other waiting events can take them.
+  -- Try first to give this event its slots again. Only then promote other waiting events.
   local admitted = not event.gates or slots.admit(ctx, id, event)
   -- Workers may crash at regular intervals for a reason other than this event. If the event were
   -- retried at once each time, it could be running at every crash, and would wrongly be taken for
@@ -158,8 +158,8 @@ local function members_of(ids, gated)
   return members
 end
 
--- Removes isolated events from the batch. Offers one isolated event by itself, and delays the other
--- isolated events. Returns a list that contains the id of the offered event, or an empty list.
+-- Removes isolated events from the batch: events that were interrupted at least twice. Offers one
+-- isolated event by itself, and delays the other isolated events. Returns a list that contains the id of the offered event, or an empty list.
 local function separate_isolated(ctx, batch)
   local regular, isolated, later = {}, {}, {}
   if #batch.ids == 0 or not due.any_isolated(ctx) then return isolated end

@@ -4,7 +4,7 @@
 -- Options:
 --   id.
 --   revision: the revision of the schedule from which the caller computed the fire times.
---   missed: the number of missed fire times. They precede the fire times in the arguments.
+--   missed: the number of missed fire times. All of them are earlier than those in the arguments.
 --   missed_times: the newest missed fire times, a list of ms, ascending.
 -- Args: fire times (see lib/fire_times)…
 -- Answer:

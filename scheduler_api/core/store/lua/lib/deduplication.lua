@@ -19,7 +19,7 @@ function deduplication.set(ctx, owner, name, ttl, id, record_key)
   local value = id
   if digest ~= '' then value = string.format('%s %.0f %s', id, ctx.now, digest) end
   redis.call('SET', keys.deduplication(ctx, owner, name), value, 'PX', ms)
-  -- The record is that of an event or schedule. The code of this field is the same in both.
+  -- The record may also be that of a schedule. The field has the same code in both.
   if digest == '' then redis.call('HSET', record_key, EVENT.deduplication_key, name) end
 end
 

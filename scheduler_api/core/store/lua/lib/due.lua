@@ -1,9 +1,10 @@
 -- Moves members between `due` and `leased`, and from both into quarantine.
 --
--- Every readable, unfinished event is in exactly one place: `due`, `leased` or the waiting line of
--- a gate. Redis does not roll back a function that fails. Therefore each move writes the new place
--- before it removes the old place: a failure in between loses no event. Functions handle each
--- member in a separate pcall: an unreadable member does not stop the others.
+-- Normally, every readable, unfinished event is in exactly one place: `due`, `leased` or the waiting
+-- line of a gate. Redis does not roll back a function that fails. Therefore each move writes the new
+-- place before it removes the old place. After a failure in between, the event is in both places,
+-- but it is not lost. Functions handle each member in a separate pcall: an unreadable member does
+-- not stop the others.
 
 -- Returns the time when the tickers will next claim, or nil if no time is stored. `ctx.next_check`
 -- caches the stored text, or false if no time is stored.
@@ -33,8 +34,8 @@ function due.put(ctx, member, at)
   due.wake_for(ctx, at)
 end
 
--- Returns the member of an event in `due` and `leased`. An event with gates has the prefix `~`,
--- because a claim must read its record; a claim does not read the records of other events.
+-- Returns the member of an event in `due` and `leased`: `<id>`, or `~<id>` if the event has gates.
+-- The prefix tells a claim that it must read the record of the event.
 function due.member(id, event) return event.gates and '~' .. id or id end
 
 -- Moves members from `due` to `leased`.

@@ -42,8 +42,8 @@ function fair_share.read_event(ctx, share, id)
   return event
 end
 
--- Whether a destination is held (see `gates.hold_destination`). Usually no destination is held;
--- this is checked only once per call, to save reads.
+-- Whether a destination is held (see `gates.hold_destination`). Usually no destination is held at
+-- all. So the function first reads, once per call, whether any destination is held.
 function fair_share.is_held(ctx, share, gate)
   if not gate then return false end
   if share.any_held == nil then

@@ -91,7 +91,7 @@ function gate_binding.has_room(ctx, owner, gate, limit)
   return redis.call('ZCARD', gates.index(ctx, owner, gate)) < limit
 end
 
--- Returns the first of the encoded gates that may not be created, because the owner has too many
+-- Returns the first of the encoded gates that must not be created, because the owner has too many
 -- gates of its kind. Returns nil if there is no such gate.
 function gate_binding.without_room(ctx, owner, encoded)
   for text in string.gmatch(encoded, '%S+') do

@@ -79,8 +79,8 @@ local function cancel_one(ctx, id, gate)
 end
 
 -- Cancels up to `limit` events of a deleted queue: those that were in the queue at the deletion.
--- Returns the number of cancelled events, and whether no events remain to be cancelled. As long as
--- some remain, the queue admits no events.
+-- Returns the number of cancelled events, and whether the cancellation is complete. Until it is
+-- complete, the queue admits no events.
 function gate_checks.cancel_deleted(ctx, gate, limit)
   local last, kept, done = redis.call('HGET', keys.gate(ctx, gate), GATE.cancel_until), 0, 0
   local order = keys.order(ctx, gate)
@@ -100,9 +100,8 @@ function gate_checks.cancel_deleted(ctx, gate, limit)
 end
 
 -- Ends the hold of a destination that is idle. A destination is idle if it is not paused, no event
--- waits at its gate, and its breaker is closed. If the breaker is open, the destination is idle
--- when a probe has been possible for ten minutes. Deletes the record of the gate if only the
--- creation time is left.
+-- waits at its gate, and its breaker is closed or has allowed a probe for ten minutes. Deletes the
+-- record of the gate if only the creation time is left.
 local function release_if_idle(ctx, gate)
   local state, key = gates.state(ctx, gate), keys.gate(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end

@@ -140,8 +140,8 @@ end
 -- Codes: those of `new_events.recall`, where ok also means that this call recorded the event; and:
 --   past: the due time must be in the future but is not.
 --   full: the store is full.
---   limit_reached: a gate of the event may not be created. The answer contains this gate in place
---     of the id.
+--   limit_reached: the owner has too many gates to create a gate of the event. The answer contains
+--     this gate in place of the id.
 --   expired: the caller wrote the content before the call, and the content has expired.
 function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now

@@ -186,7 +186,7 @@ function slots.is_out_of_queue(ctx, id)
 end
 
 -- Called when an event has left a queue. The queue admits its first `parallelism` events. Only the
--- last of them has just moved up, so promotes only this event.
+-- last of them was not admitted before, so the function promotes only this event.
 function slots.promote_in_queue(ctx, gate)
   local state = gates.state(ctx, gate)
   while not state.closed do

@@ -20,8 +20,8 @@ NAME = "Scheduler API"
 class Row:
     """A row of the table.
 
-    `ours` is a figure of our system, as the median over rounds. `beside` is the same
-    figure of a simpler system, whose name is `of`.
+    `ours` is the median of our system over all rounds. `beside` is the median of a
+    simpler system. `of` is the name of the simpler system.
     """
 
     workload: str
@@ -43,7 +43,7 @@ class Row:
         beside: Sequence[float] = (),
         of: str = "",
     ) -> "Row":
-        """Make a row from figures of rounds; the row's ratio is a median as well."""
+        """Make a row from one figure for each round; the ratio is a median as well."""
         row = cls(workload, figure, median(ours), list(ours))
         if not beside:
             return row
@@ -59,8 +59,9 @@ class Row:
 class System:
     """A system in the picture.
 
-    `late_ms_below` counts deliveries by lateness, and `of` counts all deliveries of the
-    same run. The files for the option `--peers` have the same fields.
+    `late_ms_below` maps a lateness to the number of deliveries below this lateness.
+    `of` is the number of all deliveries of the same run. The files for the option
+    `--peers` have the same fields.
     """
 
     name: str
@@ -88,7 +89,7 @@ def our_version() -> str:
 
 
 def made_by(command: str, versions: dict[str, str]) -> dict[str, Any]:
-    """Return the origin of figures: command, date, cores, load average, versions."""
+    """Describe a measurement: command, date, cores, load average, versions."""
     return {
         "command": command,
         "at": time.strftime("%Y-%m-%d", time.gmtime()),

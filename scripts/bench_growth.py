@@ -58,7 +58,7 @@ def _measure(place: Place, count: int, *, bytes_each: float) -> dict[str, float]
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """Return the figures as a Markdown table, followed by their origin."""
+    """Return a Markdown table, and below it a line on how it was measured."""
     lines = [list(COLUMNS.values()), ["---:"] * len(COLUMNS)]
     lines += [[rounded(row[name]) for name in COLUMNS] for row in figures["rows"]]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -17,20 +17,20 @@ DEADLINE_MS = 10_000
 BATCH = 10_000
 FEW = 1_000
 CLAIMS = 100
-# After this time the processes have finished their start.
+# How long to wait after starting the processes, until they are ready.
 SETTLED_AFTER_S = 3.0
 IDLING = ("ticker", "worker-1")
-# A message as from a simple `publish` of JSON.
+# Like a message that a client publishes with a JSON body and no options.
 MESSAGE = Message(content_type="application/json", caller_ip="127.0.0.1")
 
 
 def jiter(number: int, at_ms: int) -> Draft:
-    """Return a pending event as if created over the API of Jiter."""
+    """Return a pending event like those that Jiter's API creates."""
     return Draft(Content(_url(number), BODY), DEADLINE_MS, at_ms=at_ms, ascending=True)
 
 
 def qstash(number: int, at_ms: int) -> Draft:
-    """Return a pending message as if published over the API of QStash."""
+    """Return a pending message like those that QStash's API creates."""
     content = Content(_url(number), BODY, to_options(MESSAGE))
     return Draft(content, DEADLINE_MS, at_ms=at_ms, journal=True)
 

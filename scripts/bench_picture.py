@@ -79,7 +79,7 @@ class Picture:
 
 
 def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
-    """Draw systems, ours first; below them, say who measured the figures."""
+    """Draw systems, ours first; below them, write the lines of `made_by`."""
     picture = Picture()
     late = [system for system in systems if system.of]
     drained = [system for system in systems if system.drain_per_s]
@@ -150,7 +150,7 @@ def _label(system: System) -> str:
 
 
 def origin(made_by: dict[str, Any]) -> str:
-    """Describe the origin of figures in one line."""
+    """Format the result of `bench_figures.made_by` as one line."""
     versions = ", ".join(f"{name} {v}" for name, v in made_by["versions"].items())
     return (
         f"{made_by['command']}, {made_by['at']}, {made_by['cores']} cores,"

@@ -81,7 +81,8 @@ class DataFolder:
     def store_url(self) -> str:
         """Write the store's configuration and return its URL.
 
-        The password of an earlier configuration is kept, and its port if that is free.
+        The password of an earlier configuration is kept. Its port is kept if the
+        port is free.
         """
         old = self.store_conf.read_text() if self.store_conf.exists() else ""
         port = re.search(r"^port (\d+)$", old, re.MULTILINE)
@@ -131,7 +132,7 @@ class DataFolder:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether a server can listen on the port, with the options of gunicorn."""
+    """Return whether a server that sets SO_REUSEADDR can listen on the port."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

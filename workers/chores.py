@@ -57,8 +57,8 @@ def _retention_ms(settings: EngineSettings, state: State) -> int:
 def _template_retention_ms(settings: EngineSettings) -> int:
     """Return how long to keep a template after its schedule was edited or deleted.
 
-    Occurrences need the template until they are deleted. It may take a day until an
-    occurrence is delivered. Afterwards the occurrence is kept, at most for the longest
+    Occurrences need the template until they are deleted. The last occurrence may be
+    delivered up to a day after the change. Then it is kept, at most for the longest
     retention time of events.
     """
     return max(settings.dead_retention_days, settings.retention_days) * DAY_MS + DAY_MS
@@ -156,8 +156,8 @@ def failures() -> int:
 def libraries() -> int:
     """Delete the cell's function libraries of other versions; return their number.
 
-    A process of another version that still runs then loads its library again. Because a
-    full store refuses to load libraries, nothing is deleted while the store is full.
+    If a process of another version still runs, it loads its library again. A full store
+    refuses to load libraries, so nothing is deleted while the store is full.
 
     Raises: SettingsError.
     """

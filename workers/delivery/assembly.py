@@ -19,8 +19,9 @@ from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
 from workers.redis_connection import RedisConnection
 
-# The HTTP client accepts this many times as many requests as there can be deliveries in
-# flight. A request that waited in the client would use up the deadline of its attempt.
+# The request limit of the HTTP client, divided by the maximum number of deliveries in
+# flight. It exceeds 1, so that no request has to wait in the client: the time that a
+# request waits counts towards its deadline.
 HTTP_CLIENT_LIMIT_FACTOR = 2
 
 

@@ -163,7 +163,7 @@ class Deliverer:
     def _undeliverable(
         self, begun: Begun, started_ms: int, problem: Exception
     ) -> Settlement:
-        """Return a settlement that makes the event dead, as a retry would fail too."""
+        """Return a settlement that makes the event dead; a retry would fail too."""
         expected = isinstance(problem, SchedulerError)
         unreadable = isinstance(problem, UnreadableRecord)
         log.error(

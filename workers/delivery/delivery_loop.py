@@ -70,7 +70,7 @@ class DeliveryLoop:
         try:
             top_up(self._schedules, schedule_ids)
         except Exception:
-            # The next attempt is in five seconds: another envelope then contains these
+            # Do not try again here: in five seconds, another envelope contains these
             # schedules.
             log.exception(logfmt.line("schedules.not_planned", count=len(schedule_ids)))
 

@@ -70,7 +70,8 @@ class FairShare:
         """Return the limits for `WorkerStore.begin`; None if the limit is off.
 
         Args:
-            only_others: whether the worker is full, so only extra room may be left.
+            only_others: True if the worker is full. Then it begins only events of
+                destinations that have not reached their share.
         """
         if not self._share:
             return None

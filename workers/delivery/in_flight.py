@@ -68,7 +68,8 @@ class InFlight:
         self._deliverer = deliverer
         self._capacity = capacity
         # Large batches save round trips. But in a worker with a small capacity, a large
-        # batch would fit only when no event is in flight. So its batches are smaller.
+        # batch would fit only when no event is in flight. Such a worker therefore uses
+        # smaller batches.
         self._smallest_batch = max(1, min(SMALLEST_BATCH, capacity // SMALLEST_BATCHES))
         self._renew_interval_s = renew_interval_ms / 1000
         self._lease_s = store.lease_ms / 1000

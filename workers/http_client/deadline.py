@@ -7,9 +7,9 @@ from types import TracebackType
 class Deadline:
     """End a block with TimeoutError after some time, like `asyncio.timeout`.
 
-    `asyncio.timeout` takes 5 to 7 us on uvloop, a twentieth of a delivery; this class
-    takes 2 us. A deadline cannot be rescheduled or used twice. If the task is cancelled
-    for another reason, the block ends with CancelledError.
+    `asyncio.timeout` takes 5 to 7 us on uvloop, a twentieth of the time of a
+    delivery; this class takes 2 us. A deadline cannot be rescheduled or used twice. If
+    the task is cancelled for another reason, the block ends with CancelledError.
 
     Raises:
         TimeoutError: after `seconds`; at once if `seconds` is 0 or less.

@@ -18,9 +18,10 @@ HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
 class HeldDestination:
     """A destination that is paused, failing, or using its full share of a worker.
 
-    `origin` is known if the destination was paused, or from the URL of the first
-    waiting event; otherwise it is None. `paused_ms` is the time of the pause.
-    `probe_ms` is the time at which an open breaker admits the next attempt.
+    A pause stores `origin`. If no origin is stored, `origin` is that of the first
+    waiting event, or None if this event is missing or unreadable. `paused_ms` is the
+    time of the pause. `probe_ms` is the time at which an open breaker admits the next
+    attempt.
     """
 
     tenant: str

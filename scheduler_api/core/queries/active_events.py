@@ -53,8 +53,9 @@ def created_within(cell: Cell, event_ids: list[str], span: Span) -> list[str]:
 
 
 def outlines(cell: Cell, event_ids: list[str], span: Span) -> Iterator[Outline]:
-    """Yield outlines of the readable events among `event_ids` created in a span.
+    """Yield outlines of those events that were created in a span.
 
+    Unreadable events are logged and left out.
     Redis: two round trips, and one for each event with a long head.
     """
     records = _records(cell, event_ids, span)

@@ -11,7 +11,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.records import EVENT
 from typing import cast
 
-# BATCH logs are read at once, and PAGE members of a set.
+# How many attempt logs, and how many members of a set, are read at once.
 BATCH, PAGE = 100, 1_000
 # The maximum number of finished events that `of_finished` searches for occurrences.
 MAX_SEARCHED = 100_000

@@ -22,7 +22,8 @@ from typing import NamedTuple, cast
 
 # How many events are read at once; their contents have to fit in memory.
 BATCH = 100
-# How many members of an index are read at once; each page is larger than the last.
+# How many members of an index are read at once. The size of the pages doubles, up to
+# the largest.
 FIRST_PAGE, LARGEST_PAGE = 500, 16_000
 # How often an event is read again if an edit between two reads made it unreadable.
 MAX_REREADS = 20

@@ -112,7 +112,7 @@ class Journal:
 def _bounds(range_: JournalRange, after: Cursor | None) -> tuple[str, str]:
     """Return the lowest and the highest entry to read, as arguments of XRANGE.
 
-    The entry `after`, and the entries that the reader has seen before it, are excluded.
+    Entries that the reader has already seen, up to and including `after`, are excluded.
     """
     low = FIRST if range_.start_ms is None else str(range_.start_ms)
     high = LAST if range_.end_ms is None else str(range_.end_ms)

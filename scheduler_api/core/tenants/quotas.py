@@ -52,7 +52,7 @@ class Quotas:
             raise OverQuota
 
     def uncount_event(self, owner: Owner, at_ms: int, *, limit: int) -> None:
-        """Undo `count_event`, if the event was refused or moved to another month."""
+        """Undo `count_event`, after the event was refused or moved to another month."""
         if limit:
             key, until_ms = self._month_key(owner, at_ms), at_ms + KEPT_AFTER_MS
             self._add(key, by=-1, until_ms=until_ms)

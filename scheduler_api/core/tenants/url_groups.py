@@ -103,6 +103,7 @@ class Groups:
 
         If the group already has an endpoint with the same URL, only the name of this
         endpoint is replaced.
+
         Redis: put_group, atomic.
 
         Raises: TooManyEndpoints, LimitReached, Conflict, UnreadableRecord.

@@ -241,9 +241,9 @@ class Engine:
         return {name.decode(): value.decode() for name, value in stored.items()}
 
     def places(self, event_id: str) -> list[str]:
-        """Return the names of the sets that contain the member `event_id`.
+        """Return the names of the sets that contain an event or a schedule.
 
-        The member of an event is its id, and that of a schedule is `s:<schedule id>`.
+        For a schedule, `event_id` is `s:<schedule id>`.
         """
         sets = {
             "due": self.due(),

@@ -151,8 +151,8 @@ def _intercepted(client: Target, handler: Callable[..., Any]) -> Iterator[None]:
 def _interceptor(
     call: Callable[..., Any], handler: Callable[..., Any]
 ) -> Callable[..., Any]:
-    # Do not use `functools.partial` here. If the attribute of a class is a function,
-    # Python passes the instance to it, but it passes none to a `partial`.
+    # Do not use `functools.partial` here. If an attribute of a class is a function,
+    # Python passes the instance as the first argument. For a `partial`, it does not.
     def intercept(*args: Any) -> Any:
         return handler(call, *args)
 

@@ -1,4 +1,4 @@
-"""Tests of conversion between ISO 8601 and epoch ms, which never rounds down."""
+"""Tests of conversion between ISO 8601 and epoch ms; microseconds are rounded up."""
 
 import pytest
 from datetime import UTC, datetime, timedelta, timezone

@@ -44,8 +44,8 @@ class Year:
     skipped: Times = field(default_factory=list)
     # Seconds by which each skipped local time is later than the start of the gap.
     late_s: dict[datetime, int] = field(default_factory=dict)
-    # Instants at which the clock shows a local time that it shows twice: for the first
-    # time (`first_passes`), or for the second time (`second_passes`).
+    # The clock shows each repeated local time at two instants. `first_passes` contains
+    # the earlier instant, and `second_passes` contains the later instant.
     first_passes: set[int] = field(default_factory=set)
     second_passes: set[int] = field(default_factory=set)
 

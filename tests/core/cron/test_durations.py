@@ -1,6 +1,6 @@
-"""Tests of the functions that read durations with the same parser.
+"""Tests of the functions that read durations.
 
-The functions accept different notations and lengths.
+All functions use the same parser, but each accepts its own notations and lengths.
 """
 
 import pytest

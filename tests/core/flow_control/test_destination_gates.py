@@ -138,9 +138,9 @@ def test_e3_an_event_with_two_saturated_gates_does_not_starve(
     limited = Gates(flow=FlowLimits("key", parallelism=most))
     both = send(engine, [FAILING] * few, gates=limited)
     engine.now_ms -= 1_000
-    # The next two calls send events that are older than `both`. The first call
-    # saturates the key, and the second call saturates the destination. The loop below
-    # sends newer events for the key and for the destination.
+    # The clock was set back, so the next two calls send events that are older than
+    # `both`. The first call saturates the key, and the second call saturates the
+    # destination. The loop below sends newer events for the key and the destination.
     send(
         engine,
         [HEALTHY.replace("8443", f"84{n}") for n in range(10, 22)],
@@ -181,8 +181,8 @@ def with_reservations(engine: Engine) -> tuple[list[str], list[Begun]]:
     The key has parallelism 5.
 
     Returns:
-        The ids of the events that need both the key and the failing destination, and
-        the attempts in progress.
+        The ids of the events that need slots of both the key and a destination, and
+        the attempts in progress. The destination has one slot.
     """
     engine.set_limits(caps=Caps(destination=1))
     limited = Gates(flow=FlowLimits("key", parallelism=5))

@@ -1,4 +1,7 @@
-"""Tests of pausing, resuming and listing destinations, and of the waiting events."""
+"""Tests of pausing, resuming and listing destinations.
+
+While a destination is paused, its events wait.
+"""
 
 import pytest
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""Tests of unreadable gates, which block no other events, and of repeated calls."""
+"""Tests of unreadable gates and events, and of repeated calls.
+
+Unreadable gates and events block no other events. A repeated call counts once.
+"""
 
 import pytest
 from scheduler_api.core.flow_control.flow_keys import FlowKeys

@@ -1,4 +1,7 @@
-"""Tests of jitter, a delay that stays the same and ends before the next fire time."""
+"""Tests of jitter, which delays events, but never until the next fire time.
+
+Each fire time of a schedule always has the same jitter.
+"""
 
 import pytest
 from scheduler_api.core.cron.expression import parse, upcoming

@@ -124,8 +124,8 @@ def race(
 ) -> list[Trial]:
     """Race a user against a worker, once for each of many schedules.
 
-    The user acts while the worker begins the occurrence. In odd trials, the worker has
-    claimed the occurrence before. In even trials, the worker claims during the race.
+    The user acts while the worker begins the occurrence. In odd trials, the worker
+    claims the occurrence before the race. In even trials, it claims during the race.
     """
     schedules = [
         engine.schedule(f"@every {FIRST_S + n}s", strict=True) for n in range(trials)

@@ -38,7 +38,7 @@ LARGE = Content("https://other.example/", b"y" * 50_000)
 
 
 class SlowCell(Cell):
-    """A cell in which the client reads a time two seconds before the server's time.
+    """A cell whose client has a clock two seconds behind the server's clock.
 
     This simulates calls that take two seconds to reach the server.
     """

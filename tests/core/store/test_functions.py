@@ -1,4 +1,4 @@
-"""Tests of the library of Lua functions: how it is loaded, deleted and refused."""
+"""Tests of loading and deleting the library of Lua functions, also on a full server."""
 
 import asyncio
 import pytest

@@ -90,7 +90,8 @@ def call_all_functions(engine: Engine) -> None:
     HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
     queues.put(OWNER, "orders", parallelism=2, paused=False)
     flow_keys.pin(OWNER, "customer", parallelism=5, rate=5, period_ms=PERIOD_MS)
-    # A claim isolates an event that was interrupted twice in a row.
+    # Interrupt events repeatedly. After two interruptions in a row, a claim isolates
+    # the event.
     for _ in range(3):
         worker.begin(*all_ids(engine.claim()))
         engine.tick(LEASE_MS + 1_000)

@@ -84,7 +84,7 @@ BEGUN_EVENTS = {
 
 
 class Crowd:
-    """Many due events. Tests damage 24 of every 25 events, those in `damaged`."""
+    """Many due events. Of every 25 events, tests damage the 24 in `damaged`."""
 
     def __init__(self, engine: Engine, size: int) -> None:
         self.engine = engine

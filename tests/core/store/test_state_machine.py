@@ -846,8 +846,8 @@ class CellMachine(RuleBasedStateMachine):
             for each in begun:
                 self.settle_attempt(each)
         assert not active
-        # `due` contains the queues and limits for which events wait. Claim once more,
-        # because only a claim removes a queue or a limit without waiting events.
+        # While events wait for a queue or a limit, `due` contains this queue or limit.
+        # Afterwards, only a claim removes it from `due`, so claim once more.
         self.advance_clock(TICK_MS)
         self.claim_ids(room=100)
         assert (

@@ -229,7 +229,7 @@ async def close_without_response(connection: Connection) -> None:
 
 
 async def close_after_response(connection: Connection) -> None:
-    """Send a keep-alive response, then close the connection."""
+    """Send a response that permits keep-alive, then close the connection."""
     await connection.read_request()
     await connection.write(OK)
 

@@ -19,7 +19,10 @@ from workers.http_client.failures import Failure
 
 
 async def sent_bytes(request: Request) -> bytes:
-    """Send a request, whose `url` is only a path; return the bytes that arrive."""
+    """Send a request to a receiver; return the bytes that arrive.
+
+    `request.url` is only a path.
+    """
     async with receiving(hostile.answering()) as receiver, new_client() as client:
         url = receiver.url(request.url)
         absolute = Request(request.method, url, request.headers, request.body, LONG_MS)

@@ -143,7 +143,8 @@ def test_s04_a_rebinding_name_never_leads_to_a_blocked_address(
     def lookup(host: str) -> Sequence[str]:
         """Return different addresses on each call.
 
-        After a second lookup, the client would connect to other addresses.
+        A client that looked up a host a second time would connect to addresses that it
+        has not checked.
         """
         lookups.append(host)
         return addresses[len(lookups) % 3]

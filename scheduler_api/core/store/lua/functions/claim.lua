@@ -52,10 +52,10 @@ local function record_claim(ctx)
   return now + ctx.options.grace_ms, epoch
 end
 
--- Called when the lease of a begun event has ended. Counts the attempt as interrupted. Normally, the
--- event then becomes due again. The worker can still settle the interrupted attempt until another
--- attempt begins. If the event was interrupted too often, or its cancellation was requested, the
--- event ends instead.
+-- Called when the lease of a begun event has ended. Counts the attempt as interrupted. Normally,
+-- the event then becomes due again. The worker can still settle the interrupted attempt until
+-- another attempt begins. If the event was interrupted too often, or its cancellation was
+-- requested, the event ends instead.
 local function interrupt(ctx, id, event, batch)
   local count = records.integer(event, 'interruptions', 0) + 1
   local due_ms, number = records.integer(event, 'due_ms'), records.integer(event, 'attempts')
@@ -159,7 +159,8 @@ local function members_of(ids, gated)
 end
 
 -- Removes isolated events from the batch: events that were interrupted at least twice. Offers one
--- isolated event by itself, and delays the other isolated events. Returns a list that contains the id of the offered event, or an empty list.
+-- isolated event by itself, and delays the other isolated events. Returns a list that contains the
+-- id of the offered event, or an empty list.
 local function separate_isolated(ctx, batch)
   local regular, isolated, later = {}, {}, {}
   if #batch.ids == 0 or not due.any_isolated(ctx) then return isolated end

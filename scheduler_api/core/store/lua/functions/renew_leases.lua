@@ -3,9 +3,9 @@
 -- Keys: prefix.
 -- Options: lease_ms.
 -- Args: pairs of id, token.
--- Answer: the ids of events whose lease the worker has lost. A worker loses a lease if the event has
---   ended, another attempt has begun, or the time `renewable_until_ms` of the attempt has passed.
---   Because of this time, a worker that hangs cannot keep its events.
+-- Answer: the ids of events whose lease the worker has lost. A worker loses a lease if the event
+--   has ended, another attempt has begun, or the time `renewable_until_ms` of the attempt has
+--   passed. Because of this time, a worker that hangs cannot keep its events.
 -- Atomic: no other attempt can begin between the check of the token and the renewal. A repeated
 -- call renews the leases again.
 local LEASE = records.fields(records.EVENT, 'token', 'renewable_until_ms', 'gates')

@@ -7,7 +7,7 @@
 --   name: the encoded name of the gate, or ''.
 --   limit: whether to create a gate that does not exist. Absent: never. 0: always. Otherwise: if
 --     the owner has fewer than `limit` gates of this kind.
---   paused: true to pause the gate, false to end the pause. Absent: no change of the pause.
+--   paused: true to pause the gate, false to end the pause. Absent: the pause does not change.
 --   reset: true to forget the begins of the current rate period.
 -- Args: names and values of fields of the gate's record. The value '' removes a field.
 -- Answer: 1 if done, 0 if the gate does not exist, 2 if the owner has `limit` gates of this kind.

@@ -1,10 +1,10 @@
 -- Moves members between `due` and `leased`, and from both into quarantine.
 --
--- Normally, every readable, unfinished event is in exactly one place: `due`, `leased` or the waiting
--- line of a gate. Redis does not roll back a function that fails. Therefore each move writes the new
--- place before it removes the old place. After a failure in between, the event is in both places,
--- but it is not lost. Functions handle each member in a separate pcall: an unreadable member does
--- not stop the others.
+-- Normally, every readable, unfinished event is in exactly one place: `due`, `leased` or the
+-- waiting line of a gate. Redis does not roll back a function that fails. Therefore each move
+-- writes the new place before it removes the old place. After a failure in between, the event is in
+-- both places, but it is not lost. Functions handle each member in a separate pcall: an unreadable
+-- member does not stop the others.
 
 -- Returns the time when the tickers will next claim, or nil if no time is stored. `ctx.next_check`
 -- caches the stored text, or false if no time is stored.

@@ -116,8 +116,8 @@ function gates.cancel_check(ctx, gate)
   redis.call('SREM', keys.waiting_gates(ctx), gate)
 end
 
--- Plans the next check of a gate. If the gate is paused or needs no check, removes the planned check
--- instead.
+-- Plans the next check of a gate. If the gate is paused or needs no check, removes the planned
+-- check instead.
 function gates.plan_check(ctx, gate)
   local state, queue = gates.state(ctx, gate), gates.is_queue(gate)
   local waiting = state.cancel_until

@@ -43,7 +43,7 @@ class Row:
         beside: Sequence[float] = (),
         of: str = "",
     ) -> "Row":
-        """Make a row from one figure for each round; the ratio is a median as well."""
+        """Make a row of medians from the figures of all rounds."""
         row = cls(workload, figure, median(ours), list(ours))
         if not beside:
             return row

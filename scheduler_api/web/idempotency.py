@@ -30,7 +30,8 @@ log = logging.getLogger("scheduler.web")
 def read_deduplication(request: Request, body: bytes) -> DeduplicationKey | None:
     """Return the deduplication key of a request, None without `Idempotency-Key`.
 
-    Two requests are the same if they have the same endpoint, path variables and body.
+    The digest covers the endpoint, the path variables and the body: a request with the
+    same header and another digest is not a repeat.
 
     Raises: Refusal.
     """

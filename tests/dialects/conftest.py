@@ -23,7 +23,7 @@ def store_url(valkey: str) -> Iterator[str]:
 def make_web(store_url: str) -> Callable[..., Web]:
     """A function that returns an application with a new tenant.
 
-    The arguments of the function are `kind` and `changes` of `settings_with`.
+    The function passes its arguments to `settings_with`.
     """
 
     def make(kind: type | None = None, **changes: Any) -> Web:

@@ -187,8 +187,8 @@ def walk(cron: Cron, *, after_ms: int) -> Iterator[tuple[int | None, datetime]]:
     after_s = after_ms // 1000
     zone = ZoneInfo(cron.tz)
     now = datetime.fromtimestamp(after_s, zone)
-    # If `now` is in the first pass of a fold, the clock shows the local times before
-    # `now` again in the second pass: include them.
+    # In the first pass of a fold, the clock is about to be set back. The second pass
+    # repeats local times that lie before `now`: include them.
     until_second_pass_s = int(now.replace(fold=1).timestamp()) - after_s
     # If a gap has just ended, the runs of skipped times may be shifted to after `now`:
     # include these times.

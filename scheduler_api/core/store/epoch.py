@@ -59,8 +59,8 @@ def claim_database(client: redis.Redis, prefix: str) -> None:
 
     Raises: ForeignDatabase, UnknownLayout.
     """
-    # SET NX would fail on a full store or a replica, even if the key exists. So try it
-    # only if the key does not exist.
+    # A full store and a replica refuse every SET NX, even if the key exists and nothing
+    # would be written. So read the key first.
     if client.get(keys.DATABASE_CELL) is None:
         client.set(keys.DATABASE_CELL, prefix, nx=True)
     if cast(bytes, client.get(keys.DATABASE_CELL)) != prefix.encode():

@@ -49,11 +49,11 @@ class Callback:
 
 @dataclass(frozen=True)
 class Message:
-    """A message without its destination and body.
+    """A message without its URL and body.
 
     `headers` are the forwarded headers, with canonical names, in the publisher's order.
-    `topic` and `endpoint` are the names of the url group and of the endpoint to which
-    the message is sent. Requests for schedules have `cron`, `tz` and `schedule_id`.
+    For a message to a url group, `topic` is the name of the group and `endpoint` that
+    of the endpoint. Requests for schedules have `cron`, `tz` and `schedule_id`.
     """
 
     method: str = POST

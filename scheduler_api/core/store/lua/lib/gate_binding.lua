@@ -1,10 +1,10 @@
 -- Binds new events to their gates: puts an event into its queue, and sets the limits of its other
 -- gates.
 --
--- A text of encoded gates lists the gates in the order in which they are checked, separated by
--- blanks. The form of a gate is `<gate>,<parallelism>,<rate>,<period ms>[,<max>]`. The parallelism
--- and the rate are the limits of the gate. A queue or flow-control key also has `max`: how many
--- queues or flow-control keys the owner may have.
+-- Encoded gates are separated by blanks, in the order in which they are checked. The form of a gate
+-- is `<gate>,<parallelism>,<rate>,<period ms>[,<max>]`. The parallelism and the rate are the limits
+-- of the gate. `max` stands only after queues and flow-control keys: it is the maximum number of
+-- queues, or of flow-control keys, that the owner may have.
 local EVENT, GATE = records.EVENT, records.GATE
 local LIMITS = records.fields(GATE, 'created_ms', 'parallelism', 'rate', 'period_ms',
   'parallelism_pinned', 'rate_pinned', 'paused_ms')

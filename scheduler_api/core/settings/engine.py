@@ -277,7 +277,10 @@ class EngineSettings:
 
     def of(self, kind: type[T]) -> T:
         """Return the settings of a dialect, which have the class `kind`."""
-        return next((own for own in self.dialects if isinstance(own, kind)), kind())
+        for own in self.dialects:
+            if isinstance(own, kind):
+                return own
+        return kind()
 
     @property
     def prefix(self) -> str:

@@ -72,7 +72,8 @@ def blueprint(services: Services) -> Blueprint:
             ("POST", f"{path}/<cron_id>/run", "run_cron_job", jobs.run),
             ("GET", f"{path}/<cron_id>/runs", "list_runs", jobs.runs),
         ]
-    add_routes(routes, table, wrapper=partial(_with_owner, services))
+    limit = services.settings.of(JiterSettings).requests_per_minute
+    add_routes(routes, table, wrapper=partial(_with_owner, services, limit))
     routes.register_error_handler(Refusal, _refusal)
     return routes
 
@@ -83,13 +84,13 @@ def internal_error(endpoint: str | None) -> str:
     return INTERNAL_ERRORS.get(name, INTERNAL_ERROR)
 
 
-def _with_owner(services: Services, view: View, **path_variables: str) -> Response:
+def _with_owner(
+    services: Services, limit: int, view: View, **path_variables: str
+) -> Response:
     tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
     owner = Owner(tenant.id, DIALECT)
     try:
-        services.quotas.count_request(
-            owner, limit=services.settings.of(JiterSettings).requests_per_minute
-        )
+        services.quotas.count_request(owner, limit=limit)
     except OverQuota:
         response = error(429, RATE_EXCEEDED)
         response.headers["Retry-After"] = str(RETRY_AFTER_S)

@@ -117,7 +117,8 @@ def create_tenant(settings: Settings, name: str, as_env: bool, url: str | None) 
         click.echo(f"tenant {new.id}\ntoken {new.token}")
         return
     base_url = (url or f"http://127.0.0.1:{settings.port}").rstrip("/")
-    click.echo(env_lines(client_variables(new.token, new.secrets, base_url)), nl=False)
+    variables = client_variables(new.id, new.token, new.secrets, base_url)
+    click.echo(env_lines(variables), nl=False)
 
 
 @tenant.command("list")

@@ -7,7 +7,9 @@ from scheduler_api.dialects.outbound import DIALECTS
 TOKEN = "SCHEDULER_API_TOKEN"
 
 
-def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
+def client_variables(
+    tenant_id: str, token: str, secrets: Secrets, base_url: str
+) -> dict[str, str]:
     """Return the environment variables of all dialects.
 
     Args:
@@ -15,7 +17,7 @@ def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, s
     """
     variables = {TOKEN: token, "SCHEDULER_API": base_url}
     for dialect in DIALECTS:
-        variables |= dialect.client_variables(token, secrets, base_url)
+        variables |= dialect.client_variables(tenant_id, token, secrets, base_url)
     return variables
 
 

@@ -109,14 +109,15 @@ class DataFolder:
             lines = self.credentials.read_text().splitlines()
             kept = dict(line.split("=", 1) for line in lines if "=" in line)
             token = kept.get(TOKEN, "")
-            secrets = self._secrets_of(token, tenants)
+            tenant_id, secrets = self._tenant_of(token, tenants)
         else:
             new = tenants.create("first")
-            token, secrets = new.token, new.secrets
-        variables = client_variables(token, secrets, base_url) | {"REDIS_URL": store}
-        _write_private(self.credentials, env_lines(kept | variables))
+            tenant_id, token, secrets = new.id, new.token, new.secrets
+        variables = client_variables(tenant_id, token, secrets, base_url)
+        values = kept | variables | {"REDIS_URL": store}
+        _write_private(self.credentials, env_lines(values))
 
-    def _secrets_of(self, token: str, tenants: Tenants) -> Secrets:
+    def _tenant_of(self, token: str, tenants: Tenants) -> tuple[str, Secrets]:
         tenant = tenants.by_token(token)
         if tenant is None:
             raise Refusal(
@@ -124,7 +125,7 @@ class DataFolder:
                 " move that file away to get new ones"
             )
         try:
-            return tenants.secrets(tenant.id)
+            return tenant.id, tenants.secrets(tenant.id)
         except WrongSecretKey as err:
             raise Refusal(
                 f"{self.path / 'secret.key'} is not this store's key"

@@ -1,5 +1,7 @@
 """Tests of the operator's command line on a real store."""
 
+import base64
+import json
 import pytest
 import re
 import redis
@@ -44,7 +46,8 @@ def test_create_prints_the_environment_of_clients(environ: dict[str, str]):
 
     lines = dict(line.split("=", 1) for line in result.output.splitlines())
     assert lines["JITER_URL"] == "http://127.0.0.1:9000/api"
-    assert lines["JITER_API_KEY"] == lines["QSTASH_TOKEN"]
+    pair = json.loads(base64.b64decode(lines["QSTASH_TOKEN"]))
+    assert pair == {"UserID": "1", "Password": lines["JITER_API_KEY"]}
     assert len(lines) == 10
 
 

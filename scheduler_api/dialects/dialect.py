@@ -47,8 +47,9 @@ class Dialect:
         grammar: the cron expressions that the dialect accepts.
         secrets: maps the name of each secret of a tenant to a function that creates a
             new secret. A name begins with the name of the dialect and a dot.
-        client_variables: takes a tenant's token and secrets and the base URL of the web
-            process; returns the environment variables that the tenant's clients read.
+        client_variables: takes a tenant's id, token and secrets and the base URL of
+            the web process; returns the environment variables that the tenant's
+            clients read.
         outbound: takes the settings; returns the outbound half of the dialect.
         owner_limits: takes the settings; returns the maximum numbers of queues,
             flow-control keys and url groups that one owner may have.
@@ -59,6 +60,6 @@ class Dialect:
     settings: type
     grammar: Grammar
     secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict)
-    client_variables: Callable[[str, Secrets, str], Mapping[str, str]]
+    client_variables: Callable[[str, str, Secrets, str], Mapping[str, str]]
     outbound: Callable[[EngineSettings], Outbound]
     owner_limits: Callable[[EngineSettings], OwnerLimits] = lambda _: NO_OWNER_LIMITS

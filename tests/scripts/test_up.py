@@ -1,5 +1,6 @@
 """Tests that `scripts/up` starts a complete system, and stops all its processes."""
 
+import base64
 import http.client
 import http.server
 import json
@@ -158,7 +159,8 @@ def test_the_credentials_file_is_complete_and_private(system: System):
     assert set(values) >= NAMES
     assert values["JITER_URL"] == f"{base_url}/api"
     assert values["QSTASH_URL"] == values["SCHEDULER_API"] == base_url
-    assert values["JITER_API_KEY"] == values["QSTASH_TOKEN"]
+    pair = json.loads(base64.b64decode(values["QSTASH_TOKEN"]))
+    assert pair["Password"] == values["JITER_API_KEY"]
     assert (system.data / "credentials.env").stat().st_mode & 0o777 == 0o600
     assert (system.data / "secret.key").stat().st_mode & 0o777 == 0o600
 

@@ -1,7 +1,5 @@
 """Manages accounts; stores their tokens as hashes and their secrets encrypted."""
 
-import hashlib
-import secrets as random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from redis.client import Pipeline
@@ -11,6 +9,7 @@ from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.encryption import Cipher
+from scheduler_api.core.tenants.tokens import digest, new_token
 from typing import cast
 
 FORMAT = "1"
@@ -132,7 +131,7 @@ class Tenants:
     def _new(self) -> NewTenant:
         tenant_id = str(self._client.incr(keys.tenant_sequence(self._prefix)))
         secrets = {name: make() for name, make in self._makers.items()}
-        return NewTenant(tenant_id, _new_token(), Secrets(secrets))
+        return NewTenant(tenant_id, new_token(), Secrets(secrets))
 
     def _write(self, pipe: Pipeline, new: NewTenant, name: str) -> None:
         record: Record = {
@@ -144,17 +143,18 @@ class Tenants:
         pipe.hset(keys.tenant(self._prefix, new.id), mapping=record)
         pipe.zadd(keys.tenants(self._prefix), {new.id: int(new.id)})
         pipe.hset(
-            keys.token(self._prefix, _digest(new.token)),
+            keys.token(self._prefix, digest(new.token)),
             mapping={"f": FORMAT, "tn": new.id},
         )
 
     def by_token(self, token: str) -> Tenant | None:
         """Return the tenant of a token, None for an unknown token. One round trip.
 
+        Both forms of a token are accepted: `core/tenants/tokens.py`.
         Tokens are looked up by hash, so that response times do not reveal
         parts of stored tokens.
         """
-        key = keys.token(self._prefix, _digest(token))
+        key = keys.token(self._prefix, digest(token))
         tenant_id = self._client.hget(key, "tn")
         return None if tenant_id is None else Tenant(_text(tenant_id))
 
@@ -262,14 +262,6 @@ class Tenants:
 
 def _context(tenant_id: str, name: str) -> str:
     return f"tenant {tenant_id} {name}"
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _new_token() -> str:
-    return f"sched_{random.token_urlsafe(32)}"
 
 
 def _text(value: bytes | str) -> str:

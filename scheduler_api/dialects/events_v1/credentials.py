@@ -13,6 +13,8 @@ def new_signing_secret() -> str:
     return WEBHOOK_SECRET + base64.b64encode(random.token_bytes(32)).decode()
 
 
-def client_variables(_token: str, secrets: Secrets, _base_url: str) -> dict[str, str]:
+def client_variables(
+    _tenant_id: str, _token: str, secrets: Secrets, _base_url: str
+) -> dict[str, str]:
     """Return the environment variables of a tenant's clients."""
     return {"SCHEDULER_API_SIGNING_SECRET": secrets[SIGNING_SECRET]}

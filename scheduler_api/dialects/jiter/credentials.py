@@ -11,7 +11,9 @@ def new_signing_secret() -> str:
     return random.token_urlsafe(32)
 
 
-def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
+def client_variables(
+    _tenant_id: str, token: str, secrets: Secrets, base_url: str
+) -> dict[str, str]:
     """Return the environment variables of a tenant's clients."""
     return {
         "JITER_URL": f"{base_url}/api",

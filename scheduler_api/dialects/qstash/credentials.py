@@ -5,6 +5,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from scheduler_api.core.tenants.accounts import Secrets, Tenants
+from scheduler_api.core.tenants.tokens import with_user
 
 CURRENT_KEY, NEXT_KEY = "qstash.current", "qstash.next"
 _LETTERS = string.ascii_letters + string.digits
@@ -65,11 +66,13 @@ def rotate(
     return Rotation(done.secrets, both, done.at_ms, done.last_ms if both else None)
 
 
-def client_variables(token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
+def client_variables(
+    tenant_id: str, token: str, secrets: Secrets, base_url: str
+) -> dict[str, str]:
     """Return the environment variables of a tenant's clients and receivers."""
     return {
         "QSTASH_URL": base_url,
-        "QSTASH_TOKEN": token,
+        "QSTASH_TOKEN": with_user(tenant_id, token),
         "QSTASH_CURRENT_SIGNING_KEY": secrets[CURRENT_KEY],
         "QSTASH_NEXT_SIGNING_KEY": secrets[NEXT_KEY],
     }

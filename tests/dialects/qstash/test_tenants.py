@@ -3,6 +3,7 @@
 import pytest
 from collections.abc import Callable
 from scheduler_api.core.store.reads import read_event
+from scheduler_api.core.tenants.tokens import with_user
 from typing import Any
 
 Make = Callable[..., Any]
@@ -67,6 +68,21 @@ def test_the_authorization_scheme_is_case_insensitive(api: Any, word: str) -> No
     headers = {"Authorization": f"{word}  {api.token} "}
 
     assert api.call("GET", "/v2/keys", headers=headers)[0] == 200
+
+
+def test_a_token_with_an_id_is_accepted_in_the_header_and_in_the_query(
+    api: Any,
+) -> None:
+    token = with_user("no tenant", api.token)
+
+    with api.app.test_client() as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        in_header = client.get("/v2/keys", headers=headers)
+        in_query = client.get(f"/v2/keys?qstash_token={token}")
+        without_password = client.get("/v2/keys?qstash_token=eyJVc2VySUQiOiIxIn0=")
+
+    assert in_header.get_json() == in_query.get_json() == api.call("GET", "/v2/keys")[1]
+    assert without_password.status_code == 401
 
 
 def test_other_tenants_messages_are_not_found_and_unchanged(

@@ -11,7 +11,9 @@ def new_signing_secret() -> str:
     return random.token_hex(16)
 
 
-def client_variables(_token: str, secrets: Secrets, base_url: str) -> dict[str, str]:
+def client_variables(
+    _tenant_id: str, _token: str, secrets: Secrets, base_url: str
+) -> dict[str, str]:
     """Return the environment variables that clients of a tenant need."""
     return {
         "POSTBOX_URL": f"{base_url}/postbox",

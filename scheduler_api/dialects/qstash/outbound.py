@@ -22,6 +22,7 @@ from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash import callbacks, retry_delay
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY
 from scheduler_api.dialects.qstash.parsing.message import (
+    FlowControl,
     Message,
     from_options,
     message_id,
@@ -47,8 +48,9 @@ class QstashOutbound:
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the signed request of an attempt, or the url group to expand.
 
-        `Upstash-Retried` is the number of failed attempts so far. An interrupted
-        attempt does not count as failed, so the next attempt has the same number.
+        `Upstash-Retried` and `Upstash-Retries` are the number of failed attempts so
+        far. An interrupted attempt does not count as failed, so the next attempt has
+        the same number.
         """
         content = content_of(begun)
         # A URL contains a colon, but the name of a url group does not.
@@ -69,8 +71,9 @@ class QstashOutbound:
                 *message.sent_headers,
                 USER_AGENT,
                 ("Upstash-Message-Id", message_id(begun.id)),
-                ("Upstash-Retried", str(begun.failures)),
+                *_retry_headers(message, retried=str(begun.failures)),
                 ("Upstash-Signature", signature),
+                *_flow_headers(message.flow_control),
                 *_origin(begun, message),
                 *duplicate_warning(begun).items(),
             ),
@@ -152,6 +155,36 @@ def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     if requested_ms is not None:
         return requested_ms
     return retry_delay.configured_ms(begun.failures, message.retry_delay)
+
+
+def _retry_headers(message: Message, *, retried: str) -> Headers:
+    """Return how often the message was retried, and how retries are configured.
+
+    Receivers tell the last attempt by `Upstash-Max-Retries`.
+    """
+    headers = (
+        ("Upstash-Retried", retried),
+        ("Upstash-Retries", retried),
+        ("Upstash-Max-Retries", str(message.retries)),
+    )
+    if message.retry_delay is None:
+        return headers
+    return (*headers, ("Upstash-Retry-Delay", message.retry_delay))
+
+
+def _flow_headers(flow: FlowControl | None) -> Headers:
+    if flow is None:
+        return ()
+    limits = (
+        ("parallelism", flow.parallelism),
+        ("rate", flow.rate),
+        ("period", flow.period_s),
+    )
+    value = ",".join(f"{name}={limit}" for name, limit in limits if limit is not None)
+    return (
+        ("Upstash-Flow-Control-Key", flow.key.encode().decode("latin-1")),
+        ("Upstash-Flow-Control-Value", value),
+    )
 
 
 def _origin(begun: Begun, message: Message) -> list[tuple[str, str]]:

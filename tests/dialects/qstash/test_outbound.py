@@ -12,7 +12,7 @@ from scheduler_api.core.model import Begun, Content, Outcome
 from scheduler_api.core.tenants.accounts import Secrets
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
-from scheduler_api.dialects.qstash.parsing.message import Message
+from scheduler_api.dialects.qstash.parsing.message import FlowControl, Message
 from scheduler_api.settings import Settings
 from tests.attempts import NOW_MS
 from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
@@ -48,7 +48,7 @@ def test_method_url_and_body_are_the_publishers() -> None:
     assert outgoing.timeout_ms == BEGUN.deadline_ms
 
 
-def test_a_message_without_settings_has_four_headers() -> None:
+def test_a_message_without_settings_has_six_headers() -> None:
     headers = sent(render())
 
     assert headers.pop("Upstash-Signature").count(".") == 2
@@ -56,7 +56,34 @@ def test_a_message_without_settings_has_four_headers() -> None:
         "User-Agent": "Upstash-QStash",
         "Upstash-Message-Id": "msg_7k",
         "Upstash-Retried": "0",
+        "Upstash-Retries": "0",
+        "Upstash-Max-Retries": "3",
     }
+
+
+def test_the_request_has_the_settings_of_retries_and_flow_control() -> None:
+    flow = FlowControl("k", parallelism=2, rate=10, period_s=60)
+    message = Message(retries=0, retry_delay="pow(2, retried)", flow_control=flow)
+
+    headers = sent(render(begun_of(message)))
+
+    assert headers["Upstash-Max-Retries"] == "0"
+    assert headers["Upstash-Retry-Delay"] == "pow(2, retried)"
+    assert headers["Upstash-Flow-Control-Key"] == "k"
+    assert headers["Upstash-Flow-Control-Value"] == "parallelism=2,rate=10,period=60"
+
+
+@pytest.mark.parametrize(
+    ("flow", "value"),
+    [
+        (FlowControl("k", parallelism=1), "parallelism=1,period=1"),
+        (FlowControl("k", rate=5, period_s=7), "rate=5,period=7"),
+    ],
+)
+def test_a_limit_that_is_not_set_is_not_sent(flow: FlowControl, value: str) -> None:
+    headers = sent(render(begun_of(Message(flow_control=flow))))
+
+    assert headers["Upstash-Flow-Control-Value"] == value
 
 
 def kept(headers: tuple[tuple[str, str], ...], *, status: int = 500) -> object:
@@ -107,7 +134,7 @@ def test_the_message_id_stays_and_retried_counts_failures() -> None:
     first, second = render(), render(replace(BEGUN, attempt=3, failures=1))
 
     assert sent(first)["Upstash-Message-Id"] == sent(second)["Upstash-Message-Id"]
-    assert sent(second)["Upstash-Retried"] == "1"
+    assert sent(second)["Upstash-Retried"] == sent(second)["Upstash-Retries"] == "1"
 
 
 def test_r12_an_attempt_after_a_lost_one_warns_and_logs_the_warning() -> None:

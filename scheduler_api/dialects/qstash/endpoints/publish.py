@@ -273,7 +273,7 @@ class _ItemParser:
     def _parse_message(
         self, item: dict[str, object], target: Target, group: Group | None
     ) -> ParsedMessage:
-        headers, queue = item.get("headers"), _text(item, "queue")
+        headers = item.get("headers")
         if headers is not None and not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")
         pairs = tuple((headers or {}).items())
@@ -284,7 +284,8 @@ class _ItemParser:
         return self._drafts.read(
             pairs,
             query=target.configuration,
-            queue=queue,
+            # The official Go client sends an empty name if there is no queue.
+            queue=_text(item, "queue") or None,
             caller_ip=self._caller_ip,
             base=DEFAULTS if group is None else self._drafts.defaults(group),
         )

@@ -81,9 +81,16 @@ def read_timeout_ms(value: str, name: str) -> int:
 def read_unix_ms(value: str, name: str) -> int:
     """Parse a unix time in seconds; return milliseconds.
 
+    A fraction is rounded up to the next second, so that no attempt is early. Python's
+    `time.time()` has a fraction.
+
     Raises: BadValue.
     """
-    seconds = read_integer(value)
+    whole, point, fraction = value.partition(".")
+    seconds = read_integer(whole)
+    if seconds is not None and point:
+        more = read_integer(fraction)
+        seconds = None if more is None else seconds + (more > 0)
     if seconds is None or seconds > MAX_UNIX_S:
         fault = "should be a unix time in seconds"
         raise BadValue(name, f"{fault}, not {value[:40]!r}")

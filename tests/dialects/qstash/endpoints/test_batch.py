@@ -64,6 +64,14 @@ def test_each_item_has_its_own_headers(api: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("queue", ["", None])
+def test_an_item_with_an_empty_queue_has_no_queue(api: Any, queue: str | None) -> None:
+    (answer,) = batch(api, {"destination": HOOK, "headers": LATER, "queue": queue})
+
+    assert "queueName" not in api.message(answer["messageId"])
+    assert api.call("GET", "/v2/queues") == (200, [])
+
+
 @pytest.mark.parametrize(
     "destination",
     [

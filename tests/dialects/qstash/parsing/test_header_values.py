@@ -91,7 +91,24 @@ def test_a_unix_time_is_in_seconds() -> None:
     assert header_values.read_unix_ms("1700000000", NAME) == 1_700_000_000_000
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1.5", "1700000000000", "soon", "1e9"])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1700000000.0", 1_700_000_000),
+        ("1700000000.0000001", 1_700_000_001),
+        ("1700000000.5", 1_700_000_001),
+        ("1700000000.999999", 1_700_000_001),
+        ("0.25", 1),
+    ],
+)
+def test_a_fraction_of_a_unix_time_is_rounded_up(text: str, seconds: int) -> None:
+    assert header_values.read_unix_ms(text, NAME) == seconds * 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-1", "1.", ".5", "1.-5", "1.5.5", "1700000000000", "soon", "1e9", "nan"],
+)
 def test_other_texts_and_milliseconds_are_not_unix_times(text: str) -> None:
     with pytest.raises(BadValue, match="unix time in seconds"):
         header_values.read_unix_ms(text, NAME)

@@ -73,6 +73,7 @@ class Deliverer:
                     body=outgoing.body,
                     timeout_ms=outgoing.timeout_ms,
                     body_cap_bytes=outgoing.response_cap_bytes,
+                    body_wanted=outgoing.body_wanted,
                 ),
                 may_write=may_write,
             )

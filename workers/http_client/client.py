@@ -14,6 +14,7 @@ from typing import Self
 from workers.http_client.connection import HttpExchange
 from workers.http_client.deadline import Deadline
 from workers.http_client.errors import (
+    BodyTimeout,
     ConnectionClosed,
     HeadTooLarge,
     IncompleteBody,
@@ -31,8 +32,13 @@ from workers.http_client.resolver import Lookup, Resolver, resolve
 # never repeats a POST.
 KEEPALIVE_S = 4.0
 
+# How long the client reads a response body that nobody has asked for. An endless stream
+# must not keep a slot of the worker, or the queue of its event, until the deadline.
+BODY_TIMEOUT_S = 10.0
+
 # RuntimeError is included because uvloop raises it for some operating system errors.
 _EXPECTED = (
+    BodyTimeout,
     IncompleteBody,
     ConnectionClosed,
     HeadTooLarge,
@@ -56,27 +62,32 @@ class Request:
     body: bytes
     timeout_ms: int  # for the entire attempt, from the name lookup to the last byte
     body_cap_bytes: int | None = None  # of the response; None: the client's cap
+    # Read the response body until the deadline. False: for at most BODY_TIMEOUT_S.
+    body_wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """The result of one attempt.
 
-    The response is complete only if `error` is None. If both `status` and `error` are
-    set, the response head was read, but not the entire response.
+    A complete response head is a response, no matter how its body ends: `status` is set
+    and `error` is None. If both are set, the head exceeds a limit.
     """
 
     status: int | None
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    body_truncated: bool
+    body_truncated: bool  # the body is longer than the cap
     error: Failure | None
-    detail: str  # for operators: contains the address if `error` is "blocked"
+    # Why there is no response, or why the body is incomplete. For operators: contains
+    # the address if `error` is "blocked".
+    detail: str
     started_ms: int  # Unix time
     connect_ms: int | None  # since `started_ms`; None: never connected
     first_byte_ms: int | None  # since `started_ms`; None: no byte was received
     total_ms: int  # since `started_ms`
     dispatched: bool  # False: no byte of the request was sent
+    body_incomplete: bool = False  # the body was cut off, late or malformed
 
 
 def always() -> bool:
@@ -170,25 +181,29 @@ class HttpClient:
         """
         started_ms = int(time.time() * 1000)
         cap_bytes = request.body_cap_bytes or self._body_cap_bytes
-        exchange = HttpExchange(may_write, cap_bytes)
-        error, detail = None, ""
+        exchange = HttpExchange(
+            may_write, cap_bytes, None if request.body_wanted else BODY_TIMEOUT_S
+        )
+        failure, detail = None, ""
         try:
             with Deadline(request.timeout_ms / 1000):
                 await self._perform(request, exchange)
         except _EXPECTED as err:
-            error, detail = explain(err, exchange)
+            failure, detail = explain(err, exchange)
+        has_head = exchange.has_head
         return Result(
             status=exchange.status,
-            headers=_decoded(exchange.headers) if exchange.has_head else (),
+            headers=_decoded(exchange.headers) if has_head else (),
             body=exchange.body,
-            body_truncated=exchange.has_head and not exchange.complete,
-            error=error,
+            body_truncated=exchange.truncated,
+            error=None if has_head else failure,
             detail=detail,
             started_ms=started_ms,
             connect_ms=exchange.since_start_ms(exchange.connected_s),
             first_byte_ms=exchange.since_start_ms(exchange.first_byte_s),
             total_ms=int((perf_counter() - exchange.started_s) * 1000),
             dispatched=exchange.dispatched,
+            body_incomplete=has_head and failure is not None,
         )
 
     async def _perform(self, request: Request, exchange: HttpExchange) -> None:

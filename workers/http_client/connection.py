@@ -11,6 +11,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from time import perf_counter
 from typing import cast
 from workers.http_client.errors import (
+    BodyTimeout,
     ConnectionClosed,
     HeadTooLarge,
     IncompleteBody,
@@ -37,11 +38,13 @@ class HttpExchange:
         may_write: called right before the request is sent; if it returns False, the
             request is not sent.
         body_cap_bytes: how much of the response body to keep.
+        body_timeout_s: how long to read the response body; None: no limit.
     """
 
     __slots__ = (
         "body",
         "body_cap_bytes",
+        "body_timeout_s",
         "complete",
         "connected_s",
         "dispatched",
@@ -56,9 +59,15 @@ class HttpExchange:
         "truncated",
     )
 
-    def __init__(self, may_write: Callable[[], bool], body_cap_bytes: int) -> None:
+    def __init__(
+        self,
+        may_write: Callable[[], bool],
+        body_cap_bytes: int,
+        body_timeout_s: float | None,
+    ) -> None:
         self.may_write = may_write
         self.body_cap_bytes = body_cap_bytes
+        self.body_timeout_s = body_timeout_s
         self.started_s = perf_counter()
         self.connected_s = 0.0
         self.first_byte_s = 0.0
@@ -104,6 +113,7 @@ class HttpConnection(asyncio.Protocol):
         self._bodyless = False
         self._done: asyncio.Future[None] | None = None
         self._resumed: asyncio.Future[None] | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
         self._sent = True
         self._reusable = True
         self._poll: select.poll | None = None
@@ -160,6 +170,9 @@ class HttpConnection(asyncio.Protocol):
         self._done = None
         if done is not None:
             done.cancel()
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
         if exchange is not None and not exchange.complete:
             self._reusable = False
         if self._reusable and self._sent:
@@ -228,6 +241,14 @@ class HttpConnection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade):
             self._reusable = False
             self._end(NotHttp())
+        if exchange.has_head and not self._done.done() and self._body_timer is None:
+            self._limit_body_time(exchange)
+
+    def _limit_body_time(self, exchange: HttpExchange) -> None:
+        if exchange.body_timeout_s is not None:
+            self._body_timer = asyncio.get_running_loop().call_later(
+                exchange.body_timeout_s, self._end, BodyTimeout()
+            )
 
     def on_message_begin(self) -> None:
         if self._exchange is None or self._exchange.complete:

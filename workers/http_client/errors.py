@@ -30,5 +30,9 @@ class IncompleteBody(Exception):
     """The connection ended before the response body was complete."""
 
 
+class BodyTimeout(Exception):
+    """The response body was not complete in time; nobody waits for it."""
+
+
 class NoAddress(Exception):
     """The host name has no address."""

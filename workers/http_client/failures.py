@@ -9,6 +9,7 @@ from scheduler_api.core.headers import BadHeader
 from workers.http_client.connection import HttpExchange
 from workers.http_client.errors import (
     Blocked,
+    BodyTimeout,
     ConnectionClosed,
     HeadTooLarge,
     IncompleteBody,
@@ -60,6 +61,7 @@ _FIXED: dict[type[Exception], tuple[Failure, str]] = {
     ),
     NoAddress: (Failure.DNS, "the host name has no address"),
     ConnectionClosed: (Failure.CLOSED, "the receiver closed the connection"),
+    BodyTimeout: (Failure.TIMEOUT, "the response body is not complete after 10 s"),
     IncompleteBody: (Failure.PROTOCOL, "the response body is incomplete"),
     NotHttp: (Failure.PROTOCOL, "the response is not valid HTTP/1.1"),
 }

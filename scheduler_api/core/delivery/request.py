@@ -16,6 +16,8 @@ class Outgoing:
 
     Attributes:
         response_cap_bytes: the maximum number of bytes to read of the response body.
+        body_wanted: whether the response body is read until the deadline. Otherwise it
+            is read for a few seconds only.
         signed: those of the headers that the attempt log must keep. These headers
             cannot be computed again later.
         group: the name of a URL group. If set, no request is sent; instead, the event
@@ -28,6 +30,7 @@ class Outgoing:
     body: bytes = b""
     timeout_ms: int = 0
     response_cap_bytes: int = 0
+    body_wanted: bool = False
     signed: dict[str, str] = field(default_factory=dict)
     group: str = ""
 
@@ -84,8 +87,8 @@ def duplicate_warning(begun: Begun) -> dict[str, str]:
 class Reply(Protocol):
     """The result of an attempt, without the body of the response.
 
-    If the response is complete, `status` is set and `error` is None. Otherwise `error`
-    is a stable code.
+    If there is a response, `status` is set and `error` is None. Otherwise `error` is a
+    stable code.
     """
 
     @property
@@ -109,3 +112,13 @@ class Answer(Reply, Protocol):
 
     @property
     def body(self) -> bytes: ...
+
+    @property
+    def body_truncated(self) -> bool:
+        """Whether the body is longer than `Outgoing.response_cap_bytes`."""
+        ...
+
+    @property
+    def body_incomplete(self) -> bool:
+        """Whether the body was cut off, late or malformed."""
+        ...

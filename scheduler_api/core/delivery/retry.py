@@ -22,7 +22,7 @@ _DATE_LENGTH = 64
 
 
 def is_success(reply: Reply) -> bool:
-    """Whether the response is complete, with a status from 200 to 299."""
+    """Whether there is a response with a status from 200 to 299."""
     return (
         reply.error is None and reply.status is not None and 200 <= reply.status < 300
     )

@@ -127,6 +127,7 @@ def _body(
         "status": answer.status or 0,
         "header": header_map(answer.headers),
         "body": _base64(answer.body[:RESPONSE_MAX_BYTES]),
+        "bodyIncomplete": _is_incomplete(answer) or None,
         "retried": begun.failures,
         "maxRetries": message.retries,
         "sourceMessageId": message_id(begun.id),
@@ -144,6 +145,15 @@ def _body(
         "scheduleId": schedule_id(begun.schedule, message),
     }
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _is_incomplete(answer: Answer) -> bool:
+    """Whether the callback does not have the entire body of the response."""
+    return (
+        answer.body_incomplete
+        or answer.body_truncated
+        or len(answer.body) > RESPONSE_MAX_BYTES
+    )
 
 
 def _base64(raw: bytes) -> str:

@@ -80,12 +80,13 @@ class QstashOutbound:
             body=content.body,
             timeout_ms=begun.deadline_ms,
             response_cap_bytes=self._response_cap_bytes(message),
+            body_wanted=_has_callback(message),
             signed=duplicate_warning(begun),
         )
 
     def _response_cap_bytes(self, message: Message) -> int:
         """Return how many bytes of a response the log and the callbacks need."""
-        if message.callback is None and message.failure_callback is None:
+        if not _has_callback(message):
             return self._response_log_bytes
         return max(callbacks.RESPONSE_MAX_BYTES, self._response_log_bytes)
 
@@ -139,6 +140,10 @@ class QstashOutbound:
                 logged.append((name, value))
                 left -= length
         return tuple(logged)
+
+
+def _has_callback(message: Message) -> bool:
+    return message.callback is not None or message.failure_callback is not None
 
 
 def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:

@@ -18,6 +18,8 @@ class Reply:
     error: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    body_truncated: bool = False
+    body_incomplete: bool = False
     started_ms: int = NOW_MS - 500
     total_ms: float = 500.0
 

@@ -88,7 +88,10 @@ def test_the_body_has_the_response_and_the_message() -> None:
 
 
 def test_absent_values_have_no_key() -> None:
-    absent = {"callerIP", "topicName", "endpointName", "scheduleId", "dlqId"}
+    absent = {
+        *("callerIP", "topicName", "endpointName", "scheduleId", "dlqId"),
+        "bodyIncomplete",
+    }
 
     assert not absent & body_of(callback(Message())).keys()
 
@@ -105,6 +108,23 @@ def test_the_response_is_cut_after_one_mebibyte() -> None:
     callback_body = base64.b64decode(body_of(callback(Message(), long))["body"])
 
     assert callback_body == b"a" * RESPONSE_MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"body_incomplete": True},
+        {"body_truncated": True},
+        {"body": b"a" * RESPONSE_MAX_BYTES + b"b"},
+    ],
+    ids=["incomplete", "truncated", "too-long"],
+)
+def test_a_callback_says_that_it_lacks_a_part_of_the_response_body(
+    changes: dict[str, Any],
+) -> None:
+    body = body_of(callback(Message(), replace(RESPONSE, **changes)))
+
+    assert body["bodyIncomplete"] is True
 
 
 def test_a_failure_callback_names_the_dead_letter() -> None:

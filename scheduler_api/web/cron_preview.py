@@ -15,6 +15,7 @@ from scheduler_api.core.cron.preview import (
     LAST_YEAR,
     MAX_RUNS,
 )
+from scheduler_api.core.cron.zones import check_zone
 from scheduler_api.core.tenants.accounts import Tenant
 from scheduler_api.services import Services
 from scheduler_api.web.query_string import read_parameters
@@ -121,7 +122,7 @@ def _rule(values: Mapping[str, str], grammars: Mapping[str, Grammar]) -> Cron:
     tz = values.get("tz", "UTC")
     dialect = _choice(values, "dialect", grammars)
     gap, fold = _choice(values, "gap", Gap), _choice(values, "fold", Fold)
-    expression.check_zone(tz)
+    check_zone(tz)
     return expression.parse(
         values["expression"],
         tz=tz,

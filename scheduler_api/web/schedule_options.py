@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from scheduler_api.core import timestamps
-from scheduler_api.core.cron import expression
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
 from scheduler_api.core.cron.durations import DurationSyntax
-from scheduler_api.core.cron.expression import CronError
+from scheduler_api.core.cron.fields import CronError
+from scheduler_api.core.cron.zones import check_zone
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import MissedRuns, Overlap, Schedule, ScheduleOptions
 from scheduler_api.web.values import read_date, read_integer
@@ -136,7 +136,7 @@ def render(schedule: Schedule) -> dict[str, object]:
 def _set_zone(name: str, value: object, current: ZonedOptions) -> ZonedOptions:
     tz = TIME_ZONE if value is None else _text(name, value)
     try:
-        expression.parse("* * * * *", tz=tz)
+        check_zone(tz)
     except CronError as err:
         raise BadOption(name, f"is an {err}") from err
     return replace(current, tz=tz)

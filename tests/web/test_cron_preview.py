@@ -161,7 +161,7 @@ def test_a_dialect_accepts_its_own_grammar_only(
         ("61 * * * *", 0, "'61' is out of range: the minute goes from 0 to 59"),
         ("0 0 1 january *", 6, "'january' is not a valid month"),
         ("TZ=Mars 0 0 * * *", 3, "unknown time zone 'Mars'"),
-        ("0 0 30 2 *", None, "no year has such a day"),
+        ("0 0 30 2 *", None, "no year has a day with day of month '30', month '2'"),
         (
             "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
             0,

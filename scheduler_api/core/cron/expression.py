@@ -24,6 +24,7 @@ from scheduler_api.core.cron.clock_changes import (
 )
 from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.cron.fields import CronError, Rule, read_rule
+from scheduler_api.core.cron.zones import PREFIX, check_zone, find_zone
 from zoneinfo import ZoneInfo
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "Cron",
     "CronError",
     "Grammar",
-    "check_zone",
     "parse",
     "skips",
     "upcoming",
@@ -69,7 +69,6 @@ _ALIASES = {
 _EVERY = "@every"
 
 _WORD = re.compile(r"\S+", re.ASCII)
-_ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=")
 # The number of digits is not limited here: MAX_LENGTH limits the whole expression.
 _INTERVAL = DurationSyntax("h", "m", "s", number="[0-9]+")
 _MAX_INTERVAL_S = 3660 * 86_400
@@ -141,19 +140,13 @@ def parse(
     """
     _check_text(expression)
     words = [(found[0], found.start()) for found in _WORD.finditer(expression)]
-    prefix = _ZONE_PREFIX.match(words[0][0]) if words else None
-    if prefix:
+    prefix = PREFIX.match(words[0][0]) if grammar.zone_prefix and words else None
+    position = None
+    if prefix and prefix[0] != words[0][0]:
         text, at = words.pop(0)
-        if not grammar.zone_prefix:
-            raise CronError(f"'{prefix[0]}' is not supported here", at)
-        tz = text[prefix.end() :]
-        check_zone(tz, at + prefix.end())
-    else:
-        check_zone(tz, None)
-    if words and words[0][0].startswith("@"):
-        rule = _alias(words, grammar)
-    else:
-        rule = _rule(words, grammar, end=len(expression), seed=seed)
+        tz, position = text[prefix.end() :], at + prefix.end()
+    check_zone(tz, position)
+    rule = _without_zone(words, grammar, end=len(expression), seed=seed)
     return Cron(expression, tz, rule, policy)
 
 
@@ -221,34 +214,45 @@ def _check_text(expression: str) -> None:
         # The parser uses str.isdigit, int() and \w, which also accept digits and
         # letters of other scripts.
         if not letter.isascii():
-            raise CronError(f"{letter!r} is not allowed in a cron expression", at)
+            raise CronError(
+                f"{letter!r} is not allowed in a cron expression: use ASCII only", at
+            )
 
 
-def check_zone(tz: str, position: int | None = None) -> None:
-    """Refuse time zones that are unknown or not the same on every machine.
+def _without_zone(
+    words: list[tuple[str, int]], grammar: Grammar, *, end: int, seed: str
+) -> Rule | Every:
+    """Parse an expression after its zone prefix.
 
-    `right/…` zones are refused because they count leap seconds.
-
-    Raises: CronError, with `position`.
+    Raises: CronError; it says where a time zone belongs if one of the words is one.
     """
     try:
-        if not tz.startswith(("localtime", "posix", "right/")):
-            ZoneInfo(tz)
-            return
-    except (KeyError, ValueError, OSError):
-        pass
-    raise CronError(f"unknown time zone {tz[:50]!r}", position)
+        if words and words[0][0].startswith("@"):
+            return _alias(words, grammar)
+        return _rule(words, grammar, end=end, seed=seed)
+    except CronError as err:
+        zone = find_zone(words)
+        if zone is None:
+            raise
+        raise _misplaced(*zone, grammar) from err
+
+
+def _misplaced(zone: str, at: int, grammar: Grammar) -> CronError:
+    if grammar.zone_prefix:
+        place = f"belongs in front of the fields, as in 'CRON_TZ={zone} 0 9 * * *'"
+    else:
+        place = f"belongs in the option 'timeZone', as in {zone!r}, not in the fields"
+    return CronError(f"a time zone {place}", at)
 
 
 def _alias(words: list[tuple[str, int]], grammar: Grammar) -> Rule | Every:
     """Parse an alias such as `@daily`."""
     (text, at), rest = words[0], words[1:]
     name = text.lower()
-    if name not in FULL.aliases:
-        accepted = ", ".join(sorted(grammar.aliases))
-        raise CronError(f"{text[:20]!r} is not an alias: use one of {accepted}", at)
     if name not in grammar.aliases:
-        raise CronError(f"'{name}' is not supported here", at)
+        fault = "supported here" if name in FULL.aliases else "an alias"
+        accepted = ", ".join(sorted(grammar.aliases))
+        raise CronError(f"{text[:20]!r} is not {fault}: use one of {accepted}", at)
     if name == _EVERY:
         return _every(rest, at + len(text))
     if rest:
@@ -277,16 +281,21 @@ def _rule(
     """Parse five fields; accept six fields too if the grammar has seconds."""
     maximum = 6 if grammar.seconds else 5
     if not 5 <= len(words) <= maximum:
-        needed = "5 fields, or 6 with seconds first" if grammar.seconds else "5 fields"
-        if len(words) == 6:
-            needed += "; a field for seconds is not supported here"
         position = words[maximum][1] if len(words) > maximum else end
-        raise CronError(
-            f"the expression has {len(words)} fields and needs {needed}", position
-        )
+        raise CronError(_wrong_number(len(words), grammar), position)
     if len(words) == 5:
         words = [("0", end), *words]
     return read_rule(words, special_characters=grammar.special_characters, seed=seed)
+
+
+def _wrong_number(number: int, grammar: Grammar) -> str:
+    count = f"{number} field{'' if number == 1 else 's'}"
+    needed = "5 fields: minute, hour, day of month, month and day of week"
+    if grammar.seconds:
+        needed += ", or 6 with seconds first"
+    elif number == 6:
+        needed += "; a field for seconds is not supported here"
+    return f"the expression has {count} and needs {needed}"
 
 
 def _days(rule: Rule, start: datetime) -> Iterator[datetime]:

@@ -153,7 +153,11 @@ class FieldReader:
 
     def _item(self, item: str, at: int) -> Field:
         if not item:
-            raise CronError("a value is missing next to a comma", at)
+            raise CronError(
+                f"a value of the {self.kind.word} is missing next to a comma:"
+                f" {self._allowed}",
+                at,
+            )
         special = self._special(item, at)
         if special is not None:
             return special
@@ -171,29 +175,39 @@ class FieldReader:
         """Parse `*`, `5` or `1-5`, each with or without a step."""
         body, slash, step_text = item.partition("/")
         start, dash, end = body.partition("-")
-        if start == "*" and not dash:
+        if dash:
+            positions = at, at + len(start) + 1
+            low, high = self._range((start, end), positions, item=item)
+        elif start == "*":
             low, high = self.kind.low, self.kind.high
         else:
-            low = self._value(start, at, item=item)
-            high = low
-            if dash:
-                high = self._value(end, at + len(start) + 1, item=item)
-            elif slash:
+            low = high = self._value(start, at, item=item)
+            if slash:
                 high = max(low, self.kind.high)
-        if low > high:
-            raise CronError(self._wraps(start, end), at)
         step = self._step(step_text, at + len(body) + 1) if slash else 1
         return range(low, high + 1, step)
+
+    def _range(
+        self, ends: tuple[str, str], positions: tuple[int, int], *, item: str
+    ) -> tuple[int, int]:
+        low, high = (
+            self._value(end, at, item=item)
+            for end, at in zip(ends, positions, strict=True)
+        )
+        # As the end of a range, SUN is the day after SAT.
+        if low > high and ends[1].upper() == _WEEKDAYS[0]:
+            high = self.kind.largest
+        if low > high:
+            raise CronError(self._wraps(*ends), positions[0])
+        return low, high
 
     def _hashed(self, found: re.Match[str], at: int) -> range:
         """Choose values by a hash of the seed; equal seeds give equal values."""
         # If the item has no range, choose a day up to the 28th: every month has it.
         low, high = self.kind.low, 28 if self.kind == MONTHDAY else self.kind.high
         if found[1]:
-            low = self._value(found[1], at + found.start(1), item=found[0])
-            high = self._value(found[2], at + found.start(2), item=found[0])
-        if low > high:
-            raise CronError(self._wraps(found[1], found[2]), at)
+            positions = at + found.start(1), at + found.start(2)
+            low, high = self._range((found[1], found[2]), positions, item=found[0])
         digest = sha256(f"{self.seed} {self.kind.word}".encode()).digest()
         chance = int.from_bytes(digest[:8], "big")
         span = high - low + 1
@@ -217,7 +231,12 @@ class FieldReader:
             self._require("L", at)
             return Field(frozenset({LAST}))
         if item.upper().startswith("L-"):
-            raise CronError("days counted back from 'L' are not supported here", at)
+            self._require("L", at)
+            raise CronError(
+                "days counted back from 'L' are not supported in the day of month:"
+                " use 'L' or a number from 1 to 31",
+                at,
+            )
         near = _NEAREST.fullmatch(item)
         if not near:
             return None
@@ -231,7 +250,10 @@ class FieldReader:
     def _weekday(self, item: str, at: int) -> Field | None:
         """Parse `5L`, `L5` or `1#2`."""
         if item.upper() == "L":
-            raise CronError("'L' needs a day of week here, such as '5L'", at)
+            self._require("L", at)
+            raise CronError(
+                "'L' needs a day in the field day of week, such as '5L'", at
+            )
         last = _LAST_WEEKDAY.fullmatch(item)
         if last:
             self._require("L", at)
@@ -244,8 +266,8 @@ class FieldReader:
             day_text = found[1]
             if found[2] not in ("1", "2", "3", "4", "5"):
                 raise CronError(
-                    f"{_quoted(found[2])} after '#' is out of range: it goes from"
-                    " 1 to 5",
+                    f"{_quoted(found[2])} after '#' in the day of week is out of"
+                    " range: it goes from 1 to 5",
                     at + found.start(2),
                 )
             nth = int(found[2])
@@ -265,28 +287,39 @@ class FieldReader:
             )
         if text.upper() in kind.names:
             return kind.low + kind.names.index(text.upper())
-        names = f" or a name such as {kind.names[1]}" if kind.names else ""
         raise CronError(
-            f"{_quoted(text or item)} is not a valid {kind.word}: use a number from"
-            f" {kind.low} to {kind.largest}{names}",
-            at,
+            f"{_quoted(text or item)} is not a valid {kind.word}: {self._allowed}", at
         )
 
     def _step(self, text: str, at: int) -> int:
         if text.isdigit() and int(text) > 0:
             return int(text)
-        raise CronError(f"{_quoted(text)} is not a valid step: use 1 or more", at)
+        raise CronError(
+            f"{_quoted(text)} is not a valid step in the {self.kind.word}: use a whole"
+            " number of 1 or more",
+            at,
+        )
 
     def _wraps(self, start: str, end: str) -> str:
         kind = self.kind
         return (
-            f"the range '{start}-{end}' runs backwards: write two ranges, such as"
-            f" '{start}-{kind.largest},{kind.low}-{end}'"
+            f"the range '{start}-{end}' of the {kind.word} runs backwards: write two"
+            f" ranges, such as '{start}-{kind.largest},{kind.low}-{end}'"
         )
+
+    @property
+    def _allowed(self) -> str:
+        """What to use instead of an invalid value."""
+        kind = self.kind
+        names = f" or a name such as {kind.names[1]}" if kind.names else ""
+        return f"use a number from {kind.low} to {kind.largest}{names}"
 
     def _require(self, character: str, at: int) -> None:
         if character not in self.special_characters:
-            raise CronError(f"'{character}' is not supported here", at)
+            allowed = "use '*'" if character == "?" else self._allowed
+            raise CronError(
+                f"'{character}' is not supported in the {self.kind.word}: {allowed}", at
+            )
 
 
 @dataclass(frozen=True)
@@ -341,7 +374,15 @@ def read_rule(
         )
     )
     if not any(map(rule.matches, _sample_days(rule.month))):
-        raise CronError("the expression would never fire: no year has such a day")
+        days = ", ".join(
+            f"{kind.word} {_quoted(text)}"
+            for kind, (text, _) in zip(kinds[3:], words[3:], strict=True)
+            if text not in ("*", "?")
+        )
+        raise CronError(
+            f"the expression would never fire: no year has a day with {days}; use a day"
+            " that occurs in the month"
+        )
     return rule
 
 

@@ -212,7 +212,10 @@ class Schedules:
         ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
         if not ahead.times_ms:
             # A valid rule may still never fire: clock changes may skip all its times.
-            raise CronError("the expression never fires", None)
+            raise CronError(
+                "the expression never fires: clock changes or 'startDate' exclude all"
+                " of its times"
+            )
         url = schedule.content.url
         inline, _ = write_if_large(
             self._cell.client,

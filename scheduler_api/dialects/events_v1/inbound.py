@@ -2,12 +2,14 @@
 
 from flask import Blueprint, Response, request
 from functools import partial
+from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.events_v1.applications import Applications
 from scheduler_api.dialects.events_v1.attempts import Attempts
 from scheduler_api.dialects.events_v1.events import Events
 from scheduler_api.dialects.events_v1.parsing import error
+from scheduler_api.dialects.events_v1.request_schemas import BAD_EXPRESSION
 from scheduler_api.dialects.events_v1.response_schemas import Error
 from scheduler_api.dialects.events_v1.runs import Runs
 from scheduler_api.services import Services
@@ -64,6 +66,7 @@ def blueprint(services: Services) -> Blueprint:
     register: Route = ("POST", "/register", "register", applications.register)
     add_routes(routes, [register], wrapper=_without_owner)
     routes.register_error_handler(Refusal, _refusal)
+    routes.register_error_handler(CronError, _cron_error)
     routes.register_error_handler(NotFound, _not_found)
     return routes
 
@@ -86,6 +89,10 @@ def _refusal(refusal: Refusal) -> Response:
     """Render a refusal: a 400 with a list of messages, other statuses with a text."""
     is_list = refusal.status == 400
     return error(refusal.status, refusal.messages if is_list else str(refusal))
+
+
+def _cron_error(err: CronError) -> Response:
+    return error(400, [BAD_EXPRESSION.format("interval"), str(err)])
 
 
 def _not_found(_err: NotFound) -> Response:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypedDict
 MAX_TAGS = 50
 MAX_TAG_LENGTH = 256
 MAX_EMAIL_LENGTH = 254
+BAD_EXPRESSION = "{} must be a valid cron expression"
 ANYWHERE = AddressPolicy()
 MAX_NAME_LENGTH = 200
 
@@ -106,7 +107,9 @@ class Interval(_Validated):
         try:
             expression.parse(text, grammar=GRAMMAR)
         except expression.CronError as err:
-            raise self.refuse("{} must be a valid cron expression") from err
+            # The name of the field is inserted into the messages later.
+            reason = str(err).replace("{", "{{").replace("}", "}}")
+            raise self.refuse(BAD_EXPRESSION, reason) from err
         return text
 
 

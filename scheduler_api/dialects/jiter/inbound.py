@@ -2,11 +2,13 @@
 
 from flask import Blueprint, Response, request
 from functools import partial
+from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.model import Owner
 from scheduler_api.core.tenants.quotas import OverQuota
 from scheduler_api.dialects.jiter.cronjobs import CronJobs
 from scheduler_api.dialects.jiter.events import Events
 from scheduler_api.dialects.jiter.parsing import error
+from scheduler_api.dialects.jiter.request_schemas import BAD_EXPRESSION
 from scheduler_api.dialects.jiter.response_schemas import Error
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
@@ -30,6 +32,8 @@ DOCUMENT = Document(
 )
 RATE_EXCEEDED = "Too many requests, please try again in a minute"
 RETRY_AFTER_S = 60
+# Why an expression is not valid: the body has no place for it.
+REASON_HEADER = "Scheduler-Reason"
 # Jiter's documentation uses both spellings.
 CRON_JOBS = ("/cronjobs", "/cronJobs")
 
@@ -75,6 +79,7 @@ def blueprint(services: Services) -> Blueprint:
     limit = services.settings.of(JiterSettings).requests_per_minute
     add_routes(routes, table, wrapper=partial(_with_owner, services, limit))
     routes.register_error_handler(Refusal, _refusal)
+    routes.register_error_handler(CronError, _cron_error)
     return routes
 
 
@@ -99,4 +104,14 @@ def _with_owner(
 
 
 def _refusal(refusal: Refusal) -> Response:
-    return error(refusal.status, str(refusal))
+    """Render a refusal; a reason besides the message goes into a header."""
+    message, *reasons = refusal.messages
+    response = error(refusal.status, message)
+    for reason in reasons:
+        text = reason.encode("ascii", "backslashreplace").decode()
+        response.headers[REASON_HEADER] = text
+    return response
+
+
+def _cron_error(err: CronError) -> Response:
+    return _refusal(Refusal(400, BAD_EXPRESSION, str(err)))

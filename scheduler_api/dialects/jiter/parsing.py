@@ -1,6 +1,7 @@
 """Reads the bodies of requests, and renders errors."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from flask import Request, Response
 from functools import partial
@@ -24,8 +25,8 @@ read_body = partial(request_body.read_body, too_large=TOO_LARGE, malformed=BAD_B
 class InvalidField(Refusal):
     """A field of the body is wrong; `valid` contains the valid fields."""
 
-    def __init__(self, field: str, message: str, valid: Fields) -> None:
-        super().__init__(400, message)
+    def __init__(self, field: str, messages: Sequence[str], valid: Fields) -> None:
+        super().__init__(400, *messages)
         self.field = field
         self.valid = valid
 
@@ -67,9 +68,9 @@ def load(schema: Body, body: dict[str, object]) -> Fields:
     try:
         return cast(Fields, schema.load(body))
     except ValidationError as err:
-        field, message = first_fault(schema, err)
+        field, messages = first_fault(schema, err)
         valid = cast(Fields, err.valid_data if isinstance(err.valid_data, dict) else {})
-        raise InvalidField(field, message, valid) from err
+        raise InvalidField(field, messages, valid) from err
 
 
 def check_size(payload: bytes, limit_bytes: int) -> None:

@@ -15,6 +15,7 @@ PAST_TIME = "Please make sure your scheduled time is in the future."
 BAD_PAYLOAD = "'payload' must be a string"
 BAD_DESTINATION = "Please enter a valid destination"
 BAD_EXPRESSION = "Please enter a valid cron expression"
+NO_EXPRESSION = "'expression' should be a text with five fields, such as '0 9 * * *'"
 BAD_OPTIONS = "'options' must be an object"
 BAD_EVENT_STATUS = "'status' can only be set to 'Cancelled'"
 BAD_CRON_STATUS = "'status' must be one of 'Active' or 'Disabled'"
@@ -27,16 +28,19 @@ class _Exact(fields.Field[object]):
     """A field with the same message for every fault."""
 
     message = ""
+    # Given beside the message, which the API fixes.
+    reason = ""
     # The JSON Schema of the field for the OpenAPI document.
     shape: ClassVar[Mapping[str, object]] = {"type": "string"}
 
     def __init__(self, **kwargs: Any) -> None:
+        messages: Any = [self.message, self.reason] if self.reason else [self.message]
         super().__init__(
             metadata=dict(self.shape),
             error_messages={
-                "required": self.message,
-                "null": self.message,
-                "invalid": self.message,
+                "required": messages,
+                "null": messages,
+                "invalid": messages,
             },
             **kwargs,
         )
@@ -94,6 +98,7 @@ class Expression(_Exact):
     """A cron expression in this dialect's grammar, loaded unchanged."""
 
     message = BAD_EXPRESSION
+    reason = NO_EXPRESSION
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
         if not isinstance(value, str):
@@ -101,7 +106,7 @@ class Expression(_Exact):
         try:
             cron.parse(value, grammar=GRAMMAR)
         except cron.CronError as err:
-            raise self.make_error("invalid") from err
+            raise ValidationError([self.message, str(err)]) from err
         return value
 
 
@@ -230,13 +235,13 @@ class CronJobEdit(Body):
     options = Options()
 
 
-def first_fault(schema: Schema, err: ValidationError) -> tuple[str, str]:
-    """Return name and message of the first wrong field, in the order of the schema."""
+def first_fault(schema: Schema, err: ValidationError) -> tuple[str, list[str]]:
+    """Return the first wrong field of the schema: its name, its message, the reason."""
     messages = err.messages_dict
     for name, field in schema.fields.items():
         faults = messages.get(field.data_key or name)
         if faults:
-            return name, str(faults[0])
+            return name, list(map(str, faults))
     raise err
 
 

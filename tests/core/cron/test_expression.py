@@ -5,7 +5,8 @@ import pytest
 from datetime import datetime, timedelta
 from itertools import islice, pairwise, takewhile
 from pathlib import Path
-from scheduler_api.core.cron.expression import parse, upcoming
+from scheduler_api.core.cron.expression import FULL, parse, upcoming
+from scheduler_api.dialects.outbound import GRAMMARS
 from tests.core.cron.cron_times import NEW_YORK, ZONES, iso, ms, refusal, times
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ DATA = json.loads(Path(__file__).with_name("cron_cases.json").read_text())
 ANSWERED = [case for case in DATA["cases"] + DATA["fuzz"] if "next" in case]
 REFUSED = [case for case in DATA["cases"] if "refusal" in case]
 
+NEW_YEAR = "2025-01-01T00:00Z"
 HOUR_MS = 3_600_000
 
 
@@ -156,6 +158,43 @@ def month_days(expression: str, month: str) -> list[int]:
 )
 def test_days_of_a_month(expression: str, month: str, days: list[int]) -> None:
     assert month_days(expression, month) == days
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        ("FRI-SUN", "5-7"),
+        ("MON-SUN", "1-7"),
+        ("Sat-Sun", "6-7"),
+        ("thu-sun", "4-7"),
+        ("FRI-SUN/2", "5-7/2"),
+        ("TUE,fri-sun", "2,5-7"),
+        ("FRI-SUN,MON", "1,5-7"),
+        ("5-SUN", "5-7"),
+        ("7-SUN", "7"),
+        ("SUN-SUN", "0"),
+        ("SUN-TUE", "0-2"),
+        ("SUN-SAT", "0-6"),
+    ],
+)
+def test_a_range_of_weekdays_may_end_in_sunday(names: str, numbers: str) -> None:
+    for grammar in (FULL, *GRAMMARS.values()):
+        assert parse(f"0 9 * * {names}", grammar=grammar).rule == (
+            parse(f"0 9 * * {numbers}").rule
+        )
+
+
+def test_a_hashed_range_of_weekdays_may_end_in_sunday() -> None:
+    for seed in map(str, range(20)):
+        by_name = times("0 0 * * H(FRI-SUN)", after=NEW_YEAR, count=3, seed=seed)
+        assert by_name == times("0 0 * * H(5-7)", after=NEW_YEAR, count=3, seed=seed)
+
+
+@pytest.mark.parametrize(
+    "weekdays", ["5-0", "FRI-0", "6-1", "SAT-MON", "FRI-TUE", "7-MON", "7-1"]
+)
+def test_other_ranges_of_weekdays_that_run_backwards_are_refused(weekdays: str) -> None:
+    assert "of the day of week runs backwards" in str(refusal(f"0 9 * * {weekdays}"))
 
 
 def test_the_hash_depends_on_the_seed_alone() -> None:

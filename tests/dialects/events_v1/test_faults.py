@@ -2,6 +2,8 @@
 
 import pytest
 from collections.abc import Callable
+from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
+from tests.core.cron.cron_times import refusal
 from tests.dialects.events_v1.conftest import Api
 from typing import Any
 
@@ -28,11 +30,12 @@ CREATES: list[tuple[str, Any, list[str]]] = [
     ),
     ("interval", 5, ["interval must be a string"]),
     *(
-        ("interval", value, [CRON])
+        ("interval", value, [CRON, str(refusal(value, grammar=GRAMMAR))])
         for value in (
             *("* * * *", "* * * * * * *", "60 * * * * *", "0 0 24 * * *", "hello"),
             *("5-1 * * * *", "*/0 * * * *", "0 0 30 2 *", "H * * * *", "@every 1h"),
             *("@reboot", "0 0 0 1W * *", "-1 * * * *", "TZ=UTC * * * * *", " "),
+            *("{} * * * *", "0 {0} * * *", "0 0 }{ * *"),
         )
     ),
     ("callbackUrl", ..., ["callbackUrl should not be empty", URL]),

@@ -200,9 +200,6 @@ class Event:
         )
 
 
-INTERRUPTED = "the attempt was interrupted; the request may have arrived"
-
-
 class Outcome(StrEnum):
     """What happens to an event after an attempt: it is delivered, dead or retried."""
 
@@ -228,8 +225,10 @@ class AttemptKind(StrEnum):
 class Attempt:
     """The log of one HTTP request for an event.
 
-    Times are in epoch ms. `headers` are the response headers that the dialect keeps.
-    `signed` has those parts of the request that cannot be computed again.
+    Times are in epoch ms. `error` is a stable code, and `detail` a sentence about the
+    failure, which the tenant may see. `headers` are the response headers that the
+    dialect keeps. `signed` has those parts of the request that cannot be computed
+    again.
     """
 
     event_id: str
@@ -240,6 +239,7 @@ class Attempt:
     next_ms: int | None
     status: int | None = None
     error: str | None = None
+    detail: str = ""
     connect_ms: float | None = None
     first_byte_ms: float | None = None
     total_ms: float | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
+from scheduler_api.core.delivery.causes import UNDELIVERABLE, public_detail
 from scheduler_api.core.delivery.request import Headers
 from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
 from scheduler_api.core.model import Begun, Outcome
@@ -147,11 +148,15 @@ class Deliverer:
     ) -> bytes:
         """Return the entry of the attempt log."""
         body = result.body[: self._response_log_bytes]
+        detail = None
+        if result.error is not None:
+            detail = public_detail(result.error, result.detail) or None
         return codec.encode_attempt(
             {
                 "started_ms": result.started_ms,
                 "status": result.status,
                 "error": result.error,
+                "detail": detail,
                 "connect_ms": result.connect_ms,
                 "first_byte_ms": result.first_byte_ms,
                 "total_ms": result.total_ms,
@@ -177,9 +182,9 @@ class Deliverer:
             attempt=begun.attempt,
             outcome=Outcome.DEAD,
             log_entry=codec.encode_attempt(
-                {"started_ms": started_ms, "error": "undeliverable"}
+                {"started_ms": started_ms, "error": UNDELIVERABLE}
             ),
-            reason="unreadable" if unreadable else "undeliverable",
+            reason="unreadable" if unreadable else UNDELIVERABLE,
         )
 
 

@@ -88,7 +88,7 @@ class Reply(Protocol):
     """The result of an attempt, without the body of the response.
 
     If there is a response, `status` is set and `error` is None. Otherwise `error` is a
-    stable code.
+    stable code, and `detail` a sentence for operators.
     """
 
     @property
@@ -99,6 +99,9 @@ class Reply(Protocol):
 
     @property
     def error(self) -> str | None: ...
+
+    @property
+    def detail(self) -> str: ...
 
     @property
     def started_ms(self) -> int: ...

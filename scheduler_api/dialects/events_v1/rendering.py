@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from flask import Response
-from scheduler_api.core import model
+from scheduler_api.core.delivery.causes import cause_of
 from scheduler_api.core.model import (
     Attempt,
     AttemptKind,
@@ -143,9 +143,9 @@ def render_attempt(attempt: Attempt, *, origin: str | None) -> Json:
     """
     schedule, _, occurrence = attempt.event_id.partition(".")
     interrupted = attempt.kind is AttemptKind.INTERRUPTED
-    error = model.INTERRUPTED if interrupted else attempt.error
-    has_response = not interrupted and error is None and attempt.status is not None
-    delivered = has_response and 200 <= (attempt.status or 0) < 300
+    cause = cause_of(attempt)
+    answered = attempt.error is None and attempt.status is not None
+    delivered = answered and 200 <= (attempt.status or 0) < 300
     status = INTERRUPTED if interrupted else DELIVERED if delivered else FAILED
     return {
         "attemptId": f"{occurrence}-{attempt.number}",
@@ -159,7 +159,8 @@ def render_attempt(attempt: Attempt, *, origin: str | None) -> Json:
         "nextDate": None if attempt.next_ms is None else to_iso(attempt.next_ms),
         "responseStatus": attempt.status,
         "responseBody": attempt.response,
-        "error": error,
+        "error": cause and cause.sentence,
+        "errorCode": cause and cause.code,
         "possibleDuplicate": attempt.possible_duplicate,
         "replayOf": None if origin is None else public_id(origin),
     }

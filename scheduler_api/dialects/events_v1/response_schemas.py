@@ -152,7 +152,16 @@ class Attempt(Schema):
     nextDate = fields.DateTime(required=True, allow_none=True)
     responseStatus = fields.Integer(required=True, allow_none=True)
     responseBody = fields.String(required=True)
-    error = fields.String(required=True, allow_none=True)
+    error = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why the attempt failed, as a sentence"},
+    )
+    errorCode = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why the attempt failed, as a stable code"},
+    )
     possibleDuplicate = fields.Boolean(required=True)
     replayOf = fields.String(required=True, allow_none=True)
 

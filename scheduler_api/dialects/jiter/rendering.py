@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterable, Iterator
 from flask import Response
+from scheduler_api.core.delivery.causes import cause_of, error_fields
 from scheduler_api.core.model import (
-    INTERRUPTED,
     Attempt,
-    AttemptKind,
     Content,
     Event,
     Schedule,
@@ -167,23 +166,19 @@ def _content(content: Content) -> Json:
 def _record(attempt: Attempt, body: bytes | None) -> Json:
     """Render the fields that all history records have.
 
-    If the attempt got no response status, the field `status` is left out.
+    If the attempt got no response status, the field `status` is left out, and
+    `responseData` says why.
     """
     status = {} if attempt.status is None else {"status": str(attempt.status)}
+    error = error_fields(cause_of(attempt))
+    reason = error.get("error", "") if attempt.status is None else ""
     return status | {
-        "responseData": _response_text(attempt),
+        "responseData": attempt.response or reason,
+        **error,
         "requestData": _request_text(attempt, body),
         "createdAt": to_iso(attempt.started_ms),
         "updatedAt": to_iso(attempt.ended_ms),
     }
-
-
-def _response_text(attempt: Attempt) -> str:
-    if attempt.response:
-        return attempt.response
-    if attempt.kind is AttemptKind.INTERRUPTED:
-        return INTERRUPTED
-    return attempt.error or ""
 
 
 def _request_text(attempt: Attempt, body: bytes | None) -> str:

@@ -26,6 +26,12 @@ class Record(Schema):
         metadata={"description": "HTTP status, if there was a response"}
     )
     responseData = fields.String(required=True)
+    error = fields.String(
+        metadata={"description": "Why the attempt failed, as a sentence"}
+    )
+    errorCode = fields.String(
+        metadata={"description": "Why the attempt failed, as a stable code"}
+    )
     requestData = fields.String(required=True)
     createdAt = fields.DateTime(required=True)
     updatedAt = fields.DateTime(required=True)

@@ -8,6 +8,7 @@ Source: https://upstash.com/docs/qstash/features/callbacks
 
 import base64
 import orjson
+from scheduler_api.core.delivery.causes import cause, error_fields
 from scheduler_api.core.delivery.request import Answer, content_of
 from scheduler_api.core.model import Begun, Content, FollowUp
 from scheduler_api.dialects.qstash.parsing.ids import dlq_id
@@ -125,6 +126,7 @@ def _body(
     hidden = message.redaction
     body = {
         "status": answer.status or 0,
+        **error_fields(cause(answer.status, answer.error, answer.detail)),
         "header": header_map(answer.headers),
         "body": _base64(answer.body[:RESPONSE_MAX_BYTES]),
         "bodyIncomplete": _is_incomplete(answer) or None,

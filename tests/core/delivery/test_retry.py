@@ -26,6 +26,7 @@ class Reply:
 
     status: int | None = 500
     error: str | None = None
+    detail: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     started_ms: int = NOW_MS - 500
     total_ms: float = 500.0

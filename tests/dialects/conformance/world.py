@@ -24,13 +24,17 @@ from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
 from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient
+from workers.http_client.resolver import Lookup, resolve
 
 SECRET_KEY = "0123456789abcdef"
 MAX_CLAIMS = 1_000
 
 
 class World:
-    """The API under test, and a worker whose clock shows `now_ms`."""
+    """The API under test, and a worker whose clock shows `now_ms`.
+
+    `lookup` resolves the names of destinations for the worker.
+    """
 
     def __init__(self, store_url: str) -> None:
         loopback = read_networks("127.0.0.0/8")
@@ -40,6 +44,7 @@ class World:
         self.app = create_app(self.settings)
         self.cell = Cell(redis.Redis.from_url(store_url), self.settings.prefix)
         self.now_ms = self.cell.now_ms()
+        self.lookup: Lookup = resolve
 
     def new_tenant(self) -> NewTenant:
         return outbound.tenants(self.cell, self.settings).create("test")
@@ -72,7 +77,8 @@ class World:
     ) -> list[Settlement]:
         ring = KeyRing(outbound.tenants(cell, self.settings))
         policy = AddressPolicy.of(self.settings)
-        async with HttpClient(policy, limit=10, body_cap_bytes=4096) as http_client:
+        client = HttpClient(policy, limit=10, body_cap_bytes=4096, lookup=self.lookup)
+        async with client as http_client:
             deliverer = Deliverer(
                 worker.store,
                 http_client,

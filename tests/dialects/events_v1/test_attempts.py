@@ -49,11 +49,13 @@ def test_attempts_are_listed_newest_first(api: Api):
         "nextDate": to_iso(at_ms + 3_001),
         "responseStatus": 500,
         "responseBody": "no",
-        "error": None,
+        "error": "the destination answered 500 (Internal Server Error)",
+        "errorCode": "http-500",
         "possibleDuplicate": False,
         "replayOf": None,
     }
-    assert attempts[0]["error"] == "timeout"
+    assert attempts[0]["errorCode"] == "timeout"
+    assert (attempts[1]["error"], attempts[1]["errorCode"]) == (None, None)
     path = f"/v1/events/{event_id}/attempts"
     assert (
         api.data("GET", path, query_string={"limit": 1, "offset": 1}) == attempts[1:2]

@@ -50,6 +50,7 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     error: str | None = None
+    detail: str = ""
     started_ms: int = NOW_MS
     total_ms: float = 10
 

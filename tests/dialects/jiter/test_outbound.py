@@ -36,6 +36,7 @@ class Reply:
 
     status: int | None = 500
     error: str | None = None
+    detail: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     started_ms: int = WANTED_MS

@@ -106,7 +106,15 @@ def test_the_history_has_one_record_per_attempt_oldest_first(api: Any) -> None:
     assert [record["id"] for record in history] == ["1001", "1002", "1003"]
     assert {record["event"] for record in history} == {event}
     assert [record.get("status") for record in history] == ["500", None, "204"]
-    assert [record["responseData"] for record in history] == ["no", "timeout", ""]
+    late = "the attempt took longer than its time limit"
+    assert [record["responseData"] for record in history] == ["no", late, ""]
+    assert [record.get("error") for record in history] == [
+        "the destination answered 500 (Internal Server Error)",
+        late,
+        None,
+    ]
+    codes = [record.get("errorCode") for record in history]
+    assert codes == ["http-500", "timeout", None]
     ended_ms = [from_iso(record["updatedAt"]) for record in history]
     began_ms = [from_iso(record["createdAt"]) for record in history]
     assert ended_ms == sorted(ended_ms)

@@ -16,6 +16,7 @@ class Reply:
 
     status: int | None = 500
     error: str | None = None
+    detail: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     body_truncated: bool = False

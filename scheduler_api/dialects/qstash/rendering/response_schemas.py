@@ -92,7 +92,14 @@ class CancelResponse(Schema):
     cancelled = fields.Integer(required=True)
 
 
-class LogEntry(MessageSettings):
+class Failure(Schema):
+    """Why the last attempt failed."""
+
+    error = fields.String(metadata={"description": "A sentence"})
+    errorCode = fields.String(metadata={"description": "A stable code"})
+
+
+class LogEntry(MessageSettings, Failure):
     """A state that a message entered; bodies are in base64."""
 
     time = fields.Integer(required=True)
@@ -105,7 +112,6 @@ class LogEntry(MessageSettings):
     scheduleId = fields.String()
     callbackHeaders = _header_map()
     failureCallbackHeaders = _header_map()
-    error = fields.String()
     possibleDuplicate = fields.Boolean()
     nextDeliveryTime = fields.Integer()
     responseStatus = fields.Integer()
@@ -129,7 +135,7 @@ class LogPage(Page):
     events = fields.List(fields.Nested(LogEntry), required=True)
 
 
-class DeadLetter(MessageResponse):
+class DeadLetter(MessageResponse, Failure):
     """A message that failed for good, with the last response."""
 
     dlqId = fields.String(required=True)

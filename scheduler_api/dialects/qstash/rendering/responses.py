@@ -8,7 +8,8 @@ Source: https://upstash.com/docs/qstash/api
 import base64
 import orjson
 from flask import Response
-from scheduler_api.core.model import INTERRUPTED, Attempt, AttemptKind, Event
+from scheduler_api.core.delivery.causes import cause_of, error_fields
+from scheduler_api.core.model import Attempt, Event
 from scheduler_api.dialects.qstash.parsing.ids import dlq_id
 from scheduler_api.dialects.qstash.parsing.message import (
     Callback,
@@ -22,7 +23,6 @@ from scheduler_api.dialects.qstash.parsing.message import (
 Json = dict[str, object]
 
 MIMETYPE = "application/json"
-DELIVERED = "DELIVERED"
 
 
 def respond(body: object, status: int = 200) -> Response:
@@ -76,12 +76,14 @@ def render_dead_letter(
         key: the tenant's redaction key.
     """
     text = "" if attempt is None else attempt.response
+    cause = None if attempt is None else cause_of(attempt)
     response = body_fields(text.encode("utf-8", "surrogatepass"))
     headers = () if attempt is None else attempt.headers
     return drop_none(
         {
             **render_message(event, message, key=key),
             "dlqId": dlq_id(event.wanted_ms, event.id),
+            **error_fields(cause),
             "responseStatus": (attempt and attempt.status) or 0,
             "responseHeader": redacted_headers(message, headers, key=key),
             "responseBody": response.get("body"),
@@ -112,7 +114,7 @@ def render_log_entry(
     """
     body = message.redaction.redact_body(event.content.body, key=key)
     callbacks = callback_fields(message, key=key)
-    outcome = {} if attempt is None else _outcome(attempt, message, state, key=key)
+    outcome = {} if attempt is None else _outcome(attempt, message, key=key)
     return drop_none(
         {
             "time": time_ms,
@@ -200,16 +202,11 @@ def _sent_headers(callback: Callback) -> Headers:
     return (("Content-Type", callback.content_type), *callback.headers)
 
 
-def _outcome(attempt: Attempt, message: Message, state: str, *, key: bytes) -> Json:
+def _outcome(attempt: Attempt, message: Message, *, key: bytes) -> Json:
     response = attempt.response.encode("utf-8", "surrogatepass")
     headers = redacted_headers(message, attempt.headers, key=key)
-    error = attempt.error
-    if not error and state != DELIVERED and attempt.status is not None:
-        error = f"the destination answered {attempt.status}"
-    if not error and attempt.kind is AttemptKind.INTERRUPTED:
-        error = INTERRUPTED
     return {
-        "error": error or None,
+        **error_fields(cause_of(attempt)),
         "possibleDuplicate": attempt.possible_duplicate or None,
         "nextDeliveryTime": attempt.next_ms,
         "responseStatus": attempt.status,

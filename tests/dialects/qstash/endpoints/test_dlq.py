@@ -50,6 +50,7 @@ def test_a_dead_letter_has_the_message_and_its_last_response(api: Any) -> None:
     assert letter["dlqId"] == f"{message['notBefore']}-{name.removeprefix('msg_')}"
     assert {key: letter[key] for key in message} == message
     assert letter["responseStatus"] == 503
+    assert letter["errorCode"] == "http-503"
     assert letter["responseBody"] == "nö"
     assert letter["responseHeader"] == {"Retry-After": ["9"], "X-Reason": ["busy"]}
     assert api.call("GET", f"/v2/dlq/{letter['dlqId']}") == (200, letter)
@@ -61,6 +62,7 @@ def test_the_response_status_is_0_without_a_response(api: Any) -> None:
     [letter] = listed(api)["messages"]
 
     assert letter["responseStatus"] == 0
+    assert letter["errorCode"] == "timeout"
     assert not {"responseBody", "responseBodyBase64", "responseHeader"} & {*letter}
 
 

@@ -84,7 +84,8 @@ def test_a_failed_attempt_has_its_response(api: Any) -> None:
     assert base64.b64decode(error["responseBody"]).decode() == "späte"
     assert error["nextDeliveryTime"] == error["time"] + 3_000
     assert retry["nextDeliveryTime"] == error["nextDeliveryTime"]
-    assert error["error"] == "the destination answered 503"
+    assert error["error"] == "the destination answered 503 (Service Unavailable)"
+    assert error["errorCode"] == "http-503"
 
 
 def test_response_headers_have_both_names(api: Any) -> None:
@@ -125,7 +126,8 @@ def test_an_attempt_without_a_response_has_an_error(api: Any) -> None:
     api.attempt(name, "dead", error="timeout")
 
     for entry in api.logs()["logs"][:2]:
-        assert entry["error"] == "timeout"
+        assert entry["error"] == "the attempt took longer than its time limit"
+        assert entry["errorCode"] == "timeout"
         assert "responseStatus" not in entry
 
 

@@ -347,6 +347,8 @@ OWN_FIELDS = {
         **{"timeZone": TEXT, "gap": TEXT, "fold": TEXT, "overlap": TEXT},
         **{"startDate": TEXT, "endDate": TEXT, "maxRuns": INTEGER, "jitter": TEXT},
     },
+    "LogEntry": {"errorCode": TEXT},
+    "DLQMessage": {"error": TEXT, "errorCode": TEXT},
     "URLGroup": {"headers": MAP},
     "SigningKeys": {
         **{"breaks": TEXT, "graceEndsAt": INTEGER},

@@ -1,0 +1,95 @@
+"""Why attempts fail: a stable code and a sentence for each cause. Pure.
+
+All dialects show the same codes and sentences, in lists of attempts, logs, dead letters
+and callbacks.
+"""
+
+from contextlib import suppress
+from http import HTTPStatus
+from scheduler_api.core.delivery.retry import BLOCKED, GROUP_MISSING
+from scheduler_api.core.model import Attempt, AttemptKind
+from typing import NamedTuple
+
+DETAIL_MAX_BYTES = 512
+UNDELIVERABLE, INTERRUPTED, LATE = "undeliverable", "interrupted", "late"
+# The sentence for a code, if the attempt has no sentence of its own.
+SENTENCES = {
+    "bad-header": "a header of the request cannot be sent",
+    "bad-url": "the URL of the destination is not valid",
+    BLOCKED: "the scheduler does not send requests to this destination",
+    "connect": "the connection to the destination failed",
+    "connection-closed": "the receiver closed the connection before it answered",
+    "dns": "the host name of the destination has no address",
+    GROUP_MISSING: "the url group does not exist",
+    "headers-too-large": "the response headers are too many or too long",
+    INTERRUPTED: "the attempt was interrupted; the request may have arrived",
+    LATE: "the response came after the attempt had been given up as interrupted",
+    "lease-lost": "the attempt was given up before the request was sent",
+    "protocol": "the response is not valid HTTP/1.1",
+    "timeout": "the attempt took longer than its time limit",
+    "tls": "the TLS handshake with the receiver failed",
+    "tls-expired": "the certificate of the receiver has expired or is not yet valid",
+    "tls-host": "the certificate of the receiver is for another host name",
+    "tls-untrusted": "the certificate of the receiver is not trusted",
+    UNDELIVERABLE: "the scheduler could not build the request",
+}
+# Codes whose details only operators may see: a detail names the address that a host
+# name stands for.
+PRIVATE = frozenset((BLOCKED,))
+
+
+class Cause(NamedTuple):
+    """Why an attempt failed: a stable code, and a sentence."""
+
+    code: str
+    sentence: str
+
+
+def cause(status: int | None, error: str | None, detail: str) -> Cause | None:
+    """Return the cause of a result; None for a status from 200 to 299 without an error.
+
+    Args:
+        error: the code of the failure; None if the receiver has answered.
+        detail: a sentence about this failure; empty: use the sentence of the code.
+    """
+    if error is not None:
+        return Cause(str(error), public_detail(error, detail) or _sentence(error))
+    if status is None or 200 <= status < 300:
+        return None
+    return Cause(f"http-{status}", _answered(status))
+
+
+def cause_of(attempt: Attempt) -> Cause | None:
+    """Return why an attempt failed; None if it succeeded in time."""
+    if attempt.kind is AttemptKind.INTERRUPTED:
+        return Cause(INTERRUPTED, _sentence(INTERRUPTED))
+    found = cause(attempt.status, attempt.error, attempt.detail)
+    if found is None and attempt.kind is AttemptKind.LATE:
+        return Cause(LATE, _sentence(LATE))
+    return found
+
+
+def error_fields(found: Cause | None) -> dict[str, str]:
+    """Return the fields of JSON that show a cause in all dialects; {} for None."""
+    return {} if found is None else {"error": found.sentence, "errorCode": found.code}
+
+
+def public_detail(error: str, detail: str) -> str:
+    """Return the part of a detail that tenants may see, at most `DETAIL_MAX_BYTES`."""
+    if error in PRIVATE:
+        return ""
+    start = detail.encode("utf-8", "replace")[:DETAIL_MAX_BYTES]
+    return start.decode("utf-8", "ignore")
+
+
+def _sentence(code: str) -> str:
+    return SENTENCES.get(code, code)
+
+
+def _answered(status: int) -> str:
+    sentence = f"the destination answered {status}"
+    with suppress(ValueError):
+        sentence += f" ({HTTPStatus(status).phrase})"
+    if 300 <= status < 400:
+        sentence += "; redirects are not followed"
+    return sentence

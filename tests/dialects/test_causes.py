@@ -33,7 +33,7 @@ def client_of(world: World) -> Client:
     return Client(world.app, tenant, token)
 
 
-def shown(record: dict[str, str]) -> Cause:
+def error_of(record: dict[str, str]) -> Cause:
     return record.get("error"), record.get("errorCode")
 
 
@@ -54,7 +54,7 @@ def qstash_causes(world: World, receivers: Receivers, url: str) -> list[Cause]:
     _, letters = client.call("GET", f"/v2/dlq?{query}")
     bodies = [json.loads(arrival.body) for arrival in callback.arrivals]
     assert (len(entries), len(bodies)) == (2, 2)
-    return [shown(record) for record in [*entries, *letters["messages"], *bodies]]
+    return [error_of(record) for record in [*entries, *letters["messages"], *bodies]]
 
 
 def jiter_causes(world: World, url: str) -> list[Cause]:
@@ -64,7 +64,7 @@ def jiter_causes(world: World, url: str) -> list[Cause]:
     _, created = client.call("POST", "/api/events", json=event)
     world.run_for(DAY_MS)
     _, found = client.call("GET", f"/api/events/{created['id']}")
-    return [shown(record) for record in found["history"]]
+    return [error_of(record) for record in found["history"]]
 
 
 def v1_causes(world: World, url: str) -> list[Cause]:
@@ -79,7 +79,7 @@ def v1_causes(world: World, url: str) -> list[Cause]:
     _, created = client.call("POST", "/v1/events", json=event)
     world.run_for(DAY_MS)
     path = f"/v1/events/{created['data']['eventId']}/attempts"
-    return [shown(record) for record in client.call("GET", path)[1]["data"]]
+    return [error_of(record) for record in client.call("GET", path)[1]["data"]]
 
 
 def all_causes(world: World, receivers: Receivers, url: str) -> set[Cause]:

@@ -19,7 +19,7 @@ from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.settings import Settings, from_env
-from scheduler_api.web import cron_preview, openapi, readiness
+from scheduler_api.web import cron_preview, http_errors, openapi, readiness
 from scheduler_api.web.client_address import ClientAddresses
 from werkzeug.exceptions import HTTPException, NotFound
 
@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     documents = [dialect.DOCUMENT for dialect in DIALECTS]
     app.register_blueprint(openapi.blueprint(documents))
     _add_health(app, built)
+    app.extensions[http_errors.EXTENSION] = _error_at
     app.before_request(_refuse_leading_slashes)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Unauthorized, _unauthorized)
@@ -131,17 +132,21 @@ def _add_health(app: Flask, built: services.Services) -> None:
         return {"status": "ok"}, 200
 
 
-def _api() -> Api:
-    """Return the API whose error format applies to the path of the request."""
+def _api(path: str) -> Api:
+    """Return the API whose error format applies to a path."""
     for api in APIS:
         for prefix in api.PREFIXES:
-            if request.path == prefix or request.path.startswith(f"{prefix}/"):
+            if path == prefix or path.startswith(f"{prefix}/"):
                 return api
     return DEFAULT
 
 
+def _error_at(path: str, status: int, message: str) -> Response:
+    return _api(path).error(status, message)
+
+
 def _error(status: int, message: str) -> Response:
-    response = _api().error(status, message)
+    response = _error_at(request.path, status, message)
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
@@ -186,4 +191,4 @@ def _internal_error(err: Exception) -> Response:
     """Return a response with status 500; log the error and the ids in the path."""
     ids = request.view_args or {}
     log.error(logfmt.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
-    return _error(500, _api().internal_error(request.endpoint))
+    return _error(500, _api(request.path).internal_error(request.endpoint))

@@ -176,6 +176,84 @@ def test_a_request_that_is_cut_off_or_malformed_is_refused(
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
+FORMATS = {
+    "/v2/publish/http://h/": {"error"},
+    "/api/events": {"message"},
+    "/v1/events": {"statusCode", "message", "error", "timestamp"},
+    "/": {"message"},
+}
+MALFORMED = [
+    ("POST {}" + "a" * 9000, "", 414),
+    ("POST {}?x y", "", 400),
+    ("POST {}\x01", "", 400),
+    ("pöst {}", "", 400),
+    ("POST http://h{}", "No Colon: 1", 400),
+    ("POST {}", "X: " + "a" * 20_000, 431),
+    ("POST {}", "\r\n".join(["X: a"] * 600), 431),
+    ("POST {}", "X: a\r\n b", 400),
+    ("POST {}", "X: \x00", 400),
+    ("POST {}", "Content-Length: 1\r\nContent-Length: 2", 400),
+    ("POST {}", "Content-Length: 1\r\nTransfer-Encoding: chunked", 400),
+    ("POST {}", "Transfer-Encoding: xyz", 501),
+    ("POST {}", "Expect: xyz", 417),
+]
+
+
+def exchange(port: int, head: bytes) -> tuple[int, dict, bytes]:
+    """Send a request without a body; return the status, the JSON and all bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(head)
+        client.shutdown(socket.SHUT_WR)
+        with client.makefile("rb") as stream:
+            answer = stream.read()
+    start, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/json" in start.lower()
+    return int(start.split(b" ")[1]), json.loads(body), answer
+
+
+@pytest.mark.parametrize("path", FORMATS)
+@pytest.mark.parametrize(("start", "rest", "status"), MALFORMED)
+def test_every_refusal_of_the_server_has_the_format_of_the_api(
+    path: str, start: str, rest: str, status: int, ready_port: int
+):
+    head = f"{start.format(path)} HTTP/1.1\r\nConnection: close\r\n{rest}\r\n\r\n"
+
+    found, body, answer = exchange(ready_port, head.encode())
+
+    assert (found, set(body)) == (status, FORMATS[path])
+    assert b"html" not in answer.lower()
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\r\n\r\n\r\n", b"\x16\x03\x01\r\n", b"\xff" * 9000]
+)
+def test_what_is_not_http_gets_plain_json(garbage: bytes, ready_port: int):
+    status, body, _ = exchange(ready_port, garbage)
+
+    assert (status // 100, set(body)) == (4, {"message"})
+
+
+@pytest.mark.parametrize(
+    ("raw", "escaped"),
+    [
+        ("?name=José", "?name=Jos%C3%A9"),
+        ("pfad/ü?q=東京&x", "pfad/%C3%BC?q=%E6%9D%B1%E4%BA%AC&x"),
+        ("%C3%BCü?%zz=€", "%C3%BC%C3%BC?%zz=%E2%82%AC"),
+    ],
+)
+def test_a_raw_utf8_target_is_percent_encoded(
+    raw: str, escaped: str, ready_port: int, tenant: NewTenant
+):
+    head = (
+        f"POST /v2/publish/https://example.com/{raw} HTTP/1.1\r\nConnection: close\r\n"
+        f"Authorization: Bearer {tenant.token}\r\nUpstash-Delay: 1d\r\n\r\n"
+    )
+
+    status, body, _ = exchange(ready_port, head.encode())
+
+    assert (status, body["url"]) == (201, f"https://example.com/{escaped}")
+
+
 def test_a_delivery_to_loopback_is_refused(
     shells: dict[str, Path],
     port: int,

@@ -97,7 +97,7 @@ def test_a_refused_connection_has_one_cause_everywhere(
 
     [(sentence, code)] = all_causes(world, receivers, url)
 
-    assert code == "connect"
+    assert code == "refused"
     assert "refused" in str(sentence)
 
 

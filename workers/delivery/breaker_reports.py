@@ -10,18 +10,12 @@ from scheduler_api.core.model import Begun
 from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store.leases import WorkerStore
 from workers.http_client.client import Result
-from workers.http_client.failures import Failure
+from workers.http_client.failures import ORIGIN_FAILURES, ROUTE_FAILURES
 
 log = logging.getLogger("scheduler.worker")
 
 REPORT_EVERY_S = 1.0
-DESTINATION_FAILURES = frozenset(
-    (
-        *(Failure.CLOSED, Failure.CONNECT, Failure.DNS, Failure.PROTOCOL),
-        *(Failure.TIMEOUT, Failure.TLS, Failure.TLS_EXPIRED, Failure.TLS_HOST),
-        Failure.TLS_UNTRUSTED,
-    )
-)
+DESTINATION_FAILURES = ORIGIN_FAILURES | ROUTE_FAILURES
 
 
 @dataclass

@@ -14,12 +14,12 @@ from typing import Self
 from workers.http_client.connection import HttpExchange
 from workers.http_client.deadline import Deadline
 from workers.http_client.errors import (
-    BodyTimeout,
     ConnectionClosed,
     HeadTooLarge,
     IncompleteBody,
     NoAddress,
     NotHttp,
+    TlsExpected,
 )
 from workers.http_client.failures import Failure, explain
 from workers.http_client.pool import HttpConnectionPool
@@ -38,12 +38,12 @@ BODY_TIMEOUT_S = 10.0
 
 # RuntimeError is included because uvloop raises it for some operating system errors.
 _EXPECTED = (
-    BodyTimeout,
     IncompleteBody,
     ConnectionClosed,
     HeadTooLarge,
     NoAddress,
     NotHttp,
+    TlsExpected,
     OSError,
     RuntimeError,
     SchedulerError,

@@ -7,15 +7,16 @@ many bytes of a response are read and kept.
 import asyncio
 import select
 from collections.abc import Callable
+from enum import Enum
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from time import perf_counter
 from typing import cast
 from workers.http_client.errors import (
-    BodyTimeout,
     ConnectionClosed,
     HeadTooLarge,
     IncompleteBody,
     NotHttp,
+    TlsExpected,
 )
 
 RESPONSE_HEADERS_MAX = 100
@@ -29,6 +30,22 @@ FRAMING_MAX = 16
 # A body that is longer than this is written in pieces of this size, as fast as the
 # receiver reads.
 PIECE_BYTES = 256 * 1024
+# A connection reads at most this much before its first request.
+EARLY_MAX_BYTES = 64 * 1024
+# How many bytes of a malformed response are quoted.
+QUOTED_BYTES = 40
+TLS_ALERT = b"\x15\x03"
+
+
+class Phase(Enum):
+    """What an exchange waits for."""
+
+    WAIT = "wait"  # its turn in the client
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TLS = "tls"
+    WRITE = "write"
+    READ = "read"
 
 
 class HttpExchange:
@@ -52,6 +69,7 @@ class HttpExchange:
         "has_head",
         "headers",
         "may_write",
+        "phase",
         "read_bytes",
         "refusal",
         "started_s",
@@ -73,6 +91,7 @@ class HttpExchange:
         self.first_byte_s = 0.0
         self.read_bytes = 0
         self.dispatched = False
+        self.phase = Phase.WAIT
         self.refusal: str | None = None
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
@@ -87,6 +106,11 @@ class HttpExchange:
         if not self.has_head:
             return HEAD_MAX_BYTES
         return HEAD_MAX_BYTES + FRAMING_MAX * self.body_cap_bytes
+
+    @property
+    def elapsed_s(self) -> float:
+        """The time since the start."""
+        return perf_counter() - self.started_s
 
     def since_start_ms(self, moment_s: float) -> int | None:
         """Convert a moment to milliseconds since the start; None if it is not set."""
@@ -115,6 +139,7 @@ class HttpConnection(asyncio.Protocol):
         self._resumed: asyncio.Future[None] | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._sent = True
+        self._early: bytes | None = b""
         self._reusable = True
         self._poll: select.poll | None = None
 
@@ -132,13 +157,16 @@ class HttpConnection(asyncio.Protocol):
             ConnectionClosed, IncompleteBody: the connection ended too early.
             HeadTooLarge, NotHttp: the response is too large or malformed.
         """
-        transport = self._transport
-        if transport is None:
-            raise ConnectionClosed
+        transport, early = self._transport, self._early
+        self._early = None
         self._exchange = exchange
         self._bodyless = head.startswith(b"HEAD ")
         self._done = done = asyncio.get_running_loop().create_future()
-        if len(body) <= PIECE_BYTES:
+        if early:
+            self.data_received(early)
+        if transport is None:
+            self.connection_lost(None)
+        elif len(body) <= PIECE_BYTES:
             transport.write(head + body)
         else:
             transport.write(head)
@@ -175,10 +203,17 @@ class HttpConnection(asyncio.Protocol):
             self._body_timer = None
         if exchange is not None and not exchange.complete:
             self._reusable = False
+            if not self._is_written():
+                exchange.phase = Phase.WRITE
         if self._reusable and self._sent:
             return True
         self.abort()
         return False
+
+    def _is_written(self) -> bool:
+        """Whether the operating system has taken the entire request."""
+        transport = self._transport
+        return self._sent and not (transport and transport.get_write_buffer_size())
 
     def abort(self) -> None:
         """Close at once; discard unsent and unread data."""
@@ -209,7 +244,7 @@ class HttpConnection(asyncio.Protocol):
         if exchange is None:
             return
         if not exchange.has_head:
-            self._end(ConnectionClosed())
+            self._end(exc if isinstance(exc, OSError) else ConnectionClosed())
         elif exc is None and _ends_with_connection(exchange.headers):
             self._complete(exchange)
         else:
@@ -226,9 +261,7 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None or self._done is None:
-            # The receiver sent data without a request: close the connection, so that
-            # the next request does not get this data as its response.
-            self.abort()
+            self._received_unrequested(data)
             return
         if not exchange.first_byte_s:
             exchange.first_byte_s = perf_counter()
@@ -238,16 +271,27 @@ class HttpConnection(asyncio.Protocol):
         exchange.read_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
+        except (HttpParserError, HttpParserUpgrade) as err:
             self._reusable = False
-            self._end(NotHttp())
+            self._end(_parser_error(err, data))
         if exchange.has_head and not self._done.done() and self._body_timer is None:
             self._limit_body_time(exchange)
+
+    def _received_unrequested(self, data: bytes) -> None:
+        """Keep data from before the first request; close the connection otherwise.
+
+        A receiver may respond before it reads the request, for example because it is
+        busy. Between requests, the next request would get this data as its response.
+        """
+        if self._early is None or len(self._early) > EARLY_MAX_BYTES:
+            self.abort()
+        else:
+            self._early += data
 
     def _limit_body_time(self, exchange: HttpExchange) -> None:
         if exchange.body_timeout_s is not None:
             self._body_timer = asyncio.get_running_loop().call_later(
-                exchange.body_timeout_s, self._end, BodyTimeout()
+                exchange.body_timeout_s, self._end, TimeoutError()
             )
 
     def on_message_begin(self) -> None:
@@ -273,8 +317,7 @@ class HttpConnection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if status == 101:
-            # The client never asks to switch protocols, so the response is invalid.
-            self._end(NotHttp())
+            self._end(NotHttp("status 101 without a request to switch protocols"))
         elif status < 200:
             exchange.headers.clear()
         else:
@@ -314,6 +357,18 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._reusable = False
             done.set_exception(error)
+
+
+def _parser_error(err: Exception, data: bytes) -> Exception:
+    """Return the error for a response that the parser refuses.
+
+    Args:
+        data: the last bytes that were received.
+    """
+    if data.startswith(TLS_ALERT):
+        return TlsExpected()
+    quoted = data[:QUOTED_BYTES].decode("latin-1")
+    return NotHttp(f"the response is not valid HTTP: {err}, in {quoted!a}")
 
 
 def _ends_with_connection(headers: list[tuple[bytes, bytes]]) -> bool:

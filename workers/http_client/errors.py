@@ -23,16 +23,19 @@ class HeadTooLarge(Exception):
 
 
 class NotHttp(Exception):
-    """The receiver sent something that is not an HTTP/1.1 response."""
+    """The receiver sent something that is not an HTTP/1.1 response.
+
+    The message says what is wrong.
+    """
+
+
+class TlsExpected(Exception):
+    """The receiver answered a request without TLS with a TLS alert."""
 
 
 class IncompleteBody(Exception):
     """The connection ended before the response body was complete."""
 
 
-class BodyTimeout(Exception):
-    """The response body was not complete in time; nobody waits for it."""
-
-
 class NoAddress(Exception):
-    """The host name has no address."""
+    """The host name has no address; the message says why."""

@@ -1,26 +1,28 @@
-"""Codes for the ways in which an attempt can fail."""
+"""Codes and messages for the ways in which an attempt can fail."""
 
+import errno
 import os
+import re
 import ssl
 from enum import StrEnum
 from scheduler_api.core.delivery.retry import BLOCKED, GROUP_MISSING
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader
-from workers.http_client.connection import HttpExchange
+from workers.http_client.connection import HttpExchange, Phase
 from workers.http_client.errors import (
     Blocked,
-    BodyTimeout,
     ConnectionClosed,
     HeadTooLarge,
     IncompleteBody,
     LeaseLost,
     NoAddress,
     NotHttp,
+    TlsExpected,
 )
 
 
 class Failure(StrEnum):
-    """Why an attempt has no complete response.
+    """Why an attempt has no response.
 
     Values are stored, so they must not change.
     """
@@ -28,19 +30,90 @@ class Failure(StrEnum):
     BAD_HEADER = "bad-header"
     BAD_URL = "bad-url"
     BLOCKED = BLOCKED
-    CLOSED = "connection-closed"
-    CONNECT = "connect"
+    CLOSED = "connection-closed"  # after the request was sent
+    CONNECT = "connect"  # for a reason without a code of its own
+    CONNECT_RESET = "connect-reset"
+    CONNECT_TIMEOUT = "connect-timeout"
     DNS = "dns"
+    DNS_TIMEOUT = "dns-timeout"
     GROUP_MISSING = GROUP_MISSING
     HEADERS_TOO_LARGE = "headers-too-large"
     LEASE_LOST = "lease-lost"
     PROTOCOL = "protocol"
-    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    RESET = "reset"  # after the request was sent
+    TIMEOUT = "timeout"  # of the response
     TLS = "tls"
+    TLS_EXPECTED = "tls-expected"  # a request without TLS to a port with TLS
     TLS_EXPIRED = "tls-expired"
     TLS_HOST = "tls-host"
+    TLS_PLAIN_PORT = "tls-plain-port"  # a request with TLS to a port without TLS
+    TLS_TIMEOUT = "tls-timeout"
     TLS_UNTRUSTED = "tls-untrusted"
+    TLS_VERSION = "tls-version"
+    UNREACHABLE = "unreachable"
+    WAIT_TIMEOUT = "wait-timeout"  # in the client, before it connects
+    WORKER = "worker-resources"
+    WRITE_TIMEOUT = "write-timeout"
 
+
+# The origin cannot be reached: no request was sent.
+ORIGIN_FAILURES = frozenset(
+    (
+        *(Failure.CONNECT, Failure.CONNECT_RESET, Failure.CONNECT_TIMEOUT),
+        *(Failure.DNS, Failure.DNS_TIMEOUT, Failure.REFUSED, Failure.UNREACHABLE),
+        *(Failure.TLS, Failure.TLS_EXPIRED, Failure.TLS_HOST, Failure.TLS_PLAIN_PORT),
+        *(Failure.TLS_TIMEOUT, Failure.TLS_UNTRUSTED, Failure.TLS_VERSION),
+    )
+)
+# The origin took the request, or a part of it, and did not respond properly.
+ROUTE_FAILURES = frozenset(
+    (
+        *(Failure.CLOSED, Failure.HEADERS_TOO_LARGE, Failure.PROTOCOL, Failure.RESET),
+        *(Failure.TIMEOUT, Failure.TLS_EXPECTED, Failure.WRITE_TIMEOUT),
+    )
+)
+
+_TIMEOUTS = {
+    Phase.WAIT: (Failure.WAIT_TIMEOUT, "no connection was free"),
+    Phase.RESOLVE: (Failure.DNS_TIMEOUT, "the name server did not answer"),
+    Phase.CONNECT: (
+        Failure.CONNECT_TIMEOUT,
+        "the receiver did not accept a connection",
+    ),
+    Phase.TLS: (Failure.TLS_TIMEOUT, "the TLS handshake was not complete"),
+    Phase.WRITE: (
+        Failure.WRITE_TIMEOUT,
+        "the receiver did not read the entire request",
+    ),
+    Phase.READ: (Failure.TIMEOUT, "the receiver did not answer"),
+}
+
+# In the order of significance, for a receiver with several addresses.
+_ERRNO = {
+    errno.ECONNREFUSED: (
+        Failure.REFUSED,
+        "the receiver refused the connection: no program listens on this port",
+    ),
+    **dict.fromkeys(
+        (errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE),
+        (Failure.CONNECT_RESET, "the receiver reset the connection"),
+    ),
+    # After the system's own number of attempts to connect.
+    errno.ETIMEDOUT: _TIMEOUTS[Phase.CONNECT],
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL),
+        (Failure.WORKER, "the worker has no resources for a connection"),
+    ),
+    **dict.fromkeys(
+        (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN),
+        (Failure.UNREACHABLE, "the receiver cannot be reached"),
+    ),
+}
+_IN_MESSAGE = re.compile(r"\[Errno (\d+)\]")
+
+# Codes whose message needs the system's own message.
+_VAGUE = frozenset((Failure.CONNECT, Failure.UNREACHABLE, Failure.WORKER))
 
 # OpenSSL's verify codes: 9 not yet valid, 10 expired, 62 other name, 64 other address.
 _VERIFY_CODES = {
@@ -49,6 +122,13 @@ _VERIFY_CODES = {
     62: Failure.TLS_HOST,
     64: Failure.TLS_HOST,
 }
+# OpenSSL's reasons for a first record that is not TLS.
+_NOT_TLS = frozenset(
+    (
+        *("HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"),
+        "WRONG_VERSION_NUMBER",
+    )
+)
 
 _FIXED: dict[type[Exception], tuple[Failure, str]] = {
     LeaseLost: (
@@ -59,26 +139,47 @@ _FIXED: dict[type[Exception], tuple[Failure, str]] = {
         Failure.HEADERS_TOO_LARGE,
         "the response headers are too many or too long",
     ),
-    NoAddress: (Failure.DNS, "the host name has no address"),
-    ConnectionClosed: (Failure.CLOSED, "the receiver closed the connection"),
-    BodyTimeout: (Failure.TIMEOUT, "the response body is not complete after 10 s"),
-    IncompleteBody: (Failure.PROTOCOL, "the response body is incomplete"),
-    NotHttp: (Failure.PROTOCOL, "the response is not valid HTTP/1.1"),
+    ConnectionClosed: (
+        Failure.CLOSED,
+        "the receiver closed the connection without a response",
+    ),
+    IncompleteBody: (
+        Failure.PROTOCOL,
+        "the connection ended before the response body was complete",
+    ),
+    TlsExpected: (
+        Failure.TLS_EXPECTED,
+        "the receiver expects TLS: use a URL that begins with https://",
+    ),
+}
+
+
+# The message of the exception is the message of the failure.
+_BY_MESSAGE: dict[type[Exception], Failure] = {
+    NoAddress: Failure.DNS,
+    NotHttp: Failure.PROTOCOL,
+    Blocked: Failure.BLOCKED,
+    BadHeader: Failure.BAD_HEADER,
+    SchedulerError: Failure.BAD_URL,
 }
 
 
 def explain(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
-    """Return the code, and a message for operators, for the error of an exchange."""
+    """Return the code, and a message, for the error of an exchange.
+
+    The message for `Failure.BLOCKED` is for operators only.
+    """
     if exchange.refusal is not None:
         return Failure.BLOCKED, exchange.refusal
     fixed = _FIXED.get(type(err))
     if fixed is not None:
         return fixed
-    if isinstance(err, SchedulerError):
-        return _explain_refusal(err)
     if isinstance(err, TimeoutError):
         return _explain_timeout(exchange)
-    return _explain_connection(err, exchange)
+    code = next(
+        (code for kind, code in _BY_MESSAGE.items() if isinstance(err, kind)), None
+    )
+    return (code, str(err)) if code else _explain_connection(err, exchange)
 
 
 def _explain_connection(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
@@ -87,29 +188,61 @@ def _explain_connection(err: Exception, exchange: HttpExchange) -> tuple[Failure
             code = _VERIFY_CODES.get(err.verify_code, Failure.TLS_UNTRUSTED)
             return code, f"the certificate is not accepted: {err.verify_message}"
         case ssl.SSLError():
-            return Failure.TLS, err.reason or "the TLS handshake failed"
+            return _explain_tls(err)
     if exchange.dispatched:
-        return Failure.CLOSED, "the connection was lost"
-    return Failure.CONNECT, _system_message(err)
+        return _explain_loss(err)
+    number = _errno(err)
+    if number:
+        return _explain_errno(number, exchange)
+    if exchange.phase is Phase.TLS:
+        return Failure.TLS, "the receiver closed the connection in the TLS handshake"
+    return Failure.CONNECT, "no address of the receiver accepted a connection"
 
 
-def _explain_refusal(err: SchedulerError) -> tuple[Failure, str]:
-    if isinstance(err, Blocked):
-        return Failure.BLOCKED, str(err)
-    if isinstance(err, BadHeader):
-        return Failure.BAD_HEADER, str(err)
-    return Failure.BAD_URL, str(err)
+def _explain_errno(number: int, exchange: HttpExchange) -> tuple[Failure, str]:
+    default = Failure.CONNECT, "no connection to the receiver"
+    code, text = _ERRNO.get(number, default)
+    if code in _VAGUE:
+        return code, f"{text}: {os.strerror(number)}"
+    if exchange.phase is Phase.TLS:
+        return code, f"{text} in the TLS handshake"
+    return code, text
+
+
+def _errno(err: Exception) -> int:
+    """Return the number of an error, or the most significant number in its message.
+
+    The message contains several errors if the receiver has several addresses. It also
+    contains the addresses, so it must not be shown.
+    """
+    if isinstance(err, OSError) and err.errno:
+        return err.errno
+    numbers = [int(found) for found in _IN_MESSAGE.findall(str(err))]
+    return next((number for number in _ERRNO if number in numbers), 0)
+
+
+def _explain_loss(err: Exception) -> tuple[Failure, str]:
+    """Explain an error after the request was sent."""
+    if isinstance(err, ConnectionError):
+        return Failure.RESET, "the receiver reset the connection without a response"
+    return Failure.CLOSED, "the connection was lost before there was a response"
+
+
+def _explain_tls(err: ssl.SSLError) -> tuple[Failure, str]:
+    reason = err.reason or "unknown error"
+    if reason in _NOT_TLS:
+        text = "the receiver does not use TLS on this port: is it an http:// URL?"
+        return Failure.TLS_PLAIN_PORT, text
+    code = Failure.TLS
+    if "VERSION" in reason or "PROTOCOL" in reason:
+        code = Failure.TLS_VERSION
+    return code, f"the TLS handshake failed: {reason}"
 
 
 def _explain_timeout(exchange: HttpExchange) -> tuple[Failure, str]:
-    missing = "response body"
-    if not exchange.has_head:
-        missing = "response head" if exchange.dispatched else "connection"
-    return Failure.TIMEOUT, f"{missing} not complete within the deadline"
-
-
-def _system_message(err: Exception) -> str:
-    """Return the operating system's message, without the address in `str(err)`."""
-    if isinstance(err, OSError) and err.errno:
-        return os.strerror(err.errno)
-    return "no address answered"
+    code, text = _TIMEOUTS[exchange.phase]
+    if exchange.has_head:
+        text = "the response body was not complete"
+    elif exchange.first_byte_s:
+        text = "the response head was not complete"
+    return code, f"{text} within {round(exchange.elapsed_s, 1):g} s"

@@ -13,7 +13,7 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
 from scheduler_api.core.delivery.destinations import AddressPolicy, Origin
 from time import perf_counter
-from workers.http_client.connection import HttpConnection, HttpExchange
+from workers.http_client.connection import HttpConnection, HttpExchange, Phase
 from workers.http_client.errors import Blocked, LeaseLost
 from workers.http_client.resolver import Resolver
 
@@ -70,6 +70,7 @@ class HttpConnectionPool:
             self.release(connection, origin)
             raise LeaseLost
         exchange.dispatched = True
+        exchange.phase = Phase.READ
         return connection
 
     def release(self, connection: HttpConnection, origin: Origin) -> None:
@@ -128,6 +129,7 @@ class HttpConnectionPool:
     async def _open(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:
         if self._policy.https_only and origin.scheme != "https":
             raise Blocked(f"{origin.host}: only https is allowed")
+        exchange.phase = Phase.RESOLVE
         addresses = await self._resolver.addresses(origin.host)
         loop = asyncio.get_running_loop()
 
@@ -141,6 +143,7 @@ class HttpConnectionPool:
                 raise PermissionError(exchange.refusal)
             return socket.socket(*info[:3])
 
+        exchange.phase = Phase.CONNECT
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             connected = await start_connection(
                 [_info(address, origin.port) for address in addresses],
@@ -149,6 +152,7 @@ class HttpConnectionPool:
                 socket_factory=open_socket,
             )
             secure = origin.scheme == "https"
+            exchange.phase = Phase.TLS if secure else Phase.CONNECT
             _, connection = await loop.create_connection(
                 lambda: HttpConnection(self._connections.discard),
                 sock=connected,

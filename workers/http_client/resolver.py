@@ -41,9 +41,9 @@ class Resolver:
         try:
             addresses = await self._resolve(host)
         except (OSError, UnicodeError) as err:
-            raise NoAddress from err
+            raise NoAddress(_explain(host, err)) from err
         if not addresses:
-            raise NoAddress
+            raise NoAddress(f"the host name {host} has no address")
         for address in addresses:
             # The port is checked when the socket is opened.
             reason = self._policy.refusal(address, 0)
@@ -86,6 +86,15 @@ def resolve(host: str) -> Sequence[str]:
     """
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _explain(host: str, err: Exception) -> str:
+    match err:
+        case socket.gaierror() if err.errno == socket.EAI_AGAIN:
+            return f"the name server did not answer for the host name {host}"
+        case OSError() if not isinstance(err, socket.gaierror):
+            return f"the host name {host} was not looked up: {err.strerror}"
+    return f"the host name {host} does not exist"
 
 
 def _is_address(host: str) -> bool:

@@ -277,10 +277,13 @@ def test_a_refused_connection_and_an_unknown_name_have_different_codes() -> None
             refused = await client.send(post(f"http://127.0.0.1:{port}/"))
             unknown = await client.send(post("http://unknown.example/"))
 
-        assert (refused.error, refused.detail) == ("connect", "Connection refused")
+        assert (refused.error, refused.detail) == (
+            "refused",
+            "the receiver refused the connection: no program listens on this port",
+        )
         assert (unknown.error, unknown.detail) == (
             "dns",
-            "the host name has no address",
+            "the host name unknown.example does not exist",
         )
         assert not refused.dispatched
         assert not unknown.dispatched

@@ -462,7 +462,7 @@ def test_the_lease_is_checked_after_connecting_only() -> None:
                 port = server.getsockname()[1]
             request = post(f"http://127.0.0.1:{port}/")
             result = await client.send(request, may_write=may_write)
-            assert (result.error, checks) == (Failure.CONNECT, [])
+            assert (result.error, checks) == (Failure.REFUSED, [])
 
             async with receiving(hostile.answering()) as receiver:
                 await client.send(post(receiver.url()), may_write=may_write)

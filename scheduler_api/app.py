@@ -7,7 +7,7 @@ import sys
 from flask import Flask, Response, request
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from scheduler_api import services
-from scheduler_api.auth import Unauthorized
+from scheduler_api.auth import Forbidden, Unauthorized
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import (
     Conflict,
@@ -84,6 +84,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(_refuse_leading_slashes)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Unauthorized, _unauthorized)
+    app.register_error_handler(Forbidden, _forbidden)
     app.register_error_handler(StoreFull, _store_full)
     app.register_error_handler(Conflict, _conflict)
     app.register_error_handler(redis.ConnectionError, _store_unreachable)
@@ -162,6 +163,10 @@ def _http_error(err: HTTPException) -> Response:
 
 def _unauthorized(_err: Unauthorized) -> Response:
     return _error(401, UNAUTHORIZED)
+
+
+def _forbidden(err: Forbidden) -> Response:
+    return _error(403, str(err))
 
 
 def _store_full(_err: StoreFull) -> Response:

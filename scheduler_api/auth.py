@@ -1,10 +1,10 @@
-"""Authentication: finds the tenant of a token."""
+"""Authentication: finds out what a token allows."""
 
 import hashlib
 import time
 from collections.abc import Callable
 from scheduler_api.core.errors import SchedulerError
-from scheduler_api.core.tenants.accounts import Tenant, Tenants
+from scheduler_api.core.tenants.tokens import Access, Tokens
 
 CACHED_S = 5.0
 MAX_CACHED = 10_000
@@ -14,6 +14,10 @@ class Unauthorized(SchedulerError):
     """The request has no token or an unknown token."""
 
 
+class Forbidden(SchedulerError):
+    """The token is valid, but does not allow the request. The message says why."""
+
+
 def bearer_token(authorization: str) -> str | None:
     """Return the bearer token of an `Authorization` header, or None."""
     scheme, blank, token = authorization.partition(" ")
@@ -21,21 +25,21 @@ def bearer_token(authorization: str) -> str | None:
 
 
 class Auth:
-    """Finds the tenants of tokens; caches the tenants of valid tokens for `CACHED_S`.
+    """Finds out what tokens allow; caches valid tokens for `CACHED_S`.
 
-    A deleted token works until the cache forgets it. Only SHA-256 digests of tokens are
+    A revoked token works until the cache forgets it. Only SHA-256 digests of tokens are
     compared and cached. So the duration of a lookup reveals nothing about valid tokens.
     """
 
     def __init__(
-        self, tenants: Tenants, *, clock: Callable[[], float] = time.monotonic
+        self, tokens: Tokens, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._tenants = tenants
+        self._tokens = tokens
         self._clock = clock
-        self._cached: dict[bytes, tuple[Tenant, float]] = {}
+        self._cached: dict[bytes, tuple[Access, float]] = {}
 
-    def tenant(self, token: str | None) -> Tenant:
-        """Return the tenant of a token. Redis: at most one read.
+    def access(self, token: str | None) -> Access:
+        """Return what a token allows. Redis: at most one read.
 
         Raises:
             Unauthorized: the token is missing or unknown.
@@ -44,14 +48,14 @@ class Auth:
             raise Unauthorized
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         now_s = self._clock()
-        tenant, until_s = self._cached.get(digest, (None, 0.0))
-        if tenant is not None and now_s < until_s:
-            return tenant
-        tenant = self._tenants.by_token(token)
-        if tenant is None:
+        access, until_s = self._cached.get(digest, (None, 0.0))
+        if access is not None and now_s < until_s:
+            return access
+        access = self._tokens.find(token)
+        if access is None:
             self._cached.pop(digest, None)
             raise Unauthorized
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
-        self._cached[digest] = (tenant, now_s + CACHED_S)
-        return tenant
+        self._cached[digest] = (access, now_s + CACHED_S)
+        return access

@@ -8,6 +8,13 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Column, Table
+from scheduler_api.commands.common import (
+    existing_tenant,
+    open_cell,
+    to_seconds,
+)
+from scheduler_api.commands.tenants import tenant
+from scheduler_api.commands.tokens import token
 from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.cron.preview import (
@@ -28,10 +35,8 @@ from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
-from scheduler_api.core.store.epoch import accept, claim_database
-from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.store.epoch import accept
 from scheduler_api.core.tenants.encryption import WrongSecretKey
-from scheduler_api.credentials import client_variables, env_lines
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings, from_env
 from scheduler_api.web.cron_preview import parse_parameters
@@ -62,22 +67,18 @@ def main(ctx: click.Context) -> None:
         ctx.obj = from_env(os.environ)
 
 
+main.add_command(tenant)
+main.add_command(token)
+
+
 @main.command("fsck")
 @click.pass_obj
 def check_store(settings: Settings) -> None:
     """Print each fault in the records and sets of the store; exit 1 if any."""
-    faults = walk.check(_cell(settings))
+    faults = walk.check(open_cell(settings))
     for fault in faults:
         click.echo(str(fault))
     raise SystemExit(1 if faults else 0)
-
-
-def _existing_tenant(
-    ctx: click.Context, _param: click.Parameter, tenant_id: str
-) -> str:
-    if tenant_id not in _tenants(ctx.obj).all_ids():
-        raise click.BadParameter(f"there is no tenant {tenant_id}: see `tenant list`")
-    return tenant_id
 
 
 def _read_url(_ctx: click.Context, _param: click.Parameter, url: str) -> Destination:
@@ -85,50 +86,6 @@ def _read_url(_ctx: click.Context, _param: click.Parameter, url: str) -> Destina
         return parse(url)
     except BadDestination as err:
         raise click.BadParameter(str(err)) from err
-
-
-def _read_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
-    if not name.strip():
-        raise click.BadParameter("the name of a tenant must not be empty")
-    return name.strip()
-
-
-@main.group()
-def tenant() -> None:
-    """Create and list tenants."""
-
-
-@tenant.command("create")
-@click.argument("name", callback=_read_name)
-@click.option(
-    "--env",
-    "as_env",
-    is_flag=True,
-    help="Print the environment variables of its clients.",
-)
-@click.option("--url", help="URL of the web process for clients.")
-@click.pass_obj
-def create_tenant(settings: Settings, name: str, as_env: bool, url: str | None) -> None:
-    """Create a tenant and print its token. The token cannot be shown again."""
-    tenants = _tenants(settings)
-    tenants.check_key()
-    new = tenants.create(name)
-    if not as_env:
-        click.echo(f"tenant {new.id}\ntoken {new.token}")
-        return
-    base_url = (url or f"http://127.0.0.1:{settings.port}").rstrip("/")
-    variables = client_variables(new.id, new.token, new.secrets, base_url)
-    click.echo(env_lines(variables), nl=False)
-
-
-@tenant.command("list")
-@click.pass_obj
-def list_tenants(settings: Settings) -> None:
-    """List all tenants, oldest first."""
-    table = Table("tenant", "name", "created")
-    for account in _tenants(settings).accounts():
-        table.add_row(account.id, account.name, _seconds(account.created_at_ms))
-    Console().print(table)
 
 
 @main.command("accept-store")
@@ -169,7 +126,7 @@ def list_held_destinations(settings: Settings) -> None:
     """List destinations that are paused, failing, or over their share."""
     url = Column("destination", overflow="fold")
     table = Table("tenant", url, "state", "waiting", "running")
-    for held in HeldDestinations(_cell(settings)).all():
+    for held in HeldDestinations(open_cell(settings)).all():
         counts = str(held.waiting), str(held.running)
         table.add_row(held.tenant, held.origin or "-", _state(held), *counts)
     Console().print(table)
@@ -179,26 +136,28 @@ def _state(held: HeldDestination) -> str:
     """Return a text such as `paused since …`, or `active`."""
     states: list[str] = []
     if held.paused_ms is not None:
-        states.append(f"paused since {_seconds(held.paused_ms)}")
+        states.append(f"paused since {to_seconds(held.paused_ms)}")
     if held.probe_ms is not None:
-        states.append(f"breaker open, next probe {_seconds(held.probe_ms)}")
+        states.append(f"breaker open, next probe {to_seconds(held.probe_ms)}")
     return "; ".join(states) or "active"
 
 
 @destinations.command("pause")
-@click.argument("tenant_id", metavar="TENANT", callback=_existing_tenant)
+@click.argument("tenant_id", metavar="TENANT", callback=existing_tenant)
 @click.argument("destination", metavar="URL", callback=_read_url)
 @click.pass_obj
 def pause_destination(
     settings: Settings, tenant_id: str, destination: Destination
 ) -> None:
     """Stop deliveries of a tenant to a destination; the events wait."""
-    HeldDestinations(_cell(settings)).set_paused(tenant_id, destination, paused=True)
+    HeldDestinations(open_cell(settings)).set_paused(
+        tenant_id, destination, paused=True
+    )
     click.echo(f"{destination.origin} of tenant {tenant_id} is paused")
 
 
 @destinations.command("resume")
-@click.argument("tenant_id", metavar="TENANT", callback=_existing_tenant)
+@click.argument("tenant_id", metavar="TENANT", callback=existing_tenant)
 @click.argument("destination", metavar="URL", callback=_read_url)
 @click.pass_obj
 def resume_destination(
@@ -206,7 +165,7 @@ def resume_destination(
 ) -> None:
     """Continue deliveries of a tenant to a destination, oldest event first."""
     try:
-        HeldDestinations(_cell(settings)).set_paused(
+        HeldDestinations(open_cell(settings)).set_paused(
             tenant_id, destination, paused=False
         )
     except NotFound as err:
@@ -273,17 +232,3 @@ def _skipped_table(skipped: Iterable[Skipped]) -> Table:
     for each in skipped:
         table.add_row(f"{each.local:{DAY_AND_TIME}}", each.reason)
     return table
-
-
-def _seconds(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
-
-
-def _cell(settings: Settings) -> Cell:
-    cell = Cell(connect(settings.redis_url), settings.prefix)
-    claim_database(cell.client, cell.prefix)
-    return cell
-
-
-def _tenants(settings: Settings) -> Tenants:
-    return outbound.tenants(_cell(settings), settings)

@@ -85,6 +85,6 @@ def build(settings: Settings) -> Services:
         flow_keys=FlowKeys(cell, owner_limits=limits),
         quotas=Quotas(cell),
         tenants=tenants,
-        auth=Auth(tenants),
+        auth=Auth(tenants.tokens),
         grammars=outbound.GRAMMARS,
     )

@@ -118,14 +118,14 @@ class DataFolder:
         _write_private(self.credentials, env_lines(values))
 
     def _tenant_of(self, token: str, tenants: Tenants) -> tuple[str, Secrets]:
-        tenant = tenants.by_token(token)
-        if tenant is None:
+        found = tenants.tokens.find(token)
+        if found is None or found.tenant is None:
             raise Refusal(
                 f"the store does not know the keys in {self.credentials};"
                 " move that file away to get new ones"
             )
         try:
-            return tenant.id, tenants.secrets(tenant.id)
+            return found.tenant, tenants.secrets(found.tenant)
         except WrongSecretKey as err:
             raise Refusal(
                 f"{self.path / 'secret.key'} is not this store's key"

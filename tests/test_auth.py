@@ -5,6 +5,7 @@ import redis
 from scheduler_api.auth import Auth, Unauthorized
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.tokens import Tokens
 
 SECRET_KEY = "0123456789abcdef"
 
@@ -19,79 +20,90 @@ class Clock:
         return self.now_s
 
 
-class CountingTenants(Tenants):
-    """A `Tenants` that counts its lookups in the store."""
+class CountingTokens(Tokens):
+    """A `Tokens` that counts its lookups in the store."""
 
     lookups = 0
 
-    def by_token(self, token: str):  # type: ignore[no-untyped-def]
+    def find(self, token: str):  # type: ignore[no-untyped-def]
         self.lookups += 1
-        return super().by_token(token)
+        return super().find(token)
 
 
 @pytest.fixture
-def tenants(store_client: redis.Redis) -> CountingTenants:
-    return CountingTenants(Cell(store_client, "{t}:"), secret_key=SECRET_KEY, makers={})
+def tenants(store_client: redis.Redis) -> Tenants:
+    return Tenants(Cell(store_client, "{t}:"), secret_key=SECRET_KEY, makers={})
 
 
-def test_a_token_identifies_its_tenant(tenants: CountingTenants) -> None:
+@pytest.fixture
+def tokens(store_client: redis.Redis) -> CountingTokens:
+    return CountingTokens(Cell(store_client, "{t}:"))
+
+
+def test_a_token_identifies_its_tenant(
+    tenants: Tenants, tokens: CountingTokens
+) -> None:
     one, other = tenants.create("one"), tenants.create("other")
-    auth = Auth(tenants)
+    auth = Auth(tokens)
 
-    assert auth.tenant(one.token).id == one.id
-    assert auth.tenant(other.token).id == other.id
+    assert auth.access(one.token).tenant == one.id
+    assert auth.access(other.token).tenant == other.id
 
 
 @pytest.mark.parametrize("token", [None, "", "x", "é", "\ud83d", "\x00", "x" * 10_000])
 def test_an_unknown_token_is_refused(
-    tenants: CountingTenants, token: str | None
+    tenants: Tenants, tokens: CountingTokens, token: str | None
 ) -> None:
     tenants.create("one")
 
     with pytest.raises(Unauthorized):
-        Auth(tenants).tenant(token)
+        Auth(tokens).access(token)
 
 
-def test_an_altered_token_is_refused(tenants: CountingTenants) -> None:
+def test_an_altered_token_is_refused(tenants: Tenants, tokens: CountingTokens) -> None:
     token = tenants.create("one").token
-    auth = Auth(tenants)
-    auth.tenant(token)
+    auth = Auth(tokens)
+    auth.access(token)
 
     for wrong in (token[:-1], token + "x", token.upper(), f" {token}"):
         with pytest.raises(Unauthorized):
-            auth.tenant(wrong)
+            auth.access(wrong)
 
 
-def test_a_valid_token_is_cached_for_five_seconds(tenants: CountingTenants) -> None:
+def test_a_valid_token_is_cached_for_five_seconds(
+    tenants: Tenants, tokens: CountingTokens
+) -> None:
     token, clock = tenants.create("one").token, Clock()
-    auth = Auth(tenants, clock=clock)
+    auth = Auth(tokens, clock=clock)
     for clock.now_s in (100.0, 101.0, 104.9):
-        auth.tenant(token)
-    lookups_within_5_s = tenants.lookups
+        auth.access(token)
+    lookups_within_5_s = tokens.lookups
     clock.now_s = 105.1
-    auth.tenant(token)
+    auth.access(token)
 
-    assert (lookups_within_5_s, tenants.lookups) == (1, 2)
+    assert (lookups_within_5_s, tokens.lookups) == (1, 2)
 
 
-def test_an_unknown_token_is_never_cached(tenants: CountingTenants) -> None:
-    auth = Auth(tenants)
+def test_an_unknown_token_is_never_cached(
+    tenants: Tenants, tokens: CountingTokens
+) -> None:
+    auth = Auth(tokens)
     for _ in range(3):
         with pytest.raises(Unauthorized):
-            auth.tenant("nobody's")
+            auth.access("nobody's")
 
-    assert tenants.lookups == 3
+    assert tokens.lookups == 3
 
 
 def test_a_revoked_token_is_refused_after_five_seconds(
-    tenants: CountingTenants, store_client: redis.Redis
+    tenants: Tenants, tokens: CountingTokens, store_client: redis.Redis
 ) -> None:
     token, clock = tenants.create("one").token, Clock()
-    auth = Auth(tenants, clock=clock)
-    auth.tenant(token)
+    auth = Auth(tokens, clock=clock)
+    auth.access(token)
     store_client.flushall()
 
     clock.now_s += 5.1
 
     with pytest.raises(Unauthorized):
-        auth.tenant(token)
+        auth.access(token)

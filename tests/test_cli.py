@@ -11,7 +11,8 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.store.records import GATE
-from scheduler_api.core.tenants.accounts import Tenant, Tenants
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.tokens import FIRST, Access
 from scheduler_api.dialects.outbound import SECRETS
 
 SECRET_KEY = "a secret key of the tests"
@@ -38,7 +39,9 @@ def test_the_printed_token_belongs_to_the_new_tenant(environ: dict[str, str]):
     lines = dict(line.split() for line in result.output.splitlines())
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
         tenants = Tenants(Cell(client, PREFIX), secret_key=SECRET_KEY, makers=SECRETS)
-        assert tenants.by_token(lines["token"]) == Tenant(lines["tenant"])
+        assert tenants.tokens.find(lines["token"]) == Access(
+            lines["tenant"], FIRST, read_only=False
+        )
 
 
 def test_create_prints_the_environment_of_clients(environ: dict[str, str]):

@@ -4,7 +4,6 @@ import orjson
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from flask import Blueprint, Response, request
-from scheduler_api.auth import Auth, Unauthorized, bearer_token
 from scheduler_api.core import timestamps
 from scheduler_api.core.cron import expression, preview
 from scheduler_api.core.cron.clock_changes import ClockChange, Fold, Gap
@@ -16,8 +15,8 @@ from scheduler_api.core.cron.preview import (
     MAX_RUNS,
 )
 from scheduler_api.core.cron.zones import check_zone
-from scheduler_api.core.tenants.accounts import Tenant
 from scheduler_api.services import Services
+from scheduler_api.web.access import any_access
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.values import read_integer
@@ -25,7 +24,6 @@ from scheduler_api.web.values import read_integer
 # This module renders the errors of all requests at these paths and below.
 PREFIXES: tuple[str, ...] = ("/cron",)
 NAMES = ("expression", "tz", "after", "count", "dialect", "gap", "fold")
-KEY_HEADER = "X-API-Key"
 INTERNAL_ERROR = "Internal server error"
 
 
@@ -42,12 +40,12 @@ class PreviewRequest:
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Return a blueprint with the endpoint, which accepts the token of any tenant."""
+    """Return a blueprint with the endpoint, which accepts any token."""
     routes = Blueprint("preview", __name__, url_prefix="/cron")
 
     @routes.get("/preview")
     def get() -> Response:
-        _tenant(services.auth)
+        any_access(services)
         pairs = read_parameters(request.environ)
         wanted = parse_parameters(pairs, grammars=services.grammars)
         after_ms = wanted.after_ms
@@ -108,14 +106,6 @@ def read_instant(text: str) -> int:
     if not FIRST_YEAR <= int(timestamps.to_iso(at_ms)[:4]) <= LAST_YEAR:
         raise ValueError(f"out of range: {text!r}")
     return at_ms
-
-
-def _tenant(auth: Auth) -> Tenant:
-    """Raises: Unauthorized."""
-    try:
-        return auth.tenant(bearer_token(request.headers.get("Authorization", "")))
-    except Unauthorized:
-        return auth.tenant(request.headers.get(KEY_HEADER))
 
 
 def _rule(values: Mapping[str, str], grammars: Mapping[str, Grammar]) -> Cron:

@@ -42,7 +42,8 @@ class Route:
 
     `statuses` are the statuses of successful responses. `response` is the body of these
     responses; None means an empty body. `errors` are the error statuses of this view;
-    `Document.errors` has the error statuses of all views.
+    `Document.errors` has the error statuses of all views. `read_only` is whether a
+    read-only token may use the route; None means that it may if the method is GET.
     """
 
     response: Shape | None = None
@@ -54,6 +55,7 @@ class Route:
     headers: type[Schema] | None = None
     errors: tuple[int, ...] = ()
     needs_token: bool = True
+    read_only: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Document:
     version: str
     security: Mapping[str, Mapping[str, str]]
     error: type[Schema]
-    errors: tuple[int, ...] = (401, 500, 503)
+    errors: tuple[int, ...] = (401, 403, 500, 503)
     in_path: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -36,7 +36,7 @@ PERMANENT = frozenset(
     )
 )
 PERMANENT_FAMILIES = frozenset(
-    ("tn", "tok", "chore", "journal", "q", "gl", "queues", "flow_keys")
+    ("tn", "tok", "tokens", "chore", "journal", "q", "gl", "queues", "flow_keys")
 )
 PLACES = frozenset(
     (

@@ -438,11 +438,23 @@ def tenant(prefix: str, tenant_id: str) -> str:
 
 
 def token(prefix: str, digest: str) -> str:
-    """Hash, the record of an API token. Never expires.
+    """Hash, the record of an API token. Expires only after the token was rotated.
 
-    `digest` is the SHA-256 of the token. Fields: `f` format, `tn` tenant id.
+    `digest` is the SHA-256 of the token. Fields: `f` format, `name`, `c` created ms,
+    and one of these: `tn` tenant id; `ro` tenant id of a read-only token; `op`, `full`
+    or `read`, of an operator's token. Earlier versions know only `f` and `tn`. So they
+    refuse a read-only token, and never take it for another one.
     """
     return f"{prefix}tok:{digest}"
+
+
+def tokens(prefix: str, holder: str) -> str:
+    """Sorted set of the digests of a tenant's tokens. Score: created ms.
+
+    `holder` is the tenant's id, or `operator`. A digest is removed when its token is
+    revoked, or at the first change after the token has expired.
+    """
+    return f"{prefix}tokens:{holder}"
 
 
 def tenants(prefix: str) -> str:

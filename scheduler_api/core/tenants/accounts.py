@@ -1,4 +1,4 @@
-"""Manages accounts; stores their tokens as hashes and their secrets encrypted."""
+"""Manages accounts; stores their secrets encrypted."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,22 +9,14 @@ from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.encryption import Cipher
-from scheduler_api.core.tenants.tokens import digest, new_token
+from scheduler_api.core.tenants.token_forms import new_token
+from scheduler_api.core.tenants.tokens import FIRST, Access, Record, Tokens
 from typing import cast
 
 FORMAT = "1"
 # How long workers use cached secrets before they check for a rotation. So after a
 # rotation, it takes at most this long until all workers sign with the new secrets.
 SECRETS_CACHED_S = 1.0
-Value = bytes | bytearray | memoryview | str | int | float
-Record = dict[Value, Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """The tenant that a request acts for."""
-
-    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ class Account:
 
 
 class Tenants:
-    """All tenants of a cell.
+    """All tenants of a cell, and their `tokens`.
 
     Args:
         secret_key: encrypts the secrets of tenants.
@@ -90,6 +82,7 @@ class Tenants:
     ) -> None:
         self._cell = cell
         self._makers = makers
+        self.tokens = Tokens(cell)
         self._client = cell.client
         self._prefix = cell.prefix
         self._cipher = Cipher(secret_key)
@@ -142,21 +135,7 @@ class Tenants:
         }
         pipe.hset(keys.tenant(self._prefix, new.id), mapping=record)
         pipe.zadd(keys.tenants(self._prefix), {new.id: int(new.id)})
-        pipe.hset(
-            keys.token(self._prefix, digest(new.token)),
-            mapping={"f": FORMAT, "tn": new.id},
-        )
-
-    def by_token(self, token: str) -> Tenant | None:
-        """Return the tenant of a token, None for an unknown token. One round trip.
-
-        Both forms of a token are accepted: `core/tenants/tokens.py`.
-        Tokens are looked up by hash, so that response times do not reveal
-        parts of stored tokens.
-        """
-        key = keys.token(self._prefix, digest(token))
-        tenant_id = self._client.hget(key, "tn")
-        return None if tenant_id is None else Tenant(_text(tenant_id))
+        self.tokens.write(pipe, new.token, Access(new.id, FIRST, read_only=False))
 
     def secrets(self, tenant_id: str) -> Secrets:
         """Return the secrets of a tenant. One round trip.
@@ -240,6 +219,11 @@ class Tenants:
         """Return the ids of all tenants, oldest first."""
         members = self._client.zrange(keys.tenants(self._prefix), 0, -1)
         return [_text(member) for member in cast(list[bytes | str], members)]
+
+    def exists(self, tenant_id: str) -> bool:
+        """Whether there is a tenant with this id. One round trip."""
+        index = keys.tenants(self._prefix)
+        return self._client.zscore(index, tenant_id) is not None
 
     def accounts(self) -> list[Account]:
         """Return all tenants, oldest first."""

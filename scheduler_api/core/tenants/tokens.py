@@ -1,49 +1,224 @@
-"""The two forms of a token: by itself, and together with its tenant's id."""
+"""API tokens: creates, finds, lists, rotates and revokes them.
 
-import base64
-import binascii
-import hashlib
-import json
-import secrets
+A token belongs to a tenant or to the operator, and has a name. Only a hash of a token
+is stored, and tokens are found by their hash, so response times do not reveal parts of
+stored tokens.
+"""
 
-USER, PASSWORD = "UserID", "Password"
-# A longer text cannot be a token with an id, so it is not decoded.
-MAX_LENGTH = 1_000
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from redis.client import Pipeline
+from redis.exceptions import WatchError
+from scheduler_api.core.errors import Conflict, NotFound
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.tenants.token_forms import digest, new_token
+from typing import cast
+
+FORMAT = "1"
+# The name of a tenant's first token. Tokens of earlier versions have no name.
+FIRST = "first"
+# How long a token stays valid after it was rotated.
+GRACE_MS = 86_400_000
+SCAN_COUNT = 1_000
+# The fields of a token's record that `_access` reads.
+FIELDS = ("tn", "ro", "op", "name", "c")
+FULL = b"full"
+# The name of the index of operator's tokens, in place of a tenant's id.
+OPERATOR = "operator"
+Value = bytes | bytearray | memoryview | str | int | float
+Record = dict[Value, Value]
+# The values of `FIELDS`.
+Values = Sequence[bytes | None]
 
 
-def new_token() -> str:
-    """Return a random token of 256 bits."""
-    return f"sched_{secrets.token_urlsafe(32)}"
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a token allows.
 
-
-def with_user(tenant_id: str, token: str) -> str:
-    """Return base64 of a JSON object with the tenant's id and the token.
-
-    Some clients decode their token and read the id. The result has neither `+` nor `/`,
-    since the object is ASCII without `>`, `?` and `~`; it may end with `=`.
+    Attributes:
+        tenant: the id of the tenant; None for an operator's token.
+        token: the name of the token.
     """
-    pair = json.dumps({USER: tenant_id, PASSWORD: token}, separators=(",", ":"))
-    return base64.b64encode(pair.encode()).decode()
+
+    tenant: str | None
+    token: str
+    read_only: bool
 
 
-def digest(token: str) -> str:
-    """Return the digest under which a token is stored, the same for both forms.
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A token as an operator sees it. `ends_ms` is set after a rotation."""
 
-    The id beside a token is ignored, so it never decides whose request this is.
+    digest: str
+    access: Access
+    created_ms: int | None
+    ends_ms: int | None
+
+
+# Adds commands to a pipeline, according to the tokens that exist.
+Change = Callable[[Pipeline, Sequence[StoredToken]], None]
+
+
+class Tokens:
+    """The tokens of one cell.
+
+    In all methods, `tenant` is the id of the tenant, or None for operator's tokens.
     """
-    text = _password(token)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._prefix = cell.prefix
+
+    def find(self, token: str) -> Access | None:
+        """Return what a token allows, None for an unknown token. One round trip."""
+        key = keys.token(self._prefix, digest(token))
+        return _access(self._read_record(key))
+
+    def create(self, tenant: str | None, name: str, *, read_only: bool = False) -> str:
+        """Create a token and return it. Atomic: WATCH and one MULTI.
+
+        Raises: Conflict (a token has this name).
+        """
+        token, access = new_token(), Access(tenant, name, read_only)
+
+        def change(pipe: Pipeline, existing: Sequence[StoredToken]) -> None:
+            if any(each.access.token == name for each in existing):
+                raise Conflict(name)
+            self.write(pipe, token, access)
+
+        self._change(tenant, change)
+        return token
+
+    def rotate(self, tenant: str | None, name: str, *, grace_ms: int = GRACE_MS) -> str:
+        """Replace a token by a new one; the old one stays valid for `grace_ms`.
+
+        Atomic: WATCH and one MULTI.
+
+        Raises: NotFound (no token has this name).
+        """
+        token = new_token()
+
+        def change(pipe: Pipeline, existing: Sequence[StoredToken]) -> None:
+            old = [each for each in _named(existing, name) if each.ends_ms is None]
+            if not old:
+                raise NotFound(name)
+            for each in old:
+                pipe.pexpire(keys.token(self._prefix, each.digest), grace_ms)
+            self.write(pipe, token, old[0].access)
+
+        self._change(tenant, change)
+        return token
+
+    def revoke(self, tenant: str | None, name: str) -> None:
+        """Delete a token, and those that it has replaced in a rotation.
+
+        Processes that have cached a token accept it a few seconds longer. Atomic: WATCH
+        and one MULTI.
+
+        Raises: NotFound (no token has this name).
+        """
+
+        def change(pipe: Pipeline, existing: Sequence[StoredToken]) -> None:
+            revoked = _named(existing, name)
+            if not revoked:
+                raise NotFound(name)
+            digests = [each.digest for each in revoked]
+            pipe.delete(*(keys.token(self._prefix, each) for each in digests))
+            pipe.zrem(keys.tokens(self._prefix, _holder(tenant)), *digests)
+
+        self._change(tenant, change)
+
+    def all_of(self, tenant: str | None) -> list[StoredToken]:
+        """Return the valid tokens, oldest first. Redis: several reads, not atomic."""
+        self._index_older(tenant)
+        return [each for each in self._read(tenant).values() if each is not None]
+
+    def write(self, pipe: Pipeline, token: str, access: Access) -> None:
+        """Add the commands that store a new token to a pipeline."""
+        now_ms, hashed = self._cell.now_ms(), digest(token)
+        kind = {"op": "read" if access.read_only else "full"}
+        if access.tenant is not None:
+            kind = {"ro" if access.read_only else "tn": access.tenant}
+        record = {"f": FORMAT, "name": access.token, "c": str(now_ms), **kind}
+        pipe.hset(keys.token(self._prefix, hashed), mapping=cast(Record, record))
+        pipe.zadd(keys.tokens(self._prefix, _holder(access.tenant)), {hashed: now_ms})
+
+    def _change(self, tenant: str | None, change: Change) -> None:
+        """Call `change` with the valid tokens, repeatedly if they change meanwhile."""
+        self._index_older(tenant)
+        index = keys.tokens(self._prefix, _holder(tenant))
+        with self._cell.client.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(index)  # type: ignore[no-untyped-call]
+                    found = self._read(tenant)
+                    expired = [each for each, token in found.items() if token is None]
+                    pipe.multi()
+                    change(pipe, [token for token in found.values() if token])
+                    if expired:
+                        pipe.zrem(index, *expired)
+                    pipe.execute()
+                    return
+                except WatchError:
+                    continue
+
+    def _read(self, tenant: str | None) -> dict[str, StoredToken | None]:
+        """Return tokens by digest, oldest first; None for a token that has expired."""
+        index = keys.tokens(self._prefix, _holder(tenant))
+        members = cast(list[bytes], self._cell.client.zrange(index, 0, -1))
+        digests = [member.decode() for member in members]
+        with self._cell.client.pipeline(transaction=False) as pipe:
+            for each in digests:
+                pipe.hmget(keys.token(self._prefix, each), FIELDS)
+                pipe.pexpiretime(keys.token(self._prefix, each))
+            replies = pipe.execute()
+        found = zip(digests, replies[::2], replies[1::2], strict=True)
+        return {each: _stored(each, *reply) for each, *reply in found}
+
+    def _read_record(self, key: str) -> Values:
+        return cast(Values, self._cell.client.hmget(key, FIELDS))
+
+    def _index_older(self, tenant: str | None) -> None:
+        """Index the token of a tenant that an earlier version has created.
+
+        Earlier versions store one token per tenant, and no index.
+        """
+        if tenant is None or self._cell.client.exists(
+            index := keys.tokens(self._prefix, tenant)
+        ):
+            return
+        start = keys.token(self._prefix, "")
+        scanned = self._cell.client.scan_iter(match=f"{start}*", count=SCAN_COUNT)
+        for key in (name.decode() for name in scanned):
+            found = _access(self._read_record(key))
+            if found is not None and found.tenant == tenant:
+                self._cell.client.zadd(index, {key.removeprefix(start): 0})
 
 
-def _password(token: str) -> str:
-    """Return the token inside a token with an id; return any other text as it is."""
-    if len(token) > MAX_LENGTH:
-        return token
-    try:
-        bare = token.rstrip("=")
-        padding = "=" * (-len(bare) % 4)
-        pair = json.loads(base64.b64decode(bare + padding, validate=True))
-    except (binascii.Error, ValueError, RecursionError):
-        return token
-    password = pair.get(PASSWORD) if isinstance(pair, dict) else None
-    return password if isinstance(password, str) else token
+def _access(values: Values) -> Access | None:
+    tenant, read_only_tenant, operator, name, _ = values
+    token = FIRST if name is None else name.decode()
+    if tenant is not None:
+        return Access(tenant.decode(), token, read_only=False)
+    if read_only_tenant is not None:
+        return Access(read_only_tenant.decode(), token, read_only=True)
+    if operator is not None:
+        return Access(None, token, read_only=operator != FULL)
+    return None
+
+
+def _stored(digest: str, values: Values, ends_ms: int) -> StoredToken | None:
+    access, created_ms = _access(values), values[-1]
+    if access is None:
+        return None
+    created = None if created_ms is None else int(created_ms)
+    return StoredToken(digest, access, created, ends_ms if ends_ms > 0 else None)
+
+
+def _named(tokens: Sequence[StoredToken], name: str) -> list[StoredToken]:
+    return [each for each in tokens if each.access.token == name]
+
+
+def _holder(tenant: str | None) -> str:
+    return OPERATOR if tenant is None else tenant

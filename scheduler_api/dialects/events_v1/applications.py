@@ -57,7 +57,7 @@ class Applications:
             201,
         )
 
-    @documented(response=SecretResponse)
+    @documented(response=SecretResponse, read_only=False)
     def keys(self, owner: Owner) -> Response:
         """Return the secret with which receivers verify signatures."""
         secrets = self._tenants.secrets(owner.tenant)

@@ -13,6 +13,7 @@ from scheduler_api.dialects.events_v1.request_schemas import BAD_EXPRESSION
 from scheduler_api.dialects.events_v1.response_schemas import Error
 from scheduler_api.dialects.events_v1.runs import Runs
 from scheduler_api.services import Services
+from scheduler_api.web.access import tenant_of_request
 from scheduler_api.web.documented import Document
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
@@ -77,8 +78,8 @@ def internal_error(_endpoint: str | None) -> str:
 
 
 def _with_owner(services: Services, view: View, **path_variables: str) -> Response:
-    tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
-    return view(Owner(tenant.id, DIALECT), **path_variables)
+    tenant = tenant_of_request(services, request.headers.get(KEY_HEADER), view)
+    return view(Owner(tenant, DIALECT), **path_variables)
 
 
 def _without_owner(view: View) -> Response:

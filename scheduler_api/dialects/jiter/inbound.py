@@ -12,6 +12,7 @@ from scheduler_api.dialects.jiter.request_schemas import BAD_EXPRESSION
 from scheduler_api.dialects.jiter.response_schemas import Error
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
+from scheduler_api.web.access import tenant_of_request
 from scheduler_api.web.documented import Document
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
@@ -28,7 +29,7 @@ DOCUMENT = Document(
     version="1",
     security={"key": {"type": "apiKey", "in": "header", "name": KEY_HEADER}},
     error=Error,
-    errors=(401, 429, 500, 503),
+    errors=(401, 403, 429, 500, 503),
 )
 RATE_EXCEEDED = "Too many requests, please try again in a minute"
 RETRY_AFTER_S = 60
@@ -92,8 +93,8 @@ def internal_error(endpoint: str | None) -> str:
 def _with_owner(
     services: Services, limit: int, view: View, **path_variables: str
 ) -> Response:
-    tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
-    owner = Owner(tenant.id, DIALECT)
+    tenant = tenant_of_request(services, request.headers.get(KEY_HEADER), view)
+    owner = Owner(tenant, DIALECT)
     try:
         services.quotas.count_request(owner, limit=limit)
     except OverQuota:

@@ -5,7 +5,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from scheduler_api.core.tenants.accounts import Secrets, Tenants
-from scheduler_api.core.tenants.tokens import with_user
+from scheduler_api.core.tenants.token_forms import with_user
 
 CURRENT_KEY, NEXT_KEY = "qstash.current", "qstash.next"
 _LETTERS = string.ascii_letters + string.digits

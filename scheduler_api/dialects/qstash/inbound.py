@@ -23,6 +23,7 @@ from scheduler_api.dialects.qstash.rendering import compatibility, quota_errors
 from scheduler_api.dialects.qstash.rendering.response_schemas import Error
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
+from scheduler_api.web.access import tenant_of_request
 from scheduler_api.web.documented import Document
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
@@ -208,8 +209,8 @@ def _add_converter(state: BlueprintSetupState) -> None:
 
 
 def _with_owner(services: Services, view: View, **in_path: str) -> Response:
-    tenant = services.auth.tenant(_token())
-    return view(Owner(tenant.id, DIALECT), **in_path)
+    tenant = tenant_of_request(services, _token(), view)
+    return view(Owner(tenant, DIALECT), **in_path)
 
 
 def _token() -> str | None:

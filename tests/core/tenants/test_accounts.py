@@ -8,8 +8,9 @@ from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.tenants.accounts import Account, Secrets, Tenant, Tenants
+from scheduler_api.core.tenants.accounts import Account, Secrets, Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from scheduler_api.core.tenants.tokens import FIRST, Access
 
 PREFIX = "{s1}:"
 SECRET_KEY = "a secret key of the tests"
@@ -35,15 +36,17 @@ def store_contents(client: redis.Redis) -> str:
 def test_a_tenant_is_found_by_its_token(tenants: Tenants):
     first, second = tenants.create("first"), tenants.create("second")
 
-    assert tenants.by_token(first.token) == Tenant(first.id)
-    assert tenants.by_token(second.token) == Tenant(second.id)
+    assert tenants.tokens.find(first.token) == Access(first.id, FIRST, read_only=False)
+    assert tenants.tokens.find(second.token) == Access(
+        second.id, FIRST, read_only=False
+    )
 
 
 @pytest.mark.parametrize("token", ["", "sched_", "é", "\ud800", "a" * 100_000])
 def test_no_tenant_is_found_by_an_unknown_token(tenants: Tenants, token: str):
     tenants.create("first")
 
-    assert tenants.by_token(token) is None
+    assert tenants.tokens.find(token) is None
 
 
 def test_ids_are_ascending_numbers(tenants: Tenants):
@@ -124,7 +127,7 @@ def test_an_application_is_registered_once(tenants: Tenants):
 
     with pytest.raises(Conflict):
         tenants.register("app")
-    assert tenants.by_token(first.token) == Tenant(first.id)
+    assert tenants.tokens.find(first.token) == Access(first.id, FIRST, read_only=False)
     assert tenants.register("App").id != first.id
     assert len(tenants.all_ids()) == 3
 
@@ -208,7 +211,7 @@ def test_finding_a_tenant_takes_one_round_trip(valkey: str):
         token = tenants.create("first").token
         before = client.info("stats")["total_commands_processed"]
 
-        tenants.by_token(token)
+        tenants.tokens.find(token)
 
         after = client.info("stats")["total_commands_processed"]
     assert after - before == 2

@@ -3,7 +3,7 @@
 import pytest
 from collections.abc import Callable
 from scheduler_api.core.store.reads import read_event
-from scheduler_api.core.tenants.tokens import with_user
+from scheduler_api.core.tenants.token_forms import with_user
 from typing import Any
 
 Make = Callable[..., Any]

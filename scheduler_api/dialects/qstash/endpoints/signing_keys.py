@@ -26,7 +26,7 @@ class Keys:
         self._tenants = services.tenants
         self._grace_ms = services.settings.of(QstashSettings).rotation_grace_ms
 
-    @documented(response=response_schemas.KeyPair)
+    @documented(response=response_schemas.KeyPair, read_only=False)
     def get(self, owner: Owner) -> Response:
         """Get the keys that receivers verify signatures with."""
         return responses.respond(_render(self._tenants.secrets(owner.tenant)))

@@ -12,6 +12,7 @@ from scheduler_api.core.model import Content, Draft, Event, Owner
 from scheduler_api.core.recovery.replays import replay
 from scheduler_api.dialects.postbox.settings import PostboxSettings
 from scheduler_api.services import Services
+from scheduler_api.web.access import tenant_of_request
 from scheduler_api.web.documented import Document, documented
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.request_body import read_body
@@ -140,8 +141,8 @@ def internal_error(_endpoint: str | None) -> str:
 
 
 def _with_owner(services: Services, view: View, **in_path: str) -> Response:
-    tenant = services.auth.tenant(request.headers.get(KEY_HEADER))
-    return view(Owner(tenant.id, DIALECT), **in_path)
+    tenant = tenant_of_request(services, request.headers.get(KEY_HEADER), view)
+    return view(Owner(tenant, DIALECT), **in_path)
 
 
 def _render(event: Event, status: int = 200) -> Response:

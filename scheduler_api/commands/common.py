@@ -1,0 +1,98 @@
+"""What the commands share: the store, and how options are read and times printed."""
+
+import click
+from collections.abc import Callable
+from datetime import UTC, datetime
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.connection import connect
+from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.tenants.accounts import NewTenant, Tenants
+from scheduler_api.credentials import client_variables, env_lines
+from scheduler_api.dialects import outbound
+from scheduler_api.settings import Settings
+from typing import Any
+
+MAX_NAME_LENGTH = 64
+
+
+def open_cell(settings: Settings) -> Cell:
+    """Connect to the store of the cell.
+
+    Raises: ForeignDatabase, UnknownLayout.
+    """
+    cell = Cell(connect(settings.redis_url), settings.prefix)
+    claim_database(cell.client, cell.prefix)
+    return cell
+
+
+def open_tenants(settings: Settings) -> Tenants:
+    """Return the tenants of the cell.
+
+    Raises: ForeignDatabase, UnknownLayout.
+    """
+    return outbound.tenants(open_cell(settings), settings)
+
+
+def existing_tenant(
+    ctx: click.Context, _param: click.Parameter, tenant_id: str | None
+) -> str | None:
+    """Check that a tenant exists, unless none is given."""
+    if tenant_id is not None and not open_tenants(ctx.obj).exists(tenant_id):
+        raise click.BadParameter(f"there is no tenant {tenant_id}: see `tenant list`")
+    return tenant_id
+
+
+def read_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
+    """Check and strip the name of a tenant or token."""
+    stripped = name.strip()
+    if not stripped:
+        raise click.BadParameter("a name must not be empty")
+    if len(stripped) > MAX_NAME_LENGTH or not stripped.isprintable():
+        raise click.BadParameter(
+            f"a name has up to {MAX_NAME_LENGTH} printable characters"
+        )
+    return stripped
+
+
+def env_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--env` and `--url`, for commands that create a token."""
+    as_env = click.option(
+        "--env",
+        "as_env",
+        is_flag=True,
+        help="Print the environment variables of the tenant's clients.",
+    )
+    url = click.option("--url", help="URL of the web process for clients.")
+    return as_env(url(command))
+
+
+def print_environment(settings: Settings, new: NewTenant, url: str | None) -> None:
+    """Print the variables that the clients of a tenant need."""
+    base_url = (url or f"http://127.0.0.1:{settings.port}").rstrip("/")
+    variables = client_variables(new.id, new.token, new.secrets, base_url)
+    click.echo(env_lines(variables), nl=False)
+
+
+def holder_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--tenant` and `--operator`, of which exactly one must be given."""
+    tenant = click.option(
+        "--tenant",
+        "tenant_id",
+        metavar="ID",
+        callback=existing_tenant,
+        help="Tokens of this tenant.",
+    )
+    operator = click.option("--operator", is_flag=True, help="Operator's tokens.")
+    return tenant(operator(command))
+
+
+def holder(tenant_id: str | None, operator: bool) -> str | None:
+    """Return the tenant that the options name, or None for the operator."""
+    if operator == (tenant_id is not None):
+        raise click.UsageError("give either --tenant ID or --operator")
+    return tenant_id
+
+
+def to_seconds(at_ms: int) -> str:
+    """Return a time as ISO 8601 text, without the milliseconds."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")

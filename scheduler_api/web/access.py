@@ -1,0 +1,86 @@
+"""Decides whether the token of a request allows the request.
+
+A tenant's token acts for its tenant. An operator's token belongs to no tenant: in the
+routes of a dialect, it acts for the tenant that the header `Scheduler-Tenant` names. A
+read-only token may use only routes that change nothing and show no signing secret.
+"""
+
+from collections.abc import Callable
+from flask import request
+from scheduler_api.auth import Forbidden, Unauthorized, bearer_token
+from scheduler_api.core.tenants.tokens import Access
+from scheduler_api.services import Services
+from scheduler_api.web.documented import ATTRIBUTE, Route
+
+KEY_HEADER = "X-API-Key"
+TENANT_HEADER = "Scheduler-Tenant"
+READS = ("GET", "HEAD")
+READ_ONLY = "This token is read-only"
+NO_TENANT = (
+    f"This is an operator's token: name the tenant in the header {TENANT_HEADER}"
+)
+OTHER_TENANT = f"The header {TENANT_HEADER} names another tenant than that of the token"
+UNKNOWN_TENANT = f"The header {TENANT_HEADER} names no tenant"
+OPERATORS_ONLY = "This needs an operator's token"
+
+
+def tenant_of_request(
+    services: Services, token: str | None, view: Callable[..., object]
+) -> str:
+    """Return the id of the tenant that the current request acts for.
+
+    Args:
+        view: the view that will be called, with its `documented` route.
+
+    Raises: Unauthorized, Forbidden.
+    """
+    access = services.auth.access(token)
+    if access.read_only and not _is_read(view):
+        raise Forbidden(READ_ONLY)
+    named = request.headers.get(TENANT_HEADER)
+    if access.tenant is None:
+        return _named_tenant(services, named)
+    if named is not None and named.strip() != access.tenant:
+        raise Forbidden(OTHER_TENANT)
+    return access.tenant
+
+
+def any_access(services: Services) -> Access:
+    """Return what the token of the current request allows, for shared routes.
+
+    These routes accept a token as bearer or in `X-API-Key`.
+
+    Raises: Unauthorized.
+    """
+    try:
+        authorization = request.headers.get("Authorization", "")
+        return services.auth.access(bearer_token(authorization))
+    except Unauthorized:
+        return services.auth.access(request.headers.get(KEY_HEADER))
+
+
+def require_operator(services: Services) -> Access:
+    """Return the access of an operator, for shared routes.
+
+    Raises: Unauthorized, Forbidden (the token belongs to a tenant).
+    """
+    access = any_access(services)
+    if access.tenant is not None:
+        raise Forbidden(OPERATORS_ONLY)
+    return access
+
+
+def _is_read(view: Callable[..., object]) -> bool:
+    route: Route = getattr(view, ATTRIBUTE)
+    if route.read_only is None:
+        return request.method in READS
+    return route.read_only
+
+
+def _named_tenant(services: Services, named: str | None) -> str:
+    if named is None:
+        raise Forbidden(NO_TENANT)
+    tenant = named.strip()
+    if not services.tenants.exists(tenant):
+        raise Forbidden(UNKNOWN_TENANT)
+    return tenant

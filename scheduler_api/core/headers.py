@@ -1,4 +1,8 @@
-"""Which request headers a publisher may set, and which characters they may contain."""
+"""Which request headers a publisher may set, and what their values are.
+
+The value of a header for a destination is a string with one character per byte: U+0000
+to U+00FF, as WSGI passes headers on. So a delivery has the bytes of the publisher.
+"""
 
 import re
 from scheduler_api.core.errors import SchedulerError
@@ -30,10 +34,12 @@ DELIVERY_HEADERS = frozenset(
 )
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# All characters except printable latin-1 and the tab. 0x80 to 0x9f are allowed although
-# they are control characters, because UTF-8 text that a server decoded as latin-1
-# contains them.
+# All characters except the tab, printable ASCII, and the bytes from 0x80 on.
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+
+
+# Marks a stored value that is not UTF-8. No value contains this character.
+_NOT_UTF8 = "\uffff"
 
 
 class BadHeader(SchedulerError, ValueError):
@@ -45,7 +51,7 @@ def check_outbound(name: str, value: str) -> None:
 
     Raises:
         BadHeader: the name is not an HTTP token, or the value has a line break, another
-            control character, or a character outside latin-1.
+            control character, or a character that is no byte.
     """
     if _TOKEN.fullmatch(name) is None:
         raise BadHeader(f"{name!r} is not a header name: use letters, digits and '-'")
@@ -53,7 +59,7 @@ def check_outbound(name: str, value: str) -> None:
     if found is not None:
         raise BadHeader(
             f"header {name} has the character {found.group()!r} in its value: "
-            "only printable latin-1 and tabs can be sent"
+            "control characters cannot be sent, and each character must be a byte"
         )
 
 
@@ -72,3 +78,46 @@ def is_reserved(name: str, prefixes: tuple[str, ...] = ()) -> bool:
     lowered = name.lower()
     is_set_by_us = lowered in DELIVERY_HEADERS or lowered.startswith(prefixes)
     return is_framing(name) or is_set_by_us
+
+
+def from_text(text: str) -> str:
+    """Return the value for a text in JSON: latin-1 if it fits, else UTF-8.
+
+    `fetch` of browsers and Node sends a text in a header as latin-1.
+    """
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return _utf8(text)
+    return text
+
+
+def to_text(value: str) -> str:
+    """Return a value as people read it: as UTF-8 if it is valid, else as latin-1."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def to_stored(value: str) -> str:
+    """Return a value for the store."""
+    return value if from_stored(value) == value else _NOT_UTF8 + value
+
+
+def from_stored(stored: str) -> str:
+    """Return a value from the store.
+
+    Older versions stored a text without a mark, and sent it as UTF-8.
+    """
+    if stored.isascii():
+        return stored
+    if stored.startswith(_NOT_UTF8):
+        return stored[1:]
+    return _utf8(to_text(stored))
+
+
+def _utf8(text: str) -> str:
+    return text.encode().decode("latin-1")

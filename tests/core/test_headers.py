@@ -6,7 +6,15 @@ The tests cover the rules S-16 and S-17.
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduler_api.core.headers import BadHeader, check_outbound, is_reserved
+from scheduler_api.core.headers import (
+    BadHeader,
+    check_outbound,
+    from_stored,
+    from_text,
+    is_reserved,
+    to_stored,
+    to_text,
+)
 
 SENDABLE = {*range(0x20, 0x7F), *range(0x80, 0x100), 0x09}
 TOKEN = frozenset(
@@ -62,6 +70,58 @@ def test_s16_an_accepted_header_is_sent_as_exactly_one_header(
 def test_s16_the_message_names_the_header_and_the_character() -> None:
     with pytest.raises(BadHeader, match=r"X-Name .*'\\r'"):
         check_outbound("X-Name", "a\r\nX-Injected: 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("plain", b"plain"),
+        ("caf\xe9", b"caf\xe9"),
+        ("\x80\xff", b"\x80\xff"),
+        ("Ã©", "é".encode()),
+        ("é日", "é日".encode()),
+        ("", b""),
+    ],
+)
+def test_a_text_is_sent_as_latin_1_or_else_as_utf8(text: str, sent: bytes) -> None:
+    assert from_text(text).encode("latin-1") == sent
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        ("é日".encode(), "é日"),
+        (b"caf\xe9", "café"),
+        (b"\xe9 and " + "é".encode(), "é and Ã©"),
+        (b"\xff\xfe", "ÿþ"),
+    ],
+)
+def test_a_value_is_shown_as_utf8_or_else_as_latin_1(sent: bytes, text: str) -> None:
+    assert to_text(sent.decode("latin-1")) == text
+
+
+VALUES = st.one_of(st.binary(), st.text().map(str.encode)).map(
+    lambda raw: raw.decode("latin-1")
+)
+
+
+@given(VALUES)
+def test_property_a_value_is_the_same_after_it_was_stored(value: str) -> None:
+    assert from_stored(to_stored(value)) == value
+
+
+@given(VALUES)
+def test_property_a_value_that_an_older_version_stored_is_sent_as_utf8(
+    value: str,
+) -> None:
+    sent = from_stored(value).encode("latin-1")
+
+    assert sent.decode() == to_text(value)
+
+
+@pytest.mark.parametrize("value", ["plain", "é日".encode().decode("latin-1")])
+def test_utf8_is_stored_as_older_versions_stored_it(value: str) -> None:
+    assert to_stored(value) == value
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ _BODYLESS = frozenset(("GET", "HEAD"))
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. Headers are sent unchanged and in this order."""
+    """A request. Headers are sent in this order, with one byte per character."""
 
     method: str
     url: str
@@ -217,7 +217,7 @@ class HttpClient:
             self._pool.release(connection, origin)
 
     def _head(self, request: Request, destination: Destination) -> bytes:
-        """Encode the request line and the headers as UTF-8, as most servers expect."""
+        """Return the request line and the headers, with one byte per character."""
         names = _checked_names(tuple([name for name, _ in request.headers]))
         host = destination.origin.host_header
         lines = [f"{request.method} {destination.target} HTTP/1.1\r\nHost: {host}"]
@@ -231,7 +231,7 @@ class HttpClient:
         if request.body or request.method not in _BODYLESS:
             lines.append(f"Content-Length: {len(request.body)}")
         lines.append("\r\n")
-        return "\r\n".join(lines).encode()
+        return "\r\n".join(lines).encode("latin-1")
 
 
 @lru_cache(maxsize=1024)
@@ -251,19 +251,7 @@ def _checked_names(names: tuple[str, ...]) -> frozenset[str]:
 
 def _header_line(name: str, value: str) -> str:
     check_outbound(name, value)
-    return f"{name}: {_undo_latin1(value)}"
-
-
-def _undo_latin1(value: str) -> str:
-    """Decode a UTF-8 value that a web server decoded as latin-1.
-
-    `_head` would otherwise encode the value as UTF-8 a second time. A value that is not
-    UTF-8 is returned unchanged.
-    """
-    try:
-        return value.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return value
+    return f"{name}: {value}"
 
 
 def _decoded(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

@@ -18,6 +18,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     from_options,
     header_map,
     message_id,
+    readable_headers,
     schedule_id,
     to_options,
 )
@@ -136,7 +137,7 @@ def _body(
         "url": source.url,
         "method": message.method,
         "sourceHeader": header_map(
-            hidden.redact_headers(message.sent_headers, key=redaction_key)
+            hidden.redact_headers(readable_headers(message), key=redaction_key)
         ),
         "sourceBody": _base64(hidden.redact_body(source.body, key=redaction_key)),
         "notBefore": begun.wanted_ms,

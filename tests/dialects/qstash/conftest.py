@@ -1,6 +1,7 @@
 """Fixtures for QStash: an API client with methods that attempt messages."""
 
 import pytest
+import redis
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from scheduler_api.core.model import Begun, Owner
@@ -9,7 +10,9 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from tests import documents
+from tests.dialects.conformance.world import World
 from tests.dialects.engine import TIMEOUTS, Engine, Web
+from tests.dialects.qstash.publisher import Publisher
 from typing import Any
 
 HOOK = "https://example.com/hook"
@@ -118,3 +121,16 @@ def make_api(make_web: Callable[..., Web]) -> Callable[..., Api]:
 @pytest.fixture
 def api(make_api: Callable[..., Api]) -> Api:
     return make_api()
+
+
+@pytest.fixture(scope="module")
+def world(valkey: str) -> World:
+    """An API and a worker that all tests of a module share."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+    return World(valkey)
+
+
+@pytest.fixture
+def publisher(world: World) -> Publisher:
+    return Publisher.of(world)

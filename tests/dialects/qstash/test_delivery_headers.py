@@ -2,13 +2,9 @@
 
 import pytest
 from collections.abc import Iterator
-from dataclasses import dataclass
 from tests.clients.receivers import Answer, Destination, Receivers, serve_receivers
-from tests.dialects.conformance.adaptor import Client
-from tests.dialects.conformance.world import World
-from typing import Any
+from tests.dialects.qstash.publisher import Publisher
 
-DAY_MS = 86_400_000
 FAILURE = Answer(status=500)
 RETRIED, RETRIES = "upstash-retried", "upstash-retries"
 MAX_RETRIES, RETRY_DELAY = "upstash-max-retries", "upstash-retry-delay"
@@ -23,30 +19,6 @@ FLOW = {
 def receivers() -> Iterator[Receivers]:
     with serve_receivers() as receivers:
         yield receivers
-
-
-@dataclass
-class Publisher:
-    """A tenant's client of the API, and the worker that delivers its messages."""
-
-    world: World
-    client: Client
-
-    def post(self, path: str, **options: Any) -> Any:
-        status, answer = self.client.call("POST", path, **options)
-        assert status in (200, 201), answer
-        return answer
-
-    def deliver(self) -> None:
-        self.world.run_for(DAY_MS)
-
-
-@pytest.fixture
-def publisher(store_url: str) -> Publisher:
-    world = World(store_url)
-    tenant = world.new_tenant()
-    headers = {"Authorization": f"Bearer {tenant.token}"}
-    return Publisher(world, Client(world.app, tenant, headers))
 
 
 def sent(destination: Destination, *names: str) -> list[tuple[str | None, ...]]:
@@ -92,7 +64,7 @@ def test_a_replayed_dead_letter_counts_from_0(
     publisher: Publisher, receivers: Receivers
 ) -> None:
     destination = receivers.new_destination(FAILURE, FAILURE, Answer())
-    headers = {"Upstash-Retries": "1", **FLOW}
+    headers = {"Upstash-Retries": "1", "Upstash-Retry-Delay": "1", **FLOW}
 
     publisher.post(f"/v2/publish/{destination.url}", headers=headers)
     publisher.deliver()
@@ -114,11 +86,12 @@ def test_every_endpoint_of_a_group_and_every_run_gets_the_settings(
     endpoints = [{"url": destination.url} for destination in destinations[:2]]
     publisher.post("/v2/topics/group/endpoints", json={"endpoints": endpoints})
     headers = {"Upstash-Retries": "6", "Upstash-Retry-Delay": "9", **FLOW}
-    run = {"Upstash-Cron": "* * * * *", "Scheduler-Max-Runs": "1"}
+    cron = {"Upstash-Cron": "0 0 1 1 *"}
 
     publisher.post("/v2/publish/group", headers=headers)
-    publisher.post("/v2/schedules/group", headers=headers | run)
-    publisher.post(f"/v2/schedules/{destinations[2].url}", headers=headers | run)
+    for to in ("group", destinations[2].url):
+        schedule = publisher.post(f"/v2/schedules/{to}", headers=headers | cron)
+        publisher.post(f"/v2/schedules/{schedule['scheduleId']}/run")
     publisher.deliver()
 
     key = FLOW["Upstash-Flow-Control-Key"]

@@ -49,6 +49,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
 from scheduler_api.dialects.qstash.parsing.request_headers import PREFIX
 from scheduler_api.dialects.qstash.parsing.requests import read_headers, read_json
+from scheduler_api.dialects.qstash.parsing.targets import read_configuration
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.header_schemas import message_headers
 from scheduler_api.dialects.qstash.rendering.responses import Json
@@ -219,7 +220,7 @@ class DeadLetterQueue:
 
         Raises: BadValue, LimitReached, StoreFull.
         """
-        query = tuple(read_parameters(request.environ))
+        query = read_configuration(request.environ)
         headers = tuple(
             pair
             for pair in read_headers(request.environ, query=())

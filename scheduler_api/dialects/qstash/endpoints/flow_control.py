@@ -25,7 +25,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
     MAX_LIMIT,
     MAX_PERIOD_MS,
     BadValue,
-    check_text,
+    read_text,
 )
 from scheduler_api.dialects.qstash.parsing.targets import read_target
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
@@ -156,7 +156,7 @@ def _read_key(path: str) -> str:
     key = unquote(path)
     if not key:
         raise BadValue(KEY, "is missing")
-    return check_text(key, KEY)
+    return read_text(key, KEY)
 
 
 def _render(flow: Flow) -> Json:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import LimitReached, NotFound, StoreFull
+from scheduler_api.core.headers import from_text
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group
@@ -276,13 +277,13 @@ class _ItemParser:
         headers = item.get("headers")
         if headers is not None and not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")
-        pairs = tuple((headers or {}).items())
+        pairs = (headers or {}).items()
         if not all(name.strip() for name, _ in pairs):
             raise BadValue("headers", "should have names")
         if not all(isinstance(value, str) for _, value in pairs):
             raise BadValue("headers", "should have texts as values")
         return self._drafts.read(
-            pairs,
+            tuple((name, from_text(value)) for name, value in pairs),
             query=target.configuration,
             # The official Go client sends an empty name if there is no queue.
             queue=_text(item, "queue") or None,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound
+from scheduler_api.core.headers import from_text, to_stored, to_text
 from scheduler_api.core.model import Owner
 from scheduler_api.core.tenants.url_groups import (
     MAX_ENDPOINTS,
@@ -124,7 +125,8 @@ class UrlGroups:
             if not name.lower().startswith(PARSED):
                 fault = "should be Content-Type or begin with Upstash-"
                 raise BadValue(canonical(name[:40]), fault)
-            headers.setdefault(canonical(name), []).extend(values)
+            stored = [to_stored(from_text(each)) for each in values]
+            headers.setdefault(canonical(name), []).extend(stored)
         # Parse the headers only to check them: `read` raises BadValue.
         self._drafts.read(default_headers({"headers": headers}))
         return headers
@@ -180,9 +182,16 @@ def _render(group: Group) -> Json:
                 )
                 for endpoint in group.endpoints
             ],
-            "headers": group.defaults.get("headers") or None,
+            "headers": _readable_defaults(group) or None,
         }
     )
+
+
+def _readable_defaults(group: Group) -> dict[str, list[str]]:
+    headers: dict[str, list[str]] = {}
+    for name, value in default_headers(group.defaults):
+        headers.setdefault(name, []).append(to_text(value))
+    return headers
 
 
 def _not_found(name: str) -> NotFound:

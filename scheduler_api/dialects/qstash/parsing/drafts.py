@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.core.headers import from_stored
 from scheduler_api.core.model import Content, Draft
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
@@ -215,4 +216,6 @@ def _group_scope(message: Message, url: str) -> str:
 def default_headers(defaults: Mapping[str, Any]) -> Headers:
     """Return the default headers of a url group as pairs of name and value."""
     headers: dict[str, list[str]] = defaults.get("headers", {})
-    return tuple((name, value) for name in headers for value in headers[name])
+    return tuple(
+        (name, from_stored(value)) for name in headers for value in headers[name]
+    )

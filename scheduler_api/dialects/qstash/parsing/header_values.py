@@ -86,8 +86,8 @@ def read_unix_ms(value: str, name: str) -> int:
 
     Raises: BadValue.
     """
-    whole, point, fraction = value.partition(".")
-    seconds = read_integer(whole)
+    integer, point, fraction = value.partition(".")
+    seconds = read_integer(integer)
     if seconds is not None and point:
         more = read_integer(fraction)
         seconds = None if more is None else seconds + (more > 0)
@@ -170,25 +170,8 @@ def read_url(value: str, name: str) -> str:
     return value if value.isascii() and "#" not in value else normalized_url
 
 
-def read_utf8(value: str) -> str:
-    """Decode a UTF-8 text that the WSGI server has wrongly decoded as latin-1."""
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError:
-        return value
-
-
 def read_text(value: str, name: str) -> str:
-    """Decode free text with `read_utf8`, and check it with `check_text`.
-
-    Raises: BadValue.
-    """
-    value = read_utf8(value)
-    return check_text(value, name)
-
-
-def check_text(value: str, name: str) -> str:
-    """Check free text that is already decoded; return the text.
+    """Check free text; return the text.
 
     Raises: BadValue, if the text is too long or has control characters.
     """

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.headers import from_stored, to_stored, to_text
 from scheduler_api.core.model import FlowLimits, Gates
 from scheduler_api.core.tenants.url_groups import Endpoint
 from scheduler_api.dialects.qstash.parsing.redaction import NOTHING_HIDDEN, Redaction
@@ -52,6 +53,7 @@ class Message:
     """A message without its URL and body.
 
     `headers` are the forwarded headers, with canonical names, in the publisher's order.
+    Their values and `content_type` have one character per byte.
     For a message to a url group, `topic` is the name of the group and `endpoint` that
     of the endpoint. Requests for schedules have `cron`, `tz` and `schedule_id`.
     """
@@ -134,6 +136,17 @@ def canonical(name: str) -> str:
     return "-".join(map(str.capitalize, name.split("-")))
 
 
+def readable_headers(sent: Message | Callback) -> Headers:
+    """Return the publisher's headers for the destination with values as texts.
+
+    The content type is first.
+    """
+    headers = tuple((name, to_text(value)) for name, value in sent.headers)
+    if sent.content_type is None:
+        return headers
+    return (("Content-Type", to_text(sent.content_type)), *headers)
+
+
 def header_map(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Return all values of each header, by canonical name."""
     values: dict[str, list[str]] = {}
@@ -186,11 +199,11 @@ class _Field:
 
 
 def _flat(headers: Headers) -> list[str]:
-    return [field for pair in headers for field in pair]
+    return [field for name, value in headers for field in (name, to_stored(value))]
 
 
 def _pairs(flat: list[str]) -> Headers:
-    return tuple(zip(flat[::2], flat[1::2], strict=True))
+    return tuple(zip(flat[::2], map(from_stored, flat[1::2]), strict=True))
 
 
 def _write(record: object, fields: dict[str, _Field]) -> dict[str, object]:
@@ -207,7 +220,7 @@ def _read(stored: Mapping[str, object], fields: dict[str, _Field]) -> dict[str, 
 _SENDING = {
     "m": _Field("method", POST),
     "h": _Field("headers", (), _flat, _pairs),
-    "ct": _Field("content_type"),
+    "ct": _Field("content_type", None, to_stored, from_stored),
     "rd": _Field("retry_delay"),
     "to": _Field("timeout_ms"),
     "d": _Field("delay_ms", 0),

@@ -10,6 +10,7 @@ Source: https://upstash.com/docs/qstash/api/publish
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from scheduler_api.core.headers import to_text
 from scheduler_api.dialects.qstash.parsing import forwarded_headers, header_values
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.message import (
@@ -79,8 +80,9 @@ class _Grouped:
     """A publisher's headers and parameters, grouped for parsing.
 
     `settings` maps the lower-case name of a header to a pair: the name as the publisher
-    wrote it, and the value. `forwarded` maps a prefix, such as `upstash-callback-`, to
-    the headers with this prefix that are to be forwarded.
+    wrote it, and the value as a text. `Content-Type` is sent to the destination, so its
+    value has one character per byte. `forwarded` maps a prefix, such as
+    `upstash-callback-`, to the headers with this prefix that are to be forwarded.
     """
 
     settings: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -104,7 +106,8 @@ def from_headers(
     """Return the message that a request or an item of a batch describes.
 
     Args:
-        query: decoded parameters; parameters without the prefix `upstash-` are ignored.
+        query: parameters with one character per byte; parameters without the prefix
+            `upstash-` are ignored.
         base: the message whose values are used for absent headers. It contains the
             defaults of a url group, or the settings of a message that is sent again.
         queue: the name of the queue in the path or in the item.
@@ -169,6 +172,7 @@ def _group(pairs: Pairs) -> _Grouped:
         if prefix is not None:
             grouped.forwarded.setdefault(prefix, []).append((name, value))
         elif value:
+            value = value if lower_name == CONTENT_TYPE else to_text(value)
             if grouped.value(lower_name) not in ("", value):
                 raise BadValue(canonical(name), "is given twice, with different values")
             grouped.settings[lower_name] = (name, value)
@@ -227,7 +231,7 @@ def _flow_control(grouped: _Grouped) -> dict[str, Any]:
 def _callback(grouped: _Grouped, name: str, base: Callback | None) -> Callback | None:
     text = grouped.value(name)
     if text:
-        url = header_values.read_url(header_values.read_utf8(text), canonical(name))
+        url = header_values.read_url(text, canonical(name))
         base = Callback(url) if base is None else replace(base, url=url)
     prefix = f"{name}-"
     # Parse the settings even if there is no callback URL, so that an invalid setting is

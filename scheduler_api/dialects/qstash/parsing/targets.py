@@ -21,7 +21,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
 )
 from scheduler_api.dialects.qstash.parsing.message import Message
 from scheduler_api.dialects.qstash.parsing.request_headers import PREFIX
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 TOKEN = "qstash_token"
 DESTINATION = "invalid destination url"
@@ -37,7 +37,8 @@ class Target:
     """A destination as a publisher wrote it.
 
     `path` is the part before the query. `query` is the query of the destination, or
-    None. `configuration` has the decoded parameters that configure the message.
+    None. `configuration` has the decoded parameters that configure the message, with
+    one character per byte, as in headers.
     """
 
     path: str
@@ -70,6 +71,12 @@ def read_enqueue_target(
     """
     queue, _, text = _after_route(environ, route).partition("/")
     return unquote(queue), parse_target(text)
+
+
+def read_configuration(environ: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Return the parameters of a request that configure messages; see `Target`."""
+    raw = str(environ.get("QUERY_STRING", "")).encode("latin-1", "replace")
+    return parse_target(f"?{raw.decode(errors='replace')}").configuration
 
 
 def _after_route(environ: Mapping[str, object], route: str) -> str:
@@ -108,10 +115,15 @@ def _with_query(path: str, query: str) -> Target:
         name, _, value = part.partition("=")
         name = unquote_plus(name).lower()
         if name.startswith(PREFIX):
-            configuration.append((name, unquote_plus(value)))
+            configuration.append((name, _octets(value)))
         elif name != TOKEN:
             kept.append(part)
     return Target(path, "&".join(kept) if kept else None, tuple(configuration))
+
+
+def _octets(value: str) -> str:
+    """Decode percent escapes to a string with one character per byte."""
+    return unquote_to_bytes(value.replace("+", " ")).decode("latin-1")
 
 
 def read_group_name(destination: str) -> str | None:

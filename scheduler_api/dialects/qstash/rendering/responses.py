@@ -12,11 +12,11 @@ from scheduler_api.core.delivery.causes import cause_of, error_fields
 from scheduler_api.core.model import Attempt, Event
 from scheduler_api.dialects.qstash.parsing.ids import dlq_id
 from scheduler_api.dialects.qstash.parsing.message import (
-    Callback,
     Headers,
     Message,
     header_map,
     message_id,
+    readable_headers,
     schedule_id,
 )
 
@@ -53,7 +53,7 @@ def render_message(event: Event, message: Message, *, key: bytes) -> Json:
             "messageId": message_id(event.id),
             "url": event.content.url,
             **settings_fields(message),
-            "header": redacted_headers(message, message.sent_headers, key=key),
+            "header": redacted_headers(message, readable_headers(message), key=key),
             **body_fields(body),
             "maxRetries": message.retries,
             "retryDelayExpression": message.retry_delay,
@@ -122,7 +122,7 @@ def render_log_entry(
             "state": state,
             "url": event.content.url,
             **settings_fields(message),
-            "header": redacted_headers(message, message.sent_headers, key=key),
+            "header": redacted_headers(message, readable_headers(message), key=key),
             "body": _base64(body) if 0 < len(body) <= body_max_bytes else None,
             "timeout": message.timeout_ms,
             "maxRetries": message.retries,
@@ -169,7 +169,7 @@ def callback_fields(message: Message, *, key: bytes) -> Json:
         if callback is None:
             continue
         fields[name] = callback.url
-        headers = redacted_headers(message, _sent_headers(callback), key=key)
+        headers = redacted_headers(message, readable_headers(callback), key=key)
         fields[f"{name}Header"] = headers
     return drop_none(fields)
 
@@ -194,12 +194,6 @@ def body_fields(body: bytes) -> Json:
 def drop_none(fields: Json) -> Json:
     """Return the fields whose value is not None."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _sent_headers(callback: Callback) -> Headers:
-    if callback.content_type is None:
-        return callback.headers
-    return (("Content-Type", callback.content_type), *callback.headers)
 
 
 def _outcome(attempt: Attempt, message: Message, *, key: bytes) -> Json:

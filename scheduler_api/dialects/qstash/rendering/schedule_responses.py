@@ -6,7 +6,11 @@ Source: https://upstash.com/docs/qstash/api-reference/schedules/get-a-schedule
 from collections.abc import Mapping
 from scheduler_api.core.model import Schedule, ScheduleState, State
 from scheduler_api.core.schedules.schedules import newest_occurrence
-from scheduler_api.dialects.qstash.parsing.message import from_options, message_id
+from scheduler_api.dialects.qstash.parsing.message import (
+    from_options,
+    message_id,
+    readable_headers,
+)
 from scheduler_api.dialects.qstash.rendering import responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.web import schedule_options
@@ -45,7 +49,7 @@ def render_schedule(
     Raises: UnreadableRecord.
     """
     message = from_options(schedule.content.options)
-    headers = responses.redacted_headers(message, message.sent_headers, key=key)
+    headers = responses.redacted_headers(message, readable_headers(message), key=key)
     body = message.redaction.redact_body(schedule.content.body, key=key)
     return responses.drop_none(
         {

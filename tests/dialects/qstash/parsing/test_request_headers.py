@@ -350,6 +350,19 @@ def test_without_headers_the_base_is_unchanged() -> None:
     assert read(base=base) == base
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [("é漢".encode(), "é漢"), (b"caf\xe9", "café"), (b"\xe9\x85", "é\x85")],
+)
+def test_a_setting_is_read_as_utf8_or_else_as_latin_1(raw: bytes, text: str) -> None:
+    value = raw.decode("latin-1")
+    headers = {"Upstash-Deduplication-Id": value, "Upstash-Label": f"a,{value}"}
+
+    for message in (read(headers), read(query=headers.items())):
+        assert message.deduplication_id == text
+        assert message.labels == ("a", text)
+
+
 @pytest.mark.parametrize("prefix", ["", "Callback-", "Failure-Callback-"])
 @pytest.mark.parametrize("text", ["1/0", "sqrt(-1)", "sqrt(-1 - retried)", "0/(2/0)"])
 def test_a_retry_delay_without_any_value_is_refused(prefix: str, text: str) -> None:

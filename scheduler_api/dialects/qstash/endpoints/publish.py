@@ -6,20 +6,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from flask import Response, request
 from scheduler_api.core import logfmt
-from scheduler_api.core.errors import LimitReached, NotFound, StoreFull
+from scheduler_api.core.errors import (
+    LimitReached,
+    NotFound,
+    StoreFull,
+    UnreadableRecord,
+)
 from scheduler_api.core.headers import from_text
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
+from scheduler_api.dialects.qstash.parsing.batch_items import parse_items
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.request_headers import DEFAULTS
-from scheduler_api.dialects.qstash.parsing.requests import (
-    read_body,
-    read_headers,
-    read_json,
-)
+from scheduler_api.dialects.qstash.parsing.requests import read_body, read_headers
 from scheduler_api.dialects.qstash.parsing.targets import (
     Target,
     parse_target,
@@ -41,6 +43,7 @@ from scheduler_api.web.refusal import Refusal
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
 NOT_STORED = "the store became unavailable before this was stored, please try again"
+UNREADABLE = "the url group is damaged, please ask the operator"
 UNKNOWN = "the store became unavailable: it is unknown whether this was stored"
 
 PUBLISHING = documented(
@@ -137,9 +140,7 @@ class Publishing:
     @documented(body=BATCH, response=BATCH_RESPONSE, errors=(400, 413))
     def batch(self, owner: Owner) -> Response:
         """Publish many messages; the response has an error for each invalid item."""
-        items = read_json(request, limit_bytes=self._batch_limit_bytes)
-        if not isinstance(items, list):
-            raise Refusal(400, "body should be a list of messages")
+        items = parse_items(read_body(request, limit_bytes=self._batch_limit_bytes))
         if len(items) > self._batch_limit:
             fault = f"at most {self._batch_limit} messages, not {len(items)}"
             raise Refusal(413, f"body should have {fault}: split the batch")
@@ -244,11 +245,16 @@ class _ItemParser:
     def parse(self, item: object, *, now_ms: int) -> Parsed:
         """Return the draft or drafts that an item describes, or an error text."""
         try:
+            if isinstance(item, BadValue):
+                raise item
             if not isinstance(item, dict):
                 raise BadValue("item", "should be an object")
             return self._parse(item, now_ms)
         except (BadValue, NotFound) as err:
             return str(err)
+        except UnreadableRecord as err:
+            log.error(logfmt.line("record.unreadable", problem=err))
+            return UNREADABLE
 
     def _parse(self, item: dict[str, object], now_ms: int) -> Draft | list[Draft]:
         text = _text(item, "destination")

@@ -12,6 +12,7 @@ from scheduler_api.dialects.qstash.endpoints.publish import (
     UNKNOWN,
     Publishing,
 )
+from scheduler_api.dialects.qstash.parsing import batch_items
 from scheduler_api.settings import Settings
 from tests.core.function_calls import count_function_calls
 from tests.dialects.engine import SECRET_KEY
@@ -259,3 +260,121 @@ def test_a_batch_and_a_message_cost_one_round_trip_each(
     api.publish(Delay="1h")
 
     assert calls() == (before[0] + 2, before[1])
+
+
+def test_a_value_of_a_wrong_type_is_an_error_of_its_item(api: Any) -> None:
+    good = {"destination": HOOK, "headers": LATER}
+    items = [
+        item
+        for wrong in (1, 1.5, True, None, [], ["a"], {"a": "b"}, "\0")
+        for item in (
+            wrong,
+            {"destination": wrong},
+            {"destination": HOOK, "headers": {"upstash-forward-a": wrong}},
+            {"destination": HOOK, "headers": {"content-type": wrong}},
+            {"destination": HOOK, "headers": {"x-ignored": [wrong]}},
+            {"destination": HOOK, "headers": [wrong]},
+            {"destination": HOOK, "body": [wrong]},
+            {"destination": HOOK, "queue": [wrong]},
+        )
+    ]
+
+    answers = batch(api, *[each for item in items for each in (item, good)])
+
+    assert [answer["messageId"] for answer in answers[0::2]] == [""] * len(items)
+    assert all(answer["error"] for answer in answers[0::2])
+    assert all(answer["messageId"] for answer in answers[1::2])
+
+
+BAD_TEXTS = (
+    b"",
+    b"NaN",
+    b"{'destination': 'x'}",
+    b'{"destination": "%b",}' % HOOK.encode(),
+    b'{"destination": "%b" "body": ""}' % HOOK.encode(),
+    b'{"a": 1e999}',
+    b'{"a": -1e999}',
+    b'{"a": %b}' % (b"1" * 5_000),
+    b'{"a": 01}',
+    b'{"a": "\\ud83d"}',
+    b'{"a": "\\udc00\\ud800"}',
+    b'{"a": "\xed\xa0\x80"}',
+    b'{"a": "\xff"}',
+    b'{"a": "\\x"}',
+    b'{"a": "\\u12"}',
+    b'{"a": "\n"}',
+    b'{"a": "\x00"}',
+    b"\x00",
+    b"[" * 2_000 + b"]" * 2_000,
+    b'{"a": ' * 2_000 + b"1" + b"}" * 2_000,
+    b"[1, 2, {] , }",
+    b'{"a": [1, "]"}]',
+    b'{"a": 1}]',
+    b'{"a": 1}}}',
+    b"]",
+    b"// comment",
+    b'"\\\\\\"" "\\\\"',
+)
+
+
+def raw_batch(api: Any, *items: bytes) -> tuple[int, Any]:
+    return api.call("POST", "/v2/batch", data=b"[" + b",".join(items) + b"]")
+
+
+def test_items_that_are_not_json_get_errors_and_the_others_are_sent(api: Any) -> None:
+    texts = [b"" for _ in range(2 * len(BAD_TEXTS) + 1)]
+    texts[1::2] = BAD_TEXTS
+    good = b' {"headers": {"upstash-delay": "1h"}, "body": "],[{\\"\\\\", '
+    texts[0::2] = [
+        good + b'"destination": "%b/%d"} ' % (HOOK.encode(), n)
+        for n in range(len(BAD_TEXTS) + 1)
+    ]
+
+    status, answers = raw_batch(api, *texts)
+
+    assert status == 200
+    assert [answer.get("url") for answer in answers[0::2]] == [
+        f"{HOOK}/{n}" for n in range(len(BAD_TEXTS) + 1)
+    ]
+    assert [answer["messageId"] for answer in answers[1::2]] == [""] * len(BAD_TEXTS)
+    assert all(
+        answer["error"].startswith("item is not valid JSON: ")
+        for answer in answers[1::2]
+    )
+    bodies = {api.message(answer["messageId"])["body"] for answer in answers[0::2]}
+    assert bodies == {'],[{"\\'}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"a": NaN}',
+        b'[{"a": NaN]',
+        b'{"a": NaN}',
+        b'[{"a": "}]',
+        b'[{"a": NaN}]x',
+        b"[NaN}",
+        b"[NaN]]]x",
+        b"NaN",
+        b"\xef\xbb\xbf[NaN]",
+    ],
+)
+def test_a_body_whose_items_cannot_be_told_apart_is_refused(
+    api: Any, body: bytes
+) -> None:
+    status, answer = api.call("POST", "/v2/batch", data=body)
+
+    assert status == 400
+    assert answer["error"].startswith("body is not valid JSON: ")
+
+
+def test_the_limits_of_a_batch_hold_for_invalid_json(
+    make_api: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = make_api(batch_limit=3)
+    monkeypatch.setattr(batch_items, "MAX_STEPS", 10)
+
+    assert raw_batch(api, b"NaN", b"1", b"2", b"3")[0] == 413
+    assert raw_batch(api, b"[" * 5_000 + b"1," * 5_000 + b"]" * 5_000)[0] == 200
+    status, answer = raw_batch(api, b'{"a": NaN, "b": %b}' % (b'"x"' * 10))
+    assert (status, answer["error"]) == (413, batch_items.TOO_COMPLEX)

@@ -1,0 +1,95 @@
+"""Parses the body of a batch: a JSON list with a message in each item.
+
+An item that is not valid JSON must not refuse the other items. If the body as a whole
+is invalid, it is split at the commas between its items, and each item is parsed alone.
+"""
+
+import orjson
+import re
+from collections.abc import Iterator
+from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.web.refusal import Refusal
+
+# How many strings, commas and runs of brackets of an invalid body are read. This takes
+# about a second.
+MAX_STEPS = 1_000_000
+TOO_COMPLEX = (
+    "body is not valid JSON, and too complex to find the fault: split the batch"
+)
+
+_BLANKS = b" \t\r\n"
+_TOKENS = rb'"[^"]*"|"|[\[{]+|[\]}]+'
+_BETWEEN_ITEMS, _IN_ITEM = re.compile(_TOKENS + b"|,"), re.compile(_TOKENS)
+
+
+class _NotAList(Exception):
+    """The text is not a list, or its items cannot be told apart."""
+
+
+def parse_items(raw: bytes) -> list[object]:
+    """Parse a list; return a `BadValue` in the place of each item that is invalid JSON.
+
+    Raises: Refusal.
+    """
+    try:
+        items: object = orjson.loads(raw) if raw else None
+    except orjson.JSONDecodeError as err:
+        try:
+            items = [_parse_item(text) for text in _split(raw.strip(_BLANKS))]
+        except _NotAList:
+            raise Refusal(400, f"body is not valid JSON: {err}") from err
+    if not isinstance(items, list):
+        raise Refusal(400, "body should be a list of messages")
+    return items
+
+
+def _parse_item(text: bytes) -> object:
+    try:
+        item: object = orjson.loads(text)
+    except orjson.JSONDecodeError as err:
+        return BadValue("item", f"is not valid JSON: {err}")
+    return item
+
+
+def _split(body: bytes) -> Iterator[bytes]:
+    """Yield the text of each item of a list.
+
+    Raises: _NotAList, Refusal.
+    """
+    if not body.startswith(b"["):
+        raise _NotAList
+    # Replace escapes, so that each quote begins or ends a string. The length stays.
+    unescaped = body.replace(rb"\\", b"__").replace(rb"\"", b"__")
+    start = 1
+    for comma in _commas_between_items(unescaped):
+        yield body[start:comma]
+        start = comma + 1
+    yield body[start:-1]
+
+
+def _commas_between_items(body: bytes) -> Iterator[int]:
+    """Yield the positions of the commas that are in no string and no item.
+
+    Brackets that close nothing belong to the item before them.
+
+    Raises: _NotAList, Refusal.
+    """
+    depth = position = 1
+    for _ in range(MAX_STEPS):
+        token = (_BETWEEN_ITEMS if depth == 1 else _IN_ITEM).search(body, position)
+        if token is None or token[0] == b'"':
+            raise _NotAList
+        position, kind = token.end(), token[0][:1]
+        if kind == b",":
+            yield token.start()
+        elif kind in b"[{":
+            depth += len(token[0])
+        elif kind in b"]}":
+            depth -= len(token[0])
+            if position == len(body):
+                break
+            depth = max(depth, 1)
+    else:
+        raise Refusal(413, TOO_COMPLEX)
+    if depth > 0 or not body.endswith(b"]"):
+        raise _NotAList

@@ -60,8 +60,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     is_process = settings is None
     if settings is None:
         settings = from_env(os.environ)
-        logfmt.set_up()
-        log.info(logfmt.line("web.started", settings=settings.log_line()))
+        logfmt.set_up(level=settings.log_level, format_=settings.log_format)
+        log.info(logfmt.line("web.started", **settings.non_defaults()))
     built = services.build(settings)
     if is_process:
         _check_store(built)
@@ -103,7 +103,7 @@ def _check_store(built: services.Services) -> None:
         claim_database(built.cell.client, built.cell.prefix)
         built.tenants.check_key()
     except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
-        log.critical(str(err) or err.__doc__)
+        log.critical(logfmt.line("store.unfit", problem=str(err) or err.__doc__))
         sys.exit(BOOT_FAILED)
     except redis.RedisError as err:
         log.warning(logfmt.line("store.unreachable", problem=err))

@@ -6,7 +6,7 @@ other names. If an environment variable is wrong, gunicorn exits with the messag
 """
 
 import os
-from scheduler_api.core import gc_tuning
+from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.settings import from_env
 
 _settings = from_env(os.environ)
@@ -34,6 +34,12 @@ timeout = 60
 keepalive = 7
 accesslog = None
 loglevel = "warning"
+logger_class = "scheduler_api.web.gunicorn_log.GunicornLog"
+
+
+def on_starting(_arbiter: object) -> None:
+    """Set up the log before the workers start; gunicorn calls this function."""
+    logfmt.set_up(level=_settings.log_level, format_=_settings.log_format)
 
 
 def post_worker_init(_worker: object) -> None:

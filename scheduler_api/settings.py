@@ -19,16 +19,13 @@ class Settings(EngineSettings):
         values = (f"{v.field}={self._show(v)!r}" for v in VARIABLES)
         return f"Settings({', '.join(values)})"
 
-    def log_line(self) -> str:
-        """Return the settings that differ from their defaults, with masked secrets.
-
-        The format is `NAME=value`, separated by spaces.
-        """
-        return " ".join(
-            f"{v.name}={self._show(v)}"
+    def non_defaults(self) -> dict[str, str]:
+        """Return the settings that differ from their defaults, with masked secrets."""
+        return {
+            v.name: self._show(v)
             for v in VARIABLES
             if v.required or write(self._value(v)) != v.default
-        )
+        }
 
     def _show(self, v: Variable) -> str:
         return v.show(self._value(v))

@@ -40,7 +40,7 @@ def stages(
             Role(
                 "chores",
                 "deletes old data, checks the store",
-                (*rq_worker, "housekeeping"),
+                (*rq_worker, "-w", "workers.ChoresWorker", "housekeeping"),
                 environ,
                 stop_within_s=10,
             ),

@@ -25,6 +25,8 @@ from scheduler_api.dialects import outbound
 from scheduler_api.settings import from_env
 
 DEFAULTS = {
+    # All attempts are logged.
+    "SCHED_LOG_LEVEL": "debug",
     "SCHED_HOST": "127.0.0.1",
     "SCHED_ALLOW_NETWORKS": (
         "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"

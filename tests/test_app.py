@@ -100,9 +100,8 @@ def test_a_process_with_the_wrong_secret_key_exits_and_logs_the_reason(
 
     assert end.value.code == 3
     logged = [r.getMessage() for r in caplog.records if r.levelname == "CRITICAL"]
-    assert logged == [
-        "SECRET_KEY: the secrets in the store were encrypted with another key."
-    ]
+    [line] = logged
+    assert "SECRET_KEY: the secrets in the store were encrypted with another" in line
 
 
 @pytest.mark.usefixtures("client")
@@ -363,7 +362,7 @@ def test_an_accepted_event_is_logged_in_one_line_without_its_payload(
     app.test_client().post("/api/events", json=body, headers={"x-api-key": token})
 
     (line,) = [r.getMessage() for r in caplog.records if "accepted" in r.getMessage()]
-    assert line == "event.accepted event=1 owner=1:jiter wanted_ms=13537929600000"
+    assert line == "event.accepted event=1 owner=1:jiter due=2399-01-01T00:00:00.000Z"
     assert "canary" not in caplog.text and token not in caplog.text
 
 

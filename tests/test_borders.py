@@ -15,7 +15,11 @@ MODULES = {
     for path in (ROOT / folder).rglob("*.py")
 }
 CORE, DIALECT = "scheduler_api.core", "scheduler_api.dialects"
-VOCABULARY = {"model", "headers", "deduplication", "timestamps", "logfmt", "gc_tuning"}
+VOCABULARY = {"model", "headers", "deduplication", "timestamps", "gc_tuning"} | {
+    "log_limit",
+    "logfmt",
+    "public_ids",
+}
 # The layers of the engine, top down. A folder may import folders of lower layers,
 # but not the other folders of its own layer.
 LAYERS = (

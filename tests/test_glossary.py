@@ -23,7 +23,7 @@ KEPT = {
         EngineSettings engine test_engine
     """,
     "a line of text, or in a picture": """
-        LINE line first_line _header_line limit_request_line log_line
+        LINE line first_line _header_line limit_request_line
     """,
     "link-local is the term for such addresses": "LINK_LOCAL link",
     "the grammar of a cron expression": "GRAMMARS grammars",

@@ -33,7 +33,9 @@ def test_the_procfile_names_all_roles():
     assert PROCFILE["worker"] == (
         "rq worker -S json -w workers.DeliveryWorker deliveries"
     )
-    assert PROCFILE["chores"] == "rq worker -S json housekeeping"
+    assert PROCFILE["chores"] == (
+        "rq worker -S json -w workers.ChoresWorker housekeeping"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +288,7 @@ def test_a_delivery_to_loopback_is_refused(
     assert hits == []
 
 
-@pytest.mark.parametrize("role", ["web", "ticker", "worker", "clock"])
+@pytest.mark.parametrize("role", ["web", "ticker", "worker", "clock", "chores"])
 def test_a_process_with_an_unknown_setting_exits_and_names_it(
     role: str, valkey: str, port: int
 ):

@@ -1,5 +1,6 @@
 """The background processes: ticker, delivery worker, clock and chores."""
 
+from workers.chores_worker import ChoresWorker
 from workers.delivery_worker import DeliveryWorker
 
-__all__ = ["DeliveryWorker"]
+__all__ = ["ChoresWorker", "DeliveryWorker"]

@@ -1,24 +1,46 @@
-"""Start-up code of the worker processes: settings, store, address policy."""
+"""Start-up code of the worker processes: settings, log, store, address policy."""
 
+import logging
 import os
 import socket
+import sys
 from dataclasses import replace
 from ipaddress import ip_address
+from scheduler_api.core import logfmt
 from scheduler_api.core.delivery.destinations import Address, AddressPolicy
-from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RETRY_ONCE, connect
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.settings import Settings, from_env
 from workers.http_client.local_addresses import own_addresses
 
+# RQ logs each of its steps at lower levels.
+RQ_LEVEL = "WARNING"
 
-def read_settings() -> Settings:
-    """Read the settings from the environment.
+
+def start_process(role: str) -> Settings:
+    """Read the settings, set up the log, and log the start of this process.
+
+    If a setting is wrong, end the process with the message of the SettingsError.
+    """
+    try:
+        settings = start_job()
+    except SettingsError as err:
+        sys.exit(str(err))
+    log = logging.getLogger(f"scheduler.{role}")
+    log.info(logfmt.line(f"{role}.started", **settings.non_defaults()))
+    return settings
+
+
+def start_job() -> Settings:
+    """Read the settings from the environment; set up the log of this process.
 
     Raises: SettingsError.
     """
-    return from_env(os.environ)
+    settings = from_env(os.environ)
+    logfmt.set_up(level=settings.log_level, format_=settings.log_format)
+    return settings
 
 
 def open_cell(settings: EngineSettings) -> Cell:

@@ -13,7 +13,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from typing import cast
 from workers import failure_digest
-from workers.bootstrap import open_cell, read_settings
+from workers.bootstrap import open_cell, start_job
 
 log = logging.getLogger("scheduler.chores")
 
@@ -30,7 +30,7 @@ def retention() -> int:
 
     Raises: SettingsError.
     """
-    settings = read_settings()
+    settings = start_job()
     cell = open_cell(settings)
     events, flow_keys = EventStore(cell), FlowKeys(cell)
     now_ms, deleted = cell.now_ms(), 0
@@ -105,7 +105,7 @@ def check() -> int:
 
     Raises: SettingsError.
     """
-    settings = read_settings()
+    settings = start_job()
     cell = open_cell(settings)
     faults = walk.check(cell)
     for fault in faults:
@@ -129,7 +129,7 @@ def failures() -> int:
 
     Raises: SettingsError.
     """
-    settings = read_settings()
+    settings = start_job()
     cell = open_cell(settings)
     now_ms = cell.now_ms()
     key = keys.chore(cell.prefix, "failures")
@@ -161,7 +161,7 @@ def libraries() -> int:
 
     Raises: SettingsError.
     """
-    cell, deleted = open_cell(read_settings()), list[str]()
+    cell, deleted = open_cell(start_job()), list[str]()
     if not cell.client.exists(keys.full(cell.prefix)):
         deleted = functions.delete(cell.client, cell.library, others_only=True)
     _finish(cell, "libraries", cell.now_ms(), deleted=len(deleted))
@@ -174,4 +174,4 @@ def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
     The clock uses the time to warn about overdue chores.
     """
     cell.client.set(keys.chore(cell.prefix, name), at_ms)
-    logging.getLogger("rq.worker").info(logfmt.line(f"chore.{name}", **counts))
+    log.info(logfmt.line(f"chore.{name}", **counts))

@@ -3,7 +3,6 @@
 import logging
 import redis
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -12,13 +11,12 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
 from scheduler_api.core import logfmt
-from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.connection import RETRY_ONCE, connect
 from types import FrameType
 from typing import Any
 from workers import chores
-from workers.bootstrap import read_settings
+from workers.bootstrap import start_process
 
 log = logging.getLogger("scheduler.clock")
 
@@ -113,13 +111,9 @@ class Clock:
 
 def main() -> None:
     """Run a clock, with settings from the environment, until SIGTERM or SIGINT."""
-    logfmt.set_up()
     # rq-scheduler calls the cron library in a way that prints a warning at each call.
     warnings.filterwarnings("ignore", category=FutureWarning, module="rq_scheduler")
-    try:
-        settings = read_settings()
-    except SettingsError as err:
-        sys.exit(str(err))
+    settings = start_process("clock")
     client = connect(settings.redis_url, retry=RETRY_ONCE)
     clock = Clock(client, settings.prefix)
 
@@ -128,7 +122,6 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    log.info(logfmt.line("clock.started", chores=len(CHORES)))
     clock.run()
 
 

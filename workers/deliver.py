@@ -6,7 +6,7 @@ from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.settings import Settings
-from workers.bootstrap import open_cell, read_settings
+from workers.bootstrap import open_cell, start_job
 from workers.delivery.assembly import open_in_flight
 from workers.delivery.planner import top_up
 
@@ -21,7 +21,7 @@ def deliver(ids: list[str], schedule_ids: list[str], isolated: bool) -> None:
 
     Raises: SettingsError, ForeignDatabase, UnknownLayout.
     """
-    settings = read_settings()
+    settings = start_job()
     try:
         cell = open_cell(settings)
     except RedisError as err:

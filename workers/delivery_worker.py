@@ -14,13 +14,13 @@ from rq.utils import now as rq_now
 from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
-from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store.connection import NO_RETRY, RETRY_INTERVAL_S
 from scheduler_api.core.store.rq_envelopes import QUEUE
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from types import FrameType
 from typing import Any, TypeVar
 from workers import supervision
+from workers.bootstrap import RQ_LEVEL, start_process
 from workers.delivery.delivery_loop import DeliveryLoop
 
 log = logging.getLogger("scheduler.worker")
@@ -31,7 +31,7 @@ FETCH_INTERVAL_S = 1.0
 HEARTBEAT_INTERVAL_S = 5.0
 
 # After these errors the process exits with the message, because a retry cannot help.
-FATAL = (SettingsError, WrongSecretKey, ForeignDatabase, UnknownLayout)
+FATAL = (WrongSecretKey, ForeignDatabase, UnknownLayout)
 
 T = TypeVar("T")
 
@@ -57,21 +57,21 @@ class DeliveryWorker(SimpleWorker):
 
     @property
     def loop(self) -> DeliveryLoop:
-        """The event loop of the deliveries, started on first use."""
-        if self._loop is None:
-            try:
-                self._loop = DeliveryLoop(self.queues[0])
-            except FATAL as err:
-                sys.exit(str(err) or err.__doc__)
+        """The event loop of the deliveries; `bootstrap` starts it."""
+        assert self._loop is not None
         return self._loop
 
-    def bootstrap(self, *args: Any, **kwargs: Any) -> None:
+    def bootstrap(self, *_args: Any, **_kwargs: Any) -> None:
         """Start the event loop before the first fetch."""
-        logfmt.set_up()
-        log.info(logfmt.line("worker.started") + " " + self.loop.settings.log_line())
-        super().bootstrap(*args, **kwargs)
+        settings = start_process("worker")
+        try:
+            self._loop = DeliveryLoop(self.queues[0], settings)
+        except FATAL as err:
+            problem = str(err) or err.__doc__
+            log.critical(logfmt.line("worker.unfit", problem=problem))
+            sys.exit(1)
+        super().bootstrap(logging_level=RQ_LEVEL)
         gc_tuning.collect_rarely()
-        self.log.setLevel(logging.WARNING)
         supervision.run_in_thread(self._report_alive, name="alive reports")
 
     def _report_alive(self) -> None:

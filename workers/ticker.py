@@ -1,7 +1,6 @@
 """The ticker: moves due events to RQ. Any number of tickers may run."""
 
 import logging
-import os
 import redis
 import signal
 import sys
@@ -10,7 +9,7 @@ import time
 from redis.client import PubSub
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
-from scheduler_api.core.settings.engine import EngineSettings, SettingsError
+from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts, claim
@@ -20,9 +19,10 @@ from scheduler_api.core.store.connection import (
     connect,
 )
 from scheduler_api.core.store.epoch import Epoch, claim_database, establish
+from scheduler_api.core.store.reads import name_members
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
-from scheduler_api.settings import from_env
 from types import FrameType
+from workers.bootstrap import start_process
 
 log = logging.getLogger("scheduler.ticker")
 
@@ -111,16 +111,20 @@ class Ticker:
         if self._epoch.matches(epoch, accepted):
             return True
         log.critical(
-            logfmt.line("store.lost", expected=self._epoch.expected, found=epoch)
-            + " run `python -m scheduler_api accept-store` to continue with this store"
+            logfmt.line(
+                "store.lost",
+                expected=self._epoch.expected,
+                found=epoch and epoch.decode(errors="replace"),
+                hint="run `python -m scheduler_api accept-store` to continue with it",
+            )
         )
         return False
 
     def _log(self, claimed: Claim) -> None:
-        for event_id in claimed.interrupted:
-            log.warning(logfmt.line("attempt.interrupted", event=event_id))
-        for member in claimed.quarantined:
-            log.error(logfmt.line("record.quarantined", member=member))
+        for named in name_members(self.cell, claimed.interrupted):
+            log.warning(logfmt.line("attempt.interrupted", **named))
+        for named in name_members(self.cell, claimed.quarantined):
+            log.error(logfmt.line("record.quarantined", **named))
 
     def run(self) -> None:
         """Tick until `stop`; after an error other than UnknownLayout, retry.
@@ -174,12 +178,7 @@ def _sleep(wait_s: float, channel: PubSub) -> None:
 
 def main() -> None:
     """Run a ticker, with settings from the environment, until SIGTERM or SIGINT."""
-    logfmt.set_up()
-    try:
-        settings = from_env(os.environ)
-    except SettingsError as err:
-        sys.exit(str(err))
-    log.info(logfmt.line("ticker.started") + " " + settings.log_line())
+    settings = start_process("ticker")
     # The client does not retry, because `Ticker.run` does.
     ticker = Ticker(connect(settings.redis_url), settings)
 
@@ -192,7 +191,8 @@ def main() -> None:
     try:
         ticker.run()
     except UnknownLayout as err:
-        sys.exit(str(err))
+        log.critical(logfmt.line("store.unfit", problem=err))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

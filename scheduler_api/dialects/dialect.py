@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from scheduler_api.core.cron.expression import Grammar
 from scheduler_api.core.delivery.request import Answer, Decision, Outgoing
 from scheduler_api.core.model import Begun, Draft
+from scheduler_api.core.public_ids import AS_STORED, PublicIds
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import NO_OWNER_LIMITS, OwnerLimits
 from scheduler_api.core.tenants.accounts import Secrets
@@ -53,6 +54,7 @@ class Dialect:
         outbound: takes the settings; returns the outbound half of the dialect.
         owner_limits: takes the settings; returns the maximum numbers of queues,
             flow-control keys and url groups that one owner may have.
+        public_ids: how clients write the ids of events and schedules.
     """
 
     name: str
@@ -63,3 +65,4 @@ class Dialect:
     client_variables: Callable[[str, str, Secrets, str], Mapping[str, str]]
     outbound: Callable[[EngineSettings], Outbound]
     owner_limits: Callable[[EngineSettings], OwnerLimits] = lambda _: NO_OWNER_LIMITS
+    public_ids: PublicIds = AS_STORED

@@ -5,6 +5,7 @@ must not import Flask.
 """
 
 from collections.abc import Callable
+from scheduler_api.core import public_ids
 from scheduler_api.core.cron.expression import Grammar
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import OwnerLimits
@@ -20,6 +21,9 @@ DIALECTS: tuple[Dialect, ...] = (
     QSTASH,
     EVENTS_V1,
 )
+
+for _dialect in DIALECTS:
+    public_ids.register(_dialect.name, _dialect.public_ids)
 
 GRAMMARS: dict[str, Grammar] = {dialect.label: dialect.grammar for dialect in DIALECTS}
 # Maps the name of each secret of a tenant to a function that creates a new secret.

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from flask import Request, Response
-from scheduler_api.core import logfmt
+from scheduler_api.core import logfmt, public_ids
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
@@ -83,7 +83,8 @@ def once(
                 raise
     if duplicate.digest != deduplication.digest:
         raise Refusal(422, REUSED)
-    log.info(logfmt.line("request.repeated", stored=duplicate.id, owner=owner))
+    stored = public_ids.event_id(owner, duplicate.id)
+    log.info(logfmt.line("request.repeated", stored=stored, owner=owner))
     response = repeat(duplicate)
     response.headers[REPLAYED] = "true"
     return response

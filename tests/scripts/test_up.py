@@ -27,7 +27,7 @@ ROLES = {
     "ticker": "-m workers.ticker",
     "worker": "rq worker -S json -w workers.DeliveryWorker deliveries",
     "clock": "-m workers.clock",
-    "chores": "rq worker -S json housekeeping",
+    "chores": "rq worker -S json -w workers.ChoresWorker housekeeping",
 }
 NAMES = {
     "JITER_URL",
@@ -209,7 +209,7 @@ def test_logs_of_the_start_are_in_a_file_and_not_on_the_first_screen(system: Sys
     assert f"[up] listening on http://127.0.0.1:{system.port}" in lines
     assert f"credentials for its clients in {system.data}/credentials.env" in lines
     start_log = (system.data / "start.log").read_text()
-    for text in ("web.started", "ticker.started", "*** Listening on deliveries"):
+    for text in ("web.started", "ticker.started", "worker.started"):
         assert text in start_log and text not in screen
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from redis.exceptions import RedisError
-from scheduler_api.core import logfmt
+from scheduler_api.core import logfmt, public_ids
 from scheduler_api.core.delivery.causes import UNDELIVERABLE, public_detail
 from scheduler_api.core.delivery.request import Headers
 from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
@@ -14,7 +14,7 @@ from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import codec
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
-from scheduler_api.core.store.leases import Settlement, WorkerStore
+from scheduler_api.core.store.leases import Report, Settlement, WorkerStore
 from scheduler_api.dialects import outbound
 from workers.delivery.fan_out import FanOut
 from workers.delivery.key_ring import KeyRing
@@ -100,7 +100,7 @@ class Deliverer:
             except NotFound:
                 return self._conclude(begun, _no_group(group, started_ms), {})
             except RedisError as err:
-                log.warning(logfmt.line("group.not_read", event=begun.id, problem=err))
+                log.warning(logfmt.line("group.not_read", **_named(begun), problem=err))
             if not complete:
                 await asyncio.sleep(RETRY_INTERVAL_S)
         return Settlement(
@@ -118,8 +118,6 @@ class Deliverer:
             _log_dropped(begun)
             return None
         self._on_result(begun, result)
-        if result.error is Failure.BLOCKED:
-            _log_blocked(begun, result)
         decision = self._dialects[begun.owner.dialect].conclude(begun, result)
         return Settlement(
             event_id=begun.id,
@@ -129,8 +127,15 @@ class Deliverer:
             log_entry=self._log_entry(result, signed, headers=decision.headers),
             delay_ms=decision.delay_ms,
             reason=decision.reason,
-            contact=decision.contact,
             follow_ups=decision.follow_ups,
+            report=Report(
+                url=begun.content.url if begun.content else "",
+                status=result.status,
+                error=result.error,
+                detail=result.detail,
+                total_ms=result.total_ms,
+                contact=decision.contact,
+            ),
         )
 
     async def _with_content(self, begun: Begun, may_write: Callable[[], bool]) -> Begun:
@@ -170,12 +175,10 @@ class Deliverer:
         self, begun: Begun, started_ms: int, problem: Exception
     ) -> Settlement:
         """Return a settlement that makes the event dead; a retry would fail too."""
-        expected = isinstance(problem, SchedulerError)
         unreadable = isinstance(problem, UnreadableRecord)
-        log.error(
-            logfmt.line("event.undeliverable", event=begun.id, problem=problem),
-            exc_info=None if expected else problem,
-        )
+        if not isinstance(problem, SchedulerError):
+            line = logfmt.line("event.undeliverable", **_named(begun), problem=problem)
+            log.error(line, exc_info=problem)
         return Settlement(
             event_id=begun.id,
             token=begun.token,
@@ -185,6 +188,11 @@ class Deliverer:
                 {"started_ms": started_ms, "error": UNDELIVERABLE}
             ),
             reason="unreadable" if unreadable else UNDELIVERABLE,
+            report=Report(
+                url=begun.content.url if begun.content else "",
+                error=UNDELIVERABLE,
+                detail=str(problem),
+            ),
         )
 
 
@@ -205,17 +213,10 @@ def _no_group(group: str, started_ms: int) -> Result:
 
 
 def _log_dropped(begun: Begun) -> None:
-    log.warning(logfmt.line("attempt.dropped", event=begun.id, n=begun.attempt))
+    log.warning(logfmt.line("attempt.dropped", **_named(begun), attempt=begun.attempt))
 
 
-def _log_blocked(begun: Begun, result: Result) -> None:
-    """Log the blocked address for operators; tenants must not see it."""
-    log.warning(
-        logfmt.line(
-            "delivery.blocked",
-            event=begun.id,
-            tenant=begun.owner.tenant,
-            detail=result.detail,
-            hint="see SCHED_ALLOW_NETWORKS, SCHED_DESTINATION_PORTS, SCHED_HTTPS_ONLY",
-        )
-    )
+def _named(begun: Begun) -> dict[str, object]:
+    """Return the fields of a log line that identify an event."""
+    event = public_ids.event_id(begun.owner, begun.id)
+    return {"event": event, "owner": begun.owner}

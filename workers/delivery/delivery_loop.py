@@ -14,8 +14,9 @@ from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.connection import TIMEOUT_S
 from scheduler_api.dialects import outbound
+from scheduler_api.settings import Settings
 from typing import Any, TypeVar
-from workers.bootstrap import open_cell, read_settings
+from workers.bootstrap import open_cell
 from workers.delivery.assembly import open_in_flight
 from workers.delivery.fetcher import Fetcher
 from workers.delivery.in_flight import InFlight
@@ -36,8 +37,8 @@ class DeliveryLoop:
     Do not call the methods on the thread of the event loop.
     """
 
-    def __init__(self, queue: Queue) -> None:
-        self.settings = read_settings()
+    def __init__(self, queue: Queue, settings: Settings) -> None:
+        self.settings = settings
         cell = open_cell(self.settings)
         self.client = cell.client
         outbound.tenants(cell, self.settings).check_key()

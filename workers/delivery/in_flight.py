@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.model import Begun
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
-from scheduler_api.core.store.leases import WorkerStore
+from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 from workers import supervision
+from workers.delivery.attempt_log import AttemptLog
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fair_share import FairShare
 from workers.delivery.settler import MAX_BATCH, Settler
@@ -78,7 +79,8 @@ class InFlight:
         self._incoming = 0
         self._room_changed = asyncio.Event()
         self._is_accepting = True
-        self._settler = Settler(store, self._remove)
+        self._attempt_log = AttemptLog()
+        self._settler = Settler(store, self._end)
         self._tasks: set[asyncio.Task[None]] = set()
         self._background = [
             supervision.watch(asyncio.create_task(self._settler.run(), name="settler")),
@@ -174,8 +176,8 @@ class InFlight:
         until_s = boot_s() + self._lease_s
         share = self._fair_share.limits(only_others=is_full)
         begun, not_begun = await self._store.begin(ids, share=share)
-        for event_id, reason in not_begun.items():
-            log.debug(logfmt.line("event.not_begun", event=event_id, reason=reason))
+        if not_begun and log.isEnabledFor(logging.DEBUG):
+            log.debug(logfmt.line("events.not_begun", **Counter(not_begun.values())))
         for event in begun:
             self._deliveries[event.id] = delivery = Delivery(event, until_s)
             self._fair_share.add(event.destination)
@@ -192,6 +194,12 @@ class InFlight:
             self._remove(delivery.begun.id, delivery.begun.token)
         else:
             self._settler.add(settlement)
+
+    def _end(self, settlement: Settlement, settled: Settled) -> None:
+        delivery = self._deliveries.get(settlement.event_id)
+        if delivery is not None:
+            self._attempt_log.add(delivery.begun.owner, settlement, settled)
+        self._remove(settlement.event_id, settlement.token)
 
     def _remove(self, event_id: str, token: str) -> None:
         delivery = self._deliveries.get(event_id)
@@ -234,3 +242,4 @@ class InFlight:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._attempt_log.close()

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
-from scheduler_api.core.model import Outcome
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 
@@ -29,11 +28,11 @@ class Settler:
     lost, its repetition has no effect.
 
     Args:
-        on_settled: called with id and token of each event that the store has settled.
+        on_settled: called with each settlement and the answer of the store.
     """
 
     def __init__(
-        self, store: WorkerStore, on_settled: Callable[[str, str], None]
+        self, store: WorkerStore, on_settled: Callable[[Settlement, Settled], None]
     ) -> None:
         self._store = store
         self._on_settled = on_settled
@@ -63,8 +62,7 @@ class Settler:
         self._forget_before(now_s - REPEATED_S)
         for settlement, settled in zip(batch, results, strict=True):
             self._recent.append((now_s, settlement))
-            self._on_settled(settlement.event_id, settlement.token)
-            _log_settled(settlement, settled)
+            self._on_settled(settlement, settled)
 
     def _forget_before(self, earliest_s: float) -> None:
         while self._recent and self._recent[0][0] < earliest_s:
@@ -93,27 +91,3 @@ class Settler:
         for start in range(0, len(recent), MAX_BATCH):
             await self._store.settle(recent[start : start + MAX_BATCH])
         self._connects_seen = connects
-
-
-def _log_settled(settlement: Settlement, settled: Settled) -> None:
-    # If a retry would begin after the event's end, the store makes the event dead.
-    has_no_retry = settlement.outcome is Outcome.RETRY and not settled.next_ms
-    is_dead = settlement.outcome is Outcome.DEAD or has_no_retry
-    level = logging.WARNING if is_dead else logging.DEBUG
-    if settled.code != "settled":
-        level = logging.INFO
-    if not log.isEnabledFor(level):
-        return
-    log.log(
-        level,
-        logfmt.line(
-            "event.dead" if is_dead else "event.settled",
-            event=settled.event_id,
-            attempt=settlement.attempt,
-            outcome=settlement.outcome,
-            code=settled.code,
-            reason=settlement.reason or None,
-            contact=(settlement.contact or None) if is_dead else None,
-            next_ms=settled.next_ms or None,
-        ),
-    )

@@ -1,23 +1,19 @@
 """Iterates over an owner's unfinished events, which may finish meanwhile."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from scheduler_api.core import logfmt
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
 from scheduler_api.core.queries.filters import Span
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import log_unreadable
 from scheduler_api.core.store.records import EVENT, Record
 from typing import cast
 
 AT_ONCE = 500
 # How many bytes of a content are read at first; most heads (first lines) are shorter.
 HEAD_BYTES = 2048
-
-
-log = logging.getLogger("scheduler.web")
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def outlines(cell: Cell, event_ids: list[str], span: Span) -> Iterator[Outline]:
         try:
             content = codec.decode_content(heads[places[event_id]])
         except UnreadableRecord as err:
-            log.warning(logfmt.line("record.unreadable", event=event_id, problem=err))
+            log_unreadable(cell, event_id, err)
             continue
         schedule = record["schedule"].decode() if "schedule" in record else None
         yield Outline(event_id, schedule, content)

@@ -1,13 +1,12 @@
 """Lists the attempts of schedules, newest first."""
 
-import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import islice
-from scheduler_api.core import logfmt
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Owner, State
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import log_unreadable
 from scheduler_api.core.store.records import EVENT
 from typing import cast
 
@@ -19,8 +18,6 @@ MAX_SEARCHED = 100_000
 # A function that takes a start index and an end index. It returns the members from the
 # start index on, without the member at the end index.
 ReadPage = Callable[[int, int], list[bytes]]
-
-log = logging.getLogger("scheduler.web")
 
 
 def of_schedule(cell: Cell, schedule_id: str) -> Iterator[Attempt]:
@@ -101,15 +98,15 @@ def _logged(cell: Cell, event_ids: Iterator[str]) -> Iterator[Attempt]:
         for event_id in batch:
             pipe.hgetall(keys.log(cell.prefix, event_id))
         for event_id, lines in zip(batch, pipe.execute(), strict=True):
-            yield from _decoded(event_id, lines)
+            yield from _decoded(cell, event_id, lines)
 
 
-def _decoded(event_id: str, lines: dict[bytes, bytes]) -> Sequence[Attempt]:
+def _decoded(cell: Cell, event_id: str, lines: dict[bytes, bytes]) -> Sequence[Attempt]:
     """The readable attempts; unreadable attempts are logged and left out."""
     found = []
     for number in sorted(lines, key=lambda name: (len(name), name), reverse=True):
         try:
             found.append(codec.decode_attempt(event_id, number, lines[number]))
         except UnreadableRecord as err:
-            log.warning(logfmt.line("record.unreadable", problem=err))
+            log_unreadable(cell, event_id, err)
     return found

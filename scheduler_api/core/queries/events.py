@@ -1,10 +1,8 @@
 """Queries for users: lists of events, and histories of events and schedules."""
 
 import heapq
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Attempt, Content, Event, Owner, State
 from scheduler_api.core.queries.filters import (
@@ -16,7 +14,7 @@ from scheduler_api.core.queries.filters import (
 )
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import read_event, read_events
+from scheduler_api.core.store.reads import log_unreadable, read_event, read_events
 from scheduler_api.core.store.records import EVENT
 from typing import NamedTuple, cast
 
@@ -30,8 +28,6 @@ MAX_REREADS = 20
 # How many occurrences of each schedule `busy` checks, newest first. More than one,
 # because several occurrences may be under way at the same time.
 MAX_OVERLAPPING = 5
-
-log = logging.getLogger("scheduler.web")
 
 
 class IndexEntry(NamedTuple):
@@ -109,7 +105,7 @@ class Queries:
                 except NotFound:
                     continue
                 except UnreadableRecord as err:
-                    log.warning(logfmt.line("record.unreadable", problem=err))
+                    log_unreadable(self._cell, event_id, err)
         else:
             yield from (event for event in events if event is not None)
 

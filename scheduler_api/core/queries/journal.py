@@ -1,14 +1,12 @@
 """Reads an owner's journal of events, forwards or backwards in time."""
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from scheduler_api.core import logfmt
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Event, Owner
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import read_events
+from scheduler_api.core.store.reads import log_unreadable, read_events
 from typing import NamedTuple, cast
 
 # How many entries of a journal, and how many events, are read at once. The contents of
@@ -19,8 +17,6 @@ FIRST, LAST = "-", "+"
 
 Cursor = tuple[int, int]
 Reply = list[tuple[bytes, dict[bytes, bytes]]]
-
-log = logging.getLogger("scheduler.web")
 
 
 class Entry(NamedTuple):
@@ -90,7 +86,7 @@ class Journal:
             yield from (event for event in found if event is not None)
         except UnreadableRecord as err:
             if len(ids) == 1:
-                log.warning(logfmt.line("record.unreadable", problem=err))
+                log_unreadable(self._cell, ids[0], err)
                 return
             for event_id in ids:
                 yield from self._readable(owner, [event_id])
@@ -104,7 +100,7 @@ class Journal:
         for event_id, number in of:
             pipe.hget(keys.log(self._prefix, event_id), str(number))
         return [
-            None if stored is None else _attempt(event_id, number, stored)
+            None if stored is None else _attempt(self._cell, event_id, number, stored)
             for (event_id, number), stored in zip(of, pipe.execute(), strict=True)
         ]
 
@@ -137,9 +133,9 @@ def _entry(name: bytes, fields: dict[bytes, bytes]) -> Entry:
     )
 
 
-def _attempt(event_id: str, number: int, stored: bytes) -> Attempt | None:
+def _attempt(cell: Cell, event_id: str, number: int, stored: bytes) -> Attempt | None:
     try:
         return codec.decode_attempt(event_id, str(number).encode(), stored)
     except UnreadableRecord as err:
-        log.warning(logfmt.line("record.unreadable", problem=err))
+        log_unreadable(cell, event_id, err)
         return None

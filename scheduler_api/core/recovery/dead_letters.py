@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from scheduler_api.core import logfmt
+from scheduler_api.core import logfmt, public_ids
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Accepted, Draft, Owner, State, Verdict
 from scheduler_api.core.queries.filters import Span
@@ -102,9 +102,11 @@ class DeadLetters:
         )
         for (event_id, _), answer in zip(letters, accepted, strict=True):
             if answer.verdict is Verdict.FAULT:
-                problem = answer.id
+                named = public_ids.event_id(owner, event_id)
                 log.error(
-                    logfmt.line("letter.unreadable", event=event_id, problem=problem)
+                    logfmt.line(
+                        "letter.unreadable", event=named, owner=owner, problem=answer.id
+                    )
                 )
         return [None if a.verdict in NOT_REPLAYED else a for a in accepted]
 

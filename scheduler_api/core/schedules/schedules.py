@@ -5,11 +5,9 @@ each fire time that has come. New fire times are planned when a schedule is crea
 edited, and when only few stored fire times are left.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from scheduler_api.core import logfmt
 from scheduler_api.core.cron.expression import CronError, Grammar
 from scheduler_api.core.deduplication import (
     DeduplicationKey,
@@ -57,10 +55,9 @@ from scheduler_api.core.store import codec, gate_names, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import write_if_large
+from scheduler_api.core.store.reads import log_unreadable
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from typing import cast
-
-log = logging.getLogger("scheduler.store")
 
 # How many schedules are read at once. More schedules would take too much memory.
 BATCH = 100
@@ -314,7 +311,7 @@ class Schedules:
         return found
 
     def _find(self, schedule_id: str) -> Schedule | None:
-        for read in self._read([schedule_id]):
+        for _, read in self._read([schedule_id]):
             return read()
         return None
 
@@ -341,7 +338,7 @@ class Schedules:
         """
         for at in range(0, len(schedule_ids), BATCH):
             reads = self._read(list(schedule_ids[at : at + BATCH]))
-            found = (_if_readable(read) for read in reads)
+            found = (self._if_readable(*each) for each in reads)
             yield [each for each in found if each is not None and each.owner == owner]
 
     def count(self, owner: Owner) -> int:
@@ -349,8 +346,19 @@ class Schedules:
         key = keys.schedules(self._cell.prefix, str(owner))
         return self._cell.client.zcard(key)
 
-    def _read(self, schedule_ids: list[str]) -> Iterator[Callable[[], Schedule]]:
-        """Read schedules; yield one function per existing schedule.
+    def _if_readable(
+        self, schedule_id: str, read: Callable[[], Schedule]
+    ) -> Schedule | None:
+        try:
+            return read()
+        except UnreadableRecord as err:
+            log_unreadable(self._cell, f"s:{schedule_id}", err)
+            return None
+
+    def _read(
+        self, schedule_ids: list[str]
+    ) -> Iterator[tuple[str, Callable[[], Schedule]]]:
+        """Read schedules; yield id and a function for each schedule that exists.
 
         The function decodes and returns the schedule. It raises UnreadableRecord if the
         schedule is unreadable, so callers can skip the schedule and go to the next.
@@ -367,7 +375,8 @@ class Schedules:
             revision = record.get("revision", b"").decode()
             pipe.get(keys.template(prefix, schedule_id, revision))
         for (schedule_id, record), stored in zip(found, pipe.execute(), strict=True):
-            yield partial(schedule_record.decode, schedule_id, record, stored)
+            decode = partial(schedule_record.decode, schedule_id, record, stored)
+            yield schedule_id, decode
 
     def delete(self, schedule: Schedule) -> None:
         """Delete a schedule.
@@ -443,14 +452,6 @@ class Schedules:
         }
         times = encode_times(planned.ahead, schedule.options, seed=schedule_id)
         return str(self._cell.call("plan_schedule", options, times).decode())
-
-
-def _if_readable(read: Callable[[], Schedule]) -> Schedule | None:
-    try:
-        return read()
-    except UnreadableRecord as err:
-        log.warning(logfmt.line("record.unreadable", problem=err))
-        return None
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:

@@ -10,6 +10,7 @@ from scheduler_api.core.settings.variables import (
     mask_all,
     mask_password,
     read_cell,
+    read_choice,
     read_host,
     read_http_url,
     read_integer,
@@ -75,6 +76,18 @@ class EngineSettings:
         read_cell,
         default="s1",
         doc="name of the cell; all its keys in the store begin with `{cell}:`",
+    )
+    log_level: str = variable(
+        "SCHED_LOG_LEVEL",
+        read_choice("debug", "info", "warning", "error"),
+        default="info",
+        doc="lowest level of the lines in the log: debug, info, warning or error",
+    )
+    log_format: str = variable(
+        "SCHED_LOG_FORMAT",
+        read_choice("text", "json"),
+        default="text",
+        doc="format of the log: text, or json with one object per line",
     )
     allow_networks: tuple[Network, ...] = variable(
         "SCHED_ALLOW_NETWORKS",

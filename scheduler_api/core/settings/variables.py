@@ -86,6 +86,15 @@ def read_yes_or_no(text: str) -> bool:
     return words[text.lower()]
 
 
+def read_choice(*choices: str) -> Parse:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
+
+
 def read_networks(text: str) -> tuple[Network, ...]:
     try:
         return tuple(

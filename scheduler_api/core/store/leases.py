@@ -44,6 +44,25 @@ class Share(TypedDict):
     only_others: NotRequired[bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a worker logs about an attempt.
+
+    Attributes:
+        url: the destination, or the name of a group.
+        error: a stable code; None after a complete response.
+        detail: a sentence about the error; operators may read it, but not tenants.
+        contact: whom to ask about the event, such as an e-mail address, or ''.
+    """
+
+    url: str = ""
+    status: int | None = None
+    error: str | None = None
+    detail: str = ""
+    total_ms: int | None = None
+    contact: str = ""
+
+
 @dataclass(frozen=True)
 class Settlement:
     """The end of one attempt.
@@ -51,8 +70,7 @@ class Settlement:
     Attributes:
         token: the token with which `begin` began the attempt.
         log_entry: JSON for the event's log (`codec.encode_attempt`).
-        contact: whom to ask about the event, such as an e-mail address, or ''. If the
-            event is dead, the worker logs the contact.
+        report: for the worker's own log; not stored.
     """
 
     event_id: str
@@ -63,7 +81,7 @@ class Settlement:
     delay_ms: int = 0
     reason: str = ""
     follow_ups: tuple[FollowUp, ...] = ()
-    contact: str = ""
+    report: Report = Report()
 
 
 @dataclass(frozen=True)

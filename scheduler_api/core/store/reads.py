@@ -1,11 +1,15 @@
-"""Reads of events by id."""
+"""Reads of events by id, and of the owners of events and schedules."""
 
+import logging
 from collections.abc import Sequence
-from scheduler_api.core.errors import NotFound
+from scheduler_api.core import logfmt, public_ids
+from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Event, Owner
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.records import EVENT
+from scheduler_api.core.store.records import EVENT, SCHEDULE
+
+log = logging.getLogger("scheduler.store")
 
 
 def read_event(cell: Cell, owner: Owner, event_id: str) -> Event:
@@ -50,3 +54,45 @@ def read_events(
         else codec.decode_event(event_id, record, next(contents), quarantined_ms=at)
         for event_id, record, at in zip(event_ids, records, replies[1::2], strict=True)
     ]
+
+
+def name_members(cell: Cell, members: Sequence[str]) -> list[dict[str, object]]:
+    """Return fields for a log line about each member of `due`, `leased` or quarantine.
+
+    The fields are the owner and the client's id of the event or schedule. For a gate,
+    and for a record without a readable owner, the only field is `member`.
+
+    Redis: one round trip, not atomic.
+    """
+    pipe = cell.client.pipeline(transaction=False)
+    for member in members:
+        schedule = _schedule_id(member)
+        if schedule:
+            key, codes = keys.schedule(cell.prefix, schedule), SCHEDULE.codes
+            pipe.hmget(key, codes("owner", "name"))
+        else:
+            event = keys.event(cell.prefix, member.lstrip("~"))
+            pipe.hmget(event, EVENT.codes("owner"))
+    replies = pipe.execute(raise_on_error=False)
+    return [_name(*each) for each in zip(members, replies, strict=True)]
+
+
+def log_unreadable(cell: Cell, member: str, problem: UnreadableRecord) -> None:
+    """Log that a reader leaves out an event or schedule. Redis: one round trip."""
+    [named] = name_members(cell, [member])
+    log.warning(logfmt.line("record.unreadable", **named, problem=problem))
+
+
+def _schedule_id(member: str) -> str:
+    return member[2:] if member.startswith("s:") else ""
+
+
+def _name(member: str, found: object) -> dict[str, object]:
+    if not isinstance(found, list) or found[0] is None:
+        return {"member": member}
+    owner = Owner.parse(found[0].decode(errors="replace"))
+    if schedule := _schedule_id(member):
+        name = (found[1] or b"").decode(errors="replace")
+        named = public_ids.schedule_id(owner, schedule, name)
+        return {"schedule": named, "owner": owner}
+    return {"event": public_ids.event_id(owner, member.lstrip("~")), "owner": owner}

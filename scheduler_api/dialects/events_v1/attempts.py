@@ -17,7 +17,7 @@ from scheduler_api.core.model import Attempt, Owner, Schedule, State
 from scheduler_api.core.queries import attempts
 from scheduler_api.dialects.events_v1 import rendering, response_schemas
 from scheduler_api.dialects.events_v1.filters import Page, read_failure_query, read_page
-from scheduler_api.dialects.events_v1.ids import internal_id
+from scheduler_api.dialects.events_v1.ids import internal_id, public_id
 from scheduler_api.dialects.events_v1.parsing import invalid, read_body
 from scheduler_api.services import Services
 from scheduler_api.web.documented import IdempotencyKey, documented
@@ -122,7 +122,12 @@ class Attempts:
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
         log.info(
-            logfmt.line("event.replayed", event=run_id, of=origin, owner=schedule.owner)
+            logfmt.line(
+                "event.replayed",
+                event=public_id(run_id),
+                of=public_id(origin),
+                owner=schedule.owner,
+            )
         )
         return run_id
 

@@ -1,5 +1,6 @@
 """The registry entry of Scheduler v1."""
 
+from scheduler_api.core.public_ids import PublicIds
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.events_v1.credentials import (
     SIGNING_SECRET,
@@ -7,6 +8,7 @@ from scheduler_api.dialects.events_v1.credentials import (
     new_signing_secret,
 )
 from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
+from scheduler_api.dialects.events_v1.ids import public_id
 from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 
@@ -18,4 +20,5 @@ EVENTS_V1 = Dialect(
     secrets={SIGNING_SECRET: new_signing_secret},
     client_variables=client_variables,
     outbound=EventsV1Outbound,
+    public_ids=PublicIds(public_id, lambda event_id, _name: public_id(event_id)),
 )

@@ -8,7 +8,7 @@ from scheduler_api.core.errors import RunInProgress, ScheduleEnded
 from scheduler_api.core.model import Owner, Schedule
 from scheduler_api.core.schedules import run_history
 from scheduler_api.dialects.events_v1 import rendering, response_schemas
-from scheduler_api.dialects.events_v1.ids import internal_id
+from scheduler_api.dialects.events_v1.ids import internal_id, public_id
 from scheduler_api.dialects.events_v1.parsing import invalid, read_body
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_runs
@@ -72,7 +72,9 @@ class Runs:
             raise invalid(ENDED) from err
         except RunInProgress as err:
             raise Refusal(409, OVERLAPS) from err
-        log.info(logfmt.line("schedule.run", event=run_id, owner=schedule.owner))
+        log.info(
+            logfmt.line("schedule.run", event=public_id(run_id), owner=schedule.owner)
+        )
         return run_id
 
     def _find(self, owner: Owner, event_id: str) -> Schedule:

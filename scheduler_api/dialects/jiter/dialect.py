@@ -1,5 +1,6 @@
 """The registry entry of Jiter."""
 
+from scheduler_api.core.public_ids import PublicIds
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.jiter.credentials import (
     SIGNING_SECRET,
@@ -7,7 +8,7 @@ from scheduler_api.dialects.jiter.credentials import (
     new_signing_secret,
 )
 from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
-from scheduler_api.dialects.jiter.outbound import JiterOutbound
+from scheduler_api.dialects.jiter.outbound import JiterOutbound, public_id
 from scheduler_api.dialects.jiter.settings import JiterSettings
 
 JITER = Dialect(
@@ -18,4 +19,5 @@ JITER = Dialect(
     secrets={SIGNING_SECRET: new_signing_secret},
     client_variables=client_variables,
     outbound=JiterOutbound,
+    public_ids=PublicIds(public_id, lambda cron_id, _name: public_id(cron_id)),
 )

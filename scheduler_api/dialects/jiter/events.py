@@ -22,8 +22,10 @@ from scheduler_api.core.model import Attempt, Content, Draft, Event, Owner
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.recovery.replays import replay
 from scheduler_api.core.tenants.quotas import OverQuota, same_month
+from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.jiter import rendering, response_schemas
 from scheduler_api.dialects.jiter.filters import DAY_MS, read_selection
+from scheduler_api.dialects.jiter.outbound import public_id
 from scheduler_api.dialects.jiter.parsing import (
     InvalidField,
     check_size,
@@ -237,7 +239,7 @@ class Events:
         log.info(
             logfmt.line(
                 "event.cancelled" if "status" in fields else "event.edited",
-                event=event.id,
+                event=public_id(event.id),
                 owner=event.owner,
             )
         )
@@ -321,9 +323,9 @@ def _log_and_render(event: Event) -> Response:
     log.info(
         logfmt.line(
             "event.accepted",
-            event=event.id,
+            event=public_id(event.id),
             owner=event.owner,
-            wanted_ms=event.wanted_ms,
+            due=to_iso(event.wanted_ms),
         )
     )
     return rendering.respond(rendering.render_event(event))

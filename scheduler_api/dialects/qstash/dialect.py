@@ -1,5 +1,6 @@
 """The entry of QStash in the registry of dialects."""
 
+from scheduler_api.core.public_ids import PublicIds
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.dialects.dialect import Dialect
@@ -11,6 +12,8 @@ from scheduler_api.dialects.qstash.credentials import (
 )
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
+from scheduler_api.dialects.qstash.parsing.ids import schedule_id
+from scheduler_api.dialects.qstash.parsing.message import message_id
 from scheduler_api.dialects.qstash.settings import QstashSettings
 
 
@@ -27,4 +30,5 @@ QSTASH = Dialect(
     client_variables=client_variables,
     outbound=QstashOutbound,
     owner_limits=_owner_limits,
+    public_ids=PublicIds(message_id, schedule_id),
 )

@@ -1,7 +1,6 @@
 """Tests that no settlement is lost if the store is unreachable or loses writes."""
 
 import asyncio
-import logging
 import pytest
 import redis
 from collections.abc import AsyncIterator, Sequence
@@ -46,7 +45,7 @@ async def running_settler(
     cell = Cell(client, PREFIX)
     worker_store = RecordingStore(connection, cell, lease_ms=15_000)
     worker_store.calls = []
-    running = Settler(worker_store, lambda _event_id, _token: None)
+    running = Settler(worker_store, lambda _settlement, _settled: None)
     task = asyncio.create_task(running.run())
     try:
         yield EventStore(cell), worker_store, running
@@ -153,26 +152,3 @@ def test_settlements_are_kept_while_the_store_refuses_them(
             await until_delivered(store, settlement.event_id)
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("outcome", "settled", "is_dead"),
-    [
-        (Outcome.DEAD, Settled("7", "settled", 0), True),
-        (Outcome.RETRY, Settled("7", "settled", 0), True),
-        (Outcome.RETRY, Settled("7", "settled", 1_900_000_000_000), False),
-        (Outcome.DELIVERED, Settled("7", "settled", 0), False),
-    ],
-)
-def test_the_contact_of_an_event_is_logged_when_the_event_is_dead(
-    caplog: pytest.LogCaptureFixture, outcome: Outcome, settled: Settled, is_dead: bool
-):
-    caplog.set_level(logging.DEBUG)
-
-    settler._log_settled(
-        Settlement("7", "w:1", 1, outcome, b"{}", contact="user@example.com"), settled
-    )
-
-    [line] = caplog.messages
-    assert line.startswith("event.dead" if is_dead else "event.settled")
-    assert ("user@example.com" in line) == is_dead

@@ -44,6 +44,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     Headers,
     Message,
     from_options,
+    message_id,
     schedule_id,
 )
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
@@ -241,9 +242,9 @@ class DeadLetterQueue:
             log.info(
                 logfmt.line(
                     "dead_letter.replayed",
-                    event=letter.event.id,
+                    event=message_id(letter.event.id),
                     owner=owner,
-                    new_event=accepted.id,
+                    new_event=message_id(accepted.id),
                 )
             )
         return replayed
@@ -342,7 +343,14 @@ class DeadLetterQueue:
             try:
                 message = from_options(event.content.options)
             except UnreadableRecord as err:
-                log.warning(logfmt.line("record.unreadable", problem=err))
+                log.warning(
+                    logfmt.line(
+                        "record.unreadable",
+                        event=message_id(event.id),
+                        owner=owner,
+                        problem=err,
+                    )
+                )
                 continue
             yield DeadLetter(event, message, attempt)
 

@@ -16,7 +16,7 @@ from scheduler_api.dialects.qstash.parsing.filters import (
     read_query,
 )
 from scheduler_api.dialects.qstash.parsing.ids import read_message_id
-from scheduler_api.dialects.qstash.parsing.message import from_options
+from scheduler_api.dialects.qstash.parsing.message import from_options, message_id
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
@@ -129,7 +129,14 @@ class Logs:
             try:
                 message = from_options(event.content.options)
             except UnreadableRecord as err:
-                log.warning(logfmt.line("record.unreadable", problem=err))
+                log.warning(
+                    logfmt.line(
+                        "record.unreadable",
+                        event=message_id(event.id),
+                        owner=owner,
+                        problem=err,
+                    )
+                )
                 continue
             if query.conditions.match(event, message):
                 matches[event.id] = (event, message)

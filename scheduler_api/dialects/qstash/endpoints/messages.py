@@ -23,7 +23,11 @@ from scheduler_api.dialects.qstash.parsing.filters import (
 )
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.ids import read_message_id
-from scheduler_api.dialects.qstash.parsing.message import Message, from_options
+from scheduler_api.dialects.qstash.parsing.message import (
+    Message,
+    from_options,
+)
+from scheduler_api.dialects.qstash.parsing.message import message_id as public_id
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
 from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.rendering import responses
@@ -66,7 +70,7 @@ class Messages:
         results = [] if event_id is None else self._store.cancel(owner, [event_id])
         if not results or results[0] in (Cancelled.ENDED, Cancelled.MISSING):
             raise _not_found(message_id)
-        log.info(logfmt.line("event.cancelled", event=event_id, owner=owner))
+        log.info(logfmt.line("event.cancelled", event=message_id, owner=owner))
         return responses.respond({"cancelled": 1})
 
     @documented(
@@ -131,7 +135,9 @@ def _match(conditions: Conditions, event: Outline) -> bool:
     try:
         return conditions.match(event, from_options(event.content.options))
     except UnreadableRecord as err:
-        log.warning(logfmt.line("record.unreadable", event=event.id, problem=err))
+        log.warning(
+            logfmt.line("record.unreadable", event=public_id(event.id), problem=err)
+        )
         return False
 
 

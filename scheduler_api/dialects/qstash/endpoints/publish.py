@@ -16,10 +16,12 @@ from scheduler_api.core.headers import from_text
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group
+from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.qstash.parsing.addressing import Addressing
 from scheduler_api.dialects.qstash.parsing.batch_items import parse_items
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.dialects.qstash.parsing.message import message_id
 from scheduler_api.dialects.qstash.parsing.request_headers import DEFAULTS
 from scheduler_api.dialects.qstash.parsing.requests import read_body, read_headers
 from scheduler_api.dialects.qstash.parsing.targets import (
@@ -342,8 +344,8 @@ def _log(owner: Owner, results: Sequence[Accepted]) -> None:
         log.info(
             logfmt.line(
                 "event.deduplicated" if duplicate else "event.accepted",
-                event=result.id,
+                event=message_id(result.id),
                 owner=owner,
-                wanted_ms=None if duplicate else result.wanted_ms,
+                due=None if duplicate else to_iso(result.wanted_ms),
             )
         )

@@ -41,6 +41,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
     NAME_MAX_LENGTH,
     BadValue,
 )
+from scheduler_api.dialects.qstash.parsing.ids import SCHEDULE_PREFIX
 from scheduler_api.dialects.qstash.parsing.message import Message, message_id, to_gates
 from scheduler_api.dialects.qstash.parsing.request_headers import (
     DEFAULTS,
@@ -60,7 +61,6 @@ from scheduler_api.dialects.qstash.rendering.group_runs import content_of, error
 from scheduler_api.dialects.qstash.rendering.header_schemas import schedule_headers
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.dialects.qstash.rendering.schedule_responses import (
-    ID_PREFIX,
     public_id,
 )
 from scheduler_api.services import Services
@@ -89,7 +89,7 @@ ACTIONS = ("/pause", "/resume")
 # do not retry after a conflict.
 MAX_TRIES = 50
 
-_GENERATED_ID = re.compile(rf"{ID_PREFIX}([0-9a-z]{{1,32}})")
+_GENERATED_ID = re.compile(rf"{SCHEDULE_PREFIX}([0-9a-z]{{1,32}})")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Formats and parses the ids of messages and dead letters. Pure."""
+"""Formats and parses the ids of messages, schedules and dead letters. Pure."""
 
 import re
 from typing import NamedTuple
 
+SCHEDULE_PREFIX = "scd_"
 EVENT_ID = r"[0-9a-z]{1,16}(?:\.[0-9a-z]{1,16}){0,4}"
 
 _MESSAGE = re.compile(rf"msg_({EVENT_ID})")
@@ -20,6 +21,11 @@ def read_message_id(message_id: str) -> str | None:
     """Return the event id in a message id, None if the text is not a message id."""
     match = _MESSAGE.fullmatch(message_id)
     return None if match is None else match[1]
+
+
+def schedule_id(internal_id: str, name: str) -> str:
+    """Return the id that clients see: the schedule's name, or `scd_` and its id."""
+    return name or f"{SCHEDULE_PREFIX}{internal_id}"
 
 
 def dlq_id(wanted_ms: int, event_id: str) -> str:

@@ -8,6 +8,7 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.headers import from_stored, to_stored, to_text
 from scheduler_api.core.model import FlowLimits, Gates
 from scheduler_api.core.tenants.url_groups import Endpoint
+from scheduler_api.dialects.qstash.parsing import ids
 from scheduler_api.dialects.qstash.parsing.redaction import NOTHING_HIDDEN, Redaction
 from typing import Any
 
@@ -122,7 +123,7 @@ def schedule_id(schedule: str | None, message: Message) -> str | None:
     """
     if message.schedule_id is not None or schedule is None:
         return message.schedule_id
-    return f"scd_{schedule}"
+    return ids.schedule_id(schedule, "")
 
 
 def to_endpoint(message: Message, *, group: str, endpoint: Endpoint) -> Message:

@@ -6,6 +6,7 @@ Source: https://upstash.com/docs/qstash/api-reference/schedules/get-a-schedule
 from collections.abc import Mapping
 from scheduler_api.core.model import Schedule, ScheduleState, State
 from scheduler_api.core.schedules.schedules import newest_occurrence
+from scheduler_api.dialects.qstash.parsing.ids import schedule_id
 from scheduler_api.dialects.qstash.parsing.message import (
     from_options,
     message_id,
@@ -15,7 +16,6 @@ from scheduler_api.dialects.qstash.rendering import responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.web import schedule_options
 
-ID_PREFIX = "scd_"
 STATES = {
     State.ACTIVE: "IN_PROGRESS",
     State.DELIVERED: "SUCCESS",
@@ -26,8 +26,8 @@ STATES = {
 
 
 def public_id(schedule: Schedule) -> str:
-    """Return the id that clients see: the schedule's name, or `scd_` and its id."""
-    return schedule.name or f"{ID_PREFIX}{schedule.id}"
+    """Return the id that clients see."""
+    return schedule_id(schedule.id, schedule.name)
 
 
 def render_schedule(

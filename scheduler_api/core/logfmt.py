@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from types import TracebackType
@@ -145,9 +146,24 @@ def set_up(*, level: str = "info", format_: str = TEXT) -> None:
         library.handlers.clear()
         library.propagate = True
         library.setLevel(logging.WARNING)
-    logging.captureWarnings(capture=True)
+    warnings.showwarning = _log_warning
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    *_: object,
+    **__: object,
+) -> None:
+    """Log a warning of Python or a library, in place of `warnings.showwarning`."""
+    problem = f"{category.__name__}: {message}"
+    source = f"{filename}:{lineno}"
+    log = logging.getLogger("scheduler.process")
+    log.warning(line("python.warning", problem=problem, source=source))
 
 
 def _log_uncaught(

@@ -4,6 +4,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from scheduler_api.core import logfmt, public_ids
+from scheduler_api.core.delivery.causes import cause
 from scheduler_api.core.delivery.destinations import BadDestination, parse
 from scheduler_api.core.delivery.retry import BLOCKED
 from scheduler_api.core.delivery.routes import route
@@ -71,6 +72,8 @@ def _kind(settlement: Settlement, settled: Settled) -> str:
 
 def _log(kind: str, owner: Owner, settlement: Settlement, settled: Settled) -> None:
     report = settlement.report
+    # Unlike tenants, operators may read the detail of every code.
+    found = cause(report.status, report.error, report.detail)
     log.log(
         LEVELS[kind],
         logfmt.line(
@@ -80,8 +83,8 @@ def _log(kind: str, owner: Owner, settlement: Settlement, settled: Settled) -> N
             attempt=settlement.attempt,
             origin=_origin(report.url),
             status=report.status,
-            error=report.error,
-            cause=report.detail or None,
+            error=found and found.code,
+            cause=found and (report.detail or found.sentence),
             hint=BLOCKED_HINT if report.error == BLOCKED else None,
             ms=report.total_ms,
             next=to_iso(settled.next_ms) if settled.next_ms else None,

@@ -21,6 +21,7 @@ from scheduler_api.core.tenants.accounts import Secrets
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash import callbacks, retry_delay
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY
+from scheduler_api.dialects.qstash.parsing.forwarded_headers import DELIVERY_HEADERS
 from scheduler_api.dialects.qstash.parsing.message import (
     FlowControl,
     Message,
@@ -68,7 +69,7 @@ class QstashOutbound:
             method=message.method,
             url=content.url,
             headers=(
-                *message.sent_headers,
+                *_publishers_headers(message),
                 USER_AGENT,
                 ("Upstash-Message-Id", message_id(begun.id)),
                 *_retry_headers(message, retried=str(begun.failures)),
@@ -160,6 +161,16 @@ def _next_delay_ms(begun: Begun, reply: Reply) -> int | None:
     if requested_ms is not None:
         return requested_ms
     return retry_delay.configured_ms(begun.failures, message.retry_delay)
+
+
+def _publishers_headers(message: Message) -> Headers:
+    """Return the publisher's headers; drop those that this server sets.
+
+    Older versions stored some of them.
+    """
+    return tuple(
+        pair for pair in message.sent_headers if pair[0].lower() not in DELIVERY_HEADERS
+    )
 
 
 def _retry_headers(message: Message, *, retried: str) -> Headers:

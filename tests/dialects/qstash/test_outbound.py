@@ -73,6 +73,17 @@ def test_the_request_has_the_settings_of_retries_and_flow_control() -> None:
     assert headers["Upstash-Flow-Control-Value"] == "parallelism=2,rate=10,period=60"
 
 
+def test_s17_a_header_that_an_older_version_stored_does_not_replace_the_servers() -> (
+    None
+):
+    stored = (("Upstash-Max-Retries", "99"), ("X-A", "1"), ("Upstash-Retry-Delay", "9"))
+
+    headers = sent(render(begun_of(Message(headers=stored))))
+
+    assert (headers["Upstash-Max-Retries"], headers["X-A"]) == ("3", "1")
+    assert "Upstash-Retry-Delay" not in headers
+
+
 @pytest.mark.parametrize(
     ("flow", "value"),
     [

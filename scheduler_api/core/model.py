@@ -229,6 +229,9 @@ class Attempt:
     failure, which the tenant may see. `headers` are the response headers that the
     dialect keeps. `signed` has those parts of the request that cannot be computed
     again.
+
+    `response` is the body of the response. `body_incomplete`: it was cut off, late or
+    malformed. `body_truncated`: only its start was kept.
     """
 
     event_id: str
@@ -243,7 +246,9 @@ class Attempt:
     connect_ms: float | None = None
     first_byte_ms: float | None = None
     total_ms: float | None = None
-    response: str = ""
+    response: bytes = b""
+    body_incomplete: bool = False
+    body_truncated: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     signed: dict[str, str] | None = None
 

@@ -13,12 +13,16 @@ TIMEOUT_S = 20.0
 
 @dataclass(frozen=True)
 class Answer:
-    """A response to send after `delay_s` seconds."""
+    """A response to send after `delay_s` seconds.
+
+    The announced length of the body is `missing_bytes` too long.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay_s: float = 0.0
+    missing_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,11 @@ def serve_receivers() -> Iterator[Receivers]:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
+            length = len(answer.body) + answer.missing_bytes
+            self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(answer.body)
+            self.close_connection = answer.missing_bytes > 0
 
         def log_message(self, *_args: object) -> None:
             """Log nothing."""

@@ -3,16 +3,20 @@
 A worker makes real requests to receivers that cannot be reached, or answer an error.
 """
 
+import base64
 import json
 import pytest
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from scheduler_api.core.delivery.causes import SENTENCES
 from tests.clients.receivers import Answer, Receivers, serve_receivers
 from tests.dialects.conformance.adaptor import Client
 from tests.dialects.conformance.world import World
+from typing import Any
 
 DAY_MS = 86_400_000
+Record = dict[str, Any]
 Cause = tuple[str | None, str | None]
 
 
@@ -33,12 +37,8 @@ def client_of(world: World) -> Client:
     return Client(world.app, tenant, token)
 
 
-def error_of(record: dict[str, str]) -> Cause:
-    return record.get("error"), record.get("errorCode")
-
-
-def qstash_causes(world: World, receivers: Receivers, url: str) -> list[Cause]:
-    """Publish without retries; return the cause in logs, dead letter and callbacks."""
+def qstash_records(world: World, receivers: Receivers, url: str) -> list[Record]:
+    """Publish without retries; return log entries, dead letter, callbacks."""
     client, callback = client_of(world), receivers.new_destination()
     headers = {
         "Upstash-Retries": "0",
@@ -54,20 +54,20 @@ def qstash_causes(world: World, receivers: Receivers, url: str) -> list[Cause]:
     _, letters = client.call("GET", f"/v2/dlq?{query}")
     bodies = [json.loads(arrival.body) for arrival in callback.arrivals]
     assert (len(entries), len(bodies)) == (2, 2)
-    return [error_of(record) for record in [*entries, *letters["messages"], *bodies]]
+    return [*entries, *letters["messages"], *bodies]
 
 
-def jiter_causes(world: World, url: str) -> list[Cause]:
+def jiter_records(world: World, url: str) -> list[Record]:
     client = client_of(world)
     at = datetime.now(UTC) + timedelta(minutes=1)
     event = {"payload": "x", "destination": url, "scheduledTime": at.isoformat()}
     _, created = client.call("POST", "/api/events", json=event)
     world.run_for(DAY_MS)
     _, found = client.call("GET", f"/api/events/{created['id']}")
-    return [error_of(record) for record in found["history"]]
+    return list(found["history"])
 
 
-def v1_causes(world: World, url: str) -> list[Cause]:
+def v1_records(world: World, url: str) -> list[Record]:
     client = client_of(world)
     at = datetime.now(UTC) + timedelta(minutes=2)
     event = {
@@ -79,15 +79,21 @@ def v1_causes(world: World, url: str) -> list[Cause]:
     _, created = client.call("POST", "/v1/events", json=event)
     world.run_for(DAY_MS)
     path = f"/v1/events/{created['data']['eventId']}/attempts"
-    return [error_of(record) for record in client.call("GET", path)[1]["data"]]
+    return list(client.call("GET", path)[1]["data"])
+
+
+def all_records(world: World, receivers: Receivers, url: str) -> list[Record]:
+    """Return what all dialects show about attempts to send to a URL."""
+    return [
+        *qstash_records(world, receivers, url),
+        *jiter_records(world, url),
+        *v1_records(world, url),
+    ]
 
 
 def all_causes(world: World, receivers: Receivers, url: str) -> set[Cause]:
-    return {
-        *qstash_causes(world, receivers, url),
-        *jiter_causes(world, url),
-        *v1_causes(world, url),
-    }
+    records = all_records(world, receivers, url)
+    return {(record.get("error"), record.get("errorCode")) for record in records}
 
 
 def test_a_refused_connection_has_one_cause_everywhere(
@@ -119,3 +125,51 @@ def test_s11_no_dialect_tells_which_address_was_blocked(
     causes = all_causes(world, receivers, "http://internal.example/")
 
     assert causes == {(SENTENCES["blocked"], "blocked")}
+
+
+@pytest.mark.parametrize(
+    "body", [bytes(range(256)), b"\xff\x00", "gr\u00fcn".encode("latin-1"), b"ok\xc3"]
+)
+def test_a_body_that_is_no_text_is_shown_byte_by_byte(
+    world: World, receivers: Receivers, body: bytes
+) -> None:
+    destination = receivers.new_destination(Answer(status=500, body=body))
+
+    error, failed, letter, *callbacks = qstash_records(
+        world, receivers, destination.url
+    )
+
+    encoded = base64.b64encode(body).decode()
+    assert "responseBody" not in letter
+    assert letter["responseBodyBase64"] == encoded
+    assert [each["responseBody"] for each in (error, failed)] == [encoded, encoded]
+    assert [each["body"] for each in callbacks] == [encoded, encoded]
+
+
+def test_a_body_that_was_cut_off_is_marked_everywhere(
+    world: World, receivers: Receivers
+) -> None:
+    cut = Answer(status=500, body=b"half", missing_bytes=4)
+    entire = receivers.new_destination(replace(cut, missing_bytes=0))
+
+    marked = all_records(world, receivers, receivers.new_destination(cut).url)
+    plain = all_records(world, receivers, entire.url)
+
+    assert {record.get("bodyIncomplete") for record in marked} == {True}
+    assert not any({"bodyIncomplete", "bodyTruncated"} & {*r} for r in plain)
+    assert not any("bodyTruncated" in record for record in marked)
+
+
+def test_a_body_that_is_longer_than_the_log_is_marked(
+    world: World, receivers: Receivers
+) -> None:
+    kept = world.settings.response_log_bytes
+    body = "\u00fc".encode() * kept
+    destination = receivers.new_destination(Answer(status=500, body=body))
+
+    error, _, letter, *callbacks = qstash_records(world, receivers, destination.url)
+
+    assert letter["responseBody"] == body[:kept].decode()
+    assert letter["bodyTruncated"] is error["bodyTruncated"] is True
+    assert not any("bodyTruncated" in callback for callback in callbacks)
+    assert [base64.b64decode(callback["body"]) for callback in callbacks] == [body] * 2

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt, public_ids
-from scheduler_api.core.delivery.causes import UNDELIVERABLE, public_detail
-from scheduler_api.core.delivery.request import Headers
+from scheduler_api.core.delivery.causes import UNDELIVERABLE
 from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
 from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
@@ -16,6 +15,7 @@ from scheduler_api.core.store import codec
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import Report, Settlement, WorkerStore
 from scheduler_api.dialects import outbound
+from workers.delivery import log_entries
 from workers.delivery.fan_out import FanOut
 from workers.delivery.key_ring import KeyRing
 from workers.http_client.client import HttpClient, Request, Result
@@ -124,7 +124,12 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=decision.outcome,
-            log_entry=self._log_entry(result, signed, headers=decision.headers),
+            log_entry=log_entries.encode(
+                result,
+                signed=signed,
+                headers=decision.headers,
+                max_body_bytes=self._response_log_bytes,
+            ),
             delay_ms=decision.delay_ms,
             reason=decision.reason,
             follow_ups=decision.follow_ups,
@@ -147,29 +152,6 @@ class Deliverer:
             except RedisError:
                 await asyncio.sleep(RETRY_INTERVAL_S)
         return begun
-
-    def _log_entry(
-        self, result: Result, signed: dict[str, str], *, headers: Headers
-    ) -> bytes:
-        """Return the entry of the attempt log."""
-        body = result.body[: self._response_log_bytes]
-        detail = None
-        if result.error is not None:
-            detail = public_detail(result.error, result.detail) or None
-        return codec.encode_attempt(
-            {
-                "started_ms": result.started_ms,
-                "status": result.status,
-                "error": result.error,
-                "detail": detail,
-                "connect_ms": result.connect_ms,
-                "first_byte_ms": result.first_byte_ms,
-                "total_ms": result.total_ms,
-                "response": body.decode("utf-8", "replace"),
-                "signed": signed,
-            },
-            headers=headers,
-        )
 
     def _undeliverable(
         self, begun: Begun, started_ms: int, problem: Exception

@@ -82,11 +82,6 @@ def cause_of(attempt: Attempt) -> Cause | None:
     return found
 
 
-def error_fields(found: Cause | None) -> dict[str, str]:
-    """Return the fields of JSON that show a cause in all dialects; {} for None."""
-    return {} if found is None else {"error": found.sentence, "errorCode": found.code}
-
-
 def public_detail(error: str, detail: str) -> str:
     """Return the part of a detail that tenants may see, at most `DETAIL_MAX_BYTES`."""
     if error in PRIVATE:

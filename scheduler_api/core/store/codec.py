@@ -4,6 +4,7 @@ Format 1. Content is one line of JSON (URL and options), then the body unchanged
 """
 
 import orjson
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import fields
 from scheduler_api.core.errors import UnreadableRecord
@@ -20,11 +21,13 @@ from scheduler_api.core.store.records import Record
 from typing import Any
 
 FORMAT = 1
-HEADERS = "headers"
-# Fields of `Attempt` in the JSON of a log entry. The other fields of `Attempt` are
-# stored outside the JSON.
+# A response body is in the field `response` if it is text, otherwise, in base64, in the
+# other field.
+HEADERS, RESPONSE, RESPONSE_BASE64 = "headers", "response", "response_base64"
+# Fields of `Attempt` that the JSON of a log entry has unchanged. Of the others, HEADERS
+# and RESPONSE are encoded in the JSON, and the rest is stored outside the JSON.
 JSON_FIELDS = frozenset(field.name for field in fields(Attempt)) - {
-    *("event_id", "number", "kind", "ended_ms", "next_ms", HEADERS)
+    *("event_id", "number", "kind", "ended_ms", "next_ms", HEADERS, RESPONSE)
 }
 
 
@@ -105,16 +108,27 @@ def _optional_integer(record: Record, name: str) -> int | None:
 
 
 def encode_attempt(
-    values: dict[str, Any], *, headers: Iterable[tuple[str, str]] = ()
+    values: dict[str, Any],
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    response: bytes = b"",
 ) -> bytes:
-    """Encode the JSON of a log entry.
+    """Encode the JSON of a log entry. Values that are None or False are left out.
 
     The Lua function that stores the entry adds three values before the JSON: the kind
     of the entry, the time when the attempt ended, and the time of the next attempt.
     """
-    present = {name: v for name, v in values.items() if v is not None}
-    flat = [text for pair in headers for text in pair]
-    return orjson.dumps(present | {HEADERS: flat} if flat else present)
+    present = {
+        name: v for name, v in values.items() if v is not None and v is not False
+    }
+    if flat := [text for pair in headers for text in pair]:
+        present[HEADERS] = flat
+    if response:
+        try:
+            present[RESPONSE] = response.decode()
+        except UnicodeDecodeError:
+            present[RESPONSE_BASE64] = b64encode(response).decode()
+    return orjson.dumps(present)
 
 
 def decode_attempt(event_id: str, number: bytes, stored: bytes) -> Attempt:
@@ -133,7 +147,16 @@ def decode_attempt(event_id: str, number: bytes, stored: bytes) -> Attempt:
             ended_ms=int(ended),
             next_ms=int(following) or None,
             headers=tuple(zip(flat, flat, strict=True)),
+            response=_response(parsed),
             **{name: value for name, value in parsed.items() if name in JSON_FIELDS},
         )
     except (ValueError, TypeError, AttributeError) as err:
         raise UnreadableRecord(f"log of {event_id}: {stored[:80]!r}") from err
+
+
+def _response(parsed: dict[str, Any]) -> bytes:
+    encoded = parsed.get(RESPONSE_BASE64)
+    if encoded is not None:
+        return b64decode(encoded, validate=True)
+    text: str = parsed.get(RESPONSE, "")
+    return text.encode()

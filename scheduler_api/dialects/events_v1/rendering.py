@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from flask import Response
+from scheduler_api.core.delivery.attempt_fields import body_marks
 from scheduler_api.core.delivery.causes import cause_of
 from scheduler_api.core.model import (
     Attempt,
@@ -158,7 +159,10 @@ def render_attempt(attempt: Attempt, *, origin: str | None) -> Json:
         "endedDate": to_iso(attempt.ended_ms),
         "nextDate": None if attempt.next_ms is None else to_iso(attempt.next_ms),
         "responseStatus": attempt.status,
-        "responseBody": attempt.response,
+        "responseBody": attempt.response.decode("utf-8", "replace"),
+        **body_marks(
+            incomplete=attempt.body_incomplete, truncated=attempt.body_truncated
+        ),
         "error": cause and cause.sentence,
         "errorCode": cause and cause.code,
         "possibleDuplicate": attempt.possible_duplicate,

@@ -152,6 +152,12 @@ class Attempt(Schema):
     nextDate = fields.DateTime(required=True, allow_none=True)
     responseStatus = fields.Integer(required=True, allow_none=True)
     responseBody = fields.String(required=True)
+    bodyIncomplete = fields.Boolean(
+        metadata={"description": "Whether responseBody is not the entire body"}
+    )
+    bodyTruncated = fields.Boolean(
+        metadata={"description": "Whether the body is longer than what is kept"}
+    )
     error = fields.String(
         required=True,
         allow_none=True,

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterable, Iterator
 from flask import Response
-from scheduler_api.core.delivery.causes import cause_of, error_fields
+from scheduler_api.core.delivery.attempt_fields import body_marks, error_fields
+from scheduler_api.core.delivery.causes import cause_of
 from scheduler_api.core.model import (
     Attempt,
     Content,
@@ -173,8 +174,11 @@ def _record(attempt: Attempt, body: bytes | None) -> Json:
     error = error_fields(cause_of(attempt))
     reason = error.get("error", "") if attempt.status is None else ""
     return status | {
-        "responseData": attempt.response or reason,
+        "responseData": attempt.response.decode("utf-8", "replace") or reason,
         **error,
+        **body_marks(
+            incomplete=attempt.body_incomplete, truncated=attempt.body_truncated
+        ),
         "requestData": _request_text(attempt, body),
         "createdAt": to_iso(attempt.started_ms),
         "updatedAt": to_iso(attempt.ended_ms),

@@ -32,6 +32,12 @@ class Record(Schema):
     errorCode = fields.String(
         metadata={"description": "Why the attempt failed, as a stable code"}
     )
+    bodyIncomplete = fields.Boolean(
+        metadata={"description": "Whether responseData is not the entire body"}
+    )
+    bodyTruncated = fields.Boolean(
+        metadata={"description": "Whether the body is longer than what is kept"}
+    )
     requestData = fields.String(required=True)
     createdAt = fields.DateTime(required=True)
     updatedAt = fields.DateTime(required=True)

@@ -8,7 +8,8 @@ Source: https://upstash.com/docs/qstash/features/callbacks
 
 import base64
 import orjson
-from scheduler_api.core.delivery.causes import cause, error_fields
+from scheduler_api.core.delivery.attempt_fields import body_marks, error_fields
+from scheduler_api.core.delivery.causes import cause
 from scheduler_api.core.delivery.request import Answer, content_of
 from scheduler_api.core.model import Begun, Content, FollowUp
 from scheduler_api.dialects.qstash.parsing.ids import dlq_id
@@ -130,7 +131,10 @@ def _body(
         **error_fields(cause(answer.status, answer.error, answer.detail)),
         "header": header_map(answer.headers),
         "body": _base64(answer.body[:RESPONSE_MAX_BYTES]),
-        "bodyIncomplete": _is_incomplete(answer) or None,
+        **body_marks(
+            incomplete=answer.body_incomplete,
+            truncated=answer.body_truncated or len(answer.body) > RESPONSE_MAX_BYTES,
+        ),
         "retried": begun.failures,
         "maxRetries": message.retries,
         "sourceMessageId": message_id(begun.id),
@@ -148,15 +152,6 @@ def _body(
         "scheduleId": schedule_id(begun.schedule, message),
     }
     return {name: value for name, value in body.items() if value is not None}
-
-
-def _is_incomplete(answer: Answer) -> bool:
-    """Whether the callback does not have the entire body of the response."""
-    return (
-        answer.body_incomplete
-        or answer.body_truncated
-        or len(answer.body) > RESPONSE_MAX_BYTES
-    )
 
 
 def _base64(raw: bytes) -> str:

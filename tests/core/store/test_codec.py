@@ -35,7 +35,7 @@ def test_decoding_invalid_content_is_an_error(stored: bytes):
 
 def test_an_attempt_round_trips():
     encoded = codec.encode_attempt(
-        {"started_ms": 5, "status": 200, "error": None, "response": "two\nlines"}
+        {"started_ms": 5, "status": 200, "error": None}, response=b"two\nlines"
     )
 
     attempt = codec.decode_attempt("7", b"3", b"a 9 12 " + encoded)
@@ -48,7 +48,7 @@ def test_an_attempt_round_trips():
         ended_ms=9,
         next_ms=12,
         status=200,
-        response="two\nlines",
+        response=b"two\nlines",
     )
 
 
@@ -58,8 +58,10 @@ def test_a_next_time_of_zero_is_none():
     assert (attempt.next_ms, attempt.kind) == (None, AttemptKind.LATE)
 
 
-def test_fields_that_are_none_are_not_logged():
-    assert codec.encode_attempt({"started_ms": 5, "error": None}) == b'{"started_ms":5}'
+def test_fields_that_are_none_or_false_are_not_logged():
+    absent = {"error": None, "body_incomplete": False}
+
+    assert codec.encode_attempt({"started_ms": 5} | absent) == b'{"started_ms":5}'
 
 
 @given(
@@ -69,7 +71,9 @@ def test_fields_that_are_none_are_not_logged():
             "status": st.integers(100, 599),
             "error": st.text(st.characters(exclude_categories=["Cs"])),
             "total_ms": st.floats(0, 1e9),
-            "response": st.text(st.characters(exclude_categories=["Cs"])),
+            "detail": st.text(st.characters(exclude_categories=["Cs"])),
+            "body_incomplete": st.booleans(),
+            "body_truncated": st.booleans(),
             "signed": st.dictionaries(st.text("abc"), st.text("abc")),
         },
     )
@@ -90,6 +94,22 @@ def test_headers_round_trip_in_order_and_are_omitted_if_empty():
     assert codec.encode_attempt({"started_ms": 5}, headers=()) == b'{"started_ms":5}'
 
 
+@given(st.binary() | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode))
+def test_every_response_body_round_trips(body: bytes):
+    encoded = codec.encode_attempt({"started_ms": 5}, response=body)
+
+    assert codec.decode_attempt("7", b"1", b"a 9 0 " + encoded).response == body
+
+
+def test_entries_of_earlier_versions_have_the_body_as_text():
+    stored = 'a 9 0 {"started_ms":5,"response":"späte \\u0000","signed":{}}'
+
+    attempt = codec.decode_attempt("7", b"1", stored.encode())
+
+    assert attempt.response == "späte \x00".encode()
+    assert (attempt.detail, attempt.body_incomplete) == ("", False)
+
+
 def test_fields_of_later_versions_are_ignored():
     attempt = codec.decode_attempt("7", b"1", b'a 9 0 {"started_ms":5,"later":[1]}')
 
@@ -108,6 +128,8 @@ def test_fields_of_later_versions_are_ignored():
         (b"1", b"a 9 0 x"),
         (b"1", b'a 9 0 {"started_ms":5,"headers":["odd"]}'),
         (b"1", b'a 9 0 {"started_ms":5,"headers":1}'),
+        (b"1", b'a 9 0 {"started_ms":5,"response":1}'),
+        (b"1", b'a 9 0 {"started_ms":5,"response_base64":"*"}'),
         (b"1", b""),
     ],
 )

@@ -199,7 +199,7 @@ def test_150_attempts_settle_in_one_call(engine: Engine):
 def test_log_entries_are_stored_unchanged(engine: Engine):
     begun = engine.begun()
     response = 'two\nlines, "quotes", % and %s, \x00, ünïcode'
-    log_entry = codec.encode_attempt({"started_ms": 1, "response": response})
+    log_entry = codec.encode_attempt({"started_ms": 1}, response=response.encode())
     attempt_end = settlement(begun)
 
     engine.worker.settle(
@@ -209,7 +209,7 @@ def test_log_entries_are_stored_unchanged(engine: Engine):
     )
 
     [attempt] = Queries(engine.cell).attempts(begun.id)
-    assert attempt.response == response
+    assert attempt.response == response.encode()
 
 
 def test_e13_a_settle_is_valid_until_a_claim_ends_the_lease(

@@ -92,14 +92,20 @@ class CancelResponse(Schema):
     cancelled = fields.Integer(required=True)
 
 
-class Failure(Schema):
-    """Why the last attempt failed."""
+class Result(Schema):
+    """Why the last attempt failed, and what is missing of the response body."""
 
     error = fields.String(metadata={"description": "A sentence"})
     errorCode = fields.String(metadata={"description": "A stable code"})
+    bodyIncomplete = fields.Boolean(
+        metadata={"description": "Whether this is not the entire response body"}
+    )
+    bodyTruncated = fields.Boolean(
+        metadata={"description": "Whether the body is longer than what is kept"}
+    )
 
 
-class LogEntry(MessageSettings, Failure):
+class LogEntry(MessageSettings, Result):
     """A state that a message entered; bodies are in base64."""
 
     time = fields.Integer(required=True)
@@ -135,7 +141,7 @@ class LogPage(Page):
     events = fields.List(fields.Nested(LogEntry), required=True)
 
 
-class DeadLetter(MessageResponse, Failure):
+class DeadLetter(MessageResponse, Result):
     """A message that failed for good, with the last response."""
 
     dlqId = fields.String(required=True)

@@ -8,7 +8,8 @@ Source: https://upstash.com/docs/qstash/api
 import base64
 import orjson
 from flask import Response
-from scheduler_api.core.delivery.causes import cause_of, error_fields
+from scheduler_api.core.delivery.attempt_fields import body_marks, error_fields
+from scheduler_api.core.delivery.causes import cause_of
 from scheduler_api.core.model import Attempt, Event
 from scheduler_api.dialects.qstash.parsing.ids import dlq_id
 from scheduler_api.dialects.qstash.parsing.message import (
@@ -75,15 +76,14 @@ def render_dead_letter(
             is 0.
         key: the tenant's redaction key.
     """
-    text = "" if attempt is None else attempt.response
-    cause = None if attempt is None else cause_of(attempt)
-    response = body_fields(text.encode("utf-8", "surrogatepass"))
+    result = {} if attempt is None else _result(attempt)
+    response = body_fields(b"" if attempt is None else attempt.response)
     headers = () if attempt is None else attempt.headers
     return drop_none(
         {
             **render_message(event, message, key=key),
             "dlqId": dlq_id(event.wanted_ms, event.id),
-            **error_fields(cause),
+            **result,
             "responseStatus": (attempt and attempt.status) or 0,
             "responseHeader": redacted_headers(message, headers, key=key),
             "responseBody": response.get("body"),
@@ -197,17 +197,26 @@ def drop_none(fields: Json) -> Json:
 
 
 def _outcome(attempt: Attempt, message: Message, *, key: bytes) -> Json:
-    response = attempt.response.encode("utf-8", "surrogatepass")
     headers = redacted_headers(message, attempt.headers, key=key)
     return {
-        **error_fields(cause_of(attempt)),
+        **_result(attempt),
         "possibleDuplicate": attempt.possible_duplicate or None,
         "nextDeliveryTime": attempt.next_ms,
         "responseStatus": attempt.status,
-        "responseBody": _base64(response) if response else None,
+        "responseBody": _base64(attempt.response) if attempt.response else None,
         # The SDKs read `responseHeader`, but the documentation says `responseHeaders`.
         "responseHeader": headers,
         "responseHeaders": headers,
+    }
+
+
+def _result(attempt: Attempt) -> Json:
+    """Return why an attempt failed, and what is missing of the response body."""
+    return {
+        **error_fields(cause_of(attempt)),
+        **body_marks(
+            incomplete=attempt.body_incomplete, truncated=attempt.body_truncated
+        ),
     }
 
 

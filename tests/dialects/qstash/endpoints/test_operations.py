@@ -339,6 +339,10 @@ INVALID_INPUT = {
     "/v2/dlq/retry/{dlqId} post": "an invalid header",
     "/v2/flowControl get": "an unknown parameter",
 }
+BODY_MARKS = {
+    "bodyIncomplete": {"type": "boolean"},
+    "bodyTruncated": {"type": "boolean"},
+}
 # Fields of our answers that the description lacks. The description allows additional
 # fields, and clients ignore unknown fields.
 OWN_FIELDS = {
@@ -347,8 +351,8 @@ OWN_FIELDS = {
         **{"timeZone": TEXT, "gap": TEXT, "fold": TEXT, "overlap": TEXT},
         **{"startDate": TEXT, "endDate": TEXT, "maxRuns": INTEGER, "jitter": TEXT},
     },
-    "LogEntry": {"errorCode": TEXT},
-    "DLQMessage": {"error": TEXT, "errorCode": TEXT},
+    "LogEntry": {"errorCode": TEXT, **BODY_MARKS},
+    "DLQMessage": {"error": TEXT, "errorCode": TEXT, **BODY_MARKS},
     "URLGroup": {"headers": MAP},
     "SigningKeys": {
         **{"breaks": TEXT, "graceEndsAt": INTEGER},

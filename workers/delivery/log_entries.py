@@ -1,0 +1,50 @@
+"""Encodes the results of attempts for the logs of their events."""
+
+from scheduler_api.core.delivery.causes import public_detail
+from scheduler_api.core.delivery.request import Headers
+from scheduler_api.core.store import codec
+from workers.http_client.client import Result
+
+
+def encode(
+    result: Result, *, signed: dict[str, str], headers: Headers, max_body_bytes: int
+) -> bytes:
+    """Return the log entry of an attempt.
+
+    Args:
+        signed: parts of the request that cannot be computed again.
+        headers: the response headers to keep.
+        max_body_bytes: how much of the response body to keep.
+    """
+    truncated = result.body_truncated or len(result.body) > max_body_bytes
+    is_cut = truncated or result.body_incomplete
+    body = result.body[:max_body_bytes]
+    detail = ""
+    if result.error is not None:
+        detail = public_detail(result.error, result.detail)
+    return codec.encode_attempt(
+        {
+            "started_ms": result.started_ms,
+            "status": result.status,
+            "error": result.error,
+            "detail": detail or None,
+            "connect_ms": result.connect_ms,
+            "first_byte_ms": result.first_byte_ms,
+            "total_ms": result.total_ms,
+            "body_incomplete": result.body_incomplete,
+            "body_truncated": truncated,
+            "signed": signed or None,
+        },
+        headers=headers,
+        response=_without_cut_character(body) if is_cut else body,
+    )
+
+
+def _without_cut_character(body: bytes) -> bytes:
+    """Remove an incomplete UTF-8 character from the end, so that text stays text."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as err:
+        if err.reason == "unexpected end of data":
+            return body[: err.start]
+    return body

@@ -24,6 +24,7 @@ KEPT = {
     """,
     "a line of text, or in a picture": """
         LINE line first_line _header_line limit_request_line
+        LimitRequestLine _STATUS_LINE line_bytes parse_request_line read_line
     """,
     "link-local is the term for such addresses": "LINK_LOCAL link",
     "the grammar of a cron expression": "GRAMMARS grammars",

@@ -11,11 +11,12 @@ from scheduler_api.dialects.qstash.endpoints.dlq import DeadLetterQueue
 from scheduler_api.dialects.qstash.endpoints.flow_control import FlowControlKeys
 from scheduler_api.dialects.qstash.endpoints.logs import Logs
 from scheduler_api.dialects.qstash.endpoints.messages import Messages
-from scheduler_api.dialects.qstash.endpoints.publish import Publishing
+from scheduler_api.dialects.qstash.endpoints.publish import Publishing, no_destination
 from scheduler_api.dialects.qstash.endpoints.queues import Queues
 from scheduler_api.dialects.qstash.endpoints.schedules import Scheduling
 from scheduler_api.dialects.qstash.endpoints.signing_keys import Keys
 from scheduler_api.dialects.qstash.endpoints.url_groups import UrlGroups
+from scheduler_api.dialects.qstash.fixed_words import AnyCase
 from scheduler_api.dialects.qstash.parsing import requests
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.targets import TOKEN
@@ -28,6 +29,7 @@ from scheduler_api.web.documented import Document
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.routes import Route, View, add_routes
+from typing import Any
 from werkzeug.routing import BaseConverter
 
 __all__ = ["DOCUMENT", "PREFIXES", "blueprint", "error", "internal_error"]
@@ -49,6 +51,9 @@ DOCUMENT = Document(
         "key": "A flow-control key, percent-encoded or not",
     },
 )
+# Where a destination belongs, but is missing.
+UNADDRESSED = ("/publish", "/enqueue", "/enqueue/<queue>", "/schedules")
+FREQUENT = ("/v2/publish/", "/v2/enqueue/", "/v2/batch")
 INTERNAL_ERROR = "internal server error"
 NOT_FOUND = "not found"
 UNAUTHORIZED = "Authorization should be Bearer and a token of this server"
@@ -96,6 +101,7 @@ def blueprint(services: Services) -> Blueprint:
             "enqueue",
             publishing.enqueue,
         ),
+        *(("POST", path, "no_destination", no_destination) for path in UNADDRESSED),
         ("POST", "/batch", "batch", publishing.batch),
         ("GET", "/messages/<message_id>", "get_message", messages.get),
         ("DELETE", "/messages/<message_id>", "cancel_message", messages.cancel),
@@ -104,12 +110,15 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/events", "list_events", journal.select),
         ("GET", "/keys", "get_keys", keys.get),
         ("POST", "/keys/rotate", "rotate_keys", keys.rotate),
+        # The client for Go rotates here.
+        ("POST", "/rotate", "rotate_keys", keys.rotate),
         *_schedule_routes(Scheduling(services)),
         *_url_group_routes(UrlGroups(services)),
         *_dlq_routes(DeadLetterQueue(services)),
         *_queue_routes(Queues(services)),
         *_flow_control_routes(FlowControlKeys(services)),
     ]
+    routes.record(partial(_accept_any_case, [path for _, path, _, _ in table]))
     add_routes(routes, table, wrapper=partial(_with_owner, services))
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
@@ -206,6 +215,11 @@ def internal_error(_endpoint: str | None) -> str:
 
 def _add_converter(state: BlueprintSetupState) -> None:
     state.app.url_map.converters |= {"rest": Rest, "key": Key}
+
+
+def _accept_any_case(paths: list[str], state: BlueprintSetupState) -> None:
+    app: Any = state.app
+    app.wsgi_app = AnyCase(app.wsgi_app, prefix="/v2", paths=paths, frequent=FREQUENT)
 
 
 def _with_owner(services: Services, view: View, **in_path: str) -> Response:

@@ -17,7 +17,10 @@ from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group
 from scheduler_api.core.timestamps import to_iso
-from scheduler_api.dialects.qstash.parsing.addressing import Addressing
+from scheduler_api.dialects.qstash.parsing.addressing import (
+    Addressing,
+    missing_destination,
+)
 from scheduler_api.dialects.qstash.parsing.batch_items import parse_items
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
@@ -74,6 +77,14 @@ BATCH_RESPONSE = array_of(
 Parsed = Draft | list[Draft] | str
 
 log = logging.getLogger("scheduler.web")
+
+
+@documented(errors=(400,))
+def no_destination(_owner: Owner, **_in_path: str) -> Response:
+    """Refuse a message or schedule without a destination."""
+    route = request.path.rstrip("/")
+    example = f"POST {route}/https://example.com/path"
+    raise missing_destination(f"put it behind {route}/, as in {example}")
 
 
 class Publishing:
@@ -259,10 +270,7 @@ class _ItemParser:
             return UNREADABLE
 
     def _parse(self, item: dict[str, object], now_ms: int) -> Draft | list[Draft]:
-        text = _text(item, "destination")
-        if text is None:
-            raise BadValue("destination", "is missing")
-        target = parse_target(text)
+        target = parse_target(_text(item, "destination") or "")
         destination = self._addressing.resolve(target.destination)
         group = destination if isinstance(destination, Group) else None
         message = self._parse_message(item, target, group)

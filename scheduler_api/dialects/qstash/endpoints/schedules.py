@@ -340,7 +340,7 @@ class Scheduling:
         """Raises: BadValue, NotFound, Refusal."""
         policy = self._limits.address_policy
         target = read_target(request.environ, route=ROUTE)
-        if target.path.endswith(ACTIONS) and ":" not in unquote(target.path):
+        if target.path.lower().endswith(ACTIONS) and ":" not in unquote(target.path):
             # The path is not a destination. The client wants to pause or resume a
             # schedule, but the schedule id is invalid, such as in `a/b/pause`.
             raise NotFound(f"schedule {target.path[:80]} not found")

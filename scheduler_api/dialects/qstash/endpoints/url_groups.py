@@ -195,7 +195,8 @@ def _readable_defaults(group: Group) -> dict[str, list[str]]:
 
 
 def _not_found(name: str) -> NotFound:
-    return NotFound(f"url group {name[:NAME_MAX_LENGTH]} not found")
+    fault = "not found: no url group has this name"
+    return NotFound(f"topic {name[:NAME_MAX_LENGTH]} {fault}")
 
 
 def _log(event: str, owner: Owner, name: str) -> None:

@@ -4,10 +4,16 @@ from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.core.tenants.url_groups import Group, Groups
+from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.targets import (
     read_destination,
     read_group_name,
 )
+
+
+def missing_destination(hint: str) -> BadValue:
+    """Return the error for a message without a destination."""
+    return BadValue("a non-empty destination", f"must be provided: {hint}")
 
 
 class Addressing:
@@ -24,6 +30,8 @@ class Addressing:
 
         Raises: BadValue, NotFound, UnreadableRecord.
         """
+        if not destination.partition("?")[0]:
+            raise missing_destination("give a url or the name of a url group")
         name = read_group_name(destination)
         if name is None:
             return read_destination(destination, self._policy)
@@ -32,7 +40,8 @@ class Addressing:
         group = self._groups_by_name[name]
         if group is None:
             raise NotFound(
-                f"url group {name} not found; a url begins with http:// or https://"
+                f"topic {name} not found: no url group has this name, and a url begins"
+                " with http:// or https://"
             )
         return group
 

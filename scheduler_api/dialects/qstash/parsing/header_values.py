@@ -11,6 +11,7 @@ from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.delivery import destinations, retry_expression
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
+from scheduler_api.dialects.qstash.parsing.escaped_hosts import decode_host
 from scheduler_api.dialects.qstash.parsing.message import DEFAULT_PERIOD_S, FlowControl
 from scheduler_api.dialects.qstash.parsing.redaction import Redaction
 from scheduler_api.web.values import LATEST_MS, read_integer
@@ -155,7 +156,8 @@ def read_boolean(value: str, _name: str = "") -> bool:
 def read_url(value: str, name: str) -> str:
     """Check an absolute http(s) URL; return it as it will be sent.
 
-    Most URLs are sent unchanged. A URL with non-ASCII characters or a fragment is
+    A percent-encoded host name is decoded (`parsing/escaped_hosts.py`). Most
+    URLs are sent unchanged. A URL with non-ASCII characters or a fragment is
     normalized here, because the signature must contain the URL that the receiver sees.
 
     Raises: BadValue.
@@ -163,6 +165,7 @@ def read_url(value: str, name: str) -> str:
     if not _SCHEME.match(value):
         fault = "endpoint has invalid scheme, add http:// or https://"
         raise BadValue(f"{name}:", fault)
+    value = decode_host(value)
     try:
         normalized_url = destinations.parse(value).normalized_url
     except destinations.BadDestination as err:

@@ -6,6 +6,7 @@ percent escapes. The query of the request belongs to the destination, except for
 parameters that configure the message.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
 )
 from scheduler_api.dialects.qstash.parsing.message import Message
 from scheduler_api.dialects.qstash.parsing.request_headers import PREFIX
-from urllib.parse import unquote, unquote_plus, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_plus, unquote_to_bytes
 
 TOKEN = "qstash_token"
 DESTINATION = "invalid destination url"
@@ -29,6 +30,9 @@ NOT_SUPPORTED = "this server delivers only to urls and url groups"
 HOW_TO_ALLOW = "to allow it, add its network to SCHED_ALLOW_NETWORKS"
 
 _ESCAPED_SCHEMES = ("http%3a", "https%3a")
+_ASCII = "".join(map(chr, range(128)))
+# What precedes the path in a target such as `http://api.example.com/v2/publish/…`.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 _LOCALHOST = "localhost"
 
 
@@ -83,14 +87,17 @@ def _after_route(environ: Mapping[str, object], route: str) -> str:
     """Return everything after the route in the raw request target."""
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if not raw.isascii():
-        # WSGI servers decode the target as latin-1, but clients send UTF-8.
-        octets = raw.encode("latin-1", "ignore")
-        raw = octets.decode("utf-8", "replace")
-    path, question, query = raw.partition("#")[0].partition("?")
-    _, found, rest = path.partition(route)
-    if not found or not rest:
+        # WSGI servers decode the target as latin-1.
+        raw = quote(raw.encode("latin-1", "ignore"), safe=_ASCII)
+    if not raw.startswith("/"):
+        raw = _ORIGIN.sub("", raw, count=1)
+    text = raw.partition("#")[0]
+    # The destination may contain the text of the route too, so cut by length. Clients
+    # may write the route in any case.
+    before = f"{environ.get('SCRIPT_NAME', '')}{route}"
+    if text[: len(before)].lower() != before.lower():
         raise NotFound
-    return rest + question + query
+    return text[len(before) :]
 
 
 def parse_target(text: str) -> Target:

@@ -71,6 +71,8 @@ ABSENT = {
     "/v2/trigger/": "workflows",
     "/v2/notify/": "workflows",
     "/v2/wait/": "workflows",
+    "/v2/waiters": "workflows",
+    "/v2/batch/trigger": "workflows",
     "/v2/email": "email",
 }
 ABSENT_DESTINATIONS = "`api/llm` and `api/email` as destinations"
@@ -80,7 +82,7 @@ PROVIDER = "a provider's own URL works as a destination"
 def unsupported(path: str) -> str | None:
     """Return the error for a path that only the hosted service has, else None."""
     for beginning, feature in ABSENT.items():
-        if path.startswith(beginning):
+        if path.lower().startswith(beginning):
             return f"{feature}: not supported by this server"
     return None
 

@@ -100,9 +100,12 @@ def test_a_batch_may_exceed_one_round_trip(api: Any) -> None:
 @pytest.mark.parametrize(
     ("item", "error"),
     [
-        ({}, "destination is missing"),
+        ({}, "a non-empty destination must be provided"),
+        ({"destination": ""}, "a non-empty destination must be provided"),
+        ({"destination": None}, "a non-empty destination must be provided"),
+        ({"destination": "?a=1"}, "a non-empty destination must be provided"),
         ({"destination": 1}, "destination should be a text"),
-        ({"destination": "group"}, "url group group not found"),
+        ({"destination": "group"}, "topic group not found: no url group"),
         ({"destination": "ftp://h"}, "invalid destination url: endpoint has invalid"),
         ({"destination": HOOK, "body": {"a": 1}}, "body should be a text"),
         ({"destination": HOOK, "body": "x" * 1001}, "body should have at most 1000"),

@@ -2,6 +2,7 @@
 
 import gzip
 import pytest
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -54,13 +55,26 @@ def test_a_destination_passes_the_routes_unchanged(api: Any, destination: str) -
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/publish/", "/v2/publish", "/v2//publish/http:/h"]
+    "path",
+    [
+        *("/v2/publish", "/v2/publish/", "/v2/publish/?a=1", "/v2/publish/#a"),
+        *("/v2/enqueue/q", "/v2/enqueue/q/", "/v2/enqueue", "/V2/Enqueue/Q"),
+        *("/v2/schedules", "/v2/schedules/", "/v2/Schedules?upstash-cron=x"),
+    ],
 )
-def test_a_path_without_a_destination_is_not_found(api: Any, path: str) -> None:
-    assert post(api, path) in (
-        (404, {"error": "Not Found"}),
-        (405, {"error": "Method Not Allowed"}),
-    )
+def test_a_path_without_a_destination_says_where_it_belongs(
+    api: Any, path: str
+) -> None:
+    status, answer = post(api, path)
+
+    assert (status, list(answer)) == (400, ["error"])
+    assert "a non-empty destination must be provided" in answer["error"]
+    assert "/https://example.com/path" in answer["error"]
+    assert re.split("[?#]", path)[0].lower().rstrip("/") in answer["error"].lower()
+
+
+def test_a_path_with_two_slashes_is_not_found(api: Any) -> None:
+    assert post(api, "/v2//publish/http:/h") == (404, {"error": "Not Found"})
 
 
 def test_query_parameters_work_like_headers(api: Any) -> None:
@@ -172,7 +186,7 @@ def test_an_error_names_the_header(
     [
         ("ftp://h", 400, "invalid destination url: endpoint has invalid scheme"),
         ("http://[::1]/", 400, "invalid destination url: endpoint resolves to a loop"),
-        ("group", 404, "url group group not found"),
+        ("group", 404, "topic group not found: no url group"),
         ("api/llm", 400, "destination 'api/llm' is not supported"),
     ],
 )

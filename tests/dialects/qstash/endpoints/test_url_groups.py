@@ -10,6 +10,7 @@ from tests.dialects.engine import TIMEOUTS
 from typing import Any
 
 Make = Callable[..., Any]
+NOT_FOUND = "topic g not found: no url group has this name"
 A, B = "https://a.example/?x=1&y=%2F", "https://b.example/"
 ENDPOINTS = [{"url": A, "name": "first"}, {"url": B}]
 
@@ -56,7 +57,7 @@ def test_a_group_is_deleted_with_its_last_endpoint(group: Any) -> None:
 
     assert get(group)[0] == 404
     assert group.call("DELETE", "/v2/topics/g") == (200, None)
-    assert remove(group, {"url": B}) == (404, {"error": "url group g not found"})
+    assert remove(group, {"url": B}) == (404, {"error": NOT_FOUND})
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_a_batch_nests_the_answers_of_a_group(group: Any) -> None:
     assert status == 200
     assert answers[0]["url"] == A
     assert [each["url"] for each in answers[1]] == [A, B]
-    assert answers[2]["error"].startswith("url group none not found")
+    assert answers[2]["error"].startswith("topic none not found")
     ids = [each["messageId"] for each in (*answers[1], *answers[3])]
     assert len(set(ids)) == 4
 
@@ -306,4 +307,4 @@ def test_a_schedule_for_an_unknown_group_is_refused(group: Any) -> None:
     headers = {"Upstash-Cron": "* * * * *"}
     status, answer = group.call("POST", "/v2/schedules/none", headers=headers)
 
-    assert (status, answer["error"][:24]) == (404, "url group none not found")
+    assert (status, answer["error"][:24]) == (404, "topic none not found: no")

@@ -40,11 +40,20 @@ LOOPBACK = AddressPolicy(allow=(ip_network("127.0.0.0/8"),))
     ],
 )
 @pytest.mark.parametrize("server", ["RAW_URI", "REQUEST_URI"])
-@pytest.mark.parametrize("before", ["", "/prefix", "http://api.example.com:8080"])
+@pytest.mark.parametrize(
+    ("mount", "before"),
+    [
+        ("", ROUTE),
+        ("", "/V2/PubLish/"),
+        ("", f"http://api.example.com:8080{ROUTE}"),
+        ("/prefix", f"/prefix{ROUTE}"),
+        ("/prefix", f"HTTP://h/prefix{ROUTE}"),
+    ],
+)
 def test_a_destination_is_taken_unchanged_from_the_raw_target(
-    server: str, before: str, target: str, destination: str
+    server: str, mount: str, before: str, target: str, destination: str
 ) -> None:
-    environ = {server: f"{before}{ROUTE}{target}"}
+    environ = {server: before + target, "SCRIPT_NAME": mount}
 
     assert read_target(environ, route=ROUTE).destination == destination
 
@@ -76,7 +85,13 @@ def test_a_url_group_with_a_query_is_refused(text: str) -> None:
         read_group_name(text)
 
 
-@pytest.mark.parametrize("raw", ["/v2/publish/", "/v2/pub%6Cish/http://h", "/v2", ""])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("/v2/pub%6Cish/http://h", "/v2", "", "/prefix/v2/publish/http://h"),
+        "/v2/pub%6Cish/http://h/v2/publish/http://z",
+    ],
+)
 def test_a_target_without_the_route_is_not_found(raw: str) -> None:
     with pytest.raises(NotFound):
         read_target({"RAW_URI": raw}, route=ROUTE)
@@ -86,7 +101,8 @@ def test_raw_utf8_is_percent_encoded() -> None:
     raw = f"{ROUTE}http://h/ü?ß".encode().decode("latin-1")
     destination = read_target({"RAW_URI": raw}, route=ROUTE).destination
 
-    assert read_destination(destination, OUTSIDE) == "http://h/%C3%BC?%C3%9F"
+    assert destination == "http://h/%C3%BC?%C3%9F"
+    assert read_destination(destination, OUTSIDE) == destination
 
 
 def test_a_fragment_is_removed() -> None:

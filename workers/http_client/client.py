@@ -22,14 +22,15 @@ from workers.http_client.errors import (
     TlsExpected,
 )
 from workers.http_client.failures import Failure, explain
+from workers.http_client.inflate import Inflated, decoded_body
 from workers.http_client.pool import HttpConnectionPool
 from workers.http_client.resolver import Lookup, Resolver, resolve
 
-# How long the client keeps an idle connection. Node, Apache and uvicorn close idle
-# connections after 5 s; the client closes them earlier. If a receiver closes a
-# connection while a request is on its way, the client cannot know whether the request
-# was processed. The request then fails with `connection-closed`, because the client
-# never repeats a POST.
+# How long the client keeps an idle connection, unless the receiver announces a shorter
+# time. Node, Apache and uvicorn close idle connections after 5 s; the client closes
+# them earlier. If a receiver closes a connection while a request is on its way, the
+# client cannot know whether the request was processed. The request then fails
+# with `connection-closed`, because the client never repeats a POST.
 KEEPALIVE_S = 4.0
 
 # How long the client reads a response body that nobody has asked for. An endless stream
@@ -191,19 +192,22 @@ class HttpClient:
         except _EXPECTED as err:
             failure, detail = explain(err, exchange)
         has_head = exchange.has_head
+        body = Inflated(bytes(exchange.body), exchange.truncated, detail)
+        if body.body:
+            exchange.headers, body = decoded_body(exchange.headers, body, cap_bytes)
         return Result(
             status=exchange.status,
             headers=_decoded(exchange.headers) if has_head else (),
-            body=exchange.body,
-            body_truncated=exchange.truncated,
+            body=body.body,
+            body_truncated=body.truncated,
             error=None if has_head else failure,
-            detail=detail,
+            detail=body.problem,
             started_ms=started_ms,
             connect_ms=exchange.since_start_ms(exchange.connected_s),
             first_byte_ms=exchange.since_start_ms(exchange.first_byte_s),
             total_ms=int((perf_counter() - exchange.started_s) * 1000),
             dispatched=exchange.dispatched,
-            body_incomplete=has_head and failure is not None,
+            body_incomplete=has_head and bool(body.problem),
         )
 
     async def _perform(self, request: Request, exchange: HttpExchange) -> None:

@@ -18,12 +18,19 @@ from workers.http_client.errors import (
     NotHttp,
     TlsExpected,
 )
+from workers.http_client.keep_alive import idle_limit_s
+from workers.http_client.response_head import (
+    HEADERS_MAX_BYTES,
+    UNCHECKED_BYTES,
+    LenientHead,
+    RawHeaders,
+    limit_headers,
+    quote,
+)
 
-RESPONSE_HEADERS_MAX = 100
-HEADER_MAX_BYTES = 8190
-# The maximum number of bytes to read before the body: headers and interim responses
-# (1xx). Legitimate servers send less.
-HEAD_MAX_BYTES = 256 * 1024
+# The maximum number of bytes to read before the body: headers, and what is around them
+# (status line, line ends, interim responses).
+HEAD_MAX_BYTES = HEADERS_MAX_BYTES + 16 * 1024
 # The maximum number of bytes to read for each byte of the body cap. More than one,
 # because chunk headers need bytes too: a chunk with one byte of content takes six.
 FRAMING_MAX = 16
@@ -32,9 +39,6 @@ FRAMING_MAX = 16
 PIECE_BYTES = 256 * 1024
 # A connection reads at most this much before its first request.
 EARLY_MAX_BYTES = 64 * 1024
-# How many bytes of a malformed response are quoted.
-QUOTED_BYTES = 40
-TLS_ALERT = b"\x15\x03"
 
 
 class Phase(Enum):
@@ -94,8 +98,8 @@ class HttpExchange:
         self.phase = Phase.WAIT
         self.refusal: str | None = None
         self.status: int | None = None
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = b""
+        self.headers: RawHeaders = []
+        self.body = bytearray()
         self.has_head = False
         self.truncated = False
         self.complete = False
@@ -124,15 +128,16 @@ class HttpConnection(asyncio.Protocol):
     """
 
     def __init__(self, on_lost: Callable[["HttpConnection"], None]) -> None:
-        self.idle_since_s = 0.0
+        self.idle_until_s = 0.0
+        # How long the connection may be idle; None: the receiver has not said.
+        self.idle_limit_s: float | None = None
+        self._exchanges = 0
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
-        self._parser = HttpResponseParser(self)
-        # Be as lenient as browsers: a receiver that sends malformed responses can harm
-        # only deliveries to itself.
-        self._parser.set_dangerous_leniencies(
-            lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
-        )
+        self._parser = self._new_parser()
+        self._head_pieces: list[bytes] = []
+        self._lenient: LenientHead | None = None
+        self._framing: RawHeaders | None = None
         self._exchange: HttpExchange | None = None
         self._bodyless = False
         self._done: asyncio.Future[None] | None = None
@@ -142,6 +147,11 @@ class HttpConnection(asyncio.Protocol):
         self._early: bytes | None = b""
         self._reusable = True
         self._poll: select.poll | None = None
+
+    def _new_parser(self) -> HttpResponseParser:
+        parser = HttpResponseParser(self)
+        parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+        return parser
 
     @property
     def is_open(self) -> bool:
@@ -159,6 +169,7 @@ class HttpConnection(asyncio.Protocol):
         """
         transport, early = self._transport, self._early
         self._early = None
+        self._head_pieces.clear()
         self._exchange = exchange
         self._bodyless = head.startswith(b"HEAD ")
         self._done = done = asyncio.get_running_loop().create_future()
@@ -206,6 +217,9 @@ class HttpConnection(asyncio.Protocol):
             if not self._is_written():
                 exchange.phase = Phase.WRITE
         if self._reusable and self._sent:
+            if exchange is not None:
+                self._exchanges += 1
+                self.idle_limit_s = idle_limit_s(exchange.headers, self._exchanges)
             return True
         self.abort()
         return False
@@ -245,7 +259,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if not exchange.has_head:
             self._end(exc if isinstance(exc, OSError) else ConnectionClosed())
-        elif exc is None and _ends_with_connection(exchange.headers):
+        elif exc is None and _ends_with_connection(self._framing or exchange.headers):
             self._complete(exchange)
         else:
             self._end(IncompleteBody())
@@ -266,16 +280,69 @@ class HttpConnection(asyncio.Protocol):
         if not exchange.first_byte_s:
             exchange.first_byte_s = perf_counter()
         if exchange.read_bytes >= exchange.read_max_bytes:
-            self._end(HeadTooLarge())
+            self._end_too_large(exchange)
             return
         exchange.read_bytes += len(data)
+        if exchange.has_head:
+            self._parse(data)
+        else:
+            self._read_head(exchange, data)
+        if exchange.has_head and not self._done.done() and self._body_timer is None:
+            self._limit_body_time(exchange)
+
+    def _read_head(self, exchange: HttpExchange, data: bytes) -> None:
+        """Parse a part of the head; read it again if the parser refuses it."""
+        if self._lenient is not None:
+            self._read_head_leniently(exchange, self._lenient, data)
+            return
+        self._head_pieces.append(data)
+        error = self._parse(data)
+        if error is not None and not exchange.has_head:
+            self._lenient = LenientHead()
+            head = b"".join(self._head_pieces)
+            self._read_head_leniently(exchange, self._lenient, head)
+
+    def _parse(self, data: bytes) -> Exception | None:
+        """Feed the parser; return the error if it refuses the data."""
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as err:
             self._reusable = False
-            self._end(_parser_error(err, data))
-        if exchange.has_head and not self._done.done() and self._body_timer is None:
-            self._limit_body_time(exchange)
+            exchange = self._exchange
+            if exchange is not None and exchange.has_head:
+                text = f"the response body is malformed: {err}, in {quote(data)}"
+                self._end(NotHttp(text))
+            return err
+        return None
+
+    def _read_head_leniently(
+        self, exchange: HttpExchange, lenient: LenientHead, data: bytes
+    ) -> None:
+        self._reusable = False
+        try:
+            head = lenient.feed(data)
+        except (NotHttp, TlsExpected) as err:
+            self._end(err)
+            return
+        if head is None:
+            return
+        exchange.headers = head.headers
+        self._framing = head.framing
+        self._take_head(exchange, head.status)
+        if self._done is not None and not self._done.done():
+            self._parser = self._new_parser()
+            self._parse(head.strict() + head.rest)
+
+    def _end_too_large(self, exchange: HttpExchange) -> None:
+        if exchange.has_head:
+            self._end(NotHttp("the response body has too much data around it"))
+            return
+        status = self._parser.get_status_code()
+        if self._lenient is not None:
+            status = self._lenient.status or 0
+        if status >= 200:
+            exchange.status = status
+        self._end(HeadTooLarge())
 
     def _received_unrequested(self, data: bytes) -> None:
         """Keep data from before the first request; close the connection otherwise.
@@ -298,33 +365,35 @@ class HttpConnection(asyncio.Protocol):
         if self._exchange is None or self._exchange.complete:
             self._reusable = False
 
-    def on_status(self, reason: bytes) -> None:
-        if len(reason) > HEADER_MAX_BYTES:
-            self._end(HeadTooLarge())
-
     def on_header(self, name: bytes, value: bytes) -> None:
         exchange = self._exchange
         if exchange is None or exchange.has_head:
             return
         exchange.headers.append((name, value))
-        too_long = len(name) > HEADER_MAX_BYTES or len(value) > HEADER_MAX_BYTES
-        if too_long or len(exchange.headers) > RESPONSE_HEADERS_MAX:
-            self._end(HeadTooLarge())
 
     def on_headers_complete(self) -> None:
         exchange, done = self._exchange, self._done
         if exchange is None or exchange.has_head or done is None or done.done():
             return
         status = self._parser.get_status_code()
-        if status == 101:
-            self._end(NotHttp("status 101 without a request to switch protocols"))
-        elif status < 200:
+        if status < 200 and status != 101:
             exchange.headers.clear()
         else:
-            exchange.status, exchange.has_head = status, True
-            if self._bodyless:
-                self._reusable = False
-                self._complete(exchange)
+            self._take_head(exchange, status)
+
+    def _take_head(self, exchange: HttpExchange, status: int) -> None:
+        """Take a head as that of the response. After status 101 there is no body."""
+        exchange.status = status
+        if exchange.read_bytes > UNCHECKED_BYTES:
+            try:
+                exchange.headers = limit_headers(exchange.headers)
+            except HeadTooLarge as err:
+                self._end(err)
+                return
+        exchange.has_head = True
+        if self._bodyless or status == 101:
+            self._reusable = False
+            self._complete(exchange)
 
     def on_body(self, piece: bytes) -> None:
         exchange = self._exchange
@@ -332,7 +401,7 @@ class HttpConnection(asyncio.Protocol):
             return
         exchange.body += piece
         if len(exchange.body) > exchange.body_cap_bytes:
-            exchange.body = exchange.body[: exchange.body_cap_bytes]
+            del exchange.body[exchange.body_cap_bytes :]
             exchange.truncated = True
             self._end()
 
@@ -359,25 +428,10 @@ class HttpConnection(asyncio.Protocol):
             done.set_exception(error)
 
 
-def _parser_error(err: Exception, data: bytes) -> Exception:
-    """Return the error for a response that the parser refuses.
-
-    Args:
-        data: the last bytes that were received.
-    """
-    if data.startswith(TLS_ALERT):
-        return TlsExpected()
-    quoted = data[:QUOTED_BYTES].decode("latin-1")
-    return NotHttp(f"the response is not valid HTTP: {err}, in {quoted!a}")
-
-
-def _ends_with_connection(headers: list[tuple[bytes, bytes]]) -> bool:
+def _ends_with_connection(headers: RawHeaders) -> bool:
     """Return whether the body of a response ends when the connection is closed."""
-    framing = [
-        value.lower()
-        for name, value in headers
-        if name.lower() in (b"content-length", b"transfer-encoding")
-    ]
-    return not framing or not (
-        framing[-1].endswith(b"chunked") or framing[-1].isdigit()
-    )
+    framing = [(name.lower(), value.lower()) for name, value in headers]
+    codings = [value for name, value in framing if name == b"transfer-encoding"]
+    if codings:
+        return codings[-1].rpartition(b",")[2].strip(b" \t") != b"chunked"
+    return all(name != b"content-length" for name, _ in framing)

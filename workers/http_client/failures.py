@@ -69,8 +69,8 @@ ORIGIN_FAILURES = frozenset(
 # The origin took the request, or a part of it, and did not respond properly.
 ROUTE_FAILURES = frozenset(
     (
-        *(Failure.CLOSED, Failure.HEADERS_TOO_LARGE, Failure.PROTOCOL, Failure.RESET),
-        *(Failure.TIMEOUT, Failure.TLS_EXPECTED, Failure.WRITE_TIMEOUT),
+        *(Failure.CLOSED, Failure.PROTOCOL, Failure.RESET, Failure.TIMEOUT),
+        *(Failure.TLS_EXPECTED, Failure.WRITE_TIMEOUT),
     )
 )
 

@@ -78,10 +78,13 @@ class HttpConnectionPool:
         self._slots.release()
         if not connection.finish():
             return
-        if len(self._connections) > self._connections_max:
+        idle_s = self._keepalive_s
+        if connection.idle_limit_s is not None:
+            idle_s = min(idle_s, connection.idle_limit_s)
+        if idle_s <= 0 or len(self._connections) > self._connections_max:
             connection.abort()
             return
-        connection.idle_since_s = perf_counter()
+        connection.idle_until_s = perf_counter() + idle_s
         self._idle[origin].append(connection)
         if self._sweep is None:
             self._sweep_later()
@@ -98,10 +101,10 @@ class HttpConnectionPool:
 
     def _take_idle(self, origin: Origin) -> HttpConnection | None:
         idle = self._idle.get(origin)
-        oldest_s = perf_counter() - self._keepalive_s
+        now_s = perf_counter()
         while idle:
             connection = idle.pop()
-            if connection.idle_since_s >= oldest_s and not connection.is_stale():
+            if connection.idle_until_s > now_s and not connection.is_stale():
                 return connection
             connection.abort()
         return None
@@ -111,14 +114,16 @@ class HttpConnectionPool:
         self._sweep = loop.call_later(self._keepalive_s, self._sweep_idle)
 
     def _sweep_idle(self) -> None:
-        """Close connections that have been idle for longer than the keep-alive time."""
+        """Close connections that have been idle for too long."""
         self._sweep = None
-        oldest_s = perf_counter() - self._keepalive_s
+        now_s = perf_counter()
         for origin, idle in list(self._idle.items()):
-            kept = [c for c in idle if c.idle_since_s > oldest_s]
-            # `idle` is sorted: the connections that are idle for longest come first.
-            for connection in idle[: len(idle) - len(kept)]:
-                connection.abort()
+            for connection in idle:
+                if connection.idle_until_s <= now_s:
+                    connection.abort()
+            kept = [
+                connection for connection in idle if connection.idle_until_s > now_s
+            ]
             if kept:
                 self._idle[origin] = kept
             else:

@@ -50,7 +50,7 @@ HTTP = {
     "banner": (
         writing(b"220 mail ESMTP\r\n", first=True),
         Failure.PROTOCOL,
-        "not valid HTTP",
+        "not HTTP",
     ),
     "not-http": (
         writing(b"nonsense\r\n\r\n", first=False),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt, public_ids
-from scheduler_api.core.delivery.causes import UNDELIVERABLE
+from scheduler_api.core.delivery.causes import UNDELIVERABLE, UNREADABLE
 from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
 from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
@@ -158,6 +158,7 @@ class Deliverer:
     ) -> Settlement:
         """Return a settlement that makes the event dead; a retry would fail too."""
         unreadable = isinstance(problem, UnreadableRecord)
+        code = UNREADABLE if unreadable else UNDELIVERABLE
         if not isinstance(problem, SchedulerError):
             line = logfmt.line("event.undeliverable", **_named(begun), problem=problem)
             log.error(line, exc_info=problem)
@@ -166,13 +167,11 @@ class Deliverer:
             token=begun.token,
             attempt=begun.attempt,
             outcome=Outcome.DEAD,
-            log_entry=codec.encode_attempt(
-                {"started_ms": started_ms, "error": UNDELIVERABLE}
-            ),
-            reason="unreadable" if unreadable else UNDELIVERABLE,
+            log_entry=codec.encode_attempt({"started_ms": started_ms, "error": code}),
+            reason=code,
             report=Report(
                 url=begun.content.url if begun.content else "",
-                error=UNDELIVERABLE,
+                error=code,
                 detail=str(problem),
             ),
         )
@@ -185,7 +184,7 @@ def _no_group(group: str, started_ms: int) -> Result:
         body=b"",
         body_truncated=False,
         error=Failure.GROUP_MISSING,
-        detail=f"group {group} not found",
+        detail=f"url group {group} not found",
         started_ms=started_ms,
         connect_ms=None,
         first_byte_ms=None,

@@ -11,7 +11,8 @@ from scheduler_api.core.model import Attempt, AttemptKind
 from typing import NamedTuple
 
 DETAIL_MAX_BYTES = 512
-UNDELIVERABLE, INTERRUPTED, LATE = "undeliverable", "interrupted", "late"
+INTERRUPTED, LATE = "interrupted", "late"
+UNDELIVERABLE, UNREADABLE = "undeliverable", "unreadable"
 # The sentence for a code, if the attempt has no sentence of its own.
 SENTENCES = {
     "bad-header": "a header of the request cannot be sent",
@@ -41,6 +42,7 @@ SENTENCES = {
     "tls-untrusted": "the certificate of the receiver is not trusted",
     "tls-version": "the receiver and the scheduler have no TLS version in common",
     UNDELIVERABLE: "the scheduler could not build the request",
+    UNREADABLE: "the stored event cannot be read",
     "unreachable": "the receiver cannot be reached",
     "wait-timeout": "no connection to the receiver was free in time",
     "worker-resources": "the scheduler has no resources for a connection",

@@ -1,6 +1,8 @@
 """Tests of the codes and the sentences for failed attempts."""
 
 import pytest
+import re
+from pathlib import Path
 from scheduler_api.core.delivery.causes import (
     DETAIL_MAX_BYTES,
     PRIVATE,
@@ -22,6 +24,16 @@ def attempt(kind: AttemptKind = AttemptKind.SETTLED, **fields: object) -> Attemp
 def test_every_failure_of_the_http_client_has_a_sentence() -> None:
     assert {failure.value for failure in Failure} <= SENTENCES.keys()
     assert len({*SENTENCES.values()}) == len(SENTENCES)
+
+
+def test_the_documentation_explains_every_code() -> None:
+    page = Path(__file__).parents[3] / "docs" / "errors.md"
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| [^|]+ \|$", page.read_text(), re.M)
+    documented = {code: sentence.replace("`", "") for code, sentence in rows}
+
+    answered = {"http-<status>": "the destination answered <status>"}
+    assert documented == SENTENCES | answered
+    assert len(rows) == len(documented)
 
 
 @pytest.mark.parametrize("status", [200, 204, 299])

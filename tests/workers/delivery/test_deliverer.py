@@ -2,7 +2,10 @@
 
 import asyncio
 import pytest
+from collections.abc import Mapping
+from scheduler_api.core.delivery.causes import SENTENCES, Cause, cause_of
 from scheduler_api.core.model import Content, Outcome
+from scheduler_api.core.store import codec
 from scheduler_api.core.store.leases import Settlement
 from scheduler_api.core.tenants.accounts import Secrets
 from scheduler_api.dialects.outbound import SECRETS
@@ -37,9 +40,14 @@ class FakeKeyRing:
         return Secrets({name: make() for name, make in SECRETS.items()})
 
 
-def settle(left_ms: int | None) -> Settlement:
-    content = Content("https://receiver.example/", b"", to_options(MESSAGE))
-    begun = attempts.begun("qstash", content, schedule="7", left_ms=left_ms)
+def settle(
+    left_ms: int | None,
+    *,
+    options: Mapping[str, object] = to_options(MESSAGE),
+    dialect: str = "qstash",
+) -> Settlement:
+    content = Content("https://receiver.example/", b"", options)
+    begun = attempts.begun(dialect, content, schedule="7", left_ms=left_ms)
     settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
     http_client, key_ring = cast(Any, FakeHttpClient()), cast(Any, FakeKeyRing())
     unused = cast(Any, None)
@@ -63,3 +71,21 @@ def test_an_event_without_time_for_a_retry_is_dead_and_has_a_failure_callback():
     assert (settlement.outcome, settlement.reason) == (Outcome.DEAD, "end")
     [callback] = settlement.follow_ups
     assert callback.content.url == "https://callback.example/"
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        ({"options": {"unknown": 1}}, "unreadable"),
+        ({"dialect": "unknown"}, "undeliverable"),
+    ],
+)
+def test_an_event_that_cannot_be_sent_is_dead_and_has_a_cause(
+    damage: dict[str, Any], code: str
+):
+    settlement = settle(None, **damage)
+
+    assert (settlement.outcome, settlement.reason) == (Outcome.DEAD, code)
+    entry = codec.decode_attempt("7", b"1", b"a 9 0 " + settlement.log_entry)
+    found = cause_of(entry)
+    assert found == Cause(code, SENTENCES[code])

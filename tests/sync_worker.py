@@ -2,11 +2,13 @@
 
 import orjson
 import redis
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.gate_names import is_route
 from scheduler_api.core.store.leases import (
+    Outcomes,
     Settled,
     Settlement,
     Share,
@@ -22,8 +24,25 @@ BREAKER = BreakerLimits(
     hold_ms=5_000,
     longest_hold_ms=20_000,
     ramp_per_s=16,
+    trickle_per_s=5,
+    trickle_parallelism=5,
+    longest_holds_ms={"jiter": 300_000, "qstash": 60_000},
 )
 T = TypeVar("T")
+
+
+def outcomes(latest: str, *, delay_ms: int = 0) -> Outcomes:
+    """Attempts with these outcomes, all of which began while the gate was held."""
+    return Outcomes(
+        attempts=len(latest) - latest.count("n"),
+        failures=latest.count("r") + latest.count("o"),
+        successes=latest.count("s"),
+        latest=latest[-10:],
+        latest_held=latest[-10:],
+        delay_ms=delay_ms,
+        url="https://failing.example/a",
+        cause="the connection was refused",
+    )
 
 
 class Runner(Protocol):
@@ -50,9 +69,17 @@ class SyncWorker:
         return self._runner.run(self.store.begin(ids, share=share))
 
     def report(self, gate: str, attempts: int, failures: int) -> str:
-        counts = {gate: (attempts, failures)}
-        states = self._runner.run(self.store.report(counts, limits=BREAKER))
-        return states.get(gate, "")
+        """Report attempts at an origin or route; return the change of its breaker.
+
+        If the gate is held, all of these attempts began while it was held.
+        """
+        failure = "r" if is_route(gate) else "o"
+        latest = "s" * (attempts - failures) + failure * failures
+        return self.report_all({gate: outcomes(latest)}).get(gate, "")
+
+    def report_all(self, reports: Mapping[str, Outcomes]) -> dict[str, str]:
+        """Report attempts at origins and routes; return the changed breakers."""
+        return self._runner.run(self.store.report(reports, limits=BREAKER))
 
     def fetch(self, begun: Begun) -> Begun:
         return self._runner.run(self.store.fetch(begun))

@@ -7,13 +7,16 @@ HELD = "a destination, or an event behind a gate, is held; a breaker holds it"
 KEPT = {
     HELD: """
         HELD HOLD_REASONS HeldDestination HeldDestinations any_held check_held
-        destination_held held _held_destinations held_destinations
-        list_held_destinations is_held test_held_destinations
+        held _held_destinations held_destinations held_gates count_held
+        held_outcomes latest_held origin_held route_held
+        list_held_destinations test_held_destinations
         hold_destination hold_ms longest_hold_ms breaker_hold_ms
-        breaker_longest_hold_ms may_hold
+        breaker_longest_hold_ms may_hold LONGEST_HOLD_MS
     """,
     "environment variables are an interface that deployments use": """
         SCHED_BREAKER_HOLD_MS SCHED_BREAKER_LONGEST_HOLD_MS SCHED_BREAKER_WINDOW_MS
+        SCHED_JITER_LONGEST_HOLD_MS SCHED_QSTASH_LONGEST_HOLD_MS
+        SCHED_V1_LONGEST_HOLD_MS
         SCHED_JITER_SEARCH_WINDOW_DAYS SCHED_QUIET_MS SCHED_WINDOW
     """,
     "a window of time": """
@@ -34,7 +37,7 @@ KEPT = {
         header_schemas request_schemas response_schemas schedule_schemas
     """,
     "an event waits at a gate, for its turn, or for room in RQ": """
-        waits waits_at waits_for_rq older_waits waits_ms
+        waits waits_at waits_for_rq waits_ms
     """,
     "QStash calls a url group a topic in its paths": "list_topics",
     "a field of `GET /cron/preview`": "why",

@@ -406,10 +406,10 @@ class Begun:
 
     `failures` counts failed attempts. `interruptions` counts the latest attempts in a
     row that were interrupted. `content` is None if the content is too large for the
-    reply of `begin`; the key `content_key` then has the content. `destination` is the
-    gate of the event's destination; `destination_held` is whether this gate holds
-    events back. No attempt may begin later than `left_ms` from now; None means no
-    limit.
+    reply of `begin`; the key `content_key` then has the content. `origin` and `route`
+    are the gates of the event's destination, `origin_held` and `route_held` whether
+    they held events back when the attempt began. No attempt may begin later than
+    `left_ms` from now; None means no limit.
     """
 
     id: str
@@ -424,8 +424,10 @@ class Begun:
     content_key: str
     content: Content | None
     schedule: str | None
-    destination: str = ""
-    destination_held: bool = False
+    origin: str = ""
+    route: str = ""
+    origin_held: bool = False
+    route_held: bool = False
     left_ms: int | None = None
 
     @property

@@ -12,6 +12,8 @@ from scheduler_api.core.tenants.accounts import Secrets
 from scheduler_api.core.tenants.url_groups import Group
 from typing import Protocol
 
+LONGEST_HOLD_MS = 300_000
+
 
 class Outbound(Protocol):
     """The outbound half of a dialect: renders requests and interprets their results.
@@ -55,6 +57,8 @@ class Dialect:
         owner_limits: takes the settings; returns the maximum numbers of queues,
             flow-control keys and url groups that one owner may have.
         public_ids: how clients write the ids of events and schedules.
+        longest_hold_ms: takes the settings; returns how long after its due time an
+            event may wait for an origin that cannot be reached.
     """
 
     name: str
@@ -66,3 +70,4 @@ class Dialect:
     outbound: Callable[[EngineSettings], Outbound]
     owner_limits: Callable[[EngineSettings], OwnerLimits] = lambda _: NO_OWNER_LIMITS
     public_ids: PublicIds = AS_STORED
+    longest_hold_ms: Callable[[EngineSettings], int] = lambda _: LONGEST_HOLD_MS

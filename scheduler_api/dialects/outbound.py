@@ -45,3 +45,8 @@ def outbound_halves(settings: EngineSettings) -> dict[str, Outbound]:
 def owner_limits(settings: EngineSettings) -> dict[str, OwnerLimits]:
     """Return the owner limits of all dialects, by the name of the dialect."""
     return {dialect.name: dialect.owner_limits(settings) for dialect in DIALECTS}
+
+
+def longest_holds_ms(settings: EngineSettings) -> dict[str, int]:
+    """Return how long the events of each dialect may be held, in ms, by its name."""
+    return {dialect.name: dialect.longest_hold_ms(settings) for dialect in DIALECTS}

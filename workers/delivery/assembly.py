@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RETRY_ONCE, TIMEOUT_S, connect
@@ -48,7 +49,10 @@ async def open_in_flight(
         limit=settings.max_in_flight * HTTP_CLIENT_LIMIT_FACTOR,
         body_cap_bytes=settings.response_log_bytes,
     )
-    breakers = BreakerReports(store, settings.breaker_limits)
+    longest_holds_ms = outbound.longest_holds_ms(settings)
+    breakers = BreakerReports(
+        store, replace(settings.breaker_limits, longest_holds_ms=longest_holds_ms)
+    )
     async with http_client:
         deliverer = Deliverer(
             store,

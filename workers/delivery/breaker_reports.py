@@ -1,67 +1,133 @@
-"""Reports the results of attempts to the store, which opens and closes breakers."""
+"""Reports the results of attempts to the store, which changes breakers."""
 
 import asyncio
 import logging
+import random
 from contextlib import suppress
 from dataclasses import dataclass
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
+from scheduler_api.core.delivery.destinations import BadDestination
+from scheduler_api.core.delivery.retry import RETRY_AFTER_STATUSES, retry_after_ms
 from scheduler_api.core.model import Begun
 from scheduler_api.core.settings.limits import BreakerLimits
-from scheduler_api.core.store.leases import WorkerStore
+from scheduler_api.core.store import gate_names
+from scheduler_api.core.store.leases import Outcomes, WorkerStore
 from workers.http_client.client import Result
 from workers.http_client.failures import ORIGIN_FAILURES, ROUTE_FAILURES
 
 log = logging.getLogger("scheduler.worker")
 
 REPORT_EVERY_S = 1.0
-DESTINATION_FAILURES = ORIGIN_FAILURES | ROUTE_FAILURES
+# The store compares the last ten outcomes.
+LATEST = 10
+# How many origins and routes are remembered because their last attempt failed.
+MAX_REMEMBERED = 10_000
+# By how much the time until a probe may differ from the setting.
+DEVIATION = 0.2
+SUCCESS, ROUTE_FAILURE, ORIGIN_FAILURE, DELAY = "s", "r", "o", "n"
 
 
 @dataclass
 class Counts:
-    """Attempts at one destination since the last report."""
+    """Attempts at an origin or route since the last report; see `Outcomes`."""
 
     attempts: int = 0
     failures: int = 0
+    successes: int = 0
+    latest: str = ""
+    latest_held: str = ""
+    delay_ms: int = 0
+    # The event whose attempt failed last, and how.
+    failed: Begun | None = None
+    cause: str = ""
+
+    def add(
+        self, begun: Begun, outcome: str, *, failed: bool, held: bool, cause: str
+    ) -> None:
+        """Count an attempt."""
+        self.attempts += outcome != DELAY
+        self.failures += failed
+        self.successes += outcome == SUCCESS
+        self.latest = (self.latest + outcome)[-LATEST:]
+        if held:
+            self.latest_held = (self.latest_held + outcome)[-LATEST:]
+        if outcome != SUCCESS:
+            self.failed, self.cause = begun, cause
+
+    def add_delay(self, delay_ms: int) -> None:
+        """Note how long the receiver asked to wait."""
+        self.delay_ms = min(self.delay_ms or delay_ms, delay_ms)
+
+    @property
+    def is_notable(self) -> bool:
+        """Whether any attempt was not a success."""
+        return self.failed is not None
 
 
 class BreakerReports:
-    """Count attempts and failures by destination, and report them to the store.
+    """Count attempts by origin and by route, and report them to the store.
 
-    A destination is "held" while its events may have to wait, for example because its
-    breaker is open. Destinations with failures are always reported. A destination
-    without failures is reported only if it is held, or if it had failures in the
-    previous report.
+    An origin or route is "held" while its events may have to wait, because its breaker
+    is not closed. What failed is reported until a success was reported. Other origins
+    and routes are reported only if they are held.
     """
 
     def __init__(self, store: WorkerStore, limits: BreakerLimits) -> None:
         self._store = store
         self._limits = limits
-        self._counts: dict[str, Counts] = {}
-        self._also_report: set[str] = set()
+        # By gate. Both are reported together, routes first.
+        self._routes: dict[str, Counts] = {}
+        self._origins: dict[str, Counts] = {}
+        # Gates to report even if all attempts succeed, least recent first.
+        self._remembered: dict[str, None] = {}
         self._urgent = asyncio.Event()
 
     def count(self, begun: Begun, result: Result) -> None:
-        """Count an attempt; report at once if the attempt may open or close a breaker.
-
-        An attempt at a held destination (a probe) may close the breaker.
-        """
-        if not (self._limits.attempts and begun.destination):
+        """Count an attempt; report at once if the attempt may change a breaker."""
+        outcome, delay_ms = classify(result)
+        if not (self._limits.attempts and begun.origin and outcome):
             return
-        counts = self._counts.setdefault(begun.destination, Counts())
-        counts.attempts += 1
-        counts.failures += is_destination_failure(result)
-        if begun.destination_held:
-            self._also_report.add(begun.destination)
-        if begun.destination_held or self._may_open(counts):
+        cause = result.detail or f"the response has the status {result.status}"
+        origin = self._origins.setdefault(begun.origin, Counts())
+        origin.add(
+            begun,
+            outcome,
+            failed=outcome == ORIGIN_FAILURE,
+            held=begun.origin_held,
+            cause=cause,
+        )
+        urgent = begun.origin_held or begun.route_held or self._may_trip(origin)
+        if outcome != ORIGIN_FAILURE:
+            route = self._routes.setdefault(begun.route, Counts())
+            route.add(
+                begun,
+                outcome,
+                failed=outcome == ROUTE_FAILURE,
+                held=begun.route_held,
+                cause=cause,
+            )
+            if outcome == DELAY:
+                route.add_delay(delay_ms)
+            urgent = urgent or self._may_trip(route)
+        if begun.origin_held or outcome != SUCCESS:
+            self._remember(begun.origin)
+        if begun.route_held or outcome != SUCCESS:
+            self._remember(begun.route)
+        if urgent:
             self._urgent.set()
 
-    def _may_open(self, counts: Counts) -> bool:
-        """Whether the attempts of this worker alone are enough to open the breaker."""
+    def _may_trip(self, counts: Counts) -> bool:
+        """Whether the attempts of this worker alone are enough to change a breaker."""
         enough = counts.failures >= self._limits.attempts
         percent = self._limits.percent
         return enough and counts.failures * 100 >= counts.attempts * percent
+
+    def _remember(self, gate: str) -> None:
+        self._remembered.pop(gate, None)
+        self._remembered[gate] = None
+        if len(self._remembered) > MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
 
     async def run(self) -> None:
         """Report once a second, or at once if a report is urgent, until cancelled."""
@@ -69,38 +135,83 @@ class BreakerReports:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
             self._urgent.clear()
-            counts_by_destination, self._counts = self._counts, {}
-            report = {
-                destination: (counts.attempts, counts.failures)
-                for destination, counts in counts_by_destination.items()
-                if counts.failures or destination in self._also_report
-            }
-            self._also_report = {d for d, (_, failures) in report.items() if failures}
-            if report:
-                await self._send(report)
+            counts = {**self._routes, **self._origins}
+            self._routes, self._origins = {}, {}
+            reported = {g: c for g, c in counts.items() if g in self._remembered}
+            for gate, each in reported.items():
+                if each.successes and not each.is_notable:
+                    del self._remembered[gate]
+            if reported:
+                await self._send(reported)
 
-    async def _send(self, report: dict[str, tuple[int, int]]) -> None:
+    async def _send(self, reported: dict[str, Counts]) -> None:
+        outcomes = {gate: _outcomes(gate, each) for gate, each in reported.items()}
+        deviation = random.uniform(1 - DEVIATION, 1 + DEVIATION)
         try:
-            changed = await self._store.report(report, limits=self._limits)
+            changed = await self._store.report(
+                outcomes, limits=self._limits, deviation=deviation
+            )
         except RedisError as err:
             log.warning(logfmt.line("report.failed", problem=err))
             return
-        for destination, state in changed.items():
+        for gate, state in changed.items():
             log.warning(
-                logfmt.line("breaker.changed", destination=destination, state=state)
+                logfmt.line(
+                    "breaker.changed",
+                    url=outcomes[gate].url or gate,
+                    tenant=gate.split(":")[1],
+                    state=state,
+                    cause=outcomes[gate].cause or None,
+                )
             )
 
 
-def is_destination_failure(result: Result) -> bool:
-    """Return whether an attempt failed because its destination does not work.
+def classify(result: Result) -> tuple[str, int]:
+    """Return the outcome of an attempt, and the wait in ms that the receiver requests.
 
-    True after an error in `DESTINATION_FAILURES`, or a status of 500 or higher. But
-    after a 503 with `Retry-After` the result is False: such a destination works, and
-    asks clients to slow down.
+    The outcome is '' if the attempt says nothing about the receiver.
     """
-    if result.error is not None:
-        return result.error in DESTINATION_FAILURES
-    if result.status is None or result.status < 500:
-        return False
-    names = {name.lower() for name, _ in result.headers}
-    return not (result.status == 503 and "retry-after" in names)
+    if result.status is not None:
+        delay_ms = _requested_ms(result)
+        if delay_ms:
+            return DELAY, delay_ms
+        return (SUCCESS if result.status < 500 else ROUTE_FAILURE), 0
+    if result.error in ORIGIN_FAILURES:
+        return ORIGIN_FAILURE, 0
+    return (ROUTE_FAILURE if result.error in ROUTE_FAILURES else ""), 0
+
+
+def _requested_ms(result: Result) -> int:
+    if result.status not in RETRY_AFTER_STATUSES:
+        return 0
+    values = {name.lower(): value for name, value in reversed(result.headers)}
+    ended_ms = result.started_ms + int(result.total_ms)
+    return retry_after_ms(values.get("retry-after", ""), now_ms=ended_ms)
+
+
+def _outcomes(gate: str, counts: Counts) -> Outcomes:
+    return Outcomes(
+        attempts=counts.attempts,
+        failures=counts.failures,
+        successes=counts.successes,
+        latest=counts.latest,
+        latest_held=counts.latest_held,
+        delay_ms=counts.delay_ms,
+        url=_readable(gate, counts.failed),
+        cause=counts.cause,
+    )
+
+
+def _readable(gate: str, begun: Begun | None) -> str:
+    """Return the URL of an origin or route, '' if it is unknown."""
+    if begun is None or begun.content is None:
+        return ""
+    readable = (
+        gate_names.readable_route
+        if gate_names.is_route(gate)
+        else gate_names.readable_origin
+    )
+    try:
+        return readable(begun.content.url)
+    except BadDestination:
+        return ""

@@ -180,7 +180,7 @@ class InFlight:
             log.debug(logfmt.line("events.not_begun", **Counter(not_begun.values())))
         for event in begun:
             self._deliveries[event.id] = delivery = Delivery(event, until_s)
-            self._fair_share.add(event.destination)
+            self._fair_share.add(event.origin)
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -205,7 +205,7 @@ class InFlight:
         delivery = self._deliveries.get(event_id)
         if delivery is not None and delivery.begun.token == token:
             del self._deliveries[event_id]
-            self._fair_share.remove(delivery.begun.destination)
+            self._fair_share.remove(delivery.begun.origin)
             self._room_changed.set()
 
     async def _renew_leases(self) -> None:

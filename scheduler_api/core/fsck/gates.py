@@ -7,7 +7,7 @@ from scheduler_api.core.store.records import EVENT, GATE
 from typing import Any
 
 MEMBER_FIELDS = EVENT.codes("owner", "state", "gates", "waits_at")
-HOLD_REASONS = GATE.codes("paused_ms", "breaker_open", "ramp_since_ms", "origin")
+HOLD_REASONS = GATE.codes("paused_ms", "breaker", "ramp_since_ms", "origin")
 # A function that runs commands in one MULTI and returns errors instead of raising them.
 Execute = Callable[..., list[Any]]
 # The key, the member, and a description of the problem.

@@ -229,7 +229,7 @@ class Schedules:
             ),
         )
         fields = schedule_record.fields(schedule, times_ahead=len(times))
-        fields += schedule_record.gate_fields(gate_names.destination_digest(url), gates)
+        fields += schedule_record.gate_fields(gate_names.route_digest(url), gates)
         options: dict[str, object] = {
             "id": schedule.id,
             "owner": str(schedule.owner),

@@ -231,15 +231,14 @@ class EngineSettings:
         "SCHED_BREAKER_ATTEMPTS",
         read_integer(0, 1_000_000),
         default=20,
-        doc="attempts within the window before a destination's breaker may open; 0:"
-        " never",
+        doc="attempts within the window before the breaker of an origin or route may"
+        " open or slow it; 0: never",
     )
     breaker_percent: int = variable(
         "SCHED_BREAKER_PERCENT",
         read_integer(1, 100),
         default=90,
-        doc="percentage of these attempts that must fail (connection, TLS, time-out,"
-        " 5xx)",
+        doc="percentage of these attempts that must fail",
     )
     breaker_window_ms: int = variable(
         "SCHED_BREAKER_WINDOW_MS",
@@ -250,22 +249,35 @@ class EngineSettings:
     breaker_hold_ms: int = variable(
         "SCHED_BREAKER_HOLD_MS",
         read_integer(100, DAY_MS),
-        default=5_000,
+        default=1_000,
         doc="milliseconds from the opening of a breaker to its first probe; each"
         " failed probe doubles the wait",
     )
     breaker_longest_hold_ms: int = variable(
         "SCHED_BREAKER_LONGEST_HOLD_MS",
         read_integer(100, DAY_MS),
-        default=60_000,
+        default=15_000,
         doc="maximum wait between probes in milliseconds",
     )
     breaker_ramp_per_s: int = variable(
         "SCHED_BREAKER_RAMP_PER_S",
         read_integer(1, 1_000),
         default=16,
-        doc="attempts per second right after a breaker closes; the rate doubles every"
+        doc="attempts per second right after a successful probe; the rate doubles every"
         " two seconds",
+    )
+    breaker_trickle_per_s: int = variable(
+        "SCHED_BREAKER_TRICKLE_PER_S",
+        read_integer(1, 1_000),
+        default=5,
+        doc="attempts per second at a slowed origin or route; at least a tenth of the"
+        " attempts before",
+    )
+    breaker_trickle_parallelism: int = variable(
+        "SCHED_BREAKER_TRICKLE_PARALLELISM",
+        read_integer(1, 1_000),
+        default=5,
+        doc="concurrent attempts at a slowed origin or route",
     )
 
     def __post_init__(self) -> None:
@@ -329,4 +341,6 @@ class EngineSettings:
             hold_ms=self.breaker_hold_ms,
             longest_hold_ms=self.breaker_longest_hold_ms,
             ramp_per_s=self.breaker_ramp_per_s,
+            trickle_per_s=self.breaker_trickle_per_s,
+            trickle_parallelism=self.breaker_trickle_parallelism,
         )

@@ -1,7 +1,7 @@
 """Groups of limits that operators set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 
@@ -35,7 +35,11 @@ NO_LIMITS: LimitsByDialect = MappingProxyType({})
 
 @dataclass(frozen=True)
 class BreakerLimits:
-    """When a destination's breaker opens and closes; `attempts=0` disables breakers."""
+    """When breakers open, slow and close; `attempts=0` disables breakers.
+
+    `longest_holds_ms` is how long events may be held after their due time, by name of
+    the dialect.
+    """
 
     attempts: int
     percent: int
@@ -43,3 +47,6 @@ class BreakerLimits:
     hold_ms: int
     longest_hold_ms: int
     ramp_per_s: int
+    trickle_per_s: int
+    trickle_parallelism: int
+    longest_holds_ms: Mapping[str, int] = field(default_factory=dict)

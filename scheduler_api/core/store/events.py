@@ -241,7 +241,7 @@ class EventStore:
         return self._ids.next() if large else ""
 
     def _gate_arguments(self, owner: Owner, url: str, gates: Gates) -> tuple[str, str]:
-        """Return two arguments: the digest of the destination and the encoded gates."""
+        """Return two arguments: the digests of the route and the encoded gates."""
         encoded = gate_names.encode_gates(
             owner,
             gates,
@@ -249,7 +249,7 @@ class EventStore:
             caps=self._caps,
             owner_limits=self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS),
         )
-        return gate_names.destination_digest(url), encoded
+        return gate_names.route_digest(url), encoded
 
     def find_duplicate(
         self, owner: Owner, deduplication: DeduplicationKey

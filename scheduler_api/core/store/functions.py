@@ -27,7 +27,7 @@ MODULES = (
     *("records", "context", "errors", "keys", "due", "journal", "deduplication"),
     *("gates", "slots", "gate_binding", "gate_checks", "fair_share"),
     *("new_events", "endings", "callbacks", "fire_times", "schedule_index"),
-    *("occurrences", "withdrawal", "rq", "breaker_health"),
+    *("occurrences", "withdrawal", "rq", "routes", "breaker_health", "breaker"),
 )
 NAME = "scheduler"
 DIGEST_LENGTH = 12

@@ -1,7 +1,8 @@
 """Names of gates, and their encoding as an argument of the Lua functions. Pure.
 
 A gate's name starts with its kind. The rest depends on the kind: `q:<owner>:<name>` for
-a queue, `d:<tenant>:<digest>` for a destination. Names are percent-encoded.
+a queue, `d:<tenant>:<digest>` for an origin, `d:<tenant>:<digest>.<digest>` for a
+route. Names are percent-encoded.
 """
 
 import hashlib
@@ -19,9 +20,14 @@ from urllib.parse import quote, unquote
 
 QUEUE, FLOW, DESTINATION, HOST = "q", "f", "d", "h"
 TENANT, EVERYTHING = "t", "a"
-DIGEST_LENGTH = 12
+DIGEST_LENGTH, ROUTE_DIGEST_LENGTH = 12, 8
+# A segment of a path that is longer than this is taken for an id.
+SEGMENT_MAX_LENGTH = 32
 
 _ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]+")
+_PATH = re.compile(r"/[^?#]*")
+# A segment that has a digit or is too long.
+_ID = re.compile(rf"[^/]*[0-9][^/]*|[^/]{{{SEGMENT_MAX_LENGTH + 1},}}")
 
 
 def queue_gate(owner: Owner, name: str) -> str:
@@ -35,8 +41,13 @@ def flow_gate(owner: Owner, key: str) -> str:
 
 
 def destination_gate(tenant: str, digest: str) -> str:
-    """The gate of a destination; each tenant has a separate gate."""
+    """The gate of an origin or route; each tenant has separate gates."""
     return f"{DESTINATION}:{tenant}:{digest}"
+
+
+def is_route(gate: str) -> bool:
+    """Whether the gate is that of a route, and not that of an origin."""
+    return "." in gate
 
 
 def tenant_gate(tenant: str) -> str:
@@ -58,6 +69,43 @@ def destination_digest(url: str) -> str:
     """Digest of a URL's scheme, host and port; '' if the URL is invalid."""
     origin = _ORIGIN.match(url)
     return "" if origin is None else _digests(origin[0])[0]
+
+
+def route_digest(url: str) -> str:
+    """Digests of a URL's origin and route, separated by a dot; '' if it is invalid."""
+    origin = _ORIGIN.match(url)
+    digest = "" if origin is None else _digests(origin[0])[0]
+    if origin is None or not digest:
+        return ""
+    return f"{digest}.{_route_digest(_route(url[origin.end() :]))}"
+
+
+def readable_origin(url: str) -> str:
+    """The origin of a valid URL, such as `https://shop.example`.
+
+    Raises: BadDestination.
+    """
+    origin = parse(url).origin
+    return f"{origin.scheme}://{origin.host_header}"
+
+
+def readable_route(url: str) -> str:
+    """The route of a valid URL, such as `https://shop.example/users/*/hook`.
+
+    Raises: BadDestination.
+    """
+    return readable_origin(url) + _route(parse(url).rest)
+
+
+def _route(rest: str) -> str:
+    """Return a path without its query, with `*` in place of each segment with an id."""
+    path = _PATH.match(rest)
+    return "/" if path is None else _ID.sub("*", path[0])
+
+
+@lru_cache(maxsize=4096)
+def _route_digest(route: str) -> str:
+    return hashlib.sha1(route.encode()).hexdigest()[:ROUTE_DIGEST_LENGTH]
 
 
 def host_digest(url: str) -> str:

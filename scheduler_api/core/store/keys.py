@@ -285,23 +285,41 @@ def reserved(prefix: str, gate: str) -> str:
 
 
 def held_destinations(prefix: str) -> str:
-    """Hash of held destinations, by gate of the destination.
+    """Hash of held origins and routes, by gate.
 
     Value: when the hold began or, for an open breaker, the time of the next probe.
-    While a destination is held, an attempt begins only if the gate admits the event. A
-    check of the gate ends the hold when no event waits at the gate, unless the
-    destination is paused or its breaker opened recently.
+    While an origin or route is held, an attempt begins only if the gate admits the
+    event. A check of the gate ends the hold when no event waits at the gate, unless the
+    origin is paused or the breaker was used recently.
     """
     return f"{prefix}held_destinations"
 
 
 def health(prefix: str, gate: str) -> str:
-    """Hash of a destination's attempts and failures in a time window.
+    """Hash of the attempts at an origin or route in a time window.
 
-    Fields: `a<n>`, the number of attempts in part n of the window, and `f<n>`, the
-    number of failures in this part. TTL: a little longer than the window.
+    Fields: `a<n>`, the number of attempts in part n of the window, `f<n>`, the number
+    of failures in this part, `s<n>`, the number of successes, and `delays`, the number
+    of responses in a row that asked for a delay. TTL: a little longer than the window.
     """
     return f"{prefix}gf:{gate}"
+
+
+def routes_of(prefix: str, gate: str) -> str:
+    """Sorted set of the tracked routes of an origin. Score: time of the last report.
+
+    `gate` is the gate of the origin; members are digests of routes. TTL: an hour after
+    the last report.
+    """
+    return f"{prefix}gt:{gate}"
+
+
+def routes(prefix: str) -> str:
+    """Sorted set of the gates of all tracked routes. Score: time of the last report.
+
+    TTL: an hour after the last report.
+    """
+    return f"{prefix}routes"
 
 
 def waiting_gates(prefix: str) -> str:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.ids import nonce
@@ -12,7 +12,7 @@ from scheduler_api.core.store import codec, gate_names, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.functions import Arg, AsyncClient, Options
 from scheduler_api.core.store.large_content import write_if_large
-from typing import Any, NotRequired, Protocol, TypedDict, cast
+from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict, cast
 
 # `begin` returns content up to this length; longer content must be read by `fetch`.
 BEGIN_INLINE_BYTES = 8192
@@ -35,7 +35,7 @@ class Share(TypedDict):
 
     Attributes:
         limit: maximum number of one destination's events in flight.
-        in_flight: number of events in flight, by gate of the destination.
+        in_flight: number of events in flight, by gate of the origin.
         only_others: the worker has room only for destinations below the limit.
     """
 
@@ -61,6 +61,29 @@ class Report:
     detail: str = ""
     total_ms: int | None = None
     contact: str = ""
+
+
+class Outcomes(NamedTuple):
+    """The attempts of one worker at an origin or route since its last report.
+
+    Attributes:
+        attempts, failures, successes: numbers. Some outcomes are neither a failure nor
+            a success.
+        latest: the latest outcomes, oldest first. `s`: success, `r`: the route failed,
+            `o`: the origin failed, `n`: the receiver asked for a delay.
+        latest_held: likewise, of the attempts that began while the gate was held.
+        delay_ms: how long the receiver asked to wait, at least.
+        url, cause: the origin or route, and the cause of the last failure, for people.
+    """
+
+    attempts: int
+    failures: int
+    successes: int = 0
+    latest: str = ""
+    latest_held: str = ""
+    delay_ms: int = 0
+    url: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,23 +191,40 @@ class WorkerStore:
         return {event_id.decode() for event_id in lost}
 
     async def report(
-        self, counts: Mapping[str, tuple[int, int]], *, limits: BreakerLimits
+        self,
+        reports: Mapping[str, Outcomes],
+        *,
+        limits: BreakerLimits,
+        deviation: float = 1.0,
     ) -> dict[str, str]:
-        """Report attempts and failures at destinations, and return changed breakers.
+        """Report attempts at origins and routes, and return changed breakers.
 
-        Redis: report_attempts, atomic per destination. If the client repeats the call,
-        the attempts are still counted only once.
+        Redis: report_attempts, atomic per gate. If the client repeats the call, the
+        attempts are still counted only once.
 
         Args:
-            counts: by gate of the destination, the number of attempts and the number of
-                failures.
+            reports: by gate. An origin comes after its routes.
+            deviation: a factor for the time until the next probe.
 
-        Returns: the change of each changed breaker, by gate of the destination.
+        Returns: the new state of each changed breaker, or `probe_failed`, by gate.
         """
-        args = [arg for gate, count in counts.items() for arg in (gate, *count)]
-        options = {"token": self._token(), **asdict(limits)}
+        args = [arg for gate, outcomes in reports.items() for arg in (gate, *outcomes)]
+        holds = (f"{dialect}={ms}" for dialect, ms in limits.longest_holds_ms.items())
+        options = {
+            "token": self._token(),
+            "deviation": deviation,
+            "attempts": limits.attempts,
+            "percent": limits.percent,
+            "window_ms": limits.window_ms,
+            "hold_ms": limits.hold_ms,
+            "longest_hold_ms": limits.longest_hold_ms,
+            "ramp_per_s": limits.ramp_per_s,
+            "trickle_per_s": limits.trickle_per_s,
+            "trickle_parallelism": limits.trickle_parallelism,
+            "longest_holds": " ".join(holds),
+        }
         replies = await self._call("report_attempts", options, args)
-        changed = zip(counts, replies, strict=True)
+        changed = zip(reports, replies, strict=True)
         return {gate: reply.decode() for gate, reply in changed if reply}
 
     async def release(self, ids: Sequence[str]) -> int:
@@ -222,7 +262,7 @@ class WorkerStore:
                 args.append(await self._content_of(child, name))
                 url = child.content.url
                 args += [
-                    gate_names.destination_digest(url),
+                    gate_names.route_digest(url),
                     gate_names.host_digest(url),
                 ]
         return [
@@ -240,7 +280,7 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
     """
     event_id, _, attempt, failures, interruptions, wanted = reply[:6]
     created, deadline, owner, key, stored, schedule = reply[6:12]
-    destination, held, left = reply[12:]
+    origin, route, held, left = reply[12:]
     try:
         content = codec.decode_content(stored) if stored else None
     except UnreadableRecord:
@@ -258,7 +298,9 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
         content_key=key.decode(),
         content=content,
         schedule=schedule.decode() or None,
-        destination=destination.decode(),
-        destination_held=held == b"1",
+        origin=origin.decode(),
+        route=route.decode(),
+        origin_held=b"o" in held,
+        route_held=b"r" in held,
         left_ms=None if left == b"" else int(left),
     )

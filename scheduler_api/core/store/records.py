@@ -134,12 +134,21 @@ GATE = Fields(
     check_from="lk",  # the next check starts at this acceptance number
     # Set by a deletion: events up to this acceptance number are to be cancelled.
     cancel_until="dp",
-    # Fields of destinations only.
-    breaker_open="br",
+    # Fields of origins and routes only.
+    breaker="br",  # `1` open, `s` slowed; during a ramp, the state before the ramp
     closed_until_ms="sh",  # time of the next probe
     probes_failed="bk",
     ramp_since_ms="rp",
     ramp_rate="rr",  # rate per second at the start of the ramp
+    trickle_rate="tr",  # rate per second while slowed, and of overdue events while open
+    trickle_parallelism="tp",
+    # How long events may be held, by dialect: `<dialect>=<ms>`, separated by blanks.
+    longest_holds="lh",
+    recent="rc",  # outcomes of the last attempts that began while held: `1` or `0`
+    since_ms="si",  # when the breaker changed its state
+    url="ur",  # the origin or route, for people
+    cause="ca",  # how the last attempt failed
+    failed_ms="fa",  # when the last attempt failed
     # Scheme, host and port. A pause sets this field. The field stays while events wait.
     origin="og",
 )

@@ -21,4 +21,5 @@ EVENTS_V1 = Dialect(
     client_variables=client_variables,
     outbound=EventsV1Outbound,
     public_ids=PublicIds(public_id, lambda event_id, _name: public_id(event_id)),
+    longest_hold_ms=lambda settings: settings.of(EventsV1Settings).longest_hold_ms,
 )

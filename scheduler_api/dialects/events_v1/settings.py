@@ -1,7 +1,12 @@
 """The environment variables of Scheduler v1."""
 
 from dataclasses import dataclass
-from scheduler_api.core.settings.variables import read_integer, read_yes_or_no, variable
+from scheduler_api.core.settings.variables import (
+    DAY_MS,
+    read_integer,
+    read_yes_or_no,
+    variable,
+)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -25,4 +30,11 @@ class EventsV1Settings:
         read_yes_or_no,
         default=True,
         doc="Scheduler v1: sign callbacks as in Standard Webhooks",
+    )
+    longest_hold_ms: int = variable(
+        "SCHED_V1_LONGEST_HOLD_MS",
+        read_integer(0, DAY_MS),
+        default=300_000,
+        doc="Scheduler v1: milliseconds after its due time that an event may wait for"
+        " an origin that cannot be reached",
     )

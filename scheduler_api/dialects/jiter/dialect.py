@@ -20,4 +20,5 @@ JITER = Dialect(
     client_variables=client_variables,
     outbound=JiterOutbound,
     public_ids=PublicIds(public_id, lambda cron_id, _name: public_id(cron_id)),
+    longest_hold_ms=lambda settings: settings.of(JiterSettings).longest_hold_ms,
 )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from scheduler_api.core.settings.variables import (
+    DAY_MS,
     MIB,
     read_integer,
     read_yes_or_no,
@@ -60,4 +61,11 @@ class JiterSettings:
         read_yes_or_no,
         default=True,
         doc="Jiter: send the older signature header as well",
+    )
+    longest_hold_ms: int = variable(
+        "SCHED_JITER_LONGEST_HOLD_MS",
+        read_integer(0, DAY_MS),
+        default=300_000,
+        doc="Jiter: milliseconds after its due time that an event may wait for an"
+        " origin that cannot be reached",
     )

@@ -31,4 +31,5 @@ QSTASH = Dialect(
     outbound=QstashOutbound,
     owner_limits=_owner_limits,
     public_ids=PublicIds(message_id, schedule_id),
+    longest_hold_ms=lambda settings: settings.of(QstashSettings).longest_hold_ms,
 )

@@ -71,6 +71,13 @@ class QstashSettings:
         default=10_000,
         doc="QStash: url groups per tenant; 0: no limit",
     )
+    longest_hold_ms: int = variable(
+        "SCHED_QSTASH_LONGEST_HOLD_MS",
+        read_integer(0, DAY_MS),
+        default=60_000,
+        doc="QStash: milliseconds after its due time that a message may wait for an"
+        " origin that cannot be reached",
+    )
     rotation_grace_ms: int = variable(
         "SCHED_QSTASH_ROTATION_GRACE_MS",
         read_integer(0, 90 * DAY_MS),

@@ -20,7 +20,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
             *("due", "leased", "paused_schedules", "quarantine", "quarantine_reasons"),
             *("isolated", "next_check", "waiting_gates", "held_destinations"),
             *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
-            *("owners", "superseded", "sequence", "wake"),
+            *("owners", "superseded", "sequence", "wake", "routes"),
         )
     },
     "keys.event(ctx, '7')": lambda prefix: keys.event(prefix, "7"),
@@ -61,10 +61,11 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.not_begun(ctx, 'f:1:qstash:k')": lambda p: keys.not_begun(p, "f:1:qstash:k"),
     "keys.begins(ctx, 'f:1:qstash:k')": lambda p: keys.begins(p, "f:1:qstash:k"),
     "keys.health(ctx, 'd:1:7')": lambda prefix: keys.health(prefix, "d:1:7"),
+    "keys.routes_of(ctx, 'd:1:7')": lambda prefix: keys.routes_of(prefix, "d:1:7"),
 }
 EXPIRING = {
     *("full", "alive", "deduplication", "requests", "month", "skipped"),
-    *("issued_id", "last_report", "health"),
+    *("issued_id", "last_report", "health", "routes_of", "routes"),
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")

@@ -1,65 +1,87 @@
-"""Tests of reports to circuit breakers.
+"""Tests of reports to breakers.
 
 Normally, a worker sends a report once per second. It sends the report at once if the
-counted attempts may open or close a breaker.
+counted attempts may change a breaker.
 """
 
 import asyncio
 import pytest
-from collections.abc import Mapping
-from scheduler_api.core.model import Begun
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from scheduler_api.core.model import Begun, Content
 from scheduler_api.core.settings.limits import BreakerLimits
+from scheduler_api.core.store.leases import Outcomes
 from tests import attempts
+from tests.sync_worker import BREAKER
 from tests.workers.http_client.sending import answered
 from typing import Any, cast
 from workers.delivery import breaker_reports
-from workers.delivery.breaker_reports import BreakerReports
+from workers.delivery.breaker_reports import BreakerReports, classify
+from workers.http_client.client import Result
+from workers.http_client.failures import Failure
 
-LIMITS = BreakerLimits(
-    attempts=20,
-    percent=90,
-    window_ms=60_000,
-    hold_ms=5_000,
-    longest_hold_ms=60_000,
-    ramp_per_s=16,
-)
-DESTINATION = "d:1:example"
+ORIGIN, ROUTE = "d:1:example", "d:1:example.route"
+URL = "https://shop.example/users/7/hook?key=secret"
 
 
 class FakeStore:
     """A fake of `WorkerStore` that records reports."""
 
     def __init__(self) -> None:
-        self.reports: list[dict[str, tuple[int, int]]] = []
+        self.reports: list[dict[str, Outcomes]] = []
 
     async def report(
-        self, counts: Mapping[str, tuple[int, int]], *, limits: BreakerLimits
+        self,
+        reports: Mapping[str, Outcomes],
+        *,
+        limits: BreakerLimits,
+        deviation: float,
     ) -> dict[str, str]:
-        self.reports.append(dict(counts))
+        self.reports.append(dict(reports))
         return {}
 
 
-def begun(*, destination_held: bool = False) -> Begun:
+def failed(error: Failure) -> Result:
+    """The result of an attempt without a response."""
+    return replace(answered(200), status=None, error=error, detail="a sentence")
+
+
+def asking(status: int, seconds: str) -> Result:
+    """The result of a response with `Retry-After`."""
+    return replace(answered(status), headers=(("Retry-After", seconds),))
+
+
+def begun(*, origin_held: bool = False, route_held: bool = False) -> Begun:
     return attempts.begun(
-        "jiter", destination=DESTINATION, destination_held=destination_held
+        *("jiter", Content(URL, b"")),
+        origin=ORIGIN,
+        route=ROUTE,
+        origin_held=origin_held,
+        route_held=route_held,
     )
 
 
-def reported_at_once(
+def reported(
     monkeypatch: pytest.MonkeyPatch,
-    statuses: list[int],
+    results: Sequence[Result],
     *,
-    destination_held: bool = False,
-) -> list[dict[str, tuple[int, int]]]:
-    """The reports that a worker sends without waiting for the regular interval."""
-    monkeypatch.setattr(breaker_reports, "REPORT_EVERY_S", 3_600)
+    every_s: float = 3_600,
+    **held: bool,
+) -> list[dict[str, Outcomes]]:
+    """The reports that a worker sends after these results.
+
+    By default, these are the reports that it sends without waiting.
+    """
+    monkeypatch.setattr(breaker_reports, "REPORT_EVERY_S", every_s)
     store = FakeStore()
 
     async def work() -> None:
-        reports = BreakerReports(cast(Any, store), LIMITS)
+        reports = BreakerReports(cast(Any, store), BREAKER)
         running = asyncio.create_task(reports.run())
-        for status in statuses:
-            reports.count(begun(destination_held=destination_held), answered(status))
+        for result in results:
+            reports.count(begun(**held), result)
+            if not every_s:
+                await asyncio.sleep(0.001)
         for _ in range(10):
             await asyncio.sleep(0)
         running.cancel()
@@ -68,25 +90,112 @@ def reported_at_once(
     return store.reports
 
 
-def test_enough_failures_to_open_a_breaker_are_reported_at_once(
+def numbers(outcomes: Outcomes) -> tuple[int, int, int]:
+    return outcomes.attempts, outcomes.failures, outcomes.successes
+
+
+def test_enough_failures_to_trip_a_breaker_are_reported_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    reports = reported_at_once(monkeypatch, [200, 200] + [503] * 20)
+    [report] = reported(monkeypatch, [answered(200)] * 2 + [answered(500)] * 20)
 
-    assert reports == [{DESTINATION: (22, 20)}]
+    assert list(report) == [ROUTE, ORIGIN]
+    assert numbers(report[ROUTE]) == (22, 20, 2)
+    assert numbers(report[ORIGIN]) == (22, 0, 2)
+
+
+def test_an_origin_that_cannot_be_reached_is_no_failure_of_a_route(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    [report] = reported(monkeypatch, [failed(Failure.REFUSED)] * 20)
+
+    assert list(report) == [ORIGIN]
+    assert numbers(report[ORIGIN]) == (20, 20, 0)
+    assert report[ORIGIN].latest == "o" * 10
 
 
 @pytest.mark.parametrize("statuses", [[503] * 19, [200] * 3 + [503] * 20, [200] * 99])
-def test_too_few_failures_to_open_a_breaker_are_not_reported_at_once(
+def test_too_few_failures_to_trip_a_breaker_are_not_reported_at_once(
     monkeypatch: pytest.MonkeyPatch, statuses: list[int]
 ):
-    assert reported_at_once(monkeypatch, statuses) == []
+    assert reported(monkeypatch, list(map(answered, statuses))) == []
 
 
 @pytest.mark.parametrize("status", [200, 503])
-def test_the_result_of_a_probe_is_reported_at_once(
-    monkeypatch: pytest.MonkeyPatch, status: int
+@pytest.mark.parametrize("held", ["origin_held", "route_held"])
+def test_an_attempt_at_a_held_origin_or_route_is_reported_at_once(
+    monkeypatch: pytest.MonkeyPatch, status: int, held: str
 ):
-    reports = reported_at_once(monkeypatch, [status], destination_held=True)
+    [report] = reported(monkeypatch, [answered(status)], **{held: True})
 
-    assert reports == [{DESTINATION: (1, int(status == 503))}]
+    gate = ORIGIN if held == "origin_held" else ROUTE
+    assert report[gate].latest_held == ("s" if status == 200 else "r")
+
+
+def test_a_failure_is_followed_by_the_report_of_a_success_but_not_of_more(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    results = [answered(500), answered(200), answered(200)]
+
+    reports = reported(monkeypatch, results, every_s=0)
+
+    assert [report[ROUTE].latest for report in reports] == ["r", "s"]
+
+
+def test_a_report_names_origin_and_route_without_ids_and_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    [report] = reported(monkeypatch, [answered(500)], every_s=0)
+
+    assert report[ROUTE].url == "https://shop.example/users/*/hook"
+    assert report[ORIGIN].url == "https://shop.example"
+    assert report[ROUTE].cause == "the response has the status 500"
+
+
+def test_the_shortest_delay_that_a_receiver_asked_for_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    [report] = reported(
+        monkeypatch, [asking(429, "30"), asking(503, "20")], route_held=True
+    )
+
+    assert (report[ROUTE].latest, report[ROUTE].delay_ms) == ("nn", 20_000)
+    assert numbers(report[ROUTE]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        (answered(200), "s"),
+        (answered(404), "s"),
+        (answered(429), "s"),
+        (answered(500), "r"),
+        (answered(503), "r"),
+        (asking(429, "5"), "n"),
+        (asking(503, "5"), "n"),
+        (asking(503, "soon"), "r"),
+        (asking(500, "5"), "r"),
+        (failed(Failure.TIMEOUT), "r"),
+        (failed(Failure.WRITE_TIMEOUT), "r"),
+        (failed(Failure.CLOSED), "r"),
+        (failed(Failure.RESET), "r"),
+        (failed(Failure.PROTOCOL), "r"),
+        (failed(Failure.CONNECT_TIMEOUT), "o"),
+        (failed(Failure.CONNECT_RESET), "o"),
+        (failed(Failure.DNS), "o"),
+        (failed(Failure.DNS_TIMEOUT), "o"),
+        (failed(Failure.UNREACHABLE), "o"),
+        (failed(Failure.TLS_EXPIRED), "o"),
+        (failed(Failure.TLS_PLAIN_PORT), "o"),
+        (failed(Failure.REFUSED), "o"),
+        (failed(Failure.WAIT_TIMEOUT), ""),
+        (failed(Failure.WORKER), ""),
+        (failed(Failure.BLOCKED), ""),
+        (failed(Failure.BAD_URL), ""),
+        (failed(Failure.LEASE_LOST), ""),
+    ],
+)
+def test_results_are_evidence_for_origin_or_route_or_neither(
+    result: Result, outcome: str
+):
+    assert classify(result)[0] == outcome

@@ -9,8 +9,8 @@
 -- Answer per id: {id, code}. If the code is begun, the answer continues with: attempt, failures,
 --   interruptions, first due ms, created ms, time limit of the attempt in ms, owner, content key,
 --   content ('' if longer than inline_bytes; the caller then reads the content key), schedule, gate
---   of the destination, '1' if the destination is held, ms until the event's end ('' if the event
---   has no end).
+--   of the origin, gate of the route, what is held (`o` for the origin, `r` for the route), ms until
+--   the event's end ('' if the event has no end).
 -- Codes:
 --   begun: the attempt has begun.
 --   gone: the event is not leased.
@@ -36,12 +36,12 @@ local function describe(ctx, share, id, event, attempt)
   local content = redis.call('GETRANGE', key, 0, max_length)
   if #content > max_length then content = '' end
   local left = event.end_ms and records.integer(event, 'end_ms') - ctx.now or ''
-  local gate = event.destination_gate
+  local origin, route = fair_share.held_gates(ctx, share, event)
   return {id, 'begun', attempt, records.integer(event, 'failures', 0),
     records.integer(event, 'interruptions', 0), records.first_due_ms(event),
     records.integer(event, 'created_ms'), records.integer(event, 'deadline_ms'), event.owner, key,
-    content, event.schedule or '', gate or '', fair_share.is_held(ctx, share, gate) and '1' or '',
-    left}
+    content, event.schedule or '', event.origin_gate or '', event.route_gate or '',
+    (origin and 'o' or '') .. (route and 'r' or ''), left}
 end
 
 local function begin(ctx, share, id, event, rates)
@@ -82,7 +82,7 @@ local function begin(ctx, share, id, event, rates)
     EVENT.renewable_until_ms, records.renewable_until_ms(event, now))
   redis.call('ZADD', keys.leased(ctx), now + ctx.options.lease_ms, due.member(id, event))
   if event.gates then slots.count_begin(ctx, id, event, rates) end
-  fair_share.count_begun(share, event.destination_gate)
+  fair_share.count_begun(share, event.origin_gate)
   journal.append(ctx, event, id, 'begun', attempt)
   return reply
 end

@@ -22,7 +22,8 @@ local LEASES_PER_CALL, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
 local DEAD_FROM, ISOLATED_FROM = 5, 2
 local LEASE_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
-  'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt')
+  'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt',
+  'destination')
 
 -- Records the time of this claim. Returns the end of the grace period and the epoch of the store.
 --

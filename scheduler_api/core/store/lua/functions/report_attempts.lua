@@ -1,56 +1,24 @@
--- Counts attempts and failures at destinations, and opens and closes the breakers of the
--- destinations.
+-- Counts the outcomes of attempts at origins and routes, and changes their breakers (see
+-- lib/breaker).
 --
 -- Keys: prefix.
 -- Options:
 --   token: `<worker>:<number of the report>`.
---   attempts: a breaker opens only after this many attempts in a window. 0: breakers never open.
---   percent: a breaker opens if this percentage of the attempts in a window failed.
+--   attempts: a breaker changes only after this many attempts in a window. 0: never.
+--   percent: a breaker changes if this percentage of the attempts in a window failed.
 --   window_ms: the length of a window.
 --   hold_ms: the time from the opening of a breaker to the first probe.
---   longest_hold_ms: the longest time from a failed probe to the next probe. Each failed probe
---     doubles the time to the next one, up to this limit.
---   ramp_per_s: events per second that the destination admits at first after its breaker closes.
--- Args per destination: gate, attempts, failures.
--- Answer per destination: opened, closed, probe_failed (the breaker stays open), or '' (no change).
--- Atomic per destination. A repeated call with the same token gets the same answers.
-local GATE = records.GATE
-local REPEATED_FOR_MS = 60000
-local BREAKER = records.fields(GATE, 'breaker_open', 'probes_failed', 'closed_until_ms')
-
-local function open_for(ctx, gate, ms, probes_failed)
-  local until_ms = ctx.now + ms
-  gates.hold_destination(ctx, gate, until_ms, GATE.breaker_open, 1, GATE.probes_failed,
-    probes_failed, GATE.closed_until_ms, until_ms)
-  redis.call('HDEL', keys.gate(ctx, gate), GATE.ramp_since_ms, GATE.ramp_rate)
-  redis.call('DEL', keys.health(ctx, gate))
-  gates.plan_check(ctx, gate)
-end
-
-local function close(ctx, gate)
-  local key = keys.gate(ctx, gate)
-  redis.call('HDEL', key, GATE.breaker_open, GATE.probes_failed, GATE.closed_until_ms)
-  redis.call('HSET', key, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate, ctx.options.ramp_per_s)
-  slots.promote_waiters(ctx, gate)
-  return 'closed'
-end
-
-local function report(ctx, gate, attempts, failures)
-  local options, state = ctx.options, records.read(keys.gate(ctx, gate), BREAKER)
-  if state.breaker_open then
-    if records.integer(state, 'closed_until_ms') > ctx.now then return '' end
-    if failures < attempts then return close(ctx, gate) end
-    local probes = records.integer(state, 'probes_failed', 0) + 1
-    local hold_ms = options.hold_ms * 2 ^ math.min(probes, 20)
-    open_for(ctx, gate, math.min(options.longest_hold_ms, hold_ms), probes)
-    return 'probe_failed'
-  end
-  local all, failed = breaker_health.count(ctx, gate, attempts, failures, options.window_ms)
-  local minimum = options.attempts
-  if minimum == 0 or all < minimum or failed * 100 < options.percent * all then return '' end
-  open_for(ctx, gate, options.hold_ms, 0)
-  return 'opened'
-end
+--   longest_hold_ms: the longest time from a failed probe to the next probe.
+--   deviation: a factor for these two times.
+--   ramp_per_s: events per second at first after an origin was open.
+--   trickle_per_s, trickle_parallelism: the limits of the trickle.
+--   longest_holds: how long events may be held, by dialect: `<dialect>=<ms>`, separated by blanks.
+-- Args per origin or route: gate, attempts, failures, successes, outcomes, held outcomes, delay in
+--   ms, URL, cause (see `breaker.report`). An origin comes after its routes.
+-- Answer per origin or route: open, half_open, slowed, closed, probe_failed (the breaker stays
+--   open), or '' (no change).
+-- Atomic per origin or route. A repeated call with the same token gets the same answers.
+local WIDTH, REPEATED_FOR_MS = 9, 60000
 
 -- Returns the answers that an earlier call with the same token got, or nil.
 local function previous_replies(ctx, worker, number)
@@ -62,15 +30,22 @@ local function previous_replies(ctx, worker, number)
   return replies
 end
 
+local function item(args, at)
+  return {
+    gate = args[at], attempts = tonumber(args[at + 1]), failures = tonumber(args[at + 2]),
+    successes = tonumber(args[at + 3]), outcomes = args[at + 4], held_outcomes = args[at + 5],
+    delay_ms = tonumber(args[at + 6]), url = args[at + 7], cause = args[at + 8],
+  }
+end
+
 local function report_attempts(key_names, args)
   local ctx, replies = context.new(key_names, args), {}
   local worker, number = string.match(ctx.options.token, '^(.*):(.*)$')
   local before = previous_replies(ctx, worker, number)
   if before then return before end
   local stored = number .. ' '
-  for i = 2, #args, 3 do
-    local ok, answer =
-      pcall(report, ctx, args[i], tonumber(args[i + 1]), tonumber(args[i + 2]))
+  for i = 2, #args, WIDTH do
+    local ok, answer = pcall(breaker.report, ctx, item(args, i))
     replies[#replies + 1] = ok and answer or ''
     stored = stored .. replies[#replies] .. ','
   end

@@ -1,20 +1,42 @@
--- Counts attempts and failures at a destination in a time window, which consists of six parts.
+-- Counts attempts at an origin or route in a time window, which consists of six parts.
 local PARTS = 6
 
--- Adds attempts and failures. Returns the number of attempts and the number of failures in the
--- window.
-function breaker_health.count(ctx, gate, attempts, failures, window_ms)
+-- Returns the numbers of attempts, failures and successes that are stored.
+function breaker_health.totals(ctx, gate)
+  local sums, stored = {a = 0, f = 0, s = 0}, redis.call('HGETALL', keys.health(ctx, gate))
+  for i = 1, #stored, 2 do
+    local kind = string.sub(stored[i], 1, 1)
+    if sums[kind] then sums[kind] = sums[kind] + tonumber(stored[i + 1]) end
+  end
+  return sums.a, sums.f, sums.s
+end
+
+local function remove_old(ctx, key, part)
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    local number = tonumber(string.match(field, '^[afs](%d+)$'))
+    if number and (number <= part - PARTS or number > part) then redis.call('HDEL', key, field) end
+  end
+end
+
+-- Adds attempts, failures and successes. Returns their numbers in the window.
+function breaker_health.count(ctx, gate, attempts, failures, successes, window_ms)
   local key, size = keys.health(ctx, gate), math.ceil(window_ms / PARTS)
-  local part, sums = math.floor(ctx.now / size), {a = 0, f = 0}
+  local part = math.floor(ctx.now / size)
   redis.call('HINCRBY', key, 'a' .. part, attempts)
   redis.call('HINCRBY', key, 'f' .. part, failures)
+  redis.call('HINCRBY', key, 's' .. part, successes)
   redis.call('PEXPIRE', key, window_ms + size)
-  local stored = redis.call('HGETALL', key)
-  for i = 1, #stored, 2 do
-    local kind, number = string.match(stored[i], '^([af])(%d+)$')
-    number = tonumber(number)
-    if number <= part - PARTS or number > part then redis.call('HDEL', key, stored[i])
-    else sums[kind] = sums[kind] + tonumber(stored[i + 1]) end
-  end
-  return sums.a, sums.f
+  remove_old(ctx, key, part)
+  return breaker_health.totals(ctx, gate)
+end
+
+-- Counts responses in a row that asked for a delay. `all` is whether the report has no other
+-- outcome. Returns the number.
+function breaker_health.count_delays(ctx, gate, delays, all, window_ms)
+  local key = keys.health(ctx, gate)
+  if not all then redis.call('HDEL', key, 'delays') end
+  if delays == 0 then return 0 end
+  local count = redis.call('HINCRBY', key, 'delays', delays)
+  redis.call('PEXPIRE', key, window_ms)
+  return count
 end

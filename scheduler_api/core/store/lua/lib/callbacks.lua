@@ -22,7 +22,7 @@ local function gates_after(ctx, parent_id, parent, id, destination, host)
       if number then redis.call('ZADD', keys.order(ctx, gate), number, id) end
       names[#names + 1] = number and gate or nil
     elseif kind == 'd' or kind == 'h' then
-      local own = kind == 'd' and gates.of_destination(parent.owner, destination) or 'h:' .. host
+      local own = kind == 'd' and gates.of_origin(parent.owner, destination) or 'h:' .. host
       local cap = redis.call('HGET', keys.gate(ctx, gate), GATE.parallelism)
       if cap and destination ~= '' then
         local encoded = string.format('%s,%s,,', own, cap)

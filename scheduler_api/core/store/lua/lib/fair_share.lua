@@ -23,46 +23,56 @@ function fair_share.new(ctx)
   return share
 end
 
-local function destination_of(share, event)
-  if not event.owner or (event.destination or '') == '' then return nil end
-  local prefix = share.prefixes[event.owner] or gates.of_destination(event.owner, '')
+-- Adds two fields to an event: the gates of its origin and its route.
+local function add_destination(share, event)
+  local destination = event.destination or ''
+  if not event.owner or destination == '' then return end
+  local prefix = share.prefixes[event.owner] or gates.of_origin(event.owner, '')
   share.prefixes[event.owner] = prefix
-  return prefix .. event.destination
+  event.origin_gate, event.route_gate = routes.gates_of(prefix, destination)
 end
 
 -- Reads an event and counts its destination. The function `begin` reads all events of a call before
 -- it begins any of them, because the limit applies only if there are several destinations.
 function fair_share.read_event(ctx, share, id)
   local event = records.read_event(ctx, id)
-  local gate = destination_of(share, event)
-  event.destination_gate = gate
+  add_destination(share, event)
+  local gate = event.origin_gate
   if gate and not share.in_flight[gate] then
     share.in_flight[gate], share.destinations = 0, share.destinations + 1
   end
   return event
 end
 
--- Whether a destination is held (see `gates.hold_destination`). Usually no destination is held at
--- all. So the function first reads, once per call, whether any destination is held.
-function fair_share.is_held(ctx, share, gate)
-  if not gate then return false end
+-- Returns the gates of an event's origin and route, each only if it is held (see
+-- `gates.hold_destination`), otherwise nil or false. Usually nothing is held at all. So the function
+-- first reads, once per call, whether anything is held.
+function fair_share.held_gates(ctx, share, event)
+  if not event.origin_gate then return end
   if share.any_held == nil then
     share.any_held = redis.call('EXISTS', keys.held_destinations(ctx)) == 1
   end
-  return share.any_held and redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1
+  if share.any_held then return routes.held(ctx, event.origin_gate, event.route_gate) end
 end
 
 function fair_share.count_begun(share, gate)
   if gate then share.in_flight[gate] = share.in_flight[gate] + 1 end
 end
 
--- Adds the gate of an event's destination to the event's gates, after the queue and flow-control
--- key and before the gates of operator limits.
+-- Returns the place of a gate among the gates of an event: queue and flow-control key, origin,
+-- route, other operator limits.
+local function place(gate)
+  if gates.is_named_by_owner(gate) then return 1 end
+  if not gates.is_destination(gate) then return 4 end
+  return routes.is_route(gate) and 3 or 2
+end
+
+-- Adds the gate of an event's origin or route to the event's gates.
 local function add_gate(ctx, id, event, gate)
   local names, later = {}, {}
   for _, name in ipairs(gates.of(event)) do
     if name == gate then return end
-    local list = gates.is_named_by_owner(name) and names or later
+    local list = place(name) <= place(gate) and names or later
     list[#list + 1] = name
   end
   names[#names + 1] = gate
@@ -95,7 +105,7 @@ end
 -- Returns whether an event may begin on this worker. If the event may not begin, moves it to `due`
 -- or to the waiting line of a gate.
 function fair_share.admit(ctx, share, id, event)
-  local gate = event.destination_gate
+  local gate = event.origin_gate
   local over = gate and share.limit > 0 and share.in_flight[gate] >= share.limit
   if over and share.destinations == 1 then
     if share.only_others then
@@ -104,7 +114,9 @@ function fair_share.admit(ctx, share, id, event)
     end
     over = false
   end
-  if over or fair_share.is_held(ctx, share, gate) then add_gate(ctx, id, event, gate) end
+  local origin, route = fair_share.held_gates(ctx, share, event)
+  if over or origin then add_gate(ctx, id, event, gate) end
+  if route then add_gate(ctx, id, event, route) end
   if over then
     turn_away(ctx, id, event, gate)
     share.any_held = true

@@ -99,16 +99,15 @@ function gate_checks.cancel_deleted(ctx, gate, limit)
   return done, not last
 end
 
--- Ends the hold of a destination that is idle. A destination is idle if it is not paused, no event
--- waits at its gate, and its breaker is closed or has allowed a probe for ten minutes. Deletes the
--- record of the gate if only the creation time is left.
+-- Ends the hold of an origin or route that is idle. It is idle if it is not paused, no event waits
+-- at its gate, and its breaker is closed, in a ramp, or without an attempt for ten minutes. Deletes
+-- the record of the gate if only the creation time is left.
 local function release_if_idle(ctx, gate)
   local state, key = gates.state(ctx, gate), keys.gate(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end
-  if state.breaker_open and ctx.now - (state.closed_until_ms or 0) < IDLE_MS then return end
-  redis.call('HDEL', key, GATE.breaker_open, GATE.probes_failed, GATE.closed_until_ms,
-    GATE.ramp_since_ms, GATE.ramp_rate, GATE.origin)
-  redis.call('HDEL', keys.held_destinations(ctx), gate)
+  if state.limited and ctx.now - breaker.last_used_ms(ctx, gate) < IDLE_MS then return end
+  breaker.forget(ctx, gate)
+  redis.call('HDEL', key, GATE.origin)
   if redis.call('HLEN', key) == 1 then redis.call('DEL', key) end
 end
 

@@ -1,22 +1,23 @@
 -- Gates: their names, their state, and the times when they admit events.
 --
--- The name of a gate starts with its kind: q: queue, f: flow-control key, d: destination, h: host,
--- t: tenant, a: everything. An event lists its gates in the order in which they are checked.
+-- The name of a gate starts with its kind: q: queue, f: flow-control key, d: origin or route of a
+-- destination (see lib/routes), h: host, t: tenant, a: everything. An event lists its gates in the
+-- order in which they are checked.
 --
 -- A queue lists all its unfinished events in the order of acceptance, and admits the first
 -- `parallelism` of them. A queue has no slots.
 -- Any other gate has holders (ids of admitted events) and waiters (ids of waiting events, in the
--- order of their first due time). If such a gate has a rate, it also has a list of the times at
--- which attempts began, and a set of the holders whose attempts have not begun.
+-- order of `gates.rank`). If such a gate has a rate, it also has a list of the times at which
+-- attempts began, and a set of the holders whose attempts have not begun.
 local GATE = records.GATE
 local CHECK_EVERY_MS, JITTER_MS, DAY_MS = 5000, 20, 86400000
 local RAMP_DOUBLES_MS, RAMP_LIMIT = 2000, 1000
 local KEPT_MS = 14 * DAY_MS
 local STATE = records.fields(GATE, 'parallelism', 'rate', 'period_ms', 'paused_ms',
-  'closed_until_ms', 'breaker_open', 'ramp_since_ms', 'ramp_rate', 'cancel_until', 'origin',
-  'check_from')
-local NUMBERS = {'parallelism', 'rate', 'period_ms', 'closed_until_ms', 'ramp_since_ms',
-  'ramp_rate', 'check_from'}
+  'closed_until_ms', 'breaker', 'trickle_rate', 'trickle_parallelism', 'longest_holds',
+  'ramp_since_ms', 'ramp_rate', 'cancel_until', 'origin', 'check_from')
+local NUMBERS = {'parallelism', 'rate', 'period_ms', 'closed_until_ms', 'trickle_rate',
+  'trickle_parallelism', 'ramp_since_ms', 'ramp_rate', 'check_from'}
 
 gates.CHECK_EVERY_MS, gates.JITTER_MS, gates.DAY_MS = CHECK_EVERY_MS, JITTER_MS, DAY_MS
 gates.KEPT_MS = KEPT_MS
@@ -33,10 +34,10 @@ function gates.index(ctx, owner, gate)
   return gates.is_queue(gate) and keys.queues(ctx, owner) or keys.flow_keys(ctx, owner)
 end
 
--- Returns the gate of a destination. Each tenant has a separate gate, so that a closed gate affects
--- no other tenant.
-function gates.of_destination(owner, digest)
-  return 'd:' .. string.match(owner, '^[^:]*') .. ':' .. digest
+-- Returns the gate of an origin. Each tenant has a separate gate, so that a closed gate affects no
+-- other tenant. `destination` is the field of an event (see lib/routes).
+function gates.of_origin(owner, destination)
+  return 'd:' .. string.match(owner, '^[^:]*') .. ':' .. string.match(destination, '^[^.]*')
 end
 
 -- Returns the gates of an event, in the order in which they are checked.
@@ -46,8 +47,9 @@ function gates.of(event)
   return names
 end
 
--- Returns the present state and limits of a gate. While a breaker is open, the parallelism is 1, so
--- that only a probe is sent. During a ramp, the rate doubles every two seconds.
+-- Returns the present state and limits of a gate. An open or slowed breaker limits the gate to the
+-- trickle: a few attempts per second, and a few at the same time. During a ramp, the rate doubles
+-- every two seconds.
 function gates.state(ctx, gate)
   local state = records.read(keys.gate(ctx, gate), STATE)
   for _, name in ipairs(NUMBERS) do
@@ -56,28 +58,35 @@ function gates.state(ctx, gate)
   if gates.is_queue(gate) then
     state.parallelism, state.check_from = state.parallelism or 1, state.check_from or 0
   end
-  if state.breaker_open then state.parallelism = 1 end
+  state.limited = state.breaker and not state.ramp_since_ms
+  state.open = state.limited and state.breaker == breaker.OPEN
+  if state.limited then breaker.limit(state) end
   if state.ramp_since_ms then
     local doublings = math.floor((ctx.now - state.ramp_since_ms) / RAMP_DOUBLES_MS)
     local rate = (state.ramp_rate or 1) * 2 ^ math.min(30, math.max(0, doublings))
     state.rate, state.period_ms = math.min(RAMP_LIMIT, rate), 1000
   end
   state.closed = state.paused_ms or state.cancel_until
-    or (state.closed_until_ms and state.closed_until_ms > ctx.now)
   return state
 end
 
--- Returns the time when the gate can admit an event. This is now if the limits allow another event.
--- If the time is unknown, returns the time of the next regular check.
+-- Returns the score of an event in the waiting line of a gate. It is the first due time of the
+-- event, so that a retry keeps its place. At an origin or route, it is the time until which the
+-- event may be held: its due time, and the longest hold of its dialect.
+function gates.rank(gate, state, event)
+  if not gates.is_destination(gate) then return records.first_due_ms(event) end
+  local dialect = string.match(event.owner, ':(.*)$')
+  local hold_ms = string.match(' ' .. (state.longest_holds or ''), ' ' .. dialect .. '=(%d+)')
+  return records.integer(event, 'due_ms') + (hold_ms or 0)
+end
+
+-- Returns the time when the rate of a gate allows another begin.
 --
 -- A rate limits the sum of two numbers: the admitted events that have not begun, and the begins
 -- during the last period. If a recorded begin is in the future, the clock was set back after the
 -- begin. In this case, the function deletes all recorded begins.
-function gates.opens_at(ctx, gate, state)
+local function rate_opens_at(ctx, gate, state)
   local now = ctx.now
-  if state.parallelism and redis.call('SCARD', keys.holders(ctx, gate)) >= state.parallelism then
-    return now + CHECK_EVERY_MS
-  end
   if not state.rate then return now end
   local left = state.rate - redis.call('SCARD', keys.not_begun(ctx, gate))
   if left <= 0 then return now + CHECK_EVERY_MS end
@@ -87,6 +96,32 @@ function gates.opens_at(ctx, gate, state)
     return now
   end
   return math.max(now, begun + (state.period_ms or 1000) + JITTER_MS)
+end
+
+-- Returns the time when a gate whose breaker is open can admit an event: a probe if no attempt is
+-- running, or an event that was held for the longest time, in the trickle.
+local function probe_at(ctx, gate, state, rank, running)
+  local at = math.huge
+  if running == 0 then at = math.max(ctx.now, state.closed_until_ms or ctx.now) end
+  if rank and running < state.parallelism then
+    at = math.min(at, math.max(rank, rate_opens_at(ctx, gate, state)))
+  end
+  return at < math.huge and at or ctx.now + CHECK_EVERY_MS
+end
+
+-- Returns the time when the gate can admit an event with the given rank. This is now if the limits
+-- allow another event. If the time is unknown, returns the time of the next regular check.
+function gates.opens_at(ctx, gate, state, rank)
+  local running = state.parallelism and redis.call('SCARD', keys.holders(ctx, gate)) or 0
+  if state.open then return probe_at(ctx, gate, state, rank, running) end
+  if state.parallelism and running >= state.parallelism then return ctx.now + CHECK_EVERY_MS end
+  return rate_opens_at(ctx, gate, state)
+end
+
+-- Returns the first event in the waiting line of a gate, and its rank, or nil.
+function gates.first_waiter(ctx, gate)
+  local first = redis.call('ZRANGE', keys.waiters(ctx, gate), 0, 0, 'WITHSCORES')
+  return first[1], tonumber(first[2])
 end
 
 -- Extends the TTL of a gate to `ttl_ms` (default: two weeks). To save writes, extends the TTL only
@@ -119,21 +154,21 @@ end
 -- Plans the next check of a gate. If the gate is paused or needs no check, removes the planned
 -- check instead.
 function gates.plan_check(ctx, gate)
-  local state, queue = gates.state(ctx, gate), gates.is_queue(gate)
-  local waiting = state.cancel_until
+  local state, queue, first, rank = gates.state(ctx, gate), gates.is_queue(gate), nil, nil
+  if not queue then first, rank = gates.first_waiter(ctx, gate) end
+  local waiting = state.cancel_until or first
     or queue and (state.check_from > 0
       or redis.call('ZCARD', keys.order(ctx, gate)) > state.parallelism)
-    or not queue and redis.call('EXISTS', keys.waiters(ctx, gate)) == 1
-  local needed = waiting or state.breaker_open or state.ramp_since_ms or state.origin
+  local needed = waiting or state.breaker or state.ramp_since_ms or state.origin
   local later = ctx.now + CHECK_EVERY_MS
   if state.paused_ms or not needed then return gates.cancel_check(ctx, gate) end
-  if state.closed then return gates.check_at(ctx, gate, state.closed_until_ms or later) end
+  if state.closed then return gates.check_at(ctx, gate, later) end
   if queue then return gates.check_at(ctx, gate, state.check_from > 0 and ctx.now or later) end
-  gates.check_at(ctx, gate, waiting and gates.opens_at(ctx, gate, state) or later)
+  gates.check_at(ctx, gate, waiting and gates.opens_at(ctx, gate, state, rank) or later)
 end
 
--- Holds a destination: from now on, an event of the destination can begin only if the gate of the
--- destination admits the event. `...` lists fields and values to store in the record of the gate.
+-- Holds an origin or route: from now on, an event of the origin or route can begin only if the gate
+-- admits the event. `...` lists fields and values to store in the record of the gate.
 -- The gate gets a TTL of two weeks, unless it already has a TTL or is paused.
 function gates.hold_destination(ctx, gate, at, ...)
   local key = keys.gate(ctx, gate)

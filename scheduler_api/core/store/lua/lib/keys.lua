@@ -58,3 +58,5 @@ function keys.reserved(ctx, gate) return ctx.prefix .. 'gr:' .. gate end
 function keys.not_begun(ctx, gate) return ctx.prefix .. 'gp:' .. gate end
 function keys.begins(ctx, gate) return ctx.prefix .. 'gl:' .. gate end
 function keys.health(ctx, gate) return ctx.prefix .. 'gf:' .. gate end
+function keys.routes_of(ctx, gate) return ctx.prefix .. 'gt:' .. gate end
+function keys.routes(ctx) return ctx.prefix .. 'routes' end

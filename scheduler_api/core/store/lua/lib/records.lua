@@ -39,8 +39,10 @@ records.SCHEDULE, records.SCHEDULE_NAMES = codes({
 records.GATE = codes({
   'created_ms', 'c', 'updated_ms', 'u', 'parallelism', 'p', 'rate', 'r', 'period_ms', 't',
   'parallelism_pinned', 'pp', 'rate_pinned', 'pr', 'paused_ms', 'pz', 'last_number', 'seq',
-  'check_from', 'lk', 'cancel_until', 'dp', 'breaker_open', 'br', 'closed_until_ms', 'sh',
+  'check_from', 'lk', 'cancel_until', 'dp', 'breaker', 'br', 'closed_until_ms', 'sh',
   'probes_failed', 'bk', 'ramp_since_ms', 'rp', 'ramp_rate', 'rr', 'origin', 'og',
+  'trickle_rate', 'tr', 'trickle_parallelism', 'tp', 'longest_holds', 'lh', 'recent', 'rc',
+  'since_ms', 'si', 'url', 'ur', 'cause', 'ca', 'failed_ms', 'fa',
 })
 
 -- Selects fields of a record for `read`. Called only while the library is loaded.

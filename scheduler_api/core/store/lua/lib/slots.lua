@@ -9,7 +9,7 @@
 local EVENT, GATE = records.EVENT, records.GATE
 local RESERVES_FROM, PROMOTED_PER_GATE = 4, 16
 local ADMITTED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'state', 'gates',
-  'waits_at', 'passed_over', 'turn_exempt')
+  'waits_at', 'passed_over', 'turn_exempt', 'destination')
 local ENDED = records.fields(EVENT, 'owner', 'state')
 
 function slots.read(ctx, id) return records.read(keys.event(ctx, id), ADMITTED) end
@@ -51,7 +51,8 @@ end
 function slots.wait_at(ctx, id, event, gate)
   local before = event.waits_at
   if not gates.is_queue(gate) then
-    redis.call('ZADD', keys.waiters(ctx, gate), records.first_due_ms(event), id)
+    local rank = gates.rank(gate, gates.state(ctx, gate), event)
+    redis.call('ZADD', keys.waiters(ctx, gate), rank, id)
   end
   if before and before ~= gate and not gates.is_queue(before) then
     redis.call('ZREM', keys.waiters(ctx, before), id)
@@ -63,12 +64,20 @@ function slots.wait_at(ctx, id, event, gate)
   redis.call('ZREM', keys.leased(ctx), '~' .. id)
 end
 
--- Whether an event that was due earlier waits at the gate.
-local function older_waits(ctx, gate, id, first_due)
-  local head = redis.call('ZRANGE', keys.waiters(ctx, gate), 0, 0, 'WITHSCORES')
-  if not head[1] or head[1] == id then return false end
-  local at = tonumber(head[2])
-  return at < first_due or (at == first_due and head[1] < id)
+-- Whether an event that is in front of this event waits at the gate.
+local function is_behind(ctx, gate, id, rank)
+  local first, lowest = gates.first_waiter(ctx, gate)
+  if not first or first == id then return false end
+  return lowest < rank or (lowest == rank and first < id)
+end
+
+-- Whether the gate does not admit an event yet. An origin whose routes are slowed together lets
+-- some routes pass (see `routes.passes`).
+local function is_blocked(ctx, gate, state, id, event)
+  local rank = gates.rank(gate, state, event)
+  local blocked = is_behind(ctx, gate, id, rank)
+    or gates.opens_at(ctx, gate, state, rank) > ctx.now
+  return blocked and not (state.limited and routes.passes(ctx, gate, state, event))
 end
 
 -- Whether a queue admits an event. An event must wait for its turn, but a callback is always
@@ -113,31 +122,39 @@ local function end_reservations(ctx, id, event)
   redis.call('HDEL', keys.event(ctx, id), EVENT.passed_over)
 end
 
+-- Makes an event wait at a closed gate, or at a gate with a breaker. Meanwhile the event has no
+-- slots, not even reserved ones.
+local function wait_without_slots(ctx, id, event, gate)
+  slots.wait_at(ctx, id, event, gate)
+  slots.release(ctx, id, event)
+end
+
 -- Returns whether all gates admit the event. If all admit it, the event takes a slot of each gate.
--- Otherwise the event waits at a gate. While it waits at a closed gate, it has no slots, not even
--- reserved ones.
+-- Otherwise the event waits at a gate.
 function slots.admit(ctx, id, event)
-  local first_due, held, missing, first = records.first_due_ms(event), {}, {}, nil
+  local held, missing, first = {}, {}, nil
   for _, gate in ipairs(gates.of(event)) do
     local queue, state = gates.is_queue(gate), gates.state(ctx, gate)
     if queue and not queue_admits(ctx, id, event, gate, state) or not queue and state.closed then
-      slots.wait_at(ctx, id, event, gate)
-      slots.release(ctx, id, event)
+      wait_without_slots(ctx, id, event, gate)
       return false
     end
     if not queue and redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
       held[#held + 1] = gate
     elseif not queue then
       missing[#missing + 1] = {gate, state}
-      local blocked = first or older_waits(ctx, gate, id, first_due)
-        or gates.opens_at(ctx, gate, state) > ctx.now
-      if blocked and not first then first = #missing end
+      if not first and is_blocked(ctx, gate, state, id, event) then first = #missing end
     end
   end
   if first then
+    local gate, state = unpack(missing[first])
+    if state.breaker then
+      wait_without_slots(ctx, id, event, gate)
+      return false
+    end
     release_unreserved(ctx, id, held)
     reserve(ctx, id, missing, first)
-    slots.wait_at(ctx, id, event, missing[first][1])
+    slots.wait_at(ctx, id, event, gate)
     return false
   end
   for _, entry in ipairs(missing) do take_slot(ctx, id, unpack(entry)) end
@@ -208,13 +225,22 @@ function slots.promote_waiters(ctx, gate)
   end
   for _ = 1, PROMOTED_PER_GATE do
     local state = gates.state(ctx, gate)
-    if state.closed or gates.opens_at(ctx, gate, state) > ctx.now then break end
-    local id = redis.call('ZRANGE', keys.waiters(ctx, gate), 0, 0)[1]
-    local found = id and slots.try_promote(ctx, id, gate)
+    local id, rank = gates.first_waiter(ctx, gate)
+    if not id or state.closed or gates.opens_at(ctx, gate, state, rank) > ctx.now then break end
+    local found = slots.try_promote(ctx, id, gate)
     if found == nil then break end
     if not found then redis.call('ZREM', keys.waiters(ctx, gate), id) end
   end
   gates.plan_check(ctx, gate)
+end
+
+-- Promotes waiters at a gate of which this call has freed slots. If the breaker of the gate is open,
+-- plans a check instead: the report of the attempt that has ended may come after this call.
+local function promote_after(ctx, gate)
+  if gates.state(ctx, gate).open then
+    return gates.check_at(ctx, gate, ctx.now + breaker.REPORTED_AFTER_MS)
+  end
+  slots.promote_waiters(ctx, gate)
 end
 
 -- Promotes waiters at every gate of which this call has freed slots. These promotions may free
@@ -224,7 +250,7 @@ function slots.promote_at_freed(ctx)
   local freed = ctx.freed
   ctx.freed = {}
   for _, gate in ipairs(freed) do
-    local ok, problem = pcall(slots.promote_waiters, ctx, gate)
+    local ok, problem = pcall(promote_after, ctx, gate)
     if not ok then due.quarantine(ctx, 'g:' .. gate, problem) end
   end
   for _, gate in ipairs(ctx.freed) do gates.check_at(ctx, gate, ctx.now) end

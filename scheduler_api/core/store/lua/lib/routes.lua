@@ -1,0 +1,110 @@
+-- Origins and routes. An origin is the scheme, host and port of a URL, a route is an origin with a
+-- path; `store/gate_names.py` computes both.
+--
+-- The field `destination` of an event has the form `<origin>.<route>`, each a digest. The gate of
+-- the origin is `d:<tenant>:<origin>`, the gate of the route `d:<tenant>:<origin>.<route>`.
+-- A route is tracked while its failures are counted. If an origin has more routes than can be
+-- tracked, all others share one gate, `d:<tenant>:<origin>.*`. Events without a route belong to it.
+local PER_ORIGIN, PER_CELL, KEPT_MS, FORGOTTEN_PER_CALL = 64, 10000, 3600000, 16
+local NEW_PER_S = {rate = 5, period_ms = 1000}
+
+-- Returns the gates of the origin and the route of an event. `prefix` is `d:<tenant>:`.
+function routes.gates_of(prefix, destination)
+  local dot = string.find(destination, '.', 1, true)
+  local route = prefix .. destination
+  if not dot then return route, route .. '.*' end
+  return prefix .. string.sub(destination, 1, dot - 1), route
+end
+
+function routes.is_route(gate) return string.find(gate, '.', 1, true) ~= nil end
+
+local function split(gate) return string.match(gate, '^([^.]*)%.(.*)$') end
+
+-- Returns the gate that counts for a route: its own gate, or the shared one if the route is not
+-- tracked and no more routes can be tracked.
+local function gate_for(ctx, route_gate)
+  local origin, route = split(route_gate)
+  local set = keys.routes_of(ctx, origin)
+  local own = redis.call('ZSCORE', set, route) or redis.call('ZCARD', set) < PER_ORIGIN
+  return own and route_gate or origin .. '.*'
+end
+
+-- Returns the gate of the origin and the gate that counts for the route, each only if it is held.
+function routes.held(ctx, origin, route)
+  local shared = origin .. '.*'
+  local held = redis.call('HMGET', keys.held_destinations(ctx), origin, route, shared)
+  local as_route = held[2] and route
+    or held[3] and gate_for(ctx, route) == shared and shared
+  return held[1] and origin, as_route
+end
+
+-- Forgets a route, unless it is held. Returns whether it is forgotten.
+local function forget(ctx, gate)
+  if redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1 then return false end
+  local origin, route = split(gate)
+  redis.call('ZREM', keys.routes(ctx), gate)
+  redis.call('ZREM', keys.routes_of(ctx, origin), route)
+  redis.call('DEL', keys.health(ctx, gate))
+  return true
+end
+
+-- Makes room for one more route. Forgets routes that nobody has reported for `window_ms`; if the
+-- cell tracks too many routes, forgets the one that was reported longest ago.
+local function make_room(ctx, origin, window_ms)
+  local set, before = keys.routes_of(ctx, origin), ctx.now - window_ms
+  for _, route in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', before, 'LIMIT', 0,
+    FORGOTTEN_PER_CALL)) do
+    forget(ctx, origin .. '.' .. route)
+  end
+  if redis.call('ZCARD', keys.routes(ctx)) < PER_CELL then return end
+  for _, gate in ipairs(redis.call('ZRANGE', keys.routes(ctx), 0, FORGOTTEN_PER_CALL - 1)) do
+    if forget(ctx, gate) then return end
+  end
+end
+
+-- Tracks a reported route. Returns the gate that counts for it.
+function routes.track(ctx, route_gate, window_ms)
+  local origin, route = split(route_gate)
+  local set = keys.routes_of(ctx, origin)
+  if not redis.call('ZSCORE', set, route) then
+    make_room(ctx, origin, window_ms)
+    local full = redis.call('ZCARD', set) >= PER_ORIGIN
+      or redis.call('ZCARD', keys.routes(ctx)) >= PER_CELL
+    if full then return origin .. '.*' end
+  end
+  redis.call('ZADD', set, ctx.now, route)
+  redis.call('ZADD', keys.routes(ctx), ctx.now, route_gate)
+  redis.call('PEXPIRE', set, KEPT_MS)
+  redis.call('PEXPIRE', keys.routes(ctx), KEPT_MS)
+  return route_gate
+end
+
+-- Returns how many routes of an origin are slowed.
+function routes.count_held(ctx, origin)
+  local names, count = {origin .. '.*'}, 0
+  for _, route in ipairs(redis.call('ZRANGE', keys.routes_of(ctx, origin), 0, -1)) do
+    names[#names + 1] = origin .. '.' .. route
+  end
+  for _, held in ipairs(redis.call('HMGET', keys.held_destinations(ctx), unpack(names))) do
+    if held then count = count + 1 end
+  end
+  return count
+end
+
+-- Whether an event passes an origin that is slowed because its routes fail. An event passes if its
+-- route had a success lately. Events for routes that nobody has tried lately pass at a low rate.
+function routes.passes(ctx, origin, state, event)
+  if state.breaker ~= breaker.SLOWED or routes.is_route(origin) then return false end
+  local prefix = string.match(origin, '^(.*:)')
+  local _, route = routes.gates_of(prefix, event.destination)
+  local gate = gate_for(ctx, route)
+  if redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1 then return false end
+  local attempts, failures = breaker_health.totals(ctx, gate)
+  if attempts > 0 then return failures < attempts end
+  local new = origin .. '.new'
+  if gates.opens_at(ctx, new, NEW_PER_S) > ctx.now then return false end
+  redis.call('RPUSH', keys.begins(ctx, new), string.format('%.0f', ctx.now))
+  redis.call('LTRIM', keys.begins(ctx, new), -NEW_PER_S.rate, -1)
+  redis.call('PEXPIRE', keys.begins(ctx, new), 2 * NEW_PER_S.period_ms)
+  return true
+end

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Column, Table
+from scheduler_api.commands.audit import audit
 from scheduler_api.commands.common import (
     existing_tenant,
     open_cell,
     to_seconds,
+    user,
 )
 from scheduler_api.commands.tenants import tenant
 from scheduler_api.commands.tokens import token
@@ -33,6 +35,7 @@ from scheduler_api.core.flow_control.held_destinations import (
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import layout
+from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import accept
@@ -67,6 +70,7 @@ def main(ctx: click.Context) -> None:
         ctx.obj = from_env(os.environ)
 
 
+main.add_command(audit)
 main.add_command(tenant)
 main.add_command(token)
 
@@ -150,8 +154,10 @@ def pause_destination(
     settings: Settings, tenant_id: str, destination: Destination
 ) -> None:
     """Stop deliveries of a tenant to a destination; the events wait."""
+    origin = str(destination.origin)
+    change = Change(tenant_id, user(), "destination.pause", origin)
     HeldDestinations(open_cell(settings)).set_paused(
-        tenant_id, destination, paused=True
+        tenant_id, destination, paused=True, change=change
     )
     click.echo(f"{destination.origin} of tenant {tenant_id} is paused")
 
@@ -164,9 +170,10 @@ def resume_destination(
     settings: Settings, tenant_id: str, destination: Destination
 ) -> None:
     """Continue deliveries of a tenant to a destination, oldest event first."""
+    change = Change(tenant_id, user(), "destination.resume", str(destination.origin))
     try:
         HeldDestinations(open_cell(settings)).set_paused(
-            tenant_id, destination, paused=False
+            tenant_id, destination, paused=False, change=change
         )
     except NotFound as err:
         raise click.ClickException(

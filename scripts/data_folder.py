@@ -111,7 +111,7 @@ class DataFolder:
             token = kept.get(TOKEN, "")
             tenant_id, secrets = self._tenant_of(token, tenants)
         else:
-            new = tenants.create("first")
+            new = tenants.create("first", by="scripts/up")
             tenant_id, token, secrets = new.id, new.token, new.secrets
         variables = client_variables(tenant_id, token, secrets, base_url)
         values = kept | variables | {"REDIS_URL": store}

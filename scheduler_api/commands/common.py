@@ -1,6 +1,8 @@
 """What the commands share: the store, and how options are read and times printed."""
 
 import click
+import getpass
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from scheduler_api.core.store.cell import Cell
@@ -91,6 +93,14 @@ def holder(tenant_id: str | None, operator: bool) -> str | None:
     if operator == (tenant_id is not None):
         raise click.UsageError("give either --tenant ID or --operator")
     return tenant_id
+
+
+def user() -> str:
+    """Return who uses the command line, for the audit log."""
+    try:
+        return f"command line ({getpass.getuser()})"
+    except (KeyError, OSError):
+        return f"command line (uid {os.getuid()})"
 
 
 def to_seconds(at_ms: int) -> str:

@@ -9,6 +9,7 @@ from scheduler_api.commands.common import (
     print_environment,
     read_name,
     to_seconds,
+    user,
 )
 from scheduler_api.settings import Settings
 
@@ -26,7 +27,7 @@ def create(settings: Settings, name: str, as_env: bool, url: str | None) -> None
     """Create a tenant and print its token. The token cannot be shown again."""
     tenants = open_tenants(settings)
     tenants.check_key()
-    new = tenants.create(name)
+    new = tenants.create(name, by=user())
     if as_env:
         print_environment(settings, new, url)
     else:

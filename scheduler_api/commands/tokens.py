@@ -14,6 +14,7 @@ from scheduler_api.commands.common import (
     print_environment,
     read_name,
     to_seconds,
+    user,
 )
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.tenants.accounts import NewTenant
@@ -51,7 +52,7 @@ def create(
     if as_env and owner is None:
         raise click.UsageError("--env needs --tenant")
     try:
-        new = tenants.tokens.create(owner, name, read_only=read_only)
+        new = tenants.tokens.create(owner, name, read_only=read_only, by=user())
     except Conflict as err:
         raise click.ClickException(f"there is a token {name} already") from err
     if as_env and owner is not None:
@@ -85,7 +86,8 @@ def rotate(
     """
     tokens, grace_ms = open_tenants(settings).tokens, 0 if now else GRACE_MS
     with _reported(name):
-        new = tokens.rotate(holder(tenant_id, operator), name, grace_ms=grace_ms)
+        owner = holder(tenant_id, operator)
+        new = tokens.rotate(owner, name, grace_ms=grace_ms, by=user())
     click.echo(f"token {new}")
 
 
@@ -99,7 +101,7 @@ def revoke(
     """Delete a token, and the tokens that it has replaced."""
     tokens = open_tenants(settings).tokens
     with _reported(name):
-        tokens.revoke(holder(tenant_id, operator), name)
+        tokens.revoke(holder(tenant_id, operator), name, by=user())
     click.echo(f"token {name} is revoked; it is refused within {CACHED_S:.0f} seconds")
 
 

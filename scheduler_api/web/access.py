@@ -6,8 +6,10 @@ read-only token may use only routes that change nothing and show no signing secr
 """
 
 from collections.abc import Callable
-from flask import request
+from flask import g, request
 from scheduler_api.auth import Forbidden, Unauthorized, bearer_token
+from scheduler_api.core.model import Owner
+from scheduler_api.core.store.audit import Change
 from scheduler_api.core.tenants.tokens import Access
 from scheduler_api.services import Services
 from scheduler_api.web.documented import ATTRIBUTE, Route
@@ -34,7 +36,7 @@ def tenant_of_request(
 
     Raises: Unauthorized, Forbidden.
     """
-    access = services.auth.access(token)
+    access = g.access = services.auth.access(token)
     if access.read_only and not _is_read(view):
         raise Forbidden(READ_ONLY)
     named = request.headers.get(TENANT_HEADER)
@@ -43,6 +45,19 @@ def tenant_of_request(
     if named is not None and named.strip() != access.tenant:
         raise Forbidden(OTHER_TENANT)
     return access.tenant
+
+
+def change(owner: Owner, action: str, name: str) -> Change:
+    """Return what the audit log records of a change that the current request makes."""
+    return Change(owner.tenant, by(), action, name)
+
+
+def by() -> str:
+    """Return who makes the current request: the name of its token."""
+    access: Access = g.access
+    if access.tenant is None:
+        return f"{access.token} (operator)"
+    return access.token
 
 
 def any_access(services: Services) -> Access:

@@ -11,6 +11,7 @@ from scheduler_api.core.settings.limits import (
     LimitsByDialect,
 )
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import (
     decode_name,
@@ -69,12 +70,14 @@ class FlowKeys:
     def _limit(self, owner: Owner) -> int:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).flow_keys
 
-    def set_paused(self, owner: Owner, key: str, *, paused: bool) -> None:
+    def set_paused(
+        self, owner: Owner, key: str, *, paused: bool, change: Change | None = None
+    ) -> None:
         """Pause or resume a key; after a resume, waiting events proceed, oldest first.
 
         Raises: LimitReached.
         """
-        self._set(owner, key, {}, paused=paused)
+        self._set(owner, key, {}, paused=paused, change=change)
 
     def pin(
         self,
@@ -84,6 +87,7 @@ class FlowKeys:
         parallelism: int | None = None,
         rate: int | None = None,
         period_ms: int | None = None,
+        change: Change | None = None,
     ) -> None:
         """Set limits that events cannot change; setting a rate starts a new period.
 
@@ -97,9 +101,17 @@ class FlowKeys:
             fields |= {"parallelism": parallelism, "parallelism_pinned": 1}
         if rate is not None:
             fields |= {"rate": rate, "period_ms": period_ms or 1_000, "rate_pinned": 1}
-        self._set(owner, key, fields, reset=rate is not None)
+        self._set(owner, key, fields, reset=rate is not None, change=change)
 
-    def unpin(self, owner: Owner, key: str, *, parallelism: bool, rate: bool) -> None:
+    def unpin(
+        self,
+        owner: Owner,
+        key: str,
+        *,
+        parallelism: bool,
+        rate: bool,
+        change: Change | None = None,
+    ) -> None:
         """Let events change the limits of a key again.
 
         The limits keep their values until an event changes them.
@@ -111,14 +123,16 @@ class FlowKeys:
             fields["parallelism_pinned"] = ""
         if rate:
             fields["rate_pinned"] = ""
-        self._set(owner, key, fields)
+        self._set(owner, key, fields, change=change)
 
-    def reset_rate(self, owner: Owner, key: str) -> None:
+    def reset_rate(
+        self, owner: Owner, key: str, *, change: Change | None = None
+    ) -> None:
         """Reset the count of the current period, so that waiting events can begin.
 
         Raises: LimitReached, if the key is new and the owner has too many keys.
         """
-        self._set(owner, key, {}, reset=True)
+        self._set(owner, key, {}, reset=True, change=change)
 
     def _drop(self, owner: Owner, names: list[bytes]) -> int:
         options = {"owner": str(owner)}
@@ -132,6 +146,7 @@ class FlowKeys:
         *,
         paused: bool | None = None,
         reset: bool = False,
+        change: Change | None,
     ) -> None:
         set_gate(
             self._cell,
@@ -142,6 +157,7 @@ class FlowKeys:
             limit=self._limit(owner),
             owner=owner,
             name=key,
+            change=change,
         )
 
     def get(self, owner: Owner, key: str) -> Flow:

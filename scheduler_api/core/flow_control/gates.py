@@ -5,6 +5,8 @@ The Lua functions of the store decide which events a gate holds back.
 
 from scheduler_api.core.errors import LimitReached
 from scheduler_api.core.model import Owner
+from scheduler_api.core.store import audit
+from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import encode_name
 
@@ -23,6 +25,7 @@ def set_gate(
     reset: bool = False,
     owner: Owner | str = "",
     name: str = "",
+    change: Change | None = None,
 ) -> bool:
     """Set fields of a gate; the value '' removes a field.
 
@@ -35,6 +38,7 @@ def set_gate(
         limit: how many gates of this kind the owner may have; 0 means unlimited. A
             missing gate is created only within this limit. None: a missing gate is not
             created.
+        change: what the audit log records; None: the change is not by a person.
 
     Raises: LimitReached.
     """
@@ -44,6 +48,7 @@ def set_gate(
         "owner": str(owner),
         "name": encode_name(name),
         "reset": reset,
+        **audit.options(change),
     }
     if limit is not None:
         options["limit"] = limit

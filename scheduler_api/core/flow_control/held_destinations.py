@@ -6,6 +6,7 @@ from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.flow_control.gates import Fields, set_gate
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import gate_names, keys
+from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.store.records import EVENT, GATE
@@ -39,7 +40,12 @@ class HeldDestinations:
         self._cell = cell
 
     def set_paused(
-        self, tenant: str, destination: Destination, *, paused: bool
+        self,
+        tenant: str,
+        destination: Destination,
+        *,
+        paused: bool,
+        change: Change | None = None,
     ) -> None:
         """Pause a destination of a tenant, or resume it.
 
@@ -55,7 +61,9 @@ class HeldDestinations:
         )
         fields: Fields = {"origin": origin} if paused else {}
         limit = 0 if paused else None
-        if not set_gate(self._cell, gate, fields, paused=paused, limit=limit):
+        if not set_gate(
+            self._cell, gate, fields, paused=paused, limit=limit, change=change
+        ):
             raise NotFound
 
     def all(self) -> list[HeldDestination]:

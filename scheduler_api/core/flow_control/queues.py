@@ -11,7 +11,8 @@ from scheduler_api.core.settings.limits import (
     NO_OWNER_LIMITS,
     LimitsByDialect,
 )
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import audit, keys
+from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import decode_name, encode_name, queue_gate
 from scheduler_api.core.store.records import GATE, Record
@@ -46,7 +47,15 @@ class Queues:
     def _limit(self, owner: Owner) -> int:
         return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).queues
 
-    def put(self, owner: Owner, name: str, *, parallelism: int, paused: bool) -> None:
+    def put(
+        self,
+        owner: Owner,
+        name: str,
+        *,
+        parallelism: int,
+        paused: bool,
+        change: Change | None = None,
+    ) -> None:
         """Create or change a queue; events that the queue now admits proceed at once.
 
         Redis: set_gate, atomic.
@@ -61,9 +70,12 @@ class Queues:
             limit=self._limit(owner),
             owner=owner,
             name=name,
+            change=change,
         )
 
-    def set_paused(self, owner: Owner, name: str, *, paused: bool) -> None:
+    def set_paused(
+        self, owner: Owner, name: str, *, paused: bool, change: Change | None = None
+    ) -> None:
         """Pause or resume a queue.
 
         After a resume, the waiting events proceed, oldest first.
@@ -80,11 +92,12 @@ class Queues:
             limit=None,
             owner=owner,
             name=name,
+            change=change,
         )
         if not exists:
             raise NotFound
 
-    def delete(self, owner: Owner, name: str) -> int:
+    def delete(self, owner: Owner, name: str, *, change: Change | None = None) -> int:
         """Delete a queue and cancel its events; return the number of cancelled events.
 
         Attempts in progress are asked to stop. Callbacks of finished attempts are still
@@ -99,6 +112,7 @@ class Queues:
             "name": encode_name(name),
             "limit": DROPPED_AT_ONCE,
             "nonce": nonce(),
+            **audit.options(change),
         }
         while more:
             _, done, more = self._cell.call("delete_queue", options)

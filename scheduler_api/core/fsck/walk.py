@@ -36,7 +36,18 @@ PERMANENT = frozenset(
     )
 )
 PERMANENT_FAMILIES = frozenset(
-    ("tn", "tok", "tokens", "chore", "journal", "q", "gl", "queues", "flow_keys")
+    (
+        "tn",
+        "tok",
+        "tokens",
+        "audit",
+        "chore",
+        "journal",
+        "q",
+        "gl",
+        "queues",
+        "flow_keys",
+    )
 )
 PLACES = frozenset(
     (

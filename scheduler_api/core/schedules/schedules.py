@@ -51,7 +51,8 @@ from scheduler_api.core.settings.limits import (
     Caps,
     LimitsByDialect,
 )
-from scheduler_api.core.store import codec, gate_names, keys
+from scheduler_api.core.store import audit, codec, gate_names, keys
+from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import write_if_large
@@ -150,6 +151,7 @@ class Schedules:
         options: ScheduleOptions | None = None,
         search_terms: Sequence[str] | None = None,
         deduplication: DeduplicationKey | None = None,
+        change: Change | None = None,
     ) -> Schedule:
         """Change a schedule; arguments that are None keep the present values.
 
@@ -159,6 +161,9 @@ class Schedules:
         a new end makes the schedule active again, unless `state` is given.
 
         Redis: put_schedule, atomic.
+
+        Args:
+            change: what the audit log records if the state changes.
 
         Raises: CronError, NotFound, Conflict (the schedule was changed since it was
             read), TimePassed (the new end is not in the future), Repeated.
@@ -186,6 +191,7 @@ class Schedules:
             changed,
             grammar,
             deduplication=deduplication,
+            change=change,
             keep_times=same_rule and not schedule.is_over(now_ms),
             skipped=fire_times.skipped_by_pause(schedule, now_ms) if resumed else [],
         )
@@ -199,6 +205,7 @@ class Schedules:
         grammar: Grammar,
         *,
         deduplication: DeduplicationKey | None,
+        change: Change | None = None,
         keep_times: bool = False,
         skipped: Sequence[int] = (),
     ) -> str:
@@ -241,6 +248,7 @@ class Schedules:
             "fire_times": ",".join(times),
             "skipped": skipped,
             **deduplication_options(deduplication),
+            **audit.options(change),
         }
         if since_ms > now_ms:
             options["last_used_ms"] = since_ms

@@ -475,6 +475,15 @@ def tokens(prefix: str, holder: str) -> str:
     return f"{prefix}tokens:{holder}"
 
 
+def audit(prefix: str, holder: str) -> str:
+    """Stream of the newest 1,000 changes that people made to a tenant's objects.
+
+    `holder` is the tenant's id, or `operator`. Fields of an entry: `by`, `action`,
+    `object`, and `before` and `after` as JSON (`audit`). Removed with the tenant.
+    """
+    return f"{prefix}audit:{holder}"
+
+
 def tenants(prefix: str) -> str:
     """Sorted set of tenant ids. Score: the tenant's number. Never expires."""
     return f"{prefix}tenants"

@@ -6,7 +6,7 @@ from redis.client import Pipeline
 from redis.exceptions import WatchError
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import nonce
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.encryption import Cipher
 from scheduler_api.core.tenants.token_forms import new_token
@@ -68,6 +68,9 @@ class Account:
 class Tenants:
     """All tenants of a cell, and their `tokens`.
 
+    In methods that change a tenant, `by` is who does it, for the audit log; None: not a
+    person.
+
     Args:
         secret_key: encrypts the secrets of tenants.
         makers: for each secret of a tenant, a function that creates a new one.
@@ -87,18 +90,18 @@ class Tenants:
         self._prefix = cell.prefix
         self._cipher = Cipher(secret_key)
 
-    def create(self, name: str) -> NewTenant:
+    def create(self, name: str, *, by: str | None = None) -> NewTenant:
         """Create a tenant with a token and secrets.
 
         Atomic, one MULTI. A crash before the MULTI leaves the tenant's id unused.
         """
         new = self._new()
         with self._client.pipeline(transaction=True) as pipe:
-            self._write(pipe, new, name)
+            self._write(pipe, new, name, by)
             pipe.execute()
         return new
 
-    def register(self, application: str) -> NewTenant:
+    def register(self, application: str, *, by: str | None = None) -> NewTenant:
         """Create a tenant for an application, whose name must not be taken.
 
         Atomic: WATCH and one MULTI, repeated if another tenant registers meanwhile.
@@ -115,7 +118,7 @@ class Tenants:
                         raise Conflict
                     pipe.multi()
                     pipe.hset(names, application, new.id)
-                    self._write(pipe, new, application)
+                    self._write(pipe, new, application, by)
                     pipe.execute()
                     return new
                 except WatchError:
@@ -126,7 +129,7 @@ class Tenants:
         secrets = {name: make() for name, make in self._makers.items()}
         return NewTenant(tenant_id, new_token(), Secrets(secrets))
 
-    def _write(self, pipe: Pipeline, new: NewTenant, name: str) -> None:
+    def _write(self, pipe: Pipeline, new: NewTenant, name: str, by: str | None) -> None:
         record: Record = {
             "f": FORMAT,
             "name": name,
@@ -136,6 +139,8 @@ class Tenants:
         pipe.hset(keys.tenant(self._prefix, new.id), mapping=record)
         pipe.zadd(keys.tenants(self._prefix), {new.id: int(new.id)})
         self.tokens.write(pipe, new.token, Access(new.id, FIRST, read_only=False))
+        change = audit.change(by, new.id, "tenant.create", new.id)
+        audit.add(pipe, self._prefix, change, before=None, after={"name": name})
 
     def secrets(self, tenant_id: str) -> Secrets:
         """Return the secrets of a tenant. One round trip.
@@ -179,7 +184,9 @@ class Tenants:
         for tenant_id in {*ids[:1], *ids[-1:]}:
             self.secrets(tenant_id)
 
-    def rotate(self, tenant_id: str, dialect: str, replace: Replace) -> Rotation:
+    def rotate(
+        self, tenant_id: str, dialect: str, replace: Replace, *, by: str | None = None
+    ) -> Rotation:
         """Replace secrets of a tenant.
 
         Atomic: WATCH and one MULTI, repeated if the tenant changes meanwhile. Workers
@@ -208,6 +215,12 @@ class Tenants:
                     pipe.multi()
                     pipe.hset(key, mapping=record)
                     pipe.set(keys.rotated(self._prefix), nonce())
+                    audit.add(
+                        *(pipe, self._prefix),
+                        audit.change(by, tenant_id, "keys.rotate", dialect),
+                        before={"rotated_ms": last_ms},
+                        after={"rotated_ms": now_ms},
+                    )
                     pipe.execute()
                     return Rotation(
                         Secrets({**old.by_name, **changed}), now_ms, last_ms

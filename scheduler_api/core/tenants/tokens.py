@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 from scheduler_api.core.errors import Conflict, NotFound
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.token_forms import digest, new_token
 from typing import cast
@@ -63,7 +63,8 @@ Change = Callable[[Pipeline, Sequence[StoredToken]], None]
 class Tokens:
     """The tokens of one cell.
 
-    In all methods, `tenant` is the id of the tenant, or None for operator's tokens.
+    In all methods, `tenant` is the id of the tenant, or None for operator's tokens, and
+    `by` is who makes the change, for the audit log; None: not a person.
     """
 
     def __init__(self, cell: Cell) -> None:
@@ -75,7 +76,14 @@ class Tokens:
         key = keys.token(self._prefix, digest(token))
         return _access(self._read_record(key))
 
-    def create(self, tenant: str | None, name: str, *, read_only: bool = False) -> str:
+    def create(
+        self,
+        tenant: str | None,
+        name: str,
+        *,
+        read_only: bool = False,
+        by: str | None = None,
+    ) -> str:
         """Create a token and return it. Atomic: WATCH and one MULTI.
 
         Raises: Conflict (a token has this name).
@@ -86,18 +94,28 @@ class Tokens:
             if any(each.access.token == name for each in existing):
                 raise Conflict(name)
             self.write(pipe, token, access)
+            created = audit.change(by, tenant, "token.create", name)
+            after = {"read_only": read_only}
+            audit.add(pipe, self._prefix, created, before=None, after=after)
 
         self._change(tenant, change)
         return token
 
-    def rotate(self, tenant: str | None, name: str, *, grace_ms: int = GRACE_MS) -> str:
+    def rotate(
+        self,
+        tenant: str | None,
+        name: str,
+        *,
+        grace_ms: int = GRACE_MS,
+        by: str | None = None,
+    ) -> str:
         """Replace a token by a new one; the old one stays valid for `grace_ms`.
 
         Atomic: WATCH and one MULTI.
 
         Raises: NotFound (no token has this name).
         """
-        token = new_token()
+        token, now_ms = new_token(), self._cell.now_ms()
 
         def change(pipe: Pipeline, existing: Sequence[StoredToken]) -> None:
             old = [each for each in _named(existing, name) if each.ends_ms is None]
@@ -106,11 +124,15 @@ class Tokens:
             for each in old:
                 pipe.pexpire(keys.token(self._prefix, each.digest), grace_ms)
             self.write(pipe, token, old[0].access)
+            rotated = audit.change(by, tenant, "token.rotate", name)
+            before = {"created_ms": old[0].created_ms}
+            after = {"created_ms": now_ms, "old_until_ms": now_ms + grace_ms}
+            audit.add(pipe, self._prefix, rotated, before=before, after=after)
 
         self._change(tenant, change)
         return token
 
-    def revoke(self, tenant: str | None, name: str) -> None:
+    def revoke(self, tenant: str | None, name: str, *, by: str | None = None) -> None:
         """Delete a token, and those that it has replaced in a rotation.
 
         Processes that have cached a token accept it a few seconds longer. Atomic: WATCH
@@ -126,13 +148,17 @@ class Tokens:
             digests = [each.digest for each in revoked]
             pipe.delete(*(keys.token(self._prefix, each) for each in digests))
             pipe.zrem(keys.tokens(self._prefix, _holder(tenant)), *digests)
+            record = audit.change(by, tenant, "token.revoke", name)
+            before = {"read_only": revoked[0].access.read_only}
+            audit.add(pipe, self._prefix, record, before=before, after=None)
 
         self._change(tenant, change)
 
     def all_of(self, tenant: str | None) -> list[StoredToken]:
         """Return the valid tokens, oldest first. Redis: several reads, not atomic."""
         self._index_older(tenant)
-        return [each for each in self._read(tenant).values() if each is not None]
+        found = [each for each in self._read(tenant).values() if each is not None]
+        return sorted(found, key=lambda each: (each.created_ms or 0, not each.ends_ms))
 
     def write(self, pipe: Pipeline, token: str, access: Access) -> None:
         """Add the commands that store a new token to a pipeline."""

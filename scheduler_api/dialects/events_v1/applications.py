@@ -20,6 +20,8 @@ from scheduler_api.web.refusal import Refusal
 
 CLOSED = "Applications are registered by an operator here"
 TAKEN = "appName already exists"
+# Who creates a tenant over this API, for the audit log.
+BY = "registration"
 
 log = logging.getLogger("scheduler.web")
 
@@ -44,7 +46,7 @@ class Applications:
             raise Refusal(403, CLOSED)
         name = load(NewApplication(), read_object(request))["app_name"]
         try:
-            new = self._tenants.register(name)
+            new = self._tenants.register(name, by=BY)
         except Conflict as err:
             raise invalid(TAKEN) from err
         log.info(logfmt.line("tenant.registered", tenant=new.id, application=name))

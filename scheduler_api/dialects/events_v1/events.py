@@ -36,6 +36,7 @@ from scheduler_api.dialects.events_v1.response_schemas import (
 )
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.services import Services
+from scheduler_api.web import access
 from scheduler_api.web.documented import IdempotencyKey, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
@@ -248,7 +249,12 @@ class Events:
                 raise invalid("a finished event cannot be paused or resumed")
             if schedule.state is state:
                 return schedule
-            return self._schedules.edit(schedule, grammar=GRAMMAR, state=state)
+            return self._schedules.edit(
+                schedule,
+                grammar=GRAMMAR,
+                state=state,
+                change=access.change(owner, "schedule.state", event_id),
+            )
 
         return self._respond(self._change(owner, event_id, change))
 

@@ -12,7 +12,7 @@ from scheduler_api.core.errors import (
     ScheduleEnded,
     TimePassed,
 )
-from scheduler_api.core.ids import to_id
+from scheduler_api.core.ids import to_id, to_number
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
 from scheduler_api.core.schedules import run_history
 from scheduler_api.dialects.jiter import rendering
@@ -39,6 +39,7 @@ from scheduler_api.dialects.jiter.response_schemas import (
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
+from scheduler_api.web.access import change
 from scheduler_api.web.documented import IdempotencyKey, array_of, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
@@ -250,6 +251,9 @@ class CronJobs:
             ),
             expression=fields.get("expression"),
             state=STATES.get(fields.get("status", "")),
+            change=change(
+                schedule.owner, "schedule.state", str(to_number(schedule.id))
+            ),
         )
         log_schedule("schedule.edited", edited)
         return edited

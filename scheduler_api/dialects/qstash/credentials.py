@@ -35,7 +35,12 @@ def new_key() -> str:
 
 
 def rotate(
-    tenants: Tenants, tenant_id: str, *, grace_ms: int, force: bool = False
+    tenants: Tenants,
+    tenant_id: str,
+    *,
+    grace_ms: int,
+    force: bool = False,
+    by: str | None = None,
 ) -> Rotation:
     """Replace the keys of a tenant so that receivers can still verify deliveries.
 
@@ -50,6 +55,7 @@ def rotate(
     Args:
         force: replace both keys even within `grace_ms`; receivers with a pair from
             before the last rotation can then no longer verify deliveries.
+        by: who rotates the keys, for the audit log.
 
     Raises: NotFound (unknown tenant), WrongSecretKey.
     """
@@ -61,7 +67,7 @@ def rotate(
         current = NEXT_KEY if replaces_both(last_ms, now_ms) else CURRENT_KEY
         return {CURRENT_KEY: old[current], NEXT_KEY: new_key()}
 
-    done = tenants.rotate(tenant_id, "qstash", replace)
+    done = tenants.rotate(tenant_id, "qstash", replace, by=by)
     both = replaces_both(done.last_ms, done.at_ms)
     return Rotation(done.secrets, both, done.at_ms, done.last_ms if both else None)
 

@@ -52,6 +52,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.deduplication(ctx, '1:jiter', 'd')": lambda p: keys.deduplication(
         p, "1:jiter", "d"
     ),
+    "keys.audit(ctx, '7')": lambda prefix: keys.audit(prefix, "7"),
     "keys.gate(ctx, 'q:1:qstash:n')": lambda p: keys.queue(p, "q:1:qstash:n"),
     "keys.gate(ctx, 'f:1:qstash:k')": lambda p: keys.gate(p, "f:1:qstash:k"),
     "keys.order(ctx, 'q:1:qstash:n')": lambda p: keys.order(p, "q:1:qstash:n"),

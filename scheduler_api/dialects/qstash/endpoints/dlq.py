@@ -26,9 +26,11 @@ from scheduler_api.core.model import (
     Verdict,
 )
 from scheduler_api.core.recovery.dead_letters import Place
+from scheduler_api.core.store import audit
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits
 from scheduler_api.dialects.qstash.parsing.filters import (
     DeadLetterQuery,
+    describe_selection,
     format_cursor,
     read_dead_letter_query,
     read_fields,
@@ -55,6 +57,7 @@ from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.header_schemas import message_headers
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
+from scheduler_api.web.access import change
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
@@ -90,6 +93,7 @@ class DeadLetterQueue:
         self, services: Services, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._dead_letters = services.dead_letters
+        self._cell = services.cell
         self._journal = services.journal
         self._drafts = Drafts(Limits.of(services.settings))
         self._body_limit_bytes = services.settings.body_limit_bytes
@@ -138,7 +142,8 @@ class DeadLetterQueue:
         Unknown ids are skipped.
         """
         deleted, cursor = 0, None
-        for letters, next_place in self._pages(owner, self._bulk_query("/v2/dlq/")):
+        query = self._bulk_query(owner, "dead_letters.delete", "/v2/dlq/")
+        for letters, next_place in self._pages(owner, query):
             cursor = next_place
             deleted += self._clear(owner, letters)
         return _respond_page({"deleted": deleted}, cursor)
@@ -175,7 +180,7 @@ class DeadLetterQueue:
         """
         replayed: list[Json] = []
         cursor = None
-        query = self._bulk_query("/v2/dlq/retry/")
+        query = self._bulk_query(owner, "dead_letters.retry", "/v2/dlq/retry/")
         for letters, next_place in self._pages(owner, query):
             cursor = next_place
             replayed += [
@@ -183,8 +188,10 @@ class DeadLetterQueue:
             ]
         return _respond_page({"responses": replayed}, cursor, status=201)
 
-    def _bulk_query(self, path_without_id: str) -> DeadLetterQuery:
-        """Return which dead letters a bulk call selects.
+    def _bulk_query(
+        self, owner: Owner, action: str, path_without_id: str
+    ) -> DeadLetterQuery:
+        """Return which dead letters a bulk call selects, and write the audit record.
 
         The query and the JSON body contain the filters.
 
@@ -206,6 +213,8 @@ class DeadLetterQueue:
         query = read_dead_letter_query(parameters)
         if request.path == path_without_id and query.is_unfiltered:
             raise BadValue("dlqIds", "or a filter is missing")
+        bulk = change(owner, action, describe_selection(parameters))
+        audit.write(self._cell, bulk, before={"state": "dead"}, after=None)
         return query
 
     def _clear(self, owner: Owner, letters: Sequence[DeadLetter]) -> int:

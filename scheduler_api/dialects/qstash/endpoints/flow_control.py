@@ -31,6 +31,7 @@ from scheduler_api.dialects.qstash.parsing.targets import read_target
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
+from scheduler_api.web.access import change
 from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.query_string import read_parameters
 from urllib.parse import unquote
@@ -95,21 +96,24 @@ class FlowControlKeys:
     def pause(self, owner: Owner, key: str) -> Response:
         """Pause a key; running deliveries finish."""
         key, _ = _read(allowed=())
-        self._flow_keys.set_paused(owner, key, paused=True)
+        paused = change(owner, "flow.pause", key)
+        self._flow_keys.set_paused(owner, key, paused=True, change=paused)
         return _done("flow.paused", owner, key)
 
     @documented(errors=(400, 412))
     def resume(self, owner: Owner, key: str) -> Response:
         """Resume a key."""
         key, _ = _read(allowed=())
-        self._flow_keys.set_paused(owner, key, paused=False)
+        resumed = change(owner, "flow.resume", key)
+        self._flow_keys.set_paused(owner, key, paused=False, change=resumed)
         return _done("flow.resumed", owner, key)
 
     @documented(errors=(400, 412))
     def reset_rate(self, owner: Owner, key: str) -> Response:
         """Reset the rate count of a key and start a new period."""
         key, _ = _read(allowed=())
-        self._flow_keys.reset_rate(owner, key)
+        reset = change(owner, "flow.reset", key)
+        self._flow_keys.reset_rate(owner, key, change=reset)
         return _done("flow.reset", owner, key)
 
     @documented(query=response_schemas.PinQuery, errors=(400, 412))
@@ -128,6 +132,7 @@ class FlowControlKeys:
             parallelism=limits["parallelism"],
             rate=limits["rate"],
             period_ms=None if period_s is None else period_s * 1000,
+            change=change(owner, "flow.pin", key),
         )
         return _done("flow.pinned", owner, key)
 
@@ -135,7 +140,9 @@ class FlowControlKeys:
     def unpin(self, owner: Owner, key: str) -> Response:
         """Unpin limits of a key, so that messages can change these limits again."""
         key, parameters = _read(allowed=PINNED)
-        self._flow_keys.unpin(owner, key, **read_flags(parameters, PINNED))
+        flags = read_flags(parameters, PINNED)
+        unpinned = change(owner, "flow.unpin", key)
+        self._flow_keys.unpin(owner, key, **flags, change=unpinned)
         return _done("flow.unpinned", owner, key)
 
 

@@ -13,10 +13,12 @@ from scheduler_api.core.queries.active_events import (
     outlines,
     unfinished,
 )
+from scheduler_api.core.store import audit
 from scheduler_api.core.store.events import Cancelled
 from scheduler_api.dialects.qstash.parsing.filters import (
     Cancellation,
     Conditions,
+    describe_selection,
     read_cancellation,
     read_fields,
     read_query,
@@ -38,6 +40,7 @@ from scheduler_api.dialects.qstash.rendering.response_schemas import (
     MessageResponse,
 )
 from scheduler_api.services import Services
+from scheduler_api.web.access import change
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
@@ -92,6 +95,12 @@ class Messages:
             # The request is then `DELETE /v2/messages/`. It must not cancel all
             # messages.
             raise BadValue("messageIds", "or a filter is missing")
+        audit.write(
+            self._cell,
+            change(owner, "messages.cancel", describe_selection(parameters)),
+            before={"state": "unfinished"},
+            after={"state": "cancelled"},
+        )
         cancelled = 0
         for ids in self._batches(owner, cancellation):
             for result in self._store.cancel(owner, ids):

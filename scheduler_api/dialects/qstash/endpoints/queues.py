@@ -18,6 +18,7 @@ from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
+from scheduler_api.web.access import change
 from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.refusal import Refusal
 
@@ -47,6 +48,7 @@ class Queues:
             read_name(name, NAME),
             parallelism=_parallelism(body),
             paused=_paused(body),
+            change=change(owner, "queue.put", name),
         )
         _log("queue.changed", owner, name)
         return responses.empty()
@@ -70,7 +72,8 @@ class Queues:
     def delete(self, owner: Owner, name: str) -> Response:
         """Delete a queue if it exists, and cancel its waiting messages."""
         name = read_name(name, NAME)
-        cancelled = self._queues.delete(owner, name)
+        deleted = change(owner, "queue.delete", name)
+        cancelled = self._queues.delete(owner, name, change=deleted)
         _log("queue.deleted", owner, name, cancelled=cancelled)
         return responses.empty()
 
@@ -86,8 +89,9 @@ class Queues:
 
     def _set_paused(self, owner: Owner, name: str, *, paused: bool) -> Response:
         name = read_name(name, NAME)
+        changed = change(owner, f"queue.{'pause' if paused else 'resume'}", name)
         try:
-            self._queues.set_paused(owner, name, paused=paused)
+            self._queues.set_paused(owner, name, paused=paused, change=changed)
         except NotFound as err:
             raise _not_found(name) from err
         _log("queue.changed", owner, name)

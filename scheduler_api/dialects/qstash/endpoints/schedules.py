@@ -65,6 +65,7 @@ from scheduler_api.dialects.qstash.rendering.schedule_responses import (
 )
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
+from scheduler_api.web.access import change
 from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
@@ -223,7 +224,12 @@ class Scheduling:
             if schedule.state in (state, ScheduleState.ENDED):
                 return responses.empty()
             try:
-                edited = self._schedules.edit(schedule, grammar=GRAMMAR, state=state)
+                edited = self._schedules.edit(
+                    schedule,
+                    grammar=GRAMMAR,
+                    state=state,
+                    change=change(owner, "schedule.state", schedule_id),
+                )
             except Conflict:
                 continue
             except NotFound as err:
@@ -300,6 +306,7 @@ class Scheduling:
             deadline_ms=parsed.deadline_ms,
             options=parsed.options,
             deduplication=parsed.deduplication,
+            change=change(schedule.owner, "schedule.state", public_id(schedule)),
         )
 
     def _find(self, owner: Owner, schedule_id: str) -> Schedule:

@@ -13,6 +13,7 @@ from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
+from scheduler_api.web.access import by
 from scheduler_api.web.documented import documented
 from scheduler_api.web.query_string import read_parameters
 
@@ -51,6 +52,7 @@ class Keys:
             owner.tenant,
             grace_ms=self._grace_ms,
             force=flags["force"],
+            by=by(),
         )
         log.info(logfmt.line("keys.rotated", owner=owner, both=rotation.replaced_both))
         # Workers cache keys for this long. Respond only after all workers use the new

@@ -32,6 +32,9 @@ DATES = ("fromDate", "toDate")
 # Parameters whose values may contain commas. Other values are split at commas.
 NEVER_SPLIT = ("url", "path", "flowControlKey", "search")
 
+# Filters whose values may be secret, since the URLs of webhooks often are.
+SECRET = ("url", "path")
+
 # The state that a log entry shows for each kind of journal entry.
 STATES = {
     "created": "CREATED",
@@ -133,6 +136,15 @@ class DeadLetterQuery:
         if any(part is not None for part in (self.ids, self.statuses, self.after)):
             return False
         return (self.conditions, self.span) == (Conditions(), ALWAYS)
+
+
+def describe_selection(parameters: Parameters) -> str:
+    """Return the filters of a bulk call for the audit log; without secret values."""
+    words = (
+        name if name in SECRET else f"{name}={','.join(values)}"
+        for name, values in sorted(parameters.items())
+    )
+    return " ".join(words) or "all"
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:

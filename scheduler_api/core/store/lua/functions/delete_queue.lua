@@ -4,7 +4,7 @@
 --
 -- Keys: prefix.
 -- Options: gate, owner, name (of the queue), limit (maximum number of events to cancel in this
---   call), nonce (of this deletion).
+--   call), nonce (of this deletion), audit (see lib/audit).
 -- Args: none.
 -- Answer: {1 if the queue existed before this call, otherwise 0; number of events that this call
 --   cancelled; 1 if events remain to be cancelled, otherwise 0}.
@@ -21,6 +21,7 @@ local function delete_queue(key_names, args)
   local exists = redis.call('HEXISTS', key, GATE.created_ms)
   if exists == 1 and redis.call('EXISTS', repeat_key) == 0 then
     gates.check_at(ctx, gate, ctx.now + gates.CHECK_EVERY_MS)
+    audit.write(ctx, audit.describe_gate(ctx, gate), 'null')
     redis.call('HSET', key, GATE.cancel_until, redis.call('HGET', key, GATE.last_number) or 0)
     redis.call('HDEL', key, GATE.created_ms, GATE.parallelism, GATE.paused_ms, GATE.check_from)
     redis.call('ZREM', keys.queues(ctx, options.owner), options.name)

@@ -13,6 +13,7 @@
 --     new fire times.
 --   skipped: the fire times that a pause skipped, a list of ms.
 --   deduplication_key, deduplication_ttl: see lib/deduplication.
+--   audit: see lib/audit. Only changes of the state are recorded.
 --   end_ms, runs: fields of the record. Absent if the schedule has no end or no maximum of runs.
 -- Args: the content of the template, then names and values of the other fields of the record. The
 --   content is '' if the caller wrote it before the call, to the key that contains the revision.
@@ -86,6 +87,8 @@ local function update_dependent_fields(ctx, key, record, fields, state, left)
   end
 end
 
+local function describe(state) return '{"state":"' .. state .. '"}' end
+
 local function put_schedule(key_names, args)
   local ctx = context.new(key_names, args)
   local options, sid, owner = ctx.options, ctx.options.id, ctx.options.owner
@@ -116,6 +119,7 @@ local function put_schedule(key_names, args)
     state, SCHEDULE.fire_times, times, SCHEDULE.last_used_ms, last, unpack(stored))
   fire_times.record_skipped(ctx, sid, 'paused', options.skipped)
   update_dependent_fields(ctx, key, record, fields, state, left)
+  if not creates then audit.write(ctx, describe(record.state or ''), describe(state)) end
   redis.call('SADD', keys.owners(ctx), owner)
   redis.call('ZADD', keys.schedules(ctx, owner), created_ms, sid)
   local terms = fields.search_terms or ''

@@ -8,6 +8,7 @@
 --   limit: whether to create a gate that does not exist. Absent: never. 0: always. Otherwise: if
 --     the owner has fewer than `limit` gates of this kind.
 --   paused: true to pause the gate, false to end the pause. Absent: the pause does not change.
+--   audit: see lib/audit.
 --   reset: true to forget the begins of the current rate period.
 -- Args: names and values of fields of the gate's record. The value '' removes a field.
 -- Answer: 1 if done, 0 if the gate does not exist, 2 if the owner has `limit` gates of this kind.
@@ -53,7 +54,7 @@ end
 local function set_gate(key_names, args)
   local ctx = context.new(key_names, args)
   local options, gate, owner = ctx.options, ctx.options.gate, ctx.options.owner
-  local key = keys.gate(ctx, gate)
+  local key, before = keys.gate(ctx, gate), audit.describe_gate(ctx, gate)
   if redis.call('HEXISTS', key, GATE.created_ms) == 0 then
     if not options.limit then return 0 end
     if not gate_binding.has_room(ctx, owner, gate, options.limit) then return 2 end
@@ -61,6 +62,7 @@ local function set_gate(key_names, args)
   end
   change(ctx, key, gate)
   set_ttl(ctx, key, gate)
+  audit.write(ctx, before, audit.describe_gate(ctx, gate))
   if options.name ~= '' then
     redis.call('ZADD', gates.index(ctx, owner, gate), 'NX', ctx.now, options.name)
   end

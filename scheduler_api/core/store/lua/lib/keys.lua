@@ -47,6 +47,8 @@ function keys.queues(ctx, owner) return ctx.prefix .. 'queues:' .. owner end
 function keys.flow_keys(ctx, owner) return ctx.prefix .. 'flow_keys:' .. owner end
 function keys.deduplication(ctx, owner, name) return ctx.prefix .. 'dd:' .. owner .. ':' .. name end
 
+function keys.audit(ctx, holder) return ctx.prefix .. 'audit:' .. holder end
+
 -- Keys of a gate.
 function keys.gate(ctx, gate)
   return ctx.prefix .. (gates.is_queue(gate) and '' or 'g:') .. gate

@@ -1,0 +1,106 @@
+"""The audit log: who changed what by hand, with the values before and after.
+
+Each tenant has a log, and so has the operator. A change that runs as a Lua function or
+in a transaction writes its record in the same step. A change of many objects in several
+steps writes its record before the first step. Records contain no secrets.
+"""
+
+import orjson
+from collections.abc import Mapping
+from dataclasses import dataclass
+from redis.client import Pipeline
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
+from typing import Any, cast
+
+# The number of records that a log keeps. The same as in lib/audit.lua.
+MAX_RECORDS = 1_000
+MAX_OBJECT_LENGTH = 200
+# The name of the operator's log, in place of a tenant's id.
+OPERATOR = "operator"
+# A JSON object, or None if the object did not exist or does not exist any more.
+State = Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that a person makes.
+
+    Attributes:
+        tenant: the id of the tenant whose log gets the record; None: the operator's.
+        by: the name of the token, or who uses the command line.
+        action: the kind of object and what happens to it, such as `queue.pause`.
+        object: the name or id of the object.
+    """
+
+    tenant: str | None
+    by: str
+    action: str
+    object: str
+
+    @property
+    def option(self) -> dict[str, str]:
+        """The option `audit` of a Lua function."""
+        return {
+            "holder": self.tenant or OPERATOR,
+            "by": self.by,
+            "action": self.action,
+            "object": self.object[:MAX_OBJECT_LENGTH],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the audit log."""
+
+    at_ms: int
+    change: Change
+    before: Any
+    after: Any
+
+
+def change(by: str | None, tenant: str | None, action: str, name: str) -> Change | None:
+    """Return a change, None if it is not made by a person."""
+    return None if by is None else Change(tenant, by, action, name)
+
+
+def options(change: Change | None) -> dict[str, object]:
+    """Return the options that make a Lua function write a record."""
+    return {} if change is None else {"audit": change.option}
+
+
+def add(
+    client: Pipeline, prefix: str, change: Change | None, *, before: State, after: State
+) -> None:
+    """Add the command that writes a record to a pipeline; nothing without a change."""
+    if change is None:
+        return
+    fields = change.option
+    key = keys.audit(prefix, fields.pop("holder"))
+    states = {"before": orjson.dumps(before), "after": orjson.dumps(after)}
+    client.xadd(key, cast(Any, fields | states), maxlen=MAX_RECORDS, approximate=False)
+
+
+def write(cell: Cell, change: Change, *, before: State, after: State) -> None:
+    """Write a record at once, before a change in several steps. One round trip."""
+    with cell.client.pipeline(transaction=False) as pipe:
+        add(pipe, cell.prefix, change, before=before, after=after)
+        pipe.execute()
+
+
+def newest(cell: Cell, tenant: str | None, *, count: int) -> list[Record]:
+    """Return the newest records of a log, newest first. One round trip."""
+    key = keys.audit(cell.prefix, tenant or OPERATOR)
+    entries = cast(Any, cell.client.xrevrange(key, count=count))
+    return [_record(tenant, entry, fields) for entry, fields in entries]
+
+
+def _record(tenant: str | None, entry: bytes, fields: dict[bytes, bytes]) -> Record:
+    at_ms, _, _ = entry.partition(b"-")
+    by, action, name = (fields[each].decode() for each in (b"by", b"action", b"object"))
+    return Record(
+        int(at_ms),
+        Change(tenant, by, action, name),
+        orjson.loads(fields[b"before"]),
+        orjson.loads(fields[b"after"]),
+    )

@@ -114,14 +114,19 @@ def test_s17_a_publisher_cannot_set_what_the_server_reports(
     query = "&".join(f"{name}=forged" for name in forged)
     item = {"destination": destination.url, "headers": forged}
 
-    publisher.post(
-        f"/v2/publish/{destination.url}",
-        headers={"Upstash-Callback": back.url, **forged, **to_back},
-    )
-    publisher.post(f"/v2/publish/{destination.url}?{query}")
-    publisher.post("/v2/batch", json=[item])
+    answers = [
+        publisher.post(
+            f"/v2/publish/{destination.url}",
+            headers={"Upstash-Callback": back.url, **forged, **to_back},
+        ),
+        publisher.post(f"/v2/publish/{destination.url}?{query}"),
+        *publisher.post("/v2/batch", json=[item]),
+    ]
     publisher.deliver()
 
     assert [*sent(destination, *names), *sent(back, *names)] == [
         ("0", "3", None, None, None)
     ] * 4
+    for answer in answers:
+        message = publisher.call("GET", f"/v2/messages/{answer['messageId']}")
+        assert not {"header", "callbackHeader"} & message.keys()

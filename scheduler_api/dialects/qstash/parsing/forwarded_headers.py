@@ -67,6 +67,9 @@ def outbound_header(name: str, value: str, *, source_name: str) -> tuple[str, st
     Raises: BadValue, if the header cannot be sent.
     """
     value = value.strip(_BLANKS)
+    if len(value) > HEADERS_MAX_BYTES:
+        fault = f"should have at most {HEADERS_MAX_BYTES} bytes"
+        raise BadValue(canonical(source_name), fault)
     try:
         check_outbound(name, value)
     except BadHeader as err:

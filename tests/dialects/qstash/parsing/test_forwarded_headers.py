@@ -135,6 +135,9 @@ def test_s18_the_number_and_size_of_headers_are_limited() -> None:
     assert len(read(maximum).headers) == HEADERS_MAX
     assert refusal(maximum | {"Upstash-Forward-Y": ""}).name == "Upstash-Forward-*"
     refusal({"Upstash-Forward-X": "a" * HEADERS_MAX_BYTES})
+    longest = "a" * HEADERS_MAX_BYTES
+    assert read({"Content-Type": longest}).content_type == longest
+    assert refusal({"Content-Type": longest + "a"}).name == "Content-Type"
 
 
 NAMES = ["Host", "X-A", "x-a", "Upstash-Retried", "Content-Type", "Te", ""]
